@@ -1,0 +1,102 @@
+"""Every error that podfence shows to a person, as values.
+
+Rule: an error says what is wrong, where, and what would be right. Nothing in here knows how it is
+printed. Codes are stable (``PF101``); each has an entry in ``docs/errors.md``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class PodfenceError(Exception):
+    """Base class: anything a command reports as ``error[CODE]`` with exit status 2."""
+
+    code = "PF001"
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if code is not None:
+            self.code = code
+
+
+class UnknownObject(PodfenceError):
+    """A question names a pod, namespace, workload or policy that the input does not hold."""
+
+    code = "PF002"
+
+
+class QuestionError(PodfenceError):
+    """A question is malformed: a bad port, protocol or address."""
+
+    code = "PF003"
+
+
+class LabError(PodfenceError):
+    """The lab cannot be built or run on this machine."""
+
+    code = "PF004"
+
+
+class NftError(PodfenceError):
+    """The kernel, or ``nft``, refused a ruleset; nothing of it was applied."""
+
+    code = "PF005"
+
+
+class Severity(Enum):
+    """How much a problem weighs: an error fails ``check``, a warning does not."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an object was read.
+
+    ``file`` is the path as the user gave it (``-`` for standard input). ``document`` counts the
+    documents of that file from 0. ``item`` is the index in a ``kind: List``, ``None`` outside one.
+    ``line`` is the first line of the document, from 1 (not of the item: that is found on demand,
+    by ``edge.positions``).
+    """
+
+    file: str
+    document: int = 0
+    item: int | None = None
+    line: int = 1
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in a file; ``line`` and ``column`` count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong with the input, with its place.
+
+    ``path`` is the field path (``spec.ingress[0].ports[1].port``), relative to the object, ``""``
+    for the document as a whole. ``message`` is complete without the place. ``position`` is set
+    where the reader already knows it (a syntax error); otherwise ``source`` and ``path`` say where.
+    ``reason`` is the API server's error type (``FieldValueInvalid``, ...) when there is one.
+    ``object`` is ``Kind namespace/name`` when known, else ``""``.
+    """
+
+    code: str
+    severity: Severity
+    message: str
+    source: Source | None = None
+    path: str = ""
+    object: str = ""
+    position: Position | None = None
+    reason: str = ""

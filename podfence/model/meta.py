@@ -1,0 +1,29 @@
+"""Identity and labels of API objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+Labels = tuple[tuple[str, str], ...]
+"""Labels as pairs sorted by key: hashable, so that equal label sets share one value."""
+
+METADATA_NAME_LABEL = "kubernetes.io/metadata.name"
+"""Label that every namespace carries with its own name as the value (NP-21)."""
+
+
+def labels_of(mapping: Mapping[str, str] | None) -> Labels:
+    """Sorted label pairs of a JSON map; ``None`` and ``{}`` mean no labels."""
+    return tuple(sorted(mapping.items())) if mapping else ()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ObjectRef:
+    """Names one API object. ``namespace`` is ``""`` for cluster-scoped kinds."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name

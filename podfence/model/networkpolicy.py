@@ -1,0 +1,86 @@
+"""networking.k8s.io/v1 NetworkPolicy as values: decoded, defaulted and valid.
+
+Rule: shapes only. A value of these types has passed ``model.validate``; what it means is known to
+``policy.compile`` alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import IPv4Network, IPv6Network
+
+from podfence.errors import Source
+from podfence.model.meta import Labels, ObjectRef
+from podfence.model.selectors import LabelSelector
+
+IPNetwork = IPv4Network | IPv6Network
+
+
+class PolicyType(Enum):
+    """Directions that a policy can isolate."""
+
+    INGRESS = "Ingress"
+    EGRESS = "Egress"
+
+
+class Protocol(Enum):
+    """Protocols that a policy can name."""
+
+    TCP = "TCP"
+    UDP = "UDP"
+    SCTP = "SCTP"
+
+
+@dataclass(frozen=True, slots=True)
+class IPBlock:
+    """Addresses in ``cidr`` and in none of ``except_`` (NP-24); host bits are masked (NP-29)."""
+
+    cidr: IPNetwork
+    except_: tuple[IPNetwork, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPolicyPeer:
+    """One item of ``from`` or ``to``: an ``ip_block`` alone, or one or both selectors (NP-16)."""
+
+    pod_selector: LabelSelector | None = None
+    namespace_selector: LabelSelector | None = None
+    ip_block: IPBlock | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPolicyPort:
+    """One item of ``ports``. ``port`` None: every port of the protocol (NP-31); a str names a
+    container port (NP-32). ``end_port`` makes an inclusive range and needs a number (NP-37)."""
+
+    protocol: Protocol = Protocol.TCP
+    port: int | str | None = None
+    end_port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPolicyRule:
+    """An ingress or egress rule. ``peers`` (API ``from``/``to``) empty: everyone, outside included
+    (NP-12). ``ports`` empty: every port of every protocol (NP-13)."""
+
+    peers: tuple[NetworkPolicyPeer, ...] = ()
+    ports: tuple[NetworkPolicyPort, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPolicy:
+    """A policy after the server's defaulting: ``policy_types`` is never empty (NP-8).
+
+    ``ingress``/``egress`` empty: the direction has no rules and allows nothing (NP-9).
+    ``declared_types`` tells whether the manifest itself had a non-empty policyTypes list.
+    """
+
+    ref: ObjectRef
+    pod_selector: LabelSelector = LabelSelector()
+    policy_types: frozenset[PolicyType] = frozenset({PolicyType.INGRESS})
+    ingress: tuple[NetworkPolicyRule, ...] = ()
+    egress: tuple[NetworkPolicyRule, ...] = ()
+    labels: Labels = ()
+    declared_types: bool = True
+    source: Source | None = None

@@ -1,0 +1,94 @@
+"""The core objects that policies talk about: Namespace, Node, Pod, Service.
+
+Rule: only the fields that some rule of the semantics needs; shapes, no meaning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+from podfence.errors import Source
+from podfence.model.meta import Labels, ObjectRef
+from podfence.model.networkpolicy import IPNetwork, Protocol
+
+IPAddress = IPv4Address | IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """``labels`` always hold the automatic name label, which wins over the manifest (NP-21)."""
+
+    name: str
+    labels: Labels = ()
+    source: Source | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """``addresses``: every ``status.addresses`` entry that is an IP address."""
+
+    name: str
+    labels: Labels = ()
+    addresses: tuple[IPAddress, ...] = ()
+    pod_cidrs: tuple[IPNetwork, ...] = ()
+    source: Source | None = None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ContainerPort:
+    """A declared container port; ``name`` ``""``: unnamed."""
+
+    name: str
+    port: int
+    protocol: Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod of the input or one expanded from a workload.
+
+    ``addresses``: ``status.podIPs`` in their order, at most one a family. Empty with ``has_status``
+    False: a manifest, an address will be assigned; empty with True: not yet given one (NP-58).
+    ``ports``: of containers and of init containers that restart always (NP-34), unnamed included.
+    ``finished``: phase Succeeded or Failed (NP-60).
+    ``owner``: the workload it belongs to for grouping (Deployment, StatefulSet, ...), else None.
+    """
+
+    namespace: str
+    name: str
+    labels: Labels = ()
+    addresses: tuple[IPAddress, ...] = ()
+    ports: tuple[ContainerPort, ...] = ()
+    node: str = ""
+    host_addresses: tuple[IPAddress, ...] = ()
+    host_network: bool = False
+    finished: bool = False
+    has_status: bool = False
+    owner: ObjectRef | None = None
+    source: Source | None = None
+
+    @property
+    def ref(self) -> ObjectRef:
+        return ObjectRef("Pod", self.namespace, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePort:
+    """``target_port``: number or container port name; the port itself when the manifest has none."""
+
+    name: str
+    port: int
+    target_port: int | str
+    protocol: Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """``selector`` empty: no selector, so no endpoints that podfence can know."""
+
+    ref: ObjectRef
+    selector: Labels = ()
+    cluster_ips: tuple[IPAddress, ...] = ()
+    ports: tuple[ServicePort, ...] = ()
+    source: Source | None = None

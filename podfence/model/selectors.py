@@ -1,0 +1,54 @@
+"""LabelSelector: which label sets it matches (NP-4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from podfence.model.meta import Labels
+
+
+class Operator(Enum):
+    """Operators of a label selector requirement, spelled as the API spells them."""
+
+    IN = "In"
+    NOT_IN = "NotIn"
+    EXISTS = "Exists"
+    DOES_NOT_EXIST = "DoesNotExist"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSelectorRequirement:
+    """``values`` is empty for Exists and DoesNotExist, otherwise it has at least one value."""
+
+    key: str
+    operator: Operator
+    values: tuple[str, ...] = ()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether a label set meets this requirement. NotIn also holds for an absent key (NP-4)."""
+        if self.operator is Operator.IN:
+            return labels.get(self.key) in self.values
+        if self.operator is Operator.NOT_IN:
+            return self.key not in labels or labels[self.key] not in self.values
+        return (self.key in labels) is (self.operator is Operator.EXISTS)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSelector:
+    """All of ``match_labels`` and all of ``match_expressions`` must hold; empty: everything."""
+
+    match_labels: Labels = ()
+    match_expressions: tuple[LabelSelectorRequirement, ...] = ()
+
+    @property
+    def selects_everything(self) -> bool:
+        """True for ``{}``."""
+        return not self.match_labels and not self.match_expressions
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether a label set is selected."""
+        return all(labels.get(k) == v for k, v in self.match_labels) and all(
+            requirement.matches(labels) for requirement in self.match_expressions
+        )

@@ -1,0 +1,74 @@
+"""The vocabulary of a judgement: direction, flow, decision, verdict. Shared by both back ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from podfence.model.objects import IPAddress
+from podfence.policy.origin import Origin
+
+
+class Direction(Enum):
+    """Seen from the pod whose policies are asked: EGRESS at the source, INGRESS at the destination."""
+
+    EGRESS = "egress"
+    INGRESS = "ingress"
+
+
+class Action(Enum):
+    """What a rule or a tier says. PASS goes on to the next tier."""
+
+    ACCEPT = "accept"
+    DENY = "deny"
+    PASS = "pass"
+
+
+class Reason(Enum):
+    """Why one direction was decided as it was."""
+
+    RULE = "rule"  # a rule matched
+    ISOLATED = "isolated"  # policies isolate the pod and no rule of theirs matches (NP-5, NP-7)
+    NOT_ISOLATED = "not-isolated"  # no policy selects the pod in this direction (NP-2)
+    NOT_A_POD = "not-a-pod"  # an outside address or a node: policies do not judge that end (NP-1)
+    SELF = "self"  # a pod cannot block itself (NP-54)
+    OWN_NODE = "own-node"  # traffic from the pod's own node (NP-52)
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One new connection attempt, as seen after Service DNAT and before SNAT (NP-28).
+
+    ``protocol``: "TCP", "UDP", "SCTP" or ``sets.ports.OTHER``; ``port``: destination port, 0 for OTHER.
+    Both addresses are of one family.
+    """
+
+    source: IPAddress
+    destination: IPAddress
+    protocol: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The judgement of one direction.
+
+    ``origins``: for RULE every rule that permits the flow (same tier, or the first for ordered
+    tiers), for ISOLATED every policy that isolates; else empty.
+    """
+
+    allowed: bool
+    reason: Reason
+    origins: tuple[Origin, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Both directions; a connection needs both (NP-6)."""
+
+    egress: Decision
+    ingress: Decision
+
+    @property
+    def allowed(self) -> bool:
+        return self.egress.allowed and self.ingress.allowed

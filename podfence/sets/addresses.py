@@ -1,0 +1,82 @@
+"""Sets of IP addresses, both families side by side.
+
+Rule: families never mix (NP-25); an IPv4-mapped IPv6 address is an IPv6 address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    summarize_address_range,
+)
+
+from podfence.sets.intervals import IntervalSet
+
+IPAddress = IPv4Address | IPv6Address
+IPNetwork = IPv4Network | IPv6Network
+V4_MAX = 2**32 - 1
+V6_MAX = 2**128 - 1
+
+
+def _span(network: IPNetwork) -> tuple[int, int]:
+    return int(network.network_address), int(network.broadcast_address)
+
+
+@dataclass(frozen=True, slots=True)
+class AddressSet:
+    """An immutable set of addresses; ``v4`` and ``v6`` hold them as integers."""
+
+    v4: IntervalSet = IntervalSet()
+    v6: IntervalSet = IntervalSet()
+
+    @classmethod
+    def of(cls, items: Iterable[IPNetwork | IPAddress]) -> AddressSet:
+        """The union of networks and single addresses."""
+        spans: dict[int, list[tuple[int, int]]] = {4: [], 6: []}
+        for item in items:
+            if isinstance(item, IPv4Network | IPv6Network):
+                spans[item.version].append(_span(item))
+            else:
+                spans[item.version].append((int(item), int(item)))
+        return cls(IntervalSet.of(*spans[4]), IntervalSet.of(*spans[6]))
+
+    def family(self, version: int) -> IntervalSet:
+        """The members of IP version 4 or 6, as integers."""
+        return self.v4 if version == 4 else self.v6
+
+    def __contains__(self, address: IPAddress) -> bool:
+        return int(address) in self.family(address.version)
+
+    def __bool__(self) -> bool:
+        return bool(self.v4) or bool(self.v6)
+
+    def __or__(self, other: AddressSet) -> AddressSet:
+        return AddressSet(self.v4 | other.v4, self.v6 | other.v6)
+
+    def __and__(self, other: AddressSet) -> AddressSet:
+        return AddressSet(self.v4 & other.v4, self.v6 & other.v6)
+
+    def __sub__(self, other: AddressSet) -> AddressSet:
+        return AddressSet(self.v4 - other.v4, self.v6 - other.v6)
+
+    def __le__(self, other: AddressSet) -> bool:
+        """Subset."""
+        return self.v4 <= other.v4 and self.v6 <= other.v6
+
+    def networks(self) -> Iterator[IPNetwork]:
+        """The fewest networks that cover exactly this set, IPv4 first."""
+        for low, high in self.v4:
+            yield from summarize_address_range(IPv4Address(low), IPv4Address(high))
+        for low, high in self.v6:
+            yield from summarize_address_range(IPv6Address(low), IPv6Address(high))
+
+    def __str__(self) -> str:
+        return ", ".join(str(network) for network in self.networks()) or "none"
+
+
+EVERY_ADDRESS = AddressSet(IntervalSet.of((0, V4_MAX)), IntervalSet.of((0, V6_MAX)))

@@ -1,0 +1,100 @@
+"""Sets of integers as sorted, disjoint, non-adjacent closed intervals.
+
+Rule: canonical by construction, so ``==`` and ``hash`` mean "the same members".
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+Interval = tuple[int, int]
+
+
+def _canonical(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
+    """Sort, drop empty intervals, join those that touch or overlap."""
+    out: list[Interval] = []
+    for low, high in sorted(intervals):
+        if low > high:
+            continue
+        if out and low <= out[-1][1] + 1:
+            if high > out[-1][1]:
+                out[-1] = (out[-1][0], high)
+        else:
+            out.append((low, high))
+    return tuple(out)
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalSet:
+    """A finite set of integers. Build it with :meth:`of`; the field is already canonical."""
+
+    intervals: tuple[Interval, ...] = ()
+
+    @classmethod
+    def of(cls, *intervals: Interval) -> IntervalSet:
+        """The union of closed intervals ``(low, high)``; those with ``low > high`` are empty."""
+        return cls(_canonical(intervals))
+
+    def __contains__(self, value: int) -> bool:
+        at = bisect_right(self.intervals, (value, float("inf")))
+        return at > 0 and value <= self.intervals[at - 1][1]
+
+    def __bool__(self) -> bool:
+        return bool(self.intervals)
+
+    def __iter__(self) -> Iterator[Interval]:
+        """The intervals, in order (not the members: there may be 2**128)."""
+        return iter(self.intervals)
+
+    def __len__(self) -> int:
+        """Number of intervals."""
+        return len(self.intervals)
+
+    @property
+    def size(self) -> int:
+        """Number of members."""
+        return sum(high - low + 1 for low, high in self.intervals)
+
+    def __or__(self, other: IntervalSet) -> IntervalSet:
+        if not other.intervals:
+            return self
+        if not self.intervals:
+            return other
+        return IntervalSet(_canonical((*self.intervals, *other.intervals)))
+
+    def __and__(self, other: IntervalSet) -> IntervalSet:
+        a, b = self.intervals, other.intervals
+        out: list[Interval] = []
+        i = j = 0
+        while i < len(a) and j < len(b):
+            low, high = max(a[i][0], b[j][0]), min(a[i][1], b[j][1])
+            if low <= high:
+                out.append((low, high))
+            if a[i][1] < b[j][1]:
+                i += 1
+            else:
+                j += 1
+        return IntervalSet(tuple(out))
+
+    def __sub__(self, other: IntervalSet) -> IntervalSet:
+        out: list[Interval] = []
+        cuts = other.intervals
+        at = 0
+        for low, high in self.intervals:
+            while at < len(cuts) and cuts[at][1] < low:
+                at += 1
+            k = at
+            while k < len(cuts) and cuts[k][0] <= high:
+                if cuts[k][0] > low:
+                    out.append((low, cuts[k][0] - 1))
+                low = cuts[k][1] + 1
+                k += 1
+            if low <= high:
+                out.append((low, high))
+        return IntervalSet(tuple(out))
+
+    def __le__(self, other: IntervalSet) -> bool:
+        """Subset."""
+        return not (self - other)

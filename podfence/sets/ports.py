@@ -1,0 +1,106 @@
+"""Sets of (protocol, destination port) pairs, and of everything that has no port.
+
+The members lie on one line of integers: TCP, UDP and SCTP take 65,536 places each (port 0 included,
+so that "every port of TCP" is exact), and one last place stands for every other protocol (ICMP,
+GRE, ...), which has no ports. So union, intersection and difference are one interval operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from podfence.sets.intervals import IntervalSet
+
+PROTOCOLS = ("TCP", "UDP", "SCTP")
+OTHER = "OTHER"
+"""Stands for every protocol without ports."""
+MAX_PORT = 65535
+_WIDTH = MAX_PORT + 1
+_OTHER_AT = len(PROTOCOLS) * _WIDTH
+_BASE = {name: at * _WIDTH for at, name in enumerate(PROTOCOLS)}
+
+
+@dataclass(frozen=True, slots=True)
+class PortSet:
+    """An immutable set of (protocol, port) pairs plus, maybe, "any other protocol".
+
+    ``EVERYTHING`` of this module is what a rule without ``ports`` allows: every port of every protocol and
+    every protocol without ports (NP-13, NP-39).
+    """
+
+    line: IntervalSet = IntervalSet()
+
+    @classmethod
+    def port(cls, protocol: str, low: int, high: int | None = None) -> PortSet:
+        """Ports ``low..high`` (inclusive; one port without ``high``) of one protocol."""
+        return _port(protocol, low, low if high is None else high)
+
+    @classmethod
+    def protocol(cls, protocol: str) -> PortSet:
+        """Every port of one protocol; ``OTHER`` for all protocols without ports."""
+        return _OTHER_SET if protocol == OTHER else _port(protocol, 0, MAX_PORT)
+
+    def __contains__(self, item: tuple[str, int]) -> bool:
+        """``(protocol, port)``; the port of ``OTHER`` is ignored."""
+        protocol, port = item
+        return (_OTHER_AT if protocol == OTHER else _BASE[protocol] + port) in self.line
+
+    def __bool__(self) -> bool:
+        return bool(self.line)
+
+    def __or__(self, other: PortSet) -> PortSet:
+        return self if self is other else PortSet(self.line | other.line)
+
+    def __and__(self, other: PortSet) -> PortSet:
+        return self if self is other else PortSet(self.line & other.line)
+
+    def __sub__(self, other: PortSet) -> PortSet:
+        return PortSet(self.line - other.line)
+
+    def __le__(self, other: PortSet) -> bool:
+        """Subset."""
+        return self.line <= other.line
+
+    @property
+    def is_everything(self) -> bool:
+        return self.line == _EVERYTHING_LINE
+
+    def ranges(self) -> Iterator[tuple[str, int, int]]:
+        """``(protocol, low, high)`` in order; ``OTHER`` comes last as ``("OTHER", 0, 0)``."""
+        for low, high in self.line:
+            for name, base in _BASE.items():
+                first, last = max(low, base), min(high, base + MAX_PORT)
+                if first <= last:
+                    yield name, first - base, last - base
+            if high >= _OTHER_AT:
+                yield OTHER, 0, 0
+
+    def __str__(self) -> str:
+        """``all``, ``none``, or words such as ``TCP/80,443 UDP SCTP/1-9``."""
+        if not self:
+            return "none"
+        if self.is_everything:
+            return "all"
+        words: dict[str, list[str]] = {}
+        for protocol, low, high in self.ranges():
+            spans = words.setdefault(protocol, [])
+            if (low, high) != (0, MAX_PORT) and protocol != OTHER:
+                spans.append(str(low) if low == high else f"{low}-{high}")
+        return " ".join(
+            f"{'other' if name == OTHER else name}{'/' + ','.join(spans) if spans else ''}"
+            for name, spans in words.items()
+        )
+
+
+@lru_cache(maxsize=65536)
+def _port(protocol: str, low: int, high: int) -> PortSet:
+    base = _BASE[protocol]
+    return PortSet(IntervalSet.of((base + low, base + high)))
+
+
+_EVERYTHING_LINE = IntervalSet.of((0, _OTHER_AT))
+_OTHER_SET = PortSet(IntervalSet.of((_OTHER_AT, _OTHER_AT)))
+EVERYTHING = PortSet(_EVERYTHING_LINE)
+NOTHING = PortSet()
