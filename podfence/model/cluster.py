@@ -5,21 +5,100 @@ Rule: from here on nothing can fail on input.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address
+from types import MappingProxyType
 
+from podfence.model.meta import METADATA_NAME_LABEL
 from podfence.model.networkpolicy import NetworkPolicy
-from podfence.model.objects import Namespace, Node, Pod, Service
+from podfence.model.objects import IPAddress, Namespace, Node, Pod, Service
 
 ClusterObject = Namespace | Node | Pod | Service | NetworkPolicy
+
+ASSUMED_V4 = IPv4Address("10.244.0.0")
+ASSUMED_V6 = IPv6Address("fd00:10:244::")
+"""Manifests carry no pod addresses: those without one get the next address after these."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """``namespaces`` hold every namespace that any object names, with the automatic label (NP-21)."""
+    """``namespaces`` hold every namespace that any object names, with the automatic label (NP-21).
+
+    ``policies`` are sorted by namespace and name, so that nothing depends on the order of files.
+    """
 
     namespaces: Mapping[str, Namespace]
     nodes: Mapping[str, Node]
     pods: tuple[Pod, ...]
-    services: tuple[Service, ...]
-    policies: tuple[NetworkPolicy, ...]
+    services: tuple[Service, ...] = ()
+    policies: tuple[NetworkPolicy, ...] = ()
+
+    @classmethod
+    def of(cls, objects: Iterable[ClusterObject]) -> Cluster:
+        """The snapshot of these objects; of two with one name the later wins, as for ``apply``."""
+        namespaces: dict[str, Namespace] = {}
+        nodes: dict[str, Node] = {}
+        pods: dict[tuple[str, str], Pod] = {}
+        services: dict[tuple[str, str], Service] = {}
+        policies: dict[tuple[str, str], NetworkPolicy] = {}
+        for thing in objects:
+            match thing:
+                case Namespace():
+                    namespaces[thing.name] = _with_name_label(thing)
+                case Node():
+                    nodes[thing.name] = thing
+                case Pod():
+                    pods[thing.namespace, thing.name] = thing
+                case Service():
+                    services[thing.ref.namespace, thing.ref.name] = thing
+                case NetworkPolicy():
+                    policies[thing.ref.namespace, thing.ref.name] = thing
+        for namespace, _ in (*pods, *policies, *services):
+            if namespace not in namespaces:
+                namespaces[namespace] = _with_name_label(Namespace(namespace))
+        return cls(
+            MappingProxyType(namespaces),
+            MappingProxyType(nodes),
+            tuple(pods.values()),
+            tuple(services.values()),
+            tuple(policies[key] for key in sorted(policies)),
+        )
+
+
+def _with_name_label(namespace: Namespace) -> Namespace:
+    """The automatic label wins over what the manifest says (NP-21)."""
+    labels = {**dict(namespace.labels), METADATA_NAME_LABEL: namespace.name}
+    return replace(namespace, labels=tuple(sorted(labels.items())))
+
+
+def assign_addresses(pods: Iterable[Pod]) -> tuple[Pod, ...]:
+    """Give every pod that was read without a status an address of each family in use.
+
+    A pod *with* a status and no address is really waiting for one and keeps none (NP-58). Families in use
+    are those of the pods that do have addresses, both when none has: manifests alone say nothing.
+    """
+    pods = tuple(pods)
+    taken = {address for pod in pods for address in (*pod.addresses, *pod.host_addresses)}
+    versions = {a.version for pod in pods for a in pod.addresses} or {4, 6}
+    pools: list[Iterator[IPAddress]] = []
+    if 4 in versions:
+        pools.append(_free(ASSUMED_V4, taken))
+    if 6 in versions:
+        pools.append(_free(ASSUMED_V6, taken))
+    return tuple(
+        replace(pod, addresses=tuple(next(pool) for pool in pools)) if _wants_address(pod) else pod
+        for pod in pods
+    )
+
+
+def _wants_address(pod: Pod) -> bool:
+    return not (pod.addresses or pod.has_status or pod.host_network or pod.finished)
+
+
+def _free(start: IPAddress, taken: set[IPAddress]) -> Iterator[IPAddress]:
+    address = start
+    while True:
+        address += 1
+        if address not in taken:
+            yield address

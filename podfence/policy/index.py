@@ -26,7 +26,8 @@ class EndpointClass:
     """All endpoints that no policy of the index can tell apart.
 
     Pods: same namespace, labels and named ports, and the same answer to every ipBlock boundary.
-    Outside (``outside`` set): addresses of no pod that lie in the same ipBlocks; ``namespace`` is "".
+    Outside (``outside`` set): addresses that lie in the same ipBlocks, meaning those of them that belong to
+    no pod; the set is empty when pods hold them all. ``namespace`` is "".
     """
 
     number: int
@@ -41,10 +42,11 @@ class Peers:
     """The remote ends that a match accepts.
 
     ``key``: names where the set comes from (selector, CIDRs), never its members, so it stays the same when
-    pods come and go; equal keys mean the same peers in one index. ``everyone``: no restriction (NP-12),
+    pods come and go; equal keys mean the same peers in one index. It holds text of the API: never use it raw. ``everyone``: no restriction (NP-12),
     then the other fields are empty. ``classes``: the members as endpoint classes. ``addresses``: set for
     an ipBlock only; then the peers are exactly these addresses (pods included, NP-27), ``family`` is their
-    IP version, and ``classes`` are those whose addresses *of that family* lie in it.
+    IP version, and ``classes`` are those whose addresses *of that family* lie in it. ``family`` without
+    ``addresses``: only the addresses of that family of the pods of ``classes``.
     """
 
     key: str
@@ -104,6 +106,7 @@ class DirectionPolicy:
 
     number: int
     key: str
+    direction: Direction
     tiers: tuple[Tier, ...] = ()
 
     @property

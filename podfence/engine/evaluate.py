@@ -1,0 +1,98 @@
+"""evaluate(index, flow) -> Verdict: the first back end answers one flow in memory.
+
+Rule: a loop over compiled data; nothing about selectors, defaults or manifests is known here.
+"""
+
+from __future__ import annotations
+
+from podfence.policy.flow import Action, Decision, Direction, Flow, Reason, Verdict
+from podfence.policy.index import CompiledRule, DirectionPolicy, Endpoint, PolicyIndex, Tier
+
+_ALLOWED = {
+    reason: Decision(True, reason)
+    for reason in (Reason.NOT_ISOLATED, Reason.NOT_A_POD, Reason.SELF, Reason.OWN_NODE)
+}
+
+
+def evaluate(index: PolicyIndex, flow: Flow) -> Verdict:
+    """Judge one connection attempt at both ends (NP-6).
+
+    Raises ValueError when the two addresses are of different families: no such packet exists.
+    """
+    if flow.source.version != flow.destination.version:
+        raise ValueError("source and destination are of different IP families")
+    source = index.by_address.get(flow.source)
+    destination = index.by_address.get(flow.destination)
+    if source is not None and source is destination:  # NP-54
+        return Verdict(_ALLOWED[Reason.SELF], _ALLOWED[Reason.SELF])
+    family = flow.source.version
+    return Verdict(
+        egress=_end(
+            index, source, Direction.EGRESS, index.class_of(flow.destination), family, flow
+        ),
+        ingress=_ALLOWED[Reason.OWN_NODE]
+        if destination is not None and from_own_node(index, flow, destination)
+        else _end(index, destination, Direction.INGRESS, index.class_of(flow.source), family, flow),
+    )
+
+
+def judge(
+    index: PolicyIndex,
+    subject: Endpoint | None,
+    direction: Direction,
+    remote_class: int,
+    family: int,
+    protocol: str,
+    port: int,
+) -> Decision:
+    """One direction for a subject pod (None: that end is no pod, so nothing judges it)."""
+    if subject is None:
+        return _ALLOWED[Reason.NOT_A_POD]
+    policy = index.policies[subject.endpoint_class].of(direction)
+    return decide(policy, remote_class, family, protocol, port)
+
+
+def decide(
+    policy: DirectionPolicy, remote_class: int, family: int, protocol: str, port: int
+) -> Decision:
+    """Tiers in order; PASS goes on; nothing decided: accept."""
+    for tier in policy.tiers:
+        fitting = [rule for rule in tier.rules if fits(rule, remote_class, family, protocol, port)]
+        action = fitting[0].action if fitting else tier.default
+        if action is not Action.PASS:
+            return _decision(tier, action, fitting)
+    return _ALLOWED[Reason.NOT_ISOLATED]
+
+
+def _decision(tier: Tier, action: Action, fitting: list[CompiledRule]) -> Decision:
+    if not fitting:
+        return Decision(action is Action.ACCEPT, Reason.ISOLATED, tier.isolated_by)
+    same = (rule.origin for rule in fitting if rule.action is action)
+    return Decision(action is Action.ACCEPT, Reason.RULE, tuple(same))
+
+
+def fits(rule: CompiledRule, remote_class: int, family: int, protocol: str, port: int) -> bool:
+    """Whether some match of the rule holds the remote end and the port (NP-10, NP-14)."""
+    return any(
+        match.peers.holds(remote_class, family) and (protocol, port) in match.ports
+        for match in rule.matches
+    )
+
+
+def from_own_node(index: PolicyIndex, flow: Flow, destination: Endpoint) -> bool:
+    """NP-52: every address of the node that runs the pod."""
+    pod = destination.pod
+    if flow.source in pod.host_addresses:
+        return True
+    return bool(pod.node) and index.by_node_address.get(flow.source) == pod.node
+
+
+def _end(
+    index: PolicyIndex,
+    subject: Endpoint | None,
+    direction: Direction,
+    remote_class: int,
+    family: int,
+    flow: Flow,
+) -> Decision:
+    return judge(index, subject, direction, remote_class, family, flow.protocol, flow.port)

@@ -1,0 +1,109 @@
+"""ipBlocks -> the few kinds of addresses that they can tell apart.
+
+Rule: addresses are cut at every boundary of every ipBlock; two addresses with the same *signature* (the
+set of blocks that hold them) are the same to every policy (NP-24..NP-29). ``except`` is gone after this.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from pyroaring import BitMap, FrozenBitMap
+
+from podfence.model.networkpolicy import IPBlock
+from podfence.model.objects import IPAddress
+from podfence.sets import AddressSet, IntervalSet
+from podfence.sets.addresses import V4_MAX, V6_MAX
+
+Signature = FrozenBitMap
+"""Numbers of the blocks that hold an address."""
+
+_LAST = {4: V4_MAX, 6: V6_MAX}
+
+
+def addresses_of(block: IPBlock) -> AddressSet:
+    """``cidr`` without ``except`` (NP-24); an except of the other family cuts nothing."""
+    return AddressSet.of([block.cidr]) - AddressSet.of(block.except_)
+
+
+@dataclass(slots=True)
+class Segments:
+    """One family's address line, cut into segments of equal signature, from 0 to the last address."""
+
+    starts: tuple[int, ...]
+    signatures: tuple[Signature, ...]
+
+    def signature(self, address: int) -> Signature:
+        return self.signatures[bisect_right(self.starts, address) - 1]
+
+    def by_signature(self, family: int) -> Iterator[tuple[Signature, IntervalSet]]:
+        """Each distinct signature with all its addresses."""
+        ends = (*(start - 1 for start in self.starts[1:]), _LAST[family])
+        spans: dict[Signature, list[tuple[int, int]]] = defaultdict(list)
+        for start, end, signature in zip(self.starts, ends, self.signatures, strict=True):
+            spans[signature].append((start, end))
+        for signature, intervals in spans.items():
+            yield signature, IntervalSet.of(*intervals)
+
+
+def _segments(family: int, sets: Iterable[tuple[int, IntervalSet]]) -> Segments:
+    """Sweep over all boundaries; ``sets`` are (block number, its addresses in this family)."""
+    opens: dict[int, list[int]] = defaultdict(list)
+    closes: dict[int, list[int]] = defaultdict(list)
+    for number, intervals in sets:
+        for low, high in intervals:
+            opens[low].append(number)
+            closes[high + 1].append(number)
+    current = BitMap()
+    starts: list[int] = []
+    signatures: list[Signature] = []
+    for at in sorted({0, *opens, *closes}):
+        current -= BitMap(closes[at])
+        current |= BitMap(opens[at])
+        if at <= _LAST[family]:
+            starts.append(at)
+            signatures.append(FrozenBitMap(current))
+    return Segments(tuple(starts), tuple(signatures))
+
+
+@dataclass(slots=True)
+class AddressClasses:
+    """All ipBlocks of a cluster, and which endpoint classes lie in each (filled while classes are made)."""
+
+    blocks: tuple[IPBlock, ...]
+    sets: tuple[AddressSet, ...] = ()
+    segments: dict[int, Segments] = field(default_factory=dict)
+    _numbers: dict[IPBlock, int] = field(default_factory=dict)
+    _classes: list[BitMap] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, blocks: Iterable[IPBlock]) -> AddressClasses:
+        """Cut the address lines at these blocks; duplicates are one."""
+        result = cls(tuple(dict.fromkeys(blocks)))
+        result.sets = tuple(addresses_of(block) for block in result.blocks)
+        for family in (4, 6):
+            result.segments[family] = _segments(
+                family, ((n, s.family(family)) for n, s in enumerate(result.sets))
+            )
+        result._numbers = {block: n for n, block in enumerate(result.blocks)}
+        result._classes = [BitMap() for _ in result.blocks]
+        return result
+
+    def signature(self, address: IPAddress) -> Signature:
+        """The blocks that hold an address."""
+        return self.segments[address.version].signature(int(address))
+
+    def place(self, endpoint_class: int, signature: Signature) -> None:
+        """Record that a class has addresses with this signature."""
+        for number in signature:
+            self._classes[number].add(endpoint_class)
+
+    def classes_of(self, block: IPBlock) -> FrozenBitMap:
+        """Classes with an address (of the block's family) in the block."""
+        return FrozenBitMap(self._classes[self._numbers[block]])
+
+    def set_of(self, block: IPBlock) -> AddressSet:
+        return self.sets[self._numbers[block]]

@@ -1,0 +1,124 @@
+"""Pods and outside addresses -> endpoint classes.
+
+Rule: two endpoints share a class only if no policy of the cluster can tell them apart, so everything
+after this works on classes. Clusters have few classes (workloads) and many pods.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pyroaring import BitMap, FrozenBitMap
+
+from podfence.model.cluster import Cluster
+from podfence.model.meta import Labels
+from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule, PolicyType
+from podfence.model.objects import ContainerPort, IPAddress, Pod
+from podfence.policy.blocks import AddressClasses, Signature
+from podfence.policy.index import Endpoint, EndpointClass, OutsideLookup
+from podfence.sets import AddressSet, IntervalSet
+
+ClassKey = tuple[str, Labels, tuple[ContainerPort, ...], tuple[tuple[int, Signature], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """Everything that classification yields; ``addressless``: classes of pods without address."""
+
+    all: tuple[EndpointClass, ...]
+    members: tuple[tuple[Endpoint, ...], ...]
+    endpoints: dict[str, Endpoint]
+    by_address: dict[IPAddress, Endpoint]
+    addressless: FrozenBitMap
+    outside: OutsideLookup
+    addresses: AddressClasses
+
+
+def active_rules(policy: NetworkPolicy) -> Iterable[NetworkPolicyRule]:
+    """Rules of the directions that the policy really has (NP-15)."""
+    if PolicyType.INGRESS in policy.policy_types:
+        yield from policy.ingress
+    if PolicyType.EGRESS in policy.policy_types:
+        yield from policy.egress
+
+
+def classify(cluster: Cluster) -> Classes:
+    """Group the endpoints of a cluster."""
+    addresses = AddressClasses.of(
+        peer.ip_block
+        for policy in cluster.policies
+        for rule in active_rules(policy)
+        for peer in rule.peers
+        if peer.ip_block is not None
+    )
+    numbers: dict[ClassKey, int] = {}
+    classes: list[EndpointClass] = []
+    members: list[list[Endpoint]] = []
+    endpoints: dict[str, Endpoint] = {}
+    by_address: dict[IPAddress, Endpoint] = {}
+    addressless = BitMap()
+    for pod in cluster.pods:
+        if pod.host_network or pod.finished:  # NP-50, NP-60
+            continue
+        key = _key(pod, addresses)
+        number = numbers.get(key)
+        if number is None:
+            number = numbers[key] = len(classes)
+            classes.append(EndpointClass(number, *key[:3]))
+            members.append([])
+            for _, signature in key[3]:
+                addresses.place(number, signature)
+            if not pod.addresses:
+                addressless.add(number)
+        endpoint = Endpoint(pod, number)
+        members[number].append(endpoint)
+        endpoints[f"{pod.namespace}/{pod.name}"] = endpoint
+        for address in pod.addresses:
+            by_address.setdefault(address, endpoint)
+    outside = _outside(addresses, by_address, classes)
+    members.extend([] for _ in range(len(classes) - len(members)))
+    return Classes(
+        tuple(classes),
+        tuple(map(tuple, members)),
+        endpoints,
+        by_address,
+        FrozenBitMap(addressless),
+        outside,
+        addresses,
+    )
+
+
+def _key(pod: Pod, addresses: AddressClasses) -> ClassKey:
+    named = tuple(sorted({port for port in pod.ports if port.name}))
+    signatures = ((a.version, addresses.signature(a)) for a in pod.addresses)
+    return pod.namespace, pod.labels, named, tuple(sorted(signatures, key=lambda pair: pair[0]))
+
+
+def _outside(
+    addresses: AddressClasses, pods: Iterable[IPAddress], classes: list[EndpointClass]
+) -> OutsideLookup:
+    """One class for each signature that an address outside every pod can have."""
+    inhabited: dict[tuple[int, Signature], int] = defaultdict(int)
+    for address in pods:
+        inhabited[address.version, addresses.signature(address)] += 1
+    starts: dict[int, tuple[int, ...]] = {}
+    numbers: dict[int, tuple[int, ...]] = {}
+    for family, segments in addresses.segments.items():
+        of_signature: dict[Signature, int] = {}
+        for signature, members in segments.by_signature(family):
+            number = of_signature[signature] = len(classes)
+            full = members.size == inhabited[family, signature]
+            classes.append(EndpointClass(number, outside=_set(family, members, empty=full)))
+            addresses.place(number, signature)
+        starts[family] = segments.starts
+        numbers[family] = tuple(of_signature[signature] for signature in segments.signatures)
+    return OutsideLookup(starts, numbers)
+
+
+def _set(family: int, members: IntervalSet, *, empty: bool) -> AddressSet:
+    """``empty``: pods hold every one of these addresses, so nothing is outside."""
+    if empty:
+        return AddressSet()
+    return AddressSet(v4=members) if family == 4 else AddressSet(v6=members)
