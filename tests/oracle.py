@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from podfence.model.cluster import Cluster
-from podfence.model.meta import Labels
+from podfence.model.meta import Labels, ObjectRef
 from podfence.model.networkpolicy import (
     IPBlock,
     NetworkPolicy,
@@ -23,6 +23,8 @@ from podfence.model.networkpolicy import (
 from podfence.model.objects import IPAddress, Pod
 from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
 
+RuleName = tuple[ObjectRef, str]
+"""A policy and the field path of one of its rules."""
 POLICY_PROTOCOLS = ("TCP", "UDP", "SCTP")
 
 
@@ -60,19 +62,29 @@ def judge(
     destination port after Service DNAT (NP-38, NP-46). A ``Pod`` stands for its first address of a
     family that the other end has too. Raises ValueError when the ends share no family.
     """
-    source_address, destination_address = _addresses(source, destination)
-    connection = Connection(
-        source=source_address,
-        destination=destination_address,
-        source_pod=pod_of(cluster, source_address),
-        destination_pod=pod_of(cluster, destination_address),
-        protocol=protocol,
-        port=port,
-    )
+    connection = _connection(cluster, source, destination, protocol, port)
     egress = _egress_allowed(cluster, connection)
     ingress = _ingress_allowed(cluster, connection)
     # NP-6: a connection needs both.
     return OracleVerdict(egress and ingress, egress, ingress)
+
+
+def permitting_rules(
+    cluster: Cluster,
+    source: Pod | IPAddress,
+    destination: Pod | IPAddress,
+    protocol: str,
+    port: int,
+    direction: PolicyType,
+) -> list[RuleName]:
+    """Every rule that permits a connection in one direction (NP-7); see :func:`judge`."""
+    connection = _connection(cluster, source, destination, protocol, port)
+    ingress = direction is PolicyType.INGRESS
+    pod = connection.destination_pod if ingress else connection.source_pod
+    if pod is None:
+        return []
+    applicable = [p for p in cluster.policies if _applies(cluster, p, pod, direction)]
+    return _matching_rules(cluster, connection, applicable, direction)
 
 
 def isolated(cluster: Cluster, pod: Pod, direction: PolicyType) -> bool:
@@ -86,6 +98,24 @@ def pod_of(cluster: Cluster, address: IPAddress) -> Pod | None:
         if _is_visible(pod) and address in pod.addresses:
             return pod
     return None
+
+
+def _connection(
+    cluster: Cluster,
+    source: Pod | IPAddress,
+    destination: Pod | IPAddress,
+    protocol: str,
+    port: int,
+) -> Connection:
+    source_address, destination_address = _addresses(source, destination)
+    return Connection(
+        source=source_address,
+        destination=destination_address,
+        source_pod=pod_of(cluster, source_address),
+        destination_pod=pod_of(cluster, destination_address),
+        protocol=protocol,
+        port=port,
+    )
 
 
 def _addresses(
@@ -153,15 +183,25 @@ def _permitted(cluster: Cluster, connection: Connection, pod: Pod, direction: Po
     if not applicable:
         return True
     # NP-7: the union of what all applicable policies permit; no order, no deny.
-    for policy in applicable:
+    # NP-5: isolated, and nothing permits it: denied.
+    return bool(_matching_rules(cluster, connection, applicable, direction))
+
+
+def _matching_rules(
+    cluster: Cluster,
+    connection: Connection,
+    policies: list[NetworkPolicy],
+    direction: PolicyType,
+) -> list[RuleName]:
+    found: list[RuleName] = []
+    for policy in policies:
         # NP-15: only the list of this direction is read.
         rules = policy.ingress if direction is PolicyType.INGRESS else policy.egress
         # NP-9: no rules permit nothing. NP-14: rules are alternatives.
-        for rule in rules:
+        for number, rule in enumerate(rules):
             if _rule_matches(cluster, connection, policy, rule, direction):
-                return True
-    # NP-5: isolated, and nothing permits it.
-    return False
+                found.append((policy.ref, f"spec.{direction.value.lower()}[{number}]"))
+    return found
 
 
 def _applies(cluster: Cluster, policy: NetworkPolicy, pod: Pod, direction: PolicyType) -> bool:

@@ -97,7 +97,7 @@ def random_cluster(rng: Random, size: Size = Size()) -> Cluster:
     ]
     objects += _with_stale_addresses(rng, pods)
     objects += [
-        _policy(rng, rng.choice(names), f"np{number}", size)
+        _policy(rng, rng.choice(pods).namespace, f"np{number}", size)
         for number in range(_count(rng, size.policies))
     ]
     return cluster_of(objects)
@@ -192,7 +192,7 @@ class _Pool:
 
 
 def _count(rng: Random, most: int) -> int:
-    """Leans towards ``most``, so that few pods stay without a policy and few rules without peers."""
+    """Leans towards ``most``: few pods stay without a policy and few rules without peers."""
     return max(rng.randint(0, most), rng.randint(0, most))
 
 
@@ -265,7 +265,7 @@ def _rules(rng: Random, size: Size) -> tuple[NetworkPolicyRule, ...]:
 def _rule(rng: Random, size: Size) -> NetworkPolicyRule:
     return NetworkPolicyRule(
         peers=tuple(_peer(rng) for _ in range(_count(rng, size.items))),
-        ports=tuple(_port(rng) for _ in range(rng.randint(0, size.items))),
+        ports=tuple(_port(rng) for _ in range(_count(rng, size.items))),
     )
 
 
@@ -339,7 +339,7 @@ def _inside(rng: Random, cidr: IPNetwork) -> IPNetwork:
 
 def _port(rng: Random) -> NetworkPolicyPort:
     protocol = rng.choice(PROTOCOLS)
-    kind = rng.choice(("number", "number", "range", "name", "name", "any"))
+    kind = rng.choice(("number", "number", "number", "range", "name", "name", "any"))
     if kind == "number":
         return NetworkPolicyPort(protocol, rng.choice(PORTS))
     if kind == "name":

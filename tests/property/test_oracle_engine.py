@@ -3,23 +3,126 @@
 from __future__ import annotations
 
 from hypothesis import given
+from hypothesis import strategies as st
 
+from podfence.engine.connections import all_pairs, connections
 from podfence.engine.evaluate import evaluate
 from podfence.model.cluster import Cluster
+from podfence.model.networkpolicy import PolicyType
+from podfence.model.objects import IPAddress
 from podfence.policy.compile import compile_cluster
-from podfence.policy.flow import Flow
-from tests.oracle import judge
-from tests.random_clusters import clusters_with_flows
+from podfence.policy.flow import Decision, Flow, Reason, Verdict
+from podfence.policy.index import PolicyIndex
+from podfence.sets import PortSet
+from podfence.sets.ports import NOTHING, OTHER, PROTOCOLS
+from tests.oracle import OracleVerdict, isolated, judge, permitting_rules, pod_of
+from tests.random_clusters import (
+    clusters,
+    clusters_with_flows,
+    interesting_addresses,
+    interesting_ports,
+)
+
+Case = tuple[Cluster, tuple[Flow, ...]]
 
 
 @given(clusters_with_flows())
-def test_engine_agrees_with_the_oracle_in_each_direction(
-    case: tuple[Cluster, tuple[Flow, ...]],
-) -> None:
+def test_engine_agrees_with_the_oracle_in_each_direction(case: Case) -> None:
     cluster, flows = case
     index = compile_cluster(cluster)
     for flow in flows:
         expected = judge(cluster, flow.source, flow.destination, flow.protocol, flow.port)
+        assert _plain(evaluate(index, flow)) == expected, flow
+
+
+@given(clusters_with_flows())
+def test_a_verdict_names_exactly_the_rules_that_permit(case: Case) -> None:
+    cluster, flows = case
+    index = compile_cluster(cluster)
+    for flow in flows:
         verdict = evaluate(index, flow)
-        found = (verdict.allowed, verdict.egress.allowed, verdict.ingress.allowed)
-        assert found == (expected.allowed, expected.egress_allowed, expected.ingress_allowed), flow
+        for direction, decision in _decisions(verdict):
+            expected = permitting_rules(
+                cluster, flow.source, flow.destination, flow.protocol, flow.port, direction
+            )
+            named = [(origin.policy, origin.path) for origin in decision.origins]
+            if decision.reason is Reason.RULE:
+                assert sorted(named) == sorted(expected), flow
+            elif decision.reason is Reason.ISOLATED:
+                assert not expected, flow
+
+
+@given(clusters_with_flows())
+def test_not_isolated_means_that_no_policy_isolates(case: Case) -> None:
+    """NP-2, NP-5."""
+    cluster, flows = case
+    index = compile_cluster(cluster)
+    for flow in flows:
+        verdict = evaluate(index, flow)
+        for direction, decision in _decisions(verdict):
+            end = flow.source if direction is PolicyType.EGRESS else flow.destination
+            pod = pod_of(cluster, end)
+            if pod is not None and decision.reason in (Reason.NOT_ISOLATED, Reason.ISOLATED):
+                isolates = isolated(cluster, pod, direction)
+                assert isolates is (decision.reason is Reason.ISOLATED), flow
+
+
+@given(clusters(), st.sampled_from((4, 6)))
+def test_connections_agrees_with_evaluate_on_every_boundary_port(
+    cluster: Cluster, family: int
+) -> None:
+    index = compile_cluster(cluster)
+    pods = [a for pod in cluster.pods for a in pod.addresses if a.version == family]
+    ends = [*pods, *interesting_addresses(cluster, family)[:6]]
+    for source in ends[:5]:
+        for destination in ends[:5]:
+            if not _is_special(index, source, destination):
+                _assert_same_ports(index, cluster, source, destination)
+
+
+@given(clusters(), st.sampled_from((4, 6)))
+def test_all_pairs_agrees_with_connections(cluster: Cluster, family: int) -> None:
+    index = compile_cluster(cluster)
+    speakers = [c.number for c in index.classes if _speaks(index, c.number, family)]
+    rows = all_pairs(index, family).rows
+    for destination in speakers:
+        found = {n: ports for ports, sources in rows[destination].items() for n in sources}
+        for source in speakers:
+            if index.classes[source].outside and index.classes[destination].outside:
+                assert source not in found
+            else:
+                expected = connections(index, source, destination, family)
+                assert found.get(source, NOTHING) == expected
+
+
+def _plain(verdict: Verdict) -> OracleVerdict:
+    return OracleVerdict(verdict.allowed, verdict.egress.allowed, verdict.ingress.allowed)
+
+
+def _decisions(verdict: Verdict) -> tuple[tuple[PolicyType, Decision], ...]:
+    return (PolicyType.EGRESS, verdict.egress), (PolicyType.INGRESS, verdict.ingress)
+
+
+def _is_special(index: PolicyIndex, source: IPAddress, destination: IPAddress) -> bool:
+    """Self and own node are facts about single addresses, not about classes (NP-52, NP-54)."""
+    verdict = evaluate(index, Flow(source, destination, OTHER, 0))
+    return bool({verdict.egress.reason, verdict.ingress.reason} & {Reason.SELF, Reason.OWN_NODE})
+
+
+def _assert_same_ports(
+    index: PolicyIndex, cluster: Cluster, source: IPAddress, destination: IPAddress
+) -> None:
+    ports: PortSet = connections(
+        index, index.class_of(source), index.class_of(destination), source.version
+    )
+    probes = [(name, port) for name in PROTOCOLS for port in interesting_ports(cluster)]
+    for protocol, port in (*probes, (OTHER, 0)):
+        allowed = evaluate(index, Flow(source, destination, protocol, port)).allowed
+        assert ((protocol, port) in ports) is allowed, (source, destination, protocol, port)
+
+
+def _speaks(index: PolicyIndex, number: int, family: int) -> bool:
+    outside = index.classes[number].outside
+    if outside is not None:
+        return bool(outside.family(family))
+    return any(a.version == family for a in index.members[number][0].addresses)
