@@ -1,0 +1,202 @@
+"""The long run: the naive judge against the engine over random clusters and flows.
+
+    python bench/judge.py --samples 1000000 --seed 1 --jobs 2
+
+Rule: every sample is reproducible. Cluster number ``k`` of seed ``n`` and its flows depend on
+nothing but ``n`` and ``k``; ``--seed n --only k`` judges that cluster alone.
+Exit 0: no difference; 1: some difference, the first ones printed whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, fields, is_dataclass
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from podfence.engine.evaluate import evaluate
+from podfence.model.cluster import Cluster
+from podfence.policy.compile import compile_cluster
+from podfence.policy.flow import Flow, Verdict
+from tests.oracle import OracleVerdict, judge
+from tests.random_clusters import FlowSource, Size, random_cluster
+
+FLOWS_PER_CLUSTER = 100
+CLUSTERS_PER_BATCH = 50
+SIZES = (Size(), Size(namespaces=2, pods=4, policies=3), Size(namespaces=3, pods=12, policies=12))
+SHOWN = 3
+"""Differences printed whole; the others are only counted."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One flow on which the judges disagree."""
+
+    cluster: int
+    flow: Flow
+    oracle: OracleVerdict
+    engine: OracleVerdict
+
+
+@dataclass
+class Tally:
+    """Counts of one batch, or of all."""
+
+    clusters: int = 0
+    outcomes: Counter[OracleVerdict] = field(default_factory=Counter)
+    differences: list[Difference] = field(default_factory=list)
+
+    def add(self, other: Tally) -> None:
+        """Take in the counts of another batch."""
+        self.clusters += other.clusters
+        self.outcomes += other.outcomes
+        self.differences += other.differences
+
+    @property
+    def samples(self) -> int:
+        """Judged (cluster, flow) pairs."""
+        return self.outcomes.total()
+
+
+def make(seed: int, number: int) -> tuple[Cluster, Iterator[Flow]]:
+    """Cluster ``number`` of a seed and its endless flows."""
+    rng = Random(f"{seed}:{number}")
+    cluster = random_cluster(rng, SIZES[number % len(SIZES)])
+    source = FlowSource(cluster)
+    return cluster, iter(partial(source.draw, rng), None)
+
+
+def judge_clusters(numbers: range, seed: int, flows: int = FLOWS_PER_CLUSTER) -> Tally:
+    """Both judges on ``flows`` flows of each cluster."""
+    tally = Tally(clusters=len(numbers))
+    for number in numbers:
+        try:
+            _judge_cluster(tally, seed, number, flows)
+        except Exception as error:
+            error.add_note(f"in cluster {number} of seed {seed}:\n{show(make(seed, number)[0])}")
+            raise
+    return tally
+
+
+def _judge_cluster(tally: Tally, seed: int, number: int, flows: int) -> None:
+    cluster, source = make(seed, number)
+    index = compile_cluster(cluster)
+    for _ in range(flows):
+        flow = next(source)
+        oracle = judge(cluster, flow.source, flow.destination, flow.protocol, flow.port)
+        engine = _plain(evaluate(index, flow))
+        tally.outcomes[oracle] += 1
+        if oracle != engine:
+            tally.differences.append(Difference(number, flow, oracle, engine))
+
+
+def _plain(verdict: Verdict) -> OracleVerdict:
+    return OracleVerdict(verdict.allowed, verdict.egress.allowed, verdict.ingress.allowed)
+
+
+def run(seed: int, samples: int, jobs: int) -> Tally:
+    """Judge at least ``samples`` flows in batches over ``jobs`` processes."""
+    clusters = -(-samples // FLOWS_PER_CLUSTER)
+    batches = [
+        range(start, min(start + CLUSTERS_PER_BATCH, clusters))
+        for start in range(0, clusters, CLUSTERS_PER_BATCH)
+    ]
+    total = Tally()
+    with ProcessPoolExecutor(jobs) as pool:
+        for done, tally in enumerate(pool.map(partial(judge_clusters, seed=seed), batches), 1):
+            total.add(tally)
+            if sys.stderr.isatty():
+                print(f"\r{done}/{len(batches)} batches", end="", file=sys.stderr)
+    return total
+
+
+def table(tally: Tally, seed: int, seconds: float) -> str:
+    """The result as lines of a table."""
+    outcomes = tally.outcomes
+    allowed = sum(n for verdict, n in outcomes.items() if verdict.allowed)
+    rows = {
+        "seed": str(seed),
+        "clusters": f"{tally.clusters:,}",
+        "samples": f"{tally.samples:,}",
+        "allowed": f"{allowed:,}",
+        "denied": f"{tally.samples - allowed:,}",
+        "  by egress only": f"{outcomes[OracleVerdict(False, False, True)]:,}",
+        "  by ingress only": f"{outcomes[OracleVerdict(False, True, False)]:,}",
+        "  by both": f"{outcomes[OracleVerdict(False, False, False)]:,}",
+        "differences": f"{len(tally.differences):,}",
+        "seconds": f"{seconds:.1f}",
+    }
+    return "\n".join(f"{name:<18}{value:>12}" for name, value in rows.items())
+
+
+def explain(seed: int, difference: Difference) -> str:
+    """Everything that is needed to look into one difference."""
+    flow = difference.flow
+    return "\n".join(
+        (
+            f"--- difference: --seed {seed} --only {difference.cluster}",
+            f"flow   {flow.source} -> {flow.destination} {flow.protocol}/{flow.port}",
+            f"oracle {difference.oracle}",
+            f"engine {difference.engine}",
+            show(make(seed, difference.cluster)[0]),
+        )
+    )
+
+
+def show(cluster: Cluster) -> str:
+    """A cluster as YAML, defaults left out."""
+    return yaml.safe_dump(_tree(cluster), sort_keys=False, default_flow_style=None, width=140)
+
+
+def _tree(value: object) -> object:
+    """Plain data of a model value; fields that hold their default are left out."""
+    if is_dataclass(value) and not isinstance(value, type):
+        kept = ((f.name, getattr(value, f.name)) for f in fields(value))
+        return {name: _tree(v) for name, v in kept if v is not None and v not in ("", (), False)}
+    if isinstance(value, Mapping):
+        return {str(key): _tree(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_tree(item) for item in value]
+    if isinstance(value, frozenset):
+        return sorted(str(_tree(item)) for item in value)
+    if isinstance(value, Enum):
+        return value.value
+    return value if isinstance(value, int | str) else str(value)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Naive judge against engine on random clusters.")
+    parser.add_argument("--samples", type=int, default=1_000_000, help="flows to judge")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--only", type=int, metavar="K", help="judge cluster K of the seed alone")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run, print the table and the first differences; see the module's docstring."""
+    arguments = _arguments()
+    started = time.perf_counter()
+    if arguments.only is None:
+        tally = run(arguments.seed, arguments.samples, arguments.jobs)
+    else:
+        tally = judge_clusters(range(arguments.only, arguments.only + 1), arguments.seed)
+    print(table(tally, arguments.seed, time.perf_counter() - started))
+    for difference in tally.differences[:SHOWN]:
+        print(explain(arguments.seed, difference))
+    return 1 if tally.differences else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
