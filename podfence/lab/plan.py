@@ -1,0 +1,246 @@
+"""PolicyIndex -> LabPlan: who takes part in the lab, and which packets are to be sent.
+
+Rule: pure and without chance; the same index gives the same plan. Nothing here knows what a policy
+allows: the plan probes what could make a difference, the comparison judges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple, TypeVar
+
+from podfence.lab.ports import PortChoice, choose_ports
+from podfence.lab.usable import is_usable, representative
+from podfence.model.objects import IPAddress
+from podfence.policy.index import PolicyIndex
+from podfence.sets import AddressSet
+
+PROTOCOLS = ("TCP", "UDP")
+"""Protocols that the lab sends; SCTP checks are counted and left out."""
+FAMILIES = (4, 6)
+Item = TypeVar("Item")
+
+
+class Side(Enum):
+    """What kind of end a party is."""
+
+    POD = "pod"
+    NODE = "node"
+    OUTSIDE = "outside"
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """One end of probes. ``name``: ``namespace/pod``, the node's name, or the outside address.
+
+    ``addresses``: at most one a family, those that probes use. ``node``: where a pod runs, or the
+    node itself; "" outside.
+    """
+
+    name: str
+    side: Side
+    addresses: tuple[IPAddress, ...]
+    node: str = ""
+
+    def address(self, family: int) -> IPAddress:
+        """Its address of one IP version. Raises LookupError when it has none."""
+        for address in self.addresses:
+            if address.version == family:
+                return address
+        raise LookupError(f"{self.name} has no IPv{family} address")
+
+    @property
+    def families(self) -> frozenset[int]:
+        """The IP versions it speaks."""
+        return frozenset(address.version for address in self.addresses)
+
+
+@dataclass(frozen=True, slots=True)
+class LabNode:
+    """A node of the lab with every address that it has."""
+
+    name: str
+    addresses: tuple[IPAddress, ...]
+
+
+class Probe(NamedTuple):
+    """One connection attempt between two parties, by their place in ``LabPlan.parties``."""
+
+    source: int
+    target: int
+    family: int
+    protocol: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class LabPlan:
+    """Everything that the lab builds and sends.
+
+    ``notes``: one sentence for each thing that was left out. ``sctp_left_out``: checks not made
+    because the lab opens TCP and UDP sockets only.
+    """
+
+    nodes: tuple[LabNode, ...]
+    parties: tuple[Party, ...]
+    ports: tuple[int, ...]
+    probes: tuple[Probe, ...]
+    notes: tuple[str, ...] = ()
+    sctp_left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of a plan: probes in all, port numbers, outside addresses."""
+
+    probes: int = 200_000
+    ports: int = 32
+    outside: int = 64
+
+
+def make_plan(
+    index: PolicyIndex, limits: Limits = Limits(), families: Sequence[int] = FAMILIES
+) -> LabPlan:
+    """Plan probes of every ordered pair with a pod in it, on every port that matters.
+
+    ``index`` must be that of a placed cluster (``lab.placement``). ``families``: the IP versions
+    that this machine has. Beyond ``limits`` the plan takes one pod of each class, then fewer; it
+    says so in ``notes``.
+    """
+    notes: list[str] = []
+    pods = _pods(index, families, notes)
+    outside = _outside(index, families, limits.outside, notes)
+    nodes = _nodes(index, families)
+    choice = choose_ports(index, limits.ports)
+    notes.extend(choice.notes)
+    pods, outside = _bounded(index, pods, outside, nodes, choice, limits.probes, notes)
+    parties = (*pods, *map(_node_party, nodes), *outside)
+    pairs = tuple(_pairs(parties))
+    return LabPlan(
+        nodes=nodes,
+        parties=parties,
+        ports=choice.ports,
+        probes=tuple(_probes(pairs, choice.ports)),
+        notes=tuple(notes),
+        sctp_left_out=len(pairs) * len(choice.sctp),
+    )
+
+
+def _pods(index: PolicyIndex, families: Sequence[int], notes: list[str]) -> list[Party]:
+    """Pods with an address that an interface can carry and that is theirs alone."""
+    parties: list[Party] = []
+    for name, endpoint in index.endpoints.items():
+        usable = tuple(
+            a
+            for a in endpoint.addresses
+            if a.version in families and is_usable(a) and index.by_address.get(a) is endpoint
+        )
+        if usable:
+            parties.append(Party(name, Side.POD, usable, endpoint.pod.node))
+        elif endpoint.addresses:
+            notes.append(f"pod {name} takes no part: no interface can carry its addresses")
+    return parties
+
+
+def _nodes(index: PolicyIndex, families: Sequence[int]) -> tuple[LabNode, ...]:
+    return tuple(
+        LabNode(node.name, tuple(a for a in node.addresses if a.version in families))
+        for node in index.cluster.nodes.values()
+    )
+
+
+def _node_party(node: LabNode) -> Party:
+    first = {a.version: a for a in reversed(node.addresses)}
+    return Party(node.name, Side.NODE, tuple(first.values()), node.name)
+
+
+def _outside(
+    index: PolicyIndex, families: Sequence[int], limit: int, notes: list[str]
+) -> list[Party]:
+    """One address of every outside class that has a usable one."""
+    taken = AddressSet.of((*index.by_address, *index.by_node_address))
+    found = [
+        address
+        for endpoint_class in index.classes
+        if endpoint_class.outside is not None
+        for family in families
+        if (address := representative(endpoint_class.outside, family, taken)) is not None
+    ]
+    if len(found) > limit:
+        notes.append(f"{limit} of {len(found)} kinds of outside addresses take part")
+    return [Party(str(a), Side.OUTSIDE, (a,)) for a in spread(found, limit)]
+
+
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """At most ``count`` items, evenly spaced."""
+    if len(items) <= count:
+        return list(items)
+    return [items[at * len(items) // count] for at in range(count)]
+
+
+def _pairs(parties: Sequence[Party]) -> Iterator[tuple[int, int, int]]:
+    """``(source, target, family)`` of ordered pairs of which one at least is a pod."""
+    pods = [party.side is Side.POD for party in parties]
+    speaks = [party.families for party in parties]
+    for source in range(len(parties)):
+        for target in range(len(parties)):
+            if pods[source] or pods[target]:
+                for family in sorted(speaks[source] & speaks[target]):
+                    yield source, target, family
+
+
+def _probes(pairs: Iterable[tuple[int, int, int]], ports: Sequence[int]) -> Iterator[Probe]:
+    for source, target, family in pairs:
+        for protocol in PROTOCOLS:
+            for port in ports:
+                yield Probe(source, target, family, protocol, port)
+
+
+def _size(pods: Sequence[Party], others: Sequence[Party], ports: int) -> int:
+    """Number of probes, without listing them."""
+    total = 0
+    for family in FAMILIES:
+        inside = sum(family in party.families for party in pods)
+        beyond = sum(family in party.families for party in others)
+        total += inside * (inside + 2 * beyond)
+    return total * ports * len(PROTOCOLS)
+
+
+def _bounded(
+    index: PolicyIndex,
+    pods: list[Party],
+    outside: list[Party],
+    nodes: tuple[LabNode, ...],
+    choice: PortChoice,
+    limit: int,
+    notes: list[str],
+) -> tuple[list[Party], list[Party]]:
+    """As many parties as the limit bears: all; else one pod a class and node; else fewer."""
+    node_parties = [_node_party(node) for node in nodes]
+
+    def fits(some_pods: list[Party], some_outside: list[Party]) -> bool:
+        others = [*node_parties, *some_outside]
+        return _size(some_pods, others, len(choice.ports)) <= limit
+
+    if fits(pods, outside):
+        return pods, outside
+    kept, kept_outside = _one_each(index, pods), outside
+    while not fits(kept, kept_outside) and len(kept) + len(kept_outside) > 2:
+        kept = spread(kept, max(1, len(kept) * 9 // 10))
+        kept_outside = spread(kept_outside, max(1, len(kept_outside) * 9 // 10))
+    notes.append(
+        f"{len(kept)} of {len(pods)} pods take part, no two of one class, with {len(kept_outside)} "
+        f"outside addresses: all pairs would be more than {limit} probes"
+    )
+    return kept, kept_outside
+
+
+def _one_each(index: PolicyIndex, pods: Iterable[Party]) -> list[Party]:
+    """The first pod of each endpoint class on each node: policies cannot tell the others apart."""
+    first: dict[tuple[int, str], Party] = {}
+    for party in pods:
+        key = (index.endpoints[party.name].endpoint_class, party.node)
+        first.setdefault(key, party)
+    return list(first.values())

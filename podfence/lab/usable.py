@@ -1,0 +1,50 @@
+"""Which addresses a lab can give to an interface, and which one stands for a set of them. Pure."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+from podfence.model.objects import IPAddress
+from podfence.sets import AddressSet
+
+_UNUSABLE = AddressSet.of(
+    ip_network(text)
+    for text in (
+        "0.0.0.0/8",
+        "127.0.0.0/8",
+        "169.254.0.0/16",  # holds the gateway that every pod of the lab uses
+        "224.0.0.0/3",  # multicast, reserved, broadcast
+        "::/64",  # unspecified, loopback, IPv4-mapped
+        "fe80::/10",
+        "ff00::/8",
+    )
+)
+_PREFERRED = tuple(
+    ip_address(text)
+    for text in ("203.0.113.10", "198.51.100.10", "192.0.2.10", "2001:db8::10", "2001:db8:1::10")
+)
+"""Addresses set aside for documentation: nobody's, so a reader mistakes them for nobody's."""
+
+
+def is_usable(address: IPAddress) -> bool:
+    """Whether an interface can carry the address and packets to it are routed."""
+    return address not in _UNUSABLE
+
+
+def representative(
+    addresses: AddressSet, family: int, taken: AddressSet = AddressSet()
+) -> IPAddress | None:
+    """One usable address of a family that is not ``taken``; None when there is none.
+
+    Documentation addresses first; the ends of a range last, as they may be those of a network.
+    """
+    free = addresses - _UNUSABLE - taken
+    for address in _PREFERRED:
+        if address.version == family and address in free:
+            return address
+    intervals = list(free.family(family))
+    if not intervals:
+        return None
+    low, high = next((i for i in intervals if i[1] - i[0] >= 2), intervals[0])
+    number = low + 1 if high - low >= 2 else low
+    return IPv4Address(number) if family == 4 else IPv6Address(number)
