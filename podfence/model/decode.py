@@ -1,0 +1,114 @@
+"""One API object as plain JSON -> a value, or everything that is wrong with it.
+
+Rule: no input raises. An object with an error gives no value; a kind of the same name in another
+API group is not ours and gives neither value nor problem (``is_wanted`` says so), except that no
+NetworkPolicy is ever passed over in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from podfence.errors import Problem, Severity, Source
+from podfence.model.cluster import ClusterObject
+from podfence.model.decode_codes import PROBLEM_CODES
+from podfence.model.decode_core import DECODERS
+from podfence.model.decode_fields import Fields
+from podfence.model.decode_policy import decode_policy
+from podfence.model.workloads import Workload
+
+__all__ = ["PROBLEM_CODES", "WANTED_KINDS", "Decoded", "decode", "is_wanted"]
+
+_CORE = frozenset({"Namespace", "Node", "Pod", "Service", "ReplicationController"})
+_API_VERSIONS = {
+    **dict.fromkeys(_CORE, "v1"),
+    **dict.fromkeys(("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"), "apps/v1"),
+    **dict.fromkeys(("Job", "CronJob"), "batch/v1"),
+    "NetworkPolicy": "networking.k8s.io/v1",
+}
+WANTED_KINDS = frozenset(_API_VERSIONS)
+"""Kinds that judgements depend on."""
+
+_CLUSTER_SCOPED = frozenset({"Namespace", "Node"})
+_FORMER_GROUP = "extensions"
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """``objects`` is empty when the object has errors or is not ours; ``problems`` are complete."""
+
+    objects: tuple[ClusterObject | Workload, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def is_wanted(data: Mapping[str, Any]) -> bool:
+    """Whether ``decode`` has anything to say about an object: its kind is wanted, and its API group
+    is the kind's own, a former one, or missing. Every NetworkPolicy is wanted, whatever its group.
+    """
+    kind = data.get("kind")
+    if not isinstance(kind, str) or kind not in WANTED_KINDS:
+        return False
+    api_version = data.get("apiVersion")
+    if kind == "NetworkPolicy" or not isinstance(api_version, str) or not api_version:
+        return True
+    group = _group(api_version)
+    former = _FORMER_GROUP if _API_VERSIONS[kind] == "apps/v1" else None
+    return group in (_group(_API_VERSIONS[kind]), former)
+
+
+def decode(data: Mapping[str, Any], source: Source) -> Decoded:
+    """Decodes, defaults and validates one object of a wanted kind; never raises."""
+    if not is_wanted(data):
+        return Decoded()
+    kind = data["kind"]
+    named = _shown(kind, data)
+    if data.get("apiVersion") != _API_VERSIONS[kind]:
+        text = _version_text(kind, data.get("apiVersion"))
+        problem = Problem("PF205", Severity.ERROR, text, source, "apiVersion", named)
+        return Decoded((), (problem,))
+    value, problems = _decode_kind(kind, data, source)
+    placed = tuple([replace(problem, source=source, object=named) for problem in problems])
+    return Decoded(() if value is None else (value,), placed)
+
+
+def _decode_kind(
+    kind: str, data: Mapping[str, Any], source: Source
+) -> tuple[ClusterObject | Workload | None, tuple[Problem, ...]]:
+    if kind == "NetworkPolicy":
+        return decode_policy(data, source)
+    fields = Fields(source)
+    value = DECODERS[kind](fields, data)
+    problems = tuple(fields.problems)
+    has_errors = any(problem.severity is Severity.ERROR for problem in problems)
+    return None if has_errors else value, problems
+
+
+def _group(api_version: str) -> str:
+    return api_version.rpartition("/")[0]
+
+
+def _version_text(kind: str, api_version: object) -> str:
+    wanted = _API_VERSIONS[kind]
+    if not isinstance(api_version, str) or not api_version:
+        return f"apiVersion is missing or no string: write apiVersion: {wanted}"
+    group = _group(api_version)
+    if group == _FORMER_GROUP:
+        return f"{kind} of {api_version} is no longer served since Kubernetes 1.16: use {wanted}"
+    if group.endswith("projectcalico.org"):
+        return f"{kind} of {api_version} is Calico's own kind, which podfence does not judge"
+    return f"{kind} of {api_version} is not supported: use {wanted}"
+
+
+def _shown(kind: str, data: Mapping[str, Any]) -> str:
+    """``Kind namespace/name``, as far as the object tells."""
+    metadata = data.get("metadata")
+    known = metadata if isinstance(metadata, dict) else {}
+    name, namespace = known.get("name"), known.get("namespace")
+    if not isinstance(name, str) or not name:
+        prefix = known.get("generateName")
+        name = f"{prefix}*" if isinstance(prefix, str) and prefix else "(unnamed)"
+    if kind in _CLUSTER_SCOPED:
+        return f"{kind} {name}"
+    return f"{kind} {namespace if isinstance(namespace, str) and namespace else 'default'}/{name}"

@@ -1,0 +1,215 @@
+"""The wire form of networking.k8s.io/v1 NetworkPolicy: field names and types as on the server.
+
+Rule: shapes as data, no meaning. ``go`` is the type's name in the server's own error texts. JSON
+null is absent for every field, so ``conforms`` is never asked about a field whose value is null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+INT32 = range(-(2**31), 2**31)
+INT64 = range(-(2**63), 2**63)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A JSON string."""
+
+    go: str = "string"
+
+    def conforms(self, value: Any) -> bool:
+        """Whether the value can be read without any remark."""
+        return isinstance(value, str)
+
+
+@dataclass(frozen=True, slots=True)
+class Integer:
+    """A JSON integer within ``bounds``; a bool or a float is none, whatever Python thinks."""
+
+    go: str
+    bounds: range
+
+    def conforms(self, value: Any) -> bool:
+        """Whether the value can be read without any remark."""
+        return type(value) is int and value in self.bounds
+
+
+@dataclass(frozen=True, slots=True)
+class Boolean:
+    """A JSON boolean."""
+
+    go: str = "bool"
+
+    def conforms(self, value: Any) -> bool:
+        """Whether the value can be read without any remark."""
+        return isinstance(value, bool)
+
+
+@dataclass(frozen=True, slots=True)
+class IntOrString:
+    """``port``: a JSON string is a name, everything else has to be an int32."""
+
+    go: str = "int32"
+
+    def conforms(self, value: Any) -> bool:
+        """Whether the value can be read without any remark."""
+        return isinstance(value, str) or (type(value) is int and value in INT32)
+
+
+@dataclass(frozen=True, slots=True)
+class Anything:
+    """A field that podfence does not look into."""
+
+    go: str = "any"
+
+    def conforms(self, value: Any) -> bool:
+        """Always true."""
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class TextMap:
+    """A JSON object of strings. A null value is read as "", which deserves a remark."""
+
+    go: str = "map[string]string"
+
+    def conforms(self, value: Any) -> bool:
+        """Whether the value can be read without any remark."""
+        if not isinstance(value, dict):
+            return False
+        return all(isinstance(k, str) and isinstance(v, str) for k, v in value.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Struct:
+    """A JSON object with known fields; ``name`` is the Go struct. Keys match by exact case only."""
+
+    name: str
+    fields: Mapping[str, WireType] = field(hash=False)
+
+    @property
+    def go(self) -> str:
+        """The Go type."""
+        return f"v1.{self.name}"
+
+    def conforms(self, value: Any) -> bool:
+        """Whether the value can be read without any remark."""
+        if not isinstance(value, dict):
+            return False
+        fields = self.fields
+        for key, member in value.items():
+            wire = fields.get(key)
+            if wire is None or not (member is None or wire.conforms(member)):
+                return False
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """A JSON array. A null item is read as a zero value (NP-15a), which deserves a remark."""
+
+    item: WireType
+
+    @property
+    def go(self) -> str:
+        """The Go type."""
+        return f"[]{self.item.go}"
+
+    def conforms(self, value: Any) -> bool:
+        """Whether the value can be read without any remark."""
+        return isinstance(value, list) and all(map(self.item.conforms, value))
+
+
+WireType = Text | Integer | Boolean | IntOrString | Anything | TextMap | Struct | ListOf
+
+_TEXT = Text()
+_TEXTS = ListOf(_TEXT)
+_TEXT_MAP = TextMap()
+_INT64 = Integer("int64", INT64)
+_ANYTHING = Anything()
+
+OWNER_REFERENCE = Struct(
+    "OwnerReference",
+    {
+        "apiVersion": _TEXT,
+        "kind": _TEXT,
+        "name": _TEXT,
+        "uid": Text("types.UID"),
+        "controller": Boolean(),
+        "blockOwnerDeletion": Boolean(),
+    },
+)
+
+OBJECT_META = Struct(
+    "ObjectMeta",
+    {
+        "name": _TEXT,
+        "generateName": _TEXT,
+        "namespace": _TEXT,
+        "selfLink": _TEXT,
+        "uid": Text("types.UID"),
+        "resourceVersion": _TEXT,
+        "generation": _INT64,
+        "creationTimestamp": _ANYTHING,
+        "deletionTimestamp": _ANYTHING,
+        "deletionGracePeriodSeconds": _INT64,
+        "labels": _TEXT_MAP,
+        "annotations": _TEXT_MAP,
+        "ownerReferences": ListOf(OWNER_REFERENCE),
+        "finalizers": _TEXTS,
+        "managedFields": _ANYTHING,
+    },
+)
+
+LABEL_SELECTOR = Struct(
+    "LabelSelector",
+    {
+        "matchLabels": _TEXT_MAP,
+        "matchExpressions": ListOf(
+            Struct(
+                "LabelSelectorRequirement",
+                {"key": _TEXT, "operator": Text("v1.LabelSelectorOperator"), "values": _TEXTS},
+            )
+        ),
+    },
+)
+
+_PEER = Struct(
+    "NetworkPolicyPeer",
+    {
+        "podSelector": LABEL_SELECTOR,
+        "namespaceSelector": LABEL_SELECTOR,
+        "ipBlock": Struct("IPBlock", {"cidr": _TEXT, "except": _TEXTS}),
+    },
+)
+
+_PORT = Struct(
+    "NetworkPolicyPort",
+    {
+        "protocol": Text("v1.Protocol"),
+        "port": IntOrString(),
+        "endPort": Integer("int32", INT32),
+    },
+)
+
+NETWORK_POLICY_SPEC = Struct(
+    "NetworkPolicySpec",
+    {
+        "podSelector": LABEL_SELECTOR,
+        "policyTypes": ListOf(Text("v1.PolicyType")),
+        "ingress": ListOf(
+            Struct("NetworkPolicyIngressRule", {"ports": ListOf(_PORT), "from": ListOf(_PEER)})
+        ),
+        "egress": ListOf(
+            Struct("NetworkPolicyEgressRule", {"ports": ListOf(_PORT), "to": ListOf(_PEER)})
+        ),
+    },
+)
+
+NETWORK_POLICY = Struct(
+    "NetworkPolicy",
+    {"apiVersion": _TEXT, "kind": _TEXT, "metadata": OBJECT_META, "spec": NETWORK_POLICY_SPEC},
+)

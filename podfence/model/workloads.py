@@ -1,0 +1,159 @@
+"""Workloads -> the pods that they would run.
+
+Rule: no pod is counted twice. A workload that owns a pod of the input, or that another workload of
+the input owns, adds none. Names, order and number depend on the input alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from podfence.errors import Problem, Severity, Source
+from podfence.model.meta import Labels, ObjectRef
+from podfence.model.objects import ContainerPort, Node, Pod
+
+WORKLOAD_KINDS = frozenset(
+    {
+        "Deployment",
+        "StatefulSet",
+        "DaemonSet",
+        "ReplicaSet",
+        "ReplicationController",
+        "Job",
+        "CronJob",
+    }
+)
+MAX_PODS = 1000
+"""Pods that one workload is expanded to at most; more would not change any answer."""
+
+_RUN_OF_CRONJOB = re.compile(r"(.+)-[0-9]{8,10}", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Something that runs pods of one template.
+
+    ``replicas``: pods to run, 0 when it is suspended or done; not used for a DaemonSet, which runs
+    one a node. ``labels``, ``ports`` and ``host_network`` are the template's. ``owner`` is its
+    controller, for a ReplicaSet mostly the Deployment.
+    """
+
+    ref: ObjectRef
+    replicas: int = 1
+    labels: Labels = ()
+    ports: tuple[ContainerPort, ...] = ()
+    host_network: bool = False
+    owner: ObjectRef | None = None
+    source: Source | None = None
+
+
+def controller_of_replicaset_pod(controller: ObjectRef, hash_label: str) -> ObjectRef:
+    """The Deployment behind a ReplicaSet that carries ``pod-template-hash`` in its name.
+
+    Only Deployments give that label; so the ReplicaSet object itself need not be known.
+    """
+    suffix = f"-{hash_label}"
+    stem = controller.name.removesuffix(suffix)
+    if controller.kind != "ReplicaSet" or not hash_label or stem in ("", controller.name):
+        return controller
+    return ObjectRef("Deployment", controller.namespace, stem)
+
+
+def expand(
+    workloads: Iterable[Workload], pods: Iterable[Pod], nodes: Iterable[Node]
+) -> tuple[tuple[Pod, ...], tuple[Problem, ...]]:
+    """All pods: those of the input with their topmost known owner, then those of the workloads.
+
+    Expanded pods have no status and no address; a StatefulSet ``web`` gives ``web-0``, ``web-1``,
+    every other kind ``web-1``, ``web-2``; a name that is taken is left out. Each workload gives at
+    most MAX_PODS pods, with a PF208 warning when it wants more.
+    """
+    known = {workload.ref: workload for workload in workloads}
+    given = tuple([_with_top_owner(pod, known) for pod in pods])
+    busy = _owners(given, known)
+    free = sorted(ref for ref in known if ref not in busy and not _is_part(ref, known))
+    names = {(pod.namespace, pod.name) for pod in given}
+    node_names = sorted({node.name for node in nodes})
+    added: list[Pod] = []
+    problems: list[Problem] = []
+    for workload in map(known.__getitem__, free):
+        places = _places(workload, node_names)
+        if len(places) > MAX_PODS:
+            problems.append(_capped(workload, len(places)))
+        added += _pods(replace(workload, owner=_top(workload.ref, known)), places[:MAX_PODS], names)
+    return given + tuple(added), tuple(problems)
+
+
+def _top(ref: ObjectRef, known: Mapping[ObjectRef, Workload]) -> ObjectRef:
+    """Climbs from a controller to the topmost workload; a cycle of owners ends the climb."""
+    seen = {ref}
+    while (above := _owner_above(ref, known)) is not None and above not in seen:
+        seen.add(above)
+        ref = above
+    return ref
+
+
+def _owner_above(ref: ObjectRef, known: Mapping[ObjectRef, Workload]) -> ObjectRef | None:
+    if workload := known.get(ref):
+        owner = workload.owner
+        return owner if owner is not None and owner.kind in WORKLOAD_KINDS else None
+    run = _RUN_OF_CRONJOB.fullmatch(ref.name) if ref.kind == "Job" else None
+    cronjob = ObjectRef("CronJob", ref.namespace, run[1]) if run else None
+    return cronjob if cronjob in known else None
+
+
+def _with_top_owner(pod: Pod, known: Mapping[ObjectRef, Workload]) -> Pod:
+    if pod.owner is None:
+        return pod
+    top = _top(pod.owner, known)
+    return pod if top == pod.owner else replace(pod, owner=top)
+
+
+def _owners(pods: Iterable[Pod], known: Mapping[ObjectRef, Workload]) -> frozenset[ObjectRef]:
+    return frozenset(pod.owner for pod in pods if pod.owner is not None)
+
+
+def _is_part(ref: ObjectRef, known: Mapping[ObjectRef, Workload]) -> bool:
+    """Whether another workload of the input already stands for this one."""
+    return _top(ref, known) != ref and _top(ref, known) in known
+
+
+def _places(workload: Workload, node_names: list[str]) -> list[str]:
+    """One node name for each pod to run, "" where it does not matter."""
+    if workload.ref.kind == "DaemonSet":
+        return node_names or [""]
+    # One more than the limit is enough to see that it is passed; replicas may be huge.
+    return [""] * min(workload.replicas, MAX_PODS + 1)
+
+
+def _pods(workload: Workload, places: list[str], names: set[tuple[str, str]]) -> Iterator[Pod]:
+    namespace = workload.ref.namespace
+    number = 0 if workload.ref.kind == "StatefulSet" else 1
+    for place in places:
+        while (namespace, name := f"{workload.ref.name}-{number}") in names:
+            number += 1
+        names.add((namespace, name))
+        yield Pod(
+            namespace,
+            name,
+            labels=workload.labels,
+            ports=workload.ports,
+            node=place,
+            host_network=workload.host_network,
+            owner=workload.owner,
+            source=workload.source,
+        )
+
+
+def _capped(workload: Workload, wanted: int) -> Problem:
+    wanted = max(wanted, workload.replicas)
+    return Problem(
+        "PF208",
+        Severity.WARNING,
+        f"{wanted} pods wanted, only the first {MAX_PODS} are considered",
+        source=workload.source,
+        path="spec.replicas",
+        object=f"{workload.ref.kind} {workload.ref}",
+    )
