@@ -1,0 +1,225 @@
+"""The repository keeps its own rules: packaging, lock, import contract, hygiene.
+
+Rule: whatever is checked here can be read from the tracked files alone, without a network.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import podfence._version
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "podfence"
+LOCKS = ("requirements/dev.txt", "requirements/runtime.txt")
+
+MAX_LINES = 400
+LONG_MODULES: dict[str, str] = {}
+"""Modules beyond the limit, each with the reason why it is not two."""
+
+# Written in parts, so that this file does not trip over itself.
+REGISTRY_HOSTS = ("pypi" + ".org", "python" + "hosted", "npm" + "js", "artifact" + "ory")
+WORKPLACE_PATHS = re.compile(r"(?<![\w.~-])/(?:work|home|root|Users)/[a-z]")
+
+PURE_ROOMS = {"errors", "sets", "model", "policy", "engine", "nft", "questions", "render"}
+WORLDLY = {
+    "asyncio",
+    "os",
+    "pathlib",
+    "random",
+    "socket",
+    "subprocess",
+    "threading",
+    "time",
+    "yaml",
+}
+
+
+@cache
+def project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+@cache
+def tracked() -> tuple[str, ...]:
+    """Files of the repository; in an unpacked archive, where git knows none, there is no test."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listing.returncode != 0:
+        pytest.skip("not a git clone")
+    return tuple(name for name in listing.stdout.split("\0") if name and (ROOT / name).is_file())
+
+
+@cache
+def tracked_text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8", errors="replace")
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def rooms() -> set[str]:
+    return {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
+
+
+def contract(identity: str) -> dict[str, Any]:
+    contracts: list[dict[str, Any]] = project()["tool"]["importlinter"]["contracts"]
+    return next(found for found in contracts if found["id"] == identity)
+
+
+def requirements(lock: str) -> list[str]:
+    """The entries of a lock: each a requirement with its continuation lines, comments dropped."""
+    text = re.sub(r"^\s*#.*\n", "", tracked_text(lock), flags=re.MULTILINE)
+    return [entry for entry in re.split(r"\n(?=\S)", text.strip()) if entry]
+
+
+# --- hygiene ---------------------------------------------------------------------------------
+
+
+def test_no_tracked_file_names_a_package_registry() -> None:
+    found = [
+        f"{name}: {host}"
+        for name in tracked()
+        for host in REGISTRY_HOSTS
+        if host in tracked_text(name)
+    ]
+    assert found == []
+
+
+def test_no_tracked_file_names_a_path_of_somebodys_machine() -> None:
+    found = [
+        f"{name}: {match.group()}"
+        for name in tracked()
+        for match in WORKPLACE_PATHS.finditer(tracked_text(name))
+    ]
+    assert found == []
+
+
+def test_no_tracked_file_is_huge() -> None:
+    assert [name for name in tracked() if (ROOT / name).stat().st_size > 1_000_000] == []
+
+
+@pytest.mark.parametrize("script", ["dev", ".ci/run"])
+def test_scripts_are_executable(script: str) -> None:
+    assert (ROOT / script).stat().st_mode & 0o111 == 0o111
+
+
+# --- modules ---------------------------------------------------------------------------------
+
+
+def test_every_module_has_a_docstring() -> None:
+    silent = [
+        str(path.relative_to(ROOT))
+        for path in modules()
+        if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert silent == []
+
+
+def test_no_module_is_longer_than_the_limit_without_a_reason() -> None:
+    lengths = {
+        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
+        for path in modules()
+    }
+    too_long = {name: length for name, length in lengths.items() if length > MAX_LINES}
+    assert too_long.keys() == LONG_MODULES.keys(), too_long
+
+
+# --- the import contract ---------------------------------------------------------------------
+
+
+def test_the_import_contract_lists_exactly_the_rooms_that_exist() -> None:
+    layers = contract("rooms")["layers"]
+    listed = {name.strip() for layer in layers for name in layer.split("|")}
+    assert listed - {"errors", "_version"} == rooms()
+
+
+def test_the_import_contract_is_exhaustive() -> None:
+    assert contract("rooms")["exhaustive"] is True
+
+
+def test_the_two_back_ends_are_siblings() -> None:
+    assert "engine | nft" in contract("rooms")["layers"]
+
+
+def test_pure_rooms_may_not_touch_the_world() -> None:
+    pure = contract("pure")
+    sources = {name.removeprefix("podfence.") for name in pure["source_modules"]}
+    assert sources == PURE_ROOMS | {"lab.plan"}
+    assert set(pure["forbidden_modules"]) == WORLDLY
+
+
+# --- packaging -------------------------------------------------------------------------------
+
+
+def test_the_two_versions_are_one() -> None:
+    assert podfence._version.__version__ == project()["project"]["version"]
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert (PACKAGE / "py.typed").is_file()
+
+
+def test_every_directory_with_modules_is_a_package() -> None:
+    parents = {path.parent for path in modules()}
+    assert [str(path) for path in parents if not (path / "__init__.py").is_file()] == []
+
+
+@pytest.mark.parametrize("script", ["podfence", "kubectl-podfence"])
+def test_scripts_start_the_command_line(script: str) -> None:
+    assert project()["project"]["scripts"][script] == "podfence.cli.main:main"
+
+
+@pytest.mark.parametrize("name", ["README.md", "LICENSE", "CHANGELOG.md"])
+def test_files_that_packaging_names_exist(name: str) -> None:
+    assert (ROOT / name).is_file()
+
+
+# --- the lock --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_locked_requirement_is_pinned_and_hashed(lock: str) -> None:
+    entries = requirements(lock)
+    assert entries
+    loose = [
+        entry.splitlines()[0]
+        for entry in entries
+        if not re.match(r"[a-z0-9-]+==\S+ ", entry) or "--hash=sha256:" not in entry
+    ]
+    assert loose == []
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_lock_holds_no_address_and_no_path(lock: str) -> None:
+    found = re.findall(r"://|file:|--index|--extra-index|--find-links|@ |^/", tracked_text(lock))
+    assert found == []
+
+
+def test_the_lock_covers_every_dependency() -> None:
+    groups = project()["dependency-groups"]
+    wanted = [*project()["project"]["dependencies"], *groups["build"]]
+    wanted += [entry for entry in groups["dev"] if isinstance(entry, str)]
+    names = {re.split(r"[><=~! ]", entry)[0].lower().replace("_", "-") for entry in wanted}
+    locked = {entry.split("==")[0] for entry in requirements("requirements/dev.txt")}
+    assert names - locked == set()
+
+
+def test_the_runtime_lock_is_part_of_the_development_lock() -> None:
+    runtime = {entry.split(" ")[0] for entry in requirements("requirements/runtime.txt")}
+    development = {entry.split(" ")[0] for entry in requirements("requirements/dev.txt")}
+    assert runtime <= development
+
+
+def test_the_build_back_end_is_the_locked_one() -> None:
+    assert project()["build-system"]["requires"] == project()["dependency-groups"]["build"]
