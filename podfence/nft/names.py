@@ -1,0 +1,73 @@
+"""Names, comments and log prefixes of our table.
+
+Rule: a name is a hash of where the thing comes from, never of what it holds, and never text from
+the API: a pod that moves changes elements, not names. Text from the API is hostile; it is shown in
+comments only, and only through :func:`printable`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import blake2b
+
+from podfence.policy.index import DirectionPolicy, Match
+from podfence.policy.origin import Origin
+
+MAX_COMMENT = 128
+"""Bytes that nft takes in a comment."""
+MAX_LOG_PREFIX = 63
+"""Bytes of a log prefix that every reader of the log shows whole."""
+_HARMLESS = frozenset(
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ./_-:,=+()[]{}<>&|"
+)
+
+
+def printable(text: str, limit: int = MAX_COMMENT) -> str:
+    """``text`` with everything but harmless ASCII replaced by ``?``, cut to ``limit`` bytes."""
+    safe = "".join(c if c in _HARMLESS else "?" for c in text[: limit + 1])
+    return safe if len(safe) <= limit else f"{safe[: limit - 3]}..."
+
+
+def rule_comment(origin: Origin, path: str) -> str:
+    """``shop/db-allow ingress[0].from[1]``; a long name gives way, the path stays."""
+    tail = printable(path.removeprefix("spec."))
+    return f"{printable(str(origin.policy), MAX_COMMENT - len(tail) - 1)} {tail}"
+
+
+def match_comment(origin: Origin, match: Match) -> str:
+    """The comment of a rule that comes from one peer item of a policy's rule."""
+    return rule_comment(origin, match.path or origin.path)
+
+
+def group_comment(policy: DirectionPolicy) -> str:
+    """The policies that isolate a group of pods."""
+    names = [str(origin.policy) for tier in policy.tiers for origin in tier.isolated_by]
+    return printable(" ".join((policy.direction.value, *dict.fromkeys(names))))
+
+
+class Namer:
+    """Gives out names, each once.
+
+    Names are short (48 bits of hash), and who may write policies may look for two keys with the
+    same hash; so the second key of a name gets another one, and no set is ever shared by accident.
+    """
+
+    def __init__(self, digits: Callable[[str, int], str] | None = None) -> None:
+        self._digits = digits or short_hash
+        self._owners: dict[str, str] = {}
+
+    def name(self, prefix: str, key: str) -> str:
+        """The name for ``key``: the same at every call, ``prefix`` and 12 hexadecimal digits."""
+        attempt = 0
+        while True:
+            found = f"{prefix}{self._digits(key, attempt)}"
+            if self._owners.setdefault(found, key) == key:
+                return found
+            attempt += 1
+
+
+def short_hash(key: str, attempt: int = 0) -> str:
+    """12 hexadecimal digits; ``attempt`` gives others for the same key."""
+    salt = attempt.to_bytes(8, "big")
+    text = key.encode("utf-8", "surrogatepass")
+    return blake2b(text, digest_size=6, salt=salt).hexdigest()

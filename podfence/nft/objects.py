@@ -1,0 +1,300 @@
+"""What a table of the kernel holds, as values: chains, rules, sets, verdict maps.
+
+Rule: nft's own words and numbers, nothing of Kubernetes, and no text that would have to be parsed
+again: ``render`` writes these values for ``nft``, ``trace`` walks packets through them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, Flag
+
+
+class DataType(Enum):
+    """Types of the values that rules compare and sets hold, spelled as nft spells them."""
+
+    IPV4_ADDR = "ipv4_addr"
+    IPV6_ADDR = "ipv6_addr"
+    INET_PROTO = "inet_proto"
+    INET_SERVICE = "inet_service"
+    ICMPV6_TYPE = "icmpv6_type"
+    INTEGER = "integer"
+
+
+class Field(Enum):
+    """What a rule reads from a packet. A packet that has no such field fails the rule."""
+
+    IP_SADDR = "ip saddr"
+    IP_DADDR = "ip daddr"
+    IP6_SADDR = "ip6 saddr"
+    IP6_DADDR = "ip6 daddr"
+    IP6_HOPLIMIT = "ip6 hoplimit"
+    L4PROTO = "meta l4proto"
+    TH_SPORT = "th sport"
+    TH_DPORT = "th dport"
+    ICMPV6_TYPE = "icmpv6 type"
+
+    @property
+    def type(self) -> DataType:
+        """The type of the values that this field has."""
+        return _FIELD_TYPES[self]
+
+
+_FIELD_TYPES = {
+    Field.IP_SADDR: DataType.IPV4_ADDR,
+    Field.IP_DADDR: DataType.IPV4_ADDR,
+    Field.IP6_SADDR: DataType.IPV6_ADDR,
+    Field.IP6_DADDR: DataType.IPV6_ADDR,
+    Field.IP6_HOPLIMIT: DataType.INTEGER,
+    Field.L4PROTO: DataType.INET_PROTO,
+    Field.TH_SPORT: DataType.INET_SERVICE,
+    Field.TH_DPORT: DataType.INET_SERVICE,
+    Field.ICMPV6_TYPE: DataType.ICMPV6_TYPE,
+}
+
+ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
+"""Numbers of ``meta l4proto``."""
+
+
+# -- verdicts
+
+
+class VerdictKind(Enum):
+    """What may end the walk through a chain."""
+
+    ACCEPT = "accept"
+    DROP = "drop"
+    RETURN = "return"
+    JUMP = "jump"
+    GOTO = "goto"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``chain``: the target of JUMP and GOTO, ``""`` for the others."""
+
+    kind: VerdictKind
+    chain: str = ""
+
+
+ACCEPT = Verdict(VerdictKind.ACCEPT)
+DROP = Verdict(VerdictKind.DROP)
+RETURN = Verdict(VerdictKind.RETURN)
+
+
+def jump(chain: str) -> Verdict:
+    """Go through ``chain`` and come back after it."""
+    return Verdict(VerdictKind.JUMP, chain)
+
+
+def goto(chain: str) -> Verdict:
+    """Go on in ``chain`` instead of this chain: a return there returns from here."""
+    return Verdict(VerdictKind.GOTO, chain)
+
+
+# -- expressions: each holds or fails for a packet
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """``field value``, or ``field != value`` when ``negated`` (absent fields fail both)."""
+
+    field: Field
+    value: int
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """``field low-high``, both ends included."""
+
+    field: Field
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """``fields @set``: the concatenated values are an element of a set."""
+
+    fields: tuple[Field, ...]
+    set: str
+
+
+class CtStateBit(Flag):
+    """Conntrack's view of a packet, with the kernel's bits.
+
+    INVALID: conntrack refused it; UNTRACKED: it did not look. Neither has a connection.
+    """
+
+    INVALID = 1
+    ESTABLISHED = 2
+    RELATED = 4
+    NEW = 8
+    UNTRACKED = 64
+
+
+@dataclass(frozen=True, slots=True)
+class CtState:
+    """``ct state a,b``: the state is one of these."""
+
+    states: CtStateBit
+
+
+class CtDirectionValue(Enum):
+    """ORIGINAL: the way the first packet of the connection went."""
+
+    ORIGINAL = "original"
+    REPLY = "reply"
+
+
+@dataclass(frozen=True, slots=True)
+class CtDirection:
+    """``ct direction``; fails for a packet without connection."""
+
+    direction: CtDirectionValue
+
+
+@dataclass(frozen=True, slots=True)
+class CtMark:
+    """``ct mark & mask == value``; fails for a packet without connection."""
+
+    mask: int
+    value: int
+
+
+# -- statements: each does something, some end the rule
+
+
+@dataclass(frozen=True, slots=True)
+class SetCtMark:
+    """``ct mark set (ct mark & keep) | value``; ``value`` has no bit of ``keep``."""
+
+    keep: int
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """Counts the packets and bytes that come here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Lets ``rate`` packets a second pass, ``burst`` at once; fails for the others."""
+
+    rate: int
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Sends a copy to the listeners of a netlink log group (0..65535).
+
+    ``prefix``: at most 63 bytes of the characters that ``names.printable`` lets through.
+    """
+
+    group: int
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Vmap:
+    """``fields vmap @map``: the verdict of the element; fails when there is none."""
+
+    fields: tuple[Field, ...]
+    map: str
+
+
+Expression = Compare | Between | Lookup | CtState | CtDirection | CtMark
+Statement = SetCtMark | Counter | Limit | Log | Vmap | Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Parts from left to right; the first that fails ends the rule.
+
+    ``comment``: where the rule comes from, at most 128 bytes of the characters that
+    ``names.printable`` lets through; ``""``: none.
+    """
+
+    parts: tuple[Expression | Statement, ...]
+    comment: str = ""
+
+
+# -- named objects
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """``family`` is always inet here: both IP versions pass through the same chains."""
+
+    name: str
+    comment: str = ""
+    family: str = "inet"
+
+
+class Hook(Enum):
+    """Where the kernel calls a base chain: FORWARD for routed packets, INPUT for the host's own."""
+
+    FORWARD = "forward"
+    INPUT = "input"
+
+
+@dataclass(frozen=True, slots=True)
+class BaseChain:
+    """``priority``: lower runs earlier. ``policy``: ACCEPT or DROP, said when no rule decides."""
+
+    hook: Hook
+    priority: int
+    policy: Verdict = ACCEPT
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """``base`` None: a regular chain, reached by jump, goto or a verdict map only."""
+
+    name: str
+    rules: tuple[Rule, ...] = ()
+    base: BaseChain | None = None
+    comment: str = ""
+
+
+Key = tuple[int, ...]
+"""One number a field of the key; addresses as integers."""
+KeyRange = tuple[Key, Key]
+"""Lowest and highest value of each field, both included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """A hash set. Empty is usual: a selector that matches nobody now keeps its set."""
+
+    name: str
+    type: tuple[DataType, ...]
+    elements: frozenset[Key] = frozenset()
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalSet:
+    """A set of ranges (``flags interval``): in order, no two overlap."""
+
+    name: str
+    type: tuple[DataType, ...]
+    elements: tuple[KeyRange, ...] = ()
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictMap:
+    """A hash map from keys to verdicts."""
+
+    name: str
+    type: tuple[DataType, ...]
+    elements: Mapping[Key, Verdict]
+    comment: str = ""
+
+
+NamedObject = Set | IntervalSet | VerdictMap | Chain

@@ -1,0 +1,214 @@
+"""Values -> the text of ``nft -f -``.
+
+Rule: the only module that writes nft's grammar, and the owner of every newline. What it writes
+replaces our table as a whole, in one transaction, and names no other table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv6Address
+
+from podfence.nft.objects import (
+    ICMP,
+    ICMPV6,
+    SCTP,
+    TCP,
+    UDP,
+    Between,
+    Chain,
+    Compare,
+    Counter,
+    CtDirection,
+    CtMark,
+    CtState,
+    DataType,
+    Expression,
+    Field,
+    IntervalSet,
+    Key,
+    KeyRange,
+    Limit,
+    Log,
+    Lookup,
+    NamedObject,
+    Rule,
+    Set,
+    SetCtMark,
+    Statement,
+    Verdict,
+    VerdictMap,
+    Vmap,
+)
+from podfence.nft.ruleset import Ruleset
+
+_PROTOCOLS = {ICMP: "icmp", TCP: "tcp", UDP: "udp", ICMPV6: "ipv6-icmp", SCTP: "sctp"}
+_BITS = {DataType.IPV4_ADDR: 32, DataType.IPV6_ADDR: 128}
+
+
+def render(ruleset: Ruleset) -> str:
+    """One transaction that leaves exactly ``ruleset`` in our table, whatever was there before."""
+    table = ruleset.table
+    name = f"{table.family} {table.name}"
+    lines = [f"add table {name}", f"delete table {name}", f"table {name} {{"]
+    if table.comment:
+        lines.append(f'\tcomment "{table.comment}"')
+    for item in ruleset.objects():
+        lines.append("")
+        lines.extend(_object_lines(item))
+    lines.append("}")
+    return "\n".join(lines) + "\n"
+
+
+def render_object(item: NamedObject) -> str:
+    """One set, map or chain as it stands inside the table, with its last newline."""
+    return "\n".join(_object_lines(item)) + "\n"
+
+
+def render_rule(rule: Rule) -> str:
+    """One rule, without a newline."""
+    words = [_part(part) for part in rule.parts]
+    if rule.comment:
+        words.append(f'comment "{rule.comment}"')
+    return " ".join(words)
+
+
+# -- objects
+
+
+def _object_lines(item: NamedObject) -> Iterator[str]:
+    yield f"\t{_kind(item)} {item.name} {{"
+    for line in _body(item):
+        yield f"\t\t{line}"
+    yield "\t}"
+
+
+def _kind(item: NamedObject) -> str:
+    if isinstance(item, Chain):
+        return "chain"
+    return "map" if isinstance(item, VerdictMap) else "set"
+
+
+def _body(item: NamedObject) -> Iterator[str]:
+    if isinstance(item, Chain):
+        yield from _chain_body(item)
+        return
+    types = " . ".join(part.value for part in item.type)
+    yield f"type {types} : verdict" if isinstance(item, VerdictMap) else f"type {types}"
+    if isinstance(item, IntervalSet):
+        yield "flags interval"
+    yield from _comment(item.comment)
+    yield from _elements(_element_texts(item))
+
+
+def _chain_body(chain: Chain) -> Iterator[str]:
+    yield from _comment(chain.comment)
+    if chain.base is not None:
+        base = chain.base
+        policy = render_verdict(base.policy)
+        yield f"type filter hook {base.hook.value} priority {base.priority}; policy {policy};"
+    for rule in chain.rules:
+        yield render_rule(rule)
+
+
+def _comment(text: str) -> Iterator[str]:
+    if text:
+        yield f'comment "{text}"'
+
+
+def _elements(texts: Iterable[str]) -> Iterator[str]:
+    """One element a line, so that two rulesets compare line by line."""
+    lines = list(texts)
+    if lines:
+        yield "elements = {"
+        yield from (f"\t{text}," for text in lines[:-1])
+        yield f"\t{lines[-1]}"
+        yield "}"
+
+
+def _element_texts(item: Set | IntervalSet | VerdictMap) -> Iterator[str]:
+    if isinstance(item, IntervalSet):
+        return (_key_range(item.type, element) for element in item.elements)
+    if isinstance(item, VerdictMap):
+        return (
+            f"{_key(item.type, key)} : {render_verdict(item.elements[key])}"
+            for key in sorted(item.elements)
+        )
+    return (_key(item.type, key) for key in sorted(item.elements))
+
+
+def _key(types: tuple[DataType, ...], key: Key) -> str:
+    return " . ".join(map(_value, types, key))
+
+
+def _key_range(types: tuple[DataType, ...], element: KeyRange) -> str:
+    low, high = element
+    return " . ".join(map(_range, types, low, high))
+
+
+def _range(kind: DataType, low: int, high: int) -> str:
+    """One value, a prefix where the range is one, else both ends."""
+    if low == high:
+        return _value(kind, low)
+    size = high - low + 1
+    if kind in _BITS and size & (size - 1) == 0 and low % size == 0:
+        return f"{_value(kind, low)}/{_BITS[kind] - size.bit_length() + 1}"
+    return f"{_value(kind, low)}-{_value(kind, high)}"
+
+
+def _value(kind: DataType, value: int) -> str:
+    if kind is DataType.IPV4_ADDR:
+        return str(IPv4Address(value))
+    if kind is DataType.IPV6_ADDR:
+        return str(IPv6Address(value))
+    if kind is DataType.INET_PROTO:
+        return _PROTOCOLS.get(value, str(value))
+    return str(value)
+
+
+# -- rules
+
+
+def render_verdict(verdict: Verdict) -> str:
+    """``drop``, ``goto in_4be0…``."""
+    return f"{verdict.kind.value} {verdict.chain}" if verdict.chain else verdict.kind.value
+
+
+def _part(part: Expression | Statement) -> str:
+    match part:
+        case Compare(field, value, negated):
+            return f"{field.value} {'!= ' if negated else ''}{_value(field.type, value)}"
+        case Between(field, low, high):
+            return f"{field.value} {_value(field.type, low)}-{_value(field.type, high)}"
+        case Lookup(fields, name):
+            return f"{_fields(fields)} @{name}"
+        case Vmap(fields, name):
+            return f"{_fields(fields)} vmap @{name}"
+        case Verdict():
+            return render_verdict(part)
+        case Counter():
+            return "counter"
+        case Limit(rate, burst):
+            return f"limit rate {rate}/second burst {burst} packets"
+        case Log(group, prefix):
+            return f'log prefix "{prefix}" group {group}'
+        case CtState() | CtDirection() | CtMark() | SetCtMark():
+            return _ct(part)
+
+
+def _fields(fields: tuple[Field, ...]) -> str:
+    return " . ".join(field.value for field in fields)
+
+
+def _ct(part: CtState | CtDirection | CtMark | SetCtMark) -> str:
+    match part:
+        case CtState(states):
+            return f"ct state {','.join((s.name or '').lower() for s in states)}"
+        case CtDirection(direction):
+            return f"ct direction {direction.value}"
+        case CtMark(mask, value):
+            return f"ct mark & 0x{mask:08x} == 0x{value:08x}"
+        case SetCtMark(keep, value) if keep:
+            return f"ct mark set ct mark & 0x{keep:08x} | 0x{value:08x}"
+        case SetCtMark(_, value):
+            return f"ct mark set 0x{value:08x}"
