@@ -1,0 +1,124 @@
+"""A policy description for the terminal.
+
+Rule: no line is wider than WIDTH unless a single name is; every text that came from a manifest
+is made printable. Two descriptions that differ in meaning never print the same.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterable
+
+from podfence.errors import Source
+from podfence.questions.describe import (
+    DirectionDescription,
+    OtherPolicy,
+    PeerDescription,
+    PolicyDescription,
+    RuleDescription,
+)
+from podfence.questions.matched import PodGroup
+from podfence.questions.notes import Note
+from podfence.render.safe import printable
+
+WIDTH = 88
+GROUPS_SHOWN = 20
+"""Longer lists of pods are cut here and the rest is counted."""
+
+Locate = Callable[[Source | None, str], str]
+"""(source, field path) -> ``file:line:col``, or "" if the place is unknown."""
+
+
+def render_description(
+    description: PolicyDescription, locate: Locate, notes: Iterable[Note] = ()
+) -> str:
+    """The whole text, with a newline at its end. ``notes`` are those of the same policy."""
+    writer = _Writer(description, locate)
+    writer.head()
+    writer.direction(description.ingress)
+    writer.direction(description.egress)
+    writer.others(description.others)
+    writer.notes(tuple(notes))
+    return "\n".join(writer.lines) + "\n"
+
+
+class _Writer:
+    """Collects lines."""
+
+    def __init__(self, description: PolicyDescription, locate: Locate) -> None:
+        self.lines: list[str] = []
+        self._description = description
+        self._locate = locate
+
+    def head(self) -> None:
+        description = self._description
+        self._add(f"NetworkPolicy {description.policy}{self._place('')}")
+        self.lines.append("")
+        self._add(description.selects)
+        self._pods(description.pods, "  ")
+        self._add(description.types)
+
+    def direction(self, direction: DirectionDescription) -> None:
+        self.lines.append("")
+        name = direction.direction.value.capitalize()
+        self._add(f"{name}. {direction.text}")
+        for rule in direction.rules:
+            self._rule(rule, "from" if name == "Ingress" else "to")
+        if direction.others:
+            self._add(direction.others)
+
+    def others(self, others: tuple[OtherPolicy, ...]) -> None:
+        if not others:
+            return
+        self.lines.append("")
+        self._add("Policies add up: what any of these allows is allowed as well.")
+        for other in others:
+            self._add(f"{other.policy}: {other.text}", "  ", "    ")
+
+    def notes(self, notes: tuple[Note, ...]) -> None:
+        for note in notes:
+            self.lines.append("")
+            self._add(f"note[{note.code}]: {note.title}{self._place(note.path)}")
+            self._add(note.text, "  ")
+
+    # -- parts
+
+    def _rule(self, rule: RuleDescription, word: str) -> None:
+        self._add(f"- {rule.path}{self._place(rule.path)}", "  ", "    ")
+        if len(rule.peers) == 1:
+            self._peer(rule.peers[0], f"{word} ")
+        else:
+            self._add(f"{word} any one of these {len(rule.peers)}:", "    ")
+            for number, peer in enumerate(rule.peers):
+                self._peer(peer, f"{'or ' if number else 'either '}")
+        self._add(rule.ports, "    ", "      ")
+
+    def _peer(self, peer: PeerDescription, lead: str) -> None:
+        self._add(f"{lead}{peer.text}", "    ", "      ")
+        if peer.pods:
+            self._pods(peer.pods, "      now ")
+        elif not peer.outside:
+            self.lines.append("      now no pod")
+
+    def _pods(self, groups: tuple[PodGroup, ...], indent: str) -> None:
+        names = [str(group) for group in groups[:GROUPS_SHOWN]]
+        if len(groups) > GROUPS_SHOWN:
+            names.append(f"and {len(groups) - GROUPS_SHOWN} more")
+        if names:
+            self._add(", ".join(names), indent, " " * len(indent))
+
+    def _place(self, path: str) -> str:
+        place = self._locate(self._description.source, path)
+        return f"  ({place})" if place else ""
+
+    def _add(self, text: str, indent: str = "", later: str | None = None) -> None:
+        self.lines.extend(
+            textwrap.wrap(
+                printable(text),
+                WIDTH,
+                initial_indent=indent,
+                subsequent_indent=indent if later is None else later,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        )
