@@ -1,0 +1,225 @@
+"""Real packets: thousands of connection attempts at a time, from one thread.
+
+Rule: the prober does not know what is allowed; it reports what happened. A socket is opened while
+the thread is in the source's namespace and keeps that namespace, so one epoll loop drives them all.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from select import EPOLLIN, epoll
+from time import monotonic
+
+from podfence.edge import netns
+from podfence.lab.answer import FAMILY, NAME, NONCE, Answerers
+from podfence.lab.outcome import Outcome
+from podfence.lab.plan import LabPlan, Probe, Side
+from podfence.lab.topology import Topology
+
+_BURST = 100
+"""Attempts begun between two looks at the sockets: far below what the kernel queues for a CPU
+(net.core.netdev_max_backlog, 1000), so that the lab itself loses no packet."""
+_EVENTS = 1024
+_LONGEST = 64
+_NONBLOCK = socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+_REFUSALS = {
+    errno.ECONNREFUSED: Outcome.REFUSED,
+    errno.ECONNRESET: Outcome.RESET,
+    errno.EPIPE: Outcome.RESET,
+    errno.ENETUNREACH: Outcome.UNREACHABLE,
+    errno.EHOSTUNREACH: Outcome.UNREACHABLE,
+    errno.EADDRNOTAVAIL: Outcome.UNREACHABLE,
+    errno.EPERM: Outcome.PROHIBITED,
+    errno.EACCES: Outcome.PROHIBITED,
+}
+
+
+def outcome_of(error: OSError) -> Outcome:
+    """What a socket error means. Raises the error itself when it is about this machine's limits."""
+    if error.errno in _REFUSALS:
+        return _REFUSALS[error.errno]
+    if isinstance(error, TimeoutError):
+        return Outcome.TIMEOUT
+    raise error
+
+
+class Prober:
+    """Sends probes of one plan; the answerers of the same plan are served in the same loop."""
+
+    def __init__(
+        self, plan: LabPlan, topology: Topology, answerers: Answerers, poll: epoll, window: int
+    ) -> None:
+        self.plan = plan
+        self.topology = topology
+        self.answering = answerers.handlers
+        self.poll = poll
+        self.window = window
+        self.addresses: list[dict[int, str]] = [
+            {a.version: str(a) for a in party.addresses} for party in plan.parties
+        ]
+        self.several = [party.side is not Side.POD for party in plan.parties]
+        self._rounds = 0
+        self._last: list[socket.socket] = []
+
+    def run(self, numbers: Sequence[int], timeout: float) -> bytes:
+        """Send the probes with these numbers and wait ``timeout`` seconds, or longer, for each.
+
+        Returns one :class:`Outcome` a probe, in order. Raises OSError on this machine's limits.
+        """
+        self._rounds += 1
+        this = _Round(self, self._rounds, numbers, timeout)
+        outcomes = this.finish()
+        # The ports of this round stay taken until the next has its own: a datagram of one round
+        # can never belong to a flow that the filter remembers from the round before.
+        for old in self._last:
+            old.close()
+        self._last = list(this.datagrams.values())
+        return outcomes
+
+
+class _Round:
+    """One call of :meth:`Prober.run`. A probe's ``at`` is its place in this round."""
+
+    def __init__(self, prober: Prober, serial: int, numbers: Sequence[int], timeout: float) -> None:
+        self.datagrams: dict[tuple[int, int], socket.socket] = {}  # by source and family
+        self._prober = prober
+        self._serial = serial
+        self._probes = [prober.plan.probes[number] for number in numbers]
+        self._timeout = timeout
+        self._outcomes = bytearray([Outcome.TIMEOUT]) * len(self._probes)
+        self._connecting: dict[int, tuple[socket.socket, int]] = {}  # by descriptor
+        self._receiving: dict[int, socket.socket] = {}  # the datagram sockets, by descriptor
+        self._awaited: set[int] = set()  # datagrams without an answer so far
+        self._deadlines: deque[tuple[float, int, int]] = deque()  # when, at, descriptor or -1
+
+    def finish(self) -> bytes:
+        """Run to the end."""
+        bursts = self._bursts()
+        exhausted = False
+        while not exhausted or self._connecting or self._awaited:
+            begun = False
+            if not exhausted and len(self._connecting) + len(self._awaited) < self._prober.window:
+                begun = self._begin(next(bursts, None))
+                exhausted = not begun
+            if not self._serve(0.0 if begun else self._patience()):
+                self._expire()
+        for descriptor in self._receiving:
+            self._prober.poll.unregister(descriptor)
+        return bytes(self._outcomes)
+
+    def _bursts(self) -> Iterator[tuple[int, Sequence[int]]]:
+        """Probes of one source, a burst at a time."""
+        order = range(len(self._probes))
+        for source, group in groupby(order, lambda at: self._probes[at].source):
+            members = list(group)
+            for start in range(0, len(members), _BURST):
+                yield source, members[start : start + _BURST]
+
+    def _begin(self, burst: tuple[int, Sequence[int]] | None) -> bool:
+        if burst is None:
+            return False
+        source, members = burst
+        with netns.inside(self._prober.topology.of_party[source]):
+            for at in members:
+                probe = self._probes[at]
+                begin = self._connect if probe.protocol == "TCP" else self._send
+                try:
+                    begin(at, probe)
+                except OSError as error:
+                    self._outcomes[at] = outcome_of(error)
+        return True
+
+    def _connect(self, at: int, probe: Probe) -> None:
+        made = socket.socket(FAMILY[probe.family], socket.SOCK_STREAM | _NONBLOCK)
+        try:
+            if self._prober.several[probe.source]:
+                made.bind((self._prober.addresses[probe.source][probe.family], 0))
+            made.connect((self._prober.addresses[probe.target][probe.family], probe.port))
+        except BlockingIOError:  # under way
+            pass
+        except OSError:
+            made.close()
+            raise
+        self._connecting[made.fileno()] = (made, at)
+        self._prober.poll.register(made.fileno(), EPOLLIN)
+        self._deadlines.append((monotonic() + self._timeout, at, made.fileno()))
+
+    def _send(self, at: int, probe: Probe) -> None:
+        target = self._prober.addresses[probe.target][probe.family]
+        sender = self._datagram_socket(probe)
+        self._awaited.add(at)
+        try:
+            sender.sendto(NONCE.pack(self._serial, at), (target, probe.port))
+        except OSError:
+            self._awaited.discard(at)
+            raise
+        self._deadlines.append((monotonic() + self._timeout, at, -1))
+
+    def _datagram_socket(self, probe: Probe) -> socket.socket:
+        key = (probe.source, probe.family)
+        if key not in self.datagrams:
+            made = socket.socket(FAMILY[probe.family], socket.SOCK_DGRAM | _NONBLOCK)
+            self.datagrams[key] = made
+            made.bind((self._prober.addresses[probe.source][probe.family], 0))
+            self._receiving[made.fileno()] = made
+            self._prober.poll.register(made.fileno(), EPOLLIN)
+        return self.datagrams[key]
+
+    def _patience(self) -> float:
+        """Seconds until the first probe's time is up."""
+        return max(0.0, self._deadlines[0][0] - monotonic()) if self._deadlines else 0.0
+
+    def _serve(self, patience: float) -> int:
+        """Handle what has come, for ourselves and for the answerers; returns how much it was."""
+        events = self._prober.poll.poll(patience, _EVENTS)
+        for descriptor, _ in events:
+            if (answer := self._prober.answering.get(descriptor)) is not None:
+                answer()
+            elif descriptor in self._receiving:
+                self._receive(self._receiving[descriptor])
+            elif descriptor in self._connecting:
+                self._connected(descriptor)
+        return len(events)
+
+    def _connected(self, descriptor: int) -> None:
+        made, at = self._connecting[descriptor]
+        try:
+            name = made.recv(_LONGEST)
+        except BlockingIOError:  # the kernel woke us for nothing
+            return
+        except OSError as error:
+            self._outcomes[at] = outcome_of(error)
+        else:
+            self._outcomes[at] = self._judge(at, name) if name else Outcome.RESET
+        del self._connecting[descriptor]
+        made.close()
+
+    def _receive(self, receiver: socket.socket) -> None:
+        try:
+            data = receiver.recv(_LONGEST)
+        except BlockingIOError:
+            return
+        serial, at = NONCE.unpack_from(data)
+        if serial == self._serial and at in self._awaited:
+            self._awaited.discard(at)
+            self._outcomes[at] = self._judge(at, data[NONCE.size :])
+
+    def _judge(self, at: int, name: bytes) -> Outcome:
+        right = NAME.pack(self._probes[at].target)
+        return Outcome.OPEN if name == right else Outcome.STRANGER
+
+    def _expire(self) -> None:
+        """Give up what is overdue. Called when nothing is left to read, so that an answer which
+        has come is never overlooked, however busy the machine is."""
+        now = monotonic()
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, at, descriptor = self._deadlines.popleft()
+            if descriptor < 0:
+                self._awaited.discard(at)
+            elif (known := self._connecting.get(descriptor)) is not None and known[1] == at:
+                del self._connecting[descriptor]
+                known[0].close()
