@@ -1,0 +1,67 @@
+"""Field paths as text: ``spec.ingress[0].ports[1].port``.
+
+Rule: ``parse_path(format_path(steps)) == steps`` up to one ambiguity: an index and a key of the
+same digits are both written ``[0]``, which reads as an index and is looked up as either.
+
+Grammar: steps follow one another, each is one of
+
+- ``.name`` (no dot before the first): a key of letters, digits, ``_`` and ``-``;
+- ``[3]``: an index;
+- ``[app.kubernetes.io/name]``: a key with dots or slashes, as the API server writes it;
+- ``["any \\"text\\""]``: any key, as a JSON string.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Final
+
+Step = str | int
+Steps = tuple[Step, ...]
+
+_STEP = re.compile(
+    r"""\[(?P<index>[0-9]{1,9})\]
+      | \[(?P<quoted>"(?:[^"\\]|\\.)*")\]
+      | \[(?P<bracketed>[^\]]+)\]
+      | \.?(?P<name>[^.\[]+)
+      | (?P<skipped>.)""",
+    re.VERBOSE | re.DOTALL,
+)
+_NAME: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]*")
+
+
+def parse_path(path: str) -> Steps:
+    """Keys and indexes of a path; ``""`` is the object itself. Never raises: see ``Positions``."""
+    return tuple(_step(match) for match in _STEP.finditer(path) if match.lastgroup != "skipped")
+
+
+def _step(match: re.Match[str]) -> Step:
+    if match.lastgroup == "index":
+        return int(match["index"])
+    if match.lastgroup == "quoted":
+        return _unquoted(match["quoted"])
+    return match["bracketed"] or match["name"]
+
+
+def _unquoted(text: str) -> str:
+    try:
+        return str(json.loads(text, strict=False))
+    except ValueError:  # a lone backslash: the text itself is the best reading of the key
+        return text[1:-1]
+
+
+def format_path(steps: Sequence[Step]) -> str:
+    """The path as the API server writes it; keys that this cannot express are quoted."""
+    return "".join(map(_formatted, steps)).removeprefix(".")
+
+
+def _formatted(step: Step) -> str:
+    if isinstance(step, int):
+        return f"[{step}]"
+    if _NAME.fullmatch(step):
+        return f".{step}"
+    if step and step.isprintable() and not set('[]"') & set(step):
+        return f"[{step}]"
+    return f"[{json.dumps(step)}]"

@@ -1,0 +1,92 @@
+"""A file's text cut into documents, and what can be said of one without parsing it.
+
+Rule: a ``---`` or ``...`` at the start of a line is always a marker, whatever stands around it;
+so one broken document cannot swallow the others. Guesses are made only where they cannot be wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_MARKER = re.compile(r"^(?:---|\.\.\.)(?=[ \t\n]|\Z)", re.MULTILINE)
+_LEAD = re.compile(r"(?:---(?=[ \t\n]|\Z))?(?:[ \t]*(?:#[^\n]*)?\n|%[^\n]*\n)*")
+_ONLY_COMMENT = re.compile(r"[ \t]*(?:#[^\n]*)?(?:%[^\n]*)?\Z")
+_KIND_LINE = re.compile(r"""^["']?kind["']?[ \t]*:[ \t]*(.*)$""", re.MULTILINE)
+_WORD = re.compile(r"([A-Za-z][A-Za-z0-9]*)[ \t]*(?:#.*)?\Z")
+_PLAIN_KEY = re.compile(r"[A-Za-z]+:")
+_LOOSE_KIND = re.compile(r"""(?:^|[{,\s])["']?kind["']?[ \t]*:[ \t]*["']?([A-Za-z][A-Za-z0-9]*)""")
+_LOOSE_NAMESPACE = re.compile(
+    r"""(?:^|[{,\s])["']?namespace["']?[ \t]*:[ \t]*["']?([a-z0-9][a-z0-9.-]*)"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Text of one document: where it starts in the file, and where its content does."""
+
+    text: str
+    start: int
+    line: int
+    lead: int
+
+    @property
+    def end(self) -> int:
+        """Offset in the file behind the text."""
+        return self.start + len(self.text)
+
+    @property
+    def content_line(self) -> int:
+        """Line, from 1, of the first content: after the marker, blank lines and comments."""
+        return self.line + self.text.count("\n", 0, self.lead)
+
+
+def split(text: str) -> Iterator[Chunk]:
+    """Documents with content; comments, blanks and directives alone are none."""
+    start, line = 0, 1
+    for end in (*_boundaries(text), len(text)):
+        if end > start:
+            chunk = text[start:end] if end - start < len(text) else text
+            dots = 3 if chunk.startswith("...") and _MARKER.match(chunk) else 0
+            lead = _lead(chunk, dots)
+            if lead is not None:
+                yield Chunk(chunk[dots:], start + dots, line, lead - dots)
+            line += chunk.count("\n")
+            start = end
+
+
+def _boundaries(text: str) -> Iterator[int]:
+    return (match.start() for match in _MARKER.finditer(text))
+
+
+def _lead(chunk: str, start: int) -> int | None:
+    """Offset of the first line with content, ``None`` if there is none."""
+    match = _LEAD.match(chunk, start)
+    lead = match.end() if match else start
+    return None if _ONLY_COMMENT.match(chunk, lead) else lead
+
+
+def sure_kind(chunk: Chunk) -> str:
+    """Kind of a document in block style where the text leaves no doubt, else ``""``.
+
+    Sure means: the first content is a plain key at the margin, exactly one line begins with
+    ``kind``, its value is one plain word, and no quote before it could still be open.
+    """
+    text, lead = chunk.text, chunk.lead
+    if not _PLAIN_KEY.match(text, lead):
+        return ""
+    match = _KIND_LINE.search(text, lead)
+    if match is None or match[0][0] in "\"'" or _KIND_LINE.search(text, match.end()):
+        return ""
+    if '"' in (before := text[lead : match.start()]) or "'" in before:
+        return ""
+    word = _WORD.match(match[1])
+    return word[1] if word else ""
+
+
+def guess_identity(text: str) -> tuple[str, str]:
+    """Kind and namespace that broken text seems to have, ``""`` for what is not to be seen."""
+    kind = _LOOSE_KIND.search(text)
+    namespace = _LOOSE_NAMESPACE.search(text)
+    return kind[1] if kind else "", namespace[1] if namespace else ""
