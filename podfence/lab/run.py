@@ -1,0 +1,172 @@
+"""run_lab: build, control, enforce, probe, compare, all gone again.
+
+Rule: the order of these steps and nothing else. Every expected denial is backed by a control: the
+same probe, answered, before the policies were loaded.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from types import FrameType
+
+from podfence.errors import LabError
+from podfence.lab.compare import Observed, expect, lost, not_open
+from podfence.lab.placement import place
+from podfence.lab.plan import FAMILIES, LabPlan, Limits, Side, make_plan
+from podfence.lab.process import Build, Enforce, LabProcess, Send
+from podfence.lab.report import LabReport, Timings
+from podfence.nft.lower import LocalNode, lower
+from podfence.nft.render import render
+from podfence.policy.compile import compile_cluster
+from podfence.policy.flow import Verdict
+from podfence.policy.index import PolicyIndex
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class LabOptions:
+    """``timeout``: seconds after which a probe counts as dropped; ``patience``: the same for a
+    repeated one; ``repeats``: how often a lost probe is sent again."""
+
+    limits: Limits = field(default_factory=Limits)
+    timeout: float = 0.3
+    patience: float = 1.0
+    repeats: int = 3
+
+
+def run_lab(
+    index: PolicyIndex, options: LabOptions = LabOptions(), *, progress: Progress
+) -> LabReport:
+    """Enforce the policies of a cluster in network namespaces and try them with real packets.
+
+    ``progress`` gets one line a step. Raises LabError where the lab cannot be built, NftError
+    where the kernel refuses the rules, KeyboardInterrupt on SIGINT and SIGTERM; whatever happens,
+    nothing of the lab is left.
+    """
+    placed = compile_cluster(place(index.cluster))
+    plan = make_plan(placed, options.limits, _families())
+    if not plan.probes:
+        raise LabError("nothing to try: no pod of the input has an address that a lab can give it")
+    with _terminable(), LabProcess(plan) as lab:
+        run = _Run(lab, plan, options, progress)
+        verdicts, built, control = run.open_network(placed)
+        enforced = run.enforce(placed)
+        outcomes = run.probe(verdicts, control.outcomes)
+        start = monotonic()
+    seconds = Timings(built, control.seconds, enforced, outcomes.seconds, monotonic() - start)
+    observed = Observed(plan, verdicts, control.outcomes, outcomes.outcomes)
+    return _report(observed, outcomes.repeated, seconds, rootless=lab.rootless)
+
+
+def _families() -> tuple[int, ...]:
+    return FAMILIES if Path("/proc/sys/net/ipv6").exists() else (4,)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcomes:
+    outcomes: bytes
+    seconds: float
+    repeated: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """The steps that talk to the lab process."""
+
+    lab: LabProcess
+    plan: LabPlan
+    options: LabOptions
+    progress: Progress
+
+    def open_network(self, index: PolicyIndex) -> tuple[list[Verdict], float, _Outcomes]:
+        """Build and send every probe before anything is enforced; the engine judges meanwhile."""
+        pods = sum(party.side is Side.POD for party in self.plan.parties)
+        everything = range(len(self.plan.probes))
+        self.progress(f"building {pods} pods on {len(self.plan.nodes)} node(s)")
+        self.lab.ask(Build())
+        self.lab.ask(Send(everything, self.options.timeout))
+        verdicts = expect(index, self.plan)
+        built = self.lab.answer().seconds
+        self.progress(f"control: {len(everything)} probes on the open network")
+        answer = self.lab.answer()
+        first = _Outcomes(answer.outcomes, answer.seconds, 0)
+        return verdicts, built, self._repeat(first, not_open)
+
+    def enforce(self, index: PolicyIndex) -> float:
+        """Load the rules of every node; returns the seconds it took."""
+        start = monotonic()
+        for node in self.plan.nodes:
+            self.progress(f"enforcing on {node.name}")
+            local = LocalNode(
+                node.name,
+                pods=frozenset(p.name for p in self.plan.parties if p.node == node.name),
+                addresses=frozenset(node.addresses),
+            )
+            self.lab.call(Enforce(node.name, render(lower(index, local))))
+        return monotonic() - start
+
+    def probe(self, verdicts: Sequence[Verdict], control: bytes) -> _Outcomes:
+        """Send every probe with the policies enforced; what was lost, again."""
+        numbers = range(len(self.plan.probes))
+        self.progress(f"probing: {len(numbers)} probes with the policies enforced")
+        answer = self.lab.call(Send(numbers, self.options.timeout))
+        dead = frozenset(not_open(control))
+        first = _Outcomes(answer.outcomes, answer.seconds, 0)
+        return self._repeat(first, lambda o: [n for n in lost(verdicts, o) if n not in dead])
+
+    def _repeat(self, first: _Outcomes, pick: Callable[[bytes], list[int]]) -> _Outcomes:
+        """Send again what ``pick`` names, with more patience, as long as it names any."""
+        outcomes, seconds = bytearray(first.outcomes), first.seconds
+        missing = wanted = pick(bytes(outcomes))
+        for _ in range(self.options.repeats):
+            if not missing:
+                break
+            answer = self.lab.call(Send(missing, self.options.patience))
+            seconds += answer.seconds
+            for number, outcome in zip(missing, answer.outcomes, strict=True):
+                outcomes[number] = outcome
+            missing = pick(bytes(outcomes))
+        return _Outcomes(bytes(outcomes), seconds, first.repeated + len(wanted) - len(missing))
+
+
+def _report(observed: Observed, repeated: int, timings: Timings, *, rootless: bool) -> LabReport:
+    disagreements = tuple(observed.disagreements())
+    without_control = tuple(observed.without_control())
+    probes = len(observed.plan.probes) - len(without_control)
+    return LabReport(
+        parties=observed.plan.parties,
+        probes=probes,
+        agreements=probes - len(disagreements),
+        disagreements=disagreements,
+        without_control=without_control,
+        pairs=tuple(observed.pairs()),
+        repeated=repeated,
+        notes=observed.plan.notes,
+        sctp_left_out=observed.plan.sctp_left_out,
+        rootless=rootless,
+        timings=timings,
+    )
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """While the lab runs, SIGTERM is an interrupt like SIGINT, so that the lab ends before us."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread can handle signals
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
