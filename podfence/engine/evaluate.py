@@ -5,6 +5,7 @@ Rule: a loop over compiled data; nothing about selectors, defaults or manifests 
 
 from __future__ import annotations
 
+from podfence.model.objects import IPAddress
 from podfence.policy.flow import Action, Decision, Direction, Flow, Reason, Verdict
 from podfence.policy.index import CompiledRule, DirectionPolicy, Endpoint, PolicyIndex, Tier
 
@@ -12,6 +13,7 @@ _ALLOWED = {
     reason: Decision(True, reason)
     for reason in (Reason.NOT_ISOLATED, Reason.NOT_A_POD, Reason.SELF, Reason.OWN_NODE)
 }
+_ITSELF = Verdict(_ALLOWED[Reason.SELF], _ALLOWED[Reason.SELF])  # NP-54
 
 
 def evaluate(index: PolicyIndex, flow: Flow) -> Verdict:
@@ -19,37 +21,51 @@ def evaluate(index: PolicyIndex, flow: Flow) -> Verdict:
 
     Raises ValueError when the two addresses are of different families: no such packet exists.
     """
-    if flow.source.version != flow.destination.version:
-        raise ValueError("source and destination are of different IP families")
-    source = index.by_address.get(flow.source)
-    destination = index.by_address.get(flow.destination)
-    if source is not None and source is destination:  # NP-54
-        return Verdict(_ALLOWED[Reason.SELF], _ALLOWED[Reason.SELF])
-    family = flow.source.version
-    return Verdict(
-        egress=_end(
-            index, source, Direction.EGRESS, index.class_of(flow.destination), family, flow
-        ),
-        ingress=_ALLOWED[Reason.OWN_NODE]
-        if destination is not None and from_own_node(index, flow, destination)
-        else _end(index, destination, Direction.INGRESS, index.class_of(flow.source), family, flow),
-    )
+    return Judge(index).verdict(flow)
 
 
-def judge(
-    index: PolicyIndex,
-    subject: Endpoint | None,
-    direction: Direction,
-    remote_class: int,
-    family: int,
-    protocol: str,
-    port: int,
-) -> Decision:
-    """One direction for a subject pod (None: that end is no pod, so nothing judges it)."""
-    if subject is None:
-        return _ALLOWED[Reason.NOT_A_POD]
-    policy = index.policies[subject.endpoint_class].of(direction)
-    return decide(policy, remote_class, family, protocol, port)
+class Judge:
+    """``evaluate`` for many flows of one index: what is asked again of the same classes is remembered."""
+
+    def __init__(self, index: PolicyIndex) -> None:
+        self.index = index
+        self._memo: dict[tuple[int, int, int, str, int], Decision] = {}
+
+    def verdict(self, flow: Flow) -> Verdict:
+        """Judge one connection attempt; see :func:`evaluate`."""
+        index, family = self.index, flow.source.version
+        if family != flow.destination.version:
+            raise ValueError("source and destination are of different IP families")
+        source = index.by_address.get(flow.source)
+        destination = index.by_address.get(flow.destination)
+        if source is not None and source is destination:
+            return _ITSELF
+        ask = (family, flow.protocol, flow.port)
+        egress = self.end(source, Direction.EGRESS, index.class_of(flow.destination), *ask)
+        if destination is not None and from_own_node(index, flow.source, destination):
+            return Verdict(egress, _ALLOWED[Reason.OWN_NODE])
+        return Verdict(
+            egress, self.end(destination, Direction.INGRESS, index.class_of(flow.source), *ask)
+        )
+
+    def end(
+        self,
+        subject: Endpoint | None,
+        direction: Direction,
+        remote_class: int,
+        family: int,
+        protocol: str,
+        port: int,
+    ) -> Decision:
+        """One direction for a subject pod; ``None``: that end is no pod, so nothing judges it."""
+        if subject is None:
+            return _ALLOWED[Reason.NOT_A_POD]
+        policy = self.index.policies[subject.endpoint_class].of(direction)
+        key = (policy.number, remote_class, family, protocol, port)
+        found = self._memo.get(key)
+        if found is None:
+            found = self._memo[key] = decide(policy, remote_class, family, protocol, port)
+        return found
 
 
 def decide(
@@ -79,20 +95,9 @@ def fits(rule: CompiledRule, remote_class: int, family: int, protocol: str, port
     )
 
 
-def from_own_node(index: PolicyIndex, flow: Flow, destination: Endpoint) -> bool:
+def from_own_node(index: PolicyIndex, source: IPAddress, destination: Endpoint) -> bool:
     """NP-52: every address of the node that runs the pod."""
     pod = destination.pod
-    if flow.source in pod.host_addresses:
+    if source in pod.host_addresses:
         return True
-    return bool(pod.node) and index.by_node_address.get(flow.source) == pod.node
-
-
-def _end(
-    index: PolicyIndex,
-    subject: Endpoint | None,
-    direction: Direction,
-    remote_class: int,
-    family: int,
-    flow: Flow,
-) -> Decision:
-    return judge(index, subject, direction, remote_class, family, flow.protocol, flow.port)
+    return bool(pod.node) and index.by_node_address.get(source) == pod.node

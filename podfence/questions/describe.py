@@ -26,6 +26,11 @@ from podfence.questions.matched import Matched, PodGroup, grouped, workload_of
 
 TYPES = {Direction.INGRESS: PolicyType.INGRESS, Direction.EGRESS: PolicyType.EGRESS}
 _PEER_LIST = {Direction.INGRESS: "from", Direction.EGRESS: "to"}
+EXEMPT = (
+    "Whatever policies say, these pass: answers on allowed connections, a pod to itself, and a "
+    "node to the pods that run on it."
+)
+"""NP-41, NP-54, NP-52."""
 _NAMED_WORKLOADS = 4
 """How many workloads are named for one number of a named port; the others are counted."""
 
@@ -77,7 +82,7 @@ class OtherPolicy:
 @dataclass(frozen=True, slots=True)
 class PolicyDescription:
     """``selects``: the sentence about the subjects; ``pods``: who they are now. ``types``: where
-    the directions come from (NP-8)."""
+    the directions come from (NP-8). ``exempt``: what no policy closes."""
 
     policy: ObjectRef
     source: Source | None
@@ -87,6 +92,7 @@ class PolicyDescription:
     ingress: DirectionDescription
     egress: DirectionDescription
     others: tuple[OtherPolicy, ...]
+    exempt: str
 
 
 def describe(index: PolicyIndex, policy: NetworkPolicy) -> PolicyDescription:
@@ -136,6 +142,7 @@ class _Describer:
             ingress=self._direction(Direction.INGRESS),
             egress=self._direction(Direction.EGRESS),
             others=tuple(map(self._other, self._others)),
+            exempt=EXEMPT,
         )
 
     def _shared(self, other: NetworkPolicy) -> int:
@@ -150,7 +157,7 @@ class _Describer:
         what = words.pods(self._policy.pod_selector)
         number = len(self._subjects)
         now = f"{words.count(number, 'pod')} now" if number else "no pod now"
-        return f"Selects {what} of namespace {self._policy.ref.namespace}: {now}."
+        return f"Selects {what} in namespace {self._policy.ref.namespace}: {now}."
 
     # -- one direction
 

@@ -34,6 +34,7 @@ NOTE_CODES: Mapping[str, str] = {
     "PF315": "two items are alternatives; as one item they would match fewer pods",
     "PF316": "another policy allows everything that this one restricts",
     "PF317": "the name says A to B, the rules allow B to A",
+    "PF318": "the port is declared by the end that connects, not by the end connected to",
 }
 """Every code with its meaning in one line."""
 

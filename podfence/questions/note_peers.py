@@ -99,14 +99,18 @@ def lost_and(case: Case) -> Iterator[Note]:
     for direction, number, rule in case.rules():
         for at, peer in enumerate(rule.peers):
             for beside in _and_partners(case, rule, peer):
-                meant = _now(case, NetworkPolicyPeer(peer.pod_selector, beside.namespace_selector))
-                text = (
-                    f"{words.conditions(peer.pod_selector or _ANYWHERE).capitalize()} there is "
-                    f"no pod in this namespace ({case.namespace}), but the item beside it allows "
-                    f"all of {_names(_now(case, beside))}. As one item (one dash for both "
-                    f"selectors) they would mean {_names(meant)} only."
-                )
-                yield note("PF315", text, peer_path(direction, number, at))
+                yield note("PF315", _torn(case, peer, beside), peer_path(direction, number, at))
+
+
+def _torn(case: Case, peer: NetworkPolicyPeer, beside: NetworkPolicyPeer) -> str:
+    pods = words.pods(peer.pod_selector or _ANYWHERE)
+    where = words.namespaces(beside.namespace_selector or _ANYWHERE)
+    meant = _now(case, NetworkPolicyPeer(peer.pod_selector, beside.namespace_selector))
+    return (
+        f"This namespace ({case.namespace}) has no {pods} now, and the item beside it allows every "
+        f"pod in {where} ({_names(_now(case, beside))} now). As one item, with one dash for both "
+        f"selectors, they would mean {pods} there ({_names(meant)} now)."
+    )
 
 
 def _and_partners(

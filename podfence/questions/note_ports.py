@@ -65,8 +65,7 @@ def _why_unknown(targets: tuple[Endpoint, ...], name: str, protocol: str) -> str
     declared = (
         f"The names declared there: {', '.join(known[:8])}." if known else "It declares none."
     )
-    who = ", ".join(str(group) for group in grouped(targets)[:3])
-    return f"No destination ({who}) declares a {protocol} port named {name}. {declared}"
+    return f"No destination ({_who(targets)}) declares a {protocol} port named {name}. {declared}"
 
 
 def service_port(case: Case) -> Iterator[Note]:
@@ -82,10 +81,56 @@ def service_port(case: Case) -> Iterator[Note]:
         for service, service_port_ in _in_front(case, targets, port):
             text = (
                 f"{port.port} is the port of Service {service.ref}; the pods behind it are "
-                f"reached on {service_port_.target_port}. Policies see the container's port, so "
+                f"reached on {_number(targets, service_port_)}. Policies see the container's port, so "
                 "this item allows nothing that goes through the Service."
             )
             yield note("PF309", text, path)
+
+
+def _number(targets: Iterable[Endpoint], port: ServicePort) -> str:
+    """The target port; a name with the number that it means."""
+    name = port.target_port
+    if isinstance(name, int):
+        return str(name)
+    found = {
+        str(low)
+        for endpoint in targets
+        for _, low, _ in named_number(endpoint.pod.ports, (name, port.protocol.value)).ranges()
+    }
+    return f"{name} ({words.listed(sorted(found), 'or')})" if found else name
+
+
+def other_end(case: Case) -> Iterator[Note]:
+    """PF318: the pods connected to do not declare the number, those that connect do (NP-32,
+    NP-38)."""
+    for direction, number, rule in case.rules():
+        peers = case.matched.rule_peers(case.namespace, rule.peers) if rule.peers else ()
+        targets, openers = peers, case.subjects
+        if direction is Direction.INGRESS:
+            targets, openers = openers, targets
+        for at, port in enumerate(rule.ports):
+            if port.end_port is not None or not isinstance(port.port, int):
+                continue
+            if not _declares_ports(targets) or _declared(targets, port.port, port.protocol):
+                continue
+            if _declared(openers, port.port, port.protocol):
+                text = (
+                    f"{port.port} is declared by {_who(openers)}, which may connect here, and "
+                    f"not by {_who(targets)}, which takes them. A rule is about the "
+                    "port of the end that is connected to; answers need no rule."
+                )
+                yield note("PF318", text, f"{rule_path(direction, number)}.ports[{at}]")
+
+
+def _declares_ports(endpoints: tuple[Endpoint, ...]) -> bool:
+    """Whether all of them say at all where they listen."""
+    return bool(endpoints) and all(endpoint.pod.ports for endpoint in endpoints)
+
+
+def _who(endpoints: tuple[Endpoint, ...]) -> str:
+    groups = grouped(endpoints)
+    more = f" and {len(groups) - 3} more" if len(groups) > 3 else ""
+    return ", ".join(map(str, groups[:3])) + more
 
 
 def _declared(targets: Iterable[Endpoint], number: int, protocol: Protocol) -> bool:

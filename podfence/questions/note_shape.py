@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 
 from pyroaring import BitMap
 
-from podfence.model.networkpolicy import PolicyType
 from podfence.policy.flow import Direction
 from podfence.questions import words
 from podfence.questions.describe import TYPES, rules_of
@@ -51,12 +50,16 @@ def dead_rules(case: Case) -> Iterator[Note]:
         rules = rules_of(case.policy, direction)
         if kind in case.policy.policy_types or not rules:
             continue
-        has = " and ".join(t.value for t in PolicyType if t in case.policy.policy_types)
+        [named] = case.policy.policy_types
+        other = Direction.EGRESS if direction is Direction.INGRESS else Direction.INGRESS
         text = (
-            f"policyTypes names {has} only. {words.count(len(rules), f'{direction.value} rule')} "
-            f"neither isolate nor allow anything; {direction.value} is not touched by this policy. "
-            f"Add {kind.value} to policyTypes if the rules are to count."
+            f"policyTypes names {named.value} only, so the {direction.value} rules isolate nothing "
+            f"and allow nothing. Add {kind.value} to policyTypes if they are to count."
         )
+        if not rules_of(case.policy, other):
+            text += (
+                f" What the policy does instead is close {other.value}, for which it has no rule."
+            )
         yield note("PF304", text, f"spec.{direction.value}")
 
 

@@ -31,6 +31,7 @@ _CHECKS = (
     note_peers.one_family,
     note_ports.unknown_name,
     note_ports.service_port,
+    note_ports.other_end,
     note_ports.dns_over_tcp,
 )
 

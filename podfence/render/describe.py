@@ -38,6 +38,7 @@ def render_description(
     writer.direction(description.ingress)
     writer.direction(description.egress)
     writer.others(description.others)
+    writer.exempt()
     writer.notes(tuple(notes))
     return "\n".join(writer.lines) + "\n"
 
@@ -75,6 +76,10 @@ class _Writer:
         for other in others:
             self._add(f"{other.policy}: {other.text}", "  ", "    ")
 
+    def exempt(self) -> None:
+        self.lines.append("")
+        self._add(self._description.exempt)
+
     def notes(self, notes: tuple[Note, ...]) -> None:
         for note in notes:
             self.lines.append("")
@@ -86,15 +91,17 @@ class _Writer:
     def _rule(self, rule: RuleDescription, word: str) -> None:
         self._add(f"- {rule.path}{self._place(rule.path)}", "  ", "    ")
         if len(rule.peers) == 1:
-            self._peer(rule.peers[0], f"{word} ")
+            self._peer(rule.peers[0], f"{word} ", everyone=rule.peers[0].path == rule.path)
         else:
             self._add(f"{word} any one of these {len(rule.peers)}:", "    ")
             for number, peer in enumerate(rule.peers):
                 self._peer(peer, f"{'or ' if number else 'either '}")
         self._add(rule.ports, "    ", "      ")
 
-    def _peer(self, peer: PeerDescription, lead: str) -> None:
+    def _peer(self, peer: PeerDescription, lead: str, *, everyone: bool = False) -> None:
         self._add(f"{lead}{peer.text}", "    ", "      ")
+        if everyone:  # a list of all pods would say nothing
+            return
         if peer.pods:
             self._pods(peer.pods, "      now ")
         elif not peer.outside:

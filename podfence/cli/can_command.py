@@ -1,0 +1,137 @@
+"""``podfence can``: yes or no, for one question or for thousands."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from podfence.cli.common import (
+    files_option,
+    keep_going_option,
+    load_cluster,
+    namespace_option,
+    qualified,
+    refuse,
+    unjudgeable,
+)
+from podfence.cli.targets import port_of, protocol_of, question
+from podfence.edge.load import Loaded
+from podfence.errors import PodfenceError, QuestionError
+from podfence.policy.compile import compile_cluster
+from podfence.questions.can import Asker, Can, CanAnswer
+from podfence.render.verdicts import VerdictEncoder, can_text
+
+
+@click.command("can")
+@click.argument("source", metavar="SRC", required=False)
+@click.argument("target", metavar="DST:PORT[/PROTO]", required=False)
+@files_option
+@namespace_option
+@click.option("-o", "--output", type=click.Choice(("text", "json")), default="text")
+@click.option(
+    "--queries",
+    metavar="FILE|-",
+    help='Answer a JSON list of {"src", "dst", "protocol", "port"} instead; needs -o json.',
+)
+@keep_going_option
+def command(
+    source: str | None,
+    target: str | None,
+    paths: tuple[str, ...],
+    namespace: str | None,
+    output: str,
+    queries: str | None,
+    keep_going: bool,
+) -> int:
+    """Can SRC reach DST on PORT? Exit status 0 for yes, 1 for no.
+
+    SRC and DST are namespace/pod, namespace/workload or a literal address; PORT is a number or the
+    name of a container port of DST; PROTO is tcp (default), udp, sctp or icmp.
+    """
+    if queries is not None:
+        if source is not None or output != "json":
+            raise click.UsageError("--queries takes no SRC and DST, and needs -o json")
+        return _many(queries, paths, keep_going)
+    if source is None or target is None:
+        raise click.UsageError(
+            "say SRC and DST:PORT, for example: podfence can shop/web shop/db:80"
+        )
+    asked = question(qualified(source, namespace), target)
+    asked = replace(asked, destination=qualified(asked.destination, namespace))
+    return _one(asked, load_cluster(paths, keep_going=keep_going), output, keep_going)
+
+
+def _one(asked: Can, loaded: Loaded, output: str, keep_going: bool) -> int:
+    answer = Asker(compile_cluster(loaded.cluster)).can(asked)
+    refuse_unjudgeable(answer, unjudgeable(loaded, keep_going=keep_going))
+    if output == "json":
+        data = VerdictEncoder(loaded.locate).answer(answer)
+        click.echo(msgspec.json.format(msgspec.json.encode(data)))
+    else:
+        click.echo(can_text(answer, loaded.locate), nl=False)
+    return 0 if answer.allowed else 1
+
+
+def refuse_unjudgeable(answer: CanAnswer, without: frozenset[str]) -> None:
+    """Raises PodfenceError when an end lies in a namespace without verdicts."""
+    ends = {e.endpoint for c in answer.cases for e in (c.source, c.destination)}
+    touched = without & {e.pod.namespace for e in ends if e is not None}
+    if touched:
+        raise PodfenceError(refuse(frozenset(touched)), code="PF007")
+
+
+class Query(msgspec.Struct):
+    """One item of ``--queries``."""
+
+    src: str
+    dst: str
+    port: int | str | None = None
+    protocol: str = "TCP"
+
+
+def _many(queries: str, paths: tuple[str, ...], keep_going: bool) -> int:
+    if queries == "-" and "-" in paths:
+        raise click.UsageError("standard input cannot be both the manifests and the queries")
+    asked = read_queries(queries)
+    loaded = load_cluster(paths, keep_going=keep_going)
+    asker = Asker(compile_cluster(loaded.cluster))
+    encoder = VerdictEncoder(loaded.locate)
+    without = unjudgeable(loaded, keep_going=keep_going)
+    failed = 0
+    answers: list[dict[str, Any]] = []
+    for number, query in enumerate(asked):
+        try:
+            answer = asker.can(_question(query))
+            if without:
+                refuse_unjudgeable(answer, without)
+            answers.append(encoder.answer(answer))
+        except PodfenceError as error:
+            failed += 1
+            answers.append({"allowed": None, "error": error.message, "code": error.code})
+            click.echo(f"query {number}: error[{error.code}]: {error.message!r}", err=True)
+    sys.stdout.buffer.write(msgspec.json.encode(answers) + b"\n")
+    return 2 if failed else 0
+
+
+def read_queries(path: str) -> list[Query]:
+    """Raises QuestionError with what is wrong and where."""
+    try:
+        data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    except OSError as error:
+        raise QuestionError(f"cannot read the queries: {error.strerror}: {path}") from error
+    try:
+        return msgspec.json.decode(data, type=list[Query])
+    except msgspec.DecodeError as error:
+        raise QuestionError(
+            f"the queries are not a JSON list of objects with src, dst, protocol, port: {error}"
+        ) from error
+
+
+def _question(query: Query) -> Can:
+    protocol = protocol_of(query.protocol)
+    return Can(query.src, query.dst, port_of(query.port, protocol), protocol)

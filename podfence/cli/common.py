@@ -1,0 +1,108 @@
+"""What the commands share: options, loading, problems on standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from podfence.edge.load import EVERY_NAMESPACE, Loaded, load
+from podfence.errors import PodfenceError, Problem, Severity
+from podfence.render.problems import problem_line
+from podfence.render.safe import printable
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def files_option(function: F) -> F:
+    """``-f FILE|DIR|-``, repeatable."""
+    return click.option(
+        "-f",
+        "--filename",
+        "paths",
+        multiple=True,
+        required=True,
+        metavar="FILE|DIR|-",
+        help="Manifests: a file, a directory (with everything below it), or - for standard input. "
+        "May be given more than once.",
+    )(function)
+
+
+def keep_going_option(function: F) -> F:
+    """``--keep-going``."""
+    return click.option(
+        "--keep-going",
+        is_flag=True,
+        help="Answer even where a policy could not be read, as if it did not exist.",
+    )(function)
+
+
+def namespace_option(function: F) -> F:
+    """``-n NAMESPACE``."""
+    return click.option(
+        "-n", "--namespace", metavar="NAME", help="Namespace of names given without one."
+    )(function)
+
+
+def qualified(name: str, namespace: str | None) -> str:
+    """``namespace/name``: a bare name belongs to ``-n``, or else to ``default`` as for kubectl."""
+    if "/" in name or ":" in name or name.replace(".", "").isdigit():
+        return name
+    return f"{namespace or 'default'}/{name}"
+
+
+def load_cluster(paths: tuple[str, ...], *, keep_going: bool = True) -> Loaded:
+    """Read manifests and show every problem on standard error.
+
+    Raises PodfenceError when nothing at all could be read.
+    """
+    loaded = load(paths, stdin=sys.stdin.buffer if "-" in paths else None)
+    show_problems(loaded)
+    if not loaded.documents and loaded.errors:
+        raise PodfenceError("nothing could be read", code="PF006")
+    if keep_going and loaded.unreadable_policies:
+        click.echo(
+            "warning: answers ignore the policies that could not be read (--keep-going)", err=True
+        )
+    return loaded
+
+
+def show_problems(loaded: Loaded) -> None:
+    """All problems, then what was passed over, on standard error."""
+    for problem in loaded.problems:
+        click.echo(describe_problem(loaded, problem), err=True)
+    if loaded.passed_over:
+        kinds = ", ".join(f"{n} {printable(k)}" for k, n in sorted(loaded.passed_over.items()))
+        click.echo(f"passed over (no part in network policy): {kinds}", err=True)
+
+
+def describe_problem(loaded: Loaded, problem: Problem) -> str:
+    """One problem as one line."""
+    position = problem.position or loaded.locate(problem.source, problem.path)
+    return problem_line(problem, position)
+
+
+def unjudgeable(loaded: Loaded, *, keep_going: bool) -> frozenset[str]:
+    """Namespaces without a verdict; all of them when an unreadable policy may be of any."""
+    if keep_going:
+        return frozenset()
+    if EVERY_NAMESPACE in loaded.unreadable_policies:
+        return frozenset(loaded.cluster.namespaces)
+    return loaded.unreadable_policies
+
+
+def refuse(namespaces: frozenset[str]) -> str:
+    """Why there is no verdict for these namespaces, in one sentence."""
+    names = ", ".join(map(printable, sorted(namespaces)[:5]))
+    more = f" and {len(namespaces) - 5} more" if len(namespaces) > 5 else ""
+    return (
+        f"no verdict for namespace {names}{more}: a policy there could not be read; "
+        "mend it, or say --keep-going to answer without it"
+    )
+
+
+def has_errors(problems: tuple[Problem, ...]) -> bool:
+    """Whether any of them is more than a warning."""
+    return any(p.severity is Severity.ERROR for p in problems)

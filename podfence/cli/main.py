@@ -1,0 +1,111 @@
+"""``podfence``: the entry point. Commands are imported when they are called, so that help is instant.
+
+Rule: exit 0 = yes/clean, 1 = no/findings/differences, 2 = bad input or usage. No traceback reaches a user.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from importlib import import_module
+
+import click
+
+from podfence._version import __version__
+from podfence.errors import PodfenceError
+
+COMMANDS = {
+    "map": "Show who can reach whom.",
+    "can": "Can one pod reach another? Answer yes or no.",
+    "why": "Explain a yes or no: every policy that decided or came near.",
+    "describe": "Say in plain sentences what a policy really does.",
+    "check": "Validate manifests as the API server would.",
+    "lab": "Enforce the policies in this machine's kernel and test them with real packets.",
+}
+"""Command name -> one line of help, in the order of the help page."""
+
+FIRST_STEPS = """podfence {version}: Kubernetes NetworkPolicy, known, tried and enforced.
+
+Point it at a folder of manifests (nothing else is needed, no cluster):
+
+  podfence map -f manifests/                         who can reach whom
+  podfence can shop/web shop/db:5432 -f manifests/   yes or no, and which rule
+  podfence why shop/web shop/db:5432 -f manifests/   every policy that had a say
+  podfence describe shop/db-allow -f manifests/      what one policy really does
+  podfence check -f manifests/                       what the API server would refuse
+  podfence lab run -f manifests/                     real packets, real kernel, this machine
+
+No manifests at hand? `kubectl get ns,node,pod,netpol -A -o yaml | podfence map -f -`
+All commands: podfence --help
+"""
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name; imports one only to run it or to show its own help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, in the order of the help page."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import ``podfence.cli.<name>``; its command object is called ``command``."""
+        if cmd_name not in COMMANDS:
+            return None
+        found = import_module(f"podfence.cli.{cmd_name}_command").command
+        return found if isinstance(found, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit status: 0 yes or clean, 1 no or findings, 2 bad input or usage.",
+)
+@click.version_option(__version__, "--version", message="podfence %(version)s")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Kubernetes NetworkPolicy: who can talk to whom, why, and real packets to prove it."""
+    if context.invoked_subcommand is None:
+        click.echo(FIRST_STEPS.format(version=__version__), nl=False)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        status = cli.main(standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Abort:
+        _fail(130, "interrupted")
+    except KeyboardInterrupt:
+        _fail(130, "interrupted")
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except PodfenceError as error:
+        _fail(2, f"error[{error.code}]: {error.message}")
+    except BrokenPipeError:
+        # The reader (head, less) went away: not an error; keep the interpreter from flushing again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:  # noqa: BLE001 - the last resort: a person never sees a traceback
+        if os.environ.get("PODFENCE_DEBUG"):
+            traceback.print_exc()
+        _fail(
+            2,
+            f"error[PF000]: internal error ({type(error).__name__}: {error}); this is a bug in "
+            "podfence. Run again with PODFENCE_DEBUG=1 and report what it prints.",
+        )
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(status: int, message: str) -> None:
+    from podfence.render.safe import printable
+
+    click.echo("\n".join(map(printable, message.split("\n"))), err=True)
+    sys.exit(status)

@@ -1,0 +1,64 @@
+"""``podfence map``: who can reach whom."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+import click
+
+from podfence.cli.common import (
+    files_option,
+    has_errors,
+    keep_going_option,
+    load_cluster,
+    refuse,
+    unjudgeable,
+)
+from podfence.policy.compile import compile_cluster
+from podfence.questions.connectivity import Connectivity, connectivity
+
+FORMATS = ("table", "wide", "matrix", "json", "csv", "dot", "mermaid")
+
+
+@click.command("map")
+@files_option
+@click.option("-o", "--output", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option(
+    "-n",
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    help="Only pairs with an end in this namespace.",
+)
+@keep_going_option
+def command(
+    paths: tuple[str, ...], output: str, namespaces: tuple[str, ...], keep_going: bool
+) -> int:
+    """Show who can reach whom, on which ports.
+
+    Pods are grouped by workload, addresses outside the cluster by the ipBlocks that tell them apart.
+    A pod can always reach itself, and a node the pods that run on it; the map does not repeat that.
+    """
+    loaded = load_cluster(paths, keep_going=keep_going)
+    without = unjudgeable(loaded, keep_going=keep_going)
+    answer = connectivity(compile_cluster(loaded.cluster), without, frozenset(namespaces))
+    for piece in _render(answer, output):
+        sys.stdout.buffer.write(piece)
+    sys.stdout.buffer.flush()
+    if without:
+        click.echo(f"error[PF007]: {refuse(without)}", err=True)
+    return 2 if without or (has_errors(loaded.problems) and not keep_going) else 0
+
+
+def _render(answer: Connectivity, output: str) -> Iterable[bytes]:
+    from podfence.render import map_data, map_table
+
+    if output == "json":
+        return map_data.map_json(answer)
+    if output == "matrix":
+        return [map_table.render_matrix(answer).encode()]
+    if output in ("table", "wide"):
+        return [map_table.render_table(answer, wide=output == "wide").encode()]
+    writers = {"csv": map_data.map_csv, "dot": map_data.map_dot, "mermaid": map_data.map_mermaid}
+    return (piece.encode() for piece in writers[output](answer))

@@ -1,0 +1,45 @@
+"""``DST:PORT[/PROTO]`` and JSON queries -> questions."""
+
+from __future__ import annotations
+
+import re
+
+from podfence.errors import QuestionError
+from podfence.questions.can import Can
+from podfence.sets.ports import OTHER
+
+_TARGET = re.compile(
+    r"(?P<dst>\[[^\]]+\]|.+?)(?::(?P<port>[^:/\[\]]*))(?:/(?P<proto>[^/:]+))?\Z", re.S
+)
+_EXAMPLE = "write DST:PORT[/PROTO], for example shop/db:5432, shop/dns:53/udp or [2001:db8::1]:443"
+
+
+def question(source: str, target: str) -> Can:
+    """Raises QuestionError when the target is not ``DST:PORT[/PROTO]``."""
+    found = _TARGET.match(target)
+    if not found:
+        raise QuestionError(f"{target!r} has no port; {_EXAMPLE}")
+    destination = found["dst"]
+    if destination.startswith("["):
+        destination = destination[1:-1]
+    protocol = protocol_of(found["proto"] or "TCP")
+    return Can(source, destination, port_of(found["port"], protocol), protocol)
+
+
+def protocol_of(text: str) -> str:
+    """TCP, UDP, SCTP in any case; ICMP (and ICMPv6) for all protocols without ports."""
+    upper = text.upper()
+    return OTHER if upper in ("ICMP", "ICMPV6", OTHER) else upper
+
+
+def port_of(text: int | str | None, protocol: str) -> int | str:
+    """A number, or a container port name. Protocols without ports take none."""
+    if protocol == OTHER:
+        if text in (None, "", "*", 0, "0"):
+            return 0
+        raise QuestionError(f"ICMP has no ports, but port {text!r} was given; write DST:/icmp")
+    if text is None or text == "":
+        raise QuestionError(f"no port given; {_EXAMPLE}")
+    if isinstance(text, str) and text.isascii() and text.isdigit():
+        return int(text[:6])
+    return text

@@ -1,0 +1,55 @@
+"""``podfence why``: every policy that decided or came near."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import click
+import msgspec
+
+from podfence.cli.can_command import refuse_unjudgeable
+from podfence.cli.common import (
+    files_option,
+    keep_going_option,
+    load_cluster,
+    namespace_option,
+    qualified,
+    unjudgeable,
+)
+from podfence.cli.targets import question
+from podfence.policy.compile import compile_cluster
+from podfence.questions.can import Asker
+from podfence.questions.why import why
+from podfence.render.verdicts import VerdictEncoder, why_text
+
+
+@click.command("why")
+@click.argument("source", metavar="SRC")
+@click.argument("target", metavar="DST:PORT[/PROTO]")
+@files_option
+@namespace_option
+@click.option("-o", "--output", type=click.Choice(("text", "json")), default="text")
+@keep_going_option
+def command(
+    source: str,
+    target: str,
+    paths: tuple[str, ...],
+    namespace: str | None,
+    output: str,
+    keep_going: bool,
+) -> int:
+    """Explain whether SRC can reach DST on PORT: both directions, every policy, every rule.
+
+    Exit status 0 when it can, 1 when it cannot. Names as for `podfence can`.
+    """
+    asked = question(qualified(source, namespace), target)
+    asked = replace(asked, destination=qualified(asked.destination, namespace))
+    loaded = load_cluster(paths, keep_going=keep_going)
+    answer = why(Asker(compile_cluster(loaded.cluster)), asked)
+    refuse_unjudgeable(answer.can, unjudgeable(loaded, keep_going=keep_going))
+    if output == "json":
+        data = VerdictEncoder(loaded.locate).why(answer)
+        click.echo(msgspec.json.format(msgspec.json.encode(data)))
+    else:
+        click.echo(why_text(answer, loaded.locate), nl=False)
+    return 0 if answer.can.allowed else 1

@@ -1,0 +1,151 @@
+"""Manifests -> Cluster: read, decode, validate, expand workloads, give addresses.
+
+Rule: nothing is silently missing. Every object that could not be read is a problem with its place,
+and the namespaces whose policies are therefore not all known are named, so that nobody judges them.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from podfence.edge.manifests import Document, Manifests, read_manifests
+from podfence.edge.positions import Positions
+from podfence.errors import Position, Problem, Severity, Source
+from podfence.model.cluster import Cluster, ClusterObject, assign_addresses
+from podfence.model.decode import WANTED_KINDS, decode, is_wanted
+from podfence.model.objects import Node, Pod
+from podfence.model.workloads import Workload, expand
+
+EVERY_NAMESPACE = "*"
+"""In ``Loaded.unreadable_policies``: a policy of an unknown namespace could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A cluster with everything to say about how it was read.
+
+    ``unreadable_policies``: namespaces in which a policy is missing because it could not be read; holds
+    ``EVERY_NAMESPACE`` when even its namespace is unknown. ``kinds``: objects read, by kind.
+    ``passed_over``: objects of other kinds, by kind.
+    """
+
+    cluster: Cluster
+    problems: tuple[Problem, ...]
+    unreadable_policies: frozenset[str]
+    kinds: Mapping[str, int]
+    passed_over: Mapping[str, int]
+    documents: tuple[Document, ...]
+    files: int
+    positions: Positions
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """The problems that are not mere warnings."""
+        return tuple(p for p in self.problems if p.severity is Severity.ERROR)
+
+    def locate(self, source: Source | None, path: str) -> Position | None:
+        """The place of a field, None for objects that come from no file."""
+        return None if source is None else self.positions.locate(source, path)
+
+    def raw(self, source: Source | None) -> Mapping[str, object] | None:
+        """The object as it was written."""
+        return next((d.data for d in self.documents if d.source == source), None)
+
+
+def load(paths: Sequence[str], *, stdin: BinaryIO | None = None) -> Loaded:
+    """Read everything under ``paths``; never raises for what the files hold."""
+    with _collector_paused():
+        return _build(read_manifests(paths, kinds=WANTED_KINDS, stdin=stdin))
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Millions of small objects without cycles: the collector would walk them again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _build(manifests: Manifests) -> Loaded:
+    problems = list(manifests.problems)
+    missing = {
+        u.namespace or EVERY_NAMESPACE for u in manifests.unreadable if _may_be_policy(u.kind)
+    }
+    passed_over: Counter[str] = Counter(manifests.passed_over)
+    kinds: Counter[str] = Counter()
+    plain: list[ClusterObject] = []
+    workloads: list[Workload] = []
+    first: dict[tuple[str, str], Document] = {}
+    for document in manifests.documents:
+        if not is_wanted(document.data):
+            passed_over[str(document.data.get("kind"))] += 1
+            continue
+        decoded = decode(document.data, document.source)
+        problems.extend(decoded.problems)
+        problems.extend(_duplicate(first, document))
+        kinds[str(document.data["kind"])] += 1
+        if not decoded.objects and document.data["kind"] == "NetworkPolicy":
+            missing.add(_namespace(document.data) or EVERY_NAMESPACE)
+        for thing in decoded.objects:
+            if isinstance(thing, Workload):
+                workloads.append(thing)
+            else:
+                plain.append(thing)
+    pods = [thing for thing in plain if isinstance(thing, Pod)]
+    nodes = [thing for thing in plain if isinstance(thing, Node)]
+    expanded, expansion_problems = expand(workloads, pods, nodes)
+    problems.extend(expansion_problems)
+    others = (thing for thing in plain if not isinstance(thing, Pod))
+    cluster = Cluster.of([*others, *assign_addresses(expanded)])
+    return Loaded(
+        cluster,
+        tuple(problems),
+        frozenset(missing),
+        kinds,
+        passed_over,
+        manifests.documents,
+        manifests.files,
+        manifests.positions,
+    )
+
+
+def _may_be_policy(kind: str) -> bool:
+    return kind in ("", "NetworkPolicy", "List", "NetworkPolicyList")
+
+
+def _namespace(data: Mapping[str, object]) -> str:
+    metadata = data.get("metadata")
+    if not isinstance(metadata, Mapping):
+        return ""
+    namespace = metadata.get("namespace", "default")
+    return namespace if isinstance(namespace, str) else ""
+
+
+def _duplicate(first: dict[tuple[str, str], Document], document: Document) -> Iterator[Problem]:
+    """The API holds one object of a kind and name: of two documents the later one stays."""
+    metadata = document.data.get("metadata")
+    if not isinstance(metadata, Mapping) or not isinstance(metadata.get("name"), str):
+        return
+    kind = str(document.data["kind"])
+    scope = "" if kind in ("Namespace", "Node") else f"{_namespace(document.data)}/"
+    earlier = first.setdefault((kind, f"{scope}{metadata['name']}"), document)
+    if earlier is not document and earlier.data != document.data:
+        name = f"{kind} {scope}{metadata['name']}"
+        yield Problem(
+            "PF110",
+            Severity.WARNING,
+            f"{name} is defined twice and the two differ; this one is used, as kubectl apply would "
+            f"leave it (the other is in {earlier.source.file}, document {earlier.source.document + 1})",
+            document.source,
+            "metadata.name",
+            name,
+        )

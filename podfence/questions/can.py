@@ -1,0 +1,166 @@
+"""Can SRC reach DST on a port? One question, one answer, for one or for thousands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from podfence.engine.evaluate import Judge
+from podfence.errors import QuestionError
+from podfence.policy.flow import Direction, Flow, Verdict
+from podfence.policy.index import PolicyIndex
+from podfence.questions.parties import Directory, End
+from podfence.sets.ports import MAX_PORT, OTHER, PROTOCOLS
+
+
+@dataclass(frozen=True, slots=True)
+class Can:
+    """``port``: a number, or the name of a container port of the destination; ``protocol`` upper case.
+    ``OTHER`` asks for protocols without ports (ICMP, ...); its port is 0."""
+
+    source: str
+    destination: str
+    port: int | str
+    protocol: str = "TCP"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """The question for one pair of ends. ``family`` is None when an end has no address yet."""
+
+    source: End
+    destination: End
+    family: int | None
+    port: int
+    protocol: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class CanAnswer:
+    """``cases``: every pair of pods and every family that the question can mean; the first decides
+    unless they differ. ``note`` is "" or says what a yes or no alone would hide."""
+
+    question: Can
+    cases: tuple[Case, ...]
+    allowed: bool
+    note: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict that ``allowed`` stands for."""
+        return next(c.verdict for c in self.cases if c.verdict.allowed is self.allowed)
+
+
+class Asker:
+    """Answers questions about one index."""
+
+    def __init__(self, index: PolicyIndex) -> None:
+        self.index = index
+        self.directory = Directory(index)
+        self._judge = Judge(index)
+
+    def can(self, question: Can) -> CanAnswer:
+        """Raises UnknownObject or QuestionError when the question cannot be asked."""
+        cases = tuple(self._cases(question))
+        first = cases[0]
+        primary = [c for c in cases if c.family == first.family]
+        allowed = all(c.verdict.allowed for c in primary)
+        return CanAnswer(question, cases, allowed, _note(cases, allowed))
+
+    def _cases(self, question: Can) -> Iterator[Case]:
+        check_port(question)
+        sources = self.directory.find(question.source).ends
+        destinations = self.directory.find(question.destination).ends
+        pairs = [(s, d) for s in sources for d in destinations]
+        if len(pairs) > 1:
+            pairs = [(s, d) for s, d in pairs if s != d] or pairs
+        for source, destination in pairs:
+            for port in _ports(question, destination):
+                yield from self._judged(source, destination, port, question.protocol)
+
+    def _judged(self, source: End, destination: End, port: int, protocol: str) -> Iterator[Case]:
+        if not source.addresses or not destination.addresses:
+            verdict = self._without_address(source, destination, port, protocol)
+            yield Case(source, destination, None, port, protocol, verdict)
+            return
+        shared = False
+        for address in destination.addresses:
+            peer = source.address(address.version)
+            if peer is not None:
+                shared = True
+                verdict = self._judge.verdict(Flow(peer, address, protocol, port))
+                yield Case(source, destination, address.version, port, protocol, verdict)
+        if not shared:
+            raise QuestionError(
+                f"{source.name} and {destination.name} share no IP family: "
+                f"{_families(source)} against {_families(destination)}"
+            )
+
+    def _without_address(self, source: End, destination: End, port: int, protocol: str) -> Verdict:
+        """A pod that waits for its address is a subject already and nobody's peer yet (NP-58)."""
+        known = (*source.addresses, *destination.addresses)
+        ask = (known[0].version if known else 4, protocol, port)
+        return Verdict(
+            self._judge.end(source.endpoint, Direction.EGRESS, self._class(destination), *ask),
+            self._judge.end(destination.endpoint, Direction.INGRESS, self._class(source), *ask),
+        )
+
+    def _class(self, end: End) -> int:
+        if end.endpoint is not None:
+            return end.endpoint.endpoint_class
+        return self.index.class_of(end.addresses[0])
+
+
+def check_port(question: Can) -> None:
+    """Raises QuestionError for a protocol or port number that no packet can have."""
+    if question.protocol not in (*PROTOCOLS, OTHER):
+        raise QuestionError(
+            f"unknown protocol {question.protocol!r}; known are TCP, UDP, SCTP and ICMP"
+        )
+    port = question.port
+    low = 0 if question.protocol == OTHER else 1
+    if isinstance(port, int) and not low <= port <= MAX_PORT:
+        raise QuestionError(f"port {port} is not between 1 and {MAX_PORT}")
+
+
+def _ports(question: Can, destination: End) -> list[int]:
+    """A number as it is; a name as the destination pod declares it (NP-32..NP-34)."""
+    if isinstance(question.port, int):
+        return [question.port]
+    declared = destination.endpoint.pod.ports if destination.endpoint else ()
+    found = sorted(
+        {
+            p.port
+            for p in declared
+            if p.name == question.port and p.protocol.value == question.protocol
+        }
+    )
+    if not found:
+        names = sorted({f"{p.name}/{p.protocol.value}" for p in declared if p.name})
+        raise QuestionError(
+            f"{destination.name} declares no {question.protocol} port named {question.port!r}"
+            + (f"; it declares {', '.join(names)}" if names else "")
+        )
+    return found
+
+
+def _families(end: End) -> str:
+    return " and ".join(sorted({f"IPv{a.version}" for a in end.addresses}))
+
+
+def _note(cases: tuple[Case, ...], allowed: bool) -> str:
+    """What differs between the cases, and what is not known yet."""
+    other = [c for c in cases if c.verdict.allowed is not allowed]
+    if other:
+        words = ", ".join(
+            f"{c.source.name} to {c.destination.name}:{c.port}"
+            + (f" over IPv{c.family}" if c.family else "")
+            for c in other[:5]
+        )
+        more = f" and {len(other) - 5} more" if len(other) > 5 else ""
+        return f"not the same for all: {'yes' if not allowed else 'no'} for {words}{more}"
+    waiting = {e.name for c in cases for e in (c.source, c.destination) if not e.addresses}
+    if waiting:
+        return f"no address yet: {', '.join(sorted(waiting))}"
+    return ""

@@ -1,0 +1,214 @@
+"""Who can reach whom: all pairs, with pods grouped by workload and outside addresses by ipBlock.
+
+Rule: rows are made one destination at a time and never for pairs of pods, so that a renderer can
+write a large cluster while it is computed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pyroaring import BitMap, FrozenBitMap
+
+from podfence.engine.allpairs import Reachability, all_pairs
+from podfence.model.meta import ObjectRef
+from podfence.policy.index import Endpoint, EndpointClass, PolicyIndex
+from podfence.questions.outside import name_outside
+from podfence.sets import AddressSet, PortSet
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One line of a map: the pods of a workload that policies cannot tell apart, or outside addresses.
+
+    ``workload``: the owner, or the pod itself when it has none; None for outside addresses.
+    ``pods``: names in the namespace; ``partial``: the workload has pods in other groups too.
+    ``isolated_ingress``/``isolated_egress``: some policy selects the pods in that direction.
+    """
+
+    number: int
+    name: str
+    endpoint_class: int
+    workload: ObjectRef | None = None
+    pods: tuple[str, ...] = ()
+    partial: bool = False
+    addresses: AddressSet | None = None
+    isolated_ingress: bool = False
+    isolated_egress: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """``sources`` reach ``destination`` on ``ports``. ``family``: 4 or 6 when it holds for that IP
+    version only, None when it holds for every one that the two share."""
+
+    destination: Group
+    ports: PortSet
+    family: int | None
+    sources: tuple[Group, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Connectivity:
+    """``rows()`` computes the rows, ordered by destination. ``left_out``: pods that are not on the
+    map: finished, on the host network, or without an address, by reason. ``only``: as asked."""
+
+    groups: tuple[Group, ...]
+    rows: Callable[[], Iterator[Row]]
+    left_out: dict[str, tuple[str, ...]]
+    only: frozenset[str] = frozenset()
+
+
+def connectivity(
+    index: PolicyIndex,
+    without: frozenset[str] = frozenset(),
+    only: frozenset[str] = frozenset(),
+) -> Connectivity:
+    """The map of a cluster. ``without``: namespaces that are left out; ``only``: when not empty, pairs
+    with an end in one of these namespaces."""
+    families = sorted({a.version for a in index.by_address})
+    groups = _groups(index, without, families)
+    by_class: dict[int, list[Group]] = defaultdict(list)
+    for group in groups:
+        by_class[group.endpoint_class].append(group)
+
+    def rows() -> Iterator[Row]:
+        maps = [all_pairs(index, family) for family in families]
+        for destination in groups:
+            for ports, family, classes in _merged(maps, destination.endpoint_class):
+                sources = tuple(g for c in classes for g in by_class.get(c, ()))
+                sources = _without_itself(destination, _within(only, destination, sources))
+                if sources:
+                    yield Row(destination, ports, family, sources)
+
+    return Connectivity(groups, rows, _left_out(index), only)
+
+
+def _within(
+    only: frozenset[str], destination: Group, sources: tuple[Group, ...]
+) -> tuple[Group, ...]:
+    if not only or _namespace(destination) in only:
+        return sources
+    return tuple(g for g in sources if _namespace(g) in only)
+
+
+def _namespace(group: Group) -> str | None:
+    return group.workload.namespace if group.workload else None
+
+
+def _without_itself(destination: Group, sources: tuple[Group, ...]) -> tuple[Group, ...]:
+    """A pod reaches itself whatever the policies say (NP-54); that is no news."""
+    if len(destination.pods) > 1:
+        return sources
+    return tuple(g for g in sources if g is not destination)
+
+
+def _merged(
+    maps: list[Reachability], destination: int
+) -> Iterator[tuple[PortSet, int | None, BitMap | FrozenBitMap]]:
+    """Rows of all families; what is the same in both is said once."""
+    rows = [m.rows.get(destination) for m in maps]
+    spoken = [(m.family, row) for m, row in zip(maps, rows, strict=True) if row is not None]
+    if len(spoken) < 2:
+        for _, row in spoken:
+            for ports, classes in row.items():
+                yield ports, None, classes
+        return
+    (_, four), (_, six) = spoken
+    both = _speakers(maps[0]) & _speakers(maps[1])
+    yield from _both_families(four, six, both)
+
+
+def _both_families(
+    four: Mapping[PortSet, BitMap], six: Mapping[PortSet, BitMap], both: BitMap
+) -> Iterator[tuple[PortSet, int | None, BitMap]]:
+    for ports in dict.fromkeys((*four, *six)):
+        in_four, in_six = four.get(ports, BitMap()), six.get(ports, BitMap())
+        same = (in_four & in_six) | (in_four - both) | (in_six - both)
+        for family, classes in ((None, same), (4, in_four - same), (6, in_six - same)):
+            if classes:
+                yield ports, family, classes
+
+
+def _speakers(reachability: Reachability) -> BitMap:
+    return BitMap(reachability.rows)
+
+
+# -- groups
+
+
+def _groups(
+    index: PolicyIndex, without: frozenset[str], families: Sequence[int]
+) -> tuple[Group, ...]:
+    found: dict[tuple[ObjectRef, int], list[Endpoint]] = defaultdict(list)
+    classes_of: dict[ObjectRef, set[int]] = defaultdict(set)
+    for endpoint in index.endpoints.values():
+        if endpoint.addresses and endpoint.pod.namespace not in without:
+            workload = endpoint.pod.owner or endpoint.pod.ref
+            found[workload, endpoint.endpoint_class].append(endpoint)
+            classes_of[workload].add(endpoint.endpoint_class)
+    shared = _shared_names(classes_of)
+    groups: list[Group] = []
+    for workload, endpoint_class in sorted(
+        found, key=lambda key: (key[0].namespace, key[0].name, key[0].kind, key[1])
+    ):
+        members = found[workload, endpoint_class]
+        partial = len(classes_of[workload]) > 1
+        groups.append(_pod_group(index, len(groups), workload, members, partial, shared))
+    for c in index.classes:
+        if c.outside is not None and any(c.outside.family(family) for family in families):
+            groups.append(_outside_group(len(groups), c, c.outside))
+    return tuple(groups)
+
+
+def _shared_names(workloads: Iterable[ObjectRef]) -> frozenset[str]:
+    """Names that workloads of several kinds have in one namespace."""
+    counts = Counter(str(workload) for workload in workloads)
+    return frozenset(name for name, count in counts.items() if count > 1)
+
+
+def _pod_group(
+    index: PolicyIndex,
+    number: int,
+    workload: ObjectRef,
+    members: list[Endpoint],
+    partial: bool,
+    shared: frozenset[str],
+) -> Group:
+    name = str(workload)
+    if name in shared:
+        name = f"{workload.namespace}/{workload.kind}/{workload.name}"
+    pods = tuple(sorted(endpoint.pod.name for endpoint in members))
+    if partial:
+        shown = (*pods[:3], f"+{len(pods) - 3}") if len(pods) > 4 else pods
+        name += f"[{','.join(shown)}]"
+    policy = index.policies[members[0].endpoint_class]
+    return Group(
+        number,
+        name,
+        members[0].endpoint_class,
+        workload,
+        pods,
+        partial,
+        isolated_ingress=policy.ingress.isolates,
+        isolated_egress=policy.egress.isolates,
+    )
+
+
+def _outside_group(number: int, c: EndpointClass, addresses: AddressSet) -> Group:
+    return Group(number, f"outside {name_outside(addresses)}", c.number, addresses=addresses)
+
+
+def _left_out(index: PolicyIndex) -> dict[str, tuple[str, ...]]:
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for pod in index.cluster.pods:
+        name = f"{pod.namespace}/{pod.name}"
+        if pod.finished:
+            reasons["finished"].append(name)
+        elif pod.host_network:
+            reasons["host network"].append(name)
+        elif not pod.addresses:
+            reasons["no address yet"].append(name)
+    return {reason: tuple(names) for reason, names in reasons.items()}

@@ -1,0 +1,113 @@
+"""A connectivity map as data: JSON, CSV, DOT, Mermaid.
+
+Rule: text is made row by row, so that a large map is never held in memory; every name is escaped for
+the language that it is written in.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+
+import msgspec
+
+from podfence.questions.connectivity import Connectivity, Group, Row
+from podfence.render.map_table import ports_text
+
+MAP_SCHEMA = "podfence.map/v1"
+
+
+def map_json(connectivity: Connectivity) -> Iterator[bytes]:
+    """One JSON object, in pieces; its schema is docs/schemas/map.schema.json."""
+    encode = msgspec.json.encode
+    yield b'{"schema":"' + MAP_SCHEMA.encode() + b'",\n"endpoints":[\n'
+    for at, group in enumerate(connectivity.groups):
+        yield (b",\n" if at else b"") + encode(_group_data(group))
+    yield b'\n],\n"connections":[\n'
+    for at, row in enumerate(connectivity.rows()):
+        yield (b",\n" if at else b"") + encode(_row_data(row))
+    yield b'\n],\n"leftOut":' + encode(connectivity.left_out) + b"}\n"
+
+
+def _group_data(group: Group) -> dict[str, object]:
+    if group.workload is None:
+        addresses = group.addresses.networks() if group.addresses else ()
+        return {"name": group.name, "kind": "Outside", "addresses": [str(n) for n in addresses]}
+    return {
+        "name": group.name,
+        "kind": group.workload.kind,
+        "namespace": group.workload.namespace,
+        "workload": group.workload.name,
+        "pods": group.pods,
+        "isolated": {"ingress": group.isolated_ingress, "egress": group.isolated_egress},
+    }
+
+
+def _row_data(row: Row) -> dict[str, object]:
+    data: dict[str, object] = {
+        "to": row.destination.name,
+        "ports": str(row.ports).split(" "),
+        "from": [source.name for source in row.sources],
+    }
+    if row.family is not None:
+        data["family"] = f"IPv{row.family}"
+    return data
+
+
+def map_csv(connectivity: Connectivity) -> Iterator[str]:
+    """``from,to,ports,family``, one line a pair."""
+    yield _csv_line("from", "to", "ports", "family")
+    for row in connectivity.rows():
+        family = f"IPv{row.family}" if row.family else ""
+        for source in row.sources:
+            yield _csv_line(source.name, row.destination.name, str(row.ports), family)
+
+
+def _csv_line(*cells: str) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerow(map(_inert, cells))
+    return out.getvalue()
+
+
+def _inert(cell: str) -> str:
+    """A spreadsheet must not take a name for a formula."""
+    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+
+
+def map_dot(connectivity: Connectivity) -> Iterator[str]:
+    """A Graphviz digraph: one box a group, one edge a pair."""
+    yield "digraph podfence {\n  rankdir=LR;\n  node [shape=box];\n"
+    for group in connectivity.groups:
+        style = ", style=dashed" if group.workload is None else ""
+        yield f"  n{group.number} [label={_dot(group.name)}{style}];\n"
+    for row in connectivity.rows():
+        for source in row.sources:
+            label = _dot(ports_text(row))
+            yield f"  n{source.number} -> n{row.destination.number} [label={label}];\n"
+    yield "}\n"
+
+
+def _dot(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(c if c.isprintable() else f"\\\\x{ord(c):02x}" for c in escaped) + '"'
+
+
+def map_mermaid(connectivity: Connectivity) -> Iterator[str]:
+    """A Mermaid flowchart: one box a group, one edge a pair."""
+    yield "flowchart LR\n"
+    for group in connectivity.groups:
+        left, right = ("([", "])") if group.workload is None else ("[", "]")
+        yield f"  n{group.number}{left}{_mermaid(group.name)}{right}\n"
+    for row in connectivity.rows():
+        for source in row.sources:
+            label = _mermaid(ports_text(row))
+            yield f"  n{source.number} -->|{label}| n{row.destination.number}\n"
+
+
+def _mermaid(text: str) -> str:
+    """Only letters, digits and harmless signs stay; the rest becomes character entities."""
+    plain = "".join(
+        c if c.isascii() and (c.isalnum() or c in " ./-_:,") else f"#{ord(c)};" for c in text
+    )
+    return f'"{plain}"'
