@@ -81,8 +81,8 @@ def service_port(case: Case) -> Iterator[Note]:
         for service, service_port_ in _in_front(case, targets, port):
             text = (
                 f"{port.port} is the port of Service {service.ref}; the pods behind it are "
-                f"reached on {_number(targets, service_port_)}. Policies see the container's port, so "
-                "this item allows nothing that goes through the Service."
+                f"reached on {_number(targets, service_port_)}. Policies see the container's "
+                "port, so this item allows nothing that goes through the Service."
             )
             yield note("PF309", text, path)
 

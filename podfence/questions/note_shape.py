@@ -21,7 +21,8 @@ _SAYS_OPEN = re.compile(r"(allow|permit|accept).*(all|any|every)|open|public|unr
 
 def empty_egress(case: Case) -> Iterator[Note]:
     """PF302: ``egress: []`` without policyTypes (NP-8)."""
-    if case.policy.declared_types or case.policy.egress or "egress" not in case.raw_spec:
+    written_empty = not case.raw_spec.get("egress", "absent")
+    if case.policy.declared_types or case.policy.egress or not written_empty:
         return
     text = (
         "An empty list and no list are the same. With no egress rule the type is Ingress only: "

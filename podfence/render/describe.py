@@ -74,7 +74,8 @@ class _Writer:
         self.lines.append("")
         self._add("Policies add up: what any of these allows is allowed as well.")
         for other in others:
-            self._add(f"{other.policy}: {other.text}", "  ", "    ")
+            place = self._place("", other.source)
+            self._add(f"{other.policy}: {other.text}{place}", "  ", "    ")
 
     def exempt(self) -> None:
         self.lines.append("")
@@ -114,8 +115,8 @@ class _Writer:
         if names:
             self._add(", ".join(names), indent, " " * len(indent))
 
-    def _place(self, path: str) -> str:
-        place = self._locate(self._description.source, path)
+    def _place(self, path: str, source: Source | None = None) -> str:
+        place = self._locate(source or self._description.source, path)
         return f"  ({place})" if place else ""
 
     def _add(self, text: str, indent: str = "", later: str | None = None) -> None:
