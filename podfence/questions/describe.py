@@ -128,7 +128,9 @@ class _Describer:
         self._others = tuple(
             other
             for other in index.cluster.policies
-            if other.ref != policy.ref and self._shared(other)
+            if other.ref.namespace == policy.ref.namespace
+            and other.ref != policy.ref
+            and self._shared(other)
         )
 
     def describe(self) -> PolicyDescription:
@@ -208,12 +210,11 @@ class _Describer:
             )
             for at, peer in enumerate(rule.peers)
         )
-        everyone = grouped(self._matched.rule_peers(namespace, ()))
-        return RuleDescription(
-            path,
-            peers or (PeerDescription(path, words.EVERYONE, everyone, True),),
-            self._ports(direction, rule),
-        )
+        return RuleDescription(path, peers or (self._everyone(path),), self._ports(direction, rule))
+
+    def _everyone(self, path: str) -> PeerDescription:
+        pods = grouped(self._matched.rule_peers(self._policy.ref.namespace, ()))
+        return PeerDescription(path, words.EVERYONE, pods, True)
 
     # -- ports
 

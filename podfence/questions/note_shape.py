@@ -120,8 +120,13 @@ def pointless(case: Case) -> Iterator[Note]:
     for direction, kind in TYPES.items():
         if kind not in case.policy.policy_types or is_open(case.policy, direction):
             continue
-        openers = [p for p in case.index.cluster.policies if is_open(p, direction)]
-        opened = [p for p in openers if case.index.selected[p.ref] & own]
+        opened = [
+            p
+            for p in case.index.cluster.policies
+            if p.ref.namespace == case.namespace
+            and is_open(p, direction)
+            and case.index.selected[p.ref] & own
+        ]
         covered = BitMap.union(*(case.index.selected[p.ref] for p in opened), BitMap())
         if not own <= covered:
             continue

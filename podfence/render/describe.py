@@ -53,7 +53,7 @@ class _Writer:
 
     def head(self) -> None:
         description = self._description
-        self._add(f"NetworkPolicy {description.policy}{self._place('')}")
+        self._add(f"NetworkPolicy {description.policy}{self._place('')}", "", "  ")
         self.lines.append("")
         self._add(description.selects)
         self._pods(description.pods, "  ")
@@ -84,7 +84,7 @@ class _Writer:
     def notes(self, notes: tuple[Note, ...]) -> None:
         for note in notes:
             self.lines.append("")
-            self._add(f"note[{note.code}]: {note.title}{self._place(note.path)}")
+            self._add(f"note[{note.code}]: {note.title}{self._place(note.path)}", "", "  ")
             self._add(note.text, "  ")
 
     # -- parts
