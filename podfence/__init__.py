@@ -1,0 +1,38 @@
+"""podfence: Kubernetes NetworkPolicy, implemented whole.
+
+The names below are what the library promises; everything else may change.
+
+>>> from podfence import compile_cluster, evaluate, load
+>>> index = compile_cluster(load(["manifests/"]).cluster)      # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from podfence._version import __version__
+
+_HOMES = {
+    "load": "podfence.edge.load",
+    "Cluster": "podfence.model.cluster",
+    "NetworkPolicy": "podfence.model.networkpolicy",
+    "Namespace": "podfence.model.objects",
+    "Pod": "podfence.model.objects",
+    "compile_cluster": "podfence.policy.compile",
+    "PolicyIndex": "podfence.policy.index",
+    "Flow": "podfence.policy.flow",
+    "Verdict": "podfence.policy.flow",
+    "evaluate": "podfence.engine.evaluate",
+    "connections": "podfence.engine.connections",
+    "AddressSet": "podfence.sets",
+    "PortSet": "podfence.sets",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> object:
+    """Import on first use: ``podfence --help`` must not pay for the whole library."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'podfence' has no attribute {name!r}")

@@ -1,6 +1,8 @@
-"""``podfence``: the entry point. Commands are imported when they are called, so that help is instant.
+"""``podfence``: the entry point. Commands are imported when they are called, so that help is
+instant.
 
-Rule: exit 0 = yes/clean, 1 = no/findings/differences, 2 = bad input or usage. No traceback reaches a user.
+Rule: exit 0 = yes/clean, 1 = no/findings/differences, 2 = bad input or usage. No traceback reaches
+a user.
 """
 
 from __future__ import annotations

@@ -37,8 +37,9 @@ def command(
 ) -> int:
     """Show who can reach whom, on which ports.
 
-    Pods are grouped by workload, addresses outside the cluster by the ipBlocks that tell them apart.
-    A pod can always reach itself, and a node the pods that run on it; the map does not repeat that.
+    Pods are grouped by workload, addresses outside the cluster by the ipBlocks that tell them
+    apart. A pod can always reach itself, and a node the pods that run on it; the map does not
+    repeat that.
     """
     loaded = load_cluster(paths, keep_going=keep_going)
     without = unjudgeable(loaded, keep_going=keep_going)

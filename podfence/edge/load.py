@@ -29,8 +29,8 @@ EVERY_NAMESPACE = "*"
 class Loaded:
     """A cluster with everything to say about how it was read.
 
-    ``unreadable_policies``: namespaces in which a policy is missing because it could not be read; holds
-    ``EVERY_NAMESPACE`` when even its namespace is unknown. ``kinds``: objects read, by kind.
+    ``unreadable_policies``: namespaces in which a policy is missing because it could not be read;
+    holds ``EVERY_NAMESPACE`` when even its namespace is unknown. ``kinds``: objects read, by kind.
     ``passed_over``: objects of other kinds, by kind.
     """
 
@@ -144,7 +144,8 @@ def _duplicate(first: dict[tuple[str, str], Document], document: Document) -> It
             "PF110",
             Severity.WARNING,
             f"{name} is defined twice and the two differ; this one is used, as kubectl apply would "
-            f"leave it (the other is in {earlier.source.file}, document {earlier.source.document + 1})",
+            "leave it (the other is in "
+            f"{earlier.source.file}, document {earlier.source.document + 1})",
             document.source,
             "metadata.name",
             name,

@@ -1,0 +1,1 @@
+"""Back end 1: answers in memory, from the compiled form alone."""

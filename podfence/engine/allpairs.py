@@ -1,7 +1,7 @@
 """All pairs at once: who reaches whom, for whole bitmaps of classes.
 
-Rule: work is done once for each pair of classes at most, never for each pair of pods. What comes out
-agrees with ``connections`` for every pair (a law that tests hold it to).
+Rule: work is done once for each pair of classes at most, never for each pair of pods. What comes
+out agrees with ``connections`` for every pair (a law that tests hold it to).
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ K = TypeVar("K")
 class Reachability:
     """All pairs of classes in one family: for each destination class, who reaches it on what.
 
-    ``rows[destination]`` maps a PortSet (never empty) to the bitmap of source classes; a source in no
-    bitmap reaches nothing. Outside classes are sources and destinations too, but not of one another.
+    ``rows[destination]`` maps a PortSet (never empty) to the bitmap of source classes; a source in
+    no bitmap reaches nothing. Outside classes are sources and destinations too, but not of one
+    another.
     """
 
     family: int
@@ -76,7 +77,8 @@ class _AllPairs:
         return found
 
     def _egress(self) -> tuple[dict[int, Blocks], BitMap]:
-        """For each destination the egress-isolated classes that may send to it, and the free classes."""
+        """For each destination the egress-isolated classes that may send to it, and the free
+        classes."""
         senders: dict[int, BitMap] = defaultdict(BitMap)
         for source in self._pods:
             senders[self._index.policies[source].egress.number].add(source)

@@ -14,9 +14,9 @@ from podfence.sets.ports import EVERYTHING, NOTHING
 def connections(index: PolicyIndex, source: int, destination: int, family: int) -> PortSet:
     """Everything that passes from an endpoint of one class to *another* endpoint of a class.
 
-    ``source``/``destination`` are class numbers; outside classes are not judged at their end (NP-1).
-    Two facts about single addresses are not in it: a pod reaches itself (NP-54), and a pod's own
-    node reaches the pod (NP-52).
+    ``source``/``destination`` are class numbers; outside classes are not judged at their end
+    (NP-1). Two facts about single addresses are not in it: a pod reaches itself (NP-54), and a
+    pod's own node reaches the pod (NP-52).
     """
     return end_ports(index, source, Direction.EGRESS, destination, family) & end_ports(
         index, destination, Direction.INGRESS, source, family

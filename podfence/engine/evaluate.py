@@ -25,7 +25,8 @@ def evaluate(index: PolicyIndex, flow: Flow) -> Verdict:
 
 
 class Judge:
-    """``evaluate`` for many flows of one index: what is asked again of the same classes is remembered."""
+    """``evaluate`` for many flows of one index: what is asked again of the same classes is
+    remembered."""
 
     def __init__(self, index: PolicyIndex) -> None:
         self.index = index

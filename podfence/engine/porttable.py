@@ -32,7 +32,7 @@ class PortTable:
 
     def intersection(self, a: int, b: int) -> int:
         """Number of ``a & b``."""
-        if a == EVERYTHING_ID or a == b:
+        if a in (EVERYTHING_ID, b):
             return b
         if b == EVERYTHING_ID:
             return a
@@ -43,7 +43,7 @@ class PortTable:
 
     def union(self, a: int, b: int) -> int:
         """Number of ``a | b``."""
-        if a == NOTHING_ID or a == b:
+        if a in (NOTHING_ID, b):
             return b
         if b == NOTHING_ID:
             return a

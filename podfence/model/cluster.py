@@ -75,8 +75,9 @@ def _with_name_label(namespace: Namespace) -> Namespace:
 def assign_addresses(pods: Iterable[Pod]) -> tuple[Pod, ...]:
     """Give every pod that was read without a status an address of each family in use.
 
-    A pod *with* a status and no address is really waiting for one and keeps none (NP-58). Families in use
-    are those of the pods that do have addresses, both when none has: manifests alone say nothing.
+    A pod *with* a status and no address is really waiting for one and keeps none (NP-58). Families
+    in use are those of the pods that do have addresses, both when none has: manifests alone say
+    nothing.
     """
     pods = tuple(pods)
     taken = {address for pod in pods for address in (*pod.addresses, *pod.host_addresses)}

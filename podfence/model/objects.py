@@ -70,12 +70,14 @@ class Pod:
 
     @property
     def ref(self) -> ObjectRef:
+        """Its name among all objects."""
         return ObjectRef("Pod", self.namespace, self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class ServicePort:
-    """``target_port``: number or container port name; the port itself when the manifest has none."""
+    """``target_port``: number or container port name; the port itself when the manifest has
+    none."""
 
     name: str
     port: int

@@ -1,7 +1,8 @@
 """ipBlocks -> the few kinds of addresses that they can tell apart.
 
-Rule: addresses are cut at every boundary of every ipBlock; two addresses with the same *signature* (the
-set of blocks that hold them) are the same to every policy (NP-24..NP-29). ``except`` is gone after this.
+Rule: addresses are cut at every boundary of every ipBlock; two addresses with the same *signature*
+(the set of blocks that hold them) are the same to every policy (NP-24..NP-29). ``except`` is gone
+after this.
 """
 
 from __future__ import annotations
@@ -31,12 +32,14 @@ def addresses_of(block: IPBlock) -> AddressSet:
 
 @dataclass(slots=True)
 class Segments:
-    """One family's address line, cut into segments of equal signature, from 0 to the last address."""
+    """One family's address line, cut into segments of equal signature, from 0 to the last
+    address."""
 
     starts: tuple[int, ...]
     signatures: tuple[Signature, ...]
 
     def signature(self, address: int) -> Signature:
+        """Signature of one address, given as an integer."""
         return self.signatures[bisect_right(self.starts, address) - 1]
 
     def by_signature(self, family: int) -> Iterator[tuple[Signature, IntervalSet]]:
@@ -71,7 +74,8 @@ def _segments(family: int, sets: Iterable[tuple[int, IntervalSet]]) -> Segments:
 
 @dataclass(slots=True)
 class AddressClasses:
-    """All ipBlocks of a cluster, and which endpoint classes lie in each (filled while classes are made)."""
+    """All ipBlocks of a cluster, and which endpoint classes lie in each (filled while classes are
+    made)."""
 
     blocks: tuple[IPBlock, ...]
     sets: tuple[AddressSet, ...] = ()
@@ -106,4 +110,5 @@ class AddressClasses:
         return FrozenBitMap(self._classes[self._numbers[block]])
 
     def set_of(self, block: IPBlock) -> AddressSet:
+        """The addresses of a block."""
         return self.sets[self._numbers[block]]

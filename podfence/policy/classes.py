@@ -1,7 +1,7 @@
 """Pods and outside addresses -> endpoint classes.
 
-Rule: two endpoints share a class only if no policy of the cluster can tell them apart, so everything
-after this works on classes. Clusters have few classes (workloads) and many pods.
+Rule: two endpoints share a class only if no policy of the cluster can tell them apart, so
+everything after this works on classes. Clusters have few classes (workloads) and many pods.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Cluster -> PolicyIndex: the only module that knows what a NetworkPolicy *means*.
 
-Rule: nothing here knows about nftables or about questions; nothing elsewhere resolves a peer, a named port or
-a default. Work is done once for each distinct policy, peer and class, never for each pod.
+Rule: nothing here knows about nftables or about questions; nothing elsewhere resolves a peer, a
+named port or a default. Work is done once for each distinct policy, peer and class, never for each
+pod.
 """
 
 from __future__ import annotations
@@ -146,8 +147,8 @@ class _Compiler:
     def _direction(
         self, direction: Direction, parts: list[tuple[int, str, Rules]]
     ) -> DirectionPolicy:
-        """The form shared by all classes to which the same rules apply. ``parts``: policy number, how its
-        port names were resolved ("" if it has none), its rules."""
+        """The form shared by all classes to which the same rules apply. ``parts``: policy number,
+        how its port names were resolved ("" if it has none), its rules."""
         words = [direction.value]
         for number, variant, _ in parts:
             words.append(f"{self._cluster.policies[number].ref}{variant}")
@@ -231,7 +232,8 @@ class _Compiler:
             yield self._select.peers(policy.ref.namespace, peer), f"{path}.{field}[{at}]"
 
     def _narrow(self, peers: Peers, name: PortName) -> tuple[Match, ...]:
-        """One match for each number that peers give to a port name; only pods have names (NP-35)."""
+        """One match for each number that peers give to a port name; only pods have names
+        (NP-35)."""
         found = self._narrowed.get((peers.key, name))
         if found is None:
             found = self._narrowed[peers.key, name] = tuple(self._by_number(peers, name))

@@ -10,7 +10,8 @@ from podfence.policy.origin import Origin
 
 
 class Direction(Enum):
-    """Seen from the pod whose policies are asked: EGRESS at the source, INGRESS at the destination."""
+    """Seen from the pod whose policies are asked: EGRESS at the source, INGRESS at the
+    destination."""
 
     EGRESS = "egress"
     INGRESS = "ingress"
@@ -39,8 +40,8 @@ class Reason(Enum):
 class Flow:
     """One new connection attempt, as seen after Service DNAT and before SNAT (NP-28).
 
-    ``protocol``: "TCP", "UDP", "SCTP" or ``sets.ports.OTHER``; ``port``: destination port, 0 for OTHER.
-    Both addresses are of one family.
+    ``protocol``: "TCP", "UDP", "SCTP" or ``sets.ports.OTHER``; ``port``: destination port, 0 for
+    OTHER. Both addresses are of one family.
     """
 
     source: IPAddress
@@ -71,4 +72,5 @@ class Verdict:
 
     @property
     def allowed(self) -> bool:
+        """Whether both directions allow the connection."""
         return self.egress.allowed and self.ingress.allowed

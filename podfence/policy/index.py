@@ -26,8 +26,8 @@ class EndpointClass:
     """All endpoints that no policy of the index can tell apart.
 
     Pods: same namespace, labels and named ports, and the same answer to every ipBlock boundary.
-    Outside (``outside`` set): addresses that lie in the same ipBlocks, meaning those of them that belong to
-    no pod; the set is empty when pods hold them all. ``namespace`` is "".
+    Outside (``outside`` set): addresses that lie in the same ipBlocks, meaning those of them that
+    belong to no pod; the set is empty when pods hold them all. ``namespace`` is "".
     """
 
     number: int
@@ -41,11 +41,12 @@ class EndpointClass:
 class Peers:
     """The remote ends that a match accepts.
 
-    ``key``: names where the set comes from (selector, CIDRs), never its members, so it stays the same when
-    pods come and go; equal keys mean the same peers in one index. It holds text of the API: never use it raw. ``everyone``: no restriction (NP-12),
-    then the other fields are empty. ``classes``: the members as endpoint classes. ``addresses``: set for
-    an ipBlock only; then the peers are exactly these addresses (pods included, NP-27), ``family`` is their
-    IP version, and ``classes`` are those whose addresses *of that family* lie in it. ``family`` without
+    ``key``: names where the set comes from (selector, CIDRs), never its members, so it stays the
+    same when pods come and go; equal keys mean the same peers in one index. It holds text of the
+    API: never use it raw. ``everyone``: no restriction (NP-12), then the other fields are empty.
+    ``classes``: the members as endpoint classes. ``addresses``: set for an ipBlock only; then the
+    peers are exactly these addresses (pods included, NP-27), ``family`` is their IP version, and
+    ``classes`` are those whose addresses *of that family* lie in it. ``family`` without
     ``addresses``: only the addresses of that family of the pods of ``classes``.
     """
 
@@ -123,6 +124,7 @@ class EndpointPolicy:
     egress: DirectionPolicy
 
     def of(self, direction: Direction) -> DirectionPolicy:
+        """The policy of one direction."""
         return self.ingress if direction is Direction.INGRESS else self.egress
 
 
@@ -130,7 +132,8 @@ class EndpointPolicy:
 class Endpoint:
     """A pod as policies see it: not finished, not on the host network (NP-50, NP-60).
 
-    ``endpoint_class`` is its class number. A pod without addresses is a subject and never a peer (NP-58).
+    ``endpoint_class`` is its class number. A pod without addresses is a subject and never a peer
+    (NP-58).
     """
 
     pod: Pod
@@ -138,6 +141,7 @@ class Endpoint:
 
     @property
     def addresses(self) -> tuple[IPAddress, ...]:
+        """The addresses of the pod, at most one a family."""
         return self.pod.addresses
 
 
@@ -145,8 +149,8 @@ class Endpoint:
 class PolicyIndex:
     """Everything that is needed to judge any flow of one cluster, and to write it for a kernel.
 
-    ``classes[n].number == n``; ``policies[n]`` is the policy of class n (outside classes: never asked).
-    ``endpoints``: by "namespace/name". ``by_address``: pod address -> endpoint.
+    ``classes[n].number == n``; ``policies[n]`` is the policy of class n (outside classes: never
+    asked). ``endpoints``: by "namespace/name". ``by_address``: pod address -> endpoint.
     ``by_node_address``: node (or host) address -> node name.
     """
 

@@ -15,8 +15,8 @@ from podfence.sets.ports import MAX_PORT, OTHER, PROTOCOLS
 
 @dataclass(frozen=True, slots=True)
 class Can:
-    """``port``: a number, or the name of a container port of the destination; ``protocol`` upper case.
-    ``OTHER`` asks for protocols without ports (ICMP, ...); its port is 0."""
+    """``port``: a number, or the name of a container port of the destination; ``protocol`` upper
+    case. ``OTHER`` asks for protocols without ports (ICMP, ...); its port is 0."""
 
     source: str
     destination: str

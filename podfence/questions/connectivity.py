@@ -21,7 +21,8 @@ from podfence.sets import AddressSet, PortSet
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One line of a map: the pods of a workload that policies cannot tell apart, or outside addresses.
+    """One line of a map: the pods of a workload that policies cannot tell apart, or outside
+    addresses.
 
     ``workload``: the owner, or the pod itself when it has none; None for outside addresses.
     ``pods``: names in the namespace; ``partial``: the workload has pods in other groups too.
@@ -66,8 +67,8 @@ def connectivity(
     without: frozenset[str] = frozenset(),
     only: frozenset[str] = frozenset(),
 ) -> Connectivity:
-    """The map of a cluster. ``without``: namespaces that are left out; ``only``: when not empty, pairs
-    with an end in one of these namespaces."""
+    """The map of a cluster. ``without``: namespaces that are left out; ``only``: when not empty,
+    pairs with an end in one of these namespaces."""
     families = sorted({a.version for a in index.by_address})
     groups = _groups(index, without, families)
     by_class: dict[int, list[Group]] = defaultdict(list)

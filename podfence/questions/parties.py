@@ -17,8 +17,8 @@ from podfence.policy.index import Endpoint, PolicyIndex
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """One possible end of a flow. ``endpoint`` None: a node or outside address. ``addresses`` empty: a pod
-    that has none yet (NP-58)."""
+    """One possible end of a flow. ``endpoint`` None: a node or outside address. ``addresses``
+    empty: a pod that has none yet (NP-58)."""
 
     name: str
     endpoint: Endpoint | None
@@ -51,7 +51,8 @@ class Directory:
                 self._workloads[f"{owner.namespace}/{owner.kind.lower()}/{owner.name}"].append(pod)
 
     def find(self, name: str) -> Party:
-        """``namespace/pod``, ``namespace/workload``, ``namespace/kind/workload`` or a literal address.
+        """``namespace/pod``, ``namespace/workload``, ``namespace/kind/workload`` or a literal
+        address.
 
         Raises UnknownObject when nothing has this name, QuestionError when it cannot be an end of a
         connection or means several things.

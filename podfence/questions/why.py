@@ -16,8 +16,8 @@ from podfence.sets.ports import NOTHING
 
 @dataclass(frozen=True, slots=True)
 class RuleReport:
-    """One rule against the flow. ``peer_paths``: the peer items that hold the remote end, or the rule's
-    own path when it has no peers. ``ports``: all that the rule permits on any peer."""
+    """One rule against the flow. ``peer_paths``: the peer items that hold the remote end, or the
+    rule's own path when it has no peers. ``ports``: all that the rule permits on any peer."""
 
     origin: Origin
     fits: bool
@@ -28,8 +28,8 @@ class RuleReport:
 
 @dataclass(frozen=True, slots=True)
 class PolicyReport:
-    """One policy that selects the subject. ``rules`` empty: it only isolates. ``active`` False: it has
-    rules for this direction but not the direction in its policyTypes (NP-15)."""
+    """One policy that selects the subject. ``rules`` empty: it only isolates. ``active`` False: it
+    has rules for this direction but not the direction in its policyTypes (NP-15)."""
 
     isolation: Origin
     rules: tuple[RuleReport, ...]

@@ -1,7 +1,7 @@
 """A connectivity map as data: JSON, CSV, DOT, Mermaid.
 
-Rule: text is made row by row, so that a large map is never held in memory; every name is escaped for
-the language that it is written in.
+Rule: text is made row by row, so that a large map is never held in memory; every name is escaped
+for the language that it is written in.
 """
 
 from __future__ import annotations

@@ -115,7 +115,8 @@ def _rule_text(rule: RuleReport, locate: Locate) -> str:
     if rule.fits:
         said = f"ALLOWS this ({rule.ports}; {', '.join(rule.peer_paths)})"
     elif rule.peer_paths and not rule.port_fits:
-        said = f"near miss: the peer fits ({', '.join(rule.peer_paths)}), but it allows only {rule.ports}"
+        peers = ", ".join(rule.peer_paths)
+        said = f"near miss: the peer fits ({peers}), but it allows only {rule.ports}"
     elif rule.peer_paths:
         said = f"near miss: the peer fits, but not on this port ({', '.join(rule.peer_paths)})"
     elif rule.port_fits:
@@ -137,7 +138,8 @@ class VerdictEncoder:
         self._origins: dict[Origin, dict[str, object]] = {}
 
     def answer(self, answer: CanAnswer) -> dict[str, object]:
-        """``{"allowed": ..., "egress": {...}, "ingress": {...}}``, and ``note`` where there is one."""
+        """``{"allowed": ..., "egress": {...}, "ingress": {...}}``, and ``note`` where there is
+        one."""
         verdict = answer.verdict
         data: dict[str, object] = {
             "allowed": answer.allowed,

@@ -26,8 +26,8 @@ _BASE = {name: at * _WIDTH for at, name in enumerate(PROTOCOLS)}
 class PortSet:
     """An immutable set of (protocol, port) pairs plus, maybe, "any other protocol".
 
-    ``EVERYTHING`` of this module is what a rule without ``ports`` allows: every port of every protocol and
-    every protocol without ports (NP-13, NP-39).
+    ``EVERYTHING`` of this module is what a rule without ``ports`` allows: every port of every
+    protocol and every protocol without ports (NP-13, NP-39).
     """
 
     line: IntervalSet = IntervalSet()
@@ -65,6 +65,7 @@ class PortSet:
 
     @property
     def is_everything(self) -> bool:
+        """Whether every port of every protocol is in the set."""
         return self.line == _EVERYTHING_LINE
 
     def ranges(self) -> Iterator[tuple[str, int, int]]:

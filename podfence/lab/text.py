@@ -1,0 +1,175 @@
+"""A lab report as text: what packets did, beside what the engine says.
+
+Rule: every probe is in the table or counted in the summary; a disagreement is never folded away.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from podfence.lab.plan import Party, Side
+from podfence.lab.report import Check, LabReport, PairResult, PortSeen
+from podfence.render.safe import printable
+from podfence.render.tables import table
+from podfence.render.verdicts import Locate, origin_text
+from podfence.sets.ports import OTHER
+
+Ports = frozenset[tuple[str, int, int]]
+"""(protocol, port, family) of probes that got through."""
+_SHOWN = 10
+
+
+def report_text(report: LabReport, workloads: Mapping[str, str], locate: Locate) -> str:
+    """Table, disagreements, summary. ``workloads``: pod name -> workload name, for short tables."""
+    return (
+        table(("TO", "PACKETS GOT THROUGH ON", "ENGINE SAYS", "FROM"), _lines(report, workloads))
+        + "\n"
+        + "".join(f"{line}\n" for line in _findings(report, locate))
+        + "".join(f"{line}\n" for line in _summary(report))
+    )
+
+
+# -- the table
+
+
+def _lines(report: LabReport, workloads: Mapping[str, str]) -> Iterator[tuple[str, str, str, str]]:
+    """One line for each target and each answer; targets that read the same are one."""
+    by_target: dict[str, list[PairResult]] = defaultdict(list)
+    for pair in report.pairs:
+        if pair.source is not pair.target:
+            by_target[pair.target.name].append(pair)
+    members = _members(report.parties, workloads)
+    seen: dict[tuple[str, tuple[tuple[str, str, str], ...]], list[str]] = {}
+    for party in report.parties:
+        rows = tuple(_rows(by_target.get(party.name, []), party, workloads, members))
+        if rows:
+            key = (workloads.get(party.name, party.name), rows)
+            seen.setdefault(key, []).append(_party(party, party.name))
+    for (workload, rows), targets in seen.items():
+        whole = len(targets) == len(members.get(workload, ()))
+        name = printable(workload) if whole else ", ".join(targets)
+        for at, row in enumerate(rows):
+            yield (name if at == 0 else "", *row)
+
+
+def _members(parties: Iterable[Party], workloads: Mapping[str, str]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for party in parties:
+        if party.side is Side.POD:
+            found[workloads.get(party.name, party.name)].add(party.name)
+    return found
+
+
+def _rows(
+    pairs: Sequence[PairResult],
+    target: Party,
+    workloads: Mapping[str, str],
+    members: Mapping[str, set[str]],
+) -> Iterator[tuple[str, str, str]]:
+    """Sources with the same answer share a line: most open first."""
+    groups: dict[tuple[str, str], list[Party]] = defaultdict(list)
+    for pair in pairs:
+        kernel = _words(pair.ports, [p for p in pair.ports if p.open])
+        engine = _words(pair.ports, [p for p in pair.ports if p.open is p.agrees])
+        groups[kernel, engine].append(pair.source)
+    for (kernel, engine), sources in sorted(
+        groups.items(), key=lambda item: item[0][0] == "nothing"
+    ):
+        mark = "same" if kernel == engine else f"{engine}  <-- DIFFERS"
+        yield kernel, mark, _sources(sources, target, workloads, members)
+
+
+def _sources(
+    sources: Sequence[Party],
+    target: Party,
+    workloads: Mapping[str, str],
+    members: Mapping[str, set[str]],
+) -> str:
+    """Names; a workload for its pods when all of them (but the target itself) are meant."""
+    names = {party.name for party in sources}
+    words: dict[str, None] = {}
+    for party in sources:
+        workload = workloads.get(party.name, party.name)
+        whole = members.get(workload, {party.name}) - {target.name} <= names
+        words[_party(party, workload if whole else party.name)] = None
+    return ", ".join(words)
+
+
+def _party(party: Party, name: str) -> str:
+    kind = {Side.NODE: "node ", Side.OUTSIDE: "outside "}.get(party.side, "")
+    return kind + printable(name)
+
+
+def _words(probed: Sequence[PortSeen], open_ports: Sequence[PortSeen]) -> str:
+    """``nothing``, ``every probed port``, or the ports; families only where they differ."""
+    if not open_ports:
+        return "nothing"
+    if len(open_ports) == len(probed):
+        return "every probed port"
+    families = {p.family for p in probed}
+    found: dict[tuple[str, int], set[int]] = defaultdict(set)
+    for port in open_ports:
+        found[port.protocol, port.port].add(port.family)
+    words: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for (protocol, number), seen in sorted(found.items()):
+        suffix = "" if seen == families else f" (IPv{min(seen)} only)"
+        words[protocol, suffix].append(str(number))
+    return " ".join(f"{protocol}/{','.join(n)}{suffix}" for (protocol, suffix), n in words.items())
+
+
+# -- below the table
+
+
+def _findings(report: LabReport, locate: Locate) -> Iterator[str]:
+    for check in report.disagreements[:_SHOWN]:
+        yield f"DIFFERENT: {_check_text(check)}; the engine says {_said(check)}"
+        for decision in (check.verdict.egress, check.verdict.ingress):
+            yield from (f"    {origin_text(origin, locate)}" for origin in decision.origins)
+    if len(report.disagreements) > _SHOWN:
+        yield f"... and {len(report.disagreements) - _SHOWN} more differences"
+    for check in report.without_control[:_SHOWN]:
+        yield f"NO CONTROL: {_check_text(check)} on the open network, so it proves nothing"
+    if len(report.without_control) > _SHOWN:
+        yield f"... and {len(report.without_control) - _SHOWN} more without control"
+
+
+def _check_text(check: Check) -> str:
+    protocol = (
+        "ICMP" if check.flow.protocol == OTHER else f"{check.flow.protocol}/{check.flow.port}"
+    )
+    return (
+        f"{printable(check.source.name)} -> {printable(check.target.name)} {protocol} over "
+        f"IPv{check.flow.source.version}: {check.outcome.words}"
+    )
+
+
+def _said(check: Check) -> str:
+    return "allowed" if check.verdict.allowed else "denied"
+
+
+def _summary(report: LabReport) -> Iterator[str]:
+    parties = Counter(party.side for party in report.parties)
+    yield (
+        f"{parties[Side.POD]} pods, {parties[Side.NODE]} node(s), {parties[Side.OUTSIDE]} outside "
+        f"addresses; {report.probes} probes with real packets, each answered before the policies "
+        "were loaded"
+    )
+    if report.repeated:
+        yield f"{report.repeated} probes were lost at first and answered when sent again"
+    if report.sctp_left_out:
+        yield f"{report.sctp_left_out} SCTP checks left out: this lab sends TCP and UDP"
+    yield from (f"note: {printable(note)}" for note in report.notes)
+    t = report.timings
+    yield (
+        f"built in {t.build:.2f} s, control {t.control:.2f} s, enforced in {t.enforce:.2f} s, "
+        f"probed in {t.probe:.2f} s, gone in {t.teardown:.2f} s"
+        + (" (rootless)" if report.rootless else "")
+    )
+    if report.clean:
+        yield f"kernel and engine agree on all {report.probes} probes"
+    else:
+        yield (
+            f"{len(report.disagreements)} of {report.probes} probes DIFFER; "
+            f"{len(report.without_control)} have no control"
+        )
