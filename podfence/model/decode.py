@@ -63,14 +63,16 @@ def decode(data: Mapping[str, Any], source: Source) -> Decoded:
     if not is_wanted(data):
         return Decoded()
     kind = data["kind"]
-    named = _shown(kind, data)
     if data.get("apiVersion") != _API_VERSIONS[kind]:
         text = _version_text(kind, data.get("apiVersion"))
+        named = _shown(kind, data)
         problem = Problem("PF205", Severity.ERROR, text, source, "apiVersion", named)
         return Decoded((), (problem,))
     value, problems = _decode_kind(kind, data, source)
-    placed = tuple([replace(problem, source=source, object=named) for problem in problems])
-    return Decoded(() if value is None else (value,), placed)
+    if problems:
+        named = _shown(kind, data)
+        problems = tuple([replace(problem, source=source, object=named) for problem in problems])
+    return Decoded(() if value is None else (value,), problems)
 
 
 def _decode_kind(
@@ -80,9 +82,7 @@ def _decode_kind(
         return decode_policy(data, source)
     fields = Fields(source)
     value = DECODERS[kind](fields, data)
-    problems = tuple(fields.problems)
-    has_errors = any(problem.severity is Severity.ERROR for problem in problems)
-    return None if has_errors else value, problems
+    return None if fields.problems else value, tuple(fields.problems)
 
 
 def _group(api_version: str) -> str:

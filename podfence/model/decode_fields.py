@@ -7,6 +7,7 @@ path, and reading goes on with an empty value, so that one pass finds everything
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
@@ -115,10 +116,11 @@ class Fields:
 
     def protocol(self, parent: Json, path: str) -> Protocol:
         """``protocol``; TCP by default."""
-        name = self.text(parent, "protocol", path) or "TCP"
-        if name not in _PROTOCOLS:
+        protocol = _PROTOCOLS.get(name := self.text(parent, "protocol", path) or "TCP")
+        if protocol is None:
             self.refuse(path, f"expected TCP, UDP or SCTP, got {plain(name)}")
-        return _PROTOCOLS.get(name, Protocol.TCP)
+            return Protocol.TCP
+        return protocol
 
     def labels(self, parent: Json, key: str, path: str) -> Labels:
         """A map of strings; a null value is ""."""
@@ -171,6 +173,7 @@ def _hinted(problem: Problem, hint: str) -> Problem:
     return Problem(problem.code, problem.severity, text, path=problem.path)
 
 
+@lru_cache(maxsize=1 << 14)
 def parse_address(text: str) -> IPAddress | None:
     """An address without a zone, else ``None``."""
     try:

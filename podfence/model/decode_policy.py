@@ -55,7 +55,7 @@ def decode_policy(
     defaulted = _with_names(manifest, source)
     problems += validate(defaulted)
     problems += cidr_warnings(defaulted)
-    if any(problem.severity is Severity.ERROR for problem in problems):
+    if problems and any(problem.severity is Severity.ERROR for problem in problems):
         return None, tuple(problems)
     return _policy(defaulted, source), tuple(problems)
 
@@ -142,15 +142,16 @@ def _selector(selector: Json | None) -> LabelSelector | None:
     """``None`` stays ``None``: a peer without this selector. ``{}`` selects everything."""
     if selector is None:
         return None
-    requirements = [_requirement(item) for item in selector.get("matchExpressions") or ()]
-    return _shared_selector(text_labels(selector.get("matchLabels")), tuple(requirements))
+    labels = text_labels(selector.get("matchLabels"))
+    requirements = selector.get("matchExpressions")
+    if not requirements:
+        return _labels_only(labels)
+    return LabelSelector(labels, tuple([_requirement(item) for item in requirements]))
 
 
 @lru_cache(maxsize=1 << 16)
-def _shared_selector(
-    labels: Labels, requirements: tuple[LabelSelectorRequirement, ...]
-) -> LabelSelector:
-    return LabelSelector(labels, requirements)
+def _labels_only(labels: Labels) -> LabelSelector:
+    return LabelSelector(labels)
 
 
 def _requirement(requirement: Json) -> LabelSelectorRequirement:

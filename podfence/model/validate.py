@@ -52,8 +52,7 @@ def validate(manifest: Json) -> list[Problem]:
 
 def cidr_warnings(manifest: Json) -> Iterator[Problem]:
     """The server's warnings about CIDR texts that it accepts (PF206)."""
-    spec = manifest.get("spec") or _NOTHING
-    for path, text in _cidrs(spec):
+    for path, text in _cidrs(manifest.get("spec") or _NOTHING):
         if text and (canonical := canonical_cidr(text)):
             message = (
                 f"{path}: IPv6 CIDR value {quote(text)} should be in RFC 5952 canonical format "
@@ -158,11 +157,15 @@ def _names(metadata: Json) -> list[Problem]:
 
 
 def _labels(labels: Json | None, path: str) -> list[Problem]:
+    if not labels:
+        return []
     problems: list[Problem] = []
-    for key, value in sorted((labels or _NOTHING).items()):
+    for key, value in sorted(labels.items()):
         text = value or ""
-        problems += _invalid(path, key, *names.label_key(key))
-        problems += _invalid(path, text, *names.label_value(text))
+        if complaints := names.label_key(key):
+            problems += _invalid(path, key, *complaints)
+        if complaints := names.label_value(text):
+            problems += _invalid(path, text, *complaints)
     return problems
 
 
@@ -238,7 +241,8 @@ def _requirement(requirement: Json, path: str) -> list[Problem]:
     values = requirement.get("values") or ()
     problems = _operator(requirement.get("operator") or "", bool(values), path)
     key = requirement.get("key") or ""
-    problems += _invalid(f"{path}.key", key, *names.label_key(key))
+    if complaints := names.label_key(key):
+        problems += _invalid(f"{path}.key", key, *complaints)
     for index, value in enumerate(values):
         text = value or ""
         if complaints := names.label_value(text):
@@ -279,12 +283,12 @@ def _port(port: Json, path: str) -> list[Problem]:
     if protocol is not None and protocol not in _PROTOCOLS:
         problems.append(_unsupported(f"{path}.protocol", protocol, _PROTOCOLS))
     number, end = port.get("port"), port.get("endPort")
-    if isinstance(number, int):
-        problems += _invalid(f"{path}.port", number, *names.port_number(number))
+    if isinstance(number, int) and (complaints := names.port_number(number)):
+        problems += _invalid(f"{path}.port", number, *complaints)
     if end is not None:
         problems += _end_port(number, end, f"{path}.endPort")
-    if isinstance(number, str):
-        problems += _invalid(f"{path}.port", number, *names.port_name(number))
+    if isinstance(number, str) and (complaints := names.port_name(number)):
+        problems += _invalid(f"{path}.port", number, *complaints)
     return problems
 
 
@@ -299,26 +303,26 @@ def _end_port(port: int | str | None, end: int, path: str) -> list[Problem]:
 
 def _peer(peer: Json, path: str) -> list[Problem]:
     problems: list[Problem] = []
-    given = {name for name, value in peer.items() if value is not None} & _PEER_FIELDS
-    problems += _selector(peer.get("podSelector"), f"{path}.podSelector")
-    problems += _selector(peer.get("namespaceSelector"), f"{path}.namespaceSelector")
-    if "ipBlock" in given:
-        problems += _ip_block(peer["ipBlock"], f"{path}.ipBlock")
-        if len(given) > 1:
+    pods, namespaces = peer.get("podSelector"), peer.get("namespaceSelector")
+    block = peer.get("ipBlock")
+    problems += _selector(pods, f"{path}.podSelector")
+    problems += _selector(namespaces, f"{path}.namespaceSelector")
+    has_selector = pods is not None or namespaces is not None
+    if block is not None:
+        problems += _ip_block(block, f"{path}.ipBlock")
+        if has_selector:
             problems.append(_forbidden(path, "may not specify both ipBlock and another peer"))
-    elif not given:
+    elif not has_selector:
         problems.append(_required(path, "must specify a peer"))
     return problems
-
-
-_PEER_FIELDS = frozenset({"podSelector", "namespaceSelector", "ipBlock"})
 
 
 def _ip_block(block: Json, path: str) -> list[Problem]:
     text = block.get("cidr") or ""
     if not text:
         return [_required(f"{path}.cidr")]
-    problems = _invalid(f"{path}.cidr", text, *cidr_complaints(text))
+    complaints = cidr_complaints(text)
+    problems = _invalid(f"{path}.cidr", text, *complaints) if complaints else []
     if parse_cidr(text) is None:
         return problems
     for index, excepted in enumerate(block.get("except") or ()):
