@@ -99,17 +99,23 @@ class _Round:
     def finish(self) -> bytes:
         """Run to the end."""
         bursts = self._bursts()
+        waiting = 0
         exhausted = False
-        while not exhausted or self._connecting or self._awaited:
+        while not exhausted or self._under_way:
             begun = False
-            if not exhausted and len(self._connecting) + len(self._awaited) < self._prober.window:
+            if not exhausted and waiting < _BURST and self._under_way < self._prober.window:
                 begun = self._begin(next(bursts, None))
                 exhausted = not begun
-            if not self._serve(0.0 if begun else self._patience()):
+            waiting = self._serve(0.0 if begun else self._patience())
+            if not waiting:
                 self._expire()
         for descriptor in self._receiving:
             self._prober.poll.unregister(descriptor)
         return bytes(self._outcomes)
+
+    @property
+    def _under_way(self) -> int:
+        return len(self._connecting) + len(self._awaited)
 
     def _bursts(self) -> Iterator[tuple[int, Sequence[int]]]:
         """Probes of one source, a burst at a time."""
@@ -199,14 +205,16 @@ class _Round:
         made.close()
 
     def _receive(self, receiver: socket.socket) -> None:
+        """Read all that has come: its queue is short, and a source awaits many answers."""
         try:
-            data = receiver.recv(_LONGEST)
+            while True:
+                data = receiver.recv(_LONGEST)
+                serial, at = NONCE.unpack_from(data)
+                if serial == self._serial and at in self._awaited:
+                    self._awaited.discard(at)
+                    self._outcomes[at] = self._judge(at, data[NONCE.size :])
         except BlockingIOError:
             return
-        serial, at = NONCE.unpack_from(data)
-        if serial == self._serial and at in self._awaited:
-            self._awaited.discard(at)
-            self._outcomes[at] = self._judge(at, data[NONCE.size :])
 
     def _judge(self, at: int, name: bytes) -> Outcome:
         right = NAME.pack(self._probes[at].target)

@@ -146,11 +146,13 @@ class LabProcess:
             message: object = self._connection.recv()
         except (EOFError, ConnectionError):
             raise LabError("the lab process ended unexpectedly; was it killed?") from None
-        if isinstance(message, PodfenceError):
-            raise message
-        if isinstance(message, _Failed):
-            raise RuntimeError(f"the lab process failed:\n{message.traceback}")
-        return message
+        match message:
+            case PodfenceError():
+                raise message
+            case _Failed(text):
+                raise RuntimeError(f"the lab process failed:\n{text}")
+            case _:
+                return message
 
 
 def _run_child(connection: Connection, plan: LabPlan, parent: int) -> NoReturn:
