@@ -140,12 +140,31 @@ def trace_packet(
 
 def at_hook(ruleset: Ruleset, packet: Packet, hook: Hook) -> Outcome:
     """Walk every base chain of a hook, by priority; a drop in one is final."""
-    walk = _Walk(ruleset, packet, packet.mark)
+    walk = _Walk(ruleset, packet, packet.mark, _fields(packet))
     bases = [
         (c.base.priority, c) for c in ruleset.chains.values() if c.base and c.base.hook is hook
     ]
     accepted = all(walk.base(chain) for _, chain in sorted(bases, key=lambda found: found[0]))
     return Outcome(accepted, walk.mark, tuple(walk.steps))
+
+
+def _fields(packet: Packet) -> dict[Field, int]:
+    """What a packet has; what it lacks is not in there."""
+    found = {
+        Field.L4PROTO: packet.protocol,
+        Field.TH_SPORT: packet.source_port,
+        Field.TH_DPORT: packet.destination_port,
+    }
+    if packet.source.version == 4:
+        found[Field.IP_SADDR] = int(packet.source)
+        found[Field.IP_DADDR] = int(packet.destination)
+    else:
+        found[Field.IP6_SADDR] = int(packet.source)
+        found[Field.IP6_DADDR] = int(packet.destination)
+        found[Field.IP6_HOPLIMIT] = packet.hop_limit
+    if packet.icmpv6_type is not None:
+        found[Field.ICMPV6_TYPE] = packet.icmpv6_type
+    return found
 
 
 @dataclass(slots=True)
@@ -155,6 +174,7 @@ class _Walk:
     ruleset: Ruleset
     packet: Packet
     mark: int
+    fields: dict[Field, int]
     steps: list[Step] = field(default_factory=list)
 
     def base(self, chain: Chain) -> bool:
@@ -195,62 +215,34 @@ class _Walk:
 
     def _holds(self, part: Expression | Statement) -> bool:
         """Whether the rule goes on after this part."""
-        match part:
-            case Compare(name, value, negated):
-                found = self._read(name)
-                return found is not None and (found == value) is not negated
-            case Between(name, low, high):
-                found = self._read(name)
-                return found is not None and low <= found <= high
-            case Lookup(fields, name):
-                key = self._key(fields)
-                return key is not None and _in_set(self.ruleset.sets[name], key)
-            case SetCtMark(keep, value):
-                return self._set_mark(keep, value)
-            case CtState() | CtDirection() | CtMark():
-                return self._ct(part)
-        return True  # counters, logs and limits that are not yet reached
-
-    def _ct(self, part: CtState | CtDirection | CtMark) -> bool:
+        if isinstance(part, Lookup):
+            key = self._key(part.fields)
+            return key is not None and _in_set(self.ruleset.sets[part.set], key)
+        if isinstance(part, Compare):
+            found = self.fields.get(part.field)
+            return found is not None and (found == part.value) is not part.negated
+        if isinstance(part, Between):
+            found = self.fields.get(part.field)
+            return found is not None and part.low <= found <= part.high
         if isinstance(part, CtState):
             return bool(self.packet.state & part.states)
-        if self.packet.direction is None:
-            return False
+        if isinstance(part, CtDirection | CtMark | SetCtMark):
+            return self.packet.direction is not None and self._connection(part)
+        return True  # counters, logs, and limits that are not reached yet
+
+    def _connection(self, part: CtDirection | CtMark | SetCtMark) -> bool:
+        """What needs a connection."""
         if isinstance(part, CtDirection):
             return self.packet.direction is part.direction
-        return self.mark & part.mask == part.value
-
-    def _set_mark(self, keep: int, value: int) -> bool:
-        if self.packet.direction is None:
-            return False
-        self.mark = self.mark & keep | value
+        if isinstance(part, CtMark):
+            return self.mark & part.mask == part.value
+        self.mark = self.mark & part.keep | part.value
         return True
 
-    def _key(self, fields: tuple[Field, ...]) -> Key | None:
-        key = tuple(value for name in fields if (value := self._read(name)) is not None)
-        return key if len(key) == len(fields) else None
-
-    def _read(self, name: Field) -> int | None:
-        packet = self.packet
-        match name:
-            case Field.IP_SADDR:
-                return int(packet.source) if packet.source.version == 4 else None
-            case Field.IP_DADDR:
-                return int(packet.destination) if packet.source.version == 4 else None
-            case Field.IP6_SADDR:
-                return int(packet.source) if packet.source.version == 6 else None
-            case Field.IP6_DADDR:
-                return int(packet.destination) if packet.source.version == 6 else None
-            case Field.L4PROTO:
-                return packet.protocol
-            case Field.TH_SPORT:
-                return packet.source_port
-            case Field.TH_DPORT:
-                return packet.destination_port
-            case Field.ICMPV6_TYPE:
-                return packet.icmpv6_type
-            case Field.IP6_HOPLIMIT:
-                return packet.hop_limit if packet.source.version == 6 else None
+    def _key(self, names: tuple[Field, ...]) -> Key | None:
+        fields = self.fields
+        key = tuple(fields[name] for name in names if name in fields)
+        return key if len(key) == len(names) else None
 
 
 def _lowest(element: KeyRange) -> Key:

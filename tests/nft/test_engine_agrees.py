@@ -1,0 +1,126 @@
+"""Two back ends, one answer: the engine and a packet walked through the kernel's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from podfence.engine.evaluate import evaluate
+from podfence.model.cluster import Cluster
+from podfence.model.objects import IPAddress
+from podfence.nft.lower import LocalNode, lower
+from podfence.nft.ruleset import Ruleset
+from podfence.nft.trace import trace
+from podfence.policy.compile import compile_cluster
+from podfence.policy.flow import Action, Flow
+from podfence.policy.index import (
+    CompiledRule,
+    DirectionPolicy,
+    EndpointPolicy,
+    Match,
+    PolicyIndex,
+    Tier,
+)
+from podfence.policy.origin import Origin
+from tests.random_clusters import FlowSource, clusters_with_flows, random_cluster
+
+
+class Kernels:
+    """Every node of a cluster with its ruleset; pods of equal host addresses share a node."""
+
+    def __init__(self, index: PolicyIndex) -> None:
+        self.index = index
+        pods: dict[tuple[str, frozenset[IPAddress]], set[str]] = {}
+        for name, endpoint in index.endpoints.items():
+            node = endpoint.pod.node
+            known = {a for a, owner in index.by_node_address.items() if node and owner == node}
+            own = frozenset(known.union(endpoint.pod.host_addresses))
+            pods.setdefault((node, own), set()).add(name)
+        self.nodes = [
+            LocalNode(name, frozenset(local), addresses=own) for (name, own), local in pods.items()
+        ]
+        self.rulesets = [lower(index, node) for node in self.nodes]
+
+    def allow(self, flow: Flow, reply: bool) -> bool:
+        """Whether the nodes of both ends let a flow pass."""
+        return all(
+            trace(ruleset, flow, own_addresses=node.addresses, reply=reply).accepted
+            for node, ruleset in self._concerned(flow)
+        )
+
+    def to_own_node(self, flow: Flow) -> bool:
+        """A node's answers to its own pods meet no hook, so nothing is asked about them."""
+        return any(flow.destination in node.addresses for node, _ in self._concerned(flow))
+
+    def _concerned(self, flow: Flow) -> Iterator[tuple[LocalNode, Ruleset]]:
+        ends = [self.index.by_address.get(a) for a in (flow.source, flow.destination)]
+        for node, ruleset in zip(self.nodes, self.rulesets, strict=True):
+            if any(end is not None and node.runs(end) for end in ends):
+                yield node, ruleset
+
+
+def agree(index: PolicyIndex, flows: tuple[Flow, ...]) -> None:
+    kernels = Kernels(index)
+    for flow in flows:
+        expected = evaluate(index, flow).allowed
+        assert kernels.allow(flow, reply=False) is expected, flow
+        if not kernels.to_own_node(flow):
+            assert kernels.allow(flow, reply=True) is expected, flow
+
+
+@given(clusters_with_flows())
+def test_engine_and_trace_agree(case: tuple[Cluster, tuple[Flow, ...]]) -> None:
+    cluster, flows = case
+    agree(compile_cluster(cluster), flows)
+
+
+def tiered(index: PolicyIndex, rng: Random) -> PolicyIndex:
+    """The index with tiers of every shape in place of its policies: all actions, all defaults."""
+    matches = [
+        match
+        for policy in index.direction_policies
+        for tier in policy.tiers
+        for rule in tier.rules
+        for match in rule.matches
+    ]
+    origins = [policy.isolated_by[0] for d in index.direction_policies for policy in d.tiers]
+    if not matches:
+        return index
+
+    def direction_policy(number: int, old: DirectionPolicy) -> DirectionPolicy:
+        tiers = tuple(_tier(rng, matches, origins) for _ in range(rng.randint(0, 3)))
+        return replace(old, number=number, key=f"{old.key} {number}", tiers=tiers)
+
+    policies = [
+        EndpointPolicy(direction_policy(2 * n, p.ingress), direction_policy(2 * n + 1, p.egress))
+        for n, p in enumerate(index.policies)
+    ]
+    return replace(
+        index,
+        policies=tuple(policies),
+        direction_policies=tuple(d for p in policies for d in (p.ingress, p.egress)),
+    )
+
+
+def _tier(rng: Random, matches: list[Match], origins: list[Origin]) -> Tier:
+    rules = tuple(
+        CompiledRule(
+            rng.choice(tuple(Action)),
+            tuple(rng.choice(matches) for _ in range(rng.randint(0, 2))),
+            rng.choice(origins),
+        )
+        for _ in range(rng.randint(0, 4))
+    )
+    return Tier("any", rules, rng.choice((Action.DENY, Action.PASS, Action.ACCEPT)))
+
+
+@given(st.randoms(use_true_random=False))
+def test_engine_and_trace_agree_on_ordered_tiers(rng: Random) -> None:
+    cluster = random_cluster(rng)
+    source = FlowSource(cluster)
+    index = tiered(compile_cluster(cluster), rng)
+    agree(index, tuple(source.draw(rng) for _ in range(8)))

@@ -1,0 +1,111 @@
+"""What the ruleset of a node is made of, and what does not change when pods do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+
+from podfence.model.cluster import ClusterObject
+from podfence.model.objects import Pod
+from podfence.nft.lower import LocalNode, lower
+from podfence.nft.objects import RETURN, VerdictKind
+from podfence.nft.ruleset import Ruleset
+from podfence.policy.compile import compile_cluster
+from podfence.testing.builders import peer, pod, policy, rule
+from tests.nft.cases import DB, DB_ALLOW, DENY_ALL, NODE, PODS, WEB, WEB_OUT, Case, index_of
+from tests.random_clusters import cluster_of
+
+
+def ruleset_of(*objects: ClusterObject, node: LocalNode = NODE) -> Ruleset:
+    return lower(compile_cluster(cluster_of(objects)), node)
+
+
+def moved(original: Pod, *addresses: str) -> Pod:
+    return replace(original, addresses=tuple(ip_address(text) for text in addresses))
+
+
+def test_a_pod_that_moves_changes_elements_only() -> None:
+    before = ruleset_of(*PODS, DB_ALLOW, WEB_OUT)
+    others = [item for item in PODS if item is not WEB]
+    after = ruleset_of(*others, moved(WEB, "10.1.0.9", "fd00:1::9"), DB_ALLOW, WEB_OUT)
+    assert after.chains == before.chains
+    assert after.sets.keys() == before.sets.keys()
+    assert after.sets != before.sets
+
+
+def test_the_same_cluster_gives_the_same_ruleset() -> None:
+    assert ruleset_of(*PODS, DB_ALLOW) == ruleset_of(*reversed(PODS), DB_ALLOW)
+
+
+def test_a_selector_that_matches_nobody_keeps_its_sets() -> None:
+    empty = [s for s in ruleset_of(*PODS, WEB_OUT).sets.values() if "nobody" in s.comment]
+    assert [(s.name[:3], len(s.elements)) for s in empty] == [("p4_", 0), ("p6_", 0)]
+
+
+def test_pods_with_equal_policies_share_their_chains() -> None:
+    one = ruleset_of(*PODS, DENY_ALL).chains
+    two = ruleset_of(*PODS, pod("shop/more", {"app": "x"}, addresses=["10.1.0.5"]), DENY_ALL)
+    assert two.chains == one
+
+
+def test_policies_of_other_nodes_pods_are_not_written() -> None:
+    here = LocalNode("n1", pods=frozenset({"shop/web"}))
+    names = ruleset_of(*PODS, DB_ALLOW, node=here).chains
+    assert not [name for name in names if name.startswith(("in_", "eg_"))]
+
+
+def test_every_local_pod_is_in_every_map_of_its_families() -> None:
+    maps = Case("", index_of(DB_ALLOW)).ruleset.maps
+    assert {len(m.elements) for name, m in maps.items() if "4" in name} == {3}
+    assert {len(m.elements) for name, m in maps.items() if "6" in name} == {2}
+
+
+def test_a_pod_without_address_is_nowhere() -> None:
+    """NP-58."""
+    waiting = pod("shop/wait", {"app": "web"}, has_status=True)
+    assert ruleset_of(*PODS, waiting, DB_ALLOW) == ruleset_of(*PODS, DB_ALLOW)
+
+
+def test_not_isolated_pods_return_at_once() -> None:
+    """NP-2."""
+    maps = Case("", index_of(DB_ALLOW)).ruleset.maps
+    db = int(DB.addresses[0])
+    by_kind = {key: verdict for key, verdict in maps["in4"].elements.items() if key != (db,)}
+    assert set(by_kind.values()) == {RETURN}
+    assert maps["in4"].elements[db,].kind is VerdictKind.GOTO
+    assert set(maps["eg4"].elements.values()) == {RETURN}
+
+
+def test_one_set_for_one_selector_whoever_uses_it() -> None:
+    def allow_web(name: str, app: str) -> ClusterObject:
+        return policy(name, {"app": app}, ingress=[rule(peer(pods={"app": "web"}))])
+
+    both = ruleset_of(*PODS, allow_web("shop/a", "db"), allow_web("shop/b", "job"))
+    assert len([name for name in both.sets if name.startswith("p4_")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("mask", "generation", "value"),
+    [
+        (0xFFFF0000, 1, 0x10000),
+        (0xFFFF0000, 0xFFFF, 0xFFFF0000),
+        (0x0FF0, 3, 0x30),
+        (0xFFFFFFFF, 9, 9),
+        (1, 1, 1),
+    ],
+)
+def test_generation_lies_within_the_mask(mask: int, generation: int, value: int) -> None:
+    assert LocalNode("n", generation=generation, mark_mask=mask).mark_value == value
+
+
+@pytest.mark.parametrize(
+    ("mask", "generation"),
+    [(0, 1), (-1, 1), (0x101, 1), (1 << 32, 1), (0xFF00, 0), (0xFF00, 256), (0xFF00, -1)],
+)
+def test_masks_with_gaps_and_generations_that_do_not_fit_are_refused(
+    mask: int, generation: int
+) -> None:
+    with pytest.raises(ValueError, match=r"mark mask|generation"):
+        LocalNode("n", generation=generation, mark_mask=mask)

@@ -1,0 +1,56 @@
+"""A ruleset that a kernel would refuse cannot be built."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from podfence.nft import objects as nft
+from podfence.nft.objects import Chain, Field, Rule, goto, jump
+from podfence.nft.ruleset import InvalidRuleset, Ruleset
+
+V4, V6 = nft.DataType.IPV4_ADDR, nft.DataType.IPV6_ADDR
+BASE = nft.BaseChain(nft.Hook.FORWARD, 0)
+
+
+def chain(name: str, *parts: nft.Expression | nft.Statement) -> Chain:
+    return Chain(name, (Rule(parts),))
+
+
+@pytest.mark.parametrize(
+    ("objects", "message"),
+    [
+        ([Chain("a"), Chain("a")], "a is there twice"),
+        ([nft.Set("a", (V4,)), nft.IntervalSet("a", (V4,))], "a is there twice"),
+        ([nft.Set("a", (V4,)), nft.VerdictMap("a", (V4,), {})], "both named a"),
+        ([Chain("")], "is no name"),
+        ([Chain("a" * 129)], "is no name"),
+        ([chain("a", goto("b"))], "no chain b"),
+        ([chain("a", jump("b")), Chain("b", base=BASE)], "no chain b"),
+        ([nft.VerdictMap("m", (V4,), {(1,): goto("b")})], "no chain b"),
+        ([chain("a", nft.Lookup((Field.IP_SADDR,), "s"))], "no set or map s"),
+        ([chain("a", nft.Vmap((Field.IP_SADDR,), "m"))], "no set or map m"),
+        (
+            [nft.Set("s", (V6,)), chain("a", nft.Lookup((Field.IP_SADDR,), "s"))],
+            "s has another key type",
+        ),
+        ([chain("a", jump("b")), chain("b", goto("a"))], "leads back to itself"),
+        ([chain("a", jump("a"))], "leads back to itself"),
+        (
+            [
+                nft.VerdictMap("m", (V4,), {(1,): goto("a")}),
+                chain("a", nft.Vmap((Field.IP_SADDR,), "m")),
+            ],
+            "leads back to itself",
+        ),
+    ],
+)
+def test_refused(objects: Sequence[nft.NamedObject], message: str) -> None:
+    with pytest.raises(InvalidRuleset, match=message):
+        Ruleset.of(nft.Table("t"), objects)
+
+
+def test_two_ways_to_one_chain_are_no_loop() -> None:
+    objects = [chain("a", jump("b"), jump("c")), chain("b", jump("c")), Chain("c")]
+    assert list(Ruleset.of(nft.Table("t"), objects).objects()) == objects
