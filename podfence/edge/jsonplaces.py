@@ -52,6 +52,14 @@ def _below(text: str, offset: int, step: Step) -> tuple[int, int] | None:
     return None
 
 
+def items(text: str, start: int) -> list[int]:
+    """Offset of each element of ``items`` of the object at ``start``, none if there is no list."""
+    found = _below(text, skip_blank(text, start), "items")
+    if found is None or not text.startswith("[", found[1]):
+        return []
+    return list(elements(text, found[1]))
+
+
 def _members(text: str, offset: int) -> Iterator[tuple[str, int, int]]:
     """Key, offset of the key and offset of the value of each member of an object."""
     at = skip_blank(text, offset + 1)

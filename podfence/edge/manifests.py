@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
-from podfence.edge import jsonreader
 from podfence.edge.fieldpaths import Steps, format_path
 from podfence.edge.inputfiles import InputFile, read_inputs
 from podfence.edge.listing import (
@@ -31,6 +30,8 @@ from podfence.edge.listing import (
 from podfence.edge.parsed import PROBLEM_CODES, Finding, Parsed
 from podfence.edge.positions import Positions
 from podfence.edge.splitting import Chunk, guess_identity, split, sure_kind
+from podfence.edge.yamllines import DECLINED, read_lines
+from podfence.edge.yamlscalars import Scalars
 from podfence.errors import Position, Problem, Source
 
 __all__ = ["PROBLEM_CODES", "Document", "Manifests", "Unreadable", "read_manifests"]
@@ -112,6 +113,7 @@ class _Reader:
         self._passed_over: Counter[str] = Counter()
         self._files = 0
         self._positions = Positions()
+        self._scalars = Scalars()
 
     def result(self) -> Manifests:
         return Manifests(
@@ -152,6 +154,9 @@ class _Reader:
 
     def _read_flow(self, file: str, number: int, chunk: Chunk) -> int:
         """Read JSON values, or YAML in flow style if that is what the text rather is."""
+        # Imported when JSON is met: msgspec takes longer to import than a small input to read.
+        from podfence.edge import jsonreader
+
         text = chunk.text[chunk.lead :]
         documents = jsonreader.read_json(text, chunk.content_line)
         if documents[0].parsed.is_syntax_error:
@@ -177,12 +182,14 @@ class _Reader:
         )
         self._take(source, parsed or self._parse_yaml(chunk), chunk.text)
 
-    @staticmethod
-    def _parse_yaml(chunk: Chunk) -> Parsed:
-        # Imported when YAML is met: it costs a fifth of the time that a JSON question takes.
+    def _parse_yaml(self, chunk: Chunk) -> Parsed:
+        value = read_lines(chunk.text[chunk.lead :], self._scalars)
+        if value is not DECLINED:
+            return Parsed(value)
+        # Imported when it is met: most manifests need the line reader alone.
         from podfence.edge.yamlreader import read_yaml
 
-        return read_yaml(chunk.text, chunk.line)
+        return read_yaml(chunk.text, chunk.line, self._scalars)
 
     def _take(self, source: Source, parsed: Parsed, text: str) -> None:
         """Unfold a document and sort its objects into wanted, passed over and wrong."""

@@ -6,6 +6,8 @@ when a place in it is asked for, so good input pays nothing.
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -38,6 +40,8 @@ class Positions:
     _texts: dict[str, str] = field(default_factory=dict)
     _extents: dict[tuple[str, int], _Extent] = field(default_factory=dict)
     _items: dict[tuple[str, int, int], Steps] = field(default_factory=dict)
+    _offsets: dict[tuple[str, int], list[int]] = field(default_factory=dict)
+    _breaks: dict[str, list[int]] = field(default_factory=dict)
     _trees: OrderedDict[tuple[str, int], Node | None] = field(default_factory=OrderedDict)
 
     def add_file(self, file: str, text: str) -> None:
@@ -83,10 +87,27 @@ class Positions:
         return self._items.get(key, ("items", source.item))
 
     def _locate_json(self, source: Source, extent: _Extent, steps: Steps) -> Position:
-        text = self._texts[source.file]
-        offset = jsonplaces.find(text, extent.start, steps)
-        below, column = jsonplaces.line_and_column(text, extent.start, offset)
-        return Position(source.file, extent.line + below, column)
+        text, start = self._texts[source.file], extent.start
+        if source.item is not None and steps[:2] == ("items", source.item):
+            items = self._items_of(source, extent)
+            if source.item < len(items):
+                start, steps = items[source.item], steps[2:]
+        offset = jsonplaces.find(text, start, steps)
+        breaks = self._line_ends(source.file)
+        line = bisect_left(breaks, offset)
+        return Position(source.file, line + 1, offset - (breaks[line - 1] if line else -1))
+
+    def _items_of(self, source: Source, extent: _Extent) -> list[int]:
+        """Offsets of the items of a List, found once: its objects are asked for one by one."""
+        key = (source.file, source.document)
+        if key not in self._offsets:
+            self._offsets[key] = jsonplaces.items(self._texts[source.file], extent.start)
+        return self._offsets[key]
+
+    def _line_ends(self, file: str) -> list[int]:
+        if file not in self._breaks:
+            self._breaks[file] = [match.start() for match in re.finditer("\n", self._texts[file])]
+        return self._breaks[file]
 
     def _locate_yaml(self, source: Source, extent: _Extent, steps: Steps) -> Position:
         from podfence.edge.yamlplaces import find

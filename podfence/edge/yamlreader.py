@@ -15,6 +15,7 @@ import yaml
 from yaml.nodes import Node, ScalarNode
 
 from podfence.edge.parsed import MAX_DEPTH, Parsed, surely_shallow, unreadable
+from podfence.edge.yamlscalars import Scalars
 from podfence.edge.yamltree import OTHER, PLAIN, Refused, TreeBuilder
 
 try:
@@ -84,13 +85,16 @@ def _refuse_deep_nesting(text: str) -> None:
         loader.dispose()
 
 
-def read_yaml(text: str, first_line: int) -> Parsed:
-    """Read one document whose text begins on ``first_line`` of its file."""
+def read_yaml(text: str, first_line: int, scalars: Scalars) -> Parsed:
+    """Read one document whose text begins on ``first_line`` of its file.
+
+    ``scalars`` may be kept from document to document.
+    """
     try:
         node = compose(text)
         if node is None:
             return Parsed()
-        builder = TreeBuilder(anchored="&" in text, first_line=first_line)
+        builder = TreeBuilder(scalars, anchored="&" in text, first_line=first_line)
         value = builder.build_document(node)
     except yaml.YAMLError as error:
         return _syntax_problem(error, text, first_line)

@@ -86,6 +86,30 @@ def _float(digits: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
+class Scalars(dict[str, Any]):
+    """Plain scalars already resolved, over all documents: equal texts share one value.
+
+    A number that is not finite is never kept, so that every use of one is noticed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.not_finite = False
+
+    def __missing__(self, text: str) -> Any:
+        value = resolve_plain(text)
+        if type(value) is float and not math.isfinite(value):
+            self.not_finite = True
+            return value
+        if len(self) >= _MAX_REMEMBERED:
+            self.clear()
+        self[text] = value
+        return value
+
+
+_MAX_REMEMBERED: Final = 50_000
+
+
 def resolve_tagged(tag: str, text: str) -> Any:
     """Value of a scalar with an explicit core tag such as ``!!int``.
 

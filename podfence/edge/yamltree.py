@@ -20,7 +20,7 @@ from podfence.edge.yamlscalars import (
     CORE_SCALAR_TAGS,
     TAG_PREFIX,
     BadScalar,
-    resolve_plain,
+    Scalars,
     resolve_tagged,
     shown,
 )
@@ -143,27 +143,16 @@ def _refuse_bomb(root: Node, value: Any) -> None:
         )
 
 
-class _Scalars(dict[str, Any]):
-    """Plain scalars already resolved: equal texts share one value."""
-
-    not_finite = False
-
-    def __missing__(self, text: str) -> Any:
-        value = self[text] = resolve_plain(text)
-        if type(value) is float and not math.isfinite(value):
-            self.not_finite = True
-        return value
-
-
 class TreeBuilder:
     """Builds the value of one document; ``notes`` then holds what was odd.
 
     ``anchored`` tells that the text may hold aliases, ``first_line`` where it begins.
     """
 
-    def __init__(self, *, anchored: bool, first_line: int) -> None:
+    def __init__(self, scalars: Scalars, *, anchored: bool, first_line: int) -> None:
         self.notes = _Notes(first_line)
-        self._scalars = _Scalars()
+        self._scalars = scalars
+        self._scalars.not_finite = False
         self._shared: dict[int, Any] | None = {} if anchored else None
         self._merged = 0
 
