@@ -33,7 +33,7 @@ from podfence.sets.ports import OTHER
 NAMESPACES = ("x", "y", "z", "w")
 KEYS = ("app", "tier")
 VALUES = ("a", "b", "")
-PORT_NAMES = ("http", "dns", "p-1")
+PORT_NAMES = ("http", "p-1")
 PROTOCOLS = (Protocol.TCP, Protocol.TCP, Protocol.UDP, Protocol.SCTP)
 TYPES: tuple[frozenset[PolicyType], ...] = (
     frozenset(),
@@ -117,14 +117,21 @@ class FlowSource:
             family: [a for pod in cluster.pods for a in pod.addresses if a.version == family]
             for family in (4, 6)
         }
+        self.declared = {
+            address: pod.ports for pod in cluster.pods if pod.ports for address in pod.addresses
+        }
         self.others = {family: interesting_addresses(cluster, family) for family in (4, 6)}
 
     def draw(self, rng: Random) -> Flow:
         """One flow; both ends of one family."""
         family = 4 if rng.random() < 0.6 else 6
+        source, destination = self._end(rng, family), self._end(rng, family)
+        if destination in self.declared and rng.random() < 0.4:
+            declared = rng.choice(self.declared[destination])
+            return Flow(source, destination, declared.protocol.value, declared.port)
         protocol = rng.choice(("TCP", "TCP", "TCP", "UDP", "UDP", "SCTP", OTHER))
         port = 0 if protocol == OTHER else rng.choice(self.ports)
-        return Flow(self._end(rng, family), self._end(rng, family), protocol, port)
+        return Flow(source, destination, protocol, port)
 
     def _end(self, rng: Random, family: int) -> IPAddress:
         pods = self.pods[family]
@@ -214,7 +221,7 @@ def _pod(rng: Random, namespace: str, name: str, pool: _Pool) -> Pod:
         name=name,
         labels=_labels(rng),
         addresses=addresses,
-        ports=tuple(_container_port(rng) for _ in range(rng.randint(0, 3))),
+        ports=tuple(_container_port(rng) for _ in range(rng.randint(0, 4))),
         node=node,
         host_addresses=hosts[:2] if rng.random() < 0.5 else (),
         host_network=on_host,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podfence.engine.connections import all_pairs, connections
+from podfence.engine.allpairs import all_pairs
+from podfence.engine.connections import connections
 from podfence.engine.evaluate import evaluate
 from podfence.model.cluster import Cluster
 from podfence.model.networkpolicy import PolicyType
