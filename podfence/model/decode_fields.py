@@ -40,7 +40,7 @@ class Fields:
         self.problems.append(Problem("PF207", Severity.ERROR, f"{path}: {text}", path=path))
 
     def _mistyped(self, path: str, value: Any, expected: str) -> None:
-        shown = "" if isinstance(value, dict | list) else f" {plain(value)}"
+        shown = "" if value is None or isinstance(value, dict | list) else f" {plain(value)}"
         self.refuse(path, f"expected {expected}, got {json_type(value)}{shown}")
 
     def mapping(self, parent: Json, key: str, path: str) -> Json:

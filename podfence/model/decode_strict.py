@@ -207,7 +207,7 @@ def _field_hint(key: str, wire: Struct, names: str) -> str:
 
 
 def _nearest(places: tuple[str, ...], names: str) -> list[str]:
-    """The places that share most with where the field was found, at most three."""
+    """The places that share most with where the field was found, the least deep of them."""
     here = names.split(".")
 
     def shared(place: str) -> int:
@@ -215,8 +215,8 @@ def _nearest(places: tuple[str, ...], names: str) -> list[str]:
         same = [mine == theirs for mine, theirs in zip(here, there, strict=False)]
         return same.index(False) if False in same else len(same)
 
-    best = max(map(shared, places))
-    return [place for place in places if shared(place) == best][:3]
+    best = max((shared(place), -place.count(".")) for place in places)
+    return [place for place in places if (shared(place), -place.count(".")) == best]
 
 
 def _alternatives(words: list[str], conjunction: str) -> str:

@@ -7,7 +7,7 @@ the input owns, adds none. Names, order and number depend on the input alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 
 from podfence.errors import Problem, Severity, Source
@@ -72,8 +72,8 @@ def expand(
     """
     known = {workload.ref: workload for workload in workloads}
     given = tuple([_with_top_owner(pod, known) for pod in pods])
-    busy = _owners(given, known)
-    free = sorted(ref for ref in known if ref not in busy and not _is_part(ref, known))
+    busy = {pod.owner for pod in given}
+    free = sorted(ref for ref in known if not _is_counted(ref, _top(ref, known), known, busy))
     names = {(pod.namespace, pod.name) for pod in given}
     node_names = sorted({node.name for node in nodes})
     added: list[Pod] = []
@@ -111,13 +111,14 @@ def _with_top_owner(pod: Pod, known: Mapping[ObjectRef, Workload]) -> Pod:
     return pod if top == pod.owner else replace(pod, owner=top)
 
 
-def _owners(pods: Iterable[Pod], known: Mapping[ObjectRef, Workload]) -> frozenset[ObjectRef]:
-    return frozenset(pod.owner for pod in pods if pod.owner is not None)
-
-
-def _is_part(ref: ObjectRef, known: Mapping[ObjectRef, Workload]) -> bool:
-    """Whether another workload of the input already stands for this one."""
-    return _top(ref, known) != ref and _top(ref, known) in known
+def _is_counted(
+    ref: ObjectRef,
+    top: ObjectRef,
+    known: Mapping[ObjectRef, Workload],
+    busy: Set[ObjectRef | None],
+) -> bool:
+    """Whether pods of the input, or another workload of it, already stand for this one."""
+    return top in busy or (top != ref and top in known)
 
 
 def _places(workload: Workload, node_names: list[str]) -> list[str]:

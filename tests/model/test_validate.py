@@ -117,8 +117,8 @@ METADATA: list[tuple[str, dict[str, Any], list[str]]] = [
         {"finalizers": ["mine"]},
         [
             (
-                'metadata.finalizers[0]: Invalid value: "mine": name is neither a standard finalizer '
-                "name nor is it fully qualified"
+                'metadata.finalizers[0]: Invalid value: "mine": name is neither a standard '
+                "finalizer name nor is it fully qualified"
             )
         ],
     ),
