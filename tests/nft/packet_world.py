@@ -1,0 +1,219 @@
+"""A node with three pods in namespaces of their own, and real packets through its ruleset.
+
+Rule: run only by ``test_packets`` through ``unshare``: the process's own network namespace is the
+node. Prints what it observed as JSON; what should have been observed stands in the test.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
+
+from podfence.edge.nftcli import run_nft
+from podfence.model.cluster import ClusterObject
+from podfence.nft.lower import lower
+from podfence.nft.render import render
+from podfence.testing.builders import peer, policy, rule
+from tests.nft.cases import DENY_ALL, NODE, index_of
+
+T = TypeVar("T")
+Address = tuple[str, int]
+CLONE_NEWNET = 0x40000000
+WAIT = 0.15
+"""Seconds; a packet over two veth pairs takes a thousandth of it."""
+NAT = """
+table inet other {
+	chain pre {
+		type nat hook prerouting priority -100;
+		ip daddr 10.96.0.1 udp dport 80 dnat ip to 10.1.0.2:5432
+		ip daddr 10.96.0.2 dnat ip to 10.1.0.1
+	}
+	chain post {
+		type nat hook postrouting priority 100;
+		ip saddr . ip daddr { 10.1.0.1 . 10.1.0.1 } masquerade
+	}
+	chain raw {
+		type filter hook prerouting priority -300;
+		udp dport 7777 notrack
+		udp sport 7777 notrack
+	}
+}
+"""
+WEB_TO_DB = (
+    DENY_ALL,
+    policy(
+        "shop/web-out", {"app": "web"}, egress=[rule(peer(pods={"app": "db"}))], types=["Egress"]
+    ),
+    policy(
+        "shop/db-in", {"app": "db"}, ingress=[rule(peer(pods={"app": "web"}), ports=["5432/UDP"])]
+    ),
+)
+
+
+class Pod:
+    """A namespace on a thread of its own; sockets made there stay there."""
+
+    def __init__(self, number: int) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self.v4, self.v6 = f"10.1.0.{number}", f"fd00:1::{number}"
+        fd = self._inside(_new_namespace)
+        ip(f"link add v{number} type veth peer name eth0 netns /proc/{os.getpid()}/fd/{fd}")
+        ip(f"link set v{number} up")
+        ip(f"addr add 169.254.1.1/32 dev v{number}")
+        ip(f"addr add fe80::1/64 dev v{number} nodad")
+        for command in (
+            "link set lo up",
+            "link set eth0 up",
+            f"addr add {self.v4}/32 dev eth0",
+            f"addr add {self.v6}/128 dev eth0 nodad",
+            "route add 169.254.1.1 dev eth0",
+            "route add default via 169.254.1.1",
+            "route add default via fe80::1 dev eth0",
+        ):
+            self._inside(partial(ip, command))
+        ip(f"route add {self.v4} dev v{number}")
+        ip(f"route add {self.v6} dev v{number}")
+
+    def udp(self, port: int = 0, family: int = 4) -> socket.socket:
+        """A socket bound to the pod's address."""
+        return self._inside(lambda: bound(self.v4 if family == 4 else self.v6, port))
+
+    def _inside(self, work: Callable[[], T]) -> T:
+        return self._thread.submit(work).result()
+
+
+def _new_namespace() -> int:
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "unshare")
+    return os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+
+
+def ip(command: str) -> None:
+    subprocess.run(["ip", *command.split()], check=True)
+
+
+def bound(address: str, port: int = 0) -> socket.socket:
+    kind = socket.AF_INET6 if ":" in address else socket.AF_INET
+    made = socket.socket(kind, socket.SOCK_DGRAM)
+    made.bind((address, port))
+    made.settimeout(WAIT)
+    return made
+
+
+def send(source: socket.socket, target: Address, at: socket.socket) -> Address | None:
+    """Whether a datagram to ``target`` comes out of ``at``: the sender it shows, or None."""
+    source.sendto(b"?", target)
+    try:
+        return at.recvfrom(16)[1][:2]  # type: ignore[no-any-return]
+    except TimeoutError:
+        return None
+
+
+def there(source: socket.socket, at: socket.socket) -> bool:
+    return send(source, at.getsockname()[:2], at) is not None
+
+
+def there_and_back(source: socket.socket, at: socket.socket) -> list[bool]:
+    return [there(source, at), there(at, source)]
+
+
+class World:
+    """The node's side: rulesets under growing generations, and what was seen."""
+
+    def __init__(self) -> None:
+        ip("link set lo up")
+        ip("addr add 172.18.0.2/32 dev lo")
+        ip("addr add fd18::2/128 dev lo nodad")
+        for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+            with open(f"/proc/sys/net/{name}", "w", encoding="ascii") as setting:
+                setting.write("1")
+        self.generation = 0
+        self.web, self.db, self.job, self.stranger = (Pod(number) for number in (1, 2, 4, 77))
+        self.seen: dict[str, object] = {}
+        run_nft(NAT)
+
+    def load(self, *policies: ClusterObject) -> None:
+        self.generation += 1
+        node = replace(NODE, generation=self.generation)
+        run_nft(render(lower(index_of(*policies), node)))
+
+    def revocation(self, family: int) -> None:
+        web, db = self.web.udp(family=family), self.db.udp(family=family)
+        self.load()
+        self.seen[f"open v{family}"] = there_and_back(web, db)
+        self.load(DENY_ALL)
+        self.seen[f"revoked v{family}"] = there_and_back(web, db)
+        self.load()
+        self.seen[f"allowed again v{family}"] = [there(db, web), there(web, db)]
+
+    def replies(self, family: int) -> None:
+        self.load(*WEB_TO_DB)
+        web, db = self.web.udp(family=family), self.db.udp(5432, family)
+        other = self.db.udp(5433, family)
+        self.seen[f"allowed one way v{family}"] = there_and_back(web, db)
+        self.load(*WEB_TO_DB)
+        self.seen[f"reply under a new generation v{family}"] = [there(db, web), there(web, db)]
+        self.seen[f"other port v{family}"] = there(web, other)
+        self.seen[f"other direction v{family}"] = there(other, web)
+        self.load()
+        self.seen[f"other port, open v{family}"] = there(web, other)
+        for used in (web, db, other):
+            used.close()
+
+    def own_node(self, address: str, family: int) -> None:
+        self.load(DENY_ALL)
+        web, node, other = self.web.udp(family=family), bound(address), bound(address)
+        self.seen[f"node to pod and back v{family}"] = there_and_back(node, web)
+        self.seen[f"pod to node v{family}"] = there(web, other)
+        self.load()
+        self.seen[f"pod to node, open v{family}"] = there(web, other)
+
+    def strangers(self) -> None:
+        job, stranger = self.job.udp(), self.stranger.udp()
+        run_nft("delete table inet podfence\n")
+        self.seen["stranger, no table"] = there_and_back(job, stranger)
+        self.load()
+        self.seen["stranger"] = there_and_back(job, stranger)
+
+    def services(self) -> None:
+        self.load(*WEB_TO_DB)
+        web, db = self.web.udp(), self.db.udp(5432)
+        self.seen["service"] = send(web, ("10.96.0.1", 80), db) is not None
+        self.seen["service reply"] = there(db, web)
+        client, server = self.web.udp(), self.web.udp(9)
+        shown = send(client, ("10.96.0.2", 9), server)
+        self.seen["hairpin"] = shown is not None
+        self.seen["hairpin reply"] = shown is not None and send(server, shown, client) is not None
+
+    def untracked(self) -> None:
+        web, db = self.web.udp(), self.db.udp(7777)
+        self.load()
+        self.seen["untracked, open"] = there_and_back(web, db)
+        self.load(DENY_ALL)
+        self.seen["untracked, isolated"] = there_and_back(web, db)
+
+
+def main(arguments: Sequence[str]) -> None:
+    assert list(arguments) == ["in-own-namespace"]
+    world = World()
+    for family, address in ((4, "172.18.0.2"), (6, "fd18::2")):
+        world.revocation(family)
+        world.replies(family)
+        world.own_node(address, family)
+    world.strangers()
+    world.services()
+    world.untracked()
+    json.dump(world.seen, sys.stdout)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
