@@ -255,7 +255,7 @@ class _Reader:
         )
 
 
-_JSON_START = re.compile(r'[{[]\s*["{[]')
+_JSON_START = re.compile(r'\{\s*"|\[\s*["{[]')
 
 
 def _is_below(steps: Steps, prefix: Steps) -> bool:
