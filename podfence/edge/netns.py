@@ -107,10 +107,15 @@ def enter_private_network() -> bool:
     reason and the way out where the kernel forbids both.
     """
     before = identity()
+    known = _obstacle()  # asked now: a new user namespace has limits of its own
     try:
         rootless = _unshare_network()
     except OSError as error:
-        raise LabError(_forbidden(error)) from error
+        unknown = f"the kernel, or the container around this process, refuses it ({error.strerror})"
+        raise LabError(
+            f"no private network for the lab: {known or unknown}; run it with sudo, or in a "
+            "container that has CAP_SYS_ADMIN and CAP_NET_ADMIN"
+        ) from error
     if identity() == before:
         raise LabError("the kernel left the lab in the host's network; nothing was changed")
     return rootless
@@ -135,15 +140,9 @@ def _become_root_of_user_namespace() -> None:
     (own / "gid_map").write_text(f"0 {group} 1")
 
 
-def _forbidden(error: OSError) -> str:
-    reason = next(
-        (text for name, value, text in _OBSTACLES if read_sysctl(name) == value),
-        f"the kernel, or the container around this process, refuses it ({error.strerror})",
-    )
-    return (
-        f"no private network for the lab: {reason}; run it with sudo, or in a container that has "
-        "CAP_SYS_ADMIN and CAP_NET_ADMIN"
-    )
+def _obstacle() -> str:
+    """A setting of this machine that would keep a process from a private network, in words."""
+    return next((text for name, value, text in _OBSTACLES if read_sysctl(name) == value), "")
 
 
 def read_sysctl(name: str) -> str | None:

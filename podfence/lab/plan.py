@@ -152,7 +152,9 @@ def _nodes(index: PolicyIndex, families: Sequence[int]) -> tuple[LabNode, ...]:
 
 
 def _node_party(node: LabNode) -> Party:
-    first = {a.version: a for a in reversed(node.addresses)}
+    first: dict[int, IPAddress] = {}
+    for address in node.addresses:
+        first.setdefault(address.version, address)
     return Party(node.name, Side.NODE, tuple(first.values()), node.name)
 
 

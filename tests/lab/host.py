@@ -1,0 +1,96 @@
+"""A stand-in for a host: runs a lab, ends it in one of several ways, and tells what is left of it.
+
+Started as process 1 of new network, mount and process namespaces, so that what it sees is what the
+lab did and nobody else. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from podfence.lab.run import LabOptions, run_lab
+from tests.lab.clusters import SHOP, placed
+
+LOOKS = (
+    "ip -o link",
+    "ip -o addr",
+    "ip -o route show table all",
+    "ip rule",
+    "ip netns",
+    "nft list ruleset",
+    "lsns -n -t net -o NS",
+    "lsns -n -t user -o NS",
+    "findmnt -n",
+)
+
+
+def look() -> dict[str, str]:
+    """Everything of the host that a lab could have changed."""
+    found = {
+        words: subprocess.run(words.split(), capture_output=True, text=True, check=False).stdout
+        for words in LOOKS
+    }
+    found["processes"] = " ".join(sorted(name for name in os.listdir("/proc") if name.isdecimal()))
+    return found
+
+
+def settled(before: dict[str, str]) -> dict[str, str]:
+    """What differs from before, once orphans are reaped and the kernel is done."""
+    for _ in range(40):
+        reap()
+        after = look()
+        if after == before:
+            return {}
+        time.sleep(0.05)
+    return {words: after[words] for words in after if after[words] != before[words]}
+
+
+def reap() -> None:
+    """The duty of process 1."""
+    while True:
+        try:
+            if os.waitpid(-1, os.WNOHANG) == (0, 0):
+                return
+        except ChildProcessError:
+            return
+
+
+def lab(timeout: float) -> None:
+    """Run a lab and say on stdout how far it is."""
+    options = LabOptions(timeout=timeout)
+    try:
+        report = run_lab(placed(*SHOP), options, progress=lambda line: print(line, flush=True))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0 if report.clean else 1)
+
+
+def host(ending: str, step: str) -> None:
+    """``ending``: a signal's name, or "none" to let the lab finish."""
+    before = look()
+    timeout = "0.2" if ending == "none" else "30"
+    arguments = [sys.executable, "-m", "tests.lab.host", "lab", timeout]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            if ending != "none" and line.startswith(step):
+                during = look()
+                running.send_signal(getattr(signal, ending))
+                break
+        else:
+            during = before
+        status = running.wait(10)
+    changed = sorted(words for words in during if during[words] != before[words])
+    print(json.dumps({"status": status, "left": settled(before), "during": changed}))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "lab":
+        lab(float(sys.argv[2]))
+    else:
+        host(sys.argv[1], sys.argv[2])

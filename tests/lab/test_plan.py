@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from podfence.lab.plan import LabPlan, Limits, Side, make_plan, spread
+from podfence.model.objects import Pod
+from podfence.testing.builders import node, peer, pod, policy, rule
+from tests.lab.clusters import SHOP, placed, plan_of
+
+MANY = [pod(f"a/{app}{n}", {"app": app}) for app in ("x", "y") for n in range(20)]
+
+
+def names(plan: LabPlan, side: Side) -> list[str]:
+    return [party.name for party in plan.parties if party.side is side]
+
+
+def test_every_pod_the_node_and_every_kind_of_outside_address_take_part() -> None:
+    plan = plan_of(*SHOP)
+    assert names(plan, Side.POD) == ["shop/web", "shop/db", "other/job"]
+    assert names(plan, Side.NODE) == ["lab-node"]
+    assert sorted(names(plan, Side.OUTSIDE)) == ["198.51.100.10", "2001:db8::10", "203.0.113.10"]
+
+
+def test_every_ordered_pair_with_a_pod_on_every_port_by_both_protocols() -> None:
+    plan = plan_of(*SHOP)
+    pairs_v4 = 3 * 3 + 2 * 3 * 3  # among pods; with the node and two outside addresses
+    pairs_v6 = 3 * 3 + 2 * 3 * 2
+    counted = Counter((probe.family, probe.protocol, probe.port) for probe in plan.probes)
+    assert set(counted) == {(f, p, n) for f in (4, 6) for p in ("TCP", "UDP") for n in plan.ports}
+    assert {counted[key] for key in counted if key[0] == 4} == {pairs_v4}
+    assert {counted[key] for key in counted if key[0] == 6} == {pairs_v6}
+
+
+def test_two_ends_that_are_no_pods_are_never_probed() -> None:
+    plan = plan_of(*SHOP)
+    sides = {(plan.parties[p.source].side, plan.parties[p.target].side) for p in plan.probes}
+    assert sides == {(a, b) for a in Side for b in Side if Side.POD in (a, b)}
+
+
+def test_only_families_that_both_ends_speak() -> None:
+    four, six = pod("a/four", addresses=["10.0.0.1"]), pod("a/six", addresses=["fd00::1"])
+    plan = plan_of(four, six)
+    for probe in plan.probes:
+        ends = (plan.parties[probe.source], plan.parties[probe.target])
+        assert all(probe.family in end.families for end in ends)
+
+
+def test_families_of_the_machine_alone() -> None:
+    plan = make_plan(placed(*SHOP), families=(4,))
+    assert {probe.family for probe in plan.probes} == {4}
+    assert all(a.version == 4 for party in plan.parties for a in party.addresses)
+
+
+@pytest.mark.parametrize(
+    "absent",
+    [
+        pytest.param(
+            pod("a/p", addresses=["10.0.0.9"], host_network=True), id="NP-50-host-network"
+        ),
+        pytest.param(pod("a/p", addresses=["10.0.0.9"], finished=True), id="NP-60-finished"),
+        pytest.param(pod("a/p", has_status=True), id="NP-58-no-address"),
+        pytest.param(pod("a/p", addresses=["127.0.0.1"]), id="unusable-address"),
+    ],
+)
+def test_pods_that_take_no_part(absent: Pod) -> None:
+    plan = plan_of(pod("a/other", addresses=["10.0.0.1"]), absent)
+    assert names(plan, Side.POD) == ["a/other"]
+
+
+def test_a_pod_without_a_usable_address_is_named() -> None:
+    plan = plan_of(pod("a/p", addresses=["127.0.0.1"]), pod("a/other", addresses=["10.0.0.1"]))
+    assert plan.notes == ("pod a/p takes no part: no interface can carry its addresses",)
+
+
+def test_outside_addresses_are_never_those_of_pods_or_nodes() -> None:
+    block = policy("a/p", ingress=[rule(peer(cidr="203.0.113.8/29"))])
+    pods = [pod("a/p", addresses=["203.0.113.10"])]
+    plan = plan_of(block, *pods, node("n1", "203.0.113.8", "203.0.113.9"))
+    assert "203.0.113.12" in names(plan, Side.OUTSIDE)
+
+
+def test_node_is_probed_at_one_address_a_family_and_has_them_all() -> None:
+    plan = plan_of(pod("a/p"), node("n1", "10.9.0.1", "10.9.0.2", "fd00:9::1"))
+    party = next(party for party in plan.parties if party.side is Side.NODE)
+    assert [str(address) for address in party.addresses] == ["10.9.0.1", "fd00:9::1"]
+    assert len(plan.nodes[0].addresses) == 3
+
+
+def test_sctp_checks_are_counted_not_planned() -> None:
+    allow = policy("a/p", ingress=[rule(ports=["3868/SCTP"])])
+    plan = plan_of(pod("a/p", addresses=["10.0.0.1"]), allow)
+    assert {probe.protocol for probe in plan.probes} == {"TCP", "UDP"}
+    assert plan.sctp_left_out == 1 + 2 + 2  # itself, node and outside both ways
+
+
+def test_beyond_the_limit_one_pod_of_each_class_takes_part() -> None:
+    allow = policy("a/p", {"app": "x"}, ingress=[rule(peer(pods={"app": "y"}))])
+    plan = make_plan(placed(*MANY, allow), Limits(probes=500))
+    assert names(plan, Side.POD) == ["a/x0", "a/y0"]
+    assert len(plan.probes) <= 500
+    assert "2 of 40 pods take part" in plan.notes[0]
+
+
+def test_far_beyond_the_limit_fewer_pods_take_part() -> None:
+    pods = [pod(f"a/p{n}", {"app": str(n)}) for n in range(40)]
+    plan = make_plan(placed(*pods), Limits(probes=200))
+    assert 0 < len(plan.probes) <= 200
+    assert len(names(plan, Side.POD)) < 40
+
+
+def test_limit_of_outside_addresses() -> None:
+    blocks = [peer(cidr=f"198.18.{n}.0/24") for n in range(20)]
+    index = placed(pod("a/p"), policy("a/p", ingress=[rule(each) for each in blocks]))
+    plan = make_plan(index, Limits(outside=5))
+    assert len(names(plan, Side.OUTSIDE)) == 5
+    assert plan.notes == ("5 of 22 kinds of outside addresses take part",)
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(10, [0, 1, 2, 3, 4, 5]), (6, [0, 1, 2, 3, 4, 5]), (3, [0, 2, 4]), (1, [0]), (0, [])],
+)
+def test_spread(count: int, expected: list[int]) -> None:
+    assert spread(range(6), count) == expected
+
+
+def test_the_same_input_gives_the_same_plan() -> None:
+    assert plan_of(*SHOP) == plan_of(*SHOP)

@@ -1,0 +1,212 @@
+"""The lab in the real kernel: what it finds, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from random import Random
+
+import pytest
+
+from podfence.edge import netns
+from podfence.errors import LabError, NftError
+from podfence.lab.compare import Observed, expect
+from podfence.lab.outcome import Outcome
+from podfence.lab.plan import LabPlan, Limits
+from podfence.lab.process import Build, Enforce, LabProcess, Send
+from podfence.lab.run import LabOptions, run_lab
+from podfence.policy.compile import compile_cluster
+from podfence.testing.builders import pod, policy
+from tests.lab.clusters import SHOP, placed, plan_of
+from tests.random_clusters import random_cluster
+
+pytestmark = pytest.mark.kernel
+NOTHING_IS_ENFORCED = "table inet podfence {\n}\n"
+NOTHING_PASSES = """table inet podfence {
+    chain forward { type filter hook forward priority 0; policy drop; }
+    chain input { type filter hook input priority 0; policy drop; }
+}
+"""
+HALF_PASSES = """table inet podfence {
+    chain forward {
+        type filter hook forward priority 0; policy drop;
+        ct state established accept
+        tcp dport 5432 accept
+    }
+}
+"""
+SANDBOX = ("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child")
+AS_USER = ("unshare", "--user", "--map-root-user")
+
+
+def quiet(line: str) -> None:
+    """Takes progress and tells nobody."""
+
+
+def test_kernel_and_engine_agree() -> None:
+    home = netns.identity()
+    lines: list[str] = []
+    report = run_lab(placed(*SHOP), progress=lines.append)
+    assert report.clean
+    assert (report.probes, report.agreements) == (672, 672)
+    assert report.sctp_left_out == 0
+    assert [line.split()[0].rstrip(":") for line in lines] == [
+        "building",
+        "control",
+        "enforcing",
+        "probing",
+    ]
+    assert netns.identity() == home
+
+
+def test_report_shows_each_pair() -> None:
+    report = run_lab(placed(*SHOP), progress=quiet)
+    pair = next(
+        p for p in report.pairs if (p.source.name, p.target.name) == ("shop/web", "shop/db")
+    )
+    assert [(p.family, p.protocol, p.port) for p in pair.ports if p.open] == [
+        (4, "TCP", 5432),
+        (6, "TCP", 5432),
+    ]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_clusters(seed: int) -> None:
+    index = compile_cluster(random_cluster(Random(seed)))
+    report = run_lab(index, LabOptions(Limits(ports=8)), progress=quiet)
+    assert report.clean, report.disagreements[:5]
+
+
+def outcomes_under(text: str) -> tuple[LabPlan, Observed]:
+    plan = plan_of(*SHOP)
+    verdicts = expect(placed(*SHOP), plan)
+    everything = range(len(plan.probes))
+    with LabProcess(plan) as lab:
+        lab.call(Build())
+        control = lab.call(Send(everything, 0.3)).outcomes
+        lab.call(Enforce("lab-node", text))
+        enforced = lab.call(Send(everything, 0.3)).outcomes
+    return plan, Observed(plan, verdicts, control, enforced)
+
+
+def test_rules_that_enforce_nothing_are_found_out() -> None:
+    _, seen = outcomes_under(NOTHING_IS_ENFORCED)
+    assert set(seen.control) == set(seen.enforced) == {Outcome.OPEN}
+    leaks = list(seen.disagreements())
+    assert len(leaks) == sum(not verdict.allowed for verdict in seen.verdicts)
+    assert {check.outcome for check in leaks} == {Outcome.OPEN}
+
+
+def test_rules_that_let_nothing_pass_are_found_out() -> None:
+    plan, seen = outcomes_under(NOTHING_PASSES)
+    for probe, outcome in zip(plan.probes, seen.enforced, strict=True):
+        reaches_itself = probe.source == probe.target
+        assert (outcome == Outcome.OPEN) is reaches_itself
+    assert {check.outcome for check in seen.disagreements()} == {Outcome.TIMEOUT}
+
+
+def test_both_protocols_are_told_apart() -> None:
+    plan, seen = outcomes_under(HALF_PASSES)
+    among_pods = [
+        (probe, outcome)
+        for probe, outcome in zip(plan.probes, seen.enforced, strict=True)
+        if probe.source < 3 and probe.target < 3 and probe.source != probe.target
+    ]
+    for probe, outcome in among_pods:
+        expected = (probe.protocol, probe.port) == ("TCP", 5432)
+        assert (outcome == Outcome.OPEN) is expected
+
+
+def test_refused_rules_are_an_error_with_the_words_of_nft() -> None:
+    with LabProcess(plan_of(*SHOP)) as lab:
+        lab.call(Build())
+        with pytest.raises(NftError, match="nft refused the ruleset"):
+            lab.call(Enforce("lab-node", "table inet podfence { chain c { frobnicate } }\n"))
+
+
+def test_nothing_to_try_is_an_error() -> None:
+    with pytest.raises(LabError, match="nothing to try"):
+        run_lab(placed(policy("a/p")), progress=quiet)
+
+
+def test_hostile_names_reach_no_interface_and_no_rule() -> None:
+    nasty = 'a"; drop\n} $(reboot) {' + "x" * 240
+    isolated = policy(f"shop/{nasty}", {"app": nasty})
+    index = placed(pod(f"shop/{nasty}", {"app": nasty}), isolated)
+    report = run_lab(index, LabOptions(Limits(ports=2)), progress=quiet)
+    assert report.clean
+
+
+def alone(*arguments: str, user: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    needs_user = () if os.geteuid() == 0 else AS_USER
+    return subprocess.run(
+        [*(user or needs_user), *SANDBOX, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("ending", "step", "status"),
+    [
+        pytest.param("none", "", 0, id="finished"),
+        pytest.param("SIGINT", "control", 130, id="interrupted-early"),
+        pytest.param("SIGINT", "probing", 130, id="interrupted"),
+        pytest.param("SIGTERM", "probing", 130, id="terminated"),
+        pytest.param("SIGKILL", "probing", -9, id="killed"),
+    ],
+)
+def test_host_is_as_before(ending: str, step: str, status: int) -> None:
+    done = alone(sys.executable, "-m", "tests.lab.host", ending, step)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["status"], found["left"]) == (status, {})
+    if ending != "none":
+        assert "lsns -n -t net -o NS" in found["during"]
+    assert set(found["during"]) <= {
+        "lsns -n -t net -o NS",
+        "lsns -n -t user -o NS",
+        "processes",
+    }
+
+
+LAB = (sys.executable, "-m", "tests.lab.host", "lab", "0.2")
+
+
+def test_rootless() -> None:
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("setpriv is not installed")
+        as_nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(
+            [*as_nobody, *LAB],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    else:
+        done = subprocess.run(LAB, capture_output=True, text=True, timeout=30, check=False)
+    if "PermissionError" in done.stderr or "cannot open" in done.stderr:
+        pytest.skip("another user cannot read this checkout")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("knob", ["max_net_namespaces", "max_user_namespaces"])
+def test_a_kernel_that_forbids_it_is_told_in_one_sentence(knob: str) -> None:
+    script = (
+        f"echo 0 > /proc/sys/user/{knob}; exec setpriv --bounding-set=-sys_admin {' '.join(LAB)}"
+    )
+    done = subprocess.run(
+        [*AS_USER, "sh", "-c", script], capture_output=True, text=True, timeout=30, check=False
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("podfence.errors.LabError: no private network for the lab: ")
+    assert f"(user.{knob}=0); run it with sudo" in last
