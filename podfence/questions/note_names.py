@@ -169,7 +169,7 @@ def _reversed(case: Case, direction: Direction) -> Note:
         what = f"{selected} may connect to {who}"
     text = (
         f"What is allowed: {what}. Answers pass by themselves, but nothing here lets the other "
-        "side open a connection. Who is to be reached belongs into podSelector for ingress, and "
-        "into to for egress."
+        "side open a connection. An ingress policy selects who is to be reached, an egress policy "
+        "who connects."
     )
     return note("PF317", text, "spec.podSelector")

@@ -115,9 +115,9 @@ def other_end(case: Case) -> Iterator[Note]:
                 continue
             if _declared(openers, port.port, port.protocol):
                 text = (
-                    f"{port.port} is declared by {_who(openers)}, which may connect here, and "
-                    f"not by {_who(targets)}, which takes them. A rule is about the "
-                    "port of the end that is connected to; answers need no rule."
+                    f"{port.port} is declared by {_who(openers)}, which would connect, and not by "
+                    f"{_who(targets)}, which would be connected to. A rule names the port of the "
+                    "end that is connected to; answers need no rule."
                 )
                 yield note("PF318", text, f"{rule_path(direction, number)}.ports[{at}]")
 
