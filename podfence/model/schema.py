@@ -102,8 +102,9 @@ class Struct:
         """Whether the value can be read without any remark."""
         if not isinstance(value, dict):
             return False
+        fields = self.fields
         for key, member in value.items():
-            wire = self.fields.get(key)
+            wire = fields.get(key)
             if wire is None:
                 return False
             # Most members are strings that may be strings: decided without a call.

@@ -9,6 +9,7 @@ Labels of one map are checked in the order of their keys (the server has no orde
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -70,6 +71,7 @@ def server_message(name: str, problems: Iterable[Problem]) -> str:
 
 # ------------------------------------------------------------------------------ texts of errors
 
+_PLAIN = re.compile(r"[ !#-\[\]-~]*")
 _ESCAPES = {
     '"': '\\"', "\\": "\\\\", "\a": "\\a", "\b": "\\b", "\f": "\\f",
     "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v",
@@ -91,7 +93,7 @@ def _escape(char: str) -> str:
 
 def quote(text: str) -> str:
     """A string in the server's quotes (Go's ``%q``)."""
-    return f'"{"".join(map(_escape, text))}"'
+    return f'"{text if _PLAIN.fullmatch(text) else "".join(map(_escape, text))}"'
 
 
 def _printed(value: Any) -> str:

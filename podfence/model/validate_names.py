@@ -43,7 +43,9 @@ _VALUE_TEXT = (
 
 # A name may be very long and hostile: these forms match the same language as the published
 # expressions, but without their nested repetition, so no text can make them slow.
-_IS_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
+_LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+_IS_LABEL = re.compile(_LABEL)
+_IS_SUBDOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _IS_KEY_NAME = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _IS_PORT_NAME_TEXT = re.compile(r"[-a-z0-9]+")
 _HAS_LETTER = re.compile(r"[a-z]")
@@ -56,17 +58,13 @@ def byte_length(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def _is_subdomain(text: str) -> bool:
-    return all(_IS_LABEL.fullmatch(part) for part in text.split("."))
-
-
 @lru_cache(maxsize=_CACHE)
 def dns_subdomain(text: str) -> Complaints:
     """DNS-1123 subdomain, at most 253 characters: names of most objects, prefixes of label keys."""
     found = []
     if byte_length(text) > 253:
         found.append("must be no more than 253 characters")
-    if not _is_subdomain(text):
+    if not _IS_SUBDOMAIN.fullmatch(text):
         found.append(_DNS_SUBDOMAIN_TEXT)
     return tuple(found)
 
@@ -84,7 +82,7 @@ def namespace_name(text: str) -> Complaints:
     if byte_length(text) > 63:
         found.append("must be no more than 63 characters")
     if not _IS_LABEL.fullmatch(text):
-        found.append("must not contain dots" if _is_subdomain(text) else _DNS_LABEL_TEXT)
+        found.append("must not contain dots" if _IS_SUBDOMAIN.fullmatch(text) else _DNS_LABEL_TEXT)
     return tuple(found)
 
 

@@ -28,6 +28,7 @@ WORKLOAD_KINDS = frozenset(
 MAX_PODS = 1000
 """Pods that one workload is expanded to at most; more would not change any answer."""
 
+_COUNT_FIELD = {"Job": "spec.parallelism", "DaemonSet": "spec"}
 _RUN_OF_CRONJOB = re.compile(r"(.+)-[0-9]{8,10}", re.DOTALL)
 
 
@@ -155,6 +156,6 @@ def _capped(workload: Workload, wanted: int) -> Problem:
         Severity.WARNING,
         f"{wanted} pods wanted, only the first {MAX_PODS} are considered",
         source=workload.source,
-        path="spec.replicas",
+        path=_COUNT_FIELD.get(workload.ref.kind, "spec.replicas"),
         object=f"{workload.ref.kind} {workload.ref}",
     )

@@ -560,3 +560,10 @@ def test_quote_as_the_server_does(text: str, quoted: str) -> None:
 
 def test_invalid_policy_gives_no_value() -> None:
     assert decode(manifest({"policyTypes": ["x"]}), SOURCE).objects == ()
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("unit", ["a", "a-", "a.", "-", "1."])
+def test_hostile_names_cost_no_time(unit: str) -> None:
+    text = f"{unit * 200_000}!"
+    assert problems_of({"podSelector": {"matchLabels": {text: text}}}, name=text, namespace=text)

@@ -140,6 +140,21 @@ def test_pf208_huge_workload_is_capped() -> None:
     assert (problem.object, problem.source) == ("Deployment shop/web", SOURCE)
 
 
+@pytest.mark.parametrize(
+    ("workload", "path"),
+    [
+        (_workload("Deployment", replicas=1001), "spec.replicas"),
+        (_workload("Job", parallelism=1001), "spec.parallelism"),
+        (_workload("DaemonSet"), "spec"),
+    ],
+    ids=["Deployment", "Job", "DaemonSet"],
+)
+def test_pf208_names_the_field_that_sets_the_number(workload: Workload, path: str) -> None:
+    _, (problem,) = expand([workload], [], [Node(str(number)) for number in range(1001)])
+    assert problem.path == path
+    assert problem.message.startswith("1001 pods wanted")
+
+
 def test_limit_itself_is_no_problem() -> None:
     pods, problems = expand([_workload("Deployment", replicas=MAX_PODS)], [], [])
     assert (len(pods), problems) == (MAX_PODS, ())
