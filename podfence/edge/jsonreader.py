@@ -90,8 +90,12 @@ def read_json(text: str, first_line: int) -> list[JsonDocument]:
 
 
 def _stream(text: str, start: int, line: int) -> Iterator[JsonDocument]:
+    failures = 0
     while start < len(text):
         end, parsed = _one(text, start, line)
+        failures += not parsed.readable
+        if failures > MAX_FINDINGS:  # each costs a search through the text: no further
+            end, parsed = len(text), unreadable("PF105", _TOO_BROKEN, line, 1)
         yield JsonDocument(start, end, line, parsed)
         following = skip_blank(text, end)
         line += text.count("\n", start, following)
@@ -115,6 +119,9 @@ def _one(text: str, start: int, line: int) -> tuple[int, Parsed]:
     return end, unreadable(code, message, line + below, column)
 
 
+_TOO_BROKEN: Final = (
+    f"more than {MAX_FINDINGS} broken JSON values: the rest of the file is not read"
+)
 _TOO_DEEP: Final = f"nested more than {MAX_DEPTH} levels deep: no Kubernetes object is"
 
 
@@ -130,7 +137,7 @@ def _checked(value: Any, text: str, line: int) -> Parsed:
         colons = msgspec.json.encode(value).count(b":")
     except UnicodeEncodeError:
         message = "a \\ud800 to \\udfff escape is not half of a pair: correct the character"
-        return unreadable("PF101", message, line, 1)
+        return unreadable("PF108", message, line, 1)
     parsed = Parsed(value)
     if colons != text.count(":") or _ESCAPED_COLON.search(text):
         parsed.findings.extend(_duplicates(text, line))

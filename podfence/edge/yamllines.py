@@ -19,7 +19,8 @@ DECLINED: Final = object()
 
 _KEY = r"[A-Za-z][A-Za-z0-9_./-]{0,253}"
 # No colon before a blank, no '#', nothing that starts another node.
-_PLAIN = r"[A-Za-z0-9/](?:[A-Za-z0-9_./@+=,-]|:(?=[^ \n])| (?=[A-Za-z0-9_./]))*"
+# Possessive: a long value must not cost memory for ways back that lead nowhere.
+_PLAIN = r"[A-Za-z0-9/](?:[A-Za-z0-9_./@+=,-]++|:(?=[^ \n])| (?=[A-Za-z0-9_./]))*+"
 _CLOSED = r"""\"[ !#-\[\]-~]*"|'[ -&(-~]*'|\{\}|\[\]"""
 _LINE = re.compile(
     rf"^( *)((?:- )*)(?:({_KEY}):(?: +(?:({_PLAIN})|({_CLOSED})))?|({_PLAIN})|({_CLOSED})) *\n",

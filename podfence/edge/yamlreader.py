@@ -24,6 +24,9 @@ except ImportError:  # PyYAML built without libyaml: same results, ten times slo
     from yaml import BaseLoader as _BaseLoader  # type: ignore[assignment]
 
 
+_HAS_LIBYAML: Final = _BaseLoader.__name__ == "CBaseLoader"
+
+
 class _Loader(_BaseLoader):
     """Composes nodes whose tag only tells a plain scalar from the rest."""
 
@@ -90,6 +93,11 @@ def read_yaml(text: str, first_line: int, scalars: Scalars) -> Parsed:
 
     ``scalars`` may be kept from document to document.
     """
+    escape = None if _HAS_LIBYAML else _LONE_SURROGATE.search(text)
+    if escape is not None:
+        line, column = _place(text, escape.start())
+        message = "an escape from \\ud800 to \\udfff is no character: correct it"
+        return unreadable("PF101", message, first_line + line, column + 1)
     try:
         node = compose(text)
         if node is None:
@@ -121,12 +129,14 @@ def _syntax_problem(error: yaml.YAMLError, text: str, first_line: int) -> Parsed
         return unreadable("PF101", _explained(error, text), first_line + line, column + 1)
     match = _UNPRINTABLE.search(text)
     offset = match.start() if match else 0
-    line, column = text.count("\n", 0, offset), offset - (text.rfind("\n", 0, offset) + 1)
+    line, column = _place(text, offset)
     what = f"the character U+{ord(match[0]):04X}" if match else "a character"
     message = f"{what} is not allowed in YAML: remove it, or write an escape in double quotes"
     return unreadable("PF101", message, first_line + line, column + 1)
 
 
+# libyaml refuses these escapes, the pure-Python parser lets them pass.
+_LONE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|\\U0000[dD][89a-fA-F]")
 _UNPRINTABLE = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
@@ -154,6 +164,12 @@ _ADVICE: Final = (
     ("cannot start any token", ": quote the value"),
 )
 
+
+def _place(text: str, offset: int) -> tuple[int, int]:
+    """Line and column of an offset, from 0."""
+    return text.count("\n", 0, offset), offset - (text.rfind("\n", 0, offset) + 1)
+
+
 # A line whose value, or which itself, opens a Go template outside quotes.
 _TEMPLATE = re.compile(r"^[ \t]*(?:- +)*(?:[\w./-]+:[ \t]+)?(\{\{)", re.MULTILINE)
 
@@ -163,7 +179,7 @@ def _template_place(text: str) -> tuple[int, int] | None:
     if match is None:
         return None
     offset = match.start(1)
-    return text.count("\n", 0, offset), offset - (text.rfind("\n", 0, offset) + 1)
+    return _place(text, offset)
 
 
 def _template_problem(place: tuple[int, int], first_line: int) -> Parsed:

@@ -86,7 +86,7 @@ def test_objects_are_found(text: str, expected: list[str]) -> None:
         pytest.param("a: *b\n", "PF101", 1, 4, "define it before", id="unknown-alias"),
         pytest.param('{"a": 1,}', "PF107", 1, 1, "no kind", id="json-trailing-comma-is-yaml"),
         pytest.param('{"a": "b" "c"}', "PF101", 1, 11, "delimiter", id="broken-json"),
-        pytest.param('{"a": "\\ud800"}', "PF101", 1, 1, "half of a pair", id="lone-surrogate"),
+        pytest.param('{"a": "\\ud800"}', "PF108", 1, 1, "half of a pair", id="lone-surrogate"),
         pytest.param(
             POD + "spec: {}\nspec: {}\n", "PF102", 6, 1, 'duplicate field "spec"', id="duplicate"
         ),
@@ -162,6 +162,13 @@ def test_a_broken_json_line_leaves_the_others() -> None:
     manifests = read(line % "a" + '{"kind":"Pod"\n' + line % "b")
     assert names(manifests) == ["a", "b"]
     assert [problem.code for problem in manifests.problems] == ["PF101"]
+
+
+@pytest.mark.parametrize("line", ["{\n", '{"a":\n', "{]\n"])
+def test_thousands_of_broken_json_lines_end_soon(line: str) -> None:
+    manifests = read('{"kind":"Secret"}\n' + line * 50_000)
+    assert len(manifests.problems) <= 101
+    assert "the rest of the file is not read" in manifests.problems[-1].message
 
 
 @pytest.mark.parametrize(
