@@ -9,7 +9,6 @@ import pytest
 
 from podfence.nft import objects as nft
 from podfence.nft.objects import CtStateBit, Hook
-from podfence.nft.ruleset import Ruleset
 from podfence.nft.trace import Packet, at_hook, first_packet, reply_packet, trace, trace_packet
 from podfence.policy.flow import Flow
 from podfence.sets.ports import OTHER
@@ -46,61 +45,64 @@ def flow(text: str) -> Flow:
     )
 
 
-SHOP = Case("shop", index_of(DB_ALLOW, WEB_OUT)).ruleset
-CLOSED = Case("closed", index_of(DENY_ALL)).ruleset
-OPEN = Case("open", index_of()).ruleset
-NODE_ALLOWED = Case(
-    "node", index_of(policy("shop/out", {}, egress=[rule(peer(cidr="172.18.0.2/32"))]))
-).ruleset
-ALL_PORTS = Case(
-    "all ports", index_of(policy("shop/in", {}, ingress=[rule(peer(pods={"app": "web"}))]))
-).ruleset
+RULESETS = {
+    "open": Case("open", index_of()).ruleset,
+    "closed": Case("closed", index_of(DENY_ALL)).ruleset,
+    "shop": Case("shop", index_of(DB_ALLOW, WEB_OUT)).ruleset,
+    "to node": Case(
+        "to node", index_of(policy("shop/out", {}, egress=[rule(peer(cidr="172.18.0.2/32"))]))
+    ).ruleset,
+    "all ports": Case(
+        "all ports", index_of(policy("shop/in", {}, ingress=[rule(peer(pods={"app": "web"}))]))
+    ).ruleset,
+}
+OPEN, CLOSED, SHOP = RULESETS["open"], RULESETS["closed"], RULESETS["shop"]
 
 
 @pytest.mark.parametrize(
-    ("ruleset", "text", "accepted"),
+    ("rules", "text", "accepted"),
     [
-        (OPEN, "web -> db TCP/1", True),
-        (OPEN, "outside -> db UDP/1", True),
-        (OPEN, "outside -> outside TCP/1", True),
-        (OPEN, "stranger -> db TCP/1", False),  # a pod range address without a known pod
-        (OPEN, "outside -> stranger TCP/1", False),
-        (OPEN, "outside6 -> stranger6 TCP/1", False),
-        (CLOSED, "web -> db TCP/1", False),  # NP-9
-        (CLOSED, "web -> db ICMP", False),  # NP-39
-        (CLOSED, "web -> web TCP/1", True),  # NP-54
-        (CLOSED, "web6 -> web6 TCP/1", True),  # NP-54
-        (CLOSED, "node -> web TCP/1", True),  # NP-52
-        (CLOSED, "web -> node TCP/1", False),  # NP-53
-        (CLOSED, "web6 -> node6 UDP/1", False),  # NP-53
-        (CLOSED, "outside -> node TCP/22", True),  # not about pods
-        (CLOSED, "outside -> outside TCP/1", True),  # not about pods
-        (NODE_ALLOWED, "web -> node TCP/1", True),  # NP-51
-        (NODE_ALLOWED, "web -> outside TCP/1", False),
-        (SHOP, "web -> db TCP/8080", False),  # egress allows, ingress does not (NP-6)
-        (SHOP, "web -> db TCP/5432", False),  # ingress allows, egress does not (NP-6)
-        (SHOP, "block -> db TCP/5432", True),  # NP-24, NP-32
-        (SHOP, "block -> db UDP/53", True),
-        (SHOP, "block -> db TCP/53", False),  # NP-30
-        (SHOP, "block -> db SCTP/7", True),  # NP-31, NP-40
-        (SHOP, "hole -> db TCP/5432", False),  # NP-24
-        (SHOP, "outside6 -> db6 TCP/5432", False),  # NP-25
-        (SHOP, "web -> outside TCP/8050", True),  # NP-37
-        (SHOP, "web -> outside TCP/8101", False),  # NP-37
-        (SHOP, "web -> outside TCP/443", False),  # NP-25: ::/0 says nothing of IPv4
-        (SHOP, "web6 -> outside6 TCP/443", True),
-        (SHOP, "job -> outside TCP/1", True),  # NP-2
-        (ALL_PORTS, "web -> db ICMP", True),  # NP-39
-        (ALL_PORTS, "web6 -> db6 ICMP", True),  # NP-39
-        (ALL_PORTS, "outside -> db ICMP", False),  # NP-39
+        ("open", "web -> db TCP/1", True),
+        ("open", "outside -> db UDP/1", True),
+        ("open", "outside -> outside TCP/1", True),
+        ("open", "stranger -> db TCP/1", False),  # a pod range address without a known pod
+        ("open", "outside -> stranger TCP/1", False),
+        ("open", "outside6 -> stranger6 TCP/1", False),
+        ("closed", "web -> db TCP/1", False),  # NP-9
+        ("closed", "web -> db ICMP", False),  # NP-39
+        ("closed", "web -> web TCP/1", True),  # NP-54
+        ("closed", "web6 -> web6 TCP/1", True),  # NP-54
+        ("closed", "node -> web TCP/1", True),  # NP-52
+        ("closed", "web -> node TCP/1", False),  # NP-53
+        ("closed", "web6 -> node6 UDP/1", False),  # NP-53
+        ("closed", "outside -> node TCP/22", True),  # not about pods
+        ("closed", "outside -> outside TCP/1", True),  # not about pods
+        ("to node", "web -> node TCP/1", True),  # NP-51
+        ("to node", "web -> outside TCP/1", False),
+        ("shop", "web -> db TCP/8080", False),  # egress allows, ingress does not (NP-6)
+        ("shop", "web -> db TCP/5432", False),  # ingress allows, egress does not (NP-6)
+        ("shop", "block -> db TCP/5432", True),  # NP-24, NP-32
+        ("shop", "block -> db UDP/53", True),
+        ("shop", "block -> db TCP/53", False),  # NP-30
+        ("shop", "block -> db SCTP/7", True),  # NP-31, NP-40
+        ("shop", "hole -> db TCP/5432", False),  # NP-24
+        ("shop", "outside6 -> db6 TCP/5432", False),  # NP-25
+        ("shop", "web -> outside TCP/8050", True),  # NP-37
+        ("shop", "web -> outside TCP/8101", False),  # NP-37
+        ("shop", "web -> outside TCP/443", False),  # NP-25: ::/0 says nothing of IPv4
+        ("shop", "web6 -> outside6 TCP/443", True),
+        ("shop", "job -> outside TCP/1", True),  # NP-2
+        ("all ports", "web -> db ICMP", True),  # NP-39
+        ("all ports", "web6 -> db6 ICMP", True),  # NP-39
+        ("all ports", "outside -> db ICMP", False),  # NP-39
     ],
 )
 @pytest.mark.parametrize("reply", [False, True], ids=["first packet", "old connection's reply"])
-def test_flow(ruleset: Ruleset, text: str, accepted: bool, reply: bool) -> None:
+def test_flow(rules: str, text: str, accepted: bool, reply: bool) -> None:
     judged = flow(text)
     if reply and judged.destination in NODE.addresses:
         accepted = True  # the node's own answers meet no hook
-    found = trace(ruleset, judged, own_addresses=NODE.addresses, reply=reply)
+    found = trace(RULESETS[rules], judged, own_addresses=NODE.addresses, reply=reply)
     assert found.accepted is accepted
 
 
@@ -195,16 +197,14 @@ def test_packets_without_connection_are_closed_for_isolated_pods(
 
 
 @pytest.mark.parametrize(
-    ("ruleset", "accepted"), [(CLOSED, False), (NODE_ALLOWED, True), (OPEN, True)]
+    ("rules", "accepted"), [("closed", False), ("to node", True), ("open", True)]
 )
-def test_packets_without_connection_to_the_node_are_judged(
-    ruleset: Ruleset, accepted: bool
-) -> None:
+def test_packets_without_connection_to_the_node_are_judged(rules: str, accepted: bool) -> None:
     """NP-53."""
     packet = replace(
         first_packet(flow("web -> node TCP/1")), state=CtStateBit.UNTRACKED, direction=None
     )
-    assert at_hook(ruleset, packet, Hook.INPUT).accepted is accepted
+    assert at_hook(RULESETS[rules], packet, Hook.INPUT).accepted is accepted
 
 
 def test_steps_lead_to_the_deciding_rule() -> None:
