@@ -14,12 +14,13 @@ from typing import NamedTuple, TypeVar
 from podfence.lab.ports import PortChoice, choose_ports
 from podfence.lab.usable import is_usable, representative
 from podfence.model.objects import IPAddress
-from podfence.policy.index import PolicyIndex
+from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.sets import AddressSet
 
 PROTOCOLS = ("TCP", "UDP")
 """Protocols that the lab sends; SCTP checks are counted and left out."""
 FAMILIES = (4, 6)
+_NAMED = 3
 Item = TypeVar("Item")
 
 
@@ -131,17 +132,26 @@ def make_plan(
 def _pods(index: PolicyIndex, families: Sequence[int], notes: list[str]) -> list[Party]:
     """Pods with an address that an interface can carry and that is theirs alone."""
     parties: list[Party] = []
+    absent: dict[str, list[str]] = {}
     for name, endpoint in index.endpoints.items():
-        usable = tuple(
-            a
-            for a in endpoint.addresses
-            if a.version in families and is_usable(a) and index.by_address.get(a) is endpoint
-        )
+        own = [a for a in endpoint.addresses if index.by_address.get(a) is endpoint]
+        usable = tuple(a for a in own if a.version in families and is_usable(a))
         if usable:
             parties.append(Party(name, Side.POD, usable, endpoint.pod.node))
-        elif endpoint.addresses:
-            notes.append(f"pod {name} takes no part: no interface can carry its addresses")
+        else:
+            absent.setdefault(_why_absent(endpoint, own), []).append(name)
+    for why, names in absent.items():
+        rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        notes.append(f"{why}, so no part taken by: {', '.join(names[:_NAMED])}{rest}")
     return parties
+
+
+def _why_absent(endpoint: Endpoint, own: Sequence[IPAddress]) -> str:
+    if not endpoint.addresses:
+        return "no address yet"
+    if not own:
+        return "every address is also that of another pod"
+    return "no address that an interface of this machine can carry"
 
 
 def _nodes(index: PolicyIndex, families: Sequence[int]) -> tuple[LabNode, ...]:

@@ -13,6 +13,7 @@ import resource
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
@@ -98,11 +99,12 @@ class LabProcess:
         parent = os.getpid()
         sys.stdout.flush()
         sys.stderr.flush()
-        self._child = os.fork()
+        self._child = _fork()
         if self._child == 0:
             self._connection.close()
             _run_child(theirs, self._plan, parent)
         theirs.close()
+        os.setpgid(self._child, self._child)  # the child does it too: whoever comes first
         try:
             ready = self._receive()
         except BaseException:
@@ -121,8 +123,8 @@ class LabProcess:
         self.kill()
 
     def kill(self) -> None:
-        """End the lab at once."""
-        os.kill(self._child, signal.SIGKILL)
+        """End the lab at once, with whatever program it is running."""
+        os.killpg(self._child, signal.SIGKILL)
         os.waitpid(self._child, 0)
         self._connection.close()
 
@@ -153,6 +155,15 @@ class LabProcess:
                 raise RuntimeError(f"the lab process failed:\n{text}")
             case _:
                 return message
+
+
+def _fork() -> int:
+    """fork(2); the child must go on with what this module imports and nothing else."""
+    with warnings.catch_warnings():
+        # Newer interpreters warn when other threads exist, for one of them might hold a lock. The
+        # child uses no lock of theirs: it opens its own files and sockets, and ends with _exit.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
 
 
 def _run_child(connection: Connection, plan: LabPlan, parent: int) -> NoReturn:

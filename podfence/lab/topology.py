@@ -12,11 +12,12 @@ Addresses are /32 and /128 and every neighbour is permanent, so nothing is ever 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from podfence.edge import netns
+from podfence.edge.netns import Sysctl
 from podfence.edge.rtnetlink import (
     Request,
     Rtnetlink,
@@ -47,15 +48,10 @@ _ROUTER = (
 _ROUTER_V6 = (("net/ipv6/conf/all/forwarding", "1"),)
 _HOST_V6 = (
     ("net/ipv6/conf/default/addr_gen_mode", "1"),  # no link-local address: nothing to detect
-    ("net/ipv6/conf/default/accept_dad", "0"),
 )
 _ENABLE_V6 = (
     ("net/ipv6/conf/all/disable_ipv6", "0"),
     ("net/ipv6/conf/default/disable_ipv6", "0"),
-)
-_LISTENER = (
-    ("net/core/somaxconn", "8192"),
-    ("net/ipv4/tcp_max_syn_backlog", "8192"),
 )
 
 
@@ -73,23 +69,35 @@ def build(plan: LabPlan) -> Topology:
     """Build everything that the plan names. Raises LabError with the object that failed."""
     families = frozenset(a.version for party in plan.parties for a in party.addresses)
     topology = Topology(netns.current())
-    _prepare(families, router=True)
+    settings = _settings(families)
+    _apply_settings(settings.router)
     with Rtnetlink() as outside:
         outside.apply(_outside_requests(plan), of="the network outside")
         for number, node in enumerate(plan.nodes):
-            _build_node(topology, plan, number, outside, families)
+            _build_node(topology, plan, number, outside, settings)
             _place_parties(topology, plan, node)
     return topology
 
 
-def _prepare(families: Collection[int], *, router: bool) -> None:
-    """Set what must stand before the first link of the calling thread's namespace exists."""
-    wanted = [*_LISTENER, *(_ROUTER if router else ())]
-    if 6 in families:
-        if netns.read_sysctl("net/ipv6/conf/all/disable_ipv6") == "1":
-            wanted.extend(_ENABLE_V6)
-        wanted.extend((*_HOST_V6, *(_ROUTER_V6 if router else ())))
-    for name, value in wanted:
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """What is set in a namespace before its first link exists."""
+
+    host: tuple[Sysctl, ...]
+    router: tuple[Sysctl, ...]
+
+
+def _settings(families: Collection[int]) -> _Settings:
+    """New namespaces are all alike, so the one that we are in tells whether IPv6 is off."""
+    if 6 not in families:
+        return _Settings((), _ROUTER)
+    off = netns.read_sysctl("net/ipv6/conf/all/disable_ipv6") == "1"
+    host = (*(_ENABLE_V6 if off else ()), *_HOST_V6)
+    return _Settings(host, (*host, *_ROUTER, *_ROUTER_V6))
+
+
+def _apply_settings(settings: Iterable[Sysctl]) -> None:
+    for name, value in settings:
         netns.write_sysctl(name, value)
 
 
@@ -110,26 +118,27 @@ def _place_parties(topology: Topology, plan: LabPlan, node: LabNode) -> None:
 
 
 def _build_node(
-    topology: Topology, plan: LabPlan, number: int, outside: Rtnetlink, families: Collection[int]
+    topology: Topology, plan: LabPlan, number: int, outside: Rtnetlink, settings: _Settings
 ) -> None:
     node = plan.nodes[number]
+    families = sorted({a.version for party in plan.parties for a in party.addresses})
     namespace = topology.nodes[node.name] = netns.create()
     link = _Link(f"n{number}", _FIRST_INDEX + number, _mac(_NODE_MAC, number), node.addresses)
     with netns.inside(namespace):
-        _prepare(families, router=True)
+        _apply_settings(settings.router)
         _attach(outside, link, namespace, families, f"node {node.name}")
         with Rtnetlink() as inner:
             for place, party in enumerate(plan.parties):
                 if party.side is Side.POD and party.node == node.name:
-                    topology.of_party[place] = _build_pod(place, party, inner)
+                    topology.of_party[place] = _build_pod(place, party, inner, settings)
     outside.apply(_routes_behind(plan, node, link, families), of=f"node {node.name}")
 
 
-def _build_pod(place: int, party: Party, node: Rtnetlink) -> int:
+def _build_pod(place: int, party: Party, node: Rtnetlink, settings: _Settings) -> int:
     namespace = netns.create()
     link = _Link(f"p{place}", _FIRST_INDEX + place, _mac(_POD_MAC, place), party.addresses)
     with netns.inside(namespace):
-        _prepare(party.families, router=False)
+        _apply_settings(settings.host)
         _attach(node, link, namespace, party.families, f"pod {party.name}")
     return namespace
 

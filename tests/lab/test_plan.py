@@ -69,9 +69,32 @@ def test_pods_that_take_no_part(absent: Pod) -> None:
     assert names(plan, Side.POD) == ["a/other"]
 
 
-def test_a_pod_without_a_usable_address_is_named() -> None:
-    plan = plan_of(pod("a/p", addresses=["127.0.0.1"]), pod("a/other", addresses=["10.0.0.1"]))
-    assert plan.notes == ("pod a/p takes no part: no interface can carry its addresses",)
+@pytest.mark.parametrize(
+    ("pods", "note"),
+    [
+        pytest.param(
+            [pod("a/p", addresses=["127.0.0.1"])],
+            "no address that an interface of this machine can carry, so no part taken by: a/p",
+            id="unusable",
+        ),
+        pytest.param(
+            [pod("a/p", has_status=True)], "no address yet, so no part taken by: a/p", id="NP-58"
+        ),
+        pytest.param(
+            [pod("a/p", addresses=["10.0.0.1"])],
+            "every address is also that of another pod, so no part taken by: a/p",
+            id="twice",
+        ),
+        pytest.param(
+            [pod(f"a/p{n}", has_status=True) for n in range(9)],
+            "no address yet, so no part taken by: a/p0, a/p1, a/p2 and 6 more",
+            id="many",
+        ),
+    ],
+)
+def test_pods_that_take_no_part_are_named(pods: list[Pod], note: str) -> None:
+    plan = plan_of(pod("a/other", addresses=["10.0.0.1"]), *pods)
+    assert plan.notes == (note,)
 
 
 def test_outside_addresses_are_never_those_of_pods_or_nodes() -> None:
