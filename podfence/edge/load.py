@@ -85,6 +85,7 @@ def _build(manifests: Manifests) -> Loaded:
     plain: list[ClusterObject] = []
     workloads: list[Workload] = []
     first: dict[tuple[str, str], Document] = {}
+    doubtful = {p.source for p in manifests.problems if p.severity is Severity.ERROR}
     for document in manifests.documents:
         if not is_wanted(document.data):
             passed_over[str(document.data.get("kind"))] += 1
@@ -93,8 +94,11 @@ def _build(manifests: Manifests) -> Loaded:
         problems.extend(decoded.problems)
         problems.extend(_duplicate(first, document))
         kinds[str(document.data["kind"])] += 1
-        if not decoded.objects and document.data["kind"] == "NetworkPolicy":
+        if document.data["kind"] == "NetworkPolicy" and (
+            not decoded.objects or document.source in doubtful
+        ):
             missing.add(_namespace(document.data) or EVERY_NAMESPACE)
+            continue
         for thing in decoded.objects:
             if isinstance(thing, Workload):
                 workloads.append(thing)
