@@ -81,7 +81,7 @@ def lower(index: PolicyIndex, node: LocalNode) -> Ruleset:
     """The whole wanted content of our table on ``node``."""
     local = {a: e for a, e in index.by_address.items() if node.runs(e)}
     namer = Namer()
-    peers, ports = PeerSets(index, namer), PortQuestions(namer)
+    peers, ports = PeerSets(index, namer, _families(local, node)), PortQuestions(namer)
     groups = Groups(peers, ports, namer, node.log_group)
     chains = [chain for policy in _isolating(index, local) for chain in groups.chains(policy)]
     objects: list[NamedObject] = [*_local_sets(local, node), *peers.sets, *ports.sets]
@@ -93,6 +93,12 @@ def lower(index: PolicyIndex, node: LocalNode) -> Ruleset:
 
 Local = dict[IPAddress, Endpoint]
 """The pods of this node by address: only pods with an address can be met."""
+
+
+def _families(local: Local, node: LocalNode) -> list[int]:
+    """IP versions of the node's pods: a cluster of one family needs no rules for the other."""
+    spoken = {known.version for known in (*local, *node.pod_cidrs)}
+    return [family for family in FAMILIES if family in spoken]
 
 
 def _policies(index: PolicyIndex, endpoint: Endpoint) -> Iterator[DirectionPolicy]:

@@ -7,7 +7,7 @@ only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from podfence.nft.names import Namer, printable
 from podfence.nft.objects import DataType, IntervalSet, Key, Set
@@ -17,11 +17,15 @@ ADDRESS_TYPES = {4: DataType.IPV4_ADDR, 6: DataType.IPV6_ADDR}
 
 
 class PeerSets:
-    """Names the sets of peers, and collects those that were asked for."""
+    """Names the sets of peers, and collects those that were asked for.
 
-    def __init__(self, index: PolicyIndex, namer: Namer) -> None:
+    ``families``: the IP versions that pods of the node can speak; there are no sets for others.
+    """
+
+    def __init__(self, index: PolicyIndex, namer: Namer, families: Collection[int]) -> None:
         self._index = index
         self._namer = namer
+        self._families = families
         self._sets: dict[str, Set | IntervalSet] = {}
         self._of_class: dict[tuple[int, int], tuple[Key, ...]] = {}
 
@@ -32,7 +36,9 @@ class PeerSets:
 
     def names(self, peers: Peers) -> Iterator[tuple[int, str]]:
         """IP version and set name for each family that these peers (not "everyone") can have."""
-        for family in (4, 6) if peers.family is None else (peers.family,):
+        for family in self._families:
+            if peers.family not in (None, family):
+                continue
             kind = "p" if peers.addresses is None else "b"
             name = self._namer.name(f"{kind}{family}_", peers.key)
             if name not in self._sets:
@@ -40,7 +46,7 @@ class PeerSets:
             yield family, name
 
     def _set(self, name: str, peers: Peers, family: int) -> Set | IntervalSet:
-        comment = printable(peers.key)
+        comment = printable(peers.key.replace("'", ""))
         key = (ADDRESS_TYPES[family],)
         if peers.addresses is not None:
             spans = tuple(((low,), (high,)) for low, high in peers.addresses.family(family))

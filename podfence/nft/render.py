@@ -7,6 +7,7 @@ replaces our table as a whole, in one transaction, and names no other table.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 from podfence.nft.objects import (
@@ -156,6 +157,7 @@ def _range(kind: DataType, low: int, high: int) -> str:
     return f"{_value(kind, low)}-{_value(kind, high)}"
 
 
+@lru_cache(maxsize=1 << 16)
 def _value(kind: DataType, value: int) -> str:
     if kind is DataType.IPV4_ADDR:
         return str(IPv4Address(value))

@@ -44,6 +44,14 @@ def test_a_selector_that_matches_nobody_keeps_its_sets() -> None:
     assert [(s.name[:3], len(s.elements)) for s in empty] == [("p4_", 0), ("p6_", 0)]
 
 
+def test_a_node_of_one_family_has_no_peer_sets_of_the_other() -> None:
+    """NP-25."""
+    here = LocalNode("n1", pods=frozenset({"shop/job"}))
+    in_v6 = policy("shop/v6", {}, ingress=[rule(peer(cidr="::/0"), peer(pods={"app": "web"}))])
+    names = ruleset_of(*PODS, in_v6, node=here).sets
+    assert [name[:3] for name in names if name[:3] in ("p4_", "p6_", "b6_")] == ["p4_"]
+
+
 def test_pods_with_equal_policies_share_their_chains() -> None:
     one = ruleset_of(*PODS, DENY_ALL).chains
     two = ruleset_of(*PODS, pod("shop/more", {"app": "x"}, addresses=["10.1.0.5"]), DENY_ALL)
