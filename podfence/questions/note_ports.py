@@ -113,7 +113,7 @@ def other_end(case: Case) -> Iterator[Note]:
                 continue
             if not _declares_ports(targets) or _declared(targets, port.port, port.protocol):
                 continue
-            if _declared(openers, port.port, port.protocol):
+            if openers and all(_declared((e,), port.port, port.protocol) for e in openers):
                 text = (
                     f"{port.port} is declared by {_who(openers)}, which would connect, and not by "
                     f"{_who(targets)}, which would be connected to. A rule names the port of the "

@@ -196,6 +196,10 @@ def test_the_note_and_no_other(code: str, value: NetworkPolicy) -> None:
             policy("shop/p", DB, ingress=[rule(peer(pods=WEB), ports=[5432])]), id="right port"
         ),
         pytest.param(
+            policy("shop/p", WEB, ingress=[rule(peer(pods={}), ports=[5432])]),
+            id="a port that only some of the peers declare",
+        ),
+        pytest.param(
             policy("shop/p", DB, ingress=[rule(peer(pods=WEB), ports=["sql", "53/UDP"])]),
             id="named and numbered",
         ),
