@@ -16,25 +16,30 @@ from ipaddress import IPv4Address, IPv6Address
 from types import TracebackType
 from typing import Self
 
+from podfence.edge.netlink import (
+    ACK,
+    CAPPED_ACK,
+    CREATE,
+    EXCLUSIVE,
+    EXTENDED_ACK,
+    REQUEST,
+    SOL_NETLINK,
+    Answer,
+    attribute,
+    decode_answers,
+    message,
+)
 from podfence.errors import LabError
 
 IPAddress = IPv4Address | IPv6Address
 
-_HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
-_ATTRIBUTE = struct.Struct("=HH")  # length, type
 _IFINFO = struct.Struct("=BxHiII")  # family, device type, index, flags, change mask
 _IFADDR = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")  # family, index, state, flags, type
-_ERRNO = struct.Struct("=i")
 _UNSIGNED = struct.Struct("=I")
 
 _NEWLINK, _NEWADDR, _NEWROUTE, _NEWNEIGH = 16, 20, 24, 28
-_ERROR = 2
-_REQUEST, _ACK, _CREATE, _EXCLUSIVE = 0x1, 0x4, 0x400, 0x200
-_ACK_HAS_ATTRIBUTES = 0x200
-_ACK_TEXT = 1
-_SOL_NETLINK, _EXTENDED_ACK, _CAPPED_ACK = 270, 11, 10
 _IFF_UP = 1
 _SCOPE_UNIVERSE, _SCOPE_LINK = 0, 253
 _TABLE_MAIN, _PROTOCOL_STATIC, _UNICAST, _ONLINK = 254, 4, 1, 4
@@ -52,16 +57,11 @@ class Request:
     type: int
     body: bytes
     about: str
-    flags: int = _CREATE | _EXCLUSIVE
-
-
-def _attribute(kind: int, value: bytes) -> bytes:
-    length = _ATTRIBUTE.size + len(value)
-    return _ATTRIBUTE.pack(length, kind) + value + bytes(-length % 4)
+    flags: int = CREATE | EXCLUSIVE
 
 
 def _number(kind: int, value: int) -> bytes:
-    return _attribute(kind, _UNSIGNED.pack(value))
+    return attribute(kind, _UNSIGNED.pack(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,8 @@ class VethEnd:
 def _link(end: VethEnd, flags: int) -> bytes:
     return (
         _IFINFO.pack(0, 0, end.index, flags, flags)
-        + _attribute(3, end.name.encode("ascii") + b"\0")
-        + _attribute(1, end.mac)
+        + attribute(3, end.name.encode("ascii") + b"\0")
+        + attribute(1, end.mac)
     )
 
 
@@ -85,8 +85,8 @@ def veth(here: VethEnd, there: VethEnd, namespace: int) -> Request:
     """A veth pair: ``here`` in the socket's namespace, up; ``there`` in the one that the descriptor
     ``namespace`` holds, still down (the kernel cannot set it up before the pair exists)."""
     peer = _link(there, 0) + _number(28, namespace)
-    info = _attribute(1, b"veth\0") + _attribute(2, _attribute(1, peer))
-    return Request(_NEWLINK, _link(here, _IFF_UP) + _attribute(18, info), f"link {here.name}")
+    info = attribute(1, b"veth\0") + attribute(2, attribute(1, peer))
+    return Request(_NEWLINK, _link(here, _IFF_UP) + attribute(18, info), f"link {here.name}")
 
 
 def link_up(index: int) -> Request:
@@ -100,8 +100,8 @@ def host_address(address: IPAddress, index: int) -> Request:
     flags = _number(8, _NODAD) if address.version == 6 else b""
     body = (
         _IFADDR.pack(_FAMILY[address.version], len(packed) * 8, 0, _SCOPE_UNIVERSE, index)
-        + _attribute(2, packed)
-        + _attribute(1, packed)
+        + attribute(2, packed)
+        + attribute(1, packed)
         + flags
     )
     return Request(_NEWADDR, body, f"address {address}")
@@ -112,7 +112,7 @@ def host_route(address: IPAddress, index: int, via: IPAddress | None = None) -> 
     packed = address.packed
     return Request(
         _NEWROUTE,
-        _route(address.version, len(packed) * 8, index, via) + _attribute(1, packed),
+        _route(address.version, len(packed) * 8, index, via) + attribute(1, packed),
         f"route to {address}",
     )
 
@@ -126,15 +126,15 @@ def _route(version: int, length: int, index: int, via: IPAddress | None) -> byte
     scope = _SCOPE_LINK if via is None else _SCOPE_UNIVERSE
     fixed = (_TABLE_MAIN, _PROTOCOL_STATIC, scope, _UNICAST, 0 if via is None else _ONLINK)
     body = _ROUTE.pack(_FAMILY[version], length, 0, 0, *fixed) + _number(4, index)
-    return body if via is None else body + _attribute(5, via.packed)
+    return body if via is None else body + attribute(5, via.packed)
 
 
 def neighbour(address: IPAddress, mac: bytes, index: int) -> Request:
     """A permanent neighbour, so that nothing is ever asked or awaited on the link."""
     body = (
         _NEIGHBOUR.pack(_FAMILY[address.version], index, _PERMANENT, 0, 0)
-        + _attribute(1, address.packed)
-        + _attribute(2, mac)
+        + attribute(1, address.packed)
+        + attribute(2, mac)
     )
     return Request(_NEWNEIGH, body, f"neighbour {address}")
 
@@ -146,8 +146,8 @@ class Rtnetlink:
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
         )
-        self._socket.setsockopt(_SOL_NETLINK, _EXTENDED_ACK, 1)
-        self._socket.setsockopt(_SOL_NETLINK, _CAPPED_ACK, 1)
+        self._socket.setsockopt(SOL_NETLINK, EXTENDED_ACK, 1)
+        self._socket.setsockopt(SOL_NETLINK, CAPPED_ACK, 1)
         self._socket.bind((0, 0))
         self._sequence = 0
 
@@ -176,18 +176,18 @@ class Rtnetlink:
         first = self._sequence + 1
         self._sequence += len(requests)
         self._socket.send(b"".join(_encode(requests, first)))
-        refused: tuple[Request, int, str] | None = None
-        for sequence, error, text in self._answers():
-            if error and refused is None:
-                refused = (requests[sequence - first], error, text)
-            if sequence == self._sequence:
+        refused: Answer | None = None
+        for answer in self._answers():
+            if answer.error and refused is None:
+                refused = answer
+            if answer.sequence == self._sequence:
                 break
         if refused is not None:
-            request, error, text = refused
-            why = os.strerror(error) + (f" ({text})" if text else "")
-            raise LabError(f"{of}: the kernel refused the {request.about}: {why}")
+            about = requests[refused.sequence - first].about
+            why = os.strerror(refused.error) + (f" ({refused.reason})" if refused.reason else "")
+            raise LabError(f"{of}: the kernel refused the {about}: {why}")
 
-    def _answers(self) -> Iterator[tuple[int, int, str]]:
+    def _answers(self) -> Iterator[Answer]:
         while True:
             yield from decode_answers(self._socket.recv(65536))
 
@@ -196,30 +196,5 @@ def _encode(requests: Sequence[Request], first: int) -> Iterator[bytes]:
     """Refusals are always answered; success is asked for once, at the end of the batch."""
     last = first + len(requests) - 1
     for sequence, request in enumerate(requests, first):
-        flags = _REQUEST | request.flags | (_ACK if sequence == last else 0)
-        length = _HEADER.size + len(request.body)
-        yield _HEADER.pack(length, request.type, flags, sequence, 0)
-        yield request.body + bytes(-length % 4)
-
-
-def decode_answers(data: bytes) -> Iterator[tuple[int, int, str]]:
-    """``(sequence, errno, kernel's text)`` of the acknowledgements in a datagram; errno 0: done."""
-    at = 0
-    while at + _HEADER.size <= len(data):
-        length, kind, flags, sequence, _ = _HEADER.unpack_from(data, at)
-        if kind == _ERROR:
-            error = -_ERRNO.unpack_from(data, at + _HEADER.size)[0]
-            extra = data[at + 2 * _HEADER.size + _ERRNO.size : at + length]
-            yield sequence, error, _text(extra) if flags & _ACK_HAS_ATTRIBUTES else ""
-        at += max(length + -length % 4, _HEADER.size)
-
-
-def _text(attributes: bytes) -> str:
-    at = 0
-    while at + _ATTRIBUTE.size <= len(attributes):
-        length, kind = _ATTRIBUTE.unpack_from(attributes, at)
-        if kind == _ACK_TEXT:
-            value = attributes[at + _ATTRIBUTE.size : at + length]
-            return value.rstrip(b"\0").decode("ascii", "replace")
-        at += max(length + -length % 4, _ATTRIBUTE.size)
-    return ""
+        flags = REQUEST | request.flags | (ACK if sequence == last else 0)
+        yield message(request.type, flags, sequence, request.body)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from ipaddress import ip_address
 
 import pytest
@@ -11,41 +10,12 @@ from podfence.edge import netns
 from podfence.edge.rtnetlink import (
     Request,
     Rtnetlink,
-    decode_answers,
     host_address,
     host_route,
     link_up,
     neighbour,
 )
 from podfence.errors import LabError
-
-
-def acknowledgement(sequence: int, error: int, text: bytes = b"") -> bytes:
-    body = struct.pack("=i", -error) + bytes(16)
-    if text:
-        attribute = struct.pack("=HH", 4 + len(text) + 1, 1) + text + b"\0"
-        body += attribute + bytes(-len(attribute) % 4)
-    flags = 0x200 if text else 0
-    return struct.pack("=IHHII", 16 + len(body), 2, flags, sequence, 0) + body
-
-
-@pytest.mark.parametrize(
-    ("data", "expected"),
-    [
-        pytest.param(acknowledgement(7, 0), [(7, 0, "")], id="done"),
-        pytest.param(acknowledgement(8, 17), [(8, 17, "")], id="refused"),
-        pytest.param(acknowledgement(8, 22, b"bad"), [(8, 22, "bad")], id="with-the-reason"),
-        pytest.param(
-            acknowledgement(1, 17, b"twice") + acknowledgement(2, 0),
-            [(1, 17, "twice"), (2, 0, "")],
-            id="several-in-a-datagram",
-        ),
-        pytest.param(b"", [], id="empty"),
-        pytest.param(acknowledgement(1, 0)[:10], [], id="cut-short"),
-    ],
-)
-def test_answers(data: bytes, expected: list[tuple[int, int, str]]) -> None:
-    assert list(decode_answers(data)) == expected
 
 
 @pytest.mark.parametrize(
