@@ -6,12 +6,13 @@ allows: the plan probes what could make a difference, the comparison judges.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import NamedTuple, TypeVar
 
-from podfence.lab.ports import PortChoice, choose_ports
+from podfence.lab.ports import PortChoice, RelevantPorts, choose_ports
 from podfence.lab.usable import is_usable, representative
 from podfence.model.objects import IPAddress
 from podfence.policy.index import Endpoint, PolicyIndex
@@ -96,7 +97,7 @@ class LabPlan:
 class Limits:
     """Bounds of a plan: probes in all, port numbers, outside addresses."""
 
-    probes: int = 200_000
+    probes: int = 100_000
     ports: int = 32
     outside: int = 64
 
@@ -107,8 +108,8 @@ def make_plan(
     """Plan probes of every ordered pair with a pod in it, on every port that matters.
 
     ``index`` must be that of a placed cluster (``lab.placement``). ``families``: the IP versions
-    that this machine has. Beyond ``limits`` the plan takes one pod of each class, then fewer; it
-    says so in ``notes``.
+    that this machine has. Beyond ``limits`` the plan takes fewer ports, then fewer pods; it says so
+    in ``notes``.
     """
     notes: list[str] = []
     pods = _pods(index, families, notes)
@@ -116,16 +117,16 @@ def make_plan(
     nodes = _nodes(index, families)
     choice = choose_ports(index, limits.ports)
     notes.extend(choice.notes)
-    pods, outside = _bounded(index, pods, outside, nodes, choice, limits.probes, notes)
-    parties = (*pods, *map(_node_party, nodes), *outside)
-    pairs = tuple(_pairs(parties))
+    everything = _Cast(index, pods, tuple(map(_node_party, nodes)), outside, choice.ports)
+    cast = _bounded(everything, choice, limits.probes, notes)
+    pairs = _count_pairs(cast.pods, (*cast.nodes, *cast.outside))
     return LabPlan(
         nodes=nodes,
-        parties=parties,
+        parties=cast.parties,
         ports=choice.ports,
-        probes=tuple(_probes(pairs, choice.ports)),
+        probes=tuple(cast.probes()),
         notes=tuple(notes),
-        sctp_left_out=len(pairs) * len(choice.sctp),
+        sctp_left_out=pairs * len(choice.sctp),
     )
 
 
@@ -203,50 +204,91 @@ def _pairs(parties: Sequence[Party]) -> Iterator[tuple[int, int, int]]:
                     yield source, target, family
 
 
-def _probes(pairs: Iterable[tuple[int, int, int]], ports: Sequence[int]) -> Iterator[Probe]:
-    for source, target, family in pairs:
-        for protocol in PROTOCOLS:
-            for port in ports:
-                yield Probe(source, target, family, protocol, port)
+@dataclass(frozen=True, slots=True)
+class _Cast:
+    """Some of the parties, and the ports of their pairs. ``relevant`` None: every port for all."""
+
+    index: PolicyIndex
+    pods: Sequence[Party]
+    nodes: Sequence[Party]
+    outside: Sequence[Party]
+    ports: Sequence[int]
+    relevant: RelevantPorts | None = None
+
+    @property
+    def parties(self) -> tuple[Party, ...]:
+        return (*self.pods, *self.nodes, *self.outside)
+
+    def ports_of(self) -> Iterator[tuple[tuple[int, int, int], Sequence[int]]]:
+        """Every pair with its ports."""
+        ends = [self.index.endpoints.get(p.name) for p in self.pods]
+        ends.extend(None for _ in (*self.nodes, *self.outside))
+        for pair in _pairs(self.parties):
+            if self.relevant is None:
+                yield pair, self.ports
+            else:
+                yield pair, self.relevant.between(ends[pair[0]], ends[pair[1]])
+
+    def probes(self) -> Iterator[Probe]:
+        """In the order in which they are sent."""
+        for (source, target, family), ports in self.ports_of():
+            for protocol in PROTOCOLS:
+                for port in ports:
+                    yield Probe(source, target, family, protocol, port)
+
+    def fits(self, limit: int) -> bool:
+        """Whether there are at most ``limit`` probes; gives up counting beyond."""
+        pairs = _count_pairs(self.pods, (*self.nodes, *self.outside)) * len(PROTOCOLS)
+        if self.relevant is None:
+            return pairs * len(self.ports) <= limit
+        if pairs > limit:
+            return False
+        return sum(len(ports) for _, ports in self.ports_of()) * len(PROTOCOLS) <= limit
 
 
-def _size(pods: Sequence[Party], others: Sequence[Party], ports: int) -> int:
-    """Number of probes, without listing them."""
+def _count_pairs(pods: Sequence[Party], others: Sequence[Party]) -> int:
+    """Number of pairs in all families, without listing them."""
     total = 0
     for family in FAMILIES:
         inside = sum(family in party.families for party in pods)
         beyond = sum(family in party.families for party in others)
         total += inside * (inside + 2 * beyond)
-    return total * ports * len(PROTOCOLS)
+    return total
 
 
-def _bounded(
-    index: PolicyIndex,
-    pods: list[Party],
-    outside: list[Party],
-    nodes: tuple[LabNode, ...],
-    choice: PortChoice,
-    limit: int,
-    notes: list[str],
-) -> tuple[list[Party], list[Party]]:
-    """As many parties as the limit bears: all; else one pod a class and node; else fewer."""
-    node_parties = [_node_party(node) for node in nodes]
-
-    def fits(some_pods: list[Party], some_outside: list[Party]) -> bool:
-        others = [*node_parties, *some_outside]
-        return _size(some_pods, others, len(choice.ports)) <= limit
-
-    if fits(pods, outside):
-        return pods, outside
-    kept, kept_outside = _one_each(index, pods), outside
-    while not fits(kept, kept_outside) and len(kept) + len(kept_outside) > 2:
-        kept = spread(kept, max(1, len(kept) * 9 // 10))
-        kept_outside = spread(kept_outside, max(1, len(kept_outside) * 9 // 10))
+def _bounded(everything: _Cast, choice: PortChoice, limit: int, notes: list[str]) -> _Cast:
+    """As much as the limit bears: all; else the ports that concern each pair; else one pod of each
+    class and node; else fewer of these."""
+    if everything.fits(limit):
+        return everything
     notes.append(
-        f"{len(kept)} of {len(pods)} pods take part, no two of one class, with {len(kept_outside)} "
-        f"outside addresses: all pairs would be more than {limit} probes"
+        f"each pair is probed on the ports that its own rules name and its target declares: every "
+        f"port for every pair would be more than {limit} probes"
     )
-    return kept, kept_outside
+    concerned = replace(everything, relevant=RelevantPorts(everything.index, choice))
+    if concerned.fits(limit):
+        return concerned
+    each = replace(concerned, pods=_one_each(everything.index, everything.pods))
+    kept = each if each.fits(limit) else _thinned(each, limit)
+    notes.append(
+        f"{len(kept.pods)} of {len(everything.pods)} pods take part, no two of one class, with "
+        f"{len(kept.outside)} outside addresses: all pairs would be more than {limit} probes"
+    )
+    return kept
+
+
+def _thinned(cast: _Cast, limit: int) -> _Cast:
+    """The largest share of the pods and the outside addresses, evenly spaced, that fits."""
+    steps = max(len(cast.pods), 1)
+
+    def share(part: int) -> _Cast:
+        outside = -(-len(cast.outside) * part // steps)
+        return replace(cast, pods=spread(cast.pods, part), outside=spread(cast.outside, outside))
+
+    def too_many(part: int) -> bool:
+        return not share(part).fits(limit)
+
+    return share(max(1, bisect_left(range(1, steps + 1), True, key=too_many)))
 
 
 def _one_each(index: PolicyIndex, pods: Iterable[Party]) -> list[Party]:

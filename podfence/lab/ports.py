@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from podfence.model.networkpolicy import Protocol
-from podfence.policy.index import PolicyIndex
+from podfence.policy.index import DirectionPolicy, Endpoint, EndpointPolicy, PolicyIndex
 from podfence.sets.ports import MAX_PORT, OTHER
 
 _SCTP = Protocol.SCTP.value
@@ -17,9 +17,11 @@ _STRANGERS = range(7777, MAX_PORT + 1)
 @dataclass(frozen=True, slots=True)
 class PortChoice:
     """``ports``: numbers probed by TCP and by UDP alike, so that a rule that forgets its protocol
-    is found out. ``sctp``: numbers that would be probed by SCTP. ``notes``: what was left out."""
+    is found out. ``stranger``: the one that nobody declares. ``sctp``: numbers that would be probed
+    by SCTP. ``notes``: what was left out."""
 
     ports: tuple[int, ...]
+    stranger: int
     sctp: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -27,33 +29,72 @@ class PortChoice:
 def choose_ports(index: PolicyIndex, limit: int) -> PortChoice:
     """One port that nobody names, the ends of every range of every rule, the declared container
     ports, the first ports beyond each range; in this order, at most ``limit``."""
-    ranges = sorted(set(_ranges(index)))
-    declared = {
-        (port.protocol.value, port.port)
-        for endpoint in index.endpoints.values()
-        for port in endpoint.pod.ports
-    }
-    wanted = dict.fromkeys((_stranger(ranges, {number for _, number in declared}),))
+    ranges = sorted({r for policy in index.direction_policies for r in _ranges(policy)})
+    declared = sorted({d for endpoint in index.endpoints.values() for d in _declared(endpoint)})
+    stranger = _stranger(ranges, {number for _, number in declared})
+    wanted = dict.fromkeys((stranger,))
     wanted.update(dict.fromkeys(p for name, *ends in ranges if name != _SCTP for p in ends))
-    wanted.update(dict.fromkeys(p for name, p in sorted(declared) if name != _SCTP))
+    wanted.update(dict.fromkeys(p for name, p in declared if name != _SCTP))
     wanted.update(dict.fromkeys(_beyond(ranges)))
     possible = [port for port in wanted if 0 < port <= MAX_PORT]
     note = f"{limit} of {len(possible)} port numbers are probed"
-    notes = (note,) if len(possible) > limit else ()
     sctp = {p for name, *ends in ranges if name == _SCTP for p in ends}
     sctp |= {p for name, p in declared if name == _SCTP}
-    return PortChoice(tuple(sorted(possible[:limit])), tuple(sorted(sctp)), notes)
+    return PortChoice(
+        tuple(sorted(possible[:limit])),
+        stranger,
+        tuple(sorted(sctp)),
+        (note,) if len(possible) > limit else (),
+    )
 
 
-def _ranges(index: PolicyIndex) -> Iterator[tuple[str, int, int]]:
+class RelevantPorts:
+    """For each pair, those of the chosen ports at which its own verdicts can differ."""
+
+    def __init__(self, index: PolicyIndex, choice: PortChoice) -> None:
+        self._index = index
+        self._stranger = choice.stranger
+        self._chosen = frozenset(choice.ports)
+        self._ends: dict[int, frozenset[int]] = {}
+        self._found: dict[tuple[int, int, frozenset[int]], tuple[int, ...]] = {}
+
+    def between(self, source: Endpoint | None, target: Endpoint | None) -> tuple[int, ...]:
+        """The port that nobody declares, the target's own, and the ends of the ranges in the
+        source's egress and the target's ingress rules. ``None``: that end is no pod."""
+        egress = -1 if source is None else self._policies(source).egress.number
+        ingress = -1 if target is None else self._policies(target).ingress.number
+        own = frozenset(p for _, p in _declared(target)) if target is not None else frozenset()
+        key = (egress, ingress, own)
+        if key not in self._found:
+            wanted = own | self._named(egress) | self._named(ingress) | {self._stranger}
+            self._found[key] = tuple(sorted(wanted & self._chosen))
+        return self._found[key]
+
+    def _policies(self, endpoint: Endpoint) -> EndpointPolicy:
+        return self._index.policies[endpoint.endpoint_class]
+
+    def _named(self, number: int) -> frozenset[int]:
+        if number < 0:
+            return frozenset()
+        if number not in self._ends:
+            ranges = sorted(set(_ranges(self._index.direction_policies[number])))
+            ends = {port for _, *both in ranges for port in both}
+            self._ends[number] = frozenset(ends.union(_beyond(ranges)))
+        return self._ends[number]
+
+
+def _declared(endpoint: Endpoint) -> Iterator[tuple[str, int]]:
+    return ((port.protocol.value, port.port) for port in endpoint.pod.ports)
+
+
+def _ranges(policy: DirectionPolicy) -> Iterator[tuple[str, int, int]]:
     """Every range of ports that some rule names; whole protocols have no ends to look at."""
-    for policy in index.direction_policies:
-        for tier in policy.tiers:
-            for rule in tier.rules:
-                for match in rule.matches:
-                    for name, low, high in match.ports.ranges():
-                        if name != OTHER and (low, high) != (0, MAX_PORT):
-                            yield name, low, high
+    for tier in policy.tiers:
+        for rule in tier.rules:
+            for match in rule.matches:
+                for name, low, high in match.ports.ranges():
+                    if name != OTHER and (low, high) != (0, MAX_PORT):
+                        yield name, low, high
 
 
 def _beyond(ranges: list[tuple[str, int, int]]) -> Iterator[int]:

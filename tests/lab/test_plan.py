@@ -123,7 +123,34 @@ def test_beyond_the_limit_one_pod_of_each_class_takes_part() -> None:
     plan = make_plan(placed(*MANY, allow), Limits(probes=500))
     assert names(plan, Side.POD) == ["a/x0", "a/y0"]
     assert len(plan.probes) <= 500
-    assert "2 of 40 pods take part" in plan.notes[0]
+    assert "2 of 40 pods take part" in plan.notes[1]
+
+
+def test_at_the_limit_pairs_are_probed_on_the_ports_that_concern_them() -> None:
+    pods = [pod(f"a/{app}", {"app": app}, ports=[f":{port}"]) for app, port in (("x", 1), ("y", 2))]
+    allow = policy("a/p", {"app": "x"}, ingress=[rule(ports=["70-79"])])
+    index = placed(*pods, allow)
+    whole = make_plan(index)
+    plan = make_plan(index, Limits(probes=len(whole.probes) - 1))
+    assert whole.ports == plan.ports == (1, 2, 69, 70, 79, 80, 7777)
+    assert ports_between(plan, "a/y", "a/x") == {1, 69, 70, 79, 80, 7777}
+    assert ports_between(plan, "a/x", "a/y") == {2, 7777}
+    assert ports_between(plan, "a/x", "lab-node") == {7777}
+    assert names(plan, Side.POD) == ["a/x", "a/y"]
+
+
+def test_egress_rules_of_the_source_concern_a_pair() -> None:
+    pods = [pod("a/x", {"app": "x"}), pod("a/y", {"app": "y"})]
+    allow = policy("a/p", {"app": "x"}, egress=[rule(ports=[70, "9/UDP"])], types=["Egress"])
+    plan = make_plan(placed(*pods, allow), Limits(probes=120))
+    assert ports_between(plan, "a/x", "a/y") == {9, 70, 7777}
+    assert ports_between(plan, "a/y", "a/x") == {7777}
+
+
+def ports_between(plan: LabPlan, source: str, target: str) -> set[int]:
+    named = {party.name: at for at, party in enumerate(plan.parties)}
+    ends = (named[source], named[target])
+    return {probe.port for probe in plan.probes if (probe.source, probe.target) == ends}
 
 
 def test_far_beyond_the_limit_fewer_pods_take_part() -> None:

@@ -17,9 +17,10 @@ from podfence.lab.compare import Observed, expect
 from podfence.lab.outcome import Outcome
 from podfence.lab.plan import LabPlan, Limits
 from podfence.lab.process import Build, Enforce, LabProcess, Send
+from podfence.lab.report import LabReport
 from podfence.lab.run import LabOptions, run_lab
 from podfence.policy.compile import compile_cluster
-from podfence.testing.builders import pod, policy
+from podfence.testing.builders import node, peer, pod, policy, rule
 from tests.lab.clusters import SHOP, placed, plan_of
 from tests.random_clusters import random_cluster
 
@@ -71,6 +72,29 @@ def test_report_shows_each_pair() -> None:
         (4, "TCP", 5432),
         (6, "TCP", 5432),
     ]
+
+
+def open_between(report: LabReport, source: str, target: str) -> set[int]:
+    """Ports that were open by either protocol in either family."""
+    pair = next(p for p in report.pairs if (p.source.name, p.target.name) == (source, target))
+    return {port.port for port in pair.ports if port.open}
+
+
+def test_np52_np53_np54_own_node_and_self() -> None:
+    closed = policy("a/closed", {"app": "x"}, types=["Ingress", "Egress"])
+    to_node = policy(
+        "a/to-node",
+        {"app": "y"},
+        egress=[rule(peer(cidr="10.9.0.1/32"), ports=[443])],
+        types=["Egress"],
+    )
+    pods = [pod("a/x", {"app": "x"}), pod("a/y", {"app": "y"})]
+    report = run_lab(placed(*pods, node("n1", "10.9.0.1"), closed, to_node), progress=quiet)
+    assert report.clean
+    assert open_between(report, "n1", "a/x") == {443, 7777}
+    assert open_between(report, "a/x", "a/x") == {443, 7777}
+    assert open_between(report, "a/x", "n1") == set()
+    assert open_between(report, "a/y", "n1") == {443}
 
 
 @pytest.mark.parametrize("seed", range(4))
