@@ -10,7 +10,7 @@ import gc
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from podfence.edge.manifests import Document, Manifests, read_manifests
@@ -42,6 +42,7 @@ class Loaded:
     documents: tuple[Document, ...]
     files: int
     positions: Positions
+    _by_source: dict[Source, Mapping[str, object]] = field(default_factory=dict, repr=False)
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -54,7 +55,11 @@ class Loaded:
 
     def raw(self, source: Source | None) -> Mapping[str, object] | None:
         """The object as it was written."""
-        return next((d.data for d in self.documents if d.source == source), None)
+        if source is None:
+            return None
+        if not self._by_source:
+            self._by_source.update((d.source, d.data) for d in self.documents)
+        return self._by_source.get(source)
 
 
 def load(paths: Sequence[str], *, stdin: BinaryIO | None = None) -> Loaded:

@@ -35,7 +35,7 @@ class Node:
     source: Source | None = None
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class ContainerPort:
     """A declared container port; ``name`` ``""``: unnamed."""
 

@@ -91,7 +91,8 @@ def classify(cluster: Cluster) -> Classes:
 
 
 def _key(pod: Pod, addresses: AddressClasses) -> ClassKey:
-    named = tuple(sorted({port for port in pod.ports if port.name}))
+    ports = {port for port in pod.ports if port.name}
+    named = tuple(sorted(ports, key=lambda p: (p.name, p.port, p.protocol.value)))
     signatures = ((a.version, addresses.signature(a)) for a in pod.addresses)
     return pod.namespace, pod.labels, named, tuple(sorted(signatures, key=lambda pair: pair[0]))
 
