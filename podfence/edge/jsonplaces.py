@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from typing import Final
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Final, TypeVar
 
 from podfence.edge.fieldpaths import Step, Steps
+
+T = TypeVar("T")
+
+_CONTAINERS: Final = 64
+"""Objects, and lists, of which it is kept what they hold."""
 
 _BLANK = re.compile(r"[ \t\n\r]*")
 _SKIPPER: Final = json.JSONDecoder(parse_int=str, parse_float=str)
@@ -29,35 +35,59 @@ def line_and_column(text: str, start: int, offset: int) -> tuple[int, int]:
     return text.count("\n", start, offset), offset - text.rfind("\n", 0, offset)
 
 
-def find(text: str, start: int, steps: Steps) -> int:
-    """Offset of the key or element that ``steps`` lead to, or of its nearest existing parent."""
-    place = value = skip_blank(text, start)
-    for step in steps:
-        found = _below(text, value, step)
-        if found is None:
-            break
-        place, value = found
-    return place
+class Places:
+    """Finds fields in one text. What the containers last looked into hold is kept, so that many
+    questions about one long list cost one pass over it."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._members: OrderedDict[int, dict[str, tuple[int, int]]] = OrderedDict()
+        self._elements: OrderedDict[int, list[int]] = OrderedDict()
+
+    def find(self, start: int, steps: Steps) -> int:
+        """Offset of the key or element that ``steps`` lead to, or of its nearest existing
+        parent."""
+        place = value = skip_blank(self._text, start)
+        for step in steps:
+            found = self._below(value, step)
+            if found is None:
+                break
+            place, value = found
+        return place
+
+    def _below(self, offset: int, step: Step) -> tuple[int, int] | None:
+        """Where a member (its key) or an element is named, and where its value begins."""
+        if self._text.startswith("{", offset):
+            return _kept(self._members, offset, self._members_at).get(str(step))
+        if self._text.startswith("[", offset) and isinstance(step, int):
+            elements = _kept(self._elements, offset, self._elements_at)
+            if step < len(elements):
+                return elements[step], elements[step]
+        return None
+
+    def items(self, start: int) -> list[int]:
+        """Offset of each element of ``items`` of the object at ``start``, none if there is no
+        list."""
+        found = self._below(skip_blank(self._text, start), "items")
+        if found is None or not self._text.startswith("[", found[1]):
+            return []
+        return self._elements_at(found[1])
+
+    def _members_at(self, offset: int) -> dict[str, tuple[int, int]]:
+        """Of a repeated key the last one counts."""
+        return {key: (at, value) for key, at, value in _members(self._text, offset)}
+
+    def _elements_at(self, offset: int) -> list[int]:
+        return list(_elements(self._text, offset))
 
 
-def _below(text: str, offset: int, step: Step) -> tuple[int, int] | None:
-    """Where a member (its key) or an element is named, and where its value begins."""
-    if text.startswith("{", offset):
-        hits = [(at, value) for key, at, value in _members(text, offset) if key == str(step)]
-        return hits[-1] if hits else None
-    if text.startswith("[", offset) and isinstance(step, int):
-        for index, at in enumerate(elements(text, offset)):
-            if index == step:
-                return at, at
-    return None
-
-
-def items(text: str, start: int) -> list[int]:
-    """Offset of each element of ``items`` of the object at ``start``, none if there is no list."""
-    found = _below(text, skip_blank(text, start), "items")
-    if found is None or not text.startswith("[", found[1]):
-        return []
-    return list(elements(text, found[1]))
+def _kept(kept: OrderedDict[int, T], offset: int, make: Callable[[int], T]) -> T:
+    if offset not in kept:
+        kept[offset] = make(offset)
+        if len(kept) > _CONTAINERS:
+            kept.popitem(last=False)
+    kept.move_to_end(offset)
+    return kept[offset]
 
 
 def _members(text: str, offset: int) -> Iterator[tuple[str, int, int]]:
@@ -70,7 +100,7 @@ def _members(text: str, offset: int) -> Iterator[tuple[str, int, int]]:
         at = _after(text, value)
 
 
-def elements(text: str, offset: int) -> Iterator[int]:
+def _elements(text: str, offset: int) -> Iterator[int]:
     """Offset of each element of the array at ``offset``."""
     at = skip_blank(text, offset + 1)
     while text[at] != "]":

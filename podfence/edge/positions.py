@@ -12,8 +12,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from podfence.edge import jsonplaces
 from podfence.edge.fieldpaths import Steps, parse_path
+from podfence.edge.jsonplaces import Places
 from podfence.errors import Position, Problem, Source
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Positions:
     _extents: dict[tuple[str, int], _Extent] = field(default_factory=dict)
     _items: dict[tuple[str, int, int], Steps] = field(default_factory=dict)
     _offsets: dict[tuple[str, int], list[int]] = field(default_factory=dict)
+    _places: dict[str, Places] = field(default_factory=dict)
     _breaks: dict[str, list[int]] = field(default_factory=dict)
     _trees: OrderedDict[tuple[str, int], Node | None] = field(default_factory=OrderedDict)
 
@@ -87,12 +88,12 @@ class Positions:
         return self._items.get(key, ("items", source.item))
 
     def _locate_json(self, source: Source, extent: _Extent, steps: Steps) -> Position:
-        text, start = self._texts[source.file], extent.start
+        start = extent.start
         if source.item is not None and steps[:2] == ("items", source.item):
             items = self._items_of(source, extent)
             if source.item < len(items):
                 start, steps = items[source.item], steps[2:]
-        offset = jsonplaces.find(text, start, steps)
+        offset = self._places_in(source.file).find(start, steps)
         breaks = self._line_ends(source.file)
         line = bisect_left(breaks, offset)
         return Position(source.file, line + 1, offset - (breaks[line - 1] if line else -1))
@@ -101,8 +102,13 @@ class Positions:
         """Offsets of the items of a List, found once: its objects are asked for one by one."""
         key = (source.file, source.document)
         if key not in self._offsets:
-            self._offsets[key] = jsonplaces.items(self._texts[source.file], extent.start)
+            self._offsets[key] = self._places_in(source.file).items(extent.start)
         return self._offsets[key]
+
+    def _places_in(self, file: str) -> Places:
+        if file not in self._places:
+            self._places[file] = Places(self._texts[file])
+        return self._places[file]
 
     def _line_ends(self, file: str) -> list[int]:
         if file not in self._breaks:
