@@ -9,6 +9,7 @@ from podfence.engine.evaluate import Judge
 from podfence.errors import QuestionError
 from podfence.policy.flow import Direction, Flow, Verdict
 from podfence.policy.index import PolicyIndex
+from podfence.questions.known import Known
 from podfence.questions.parties import Directory, End
 from podfence.sets.ports import MAX_PORT, OTHER, PROTOCOLS
 
@@ -59,6 +60,7 @@ class Asker:
         self.index = index
         self.directory = Directory(index)
         self._judge = Judge(index)
+        self._known = Known(index.cluster)
 
     def can(self, question: Can) -> CanAnswer:
         """Raises UnknownObject or QuestionError when the question cannot be asked."""
@@ -66,7 +68,8 @@ class Asker:
         first = cases[0]
         primary = [c for c in cases if c.family == first.family]
         allowed = all(c.verdict.allowed for c in primary)
-        return CanAnswer(question, cases, allowed, _note(cases, allowed))
+        notes = (_note(cases, allowed), *self._about(question, first))
+        return CanAnswer(question, cases, allowed, "; ".join(filter(None, notes)))
 
     def _cases(self, question: Can) -> Iterator[Case]:
         check_port(question)
@@ -78,6 +81,15 @@ class Asker:
         for source, destination in pairs:
             for port in _ports(question, destination):
                 yield from self._judged(source, destination, port, question.protocol)
+
+    def _about(self, question: Can, case: Case) -> Iterator[str]:
+        """What literal addresses stand for, where no pod has them."""
+        for asked, end in (
+            (question.source, case.source),
+            (question.destination, case.destination),
+        ):
+            if end.endpoint is None and "/" not in asked:
+                yield self._known.address(end.addresses[0])
 
     def _judged(self, source: End, destination: End, port: int, protocol: str) -> Iterator[Case]:
         if not source.addresses or not destination.addresses:

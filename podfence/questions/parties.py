@@ -5,6 +5,7 @@ Rule: a name that means nothing, or more than one thing, is an error that says w
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -13,6 +14,7 @@ from ipaddress import ip_address
 from podfence.errors import QuestionError, UnknownObject
 from podfence.model.objects import IPAddress, Pod
 from podfence.policy.index import Endpoint, PolicyIndex
+from podfence.questions.known import Known
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,9 @@ class Directory:
                 f"{name!r} is neither namespace/pod nor an IP address; "
                 "write for example shop/web or 192.0.2.7"
             )
-        if name in self._pods:
-            return Party(name, (self._end(self._pods[name]),))
+        pod = self._pods.get(name) or self._pods.get(_POD_KIND.sub("/", name, count=1))
+        if pod is not None:
+            return Party(name, (self._end(pod),))
         pods = self._workload(name)
         ends = tuple(self._end(pod) for pod in pods if not pod.finished)
         if not ends:
@@ -111,12 +114,18 @@ class Directory:
         return self._workloads[found[0]]
 
     def _unknown(self, name: str) -> str:
+        if service := Known(self._index.cluster).name(name):
+            return service
         known = sorted({*self._pods, *map(_short, self._workloads)})
-        close = get_close_matches(name, known[:20_000], n=3, cutoff=0.6)
+        close = [n for n in known if n.rpartition("/")[2] == name.rpartition("/")[2]][:3]
+        close = close or get_close_matches(name, known[:20_000], n=3, cutoff=0.6)
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         if not hint and not known:
             hint = "; the input has no pods at all"
         return f"no pod or workload is called {name!r}{hint}"
+
+
+_POD_KIND = re.compile("/pods?/", re.IGNORECASE)
 
 
 def _short(workload: str) -> str:

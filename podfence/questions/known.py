@@ -1,0 +1,75 @@
+"""What a name or an address stands for where an answer alone would mislead.
+
+Rule: a Service is translated for the person who asked, never judged: its address is rewritten
+before policy is asked (NP-45), and the port is the pod's (NP-46).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+
+from podfence.model.cluster import Cluster
+from podfence.model.objects import IPAddress, Node, Pod, Service
+
+_SHOWN = 3
+
+
+class Known:
+    """Looks up Services, nodes and finished pods of one cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._said: dict[IPAddress, str] = {}
+
+    def name(self, name: str) -> str:
+        """What to ask instead of ``namespace/service``; "" when no Service is called so."""
+        found = next((s for s in self._cluster.services if str(s.ref) == name), None)
+        return "" if found is None else f"{name} is a Service: {self._instead(found)}"
+
+    def address(self, address: IPAddress) -> str:
+        """What an address outside every pod is; "" when nothing of the input has it."""
+        if address not in self._said:
+            self._said[address] = self._about(address)
+        return self._said[address]
+
+    def _about(self, address: IPAddress) -> str:
+        match self._owners.get(address):
+            case Service() as service:
+                known = f"the ClusterIP of Service {service.ref}"
+                return f"{address} is {known}: {self._instead(service)}"
+            case Node() as node:
+                return f"{address} is an address of node {node.name}"
+            case Pod() as pod:
+                return f"{address} was the address of {pod.namespace}/{pod.name}, which is finished"
+            case _:
+                return ""
+
+    @cached_property
+    def _owners(self) -> Mapping[IPAddress, Service | Node | Pod]:
+        finished = ((a, pod) for pod in self._cluster.pods if pod.finished for a in pod.addresses)
+        nodes = ((a, node) for node in self._cluster.nodes.values() for a in node.addresses)
+        services = ((a, service) for service in self._cluster.services for a in service.cluster_ips)
+        return {**dict(finished), **dict(nodes), **dict(services)}
+
+    def _instead(self, service: Service) -> str:
+        if not service.selector:
+            return "it has no selector, so its endpoints are not known; ask for their addresses"
+        ports = dict.fromkeys(_port(p.target_port, p.protocol.value) for p in service.ports)
+        names = [f"{pod.namespace}/{pod.name}" for pod in self._backends(service)]
+        if not names:
+            return "policies see its pods, and its selector matches none"
+        asks = [f"{name}{port}" for name in names for port in ports or ("",)]
+        more = f" (and {len(asks) - _SHOWN} more)" if len(asks) > _SHOWN else ""
+        return f"policies see its pods; ask for {' or '.join(asks[:_SHOWN])}{more}"
+
+    def _backends(self, service: Service) -> Iterator[Pod]:
+        wanted = set(service.selector)
+        for pod in self._cluster.pods:
+            same = pod.namespace == service.ref.namespace
+            if same and not pod.finished and wanted <= set(pod.labels):
+                yield pod
+
+
+def _port(target: int | str, protocol: str) -> str:
+    return f":{target}" if protocol == "TCP" else f":{target}/{protocol.lower()}"
