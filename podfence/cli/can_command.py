@@ -24,6 +24,8 @@ from podfence.edge.load import Loaded
 from podfence.errors import PodfenceError, QuestionError
 from podfence.policy.compile import compile_cluster
 from podfence.questions.can import Asker, Can, CanAnswer
+from podfence.render.jsontext import json_bytes, json_text
+from podfence.render.problems import message_text
 from podfence.render.verdicts import VerdictEncoder, can_text
 
 
@@ -50,12 +52,17 @@ def command(
 ) -> int:
     """Can SRC reach DST on PORT? Exit status 0 for yes, 1 for no.
 
-    SRC and DST are namespace/pod, namespace/workload or a literal address; PORT is a number or the
-    name of a container port of DST; PROTO is tcp (default), udp, sctp or icmp.
+    SRC and DST are namespace/pod, namespace/workload, namespace/kind/workload or a literal address
+    (IPv6 before a port in brackets: [2001:db8::1]:443). PORT is a number or the name of a container
+    port of DST; PROTO is tcp (default), udp, sctp, or icmp, which has no port: shop/db:/icmp.
     """
     if queries is not None:
-        if source is not None or output != "json":
-            raise click.UsageError("--queries takes no SRC and DST, and needs -o json")
+        if source is not None:
+            raise click.UsageError(
+                "--queries takes the place of SRC and DST:PORT; drop one of the two"
+            )
+        if output != "json":
+            raise click.UsageError("the answers to --queries are JSON; say -o json")
         return _many(queries, paths, keep_going)
     if source is None or target is None:
         raise click.UsageError(
@@ -70,8 +77,7 @@ def _one(asked: Can, loaded: Loaded, output: str, keep_going: bool) -> int:
     answer = Asker(compile_cluster(loaded.cluster)).can(asked)
     refuse_unjudgeable(answer, unjudgeable(loaded, keep_going=keep_going))
     if output == "json":
-        data = VerdictEncoder(loaded.locate).answer(answer)
-        click.echo(msgspec.json.format(msgspec.json.encode(data)))
+        click.echo(json_text(VerdictEncoder(loaded.locate).answer(answer)))
     else:
         click.echo(can_text(answer, loaded.locate), nl=False)
     return 0 if answer.allowed else 1
@@ -113,8 +119,8 @@ def _many(queries: str, paths: tuple[str, ...], keep_going: bool) -> int:
         except PodfenceError as error:
             failed += 1
             answers.append({"allowed": None, "error": error.message, "code": error.code})
-            click.echo(f"query {number}: error[{error.code}]: {error.message!r}", err=True)
-    sys.stdout.buffer.write(msgspec.json.encode(answers) + b"\n")
+            click.echo(f"[{number}]: error[{error.code}]: {message_text(error.message)}", err=True)
+    sys.stdout.buffer.write(json_bytes(answers) + b"\n")
     return 2 if failed else 0
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 
 import click
-import msgspec
 
 from podfence.cli.common import describe_problem, files_option
 from podfence.edge.load import Loaded, load
 from podfence.errors import Severity
+from podfence.render.jsontext import json_text
 from podfence.render.problems import problem_data
 from podfence.render.safe import printable
 
@@ -25,7 +25,7 @@ def command(paths: tuple[str, ...], output: str) -> int:
     """
     loaded = load(paths, stdin=sys.stdin.buffer if "-" in paths else None)
     if output == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(_data(loaded))))
+        click.echo(json_text(_data(loaded)))
     else:
         for problem in loaded.problems:
             click.echo(describe_problem(loaded, problem))

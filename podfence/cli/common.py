@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import click
 
 from podfence.edge.load import EVERY_NAMESPACE, Loaded, load
-from podfence.errors import PodfenceError, Problem, Severity
+from podfence.errors import PodfenceError, Problem, Severity, UnknownObject
 from podfence.render.problems import problem_line
 from podfence.render.safe import printable
 
@@ -48,7 +48,7 @@ def namespace_option(function: F) -> F:
 
 def qualified(name: str, namespace: str | None) -> str:
     """``namespace/name``: a bare name belongs to ``-n``, or else to ``default`` as for kubectl."""
-    if "/" in name or ":" in name or name.replace(".", "").isdigit():
+    if "/" in name or ":" in name or name.replace(".", "").isdigit() or not name:
         return name
     return f"{namespace or 'default'}/{name}"
 
@@ -101,6 +101,14 @@ def refuse(namespaces: frozenset[str]) -> str:
         f"no verdict for namespace {names}{more}: a policy there could not be read; "
         "mend it, or say --keep-going to answer without it"
     )
+
+
+def known_namespaces(loaded: Loaded, asked: Iterable[str]) -> None:
+    """Raises UnknownObject for a namespace that no object of the input is in."""
+    for name in asked:
+        if name not in loaded.cluster.namespaces:
+            known = ", ".join(sorted(loaded.cluster.namespaces)[:10])
+            raise UnknownObject(f"there is no namespace {name!r}; the input has: {known or 'none'}")
 
 
 def has_errors(problems: tuple[Problem, ...]) -> bool:

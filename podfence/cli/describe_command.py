@@ -6,9 +6,15 @@ from collections.abc import Callable
 
 import click
 
-from podfence.cli.common import files_option, keep_going_option, load_cluster, namespace_option
+from podfence.cli.common import (
+    files_option,
+    keep_going_option,
+    known_namespaces,
+    load_cluster,
+    namespace_option,
+)
 from podfence.edge.load import Loaded
-from podfence.errors import PodfenceError, Source, UnknownObject
+from podfence.errors import Source, UnknownObject
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.compile import compile_cluster
 from podfence.questions.describe import describe
@@ -46,10 +52,13 @@ def command(
 
 def _wanted(loaded: Loaded, name: str | None, namespace: str | None) -> list[NetworkPolicy]:
     policies = loaded.cluster.policies
+    if namespace is not None:
+        known_namespaces(loaded, [namespace])
     if name is None:
         found = [p for p in policies if namespace in (None, p.ref.namespace)]
         if not found:
-            raise PodfenceError("there is no NetworkPolicy in the input", code="PF002")
+            where = f"namespace {namespace!r}" if namespace else "the input"
+            raise UnknownObject(f"there is no NetworkPolicy in {where}")
         return found
     full = name if "/" in name else f"{namespace}/{name}" if namespace else ""
     found = [p for p in policies if (str(p.ref) == full if full else p.ref.name == name)]
@@ -60,7 +69,7 @@ def _wanted(loaded: Loaded, name: str | None, namespace: str | None) -> list[Net
         raise UnknownObject(
             f"no NetworkPolicy is called {name!r}; the input has: {known or 'none'}"
         )
-    names = ", ".join(str(p.ref) for p in found)
+    names = ", ".join(printable(str(p.ref)) for p in found)
     raise UnknownObject(f"{name!r} is in several namespaces: {names}; say which")
 
 

@@ -1,16 +1,20 @@
 """``podfence``: the entry point. Commands are imported when they are called, so that help is
 instant.
 
-Rule: exit 0 = yes/clean, 1 = no/findings/differences, 2 = bad input or usage. No traceback reaches
-a user.
+Rule: exit 0 = yes/clean, 1 = no/findings/differences, 2 = bad input or usage; 128 + n as for a
+program that signal n ended, so that an interrupted command never looks like an answer. No traceback
+reaches a user.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from importlib import import_module
+from io import TextIOWrapper
+from typing import Any, NoReturn
 
 import click
 
@@ -43,6 +47,14 @@ All commands: podfence --help
 """
 
 
+INTERRUPTED = 128 + signal.SIGINT
+READER_GONE = 128 + signal.SIGPIPE
+
+
+class ReaderGone(Exception):
+    """Whoever read our standard output (head, less) has closed it."""
+
+
 class LazyGroup(click.Group):
     """Knows its commands by name; imports one only to run it or to show its own help."""
 
@@ -56,6 +68,14 @@ class LazyGroup(click.Group):
             return None
         found = import_module(f"podfence.cli.{cmd_name}_command").command
         return found if isinstance(found, click.Command) else None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command. A reader that went away is not click's business, whose exit status 1
+        would mean "no"."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ReaderGone from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, without importing any."""
@@ -79,22 +99,20 @@ def cli(context: click.Context) -> None:
 
 def main() -> None:
     """Run the command line and exit."""
+    _tolerate_any_terminal()
     try:
         status = cli.main(standalone_mode=False)
         sys.stdout.flush()
-    except click.exceptions.Abort:
-        _fail(130, "interrupted")
-    except KeyboardInterrupt:
-        _fail(130, "interrupted")
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        _fail(INTERRUPTED, "interrupted")
     except click.ClickException as error:
-        error.show()
-        sys.exit(2)
+        _usage(error)
     except PodfenceError as error:
         _fail(2, f"error[{error.code}]: {error.message}")
-    except BrokenPipeError:
-        # The reader (head, less) went away: not an error; keep the interpreter from flushing again.
+    except (BrokenPipeError, ReaderGone):
+        # Nothing is said; and the interpreter must not flush into the closed pipe once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        sys.exit(READER_GONE)
     except Exception as error:  # noqa: BLE001 - the last resort: a person never sees a traceback
         if os.environ.get("PODFENCE_DEBUG"):
             traceback.print_exc()
@@ -106,8 +124,24 @@ def main() -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _fail(status: int, message: str) -> None:
-    from podfence.render.safe import printable
+def _tolerate_any_terminal() -> None:
+    """A name that the terminal's encoding does not have is shown as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
-    click.echo("\n".join(map(printable, message.split("\n"))), err=True)
+
+def _usage(error: click.ClickException) -> NoReturn:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is not None:
+        click.echo(
+            f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n", err=True
+        )
+    _fail(2, f"Error: {error.format_message()}")
+
+
+def _fail(status: int, message: str) -> NoReturn:
+    from podfence.render.problems import message_text
+
+    click.echo("\n".join(map(message_text, message.split("\n"))), err=True)
     sys.exit(status)

@@ -11,6 +11,7 @@ from podfence.cli.common import (
     files_option,
     has_errors,
     keep_going_option,
+    known_namespaces,
     load_cluster,
     refuse,
     unjudgeable,
@@ -29,7 +30,8 @@ FORMATS = ("table", "wide", "matrix", "json", "csv", "dot", "mermaid")
     "--namespace",
     "namespaces",
     multiple=True,
-    help="Only pairs with an end in this namespace.",
+    metavar="NAME",
+    help="Only pairs with an end in this namespace. May be given more than once.",
 )
 @keep_going_option
 def command(
@@ -42,6 +44,9 @@ def command(
     repeat that.
     """
     loaded = load_cluster(paths, keep_going=keep_going)
+    known_namespaces(loaded, namespaces)
+    if not loaded.cluster.pods:
+        click.echo("the input holds no pods and no workloads, so the map is empty", err=True)
     without = unjudgeable(loaded, keep_going=keep_going)
     answer = connectivity(compile_cluster(loaded.cluster), without, frozenset(namespaces))
     for piece in _render(answer, output):

@@ -11,17 +11,29 @@ from podfence.sets.ports import OTHER
 _TARGET = re.compile(
     r"(?P<dst>\[[^\]]+\]|.+?)(?::(?P<port>[^:/\[\]]*))(?:/(?P<proto>[^/:]+))?\Z", re.S
 )
-_EXAMPLE = "write DST:PORT[/PROTO], for example shop/db:5432, shop/dns:53/udp or [2001:db8::1]:443"
+_EXAMPLE = (
+    "write DST:PORT[/PROTO], for example shop/db:5432, shop/dns:53/udp, [2001:db8::1]:443 or "
+    "shop/db:/icmp"
+)
 
 
 def question(source: str, target: str) -> Can:
-    """Raises QuestionError when the target is not ``DST:PORT[/PROTO]``."""
+    """Raises QuestionError when the target is not ``DST:PORT[/PROTO]``, or the source is."""
+    if "/" in source and ":" in source:
+        raise QuestionError(
+            f"only DST has a port; write {source.partition(':')[0]!r} as the source"
+        )
     found = _TARGET.match(target)
     if not found:
         raise QuestionError(f"{target!r} has no port; {_EXAMPLE}")
     destination = found["dst"]
     if destination.startswith("["):
         destination = destination[1:-1]
+    elif ":" in destination:
+        raise QuestionError(
+            f"where does the address end and the port begin in {target!r}? Put brackets around the "
+            "address: [2001:db8::1]:443"
+        )
     protocol = protocol_of(found["proto"] or "TCP")
     return Can(source, destination, port_of(found["port"], protocol), protocol)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import click
-import msgspec
 
 from podfence.cli.can_command import refuse_unjudgeable
 from podfence.cli.common import (
@@ -20,6 +19,7 @@ from podfence.cli.targets import question
 from podfence.policy.compile import compile_cluster
 from podfence.questions.can import Asker
 from podfence.questions.why import why
+from podfence.render.jsontext import json_text
 from podfence.render.verdicts import VerdictEncoder, why_text
 
 
@@ -48,8 +48,7 @@ def command(
     answer = why(Asker(compile_cluster(loaded.cluster)), asked)
     refuse_unjudgeable(answer.can, unjudgeable(loaded, keep_going=keep_going))
     if output == "json":
-        data = VerdictEncoder(loaded.locate).why(answer)
-        click.echo(msgspec.json.format(msgspec.json.encode(data)))
+        click.echo(json_text(VerdictEncoder(loaded.locate).why(answer)))
     else:
         click.echo(why_text(answer, loaded.locate), nl=False)
     return 0 if answer.can.allowed else 1

@@ -10,24 +10,23 @@ import csv
 import io
 from collections.abc import Iterator
 
-import msgspec
-
 from podfence.questions.connectivity import Connectivity, Group, Row
-from podfence.render.map_table import ports_text
+from podfence.render.jsontext import json_bytes
+from podfence.render.map_table import ports_text, shown
+from podfence.render.safe import printable
 
 MAP_SCHEMA = "podfence.map/v1"
 
 
 def map_json(connectivity: Connectivity) -> Iterator[bytes]:
     """One JSON object, in pieces; its schema is docs/schemas/map.schema.json."""
-    encode = msgspec.json.encode
     yield b'{"schema":"' + MAP_SCHEMA.encode() + b'",\n"endpoints":[\n'
-    for at, group in enumerate(connectivity.groups):
-        yield (b",\n" if at else b"") + encode(_group_data(group))
+    for at, group in enumerate(shown(connectivity)):
+        yield (b",\n" if at else b"") + json_bytes(_group_data(group))
     yield b'\n],\n"connections":[\n'
     for at, row in enumerate(connectivity.rows()):
-        yield (b",\n" if at else b"") + encode(_row_data(row))
-    yield b'\n],\n"leftOut":' + encode(connectivity.left_out) + b"}\n"
+        yield (b",\n" if at else b"") + json_bytes(_row_data(row))
+    yield b'\n],\n"leftOut":' + json_bytes(connectivity.left_out) + b"}\n"
 
 
 def _group_data(group: Group) -> dict[str, object]:
@@ -56,7 +55,8 @@ def _row_data(row: Row) -> dict[str, object]:
 
 
 def map_csv(connectivity: Connectivity) -> Iterator[str]:
-    """``from,to,ports,family``, one line a pair."""
+    """``from,to,ports,family``, one line a pair. Names are as on a terminal: one that holds a
+    newline stays on its line."""
     yield _csv_line("from", "to", "ports", "family")
     for row in connectivity.rows():
         family = f"IPv{row.family}" if row.family else ""
@@ -71,14 +71,15 @@ def _csv_line(*cells: str) -> str:
 
 
 def _inert(cell: str) -> str:
-    """A spreadsheet must not take a name for a formula."""
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+    """A spreadsheet must not take a name for a formula, nor a terminal for a command."""
+    cell = printable(cell)
+    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@") else cell
 
 
 def map_dot(connectivity: Connectivity) -> Iterator[str]:
     """A Graphviz digraph: one box a group, one edge a pair."""
     yield "digraph podfence {\n  rankdir=LR;\n  node [shape=box];\n"
-    for group in connectivity.groups:
+    for group in shown(connectivity):
         style = ", style=dashed" if group.workload is None else ""
         yield f"  n{group.number} [label={_dot(group.name)}{style}];\n"
     for row in connectivity.rows():
@@ -96,7 +97,7 @@ def _dot(text: str) -> str:
 def map_mermaid(connectivity: Connectivity) -> Iterator[str]:
     """A Mermaid flowchart: one box a group, one edge a pair."""
     yield "flowchart LR\n"
-    for group in connectivity.groups:
+    for group in shown(connectivity):
         left, right = ("([", "])") if group.workload is None else ("[", "]")
         yield f"  n{group.number}{left}{_mermaid(group.name)}{right}\n"
     for row in connectivity.rows():

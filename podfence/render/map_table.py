@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from podfence.questions.connectivity import Connectivity, Group, Row
 from podfence.render.safe import printable
@@ -23,7 +23,17 @@ def render_table(connectivity: Connectivity, *, wide: bool = False) -> str:
             lines.append((name(group), ports_text(row), everyone.words(row.sources, group, wide)))
         if not rows and _wanted(connectivity, group):
             lines.append((name(group), "none", "nobody"))
-    return table(("TO", "PORTS", "FROM"), lines) + _left_out(connectivity)
+    return table(("TO", "PORTS", "FROM"), lines) + _left_out(connectivity, wide=wide)
+
+
+def shown(connectivity: Connectivity) -> tuple[Group, ...]:
+    """The groups that a map of some namespaces is about: those in them, and whoever they meet."""
+    if not connectivity.only:
+        return connectivity.groups
+    touched = {g.number for row in connectivity.rows() for g in (row.destination, *row.sources)} | {
+        g.number for g in connectivity.groups if _wanted(connectivity, g)
+    }
+    return tuple(g for g in connectivity.groups if g.number in touched)
 
 
 def _wanted(connectivity: Connectivity, group: Group) -> bool:
@@ -79,8 +89,12 @@ class _Everyone:
             numbers -= self._outside
             if words != ["everyone"]:
                 words.append("all outside addresses")
-        words.extend(name(g) for g in sources if g.number in numbers)
+        words.extend(name(g) for g in _in_order(sources) if g.number in numbers)
         return ", ".join(words if wide else _cut(words))
+
+
+def _in_order(groups: Iterable[Group]) -> list[Group]:
+    return sorted(groups, key=lambda group: group.number)
 
 
 def _cut(words: list[str]) -> list[str]:
@@ -89,16 +103,17 @@ def _cut(words: list[str]) -> list[str]:
     return [*words[:_SHOWN], f"and {len(words) - _SHOWN} more (-o wide names them)"]
 
 
-def _left_out(connectivity: Connectivity) -> str:
-    return "".join(
-        f"\nnot on the map ({reason}): {', '.join(map(printable, _cut(list(names))))}\n"
-        for reason, names in connectivity.left_out.items()
-    )
+def _left_out(connectivity: Connectivity, *, wide: bool) -> str:
+    lines = []
+    for reason, names in connectivity.left_out.items():
+        safe = list(map(printable, names))
+        lines.append(f"not on the map ({reason}): {', '.join(safe if wide else _cut(safe))}\n")
+    return "".join(["\n", *lines]) if lines else ""
 
 
 def render_matrix(connectivity: Connectivity) -> str:
     """Sources down, destinations across; letters stand for the port sets below the matrix."""
-    groups = connectivity.groups
+    groups = shown(connectivity)
     legend = _Legend()
     cells: dict[tuple[int, int], str] = {}
     for row in connectivity.rows():
@@ -110,7 +125,7 @@ def render_matrix(connectivity: Connectivity) -> str:
         [f"{source.number + 1} {name(source)}", *_cells(groups, source, cells)] for source in groups
     ]
     header = ["FROM \\ TO", *(str(group.number + 1) for group in groups)]
-    return table(header, lines, gap=2) + "\n" + legend.text() + _left_out(connectivity)
+    return table(header, lines, gap=2) + "\n" + legend.text() + _left_out(connectivity, wide=True)
 
 
 def _cells(

@@ -5,12 +5,26 @@ from __future__ import annotations
 from podfence.errors import Position, Problem
 from podfence.render.safe import printable
 
+UNREADABLE_FILE = "PF106"
+"""The code of a file that could not be opened: there is no line in it to point at."""
+
 
 def problem_line(problem: Problem, position: Position | None) -> str:
     """``policies.yaml:14:9: error[PF203]: NetworkPolicy shop/db: spec...: what is wrong``."""
-    where = f"{printable(str(position))}: " if position else ""
+    where = f"{_place(problem, position)}: " if position else ""
     subject = f"{printable(problem.object)}: " if problem.object else ""
-    return f"{where}{problem.severity.value}[{problem.code}]: {subject}{printable(problem.message)}"
+    said = message_text(problem.message)
+    return f"{where}{problem.severity.value}[{problem.code}]: {subject}{said}"
+
+
+def message_text(message: str) -> str:
+    """A message made harmless. Unlike names, messages quote what they show, so that a backslash
+    stays one: the API server's texts hold regular expressions."""
+    return "\\".join(map(printable, message.split("\\")))
+
+
+def _place(problem: Problem, position: Position) -> str:
+    return printable(position.file if problem.code == UNREADABLE_FILE else str(position))
 
 
 def problem_data(problem: Problem, position: Position | None) -> dict[str, object]:

@@ -16,7 +16,7 @@ Locate = Callable[[Source | None, str], Position | None]
 
 _REASONS = {
     Reason.NOT_ISOLATED: "no policy selects {subject} for {direction}, so everything is allowed",
-    Reason.NOT_A_POD: "{subject} is not a pod: no policy judges its {direction}",
+    Reason.NOT_A_POD: "{subject} is {kind}: no policy judges its {direction}",
     Reason.SELF: "a pod can always reach itself",
     Reason.OWN_NODE: "traffic from the pod's own node is always allowed",
     Reason.ISOLATED: "{subject} is isolated for {direction} and no rule allows this",
@@ -64,8 +64,17 @@ def can_text(answer: CanAnswer, locate: Locate) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _reason_text(direction: Direction, subject: str, decision: Decision) -> str:
+    """A pod that is judged as no pod is one on its node's network (NP-50)."""
+    return _REASONS[decision.reason].format(
+        subject=printable(subject),
+        direction=direction.value,
+        kind="on the network of its node" if "/" in subject else "not a pod",
+    )
+
+
 def _decision_text(direction: Direction, subject: str, decision: Decision) -> str:
-    words = _REASONS[decision.reason].format(subject=printable(subject), direction=direction.value)
+    words = _reason_text(direction, subject, decision)
     if decision.reason is Reason.ISOLATED:
         words += "; isolated by:"
     elif decision.origins:
@@ -85,9 +94,7 @@ def why_text(answer: WhyAnswer, locate: Locate) -> str:
 
 
 def _direction_lines(report: DirectionReport, locate: Locate) -> Iterator[str]:
-    words = _REASONS[report.decision.reason].format(
-        subject=printable(report.subject), direction=report.direction.value
-    )
+    words = _reason_text(report.direction, report.subject, report.decision)
     verdict = "allowed" if report.decision.allowed else "denied"
     yield f"{report.direction.value} of {printable(report.subject)}: {verdict}"
     yield f"  {words}"

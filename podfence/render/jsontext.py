@@ -1,0 +1,32 @@
+"""JSON for standard output.
+
+Rule: the text is valid JSON that no terminal obeys: whatever could act on one stands as an escape,
+so that the text is another one and the value is the same.
+"""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+
+
+def json_bytes(value: object) -> bytes:
+    """``value`` on one line, without a newline at its end."""
+    try:
+        data = msgspec.json.encode(value)
+    except UnicodeEncodeError:  # a file name that is not UTF-8
+        return json.dumps(value, separators=(",", ":")).encode()
+    return data if data.isascii() and b"\x7f" not in data else _escaped(data)
+
+
+def json_text(value: object) -> str:
+    """``value`` with indentation, to be read by people too; without a newline at its end."""
+    return msgspec.json.format(json_bytes(value)).decode()
+
+
+def _escaped(data: bytes) -> bytes:
+    return "".join(
+        c if c.isprintable() else json.dumps(c)[1:-1] if c != "\x7f" else "\\u007f"
+        for c in data.decode()
+    ).encode()
