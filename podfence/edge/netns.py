@@ -9,6 +9,7 @@ only; these functions are for a process of one thread that has called
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 Sysctl = tuple[str, str]
 """A path below ``/proc/sys`` and the value to write."""
 
+_WRITABLE = "; a container needs a writable /proc/sys for it (docker run --privileged)"
 _OBSTACLES = (
     (
         "kernel/apparmor_restrict_unprivileged_userns",
@@ -160,7 +162,8 @@ def write_sysctl(name: str, value: str) -> None:
             file.write(value)
     except OSError as error:
         dotted = name.replace("/", ".")
-        raise LabError(f"cannot set {dotted}={value} in the lab: {error.strerror}") from error
+        hint = _WRITABLE if error.errno == errno.EROFS else ""
+        raise LabError(f"cannot set {dotted}={value} in the lab: {error.strerror}{hint}") from error
 
 
 def die_with_parent(parent: int) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import resource
+import shutil
 import signal
 import sys
 import traceback
@@ -23,8 +24,8 @@ from types import TracebackType
 from typing import NoReturn, Self
 
 from podfence.edge import netns
-from podfence.edge.nftcli import run_nft
-from podfence.errors import LabError, PodfenceError
+from podfence.edge.nftcli import INSTALL, run_nft
+from podfence.errors import LabError, NftError, PodfenceError
 from podfence.lab.answer import Answerers
 from podfence.lab.plan import LabPlan
 from podfence.lab.probe import Prober
@@ -33,6 +34,8 @@ from podfence.lab.topology import Topology, build
 _WINDOW = 12_000
 """Probes under way at most, where the limit of open files bears it."""
 _SMALLEST_WINDOW = 64
+_SYSTEM_PROGRAMS = "/usr/sbin:/sbin"
+"""Where nft is; some systems keep this from the PATH of users that are not root."""
 _SPARE_FILES = 64
 _SHORT_MEMORY = (
     ("net/netfilter/nf_conntrack_tcp_timeout_close", "2"),
@@ -173,6 +176,7 @@ def _run_child(connection: Connection, plan: LabPlan, parent: int) -> NoReturn:
         os.setpgid(0, 0)  # an interrupt from the keyboard is the parent's to handle
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{_SYSTEM_PROGRAMS}"
         gc.disable()  # short-lived, and everything it makes is freed by count
         rootless = netns.enter_private_network()
         netns.die_with_parent(parent)
@@ -218,6 +222,8 @@ class _Lab:
                 return b""
 
     def _build(self) -> None:
+        if shutil.which("nft") is None:
+            raise NftError(INSTALL)  # now, not after a minute of control probes
         poll = epoll()
         window = _window(self._plan)
         self._topology: Topology = build(self._plan)

@@ -234,3 +234,35 @@ def test_a_kernel_that_forbids_it_is_told_in_one_sentence(knob: str) -> None:
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("podfence.errors.LabError: no private network for the lab: ")
     assert f"(user.{knob}=0); run it with sudo" in last
+
+
+@pytest.mark.parametrize(
+    ("before", "message"),
+    [
+        pytest.param(
+            "ulimit -n 100",
+            "LabError: the lab needs 324 open files and may have 100; raise the limit (ulimit -n)",
+            id="open-files",
+        ),
+        pytest.param(
+            "mount -t tmpfs none /usr/sbin; PATH=/nowhere",
+            "NftError: nft is not installed; install it with: sudo apt-get install -y nftables",
+            id="no-nft",
+        ),
+        pytest.param(
+            "mount --bind /proc/sys /proc/sys; mount -o remount,ro,bind /proc/sys",
+            "Read-only file system; a container needs a writable /proc/sys",
+            id="read-only-settings",
+        ),
+    ],
+)
+def test_a_machine_that_cannot_run_the_lab_is_told_why(before: str, message: str) -> None:
+    done = alone("sh", "-c", f"{before}; exec {' '.join(LAB)}")
+    assert done.returncode == 1
+    assert message in done.stderr.strip().splitlines()[-1]
+
+
+def test_ipv6_switched_off_on_the_host_is_on_in_the_lab() -> None:
+    off = "net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1"
+    done = alone("sh", "-c", f"sysctl -qw {off}; exec {' '.join(LAB)}")
+    assert (done.returncode, done.stderr) == (0, "")
