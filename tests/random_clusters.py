@@ -174,11 +174,11 @@ def clusters(draw: st.DrawFn, size: Size = Size()) -> Cluster:
 
 @st.composite
 def clusters_with_flows(
-    draw: st.DrawFn, size: Size = Size(), flows: int = 8
+    draw: st.DrawFn, size: Size = Size(), flows: int = 60
 ) -> tuple[Cluster, tuple[Flow, ...]]:
-    """Strategy of a cluster and some flows through it."""
-    rng = draw(st.randoms(use_true_random=False))
-    cluster = random_cluster(rng, size)
+    """Strategy of a cluster and flows; hypothesis shrinks the cluster, the flows are seeded."""
+    cluster = random_cluster(draw(st.randoms(use_true_random=False)), size)
+    rng = Random(draw(st.integers(0, 2**32)))
     source = FlowSource(cluster)
     return cluster, tuple(source.draw(rng) for _ in range(flows))
 
