@@ -1,0 +1,143 @@
+"""Transaction: one change of our table, as data, in an order that the kernel accepts.
+
+Rule: a transaction is applied as a whole or not at all; nothing in here reads or writes a kernel.
+
+The kernel takes operations one after the other, each against what those before it left behind. So:
+
+1. sets, maps and chains are made before anything names them (``AddSet``, ``AddChain``);
+2. chains that change or go are emptied (``FlushChain``), and elements are taken away, before
+   anything is put in: in between, our table only ever holds a part of what is wanted, so no chain
+   ever leads back to itself and no two ranges overlap;
+3. a map's element with another verdict is deleted, then added: the kernel refuses to change it;
+4. elements are added, then rules (``AddElements``, ``AddRules``);
+5. sets and maps go after the rules that named them (``DeleteSet``), chains last (``DeleteChain``),
+   after the rules and map elements that led to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from podfence.nft.objects import BaseChain, IntervalSet, Rule, Set, Table, VerdictMap
+
+ElementHolder = Set | IntervalSet | VerdictMap
+"""What holds elements; the kernel calls all three sets."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddTable:
+    """Make the transaction's table; nothing happens when it is there. Its comment stays as it is
+    then."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteTable:
+    """Delete the transaction's table and all that it holds. Must exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddSet:
+    """Make a set, interval set or verdict map, still empty. ``declared`` has no elements."""
+
+    declared: ElementHolder
+
+    def __post_init__(self) -> None:
+        """Raises ValueError when ``declared`` holds elements: they come by AddElements."""
+        if self.declared.elements:
+            raise ValueError(f"{self.declared.name}: declared with elements")
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteSet:
+    """Delete a set, interval set or verdict map with its elements. No rule may name it.
+
+    ``kind``: what it is; nft's text says "map" or "set", netlink does not tell them apart.
+    """
+
+    name: str
+    kind: type[Set] | type[IntervalSet] | type[VerdictMap]
+
+
+@dataclass(frozen=True, slots=True)
+class AddElements:
+    """Put elements into a set or map. ``part``: its name, type and kind, and the elements to add,
+    at least one. An equal element may be there; a key with another verdict, or a range that
+    overlaps, may not."""
+
+    part: ElementHolder
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteElements:
+    """Take elements out of a set or map, as in AddElements; every one of them must be there.
+
+    Of a map's element the key alone says which. A range must be exactly one that is there.
+    """
+
+    part: ElementHolder
+
+
+@dataclass(frozen=True, slots=True)
+class AddChain:
+    """Make a chain without rules. ``base`` None: a regular chain."""
+
+    name: str
+    base: BaseChain | None = None
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FlushChain:
+    """Delete every rule of a chain; the chain stays."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddRules:
+    """Append rules to a chain, in their order, at least one."""
+
+    chain: str
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteChain:
+    """Delete a chain without rules. No rule and no map element may lead to it."""
+
+    name: str
+
+
+Operation = (
+    AddTable
+    | DeleteTable
+    | AddSet
+    | DeleteSet
+    | AddElements
+    | DeleteElements
+    | AddChain
+    | FlushChain
+    | AddRules
+    | DeleteChain
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """Operations on one table, in order. Without operations it is false, and changes nothing.
+
+    ``table``: the table that every operation means, and what ``AddTable`` makes.
+    """
+
+    table: Table
+    operations: tuple[Operation, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.operations)
+
+    def __iter__(self) -> Iterator[Operation]:
+        return iter(self.operations)
+
+    def __len__(self) -> int:
+        return len(self.operations)
