@@ -6,8 +6,21 @@ printed. Codes are stable (``PF101``); each has an entry in ``docs/errors.md``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+
+COMMAND_CODES: Mapping[str, str] = {
+    "PF000": "internal error",
+    "PF001": "the command line cannot be understood",
+    "PF002": "a question names something that the input does not hold",
+    "PF003": "a question is malformed",
+    "PF004": "the lab cannot be built or run on this machine",
+    "PF005": "the kernel, or nft, refused a ruleset",
+    "PF006": "nothing could be read",
+    "PF007": "no verdict, because a policy could not be read",
+}
+"""Every code that ends a command, with its meaning in one line."""
 
 
 class PodfenceError(Exception):

@@ -101,7 +101,7 @@ def main() -> None:
     """Run the command line and exit."""
     _tolerate_any_terminal()
     try:
-        status = cli.main(standalone_mode=False)
+        status = cli.main(prog_name=_program(), standalone_mode=False)
         sys.stdout.flush()
     except (click.exceptions.Abort, KeyboardInterrupt):
         _fail(INTERRUPTED, "interrupted")
@@ -124,6 +124,12 @@ def main() -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
+def _program() -> str:
+    """How it was called: as itself or as a plugin of kubectl."""
+    plugin = os.path.basename(sys.argv[0]).startswith("kubectl-")
+    return "kubectl podfence" if plugin else "podfence"
+
+
 def _tolerate_any_terminal() -> None:
     """A name that the terminal's encoding does not have is shown as an escape."""
     for stream in (sys.stdout, sys.stderr):
@@ -137,7 +143,7 @@ def _usage(error: click.ClickException) -> NoReturn:
         click.echo(
             f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n", err=True
         )
-    _fail(2, f"Error: {error.format_message()}")
+    _fail(2, f"error[PF001]: {error.format_message()}")
 
 
 def _fail(status: int, message: str) -> NoReturn:

@@ -21,6 +21,9 @@ from podfence.model.decode import WANTED_KINDS, decode, is_wanted
 from podfence.model.objects import Node, Pod
 from podfence.model.workloads import Workload, expand
 
+LOAD_CODES = {"PF110": "one name, two objects that differ"}
+"""Codes of the problems that show only when all objects are read."""
+
 EVERY_NAMESPACE = "*"
 """In ``Loaded.unreadable_policies``: a policy of an unknown namespace could not be read."""
 
@@ -152,7 +155,7 @@ def _duplicate(first: dict[tuple[str, str], Document], document: Document) -> It
         yield Problem(
             "PF110",
             Severity.WARNING,
-            f"{name} is defined twice and the two differ; this one is used, as kubectl apply would "
+            "defined twice, and the two differ; this one is used, as kubectl apply would "
             "leave it (the other is in "
             f"{earlier.source.file}, document {earlier.source.document + 1})",
             document.source,

@@ -1,0 +1,84 @@
+"""docs/errors.md has every code, its meaning as the source says it, and examples that are true."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from podfence.edge.load import LOAD_CODES
+from podfence.edge.parsed import PROBLEM_CODES as READ_CODES
+from podfence.errors import COMMAND_CODES
+from podfence.model.decode_codes import PROBLEM_CODES as MODEL_CODES
+from podfence.questions.note import NOTE_CODES
+from tests.cli.session import ROOT, UPDATE, podfence
+
+PAGE = ROOT / "docs" / "errors.md"
+SOURCE = {**COMMAND_CODES, **READ_CODES, **LOAD_CODES, **MODEL_CODES, **NOTE_CODES}
+_SECTION = re.compile(r"^### (PF\d{3}): (.*)\n((?:(?!^##).*\n)*)", re.MULTILINE)
+_EXAMPLE = re.compile(r"```(?:yaml|json)\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One code of the page."""
+
+    code: str
+    title: str
+    body: str
+
+    def __str__(self) -> str:
+        return self.code
+
+
+SECTIONS = [Section(*found) for found in _SECTION.findall(PAGE.read_text(encoding="utf-8"))]
+
+
+def test_the_page_lists_exactly_the_codes_of_the_source_in_order() -> None:
+    assert [section.code for section in SECTIONS] == sorted(SOURCE)
+
+
+def test_every_code_in_the_source_is_declared() -> None:
+    used = {
+        code
+        for path in (ROOT / "podfence").rglob("*.py")
+        for code in re.findall(r"PF\d{3}", path.read_text(encoding="utf-8"))
+    }
+    assert used == set(SOURCE)
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=str)
+def test_the_title_is_the_meaning_that_the_source_gives(section: Section) -> None:
+    assert section.title == SOURCE[section.code]
+
+
+@pytest.mark.parametrize("section", [s for s in SECTIONS if "```yaml" in s.body], ids=str)
+def test_the_example_prints_what_the_page_says(section: Section, tmp_path: Path) -> None:
+    found = _EXAMPLE.search(section.body)
+    assert found is not None
+    (tmp_path / "input.yaml").write_text(found[1], encoding="utf-8")
+    said = _said(section.code, tmp_path)
+    assert f"[{section.code}]: " in said
+    if UPDATE:
+        _write(found, said)
+    else:
+        assert found[2] == said
+
+
+def _said(code: str, directory: Path) -> str:
+    """The lines of ``check``; of ``describe`` the note alone."""
+    if code < "PF300":
+        done = podfence(["check", "-f", "input.yaml"], directory=directory)
+        return "".join(f"{line}\n" for line in done.out.splitlines()[:-1])
+    done = podfence(["describe", "-f", "input.yaml"], directory=directory)
+    notes = re.findall(r"^note\[.*\n(?:  .*\n)*", done.out, re.MULTILINE)
+    return "".join(note for note in notes if note.startswith(f"note[{code}]"))
+
+
+def _write(found: re.Match[str], said: str) -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(
+        text.replace(found[0], found[0].replace(f"```text\n{found[2]}", f"```text\n{said}"))
+    )
