@@ -16,12 +16,12 @@ from podfence.lab.ports import PortChoice, RelevantPorts, choose_ports
 from podfence.lab.usable import is_usable, representative
 from podfence.model.objects import IPAddress
 from podfence.policy.index import Endpoint, PolicyIndex
-from podfence.sets import AddressSet
 
 PROTOCOLS = ("TCP", "UDP")
 """Protocols that the lab sends; SCTP checks are counted and left out."""
 FAMILIES = (4, 6)
 _NAMED = 3
+_FEW_OUTSIDE = 8
 Item = TypeVar("Item")
 
 
@@ -173,7 +173,7 @@ def _outside(
     index: PolicyIndex, families: Sequence[int], limit: int, notes: list[str]
 ) -> list[Party]:
     """One address of every outside class that has a usable one."""
-    taken = AddressSet.of((*index.by_address, *index.by_node_address))
+    taken = {*index.by_address, *index.by_node_address}
     found = [
         address
         for endpoint_class in index.classes
@@ -278,11 +278,11 @@ def _bounded(everything: _Cast, choice: PortChoice, limit: int, notes: list[str]
 
 
 def _thinned(cast: _Cast, limit: int) -> _Cast:
-    """The largest share of the pods and the outside addresses, evenly spaced, that fits."""
+    """The largest share of the pods, and of the outside addresses beyond a few, that fits."""
     steps = max(len(cast.pods), 1)
 
     def share(part: int) -> _Cast:
-        outside = -(-len(cast.outside) * part // steps)
+        outside = max(_FEW_OUTSIDE, len(cast.outside) * part // steps)
         return replace(cast, pods=spread(cast.pods, part), outside=spread(cast.outside, outside))
 
     def too_many(part: int) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from podfence.model.networkpolicy import Protocol
 from podfence.policy.index import DirectionPolicy, Endpoint, EndpointPolicy, PolicyIndex
+from podfence.sets import IntervalSet
 from podfence.sets.ports import MAX_PORT, OTHER
 
 _SCTP = Protocol.SCTP.value
@@ -55,6 +56,7 @@ class RelevantPorts:
         self._index = index
         self._stranger = choice.stranger
         self._chosen = frozenset(choice.ports)
+        self._declared: dict[int, frozenset[int]] = {}
         self._ends: dict[int, frozenset[int]] = {}
         self._found: dict[tuple[int, int, frozenset[int]], tuple[int, ...]] = {}
 
@@ -63,12 +65,20 @@ class RelevantPorts:
         source's egress and the target's ingress rules. ``None``: that end is no pod."""
         egress = -1 if source is None else self._policies(source).egress.number
         ingress = -1 if target is None else self._policies(target).ingress.number
-        own = frozenset(p for _, p in _declared(target)) if target is not None else frozenset()
+        own = self._own(target)
         key = (egress, ingress, own)
         if key not in self._found:
             wanted = own | self._named(egress) | self._named(ingress) | {self._stranger}
             self._found[key] = tuple(sorted(wanted & self._chosen))
         return self._found[key]
+
+    def _own(self, target: Endpoint | None) -> frozenset[int]:
+        if target is None:
+            return frozenset()
+        key = id(target)  # the index keeps it alive
+        if key not in self._declared:
+            self._declared[key] = frozenset(port for _, port in _declared(target))
+        return self._declared[key]
 
     def _policies(self, endpoint: Endpoint) -> EndpointPolicy:
         return self._index.policies[endpoint.endpoint_class]
@@ -108,9 +118,7 @@ def _beyond(ranges: list[tuple[str, int, int]]) -> Iterator[int]:
 def _stranger(ranges: list[tuple[str, int, int]], declared: set[int]) -> int:
     """A port in no range and declared by no pod; where ranges leave none, one that ends none."""
     ends = declared | {port for _, *both in ranges for port in both}
-    free = (p for p in _STRANGERS if p not in ends)
-    fallback = next(free)
-    for port in _STRANGERS:
-        if port not in ends and not any(low <= port <= high for _, low, high in ranges):
-            return port
-    return fallback
+    covered = IntervalSet.of(*((low, high) for _, low, high in ranges))
+    unnamed = [port for port in _STRANGERS if port not in ends]
+    outside = (port for port in unnamed if port not in covered)
+    return next(outside, unnamed[0] if unnamed else MAX_PORT)

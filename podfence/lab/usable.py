@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from itertools import chain
 
 from podfence.model.objects import IPAddress
 from podfence.sets import AddressSet
@@ -32,19 +34,22 @@ def is_usable(address: IPAddress) -> bool:
 
 
 def representative(
-    addresses: AddressSet, family: int, taken: AddressSet = AddressSet()
+    addresses: AddressSet, family: int, taken: Container[IPAddress] = ()
 ) -> IPAddress | None:
     """One usable address of a family that is not ``taken``; None when there is none.
 
     Documentation addresses first; the ends of a range last, as they may be those of a network.
     """
-    free = addresses - _UNUSABLE - taken
-    for address in _PREFERRED:
-        if address.version == family and address in free:
-            return address
-    intervals = list(free.family(family))
-    if not intervals:
-        return None
-    low, high = next((i for i in intervals if i[1] - i[0] >= 2), intervals[0])
-    number = low + 1 if high - low >= 2 else low
-    return IPv4Address(number) if family == 4 else IPv6Address(number)
+    usable = addresses - _UNUSABLE
+    preferred = (a for a in _PREFERRED if a.version == family and a in usable)
+    others = _inside_first(usable, family)
+    return next((a for a in chain(preferred, others) if a not in taken), None)
+
+
+def _inside_first(addresses: AddressSet, family: int) -> Iterator[IPAddress]:
+    make = IPv4Address if family == 4 else IPv6Address
+    for low, high in addresses.family(family):
+        yield from map(make, range(low + 1, high))
+    for low, high in addresses.family(family):
+        yield make(low)
+        yield make(high)

@@ -101,7 +101,7 @@ def test_outside_addresses_are_never_those_of_pods_or_nodes() -> None:
     block = policy("a/p", ingress=[rule(peer(cidr="203.0.113.8/29"))])
     pods = [pod("a/p", addresses=["203.0.113.10"])]
     plan = plan_of(block, *pods, node("n1", "203.0.113.8", "203.0.113.9"))
-    assert "203.0.113.12" in names(plan, Side.OUTSIDE)
+    assert "203.0.113.11" in names(plan, Side.OUTSIDE)
 
 
 def test_node_is_probed_at_one_address_a_family_and_has_them_all() -> None:

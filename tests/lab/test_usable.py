@@ -59,5 +59,10 @@ def test_representative(networks: list[str], family: int, expected: str | None) 
 
 
 def test_representative_is_not_a_taken_address() -> None:
-    found = representative(addresses("10.0.0.0/30"), 4, addresses("10.0.0.0/31"))
-    assert found == ip_address("10.0.0.2")
+    taken = {ip_address("10.0.0.0"), ip_address("10.0.0.1")}
+    assert representative(addresses("10.0.0.0/30"), 4, taken) == ip_address("10.0.0.2")
+
+
+def test_no_representative_when_all_are_taken() -> None:
+    taken = {ip_address("10.0.0.0"), ip_address("10.0.0.1")}
+    assert representative(addresses("10.0.0.0/31"), 4, taken) is None
