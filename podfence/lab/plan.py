@@ -7,7 +7,8 @@ allows: the plan probes what could make a difference, the comparison judges.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import NamedTuple, TypeVar
@@ -97,7 +98,7 @@ class LabPlan:
 class Limits:
     """Bounds of a plan: probes in all, port numbers, outside addresses."""
 
-    probes: int = 100_000
+    probes: int = 200_000
     ports: int = 32
     outside: int = 64
 
@@ -257,8 +258,8 @@ def _count_pairs(pods: Sequence[Party], others: Sequence[Party]) -> int:
 
 
 def _bounded(everything: _Cast, choice: PortChoice, limit: int, notes: list[str]) -> _Cast:
-    """As much as the limit bears: all; else the ports that concern each pair; else one pod of each
-    class and node; else fewer of these."""
+    """As much as the limit bears: all; else the ports that concern each pair; else as many pods of
+    each class and node as fit; else not every class."""
     if everything.fits(limit):
         return everything
     notes.append(
@@ -268,13 +269,32 @@ def _bounded(everything: _Cast, choice: PortChoice, limit: int, notes: list[str]
     concerned = replace(everything, relevant=RelevantPorts(everything.index, choice))
     if concerned.fits(limit):
         return concerned
-    each = replace(concerned, pods=_one_each(everything.index, everything.pods))
-    kept = each if each.fits(limit) else _thinned(each, limit)
+    kept = _fewer_of_each(concerned, limit) or _thinned(_each(concerned, 1), limit)
     notes.append(
-        f"{len(kept.pods)} of {len(everything.pods)} pods take part, no two of one class, with "
-        f"{len(kept.outside)} outside addresses: all pairs would be more than {limit} probes"
+        f"{len(kept.pods)} of {len(everything.pods)} pods take part, chosen so that as many kinds "
+        f"as possible do, with {len(kept.outside)} outside addresses: all pairs would be more than "
+        f"{limit} probes"
     )
     return kept
+
+
+def _fewer_of_each(cast: _Cast, limit: int) -> _Cast | None:
+    """The same number of pods of every class, as many as fit; None when not even one does."""
+    numbers = range(1, len(cast.pods) + 1)
+    most = bisect_left(numbers, True, key=lambda number: not _each(cast, number).fits(limit))
+    return _each(cast, most) if most else None
+
+
+def _each(cast: _Cast, number: int) -> _Cast:
+    """The first pods of each class on each node: policies cannot tell the others from them."""
+    seen: Counter[tuple[int, str]] = Counter()
+    kept: list[Party] = []
+    for party in cast.pods:
+        key = (cast.index.endpoints[party.name].endpoint_class, party.node)
+        seen[key] += 1
+        if seen[key] <= number:
+            kept.append(party)
+    return replace(cast, pods=kept)
 
 
 def _thinned(cast: _Cast, limit: int) -> _Cast:
@@ -289,12 +309,3 @@ def _thinned(cast: _Cast, limit: int) -> _Cast:
         return not share(part).fits(limit)
 
     return share(max(1, bisect_left(range(1, steps + 1), True, key=too_many)))
-
-
-def _one_each(index: PolicyIndex, pods: Iterable[Party]) -> list[Party]:
-    """The first pod of each endpoint class on each node: policies cannot tell the others apart."""
-    first: dict[tuple[int, str], Party] = {}
-    for party in pods:
-        key = (index.endpoints[party.name].endpoint_class, party.node)
-        first.setdefault(key, party)
-    return list(first.values())

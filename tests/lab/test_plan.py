@@ -118,12 +118,12 @@ def test_sctp_checks_are_counted_not_planned() -> None:
     assert plan.sctp_left_out == 1 + 2 + 2  # itself, node and outside both ways
 
 
-def test_beyond_the_limit_one_pod_of_each_class_takes_part() -> None:
+def test_beyond_the_limit_as_many_of_each_class_as_fit_take_part() -> None:
     allow = policy("a/p", {"app": "x"}, ingress=[rule(peer(pods={"app": "y"}))])
     plan = make_plan(placed(*MANY, allow), Limits(probes=500))
-    assert names(plan, Side.POD) == ["a/x0", "a/y0"]
+    assert names(plan, Side.POD) == ["a/x0", "a/x1", "a/x2", "a/x3", "a/y0", "a/y1", "a/y2", "a/y3"]
     assert len(plan.probes) <= 500
-    assert "2 of 40 pods take part" in plan.notes[1]
+    assert "8 of 40 pods take part" in plan.notes[1]
 
 
 def test_at_the_limit_pairs_are_probed_on_the_ports_that_concern_them() -> None:
