@@ -68,6 +68,22 @@ def test_not_isolated_means_that_no_policy_isolates(case: Case) -> None:
                 assert isolates is (decision.reason is Reason.ISOLATED), flow
 
 
+@given(clusters())
+def test_every_pod_is_isolated_as_the_oracle_says_with_or_without_address(
+    cluster: Cluster,
+) -> None:
+    """NP-5, NP-50, NP-58, NP-60."""
+    index = compile_cluster(cluster)
+    for pod in cluster.pods:
+        endpoint = index.endpoints.get(f"{pod.namespace}/{pod.name}")
+        expected = [isolated(cluster, pod, direction) for direction in PolicyType]
+        if endpoint is None:
+            assert expected == [False, False]
+        else:
+            policy = index.policies[endpoint.endpoint_class]
+            assert [policy.ingress.isolates, policy.egress.isolates] == expected
+
+
 @given(clusters(), st.sampled_from((4, 6)))
 def test_connections_agrees_with_evaluate_on_every_boundary_port(
     cluster: Cluster, family: int
