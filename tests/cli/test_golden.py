@@ -1,0 +1,108 @@
+"""What people see, byte for byte: one transcript a command under tests/golden/cli.
+
+``PODFENCE_UPDATE_GOLDEN=1`` writes the transcripts; review the difference.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from tests.cli.session import GOLDEN, ROOT, compare, podfence
+
+SHOP = "-f examples/shop"
+STATES = "-f tests/cli/inputs/states.yaml"
+FAMILIES = "-f tests/cli/inputs/families.yaml"
+MIXED = "-f tests/cli/inputs/mixed.yaml"
+QUERIES = "can -o json --queries tests/cli/inputs"
+
+COMMANDS = {
+    "bare": "",
+    "map-shop-table": f"map {SHOP}",
+    "map-shop-wide": f"map {SHOP} -o wide",
+    "map-shop-matrix": f"map {SHOP} -o matrix",
+    "map-shop-json": f"map {SHOP} -o json",
+    "map-shop-csv": f"map {SHOP} -o csv",
+    "map-shop-dot": f"map {SHOP} -o dot",
+    "map-shop-mermaid": f"map {SHOP} -o mermaid",
+    "map-shop-monitoring": f"map {SHOP} -n monitoring",
+    "map-shop-monitoring-dot": f"map {SHOP} -n monitoring -o dot",
+    "map-shop-monitoring-matrix": f"map {SHOP} -n monitoring -o matrix",
+    "map-states": f"map {STATES}",
+    "map-states-json": f"map {STATES} -o json",
+    "map-families-table": f"map {FAMILIES}",
+    "map-families-matrix": f"map {FAMILIES} -o matrix",
+    "map-families-csv": f"map {FAMILIES} -o csv",
+    "map-families-json": f"map {FAMILIES} -o json",
+    "map-mixed": f"map {MIXED}",
+    "map-mixed-keep-going": f"map {MIXED} --keep-going",
+    "map-empty": "map -f /dev/stdin",
+    "map-unknown-namespace": f"map {SHOP} -n shopp",
+    "can-yes": f"can shop/backend shop/db:5432 {SHOP}",
+    "can-yes-named-port": f"can shop/frontend shop/backend:http {SHOP}",
+    "can-yes-in-namespace": f"can backend db:sql -n shop {SHOP}",
+    "can-no": f"can shop/frontend shop/db:5432 {SHOP}",
+    "can-no-json": f"can shop/frontend shop/db:5432 {SHOP} -o json",
+    "can-some-pods": f"can shop/frontend shop/statefulset/db:9103 {SHOP}",
+    "can-outside": f"can 198.51.100.200 monitoring/prometheus:web {SHOP}",
+    "can-outside-ipv6": f"can shop/backend [2001:db8:113::5]:443 {SHOP}",
+    "can-icmp": f"can shop/web shop/db-0:/icmp {STATES}",
+    "can-from-own-node": f"can 192.168.1.10 shop/db-0:5432 {STATES}",
+    "can-to-node": f"can shop/web 192.168.1.10:443 {STATES}",
+    "can-host-network": f"can shop/web shop/host:443 {STATES}",
+    "can-pending-source": f"can shop/pend shop/db-0:5432 {STATES}",
+    "can-pending-target": f"can shop/db-0 shop/pend:80 {STATES}",
+    "can-finished": f"can shop/done shop/db-0:5432 {STATES}",
+    "can-finished-address": f"can shop/web 10.244.1.9:80 {STATES}",
+    "can-service-name": f"can shop/web shop/db:3306 {STATES}",
+    "can-cluster-ip": f"can shop/web 10.96.0.50:3306 {STATES}",
+    "can-family-differs": f"can 10.244.0.2 net/both:9000 {FAMILIES}",
+    "can-no-shared-family": f"can net/four net/six:80 {FAMILIES}",
+    "can-unreadable-policy": f"can fine/good torn/judged:80 {MIXED}",
+    "can-keep-going": f"can fine/good torn/judged:80 {MIXED} --keep-going",
+    "can-bare-ipv6": f"can shop/web fd00:1::6:5432 {STATES}",
+    "can-no-port": f"can shop/web shop/db-0 {STATES}",
+    "can-unknown-port-name": f"can shop/web shop/db-0:http {STATES}",
+    "can-port-of-source": f"can shop/web:80 shop/db-0:80 {STATES}",
+    "can-other-namespace": f"can web shop/db-0:80 {STATES}",
+    "can-nothing-asked": f"can {STATES}",
+    "queries": f"{QUERIES}/queries.json {STATES}",
+    "queries-bad": f"{QUERIES}/bad-queries.json {STATES}",
+    "queries-not-a-list": f"can -o json --queries docs/schemas/map.schema.json {STATES}",
+    "queries-as-text": f"can --queries tests/cli/inputs/queries.json {STATES}",
+    "queries-missing": f"{QUERIES}/missing.json {STATES}",
+    "why-no": f"why shop/frontend shop/db:5432 {SHOP}",
+    "why-yes": f"why shop/backend shop/db:sql {SHOP}",
+    "why-json": f"why shop/frontend shop/db:5432 {SHOP} -o json",
+    "why-wrong-port": f"why monitoring/prometheus shop/db:5432 {SHOP}",
+    "check-shop": f"check {SHOP}",
+    "check-broken": "check -f examples/broken",
+    "check-broken-json": "check -f examples/broken -o json",
+    "check-mixed": f"check {MIXED}",
+    "describe-shop-backend": f"describe shop/backend {SHOP}",
+    "describe-by-name": f"describe metrics -n shop {SHOP}",
+    "describe-ambiguous": f"describe default-deny {SHOP}",
+    "describe-unknown": f"describe shop/nope {SHOP}",
+    "describe-tutorial": "describe -f examples/tutorials/02-first-steps",
+    "unknown-command": "mpa",
+    "unknown-option": f"map {SHOP} --json",
+    "unknown-format": f"map {SHOP} -o yaml",
+    "no-files": "map",
+    "missing-file": "check -f nowhere.yaml",
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_command_prints_what_its_transcript_says(name: str) -> None:
+    arguments = shlex.split(COMMANDS[name].replace("/dev/stdin", "-"))
+    done = podfence(arguments)
+    compare(f"{name}.txt", done.transcript(" ".join(["podfence", *arguments])))
+
+
+def test_every_transcript_has_its_command() -> None:
+    assert {path.stem for path in GOLDEN.glob("*.txt")} == set(COMMANDS)
+
+
+def test_a_transcript_never_names_a_place_outside_the_project() -> None:
+    assert not [path for path in GOLDEN.iterdir() if str(ROOT) in path.read_text("utf-8")]

@@ -1,0 +1,72 @@
+"""What ``-o json`` prints is valid for the schemas that are published under docs/schemas."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.cli.schema import violations
+from tests.cli.session import ROOT, podfence
+from tests.cli.test_golden import COMMANDS
+
+SCHEMAS = ROOT / "docs" / "schemas"
+
+CASES = {
+    name: "answers" if "--queries" in command else command.split()[0]
+    for name, command in COMMANDS.items()
+    if "-o json" in command and "not-a-list" not in name and "missing" not in name
+} | {
+    f"map {directory}": "map"
+    for directory in sorted(
+        str(path.relative_to(ROOT))
+        for path in ROOT.glob("examples/tutorials/0*")
+        if path.is_dir() and "as-printed" not in path.name
+    )
+}
+
+
+def _schema(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((SCHEMAS / f"{name}.schema.json").read_text("utf-8"))
+    return found
+
+
+def _arguments(case: str) -> list[str]:
+    if case in COMMANDS:
+        return COMMANDS[case].split()
+    return [*case.replace(" ", " -f ", 1).split(), "-o", "json"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_output_is_valid(case: str) -> None:
+    schema = _schema(CASES[case])
+    assert violations(json.loads(podfence(_arguments(case)).out), schema, schema) == []
+
+
+@pytest.mark.parametrize("name", ["queries.json", "bad-queries.json"])
+def test_queries_that_are_understood_are_valid(name: str) -> None:
+    schema = _schema("queries")
+    value = json.loads((ROOT / "tests/cli/inputs" / name).read_text("utf-8"))
+    assert violations(value, schema, schema) == []
+
+
+def test_every_schema_is_used() -> None:
+    published = {path.name.removesuffix(".schema.json") for path in SCHEMAS.iterdir()}
+    assert published == {*CASES.values(), "queries"}
+
+
+@pytest.mark.parametrize(
+    ("value", "wrong"),
+    [
+        ({"allowed": True}, "lacks 'egress'"),
+        ({"allowed": "yes", "egress": {}, "ingress": {}}, "is not boolean"),
+        ({"allowed": True, "surprise": 1}, "unexpected 'surprise'"),
+        ([], "is not object"),
+    ],
+)
+def test_the_validator_refuses(value: Any, wrong: str) -> None:
+    schema = _schema("can")
+    if isinstance(value, list):
+        schema = {"type": "object"}
+    assert any(wrong in line for line in violations(value, schema, schema))
