@@ -14,8 +14,11 @@ import pytest
 
 from podfence.engine.evaluate import evaluate
 from podfence.model.cluster import Cluster
+from podfence.nft.lower import LocalNode, lower
+from podfence.nft.trace import trace
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow
+from podfence.policy.index import PolicyIndex
 from tests import oracle
 
 
@@ -50,5 +53,35 @@ def ask_engine(cluster: Cluster, flows: Sequence[Flow]) -> list[Answer | None]:
     return found
 
 
-JUDGES: list[Judge] = [ask_oracle, ask_engine]
+def ask_trace(cluster: Cluster, flows: Sequence[Flow]) -> list[Answer | None]:
+    """The kernel's form, walked in memory on the node of each end."""
+    index = compile_cluster(cluster)
+    nodes = _nodes(index)
+    rulesets = {name: lower(index, node) for name, node in nodes.items()}
+    found: list[Answer | None] = []
+    for flow in flows:
+        ends = (index.by_address.get(a) for a in (flow.source, flow.destination))
+        crossed = {end.pod.node for end in ends if end is not None}
+        passes = (
+            trace(rulesets[name], flow, own_addresses=nodes[name].addresses).accepted
+            for name in crossed
+        )
+        found.append(Answer(all(passes)))
+    return found
+
+
+def _nodes(index: PolicyIndex) -> dict[str, LocalNode]:
+    """Every node that runs a pod; pods without a node share one."""
+    names = {endpoint.pod.node for endpoint in index.endpoints.values()}
+    return {
+        name: LocalNode(
+            name,
+            pods=frozenset(key for key, e in index.endpoints.items() if e.pod.node == name),
+            addresses=frozenset(a for a, node in index.by_node_address.items() if node == name),
+        )
+        for name in names
+    }
+
+
+JUDGES: list[Judge] = [ask_oracle, ask_engine, ask_trace]
 EACH_JUDGE = pytest.mark.parametrize("judge", JUDGES, ids=lambda judge: judge.__name__)
