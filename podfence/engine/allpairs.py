@@ -15,7 +15,7 @@ from pyroaring import BitMap, FrozenBitMap
 
 from podfence.engine.porttable import EVERYTHING_ID, NOTHING_ID, PortTable
 from podfence.policy.flow import Action
-from podfence.policy.index import DirectionPolicy, PolicyIndex
+from podfence.policy.index import CompiledRule, DirectionPolicy, PolicyIndex, Tier
 from podfence.sets import PortSet
 
 Blocks = dict[int, BitMap]
@@ -43,8 +43,17 @@ def all_pairs(index: PolicyIndex, family: int) -> Reachability:
     return _AllPairs(index, family).run()
 
 
+@dataclass(frozen=True, slots=True)
+class _Admitted:
+    """Whom an ingress policy admits on which ports: ``sure``, those whose own egress is not judged;
+    ``asked``, those that may not be allowed to send."""
+
+    sure: Blocks
+    asked: Blocks
+
+
 class _AllPairs:
-    """The tables of one run."""
+    """The tables of one run. A bitmap that is changed in place is held by one dictionary alone."""
 
     def __init__(self, index: PolicyIndex, family: int) -> None:
         self._index = index
@@ -52,28 +61,32 @@ class _AllPairs:
         self._table = PortTable()
         self._pods, self._outside = _speakers(index, family)
         self._everyone = FrozenBitMap(self._pods | self._outside)
-        self._ingress: dict[int, Blocks] = {}
+        self._ingress: dict[int, _Admitted] = {}
+        self._rules: dict[int, list[tuple[int, FrozenBitMap]]] = {}
 
     def run(self) -> Reachability:
         egress, free = self._egress()
         unjudged = free | self._outside
         rows = {}
         for destination in self._everyone:
-            senders = egress.get(destination, {})
+            senders = egress.pop(destination, {})
             if destination in self._outside:
-                blocks = dict(senders)
+                blocks = senders
                 if free:
-                    _join(blocks, EVERYTHING_ID, free)
+                    _add(blocks, EVERYTHING_ID, free)
             else:
-                blocks = self._meet(self._admitted(destination), senders, unjudged)
+                blocks = self._meet(self._admitted(destination, unjudged), senders)
             rows[destination] = {self._table.sets[ports]: who for ports, who in blocks.items()}
         return Reachability(self._family, rows)
 
-    def _admitted(self, destination: int) -> Blocks:
+    def _admitted(self, destination: int, unjudged: BitMap) -> _Admitted:
         policy = self._index.policies[destination].ingress
         found = self._ingress.get(policy.number)
         if found is None:
-            found = self._ingress[policy.number] = self._partition(policy)
+            blocks = self._partition(policy)
+            sure = {ports: both for ports, who in blocks.items() if (both := who & unjudged)}
+            asked = {ports: rest for ports, who in blocks.items() if (rest := who - unjudged)}
+            found = self._ingress[policy.number] = _Admitted(sure, asked)
         return found
 
     def _egress(self) -> tuple[dict[int, Blocks], BitMap]:
@@ -83,7 +96,7 @@ class _AllPairs:
         for source in self._pods:
             senders[self._index.policies[source].egress.number].add(source)
         free = BitMap()
-        found: dict[int, Blocks] = defaultdict(dict)
+        found: dict[int, Blocks] = {destination: {} for destination in self._everyone}
         for number, sources in senders.items():
             policy = self._index.direction_policies[number]
             if not policy.tiers:
@@ -91,47 +104,84 @@ class _AllPairs:
                 continue
             for ports, destinations in self._partition(policy).items():
                 for destination in destinations:
-                    _join(found[destination], ports, sources)
+                    blocks = found[destination]
+                    # As _add, spelled out: millions of times on a large cluster.
+                    known = blocks.get(ports)
+                    if known is None:
+                        blocks[ports] = BitMap(sources)
+                    else:
+                        known |= sources
         return found, free
 
-    def _meet(self, admitted: Blocks, senders: Blocks, unjudged: BitMap) -> Blocks:
-        """What both ends permit; ``unjudged`` sources may send everything."""
-        result: Blocks = {}
-        for in_ports, who in admitted.items():
-            both = who & unjudged
-            if both:
-                _join(result, in_ports, both)
+    def _meet(self, admitted: _Admitted, senders: Blocks) -> Blocks:
+        """What both ends permit."""
+        result = {ports: BitMap(who) for ports, who in admitted.sure.items()}
+        for in_ports, who in admitted.asked.items():
             for out_ports, sources in senders.items():
                 if who.intersect(sources):
                     ports = self._table.intersection(in_ports, out_ports)
                     if ports != NOTHING_ID:
-                        _join(result, ports, who & sources)
+                        _add(result, ports, who & sources)
         return result
 
     def _partition(self, policy: DirectionPolicy) -> Blocks:
         """Every remote class by what it may use; classes that may use nothing are left out."""
+        if len(policy.tiers) == 1 and _is_union(policy.tiers[0]):
+            return self._union(policy.tiers[0])
+        return self._in_order(policy)
+
+    def _union(self, tier: Tier) -> Blocks:
+        """The partition where order is of no matter: accepts alone, and all else denied (NP-7)."""
+        by_ports: dict[int, BitMap] = {}
+        for rule in tier.rules:
+            for ports, classes in self._matches(rule):
+                _add(by_ports, ports, classes)
+        blocks: Blocks = {}
+        for ports, who in by_ports.items():
+            who &= self._everyone
+            for known, members in list(blocks.items()):
+                both = members & who
+                if both:
+                    who -= both
+                    members -= both
+                    _add(blocks, self._table.union(known, ports), both)
+            _add(blocks, ports, who)
+        return {ports: who for ports, who in blocks.items() if who}
+
+    def _matches(self, rule: CompiledRule) -> list[tuple[int, FrozenBitMap]]:
+        """The matches of a rule in this family: number of the ports, classes."""
+        found = self._rules.get(id(rule))
+        if found is None:
+            found = self._rules[id(rule)] = [
+                (
+                    self._table.number(match.ports),
+                    self._everyone if match.peers.everyone else match.peers.classes,
+                )
+                for match in rule.matches
+                if match.peers.family in (None, self._family)
+            ]
+        return found
+
+    def _in_order(self, policy: DirectionPolicy) -> Blocks:
+        """The partition by any tiers: the first rule that fits decides."""
         table = self._table
         blocks: dict[State, BitMap] = {
             (NOTHING_ID, EVERYTHING_ID, NOTHING_ID): BitMap(self._everyone)
         }
         for tier in policy.tiers:
             for rule in tier.rules:
-                for match in rule.matches:
-                    peers = match.peers
-                    if peers.family is None or peers.family == self._family:
-                        classes = self._everyone if peers.everyone else peers.classes
-                        ports = table.number(match.ports)
-                        blocks = self._split(blocks, rule.action, ports, classes)
+                for ports, classes in self._matches(rule):
+                    blocks = self._split(blocks, rule.action, ports, classes)
             left: dict[State, BitMap] = {}
             for (accepted, undecided, passed), who in blocks.items():
                 rest = NOTHING_ID if tier.default is Action.DENY else undecided
-                _join(left, (accepted, table.union(passed, rest), NOTHING_ID), who)
+                _add(left, (accepted, table.union(passed, rest), NOTHING_ID), who)
             blocks = left
         result: Blocks = {}
         for (accepted, undecided, _), who in blocks.items():
             ports = table.union(accepted, undecided)
             if ports != NOTHING_ID:
-                _join(result, ports, who)
+                _add(result, ports, who)
         return result
 
     def _split(
@@ -146,11 +196,11 @@ class _AllPairs:
         for state, who in blocks.items():
             inside = who & classes
             if not inside:
-                _join(result, state, who)
+                _add(result, state, who)
                 continue
-            _join(result, self._apply(state, action, ports), inside)
+            _add(result, self._apply(state, action, ports), inside)
             if len(inside) < len(who):
-                _join(result, state, who - inside)
+                _add(result, state, who - inside)
         return result
 
     def _apply(self, state: State, action: Action, ports: int) -> State:
@@ -166,9 +216,17 @@ class _AllPairs:
         )
 
 
-def _join(blocks: dict[K, BitMap], key: K, members: BitMap) -> None:
+def _is_union(tier: Tier) -> bool:
+    return tier.default is Action.DENY and all(r.action is Action.ACCEPT for r in tier.rules)
+
+
+def _add(blocks: dict[K, BitMap], key: K, members: BitMap | FrozenBitMap) -> None:
+    """Join ``members`` to a block; the block never shares its bitmap with them."""
     known = blocks.get(key)
-    blocks[key] = members if known is None else known | members
+    if known is None:
+        blocks[key] = BitMap(members)
+    else:
+        known |= members
 
 
 def _speakers(index: PolicyIndex, family: int) -> tuple[BitMap, BitMap]:
