@@ -1,7 +1,7 @@
 """Values -> the text of ``nft -f -``.
 
-Rule: the only module that writes nft's grammar, and the owner of every newline. What it writes
-replaces our table as a whole, in one transaction, and names no other table.
+Rule: the only module that writes nft's grammar, and the owner of every newline. What it writes is
+one transaction, and names no table but ours.
 """
 
 from __future__ import annotations
@@ -34,14 +34,29 @@ from podfence.nft.objects import (
     Lookup,
     NamedObject,
     Rule,
-    Set,
     SetCtMark,
     Statement,
+    Table,
     Verdict,
     VerdictMap,
     Vmap,
 )
 from podfence.nft.ruleset import Ruleset
+from podfence.nft.transaction import (
+    AddChain,
+    AddElements,
+    AddRules,
+    AddSet,
+    AddTable,
+    DeleteChain,
+    DeleteElements,
+    DeleteSet,
+    DeleteTable,
+    ElementHolder,
+    FlushChain,
+    Operation,
+    Transaction,
+)
 
 _PROTOCOLS = {ICMP: "icmp", TCP: "tcp", UDP: "udp", ICMPV6: "ipv6-icmp", SCTP: "sctp"}
 _BITS = {DataType.IPV4_ADDR: 32, DataType.IPV6_ADDR: 128}
@@ -74,6 +89,58 @@ def render_rule(rule: Rule) -> str:
     return " ".join(words)
 
 
+# -- transactions
+
+
+def render_transaction(transaction: Transaction) -> str:
+    """Exactly what ``nft -f -`` reads; empty for a transaction that changes nothing."""
+    table = transaction.table
+    return "".join(f"{_operation(operation, table)}\n" for operation in transaction)
+
+
+def _operation(operation: Operation, table: Table) -> str:
+    where = f"{table.family} {table.name}"
+    match operation:
+        case AddTable():
+            return _braced(f"add table {where}", _comment(table.comment))
+        case DeleteTable():
+            return f"delete table {where}"
+        case AddSet(item):
+            return _braced(f"add {_kind(item)} {where} {item.name}", _declaration(item))
+        case DeleteSet(name, kind):
+            return f"delete {'map' if kind is VerdictMap else 'set'} {where} {name}"
+        case AddElements(part):
+            return f"add element {where} {part.name} {_element_list(part)}"
+        case DeleteElements(part):
+            return f"delete element {where} {part.name} {_element_list(part)}"
+        case AddChain() | FlushChain() | AddRules() | DeleteChain():
+            return _chain_operation(operation, where)
+
+
+def _chain_operation(operation: AddChain | FlushChain | AddRules | DeleteChain, where: str) -> str:
+    match operation:
+        case AddChain(name, base, comment):
+            return _braced(f"add chain {where} {name}", _chain_body(Chain(name, (), base, comment)))
+        case FlushChain(name):
+            return f"flush chain {where} {name}"
+        case AddRules(name, rules):
+            return "\n".join(f"add rule {where} {name} {render_rule(rule)}" for rule in rules)
+        case DeleteChain(name):
+            return f"delete chain {where} {name}"
+
+
+def _braced(head: str, body: Iterable[str]) -> str:
+    """A declaration on one line; there, every part ends with a semicolon."""
+    parts = [line if line.endswith(";") else f"{line};" for line in body]
+    return f"{head} {{ {' '.join(parts)} }}" if parts else head
+
+
+def _element_list(part: ElementHolder) -> str:
+    """One element a line, so that what nft refuses is shown alone."""
+    texts = ",\n".join(f"\t{text}" for text in _element_texts(part))
+    return f"{{\n{texts}\n}}"
+
+
 # -- objects
 
 
@@ -94,12 +161,16 @@ def _body(item: NamedObject) -> Iterator[str]:
     if isinstance(item, Chain):
         yield from _chain_body(item)
         return
+    yield from _declaration(item)
+    yield from _elements(_element_texts(item))
+
+
+def _declaration(item: ElementHolder) -> Iterator[str]:
     types = " . ".join(part.value for part in item.type)
     yield f"type {types} : verdict" if isinstance(item, VerdictMap) else f"type {types}"
     if isinstance(item, IntervalSet):
         yield "flags interval"
     yield from _comment(item.comment)
-    yield from _elements(_element_texts(item))
 
 
 def _chain_body(chain: Chain) -> Iterator[str]:
@@ -127,7 +198,7 @@ def _elements(texts: Iterable[str]) -> Iterator[str]:
         yield "}"
 
 
-def _element_texts(item: Set | IntervalSet | VerdictMap) -> Iterator[str]:
+def _element_texts(item: ElementHolder) -> Iterator[str]:
     if isinstance(item, IntervalSet):
         return (_key_range(item.type, element) for element in item.elements)
     if isinstance(item, VerdictMap):

@@ -38,7 +38,10 @@ class DeleteTable:
 
 @dataclass(frozen=True, slots=True)
 class AddSet:
-    """Make a set, interval set or verdict map, still empty. ``declared`` has no elements."""
+    """Make a set, interval set or verdict map, still empty. ``declared`` has no elements.
+
+    Nothing happens when one of the same kind and key type is there.
+    """
 
     declared: ElementHolder
 
@@ -80,7 +83,8 @@ class DeleteElements:
 
 @dataclass(frozen=True, slots=True)
 class AddChain:
-    """Make a chain without rules. ``base`` None: a regular chain."""
+    """Make a chain without rules. ``base`` None: a regular chain. Nothing happens when one with
+    the same ``base`` is there."""
 
     name: str
     base: BaseChain | None = None
@@ -104,7 +108,7 @@ class AddRules:
 
 @dataclass(frozen=True, slots=True)
 class DeleteChain:
-    """Delete a chain without rules. No rule and no map element may lead to it."""
+    """Delete a chain, with its rules. No other rule and no map element may lead to it."""
 
     name: str
 

@@ -1,0 +1,301 @@
+"""What a table holds while a transaction passes over it, with the kernel's own refusals.
+
+Rule: every operation is checked against what the operations before it left, as the kernel does.
+Stricter than the kernel in two cases, on purpose: a chain that leads back to itself is refused
+wherever it is (the kernel looks at what base chains reach), and so is every overlap of ranges (in
+concatenations the kernel sees some only in one order).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TypeVar
+
+from podfence.nft.objects import (
+    Chain,
+    IntervalSet,
+    KeyRange,
+    Lookup,
+    Rule,
+    Set,
+    Table,
+    Verdict,
+    VerdictMap,
+    Vmap,
+)
+from podfence.nft.ruleset import InvalidRuleset, Ruleset
+from podfence.nft.transaction import (
+    AddChain,
+    AddElements,
+    AddRules,
+    AddSet,
+    AddTable,
+    DeleteChain,
+    DeleteElements,
+    DeleteSet,
+    DeleteTable,
+    ElementHolder,
+    FlushChain,
+    Operation,
+)
+
+T = TypeVar("T")
+
+
+class RefusalCode(Enum):
+    """Why the kernel refuses, spelled as its error numbers."""
+
+    MISSING = "ENOENT"
+    EXISTS = "EEXIST"
+    BUSY = "EBUSY"
+    NOT_SUPPORTED = "EOPNOTSUPP"
+    INVALID = "EINVAL"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """``kind``: "table", "set", "element", "chain" or "ruleset". ``name``: of that object; of the
+    set for an element, "" for the whole ruleset."""
+
+    code: RefusalCode
+    kind: str
+    name: str
+
+
+class Refused(ValueError):
+    """An operation that the kernel would refuse, and the whole transaction with it."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(f"{refusal.code.value}: {refusal.kind} {refusal.name}")
+        self.refusal = refusal
+
+
+def _refused(code: RefusalCode, kind: str, name: str) -> Refused:
+    return Refused(Refusal(code, kind, name))
+
+
+class Contents:
+    """One table's content, changed by operations in their order. Start with one ruleset, or with
+    None: no table."""
+
+    def __init__(self, ruleset: Ruleset | None) -> None:
+        self._table: Table | None = None
+        self._sets: dict[str, ElementHolder] = {}
+        self._chains: dict[str, Chain] = {}
+        self._uses: Counter[str] = Counter()
+        if ruleset is not None:
+            self._table = ruleset.table
+            self._sets = {**ruleset.sets, **ruleset.maps}
+            self._chains = dict(ruleset.chains)
+            for item in (*self._sets.values(), *self._chains.values()):
+                self._uses.update(_references(item))
+
+    def ruleset(self) -> Ruleset | None:
+        """What is there now; None without table. Raises Refused when it is no ruleset."""
+        if self._table is None:
+            return None
+        try:
+            return Ruleset.of(self._table, (*self._sets.values(), *self._chains.values()))
+        except InvalidRuleset:
+            raise _refused(RefusalCode.INVALID, "ruleset", "") from None
+
+    def do(self, table: Table, operation: Operation) -> None:
+        """One operation on ``table``. Raises Refused."""
+        if isinstance(operation, AddTable):
+            self._table = self._table or table
+            return
+        if self._table is None:
+            raise _refused(RefusalCode.MISSING, "table", table.name)
+        match operation:
+            case DeleteTable():
+                self._delete_table()
+            case AddSet(declared):
+                self._add_set(declared)
+            case DeleteSet(name):
+                self._delete_set(name)
+            case AddElements(part):
+                self._add_elements(part)
+            case DeleteElements(part):
+                self._delete_elements(part)
+            case AddChain() | FlushChain() | AddRules() | DeleteChain():
+                self._chain_operation(operation)
+
+    def _chain_operation(self, operation: AddChain | FlushChain | AddRules | DeleteChain) -> None:
+        match operation:
+            case AddChain(name):
+                self._add_chain(Chain(name, (), operation.base, operation.comment))
+            case FlushChain(name):
+                self._set_rules(name, ())
+            case AddRules(name, rules):
+                self._add_rules(name, rules)
+            case DeleteChain(name):
+                self._delete_chain(name)
+
+    def _delete_table(self) -> None:
+        self._table = None
+        self._sets.clear()
+        self._chains.clear()
+        self._uses.clear()
+
+    # -- sets and maps
+
+    def _add_set(self, declared: ElementHolder) -> None:
+        """An equal one may be there; its comment stays."""
+        found = self._sets.setdefault(declared.name, declared)
+        if type(found) is not type(declared) or found.type != declared.type:
+            raise _refused(RefusalCode.EXISTS, "set", declared.name)
+
+    def _delete_set(self, name: str) -> None:
+        found = _get(self._sets, name, "set")
+        if self._uses[_set_use(name)]:
+            raise _refused(RefusalCode.BUSY, "set", name)
+        self._uses.subtract(_references(found))
+        del self._sets[name]
+
+    def _holder(self, part: ElementHolder) -> ElementHolder:
+        found = _get(self._sets, part.name, "set")
+        if type(found) is not type(part) or found.type != part.type:
+            raise _refused(RefusalCode.INVALID, "element", part.name)
+        return found
+
+    def _add_elements(self, part: ElementHolder) -> None:
+        found = self._holder(part)
+        for name in _chains_named(part):
+            self._check_target(name)
+        self._replace_set(found, _with(found, part))
+
+    def _delete_elements(self, part: ElementHolder) -> None:
+        found = self._holder(part)
+        self._replace_set(found, _without(found, part))
+
+    def _replace_set(self, old: ElementHolder, new: ElementHolder) -> None:
+        self._uses.subtract(_references(old))
+        self._uses.update(_references(new))
+        self._sets[new.name] = new
+
+    # -- chains
+
+    def _add_chain(self, declared: Chain) -> None:
+        """An equal one may be there; its comment stays."""
+        found = self._chains.setdefault(declared.name, declared)
+        if found.base != declared.base:
+            raise _refused(RefusalCode.NOT_SUPPORTED, "chain", declared.name)
+
+    def _add_rules(self, name: str, rules: tuple[Rule, ...]) -> None:
+        chain = _get(self._chains, name, "chain")
+        for part in (part for rule in rules for part in rule.parts):
+            if isinstance(part, Lookup | Vmap):
+                used = part.set if isinstance(part, Lookup) else part.map
+                self._check_lookup(part, _get(self._sets, used, "set"))
+            elif isinstance(part, Verdict) and part.chain:
+                self._check_target(part.chain)
+        self._set_rules(name, (*chain.rules, *rules))
+
+    def _check_lookup(self, part: Lookup | Vmap, found: ElementHolder) -> None:
+        """The kernel compares lengths of keys, and wants a map where a verdict is wanted."""
+        types = tuple(field.type for field in part.fields)
+        if isinstance(part, Vmap) is not isinstance(found, VerdictMap) or types != found.type:
+            raise _refused(RefusalCode.INVALID, "set", found.name)
+
+    def _check_target(self, name: str) -> None:
+        if _get(self._chains, name, "chain").base is not None:
+            raise _refused(RefusalCode.NOT_SUPPORTED, "chain", name)
+
+    def _set_rules(self, name: str, rules: tuple[Rule, ...]) -> None:
+        chain = _get(self._chains, name, "chain")
+        new = replace(chain, rules=rules)
+        self._uses.subtract(_references(chain))
+        self._uses.update(_references(new))
+        self._chains[name] = new
+
+    def _delete_chain(self, name: str) -> None:
+        self._set_rules(name, ())
+        if self._uses[name]:
+            raise _refused(RefusalCode.BUSY, "chain", name)
+        del self._chains[name]
+
+
+def _get(known: dict[str, T], name: str, kind: str) -> T:
+    try:
+        return known[name]
+    except KeyError:
+        raise _refused(RefusalCode.MISSING, kind, name) from None
+
+
+# -- references
+
+
+def _set_use(name: str) -> str:
+    """The name under which uses of a set are counted: sets and chains may share names."""
+    return f"@{name}"
+
+
+def _references(item: ElementHolder | Chain) -> Iterator[str]:
+    """What keeps other things from being deleted, once for each reference."""
+    if not isinstance(item, Chain):
+        yield from _chains_named(item)
+        return
+    for part in (part for rule in item.rules for part in rule.parts):
+        if isinstance(part, Lookup):
+            yield _set_use(part.set)
+        elif isinstance(part, Vmap):
+            yield _set_use(part.map)
+        elif isinstance(part, Verdict) and part.chain:
+            yield part.chain
+
+
+def _chains_named(item: ElementHolder) -> Iterator[str]:
+    if isinstance(item, VerdictMap):
+        yield from (verdict.chain for verdict in item.elements.values() if verdict.chain)
+
+
+# -- elements
+
+
+def _with(found: ElementHolder, part: ElementHolder) -> ElementHolder:
+    """``found`` with the elements of ``part``; both are of one type."""
+    if isinstance(found, VerdictMap) and isinstance(part, VerdictMap):
+        if any(found.elements.get(key, v) != v for key, v in part.elements.items()):
+            raise _refused(RefusalCode.EXISTS, "element", found.name)
+        return replace(found, elements={**found.elements, **part.elements})
+    if isinstance(found, IntervalSet) and isinstance(part, IntervalSet):
+        ranges = tuple(sorted({*found.elements, *part.elements}))
+        if _overlap(ranges):
+            raise _refused(RefusalCode.EXISTS, "element", found.name)
+        return replace(found, elements=ranges)
+    assert isinstance(found, Set)
+    assert isinstance(part, Set)
+    return replace(found, elements=found.elements | part.elements)
+
+
+def _without(found: ElementHolder, part: ElementHolder) -> ElementHolder:
+    if not set(part.elements) <= set(found.elements):
+        raise _refused(RefusalCode.MISSING, "element", found.name)
+    if isinstance(found, VerdictMap):
+        left = {key: v for key, v in found.elements.items() if key not in part.elements}
+        return replace(found, elements=left)
+    if isinstance(found, IntervalSet):
+        gone = set(part.elements)
+        return replace(found, elements=tuple(e for e in found.elements if e not in gone))
+    assert isinstance(part, Set)
+    return replace(found, elements=found.elements - part.elements)
+
+
+def _overlap(ranges: tuple[KeyRange, ...]) -> bool:
+    """Sorted by lowest keys, so one field decides by neighbours; several need every pair that the
+    first field leaves open."""
+    open_ones: list[KeyRange] = []
+    for low, high in ranges:
+        open_ones = [other for other in open_ones if other[1][0] >= low[0]]
+        if any(_meet((low, high), other) for other in open_ones):
+            return True
+        open_ones.append((low, high))
+    return False
+
+
+def _meet(one: KeyRange, other: KeyRange) -> bool:
+    spans = zip(*one, *other, strict=True)
+    return all(low <= last and first <= high for low, high, first, last in spans)

@@ -1,0 +1,150 @@
+"""diff(current, wanted) -> Transaction, and apply: the way from one ruleset to another.
+
+Rule: what is equal is not touched; elements move, rules stand still. A chain with another rule is
+flushed and filled again, since the order of its rules decides; sets change by the elements that
+differ. Interval sets too: their ranges are exact and never overlap, so those that differ are
+deleted and added as they are (sets of ipBlocks and ports hold what their names say, and never
+change; a node's own ranges are few).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from podfence.nft.contents import Contents, Refusal, RefusalCode, Refused
+from podfence.nft.objects import IntervalSet, Set, VerdictMap
+from podfence.nft.ruleset import Ruleset
+from podfence.nft.transaction import (
+    AddChain,
+    AddElements,
+    AddRules,
+    AddSet,
+    AddTable,
+    DeleteChain,
+    DeleteElements,
+    DeleteSet,
+    DeleteTable,
+    ElementHolder,
+    FlushChain,
+    Operation,
+    Transaction,
+)
+
+T = TypeVar("T")
+
+
+def load(wanted: Ruleset) -> Transaction:
+    """Leaves exactly ``wanted``, whatever was there before: the table is replaced as a whole."""
+    nothing = Ruleset(wanted.table, {}, {}, {})
+    start = (AddTable(), DeleteTable(), AddTable())
+    return Transaction(wanted.table, (*start, *_changes(nothing, wanted)))
+
+
+def diff(current: Ruleset, wanted: Ruleset) -> Transaction:
+    """What turns ``current`` into ``wanted``; empty when they are equal.
+
+    Where the same name stands for another kind of thing (key type, hook, comment), nothing short
+    of replacing the table would do, so it is replaced.
+    """
+    if current is wanted:
+        return Transaction(wanted.table)
+    if not _same_shape(current, wanted):
+        return load(wanted)
+    return Transaction(wanted.table, tuple(_changes(current, wanted)))
+
+
+def apply(ruleset: Ruleset, transaction: Transaction) -> Ruleset:
+    """The ruleset after a transaction; ``apply(a, diff(a, b)) == b``.
+
+    Raises contents.Refused, where the kernel refuses, or when no table is left.
+    """
+    contents = Contents(ruleset)
+    for operation in transaction:
+        contents.do(transaction.table, operation)
+    found = contents.ruleset()
+    if found is None:
+        raise Refused(Refusal(RefusalCode.MISSING, "table", transaction.table.name))
+    return found
+
+
+def _same_shape(current: Ruleset, wanted: Ruleset) -> bool:
+    return (
+        current.table == wanted.table
+        and all(
+            _declared(a) == _declared(b) for a, b in _common(_holders(current), _holders(wanted))
+        )
+        and all(
+            (old.base, old.comment) == (new.base, new.comment)
+            for old, new in _common(current.chains, wanted.chains)
+        )
+    )
+
+
+def _changes(current: Ruleset, wanted: Ruleset) -> Iterator[Operation]:
+    """In the order that :mod:`podfence.nft.transaction` gives the reasons for."""
+    old_sets, new_sets = _holders(current), _holders(wanted)
+    changed = [b for a, b in _common(current.chains, wanted.chains) if a.rules != b.rules]
+    added = [chain for name, chain in wanted.chains.items() if name not in current.chains]
+    gone = [chain for name, chain in current.chains.items() if name not in wanted.chains]
+    yield from (AddSet(_empty(item)) for name, item in new_sets.items() if name not in old_sets)
+    yield from (AddChain(chain.name, chain.base, chain.comment) for chain in added)
+    yield from (FlushChain(chain.name) for chain in (*changed, *gone))
+    taken, put = _element_changes(old_sets, new_sets)
+    yield from (DeleteElements(part) for part in taken)
+    yield from (AddElements(part) for part in put)
+    yield from (AddRules(chain.name, chain.rules) for chain in (*added, *changed) if chain.rules)
+    yield from (DeleteSet(n, type(item)) for n, item in old_sets.items() if n not in new_sets)
+    yield from (DeleteChain(chain.name) for chain in gone)
+
+
+def _common(old: Mapping[str, T], new: Mapping[str, T]) -> Iterator[tuple[T, T]]:
+    """What is there before and after, and not the very same object."""
+    for name, item in new.items():
+        before = old.get(name)
+        if before is not None and before is not item:
+            yield before, item
+
+
+def _holders(ruleset: Ruleset) -> dict[str, ElementHolder]:
+    return {**ruleset.sets, **ruleset.maps}
+
+
+def _declared(item: ElementHolder) -> tuple[object, ...]:
+    """All of a set but its elements."""
+    return type(item), item.type, item.comment
+
+
+def _empty(item: ElementHolder) -> ElementHolder:
+    if isinstance(item, VerdictMap):
+        return replace(item, elements={})
+    if isinstance(item, IntervalSet):
+        return replace(item, elements=())
+    return replace(item, elements=frozenset())
+
+
+def _element_changes(
+    old: Mapping[str, ElementHolder], new: Mapping[str, ElementHolder]
+) -> tuple[list[ElementHolder], list[ElementHolder]]:
+    """What to take out of sets, and what to put in."""
+    added = [item for name, item in new.items() if name not in old]
+    put = [item for item in added if item.elements]
+    taken: list[ElementHolder] = []
+    for before, after in _common(old, new):
+        taken += [part for part in (_less(before, after),) if part.elements]
+        put += [part for part in (_less(after, before),) if part.elements]
+    return taken, put
+
+
+def _less(item: ElementHolder, other: ElementHolder) -> ElementHolder:
+    """``item`` with those elements that are not, or not with that verdict, in ``other``."""
+    if isinstance(item, VerdictMap) and isinstance(other, VerdictMap):
+        left = {key: v for key, v in item.elements.items() if other.elements.get(key) != v}
+        return replace(item, elements=left)
+    if isinstance(item, IntervalSet) and isinstance(other, IntervalSet):
+        known = set(other.elements)
+        return replace(item, elements=tuple(e for e in item.elements if e not in known))
+    assert isinstance(item, Set)
+    assert isinstance(other, Set)
+    return replace(item, elements=item.elements - other.elements)
