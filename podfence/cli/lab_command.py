@@ -29,7 +29,7 @@ def run(paths: tuple[str, ...]) -> int:
 
     Exit status 0 when the kernel did what the engine says in every probe, 1 when it did not.
     """
-    loaded = load_cluster(paths)
+    loaded = load_cluster(paths, keep_going=False)
     if loaded.unreadable_policies:
         raise LabError("a policy could not be read, so there is nothing to compare with; mend it")
     index = compile_cluster(loaded.cluster)

@@ -18,11 +18,7 @@ _EXAMPLE = (
 
 
 def question(source: str, target: str) -> Can:
-    """Raises QuestionError when the target is not ``DST:PORT[/PROTO]``, or the source is."""
-    if "/" in source and ":" in source:
-        raise QuestionError(
-            f"only DST has a port; write {source.partition(':')[0]!r} as the source"
-        )
+    """Raises QuestionError when the target is not ``DST:PORT[/PROTO]``."""
     found = _TARGET.match(target)
     if not found:
         raise QuestionError(f"{target!r} has no port; {_EXAMPLE}")

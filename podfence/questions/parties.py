@@ -117,6 +117,8 @@ class Directory:
         if service := Known(self._index.cluster).name(name):
             return service
         known = sorted({*self._pods, *map(_short, self._workloads)})
+        if (ported := name.rpartition(":")[0]) in known:
+            return f"no pod or workload is called {name!r}; the source has no port, write {ported}"
         close = [n for n in known if n.rpartition("/")[2] == name.rpartition("/")[2]][:3]
         close = close or get_close_matches(name, known[:20_000], n=3, cutoff=0.6)
         hint = f"; did you mean {' or '.join(close)}?" if close else ""

@@ -7,16 +7,21 @@ so that the text is another one and the value is the same.
 from __future__ import annotations
 
 import json
+import re
+from typing import Final
 
 import msgspec
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def json_bytes(value: object) -> bytes:
     """``value`` on one line, without a newline at its end."""
     try:
         data = msgspec.json.encode(value)
-    except UnicodeEncodeError:  # a file name that is not UTF-8
-        return json.dumps(value, separators=(",", ":")).encode()
+    except UnicodeEncodeError:  # a file name that is not UTF-8, which JSON cannot say
+        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        data = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text).encode()
     return data if data.isascii() and b"\x7f" not in data else _escaped(data)
 
 
