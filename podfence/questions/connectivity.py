@@ -78,13 +78,20 @@ def connectivity(
     def rows() -> Iterator[Row]:
         maps = [all_pairs(index, family) for family in families]
         for destination in groups:
-            for ports, family, classes in _merged(maps, destination.endpoint_class):
+            found = sorted(_merged(maps, destination.endpoint_class), key=_order)
+            for ports, family, classes in found:
                 sources = tuple(g for c in classes for g in by_class.get(c, ()))
                 sources = _without_itself(destination, _within(only, destination, sources))
                 if sources:
                     yield Row(destination, ports, family, sources)
 
     return Connectivity(groups, rows, _left_out(index), only)
+
+
+def _order(row: tuple[PortSet, int | None, object]) -> tuple[bool, str, int]:
+    """Everything first, then as the ports are written: no order of the engine's shows."""
+    ports, family, _ = row
+    return not ports.is_everything, str(ports), family or 0
 
 
 def _within(

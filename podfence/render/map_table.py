@@ -19,7 +19,7 @@ def render_table(connectivity: Connectivity, *, wide: bool = False) -> str:
     by_destination = _by_destination(connectivity)
     for group in connectivity.groups:
         rows = by_destination.get(group.number, [])
-        for row in sorted(rows, key=lambda r: (not r.ports.is_everything, str(r.ports))):
+        for row in rows:
             lines.append((name(group), ports_text(row), everyone.words(row.sources, group, wide)))
         if not rows and _wanted(connectivity, group):
             lines.append((name(group), "none", "nobody"))
