@@ -14,5 +14,8 @@ PROBLEM_CODES = {
     "PF206": "CIDR that the API server accepts with a warning",
     "PF207": "field of an object other than a policy that cannot be used",
     "PF208": "workload with more pods than podfence expands",
+    "PF209": "element that is stored, but cannot be read or evaluated: it fails closed",
+    "PF210": "domain names in a rule that does not accept: they match nothing",
+    "PF211": "named ports with networks, which only one channel of the API stores",
 }
 """Problem code to its one-line meaning."""

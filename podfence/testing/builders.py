@@ -9,6 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address, ip_network
 
+from podfence.model.clusternetworkpolicy import (
+    ClusterNetworkPolicy,
+    NamespacedPod,
+    Peer,
+    ProtocolMatch,
+    Rule,
+    RuleAction,
+    Subject,
+    Tier,
+)
 from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef, labels_of
 from podfence.model.networkpolicy import (
     IPBlock,
@@ -23,6 +33,9 @@ from podfence.model.objects import ContainerPort, Namespace, Node, Pod
 from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
 
 SelectorLike = LabelSelector | Mapping[str, str]
+
+UNKNOWN_FIELD = 'unknown field "future"'
+"""Why an element with the single field ``future`` is unknown."""
 
 
 def namespace(name: str, labels: Mapping[str, str] | None = None) -> Namespace:
@@ -140,6 +153,84 @@ def policy(
         egress=egress_rules,
         declared_types=bool(declared),
     )
+
+
+def cluster_peer(
+    *,
+    namespaces: SelectorLike | None = None,
+    pods: SelectorLike | None = None,
+    nodes: SelectorLike | None = None,
+    networks: Iterable[str] = (),
+    domain_names: Iterable[str] = (),
+) -> Peer:
+    """One item of ``from`` or ``to`` of a ClusterNetworkPolicy; host bits are masked.
+
+    ``pods`` makes ``namespaces`` the selector of their namespaces: None is all of them (CNP-15).
+    Without any argument the peer is one of a newer API version: unknown (CNP-25).
+    """
+    peer = Peer(
+        None if namespaces is None or pods is not None else _selector(namespaces),
+        _namespaced_pods(pods, namespaces),
+        None if nodes is None else _selector(nodes),
+        tuple(ip_network(text, strict=False) for text in networks),
+        tuple(name.lower().removesuffix(".") for name in domain_names),
+    )
+    return Peer(unknown=UNKNOWN_FIELD) if peer == Peer() else peer
+
+
+def protocol(item: str) -> ProtocolMatch:
+    """One item of ``protocols``: ``"80/TCP"``, ``"8000-9000/UDP"``, ``"/SCTP"``, ``"http"``, ``""``.
+
+    No protocol is the default (CNP-22); a text without one names a container port. ``"/SCTP"`` is
+    every port of SCTP; ``""`` is an item of a newer API version: unknown (CNP-25).
+    """
+    number, slash, protocol_name = item.partition("/")
+    if not slash:
+        return ProtocolMatch(named_port=item) if item else ProtocolMatch(unknown=UNKNOWN_FIELD)
+    low, dash, high = number.partition("-")
+    start, end = int(low) if low else None, int(high) if dash else None
+    return ProtocolMatch(Protocol(protocol_name), start, end)
+
+
+def cluster_rule(
+    action: RuleAction | str, *peers: Peer, protocols: Iterable[str] = (), name: str = ""
+) -> Rule:
+    """A rule of a ClusterNetworkPolicy; without ``peers`` it is about every pod (CNP-20)."""
+    every_pod = (cluster_peer(namespaces={}),)
+    matches = tuple(protocol(item) for item in protocols)
+    return Rule(RuleAction(action), peers or every_pod, matches, name)
+
+
+def cluster_policy(
+    name: str,
+    *,
+    namespaces: SelectorLike | None = None,
+    pods: SelectorLike | None = None,
+    tier: Tier | str = Tier.ADMIN,
+    priority: int = 0,
+    ingress: Iterable[Rule] = (),
+    egress: Iterable[Rule] = (),
+) -> ClusterNetworkPolicy:
+    """A ClusterNetworkPolicy whose subject is ``pods`` in ``namespaces``, without both every pod."""
+    subject = Subject(_selector(namespaces or {}))
+    if (selected := _namespaced_pods(pods, namespaces)) is not None:
+        subject = Subject(pods=selected)
+    return ClusterNetworkPolicy(
+        ref=ObjectRef("ClusterNetworkPolicy", "", name),
+        tier=Tier(tier),
+        priority=priority,
+        subject=subject,
+        ingress=tuple(ingress),
+        egress=tuple(egress),
+    )
+
+
+def _namespaced_pods(
+    pods: SelectorLike | None, namespaces: SelectorLike | None
+) -> NamespacedPod | None:
+    if pods is None:
+        return None
+    return NamespacedPod(_selector(pods), None if namespaces is None else _selector(namespaces))
 
 
 def _split_name(name: str) -> tuple[str, str]:

@@ -1,13 +1,24 @@
 """Values -> manifests: the inverse of decoding, for tests of podfence and of its users.
 
 Rule: ``decode(to_manifest(value), source)`` gives the value back, ``source`` apart. Plain dicts and
-lists come out, ready for a YAML or JSON writer.
+lists come out, ready for a YAML or JSON writer. Not read back are an element that is unknown for
+another reason than its field ``future``, and a protocol without a port, which no server stores.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from podfence.model.clusternetworkpolicy import (
+    ClusterNetworkPolicy,
+    NamespacedPod,
+    Peer,
+    ProtocolMatch,
+    Rule,
+    RuleAction,
+    Subject,
+    Tier,
+)
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import (
     NetworkPolicy,
@@ -22,8 +33,11 @@ from podfence.model.selectors import LabelSelector
 Manifest = dict[str, Any]
 
 
-def to_manifest(value: Namespace | Pod | NetworkPolicy) -> Manifest:
-    """The manifest of a Namespace, Pod or NetworkPolicy, every field written out that it holds."""
+def to_manifest(value: Namespace | Pod | NetworkPolicy | ClusterNetworkPolicy) -> Manifest:
+    """The manifest of a Namespace, Pod or policy, every field written out that it holds.
+
+    ``ref.kind`` of a ClusterNetworkPolicy decides between v1alpha2 and the older kinds of v1alpha1.
+    """
     match value:
         case Namespace():
             metadata = {"name": value.name, "labels": dict(value.labels)}
@@ -32,6 +46,8 @@ def to_manifest(value: Namespace | Pod | NetworkPolicy) -> Manifest:
             return _pod(value)
         case NetworkPolicy():
             return _policy(value)
+        case ClusterNetworkPolicy():
+            return _cluster_policy(value)
 
 
 def _pod(pod: Pod) -> Manifest:
@@ -126,3 +142,105 @@ def _peer(peer: NetworkPolicyPeer) -> Manifest:
 def _port(port: NetworkPolicyPort) -> Manifest:
     fields = {"protocol": port.protocol.value, "port": port.port, "endPort": port.end_port}
     return {name: value for name, value in fields.items() if value is not None}
+
+
+# ------------------------------------------------------------------------- ClusterNetworkPolicy
+
+
+def _cluster_policy(policy: ClusterNetworkPolicy) -> Manifest:
+    spec: Manifest = {"subject": _subject(policy.subject)}
+    version = "v1alpha1"
+    if policy.ref.kind == "ClusterNetworkPolicy":
+        version = "v1alpha2"
+        spec["tier"] = policy.tier.value
+    if version == "v1alpha2" or policy.tier is Tier.ADMIN:
+        spec["priority"] = policy.priority
+    write = _cluster_rule if version == "v1alpha2" else _older_rule
+    spec["ingress"] = [write(rule, "from") for rule in policy.ingress]
+    spec["egress"] = [write(rule, "to") for rule in policy.egress]
+    return {
+        "apiVersion": f"policy.networking.k8s.io/{version}",
+        "kind": policy.ref.kind,
+        "metadata": {"name": policy.ref.name, "labels": dict(policy.labels)},
+        "spec": spec,
+    }
+
+
+def _subject(subject: Subject) -> Manifest:
+    if subject.pods is not None:
+        return {"pods": _namespaced_pods(subject.pods)}
+    return _unknown_element() if subject.namespaces is None else _namespaces(subject.namespaces)
+
+
+def _namespaces(selector: LabelSelector) -> Manifest:
+    return {"namespaces": _selector(selector)}
+
+
+def _namespaced_pods(pods: NamespacedPod) -> Manifest:
+    manifest = {"podSelector": _selector(pods.pod_selector)}
+    if pods.namespace_selector is not None:
+        manifest["namespaceSelector"] = _selector(pods.namespace_selector)
+    return manifest
+
+
+def _unknown_element() -> Manifest:
+    return {"future": {}}
+
+
+def _cluster_rule(rule: Rule, peers: str) -> Manifest:
+    manifest = _rule_head(rule, rule.action.value, peers)
+    if rule.protocols:
+        manifest["protocols"] = [_protocol(match) for match in rule.protocols]
+    return manifest
+
+
+def _older_rule(rule: Rule, peers: str) -> Manifest:
+    action = "Allow" if rule.action is RuleAction.ACCEPT else rule.action.value
+    manifest = _rule_head(rule, action, peers)
+    if rule.protocols:
+        manifest["ports"] = [_older_port(match) for match in rule.protocols]
+    return manifest
+
+
+def _rule_head(rule: Rule, action: str, peers: str) -> Manifest:
+    name = {"name": rule.name} if rule.name else {}
+    return {**name, "action": action, peers: [_cluster_peer(peer) for peer in rule.peers]}
+
+
+def _cluster_peer(peer: Peer) -> Manifest:
+    if peer.namespaces is not None:
+        return _namespaces(peer.namespaces)
+    if peer.pods is not None:
+        return {"pods": _namespaced_pods(peer.pods)}
+    if peer.nodes is not None:
+        return {"nodes": _selector(peer.nodes)}
+    if peer.networks:
+        return {"networks": [str(network) for network in peer.networks]}
+    return {"domainNames": list(peer.domain_names)} if peer.domain_names else _unknown_element()
+
+
+def _protocol(match: ProtocolMatch) -> Manifest:
+    if match.named_port:
+        return {"destinationNamedPort": match.named_port}
+    if match.protocol is None:
+        return _unknown_element()
+    return {match.protocol.value.lower(): _destination(match)}
+
+
+def _destination(match: ProtocolMatch) -> Manifest:
+    if match.port is None:
+        return {}
+    if match.end_port is None:
+        return {"destinationPort": {"number": match.port}}
+    return {"destinationPort": {"range": {"start": match.port, "end": match.end_port}}}
+
+
+def _older_port(match: ProtocolMatch) -> Manifest:
+    if match.named_port:
+        return {"namedPort": match.named_port}
+    if match.protocol is None:
+        return _unknown_element()
+    protocol = {"protocol": match.protocol.value}
+    if match.end_port is None:
+        return {"portNumber": {**protocol, "port": match.port}}
+    return {"portRange": {**protocol, "start": match.port, "end": match.end_port}}
