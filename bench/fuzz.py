@@ -123,8 +123,8 @@ def _check(loaded: Loaded) -> None:
 
 def _map(index: PolicyIndex) -> None:
     answer = connectivity(index)
-    _harmless(render_table(answer))
-    _harmless(render_matrix(answer))
+    check_harmless(render_table(answer))
+    check_harmless(render_matrix(answer))
     _json(map_json(answer))
     for piece in (*map_csv(answer), *map_dot(answer), *map_mermaid(answer)):
         piece.encode()
@@ -136,7 +136,7 @@ def _describe(loaded: Loaded, index: PolicyIndex) -> None:
 
     for policy in loaded.cluster.policies:
         notes = notes_for(index, policy, loaded.raw(policy.source))
-        _harmless(render_description(describe(index, policy), place, notes))
+        check_harmless(render_description(describe(index, policy), place, notes))
 
 
 def _place(loaded: Loaded, source: Source | None, path: str) -> Position | None:
@@ -157,8 +157,8 @@ def _ask(loaded: Loaded, index: PolicyIndex) -> None:
     except PodfenceError as error:
         error.message.encode("utf-8", "surrogatepass")
         return
-    _harmless(can_text(answer.can, loaded.locate))
-    _harmless(why_text(answer, loaded.locate))
+    check_harmless(can_text(answer.can, loaded.locate))
+    check_harmless(why_text(answer, loaded.locate))
     _json([msgspec.json.encode(VerdictEncoder(loaded.locate).why(answer))])
 
 
@@ -166,7 +166,8 @@ def _json(pieces: Iterable[bytes]) -> None:
     json.loads(b"".join(pieces))
 
 
-def _harmless(text: str) -> None:
+def check_harmless(text: str) -> None:
+    """Raises Violation when a terminal would obey some character of ``text``."""
     for line in text.split("\n"):
         _single_line(line)
 
@@ -221,7 +222,7 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
 
 
-def run_all(count: int, seed: int, jobs: int) -> Tally:
+def run_in_parts(count: int, seed: int, jobs: int) -> Tally:
     """Cases 0 to ``count`` in worker processes of bounded memory."""
     total = Tally()
     chunks = [range(at, min(at + CHUNK, count)) for at in range(0, count, CHUNK)]
@@ -295,7 +296,7 @@ def main() -> int:
     if options.only is not None:
         tally = run_cases([options.only], options.seed)
     else:
-        tally = run_all(options.count, options.seed, options.jobs)
+        tally = run_in_parts(options.count, options.seed, options.jobs)
     sys.stdout.write(report(tally, time.perf_counter() - start))
     sys.stdout.writelines(write_failures(tally.failures[:5], options.seed, options.out))
     return 1 if tally.failures else 0

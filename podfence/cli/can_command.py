@@ -15,6 +15,7 @@ from podfence.cli.common import (
     keep_going_option,
     load_cluster,
     namespace_option,
+    output_option,
     qualified,
     refuse,
     unjudgeable,
@@ -34,7 +35,7 @@ from podfence.render.verdicts import VerdictEncoder, can_text
 @click.argument("target", metavar="DST:PORT[/PROTO]", required=False)
 @files_option
 @namespace_option
-@click.option("-o", "--output", type=click.Choice(("text", "json")), default="text")
+@output_option
 @click.option(
     "--queries",
     metavar="FILE|-",

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from podfence.cli.common import describe_problem, files_option
+from podfence.cli.common import describe_problem, files_option, output_option
 from podfence.edge.load import Loaded, load
 from podfence.errors import Severity
 from podfence.render.jsontext import json_text
@@ -16,7 +16,7 @@ from podfence.render.safe import printable
 
 @click.command("check")
 @files_option
-@click.option("-o", "--output", type=click.Choice(("text", "json")), default="text")
+@output_option
 def command(paths: tuple[str, ...], output: str) -> int:
     """Validate manifests as the API server would, all errors at once.
 

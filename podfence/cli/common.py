@@ -46,6 +46,18 @@ def namespace_option(function: F) -> F:
     )(function)
 
 
+def output_option(function: F) -> F:
+    """``-o text|json``."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(("text", "json")),
+        default="text",
+        show_default=True,
+        help="Text for people, or JSON for programs (schemas are under docs/schemas).",
+    )(function)
+
+
 def qualified(name: str, namespace: str | None) -> str:
     """``namespace/name``: a bare name belongs to ``-n``, or else to ``default`` as for kubectl."""
     if "/" in name or ":" in name or name.replace(".", "").isdigit() or not name:

@@ -24,7 +24,14 @@ FORMATS = ("table", "wide", "matrix", "json", "csv", "dot", "mermaid")
 
 @click.command("map")
 @files_option
-@click.option("-o", "--output", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(FORMATS),
+    default="table",
+    show_default=True,
+    help="Text (wide cuts no list), data, or a graph for Graphviz or Mermaid.",
+)
 @click.option(
     "-n",
     "--namespace",

@@ -12,6 +12,7 @@ from podfence.cli.common import (
     keep_going_option,
     load_cluster,
     namespace_option,
+    output_option,
     qualified,
     unjudgeable,
 )
@@ -28,7 +29,7 @@ from podfence.render.verdicts import VerdictEncoder, why_text
 @click.argument("target", metavar="DST:PORT[/PROTO]")
 @files_option
 @namespace_option
-@click.option("-o", "--output", type=click.Choice(("text", "json")), default="text")
+@output_option
 @keep_going_option
 def command(
     source: str,
