@@ -1,236 +1,161 @@
-"""Rulesets go to the kernel by netlink: one batch is one transaction, all of it or nothing.
+"""Our table in the kernel, written and read by netlink, without any program.
 
-Rule: a socket stays in the network namespace that it was opened in; this process never leaves its
-own. The kernel works while ``send`` runs, so every acknowledgement lies in the receive buffer
-afterwards: nothing in here waits for one.
+Rule: all that takes effect takes effect at once, however large it is; whoever gets an NftError
+finds the table as it was before.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-import socket
-import struct
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable
+from typing import TypeVar
 
-from podfence.edge import netns
-from podfence.edge.netlink import (
-    ACK,
-    CAPPED_ACK,
-    DONE,
-    DUMP_INTERRUPTED,
-    ERROR,
-    EXTENDED_ACK,
-    REQUEST,
-    ROOT_AND_MATCH,
-    SOL_NETLINK,
-    Answer,
-    decode_answers,
-    message,
-    messages,
+from podfence.edge.netlink import text
+from podfence.edge.nftencode import encode
+from podfence.edge.nftencode_numbers import (
+    GET_CHAIN,
+    GET_ELEMENTS,
+    GET_GENERATION,
+    GET_RULE,
+    GET_SET,
+    GET_TABLE,
+    LIST_SET,
+    LIST_TABLE,
+    RULE_TABLE,
+    SET_TABLE,
+    TABLE_NAME,
 )
-from podfence.edge.nftencode import FAMILY, Message
-from podfence.edge.nftencode_numbers import BATCH_BEGIN, BATCH_END, SUBSYSTEM
+from podfence.edge.nftencode_stages import (
+    Existing,
+    batch_size,
+    packed,
+    stages,
+    undoing,
+)
+from podfence.edge.nftread import Dump, chain_names, generation, read, set_name
+from podfence.edge.nftsocket import DumpInterrupted, NftSocket, too_large
 from podfence.errors import NftError
+from podfence.nft.difference import apply, diff, load
+from podfence.nft.lower import TABLE
+from podfence.nft.ruleset import Ruleset
+from podfence.nft.transaction import DeleteTable, Transaction
 
-SEND_BUFFER = 1 << 28
-"""Bytes of one transaction that root may send: some ten million elements."""
-_BATCH = struct.pack(">BBH", socket.AF_UNSPEC, 0, SUBSYSTEM)
-_RECEIVE = 1 << 16
-_NETLINK_NETFILTER, _SO_SNDBUFFORCE = 12, 32
-_OVERHEAD = 32
-"""What the kernel keeps of a send buffer for itself."""
-_REASONS = {
-    errno.ENOENT: "no such object",
-    errno.EEXIST: "exists already, and differs",
-    errno.EBUSY: "still in use",
-    errno.EPERM: "not permitted without CAP_NET_ADMIN",
-    errno.ENFILE: "the set is full",
-    errno.EMLINK: "jumps are nested too deep",
-    errno.ELOOP: "chains lead back to themselves",
-    errno.EOPNOTSUPP: "this kernel does not support it",
-    errno.ENOTEMPTY: "overlaps another element",
-}
+T = TypeVar("T")
+_ATTEMPTS = 50
+"""Readings that others may spoil by changing rules of theirs; one takes milliseconds."""
 
 
-class DumpInterrupted(Exception):
-    """The rules changed while they were read: read again."""
+class NetlinkNft:
+    """One table, ours, in the network namespace of a socket."""
 
+    def __init__(self, opened: NftSocket, table: str = TABLE) -> None:
+        self._socket = opened
+        self._table = table
 
-class NftSocket:
-    """A netlink socket for nftables, in the network namespace that it was opened in."""
+    def replace(self, ruleset: Ruleset) -> None:
+        """Leave exactly ``ruleset`` in the table, whatever was there, in one step.
 
-    def __init__(self, namespace_fd: int | None = None) -> None:
-        """``namespace_fd``: an open ``/proc/PID/ns/net``; None: the calling thread's namespace.
-
-        Raises NftError when the namespace cannot be entered, or the kernel knows no nftables.
+        Raises NftError; then everything is as before.
         """
+        self.run(load(ruleset))
+
+    def run(self, transaction: Transaction) -> None:
+        """Apply a transaction as a whole.
+
+        One that is larger than what a user other than root may send is prepared in parts that have
+        no effect, and takes effect in one. Raises NftError; then everything is as before.
+        """
+        batch = [*encode(transaction)]
+        size = batch_size(batch)
+        if size <= self._socket.limit:
+            self._socket.transact(batch)
+        elif not _deletes_table(transaction):
+            self._run_in_stages(transaction)
+        else:
+            same = self._without_deletion(transaction)
+            if _deletes_table(same):
+                raise too_large(size, self._socket.limit)
+            self.run(same)
+
+    def list(self) -> Ruleset | None:
+        """What the table holds, None when there is no table.
+
+        Raises NftError for what podfence never writes.
+        """
+        dump = self._undisturbed(self._dump)
+        return None if dump is None else read(dump)
+
+    def _without_deletion(self, transaction: Transaction) -> Transaction:
+        """The same result, from the table as it is now: then what is new can be prepared."""
+        deleted = max(n for n, step in enumerate(transaction) if isinstance(step, DeleteTable))
+        table = transaction.table
+        created = Transaction(table, transaction.operations[deleted + 1 :])
+        current = self.list()
+        if current is None:
+            return created
+        return diff(current, apply(Ruleset(table, {}, {}, {}), created))
+
+    def _run_in_stages(self, transaction: Transaction) -> None:
+        before = self._undisturbed(self._existing)
+        parts = stages(transaction, before)
+        final = [*encode(parts.final)]
+        if batch_size(final) > self._socket.limit:
+            raise too_large(batch_size(final), self._socket.limit)
         try:
-            self._socket = _open(namespace_fd)
-        except OSError as error:
-            raise NftError(f"no netlink socket for nftables: {error.strerror}") from error
-        self._sequence = 0
-        self.limit = _room(self._socket)
-        """Bytes of the largest transaction that this socket can send."""
+            for batch in packed([*encode(parts.prepared)], self._socket.limit):
+                self._socket.transact(batch)
+            self._socket.transact(final)
+        except NftError as error:
+            self._undo(parts.prepared, before, error)
+            raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Give the descriptor back."""
-        self._socket.close()
-
-    def transact(self, batch: Sequence[Message]) -> None:
-        """Apply all messages, or none of them.
-
-        Raises NftError that names the first object that the kernel refused; nothing was applied.
-        """
-        first = self._sequence + 1
-        last = first + len(batch)
-        self._sequence = last + 1
-        data = b"".join(_frames(batch, first))
-        if len(data) > self.limit:
-            raise NftError(
-                f"a transaction of {len(data)} bytes is more than the socket takes ({self.limit}); "
-                "run as root, or raise net.core.wmem_max"
-            )
-        self._send(data)
-        answers = [a for a in self._answers() if a.sequence >= first]
-        _raise_first(batch, first, answers)
-        if all(answer.sequence != last for answer in answers):
-            raise NftError("the kernel did not say whether it took the transaction")
-
-    def dump(self, kind: int, body: bytes) -> list[bytes]:
-        """The bodies of everything that a request lists, each without the protocol's header.
-
-        Raises DumpInterrupted, or NftError.
-        """
-        self._request(kind, ROOT_AND_MATCH, body)
-        found: list[bytes] = []
-        interrupted = False
-        while True:
-            for type_, flags, _, answer in messages(self._socket.recv(_RECEIVE)):
-                interrupted = interrupted or bool(flags & DUMP_INTERRUPTED)
-                if type_ in (DONE, ERROR):
-                    _finish(answer, interrupted=interrupted)
-                    return found
-                found.append(answer[len(FAMILY) :])
-
-    def get(self, kind: int, body: bytes) -> bytes | None:
-        """The body of the one object that a request names, None when there is no such object.
-
-        Raises NftError.
-        """
-        self._request(kind, 0, body)
-        type_, _, _, answer = next(messages(self._socket.recv(_RECEIVE)))
-        if type_ != ERROR:
-            return answer[len(FAMILY) :]
-        error = _error(answer)
-        if error == errno.ENOENT:
-            return None
-        raise NftError(f"the rules cannot be read: {_reason(error)}")
-
-    def _request(self, kind: int, flags: int, body: bytes) -> None:
-        self._sequence += 1
-        self._send(message(SUBSYSTEM << 8 | kind, REQUEST | flags, self._sequence, FAMILY + body))
-
-    def _send(self, data: bytes) -> None:
+    def _undo(self, prepared: Transaction, before: Existing, reason: NftError) -> None:
+        """Delete what of ``prepared`` is there and was not before."""
         try:
-            self._socket.send(data)
-        except OSError as error:
-            raise NftError(f"nothing was sent to the kernel: {error.strerror}") from error
+            now = self._undisturbed(self._existing)
+            self._socket.transact([*encode(undoing(prepared, before, now))])
+        except NftError as error:
+            raise NftError(f"{reason}; parts without effect are left behind: {error}") from reason
 
-    def _answers(self) -> Iterator[Answer]:
-        """What lies in the buffer. When it was too small for all refusals, the first are there."""
-        while True:
+    # -- reading
+
+    def _undisturbed(self, reading: Callable[[], T]) -> T:
+        """What one state of the rules was; any change in the namespace, by anybody, spoils it."""
+        for _ in range(_ATTEMPTS):
+            before = self._generation()
             try:
-                data = self._socket.recv(_RECEIVE, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise NftError(f"no answer of the kernel: {error.strerror}") from error
+                found = reading()
+            except DumpInterrupted:
                 continue
-            yield from decode_answers(data)
+            if self._generation() == before:
+                return found
+        raise NftError("the rules of this network namespace change faster than they can be read")
+
+    def _generation(self) -> int:
+        """The number of the last transaction in the namespace."""
+        return generation(self._socket.get(GET_GENERATION, b"") or b"")
+
+    def _existing(self) -> Existing:
+        if self._socket.get(GET_TABLE, text(TABLE_NAME, self._table)) is None:
+            return Existing(table=False)
+        sets = self._socket.dump(GET_SET, text(SET_TABLE, self._table))
+        chains = chain_names(self._socket.dump(GET_CHAIN, b""), self._table)
+        return Existing(True, {set_name(body) for body in sets}, chains)
+
+    def _dump(self) -> Dump | None:
+        """Bytes only: the less time it takes, the less others change in between."""
+        table = self._socket.get(GET_TABLE, text(TABLE_NAME, self._table))
+        if table is None:
+            return None
+        chains = self._socket.dump(GET_CHAIN, b"")
+        rules = self._socket.dump(GET_RULE, text(RULE_TABLE, self._table))
+        sets = self._socket.dump(GET_SET, text(SET_TABLE, self._table))
+        start = text(LIST_TABLE, self._table)
+        elements = {
+            name: self._socket.dump(GET_ELEMENTS, start + text(LIST_SET, name))
+            for name in map(set_name, sets)
+        }
+        return Dump(table, chains, rules, sets, elements)
 
 
-def _open(namespace_fd: int | None) -> socket.socket:
-    if namespace_fd is None:
-        return _open_here()
-    with ThreadPoolExecutor(max_workers=1) as short_lived:
-        return short_lived.submit(_open_inside, namespace_fd).result()
-
-
-def _open_inside(namespace_fd: int) -> socket.socket:
-    """Runs on a thread that ends afterwards; the socket stays in the namespace."""
-    netns.join(namespace_fd)
-    return _open_here()
-
-
-def _open_here() -> socket.socket:
-    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-    opened = socket.socket(socket.AF_NETLINK, kind, _NETLINK_NETFILTER)
-    opened.setsockopt(SOL_NETLINK, EXTENDED_ACK, 1)
-    opened.setsockopt(SOL_NETLINK, CAPPED_ACK, 1)
-    opened.bind((0, 0))
-    return opened
-
-
-def _room(opened: socket.socket) -> int:
-    """Make room for large transactions: as much as one likes, or what everybody may have."""
-    try:
-        opened.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, SEND_BUFFER)
-    except PermissionError:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-    return opened.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) - _OVERHEAD
-
-
-def _frames(batch: Sequence[Message], first: int) -> Iterator[bytes]:
-    """Refusals are always answered; the last message asks for success to be said, too."""
-    last = first + len(batch)
-    yield message(BATCH_BEGIN, REQUEST, first, _BATCH)
-    for sequence, item in enumerate(batch, first + 1):
-        flags = REQUEST | item.flags | (ACK if sequence == last else 0)
-        yield message(item.type, flags, sequence, item.body)
-    yield message(BATCH_END, REQUEST, last + 1, _BATCH)
-
-
-def _raise_first(batch: Sequence[Message], first: int, answers: Sequence[Answer]) -> None:
-    """An answer to the frame of the batch is about all of it: what only the whole can violate."""
-    for answer in answers:
-        if answer.error:
-            number = answer.sequence - first - 1
-            name = batch[number].name(answer.offset) if 0 <= number < len(batch) else "the ruleset"
-            said = f": {answer.reason}" if answer.reason else ""
-            raise NftError(f"{name}: {_reason(answer.error)}{said}")
-
-
-def _error(body: bytes) -> int:
-    (error,) = struct.unpack_from("=i", body)
-    return -int(error)
-
-
-def _finish(body: bytes, *, interrupted: bool) -> None:
-    """The last message of a dump holds an errno."""
-    error = _error(body)
-    if interrupted or error == errno.EINTR:
-        raise DumpInterrupted
-    if error:
-        raise NftError(f"the rules cannot be read: {_reason(error)}")
-
-
-def _reason(error: int) -> str:
-    """``no such object (ENOENT)``."""
-    known = errno.errorcode.get(error, str(error))
-    return f"{_REASONS.get(error) or os.strerror(error).lower()} ({known})"
+def _deletes_table(transaction: Transaction) -> bool:
+    return any(isinstance(step, DeleteTable) for step in transaction)

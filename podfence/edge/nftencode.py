@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from podfence.edge.netlink import APPEND, CREATE, HEADER, attribute, nested, text
@@ -42,7 +42,6 @@ from podfence.edge.nftencode_numbers import (
     NEW_RULE,
     NEW_SET,
     NEW_TABLE,
-    NOT_RECURSIVE,
     RULE_CHAIN,
     RULE_EXPRESSIONS,
     RULE_TABLE,
@@ -75,9 +74,8 @@ from podfence.edge.nftencode_numbers import (
     padded,
 )
 from podfence.edge.nftencode_rules import expressions
-from podfence.nft.objects import BaseChain, DataType, IntervalSet, Rule, Set, Table, VerdictMap
+from podfence.nft.objects import BaseChain, DataType, IntervalSet, Rule, Table, VerdictMap
 from podfence.nft.render import render_rule
-from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import (
     AddChain,
     AddElements,
@@ -124,26 +122,6 @@ def encode(transaction: Transaction) -> Iterator[Message]:
         yield from writer.messages(operation)
 
 
-def creation(ruleset: Ruleset) -> Transaction:
-    """Everything of ``ruleset``, for a namespace that has no table of this name."""
-    operations: list[Operation] = [AddTable()]
-    operations += [AddChain(c.name, c.base, c.comment) for c in ruleset.chains.values()]
-    for holder in (*ruleset.sets.values(), *ruleset.maps.values()):
-        operations.append(AddSet(_without_elements(holder)))
-        if holder.elements:
-            operations.append(AddElements(holder))
-    operations += [AddRules(c.name, c.rules) for c in ruleset.chains.values() if c.rules]
-    return Transaction(ruleset.table, tuple(operations))
-
-
-def _without_elements(holder: ElementHolder) -> ElementHolder:
-    if isinstance(holder, Set):
-        return replace(holder, elements=frozenset())
-    if isinstance(holder, IntervalSet):
-        return replace(holder, elements=())
-    return replace(holder, elements={})
-
-
 class _Writer:
     """The messages of one table's operations."""
 
@@ -180,7 +158,7 @@ class _Writer:
                 more = (_base(base) if base else b"") + userdata
                 yield self._chain(NEW_CHAIN, CREATE, name, more)
             case DeleteChain(name):
-                yield self._chain(DELETE_CHAIN, NOT_RECURSIVE, name, b"")
+                yield self._chain(DELETE_CHAIN, 0, name, b"")
             case FlushChain(name):
                 body = text(RULE_TABLE, self._table.name) + text(RULE_CHAIN, name)
                 yield _message(DELETE_RULE, 0, body, f"rules of chain {name}")

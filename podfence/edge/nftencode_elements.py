@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 from podfence.edge.netlink import MAX_ATTRIBUTE, attribute, nested, text
@@ -100,7 +100,7 @@ def _key_start(types: Types) -> bytes:
     return element[: 3 * 4]  # the headers of item, key and value
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _verdict(verdict: Verdict) -> bytes:
     return nested(ELEMENT_DATA, verdict_data(verdict))
 

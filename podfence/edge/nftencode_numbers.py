@@ -12,8 +12,6 @@ from podfence.nft.objects import DataType, Field, Hook, VerdictKind
 
 SUBSYSTEM = 10
 BATCH_BEGIN, BATCH_END = 0x10, 0x11
-NOT_RECURSIVE = 0x100
-"""Flag of a deletion: refuse it when the object holds others."""
 INET = 1
 """Family of our table."""
 
