@@ -34,6 +34,7 @@ from podfence.policy.index import DirectionPolicy, Endpoint, PolicyIndex
 from podfence.sets import AddressSet
 
 TABLE = "podfence"
+LEAST_RUN = 0xFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,9 @@ class LocalNode:
     ``pods``: its pods as "namespace/name"; None: every endpoint of the index. ``pod_cidrs``: ranges
     that its pods get addresses from; an address of these that no known pod has is cut off.
     ``addresses``: the node's own. ``generation``: 1 up to what ``mark_mask`` holds; a new one makes
-    every live connection be judged again. ``mark_mask``: the conntrack mark bits that are ours, in
-    one run. ``log_group``: netlink group that denied packets are copied to.
+    every live connection be judged again (see ``generation.succeed``). ``mark_mask``: the conntrack
+    mark bits that are ours, 8 or more in one run: fewer would soon count round. ``log_group``:
+    netlink group that denied packets are copied to.
     """
 
     name: str
@@ -56,10 +58,10 @@ class LocalNode:
     log_group: int = 77
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a mask with gaps, or a generation that it cannot hold."""
+        """Raises ValueError for another mask, or a generation that it cannot hold."""
         run = self.mark_mask // self._lowest if self.mark_mask > 0 else 0
-        if not run or run & (run + 1) or self.mark_mask >> 32:
-            raise ValueError(f"mark mask {self.mark_mask:#x} is no single run of 1 to 32 bits")
+        if run < LEAST_RUN or run & (run + 1) or self.mark_mask >> 32:
+            raise ValueError(f"mark mask {self.mark_mask:#x} is no single run of 8 to 32 bits")
         if not 1 <= self.generation <= run:
             raise ValueError(f"generation {self.generation} is not within 1 to {run}")
 

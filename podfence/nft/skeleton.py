@@ -39,6 +39,7 @@ PRIORITY = -10
 """Before the filter chains of others (0), after DNAT (-100): real client, real backend (NP-28)."""
 FULL_MARK = 0xFFFFFFFF
 UNKNOWN, STATELESS = "unknown", "stateless"
+FAST, STAMP = "fast", "stamp"
 _ND_TYPES = Between(Field.ICMPV6_TYPE, 133, 137)
 _ON_LINK = Compare(Field.IP6_HOPLIMIT, 255)
 _MAP_PREFIXES = {Direction.EGRESS: "eg", Direction.INGRESS: "in"}
@@ -72,11 +73,16 @@ def skeleton(mark_mask: int, mark_value: int, log_group: int) -> Iterator[Chain]
         maps = {family: verdict_map(view, family) for family in FAMILIES}
         yield Chain(dispatch_chain(view), _dispatch(view.subject, maps))
     yield from _stateless_chains()
-    yield Chain("fast", (Rule((CtMark(mark_mask, mark_value), ACCEPT)),))
-    yield Chain("stamp", (Rule((SetCtMark(FULL_MARK & ~mark_mask, mark_value),)),))
+    yield from generation_chains(mark_mask, mark_value)
     yield Chain("reply", _judge(reply=True))
     yield Chain("forward", _forward(), BaseChain(Hook.FORWARD, PRIORITY))
     yield Chain("input", _input(), BaseChain(Hook.INPUT, PRIORITY))
+
+
+def generation_chains(mark_mask: int, mark_value: int) -> Iterator[Chain]:
+    """The only two chains that know the generation: what passes by it, and what writes it."""
+    yield Chain(FAST, (Rule((CtMark(mark_mask, mark_value), ACCEPT)),))
+    yield Chain(STAMP, (Rule((SetCtMark(FULL_MARK & ~mark_mask, mark_value),)),))
 
 
 def _dispatch(subject: dict[int, Field], maps: dict[int, str]) -> tuple[Rule, ...]:
@@ -100,7 +106,7 @@ def _stateless_chains() -> Iterator[Chain]:
 def _judge(*, reply: bool) -> tuple[Rule, ...]:
     """Both ends must agree (NP-6); then the connection carries the generation that judged it."""
     views = [view for view in VIEWS if view.reply is reply]
-    return (*(Rule((jump(dispatch_chain(view)),)) for view in views), Rule((jump("stamp"),)))
+    return (*(Rule((jump(dispatch_chain(view)),)) for view in views), Rule((jump(STAMP),)))
 
 
 def _passes_always() -> Iterator[Rule]:
@@ -108,7 +114,7 @@ def _passes_always() -> Iterator[Rule]:
 
     Neighbour discovery never crosses a router (hop limit 255), so nobody smuggles data in it.
     """
-    yield Rule((jump("fast"),))
+    yield Rule((jump(FAST),))
     yield Rule((_ON_LINK, _ND_TYPES, ACCEPT), "neighbour discovery")
     for protocol in (ICMP, ICMPV6):
         related = CtState(CtStateBit.RELATED)
@@ -135,5 +141,5 @@ def _input() -> tuple[Rule, ...]:
         *_passes_always(),
         Rule((CtDirection(CtDirectionValue.REPLY), RETURN)),
         Rule((jump(dispatch_chain(View(Direction.EGRESS, reply=False))),)),
-        Rule((jump("stamp"),)),
+        Rule((jump(STAMP),)),
     )

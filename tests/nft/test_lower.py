@@ -101,7 +101,7 @@ def test_one_set_for_one_selector_whoever_uses_it() -> None:
         (0xFFFF0000, 0xFFFF, 0xFFFF0000),
         (0x0FF0, 3, 0x30),
         (0xFFFFFFFF, 9, 9),
-        (1, 1, 1),
+        (0xFF, 0xFF, 0xFF),
     ],
 )
 def test_generation_lies_within_the_mask(mask: int, generation: int, value: int) -> None:
@@ -110,7 +110,16 @@ def test_generation_lies_within_the_mask(mask: int, generation: int, value: int)
 
 @pytest.mark.parametrize(
     ("mask", "generation"),
-    [(0, 1), (-1, 1), (0x101, 1), (1 << 32, 1), (0xFF00, 0), (0xFF00, 256), (0xFF00, -1)],
+    [
+        (0, 1),
+        (-1, 1),
+        (0x101, 1),
+        (0x7F, 1),
+        (0xFF << 25, 1),
+        (0xFF00, 0),
+        (0xFF00, 256),
+        (0xFF00, -1),
+    ],
 )
 def test_masks_with_gaps_and_generations_that_do_not_fit_are_refused(
     mask: int, generation: int

@@ -1,0 +1,179 @@
+"""No connection outlives its permission, and none is judged again without need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import ip_network
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from podfence.model.cluster import Cluster, ClusterObject
+from podfence.nft.difference import apply, diff
+from podfence.nft.generation import bump, generation, succeed, with_generation
+from podfence.nft.lower import LocalNode, lower
+from podfence.nft.objects import CtStateBit
+from podfence.nft.permission import removes_permission
+from podfence.nft.ruleset import Ruleset
+from podfence.nft.trace import first_packet, reply_packet, trace, trace_packet
+from podfence.policy.compile import compile_cluster
+from podfence.policy.flow import Flow
+from podfence.policy.index import PolicyIndex
+from podfence.testing.builders import peer, pod, policy, rule
+from tests.nft.cases import CASES, DB_ALLOW, DENY_ALL, NODE, WEB_OUT, index_of
+from tests.nft.test_engine_agrees import tiered
+from tests.random_clusters import FlowSource, random_cluster
+
+RANGES = ((ip_network("10.0.0.0/29"), ip_network("fd00::/16")), ())
+
+
+def changed(rng: Random, cluster: Cluster, other: Cluster) -> Cluster:
+    """A cluster with a few objects less, and a few of another one more."""
+    kept = [item for item in objects_of(cluster) if rng.random() < 0.93]
+    taken = {key(item) for item in kept} | {a for item in kept for a in addresses(item)}
+    for item in objects_of(other):
+        new = {key(item), *addresses(item)}
+        if rng.random() < 0.15 and not new & taken:
+            kept.append(item)
+            taken |= new
+    return Cluster.of(kept)
+
+
+def objects_of(cluster: Cluster) -> Iterator[ClusterObject]:
+    yield from cluster.namespaces.values()
+    yield from cluster.pods
+    yield from cluster.nodes.values()
+    yield from cluster.policies
+
+
+def key(item: ClusterObject) -> object:
+    return type(item), getattr(item, "ref", None) or (
+        getattr(item, "namespace", ""),
+        getattr(item, "name", ""),
+    )
+
+
+def addresses(item: ClusterObject) -> tuple[object, ...]:
+    return getattr(item, "addresses", ())
+
+
+def passes(ruleset: Ruleset, flow: Flow, mark: int, reply: bool) -> bool:
+    """Whether a later packet of a connection that carries ``mark`` passes."""
+    first = replace(first_packet(flow), state=CtStateBit.ESTABLISHED, mark=mark)
+    packet = reply_packet(flow, mark) if reply else first
+    return trace_packet(ruleset, packet).accepted
+
+
+def check_succession(rulesets: list[Ruleset], flows: list[Flow]) -> None:
+    """Connections opened under the first ruleset, followed through all the others."""
+    current = rulesets[0]
+    opened = {flow: trace(current, flow) for flow in flows}
+    marks = {flow: outcome.mark for flow, outcome in opened.items() if outcome.accepted}
+    for wanted in rulesets[1:]:
+        after = succeed(current, wanted)
+        current = apply(current, diff(current, after))
+        for flow, mark in marks.items():
+            for reply in (False, True):
+                allowed = trace(current, flow, reply=reply).accepted
+                assert passes(current, flow, mark, reply) is allowed, flow
+
+
+@given(st.randoms(use_true_random=False))
+def test_no_connection_outlives_its_permission(rng: Random) -> None:
+    """NP-42."""
+    cluster, other = random_cluster(rng), random_cluster(rng)
+    node = LocalNode("n", pod_cidrs=rng.choice(RANGES))
+    source = FlowSource(cluster)
+    flows = [source.draw(rng) for _ in range(40)]
+    rulesets = []
+    for _ in range(4):
+        rulesets.append(lower(compile_cluster(cluster), node))
+        cluster = changed(rng, cluster, other)
+    check_succession(rulesets, flows)
+
+
+@given(st.randoms(use_true_random=False))
+def test_no_connection_outlives_its_permission_in_ordered_tiers(rng: Random) -> None:
+    cluster, other = random_cluster(rng), random_cluster(rng)
+    source = FlowSource(cluster)
+    flows = [source.draw(rng) for _ in range(20)]
+    index = tiered(compile_cluster(cluster), rng)
+    grown = tiered(compile_cluster(changed(rng, cluster, other)), rng)
+    more = with_members_of(index, rng)
+    check_succession([lower(i, LocalNode("n")) for i in (index, more, grown)], flows)
+
+
+def with_members_of(index: PolicyIndex, rng: Random) -> PolicyIndex:
+    """The same rules, with pods that left: sets shrink under chains that do not change."""
+    gone = {id(e) for e in index.endpoints.values() if rng.random() < 0.2}
+    left = {a: e for a, e in index.by_address.items() if id(e) not in gone}
+    members = tuple(tuple(e for e in found if id(e) not in gone) for found in index.members)
+    return replace(index, by_address=left, members=members)
+
+
+NEW = pod("shop/new", {"app": "web"}, addresses=["10.1.0.7"])
+FAR = pod("shop/far", {"app": "web"}, addresses=["10.9.0.7"])
+MORE = policy("shop/db-more", {"app": "db"}, ingress=[rule(peer(pods={"app": "job"}), ports=[1])])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "bumped"),
+    [
+        pytest.param([DB_ALLOW], [DB_ALLOW], False, id="nothing"),
+        pytest.param([DB_ALLOW], [DB_ALLOW, NEW], False, id="a local pod comes"),
+        pytest.param([DB_ALLOW], [DB_ALLOW, FAR], False, id="an open pod from elsewhere comes"),
+        pytest.param([DENY_ALL], [DENY_ALL, FAR], True, id="an isolated pod from elsewhere comes"),
+        pytest.param([DENY_ALL], [DENY_ALL, NEW], False, id="an isolated pod comes"),
+        pytest.param([DB_ALLOW, NEW], [DB_ALLOW], True, id="a pod goes"),
+        pytest.param([DB_ALLOW], [], False, id="NP-2 isolation ends"),
+        pytest.param([], [DB_ALLOW], True, id="NP-5 isolation begins"),
+        pytest.param([DB_ALLOW], [DB_ALLOW, MORE], False, id="NP-7 a policy that allows more"),
+        pytest.param([DB_ALLOW, MORE], [DB_ALLOW], True, id="NP-7 a policy less"),
+        pytest.param([WEB_OUT], [WEB_OUT, DENY_ALL], True, id="the other direction is isolated"),
+    ],
+)
+def test_generation_changes_when_a_permission_goes(
+    before: list[ClusterObject], after: list[ClusterObject], bumped: bool
+) -> None:
+    node = replace(NODE, generation=7)
+    current, wanted = lower(index_of(*before), node), lower(index_of(*after), NODE)
+    assert generation(succeed(current, wanted)) == (8 if bumped else 7)
+
+
+def test_a_remote_pod_that_comes_keeps_the_generation() -> None:
+    here = replace(NODE, pods=frozenset({"shop/db"}))
+    current, wanted = (lower(index_of(*found), here) for found in ([DB_ALLOW], [DB_ALLOW, FAR]))
+    assert not removes_permission(current, wanted)
+    assert removes_permission(wanted, current)
+
+
+def test_a_generation_changes_two_chains_only() -> None:
+    ruleset = CASES[2].ruleset
+    after = bump(ruleset)
+    assert {n for n, c in after.chains.items() if c != ruleset.chains[n]} == {"fast", "stamp"}
+
+
+@pytest.mark.parametrize(
+    ("mask", "number", "following"),
+    [(0xFFFF0000, 7, 8), (0xFFFF0000, 0xFFFF, 1), (0x0FF0, 0xFF, 1), (0xFFFFFFFF, 2**32 - 1, 1)],
+)
+def test_generations_count_round_and_skip_zero(mask: int, number: int, following: int) -> None:
+    ruleset = lower(index_of(), LocalNode("n", generation=number, mark_mask=mask))
+    assert generation(ruleset) == number
+    assert generation(bump(ruleset)) == following
+    expected = lower(index_of(), LocalNode("n", generation=following, mark_mask=mask))
+    assert bump(ruleset) == expected
+
+
+def test_a_generation_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match="generation 65536 is not within 1 to 65535"):
+        with_generation(CASES[0].ruleset, 0x10000)
+
+
+def test_other_bits_of_the_mark_are_no_succession() -> None:
+    one, other = (lower(index_of(), LocalNode("n", mark_mask=m)) for m in (0xFF, 0xFF00))
+    with pytest.raises(ValueError, match="different bits of the mark"):
+        succeed(one, other)
