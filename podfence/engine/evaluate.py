@@ -11,7 +11,13 @@ from podfence.policy.index import CompiledRule, DirectionPolicy, Endpoint, Polic
 
 _ALLOWED = {
     reason: Decision(True, reason)
-    for reason in (Reason.NOT_ISOLATED, Reason.NOT_A_POD, Reason.SELF, Reason.OWN_NODE)
+    for reason in (
+        Reason.DEFAULT,
+        Reason.NOT_ISOLATED,
+        Reason.NOT_A_POD,
+        Reason.SELF,
+        Reason.OWN_NODE,
+    )
 }
 _ITSELF = Verdict(_ALLOWED[Reason.SELF], _ALLOWED[Reason.SELF])  # NP-54
 
@@ -78,14 +84,15 @@ def decide(
         action = fitting[0].action if fitting else tier.default
         if action is not Action.PASS:
             return _decision(tier, action, fitting)
-    return _ALLOWED[Reason.NOT_ISOLATED]
+    return _ALLOWED[Reason.DEFAULT if policy.tiers else Reason.NOT_ISOLATED]
 
 
 def _decision(tier: Tier, action: Action, fitting: list[CompiledRule]) -> Decision:
     if not fitting:
         return Decision(action is Action.ACCEPT, Reason.ISOLATED, tier.isolated_by)
-    same = (rule.origin for rule in fitting if rule.action is action)
-    return Decision(action is Action.ACCEPT, Reason.RULE, tuple(same))
+    if tier.default is Action.PASS:  # ordered rules: the first that fits has decided
+        fitting = fitting[:1]
+    return Decision(action is Action.ACCEPT, Reason.RULE, tuple(rule.origin for rule in fitting))
 
 
 def fits(rule: CompiledRule, remote_class: int, family: int, protocol: str, port: int) -> bool:

@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from types import MappingProxyType
 
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.meta import METADATA_NAME_LABEL
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.model.objects import IPAddress, Namespace, Node, Pod, Service
 
-ClusterObject = Namespace | Node | Pod | Service | NetworkPolicy
+ClusterObject = Namespace | Node | Pod | Service | NetworkPolicy | ClusterNetworkPolicy
 
 ASSUMED_V4 = IPv4Address("10.244.0.0")
 ASSUMED_V6 = IPv6Address("fd00:10:244::")
@@ -33,6 +34,7 @@ class Cluster:
     pods: tuple[Pod, ...]
     services: tuple[Service, ...] = ()
     policies: tuple[NetworkPolicy, ...] = ()
+    admin_policies: tuple[ClusterNetworkPolicy, ...] = ()
 
     @classmethod
     def of(cls, objects: Iterable[ClusterObject]) -> Cluster:
@@ -42,6 +44,7 @@ class Cluster:
         pods: dict[tuple[str, str], Pod] = {}
         services: dict[tuple[str, str], Service] = {}
         policies: dict[tuple[str, str], NetworkPolicy] = {}
+        admin_policies: dict[tuple[str, str], ClusterNetworkPolicy] = {}
         for thing in objects:
             match thing:
                 case Namespace():
@@ -54,6 +57,8 @@ class Cluster:
                     services[thing.ref.namespace, thing.ref.name] = thing
                 case NetworkPolicy():
                     policies[thing.ref.namespace, thing.ref.name] = thing
+                case ClusterNetworkPolicy():
+                    admin_policies[thing.ref.name, thing.ref.kind] = thing
         for namespace, _ in (*pods, *policies, *services):
             if namespace not in namespaces:
                 namespaces[namespace] = _with_name_label(Namespace(namespace))
@@ -63,6 +68,7 @@ class Cluster:
             tuple(pods.values()),
             tuple(services.values()),
             tuple(policies[key] for key in sorted(policies)),
+            tuple(admin_policies[key] for key in sorted(admin_policies)),
         )
 
 

@@ -1,4 +1,4 @@
-"""ipBlocks -> the few kinds of addresses that they can tell apart.
+"""Sets of addresses that policies name -> the few kinds of addresses that they can tell apart.
 
 Rule: addresses are cut at every boundary of every ipBlock; two addresses with the same *signature*
 (the set of blocks that hold them) are the same to every policy (NP-24..NP-29). ``except`` is gone
@@ -16,6 +16,7 @@ from pyroaring import BitMap, FrozenBitMap
 
 from podfence.model.networkpolicy import IPBlock
 from podfence.model.objects import IPAddress
+from podfence.policy.index import Peers
 from podfence.sets import AddressSet, IntervalSet
 from podfence.sets.addresses import V4_MAX, V6_MAX
 
@@ -25,9 +26,30 @@ Signature = FrozenBitMap
 _LAST = {4: V4_MAX, 6: V6_MAX}
 
 
-def addresses_of(block: IPBlock) -> AddressSet:
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Addresses of one family that a policy names. ``key``: in what words, never which members."""
+
+    key: str
+    family: int
+    addresses: AddressSet
+
+
+def ip_block(block: IPBlock) -> Block:
     """``cidr`` without ``except`` (NP-24); an except of the other family cuts nothing."""
-    return AddressSet.of([block.cidr]) - AddressSet.of(block.except_)
+    return Block(
+        f"block {block.cidr} except {sorted(map(str, block.except_))}",
+        block.cidr.version,
+        AddressSet.of([block.cidr]) - AddressSet.of(block.except_),
+    )
+
+
+def by_family(key: str, addresses: AddressSet) -> Iterator[Block]:
+    """A set of addresses of any family as blocks; a family without members is left out."""
+    if addresses.v4:
+        yield Block(key, 4, AddressSet(v4=addresses.v4))
+    if addresses.v6:
+        yield Block(key, 6, AddressSet(v6=addresses.v6))
 
 
 @dataclass(slots=True)
@@ -74,23 +96,22 @@ def _segments(family: int, sets: Iterable[tuple[int, IntervalSet]]) -> Segments:
 
 @dataclass(slots=True)
 class AddressClasses:
-    """All ipBlocks of a cluster, and which endpoint classes lie in each (filled while classes are
+    """All blocks of a cluster, and which endpoint classes lie in each (filled while classes are
     made)."""
 
-    blocks: tuple[IPBlock, ...]
-    sets: tuple[AddressSet, ...] = ()
+    blocks: tuple[Block, ...]
     segments: dict[int, Segments] = field(default_factory=dict)
-    _numbers: dict[IPBlock, int] = field(default_factory=dict)
+    _numbers: dict[Block, int] = field(default_factory=dict)
     _classes: list[BitMap] = field(default_factory=list)
 
     @classmethod
-    def of(cls, blocks: Iterable[IPBlock]) -> AddressClasses:
+    def of(cls, blocks: Iterable[Block]) -> AddressClasses:
         """Cut the address lines at these blocks; duplicates are one."""
         result = cls(tuple(dict.fromkeys(blocks)))
-        result.sets = tuple(addresses_of(block) for block in result.blocks)
         for family in (4, 6):
             result.segments[family] = _segments(
-                family, ((n, s.family(family)) for n, s in enumerate(result.sets))
+                family,
+                ((n, b.addresses.family(family)) for n, b in enumerate(result.blocks)),
             )
         result._numbers = {block: n for n, block in enumerate(result.blocks)}
         result._classes = [BitMap() for _ in result.blocks]
@@ -105,10 +126,7 @@ class AddressClasses:
         for number in signature:
             self._classes[number].add(endpoint_class)
 
-    def classes_of(self, block: IPBlock) -> FrozenBitMap:
-        """Classes with an address (of the block's family) in the block."""
-        return FrozenBitMap(self._classes[self._numbers[block]])
-
-    def set_of(self, block: IPBlock) -> AddressSet:
-        """The addresses of a block."""
-        return self.sets[self._numbers[block]]
+    def peers(self, block: Block) -> Peers:
+        """Every address of the block, those of pods included (NP-27)."""
+        classes = FrozenBitMap(self._classes[self._numbers[block]])
+        return Peers(block.key, classes=classes, addresses=block.addresses, family=block.family)

@@ -30,6 +30,7 @@ class Reason(Enum):
 
     RULE = "rule"  # a rule matched
     ISOLATED = "isolated"  # policies isolate the pod and no rule of theirs matches (NP-5, NP-7)
+    DEFAULT = "default"  # policies apply to the pod, but no tier decides: accepted (CNP-28)
     NOT_ISOLATED = "not-isolated"  # no policy selects the pod in this direction (NP-2)
     NOT_A_POD = "not-a-pod"  # an outside address or a node: policies do not judge that end (NP-1)
     SELF = "self"  # a pod cannot block itself (NP-54)

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.model.meta import Labels
-from podfence.model.networkpolicy import IPBlock, NetworkPolicyPeer
+from podfence.model.networkpolicy import NetworkPolicyPeer
 from podfence.model.objects import Namespace
 from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
-from podfence.policy.blocks import AddressClasses
+from podfence.policy.blocks import AddressClasses, Block, ip_block
 from podfence.policy.index import EndpointClass, Peers
 
 EVERYONE = Peers("everyone", everyone=True)
@@ -108,15 +108,23 @@ class PeerSelector:
 
     def _peers(self, namespace: str, peer: NetworkPolicyPeer) -> Peers:
         if peer.ip_block is not None:
-            return self._block(peer.ip_block)
+            return self.block(ip_block(peer.ip_block))
         pod_selector = peer.pod_selector or LabelSelector()
-        if peer.namespace_selector is None:  # NP-17
-            classes = self.subjects(namespace, pod_selector)
-            key = f"pods {_canonical(pod_selector)} of {namespace!r}"
-        else:  # NP-18, NP-19
-            classes = self._pods.select(pod_selector) & self._of_namespaces(peer.namespace_selector)
-            key = f"pods {_canonical(pod_selector)} in {_canonical(peer.namespace_selector)}"
+        if peer.namespace_selector is not None:  # NP-18, NP-19
+            return self.pods_in(pod_selector, peer.namespace_selector)
+        classes = self.subjects(namespace, pod_selector)  # NP-17
+        key = f"pods {_canonical(pod_selector)} of {namespace!r}"
         return Peers(key, classes=classes - self._addressless)
+
+    def pods_in(self, pods: LabelSelector, namespaces: LabelSelector) -> Peers:
+        """Pods with an address that match one selector in namespaces that match the other."""
+        key = f"pods {_canonical(pods)} in {_canonical(namespaces)}"
+        classes = self.subjects_in(pods, namespaces) - self._addressless
+        return Peers(key, classes=classes)
+
+    def subjects_in(self, pods: LabelSelector, namespaces: LabelSelector) -> FrozenBitMap:
+        """The same with pods that have no address yet."""
+        return self._pods.select(pods) & self._of_namespaces(namespaces)
 
     def _of_namespaces(self, selector: LabelSelector) -> FrozenBitMap:
         found = self._in_namespaces.get(selector)
@@ -126,15 +134,9 @@ class PeerSelector:
             found = self._in_namespaces[selector] = FrozenBitMap(BitMap.union(*parts, BitMap()))
         return found
 
-    def _block(self, block: IPBlock) -> Peers:
-        """NP-24..NP-27: every address of the block, pods included, of one family."""
-        key = f"block {block.cidr} except {sorted(map(str, block.except_))}"
-        return Peers(
-            key,
-            classes=self._addresses.classes_of(block),
-            addresses=self._addresses.set_of(block),
-            family=block.cidr.version,
-        )
+    def block(self, block: Block) -> Peers:
+        """Every address of a block that the classes were cut at."""
+        return self._addresses.peers(block)
 
 
 def _canonical(selector: LabelSelector) -> str:

@@ -18,7 +18,7 @@ from podfence.model.networkpolicy import (
     NetworkPolicyRule,
     PolicyType,
 )
-from podfence.policy.compile import named_number
+from podfence.policy.namedports import PortName, named_number
 from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.questions import words
@@ -233,7 +233,7 @@ class _Describer:
             targets = self._subjects
         else:
             targets = self._matched.rule_peers(self._policy.ref.namespace, rule.peers)
-        return f" ({_resolution(targets, (port.port, port.protocol.value))})"
+        return f" ({_resolution(targets, PortName(port.port, port.protocol.value))})"
 
     # -- other policies
 
@@ -294,7 +294,7 @@ def _untouched(direction: Direction, dead_rules: int) -> str:
     )
 
 
-def _resolution(targets: Iterable[Endpoint], name: tuple[str, str]) -> str:
+def _resolution(targets: Iterable[Endpoint], name: PortName) -> str:
     """``8080 on shop/frontend; not declared by shop/db``."""
     found: dict[str, dict[str, None]] = {}
     missing: dict[str, None] = {}

@@ -13,7 +13,7 @@ from pyroaring import FrozenBitMap
 
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyPeer
 from podfence.model.objects import Pod
-from podfence.policy.blocks import AddressClasses, addresses_of
+from podfence.policy.blocks import AddressClasses, ip_block
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.policy.select import PeerSelector
 
@@ -67,7 +67,7 @@ class Matched:
         in it (NP-27). Pods without an address are nobody's peer (NP-58)."""
         if peer.ip_block is None:
             return self._members(self._select.peers(namespace, peer).classes)
-        addresses = addresses_of(peer.ip_block)
+        addresses = ip_block(peer.ip_block).addresses
         return tuple(
             endpoint
             for endpoint in self.index.endpoints.values()

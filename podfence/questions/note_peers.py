@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from podfence.model.networkpolicy import IPBlock, NetworkPolicyPeer, NetworkPolicyRule
 from podfence.model.selectors import LabelSelector
-from podfence.policy.blocks import addresses_of
+from podfence.policy.blocks import ip_block
 from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint
 from podfence.questions import words
@@ -150,7 +150,7 @@ def means_nobody(case: Case) -> Iterator[Note]:
 def _why_nobody(case: Case, peer: NetworkPolicyPeer) -> str:
     """ "" if somebody is meant, or if the answer lies in a namespace that was not read."""
     if peer.ip_block is not None:
-        empty = not addresses_of(peer.ip_block)
+        empty = not ip_block(peer.ip_block).addresses
         return "Its except lists cover the whole cidr: no address is left." if empty else ""
     if _now(case, peer) or _not_read(case, peer):
         return ""
@@ -213,11 +213,11 @@ def inside_block(case: Case) -> Iterator[Note]:
 
 def _overlaps_pod_range(case: Case, block: IPBlock) -> bool:
     ranges = AddressSet.of(c for node in case.index.cluster.nodes.values() for c in node.pod_cidrs)
-    return bool(addresses_of(block) & ranges)
+    return bool(ip_block(block).addresses & ranges)
 
 
 def _service_addresses(case: Case, block: IPBlock, path: str) -> Iterator[Note]:
-    addresses = addresses_of(block)
+    addresses = ip_block(block).addresses
     hit = [
         f"{service.ref} ({address})"
         for service in case.index.cluster.services

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from podfence.model.networkpolicy import NetworkPolicyPort, Protocol
 from podfence.model.objects import Service, ServicePort
-from podfence.policy.compile import named_number
+from podfence.policy.namedports import PortName, named_number
 from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint
 from podfence.questions import words
@@ -37,7 +37,7 @@ def unknown_name(case: Case) -> Iterator[Note]:
         name, protocol = port.port, port.protocol.value
         if not isinstance(name, str) or not _can_judge(case, direction, targets):
             continue
-        if any(named_number(e.pod.ports, (name, protocol)) for e in targets):
+        if any(named_number(e.pod.ports, PortName(name, protocol)) for e in targets):
             continue
         yield note("PF308", _why_unknown(targets, name, protocol), path)
 
@@ -95,7 +95,7 @@ def _number(targets: Iterable[Endpoint], port: ServicePort) -> str:
     found = {
         str(low)
         for endpoint in targets
-        for _, low, _ in named_number(endpoint.pod.ports, (name, port.protocol.value)).ranges()
+        for _, low, _ in named_number(endpoint.pod.ports, PortName(name, port.protocol.value)).ranges()
     }
     return f"{name} ({words.listed(sorted(found), 'or')})" if found else name
 

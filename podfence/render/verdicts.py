@@ -20,7 +20,8 @@ _REASONS = {
     Reason.SELF: "a pod can always reach itself",
     Reason.OWN_NODE: "traffic from the pod's own node is always allowed",
     Reason.ISOLATED: "{subject} is isolated for {direction} and no rule allows this",
-    Reason.RULE: "a rule allows this",
+    Reason.RULE: "a rule {says} this",
+    Reason.DEFAULT: "no rule that applies to {subject} decides this, so it is allowed",
 }
 
 
@@ -70,6 +71,7 @@ def _reason_text(direction: Direction, subject: str, decision: Decision) -> str:
         subject=printable(subject),
         direction=direction.value,
         kind="on the network of its node" if "/" in subject else "not a pod",
+        says="allows" if decision.allowed else "denies",
     )
 
 
