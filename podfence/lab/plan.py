@@ -15,8 +15,10 @@ from typing import NamedTuple, TypeVar
 
 from podfence.lab.ports import PortChoice, RelevantPorts, choose_ports
 from podfence.lab.usable import is_usable, representative
+from podfence.model.networkpolicy import IPNetwork
 from podfence.model.objects import IPAddress
 from podfence.policy.index import Endpoint, PolicyIndex
+from podfence.sets import AddressSet
 
 PROTOCOLS = ("TCP", "UDP")
 """Protocols that the lab sends; SCTP checks are counted and left out."""
@@ -62,10 +64,12 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class LabNode:
-    """A node of the lab with every address that it has."""
+    """A node of the lab with every address that it has, and the ranges that its pods' addresses
+    come from."""
 
     name: str
     addresses: tuple[IPAddress, ...]
+    pod_cidrs: tuple[IPNetwork, ...] = ()
 
 
 class Probe(NamedTuple):
@@ -158,7 +162,11 @@ def _why_absent(endpoint: Endpoint, own: Sequence[IPAddress]) -> str:
 
 def _nodes(index: PolicyIndex, families: Sequence[int]) -> tuple[LabNode, ...]:
     return tuple(
-        LabNode(node.name, tuple(a for a in node.addresses if a.version in families))
+        LabNode(
+            node.name,
+            tuple(a for a in node.addresses if a.version in families),
+            tuple(r for r in node.pod_cidrs if r.version in families),
+        )
         for node in index.cluster.nodes.values()
     )
 
@@ -173,14 +181,15 @@ def _node_party(node: LabNode) -> Party:
 def _outside(
     index: PolicyIndex, families: Sequence[int], limit: int, notes: list[str]
 ) -> list[Party]:
-    """One address of every outside class that has a usable one."""
+    """One address of every outside class that has a usable one, none in a node's pod ranges."""
     taken = {*index.by_address, *index.by_node_address}
+    ranges = AddressSet.of(r for node in index.cluster.nodes.values() for r in node.pod_cidrs)
     found = [
         address
         for endpoint_class in index.classes
         if endpoint_class.outside is not None
         for family in families
-        if (address := representative(endpoint_class.outside, family, taken)) is not None
+        if (address := representative(endpoint_class.outside - ranges, family, taken)) is not None
     ]
     if len(found) > limit:
         notes.append(f"{limit} of {len(found)} kinds of outside addresses take part")

@@ -16,6 +16,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from select import epoll
@@ -132,8 +133,10 @@ class LabProcess:
         self._connection.close()
 
     def ask(self, request: Request) -> None:
-        """Send a request; the child answers requests in order."""
-        self._connection.send(request)
+        """Send a request; the child answers requests in order. A child that has failed meanwhile
+        says so in place of the answer."""
+        with suppress(BrokenPipeError):
+            self._connection.send(request)
 
     def answer(self) -> Answer:
         """Wait for the next answer. Raises what the child raised (LabError, NftError)."""

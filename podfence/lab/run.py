@@ -33,12 +33,14 @@ Progress = Callable[[str], None]
 @dataclass(frozen=True, slots=True)
 class LabOptions:
     """``timeout``: seconds after which a probe counts as dropped; ``patience``: the same for a
-    repeated one; ``repeats``: how often a lost probe is sent again."""
+    repeated one; ``repeats``: how often a lost probe is sent again; ``nodes``: how many, 0: as the
+    input says (``lab.placement``)."""
 
     limits: Limits = field(default_factory=Limits)
     timeout: float = 0.3
     patience: float = 1.0
     repeats: int = 3
+    nodes: int = 0
 
 
 def run_lab(
@@ -50,7 +52,7 @@ def run_lab(
     where the kernel refuses the rules, KeyboardInterrupt on SIGINT and SIGTERM; whatever happens,
     nothing of the lab is left.
     """
-    placed = compile_cluster(place(index.cluster))
+    placed = compile_cluster(place(index.cluster, options.nodes))
     plan = make_plan(placed, options.limits, _families())
     if not plan.probes:
         raise LabError("nothing to try: no pod of the input has an address that a lab can give it")
@@ -107,6 +109,7 @@ class _Run:
             local = LocalNode(
                 node.name,
                 pods=frozenset(p.name for p in self.plan.parties if p.node == node.name),
+                pod_cidrs=node.pod_cidrs,
                 addresses=frozenset(node.addresses),
             )
             self.lab.call(Enforce(node.name, render(lower(index, local))))

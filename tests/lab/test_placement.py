@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from ipaddress import ip_address
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
 
 import pytest
 
-from podfence.lab.placement import NODE_ADDRESSES, NODE_NAME, place
+from podfence.lab.placement import NODE_ADDRESSES, NODE_NAME, NODES_OF_INPUT, place
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.testing.builders import node, pod
 
@@ -63,3 +64,119 @@ def test_np58_a_pod_that_waits_for_its_address_gets_none() -> None:
 def test_addresses_of_the_cluster_are_kept() -> None:
     cluster = placed(pod("a/p", addresses=["10.0.0.1"]))
     assert cluster.pods[0].addresses == (ip_address("10.0.0.1"),)
+
+
+# -- several nodes
+
+THREE = [pod(f"a/p{n}") for n in range(5)]
+
+
+def on(cluster: Cluster) -> dict[str, str]:
+    return {each.name: each.node for each in cluster.pods}
+
+
+@pytest.mark.parametrize(
+    ("objects", "count", "names"),
+    [
+        pytest.param([], 1, ["lab-node"], id="one"),
+        pytest.param([], 3, ["lab-node", "lab-node-2", "lab-node-3"], id="numbered"),
+        pytest.param([node("n1", "10.9.0.1")], 2, ["n1", "lab-node"], id="known-first"),
+        pytest.param([pod("a/q", node="n7")], 2, ["n7", "lab-node"], id="named-by-a-pod"),
+        pytest.param([node("n1"), node("n2")], 0, ["n1", "n2"], id="every-node-object"),
+        pytest.param([node("n1"), node("n2")], 1, ["lab-node"], id="one-of-several-is-none"),
+        pytest.param([node("lab-node-2")], 2, ["lab-node-2", "lab-node"], id="name-taken"),
+        pytest.param(
+            [node(f"n{n}") for n in range(9)],
+            0,
+            [f"n{n}" for n in range(NODES_OF_INPUT)],
+            id="not-more-than-a-few",
+        ),
+    ],
+)
+def test_names_of_nodes(objects: list[ClusterObject], count: int, names: list[str]) -> None:
+    assert list(place(Cluster.of([*THREE, *objects]), count).nodes) == names
+
+
+def test_pods_stay_on_their_node_and_the_others_are_spread() -> None:
+    objects: list[ClusterObject] = [*THREE, pod("a/q", node="n2"), node("n1"), node("n2")]
+    assert on(placed(*objects)) == {
+        "p0": "n1",
+        "p1": "n1",
+        "p2": "n2",
+        "p3": "n1",
+        "p4": "n2",
+        "q": "n2",
+    }
+
+
+def test_nodes_share_the_assumed_ranges_and_pods_are_in_that_of_their_node() -> None:
+    cluster = place(Cluster.of(THREE), 3)
+    assert [str(r) for each in cluster.nodes.values() for r in each.pod_cidrs] == [
+        "10.244.0.0/18",
+        "fd00:10:244::/50",
+        "10.244.64.0/18",
+        "fd00:10:244:4000::/50",
+        "10.244.128.0/18",
+        "fd00:10:244:8000::/50",
+    ]
+    for each in cluster.pods:
+        ranges = cluster.nodes[each.node].pod_cidrs
+        assert len(each.addresses) == 2
+        assert all(any(a in r for r in ranges if a.version == r.version) for a in each.addresses)
+
+
+def test_a_node_has_its_own_range_where_it_says_one() -> None:
+    known = replace(node("n1", "10.9.0.1"), pod_cidrs=(ip_network("10.7.0.0/24"),))
+    cluster = placed(pod("a/p", addresses=["10.7.0.5"], node="n1"), pod("a/q"), known)
+    assert [str(a) for a in cluster.pods[1].addresses] == ["10.7.0.1"]
+    assert cluster.nodes["n1"].pod_cidrs == known.pod_cidrs
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(pod("a/q", addresses=["10.7.0.9"], node="n2"), id="pod-of-another-node"),
+        pytest.param(node("n3", "10.7.0.1"), id="a-node"),
+    ],
+)
+def test_a_range_that_holds_somebody_elses_address_is_none(other: ClusterObject) -> None:
+    known = replace(node("n1", "10.9.0.1"), pod_cidrs=(ip_network("10.7.0.0/24"),))
+    one = pod("a/p", addresses=["10.7.0.5"], node="n1")
+    assert placed(one, known, node("n2", "10.9.0.2"), other).nodes["n1"].pod_cidrs == ()
+
+
+def test_no_two_nodes_have_an_address_in_common() -> None:
+    cluster = placed(*THREE, node("n1", "10.9.0.1"), node("n2", "10.9.0.1"))
+    first, second = (set(each.addresses) for each in cluster.nodes.values())
+    assert not first & second
+    assert {a.version for a in first} == {a.version for a in second} == {4, 6}
+
+
+# -- changes
+
+
+def test_what_stays_keeps_node_and_address() -> None:
+    before = place(Cluster.of(THREE), 2)
+    after = place(Cluster.of([pod("a/new"), *THREE[2:]]), before=before)
+    was = {each.name: (each.node, each.addresses) for each in before.pods}
+    now = {each.name: (each.node, each.addresses) for each in after.pods}
+    assert after.nodes == before.nodes
+    assert {name: now[name] for name in ("p2", "p3", "p4")} == {
+        name: was[name] for name in ("p2", "p3", "p4")
+    }
+    assert now["new"][1] not in [addresses for _, addresses in list(was.values())[2:]]
+
+
+def test_a_pod_that_names_another_node_moves_and_gets_an_address_there() -> None:
+    before = place(Cluster.of(THREE), 2)
+    after = place(Cluster.of([replace(THREE[0], node="lab-node-2")]), before=before)
+    (moved,) = after.pods
+    assert moved.node == "lab-node-2"
+    assert moved.addresses[0] in after.nodes["lab-node-2"].pod_cidrs[0]
+
+
+def test_an_address_that_a_cluster_gives_to_another_pod_is_taken_from_a_manifest() -> None:
+    before = place(Cluster.of([pod("a/p")]))
+    real = pod("a/real", addresses=["10.244.0.1"])
+    after = place(Cluster.of([pod("a/p"), real]), before=before)
+    assert [str(a) for a in after.pods[0].addresses] == ["10.244.0.2"]

@@ -15,10 +15,14 @@ from podfence.edge import netns
 from podfence.errors import LabError, NftError
 from podfence.lab.compare import Observed, expect
 from podfence.lab.outcome import Outcome
-from podfence.lab.plan import LabPlan, Limits
+from podfence.lab.placement import place
+from podfence.lab.plan import LabPlan, Limits, Side, make_plan
 from podfence.lab.process import Build, Enforce, LabProcess, Send
 from podfence.lab.report import LabReport
 from podfence.lab.run import LabOptions, run_lab
+from podfence.model.cluster import Cluster
+from podfence.nft.lower import LocalNode, lower
+from podfence.nft.render import render
 from podfence.policy.compile import compile_cluster
 from podfence.testing.builders import node, peer, pod, policy, rule
 from tests.lab.clusters import SHOP, placed, plan_of
@@ -102,6 +106,43 @@ def test_random_clusters(seed: int) -> None:
     index = compile_cluster(random_cluster(Random(seed)))
     report = run_lab(index, LabOptions(Limits(ports=8)), progress=quiet)
     assert report.clean, report.disagreements[:5]
+
+
+def test_pods_on_three_nodes_are_judged_by_both_ends_nodes() -> None:
+    index = compile_cluster(Cluster.of(SHOP))
+    report = run_lab(index, LabOptions(nodes=3), progress=quiet)
+    assert report.clean
+    assert {p.node for p in report.parties if p.side is Side.POD} == {
+        "lab-node",
+        "lab-node-2",
+        "lab-node-3",
+    }
+    assert open_between(report, "shop/web", "shop/db") == {5432}
+
+
+@pytest.mark.parametrize("seed", range(4, 7))
+def test_random_clusters_on_three_nodes(seed: int) -> None:
+    index = compile_cluster(random_cluster(Random(seed)))
+    report = run_lab(index, LabOptions(Limits(ports=6), nodes=3), progress=quiet)
+    assert report.clean, report.disagreements[:5]
+
+
+def test_an_address_of_the_range_that_no_known_pod_has_is_cut_off() -> None:
+    whole = placed(pod("a/known"), pod("a/unknown"))
+    known = compile_cluster(place(Cluster.of([pod("a/known")]), before=whole.cluster))
+    plan = make_plan(whole)
+    (only,) = plan.nodes
+    rules = LocalNode(only.name, frozenset({"a/known"}), only.pod_cidrs)
+    with LabProcess(plan) as lab:
+        lab.call(Build())
+        lab.call(Enforce(only.name, render(lower(known, rules))))
+        outcomes = lab.call(Send(range(len(plan.probes)), 0.3)).outcomes
+    for probe, outcome in zip(plan.probes, outcomes, strict=True):
+        source, target = plan.parties[probe.source], plan.parties[probe.target]
+        closed = "a/unknown" in (source.name, target.name) and source is not target
+        # the node's own packets never pass the forward hook
+        expected = source.side is not Side.NODE and closed
+        assert (outcome == Outcome.TIMEOUT) is expected, (source.name, target.name)
 
 
 def outcomes_under(text: str) -> tuple[LabPlan, Observed]:
