@@ -38,15 +38,19 @@ class Done:
 
 
 def podfence(
-    arguments: Sequence[str], *, stdin: bytes = b"", directory: Path = ROOT, width: int = 80
+    arguments: Sequence[str],
+    *,
+    stdin: bytes = b"",
+    directory: Path = ROOT,
+    program: str = "podfence",
 ) -> Done:
-    """Run ``podfence ARGUMENTS`` in ``directory``."""
+    """Run ``podfence ARGUMENTS`` in ``directory``, on a terminal of 80 columns."""
     streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2)]
     status = 0
     with (
-        mock.patch.object(sys, "argv", ["podfence", *arguments]),
+        mock.patch.object(sys, "argv", [program, *arguments]),
         mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")),
-        mock.patch.dict(os.environ, {"COLUMNS": str(width)}),
+        mock.patch.dict(os.environ, {"COLUMNS": "80"}),
         contextlib.redirect_stdout(streams[0]),
         contextlib.redirect_stderr(streams[1]),
         contextlib.chdir(directory),
