@@ -179,7 +179,7 @@ def cluster_peer(
 
 
 def protocol(item: str) -> ProtocolMatch:
-    """One item of ``protocols``: ``"80/TCP"``, ``"8000-9000/UDP"``, ``"/SCTP"``, ``"http"``, ``""``.
+    """An item of ``protocols``: ``"80/TCP"``, ``"80-90/UDP"``, ``"/SCTP"``, ``"http"`` or ``""``.
 
     No protocol is the default (CNP-22); a text without one names a container port. ``"/SCTP"`` is
     every port of SCTP; ``""`` is an item of a newer API version: unknown (CNP-25).
@@ -211,7 +211,7 @@ def cluster_policy(
     ingress: Iterable[Rule] = (),
     egress: Iterable[Rule] = (),
 ) -> ClusterNetworkPolicy:
-    """A ClusterNetworkPolicy whose subject is ``pods`` in ``namespaces``, without both every pod."""
+    """A ClusterNetworkPolicy about ``pods`` in ``namespaces``; without both about every pod."""
     subject = Subject(_selector(namespaces or {}))
     if (selected := _namespaced_pods(pods, namespaces)) is not None:
         subject = Subject(pods=selected)

@@ -123,7 +123,7 @@ def test_unsupported_version(kind: str, api_version: Any, text: str) -> None:
 
 
 def test_codes_are_explained() -> None:
-    assert sorted(PROBLEM_CODES) == [f"PF20{number}" for number in range(1, 9)]
+    assert sorted(PROBLEM_CODES) == [f"PF{number}" for number in range(201, 212)]
 
 
 # ------------------------------------------------------------------- namespaces, nodes
