@@ -1,9 +1,9 @@
 """The long run: the naive judge against the engine over random clusters and flows.
 
-    python bench/judge.py --samples 1000000 --seed 1 --jobs 2
+    python bench/judge.py --samples 1000000 --seed 1 --jobs 2 --tiers
 
 Rule: every sample is reproducible. Cluster number ``k`` of seed ``n`` and its flows depend on
-nothing but ``n`` and ``k``; ``--seed n --only k`` judges that cluster alone.
+nothing but ``n``, ``k`` and ``--tiers``; ``--seed n --only k`` judges that cluster alone.
 Exit 0: no difference; 1: some difference, the first ones printed whole.
 """
 
@@ -29,12 +29,18 @@ from podfence.engine.evaluate import evaluate
 from podfence.model.cluster import Cluster
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow, Verdict
-from tests.oracle import OracleVerdict, judge
+from tests.oracle import OracleVerdict, rulings
 from tests.random_clusters import FlowSource, Size, random_cluster
+from tests.random_tiers import NAMES
 
 FLOWS_PER_CLUSTER = 100
 CLUSTERS_PER_BATCH = 50
 SIZES = (Size(), Size(namespaces=2, pods=4, policies=3), Size(namespaces=3, pods=12, policies=12))
+TIERED_SIZES = (
+    Size(policies=3, admin_policies=4),
+    Size(namespaces=2, pods=4, policies=2, admin_policies=2),
+    Size(namespaces=3, pods=12, policies=8, admin_policies=8),
+)
 SHOWN = 3
 """Differences printed whole; the others are only counted."""
 
@@ -55,12 +61,14 @@ class Tally:
 
     clusters: int = 0
     outcomes: Counter[OracleVerdict] = field(default_factory=Counter)
+    deciders: Counter[str] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
 
     def add(self, other: Tally) -> None:
         """Take in the counts of another batch."""
         self.clusters += other.clusters
         self.outcomes += other.outcomes
+        self.deciders += other.deciders
         self.differences += other.differences
 
     @property
@@ -69,34 +77,44 @@ class Tally:
         return self.outcomes.total()
 
 
-def make(seed: int, number: int) -> tuple[Cluster, Iterator[Flow]]:
+def make(seed: int, number: int, tiers: bool = False) -> tuple[Cluster, Iterator[Flow]]:
     """Cluster ``number`` of a seed and its endless flows."""
     rng = Random(f"{seed}:{number}")
-    cluster = random_cluster(rng, SIZES[number % len(SIZES)])
+    sizes = TIERED_SIZES if tiers else SIZES
+    cluster = random_cluster(rng, sizes[number % len(sizes)])
     source = FlowSource(cluster)
     return cluster, iter(partial(source.draw, rng), None)
 
 
-def judge_clusters(numbers: range, seed: int, flows: int = FLOWS_PER_CLUSTER) -> Tally:
+def judge_clusters(
+    numbers: range, seed: int, flows: int = FLOWS_PER_CLUSTER, tiers: bool = False
+) -> Tally:
     """Both judges on ``flows`` flows of each cluster."""
     tally = Tally(clusters=len(numbers))
     for number in numbers:
         try:
-            _judge_cluster(tally, seed, number, flows)
+            _judge_cluster(tally, number, flows, *make(seed, number, tiers))
         except Exception as error:
-            error.add_note(f"in cluster {number} of seed {seed}:\n{show(make(seed, number)[0])}")
+            shown = show(make(seed, number, tiers)[0])
+            error.add_note(f"in cluster {number} of seed {seed}:\n{shown}")
             raise
     return tally
 
 
-def _judge_cluster(tally: Tally, seed: int, number: int, flows: int) -> None:
-    cluster, source = make(seed, number)
-    index = compile_cluster(cluster)
+def _judge_cluster(
+    tally: Tally, number: int, flows: int, cluster: Cluster, source: Iterator[Flow]
+) -> None:
+    index = compile_cluster(cluster, NAMES)
     for _ in range(flows):
         flow = next(source)
-        oracle = judge(cluster, flow.source, flow.destination, flow.protocol, flow.port)
+        egress, ingress = rulings(
+            cluster, flow.source, flow.destination, flow.protocol, flow.port, NAMES
+        )
+        both = egress.allowed and ingress.allowed
+        oracle = OracleVerdict(both, egress.allowed, ingress.allowed)
         engine = _plain(evaluate(index, flow))
         tally.outcomes[oracle] += 1
+        tally.deciders.update((egress.tier, ingress.tier))
         if oracle != engine:
             tally.differences.append(Difference(number, flow, oracle, engine))
 
@@ -105,7 +123,7 @@ def _plain(verdict: Verdict) -> OracleVerdict:
     return OracleVerdict(verdict.allowed, verdict.egress.allowed, verdict.ingress.allowed)
 
 
-def run(seed: int, samples: int, jobs: int) -> Tally:
+def run(seed: int, samples: int, jobs: int, tiers: bool = False) -> Tally:
     """Judge at least ``samples`` flows in batches over ``jobs`` processes."""
     clusters = -(-samples // FLOWS_PER_CLUSTER)
     batches = [
@@ -114,7 +132,8 @@ def run(seed: int, samples: int, jobs: int) -> Tally:
     ]
     total = Tally()
     with ProcessPoolExecutor(jobs) as pool:
-        for done, tally in enumerate(pool.map(partial(judge_clusters, seed=seed), batches), 1):
+        judged = pool.map(partial(judge_clusters, seed=seed, tiers=tiers), batches)
+        for done, tally in enumerate(judged, 1):
             total.add(tally)
             if sys.stderr.isatty():
                 print(f"\r{done}/{len(batches)} batches", end="", file=sys.stderr)
@@ -134,22 +153,23 @@ def table(tally: Tally, seed: int, seconds: float) -> str:
         "  by egress only": f"{outcomes[OracleVerdict(False, False, True)]:,}",
         "  by ingress only": f"{outcomes[OracleVerdict(False, True, False)]:,}",
         "  by both": f"{outcomes[OracleVerdict(False, False, False)]:,}",
+        **{f"ends: {tier or 'no tier'}": f"{n:,}" for tier, n in sorted(tally.deciders.items())},
         "differences": f"{len(tally.differences):,}",
         "seconds": f"{seconds:.1f}",
     }
-    return "\n".join(f"{name:<18}{value:>12}" for name, value in rows.items())
+    return "\n".join(f"{name:<20}{value:>12}" for name, value in rows.items())
 
 
-def explain(seed: int, difference: Difference) -> str:
+def explain(seed: int, difference: Difference, tiers: bool = False) -> str:
     """Everything that is needed to look into one difference."""
     flow = difference.flow
     return "\n".join(
         (
-            f"--- difference: --seed {seed} --only {difference.cluster}",
+            f"--- difference: --seed {seed} --only {difference.cluster}" + " --tiers" * tiers,
             f"flow   {flow.source} -> {flow.destination} {flow.protocol}/{flow.port}",
             f"oracle {difference.oracle}",
             f"engine {difference.engine}",
-            show(make(seed, difference.cluster)[0]),
+            show(make(seed, difference.cluster, tiers)[0]),
         )
     )
 
@@ -180,6 +200,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=1_000_000, help="flows to judge")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--tiers", action="store_true", help="with ClusterNetworkPolicies")
     parser.add_argument("--only", type=int, metavar="K", help="judge cluster K of the seed alone")
     return parser.parse_args()
 
@@ -189,12 +210,13 @@ def main() -> int:
     arguments = _arguments()
     started = time.perf_counter()
     if arguments.only is None:
-        tally = run(arguments.seed, arguments.samples, arguments.jobs)
+        tally = run(arguments.seed, arguments.samples, arguments.jobs, arguments.tiers)
     else:
-        tally = judge_clusters(range(arguments.only, arguments.only + 1), arguments.seed)
+        only = range(arguments.only, arguments.only + 1)
+        tally = judge_clusters(only, arguments.seed, tiers=arguments.tiers)
     print(table(tally, arguments.seed, time.perf_counter() - started))
     for difference in tally.differences[:SHOWN]:
-        print(explain(arguments.seed, difference))
+        print(explain(arguments.seed, difference, arguments.tiers))
     return 1 if tally.differences else 0
 
 

@@ -1,17 +1,19 @@
-"""The naive judge: NetworkPolicy read literally, one rule of the semantics a branch.
+"""The naive judge: the semantics read literally, one rule a branch.
 
 Rule: slow, obvious and alone. Nothing is compiled, cached or shared with ``podfence.policy``,
 ``podfence.engine`` or ``podfence.sets``: only the model's value types are used, and not their
-methods. The NP numbers are those of ``docs/semantics.md``.
+methods. The NP and CNP numbers are those of ``docs/semantics.md``. NetworkPolicy and the order of
+the tiers are here, ClusterNetworkPolicy is in ``tests/oracle_tiers.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from podfence.model.cluster import Cluster
-from podfence.model.meta import Labels, ObjectRef
+from podfence.model.clusternetworkpolicy import RuleAction, Tier
+from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import (
     IPBlock,
     NetworkPolicy,
@@ -21,16 +23,26 @@ from podfence.model.networkpolicy import (
     PolicyType,
 )
 from podfence.model.objects import IPAddress, Pod
-from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
+from tests.oracle_facts import (
+    POLICY_PROTOCOLS,
+    Connection,
+    Names,
+    connect,
+    is_visible,
+    own_node_addresses,
+    selects,
+)
+from tests.oracle_tiers import first_rule
 
 RuleName = tuple[ObjectRef, str]
 """A policy and the field path of one of its rules."""
-POLICY_PROTOCOLS = ("TCP", "UDP", "SCTP")
+NO_NAMES: Names = MappingProxyType({})
+NETWORK_POLICY = "NetworkPolicy"
 
 
 @dataclass(frozen=True)
 class OracleVerdict:
-    """Both directions and their conjunction (NP-6)."""
+    """Both directions and their conjunction (NP-6, CNP-26)."""
 
     allowed: bool
     egress_allowed: bool
@@ -38,15 +50,17 @@ class OracleVerdict:
 
 
 @dataclass(frozen=True)
-class Connection:
-    """One attempt; ``source_pod`` and ``destination_pod`` are None for ends that are no pod."""
+class Ruling:
+    """One direction: the tier that decided, "" when none did, and the rules that say so.
 
-    source: IPAddress
-    destination: IPAddress
-    source_pod: Pod | None
-    destination_pod: Pod | None
-    protocol: str
-    port: int
+    In the NetworkPolicy tier these are all rules that permit (NP-7), none when it denies; in the
+    others the one rule that was first (CNP-7). ``passed``: the rules that passed it on (CNP-12).
+    """
+
+    allowed: bool
+    tier: str = ""
+    rules: tuple[RuleName, ...] = ()
+    passed: tuple[RuleName, ...] = ()
 
 
 def judge(
@@ -55,136 +69,100 @@ def judge(
     destination: Pod | IPAddress,
     protocol: str,
     port: int,
+    names: Names = NO_NAMES,
 ) -> OracleVerdict:
     """Whether one new connection is allowed.
 
     ``protocol``: TCP, UDP, SCTP, or any other word for a protocol without ports; ``port`` is the
     destination port after Service DNAT (NP-38, NP-46). A ``Pod`` stands for its first address of a
-    family that the other end has too. Raises ValueError when the ends share no family.
+    family that the other end has too. ``names``: what domain names stand for (CNP-19). Raises
+    ValueError when the ends share no family.
     """
-    connection = _connection(cluster, source, destination, protocol, port)
-    egress = _egress_allowed(cluster, connection)
-    ingress = _ingress_allowed(cluster, connection)
-    # NP-6: a connection needs both.
-    return OracleVerdict(egress and ingress, egress, ingress)
+    egress, ingress = rulings(cluster, source, destination, protocol, port, names)
+    # NP-6, CNP-26: a connection needs both, and each is judged on its own.
+    both = egress.allowed and ingress.allowed
+    return OracleVerdict(both, egress.allowed, ingress.allowed)
 
 
-def permitting_rules(
+def rulings(
     cluster: Cluster,
     source: Pod | IPAddress,
     destination: Pod | IPAddress,
     protocol: str,
     port: int,
-    direction: PolicyType,
-) -> list[RuleName]:
-    """Every rule that permits a connection in one direction (NP-7); see :func:`judge`."""
-    connection = _connection(cluster, source, destination, protocol, port)
-    ingress = direction is PolicyType.INGRESS
-    pod = connection.destination_pod if ingress else connection.source_pod
-    if pod is None:
-        return []
-    applicable = [p for p in cluster.policies if _applies(cluster, p, pod, direction)]
-    return _matching_rules(cluster, connection, applicable, direction)
-
-
-def isolated(cluster: Cluster, pod: Pod, direction: PolicyType) -> bool:
-    """Whether some policy isolates a pod in one direction; it needs no address for that (NP-58)."""
-    return any(_applies(cluster, policy, pod, direction) for policy in cluster.policies)
-
-
-def pod_of(cluster: Cluster, address: IPAddress) -> Pod | None:
-    """The pod that an address belongs to, as policies see pods."""
-    for pod in cluster.pods:
-        if _is_visible(pod) and address in pod.addresses:
-            return pod
-    return None
-
-
-def _connection(
-    cluster: Cluster,
-    source: Pod | IPAddress,
-    destination: Pod | IPAddress,
-    protocol: str,
-    port: int,
-) -> Connection:
-    source_address, destination_address = _addresses(source, destination)
-    return Connection(
-        source=source_address,
-        destination=destination_address,
-        source_pod=pod_of(cluster, source_address),
-        destination_pod=pod_of(cluster, destination_address),
-        protocol=protocol,
-        port=port,
+    names: Names = NO_NAMES,
+) -> tuple[Ruling, Ruling]:
+    """Egress and ingress of a connection, each with what decided it; see :func:`judge`."""
+    connection = connect(cluster, source, destination, protocol, port)
+    return (
+        _ruling(cluster, connection, PolicyType.EGRESS, names),
+        _ruling(cluster, connection, PolicyType.INGRESS, names),
     )
 
 
-def _addresses(
-    source: Pod | IPAddress, destination: Pod | IPAddress
-) -> tuple[IPAddress, IPAddress]:
-    sources = source.addresses if isinstance(source, Pod) else (source,)
-    destinations = destination.addresses if isinstance(destination, Pod) else (destination,)
-    for one in sources:
-        for other in destinations:
-            if one.version == other.version:
-                return one, other
-    raise ValueError(f"{source} and {destination} share no address family")
+def isolated(cluster: Cluster, pod: Pod, direction: PolicyType) -> bool:
+    """Whether some NetworkPolicy isolates a pod in one direction; it needs no address (NP-58)."""
+    return bool(_applicable(cluster, pod, direction))
 
 
-def _is_visible(pod: Pod) -> bool:
-    # NP-50 (b): a hostNetwork pod is its node's address, neither subject nor peer.
-    if pod.host_network:
-        return False
-    # NP-60: a finished pod is neither subject nor peer; its address may be another pod's by now.
-    return not pod.finished
+def _ruling(
+    cluster: Cluster, connection: Connection, direction: PolicyType, names: Names
+) -> Ruling:
+    pod = _subject(connection, direction)
+    if pod is None or _is_exempt(cluster, connection, pod, direction):
+        return Ruling(True)
+    # CNP-1: Admin, NetworkPolicy, Baseline, accept; the first final decision ends it.
+    admin = first_rule(cluster, Tier.ADMIN, connection, direction, names)
+    passed: tuple[RuleName, ...] = ()
+    if admin is not None:
+        named = (admin.policy, admin.path)
+        # CNP-10, CNP-11: Accept and Deny are final for this direction.
+        if admin.action is not RuleAction.PASS:
+            return Ruling(admin.action is RuleAction.ACCEPT, Tier.ADMIN.value, (named,))
+        # CNP-12: Pass skips the rest of this tier. CNP-3: no match goes on just the same.
+        passed = (named,)
+    # CNP-13: final for a pod that is isolated in this very direction.
+    applicable = _applicable(cluster, pod, direction)
+    if applicable:
+        rules = tuple(_matching_rules(cluster, connection, applicable, direction))
+        # NP-7: the union of what all applicable policies permit; no order, no deny.
+        # NP-5: isolated, and nothing permits it: denied.
+        return Ruling(bool(rules), NETWORK_POLICY, rules, passed)
+    baseline = first_rule(cluster, Tier.BASELINE, connection, direction, names)
+    if baseline is not None:
+        named = (baseline.policy, baseline.path)
+        if baseline.action is not RuleAction.PASS:
+            allowed = baseline.action is RuleAction.ACCEPT
+            return Ruling(allowed, Tier.BASELINE.value, (named,), passed)
+        # CNP-12: from Baseline on to the default.
+        passed = (*passed, named)
+    # NP-2, CNP-28: nothing decided anywhere.
+    return Ruling(True, passed=passed)
 
 
-def _egress_allowed(cluster: Cluster, connection: Connection) -> bool:
-    pod = connection.source_pod
+def _subject(connection: Connection, direction: PolicyType) -> Pod | None:
     # NP-1: an end that is no pod is nobody's subject. NP-48: whoever it is.
-    if pod is None:
-        return True
-    # NP-54: a pod cannot block itself.
-    if pod is connection.destination_pod:
-        return True
-    # NP-53: egress to the own node is not exempt, so nothing is asked about nodes here.
-    return _permitted(cluster, connection, pod, PolicyType.EGRESS)
+    if direction is PolicyType.INGRESS:
+        return connection.destination_pod
+    return connection.source_pod
 
 
-def _ingress_allowed(cluster: Cluster, connection: Connection) -> bool:
-    pod = connection.destination_pod
-    # NP-1: an end that is no pod is nobody's subject.
-    if pod is None:
+def _is_exempt(cluster: Cluster, connection: Connection, pod: Pod, direction: PolicyType) -> bool:
+    # NP-54, CNP-27: a pod that dials its own address is not judged by any tier.
+    if connection.source_pod is connection.destination_pod:
         return True
-    # NP-54: a pod cannot block itself.
-    if pod is connection.source_pod:
-        return True
+    # NP-53, CNP-29: egress to the own node is not exempt.
+    if direction is PolicyType.EGRESS:
+        return False
     # NP-52: the pod's own node may always reach it, from each of its addresses.
     # NP-51: so may the hostNetwork pods there, which use these addresses.
-    if connection.source_pod is None and connection.source in _own_node_addresses(cluster, pod):
-        return True
-    return _permitted(cluster, connection, pod, PolicyType.INGRESS)
+    # CNP-16, CNP-29: no rule of the other tiers can match a node; the one that denies everything
+    # because it cannot be read (CNP-25) leaves the own node alone by our decision.
+    return connection.source_pod is None and connection.source in own_node_addresses(cluster, pod)
 
 
-def _own_node_addresses(cluster: Cluster, pod: Pod) -> set[IPAddress]:
-    # NP-52: all addresses of that node count: those of the Node object and those which the status
-    # of any pod of that node gives as host addresses.
-    addresses = set(pod.host_addresses)
-    if pod.node in cluster.nodes:
-        addresses.update(cluster.nodes[pod.node].addresses)
-    for other in cluster.pods:
-        if pod.node and other.node == pod.node:
-            addresses.update(other.host_addresses)
-    return addresses
-
-
-def _permitted(cluster: Cluster, connection: Connection, pod: Pod, direction: PolicyType) -> bool:
-    applicable = [p for p in cluster.policies if _applies(cluster, p, pod, direction)]
-    # NP-2: without an applicable policy everything is accepted.
-    if not applicable:
-        return True
-    # NP-7: the union of what all applicable policies permit; no order, no deny.
-    # NP-5: isolated, and nothing permits it: denied.
-    return bool(_matching_rules(cluster, connection, applicable, direction))
+def _applicable(cluster: Cluster, pod: Pod, direction: PolicyType) -> list[NetworkPolicy]:
+    return [policy for policy in cluster.policies if _applies(policy, pod, direction)]
 
 
 def _matching_rules(
@@ -204,8 +182,8 @@ def _matching_rules(
     return found
 
 
-def _applies(cluster: Cluster, policy: NetworkPolicy, pod: Pod, direction: PolicyType) -> bool:
-    if not _is_visible(pod):
+def _applies(policy: NetworkPolicy, pod: Pod, direction: PolicyType) -> bool:
+    if not is_visible(pod):
         return False
     # NP-1: subjects are pods of the policy's own namespace.
     if policy.ref.namespace != pod.namespace:
@@ -214,7 +192,7 @@ def _applies(cluster: Cluster, policy: NetworkPolicy, pod: Pod, direction: Polic
     if direction not in policy.policy_types:
         return False
     # NP-3: subjects match spec.podSelector.
-    return _selects(policy.pod_selector, pod.labels)
+    return selects(policy.pod_selector, pod.labels)
 
 
 def _rule_matches(
@@ -268,10 +246,10 @@ def _peer_matches(
     else:
         # NP-18, NP-19, NP-21: namespaces by their labels; the own one is not implied.
         namespace = cluster.namespaces[pod.namespace]
-        if not _selects(peer.namespace_selector, namespace.labels):
+        if not selects(peer.namespace_selector, namespace.labels):
             return False
     # NP-18: without podSelector every pod of these namespaces; NP-19: with it, both must hold.
-    return peer.pod_selector is None or _selects(peer.pod_selector, pod.labels)
+    return peer.pod_selector is None or selects(peer.pod_selector, pod.labels)
 
 
 def _block_holds(block: IPBlock, address: IPAddress) -> bool:
@@ -322,24 +300,3 @@ def _numbers(pod: Pod | None, item: NetworkPolicyPort) -> list[int]:
         for declared in pod.ports
         if declared.name == item.port and declared.protocol is item.protocol
     ]
-
-
-def _selects(selector: LabelSelector, labels: Labels) -> bool:
-    # NP-4: all matchLabels and all matchExpressions; an empty selector selects everything.
-    label_map = dict(labels)
-    for key, value in selector.match_labels:
-        if key not in label_map or label_map[key] != value:
-            return False
-    return all(_requirement_holds(r, label_map) for r in selector.match_expressions)
-
-
-def _requirement_holds(requirement: LabelSelectorRequirement, labels: Mapping[str, str]) -> bool:
-    present = requirement.key in labels
-    # NP-4, operator by operator.
-    if requirement.operator is Operator.IN:
-        return present and labels[requirement.key] in requirement.values
-    if requirement.operator is Operator.NOT_IN:
-        return not present or labels[requirement.key] not in requirement.values
-    if requirement.operator is Operator.EXISTS:
-        return present
-    return not present

@@ -2,6 +2,7 @@
 
 Rule: valid values only (what validation refuses is not made here), tiny alphabets, so that
 selectors match about half of the time, and addresses and ports on both sides of every boundary.
+ClusterNetworkPolicies are made in ``tests/random_tiers.py``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from random import Random
 from hypothesis import strategies as st
 
 from podfence.model.cluster import Cluster, ClusterObject
+from podfence.model.clusternetworkpolicy import ProtocolMatch
 from podfence.model.meta import METADATA_NAME_LABEL, Labels, ObjectRef, labels_of
 from podfence.model.networkpolicy import (
     IPBlock,
@@ -29,6 +31,7 @@ from podfence.model.objects import ContainerPort, IPAddress, Namespace, Node, Po
 from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
 from podfence.policy.flow import Flow
 from podfence.sets.ports import OTHER
+from tests.random_tiers import NAMES, Parts, random_admin_policies
 
 NAMESPACES = ("x", "y", "z", "w")
 KEYS = ("app", "tier")
@@ -73,13 +76,22 @@ OUTSIDE = tuple(
 
 @dataclass(frozen=True)
 class Size:
-    """Upper bounds of what a cluster holds; lower bounds are 1 namespace and 2 pods."""
+    """Upper bounds of what a cluster holds; lower bounds are 1 namespace and 2 pods.
+
+    ``admin_policies``: of both tiers together; with 0, nodes have no labels either, since nothing
+    looks at them. ``rules`` and ``items`` bound the lists of both kinds of policies.
+    """
 
     namespaces: int = 4
     pods: int = 8
     policies: int = 8
     rules: int = 3
     items: int = 3
+    admin_policies: int = 0
+
+
+TIERS = Size(policies=4, admin_policies=4)
+"""Clusters in which every tier has something to say."""
 
 
 def random_cluster(rng: Random, size: Size = Size()) -> Cluster:
@@ -100,7 +112,16 @@ def random_cluster(rng: Random, size: Size = Size()) -> Cluster:
         _policy(rng, rng.choice(pods).namespace, f"np{number}", size)
         for number in range(_count(rng, size.policies))
     ]
+    if size.admin_policies:
+        objects = [_labelled(rng, thing) for thing in objects]
+        bounds = (_count(rng, size.admin_policies), size.rules, size.items)
+        objects += random_admin_policies(rng, PARTS, *bounds)
     return cluster_of(objects)
+
+
+def _labelled(rng: Random, thing: ClusterObject) -> ClusterObject:
+    """Nodes with labels, for peers that select nodes (CNP-18)."""
+    return replace(thing, labels=_labels(rng)) if isinstance(thing, Node) else thing
 
 
 def cluster_of(objects: Iterable[ClusterObject]) -> Cluster:
@@ -151,6 +172,8 @@ def interesting_addresses(cluster: Cluster, family: int) -> list[IPAddress]:
     for block in _blocks(cluster):
         if block.version == family:
             found.update(_edges(block))
+    if cluster.admin_policies:
+        found.update(a for known in NAMES.values() for a in known if a.version == family)
     return sorted(found, key=int)
 
 
@@ -363,6 +386,10 @@ def _blocks(cluster: Cluster) -> Iterator[IPNetwork]:
             for peer in rule.peers:
                 if peer.ip_block is not None:
                     yield from (peer.ip_block.cidr, *peer.ip_block.except_)
+    for admin_policy in cluster.admin_policies:
+        for admin_rule in admin_policy.egress:
+            for admin_peer in admin_rule.peers:
+                yield from admin_peer.networks
 
 
 def _edges(block: IPNetwork) -> Iterator[IPAddress]:
@@ -372,7 +399,13 @@ def _edges(block: IPNetwork) -> Iterator[IPAddress]:
             yield IPv4Address(value) if block.version == 4 else IPv6Address(value)
 
 
-def _port_items(cluster: Cluster) -> Iterator[NetworkPolicyPort]:
+def _port_items(cluster: Cluster) -> Iterator[NetworkPolicyPort | ProtocolMatch]:
     for policy in cluster.policies:
         for rule in (*policy.ingress, *policy.egress):
             yield from rule.ports
+    for admin_policy in cluster.admin_policies:
+        for admin_rule in (*admin_policy.ingress, *admin_policy.egress):
+            yield from admin_rule.protocols
+
+
+PARTS = Parts(_selector, _namespace_selector, _network, PORTS, (*PORT_NAMES, "nobody"))

@@ -16,67 +16,84 @@ from podfence.policy.flow import Decision, Flow, Reason, Verdict
 from podfence.policy.index import PolicyIndex
 from podfence.sets import PortSet
 from podfence.sets.ports import NOTHING, OTHER, PROTOCOLS
-from tests.oracle import OracleVerdict, isolated, judge, permitting_rules, pod_of
+from tests.oracle import NETWORK_POLICY, OracleVerdict, isolated, judge, rulings
+from tests.oracle_facts import pod_of
+from tests.oracle_tiers import touches
 from tests.random_clusters import (
+    TIERS,
     clusters,
     clusters_with_flows,
     interesting_addresses,
     interesting_ports,
 )
+from tests.random_tiers import NAMES
 
 Case = tuple[Cluster, tuple[Flow, ...]]
+CLUSTERS = clusters() | clusters(TIERS)
+CASES = clusters_with_flows() | clusters_with_flows(TIERS)
+ISOLATION = {
+    Reason.NOT_ISOLATED: [(False, False)],
+    Reason.DEFAULT: [(False, True)],
+    Reason.ISOLATED: [(True, False), (True, True)],
+}
+"""Reason -> (some NetworkPolicy isolates the pod, some ClusterNetworkPolicy has rules for it)."""
 
 
-@given(clusters_with_flows())
+@given(CASES)
 def test_engine_agrees_with_the_oracle_in_each_direction(case: Case) -> None:
     cluster, flows = case
-    index = compile_cluster(cluster)
+    index = compile_cluster(cluster, NAMES)
     for flow in flows:
-        expected = judge(cluster, flow.source, flow.destination, flow.protocol, flow.port)
+        expected = judge(cluster, flow.source, flow.destination, flow.protocol, flow.port, NAMES)
         assert _plain(evaluate(index, flow)) == expected, flow
 
 
-@given(clusters_with_flows())
-def test_a_verdict_names_exactly_the_rules_that_permit(case: Case) -> None:
+@given(CASES)
+def test_a_verdict_names_exactly_the_rules_that_decide(case: Case) -> None:
+    """NP-7: every rule that permits. CNP-7: the first rule of a tier."""
     cluster, flows = case
-    index = compile_cluster(cluster)
+    index = compile_cluster(cluster, NAMES)
     for flow in flows:
         verdict = evaluate(index, flow)
-        for direction, decision in _decisions(verdict):
-            expected = permitting_rules(
-                cluster, flow.source, flow.destination, flow.protocol, flow.port, direction
-            )
+        both = rulings(cluster, flow.source, flow.destination, flow.protocol, flow.port, NAMES)
+        for decision, expected in zip((verdict.egress, verdict.ingress), both, strict=True):
             named = [(origin.policy, origin.path) for origin in decision.origins]
             if decision.reason is Reason.RULE:
-                assert sorted(named) == sorted(expected), flow
+                assert sorted(named) == sorted(expected.rules), flow
             elif decision.reason is Reason.ISOLATED:
-                assert not expected, flow
+                assert (expected.tier, expected.rules) == (NETWORK_POLICY, ()), flow
+            else:
+                assert expected.tier == "", flow
 
 
-@given(clusters_with_flows())
+@given(CASES)
 def test_not_isolated_means_that_no_policy_isolates(case: Case) -> None:
-    """NP-2, NP-5."""
+    """NP-2, NP-5, CNP-4."""
     cluster, flows = case
-    index = compile_cluster(cluster)
+    index = compile_cluster(cluster, NAMES)
     for flow in flows:
         verdict = evaluate(index, flow)
         for direction, decision in _decisions(verdict):
             end = flow.source if direction is PolicyType.EGRESS else flow.destination
             pod = pod_of(cluster, end)
-            if pod is not None and decision.reason in (Reason.NOT_ISOLATED, Reason.ISOLATED):
+            if pod is not None and decision.reason in ISOLATION:
                 isolates = isolated(cluster, pod, direction)
-                assert isolates is (decision.reason is Reason.ISOLATED), flow
+                found = (isolates, touches(cluster, pod, direction))
+                assert found in ISOLATION[decision.reason], flow
 
 
-@given(clusters())
+@given(CLUSTERS)
 def test_every_pod_is_isolated_as_the_oracle_says_with_or_without_address(
     cluster: Cluster,
 ) -> None:
-    """NP-5, NP-50, NP-58, NP-60."""
-    index = compile_cluster(cluster)
+    """NP-5, NP-50, NP-58, NP-60; CNP-4, CNP-5."""
+    index = compile_cluster(cluster, NAMES)
     for pod in cluster.pods:
         endpoint = index.endpoints.get(f"{pod.namespace}/{pod.name}")
-        expected = [isolated(cluster, pod, direction) for direction in PolicyType]
+        expected = [
+            isolated(cluster, pod, direction) or touches(cluster, pod, direction)
+            for direction in PolicyType
+        ]
         if endpoint is None:
             assert expected == [False, False]
         else:
@@ -84,11 +101,11 @@ def test_every_pod_is_isolated_as_the_oracle_says_with_or_without_address(
             assert [policy.ingress.isolates, policy.egress.isolates] == expected
 
 
-@given(clusters(), st.sampled_from((4, 6)))
+@given(CLUSTERS, st.sampled_from((4, 6)))
 def test_connections_agrees_with_evaluate_on_every_boundary_port(
     cluster: Cluster, family: int
 ) -> None:
-    index = compile_cluster(cluster)
+    index = compile_cluster(cluster, NAMES)
     pods = [a for pod in cluster.pods for a in pod.addresses if a.version == family]
     ends = [*pods, *interesting_addresses(cluster, family)[:6]]
     for source in ends[:5]:
@@ -97,9 +114,9 @@ def test_connections_agrees_with_evaluate_on_every_boundary_port(
                 _assert_same_ports(index, cluster, source, destination)
 
 
-@given(clusters(), st.sampled_from((4, 6)))
+@given(CLUSTERS, st.sampled_from((4, 6)))
 def test_all_pairs_agrees_with_connections(cluster: Cluster, family: int) -> None:
-    index = compile_cluster(cluster)
+    index = compile_cluster(cluster, NAMES)
     speakers = [c.number for c in index.classes if _speaks(index, c.number, family)]
     rows = all_pairs(index, family).rows
     for destination in speakers:

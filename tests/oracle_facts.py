@@ -1,0 +1,117 @@
+"""What both halves of the naive judge ask about a connection: whose addresses, which labels.
+
+Rule: as for ``tests/oracle.py``: literal, alone, and nothing of ``podfence`` but value types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from podfence.model.cluster import Cluster
+from podfence.model.meta import Labels
+from podfence.model.objects import IPAddress, Pod
+from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
+
+Names = Mapping[str, frozenset[IPAddress]]
+"""Domain name -> its addresses, as somebody looked them up (CNP-19)."""
+POLICY_PROTOCOLS = ("TCP", "UDP", "SCTP")
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One attempt; ``source_pod`` and ``destination_pod`` are None for ends that are no pod."""
+
+    source: IPAddress
+    destination: IPAddress
+    source_pod: Pod | None
+    destination_pod: Pod | None
+    protocol: str
+    port: int
+
+
+def connect(
+    cluster: Cluster,
+    source: Pod | IPAddress,
+    destination: Pod | IPAddress,
+    protocol: str,
+    port: int,
+) -> Connection:
+    """The attempt between two ends.
+
+    A ``Pod`` stands for its first address of a family that the other end has too. Raises
+    ValueError when the ends share no family.
+    """
+    source_address, destination_address = _addresses(source, destination)
+    return Connection(
+        source=source_address,
+        destination=destination_address,
+        source_pod=pod_of(cluster, source_address),
+        destination_pod=pod_of(cluster, destination_address),
+        protocol=protocol,
+        port=port,
+    )
+
+
+def pod_of(cluster: Cluster, address: IPAddress) -> Pod | None:
+    """The pod that an address belongs to, as policies see pods."""
+    for pod in cluster.pods:
+        if is_visible(pod) and address in pod.addresses:
+            return pod
+    return None
+
+
+def is_visible(pod: Pod) -> bool:
+    """Whether policies know a pod at all."""
+    # NP-50 (b), CNP-5, CNP-14: a hostNetwork pod is its node's address, neither subject nor peer.
+    if pod.host_network:
+        return False
+    # NP-60: a finished pod is neither subject nor peer; its address may be another pod's by now.
+    return not pod.finished
+
+
+def own_node_addresses(cluster: Cluster, pod: Pod) -> set[IPAddress]:
+    """Every address of the node that runs a pod (NP-52)."""
+    # NP-52: all addresses of that node count: those of the Node object and those which the status
+    # of any pod of that node gives as host addresses.
+    addresses = set(pod.host_addresses)
+    if pod.node in cluster.nodes:
+        addresses.update(cluster.nodes[pod.node].addresses)
+    for other in cluster.pods:
+        if pod.node and other.node == pod.node:
+            addresses.update(other.host_addresses)
+    return addresses
+
+
+def selects(selector: LabelSelector, labels: Labels) -> bool:
+    """Whether a selector matches a label set."""
+    # NP-4: all matchLabels and all matchExpressions; an empty selector selects everything.
+    label_map = dict(labels)
+    for key, value in selector.match_labels:
+        if key not in label_map or label_map[key] != value:
+            return False
+    return all(_requirement_holds(r, label_map) for r in selector.match_expressions)
+
+
+def _addresses(
+    source: Pod | IPAddress, destination: Pod | IPAddress
+) -> tuple[IPAddress, IPAddress]:
+    sources = source.addresses if isinstance(source, Pod) else (source,)
+    destinations = destination.addresses if isinstance(destination, Pod) else (destination,)
+    for one in sources:
+        for other in destinations:
+            if one.version == other.version:
+                return one, other
+    raise ValueError(f"{source} and {destination} share no address family")
+
+
+def _requirement_holds(requirement: LabelSelectorRequirement, labels: Mapping[str, str]) -> bool:
+    present = requirement.key in labels
+    # NP-4, operator by operator.
+    if requirement.operator is Operator.IN:
+        return present and labels[requirement.key] in requirement.values
+    if requirement.operator is Operator.NOT_IN:
+        return not present or labels[requirement.key] not in requirement.values
+    if requirement.operator is Operator.EXISTS:
+        return present
+    return not present
