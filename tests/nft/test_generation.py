@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podfence.model.cluster import Cluster, ClusterObject
+from podfence.model.networkpolicy import NetworkPolicy
+from podfence.model.objects import Pod
 from podfence.nft.difference import apply, diff
 from podfence.nft.generation import bump, generation, succeed, with_generation
 from podfence.nft.lower import LocalNode, lower
@@ -27,19 +29,18 @@ from tests.nft.cases import CASES, DB_ALLOW, DENY_ALL, NODE, WEB_OUT, index_of
 from tests.nft.test_engine_agrees import tiered
 from tests.random_clusters import FlowSource, random_cluster
 
-RANGES = ((ip_network("10.0.0.0/29"), ip_network("fd00::/16")), ())
+RANGES = ((ip_network("10.0.0.0/28"), ip_network("fd00::/16")), (ip_network("10.0.0.0/30"),), ())
 
 
 def changed(rng: Random, cluster: Cluster, other: Cluster) -> Cluster:
-    """A cluster with a few objects less, and a few of another one more."""
-    kept = [item for item in objects_of(cluster) if rng.random() < 0.93]
-    taken = {key(item) for item in kept} | {a for item in kept for a in addresses(item)}
-    for item in objects_of(other):
-        new = {key(item), *addresses(item)}
-        if rng.random() < 0.15 and not new & taken:
-            kept.append(item)
-            taken |= new
-    return Cluster.of(kept)
+    """A cluster with one object less, or with one of another cluster more."""
+    kept = list(objects_of(cluster))
+    taken = {k for item in kept for k in (key(item), *addresses(item))}
+    new = [item for item in objects_of(other) if not {key(item), *addresses(item)} & taken]
+    if new and rng.random() < 0.4:
+        return Cluster.of([*kept, rng.choice(new)])
+    gone = rng.choice([item for item in kept if isinstance(item, Pod | NetworkPolicy)] or [None])
+    return Cluster.of(item for item in kept if item is not gone)
 
 
 def objects_of(cluster: Cluster) -> Iterator[ClusterObject]:
@@ -85,11 +86,14 @@ def check_succession(rulesets: list[Ruleset], flows: list[Flow]) -> None:
 def test_no_connection_outlives_its_permission(rng: Random) -> None:
     """NP-42."""
     cluster, other = random_cluster(rng), random_cluster(rng)
-    node = LocalNode("n", pod_cidrs=rng.choice(RANGES))
+    local = frozenset(f"{p.namespace}/{p.name}" for p in cluster.pods if rng.random() < 0.6)
     source = FlowSource(cluster)
-    flows = [source.draw(rng) for _ in range(40)]
+    flows = [source.draw(rng) for _ in range(25)]
+    ranges = RANGES[rng.randrange(3)]
     rulesets = []
-    for _ in range(4):
+    for _ in range(6):
+        ranges = ranges if rng.random() < 0.9 else RANGES[rng.randrange(3)]
+        node = LocalNode("n", pods=local, pod_cidrs=ranges)
         rulesets.append(lower(compile_cluster(cluster), node))
         cluster = changed(rng, cluster, other)
     check_succession(rulesets, flows)
