@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pyroaring import BitMap, FrozenBitMap
 
@@ -91,7 +92,13 @@ def connectivity(
 def _order(row: tuple[PortSet, int | None, object]) -> tuple[bool, str, int]:
     """Everything first, then as the ports are written: no order of the engine's shows."""
     ports, family, _ = row
-    return not ports.is_everything, str(ports), family or 0
+    return not ports.is_everything, ports_words(ports), family or 0
+
+
+@lru_cache(maxsize=1 << 14)
+def ports_words(ports: PortSet) -> str:
+    """``str(ports)``; the rows of a large map say the same again and again."""
+    return str(ports)
 
 
 def _within(

@@ -10,7 +10,7 @@ import csv
 import io
 from collections.abc import Iterator
 
-from podfence.questions.connectivity import Connectivity, Group, Row
+from podfence.questions.connectivity import Connectivity, Group, Row, ports_words
 from podfence.render.jsontext import json_bytes
 from podfence.render.map_table import ports_text, shown
 from podfence.render.safe import printable
@@ -46,7 +46,7 @@ def _group_data(group: Group) -> dict[str, object]:
 def _row_data(row: Row) -> dict[str, object]:
     data: dict[str, object] = {
         "to": row.destination.name,
-        "ports": str(row.ports).split(" "),
+        "ports": ports_words(row.ports).split(" "),
         "from": [source.name for source in row.sources],
     }
     if row.family is not None:
@@ -61,7 +61,7 @@ def map_csv(connectivity: Connectivity) -> Iterator[str]:
     for row in connectivity.rows():
         family = f"IPv{row.family}" if row.family else ""
         for source in row.sources:
-            yield _csv_line(source.name, row.destination.name, str(row.ports), family)
+            yield _csv_line(source.name, row.destination.name, ports_words(row.ports), family)
 
 
 def _csv_line(*cells: str) -> str:

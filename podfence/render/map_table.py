@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from podfence.questions.connectivity import Connectivity, Group, Row
+from podfence.questions.connectivity import Connectivity, Group, Row, ports_words
 from podfence.render.safe import printable
 from podfence.render.tables import table
 from podfence.sets import PortSet
@@ -45,7 +45,7 @@ def _wanted(connectivity: Connectivity, group: Group) -> bool:
 
 def ports_text(row: Row) -> str:
     """The ports of a row, with the IP version when the row holds for one only."""
-    return f"{row.ports}{f' (IPv{row.family} only)' if row.family else ''}"
+    return f"{ports_words(row.ports)}{f' (IPv{row.family} only)' if row.family else ''}"
 
 
 def name(group: Group) -> str:
