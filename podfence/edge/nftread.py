@@ -28,6 +28,7 @@ from podfence.edge.nftencode_numbers import (
     RULE_USERDATA,
     SET_COMMENT,
     SET_CONCATENATION,
+    SET_DATA_TYPE,
     SET_FLAGS,
     SET_INTERVAL,
     SET_KEY_TYPE,
@@ -38,6 +39,7 @@ from podfence.edge.nftencode_numbers import (
     TABLE_USERDATA,
     TYPE_BITS,
     TYPE_NUMBERS,
+    VERDICT_DATA,
     VERDICTS,
 )
 from podfence.edge.nftread_elements import ranges, read_items
@@ -145,11 +147,12 @@ def _holder(body: bytes, dumped: Mapping[str, Sequence[bytes]]) -> ElementHolder
     flags = int.from_bytes(data.get(SET_FLAGS, b""), "big") & ~SET_CONCATENATION
     if flags == SET_INTERVAL:
         return IntervalSet(name, types, ranges(types, items), comment)
-    if flags == SET_MAP:
+    leads_to_verdicts = int.from_bytes(data.get(SET_DATA_TYPE, b""), "big") == VERDICT_DATA
+    if flags == SET_MAP and leads_to_verdicts:
         found = {item.key: item.verdict for item in items if item.verdict is not None}
         return VerdictMap(name, types, found, comment)
     if flags:
-        raise NftError(f"set {name} has flags that podfence never sets ({flags:#x})")
+        raise NftError(f"set {name} is of a kind that podfence never makes ({flags:#x})")
     return Set(name, types, frozenset(item.key for item in items), comment)
 
 

@@ -119,6 +119,7 @@ class _Reader:
             "payload": self._payload,
             "ct": self._conntrack,
             "bitwise": self._bitwise,
+            "byteorder": self._byteorder,
             "cmp": self._compare,
             "lookup": self._lookup,
             "immediate": self._immediate,
@@ -182,6 +183,11 @@ class _Reader:
         if BITWISE_MASK not in data or BITWISE_XOR not in data:
             raise ForeignExpression("bitwise without mask")
         self._bits = (_host(data[BITWISE_MASK]), _host(data[BITWISE_XOR]))
+
+    def _byteorder(self, _: Attributes) -> None:
+        """``nft`` wants the protocol in network order for ranges: one byte, so nothing to do."""
+        if self._fields[-1:] != [Field.L4PROTO]:
+            raise ForeignExpression("byteorder of another value")
 
     def _masked(self, key: int) -> tuple[int, int]:
         """Mask and bits of the conntrack value that has been loaded."""

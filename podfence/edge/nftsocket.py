@@ -49,8 +49,7 @@ _REASONS = {
     errno.EBUSY: "still in use",
     errno.EPERM: "not permitted without CAP_NET_ADMIN",
     errno.ENFILE: "the set is full",
-    errno.EMLINK: "jumps are nested too deep",
-    errno.ELOOP: "chains lead back to themselves",
+    errno.EMLINK: "chains lead back to themselves, or too deep",
     errno.EOPNOTSUPP: "this kernel does not support it",
     errno.ENOTEMPTY: "overlaps another element",
 }

@@ -78,7 +78,10 @@ def random_key(random: Random, types: Sequence[DataType]) -> Key:
 
 
 def random_spans(random: Random, kind: DataType, most: int) -> tuple[tuple[int, int], ...]:
-    """Disjoint, in order, some of them adjacent, single values or the whole type."""
+    """Disjoint, in order, some of them adjacent, single values or the whole type. Protocols have
+    names, and ``nft`` knows no range of names."""
+    if kind is DataType.INET_PROTO:
+        return tuple((value, value) for value in (TCP, UDP, SCTP) if random.random() < 0.5)
     last = highest(kind)
     if random.random() < 0.1:
         return ((0, last),)
@@ -88,12 +91,18 @@ def random_spans(random: Random, kind: DataType, most: int) -> tuple[tuple[int, 
     return tuple((low, low if random.random() < 0.3 else high) for low, high in chosen)
 
 
+def random_span(random: Random, kind: DataType) -> tuple[int, int]:
+    first, second = (random_value(random, kind) for _ in range(2))
+    same = kind is DataType.INET_PROTO
+    return (first, first) if same else (min(first, second), max(first, second))
+
+
 def random_ranges(random: Random, types: tuple[DataType, ...]) -> tuple[KeyRange, ...]:
     """Disjoint in the first field, anything in the others."""
     found = []
     for low, high in random_spans(random, types[0], 6):
-        rest = [sorted(random_value(random, kind) for _ in range(2)) for kind in types[1:]]
-        found.append(((low, *(r[0] for r in rest)), (high, *(r[1] for r in rest))))
+        rest = [random_span(random, kind) for kind in types[1:]]
+        found.append(((low, *(first for first, _ in rest)), (high, *(last for _, last in rest))))
     return tuple(found)
 
 
@@ -189,7 +198,7 @@ class _Maker:
         return Lookup(chosen, name)
 
     def _key_fields(self, fields: Sequence[Field]) -> tuple[Field, ...]:
-        usable = [f for f in fields if f.type not in (DataType.INTEGER, DataType.INET_PROTO)]
+        usable = [field for field in fields if field.type is not DataType.INTEGER]
         return tuple(self._random.sample(usable, self._random.randint(1, len(usable))))
 
     def _keys(self, types: tuple[DataType, ...]) -> Iterator[Key]:
