@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from pyroaring import BitMap, FrozenBitMap
@@ -172,9 +172,14 @@ def _groups(
         members = found[workload, endpoint_class]
         partial = len(classes_of[workload]) > 1
         groups.append(_pod_group(index, len(groups), workload, members, partial, shared))
+    names: Counter[str] = Counter()
     for c in index.classes:
         if c.outside is not None and any(c.outside.family(family) for family in families):
-            groups.append(_outside_group(len(groups), c, c.outside))
+            group = _outside_group(len(groups), c, c.outside)
+            names[group.name] += 1
+            if names[group.name] > 1:  # both were cut short; a name means one group
+                group = replace(group, name=f"{group.name} ({names[group.name]})")
+            groups.append(group)
     return tuple(groups)
 
 
