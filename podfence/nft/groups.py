@@ -1,33 +1,36 @@
 """DirectionPolicy -> the chains that judge one isolation group of pods in one direction.
 
 Rule: ``return`` means allowed in this direction, and the other direction is still asked; nothing
-accepts in here. One chain a tier, rules in their order; the chains of a group end in its own deny
+accepts in here. One chain a tier (more where it has many rules, see ``keyed``), rules in their
+order; the chains of a group end in its own deny
 chain, so that a denied packet names the group.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 
+from podfence.nft.keyed import Entry, Run, RunWriter
 from podfence.nft.names import MAX_LOG_PREFIX, Namer, group_comment, match_comment, printable
 from podfence.nft.objects import (
     DROP,
     RETURN,
     Chain,
     Counter,
-    Expression,
     Limit,
     Log,
     Lookup,
     Rule,
     Verdict,
+    VerdictMap,
     goto,
 )
 from podfence.nft.peers import PeerSets
 from podfence.nft.ports import PortQuestions
 from podfence.nft.views import DESTINATIONS, FAMILIES, SOURCES, View
 from podfence.policy.flow import Action, Direction
-from podfence.policy.index import CompiledRule, DirectionPolicy, Match, Tier
+from podfence.policy.index import DirectionPolicy, Tier
 
 PREFIXES = {Direction.EGRESS: "eg_", Direction.INGRESS: "in_"}
 LOG_LIMIT = Limit(rate=20, burst=40)
@@ -49,14 +52,18 @@ class Groups:
     """Names and writes the chains of isolation groups."""
 
     def __init__(self, peers: PeerSets, ports: PortQuestions, namer: Namer, log_group: int) -> None:
-        self._peers = peers
-        self._ports = ports
+        self._runs = RunWriter(peers, ports, namer)
         self._namer = namer
         self._log_group = log_group
 
     def name(self, policy: DirectionPolicy) -> str:
         """The name of a group, of its first chain, and in its log prefix."""
         return self._namer.name(PREFIXES[policy.direction], policy.key)
+
+    @property
+    def maps(self) -> tuple[VerdictMap, ...]:
+        """The maps that the chains so far look ports up in."""
+        return tuple(self._runs.maps)
 
     def chains(self, policy: DirectionPolicy) -> Iterator[Chain]:
         """Every chain of a group: each tier in both views, and the deny chain."""
@@ -67,32 +74,13 @@ class Groups:
             names = tier_chains(name, policy.tiers, view)
             for at, tier in enumerate(policy.tiers):
                 onward = goto(names[at + 1]) if at + 1 < len(names) else RETURN
-                rules = tuple(self._tier_rules(tier, view, goto(f"{name}_d"), onward))
-                yield Chain(names[at], rules, comment=comment)
+                verdicts = {Action.ACCEPT: RETURN, Action.DENY: goto(f"{name}_d")}
+                verdicts[Action.PASS] = onward
+                start = Chain(names[at], comment=comment)
+                yield from self._runs.chains(
+                    start, _runs(tier, verdicts), verdicts[tier.default], view
+                )
         yield Chain(f"{name}_d", self._deny_rules(name), comment=comment)
-
-    def _tier_rules(self, tier: Tier, view: View, deny: Verdict, onward: Verdict) -> Iterator[Rule]:
-        verdicts = {Action.ACCEPT: RETURN, Action.DENY: deny, Action.PASS: onward}
-        for rule in tier.rules:
-            for match in rule.matches:
-                yield from self._match_rules(rule, match, view, verdicts[rule.action])
-        yield Rule((verdicts[tier.default],))
-
-    def _match_rules(
-        self, rule: CompiledRule, match: Match, view: View, verdict: Verdict
-    ) -> Iterator[Rule]:
-        comment = match_comment(rule.origin, match)
-        for ports in self._ports.alternatives(match.ports, view.port):
-            for peers in self._peer_alternatives(match, view):
-                yield Rule((*peers, *ports, verdict), comment)
-
-    def _peer_alternatives(self, match: Match, view: View) -> list[tuple[Expression, ...]]:
-        """One lookup a family; nothing is asked about everyone (NP-12)."""
-        if match.peers.everyone:
-            return [()]
-        return [
-            (Lookup((view.peer[family],), name),) for family, name in self._peers.names(match.peers)
-        ]
 
     def _deny_rules(self, name: str) -> tuple[Rule, ...]:
         """A pod cannot block itself (NP-54, NP-55): asked here only, where it seldom costs."""
@@ -101,6 +89,21 @@ class Groups:
             for family, pairs in self_sets().items()
         )
         return (*to_itself, *deny_rules(self._log_group, f"deny:{name}"))
+
+
+def _runs(tier: Tier, verdicts: Mapping[Action, Verdict]) -> list[Run]:
+    """The rules of a tier, in their order; neighbours with one action together."""
+    return [
+        Run(
+            tuple(
+                Entry(match.peers, match.ports, match_comment(rule.origin, match))
+                for rule in rules
+                for match in rule.matches
+            ),
+            verdicts[action],
+        )
+        for action, rules in groupby(tier.rules, key=lambda rule: rule.action)
+    ]
 
 
 def tier_chains(name: str, tiers: Sequence[Tier], view: View) -> list[str]:

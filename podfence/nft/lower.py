@@ -88,7 +88,7 @@ def lower(index: PolicyIndex, node: LocalNode) -> Ruleset:
     chains = [chain for policy in _isolating(index, local) for chain in groups.chains(policy)]
     objects: list[NamedObject] = [*_local_sets(local, node), *peers.sets, *ports.sets]
     objects += _verdict_maps(index, local, groups)
-    objects += chains
+    objects += [*groups.maps, *chains]
     objects += skeleton(node.mark_mask, node.mark_value, node.log_group)
     return Ruleset.of(Table(TABLE, "managed by podfence"), objects)
 

@@ -7,7 +7,7 @@ comments only, and only through :func:`printable`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
 from podfence.policy.index import DirectionPolicy, Match
@@ -37,6 +37,12 @@ def rule_comment(origin: Origin, path: str) -> str:
 def match_comment(origin: Origin, match: Match) -> str:
     """The comment of a rule that comes from one peer item of a policy's rule."""
     return rule_comment(origin, match.path or origin.path)
+
+
+def joint_comment(comments: Sequence[str]) -> str:
+    """The comment of a rule that stands for several: the first, and how many more."""
+    more = f" and {len(comments) - 1} more" if len(comments) > 1 else ""
+    return printable(comments[0], MAX_COMMENT - len(more)) + more
 
 
 def group_comment(policy: DirectionPolicy) -> str:

@@ -1,18 +1,29 @@
 """Peers -> shared sets of addresses.
 
 Rule: one set for each distinct ``Peers.key`` and family, whoever refers to it. Pods lie in hash
-sets, ipBlocks in interval sets. A set stays when it is empty: who matches later changes elements
-only.
+sets; such a set stays when it is empty: who matches later changes elements only. ipBlocks never
+change: one range stands in the rule, several lie in an interval set.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from podfence.nft.names import Namer, printable
-from podfence.nft.objects import DataType, IntervalSet, Key, Set
+from podfence.nft.objects import (
+    Between,
+    Compare,
+    DataType,
+    Expression,
+    Field,
+    IntervalSet,
+    Key,
+    Lookup,
+    Set,
+)
 from podfence.policy.index import Peers, PolicyIndex
 
+Parts = tuple[Expression, ...]
 ADDRESS_TYPES = {4: DataType.IPV4_ADDR, 6: DataType.IPV6_ADDR}
 
 
@@ -34,25 +45,43 @@ class PeerSets:
         """The sets asked for so far, in the order of first use."""
         return tuple(self._sets.values())
 
-    def names(self, peers: Peers) -> Iterator[tuple[int, str]]:
-        """IP version and set name for each family that these peers (not "everyone") can have."""
-        for family in self._families:
-            if peers.family not in (None, family):
-                continue
-            kind = "p" if peers.addresses is None else "b"
-            name = self._namer.name(f"{kind}{family}_", peers.key)
-            if name not in self._sets:
-                self._sets[name] = self._set(name, peers, family)
-            yield family, name
+    def alternatives(self, peers: Peers, fields: Mapping[int, Field]) -> Iterator[Parts]:
+        """Expressions that together hold for exactly ``peers``; one of them is enough.
 
-    def _set(self, name: str, peers: Peers, family: int) -> Set | IntervalSet:
-        comment = printable(peers.key.replace("'", ""))
-        key = (ADDRESS_TYPES[family],)
-        if peers.addresses is not None:
-            spans = tuple(((low,), (high,)) for low, high in peers.addresses.family(family))
-            return IntervalSet(name, key, spans, comment)
-        keys = (k for number in peers.classes for k in self._class_keys(number, family))
-        return Set(name, key, frozenset(keys), comment)
+        ``fields``: by family, where the address stands. Everyone: nothing is asked (NP-12).
+        """
+        if peers.everyone:
+            yield ()
+            return
+        for family in self._families:
+            if peers.family in (None, family):
+                yield from self._of_family(peers, family, fields[family])
+
+    def _of_family(self, peers: Peers, family: int, field: Field) -> Iterator[Parts]:
+        if peers.addresses is None:
+            yield (Lookup((field,), self._pod_set(peers, family)),)
+            return
+        spans = list(peers.addresses.family(family))
+        if len(spans) == 1:
+            yield (_inline(field, *spans[0]),)
+        elif spans:
+            yield (Lookup((field,), self._block_set(peers, family, spans)),)
+
+    def _pod_set(self, peers: Peers, family: int) -> str:
+        name = self._namer.name(f"p{family}_", peers.key)
+        if name not in self._sets:
+            keys = (k for number in peers.classes for k in self._class_keys(number, family))
+            key = (ADDRESS_TYPES[family],)
+            self._sets[name] = Set(name, key, frozenset(keys), _comment(peers))
+        return name
+
+    def _block_set(self, peers: Peers, family: int, spans: list[tuple[int, int]]) -> str:
+        name = self._namer.name(f"b{family}_", peers.key)
+        if name not in self._sets:
+            ranges = tuple(((low,), (high,)) for low, high in spans)
+            key = (ADDRESS_TYPES[family],)
+            self._sets[name] = IntervalSet(name, key, ranges, _comment(peers))
+        return name
 
     def _class_keys(self, number: int, family: int) -> tuple[Key, ...]:
         """Addresses of the pods of a class; an address that two pods claim belongs to one only."""
@@ -65,3 +94,11 @@ class PeerSets:
                 if address.version == family and self._index.by_address[address] is endpoint
             )
         return found
+
+
+def _inline(field: Field, low: int, high: int) -> Compare | Between:
+    return Compare(field, low) if low == high else Between(field, low, high)
+
+
+def _comment(peers: Peers) -> str:
+    return printable(peers.key.replace("'", ""))

@@ -18,6 +18,7 @@ from podfence.nft.objects import (
     Expression,
     Field,
     IntervalSet,
+    Key,
     Lookup,
     Set,
 )
@@ -29,6 +30,9 @@ PORT_KEY = (DataType.INET_PROTO, DataType.INET_SERVICE)
 PROTOCOL_NUMBERS = {"TCP": TCP, "UDP": UDP, "SCTP": SCTP}
 MAX_HASHED = 64
 """Ranges are written out into a hash set up to this many ports."""
+
+MAX_KEYED = 16
+"""Ranges of up to so many ports can be looked up port by port."""
 
 _Span = tuple[int, int, int]
 """Protocol number, lowest and highest port."""
@@ -74,6 +78,19 @@ class PortQuestions:
         if name not in self._sets:
             self._sets[name] = _port_set(name, spans)
         return name
+
+
+def split_ports(ports: PortSet) -> tuple[list[Key], PortSet]:
+    """The (protocol number, port) pairs of single ports and short ranges, and all the rest."""
+    keys: list[Key] = []
+    rest = ports
+    if ports.is_everything:
+        return keys, rest
+    for protocol, low, high in ports.ranges():
+        if protocol != OTHER and high - low < MAX_KEYED:
+            keys += ((PROTOCOL_NUMBERS[protocol], port) for port in range(low, high + 1))
+            rest -= PortSet.port(protocol, low, high)
+    return keys, rest
 
 
 def _inline(span: _Span, field: Field) -> Parts:

@@ -86,10 +86,22 @@ WEB_OUT = policy(
     types=["Egress"],
 )
 DENY_ALL = policy("shop/deny-all", {}, types=["Ingress", "Egress"])
+MANY_RULES = policy(
+    "shop/many",
+    {"app": "db"},
+    ingress=[
+        *(rule(peer(pods={"n": str(n)}), ports=["80", "443"]) for n in range(18)),
+        rule(peer(pods={"app": "job"}), ports=["443", "53/UDP", "8000-9000"]),
+        rule(peer(cidr="10.0.0.0/8"), ports=["22-24", "/SCTP"]),
+        rule(peer(pods={"app": "web"})),
+        rule(ports=["9090"]),
+    ],
+)
 CASES = (
     Case("no-policies", index_of()),
     Case("deny-all", index_of(DENY_ALL)),
     Case("shop", index_of(DB_ALLOW, WEB_OUT)),
     Case("remote-pods", index_of(DB_ALLOW, WEB_OUT), LocalNode("n2", pods=frozenset({"shop/db"}))),
+    Case("many-rules", index_of(MANY_RULES)),
     Case("hostile-names", compile_cluster(Cluster.of(_hostile()))),
 )

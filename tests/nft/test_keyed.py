@@ -1,0 +1,143 @@
+"""Groups with many rules: the same answers, and questions that do not grow with them."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from podfence.model.cluster import ClusterObject
+from podfence.nft import keyed
+from podfence.nft.difference import diff
+from podfence.nft.lower import lower
+from podfence.nft.objects import Lookup, VerdictMap
+from podfence.nft.permission import removes_permission
+from podfence.nft.ports import split_ports
+from podfence.nft.ruleset import Ruleset
+from podfence.nft.trace import trace
+from podfence.policy.compile import compile_cluster
+from podfence.policy.flow import Flow
+from podfence.sets import PortSet
+from podfence.testing.builders import peer, pod, policy, rule
+from tests.nft.cases import DB, MANY_RULES, NODE, WEB, index_of
+from tests.nft.test_engine_agrees import agree, tiered
+from tests.nft.test_generation import test_no_connection_outlives_its_permission as follow
+from tests.random_clusters import FlowSource, Size, random_cluster
+
+CROWDED = Size(pods=10, policies=25, rules=4, items=4)
+
+
+@settings(max_examples=25)
+@given(st.randoms(use_true_random=False))
+def test_engine_and_trace_agree_on_many_rules(rng: Random) -> None:
+    cluster = random_cluster(rng, CROWDED)
+    source = FlowSource(cluster)
+    agree(compile_cluster(cluster), tuple(source.draw(rng) for _ in range(40)))
+
+
+@pytest.mark.parametrize("limit", [0, 2])
+def test_engine_and_trace_agree_when_every_group_has_many(
+    limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyed, "MAX_LINEAR", limit)
+    for seed in range(25):
+        rng = Random(seed)
+        cluster = random_cluster(rng)
+        source = FlowSource(cluster)
+        flows = tuple(source.draw(rng) for _ in range(40))
+        index = compile_cluster(cluster)
+        agree(index, flows)
+        agree(tiered(index, rng), flows)
+
+
+def test_no_connection_outlives_its_permission_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NP-42."""
+    monkeypatch.setattr(keyed, "MAX_LINEAR", 1)
+    for seed in range(40):
+        follow.hypothesis.inner_test(Random(seed))  # type: ignore[attr-defined]
+
+
+def ruleset_of(*objects: ClusterObject) -> Ruleset:
+    return lower(index_of(*objects), NODE)
+
+
+def longest_way(ruleset: Ruleset, flow: Flow) -> int:
+    """Rules that a flow's first packet meets in group chains, at most."""
+    steps = trace(ruleset, flow).steps
+    met = [step for step in steps if step.chain.startswith("in_")]
+    return sum(step.rule + 1 for step in met)
+
+
+@pytest.mark.parametrize("count", [17, 100, 1000])
+@pytest.mark.parametrize("spread", [True, False], ids=["a port each", "one port"])
+def test_the_way_does_not_grow_with_the_rules(count: int, spread: bool) -> None:
+    policies = [
+        policy(
+            f"shop/p{n}",
+            {"app": "db"},
+            ingress=[rule(peer(pods={"n": str(n)}), ports=[1000 + n if spread else 1000])],
+        )
+        for n in range(count)
+    ]
+    last = pod("shop/last", {"n": str(count - 1)}, addresses=["10.1.0.9"])
+    ruleset = ruleset_of(*policies, last)
+    port = 1000 + count - 1 if spread else 1000
+    allowed = Flow(last.addresses[0], DB.addresses[0], "TCP", port)
+    refused = Flow(WEB.addresses[0], DB.addresses[0], "TCP", port)
+    assert trace(ruleset, allowed).accepted
+    assert not trace(ruleset, refused).accepted
+    assert longest_way(ruleset, allowed) <= 4
+    assert longest_way(ruleset, refused) <= 10
+
+
+def test_ports_of_equal_peers_share_a_chain() -> None:
+    (found,) = [m for m in keyed_maps(ruleset_of(MANY_RULES)) if "_r_" not in m.name]
+    by_port = {key: verdict.chain for key, verdict in found.elements.items()}
+    assert by_port[6, 22] == by_port[6, 23] == by_port[6, 24]
+    assert by_port[6, 80] != by_port[6, 443]
+    assert (6, 8000) not in by_port
+
+
+def test_no_set_is_written_that_no_rule_asks() -> None:
+    ruleset = ruleset_of(MANY_RULES)
+    parts = [part for c in ruleset.chains.values() for r in c.rules for part in r.parts]
+    assert {part.set for part in parts if isinstance(part, Lookup)} == ruleset.sets.keys()
+
+
+def keyed_maps(ruleset: Ruleset) -> list[VerdictMap]:
+    return [found for found in ruleset.maps.values() if found.name.startswith("in_")]
+
+
+def test_a_pod_that_comes_changes_elements_only_and_no_generation() -> None:
+    before = ruleset_of(MANY_RULES)
+    after = ruleset_of(MANY_RULES, pod("shop/x", {"n": "7"}, addresses=["10.1.0.9"]))
+    assert after.chains == before.chains
+    assert diff(before, after)
+    assert not removes_permission(before, after)
+
+
+def test_a_port_that_is_added_keeps_the_generation() -> None:
+    before = ruleset_of(MANY_RULES)
+    more = policy("shop/more", {"app": "db"}, ingress=[rule(peer(pods={"app": "job"}), ports=[7])])
+    assert not removes_permission(before, ruleset_of(MANY_RULES, more))
+    assert removes_permission(ruleset_of(MANY_RULES, more), before)
+
+
+@pytest.mark.parametrize(
+    ("ports", "keys", "rest"),
+    [
+        pytest.param(PortSet.port("TCP", 80), [(6, 80)], "none", id="one port"),
+        pytest.param(PortSet.port("UDP", 1, 3), [(17, 1), (17, 2), (17, 3)], "none", id="few"),
+        pytest.param(PortSet.port("SCTP", 1, 17), [], "SCTP/1-17", id="a wide range"),
+        pytest.param(PortSet.protocol("TCP"), [], "TCP", id="a protocol"),
+        pytest.param(PortSet.protocol("OTHER"), [], "other", id="no ports"),
+        pytest.param(PortSet.port("TCP", 9) | PortSet.protocol("UDP"), [(6, 9)], "UDP", id="both"),
+    ],
+)
+def test_ports_that_can_be_looked_up(
+    ports: PortSet, keys: list[tuple[int, int]], rest: str
+) -> None:
+    found, left = split_ports(ports)
+    assert (found, str(left)) == (keys, rest)
