@@ -7,7 +7,7 @@ out agrees with ``connections`` for every pair (a law that tests hold it to).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -20,9 +20,13 @@ from podfence.sets import PortSet
 
 Blocks = dict[int, BitMap]
 """A partition of classes by the number of the port set that they may use."""
+_Sending = tuple[int, FrozenBitMap, list[int]]
+"""Ports, destinations, sources: each of the sources may send to each of the destinations."""
 State = tuple[int, int, int]
 """What became of all ports so far: accepted for good, still undecided, passed by this tier."""
 K = TypeVar("K")
+_CHUNK = 512
+"""Destinations that are worked on at once; bounds the memory that ``_senders`` takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ def all_pairs(index: PolicyIndex, family: int) -> Reachability:
 @dataclass(frozen=True, slots=True)
 class _Admitted:
     """Whom an ingress policy admits on which ports: ``sure``, those whose own egress is not judged;
-    ``asked``, those that may not be allowed to send."""
+    ``asked``, those whose own policies have a say too."""
 
     sure: Blocks
     asked: Blocks
@@ -63,55 +67,47 @@ class _AllPairs:
         self._everyone = FrozenBitMap(self._pods | self._outside)
         self._ingress: dict[int, _Admitted] = {}
         self._rules: dict[int, list[tuple[int, FrozenBitMap]]] = {}
+        self._free = BitMap(n for n in self._pods if not index.policies[n].egress.tiers)
 
     def run(self) -> Reachability:
-        egress, free = self._egress()
-        unjudged = free | self._outside
-        rows = {}
-        for destination in self._everyone:
-            senders = egress.pop(destination, {})
-            if destination in self._outside:
-                blocks = senders
-                if free:
-                    _add(blocks, EVERYTHING_ID, free)
-            else:
-                blocks = self._meet(self._admitted(destination, unjudged), senders)
-            rows[destination] = {self._table.sets[ports]: who for ports, who in blocks.items()}
+        egress = self._egress()
+        rows: dict[int, Mapping[PortSet, BitMap]] = {}
+        numbers = list(self._everyone)
+        for start in range(0, len(numbers), _CHUNK):
+            chunk = BitMap(numbers[start : start + _CHUNK])
+            for destination, senders in _senders(egress, chunk).items():
+                blocks = self._row(destination, senders)
+                rows[destination] = {self._table.sets[ports]: who for ports, who in blocks.items()}
         return Reachability(self._family, rows)
 
-    def _admitted(self, destination: int, unjudged: BitMap) -> _Admitted:
+    def _egress(self) -> list[_Sending]:
+        """What the egress policies permit, each pair of ports and destinations once."""
+        judged: dict[int, BitMap] = defaultdict(BitMap)
+        for source in self._pods - self._free:
+            judged[self._index.policies[source].egress.number].add(source)
+        found: dict[tuple[int, FrozenBitMap], BitMap] = {}
+        for number, sources in judged.items():
+            policy = self._index.direction_policies[number]
+            for ports, destinations in self._partition(policy).items():
+                _add(found, (ports, FrozenBitMap(destinations)), sources)
+        return [(ports, to, list(sources)) for (ports, to), sources in found.items()]
+
+    def _row(self, destination: int, senders: Blocks) -> Blocks:
+        if destination not in self._outside:
+            return self._meet(self._admitted(destination), senders)
+        if self._free:
+            _add(senders, EVERYTHING_ID, self._free)
+        return senders
+
+    def _admitted(self, destination: int) -> _Admitted:
         policy = self._index.policies[destination].ingress
         found = self._ingress.get(policy.number)
         if found is None:
-            blocks = self._partition(policy)
+            blocks, unjudged = self._partition(policy), self._free | self._outside
             sure = {ports: both for ports, who in blocks.items() if (both := who & unjudged)}
             asked = {ports: rest for ports, who in blocks.items() if (rest := who - unjudged)}
             found = self._ingress[policy.number] = _Admitted(sure, asked)
         return found
-
-    def _egress(self) -> tuple[dict[int, Blocks], BitMap]:
-        """For each destination the egress-isolated classes that may send to it, and the free
-        classes."""
-        senders: dict[int, BitMap] = defaultdict(BitMap)
-        for source in self._pods:
-            senders[self._index.policies[source].egress.number].add(source)
-        free = BitMap()
-        found: dict[int, Blocks] = {destination: {} for destination in self._everyone}
-        for number, sources in senders.items():
-            policy = self._index.direction_policies[number]
-            if not policy.tiers:
-                free |= sources
-                continue
-            for ports, destinations in self._partition(policy).items():
-                for destination in destinations:
-                    blocks = found[destination]
-                    # As _add, spelled out: millions of times on a large cluster.
-                    known = blocks.get(ports)
-                    if known is None:
-                        blocks[ports] = BitMap(sources)
-                    else:
-                        known |= sources
-        return found, free
 
     def _meet(self, admitted: _Admitted, senders: Blocks) -> Blocks:
         """What both ends permit."""
@@ -214,6 +210,18 @@ class _AllPairs:
             table.difference(undecided, hit),
             table.union(passed, hit) if action is Action.PASS else passed,
         )
+
+
+def _senders(egress: Iterable[_Sending], destinations: BitMap) -> dict[int, Blocks]:
+    """For each destination the egress-isolated classes that may send to it, by ports."""
+    found: dict[int, dict[int, list[int]]] = {n: defaultdict(list) for n in destinations}
+    for ports, permitted, sources in egress:
+        for destination in permitted & destinations:  # millions of times on a large cluster
+            found[destination][ports] += sources
+    return {
+        destination: {ports: BitMap(who) for ports, who in senders.items()}
+        for destination, senders in found.items()
+    }
 
 
 def _is_union(tier: Tier) -> bool:
