@@ -142,6 +142,9 @@ class FlowSource:
             address: pod.ports for pod in cluster.pods if pod.ports for address in pod.addresses
         }
         self.others = {family: interesting_addresses(cluster, family) for family in (4, 6)}
+        if cluster.admin_policies:
+            for address in (a for known in NODE_ADDRESSES.values() for a in known * 4):
+                self.others[address.version].append(address)
 
     def draw(self, rng: Random) -> Flow:
         """One flow; both ends of one family."""

@@ -30,7 +30,7 @@ from podfence.model.selectors import LabelSelector
 
 PRIORITIES = (0, 10, 10, 1000)
 UNKNOWN = "unknown field future"
-UNKNOWN_SHARE = 0.04
+UNKNOWN_SHARE = 0.03
 """Share of subjects, peers and protocols that cannot be read."""
 NAMES: Mapping[str, frozenset[IPAddress]] = MappingProxyType(
     {
@@ -76,9 +76,14 @@ def _policy(rng: Random, parts: Parts, number: int, rules: int, items: int) -> C
         tier=rng.choice(tuple(Tier)),
         priority=rng.choice(PRIORITIES),
         subject=_subject(rng, parts),
-        ingress=tuple(_rule(rng, parts, items, False) for _ in range(rng.randint(0, rules))),
-        egress=tuple(_rule(rng, parts, items, True) for _ in range(rng.randint(0, rules))),
+        ingress=tuple(_rule(rng, parts, items, False) for _ in range(_count(rng, rules))),
+        egress=tuple(_rule(rng, parts, items, True) for _ in range(_count(rng, rules))),
     )
+
+
+def _count(rng: Random, most: int) -> int:
+    """Leans towards ``most``, so that rules hide one another."""
+    return max(rng.randint(0, most), rng.randint(0, most))
 
 
 def _as_older_kinds(
@@ -104,7 +109,7 @@ def _as_older_kinds(
 def _subject(rng: Random, parts: Parts) -> Subject:
     if rng.random() < UNKNOWN_SHARE:
         return Subject(unknown=UNKNOWN)
-    kind = rng.choice(("everyone", "namespaces", "pods", "pods"))
+    kind = rng.choice(("everyone", "everyone", "namespaces", "pods", "pods"))
     if kind == "everyone":
         return Subject(LabelSelector())
     if kind == "namespaces":
@@ -121,7 +126,7 @@ def _rule(rng: Random, parts: Parts, items: int, egress: bool) -> Rule:
     protocols = rng.randint(1, items) if rng.random() < 0.5 else 0
     return Rule(
         action=rng.choice(_ACTIONS),
-        peers=tuple(_peer(rng, parts, egress) for _ in range(rng.randint(1, items))),
+        peers=tuple(_peer(rng, parts, egress) for _ in range(max(1, _count(rng, items)))),
         protocols=tuple(_protocol(rng, parts) for _ in range(protocols)),
     )
 
@@ -129,8 +134,10 @@ def _rule(rng: Random, parts: Parts, items: int, egress: bool) -> Rule:
 def _peer(rng: Random, parts: Parts, egress: bool) -> Peer:
     if rng.random() < UNKNOWN_SHARE:
         return Peer(unknown=UNKNOWN)
-    only_egress = ("nodes", "networks", "networks", "names") if egress else ()
-    kind = rng.choice(("namespaces", "pods", "pods", *only_egress))
+    only_egress = ("nodes", "networks", "networks", "names", "names") if egress else ()
+    kind = rng.choice(("everyone", "namespaces", "pods", "pods", *only_egress))
+    if kind == "everyone":
+        return Peer(LabelSelector())
     if kind == "namespaces":
         return Peer(parts.namespace_selector(rng))
     if kind == "pods":
