@@ -6,7 +6,7 @@ never agrees with anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -14,7 +14,7 @@ from podfence.engine.evaluate import Judge
 from podfence.lab.outcome import Outcome
 from podfence.lab.plan import LabPlan, Probe
 from podfence.lab.report import Check, PairResult, PortSeen
-from podfence.policy.flow import Flow, Verdict
+from podfence.policy.flow import Direction, Flow, Verdict
 from podfence.policy.index import PolicyIndex
 
 
@@ -31,7 +31,27 @@ def flow_of(plan: LabPlan, probe: Probe) -> Flow:
 def expect(index: PolicyIndex, plan: LabPlan) -> list[Verdict]:
     """The engine's verdict for every probe of the plan."""
     judge = Judge(index)
-    return [judge.verdict(flow_of(plan, probe)) for probe in plan.probes]
+    verdicts: list[Verdict] = []
+    for pair, probes in groupby(plan.probes, lambda probe: probe[:3]):
+        said = _between(judge, plan, *pair)
+        verdicts.extend(said(probe.protocol, probe.port) for probe in probes)
+    return verdicts
+
+
+def _between(
+    judge: Judge, plan: LabPlan, source: int, target: int, family: int
+) -> Callable[[str, int], Verdict]:
+    """The engine's answer for one pair: what all its ports have in common is looked up once."""
+    index = judge.index
+    a, b = plan.parties[source].address(family), plan.parties[target].address(family)
+    near, far = index.by_address.get(a), index.by_address.get(b)
+    if near is None or far is None or near is far:  # nodes and itself are the engine's to know
+        return lambda protocol, port: judge.verdict(Flow(a, b, protocol, port))
+    of_near, of_far = index.class_of(a), index.class_of(b)
+    return lambda protocol, port: Verdict(
+        judge.end(near, Direction.EGRESS, of_far, family, protocol, port),
+        judge.end(far, Direction.INGRESS, of_near, family, protocol, port),
+    )
 
 
 def agrees(verdict: Verdict, outcome: Outcome) -> bool:

@@ -103,7 +103,7 @@ class _Round:
         exhausted = False
         while not exhausted or self._under_way:
             begun = False
-            if not exhausted and waiting < _BURST and self._under_way < self._prober.window:
+            if not exhausted and waiting < _BURST and len(self._connecting) < self._prober.window:
                 begun = self._begin(next(bursts, None))
                 exhausted = not begun
             waiting = self._serve(0.0 if begun else self._patience())

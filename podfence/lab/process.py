@@ -32,8 +32,9 @@ from podfence.lab.plan import LabPlan
 from podfence.lab.probe import Prober
 from podfence.lab.topology import Topology, build
 
-_WINDOW = 12_000
-"""Probes under way at most, where the limit of open files bears it."""
+_WINDOW = 30_000
+"""Connections under way at most, where the limit of open files bears it. What is denied stays under
+way until its time is up, so this is what bounds a round of denials."""
 _SMALLEST_WINDOW = 64
 _SYSTEM_PROGRAMS = "/usr/sbin:/sbin"
 """Where nft is; some systems keep this from the PATH of users that are not root."""

@@ -62,9 +62,10 @@ class LabReport:
 
     ``probes``: how many were compared; ``agreements`` of them went as the engine says, the others
     are ``disagreements``. ``without_control``: probes that nobody answered even before the policies
-    were enforced, so that they prove nothing; not among ``probes``. ``repeated``: probes that were
-    lost at first and answered when sent again. ``notes`` and ``sctp_left_out``: what was not done.
-    ``rootless``: run in a user namespace.
+    were enforced, so that they prove nothing; not among ``probes``. ``whole_control``: the others
+    were all answered then; else ports and pairs were, one by one (``lab.control``). ``repeated``:
+    probes that were lost at first and answered when sent again. ``notes`` and ``sctp_left_out``:
+    what was not done. ``rootless``: run in a user namespace.
     """
 
     parties: tuple[Party, ...]
@@ -72,6 +73,7 @@ class LabReport:
     agreements: int
     disagreements: tuple[Check, ...]
     without_control: tuple[Check, ...]
+    whole_control: bool
     pairs: tuple[PairResult, ...]
     repeated: int
     notes: tuple[str, ...]

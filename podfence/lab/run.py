@@ -1,14 +1,15 @@
 """run_lab: build, control, enforce, probe, compare, all gone again.
 
-Rule: the order of these steps and nothing else. Every expected denial is backed by a control: the
-same probe, answered, before the policies were loaded.
+Rule: the order of these steps and nothing else. Every expected denial is backed by a control on the
+open network, before the policies were loaded (``lab.control``).
 """
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from types import FrameType
 
 from podfence.errors import LabError
 from podfence.lab.compare import Observed, expect, lost, not_open
+from podfence.lab.control import control_numbers, inferred, is_whole
 from podfence.lab.placement import place
 from podfence.lab.plan import FAMILIES, LabPlan, Limits, Side, make_plan
 from podfence.lab.process import Build, Enforce, LabProcess, Send
@@ -56,11 +58,11 @@ def run_lab(
     plan = make_plan(placed, options.limits, _families())
     if not plan.probes:
         raise LabError("nothing to try: no pod of the input has an address that a lab can give it")
-    with _terminable(), LabProcess(plan) as lab:
+    with _terminable(), _collector_paused(), LabProcess(plan) as lab:
         run = _Run(lab, plan, options, progress)
-        verdicts, built, control = run.open_network(placed)
+        built, control = run.open_network()
         enforced = run.enforce(placed)
-        outcomes = run.probe(verdicts, control.outcomes)
+        verdicts, outcomes = run.probe(placed, control.outcomes)
         start = monotonic()
     seconds = Timings(built, control.seconds, enforced, outcomes.seconds, monotonic() - start)
     observed = Observed(plan, verdicts, control.outcomes, outcomes.outcomes)
@@ -87,19 +89,19 @@ class _Run:
     options: LabOptions
     progress: Progress
 
-    def open_network(self, index: PolicyIndex) -> tuple[list[Verdict], float, _Outcomes]:
-        """Build and send every probe before anything is enforced; the engine judges meanwhile."""
+    def open_network(self) -> tuple[float, _Outcomes]:
+        """Build, and send the control probes before anything is enforced."""
         pods = sum(party.side is Side.POD for party in self.plan.parties)
-        everything = range(len(self.plan.probes))
+        sent = control_numbers(self.plan.probes)
         self.progress(f"building {pods} pods on {len(self.plan.nodes)} node(s)")
         self.lab.ask(Build())
-        self.lab.ask(Send(everything, self.options.timeout))
-        verdicts = expect(index, self.plan)
+        self.lab.ask(Send(sent, self.options.timeout))
         built = self.lab.answer().seconds
-        self.progress(f"control: {len(everything)} probes on the open network")
+        self.progress(f"control: {len(sent)} probes on the open network")
         answer = self.lab.answer()
-        first = _Outcomes(answer.outcomes, answer.seconds, 0)
-        return verdicts, built, self._repeat(first, not_open)
+        control = inferred(self.plan.probes, sent, answer.outcomes)
+        first = _Outcomes(control, answer.seconds, 0)
+        return built, self._repeat(first, not_open)
 
     def enforce(self, index: PolicyIndex) -> float:
         """Load the rules of every node; returns the seconds it took."""
@@ -115,14 +117,18 @@ class _Run:
             self.lab.call(Enforce(node.name, render(lower(index, local))))
         return monotonic() - start
 
-    def probe(self, verdicts: Sequence[Verdict], control: bytes) -> _Outcomes:
-        """Send every probe with the policies enforced; what was lost, again."""
+    def probe(self, index: PolicyIndex, control: bytes) -> tuple[list[Verdict], _Outcomes]:
+        """Send every probe with the policies enforced; what was lost, again. The engine judges
+        meanwhile."""
         numbers = range(len(self.plan.probes))
         self.progress(f"probing: {len(numbers)} probes with the policies enforced")
-        answer = self.lab.call(Send(numbers, self.options.timeout))
+        self.lab.ask(Send(numbers, self.options.timeout))
+        verdicts = expect(index, self.plan)
+        answer = self.lab.answer()
         dead = frozenset(not_open(control))
         first = _Outcomes(answer.outcomes, answer.seconds, 0)
-        return self._repeat(first, lambda o: [n for n in lost(verdicts, o) if n not in dead])
+        again = self._repeat(first, lambda o: [n for n in lost(verdicts, o) if n not in dead])
+        return verdicts, again
 
     def _repeat(self, first: _Outcomes, pick: Callable[[bytes], list[int]]) -> _Outcomes:
         """Send again what ``pick`` names, with more patience, as long as it names any."""
@@ -149,6 +155,7 @@ def _report(observed: Observed, repeated: int, timings: Timings, *, rootless: bo
         agreements=probes - len(disagreements),
         disagreements=disagreements,
         without_control=without_control,
+        whole_control=is_whole(observed.plan.probes),
         pairs=tuple(observed.pairs()),
         repeated=repeated,
         notes=observed.plan.notes,
@@ -156,6 +163,19 @@ def _report(observed: Observed, repeated: int, timings: Timings, *, rootless: bo
         rootless=rootless,
         timings=timings,
     )
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Hundreds of thousands of verdicts, none in a cycle: the collector would walk them again and
+    again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextmanager

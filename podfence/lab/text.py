@@ -150,10 +150,11 @@ def _said(check: Check) -> str:
 
 def _summary(report: LabReport) -> Iterator[str]:
     parties = Counter(party.side for party in report.parties)
+    answered = "each" if report.whole_control else "every port and every pair of them"
     yield (
         f"{parties[Side.POD]} pods, {parties[Side.NODE]} node(s), {parties[Side.OUTSIDE]} outside "
-        f"addresses; {report.probes} probes with real packets, each answered before the policies "
-        "were loaded"
+        f"addresses; {report.probes} probes with real packets, {answered} answered before the "
+        "policies were loaded"
     )
     if report.repeated:
         yield f"{report.repeated} probes were lost at first and answered when sent again"
