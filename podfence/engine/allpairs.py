@@ -35,10 +35,11 @@ class Reachability:
 
     ``rows[destination]`` maps a PortSet (never empty) to the bitmap of source classes; a source in
     no bitmap reaches nothing. Outside classes are sources and destinations too, but not of one
-    another.
+    another. ``speakers``: the classes that have an address of the family, each with a row.
     """
 
     family: int
+    speakers: FrozenBitMap
     rows: Mapping[int, Mapping[PortSet, BitMap]]
 
 
@@ -78,7 +79,7 @@ class _AllPairs:
             for destination, senders in _senders(egress, chunk).items():
                 blocks = self._row(destination, senders)
                 rows[destination] = {self._table.sets[ports]: who for ports, who in blocks.items()}
-        return Reachability(self._family, rows)
+        return Reachability(self._family, self._everyone, rows)
 
     def _egress(self) -> list[_Sending]:
         """What the egress policies permit, each pair of ports and destinations once."""

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import chain
 
 from pyroaring import BitMap, FrozenBitMap
 
@@ -72,7 +73,7 @@ def connectivity(
     pairs with an end in one of these namespaces."""
     families = sorted({a.version for a in index.by_address})
     groups = _groups(index, without, families)
-    by_class: dict[int, list[Group]] = defaultdict(list)
+    by_class: list[list[Group]] = [[] for _ in index.classes]
     for group in groups:
         by_class[group.endpoint_class].append(group)
 
@@ -81,8 +82,10 @@ def connectivity(
         for destination in groups:
             found = sorted(_merged(maps, destination.endpoint_class), key=_order)
             for ports, family, classes in found:
-                sources = tuple(g for c in classes for g in by_class.get(c, ()))
-                sources = _without_itself(destination, _within(only, destination, sources))
+                sources = tuple(chain.from_iterable(map(by_class.__getitem__, classes)))
+                if destination.endpoint_class in classes:
+                    sources = _without_itself(destination, sources)
+                sources = _within(only, destination, sources)
                 if sources:
                     yield Row(destination, ports, family, sources)
 
@@ -122,22 +125,18 @@ def _without_itself(destination: Group, sources: tuple[Group, ...]) -> tuple[Gro
 
 def _merged(
     maps: list[Reachability], destination: int
-) -> Iterator[tuple[PortSet, int | None, BitMap | FrozenBitMap]]:
+) -> Iterator[tuple[PortSet, int | None, BitMap]]:
     """Rows of all families; what is the same in both is said once."""
-    rows = [m.rows.get(destination) for m in maps]
-    spoken = [(m.family, row) for m, row in zip(maps, rows, strict=True) if row is not None]
-    if len(spoken) < 2:
-        for _, row in spoken:
-            for ports, classes in row.items():
-                yield ports, None, classes
-        return
-    (_, four), (_, six) = spoken
-    both = _speakers(maps[0]) & _speakers(maps[1])
-    yield from _both_families(four, six, both)
+    rows = [m.rows[destination] for m in maps if destination in m.rows]
+    if len(rows) == 1:
+        for ports, classes in rows[0].items():
+            yield ports, None, classes
+    elif rows:
+        yield from _both_families(rows[0], rows[1], maps[0].speakers & maps[1].speakers)
 
 
 def _both_families(
-    four: Mapping[PortSet, BitMap], six: Mapping[PortSet, BitMap], both: BitMap
+    four: Mapping[PortSet, BitMap], six: Mapping[PortSet, BitMap], both: FrozenBitMap
 ) -> Iterator[tuple[PortSet, int | None, BitMap]]:
     for ports in dict.fromkeys((*four, *six)):
         in_four, in_six = four.get(ports, BitMap()), six.get(ports, BitMap())
@@ -145,10 +144,6 @@ def _both_families(
         for family, classes in ((None, same), (4, in_four - same), (6, in_six - same)):
             if classes:
                 yield ports, family, classes
-
-
-def _speakers(reachability: Reachability) -> BitMap:
-    return BitMap(reachability.rows)
 
 
 # -- groups

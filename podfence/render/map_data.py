@@ -14,6 +14,7 @@ from podfence.questions.connectivity import Connectivity, Group, Row, ports_word
 from podfence.render.jsontext import json_bytes
 from podfence.render.map_table import ports_text, shown
 from podfence.render.safe import printable
+from podfence.sets import PortSet
 
 MAP_SCHEMA = "podfence.map/v1"
 
@@ -24,8 +25,13 @@ def map_json(connectivity: Connectivity) -> Iterator[bytes]:
     for at, group in enumerate(shown(connectivity)):
         yield (b",\n" if at else b"") + json_bytes(_group_data(group))
     yield b'\n],\n"connections":[\n'
+    names = [json_bytes(group.name) for group in connectivity.groups]
+    ports: dict[PortSet, bytes] = {}
     for at, row in enumerate(connectivity.rows()):
-        yield (b",\n" if at else b"") + json_bytes(_row_data(row))
+        words = ports.get(row.ports)
+        if words is None:
+            words = ports[row.ports] = json_bytes(ports_words(row.ports).split(" "))
+        yield (b",\n" if at else b"") + _row_text(row, words, names)
     yield b'\n],\n"leftOut":' + json_bytes(connectivity.left_out) + b"}\n"
 
 
@@ -43,15 +49,17 @@ def _group_data(group: Group) -> dict[str, object]:
     }
 
 
-def _row_data(row: Row) -> dict[str, object]:
-    data: dict[str, object] = {
-        "to": row.destination.name,
-        "ports": ports_words(row.ports).split(" "),
-        "from": [source.name for source in row.sources],
-    }
-    if row.family is not None:
-        data["family"] = f"IPv{row.family}"
-    return data
+def _row_text(row: Row, ports: bytes, names: list[bytes]) -> bytes:
+    """One connection, put together from parts that are encoded once: a large map repeats its names
+    by the million."""
+    sources = b",".join([names[source.number] for source in row.sources])
+    family = b',"family":"IPv%d"' % row.family if row.family is not None else b""
+    return b'{"to":%b,"ports":%b,"from":[%b]%b}' % (
+        names[row.destination.number],
+        ports,
+        sources,
+        family,
+    )
 
 
 def map_csv(connectivity: Connectivity) -> Iterator[str]:
