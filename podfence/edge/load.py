@@ -17,7 +17,7 @@ from podfence.edge.manifests import Document, Manifests, read_manifests
 from podfence.edge.positions import Positions
 from podfence.errors import Position, Problem, Severity, Source
 from podfence.model.cluster import Cluster, ClusterObject, assign_addresses
-from podfence.model.decode import WANTED_KINDS, decode, is_wanted
+from podfence.model.decode import CLUSTER_SCOPED, POLICY_KINDS, WANTED_KINDS, decode, is_wanted
 from podfence.model.objects import Node, Pod
 from podfence.model.workloads import Workload, expand
 
@@ -102,7 +102,7 @@ def _build(manifests: Manifests) -> Loaded:
         problems.extend(decoded.problems)
         problems.extend(_duplicate(first, document))
         kinds[str(document.data["kind"])] += 1
-        if document.data["kind"] == "NetworkPolicy" and (
+        if document.data["kind"] in POLICY_KINDS and (
             not decoded.objects or document.source in doubtful
         ):
             missing.add(_namespace(document.data) or EVERY_NAMESPACE)
@@ -131,10 +131,13 @@ def _build(manifests: Manifests) -> Loaded:
 
 
 def _may_be_policy(kind: str) -> bool:
-    return kind in ("", "NetworkPolicy", "List", "NetworkPolicyList")
+    return not kind or kind.removesuffix("List") in {"", *POLICY_KINDS}
 
 
 def _namespace(data: Mapping[str, object]) -> str:
+    """ "" for cluster-scoped kinds and where it cannot be read."""
+    if data.get("kind") in CLUSTER_SCOPED:
+        return ""
     metadata = data.get("metadata")
     if not isinstance(metadata, Mapping):
         return ""
@@ -148,7 +151,7 @@ def _duplicate(first: dict[tuple[str, str], Document], document: Document) -> It
     if not isinstance(metadata, Mapping) or not isinstance(metadata.get("name"), str):
         return
     kind = str(document.data["kind"])
-    scope = "" if kind in ("Namespace", "Node") else f"{_namespace(document.data)}/"
+    scope = "" if kind in CLUSTER_SCOPED else f"{_namespace(document.data)}/"
     earlier = first.setdefault((kind, f"{scope}{metadata['name']}"), document)
     if earlier is not document and earlier.data != document.data:
         name = f"{kind} {scope}{metadata['name']}"

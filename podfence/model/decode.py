@@ -2,7 +2,7 @@
 
 Rule: no input raises. An object with an error gives no value; a kind of the same name in another
 API group is not ours and gives neither value nor problem (``is_wanted`` says so), except that no
-NetworkPolicy is ever passed over in silence.
+policy is ever passed over in silence.
 """
 
 from __future__ import annotations
@@ -13,13 +13,26 @@ from typing import Any
 
 from podfence.errors import Problem, Severity, Source
 from podfence.model.cluster import ClusterObject
+from podfence.model.decode_adminnetworkpolicy import (
+    decode_adminnetworkpolicy,
+    decode_baselineadminnetworkpolicy,
+)
+from podfence.model.decode_clusternetworkpolicy import decode_clusternetworkpolicy
 from podfence.model.decode_codes import PROBLEM_CODES
 from podfence.model.decode_core import DECODERS
 from podfence.model.decode_fields import Fields
 from podfence.model.decode_policy import decode_policy
 from podfence.model.workloads import Workload
 
-__all__ = ["PROBLEM_CODES", "WANTED_KINDS", "Decoded", "decode", "is_wanted"]
+__all__ = [
+    "CLUSTER_SCOPED",
+    "POLICY_KINDS",
+    "PROBLEM_CODES",
+    "WANTED_KINDS",
+    "Decoded",
+    "decode",
+    "is_wanted",
+]
 
 _CORE = frozenset({"Namespace", "Node", "Pod", "Service", "ReplicationController"})
 _API_VERSIONS = {
@@ -27,11 +40,23 @@ _API_VERSIONS = {
     **dict.fromkeys(("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"), "apps/v1"),
     **dict.fromkeys(("Job", "CronJob"), "batch/v1"),
     "NetworkPolicy": "networking.k8s.io/v1",
+    "ClusterNetworkPolicy": "policy.networking.k8s.io/v1alpha2",
+    "AdminNetworkPolicy": "policy.networking.k8s.io/v1alpha1",
+    "BaselineAdminNetworkPolicy": "policy.networking.k8s.io/v1alpha1",
 }
+_POLICY_DECODERS = {
+    "NetworkPolicy": decode_policy,
+    "ClusterNetworkPolicy": decode_clusternetworkpolicy,
+    "AdminNetworkPolicy": decode_adminnetworkpolicy,
+    "BaselineAdminNetworkPolicy": decode_baselineadminnetworkpolicy,
+}
+POLICY_KINDS = frozenset(_POLICY_DECODERS)
+"""Kinds whose absence changes what is allowed."""
 WANTED_KINDS = frozenset(_API_VERSIONS)
 """Kinds that judgements depend on."""
 
-_CLUSTER_SCOPED = frozenset({"Namespace", "Node"})
+CLUSTER_SCOPED = frozenset({"Namespace", "Node", *POLICY_KINDS} - {"NetworkPolicy"})
+"""Wanted kinds without a namespace."""
 _FORMER_GROUP = "extensions"
 
 
@@ -45,13 +70,13 @@ class Decoded:
 
 def is_wanted(data: Mapping[str, Any]) -> bool:
     """Whether ``decode`` has anything to say about an object: its kind is wanted, and its API group
-    is the kind's own, a former one, or missing. Every NetworkPolicy is wanted, whatever its group.
+    is the kind's own, a former one, or missing. Every policy is wanted, whatever its group.
     """
     kind = data.get("kind")
     if not isinstance(kind, str) or kind not in WANTED_KINDS:
         return False
     api_version = data.get("apiVersion")
-    if kind == "NetworkPolicy" or not isinstance(api_version, str) or not api_version:
+    if kind in POLICY_KINDS or not isinstance(api_version, str) or not api_version:
         return True
     group = _group(api_version)
     former = _FORMER_GROUP if _API_VERSIONS[kind] == "apps/v1" else None
@@ -78,8 +103,8 @@ def decode(data: Mapping[str, Any], source: Source) -> Decoded:
 def _decode_kind(
     kind: str, data: Mapping[str, Any], source: Source
 ) -> tuple[ClusterObject | Workload | None, tuple[Problem, ...]]:
-    if kind == "NetworkPolicy":
-        return decode_policy(data, source)
+    if kind in _POLICY_DECODERS:
+        return _POLICY_DECODERS[kind](data, source)
     fields = Fields(source)
     value = DECODERS[kind](fields, data)
     return None if fields.problems else value, tuple(fields.problems)
@@ -109,6 +134,6 @@ def _shown(kind: str, data: Mapping[str, Any]) -> str:
     if not isinstance(name, str) or not name:
         prefix = known.get("generateName")
         name = f"{prefix}*" if isinstance(prefix, str) and prefix else "(unnamed)"
-    if kind in _CLUSTER_SCOPED:
+    if kind in CLUSTER_SCOPED:
         return f"{kind} {name}"
     return f"{kind} {namespace if isinstance(namespace, str) and namespace else 'default'}/{name}"

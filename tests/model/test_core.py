@@ -42,6 +42,7 @@ def test_wanted_kinds() -> None:
     assert {
         "Namespace", "Node", "Pod", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet",
         "ReplicationController", "Job", "CronJob", "Service", "NetworkPolicy",
+        "ClusterNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy",
     } == WANTED_KINDS  # fmt: skip
 
 

@@ -69,7 +69,14 @@ def _is_hashable(value: Any) -> bool:
 
 
 def _head(kind: str) -> dict[str, Any]:
-    versions = {"NetworkPolicy": "networking.k8s.io/v1", "Job": "batch/v1", "CronJob": "batch/v1"}
+    versions = {
+        "NetworkPolicy": "networking.k8s.io/v1",
+        "ClusterNetworkPolicy": "policy.networking.k8s.io/v1alpha2",
+        "AdminNetworkPolicy": "policy.networking.k8s.io/v1alpha1",
+        "BaselineAdminNetworkPolicy": "policy.networking.k8s.io/v1alpha1",
+        "Job": "batch/v1",
+        "CronJob": "batch/v1",
+    }
     apps = {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"}
     return {"kind": kind, "apiVersion": versions.get(kind, "apps/v1" if kind in apps else "v1")}
 
