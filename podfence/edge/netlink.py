@@ -26,7 +26,9 @@ SOL_NETLINK, CAPPED_ACK, EXTENDED_ACK = 270, 10, 11
 MAX_ATTRIBUTE = 0xFFFF
 """Bytes of one attribute with its header."""
 
-_NESTED, _TYPE_MASK = 0x8000, 0x3FFF
+TYPE_MASK = 0x3FFF
+"""Of the type of an attribute; the other bits are flags."""
+_NESTED = 0x8000
 _ACK_HAS_ATTRIBUTES = 0x200
 _ACK_TEXT, _ACK_OFFSET = 1, 2
 
@@ -72,7 +74,7 @@ def spans(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
     """``(type, start, end)`` of the value of each attribute between two offsets of ``data``."""
     while start + _ATTRIBUTE.size <= end:
         length, kind = _ATTRIBUTE.unpack_from(data, start)
-        yield kind & _TYPE_MASK, start + _ATTRIBUTE.size, min(start + length, end)
+        yield kind & TYPE_MASK, start + _ATTRIBUTE.size, min(start + length, end)
         start += max(length + -length % 4, _ATTRIBUTE.size)
 
 

@@ -7,10 +7,11 @@ first value and the one after its last; a range of several fields is one element
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv6Address
+from itertools import starmap
 
 from podfence.edge.netlink import MAX_ATTRIBUTE, attribute, nested, text
 from podfence.edge.nftencode_numbers import (
@@ -37,7 +38,9 @@ Types = tuple[DataType, ...]
 _LIST_LIMIT = MAX_ATTRIBUTE - 4
 _END = attribute(ELEMENT_FLAGS, struct.pack(">I", ELEMENT_INTERVAL_END))
 _OPEN = attribute(ELEMENT_USERDATA, OPEN_INTERVAL)
-_STRUCT_CODES = {1: "B", 2: "H", 4: "I"}
+_HEADER = 4
+"""Bytes of an attribute before its value."""
+_CODES = {1: "B", 2: "H", 4: "I"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class ElementList:
 
 
 def element_lists(item: ElementHolder, *, delete: bool = False) -> Iterator[ElementList]:
-    """All elements of ``item``, in order, each list below the 64 kB that an attribute may have.
+    """All elements of ``item``, each list below the 64 kB that an attribute may have.
 
     With ``delete`` as the kernel wants them to be deleted: without verdicts.
     """
@@ -66,9 +69,10 @@ def element_lists(item: ElementHolder, *, delete: bool = False) -> Iterator[Elem
     if isinstance(item, IntervalSet):
         make = _range if len(item.type) == 1 else _concatenated_range
         keys, encoded = item.elements, [make(item.type, low, high) for low, high in item.elements]
+    elif isinstance(item, Set) or delete:
+        keys, encoded = tuple(item.elements), _keys(item.type, item.elements)
     else:
-        ordered = sorted(item.elements)
-        keys, encoded = tuple(ordered), _encoded(item, ordered, delete=delete)
+        keys, encoded = tuple(item.elements), _with_verdicts(item)
     if encoded:
         size = _LIST_LIMIT // max(map(len, encoded))
         for start in range(0, len(encoded), size):
@@ -76,14 +80,16 @@ def element_lists(item: ElementHolder, *, delete: bool = False) -> Iterator[Elem
             yield ElementList(item.type, tuple(encoded[start:end]), keys[start:end])
 
 
-def _encoded(item: Set | VerdictMap, ordered: Iterable[Key], *, delete: bool) -> list[bytes]:
-    pack = _packer(item.type)
-    if isinstance(item, Set) or delete:
-        start = _key_start(item.type)
-        filler = bytes(-len(start + pack((0,) * len(item.type))) % 4)
-        return [start + pack(key) + filler for key in ordered]
-    elements = item.elements
-    return [_item(_key(item.type, key), _verdict(elements[key])) for key in ordered]
+def _keys(types: Types, keys: Iterable[Key]) -> list[bytes]:
+    """Elements that are keys alone: all the same but for the key, so made from one."""
+    model = _item(_key(types, (0,) * len(types)))
+    start = model[: 3 * _HEADER]  # of the item, the key and the value
+    filler = model[len(start) + len(_packed(types, [(0,) * len(types)])[0]) :]
+    return [start + key + filler for key in _packed(types, keys)]
+
+
+def _with_verdicts(item: VerdictMap) -> list[bytes]:
+    return [_item(_key(item.type, k), _verdict(v)) for k, v in item.elements.items()]
 
 
 def _item(*attributes: bytes) -> bytes:
@@ -91,13 +97,7 @@ def _item(*attributes: bytes) -> bytes:
 
 
 def _key(types: Types, key: Key, kind: int = ELEMENT_KEY) -> bytes:
-    return nested(kind, attribute(DATA_VALUE, key_bytes(types, key)))
-
-
-def _key_start(types: Types) -> bytes:
-    """Everything of an element of a hash set before its key: the same for each."""
-    element = _item(_key(types, (0,) * len(types)))
-    return element[: 3 * 4]  # the headers of item, key and value
+    return nested(kind, attribute(DATA_VALUE, _packed(types, (key,))[0]))
 
 
 @lru_cache(maxsize=4096)
@@ -124,25 +124,32 @@ def _concatenated_range(types: Types, low: Key, high: Key) -> bytes:
     return _item(_key(types, low), _key(types, high, ELEMENT_KEY_END))
 
 
-def key_bytes(types: Types, key: Key) -> bytes:
-    """A key in network order; each field of a concatenation is filled up to 4 bytes."""
-    return _packer(types)(key)
+def _packed(types: Types, keys: Iterable[Key]) -> list[bytes]:
+    """Keys in network order; each field of a concatenation is filled up to 4 bytes."""
+    layout = _layout(types)
+    if layout is not None:
+        return [*starmap(layout.pack, keys)]
+    sizes = [SIZES[kind] for kind in types]
+    if len(types) == 1:
+        return [value.to_bytes(sizes[0], "big") for (value,) in keys]
+    return [
+        b"".join(
+            value.to_bytes(size, "big") + bytes(padded(size) - size)
+            for value, size in zip(key, sizes, strict=True)
+        )
+        for key in keys
+    ]
 
 
 @cache
-def _packer(types: Types) -> Callable[[Key], bytes]:
+def _layout(types: Types) -> struct.Struct | None:
+    """The key as a structure; None when a field is longer than the numbers of structures."""
     sizes = [SIZES[kind] for kind in types]
+    if max(sizes) > max(_CODES):
+        return None
     if len(sizes) == 1:
-        return lambda key: key[0].to_bytes(sizes[0], "big")
-    if max(sizes) <= max(_STRUCT_CODES):
-        codes = (f"{_STRUCT_CODES[size]}{padded(size) - size}x" for size in sizes)
-        pack = struct.Struct(">" + "".join(codes)).pack
-        return lambda key: pack(*key)
-    fields = [(size, bytes(padded(size) - size)) for size in sizes]
-    return lambda key: b"".join(
-        value.to_bytes(size, "big") + filler
-        for value, (size, filler) in zip(key, fields, strict=True)
-    )
+        return struct.Struct(f">{_CODES[sizes[0]]}")
+    return struct.Struct(">" + "".join(f"{_CODES[n]}{padded(n) - n}x" for n in sizes))
 
 
 def key_text(types: Types, key: Key | KeyRange) -> str:

@@ -7,7 +7,7 @@ what the packet is known to be. Never an expression that ``nft list`` cannot pri
 from __future__ import annotations
 
 import struct
-from functools import cache
+from functools import cache, lru_cache
 
 from podfence.edge.netlink import attribute, nested, text
 from podfence.edge.nftencode_elements import verdict_data
@@ -221,6 +221,7 @@ def _meta_is(key: int, value: int) -> bytes:
     return load + _compare(EQUAL, bytes([value]))
 
 
+@lru_cache(maxsize=1024)
 def _compare(operator: int, value: bytes) -> bytes:
     return _expression(
         "cmp",

@@ -42,7 +42,7 @@ from podfence.edge.nftencode_numbers import (
     VERDICT_DATA,
     VERDICTS,
 )
-from podfence.edge.nftread_elements import ranges, read_items
+from podfence.edge.nftread_elements import ranges, read_items, read_keys
 from podfence.edge.nftread_rules import ForeignExpression, read_parts
 from podfence.errors import NftError
 from podfence.nft.objects import (
@@ -153,7 +153,7 @@ def _holder(body: bytes, dumped: Mapping[str, Sequence[bytes]]) -> ElementHolder
         return VerdictMap(name, types, found, comment)
     if flags:
         raise NftError(f"set {name} is of a kind that podfence never makes ({flags:#x})")
-    return Set(name, types, frozenset(item.key for item in items), comment)
+    return Set(name, types, frozenset(read_keys(types, dumped.get(name, ()))), comment)
 
 
 def _key_types(name: str, number: int) -> tuple[DataType, ...]:

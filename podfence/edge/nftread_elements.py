@@ -9,8 +9,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
-from podfence.edge.netlink import spans
+from podfence.edge.netlink import TYPE_MASK, spans
 from podfence.edge.nftencode_numbers import (
     DATA_VALUE,
     DATA_VERDICT,
@@ -20,6 +21,7 @@ from podfence.edge.nftencode_numbers import (
     ELEMENT_KEY,
     ELEMENT_KEY_END,
     LIST_ELEMENTS,
+    LIST_ITEM,
     SIZES,
     VERDICT_CHAIN,
     VERDICT_CODE,
@@ -49,8 +51,57 @@ def read_items(types: tuple[DataType, ...], bodies: Iterable[bytes]) -> Iterator
     for body in bodies:
         for kind, start, end in spans(body, 0, len(body)):
             if kind == LIST_ELEMENTS:
-                for _, first, last in spans(body, start, end):
-                    yield _item(types, body, first, last)
+                yield from _items(types, body, start, end)
+
+
+def read_keys(types: tuple[DataType, ...], bodies: Iterable[bytes]) -> Iterator[Key]:
+    """The elements of a set that holds keys and nothing else. Raises NftError for a foreign one.
+
+    They are many, and alike: where their headers are all the same, they are read at once.
+    """
+    layout = _layout(types)
+    for body in bodies:
+        for kind, start, end in spans(body, 0, len(body)):
+            if kind == LIST_ELEMENTS and not _alike(layout, body[start:end]):
+                yield from (item.key for item in _items(types, body, start, end))
+            elif kind == LIST_ELEMENTS:
+                found = (entry[_HEADERS:] for entry in layout.iter_unpack(body[start:end]))
+                yield from map(_numbers, found) if DataType.IPV6_ADDR in types else found
+
+
+_HEADERS = 1
+"""Parts of an entry before the key."""
+_CODES = {1: "B", 2: "H", 4: "I", 16: "16s"}
+
+
+@cache
+def _layout(types: tuple[DataType, ...]) -> struct.Struct:
+    """An element that is a key alone: the headers of item, key and value, and the fields."""
+    sizes = [SIZES[kind] for kind in types]
+    return struct.Struct(">12s" + "".join(f"{_CODES[n]}{padded(n) - n}x" for n in sizes))
+
+
+def _alike(layout: struct.Struct, data: bytes) -> bool:
+    """Whether all elements are keys alone: they begin as one that the layout fits begins."""
+    if not data or len(data) % layout.size:
+        return False
+    lengths_and_kinds = struct.unpack_from("=6H", data)
+    item, key, value = (kind & TYPE_MASK for kind in lengths_and_kinds[1::2])
+    if (item, key, value) != (LIST_ITEM, ELEMENT_KEY, DATA_VALUE):
+        return False
+    whole, held, _ = lengths_and_kinds[::2]
+    return (whole, held) == (layout.size, layout.size - 4) and all(
+        data[at : at + 12] == data[:12] for at in range(0, len(data), layout.size)
+    )
+
+
+def _numbers(key: tuple[int | bytes, ...]) -> Key:
+    return tuple(v if isinstance(v, int) else int.from_bytes(v, "big") for v in key)
+
+
+def _items(types: tuple[DataType, ...], body: bytes, start: int, end: int) -> Iterator[Item]:
+    for _, first, last in spans(body, start, end):
+        yield _item(types, body, first, last)
 
 
 def _item(types: tuple[DataType, ...], body: bytes, start: int, end: int) -> Item:

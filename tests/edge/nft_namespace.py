@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from podfence.edge import netns
 from podfence.edge.nfnetlink import NetlinkNft
 from podfence.edge.nftsocket import NftSocket
+from podfence.nft.render import render_transaction
+from podfence.nft.transaction import Transaction
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,10 @@ class NftNamespace:
             pass_fds=[self.fd],
             timeout=60,
         ).stdout
+
+    def run_nft(self, transaction: Transaction) -> None:
+        """Apply a transaction by nft."""
+        self.nft("-f", "-", text=render_transaction(transaction))
 
     def listing(self) -> str:
         return self.nft("list", "ruleset")
