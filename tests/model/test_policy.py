@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from ipaddress import ip_network
 from typing import Any
 
@@ -23,7 +24,15 @@ from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Op
 from tests.model.policies import SOURCE, manifest, policy_of, problems_of
 
 INGRESS, EGRESS = PolicyType.INGRESS, PolicyType.EGRESS
-ABSENT = object()
+
+
+class Absent(Enum):
+    """Says in a table that a key is not there at all."""
+
+    ABSENT = "absent"
+
+
+ABSENT = Absent.ABSENT
 RULE: dict[str, Any] = {"ports": [{"port": 80}]}
 
 
