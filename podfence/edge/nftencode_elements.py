@@ -81,11 +81,18 @@ def element_lists(item: ElementHolder, *, delete: bool = False) -> Iterator[Elem
 
 
 def _keys(types: Types, keys: Iterable[Key]) -> list[bytes]:
-    """Elements that are keys alone: all the same but for the key, so made from one."""
-    model = _item(_key(types, (0,) * len(types)))
-    start = model[: 3 * _HEADER]  # of the item, the key and the value
-    filler = model[len(start) + len(_packed(types, [(0,) * len(types)])[0]) :]
+    """Elements that are keys alone: all the same but for the key."""
+    start, filler = _around_key(types)
     return [start + key + filler for key in _packed(types, keys)]
+
+
+@cache
+def _around_key(types: Types) -> tuple[bytes, bytes]:
+    """What stands before and after the key in an element that is nothing else."""
+    nothing = (0,) * len(types)
+    start = 3 * _HEADER  # of the item, the key and the value
+    model = _item(_key(types, nothing))
+    return model[:start], model[start + len(_packed(types, (nothing,))[0]) :]
 
 
 def _with_verdicts(item: VerdictMap) -> list[bytes]:
