@@ -12,7 +12,7 @@ the same, down to the elements of its sets.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from podfence.nft.objects import (
@@ -31,6 +31,7 @@ from podfence.nft.objects import (
 )
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.skeleton import FAST, STAMP, range_set, verdict_map
+from podfence.nft.transaction import ElementHolder
 from podfence.nft.views import FAMILIES, VIEWS
 
 Condition = frozenset[Expression]
@@ -65,11 +66,16 @@ class _Proof:
     new: Ruleset
     before: _Reader = field(init=False)
     after: _Reader = field(init=False)
+    equal: frozenset[str] = field(init=False)
+    """Sets and maps with the same elements before and after."""
+    same: dict[str, bool] = field(default_factory=dict)
     chains: dict[tuple[str, str], bool] = field(default_factory=dict)
     sets: dict[tuple[str, str], bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.before, self.after = _Reader(self.old), _Reader(self.new)
+        pairs = ((self.old.sets, self.new.sets), (self.old.maps, self.new.maps))
+        self.equal = frozenset(name for old, new in pairs for name in _equal(old, new))
 
     def holds(self) -> bool:
         """Base chains and what they reach without a map are equal, so the maps decide."""
@@ -117,17 +123,17 @@ class _Proof:
 
     def _same(self, name: str) -> bool:
         """Equal rules, and equal in all that they refer to."""
-        if name not in self.new.chains or not self._same_rules(name):
-            return False
-        return all(self._same_part(part) for part in _parts(self.old.chains[name].rules))
+        if name not in self.same:
+            self.same[name] = name in self.new.chains and self._same_rules(name)
+            self.same[name] &= all(map(self._same_part, _parts(self.old.chains[name].rules)))
+        return self.same[name]
 
     def _same_part(self, part: object) -> bool:
         if isinstance(part, Lookup):
-            return self.old.sets[part.set].elements == self.new.sets[part.set].elements
+            return part.set in self.equal
         if isinstance(part, Vmap):
-            before = self.old.maps[part.map].elements
-            targets = {verdict.chain for verdict in before.values() if verdict.chain}
-            return before == self.new.maps[part.map].elements and all(map(self._same, targets))
+            targets = {v.chain for v in self.old.maps[part.map].elements.values() if v.chain}
+            return part.map in self.equal and all(map(self._same, targets))
         return not (isinstance(part, Verdict) and part.chain) or self._same(part.chain)
 
     # -- chains that allow, then deny
@@ -173,6 +179,13 @@ class _Proof:
             before, after = self.old.sets[old].elements, self.new.sets[new].elements
             self.sets[pair] = before is after or frozenset(before) <= frozenset(after)
         return self.sets[pair]
+
+
+def _equal(old: Mapping[str, ElementHolder], new: Mapping[str, ElementHolder]) -> Iterator[str]:
+    for name, item in old.items():
+        other = new.get(name)
+        if item is other or (other is not None and item.elements == other.elements):
+            yield name
 
 
 def _fixed(ruleset: Ruleset) -> set[str]:

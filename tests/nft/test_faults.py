@@ -102,7 +102,7 @@ def _(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(View, "port", property(lambda _: Field.TH_DPORT))
 
 
-@fault("NP-9 the peer is always the sender")
+@fault("NP-10 the peer is always the sender")
 def _(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(View, "peer", property(lambda _: SOURCES))
 
@@ -128,7 +128,7 @@ def _(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(PeerSets, "_block_set", hull)
 
 
-@fault("NP-32 endPort is not included")
+@fault("NP-37 endPort is not included")
 def _(patch: pytest.MonkeyPatch) -> None:
     right = ports._inline
 
@@ -139,7 +139,7 @@ def _(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ports, "_inline", short)
 
 
-@fault("NP-39 no ports means TCP alone")
+@fault("NP-13 no ports means TCP alone")
 def _(patch: pytest.MonkeyPatch) -> None:
     right = PortQuestions.alternatives
 
@@ -160,7 +160,7 @@ def _(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(lower, "verdict_map", swapped)
 
 
-@fault("NP-35 ports that cannot be looked up are forgotten")
+@fault("NP-31 rules without numbered ports are forgotten")
 def _(patch: pytest.MonkeyPatch) -> None:
     right = keyed._by_port
 
