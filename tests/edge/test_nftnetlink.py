@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_network
+from itertools import product
 from pathlib import Path
 from random import Random
 
@@ -16,7 +17,7 @@ import pytest
 from podfence.edge.nfnetlink import NetlinkNft
 from podfence.edge.nftsocket import NftSocket
 from podfence.errors import NftError
-from podfence.nft.difference import diff
+from podfence.nft.difference import diff, load
 from podfence.nft.lower import LocalNode, lower
 from podfence.nft.objects import (
     ACCEPT,
@@ -58,7 +59,7 @@ from podfence.nft.transaction import (
 )
 from podfence.policy.compile import compile_cluster
 from tests.edge.nft_namespace import NftNamespace, nft_namespace
-from tests.edge.random_rulesets import random_ruleset
+from tests.edge.random_rulesets import random_ranges, random_ruleset
 from tests.nft.cases import CASES, Case
 from tests.random_clusters import Size, random_cluster
 
@@ -153,6 +154,20 @@ def test_ranges_come_and_go_one_by_one(space: NftNamespace) -> None:
         wanted = ruleset(IntervalSet("i_set", (V4,), kept))
         space.table.run(diff(now, wanted))
         assert space.table.list() == wanted
+
+
+@pytest.mark.parametrize("types", [(V4,), (V6,), (PORT,), (V4, PORT)])
+def test_ranges_change_whoever_wrote_them(space: NftNamespace, types: tuple[DataType, ...]) -> None:
+    for seed in range(4):
+        random = Random(seed)
+        old, new = (
+            ruleset(IntervalSet("i_set", types, random_ranges(random, types))) for _ in range(2)
+        )
+        for write, change in product((space.table.run, space.run_nft), repeat=2):
+            space.clear()
+            write(load(old))
+            change(diff(old, new))
+            assert space.table.list() == new
 
 
 # --- transactions ----------------------------------------------------------------------------
@@ -345,7 +360,7 @@ ROOTLESS = """
 from random import Random
 from podfence.edge.nfnetlink import NetlinkNft
 from podfence.edge.nftsocket import SEND_BUFFER, NftSocket
-from podfence.nft.difference import diff
+from podfence.nft.difference import diff, load
 from podfence.nft.objects import DataType, Set, Table
 from podfence.nft.ruleset import Ruleset
 
