@@ -40,6 +40,7 @@ _NEIGHBOUR = struct.Struct("=BxxxiHBB")  # family, index, state, flags, type
 _UNSIGNED = struct.Struct("=I")
 
 _NEWLINK, _NEWADDR, _NEWROUTE, _NEWNEIGH = 16, 20, 24, 28
+_DELLINK, _DELADDR, _DELROUTE = 17, 21, 25
 _IFF_UP = 1
 _SCOPE_UNIVERSE, _SCOPE_LINK = 0, 253
 _TABLE_MAIN, _PROTOCOL_STATIC, _UNICAST, _ONLINK = 254, 4, 1, 4
@@ -137,6 +138,24 @@ def neighbour(address: IPAddress, mac: bytes, index: int) -> Request:
         + attribute(2, mac)
     )
     return Request(_NEWNEIGH, body, f"neighbour {address}")
+
+
+def link_gone(index: int) -> Request:
+    """Delete an interface; the other end of a veth pair goes with it, and every address, route and
+    neighbour on either."""
+    return Request(_DELLINK, _IFINFO.pack(0, 0, index, 0, 0), f"removal of link {index}", 0)
+
+
+def address_gone(address: IPAddress, index: int) -> Request:
+    """Take away what :func:`host_address` gave."""
+    made = host_address(address, index)
+    return Request(_DELADDR, made.body, f"removal of address {address}", 0)
+
+
+def route_gone(address: IPAddress, index: int, via: IPAddress | None = None) -> Request:
+    """Delete what :func:`host_route` made."""
+    made = host_route(address, index, via)
+    return Request(_DELROUTE, made.body, f"removal of the route to {address}", 0)
 
 
 class Rtnetlink:

@@ -1,11 +1,13 @@
 """Every party listens on every port and says who it is.
 
-Rule: an answer is the answering party's number, so that the sender knows that the *right* party was
-reached, and that it was reached through the network and not by some accident of it.
+Rule: an answer is the answering party's name and number, so that the sender knows that the *right*
+party was reached, and that it was reached through the network and not by some accident of it; a
+person who dials a pod by hand can read it.
 """
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from collections.abc import Callable
@@ -13,46 +15,72 @@ from select import EPOLLIN, epoll
 
 from podfence.edge import netns
 from podfence.errors import LabError
-from podfence.lab.plan import LabPlan, Party
+from podfence.lab.plan import LabPlan, Party, Probe
 from podfence.lab.topology import Topology
+from podfence.model.objects import IPAddress
+from podfence.render.safe import printable
 
-NAME = struct.Struct("=I")
-"""A party's place in the plan."""
 NONCE = struct.Struct("=II")
 """What a datagram carries, and gets back before the name: round and probe."""
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 _ABORT = struct.pack("=ii", 1, 0)
 _BACKLOG = 8192
-_DATAGRAM = 64
+_DATAGRAM = 2048
+_LONGEST_NAME = 200
 
 Handler = Callable[[], None]
+
+
+def name_of(place: int, party: Party) -> bytes:
+    """What a party answers: ``shop/db (3)`` and a line end."""
+    return f"{printable(party.name)[:_LONGEST_NAME]} ({place})\n".encode()
 
 
 class Answerers:
     """All listening sockets of the lab, served from one epoll object.
 
-    The sockets stay until :meth:`close`; ``handlers`` is keyed by descriptor.
+    The sockets stay until :meth:`close`; ``handlers`` is keyed by descriptor. ``names``: what each
+    party answers.
     """
 
     def __init__(self, plan: LabPlan, topology: Topology, poll: epoll) -> None:
         self.handlers: dict[int, Handler] = {}
+        self.names = [name_of(place, party) for place, party in enumerate(plan.parties)]
+        self._plan = plan
+        self._topology = topology
         self._sockets: list[socket.socket] = []
+        self._extra: set[tuple[int, int, str, int]] = set()
         self._poll = poll
         for place, party in enumerate(plan.parties):
             with netns.inside(topology.of_party[place]):
-                self._listen(place, party, plan.ports)
+                for address in party.addresses:
+                    for port in plan.ports:
+                        self._listen(place, "TCP", address, port)
+                        self._listen(place, "UDP", address, port)
 
-    def _listen(self, place: int, party: Party, ports: tuple[int, ...]) -> None:
-        name = NAME.pack(place)
-        for address in party.addresses:
-            family, text = FAMILY[address.version], str(address)
-            for port in ports:
-                try:
-                    self._add(_tcp(family, text, port), name, _accept)
-                    self._add(_udp(family, text, port), name, _echo)
-                except OSError as error:
-                    where = f"{party.name}: cannot listen on {text} port {port}"
-                    raise LabError(f"{where}: {error.strerror}") from error
+    def ensure(self, probe: Probe) -> None:
+        """Make the target of a probe listen, where the plan does not foresee it. A port that
+        somebody else in the pod listens on is left to them."""
+        key = (probe.target, probe.family, probe.protocol, probe.port)
+        if probe.port in self._plan.ports or key in self._extra:
+            return
+        self._extra.add(key)
+        address = self._plan.parties[probe.target].address(probe.family)
+        with netns.inside(self._topology.of_party[probe.target]):
+            self._listen(probe.target, probe.protocol, address, probe.port)
+
+    def _listen(self, place: int, protocol: str, address: IPAddress, port: int) -> None:
+        family, text = FAMILY[address.version], str(address)
+        try:
+            if protocol == "TCP":
+                self._add(_tcp(family, text, port), self.names[place], _accept)
+            else:
+                self._add(_udp(family, text, port), self.names[place], _echo)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return
+            where = f"{self._plan.parties[place].name}: cannot listen on {text} port {port}"
+            raise LabError(f"{where}: {error.strerror}") from error
 
     def _add(
         self, listener: socket.socket, name: bytes, answer: Callable[[socket.socket, bytes], None]
@@ -63,6 +91,7 @@ class Answerers:
 
     def close(self) -> None:
         """Stop listening."""
+        self.handlers.clear()
         for listener in self._sockets:
             listener.close()
 

@@ -15,7 +15,7 @@ from select import EPOLLIN, epoll
 from time import monotonic
 
 from podfence.edge import netns
-from podfence.lab.answer import FAMILY, NAME, NONCE, Answerers
+from podfence.lab.answer import FAMILY, NONCE, Answerers
 from podfence.lab.outcome import Outcome
 from podfence.lab.plan import LabPlan, Probe, Side
 from podfence.lab.topology import Topology
@@ -24,7 +24,7 @@ _BURST = 100
 """Attempts begun between two looks at the sockets: far below what the kernel queues for a CPU
 (net.core.netdev_max_backlog, 1000), so that the lab itself loses no packet."""
 _EVENTS = 1024
-_LONGEST = 64
+_LONGEST = 512
 _NONBLOCK = socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 _REFUSALS = {
     errno.ECONNREFUSED: Outcome.REFUSED,
@@ -56,6 +56,7 @@ class Prober:
         self.plan = plan
         self.topology = topology
         self.answering = answerers.handlers
+        self.names = answerers.names
         self.poll = poll
         self.window = window
         self.addresses: list[dict[int, str]] = [
@@ -65,30 +66,37 @@ class Prober:
         self._rounds = 0
         self._last: list[socket.socket] = []
 
-    def run(self, numbers: Sequence[int], timeout: float) -> bytes:
-        """Send the probes with these numbers and wait ``timeout`` seconds, or longer, for each.
+    def run(self, probes: Sequence[Probe], timeout: float) -> bytes:
+        """Send probes and wait ``timeout`` seconds, or longer, for each.
 
         Returns one :class:`Outcome` a probe, in order. Raises OSError on this machine's limits.
         """
         self._rounds += 1
-        this = _Round(self, self._rounds, numbers, timeout)
+        this = _Round(self, self._rounds, probes, timeout)
         outcomes = this.finish()
         # The ports of this round stay taken until the next has its own: a datagram of one round
         # can never belong to a flow that the filter remembers from the round before.
-        for old in self._last:
-            old.close()
+        self.close()
         self._last = list(this.datagrams.values())
         return outcomes
+
+    def close(self) -> None:
+        """Let go of the last round's sockets."""
+        for old in self._last:
+            old.close()
+        self._last = []
 
 
 class _Round:
     """One call of :meth:`Prober.run`. A probe's ``at`` is its place in this round."""
 
-    def __init__(self, prober: Prober, serial: int, numbers: Sequence[int], timeout: float) -> None:
+    def __init__(
+        self, prober: Prober, serial: int, probes: Sequence[Probe], timeout: float
+    ) -> None:
         self.datagrams: dict[tuple[int, int], socket.socket] = {}  # by source and family
         self._prober = prober
         self._serial = serial
-        self._probes = [prober.plan.probes[number] for number in numbers]
+        self._probes = probes
         self._timeout = timeout
         self._outcomes = bytearray([Outcome.TIMEOUT]) * len(self._probes)
         self._connecting: dict[int, tuple[socket.socket, int]] = {}  # by descriptor
@@ -217,7 +225,7 @@ class _Round:
             return
 
     def _judge(self, at: int, name: bytes) -> Outcome:
-        right = NAME.pack(self._probes[at].target)
+        right = self._prober.names[self._probes[at].target]
         return Outcome.OPEN if name == right else Outcome.STRANGER
 
     def _expire(self) -> None:

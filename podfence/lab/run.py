@@ -21,8 +21,9 @@ from podfence.lab.compare import Observed, expect, lost, not_open
 from podfence.lab.control import control_numbers, inferred, is_whole
 from podfence.lab.placement import place
 from podfence.lab.plan import FAMILIES, LabPlan, Limits, Side, make_plan
-from podfence.lab.process import Build, Enforce, LabProcess, Send
+from podfence.lab.process import LabProcess
 from podfence.lab.report import LabReport, Timings
+from podfence.lab.requests import Build, Enforce, Send
 from podfence.nft.lower import LocalNode, lower
 from podfence.nft.render import render
 from podfence.policy.compile import compile_cluster

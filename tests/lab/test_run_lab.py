@@ -17,8 +17,9 @@ from podfence.lab.compare import Observed, expect
 from podfence.lab.outcome import Outcome
 from podfence.lab.placement import place
 from podfence.lab.plan import LabPlan, Limits, Side, make_plan
-from podfence.lab.process import Build, Enforce, LabProcess, Send
+from podfence.lab.process import LabProcess
 from podfence.lab.report import LabReport
+from podfence.lab.requests import Build, Enforce, Send
 from podfence.lab.run import LabOptions, run_lab
 from podfence.model.cluster import Cluster
 from podfence.nft.lower import LocalNode, lower

@@ -1,0 +1,183 @@
+"""What happens inside the lab process: requests are done one after the other, and whoever connects
+to a pod in between is answered too.
+
+Rule: runs in a process of one thread that has left the host's network for good.
+"""
+
+from __future__ import annotations
+
+import resource
+import shutil
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from select import EPOLLIN, epoll
+from time import monotonic
+
+from podfence.edge import netns
+from podfence.edge.nftcli import INSTALL, run_nft
+from podfence.errors import LabError, NftError, PodfenceError
+from podfence.lab.answer import Answerers
+from podfence.lab.plan import LabPlan, Probe
+from podfence.lab.probe import Prober
+from podfence.lab.requests import (
+    Answer,
+    Build,
+    Enforce,
+    Grow,
+    Request,
+    Send,
+    Settle,
+    Try,
+    Where,
+)
+from podfence.lab.topology import Topology
+
+_WINDOW = 30_000
+"""Connections under way at most, where the limit of open files bears it. What is denied stays under
+way until its time is up, so this is what bounds a round of denials."""
+_SMALLEST_WINDOW = 64
+_SPARE_FILES = 64
+_EVENTS = 256
+_SHORT_MEMORY = (
+    ("net/netfilter/nf_conntrack_tcp_timeout_close", "2"),
+    ("net/netfilter/nf_conntrack_udp_timeout", "5"),
+    ("net/netfilter/nf_conntrack_udp_timeout_stream", "10"),
+)
+"""Finished probes leave the node's connection table soon, so that it never fills."""
+
+
+def serve(connection: Connection, plan: LabPlan) -> None:
+    """Do what comes through ``connection`` until its other end is closed.
+
+    Raises LabError or NftError when the plan cannot be built; later refusals are answers.
+    """
+    lab = _Lab(plan)
+    poll = epoll()
+    poll.register(connection.fileno(), EPOLLIN)
+    poll.register(lab.poll.fileno(), EPOLLIN)
+    while True:
+        for descriptor, _ in poll.poll():
+            if descriptor == connection.fileno():
+                try:
+                    request: Request = connection.recv()
+                except EOFError:
+                    return
+                connection.send(_answer(lab, request))
+            else:
+                lab.listen()
+
+
+def _answer(lab: _Lab, request: Request) -> Answer | PodfenceError:
+    start = monotonic()
+    try:
+        answer = lab.do(request)
+    except PodfenceError as error:
+        if isinstance(request, Build):
+            raise
+        return error
+    return Answer(monotonic() - start, answer.outcomes, answer.number)
+
+
+class _Lab:
+    """The namespaces, and all sockets in them."""
+
+    def __init__(self, plan: LabPlan) -> None:
+        self.poll = epoll()
+        self._plan = plan
+        self._topology: Topology
+        self._answerers: Answerers | None = None
+        self._prober: Prober | None = None
+
+    def do(self, request: Request) -> Answer:
+        """Raises LabError or NftError."""
+        match request:
+            case Build():
+                self._build()
+            case Grow(plan):
+                self._topology.grow(plan)
+            case Settle(plan):
+                self._settle(plan)
+            case Send(numbers, timeout):
+                probes = self._plan.probes
+                return Answer(0.0, self._send([probes[number] for number in numbers], timeout))
+            case Try(probes, timeout):
+                return Answer(0.0, self._try(probes, timeout))
+            case Enforce(node, text, check):
+                self._enforce(self._topology.nodes[node], text, check)
+            case Where(name):
+                return Answer(0.0, number=self._topology.namespace_of(name))
+        return Answer(0.0)
+
+    def listen(self) -> None:
+        """Answer whoever came while nothing was asked."""
+        for descriptor, _ in self.poll.poll(0, _EVENTS):
+            if self._answerers and (answer := self._answerers.handlers.get(descriptor)):
+                answer()
+
+    def _build(self) -> None:
+        if shutil.which("nft") is None:
+            raise NftError(INSTALL)  # now, not after a minute of control probes
+        _window(self._plan)
+        self._topology = Topology(self._plan)
+        self._settle(self._plan)
+
+    def _settle(self, plan: LabPlan) -> None:
+        window = _window(plan)
+        if self._prober is not None:
+            self._prober.close()
+        if self._answerers is not None:
+            self._answerers.close()
+        self._topology.settle(plan)
+        self._plan = plan
+        self._answerers = Answerers(plan, self._topology, self.poll)
+        self._prober = Prober(plan, self._topology, self._answerers, self.poll, window)
+
+    def _send(self, probes: Sequence[Probe], timeout: float) -> bytes:
+        assert self._prober is not None
+        try:
+            return self._prober.run(probes, timeout)
+        except OSError as error:
+            raise LabError(f"this machine cannot send the lab's probes: {error}") from error
+
+    def _try(self, probes: Sequence[Probe], timeout: float) -> bytes:
+        assert self._answerers is not None
+        for probe in probes:
+            self._answerers.ensure(probe)
+        return self._send(probes, timeout)
+
+    def _enforce(self, namespace: int, text: str, check: bool) -> None:
+        run_nft(text, namespace, check)
+        with netns.inside(namespace):
+            for name, value in _SHORT_MEMORY:
+                if netns.read_sysctl(name) is not None:  # none without connection tracking
+                    netns.write_sysctl(name, value)
+
+
+def _window(plan: LabPlan) -> int:
+    """How many probes may be under way; makes room for the plan's listening sockets.
+
+    Raises LabError when the limit of open files bears too few.
+    """
+    listening = sum(len(party.addresses) for party in plan.parties) * len(plan.ports) * 2
+    fixed = listening + 3 * len(plan.parties) * 2 + _SPARE_FILES
+    limit = _raise_open_files(fixed + _WINDOW)
+    window = min(_WINDOW, limit - fixed)
+    if window < _SMALLEST_WINDOW:
+        raise LabError(
+            f"the lab needs {fixed + _SMALLEST_WINDOW} open files and may have {limit}; "
+            "raise the limit (ulimit -n), or probe fewer ports"
+        )
+    return window
+
+
+def _raise_open_files(wanted: int) -> int:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
+        except (ValueError, PermissionError):  # not privileged: what we have must do
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            return hard
+        return wanted
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard

@@ -1,0 +1,74 @@
+"""What the lab process is asked, and what it answers: values that travel through a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from podfence.lab.plan import LabPlan, Probe
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """Make the namespaces of the plan and listen everywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grow:
+    """Make what a plan has and the lab has not; what the plan has not stays for now, unless it is
+    in the way of something new."""
+
+    plan: LabPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Become a plan: make what is missing, remove what it has not, listen on its ports. Rules are
+    no part of it."""
+
+    plan: LabPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send the probes of the plan with these numbers, waiting ``timeout`` seconds for each."""
+
+    numbers: Sequence[int]
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """Send probes that need not be in the plan; their targets listen from now on."""
+
+    probes: Sequence[Probe]
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Enforce:
+    """Give nft a text on a node. ``check``: only ask whether it would be accepted."""
+
+    node: str
+    text: str
+    check: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Which descriptor of the lab process holds the namespace of a party, by its name."""
+
+    name: str
+
+
+Request = Build | Grow | Settle | Send | Try | Enforce | Where
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request led to, and the seconds it took. ``outcomes``: one :class:`Outcome` a probe,
+    as bytes. ``number``: the descriptor that was asked for."""
+
+    seconds: float
+    outcomes: bytes = b""
+    number: int = -1
