@@ -1,7 +1,8 @@
 """The judges that every case of ``tests/spec`` is put before.
 
-Rule: a judge takes a cluster and flows and gives one answer a flow, in order. A judge that sees
-whole connections only leaves the directions None; one that cannot judge a flow answers None.
+Rule: a judge takes a cluster, flows and what domain names stand for, and gives one answer a flow,
+in order. A judge that sees whole connections only leaves the directions None; one that cannot judge
+a flow answers None.
 To add a judge, add it to ``JUDGES``; marks (``kernel``) go along with it.
 """
 
@@ -20,6 +21,7 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow
 from podfence.policy.index import PolicyIndex
 from tests import oracle
+from tests.oracle_facts import Names
 
 
 @dataclass(frozen=True)
@@ -31,21 +33,21 @@ class Answer:
     ingress: bool | None = None
 
 
-Judge = Callable[[Cluster, Sequence[Flow]], Sequence[Answer | None]]
+Judge = Callable[[Cluster, Sequence[Flow], Names], Sequence[Answer | None]]
 
 
-def ask_oracle(cluster: Cluster, flows: Sequence[Flow]) -> list[Answer | None]:
+def ask_oracle(cluster: Cluster, flows: Sequence[Flow], names: Names) -> list[Answer | None]:
     """The naive judge."""
     found: list[Answer | None] = []
     for flow in flows:
-        said = oracle.judge(cluster, flow.source, flow.destination, flow.protocol, flow.port)
+        said = oracle.judge(cluster, flow.source, flow.destination, flow.protocol, flow.port, names)
         found.append(Answer(said.allowed, said.egress_allowed, said.ingress_allowed))
     return found
 
 
-def ask_engine(cluster: Cluster, flows: Sequence[Flow]) -> list[Answer | None]:
+def ask_engine(cluster: Cluster, flows: Sequence[Flow], names: Names) -> list[Answer | None]:
     """The compiled form, evaluated in memory."""
-    index = compile_cluster(cluster)
+    index = compile_cluster(cluster, names)
     found: list[Answer | None] = []
     for flow in flows:
         said = evaluate(index, flow)
@@ -53,9 +55,9 @@ def ask_engine(cluster: Cluster, flows: Sequence[Flow]) -> list[Answer | None]:
     return found
 
 
-def ask_trace(cluster: Cluster, flows: Sequence[Flow]) -> list[Answer | None]:
+def ask_trace(cluster: Cluster, flows: Sequence[Flow], names: Names) -> list[Answer | None]:
     """The kernel's form, walked in memory on the node of each end."""
-    index = compile_cluster(cluster)
+    index = compile_cluster(cluster, names)
     nodes = _nodes(index)
     rulesets = {name: lower(index, node) for name, node in nodes.items()}
     found: list[Answer | None] = []

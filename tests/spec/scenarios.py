@@ -4,10 +4,11 @@ Rule: a file that says less or more than it means is an error (an unknown key, a
 its direction, a pod that nobody defined), so that no case is ever passed over.
 
 A clause file (``np-24.yaml``; variants ``np-24-name.yaml``) has ``clause``, ``title``,
-``manifests`` (plain Kubernetes YAML) and ``cases``. A case:
+``manifests`` (plain Kubernetes YAML), ``cases`` and, where domain names matter, ``names`` (name ->
+addresses). A case:
 
 =============  =====================================================================================
-``from, to``   ``namespace/name`` of a pod, or an address; one or a list
+``from, to``   ``namespace/name`` of a pod or a pattern of them, or an address; one or a list
 ``port``       destination port, one or a list; 80 unless given
 ``protocol``   TCP unless given, UDP, SCTP or ICMP; one or a list
 ``family``     4 or 6; both families that the two ends share unless given
@@ -19,7 +20,7 @@ A clause file (``np-24.yaml``; variants ``np-24-name.yaml``) has ``clause``, ``t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
 from io import BytesIO
@@ -35,9 +36,11 @@ from podfence.model.cluster import Cluster
 from podfence.model.objects import IPAddress
 from podfence.policy.flow import Flow
 from podfence.sets.ports import OTHER
+from tests.oracle_facts import Names
 
 SPEC = Path(__file__).parent
 E2E = SPEC / "e2e.yaml"
+CONFORMANCE = SPEC / "conformance.yaml"
 CASE_KEYS = {"from", "to", "port", "protocol", "family", "allowed", "denied_by"}
 DENIED_BY = {"egress": (False, True), "ingress": (True, False), "both": (False, False)}
 
@@ -55,56 +58,77 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One cluster and everything that is expected of it; ``clause`` is an NP or E number."""
+    """One cluster and everything that is expected of it.
+
+    ``clause``: an NP, CNP or E number, or the name of a conformance case. ``names``: what domain
+    names stand for.
+    """
 
     name: str
     clause: str
     title: str
     cluster: Cluster
     expectations: tuple[Expectation, ...]
+    names: Names = field(default_factory=dict)
 
 
 def clause_files() -> list[Path]:
     """Every file that shows one clause."""
-    return sorted(SPEC.glob("np-*.yaml"))
+    return sorted((*SPEC.glob("np-*.yaml"), *SPEC.glob("cnp-*.yaml")))
 
 
 @cache
 def clause_scenario(path: Path) -> Scenario:
     """The scenario of one clause file."""
     data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    _only(data, {"clause", "title", "manifests", "cases"}, path.name)
+    _only(data, {"clause", "title", "manifests", "cases", "names"}, path.name)
+    names = {
+        name: frozenset(map(ip_address, addresses))
+        for name, addresses in data.get("names", {}).items()
+    }
     cluster = cluster_from(data["manifests"], path.name)
     expectations = [e for case in data["cases"] for e in _expand(cluster, case, path.name)]
-    return Scenario(path.name, data["clause"], data["title"], cluster, tuple(expectations))
+    return Scenario(path.name, data["clause"], data["title"], cluster, tuple(expectations), names)
 
 
 @cache
-def e2e_tests() -> Mapping[str, Any]:
-    """The end-to-end file as it is written."""
-    data = yaml.safe_load(E2E.read_text(encoding="utf-8"))
-    _only(data, {"manifests", "tests"}, E2E.name)
+def staged_tests(path: Path) -> Mapping[str, Any]:
+    """A file of tests with stages (end-to-end or conformance) as it is written."""
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    _only(data, {"manifests", "tests"}, path.name)
     for test in data["tests"]:
-        _only(test, {"number", "title", "stages"}, E2E.name)
+        _only(test, {"number", "title", "stages"}, path.name)
     return dict(data)
 
 
-def e2e_stages() -> list[str]:
+def stages(path: Path) -> list[str]:
     """``E20.2``: the second stage of test E20."""
     return [
         f"{test['number']}.{number}"
-        for test in e2e_tests()["tests"]
+        for test in staged_tests(path)["tests"]
         for number in range(1, len(test["stages"]) + 1)
     ]
 
 
 @cache
 def e2e_scenario(name: str) -> Scenario:
-    """The scenario of one stage of one end-to-end test."""
-    number, _, stage = name.partition(".")
-    data = e2e_tests()
-    test = next(test for test in data["tests"] if test["number"] == number)
-    return _stage(data["manifests"], test, name, test["stages"][int(stage) - 1])
+    """The scenario of one stage of one end-to-end test: ``blocked`` is a matrix of all pods."""
+    test, stage, cluster = _stage(E2E, name, "blocked")
+    expectations = [
+        expectation
+        for port, patterns in stage["blocked"].items()
+        for expectation in _matrix(cluster, port, patterns)
+    ]
+    return Scenario(name, test["number"], test["title"], cluster, tuple(expectations))
+
+
+@cache
+def conformance_scenario(name: str) -> Scenario:
+    """The scenario of one stage of one conformance case: ``cases`` as in a clause file, with
+    patterns of pods (``harry/*``) as ends."""
+    test, stage, cluster = _stage(CONFORMANCE, name, "cases")
+    expectations = [e for case in stage["cases"] for e in _expand(cluster, case, name)]
+    return Scenario(name, test["number"], test["title"], cluster, tuple(expectations))
 
 
 def cluster_from(text: str, name: str) -> Cluster:
@@ -115,15 +139,14 @@ def cluster_from(text: str, name: str) -> Cluster:
     return loaded.cluster
 
 
-def _stage(base: str, test: Mapping[str, Any], name: str, stage: Mapping[str, Any]) -> Scenario:
-    _only(stage, {"manifests", "blocked"}, name)
-    cluster = cluster_from(f"{base}\n---\n{stage['manifests']}", name)
-    expectations = [
-        expectation
-        for port, patterns in stage["blocked"].items()
-        for expectation in _matrix(cluster, port, patterns)
-    ]
-    return Scenario(name, test["number"], test["title"], cluster, tuple(expectations))
+def _stage(path: Path, name: str, expected: str) -> tuple[Mapping[str, Any], Any, Cluster]:
+    """The test, the stage and the cluster of ``E20.2``; the stage has the key ``expected``."""
+    number, _, at = name.partition(".")
+    data = staged_tests(path)
+    test = next(test for test in data["tests"] if test["number"] == number)
+    stage = test["stages"][int(at) - 1]
+    _only(stage, {"manifests", expected}, name)
+    return test, stage, cluster_from(f"{data['manifests']}\n---\n{stage['manifests']}", name)
 
 
 def _matrix(cluster: Cluster, port: str, patterns: Sequence[str]) -> Iterator[Expectation]:
@@ -161,8 +184,8 @@ def _expand(cluster: Cluster, case: Mapping[str, Any], name: str) -> Iterator[Ex
     if case["allowed"] and "denied_by" in case:
         raise ValueError(f"{name}: {case} is allowed, so nothing denies it")
     for source, destination, protocol, port in product(
-        _list(case["from"]),
-        _list(case["to"]),
+        _pods_or_addresses(cluster, case["from"]),
+        _pods_or_addresses(cluster, case["to"]),
         _list(case.get("protocol", "TCP")),
         _list(case.get("port", 80)),
     ):
@@ -183,6 +206,18 @@ def _pairs(
     for a, b in product(sources, destinations):
         if a.version == b.version and family in (None, a.version):
             yield a, b
+
+
+def _pods_or_addresses(cluster: Cluster, value: Any) -> list[str]:
+    """Each pattern of pods (``x/*``) becomes the pods that it matches, at least one."""
+    found: list[str] = []
+    for text in _list(value):
+        pods = [f"{pod.namespace}/{pod.name}" for pod in cluster.pods] if "*" in text else [text]
+        matching = [pod for pod in pods if fnmatchcase(pod, text)]
+        if not matching:
+            raise ValueError(f"no pod matches {text}")
+        found += matching
+    return found
 
 
 def _ends(cluster: Cluster, text: str) -> tuple[IPAddress, ...]:

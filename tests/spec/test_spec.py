@@ -9,19 +9,48 @@ import pytest
 
 from tests.spec.judges import EACH_JUDGE, Answer, Judge
 from tests.spec.scenarios import (
+    CONFORMANCE,
+    E2E,
     Expectation,
     Scenario,
     clause_files,
     clause_scenario,
+    conformance_scenario,
     e2e_scenario,
-    e2e_stages,
-    e2e_tests,
+    staged_tests,
+    stages,
 )
 
 SEMANTICS = Path(__file__).parents[2] / "docs" / "semantics.md"
-CLAUSE = re.compile(r"^\*\*(NP-\d+a?)\.\*\* ", re.MULTILINE)
+CLAUSE = re.compile(r"^\*\*(C?NP-\d+a?)\.\*\* ", re.MULTILINE)
 E2E_NUMBERS = {f"E{number}" for number in range(1, 49)}
 """E49 and E50 of upstream test the API server, not traffic."""
+CONFORMANCE_CASES = [
+    "CNPAdminTierIngressTCP",
+    "CNPAdminTierEgressTCP",
+    "CNPAdminTierIngressUDP",
+    "CNPAdminTierEgressUDP",
+    "CNPAdminTierIngressSCTP",
+    "CNPAdminTierEgressSCTP",
+    "CNPAdminTierGress",
+    "CNPAdminTierEgressInlineCIDRPeers",
+    "CNPAdminTierPriorityField",
+    "CNPAdminTierIntegration",
+    "CNPBaselineTierIngressTCP",
+    "CNPBaselineTierEgressTCP",
+    "CNPBaselineTierIngressUDP",
+    "CNPBaselineTierEgressUDP",
+    "CNPBaselineTierIngressSCTP",
+    "CNPBaselineTierEgressSCTP",
+    "CNPBaselineTierGress",
+    "CNPBaselineTierEgressInlineCIDRPeers",
+    "CNPAdminTierEgressNamedPort",
+    "CNPAdminTierIngressNamedPort",
+    "CNPBaselineTierEgressNamedPort",
+    "CNPBaselineTierIngressNamedPort",
+    "CNPAdminTierEgressNodePeers",
+    "CNPBaselineTierEgressNodePeers",
+]
 
 
 def wrong(expectation: Expectation, answer: Answer | None) -> bool:
@@ -38,7 +67,7 @@ def wrong(expectation: Expectation, answer: Answer | None) -> bool:
 
 def mistakes(judge: Judge, scenario: Scenario) -> list[str]:
     """One line for each expectation that the judge does not meet."""
-    answers = judge(scenario.cluster, [e.flow for e in scenario.expectations])
+    answers = judge(scenario.cluster, [e.flow for e in scenario.expectations], scenario.names)
     return [
         f"{e.text}: expected {'allowed' if e.allowed else 'denied'}, got {answer}"
         for e, answer in zip(scenario.expectations, answers, strict=True)
@@ -53,9 +82,15 @@ def test_clause(path: Path, judge: Judge) -> None:
 
 
 @EACH_JUDGE
-@pytest.mark.parametrize("name", e2e_stages())
+@pytest.mark.parametrize("name", stages(E2E))
 def test_end_to_end_matrix(name: str, judge: Judge) -> None:
     assert mistakes(judge, e2e_scenario(name)) == []
+
+
+@EACH_JUDGE
+@pytest.mark.parametrize("name", stages(CONFORMANCE))
+def test_conformance_case(name: str, judge: Judge) -> None:
+    assert mistakes(judge, conformance_scenario(name)) == []
 
 
 def clauses() -> dict[str, str]:
@@ -75,14 +110,15 @@ def test_every_clause_that_can_be_shown_has_a_file_and_every_file_a_clause() -> 
 def test_semantics_numbers_every_clause_once() -> None:
     numbers = CLAUSE.findall(SEMANTICS.read_text(encoding="utf-8"))
     assert len(numbers) == len(set(numbers))
-    assert {f"NP-{n}" for n in range(1, 69)} | {"NP-15a"} == set(numbers)
+    network = {f"NP-{n}" for n in range(1, 69)} | {"NP-15a"}
+    assert network | {f"CNP-{n}" for n in range(1, 31)} == set(numbers)
 
 
 @pytest.mark.parametrize("path", clause_files(), ids=lambda path: path.stem)
 def test_a_clause_file_is_named_after_its_clause(path: Path) -> None:
-    number = clause_scenario(path).clause.removeprefix("NP-")
+    kind, _, number = clause_scenario(path).clause.lower().partition("-")
     digits, letter = (number[:-1], "a") if number.endswith("a") else (number, "")
-    assert re.fullmatch(rf"np-{int(digits):02d}{letter}(-[a-z-]+)?", path.stem)
+    assert re.fullmatch(rf"{kind}-{int(digits):02d}{letter}(-[a-z-]+)?", path.stem)
 
 
 @pytest.mark.parametrize("path", clause_files(), ids=lambda path: path.stem)
@@ -94,4 +130,8 @@ def test_a_clause_shows_what_passes_and_what_does_not(path: Path) -> None:
 
 
 def test_every_traffic_test_of_upstream_is_there() -> None:
-    assert {test["number"] for test in e2e_tests()["tests"]} == E2E_NUMBERS
+    assert {test["number"] for test in staged_tests(E2E)["tests"]} == E2E_NUMBERS
+
+
+def test_every_conformance_case_of_upstream_is_there() -> None:
+    assert [test["number"] for test in staged_tests(CONFORMANCE)["tests"]] == CONFORMANCE_CASES
