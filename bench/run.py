@@ -1,0 +1,249 @@
+"""How long commands take and how much memory they need, as whole processes.
+
+    python -m bench.run [--quick] [--only NAME] [--input DIR] [--write docs/benchmarks.md]
+
+Rule: what is measured is what a person waits for: a fresh process, from its start to its end, with
+its output thrown away. Rows at the top say what the interpreter and the libraries take alone.
+Exit 0: every command did what it should; 1: one did not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+ROOT = Path(__file__).resolve().parent.parent
+PODFENCE = str(Path(sys.executable).parent / "podfence")
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+QUERIES = 30_000
+SAMPLES = 20_000
+PORTS = (80, 443, 3306, 5432, 8080, 9090)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One command. ``statuses``: exit statuses that are no failure; ``amount``: what it works
+    through, for a rate; ``large``: left out of a quick run."""
+
+    name: str
+    command: tuple[str, ...]
+    target: str = ""
+    statuses: tuple[int, ...] = (0,)
+    amount: int = 0
+    large: bool = False
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run: elapsed and CPU seconds, peak memory in MiB, exit status."""
+
+    wall: float
+    cpu: float
+    memory: float
+    status: int
+
+
+def run(command: Sequence[str]) -> Sample:
+    """Run a command to its end, its output thrown away."""
+    # Compiled modules have to stay, as they do wherever podfence is installed.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    quiet = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
+    started = time.perf_counter()
+    pid = os.posix_spawn(command[0], list(command), environment, file_actions=quiet)
+    _, status, usage = os.wait4(pid, 0)
+    return Sample(
+        time.perf_counter() - started,
+        usage.ru_utime + usage.ru_stime,
+        usage.ru_maxrss / 1024,
+        os.waitstatus_to_exitcode(status),
+    )
+
+
+def repeated(command: Sequence[str], runs: int) -> list[Sample]:
+    """Several runs after one that warms the caches up; a single one where one takes long."""
+    first = run(command)
+    return [first] if first.wall > 10 or runs == 1 else [run(command) for _ in range(runs)]
+
+
+# -- what is measured
+
+
+def baseline() -> Iterator[Row]:
+    """What no command can be faster than."""
+    yield Row("python -c pass", (sys.executable, "-c", "pass"))
+    libraries = "import yaml, click, msgspec"
+    yield Row(f'python -c "{libraries}"', (sys.executable, "-c", libraries))
+    yield Row("podfence --help", (PODFENCE, "--help"), "< 0.15 s")
+
+
+def questions(manifests: Path, scratch: Path, name: str, targets: Sequence[str]) -> Iterator[Row]:
+    """Map, thirty thousand questions, one explanation. ``targets``: of these three."""
+    there = ("-f", str(manifests))
+    yield Row(f"map -o json, {name}", (PODFENCE, "map", "-o", "json", *there), targets[0])
+    pods = pod_names(manifests)
+    asked = scratch / f"queries-{manifests.name}.json"
+    asked.write_text(json.dumps(list(queries(pods))), encoding="utf-8")
+    many = (PODFENCE, "can", "-o", "json", "--queries", str(asked), *there)
+    yield Row(f"can --queries, {QUERIES:,} on {name}", many, targets[1], amount=QUERIES)
+    why = (PODFENCE, "why", pods[0], f"{pods[-1]}:8080", *there)
+    yield Row(f"why, {name}", why, targets[2], statuses=(0, 1))
+
+
+def pod_names(manifests: Path) -> list[str]:
+    """``namespace/pod`` of every pod on the map."""
+    command = [PODFENCE, "map", "-o", "json", "-f", str(manifests)]
+    made = subprocess.run(command, capture_output=True, check=True).stdout
+    endpoints = json.loads(made)["endpoints"]
+    return [f"{e['namespace']}/{pod}" for e in endpoints for pod in e.get("pods", ())]
+
+
+def queries(pods: Sequence[str]) -> Iterator[dict[str, object]]:
+    """Random questions, always the same for the same pods."""
+    source = random.Random(1)
+    for _ in range(QUERIES):
+        src, dst = source.choice(pods), source.choice(pods)
+        yield {"src": src, "dst": dst, "protocol": "TCP", "port": source.choice(PORTS)}
+
+
+def large(scratch: Path) -> Iterator[Row]:
+    """A large cluster, with pods that share a workload and with none that do."""
+    for replicas, target in ((6, "< 5 s, < 400 MiB"), (1, "")):
+        there = made(scratch, 604, 5413, 13678, replicas)
+        name = f"5,413 pods, 13,678 policies, replicas {replicas}"
+        command = (PODFENCE, "map", "-o", "json", "-f", str(there))
+        yield Row(f"map -o json, {name}", command, target, large=True)
+    yield Row("check, 13,678 policies", (PODFENCE, "check", "-f", str(there)), large=True)
+
+
+def kernel(scratch: Path) -> Iterator[Row]:
+    """Real packets; needs root, or user namespaces."""
+    shop = str(ROOT / "examples" / "shop")
+    yield Row("lab run, examples/shop", (PODFENCE, "lab", "run", "-f", shop))
+    there = str(made(scratch, 5, 50, 30, 1))
+    yield Row("lab run, 50 pods, all pairs", (PODFENCE, "lab", "run", "-f", there), large=True)
+
+
+def judges() -> Iterator[Row]:
+    """The naive judge of the tests against the engine."""
+    script = str(ROOT / "bench" / "judge.py")
+    command = (sys.executable, script, "--samples", str(SAMPLES), "--jobs", "2")
+    yield Row(f"oracle against engine, {SAMPLES:,} flows", command, amount=SAMPLES)
+
+
+def made(scratch: Path, namespaces: int, pods: int, policies: int, replicas: int) -> Path:
+    """A made-up cluster on disk. Made by another process: a child's peak memory is never below
+    that of the process that started it."""
+    there = scratch / f"{pods}-{policies}-{replicas}"
+    sizes = ("--namespaces", namespaces, "--pods", pods, "--policies", policies)
+    generator = (sys.executable, "-m", "podfence.testing.generate", there)
+    if not there.exists() and run([*map(str, (*generator, *sizes, "--replicas", replicas))]).status:
+        raise RuntimeError(f"no cluster could be made in {there}")
+    return there
+
+
+def rows(scratch: Path, given: Path | None) -> Iterator[Row]:
+    """Every row, in the order of the table; ``given``: manifests to measure instead."""
+    yield from baseline()
+    if given is not None:
+        yield from questions(given, scratch, given.name, ("", "", ""))
+        yield Row(f"check, {given.name}", (PODFENCE, "check", "-f", str(given)), statuses=(0, 1))
+        return
+    small = made(scratch, 20, 500, 300, 1)
+    targets = ("< 0.5 s", "< 1.5 s", "< 0.35 s")
+    yield from questions(small, scratch, "500 pods, 300 policies", targets)
+    yield from large(scratch)
+    yield from kernel(scratch)
+    yield from judges()
+
+
+# -- the table
+
+
+def machine() -> str:
+    """What was measured on, and when."""
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    return (
+        f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, "
+        f"Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}, "
+        f"load {os.getloadavg()[0]:.1f} at the start"
+    )
+
+
+def line(row: Row, samples: Sequence[Sample]) -> str:
+    """One line of the table; medians, and the largest memory."""
+    failed = next((s.status for s in samples if s.status not in row.statuses), None)
+    wall = median(s.wall for s in samples)
+    rate = f"{row.amount / wall:,.0f}/s" if row.amount else ""
+    cells = (
+        row.name,
+        row.target,
+        f"{wall:.2f} s" if failed is None else f"FAILED: exit {failed}",
+        f"{median(s.cpu for s in samples):.2f} s",
+        f"{max(s.memory for s in samples):.0f} MiB",
+        rate,
+        str(len(samples)),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+HEADER = """| what | target | elapsed | CPU | peak memory | rate | runs |
+|---|---|---:|---:|---:|---:|---:|"""
+
+
+def written(text: str, table: str) -> str:
+    """``text`` with the table between its two marks. Raises ValueError when a mark is missing."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"no place for the table: write {BEGIN} and {END} on lines of their own")
+    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The options."""
+    parser = argparse.ArgumentParser(prog="python -m bench.run", description="Measure podfence.")
+    parser.add_argument("--quick", action="store_true", help="no large rows, one run each")
+    parser.add_argument("--only", default="", metavar="NAME", help="rows whose name holds NAME")
+    parser.add_argument("--runs", type=int, default=5, help="runs of a row, after one to warm up")
+    parser.add_argument("--input", type=Path, metavar="DIR", help="measure these manifests instead")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into FILE too")
+    return parser
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Measure, print, write; see the module's docstring."""
+    options = arguments().parse_args(given)
+    lines = [f"{machine()}.", "", HEADER]
+    print("\n".join(lines), flush=True)
+    with TemporaryDirectory(prefix="podfence-bench-") as scratch:
+        for row in rows(Path(scratch), options.input):
+            if options.only in row.name and not (options.quick and row.large):
+                samples = repeated(row.command, 1 if options.quick else options.runs)
+                lines.append(line(row, samples))
+                print(lines[-1], flush=True)
+    if options.write is not None:
+        text = options.write.read_text(encoding="utf-8")
+        options.write.write_text(written(text, "\n".join(lines)), encoding="utf-8")
+    return 1 if any("| FAILED" in each for each in lines) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
