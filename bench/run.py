@@ -17,8 +17,9 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -33,11 +34,12 @@ PORTS = (80, 443, 3306, 5432, 8080, 9090)
 
 @dataclass(frozen=True)
 class Row:
-    """One command. ``statuses``: exit statuses that are no failure; ``amount``: what it works
-    through, for a rate; ``large``: left out of a quick run."""
+    """One command. ``prepare`` makes its input and gives its words; ``statuses``: exit statuses
+    that are no failure; ``amount``: what it works through, for a rate; ``large``: left out of a
+    quick run."""
 
     name: str
-    command: tuple[str, ...]
+    prepare: Callable[[], Sequence[str]]
     target: str = ""
     statuses: tuple[int, ...] = (0,)
     amount: int = 0
@@ -81,22 +83,32 @@ def repeated(command: Sequence[str], runs: int) -> list[Sample]:
 
 def baseline() -> Iterator[Row]:
     """What no command can be faster than."""
-    yield Row("python -c pass", (sys.executable, "-c", "pass"))
+    yield Row("python -c pass", lambda: (sys.executable, "-c", "pass"))
     libraries = "import yaml, click, msgspec"
-    yield Row(f'python -c "{libraries}"', (sys.executable, "-c", libraries))
-    yield Row("podfence --help", (PODFENCE, "--help"), "< 0.15 s")
+    yield Row(f'python -c "{libraries}"', lambda: (sys.executable, "-c", libraries))
+    yield Row("podfence --help", lambda: (PODFENCE, "--help"), "< 0.15 s")
 
 
-def questions(manifests: Path, scratch: Path, name: str, targets: Sequence[str]) -> Iterator[Row]:
+def questions(
+    name: str, manifests: Callable[[], Path], scratch: Path, targets: Sequence[str]
+) -> Iterator[Row]:
     """Map, thirty thousand questions, one explanation. ``targets``: of these three."""
-    there = ("-f", str(manifests))
-    yield Row(f"map -o json, {name}", (PODFENCE, "map", "-o", "json", *there), targets[0])
-    pods = pod_names(manifests)
-    asked = scratch / f"queries-{manifests.name}.json"
-    asked.write_text(json.dumps(list(queries(pods))), encoding="utf-8")
-    many = (PODFENCE, "can", "-o", "json", "--queries", str(asked), *there)
+
+    def whole_map() -> Sequence[str]:
+        return PODFENCE, "map", "-o", "json", "-f", str(manifests())
+
+    def many() -> Sequence[str]:
+        there = manifests()
+        asked = scratch / f"queries-{there.name}.json"
+        asked.write_text(json.dumps(list(queries(pod_names(there)))), encoding="utf-8")
+        return PODFENCE, "can", "-o", "json", "--queries", str(asked), "-f", str(there)
+
+    def why() -> Sequence[str]:
+        pods = pod_names(manifests())
+        return PODFENCE, "why", pods[0], f"{pods[-1]}:8080", "-f", str(manifests())
+
+    yield Row(f"map -o json, {name}", whole_map, targets[0])
     yield Row(f"can --queries, {QUERIES:,} on {name}", many, targets[1], amount=QUERIES)
-    why = (PODFENCE, "why", pods[0], f"{pods[-1]}:8080", *there)
     yield Row(f"why, {name}", why, targets[2], statuses=(0, 1))
 
 
@@ -119,26 +131,31 @@ def queries(pods: Sequence[str]) -> Iterator[dict[str, object]]:
 def large(scratch: Path) -> Iterator[Row]:
     """A large cluster, with pods that share a workload and with none that do."""
     for replicas, target in ((6, "< 5 s, < 400 MiB"), (1, "")):
-        there = made(scratch, 604, 5413, 13678, replicas)
+        there = partial(made, scratch, 604, 5413, 13678, replicas)
         name = f"5,413 pods, 13,678 policies, replicas {replicas}"
-        command = (PODFENCE, "map", "-o", "json", "-f", str(there))
-        yield Row(f"map -o json, {name}", command, target, large=True)
-    yield Row("check, 13,678 policies", (PODFENCE, "check", "-f", str(there)), large=True)
+        yield Row(
+            f"map -o json, {name}", partial(_on, there, "map", "-o", "json"), target, large=True
+        )
+    yield Row("check, 13,678 policies", partial(_on, there, "check"), large=True)
 
 
 def kernel(scratch: Path) -> Iterator[Row]:
     """Real packets; needs root, or user namespaces."""
-    shop = str(ROOT / "examples" / "shop")
-    yield Row("lab run, examples/shop", (PODFENCE, "lab", "run", "-f", shop))
-    there = str(made(scratch, 5, 50, 30, 1))
-    yield Row("lab run, 50 pods, all pairs", (PODFENCE, "lab", "run", "-f", there), large=True)
+    shop = partial(Path, ROOT / "examples" / "shop")
+    yield Row("lab run, examples/shop", partial(_on, shop, "lab", "run"))
+    fifty = partial(made, scratch, 5, 50, 30, 1)
+    yield Row("lab run, 50 pods, all pairs", partial(_on, fifty, "lab", "run"), large=True)
+
+
+def _on(manifests: Callable[[], Path], *command: str) -> Sequence[str]:
+    return PODFENCE, *command, "-f", str(manifests())
 
 
 def judges() -> Iterator[Row]:
     """The naive judge of the tests against the engine."""
     script = str(ROOT / "bench" / "judge.py")
     command = (sys.executable, script, "--samples", str(SAMPLES), "--jobs", "2")
-    yield Row(f"oracle against engine, {SAMPLES:,} flows", command, amount=SAMPLES)
+    yield Row(f"oracle against engine, {SAMPLES:,} flows", lambda: command, amount=SAMPLES)
 
 
 def made(scratch: Path, namespaces: int, pods: int, policies: int, replicas: int) -> Path:
@@ -156,12 +173,12 @@ def rows(scratch: Path, given: Path | None) -> Iterator[Row]:
     """Every row, in the order of the table; ``given``: manifests to measure instead."""
     yield from baseline()
     if given is not None:
-        yield from questions(given, scratch, given.name, ("", "", ""))
-        yield Row(f"check, {given.name}", (PODFENCE, "check", "-f", str(given)), statuses=(0, 1))
+        yield from questions(given.name, lambda: given, scratch, ("", "", ""))
+        yield Row(f"check, {given.name}", partial(_on, lambda: given, "check"), statuses=(0, 1))
         return
-    small = made(scratch, 20, 500, 300, 1)
+    small = partial(made, scratch, 20, 500, 300, 1)
     targets = ("< 0.5 s", "< 1.5 s", "< 0.35 s")
-    yield from questions(small, scratch, "500 pods, 300 policies", targets)
+    yield from questions("500 pods, 300 policies", small, scratch, targets)
     yield from large(scratch)
     yield from kernel(scratch)
     yield from judges()
@@ -236,7 +253,7 @@ def main(given: Sequence[str] | None = None) -> int:
     with TemporaryDirectory(prefix="podfence-bench-") as scratch:
         for row in rows(Path(scratch), options.input):
             if options.only in row.name and not (options.quick and row.large):
-                samples = repeated(row.command, 1 if options.quick else options.runs)
+                samples = repeated(row.prepare(), 1 if options.quick else options.runs)
                 lines.append(line(row, samples))
                 print(lines[-1], flush=True)
     if options.write is not None:

@@ -32,11 +32,12 @@ def evaluate(index: PolicyIndex, flow: Flow) -> Verdict:
 
 class Judge:
     """``evaluate`` for many flows of one index: what is asked again of the same classes is
-    remembered."""
+    remembered, and decisions of the same rules are one object."""
 
     def __init__(self, index: PolicyIndex) -> None:
         self.index = index
         self._memo: dict[tuple[int, int, int, str, int], Decision] = {}
+        self._same: dict[tuple[int, ...], Decision] = {}
 
     def verdict(self, flow: Flow) -> Verdict:
         """Judge one connection attempt; see :func:`evaluate`."""
@@ -48,12 +49,18 @@ class Judge:
         if source is not None and source is destination:
             return _ITSELF
         ask = (family, flow.protocol, flow.port)
-        egress = self.end(source, Direction.EGRESS, index.class_of(flow.destination), *ask)
+        remote = self._class(destination, flow.destination)
+        egress = self.end(source, Direction.EGRESS, remote, *ask)
         if destination is not None and from_own_node(index, flow.source, destination):
             return Verdict(egress, _ALLOWED[Reason.OWN_NODE])
-        return Verdict(
-            egress, self.end(destination, Direction.INGRESS, index.class_of(flow.source), *ask)
-        )
+        remote = self._class(source, flow.source)
+        return Verdict(egress, self.end(destination, Direction.INGRESS, remote, *ask))
+
+    def _class(self, endpoint: Endpoint | None, address: IPAddress) -> int:
+        """As ``index.class_of``, for an address that was looked up already."""
+        if endpoint is not None:
+            return endpoint.endpoint_class
+        return self.index.outside_lookup.find(address)
 
     def end(
         self,
@@ -71,20 +78,24 @@ class Judge:
         key = (policy.number, remote_class, family, protocol, port)
         found = self._memo.get(key)
         if found is None:
-            found = self._memo[key] = decide(policy, remote_class, family, protocol, port)
+            found = self._decide(policy, remote_class, family, protocol, port)
+            self._memo[key] = found
         return found
 
-
-def decide(
-    policy: DirectionPolicy, remote_class: int, family: int, protocol: str, port: int
-) -> Decision:
-    """Tiers in order; PASS goes on; nothing decided: accept."""
-    for tier in policy.tiers:
-        fitting = [rule for rule in tier.rules if fits(rule, remote_class, family, protocol, port)]
-        action = fitting[0].action if fitting else tier.default
-        if action is not Action.PASS:
-            return _decision(tier, action, fitting)
-    return _ALLOWED[Reason.DEFAULT if policy.tiers else Reason.NOT_ISOLATED]
+    def _decide(
+        self, policy: DirectionPolicy, remote_class: int, family: int, protocol: str, port: int
+    ) -> Decision:
+        """Tiers in order; PASS goes on; nothing decided: accept."""
+        for tier in policy.tiers:
+            fitting = [r for r in tier.rules if fits(r, remote_class, family, protocol, port)]
+            action = fitting[0].action if fitting else tier.default
+            if action is not Action.PASS:
+                key = (id(tier), *map(id, fitting))
+                found = self._same.get(key)
+                if found is None:
+                    found = self._same[key] = _decision(tier, action, fitting)
+                return found
+        return _ALLOWED[Reason.DEFAULT if policy.tiers else Reason.NOT_ISOLATED]
 
 
 def _decision(tier: Tier, action: Action, fitting: list[CompiledRule]) -> Decision:
@@ -97,10 +108,10 @@ def _decision(tier: Tier, action: Action, fitting: list[CompiledRule]) -> Decisi
 
 def fits(rule: CompiledRule, remote_class: int, family: int, protocol: str, port: int) -> bool:
     """Whether some match of the rule holds the remote end and the port (NP-10, NP-14)."""
-    return any(
-        match.peers.holds(remote_class, family) and (protocol, port) in match.ports
-        for match in rule.matches
-    )
+    for match in rule.matches:  # no generator: this is the innermost loop of every answer
+        if match.peers.holds(remote_class, family) and (protocol, port) in match.ports:
+            return True
+    return False
 
 
 def from_own_node(index: PolicyIndex, source: IPAddress, destination: Endpoint) -> bool:
