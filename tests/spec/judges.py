@@ -8,6 +8,7 @@ To add a judge, add it to ``JUDGES``; marks (``kernel``) go along with it.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,11 +16,12 @@ import pytest
 
 from podfence.engine.evaluate import evaluate
 from podfence.model.cluster import Cluster
+from podfence.model.objects import IPAddress
 from podfence.nft.lower import LocalNode, lower
 from podfence.nft.trace import trace
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow
-from podfence.policy.index import PolicyIndex
+from podfence.policy.index import Endpoint, PolicyIndex
 from tests import oracle
 from tests.oracle_facts import Names
 
@@ -63,7 +65,7 @@ def ask_trace(cluster: Cluster, flows: Sequence[Flow], names: Names) -> list[Ans
     found: list[Answer | None] = []
     for flow in flows:
         ends = (index.by_address.get(a) for a in (flow.source, flow.destination))
-        crossed = {end.pod.node for end in ends if end is not None}
+        crossed = {_node_of(end) for end in ends if end is not None}
         passes = (
             trace(rulesets[name], flow, own_addresses=nodes[name].addresses).accepted
             for name in crossed
@@ -73,16 +75,27 @@ def ask_trace(cluster: Cluster, flows: Sequence[Flow], names: Names) -> list[Ans
 
 
 def _nodes(index: PolicyIndex) -> dict[str, LocalNode]:
-    """Every node that runs a pod; pods without a node share one."""
-    names = {endpoint.pod.node for endpoint in index.endpoints.values()}
+    """The node of every pod, by the name that ``_node_of`` gives it."""
+    pods: dict[str, list[Endpoint]] = defaultdict(list)
+    for endpoint in index.endpoints.values():
+        pods[_node_of(endpoint)].append(endpoint)
     return {
         name: LocalNode(
             name,
-            pods=frozenset(key for key, e in index.endpoints.items() if e.pod.node == name),
-            addresses=frozenset(a for a, node in index.by_node_address.items() if node == name),
+            pods=frozenset(f"{e.pod.namespace}/{e.pod.name}" for e in local),
+            addresses=_addresses(index, name) | {a for e in local for a in e.pod.host_addresses},
         )
-        for name in names
+        for name, local in pods.items()
     }
+
+
+def _node_of(endpoint: Endpoint) -> str:
+    """A pod without a node is alone on one: nobody says that two of them share theirs."""
+    return endpoint.pod.node or f"of {endpoint.pod.ref}"
+
+
+def _addresses(index: PolicyIndex, name: str) -> frozenset[IPAddress]:
+    return frozenset(a for a, node in index.by_node_address.items() if node == name)
 
 
 JUDGES: list[Judge] = [ask_oracle, ask_engine, ask_trace]
