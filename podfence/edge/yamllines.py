@@ -113,6 +113,8 @@ class _Assembly:
     def _at(self, column: int, kind: type[_Collection]) -> _Collection:
         """The innermost open collection at ``column``, what lies deeper is closed."""
         stack = self._stack
+        if stack and stack[-1][0] == column and type(stack[-1][1]) is kind:  # nearly every line
+            return stack[-1][1]
         while stack and (stack[-1][0] > column or _ended_by_key(stack, column, kind)):
             stack.pop()
         if not stack and not self._root and column == 0:
