@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import click
 
-from podfence.cli.common import files_option, load_cluster
+from podfence.cli.common import files_option, load_cluster, namespace_option, qualified
+from podfence.cli.targets import question
+from podfence.edge import netns
+from podfence.edge.load import Loaded
 from podfence.errors import LabError
+from podfence.lab import client, messages
 from podfence.lab.placement import MAX_NODES, NODES_OF_INPUT
+from podfence.lab.process import LabProcess
 from podfence.lab.run import LabOptions, run_lab
+from podfence.lab.server import start
+from podfence.lab.session import Session, world
 from podfence.lab.text import report_text
+from podfence.lab.whereabouts import DEFAULT_NAME, known_names, socket_path
 from podfence.policy.compile import compile_cluster
 
 F = TypeVar("F", bound=Callable[..., Any])
+NOT_EXECUTABLE, NOT_FOUND = 126, 127
+"""Exit statuses of ``exec`` for a command that cannot be started, as shells have them."""
 
 
 def nodes_option(function: F) -> F:
@@ -29,12 +42,22 @@ def nodes_option(function: F) -> F:
     )(function)
 
 
+def name_option(function: F) -> F:
+    """``--name NAME``."""
+    return click.option(
+        "--name", default=DEFAULT_NAME, metavar="NAME", help="Which lab, when there are several."
+    )(function)
+
+
 @click.group("lab")
 def command() -> None:
     """Enforce policies in this machine's kernel and test them with real packets.
 
     Pods become network namespaces, nothing on the host's network is touched, and everything is gone
     afterwards. Needs Linux with nftables; root, or user namespaces.
+
+    `run` builds, probes every pair and is done. For a session of work: `up` once, then edit the
+    files and `apply`, look with `why`, `test` and `exec`, and end with `down`.
     """
 
 
@@ -46,9 +69,7 @@ def run(paths: tuple[str, ...], nodes: int | None) -> int:
 
     Exit status 0 when the kernel did what the engine says in every probe, 1 when it did not.
     """
-    loaded = load_cluster(paths, keep_going=False)
-    if loaded.unreadable_policies:
-        raise LabError("a policy could not be read, so there is nothing to compare with; mend it")
+    loaded = _load(paths)
     index = compile_cluster(loaded.cluster)
     report = run_lab(index, LabOptions(nodes=nodes or 0), progress=_progress)
     workloads = {f"{p.namespace}/{p.name}": str(p.owner or p.ref) for p in loaded.cluster.pods}
@@ -56,6 +77,132 @@ def run(paths: tuple[str, ...], nodes: int | None) -> int:
     return 0 if report.clean else 1
 
 
+def _load(paths: tuple[str, ...]) -> Loaded:
+    loaded = load_cluster(paths, keep_going=False)
+    if loaded.unreadable_policies:
+        raise LabError("a policy could not be read, so there is nothing to compare with; mend it")
+    return loaded
+
+
 def _progress(line: str) -> None:
     if sys.stderr.isatty():
         click.echo(f"lab: {line}", err=True)
+
+
+@command.command("up")
+@files_option
+@nodes_option
+@name_option
+def up(paths: tuple[str, ...], nodes: int | None, name: str) -> int:
+    """Build a lab that stays, with the policies enforced.
+
+    It runs in the background until `podfence lab down`. Every pod answers on every port that some
+    policy or container names.
+    """
+    path = socket_path(name)
+    if client.is_up(name):
+        raise LabError(
+            f"a lab named {name} is up already; change it with podfence lab apply, or end it with "
+            "podfence lab down"
+        )
+    loaded = _load(paths)
+    options = LabOptions(nodes=nodes or 0)
+    first = world(messages.Input.of(loaded.cluster, loaded.positions), options)
+    begin = partial(_session, name=name, first=first, options=options)
+    return _say(start(path, LabProcess(first.plan), begin))
+
+
+def _session(lab: LabProcess, *, name: str, first: Any, options: LabOptions) -> Session:
+    return Session(name, lab, first, options)
+
+
+def _say(reply: messages.Reply) -> int:
+    click.echo(reply.text, nl=False)
+    return reply.status
+
+
+@command.command("apply")
+@files_option
+@name_option
+def apply(paths: tuple[str, ...], name: str) -> int:
+    """Make a lab that is up enforce these files, and show which verdicts that changed.
+
+    The files are the whole input: pods and policies that they do not hold go. It is one transaction
+    a node, and nothing at all when any file has an error. Live connections that are allowed no
+    longer stop at their next packet; the others lose nothing.
+    """
+    loaded = load_cluster(paths, keep_going=False)
+    if loaded.errors:
+        raise LabError("the files have errors, so the lab stays as it is; mend them")
+    read = messages.Input.of(loaded.cluster, loaded.positions)
+    return _say(client.ask(name, messages.Apply(read)))
+
+
+@command.command("why")
+@click.argument("source", metavar="SRC")
+@click.argument("target", metavar="DST:PORT[/PROTO]")
+@namespace_option
+@name_option
+def why(source: str, target: str, namespace: str | None, name: str) -> int:
+    """Explain whether SRC can reach DST on PORT, and send a real packet to see.
+
+    Exit status 0 when it can, 1 when it cannot.
+    """
+    asked = question(qualified(source, namespace), target)
+    asked = replace(asked, destination=qualified(asked.destination, namespace))
+    return _say(client.ask(name, messages.Why(asked)))
+
+
+@command.command("test")
+@name_option
+def test(name: str) -> int:
+    """Probe every pair of a lab that is up, and compare with the engine.
+
+    Exit status 0 when the kernel did what the engine says in every probe, 1 when it did not.
+    """
+    return _say(client.ask(name, messages.TryAll()))
+
+
+@command.command("exec", context_settings={"ignore_unknown_options": True})
+@click.argument("pod", metavar="POD")
+@click.argument("arguments", metavar="-- COMMAND", nargs=-1, required=True, type=click.UNPROCESSED)
+@namespace_option
+@name_option
+def exec_(pod: str, arguments: tuple[str, ...], namespace: str | None, name: str) -> int:
+    """Run COMMAND in the network of a pod, with this terminal's input and output.
+
+    POD is namespace/pod, a workload (its first pod) or the name of a node. Files and programs are
+    those of this machine. The exit status is the command's.
+    """
+    found = client.namespace(name, messages.Exec(pod, qualified(pod, namespace)))
+    netns.enter(found.pid, found.number, rootless=found.rootless)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        os.execvp(arguments[0], arguments)  # noqa: S606 - the whole purpose; no shell is involved
+    except OSError as error:
+        click.echo(f"{arguments[0]}: {error.strerror}", err=True)
+        return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
+
+
+@command.command("status")
+@name_option
+def status(name: str) -> int:
+    """Say what a lab is made of."""
+    return _say(client.ask(name, messages.Status()))
+
+
+@command.command("down")
+@name_option
+@click.option("--all", "everything", is_flag=True, help="Every lab, and what crashed ones left.")
+def down(name: str, everything: bool) -> int:
+    """End a lab. Its pods, rules and connections are gone with it."""
+    if not everything:
+        if not client.take_down(name):
+            raise LabError(f"no lab named {name} is up")
+        click.echo(f"lab {name} is down")
+        return 0
+    for each in known_names():
+        ended = client.take_down(each)
+        click.echo(f"lab {each} {'is down' if ended else 'had crashed; its socket is removed'}")
+    return 0

@@ -147,6 +147,21 @@ def _obstacle() -> str:
     return next((text for name, value, text in _OBSTACLES if read_sysctl(name) == value), "")
 
 
+def enter(process: int, number: int, *, rootless: bool) -> None:
+    """Move the calling process into the network namespace that descriptor ``number`` of another
+    process of the same user holds, for good. ``rootless``: into that process's user namespace
+    first, as its root. Raises LabError.
+    """
+    try:
+        namespace = os.open(f"/proc/{process}/fd/{number}", os.O_RDONLY | os.O_CLOEXEC)
+        if rootless:
+            user = os.open(f"/proc/{process}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+            _check(_LIBC.setns(user, CLONE_NEWUSER), "setns")
+        join(namespace)
+    except OSError as error:
+        raise LabError(f"cannot enter the pod's network: {error.strerror}") from error
+
+
 def read_sysctl(name: str) -> str | None:
     """Value of ``/proc/sys/<name>`` in the calling thread's namespace; None: there is none."""
     try:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from podfence.lab.outcome import Outcome
-from podfence.lab.plan import Probe
+from podfence.lab.plan import LabPlan, Probe, Side
 
 Listener = tuple[int, int, str, int]
 """Target, family, protocol, port."""
@@ -72,3 +72,37 @@ def inferred(probes: Sequence[Probe], sent: Sequence[int], outcomes: bytes) -> b
         if number not in tried and _listener(probe) in listeners and _path(probe) in paths:
             control[number] = Outcome.OPEN
     return bytes(control)
+
+
+# -- with the policies enforced
+
+
+def control_of(plan: LabPlan, probe: Probe) -> Probe:
+    """A probe that no policy forbids, to the same port: from the target's own node (NP-52), or from
+    the target itself where it is no pod."""
+    target = plan.parties[probe.target]
+    at = _place_of_node(plan, target.node) if target.side is Side.POD else probe.target
+    return probe._replace(source=at)
+
+
+def live_controls(plan: LabPlan) -> list[Probe]:
+    """Every listener that the plan probes, asked by somebody whom no policy forbids it."""
+    return list(dict.fromkeys(control_of(plan, probe) for probe in plan.probes))
+
+
+def live_control(plan: LabPlan, tried: Sequence[Probe], outcomes: bytes) -> bytes:
+    """The control of every probe of the plan: its target listens, and the link of its source works,
+    which is so when the source itself was reached on any port."""
+    answered = [p for p, outcome in zip(tried, outcomes, strict=True) if outcome == Outcome.OPEN]
+    listening = {_listener(probe) for probe in answered}
+    linked = {(probe.target, probe.family) for probe in answered}
+
+    def proven(probe: Probe) -> bool:
+        pod = plan.parties[probe.source].side is Side.POD
+        return _listener(probe) in listening and (not pod or (probe.source, probe.family) in linked)
+
+    return bytes(Outcome.OPEN if proven(probe) else Outcome.TIMEOUT for probe in plan.probes)
+
+
+def _place_of_node(plan: LabPlan, node: str) -> int:
+    return next(at for at, p in enumerate(plan.parties) if p.side is Side.NODE and p.name == node)

@@ -55,7 +55,7 @@ class LabProcess:
         parent = os.getpid()
         sys.stdout.flush()
         sys.stderr.flush()
-        self.pid = _fork()
+        self.pid = fork()
         if self.pid == 0:
             self._connection.close()
             _run_child(theirs, self._plan, parent)
@@ -115,8 +115,11 @@ class LabProcess:
                 return message
 
 
-def _fork() -> int:
-    """fork(2); the child must go on with what this module imports and nothing else."""
+def fork() -> int:
+    """fork(2), for a child that never returns into its parent's code.
+
+    It must go on with what its module imports and nothing else.
+    """
     with warnings.catch_warnings():
         # Newer interpreters warn when other threads exist, for one of them might hold a lock. The
         # child uses no lock of theirs: it opens its own files and sockets, and ends with _exit.

@@ -20,7 +20,7 @@ from podfence.errors import LabError
 from podfence.lab.compare import Observed, expect, lost, not_open
 from podfence.lab.control import control_numbers, inferred, is_whole
 from podfence.lab.placement import place
-from podfence.lab.plan import FAMILIES, LabPlan, Limits, Side, make_plan
+from podfence.lab.plan import FAMILIES, LabNode, LabPlan, Limits, Side, make_plan
 from podfence.lab.process import LabProcess
 from podfence.lab.report import LabReport, Timings
 from podfence.lab.requests import Build, Enforce, Send
@@ -56,7 +56,7 @@ def run_lab(
     nothing of the lab is left.
     """
     placed = compile_cluster(place(index.cluster, options.nodes))
-    plan = make_plan(placed, options.limits, _families())
+    plan = make_plan(placed, options.limits, families())
     if not plan.probes:
         raise LabError("nothing to try: no pod of the input has an address that a lab can give it")
     with _terminable(), _collector_paused(), LabProcess(plan) as lab:
@@ -67,11 +67,23 @@ def run_lab(
         start = monotonic()
     seconds = Timings(built, control.seconds, enforced, outcomes.seconds, monotonic() - start)
     observed = Observed(plan, verdicts, control.outcomes, outcomes.outcomes)
-    return _report(observed, outcomes.repeated, seconds, rootless=lab.rootless)
+    whole = is_whole(plan.probes)
+    return report(observed, outcomes.repeated, seconds, rootless=lab.rootless, whole=whole)
 
 
-def _families() -> tuple[int, ...]:
+def families() -> tuple[int, ...]:
+    """The IP versions that this machine has."""
     return FAMILIES if Path("/proc/sys/net/ipv6").exists() else (4,)
+
+
+def local_node(plan: LabPlan, node: LabNode) -> LocalNode:
+    """A node of the plan as its rules see it."""
+    return LocalNode(
+        node.name,
+        pods=frozenset(party.name for party in plan.parties if party.node == node.name),
+        pod_cidrs=node.pod_cidrs,
+        addresses=frozenset(node.addresses),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +121,8 @@ class _Run:
         start = monotonic()
         for node in self.plan.nodes:
             self.progress(f"enforcing on {node.name}")
-            local = LocalNode(
-                node.name,
-                pods=frozenset(p.name for p in self.plan.parties if p.node == node.name),
-                pod_cidrs=node.pod_cidrs,
-                addresses=frozenset(node.addresses),
-            )
-            self.lab.call(Enforce(node.name, render(lower(index, local))))
+            rules = lower(index, local_node(self.plan, node))
+            self.lab.call(Enforce(node.name, render(rules)))
         return monotonic() - start
 
     def probe(self, index: PolicyIndex, control: bytes) -> tuple[list[Verdict], _Outcomes]:
@@ -146,7 +153,10 @@ class _Run:
         return _Outcomes(bytes(outcomes), seconds, first.repeated + len(wanted) - len(missing))
 
 
-def _report(observed: Observed, repeated: int, timings: Timings, *, rootless: bool) -> LabReport:
+def report(
+    observed: Observed, repeated: int, timings: Timings, *, rootless: bool, whole: bool
+) -> LabReport:
+    """What was observed, beside what the engine says. ``whole``: every probe is its own control."""
     disagreements = tuple(observed.disagreements())
     without_control = tuple(observed.without_control())
     probes = len(observed.plan.probes) - len(without_control)
@@ -156,7 +166,7 @@ def _report(observed: Observed, repeated: int, timings: Timings, *, rootless: bo
         agreements=probes - len(disagreements),
         disagreements=disagreements,
         without_control=without_control,
-        whole_control=is_whole(observed.plan.probes),
+        whole_control=whole,
         pairs=tuple(observed.pairs()),
         repeated=repeated,
         notes=observed.plan.notes,

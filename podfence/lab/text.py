@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from podfence.lab.plan import Party, Side
+from podfence.lab.outcome import Outcome
+from podfence.lab.plan import LabPlan, Party, Probe, Side
 from podfence.lab.report import Check, LabReport, PairResult, PortSeen
 from podfence.render.safe import printable
 from podfence.render.tables import table
@@ -132,6 +133,16 @@ def _findings(report: LabReport, locate: Locate) -> Iterator[str]:
         yield f"NO CONTROL: {_check_text(check)} on the open network, so it proves nothing"
     if len(report.without_control) > _SHOWN:
         yield f"... and {len(report.without_control) - _SHOWN} more without control"
+
+
+def outcome_text(plan: LabPlan, probe: Probe, outcome: Outcome) -> str:
+    """``shop/web -> shop/db TCP/5432 over IPv4: open``."""
+    source, target = plan.parties[probe.source], plan.parties[probe.target]
+    protocol = "ICMP" if probe.protocol == OTHER else f"{probe.protocol}/{probe.port}"
+    return (
+        f"{_party(source, source.name)} -> {_party(target, target.name)} {protocol} over "
+        f"IPv{probe.family}: {outcome.words}"
+    )
 
 
 def _check_text(check: Check) -> str:

@@ -1,0 +1,89 @@
+"""What a command asks a lab that is up, and what it gets: values that travel through its socket."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from podfence.edge.positions import Positions
+from podfence.model.cluster import Cluster, ClusterObject
+from podfence.questions.can import Can
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A cluster as its objects, and where they are written."""
+
+    objects: tuple[ClusterObject, ...]
+    positions: Positions
+
+    @classmethod
+    def of(cls, cluster: Cluster, positions: Positions) -> Input:
+        """What ``Cluster.of`` makes the same cluster of."""
+        objects: tuple[ClusterObject, ...] = (
+            *cluster.namespaces.values(),
+            *cluster.nodes.values(),
+            *cluster.pods,
+            *cluster.services,
+            *cluster.policies,
+            *cluster.admin_policies,
+        )
+        return cls(objects, positions)
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Become another cluster."""
+
+    input: Input
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Explain one question, and send its packet."""
+
+    question: Can
+
+
+@dataclass(frozen=True, slots=True)
+class TryAll:
+    """Send every probe again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Say what is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exec:
+    """Where commands for a node named ``node``, or else for a pod or workload's first pod named
+    ``pod``, have to run."""
+
+    node: str
+    pod: str
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """End."""
+
+
+Message = Apply | Why | TryAll | Status | Exec | Down
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What to print, and the exit status that it stands for."""
+
+    text: str
+    status: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """Descriptor ``number`` of process ``pid`` holds the network namespace; ``rootless``: the
+    process has a user namespace of its own, which has to be entered first."""
+
+    pid: int
+    number: int
+    rootless: bool

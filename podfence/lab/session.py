@@ -1,0 +1,273 @@
+"""A lab that is up: what it enforces now, and how it becomes something else.
+
+Rule: a change is all of it or nothing. Whatever is refused, by us or by the kernel, leaves pods,
+rules and answers as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from time import monotonic
+
+from podfence.errors import LabError, PodfenceError, Position, Source
+from podfence.lab.changes import changed_verdicts, changes_text
+from podfence.lab.compare import Observed, agrees, expect
+from podfence.lab.control import control_of, live_control, live_controls
+from podfence.lab.messages import (
+    Apply,
+    Down,
+    Exec,
+    Input,
+    Message,
+    Namespace,
+    Reply,
+    Status,
+    TryAll,
+    Why,
+)
+from podfence.lab.outcome import Outcome
+from podfence.lab.placement import place
+from podfence.lab.plan import LabPlan, Party, Probe, Side, make_plan
+from podfence.lab.process import LabProcess
+from podfence.lab.report import Timings
+from podfence.lab.requests import Build, Enforce, Grow, Send, Settle, Try, Where
+from podfence.lab.run import LabOptions, families, local_node, report
+from podfence.lab.text import outcome_text, report_text
+from podfence.model.cluster import Cluster
+from podfence.model.objects import IPAddress
+from podfence.nft.difference import diff, load
+from podfence.nft.generation import generation, succeed
+from podfence.nft.lower import lower
+from podfence.nft.render import render_transaction
+from podfence.nft.ruleset import Ruleset
+from podfence.policy.compile import compile_cluster
+from podfence.policy.index import PolicyIndex
+from podfence.questions.can import Asker, Can, Case
+from podfence.questions.why import why
+from podfence.render.safe import printable
+from podfence.render.verdicts import why_text
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything that follows from one input. ``rules``: what each node enforces, by its name."""
+
+    input: Input
+    index: PolicyIndex
+    plan: LabPlan
+    rules: dict[str, Ruleset]
+
+
+def world(read: Input, options: LabOptions, before: World | None = None) -> World:
+    """What a lab is to be; ``before``: what it is. Raises LabError when there is nothing to
+    build."""
+    cluster = Cluster.of(read.objects)
+    placed = place(cluster, options.nodes, None if before is None else before.index.cluster)
+    index = compile_cluster(placed)
+    plan = make_plan(index, options.limits, families())
+    if not any(party.side is Side.POD for party in plan.parties):
+        raise LabError(
+            "nothing to build: no pod of the input has an address that a lab can give it"
+        )
+    rules = {node.name: lower(index, local_node(plan, node)) for node in plan.nodes}
+    if before is not None:
+        rules = {name: succeed(before.rules[name], wanted) for name, wanted in rules.items()}
+    return World(read, index, plan, rules)
+
+
+class Session:
+    """Answers messages, one after the other. Raises PodfenceError where one cannot be done."""
+
+    def __init__(self, name: str, lab: LabProcess, first: World, options: LabOptions) -> None:
+        """Builds and enforces ``first``."""
+        self._name = name
+        self._lab = lab
+        self._options = options
+        self._since = datetime.now().astimezone()
+        self._world = first
+        lab.call(Build())
+        for node, rules in first.rules.items():
+            lab.call(Enforce(node, render_transaction(load(rules))))
+
+    def do(self, message: Message) -> Reply | Namespace:
+        """Answer one message."""
+        match message:
+            case Apply(read):
+                return self.apply(read)
+            case Why(question):
+                return self.why(question)
+            case TryAll():
+                return self.test()
+            case Exec(node, pod):
+                return self.where(node if node in self._world.index.cluster.nodes else pod)
+            case Status():
+                return self.status()
+            case Down():
+                return Reply(f"lab {self._name} is down\n")
+
+    # -- state
+
+    def status(self) -> Reply:
+        """Who is there."""
+        plan = self._world.plan
+        pods = [party for party in plan.parties if party.side is Side.POD]
+        how = " rootless" if self._lab.rootless else ""
+        cluster = self._world.index.cluster
+        policies = len(cluster.policies) + len(cluster.admin_policies)
+        lines = [f"lab {self._name} is up{how} since {self._since:%Y-%m-%d %H:%M:%S}"]
+        lines.append(f"{len(pods)} pods, {len(plan.nodes)} node(s), {policies} policies")
+        for node in plan.nodes:
+            here = sum(party.node == node.name for party in pods)
+            addresses = ", ".join(map(str, node.addresses))
+            number = generation(self._world.rules[node.name])
+            lines.append(
+                f"  node {printable(node.name)} ({addresses}): {here} pods, generation {number}"
+            )
+        lines.extend(f"note: {printable(note)}" for note in plan.notes)
+        return Reply("".join(f"{line}\n" for line in lines))
+
+    def where(self, name: str) -> Namespace:
+        """The namespace of a node, a pod, or a workload's first pod."""
+        if name not in self._world.index.cluster.nodes:
+            name = self._asker.directory.find(name).ends[0].name
+        number = self._lab.call(Where(name)).number
+        return Namespace(self._lab.pid, number, self._lab.rootless)
+
+    def _locate(self, source: Source | None, path: str) -> Position | None:
+        return None if source is None else self._world.input.positions.locate(source, path)
+
+    @property
+    def _asker(self) -> Asker:
+        return Asker(self._world.index)
+
+    # -- change
+
+    def apply(self, read: Input) -> Reply:
+        """Become another cluster, and say what that changed."""
+        old, new = self._world, world(read, self._options, self._world)
+        texts = {
+            node: render_transaction(diff(old.rules[node], rules))
+            for node, rules in new.rules.items()
+        }
+        start = monotonic()
+        try:
+            self._lab.call(Grow(new.plan))
+            self._commit({node: text for node, text in texts.items() if text}, old, new)
+        except PodfenceError:
+            self._lab.call(Settle(old.plan))
+            raise
+        self._world = new
+        self._lab.call(Settle(new.plan))
+        seconds = monotonic() - start
+        return Reply("".join(f"{line}\n" for line in _applied(old, new, texts, seconds)))
+
+    def _commit(self, texts: dict[str, str], old: World, new: World) -> None:
+        """One transaction a node. When one of several is refused, the others are taken back."""
+        if len(texts) > 1:
+            for node, text in texts.items():
+                self._lab.call(Enforce(node, text, check=True))
+        done: list[str] = []
+        try:
+            for node, text in texts.items():
+                self._lab.call(Enforce(node, text))
+                done.append(node)
+        except PodfenceError:
+            for node in done:
+                back = succeed(new.rules[node], old.rules[node])
+                self._lab.call(Enforce(node, render_transaction(diff(new.rules[node], back))))
+                old.rules[node] = back
+            raise
+
+    # -- packets
+
+    def test(self) -> Reply:
+        """Every probe again, with the policies as they are."""
+        plan, index = self._world.plan, self._world.index
+        start = monotonic()
+        tried = live_controls(plan)
+        answers = self._lab.call(Try(tried, self._options.patience)).outcomes
+        control = live_control(plan, tried, answers)
+        controlled = monotonic() - start
+        verdicts = expect(index, plan)
+        sent = self._lab.call(Send(range(len(plan.probes)), self._options.timeout))
+        outcomes, seconds = bytearray(sent.outcomes), sent.seconds
+        wrong = [n for n, v in enumerate(verdicts) if v.allowed and outcomes[n] != Outcome.OPEN]
+        if wrong:
+            again = self._lab.call(Send(wrong, self._options.patience))
+            seconds += again.seconds
+            for number, outcome in zip(wrong, again.outcomes, strict=True):
+                outcomes[number] = outcome
+        repeated = sum(outcomes[number] == Outcome.OPEN for number in wrong)
+        observed = Observed(plan, verdicts, control, bytes(outcomes))
+        timings = Timings(0.0, controlled, 0.0, seconds, 0.0)
+        found = report(observed, repeated, timings, rootless=self._lab.rootless, whole=False)
+        workloads = {f"{p.namespace}/{p.name}": str(p.owner or p.ref) for p in index.cluster.pods}
+        text = report_text(found, workloads, self._locate)
+        return Reply(text, 0 if found.clean else 1)
+
+    def why(self, question: Can) -> Reply:
+        """The engine's reasons, and what becomes of a real packet."""
+        answer = why(self._asker, question)
+        text = why_text(answer, self._locate)
+        packet = "".join(f"{line}\n" for line in self._packet(answer.case))
+        return Reply(f"{text}\n{packet}", 0 if answer.can.allowed else 1)
+
+    def _packet(self, case: Case) -> Iterator[str]:
+        if case.protocol not in ("TCP", "UDP") or case.family is None:
+            yield "packet: none sent, the lab sends TCP and UDP between addresses"
+            return
+        places = [self._place(end.address(case.family)) for end in (case.source, case.destination)]
+        source, target = places
+        if source is None or target is None:
+            yield "packet: none sent, for the lab has no such party; see podfence lab status"
+            return
+        probe = Probe(source, target, case.family, case.protocol, case.port)
+        listening = control_of(self._world.plan, probe)
+        answers = self._lab.call(Try([probe, listening], self._options.patience)).outcomes
+        outcome = Outcome(answers[0])
+        same = "as the engine says" if agrees(case.verdict, outcome) else "the engine DIFFERS"
+        yield f"packet: {outcome_text(self._world.plan, probe, outcome)}: {same}"
+        if outcome != Outcome.OPEN:
+            yield f"control: {outcome_text(self._world.plan, listening, Outcome(answers[1]))}"
+
+    def _place(self, address: IPAddress | None) -> int | None:
+        parties = self._world.plan.parties
+        return next((at for at, p in enumerate(parties) if address in p.addresses), None)
+
+
+def _applied(old: World, new: World, texts: dict[str, str], seconds: float) -> Iterator[str]:
+    """What became of a change, in lines."""
+    yield from _pods("new pod", new.plan, old.plan)
+    yield from _pods("pod gone", old.plan, new.plan)
+    outside = _outside((old.plan, new.plan))
+    changes = changed_verdicts(old.index, new.index, outside)
+    yield from changes_text(changes)
+    if not changes:
+        yield "no verdict changed"
+    touched = sum(map(bool, texts.values()))
+    judged = sum(
+        generation(old.rules[node]) != generation(rules) for node, rules in new.rules.items()
+    )
+    yield (
+        f"applied in {seconds:.2f} s: {touched} of {len(texts)} node(s) got other rules"
+        + (f", live connections are judged again on {judged}" if judged else "")
+    )
+    yield from (f"note: {printable(note)}" for note in new.plan.notes)
+
+
+def _pods(word: str, plan: LabPlan, other: LabPlan) -> Iterator[str]:
+    known = {party.name: party for party in other.parties}
+    for party in plan.parties:
+        if party.side is Side.POD and known.get(party.name) != party:
+            addresses = ", ".join(map(str, party.addresses))
+            yield f"{word}: {printable(party.name)} ({addresses}) on {printable(party.node)}"
+
+
+def _outside(plans: Sequence[LabPlan]) -> list[IPAddress]:
+    """Outside addresses that take part in any plan."""
+    parties: dict[Party, None] = {
+        party: None for plan in plans for party in plan.parties if party.side is Side.OUTSIDE
+    }
+    return [address for party in parties for address in party.addresses]
