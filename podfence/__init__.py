@@ -28,7 +28,22 @@ _HOMES = {
     "PortSet": "podfence.sets",
 }
 
-__all__ = ["__version__", *_HOMES]
+__all__ = [
+    "AddressSet",
+    "Cluster",
+    "Flow",
+    "Namespace",
+    "NetworkPolicy",
+    "Pod",
+    "PolicyIndex",
+    "PortSet",
+    "Verdict",
+    "__version__",
+    "compile_cluster",
+    "connections",
+    "evaluate",
+    "load",
+]
 
 
 def __getattr__(name: str) -> object:
