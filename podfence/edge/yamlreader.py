@@ -127,7 +127,7 @@ def _syntax_problem(error: yaml.YAMLError, text: str, first_line: int) -> Parsed
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line, mark.column) if mark is not None else (0, 0)
         return unreadable("PF101", _explained(error, text), first_line + line, column + 1)
-    match = _UNPRINTABLE.search(text)
+    match = re.search(_UNPRINTABLE, text)
     offset = match.start() if match else 0
     line, column = _place(text, offset)
     what = f"the character U+{ord(match[0]):04X}" if match else "a character"
@@ -137,7 +137,8 @@ def _syntax_problem(error: yaml.YAMLError, text: str, first_line: int) -> Parsed
 
 # libyaml refuses these escapes, the pure-Python parser lets them pass.
 _LONE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|\\U0000[dD][89a-fA-F]")
-_UNPRINTABLE = re.compile(
+# Compiled when it is used: the wide ranges take longer than reading a small file.
+_UNPRINTABLE: Final = (
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
 
