@@ -68,8 +68,15 @@ def changed_verdicts(
             found[*key, new - old, old - new].append(source.family)
     return tuple(
         VerdictChange(a, b, opened, closed, tuple(sorted(set(f))), len(f), of[a, b])
-        for (a, b, opened, closed), f in sorted(found.items(), key=lambda item: item[0][:2])
+        for (a, b, opened, closed), f in sorted(found.items(), key=_order)
     )
+
+
+def _order(item: tuple[tuple[str, str, PortSet, PortSet], object]) -> tuple[bool, str, str]:
+    """Pods among themselves first, then by name."""
+    source, destination, *_ = item[0]
+    outside = any(name.startswith("outside ") for name in (source, destination))
+    return outside, source, destination
 
 
 def _pods(before: PolicyIndex, after: PolicyIndex) -> Iterator[_End]:

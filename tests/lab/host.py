@@ -12,10 +12,16 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from podfence.lab.run import LabOptions, run_lab
 from tests.lab.clusters import SHOP, placed
 
+PODS = """
+{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{name: main}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: b}, spec: {containers: [{name: main}]}}
+"""
 LOOKS = (
     "ip -o link",
     "ip -o addr",
@@ -89,8 +95,59 @@ def host(ending: str, step: str) -> None:
     print(json.dumps({"status": status, "left": settled(before), "during": changed}))
 
 
+def session(ending: str, scratch: Path) -> None:
+    """``ending``: "down", or the signal that ends a lab that stays; scratch: an empty directory."""
+    os.environ["XDG_RUNTIME_DIR"] = str(scratch)
+    (scratch / "podfence-0").mkdir(mode=0o700, exist_ok=True)
+    files = scratch / "input"
+    files.mkdir()
+    (files / "pods.yaml").write_text(PODS)
+    before = look()
+    podfence("up", "-f", str(files), "--nodes", "2")
+    (files / "pods.yaml").write_text(PODS.replace("name: b", "name: c"))
+    podfence("apply", "-f", str(files))
+    podfence("exec", "default/a", "--", "true")
+    during = look()
+    changed = sorted(words for words in during if during[words] != before[words])
+    if ending == "down":
+        podfence("down")
+    else:
+        end_session(ending)
+        podfence("down", "--all")
+    left = settled(before)
+    sockets = [path.name for path in (scratch / "podfence-0").iterdir()]
+    print(json.dumps({"status": 0, "left": {**left, **dict.fromkeys(sockets)}, "during": changed}))
+
+
+def end_session(ending: str) -> None:
+    """Signal the process that answers, or, with "-of-the-network", the one that holds the pods."""
+    name, _, of = ending.partition("-")
+    labs = sorted(
+        pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if is_lab(pid)
+    )
+    os.kill(labs[1] if of else labs[0], getattr(signal, name))
+
+
+def is_lab(pid: int) -> bool:
+    """Whether a process is one of a lab: they are the only ones that look like the command."""
+    try:
+        return b"podfence.cli.main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def podfence(*arguments: str) -> None:
+    """Run ``podfence lab ...``."""
+    code = "from podfence.cli.main import main; main()"
+    subprocess.run(
+        [sys.executable, "-c", code, "lab", *arguments], check=True, stdout=subprocess.DEVNULL
+    )
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "lab":
         lab(float(sys.argv[2]))
+    elif sys.argv[1] == "session":
+        session(sys.argv[2], Path(sys.argv[3]))
     else:
         host(sys.argv[1], sys.argv[2])
