@@ -1,7 +1,8 @@
-"""The long run: the naive judge against the engine over random clusters and flows.
+"""The long run: the naive judge against the other judges over random clusters and flows.
 
-    python bench/judge.py --samples 1000000 --seed 1 --jobs 2 --tiers
+    python bench/judge.py --samples 1000000 --seed 1 --jobs 2 --tiers --trace
 
+The engine judges every flow; with ``--trace`` the kernel's form does, too, walked in memory.
 Rule: every sample is reproducible. Cluster number ``k`` of seed ``n`` and its flows depend on
 nothing but ``n``, ``k`` and ``--tiers``; ``--seed n --only k`` judges that cluster alone.
 Exit 0: no difference; 1: some difference, the first ones printed whole.
@@ -13,11 +14,12 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from random import Random
 
@@ -25,13 +27,12 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from podfence.engine.evaluate import evaluate
 from podfence.model.cluster import Cluster
-from podfence.policy.compile import compile_cluster
-from podfence.policy.flow import Flow, Verdict
+from podfence.policy.flow import Flow
 from tests.oracle import OracleVerdict, rulings
 from tests.random_clusters import FlowSource, Size, random_cluster
 from tests.random_tiers import NAMES
+from tests.spec.judges import Answer, Judge, ask_engine, ask_trace
 
 FLOWS_PER_CLUSTER = 100
 CLUSTERS_PER_BATCH = 50
@@ -47,12 +48,13 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Difference:
-    """One flow on which the judges disagree."""
+    """One flow on which ``judge`` disagrees with the naive one."""
 
     cluster: int
     flow: Flow
     oracle: OracleVerdict
-    engine: OracleVerdict
+    judge: str
+    said: Answer
 
 
 @dataclass
@@ -87,43 +89,61 @@ def make(seed: int, number: int, tiers: bool = False) -> tuple[Cluster, Iterator
 
 
 def judge_clusters(
-    numbers: range, seed: int, flows: int = FLOWS_PER_CLUSTER, tiers: bool = False
+    numbers: range,
+    seed: int,
+    flows: int = FLOWS_PER_CLUSTER,
+    tiers: bool = False,
+    judges: Sequence[Judge] = (ask_engine,),
 ) -> Tally:
-    """Both judges on ``flows`` flows of each cluster."""
+    """The naive judge and all others on ``flows`` flows of each cluster."""
     tally = Tally(clusters=len(numbers))
     for number in numbers:
+        cluster, source = make(seed, number, tiers)
         try:
-            _judge_cluster(tally, number, flows, *make(seed, number, tiers))
+            _judge_cluster(tally, number, cluster, tuple(islice(source, flows)), judges)
         except Exception as error:
-            shown = show(make(seed, number, tiers)[0])
-            error.add_note(f"in cluster {number} of seed {seed}:\n{shown}")
+            error.add_note(f"in cluster {number} of seed {seed}:\n{show(cluster)}")
             raise
     return tally
 
 
 def _judge_cluster(
-    tally: Tally, number: int, flows: int, cluster: Cluster, source: Iterator[Flow]
+    tally: Tally, number: int, cluster: Cluster, flows: Sequence[Flow], judges: Sequence[Judge]
 ) -> None:
-    index = compile_cluster(cluster, NAMES)
-    for _ in range(flows):
-        flow = next(source)
-        egress, ingress = rulings(
-            cluster, flow.source, flow.destination, flow.protocol, flow.port, NAMES
-        )
-        both = egress.allowed and ingress.allowed
-        oracle = OracleVerdict(both, egress.allowed, ingress.allowed)
-        engine = _plain(evaluate(index, flow))
-        tally.outcomes[oracle] += 1
-        tally.deciders.update((egress.tier, ingress.tier))
-        if oracle != engine:
-            tally.differences.append(Difference(number, flow, oracle, engine))
+    verdicts = [_count(tally, cluster, flow) for flow in flows]
+    for judge in judges:
+        for flow, verdict, said in zip(flows, verdicts, judge(cluster, flows, NAMES), strict=True):
+            if said is not None and contradicts(verdict, said):
+                tally.differences.append(
+                    Difference(number, flow, verdict, judge.__name__.removeprefix("ask_"), said)
+                )
 
 
-def _plain(verdict: Verdict) -> OracleVerdict:
-    return OracleVerdict(verdict.allowed, verdict.egress.allowed, verdict.ingress.allowed)
+def _count(tally: Tally, cluster: Cluster, flow: Flow) -> OracleVerdict:
+    """What the naive judge says, entered into the tally."""
+    egress, ingress = rulings(
+        cluster, flow.source, flow.destination, flow.protocol, flow.port, NAMES
+    )
+    both = egress.allowed and ingress.allowed
+    verdict = OracleVerdict(both, egress.allowed, ingress.allowed)
+    tally.outcomes[verdict] += 1
+    tally.deciders.update((egress.tier, ingress.tier))
+    return verdict
 
 
-def run(seed: int, samples: int, jobs: int, tiers: bool = False) -> Tally:
+def contradicts(verdict: OracleVerdict, said: Answer) -> bool:
+    """Whether a judge says otherwise; what it leaves open is no contradiction."""
+    pairs = (
+        (verdict.allowed, said.allowed),
+        (verdict.egress_allowed, said.egress),
+        (verdict.ingress_allowed, said.ingress),
+    )
+    return any(found is not None and found is not expected for expected, found in pairs)
+
+
+def run(
+    seed: int, samples: int, jobs: int, tiers: bool = False, judges: Sequence[Judge] = (ask_engine,)
+) -> Tally:
     """Judge at least ``samples`` flows in batches over ``jobs`` processes."""
     clusters = -(-samples // FLOWS_PER_CLUSTER)
     batches = [
@@ -132,8 +152,8 @@ def run(seed: int, samples: int, jobs: int, tiers: bool = False) -> Tally:
     ]
     total = Tally()
     with ProcessPoolExecutor(jobs) as pool:
-        judged = pool.map(partial(judge_clusters, seed=seed, tiers=tiers), batches)
-        for done, tally in enumerate(judged, 1):
+        judge_batch = partial(judge_clusters, seed=seed, tiers=tiers, judges=judges)
+        for done, tally in enumerate(pool.map(judge_batch, batches), 1):
             total.add(tally)
             if sys.stderr.isatty():
                 print(f"\r{done}/{len(batches)} batches", end="", file=sys.stderr)
@@ -168,7 +188,7 @@ def explain(seed: int, difference: Difference, tiers: bool = False) -> str:
             f"--- difference: --seed {seed} --only {difference.cluster}" + " --tiers" * tiers,
             f"flow   {flow.source} -> {flow.destination} {flow.protocol}/{flow.port}",
             f"oracle {difference.oracle}",
-            f"engine {difference.engine}",
+            f"{difference.judge} {difference.said}",
             show(make(seed, difference.cluster, tiers)[0]),
         )
     )
@@ -196,11 +216,12 @@ def _tree(value: object) -> object:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Naive judge against engine on random clusters.")
+    parser = argparse.ArgumentParser(description="The naive judge against the others.")
     parser.add_argument("--samples", type=int, default=1_000_000, help="flows to judge")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--tiers", action="store_true", help="with ClusterNetworkPolicies")
+    parser.add_argument("--trace", action="store_true", help="ask the kernel's form, too")
     parser.add_argument("--only", type=int, metavar="K", help="judge cluster K of the seed alone")
     return parser.parse_args()
 
@@ -209,11 +230,12 @@ def main() -> int:
     """Run, print the table and the first differences; see the module's docstring."""
     arguments = _arguments()
     started = time.perf_counter()
+    judges = (ask_engine, ask_trace) if arguments.trace else (ask_engine,)
     if arguments.only is None:
-        tally = run(arguments.seed, arguments.samples, arguments.jobs, arguments.tiers)
+        tally = run(arguments.seed, arguments.samples, arguments.jobs, arguments.tiers, judges)
     else:
         only = range(arguments.only, arguments.only + 1)
-        tally = judge_clusters(only, arguments.seed, tiers=arguments.tiers)
+        tally = judge_clusters(only, arguments.seed, tiers=arguments.tiers, judges=judges)
     print(table(tally, arguments.seed, time.perf_counter() - started))
     for difference in tally.differences[:SHOWN]:
         print(explain(arguments.seed, difference, arguments.tiers))

@@ -54,13 +54,12 @@ class Ruling:
     """One direction: the tier that decided, "" when none did, and the rules that say so.
 
     In the NetworkPolicy tier these are all rules that permit (NP-7), none when it denies; in the
-    others the one rule that was first (CNP-7). ``passed``: the rules that passed it on (CNP-12).
+    others the one rule that was first (CNP-7).
     """
 
     allowed: bool
     tier: str = ""
     rules: tuple[RuleName, ...] = ()
-    passed: tuple[RuleName, ...] = ()
 
 
 def judge(
@@ -112,32 +111,32 @@ def _ruling(
     if pod is None or _is_exempt(cluster, connection, pod, direction):
         return Ruling(True)
     # CNP-1: Admin, NetworkPolicy, Baseline, accept; the first final decision ends it.
-    admin = first_rule(cluster, Tier.ADMIN, connection, direction, names)
-    passed: tuple[RuleName, ...] = ()
+    admin = _tier_ruling(cluster, Tier.ADMIN, connection, direction, names)
     if admin is not None:
-        named = (admin.policy, admin.path)
-        # CNP-10, CNP-11: Accept and Deny are final for this direction.
-        if admin.action is not RuleAction.PASS:
-            return Ruling(admin.action is RuleAction.ACCEPT, Tier.ADMIN.value, (named,))
-        # CNP-12: Pass skips the rest of this tier. CNP-3: no match goes on just the same.
-        passed = (named,)
+        return admin
     # CNP-13: final for a pod that is isolated in this very direction.
     applicable = _applicable(cluster, pod, direction)
     if applicable:
         rules = tuple(_matching_rules(cluster, connection, applicable, direction))
         # NP-7: the union of what all applicable policies permit; no order, no deny.
         # NP-5: isolated, and nothing permits it: denied.
-        return Ruling(bool(rules), NETWORK_POLICY, rules, passed)
-    baseline = first_rule(cluster, Tier.BASELINE, connection, direction, names)
-    if baseline is not None:
-        named = (baseline.policy, baseline.path)
-        if baseline.action is not RuleAction.PASS:
-            allowed = baseline.action is RuleAction.ACCEPT
-            return Ruling(allowed, Tier.BASELINE.value, (named,), passed)
-        # CNP-12: from Baseline on to the default.
-        passed = (*passed, named)
+        return Ruling(bool(rules), NETWORK_POLICY, rules)
+    baseline = _tier_ruling(cluster, Tier.BASELINE, connection, direction, names)
     # NP-2, CNP-28: nothing decided anywhere.
-    return Ruling(True, passed=passed)
+    return Ruling(True) if baseline is None else baseline
+
+
+def _tier_ruling(
+    cluster: Cluster, tier: Tier, connection: Connection, direction: PolicyType, names: Names
+) -> Ruling | None:
+    """What a tier decides; None: it goes on."""
+    rule = first_rule(cluster, tier, connection, direction, names)
+    # CNP-3: no match. CNP-12: Pass skips the rest of the tier, from Baseline on to the default.
+    if rule is None or rule.action is RuleAction.PASS:
+        return None
+    # CNP-10, CNP-11: Accept and Deny are final for this direction.
+    allowed = rule.action is RuleAction.ACCEPT
+    return Ruling(allowed, tier.value, ((rule.policy, rule.path),))
 
 
 def _subject(connection: Connection, direction: PolicyType) -> Pod | None:
