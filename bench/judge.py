@@ -203,7 +203,7 @@ def _tree(value: object) -> object:
     """Plain data of a model value; fields that hold their default are left out."""
     if is_dataclass(value) and not isinstance(value, type):
         kept = ((f.name, getattr(value, f.name)) for f in fields(value))
-        return {name: _tree(v) for name, v in kept if v is not None and v not in ("", (), False)}
+        return {name: _tree(v) for name, v in kept if v not in (None, "", ()) and v is not False}
     if isinstance(value, Mapping):
         return {str(key): _tree(item) for key, item in value.items()}
     if isinstance(value, tuple):
