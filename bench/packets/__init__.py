@@ -1,0 +1,1 @@
+"""What a packet pays for policies: clusters made to measure, their rules, and the clock."""

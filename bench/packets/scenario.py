@@ -1,0 +1,131 @@
+"""Clusters in which exactly ``k`` policies select the two pods that are measured.
+
+Rule: the hardest reading of each number. *Every* policy of the cluster is about pods of the
+measured node, so all of them are programmed; of the ``k`` that select the measured pods only the
+last lets them talk, and no policy of the cluster comes after it in the order of names; all ``k``
+are about the measured ports, so that the port alone decides nothing; and both ends are isolated,
+client and server, in both directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_network
+
+from podfence.model.cluster import Cluster
+from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyPeer
+from podfence.model.objects import Pod
+from podfence.nft.lower import LocalNode
+from podfence.testing.builders import (
+    namespace,
+    node,
+    peer,
+    pod,
+    policy,
+    requirement,
+    rule,
+    selector,
+)
+
+NODE = "measured"
+CLIENT, SERVER = IPv4Address("10.1.0.1"), IPv4Address("10.1.0.2")
+OPEN_PORT, CLOSED_PORT = 5001, 5009
+"""TCP and UDP both; no policy is about the second."""
+POD_CIDR = ip_network("10.1.0.0/16")
+
+PEERS = 2_000
+"""Pods on other nodes."""
+TEAMS, APPS = 20, 100
+"""Namespaces and applications of these; an application has pods in each fifth of the teams."""
+APPS_OF_A_PEER = 5
+"""Applications that one selector names: 100 addresses a set, 100 different sets."""
+REPLICAS = 3
+"""Local pods of one application: policies select applications."""
+BLOCK_EVERY = 10
+"""One policy in so many names an ipBlock with an exception too."""
+_OWN = "shop"
+_OTHER_PORTS = ((80, "53/UDP"), (443, "8125/UDP"), (8080, 8443), (5432, 6379), ("9000-9003/TCP",))
+
+
+@dataclass(frozen=True, order=True)
+class Scenario:
+    """``local_pods``: of the node, the measured two included. ``policies``: of the cluster.
+    ``selecting``: those that select the measured pods."""
+
+    local_pods: int
+    policies: int
+    selecting: int
+
+    def __str__(self) -> str:
+        return f"{self.local_pods} pods, {self.policies:,} policies, k={self.selecting}"
+
+    @property
+    def possible(self) -> bool:
+        """Whether there are enough policies, and other pods for the rest of them to select."""
+        rest = self.policies - self.selecting
+        return self.selecting >= 1 and rest >= 0 and (rest == 0 or self.local_pods > 2)
+
+    @property
+    def other_apps(self) -> int:
+        """Applications of the other pods of the node."""
+        return -(-(self.local_pods - 2) // REPLICAS)
+
+
+def cluster(scenario: Scenario) -> Cluster:
+    """The cluster of a scenario; the order of its policies is that of their names."""
+    namespaces = [namespace(_OWN), *(namespace(f"team-{n}") for n in range(TEAMS))]
+    pods = [*local_pods(scenario), *_peers()]
+    return Cluster.of([*namespaces, node(NODE), *pods, *policies(scenario)])
+
+
+def local_node(measured: Cluster) -> LocalNode:
+    """The measured node, as ``lower`` wants it."""
+    here = (f"{pod.namespace}/{pod.name}" for pod in measured.pods if pod.node == NODE)
+    return LocalNode(NODE, pods=frozenset(here), pod_cidrs=(POD_CIDR,))
+
+
+def local_pods(scenario: Scenario) -> Iterator[Pod]:
+    """Client and server, and ``local_pods - 2`` others."""
+    for name, address in (("client", CLIENT), ("server", SERVER)):
+        yield _local(name, {"app": "measured"}, address)
+    for n in range(scenario.local_pods - 2):
+        yield _local(f"other-{n}", {"app": f"other-{n // REPLICAS}"}, SERVER + 1 + n)
+
+
+def _local(name: str, labels: dict[str, str], address: IPv4Address) -> Pod:
+    return pod(f"{_OWN}/{name}", labels, addresses=[str(address)], node=NODE)
+
+
+def _peers() -> Iterator[Pod]:
+    for n in range(PEERS):
+        address = IPv4Address("10.64.0.1") + n
+        labels = {"app": f"a{n % APPS}"}
+        yield pod(f"team-{n % TEAMS}/p{n}", labels, addresses=[str(address)], node=f"n{n % 97}")
+
+
+def policies(scenario: Scenario) -> Iterator[NetworkPolicy]:
+    """``selecting`` policies of the measured pods, the rest evenly over the other applications."""
+    for n in range(scenario.selecting - 1):
+        yield _policy(f"z-{n:05}", "measured", n, _decoys(n), OPEN_PORT, f"{OPEN_PORT}/UDP")
+    last = [peer(pods={"app": "measured"}), *_decoys(scenario.selecting - 1)]
+    yield _policy("z-last", "measured", 0, last, OPEN_PORT, f"{OPEN_PORT}/UDP")
+    for n in range(scenario.policies - scenario.selecting):
+        yield _policy(f"a-{n:05}", f"other-{n % scenario.other_apps}", n, _decoys(n))
+
+
+def _policy(
+    name: str, app: str, number: int, peers: list[NetworkPolicyPeer], *ports: int | str
+) -> NetworkPolicy:
+    one = rule(*peers, ports=(*ports, *_OTHER_PORTS[number % len(_OTHER_PORTS)]))
+    return policy(f"{_OWN}/{name}", {"app": app}, ingress=[one], egress=[one])
+
+
+def _decoys(number: int) -> list[NetworkPolicyPeer]:
+    """Peers on other nodes and, now and then, networks: none of them is a measured pod."""
+    apps = (f"a{(number + step) % APPS}" for step in range(APPS_OF_A_PEER))
+    found = [peer(pods=selector(None, requirement("app", "In", *apps)), namespaces={})]
+    if number % BLOCK_EVERY == BLOCK_EVERY // 2:
+        block = f"172.{16 + number % 16}.0.0/16"
+        found.append(peer(cidr=block, except_=[f"172.{16 + number % 16}.9.0/24"]))
+    return found

@@ -1,0 +1,96 @@
+"""A client pod, a node and a server pod: three network namespaces of their own per ruleset.
+
+Rule: nothing outside is touched, and nothing waits: neighbours are permanent, IPv6 is off, and all
+is gone when the process ends. Every triple has the same addresses, so that only rules differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_address
+
+from bench.packets.scenario import CLIENT, SERVER
+from podfence.edge import netns
+from podfence.edge.rtnetlink import (
+    Request,
+    Rtnetlink,
+    VethEnd,
+    default_route,
+    host_address,
+    host_route,
+    link_up,
+    neighbour,
+    veth,
+)
+
+_GATEWAY = ip_address("169.254.1.1")
+_GATEWAY_MAC = bytes.fromhex("eeeeeeeeeeee")
+_LOOPBACK, _UPLINK, _FIRST = 1, 2, 100
+_QUIET = (
+    ("net/ipv6/conf/all/disable_ipv6", "1"),
+    ("net/ipv6/conf/default/disable_ipv6", "1"),
+)
+_ROUTER = (
+    ("net/ipv4/ip_forward", "1"),
+    ("net/ipv4/conf/all/rp_filter", "0"),
+    ("net/ipv4/conf/default/rp_filter", "0"),
+)
+_POD = (("net/ipv4/tcp_syn_retries", "1"),)
+"""A connection that is denied after all ends after three seconds, not after two minutes."""
+_SHORT_MEMORY = (("net/netfilter/nf_conntrack_tcp_timeout_close", "1"),)
+"""Closed connections leave the machine's one connection table before it fills."""
+
+
+@dataclass(frozen=True)
+class Triple:
+    """Descriptors of the three namespaces."""
+
+    client: int
+    node: int
+    server: int
+
+
+def build() -> Triple:
+    """A triple without rules. Raises LabError with the object that the kernel refused."""
+    client, node, server = netns.create(), netns.create(), netns.create()
+    with netns.inside(node), Rtnetlink() as upper:
+        _set(*_QUIET, *_ROUTER)
+        upper.apply([link_up(_LOOPBACK)])
+        for slot, (namespace, address) in enumerate(((client, CLIENT), (server, SERVER))):
+            _attach(upper, slot, namespace, address)
+    return Triple(client, node, server)
+
+
+def keep_closed_connections_briefly() -> None:
+    """For the namespace of a node, once its rules track connections."""
+    _set(*_SHORT_MEMORY)
+
+
+def _set(*settings: netns.Sysctl) -> None:
+    for name, value in settings:
+        if netns.read_sysctl(name) is not None:  # none without IPv6, or without tracking
+            netns.write_sysctl(name, value)
+
+
+def _attach(upper: Rtnetlink, slot: int, namespace: int, address: IPv4Address) -> None:
+    mac = bytes((2, 1, 0, 0, 0, slot))
+    upper.apply(_upper(slot, namespace, address, mac))
+    with netns.inside(namespace), Rtnetlink() as lower:
+        _set(*_QUIET, *_POD)
+        lower.apply(_lower(address))
+
+
+def _upper(slot: int, namespace: int, address: IPv4Address, mac: bytes) -> Iterable[Request]:
+    here = VethEnd(f"p{slot}", _FIRST + slot, _GATEWAY_MAC)
+    yield veth(here, VethEnd("eth0", _UPLINK, mac), namespace)
+    yield host_route(address, here.index)
+    yield neighbour(address, mac, here.index)
+
+
+def _lower(address: IPv4Address) -> Iterable[Request]:
+    yield link_up(_LOOPBACK)
+    yield link_up(_UPLINK)
+    yield host_address(address, _UPLINK)
+    yield neighbour(_GATEWAY, _GATEWAY_MAC, _UPLINK)
+    yield default_route(_GATEWAY, _UPLINK)
