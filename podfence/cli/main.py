@@ -8,6 +8,7 @@ reaches a user.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -99,6 +100,9 @@ def cli(context: click.Context) -> None:
 
 def main() -> None:
     """Run the command line and exit."""
+    # Commands make millions of small values that live until the end: looking for garbage among
+    # them again and again cost half the time of a large map.
+    gc.set_threshold(200_000, 50, 50)
     _tolerate_any_terminal()
     try:
         status = cli.main(prog_name=_program(), standalone_mode=False)
