@@ -9,6 +9,7 @@ from __future__ import annotations
 import resource
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from select import EPOLLIN, epoll
 from time import monotonic
@@ -22,6 +23,7 @@ from podfence.lab.probe import Prober
 from podfence.lab.requests import (
     Answer,
     Build,
+    Call,
     Enforce,
     Grow,
     Request,
@@ -30,6 +32,7 @@ from podfence.lab.requests import (
     Try,
     Where,
 )
+from podfence.lab.services import Dial
 from podfence.lab.topology import Topology
 
 _WINDOW = 30_000
@@ -75,7 +78,7 @@ def _answer(lab: _Lab, request: Request) -> Answer | PodfenceError:
         if isinstance(request, Build):
             raise
         return error
-    return Answer(monotonic() - start, answer.outcomes, answer.number)
+    return replace(answer, seconds=monotonic() - start)
 
 
 class _Lab:
@@ -102,6 +105,9 @@ class _Lab:
                 return Answer(0.0, self._send([probes[number] for number in numbers], timeout))
             case Try(probes, timeout):
                 return Answer(0.0, self._try(probes, timeout))
+            case Call(dials, listeners, timeout):
+                self._listen(listeners)
+                return Answer(0.0, answered=self._call(dials, timeout))
             case Enforce(node, text, check):
                 self._enforce(self._topology.nodes[node], text, check)
             case Where(name):
@@ -139,11 +145,21 @@ class _Lab:
         except OSError as error:
             raise LabError(f"this machine cannot send the lab's probes: {error}") from error
 
+    def _call(self, dials: Sequence[Dial], timeout: float) -> list[int]:
+        assert self._prober is not None
+        try:
+            return self._prober.dial(dials, timeout)
+        except OSError as error:
+            raise LabError(f"this machine cannot dial: {error}") from error
+
     def _try(self, probes: Sequence[Probe], timeout: float) -> bytes:
+        self._listen(probes)
+        return self._send(probes, timeout)
+
+    def _listen(self, probes: Sequence[Probe]) -> None:
         assert self._answerers is not None
         for probe in probes:
             self._answerers.ensure(probe)
-        return self._send(probes, timeout)
 
     def _enforce(self, namespace: int, text: str, check: bool) -> None:
         run_nft(text, namespace, check)

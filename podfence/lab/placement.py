@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
+from podfence.lab.services import with_cluster_addresses
 from podfence.lab.usable import is_usable
 from podfence.model.cluster import ASSUMED_V4, ASSUMED_V6, Cluster
 from podfence.model.networkpolicy import IPNetwork
@@ -54,7 +55,8 @@ def place(cluster: Cluster, nodes: int = 0, before: Cluster | None = None) -> Cl
     placed = {name: _fenced(node, pods, on, placed) for name, node in placed.items()}
     at = [(pod, placed[on[_key(pod)]]) for pod in pods]
     moved = (replace(pod, node=node.name, host_addresses=node.addresses) for pod, node in at)
-    return replace(cluster, nodes=placed, pods=tuple(moved))
+    whole = replace(cluster, nodes=placed, pods=tuple(moved))
+    return with_cluster_addresses(whole, before)
 
 
 def _key(pod: Pod) -> PodKey:

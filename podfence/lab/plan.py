@@ -34,11 +34,13 @@ class Side(Enum):
     POD = "pod"
     NODE = "node"
     OUTSIDE = "outside"
+    SERVICE = "service"
 
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """One end of probes. ``name``: ``namespace/pod``, the node's name, or the outside address.
+    """One end of probes. ``name``: ``namespace/pod``, the node's name, the outside address, or
+    ``service namespace/name``, which is only ever a target and no party of a plan.
 
     ``addresses``: at most one a family, those that probes use. ``node``: where a pod runs, or the
     node itself; "" outside.
@@ -182,7 +184,8 @@ def _outside(
     index: PolicyIndex, families: Sequence[int], limit: int, notes: list[str]
 ) -> list[Party]:
     """One address of every outside class that has a usable one, none in a node's pod ranges."""
-    taken = {*index.by_address, *index.by_node_address}
+    services = (a for service in index.cluster.services for a in service.cluster_ips)
+    taken = {*index.by_address, *index.by_node_address, *services}
     ranges = AddressSet.of(r for node in index.cluster.nodes.values() for r in node.pod_cidrs)
     found = [
         address

@@ -18,6 +18,7 @@ from podfence.edge import netns
 from podfence.lab.answer import FAMILY, NONCE, Answerers
 from podfence.lab.outcome import Outcome
 from podfence.lab.plan import LabPlan, Probe, Side
+from podfence.lab.services import Dial
 from podfence.lab.topology import Topology
 
 _BURST = 100
@@ -56,7 +57,7 @@ class Prober:
         self.plan = plan
         self.topology = topology
         self.answering = answerers.handlers
-        self.names = answerers.names
+        self.places = {name: place for place, name in enumerate(answerers.names)}
         self.poll = poll
         self.window = window
         self.addresses: list[dict[int, str]] = [
@@ -72,7 +73,18 @@ class Prober:
         Returns one :class:`Outcome` a probe, in order. Raises OSError on this machine's limits.
         """
         self._rounds += 1
-        this = _Round(self, self._rounds, probes, timeout)
+        addresses = [self.addresses[probe.target][probe.family] for probe in probes]
+        return self._run(_Round(self, self._rounds, probes, addresses, timeout))
+
+    def dial(self, dials: Sequence[Dial], timeout: float) -> list[int]:
+        """Dial cluster addresses. Returns the place of the party that answered each, -1: none."""
+        self._rounds += 1
+        probes = [Probe(dial.source, -1, dial.family, dial.protocol, dial.port) for dial in dials]
+        this = _Round(self, self._rounds, probes, [dial.address for dial in dials], timeout)
+        self._run(this)
+        return this.answered
+
+    def _run(self, this: _Round) -> bytes:
         outcomes = this.finish()
         # The ports of this round stay taken until the next has its own: a datagram of one round
         # can never belong to a flow that the filter remembers from the round before.
@@ -91,12 +103,19 @@ class _Round:
     """One call of :meth:`Prober.run`. A probe's ``at`` is its place in this round."""
 
     def __init__(
-        self, prober: Prober, serial: int, probes: Sequence[Probe], timeout: float
+        self,
+        prober: Prober,
+        serial: int,
+        probes: Sequence[Probe],
+        addresses: Sequence[str],
+        timeout: float,
     ) -> None:
         self.datagrams: dict[tuple[int, int], socket.socket] = {}  # by source and family
         self._prober = prober
         self._serial = serial
         self._probes = probes
+        self._addresses = addresses
+        self.answered = [-1] * len(probes)
         self._timeout = timeout
         self._outcomes = bytearray([Outcome.TIMEOUT]) * len(self._probes)
         self._connecting: dict[int, tuple[socket.socket, int]] = {}  # by descriptor
@@ -152,7 +171,7 @@ class _Round:
         try:
             if self._prober.several[probe.source]:
                 made.bind((self._prober.addresses[probe.source][probe.family], 0))
-            made.connect((self._prober.addresses[probe.target][probe.family], probe.port))
+            made.connect((self._addresses[at], probe.port))
         except BlockingIOError:  # under way
             pass
         except OSError:
@@ -163,7 +182,7 @@ class _Round:
         self._deadlines.append((monotonic() + self._timeout, at, made.fileno()))
 
     def _send(self, at: int, probe: Probe) -> None:
-        target = self._prober.addresses[probe.target][probe.family]
+        target = self._addresses[at]
         sender = self._datagram_socket(probe)
         self._awaited.add(at)
         try:
@@ -225,8 +244,9 @@ class _Round:
             return
 
     def _judge(self, at: int, name: bytes) -> Outcome:
-        right = self._prober.names[self._probes[at].target]
-        return Outcome.OPEN if name == right else Outcome.STRANGER
+        place = self.answered[at] = self._prober.places.get(name, -1)
+        right = place >= 0 and place == self._probes[at].target
+        return Outcome.OPEN if right else Outcome.STRANGER
 
     def _expire(self) -> None:
         """Give up what is overdue. Called when nothing is left to read, so that an answer which

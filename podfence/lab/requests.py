@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from podfence.lab.plan import LabPlan, Probe
+from podfence.lab.services import Dial
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,15 @@ class Try:
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """Dial cluster addresses, with the targets of ``listeners`` listening."""
+
+    dials: Sequence[Dial]
+    listeners: Sequence[Probe]
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
 class Enforce:
     """Give nft a text on a node. ``check``: only ask whether it would be accepted."""
 
@@ -61,14 +71,17 @@ class Where:
     name: str
 
 
-Request = Build | Grow | Settle | Send | Try | Enforce | Where
+Request = Build | Grow | Settle | Send | Try | Call | Enforce | Where
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a request led to, and the seconds it took. ``outcomes``: one :class:`Outcome` a probe,
-    as bytes. ``number``: the descriptor that was asked for."""
+    as bytes.
+    ``answered``: of a :class:`Call`, the place of the party that answered each dial, -1: none did.
+    ``number``: the descriptor that was asked for."""
 
     seconds: float
     outcomes: bytes = b""
+    answered: Sequence[int] = ()
     number: int = -1

@@ -9,9 +9,9 @@ from __future__ import annotations
 import gc
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 from types import FrameType
@@ -22,8 +22,17 @@ from podfence.lab.control import control_numbers, inferred, is_whole
 from podfence.lab.placement import place
 from podfence.lab.plan import FAMILIES, LabNode, LabPlan, Limits, Side, make_plan
 from podfence.lab.process import LabProcess
-from podfence.lab.report import LabReport, Timings
-from podfence.lab.requests import Build, Enforce, Send
+from podfence.lab.report import Check, LabReport, PairResult, Timings
+from podfence.lab.requests import Build, Call, Enforce, Send
+from podfence.lab.services import (
+    Dial,
+    Frontend,
+    dialled,
+    dials,
+    frontends,
+    listeners,
+    services_text,
+)
 from podfence.nft.lower import LocalNode, lower
 from podfence.nft.render import render
 from podfence.policy.compile import compile_cluster
@@ -61,14 +70,18 @@ def run_lab(
         raise LabError("nothing to try: no pod of the input has an address that a lab can give it")
     with _terminable(), _collector_paused(), LabProcess(plan) as lab:
         run = _Run(lab, plan, options, progress)
-        built, control = run.open_network()
+        every = frontends(placed, plan)
+        built, control = run.open_network(every)
+        calls = run.answered(every)
         enforced = run.enforce(placed)
         verdicts, outcomes = run.probe(placed, control.outcomes)
+        through = dial_all(lab, plan, every, calls, options)
         start = monotonic()
     seconds = Timings(built, control.seconds, enforced, outcomes.seconds, monotonic() - start)
     observed = Observed(plan, verdicts, control.outcomes, outcomes.outcomes)
     whole = is_whole(plan.probes)
-    return report(observed, outcomes.repeated, seconds, rootless=lab.rootless, whole=whole)
+    found = report(observed, outcomes.repeated, seconds, rootless=lab.rootless, whole=whole)
+    return with_services(found, len(calls), *dialled(placed, plan, every, calls, through))
 
 
 def families() -> tuple[int, ...]:
@@ -102,19 +115,42 @@ class _Run:
     options: LabOptions
     progress: Progress
 
-    def open_network(self) -> tuple[float, _Outcomes]:
+    def open_network(self, every: Sequence[Frontend]) -> tuple[float, _Outcomes]:
         """Build, and send the control probes before anything is enforced."""
         pods = sum(party.side is Side.POD for party in self.plan.parties)
         sent = control_numbers(self.plan.probes)
         self.progress(f"building {pods} pods on {len(self.plan.nodes)} node(s)")
         self.lab.ask(Build())
+        for node in self.plan.nodes if every else ():
+            self.lab.ask(Enforce(node.name, services_text(node, every)))
         self.lab.ask(Send(sent, self.options.timeout))
         built = self.lab.answer().seconds
+        for _ in self.plan.nodes if every else ():
+            built += self.lab.answer().seconds
         self.progress(f"control: {len(sent)} probes on the open network")
         answer = self.lab.answer()
         control = inferred(self.plan.probes, sent, answer.outcomes)
         first = _Outcomes(control, answer.seconds, 0)
         return built, self._repeat(first, not_open)
+
+    def answered(self, every: Sequence[Frontend]) -> list[Dial]:
+        """The attempts on cluster addresses, each answered by a backend while nothing is enforced.
+
+        Raises LabError when one is not: then the rewriting is wrong.
+        """
+        wanted = dials(self.plan, every)
+        for dial, at in zip(
+            wanted, dial_all(self.lab, self.plan, every, wanted, self.options), strict=True
+        ):
+            frontend = every[dial.frontend]
+            who = self.plan.parties[at].name if at >= 0 else "nobody"
+            if who not in {name for _, _, name in frontend.backends}:
+                raise LabError(
+                    f"{self.plan.parties[dial.source].name} dialled service {frontend.service} "
+                    f"({dial.address} {dial.protocol}/{dial.port}) on the open network, and {who} "
+                    "answered"
+                )
+        return wanted
 
     def enforce(self, index: PolicyIndex) -> float:
         """Load the rules of every node; returns the seconds it took."""
@@ -153,6 +189,26 @@ class _Run:
         return _Outcomes(bytes(outcomes), seconds, first.repeated + len(wanted) - len(missing))
 
 
+def dial_all(
+    lab: LabProcess,
+    plan: LabPlan,
+    every: Sequence[Frontend],
+    wanted: Sequence[Dial],
+    options: LabOptions,
+) -> Sequence[int]:
+    """Who answered each attempt. What nobody answered is tried once more, with more patience."""
+    if not wanted:
+        return ()
+    listening = listeners(plan, every)
+    answered = list(lab.call(Call(wanted, listening, options.timeout)).answered)
+    silent = [at for at, found in enumerate(answered) if found < 0]
+    if silent:
+        again = Call([wanted[at] for at in silent], (), options.patience)
+        for at, found in zip(silent, lab.call(again).answered, strict=True):
+            answered[at] = found
+    return answered
+
+
 def report(
     observed: Observed, repeated: int, timings: Timings, *, rootless: bool, whole: bool
 ) -> LabReport:
@@ -173,6 +229,20 @@ def report(
         sctp_left_out=observed.plan.sctp_left_out,
         rootless=rootless,
         timings=timings,
+    )
+
+
+def with_services(
+    found: LabReport, made: int, pairs: Sequence[PairResult], wrong: Sequence[Check]
+) -> LabReport:
+    """A report with what ``made`` attempts on Services showed."""
+    return replace(
+        found,
+        parties=(*found.parties, *dict.fromkeys(pair.target for pair in pairs)),
+        probes=found.probes + made,
+        agreements=found.agreements + made - len(wrong),
+        disagreements=(*found.disagreements, *wrong),
+        pairs=(*found.pairs, *pairs),
     )
 
 

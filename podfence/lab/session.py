@@ -33,7 +33,15 @@ from podfence.lab.plan import LabPlan, Party, Probe, Side, make_plan
 from podfence.lab.process import LabProcess
 from podfence.lab.report import Timings
 from podfence.lab.requests import Build, Enforce, Grow, Send, Settle, Try, Where
-from podfence.lab.run import LabOptions, families, local_node, report
+from podfence.lab.run import (
+    LabOptions,
+    dial_all,
+    families,
+    local_node,
+    report,
+    with_services,
+)
+from podfence.lab.services import dialled, dials, frontends, services_text
 from podfence.lab.text import outcome_text, report_text
 from podfence.model.cluster import Cluster
 from podfence.model.objects import IPAddress
@@ -88,6 +96,7 @@ class Session:
         self._since = datetime.now().astimezone()
         self._world = first
         lab.call(Build())
+        self._serve(first)
         for node, rules in first.rules.items():
             lab.call(Enforce(node, render_transaction(load(rules))))
 
@@ -154,14 +163,22 @@ class Session:
         start = monotonic()
         try:
             self._lab.call(Grow(new.plan))
+            self._serve(new)
             self._commit({node: text for node, text in texts.items() if text}, old, new)
         except PodfenceError:
             self._lab.call(Settle(old.plan))
+            self._serve(old)
             raise
         self._world = new
         self._lab.call(Settle(new.plan))
         seconds = monotonic() - start
         return Reply("".join(f"{line}\n" for line in _applied(old, new, texts, seconds)))
+
+    def _serve(self, wanted: World) -> None:
+        """Make the Services of a world reachable on every node."""
+        every = frontends(wanted.index, wanted.plan)
+        for node in wanted.plan.nodes:
+            self._lab.call(Enforce(node.name, services_text(node, every)))
 
     def _commit(self, texts: dict[str, str], old: World, new: World) -> None:
         """One transaction a node. When one of several is refused, the others are taken back."""
@@ -203,6 +220,11 @@ class Session:
         observed = Observed(plan, verdicts, control, bytes(outcomes))
         timings = Timings(0.0, controlled, 0.0, seconds, 0.0)
         found = report(observed, repeated, timings, rootless=self._lab.rootless, whole=False)
+        every = frontends(index, plan)
+        calls = dials(plan, every)
+        answered = dial_all(self._lab, plan, every, calls, self._options)
+        seen = dialled(index, plan, every, calls, answered)
+        found = with_services(found, len(calls), *seen)
         workloads = {f"{p.namespace}/{p.name}": str(p.owner or p.ref) for p in index.cluster.pods}
         text = report_text(found, workloads, self._locate)
         return Reply(text, 0 if found.clean else 1)

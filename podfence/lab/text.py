@@ -161,11 +161,12 @@ def _said(check: Check) -> str:
 
 def _summary(report: LabReport) -> Iterator[str]:
     parties = Counter(party.side for party in report.parties)
+    services = f", {parties[Side.SERVICE]} Services" if parties[Side.SERVICE] else ""
     answered = "each" if report.whole_control else "every port and every pair of them"
     yield (
         f"{parties[Side.POD]} pods, {parties[Side.NODE]} node(s), {parties[Side.OUTSIDE]} outside "
-        f"addresses; {report.probes} probes with real packets, {answered} answered before the "
-        "policies were loaded"
+        f"addresses{services}; {report.probes} probes with real packets, {answered} answered "
+        "before the policies were loaded"
     )
     if report.repeated:
         yield f"{report.repeated} probes were lost at first and answered when sent again"
