@@ -6,13 +6,12 @@ and the namespaces whose policies are therefore not all known are named, so that
 
 from __future__ import annotations
 
-import gc
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from podfence.edge.collector import collector_paused
 from podfence.edge.manifests import Document, Manifests, read_manifests
 from podfence.edge.positions import Positions
 from podfence.errors import Position, Problem, Severity, Source
@@ -67,20 +66,8 @@ class Loaded:
 
 def load(paths: Sequence[str], *, stdin: BinaryIO | None = None) -> Loaded:
     """Read everything under ``paths``; never raises for what the files hold."""
-    with _collector_paused():
+    with collector_paused():
         return _build(read_manifests(paths, kinds=WANTED_KINDS, stdin=stdin))
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Millions of small objects without cycles: the collector would walk them again and again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _build(manifests: Manifests) -> Loaded:

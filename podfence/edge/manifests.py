@@ -7,14 +7,13 @@ where their text leaves no doubt about the kind, not even parsed.
 
 from __future__ import annotations
 
-import gc
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
+from podfence.edge.collector import collector_paused
 from podfence.edge.fieldpaths import Steps, format_path
 from podfence.edge.inputfiles import InputFile, read_inputs
 from podfence.edge.listing import (
@@ -83,22 +82,10 @@ def read_manifests(
     anything found in the input.
     """
     reader = _Reader(kinds)
-    with _collector_paused():
+    with collector_paused():
         for file in read_inputs(paths, stdin):
             reader.read_file(file)
     return reader.result()
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """No garbage collection while many small values are made: it would find none, slowly."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 class _Reader:
