@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bench.packets.report import Results, lines
 from bench.packets.rounds import FULL, QUICK, Effort, measure, pair, subjects
-from bench.packets.traffic import Pair, Sender, TrafficError
+from bench.packets.traffic import Pair, Sender, TrafficError, empty_call
 from bench.run import machine, written
 from podfence.edge import netns
 from podfence.errors import PodfenceError
@@ -96,7 +96,8 @@ def main(given: Sequence[str] | None = None) -> int:
     except (PodfenceError, TrafficError) as error:
         print(f"bench.packets: {error}", file=sys.stderr)
         return 1
-    text.append(f"\nLoad {os.getloadavg()[0]:.1f} at the end, {time.monotonic() - began:.0f} s.")
+    text.append(f"\nOf each connect, {empty_call() / 1e3:.2f} us are the call from Python, empty.")
+    text.append(f"Load {os.getloadavg()[0]:.1f} at the end, {time.monotonic() - began:.0f} s.")
     print("\n".join(text))
     if options.write is not None:
         old = options.write.read_text(encoding="utf-8")

@@ -31,6 +31,7 @@ _PATIENCE = 2.0
 _ATTEMPTS, _PAUSE = 5, 0.005
 """On a busy machine the kernel may finish late; what it finished late is measured again."""
 _BACKLOG = 4096
+_EMPTY_CALLS = 1_000
 _BUFFER = 1
 """Receive buffer of the server: the kernel's least, soon full; every packet then ends alike."""
 _MEMINFO, _DROPS = 55, 8
@@ -224,6 +225,17 @@ def drain(take: Callable[[], object]) -> int:
         except BlockingIOError:
             return taken
         taken += 1
+
+
+def empty_call() -> float:
+    """Nanoseconds of a ``connect(2)`` that has nothing to do: what Python adds to each."""
+    address = _sockaddr()
+    times: list[int] = []
+    for _ in range(_EMPTY_CALLS):
+        before = perf_counter_ns()
+        _LIBC.connect(-1, address, len(address))
+        times.append(perf_counter_ns() - before)
+    return median(times)
 
 
 def _sockaddr() -> bytes:
