@@ -17,13 +17,16 @@ from podfence.cli.common import (
     namespace_option,
     output_option,
     qualified,
+    read_names,
     refuse,
+    resolve_option,
     unjudgeable,
 )
 from podfence.cli.targets import port_of, protocol_of, question
 from podfence.edge.load import Loaded
 from podfence.errors import PodfenceError, QuestionError
 from podfence.policy.compile import compile_cluster
+from podfence.policy.names import Names
 from podfence.questions.can import Asker, Can, CanAnswer
 from podfence.render.jsontext import json_bytes, json_text
 from podfence.render.problems import message_text
@@ -41,6 +44,7 @@ from podfence.render.verdicts import VerdictEncoder, can_text
     metavar="FILE|-",
     help='Answer a JSON list of {"src", "dst", "protocol", "port"} instead; needs -o json.',
 )
+@resolve_option
 @keep_going_option
 def command(
     source: str | None,
@@ -49,6 +53,7 @@ def command(
     namespace: str | None,
     output: str,
     queries: str | None,
+    resolve: str | None,
     keep_going: bool,
 ) -> int:
     """Can SRC reach DST on PORT? Exit status 0 for yes, 1 for no.
@@ -64,18 +69,19 @@ def command(
             )
         if output != "json":
             raise click.UsageError("the answers to --queries are JSON; say -o json")
-        return _many(queries, paths, keep_going)
+        return _many(queries, paths, read_names(resolve, *paths, queries), keep_going)
     if source is None or target is None:
         raise click.UsageError(
             "say SRC and DST:PORT, for example: podfence can shop/web shop/db:80"
         )
     asked = question(qualified(source, namespace), target)
     asked = replace(asked, destination=qualified(asked.destination, namespace))
-    return _one(asked, load_cluster(paths, keep_going=keep_going), output, keep_going)
+    names = read_names(resolve, *paths)
+    return _one(asked, load_cluster(paths, keep_going=keep_going), names, output, keep_going)
 
 
-def _one(asked: Can, loaded: Loaded, output: str, keep_going: bool) -> int:
-    answer = Asker(compile_cluster(loaded.cluster)).can(asked)
+def _one(asked: Can, loaded: Loaded, names: Names, output: str, keep_going: bool) -> int:
+    answer = Asker(compile_cluster(loaded.cluster, names), names).can(asked)
     refuse_unjudgeable(answer, unjudgeable(loaded, keep_going=keep_going))
     if output == "json":
         click.echo(json_text(VerdictEncoder(loaded.locate).answer(answer)))
@@ -101,12 +107,12 @@ class Query(msgspec.Struct):
     protocol: str = "TCP"
 
 
-def _many(queries: str, paths: tuple[str, ...], keep_going: bool) -> int:
+def _many(queries: str, paths: tuple[str, ...], names: Names, keep_going: bool) -> int:
     if queries == "-" and "-" in paths:
         raise click.UsageError("standard input cannot be both the manifests and the queries")
     asked = read_queries(queries)
     loaded = load_cluster(paths, keep_going=keep_going)
-    asker = Asker(compile_cluster(loaded.cluster))
+    asker = Asker(compile_cluster(loaded.cluster, names), names)
     encoder = VerdictEncoder(loaded.locate)
     without = unjudgeable(loaded, keep_going=keep_going)
     failed = 0

@@ -8,7 +8,9 @@ import click
 
 from podfence.cli.common import describe_problem, files_option, output_option
 from podfence.edge.load import Loaded, load
-from podfence.errors import Severity
+from podfence.errors import Problem, Severity
+from podfence.policy.compile import compile_cluster
+from podfence.questions.tiers import TierFinding, tier_findings
 from podfence.render.jsontext import json_text
 from podfence.render.problems import problem_data
 from podfence.render.safe import printable
@@ -20,33 +22,50 @@ from podfence.render.safe import printable
 def command(paths: tuple[str, ...], output: str) -> int:
     """Validate manifests as the API server would, all errors at once.
 
-    NetworkPolicies are checked field by field; of other kinds, what podfence reads of them. Exit
-    status 1 when there is an error; warnings alone are fine.
+    NetworkPolicies, and policies of the Admin and Baseline tiers, are checked field by field; of
+    other kinds, what podfence reads of them. Where there is no error, rules of those tiers that do
+    nothing, or something else than it seems, are warned of. Exit status 1 when there is an error;
+    warnings alone are fine.
     """
     loaded = load(paths, stdin=sys.stdin.buffer if "-" in paths else None)
+    problems = (*loaded.problems, *_tier_warnings(loaded))
     if output == "json":
-        click.echo(json_text(_data(loaded)))
+        click.echo(json_text(_data(loaded, problems)))
     else:
-        for problem in loaded.problems:
+        for problem in problems:
             click.echo(describe_problem(loaded, problem))
-        click.echo(_summary(loaded))
+        click.echo(_summary(loaded, problems))
     return 1 if loaded.errors else 0
 
 
-def _data(loaded: Loaded) -> dict[str, object]:
+def _tier_warnings(loaded: Loaded) -> tuple[Problem, ...]:
+    """Nothing while there are errors: what could not be read may be what a rule is about."""
+    if loaded.errors or not loaded.cluster.admin_policies:
+        return ()
+    return tuple(map(_warning, tier_findings(compile_cluster(loaded.cluster))))
+
+
+def _warning(finding: TierFinding) -> Problem:
+    policy = finding.policy
+    text = f"{finding.path}: {finding.text}"
+    name = f"{policy.kind} {policy}"
+    return Problem(finding.code, Severity.WARNING, text, finding.source, finding.path, name)
+
+
+def _data(loaded: Loaded, problems: tuple[Problem, ...]) -> dict[str, object]:
     return {
         "schema": "podfence.check/v1",
         "ok": not loaded.errors,
         "problems": [
-            problem_data(p, p.position or loaded.locate(p.source, p.path)) for p in loaded.problems
+            problem_data(p, p.position or loaded.locate(p.source, p.path)) for p in problems
         ],
         "objects": dict(loaded.kinds),
         "passedOver": dict(loaded.passed_over),
     }
 
 
-def _summary(loaded: Loaded) -> str:
-    warnings = sum(p.severity is Severity.WARNING for p in loaded.problems)
+def _summary(loaded: Loaded, problems: tuple[Problem, ...]) -> str:
+    warnings = sum(p.severity is Severity.WARNING for p in problems)
     kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(loaded.kinds.items())) or "no object"
     words = [f"{_count(loaded.files, 'file')}: {kinds}"]
     if loaded.passed_over:

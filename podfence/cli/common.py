@@ -10,6 +10,7 @@ import click
 
 from podfence.edge.load import EVERY_NAMESPACE, Loaded, load
 from podfence.errors import PodfenceError, Problem, Severity, UnknownObject
+from podfence.policy.names import NO_NAMES, Names
 from podfence.render.problems import problem_line
 from podfence.render.safe import printable
 
@@ -56,6 +57,35 @@ def output_option(function: F) -> F:
         show_default=True,
         help="Text for people, or JSON for programs (schemas are under docs/schemas).",
     )(function)
+
+
+def resolve_option(function: F) -> F:
+    """``--resolve FILE``."""
+    return click.option(
+        "--resolve",
+        metavar="FILE|-",
+        help="What the domainNames of policies stand for: a line a name, with its addresses, or a "
+        "YAML or JSON mapping from names to lists of addresses.",
+    )(function)
+
+
+def read_names(path: str | None, *others: str | None) -> Names:
+    """The table of ``--resolve``; ``others``: what else may be standard input.
+
+    Raises PodfenceError when it cannot be used, after all its problems were shown.
+    """
+    if path is None:
+        return NO_NAMES
+    if path == "-" and "-" in others:
+        raise click.UsageError("standard input cannot be both the names and something else")
+    from podfence.edge.nametable import read_name_table
+
+    table = read_name_table(path, sys.stdin.buffer if path == "-" else None)
+    for problem in table.problems:
+        click.echo(problem_line(problem, problem.position), err=True)
+    if table.problems:
+        raise PodfenceError("the table of --resolve cannot be used; mend it", code="PF111")
+    return table.names
 
 
 def qualified(name: str, namespace: str | None) -> str:
@@ -110,8 +140,8 @@ def refuse(namespaces: frozenset[str]) -> str:
     names = ", ".join(map(printable, sorted(namespaces)[:5]))
     more = f" and {len(namespaces) - 5} more" if len(namespaces) > 5 else ""
     return (
-        f"no verdict for namespace {names}{more}: a policy there could not be read; "
-        "mend it, or say --keep-going to answer without it"
+        f"no verdict for namespace {names}{more}: a policy that concerns it could not be read; "
+        "mend that policy, or say --keep-going to answer without it"
     )
 
 

@@ -13,11 +13,15 @@ from podfence.cli.common import (
     keep_going_option,
     known_namespaces,
     load_cluster,
+    read_names,
     refuse,
+    resolve_option,
     unjudgeable,
 )
 from podfence.policy.compile import compile_cluster
 from podfence.questions.connectivity import Connectivity, connectivity
+from podfence.questions.dns import map_notes
+from podfence.render.safe import printable
 
 FORMATS = ("table", "wide", "matrix", "json", "csv", "dot", "mermaid")
 
@@ -40,9 +44,14 @@ FORMATS = ("table", "wide", "matrix", "json", "csv", "dot", "mermaid")
     metavar="NAME",
     help="Only pairs with an end in this namespace. May be given more than once.",
 )
+@resolve_option
 @keep_going_option
 def command(
-    paths: tuple[str, ...], output: str, namespaces: tuple[str, ...], keep_going: bool
+    paths: tuple[str, ...],
+    output: str,
+    namespaces: tuple[str, ...],
+    resolve: str | None,
+    keep_going: bool,
 ) -> int:
     """Show who can reach whom, on which ports.
 
@@ -50,12 +59,16 @@ def command(
     apart. A pod can always reach itself, and a node the pods that run on it; the map does not
     repeat that.
     """
+    names = read_names(resolve, *paths)
     loaded = load_cluster(paths, keep_going=keep_going)
     known_namespaces(loaded, namespaces)
     if not loaded.cluster.pods:
         click.echo("the input holds no pods and no workloads, so the map is empty", err=True)
     without = unjudgeable(loaded, keep_going=keep_going)
-    answer = connectivity(compile_cluster(loaded.cluster), without, frozenset(namespaces))
+    index = compile_cluster(loaded.cluster, names)
+    for note in map_notes(index, names):
+        click.echo(f"note: {printable(note)}", err=True)
+    answer = connectivity(index, without, frozenset(namespaces))
     for piece in _render(answer, output):
         sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()

@@ -14,6 +14,8 @@ from podfence.cli.common import (
     namespace_option,
     output_option,
     qualified,
+    read_names,
+    resolve_option,
     unjudgeable,
 )
 from podfence.cli.targets import question
@@ -30,6 +32,7 @@ from podfence.render.verdicts import VerdictEncoder, why_text
 @files_option
 @namespace_option
 @output_option
+@resolve_option
 @keep_going_option
 def command(
     source: str,
@@ -37,6 +40,7 @@ def command(
     paths: tuple[str, ...],
     namespace: str | None,
     output: str,
+    resolve: str | None,
     keep_going: bool,
 ) -> int:
     """Explain whether SRC can reach DST on PORT: both directions, every policy, every rule.
@@ -45,8 +49,9 @@ def command(
     """
     asked = question(qualified(source, namespace), target)
     asked = replace(asked, destination=qualified(asked.destination, namespace))
+    names = read_names(resolve, *paths)
     loaded = load_cluster(paths, keep_going=keep_going)
-    answer = why(Asker(compile_cluster(loaded.cluster)), asked)
+    answer = why(Asker(compile_cluster(loaded.cluster, names), names), asked)
     refuse_unjudgeable(answer.can, unjudgeable(loaded, keep_going=keep_going))
     if output == "json":
         click.echo(json_text(VerdictEncoder(loaded.locate).why(answer)))

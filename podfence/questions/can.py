@@ -9,6 +9,8 @@ from podfence.engine.evaluate import Judge
 from podfence.errors import QuestionError
 from podfence.policy.flow import Direction, Flow, Verdict
 from podfence.policy.index import PolicyIndex
+from podfence.policy.names import NO_NAMES, Names
+from podfence.questions.dns import DnsNotes
 from podfence.questions.known import Known
 from podfence.questions.parties import Directory, End
 from podfence.sets.ports import MAX_PORT, OTHER, PROTOCOLS
@@ -54,13 +56,15 @@ class CanAnswer:
 
 
 class Asker:
-    """Answers questions about one index."""
+    """Answers questions about one index. ``names``: those that the index was compiled with."""
 
-    def __init__(self, index: PolicyIndex) -> None:
+    def __init__(self, index: PolicyIndex, names: Names = NO_NAMES) -> None:
         self.index = index
+        self.names = names
         self.directory = Directory(index)
         self._judge = Judge(index)
         self._known = Known(index.cluster)
+        self._dns = DnsNotes(index, names)
 
     def can(self, question: Can) -> CanAnswer:
         """Raises UnknownObject or QuestionError when the question cannot be asked."""
@@ -68,7 +72,8 @@ class Asker:
         first = cases[0]
         primary = [c for c in cases if c.family == first.family]
         allowed = all(c.verdict.allowed for c in primary)
-        notes = (_note(cases, allowed), *self._about(question, first))
+        denied = [] if allowed else [c for c in primary if not c.verdict.egress.allowed]
+        notes = (_note(cases, allowed), *self._about(question, first), *self._open(denied))
         return CanAnswer(question, cases, allowed, "; ".join(filter(None, notes)))
 
     def _cases(self, question: Can) -> Iterator[Case]:
@@ -90,6 +95,16 @@ class Asker:
         ):
             if end.endpoint is None and "/" not in asked:
                 yield self._known.address(end.addresses[0])
+
+    def _open(self, denied: list[Case]) -> Iterator[str]:
+        """What DNS could turn in cases whose source may not connect."""
+        found: dict[str, None] = {}
+        for case in denied:
+            address = case.destination.address(case.family) if case.family else None
+            if case.source.endpoint is not None and address is not None:
+                ask = (case.source.endpoint, address, case.protocol, case.port)
+                found.update(dict.fromkeys(self._dns.about(*ask)))
+        yield from found
 
     def _judged(self, source: End, destination: End, port: int, protocol: str) -> Iterator[Case]:
         if not source.addresses or not destination.addresses:

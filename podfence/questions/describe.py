@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pyroaring import FrozenBitMap
+
 from podfence.errors import Source
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Tier
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import (
     NetworkPolicy,
@@ -18,11 +21,13 @@ from podfence.model.networkpolicy import (
     NetworkPolicyRule,
     PolicyType,
 )
-from podfence.policy.namedports import PortName, named_number
 from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint, PolicyIndex
+from podfence.policy.namedports import PortName, named_number
 from podfence.questions import words
 from podfence.questions.matched import Matched, PodGroup, grouped, workload_of
+from podfence.questions.tierwords import in_order, policy_words
+from podfence.questions.tierwords import rules_of as tier_rules
 
 TYPES = {Direction.INGRESS: PolicyType.INGRESS, Direction.EGRESS: PolicyType.EGRESS}
 _PEER_LIST = {Direction.INGRESS: "from", Direction.EGRESS: "to"}
@@ -31,6 +36,12 @@ EXEMPT = (
     "node to the pods that run on it."
 )
 """NP-41, NP-54, NP-52."""
+_WHEN = {
+    Tier.ADMIN: "Asked before every NetworkPolicy about some of these pods, and final where it "
+    "accepts or denies",
+    Tier.BASELINE: "Asked about those of these pods, and in those directions, that no "
+    "NetworkPolicy isolates",
+}
 _NAMED_WORKLOADS = 4
 """How many workloads are named for one number of a named port; the others are counted."""
 
@@ -39,12 +50,13 @@ _NAMED_WORKLOADS = 4
 class PeerDescription:
     """One alternative of a rule. ``path``: of the peer item, or of the rule when it has no peers.
     ``pods``: who that is now; ``outside``: whether addresses that belong to no pod are meant
-    too."""
+    too. ``now``: what it means now where that is not pods, "" else."""
 
     path: str
     text: str
     pods: tuple[PodGroup, ...]
     outside: bool
+    now: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +94,8 @@ class OtherPolicy:
 @dataclass(frozen=True, slots=True)
 class PolicyDescription:
     """``selects``: the sentence about the subjects; ``pods``: who they are now. ``types``: where
-    the directions come from (NP-8). ``exempt``: what no policy closes."""
+    the directions come from (NP-8). ``tiers``: sentences about the policies of other tiers that
+    select some of the same pods. ``exempt``: what no policy closes."""
 
     policy: ObjectRef
     source: Source | None
@@ -92,6 +105,7 @@ class PolicyDescription:
     ingress: DirectionDescription
     egress: DirectionDescription
     others: tuple[OtherPolicy, ...]
+    tiers: tuple[str, ...]
     exempt: str
 
 
@@ -144,6 +158,7 @@ class _Describer:
             ingress=self._direction(Direction.INGRESS),
             egress=self._direction(Direction.EGRESS),
             others=tuple(map(self._other, self._others)),
+            tiers=tuple(self._tiers()),
             exempt=EXEMPT,
         )
 
@@ -192,11 +207,37 @@ class _Describer:
             )
         if isolates:
             return ""
+        if not others and self._tiers_with(direction):
+            rest = f"every {_connection(direction)} that no other tier denies is allowed"
+            return f"No NetworkPolicy isolates them: {rest}."
         if not others:
             return f"No policy isolates them: every {_connection(direction)} is allowed."
         return f"{_names(others)} {'isolates' if len(others) == 1 else 'isolate'} " + (
             "them." if all(self._shared(p) == total for p in others) else "some of them."
         )
+
+    # -- other tiers
+
+    def _tier_policies(self) -> list[ClusterNetworkPolicy]:
+        """Those that select some of the same pods, in the order of asking."""
+        own = self._index.selected.get(self._policy.ref, FrozenBitMap())
+        return in_order(
+            other
+            for other in self._index.cluster.admin_policies
+            if self._index.selected[other.ref] & own
+        )
+
+    def _tiers_with(self, direction: Direction) -> bool:
+        return any(tier_rules(policy, direction) for policy in self._tier_policies())
+
+    def _tiers(self) -> Iterable[str]:
+        """CNP-1, CNP-13."""
+        for tier, when in _WHEN.items():
+            found = [policy_words(p) for p in self._tier_policies() if p.tier is tier]
+            if found:
+                yield f"{when}: {words.listed(found)}."
+
+    # -- rules
 
     def _rule(self, direction: Direction, number: int, rule: NetworkPolicyRule) -> RuleDescription:
         path = f"spec.{direction.value}[{number}]"
@@ -233,7 +274,7 @@ class _Describer:
             targets = self._subjects
         else:
             targets = self._matched.rule_peers(self._policy.ref.namespace, rule.peers)
-        return f" ({_resolution(targets, PortName(port.port, port.protocol.value))})"
+        return f" ({resolution(targets, PortName(port.port, port.protocol.value))})"
 
     # -- other policies
 
@@ -294,13 +335,16 @@ def _untouched(direction: Direction, dead_rules: int) -> str:
     )
 
 
-def _resolution(targets: Iterable[Endpoint], name: PortName) -> str:
-    """``8080 on shop/frontend; not declared by shop/db``."""
+def resolution(targets: Iterable[Endpoint], name: PortName) -> str:
+    """What a port name means on these pods: ``8080 on shop/frontend; not declared by shop/db``."""
     found: dict[str, dict[str, None]] = {}
     missing: dict[str, None] = {}
     for endpoint in targets:
         workload, _ = workload_of(endpoint.pod)
-        numbers = [str(low) for _, low, _ in named_number(endpoint.pod.ports, name).ranges()]
+        numbers = [
+            str(low) if name.protocol else f"{protocol} {low}"
+            for protocol, low, _ in named_number(endpoint.pod.ports, name).ranges()
+        ]
         if not numbers:
             missing[workload] = None
         for number in numbers:

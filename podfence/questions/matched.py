@@ -11,11 +11,14 @@ from dataclasses import dataclass
 
 from pyroaring import FrozenBitMap
 
-from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyPeer
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
+from podfence.model.networkpolicy import IPNetwork, NetworkPolicy, NetworkPolicyPeer
 from podfence.model.objects import Pod
+from podfence.model.selectors import LabelSelector
 from podfence.policy.blocks import AddressClasses, ip_block
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.policy.select import PeerSelector
+from podfence.sets import AddressSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class Matched:
             pods, FrozenBitMap(addressless), index.cluster.namespaces, AddressClasses.of(())
         )
 
-    def subjects(self, policy: NetworkPolicy) -> tuple[Endpoint, ...]:
+    def subjects(self, policy: NetworkPolicy | ClusterNetworkPolicy) -> tuple[Endpoint, ...]:
         """Pods that a policy selects; empty too if the index does not hold the policy."""
         return self._members(self.index.selected.get(policy.ref, FrozenBitMap()))
 
@@ -67,12 +70,7 @@ class Matched:
         in it (NP-27). Pods without an address are nobody's peer (NP-58)."""
         if peer.ip_block is None:
             return self._members(self._select.peers(namespace, peer).classes)
-        addresses = ip_block(peer.ip_block).addresses
-        return tuple(
-            endpoint
-            for endpoint in self.index.endpoints.values()
-            if any(address in addresses for address in endpoint.addresses)
-        )
+        return self._with_address_in(ip_block(peer.ip_block).addresses)
 
     def rule_peers(
         self, namespace: str, peers: Iterable[NetworkPolicyPeer]
@@ -83,6 +81,21 @@ class Matched:
             return self._members(self._select.pods)
         found = {e.pod.ref: e for item in items for e in self.peers(namespace, item)}
         return tuple(found.values())
+
+    def pods_in(self, pods: LabelSelector, namespaces: LabelSelector) -> tuple[Endpoint, ...]:
+        """Pods with an address that match one selector in namespaces that match the other."""
+        return self._members(self._select.pods_in(pods, namespaces).classes)
+
+    def in_networks(self, networks: Iterable[IPNetwork]) -> tuple[Endpoint, ...]:
+        """Pods with an address in one of these (CNP-17)."""
+        return self._with_address_in(AddressSet.of(networks))
+
+    def _with_address_in(self, addresses: AddressSet) -> tuple[Endpoint, ...]:
+        return tuple(
+            endpoint
+            for endpoint in self.index.endpoints.values()
+            if any(address in addresses for address in endpoint.addresses)
+        )
 
     def _members(self, classes: FrozenBitMap) -> tuple[Endpoint, ...]:
         return tuple(endpoint for number in classes for endpoint in self.index.members[number])

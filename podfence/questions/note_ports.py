@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 
 from podfence.model.networkpolicy import NetworkPolicyPort, Protocol
 from podfence.model.objects import Service, ServicePort
-from podfence.policy.namedports import PortName, named_number
 from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint
+from podfence.policy.namedports import PortName, named_number
 from podfence.questions import words
 from podfence.questions.matched import grouped
 from podfence.questions.note import Case, Note, note, rule_path
@@ -92,10 +92,11 @@ def _number(targets: Iterable[Endpoint], port: ServicePort) -> str:
     name = port.target_port
     if isinstance(name, int):
         return str(name)
+    asked = PortName(name, port.protocol.value)
     found = {
         str(low)
         for endpoint in targets
-        for _, low, _ in named_number(endpoint.pod.ports, PortName(name, port.protocol.value)).ranges()
+        for _, low, _ in named_number(endpoint.pod.ports, asked).ranges()
     }
     return f"{name} ({words.listed(sorted(found), 'or')})" if found else name
 

@@ -1,49 +1,111 @@
-"""Why does a flow pass or not? Both directions, with every policy that decided or came near."""
+"""Why does a flow pass or not? Both directions, with every policy that decided or came near.
+
+Rule: a direction is told as it was judged, tier by tier. A tier is asked only if those before it
+have not decided; inside the ordered tiers the first rule that fits ends the tier (CNP-1, CNP-7).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
 from podfence.engine.evaluate import fits
+from podfence.model.clusternetworkpolicy import Rule
+from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy, PolicyType
-from podfence.policy.flow import Decision, Direction
-from podfence.policy.index import CompiledRule, Endpoint, PolicyIndex
+from podfence.policy.flow import Action, Decision, Direction, Reason
+from podfence.policy.index import (
+    NETWORK_POLICY_TIER,
+    CompiledRule,
+    Endpoint,
+    PolicyIndex,
+    Tier,
+)
 from podfence.policy.origin import Origin
 from podfence.questions.can import Asker, Can, CanAnswer, Case
+from podfence.questions.tierwords import (
+    priority_of,
+    unknown_names,
+    unreadable,
+    written_rules,
+)
 from podfence.sets import PortSet
 from podfence.sets.ports import NOTHING
+
+TIER_ORDER = ("Admin", NETWORK_POLICY_TIER, "Baseline")
+_BY_TIERS = frozenset({Reason.RULE, Reason.ISOLATED, Reason.DEFAULT, Reason.NOT_ISOLATED})
+"""The reasons that the tiers give; the others stand before all policies."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuleReport:
     """One rule against the flow. ``peer_paths``: the peer items that hold the remote end, or the
-    rule's own path when it has no peers. ``ports``: all that the rule permits on any peer."""
+    rule's own path when it has no peers. ``ports``: all that the rule is about on any peer.
+    ``name``: of the rule, "" if it has none. ``reached`` False: an earlier rule ended the tier, or
+    an earlier tier decided. ``remark``: what compiling the rule has lost."""
 
     origin: Origin
     fits: bool
     peer_paths: tuple[str, ...]
     port_fits: bool
     ports: PortSet
+    action: Action = Action.ACCEPT
+    name: str = ""
+    reached: bool = True
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyReport:
     """One policy that selects the subject. ``rules`` empty: it only isolates. ``active`` False: it
-    has rules for this direction but not the direction in its policyTypes (NP-15)."""
+    has rules for this direction but not the direction in its policyTypes (NP-15). ``priority``
+    None: the kind has none."""
 
     isolation: Origin
     rules: tuple[RuleReport, ...]
     active: bool = True
+    priority: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TierReport:
+    """One tier with the policies of it that select the subject. ``asked`` False: an earlier tier
+    decided, or no policy had to."""
+
+    name: str
+    asked: bool
+    policies: tuple[PolicyReport, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """What one tier said. ``action`` None: no rule fits, or no policy selects the subject when
+    ``selected`` is False. ``rule`` None with an action: isolation says it (NP-5)."""
+
+    tier: str
+    selected: bool
+    action: Action | None = None
+    policy: PolicyReport | None = None
+    rule: RuleReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DirectionReport:
-    """One direction: its decision and all policies that select the subject in it."""
+    """One direction: its decision and all policies that select the subject in it. ``ladder``: what
+    each tier said, up to the one that decided; empty if no policy beyond NetworkPolicy selects the
+    subject, or if the decision stands before all policies."""
 
     direction: Direction
     subject: str
     decision: Decision
-    policies: tuple[PolicyReport, ...]
+    tiers: tuple[TierReport, ...]
+    ladder: tuple[Rung, ...] = ()
+
+    @property
+    def policies(self) -> tuple[PolicyReport, ...]:
+        """The policies of all tiers, in the order in which tiers are asked."""
+        return tuple(policy for tier in self.tiers for policy in tier.policies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,64 +125,158 @@ def why(asker: Asker, question: Can) -> WhyAnswer:
     return WhyAnswer(
         answer,
         case,
-        _direction(asker.index, case, Direction.EGRESS),
-        _direction(asker.index, case, Direction.INGRESS),
+        _direction(asker, case, Direction.EGRESS),
+        _direction(asker, case, Direction.INGRESS),
     )
 
 
-def _direction(index: PolicyIndex, case: Case, direction: Direction) -> DirectionReport:
+def _direction(asker: Asker, case: Case, direction: Direction) -> DirectionReport:
     egress = direction is Direction.EGRESS
     near, far = (case.source, case.destination) if egress else (case.destination, case.source)
     decision = case.verdict.egress if egress else case.verdict.ingress
-    reports: tuple[PolicyReport, ...] = ()
+    by_tiers = decision.reason in _BY_TIERS
+    tiers: tuple[TierReport, ...] = ()
     if near.endpoint is not None:
         family = case.family or 4
         address = far.address(family)
         if address is not None:
-            remote = index.class_of(address)
+            remote = asker.index.class_of(address)
         else:
             remote = far.endpoint.endpoint_class if far.endpoint else -1
         flow = (remote, family, case.protocol, case.port)
-        reports = (
-            *_applying(index, near.endpoint, direction, flow),
-            *_inactive(index, near.endpoint, direction),
-        )
-    return DirectionReport(direction, near.name, decision, reports)
+        reporter = _Reporter(asker, direction, *flow, written_rules(asker.index))
+        tiers = tuple(reporter.tiers(near.endpoint, asked=by_tiers))
+    ladder: tuple[Rung, ...] = ()
+    if by_tiers and any(t.name != NETWORK_POLICY_TIER for t in tiers):
+        ladder = tuple(_ladder(tiers))
+    return DirectionReport(direction, near.name, decision, tiers, ladder)
 
 
-def _applying(
-    index: PolicyIndex, subject: Endpoint, direction: Direction, flow: tuple[int, int, str, int]
-) -> list[PolicyReport]:
-    reports = []
-    for tier in index.policies[subject.endpoint_class].of(direction).tiers:
+# -- the ladder
+
+
+def _ladder(tiers: tuple[TierReport, ...]) -> Iterator[Rung]:
+    by_name = {tier.name: tier for tier in tiers}
+    for name in TIER_ORDER:
+        tier = by_name.get(name)
+        rung = Rung(name, selected=False) if tier is None else _rung(tier)
+        yield rung
+        if rung.action in (Action.ACCEPT, Action.DENY):
+            return
+
+
+def _rung(tier: TierReport) -> Rung:
+    active = [policy for policy in tier.policies if policy.active]
+    for policy in active:
+        for rule in policy.rules:
+            if rule.fits:
+                return Rung(tier.name, True, rule.action, policy, rule)
+    if tier.name == NETWORK_POLICY_TIER and active:
+        return Rung(tier.name, True, Action.DENY)
+    return Rung(tier.name, bool(active))
+
+
+# -- the policies
+
+
+@dataclass(frozen=True, slots=True)
+class _Reporter:
+    """One flow as one end of it sees it."""
+
+    asker: Asker
+    direction: Direction
+    remote: int
+    family: int
+    protocol: str
+    port: int
+    written: Mapping[tuple[ObjectRef, str], Rule]
+
+    def tiers(self, subject: Endpoint, *, asked: bool) -> Iterator[TierReport]:
+        """``asked`` False: the decision stands before all policies."""
+        index = self.asker.index
+        inactive = tuple(_inactive(index, subject, self.direction))
+        decided = not asked
+        found = {t.name: t for t in index.policies[subject.endpoint_class].of(self.direction).tiers}
+        for name in TIER_ORDER:
+            tier = found.get(name)
+            policies = () if tier is None else tuple(self._policies(tier, decided))
+            if name == NETWORK_POLICY_TIER:
+                policies += inactive
+            if policies:
+                yield TierReport(name, not decided, policies)
+            decided = decided or (tier is not None and self._decides(tier))
+
+    def _decides(self, tier: Tier) -> bool:
+        action = next((r.action for r in tier.rules if self._fits(r)), tier.default)
+        return action is not Action.PASS
+
+    def _policies(self, tier: Tier, decided: bool) -> Iterator[PolicyReport]:
+        if tier.name != NETWORK_POLICY_TIER:
+            yield from self._ordered(tier, decided)
+            return
         for isolation in tier.isolated_by:
-            rules = (rule for rule in tier.rules if rule.origin.policy == isolation.policy)
-            reports.append(PolicyReport(isolation, tuple(_rule(rule, flow) for rule in rules)))
-    return reports
+            rules = [rule for rule in tier.rules if rule.origin.policy == isolation.policy]
+            yield PolicyReport(isolation, tuple(self._rules(rules, not decided)))
+
+    def _rules(self, rules: Iterable[CompiledRule], reached: bool) -> Iterator[RuleReport]:
+        for rule in rules:
+            yield self._rule(rule, "", "", reached)
+
+    def _ordered(self, tier: Tier, decided: bool) -> Iterator[PolicyReport]:
+        """Policies in the order in which they are asked; the first rule that fits ends the tier."""
+        written = self.written
+        policies = {p.ref: p for p in self.asker.index.cluster.admin_policies}
+        for ref, rules in groupby(tier.rules, key=lambda rule: rule.origin.policy):
+            reports = []
+            for rule in rules:
+                source = written[ref, rule.origin.path]
+                unknown = unknown_names(source, self.asker.names)
+                remark = _remark(rule, unreadable(source), unknown)
+                reports.append(self._rule(rule, source.name, remark, not decided))
+                decided = decided or reports[-1].fits
+            policy = policies[ref]
+            place = Origin(ref, "", policy.source)
+            yield PolicyReport(place, tuple(reports), priority=priority_of(policy))
+
+    def _rule(self, rule: CompiledRule, name: str, remark: str, reached: bool) -> RuleReport:
+        ports = NOTHING
+        for match in rule.matches:
+            ports |= match.ports
+        held = (m.path for m in rule.matches if m.peers.holds(self.remote, self.family))
+        return RuleReport(
+            rule.origin,
+            self._fits(rule),
+            tuple(dict.fromkeys(held)),
+            (self.protocol, self.port) in ports,
+            ports,
+            rule.action,
+            name,
+            reached,
+            remark,
+        )
+
+    def _fits(self, rule: CompiledRule) -> bool:
+        return fits(rule, self.remote, self.family, self.protocol, self.port)
 
 
-def _rule(rule: CompiledRule, flow: tuple[int, int, str, int]) -> RuleReport:
-    remote, family, protocol, port = flow
-    ports = NOTHING
-    for match in rule.matches:
-        ports |= match.ports
-    held = (m.path for m in rule.matches if m.peers.holds(remote, family))
-    return RuleReport(
-        rule.origin,
-        fits(rule, remote, family, protocol, port),
-        tuple(dict.fromkeys(held)),
-        (protocol, port) in ports,
-        ports,
-    )
+def _remark(rule: CompiledRule, unread: str, names: tuple[str, ...]) -> str:
+    """CNP-25 and CNP-19 as far as the compiled rule no longer shows them."""
+    if unread:
+        effect = "matches nothing" if rule.action is Action.ACCEPT else "denies everything"
+        return f"it cannot be read whole ({unread}), so it {effect}"
+    if names:
+        return f"no table says what {', '.join(names)} stands for"
+    return ""
 
 
-def _inactive(index: PolicyIndex, subject: Endpoint, direction: Direction) -> list[PolicyReport]:
+def _inactive(
+    index: PolicyIndex, subject: Endpoint, direction: Direction
+) -> Iterator[PolicyReport]:
     """Policies that select the subject and wrote rules for a direction that they do not have."""
-    return [
-        PolicyReport(Origin(policy.ref, f"spec.{direction.value}", policy.source), (), active=False)
-        for policy in index.cluster.policies
-        if subject.endpoint_class in index.selected[policy.ref] and _is_dead(policy, direction)
-    ]
+    for policy in index.cluster.policies:
+        if subject.endpoint_class in index.selected[policy.ref] and _is_dead(policy, direction):
+            origin = Origin(policy.ref, f"spec.{direction.value}", policy.source)
+            yield PolicyReport(origin, (), active=False)
 
 
 def _is_dead(policy: NetworkPolicy, direction: Direction) -> bool:

@@ -17,6 +17,11 @@ from podfence.questions.describe import (
     PolicyDescription,
     RuleDescription,
 )
+from podfence.questions.describe_tiers import (
+    TierDirectionDescription,
+    TierPolicyDescription,
+    TierRuleDescription,
+)
 from podfence.questions.matched import PodGroup
 from podfence.questions.notes import Note
 from podfence.render.safe import printable
@@ -38,18 +43,84 @@ def render_description(
     writer.direction(description.ingress)
     writer.direction(description.egress)
     writer.others(description.others)
-    writer.exempt()
+    writer.tiers(description.tiers)
+    writer.exempt(description.exempt)
     writer.notes(tuple(notes))
     return "\n".join(writer.lines) + "\n"
 
 
-class _Writer:
-    """Collects lines."""
+def render_tier_description(
+    description: TierPolicyDescription, locate: Locate, notes: Iterable[Note] = ()
+) -> str:
+    """The same for a policy of the Admin or the Baseline tier."""
+    writer = _TierWriter(description, locate)
+    writer.head()
+    writer.direction(description.ingress)
+    writer.direction(description.egress)
+    writer.exempt(description.exempt)
+    writer.notes(tuple(notes))
+    return "\n".join(writer.lines) + "\n"
+
+
+class _Page:
+    """Collects lines about a policy that was written in ``source``."""
+
+    def __init__(self, source: Source | None, locate: Locate) -> None:
+        self.lines: list[str] = []
+        self._source = source
+        self._locate = locate
+
+    def exempt(self, text: str) -> None:
+        self.lines.append("")
+        self._add(text)
+
+    def notes(self, notes: tuple[Note, ...]) -> None:
+        for note in notes:
+            self.lines.append("")
+            self._add(f"note[{note.code}]: {note.title}{self._place(note.path)}", "", "  ")
+            self._add(note.text, "  ")
+
+    def _peer(self, peer: PeerDescription, lead: str, *, everyone: bool = False) -> None:
+        self._add(f"{lead}{peer.text}", "    ", "      ")
+        if everyone:  # a list of all pods would say nothing
+            return
+        if peer.now:
+            self._add(peer.now, "      ", "        ")
+        elif peer.pods:
+            self._pods(peer.pods, "      now ")
+        elif not peer.outside:
+            self.lines.append("      now no pod")
+
+    def _pods(self, groups: tuple[PodGroup, ...], indent: str) -> None:
+        names = [str(group) for group in groups[:GROUPS_SHOWN]]
+        if len(groups) > GROUPS_SHOWN:
+            names.append(f"and {len(groups) - GROUPS_SHOWN} more")
+        if names:
+            self._add(", ".join(names), indent, " " * len(indent))
+
+    def _place(self, path: str, source: Source | None = None) -> str:
+        place = self._locate(source or self._source, path)
+        return f"  ({place})" if place else ""
+
+    def _add(self, text: str, indent: str = "", later: str | None = None) -> None:
+        self.lines.extend(
+            textwrap.wrap(
+                printable(text),
+                WIDTH,
+                initial_indent=indent,
+                subsequent_indent=indent if later is None else later,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        )
+
+
+class _Writer(_Page):
+    """The page of a NetworkPolicy."""
 
     def __init__(self, description: PolicyDescription, locate: Locate) -> None:
-        self.lines: list[str] = []
+        super().__init__(description.source, locate)
         self._description = description
-        self._locate = locate
 
     def head(self) -> None:
         description = self._description
@@ -77,15 +148,11 @@ class _Writer:
             place = self._place("", other.source)
             self._add(f"{other.policy}: {other.text}{place}", "  ", "    ")
 
-    def exempt(self) -> None:
-        self.lines.append("")
-        self._add(self._description.exempt)
-
-    def notes(self, notes: tuple[Note, ...]) -> None:
-        for note in notes:
+    def tiers(self, sentences: tuple[str, ...]) -> None:
+        if sentences:
             self.lines.append("")
-            self._add(f"note[{note.code}]: {note.title}{self._place(note.path)}", "", "  ")
-            self._add(note.text, "  ")
+        for sentence in sentences:
+            self._add(sentence, "", "  ")
 
     # -- parts
 
@@ -99,34 +166,43 @@ class _Writer:
                 self._peer(peer, f"{'or ' if number else 'either '}")
         self._add(rule.ports, "    ", "      ")
 
-    def _peer(self, peer: PeerDescription, lead: str, *, everyone: bool = False) -> None:
-        self._add(f"{lead}{peer.text}", "    ", "      ")
-        if everyone:  # a list of all pods would say nothing
+
+class _TierWriter(_Page):
+    """The page of a policy of the Admin or the Baseline tier."""
+
+    def __init__(self, description: TierPolicyDescription, locate: Locate) -> None:
+        super().__init__(description.source, locate)
+        self._description = description
+
+    def head(self) -> None:
+        description = self._description
+        policy = description.policy
+        self._add(f"{policy.kind} {policy}{self._place('')}", "", "  ")
+        self.lines.append("")
+        self._add(description.selects)
+        self._pods(description.pods, "  ")
+        self._add(description.place)
+        for neighbour in description.neighbours:
+            self._add(neighbour)
+
+    def direction(self, direction: TierDirectionDescription) -> None:
+        self.lines.append("")
+        name = direction.direction.value.capitalize()
+        self._add(f"{name}. {direction.text}")
+        for number, rule in enumerate(direction.rules, 1):
+            self._rule(number, rule, "from" if name == "Ingress" else "to")
+
+    def _rule(self, number: int, rule: TierRuleDescription, word: str) -> None:
+        name = f" ({rule.name})" if rule.name else ""
+        head = f"{number}. {rule.path}{name} {rule.does}{self._place(rule.path)}"
+        self._add(head, "  ", "     ")
+        if rule.broken:
+            self._add(f"because it cannot be read whole: {rule.broken}", "    ", "      ")
             return
-        if peer.pods:
-            self._pods(peer.pods, "      now ")
-        elif not peer.outside:
-            self.lines.append("      now no pod")
-
-    def _pods(self, groups: tuple[PodGroup, ...], indent: str) -> None:
-        names = [str(group) for group in groups[:GROUPS_SHOWN]]
-        if len(groups) > GROUPS_SHOWN:
-            names.append(f"and {len(groups) - GROUPS_SHOWN} more")
-        if names:
-            self._add(", ".join(names), indent, " " * len(indent))
-
-    def _place(self, path: str, source: Source | None = None) -> str:
-        place = self._locate(source or self._description.source, path)
-        return f"  ({place})" if place else ""
-
-    def _add(self, text: str, indent: str = "", later: str | None = None) -> None:
-        self.lines.extend(
-            textwrap.wrap(
-                printable(text),
-                WIDTH,
-                initial_indent=indent,
-                subsequent_indent=indent if later is None else later,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-        )
+        if len(rule.peers) == 1:
+            self._peer(rule.peers[0], f"{word} ")
+        else:
+            self._add(f"{word} any one of these {len(rule.peers)}:", "    ")
+            for at, peer in enumerate(rule.peers):
+                self._peer(peer, f"{'or ' if at else 'either '}")
+        self._add(rule.ports, "    ", "      ")

@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from podfence.errors import Position, Source
-from podfence.policy.flow import Decision, Direction, Reason
+from podfence.model.meta import ObjectRef
+from podfence.policy.flow import Action, Decision, Direction, Reason
+from podfence.policy.index import NETWORK_POLICY_TIER
 from podfence.policy.origin import Origin
 from podfence.questions.can import CanAnswer, Case
-from podfence.questions.why import DirectionReport, PolicyReport, RuleReport, WhyAnswer
+from podfence.questions.tierwords import origin_name, policy_name
+from podfence.questions.why import (
+    DirectionReport,
+    PolicyReport,
+    RuleReport,
+    Rung,
+    TierReport,
+    WhyAnswer,
+)
 from podfence.render.safe import printable
 from podfence.sets.ports import OTHER
 
@@ -32,9 +42,10 @@ def place(origin: Origin, locate: Locate) -> str:
 
 
 def origin_text(origin: Origin, locate: Locate) -> str:
-    """``shop/db-allow spec.ingress[0] (policies.yaml:12:5)``."""
+    """``shop/db-allow spec.ingress[0] (policies.yaml:12:5)``; kinds other than NetworkPolicy are
+    named."""
     where = place(origin, locate)
-    return f"{printable(str(origin.policy))} {origin.path}{f' ({where})' if where else ''}"
+    return f"{printable(origin_name(origin))}{f' ({where})' if where else ''}"
 
 
 def protocol_text(protocol: str, port: int) -> str:
@@ -100,8 +111,106 @@ def _direction_lines(report: DirectionReport, locate: Locate) -> Iterator[str]:
     verdict = "allowed" if report.decision.allowed else "denied"
     yield f"{report.direction.value} of {printable(report.subject)}: {verdict}"
     yield f"  {words}"
-    for policy in report.policies:
-        yield from _policy_lines(policy, report.direction, locate)
+    if report.ladder:
+        yield f"  {ladder_text(report)}"
+    tiered = any(tier.name != NETWORK_POLICY_TIER for tier in report.tiers)
+    for tier in report.tiers:
+        if tiered:
+            yield f"  {tier.name} tier{'' if tier.asked else ', not asked'}:"
+        yield from _tier_lines(tier, report.direction, locate)
+
+
+def _tier_lines(tier: TierReport, direction: Direction, locate: Locate) -> Iterator[str]:
+    for policy in tier.policies:
+        if tier.name == NETWORK_POLICY_TIER:
+            yield from _policy_lines(policy, direction, locate)
+        else:
+            yield from _ordered_lines(policy, locate)
+
+
+# -- the ladder
+
+
+def ladder_text(report: DirectionReport) -> str:
+    """``Admin p10 "in" spec.ingress[0] pass -> NetworkPolicy no policy selects -> default
+    accept``."""
+    rungs = [_rung_text(rung) for rung in report.ladder]
+    if report.ladder[-1].action in (None, Action.PASS):
+        rungs.append("default accept")
+    return " -> ".join(rungs)
+
+
+def _rung_text(rung: Rung) -> str:
+    if not rung.selected:
+        return f"{rung.tier} no policy selects"
+    if rung.action is None:
+        return f"{rung.tier} no rule fits"
+    if rung.policy is None or rung.rule is None:
+        return f"{rung.tier} isolated, no rule fits: deny"
+    policy, rule = rung.policy, rung.rule
+    priority = "" if policy.priority is None else f" p{policy.priority}"
+    named = f" ({printable(rule.name)})" if rule.name else ""
+    return (
+        f'{rung.tier}{priority} "{printable(str(policy.isolation.policy))}" '
+        f"{rule.origin.path}{named} {rule.action.value}"
+    )
+
+
+# -- the policies of the tiers in which order counts
+
+
+def _ordered_lines(report: PolicyReport, locate: Locate) -> Iterator[str]:
+    name = printable(policy_name(report.isolation.policy))
+    where = place(report.isolation, locate)
+    priority = "" if report.priority is None else f", priority {report.priority}"
+    yield f"  - {name}{priority}{f'  {where}' if where else ''}"
+    for rule in report.rules:
+        yield f"      {_ordered_text(rule, locate)}"
+
+
+def _ordered_text(rule: RuleReport, locate: Locate) -> str:
+    where = place(rule.origin, locate)
+    name = f" ({printable(rule.name)})" if rule.name else ""
+    said = _said_of_ordered(rule)
+    if not rule.reached:
+        said = f"not reached ({said})" if rule.fits else "not reached"
+    elif rule.fits:
+        said = f"{_VERBS[rule.action]} ({rule.ports}; {', '.join(rule.peer_paths)})"
+    if rule.remark:
+        said = _with_remark(rule, said)
+    head = f"{rule.origin.path}{name} {rule.action.value}"
+    return f"{head}: {said}{f'  {where}' if where else ''}"
+
+
+def _with_remark(rule: RuleReport, said: str) -> str:
+    """The remark says it all of a rule that has nothing to match."""
+    remark = printable(rule.remark)
+    return f"{said}; {remark}" if rule.ports or not rule.reached else remark
+
+
+_VERBS = {
+    Action.ACCEPT: "ACCEPTS this",
+    Action.DENY: "DENIES this",
+    Action.PASS: "PASSES this on to the next tier",
+}
+
+
+def _said_of_ordered(rule: RuleReport) -> str:
+    if rule.fits:
+        return "it would fit"
+    if not rule.ports:
+        return "it matches nothing now"
+    peers = ", ".join(rule.peer_paths)
+    if peers and not rule.port_fits:
+        return f"near miss: the peer fits ({peers}), but it is only about {rule.ports}"
+    if peers:
+        return f"near miss: the peer fits, but not on this port ({peers})"
+    if rule.port_fits:
+        return f"near miss: the port fits ({rule.ports}), but no peer does"
+    return f"neither peer nor port fits (it is about {rule.ports})"
+
+
+# -- the policies that add up
 
 
 def _policy_lines(report: PolicyReport, direction: Direction, locate: Locate) -> Iterator[str]:
@@ -122,7 +231,8 @@ def _policy_lines(report: PolicyReport, direction: Direction, locate: Locate) ->
 def _rule_text(rule: RuleReport, locate: Locate) -> str:
     where = place(rule.origin, locate)
     if rule.fits:
-        said = f"ALLOWS this ({rule.ports}; {', '.join(rule.peer_paths)})"
+        verb = "ALLOWS" if rule.reached else "would allow"
+        said = f"{verb} this ({rule.ports}; {', '.join(rule.peer_paths)})"
     elif rule.peer_paths and not rule.port_fits:
         peers = ", ".join(rule.peer_paths)
         said = f"near miss: the peer fits ({peers}), but it allows only {rule.ports}"
@@ -172,10 +282,11 @@ class VerdictEncoder:
         return known[1]
 
     def origin(self, origin: Origin) -> dict[str, object]:
-        """``{"policy", "path", "file", "line", "column"}``."""
+        """``{"policy", "kind", "path", "file", "line", "column"}``; ``kind`` only where it is not
+        NetworkPolicy."""
         known = self._origins.get(origin)
         if known is None:
-            known = self._origins[origin] = {"policy": str(origin.policy), "path": origin.path}
+            known = self._origins[origin] = {**_named(origin.policy), "path": origin.path}
             position = self._locate(origin.source, origin.path)
             if position is not None:
                 known |= {
@@ -186,31 +297,69 @@ class VerdictEncoder:
         return known
 
     def why(self, answer: WhyAnswer) -> dict[str, object]:
-        """The answer with every policy and rule that was looked at."""
-        return {
+        """The answer with every policy and rule that was looked at; ``ladder`` for directions in
+        which tiers beyond NetworkPolicy have policies."""
+        reports = (answer.egress, answer.ingress)
+        data: dict[str, object] = {
             **self.answer(answer.can),
             "source": answer.case.source.name,
             "destination": answer.case.destination.name,
             "protocol": answer.case.protocol,
             "port": answer.case.port,
             "looked": {
-                report.direction.value: [self._policy(p) for p in report.policies]
-                for report in (answer.egress, answer.ingress)
+                report.direction.value: [
+                    self._policy(policy, tier) for tier in report.tiers for policy in tier.policies
+                ]
+                for report in reports
             },
         }
-
-    def _policy(self, report: PolicyReport) -> dict[str, object]:
-        return {
-            **self.origin(report.isolation),
-            "active": report.active,
-            "rules": [
-                {
-                    **self.origin(rule.origin),
-                    "allows": rule.fits,
-                    "peers": rule.peer_paths,
-                    "portFits": rule.port_fits,
-                    "ports": str(rule.ports).split(" "),
-                }
-                for rule in report.rules
-            ],
+        ladders = {
+            r.direction.value: [self._rung(rung) for rung in r.ladder] for r in reports if r.ladder
         }
+        if ladders:
+            data["ladder"] = ladders
+        return data
+
+    def _rung(self, rung: Rung) -> dict[str, object]:
+        data: dict[str, object] = {
+            "tier": rung.tier,
+            "selected": rung.selected,
+            "action": None if rung.action is None else rung.action.value,
+        }
+        if rung.policy is not None and rung.rule is not None:
+            if rung.policy.priority is not None:
+                data["priority"] = rung.policy.priority
+            if rung.rule.name:
+                data["name"] = rung.rule.name
+            data |= self.origin(rung.rule.origin)
+        return data
+
+    def _policy(self, report: PolicyReport, tier: TierReport) -> dict[str, object]:
+        data: dict[str, object] = {**self.origin(report.isolation), "active": report.active}
+        ordered = tier.name != NETWORK_POLICY_TIER
+        if ordered:
+            data["tier"] = tier.name
+            if report.priority is not None:
+                data["priority"] = report.priority
+        data["rules"] = [self._rule(rule, ordered=ordered) for rule in report.rules]
+        return data
+
+    def _rule(self, rule: RuleReport, *, ordered: bool) -> dict[str, object]:
+        data: dict[str, object] = {
+            **self.origin(rule.origin),
+            "allows": rule.fits and rule.action is Action.ACCEPT,
+            "peers": rule.peer_paths,
+            "portFits": rule.port_fits,
+            "ports": str(rule.ports).split(" "),
+        }
+        if ordered:
+            data |= {"action": rule.action.value, "fits": rule.fits, "reached": rule.reached}
+            data |= {"name": rule.name} if rule.name else {}
+            data |= {"remark": rule.remark} if rule.remark else {}
+        return data
+
+
+def _named(policy: ObjectRef) -> dict[str, object]:
+    if policy.kind == NETWORK_POLICY_TIER:
+        return {"policy": str(policy)}
+    return {"policy": str(policy), "kind": policy.kind}

@@ -9,14 +9,24 @@ from pathlib import Path
 import pytest
 
 from podfence.edge.load import LOAD_CODES
+from podfence.edge.nametable import NAME_TABLE_CODES
 from podfence.edge.parsed import PROBLEM_CODES as READ_CODES
 from podfence.errors import COMMAND_CODES
 from podfence.model.decode_codes import PROBLEM_CODES as MODEL_CODES
 from podfence.questions.note import NOTE_CODES
+from podfence.questions.tiers import TIER_CODES
 from tests.cli.session import ROOT, UPDATE, podfence
 
 PAGE = ROOT / "docs" / "errors.md"
-SOURCE = {**COMMAND_CODES, **READ_CODES, **LOAD_CODES, **MODEL_CODES, **NOTE_CODES}
+SOURCE = {
+    **COMMAND_CODES,
+    **READ_CODES,
+    **LOAD_CODES,
+    **NAME_TABLE_CODES,
+    **MODEL_CODES,
+    **TIER_CODES,
+    **NOTE_CODES,
+}
 _SECTION = re.compile(r"^### (PF\d{3}): (.*)\n((?:(?!^##).*\n)*)", re.MULTILINE)
 _EXAMPLE = re.compile(r"```(?:yaml|json)\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)
 

@@ -15,6 +15,11 @@ SHOP = "-f examples/shop"
 STATES = "-f tests/cli/inputs/states.yaml"
 FAMILIES = "-f tests/cli/inputs/families.yaml"
 MIXED = "-f tests/cli/inputs/mixed.yaml"
+TIERS = "-f examples/tiers/cluster"
+NAMES = "--resolve examples/tiers/names.txt"
+BAD_NAMES = "--resolve tests/cli/inputs/bad-names"
+MISTAKES = "-f examples/tiers/cluster/pods.yaml -f examples/tiers/mistakes"
+OLDER = "-f tests/cli/inputs/older.yaml"
 QUERIES = "can -o json --queries tests/cli/inputs"
 
 COMMANDS = {
@@ -85,6 +90,42 @@ COMMANDS = {
     "describe-ambiguous": f"describe default-deny {SHOP}",
     "describe-unknown": f"describe shop/nope {SHOP}",
     "describe-tutorial": "describe -f examples/tutorials/02-first-steps",
+    "tiers-map": f"map {TIERS}",
+    "tiers-map-names": f"map {TIERS} {NAMES} -n blue",
+    "tiers-can-deny": f"can blue/web red/web:8080 {TIERS}",
+    "tiers-can-deny-json": f"can blue/web red/web:8080 {TIERS} -o json",
+    "tiers-can-default": f"can 198.51.100.7 blue/web:8080 {TIERS}",
+    "tiers-can-dns": f"can blue/web 203.0.113.10:443 {TIERS}",
+    "tiers-can-dns-json": f"can blue/web 203.0.113.10:443 {TIERS} -o json",
+    "tiers-can-dns-other-port": f"can blue/web 203.0.113.10:80 {TIERS}",
+    "tiers-can-names": f"can blue/web 203.0.113.10:443 {TIERS} {NAMES}",
+    "tiers-can-names-bad": f"can blue/web 203.0.113.10:443 {TIERS} {BAD_NAMES}.txt",
+    "tiers-can-names-bad-yaml": f"can blue/web red/web:1 {TIERS} {BAD_NAMES}.yaml",
+    "tiers-can-names-missing": f"can blue/web red/web:1 {TIERS} --resolve nowhere.txt",
+    "tiers-can-names-stdin-twice": "can blue/web red/web:1 -f - --resolve -",
+    "tiers-queries": f"{QUERIES}/tier-queries.json {TIERS}",
+    "tiers-why-admin": f"why blue/web red/web:8080 {TIERS}",
+    "tiers-why-pass": f"why red-jobs/report red/db:5432 {TIERS}",
+    "tiers-why-pass-json": f"why red-jobs/report red/db:5432 {TIERS} -o json",
+    "tiers-why-baseline": f"why blue/web 203.0.113.10:443 {TIERS}",
+    "tiers-why-default": f"why 198.51.100.7 blue/web:8080 {TIERS}",
+    "tiers-why-monitoring": f"why monitoring/prometheus red/db:metrics {TIERS}",
+    "tiers-why-self": f"why red/web red/web:8080 {TIERS}",
+    "tiers-describe-base": f"describe base {TIERS} {NAMES}",
+    "tiers-describe-without-names": f"describe base {TIERS}",
+    "tiers-describe-tenant": f"describe clusternetworkpolicy/tenant-red {TIERS}",
+    "tiers-describe-networkpolicy": f"describe red/db {TIERS}",
+    "tiers-describe-mistake": f"describe no-internet {MISTAKES}",
+    "tiers-check": f"check {TIERS}",
+    "tiers-check-mistakes": f"check {MISTAKES}",
+    "tiers-check-mistakes-json": f"check {MISTAKES} -o json",
+    "older-why": f"why old/web old/db:5432 {OLDER}",
+    "older-why-json": f"why old/web old/db:5432 {OLDER} -o json",
+    "older-describe": f"describe {OLDER}",
+    "older-describe-several": f"describe default {OLDER}",
+    "older-check": f"check {OLDER}",
+    "tiers-unreadable": "map -f tests/cli/inputs/torn-tier.yaml",
+    "tiers-unreadable-keep-going": "map -f tests/cli/inputs/torn-tier.yaml --keep-going",
     "unknown-command": "mpa",
     "unknown-option": f"map {SHOP} --json",
     "unknown-format": f"map {SHOP} -o yaml",

@@ -1,0 +1,246 @@
+"""What one policy of the Admin or the Baseline tier does, in plain sentences, as of now.
+
+Rule: as for NetworkPolicy (``describe``): complete and exact, values for ``render.describe`` to lay
+out. The order of rules is part of the meaning, so they stay in order and say what they do. What
+fails closed is said as what it does, not as what was written (CNP-25).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from podfence.errors import Source
+from podfence.model.clusternetworkpolicy import (
+    ClusterNetworkPolicy,
+    Peer,
+    ProtocolMatch,
+    Rule,
+    RuleAction,
+)
+from podfence.model.meta import ObjectRef
+from podfence.model.objects import IPAddress
+from podfence.policy.flow import Direction
+from podfence.policy.index import Endpoint, PolicyIndex
+from podfence.policy.namedports import PortName
+from podfence.policy.names import Names, resolve
+from podfence.questions import tierphrases, words
+from podfence.questions.describe import PeerDescription, resolution
+from podfence.questions.matched import Matched, PodGroup, grouped
+from podfence.questions.tierwords import (
+    in_order,
+    policy_words,
+    priority_of,
+    rules_of,
+    unreadable,
+)
+
+EXEMPT = (
+    "Whatever policies say, these pass: answers on accepted connections, a pod to itself, and a "
+    "node to the pods that run on it."
+)
+"""CNP-10, CNP-27, NP-52."""
+ONLY_PODS = (
+    " Ingress rules are about pods alone: nodes, pods on the network of their node and addresses "
+    "outside the cluster never match one."
+)
+"""CNP-16; not so for a rule that cannot be read and denies everything (CNP-25)."""
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class TierRuleDescription:
+    """One rule. ``does``: what becomes of the connections it matches. ``broken``: why it cannot be
+    read whole, then it does what ``does`` says whatever its peers and ports are. ``ports``: a
+    phrase that begins with "on"."""
+
+    path: str
+    name: str
+    does: str
+    peers: tuple[PeerDescription, ...]
+    ports: str
+    broken: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TierDirectionDescription:
+    """One direction; ``text`` says what happens to what no rule matches."""
+
+    direction: Direction
+    text: str
+    rules: tuple[TierRuleDescription, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TierPolicyDescription:
+    """``selects``: the sentence about the subjects; ``pods``: who they are now. ``place``: when
+    the policy is asked, and what that means; ``neighbours``: which policies of its tier are asked
+    before and after it about the same pods."""
+
+    policy: ObjectRef
+    source: Source | None
+    selects: str
+    pods: tuple[PodGroup, ...]
+    place: str
+    neighbours: tuple[str, ...]
+    ingress: TierDirectionDescription
+    egress: TierDirectionDescription
+    exempt: str
+
+
+def describe_tier_policy(
+    index: PolicyIndex, policy: ClusterNetworkPolicy, names: Names
+) -> TierPolicyDescription:
+    """What ``policy``, one of ``index``, does; ``names``: those that the index was compiled with.
+    Never fails."""
+    return _Describer(index, policy, names).describe()
+
+
+class _Describer:
+    """Holds what the parts of one description share."""
+
+    def __init__(self, index: PolicyIndex, policy: ClusterNetworkPolicy, names: Names) -> None:
+        self._index = index
+        self._policy = policy
+        self._names = names
+        self._matched = Matched(index)
+        self._subjects = self._matched.subjects(policy)
+
+    def describe(self) -> TierPolicyDescription:
+        policy = self._policy
+        return TierPolicyDescription(
+            policy=policy.ref,
+            source=policy.source,
+            selects=self._selects(),
+            pods=grouped(self._subjects),
+            place=tierphrases.tier(policy.tier, priority_of(policy)),
+            neighbours=tuple(self._neighbours()),
+            ingress=self._direction(Direction.INGRESS),
+            egress=self._direction(Direction.EGRESS),
+            exempt=EXEMPT if any(map(_denies_all, policy.ingress)) else EXEMPT + ONLY_PODS,
+        )
+
+    def _selects(self) -> str:
+        subject = self._policy.subject
+        if subject.unknown:
+            return f"Selects no pod: its subject cannot be read ({subject.unknown})."
+        what = (
+            tierphrases.namespaced(subject.pods)
+            if subject.pods is not None
+            else f"every pod in {words.namespaces(subject.namespaces or tierphrases.ANYTHING)}"
+        )
+        number = len(self._subjects)
+        now = f"{words.count(number, 'pod')} now" if number else "no pod now"
+        return f"Selects {what}: {now}."
+
+    def _neighbours(self) -> Iterable[str]:
+        """Policies of the tier that select some of the same pods, by the order of asking."""
+        own = self._index.selected[self._policy.ref]
+        others = in_order(
+            other
+            for other in self._index.cluster.admin_policies
+            if other.tier is self._policy.tier and self._index.selected[other.ref] & own
+        )
+        at = next((n for n, other in enumerate(others) if other.ref == self._policy.ref), 0)
+        for word, found in (("before", others[:at]), ("after", others[at + 1 :])):
+            if found:
+                yield f"Asked {word} it about some of these pods: {_listing(found)}."
+
+    # -- one direction
+
+    def _direction(self, direction: Direction) -> TierDirectionDescription:
+        rules = rules_of(self._policy, direction)
+        return TierDirectionDescription(
+            direction,
+            tierphrases.direction(self._policy.tier, direction, len(rules)),
+            tuple(self._rule(direction, at, rule) for at, rule in enumerate(rules)),
+        )
+
+    def _rule(self, direction: Direction, at: int, rule: Rule) -> TierRuleDescription:
+        path = f"spec.{direction.value}[{at}]"
+        broken = unreadable(rule)
+        if broken:
+            does = tierphrases.broken(rule.action)
+            return TierRuleDescription(path, rule.name, does, (), "", broken)
+        field = "from" if direction is Direction.INGRESS else "to"
+        peers = tuple(
+            self._peer(f"{path}.{field}[{number}]", rule, peer)
+            for number, peer in enumerate(rule.peers)
+        )
+        does = tierphrases.action(rule.action, self._policy.tier)
+        return TierRuleDescription(path, rule.name, does, peers, self._ports(direction, rule))
+
+    # -- peers
+
+    def _peer(self, path: str, rule: Rule, peer: Peer) -> PeerDescription:
+        text = tierphrases.peer(peer)
+        if peer.networks:
+            pods = grouped(self._matched.in_networks(peer.networks))
+            return PeerDescription(path, text, pods, outside=True)
+        if peer.nodes is not None:
+            return PeerDescription(path, text, (), outside=True, now=self._nodes(peer))
+        if peer.domain_names:
+            return PeerDescription(path, text, (), outside=True, now=self._known(rule, peer))
+        return PeerDescription(path, text, grouped(self._pods(peer)), outside=False)
+
+    def _pods(self, peer: Peer) -> tuple[Endpoint, ...]:
+        if peer.pods is not None:
+            namespaces = peer.pods.namespace_selector or tierphrases.ANYTHING  # CNP-15
+            return self._matched.pods_in(peer.pods.pod_selector, namespaces)
+        return self._matched.pods_in(tierphrases.ANYTHING, peer.namespaces or tierphrases.ANYTHING)
+
+    def _nodes(self, peer: Peer) -> str:
+        selector = peer.nodes or tierphrases.ANYTHING
+        found = [
+            f"{node.name} ({', '.join(map(str, node.addresses)) or 'no address'})"
+            for node in self._index.cluster.nodes.values()
+            if selector.matches(dict(node.labels))
+        ]
+        return f"now {_some(found)}" if found else "now no node"
+
+    def _known(self, rule: Rule, peer: Peer) -> str:
+        """CNP-19."""
+        if rule.action is not RuleAction.ACCEPT:
+            return "matches nothing: domain names count in rules that accept"
+        parts = []
+        for name in peer.domain_names:
+            found = [str(a) for a in sorted(resolve(name, self._names), key=_family_order)]
+            parts.append(f"{name}: {_some(found) if found else 'no address known'}")
+        return f"now {'; '.join(parts)}"
+
+    # -- ports
+
+    def _ports(self, direction: Direction, rule: Rule) -> str:
+        return words.ports(
+            tierphrases.protocol(item) + self._resolved(direction, rule, item)
+            for item in rule.protocols
+        )
+
+    def _resolved(self, direction: Direction, rule: Rule, item: ProtocolMatch) -> str:
+        """What a port name means on the pods that are connected to (CNP-23)."""
+        if not item.named_port:
+            return ""
+        if direction is Direction.INGRESS:
+            targets: Iterable[Endpoint] = self._subjects
+        else:
+            selectors = (p for p in rule.peers if p.pods is not None or p.namespaces is not None)
+            targets = {e.pod.ref: e for peer in selectors for e in self._pods(peer)}.values()
+        name = PortName(item.named_port, "")
+        return f" ({resolution(targets, name)})"
+
+
+def _denies_all(rule: Rule) -> bool:
+    return bool(unreadable(rule)) and rule.action is not RuleAction.ACCEPT
+
+
+def _family_order(address: IPAddress) -> tuple[int, int]:
+    return address.version, int(address)
+
+
+def _listing(policies: list[ClusterNetworkPolicy]) -> str:
+    return _some([policy_words(policy) for policy in policies])
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - _SHOWN
+    return words.listed(names) if more <= 0 else f"{', '.join(names[:_SHOWN])} and {more} more"

@@ -1,0 +1,93 @@
+"""Answers that depend on DNS: rules with domain names of which no table says what they stand for.
+
+Rule: an answer depends on such a rule only if the rule would decide before the rule or the policy
+that did, and otherwise than it did. Only Accept rules have domain names (CNP-19).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from podfence.engine.evaluate import fits
+from podfence.model.meta import ObjectRef
+from podfence.model.objects import IPAddress
+from podfence.policy.flow import Action, Direction
+from podfence.policy.index import Endpoint, PolicyIndex
+from podfence.policy.names import Names
+from podfence.policy.origin import Origin
+from podfence.questions.tierwords import (
+    numbered_ports,
+    origin_name,
+    unknown_names,
+    written_rules,
+)
+from podfence.sets import PortSet
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRule:
+    """An Accept rule with domain names that no table holds, on ``ports``."""
+
+    origin: Origin
+    names: tuple[str, ...]
+    ports: PortSet
+
+    @property
+    def listed(self) -> str:
+        """The names as a phrase."""
+        return " or ".join(self.names)
+
+
+def open_rules(index: PolicyIndex, names: Names) -> Mapping[tuple[ObjectRef, str], OpenRule]:
+    """Every such rule of policies that select a pod now, by policy and field path."""
+    sources = {policy.ref: policy.source for policy in index.cluster.admin_policies}
+    return {
+        (ref, path): OpenRule(Origin(ref, path, sources[ref]), asked, numbered_ports(rule))
+        for (ref, path), rule in written_rules(index).items()
+        if (asked := unknown_names(rule, names)) and index.selected[ref]
+    }
+
+
+def map_notes(index: PolicyIndex, names: Names) -> Iterator[str]:
+    """What a map of the cluster leaves open, a sentence a rule."""
+    for rule in open_rules(index, names).values():
+        yield (
+            f"the map depends on DNS: {origin_name(rule.origin)} accepts {rule.listed}, and no "
+            "table says what that stands for; give one with --resolve"
+        )
+
+
+class DnsNotes:
+    """Says of denied connections whether DNS could turn the answer."""
+
+    def __init__(self, index: PolicyIndex, names: Names) -> None:
+        self._index = index
+        self._open = open_rules(index, names)
+
+    def about(
+        self, subject: Endpoint, address: IPAddress, protocol: str, port: int
+    ) -> Iterator[str]:
+        """Sentences about a connection that ``subject`` may not open to ``address``."""
+        for rule in self._deciders(subject, address, protocol, port) if self._open else ():
+            yield (
+                f"depends on DNS: {origin_name(rule.origin)} accepts this if {rule.listed} "
+                f"stands for {address}; no table says so, give one with --resolve"
+            )
+
+    def _deciders(
+        self, subject: Endpoint, address: IPAddress, protocol: str, port: int
+    ) -> Iterator[OpenRule]:
+        """The rules that would accept it before a tier denies it."""
+        remote = self._index.class_of(address)
+        for tier in self._index.policies[subject.endpoint_class].of(Direction.EGRESS).tiers:
+            action = tier.default
+            for rule in tier.rules:
+                found = self._open.get((rule.origin.policy, rule.origin.path))
+                if found is not None and (protocol, port) in found.ports:
+                    yield found
+                if fits(rule, remote, address.version, protocol, port):
+                    action = rule.action
+                    break
+            if action is not Action.PASS:
+                return
