@@ -124,7 +124,10 @@ def _say(reply: messages.Reply) -> int:
 @command.command("apply")
 @files_option
 @name_option
-def apply(paths: tuple[str, ...], name: str) -> int:
+@click.option(
+    "--watch", is_flag=True, help="Keep connections alive meanwhile, and account for them."
+)
+def apply(paths: tuple[str, ...], name: str, watch: bool) -> int:
     """Make a lab that is up enforce these files, and show which verdicts that changed.
 
     The files are the whole input: pods and policies that they do not hold go. It is one transaction
@@ -135,7 +138,7 @@ def apply(paths: tuple[str, ...], name: str) -> int:
     if loaded.errors:
         raise LabError("the files have errors, so the lab stays as it is; mend them")
     read = messages.Input.of(loaded.cluster, loaded.positions)
-    return _say(client.ask(name, messages.Apply(read)))
+    return _say(client.ask(name, messages.Apply(read, watch)))
 
 
 @command.command("why")

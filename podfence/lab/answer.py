@@ -48,51 +48,56 @@ class Answerers:
         self.names = [name_of(place, party) for place, party in enumerate(plan.parties)]
         self._plan = plan
         self._topology = topology
-        self._sockets: list[socket.socket] = []
-        self._extra: set[tuple[int, int, str, int]] = set()
+        self._sockets: dict[tuple[int, int, str, int], socket.socket] = {}
         self._poll = poll
-        for place, party in enumerate(plan.parties):
-            with netns.inside(topology.of_party[place]):
+        self.complete()
+
+    def complete(self) -> None:
+        """Listen wherever the plan says so and nobody does yet."""
+        for place, party in enumerate(self._plan.parties):
+            with netns.inside(self._topology.of_party[place]):
                 for address in party.addresses:
-                    for port in plan.ports:
-                        self._listen(place, "TCP", address, port)
-                        self._listen(place, "UDP", address, port)
+                    for port in self._plan.ports:
+                        for protocol in ("TCP", "UDP"):
+                            key = (place, address.version, protocol, port)
+                            if key not in self._sockets:
+                                self._listen(place, protocol, address, port)
 
     def ensure(self, probe: Probe) -> None:
         """Make the target of a probe listen, where the plan does not foresee it. A port that
         somebody else in the pod listens on is left to them."""
-        key = (probe.target, probe.family, probe.protocol, probe.port)
-        if probe.port in self._plan.ports or key in self._extra:
+        if probe[1:] in self._sockets:
             return
-        self._extra.add(key)
         address = self._plan.parties[probe.target].address(probe.family)
         with netns.inside(self._topology.of_party[probe.target]):
             self._listen(probe.target, probe.protocol, address, probe.port)
 
+    def release(self, probe: Probe) -> None:
+        """Leave the port of a probe's target to somebody else."""
+        listener = self._sockets.pop(probe[1:], None)
+        if listener is not None:
+            del self.handlers[listener.fileno()]
+            listener.close()
+
     def _listen(self, place: int, protocol: str, address: IPAddress, port: int) -> None:
         family, text = FAMILY[address.version], str(address)
+        make, answer = (_tcp, _accept) if protocol == "TCP" else (_udp, _echo)
         try:
-            if protocol == "TCP":
-                self._add(_tcp(family, text, port), self.names[place], _accept)
-            else:
-                self._add(_udp(family, text, port), self.names[place], _echo)
+            listener = make(family, text, port)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 return
             where = f"{self._plan.parties[place].name}: cannot listen on {text} port {port}"
             raise LabError(f"{where}: {error.strerror}") from error
-
-    def _add(
-        self, listener: socket.socket, name: bytes, answer: Callable[[socket.socket, bytes], None]
-    ) -> None:
-        self._sockets.append(listener)
+        name = self.names[place]
+        self._sockets[place, address.version, protocol, port] = listener
         self.handlers[listener.fileno()] = lambda: answer(listener, name)
         self._poll.register(listener.fileno(), EPOLLIN)
 
     def close(self) -> None:
         """Stop listening."""
         self.handlers.clear()
-        for listener in self._sockets:
+        for listener in self._sockets.values():
             listener.close()
 
 

@@ -17,6 +17,7 @@ from time import monotonic
 from podfence.edge import netns
 from podfence.edge.nftcli import INSTALL, run_nft
 from podfence.errors import LabError, NftError, PodfenceError
+from podfence.lab import watch
 from podfence.lab.answer import Answerers
 from podfence.lab.plan import LabPlan, Probe
 from podfence.lab.probe import Prober
@@ -30,10 +31,13 @@ from podfence.lab.requests import (
     Send,
     Settle,
     Try,
+    Unwatch,
+    Watch,
     Where,
 )
 from podfence.lab.services import Dial
 from podfence.lab.topology import Topology
+from podfence.lab.watched import Watched
 
 _WINDOW = 30_000
 """Connections under way at most, where the limit of open files bears it. What is denied stays under
@@ -90,6 +94,7 @@ class _Lab:
         self._topology: Topology
         self._answerers: Answerers | None = None
         self._prober: Prober | None = None
+        self._watching: watch.Watch | None = None
 
     def do(self, request: Request) -> Answer:
         """Raises LabError or NftError."""
@@ -108,6 +113,10 @@ class _Lab:
             case Call(dials, listeners, timeout):
                 self._listen(listeners)
                 return Answer(0.0, answered=self._call(dials, timeout))
+            case Watch(flows):
+                self._watch(flows)
+            case Unwatch():
+                return Answer(0.0, watched=self._unwatch())
             case Enforce(node, text, check):
                 self._enforce(self._topology.nodes[node], text, check)
             case Where(name):
@@ -128,6 +137,11 @@ class _Lab:
         self._settle(self._plan)
 
     def _settle(self, plan: LabPlan) -> None:
+        same = (plan.parties, plan.ports) == (self._plan.parties, self._plan.ports)
+        if same and self._prober is not None:
+            self._topology.settle(plan)
+            self._plan = self._prober.plan = plan
+            return
         window = _window(plan)
         if self._prober is not None:
             self._prober.close()
@@ -151,6 +165,20 @@ class _Lab:
             return self._prober.dial(dials, timeout)
         except OSError as error:
             raise LabError(f"this machine cannot dial: {error}") from error
+
+    def _watch(self, flows: Sequence[Probe]) -> None:
+        assert self._answerers is not None
+        for flow in flows:
+            self._answerers.release(flow)
+        self._watching = watch.Watch(self._plan, self._topology, flows)
+
+    def _unwatch(self) -> Watched:
+        assert self._watching is not None
+        assert self._answerers is not None
+        found = self._watching.stop()
+        self._watching = None
+        self._answerers.complete()
+        return found
 
     def _try(self, probes: Sequence[Probe], timeout: float) -> bytes:
         self._listen(probes)

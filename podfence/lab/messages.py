@@ -32,9 +32,10 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """Become another cluster."""
+    """Become another cluster. ``watch``: with live connections that are watched meanwhile."""
 
     input: Input
+    watch: bool = False
 
 
 @dataclass(frozen=True, slots=True)

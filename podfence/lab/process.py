@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import traceback
-import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
@@ -22,6 +21,7 @@ from typing import NoReturn, Self
 from podfence.edge import netns
 from podfence.errors import LabError, PodfenceError
 from podfence.lab.child import serve
+from podfence.lab.forking import fork
 from podfence.lab.plan import LabPlan
 from podfence.lab.requests import Answer, Request
 
@@ -113,18 +113,6 @@ class LabProcess:
                 raise RuntimeError(f"the lab process failed:\n{text}")
             case _:
                 return message
-
-
-def fork() -> int:
-    """fork(2), for a child that never returns into its parent's code.
-
-    It must go on with what its module imports and nothing else.
-    """
-    with warnings.catch_warnings():
-        # Newer interpreters warn when other threads exist, for one of them might hold a lock. The
-        # child uses no lock of theirs: it opens its own files and sockets, and ends with _exit.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return os.fork()
 
 
 def _run_child(connection: Connection, plan: LabPlan, parent: int) -> NoReturn:

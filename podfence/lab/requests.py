@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from podfence.lab.plan import LabPlan, Probe
 from podfence.lab.services import Dial
+from podfence.lab.watched import Watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,18 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Watch:
+    """Connect the flows of these probes and send in both directions, until :class:`Unwatch`."""
+
+    flows: Sequence[Probe]
+
+
+@dataclass(frozen=True, slots=True)
+class Unwatch:
+    """End the watch; the answer says what became of every message."""
+
+
+@dataclass(frozen=True, slots=True)
 class Enforce:
     """Give nft a text on a node. ``check``: only ask whether it would be accepted."""
 
@@ -71,7 +84,7 @@ class Where:
     name: str
 
 
-Request = Build | Grow | Settle | Send | Try | Call | Enforce | Where
+Request = Build | Grow | Settle | Send | Try | Call | Watch | Unwatch | Enforce | Where
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +92,11 @@ class Answer:
     """What a request led to, and the seconds it took. ``outcomes``: one :class:`Outcome` a probe,
     as bytes.
     ``answered``: of a :class:`Call`, the place of the party that answered each dial, -1: none did.
-    ``number``: the descriptor that was asked for."""
+    ``number``: the descriptor that was asked for. ``watched``: of an
+    :class:`Unwatch`."""
 
     seconds: float
     outcomes: bytes = b""
     answered: Sequence[int] = ()
     number: int = -1
+    watched: Watched | None = None

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from time import monotonic
+from math import inf
+from time import monotonic, sleep
 
 from podfence.errors import LabError, PodfenceError, Position, Source
 from podfence.lab.changes import changed_verdicts, changes_text
@@ -32,7 +33,7 @@ from podfence.lab.placement import place
 from podfence.lab.plan import LabPlan, Party, Probe, Side, make_plan
 from podfence.lab.process import LabProcess
 from podfence.lab.report import Timings
-from podfence.lab.requests import Build, Enforce, Grow, Send, Settle, Try, Where
+from podfence.lab.requests import Build, Enforce, Grow, Send, Settle, Try, Unwatch, Watch, Where
 from podfence.lab.run import (
     LabOptions,
     dial_all,
@@ -43,6 +44,8 @@ from podfence.lab.run import (
 )
 from podfence.lab.services import dialled, dials, frontends, services_text
 from podfence.lab.text import outcome_text, report_text
+from podfence.lab.watched import Watched, account
+from podfence.lab.watchedflows import Flows, watched_flows
 from podfence.model.cluster import Cluster
 from podfence.model.objects import IPAddress
 from podfence.nft.difference import diff, load
@@ -56,6 +59,9 @@ from podfence.questions.can import Asker, Can, Case
 from podfence.questions.why import why
 from podfence.render.safe import printable
 from podfence.render.verdicts import why_text
+
+_BEFORE, _AFTER = 0.2, 0.3
+"""Seconds for which connections are watched before and after a change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +101,8 @@ class Session:
         self._options = options
         self._since = datetime.now().astimezone()
         self._world = first
+        self._served: dict[str, str] = {}
+        self.committed = monotonic()
         lab.call(Build())
         self._serve(first)
         for node, rules in first.rules.items():
@@ -103,8 +111,8 @@ class Session:
     def do(self, message: Message) -> Reply | Namespace:
         """Answer one message."""
         match message:
-            case Apply(read):
-                return self.apply(read)
+            case Apply(read, watch):
+                return self.apply(read, watch=watch)
             case Why(question):
                 return self.why(question)
             case TryAll():
@@ -117,6 +125,11 @@ class Session:
                 return Reply(f"lab {self._name} is down\n")
 
     # -- state
+
+    @property
+    def plan(self) -> LabPlan:
+        """What the lab is now."""
+        return self._world.plan
 
     def status(self) -> Reply:
         """Who is there."""
@@ -153,9 +166,38 @@ class Session:
 
     # -- change
 
-    def apply(self, read: Input) -> Reply:
-        """Become another cluster, and say what that changed."""
+    def apply(self, read: Input, *, watch: bool = False) -> Reply:
+        """Become another cluster, and say what that changed; ``watch``: and what live connections
+        noticed of it."""
         old, new = self._world, world(read, self._options, self._world)
+        flows = watched_flows(old.index, new.index, old.plan, new.plan) if watch else Flows()
+        if watch:
+            self._lab.call(Watch((*flows.revoked, *flows.kept)))
+            sleep(_BEFORE)
+        try:
+            lines = [*self._become(old, new)]
+        finally:
+            found = self._unwatch() if watch else None
+        if found is not None:
+            lines.extend(self._watched(flows, found))
+        return Reply("".join(f"{line}\n" for line in lines))
+
+    def _unwatch(self) -> Watched:
+        sleep(_AFTER)
+        found = self._lab.call(Unwatch()).watched
+        assert found is not None
+        return found
+
+    def _watched(self, flows: Flows, found: Watched) -> Iterator[str]:
+        forever = [(self.committed, inf)]
+        seen = account(found, dict.fromkeys(range(len(flows.revoked)), forever))
+        yield (
+            f"watched: {seen.revoked_flows} connections revoked, {seen.leaked} of {seen.refused} "
+            f"messages came after the commit; {seen.kept_flows} connections kept, {seen.lost} of "
+            f"{seen.kept} messages lost"
+        )
+
+    def _become(self, old: World, new: World) -> Iterator[str]:
         texts = {
             node: render_transaction(diff(old.rules[node], rules))
             for node, rules in new.rules.items()
@@ -171,14 +213,16 @@ class Session:
             raise
         self._world = new
         self._lab.call(Settle(new.plan))
-        seconds = monotonic() - start
-        return Reply("".join(f"{line}\n" for line in _applied(old, new, texts, seconds)))
+        yield from _applied(old, new, texts, monotonic() - start)
 
     def _serve(self, wanted: World) -> None:
         """Make the Services of a world reachable on every node."""
         every = frontends(wanted.index, wanted.plan)
-        for node in wanted.plan.nodes:
-            self._lab.call(Enforce(node.name, services_text(node, every)))
+        texts = {node.name: services_text(node, every) for node in wanted.plan.nodes}
+        for node, text in texts.items():
+            if self._served.get(node) != text:
+                self._lab.call(Enforce(node, text))
+                self._served[node] = text
 
     def _commit(self, texts: dict[str, str], old: World, new: World) -> None:
         """One transaction a node. When one of several is refused, the others are taken back."""
@@ -190,6 +234,7 @@ class Session:
             for node, text in texts.items():
                 self._lab.call(Enforce(node, text))
                 done.append(node)
+            self.committed = monotonic()
         except PodfenceError:
             for node in done:
                 back = succeed(new.rules[node], old.rules[node])

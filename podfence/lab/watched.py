@@ -1,0 +1,68 @@
+"""What became of live connections while rules changed. Pure.
+
+Rule: a message leaked when it was sent after the commit that forbids its flow and came before the
+commit that allows it again; a flow that is allowed all the time loses nothing, and its TCP sends no
+segment twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+Interval = tuple[float, float]
+"""From the commit that revoked a flow to just before the one that allows it again, by the monotonic
+clock."""
+
+
+class Message(NamedTuple):
+    """``flow``: its place among those watched; ``reply``: from the target to the source.
+    ``received``: when, 0: never. Times are those of the monotonic clock."""
+
+    flow: int
+    reply: bool
+    sent: float
+    received: float
+
+
+class Watched(NamedTuple):
+    """All messages, and how many segments each flow sent again (0 for UDP)."""
+
+    messages: list[Message]
+    again: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """``refused``: messages sent while their flow was revoked; ``leaked``: those of them that came.
+    ``kept``: messages of flows that were never revoked; ``lost``: those of them that did not come,
+    and segments of theirs that TCP had to send again."""
+
+    revoked_flows: int
+    refused: int
+    leaked: int
+    kept_flows: int
+    kept: int
+    lost: int
+
+
+def account(watched: Watched, revoked: Mapping[int, Sequence[Interval]]) -> Account:
+    """Judge a watch. ``revoked``: when each flow that was revoked at some time was."""
+    refused = leaked = kept = lost = 0
+    for message in watched.messages:
+        if message.flow in revoked:
+            end = _within(message.sent, revoked[message.flow])
+            refused += end is not None
+            leaked += end is not None and 0 < message.received < end
+        else:
+            kept += 1
+            lost += not message.received
+    lost += sum(n for flow, n in enumerate(watched.again) if flow not in revoked)
+    flows = len(watched.again)
+    return Account(len(revoked), refused, leaked, flows - len(revoked), kept, lost)
+
+
+def _within(when: float, intervals: Iterable[Interval]) -> float | None:
+    """The end of the interval that holds a time."""
+    return next((end for start, end in intervals if start <= when <= end), None)
