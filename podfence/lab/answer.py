@@ -11,14 +11,17 @@ import errno
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from select import EPOLLIN, epoll
 
 from podfence.edge import netns
 from podfence.errors import LabError
+from podfence.lab.packets import SCTP, init_tag
 from podfence.lab.plan import LabPlan, Party, Probe
 from podfence.lab.topology import Topology
 from podfence.model.objects import IPAddress
 from podfence.render.safe import printable
+from podfence.sets.ports import OTHER
 
 NONCE = struct.Struct("=II")
 """What a datagram carries, and gets back before the name: round and probe."""
@@ -40,12 +43,14 @@ class Answerers:
     """All listening sockets of the lab, served from one epoll object.
 
     The sockets stay until :meth:`close`; ``handlers`` is keyed by descriptor. ``names``: what each
-    party answers.
+    party answers. ``arrived``: told the party's place, the port and the initiate tag of each SCTP
+    INIT; nobody answers those. Echo requests are answered by the kernel.
     """
 
     def __init__(self, plan: LabPlan, topology: Topology, poll: epoll) -> None:
         self.handlers: dict[int, Handler] = {}
         self.names = [name_of(place, party) for place, party in enumerate(plan.parties)]
+        self.arrived: Callable[[int, int, int], None] | None = None
         self._plan = plan
         self._topology = topology
         self._sockets: dict[tuple[int, int, str, int], socket.socket] = {}
@@ -57,6 +62,8 @@ class Answerers:
         for place, party in enumerate(self._plan.parties):
             with netns.inside(self._topology.of_party[place]):
                 for address in party.addresses:
+                    if self._plan.sctp:
+                        self._listen_sctp(place, address)
                     for port in self._plan.ports:
                         for protocol in ("TCP", "UDP"):
                             key = (place, address.version, protocol, port)
@@ -66,11 +73,14 @@ class Answerers:
     def ensure(self, probe: Probe) -> None:
         """Make the target of a probe listen, where the plan does not foresee it. A port that
         somebody else in the pod listens on is left to them."""
-        if probe[1:] in self._sockets:
+        if probe[1:] in self._sockets or probe.protocol == OTHER:
             return
         address = self._plan.parties[probe.target].address(probe.family)
         with netns.inside(self._topology.of_party[probe.target]):
-            self._listen(probe.target, probe.protocol, address, probe.port)
+            if probe.protocol == "SCTP":
+                self._listen_sctp(probe.target, address)
+            else:
+                self._listen(probe.target, probe.protocol, address, probe.port)
 
     def release(self, probe: Probe) -> None:
         """Leave the port of a probe's target to somebody else."""
@@ -93,6 +103,25 @@ class Answerers:
         self._sockets[place, address.version, protocol, port] = listener
         self.handlers[listener.fileno()] = lambda: answer(listener, name)
         self._poll.register(listener.fileno(), EPOLLIN)
+
+    def _listen_sctp(self, place: int, address: IPAddress) -> None:
+        """One raw socket for all ports, since most kernels have no SCTP."""
+        key = (place, address.version, "SCTP", 0)
+        if key in self._sockets:
+            return
+        family = FAMILY[address.version]
+        listener = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, SCTP)
+        listener.bind((str(address), 0))
+        self._sockets[key] = listener
+        self.handlers[listener.fileno()] = lambda: self._init(listener, place, address.version)
+        self._poll.register(listener.fileno(), EPOLLIN)
+
+    def _init(self, listener: socket.socket, place: int, family: int) -> None:
+        with suppress(BlockingIOError):
+            while True:
+                found = init_tag(family, listener.recv(_DATAGRAM))
+                if found is not None and self.arrived is not None:
+                    self.arrived(place, *found)
 
     def close(self) -> None:
         """Stop listening."""

@@ -19,9 +19,11 @@ from podfence.model.networkpolicy import IPNetwork
 from podfence.model.objects import IPAddress
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.sets import AddressSet
+from podfence.sets.ports import OTHER
 
 PROTOCOLS = ("TCP", "UDP")
-"""Protocols that the lab sends; SCTP checks are counted and left out."""
+"""Protocols that are probed on every chosen port. SCTP is on the ports that some rule or container
+names for it, and an ICMP echo stands for every protocol without ports (NP-39)."""
 FAMILIES = (4, 6)
 _NAMED = 3
 _FEW_OUTSIDE = 8
@@ -88,8 +90,8 @@ class Probe(NamedTuple):
 class LabPlan:
     """Everything that the lab builds and sends.
 
-    ``notes``: one sentence for each thing that was left out. ``sctp_left_out``: checks not made
-    because the lab opens TCP and UDP sockets only.
+    ``ports``: of TCP and UDP. ``notes``: one sentence for each thing that was left out. ``sctp``:
+    ports that are probed by SCTP.
     """
 
     nodes: tuple[LabNode, ...]
@@ -97,7 +99,7 @@ class LabPlan:
     ports: tuple[int, ...]
     probes: tuple[Probe, ...]
     notes: tuple[str, ...] = ()
-    sctp_left_out: int = 0
+    sctp: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +126,16 @@ def make_plan(
     nodes = _nodes(index, families)
     choice = choose_ports(index, limits.ports)
     notes.extend(choice.notes)
-    everything = _Cast(index, pods, tuple(map(_node_party, nodes)), outside, choice.ports)
+    parties = tuple(map(_node_party, nodes))
+    everything = _Cast(index, pods, parties, outside, choice.ports, choice.sctp)
     cast = _bounded(everything, choice, limits.probes, notes)
-    pairs = _count_pairs(cast.pods, (*cast.nodes, *cast.outside))
     return LabPlan(
         nodes=nodes,
         parties=cast.parties,
         ports=choice.ports,
         probes=tuple(cast.probes()),
         notes=tuple(notes),
-        sctp_left_out=pairs * len(choice.sctp),
+        sctp=choice.sctp,
     )
 
 
@@ -226,6 +228,7 @@ class _Cast:
     nodes: Sequence[Party]
     outside: Sequence[Party]
     ports: Sequence[int]
+    sctp: Sequence[int]
     relevant: RelevantPorts | None = None
 
     @property
@@ -248,15 +251,19 @@ class _Cast:
             for protocol in PROTOCOLS:
                 for port in ports:
                     yield Probe(source, target, family, protocol, port)
+            for port in self.sctp:
+                yield Probe(source, target, family, "SCTP", port)
+            yield Probe(source, target, family, OTHER, 0)
 
     def fits(self, limit: int) -> bool:
         """Whether there are at most ``limit`` probes; gives up counting beyond."""
-        pairs = _count_pairs(self.pods, (*self.nodes, *self.outside)) * len(PROTOCOLS)
+        pairs = _count_pairs(self.pods, (*self.nodes, *self.outside))
+        others = pairs * (len(self.sctp) + 1)
         if self.relevant is None:
-            return pairs * len(self.ports) <= limit
-        if pairs > limit:
+            return pairs * len(self.ports) * len(PROTOCOLS) + others <= limit
+        if pairs * len(PROTOCOLS) + others > limit:
             return False
-        return sum(len(ports) for _, ports in self.ports_of()) * len(PROTOCOLS) <= limit
+        return sum(len(p) for _, p in self.ports_of()) * len(PROTOCOLS) + others <= limit
 
 
 def _count_pairs(pods: Sequence[Party], others: Sequence[Party]) -> int:

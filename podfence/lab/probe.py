@@ -9,23 +9,37 @@ from __future__ import annotations
 import errno
 import socket
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import groupby
 from select import EPOLLIN, epoll
 from time import monotonic
 
 from podfence.edge import netns
-from podfence.lab.answer import FAMILY, NONCE, Answerers
+from podfence.lab.answer import FAMILY, NONCE, Answerers, Handler
 from podfence.lab.outcome import Outcome
+from podfence.lab.packets import (
+    ECHO_BODY,
+    ICMP,
+    ICMPV6,
+    SCTP,
+    echo_reply,
+    echo_request,
+    init,
+)
 from podfence.lab.plan import LabPlan, Probe, Side
 from podfence.lab.services import Dial
 from podfence.lab.topology import Topology
+from podfence.sets.ports import OTHER
 
 _BURST = 100
 """Attempts begun between two looks at the sockets: far below what the kernel queues for a CPU
 (net.core.netdev_max_backlog, 1000), so that the lab itself loses no packet."""
 _EVENTS = 1024
 _LONGEST = 512
+_UDP = 17
+_SCTP_PORTS = range(20_000, 60_000)
+"""Source ports; each round has its own, so that no connection is one of the round before."""
 _NONBLOCK = socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 _REFUSALS = {
     errno.ECONNREFUSED: Outcome.REFUSED,
@@ -56,6 +70,7 @@ class Prober:
     ) -> None:
         self.plan = plan
         self.topology = topology
+        self.answerers = answerers
         self.answering = answerers.handlers
         self.places = {name: place for place, name in enumerate(answerers.names)}
         self.poll = poll
@@ -110,7 +125,8 @@ class _Round:
         addresses: Sequence[str],
         timeout: float,
     ) -> None:
-        self.datagrams: dict[tuple[int, int], socket.socket] = {}  # by source and family
+        # by source, family and protocol number
+        self.datagrams: dict[tuple[int, int, int], socket.socket] = {}
         self._prober = prober
         self._serial = serial
         self._probes = probes
@@ -119,12 +135,13 @@ class _Round:
         self._timeout = timeout
         self._outcomes = bytearray([Outcome.TIMEOUT]) * len(self._probes)
         self._connecting: dict[int, tuple[socket.socket, int]] = {}  # by descriptor
-        self._receiving: dict[int, socket.socket] = {}  # the datagram sockets, by descriptor
+        self._receiving: dict[int, Handler] = {}  # who reads these, by descriptor
         self._awaited: set[int] = set()  # datagrams without an answer so far
         self._deadlines: deque[tuple[float, int, int]] = deque()  # when, at, descriptor or -1
 
     def finish(self) -> bytes:
         """Run to the end."""
+        self._prober.answerers.arrived = self._arrived
         bursts = self._bursts()
         waiting = 0
         exhausted = False
@@ -156,12 +173,12 @@ class _Round:
         if burst is None:
             return False
         source, members = burst
+        begin = {"TCP": self._connect, "UDP": self._send, "SCTP": self._init, OTHER: self._echo}
         with netns.inside(self._prober.topology.of_party[source]):
             for at in members:
                 probe = self._probes[at]
-                begin = self._connect if probe.protocol == "TCP" else self._send
                 try:
-                    begin(at, probe)
+                    begin[probe.protocol](at, probe)
                 except OSError as error:
                     self._outcomes[at] = outcome_of(error)
         return True
@@ -182,24 +199,55 @@ class _Round:
         self._deadlines.append((monotonic() + self._timeout, at, made.fileno()))
 
     def _send(self, at: int, probe: Probe) -> None:
-        target = self._addresses[at]
         sender = self._datagram_socket(probe)
+        self._send_to(at, sender, NONCE.pack(self._serial, at), probe.port)
+
+    def _echo(self, at: int, probe: Probe) -> None:
+        protocol = ICMP if probe.family == 4 else ICMPV6
+        sender = self._raw_socket(probe, protocol, self._echoed)
+        body = ECHO_BODY.pack(self._serial, at)
+        self._send_to(at, sender, echo_request(probe.family, self._serial & 0xFFFF, body), 0)
+
+    def _init(self, at: int, probe: Probe) -> None:
+        sender = self._raw_socket(probe, SCTP, None)
+        port = _SCTP_PORTS[self._serial % len(_SCTP_PORTS)]
+        self._send_to(at, sender, init(port, probe.port, self._tag(at)), 0)
+
+    def _tag(self, at: int) -> int:
+        """An initiate tag that tells the probe; never 0."""
+        return (self._serial % 0xFF + 1) << 24 | at
+
+    def _send_to(self, at: int, sender: socket.socket, packet: bytes, port: int) -> None:
         self._awaited.add(at)
         try:
-            sender.sendto(NONCE.pack(self._serial, at), (target, probe.port))
+            sender.sendto(packet, (self._addresses[at], port))
         except OSError:
             self._awaited.discard(at)
             raise
         self._deadlines.append((monotonic() + self._timeout, at, -1))
 
     def _datagram_socket(self, probe: Probe) -> socket.socket:
-        key = (probe.source, probe.family)
+        key = (probe.source, probe.family, _UDP)
         if key not in self.datagrams:
             made = socket.socket(FAMILY[probe.family], socket.SOCK_DGRAM | _NONBLOCK)
             self.datagrams[key] = made
             made.bind((self._prober.addresses[probe.source][probe.family], 0))
-            self._receiving[made.fileno()] = made
+            self._receiving[made.fileno()] = lambda: self._receive(made)
             self._prober.poll.register(made.fileno(), EPOLLIN)
+        return self.datagrams[key]
+
+    def _raw_socket(
+        self, probe: Probe, protocol: int, receive: Callable[[socket.socket, int], None] | None
+    ) -> socket.socket:
+        """A raw socket of the source. ``receive``: what reads from it; None: nobody has to."""
+        key = (probe.source, probe.family, protocol)
+        if key not in self.datagrams:
+            kind = socket.SOCK_RAW | _NONBLOCK
+            made = self.datagrams[key] = socket.socket(FAMILY[probe.family], kind, protocol)
+            made.bind((self._prober.addresses[probe.source][probe.family], 0))
+            if receive is not None:
+                self._receiving[made.fileno()] = lambda: receive(made, probe.family)
+                self._prober.poll.register(made.fileno(), EPOLLIN)
         return self.datagrams[key]
 
     def _patience(self) -> float:
@@ -213,7 +261,7 @@ class _Round:
             if (answer := self._prober.answering.get(descriptor)) is not None:
                 answer()
             elif descriptor in self._receiving:
-                self._receive(self._receiving[descriptor])
+                self._receiving[descriptor]()
             elif descriptor in self._connecting:
                 self._connected(descriptor)
         return len(events)
@@ -242,6 +290,29 @@ class _Round:
                     self._outcomes[at] = self._judge(at, data[NONCE.size :])
         except BlockingIOError:
             return
+
+    def _echoed(self, receiver: socket.socket, family: int) -> None:
+        """Read all echo replies; they say by their sender who answered."""
+        with suppress(BlockingIOError):
+            while True:
+                packet, sender = receiver.recvfrom(_LONGEST)
+                body = echo_reply(family, packet)
+                if body is None or len(body) != ECHO_BODY.size:
+                    continue
+                serial, at = ECHO_BODY.unpack(body)
+                if serial == self._serial and at in self._awaited:
+                    self._awaited.discard(at)
+                    right = sender[0] == self._addresses[at]
+                    self._outcomes[at] = Outcome.OPEN if right else Outcome.STRANGER
+
+    def _arrived(self, place: int, port: int, tag: int) -> None:
+        """An INIT has come to a party."""
+        at = tag & 0xFFFFFF
+        if at in self._awaited and tag == self._tag(at):
+            self._awaited.discard(at)
+            probe = self._probes[at]
+            right = (place, port) == (probe.target, probe.port)
+            self._outcomes[at] = Outcome.OPEN if right else Outcome.STRANGER
 
     def _judge(self, at: int, name: bytes) -> Outcome:
         place = self.answered[at] = self._prober.places.get(name, -1)

@@ -64,8 +64,8 @@ class LabReport:
     are ``disagreements``. ``without_control``: probes that nobody answered even before the policies
     were enforced, so that they prove nothing; not among ``probes``. ``whole_control``: the others
     were all answered then; else ports and pairs were, one by one (``lab.control``). ``repeated``:
-    probes that were lost at first and answered when sent again. ``notes`` and ``sctp_left_out``:
-    what was not done. ``rootless``: run in a user namespace.
+    probes that were lost at first and answered when sent again. ``notes``: what was
+    not done. ``rootless``: run in a user namespace.
     """
 
     parties: tuple[Party, ...]
@@ -77,7 +77,6 @@ class LabReport:
     pairs: tuple[PairResult, ...]
     repeated: int
     notes: tuple[str, ...]
-    sctp_left_out: int
     rootless: bool
     timings: Timings
 

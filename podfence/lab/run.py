@@ -226,7 +226,6 @@ def report(
         pairs=tuple(observed.pairs()),
         repeated=repeated,
         notes=observed.plan.notes,
-        sctp_left_out=observed.plan.sctp_left_out,
         rootless=rootless,
         timings=timings,
     )

@@ -116,7 +116,10 @@ def _words(probed: Sequence[PortSeen], open_ports: Sequence[PortSeen]) -> str:
     for (protocol, number), seen in sorted(found.items()):
         suffix = "" if seen == families else f" (IPv{min(seen)} only)"
         words[protocol, suffix].append(str(number))
-    return " ".join(f"{protocol}/{','.join(n)}{suffix}" for (protocol, suffix), n in words.items())
+    return " ".join(
+        f"{'ICMP' if protocol == OTHER else f'{protocol}/' + ','.join(n)}{suffix}"
+        for (protocol, suffix), n in words.items()
+    )
 
 
 # -- below the table
@@ -170,8 +173,6 @@ def _summary(report: LabReport) -> Iterator[str]:
     )
     if report.repeated:
         yield f"{report.repeated} probes were lost at first and answered when sent again"
-    if report.sctp_left_out:
-        yield f"{report.sctp_left_out} SCTP checks left out: this lab sends TCP and UDP"
     yield from (f"note: {printable(note)}" for note in report.notes)
     t = report.timings
     yield (

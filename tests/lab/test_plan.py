@@ -6,6 +6,7 @@ import pytest
 
 from podfence.lab.plan import LabPlan, Limits, Side, make_plan, spread
 from podfence.model.objects import Pod
+from podfence.sets.ports import OTHER
 from podfence.testing.builders import node, peer, pod, policy, rule
 from tests.lab.clusters import SHOP, placed, plan_of
 
@@ -28,7 +29,8 @@ def test_every_ordered_pair_with_a_pod_on_every_port_by_both_protocols() -> None
     pairs_v4 = 3 * 3 + 2 * 3 * 3  # among pods; with the node and two outside addresses
     pairs_v6 = 3 * 3 + 2 * 3 * 2
     counted = Counter((probe.family, probe.protocol, probe.port) for probe in plan.probes)
-    assert set(counted) == {(f, p, n) for f in (4, 6) for p in ("TCP", "UDP") for n in plan.ports}
+    both = [("TCP", port) for port in plan.ports] + [("UDP", port) for port in plan.ports]
+    assert set(counted) == {(f, *ask) for f in (4, 6) for ask in (*both, (OTHER, 0))}
     assert {counted[key] for key in counted if key[0] == 4} == {pairs_v4}
     assert {counted[key] for key in counted if key[0] == 6} == {pairs_v6}
 
@@ -112,18 +114,26 @@ def test_node_is_probed_at_one_address_a_family_and_has_them_all() -> None:
     assert len(plan.nodes[0].addresses) == 3
 
 
-def test_sctp_checks_are_counted_not_planned() -> None:
+def test_np40_sctp_is_probed_on_the_ports_that_are_named_for_it() -> None:
     allow = policy("a/p", ingress=[rule(ports=["3868/SCTP"])])
     plan = plan_of(pod("a/p", addresses=["10.0.0.1"]), allow)
-    assert {probe.protocol for probe in plan.probes} == {"TCP", "UDP"}
-    assert plan.sctp_left_out == 1 + 2 + 2  # itself, node and outside both ways
+    sctp = [probe for probe in plan.probes if probe.protocol == "SCTP"]
+    assert {probe.port for probe in sctp} == {3868}
+    assert len(sctp) == 1 + 2 + 2  # itself, node and outside both ways
+
+
+def test_np39_an_echo_stands_for_protocols_without_ports() -> None:
+    plan = plan_of(pod("a/p", addresses=["10.0.0.1"]))
+    echoes = [probe for probe in plan.probes if probe.protocol == OTHER]
+    assert {probe.port for probe in echoes} == {0}
+    assert len(echoes) == 1 + 2 + 2
 
 
 def test_beyond_the_limit_as_many_of_each_class_as_fit_take_part() -> None:
     allow = policy("a/p", {"app": "x"}, ingress=[rule(peer(pods={"app": "y"}))])
-    plan = make_plan(placed(*MANY, allow), Limits(probes=500))
+    plan = make_plan(placed(*MANY, allow), Limits(probes=750))
     assert names(plan, Side.POD) == ["a/x0", "a/x1", "a/x2", "a/x3", "a/y0", "a/y1", "a/y2", "a/y3"]
-    assert len(plan.probes) <= 500
+    assert len(plan.probes) <= 750
     assert "8 of 40 pods take part" in plan.notes[1]
 
 
@@ -151,7 +161,8 @@ def test_egress_rules_of_the_source_concern_a_pair() -> None:
 def ports_between(plan: LabPlan, source: str, target: str) -> set[int]:
     named = {party.name: at for at, party in enumerate(plan.parties)}
     ends = (named[source], named[target])
-    return {probe.port for probe in plan.probes if (probe.source, probe.target) == ends}
+    probes = (p for p in plan.probes if (p.source, p.target) == ends)
+    return {probe.port for probe in probes if probe.protocol != OTHER}
 
 
 def test_far_beyond_the_limit_fewer_pods_take_part() -> None:

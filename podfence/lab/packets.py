@@ -1,0 +1,82 @@
+"""Packets that no ordinary socket sends: ICMP echo requests and SCTP INIT chunks, as bytes. Pure.
+
+Rule: whole and correct by their RFCs (792, 4443, 9260), checksums included, since connection
+tracking drops what is not.
+"""
+
+from __future__ import annotations
+
+import struct
+from functools import cache
+
+ICMP, ICMPV6, SCTP = 1, 58, 132
+"""IP protocol numbers."""
+ECHO_BODY = struct.Struct("=II")
+"""What an echo carries, and brings back: round and probe."""
+_ECHO = struct.Struct(">BBHHH")  # type, code, checksum, identifier, sequence
+_REQUEST = {4: 8, 6: 128}
+_REPLY = {4: 0, 6: 129}
+_COMMON = struct.Struct(">HHII")  # source port, destination port, verification tag, checksum
+_INIT = struct.Struct(">BBHIIHHI")  # type, flags, length, tag, window, streams out, in, number
+_INIT_TYPE, _WINDOW = 1, 65536
+_POLYNOMIAL = 0x82F63B78  # CRC32c, reflected
+
+
+def echo_request(family: int, identifier: int, body: bytes) -> bytes:
+    """An echo request. The kernel adds the checksum of IPv6, which covers addresses too."""
+    head = _ECHO.pack(_REQUEST[family], 0, 0, identifier, 1)
+    checksum = _internet_checksum(head + body) if family == 4 else 0
+    return _ECHO.pack(_REQUEST[family], 0, checksum, identifier, 1) + body
+
+
+def echo_reply(family: int, packet: bytes) -> bytes | None:
+    """What an echo reply brings back; None for other messages. IPv4 comes with its IP header."""
+    message = _without_header(family, packet)
+    is_reply = len(message) >= _ECHO.size and message[0] == _REPLY[family]
+    return message[_ECHO.size :] if is_reply else None
+
+
+def init(source_port: int, destination_port: int, tag: int) -> bytes:
+    """A packet with one INIT chunk; ``tag``: the initiate tag, not 0."""
+    chunk = _INIT.pack(_INIT_TYPE, 0, _INIT.size, tag, _WINDOW, 1, 1, tag)
+    whole = _COMMON.pack(source_port, destination_port, 0, 0) + chunk
+    checksum = int.from_bytes(_crc32c(whole).to_bytes(4, "little"), "big")
+    return _COMMON.pack(source_port, destination_port, 0, checksum) + chunk
+
+
+def init_tag(family: int, packet: bytes) -> tuple[int, int] | None:
+    """Destination port and initiate tag of an INIT; None for other packets."""
+    message = _without_header(family, packet)
+    if len(message) < _COMMON.size + _INIT.size or message[_COMMON.size] != _INIT_TYPE:
+        return None
+    _, port, _, _ = _COMMON.unpack_from(message)
+    tag: int = _INIT.unpack_from(message, _COMMON.size)[3]
+    return port, tag
+
+
+def _without_header(family: int, packet: bytes) -> bytes:
+    return packet[(packet[0] & 0x0F) * 4 :] if family == 4 and packet else packet
+
+
+def _internet_checksum(data: bytes) -> int:
+    total: int = sum(struct.unpack(f">{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+@cache
+def _crc_table() -> tuple[int, ...]:
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (_POLYNOMIAL if value & 1 else 0)
+        table.append(value)
+    return tuple(table)
+
+
+def _crc32c(data: bytes) -> int:
+    table, crc = _crc_table(), 0xFFFFFFFF
+    for byte in data:
+        crc = crc >> 8 ^ table[(crc ^ byte) & 0xFF]
+    return crc ^ 0xFFFFFFFF

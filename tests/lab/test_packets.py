@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import pytest
+
+from podfence.lab.packets import echo_reply, echo_request, init, init_tag
+from podfence.lab.report import LabReport
+from podfence.lab.run import run_lab
+from podfence.testing.builders import peer, pod, policy, rule
+from tests.lab.clusters import placed
+
+BODY = bytes(range(8))
+IP_HEADER = bytes([0x45]) + bytes(19)
+
+
+def test_an_init_as_rfc_9260_and_its_crc32c_have_it() -> None:
+    assert init(20000, 3868, 0x01000007).hex() == (
+        "4e200f1c00000000" + crc_of(init(20000, 3868, 0x01000007)) + "01000014"
+        "01000007000100000001000101000007"
+    )
+
+
+def crc_of(packet: bytes) -> str:
+    """CRC32c bit by bit, in network order as the standard says: least significant byte first."""
+    crc = 0xFFFFFFFF
+    for byte in packet[:8] + bytes(4) + packet[12:]:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return (crc ^ 0xFFFFFFFF).to_bytes(4, "little").hex()
+
+
+@pytest.mark.parametrize(
+    ("family", "packet", "expected"),
+    [
+        pytest.param(4, IP_HEADER + init(1, 3868, 9), (3868, 9), id="v4"),
+        pytest.param(6, init(1, 3868, 9), (3868, 9), id="v6"),
+        pytest.param(6, init(1, 3868, 9)[:-1], None, id="cut"),
+        pytest.param(6, init(1, 2, 3)[:12] + bytes([3]) + init(1, 2, 3)[13:], None, id="no-init"),
+        pytest.param(4, b"", None, id="empty"),
+    ],
+)
+def test_what_an_init_says(family: int, packet: bytes, expected: tuple[int, int] | None) -> None:
+    assert init_tag(family, packet) == expected
+
+
+def test_an_echo_request_sums_to_nothing() -> None:
+    words = memoryview(echo_request(4, 77, BODY)).cast("H").tolist()
+    total = sum(words)
+    assert (total & 0xFFFF) + (total >> 16) == 0xFFFF
+
+
+@pytest.mark.parametrize(
+    ("family", "packet", "expected"),
+    [
+        pytest.param(4, IP_HEADER + bytes([0]) + bytes(7) + BODY, BODY, id="v4"),
+        pytest.param(6, bytes([129]) + bytes(7) + BODY, BODY, id="v6"),
+        pytest.param(4, IP_HEADER + echo_request(4, 1, BODY), None, id="a-request"),
+        pytest.param(6, bytes([129]), None, id="cut"),
+    ],
+)
+def test_what_a_reply_brings_back(family: int, packet: bytes, expected: bytes | None) -> None:
+    assert echo_reply(family, packet) == expected
+
+
+def open_by(report: LabReport, source: str, target: str) -> set[tuple[str, int]]:
+    pair = next(p for p in report.pairs if (p.source.name, p.target.name) == (source, target))
+    return {(port.protocol, port.port) for port in pair.ports if port.open}
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(
+    "family", [pytest.param("10.0.0.", id="v4"), pytest.param("fd00::", id="v6")]
+)
+def test_np39_np40_in_the_kernel(family: str) -> None:
+    pods = [pod(f"a/{n}", {"app": n}, addresses=[f"{family}{at}"]) for at, n in enumerate("xyz", 1)]
+    report = run_lab(
+        placed(
+            *pods,
+            policy("a/x", {"app": "x"}, ingress=[rule(peer(pods={"app": "y"}), ports=["9/SCTP"])]),
+            policy("a/z", {"app": "z"}, ingress=[rule(peer(pods={"app": "y"}))]),
+        ),
+        progress=lambda line: None,
+    )
+    assert report.clean, report.disagreements[:3]
+    assert open_by(report, "a/y", "a/x") == {("SCTP", 9)}
+    assert open_by(report, "a/x", "a/z") == set()
+    assert {("SCTP", 9), ("OTHER", 0)} <= open_by(report, "a/y", "a/z")
