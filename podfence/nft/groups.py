@@ -1,46 +1,33 @@
 """DirectionPolicy -> the chains that judge one isolation group of pods in one direction.
 
 Rule: ``return`` means allowed in this direction, and the other direction is still asked; nothing
-accepts in here. One chain a tier (more where it has many rules, see ``keyed``), rules in their
-order; the chains of a group end in its own deny
-chain, so that a denied packet names the group.
+accepts in here. A group has a chain of its own for its isolation (the NetworkPolicy tier); every
+other tier is written once, whoever it applies to (see ``sharedtiers``), and asked before. Each
+deny chain is of one chain, so that a denied packet names it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from podfence.nft.keyed import Entry, Run, RunWriter
-from podfence.nft.names import MAX_LOG_PREFIX, Namer, group_comment, match_comment, printable
-from podfence.nft.objects import (
-    DROP,
-    RETURN,
-    Chain,
-    Counter,
-    Limit,
-    Log,
-    Lookup,
-    Rule,
-    Verdict,
-    VerdictMap,
-    goto,
-)
+from podfence.nft.keyed import RunWriter
+from podfence.nft.names import Namer, group_comment, match_comment
+from podfence.nft.objects import RETURN, Chain, Lookup, Rule, VerdictMap, goto, jump
 from podfence.nft.peers import PeerSets
 from podfence.nft.ports import PortQuestions
+from podfence.nft.runs import Entry, in_runs
+from podfence.nft.sharedtiers import (
+    PREFIXES,
+    SharedTiers,
+    can_accept,
+    can_deny,
+    deny_rules,
+    in_force,
+)
 from podfence.nft.views import DESTINATIONS, FAMILIES, SOURCES, View
-from podfence.policy.flow import Action, Direction
+from podfence.policy.flow import Action
 from podfence.policy.index import DirectionPolicy, Tier
-
-PREFIXES = {Direction.EGRESS: "eg_", Direction.INGRESS: "in_"}
-LOG_LIMIT = Limit(rate=20, burst=40)
-"""A flood of denied packets must not become a flood of log messages."""
-
-
-def deny_rules(log_group: int, what: str) -> tuple[Rule, ...]:
-    """Log with the prefix ``podfence:what``, within limits, then count and drop."""
-    prefix = printable(f"podfence:{what}", MAX_LOG_PREFIX)
-    return (Rule((LOG_LIMIT, Log(log_group, prefix))), Rule((Counter(), DROP)))
 
 
 def self_sets() -> dict[int, str]:
@@ -48,17 +35,33 @@ def self_sets() -> dict[int, str]:
     return {family: f"self{family}" for family in FAMILIES}
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The tiers of a group that can deny, or accept what a later one denies; ``isolation`` is the
+    last of them, if it is one."""
+
+    before: tuple[Tier, ...]
+    isolation: Tier | None
+
+
 class Groups:
     """Names and writes the chains of isolation groups."""
 
     def __init__(self, peers: PeerSets, ports: PortQuestions, namer: Namer, log_group: int) -> None:
         self._runs = RunWriter(peers, ports, namer)
+        self._tiers = SharedTiers(self._runs, namer, log_group)
         self._namer = namer
         self._log_group = log_group
+        self._asked: dict[int, _Asked] = {}
 
     def name(self, policy: DirectionPolicy) -> str:
         """The name of a group, of its first chain, and in its log prefix."""
         return self._namer.name(PREFIXES[policy.direction], policy.key)
+
+    def denies(self, policy: DirectionPolicy) -> bool:
+        """Whether a group of this policy can deny anything; otherwise it has no chains."""
+        asked = self._tiers_of(policy)
+        return bool(asked.before) or asked.isolation is not None
 
     @property
     def maps(self) -> tuple[VerdictMap, ...]:
@@ -66,46 +69,63 @@ class Groups:
         return tuple(self._runs.maps)
 
     def chains(self, policy: DirectionPolicy) -> Iterator[Chain]:
-        """Every chain of a group: each tier in both views, and the deny chain."""
-        name = self.name(policy)
-        comment = group_comment(policy)
-        for reply in (False, True):
-            view = View(policy.direction, reply)
-            names = tier_chains(name, policy.tiers, view)
-            for at, tier in enumerate(policy.tiers):
-                onward = goto(names[at + 1]) if at + 1 < len(names) else RETURN
-                verdicts = {Action.ACCEPT: RETURN, Action.DENY: goto(f"{name}_d")}
-                verdicts[Action.PASS] = onward
-                start = Chain(names[at], comment=comment)
-                yield from self._runs.chains(
-                    start, _runs(tier, verdicts), verdicts[tier.default], view
-                )
-        yield Chain(f"{name}_d", self._deny_rules(name), comment=comment)
+        """Every chain of a group that is not written yet, for both views."""
+        found = {
+            chain.name: chain
+            for reply in (False, True)
+            for chain in self._of_view(policy, View(policy.direction, reply))
+        }
+        yield from found.values()
 
-    def _deny_rules(self, name: str) -> tuple[Rule, ...]:
-        """A pod cannot block itself (NP-54, NP-55): asked here only, where it seldom costs."""
+    def _of_view(self, policy: DirectionPolicy, view: View) -> Iterator[Chain]:
+        """The earlier tiers, each left by ``return`` for the next; then the isolation."""
+        name, asked, comment = self.name(policy), self._tiers_of(policy), group_comment(policy)
+        isolated = asked.isolation is not None
+        tiers, appeal = self._tiers.asked(asked.before, view, isolated=isolated)
+        yield from self._tiers.new_chains()
+        jumps = tuple(Rule((jump(tier),)) for tier in tiers)
+        if asked.isolation is None:
+            last = Rule((goto(tiers[-1]),))
+            yield Chain(f"{name}{view.suffix}", (*jumps[:-1], last), comment=comment)
+            return
+        deny = f"{name}_d{view.suffix if appeal else ''}"
+        start = Chain(f"{name}{view.suffix}", jumps, comment=comment)
+        yield from self._isolation(asked.isolation, start, deny, view)
+        yield Chain(deny, self._deny_rules(name, appeal), comment=comment)
+
+    def _isolation(self, tier: Tier, start: Chain, deny: str, view: View) -> list[Chain]:
+        entries = (
+            (
+                goto(deny) if rule.action is Action.DENY else RETURN,
+                Entry(match.peers, match.ports, match_comment(rule.origin, match)),
+            )
+            for rule in tier.rules
+            for match in rule.matches
+        )
+        return self._runs.chains(start, in_runs(entries), goto(deny), view)
+
+    def _deny_rules(self, name: str, appeal: str) -> tuple[Rule, ...]:
+        """A pod cannot block itself (NP-54, NP-55): asked here only, where it seldom costs, and
+        where no tier but isolation is concerned (CNP-27)."""
         to_itself = (
             Rule((Lookup((SOURCES[family], DESTINATIONS[family]), pairs), RETURN))
             for family, pairs in self_sets().items()
         )
-        return (*to_itself, *deny_rules(self._log_group, f"deny:{name}"))
+        end = (Rule((goto(appeal),)),) if appeal else deny_rules(self._log_group, f"deny:{name}")
+        return (*to_itself, *end)
+
+    def _tiers_of(self, policy: DirectionPolicy) -> _Asked:
+        found = self._asked.get(policy.number)
+        if found is None:
+            found = self._asked[policy.number] = _asked(policy)
+        return found
 
 
-def _runs(tier: Tier, verdicts: Mapping[Action, Verdict]) -> list[Run]:
-    """The rules of a tier, in their order; neighbours with one action together."""
-    return [
-        Run(
-            tuple(
-                Entry(match.peers, match.ports, match_comment(rule.origin, match))
-                for rule in rules
-                for match in rule.matches
-            ),
-            verdicts[action],
-        )
-        for action, rules in groupby(tier.rules, key=lambda rule: rule.action)
-    ]
-
-
-def tier_chains(name: str, tiers: Sequence[Tier], view: View) -> list[str]:
-    """Names of the chains of a group's tiers, the first tier's without a number."""
-    return [f"{name}{f'_t{at}' if at else ''}{view.suffix}" for at in range(len(tiers))]
+def _asked(policy: DirectionPolicy) -> _Asked:
+    """What can neither deny nor be overruled is not written."""
+    tiers = in_force(policy.tiers)
+    while tiers and not can_deny(tiers[-1]):
+        tiers.pop()
+    isolation = tiers.pop() if tiers and tiers[-1].default is Action.DENY else None
+    before = [tier for tier in tiers if can_deny(tier) or can_accept(tier)]
+    return _Asked(tuple(before), isolation)

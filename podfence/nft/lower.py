@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from podfence.model.networkpolicy import IPNetwork
 from podfence.model.objects import IPAddress
-from podfence.nft.groups import Groups, self_sets, tier_chains
+from podfence.nft.groups import Groups, self_sets
 from podfence.nft.names import Namer
 from podfence.nft.objects import (
     RETURN,
@@ -85,7 +85,7 @@ def lower(index: PolicyIndex, node: LocalNode) -> Ruleset:
     namer = Namer()
     peers, ports = PeerSets(index, namer, _families(local, node)), PortQuestions(namer)
     groups = Groups(peers, ports, namer, node.log_group)
-    chains = [chain for policy in _isolating(index, local) for chain in groups.chains(policy)]
+    chains = [chain for policy in _denying(index, local, groups) for chain in groups.chains(policy)]
     objects: list[NamedObject] = [*_local_sets(local, node), *peers.sets, *ports.sets]
     objects += _verdict_maps(index, local, groups)
     objects += [*groups.maps, *chains]
@@ -108,9 +108,9 @@ def _policies(index: PolicyIndex, endpoint: Endpoint) -> Iterator[DirectionPolic
         yield index.policies[endpoint.endpoint_class].of(direction)
 
 
-def _isolating(index: PolicyIndex, local: Local) -> list[DirectionPolicy]:
+def _denying(index: PolicyIndex, local: Local, groups: Groups) -> list[DirectionPolicy]:
     """The groups of this node, each once, in the order of the index."""
-    found = {p.number: p for e in local.values() for p in _policies(index, e) if p.isolates}
+    found = {p.number: p for e in local.values() for p in _policies(index, e) if groups.denies(p)}
     return [found[number] for number in sorted(found)]
 
 
@@ -135,7 +135,7 @@ def _verdict_maps(index: PolicyIndex, local: Local, groups: Groups) -> Iterator[
     for family in FAMILIES:
         closed = goto(f"{STATELESS}_d")
         elements = {
-            key: closed if any(p.isolates for p in _policies(index, e)) else RETURN
+            key: closed if any(groups.denies(p) for p in _policies(index, e)) else RETURN
             for key, e in _keys(local, family)
         }
         yield VerdictMap(stateless_map(family), (ADDRESS_TYPES[family],), elements)
@@ -147,6 +147,4 @@ def _keys(local: Local, family: int) -> Iterator[tuple[Key, Endpoint]]:
 
 def _verdict(policy: DirectionPolicy, view: View, groups: Groups) -> Verdict:
     """Where the packets of a pod go in one view."""
-    if not policy.isolates:
-        return RETURN
-    return goto(tier_chains(groups.name(policy), policy.tiers, view)[0])
+    return goto(f"{groups.name(policy)}{view.suffix}") if groups.denies(policy) else RETURN

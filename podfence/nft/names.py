@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
-from podfence.policy.index import DirectionPolicy, Match
+from podfence.policy.flow import Direction
+from podfence.policy.index import CompiledRule, DirectionPolicy, Match, Tier
 from podfence.policy.origin import Origin
 
 MAX_COMMENT = 128
@@ -45,10 +46,38 @@ def joint_comment(comments: Sequence[str]) -> str:
     return printable(comments[0], MAX_COMMENT - len(more)) + more
 
 
+def action_comment(rule: CompiledRule, match: Match) -> str:
+    """The same where rules do several things: ``deny ops egress[0].to[1]``."""
+    return printable(f"{rule.action.value} {match_comment(rule.origin, match)}")
+
+
 def group_comment(policy: DirectionPolicy) -> str:
-    """The policies that isolate a group of pods."""
-    names = [str(origin.policy) for tier in policy.tiers for origin in tier.isolated_by]
-    return printable(" ".join((policy.direction.value, *dict.fromkeys(names))))
+    """The tiers of a group of pods, and the policies of each."""
+    return printable(" ".join((policy.direction.value, *map(_tier_words, policy.tiers))))
+
+
+def tier_comment(direction: Direction, tier: Tier, asked: str) -> str:
+    """One tier, what it is asked, and its policies."""
+    return printable(f"{direction.value} {asked} {_tier_words(tier)}")
+
+
+def _tier_words(tier: Tier) -> str:
+    origins = (*tier.isolated_by, *(rule.origin for rule in tier.rules))
+    return " ".join((tier.name, *dict.fromkeys(str(origin.policy) for origin in origins)))
+
+
+def tier_key(tier: Tier) -> str:
+    """Says all that a tier's chains are written from but the members of its sets: equal keys,
+    equal chains."""
+    rules = [
+        (
+            rule.action.value,
+            str(rule.origin.policy),
+            [(match.path, str(match.ports), match.peers.key) for match in rule.matches],
+        )
+        for rule in tier.rules
+    ]
+    return repr((tier.name, tier.default.value, rules))
 
 
 class Namer:

@@ -1,8 +1,9 @@
 """Peers -> shared sets of addresses.
 
 Rule: one set for each distinct ``Peers.key`` and family, whoever refers to it. Pods lie in hash
-sets; such a set stays when it is empty: who matches later changes elements only. ipBlocks never
-change: one range stands in the rule, several lie in an interval set.
+sets, and so do nodes and what domain names stand for; such a set stays when it is empty: who
+matches later changes elements only. ipBlocks never change: one range stands in the rule, several
+lie in an interval set.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from podfence.nft.objects import (
     Lookup,
     Set,
 )
+from podfence.policy.blocks import comes_and_goes
 from podfence.policy.index import Peers, PolicyIndex
+from podfence.sets import AddressSet
 
 Parts = tuple[Expression, ...]
 ADDRESS_TYPES = {4: DataType.IPV4_ADDR, 6: DataType.IPV6_ADDR}
@@ -61,6 +64,9 @@ class PeerSets:
         if peers.addresses is None:
             yield (Lookup((field,), self._pod_set(peers, family)),)
             return
+        if comes_and_goes(peers):
+            yield (Lookup((field,), self._moving_set(peers, peers.addresses, family)),)
+            return
         spans = list(peers.addresses.family(family))
         if len(spans) == 1:
             yield (_inline(field, *spans[0]),)
@@ -71,6 +77,15 @@ class PeerSets:
         name = self._namer.name(f"p{family}_", peers.key)
         if name not in self._sets:
             keys = (k for number in peers.classes for k in self._class_keys(number, family))
+            key = (ADDRESS_TYPES[family],)
+            self._sets[name] = Set(name, key, frozenset(keys), _comment(peers))
+        return name
+
+    def _moving_set(self, peers: Peers, addresses: AddressSet, family: int) -> str:
+        name = self._namer.name(f"n{family}_", peers.key)
+        if name not in self._sets:
+            spans = addresses.family(family)
+            keys = ((address,) for low, high in spans for address in range(low, high + 1))
             key = (ADDRESS_TYPES[family],)
             self._sets[name] = Set(name, key, frozenset(keys), _comment(peers))
         return name

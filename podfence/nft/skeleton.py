@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from podfence.nft.groups import deny_rules
 from podfence.nft.objects import (
     ACCEPT,
     ICMP,
@@ -32,6 +31,7 @@ from podfence.nft.objects import (
     goto,
     jump,
 )
+from podfence.nft.sharedtiers import deny_rules
 from podfence.nft.views import DESTINATIONS, FAMILIES, SOURCES, VIEWS, View
 from podfence.policy.flow import Direction
 

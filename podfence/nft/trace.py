@@ -122,8 +122,12 @@ def trace(
     """What one kernel says to a flow: to its first packet, or to an answer when ``reply``.
 
     ``own_addresses``: the node's; what they send meets no hook of ours, what they receive the
-    input hook. With ``reply`` the flow was judged under another generation, if at all.
+    input hook. With ``reply`` the flow was judged under another generation, if at all. What a pod
+    sends to its own address never leaves its namespace, so no kernel is asked (CNP-27); a packet
+    of a pod that comes back to it from a Service is one for :func:`trace_packet`.
     """
+    if flow.source == flow.destination:
+        return Outcome(True, 0)
     packet = reply_packet(flow) if reply else first_packet(flow)
     return trace_packet(ruleset, packet, own_addresses)
 

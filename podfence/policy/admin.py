@@ -23,7 +23,7 @@ from podfence.model.clusternetworkpolicy import (
 )
 from podfence.model.clusternetworkpolicy import Tier as TierName
 from podfence.model.selectors import LabelSelector
-from podfence.policy.blocks import Block, by_family
+from podfence.policy.blocks import Block, by_family, moving
 from podfence.policy.flow import Action, Direction
 from podfence.policy.index import CompiledRule, EndpointClass, Match, Peers, Tier
 from podfence.policy.namedports import NamedPorts, PortName, named_number
@@ -60,10 +60,10 @@ def _blocks(cluster: Cluster, peer: Peer, names: Names) -> Iterator[Block]:
             if peer.nodes.matches(dict(node.labels))
             for address in node.addresses
         )
-        yield from by_family(f"nodes {peer.nodes!r}", AddressSet.of(addresses))
+        yield from moving(f"nodes {peer.nodes!r}", addresses)
     elif peer.domain_names:
         found = (a for name in peer.domain_names for a in resolve(name, names))
-        yield from by_family(f"names {sorted(peer.domain_names)}", AddressSet.of(found))
+        yield from moving(f"names {sorted(peer.domain_names)}", found)
 
 
 def _networks(peer: Peer) -> AddressSet:

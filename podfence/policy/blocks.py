@@ -24,6 +24,8 @@ Signature = FrozenBitMap
 """Numbers of the blocks that hold an address."""
 
 _LAST = {4: V4_MAX, 6: V6_MAX}
+_MOVING = ("names ", "nodes ")
+"""How the keys of sets begin whose addresses come and go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,25 @@ def ip_block(block: IPBlock) -> Block:
 
 
 def by_family(key: str, addresses: AddressSet) -> Iterator[Block]:
-    """A set of addresses of any family as blocks; a family without members is left out."""
+    """A set of addresses of any family as blocks; a family without members is left out. Each
+    has a key of its own, since equal keys mean equal peers."""
     if addresses.v4:
-        yield Block(key, 4, AddressSet(v4=addresses.v4))
+        yield Block(f"{key} of IPv4", 4, AddressSet(v4=addresses.v4))
     if addresses.v6:
-        yield Block(key, 6, AddressSet(v6=addresses.v6))
+        yield Block(f"{key} of IPv6", 6, AddressSet(v6=addresses.v6))
+
+
+def moving(key: str, addresses: Iterable[IPAddress]) -> Iterator[Block]:
+    """Single addresses that come and go under one key (``names ...``, ``nodes ...``), as a block
+    for either family, with members or not: who has the key never depends on them."""
+    found = AddressSet.of(addresses)
+    yield Block(f"{key} of IPv4", 4, AddressSet(v4=found.v4))
+    yield Block(f"{key} of IPv6", 6, AddressSet(v6=found.v6))
+
+
+def comes_and_goes(peers: Peers) -> bool:
+    """Whether peers are addresses that do not follow from their key; those of ipBlocks do."""
+    return peers.addresses is not None and peers.key.startswith(_MOVING)
 
 
 @dataclass(slots=True)

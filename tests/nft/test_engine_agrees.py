@@ -9,14 +9,14 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podfence.engine.evaluate import evaluate
+from podfence.engine.evaluate import evaluate, fits
 from podfence.model.cluster import Cluster
 from podfence.model.objects import IPAddress
 from podfence.nft.lower import LocalNode, lower
 from podfence.nft.ruleset import Ruleset
-from podfence.nft.trace import trace
+from podfence.nft.trace import first_packet, reply_packet, trace, trace_packet
 from podfence.policy.compile import compile_cluster
-from podfence.policy.flow import Action, Flow
+from podfence.policy.flow import Action, Direction, Flow
 from podfence.policy.index import (
     CompiledRule,
     DirectionPolicy,
@@ -26,7 +26,8 @@ from podfence.policy.index import (
     Tier,
 )
 from podfence.policy.origin import Origin
-from tests.random_clusters import FlowSource, clusters_with_flows, random_cluster
+from tests.random_clusters import TIERS, FlowSource, clusters_with_flows, random_cluster
+from tests.random_tiers import NAMES
 
 
 class Kernels:
@@ -52,6 +53,13 @@ class Kernels:
             for node, ruleset in self._concerned(flow)
         )
 
+    def bring_back(self, flow: Flow) -> Iterator[bool]:
+        """Whether a pod's node brings packets back that it sent to itself by a Service, first and
+        answered."""
+        for _, ruleset in self._concerned(flow):
+            yield trace_packet(ruleset, first_packet(flow)).accepted
+            yield trace_packet(ruleset, reply_packet(flow)).accepted
+
     def to_own_node(self, flow: Flow) -> bool:
         """A node's answers to its own pods meet no hook, so nothing is asked about them."""
         return any(flow.destination in node.addresses for node, _ in self._concerned(flow))
@@ -70,12 +78,39 @@ def agree(index: PolicyIndex, flows: tuple[Flow, ...]) -> None:
         assert kernels.allow(flow, reply=False) is expected, flow
         if not kernels.to_own_node(flow):
             assert kernels.allow(flow, reply=True) is expected, flow
+        if flow.source == flow.destination and flow.source in index.by_address:
+            assert set(kernels.bring_back(flow)) == {to_itself(index, flow)}, flow
+
+
+def to_itself(index: PolicyIndex, flow: Flow) -> bool:
+    """What a pod may send to a Service that leads back to it (CNP-27)."""
+    policies = index.policies[index.by_address[flow.source].endpoint_class]
+    ask = (index.class_of(flow.source), flow.source.version, flow.protocol, flow.port)
+    return all(passes_to_itself(policies.of(direction), *ask) for direction in Direction)
+
+
+def passes_to_itself(
+    policy: DirectionPolicy, remote: int, family: int, protocol: str, port: int
+) -> bool:
+    """The tiers in their order, but isolation never blocks a pod from itself (NP-54)."""
+    for tier in policy.tiers:
+        fitting = (r.action for r in tier.rules if fits(r, remote, family, protocol, port))
+        action = next(fitting, Action.ACCEPT if tier.default is Action.DENY else tier.default)
+        if action is not Action.PASS:
+            return action is Action.ACCEPT
+    return True
 
 
 @given(clusters_with_flows())
 def test_engine_and_trace_agree(case: tuple[Cluster, tuple[Flow, ...]]) -> None:
     cluster, flows = case
     agree(compile_cluster(cluster), flows)
+
+
+@given(clusters_with_flows(TIERS))
+def test_engine_and_trace_agree_on_tiers(case: tuple[Cluster, tuple[Flow, ...]]) -> None:
+    cluster, flows = case
+    agree(compile_cluster(cluster, NAMES), flows)
 
 
 def tiered(index: PolicyIndex, rng: Random) -> PolicyIndex:
@@ -107,15 +142,18 @@ def tiered(index: PolicyIndex, rng: Random) -> PolicyIndex:
 
 
 def _tier(rng: Random, matches: list[Match], origins: list[Origin]) -> Tier:
+    """Isolation, whose rules accept, or rules of all actions in order."""
+    default = rng.choice((Action.DENY, Action.PASS, Action.PASS, Action.ACCEPT))
+    actions = (Action.ACCEPT,) if default is Action.DENY else tuple(Action)
     rules = tuple(
         CompiledRule(
-            rng.choice(tuple(Action)),
+            rng.choice(actions),
             tuple(rng.choice(matches) for _ in range(rng.randint(0, 2))),
             rng.choice(origins),
         )
         for _ in range(rng.randint(0, 4))
     )
-    return Tier("any", rules, rng.choice((Action.DENY, Action.PASS, Action.ACCEPT)))
+    return Tier("any", rules, default)
 
 
 @given(st.randoms(use_true_random=False))

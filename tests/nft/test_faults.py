@@ -15,7 +15,7 @@ import pytest
 
 from podfence.nft import keyed, lower, ports, skeleton
 from podfence.nft.groups import Groups
-from podfence.nft.keyed import Entry, RunWriter
+from podfence.nft.keyed import RunWriter
 from podfence.nft.objects import (
     RETURN,
     Expression,
@@ -24,6 +24,7 @@ from podfence.nft.objects import (
 )
 from podfence.nft.peers import PeerSets
 from podfence.nft.ports import PortQuestions
+from podfence.nft.runs import Entry
 from podfence.nft.views import SOURCES, VIEWS, View
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction, Flow
@@ -110,7 +111,7 @@ def _(patch: pytest.MonkeyPatch) -> None:
 @fault("NP-54 a pod can block itself")
 def _(patch: pytest.MonkeyPatch) -> None:
     right = Groups._deny_rules
-    patch.setattr(Groups, "_deny_rules", lambda s, name: right(s, name)[2:])
+    patch.setattr(Groups, "_deny_rules", lambda s, *names: right(s, *names)[2:])
 
 
 @fault("NP-25 peers of the other family are forgotten")

@@ -1,0 +1,47 @@
+"""Rules of a tier as entries with verdicts, before they are chains.
+
+Rule: neighbours of one verdict are a run; inside a run order means nothing, between runs it stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from podfence.nft.objects import Verdict
+from podfence.policy.index import Peers
+from podfence.sets import PortSet
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One match of one rule. ``comment``: where it comes from."""
+
+    peers: Peers
+    ports: PortSet
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Neighbouring entries of one verdict."""
+
+    entries: tuple[Entry, ...]
+    verdict: Verdict
+
+
+def in_runs(entries: Iterable[tuple[Verdict, Entry]]) -> list[Run]:
+    """Entries in their order; neighbours of one verdict together."""
+    return [
+        Run(tuple(entry for _, entry in alike), verdict)
+        for verdict, alike in groupby(entries, key=lambda found: found[0])
+    ]
+
+
+def until(runs: Sequence[Run], default: Verdict) -> list[Run]:
+    """The runs without those at the end that only say what is said anyway after them."""
+    left = list(runs)
+    while left and left[-1].verdict == default:
+        left.pop()
+    return left
