@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -185,9 +186,28 @@ PODFENCE = (sys.executable, "-c", "from podfence.cli.main import main; main()", 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+ORDINARY = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
+"""Makes of root somebody without any privilege who may still read its files."""
+
+
+@contextmanager
+def becoming(user: str) -> Iterator[tuple[str, ...]]:
+    """What to write before a command so that it runs as ``user``, always the same one."""
+    if user == "self":
+        yield ()
+        return
+    possible = os.geteuid() == 0 and shutil.which("nsenter") is not None
+    if not possible or subprocess.run([*ORDINARY, "true"], check=False).returncode:
+        pytest.skip("only root can become somebody else, and only with user namespaces")
+    with subprocess.Popen([*ORDINARY, "cat"], stdin=subprocess.PIPE) as somebody:
+        yield ("nsenter", f"--target={somebody.pid}", "--user", "--preserve-credentials")
+        somebody.communicate()
+
+
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Run]:
-    """Runs ``podfence lab ...`` with a runtime directory and manifests of its own."""
+def lab(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Run]:
+    """Runs ``podfence lab ...`` with a runtime directory and manifests of its own, as this user or
+    as the one that a test asks for."""
     (tmp_path / "run").mkdir(mode=0o700)
     (tmp_path / "input").mkdir()
     (tmp_path / "input" / "shop.yaml").write_text(MANIFEST)
@@ -195,7 +215,7 @@ def lab(tmp_path: Path) -> Iterator[Run]:
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*PODFENCE, *(a.replace("INPUT", str(tmp_path / "input")) for a in arguments)],
+            [*prefix, *PODFENCE, *(a.replace("INPUT", str(tmp_path / "input")) for a in arguments)],
             env=environment,
             capture_output=True,
             text=True,
@@ -203,10 +223,12 @@ def lab(tmp_path: Path) -> Iterator[Run]:
             check=False,
         )
 
-    yield run
-    run("down", "--all")
+    with becoming(getattr(request, "param", "self")) as prefix:
+        yield run
+        run("down", "--all")
 
 
+@pytest.mark.parametrize("lab", ["self", "ordinary"], indirect=True)
 def test_a_session_of_work(lab: Run, tmp_path: Path) -> None:
     up = lab("up", "-f", "INPUT")
     assert (up.returncode, up.stderr) == (0, "")
@@ -219,6 +241,9 @@ def test_a_session_of_work(lab: Run, tmp_path: Path) -> None:
     why = lab("why", "shop/web", "shop/db:5432")
     assert (why.returncode, "open: as the engine says" in why.stdout) == (0, True)
     assert lab("test").returncode == 0
+    policy_file.write_text(MANIFEST)
+    watched = lab("apply", "-f", "INPUT", "--watch").stdout
+    assert "12 connections revoked, 0 of " in watched
     done = lab("exec", "shop/db", "--", "sh", "-c", "cat /proc/net/dev; exit 7")
     assert (done.returncode, "eth0" in done.stdout) == (7, True)
     down = lab("down")
