@@ -352,7 +352,10 @@ def resolution(targets: Iterable[Endpoint], name: PortName) -> str:
     parts = [f"{number} on {_some(list(names))}" for number, names in found.items()]
     if missing and parts:
         parts.append(f"not declared by {_some(list(missing))}")
-    return "; ".join(parts) or "declared by none of them now, so this allows nothing"
+    nothing = (
+        f"declared by none of them now, so this {'allows' if name.protocol else 'matches'} nothing"
+    )
+    return "; ".join(parts) or nothing
 
 
 def _some(names: list[str]) -> str:

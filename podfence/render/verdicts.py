@@ -19,6 +19,7 @@ from podfence.questions.why import (
     TierReport,
     WhyAnswer,
 )
+from podfence.render.problems import message_text
 from podfence.render.safe import printable
 from podfence.sets.ports import OTHER
 
@@ -184,7 +185,7 @@ def _ordered_text(rule: RuleReport, locate: Locate) -> str:
 
 def _with_remark(rule: RuleReport, said: str) -> str:
     """The remark says it all of a rule that has nothing to match."""
-    remark = printable(rule.remark)
+    remark = message_text(rule.remark)
     return f"{said}; {remark}" if rule.ports or not rule.reached else remark
 
 

@@ -88,6 +88,53 @@ def broken(name: str) -> bytes:
     return json.dumps(policy).encode()
 
 
+def tiers(name: str) -> bytes:
+    """Policies of tiers that hold the name wherever the server stores it: in names of rules, in
+    selectors, in fields of a later version, in names of ports."""
+    pods = {"podSelector": {"matchLabels": {f"/{name}/": name}}, "namespaceSelector": {}}
+    keyed = {"matchExpressions": [{"key": name, "operator": name, "values": [name]}]}
+    by_name = {"destinationNamedPort": name}
+    rules = [
+        {"action": "Pass", "from": [{"namespaces": {}}], "protocols": [by_name]},
+        {"action": "Accept", "from": [{"pods": pods}]},
+        {"action": "Accept", "from": [{name: {}}]},
+        {"action": "Accept", "from": [{"namespaces": {}}], "protocols": [{name: {}}]},
+        {"action": "Accept", "from": [{"namespaces": keyed}]},
+        {"action": "Deny", "from": [{"namespaces": {}}]},
+        {"action": "Accept", "from": [{"namespaces": {}}]},
+    ]
+    named = [{**rule, "name": name[:100]} for rule in rules]
+    out = [{"action": "Accept", "to": [{"domainNames": ["a.example"]}], "name": name[:100]}]
+    sealed = [{"action": "Deny", "to": [{"networks": ["0.0.0.0/0"]}], "name": name[:100]}]
+    group = {"apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy"}
+    spec = {"tier": "Admin", "priority": 1, "subject": {"namespaces": {}}}
+    items = json.loads(manifests(name))["items"] + [
+        {**group, "metadata": {"name": "ins"}, "spec": {**spec, "ingress": named}},
+        {**group, "metadata": {"name": "outs"}, "spec": {**spec, "egress": [*out, *sealed]}},
+        {**group, "metadata": {"name": "odd"}, "spec": {**spec, "subject": {"namespaces": keyed}}},
+    ]
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": items}).encode()
+
+
+def broken_tier(name: str, kind: str) -> bytes:
+    """A policy of a tier that holds the name where the server refuses it."""
+    version = "v1alpha2" if kind == "ClusterNetworkPolicy" else "v1alpha1"
+    peers = [{"networks": [name]}, {"domainNames": [name]}]
+    policy = {
+        "apiVersion": f"policy.networking.k8s.io/{version}",
+        "kind": kind,
+        "metadata": {"name": name, "labels": {name: name}},
+        "spec": {
+            "tier": name,
+            "priority": name,
+            "subject": {name: name},
+            "egress": [{"action": name, "to": peers, "name": name * 101}],
+            name: name,
+        },
+    }
+    return json.dumps(policy).encode()
+
+
 def run(name: str, *arguments: str) -> Done:
     done = podfence([*arguments, "-f", "-"], stdin=manifests(name))
     assert harmful(done.out + done.err) == set()
@@ -206,6 +253,62 @@ def test_check_says_what_is_wrong_in_a_policy_one_problem_a_line(name: str, outp
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["map"],
+        ["can", "shop/{}", "shop/db:80"],
+        ["can", "shop/db", "192.0.2.1:80"],
+        ["why", "shop/{}", "shop/db:80"],
+        ["why", "shop/{}", "shop/db:80", "-o", "json"],
+        ["check"],
+    ],
+    ids=" ".join,
+)
+def test_tiers_are_told_in_the_lines_that_a_plain_name_gives(
+    name: str, arguments: list[str]
+) -> None:
+    done, plain = (
+        podfence([*(a.replace("{}", n) for a in arguments), "-f", "-"], stdin=tiers(n))
+        for n in (name, "plain")
+    )
+    assert harmful(done.out + done.err) == set()
+    assert done.status == plain.status
+    assert len(done.out.splitlines()) == len(plain.out.splitlines())
+    assert len(done.err.splitlines()) == len(plain.err.splitlines())
+
+
+def test_describe_speaks_of_tiers(name: str) -> None:
+    done = podfence(["describe", "-f", "-"], stdin=tiers(name))
+    assert done.status == 0
+    assert harmful(done.out + done.err) == set()
+    assert "ClusterNetworkPolicy ins" in done.out
+
+
+@pytest.mark.parametrize(
+    "kind", ["ClusterNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy"]
+)
+def test_check_says_what_is_wrong_in_a_policy_of_a_tier(name: str, kind: str) -> None:
+    done = podfence(["check", "-f", "-"], stdin=broken_tier(name, kind))
+    assert done.status == 1
+    assert harmful(done.out + done.err) == set()
+    *problems, _ = done.out.splitlines()
+    assert [line for line in problems if not line.startswith("-:1:")] == []
+
+
+@pytest.mark.parametrize("form", ["{} 192.0.2.1\n", "a.example {}\n", "json"])
+def test_a_table_of_names_is_a_table_or_an_error(name: str, form: str, tmp_path: Path) -> None:
+    text = json.dumps({name: [name]}) if form == "json" else form.replace("{}", name)
+    table = tmp_path / "names"
+    table.write_text(text, encoding="utf-8")
+    done = podfence(["map", "-f", "-", "--resolve", str(table)], stdin=tiers("plain"))
+    assert done.status in (0, 2)
+    assert harmful(done.out + done.err) == set()
+    assert "internal error" not in done.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["map", "--resolve", "no-{}"],
+        ["describe", "clusternetworkpolicy/{}"],
         ["can", "{}", "shop/db:80"],
         ["can", "shop/db", "shop/{}:80"],
         ["can", "shop/db", "shop/db:{}"],

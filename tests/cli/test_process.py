@@ -68,7 +68,7 @@ def test_a_name_that_the_terminal_cannot_show_is_an_escape(arguments: list[str])
 def test_an_internal_error_has_its_traceback_on_demand_only(debug: str) -> None:
     broken = (
         "import podfence.cli.map_command as m\n"
-        "def compile_cluster(_): raise ValueError('no \\x1b[31m idea')\n"
+        "def compile_cluster(*_): raise ValueError('no \\x1b[31m idea')\n"
         "m.compile_cluster = compile_cluster\n"
         "from podfence.cli.main import main; main()"
     )
