@@ -43,6 +43,11 @@ class _Asked:
     before: tuple[Tier, ...]
     isolation: Tier | None
 
+    @property
+    def all(self) -> tuple[Tier, ...]:
+        """In their order."""
+        return self.before if self.isolation is None else (*self.before, self.isolation)
+
 
 class Groups:
     """Names and writes the chains of isolation groups."""
@@ -60,8 +65,7 @@ class Groups:
 
     def denies(self, policy: DirectionPolicy) -> bool:
         """Whether a group of this policy can deny anything; otherwise it has no chains."""
-        asked = self._tiers_of(policy)
-        return bool(asked.before) or asked.isolation is not None
+        return bool(self._tiers_of(policy).all)
 
     @property
     def maps(self) -> tuple[VerdictMap, ...]:
@@ -79,7 +83,8 @@ class Groups:
 
     def _of_view(self, policy: DirectionPolicy, view: View) -> Iterator[Chain]:
         """The earlier tiers, each left by ``return`` for the next; then the isolation."""
-        name, asked, comment = self.name(policy), self._tiers_of(policy), group_comment(policy)
+        name, asked = self.name(policy), self._tiers_of(policy)
+        comment = group_comment(policy.direction, asked.all)
         isolated = asked.isolation is not None
         tiers, appeal = self._tiers.asked(asked.before, view, isolated=isolated)
         yield from self._tiers.new_chains()

@@ -7,11 +7,11 @@ comments only, and only through :func:`printable`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 
 from podfence.policy.flow import Direction
-from podfence.policy.index import CompiledRule, DirectionPolicy, Match, Tier
+from podfence.policy.index import CompiledRule, Match, Tier
 from podfence.policy.origin import Origin
 
 MAX_COMMENT = 128
@@ -51,9 +51,9 @@ def action_comment(rule: CompiledRule, match: Match) -> str:
     return printable(f"{rule.action.value} {match_comment(rule.origin, match)}")
 
 
-def group_comment(policy: DirectionPolicy) -> str:
+def group_comment(direction: Direction, tiers: Iterable[Tier]) -> str:
     """The tiers of a group of pods, and the policies of each."""
-    return printable(" ".join((policy.direction.value, *map(_tier_words, policy.tiers))))
+    return printable(" ".join((direction.value, *map(_tier_words, tiers))))
 
 
 def tier_comment(direction: Direction, tier: Tier, asked: str) -> str:

@@ -113,13 +113,13 @@ class SharedTiers:
     def _denier(self, tier: Tier, name: str, appeal: str, view: View) -> str:
         verdicts = {Action.ACCEPT: RETURN, Action.PASS: RETURN}
         verdicts[Action.DENY] = self._denied(name, appeal)
-        return self._write(tier, name, "what is denied by", verdicts, view)
+        return self._write(tier, name, "denied by", verdicts, view)
 
     def _appeal(self, tier: Tier, name: str, appeal: str, view: View) -> str:
         """What the tier denies does not come here."""
         onward = self._denied(name, appeal)
         verdicts = {Action.ACCEPT: RETURN, Action.PASS: onward}
-        return self._write(tier, name, "what is accepted by", verdicts, view, onward)
+        return self._write(tier, name, "accepted by", verdicts, view, onward)
 
     def _denied(self, name: str, appeal: str) -> Verdict:
         """Where denied packets go: to an earlier tier's acceptance, or to an end of their own."""

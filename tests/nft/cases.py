@@ -14,7 +14,16 @@ from podfence.nft.lower import LocalNode, lower
 from podfence.nft.ruleset import Ruleset
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
-from podfence.testing.builders import namespace, peer, pod, policy, rule
+from podfence.testing.builders import (
+    cluster_peer,
+    cluster_policy,
+    cluster_rule,
+    namespace,
+    peer,
+    pod,
+    policy,
+    rule,
+)
 
 NODE = LocalNode(
     "n1",
@@ -97,11 +106,49 @@ MANY_RULES = policy(
         rule(ports=["9090"]),
     ],
 )
+GUARD = cluster_policy(
+    "guard",
+    namespaces={},
+    priority=10,
+    ingress=[
+        cluster_rule("Pass", cluster_peer(pods={"app": "web"}), protocols=["5432/TCP"]),
+        cluster_rule("Deny", cluster_peer(pods={"app": "job"})),
+        cluster_rule("Accept", cluster_peer(namespaces={}), protocols=["9000-9100/TCP"]),
+    ],
+    egress=[
+        cluster_rule("Deny", cluster_peer(networks=["169.254.0.0/16", "fe80::/10"])),
+        cluster_rule(
+            "Accept",
+            cluster_peer(domain_names=["*.example.org"]),
+            cluster_peer(nodes={}),
+            protocols=["443/TCP"],
+        ),
+    ],
+)
+FLOOR = cluster_policy(
+    "floor",
+    namespaces={},
+    tier="Baseline",
+    ingress=[cluster_rule("Accept", cluster_peer(namespaces={})), cluster_rule("Deny")],
+    egress=[cluster_rule("Deny", cluster_peer(networks=["0.0.0.0/0", "::/0"]))],
+)
+MANY_TIER_RULES = cluster_policy(
+    "many",
+    pods={"app": "db"},
+    ingress=[
+        cluster_rule("Deny" if n % 2 else "Accept", protocols=[f"{80 + n // 2}/TCP"])
+        if n % 5
+        else cluster_rule("Deny", cluster_peer(pods={"n": str(n)}))
+        for n in range(18)
+    ],
+)
 CASES = (
     Case("no-policies", index_of()),
     Case("deny-all", index_of(DENY_ALL)),
     Case("shop", index_of(DB_ALLOW, WEB_OUT)),
     Case("remote-pods", index_of(DB_ALLOW, WEB_OUT), LocalNode("n2", pods=frozenset({"shop/db"}))),
     Case("many-rules", index_of(MANY_RULES)),
+    Case("tiers", index_of(GUARD, FLOOR, DB_ALLOW)),
+    Case("many-tier-rules", index_of(MANY_TIER_RULES)),
     Case("hostile-names", compile_cluster(Cluster.of(_hostile()))),
 )

@@ -122,7 +122,7 @@ def tiered(index: PolicyIndex, rng: Random) -> PolicyIndex:
         for rule in tier.rules
         for match in rule.matches
     ]
-    origins = [policy.isolated_by[0] for d in index.direction_policies for policy in d.tiers]
+    origins = [r.origin for d in index.direction_policies for found in d.tiers for r in found.rules]
     if not matches:
         return index
 

@@ -6,36 +6,43 @@ the same few clusters must show it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from random import Random
 
 import pytest
 
-from podfence.nft import keyed, lower, ports, skeleton
+from podfence.nft import groups, keyed, lower, ordered, ports, skeleton
 from podfence.nft.groups import Groups
 from podfence.nft.keyed import RunWriter
 from podfence.nft.objects import (
     RETURN,
+    Chain,
     Expression,
     Field,
     Key,
+    Lookup,
+    Rule,
+    Verdict,
 )
 from podfence.nft.peers import PeerSets
 from podfence.nft.ports import PortQuestions
-from podfence.nft.runs import Entry
-from podfence.nft.views import SOURCES, VIEWS, View
+from podfence.nft.runs import Entry, Run, in_runs
+from podfence.nft.sharedtiers import SharedTiers, in_force
+from podfence.nft.views import DESTINATIONS, SOURCES, VIEWS, View
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction, Flow
-from podfence.policy.index import Peers, PolicyIndex
+from podfence.policy.index import DirectionPolicy, Peers, PolicyIndex, Tier
 from podfence.sets import PortSet
 from podfence.sets.ports import EVERYTHING
 from tests.nft.test_engine_agrees import agree
-from tests.random_clusters import FlowSource, Size, random_cluster
+from tests.random_clusters import TIERS, FlowSource, Size, random_cluster
+from tests.random_tiers import NAMES
 
 SEEDS = range(24)
-CROWDED = Size(pods=8, policies=20)
+SIZES = (Size(pods=8, policies=20), Size(), TIERS)
+"""Crowded ones for groups with many rules, plain ones, and ones with tiers."""
 
 
 @pytest.fixture(autouse=True)
@@ -46,14 +53,14 @@ def few_rules_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @cache
 def cases() -> tuple[tuple[PolicyIndex, tuple[Flow, ...]], ...]:
-    """Small clusters, and crowded ones for groups with many rules."""
+    """The clusters that every fault is looked for in."""
     found = []
     for seed in SEEDS:
         rng = Random(seed)
-        cluster = random_cluster(rng, CROWDED if seed % 3 == 0 else Size())
+        cluster = random_cluster(rng, SIZES[seed % len(SIZES)])
         source = FlowSource(cluster)
         flows = tuple(source.draw(rng) for _ in range(120))
-        found.append((compile_cluster(cluster), flows))
+        found.append((compile_cluster(cluster, NAMES), flows))
     return tuple(found)
 
 
@@ -175,6 +182,80 @@ def _(patch: pytest.MonkeyPatch) -> None:
 def _(patch: pytest.MonkeyPatch) -> None:
     right = keyed._united
     patch.setattr(keyed, "_united", lambda entries: list(right(entries))[1:])
+
+
+@fault("CNP-1 Admin is not asked")
+def _(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(groups, "in_force", lambda tiers: in_force(t for t in tiers if t.name != "Admin"))
+
+
+@fault("CNP-10 what Admin accepts is denied by isolation all the same")
+def _(patch: pytest.MonkeyPatch) -> None:
+    right = SharedTiers.asked
+
+    def no_appeal(
+        self: SharedTiers, tiers: Sequence[Tier], view: View, *, isolated: bool
+    ) -> tuple[list[str], str]:
+        return right(self, tiers, view, isolated=isolated)[0], ""
+
+    patch.setattr(SharedTiers, "asked", no_appeal)
+
+
+@fault("CNP-12 Pass accepts")
+def _(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SharedTiers, "_denied", lambda s, name, appeal: RETURN)
+
+
+@fault("CNP-13 isolation passes to Baseline")
+def _(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(groups, "in_force", list)
+
+
+@fault("CNP-7 the order of many rules is lost")
+def _(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(
+        ordered, "in_runs", lambda found: in_runs(sorted(found, key=lambda e: repr(e[0])))
+    )
+
+
+@fault("CNP-7 rules of all ports come after those of one port")
+def _(patch: pytest.MonkeyPatch) -> None:
+    right = ordered._places
+
+    def apart(
+        entries: Sequence[ordered.Numbered],
+    ) -> tuple[dict[Key, list[int]], list[ordered.Numbered]]:
+        places, others = right(entries)
+        wide = {at for at, (_, entry) in enumerate(entries) if entry.ports == EVERYTHING}
+        return {
+            key: [at for at in found if at not in wide] for key, found in places.items()
+        }, others
+
+    patch.setattr(ordered, "_places", apart)
+
+
+@fault("CNP-21 rules without protocols forget those without ports")
+def _(patch: pytest.MonkeyPatch) -> None:
+    right = ordered.by_port
+
+    def lists_alone(runs: Sequence[Run], default: Verdict) -> ordered.PortLists | None:
+        found = right(runs, default)
+        return None if found is None else replace(found, others=())
+
+    patch.setattr(keyed, "by_port", lists_alone)
+
+
+@fault("CNP-27 a pod that a Service leads back to itself is not judged by tiers")
+def _(patch: pytest.MonkeyPatch) -> None:
+    right = Groups._of_view
+
+    def exempt(self: Groups, policy: DirectionPolicy, view: View) -> Iterator[Chain]:
+        for chain in right(self, policy, view):
+            itself = Rule((Lookup((SOURCES[4], DESTINATIONS[4]), "self4"), RETURN))
+            starts = chain.name == f"{self.name(policy)}{view.suffix}"
+            yield replace(chain, rules=(itself, *chain.rules)) if starts else chain
+
+    patch.setattr(Groups, "_of_view", exempt)
 
 
 @pytest.mark.parametrize("name", FAULTS)

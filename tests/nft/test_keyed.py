@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podfence.model.cluster import ClusterObject
-from podfence.nft import keyed
+from podfence.nft import keyed, ordered
 from podfence.nft.difference import diff
 from podfence.nft.lower import lower
 from podfence.nft.objects import Lookup, VerdictMap
@@ -25,6 +25,7 @@ from tests.nft.cases import DB, MANY_RULES, NODE, WEB, index_of
 from tests.nft.test_engine_agrees import agree, tiered
 from tests.nft.test_generation import test_no_connection_outlives_its_permission as follow
 from tests.random_clusters import FlowSource, Size, random_cluster
+from tests.random_tiers import NAMES
 
 CROWDED = Size(pods=10, policies=25, rules=4, items=4)
 
@@ -37,17 +38,38 @@ def test_engine_and_trace_agree_on_many_rules(rng: Random) -> None:
     agree(compile_cluster(cluster), tuple(source.draw(rng) for _ in range(40)))
 
 
-@pytest.mark.parametrize("limit", [0, 2])
+CROWDED_TIERS = Size(policies=3, admin_policies=12, rules=4, items=3)
+
+
+@settings(max_examples=25)
+@given(st.randoms(use_true_random=False))
+def test_engine_and_trace_agree_on_many_ordered_rules(rng: Random) -> None:
+    cluster = random_cluster(rng, CROWDED_TIERS)
+    source = FlowSource(cluster)
+    agree(compile_cluster(cluster, NAMES), tuple(source.draw(rng) for _ in range(40)))
+
+
+@pytest.mark.parametrize(
+    ("limit", "copies"),
+    [
+        pytest.param(0, 100, id="a port alone"),
+        pytest.param(2, 100, id="a port alone, few rules in turn"),
+        pytest.param(1, 2, id="ports together"),
+        pytest.param(1, 0, id="all in turn"),
+    ],
+)
 def test_engine_and_trace_agree_when_every_group_has_many(
-    limit: int, monkeypatch: pytest.MonkeyPatch
+    limit: int, copies: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keyed, "MAX_LINEAR", limit)
-    for seed in range(25):
+    monkeypatch.setattr(ordered, "MAX_COPIES", copies)
+    monkeypatch.setattr(ordered, "SHARED", 3)
+    for seed in range(16):
         rng = Random(seed)
-        cluster = random_cluster(rng)
+        cluster = random_cluster(rng, CROWDED_TIERS if seed % 2 else Size())
         source = FlowSource(cluster)
         flows = tuple(source.draw(rng) for _ in range(40))
-        index = compile_cluster(cluster)
+        index = compile_cluster(cluster, NAMES)
         agree(index, flows)
         agree(tiered(index, rng), flows)
 
