@@ -6,14 +6,15 @@ it may find a loss where there is none, and never misses one.
 
 What it can prove: pods that come, rules and ports that are added, sets that grow, isolation that
 ends. A chain whose rules all allow, until one denies the rest, passes the union of what its rules
-say; it is compared rule by rule. Any other chain (ordered tiers with rules that deny) has to be
-the same, down to the elements of its sets.
+say; it is compared rule by rule. Any other chain (a tier with rules that deny) has to be the same,
+down to the elements of its sets; where it is a jump before such rules, it may also be gone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from podfence.nft.objects import (
     DROP,
@@ -51,11 +52,13 @@ def removes_permission(current: Ruleset, wanted: Ruleset) -> bool:
 class _Allowed:
     """What a chain passes: what its map's element says, or else what meets one of ``conditions``.
 
-    ``map``: name and key fields of a verdict map that is asked first; None: no map.
+    ``map``: name and key fields of a verdict map that is asked first; None: no map. ``guards``:
+    chains that are asked before, and may only deny.
     """
 
     conditions: tuple[Condition, ...]
     map: Vmap | None = None
+    guards: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -148,6 +151,8 @@ class _Proof:
         """For the keys of both maps, and for all other packets. Raises _NotOnlyAllowing."""
         if old.map and new.map and old.map.fields != new.map.fields:
             return False
+        if not all(guard in old.guards and self._same(guard) for guard in new.guards):
+            return False
         keys = {*self.before.keys(old), *self.after.keys(new)}
         pairs = {(self.before.at(old, key), self.after.at(new, key)) for key in keys}
         return all(self._covers(a, b) for a, b in {(old.conditions, new.conditions), *pairs})
@@ -224,7 +229,7 @@ class _Reader:
     def chain(self, name: str) -> _Allowed:
         """Raises _NotOnlyAllowing."""
         if name not in self.known:
-            self.known[name] = self._read(list(self.ruleset.chains[name].rules))
+            self.known[name] = self._read(self.ruleset.chains[name].rules)
         return self.known[name]
 
     def keys(self, allowed: _Allowed) -> Iterable[Key]:
@@ -237,27 +242,35 @@ class _Reader:
         if verdict is None:
             return allowed.conditions
         found = self._read([Rule((verdict,))]) if not verdict.chain else self.chain(verdict.chain)
-        if found.map is not None:
+        if found.map is not None or found.guards:
             raise _NotOnlyAllowing
         return found.conditions
 
-    def _read(self, rules: list[Rule]) -> _Allowed:
-        """A last ``goto`` is followed; a map is understood as the first rule only."""
+    def _read(self, rules: Sequence[Rule]) -> _Allowed:
+        """Jumps come first, then a map; a last ``goto`` is followed."""
+        guards = tuple(takewhile(bool, map(_guard, rules)))
+        rules = rules[len(guards) :]
         first = rules[0].parts if rules else ()
         asked = first[0] if len(first) == 1 and isinstance(first[0], Vmap) else None
         conditions: list[Condition] = []
-        waiting = rules[:0:-1] if asked else rules[::-1]
+        waiting = list(rules[:0:-1] if asked else rules[::-1])
         while waiting:
             condition, verdict = _split(waiting.pop())
             if verdict == RETURN:
                 conditions.append(condition)
             elif verdict == DROP and not condition:
-                return _Allowed(tuple(conditions), asked)
+                return _Allowed(tuple(conditions), asked, guards)
             elif verdict is not None:
                 if condition or verdict.kind is not VerdictKind.GOTO:
                     raise _NotOnlyAllowing
                 waiting = list(self.ruleset.chains[verdict.chain].rules[::-1])
-        return _Allowed((*conditions, frozenset()), asked)
+        return _Allowed((*conditions, frozenset()), asked, guards)
+
+
+def _guard(rule: Rule) -> str:
+    """The chain that a rule asks of every packet before it goes on; ``""``: it is another rule."""
+    first = rule.parts[0]
+    return first.chain if isinstance(first, Verdict) and first.kind is VerdictKind.JUMP else ""
 
 
 def _split(rule: Rule) -> tuple[Condition, Verdict | None]:

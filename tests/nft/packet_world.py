@@ -22,7 +22,7 @@ from podfence.edge.nftcli import run_nft
 from podfence.model.cluster import ClusterObject
 from podfence.nft.lower import lower
 from podfence.nft.render import render
-from podfence.testing.builders import peer, policy, rule
+from podfence.testing.builders import cluster_policy, cluster_rule, peer, policy, rule
 from tests.nft.cases import DENY_ALL, NODE, index_of
 
 T = TypeVar("T")
@@ -57,6 +57,42 @@ WEB_TO_DB = (
         "shop/db-in", {"app": "db"}, ingress=[rule(peer(pods={"app": "web"}), ports=["5432/UDP"])]
     ),
 )
+WEB_OUT = policy("shop/web-out", {"app": "web"}, egress=[rule()], types=["Egress"])
+WEB_TO_ALL = (
+    policy("shop/from-web", {}, ingress=[rule(peer(pods={"app": "web"}))], types=["Ingress"]),
+)
+
+
+def tiers(admin: str = "", baseline: str = "") -> tuple[ClusterObject, ...]:
+    """The ingress of every pod, by what each tier says."""
+    said = {"Admin": admin, "Baseline": baseline}
+    return tuple(
+        cluster_policy(tier.lower(), tier=tier, ingress=[cluster_rule(action)])
+        for tier, action in said.items()
+        if action
+    )
+
+
+(ADMIN_DENIES,) = tiers("Deny")
+(ADMIN_ACCEPTS,) = tiers("Accept")
+LADDER: dict[str, tuple[ClusterObject, ...]] = {
+    "Admin denies": tiers("Deny", "Accept"),
+    "Admin accepts, isolated": (*tiers("Accept"), DENY_ALL, WEB_OUT),
+    "Admin accepts, Baseline denies": tiers("Accept", "Deny"),
+    "Admin passes": tiers("Pass"),
+    "Admin passes, isolated": (*tiers("Pass", "Accept"), DENY_ALL, WEB_OUT),
+    "Admin passes, allowed by isolation": (*tiers("Pass", "Deny"), *WEB_TO_ALL),
+    "Admin passes, Baseline denies": tiers("Pass", "Deny"),
+    "Baseline denies": tiers("", "Deny"),
+    "Baseline passes": tiers("", "Pass"),
+    "Baseline accepts": tiers("", "Accept"),
+}
+LED_BACK: dict[str, tuple[ClusterObject, ...]] = {
+    "isolated": (DENY_ALL,),
+    "Admin denies": (ADMIN_DENIES,),
+    "Admin passes, isolated": (*tiers("Pass"), DENY_ALL),
+    "Baseline denies": tiers("", "Deny"),
+}
 
 
 class Pod:
@@ -87,6 +123,10 @@ class Pod:
         """A socket bound to the pod's address."""
         return self._inside(lambda: bound(self.v4 if family == 4 else self.v6, port))
 
+    def connects(self, target: Address) -> str:
+        """What a TCP connection attempt comes to."""
+        return self._inside(lambda: connection(target))
+
     def _inside(self, work: Callable[[], T]) -> T:
         return self._thread.submit(work).result()
 
@@ -107,6 +147,18 @@ def bound(address: str, port: int = 0) -> socket.socket:
     made.bind((address, port))
     made.settimeout(WAIT)
     return made
+
+
+def connection(target: Address) -> str:
+    with socket.socket() as made:
+        made.settimeout(WAIT)
+        try:
+            made.connect(target)
+        except TimeoutError:
+            return "silence"
+        except ConnectionRefusedError:
+            return "refused"
+        return "connected"
 
 
 def send(source: socket.socket, target: Address, at: socket.socket) -> Address | None:
@@ -194,6 +246,44 @@ class World:
         self.seen["hairpin"] = shown is not None
         self.seen["hairpin reply"] = shown is not None and send(server, shown, client) is not None
 
+    def ladder(self, family: int) -> None:
+        """CNP-1: every step of the way from Admin to the default, on sockets of its own."""
+        for name, policies in LADDER.items():
+            self.load(*policies)
+            web, db = self.web.udp(family=family), self.db.udp(family=family)
+            self.seen[f"{name} v{family}"] = there_and_back(web, db)
+            web.close()
+            db.close()
+
+    def later_deny(self) -> None:
+        web, db = self.web.udp(), self.db.udp()
+        self.load(ADMIN_ACCEPTS)
+        accepted = there_and_back(web, db)
+        self.load(ADMIN_DENIES)
+        self.seen["Admin accepts, then denies"] = [accepted, there_and_back(web, db)]
+        self.load(*tiers("Accept", "Deny"))
+        answered = [there(web, db)]
+        self.load(*tiers("Accept", "Deny"))
+        answered.append(there(db, web))
+        self.seen["Admin accepts, reply under a new generation"] = answered
+
+    def led_back(self) -> None:
+        """CNP-27: through a Service to itself, and to its own address."""
+        for name, policies in LED_BACK.items():
+            self.load(*policies)
+            client, server = self.web.udp(), self.web.udp(9)
+            self.seen[f"hairpin, {name}"] = send(client, ("10.96.0.2", 9), server) is not None
+            self.seen[f"own address, {name}"] = there(client, server)
+            client.close()
+            server.close()
+
+    def refused(self) -> None:
+        """CNP-11: whether a denied TCP connection hears anything within a while."""
+        self.load(ADMIN_DENIES)
+        self.seen["Admin denies, TCP"] = self.web.connects((self.db.v4, 81))
+        self.load()
+        self.seen["Admin silent, TCP"] = self.web.connects((self.db.v4, 81))
+
     def untracked(self) -> None:
         web, db = self.web.udp(), self.db.udp(7777)
         self.load()
@@ -209,7 +299,11 @@ def main(arguments: Sequence[str]) -> None:
         world.revocation(family)
         world.replies(family)
         world.own_node(address, family)
+        world.ladder(family)
     world.strangers()
+    world.later_deny()
+    world.led_back()
+    world.refused()
     world.services()
     world.untracked()
     json.dump(world.seen, sys.stdout)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podfence.model.cluster import Cluster, ClusterObject
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.model.objects import Pod
 from podfence.nft.difference import apply, diff
@@ -24,10 +25,19 @@ from podfence.nft.trace import first_packet, reply_packet, trace_packet
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow
 from podfence.policy.index import PolicyIndex
-from podfence.testing.builders import peer, pod, policy, rule
+from podfence.testing.builders import (
+    cluster_peer,
+    cluster_policy,
+    cluster_rule,
+    peer,
+    pod,
+    policy,
+    rule,
+)
 from tests.nft.cases import CASES, DB_ALLOW, DENY_ALL, NODE, WEB_OUT, index_of
 from tests.nft.test_engine_agrees import tiered
-from tests.random_clusters import FlowSource, random_cluster
+from tests.random_clusters import TIERS, FlowSource, Size, random_cluster
+from tests.random_tiers import NAMES
 
 RANGES = ((ip_network("10.0.0.0/28"), ip_network("fd00::/16")), (ip_network("10.0.0.0/30"),), ())
 
@@ -39,7 +49,8 @@ def changed(rng: Random, cluster: Cluster, other: Cluster) -> Cluster:
     new = [item for item in objects_of(other) if not {key(item), *addresses(item)} & taken]
     if new and rng.random() < 0.4:
         return Cluster.of([*kept, rng.choice(new)])
-    gone = rng.choice([item for item in kept if isinstance(item, Pod | NetworkPolicy)] or [None])
+    named = [item for item in kept if isinstance(item, Pod | NetworkPolicy | ClusterNetworkPolicy)]
+    gone = rng.choice(named or [None])
     return Cluster.of(item for item in kept if item is not gone)
 
 
@@ -48,6 +59,7 @@ def objects_of(cluster: Cluster) -> Iterator[ClusterObject]:
     yield from cluster.pods
     yield from cluster.nodes.values()
     yield from cluster.policies
+    yield from cluster.admin_policies
 
 
 def key(item: ClusterObject) -> object:
@@ -82,10 +94,11 @@ def check_succession(rulesets: list[Ruleset], flows: list[Flow]) -> None:
                 assert passes(current, flow, mark, reply) is allowed, flow
 
 
-@given(st.randoms(use_true_random=False))
-def test_no_connection_outlives_its_permission(rng: Random) -> None:
+@pytest.mark.parametrize("size", [Size(), TIERS], ids=["policies", "tiers"])
+@given(rng=st.randoms(use_true_random=False))
+def test_no_connection_outlives_its_permission(size: Size, rng: Random) -> None:
     """NP-42."""
-    cluster, other = random_cluster(rng), random_cluster(rng)
+    cluster, other = random_cluster(rng, size), random_cluster(rng, size)
     local = frozenset(f"{p.namespace}/{p.name}" for p in cluster.pods if rng.random() < 0.6)
     source = FlowSource(cluster)
     flows = [source.draw(rng) for _ in range(25)]
@@ -94,7 +107,7 @@ def test_no_connection_outlives_its_permission(rng: Random) -> None:
     for _ in range(6):
         ranges = ranges if rng.random() < 0.9 else RANGES[rng.randrange(3)]
         node = LocalNode("n", pods=local, pod_cidrs=ranges)
-        rulesets.append(lower(compile_cluster(cluster), node))
+        rulesets.append(lower(compile_cluster(cluster, NAMES), node))
         cluster = changed(rng, cluster, other)
     check_succession(rulesets, flows)
 
@@ -120,6 +133,9 @@ def with_members_of(index: PolicyIndex, rng: Random) -> PolicyIndex:
 
 NEW = pod("shop/new", {"app": "web"}, addresses=["10.1.0.7"])
 FAR = pod("shop/far", {"app": "web"}, addresses=["10.9.0.7"])
+JOB2 = pod("shop/job2", {"app": "job"}, addresses=["10.1.0.8"])
+NO_JOB = cluster_policy("no-job", ingress=[cluster_rule("Deny", cluster_peer(pods={"app": "job"}))])
+ALL_PODS = cluster_policy("pods", ingress=[cluster_rule("Accept")], egress=[cluster_rule("Accept")])
 MORE = policy("shop/db-more", {"app": "db"}, ingress=[rule(peer(pods={"app": "job"}), ports=[1])])
 
 
@@ -137,6 +153,21 @@ MORE = policy("shop/db-more", {"app": "db"}, ingress=[rule(peer(pods={"app": "jo
         pytest.param([DB_ALLOW], [DB_ALLOW, MORE], False, id="NP-7 a policy that allows more"),
         pytest.param([DB_ALLOW, MORE], [DB_ALLOW], True, id="NP-7 a policy less"),
         pytest.param([WEB_OUT], [WEB_OUT, DENY_ALL], True, id="the other direction is isolated"),
+        pytest.param([NO_JOB, DB_ALLOW], [NO_JOB, DB_ALLOW], False, id="nothing, with a tier"),
+        pytest.param([DB_ALLOW], [NO_JOB, DB_ALLOW], True, id="CNP-1 a tier that denies comes"),
+        pytest.param([NO_JOB, DB_ALLOW], [DB_ALLOW], False, id="CNP-3 a tier that denies goes"),
+        pytest.param([NO_JOB], [NO_JOB, NEW], False, id="a pod comes that a tier asks nothing of"),
+        pytest.param([NO_JOB], [NO_JOB, JOB2], True, id="CNP-11 a pod comes that a tier denies"),
+        pytest.param(
+            [NO_JOB, DB_ALLOW], [NO_JOB, DB_ALLOW, MORE], False, id="NP-7 more behind a tier"
+        ),
+        pytest.param(
+            [NO_JOB, DB_ALLOW, MORE], [NO_JOB, DB_ALLOW], True, id="NP-7 less behind a tier"
+        ),
+        pytest.param([DENY_ALL, ALL_PODS], [DENY_ALL], True, id="CNP-10 a tier that accepts goes"),
+        pytest.param(
+            [DENY_ALL], [DENY_ALL, ALL_PODS], False, id="CNP-10 a tier that accepts comes"
+        ),
     ],
 )
 def test_generation_changes_when_a_permission_goes(

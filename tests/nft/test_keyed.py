@@ -24,7 +24,7 @@ from podfence.testing.builders import peer, pod, policy, rule
 from tests.nft.cases import DB, MANY_RULES, NODE, WEB, index_of
 from tests.nft.test_engine_agrees import agree, tiered
 from tests.nft.test_generation import test_no_connection_outlives_its_permission as follow
-from tests.random_clusters import FlowSource, Size, random_cluster
+from tests.random_clusters import TIERS, FlowSource, Size, random_cluster
 from tests.random_tiers import NAMES
 
 CROWDED = Size(pods=10, policies=25, rules=4, items=4)
@@ -78,7 +78,7 @@ def test_no_connection_outlives_its_permission_there(monkeypatch: pytest.MonkeyP
     """NP-42."""
     monkeypatch.setattr(keyed, "MAX_LINEAR", 1)
     for seed in range(40):
-        follow.hypothesis.inner_test(Random(seed))  # type: ignore[attr-defined]
+        follow.hypothesis.inner_test(TIERS if seed % 2 else Size(), Random(seed))
 
 
 def ruleset_of(*objects: ClusterObject) -> Ruleset:

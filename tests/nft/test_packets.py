@@ -41,10 +41,45 @@ EXPECTED = {
     "service reply": True,
     "hairpin": True,
     "hairpin reply": True,
+    "hairpin, isolated": True,
+    "hairpin, Admin denies": False,
+    "hairpin, Admin passes, isolated": True,
+    "hairpin, Baseline denies": False,
+    "own address, isolated": True,
+    "own address, Admin denies": True,
+    "own address, Admin passes, isolated": True,
+    "own address, Baseline denies": True,
+    "Admin accepts, then denies": [PASSES, STOPS],
+    "Admin accepts, reply under a new generation": [True, True],
+    "Admin denies, TCP": "silence",
+    "Admin silent, TCP": "refused",
     "untracked, open": PASSES,
     "untracked, isolated": STOPS,
 }
+LADDER = {
+    "Admin denies": STOPS,
+    "Admin accepts, isolated": PASSES,
+    "Admin accepts, Baseline denies": PASSES,
+    "Admin passes": PASSES,
+    "Admin passes, isolated": STOPS,
+    "Admin passes, allowed by isolation": PASSES,
+    "Admin passes, Baseline denies": STOPS,
+    "Baseline denies": STOPS,
+    "Baseline passes": PASSES,
+    "Baseline accepts": PASSES,
+}
+EXPECTED.update(
+    (f"{name} v{family}", passes) for family in (4, 6) for name, passes in LADDER.items()
+)
 CLAUSES = {
+    "Admin denies, TCP": "CNP-11",
+    "Admin passes": "CNP-12",
+    "Admin accepts": "CNP-10",
+    "Admin": "CNP-1",
+    "Baseline": "CNP-1",
+    "hairpin, Admin denies": "CNP-27",
+    "hairpin, Baseline": "CNP-27",
+    "own address": "CNP-27",
     "revoked": "NP-42",
     "allowed one way": "NP-41",
     "node to pod": "NP-52",
@@ -56,8 +91,8 @@ CLAUSES = {
 
 def clause(name: str) -> str:
     """The test's name, led by the clause it shows, if it shows one."""
-    found = [number for start, number in CLAUSES.items() if name.startswith(start)]
-    return " ".join([*found, name])
+    found = (number for start, number in CLAUSES.items() if name.startswith(start))
+    return f"{next(found, '')} {name}".strip()
 
 
 @pytest.fixture(scope="module")
