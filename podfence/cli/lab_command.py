@@ -25,6 +25,7 @@ from podfence.lab.session import Session, world
 from podfence.lab.text import report_text
 from podfence.lab.whereabouts import DEFAULT_NAME, known_names, socket_path
 from podfence.policy.compile import compile_cluster
+from podfence.render.safe import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
@@ -86,7 +87,7 @@ def _load(paths: tuple[str, ...]) -> Loaded:
 
 def _progress(line: str) -> None:
     if sys.stderr.isatty():
-        click.echo(f"lab: {line}", err=True)
+        click.echo(f"lab: {printable(line)}", err=True)
 
 
 @command.command("up")

@@ -6,6 +6,7 @@ Rule: runs in a process of one thread that has left the host's network for good.
 
 from __future__ import annotations
 
+import gc
 import resource
 import shutil
 from collections.abc import Sequence
@@ -70,6 +71,7 @@ def serve(connection: Connection, plan: LabPlan) -> None:
                 except EOFError:
                     return
                 connection.send(_answer(lab, request))
+                gc.collect()  # the process may live for days; a round's parts know each other
             else:
                 lab.listen()
 
@@ -151,6 +153,7 @@ class _Lab:
         self._plan = plan
         self._answerers = Answerers(plan, self._topology, self.poll)
         self._prober = Prober(plan, self._topology, self._answerers, self.poll, window)
+        gc.freeze()  # plans are large, and in no cycle
 
     def _send(self, probes: Sequence[Probe], timeout: float) -> bytes:
         assert self._prober is not None

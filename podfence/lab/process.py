@@ -123,7 +123,7 @@ def _run_child(connection: Connection, plan: LabPlan, parent: int) -> NoReturn:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{_SYSTEM_PROGRAMS}"
-        gc.disable()  # short-lived, and everything it makes is freed by count
+        gc.disable()  # collected between requests, never within one
         rootless = netns.enter_private_network()
         netns.die_with_parent(parent)
         connection.send(_Ready(rootless))

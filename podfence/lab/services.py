@@ -15,6 +15,7 @@ from podfence.engine.evaluate import Judge
 from podfence.lab.outcome import Outcome
 from podfence.lab.plan import LabNode, LabPlan, Party, Probe, Side
 from podfence.lab.report import Check, PairResult, PortSeen
+from podfence.lab.usable import is_usable
 from podfence.model.cluster import Cluster
 from podfence.model.objects import IPAddress, Pod, Service, ServicePort
 from podfence.policy.flow import Flow
@@ -77,7 +78,7 @@ def frontends(index: PolicyIndex, plan: LabPlan) -> list[Frontend]:
     found: list[Frontend] = []
     for service in index.cluster.services:
         selected = [p for p in index.cluster.pods if _selects(service, p, pods)]
-        for address in service.cluster_ips:
+        for address in filter(is_usable, service.cluster_ips):
             for port in service.ports:
                 backends = tuple(_backends(selected, port, address.version))
                 name = f"{service.ref.namespace}/{service.ref.name}"
