@@ -38,6 +38,16 @@ class Case:
     protocol: str
     verdict: Verdict
 
+    @property
+    def judged_family(self) -> int:
+        """The IP version that was judged: where an end has no address yet, one of the other's."""
+        return self.family or _family_of(self.source, self.destination)
+
+
+def _family_of(source: End, destination: End) -> int:
+    known = (*source.addresses, *destination.addresses)
+    return known[0].version if known else 4
+
 
 @dataclass(frozen=True, slots=True)
 class CanAnswer:
@@ -126,8 +136,7 @@ class Asker:
 
     def _without_address(self, source: End, destination: End, port: int, protocol: str) -> Verdict:
         """A pod that waits for its address is a subject already and nobody's peer yet (NP-58)."""
-        known = (*source.addresses, *destination.addresses)
-        ask = (known[0].version if known else 4, protocol, port)
+        ask = (_family_of(source, destination), protocol, port)
         return Verdict(
             self._judge.end(source.endpoint, Direction.EGRESS, self._class(destination), *ask),
             self._judge.end(destination.endpoint, Direction.INGRESS, self._class(source), *ask),

@@ -137,7 +137,7 @@ def _direction(asker: Asker, case: Case, direction: Direction) -> DirectionRepor
     by_tiers = decision.reason in _BY_TIERS
     tiers: tuple[TierReport, ...] = ()
     if near.endpoint is not None:
-        family = case.family or 4
+        family = case.judged_family
         address = far.address(family)
         if address is not None:
             remote = asker.index.class_of(address)

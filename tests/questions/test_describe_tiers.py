@@ -35,7 +35,7 @@ from podfence.testing.builders import (
     pod,
     policy,
 )
-from tests.random_clusters import clusters
+from tests.random_clusters import TIERS, clusters
 from tests.random_tiers import NAMES
 
 PODS: tuple[ClusterObject, ...] = (
@@ -246,7 +246,7 @@ def test_hostile_names_stay_on_their_line() -> None:
     assert "\\x0a\\x1b[2J\\u202e" in text
 
 
-@given(clusters())
+@given(clusters(TIERS))
 def test_subjects_and_peers_are_those_of_the_index(cluster: Cluster) -> None:
     index = compile_cluster(cluster, NAMES)
     for value in cluster.admin_policies:

@@ -23,7 +23,7 @@ from podfence.testing.builders import (
     policy,
     rule,
 )
-from tests.random_clusters import clusters
+from tests.random_clusters import TIERS, clusters
 
 PODS: tuple[ClusterObject, ...] = (
     namespace("a"),
@@ -159,7 +159,7 @@ def test_the_map_says_nothing_of_policies_that_select_nobody() -> None:
     assert list(map_notes(index, NO_NAMES)) == []
 
 
-@given(clusters())
+@given(clusters(TIERS))
 def test_cnp_19_a_note_is_given_if_and_only_if_dns_can_turn_the_answer(cluster: Cluster) -> None:
     """The address is given to all names at once: if the verdict turns, some name turned it."""
     target = ip_address("198.51.100.77")

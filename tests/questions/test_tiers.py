@@ -29,11 +29,11 @@ from podfence.testing.builders import (
     namespace,
     pod,
 )
-from tests.random_clusters import clusters
+from tests.random_clusters import TIERS, clusters
 from tests.random_tiers import NAMES
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-TIERS = EXAMPLES / "tiers"
+EXAMPLE = EXAMPLES / "tiers"
 SERVICE = Service(
     ObjectRef("Service", "a", "db"),
     (("app", "db"),),
@@ -296,14 +296,14 @@ MISTAKES = {
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_found(name: str) -> None:
-    pods = TIERS / "cluster" / "pods.yaml"
-    assert codes(pods, TIERS / "mistakes" / f"{name}.yaml") == MISTAKES[name]
+    pods = EXAMPLE / "cluster" / "pods.yaml"
+    assert codes(pods, EXAMPLE / "mistakes" / f"{name}.yaml") == MISTAKES[name]
 
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_what_is_corrected_has_no_finding(name: str) -> None:
-    pods = TIERS / "cluster" / "pods.yaml"
-    assert codes(pods, TIERS / "fixed" / f"{name}.yaml") == {}
+    pods = EXAMPLE / "cluster" / "pods.yaml"
+    assert codes(pods, EXAMPLE / "fixed" / f"{name}.yaml") == {}
 
 
 @pytest.mark.parametrize("directory", ["tiers/cluster", "shop"])
@@ -350,7 +350,7 @@ def _tiers(index: PolicyIndex) -> Iterator[Tier]:
             yield from (t for t in policy.of(direction).tiers if t.name != NETWORK_POLICY_TIER)
 
 
-@given(clusters())
+@given(clusters(TIERS))
 def test_cnp_7_cnp_9_covered_rules_and_ties_are_those_of_brute_force(cluster: Cluster) -> None:
     index = compile_cluster(cluster, NAMES)
     priorities = {p.ref: p.priority for p in cluster.admin_policies}

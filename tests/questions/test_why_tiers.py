@@ -7,7 +7,11 @@ from hypothesis import given
 
 from podfence.errors import PodfenceError
 from podfence.model.cluster import Cluster, ClusterObject
-from podfence.model.clusternetworkpolicy import BASELINE_ADMIN_PRIORITY, ClusterNetworkPolicy
+from podfence.model.clusternetworkpolicy import (
+    BASELINE_ADMIN_PRIORITY,
+    ClusterNetworkPolicy,
+    Rule,
+)
 from podfence.model.meta import ObjectRef
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Action, Decision, Reason
@@ -24,7 +28,7 @@ from podfence.testing.builders import (
     policy,
     rule,
 )
-from tests.random_clusters import clusters
+from tests.random_clusters import TIERS, clusters
 from tests.random_tiers import NAMES
 
 PODS: tuple[ClusterObject, ...] = (
@@ -197,7 +201,7 @@ def test_kinds_are_shown_where_they_are_not_networkpolicy() -> None:
     ]
 
 
-@given(clusters())
+@given(clusters(TIERS))
 def test_the_ladder_ends_in_the_decision(cluster: Cluster) -> None:
     asker = Asker(compile_cluster(cluster, NAMES), NAMES)
     pods = sorted(asker.index.endpoints)
@@ -224,3 +228,18 @@ def _outcome(report: DirectionReport) -> tuple[bool, str]:
 def _wanted(decision: Decision) -> tuple[bool, str]:
     rule = str(decision.origins[0]) if decision.reason is Reason.RULE else ""
     return decision.allowed, rule
+
+
+def test_np_58_a_pod_that_waits_for_its_address_is_explained_in_the_family_of_the_other() -> None:
+    waiting = pod("a/new", {"app": "new"}, has_status=True)
+    six = pod("b/six", addresses=["fd00::6"])
+    open_six = cluster_rule("Accept", cluster_peer(networks=["::/0"]))
+    asker = Asker(compile_cluster(Cluster.of([*PODS, waiting, six, BASE, _egress(open_six)])))
+    found = why(asker, Can("a/new", "b/six", 80)).egress
+
+    assert found.decision.reason is Reason.RULE
+    assert ladder_text(found) == 'Admin p0 "out" spec.egress[0] accept'
+
+
+def _egress(rule_: Rule) -> ClusterNetworkPolicy:
+    return cluster_policy("out", egress=[rule_])
