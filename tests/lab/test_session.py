@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -205,13 +206,20 @@ def becoming(user: str) -> Iterator[tuple[str, ...]]:
 
 
 @pytest.fixture
-def lab(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Run]:
+def runtime() -> Iterator[Path]:
+    """A runtime directory with a short path, wherever pytest keeps its own: a socket's path has
+    108 bytes."""
+    with tempfile.TemporaryDirectory(prefix="pf-", dir="/tmp") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def lab(tmp_path: Path, runtime: Path, request: pytest.FixtureRequest) -> Iterator[Run]:
     """Runs ``podfence lab ...`` with a runtime directory and manifests of its own, as this user or
     as the one that a test asks for."""
-    (tmp_path / "run").mkdir(mode=0o700)
     (tmp_path / "input").mkdir()
     (tmp_path / "input" / "shop.yaml").write_text(MANIFEST)
-    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "run")}
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(runtime)}
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -229,7 +237,7 @@ def lab(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Run]:
 
 
 @pytest.mark.parametrize("lab", ["self", "ordinary"], indirect=True)
-def test_a_session_of_work(lab: Run, tmp_path: Path) -> None:
+def test_a_session_of_work(lab: Run, tmp_path: Path, runtime: Path) -> None:
     up = lab("up", "-f", "INPUT")
     assert (up.returncode, up.stderr) == (0, "")
     assert "2 pods, 1 node(s), 1 policies" in up.stdout
@@ -248,7 +256,7 @@ def test_a_session_of_work(lab: Run, tmp_path: Path) -> None:
     assert (done.returncode, "eth0" in done.stdout) == (7, True)
     down = lab("down")
     assert (down.returncode, down.stdout) == (0, "lab default is down\n")
-    assert list((tmp_path / "run").glob("*/*")) == []
+    assert list(runtime.glob("*/*")) == []
 
 
 def test_files_with_errors_leave_the_lab_as_it_is(lab: Run, tmp_path: Path) -> None:
@@ -295,8 +303,8 @@ def test_commands_that_cannot_be_started(lab: Run) -> None:
     assert lab("exec", "shop/nobody", "--", "true").returncode == 2
 
 
-def test_a_runtime_directory_that_others_may_enter_is_refused(lab: Run, tmp_path: Path) -> None:
-    (tmp_path / "run" / f"podfence-{os.geteuid()}").mkdir(mode=0o755)
+def test_a_runtime_directory_that_others_may_enter_is_refused(lab: Run, runtime: Path) -> None:
+    (runtime / f"podfence-{os.geteuid()}").mkdir(mode=0o755)
     done = lab("status")
     assert (done.returncode, "is not a directory of yours alone" in done.stderr) == (2, True)
 
