@@ -11,7 +11,14 @@ from typing import Any, TypeVar
 
 import click
 
-from podfence.cli.common import files_option, load_cluster, namespace_option, qualified
+from podfence.cli.common import (
+    files_option,
+    load_cluster,
+    namespace_option,
+    qualified,
+    read_names,
+    resolve_option,
+)
 from podfence.cli.targets import question
 from podfence.edge import netns
 from podfence.edge.load import Loaded
@@ -65,13 +72,15 @@ def command() -> None:
 @command.command("run")
 @files_option
 @nodes_option
-def run(paths: tuple[str, ...], nodes: int | None) -> int:
+@resolve_option
+def run(paths: tuple[str, ...], nodes: int | None, resolve: str | None) -> int:
     """Build the pods, load the policies, probe every pair, compare with the engine.
 
     Exit status 0 when the kernel did what the engine says in every probe, 1 when it did not.
     """
+    names = read_names(resolve, *paths)
     loaded = _load(paths)
-    index = compile_cluster(loaded.cluster)
+    index = compile_cluster(loaded.cluster, names)
     report = run_lab(index, LabOptions(nodes=nodes or 0), progress=_progress)
     workloads = {f"{p.namespace}/{p.name}": str(p.owner or p.ref) for p in loaded.cluster.pods}
     click.echo(report_text(report, workloads, loaded.locate), nl=False)
@@ -93,8 +102,9 @@ def _progress(line: str) -> None:
 @command.command("up")
 @files_option
 @nodes_option
+@resolve_option
 @name_option
-def up(paths: tuple[str, ...], nodes: int | None, name: str) -> int:
+def up(paths: tuple[str, ...], nodes: int | None, resolve: str | None, name: str) -> int:
     """Build a lab that stays, with the policies enforced.
 
     It runs in the background until `podfence lab down`. Every pod answers on every port that some
@@ -106,9 +116,10 @@ def up(paths: tuple[str, ...], nodes: int | None, name: str) -> int:
             f"a lab named {name} is up already; change it with podfence lab apply, or end it with "
             "podfence lab down"
         )
+    names = read_names(resolve, *paths)
     loaded = _load(paths)
     options = LabOptions(nodes=nodes or 0)
-    first = world(messages.Input.of(loaded.cluster, loaded.positions), options)
+    first = world(messages.Input.of(loaded.cluster, loaded.positions, names), options)
     begin = partial(_session, name=name, first=first, options=options)
     return _say(start(path, LabProcess(first.plan), begin))
 
@@ -124,21 +135,23 @@ def _say(reply: messages.Reply) -> int:
 
 @command.command("apply")
 @files_option
+@resolve_option
 @name_option
 @click.option(
     "--watch", is_flag=True, help="Keep connections alive meanwhile, and account for them."
 )
-def apply(paths: tuple[str, ...], name: str, watch: bool) -> int:
+def apply(paths: tuple[str, ...], resolve: str | None, name: str, watch: bool) -> int:
     """Make a lab that is up enforce these files, and show which verdicts that changed.
 
     The files are the whole input: pods and policies that they do not hold go. It is one transaction
     a node, and nothing at all when any file has an error. Live connections that are allowed no
     longer stop at their next packet; the others lose nothing.
     """
+    names = read_names(resolve, *paths)
     loaded = load_cluster(paths, keep_going=False)
     if loaded.errors:
         raise LabError("the files have errors, so the lab stays as it is; mend them")
-    read = messages.Input.of(loaded.cluster, loaded.positions)
+    read = messages.Input.of(loaded.cluster, loaded.positions, names)
     return _say(client.ask(name, messages.Apply(read, watch)))
 
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from podfence.edge.positions import Positions
 from podfence.model.cluster import Cluster, ClusterObject
+from podfence.model.objects import IPAddress
+from podfence.policy.names import NO_NAMES, Names
 from podfence.questions.can import Can
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A cluster as its objects, and where they are written."""
+    """A cluster as its objects, where they are written, and what domain names stand for."""
 
     objects: tuple[ClusterObject, ...]
     positions: Positions
+    names: dict[str, frozenset[IPAddress]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, cluster: Cluster, positions: Positions) -> Input:
+    def of(cls, cluster: Cluster, positions: Positions, names: Names = NO_NAMES) -> Input:
         """What ``Cluster.of`` makes the same cluster of."""
         objects: tuple[ClusterObject, ...] = (
             *cluster.namespaces.values(),
@@ -27,7 +30,7 @@ class Input:
             *cluster.policies,
             *cluster.admin_policies,
         )
-        return cls(objects, positions)
+        return cls(objects, positions, dict(names))
 
 
 @dataclass(frozen=True, slots=True)

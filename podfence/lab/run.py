@@ -64,7 +64,7 @@ def run_lab(
     where the kernel refuses the rules, KeyboardInterrupt on SIGINT and SIGTERM; whatever happens,
     nothing of the lab is left.
     """
-    placed = compile_cluster(place(index.cluster, options.nodes))
+    placed = compile_cluster(place(index.cluster, options.nodes), index.names)
     plan = make_plan(placed, options.limits, families())
     if not plan.probes:
         raise LabError("nothing to try: no pod of the input has an address that a lab can give it")

@@ -79,7 +79,7 @@ def world(read: Input, options: LabOptions, before: World | None = None) -> Worl
     build."""
     cluster = Cluster.of(read.objects)
     placed = place(cluster, options.nodes, None if before is None else before.index.cluster)
-    index = compile_cluster(placed)
+    index = compile_cluster(placed, read.names)
     plan = make_plan(index, options.limits, families())
     if not any(party.side is Side.POD for party in plan.parties):
         raise LabError(

@@ -29,6 +29,7 @@ class _Compiler:
 
     def __init__(self, cluster: Cluster, names: Names) -> None:
         self._cluster = cluster
+        self._names = names
         self._classes: Classes = classify(cluster, admin_blocks(cluster, names))
         select = PeerSelector(
             self._classes.all,
@@ -60,6 +61,7 @@ class _Compiler:
             members=self._classes.members,
             selected={**self._network.selected, **self._admin.selected},
             outside_lookup=self._classes.outside,
+            names=self._names,
         )
 
     def _direction(self, direction: Direction, subject: EndpointClass) -> DirectionPolicy:

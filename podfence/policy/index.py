@@ -17,6 +17,7 @@ from podfence.model.cluster import Cluster
 from podfence.model.meta import Labels, ObjectRef
 from podfence.model.objects import ContainerPort, IPAddress, Pod
 from podfence.policy.flow import Action, Direction
+from podfence.policy.names import Names
 from podfence.policy.origin import Origin
 from podfence.sets import AddressSet, PortSet
 
@@ -151,7 +152,8 @@ class PolicyIndex:
 
     ``classes[n].number == n``; ``policies[n]`` is the policy of class n (outside classes: never
     asked). ``endpoints``: by "namespace/name". ``by_address``: pod address -> endpoint.
-    ``by_node_address``: node (or host) address -> node name.
+    ``by_node_address``: node (or host) address -> node name. ``names``: the table of domain names
+    that it was compiled with.
     """
 
     cluster: Cluster
@@ -164,6 +166,7 @@ class PolicyIndex:
     members: tuple[tuple[Endpoint, ...], ...]
     selected: Mapping[ObjectRef, FrozenBitMap]
     outside_lookup: OutsideLookup
+    names: Names = field(default_factory=dict)
 
     def class_of(self, address: IPAddress) -> int:
         """Number of the class that an address belongs to, pod or outside."""

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.kernel
 
 def tried(scenario: Scenario) -> LabReport:
     """The report of a lab with the scenario's cluster."""
-    index = compile_cluster(scenario.cluster)
+    index = compile_cluster(scenario.cluster, scenario.names)
     return run_lab(index, LabOptions(timeout=0.15), progress=lambda _: None)
 
 
