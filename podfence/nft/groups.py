@@ -9,11 +9,11 @@ deny chain is of one chain, so that a denied packet names it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from podfence.nft.keyed import RunWriter
 from podfence.nft.names import Namer, group_comment, match_comment
-from podfence.nft.objects import RETURN, Chain, Lookup, Rule, VerdictMap, goto, jump
+from podfence.nft.objects import RETURN, Chain, Lookup, Rule, Verdict, VerdictMap, goto, jump
 from podfence.nft.peers import PeerSets
 from podfence.nft.ports import PortQuestions
 from podfence.nft.runs import Entry, in_runs
@@ -28,6 +28,8 @@ from podfence.nft.sharedtiers import (
 from podfence.nft.views import DESTINATIONS, FAMILIES, SOURCES, View
 from podfence.policy.flow import Action
 from podfence.policy.index import DirectionPolicy, Tier
+
+Entries = list[tuple[Verdict, Entry]]
 
 
 def self_sets() -> dict[int, str]:
@@ -74,40 +76,32 @@ class Groups:
 
     def chains(self, policy: DirectionPolicy) -> Iterator[Chain]:
         """Every chain of a group that is not written yet, for both views."""
+        asked = self._tiers_of(policy)
+        start = Chain(self.name(policy), comment=group_comment(policy.direction, asked.all))
+        entries = _entries(asked.isolation) if asked.isolation else None
         found = {
             chain.name: chain
             for reply in (False, True)
-            for chain in self._of_view(policy, View(policy.direction, reply))
+            for chain in self._of_view(start, asked, entries, View(policy.direction, reply))
         }
         yield from found.values()
 
-    def _of_view(self, policy: DirectionPolicy, view: View) -> Iterator[Chain]:
+    def _of_view(
+        self, start: Chain, asked: _Asked, entries: Entries | None, view: View
+    ) -> Iterator[Chain]:
         """The earlier tiers, each left by ``return`` for the next; then the isolation."""
-        name, asked = self.name(policy), self._tiers_of(policy)
-        comment = group_comment(policy.direction, asked.all)
-        isolated = asked.isolation is not None
+        isolated = entries is not None
         tiers, appeal = self._tiers.asked(asked.before, view, isolated=isolated)
         yield from self._tiers.new_chains()
+        name = f"{start.name}{view.suffix}"
         jumps = tuple(Rule((jump(tier),)) for tier in tiers)
-        if asked.isolation is None:
-            last = Rule((goto(tiers[-1]),))
-            yield Chain(f"{name}{view.suffix}", (*jumps[:-1], last), comment=comment)
+        if entries is None:
+            yield replace(start, name=name, rules=(*jumps[:-1], Rule((goto(tiers[-1]),))))
             return
-        deny = f"{name}_d{view.suffix if appeal else ''}"
-        start = Chain(f"{name}{view.suffix}", jumps, comment=comment)
-        yield from self._isolation(asked.isolation, start, deny, view)
-        yield Chain(deny, self._deny_rules(name, appeal), comment=comment)
-
-    def _isolation(self, tier: Tier, start: Chain, deny: str, view: View) -> list[Chain]:
-        entries = (
-            (
-                goto(deny) if rule.action is Action.DENY else RETURN,
-                Entry(match.peers, match.ports, match_comment(rule.origin, match)),
-            )
-            for rule in tier.rules
-            for match in rule.matches
-        )
-        return self._runs.chains(start, in_runs(entries), goto(deny), view)
+        deny = f"{start.name}_d{view.suffix if appeal else ''}"
+        first = replace(start, name=name, rules=jumps)
+        yield from self._runs.chains(first, in_runs(entries), goto(deny), view)
+        yield replace(start, name=deny, rules=self._deny_rules(start.name, appeal))
 
     def _deny_rules(self, name: str, appeal: str) -> tuple[Rule, ...]:
         """A pod cannot block itself (NP-54, NP-55): asked here only, where it seldom costs, and
@@ -126,11 +120,25 @@ class Groups:
         return found
 
 
+def _entries(isolation: Tier) -> Entries:
+    """What isolation lets pass."""
+    return [
+        (RETURN, Entry(match.peers, match.ports, match_comment(rule.origin, match)))
+        for rule in isolation.rules
+        for match in rule.matches
+    ]
+
+
 def _asked(policy: DirectionPolicy) -> _Asked:
     """What can neither deny nor be overruled is not written."""
     tiers = in_force(policy.tiers)
     while tiers and not can_deny(tiers[-1]):
         tiers.pop()
-    isolation = tiers.pop() if tiers and tiers[-1].default is Action.DENY else None
+    isolation = tiers.pop() if tiers and _isolates(tiers[-1]) else None
     before = [tier for tier in tiers if can_deny(tier) or can_accept(tier)]
     return _Asked(tuple(before), isolation)
+
+
+def _isolates(tier: Tier) -> bool:
+    """Whether a tier only accepts, and denies the rest (NP-5, NP-7)."""
+    return tier.default is Action.DENY and all(r.action is Action.ACCEPT for r in tier.rules)

@@ -14,7 +14,7 @@ from random import Random
 import pytest
 
 from podfence.nft import groups, keyed, lower, ordered, ports, skeleton
-from podfence.nft.groups import Groups
+from podfence.nft.groups import Entries, Groups
 from podfence.nft.keyed import RunWriter
 from podfence.nft.objects import (
     RETURN,
@@ -33,7 +33,7 @@ from podfence.nft.sharedtiers import SharedTiers, in_force
 from podfence.nft.views import DESTINATIONS, SOURCES, VIEWS, View
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction, Flow
-from podfence.policy.index import DirectionPolicy, Peers, PolicyIndex, Tier
+from podfence.policy.index import Peers, PolicyIndex, Tier
 from podfence.sets import PortSet
 from podfence.sets.ports import EVERYTHING
 from tests.nft.test_engine_agrees import agree
@@ -249,10 +249,12 @@ def _(patch: pytest.MonkeyPatch) -> None:
 def _(patch: pytest.MonkeyPatch) -> None:
     right = Groups._of_view
 
-    def exempt(self: Groups, policy: DirectionPolicy, view: View) -> Iterator[Chain]:
-        for chain in right(self, policy, view):
+    def exempt(
+        self: Groups, start: Chain, asked: groups._Asked, entries: Entries | None, view: View
+    ) -> Iterator[Chain]:
+        for chain in right(self, start, asked, entries, view):
             itself = Rule((Lookup((SOURCES[4], DESTINATIONS[4]), "self4"), RETURN))
-            starts = chain.name == f"{self.name(policy)}{view.suffix}"
+            starts = chain.name == f"{start.name}{view.suffix}"
             yield replace(chain, rules=(itself, *chain.rules)) if starts else chain
 
     patch.setattr(Groups, "_of_view", exempt)

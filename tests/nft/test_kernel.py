@@ -13,11 +13,12 @@ import pytest
 from podfence.edge import nftcli
 from podfence.edge.nftcli import run_nft
 from podfence.errors import NftError
+from podfence.nft import keyed
 from podfence.nft.lower import LocalNode, lower
 from podfence.nft.render import render
 from podfence.policy.compile import compile_cluster
 from tests.nft.cases import CASES, NODE, Case
-from tests.random_clusters import Size, random_cluster
+from tests.random_clusters import TIERS, Size, random_cluster
 
 SMALL = "add table inet podfence\n"
 
@@ -77,6 +78,14 @@ def test_random_rulesets_load_over_each_other(kernel: Kernel) -> None:
         index = compile_cluster(random_cluster(Random(seed), size))
         node = LocalNode("n", pod_cidrs=NODE.pod_cidrs, generation=seed + 1)
         assert_round_trip(kernel, render(lower(index, node)))
+
+
+@pytest.mark.kernel
+def test_the_deepest_rulesets_load(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyed, "MAX_LINEAR", 0)
+    for seed in range(8):
+        index = compile_cluster(random_cluster(Random(seed), TIERS))
+        assert_round_trip(kernel, render(lower(index, NODE)))
 
 
 @pytest.mark.kernel

@@ -12,7 +12,7 @@ from podfence.model.cluster import ClusterObject
 from podfence.nft import keyed, ordered
 from podfence.nft.difference import diff
 from podfence.nft.lower import lower
-from podfence.nft.objects import Lookup, VerdictMap
+from podfence.nft.objects import Lookup, Verdict, VerdictMap, Vmap
 from podfence.nft.permission import removes_permission
 from podfence.nft.ports import split_ports
 from podfence.nft.ruleset import Ruleset
@@ -79,6 +79,36 @@ def test_no_connection_outlives_its_permission_there(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(keyed, "MAX_LINEAR", 1)
     for seed in range(40):
         follow.hypothesis.inner_test(TIERS if seed % 2 else Size(), Random(seed))
+
+
+MAX_DEPTH = 11
+"""Chains on one way through a ruleset; kernels refuse more than 16."""
+
+
+def depth(ruleset: Ruleset, name: str) -> int:
+    targets = {
+        target
+        for r in ruleset.chains[name].rules
+        for part in r.parts
+        for target in (
+            {v.chain for v in ruleset.maps[part.map].elements.values()}
+            if isinstance(part, Vmap)
+            else {part.chain}
+            if isinstance(part, Verdict)
+            else set()
+        )
+    }
+    return 1 + max((depth(ruleset, target) for target in targets if target), default=0)
+
+
+def test_no_way_is_deeper_than_kernels_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyed, "MAX_LINEAR", 0)
+    deepest = 0
+    for seed in range(30):
+        index = compile_cluster(random_cluster(Random(seed), TIERS), NAMES)
+        ruleset = lower(index, NODE)
+        deepest = max(deepest, depth(ruleset, "forward"), depth(ruleset, "input"))
+    assert 8 < deepest <= MAX_DEPTH
 
 
 def ruleset_of(*objects: ClusterObject) -> Ruleset:
