@@ -203,13 +203,15 @@ def _written(random: Random, documents: list[Any]) -> str:
             return "\n".join(
                 json.dumps(each, indent=random.choice((None, 1))) for each in documents
             )
-        except (ValueError, RecursionError):  # a cycle: only YAML can say that
-            pass
+        except (ValueError, RecursionError, MemoryError):
+            pass  # a cycle, or shared parts that JSON would write out: only YAML can say that
     style = random.choice((None, False, True))
     try:
         return yaml.dump_all(documents, Dumper=yaml.CSafeDumper, default_flow_style=style)
-    except (yaml.YAMLError, UnicodeEncodeError, RecursionError):
-        return repr(documents)
+    except UnicodeEncodeError:  # half a surrogate pair: the writer in Python escapes it
+        return yaml.dump_all(documents, Dumper=yaml.SafeDumper, default_flow_style=style)
+    except (yaml.YAMLError, RecursionError) as error:
+        return f"# {type(error).__name__} while this was written\n"
 
 
 # -- values

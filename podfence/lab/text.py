@@ -40,33 +40,66 @@ def _lines(report: LabReport, workloads: Mapping[str, str]) -> Iterator[tuple[st
     for pair in report.pairs:
         if pair.source is not pair.target:
             by_target[pair.target.name].append(pair)
-    members = _members(report.parties, workloads)
-    seen: dict[tuple[str, tuple[tuple[str, str, str], ...]], list[str]] = {}
+    names = _Names(report.parties, workloads)
+    seen: dict[tuple[str, tuple[tuple[str, str, str], ...]], list[Party]] = {}
     for party in report.parties:
-        rows = tuple(_rows(by_target.get(party.name, []), party, workloads, members))
+        rows = tuple(_rows(by_target.get(party.name, []), party, names))
         if rows:
-            key = (workloads.get(party.name, party.name), rows)
-            seen.setdefault(key, []).append(_party(party, party.name))
-    for (workload, rows), targets in seen.items():
-        whole = len(targets) == len(members.get(workload, ()))
-        name = printable(workload) if whole else ", ".join(targets)
+            seen.setdefault((names.family(party), rows), []).append(party)
+    for (_, rows), targets in seen.items():
+        name = _party(targets[0], ", ".join(names.short(targets)))
         for at, row in enumerate(rows):
             yield (name if at == 0 else "", *row)
 
 
-def _members(parties: Iterable[Party], workloads: Mapping[str, str]) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = defaultdict(set)
-    for party in parties:
+class _Names:
+    """Says "shop/web", "all pods" or "all outside addresses" where a list would say no more."""
+
+    def __init__(self, parties: Iterable[Party], workloads: Mapping[str, str]) -> None:
+        self._workloads = workloads
+        self._members: dict[str, list[Party]] = defaultdict(list)
+        self._sides: dict[Side, list[Party]] = defaultdict(list)
+        for party in parties:
+            self._sides[party.side].append(party)
+            self._members[self.family(party)].append(party)
+
+    def family(self, party: Party) -> str:
+        """What a party may share a line with: pods of its workload, others of its kind."""
         if party.side is Side.POD:
-            found[workloads.get(party.name, party.name)].add(party.name)
-    return found
+            return self._workloads.get(party.name, party.name)
+        return str(party.side.value)
+
+    def short(self, parties: Iterable[Party], target: Party | None = None) -> Iterator[str]:
+        """The fewest names, made printable; with what they are when they are sources of a
+        ``target``. The target itself is never missed among them, and neither is a party that
+        shares no IP version with it."""
+        left = {party.name: party for party in parties}
+        for side, word in ((Side.POD, "all pods"), (Side.OUTSIDE, "all outside addresses")):
+            wanted = self._wanted(self._sides[side], target)
+            if target is not None and len(wanted) > 1 and wanted <= left.keys():
+                yield word
+                left = {name: party for name, party in left.items() if name not in wanted}
+        words: dict[str, None] = {}
+        for party in left.values():
+            family = self.family(party)
+            whole = party.side is Side.POD and (
+                self._wanted(self._members[family], target) <= left.keys()
+            )
+            shown = printable(family if whole else party.name)
+            words[_party(party, shown) if target is not None else shown] = None
+        yield from words
+
+    @staticmethod
+    def _wanted(parties: Iterable[Party], target: Party | None) -> set[str]:
+        return {
+            party.name
+            for party in parties
+            if target is None or (party is not target and party.families & target.families)
+        }
 
 
 def _rows(
-    pairs: Sequence[PairResult],
-    target: Party,
-    workloads: Mapping[str, str],
-    members: Mapping[str, set[str]],
+    pairs: Sequence[PairResult], target: Party, names: _Names
 ) -> Iterator[tuple[str, str, str]]:
     """Sources with the same answer share a line: most open first."""
     groups: dict[tuple[str, str], list[Party]] = defaultdict(list)
@@ -78,28 +111,13 @@ def _rows(
         groups.items(), key=lambda item: item[0][0] == "nothing"
     ):
         mark = "same" if kernel == engine else f"{engine}  <-- DIFFERS"
-        yield kernel, mark, _sources(sources, target, workloads, members)
+        yield kernel, mark, ", ".join(names.short(sources, target))
 
 
-def _sources(
-    sources: Sequence[Party],
-    target: Party,
-    workloads: Mapping[str, str],
-    members: Mapping[str, set[str]],
-) -> str:
-    """Names; a workload for its pods when all of them (but the target itself) are meant."""
-    names = {party.name for party in sources}
-    words: dict[str, None] = {}
-    for party in sources:
-        workload = workloads.get(party.name, party.name)
-        whole = members.get(workload, {party.name}) - {target.name} <= names
-        words[_party(party, workload if whole else party.name)] = None
-    return ", ".join(words)
-
-
-def _party(party: Party, name: str) -> str:
+def _party(party: Party, shown: str) -> str:
+    """A printable name, or several, with what kind of end it is unless it is a pod."""
     kind = {Side.NODE: "node ", Side.OUTSIDE: "outside "}.get(party.side, "")
-    return kind + printable(name)
+    return kind + shown
 
 
 def _words(probed: Sequence[PortSeen], open_ports: Sequence[PortSeen]) -> str:
@@ -143,7 +161,8 @@ def outcome_text(plan: LabPlan, probe: Probe, outcome: Outcome) -> str:
     source, target = plan.parties[probe.source], plan.parties[probe.target]
     protocol = "ICMP" if probe.protocol == OTHER else f"{probe.protocol}/{probe.port}"
     return (
-        f"{_party(source, source.name)} -> {_party(target, target.name)} {protocol} over "
+        f"{_party(source, printable(source.name))} -> {_party(target, printable(target.name))} "
+        f"{protocol} over "
         f"IPv{probe.family}: {outcome.words}"
     )
 
