@@ -29,8 +29,8 @@ from podfence.policy.index import Peers
 from podfence.sets import AddressSet, PortSet
 from podfence.sets.ports import EVERYTHING
 
-MAX_LINEAR = 16
-"""Rules that are cheaper to ask in turn than to look up."""
+MAX_LINEAR = 4
+"""Rules that are cheaper to ask in turn than to look up (docs/decisions/0004)."""
 
 
 class RunWriter:
@@ -66,10 +66,16 @@ class RunWriter:
     def _by_port(
         self, start: Chain, lists: PortLists, default: Verdict, view: View
     ) -> Iterator[Chain]:
-        """A chain for each list, and ``start``: the map that leads to them, then the others."""
+        """A chain for each list, and ``start``: the map that leads to them, then the others.
+
+        A port with an empty list is in the map, too: the others are not about it.
+        """
         leads: dict[Key, Verdict] = {}
         chains: dict[str, Chain] = {}
         for found in lists.lists:
+            if not found.runs:
+                leads.update(dict.fromkeys(found.keys, default))
+                continue
             target = self._namer.name(f"{start.name}_k", _origin(found.runs))
             leads.update(dict.fromkeys(found.keys, goto(target)))
             if target not in chains:

@@ -29,7 +29,7 @@ Numbered = tuple[Verdict, Entry]
 
 @dataclass(frozen=True, slots=True)
 class PortList:
-    """What packets to one of ``keys`` are asked."""
+    """What packets to one of ``keys`` are asked; without runs, nothing."""
 
     keys: tuple[Key, ...]
     runs: tuple[Run, ...]
@@ -52,7 +52,7 @@ def by_port(runs: Sequence[Run], default: Verdict) -> PortLists | None:
         if sum(len(found) for _, found in lists) <= MAX_COPIES * len(entries):
             made = (_list(entries, group, found, default) for group, found in lists)
             rest = until(in_runs(others), default)
-            return PortLists(tuple(one for one in made if one.runs), tuple(rest))
+            return PortLists(tuple(made), tuple(rest))
     return None
 
 

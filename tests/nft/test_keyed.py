@@ -20,7 +20,14 @@ from podfence.nft.trace import trace
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow
 from podfence.sets import PortSet
-from podfence.testing.builders import peer, pod, policy, rule
+from podfence.testing.builders import (
+    cluster_policy,
+    cluster_rule,
+    peer,
+    pod,
+    policy,
+    rule,
+)
 from tests.nft.cases import DB, MANY_RULES, NODE, WEB, index_of
 from tests.nft.test_engine_agrees import agree, tiered
 from tests.nft.test_generation import test_no_connection_outlives_its_permission as follow
@@ -72,6 +79,32 @@ def test_engine_and_trace_agree_when_every_group_has_many(
         index = compile_cluster(cluster, NAMES)
         agree(index, flows)
         agree(tiered(index, rng), flows)
+
+
+@pytest.mark.parametrize(
+    ("actions", "passes"),
+    [
+        pytest.param(("Pass", "Deny"), True, id="CNP-12 asked whether it denies"),
+        pytest.param(("Accept", "Deny"), True, id="CNP-10 asked whether it denies"),
+        pytest.param(("Deny", "Accept"), False, id="CNP-11 asked whether it denies"),
+    ],
+)
+@pytest.mark.parametrize("isolated", [False, True])
+def test_a_rule_of_one_port_hides_one_of_all_ports(
+    actions: tuple[str, str], passes: bool, isolated: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CNP-7, and on appeal: what Pass hides is not accepted."""
+    monkeypatch.setattr(keyed, "MAX_LINEAR", 0)
+    first, second = actions
+    rules = [cluster_rule(first, protocols=["80/TCP"]), cluster_rule(second)]
+    if isolated:
+        rules.append(cluster_rule("Accept"))
+    isolation = [policy("shop/closed", {}, types=["Ingress"])] if isolated else []
+    ruleset = ruleset_of(cluster_policy("hides", ingress=rules), *isolation)
+    asked = Flow(WEB.addresses[0], DB.addresses[0], "TCP", 80)
+    expected = passes and not (isolated and first == "Pass")
+    assert trace(ruleset, asked).accepted is expected
+    assert trace(ruleset, asked, reply=True).accepted is expected
 
 
 def test_no_connection_outlives_its_permission_there(monkeypatch: pytest.MonkeyPatch) -> None:
