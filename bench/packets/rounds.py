@@ -41,6 +41,7 @@ class Effort:
     selecting: tuple[int, ...]
     linear: tuple[Scenario, ...]
     chains: tuple[Scenario, ...]
+    tiers: tuple[Scenario, ...]
     rounds: int
     slots: int
     connects: int
@@ -66,6 +67,7 @@ FULL = Effort(
         Scenario(250, 1_000, 1),
         Scenario(110, 10_000, 10),
     ),
+    tiers=(Scenario(110, 1_000, 1, 50), Scenario(110, 1_000, 10, 50)),
     rounds=61,
     slots=150,
     connects=150,
@@ -77,6 +79,7 @@ QUICK = Effort(
     selecting=(1, 10, 100),
     linear=(Scenario(110, 100, 1), Scenario(110, 1_000, 1)),
     chains=(Scenario(110, 1_000, 1), Scenario(110, 1_000, 10)),
+    tiers=(Scenario(250, 1_000, 1, 50),),
     rounds=21,
     slots=80,
     connects=100,
@@ -117,6 +120,8 @@ def subjects(effort: Effort) -> Iterator[Subject]:
         yield Subject(name, lambda: program(conntrack_only()), enforced=False)
     for scenario in effort.grid():
         yield Subject(f"ours, {scenario}", _loader(ours, scenario), scenario=scenario)
+    for scenario in effort.tiers:
+        yield Subject(f"ours, {scenario}", _loader(ours, scenario))
     for scenario in effort.linear:
         yield Subject(f"linear rules, {scenario}", _loader(linear, scenario))
     for scenario in effort.chains:

@@ -14,10 +14,14 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_network
 
 from podfence.model.cluster import Cluster
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Rule
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyPeer
 from podfence.model.objects import Pod
 from podfence.nft.lower import LocalNode
 from podfence.testing.builders import (
+    cluster_peer,
+    cluster_policy,
+    cluster_rule,
     namespace,
     node,
     peer,
@@ -44,6 +48,8 @@ REPLICAS = 3
 """Local pods of one application: policies select applications."""
 BLOCK_EVERY = 10
 """One policy in so many names an ipBlock with an exception too."""
+TIER_RULES = 25
+"""Rules of a ClusterNetworkPolicy in a direction: as many as its schema allows."""
 _OWN = "shop"
 _OTHER_PORTS = ((80, "53/UDP"), (443, "8125/UDP"), (8080, 8443), (5432, 6379), ("9000-9003/TCP",))
 
@@ -51,14 +57,17 @@ _OTHER_PORTS = ((80, "53/UDP"), (443, "8125/UDP"), (8080, 8443), (5432, 6379), (
 @dataclass(frozen=True, order=True)
 class Scenario:
     """``local_pods``: of the node, the measured two included. ``policies``: of the cluster.
-    ``selecting``: those that select the measured pods."""
+    ``selecting``: those that select the measured pods. ``tiered``: ClusterNetworkPolicies, each
+    about every pod and with TIER_RULES rules a direction."""
 
     local_pods: int
     policies: int
     selecting: int
+    tiered: int = 0
 
     def __str__(self) -> str:
-        return f"{self.local_pods} pods, {self.policies:,} policies, k={self.selecting}"
+        tiers = f", {self.tiered} tier policies of {TIER_RULES} rules" if self.tiered else ""
+        return f"{self.local_pods} pods, {self.policies:,} policies, k={self.selecting}{tiers}"
 
     @property
     def possible(self) -> bool:
@@ -76,7 +85,8 @@ def cluster(scenario: Scenario) -> Cluster:
     """The cluster of a scenario; the order of its policies is that of their names."""
     namespaces = [namespace(_OWN), *(namespace(f"team-{n}") for n in range(TEAMS))]
     pods = [*local_pods(scenario), *_peers()]
-    return Cluster.of([*namespaces, node(NODE), *pods, *policies(scenario)])
+    tiers = tier_policies(scenario)
+    return Cluster.of([*namespaces, node(NODE), *pods, *policies(scenario), *tiers])
 
 
 def local_node(measured: Cluster) -> LocalNode:
@@ -112,6 +122,22 @@ def policies(scenario: Scenario) -> Iterator[NetworkPolicy]:
     yield _policy("z-last", "measured", 0, last, OPEN_PORT, f"{OPEN_PORT}/UDP")
     for n in range(scenario.policies - scenario.selecting):
         yield _policy(f"a-{n:05}", f"other-{n % scenario.other_apps}", n, _decoys(n))
+
+
+def tier_policies(scenario: Scenario) -> Iterator[ClusterNetworkPolicy]:
+    """Policies of both tiers about every pod, in turn; none of their rules fits a measured flow,
+    although every second one is about the measured ports."""
+    for n in range(scenario.tiered):
+        rules = [_tier_rule(n * TIER_RULES + at) for at in range(TIER_RULES)]
+        tier = ("Admin", "Baseline")[n % 2]
+        yield cluster_policy(f"t-{n:03}", tier=tier, priority=n, ingress=rules, egress=rules)
+
+
+def _tier_rule(number: int) -> Rule:
+    apps = (f"a{(number + step) % APPS}" for step in range(APPS_OF_A_PEER))
+    decoys = cluster_peer(pods=selector(None, requirement("app", "In", *apps)))
+    ports = [f"{OPEN_PORT}/TCP", f"{OPEN_PORT}/UDP"] if number % 2 else [f"{7000 + number}/TCP"]
+    return cluster_rule(("Accept", "Deny", "Pass")[number % 3], decoys, protocols=ports)
 
 
 def _policy(

@@ -287,7 +287,10 @@ host = netns.identity()
 netns.enter_private_network()
 assert netns.identity() != host
 s = Scenario(5, 12, 4)
-effort = Effort((5,), (12,), (1, 4), (s,), (s,), rounds=2, slots=10, connects=10, deadline=5.0)
+tiered = Scenario(5, 12, 4, 2)
+effort = Effort(
+    (5,), (12,), (1, 4), (s,), (s,), (tiered,), rounds=2, slots=10, connects=10, deadline=5.0
+)
 found = run(effort)
 print(json.dumps({name: vars(series) for name, series in found.series.items()}))
 """
@@ -328,7 +331,7 @@ def child(program: str) -> str:
 @pytest.mark.kernel
 def test_every_kind_of_ruleset_is_measured_on_real_packets() -> None:
     measured = json.loads(child(TINY))
-    assert len(measured) == 3 + 2 + 1 + 1
+    assert len(measured) == 3 + 2 + 1 + 1 + 1
     for name, values in measured.items():
         for kind in ("established", "one_way", "connect", "cycle"):
             assert len(values[kind]) == 2, name
