@@ -40,7 +40,7 @@ PURE_PARTS = {
         "report",
         "text",
         "usable",
-    )  # fmt: skip
+    )
 }
 """The lab decides what to send, and what it means, without touching the world."""
 PURE_ROOMS = {"errors", "sets", "model", "policy", "engine", "nft", "questions", "render"}
