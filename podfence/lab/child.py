@@ -15,11 +15,11 @@ from multiprocessing.connection import Connection
 from select import EPOLLIN, epoll
 from time import monotonic
 
-from podfence.edge import netns
-from podfence.edge.nftcli import INSTALL, run_nft
+from podfence.edge.nftcli import INSTALL
 from podfence.errors import LabError, NftError, PodfenceError
 from podfence.lab import watch
 from podfence.lab.answer import Answerers
+from podfence.lab.enforcer import Enforcer
 from podfence.lab.plan import LabPlan, Probe
 from podfence.lab.probe import Prober
 from podfence.lab.requests import (
@@ -46,12 +46,6 @@ way until its time is up, so this is what bounds a round of denials."""
 _SMALLEST_WINDOW = 64
 _SPARE_FILES = 64
 _EVENTS = 256
-_SHORT_MEMORY = (
-    ("net/netfilter/nf_conntrack_tcp_timeout_close", "2"),
-    ("net/netfilter/nf_conntrack_udp_timeout", "5"),
-    ("net/netfilter/nf_conntrack_udp_timeout_stream", "10"),
-)
-"""Finished probes leave the node's connection table soon, so that it never fills."""
 
 
 def serve(connection: Connection, plan: LabPlan) -> None:
@@ -94,6 +88,7 @@ class _Lab:
         self.poll = epoll()
         self._plan = plan
         self._topology: Topology
+        self._enforcers: dict[str, Enforcer] = {}
         self._answerers: Answerers | None = None
         self._prober: Prober | None = None
         self._watching: watch.Watch | None = None
@@ -120,7 +115,7 @@ class _Lab:
             case Unwatch():
                 return Answer(0.0, watched=self._unwatch())
             case Enforce(node, text, check):
-                self._enforce(self._topology.nodes[node], text, check)
+                self._enforcers[node].enforce(text, check=check)
             case Where(name):
                 return Answer(0.0, number=self._topology.namespace_of(name))
         return Answer(0.0)
@@ -136,6 +131,9 @@ class _Lab:
             raise NftError(INSTALL)  # now, not after a minute of control probes
         _window(self._plan)
         self._topology = Topology(self._plan)
+        self._enforcers = {
+            node: Enforcer(node, namespace) for node, namespace in self._topology.nodes.items()
+        }
         self._settle(self._plan)
 
     def _settle(self, plan: LabPlan) -> None:
@@ -191,13 +189,6 @@ class _Lab:
         assert self._answerers is not None
         for probe in probes:
             self._answerers.ensure(probe)
-
-    def _enforce(self, namespace: int, text: str, check: bool) -> None:
-        run_nft(text, namespace, check)
-        with netns.inside(namespace):
-            for name, value in _SHORT_MEMORY:
-                if netns.read_sysctl(name) is not None:  # none without connection tracking
-                    netns.write_sysctl(name, value)
 
 
 def _window(plan: LabPlan) -> int:

@@ -1,0 +1,102 @@
+"""The enforcement process of one node: it lives in the node's namespace and owns its rules.
+
+Rule: nodes share nothing but the text that each is sent. A process keeps no descriptor but its
+pipe, so it holds no pod's namespace or socket alive, and it ends with the lab process.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, Pipe
+from typing import NoReturn
+
+from podfence.edge import netns
+from podfence.edge.nftcli import run_nft
+from podfence.errors import LabError, PodfenceError
+from podfence.lab.forking import fork
+
+_SHORT_MEMORY = (
+    ("net/netfilter/nf_conntrack_tcp_timeout_close", "2"),
+    ("net/netfilter/nf_conntrack_udp_timeout", "5"),
+    ("net/netfilter/nf_conntrack_udp_timeout_stream", "10"),
+)
+"""Finished probes leave the node's connection table soon, so that it never fills."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """One transaction. ``check``: only whether the kernel would take it."""
+
+    text: str
+    check: bool
+
+
+class Enforcer:
+    """The lab process's handle of one node's enforcement process."""
+
+    def __init__(self, node: str, namespace: int) -> None:
+        """Start it in a network namespace, given as a descriptor."""
+        self._node = node
+        self._connection, theirs = Pipe()
+        parent = os.getpid()
+        self.pid = fork()
+        if self.pid == 0:
+            _live(theirs, namespace, parent)
+        theirs.close()
+
+    def enforce(self, text: str, *, check: bool = False) -> None:
+        """One transaction, all or nothing. Raises NftError with the kernel's refusal."""
+        try:
+            self._connection.send(_Order(text, check))
+            refused = self._connection.recv()
+        except (EOFError, BrokenPipeError) as error:
+            raise LabError(f"the enforcement process of node {self._node} has ended") from error
+        if refused is not None:
+            raise refused
+
+
+def _live(connection: Connection, namespace: int, parent: int) -> NoReturn:
+    """The whole life of the process. Never returns into the lab's code."""
+    status = 1
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        netns.die_with_parent(parent)
+        netns.join(namespace)
+        _keep_only(connection.fileno())
+        _serve(connection)
+        status = 0
+    except OSError as error:
+        connection.send(LabError(f"no enforcement process in the node's network: {error}"))
+    finally:
+        os._exit(status)
+
+
+def _keep_only(descriptor: int) -> None:
+    """Close what was inherited: other nodes, pods, sockets."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    os.closerange(3, descriptor)
+    os.closerange(descriptor + 1, most)
+
+
+def _serve(connection: Connection) -> None:
+    while True:
+        try:
+            order: _Order = connection.recv()
+        except EOFError:
+            return
+        try:
+            _enforce(order)
+        except PodfenceError as error:
+            connection.send(error)
+        else:
+            connection.send(None)
+
+
+def _enforce(order: _Order) -> None:
+    run_nft(order.text, check=order.check)
+    for name, value in _SHORT_MEMORY:
+        if netns.read_sysctl(name) is not None:  # none without connection tracking
+            netns.write_sysctl(name, value)
