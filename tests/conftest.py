@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -27,6 +28,10 @@ settings.register_profile(
     "long", max_examples=5000, deadline=None, suppress_health_check=SLOW_DRAWS
 )
 settings.load_profile(os.environ.get("PODFENCE_HYPOTHESIS", "ci"))
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A job in the background of a shell ignores interrupts, and its children would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 KERNEL_TOOLS = ("nft", "ip", "unshare")
 
