@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -227,10 +228,15 @@ def _places(value: Any, seen: set[int]) -> Iterator[Path_]:
             yield from _places(value[key], seen)
 
 
+def _hostile(random: Random) -> Any:
+    """A copy: mutations change values in place, and a case must not depend on those before it."""
+    return deepcopy(random.choice(HOSTILE_VALUES))
+
+
 def _mutate_values(random: Random, documents: list[Any]) -> None:
     places = list(_places(documents, set()))
     if not places:
-        documents.append({"kind": random.choice(HOSTILE_VALUES)})
+        documents.append({"kind": _hostile(random)})
         return
     container, key = random.choice(places)
     random.choice(_VALUE_MUTATIONS)(random, container, key, places)
@@ -241,7 +247,7 @@ def _delete(_: Random, container: Any, key: Any, __: list[Path_]) -> None:
 
 
 def _replace(random: Random, container: Any, key: Any, _: list[Path_]) -> None:
-    container[key] = random.choice(HOSTILE_VALUES)
+    container[key] = _hostile(random)
 
 
 def _transplant(random: Random, container: Any, key: Any, places: list[Path_]) -> None:
@@ -267,9 +273,9 @@ def _rename(random: Random, container: Any, key: Any, _: list[Path_]) -> None:
 def _add(random: Random, container: Any, key: Any, _: list[Path_]) -> None:
     target = container[key]
     if isinstance(target, dict):
-        target[random.choice(KEYS)] = random.choice(HOSTILE_VALUES)
+        target[random.choice(KEYS)] = _hostile(random)
     elif isinstance(target, list):
-        target.append(random.choice(HOSTILE_VALUES))
+        target.append(_hostile(random))
     else:
         container[key] = [target]
 
