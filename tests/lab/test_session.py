@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -191,6 +192,14 @@ ORDINARY = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
 """Makes of root somebody without any privilege who may still read its files."""
 
 
+def until_mapped(pid: int) -> None:
+    """Wait until a process is in its own user namespace and somebody there."""
+    until = time.monotonic() + 10
+    while "1000" not in Path(f"/proc/{pid}/uid_map").read_text().split()[:1]:
+        assert time.monotonic() < until, "unshare did not make a user namespace"
+        time.sleep(0.01)
+
+
 @contextmanager
 def becoming(user: str) -> Iterator[tuple[str, ...]]:
     """What to write before a command so that it runs as ``user``, always the same one."""
@@ -201,6 +210,7 @@ def becoming(user: str) -> Iterator[tuple[str, ...]]:
     if not possible or subprocess.run([*ORDINARY, "true"], check=False).returncode:
         pytest.skip("only root can become somebody else, and only with user namespaces")
     with subprocess.Popen([*ORDINARY, "cat"], stdin=subprocess.PIPE) as somebody:
+        until_mapped(somebody.pid)
         yield ("nsenter", f"--target={somebody.pid}", "--user", "--preserve-credentials")
         somebody.communicate()
 
