@@ -7,17 +7,12 @@ policy is ever passed over in silence.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from podfence.errors import Problem, Severity, Source
 from podfence.model.cluster import ClusterObject
-from podfence.model.decode_adminnetworkpolicy import (
-    decode_adminnetworkpolicy,
-    decode_baselineadminnetworkpolicy,
-)
-from podfence.model.decode_clusternetworkpolicy import decode_clusternetworkpolicy
 from podfence.model.decode_codes import PROBLEM_CODES
 from podfence.model.decode_core import DECODERS
 from podfence.model.decode_fields import Fields
@@ -44,13 +39,7 @@ _API_VERSIONS = {
     "AdminNetworkPolicy": "policy.networking.k8s.io/v1alpha1",
     "BaselineAdminNetworkPolicy": "policy.networking.k8s.io/v1alpha1",
 }
-_POLICY_DECODERS = {
-    "NetworkPolicy": decode_policy,
-    "ClusterNetworkPolicy": decode_clusternetworkpolicy,
-    "AdminNetworkPolicy": decode_adminnetworkpolicy,
-    "BaselineAdminNetworkPolicy": decode_baselineadminnetworkpolicy,
-}
-POLICY_KINDS = frozenset(_POLICY_DECODERS)
+POLICY_KINDS = frozenset(kind for kind in _API_VERSIONS if kind.endswith("NetworkPolicy"))
 """Kinds whose absence changes what is allowed."""
 WANTED_KINDS = frozenset(_API_VERSIONS)
 """Kinds that judgements depend on."""
@@ -103,11 +92,25 @@ def decode(data: Mapping[str, Any], source: Source) -> Decoded:
 def _decode_kind(
     kind: str, data: Mapping[str, Any], source: Source
 ) -> tuple[ClusterObject | Workload | None, tuple[Problem, ...]]:
-    if kind in _POLICY_DECODERS:
-        return _POLICY_DECODERS[kind](data, source)
+    if kind == "NetworkPolicy":
+        return decode_policy(data, source)
+    if kind in POLICY_KINDS:
+        return _tier_decoder(kind)(data, source)
     fields = Fields(source)
     value = DECODERS[kind](fields, data)
     return None if fields.problems else value, tuple(fields.problems)
+
+
+def _tier_decoder(kind: str) -> Callable[..., tuple[ClusterObject | None, tuple[Problem, ...]]]:
+    """Imported when such a policy is met: most clusters have none."""
+    from podfence.model import decode_adminnetworkpolicy as older
+    from podfence.model import decode_clusternetworkpolicy as newer
+
+    return {
+        "ClusterNetworkPolicy": newer.decode_clusternetworkpolicy,
+        "AdminNetworkPolicy": older.decode_adminnetworkpolicy,
+        "BaselineAdminNetworkPolicy": older.decode_baselineadminnetworkpolicy,
+    }[kind]
 
 
 def _group(api_version: str) -> str:
