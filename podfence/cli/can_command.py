@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from podfence.cli.common import (
     load_cluster,
     namespace_option,
     output_option,
-    qualified,
     read_names,
     refuse,
     resolve_option,
@@ -74,8 +72,7 @@ def command(
         raise click.UsageError(
             "say SRC and DST:PORT, for example: podfence can shop/web shop/db:80"
         )
-    asked = question(qualified(source, namespace), target)
-    asked = replace(asked, destination=qualified(asked.destination, namespace))
+    asked = question(source, target, namespace)
     names = read_names(resolve, *paths)
     return _one(asked, load_cluster(paths, keep_going=keep_going), names, output, keep_going)
 

@@ -56,9 +56,7 @@ def _data(loaded: Loaded, problems: tuple[Problem, ...]) -> dict[str, object]:
     return {
         "schema": "podfence.check/v1",
         "ok": not loaded.errors,
-        "problems": [
-            problem_data(p, p.position or loaded.locate(p.source, p.path)) for p in problems
-        ],
+        "problems": [problem_data(p, loaded.positions.locate_problem(p)) for p in problems],
         "objects": dict(loaded.kinds),
         "passedOver": dict(loaded.passed_over),
     }

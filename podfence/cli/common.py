@@ -88,13 +88,6 @@ def read_names(path: str | None, *others: str | None) -> Names:
     return table.names
 
 
-def qualified(name: str, namespace: str | None) -> str:
-    """``namespace/name``: a bare name belongs to ``-n``, or else to ``default`` as for kubectl."""
-    if "/" in name or ":" in name or name.replace(".", "").isdigit() or not name:
-        return name
-    return f"{namespace or 'default'}/{name}"
-
-
 def load_cluster(paths: tuple[str, ...], *, keep_going: bool = True) -> Loaded:
     """Read manifests and show every problem on standard error.
 
@@ -122,7 +115,7 @@ def show_problems(loaded: Loaded) -> None:
 
 def describe_problem(loaded: Loaded, problem: Problem) -> str:
     """One problem as one line."""
-    position = problem.position or loaded.locate(problem.source, problem.path)
+    position = loaded.positions.locate_problem(problem)
     return problem_line(problem, position)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -15,11 +14,10 @@ from podfence.cli.common import (
     files_option,
     load_cluster,
     namespace_option,
-    qualified,
     read_names,
     resolve_option,
 )
-from podfence.cli.targets import question
+from podfence.cli.targets import qualified, question
 from podfence.edge import netns
 from podfence.edge.load import Loaded
 from podfence.errors import LabError
@@ -165,8 +163,7 @@ def why(source: str, target: str, namespace: str | None, name: str) -> int:
 
     Exit status 0 when it can, 1 when it cannot.
     """
-    asked = question(qualified(source, namespace), target)
-    asked = replace(asked, destination=qualified(asked.destination, namespace))
+    asked = question(source, target, namespace)
     return _say(client.ask(name, messages.Why(asked)))
 
 

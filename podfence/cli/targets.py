@@ -17,8 +17,11 @@ _EXAMPLE = (
 )
 
 
-def question(source: str, target: str) -> Can:
-    """Raises QuestionError when the target is not ``DST:PORT[/PROTO]``."""
+def question(source: str, target: str, namespace: str | None) -> Can:
+    """The question in words of a command line; ``namespace``: that of bare names (``-n``).
+
+    Raises QuestionError when the target is not ``DST:PORT[/PROTO]``.
+    """
     found = _TARGET.match(target)
     if not found:
         raise QuestionError(f"{target!r} has no port; {_EXAMPLE}")
@@ -31,7 +34,15 @@ def question(source: str, target: str) -> Can:
             "address: [2001:db8::1]:443"
         )
     protocol = protocol_of(found["proto"] or "TCP")
-    return Can(source, destination, port_of(found["port"], protocol), protocol)
+    port = port_of(found["port"], protocol)
+    return Can(qualified(source, namespace), qualified(destination, namespace), port, protocol)
+
+
+def qualified(name: str, namespace: str | None) -> str:
+    """``namespace/name``: a bare name belongs to ``-n``, or else to ``default`` as for kubectl."""
+    if "/" in name or ":" in name or name.replace(".", "").isdigit() or not name:
+        return name
+    return f"{namespace or 'default'}/{name}"
 
 
 def protocol_of(text: str) -> str:

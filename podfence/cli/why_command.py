@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import click
 
 from podfence.cli.can_command import refuse_unjudgeable
@@ -13,7 +11,6 @@ from podfence.cli.common import (
     load_cluster,
     namespace_option,
     output_option,
-    qualified,
     read_names,
     resolve_option,
     unjudgeable,
@@ -47,8 +44,7 @@ def command(
 
     Exit status 0 when it can, 1 when it cannot. Names as for `podfence can`.
     """
-    asked = question(qualified(source, namespace), target)
-    asked = replace(asked, destination=qualified(asked.destination, namespace))
+    asked = question(source, target, namespace)
     names = read_names(resolve, *paths)
     loaded = load_cluster(paths, keep_going=keep_going)
     answer = why(Asker(compile_cluster(loaded.cluster, names), names), asked)

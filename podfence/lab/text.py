@@ -16,8 +16,6 @@ from podfence.render.tables import table
 from podfence.render.verdicts import Locate, origin_text
 from podfence.sets.ports import OTHER
 
-Ports = frozenset[tuple[str, int, int]]
-"""(protocol, port, family) of probes that got through."""
 _SHOWN = 10
 
 
