@@ -146,11 +146,11 @@ class _Round:
         waiting = 0
         exhausted = False
         while not exhausted or self._under_way:
-            begun = False
-            if not exhausted and waiting < _BURST and len(self._connecting) < self._prober.window:
-                begun = self._begin(next(bursts, None))
-                exhausted = not begun
-            waiting = self._serve(0.0 if begun else self._patience())
+            room = not exhausted and len(self._connecting) < self._prober.window
+            if room and waiting < _BURST:
+                exhausted = not self._begin(next(bursts, None))
+            # only who has nothing to send may sleep
+            waiting = self._serve(0.0 if room else self._patience())
             if not waiting:
                 self._expire()
         for descriptor in self._receiving:
