@@ -16,7 +16,8 @@ from collections import defaultdict
 
 from podfence.edge.positions import Positions
 from podfence.lab.messages import Input
-from podfence.lab.plan import Limits, Probe
+from podfence.lab.plan import Limits
+from podfence.lab.probes import Probe
 from podfence.lab.process import LabProcess
 from podfence.lab.requests import Unwatch, Watch
 from podfence.lab.run import LabOptions

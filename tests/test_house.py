@@ -33,10 +33,12 @@ PURE_PARTS = {
     f"lab.{name}"
     for name in (
         "compare",
+        "control",
         "outcome",
         "placement",
         "plan",
         "ports",
+        "probes",
         "report",
         "text",
         "usable",

@@ -17,15 +17,14 @@ from select import EPOLLIN, epoll
 from podfence.edge import netns
 from podfence.errors import LabError
 from podfence.lab.packets import SCTP, init_tag
-from podfence.lab.plan import LabPlan, Party, Probe
+from podfence.lab.plan import LabPlan, Party
+from podfence.lab.probes import Probe
+from podfence.lab.sockets import FAMILY
 from podfence.lab.topology import Topology
 from podfence.model.objects import IPAddress
 from podfence.render.safe import printable
 from podfence.sets.ports import OTHER
 
-NONCE = struct.Struct("=II")
-"""What a datagram carries, and gets back before the name: round and probe."""
-FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 _ABORT = struct.pack("=ii", 1, 0)
 _BACKLOG = 8192
 _DATAGRAM = 2048
@@ -42,7 +41,8 @@ def name_of(place: int, party: Party) -> bytes:
 class Answerers:
     """All listening sockets of the lab, served from one epoll object.
 
-    The sockets stay until :meth:`close`; ``handlers`` is keyed by descriptor. ``names``: what each
+    The sockets stay until :meth:`close`; ``handlers`` is keyed by descriptor, and serves one
+    packet or connection a call, so that nobody is kept waiting. ``names``: what each
     party answers. ``arrived``: told the party's place, the port and the initiate tag of each SCTP
     INIT; nobody answers those. Echo requests are answered by the kernel.
     """
@@ -54,7 +54,7 @@ class Answerers:
         self._plan = plan
         self._topology = topology
         self._sockets: dict[tuple[int, int, str, int], socket.socket] = {}
-        self._poll = poll
+        self.poll = poll
         self.complete()
 
     def complete(self) -> None:
@@ -102,7 +102,7 @@ class Answerers:
         name = self.names[place]
         self._sockets[place, address.version, protocol, port] = listener
         self.handlers[listener.fileno()] = lambda: answer(listener, name)
-        self._poll.register(listener.fileno(), EPOLLIN)
+        self.poll.register(listener.fileno(), EPOLLIN)
 
     def _listen_sctp(self, place: int, address: IPAddress) -> None:
         """One raw socket for all ports, since most kernels have no SCTP."""
@@ -114,7 +114,7 @@ class Answerers:
         listener.bind((str(address), 0))
         self._sockets[key] = listener
         self.handlers[listener.fileno()] = lambda: self._init(listener, place, address.version)
-        self._poll.register(listener.fileno(), EPOLLIN)
+        self.poll.register(listener.fileno(), EPOLLIN)
 
     def _init(self, listener: socket.socket, place: int, family: int) -> None:
         with suppress(BlockingIOError):

@@ -20,8 +20,9 @@ from podfence.errors import LabError, NftError, PodfenceError
 from podfence.lab import watch
 from podfence.lab.answer import Answerers
 from podfence.lab.enforcer import Enforcer
-from podfence.lab.plan import LabPlan, Probe
-from podfence.lab.probe import Prober
+from podfence.lab.plan import LabPlan
+from podfence.lab.prober import Prober
+from podfence.lab.probes import Probe, Probes, efforts
 from podfence.lab.requests import (
     Answer,
     Build,
@@ -36,7 +37,6 @@ from podfence.lab.requests import (
     Watch,
     Where,
 )
-from podfence.lab.services import Dial
 from podfence.lab.topology import Topology
 from podfence.lab.watched import Watched
 
@@ -102,14 +102,15 @@ class _Lab:
                 self._topology.grow(plan)
             case Settle(plan):
                 self._settle(plan)
-            case Send(numbers, timeout):
-                probes = self._plan.probes
-                return Answer(0.0, self._send([probes[number] for number in numbers], timeout))
+            case Send(wanted, timeout):
+                return Answer(0.0, self._ready.run(self._plan.probes, wanted, timeout))
             case Try(probes, timeout):
-                return Answer(0.0, self._try(probes, timeout))
+                self._listen(probes)
+                wanted = efforts(len(probes), range(len(probes)))
+                return Answer(0.0, self._ready.run(Probes.of(probes), wanted, timeout))
             case Call(dials, listeners, timeout):
                 self._listen(listeners)
-                return Answer(0.0, answered=self._call(dials, timeout))
+                return Answer(0.0, answered=self._ready.dial(dials, timeout))
             case Watch(flows):
                 self._watch(flows)
             case Unwatch():
@@ -140,32 +141,21 @@ class _Lab:
         same = (plan.parties, plan.ports) == (self._plan.parties, self._plan.ports)
         if same and self._prober is not None:
             self._topology.settle(plan)
-            self._plan = self._prober.plan = plan
+            self._plan = plan
             return
         window = _window(plan)
-        if self._prober is not None:
-            self._prober.close()
         if self._answerers is not None:
             self._answerers.close()
         self._topology.settle(plan)
         self._plan = plan
         self._answerers = Answerers(plan, self._topology, self.poll)
-        self._prober = Prober(plan, self._topology, self._answerers, self.poll, window)
+        self._prober = Prober(plan, self._topology, self._answerers, window)
         gc.freeze()  # plans are large, and in no cycle
 
-    def _send(self, probes: Sequence[Probe], timeout: float) -> bytes:
+    @property
+    def _ready(self) -> Prober:
         assert self._prober is not None
-        try:
-            return self._prober.run(probes, timeout)
-        except OSError as error:
-            raise LabError(f"this machine cannot send the lab's probes: {error}") from error
-
-    def _call(self, dials: Sequence[Dial], timeout: float) -> list[int]:
-        assert self._prober is not None
-        try:
-            return self._prober.dial(dials, timeout)
-        except OSError as error:
-            raise LabError(f"this machine cannot dial: {error}") from error
+        return self._prober
 
     def _watch(self, flows: Sequence[Probe]) -> None:
         assert self._answerers is not None
@@ -180,10 +170,6 @@ class _Lab:
         self._watching = None
         self._answerers.complete()
         return found
-
-    def _try(self, probes: Sequence[Probe], timeout: float) -> bytes:
-        self._listen(probes)
-        return self._send(probes, timeout)
 
     def _listen(self, probes: Sequence[Probe]) -> None:
         assert self._answerers is not None

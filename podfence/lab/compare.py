@@ -1,4 +1,4 @@
-"""Observed against expected. Pure: outcomes and verdicts in, the parts of a report out.
+"""Observed against expected. Pure: outcomes and the engine's answers in, the parts of a report out.
 
 Rule: a connection that came about is allowed, anything else is denied; an answer by the wrong party
 never agrees with anything.
@@ -6,16 +6,25 @@ never agrees with anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 
-from podfence.engine.evaluate import Judge
+from podfence.engine.connections import allowed_ports
+from podfence.engine.evaluate import Judge, from_own_node
+from podfence.engine.porttable import EVERYTHING_ID, PortTable
 from podfence.lab.outcome import Outcome
-from podfence.lab.plan import LabPlan, Probe
+from podfence.lab.plan import LabPlan
+from podfence.lab.probes import Effort, Pair, Port, Probe
 from podfence.lab.report import Check, PairResult, PortSeen
-from podfence.policy.flow import Direction, Flow, Verdict
-from podfence.policy.index import PolicyIndex
+from podfence.model.objects import IPAddress
+from podfence.policy.flow import Direction, Flow
+from podfence.policy.index import Endpoint, PolicyIndex
+
+_IS_OPEN = bytes(outcome == Outcome.OPEN for outcome in range(256))
+_NOT_OPEN = bytes(outcome != Outcome.OPEN for outcome in range(256))
+_EFFORTS = bytes((Effort.KNOCK, Effort.CONNECT)) + bytes(254)
 
 
 def flow_of(plan: LabPlan, probe: Probe) -> Flow:
@@ -28,64 +37,111 @@ def flow_of(plan: LabPlan, probe: Probe) -> Flow:
     )
 
 
-def expect(index: PolicyIndex, plan: LabPlan) -> list[Verdict]:
-    """The engine's verdict for every probe of the plan."""
-    judge = Judge(index)
-    verdicts: list[Verdict] = []
-    for pair, probes in groupby(plan.probes, lambda probe: probe[:3]):
-        said = _between(judge, plan, *pair)
-        verdicts.extend(said(probe.protocol, probe.port) for probe in probes)
-    return verdicts
+def expect(index: PolicyIndex, plan: LabPlan) -> bytes:
+    """What the engine says of every probe of the plan: 1 allowed, 0 denied."""
+    permitted = _Permitted(index)
+    addresses: list[dict[int, IPAddress]] = [
+        {a.version: a for a in party.addresses} for party in plan.parties
+    ]
+    said = bytearray()
+    for source, target, family, ports, _ in plan.probes.pairs:
+        said += permitted.of(addresses[source][family], addresses[target][family], ports)
+    return bytes(said)
 
 
-def _between(
-    judge: Judge, plan: LabPlan, source: int, target: int, family: int
-) -> Callable[[str, int], Verdict]:
-    """The engine's answer for one pair: what all its ports have in common is looked up once."""
-    index = judge.index
-    a, b = plan.parties[source].address(family), plan.parties[target].address(family)
-    near, far = index.by_address.get(a), index.by_address.get(b)
-    if near is None or far is None or near is far:  # nodes and itself are the engine's to know
-        return lambda protocol, port: judge.verdict(Flow(a, b, protocol, port))
-    of_near, of_far = index.class_of(a), index.class_of(b)
-    return lambda protocol, port: Verdict(
-        judge.end(near, Direction.EGRESS, of_far, family, protocol, port),
-        judge.end(far, Direction.INGRESS, of_near, family, protocol, port),
-    )
+class _Permitted:
+    """The engine's answers for lists of ports: what pairs have in common is worked out once."""
+
+    def __init__(self, index: PolicyIndex) -> None:
+        self._index = index
+        self._table = PortTable()
+        self._ends: dict[tuple[int, int, int], int] = {}
+        self._said: dict[tuple[int, int], bytes] = {}
+
+    def of(self, a: IPAddress, b: IPAddress, ports: tuple[Port, ...]) -> bytes:
+        """One byte a port. ``ports`` must live as long as this."""
+        near, far = self._index.by_address.get(a), self._index.by_address.get(b)
+        number = EVERYTHING_ID
+        if near is None or near is not far:  # a pod reaches itself (NP-54)
+            number = self._end(near, Direction.EGRESS, b)
+            if far is not None and not from_own_node(self._index, a, far):
+                number = self._table.intersection(number, self._end(far, Direction.INGRESS, a))
+        key = number, id(ports)
+        said = self._said.get(key)
+        if said is None:
+            permitted = self._table.sets[number]
+            said = self._said[key] = bytes(port in permitted for port in ports)
+        return said
+
+    def _end(self, subject: Endpoint | None, direction: Direction, remote: IPAddress) -> int:
+        if subject is None:
+            return EVERYTHING_ID
+        policy = self._index.policies[subject.endpoint_class].of(direction)
+        key = policy.number, self._index.class_of(remote), remote.version
+        number = self._ends.get(key)
+        if number is None:
+            ports = allowed_ports(policy, key[1], remote.version)
+            number = self._ends[key] = self._table.number(ports)
+        return number
 
 
-def agrees(verdict: Verdict, outcome: Outcome) -> bool:
-    """Whether an outcome is what the verdict promises."""
+def agrees(allowed: bool, outcome: Outcome) -> bool:
+    """Whether an outcome is what the engine promises."""
     if outcome is Outcome.STRANGER:
         return False
-    return verdict.allowed is (outcome is Outcome.OPEN)
+    return allowed is (outcome is Outcome.OPEN)
+
+
+def efforts(allowed: bytes) -> bytes:
+    """How to try every probe with the policies enforced: whole connections where one should come
+    about, a knock where nothing should come back."""
+    return allowed.translate(_EFFORTS)
 
 
 def not_open(outcomes: bytes) -> list[int]:
     """Numbers of the probes that got no right answer."""
-    return [number for number, outcome in enumerate(outcomes) if outcome != Outcome.OPEN]
+    return list(_ones(outcomes.translate(_NOT_OPEN)))
 
 
-def lost(verdicts: Sequence[Verdict], outcomes: bytes) -> list[int]:
+def lost(allowed: bytes, outcomes: bytes) -> list[int]:
     """Numbers of the probes that should have passed and did not: a packet can get lost, so these
     are worth repeating. One that passed and should not have is proof at once."""
-    return [number for number in not_open(outcomes) if verdicts[number].allowed]
+    return list(_ones(_both(allowed, outcomes.translate(_NOT_OPEN))))
 
 
-@dataclass(frozen=True, slots=True)
+def _both(a: bytes, b: bytes) -> bytes:
+    """1 where both are 1."""
+    return (int.from_bytes(a, "big") & int.from_bytes(b, "big")).to_bytes(len(a), "big")
+
+
+def _ones(flags: bytes) -> Iterator[int]:
+    """Where the 1s are; there are few among hundreds of thousands."""
+    at = flags.find(1)
+    while at >= 0:
+        yield at
+        at = flags.find(1, at + 1)
+
+
+@dataclass(frozen=True)
 class Observed:
-    """Outcomes of every probe of a plan: on the open network, and with the policies enforced."""
+    """Outcomes of every probe of a plan: on the open network, and with the policies enforced.
+    ``allowed``: what the engine says, as 1 and 0."""
 
     plan: LabPlan
-    verdicts: Sequence[Verdict]
+    index: PolicyIndex
+    allowed: bytes
     control: bytes
     enforced: bytes
 
     def disagreements(self) -> Iterator[Check]:
         """Probes with a control that did not go as the engine says."""
-        for number, verdict in enumerate(self.verdicts):
+        if self.enforced.translate(_IS_OPEN) == self.allowed and Outcome.STRANGER not in (
+            self.enforced
+        ):
+            return
+        for number, allowed in enumerate(self.allowed):
             outcome = Outcome(self.enforced[number])
-            if self.control[number] == Outcome.OPEN and not agrees(verdict, outcome):
+            if self.control[number] == Outcome.OPEN and not agrees(bool(allowed), outcome):
                 yield self._check(number, outcome)
 
     def without_control(self) -> Iterator[Check]:
@@ -95,25 +151,38 @@ class Observed:
 
     def pairs(self) -> Iterator[PairResult]:
         """What was seen, pair by pair; probes without control are left out."""
-        parties, probes = self.plan.parties, self.plan.probes
-        known = (n for n in range(len(probes)) if self.control[n] == Outcome.OPEN)
-        for (source, target), numbers in groupby(
-            known, lambda n: (probes[n].source, probes[n].target)
-        ):
-            yield PairResult(parties[source], parties[target], tuple(map(self._seen, numbers)))
+        parties = self.plan.parties
+        known: dict[tuple[object, ...], tuple[PortSeen, ...]] = {}
+        for (source, target), group in groupby(self.plan.probes.pairs, lambda pair: pair[:2]):
+            pairs = list(group)
+            part = slice(pairs[0].first, pairs[-1].end)
+            lists = tuple((pair.family, id(pair.ports)) for pair in pairs)
+            key = lists, self.allowed[part], self.control[part], self.enforced[part]
+            if key not in known:
+                known[key] = tuple(self._seen(pairs))
+            if known[key]:
+                yield PairResult(parties[source], parties[target], known[key])
 
-    def _seen(self, number: int) -> PortSeen:
-        _, _, family, protocol, port = self.plan.probes[number]
-        outcome = Outcome(self.enforced[number])
-        agreed = agrees(self.verdicts[number], outcome)
-        return PortSeen(family, protocol, port, outcome is Outcome.OPEN, agreed)
+    def _seen(self, pairs: Sequence[Pair]) -> Iterator[PortSeen]:
+        for pair in pairs:
+            for number, (protocol, port) in enumerate(pair.ports, pair.first):
+                if self.control[number] == Outcome.OPEN:
+                    outcome = Outcome(self.enforced[number])
+                    agreed = agrees(bool(self.allowed[number]), outcome)
+                    is_open = outcome is Outcome.OPEN
+                    yield PortSeen(pair.family, protocol, port, is_open, agreed)
 
     def _check(self, number: int, outcome: Outcome) -> Check:
         probe = self.plan.probes[number]
+        flow = flow_of(self.plan, probe)
         return Check(
             self.plan.parties[probe.source],
             self.plan.parties[probe.target],
-            flow_of(self.plan, probe),
-            self.verdicts[number],
+            flow,
+            self._judge.verdict(flow),
             outcome,
         )
+
+    @cached_property
+    def _judge(self) -> Judge:
+        return Judge(self.index)

@@ -1,77 +1,78 @@
-"""Which probes are sent on the open network, and what they prove about the others. Pure.
+"""What is sent on the open network, and what that proves of the probes to come. Pure.
 
-Rule: a probe has its control when it was answered itself, or when, on the open network, its target
-answered somebody on the same port and its target answered the same source on some port. On a
-network without filters nothing else decides. Only an answer is ever inferred, never its absence:
-what has no control this way is sent itself.
+Rule: no denial is believed whose probe was not answered, by itself, before anything was enforced.
+What is allowed proves itself by its answer; should it get none, its port must have answered
+somebody. And every port has been asked, by a whole connection, whose it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from podfence.lab.compare import lost
 from podfence.lab.outcome import Outcome
-from podfence.lab.plan import LabPlan, Probe, Side
+from podfence.lab.plan import LabPlan, Side
+from podfence.lab.probes import Effort, Probe, Probes
 
+_IS_SENT = bytes(effort != Effort.SKIP for effort in range(256))
 Listener = tuple[int, int, str, int]
 """Target, family, protocol, port."""
-Path = tuple[int, int, int, str]
-"""Source, target, family, protocol."""
-EACH = 20_000
-"""Plans of at most so many probes are sent whole, every probe its own control."""
 
 
 def _listener(probe: Probe) -> Listener:
     return probe.target, probe.family, probe.protocol, probe.port
 
 
-def _path(probe: Probe) -> Path:
-    return probe.source, probe.target, probe.family, probe.protocol
+def control_efforts(probes: Probes, allowed: bytes) -> bytes:
+    """One :class:`Effort` a probe: a knock for each that is to be denied, a connection for the
+    first from somebody else at each port of each party, nothing for the rest.
 
-
-def is_whole(probes: Sequence[Probe], each: int = EACH) -> bool:
-    """Whether every probe is its own control."""
-    return len(probes) <= each
-
-
-def control_numbers(probes: Sequence[Probe], each: int = EACH) -> list[int]:
-    """Numbers of the probes to send on the open network: for every listener and every path at
-    least one; all, where there are at most ``each``."""
-    if is_whole(probes, each):
-        return list(range(len(probes)))
-    listeners: set[Listener] = set()
-    paths: dict[Path, int] = {}
-    chosen: list[int] = []
-    for number, probe in enumerate(probes):
-        listener, path = _listener(probe), _path(probe)
-        # what a pod hears of itself crosses no network
-        new = listener not in listeners and probe.source != probe.target
-        if new:
-            listeners.add(listener)
-        if new or path not in paths:
-            paths[path] = number
-            chosen.append(number)
-    return chosen
-
-
-def inferred(probes: Sequence[Probe], sent: Sequence[int], outcomes: bytes) -> bytes:
-    """The control of every probe of a plan, from the ``outcomes`` of those that were ``sent``.
-
-    TIMEOUT stands for those that were not sent and follow from none that were.
+    ``allowed``: what the engine says of each, as 0 or 1.
     """
-    control = bytearray([Outcome.TIMEOUT]) * len(probes)
+    chosen = bytearray(allowed.translate(bytes((Effort.KNOCK, Effort.SKIP)) + bytes(254)))
+    for number in _first_at_each(probes):
+        chosen[number] = Effort.CONNECT
+    return bytes(chosen)
+
+
+def _first_at_each(probes: Probes) -> Iterator[int]:
+    """Numbers of probes, one a listener; what a party hears of itself crosses no network."""
+    seen: set[tuple[int, int, int]] = set()
     listeners: set[Listener] = set()
-    paths: set[Path] = set()
-    for number, outcome in zip(sent, outcomes, strict=True):
-        control[number] = outcome
-        if outcome == Outcome.OPEN:
-            listeners.add(_listener(probes[number]))
-            paths.add(_path(probes[number]))
-    tried = set(sent)
-    for number, probe in enumerate(probes):
-        if number not in tried and _listener(probe) in listeners and _path(probe) in paths:
-            control[number] = Outcome.OPEN
+    for source, target, family, ports, first in probes.pairs:
+        known = target, family, id(ports)  # the pairs keep it alive
+        if source == target or known in seen:
+            continue
+        seen.add(known)
+        for number, (protocol, port) in enumerate(ports, first):
+            listener = target, family, protocol, port
+            if listener not in listeners:
+                listeners.add(listener)
+                yield number
+
+
+def control_outcomes(probes: Probes, efforts: bytes, outcomes: bytes) -> bytes:
+    """The control of every probe, from the ``outcomes`` of those that were sent: its own, unless
+    that of its port is a failure; of one that was not sent, its port's.
+
+    A port that only its own party probes has none that could fail.
+    """
+    control = bytearray(bytes([Outcome.OPEN]) * len(probes))
+    silent: dict[Listener, int] = {}
+    for number in unanswered(efforts, outcomes):
+        control[number] = outcomes[number]
+        if efforts[number] == Effort.CONNECT:
+            silent[_listener(probes[number])] = outcomes[number]
+    for number, probe in enumerate(probes) if silent else ():
+        failure = silent.get(_listener(probe))
+        if failure is not None and control[number] == Outcome.OPEN:
+            control[number] = failure
     return bytes(control)
+
+
+def unanswered(efforts: bytes, outcomes: bytes) -> list[int]:
+    """Numbers of the probes that were sent and got no right answer."""
+    return lost(efforts.translate(_IS_SENT), outcomes)
 
 
 # -- with the policies enforced

@@ -1,6 +1,7 @@
-"""Packets that no ordinary socket sends: ICMP echo requests and SCTP INIT chunks, as bytes. Pure.
+"""Packets that no ordinary socket sends: ICMP echo requests, SCTP INIT chunks and lone SYNs, as
+bytes. Pure.
 
-Rule: whole and correct by their RFCs (792, 4443, 9260), checksums included, since connection
+Rule: whole and correct by their RFCs (792, 4443, 9260, 9293), checksums included, since connection
 tracking drops what is not.
 """
 
@@ -8,8 +9,9 @@ from __future__ import annotations
 
 import struct
 from functools import cache
+from socket import inet_aton
 
-ICMP, ICMPV6, SCTP = 1, 58, 132
+ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
 """IP protocol numbers."""
 ECHO_BODY = struct.Struct("=II")
 """What an echo carries, and brings back: round and probe."""
@@ -20,6 +22,16 @@ _COMMON = struct.Struct(">HHII")  # source port, destination port, verification 
 _INIT = struct.Struct(">BBHIIHHI")  # type, flags, length, tag, window, streams out, in, number
 _INIT_TYPE, _WINDOW = 1, 65536
 _POLYNOMIAL = 0x82F63B78  # CRC32c, reflected
+_TCP = struct.Struct(
+    ">HHIIBBHHH"
+)  # ports, sequence, acknowledged, length, flags, window, sum, urgent
+_TCP_ANSWER = struct.Struct(">8xIxB")  # acknowledgement and flags of the same
+_PSEUDO = struct.Struct(">HH")
+_WORDS = struct.Struct(">16H")  # both addresses, protocol and length, header
+_TCP_LENGTH, _SYN_WINDOW = 5 << 4, 65535
+_SYN, _RST, _ACK = 0x02, 0x04, 0x10
+TCP_CHECKSUM = 16
+"""Where in a TCP header its checksum is."""
 
 
 def echo_request(family: int, identifier: int, body: bytes) -> bytes:
@@ -52,6 +64,41 @@ def init_tag(family: int, packet: bytes) -> tuple[int, int] | None:
     _, port, _, _ = _COMMON.unpack_from(message)
     tag: int = _INIT.unpack_from(message, _COMMON.size)[3]
     return port, tag
+
+
+class Knocker:
+    """Makes the SYNs from one port of one address to one other address."""
+
+    def __init__(self, family: int, source: str, port: int, destination: str) -> None:
+        self._port = port
+        self._sum = 0
+        # IPv6's is the kernel's to add (IPV6_CHECKSUM)
+        self._summed = family == 4
+        if self._summed:
+            fixed = _TCP.pack(port, 0, 0, 0, _TCP_LENGTH, _SYN, _SYN_WINDOW, 0, 0)
+            pseudo = inet_aton(source) + inet_aton(destination) + _PSEUDO.pack(TCP, _TCP.size)
+            self._sum = sum(_WORDS.unpack(pseudo + fixed))
+
+    def syn(self, port: int, sequence: int) -> bytes:
+        """The SYN to a port; the answer acknowledges ``sequence`` + 1."""
+        checksum = 0
+        if self._summed:
+            total = self._sum + port + (sequence >> 16) + (sequence & 0xFFFF)
+            total = (total & 0xFFFF) + (total >> 16)
+            checksum = ~(total + (total >> 16)) & 0xFFFF
+        return _TCP.pack(self._port, port, sequence, 0, _TCP_LENGTH, _SYN, _SYN_WINDOW, checksum, 0)
+
+
+def knocked(family: int, packet: bytes) -> tuple[int, bool] | None:
+    """Of what answers a SYN, the sequence number of that, and whether it refuses; None: it is
+    something else."""
+    start = (packet[0] & 0x0F) * 4 if family == 4 and packet else 0
+    if len(packet) < start + _TCP.size:
+        return None
+    acknowledged, flags = _TCP_ANSWER.unpack_from(packet, start)
+    if not flags & _ACK or not flags & (_SYN | _RST):
+        return None
+    return (acknowledged - 1) & 0xFFFFFFFF, bool(flags & _RST)
 
 
 def _without_header(family: int, packet: bytes) -> bytes:

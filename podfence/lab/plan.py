@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from podfence.lab.ports import PortChoice, RelevantPorts, choose_ports
+from podfence.lab.probes import Port, Probes
 from podfence.lab.usable import is_usable, representative
 from podfence.model.networkpolicy import IPNetwork
 from podfence.model.objects import IPAddress
@@ -76,16 +77,6 @@ class LabNode:
     pod_cidrs: tuple[IPNetwork, ...] = ()
 
 
-class Probe(NamedTuple):
-    """One connection attempt between two parties, by their place in ``LabPlan.parties``."""
-
-    source: int
-    target: int
-    family: int
-    protocol: str
-    port: int
-
-
 @dataclass(frozen=True, slots=True)
 class LabPlan:
     """Everything that the lab builds and sends.
@@ -97,7 +88,7 @@ class LabPlan:
     nodes: tuple[LabNode, ...]
     parties: tuple[Party, ...]
     ports: tuple[int, ...]
-    probes: tuple[Probe, ...]
+    probes: Probes
     notes: tuple[str, ...] = ()
     sctp: tuple[int, ...] = ()
 
@@ -106,7 +97,7 @@ class LabPlan:
 class Limits:
     """Bounds of a plan: probes in all, port numbers, outside addresses."""
 
-    probes: int = 200_000
+    probes: int = 400_000
     ports: int = 32
     outside: int = 64
 
@@ -133,7 +124,7 @@ def make_plan(
         nodes=nodes,
         parties=cast.parties,
         ports=choice.ports,
-        probes=tuple(cast.probes()),
+        probes=Probes.of_pairs(cast.probes()),
         notes=tuple(notes),
         sctp=choice.sctp,
     )
@@ -245,15 +236,20 @@ class _Cast:
             else:
                 yield pair, self.relevant.between(ends[pair[0]], ends[pair[1]])
 
-    def probes(self) -> Iterator[Probe]:
-        """In the order in which they are sent."""
-        for (source, target, family), ports in self.ports_of():
-            for protocol in PROTOCOLS:
-                for port in ports:
-                    yield Probe(source, target, family, protocol, port)
-            for port in self.sctp:
-                yield Probe(source, target, family, "SCTP", port)
-            yield Probe(source, target, family, OTHER, 0)
+    def probes(self) -> Iterator[tuple[tuple[int, int, int], tuple[Port, ...]]]:
+        """Every pair with all that is sent between its ends."""
+        known: dict[tuple[int, ...], tuple[Port, ...]] = {}
+        for pair, ports in self.ports_of():
+            key = tuple(ports)
+            if key not in known:
+                known[key] = tuple(self._all_protocols(key))
+            yield pair, known[key]
+
+    def _all_protocols(self, ports: Sequence[int]) -> Iterator[Port]:
+        for protocol in PROTOCOLS:
+            yield from ((protocol, port) for port in ports)
+        yield from (("SCTP", port) for port in self.sctp)
+        yield OTHER, 0
 
     def fits(self, limit: int) -> bool:
         """Whether there are at most ``limit`` probes; gives up counting beyond."""

@@ -62,10 +62,10 @@ class LabReport:
 
     ``probes``: how many were compared; ``agreements`` of them went as the engine says, the others
     are ``disagreements``. ``without_control``: probes that nobody answered even before the policies
-    were enforced, so that they prove nothing; not among ``probes``. ``whole_control``: the others
-    were all answered then; else ports and pairs were, one by one (``lab.control``). ``repeated``:
-    probes that were lost at first and answered when sent again. ``notes``: what was
-    not done. ``rootless``: run in a user namespace.
+    were enforced, so that they prove nothing; not among ``probes``. ``live_control``: there was no
+    such time, so it was their ports that were asked, by somebody whom no policy keeps out
+    (``lab.control``). ``repeated``: probes that were lost at first and answered when sent again.
+    ``notes``: what was not done. ``rootless``: run in a user namespace.
     """
 
     parties: tuple[Party, ...]
@@ -73,7 +73,7 @@ class LabReport:
     agreements: int
     disagreements: tuple[Check, ...]
     without_control: tuple[Check, ...]
-    whole_control: bool
+    live_control: bool
     pairs: tuple[PairResult, ...]
     repeated: int
     notes: tuple[str, ...]

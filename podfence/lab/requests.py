@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from podfence.lab.plan import LabPlan, Probe
+from podfence.lab.plan import LabPlan
+from podfence.lab.probes import Probe
 from podfence.lab.services import Dial
 from podfence.lab.watched import Watched
 
@@ -33,9 +34,10 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send the probes of the plan with these numbers, waiting ``timeout`` seconds for each."""
+    """Send probes of the plan, waiting ``timeout`` seconds for each. ``efforts``: one
+    :class:`Effort` a probe, as bytes."""
 
-    numbers: Sequence[int]
+    efforts: bytes
     timeout: float
 
 
@@ -89,11 +91,12 @@ Request = Build | Grow | Settle | Send | Try | Call | Watch | Unwatch | Enforce 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request led to, and the seconds it took. ``outcomes``: one :class:`Outcome` a probe,
-    as bytes.
+    """What a request led to, and the seconds it took.
+
+    ``outcomes``: one :class:`Outcome` a probe, as bytes, also for those that were not sent.
     ``answered``: of a :class:`Call`, the place of the party that answered each dial, -1: none did.
-    ``number``: the descriptor that was asked for. ``watched``: of an
-    :class:`Unwatch`."""
+    ``number``: the descriptor that was asked for. ``watched``: of an :class:`Unwatch`.
+    """
 
     seconds: float
     outcomes: bytes = b""

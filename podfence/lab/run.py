@@ -1,6 +1,6 @@
 """run_lab: build, control, enforce, probe, compare, all gone again.
 
-Rule: the order of these steps and nothing else. Every expected denial is backed by a control on the
+Rule: the order of these steps and nothing else. Every expected denial was answered itself on the
 open network, before the policies were loaded (``lab.control``).
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,8 +17,8 @@ from time import monotonic
 from types import FrameType
 
 from podfence.errors import LabError
-from podfence.lab.compare import Observed, expect, lost, not_open
-from podfence.lab.control import control_numbers, inferred, is_whole
+from podfence.lab.compare import Observed, efforts, expect, lost, not_open
+from podfence.lab.control import control_efforts, control_outcomes, unanswered
 from podfence.lab.placement import place
 from podfence.lab.plan import FAMILIES, LabNode, LabPlan, Limits, Side, make_plan
 from podfence.lab.process import LabProcess
@@ -29,14 +29,15 @@ from podfence.lab.services import (
     Frontend,
     dialled,
     dials,
+    due,
     frontends,
+    judge_dials,
     listeners,
     services_text,
 )
 from podfence.nft.lower import LocalNode, lower
 from podfence.nft.render import render
 from podfence.policy.compile import compile_cluster
-from podfence.policy.flow import Verdict
 from podfence.policy.index import PolicyIndex
 
 Progress = Callable[[str], None]
@@ -69,19 +70,23 @@ def run_lab(
     if not plan.probes:
         raise LabError("nothing to try: no pod of the input has an address that a lab can give it")
     with _terminable(), _collector_paused(), LabProcess(plan) as lab:
-        run = _Run(lab, plan, options, progress)
+        pods = sum(party.side is Side.POD for party in plan.parties)
+        progress(f"building {pods} pods on {len(plan.nodes)} node(s)")
+        lab.ask(Build())
+        allowed = expect(placed, plan)  # meanwhile
+        run = _Run(lab, plan, allowed, options, progress)
         every = frontends(placed, plan)
         built, control = run.open_network(every)
         calls = run.answered(every)
         enforced = run.enforce(placed)
-        verdicts, outcomes = run.probe(placed, control.outcomes)
-        through = dial_all(lab, plan, every, calls, options)
+        outcomes = run.probe(control.outcomes)
+        judged = judge_dials(placed, plan, every, calls)
+        through = dial_all(lab, plan, every, calls, options, due(judged))
         start = monotonic()
     seconds = Timings(built, control.seconds, enforced, outcomes.seconds, monotonic() - start)
-    observed = Observed(plan, verdicts, control.outcomes, outcomes.outcomes)
-    whole = is_whole(plan.probes)
-    found = report(observed, outcomes.repeated, seconds, rootless=lab.rootless, whole=whole)
-    return with_services(found, len(calls), *dialled(placed, plan, every, calls, through))
+    observed = Observed(plan, placed, allowed, control.outcomes, outcomes.outcomes)
+    found = report(observed, outcomes.repeated, seconds, rootless=lab.rootless)
+    return with_services(found, len(calls), *dialled(plan, every, calls, judged, through))
 
 
 def families() -> tuple[int, ...]:
@@ -103,7 +108,7 @@ def local_node(plan: LabPlan, node: LabNode) -> LocalNode:
 class _Outcomes:
     outcomes: bytes
     seconds: float
-    repeated: int
+    repeated: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,26 +117,25 @@ class _Run:
 
     lab: LabProcess
     plan: LabPlan
+    allowed: bytes
     options: LabOptions
     progress: Progress
 
     def open_network(self, every: Sequence[Frontend]) -> tuple[float, _Outcomes]:
-        """Build, and send the control probes before anything is enforced."""
-        pods = sum(party.side is Side.POD for party in self.plan.parties)
-        sent = control_numbers(self.plan.probes)
-        self.progress(f"building {pods} pods on {len(self.plan.nodes)} node(s)")
-        self.lab.ask(Build())
+        """See it built, and send the control probes before anything is enforced."""
+        wanted = control_efforts(self.plan.probes, self.allowed)
         for node in self.plan.nodes if every else ():
             self.lab.ask(Enforce(node.name, services_text(node, every)))
-        self.lab.ask(Send(sent, self.options.timeout))
+        self.lab.ask(Send(wanted, self.options.timeout))
         built = self.lab.answer().seconds
         for _ in self.plan.nodes if every else ():
             built += self.lab.answer().seconds
-        self.progress(f"control: {len(sent)} probes on the open network")
+        self.progress(f"control: {len(wanted) - wanted.count(0)} probes on the open network")
         answer = self.lab.answer()
-        control = inferred(self.plan.probes, sent, answer.outcomes)
-        first = _Outcomes(control, answer.seconds, 0)
-        return built, self._repeat(first, not_open)
+        first = _Outcomes(answer.outcomes, answer.seconds)
+        sent = self._repeat(first, wanted, lambda o: unanswered(wanted, o))
+        control = control_outcomes(self.plan.probes, wanted, sent.outcomes)
+        return built, replace(sent, outcomes=control)
 
     def answered(self, every: Sequence[Frontend]) -> list[Dial]:
         """The attempts on cluster addresses, each answered by a backend while nothing is enforced.
@@ -140,7 +144,9 @@ class _Run:
         """
         wanted = dials(self.plan, every)
         for dial, at in zip(
-            wanted, dial_all(self.lab, self.plan, every, wanted, self.options), strict=True
+            wanted,
+            dial_all(self.lab, self.plan, every, wanted, self.options, range(len(wanted))),
+            strict=True,
         ):
             frontend = every[dial.frontend]
             who = self.plan.parties[at].name if at >= 0 else "nobody"
@@ -161,32 +167,35 @@ class _Run:
             self.lab.call(Enforce(node.name, render(rules)))
         return monotonic() - start
 
-    def probe(self, index: PolicyIndex, control: bytes) -> tuple[list[Verdict], _Outcomes]:
-        """Send every probe with the policies enforced; what was lost, again. The engine judges
-        meanwhile."""
-        numbers = range(len(self.plan.probes))
-        self.progress(f"probing: {len(numbers)} probes with the policies enforced")
-        self.lab.ask(Send(numbers, self.options.timeout))
-        verdicts = expect(index, self.plan)
-        answer = self.lab.answer()
+    def probe(self, control: bytes) -> _Outcomes:
+        """Send every probe with the policies enforced; what was lost, again."""
+        wanted = efforts(self.allowed)
+        self.progress(f"probing: {len(wanted)} probes with the policies enforced")
+        answer = self.lab.call(Send(wanted, self.options.timeout))
         dead = frozenset(not_open(control))
-        first = _Outcomes(answer.outcomes, answer.seconds, 0)
-        again = self._repeat(first, lambda o: [n for n in lost(verdicts, o) if n not in dead])
-        return verdicts, again
+        first = _Outcomes(answer.outcomes, answer.seconds)
+        return self._repeat(
+            first, wanted, lambda o: [n for n in lost(self.allowed, o) if n not in dead]
+        )
 
-    def _repeat(self, first: _Outcomes, pick: Callable[[bytes], list[int]]) -> _Outcomes:
+    def _repeat(
+        self, first: _Outcomes, wanted: bytes, pick: Callable[[bytes], list[int]]
+    ) -> _Outcomes:
         """Send again what ``pick`` names, with more patience, as long as it names any."""
         outcomes, seconds = bytearray(first.outcomes), first.seconds
-        missing = wanted = pick(bytes(outcomes))
+        missing = lacking = pick(bytes(outcomes))
         for _ in range(self.options.repeats):
             if not missing:
                 break
-            answer = self.lab.call(Send(missing, self.options.patience))
+            again = bytearray(len(wanted))
+            for number in missing:
+                again[number] = wanted[number]
+            answer = self.lab.call(Send(bytes(again), self.options.patience))
             seconds += answer.seconds
-            for number, outcome in zip(missing, answer.outcomes, strict=True):
-                outcomes[number] = outcome
+            for number in missing:
+                outcomes[number] = answer.outcomes[number]
             missing = pick(bytes(outcomes))
-        return _Outcomes(bytes(outcomes), seconds, first.repeated + len(wanted) - len(missing))
+        return _Outcomes(bytes(outcomes), seconds, len(lacking) - len(missing))
 
 
 def dial_all(
@@ -195,13 +204,15 @@ def dial_all(
     every: Sequence[Frontend],
     wanted: Sequence[Dial],
     options: LabOptions,
+    due: Collection[int],
 ) -> Sequence[int]:
-    """Who answered each attempt. What nobody answered is tried once more, with more patience."""
+    """Who answered each attempt. ``due``: numbers of those that somebody has to answer: they are
+    tried once more, with more patience, when nobody does."""
     if not wanted:
         return ()
     listening = listeners(plan, every)
     answered = list(lab.call(Call(wanted, listening, options.timeout)).answered)
-    silent = [at for at, found in enumerate(answered) if found < 0]
+    silent = [at for at in due if answered[at] < 0]
     if silent:
         again = Call([wanted[at] for at in silent], (), options.patience)
         for at, found in zip(silent, lab.call(again).answered, strict=True):
@@ -210,9 +221,10 @@ def dial_all(
 
 
 def report(
-    observed: Observed, repeated: int, timings: Timings, *, rootless: bool, whole: bool
+    observed: Observed, repeated: int, timings: Timings, *, rootless: bool, live: bool = False
 ) -> LabReport:
-    """What was observed, beside what the engine says. ``whole``: every probe is its own control."""
+    """What was observed, beside what the engine says. ``live``: the controls were sent with the
+    policies enforced."""
     disagreements = tuple(observed.disagreements())
     without_control = tuple(observed.without_control())
     probes = len(observed.plan.probes) - len(without_control)
@@ -222,7 +234,7 @@ def report(
         agreements=probes - len(disagreements),
         disagreements=disagreements,
         without_control=without_control,
-        whole_control=whole,
+        live_control=live,
         pairs=tuple(observed.pairs()),
         repeated=repeated,
         notes=observed.plan.notes,

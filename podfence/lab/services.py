@@ -13,12 +13,13 @@ from ipaddress import ip_address
 
 from podfence.engine.evaluate import Judge
 from podfence.lab.outcome import Outcome
-from podfence.lab.plan import LabNode, LabPlan, Party, Probe, Side
+from podfence.lab.plan import LabNode, LabPlan, Party, Side
+from podfence.lab.probes import Probe
 from podfence.lab.report import Check, PairResult, PortSeen
 from podfence.lab.usable import is_usable
 from podfence.model.cluster import Cluster
 from podfence.model.objects import IPAddress, Pod, Service, ServicePort
-from podfence.policy.flow import Flow
+from podfence.policy.flow import Flow, Verdict
 from podfence.policy.index import PolicyIndex
 
 TABLE = "podfence_lab_services"
@@ -205,11 +206,33 @@ def listeners(plan: LabPlan, every: Sequence[Frontend]) -> list[Probe]:
     ]
 
 
+def judge_dials(
+    index: PolicyIndex, plan: LabPlan, every: Sequence[Frontend], made: Sequence[Dial]
+) -> list[dict[str, tuple[Flow, Verdict]]]:
+    """For each attempt, what the engine says of every backend that may get it, by its name."""
+    judge = Judge(index)
+
+    def judged(dial: Dial) -> Iterator[tuple[str, tuple[Flow, Verdict]]]:
+        source = plan.parties[dial.source].address(dial.family)
+        for address, port, name in every[dial.frontend].backends:
+            flow = Flow(source, address, dial.protocol, port)
+            yield name, (flow, judge.verdict(flow))
+
+    return [dict(judged(dial)) for dial in made]
+
+
+def due(judged: Sequence[dict[str, tuple[Flow, Verdict]]]) -> list[int]:
+    """Numbers of the attempts that have to be answered, whichever backend gets them."""
+    return [
+        at for at, said in enumerate(judged) if all(verdict.allowed for _, verdict in said.values())
+    ]
+
+
 def dialled(
-    index: PolicyIndex,
     plan: LabPlan,
     every: Sequence[Frontend],
     made: Sequence[Dial],
+    judged: Sequence[dict[str, tuple[Flow, Verdict]]],
     answered: Sequence[int],
 ) -> tuple[list[PairResult], list[Check]]:
     """What was seen, and what should not have been. ``answered``: the place of the party that did,
@@ -218,27 +241,21 @@ def dialled(
     A Service lets through whom the backend that it picks lets through, and it picks by chance:
     where its backends differ, either is right, and no pair shows it.
     """
-    judge = Judge(index)
     parties = {f.service: _party(every, f.service) for f in every}
     seen: dict[tuple[int, str], list[PortSeen]] = {}
     wrong: list[Check] = []
-    for dial, place in zip(made, answered, strict=True):
+    for dial, said, place in zip(made, judged, answered, strict=True):
         frontend, source = every[dial.frontend], plan.parties[dial.source]
-        flows = {
-            name: Flow(source.address(dial.family), address, dial.protocol, port)
-            for address, port, name in frontend.backends
-        }
-        said = {name: judge.verdict(flow) for name, flow in flows.items()}
         who = plan.parties[place].name if place >= 0 else ""
-        refusing = next((name for name, verdict in said.items() if not verdict.allowed), "")
-        agrees = said[who].allowed if who in said else bool(refusing) and not who
-        if len({verdict.allowed for verdict in said.values()}) == 1:
+        refusing = any(not verdict.allowed for _, verdict in said.values())
+        agrees = said[who][1].allowed if who in said else refusing and not who
+        if len({verdict.allowed for _, verdict in said.values()}) == 1:
             port = PortSeen(dial.family, dial.protocol, dial.port, place >= 0, agrees)
             seen.setdefault((dial.source, frontend.service), []).append(port)
         if not agrees:
             outcome = Outcome.OPEN if who in said else Outcome.STRANGER if who else Outcome.TIMEOUT
-            name = who if who in said else next(iter(said))
-            wrong.append(Check(source, parties[frontend.service], flows[name], said[name], outcome))
+            flow, verdict = said[who if who in said else next(iter(said))]
+            wrong.append(Check(source, parties[frontend.service], flow, verdict, outcome))
     pairs = [
         PairResult(plan.parties[source], parties[service], tuple(ports))
         for (source, service), ports in seen.items()

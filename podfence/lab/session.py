@@ -14,7 +14,7 @@ from time import monotonic, sleep
 
 from podfence.errors import LabError, PodfenceError, Position, Source
 from podfence.lab.changes import changed_verdicts, changes_text
-from podfence.lab.compare import Observed, agrees, expect
+from podfence.lab.compare import Observed, agrees, efforts, expect, lost
 from podfence.lab.control import control_of, live_control, live_controls
 from podfence.lab.messages import (
     Apply,
@@ -30,7 +30,9 @@ from podfence.lab.messages import (
 )
 from podfence.lab.outcome import Outcome
 from podfence.lab.placement import place
-from podfence.lab.plan import LabPlan, Party, Probe, Side, make_plan
+from podfence.lab.plan import LabPlan, Party, Side, make_plan
+from podfence.lab.probes import Probe
+from podfence.lab.probes import efforts as only
 from podfence.lab.process import LabProcess
 from podfence.lab.report import Timings
 from podfence.lab.requests import Build, Enforce, Grow, Send, Settle, Try, Unwatch, Watch, Where
@@ -42,7 +44,7 @@ from podfence.lab.run import (
     report,
     with_services,
 )
-from podfence.lab.services import dialled, dials, frontends, services_text
+from podfence.lab.services import dialled, dials, due, frontends, judge_dials, services_text
 from podfence.lab.text import outcome_text, report_text
 from podfence.lab.watched import Watched, account
 from podfence.lab.watchedflows import Flows, watched_flows
@@ -252,23 +254,25 @@ class Session:
         answers = self._lab.call(Try(tried, self._options.patience)).outcomes
         control = live_control(plan, tried, answers)
         controlled = monotonic() - start
-        verdicts = expect(index, plan)
-        sent = self._lab.call(Send(range(len(plan.probes)), self._options.timeout))
+        allowed = expect(index, plan)
+        sent = self._lab.call(Send(efforts(allowed), self._options.timeout))
         outcomes, seconds = bytearray(sent.outcomes), sent.seconds
-        wrong = [n for n, v in enumerate(verdicts) if v.allowed and outcomes[n] != Outcome.OPEN]
-        if wrong:
-            again = self._lab.call(Send(wrong, self._options.patience))
+        missing = lost(allowed, sent.outcomes)
+        if missing:
+            wanted = only(len(allowed), missing)
+            again = self._lab.call(Send(wanted, self._options.patience))
             seconds += again.seconds
-            for number, outcome in zip(wrong, again.outcomes, strict=True):
-                outcomes[number] = outcome
-        repeated = sum(outcomes[number] == Outcome.OPEN for number in wrong)
-        observed = Observed(plan, verdicts, control, bytes(outcomes))
+            for number in missing:
+                outcomes[number] = again.outcomes[number]
+        repeated = sum(outcomes[number] == Outcome.OPEN for number in missing)
+        observed = Observed(plan, index, allowed, control, bytes(outcomes))
         timings = Timings(0.0, controlled, 0.0, seconds, 0.0)
-        found = report(observed, repeated, timings, rootless=self._lab.rootless, whole=False)
+        found = report(observed, repeated, timings, rootless=self._lab.rootless, live=True)
         every = frontends(index, plan)
         calls = dials(plan, every)
-        answered = dial_all(self._lab, plan, every, calls, self._options)
-        seen = dialled(index, plan, every, calls, answered)
+        judged = judge_dials(index, plan, every, calls)
+        answered = dial_all(self._lab, plan, every, calls, self._options, due(judged))
+        seen = dialled(plan, every, calls, judged, answered)
         found = with_services(found, len(calls), *seen)
         workloads = {f"{p.namespace}/{p.name}": str(p.owner or p.ref) for p in index.cluster.pods}
         text = report_text(found, workloads, self._locate)
@@ -294,7 +298,9 @@ class Session:
         listening = control_of(self._world.plan, probe)
         answers = self._lab.call(Try([probe, listening], self._options.patience)).outcomes
         outcome = Outcome(answers[0])
-        same = "as the engine says" if agrees(case.verdict, outcome) else "the engine DIFFERS"
+        same = (
+            "as the engine says" if agrees(case.verdict.allowed, outcome) else "the engine DIFFERS"
+        )
         yield f"packet: {outcome_text(self._world.plan, probe, outcome)}: {same}"
         if outcome != Outcome.OPEN:
             yield f"control: {outcome_text(self._world.plan, listening, Outcome(answers[1]))}"

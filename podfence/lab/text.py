@@ -9,7 +9,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from podfence.lab.outcome import Outcome
-from podfence.lab.plan import LabPlan, Party, Probe, Side
+from podfence.lab.plan import LabPlan, Party, Side
+from podfence.lab.probes import Probe
 from podfence.lab.report import Check, LabReport, PairResult, PortSeen
 from podfence.render.safe import printable
 from podfence.render.tables import table
@@ -182,11 +183,14 @@ def _said(check: Check) -> str:
 def _summary(report: LabReport) -> Iterator[str]:
     parties = Counter(party.side for party in report.parties)
     services = f", {parties[Side.SERVICE]} Services" if parties[Side.SERVICE] else ""
-    answered = "each" if report.whole_control else "every port and every pair of them"
+    answered = (
+        "the port of every denied one answers the node"
+        if report.live_control
+        else "every denied one was answered before the policies were loaded"
+    )
     yield (
         f"{parties[Side.POD]} pods, {parties[Side.NODE]} node(s), {parties[Side.OUTSIDE]} outside "
-        f"addresses{services}; {report.probes} probes with real packets, {answered} answered "
-        "before the policies were loaded"
+        f"addresses{services}; {report.probes} probes with real packets; {answered}"
     )
     if report.repeated:
         yield f"{report.repeated} probes were lost at first and answered when sent again"

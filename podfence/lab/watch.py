@@ -18,9 +18,10 @@ from typing import NoReturn
 
 from podfence.edge import netns
 from podfence.errors import LabError
-from podfence.lab.answer import FAMILY
 from podfence.lab.forking import fork
-from podfence.lab.plan import LabPlan, Probe
+from podfence.lab.plan import LabPlan
+from podfence.lab.probes import Probe
+from podfence.lab.sockets import FAMILY
 from podfence.lab.topology import Topology
 from podfence.lab.watched import Message, Watched
 

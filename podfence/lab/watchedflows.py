@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from podfence.engine.evaluate import Judge
-from podfence.lab.plan import LabPlan, Probe, Side, spread
+from podfence.lab.plan import LabPlan, Side, spread
+from podfence.lab.probes import Probe
 from podfence.policy.flow import Flow
 from podfence.policy.index import PolicyIndex
 

@@ -2,45 +2,52 @@ from __future__ import annotations
 
 import pytest
 
-from podfence.lab.compare import Observed, agrees, expect, lost, not_open
+from podfence.engine.evaluate import evaluate
+from podfence.lab.compare import Observed, agrees, efforts, expect, flow_of, lost, not_open
 from podfence.lab.outcome import Outcome
 from podfence.lab.plan import LabPlan
-from podfence.policy.flow import Decision, Reason, Verdict
+from podfence.lab.probes import Effort
 from tests.lab.clusters import SHOP, placed, plan_of
-
-ALLOWED = Verdict(Decision(True, Reason.NOT_ISOLATED), Decision(True, Reason.NOT_ISOLATED))
-DENIED = Verdict(Decision(True, Reason.NOT_ISOLATED), Decision(False, Reason.ISOLATED))
 
 
 @pytest.mark.parametrize(
-    ("verdict", "outcome", "expected"),
+    ("allowed", "outcome", "expected"),
     [
-        *((ALLOWED, outcome, outcome is Outcome.OPEN) for outcome in Outcome),
-        *(
-            (DENIED, outcome, outcome not in (Outcome.OPEN, Outcome.STRANGER))
-            for outcome in Outcome
-        ),
+        *((True, outcome, outcome is Outcome.OPEN) for outcome in Outcome),
+        *((False, outcome, outcome not in (Outcome.OPEN, Outcome.STRANGER)) for outcome in Outcome),
     ],
 )
-def test_agreement(verdict: Verdict, outcome: Outcome, expected: bool) -> None:
-    assert agrees(verdict, outcome) is expected
+def test_agreement(allowed: bool, outcome: Outcome, expected: bool) -> None:
+    assert agrees(allowed, outcome) is expected
 
 
 def test_every_outcome_has_words() -> None:
     assert len({outcome.words for outcome in Outcome}) == len(Outcome)
 
 
-def perfect(verdicts: list[Verdict]) -> bytes:
-    return bytes(Outcome.OPEN if v.allowed else Outcome.TIMEOUT for v in verdicts)
+def test_what_is_expected_is_what_the_engine_says_of_each_flow() -> None:
+    plan, index = plan_of(*SHOP), placed(*SHOP)
+    said = [evaluate(index, flow_of(plan, probe)).allowed for probe in plan.probes]
+    assert list(map(bool, expect(index, plan))) == said
+    assert {True, False} == set(said)
+
+
+def test_only_what_should_come_about_is_a_whole_connection() -> None:
+    assert efforts(bytes([0, 1])) == bytes([Effort.KNOCK, Effort.CONNECT])
+
+
+def perfect(allowed: bytes) -> bytes:
+    return bytes(Outcome.OPEN if one else Outcome.TIMEOUT for one in allowed)
 
 
 def observed(
     enforced: bytes | None = None, control: bytes | None = None
 ) -> tuple[LabPlan, Observed]:
     plan = plan_of(*SHOP)
-    verdicts = expect(placed(*SHOP), plan)
-    everything = bytes([Outcome.OPEN]) * len(verdicts)
-    return plan, Observed(plan, verdicts, control or everything, enforced or perfect(verdicts))
+    index = placed(*SHOP)
+    allowed = expect(index, plan)
+    everything = bytes([Outcome.OPEN]) * len(allowed)
+    return plan, Observed(plan, index, allowed, control or everything, enforced or perfect(allowed))
 
 
 def changed(outcomes: bytes, number: int, outcome: Outcome) -> bytes:
@@ -69,12 +76,13 @@ def test_a_leak_is_a_disagreement_with_the_policies_that_forbid_it() -> None:
 def test_a_leak_is_never_probed_again() -> None:
     _, seen = observed()
     leaking = changed(seen.enforced, seen.enforced.index(Outcome.TIMEOUT), Outcome.OPEN)
-    assert lost(seen.verdicts, leaking) == []
+    assert lost(seen.allowed, leaking) == []
 
 
 def test_a_lost_packet_is_worth_repeating() -> None:
     _, seen = observed()
-    assert lost(seen.verdicts, changed(seen.enforced, 0, Outcome.TIMEOUT)) == [0]
+    number = seen.enforced.index(Outcome.OPEN)
+    assert lost(seen.allowed, changed(seen.enforced, number, Outcome.TIMEOUT)) == [number]
 
 
 def test_a_probe_without_control_proves_nothing() -> None:

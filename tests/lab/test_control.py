@@ -2,60 +2,74 @@ from __future__ import annotations
 
 import pytest
 
-from podfence.lab.control import control_numbers, inferred, is_whole
+from podfence.lab.compare import expect
+from podfence.lab.control import control_efforts, control_outcomes, unanswered
 from podfence.lab.outcome import Outcome
-from podfence.lab.plan import Probe
-from tests.lab.clusters import SHOP, plan_of
+from podfence.lab.probes import Effort, Probe, Probes
+from tests.lab.clusters import SHOP, placed, plan_of
 
-PROBES = plan_of(*SHOP).probes
-
-
-def open_outcomes(count: int) -> bytearray:
-    return bytearray([Outcome.OPEN]) * count
-
-
-def test_small_plans_are_sent_whole() -> None:
-    assert is_whole(PROBES)
-    assert control_numbers(PROBES) == list(range(len(PROBES)))
+PLAN = plan_of(*SHOP)
+PROBES = PLAN.probes
+ALLOWED = expect(placed(*SHOP), PLAN)
+SENT = control_efforts(PROBES, ALLOWED)
+ALL_OPEN = bytes([Outcome.OPEN]) * len(PROBES)
 
 
-def test_every_port_and_every_path_of_a_large_plan_is_tried() -> None:
-    sent = [PROBES[n] for n in control_numbers(PROBES, each=1)]
-    assert len(sent) < len(PROBES) / 2
+def listener(probe: Probe) -> tuple[int, int, str, int]:
+    return probe.target, probe.family, probe.protocol, probe.port
 
-    def path(probe: Probe) -> tuple[int, int, int, str]:
-        return probe.source, probe.target, probe.family, probe.protocol
 
-    assert {path(probe) for probe in sent} == {path(probe) for probe in PROBES}
-    assert {p[1:] for p in sent if p.source != p.target} == {
-        p[1:] for p in PROBES if p.source != p.target
+def with_outcome(number: int, outcome: Outcome) -> bytes:
+    return ALL_OPEN[:number] + bytes([outcome]) + ALL_OPEN[number + 1 :]
+
+
+def test_every_denial_is_sent_itself() -> None:
+    denied = [number for number, allowed in enumerate(ALLOWED) if not allowed]
+    assert denied
+    assert all(SENT[number] != Effort.SKIP for number in denied)
+
+
+def test_every_port_of_every_party_is_connected_to_once_by_somebody_else() -> None:
+    connected = [PROBES[n] for n, effort in enumerate(SENT) if effort == Effort.CONNECT]
+    assert len(connected) == len(set(map(listener, connected)))
+    assert set(map(listener, connected)) == {
+        listener(probe) for probe in PROBES if probe.source != probe.target
     }
 
 
+def test_what_is_allowed_is_not_sent_for_itself() -> None:
+    sent = [n for n, effort in enumerate(SENT) if effort and ALLOWED[n]]
+    assert all(SENT[number] == Effort.CONNECT for number in sent)
+    assert len(sent) < sum(ALLOWED)
+
+
 def test_all_answered_is_a_control_for_all() -> None:
-    sent = control_numbers(PROBES, each=1)
-    assert set(inferred(PROBES, sent, bytes(len(sent)))) == {Outcome.OPEN}
+    assert control_outcomes(PROBES, SENT, ALL_OPEN) == ALL_OPEN
 
 
-@pytest.mark.parametrize("what", ["listener", "path"])
-def test_what_did_not_answer_is_no_control(what: str) -> None:
-    sent = control_numbers(PROBES, each=1)
-    silent = PROBES[next(n for n in sent if PROBES[n].source != PROBES[n].target)]
-    outcomes = open_outcomes(len(sent))
-    for at, number in enumerate(sent):
-        probe = PROBES[number]
-        same_listener = probe[1:] == silent[1:]
-        same_path = probe[:4] == silent[:4]
-        if same_listener if what == "listener" else same_path:
-            outcomes[at] = Outcome.REFUSED
-    control = inferred(PROBES, sent, bytes(outcomes))
-    for number, probe in enumerate(PROBES):
-        hit = probe[1:] == silent[1:] if what == "listener" else probe[:4] == silent[:4]
-        if hit:
-            assert control[number] != Outcome.OPEN
-    assert control.count(Outcome.OPEN) > len(PROBES) / 2
+@pytest.mark.parametrize("effort", [Effort.KNOCK, Effort.CONNECT])
+def test_a_denial_that_nobody_answered_has_no_control(effort: Effort) -> None:
+    number = next(n for n, sent in enumerate(SENT) if sent == effort and not ALLOWED[n])
+    outcomes = with_outcome(number, Outcome.REFUSED)
+    assert unanswered(SENT, outcomes) == [number]
+    assert control_outcomes(PROBES, SENT, outcomes)[number] == Outcome.REFUSED
 
 
-def test_an_answer_of_its_own_counts_whatever_the_others_did() -> None:
-    control = inferred(PROBES, [0, 1], bytes([Outcome.OPEN, Outcome.TIMEOUT]))
-    assert control[:2] == bytes([Outcome.OPEN, Outcome.TIMEOUT])
+def test_a_port_that_is_somebody_elses_is_no_control_for_anybody() -> None:
+    number = SENT.index(Effort.CONNECT)
+    control = control_outcomes(PROBES, SENT, with_outcome(number, Outcome.STRANGER))
+    for probe, outcome in zip(PROBES, control, strict=True):
+        same = listener(probe) == listener(PROBES[number])
+        assert outcome == (Outcome.STRANGER if same else Outcome.OPEN)
+
+
+def test_what_was_not_sent_and_not_answered_is_no_failure() -> None:
+    number = SENT.index(Effort.SKIP)
+    outcomes = with_outcome(number, Outcome.TIMEOUT)
+    assert unanswered(SENT, outcomes) == []
+    assert control_outcomes(PROBES, SENT, outcomes) == ALL_OPEN
+
+
+def test_a_party_alone_needs_no_control() -> None:
+    probes = Probes.of([Probe(0, 0, 4, "TCP", 80)])
+    assert control_efforts(probes, bytes([1])) == bytes([Effort.SKIP])

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import struct
+from socket import inet_aton
+
 import pytest
 
-from podfence.lab.packets import echo_reply, echo_request, init, init_tag
+from podfence.lab.packets import Knocker, echo_reply, echo_request, init, init_tag, knocked
 from podfence.lab.report import LabReport
 from podfence.lab.run import run_lab
 from podfence.testing.builders import peer, pod, policy, rule
@@ -41,6 +44,45 @@ def crc_of(packet: bytes) -> str:
 )
 def test_what_an_init_says(family: int, packet: bytes, expected: tuple[int, int] | None) -> None:
     assert init_tag(family, packet) == expected
+
+
+def tcp(flags: int, acknowledgement: int) -> bytes:
+    return struct.pack(">HHIIBBHHH", 80, 20001, 7, acknowledgement, 5 << 4, flags, 512, 0, 0)
+
+
+@pytest.mark.parametrize("sequence", [0x01000000, 0x02FFFFFF, 0xFFFFFFFF])
+@pytest.mark.parametrize("port", [1, 443, 65535])
+def test_a_syn_over_ipv4_sums_to_nothing_with_its_pseudo_header(port: int, sequence: int) -> None:
+    a, b = "10.244.0.9", "255.255.255.254"
+    packet = Knocker(4, a, 20001, b).syn(port, sequence)
+    pseudo = inet_aton(a) + inet_aton(b) + struct.pack(">HH", 6, 20)
+    total = sum(struct.unpack(">16H", pseudo + packet))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    assert total == 0xFFFF
+
+
+def test_a_syn_as_rfc_9293_has_it() -> None:
+    packet = Knocker(6, "fd00::1", 20001, "fd00::2").syn(5432, 0x01000007)
+    assert packet.hex() == "4e21153801000007000000005002ffff00000000"
+
+
+@pytest.mark.parametrize(
+    ("family", "packet", "expected"),
+    [
+        pytest.param(6, tcp(0x12, 8), (7, False), id="syn-ack"),
+        pytest.param(4, IP_HEADER + tcp(0x12, 8), (7, False), id="syn-ack-v4"),
+        pytest.param(6, tcp(0x14, 8), (7, True), id="refused"),
+        pytest.param(6, tcp(0x12, 0), (0xFFFFFFFF, False), id="around-the-end"),
+        pytest.param(6, tcp(0x02, 8), None, id="somebody-elses-syn"),
+        pytest.param(6, tcp(0x04, 8), None, id="a-reset-that-answers-nothing"),
+        pytest.param(6, tcp(0x10, 8), None, id="data"),
+        pytest.param(6, tcp(0x12, 8)[:-1], None, id="cut"),
+        pytest.param(4, b"", None, id="empty"),
+    ],
+)
+def test_what_answers_a_syn(family: int, packet: bytes, expected: tuple[int, bool] | None) -> None:
+    assert knocked(family, packet) == expected
 
 
 def test_an_echo_request_sums_to_nothing() -> None:

@@ -17,6 +17,7 @@ from podfence.lab.compare import Observed, expect
 from podfence.lab.outcome import Outcome
 from podfence.lab.placement import place
 from podfence.lab.plan import LabPlan, Limits, Side, make_plan
+from podfence.lab.probes import Effort, efforts
 from podfence.lab.process import LabProcess
 from podfence.lab.report import LabReport
 from podfence.lab.requests import Build, Enforce, Send
@@ -46,6 +47,7 @@ HALF_PASSES = """table inet podfence {
 }
 """
 SANDBOX = ("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child")
+both_efforts = pytest.mark.parametrize("effort", [Effort.KNOCK, Effort.CONNECT])
 AS_USER = ("unshare", "--user", "--map-root-user")
 
 
@@ -128,6 +130,10 @@ def test_random_clusters_on_three_nodes(seed: int) -> None:
     assert report.clean, report.disagreements[:5]
 
 
+def everything(plan: LabPlan, effort: Effort = Effort.CONNECT) -> bytes:
+    return efforts(len(plan.probes), range(len(plan.probes)), effort)
+
+
 def test_an_address_of_the_range_that_no_known_pod_has_is_cut_off() -> None:
     whole = placed(pod("a/known"), pod("a/unknown"))
     known = compile_cluster(place(Cluster.of([pod("a/known")]), before=whole.cluster))
@@ -137,7 +143,7 @@ def test_an_address_of_the_range_that_no_known_pod_has_is_cut_off() -> None:
     with LabProcess(plan) as lab:
         lab.call(Build())
         lab.call(Enforce(only.name, render(lower(known, rules))))
-        outcomes = lab.call(Send(range(len(plan.probes)), 0.3)).outcomes
+        outcomes = lab.call(Send(everything(plan), 0.3)).outcomes
     for probe, outcome in zip(plan.probes, outcomes, strict=True):
         source, target = plan.parties[probe.source], plan.parties[probe.target]
         closed = "a/unknown" in (source.name, target.name) and source is not target
@@ -146,36 +152,38 @@ def test_an_address_of_the_range_that_no_known_pod_has_is_cut_off() -> None:
         assert (outcome == Outcome.TIMEOUT) is expected, (source.name, target.name)
 
 
-def outcomes_under(text: str) -> tuple[LabPlan, Observed]:
+def outcomes_under(text: str, effort: Effort) -> tuple[LabPlan, Observed]:
     plan = plan_of(*SHOP)
-    verdicts = expect(placed(*SHOP), plan)
-    everything = range(len(plan.probes))
+    index = placed(*SHOP)
     with LabProcess(plan) as lab:
         lab.call(Build())
-        control = lab.call(Send(everything, 0.3)).outcomes
+        control = lab.call(Send(everything(plan, effort), 0.3)).outcomes
         lab.call(Enforce("lab-node", text))
-        enforced = lab.call(Send(everything, 0.3)).outcomes
-    return plan, Observed(plan, verdicts, control, enforced)
+        enforced = lab.call(Send(everything(plan, effort), 0.3)).outcomes
+    return plan, Observed(plan, index, expect(index, plan), control, enforced)
 
 
-def test_rules_that_enforce_nothing_are_found_out() -> None:
-    _, seen = outcomes_under(NOTHING_IS_ENFORCED)
+@both_efforts
+def test_rules_that_enforce_nothing_are_found_out(effort: Effort) -> None:
+    _, seen = outcomes_under(NOTHING_IS_ENFORCED, effort)
     assert set(seen.control) == set(seen.enforced) == {Outcome.OPEN}
     leaks = list(seen.disagreements())
-    assert len(leaks) == sum(not verdict.allowed for verdict in seen.verdicts)
+    assert len(leaks) == seen.allowed.count(0)
     assert {check.outcome for check in leaks} == {Outcome.OPEN}
 
 
-def test_rules_that_let_nothing_pass_are_found_out() -> None:
-    plan, seen = outcomes_under(NOTHING_PASSES)
+@both_efforts
+def test_rules_that_let_nothing_pass_are_found_out(effort: Effort) -> None:
+    plan, seen = outcomes_under(NOTHING_PASSES, effort)
     for probe, outcome in zip(plan.probes, seen.enforced, strict=True):
         reaches_itself = probe.source == probe.target
         assert (outcome == Outcome.OPEN) is reaches_itself
     assert {check.outcome for check in seen.disagreements()} == {Outcome.TIMEOUT}
 
 
-def test_both_protocols_are_told_apart() -> None:
-    plan, seen = outcomes_under(HALF_PASSES)
+@both_efforts
+def test_both_protocols_are_told_apart(effort: Effort) -> None:
+    plan, seen = outcomes_under(HALF_PASSES, effort)
     among_pods = [
         (probe, outcome)
         for probe, outcome in zip(plan.probes, seen.enforced, strict=True)

@@ -8,7 +8,15 @@ from podfence.lab.placement import place
 from podfence.lab.plan import make_plan
 from podfence.lab.report import LabReport
 from podfence.lab.run import run_lab
-from podfence.lab.services import Frontend, dialled, dials, frontends, services_text
+from podfence.lab.services import (
+    Frontend,
+    dialled,
+    dials,
+    due,
+    frontends,
+    judge_dials,
+    services_text,
+)
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.meta import ObjectRef, labels_of
 from podfence.model.networkpolicy import Protocol
@@ -112,8 +120,10 @@ def test_judgement_by_the_backend_that_answered(allowed: str, answered: str, rig
     names = [party.name for party in plan.parties]
     at = names.index(answered) if answered else -1
     assert plan.parties[call.source].name == "shop/web"
-    _, wrong = dialled(index, plan, found, [call], [at])
+    judged = judge_dials(index, plan, found, [call])
+    _, wrong = dialled(plan, found, [call], judged, [at])
     assert (not wrong) is right
+    assert due(judged) == ([0] if allowed == "both" else [])
 
 
 def got_through(report: LabReport, source: str, target: str) -> set[int]:

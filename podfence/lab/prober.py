@@ -1,0 +1,187 @@
+"""One round of probes: several processes send, this one answers.
+
+Rule: the senders are forked for the round and end with it. Each has sources of its own, so no two
+of them use one socket; what they find is on a board that all of them share.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from multiprocessing.connection import Connection, Pipe
+from select import EPOLLIN
+from time import monotonic
+from typing import NoReturn
+
+from podfence.edge import netns
+from podfence.errors import LabError
+from podfence.lab.answer import Answerers
+from podfence.lab.board import Board
+from podfence.lab.forking import fork
+from podfence.lab.plan import LabPlan, Side
+from podfence.lab.probes import Pair, Probe, Probes, efforts
+from podfence.lab.sender import Round, Sender, arrived
+from podfence.lab.services import Dial
+from podfence.lab.topology import Topology
+
+_MOST = 4
+"""Senders: beyond, the one process that answers is what they would wait for."""
+_WORTH = 500
+"""Probes for which a process is worth starting."""
+_EVENTS = 1024
+_LOOK = 0.005
+
+
+class Prober:
+    """Sends probes between the parties of a plan. ``window``: connections that one process may have
+    under way."""
+
+    def __init__(
+        self, plan: LabPlan, topology: Topology, answerers: Answerers, window: int
+    ) -> None:
+        self._topology = topology
+        self._answerers = answerers
+        self._window = window
+        self._addresses: list[dict[int, str]] = [
+            {a.version: str(a) for a in party.addresses} for party in plan.parties
+        ]
+        self._bound = frozenset(
+            at for at, party in enumerate(plan.parties) if party.side is not Side.POD
+        )
+        self._names = {name: place for place, name in enumerate(answerers.names)}
+        self._serial = 0
+
+    def run(self, probes: Probes, wanted: bytes, timeout: float) -> bytes:
+        """Send those probes for which ``wanted`` has an :class:`Effort`, and wait ``timeout``
+        seconds, or longer, for each. Returns one :class:`Outcome` a probe, TIMEOUT for those that
+        were not sent. Raises LabError on this machine's limits.
+        """
+        return bytes(self._run(probes, wanted, self._addresses, timeout).outcomes)
+
+    def dial(self, dials: Sequence[Dial], timeout: float) -> list[int]:
+        """Dial cluster addresses. Returns the place of the party that answered each, -1: none."""
+        probes = Probes.of(
+            Probe(dial.source, at, dial.family, dial.protocol, dial.port)
+            for at, dial in enumerate(dials)
+        )
+        targets = [{dial.family: dial.address} for dial in dials]
+        wanted = efforts(len(dials), range(len(dials)))
+        return list(self._run(probes, wanted, targets, timeout).answered)
+
+    def _run(
+        self, probes: Probes, wanted: bytes, targets: Sequence[dict[int, str]], timeout: float
+    ) -> Board:
+        self._serial += 1
+        this = Round(
+            serial=self._serial,
+            probes=probes,
+            efforts=wanted,
+            timeout=timeout,
+            sources=self._addresses,
+            targets=targets,
+            bound=self._bound,
+            names=self._names,
+            window=self._window,
+        )
+        board = Board(len(probes))
+        self._answerers.arrived = partial(arrived, this, board)
+
+        def send(pairs: Sequence[Pair]) -> None:
+            Sender(this, board, self._topology.of_party).run(pairs)
+
+        senders: dict[int, _Process] = {}
+        try:
+            for pairs in shares(probes, wanted, _processes(len(wanted) - wanted.count(0))):
+                sender = _Process(partial(send, pairs))
+                senders[sender.connection.fileno()] = sender
+            self._answer(senders, board)
+        finally:
+            for sender in senders.values():
+                sender.kill()
+        return board
+
+    def _answer(self, senders: dict[int, _Process], board: Board) -> None:
+        """Answer whoever comes, until every sender has ended."""
+        poll = self._answerers.poll
+        for descriptor in senders:
+            poll.register(descriptor, EPOLLIN)
+        while senders:
+            looked = monotonic()
+            events = poll.poll(_LOOK, _EVENTS)
+            if not events:
+                board.idle_since = looked
+            for descriptor, _ in events:
+                answer = self._answerers.handlers.get(descriptor)
+                if answer is not None:
+                    answer()
+                elif descriptor in senders:
+                    poll.unregister(descriptor)
+                    senders.pop(descriptor).end()
+
+
+def _processes(probes: int) -> int:
+    return min(_MOST, len(os.sched_getaffinity(0)), 1 + probes // _WORTH)
+
+
+def shares(probes: Probes, wanted: bytes, number: int) -> Iterator[list[Pair]]:
+    """The pairs of which something is wanted, divided among at most ``number``; those of a source
+    stay together, one IP version after the other."""
+    by_source: dict[int, list[Pair]] = {}
+    for pair in probes.pairs:
+        if any(wanted[pair.first : pair.end]):
+            by_source.setdefault(pair.source, []).append(pair)
+    loads = [0] * number
+    parts: list[list[Pair]] = [[] for _ in range(number)]
+    for pairs in by_source.values():
+        least = loads.index(min(loads))
+        loads[least] += sum(len(pair.ports) for pair in pairs)
+        parts[least].extend(sorted(pairs, key=lambda pair: pair.family))
+    return filter(None, parts)
+
+
+class _Process:
+    """A sender in a process of its own."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.connection, theirs = Pipe(duplex=False)
+        parent = os.getpid()
+        self._pid = fork()
+        if self._pid == 0:
+            _work(theirs, parent, work)
+        theirs.close()
+
+    def end(self) -> None:
+        """Wait for the end of one that has said what became of it. Raises LabError."""
+        try:
+            said: object = self.connection.recv()
+        except EOFError:
+            said = LabError("a process that sends probes ended unexpectedly; was it killed?")
+        os.waitpid(self._pid, 0)
+        self.connection.close()
+        if isinstance(said, LabError):
+            raise said
+        if said is not None:
+            raise RuntimeError(f"a process that sends probes failed:\n{said}")
+
+    def kill(self) -> None:
+        """End one that has not ended."""
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+        self.connection.close()
+
+
+def _work(connection: Connection, parent: int, work: Callable[[], None]) -> NoReturn:
+    said: object = None
+    try:
+        netns.die_with_parent(parent)
+        work()
+    except OSError as error:
+        said = LabError(f"this machine cannot send the lab's probes: {error}")
+    except BaseException:  # noqa: BLE001 - told to the process that waits, which raises it
+        said = traceback.format_exc()
+    finally:
+        connection.send(said)
+        os._exit(0)
