@@ -5,6 +5,8 @@ Rule: a loop over compiled data; nothing about selectors, defaults or manifests 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from podfence.model.objects import IPAddress
 from podfence.policy.flow import Action, Decision, Direction, Flow, Reason, Verdict
 from podfence.policy.index import CompiledRule, DirectionPolicy, Endpoint, PolicyIndex, Tier
@@ -30,6 +32,15 @@ def evaluate(index: PolicyIndex, flow: Flow) -> Verdict:
     return Judge(index).verdict(flow)
 
 
+class _Side(NamedTuple):
+    """What a flow's address means, whatever the flow. ``of_node``: it may be the own node of some
+    pod, as the node's address or as that which the pod's status has."""
+
+    endpoint: Endpoint | None
+    endpoint_class: int
+    of_node: bool
+
+
 class Judge:
     """``evaluate`` for many flows of one index: what is asked again of the same classes is
     remembered, and decisions of the same rules are one object."""
@@ -38,29 +49,32 @@ class Judge:
         self.index = index
         self._memo: dict[tuple[int, int, int, str, int], Decision] = {}
         self._same: dict[tuple[int, ...], Decision] = {}
+        self._sides: dict[IPAddress, _Side] = {}
+        self._hosts = {a for e in index.endpoints.values() for a in e.pod.host_addresses}
 
     def verdict(self, flow: Flow) -> Verdict:
         """Judge one connection attempt; see :func:`evaluate`."""
-        index, family = self.index, flow.source.version
+        family = flow.source.version
         if family != flow.destination.version:
             raise ValueError("source and destination are of different IP families")
-        source = index.by_address.get(flow.source)
-        destination = index.by_address.get(flow.destination)
+        source, source_class, of_node = self._side(flow.source)
+        destination, destination_class, _ = self._side(flow.destination)
         if source is not None and source is destination:
             return _ITSELF
         ask = (family, flow.protocol, flow.port)
-        remote = self._class(destination, flow.destination)
-        egress = self.end(source, Direction.EGRESS, remote, *ask)
-        if destination is not None and from_own_node(index, flow.source, destination):
+        egress = self.end(source, Direction.EGRESS, destination_class, *ask)
+        if of_node and destination and from_own_node(self.index, flow.source, destination):
             return Verdict(egress, _ALLOWED[Reason.OWN_NODE])
-        remote = self._class(source, flow.source)
-        return Verdict(egress, self.end(destination, Direction.INGRESS, remote, *ask))
+        return Verdict(egress, self.end(destination, Direction.INGRESS, source_class, *ask))
 
-    def _class(self, endpoint: Endpoint | None, address: IPAddress) -> int:
-        """As ``index.class_of``, for an address that was looked up already."""
-        if endpoint is not None:
-            return endpoint.endpoint_class
-        return self.index.outside_lookup.find(address)
+    def _side(self, address: IPAddress) -> _Side:
+        found = self._sides.get(address)
+        if found is None:
+            index = self.index
+            of_node = address in self._hosts or address in index.by_node_address
+            found = _Side(index.by_address.get(address), index.class_of(address), of_node)
+            self._sides[address] = found
+        return found
 
     def end(
         self,

@@ -78,24 +78,34 @@ class Asker:
 
     def can(self, question: Can) -> CanAnswer:
         """Raises UnknownObject or QuestionError when the question cannot be asked."""
-        cases = tuple(self._cases(question))
+        cases = self._cases(question)
         first = cases[0]
+        if len(cases) == 1 and self._is_plain(first):
+            return CanAnswer(question, cases, first.verdict.allowed)
         primary = [c for c in cases if c.family == first.family]
         allowed = all(c.verdict.allowed for c in primary)
         denied = [] if allowed else [c for c in primary if not c.verdict.egress.allowed]
         notes = (_note(cases, allowed), *self._about(question, first), *self._open(denied))
         return CanAnswer(question, cases, allowed, "; ".join(filter(None, notes)))
 
-    def _cases(self, question: Can) -> Iterator[Case]:
+    def _is_plain(self, case: Case) -> bool:
+        """Whether there is nothing to note about a question's only case: two pods with addresses,
+        and nothing that DNS could turn."""
+        pods = case.source.endpoint is not None and case.destination.endpoint is not None
+        return pods and case.family is not None and (case.verdict.egress.allowed or not self._dns)
+
+    def _cases(self, question: Can) -> tuple[Case, ...]:
         check_port(question)
         sources = self.directory.find(question.source).ends
         destinations = self.directory.find(question.destination).ends
         pairs = [(s, d) for s in sources for d in destinations]
         if len(pairs) > 1:
             pairs = [(s, d) for s, d in pairs if s != d] or pairs
+        cases: list[Case] = []
         for source, destination in pairs:
             for port in _ports(question, destination):
-                yield from self._judged(source, destination, port, question.protocol)
+                cases += self._judged(source, destination, port, question.protocol)
+        return tuple(cases)
 
     def _about(self, question: Can, case: Case) -> Iterator[str]:
         """What literal addresses stand for, where no pod has them."""
@@ -116,23 +126,23 @@ class Asker:
                 found.update(dict.fromkeys(self._dns.about(*ask)))
         yield from found
 
-    def _judged(self, source: End, destination: End, port: int, protocol: str) -> Iterator[Case]:
+    def _judged(self, source: End, destination: End, port: int, protocol: str) -> list[Case]:
         if not source.addresses or not destination.addresses:
             verdict = self._without_address(source, destination, port, protocol)
-            yield Case(source, destination, None, port, protocol, verdict)
-            return
-        shared = False
+            return [Case(source, destination, None, port, protocol, verdict)]
+        cases: list[Case] = []
         for address in destination.addresses:
-            peer = source.address(address.version)
+            family = address.version
+            peer = source.address(family)
             if peer is not None:
-                shared = True
                 verdict = self._judge.verdict(Flow(peer, address, protocol, port))
-                yield Case(source, destination, address.version, port, protocol, verdict)
-        if not shared:
+                cases.append(Case(source, destination, family, port, protocol, verdict))
+        if not cases:
             raise QuestionError(
                 f"{source.name} and {destination.name} share no IP family: "
                 f"{_families(source)} against {_families(destination)}"
             )
+        return cases
 
     def _without_address(self, source: End, destination: End, port: int, protocol: str) -> Verdict:
         """A pod that waits for its address is a subject already and nobody's peer yet (NP-58)."""

@@ -65,6 +65,10 @@ class DnsNotes:
         self._index = index
         self._open = open_rules(index, names)
 
+    def __bool__(self) -> bool:
+        """Whether any answer can depend on DNS."""
+        return bool(self._open)
+
     def about(
         self, subject: Endpoint, address: IPAddress, protocol: str, port: int
     ) -> Iterator[str]:

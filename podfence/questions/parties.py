@@ -28,7 +28,10 @@ class End:
 
     def address(self, family: int) -> IPAddress | None:
         """Its address of one IP version, if it has one."""
-        return next((a for a in self.addresses if a.version == family), None)
+        for address in self.addresses:
+            if address.version == family:
+                return address
+        return None
 
 
 @dataclass(frozen=True, slots=True)
