@@ -75,7 +75,8 @@ def run(effort: Effort) -> Results:
         pairs[subject.name] = pair(subject, sender)
     _say(f"measuring {len(pairs)} rulesets, {effort.rounds} rounds")
     grid = {subject.name: subject.scenario for subject in chosen if subject.scenario}
-    return Results(measure(pairs, effort, _say), grid)
+    six = frozenset(subject.name for subject in chosen if subject.family == 6)
+    return Results(measure(pairs, effort, _say), grid, six)
 
 
 def _say(what: str) -> None:

@@ -27,7 +27,9 @@ from podfence.edge.nftsocket import NftSocket
 from podfence.nft.ruleset import Ruleset
 
 NONE, TRACKED, TWIN = "no rules at all", "conntrack only", "conntrack only, once more"
-BASELINES = (NONE, TRACKED, TWIN)
+TRACKED_BY = {4: TRACKED, 6: "conntrack only, IPv6"}
+"""What a ruleset's packets are compared with, by their IP version."""
+BASELINES = (NONE, TRACKED, TWIN, TRACKED_BY[6])
 VISITS = 3
 """Visits of a baseline in a round; its value is their median."""
 
@@ -42,6 +44,7 @@ class Effort:
     linear: tuple[Scenario, ...]
     chains: tuple[Scenario, ...]
     tiers: tuple[Scenario, ...]
+    six: tuple[Scenario, ...]
     rounds: int
     slots: int
     connects: int
@@ -68,6 +71,10 @@ FULL = Effort(
         Scenario(110, 10_000, 10),
     ),
     tiers=(Scenario(110, 1_000, 1, 50), Scenario(110, 1_000, 10, 50)),
+    six=(
+        *(Scenario(110, 1_000, k, family=6) for k in (1, 10, 100)),
+        Scenario(110, 1_000, 10, 50, family=6),
+    ),
     rounds=61,
     slots=150,
     connects=150,
@@ -80,6 +87,7 @@ QUICK = Effort(
     linear=(Scenario(110, 100, 1), Scenario(110, 1_000, 1)),
     chains=(Scenario(110, 1_000, 1), Scenario(110, 1_000, 10)),
     tiers=(Scenario(250, 1_000, 1, 50),),
+    six=(Scenario(10, 10, 1, family=6), Scenario(250, 1_000, 10, family=6)),
     rounds=21,
     slots=80,
     connects=100,
@@ -97,6 +105,8 @@ class Subject:
     enforced: bool = True
     scenario: Scenario | None = None
     """Set for ours: a point of the grid."""
+    family: int = 4
+    """The IP version of its packets."""
 
 
 @dataclass
@@ -117,11 +127,15 @@ def subjects(effort: Effort) -> Iterator[Subject]:
     """Every ruleset, in the order of the tables."""
     yield Subject(NONE, _nothing, enforced=False)
     for name in (TRACKED, TWIN):
-        yield Subject(name, lambda: program(conntrack_only()), enforced=False)
+        yield Subject(name, _track, enforced=False)
     for scenario in effort.grid():
         yield Subject(f"ours, {scenario}", _loader(ours, scenario), scenario=scenario)
     for scenario in effort.tiers:
         yield Subject(f"ours, {scenario}", _loader(ours, scenario))
+    if effort.six:
+        yield Subject(TRACKED_BY[6], _track, enforced=False, family=6)
+    for scenario in effort.six:
+        yield Subject(f"ours, {scenario}", _loader(ours, scenario), family=6)
     for scenario in effort.linear:
         yield Subject(f"linear rules, {scenario}", _loader(linear, scenario))
     for scenario in effort.chains:
@@ -130,6 +144,10 @@ def subjects(effort: Effort) -> Iterator[Subject]:
 
 def _nothing() -> None:
     """No table, no hook, no connection tracking."""
+
+
+def _track() -> None:
+    program(conntrack_only())
 
 
 def _loader(make: Callable[..., Ruleset], scenario: Scenario) -> Callable[[], None]:
@@ -151,11 +169,11 @@ def pair(subject: Subject, sender: Sender) -> Pair:
 
     Raises LabError, NftError, or TrafficError.
     """
-    made = triple.build()
+    made = triple.build(subject.family)
     with netns.inside(made.node):
         subject.load()
         triple.keep_closed_connections_briefly()
-    found = Pair(made, sender)
+    found = Pair(made, sender, subject.family)
     found.check(subject.enforced)
     return found
 

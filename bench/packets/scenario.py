@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, ip_network
+from ipaddress import ip_address, ip_network
 
 from podfence.model.cluster import Cluster
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Rule
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyPeer
-from podfence.model.objects import Pod
+from podfence.model.objects import IPAddress, Pod
 from podfence.nft.lower import LocalNode
 from podfence.testing.builders import (
     cluster_peer,
@@ -33,10 +33,15 @@ from podfence.testing.builders import (
 )
 
 NODE = "measured"
-CLIENT, SERVER = IPv4Address("10.1.0.1"), IPv4Address("10.1.0.2")
+CLIENT, SERVER = ip_address("10.1.0.1"), ip_address("10.1.0.2")
+ENDS = {4: (CLIENT, SERVER), 6: (ip_address("fd00:1::1"), ip_address("fd00:1::2"))}
+"""Addresses of the measured pods, by IP version."""
 OPEN_PORT, CLOSED_PORT = 5001, 5009
 """TCP and UDP both; no policy is about the second."""
-POD_CIDR = ip_network("10.1.0.0/16")
+_POD_CIDRS = {4: ip_network("10.1.0.0/16"), 6: ip_network("fd00:1::/64")}
+_FIRST_PEER = {4: ip_address("10.64.0.1"), 6: ip_address("fd00:64::1")}
+_BLOCK = {4: "172.{}.0.0/16", 6: "fd00:172:{}::/48"}
+_EXCEPTION = {4: "172.{}.9.0/24", 6: "fd00:172:{}:9::/64"}
 
 PEERS = 2_000
 """Pods on other nodes."""
@@ -58,16 +63,20 @@ _OTHER_PORTS = ((80, "53/UDP"), (443, "8125/UDP"), (8080, 8443), (5432, 6379), (
 class Scenario:
     """``local_pods``: of the node, the measured two included. ``policies``: of the cluster.
     ``selecting``: those that select the measured pods. ``tiered``: ClusterNetworkPolicies, each
-    about every pod and with TIER_RULES rules a direction."""
+    about every pod and with TIER_RULES rules a direction. ``family``: the IP version that all pods
+    speak."""
 
     local_pods: int
     policies: int
     selecting: int
     tiered: int = 0
+    family: int = 4
 
     def __str__(self) -> str:
+        version = "" if self.family == 4 else f", IPv{self.family}"
         tiers = f", {self.tiered} tier policies of {TIER_RULES} rules" if self.tiered else ""
-        return f"{self.local_pods} pods, {self.policies:,} policies, k={self.selecting}{tiers}"
+        pods = f"{self.local_pods} pods, {self.policies:,} policies, k={self.selecting}"
+        return f"{pods}{tiers}{version}"
 
     @property
     def possible(self) -> bool:
@@ -84,44 +93,47 @@ class Scenario:
 def cluster(scenario: Scenario) -> Cluster:
     """The cluster of a scenario; the order of its policies is that of their names."""
     namespaces = [namespace(_OWN), *(namespace(f"team-{n}") for n in range(TEAMS))]
-    pods = [*local_pods(scenario), *_peers()]
+    pods = [*local_pods(scenario), *_peers(scenario.family)]
     tiers = tier_policies(scenario)
     return Cluster.of([*namespaces, node(NODE), *pods, *policies(scenario), *tiers])
 
 
 def local_node(measured: Cluster) -> LocalNode:
     """The measured node, as ``lower`` wants it."""
-    here = (f"{pod.namespace}/{pod.name}" for pod in measured.pods if pod.node == NODE)
-    return LocalNode(NODE, pods=frozenset(here), pod_cidrs=(POD_CIDR,))
+    pods = [pod for pod in measured.pods if pod.node == NODE]
+    here = frozenset(f"{pod.namespace}/{pod.name}" for pod in pods)
+    return LocalNode(NODE, pods=here, pod_cidrs=(_POD_CIDRS[pods[0].addresses[0].version],))
 
 
 def local_pods(scenario: Scenario) -> Iterator[Pod]:
     """Client and server, and ``local_pods - 2`` others."""
-    for name, address in (("client", CLIENT), ("server", SERVER)):
-        yield _local(name, {"app": "measured"}, address)
+    client, server = ENDS[scenario.family]
+    yield _local("client", {"app": "measured"}, client)
+    yield _local("server", {"app": "measured"}, server)
     for n in range(scenario.local_pods - 2):
-        yield _local(f"other-{n}", {"app": f"other-{n // REPLICAS}"}, SERVER + 1 + n)
+        yield _local(f"other-{n}", {"app": f"other-{n // REPLICAS}"}, server + 1 + n)
 
 
-def _local(name: str, labels: dict[str, str], address: IPv4Address) -> Pod:
+def _local(name: str, labels: dict[str, str], address: IPAddress) -> Pod:
     return pod(f"{_OWN}/{name}", labels, addresses=[str(address)], node=NODE)
 
 
-def _peers() -> Iterator[Pod]:
+def _peers(family: int) -> Iterator[Pod]:
     for n in range(PEERS):
-        address = IPv4Address("10.64.0.1") + n
+        address = _FIRST_PEER[family] + n
         labels = {"app": f"a{n % APPS}"}
         yield pod(f"team-{n % TEAMS}/p{n}", labels, addresses=[str(address)], node=f"n{n % 97}")
 
 
 def policies(scenario: Scenario) -> Iterator[NetworkPolicy]:
     """``selecting`` policies of the measured pods, the rest evenly over the other applications."""
+    family = scenario.family
     for n in range(scenario.selecting - 1):
-        yield _policy(f"z-{n:05}", "measured", n, _decoys(n), OPEN_PORT, f"{OPEN_PORT}/UDP")
-    last = [peer(pods={"app": "measured"}), *_decoys(scenario.selecting - 1)]
+        yield _policy(f"z-{n:05}", "measured", n, _decoys(n, family), OPEN_PORT, f"{OPEN_PORT}/UDP")
+    last = [peer(pods={"app": "measured"}), *_decoys(scenario.selecting - 1, family)]
     yield _policy("z-last", "measured", 0, last, OPEN_PORT, f"{OPEN_PORT}/UDP")
     for n in range(scenario.policies - scenario.selecting):
-        yield _policy(f"a-{n:05}", f"other-{n % scenario.other_apps}", n, _decoys(n))
+        yield _policy(f"a-{n:05}", f"other-{n % scenario.other_apps}", n, _decoys(n, family))
 
 
 def tier_policies(scenario: Scenario) -> Iterator[ClusterNetworkPolicy]:
@@ -147,11 +159,11 @@ def _policy(
     return policy(f"{_OWN}/{name}", {"app": app}, ingress=[one], egress=[one])
 
 
-def _decoys(number: int) -> list[NetworkPolicyPeer]:
+def _decoys(number: int, family: int) -> list[NetworkPolicyPeer]:
     """Peers on other nodes and, now and then, networks: none of them is a measured pod."""
     apps = (f"a{(number + step) % APPS}" for step in range(APPS_OF_A_PEER))
     found = [peer(pods=selector(None, requirement("app", "In", *apps)), namespaces={})]
     if number % BLOCK_EVERY == BLOCK_EVERY // 2:
-        block = f"172.{16 + number % 16}.0.0/16"
-        found.append(peer(cidr=block, except_=[f"172.{16 + number % 16}.9.0/24"]))
+        block, exception = (text[family].format(16 + number % 16) for text in (_BLOCK, _EXCEPTION))
+        found.append(peer(cidr=block, except_=[exception]))
     return found

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from time import perf_counter_ns, sleep
 
-from bench.packets.scenario import CLOSED_PORT, OPEN_PORT, SERVER
+from bench.packets.scenario import CLOSED_PORT, ENDS, OPEN_PORT
 from bench.packets.triple import Triple
 from podfence.edge import netns
 
@@ -30,6 +30,7 @@ _PATIENCE = 2.0
 """Seconds for an answer that comes at once."""
 _ATTEMPTS, _PAUSE = 5, 0.005
 """On a busy machine the kernel may finish late; what it finished late is measured again."""
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _BACKLOG = 4096
 _EMPTY_CALLS = 1_000
 _BUFFER = 1
@@ -108,17 +109,19 @@ class Sender:
 class Pair:
     """The sockets of a triple, and what is measured with them. All times are nanoseconds."""
 
-    def __init__(self, triple: Triple, sender: Sender) -> None:
+    def __init__(self, triple: Triple, sender: Sender, family: int) -> None:
         self._triple = triple
         self._sender = sender
-        self._address = (str(SERVER), OPEN_PORT)
+        self._family = family
+        self._server = str(ENDS[family][1])
+        address = (self._server, OPEN_PORT)
         with netns.inside(triple.client):
             self._answered = self._udp_client(OPEN_PORT)
         with netns.inside(triple.server):
-            self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self._udp = socket.socket(_FAMILIES[family], socket.SOCK_DGRAM)
             self._udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-            self._udp.bind(self._address)
-            self._tcp = socket.create_server(self._address, backlog=_BACKLOG)
+            self._udp.bind(address)
+            self._tcp = socket.create_server(address, family=_FAMILIES[family], backlog=_BACKLOG)
             self._tcp.setblocking(False)
 
     def close(self) -> None:
@@ -141,7 +144,7 @@ class Pair:
     def connects(self, count: int, budget: int) -> tuple[float, float]:
         """Medians of ``connect(2)`` alone, and of a whole cycle: socket, connect, reset."""
         with netns.inside(self._triple.client):
-            times = _cycles(_sockaddr(), count, budget)
+            times = _cycles(self._family, count, budget)
         self._accept(len(times))
         waits, cycles = zip(*times, strict=True)
         return median(waits), median(cycles)
@@ -161,9 +164,9 @@ class Pair:
             raise TrafficError(f"what no policy allows {'passes' if enforced else 'is denied'}")
 
     def _udp_client(self, port: int) -> socket.socket:
-        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        made = socket.socket(_FAMILIES[self._family], socket.SOCK_DGRAM)
         made.settimeout(_PATIENCE)
-        made.connect((str(SERVER), port))
+        made.connect((self._server, port))
         return made
 
     def _talk(self) -> None:
@@ -195,6 +198,9 @@ class Pair:
     def _delivered(self) -> int:
         """Packets that the server's namespace took in, whatever its socket did with them."""
         with netns.inside(self._triple.server):
+            if self._family == 6:
+                lines = Path("/proc/thread-self/net/snmp6").read_text(encoding="ascii").splitlines()
+                return int(dict(line.split() for line in lines)["Ip6InDelivers"])
             lines = Path("/proc/thread-self/net/snmp").read_text(encoding="ascii").splitlines()
         names, values = (line.split() for line in lines if line.startswith("Ip:"))
         return int(values[names.index("InDelivers")])
@@ -229,7 +235,7 @@ def drain(take: Callable[[], object]) -> int:
 
 def empty_call() -> float:
     """Nanoseconds of a ``connect(2)`` that has nothing to do: what Python adds to each."""
-    address = _sockaddr()
+    address = _sockaddr(4)
     times: list[int] = []
     for _ in range(_EMPTY_CALLS):
         before = perf_counter_ns()
@@ -238,19 +244,21 @@ def empty_call() -> float:
     return median(times)
 
 
-def _sockaddr() -> bytes:
-    family = struct.pack("=H", socket.AF_INET)
-    return family + struct.pack(">H4s8x", OPEN_PORT, SERVER.packed)
+def _sockaddr(family: int) -> bytes:
+    head = struct.pack("=H", _FAMILIES[family]) + struct.pack(">H", OPEN_PORT)
+    server = ENDS[family][1].packed
+    return head + (server + bytes(8) if family == 4 else bytes(4) + server + bytes(4))
 
 
-def _cycles(address: bytes, count: int, budget: int) -> list[tuple[int, int]]:
+def _cycles(family: int, count: int, budget: int) -> list[tuple[int, int]]:
     """(connect, whole cycle) of one connection after the other."""
     times: list[tuple[int, int]] = []
+    address = _sockaddr(family)
     kind = socket.SOCK_STREAM | socket.SOCK_CLOEXEC
     start = now = perf_counter_ns()
     while len(times) < count and (now - start < budget or len(times) < LEAST):
         begun = perf_counter_ns()
-        made = _LIBC.socket(socket.AF_INET, kind, 0)
+        made = _LIBC.socket(_FAMILIES[family], kind, 0)
         _LIBC.setsockopt(made, socket.SOL_SOCKET, socket.SO_LINGER, _LINGER, len(_LINGER))
         before = perf_counter_ns()
         failed = _LIBC.connect(made, address, len(address))

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from ipaddress import IPv4Address, ip_address
+from ipaddress import ip_address
 from itertools import product
 from pathlib import Path
 
@@ -17,10 +17,11 @@ import pytest
 from bench.packets.__main__ import arguments
 from bench.packets.chains import policy_chains
 from bench.packets.report import Results, lines, row, spread, verdicts
-from bench.packets.rounds import FULL, QUICK, TRACKED, TWIN, Effort, Series
+from bench.packets.rounds import FULL, QUICK, TRACKED, TRACKED_BY, TWIN, Effort, Series
 from bench.packets.scenario import (
     CLIENT,
     CLOSED_PORT,
+    ENDS,
     NODE,
     OPEN_PORT,
     PEERS,
@@ -45,6 +46,7 @@ SCENARIOS = [
     Scenario(10, 200, 1),
     Scenario(10, 200, 100),
 ]
+SIX = Scenario(10, 200, 10, family=6)
 
 
 def opening(protocol: str = "TCP", port: int = OPEN_PORT) -> Flow:
@@ -54,14 +56,15 @@ def opening(protocol: str = "TCP", port: int = OPEN_PORT) -> Flow:
 # --- clusters --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
-@pytest.mark.parametrize("address", [CLIENT, SERVER], ids=["client", "server"])
+@pytest.mark.parametrize("scenario", [*SCENARIOS, SIX], ids=str)
+@pytest.mark.parametrize("end", [0, 1], ids=["client", "server"])
 @pytest.mark.parametrize("direction", Direction, ids=str)
 def test_exactly_k_policies_select_a_measured_pod(
-    scenario: Scenario, address: IPv4Address, direction: Direction
+    scenario: Scenario, end: int, direction: Direction
 ) -> None:
     index = compile_cluster(cluster(scenario))
-    policy = index.policies[index.by_address[address].endpoint_class].of(direction)
+    endpoint = index.by_address[ENDS[scenario.family][end]]
+    policy = index.policies[endpoint.endpoint_class].of(direction)
     isolating = {str(origin.policy) for tier in policy.tiers for origin in tier.isolated_by}
     assert len(isolating) == scenario.selecting
 
@@ -226,6 +229,27 @@ def test_flat_is_measured_from_the_median_of_the_grid(other: float, flat: bool) 
     assert line.endswith("| met |" if flat else "| MISSED |")
 
 
+@pytest.mark.parametrize("protocol", ["TCP", "UDP"])
+def test_the_same_holds_for_ipv6(protocol: str) -> None:
+    ruleset = ours(cluster(SIX))
+    assert trace(ruleset, Flow(*ENDS[6], protocol, OPEN_PORT)).accepted
+    assert not trace(ruleset, Flow(*ENDS[6], protocol, CLOSED_PORT)).accepted
+
+
+def test_ipv6_is_compared_with_ipv6() -> None:
+    six = Scenario(5, 12, 4, family=6)
+    name = f"ours, {six}"
+    measured = {
+        **results((SMALL, series(1024))).series,
+        TRACKED_BY[6]: series(1200),
+        name: series(1230),
+    }
+    found = Results(measured, {str(SMALL): SMALL}, frozenset({TRACKED_BY[6], name}))
+    assert "| +30 (1.02) |" in row(found, name)
+    (line,) = (line for line in verdicts(found) if "IPv6, at most" in line)
+    assert line.endswith(f"| +30 ns ({name}); median of 1 points +30 ns | met |")
+
+
 def test_a_row_compares_with_conntrack_alone_in_the_same_round() -> None:
     found = results((SMALL, series(1024, 8400)))
     assert row(found, str(SMALL)) == (
@@ -288,8 +312,10 @@ netns.enter_private_network()
 assert netns.identity() != host
 s = Scenario(5, 12, 4)
 tiered = Scenario(5, 12, 4, 2)
+six = Scenario(5, 12, 4, family=6)
 effort = Effort(
-    (5,), (12,), (1, 4), (s,), (s,), (tiered,), rounds=2, slots=10, connects=10, deadline=5.0
+    (5,), (12,), (1, 4), (s,), (s,), (tiered,), (six,),
+    rounds=2, slots=10, connects=10, deadline=5.0,
 )
 found = run(effort)
 print(json.dumps({name: vars(series) for name, series in found.series.items()}))
@@ -331,7 +357,7 @@ def child(program: str) -> str:
 @pytest.mark.kernel
 def test_every_kind_of_ruleset_is_measured_on_real_packets() -> None:
     measured = json.loads(child(TINY))
-    assert len(measured) == 3 + 2 + 1 + 1 + 1
+    assert len(measured) == 3 + 2 + 1 + 2 + 1 + 1
     for name, values in measured.items():
         for kind in ("established", "one_way", "connect", "cycle"):
             assert len(values[kind]) == 2, name
