@@ -35,11 +35,13 @@ PURE_PARTS = {
         "compare",
         "control",
         "outcome",
+        "packets",
         "placement",
         "plan",
         "ports",
         "probes",
         "report",
+        "services",
         "text",
         "usable",
     )

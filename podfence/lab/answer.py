@@ -29,13 +29,14 @@ _ABORT = struct.pack("=ii", 1, 0)
 _BACKLOG = 8192
 _DATAGRAM = 2048
 _LONGEST_NAME = 200
+"""Bytes."""
 
 Handler = Callable[[], None]
 
 
 def name_of(place: int, party: Party) -> bytes:
     """What a party answers: ``shop/db (3)`` and a line end."""
-    return f"{printable(party.name)[:_LONGEST_NAME]} ({place})\n".encode()
+    return printable(party.name).encode()[:_LONGEST_NAME] + f" ({place})\n".encode()
 
 
 class Answerers:
@@ -69,6 +70,11 @@ class Answerers:
                             key = (place, address.version, protocol, port)
                             if key not in self._sockets:
                                 self._listen(place, protocol, address, port)
+
+    @property
+    def ports(self) -> set[int]:
+        """Every number that somebody listens on."""
+        return {port for *_, port in self._sockets}
 
     def ensure(self, probe: Probe) -> None:
         """Make the target of a probe listen, where the plan does not foresee it. A port that

@@ -1,7 +1,7 @@
 """Memory that the processes of one round of probes share.
 
-Rule: one writer an entry. A probe's entry belongs to the process that sends it, that of an SCTP
-INIT to the one that answers; nobody else writes, so nothing is ever locked.
+Rule: one writer an entry. A probe's entry belongs to the process that sends it; that of an SCTP
+INIT which has left, to the one that answers. So nothing is ever locked.
 """
 
 from __future__ import annotations

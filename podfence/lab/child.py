@@ -7,10 +7,10 @@ Rule: runs in a process of one thread that has left the host's network for good.
 from __future__ import annotations
 
 import gc
-import resource
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 from multiprocessing.connection import Connection
 from select import EPOLLIN, epoll
 from time import monotonic
@@ -20,6 +20,7 @@ from podfence.errors import LabError, NftError, PodfenceError
 from podfence.lab import watch
 from podfence.lab.answer import Answerers
 from podfence.lab.enforcer import Enforcer
+from podfence.lab.files import reserve
 from podfence.lab.plan import LabPlan
 from podfence.lab.prober import Prober
 from podfence.lab.probes import Probe, Probes, efforts
@@ -40,11 +41,6 @@ from podfence.lab.requests import (
 from podfence.lab.topology import Topology
 from podfence.lab.watched import Watched
 
-_WINDOW = 30_000
-"""Connections under way at most, where the limit of open files bears it. What is denied stays under
-way until its time is up, so this is what bounds a round of denials."""
-_SMALLEST_WINDOW = 64
-_SPARE_FILES = 64
 _EVENTS = 256
 
 
@@ -92,6 +88,7 @@ class _Lab:
         self._answerers: Answerers | None = None
         self._prober: Prober | None = None
         self._watching: watch.Watch | None = None
+        self._serials = count(1)
 
     def do(self, request: Request) -> Answer:
         """Raises LabError or NftError."""
@@ -99,6 +96,7 @@ class _Lab:
             case Build():
                 self._build()
             case Grow(plan):
+                reserve(plan)
                 self._topology.grow(plan)
             case Settle(plan):
                 self._settle(plan)
@@ -130,7 +128,7 @@ class _Lab:
     def _build(self) -> None:
         if shutil.which("nft") is None:
             raise NftError(INSTALL)  # now, not after a minute of control probes
-        _window(self._plan)
+        reserve(self._plan)
         self._topology = Topology(self._plan)
         self._enforcers = {
             node: Enforcer(node, namespace) for node, namespace in self._topology.nodes.items()
@@ -138,18 +136,17 @@ class _Lab:
         self._settle(self._plan)
 
     def _settle(self, plan: LabPlan) -> None:
-        same = (plan.parties, plan.ports) == (self._plan.parties, self._plan.ports)
-        if same and self._prober is not None:
+        if self._prober is not None and _who(plan) == _who(self._plan):
             self._topology.settle(plan)
             self._plan = plan
             return
-        window = _window(plan)
+        reserve(plan)
         if self._answerers is not None:
             self._answerers.close()
         self._topology.settle(plan)
         self._plan = plan
         self._answerers = Answerers(plan, self._topology, self.poll)
-        self._prober = Prober(plan, self._topology, self._answerers, window)
+        self._prober = Prober(plan, self._topology, self._answerers, self._serials)
         gc.freeze()  # plans are large, and in no cycle
 
     @property
@@ -161,15 +158,20 @@ class _Lab:
         assert self._answerers is not None
         for flow in flows:
             self._answerers.release(flow)
-        self._watching = watch.Watch(self._plan, self._topology, flows)
+        try:
+            self._watching = watch.Watch(self._plan, self._topology, flows)
+        except LabError:
+            self._answerers.complete()
+            raise
 
     def _unwatch(self) -> Watched:
         assert self._watching is not None
         assert self._answerers is not None
-        found = self._watching.stop()
-        self._watching = None
-        self._answerers.complete()
-        return found
+        watching, self._watching = self._watching, None
+        try:
+            return watching.stop()
+        finally:
+            self._answerers.complete()
 
     def _listen(self, probes: Sequence[Probe]) -> None:
         assert self._answerers is not None
@@ -177,31 +179,6 @@ class _Lab:
             self._answerers.ensure(probe)
 
 
-def _window(plan: LabPlan) -> int:
-    """How many probes may be under way; makes room for the plan's listening sockets.
-
-    Raises LabError when the limit of open files bears too few.
-    """
-    listening = sum(len(party.addresses) for party in plan.parties) * len(plan.ports) * 2
-    fixed = listening + 3 * len(plan.parties) * 2 + _SPARE_FILES
-    limit = _raise_open_files(fixed + _WINDOW)
-    window = min(_WINDOW, limit - fixed)
-    if window < _SMALLEST_WINDOW:
-        raise LabError(
-            f"the lab needs {fixed + _SMALLEST_WINDOW} open files and may have {limit}; "
-            "raise the limit (ulimit -n), or probe fewer ports"
-        )
-    return window
-
-
-def _raise_open_files(wanted: int) -> int:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard < wanted:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
-        except (ValueError, PermissionError):  # not privileged: what we have must do
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-            return hard
-        return wanted
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
+def _who(plan: LabPlan) -> tuple[object, ...]:
+    """Who answers on what."""
+    return plan.parties, plan.ports, plan.sctp

@@ -1,7 +1,7 @@
 """Observed against expected. Pure: outcomes and the engine's answers in, the parts of a report out.
 
-Rule: a connection that came about is allowed, anything else is denied; an answer by the wrong party
-never agrees with anything.
+Rule: what the right party answered is allowed, what nobody answered is denied; anything else agrees
+with neither.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ from podfence.model.objects import IPAddress
 from podfence.policy.flow import Direction, Flow
 from podfence.policy.index import Endpoint, PolicyIndex
 
-_IS_OPEN = bytes(outcome == Outcome.OPEN for outcome in range(256))
+_NOTHING_CAME_BACK = frozenset({Outcome.TIMEOUT, Outcome.UNREACHABLE, Outcome.PROHIBITED})
+_SAYS = bytes(
+    1 if outcome == Outcome.OPEN else 0 if outcome in _NOTHING_CAME_BACK else 2
+    for outcome in range(256)
+)
+"""What an outcome says of its probe, as the engine says it: 1 allowed, 0 denied; 2: neither."""
 _NOT_OPEN = bytes(outcome != Outcome.OPEN for outcome in range(256))
 _EFFORTS = bytes((Effort.KNOCK, Effort.CONNECT)) + bytes(254)
 
@@ -86,13 +91,12 @@ class _Permitted:
 
 
 def agrees(allowed: bool, outcome: Outcome) -> bool:
-    """Whether an outcome is what the engine promises."""
-    if outcome is Outcome.STRANGER:
-        return False
-    return allowed is (outcome is Outcome.OPEN)
+    """Whether an outcome is what the engine promises. Whatever the target itself sends back, a
+    refusal too, says that a packet has come to it."""
+    return outcome is Outcome.OPEN if allowed else outcome in _NOTHING_CAME_BACK
 
 
-def efforts(allowed: bytes) -> bytes:
+def enforced_efforts(allowed: bytes) -> bytes:
     """How to try every probe with the policies enforced: whole connections where one should come
     about, a knock where nothing should come back."""
     return allowed.translate(_EFFORTS)
@@ -124,8 +128,8 @@ def _ones(flags: bytes) -> Iterator[int]:
 
 @dataclass(frozen=True)
 class Observed:
-    """Outcomes of every probe of a plan: on the open network, and with the policies enforced.
-    ``allowed``: what the engine says, as 1 and 0."""
+    """Outcomes of every probe of a plan with the policies enforced, and its control
+    (``lab.control``). ``allowed``: what the engine says, as 1 and 0."""
 
     plan: LabPlan
     index: PolicyIndex
@@ -135,9 +139,7 @@ class Observed:
 
     def disagreements(self) -> Iterator[Check]:
         """Probes with a control that did not go as the engine says."""
-        if self.enforced.translate(_IS_OPEN) == self.allowed and Outcome.STRANGER not in (
-            self.enforced
-        ):
+        if self.enforced.translate(_SAYS) == self.allowed:
             return
         for number, allowed in enumerate(self.allowed):
             outcome = Outcome(self.enforced[number])
@@ -145,7 +147,7 @@ class Observed:
                 yield self._check(number, outcome)
 
     def without_control(self) -> Iterator[Check]:
-        """Probes that failed on the open network already, with what became of them there."""
+        """Probes without a control, with what became of that."""
         for number in not_open(self.control):
             yield self._check(number, Outcome(self.control[number]))
 

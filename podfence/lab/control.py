@@ -1,8 +1,9 @@
-"""What is sent on the open network, and what that proves of the probes to come. Pure.
+"""What is sent where nothing is denied, and what that proves of the other probes. Pure.
 
 Rule: no denial is believed whose probe was not answered, by itself, before anything was enforced.
 What is allowed proves itself by its answer; should it get none, its port must have answered
-somebody. And every port has been asked, by a whole connection, whose it is.
+somebody. And every port has been asked, by a whole connection, whose it is. In a lab that enforces
+already there is no such time: there, the ports answer somebody whom no policy keeps out.
 """
 
 from __future__ import annotations
@@ -88,7 +89,13 @@ def control_of(plan: LabPlan, probe: Probe) -> Probe:
 
 def live_controls(plan: LabPlan) -> list[Probe]:
     """Every listener that the plan probes, asked by somebody whom no policy forbids it."""
-    return list(dict.fromkeys(control_of(plan, probe) for probe in plan.probes))
+    probes = plan.probes
+    every = {
+        (pair.target, pair.family, *port): Probe(*pair[:3], *port)
+        for pair in {(p.target, p.family, id(p.ports)): p for p in probes.pairs}.values()
+        for port in pair.ports
+    }
+    return [control_of(plan, probe) for probe in every.values()]
 
 
 def live_control(plan: LabPlan, tried: Sequence[Probe], outcomes: bytes) -> bytes:

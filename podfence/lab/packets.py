@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from functools import cache
-from socket import inet_aton
+from ipaddress import IPv4Address
 
 ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
 """IP protocol numbers."""
@@ -76,7 +76,8 @@ class Knocker:
         self._summed = family == 4
         if self._summed:
             fixed = _TCP.pack(port, 0, 0, 0, _TCP_LENGTH, _SYN, _SYN_WINDOW, 0, 0)
-            pseudo = inet_aton(source) + inet_aton(destination) + _PSEUDO.pack(TCP, _TCP.size)
+            ends = IPv4Address(source).packed + IPv4Address(destination).packed
+            pseudo = ends + _PSEUDO.pack(TCP, _TCP.size)
             self._sum = sum(_WORDS.unpack(pseudo + fixed))
 
     def syn(self, port: int, sequence: int) -> bytes:

@@ -252,7 +252,7 @@ class _Cast:
         yield OTHER, 0
 
     def fits(self, limit: int) -> bool:
-        """Whether there are at most ``limit`` probes; gives up counting beyond."""
+        """Whether there are at most ``limit`` probes."""
         pairs = _count_pairs(self.pods, (*self.nodes, *self.outside))
         others = pairs * (len(self.sctp) + 1)
         if self.relevant is None:

@@ -11,6 +11,7 @@ import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from multiprocessing.connection import Connection, Pipe
 from select import EPOLLIN
 from time import monotonic
@@ -20,6 +21,7 @@ from podfence.edge import netns
 from podfence.errors import LabError
 from podfence.lab.answer import Answerers
 from podfence.lab.board import Board
+from podfence.lab.files import window
 from podfence.lab.forking import fork
 from podfence.lab.plan import LabPlan, Side
 from podfence.lab.probes import Pair, Probe, Probes, efforts
@@ -31,20 +33,23 @@ _MOST = 4
 """Senders: beyond, the one process that answers is what they would wait for."""
 _WORTH = 500
 """Probes for which a process is worth starting."""
+_PORTS = range(20_000, 32_000)
+"""Source ports. Connections take theirs above these, as the kernel likes."""
 _EVENTS = 1024
 _LOOK = 0.005
+_CANNOT = "this machine cannot send the lab's probes"
 
 
 class Prober:
-    """Sends probes between the parties of a plan. ``window``: connections that one process may have
-    under way."""
+    """Sends probes between the parties of a plan. ``serials``: numbers of the rounds, for the whole
+    life of the lab."""
 
     def __init__(
-        self, plan: LabPlan, topology: Topology, answerers: Answerers, window: int
+        self, plan: LabPlan, topology: Topology, answerers: Answerers, serials: Iterator[int]
     ) -> None:
         self._topology = topology
         self._answerers = answerers
-        self._window = window
+        self._serials = serials
         self._addresses: list[dict[int, str]] = [
             {a.version: str(a) for a in party.addresses} for party in plan.parties
         ]
@@ -52,7 +57,6 @@ class Prober:
             at for at, party in enumerate(plan.parties) if party.side is not Side.POD
         )
         self._names = {name: place for place, name in enumerate(answerers.names)}
-        self._serial = 0
 
     def run(self, probes: Probes, wanted: bytes, timeout: float) -> bytes:
         """Send those probes for which ``wanted`` has an :class:`Effort`, and wait ``timeout``
@@ -74,9 +78,18 @@ class Prober:
     def _run(
         self, probes: Probes, wanted: bytes, targets: Sequence[dict[int, str]], timeout: float
     ) -> Board:
-        self._serial += 1
+        try:
+            return self._round(probes, wanted, targets, timeout)
+        except OSError as error:
+            raise LabError(f"{_CANNOT}: {error}") from error
+
+    def _round(
+        self, probes: Probes, wanted: bytes, targets: Sequence[dict[int, str]], timeout: float
+    ) -> Board:
+        serial = next(self._serials)
         this = Round(
-            serial=self._serial,
+            serial=serial,
+            port=self._source_port(serial, probes),
             probes=probes,
             efforts=wanted,
             timeout=timeout,
@@ -84,7 +97,7 @@ class Prober:
             targets=targets,
             bound=self._bound,
             names=self._names,
-            window=self._window,
+            window=window(len(self._addresses)),
         )
         board = Board(len(probes))
         self._answerers.arrived = partial(arrived, this, board)
@@ -92,22 +105,32 @@ class Prober:
         def send(pairs: Sequence[Pair]) -> None:
             Sender(this, board, self._topology.of_party).run(pairs)
 
+        poll = self._answerers.poll
         senders: dict[int, _Process] = {}
         try:
             for pairs in shares(probes, wanted, _processes(len(wanted) - wanted.count(0))):
                 sender = _Process(partial(send, pairs))
                 senders[sender.connection.fileno()] = sender
+                poll.register(sender.connection.fileno(), EPOLLIN)
             self._answer(senders, board)
         finally:
-            for sender in senders.values():
+            for descriptor, sender in senders.items():
+                poll.unregister(descriptor)
                 sender.kill()
         return board
+
+    def _source_port(self, serial: int, probes: Probes) -> int:
+        """Another one each round, so that no packet belongs to a flow that the filter remembers
+        from the round before; none that anything is sent to."""
+        taken: set[int] = self._answerers.ports
+        for ports in {id(pair.ports): pair.ports for pair in probes.pairs}.values():
+            taken.update(port for _, port in ports)
+        first = serial % len(_PORTS)
+        return next(port for port in chain(_PORTS[first:], _PORTS[:first]) if port not in taken)
 
     def _answer(self, senders: dict[int, _Process], board: Board) -> None:
         """Answer whoever comes, until every sender has ended."""
         poll = self._answerers.poll
-        for descriptor in senders:
-            poll.register(descriptor, EPOLLIN)
         while senders:
             looked = monotonic()
             events = poll.poll(_LOOK, _EVENTS)
@@ -179,9 +202,10 @@ def _work(connection: Connection, parent: int, work: Callable[[], None]) -> NoRe
         netns.die_with_parent(parent)
         work()
     except OSError as error:
-        said = LabError(f"this machine cannot send the lab's probes: {error}")
+        said = LabError(f"{_CANNOT}: {error}")
     except BaseException:  # noqa: BLE001 - told to the process that waits, which raises it
         said = traceback.format_exc()
-    finally:
+    try:
         connection.send(said)
+    finally:
         os._exit(0)

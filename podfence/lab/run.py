@@ -12,12 +12,13 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from types import FrameType
 
 from podfence.errors import LabError
-from podfence.lab.compare import Observed, efforts, expect, lost, not_open
+from podfence.lab.compare import Observed, enforced_efforts, expect, lost, not_open
 from podfence.lab.control import control_efforts, control_outcomes, unanswered
 from podfence.lab.placement import place
 from podfence.lab.plan import FAMILIES, LabNode, LabPlan, Limits, Side, make_plan
@@ -79,7 +80,8 @@ def run_lab(
         built, control = run.open_network(every)
         calls = run.answered(every)
         enforced = run.enforce(placed)
-        outcomes = run.probe(control.outcomes)
+        progress(f"probing: {len(allowed)} probes with the policies enforced")
+        outcomes = try_all(lab, options, allowed, control.outcomes)
         judged = judge_dials(placed, plan, every, calls)
         through = dial_all(lab, plan, every, calls, options, due(judged))
         start = monotonic()
@@ -105,7 +107,10 @@ def local_node(plan: LabPlan, node: LabNode) -> LocalNode:
 
 
 @dataclass(frozen=True, slots=True)
-class _Outcomes:
+class Outcomes:
+    """One :class:`Outcome` a probe, as bytes, and what it took. ``repeated``: how many were lost at
+    first and answered when sent again."""
+
     outcomes: bytes
     seconds: float
     repeated: int = 0
@@ -121,7 +126,7 @@ class _Run:
     options: LabOptions
     progress: Progress
 
-    def open_network(self, every: Sequence[Frontend]) -> tuple[float, _Outcomes]:
+    def open_network(self, every: Sequence[Frontend]) -> tuple[float, Outcomes]:
         """See it built, and send the control probes before anything is enforced."""
         wanted = control_efforts(self.plan.probes, self.allowed)
         for node in self.plan.nodes if every else ():
@@ -132,8 +137,9 @@ class _Run:
             built += self.lab.answer().seconds
         self.progress(f"control: {len(wanted) - wanted.count(0)} probes on the open network")
         answer = self.lab.answer()
-        first = _Outcomes(answer.outcomes, answer.seconds)
-        sent = self._repeat(first, wanted, lambda o: unanswered(wanted, o))
+        first = Outcomes(answer.outcomes, answer.seconds)
+        missing = partial(unanswered, wanted)
+        sent = repeat(self.lab, self.options, first, wanted, missing)
         control = control_outcomes(self.plan.probes, wanted, sent.outcomes)
         return built, replace(sent, outcomes=control)
 
@@ -167,35 +173,41 @@ class _Run:
             self.lab.call(Enforce(node.name, render(rules)))
         return monotonic() - start
 
-    def probe(self, control: bytes) -> _Outcomes:
-        """Send every probe with the policies enforced; what was lost, again."""
-        wanted = efforts(self.allowed)
-        self.progress(f"probing: {len(wanted)} probes with the policies enforced")
-        answer = self.lab.call(Send(wanted, self.options.timeout))
-        dead = frozenset(not_open(control))
-        first = _Outcomes(answer.outcomes, answer.seconds)
-        return self._repeat(
-            first, wanted, lambda o: [n for n in lost(self.allowed, o) if n not in dead]
-        )
 
-    def _repeat(
-        self, first: _Outcomes, wanted: bytes, pick: Callable[[bytes], list[int]]
-    ) -> _Outcomes:
-        """Send again what ``pick`` names, with more patience, as long as it names any."""
-        outcomes, seconds = bytearray(first.outcomes), first.seconds
-        missing = lacking = pick(bytes(outcomes))
-        for _ in range(self.options.repeats):
-            if not missing:
-                break
-            again = bytearray(len(wanted))
-            for number in missing:
-                again[number] = wanted[number]
-            answer = self.lab.call(Send(bytes(again), self.options.patience))
-            seconds += answer.seconds
-            for number in missing:
-                outcomes[number] = answer.outcomes[number]
-            missing = pick(bytes(outcomes))
-        return _Outcomes(bytes(outcomes), seconds, len(lacking) - len(missing))
+def try_all(lab: LabProcess, options: LabOptions, allowed: bytes, control: bytes) -> Outcomes:
+    """Send every probe with the policies enforced; what was lost, again, if it has a control."""
+    wanted = enforced_efforts(allowed)
+    answer = lab.call(Send(wanted, options.timeout))
+    dead = frozenset(not_open(control))
+
+    def missing(outcomes: bytes) -> list[int]:
+        return [number for number in lost(allowed, outcomes) if number not in dead]
+
+    return repeat(lab, options, Outcomes(answer.outcomes, answer.seconds), wanted, missing)
+
+
+def repeat(
+    lab: LabProcess,
+    options: LabOptions,
+    first: Outcomes,
+    wanted: bytes,
+    pick: Callable[[bytes], list[int]],
+) -> Outcomes:
+    """Send again what ``pick`` names, with more patience, as long as it names any."""
+    outcomes, seconds = bytearray(first.outcomes), first.seconds
+    missing = lacking = pick(first.outcomes)
+    for _ in range(options.repeats):
+        if not missing:
+            break
+        again = bytearray(len(wanted))
+        for number in missing:
+            again[number] = wanted[number]
+        answer = lab.call(Send(bytes(again), options.patience))
+        seconds += answer.seconds
+        for number in missing:
+            outcomes[number] = answer.outcomes[number]
+        missing = pick(bytes(outcomes))
+    return Outcomes(bytes(outcomes), seconds, len(lacking) - len(missing))
 
 
 def dial_all(

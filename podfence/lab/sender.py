@@ -44,13 +44,10 @@ _BURST = 64
 _EVENTS = 1024
 _LONGEST = 512
 _NAP = 0.01
-_PORTS = range(20_000, 32_000)
-"""Source ports; each round has its own, so that no packet belongs to a flow that the filter
-remembers from the round before. Connections take theirs above these, as the kernel likes."""
 _CONNECT = int(Effort.CONNECT)
 _NUMBERS = 0xFFFFFF
 """A probe's number has 24 bits of a sequence number or tag, the round the other eight."""
-_REFUSALS = {
+_MEANINGS = {
     errno.ECONNREFUSED: Outcome.REFUSED,
     errno.ECONNRESET: Outcome.RESET,
     errno.EPIPE: Outcome.RESET,
@@ -64,8 +61,8 @@ _REFUSALS = {
 
 def outcome_of(error: OSError) -> Outcome:
     """What a socket error means. Raises the error itself when it is about this machine's limits."""
-    if error.errno in _REFUSALS:
-        return _REFUSALS[error.errno]
+    if error.errno in _MEANINGS:
+        return _MEANINGS[error.errno]
     if isinstance(error, TimeoutError):
         return Outcome.TIMEOUT
     raise error
@@ -76,9 +73,12 @@ class Round:
     """What is to be sent. ``targets``: addresses of what a pair's target refers to, by family;
     ``sources``: those of the parties. ``bound``: places of parties that share a namespace, so that
     their sockets have to say which they are. ``names``: what each party answers, and its place.
-    ``window``: connections under way at most."""
+    ``window``: connections under way at most. ``port``: the source port of everything but
+    connections; nobody listens on it, or the question from one party would look like the answer to
+    that from the other."""
 
     serial: int
+    port: int
     probes: Probes
     efforts: bytes
     timeout: float
@@ -87,11 +87,6 @@ class Round:
     bound: Collection[int]
     names: Mapping[bytes, int]
     window: int
-
-    @property
-    def port(self) -> int:
-        """The source port of everything but connections."""
-        return _PORTS[self.serial % len(_PORTS)]
 
     def mark(self, at: int) -> int:
         """32 bits that tell a probe of this round; never 0."""
@@ -178,8 +173,11 @@ class Sender:
 
     def _make_room(self) -> None:
         while len(self._connecting) >= self._round.window:
+            idle = self._board.idle_since  # before looking: what was answered by then is here
             self._serve(_NAP)
-            while self._deadlines and self._is_over(self._deadlines[0][0]):
+            while self._serve(0.0):
+                pass
+            while self._deadlines and self._deadlines[0][0] <= idle:
                 _, descriptor, at = self._deadlines.popleft()
                 made, its = self._connecting.get(descriptor, (None, -1))
                 if made is not None and its == at:
@@ -197,8 +195,9 @@ class Sender:
 
     def named(self, at: int, target: int, name: bytes) -> None:
         """A name has come back."""
-        place = self._answered[at] = self._round.names.get(name, -1)
-        self.settle(at, Outcome.OPEN if place >= 0 and place == target else Outcome.STRANGER)
+        if self._outcomes[at] == Outcome.TIMEOUT:
+            place = self._answered[at] = self._round.names.get(name, -1)
+            self.settle(at, Outcome.OPEN if place >= 0 and place == target else Outcome.STRANGER)
 
     def _serve(self, patience: float) -> int:
         """Handle what has come; returns how many sockets had something."""
@@ -230,22 +229,19 @@ class Sender:
     # -- the end
 
     def _finish(self) -> None:
-        """Wait until everything is answered or its time is up."""
+        """Wait until everything is answered, or its time is up and somebody has looked since then
+        for packets to answer and found none: so an answer that a busy machine gives late is never
+        taken for none."""
         end = monotonic() + self._round.timeout
-        while self._is_awaiting() and not self._is_over(end):
+        while self._is_awaiting() and self._board.idle_since < end:
             self._serve(_NAP)
+        self._serve(_NAP)
         while self._serve(0.0):
             pass
 
     def _is_awaiting(self) -> bool:
         self.inits = [at for at in self.inits if self._outcomes[at] == Outcome.TIMEOUT]
         return bool(self._awaited or self.inits)
-
-    def _is_over(self, deadline: float) -> bool:
-        """Whether what was due then can be given up: the time has come, and since then somebody
-        looked for packets to answer and found none. So an answer that a busy machine gives late is
-        never taken for none."""
-        return self._board.idle_since >= deadline
 
 
 class _Line:

@@ -37,8 +37,13 @@ def with_cluster_addresses(cluster: Cluster, before: Cluster | None = None) -> C
     pods = {a for pod in cluster.pods for a in pod.addresses}
     nodes = {a for node in cluster.nodes.values() for a in node.addresses}
     earlier = {} if before is None else {s.ref: s.cluster_ips for s in before.services}
-    kept = {s.ref: a for s in cluster.services if (a := earlier.get(s.ref)) and not s.cluster_ips}
-    taken = given | pods | nodes | {a for addresses in kept.values() for a in addresses}
+    taken = given | pods | nodes
+    kept = {
+        s.ref: before_it
+        for s in cluster.services
+        if (before_it := earlier.get(s.ref)) and not s.cluster_ips and taken.isdisjoint(before_it)
+    }
+    taken.update(a for addresses in kept.values() for a in addresses)
     pools = [_free(_FIRST[version], taken) for version in sorted({a.version for a in pods})]
 
     def addresses(service: Service) -> tuple[IPAddress, ...]:

@@ -14,7 +14,7 @@ from time import monotonic, sleep
 
 from podfence.errors import LabError, PodfenceError, Position, Source
 from podfence.lab.changes import changed_verdicts, changes_text
-from podfence.lab.compare import Observed, agrees, efforts, expect, lost
+from podfence.lab.compare import Observed, agrees, expect
 from podfence.lab.control import control_of, live_control, live_controls
 from podfence.lab.messages import (
     Apply,
@@ -32,16 +32,16 @@ from podfence.lab.outcome import Outcome
 from podfence.lab.placement import place
 from podfence.lab.plan import LabPlan, Party, Side, make_plan
 from podfence.lab.probes import Probe
-from podfence.lab.probes import efforts as only
 from podfence.lab.process import LabProcess
 from podfence.lab.report import Timings
-from podfence.lab.requests import Build, Enforce, Grow, Send, Settle, Try, Unwatch, Watch, Where
+from podfence.lab.requests import Build, Enforce, Grow, Settle, Try, Unwatch, Watch, Where
 from podfence.lab.run import (
     LabOptions,
     dial_all,
     families,
     local_node,
     report,
+    try_all,
     with_services,
 )
 from podfence.lab.services import dialled, dials, due, frontends, judge_dials, services_text
@@ -255,19 +255,11 @@ class Session:
         control = live_control(plan, tried, answers)
         controlled = monotonic() - start
         allowed = expect(index, plan)
-        sent = self._lab.call(Send(efforts(allowed), self._options.timeout))
-        outcomes, seconds = bytearray(sent.outcomes), sent.seconds
-        missing = lost(allowed, sent.outcomes)
-        if missing:
-            wanted = only(len(allowed), missing)
-            again = self._lab.call(Send(wanted, self._options.patience))
-            seconds += again.seconds
-            for number in missing:
-                outcomes[number] = again.outcomes[number]
-        repeated = sum(outcomes[number] == Outcome.OPEN for number in missing)
-        observed = Observed(plan, index, allowed, control, bytes(outcomes))
-        timings = Timings(0.0, controlled, 0.0, seconds, 0.0)
-        found = report(observed, repeated, timings, rootless=self._lab.rootless, live=True)
+        sent = try_all(self._lab, self._options, allowed, control)
+        observed = Observed(plan, index, allowed, control, sent.outcomes)
+        timings = Timings(0.0, controlled, 0.0, sent.seconds, 0.0)
+        rootless = self._lab.rootless
+        found = report(observed, sent.repeated, timings, rootless=rootless, live=True)
         every = frontends(index, plan)
         calls = dials(plan, every)
         judged = judge_dials(index, plan, every, calls)

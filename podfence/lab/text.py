@@ -149,8 +149,9 @@ def _findings(report: LabReport, locate: Locate) -> Iterator[str]:
             yield from (f"    {origin_text(origin, locate)}" for origin in decision.origins)
     if len(report.disagreements) > _SHOWN:
         yield f"... and {len(report.disagreements) - _SHOWN} more differences"
+    where = "from the node" if report.live_control else "on the open network"
     for check in report.without_control[:_SHOWN]:
-        yield f"NO CONTROL: {_check_text(check)} on the open network, so it proves nothing"
+        yield f"NO CONTROL: {_check_text(check)} {where}, so it proves nothing"
     if len(report.without_control) > _SHOWN:
         yield f"... and {len(report.without_control) - _SHOWN} more without control"
 

@@ -13,6 +13,7 @@ import struct
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 from typing import NoReturn
 
@@ -51,22 +52,26 @@ class Watch:
 
     def stop(self) -> Watched:
         """End the watch."""
-        self._connection.send("stop")
+        with suppress(BrokenPipeError):  # it has ended: what it said, or nothing, is still there
+            self._connection.send("stop")
         found = self._receive()
-        os.waitpid(self._pid, 0)
-        self._connection.close()
+        self._end()
         assert isinstance(found, Watched)
         return found
 
     def _receive(self) -> object:
         try:
             found: object = self._connection.recv()
-        except EOFError:
-            raise LabError("the watch ended unexpectedly; was it killed?") from None
+        except (EOFError, ConnectionError):
+            found = LabError("the watch ended unexpectedly; was it killed?")
         if isinstance(found, LabError):
-            os.waitpid(self._pid, 0)
+            self._end()
             raise found
         return found
+
+    def _end(self) -> None:
+        os.waitpid(self._pid, 0)
+        self._connection.close()
 
 
 def _run(

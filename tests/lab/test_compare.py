@@ -1,20 +1,27 @@
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
-from podfence.engine.evaluate import evaluate
-from podfence.lab.compare import Observed, agrees, efforts, expect, flow_of, lost, not_open
+from podfence.engine.evaluate import Judge, evaluate
+from podfence.lab.compare import Observed, agrees, enforced_efforts, expect, flow_of, lost, not_open
 from podfence.lab.outcome import Outcome
-from podfence.lab.plan import LabPlan
+from podfence.lab.placement import place
+from podfence.lab.plan import LabPlan, Limits, make_plan
 from podfence.lab.probes import Effort
+from podfence.policy.compile import compile_cluster
 from tests.lab.clusters import SHOP, placed, plan_of
+from tests.random_clusters import random_cluster
+
+NOTHING_CAME_BACK = (Outcome.TIMEOUT, Outcome.UNREACHABLE, Outcome.PROHIBITED)
 
 
 @pytest.mark.parametrize(
     ("allowed", "outcome", "expected"),
     [
         *((True, outcome, outcome is Outcome.OPEN) for outcome in Outcome),
-        *((False, outcome, outcome not in (Outcome.OPEN, Outcome.STRANGER)) for outcome in Outcome),
+        *((False, outcome, outcome in NOTHING_CAME_BACK) for outcome in Outcome),
     ],
 )
 def test_agreement(allowed: bool, outcome: Outcome, expected: bool) -> None:
@@ -32,8 +39,17 @@ def test_what_is_expected_is_what_the_engine_says_of_each_flow() -> None:
     assert {True, False} == set(said)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_the_same_of_random_clusters(seed: int) -> None:
+    index = compile_cluster(place(random_cluster(Random(seed)), 1 + seed % 3))
+    plan = make_plan(index, Limits(ports=8))
+    judge = Judge(index)
+    said = bytes(judge.verdict(flow_of(plan, probe)).allowed for probe in plan.probes)
+    assert expect(index, plan) == said
+
+
 def test_only_what_should_come_about_is_a_whole_connection() -> None:
-    assert efforts(bytes([0, 1])) == bytes([Effort.KNOCK, Effort.CONNECT])
+    assert enforced_efforts(bytes([0, 1])) == bytes([Effort.KNOCK, Effort.CONNECT])
 
 
 def perfect(allowed: bytes) -> bytes:

@@ -3,8 +3,15 @@ from __future__ import annotations
 import pytest
 
 from podfence.lab.compare import expect
-from podfence.lab.control import control_efforts, control_outcomes, unanswered
+from podfence.lab.control import (
+    control_efforts,
+    control_outcomes,
+    live_control,
+    live_controls,
+    unanswered,
+)
 from podfence.lab.outcome import Outcome
+from podfence.lab.plan import Side
 from podfence.lab.probes import Effort, Probe, Probes
 from tests.lab.clusters import SHOP, placed, plan_of
 
@@ -68,6 +75,25 @@ def test_what_was_not_sent_and_not_answered_is_no_failure() -> None:
     outcomes = with_outcome(number, Outcome.TIMEOUT)
     assert unanswered(SENT, outcomes) == []
     assert control_outcomes(PROBES, SENT, outcomes) == ALL_OPEN
+
+
+def test_in_a_lab_that_enforces_the_own_node_asks_every_port_once() -> None:
+    tried = live_controls(PLAN)
+    assert sorted(map(listener, tried)) == sorted(set(map(listener, PROBES)))
+    for probe in tried:
+        target = PLAN.parties[probe.target]
+        pod = target.side is Side.POD
+        asker = PLAN.parties[probe.source]
+        assert (asker.side is Side.NODE and asker.name == target.node) if pod else asker is target
+
+
+def test_a_port_that_does_not_answer_its_node_is_no_control() -> None:
+    tried = live_controls(PLAN)
+    outcomes = bytearray([Outcome.OPEN]) * len(tried)
+    outcomes[0] = Outcome.REFUSED
+    control = live_control(PLAN, tried, bytes(outcomes))
+    for probe, outcome in zip(PROBES, control, strict=True):
+        assert (outcome == Outcome.OPEN) is (listener(probe) != listener(tried[0]))
 
 
 def test_a_party_alone_needs_no_control() -> None:

@@ -13,11 +13,11 @@ from podfence.errors import LabError
 from podfence.lab import answer
 from podfence.lab.board import Board
 from podfence.lab.outcome import Outcome
-from podfence.lab.plan import LabPlan
-from podfence.lab.probes import Effort, Pair, efforts
+from podfence.lab.plan import LabPlan, Party, Side
+from podfence.lab.probes import Effort, Pair, Probe, Probes, efforts
 from podfence.lab.process import LabProcess
-from podfence.lab.requests import Build, Send
-from podfence.lab.sender import Sender
+from podfence.lab.requests import Build, Enforce, Send
+from podfence.lab.sender import NONCE, Round, Sender, arrived, outcome_of
 from tests.lab.clusters import SHOP, plan_of
 
 TIMEOUT = 0.1
@@ -39,6 +39,77 @@ def outcomes(plan: LabPlan, effort: Effort = Effort.CONNECT) -> bytes:
         lab.call(Build())
         wanted = efforts(len(plan.probes), range(len(plan.probes)), effort)
         return lab.call(Send(wanted, TIMEOUT)).outcomes
+
+
+def this_round(serial: int) -> Round:
+    probes = Probes.of([Probe(0, 1, 4, "SCTP", 80)])
+    return Round(
+        serial=serial,
+        port=20_000,
+        probes=probes,
+        efforts=bytes([Effort.KNOCK]) * len(probes),
+        timeout=TIMEOUT,
+        sources=(),
+        targets=(),
+        bound=(),
+        names={},
+        window=1,
+    )
+
+
+@pytest.mark.parametrize("serial", [1, 254, 255, 256, 12_000, 100_000])
+def test_a_mark_is_of_this_round_and_never_nothing(serial: int) -> None:
+    one, next_one = this_round(serial), this_round(serial + 1)
+    mark = one.mark(0)
+    assert 0 < mark < 1 << 32
+    assert one.marked(mark) == 0
+    assert next_one.marked(mark) == -1
+
+
+def test_a_mark_of_no_probe_is_nobodys() -> None:
+    assert this_round(1).marked(this_round(1).mark(1)) == -1
+    assert this_round(1).marked(0) == -1
+
+
+@pytest.mark.parametrize(
+    ("place", "port", "expected"),
+    [(1, 80, Outcome.OPEN), (2, 80, Outcome.STRANGER), (1, 81, Outcome.STRANGER)],
+)
+def test_an_init_is_answered_by_whom_it_comes_to(place: int, port: int, expected: Outcome) -> None:
+    board, one = Board(1), this_round(7)
+    arrived(one, board, place, port, one.mark(0))
+    assert board.outcomes[0] == expected
+
+
+def test_an_init_of_another_round_answers_nothing() -> None:
+    board = Board(1)
+    arrived(this_round(7), board, 1, 80, this_round(8).mark(0))
+    assert board.outcomes[0] == Outcome.TIMEOUT
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (errno.ECONNREFUSED, Outcome.REFUSED),
+        (errno.ECONNRESET, Outcome.RESET),
+        (errno.EHOSTUNREACH, Outcome.UNREACHABLE),
+        (errno.ENETUNREACH, Outcome.UNREACHABLE),
+        (errno.EPERM, Outcome.PROHIBITED),
+        (errno.ETIMEDOUT, Outcome.TIMEOUT),
+    ],
+)
+def test_what_an_error_of_a_socket_means(number: int, expected: Outcome) -> None:
+    assert outcome_of(OSError(number, os.strerror(number))) is expected
+
+
+def test_an_error_about_this_machine_is_no_outcome() -> None:
+    with pytest.raises(OSError, match="Too many"):
+        outcome_of(OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
+
+
+def test_the_longest_names_fit_into_an_answer() -> None:
+    party = Party("ns/" + "\N{CJK UNIFIED IDEOGRAPH-6F22}" * 200, Side.POD, ())
+    assert len(answer.name_of(99_999, party)) < 512 - NONCE.size
 
 
 @pytest.mark.kernel
@@ -96,9 +167,30 @@ def test_a_mistake_of_ours_in_a_sender_is_told(monkeypatch: pytest.MonkeyPatch) 
         outcomes(plan_of(*SHOP))
 
 
+NOTHING_PASSES = """table inet podfence {
+    chain forward { type filter hook forward priority 0; policy drop; }
+    chain input { type filter hook input priority 0; policy drop; }
+}
+"""
+
+
+@pytest.mark.kernel
+def test_connections_that_nobody_answers_make_room_when_their_time_is_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("podfence.lab.files._WINDOW", 40)
+    plan = plan_of(*SHOP)
+    numbers = [n for n, p in enumerate(plan.probes) if p.protocol == "TCP"]
+    with LabProcess(plan) as lab:
+        lab.call(Build())
+        lab.call(Enforce("lab-node", NOTHING_PASSES))
+        found = lab.call(Send(efforts(len(plan.probes), numbers), TIMEOUT)).outcomes
+    for number in numbers:
+        probe = plan.probes[number]
+        assert (found[number] == Outcome.OPEN) is (probe.source == probe.target)
+
+
 @pytest.mark.kernel
 def test_few_files_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Connections wait for room; what nobody answers makes room when its time is up."""
-    monkeypatch.setattr("podfence.lab.child._WINDOW", 8)
-    monkeypatch.setattr("podfence.lab.child._SMALLEST_WINDOW", 1)
+    monkeypatch.setattr("podfence.lab.files._WINDOW", 8)
     assert set(outcomes(plan_of(*SHOP))) == {Outcome.OPEN}

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from pathlib import Path
+
 import pytest
 
 from bench.revocation import measure
+from podfence.errors import LabError
 from podfence.lab.messages import Apply, Reply
+from podfence.lab.outcome import Outcome
+from podfence.lab.plan import LabPlan
+from podfence.lab.probes import Probe, efforts
+from podfence.lab.process import LabProcess
+from podfence.lab.requests import Build, Enforce, Send, Unwatch, Watch
 from podfence.lab.watched import Account, Message, Watched, account
 from podfence.lab.watchedflows import watched_flows
 from podfence.nft.generation import generation, with_generation
@@ -71,6 +81,44 @@ def test_a_revocation_that_spares_live_connections_is_found_out(
     monkeypatch.setattr("podfence.lab.session.succeed", never_again)
     seen, _ = measure(changes=3, clients=6, nodes=1)
     assert seen.leaked > 10
+
+
+def web_to_db(plan: LabPlan) -> Probe:
+    names = [party.name for party in plan.parties]
+    return Probe(names.index("shop/web"), names.index("shop/db"), 4, "TCP", 5432)
+
+
+def everybody_answers(lab: LabProcess, plan: LabPlan) -> bool:
+    wanted = efforts(len(plan.probes), range(len(plan.probes)))
+    return set(lab.call(Send(wanted, 0.3)).outcomes) == {Outcome.OPEN}
+
+
+@pytest.mark.kernel
+def test_a_watch_that_is_killed_is_an_error_and_the_lab_goes_on() -> None:
+    plan = plan_of(*SHOP)
+    with LabProcess(plan) as lab:
+        lab.call(Build())
+        lab.call(Watch((web_to_db(plan),)))
+        children = Path(f"/proc/{lab.pid}/task/{lab.pid}/children").read_text(encoding="ascii")
+        watching = int(children.split()[-1])
+        os.kill(watching, signal.SIGKILL)
+        with pytest.raises(LabError, match="the watch ended unexpectedly"):
+            lab.call(Unwatch())
+        assert everybody_answers(lab, plan)
+        assert not Path(f"/proc/{watching}").exists()
+
+
+@pytest.mark.kernel
+def test_a_watch_that_cannot_connect_leaves_the_lab_as_it_was() -> None:
+    plan = plan_of(*SHOP)
+    closed = "table inet t { chain c { type filter hook forward priority 0; policy drop; }; }\n"
+    with LabProcess(plan) as lab:
+        lab.call(Build())
+        lab.call(Enforce("lab-node", closed))
+        with pytest.raises(LabError, match="a connection to watch cannot be made"):
+            lab.call(Watch((web_to_db(plan),)))
+        lab.call(Enforce("lab-node", "delete table inet t\n"))
+        assert everybody_answers(lab, plan)
 
 
 @pytest.mark.kernel
