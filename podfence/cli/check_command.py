@@ -66,9 +66,14 @@ def _summary(loaded: Loaded, problems: tuple[Problem, ...]) -> str:
     warnings = sum(p.severity is Severity.WARNING for p in problems)
     kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(loaded.kinds.items())) or "no object"
     words = [f"{_count(loaded.files, 'file')}: {kinds}"]
-    if loaded.passed_over:
-        others = ", ".join(f"{n} {printable(k)}" for k, n in sorted(loaded.passed_over.items()))
-        words.append(f"passed over: {others}")
+    words += [
+        f"{title}: {', '.join(f'{n} {printable(k)}' for k, n in sorted(others.items()))}"
+        for title, others in (
+            ("not judged", loaded.not_judged),
+            ("passed over", loaded.passed_over),
+        )
+        if others
+    ]
     words.append(f"{_count(len(loaded.errors), 'error')}, {_count(warnings, 'warning')}")
     return "; ".join(words)
 

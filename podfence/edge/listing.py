@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from podfence.edge.fieldpaths import Steps
 from podfence.edge.yamlscalars import shown
+from podfence.model.kinds import API_VERSIONS, group_of, is_foreign, meant_kind, meant_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,14 @@ def kind_of(value: Any) -> str:
     kind = value.get("kind") if isinstance(value, dict) else None
     if not isinstance(kind, str):
         return ""
-    version = value.get("apiVersion")
-    group, slash, _ = version.partition("/") if isinstance(version, str) else ("", "", "")
-    return f"{kind}.{group}" if slash and _is_foreign(group) else kind
+    group = group_of(version_of(value))
+    return f"{kind}.{group}" if is_foreign(group) else kind
+
+
+def version_of(value: Any) -> str:
+    """The object's ``apiVersion``, ``""`` where it has none that is text."""
+    version = value.get("apiVersion") if isinstance(value, dict) else None
+    return version if isinstance(version, str) else ""
 
 
 def name_of(value: Any) -> str:
@@ -94,11 +100,6 @@ def _metadata(value: Any, key: str) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _is_foreign(group: str) -> bool:
-    """Kubernetes' own groups have no dot (``apps``) or end in ``.k8s.io``."""
-    return "." in group and not group.endswith(".k8s.io")
-
-
 def what_is_wrong(value: Any, kind: str, kinds: frozenset[str]) -> tuple[str, str]:
     """Why a value is not an API object, and the field that is wrong; ``("", "")`` if it is one."""
     if not isinstance(value, dict):
@@ -107,14 +108,36 @@ def what_is_wrong(value: Any, kind: str, kinds: frozenset[str]) -> tuple[str, st
     if not kind:
         return _without_kind(value)
     if kind in kinds:
-        version = value.get("apiVersion")
-        if not isinstance(version, str) or not version:
-            return f"{kind} has no apiVersion: write apiVersion, as in apiVersion: apps/v1", ""
+        if not version_of(value):
+            return f"{kind} has no apiVersion: write apiVersion: {API_VERSIONS[kind]}", ""
     elif kind == "List":
         return "a List needs a list of objects under items", "items"
-    elif right := next((wanted for wanted in kinds if wanted.lower() == kind.lower()), ""):
-        return f"the kind {shown(kind)} does not exist: write {right}", "kind"
+    elif (right := wanted_kind_of(value)) not in ("", kind):
+        return _no_such_kind(value, right)
     return "", ""
+
+
+def wanted_kind_of(value: Any) -> str:
+    """The wanted kind that an object is, or that it was meant to be; ``""`` for none."""
+    kind = value.get("kind") if isinstance(value, dict) else None
+    if not isinstance(kind, str):
+        return ""
+    version = version_of(value)
+    if kind in API_VERSIONS:
+        ours = not is_foreign(group_of(version)) or meant_version(kind, version)
+        return kind if ours else ""
+    return meant_kind(kind, version)
+
+
+def _no_such_kind(value: dict[str, Any], right: str) -> tuple[str, str]:
+    """The server's text, what would be right, and which of the two fields is wrong."""
+    kind, version, wanted = value["kind"], version_of(value), API_VERSIONS[right]
+    if not version:
+        return f"the kind {shown(kind)} does not exist: write {right}", "kind"
+    text = f"no matches for kind {shown(kind)} in version {shown(version)}; did you mean"
+    if kind == right:
+        return f"{text} {wanted}?", "apiVersion"
+    return f"{text} {right}{'' if version == wanted else f' of {wanted}'}?", "kind"
 
 
 def _without_kind(value: dict[str, Any]) -> tuple[str, str]:

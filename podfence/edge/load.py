@@ -12,15 +12,22 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from podfence.edge.collector import collector_paused
+from podfence.edge.inputfiles import STDIN
 from podfence.edge.manifests import Document, Manifests, read_manifests
 from podfence.edge.positions import Positions
 from podfence.errors import Position, Problem, Severity, Source
 from podfence.model.cluster import Cluster, ClusterObject, assign_addresses
-from podfence.model.decode import CLUSTER_SCOPED, POLICY_KINDS, WANTED_KINDS, decode, is_wanted
+from podfence.model.decode import decode, is_wanted
+from podfence.model.kinds import CLUSTER_SCOPED, POLICY_KINDS, WANTED_KINDS
 from podfence.model.objects import Node, Pod
 from podfence.model.workloads import Workload, expand
 
-LOAD_CODES = {"PF110": "one name, two objects that differ"}
+LOAD_CODES = {
+    "PF110": "one name, two objects that differ",
+    "PF112": "the input holds no object",
+    "PF113": "policies of another API are not judged",
+    "PF114": "a kustomization that was not built",
+}
 """Codes of the problems that show only when all objects are read."""
 
 EVERY_NAMESPACE = "*"
@@ -33,7 +40,8 @@ class Loaded:
 
     ``unreadable_policies``: namespaces in which a policy is missing because it could not be read;
     holds ``EVERY_NAMESPACE`` when even its namespace is unknown. ``kinds``: objects read, by kind.
-    ``passed_over``: objects of other kinds, by kind.
+    ``passed_over``: objects of other kinds, by kind; ``not_judged``: those that are policies of
+    another API.
     """
 
     cluster: Cluster
@@ -41,6 +49,7 @@ class Loaded:
     unreadable_policies: frozenset[str]
     kinds: Mapping[str, int]
     passed_over: Mapping[str, int]
+    not_judged: Mapping[str, int]
     documents: tuple[Document, ...]
     files: int
     positions: Positions
@@ -67,11 +76,11 @@ class Loaded:
 def load(paths: Sequence[str], *, stdin: BinaryIO | None = None) -> Loaded:
     """Read everything under ``paths``; never raises for what the files hold."""
     with collector_paused():
-        return _build(read_manifests(paths, kinds=WANTED_KINDS, stdin=stdin))
+        return _build(read_manifests(paths, kinds=WANTED_KINDS, stdin=stdin), paths)
 
 
-def _build(manifests: Manifests) -> Loaded:
-    problems = list(manifests.problems)
+def _build(manifests: Manifests, paths: Sequence[str]) -> Loaded:
+    problems = [*manifests.problems, *_remarks(manifests, paths)]
     missing = {
         u.namespace or EVERY_NAMESPACE for u in manifests.unreadable if _may_be_policy(u.kind)
     }
@@ -87,7 +96,7 @@ def _build(manifests: Manifests) -> Loaded:
             continue
         decoded = decode(document.data, document.source)
         problems.extend(decoded.problems)
-        problems.extend(_duplicate(first, document))
+        problems.extend(_duplicate(first, document, manifests.kustomization))
         kinds[str(document.data["kind"])] += 1
         if document.data["kind"] in POLICY_KINDS and (
             not decoded.objects or document.source in doubtful
@@ -110,11 +119,41 @@ def _build(manifests: Manifests) -> Loaded:
         tuple(problems),
         frozenset(missing),
         kinds,
-        passed_over,
+        {k: n for k, n in passed_over.items() if k not in manifests.policies_elsewhere},
+        {k: n for k, n in passed_over.items() if k in manifests.policies_elsewhere},
         manifests.documents,
         manifests.files,
         manifests.positions,
     )
+
+
+def _remarks(manifests: Manifests, paths: Sequence[str]) -> Iterator[Problem]:
+    """What is to be said of the input as a whole."""
+    if not (manifests.documents or manifests.passed_over or manifests.unreadable):
+        yield _without_objects(paths)
+    if manifests.kustomization:
+        yield Problem("PF114", Severity.WARNING, _NOT_BUILT, manifests.kustomization, "kind")
+    for kind, source in manifests.policies_elsewhere.items():
+        number = manifests.passed_over[kind]
+        name, _, group = kind.partition(".")
+        text = (
+            f"{number} {name} ({group}) {'is' if number == 1 else 'are'} not judged: "
+            "podfence reads the policies of Kubernetes alone; what it allows may be denied by "
+            "these, and what it denies allowed"
+        )
+        yield Problem("PF113", Severity.WARNING, text, source, "kind")
+
+
+def _without_objects(paths: Sequence[str]) -> Problem:
+    where = "standard input" if all(path == STDIN for path in paths) else ", ".join(paths[:5])
+    text = f"no object was passed: {where} holds nothing but blanks and comments, or empty lists"
+    return Problem("PF112", Severity.ERROR, text)
+
+
+_NOT_BUILT = (
+    "a kustomization is not built here: its bases and patches are read as if each were a whole "
+    "object; build it and pipe in the result: kubectl kustomize DIRECTORY | podfence ... -f -"
+)
 
 
 def _may_be_policy(kind: str) -> bool:
@@ -132,7 +171,9 @@ def _namespace(data: Mapping[str, object]) -> str:
     return namespace if isinstance(namespace, str) else ""
 
 
-def _duplicate(first: dict[tuple[str, str], Document], document: Document) -> Iterator[Problem]:
+def _duplicate(
+    first: dict[tuple[str, str], Document], document: Document, kustomization: Source | None
+) -> Iterator[Problem]:
     """The API holds one object of a kind and name: of two documents the later one stays."""
     metadata = document.data.get("metadata")
     if not isinstance(metadata, Mapping) or not isinstance(metadata.get("name"), str):
@@ -142,11 +183,11 @@ def _duplicate(first: dict[tuple[str, str], Document], document: Document) -> It
     earlier = first.setdefault((kind, f"{scope}{metadata['name']}"), document)
     if earlier is not document and earlier.data != document.data:
         name = f"{kind} {scope}{metadata['name']}"
+        used = "though one may be a patch" if kustomization else "as kubectl apply would leave it"
         yield Problem(
             "PF110",
             Severity.WARNING,
-            "defined twice, and the two differ; this one is used, as kubectl apply would "
-            "leave it (the other is in "
+            f"defined twice, and the two differ; this one is used, {used} (the other is in "
             f"{earlier.source.file}, document {earlier.source.document + 1})",
             document.source,
             "metadata.name",

@@ -24,14 +24,25 @@ from podfence.edge.listing import (
     name_of,
     namespace_of,
     unfold,
+    version_of,
+    wanted_kind_of,
     what_is_wrong,
 )
 from podfence.edge.parsed import PROBLEM_CODES, Finding, Parsed
 from podfence.edge.positions import Positions
-from podfence.edge.splitting import Chunk, guess_identity, split, sure_kind
+from podfence.edge.splitting import Chunk, guess_identity, split, sure_kind, sure_version
 from podfence.edge.yamllines import DECLINED, read_lines
 from podfence.edge.yamlscalars import Scalars
 from podfence.errors import Position, Problem, Source
+from podfence.model.kinds import (
+    KUSTOMIZATIONS,
+    group_of,
+    is_kustomization,
+    is_policy_elsewhere,
+    may_be_misspelt,
+    may_be_policy_elsewhere,
+    meant_kind,
+)
 
 __all__ = ["PROBLEM_CODES", "Document", "Manifests", "Unreadable", "read_manifests"]
 
@@ -62,13 +73,17 @@ class Manifests:
     """All that was read. ``problems`` have their position; ``files`` counts those that were read.
 
     ``passed_over`` counts objects of other kinds; a kind that is wanted but belongs to a foreign
-    API group is counted as ``Kind.group``.
+    API group is counted as ``Kind.group``. ``policies_elsewhere``: the kinds of them that are
+    policies of another API, each with its first object. ``kustomization``: the first object that is
+    to be built, not applied.
     """
 
     documents: tuple[Document, ...]
     unreadable: tuple[Unreadable, ...]
     problems: tuple[Problem, ...]
     passed_over: Mapping[str, int]
+    policies_elsewhere: Mapping[str, Source]
+    kustomization: Source | None
     files: int
     positions: Positions
 
@@ -93,11 +108,12 @@ class _Reader:
 
     def __init__(self, kinds: frozenset[str]) -> None:
         self._kinds = kinds
-        self._lower = frozenset(kind.lower() for kind in kinds)
         self._documents: list[Document] = []
         self._unreadable: list[Unreadable] = []
         self._problems: list[Problem] = []
         self._passed_over: Counter[str] = Counter()
+        self._policies_elsewhere: dict[str, Source] = {}
+        self._kustomization: Source | None = None
         self._files = 0
         self._positions = Positions()
         self._scalars = Scalars()
@@ -108,6 +124,8 @@ class _Reader:
             unreadable=tuple(self._unreadable),
             problems=tuple(self._problems),
             passed_over=dict(sorted(self._passed_over.items())),
+            policies_elsewhere=self._policies_elsewhere,
+            kustomization=self._kustomization,
             files=self._files,
             positions=self._positions,
         )
@@ -127,7 +145,7 @@ class _Reader:
     def _read_chunk(self, file: str, number: int, chunk: Chunk) -> int:
         """Read what stands between two markers; the number of documents that it was."""
         kind = sure_kind(chunk)
-        if kind and not self._may_be_wanted(kind):
+        if kind and not self._may_matter(kind, chunk):
             self._passed_over[kind] += 1
             return 1
         if chunk.text.startswith(("{", "["), chunk.lead):
@@ -135,9 +153,14 @@ class _Reader:
         self._take_yaml(Source(file, number, None, chunk.content_line), chunk)
         return 1
 
-    def _may_be_wanted(self, kind: str) -> bool:
-        """Whether a document of the kind must be parsed: wanted, a List, or wanted but for case."""
-        return kind in self._kinds or kind.lower() in self._lower or is_list_of(kind, self._kinds)
+    def _may_matter(self, kind: str, chunk: Chunk) -> bool:
+        """Whether a document of the kind must be parsed: wanted, a List, a slip of the pen for one
+        of these, or of no part in a cluster's policies and yet worth a warning."""
+        if kind in self._kinds or is_list_of(kind, self._kinds):
+            return True
+        if may_be_misspelt(kind) and meant_kind(kind, sure_version(chunk)):
+            return True
+        return may_be_policy_elsewhere(kind) or kind in KUSTOMIZATIONS
 
     def _read_flow(self, file: str, number: int, chunk: Chunk) -> int:
         """Read JSON values, or YAML in flow style if that is what the text rather is."""
@@ -203,13 +226,22 @@ class _Reader:
             self._reject(source, kind, listed.value, message, path)
             return True
         if kind not in self._kinds:
-            self._passed_over[kind] += 1
+            self._pass_over(source, kind, listed.value)
             return False
         self._documents.append(Document(source, listed.value))
         return True
 
+    def _pass_over(self, source: Source, kind: str, value: dict[str, Any]) -> None:
+        self._passed_over[kind] += 1
+        version = version_of(value)
+        if is_policy_elsewhere(value["kind"], group_of(version)):
+            self._policies_elsewhere.setdefault(kind, source)
+        elif self._kustomization is None and is_kustomization(kind, version):
+            self._kustomization = source
+
     def _reject(self, source: Source, kind: str, value: Any, message: str, path: str) -> None:
-        self._unreadable.append(Unreadable(source, kind, namespace_of(value)))
+        meant = wanted_kind_of(value) or kind
+        self._unreadable.append(Unreadable(source, meant, namespace_of(value)))
         place = self._positions.locate(source, path)
         if not kind:
             message += advice_for(source.file)

@@ -15,6 +15,7 @@ _LEAD = re.compile(r"(?:---(?=[ \t\n]|\Z))?(?:[ \t]*(?:#[^\n]*)?\n|%[^\n]*\n)*")
 _ONLY_COMMENT = re.compile(r"[ \t]*(?:#[^\n]*)?(?:%[^\n]*)?\Z")
 _KIND_LINE = re.compile(r"""^["']?kind["']?[ \t]*:[ \t]*(.*)$""", re.MULTILINE)
 _WORD = re.compile(r"([A-Za-z][A-Za-z0-9]*)[ \t]*(?:#.*)?\Z")
+_VERSION_LINE = re.compile(r"^apiVersion:[ \t]+([A-Za-z0-9./-]+)[ \t]*(?:#.*)?$", re.MULTILINE)
 _PLAIN_KEY = re.compile(r"[A-Za-z]+:")
 _LOOSE_KIND = re.compile(r"""(?:^|[{,\s])["']?kind["']?[ \t]*:[ \t]*["']?([A-Za-z][A-Za-z0-9]*)""")
 _LOOSE_NAMESPACE = re.compile(
@@ -83,6 +84,12 @@ def sure_kind(chunk: Chunk) -> str:
         return ""
     word = _WORD.match(match[1])
     return word[1] if word else ""
+
+
+def sure_version(chunk: Chunk) -> str:
+    """``apiVersion`` of a document of which the kind is sure, ``""`` where there is any doubt."""
+    found = _VERSION_LINE.findall(chunk.text, chunk.lead)
+    return str(found[0]) if len(found) == 1 else ""
 
 
 def guess_identity(text: str) -> tuple[str, str]:

@@ -17,6 +17,15 @@ from podfence.model.decode_codes import PROBLEM_CODES
 from podfence.model.decode_core import DECODERS
 from podfence.model.decode_fields import Fields
 from podfence.model.decode_policy import decode_policy
+from podfence.model.kinds import (
+    API_VERSIONS,
+    CLUSTER_SCOPED,
+    POLICY_KINDS,
+    WANTED_KINDS,
+    group_of,
+    is_foreign,
+)
+from podfence.model.validate import quote
 from podfence.model.workloads import Workload
 
 __all__ = [
@@ -29,23 +38,6 @@ __all__ = [
     "is_wanted",
 ]
 
-_CORE = frozenset({"Namespace", "Node", "Pod", "Service", "ReplicationController"})
-_API_VERSIONS = {
-    **dict.fromkeys(_CORE, "v1"),
-    **dict.fromkeys(("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"), "apps/v1"),
-    **dict.fromkeys(("Job", "CronJob"), "batch/v1"),
-    "NetworkPolicy": "networking.k8s.io/v1",
-    "ClusterNetworkPolicy": "policy.networking.k8s.io/v1alpha2",
-    "AdminNetworkPolicy": "policy.networking.k8s.io/v1alpha1",
-    "BaselineAdminNetworkPolicy": "policy.networking.k8s.io/v1alpha1",
-}
-POLICY_KINDS = frozenset(kind for kind in _API_VERSIONS if kind.endswith("NetworkPolicy"))
-"""Kinds whose absence changes what is allowed."""
-WANTED_KINDS = frozenset(_API_VERSIONS)
-"""Kinds that judgements depend on."""
-
-CLUSTER_SCOPED = frozenset({"Namespace", "Node", *POLICY_KINDS} - {"NetworkPolicy"})
-"""Wanted kinds without a namespace."""
 _FORMER_GROUP = "extensions"
 
 
@@ -59,17 +51,16 @@ class Decoded:
 
 def is_wanted(data: Mapping[str, Any]) -> bool:
     """Whether ``decode`` has anything to say about an object: its kind is wanted, and its API group
-    is the kind's own, a former one, or missing. Every policy is wanted, whatever its group.
+    is one of Kubernetes' own, where no other kind has that name, or missing. Every policy is
+    wanted, whatever its group.
     """
     kind = data.get("kind")
     if not isinstance(kind, str) or kind not in WANTED_KINDS:
         return False
     api_version = data.get("apiVersion")
-    if kind in POLICY_KINDS or not isinstance(api_version, str) or not api_version:
+    if kind in POLICY_KINDS or not isinstance(api_version, str):
         return True
-    group = _group(api_version)
-    former = _FORMER_GROUP if _API_VERSIONS[kind] == "apps/v1" else None
-    return group in (_group(_API_VERSIONS[kind]), former)
+    return not is_foreign(group_of(api_version))
 
 
 def decode(data: Mapping[str, Any], source: Source) -> Decoded:
@@ -77,7 +68,7 @@ def decode(data: Mapping[str, Any], source: Source) -> Decoded:
     if not is_wanted(data):
         return Decoded()
     kind = data["kind"]
-    if data.get("apiVersion") != _API_VERSIONS[kind]:
+    if data.get("apiVersion") != API_VERSIONS[kind]:
         text = _version_text(kind, data.get("apiVersion"))
         named = _shown(kind, data)
         problem = Problem("PF205", Severity.ERROR, text, source, "apiVersion", named)
@@ -113,20 +104,18 @@ def _tier_decoder(kind: str) -> Callable[..., tuple[ClusterObject | None, tuple[
     }[kind]
 
 
-def _group(api_version: str) -> str:
-    return api_version.rpartition("/")[0]
-
-
 def _version_text(kind: str, api_version: object) -> str:
-    wanted = _API_VERSIONS[kind]
+    wanted = API_VERSIONS[kind]
     if not isinstance(api_version, str) or not api_version:
         return f"apiVersion is missing or no string: write apiVersion: {wanted}"
-    group = _group(api_version)
+    group = group_of(api_version)
     if group == _FORMER_GROUP:
         return f"{kind} of {api_version} is no longer served since Kubernetes 1.16: use {wanted}"
     if group.endswith("projectcalico.org"):
         return f"{kind} of {api_version} is Calico's own kind, which podfence does not judge"
-    return f"{kind} of {api_version} is not supported: use {wanted}"
+    if kind in CLUSTER_SCOPED & POLICY_KINDS:  # not built in: other versions may well be served
+        return f"{kind} of {api_version} is not supported: use {wanted}"
+    return f"no matches for kind {quote(kind)} in version {quote(api_version)}; use {wanted}"
 
 
 def _shown(kind: str, data: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ NAMES = "--resolve examples/tiers/names.txt"
 BAD_NAMES = "--resolve tests/cli/inputs/bad-names"
 MISTAKES = "-f examples/tiers/cluster/pods.yaml -f examples/tiers/mistakes"
 OLDER = "-f tests/cli/inputs/older.yaml"
+OTHERS = "-f tests/cli/inputs/others.yaml"
 QUERIES = "can -o json --queries tests/cli/inputs"
 
 COMMANDS = {
@@ -43,6 +44,8 @@ COMMANDS = {
     "map-mixed": f"map {MIXED}",
     "map-mixed-keep-going": f"map {MIXED} --keep-going",
     "map-empty": "map -f /dev/stdin",
+    "map-no-pods": "map -f tests/cli/inputs/unbuilt",
+    "map-others": f"map {OTHERS}",
     "map-unknown-namespace": f"map {SHOP} -n shopp",
     "can-yes": f"can shop/backend shop/db:5432 {SHOP}",
     "can-yes-named-port": f"can shop/frontend shop/backend:http {SHOP}",
@@ -85,6 +88,11 @@ COMMANDS = {
     "check-broken": "check -f examples/broken",
     "check-broken-json": "check -f examples/broken -o json",
     "check-mixed": f"check {MIXED}",
+    "check-empty": "check -f /dev/stdin",
+    "check-empty-json": "check -f /dev/stdin -o json",
+    "check-others": f"check {OTHERS}",
+    "check-others-json": f"check {OTHERS} -o json",
+    "check-unbuilt": "check -f tests/cli/inputs/unbuilt",
     "describe-shop-backend": f"describe shop/backend {SHOP}",
     "describe-by-name": f"describe metrics -n shop {SHOP}",
     "describe-ambiguous": f"describe default-deny {SHOP}",

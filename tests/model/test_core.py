@@ -99,9 +99,26 @@ def test_no_kind(data: dict[str, Any]) -> None:
         (
             "NetworkPolicy",
             "networking.k8s.io/v2",
-            "NetworkPolicy of networking.k8s.io/v2 is not supported: use networking.k8s.io/v1",
+            (
+                'no matches for kind "NetworkPolicy" in version "networking.k8s.io/v2"; '
+                "use networking.k8s.io/v1"
+            ),
         ),
-        ("Pod", "v2", "Pod of v2 is not supported: use v1"),
+        (
+            "NetworkPolicy",
+            "apps/v1",
+            'no matches for kind "NetworkPolicy" in version "apps/v1"; use networking.k8s.io/v1',
+        ),
+        (
+            "ClusterNetworkPolicy",
+            "policy.networking.k8s.io/v1",
+            (
+                "ClusterNetworkPolicy of policy.networking.k8s.io/v1 is not supported: "
+                "use policy.networking.k8s.io/v1alpha2"
+            ),
+        ),
+        ("Pod", "v2", 'no matches for kind "Pod" in version "v2"; use v1'),
+        ("Pod", "apps/v1", 'no matches for kind "Pod" in version "apps/v1"; use v1'),
         (
             "Deployment",
             "extensions/v1beta1",
@@ -110,7 +127,11 @@ def test_no_kind(data: dict[str, Any]) -> None:
                 "use apps/v1"
             ),
         ),
-        ("CronJob", "batch/v1beta1", "CronJob of batch/v1beta1 is not supported: use batch/v1"),
+        (
+            "CronJob",
+            "batch/v1beta1",
+            'no matches for kind "CronJob" in version "batch/v1beta1"; use batch/v1',
+        ),
         ("Pod", None, "apiVersion is missing or no string: write apiVersion: v1"),
         ("Pod", 1, "apiVersion is missing or no string: write apiVersion: v1"),
     ],

@@ -1,0 +1,118 @@
+"""Kinds of API objects: those that podfence reads, and what is to be said of others.
+
+Rule: a kind belongs to an API group. Kubernetes' own groups are known whole, so that a kind which
+they do not have is a slip of the pen where it resembles one that they have; a kind of another
+group is never taken for one of ours, but it is known which of them are policies too.
+"""
+
+from __future__ import annotations
+
+from difflib import SequenceMatcher, get_close_matches
+from functools import lru_cache
+
+_CORE = frozenset({"Namespace", "Node", "Pod", "Service", "ReplicationController"})
+API_VERSIONS = {
+    **dict.fromkeys(_CORE, "v1"),
+    **dict.fromkeys(("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"), "apps/v1"),
+    **dict.fromkeys(("Job", "CronJob"), "batch/v1"),
+    "NetworkPolicy": "networking.k8s.io/v1",
+    "ClusterNetworkPolicy": "policy.networking.k8s.io/v1alpha2",
+    "AdminNetworkPolicy": "policy.networking.k8s.io/v1alpha1",
+    "BaselineAdminNetworkPolicy": "policy.networking.k8s.io/v1alpha1",
+}
+"""The one version that is read of each kind."""
+WANTED_KINDS = frozenset(API_VERSIONS)
+"""Kinds that judgements depend on."""
+POLICY_KINDS = frozenset(kind for kind in API_VERSIONS if kind.endswith("NetworkPolicy"))
+"""Kinds whose absence changes what is allowed."""
+CLUSTER_SCOPED = frozenset({"Namespace", "Node", *POLICY_KINDS} - {"NetworkPolicy"})
+"""Wanted kinds without a namespace."""
+
+_OTHER_KINDS = frozenset(
+    "Binding ComponentStatus ConfigMap Endpoints Event Eviction LimitRange PersistentVolume "
+    "PersistentVolumeClaim PodTemplate ResourceQuota Secret ServiceAccount Status "
+    "ControllerRevision Scale IPAddress Ingress IngressClass ServiceCIDR".split()
+)
+"""Every other kind of the groups of ``API_VERSIONS``."""
+_ALIKE = 0.6
+_SURELY_ALIKE = 0.8
+_GROUPS_ALIKE = 0.9
+
+_POLICIES = frozenset(
+    {
+        "AuthorizationPolicy",
+        "EgressFirewall",
+        "MeshTrafficPermission",
+        "SecurityGroupPolicy",
+        "ServiceIntentions",
+    }
+)
+"""Kinds of other APIs that deny connections, besides all that are a ``...NetworkPolicy``."""
+_NOT_ENFORCED = ("Staged", "MultiNetworkPolicy")
+"""How policies begin that deny nothing yet, or on secondary networks alone."""
+
+KUSTOMIZATIONS = frozenset({"Kustomization", "Component"})
+"""Kinds of ``is_kustomization``."""
+_KUSTOMIZE = "kustomize.config.k8s.io"
+
+
+def group_of(api_version: str) -> str:
+    """``apps`` of ``apps/v1``; the core group is ``""``."""
+    return api_version.rpartition("/")[0]
+
+
+def is_foreign(group: str) -> bool:
+    """Kubernetes' own groups have no dot (``apps``) or end in ``.k8s.io``."""
+    return "." in group and not group.endswith(".k8s.io")
+
+
+@lru_cache(maxsize=1 << 10)
+def meant_kind(kind: str, api_version: str) -> str:
+    """The wanted kind that a kind is a misspelling of, ``""`` when it is none.
+
+    Case alone never tells two kinds apart. Otherwise a kind may only stand for one of its own
+    group; where there is no ``apiVersion`` it has to resemble it closely.
+    """
+    if kind in WANTED_KINDS or kind in _OTHER_KINDS or is_foreign(group_of(api_version)):
+        return ""
+    for wanted in API_VERSIONS:
+        if wanted.lower() == kind.lower():
+            return wanted
+    group = group_of(api_version)
+    known = [k for k, v in API_VERSIONS.items() if not api_version or group_of(v) == group]
+    close = get_close_matches(kind, known, 1, _ALIKE if api_version else _SURELY_ALIKE)
+    return close[0] if close else ""
+
+
+@lru_cache(maxsize=1 << 10)
+def may_be_misspelt(kind: str) -> bool:
+    """Whether ``meant_kind`` may have an answer for some ``apiVersion``."""
+    return kind not in _OTHER_KINDS and bool(get_close_matches(kind, WANTED_KINDS, 1, _ALIKE))
+
+
+def meant_version(kind: str, api_version: str) -> str:
+    """The ``apiVersion`` of a policy whose group is all but written right, else ``""``."""
+    right, group = API_VERSIONS[kind], group_of(api_version)
+    if kind not in POLICY_KINDS or not is_foreign(group):
+        return ""
+    likeness = SequenceMatcher(None, group, group_of(right)).ratio()
+    return right if likeness >= _GROUPS_ALIKE else ""
+
+
+def may_be_policy_elsewhere(kind: str) -> bool:
+    """Whether ``is_policy_elsewhere`` for some group."""
+    name = kind.removesuffix("List")
+    return name in _POLICIES or (
+        name.endswith("NetworkPolicy") and not name.startswith(_NOT_ENFORCED)
+    )
+
+
+def is_policy_elsewhere(kind: str, group: str) -> bool:
+    """Whether a kind of another API decides over connections of pods: Calico's, Cilium's, ..."""
+    return is_foreign(group) and may_be_policy_elsewhere(kind)
+
+
+def is_kustomization(kind: str, api_version: str) -> bool:
+    """Whether an object is what ``kubectl kustomize`` builds from, not an object of the API."""
+    group = group_of(api_version)
+    return kind in KUSTOMIZATIONS and (group == _KUSTOMIZE or not api_version)
