@@ -2,20 +2,20 @@
 
 Rule: an answer is the answering party's name and number, so that the sender knows that the *right*
 party was reached, and that it was reached through the network and not by some accident of it; a
-person who dials a pod by hand can read it.
+person who dials a pod by hand can read it (``lab.guests``).
 """
 
 from __future__ import annotations
 
 import errno
 import socket
-import struct
 from collections.abc import Callable
 from contextlib import suppress
 from select import EPOLLIN, epoll
 
 from podfence.edge import netns
 from podfence.errors import LabError
+from podfence.lab.guests import Guests, Handler
 from podfence.lab.packets import SCTP, init_tag
 from podfence.lab.plan import LabPlan, Party
 from podfence.lab.probes import Probe
@@ -25,13 +25,10 @@ from podfence.model.objects import IPAddress
 from podfence.render.safe import printable
 from podfence.sets.ports import OTHER
 
-_ABORT = struct.pack("=ii", 1, 0)
 _BACKLOG = 8192
 _DATAGRAM = 2048
 _LONGEST_NAME = 200
 """Bytes."""
-
-Handler = Callable[[], None]
 
 
 def name_of(place: int, party: Party) -> bytes:
@@ -43,9 +40,10 @@ class Answerers:
     """All listening sockets of the lab, served from one epoll object.
 
     The sockets stay until :meth:`close`; ``handlers`` is keyed by descriptor, and serves one
-    packet or connection a call, so that nobody is kept waiting. ``names``: what each
-    party answers. ``arrived``: told the party's place, the port and the initiate tag of each SCTP
-    INIT; nobody answers those. Echo requests are answered by the kernel.
+    packet or connection a call, so that nobody is kept waiting. ``guests``: connections that have
+    come, which want to be attended to now and then. ``names``: what each party answers.
+    ``arrived``: told the party's place, the port and the initiate tag of each SCTP INIT; nobody
+    answers those. Echo requests are answered by the kernel.
     """
 
     def __init__(self, plan: LabPlan, topology: Topology, poll: epoll) -> None:
@@ -56,6 +54,7 @@ class Answerers:
         self._topology = topology
         self._sockets: dict[tuple[int, int, str, int], socket.socket] = {}
         self.poll = poll
+        self.guests = Guests(poll, self.handlers)
         self.complete()
 
     def complete(self) -> None:
@@ -97,9 +96,8 @@ class Answerers:
 
     def _listen(self, place: int, protocol: str, address: IPAddress, port: int) -> None:
         family, text = FAMILY[address.version], str(address)
-        make, answer = (_tcp, _accept) if protocol == "TCP" else (_udp, _echo)
         try:
-            listener = make(family, text, port)
+            listener = (_tcp if protocol == "TCP" else _udp)(family, text, port)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 return
@@ -107,8 +105,19 @@ class Answerers:
             raise LabError(f"{where}: {error.strerror}") from error
         name = self.names[place]
         self._sockets[place, address.version, protocol, port] = listener
+        answer = self._accept if protocol == "TCP" else _echo
         self.handlers[listener.fileno()] = lambda: answer(listener, name)
         self.poll.register(listener.fileno(), EPOLLIN)
+
+    def _accept(self, listener: socket.socket, name: bytes) -> None:
+        if not self.guests.has_room():  # it waits in the kernel's queue
+            return
+        try:
+            connection, _ = listener.accept()
+        except (BlockingIOError, ConnectionError):  # the other end gave up in the meantime
+            return
+        connection.setblocking(False)
+        self.guests.welcome(connection, name)
 
     def _listen_sctp(self, place: int, address: IPAddress) -> None:
         """One raw socket for all ports, since most kernels have no SCTP."""
@@ -131,6 +140,7 @@ class Answerers:
 
     def close(self) -> None:
         """Stop listening."""
+        self.guests.close()
         self.handlers.clear()
         for listener in self._sockets.values():
             listener.close()
@@ -138,8 +148,6 @@ class Answerers:
 
 def _tcp(family: int, address: str, port: int) -> socket.socket:
     listener = _bound(family, socket.SOCK_STREAM, address, port)
-    # Accepted sockets inherit this: close() resets, so no side keeps a socket in TIME_WAIT.
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
     listener.listen(_BACKLOG)
     return listener
 
@@ -150,21 +158,10 @@ def _udp(family: int, address: str, port: int) -> socket.socket:
 
 def _bound(family: int, kind: int, address: str, port: int) -> socket.socket:
     made = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    if kind == socket.SOCK_STREAM:  # connections that have ended must not keep the port
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     made.bind((address, port))
     return made
-
-
-def _accept(listener: socket.socket, name: bytes) -> None:
-    try:
-        connection, _ = listener.accept()
-    except (BlockingIOError, ConnectionError):  # the sender gave up in the meantime
-        return
-    try:
-        connection.send(name)
-    except ConnectionError:
-        pass  # the same, a moment later: the sender has judged already
-    finally:
-        connection.close()
 
 
 def _echo(listener: socket.socket, name: bytes) -> None:

@@ -54,7 +54,7 @@ def serve(connection: Connection, plan: LabPlan) -> None:
     poll.register(connection.fileno(), EPOLLIN)
     poll.register(lab.poll.fileno(), EPOLLIN)
     while True:
-        for descriptor, _ in poll.poll():
+        for descriptor, _ in poll.poll(lab.patience):
             if descriptor == connection.fileno():
                 try:
                     request: Request = connection.recv()
@@ -64,6 +64,7 @@ def serve(connection: Connection, plan: LabPlan) -> None:
                 gc.collect()  # the process may live for days; a round's parts know each other
             else:
                 lab.listen()
+        lab.attend()
 
 
 def _answer(lab: _Lab, request: Request) -> Answer | PodfenceError:
@@ -118,6 +119,16 @@ class _Lab:
             case Where(name):
                 return Answer(0.0, number=self._topology.namespace_of(name))
         return Answer(0.0)
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds until somebody waits for us; None: nobody does."""
+        return self._answerers.guests.patience if self._answerers else None
+
+    def attend(self) -> None:
+        """Do what is due, whether or not anybody has come."""
+        if self._answerers:
+            self._answerers.guests.attend()
 
     def listen(self) -> None:
         """Answer whoever came while nothing was asked."""

@@ -143,6 +143,7 @@ class Prober:
                 elif descriptor in senders:
                     poll.unregister(descriptor)
                     senders.pop(descriptor).end()
+            self._answerers.guests.attend()
 
 
 def _processes(probes: int) -> int:

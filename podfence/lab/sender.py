@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from select import EPOLLIN, epoll
-from struct import Struct
+from select import EPOLLIN, EPOLLOUT, epoll
+from struct import Struct, pack
 from time import monotonic
 
 from podfence.edge import netns
@@ -44,6 +44,9 @@ _BURST = 64
 _EVENTS = 1024
 _LONGEST = 512
 _NAP = 0.01
+_QUESTION = b"\n"
+_ABORT = pack("=ii", 1, 0)
+"""Close by a reset: neither side keeps anything of the connection."""
 _CONNECT = int(Effort.CONNECT)
 _NUMBERS = 0xFFFFFF
 """A probe's number has 24 bits of a sequence number or tag, the round the other eight."""
@@ -166,8 +169,9 @@ class Sender:
             made.close()
             self.failed(at, error)
             return
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
         self._connecting[made.fileno()] = made, at
-        self._poll.register(made.fileno(), EPOLLIN)
+        self._poll.register(made.fileno(), EPOLLOUT)
         self._deadlines.append((monotonic() + self._round.timeout, made.fileno(), at))
         self.sent(1)
 
@@ -202,17 +206,21 @@ class Sender:
     def _serve(self, patience: float) -> int:
         """Handle what has come; returns how many sockets had something."""
         events = self._poll.poll(patience, _EVENTS)
-        for descriptor, _ in events:
+        for descriptor, what in events:
             reader = self._readers.get(descriptor)
             if reader is not None:
                 reader()
             elif descriptor in self._connecting:
-                self._connected(descriptor)
+                self._connected(descriptor, what)
         return len(events)
 
-    def _connected(self, descriptor: int) -> None:
+    def _connected(self, descriptor: int, events: int) -> None:
         made, at = self._connecting[descriptor]
         try:
+            if events == EPOLLOUT:  # established: ask who is there
+                made.send(_QUESTION)
+                self._poll.modify(descriptor, EPOLLIN)
+                return
             name = made.recv(_LONGEST)
         except BlockingIOError:  # the kernel woke us for nothing
             return

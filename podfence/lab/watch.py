@@ -108,6 +108,7 @@ def _connect(plan: LabPlan, topology: Topology, flow: Probe) -> Ends:
     with netns.inside(topology.of_party[flow.target]):
         server = socket.socket(FAMILY[flow.family], kind | socket.SOCK_CLOEXEC)
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         server.bind((there, flow.port))
         if kind == socket.SOCK_STREAM:
             server.listen()

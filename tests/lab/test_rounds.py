@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import time
 from collections.abc import Sequence
 
@@ -122,18 +123,19 @@ def test_everybody_answers_on_an_open_network(effort: Effort) -> None:
 def test_an_answer_that_comes_late_because_the_lab_is_busy_counts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    kinds = {"_echo": answer._echo, "_accept": answer._accept}
-    delays = dict.fromkeys(kinds, 4 * TIMEOUT)
+    echo, accept = answer._echo, answer.Answerers._accept
+    delays = {"UDP": 4 * TIMEOUT, "TCP": 4 * TIMEOUT}
 
-    def late(kind: str) -> object:
-        def handle(listener: object, name: bytes) -> None:
-            time.sleep(delays.pop(kind, 0.0))
-            kinds[kind](listener, name)  # type: ignore[arg-type]
+    def late_echo(listener: socket.socket, name: bytes) -> None:
+        time.sleep(delays.pop("UDP", 0.0))
+        echo(listener, name)
 
-        return handle
+    def late_accept(self: answer.Answerers, listener: socket.socket, name: bytes) -> None:
+        time.sleep(delays.pop("TCP", 0.0))
+        accept(self, listener, name)
 
-    for kind in kinds:
-        monkeypatch.setattr(answer, kind, late(kind))
+    monkeypatch.setattr(answer, "_echo", late_echo)
+    monkeypatch.setattr(answer.Answerers, "_accept", late_accept)
     assert set(outcomes(plan_of(*SHOP))) == {Outcome.OPEN}
 
 

@@ -1,0 +1,138 @@
+"""What somebody sees who dials a pod of the lab."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from select import epoll
+
+import pytest
+
+from podfence.lab import guests
+from podfence.lab.guests import Guests, Handler
+
+NAME = b"shop/db (3)\n"
+RESPONSE = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Content-Length: 12\r\nConnection: close\r\n\r\n" + NAME
+)
+
+
+@dataclass
+class House:
+    """Guests, and what calls their handlers."""
+
+    poll: epoll
+    handlers: dict[int, Handler]
+    guests: Guests
+    callers: list[socket.socket] = field(default_factory=list)
+
+    def dial(self) -> socket.socket:
+        """The other end of a new guest."""
+        caller, guest = socket.socketpair()
+        guest.setblocking(False)
+        caller.settimeout(1.0)
+        self.callers.append(caller)
+        assert self.guests.has_room()
+        self.guests.welcome(guest, NAME)
+        return caller
+
+    def serve(self) -> None:
+        """Handle what has come."""
+        for descriptor, _ in self.poll.poll(0):
+            self.handlers[descriptor]()
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    poll, handlers = epoll(), dict[int, Handler]()
+    made = House(poll, handlers, Guests(poll, handlers))
+    yield made
+    made.guests.close()
+    for caller in made.callers:
+        caller.close()
+    assert handlers == {}
+    poll.close()
+
+
+def everything(caller: socket.socket) -> bytes:
+    """All that comes until the other end has said its last word."""
+    found = b""
+    while data := caller.recv(4096):
+        found += data
+    return found
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", RESPONSE),
+        (b"POST /a/b?c HTTP/1.0\r\n\r\n", RESPONSE),
+        (b"\n", NAME),
+        (b"GET\n", NAME),
+        (b"\x16\x03\x01\x02\x00", NAME),
+        (b"\xff" * 5000, NAME),
+    ],
+)
+def test_a_guest_that_speaks_is_told_in_its_own_way(
+    house: House, said: bytes, expected: bytes
+) -> None:
+    caller = house.dial()
+    caller.send(said)
+    house.serve()
+    assert everything(caller) == expected
+
+
+def test_a_guest_that_waits_is_told_after_a_moment(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller = house.dial()
+    house.guests.attend()
+    assert 0 < (house.guests.patience or 0) <= 0.2
+    monkeypatch.setattr(guests, "_WAITS", 0.0)
+    assert house.guests.patience == 0.0
+    house.guests.attend()
+    assert everything(caller) == NAME
+    assert (house.guests.patience or 0) > 5
+
+
+def test_a_guest_that_shuts_down_first_is_told_too(house: House) -> None:
+    caller = house.dial()
+    caller.shutdown(socket.SHUT_WR)
+    house.serve()
+    assert everything(caller) == NAME
+
+
+def test_a_guest_that_goes_is_forgotten(house: House) -> None:
+    caller = house.dial()
+    caller.send(b"\n")
+    house.serve()
+    caller.close()
+    house.serve()
+    assert house.handlers == {}
+    assert house.guests.patience is None
+
+
+def test_a_guest_that_does_not_go_is_shown_out(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.dial().send(b"\n")
+    house.serve()
+    monkeypatch.setattr(guests, "_STAYS", 0.0)
+    house.guests.attend()
+    assert house.handlers == {}
+
+
+def test_nobody_goes_untold_to_make_room(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guests, "_MOST", 2)
+    callers = [house.dial(), house.dial()]
+    assert not house.guests.has_room()
+    callers[1].send(b"\n")
+    house.serve()
+    callers.append(house.dial())
+    assert not house.guests.has_room()
+    callers[0].send(b"\n")
+    callers[2].send(b"\n")
+    house.serve()
+    assert {everything(caller) for caller in callers} == {NAME}
