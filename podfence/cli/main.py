@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import signal
 import sys
 import traceback
@@ -143,11 +144,50 @@ def _tolerate_any_terminal() -> None:
 
 def _usage(error: click.ClickException) -> NoReturn:
     context = error.ctx if isinstance(error, click.UsageError) else None
-    if context is not None:
-        click.echo(
-            f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n", err=True
-        )
-    _fail(2, f"error[PF001]: {error.format_message()}")
+    if context is None:
+        _fail(2, f"error[PF001]: {error.format_message()}")
+    help_page = context.get_help()
+    if error.message == help_page:  # nothing after the name of a group of commands
+        click.echo(help_page, err=True)
+        sys.exit(2)
+    click.echo(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n", err=True)
+    _fail(2, f"error[PF001]: {_advice(error, context) or error.format_message()}")
+
+
+def _advice(error: click.ClickException, context: click.Context) -> str:
+    """What to write instead, where it can be told; ``""`` elsewhere."""
+    missing = error.param if isinstance(error, click.MissingParameter) else None
+    if missing is not None and missing.name == "paths":
+        return _without_files(context)
+    unknown = _NO_COMMAND.match(error.message)
+    if unknown and isinstance(context.command, click.Group):
+        return _without_command(unknown[1], context.command.list_commands(context))
+    return ""
+
+
+_NO_COMMAND = re.compile(r"No such command '(.*)'", re.DOTALL)
+
+
+def _without_files(context: click.Context) -> str:
+    """A path that was given without its ``-f`` is put behind one."""
+    import shlex
+
+    program, given = context.find_root().command_path, sys.argv[1:]
+    at = len(context.command_path.split()) - len(program.split())
+    while at < len(given) and (given[at - 1][:1] == "-" or not os.path.exists(given[at])):
+        at += 1
+    if at == len(given):
+        return "no manifests are given: say -f FILE, -f DIRECTORY, or -f - for standard input"
+    words = shlex.join([*given[:at], "-f", *given[at:]])
+    return f"manifests are given with -f: {program} {words}"
+
+
+def _without_command(name: str, known: list[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, known, 1)
+    what = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+    return f"no command is called {name!r}; {what}"
 
 
 def _fail(status: int, message: str) -> NoReturn:

@@ -72,6 +72,8 @@ class Directory:
         if address is not None:
             return Party(name, (End(name, self._index.by_address.get(address), (address,)),))
         if "/" not in name:
+            if service := self._dns_name(name):
+                raise UnknownObject(service)
             raise QuestionError(
                 f"{name!r} is neither namespace/pod nor an IP address; "
                 "write for example shop/web or 192.0.2.7"
@@ -117,7 +119,7 @@ class Directory:
         return self._workloads[found[0]]
 
     def _unknown(self, name: str) -> str:
-        if service := Known(self._index.cluster).name(name):
+        if service := Known(self._index.cluster).name(name) or self._dns_name(name):
             return service
         known = sorted({*self._pods, *map(_short, self._workloads)})
         if (ported := name.rpartition(":")[0]) in known:
@@ -129,7 +131,27 @@ class Directory:
             hint = "; the input has no pods at all"
         return f"no pod or workload is called {name!r}{hint}"
 
+    def _dns_name(self, name: str) -> str:
+        """What to write instead of a name of the cluster's DNS, ``""`` for any other name."""
+        found = _DNS_NAME.fullmatch(name)
+        if found is None:
+            return ""
+        namespace, pod, service = found.group("namespace", "pod", "service")
+        if pod:
+            return f"{found['name']} is a name of DNS: write {namespace}/{pod}"
+        if known := Known(self._index.cluster).name(f"{namespace}/{service}"):
+            return known
+        return (
+            f"{found['name']} is the name of a Service, which was not read; policies see its pods: "
+            f"write {namespace}/POD or {namespace}/WORKLOAD"
+        )
 
+
+_DNS_NAME = re.compile(
+    r"(?:[^/]*/)?(?P<name>(?:(?P<pod>[^./]+)\.)?(?P<service>[^./]+)\.(?P<namespace>[^./]+)"
+    r"\.svc(?:\.[^/]*)?)"
+)
+"""``SERVICE.NAMESPACE.svc``, ``POD.SERVICE.NAMESPACE.svc``, with any domain, in any namespace."""
 _POD_KIND = re.compile("/pods?/", re.IGNORECASE)
 
 
