@@ -145,9 +145,10 @@ def _remarks(manifests: Manifests, paths: Sequence[str]) -> Iterator[Problem]:
 
 
 def _without_objects(paths: Sequence[str]) -> Problem:
-    where = "standard input" if all(path == STDIN for path in paths) else ", ".join(paths[:5])
-    text = f"no object was passed: {where} holds nothing but blanks and comments, or empty lists"
-    return Problem("PF112", Severity.ERROR, text)
+    others = f", nor in {', '.join(paths[1:6])}" if len(paths) > 1 else ""
+    text = f"no object was passed: nothing is here{others} but blanks, comments or empty lists"
+    file = paths[0] if paths else STDIN
+    return Problem("PF112", Severity.ERROR, text, Source(file), position=Position(file, 1, 1))
 
 
 _NOT_BUILT = (

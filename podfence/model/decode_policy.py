@@ -13,6 +13,7 @@ from typing import Any
 
 from podfence.errors import Problem, Severity, Source
 from podfence.model.decode_names import generated_name
+from podfence.model.decode_partial import independent, readable_part
 from podfence.model.decode_strict import strict_problems
 from podfence.model.meta import Labels, ObjectRef
 from podfence.model.networkpolicy import (
@@ -47,10 +48,12 @@ def decode_policy(
 ) -> tuple[NetworkPolicy | None, tuple[Problem, ...]]:
     """The policy, unless it has errors, and all problems without ``source`` and ``object``.
 
-    Validation is left out when a field has the wrong type, as it is on the server.
+    Where a field has the wrong type the server validates nothing; here the rest is validated.
     """
     problems = [] if NETWORK_POLICY.conforms(manifest) else list(strict_problems(manifest))
-    if any(problem.code == "PF202" for problem in problems):
+    if wrong := [problem.path for problem in problems if problem.code == "PF202"]:
+        part = _with_names(readable_part(manifest), source)
+        problems += independent([*validate(part), *cidr_warnings(part)], wrong)
         return None, tuple(problems)
     defaulted = _with_names(manifest, source)
     problems += validate(defaulted)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from podfence.errors import Position, Problem
 from podfence.render.safe import printable
 
-UNREADABLE_FILE = "PF106"
-"""The code of a file that could not be opened: there is no line in it to point at."""
+WITHOUT_LINES = frozenset({"PF106", "PF112"})
+"""Codes of a file that could not be opened, or holds nothing: there is no line to point at."""
 
 
 def problem_line(problem: Problem, position: Position | None) -> str:
@@ -24,7 +24,7 @@ def message_text(message: str) -> str:
 
 
 def _place(problem: Problem, position: Position) -> str:
-    return printable(position.file if problem.code == UNREADABLE_FILE else str(position))
+    return printable(position.file if problem.code in WITHOUT_LINES else str(position))
 
 
 def problem_data(problem: Problem, position: Position | None) -> dict[str, object]:

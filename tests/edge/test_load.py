@@ -36,13 +36,17 @@ def said(loaded: Loaded) -> list[str]:
     ids=["nothing", "a comment", "null", "an empty list"],
 )
 def test_input_without_an_object_is_an_error(text: str) -> None:
-    assert said(read(text)) == ["0 error PF112"]
+    assert said(read(text)) == ["1 error PF112"]
 
 
-def test_the_message_names_the_files(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").touch()
-    [problem] = load([str(tmp_path / "a.yaml")]).problems
-    assert str(tmp_path / "a.yaml") in problem.message
+def test_empty_files_are_named(tmp_path: Path) -> None:
+    paths = [str(tmp_path / name) for name in ("a.yaml", "b.yaml")]
+    for path in paths:
+        Path(path).touch()
+    [problem] = load(paths).problems
+    assert problem.position
+    assert problem.position.file == paths[0]
+    assert f"nor in {paths[1]}" in problem.message
 
 
 @pytest.mark.parametrize("text", [POD, "kind: ConfigMap\n"], ids=["wanted", "passed over"])

@@ -297,12 +297,13 @@ def test_wrong_type_in_metadata() -> None:
     )
 
 
-def test_every_wrong_type_is_reported_and_validation_is_left_out() -> None:
+def test_every_wrong_type_is_reported_and_the_rest_is_validated() -> None:
     spec = {"podSelector": 1, "policyTypes": ["x"], "ingress": [{"ports": 1}, {"from": 1}]}
-    assert [problem.path for problem in problems_of(spec)] == [
-        "spec.podSelector",
-        "spec.ingress[0].ports",
-        "spec.ingress[1].from",
+    assert [(problem.code, problem.path) for problem in problems_of(spec)] == [
+        ("PF202", "spec.podSelector"),
+        ("PF202", "spec.ingress[0].ports"),
+        ("PF202", "spec.ingress[1].from"),
+        ("PF203", "spec.policyTypes[0]"),
     ]
 
 
