@@ -9,7 +9,7 @@ from pathlib import Path
 from podfence._version import __version__
 from podfence.errors import LabError, PodfenceError
 from podfence.lab.messages import Down, Message, Namespace, Reply
-from podfence.lab.whereabouts import socket_path
+from podfence.lab.whereabouts import known_names, socket_path
 
 _PATIENCE = 5.0
 """Seconds that a lab may take to end."""
@@ -63,7 +63,9 @@ def _ask(name: str, message: Message) -> object:
     try:
         connection = _connect(socket_path(name))
     except OSError:
-        raise LabError(f"no lab named {name} is up; start one: podfence lab up -f DIR") from None
+        others = [other for other in known_names() if is_up(other)]
+        hint = f"up are: {', '.join(others)}" if others else "start one: podfence lab up -f DIR"
+        raise LabError(f"no lab named {name} is up; {hint}") from None
     with connection:
         try:
             connection.send((__version__, message))

@@ -122,7 +122,7 @@ class Session:
             case Exec(node, pod):
                 return self.where(node if node in self._world.index.cluster.nodes else pod)
             case Status():
-                return self.status()
+                return self.status(parties=True)
             case Down():
                 return Reply(f"lab {self._name} is down\n")
 
@@ -133,8 +133,8 @@ class Session:
         """What the lab is now."""
         return self._world.plan
 
-    def status(self) -> Reply:
-        """Who is there."""
+    def status(self, *, parties: bool = False) -> Reply:
+        """What is there; ``parties``: and who, with what can be dialled."""
         plan = self._world.plan
         pods = [party for party in plan.parties if party.side is Side.POD]
         how = " rootless" if self._lab.rootless else ""
@@ -149,8 +149,22 @@ class Session:
             lines.append(
                 f"  node {printable(node.name)} ({addresses}): {here} pods, generation {number}"
             )
+            if parties:
+                lines.extend(f"    {_with_addresses(p)}" for p in pods if p.node == node.name)
+        lines.extend(self._beyond() if parties else ())
         lines.extend(f"note: {printable(note)}" for note in plan.notes)
         return Reply("".join(f"{line}\n" for line in lines))
+
+    def _beyond(self) -> Iterator[str]:
+        """Outside addresses and Services, a line each."""
+        outside = [p.name for p in self.plan.parties if p.side is Side.OUTSIDE]
+        if outside:
+            yield f"  outside: {', '.join(outside)}"
+        for service in self._world.index.cluster.services:
+            if service.cluster_ips:
+                addresses = ", ".join(map(str, service.cluster_ips))
+                ports = ", ".join(f"{p.protocol.value}/{p.port}" for p in service.ports)
+                yield f"  service {printable(str(service.ref))} ({addresses}): {ports}"
 
     def where(self, name: str) -> Namespace:
         """The namespace of a node, a pod, or a workload's first pod."""
@@ -283,6 +297,10 @@ class Session:
             return
         places = [self._place(end.address(case.family)) for end in (case.source, case.destination)]
         source, target = places
+        address = case.destination.address(case.family)
+        if any(address in s.cluster_ips for s in self._world.index.cluster.services):
+            yield f"packet: none sent, for {address} only stands for pods; ask for one of them"
+            return
         if source is None or target is None:
             yield "packet: none sent, for the lab has no such party; see podfence lab status"
             return
@@ -322,12 +340,15 @@ def _applied(old: World, new: World, texts: dict[str, str], seconds: float) -> I
     yield from (f"note: {printable(note)}" for note in new.plan.notes)
 
 
+def _with_addresses(party: Party) -> str:
+    return f"{printable(party.name)} ({', '.join(map(str, party.addresses))})"
+
+
 def _pods(word: str, plan: LabPlan, other: LabPlan) -> Iterator[str]:
     known = {party.name: party for party in other.parties}
     for party in plan.parties:
         if party.side is Side.POD and known.get(party.name) != party:
-            addresses = ", ".join(map(str, party.addresses))
-            yield f"{word}: {printable(party.name)} ({addresses}) on {printable(party.node)}"
+            yield f"{word}: {_with_addresses(party)} on {printable(party.node)}"
 
 
 def _outside(plans: Sequence[LabPlan]) -> list[IPAddress]:

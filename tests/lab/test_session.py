@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,9 @@ from podfence.lab.process import LabProcess
 from podfence.lab.run import LabOptions
 from podfence.lab.session import Session, world
 from podfence.model.cluster import Cluster, ClusterObject
+from podfence.model.meta import ObjectRef, labels_of
+from podfence.model.networkpolicy import Protocol
+from podfence.model.objects import Service, ServicePort
 from podfence.nft.render import render_transaction
 from podfence.nft.transaction import Transaction
 from podfence.questions.can import Can
@@ -262,6 +266,10 @@ def test_a_session_of_work(lab: Run, tmp_path: Path, runtime: Path) -> None:
     policy_file.write_text(MANIFEST)
     watched = lab("apply", "-f", "INPUT", "--watch").stdout
     assert "12 connections revoked, 0 of " in watched
+    status = lab("status").stdout
+    (address,) = re.findall(r"^    shop/db \((\S+), \S+\)$", status, re.M)
+    page = f"import urllib.request as u; print(u.urlopen('http://{address}:5432/').read().decode())"
+    assert lab("exec", "lab-node", "--", sys.executable, "-c", page).stdout.startswith("shop/db (")
     done = lab("exec", "shop/db", "--", "sh", "-c", "cat /proc/net/dev; exit 7")
     assert (done.returncode, "eth0" in done.stdout) == (7, True)
     down = lab("down")
@@ -293,6 +301,27 @@ def test_mistakes_are_told(lab: Run, arguments: tuple[str, ...], message: str) -
     done = lab(*arguments)
     assert done.returncode == 2
     assert message in done.stderr
+
+
+def test_status_lists_what_can_be_dialled() -> None:
+    service = Service(
+        ObjectRef("Service", "shop", "db"),
+        labels_of({"app": "db"}),
+        (),
+        (ServicePort("", 80, 5432, Protocol.TCP),),
+    )
+    with running(*SHOP, service) as session:
+        found = session.status(parties=True).text.splitlines()
+        why = session.do(Why(Can("shop/web", "10.96.0.1", 80)))
+    assert "    shop/web (10.244.0.1, fd00:10:244::1)" in found
+    assert "  service shop/db (10.96.0.1, fd00:10:96::1): TCP/80" in found
+    assert isinstance(why, Reply)
+    assert "packet: none sent, for 10.96.0.1 only stands for pods" in why.text
+
+
+def test_a_wrong_name_of_a_lab_is_told_the_right_one(lab: Run) -> None:
+    lab("up", "-f", "INPUT", "--name", "mine")
+    assert "no lab named default is up; up are: mine" in lab("status").stderr
 
 
 def test_two_labs_have_two_names(lab: Run) -> None:
