@@ -42,14 +42,16 @@ class Answerers:
     The sockets stay until :meth:`close`; ``handlers`` is keyed by descriptor, and serves one
     packet or connection a call, so that nobody is kept waiting. ``guests``: connections that have
     come, which want to be attended to now and then. ``names``: what each party answers.
-    ``arrived``: told the party's place, the port and the initiate tag of each SCTP INIT; nobody
-    answers those. Echo requests are answered by the kernel.
+    ``datagram_arrived``: told each datagram that will be answered; ``init_arrived``: the party's
+    place, the port and the initiate tag of each SCTP INIT, which nobody answers. Echo requests are
+    answered by the kernel.
     """
 
     def __init__(self, plan: LabPlan, topology: Topology, poll: epoll) -> None:
         self.handlers: dict[int, Handler] = {}
         self.names = [name_of(place, party) for place, party in enumerate(plan.parties)]
-        self.arrived: Callable[[int, int, int], None] | None = None
+        self.init_arrived: Callable[[int, int, int], None] | None = None
+        self.datagram_arrived: Callable[[bytes], None] | None = None
         self._plan = plan
         self._topology = topology
         self._sockets: dict[tuple[int, int, str, int], socket.socket] = {}
@@ -105,7 +107,7 @@ class Answerers:
             raise LabError(f"{where}: {error.strerror}") from error
         name = self.names[place]
         self._sockets[place, address.version, protocol, port] = listener
-        answer = self._accept if protocol == "TCP" else _echo
+        answer = self._accept if protocol == "TCP" else self._echo
         self.handlers[listener.fileno()] = lambda: answer(listener, name)
         self.poll.register(listener.fileno(), EPOLLIN)
 
@@ -118,6 +120,17 @@ class Answerers:
             return
         connection.setblocking(False)
         self.guests.welcome(connection, name)
+
+    def _echo(self, listener: socket.socket, name: bytes) -> None:
+        try:
+            data, sender = listener.recvfrom(_DATAGRAM)
+            if self.datagram_arrived is not None:
+                self.datagram_arrived(data)
+            listener.sendto(data + name, sender)
+        except OSError:
+            # Nothing to read after all, an ICMP error of an earlier answer, or an answer that the
+            # filter keeps from leaving: the sender sees no answer, which is the outcome.
+            return
 
     def _listen_sctp(self, place: int, address: IPAddress) -> None:
         """One raw socket for all ports, since most kernels have no SCTP."""
@@ -135,8 +148,8 @@ class Answerers:
         with suppress(BlockingIOError):
             while True:
                 found = init_tag(family, listener.recv(_DATAGRAM))
-                if found is not None and self.arrived is not None:
-                    self.arrived(place, *found)
+                if found is not None and self.init_arrived is not None:
+                    self.init_arrived(place, *found)
 
     def close(self) -> None:
         """Stop listening."""
@@ -162,13 +175,3 @@ def _bound(family: int, kind: int, address: str, port: int) -> socket.socket:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     made.bind((address, port))
     return made
-
-
-def _echo(listener: socket.socket, name: bytes) -> None:
-    try:
-        data, sender = listener.recvfrom(_DATAGRAM)
-        listener.sendto(data + name, sender)
-    except OSError:
-        # Nothing to read after all, an ICMP error of an earlier answer, or an answer that the
-        # filter keeps from leaving: the sender sees no answer, which is the outcome.
-        return

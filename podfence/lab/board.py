@@ -11,28 +11,31 @@ from mmap import mmap
 from podfence.lab.outcome import Outcome
 
 _NUMBER = 4
-_TIME = 8
+_IS_SILENT = bytes(outcome == Outcome.TIMEOUT for outcome in range(256))
 
 
 class Board:
     """``outcomes``: one :class:`Outcome` a probe, TIMEOUT until something is known; ``answered``:
-    the place of the party whose name came back, -1: none did."""
+    the place of the party whose name came back, -1: none did; ``arrived``: 1 where a datagram came
+    to whoever answers it."""
 
     def __init__(self, probes: int) -> None:
-        memory = memoryview(mmap(-1, _TIME + probes * (_NUMBER + 1)))
-        names = _TIME + probes * _NUMBER
-        self._idle = memory[:_TIME].cast("d")
-        self.answered = memory[_TIME:names].cast("i")
-        self.outcomes = memory[names:]
-        self.answered[:] = memoryview(b"\xff" * (probes * _NUMBER)).cast("i")
+        memory = memoryview(mmap(-1, probes * (_NUMBER + 2) or 1))
+        names = probes * _NUMBER
+        self.answered = memory[:names].cast("i")
+        self.outcomes = memory[names : names + probes]
+        self.arrived = memory[names + probes : names + 2 * probes]
+        self.answered[:] = memoryview(b"\xff" * names).cast("i")
         self.outcomes[:] = bytes([Outcome.TIMEOUT]) * probes
 
-    @property
-    def idle_since(self) -> float:
-        """When the answering process last looked for something to answer and found nothing.
-        Whatever had come to it before then has been answered."""
-        return self._idle[0]
-
-    @idle_since.setter
-    def idle_since(self, moment: float) -> None:
-        self._idle[0] = moment
+    def found(self) -> bytes:
+        """Every outcome, when all is over: what arrived and got no answer is no mere silence."""
+        silent = bytes(self.outcomes).translate(_IS_SILENT)
+        one_way = int.from_bytes(silent, "big") & int.from_bytes(bytes(self.arrived), "big")
+        outcomes = bytearray(self.outcomes)
+        flags = one_way.to_bytes(len(outcomes), "big")
+        at = flags.find(1)
+        while at >= 0:
+            outcomes[at] = Outcome.ONE_WAY
+            at = flags.find(1, at + 1)
+        return bytes(outcomes)

@@ -114,8 +114,8 @@ class _Lab:
                 self._watch(flows)
             case Unwatch():
                 return Answer(0.0, watched=self._unwatch())
-            case Enforce(node, text, check):
-                self._enforcers[node].enforce(text, check=check)
+            case Enforce(node, rules):
+                self._enforcers[node].enforce(rules)
             case Where(name):
                 return Answer(0.0, number=self._topology.namespace_of(name))
         return Answer(0.0)

@@ -14,9 +14,12 @@ from multiprocessing.connection import Connection, Pipe
 from typing import NoReturn
 
 from podfence.edge import netns
+from podfence.edge.nfnetlink import NetlinkNft
 from podfence.edge.nftcli import run_nft
+from podfence.edge.nftsocket import NftSocket
 from podfence.errors import LabError, PodfenceError
 from podfence.lab.forking import fork
+from podfence.nft.transaction import Transaction
 
 _SHORT_MEMORY = (
     ("net/netfilter/nf_conntrack_tcp_timeout_close", "2"),
@@ -28,10 +31,9 @@ _SHORT_MEMORY = (
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """One transaction. ``check``: only whether the kernel would take it."""
+    """One transaction, of ours or as text for nft."""
 
-    text: str
-    check: bool
+    rules: Transaction | str
 
 
 class Enforcer:
@@ -47,10 +49,10 @@ class Enforcer:
             _live(theirs, namespace, parent)
         theirs.close()
 
-    def enforce(self, text: str, *, check: bool = False) -> None:
+    def enforce(self, rules: Transaction | str) -> None:
         """One transaction, all or nothing. Raises NftError with the kernel's refusal."""
         try:
-            self._connection.send(_Order(text, check))
+            self._connection.send(_Order(rules))
             refused = self._connection.recv()
         except (EOFError, BrokenPipeError) as error:
             raise LabError(f"the enforcement process of node {self._node} has ended") from error
@@ -96,7 +98,11 @@ def _serve(connection: Connection) -> None:
 
 
 def _enforce(order: _Order) -> None:
-    run_nft(order.text, check=order.check)
+    if isinstance(order.rules, str):
+        run_nft(order.rules)
+    else:
+        with NftSocket() as opened:
+            NetlinkNft(opened).run(order.rules)
     for name, value in _SHORT_MEMORY:
         if netns.read_sysctl(name) is not None:  # none without connection tracking
             netns.write_sysctl(name, value)

@@ -17,7 +17,8 @@ ECHO_BODY = struct.Struct("=II")
 """What an echo carries, and brings back: round and probe."""
 _ECHO = struct.Struct(">BBHHH")  # type, code, checksum, identifier, sequence
 _REQUEST = {4: 8, 6: 128}
-_REPLY = {4: 0, 6: 129}
+ECHO_REPLY = {4: 0, 6: 129}
+"""ICMP types."""
 _COMMON = struct.Struct(">HHII")  # source port, destination port, verification tag, checksum
 _INIT = struct.Struct(">BBHIIHHI")  # type, flags, length, tag, window, streams out, in, number
 _INIT_TYPE, _WINDOW = 1, 65536
@@ -44,7 +45,7 @@ def echo_request(family: int, identifier: int, body: bytes) -> bytes:
 def echo_reply(family: int, packet: bytes) -> bytes | None:
     """What an echo reply brings back; None for other messages. IPv4 comes with its IP header."""
     message = _without_header(family, packet)
-    is_reply = len(message) >= _ECHO.size and message[0] == _REPLY[family]
+    is_reply = len(message) >= _ECHO.size and message[0] == ECHO_REPLY[family]
     return message[_ECHO.size :] if is_reply else None
 
 

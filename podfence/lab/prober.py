@@ -10,11 +10,11 @@ import os
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 from multiprocessing.connection import Connection, Pipe
 from select import EPOLLIN
-from time import monotonic
 from typing import NoReturn
 
 from podfence.edge import netns
@@ -25,7 +25,7 @@ from podfence.lab.files import window
 from podfence.lab.forking import fork
 from podfence.lab.plan import LabPlan, Side
 from podfence.lab.probes import Pair, Probe, Probes, efforts
-from podfence.lab.sender import Round, Sender, arrived
+from podfence.lab.sender import Round, Sender, datagram_arrived, init_arrived
 from podfence.lab.services import Dial
 from podfence.lab.topology import Topology
 
@@ -36,7 +36,8 @@ _WORTH = 500
 _PORTS = range(20_000, 32_000)
 """Source ports. Connections take theirs above these, as the kernel likes."""
 _EVENTS = 1024
-_LOOK = 0.005
+_WAITING = "waiting"
+_ANSWERED = b"."
 _CANNOT = "this machine cannot send the lab's probes"
 
 
@@ -63,7 +64,7 @@ class Prober:
         seconds, or longer, for each. Returns one :class:`Outcome` a probe, TIMEOUT for those that
         were not sent. Raises LabError on this machine's limits.
         """
-        return bytes(self._run(probes, wanted, self._addresses, timeout).outcomes)
+        return self._run(probes, wanted, self._addresses, timeout).found()
 
     def dial(self, dials: Sequence[Dial], timeout: float) -> list[int]:
         """Dial cluster addresses. Returns the place of the party that answered each, -1: none."""
@@ -100,10 +101,12 @@ class Prober:
             window=window(len(self._addresses)),
         )
         board = Board(len(probes))
-        self._answerers.arrived = partial(arrived, this, board)
+        self._answerers.init_arrived = partial(init_arrived, this, board)
+        self._answerers.datagram_arrived = partial(datagram_arrived, this, board)
 
-        def send(pairs: Sequence[Pair]) -> None:
-            Sender(this, board, self._topology.of_party).run(pairs)
+        def send(pairs: Sequence[Pair], connection: Connection) -> None:
+            answered = partial(_wait_for_answers, connection)
+            Sender(this, board, self._topology.of_party, answered).run(pairs)
 
         poll = self._answerers.poll
         senders: dict[int, _Process] = {}
@@ -112,7 +115,7 @@ class Prober:
                 sender = _Process(partial(send, pairs))
                 senders[sender.connection.fileno()] = sender
                 poll.register(sender.connection.fileno(), EPOLLIN)
-            self._answer(senders, board)
+            self._answer(senders)
         finally:
             for descriptor, sender in senders.items():
                 poll.unregister(descriptor)
@@ -128,21 +131,27 @@ class Prober:
         first = serial % len(_PORTS)
         return next(port for port in chain(_PORTS[first:], _PORTS[:first]) if port not in taken)
 
-    def _answer(self, senders: dict[int, _Process], board: Board) -> None:
-        """Answer whoever comes, until every sender has ended."""
+    def _answer(self, senders: dict[int, _Process]) -> None:
+        """Answer whoever comes, until every sender has ended; tell those that wait when nobody is
+        left to be answered."""
         poll = self._answerers.poll
+        waiting: list[_Process] = []
         while senders:
-            looked = monotonic()
-            events = poll.poll(_LOOK, _EVENTS)
+            events = poll.poll(0.0 if waiting else self._answerers.guests.patience, _EVENTS)
             if not events:
-                board.idle_since = looked
+                for sender in waiting:
+                    sender.go_on()
+                waiting.clear()
             for descriptor, _ in events:
                 answer = self._answerers.handlers.get(descriptor)
                 if answer is not None:
                     answer()
                 elif descriptor in senders:
-                    poll.unregister(descriptor)
-                    senders.pop(descriptor).end()
+                    if senders[descriptor].waits():
+                        waiting.append(senders[descriptor])
+                    else:
+                        poll.unregister(descriptor)
+                        senders.pop(descriptor).end()
             self._answerers.guests.attend()
 
 
@@ -169,26 +178,37 @@ def shares(probes: Probes, wanted: bytes, number: int) -> Iterator[list[Pair]]:
 class _Process:
     """A sender in a process of its own."""
 
-    def __init__(self, work: Callable[[], None]) -> None:
-        self.connection, theirs = Pipe(duplex=False)
+    def __init__(self, work: Callable[[Connection], None]) -> None:
+        self.connection, theirs = Pipe()
         parent = os.getpid()
         self._pid = fork()
         if self._pid == 0:
+            self.connection.close()
             _work(theirs, parent, work)
         theirs.close()
+        self._said: object = None
+
+    def waits(self) -> bool:
+        """Read what it says: whether it waits for :meth:`go_on`, or has ended."""
+        try:
+            self._said = self.connection.recv()
+        except (EOFError, ConnectionError):
+            self._said = LabError("a process that sends probes ended unexpectedly; was it killed?")
+        return self._said == _WAITING
+
+    def go_on(self) -> None:
+        """Tell one that waits that everything has been answered."""
+        with suppress(ConnectionError):  # it was killed meanwhile: that is what it says next
+            self.connection.send_bytes(_ANSWERED)
 
     def end(self) -> None:
         """Wait for the end of one that has said what became of it. Raises LabError."""
-        try:
-            said: object = self.connection.recv()
-        except EOFError:
-            said = LabError("a process that sends probes ended unexpectedly; was it killed?")
         os.waitpid(self._pid, 0)
         self.connection.close()
-        if isinstance(said, LabError):
-            raise said
-        if said is not None:
-            raise RuntimeError(f"a process that sends probes failed:\n{said}")
+        if isinstance(self._said, LabError):
+            raise self._said
+        if self._said is not None:
+            raise RuntimeError(f"a process that sends probes failed:\n{self._said}")
 
     def kill(self) -> None:
         """End one that has not ended."""
@@ -197,11 +217,17 @@ class _Process:
         self.connection.close()
 
 
-def _work(connection: Connection, parent: int, work: Callable[[], None]) -> NoReturn:
+def _wait_for_answers(connection: Connection) -> None:
+    """The sender's part of :meth:`_Process.waits` and :meth:`_Process.go_on`."""
+    connection.send(_WAITING)
+    connection.recv_bytes()
+
+
+def _work(connection: Connection, parent: int, work: Callable[[Connection], None]) -> NoReturn:
     said: object = None
     try:
         netns.die_with_parent(parent)
-        work()
+        work(connection)
     except OSError as error:
         said = LabError(f"{_CANNOT}: {error}")
     except BaseException:  # noqa: BLE001 - told to the process that waits, which raises it

@@ -9,6 +9,7 @@ from podfence.lab.plan import LabPlan
 from podfence.lab.probes import Probe
 from podfence.lab.services import Dial
 from podfence.lab.watched import Watched
+from podfence.nft.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +73,10 @@ class Unwatch:
 
 @dataclass(frozen=True, slots=True)
 class Enforce:
-    """Give nft a text on a node. ``check``: only ask whether it would be accepted."""
+    """Change rules on a node: ours, or what a text for nft says."""
 
     node: str
-    text: str
-    check: bool = False
+    rules: Transaction | str
 
 
 @dataclass(frozen=True, slots=True)

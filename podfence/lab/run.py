@@ -36,11 +36,13 @@ from podfence.lab.services import (
     listeners,
     services_text,
 )
+from podfence.nft.difference import load
 from podfence.nft.lower import LocalNode, lower
-from podfence.nft.render import render
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
 
+_MANY = 100
+"""Probes: when not one of so many is answered at the second attempt, nothing was lost by chance."""
 Progress = Callable[[str], None]
 
 
@@ -170,7 +172,7 @@ class _Run:
         for node in self.plan.nodes:
             self.progress(f"enforcing on {node.name}")
             rules = lower(index, local_node(self.plan, node))
-            self.lab.call(Enforce(node.name, render(rules)))
+            self.lab.call(Enforce(node.name, load(rules)))
         return monotonic() - start
 
 
@@ -199,6 +201,7 @@ def repeat(
     for _ in range(options.repeats):
         if not missing:
             break
+        before = len(missing)
         again = bytearray(len(wanted))
         for number in missing:
             again[number] = wanted[number]
@@ -207,6 +210,8 @@ def repeat(
         for number in missing:
             outcomes[number] = answer.outcomes[number]
         missing = pick(bytes(outcomes))
+        if len(missing) == before > _MANY:
+            break
     return Outcomes(bytes(outcomes), seconds, len(lacking) - len(missing))
 
 

@@ -39,8 +39,8 @@ from podfence.lab.sockets import DONT_WAIT, FAMILY, NONBLOCK
 NONCE = Struct("=IIi")
 """What a datagram carries, and gets back before the name: round, probe, place of the target."""
 _BURST = 64
-"""Packets sent between two looks at the sockets: far below what the kernel queues for a CPU
-(net.core.netdev_max_backlog, 1000), so that the lab itself loses no packet."""
+"""Packets after which the sender waits for what they led to: few enough for the queues of the CPU
+(net.core.netdev_max_backlog, 1000) and of every socket, so that the lab itself loses no packet."""
 _EVENTS = 1024
 _LONGEST = 512
 _NAP = 0.01
@@ -102,13 +102,24 @@ class Round:
 
 
 class Sender:
-    """Sends the probes of some sources. A probe's ``at`` is its number."""
+    """Sends the probes of some sources. A probe's ``at`` is its number.
 
-    def __init__(self, this: Round, board: Board, namespaces: Mapping[int, int]) -> None:
+    ``everything_answered``: waits until all that has come to the answering process so far is
+    answered. So what is not read yet is never more than a burst, and an answer that a busy machine
+    gives late is never taken for none.
+    """
+
+    def __init__(
+        self,
+        this: Round,
+        board: Board,
+        namespaces: Mapping[int, int],
+        everything_answered: Callable[[], None],
+    ) -> None:
+        self._everything_answered = everything_answered
         self._round = this
         self._outcomes = board.outcomes
         self._answered = board.answered
-        self._board = board
         self._namespaces = namespaces
         self._poll = epoll()
         self._readers: dict[int, Callable[[], None]] = {}
@@ -147,9 +158,14 @@ class Sender:
         self._awaited += packets
         self._unread += packets
         if self._unread >= _BURST:
-            self._unread = 0
-            while self._serve(0.0) >= _BURST:
-                pass
+            self._read_answers()
+
+    def _read_answers(self) -> None:
+        """All that has been answered so far is read."""
+        self._unread = 0
+        self._everything_answered()
+        while self._serve(0.0):
+            pass
 
     def failed(self, at: int, error: OSError) -> None:
         """A probe that this machine would not send."""
@@ -177,11 +193,11 @@ class Sender:
 
     def _make_room(self) -> None:
         while len(self._connecting) >= self._round.window:
-            idle = self._board.idle_since  # before looking: what was answered by then is here
             self._serve(_NAP)
-            while self._serve(0.0):
-                pass
-            while self._deadlines and self._deadlines[0][0] <= idle:
+            now = monotonic()
+            if self._deadlines and self._deadlines[0][0] <= now:
+                self._read_answers()
+            while self._deadlines and self._deadlines[0][0] <= now:
                 _, descriptor, at = self._deadlines.popleft()
                 made, its = self._connecting.get(descriptor, (None, -1))
                 if made is not None and its == at:
@@ -237,15 +253,13 @@ class Sender:
     # -- the end
 
     def _finish(self) -> None:
-        """Wait until everything is answered, or its time is up and somebody has looked since then
-        for packets to answer and found none: so an answer that a busy machine gives late is never
-        taken for none."""
+        """Wait until everything is answered, or its time is up."""
         end = monotonic() + self._round.timeout
-        while self._is_awaiting() and self._board.idle_since < end:
+        while self._is_awaiting() and monotonic() < end:
             self._serve(_NAP)
+        self._read_answers()
         self._serve(_NAP)
-        while self._serve(0.0):
-            pass
+        self._read_answers()
 
     def _is_awaiting(self) -> bool:
         self.inits = [at for at in self.inits if self._outcomes[at] == Outcome.TIMEOUT]
@@ -360,10 +374,18 @@ class _Line:
             self._sender.settle(at, outcome if address == asked else Outcome.STRANGER)
 
 
-def arrived(this: Round, board: Board, place: int, port: int, tag: int) -> None:
+def init_arrived(this: Round, board: Board, place: int, port: int, tag: int) -> None:
     """An INIT has come to a party: said on the board for whoever sent it."""
     at = this.marked(tag)
     if at >= 0 and board.outcomes[at] == Outcome.TIMEOUT:
         probe = this.probes[at]
         right = (place, port) == (probe.target, probe.port)
         board.outcomes[at] = Outcome.OPEN if right else Outcome.STRANGER
+
+
+def datagram_arrived(this: Round, board: Board, data: bytes) -> None:
+    """A datagram has come to a party: said on the board, whatever becomes of the answer."""
+    if len(data) == NONCE.size:
+        serial, at, _ = NONCE.unpack(data)
+        if serial == this.serial and at < len(board.arrived):
+            board.arrived[at] = 1

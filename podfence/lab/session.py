@@ -53,8 +53,8 @@ from podfence.model.objects import IPAddress
 from podfence.nft.difference import diff, load
 from podfence.nft.generation import generation, succeed
 from podfence.nft.lower import lower
-from podfence.nft.render import render_transaction
 from podfence.nft.ruleset import Ruleset
+from podfence.nft.transaction import Transaction
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
 from podfence.questions.can import Asker, Can, Case
@@ -108,7 +108,7 @@ class Session:
         lab.call(Build())
         self._serve(first)
         for node, rules in first.rules.items():
-            lab.call(Enforce(node, render_transaction(load(rules))))
+            lab.call(Enforce(node, load(rules)))
 
     def do(self, message: Message) -> Reply | Namespace:
         """Answer one message."""
@@ -214,22 +214,19 @@ class Session:
         )
 
     def _become(self, old: World, new: World) -> Iterator[str]:
-        texts = {
-            node: render_transaction(diff(old.rules[node], rules))
-            for node, rules in new.rules.items()
-        }
+        changes = {node: diff(old.rules[node], rules) for node, rules in new.rules.items()}
         start = monotonic()
         try:
             self._lab.call(Grow(new.plan))
             self._serve(new)
-            self._commit({node: text for node, text in texts.items() if text}, old, new)
+            self._commit({node: change for node, change in changes.items() if change}, old, new)
         except PodfenceError:
             self._lab.call(Settle(old.plan))
             self._serve(old)
             raise
         self._world = new
         self._lab.call(Settle(new.plan))
-        yield from _applied(old, new, texts, monotonic() - start)
+        yield from _applied(old, new, changes, monotonic() - start)
 
     def _serve(self, wanted: World) -> None:
         """Make the Services of a world reachable on every node."""
@@ -240,21 +237,18 @@ class Session:
                 self._lab.call(Enforce(node, text))
                 self._served[node] = text
 
-    def _commit(self, texts: dict[str, str], old: World, new: World) -> None:
+    def _commit(self, changes: dict[str, Transaction], old: World, new: World) -> None:
         """One transaction a node. When one of several is refused, the others are taken back."""
-        if len(texts) > 1:
-            for node, text in texts.items():
-                self._lab.call(Enforce(node, text, check=True))
         done: list[str] = []
         try:
-            for node, text in texts.items():
-                self._lab.call(Enforce(node, text))
+            for node, change in changes.items():
+                self._lab.call(Enforce(node, change))
                 done.append(node)
             self.committed = monotonic()
         except PodfenceError:
             for node in done:
                 back = succeed(new.rules[node], old.rules[node])
-                self._lab.call(Enforce(node, render_transaction(diff(new.rules[node], back))))
+                self._lab.call(Enforce(node, diff(new.rules[node], back)))
                 old.rules[node] = back
             raise
 
@@ -320,7 +314,7 @@ class Session:
         return next((at for at, p in enumerate(parties) if address in p.addresses), None)
 
 
-def _applied(old: World, new: World, texts: dict[str, str], seconds: float) -> Iterator[str]:
+def _applied(old: World, new: World, made: dict[str, Transaction], seconds: float) -> Iterator[str]:
     """What became of a change, in lines."""
     yield from _pods("new pod", new.plan, old.plan)
     yield from _pods("pod gone", old.plan, new.plan)
@@ -329,12 +323,12 @@ def _applied(old: World, new: World, texts: dict[str, str], seconds: float) -> I
     yield from changes_text(changes)
     if not changes:
         yield "no verdict changed"
-    touched = sum(map(bool, texts.values()))
+    touched = sum(map(bool, made.values()))
     judged = sum(
         generation(old.rules[node]) != generation(rules) for node, rules in new.rules.items()
     )
     yield (
-        f"applied in {seconds:.2f} s: {touched} of {len(texts)} node(s) got other rules"
+        f"applied in {seconds:.2f} s: {touched} of {len(made)} node(s) got other rules"
         + (f", live connections are judged again on {judged}" if judged else "")
     )
     yield from (f"note: {printable(note)}" for note in new.plan.notes)

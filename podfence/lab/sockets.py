@@ -11,28 +11,25 @@ import errno
 import socket
 import struct
 from collections.abc import Sequence
-from contextlib import suppress
 
-from podfence.lab.packets import ICMP, ICMPV6, SCTP, TCP, TCP_CHECKSUM
+from podfence.lab.packets import ECHO_REPLY, ICMP, ICMPV6, SCTP, TCP, TCP_CHECKSUM
 
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 DONT_WAIT = socket.MSG_DONTWAIT
 NONBLOCK = socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 _CLOEXEC = socket.SOCK_CLOEXEC
-_RECEIVE_BUFFER = 4 << 20
 _SO_ATTACH_FILTER = 26
-_SO_RCVBUFFORCE = 33
 _IPV6_CHECKSUM = 7
 _INSTRUCTION = struct.Struct("=HBBI")
 _LOAD_HEADER_LENGTH, _LOAD_HALF_INDEXED, _LOAD_HALF = 0xB1, 0x48, 0x28
 _JUMP_EQUAL, _RETURN = 0x15, 0x06
-_DROP = (_RETURN, 0, 0, 0)
+_LOAD_BYTE_INDEXED, _LOAD_BYTE = 0x50, 0x30
+_TAKE, _DROP = (_RETURN, 0, 0, 0xFFFF), (_RETURN, 0, 0, 0)
 
 
 def datagrams(family: int, address: str, port: int) -> socket.socket:
     """A UDP socket at a port, or at any where somebody has this one."""
     made = socket.socket(FAMILY[family], socket.SOCK_DGRAM | _CLOEXEC)
-    _enlarge(made)
     try:
         made.bind((address, port))
     except OSError as error:
@@ -43,8 +40,15 @@ def datagrams(family: int, address: str, port: int) -> socket.socket:
 
 
 def echoes(family: int, address: str) -> socket.socket:
-    """Sends echo requests and receives all ICMP messages."""
-    return raw(family, address, ICMP if family == 4 else ICMPV6)
+    """Sends echo requests and receives echo replies."""
+    made = raw(family, address, ICMP if family == 4 else ICMPV6)
+    load = (
+        [(_LOAD_HEADER_LENGTH, 0, 0, 0), (_LOAD_BYTE_INDEXED, 0, 0, 0)]
+        if family == 4
+        else [(_LOAD_BYTE, 0, 0, 0)]
+    )
+    _filter(made, [*load, (_JUMP_EQUAL, 0, 1, ECHO_REPLY[family]), _TAKE, _DROP])
+    return made
 
 
 def knocks(family: int, address: str, port: int) -> socket.socket:
@@ -59,7 +63,7 @@ def knocks(family: int, address: str, port: int) -> socket.socket:
         if family == 4
         else [(_LOAD_HALF, 0, 0, 2)]
     )
-    _filter(made, [*load, (_JUMP_EQUAL, 0, 1, port), (_RETURN, 0, 0, 0xFFFF), _DROP])
+    _filter(made, [*load, (_JUMP_EQUAL, 0, 1, port), _TAKE, _DROP])
     return made
 
 
@@ -73,15 +77,8 @@ def inits(family: int, address: str) -> socket.socket:
 def raw(family: int, address: str, protocol: int) -> socket.socket:
     """Sends and receives packets of a protocol, its header and all."""
     made = socket.socket(FAMILY[family], socket.SOCK_RAW | _CLOEXEC, protocol)
-    _enlarge(made)
     made.bind((address, 0))
     return made
-
-
-def _enlarge(made: socket.socket) -> None:
-    """A source awaits the answers of all targets at once."""
-    with suppress(PermissionError):  # in a user namespace: the default has to do
-        made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
 
 
 def _filter(made: socket.socket, program: Sequence[tuple[int, int, int, int]]) -> None:

@@ -18,7 +18,7 @@ from podfence.lab.plan import LabPlan, Party, Side
 from podfence.lab.probes import Effort, Pair, Probe, Probes, efforts
 from podfence.lab.process import LabProcess
 from podfence.lab.requests import Build, Enforce, Send
-from podfence.lab.sender import NONCE, Round, Sender, arrived, outcome_of
+from podfence.lab.sender import NONCE, Round, Sender, datagram_arrived, init_arrived, outcome_of
 from tests.lab.clusters import SHOP, plan_of
 
 TIMEOUT = 0.1
@@ -28,11 +28,35 @@ def test_a_board_begins_without_answers() -> None:
     board = Board(3)
     assert bytes(board.outcomes) == bytes([Outcome.TIMEOUT] * 3)
     assert list(board.answered) == [-1] * 3
-    assert board.idle_since == 0.0
+    assert board.found() == bytes([Outcome.TIMEOUT] * 3)
 
 
 def test_a_board_for_nothing() -> None:
-    assert not list(Board(0).outcomes)
+    assert Board(0).found() == b""
+
+
+def test_what_arrived_and_was_not_answered_went_one_way() -> None:
+    board = Board(4)
+    board.arrived[1] = board.arrived[3] = 1
+    board.outcomes[3] = Outcome.OPEN
+    expected = [Outcome.TIMEOUT, Outcome.ONE_WAY, Outcome.TIMEOUT, Outcome.OPEN]
+    assert board.found() == bytes(expected)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (NONCE.pack(7, 0, 1), 1),
+        (NONCE.pack(8, 0, 1), 0),
+        (NONCE.pack(7, 1, 1), 0),
+        (b"hello", 0),
+        (b"", 0),
+    ],
+)
+def test_a_datagram_that_comes_is_told(data: bytes, expected: int) -> None:
+    board = Board(1)
+    datagram_arrived(this_round(7), board, data)
+    assert board.arrived[0] == expected
 
 
 def outcomes(plan: LabPlan, effort: Effort = Effort.CONNECT) -> bytes:
@@ -78,13 +102,13 @@ def test_a_mark_of_no_probe_is_nobodys() -> None:
 )
 def test_an_init_is_answered_by_whom_it_comes_to(place: int, port: int, expected: Outcome) -> None:
     board, one = Board(1), this_round(7)
-    arrived(one, board, place, port, one.mark(0))
+    init_arrived(one, board, place, port, one.mark(0))
     assert board.outcomes[0] == expected
 
 
 def test_an_init_of_another_round_answers_nothing() -> None:
     board = Board(1)
-    arrived(this_round(7), board, 1, 80, this_round(8).mark(0))
+    init_arrived(this_round(7), board, 1, 80, this_round(8).mark(0))
     assert board.outcomes[0] == Outcome.TIMEOUT
 
 
@@ -123,18 +147,18 @@ def test_everybody_answers_on_an_open_network(effort: Effort) -> None:
 def test_an_answer_that_comes_late_because_the_lab_is_busy_counts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    echo, accept = answer._echo, answer.Answerers._accept
+    echo, accept = answer.Answerers._echo, answer.Answerers._accept
     delays = {"UDP": 4 * TIMEOUT, "TCP": 4 * TIMEOUT}
 
-    def late_echo(listener: socket.socket, name: bytes) -> None:
+    def late_echo(self: answer.Answerers, listener: socket.socket, name: bytes) -> None:
         time.sleep(delays.pop("UDP", 0.0))
-        echo(listener, name)
+        echo(self, listener, name)
 
     def late_accept(self: answer.Answerers, listener: socket.socket, name: bytes) -> None:
         time.sleep(delays.pop("TCP", 0.0))
         accept(self, listener, name)
 
-    monkeypatch.setattr(answer, "_echo", late_echo)
+    monkeypatch.setattr(answer.Answerers, "_echo", late_echo)
     monkeypatch.setattr(answer.Answerers, "_accept", late_accept)
     assert set(outcomes(plan_of(*SHOP))) == {Outcome.OPEN}
 

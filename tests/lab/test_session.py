@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,9 @@ from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.meta import ObjectRef, labels_of
 from podfence.model.networkpolicy import Protocol
 from podfence.model.objects import Service, ServicePort
-from podfence.nft.render import render_transaction
-from podfence.nft.transaction import Transaction
+from podfence.nft.difference import diff
+from podfence.nft.ruleset import Ruleset
+from podfence.nft.transaction import DeleteChain, Transaction
 from podfence.questions.can import Can
 from podfence.testing.builders import peer, pod, policy, rule
 from tests.lab.clusters import SHOP
@@ -37,7 +39,6 @@ pytestmark = pytest.mark.kernel
 OPEN_DB = policy(
     "shop/db", {"app": "db"}, ingress=[rule(peer(pods={"app": "web"}), ports=["pg", 7000])]
 )
-RENDER = "podfence.lab.session.render_transaction"
 HOSTILE = 'x\x1b[31m"; drop'
 
 
@@ -125,20 +126,24 @@ def test_a_new_pod_may_take_the_address_of_one_that_goes() -> None:
         assert agrees(session)
 
 
-def test_a_change_that_one_node_refuses_happens_on_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    texts: list[str] = []
+def test_what_one_node_refuses_is_taken_back_on_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[Transaction] = []
 
-    def second_is_wrong(transaction: Transaction) -> str:
-        texts.append(render_transaction(transaction))
-        return texts[-1] if len(texts) == 1 else "frobnicate\n"
+    def second_is_wrong(old: Ruleset, new: Ruleset) -> Transaction:
+        made.append(diff(old, new))
+        if len(made) != 2:
+            return made[-1]
+        return replace(made[-1], operations=(*made[-1].operations, DeleteChain("nowhere")))
 
     with running(*SHOP) as session:
-        before = session.status()
-        monkeypatch.setattr(RENDER, second_is_wrong)
-        with pytest.raises(NftError, match="nft refused the ruleset"):
+        before = session.plan
+        monkeypatch.setattr("podfence.lab.session.diff", second_is_wrong)
+        with pytest.raises(NftError, match="nowhere"):
             said(session, *SHOP[:3], OPEN_DB, WEB_7000, pod("shop/new"))
-        monkeypatch.setattr(RENDER, render_transaction)
-        assert session.status() == before
+        monkeypatch.undo()
+        assert session.plan == before
         assert agrees(session)
 
 
