@@ -44,7 +44,7 @@ Point it at a folder of manifests (nothing else is needed, no cluster):
   podfence check -f manifests/                       what the API server would refuse
   podfence lab run -f manifests/                     real packets, real kernel, this machine
 
-No manifests at hand? `kubectl get ns,node,pod,netpol -A -o yaml | podfence map -f -`
+No manifests at hand? `kubectl get ns,node,pod,svc,netpol -A -o yaml | podfence map -f -`
 All commands: podfence --help
 """
 

@@ -284,7 +284,7 @@ def _bounded(everything: _Cast, choice: PortChoice, limit: int, notes: list[str]
     concerned = replace(everything, relevant=RelevantPorts(everything.index, choice))
     if concerned.fits(limit):
         return concerned
-    kept = _fewer_of_each(concerned, limit) or _thinned(_each(concerned, 1), limit)
+    kept = _fewer_of_each(concerned, limit)
     notes.append(
         f"{len(kept.pods)} of {len(everything.pods)} pods take part, chosen so that as many kinds "
         f"as possible do, with {len(kept.outside)} outside addresses: all pairs would be more than "
@@ -293,23 +293,23 @@ def _bounded(everything: _Cast, choice: PortChoice, limit: int, notes: list[str]
     return kept
 
 
-def _fewer_of_each(cast: _Cast, limit: int) -> _Cast | None:
-    """The same number of pods of every class, as many as fit; None when not even one does."""
-    numbers = range(1, len(cast.pods) + 1)
-    most = bisect_left(numbers, True, key=lambda number: not _each(cast, number).fits(limit))
-    return _each(cast, most) if most else None
-
-
-def _each(cast: _Cast, number: int) -> _Cast:
-    """The first pods of each class on each node: policies cannot tell the others from them."""
+def _fewer_of_each(cast: _Cast, limit: int) -> _Cast:
+    """As many pods as fit: the first of each class on each node before the second of any, for
+    policies cannot tell them apart. Not even all the first, where these are too many."""
     seen: Counter[tuple[int, str]] = Counter()
-    kept: list[Party] = []
+    ranks: list[int] = []
     for party in cast.pods:
         key = (cast.index.endpoints[party.name].endpoint_class, party.node)
+        ranks.append(seen[key])
         seen[key] += 1
-        if seen[key] <= number:
-            kept.append(party)
-    return replace(cast, pods=kept)
+    order = sorted(range(len(ranks)), key=ranks.__getitem__)
+
+    def first(number: int) -> _Cast:
+        return replace(cast, pods=[cast.pods[at] for at in sorted(order[:number])])
+
+    numbers = range(len(seen), len(order) + 1)
+    most = bisect_left(numbers, True, key=lambda number: not first(number).fits(limit))
+    return first(numbers[most - 1]) if most else _thinned(first(len(seen)), limit)
 
 
 def _thinned(cast: _Cast, limit: int) -> _Cast:
