@@ -126,7 +126,7 @@ class Sender:
         self._kept: list[socket.socket] = []
         self._connecting: dict[int, tuple[socket.socket, int]] = {}  # by descriptor
         self._deadlines: deque[tuple[float, int, int]] = deque()  # when, descriptor, at
-        self.inits: list[int] = []  # on their way; whoever gets one says so on the board
+        self._inits: list[int] = []  # without an outcome so far
         self._awaited = 0
         self._unread = 0
 
@@ -152,11 +152,12 @@ class Sender:
             self._poll.register(made.fileno(), EPOLLIN)
         return made
 
-    def sent(self, packets: int) -> None:
-        """So many packets more are on their way and will be answered here; now and then, look what
-        has come."""
+    def sent(self, packets: int, inits: Sequence[int] = ()) -> None:
+        """So many packets more are on their way and will be answered here; ``inits``: numbers of
+        those which whoever gets them says on the board. Now and then, see what came of them."""
         self._awaited += packets
-        self._unread += packets
+        self._inits.extend(inits)
+        self._unread += packets + len(inits)
         if self._unread >= _BURST:
             self._read_answers()
 
@@ -257,13 +258,14 @@ class Sender:
         end = monotonic() + self._round.timeout
         while self._is_awaiting() and monotonic() < end:
             self._serve(_NAP)
-        self._read_answers()
-        self._serve(_NAP)
-        self._read_answers()
+        if self._is_awaiting():
+            self._read_answers()
+            self._serve(_NAP)
+            self._read_answers()
 
     def _is_awaiting(self) -> bool:
-        self.inits = [at for at in self.inits if self._outcomes[at] == Outcome.TIMEOUT]
-        return bool(self._awaited or self.inits)
+        self._inits = [at for at in self._inits if self._outcomes[at] == Outcome.TIMEOUT]
+        return bool(self._awaited or self._inits)
 
 
 class _Line:
@@ -288,6 +290,7 @@ class _Line:
         where, serial, mark, target = (address, 0), this.serial, this.mark(0), pair.target
         knocker: Knocker | None = None
         sent = 0
+        inits: list[int] = []
         for at, (protocol, port) in enumerate(pair.ports, pair.first):
             effort = this.efforts[at]
             if not effort:
@@ -305,7 +308,7 @@ class _Line:
                     self._socket(TCP).sendto(knocker.syn(port, mark | at), where)
                 elif protocol == "SCTP":
                     self._socket(SCTP).sendto(init(this.port, port, mark | at), where)
-                    sender.inits.append(at)
+                    inits.append(at)
                     continue
                 else:
                     self._asked[at] = address
@@ -315,7 +318,7 @@ class _Line:
                 sent += 1
             except OSError as error:
                 sender.failed(at, error)
-        sender.sent(sent)
+        sender.sent(sent, inits)
 
     def _socket(self, protocol: int) -> socket.socket:
         """Opened when it is first needed: the process is in the source's namespace."""
