@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable
 from contextlib import suppress
 from select import EPOLLIN, epoll
 
 from podfence.edge import netns
 from podfence.errors import LabError
+from podfence.lab import sockets
+from podfence.lab.arrivals import Arrivals
 from podfence.lab.guests import Guests, Handler
-from podfence.lab.packets import SCTP, init_tag
+from podfence.lab.packets import SCTP, echo_asked, init_tag, syn_sequence
 from podfence.lab.plan import LabPlan, Party
 from podfence.lab.probes import Probe
+from podfence.lab.sender import SOURCE_PORTS
 from podfence.lab.sockets import FAMILY
 from podfence.lab.topology import Topology
 from podfence.model.objects import IPAddress
@@ -42,16 +44,14 @@ class Answerers:
     The sockets stay until :meth:`close`; ``handlers`` is keyed by descriptor, and serves one
     packet or connection a call, so that nobody is kept waiting. ``guests``: connections that have
     come, which want to be attended to now and then. ``names``: what each party answers.
-    ``datagram_arrived``: told each datagram that will be answered; ``init_arrived``: the party's
-    place, the port and the initiate tag of each SCTP INIT, which nobody answers. Echo requests are
-    answered by the kernel.
+    ``arrivals``: told what comes, whoever answers it: SYNs and echo requests are the kernel's to
+    answer, SCTP INITs nobody's.
     """
 
     def __init__(self, plan: LabPlan, topology: Topology, poll: epoll) -> None:
         self.handlers: dict[int, Handler] = {}
         self.names = [name_of(place, party) for place, party in enumerate(plan.parties)]
-        self.init_arrived: Callable[[int, int, int], None] | None = None
-        self.datagram_arrived: Callable[[bytes], None] | None = None
+        self.arrivals: Arrivals | None = None
         self._plan = plan
         self._topology = topology
         self._sockets: dict[tuple[int, int, str, int], socket.socket] = {}
@@ -64,8 +64,10 @@ class Answerers:
         for place, party in enumerate(self._plan.parties):
             with netns.inside(self._topology.of_party[place]):
                 for address in party.addresses:
+                    self._attend(place, address, "SYN")
+                    self._attend(place, address, "ECHO")
                     if self._plan.sctp:
-                        self._listen_sctp(place, address)
+                        self._attend(place, address, "SCTP")
                     for port in self._plan.ports:
                         for protocol in ("TCP", "UDP"):
                             key = (place, address.version, protocol, port)
@@ -85,7 +87,7 @@ class Answerers:
         address = self._plan.parties[probe.target].address(probe.family)
         with netns.inside(self._topology.of_party[probe.target]):
             if probe.protocol == "SCTP":
-                self._listen_sctp(probe.target, address)
+                self._attend(probe.target, address, "SCTP")
             else:
                 self._listen(probe.target, probe.protocol, address, probe.port)
 
@@ -124,32 +126,36 @@ class Answerers:
     def _echo(self, listener: socket.socket, name: bytes) -> None:
         try:
             data, sender = listener.recvfrom(_DATAGRAM)
-            if self.datagram_arrived is not None:
-                self.datagram_arrived(data)
+            if self.arrivals is not None:
+                self.arrivals.datagram(data)
             listener.sendto(data + name, sender)
         except OSError:
             # Nothing to read after all, an ICMP error of an earlier answer, or an answer that the
             # filter keeps from leaving: the sender sees no answer, which is the outcome.
             return
 
-    def _listen_sctp(self, place: int, address: IPAddress) -> None:
-        """One raw socket for all ports, since most kernels have no SCTP."""
-        key = (place, address.version, "SCTP", 0)
+    def _attend(self, place: int, address: IPAddress, kind: str) -> None:
+        """One raw socket of an address sees all packets of a kind that come to it."""
+        family, text = address.version, str(address)
+        key = (place, family, kind, 0)
         if key in self._sockets:
             return
-        family = FAMILY[address.version]
-        listener = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, SCTP)
-        listener.bind((str(address), 0))
-        self._sockets[key] = listener
-        self.handlers[listener.fileno()] = lambda: self._init(listener, place, address.version)
-        self.poll.register(listener.fileno(), EPOLLIN)
+        if kind == "SYN":
+            made = sockets.arriving_syns(family, text, SOURCE_PORTS)
+        elif kind == "ECHO":
+            made = sockets.arriving_echoes(family, text)
+        else:  # most kernels have no SCTP
+            made = sockets.raw(family, text, SCTP)
+        self._sockets[key] = made
+        self.handlers[made.fileno()] = lambda: self._see(made, place, family, kind)
+        self.poll.register(made.fileno(), EPOLLIN)
 
-    def _init(self, listener: socket.socket, place: int, family: int) -> None:
+    def _see(self, made: socket.socket, place: int, family: int, kind: str) -> None:
         with suppress(BlockingIOError):
             while True:
-                found = init_tag(family, listener.recv(_DATAGRAM))
-                if found is not None and self.init_arrived is not None:
-                    self.init_arrived(place, *found)
+                packet = made.recv(_DATAGRAM, sockets.DONT_WAIT)
+                if self.arrivals is not None:
+                    _tell(self.arrivals, packet, place, family, kind)
 
     def close(self) -> None:
         """Stop listening."""
@@ -175,3 +181,15 @@ def _bound(family: int, kind: int, address: str, port: int) -> socket.socket:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     made.bind((address, port))
     return made
+
+
+def _tell(arrivals: Arrivals, packet: bytes, place: int, family: int, kind: str) -> None:
+    """What a packet says that a raw socket has seen."""
+    if kind == "SYN":
+        if (sequence := syn_sequence(family, packet)) is not None:
+            arrivals.syn(sequence)
+    elif kind == "ECHO":
+        if (body := echo_asked(family, packet)) is not None:
+            arrivals.echo(body)
+    elif (found := init_tag(family, packet)) is not None:
+        arrivals.init(place, *found)

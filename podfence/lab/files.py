@@ -15,8 +15,8 @@ _SMALLEST_WINDOW = 64
 _SPARE_FILES = 64
 _SENDING = 8
 """Sockets that a party sends from: TCP, UDP, SCTP and ICMP over both IP versions."""
-_OF_A_PARTY = 3
-"""Its namespace, and what listens to SCTP."""
+_OF_A_PARTY = 7
+"""Its namespace, and what sees SYNs, echo requests and SCTP over both IP versions."""
 
 
 def reserve(plan: LabPlan) -> None:

@@ -16,7 +16,7 @@ ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
 ECHO_BODY = struct.Struct("=II")
 """What an echo carries, and brings back: round and probe."""
 _ECHO = struct.Struct(">BBHHH")  # type, code, checksum, identifier, sequence
-_REQUEST = {4: 8, 6: 128}
+ECHO_REQUEST = {4: 8, 6: 128}
 ECHO_REPLY = {4: 0, 6: 129}
 """ICMP types."""
 _COMMON = struct.Struct(">HHII")  # source port, destination port, verification tag, checksum
@@ -37,9 +37,9 @@ TCP_CHECKSUM = 16
 
 def echo_request(family: int, identifier: int, body: bytes) -> bytes:
     """An echo request. The kernel adds the checksum of IPv6, which covers addresses too."""
-    head = _ECHO.pack(_REQUEST[family], 0, 0, identifier, 1)
+    head = _ECHO.pack(ECHO_REQUEST[family], 0, 0, identifier, 1)
     checksum = _internet_checksum(head + body) if family == 4 else 0
-    return _ECHO.pack(_REQUEST[family], 0, checksum, identifier, 1) + body
+    return _ECHO.pack(ECHO_REQUEST[family], 0, checksum, identifier, 1) + body
 
 
 def echo_reply(family: int, packet: bytes) -> bytes | None:
@@ -47,6 +47,13 @@ def echo_reply(family: int, packet: bytes) -> bytes | None:
     message = _without_header(family, packet)
     is_reply = len(message) >= _ECHO.size and message[0] == ECHO_REPLY[family]
     return message[_ECHO.size :] if is_reply else None
+
+
+def echo_asked(family: int, packet: bytes) -> bytes | None:
+    """What an echo request carries; None for other messages."""
+    message = _without_header(family, packet)
+    is_request = len(message) >= _ECHO.size and message[0] == ECHO_REQUEST[family]
+    return message[_ECHO.size :] if is_request else None
 
 
 def init(source_port: int, destination_port: int, tag: int) -> bytes:
@@ -101,6 +108,15 @@ def knocked(family: int, packet: bytes) -> tuple[int, bool] | None:
     if not flags & _ACK or not flags & (_SYN | _RST):
         return None
     return (acknowledged - 1) & 0xFFFFFFFF, bool(flags & _RST)
+
+
+def syn_sequence(family: int, packet: bytes) -> int | None:
+    """The sequence number of a lone SYN; None for other segments."""
+    message = _without_header(family, packet)
+    if len(message) < _TCP.size:
+        return None
+    _, _, sequence, _, _, flags, _, _, _ = _TCP.unpack_from(message)
+    return int(sequence) if flags & (_SYN | _ACK) == _SYN else None
 
 
 def _without_header(family: int, packet: bytes) -> bytes:

@@ -20,12 +20,13 @@ from typing import NoReturn
 from podfence.edge import netns
 from podfence.errors import LabError
 from podfence.lab.answer import Answerers
+from podfence.lab.arrivals import Arrivals
 from podfence.lab.board import Board
 from podfence.lab.files import window
 from podfence.lab.forking import fork
 from podfence.lab.plan import LabPlan, Side
 from podfence.lab.probes import Pair, Probe, Probes, efforts
-from podfence.lab.sender import Round, Sender, datagram_arrived, init_arrived
+from podfence.lab.sender import SOURCE_PORTS, Round, Sender
 from podfence.lab.services import Dial
 from podfence.lab.topology import Topology
 
@@ -33,8 +34,6 @@ _MOST = 4
 """Senders: beyond, the one process that answers is what they would wait for."""
 _WORTH = 500
 """Probes for which a process is worth starting."""
-_PORTS = range(20_000, 32_000)
-"""Source ports. Connections take theirs above these, as the kernel likes."""
 _EVENTS = 1024
 _WAITING = "waiting"
 _ANSWERED = b"."
@@ -101,8 +100,7 @@ class Prober:
             window=window(len(self._addresses)),
         )
         board = Board(len(probes))
-        self._answerers.init_arrived = partial(init_arrived, this, board)
-        self._answerers.datagram_arrived = partial(datagram_arrived, this, board)
+        self._answerers.arrivals = Arrivals(this, board)
 
         def send(pairs: Sequence[Pair], connection: Connection) -> None:
             answered = partial(_wait_for_answers, connection)
@@ -128,8 +126,10 @@ class Prober:
         taken: set[int] = self._answerers.ports
         for ports in {id(pair.ports): pair.ports for pair in probes.pairs}.values():
             taken.update(port for _, port in ports)
-        first = serial % len(_PORTS)
-        return next(port for port in chain(_PORTS[first:], _PORTS[:first]) if port not in taken)
+        first = serial % len(SOURCE_PORTS)
+        return next(
+            port for port in chain(SOURCE_PORTS[first:], SOURCE_PORTS[:first]) if port not in taken
+        )
 
     def _answer(self, senders: dict[int, _Process]) -> None:
         """Answer whoever comes, until every sender has ended; tell those that wait when nobody is

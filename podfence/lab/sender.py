@@ -48,6 +48,8 @@ _QUESTION = b"\n"
 _ABORT = pack("=ii", 1, 0)
 """Close by a reset: neither side keeps anything of the connection."""
 _CONNECT = int(Effort.CONNECT)
+SOURCE_PORTS = range(20_000, 32_000)
+"""Connections take theirs above these, as the kernel likes."""
 _NUMBERS = 0xFFFFFF
 """A probe's number has 24 bits of a sequence number or tag, the round the other eight."""
 _MEANINGS = {
@@ -375,20 +377,3 @@ class _Line:
         asked = self._asked.pop(at, None)
         if asked is not None:
             self._sender.settle(at, outcome if address == asked else Outcome.STRANGER)
-
-
-def init_arrived(this: Round, board: Board, place: int, port: int, tag: int) -> None:
-    """An INIT has come to a party: said on the board for whoever sent it."""
-    at = this.marked(tag)
-    if at >= 0 and board.outcomes[at] == Outcome.TIMEOUT:
-        probe = this.probes[at]
-        right = (place, port) == (probe.target, probe.port)
-        board.outcomes[at] = Outcome.OPEN if right else Outcome.STRANGER
-
-
-def datagram_arrived(this: Round, board: Board, data: bytes) -> None:
-    """A datagram has come to a party: said on the board, whatever becomes of the answer."""
-    if len(data) == NONCE.size:
-        serial, at, _ = NONCE.unpack(data)
-        if serial == this.serial and at < len(board.arrived):
-            board.arrived[at] = 1

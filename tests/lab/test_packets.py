@@ -5,7 +5,16 @@ from socket import inet_aton
 
 import pytest
 
-from podfence.lab.packets import Knocker, echo_reply, echo_request, init, init_tag, knocked
+from podfence.lab.packets import (
+    Knocker,
+    echo_asked,
+    echo_reply,
+    echo_request,
+    init,
+    init_tag,
+    knocked,
+    syn_sequence,
+)
 from podfence.lab.report import LabReport
 from podfence.lab.run import run_lab
 from podfence.testing.builders import peer, pod, policy, rule
@@ -83,6 +92,29 @@ def test_a_syn_as_rfc_9293_has_it() -> None:
 )
 def test_what_answers_a_syn(family: int, packet: bytes, expected: tuple[int, bool] | None) -> None:
     assert knocked(family, packet) == expected
+
+
+@pytest.mark.parametrize(
+    ("family", "packet", "expected"),
+    [
+        pytest.param(6, tcp(0x02, 0), 7, id="syn"),
+        pytest.param(4, IP_HEADER + tcp(0x02, 0), 7, id="syn-v4"),
+        pytest.param(6, tcp(0x12, 8), None, id="answer"),
+        pytest.param(6, tcp(0x10, 8), None, id="data"),
+        pytest.param(6, tcp(0x02, 0)[:-1], None, id="cut"),
+        pytest.param(4, b"", None, id="empty"),
+    ],
+)
+def test_which_syn_has_come(family: int, packet: bytes, expected: int | None) -> None:
+    assert syn_sequence(family, packet) == expected
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_what_an_echo_request_asks(family: int) -> None:
+    header = IP_HEADER if family == 4 else b""
+    assert echo_asked(family, header + echo_request(family, 77, BODY)) == BODY
+    assert echo_reply(family, header + echo_request(family, 77, BODY)) is None
+    assert echo_asked(family, b"") is None
 
 
 def test_an_echo_request_sums_to_nothing() -> None:

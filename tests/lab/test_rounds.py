@@ -12,13 +12,15 @@ import pytest
 
 from podfence.errors import LabError
 from podfence.lab import answer
+from podfence.lab.arrivals import Arrivals
 from podfence.lab.board import Board
 from podfence.lab.outcome import Outcome
+from podfence.lab.packets import ECHO_BODY
 from podfence.lab.plan import LabPlan, Party, Side
 from podfence.lab.probes import Effort, Pair, Probe, Probes, efforts
 from podfence.lab.process import LabProcess
 from podfence.lab.requests import Build, Enforce, Send
-from podfence.lab.sender import NONCE, Round, Sender, datagram_arrived, init_arrived, outcome_of
+from podfence.lab.sender import NONCE, Round, Sender, outcome_of
 from tests.lab.clusters import SHOP, plan_of
 
 TIMEOUT = 0.1
@@ -55,7 +57,7 @@ def test_what_arrived_and_was_not_answered_went_one_way() -> None:
 )
 def test_a_datagram_that_comes_is_told(data: bytes, expected: int) -> None:
     board = Board(1)
-    datagram_arrived(this_round(7), board, data)
+    Arrivals(this_round(7), board).datagram(data)
     assert board.arrived[0] == expected
 
 
@@ -102,13 +104,21 @@ def test_a_mark_of_no_probe_is_nobodys() -> None:
 )
 def test_an_init_is_answered_by_whom_it_comes_to(place: int, port: int, expected: Outcome) -> None:
     board, one = Board(1), this_round(7)
-    init_arrived(one, board, place, port, one.mark(0))
+    Arrivals(one, board).init(place, port, one.mark(0))
     assert board.outcomes[0] == expected
+
+
+@pytest.mark.parametrize("serial", [7, 8])
+def test_a_syn_or_an_echo_that_comes_is_told(serial: int) -> None:
+    syn, echo = Board(1), Board(1)
+    Arrivals(this_round(7), syn).syn(this_round(serial).mark(0))
+    Arrivals(this_round(7), echo).echo(ECHO_BODY.pack(serial, 0))
+    assert syn.arrived[0] == echo.arrived[0] == (serial == 7)
 
 
 def test_an_init_of_another_round_answers_nothing() -> None:
     board = Board(1)
-    init_arrived(this_round(7), board, 1, 80, this_round(8).mark(0))
+    Arrivals(this_round(7), board).init(1, 80, this_round(8).mark(0))
     assert board.outcomes[0] == Outcome.TIMEOUT
 
 

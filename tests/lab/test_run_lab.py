@@ -38,6 +38,13 @@ NOTHING_PASSES = """table inet podfence {
     chain input { type filter hook input priority 0; policy drop; }
 }
 """
+ONE_WAY_PASSES = """table inet podfence {
+    chain forward {
+        type filter hook forward priority 0; policy drop;
+        ct direction original accept
+    }
+}
+"""
 HALF_PASSES = """table inet podfence {
     chain forward {
         type filter hook forward priority 0; policy drop;
@@ -180,8 +187,17 @@ def test_rules_that_let_nothing_pass_are_found_out(effort: Effort) -> None:
         assert (outcome == Outcome.OPEN) is reaches_itself
     # what nodes send comes to their pods, which cannot answer
     found = {(c.source.side, c.flow.protocol): c.outcome for c in seen.disagreements()}
-    assert found.pop((Side.NODE, "UDP")) is Outcome.ONE_WAY
+    arrived = {"UDP", OTHER} | ({"TCP"} if effort is Effort.KNOCK else set())
+    assert {found.pop((Side.NODE, protocol)) for protocol in arrived} == {Outcome.ONE_WAY}
     assert set(found.values()) == {Outcome.TIMEOUT}
+
+
+def test_what_arrives_is_a_leak_though_its_answer_does_not() -> None:
+    _, seen = outcomes_under(ONE_WAY_PASSES, Effort.KNOCK)
+    pods = [c for c in seen.disagreements() if c.target.side is Side.POD is c.source.side]
+    denied = [c for c in pods if not c.verdict.allowed]
+    assert {c.outcome for c in denied} == {Outcome.ONE_WAY}
+    assert {c.flow.protocol for c in denied} == {"TCP", "UDP", OTHER}
 
 
 @both_efforts
@@ -305,7 +321,7 @@ def test_a_kernel_that_forbids_it_is_told_in_one_sentence(knob: str) -> None:
     [
         pytest.param(
             "ulimit -n 100",
-            "LabError: the lab needs 359 open files and may have 100; raise the limit (ulimit -n)",
+            "LabError: the lab needs 387 open files and may have 100; raise the limit (ulimit -n)",
             id="open-files",
         ),
         pytest.param(
