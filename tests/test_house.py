@@ -34,6 +34,7 @@ PURE_PARTS = {
     for name in (
         "compare",
         "control",
+        "flags",
         "outcome",
         "packets",
         "placement",

@@ -22,13 +22,13 @@ MAX_SHOWN = 20
 INSTALL = "nft is not installed; install it with: sudo apt-get install -y nftables"
 
 
-def run_nft(text: str, namespace_fd: int | None = None, check: bool = False) -> None:
-    """Apply ``text`` as one transaction, or with ``check`` only ask whether it would be accepted.
+def run_nft(text: str, namespace_fd: int | None = None) -> None:
+    """Apply ``text`` as one transaction.
 
     ``namespace_fd``: an open ``/proc/PID/ns/net`` (or a bind mount of one); None: the namespace of
     this thread. Raises NftError, with nft's own words, when nothing was applied.
     """
-    arguments = ["nft", *(["--check"] if check else []), "-f", "-"]
+    arguments = ["nft", "-f", "-"]
     if namespace_fd is None:
         _nft(arguments, text)
         return

@@ -41,9 +41,10 @@ def name_of(place: int, party: Party) -> bytes:
 class Answerers:
     """All listening sockets of the lab, served from one epoll object.
 
-    The sockets stay until :meth:`close`; ``handlers`` is keyed by descriptor, and serves one
-    packet or connection a call, so that nobody is kept waiting. ``guests``: connections that have
-    come, which want to be attended to now and then. ``names``: what each party answers.
+    The sockets stay until :meth:`close`; ``handlers`` is keyed by descriptor; what is answered here
+    is served one packet or connection a call, so that nobody is kept waiting. ``guests``:
+    connections that have come, which want to be attended to now and then. ``names``: what each
+    party answers.
     ``arrivals``: told what comes, whoever answers it: SYNs and echo requests are the kernel's to
     answer, SCTP INITs nobody's.
     """
@@ -96,7 +97,7 @@ class Answerers:
         listener = self._sockets.pop(probe[1:], None)
         if listener is not None:
             del self.handlers[listener.fileno()]
-            listener.close()
+            self._close(listener)
 
     def _listen(self, place: int, protocol: str, address: IPAddress, port: int) -> None:
         family, text = FAMILY[address.version], str(address)
@@ -162,7 +163,11 @@ class Answerers:
         self.guests.close()
         self.handlers.clear()
         for listener in self._sockets.values():
-            listener.close()
+            self._close(listener)
+
+    def _close(self, listener: socket.socket) -> None:
+        self.poll.unregister(listener.fileno())  # a process forked meanwhile may hold a copy
+        listener.close()
 
 
 def _tcp(family: int, address: str, port: int) -> socket.socket:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from mmap import mmap
 
+from podfence.lab.flags import both, ones
 from podfence.lab.outcome import Outcome
 
 _NUMBER = 4
@@ -30,12 +31,7 @@ class Board:
 
     def found(self) -> bytes:
         """Every outcome, when all is over: what arrived and got no answer is no mere silence."""
-        silent = bytes(self.outcomes).translate(_IS_SILENT)
-        one_way = int.from_bytes(silent, "big") & int.from_bytes(bytes(self.arrived), "big")
         outcomes = bytearray(self.outcomes)
-        flags = one_way.to_bytes(len(outcomes), "big")
-        at = flags.find(1)
-        while at >= 0:
+        for at in ones(both(bytes(outcomes.translate(_IS_SILENT)), bytes(self.arrived))):
             outcomes[at] = Outcome.ONE_WAY
-            at = flags.find(1, at + 1)
         return bytes(outcomes)

@@ -14,6 +14,7 @@ from itertools import count
 from multiprocessing.connection import Connection
 from select import EPOLLIN, epoll
 from time import monotonic
+from typing import TypeVar
 
 from podfence.edge.nftcli import INSTALL
 from podfence.errors import LabError, NftError, PodfenceError
@@ -42,6 +43,7 @@ from podfence.lab.topology import Topology
 from podfence.lab.watched import Watched
 
 _EVENTS = 256
+T = TypeVar("T")
 
 
 def serve(connection: Connection, plan: LabPlan) -> None:
@@ -154,42 +156,49 @@ class _Lab:
         reserve(plan)
         if self._answerers is not None:
             self._answerers.close()
+            self._answerers = self._prober = None
         self._topology.settle(plan)
-        self._plan = plan
         self._answerers = Answerers(plan, self._topology, self.poll)
         self._prober = Prober(plan, self._topology, self._answerers, self._serials)
+        self._plan = plan
         gc.freeze()  # plans are large, and in no cycle
 
     @property
     def _ready(self) -> Prober:
-        assert self._prober is not None
-        return self._prober
+        return _there(self._prober)
 
     def _watch(self, flows: Sequence[Probe]) -> None:
-        assert self._answerers is not None
+        answerers = _there(self._answerers)
         for flow in flows:
-            self._answerers.release(flow)
+            answerers.release(flow)
         try:
             self._watching = watch.Watch(self._plan, self._topology, flows)
         except LabError:
-            self._answerers.complete()
+            answerers.complete()
             raise
 
     def _unwatch(self) -> Watched:
         assert self._watching is not None
-        assert self._answerers is not None
         watching, self._watching = self._watching, None
         try:
             return watching.stop()
         finally:
-            self._answerers.complete()
+            if self._answerers is not None:
+                self._answerers.complete()
 
     def _listen(self, probes: Sequence[Probe]) -> None:
-        assert self._answerers is not None
+        answerers = _there(self._answerers)
         for probe in probes:
-            self._answerers.ensure(probe)
+            answerers.ensure(probe)
 
 
 def _who(plan: LabPlan) -> tuple[object, ...]:
     """Who answers on what."""
     return plan.parties, plan.ports, plan.sctp
+
+
+def _there(part: T | None) -> T:
+    """A part of the lab that a change which failed may have taken away. Raises LabError."""
+    if part is None:
+        raise LabError("nobody answers since the last change failed; apply again")
+    return part

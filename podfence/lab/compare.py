@@ -14,6 +14,7 @@ from itertools import groupby
 from podfence.engine.connections import allowed_ports
 from podfence.engine.evaluate import Judge, from_own_node
 from podfence.engine.porttable import EVERYTHING_ID, PortTable
+from podfence.lab.flags import both, ones
 from podfence.lab.outcome import Outcome
 from podfence.lab.plan import LabPlan
 from podfence.lab.probes import Effort, Pair, Port, Probe
@@ -104,26 +105,13 @@ def enforced_efforts(allowed: bytes) -> bytes:
 
 def not_open(outcomes: bytes) -> list[int]:
     """Numbers of the probes that got no right answer."""
-    return list(_ones(outcomes.translate(_NOT_OPEN)))
+    return list(ones(outcomes.translate(_NOT_OPEN)))
 
 
 def lost(allowed: bytes, outcomes: bytes) -> list[int]:
     """Numbers of the probes that should have passed and did not: a packet can get lost, so these
     are worth repeating. One that passed and should not have is proof at once."""
-    return list(_ones(_both(allowed, outcomes.translate(_NOT_OPEN))))
-
-
-def _both(a: bytes, b: bytes) -> bytes:
-    """1 where both are 1."""
-    return (int.from_bytes(a, "big") & int.from_bytes(b, "big")).to_bytes(len(a), "big")
-
-
-def _ones(flags: bytes) -> Iterator[int]:
-    """Where the 1s are; there are few among hundreds of thousands."""
-    at = flags.find(1)
-    while at >= 0:
-        yield at
-        at = flags.find(1, at + 1)
+    return list(ones(both(allowed, outcomes.translate(_NOT_OPEN))))
 
 
 @dataclass(frozen=True)

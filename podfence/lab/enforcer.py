@@ -54,7 +54,7 @@ class Enforcer:
         try:
             self._connection.send(_Order(rules))
             refused = self._connection.recv()
-        except (EOFError, BrokenPipeError) as error:
+        except (EOFError, ConnectionError) as error:
             raise LabError(f"the enforcement process of node {self._node} has ended") from error
         if refused is not None:
             raise refused

@@ -6,6 +6,7 @@ import os
 import resource
 
 from podfence.errors import LabError
+from podfence.lab.guests import MOST
 from podfence.lab.plan import LabPlan
 
 _WINDOW = 30_000
@@ -25,7 +26,7 @@ def reserve(plan: LabPlan) -> None:
     Raises LabError when the limit bears too few.
     """
     listening = sum(len(party.addresses) for party in plan.parties) * len(plan.ports) * 2
-    fixed = listening + (_SENDING + _OF_A_PARTY) * len(plan.parties) + _SPARE_FILES
+    fixed = listening + (_SENDING + _OF_A_PARTY) * len(plan.parties) + MOST + _SPARE_FILES
     _check(fixed, _raise_limit(fixed + _WINDOW))
 
 

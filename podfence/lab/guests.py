@@ -2,7 +2,7 @@
 
 Rule: whoever speaks HTTP gets it as an HTTP response, whoever says anything else as a line, and
 whoever waits gets it too, a moment later. The other end closes; so a program that a person runs in
-a pod sees a whole conversation, and never a reset.
+a pod sees a whole conversation.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WAITS = 0.2
 """Seconds in which a guest may speak first."""
 _STAYS = 10.0
 """Seconds after which a guest that does not go is shown out."""
-_MOST = 1024
+MOST = 512
 """Guests at a time. Those that were told make room, the oldest first."""
 
 
@@ -50,9 +50,9 @@ class Guests:
 
     def has_room(self) -> bool:
         """Whether one more can come now; makes room if that is possible."""
-        if len(self._waiting) + len(self._told) >= _MOST and self._told:
+        if len(self._waiting) + len(self._told) >= MOST and self._told:
             self._leave(_oldest(self._told))
-        return len(self._waiting) + len(self._told) < _MOST
+        return len(self._waiting) + len(self._told) < MOST
 
     def welcome(self, connection: socket.socket, name: bytes) -> None:
         """Take over a connection, which must not block."""
@@ -107,6 +107,7 @@ class Guests:
         self._waiting.pop(number, None)
         self._told.pop(number, None)
         del self._handlers[number]
+        self._poll.unregister(number)  # close alone does not: a sender may hold a copy
         guest.connection.close()
 
 
@@ -115,6 +116,6 @@ def _oldest(guests: Mapping[int, _Guest]) -> _Guest:
 
 
 def _answer(said: bytes, name: bytes) -> bytes:
-    if _REQUEST.match(said):
-        return _RESPONSE.format(len(name)).encode() + name
-    return name
+    if not _REQUEST.match(said):
+        return name
+    return _RESPONSE.format(len(name)).encode() + (b"" if said.startswith(b"HEAD ") else name)

@@ -15,7 +15,7 @@ class Outcome(IntEnum):
     UNREACHABLE = 4  # no route, by the own kernel or by an ICMP error
     PROHIBITED = 5  # the own kernel would not let the packet out
     STRANGER = 6  # somebody else answered
-    ONE_WAY = 7  # it came to the target, but no answer came back
+    ONE_WAY = 7  # it came to a pod, but no answer came back
 
     @property
     def words(self) -> str:

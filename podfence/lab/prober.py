@@ -12,7 +12,6 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import chain
 from multiprocessing.connection import Connection, Pipe
 from select import EPOLLIN
 from typing import NoReturn
@@ -86,10 +85,13 @@ class Prober:
     def _round(
         self, probes: Probes, wanted: bytes, targets: Sequence[dict[int, str]], timeout: float
     ) -> Board:
-        serial = next(self._serials)
+        # Another port each round, so that no packet belongs to a flow that the filter remembers
+        # from the round before; and none that anything is sent to.
+        taken = self._taken(probes)
+        serial = next(s for s in self._serials if _source_port(s) not in taken)
         this = Round(
             serial=serial,
-            port=self._source_port(serial, probes),
+            port=_source_port(serial),
             probes=probes,
             efforts=wanted,
             timeout=timeout,
@@ -120,16 +122,12 @@ class Prober:
                 sender.kill()
         return board
 
-    def _source_port(self, serial: int, probes: Probes) -> int:
-        """Another one each round, so that no packet belongs to a flow that the filter remembers
-        from the round before; none that anything is sent to."""
+    def _taken(self, probes: Probes) -> set[int]:
+        """Ports that somebody listens on, or that something is sent to."""
         taken: set[int] = self._answerers.ports
         for ports in {id(pair.ports): pair.ports for pair in probes.pairs}.values():
             taken.update(port for _, port in ports)
-        first = serial % len(SOURCE_PORTS)
-        return next(
-            port for port in chain(SOURCE_PORTS[first:], SOURCE_PORTS[:first]) if port not in taken
-        )
+        return taken
 
     def _answer(self, senders: dict[int, _Process]) -> None:
         """Answer whoever comes, until every sender has ended; tell those that wait when nobody is
@@ -153,6 +151,10 @@ class Prober:
                         poll.unregister(descriptor)
                         senders.pop(descriptor).end()
             self._answerers.guests.attend()
+
+
+def _source_port(serial: int) -> int:
+    return SOURCE_PORTS[serial % len(SOURCE_PORTS)]
 
 
 def _processes(probes: int) -> int:

@@ -297,6 +297,9 @@ class _Line:
             effort = this.efforts[at]
             if not effort:
                 continue
+            if sent + len(inits) >= _BURST:
+                sender.sent(sent, inits)
+                sent, inits = 0, []
             try:
                 if protocol == "UDP":
                     packet = NONCE.pack(serial, at, target)

@@ -29,10 +29,7 @@ from podfence.model.validate import quote
 from podfence.model.workloads import Workload
 
 __all__ = [
-    "CLUSTER_SCOPED",
-    "POLICY_KINDS",
     "PROBLEM_CODES",
-    "WANTED_KINDS",
     "Decoded",
     "decode",
     "is_wanted",

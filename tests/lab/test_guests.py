@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -69,6 +70,7 @@ def everything(caller: socket.socket) -> bytes:
     [
         (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", RESPONSE),
         (b"POST /a/b?c HTTP/1.0\r\n\r\n", RESPONSE),
+        (b"HEAD / HTTP/1.1\r\n\r\n", RESPONSE.removesuffix(NAME)),
         (b"\n", NAME),
         (b"GET\n", NAME),
         (b"\x16\x03\x01\x02\x00", NAME),
@@ -114,6 +116,18 @@ def test_a_guest_that_goes_is_forgotten(house: House) -> None:
     assert house.guests.patience is None
 
 
+def test_a_guest_of_whom_another_process_holds_a_copy_is_forgotten_too(house: House) -> None:
+    caller = house.dial()
+    (number,) = house.handlers
+    copy = os.dup(number)
+    caller.send(b"\n")
+    house.serve()
+    caller.close()
+    house.serve()
+    assert house.poll.poll(0) == []
+    os.close(copy)
+
+
 def test_a_guest_that_does_not_go_is_shown_out(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,7 +139,7 @@ def test_a_guest_that_does_not_go_is_shown_out(
 
 
 def test_nobody_goes_untold_to_make_room(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guests, "_MOST", 2)
+    monkeypatch.setattr(guests, "MOST", 2)
     callers = [house.dial(), house.dial()]
     assert not house.guests.has_room()
     callers[1].send(b"\n")

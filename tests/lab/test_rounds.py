@@ -21,6 +21,7 @@ from podfence.lab.probes import Effort, Pair, Probe, Probes, efforts
 from podfence.lab.process import LabProcess
 from podfence.lab.requests import Build, Enforce, Send
 from podfence.lab.sender import NONCE, Round, Sender, outcome_of
+from podfence.testing.builders import pod, policy, rule
 from tests.lab.clusters import SHOP, plan_of
 
 TIMEOUT = 0.1
@@ -151,6 +152,15 @@ def test_the_longest_names_fit_into_an_answer() -> None:
 @pytest.mark.parametrize("effort", [Effort.KNOCK, Effort.CONNECT])
 def test_everybody_answers_on_an_open_network(effort: Effort) -> None:
     assert set(outcomes(plan_of(*SHOP), effort)) == {Outcome.OPEN}
+
+
+@pytest.mark.kernel
+def test_many_ports_of_one_pair_overflow_nothing() -> None:
+    ports = [f"{number}/SCTP" for number in range(1, 801, 2)]
+    every = policy("a/every", ingress=[rule(ports=ports)])
+    plan = plan_of(pod("a/x"), pod("a/y"), every)
+    assert len(plan.sctp) == 400
+    assert set(outcomes(plan)) == {Outcome.OPEN}
 
 
 @pytest.mark.kernel

@@ -321,7 +321,7 @@ def test_a_kernel_that_forbids_it_is_told_in_one_sentence(knob: str) -> None:
     [
         pytest.param(
             "ulimit -n 100",
-            "LabError: the lab needs 387 open files and may have 100; raise the limit (ulimit -n)",
+            "LabError: the lab needs 899 open files and may have 100; raise the limit (ulimit -n)",
             id="open-files",
         ),
         pytest.param(

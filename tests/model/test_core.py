@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from podfence.errors import Severity, Source
-from podfence.model.decode import PROBLEM_CODES, WANTED_KINDS, Decoded, decode, is_wanted
+from podfence.model.decode import PROBLEM_CODES, Decoded, decode, is_wanted
+from podfence.model.kinds import WANTED_KINDS
 from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef
 from podfence.model.networkpolicy import Protocol
 from podfence.model.objects import ContainerPort, Namespace, Node, Pod, Service, ServicePort

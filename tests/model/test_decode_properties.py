@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podfence.errors import Severity
-from podfence.model.decode import WANTED_KINDS, decode
+from podfence.model.decode import decode
+from podfence.model.kinds import WANTED_KINDS
 from podfence.model.meta import METADATA_NAME_LABEL, Labels, ObjectRef, labels_of
 from podfence.model.networkpolicy import (
     IPBlock,

@@ -119,13 +119,6 @@ def test_run_nft_works_in_the_given_namespace_alone(kernel: Kernel) -> None:
 
 @pytest.mark.kernel
 @needs_root
-def test_check_changes_nothing(kernel: Kernel) -> None:
-    run_nft(SMALL, kernel.fd, check=True)
-    assert kernel.nft("list", "tables") == ""
-
-
-@pytest.mark.kernel
-@needs_root
 def test_a_refused_transaction_says_where_and_changes_nothing(kernel: Kernel) -> None:
     wrong = f"{SMALL}add rule inet podfence nowhere accept\n"
     with pytest.raises(NftError, match=r"stdin:2:24-30: Error: .*No such file or directory"):
