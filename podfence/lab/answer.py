@@ -65,8 +65,6 @@ class Answerers:
         for place, party in enumerate(self._plan.parties):
             with netns.inside(self._topology.of_party[place]):
                 for address in party.addresses:
-                    self._attend(place, address, "SYN")
-                    self._attend(place, address, "ECHO")
                     if self._plan.sctp:
                         self._attend(place, address, "SCTP")
                     for port in self._plan.ports:
@@ -74,6 +72,15 @@ class Answerers:
                             key = (place, address.version, protocol, port)
                             if key not in self._sockets:
                                 self._listen(place, protocol, address, port)
+
+    def see_arrivals(self) -> None:
+        """From now on, see the SYNs and echo requests that the kernel answers. Where everything is
+        answered, on an open network, that is work for nothing."""
+        for place, party in enumerate(self._plan.parties):
+            with netns.inside(self._topology.of_party[place]):
+                for address in party.addresses:
+                    self._attend(place, address, "SYN")
+                    self._attend(place, address, "ECHO")
 
     @property
     def ports(self) -> set[int]:

@@ -103,10 +103,13 @@ class _Lab:
                 self._topology.grow(plan)
             case Settle(plan):
                 self._settle(plan)
-            case Send(wanted, timeout):
+            case Send(wanted, timeout, arrivals):
+                if arrivals:
+                    _there(self._answerers).see_arrivals()
                 return Answer(0.0, self._ready.run(self._plan.probes, wanted, timeout))
             case Try(probes, timeout):
                 self._listen(probes)
+                _there(self._answerers).see_arrivals()
                 wanted = efforts(len(probes), range(len(probes)))
                 return Answer(0.0, self._ready.run(Probes.of(probes), wanted, timeout))
             case Call(dials, listeners, timeout):

@@ -36,10 +36,11 @@ class Settle:
 @dataclass(frozen=True, slots=True)
 class Send:
     """Send probes of the plan, waiting ``timeout`` seconds for each. ``efforts``: one
-    :class:`Effort` a probe, as bytes."""
+    :class:`Effort` a probe, as bytes. ``arrivals``: say too what came and was not answered."""
 
     efforts: bytes
     timeout: float
+    arrivals: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,7 +179,7 @@ class _Run:
 def try_all(lab: LabProcess, options: LabOptions, allowed: bytes, control: bytes) -> Outcomes:
     """Send every probe with the policies enforced; what was lost, again, if it has a control."""
     wanted = enforced_efforts(allowed)
-    answer = lab.call(Send(wanted, options.timeout))
+    answer = lab.call(Send(wanted, options.timeout, arrivals=True))
     dead = frozenset(not_open(control))
 
     def missing(outcomes: bytes) -> list[int]:

@@ -166,7 +166,7 @@ def outcomes_under(text: str, effort: Effort) -> tuple[LabPlan, Observed]:
         lab.call(Build())
         control = lab.call(Send(everything(plan, effort), 0.3)).outcomes
         lab.call(Enforce("lab-node", text))
-        enforced = lab.call(Send(everything(plan, effort), 0.3)).outcomes
+        enforced = lab.call(Send(everything(plan, effort), 0.3, arrivals=True)).outcomes
     return plan, Observed(plan, index, expect(index, plan), control, enforced)
 
 
