@@ -6,7 +6,7 @@ finds the table as it was before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from podfence.edge.netlink import text
@@ -149,12 +149,21 @@ class NetlinkNft:
         chains = self._socket.dump(GET_CHAIN, b"")
         rules = self._socket.dump(GET_RULE, text(RULE_TABLE, self._table))
         sets = self._socket.dump(GET_SET, text(SET_TABLE, self._table))
-        start = text(LIST_TABLE, self._table)
-        elements = {
-            name: self._socket.dump(GET_ELEMENTS, start + text(LIST_SET, name))
-            for name in map(set_name, sets)
-        }
+        elements = {name: self._elements(name) for name in map(set_name, sets)}
         return Dump(table, chains, rules, sets, elements)
+
+    def _elements(self, name: str) -> Sequence[bytes]:
+        """Read until two readings agree. A set that has just grown moves to a larger hash table in
+        the background, and a reading that goes on over several messages misses what moves."""
+        request = text(LIST_TABLE, self._table) + text(LIST_SET, name)
+        found = self._socket.dump(GET_ELEMENTS, request)
+        for _ in range(_ATTEMPTS):
+            if len(found) <= 1:
+                return found
+            earlier, found = found, self._socket.dump(GET_ELEMENTS, request)
+            if found == earlier:
+                return found
+        raise DumpInterrupted
 
 
 def _deletes_table(transaction: Transaction) -> bool:

@@ -15,6 +15,7 @@ from random import Random
 import pytest
 
 from podfence.edge.nfnetlink import NetlinkNft
+from podfence.edge.nftencode_numbers import GET_ELEMENTS
 from podfence.edge.nftsocket import NftSocket
 from podfence.errors import NftError
 from podfence.nft.difference import diff, load
@@ -359,6 +360,7 @@ def in_user_namespace(kind: list[str], code: str) -> subprocess.CompletedProcess
 ROOTLESS = """
 from random import Random
 from podfence.edge.nfnetlink import NetlinkNft
+from podfence.edge.nftencode_numbers import GET_ELEMENTS
 from podfence.edge.nftsocket import SEND_BUFFER, NftSocket
 from podfence.nft.difference import diff, load
 from podfence.nft.objects import DataType, Set, Table
@@ -489,6 +491,30 @@ class Disturbed(NftSocket):
             self.times -= 1
             self.other.replace(replace(LOADED, table=Table("other")))
         return super().dump(kind, body)
+
+
+class Growing(NftSocket):
+    """A set moves to a larger table while it is read: the first ``times`` readings miss some."""
+
+    times = 0
+
+    def dump(self, kind: int, body: bytes) -> list[bytes]:
+        found = super().dump(kind, body)
+        if kind == GET_ELEMENTS and self.times:
+            self.times -= 1
+            return found[: -self.times - 1]
+        return found
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_elements_that_move_are_read_again(space: NftNamespace, times: int) -> None:
+    keys = frozenset((number,) for number in range(20_000))
+    large = Ruleset.of(Table("podfence"), [Set("p_set", (DataType.IPV6_ADDR,), keys)])
+    space.table.replace(large)
+    with Growing(space.fd) as socket:
+        socket.times = times
+        assert NetlinkNft(socket).list() == large
+        assert socket.times == 0
 
 
 @pytest.mark.parametrize(("times", "calm"), [(3, True), (10_000, False)])
