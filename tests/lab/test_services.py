@@ -95,6 +95,17 @@ def test_no_name_of_the_input_is_in_the_rules() -> None:
     assert not any(word in text for word in ("shop", "db", "nobody"))
 
 
+def test_an_address_that_was_given_goes_to_whom_the_input_gives_it() -> None:
+    db = service("db", "db", (80, 80))
+    before = place(Cluster.of([WEB, db]))
+    given = before.services[0].cluster_ips[0]
+    web = service("web", "web", (80, 80), ips=(str(given),))
+    after = place(Cluster.of([WEB, db, web]), before=before)
+    addresses = [set(each.cluster_ips) for each in after.services]
+    assert {given} in addresses
+    assert set.intersection(*addresses) == set()
+
+
 @pytest.mark.parametrize(
     ("allowed", "answered", "right"),
     [
