@@ -33,8 +33,7 @@ def evaluate(index: PolicyIndex, flow: Flow) -> Verdict:
 
 
 class _Side(NamedTuple):
-    """What a flow's address means, whatever the flow. ``of_node``: it may be the own node of some
-    pod, as the node's address or as that which the pod's status has."""
+    """What a flow's address means, whatever the flow. ``of_node``: it is one of a known node."""
 
     endpoint: Endpoint | None
     endpoint_class: int
@@ -50,7 +49,6 @@ class Judge:
         self._memo: dict[tuple[int, int, int, str, int], Decision] = {}
         self._same: dict[tuple[int, ...], Decision] = {}
         self._sides: dict[IPAddress, _Side] = {}
-        self._hosts = {a for e in index.endpoints.values() for a in e.pod.host_addresses}
 
     def verdict(self, flow: Flow) -> Verdict:
         """Judge one connection attempt; see :func:`evaluate`."""
@@ -63,7 +61,12 @@ class Judge:
             return _ITSELF
         ask = (family, flow.protocol, flow.port)
         egress = self.end(source, Direction.EGRESS, destination_class, *ask)
-        if of_node and destination and from_own_node(self.index, flow.source, destination):
+        if (
+            destination is not None
+            # seldom: hashing and comparing addresses is slow
+            and (of_node or destination.pod.host_addresses)
+            and from_own_node(self.index, flow.source, destination)
+        ):
             return Verdict(egress, _ALLOWED[Reason.OWN_NODE])
         return Verdict(egress, self.end(destination, Direction.INGRESS, source_class, *ask))
 
@@ -71,7 +74,7 @@ class Judge:
         found = self._sides.get(address)
         if found is None:
             index = self.index
-            of_node = address in self._hosts or address in index.by_node_address
+            of_node = address in index.by_node_address
             found = _Side(index.by_address.get(address), index.class_of(address), of_node)
             self._sides[address] = found
         return found

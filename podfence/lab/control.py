@@ -31,18 +31,19 @@ def control_efforts(probes: Probes, allowed: bytes) -> bytes:
     ``allowed``: what the engine says of each, as 0 or 1.
     """
     chosen = bytearray(allowed.translate(bytes((Effort.KNOCK, Effort.SKIP)) + bytes(254)))
-    for number in _first_at_each(probes):
+    for number in _first_at_each(probes, itself=False):
         chosen[number] = Effort.CONNECT
     return bytes(chosen)
 
 
-def _first_at_each(probes: Probes) -> Iterator[int]:
-    """Numbers of probes, one a listener; what a party hears of itself crosses no network."""
+def _first_at_each(probes: Probes, *, itself: bool) -> Iterator[int]:
+    """Numbers of probes, one a listener. ``itself``: also from the party to itself, though that
+    crosses no network."""
     seen: set[tuple[int, int, int]] = set()
     listeners: set[Listener] = set()
     for source, target, family, ports, first in probes.pairs:
         known = target, family, id(ports)  # the pairs keep it alive
-        if source == target or known in seen:
+        if known in seen or (source == target and not itself):
             continue
         seen.add(known)
         for number, (protocol, port) in enumerate(ports, first):
@@ -89,13 +90,8 @@ def control_of(plan: LabPlan, probe: Probe) -> Probe:
 
 def live_controls(plan: LabPlan) -> list[Probe]:
     """Every listener that the plan probes, asked by somebody whom no policy forbids it."""
-    probes = plan.probes
-    every = {
-        (pair.target, pair.family, *port): Probe(*pair[:3], *port)
-        for pair in {(p.target, p.family, id(p.ports)): p for p in probes.pairs}.values()
-        for port in pair.ports
-    }
-    return [control_of(plan, probe) for probe in every.values()]
+    firsts = _first_at_each(plan.probes, itself=True)
+    return [control_of(plan, plan.probes[number]) for number in firsts]
 
 
 def live_control(plan: LabPlan, tried: Sequence[Probe], outcomes: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """The enforcement process of one node: it lives in the node's namespace and owns its rules.
 
-Rule: nodes share nothing but the text that each is sent. A process keeps no descriptor but its
-pipe, so it holds no pod's namespace or socket alive, and it ends with the lab process.
+Rule: nodes share nothing but the transactions that each is sent. A process keeps no descriptor but
+its pipe, so it holds no pod's namespace or socket alive, and it ends with the lab process.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import resource
 import signal
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, Pipe
+from functools import partial
+from multiprocessing.connection import Connection
 from typing import NoReturn
 
 from podfence.edge import netns
@@ -18,7 +18,7 @@ from podfence.edge.nfnetlink import NetlinkNft
 from podfence.edge.nftcli import run_nft
 from podfence.edge.nftsocket import NftSocket
 from podfence.errors import LabError, PodfenceError
-from podfence.lab.forking import fork
+from podfence.lab.forking import fork_with_pipe
 from podfence.nft.transaction import Transaction
 
 _SHORT_MEMORY = (
@@ -29,30 +29,19 @@ _SHORT_MEMORY = (
 """Finished probes leave the node's connection table soon, so that it never fills."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """One transaction, of ours or as text for nft."""
-
-    rules: Transaction | str
-
-
 class Enforcer:
     """The lab process's handle of one node's enforcement process."""
 
     def __init__(self, node: str, namespace: int) -> None:
         """Start it in a network namespace, given as a descriptor."""
         self._node = node
-        self._connection, theirs = Pipe()
-        parent = os.getpid()
-        self.pid = fork()
-        if self.pid == 0:
-            _live(theirs, namespace, parent)
-        theirs.close()
+        self.pid, self._connection = fork_with_pipe(partial(_live, namespace))
 
     def enforce(self, rules: Transaction | str) -> None:
-        """One transaction, all or nothing. Raises NftError with the kernel's refusal."""
+        """One transaction, of ours or as text for nft; all or nothing. Raises NftError with the
+        kernel's refusal."""
         try:
-            self._connection.send(_Order(rules))
+            self._connection.send(rules)
             refused = self._connection.recv()
         except (EOFError, ConnectionError) as error:
             raise LabError(f"the enforcement process of node {self._node} has ended") from error
@@ -60,7 +49,7 @@ class Enforcer:
             raise refused
 
 
-def _live(connection: Connection, namespace: int, parent: int) -> NoReturn:
+def _live(namespace: int, connection: Connection, parent: int) -> NoReturn:
     """The whole life of the process. Never returns into the lab's code."""
     status = 1
     try:
@@ -86,23 +75,23 @@ def _keep_only(descriptor: int) -> None:
 def _serve(connection: Connection) -> None:
     while True:
         try:
-            order: _Order = connection.recv()
+            rules: Transaction | str = connection.recv()
         except EOFError:
             return
         try:
-            _enforce(order)
+            _enforce(rules)
         except PodfenceError as error:
             connection.send(error)
         else:
             connection.send(None)
 
 
-def _enforce(order: _Order) -> None:
-    if isinstance(order.rules, str):
-        run_nft(order.rules)
+def _enforce(rules: Transaction | str) -> None:
+    if isinstance(rules, str):
+        run_nft(rules)
     else:
         with NftSocket() as opened:
-            NetlinkNft(opened).run(order.rules)
+            NetlinkNft(opened).run(rules)
     for name, value in _SHORT_MEMORY:
         if netns.read_sysctl(name) is not None:  # none without connection tracking
             netns.write_sysctl(name, value)

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from multiprocessing.connection import Connection, Pipe
+from multiprocessing.connection import Connection
 from select import EPOLLIN
 from typing import NoReturn
 
@@ -22,7 +22,7 @@ from podfence.lab.answer import Answerers
 from podfence.lab.arrivals import Arrivals
 from podfence.lab.board import Board
 from podfence.lab.files import window
-from podfence.lab.forking import fork
+from podfence.lab.forking import fork_with_pipe
 from podfence.lab.plan import LabPlan, Side
 from podfence.lab.probes import Pair, Probe, Probes, efforts
 from podfence.lab.sender import SOURCE_PORTS, Round, Sender
@@ -181,13 +181,7 @@ class _Process:
     """A sender in a process of its own."""
 
     def __init__(self, work: Callable[[Connection], None]) -> None:
-        self.connection, theirs = Pipe()
-        parent = os.getpid()
-        self._pid = fork()
-        if self._pid == 0:
-            self.connection.close()
-            _work(theirs, parent, work)
-        theirs.close()
+        self._pid, self.connection = fork_with_pipe(partial(_work, work))
         self._said: object = None
 
     def waits(self) -> bool:
@@ -225,7 +219,7 @@ def _wait_for_answers(connection: Connection) -> None:
     connection.recv_bytes()
 
 
-def _work(connection: Connection, parent: int, work: Callable[[Connection], None]) -> NoReturn:
+def _work(work: Callable[[Connection], None], connection: Connection, parent: int) -> NoReturn:
     said: object = None
     try:
         netns.die_with_parent(parent)

@@ -14,14 +14,15 @@ import sys
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, Pipe
+from functools import partial
+from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import NoReturn, Self
 
 from podfence.edge import netns
 from podfence.errors import LabError, PodfenceError
 from podfence.lab.child import serve
-from podfence.lab.forking import fork
+from podfence.lab.forking import fork_with_pipe
 from podfence.lab.plan import LabPlan
 from podfence.lab.requests import Answer, Request
 
@@ -51,15 +52,9 @@ class LabProcess:
 
     def __enter__(self) -> Self:
         """Start the child. Raises LabError where it cannot have a network of its own."""
-        self._connection, theirs = Pipe()
-        parent = os.getpid()
         sys.stdout.flush()
         sys.stderr.flush()
-        self.pid = fork()
-        if self.pid == 0:
-            self._connection.close()
-            _run_child(theirs, self._plan, parent)
-        theirs.close()
+        self.pid, self._connection = fork_with_pipe(partial(_run_child, self._plan))
         os.setpgid(self.pid, self.pid)  # the child does it too: whoever comes first
         try:
             ready = self._receive()
@@ -115,7 +110,7 @@ class LabProcess:
                 return message
 
 
-def _run_child(connection: Connection, plan: LabPlan, parent: int) -> NoReturn:
+def _run_child(plan: LabPlan, connection: Connection, parent: int) -> NoReturn:
     """The child's whole life. Never returns into the parent's code."""
     status = 1
     try:

@@ -11,14 +11,14 @@ import signal
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from multiprocessing.connection import Connection, Listener, Pipe
+from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from podfence._version import __version__
 from podfence.errors import LabError, PodfenceError
-from podfence.lab.forking import fork
+from podfence.lab.forking import fork_with_pipe
 from podfence.lab.messages import Down, Message, Namespace, Reply
 from podfence.lab.process import LabProcess
 from podfence.lab.session import Session
@@ -33,12 +33,7 @@ def start(path: Path, process: LabProcess, begin: Callable[[LabProcess], Session
 
     Returns once it is up, with what it says of itself. Raises what building it raised.
     """
-    ours, theirs = Pipe()
-    pid = fork()
-    if pid == 0:
-        ours.close()
-        _run(path, process, begin, theirs)
-    theirs.close()
+    pid, ours = fork_with_pipe(lambda theirs, _: _run(path, process, begin, theirs))
     try:
         reply: object = ours.recv()
     except EOFError:

@@ -14,12 +14,13 @@ import time
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from multiprocessing.connection import Connection, Pipe
+from functools import partial
+from multiprocessing.connection import Connection
 from typing import NoReturn
 
 from podfence.edge import netns
 from podfence.errors import LabError
-from podfence.lab.forking import fork
+from podfence.lab.forking import fork_with_pipe
 from podfence.lab.plan import LabPlan
 from podfence.lab.probes import Probe
 from podfence.lab.sockets import FAMILY
@@ -41,13 +42,7 @@ class Watch:
 
     def __init__(self, plan: LabPlan, topology: Topology, flows: Sequence[Probe]) -> None:
         """Connects every flow and starts sending. Raises LabError when one cannot be connected."""
-        self._connection, theirs = Pipe()
-        parent = os.getpid()
-        self._pid = fork()
-        if self._pid == 0:
-            self._connection.close()
-            _run(theirs, parent, plan, topology, flows)
-        theirs.close()
+        self._pid, self._connection = fork_with_pipe(partial(_run, plan, topology, flows))
         self._receive()
 
     def stop(self) -> Watched:
@@ -75,7 +70,7 @@ class Watch:
 
 
 def _run(
-    connection: Connection, parent: int, plan: LabPlan, topology: Topology, flows: Sequence[Probe]
+    plan: LabPlan, topology: Topology, flows: Sequence[Probe], connection: Connection, parent: int
 ) -> NoReturn:
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
