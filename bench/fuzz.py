@@ -31,22 +31,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import msgspec
 
-from bench.mutations import case, seeds
 from podfence.cli.common import describe_problem
-from podfence.edge.load import Loaded, load
 from podfence.errors import PodfenceError, Position, Source
+from podfence.manifests.load import Loaded, load
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
 from podfence.questions.can import Asker, Can
 from podfence.questions.connectivity import connectivity
 from podfence.questions.describe import describe
-from podfence.questions.notes import notes_for
+from podfence.questions.lint.notes import notes_for
 from podfence.questions.why import why
 from podfence.render.describe import render_description
 from podfence.render.map_data import map_csv, map_dot, map_json, map_mermaid
 from podfence.render.map_table import render_matrix, render_table
 from podfence.render.problems import problem_data
 from podfence.render.verdicts import VerdictEncoder, can_text, why_text
+from tests.support.mutations import case, seeds
 
 CASE_SECONDS = 5
 """Processor time that a case may take, in seconds."""

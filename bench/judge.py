@@ -29,10 +29,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from podfence.model.cluster import Cluster
 from podfence.policy.flow import Flow
-from tests.oracle import OracleVerdict, rulings
-from tests.random_clusters import FlowSource, Size, random_cluster
-from tests.random_tiers import NAMES
-from tests.spec.judges import Answer, Judge, ask_engine, ask_trace
+from tests.support.judges import Answer, Judge, ask_engine, ask_trace
+from tests.support.oracle import OracleVerdict, rulings
+from tests.support.random_clusters import FlowSource, Size, random_cluster
+from tests.support.random_tiers import NAMES
 
 FLOWS_PER_CLUSTER = 100
 CLUSTERS_PER_BATCH = 50

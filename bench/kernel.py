@@ -19,10 +19,10 @@ from itertools import count
 from random import Random
 
 from podfence.errors import LabError
-from podfence.lab.report import LabReport
 from podfence.lab.run import LabOptions, run_lab
+from podfence.lab.testbed.report import LabReport
 from podfence.policy.compile import compile_cluster
-from tests.random_clusters import TIERS, Size, random_cluster
+from tests.support.random_clusters import TIERS, Size, random_cluster
 
 NOBODY = "65534"
 TIMEOUT = 0.15  # seconds after which a probe counts as dropped; lost ones are sent again

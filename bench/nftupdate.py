@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from random import Random
 from statistics import median
 
-from podfence.edge import netns
-from podfence.edge.nfnetlink import NetlinkNft
-from podfence.edge.nftcli import run_nft
-from podfence.edge.nftsocket import NftSocket
+from podfence.kernel import netns
+from podfence.kernel.nftables.nftsocket import NftSocket
+from podfence.kernel.nftables.table import NetlinkNft
+from podfence.kernel.nftcli import run_nft
 from podfence.nft.difference import load
 from podfence.nft.objects import (
     DROP,

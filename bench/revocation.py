@@ -14,15 +14,15 @@ import sys
 import time
 from collections import defaultdict
 
-from podfence.edge.positions import Positions
 from podfence.lab.messages import Input
-from podfence.lab.plan import Limits
-from podfence.lab.probes import Probe
-from podfence.lab.process import LabProcess
-from podfence.lab.requests import Unwatch, Watch
+from podfence.lab.probing.process import LabProcess
+from podfence.lab.probing.requests import Unwatch, Watch
 from podfence.lab.run import LabOptions
 from podfence.lab.session import Session, world
-from podfence.lab.watched import Account, Interval, account
+from podfence.lab.testbed.livetraffic import Account, Interval, account
+from podfence.lab.testbed.probeplan import Limits
+from podfence.lab.testbed.probes import Probe
+from podfence.manifests.positions import Positions
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.render.tables import table
 from podfence.testing.builders import peer, pod, policy, requirement, rule, selector

@@ -13,7 +13,7 @@ from importlib import import_module
 from podfence._version import __version__
 
 _HOMES = {
-    "load": "podfence.edge.load",
+    "load": "podfence.manifests.load",
     "Cluster": "podfence.model.cluster",
     "NetworkPolicy": "podfence.model.networkpolicy",
     "Namespace": "podfence.model.objects",

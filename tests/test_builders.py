@@ -7,7 +7,7 @@ from io import BytesIO
 
 import pytest
 
-from podfence.edge.load import load
+from podfence.manifests.load import load
 from podfence.model.cluster import Cluster
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.testing.builders import (

@@ -21,8 +21,8 @@ from bench.packets.report import Results, lines
 from bench.packets.rounds import FULL, QUICK, Effort, measure, pair, subjects
 from bench.packets.traffic import Pair, Sender, TrafficError, empty_call
 from bench.run import machine, written
-from podfence.edge import netns
 from podfence.errors import PodfenceError
+from podfence.kernel import netns
 
 ROOTLESS = "Without chains and sets: nft cannot load so many rules at once unless it is root."
 

@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from bench.packets.variants import Allowance, Questions, allowances, local_classes
 from podfence.model.cluster import Cluster
 from podfence.model.objects import IPAddress
-from podfence.nft.lower import TABLE
+from podfence.nft.lowering.lower import TABLE
+from podfence.nft.lowering.views import View
 from podfence.nft.objects import Rule
 from podfence.nft.render import render_object, render_rule
-from podfence.nft.views import View
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction
 from podfence.policy.index import Match

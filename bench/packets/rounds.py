@@ -20,10 +20,10 @@ from bench.packets.chains import policy_chains
 from bench.packets.scenario import Scenario, cluster
 from bench.packets.traffic import Pair, Sender
 from bench.packets.variants import conntrack_only, linear, ours
-from podfence.edge import netns
-from podfence.edge.nfnetlink import NetlinkNft
-from podfence.edge.nftcli import run_nft
-from podfence.edge.nftsocket import NftSocket
+from podfence.kernel import netns
+from podfence.kernel.nftables.nftsocket import NftSocket
+from podfence.kernel.nftables.table import NetlinkNft
+from podfence.kernel.nftcli import run_nft
 from podfence.nft.ruleset import Ruleset
 
 NONE, TRACKED, TWIN = "no rules at all", "conntrack only", "conntrack only, once more"

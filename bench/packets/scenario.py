@@ -17,7 +17,7 @@ from podfence.model.cluster import Cluster
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Rule
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyPeer
 from podfence.model.objects import IPAddress, Pod
-from podfence.nft.lower import LocalNode
+from podfence.nft.lowering.lower import LocalNode
 from podfence.testing.builders import (
     cluster_peer,
     cluster_policy,

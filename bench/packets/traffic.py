@@ -18,7 +18,7 @@ from time import perf_counter_ns, sleep
 
 from bench.packets.scenario import CLOSED_PORT, ENDS, OPEN_PORT
 from bench.packets.triple import Triple
-from podfence.edge import netns
+from podfence.kernel import netns
 
 PAYLOAD = bytes(64)
 SLOT = 32

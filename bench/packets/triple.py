@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from bench.packets.scenario import ENDS
-from podfence.edge import netns
-from podfence.edge.rtnetlink import (
+from podfence.kernel import netns
+from podfence.kernel.rtnetlink import (
     Request,
     Rtnetlink,
     VethEnd,

@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 from bench.packets.scenario import local_node
 from podfence.model.cluster import Cluster
 from podfence.model.objects import IPAddress
-from podfence.nft.lower import TABLE, lower
-from podfence.nft.names import Namer
+from podfence.nft.lowering.identifiers import Namer
+from podfence.nft.lowering.lower import TABLE, lower
+from podfence.nft.lowering.peers import PeerSets
+from podfence.nft.lowering.ports import PortQuestions
+from podfence.nft.lowering.views import View
 from podfence.nft.objects import (
     ACCEPT,
     DROP,
@@ -33,10 +36,7 @@ from podfence.nft.objects import (
     Table,
     jump,
 )
-from podfence.nft.peers import PeerSets
-from podfence.nft.ports import PortQuestions
 from podfence.nft.ruleset import Ruleset
-from podfence.nft.views import View
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction
 from podfence.policy.index import Match, PolicyIndex

@@ -21,10 +21,10 @@ from podfence.cli.common import (
     unjudgeable,
 )
 from podfence.cli.targets import port_of, protocol_of, question
-from podfence.edge.load import Loaded
 from podfence.errors import PodfenceError, QuestionError
+from podfence.manifests.load import Loaded
 from podfence.policy.compile import compile_cluster
-from podfence.policy.names import Names
+from podfence.policy.domains import Names
 from podfence.questions.can import Asker, Can, CanAnswer
 from podfence.render.jsontext import json_bytes, json_text
 from podfence.render.problems import message_text

@@ -7,13 +7,13 @@ import sys
 import click
 
 from podfence.cli.common import describe_problem, files_option, output_option
-from podfence.edge.load import Loaded, load
 from podfence.errors import Problem, Severity
+from podfence.manifests.load import Loaded, load
 from podfence.policy.compile import compile_cluster
-from podfence.questions.tiers import TierFinding, tier_findings
+from podfence.questions.lint.tiers import TierFinding, tier_findings
 from podfence.render.jsontext import json_text
 from podfence.render.problems import problem_data
-from podfence.render.safe import printable
+from podfence.text import printable
 
 
 @click.command("check")

@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 import click
 
-from podfence.edge.load import EVERY_NAMESPACE, Loaded, load
 from podfence.errors import PodfenceError, Problem, Severity, UnknownObject
-from podfence.policy.names import NO_NAMES, Names
+from podfence.manifests.load import EVERY_NAMESPACE, Loaded, load
+from podfence.policy.domains import NO_NAMES, Names
 from podfence.render.problems import problem_line
-from podfence.render.safe import printable
+from podfence.text import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -78,7 +78,7 @@ def read_names(path: str | None, *others: str | None) -> Names:
         return NO_NAMES
     if path == "-" and "-" in others:
         raise click.UsageError("standard input cannot be both the names and something else")
-    from podfence.edge.nametable import read_name_table
+    from podfence.manifests.domaintable import read_name_table
 
     table = read_name_table(path, sys.stdin.buffer if path == "-" else None)
     for problem in table.problems:

@@ -15,17 +15,17 @@ from podfence.cli.common import (
     read_names,
     resolve_option,
 )
-from podfence.edge.load import Loaded
 from podfence.errors import Source, UnknownObject
+from podfence.manifests.load import Loaded
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.compile import compile_cluster
-from podfence.policy.names import Names
+from podfence.policy.domains import Names
 from podfence.questions.describe import describe
 from podfence.questions.describe_tiers import describe_tier_policy
-from podfence.questions.notes import Note, notes_for
-from podfence.questions.tiers import tier_findings
-from podfence.questions.tierwords import policy_name
+from podfence.questions.lint.notes import Note, notes_for
+from podfence.questions.lint.tiers import tier_findings
+from podfence.questions.phrases.tierwords import policy_name
 from podfence.render.describe import render_description, render_tier_description
 
 Policy = NetworkPolicy | ClusterNetworkPolicy

@@ -18,19 +18,19 @@ from podfence.cli.common import (
     resolve_option,
 )
 from podfence.cli.targets import qualified, question
-from podfence.edge import netns
-from podfence.edge.load import Loaded
 from podfence.errors import LabError
+from podfence.kernel import netns
 from podfence.lab import client, messages
-from podfence.lab.placement import MAX_NODES, NODES_OF_INPUT
-from podfence.lab.process import LabProcess
+from podfence.lab.probing.process import LabProcess
 from podfence.lab.run import LabOptions, run_lab
 from podfence.lab.server import start
 from podfence.lab.session import Session, world
-from podfence.lab.text import report_text
+from podfence.lab.testbed.placement import MAX_NODES, NODES_OF_INPUT
 from podfence.lab.whereabouts import DEFAULT_NAME, known_names, socket_path
+from podfence.manifests.load import Loaded
 from podfence.policy.compile import compile_cluster
-from podfence.render.safe import printable
+from podfence.render.lab import report_text
+from podfence.text import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 NOT_EXECUTABLE, NOT_FOUND = 126, 127

@@ -21,7 +21,7 @@ from podfence.cli.common import (
 from podfence.policy.compile import compile_cluster
 from podfence.questions.connectivity import Connectivity, connectivity
 from podfence.questions.dns import map_notes
-from podfence.render.safe import printable
+from podfence.text import printable
 
 FORMATS = ("table", "wide", "matrix", "json", "csv", "dot", "mermaid")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from podfence.edge.positions import Positions
+from podfence.manifests.positions import Positions
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.objects import IPAddress
-from podfence.policy.names import NO_NAMES, Names
+from podfence.policy.domains import NO_NAMES, Names
 from podfence.questions.can import Can
 
 

@@ -18,14 +18,14 @@ from time import monotonic
 from types import FrameType
 
 from podfence.errors import LabError
-from podfence.lab.compare import Observed, enforced_efforts, expect, lost, not_open
-from podfence.lab.control import control_efforts, control_outcomes, unanswered
-from podfence.lab.placement import place
-from podfence.lab.plan import FAMILIES, LabNode, LabPlan, Limits, Side, make_plan
-from podfence.lab.process import LabProcess
-from podfence.lab.report import Check, LabReport, PairResult, Timings
-from podfence.lab.requests import Build, Call, Enforce, Send
-from podfence.lab.services import (
+from podfence.lab.probing.process import LabProcess
+from podfence.lab.probing.requests import Build, Call, Enforce, Send
+from podfence.lab.testbed.compare import Observed, enforced_efforts, expect, lost, not_open
+from podfence.lab.testbed.control import control_efforts, control_outcomes, unanswered
+from podfence.lab.testbed.placement import place
+from podfence.lab.testbed.probeplan import FAMILIES, LabNode, LabPlan, Limits, Side, make_plan
+from podfence.lab.testbed.report import Check, LabReport, PairResult, Timings
+from podfence.lab.testbed.services import (
     Dial,
     Frontend,
     dialled,
@@ -37,7 +37,7 @@ from podfence.lab.services import (
     services_text,
 )
 from podfence.nft.difference import load
-from podfence.nft.lower import LocalNode, lower
+from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
 

@@ -18,9 +18,9 @@ from typing import NoReturn
 
 from podfence._version import __version__
 from podfence.errors import LabError, PodfenceError
-from podfence.lab.forking import fork_with_pipe
 from podfence.lab.messages import Down, Message, Namespace, Reply
-from podfence.lab.process import LabProcess
+from podfence.lab.probing.forking import fork_with_pipe
+from podfence.lab.probing.process import LabProcess
 from podfence.lab.session import Session
 
 _PATIENCE = 10.0

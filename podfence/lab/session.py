@@ -13,9 +13,6 @@ from math import inf
 from time import monotonic, sleep
 
 from podfence.errors import LabError, PodfenceError, Position, Source
-from podfence.lab.changes import changed_verdicts, changes_text
-from podfence.lab.compare import Observed, agrees, expect
-from podfence.lab.control import control_of, live_control, live_controls
 from podfence.lab.messages import (
     Apply,
     Down,
@@ -28,13 +25,8 @@ from podfence.lab.messages import (
     TryAll,
     Why,
 )
-from podfence.lab.outcome import Outcome
-from podfence.lab.placement import place
-from podfence.lab.plan import LabPlan, Party, Side, make_plan
-from podfence.lab.probes import Probe
-from podfence.lab.process import LabProcess
-from podfence.lab.report import Timings
-from podfence.lab.requests import Build, Enforce, Grow, Settle, Try, Unwatch, Watch, Where
+from podfence.lab.probing.process import LabProcess
+from podfence.lab.probing.requests import Build, Enforce, Grow, Settle, Try, Unwatch, Watch, Where
 from podfence.lab.run import (
     LabOptions,
     dial_all,
@@ -44,23 +36,31 @@ from podfence.lab.run import (
     try_all,
     with_services,
 )
-from podfence.lab.services import dialled, dials, due, frontends, judge_dials, services_text
-from podfence.lab.text import outcome_text, report_text
-from podfence.lab.watched import Watched, account
-from podfence.lab.watchedflows import Flows, watched_flows
+from podfence.lab.testbed.compare import Observed, agrees, expect
+from podfence.lab.testbed.control import control_of, live_control, live_controls
+from podfence.lab.testbed.liveflows import Flows, watched_flows
+from podfence.lab.testbed.livetraffic import Watched, account
+from podfence.lab.testbed.outcome import Outcome
+from podfence.lab.testbed.placement import place
+from podfence.lab.testbed.probeplan import LabPlan, Party, Side, make_plan
+from podfence.lab.testbed.probes import Probe
+from podfence.lab.testbed.report import Timings
+from podfence.lab.testbed.services import dialled, dials, due, frontends, judge_dials, services_text
 from podfence.model.cluster import Cluster
 from podfence.model.objects import IPAddress
 from podfence.nft.difference import diff, load
-from podfence.nft.generation import generation, succeed
-from podfence.nft.lower import lower
+from podfence.nft.lowering.epoch import generation, succeed
+from podfence.nft.lowering.lower import lower
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import Transaction
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
 from podfence.questions.can import Asker, Can, Case
+from podfence.questions.diff import changed_verdicts, changes_text
 from podfence.questions.why import why
-from podfence.render.safe import printable
+from podfence.render.lab import outcome_text, report_text
 from podfence.render.verdicts import why_text
+from podfence.text import printable
 
 _BEFORE, _AFTER = 0.2, 0.3
 """Seconds for which connections are watched before and after a change."""

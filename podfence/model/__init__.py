@@ -1,1 +1,1 @@
-"""The objects, spelled as the API spells them: shapes, decoding, validation; no meaning."""
+"""The objects, spelled as the API spells them: frozen values only."""

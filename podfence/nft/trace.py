@@ -11,6 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from podfence.model.objects import IPAddress
+from podfence.nft.lowering.ports import PROTOCOL_NUMBERS
 from podfence.nft.objects import (
     ACCEPT,
     ICMP,
@@ -38,7 +39,6 @@ from podfence.nft.objects import (
     VerdictKind,
     Vmap,
 )
-from podfence.nft.ports import PROTOCOL_NUMBERS
 from podfence.nft.ruleset import Ruleset
 from podfence.policy.flow import Flow
 

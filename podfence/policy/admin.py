@@ -23,14 +23,14 @@ from podfence.model.clusternetworkpolicy import (
 )
 from podfence.model.clusternetworkpolicy import Tier as TierName
 from podfence.model.selectors import LabelSelector
-from podfence.policy.blocks import Block, by_family, moving
+from podfence.policy.addressblocks import Block, by_family, moving
+from podfence.policy.domains import Names, resolve
 from podfence.policy.flow import Action, Direction
 from podfence.policy.index import CompiledRule, EndpointClass, Match, Peers, Tier
+from podfence.policy.keyedtier import NO_TIER, KeyedTier, Rules
 from podfence.policy.namedports import NamedPorts, PortName, named_number
-from podfence.policy.names import Names, resolve
 from podfence.policy.origin import Origin
 from podfence.policy.select import EVERYONE, PeerSelector
-from podfence.policy.tiers import NO_TIER, KeyedTier, Rules
 from podfence.sets import AddressSet, PortSet
 from podfence.sets.ports import EVERYTHING, NOTHING
 

@@ -16,7 +16,7 @@ from podfence.model.cluster import Cluster
 from podfence.model.meta import Labels
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule, PolicyType
 from podfence.model.objects import ContainerPort, IPAddress, Pod
-from podfence.policy.blocks import AddressClasses, Block, Signature, ip_block
+from podfence.policy.addressblocks import AddressClasses, Block, Signature, ip_block
 from podfence.policy.index import Endpoint, EndpointClass, OutsideLookup
 from podfence.sets import AddressSet, IntervalSet
 

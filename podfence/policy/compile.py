@@ -11,10 +11,10 @@ from podfence.model.clusternetworkpolicy import Tier as TierName
 from podfence.model.objects import IPAddress
 from podfence.policy.admin import AdminCompiler, admin_blocks
 from podfence.policy.classes import Classes, classify
+from podfence.policy.domains import NO_NAMES, Names
 from podfence.policy.flow import Direction
 from podfence.policy.index import DirectionPolicy, EndpointClass, EndpointPolicy, PolicyIndex
 from podfence.policy.namedports import NamedPorts
-from podfence.policy.names import NO_NAMES, Names
 from podfence.policy.networkpolicies import NetworkPolicyCompiler
 from podfence.policy.select import PeerSelector
 

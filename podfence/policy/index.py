@@ -16,8 +16,8 @@ from pyroaring import FrozenBitMap
 from podfence.model.cluster import Cluster
 from podfence.model.meta import Labels, ObjectRef
 from podfence.model.objects import ContainerPort, IPAddress, Pod
+from podfence.policy.domains import Names
 from podfence.policy.flow import Action, Direction
-from podfence.policy.names import Names
 from podfence.policy.origin import Origin
 from podfence.sets import AddressSet, PortSet
 

@@ -26,10 +26,10 @@ from podfence.policy.index import (
     Peers,
     Tier,
 )
+from podfence.policy.keyedtier import NO_TIER, KeyedTier, Rules
 from podfence.policy.namedports import NamedPorts, PortName, named_number
 from podfence.policy.origin import Origin
 from podfence.policy.select import EVERYONE, PeerSelector
-from podfence.policy.tiers import NO_TIER, KeyedTier, Rules
 from podfence.sets import PortSet
 from podfence.sets.ports import EVERYTHING, NOTHING
 

@@ -15,7 +15,7 @@ from podfence.model.meta import Labels
 from podfence.model.networkpolicy import NetworkPolicyPeer
 from podfence.model.objects import Namespace
 from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
-from podfence.policy.blocks import AddressClasses, Block, ip_block
+from podfence.policy.addressblocks import AddressClasses, Block, ip_block
 from podfence.policy.index import EndpointClass, Peers
 
 EVERYONE = Peers("everyone", everyone=True)

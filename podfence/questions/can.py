@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from podfence.engine.evaluate import Judge
 from podfence.errors import QuestionError
+from podfence.policy.domains import NO_NAMES, Names
 from podfence.policy.flow import Direction, Flow, Verdict
 from podfence.policy.index import PolicyIndex
-from podfence.policy.names import NO_NAMES, Names
 from podfence.questions.dns import DnsNotes
-from podfence.questions.known import Known
 from podfence.questions.parties import Directory, End
+from podfence.questions.phrases.known import Known
 from podfence.sets.ports import MAX_PORT, OTHER, PROTOCOLS
 
 

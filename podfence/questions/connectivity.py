@@ -17,7 +17,7 @@ from pyroaring import BitMap, FrozenBitMap
 from podfence.engine.allpairs import Reachability, all_pairs
 from podfence.model.meta import ObjectRef
 from podfence.policy.index import Endpoint, EndpointClass, PolicyIndex
-from podfence.questions.outside import name_outside
+from podfence.questions.phrases.outside import name_outside
 from podfence.sets import AddressSet, PortSet
 
 

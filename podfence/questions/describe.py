@@ -24,10 +24,10 @@ from podfence.model.networkpolicy import (
 from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.policy.namedports import PortName, named_number
-from podfence.questions import words
-from podfence.questions.matched import Matched, PodGroup, grouped, workload_of
-from podfence.questions.tierwords import in_order, policy_words
-from podfence.questions.tierwords import rules_of as tier_rules
+from podfence.questions.phrases import words
+from podfence.questions.phrases.matched import Matched, PodGroup, grouped, workload_of
+from podfence.questions.phrases.tierwords import in_order, policy_words
+from podfence.questions.phrases.tierwords import rules_of as tier_rules
 
 TYPES = {Direction.INGRESS: PolicyType.INGRESS, Direction.EGRESS: PolicyType.EGRESS}
 _PEER_LIST = {Direction.INGRESS: "from", Direction.EGRESS: "to"}

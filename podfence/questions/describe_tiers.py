@@ -20,14 +20,14 @@ from podfence.model.clusternetworkpolicy import (
 )
 from podfence.model.meta import ObjectRef
 from podfence.model.objects import IPAddress
+from podfence.policy.domains import Names, resolve
 from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.policy.namedports import PortName
-from podfence.policy.names import Names, resolve
-from podfence.questions import tierphrases, words
 from podfence.questions.describe import PeerDescription, resolution
-from podfence.questions.matched import Matched, PodGroup, grouped
-from podfence.questions.tierwords import (
+from podfence.questions.phrases import tierphrases, words
+from podfence.questions.phrases.matched import Matched, PodGroup, grouped
+from podfence.questions.phrases.tierwords import (
     in_order,
     policy_words,
     priority_of,

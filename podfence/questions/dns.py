@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from podfence.engine.evaluate import fits
 from podfence.model.meta import ObjectRef
 from podfence.model.objects import IPAddress
+from podfence.policy.domains import Names
 from podfence.policy.flow import Action, Direction
 from podfence.policy.index import Endpoint, PolicyIndex
-from podfence.policy.names import Names
 from podfence.policy.origin import Origin
-from podfence.questions.tierwords import (
+from podfence.questions.phrases.tierwords import (
     numbered_ports,
     origin_name,
     unknown_names,

@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from podfence.errors import QuestionError, UnknownObject
 from podfence.model.objects import IPAddress, Pod
 from podfence.policy.index import Endpoint, PolicyIndex
-from podfence.questions.known import Known
+from podfence.questions.phrases.known import Known
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from podfence.policy.index import (
 )
 from podfence.policy.origin import Origin
 from podfence.questions.can import Asker, Can, CanAnswer, Case
-from podfence.questions.tierwords import (
+from podfence.questions.phrases.tierwords import (
     priority_of,
     unknown_names,
     unreadable,

@@ -22,9 +22,9 @@ from podfence.questions.describe_tiers import (
     TierPolicyDescription,
     TierRuleDescription,
 )
-from podfence.questions.matched import PodGroup
-from podfence.questions.notes import Note
-from podfence.render.safe import printable
+from podfence.questions.lint.notes import Note
+from podfence.questions.phrases.matched import PodGroup
+from podfence.text import printable
 
 WIDTH = 88
 GROUPS_SHOWN = 20

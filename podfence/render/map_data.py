@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from podfence.questions.connectivity import Connectivity, Group, Row, ports_words
 from podfence.render.jsontext import json_bytes
 from podfence.render.map_table import ports_text, shown
-from podfence.render.safe import printable
 from podfence.sets import PortSet
+from podfence.text import printable
 
 MAP_SCHEMA = "podfence.map/v1"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from podfence.questions.connectivity import Connectivity, Group, Row, ports_words
-from podfence.render.safe import printable
 from podfence.render.tables import table
 from podfence.sets import PortSet
+from podfence.text import printable
 
 _SHOWN = 8
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from podfence.errors import Position, Problem
-from podfence.render.safe import printable
+from podfence.text import printable
 
 WITHOUT_LINES = frozenset({"PF106", "PF112"})
 """Codes of a file that could not be opened, or holds nothing: there is no line to point at."""

@@ -10,7 +10,7 @@ from podfence.policy.flow import Action, Decision, Direction, Reason
 from podfence.policy.index import NETWORK_POLICY_TIER
 from podfence.policy.origin import Origin
 from podfence.questions.can import CanAnswer, Case
-from podfence.questions.tierwords import origin_name, policy_name
+from podfence.questions.phrases.tierwords import origin_name, policy_name
 from podfence.questions.why import (
     DirectionReport,
     PolicyReport,
@@ -20,8 +20,8 @@ from podfence.questions.why import (
     WhyAnswer,
 )
 from podfence.render.problems import message_text
-from podfence.render.safe import printable
 from podfence.sets.ports import OTHER
+from podfence.text import printable
 
 Locate = Callable[[Source | None, str], Position | None]
 

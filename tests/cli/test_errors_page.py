@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from podfence.edge.load import LOAD_CODES
-from podfence.edge.nametable import NAME_TABLE_CODES
-from podfence.edge.parsed import PROBLEM_CODES as READ_CODES
+from podfence.admission.decode_codes import PROBLEM_CODES as MODEL_CODES
 from podfence.errors import COMMAND_CODES
-from podfence.model.decode_codes import PROBLEM_CODES as MODEL_CODES
-from podfence.questions.note import NOTE_CODES
-from podfence.questions.tiers import TIER_CODES
+from podfence.manifests.domaintable import NAME_TABLE_CODES
+from podfence.manifests.load import LOAD_CODES
+from podfence.manifests.parsed import PROBLEM_CODES as READ_CODES
+from podfence.questions.lint.note import NOTE_CODES
+from podfence.questions.lint.tiers import TIER_CODES
 from tests.cli.session import ROOT, UPDATE, podfence
 
 PAGE = ROOT / "docs" / "errors.md"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from podfence.questions.notes import NOTE_CODES
+from podfence.questions.lint.notes import NOTE_CODES
 from tests.docs.console import ROOT, Command, commands, masked, pages, run
 
 ALL = [command for page in pages() for command in commands(page)]

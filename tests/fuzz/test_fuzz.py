@@ -18,7 +18,7 @@ from bench.fuzz import (
     run_in_parts,
     write_failures,
 )
-from bench.mutations import case, seeds
+from tests.support.mutations import case, seeds
 
 CASES = 400
 PART = 50

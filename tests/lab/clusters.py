@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from podfence.lab.placement import place
-from podfence.lab.plan import LabPlan, make_plan
+from podfence.lab.testbed.placement import place
+from podfence.lab.testbed.probeplan import LabPlan, make_plan
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex

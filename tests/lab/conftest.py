@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from podfence.edge import netns
+from podfence.kernel import netns
 
 
 @pytest.fixture

@@ -5,14 +5,22 @@ from random import Random
 import pytest
 
 from podfence.engine.evaluate import Judge, evaluate
-from podfence.lab.compare import Observed, agrees, enforced_efforts, expect, flow_of, lost, not_open
-from podfence.lab.outcome import Outcome
-from podfence.lab.placement import place
-from podfence.lab.plan import LabPlan, Limits, make_plan
-from podfence.lab.probes import Effort
+from podfence.lab.testbed.compare import (
+    Observed,
+    agrees,
+    enforced_efforts,
+    expect,
+    flow_of,
+    lost,
+    not_open,
+)
+from podfence.lab.testbed.outcome import Outcome
+from podfence.lab.testbed.placement import place
+from podfence.lab.testbed.probeplan import LabPlan, Limits, make_plan
+from podfence.lab.testbed.probes import Effort
 from podfence.policy.compile import compile_cluster
 from tests.lab.clusters import SHOP, placed, plan_of
-from tests.random_clusters import random_cluster
+from tests.support.random_clusters import random_cluster
 
 NOTHING_CAME_BACK = (Outcome.TIMEOUT, Outcome.UNREACHABLE, Outcome.PROHIBITED)
 

@@ -2,17 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from podfence.lab.compare import expect
-from podfence.lab.control import (
+from podfence.lab.testbed.compare import expect
+from podfence.lab.testbed.control import (
     control_efforts,
     control_outcomes,
     live_control,
     live_controls,
     unanswered,
 )
-from podfence.lab.outcome import Outcome
-from podfence.lab.plan import Side
-from podfence.lab.probes import Effort, Probe, Probes
+from podfence.lab.testbed.outcome import Outcome
+from podfence.lab.testbed.probeplan import Side
+from podfence.lab.testbed.probes import Effort, Probe, Probes
 from tests.lab.clusters import SHOP, placed, plan_of
 
 PLAN = plan_of(*SHOP)

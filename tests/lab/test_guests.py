@@ -10,8 +10,8 @@ from select import epoll
 
 import pytest
 
-from podfence.lab import guests
-from podfence.lab.guests import Guests, Handler
+from podfence.lab.probing import connections as guests
+from podfence.lab.probing.connections import Guests, Handler
 
 NAME = b"shop/db (3)\n"
 RESPONSE = (

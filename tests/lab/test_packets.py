@@ -5,7 +5,8 @@ from socket import inet_aton
 
 import pytest
 
-from podfence.lab.packets import (
+from podfence.lab.run import run_lab
+from podfence.lab.testbed.packets import (
     Knocker,
     echo_asked,
     echo_reply,
@@ -15,8 +16,7 @@ from podfence.lab.packets import (
     knocked,
     syn_sequence,
 )
-from podfence.lab.report import LabReport
-from podfence.lab.run import run_lab
+from podfence.lab.testbed.report import LabReport
 from podfence.testing.builders import peer, pod, policy, rule
 from tests.lab.clusters import placed
 

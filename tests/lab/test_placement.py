@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from podfence.lab.placement import NODE_ADDRESSES, NODE_NAME, NODES_OF_INPUT, place
+from podfence.lab.testbed.placement import NODE_ADDRESSES, NODE_NAME, NODES_OF_INPUT, place
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.testing.builders import node, pod
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from podfence.lab.ports import choose_ports
+from podfence.lab.testbed.ports import choose_ports
 from podfence.model.cluster import ClusterObject
 from podfence.testing.builders import peer, pod, policy, rule
 from tests.lab.clusters import placed

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from podfence.lab.prober import shares
-from podfence.lab.probes import Effort, Probe, Probes, efforts
+from podfence.lab.probing.prober import shares
+from podfence.lab.testbed.probes import Effort, Probe, Probes, efforts
 
 WEB, DB = ("TCP", 80), ("TCP", 5432)
 PROBES = Probes.of_pairs(

@@ -11,16 +11,16 @@ from collections.abc import Sequence
 import pytest
 
 from podfence.errors import LabError
-from podfence.lab import answer
-from podfence.lab.arrivals import Arrivals
-from podfence.lab.board import Board
-from podfence.lab.outcome import Outcome
-from podfence.lab.packets import ECHO_BODY
-from podfence.lab.plan import LabPlan, Party, Side
-from podfence.lab.probes import Effort, Pair, Probe, Probes, efforts
-from podfence.lab.process import LabProcess
-from podfence.lab.requests import Build, Enforce, Send
-from podfence.lab.sender import NONCE, Round, Sender, outcome_of
+from podfence.lab.probing import responder as answer
+from podfence.lab.probing.arrivals import Arrivals
+from podfence.lab.probing.board import Board
+from podfence.lab.probing.process import LabProcess
+from podfence.lab.probing.requests import Build, Enforce, Send
+from podfence.lab.probing.sender import NONCE, Round, Sender, outcome_of
+from podfence.lab.testbed.outcome import Outcome
+from podfence.lab.testbed.packets import ECHO_BODY
+from podfence.lab.testbed.probeplan import LabPlan, Party, Side
+from podfence.lab.testbed.probes import Effort, Pair, Probe, Probes, efforts
 from podfence.testing.builders import pod, policy, rule
 from tests.lab.clusters import SHOP, plan_of
 
@@ -224,7 +224,7 @@ NOTHING_PASSES = """table inet podfence {
 def test_connections_that_nobody_answers_make_room_when_their_time_is_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("podfence.lab.files._WINDOW", 40)
+    monkeypatch.setattr("podfence.lab.probing.files._WINDOW", 40)
     plan = plan_of(*SHOP)
     numbers = [n for n, p in enumerate(plan.probes) if p.protocol == "TCP"]
     with LabProcess(plan) as lab:
@@ -238,5 +238,5 @@ def test_connections_that_nobody_answers_make_room_when_their_time_is_up(
 
 @pytest.mark.kernel
 def test_few_files_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("podfence.lab.files._WINDOW", 8)
+    monkeypatch.setattr("podfence.lab.probing.files._WINDOW", 8)
     assert set(outcomes(plan_of(*SHOP))) == {Outcome.OPEN}

@@ -11,25 +11,25 @@ from random import Random
 
 import pytest
 
-from podfence.edge import netns
 from podfence.errors import LabError, NftError
-from podfence.lab.compare import Observed, expect
-from podfence.lab.outcome import Outcome
-from podfence.lab.placement import place
-from podfence.lab.plan import LabPlan, Limits, Side, make_plan
-from podfence.lab.probes import Effort, efforts
-from podfence.lab.process import LabProcess
-from podfence.lab.report import LabReport
-from podfence.lab.requests import Build, Enforce, Send
+from podfence.kernel import netns
+from podfence.lab.probing.process import LabProcess
+from podfence.lab.probing.requests import Build, Enforce, Send
 from podfence.lab.run import LabOptions, run_lab
+from podfence.lab.testbed.compare import Observed, expect
+from podfence.lab.testbed.outcome import Outcome
+from podfence.lab.testbed.placement import place
+from podfence.lab.testbed.probeplan import LabPlan, Limits, Side, make_plan
+from podfence.lab.testbed.probes import Effort, efforts
+from podfence.lab.testbed.report import LabReport
 from podfence.model.cluster import Cluster
 from podfence.nft.difference import load
-from podfence.nft.lower import LocalNode, lower
+from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.policy.compile import compile_cluster
 from podfence.sets.ports import OTHER
 from podfence.testing.builders import node, peer, pod, policy, rule
 from tests.lab.clusters import SHOP, placed, plan_of
-from tests.random_clusters import random_cluster
+from tests.support.random_clusters import random_cluster
 
 pytestmark = pytest.mark.kernel
 NOTHING_IS_ENFORCED = "table inet podfence {\n}\n"

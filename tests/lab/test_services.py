@@ -4,11 +4,11 @@ from ipaddress import ip_address
 
 import pytest
 
-from podfence.lab.placement import place
-from podfence.lab.plan import make_plan
-from podfence.lab.report import LabReport
 from podfence.lab.run import run_lab
-from podfence.lab.services import (
+from podfence.lab.testbed.placement import place
+from podfence.lab.testbed.probeplan import make_plan
+from podfence.lab.testbed.report import LabReport
+from podfence.lab.testbed.services import (
     Frontend,
     dialled,
     dials,

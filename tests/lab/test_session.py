@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from podfence.edge.positions import Positions
 from podfence.errors import LabError, NftError, PodfenceError
 from podfence.lab.messages import Apply, Exec, Input, Namespace, Reply, TryAll, Why
-from podfence.lab.process import LabProcess
+from podfence.lab.probing.process import LabProcess
 from podfence.lab.run import LabOptions
 from podfence.lab.session import Session, world
+from podfence.manifests.positions import Positions
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.meta import ObjectRef, labels_of
 from podfence.model.networkpolicy import Protocol

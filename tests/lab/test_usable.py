@@ -4,7 +4,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from podfence.lab.usable import is_usable, representative
+from podfence.lab.testbed.usable import is_usable, representative
 from podfence.sets import AddressSet
 
 

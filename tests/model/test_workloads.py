@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from podfence.admission.decode import decode
 from podfence.errors import Severity, Source
-from podfence.model.decode import decode
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import Protocol
 from podfence.model.objects import ContainerPort, Node, Pod

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from podfence.model.cluster import Cluster, ClusterObject
-from podfence.nft.lower import LocalNode, lower
+from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.nft.ruleset import Ruleset
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex

@@ -18,9 +18,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from podfence.edge.nftcli import run_nft
+from podfence.kernel.nftcli import run_nft
 from podfence.model.cluster import ClusterObject
-from podfence.nft.lower import lower
+from podfence.nft.lowering.lower import lower
 from podfence.nft.render import render
 from podfence.testing.builders import cluster_policy, cluster_rule, peer, policy, rule
 from tests.nft.cases import DENY_ALL, NODE, index_of

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from podfence.nft import objects as nft
 from podfence.nft.contents import Refusal, RefusalCode, Refused
 from podfence.nft.difference import apply, diff, load
-from podfence.nft.lower import LocalNode, lower
+from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.nft.objects import Chain, IntervalSet, NamedObject, Rule, Set, VerdictMap
 from podfence.nft.render import render_transaction
 from podfence.nft.ruleset import Ruleset
@@ -27,7 +27,7 @@ from podfence.policy.compile import compile_cluster
 from podfence.testing.builders import pod
 from podfence.testing.fakenft import FakeNft
 from tests.nft.cases import CASES, DB_ALLOW, NODE, Case, index_of
-from tests.random_clusters import random_cluster
+from tests.support.random_clusters import random_cluster
 
 V4 = (nft.DataType.IPV4_ADDR,)
 TABLE = nft.Table("podfence", "managed by podfence")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from podfence.engine.evaluate import evaluate, fits
 from podfence.model.cluster import Cluster
 from podfence.model.objects import IPAddress
-from podfence.nft.lower import LocalNode, lower
+from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.trace import first_packet, reply_packet, trace, trace_packet
 from podfence.policy.compile import compile_cluster
@@ -26,8 +26,8 @@ from podfence.policy.index import (
     Tier,
 )
 from podfence.policy.origin import Origin
-from tests.random_clusters import TIERS, FlowSource, clusters_with_flows, random_cluster
-from tests.random_tiers import NAMES
+from tests.support.random_clusters import TIERS, FlowSource, clusters_with_flows, random_cluster
+from tests.support.random_tiers import NAMES
 
 
 class Kernels:

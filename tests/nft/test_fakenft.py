@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from podfence.edge.nftcli import run_nft
 from podfence.errors import NftError
+from podfence.kernel.nftcli import run_nft
 from podfence.nft import objects as nft
 from podfence.nft.contents import Refusal, RefusalCode
 from podfence.nft.difference import diff, load

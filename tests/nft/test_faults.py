@@ -13,9 +13,14 @@ from random import Random
 
 import pytest
 
-from podfence.nft import groups, keyed, lower, ordered, ports, skeleton
-from podfence.nft.groups import Entries, Groups
-from podfence.nft.keyed import RunWriter
+from podfence.nft.lowering import groups, keyed, lower, ordered, ports, skeleton
+from podfence.nft.lowering.groups import Entries, Groups
+from podfence.nft.lowering.keyed import RunWriter
+from podfence.nft.lowering.peers import PeerSets
+from podfence.nft.lowering.portruns import Entry, Run, in_runs
+from podfence.nft.lowering.ports import PortQuestions
+from podfence.nft.lowering.tierchains import SharedTiers, in_force
+from podfence.nft.lowering.views import DESTINATIONS, SOURCES, VIEWS, View
 from podfence.nft.objects import (
     RETURN,
     Chain,
@@ -26,19 +31,14 @@ from podfence.nft.objects import (
     Rule,
     Verdict,
 )
-from podfence.nft.peers import PeerSets
-from podfence.nft.ports import PortQuestions
-from podfence.nft.runs import Entry, Run, in_runs
-from podfence.nft.sharedtiers import SharedTiers, in_force
-from podfence.nft.views import DESTINATIONS, SOURCES, VIEWS, View
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction, Flow
 from podfence.policy.index import Peers, PolicyIndex, Tier
 from podfence.sets import PortSet
 from podfence.sets.ports import EVERYTHING
 from tests.nft.test_engine_agrees import agree
-from tests.random_clusters import TIERS, FlowSource, Size, random_cluster
-from tests.random_tiers import NAMES
+from tests.support.random_clusters import TIERS, FlowSource, Size, random_cluster
+from tests.support.random_tiers import NAMES
 
 SEEDS = range(24)
 SIZES = (Size(pods=8, policies=20), Size(), TIERS)

@@ -10,15 +10,15 @@ from random import Random
 
 import pytest
 
-from podfence.edge import nftcli
-from podfence.edge.nftcli import run_nft
 from podfence.errors import NftError
-from podfence.nft import keyed
-from podfence.nft.lower import LocalNode, lower
+from podfence.kernel import nftcli
+from podfence.kernel.nftcli import run_nft
+from podfence.nft.lowering import keyed
+from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.nft.render import render
 from podfence.policy.compile import compile_cluster
 from tests.nft.cases import CASES, NODE, Case
-from tests.random_clusters import TIERS, Size, random_cluster
+from tests.support.random_clusters import TIERS, Size, random_cluster
 
 SMALL = "add table inet podfence\n"
 

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podfence.model.cluster import ClusterObject
-from podfence.nft import keyed, ordered
 from podfence.nft.difference import diff
-from podfence.nft.lower import lower
+from podfence.nft.lowering import keyed, ordered
+from podfence.nft.lowering.lower import lower
+from podfence.nft.lowering.permission import removes_permission
+from podfence.nft.lowering.ports import split_ports
 from podfence.nft.objects import Lookup, Verdict, VerdictMap, Vmap
-from podfence.nft.permission import removes_permission
-from podfence.nft.ports import split_ports
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.trace import trace
 from podfence.policy.compile import compile_cluster
@@ -30,9 +30,9 @@ from podfence.testing.builders import (
 )
 from tests.nft.cases import DB, MANY_RULES, NODE, WEB, index_of
 from tests.nft.test_engine_agrees import agree, tiered
-from tests.nft.test_generation import test_no_connection_outlives_its_permission as follow
-from tests.random_clusters import TIERS, FlowSource, Size, random_cluster
-from tests.random_tiers import NAMES
+from tests.nft.test_epoch import test_no_connection_outlives_its_permission as follow
+from tests.support.random_clusters import TIERS, FlowSource, Size, random_cluster
+from tests.support.random_tiers import NAMES
 
 CROWDED = Size(pods=10, policies=25, rules=4, items=4)
 

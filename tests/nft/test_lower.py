@@ -9,13 +9,13 @@ import pytest
 
 from podfence.model.cluster import ClusterObject
 from podfence.model.objects import Pod
-from podfence.nft.lower import LocalNode, lower
+from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.nft.objects import RETURN, VerdictKind
 from podfence.nft.ruleset import Ruleset
 from podfence.policy.compile import compile_cluster
 from podfence.testing.builders import peer, pod, policy, rule
 from tests.nft.cases import DB, DB_ALLOW, DENY_ALL, NODE, PODS, WEB, WEB_OUT, Case, index_of
-from tests.random_clusters import cluster_of
+from tests.support.random_clusters import cluster_of
 
 
 def ruleset_of(*objects: ClusterObject, node: LocalNode = NODE) -> Ruleset:

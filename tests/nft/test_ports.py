@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podfence.nft.names import Namer
+from podfence.nft.lowering.identifiers import Namer
+from podfence.nft.lowering.ports import PortQuestions
 from podfence.nft.objects import Field, IntervalSet, Rule, Set
-from podfence.nft.ports import PortQuestions
 from podfence.nft.render import render_rule
 from podfence.sets import PortSet
 from podfence.sets.ports import EVERYTHING, NOTHING, OTHER

@@ -11,14 +11,14 @@ import pytest
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Rule
 from podfence.nft.difference import diff
-from podfence.nft.lower import LocalNode, lower
+from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.nft.objects import DROP, RETURN, CtDirectionValue, Verdict, VerdictKind
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.trace import Packet, first_packet, reply_packet, trace, trace_packet
 from podfence.nft.transaction import AddElements, DeleteElements
 from podfence.policy.compile import compile_cluster
+from podfence.policy.domains import NO_NAMES, Names
 from podfence.policy.flow import Flow
-from podfence.policy.names import NO_NAMES, Names
 from podfence.testing.builders import (
     cluster_peer,
     cluster_policy,

@@ -16,17 +16,17 @@ from podfence.policy.flow import Decision, Flow, Reason, Verdict
 from podfence.policy.index import PolicyIndex
 from podfence.sets import PortSet
 from podfence.sets.ports import NOTHING, OTHER, PROTOCOLS
-from tests.oracle import NETWORK_POLICY, OracleVerdict, isolated, judge, rulings
-from tests.oracle_facts import pod_of
-from tests.oracle_tiers import touches
-from tests.random_clusters import (
+from tests.support.oracle import NETWORK_POLICY, OracleVerdict, isolated, judge, rulings
+from tests.support.oracle_facts import pod_of
+from tests.support.oracle_tiers import touches
+from tests.support.random_clusters import (
     TIERS,
     clusters,
     clusters_with_flows,
     interesting_addresses,
     interesting_ports,
 )
-from tests.random_tiers import NAMES
+from tests.support.random_tiers import NAMES
 
 Case = tuple[Cluster, tuple[Flow, ...]]
 CLUSTERS = clusters() | clusters(TIERS)

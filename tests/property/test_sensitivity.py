@@ -20,7 +20,7 @@ from podfence.model.networkpolicy import (
 )
 from podfence.model.objects import Pod
 from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
-from tests.property.misreading import FLOWS, Misreading, is_noticed
+from tests.support.misreading import FLOWS, Misreading, is_noticed
 
 
 def test_a_seeded_run_without_difference() -> None:

@@ -24,8 +24,8 @@ from podfence.model.clusternetworkpolicy import (
 from podfence.model.meta import METADATA_NAME_LABEL
 from podfence.model.networkpolicy import PolicyType, Protocol
 from podfence.model.selectors import LabelSelector
-from tests.property.misreading import FLOWS, Misreading, is_noticed
-from tests.random_tiers import NAMES
+from tests.support.misreading import FLOWS, Misreading, is_noticed
+from tests.support.random_tiers import NAMES
 
 EVERYTHING = LabelSelector()
 ANY_PROTOCOL = tuple(map(ProtocolMatch, Protocol))

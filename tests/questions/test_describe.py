@@ -9,8 +9,8 @@ from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort
 from podfence.model.selectors import LabelSelector
 from podfence.policy.compile import compile_cluster
-from podfence.questions import words
 from podfence.questions.describe import PolicyDescription, describe
+from podfence.questions.phrases import words
 from podfence.testing.builders import (
     namespace,
     peer,

@@ -12,10 +12,10 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction
 from podfence.policy.index import CompiledRule, PolicyIndex
 from podfence.questions.describe import TYPES, DirectionDescription, describe
-from podfence.questions.matched import PodGroup
-from podfence.questions.notes import NOTE_CODES, notes_for
+from podfence.questions.lint.notes import NOTE_CODES, notes_for
+from podfence.questions.phrases.matched import PodGroup
 from podfence.render.describe import render_description
-from tests.random_clusters import clusters
+from tests.support.random_clusters import clusters
 
 
 @given(clusters())

@@ -24,7 +24,7 @@ from podfence.questions.describe_tiers import (
     TierRuleDescription,
     describe_tier_policy,
 )
-from podfence.questions.matched import PodGroup
+from podfence.questions.phrases.matched import PodGroup
 from podfence.render.describe import WIDTH, render_tier_description
 from podfence.testing.builders import (
     cluster_peer,
@@ -35,8 +35,8 @@ from podfence.testing.builders import (
     pod,
     policy,
 )
-from tests.random_clusters import TIERS, clusters
-from tests.random_tiers import NAMES
+from tests.support.random_clusters import TIERS, clusters
+from tests.support.random_tiers import NAMES
 
 PODS: tuple[ClusterObject, ...] = (
     namespace("a", {"t": "1"}),

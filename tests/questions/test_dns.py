@@ -10,7 +10,7 @@ from hypothesis import given
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Rule
 from podfence.policy.compile import compile_cluster
-from podfence.policy.names import NO_NAMES, Names
+from podfence.policy.domains import NO_NAMES, Names
 from podfence.questions.can import Asker, Can
 from podfence.questions.dns import map_notes
 from podfence.testing.builders import (
@@ -23,7 +23,7 @@ from podfence.testing.builders import (
     policy,
     rule,
 )
-from tests.random_clusters import TIERS, clusters
+from tests.support.random_clusters import TIERS, clusters
 
 PODS: tuple[ClusterObject, ...] = (
     namespace("a"),

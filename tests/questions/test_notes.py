@@ -11,7 +11,7 @@ from podfence.model.meta import ObjectRef, labels_of
 from podfence.model.networkpolicy import NetworkPolicy, Protocol
 from podfence.model.objects import Service, ServicePort
 from podfence.policy.compile import compile_cluster
-from podfence.questions.notes import NOTE_CODES, notes_for
+from podfence.questions.lint.notes import NOTE_CODES, notes_for
 from podfence.testing.builders import namespace, peer, pod, policy, rule
 
 SERVICE = Service(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from podfence.edge.load import load
+from podfence.manifests.load import load
 from podfence.policy.compile import compile_cluster
-from podfence.questions.notes import notes_for
+from podfence.questions.lint.notes import notes_for
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TUTORIALS = EXAMPLES / "tutorials"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podfence.questions.outside import name_outside
+from podfence.questions.phrases.outside import name_outside
 from podfence.sets import AddressSet
 
 

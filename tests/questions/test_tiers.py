@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from podfence.edge.load import load
 from podfence.engine.evaluate import fits
+from podfence.manifests.load import load
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Peer, Rule
 from podfence.model.meta import ObjectRef
@@ -20,7 +20,7 @@ from podfence.model.objects import Service
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction
 from podfence.policy.index import NETWORK_POLICY_TIER, PolicyIndex, Tier
-from podfence.questions.tiers import TIER_CODES, TierFinding, tier_findings
+from podfence.questions.lint.tiers import TIER_CODES, TierFinding, tier_findings
 from podfence.sets.ports import OTHER
 from podfence.testing.builders import (
     cluster_peer,
@@ -29,8 +29,8 @@ from podfence.testing.builders import (
     namespace,
     pod,
 )
-from tests.random_clusters import TIERS, clusters
-from tests.random_tiers import NAMES
+from tests.support.random_clusters import TIERS, clusters
+from tests.support.random_tiers import NAMES
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 EXAMPLE = EXAMPLES / "tiers"

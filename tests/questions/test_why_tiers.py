@@ -28,8 +28,8 @@ from podfence.testing.builders import (
     policy,
     rule,
 )
-from tests.random_clusters import TIERS, clusters
-from tests.random_tiers import NAMES
+from tests.support.random_clusters import TIERS, clusters
+from tests.support.random_tiers import NAMES
 
 PODS: tuple[ClusterObject, ...] = (
     namespace("a", {"t": "1"}),

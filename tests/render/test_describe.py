@@ -6,7 +6,7 @@ from podfence.errors import Source
 from podfence.model.cluster import Cluster
 from podfence.policy.compile import compile_cluster
 from podfence.questions.describe import describe
-from podfence.questions.notes import notes_for
+from podfence.questions.lint.notes import notes_for
 from podfence.render.describe import WIDTH, render_description
 from podfence.testing.builders import namespace, peer, pod, policy, rule
 

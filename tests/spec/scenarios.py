@@ -31,12 +31,12 @@ from typing import Any
 
 import yaml
 
-from podfence.edge.load import load
+from podfence.manifests.load import load
 from podfence.model.cluster import Cluster
 from podfence.model.objects import IPAddress
 from podfence.policy.flow import Flow
 from podfence.sets.ports import OTHER
-from tests.oracle_facts import Names
+from tests.support.oracle_facts import Names
 
 SPEC = Path(__file__).parent
 E2E = SPEC / "e2e.yaml"

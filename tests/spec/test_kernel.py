@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from podfence.lab.report import LabReport
 from podfence.lab.run import LabOptions, run_lab
+from podfence.lab.testbed.report import LabReport
 from podfence.policy.compile import compile_cluster
 from tests.spec.scenarios import (
     CONFORMANCE,

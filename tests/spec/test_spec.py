@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.spec.judges import EACH_JUDGE, Answer, Judge
 from tests.spec.scenarios import (
     CONFORMANCE,
     E2E,
@@ -20,6 +19,7 @@ from tests.spec.scenarios import (
     staged_tests,
     stages,
 )
+from tests.support.judges import EACH_JUDGE, Answer, Judge
 
 SEMANTICS = Path(__file__).parents[2] / "docs" / "semantics.md"
 CLAUSE = re.compile(r"^\*\*(C?NP-\d+a?)\.\*\* ", re.MULTILINE)

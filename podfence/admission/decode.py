@@ -1,0 +1,128 @@
+"""One API object as plain JSON -> a value, or everything that is wrong with it.
+
+Rule: no input raises. An object with an error gives no value; a kind of the same name in another
+API group is not ours and gives neither value nor problem (``is_wanted`` says so), except that no
+policy is ever passed over in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from podfence.admission.decode_codes import PROBLEM_CODES
+from podfence.admission.decode_core import DECODERS
+from podfence.admission.decode_fields import Fields
+from podfence.admission.decode_policy import decode_policy
+from podfence.admission.kinds import (
+    API_VERSIONS,
+    CLUSTER_SCOPED,
+    POLICY_KINDS,
+    WANTED_KINDS,
+    group_of,
+    is_foreign,
+)
+from podfence.admission.validate import quote
+from podfence.errors import Problem, Severity, Source
+from podfence.model.cluster import ClusterObject
+from podfence.model.workloads import Workload
+
+__all__ = [
+    "PROBLEM_CODES",
+    "Decoded",
+    "decode",
+    "is_wanted",
+]
+
+_FORMER_GROUP = "extensions"
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """``objects`` is empty when the object has errors or is not ours; ``problems`` are complete."""
+
+    objects: tuple[ClusterObject | Workload, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def is_wanted(data: Mapping[str, Any]) -> bool:
+    """Whether ``decode`` has anything to say about an object: its kind is wanted, and its API group
+    is one of Kubernetes' own, where no other kind has that name, or missing. Every policy is
+    wanted, whatever its group.
+    """
+    kind = data.get("kind")
+    if not isinstance(kind, str) or kind not in WANTED_KINDS:
+        return False
+    api_version = data.get("apiVersion")
+    if kind in POLICY_KINDS or not isinstance(api_version, str):
+        return True
+    return not is_foreign(group_of(api_version))
+
+
+def decode(data: Mapping[str, Any], source: Source) -> Decoded:
+    """Decodes, defaults and validates one object of a wanted kind; never raises."""
+    if not is_wanted(data):
+        return Decoded()
+    kind = data["kind"]
+    if data.get("apiVersion") != API_VERSIONS[kind]:
+        text = _version_text(kind, data.get("apiVersion"))
+        named = _shown(kind, data)
+        problem = Problem("PF205", Severity.ERROR, text, source, "apiVersion", named)
+        return Decoded((), (problem,))
+    value, problems = _decode_kind(kind, data, source)
+    if problems:
+        named = _shown(kind, data)
+        problems = tuple([replace(problem, source=source, object=named) for problem in problems])
+    return Decoded(() if value is None else (value,), problems)
+
+
+def _decode_kind(
+    kind: str, data: Mapping[str, Any], source: Source
+) -> tuple[ClusterObject | Workload | None, tuple[Problem, ...]]:
+    if kind == "NetworkPolicy":
+        return decode_policy(data, source)
+    if kind in POLICY_KINDS:
+        return _tier_decoder(kind)(data, source)
+    fields = Fields(source)
+    value = DECODERS[kind](fields, data)
+    return None if fields.problems else value, tuple(fields.problems)
+
+
+def _tier_decoder(kind: str) -> Callable[..., tuple[ClusterObject | None, tuple[Problem, ...]]]:
+    """Imported when such a policy is met: most clusters have none."""
+    from podfence.admission import decode_adminnetworkpolicy as older
+    from podfence.admission import decode_clusternetworkpolicy as newer
+
+    return {
+        "ClusterNetworkPolicy": newer.decode_clusternetworkpolicy,
+        "AdminNetworkPolicy": older.decode_adminnetworkpolicy,
+        "BaselineAdminNetworkPolicy": older.decode_baselineadminnetworkpolicy,
+    }[kind]
+
+
+def _version_text(kind: str, api_version: object) -> str:
+    wanted = API_VERSIONS[kind]
+    if not isinstance(api_version, str) or not api_version:
+        return f"apiVersion is missing or no string: write apiVersion: {wanted}"
+    group = group_of(api_version)
+    if group == _FORMER_GROUP:
+        return f"{kind} of {api_version} is no longer served since Kubernetes 1.16: use {wanted}"
+    if group.endswith("projectcalico.org"):
+        return f"{kind} of {api_version} is Calico's own kind, which podfence does not judge"
+    if kind in CLUSTER_SCOPED & POLICY_KINDS:  # not built in: other versions may well be served
+        return f"{kind} of {api_version} is not supported: use {wanted}"
+    return f"no matches for kind {quote(kind)} in version {quote(api_version)}; use {wanted}"
+
+
+def _shown(kind: str, data: Mapping[str, Any]) -> str:
+    """``Kind namespace/name``, as far as the object tells."""
+    metadata = data.get("metadata")
+    known = metadata if isinstance(metadata, dict) else {}
+    name, namespace = known.get("name"), known.get("namespace")
+    if not isinstance(name, str) or not name:
+        prefix = known.get("generateName")
+        name = f"{prefix}*" if isinstance(prefix, str) and prefix else "(unnamed)"
+    if kind in CLUSTER_SCOPED:
+        return f"{kind} {name}"
+    return f"{kind} {namespace if isinstance(namespace, str) and namespace else 'default'}/{name}"

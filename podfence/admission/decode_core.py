@@ -1,0 +1,278 @@
+"""Namespace, Node, Pod, Service and workload manifests -> values.
+
+Rule: only the fields that some rule of the semantics needs are read, and no default of the API is
+forgotten. Every function notes its problems in ``Fields`` and still returns a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from podfence.admission.decode_fields import Fields, Json, parse_address
+from podfence.admission.decode_policy import text_labels
+from podfence.model.meta import METADATA_NAME_LABEL, Labels, ObjectRef
+from podfence.model.networkpolicy import IPNetwork, Protocol
+from podfence.model.objects import (
+    ContainerPort,
+    IPAddress,
+    Namespace,
+    Node,
+    Pod,
+    Service,
+    ServicePort,
+)
+from podfence.model.workloads import Workload, controller_of_replicaset_pod
+
+CoreObject = Namespace | Node | Pod | Service | Workload
+_HASH_LABEL = "pod-template-hash"
+
+
+def _metadata(fields: Fields, data: Json) -> Json:
+    return fields.mapping(data, "metadata", "metadata")
+
+
+def decode_namespace(fields: Fields, data: Json) -> Namespace:
+    """A Namespace; its automatic name label wins over the manifest's (NP-21)."""
+    metadata = _metadata(fields, data)
+    name = fields.ref("Namespace", metadata, namespaced=False).name
+    labels = dict(fields.labels(metadata, "labels", "metadata.labels"))
+    return Namespace(name, text_labels({**labels, METADATA_NAME_LABEL: name}), fields.source)
+
+
+def decode_node(fields: Fields, data: Json) -> Node:
+    """A Node; entries of ``status.addresses`` that are names, not addresses, are passed over."""
+    metadata = _metadata(fields, data)
+    spec = fields.mapping(data, "spec", "spec")
+    status = fields.mapping(data, "status", "status")
+    found = [
+        parse_address(fields.text(entry, "address", f"{path}.address"))
+        for path, entry in fields.items(status, "addresses", "status.addresses")
+    ]
+    return Node(
+        fields.ref("Node", metadata, namespaced=False).name,
+        fields.labels(metadata, "labels", "metadata.labels"),
+        tuple(dict.fromkeys(address for address in found if address is not None)),
+        _pod_cidrs(fields, spec),
+        fields.source,
+    )
+
+
+def _pod_cidrs(fields: Fields, spec: Json) -> tuple[IPNetwork, ...]:
+    texts = list(fields.texts(spec, "podCIDRs", "spec.podCIDRs"))
+    if not texts and (single := fields.text(spec, "podCIDR", "spec.podCIDR")):
+        texts = [("spec.podCIDR", single)]
+    networks = [fields.network(text, path) for path, text in texts]
+    return tuple(network for network in networks if network is not None)
+
+
+# ----------------------------------------------------------------------------------------- pods
+
+
+def decode_pod(fields: Fields, data: Json) -> Pod:
+    """A Pod. An empty ``status`` is none: client-side tools write it into manifests."""
+    metadata = _metadata(fields, data)
+    spec = fields.mapping(data, "spec", "spec")
+    status = fields.mapping(data, "status", "status")
+    ref = fields.ref("Pod", metadata)
+    labels = fields.labels(metadata, "labels", "metadata.labels")
+    return Pod(
+        ref.namespace,
+        ref.name,
+        labels,
+        addresses=_addresses(fields, status, "podIP"),
+        ports=_ports(fields, spec, "spec"),
+        node=fields.text(spec, "nodeName", "spec.nodeName"),
+        host_addresses=_addresses(fields, status, "hostIP"),
+        host_network=fields.flag(spec, "hostNetwork", "spec.hostNetwork"),
+        finished=fields.text(status, "phase", "status.phase") in ("Succeeded", "Failed"),
+        has_status=bool(status),
+        owner=_owner(fields, metadata, ref.namespace, labels),
+        source=fields.source,
+    )
+
+
+def _addresses(fields: Fields, status: Json, key: str) -> tuple[IPAddress, ...]:
+    """``status.podIPs`` or ``hostIPs``; the older singular field where the list is missing."""
+    path = f"status.{key}"
+    found = {}
+    for here, entry in fields.items(status, f"{key}s", f"{path}s"):
+        text_path = f"{here}.ip"
+        address = fields.address(fields.text(entry, "ip", text_path), text_path)
+        if address is not None and address.version in found:
+            fields.refuse(text_path, f"second IPv{address.version} address: at most one a family")
+        elif address is not None:
+            found[address.version] = address
+    if not found and (only := fields.address(fields.text(status, key, path), path)):
+        found[only.version] = only
+    return tuple(found.values())
+
+
+def _ports(fields: Fields, spec: Json, path: str) -> tuple[ContainerPort, ...]:
+    """NP-34: ports of all containers and of init containers that restart always (sidecars)."""
+    ports: list[ContainerPort] = []
+    for here, container in fields.items(spec, "containers", f"{path}.containers"):
+        ports += _container_ports(fields, container, here)
+    for here, container in fields.items(spec, "initContainers", f"{path}.initContainers"):
+        if fields.text(container, "restartPolicy", f"{here}.restartPolicy") == "Always":
+            ports += _container_ports(fields, container, here)
+    return _shared_ports(tuple(ports))
+
+
+def _container_ports(fields: Fields, container: Json, path: str) -> list[ContainerPort]:
+    ports = []
+    for here, entry in fields.items(container, "ports", f"{path}.ports"):
+        name = fields.text(entry, "name", f"{here}.name")
+        number = fields.port(entry, "containerPort", f"{here}.containerPort")
+        ports.append(_container_port(name, number, fields.protocol(entry, f"{here}.protocol")))
+    return ports
+
+
+@lru_cache(maxsize=1 << 14)
+def _container_port(name: str, number: int, protocol: Protocol) -> ContainerPort:
+    return ContainerPort(name, number, protocol)
+
+
+@lru_cache(maxsize=1 << 14)
+def _shared_ports(ports: tuple[ContainerPort, ...]) -> tuple[ContainerPort, ...]:
+    return ports
+
+
+def _owner(fields: Fields, metadata: Json, namespace: str, labels: Labels) -> ObjectRef | None:
+    """The controller; a Deployment instead of its ReplicaSet. A static pod's Node is no owner."""
+    path = "metadata.ownerReferences"
+    for here, reference in fields.items(metadata, "ownerReferences", path):
+        kind = fields.text(reference, "kind", f"{here}.kind")
+        name = fields.text(reference, "name", f"{here}.name")
+        is_controller = fields.flag(reference, "controller", f"{here}.controller")
+        if is_controller and kind not in ("", "Node") and name:
+            hash_label = dict(labels).get(_HASH_LABEL, "")
+            return controller_of_replicaset_pod(ObjectRef(kind, namespace, name), hash_label)
+    return None
+
+
+# ------------------------------------------------------------------------------------- services
+
+
+def decode_service(fields: Fields, data: Json) -> Service:
+    """A Service; a headless one has no cluster address."""
+    metadata = _metadata(fields, data)
+    spec = fields.mapping(data, "spec", "spec")
+    ref = fields.ref("Service", metadata)
+    ports = [
+        _service_port(fields, entry, path)
+        for path, entry in fields.items(spec, "ports", "spec.ports")
+    ]
+    return Service(
+        ref,
+        fields.labels(spec, "selector", "spec.selector"),
+        _cluster_ips(fields, spec),
+        tuple(ports),
+        fields.source,
+    )
+
+
+def _cluster_ips(fields: Fields, spec: Json) -> tuple[IPAddress, ...]:
+    texts = list(fields.texts(spec, "clusterIPs", "spec.clusterIPs"))
+    if not texts:
+        texts = [("spec.clusterIP", fields.text(spec, "clusterIP", "spec.clusterIP"))]
+    found = [fields.address(text, path) for path, text in texts if text != "None"]
+    return tuple(address for address in found if address is not None)
+
+
+def _service_port(fields: Fields, entry: Json, path: str) -> ServicePort:
+    port = fields.port(entry, "port", f"{path}.port")
+    target = entry.get("targetPort")
+    if isinstance(target, str):
+        target_port: int | str = target or port
+    else:
+        # 0 is how the API writes "not given" for a number.
+        given = target is not None and (target != 0 or isinstance(target, bool))
+        target_port = fields.port(entry, "targetPort", f"{path}.targetPort") if given else port
+    name = fields.text(entry, "name", f"{path}.name")
+    return ServicePort(name, port, target_port, fields.protocol(entry, f"{path}.protocol"))
+
+
+# ------------------------------------------------------------------------------------ workloads
+
+
+def _workload(kind: str, replicas: Callable[[Fields, Json, Json], int]) -> Decoder:
+    def decode(fields: Fields, data: Json) -> Workload:
+        spec = fields.mapping(data, "spec", "spec")
+        path = "spec.jobTemplate.spec" if kind == "CronJob" else "spec"
+        job = _job_template(fields, spec) if kind == "CronJob" else spec
+        count = replicas(fields, spec, fields.mapping(data, "status", "status"))
+        return _from_template(fields, kind, data, count, job, f"{path}.template")
+
+    return decode
+
+
+def _job_template(fields: Fields, spec: Json) -> Json:
+    path = "spec.jobTemplate"
+    return fields.mapping(fields.mapping(spec, "jobTemplate", path), "spec", f"{path}.spec")
+
+
+def _from_template(
+    fields: Fields, kind: str, data: Json, replicas: int, parent: Json, path: str
+) -> Workload:
+    metadata = _metadata(fields, data)
+    ref = fields.ref(kind, metadata)
+    if parent.get("template") is None:
+        fields.refuse(path, "required: the template of the pods")
+    template = fields.mapping(parent, "template", path)
+    template_metadata = fields.mapping(template, "metadata", f"{path}.metadata")
+    spec = fields.mapping(template, "spec", f"{path}.spec")
+    own_labels = fields.labels(metadata, "labels", "metadata.labels")
+    return Workload(
+        ref,
+        replicas,
+        fields.labels(template_metadata, "labels", f"{path}.metadata.labels"),
+        _ports(fields, spec, f"{path}.spec"),
+        fields.flag(spec, "hostNetwork", f"{path}.spec.hostNetwork"),
+        _owner(fields, metadata, ref.namespace, own_labels),
+        fields.source,
+    )
+
+
+def _replicas(fields: Fields, spec: Json, status: Json) -> int:
+    return fields.count(spec, "replicas", "spec.replicas", 1)
+
+
+def _one(fields: Fields, spec: Json, status: Json) -> int:
+    return 1
+
+
+def _job_pods(fields: Fields, spec: Json, status: Json) -> int:
+    """``parallelism``; none when the Job is suspended, complete or failed."""
+    parallelism = fields.count(spec, "parallelism", "spec.parallelism", 1)
+    done = fields.text(status, "completionTime", "status.completionTime") != ""
+    for path, condition in fields.items(status, "conditions", "status.conditions"):
+        kind = fields.text(condition, "type", f"{path}.type")
+        state = fields.text(condition, "status", f"{path}.status")
+        done = done or (kind in ("Complete", "Failed") and state == "True")
+    suspended = fields.flag(spec, "suspend", "spec.suspend")
+    return 0 if done or suspended else parallelism
+
+
+def _cronjob_pods(fields: Fields, spec: Json, status: Json) -> int:
+    """One pod stands for a run; a suspended CronJob has none."""
+    return 0 if fields.flag(spec, "suspend", "spec.suspend") else 1
+
+
+Decoder = Callable[[Fields, Mapping[str, Any]], CoreObject]
+
+DECODERS: Mapping[str, Decoder] = {
+    "Namespace": decode_namespace,
+    "Node": decode_node,
+    "Pod": decode_pod,
+    "Service": decode_service,
+    "Deployment": _workload("Deployment", _replicas),
+    "StatefulSet": _workload("StatefulSet", _replicas),
+    "ReplicaSet": _workload("ReplicaSet", _replicas),
+    "ReplicationController": _workload("ReplicationController", _replicas),
+    "DaemonSet": _workload("DaemonSet", _one),
+    "Job": _workload("Job", _job_pods),
+    "CronJob": _workload("CronJob", _cronjob_pods),
+}
+"""Kind to its decoder."""

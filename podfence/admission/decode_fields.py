@@ -1,0 +1,182 @@
+"""Reading needed fields of objects other than policies.
+
+Rule: unknown fields are passed over; a needed field that cannot be used is a PF207 error with its
+path, and reading goes on with an empty value, so that one pass finds everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Any
+
+from podfence.admission.decode_names import generated_name
+from podfence.admission.decode_policy import text_labels
+from podfence.admission.decode_strict import bracketed, json_type, plain, type_hint
+from podfence.admission.schema import Text
+from podfence.admission.validate_cidr import parse_cidr
+from podfence.errors import Problem, Severity, Source
+from podfence.model.meta import Labels, ObjectRef
+from podfence.model.networkpolicy import IPNetwork, Protocol
+from podfence.model.objects import IPAddress
+
+Json = Mapping[str, Any]
+_NOTHING: Json = {}
+_PROTOCOLS = {protocol.value: protocol for protocol in Protocol}
+
+
+class Fields:
+    """Typed access to one object's JSON; collects the problems on the way."""
+
+    __slots__ = ("problems", "source")
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.problems: list[Problem] = []
+
+    def refuse(self, path: str, text: str) -> None:
+        """Notes a PF207 error."""
+        self.problems.append(Problem("PF207", Severity.ERROR, f"{path}: {text}", path=path))
+
+    def _mistyped(self, path: str, value: Any, expected: str) -> None:
+        shown = "" if value is None or isinstance(value, dict | list) else f" {plain(value)}"
+        self.refuse(path, f"expected {expected}, got {json_type(value)}{shown}")
+
+    def mapping(self, parent: Json, key: str, path: str) -> Json:
+        """An object; absent and null are empty."""
+        value = parent.get(key)
+        if value is None or isinstance(value, dict):
+            return value or _NOTHING
+        self._mistyped(path, value, "an object")
+        return _NOTHING
+
+    def items(self, parent: Json, key: str, path: str) -> Iterator[tuple[str, Json]]:
+        """The objects of a list with their paths; absent and null are empty."""
+        for here, item in self._list(parent, key, path):
+            if isinstance(item, dict):
+                yield here, item
+            else:
+                self._mistyped(here, item, "an object")
+
+    def texts(self, parent: Json, key: str, path: str) -> Iterator[tuple[str, str]]:
+        """The strings of a list with their paths; absent and null are empty."""
+        for here, item in self._list(parent, key, path):
+            if isinstance(item, str):
+                yield here, item
+            else:
+                self._mistyped(here, item, "a string")
+
+    def _list(self, parent: Json, key: str, path: str) -> Iterator[tuple[str, Any]]:
+        value = parent.get(key)
+        if value is None:
+            return
+        if not isinstance(value, list):
+            self._mistyped(path, value, "a list")
+            return
+        for index, item in enumerate(value):
+            yield f"{path}[{index}]", item
+
+    def text(self, parent: Json, key: str, path: str) -> str:
+        """A string; absent and null are ""."""
+        value = parent.get(key)
+        if value is None or isinstance(value, str):
+            return value or ""
+        self._mistyped(path, value, "a string")
+        return ""
+
+    def flag(self, parent: Json, key: str, path: str) -> bool:
+        """A boolean; absent and null are false."""
+        value = parent.get(key)
+        if value is None or isinstance(value, bool):
+            return bool(value)
+        self._mistyped(path, value, "true or false")
+        return False
+
+    def count(self, parent: Json, key: str, path: str, default: int) -> int:
+        """A number of things, 0 or more."""
+        value = parent.get(key)
+        if value is None:
+            return default
+        if type(value) is int and value >= 0:
+            return value
+        self._mistyped(path, value, "an integer of 0 or more")
+        return default
+
+    def port(self, parent: Json, key: str, path: str) -> int:
+        """A port number that has to be given; 0 only together with a problem."""
+        value = parent.get(key)
+        if type(value) is int and 1 <= value <= 65535:
+            return value
+        if value is None:
+            self.refuse(path, "required: a port from 1 to 65535")
+        else:
+            self._mistyped(path, value, "a port from 1 to 65535")
+        return 0
+
+    def protocol(self, parent: Json, path: str) -> Protocol:
+        """``protocol``; TCP by default."""
+        protocol = _PROTOCOLS.get(name := self.text(parent, "protocol", path) or "TCP")
+        if protocol is None:
+            self.refuse(path, f"expected TCP, UDP or SCTP, got {plain(name)}")
+            return Protocol.TCP
+        return protocol
+
+    def labels(self, parent: Json, key: str, path: str) -> Labels:
+        """A map of strings; a null value is ""."""
+        labels = self.mapping(parent, key, path)
+        sound: dict[str, str] = {}
+        for name, value in labels.items():
+            if not isinstance(name, str):
+                self._mistyped(path, name, "string keys (quote them)")
+            elif value is None or isinstance(value, str):
+                sound[name] = value or ""
+            else:
+                self._mistyped(f"{path}{bracketed(name)}", value, "a string")
+                last = self.problems[-1]
+                self.problems[-1] = _hinted(last, type_hint(value, Text()))
+        return text_labels(sound)
+
+    def address(self, text: str, path: str) -> IPAddress | None:
+        """An IP address without a zone; ``None`` for "" and, with a problem, for anything else."""
+        if not text:
+            return None
+        address = parse_address(text)
+        if address is None:
+            self.refuse(path, f"not an IP address: {plain(text)}")
+        return address
+
+    def network(self, text: str, path: str) -> IPNetwork | None:
+        """A network, masked; ``None`` with a problem."""
+        cidr = parse_cidr(text)
+        if cidr is None:
+            self.refuse(path, f"not a CIDR: {plain(text)}")
+            return None
+        return cidr.network
+
+    def ref(self, kind: str, metadata: Json, *, namespaced: bool = True) -> ObjectRef:
+        """Name and namespace (``default`` when the manifest has none)."""
+        name = self.text(metadata, "name", "metadata.name")
+        prefix = "" if name else self.text(metadata, "generateName", "metadata.generateName")
+        if prefix:
+            name = generated_name(prefix, self.source)
+        if not name and not isinstance(metadata.get("name"), bool | int | float | list | dict):
+            self.refuse("metadata.name", "required: name or generateName")
+        namespace = ""
+        if namespaced:
+            namespace = self.text(metadata, "namespace", "metadata.namespace") or "default"
+        return ObjectRef(kind, namespace, name)
+
+
+def _hinted(problem: Problem, hint: str) -> Problem:
+    text = f"{problem.message}; {hint}" if hint else problem.message
+    return Problem(problem.code, problem.severity, text, path=problem.path)
+
+
+@lru_cache(maxsize=1 << 14)
+def parse_address(text: str) -> IPAddress | None:
+    """An address without a zone, else ``None``."""
+    try:
+        return None if "%" in text else ip_address(text)
+    except ValueError:
+        return None

@@ -1,0 +1,264 @@
+"""Strict decoding of a NetworkPolicy: unknown fields, wrong JSON types, null items.
+
+Rule: the server's text comes first, what would be right comes after ``; ``. This is the slow, exact
+walk: it runs only over objects that do not conform to the schema as they stand.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Any
+
+from podfence.admission.schema import (
+    LABEL_SELECTOR,
+    NETWORK_POLICY,
+    Anything,
+    Boolean,
+    Integer,
+    IntOrString,
+    ListOf,
+    Struct,
+    Text,
+    TextMap,
+    WireType,
+)
+from podfence.errors import Problem, Severity
+
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the walk is. ``path`` has indexes; ``names`` and ``struct`` are as Go reports them."""
+
+    path: str = ""
+    names: str = ""
+    struct: str = ""
+
+    def field(self, struct: str, name: str) -> _Place:
+        dot = "." if self.path else ""
+        step = f"{dot}{name}" if _PLAIN_KEY.fullmatch(name) else bracketed(name)
+        return _Place(f"{self.path}{step}", f"{self.names}{dot}{name}", struct)
+
+    def index(self, index: int) -> _Place:
+        return replace(self, path=f"{self.path}[{index}]")
+
+    def key(self, key: str) -> _Place:
+        return replace(self, path=f"{self.path}{bracketed(key)}")
+
+
+def bracketed(key: str) -> str:
+    """A map key as a step of a field path; quoted where the brackets alone would be ambiguous."""
+    return f"[{json.dumps(key)}]" if not key or key[0] == '"' or "]" in key else f"[{key}]"
+
+
+def strict_problems(manifest: Mapping[str, Any]) -> Iterator[Problem]:
+    """Everything that strict decoding has to say about a NetworkPolicy manifest.
+
+    PF201 unknown field, PF202 wrong type (both errors), PF204 null where a value belongs (warning).
+    """
+    yield from _walk(dict(manifest), NETWORK_POLICY, _Place())
+
+
+def _walk(value: Any, wire: WireType, place: _Place) -> Iterator[Problem]:
+    if isinstance(wire, Struct) and isinstance(value, dict):
+        yield from _walk_struct(value, wire, place)
+    elif isinstance(wire, ListOf) and isinstance(value, list):
+        yield from _walk_list(value, wire, place)
+    elif isinstance(wire, TextMap) and isinstance(value, dict):
+        yield from _walk_map(value, place)
+    elif not wire.conforms(value):
+        yield _wrong_type(value, wire, place)
+
+
+def _walk_struct(value: dict[Any, Any], wire: Struct, place: _Place) -> Iterator[Problem]:
+    for key, member in value.items():
+        if not isinstance(key, str):
+            yield _bad_key(key, place)
+        elif key not in wire.fields:
+            yield _unknown_field(key, wire, place)
+        elif member is not None:
+            yield from _walk(member, wire.fields[key], place.field(wire.name, key))
+
+
+def _walk_list(value: list[Any], wire: ListOf, place: _Place) -> Iterator[Problem]:
+    for index, item in enumerate(value):
+        here = place.index(index)
+        if item is None:
+            yield _null(_null_item_text(place.names, wire.item), here)
+        else:
+            yield from _walk(item, wire.item, here)
+
+
+def _walk_map(value: dict[Any, Any], place: _Place) -> Iterator[Problem]:
+    for key, member in value.items():
+        if not isinstance(key, str):
+            yield _bad_key(key, place)
+        elif member is None:
+            text = 'null value is read as ""; give the value, or write "" if that is meant'
+            yield _null(text, place.key(key))
+        elif not isinstance(member, str):
+            yield _wrong_type(member, Text(), place.key(key))
+
+
+# ---------------------------------------------------------------------------------- wrong types
+
+
+def _wrong_type(value: Any, wire: WireType, place: _Place) -> Problem:
+    where = f"Go struct field {place.struct}.{place.names}" if place.names else "Go value"
+    text = f"json: cannot unmarshal {_json_type(value, wire)} into {where} of type {wire.go}"
+    hint = type_hint(value, wire)
+    return Problem("PF202", Severity.ERROR, f"{text}; {hint}" if hint else text, path=place.path)
+
+
+def _json_type(value: Any, wire: WireType) -> str:
+    """Go's name of a JSON value's type; numbers that an integer field refuses are shown."""
+    if _is_number(value) and isinstance(wire, Integer | IntOrString):
+        return f"number {plain(value)}"
+    return json_type(value)
+
+
+def json_type(value: Any) -> str:
+    """The JSON type of a value, in Go's words."""
+    if isinstance(value, bool):
+        return "bool"
+    if _is_number(value):
+        return "number"
+    return {str: "string", list: "array", dict: "object", type(None): "null"}.get(
+        type(value), type(value).__name__
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def plain(value: Any) -> str:
+    """A scalar as JSON shows it, cut to a readable length."""
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 256:
+        return f"of {value.bit_length()} bits"
+    text = json.dumps(value) if isinstance(value, bool | int | float | str) else str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def type_hint(value: Any, wire: WireType) -> str:
+    """What would be right instead of a value of the wrong type; "" when there is nothing to add."""
+    match wire:
+        case Text() if isinstance(value, bool) or _is_number(value):
+            became = "boolean" if isinstance(value, bool) else "number"
+            return f"unquoted, became {became} {plain(value)}: quote it"
+        case Integer() | IntOrString():
+            return _integer_hint(value)
+        case ListOf():
+            return 'expected a list, each item after "- "'
+        case Struct():
+            return f"expected an object with {_alternatives(list(wire.fields), 'or')}"
+        case TextMap():
+            return "expected an object of strings"
+        case Text():
+            return "expected a string"
+        case Boolean():
+            return "expected true or false"
+        case Anything():
+            return ""
+
+
+def _integer_hint(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return f"expected an integer: {int(value)}" if abs(value) < 2**63 else ""
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        return "quoted, became a string: remove the quotes"
+    return "expected an integer"
+
+
+def _bad_key(key: object, place: _Place) -> Problem:
+    text = f"map key {plain(key)} is a {json_type(key)}, not a string; quote it"
+    return Problem("PF202", Severity.ERROR, text, path=place.path)
+
+
+# ------------------------------------------------------------------------------- unknown fields
+
+
+def _unknown_field(key: str, wire: Struct, place: _Place) -> Problem:
+    here = place.field(wire.name, key)
+    dot = "." if place.path else ""
+    text = f'unknown field "{place.path}{dot}{key}"'
+    hint = _field_hint(key, wire, place.names)
+    return Problem("PF201", Severity.ERROR, f"{text}; {hint}" if hint else text, path=here.path)
+
+
+def _field_hint(key: str, wire: Struct, names: str) -> str:
+    for name in wire.fields:
+        if name.lower() == key.lower():
+            return f'did you mean "{name}"? Case matters'
+    if (key, names) == ("status", ""):
+        return "NetworkPolicy has no status: delete it"
+    if places := _KNOWN_AT.get(key):
+        return f'"{key}" belongs in {_alternatives(_nearest(places, names), "or")}'
+    if close := get_close_matches(key, wire.fields, n=1):
+        return f'did you mean "{close[0]}"?'
+    if wire is LABEL_SELECTOR:
+        return 'labels go under "matchLabels"'
+    return f"expected {_alternatives(list(wire.fields), 'or')}"
+
+
+def _nearest(places: tuple[str, ...], names: str) -> list[str]:
+    """The places that share most with where the field was found, the least deep of them."""
+    here = names.split(".")
+
+    def shared(place: str) -> int:
+        there = place.replace("[]", "").split(".")
+        same = [mine == theirs for mine, theirs in zip(here, there, strict=False)]
+        return same.index(False) if False in same else len(same)
+
+    best = max((shared(place), -place.count(".")) for place in places)
+    return [place for place in places if (shared(place), -place.count(".")) == best]
+
+
+def _alternatives(words: list[str], conjunction: str) -> str:
+    return f" {conjunction} ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def _structs(wire: WireType, path: str) -> Iterator[tuple[str, Struct]]:
+    if isinstance(wire, ListOf):
+        yield from _structs(wire.item, f"{path}[]")
+    elif isinstance(wire, Struct):
+        yield path, wire
+        for name, member in wire.fields.items():
+            yield from _structs(member, f"{path}.{name}" if path else name)
+
+
+def _known_fields() -> dict[str, tuple[str, ...]]:
+    known: dict[str, list[str]] = {}
+    for path, struct in _structs(NETWORK_POLICY, ""):
+        for name in struct.fields:
+            known.setdefault(name, []).append(path or "the object itself")
+    return {name: tuple(paths) for name, paths in known.items()}
+
+
+_KNOWN_AT = _known_fields()
+"""Field name to every place of the schema that has such a field."""
+
+
+# ------------------------------------------------------------------------------------ null items
+
+_NULL_ITEMS = {
+    "spec.ingress": "null rule is read as {}: it allows every source and every port",
+    "spec.egress": "null rule is read as {}: it allows every destination and every port",
+    "spec.ingress.ports": "null port is read as {}: every TCP port",
+    "spec.egress.ports": "null port is read as {}: every TCP port",
+}
+
+
+def _null_item_text(names: str, item: WireType) -> str:
+    """NP-15a: what a null list item becomes."""
+    fallback = 'null item is read as ""' if isinstance(item, Text) else "null item is read as {}"
+    return f"{_NULL_ITEMS.get(names, fallback)}; write what is meant or delete the lone dash"
+
+
+def _null(text: str, place: _Place) -> Problem:
+    return Problem("PF204", Severity.WARNING, text, path=place.path)

@@ -1,0 +1,246 @@
+"""What the schema of ClusterNetworkPolicy refuses, and what it stores although it is risky.
+
+Rule: the schema is that of the experimental channel, which has every field; what only the standard
+channel stores is a warning. Selectors are checked for their types alone by the server (CNP-24), so
+a selector that cannot be evaluated is a warning too, as is everything that fails closed (CNP-25).
+The v1alpha1 kinds (``decode_adminnetworkpolicy``) are built from the same parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from podfence.admission.crd import (
+    FAILS_CLOSED,
+    LABEL_SELECTOR,
+    Array,
+    CrdType,
+    Integer,
+    Object,
+    Opaque,
+    Rule,
+    String,
+)
+from podfence.admission.validate import validate
+from podfence.admission.validate_cidr import parse_cidr
+from podfence.errors import Problem, Severity
+
+Json = Mapping[str, Any]
+
+_SOUND_METADATA = {"name": "p", "namespace": "p"}
+_DOMAIN_LABEL = r"[a-zA-z0-9]([-a-zA-Z0-9_]*[a-zA-Z0-9])?"
+_DOMAIN_PATTERN = rf"(\*\.)?({_DOMAIN_LABEL}\.)+{_DOMAIN_LABEL}\.?"
+_NO_NAMED_PORTS = "peer cannot be set with namedPorts since there are no namedPorts for"
+_ACTIONS = ("Accept", "Deny", "Pass")
+PORT = Integer(1, 65535)
+
+
+def is_cidr(text: str) -> bool:
+    """Whether the server's ``isCIDR`` holds: host bits may be set; no padding, no mapped IPv4."""
+    cidr = parse_cidr(text)
+    return cidr is not None and not cidr.padded and not cidr.is_mapped
+
+
+# -------------------------------------------------------------------------------------- schemas
+
+
+def pods_schema(*required: str) -> Object:
+    """A ``pods`` field: which of its two selectors have to be given depends on the version."""
+    fields = {"podSelector": LABEL_SELECTOR, "namespaceSelector": LABEL_SELECTOR}
+    return Object(fields, required=required)
+
+
+def one_of(fields: Mapping[str, CrdType], hints: Mapping[str, str] | None = None) -> Object:
+    """An object of exactly one field, open to fields of a newer schema."""
+    return Object(fields, least=1, most=1, open=True, hints=hints or {})
+
+
+NETWORKS = Array(
+    String(longest=43, rule=Rule("Invalid CIDR format provided", is_cidr)), 1, 25, distinct=True
+)
+DOMAIN_NAMES = Array(String(pattern=_DOMAIN_PATTERN), 1, 25, distinct=True)
+
+
+def named_port_rule(names: str, ports: str, named_port: str) -> Rule:
+    """The rule of an egress rule: peers that have no container ports exclude named ports.
+
+    ``names`` are the peers as the text lists them. ``networks`` count only together with others:
+    the standard channel has no such rule and stores them (see ``stored_but_risky``).
+    """
+    without_ports = [name for name in names.split("/") if name != "networks"]
+
+    def holds(rule: Json) -> bool:
+        named = any(named_port in item for item in rule.get(ports, ()))
+        return not (named and any(name in peer for peer in rule["to"] for name in without_ports))
+
+    return Rule(f"{names} {_NO_NAMED_PORTS} {names}", holds)
+
+
+def _range_is_rising(value: Json) -> bool:
+    return bool(value["start"] < value["end"])
+
+
+_RANGE = Object(
+    {"start": PORT, "end": PORT},
+    required=("start", "end"),
+    rule=Rule("Start port must be less than End port", _range_is_rising),
+)
+_L4 = Object(
+    {"destinationPort": one_of({"number": PORT, "range": _RANGE})},
+    least=1,
+    open=True,
+    hints={"port": '"port" is written destinationPort: {number: …}'},
+)
+PROTOCOL = one_of(
+    {"tcp": _L4, "udp": _L4, "sctp": _L4, "destinationNamedPort": String()},
+    {
+        "portNumber": "since v1alpha2 this is tcp: {destinationPort: {number: …}}",
+        "portRange": "since v1alpha2 this is tcp: {destinationPort: {range: {start: …, end: …}}}",
+        "namedPort": 'since v1alpha2 this is "destinationNamedPort"',
+    },
+)
+_SELECTORS = {"namespaces": LABEL_SELECTOR, "pods": pods_schema("podSelector")}
+_PEER_HINTS = {
+    "podSelector": '"podSelector" belongs in "pods"',
+    "namespaceSelector": '"namespaceSelector" belongs in "pods"; alone it is "namespaces"',
+    "ipBlock": 'networks are written networks: ["10.0.0.0/8"]',
+}
+_INGRESS_HINTS = dict.fromkeys(
+    ("networks", "nodes", "domainNames"), "only egress rules have this peer (CNP-16)"
+)
+_SUBJECT = Object(_SELECTORS, least=1, most=1, hints=_PEER_HINTS)
+INGRESS_PEER = one_of(_SELECTORS, {**_PEER_HINTS, **_INGRESS_HINTS})
+EGRESS_PEER = one_of(
+    {
+        **_SELECTORS,
+        "networks": NETWORKS,
+        "nodes": LABEL_SELECTOR,
+        "domainNames": DOMAIN_NAMES,
+    },
+    _PEER_HINTS,
+)
+_RULE_FIELDS: Mapping[str, CrdType] = {
+    "name": String(longest=100),
+    "action": String(enum=_ACTIONS),
+    "protocols": Array(PROTOCOL, 1, 25),
+}
+_RULE_HINTS = {"ports": 'since v1alpha2 ports are given under "protocols"'}
+_INGRESS = Object(
+    {**_RULE_FIELDS, "from": Array(INGRESS_PEER, 1, 25)},
+    required=("action", "from"),
+    hints={**_RULE_HINTS, "to": '"to" belongs in egress rules'},
+)
+_EGRESS = Object(
+    {**_RULE_FIELDS, "to": Array(EGRESS_PEER, 1, 25)},
+    required=("action", "to"),
+    hints={**_RULE_HINTS, "from": '"from" belongs in ingress rules'},
+    rule=named_port_rule("networks/nodes/domainNames", "protocols", "destinationNamedPort"),
+)
+_SPEC = Object(
+    {
+        "tier": String(enum=("Admin", "Baseline")),
+        "priority": Integer(0, 1000),
+        "subject": _SUBJECT,
+        "ingress": Array(_INGRESS, 0, 25),
+        "egress": Array(_EGRESS, 0, 25),
+    },
+    required=("tier", "priority", "subject"),
+    hints={
+        "podSelector": 'the pods concerned are given under "subject"',
+        "policyTypes": "it has none: a direction without rules is not touched",
+    },
+)
+
+
+def resource(spec: Object, rule: Rule | None = None) -> Object:
+    """The whole object around a ``spec``; metadata is checked as that of every other kind."""
+    fields: Mapping[str, CrdType] = {
+        "apiVersion": String(),
+        "kind": String(),
+        "metadata": Opaque(),
+        "spec": spec,
+        "status": Opaque(),
+    }
+    return Object(fields, required=("spec",), rule=rule)
+
+
+CLUSTER_NETWORK_POLICY = resource(_SPEC)
+
+
+# ------------------------------------------------------------------------ stored, although risky
+
+
+def selector_faults(parent: Json) -> Iterator[tuple[str, str]]:
+    """Where and why selectors of a subject or a peer cannot be evaluated, one fault a selector."""
+    pods = parent.get("pods", {})
+    places = {name: parent.get(name) for name in ("namespaces", "nodes")}
+    places |= {f"pods.{name}": pods.get(name) for name in ("namespaceSelector", "podSelector")}
+    for place, selector in places.items():
+        if selector and (fault := _selector_fault(selector)):
+            yield place, fault
+
+
+def _selector_fault(selector: Json) -> str:
+    """The first fault, "" if there is none; begins with its path inside the selector."""
+    # A NetworkPolicy with this selector is refused for the same reasons and in the same words.
+    manifest = {"metadata": _SOUND_METADATA, "spec": {"podSelector": selector}}
+    for problem in validate(manifest):
+        return problem.message.removeprefix("spec.podSelector.")
+    return ""
+
+
+def stored_but_risky(spec: Json, ports: str, named_port: str) -> Iterator[Problem]:
+    """Warnings about a spec that the server stores, of either version: ``ports`` is the field of a
+    rule that lists protocols or ports, ``named_port`` the field of its items.
+
+    PF209: selectors that cannot be evaluated (CNP-24) and empty names of ports (CNP-23). PF210:
+    domain names in rules that do not accept (CNP-19). PF211: networks with named ports, which the
+    experimental channel refuses.
+    """
+    yield from _risky_selectors(spec["subject"], "spec.subject", "the policy selects no pod")
+    for direction, peers in (("ingress", "from"), ("egress", "to")):
+        for index, rule in enumerate(spec.get(direction, ())):
+            path = f"spec.{direction}[{index}]"
+            for number, peer in enumerate(rule[peers]):
+                here = f"{path}.{peers}[{number}]"
+                yield from _risky_selectors(peer, here, FAILS_CLOSED)
+                yield from _risky_names(rule, peer, here)
+            yield from _risky_ports(rule, path, ports, named_port)
+
+
+def _risky_selectors(parent: Json, path: str, effect: str) -> Iterator[Problem]:
+    for place, fault in selector_faults(parent):
+        text = f"{path}.{place}.{fault}: stored all the same, but cannot be evaluated: {effect}"
+        yield _warning("PF209", text, f"{path}.{place}")
+
+
+def _risky_names(rule: Json, peer: Json, path: str) -> Iterator[Problem]:
+    if "domainNames" in peer and rule["action"] not in ("Accept", "Allow"):
+        text = (
+            f"{path}.domainNames: meant for rules that accept: in a {rule['action']} rule this "
+            "peer matches nothing; deny networks instead, after the names that are accepted"
+        )
+        yield _warning("PF210", text, f"{path}.domainNames")
+
+
+def _risky_ports(rule: Json, path: str, ports: str, named_port: str) -> Iterator[Problem]:
+    named = [
+        (f"{path}.{ports}[{index}].{named_port}", item[named_port])
+        for index, item in enumerate(rule.get(ports, ()))
+        if named_port in item
+    ]
+    for here, name in named:
+        if not name:
+            text = f'{here}: stored all the same, but "" names no port: {FAILS_CLOSED}'
+            yield _warning("PF209", text, here)
+    if named and any("networks" in peer for peer in rule.get("to", ())):
+        text = (
+            f"{path}: named ports never match networks, which have none; only the standard channel "
+            "of the API stores such a rule: the experimental one refuses it"
+        )
+        yield _warning("PF211", text, path)
+
+
+def _warning(code: str, text: str, path: str) -> Problem:
+    return Problem(code, Severity.WARNING, text, path=path)

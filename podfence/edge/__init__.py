@@ -1,1 +1,0 @@
-"""Where the world is touched: files, the kernel, namespaces. Nothing below imports this room."""

@@ -1,0 +1,1 @@
+"""The machine: netlink, nftables, network namespaces. Nothing in here reads manifests."""

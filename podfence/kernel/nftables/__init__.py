@@ -1,0 +1,1 @@
+"""Our table in the kernel, written and read through netlink."""

@@ -1,0 +1,304 @@
+"""The kernel's expressions -> parts of a rule.
+
+Rule: the inverse of the writing, and of what ``nft`` makes of the same text. What a field needs the
+packet to be is part of the field, and not told again.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+
+from podfence.kernel.netlink import attributes
+from podfence.kernel.nftables.constants import (
+    BITWISE_MASK,
+    BITWISE_XOR,
+    COMPARE_DATA,
+    COMPARE_OPERATOR,
+    CT_DIRECTION,
+    CT_DREG,
+    CT_KEY,
+    CT_MARK,
+    CT_STATE,
+    DATA_VALUE,
+    DATA_VERDICT,
+    EQUAL,
+    EXPRESSION_DATA,
+    EXPRESSION_NAME,
+    GREATER_OR_EQUAL,
+    IMMEDIATE_DATA,
+    IMMEDIATE_DREG,
+    LESS_OR_EQUAL,
+    LIMIT_BURST,
+    LIMIT_FLAGS,
+    LIMIT_RATE,
+    LIMIT_TYPE,
+    LIMIT_UNIT,
+    LOG_GROUP,
+    LOG_PREFIX,
+    LOOKUP_DREG,
+    LOOKUP_SET,
+    META_KEY,
+    META_L4PROTO,
+    META_NFPROTO,
+    NOT_EQUAL,
+    PAYLOAD_BASE,
+    PAYLOAD_LENGTH,
+    PAYLOAD_OFFSET,
+    PLACES,
+    SIZES,
+    VERDICT_REGISTER,
+)
+from podfence.kernel.nftables.decode_elements import read_verdict
+from podfence.nft.objects import (
+    ICMPV6,
+    Between,
+    Compare,
+    Counter,
+    CtDirection,
+    CtDirectionValue,
+    CtMark,
+    CtState,
+    CtStateBit,
+    Expression,
+    Field,
+    Limit,
+    Log,
+    Lookup,
+    SetCtMark,
+    Statement,
+    Vmap,
+)
+
+Attributes = dict[int, bytes]
+Part = Expression | Statement
+_DIRECTIONS = {0: CtDirectionValue.ORIGINAL, 1: CtDirectionValue.REPLY}
+_STARTS = {(place.base, place.offset, place.length): field for field, place in PLACES.items()}
+
+
+class ForeignExpression(ValueError):
+    """An expression, or a sequence of them, that podfence never writes."""
+
+
+def read_parts(data: bytes) -> tuple[Part, ...]:
+    """The parts of a rule whose list of expressions is given. Raises ForeignExpression."""
+    reader = _Reader()
+    for _, item in attributes(data):
+        expression = dict(attributes(item))
+        name = _text(expression[EXPRESSION_NAME])
+        try:
+            reader.take(name, dict(attributes(expression.get(EXPRESSION_DATA, b""))))
+        except (KeyError, IndexError, struct.error) as error:
+            raise ForeignExpression(f"{name} of another form") from error
+    return reader.finish()
+
+
+class _Reader:
+    """Collects what has been loaded until an expression uses it."""
+
+    def __init__(self) -> None:
+        self._parts: list[Part] = []
+        self._nfproto = 0
+        self._asked_icmpv6 = False
+        self._may_drop: int | None = None
+        """Index of the part that asked for ICMPv6 first; it may have come with a field."""
+        self._forget()
+
+    def _forget(self) -> None:
+        self._asks_nfproto = False
+        self._fields: list[Field] = []
+        self._low: int | None = None
+        self._ct: int | None = None
+        self._bits: tuple[int, int] | None = None
+        self._constant: int | None = None
+
+    def take(self, name: str, data: Attributes) -> None:
+        """The next expression of the rule."""
+        known: dict[str, Callable[[Attributes], None]] = {
+            "meta": self._meta,
+            "payload": self._payload,
+            "ct": self._conntrack,
+            "bitwise": self._bitwise,
+            "byteorder": self._byteorder,
+            "cmp": self._compare,
+            "lookup": self._lookup,
+            "immediate": self._immediate,
+        }
+        if name in known:
+            known[name](data)
+        else:
+            self._add(_statement(name, data))
+
+    def finish(self) -> tuple[Part, ...]:
+        """All parts; raises ForeignExpression when the last loads something that nobody uses."""
+        if self._loaded():
+            raise ForeignExpression("a value that nothing uses")
+        return tuple(self._parts)
+
+    def _loaded(self) -> bool:
+        unused = (self._ct, self._constant, self._low)
+        return self._asks_nfproto or bool(self._fields) or any(v is not None for v in unused)
+
+    def _add(self, part: Part) -> None:
+        self._forget()
+        self._parts.append(part)
+
+    # -- what loads
+
+    def _meta(self, data: Attributes) -> None:
+        key = _number(data[META_KEY])
+        if key == META_NFPROTO:
+            self._asks_nfproto = True
+        elif key == META_L4PROTO:
+            self._fields.append(Field.L4PROTO)
+        else:
+            raise ForeignExpression(f"meta {key}")
+
+    def _payload(self, data: Attributes) -> None:
+        place = [_number(data[k]) for k in (PAYLOAD_BASE, PAYLOAD_OFFSET, PAYLOAD_LENGTH)]
+        for field in _split(*place):
+            if field is Field.ICMPV6_TYPE:
+                self._drop_needed_protocol()
+            self._fields.append(field)
+
+    def _drop_needed_protocol(self) -> None:
+        """``icmpv6 type`` alone makes ``meta l4proto 58`` before it, once in a rule."""
+        implied = self._nfproto == PLACES[Field.ICMPV6_TYPE].nfproto
+        if implied and self._may_drop == len(self._parts) - 1:
+            self._parts.pop()
+            self._may_drop = None
+
+    def _conntrack(self, data: Attributes) -> None:
+        key = _number(data[CT_KEY])
+        if CT_DREG in data:
+            self._ct = key
+        elif key != CT_MARK:
+            raise ForeignExpression(f"set ct {key}")
+        elif self._constant is not None:
+            self._add(SetCtMark(0, self._constant))
+        else:
+            self._add(SetCtMark(*self._masked(CT_MARK)))
+
+    def _bitwise(self, data: Attributes) -> None:
+        if BITWISE_MASK not in data or BITWISE_XOR not in data:
+            raise ForeignExpression("bitwise without mask")
+        self._bits = (_host(data[BITWISE_MASK]), _host(data[BITWISE_XOR]))
+
+    def _byteorder(self, _: Attributes) -> None:
+        """``nft`` wants the protocol in network order for ranges: one byte, so nothing to do."""
+        if self._fields[-1:] != [Field.L4PROTO]:
+            raise ForeignExpression("byteorder of another value")
+
+    def _masked(self, key: int) -> tuple[int, int]:
+        """Mask and bits of the conntrack value that has been loaded."""
+        if self._ct != key or self._bits is None:
+            raise ForeignExpression("bitwise of another value")
+        return self._bits
+
+    # -- what uses it
+
+    def _lookup(self, data: Attributes) -> None:
+        if not self._fields:
+            raise ForeignExpression("lookup of another value")
+        fields, name = tuple(self._fields), _text(data[LOOKUP_SET])
+        self._add(Vmap(fields, name) if LOOKUP_DREG in data else Lookup(fields, name))
+
+    def _immediate(self, data: Attributes) -> None:
+        wrapped = dict(attributes(data[IMMEDIATE_DATA]))
+        if _number(data[IMMEDIATE_DREG]) == VERDICT_REGISTER:
+            self._add(read_verdict(wrapped[DATA_VERDICT]))
+        else:
+            (self._constant,) = _HOST.unpack(wrapped[DATA_VALUE])
+
+    def _compare(self, data: Attributes) -> None:
+        operator = _number(data[COMPARE_OPERATOR])
+        value = dict(attributes(data[COMPARE_DATA]))[DATA_VALUE]
+        if self._asks_nfproto and operator == EQUAL:
+            self._nfproto = value[0]
+            self._forget()
+        elif self._ct is not None:
+            self._compare_conntrack(operator, value)
+        elif len(self._fields) == 1:
+            self._compare_field(self._fields[0], operator, int.from_bytes(value, "big"))
+        elif self._fields and operator == EQUAL:
+            self._compare_merged(value)
+        else:
+            raise ForeignExpression("comparison of another value")
+
+    def _compare_field(self, field: Field, operator: int, value: int) -> None:
+        if operator in (EQUAL, NOT_EQUAL):
+            part = Compare(field, value, negated=operator == NOT_EQUAL)
+            if part == Compare(Field.L4PROTO, ICMPV6) and not self._asked_icmpv6:
+                self._asked_icmpv6, self._may_drop = True, len(self._parts)
+            self._add(part)
+        elif operator == GREATER_OR_EQUAL:
+            self._low = value
+        elif operator == LESS_OR_EQUAL and self._low is not None:
+            self._add(Between(field, self._low, value))
+        else:
+            raise ForeignExpression(f"comparison {operator}")
+
+    def _compare_merged(self, value: bytes) -> None:
+        """``nft`` compares neighbours in the packet at once."""
+        fields, at = tuple(self._fields), 0
+        for field in fields:
+            size = SIZES[field.type]
+            self._add(Compare(field, int.from_bytes(value[at : at + size], "big")))
+            at += size
+
+    def _compare_conntrack(self, operator: int, value: bytes) -> None:
+        if self._ct == CT_DIRECTION and operator == EQUAL and value[0] in _DIRECTIONS:
+            self._add(CtDirection(_DIRECTIONS[value[0]]))
+        elif self._ct == CT_STATE and operator == NOT_EQUAL:
+            self._add(CtState(CtStateBit(self._masked(CT_STATE)[0])))
+        elif self._ct == CT_MARK and operator == EQUAL:
+            (wanted,) = _HOST.unpack(value)
+            self._add(CtMark(self._masked(CT_MARK)[0], wanted))
+        else:
+            raise ForeignExpression(f"comparison of ct {self._ct}")
+
+
+def _split(base: int, offset: int, length: int) -> Iterator[Field]:
+    """The fields that a stretch of the packet holds, the longest first where two begin."""
+    while length:
+        fitting = (n for n in range(length, 0, -1) if (base, offset, n) in _STARTS)
+        size = next(fitting, 0)
+        if not size:
+            raise ForeignExpression(f"{length} bytes at {offset} of header {base}")
+        yield _STARTS[base, offset, size]
+        offset, length = offset + size, length - size
+
+
+def _statement(name: str, data: Attributes) -> Statement:
+    if name == "counter":
+        return Counter()
+    if name == "log" and data.keys() >= {LOG_GROUP, LOG_PREFIX}:
+        return Log(int.from_bytes(data[LOG_GROUP], "big"), _text(data[LOG_PREFIX]))
+    if name == "limit":
+        return _limit(data)
+    raise ForeignExpression(name)
+
+
+def _limit(data: Attributes) -> Limit:
+    wanted = (LIMIT_RATE, LIMIT_UNIT, LIMIT_BURST, LIMIT_TYPE, LIMIT_FLAGS)
+    rate, unit, burst, kind, flags = (int.from_bytes(data.get(k, b""), "big") for k in wanted)
+    if (unit, kind, flags) != (1, 0, 0):
+        raise ForeignExpression("limit of something else than packets a second")
+    return Limit(rate, burst)
+
+
+_HOST = struct.Struct("=I")
+
+
+def _host(data: bytes) -> int:
+    """The number in wrapped data; marks and states have the host's byte order."""
+    (value,) = _HOST.unpack(dict(attributes(data))[DATA_VALUE])
+    return int(value)
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(data, "big")
+
+
+def _text(data: bytes) -> str:
+    return data.rstrip(b"\0").decode("utf-8", "replace")

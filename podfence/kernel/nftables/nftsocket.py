@@ -1,0 +1,255 @@
+"""A netlink socket for nftables: one batch is one transaction, all of it or nothing.
+
+Rule: a socket stays in the network namespace that it was opened in; this process never leaves its
+own. The kernel works while ``send`` runs, so every acknowledgement lies in the receive buffer
+afterwards: nothing in here waits for one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+from podfence.errors import NftError
+from podfence.kernel import netns
+from podfence.kernel.netlink import (
+    ACK,
+    CAPPED_ACK,
+    DONE,
+    DUMP_INTERRUPTED,
+    ERROR,
+    EXTENDED_ACK,
+    REQUEST,
+    ROOT_AND_MATCH,
+    SOL_NETLINK,
+    Answer,
+    decode_answers,
+    message,
+    messages,
+)
+from podfence.kernel.nftables.constants import BATCH_BEGIN, BATCH_END, SUBSYSTEM
+from podfence.kernel.nftables.encode import FAMILY, Message
+
+SEND_BUFFER = 1 << 28
+"""Bytes of one transaction that root may send: some ten million elements."""
+_BATCH = struct.pack(">BBH", socket.AF_UNSPEC, 0, SUBSYSTEM)
+_RECEIVE = 1 << 16
+_NETLINK_NETFILTER, _SO_SNDBUFFORCE = 12, 32
+_OVERHEAD = 32
+"""What the kernel keeps of a send buffer for itself."""
+_REASONS = {
+    errno.ENOENT: "no such object",
+    errno.EEXIST: "exists already, and differs",
+    errno.EBUSY: "still in use",
+    errno.EPERM: "not permitted without CAP_NET_ADMIN",
+    errno.ENFILE: "the set is full",
+    errno.ELOOP: "chains lead back to themselves",
+    errno.EMLINK: "chains lead back to themselves, or too deep",
+    errno.EOPNOTSUPP: "this kernel does not support it",
+    errno.ENOTEMPTY: "overlaps another element",
+}
+
+
+class DumpInterrupted(Exception):
+    """The rules changed while they were read: read again."""
+
+
+def too_large(size: int, limit: int) -> NftError:
+    """The error for a transaction of ``size`` bytes."""
+    return NftError(
+        f"a transaction of {size} bytes is more than this user may send at once ({limit}); "
+        "run as root, or raise net.core.wmem_max"
+    )
+
+
+class NftSocket:
+    """A netlink socket for nftables, in the network namespace that it was opened in.
+
+    For one thread at a time. The kernel's work is done while a call runs: a fifth of a second for a
+    hundred thousand elements, so an event loop keeps it on a thread.
+    """
+
+    def __init__(self, namespace_fd: int | None = None) -> None:
+        """``namespace_fd``: an open ``/proc/PID/ns/net``; None: the calling thread's namespace.
+
+        Raises NftError when the namespace cannot be entered, or the kernel knows no nftables.
+        """
+        try:
+            self._socket = _open(namespace_fd)
+        except OSError as error:
+            raise NftError(f"no netlink socket for nftables: {error.strerror}") from error
+        self._sequence = 0
+        self.limit = _room(self._socket)
+        """Bytes of the largest transaction that this socket can send."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        self._socket.close()
+
+    def transact(self, batch: Sequence[Message]) -> None:
+        """Apply all messages, or none of them.
+
+        Raises NftError that names the first object that the kernel refused; nothing was applied.
+        """
+        if not batch:
+            return
+        first = self._sequence + 1
+        last = first + len(batch)
+        self._sequence = last + 1
+        data = b"".join(_frames(batch, first))
+        if len(data) > self.limit:
+            raise too_large(len(data), self.limit)
+        self._send(data)
+        answers = [a for a in self._answers() if a.sequence >= first]
+        _raise_first(batch, first, answers)
+        if all(answer.sequence != last for answer in answers):
+            raise NftError("the kernel did not say whether it took the transaction")
+
+    def dump(self, kind: int, body: bytes) -> list[bytes]:
+        """The bodies of everything that a request lists, each without the protocol's header.
+
+        Raises DumpInterrupted, or NftError.
+        """
+        self._request(kind, ROOT_AND_MATCH, body)
+        found: list[bytes] = []
+        interrupted = False
+        while True:
+            for type_, flags, _, answer in messages(self._receive()):
+                interrupted = interrupted or bool(flags & DUMP_INTERRUPTED)
+                if type_ in (DONE, ERROR):
+                    _finish(answer, interrupted=interrupted)
+                    return found
+                found.append(answer[len(FAMILY) :])
+
+    def get(self, kind: int, body: bytes) -> bytes | None:
+        """The body of the one object that a request names, None when there is no such object.
+
+        Raises NftError.
+        """
+        self._request(kind, 0, body)
+        type_, _, _, answer = next(messages(self._receive()))
+        if type_ != ERROR:
+            return answer[len(FAMILY) :]
+        error = _error(answer)
+        if error == errno.ENOENT:
+            return None
+        raise NftError(f"the rules cannot be read: {_reason(error)}")
+
+    def _request(self, kind: int, flags: int, body: bytes) -> None:
+        self._sequence += 1
+        self._send(message(SUBSYSTEM << 8 | kind, REQUEST | flags, self._sequence, FAMILY + body))
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._socket.send(data)
+        except OSError as error:
+            raise NftError(f"nothing was sent to the kernel: {error.strerror}") from error
+
+    def _receive(self) -> bytes:
+        try:
+            return self._socket.recv(_RECEIVE)
+        except OSError as error:
+            raise NftError(f"the rules cannot be read: {error.strerror}") from error
+
+    def _answers(self) -> Iterator[Answer]:
+        """What lies in the buffer. When it was too small for all refusals, the first are there."""
+        while True:
+            try:
+                data = self._socket.recv(_RECEIVE, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise NftError(f"no answer of the kernel: {error.strerror}") from error
+                continue
+            yield from decode_answers(data)
+
+
+def _open(namespace_fd: int | None) -> socket.socket:
+    if namespace_fd is None:
+        return _open_here()
+    with ThreadPoolExecutor(max_workers=1) as short_lived:
+        return short_lived.submit(_open_inside, namespace_fd).result()
+
+
+def _open_inside(namespace_fd: int) -> socket.socket:
+    """Runs on a thread that ends afterwards; the socket stays in the namespace."""
+    netns.join(namespace_fd)
+    return _open_here()
+
+
+def _open_here() -> socket.socket:
+    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
+    opened = socket.socket(socket.AF_NETLINK, kind, _NETLINK_NETFILTER)
+    opened.setsockopt(SOL_NETLINK, EXTENDED_ACK, 1)
+    opened.setsockopt(SOL_NETLINK, CAPPED_ACK, 1)
+    opened.bind((0, 0))
+    return opened
+
+
+def _room(opened: socket.socket) -> int:
+    """Make room for large transactions: as much as one likes, or what everybody may have."""
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, SEND_BUFFER)
+    except PermissionError:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    return opened.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) - _OVERHEAD
+
+
+def _frames(batch: Sequence[Message], first: int) -> Iterator[bytes]:
+    """Refusals are always answered; the last message asks for success to be said, too."""
+    last = first + len(batch)
+    yield message(BATCH_BEGIN, REQUEST, first, _BATCH)
+    for sequence, item in enumerate(batch, first + 1):
+        flags = REQUEST | item.flags | (ACK if sequence == last else 0)
+        yield message(item.type, flags, sequence, item.body)
+    yield message(BATCH_END, REQUEST, last + 1, _BATCH)
+
+
+def _raise_first(batch: Sequence[Message], first: int, answers: Sequence[Answer]) -> None:
+    """An answer to the frame of the batch is about all of it: what only the whole can violate."""
+    for answer in answers:
+        if answer.error:
+            number = answer.sequence - first - 1
+            name = batch[number].name(answer.offset) if 0 <= number < len(batch) else "the ruleset"
+            said = f": {answer.reason}" if answer.reason else ""
+            raise NftError(f"{name}: {_reason(answer.error)}{said}")
+
+
+def _error(body: bytes) -> int:
+    (error,) = struct.unpack_from("=i", body)
+    return -int(error)
+
+
+def _finish(body: bytes, *, interrupted: bool) -> None:
+    """The last message of a dump holds an errno."""
+    error = _error(body)
+    if interrupted or error == errno.EINTR:
+        raise DumpInterrupted
+    if error == errno.ENOENT:  # the table went while it was read
+        raise DumpInterrupted
+    if error:
+        raise NftError(f"the rules cannot be read: {_reason(error)}")
+
+
+def _reason(error: int) -> str:
+    """``no such object (ENOENT)``."""
+    known = errno.errorcode.get(error, str(error))
+    return f"{_REASONS.get(error) or os.strerror(error).lower()} ({known})"

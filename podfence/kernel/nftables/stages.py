@@ -1,0 +1,131 @@
+"""A transaction that is too large for the socket -> several, of which only the last has an effect.
+
+Rule: what is new, and led to by nothing, does nothing. So new sets, maps and chains may be made and
+filled in as many transactions as it takes; then one small transaction changes all that has an
+effect, at once. Base chains always have one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from podfence.kernel.netlink import HEADER
+from podfence.kernel.nftables.encode import Message
+from podfence.nft.transaction import (
+    AddChain,
+    AddElements,
+    AddRules,
+    AddSet,
+    AddTable,
+    DeleteChain,
+    DeleteElements,
+    DeleteSet,
+    DeleteTable,
+    FlushChain,
+    Operation,
+    Transaction,
+)
+
+_FRAME = 2 * (HEADER.size + 4)
+"""Bytes of a batch around its messages."""
+Name = tuple[str, str]
+"""Sets and chains may share names, so ("set", name) or ("chain", name)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """What the table holds. ``sets``: maps too."""
+
+    table: bool
+    sets: Collection[str] = ()
+    chains: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """``prepared``: has no effect. ``final``: all of the effect."""
+
+    prepared: Transaction
+    final: Transaction
+
+
+def stages(transaction: Transaction, existing: Existing) -> Stages:
+    """Split a transaction that deletes no table."""
+    new = _new(transaction, existing)
+    prepared: list[Operation] = [AddTable()]
+    final: list[Operation] = []
+    for operation in transaction:
+        if _name(operation) in new:
+            prepared.append(operation)
+        elif not isinstance(operation, AddTable):
+            final.append(operation)
+    table = transaction.table
+    return Stages(Transaction(table, tuple(prepared)), Transaction(table, tuple(final)))
+
+
+def undoing(prepared: Transaction, before: Existing, now: Existing) -> Transaction:
+    """Takes back what of ``prepared`` has been done. Rules go first, then what they named, then the
+    chains that maps led to."""
+    if now.table and not before.table:
+        return Transaction(prepared.table, (DeleteTable(),))
+    chains = [o.name for o in prepared if isinstance(o, AddChain) and o.name in now.chains]
+    sets = [o.declared for o in prepared if isinstance(o, AddSet) and o.declared.name in now.sets]
+    steps: tuple[Operation, ...] = (
+        *(FlushChain(name) for name in chains),
+        *(DeleteSet(item.name, type(item)) for item in sets),
+        *(DeleteChain(name) for name in chains),
+    )
+    return Transaction(prepared.table, steps)
+
+
+def packed(messages: Sequence[Message], limit: int) -> Iterator[list[Message]]:
+    """The messages in order, in batches that each fit into ``limit`` bytes if they can."""
+    batch: list[Message] = []
+    size = _FRAME
+    for message in messages:
+        length = _size(message)
+        if batch and size + length > limit:
+            yield batch
+            batch, size = [], _FRAME
+        batch.append(message)
+        size += length
+    if batch:
+        yield batch
+
+
+def batch_size(messages: Iterable[Message]) -> int:
+    """Bytes of a batch with its frame."""
+    return _FRAME + sum(map(_size, messages))
+
+
+def _size(message: Message) -> int:
+    length = HEADER.size + len(message.body)
+    return length + -length % 4
+
+
+def _new(transaction: Transaction, existing: Existing) -> set[Name]:
+    """Objects that the transaction makes, and nothing else has led to yet."""
+    made = {_name(o) for o in transaction if isinstance(o, AddSet | AddChain)}
+    live = {
+        _name(o)
+        for o in transaction
+        if isinstance(o, DeleteSet | DeleteElements | DeleteChain | FlushChain)
+        or (isinstance(o, AddChain) and o.base is not None)
+    }
+    there = {("set", name) for name in existing.sets} | {("chain", n) for n in existing.chains}
+    return made - live - there
+
+
+def _name(operation: Operation) -> Name:
+    match operation:
+        case AddSet(item) | AddElements(item) | DeleteElements(item):
+            return "set", item.name
+        case DeleteSet(name):
+            return "set", name
+        case AddChain(name) | FlushChain(name) | DeleteChain(name):
+            return "chain", name
+        case AddRules(chain):
+            return "chain", chain
+        case AddTable() | DeleteTable():
+            return "table", ""

@@ -1,0 +1,219 @@
+"""Links, addresses, routes and neighbours by rtnetlink, with the standard library alone.
+
+Rule: a request is data (:class:`Request`) until :meth:`Rtnetlink.apply` sends it; every request is
+answered for by the kernel, and a refusal names the object that it was about. Numbers and layouts
+are those of ``linux/rtnetlink.h``, ``if_link.h``, ``if_addr.h`` and ``neighbour.h``.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from types import TracebackType
+from typing import Self
+
+from podfence.errors import LabError
+from podfence.kernel.netlink import (
+    ACK,
+    CAPPED_ACK,
+    CREATE,
+    EXCLUSIVE,
+    EXTENDED_ACK,
+    REQUEST,
+    SOL_NETLINK,
+    Answer,
+    attribute,
+    decode_answers,
+    message,
+)
+
+IPAddress = IPv4Address | IPv6Address
+
+_IFINFO = struct.Struct("=BxHiII")  # family, device type, index, flags, change mask
+_IFADDR = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
+_ROUTE = struct.Struct("=BBBBBBBBI")
+_NEIGHBOUR = struct.Struct("=BxxxiHBB")  # family, index, state, flags, type
+_UNSIGNED = struct.Struct("=I")
+
+_NEWLINK, _NEWADDR, _NEWROUTE, _NEWNEIGH = 16, 20, 24, 28
+_DELLINK, _DELADDR, _DELROUTE = 17, 21, 25
+_IFF_UP = 1
+_SCOPE_UNIVERSE, _SCOPE_LINK = 0, 253
+_TABLE_MAIN, _PROTOCOL_STATIC, _UNICAST, _ONLINK = 254, 4, 1, 4
+_PERMANENT = 0x80
+_NODAD = 0x02
+_FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
+_BATCH = 200
+"""Requests a send: the answers, if each is a refusal, still fit the receive buffer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One rtnetlink message. ``about`` says in words what it makes, for the error message."""
+
+    type: int
+    body: bytes
+    about: str
+    flags: int = CREATE | EXCLUSIVE
+
+
+def _number(kind: int, value: int) -> bytes:
+    return attribute(kind, _UNSIGNED.pack(value))
+
+
+@dataclass(frozen=True, slots=True)
+class VethEnd:
+    """One end of a veth pair: interface name and index in its namespace, link-layer address."""
+
+    name: str
+    index: int
+    mac: bytes
+
+
+def _link(end: VethEnd, flags: int) -> bytes:
+    return (
+        _IFINFO.pack(0, 0, end.index, flags, flags)
+        + attribute(3, end.name.encode("ascii") + b"\0")
+        + attribute(1, end.mac)
+    )
+
+
+def veth(here: VethEnd, there: VethEnd, namespace: int) -> Request:
+    """A veth pair: ``here`` in the socket's namespace, up; ``there`` in the one that the descriptor
+    ``namespace`` holds, still down (the kernel cannot set it up before the pair exists)."""
+    peer = _link(there, 0) + _number(28, namespace)
+    info = attribute(1, b"veth\0") + attribute(2, attribute(1, peer))
+    return Request(_NEWLINK, _link(here, _IFF_UP) + attribute(18, info), f"link {here.name}")
+
+
+def link_up(index: int) -> Request:
+    """Set an existing interface up."""
+    return Request(_NEWLINK, _IFINFO.pack(0, 0, index, _IFF_UP, _IFF_UP), f"link {index}", 0)
+
+
+def host_address(address: IPAddress, index: int) -> Request:
+    """An address as /32 or /128, usable at once (no duplicate address detection)."""
+    packed = address.packed
+    flags = _number(8, _NODAD) if address.version == 6 else b""
+    body = (
+        _IFADDR.pack(_FAMILY[address.version], len(packed) * 8, 0, _SCOPE_UNIVERSE, index)
+        + attribute(2, packed)
+        + attribute(1, packed)
+        + flags
+    )
+    return Request(_NEWADDR, body, f"address {address}")
+
+
+def host_route(address: IPAddress, index: int, via: IPAddress | None = None) -> Request:
+    """A route to one address: on the link itself, or by a gateway that is taken to be on it."""
+    packed = address.packed
+    return Request(
+        _NEWROUTE,
+        _route(address.version, len(packed) * 8, index, via) + attribute(1, packed),
+        f"route to {address}",
+    )
+
+
+def default_route(via: IPAddress, index: int) -> Request:
+    """The default route of the gateway's family; the gateway is taken to be on the link."""
+    return Request(_NEWROUTE, _route(via.version, 0, index, via), f"default route via {via}")
+
+
+def _route(version: int, length: int, index: int, via: IPAddress | None) -> bytes:
+    scope = _SCOPE_LINK if via is None else _SCOPE_UNIVERSE
+    fixed = (_TABLE_MAIN, _PROTOCOL_STATIC, scope, _UNICAST, 0 if via is None else _ONLINK)
+    body = _ROUTE.pack(_FAMILY[version], length, 0, 0, *fixed) + _number(4, index)
+    return body if via is None else body + attribute(5, via.packed)
+
+
+def neighbour(address: IPAddress, mac: bytes, index: int) -> Request:
+    """A permanent neighbour, so that nothing is ever asked or awaited on the link."""
+    body = (
+        _NEIGHBOUR.pack(_FAMILY[address.version], index, _PERMANENT, 0, 0)
+        + attribute(1, address.packed)
+        + attribute(2, mac)
+    )
+    return Request(_NEWNEIGH, body, f"neighbour {address}")
+
+
+def link_gone(index: int) -> Request:
+    """Delete an interface; the other end of a veth pair goes with it, and every address, route and
+    neighbour on either."""
+    return Request(_DELLINK, _IFINFO.pack(0, 0, index, 0, 0), f"removal of link {index}", 0)
+
+
+def address_gone(address: IPAddress, index: int) -> Request:
+    """Take away what :func:`host_address` gave."""
+    made = host_address(address, index)
+    return Request(_DELADDR, made.body, f"removal of address {address}", 0)
+
+
+def route_gone(address: IPAddress, index: int, via: IPAddress | None = None) -> Request:
+    """Delete what :func:`host_route` made."""
+    made = host_route(address, index, via)
+    return Request(_DELROUTE, made.body, f"removal of the route to {address}", 0)
+
+
+class Rtnetlink:
+    """A socket to the network namespace that the calling thread is in *now*, and stays in."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
+        )
+        self._socket.setsockopt(SOL_NETLINK, EXTENDED_ACK, 1)
+        self._socket.setsockopt(SOL_NETLINK, CAPPED_ACK, 1)
+        self._socket.bind((0, 0))
+        self._sequence = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._socket.close()
+
+    def apply(self, requests: Iterable[Request], *, of: str = "the lab") -> None:
+        """Send all requests in order and wait for the kernel's answer.
+
+        The kernel tries every request of a batch whatever became of those before. Raises LabError
+        for the first that it refused; ``of`` tells whose object that is.
+        """
+        pending = list(requests)
+        for start in range(0, len(pending), _BATCH):
+            self._send(pending[start : start + _BATCH], of)
+
+    def _send(self, requests: Sequence[Request], of: str) -> None:
+        first = self._sequence + 1
+        self._sequence += len(requests)
+        self._socket.send(b"".join(_encode(requests, first)))
+        refused: Answer | None = None
+        for answer in self._answers():
+            if answer.error and refused is None:
+                refused = answer
+            if answer.sequence == self._sequence:
+                break
+        if refused is not None:
+            about = requests[refused.sequence - first].about
+            why = os.strerror(refused.error) + (f" ({refused.reason})" if refused.reason else "")
+            raise LabError(f"{of}: the kernel refused the {about}: {why}")
+
+    def _answers(self) -> Iterator[Answer]:
+        while True:
+            yield from decode_answers(self._socket.recv(65536))
+
+
+def _encode(requests: Sequence[Request], first: int) -> Iterator[bytes]:
+    """Refusals are always answered; success is asked for once, at the end of the batch."""
+    last = first + len(requests) - 1
+    for sequence, request in enumerate(requests, first):
+        flags = REQUEST | request.flags | (ACK if sequence == last else 0)
+        yield message(request.type, flags, sequence, request.body)

@@ -1,0 +1,207 @@
+"""What happens inside the lab process: requests are done one after the other, and whoever connects
+to a pod in between is answered too.
+
+Rule: runs in a process of one thread that has left the host's network for good.
+"""
+
+from __future__ import annotations
+
+import gc
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import count
+from multiprocessing.connection import Connection
+from select import EPOLLIN, epoll
+from time import monotonic
+from typing import TypeVar
+
+from podfence.errors import LabError, NftError, PodfenceError
+from podfence.kernel.nftcli import INSTALL
+from podfence.lab.probing import livetraffic as watch
+from podfence.lab.probing.enforcer import Enforcer
+from podfence.lab.probing.files import reserve
+from podfence.lab.probing.prober import Prober
+from podfence.lab.probing.requests import (
+    Answer,
+    Build,
+    Call,
+    Enforce,
+    Grow,
+    Request,
+    Send,
+    Settle,
+    Try,
+    Unwatch,
+    Watch,
+    Where,
+)
+from podfence.lab.probing.responder import Answerers
+from podfence.lab.probing.topology import Topology
+from podfence.lab.testbed.livetraffic import Watched
+from podfence.lab.testbed.probeplan import LabPlan
+from podfence.lab.testbed.probes import Probe, Probes, efforts
+
+_EVENTS = 256
+T = TypeVar("T")
+
+
+def serve(connection: Connection, plan: LabPlan) -> None:
+    """Do what comes through ``connection`` until its other end is closed.
+
+    Raises LabError or NftError when the plan cannot be built; later refusals are answers.
+    """
+    lab = _Lab(plan)
+    poll = epoll()
+    poll.register(connection.fileno(), EPOLLIN)
+    poll.register(lab.poll.fileno(), EPOLLIN)
+    while True:
+        for descriptor, _ in poll.poll(lab.patience):
+            if descriptor == connection.fileno():
+                try:
+                    request: Request = connection.recv()
+                except EOFError:
+                    return
+                connection.send(_answer(lab, request))
+                gc.collect()  # the process may live for days; a round's parts know each other
+            else:
+                lab.listen()
+        lab.attend()
+
+
+def _answer(lab: _Lab, request: Request) -> Answer | PodfenceError:
+    start = monotonic()
+    try:
+        answer = lab.do(request)
+    except PodfenceError as error:
+        if isinstance(request, Build):
+            raise
+        return error
+    return replace(answer, seconds=monotonic() - start)
+
+
+class _Lab:
+    """The namespaces, and all sockets in them."""
+
+    def __init__(self, plan: LabPlan) -> None:
+        self.poll = epoll()
+        self._plan = plan
+        self._topology: Topology
+        self._enforcers: dict[str, Enforcer] = {}
+        self._answerers: Answerers | None = None
+        self._prober: Prober | None = None
+        self._watching: watch.Watch | None = None
+        self._serials = count(1)
+
+    def do(self, request: Request) -> Answer:
+        """Raises LabError or NftError."""
+        match request:
+            case Build():
+                self._build()
+            case Grow(plan):
+                reserve(plan)
+                self._topology.grow(plan)
+            case Settle(plan):
+                self._settle(plan)
+            case Send(wanted, timeout, arrivals):
+                if arrivals:
+                    _there(self._answerers).see_arrivals()
+                return Answer(0.0, self._ready.run(self._plan.probes, wanted, timeout))
+            case Try(probes, timeout):
+                self._listen(probes)
+                _there(self._answerers).see_arrivals()
+                wanted = efforts(len(probes), range(len(probes)))
+                return Answer(0.0, self._ready.run(Probes.of(probes), wanted, timeout))
+            case Call(dials, listeners, timeout):
+                self._listen(listeners)
+                return Answer(0.0, answered=self._ready.dial(dials, timeout))
+            case Watch(flows):
+                self._watch(flows)
+            case Unwatch():
+                return Answer(0.0, watched=self._unwatch())
+            case Enforce(node, rules):
+                self._enforcers[node].enforce(rules)
+            case Where(name):
+                return Answer(0.0, number=self._topology.namespace_of(name))
+        return Answer(0.0)
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds until somebody waits for us; None: nobody does."""
+        return self._answerers.guests.patience if self._answerers else None
+
+    def attend(self) -> None:
+        """Do what is due, whether or not anybody has come."""
+        if self._answerers:
+            self._answerers.guests.attend()
+
+    def listen(self) -> None:
+        """Answer whoever came while nothing was asked."""
+        for descriptor, _ in self.poll.poll(0, _EVENTS):
+            if self._answerers and (answer := self._answerers.handlers.get(descriptor)):
+                answer()
+
+    def _build(self) -> None:
+        if shutil.which("nft") is None:
+            raise NftError(INSTALL)  # now, not after a minute of control probes
+        reserve(self._plan)
+        self._topology = Topology(self._plan)
+        self._enforcers = {
+            node: Enforcer(node, namespace) for node, namespace in self._topology.nodes.items()
+        }
+        self._settle(self._plan)
+
+    def _settle(self, plan: LabPlan) -> None:
+        if self._prober is not None and _who(plan) == _who(self._plan):
+            self._topology.settle(plan)
+            self._plan = plan
+            return
+        reserve(plan)
+        if self._answerers is not None:
+            self._answerers.close()
+            self._answerers = self._prober = None
+        self._topology.settle(plan)
+        self._answerers = Answerers(plan, self._topology, self.poll)
+        self._prober = Prober(plan, self._topology, self._answerers, self._serials)
+        self._plan = plan
+        gc.freeze()  # plans are large, and in no cycle
+
+    @property
+    def _ready(self) -> Prober:
+        return _there(self._prober)
+
+    def _watch(self, flows: Sequence[Probe]) -> None:
+        answerers = _there(self._answerers)
+        for flow in flows:
+            answerers.release(flow)
+        try:
+            self._watching = watch.Watch(self._plan, self._topology, flows)
+        except LabError:
+            answerers.complete()
+            raise
+
+    def _unwatch(self) -> Watched:
+        assert self._watching is not None
+        watching, self._watching = self._watching, None
+        try:
+            return watching.stop()
+        finally:
+            if self._answerers is not None:
+                self._answerers.complete()
+
+    def _listen(self, probes: Sequence[Probe]) -> None:
+        answerers = _there(self._answerers)
+        for probe in probes:
+            answerers.ensure(probe)
+
+
+def _who(plan: LabPlan) -> tuple[object, ...]:
+    """Who answers on what."""
+    return plan.parties, plan.ports, plan.sctp
+
+
+def _there(part: T | None) -> T:
+    """A part of the lab that a change which failed may have taken away. Raises LabError."""
+    if part is None:
+        raise LabError("nobody answers since the last change failed; apply again")
+    return part

@@ -1,0 +1,132 @@
+"""The lab process: a child that leaves the host's network and does what its parent asks.
+
+Rule: everything that touches a network happens in the child, after it has entered a namespace of
+its own. It ends when its parent ends, in whatever way, and all namespaces end with it; so there is
+nothing to clean up, and killing it is the way to stop it.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import NoReturn, Self
+
+from podfence.errors import LabError, PodfenceError
+from podfence.kernel import netns
+from podfence.lab.probing.child import serve
+from podfence.lab.probing.forking import fork_with_pipe
+from podfence.lab.probing.requests import Answer, Request
+from podfence.lab.testbed.probeplan import LabPlan
+
+_SYSTEM_PROGRAMS = "/usr/sbin:/sbin"
+"""Where nft is; some systems keep this from the PATH of users that are not root."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    rootless: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """A mistake of ours in the child."""
+
+    traceback: str
+
+
+class LabProcess:
+    """The parent's handle. A context manager: leaving it ends the lab, whatever happened."""
+
+    def __init__(self, plan: LabPlan) -> None:
+        self._plan = plan
+        self.rootless = False
+        self.pid = 0
+
+    def __enter__(self) -> Self:
+        """Start the child. Raises LabError where it cannot have a network of its own."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.pid, self._connection = fork_with_pipe(partial(_run_child, self._plan))
+        os.setpgid(self.pid, self.pid)  # the child does it too: whoever comes first
+        try:
+            ready = self._receive()
+        except BaseException:
+            self.kill()
+            raise
+        assert isinstance(ready, _Ready)
+        self.rootless = ready.rootless
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """End the lab at once, with whatever program it is running."""
+        os.killpg(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        self._connection.close()
+
+    def ask(self, request: Request) -> None:
+        """Send a request; the child answers requests in order. A child that has failed meanwhile
+        says so in place of the answer."""
+        with suppress(BrokenPipeError):
+            self._connection.send(request)
+
+    def answer(self) -> Answer:
+        """Wait for the next answer. Raises what the child raised (LabError, NftError)."""
+        answer = self._receive()
+        assert isinstance(answer, Answer)
+        return answer
+
+    def call(self, request: Request) -> Answer:
+        """Ask and wait."""
+        self.ask(request)
+        return self.answer()
+
+    def _receive(self) -> object:
+        try:
+            message: object = self._connection.recv()
+        except (EOFError, ConnectionError):
+            raise LabError("the lab process ended unexpectedly; was it killed?") from None
+        match message:
+            case PodfenceError():
+                raise message
+            case _Failed(text):
+                raise RuntimeError(f"the lab process failed:\n{text}")
+            case _:
+                return message
+
+
+def _run_child(plan: LabPlan, connection: Connection, parent: int) -> NoReturn:
+    """The child's whole life. Never returns into the parent's code."""
+    status = 1
+    try:
+        os.setpgid(0, 0)  # an interrupt from the keyboard is the parent's to handle
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{_SYSTEM_PROGRAMS}"
+        gc.disable()  # collected between requests, never within one
+        rootless = netns.enter_private_network()
+        netns.die_with_parent(parent)
+        connection.send(_Ready(rootless))
+        serve(connection, plan)
+        status = 0
+    except PodfenceError as error:
+        connection.send(error)
+    except BaseException:  # noqa: BLE001 - reported to the parent, which raises it
+        connection.send(_Failed(traceback.format_exc()))
+    finally:
+        os._exit(status)

@@ -1,0 +1,207 @@
+"""Every party listens on every port and says who it is.
+
+Rule: an answer is the answering party's name and number, so that the sender knows that the *right*
+party was reached, and that it was reached through the network and not by some accident of it; a
+person who dials a pod by hand can read it (``lab.guests``).
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from contextlib import suppress
+from select import EPOLLIN, epoll
+
+from podfence.errors import LabError
+from podfence.kernel import netns
+from podfence.lab.probing import sockets
+from podfence.lab.probing.arrivals import Arrivals
+from podfence.lab.probing.connections import Guests, Handler
+from podfence.lab.probing.sender import SOURCE_PORTS
+from podfence.lab.probing.sockets import FAMILY
+from podfence.lab.probing.topology import Topology
+from podfence.lab.testbed.packets import SCTP, echo_asked, init_tag, syn_sequence
+from podfence.lab.testbed.probeplan import LabPlan, Party
+from podfence.lab.testbed.probes import Probe
+from podfence.model.objects import IPAddress
+from podfence.sets.ports import OTHER
+from podfence.text import printable
+
+_BACKLOG = 8192
+_DATAGRAM = 2048
+_LONGEST_NAME = 200
+"""Bytes."""
+
+
+def name_of(place: int, party: Party) -> bytes:
+    """What a party answers: ``shop/db (3)`` and a line end."""
+    return printable(party.name).encode()[:_LONGEST_NAME] + f" ({place})\n".encode()
+
+
+class Answerers:
+    """All listening sockets of the lab, served from one epoll object.
+
+    The sockets stay until :meth:`close`; ``handlers`` is keyed by descriptor; what is answered here
+    is served one packet or connection a call, so that nobody is kept waiting. ``guests``:
+    connections that have come, which want to be attended to now and then. ``names``: what each
+    party answers.
+    ``arrivals``: told what comes, whoever answers it: SYNs and echo requests are the kernel's to
+    answer, SCTP INITs nobody's.
+    """
+
+    def __init__(self, plan: LabPlan, topology: Topology, poll: epoll) -> None:
+        self.handlers: dict[int, Handler] = {}
+        self.names = [name_of(place, party) for place, party in enumerate(plan.parties)]
+        self.arrivals: Arrivals | None = None
+        self._plan = plan
+        self._topology = topology
+        self._sockets: dict[tuple[int, int, str, int], socket.socket] = {}
+        self.poll = poll
+        self.guests = Guests(poll, self.handlers)
+        self.complete()
+
+    def complete(self) -> None:
+        """Listen wherever the plan says so and nobody does yet."""
+        for place, party in enumerate(self._plan.parties):
+            with netns.inside(self._topology.of_party[place]):
+                for address in party.addresses:
+                    if self._plan.sctp:
+                        self._attend(place, address, "SCTP")
+                    for port in self._plan.ports:
+                        for protocol in ("TCP", "UDP"):
+                            key = (place, address.version, protocol, port)
+                            if key not in self._sockets:
+                                self._listen(place, protocol, address, port)
+
+    def see_arrivals(self) -> None:
+        """From now on, see the SYNs and echo requests that the kernel answers. Where everything is
+        answered, on an open network, that is work for nothing."""
+        for place, party in enumerate(self._plan.parties):
+            with netns.inside(self._topology.of_party[place]):
+                for address in party.addresses:
+                    self._attend(place, address, "SYN")
+                    self._attend(place, address, "ECHO")
+
+    @property
+    def ports(self) -> set[int]:
+        """Every number that somebody listens on."""
+        return {port for *_, port in self._sockets}
+
+    def ensure(self, probe: Probe) -> None:
+        """Make the target of a probe listen, where the plan does not foresee it. A port that
+        somebody else in the pod listens on is left to them."""
+        if probe[1:] in self._sockets or probe.protocol == OTHER:
+            return
+        address = self._plan.parties[probe.target].address(probe.family)
+        with netns.inside(self._topology.of_party[probe.target]):
+            if probe.protocol == "SCTP":
+                self._attend(probe.target, address, "SCTP")
+            else:
+                self._listen(probe.target, probe.protocol, address, probe.port)
+
+    def release(self, probe: Probe) -> None:
+        """Leave the port of a probe's target to somebody else."""
+        listener = self._sockets.pop(probe[1:], None)
+        if listener is not None:
+            del self.handlers[listener.fileno()]
+            self._close(listener)
+
+    def _listen(self, place: int, protocol: str, address: IPAddress, port: int) -> None:
+        family, text = FAMILY[address.version], str(address)
+        try:
+            listener = (_tcp if protocol == "TCP" else _udp)(family, text, port)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return
+            where = f"{self._plan.parties[place].name}: cannot listen on {text} port {port}"
+            raise LabError(f"{where}: {error.strerror}") from error
+        name = self.names[place]
+        self._sockets[place, address.version, protocol, port] = listener
+        answer = self._accept if protocol == "TCP" else self._echo
+        self.handlers[listener.fileno()] = lambda: answer(listener, name)
+        self.poll.register(listener.fileno(), EPOLLIN)
+
+    def _accept(self, listener: socket.socket, name: bytes) -> None:
+        if not self.guests.has_room():  # it waits in the kernel's queue
+            return
+        try:
+            connection, _ = listener.accept()
+        except (BlockingIOError, ConnectionError):  # the other end gave up in the meantime
+            return
+        connection.setblocking(False)
+        self.guests.welcome(connection, name)
+
+    def _echo(self, listener: socket.socket, name: bytes) -> None:
+        try:
+            data, sender = listener.recvfrom(_DATAGRAM)
+            if self.arrivals is not None:
+                self.arrivals.datagram(data)
+            listener.sendto(data + name, sender)
+        except OSError:
+            # Nothing to read after all, an ICMP error of an earlier answer, or an answer that the
+            # filter keeps from leaving: the sender sees no answer, which is the outcome.
+            return
+
+    def _attend(self, place: int, address: IPAddress, kind: str) -> None:
+        """One raw socket of an address sees all packets of a kind that come to it."""
+        family, text = address.version, str(address)
+        key = (place, family, kind, 0)
+        if key in self._sockets:
+            return
+        if kind == "SYN":
+            made = sockets.arriving_syns(family, text, SOURCE_PORTS)
+        elif kind == "ECHO":
+            made = sockets.arriving_echoes(family, text)
+        else:  # most kernels have no SCTP
+            made = sockets.raw(family, text, SCTP)
+        self._sockets[key] = made
+        self.handlers[made.fileno()] = lambda: self._see(made, place, family, kind)
+        self.poll.register(made.fileno(), EPOLLIN)
+
+    def _see(self, made: socket.socket, place: int, family: int, kind: str) -> None:
+        with suppress(BlockingIOError):
+            while True:
+                packet = made.recv(_DATAGRAM, sockets.DONT_WAIT)
+                if self.arrivals is not None:
+                    _tell(self.arrivals, packet, place, family, kind)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self.guests.close()
+        self.handlers.clear()
+        for listener in self._sockets.values():
+            self._close(listener)
+
+    def _close(self, listener: socket.socket) -> None:
+        self.poll.unregister(listener.fileno())  # a process forked meanwhile may hold a copy
+        listener.close()
+
+
+def _tcp(family: int, address: str, port: int) -> socket.socket:
+    listener = _bound(family, socket.SOCK_STREAM, address, port)
+    listener.listen(_BACKLOG)
+    return listener
+
+
+def _udp(family: int, address: str, port: int) -> socket.socket:
+    return _bound(family, socket.SOCK_DGRAM, address, port)
+
+
+def _bound(family: int, kind: int, address: str, port: int) -> socket.socket:
+    made = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    if kind == socket.SOCK_STREAM:  # connections that have ended must not keep the port
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind((address, port))
+    return made
+
+
+def _tell(arrivals: Arrivals, packet: bytes, place: int, family: int, kind: str) -> None:
+    """What a packet says that a raw socket has seen."""
+    if kind == "SYN":
+        if (sequence := syn_sequence(family, packet)) is not None:
+            arrivals.syn(sequence)
+    elif kind == "ECHO":
+        if (body := echo_asked(family, packet)) is not None:
+            arrivals.echo(body)
+    elif (found := init_tag(family, packet)) is not None:
+        arrivals.init(place, *found)

@@ -1,0 +1,178 @@
+"""Observed against expected. Pure: outcomes and the engine's answers in, the parts of a report out.
+
+Rule: what the right party answered is allowed, what nobody answered is denied; anything else agrees
+with neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+
+from podfence.engine.connections import allowed_ports
+from podfence.engine.evaluate import Judge, from_own_node
+from podfence.engine.porttable import EVERYTHING_ID, PortTable
+from podfence.lab.testbed.flags import both, ones
+from podfence.lab.testbed.outcome import Outcome
+from podfence.lab.testbed.probeplan import LabPlan
+from podfence.lab.testbed.probes import Effort, Pair, Port, Probe
+from podfence.lab.testbed.report import Check, PairResult, PortSeen
+from podfence.model.objects import IPAddress
+from podfence.policy.flow import Direction, Flow
+from podfence.policy.index import Endpoint, PolicyIndex
+
+_NOTHING_CAME_BACK = frozenset({Outcome.TIMEOUT, Outcome.UNREACHABLE, Outcome.PROHIBITED})
+_SAYS = bytes(
+    1 if outcome == Outcome.OPEN else 0 if outcome in _NOTHING_CAME_BACK else 2
+    for outcome in range(256)
+)
+"""What an outcome says of its probe, as the engine says it: 1 allowed, 0 denied; 2: neither."""
+_NOT_OPEN = bytes(outcome != Outcome.OPEN for outcome in range(256))
+_EFFORTS = bytes((Effort.KNOCK, Effort.CONNECT)) + bytes(254)
+
+
+def flow_of(plan: LabPlan, probe: Probe) -> Flow:
+    """The flow that a probe makes."""
+    return Flow(
+        plan.parties[probe.source].address(probe.family),
+        plan.parties[probe.target].address(probe.family),
+        probe.protocol,
+        probe.port,
+    )
+
+
+def expect(index: PolicyIndex, plan: LabPlan) -> bytes:
+    """What the engine says of every probe of the plan: 1 allowed, 0 denied."""
+    permitted = _Permitted(index)
+    addresses: list[dict[int, IPAddress]] = [
+        {a.version: a for a in party.addresses} for party in plan.parties
+    ]
+    said = bytearray()
+    for source, target, family, ports, _ in plan.probes.pairs:
+        said += permitted.of(addresses[source][family], addresses[target][family], ports)
+    return bytes(said)
+
+
+class _Permitted:
+    """The engine's answers for lists of ports: what pairs have in common is worked out once."""
+
+    def __init__(self, index: PolicyIndex) -> None:
+        self._index = index
+        self._table = PortTable()
+        self._ends: dict[tuple[int, int, int], int] = {}
+        self._said: dict[tuple[int, int], bytes] = {}
+
+    def of(self, a: IPAddress, b: IPAddress, ports: tuple[Port, ...]) -> bytes:
+        """One byte a port. ``ports`` must live as long as this."""
+        near, far = self._index.by_address.get(a), self._index.by_address.get(b)
+        number = EVERYTHING_ID
+        if near is None or near is not far:  # a pod reaches itself (NP-54)
+            number = self._end(near, Direction.EGRESS, b)
+            if far is not None and not from_own_node(self._index, a, far):
+                number = self._table.intersection(number, self._end(far, Direction.INGRESS, a))
+        key = number, id(ports)
+        said = self._said.get(key)
+        if said is None:
+            permitted = self._table.sets[number]
+            said = self._said[key] = bytes(port in permitted for port in ports)
+        return said
+
+    def _end(self, subject: Endpoint | None, direction: Direction, remote: IPAddress) -> int:
+        if subject is None:
+            return EVERYTHING_ID
+        policy = self._index.policies[subject.endpoint_class].of(direction)
+        key = policy.number, self._index.class_of(remote), remote.version
+        number = self._ends.get(key)
+        if number is None:
+            ports = allowed_ports(policy, key[1], remote.version)
+            number = self._ends[key] = self._table.number(ports)
+        return number
+
+
+def agrees(allowed: bool, outcome: Outcome) -> bool:
+    """Whether an outcome is what the engine promises. Whatever the target itself sends back, a
+    refusal too, says that a packet has come to it."""
+    return outcome is Outcome.OPEN if allowed else outcome in _NOTHING_CAME_BACK
+
+
+def enforced_efforts(allowed: bytes) -> bytes:
+    """How to try every probe with the policies enforced: whole connections where one should come
+    about, a knock where nothing should come back."""
+    return allowed.translate(_EFFORTS)
+
+
+def not_open(outcomes: bytes) -> list[int]:
+    """Numbers of the probes that got no right answer."""
+    return list(ones(outcomes.translate(_NOT_OPEN)))
+
+
+def lost(allowed: bytes, outcomes: bytes) -> list[int]:
+    """Numbers of the probes that should have passed and did not: a packet can get lost, so these
+    are worth repeating. One that passed and should not have is proof at once."""
+    return list(ones(both(allowed, outcomes.translate(_NOT_OPEN))))
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Outcomes of every probe of a plan with the policies enforced, and its control
+    (``lab.control``). ``allowed``: what the engine says, as 1 and 0."""
+
+    plan: LabPlan
+    index: PolicyIndex
+    allowed: bytes
+    control: bytes
+    enforced: bytes
+
+    def disagreements(self) -> Iterator[Check]:
+        """Probes with a control that did not go as the engine says."""
+        if self.enforced.translate(_SAYS) == self.allowed:
+            return
+        for number, allowed in enumerate(self.allowed):
+            outcome = Outcome(self.enforced[number])
+            if self.control[number] == Outcome.OPEN and not agrees(bool(allowed), outcome):
+                yield self._check(number, outcome)
+
+    def without_control(self) -> Iterator[Check]:
+        """Probes without a control, with what became of that."""
+        for number in not_open(self.control):
+            yield self._check(number, Outcome(self.control[number]))
+
+    def pairs(self) -> Iterator[PairResult]:
+        """What was seen, pair by pair; probes without control are left out."""
+        parties = self.plan.parties
+        known: dict[tuple[object, ...], tuple[PortSeen, ...]] = {}
+        for (source, target), group in groupby(self.plan.probes.pairs, lambda pair: pair[:2]):
+            pairs = list(group)
+            part = slice(pairs[0].first, pairs[-1].end)
+            lists = tuple((pair.family, id(pair.ports)) for pair in pairs)
+            key = lists, self.allowed[part], self.control[part], self.enforced[part]
+            if key not in known:
+                known[key] = tuple(self._seen(pairs))
+            if known[key]:
+                yield PairResult(parties[source], parties[target], known[key])
+
+    def _seen(self, pairs: Sequence[Pair]) -> Iterator[PortSeen]:
+        for pair in pairs:
+            for number, (protocol, port) in enumerate(pair.ports, pair.first):
+                if self.control[number] == Outcome.OPEN:
+                    outcome = Outcome(self.enforced[number])
+                    agreed = agrees(bool(self.allowed[number]), outcome)
+                    is_open = outcome is Outcome.OPEN
+                    yield PortSeen(pair.family, protocol, port, is_open, agreed)
+
+    def _check(self, number: int, outcome: Outcome) -> Check:
+        probe = self.plan.probes[number]
+        flow = flow_of(self.plan, probe)
+        return Check(
+            self.plan.parties[probe.source],
+            self.plan.parties[probe.target],
+            flow,
+            self._judge.verdict(flow),
+            outcome,
+        )
+
+    @cached_property
+    def _judge(self) -> Judge:
+        return Judge(self.index)

@@ -1,0 +1,52 @@
+"""Live connections to watch across a change: some that it revokes, some that it keeps. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from podfence.engine.evaluate import Judge
+from podfence.lab.testbed.probeplan import LabPlan, Side, spread
+from podfence.lab.testbed.probes import Probe
+from podfence.policy.flow import Flow
+from podfence.policy.index import PolicyIndex
+
+MOST = 16
+"""Connections of each kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flows:
+    """Allowed before; ``revoked``: not after, ``kept``: after too."""
+
+    revoked: tuple[Probe, ...] = ()
+    kept: tuple[Probe, ...] = ()
+
+
+def watched_flows(before: PolicyIndex, after: PolicyIndex, plan: LabPlan, then: LabPlan) -> Flows:
+    """At most MOST of each kind, between pods that are there before and after, evenly spread over
+    the probes of ``plan``; places are those of ``plan``."""
+    stay = set(then.parties)
+    old, new = Judge(before), Judge(after)
+    revoked: list[Probe] = []
+    kept: list[Probe] = []
+    for probe, flow in _flows(plan):
+        ends = plan.parties[probe.source], plan.parties[probe.target]
+        if stay.issuperset(ends) and old.verdict(flow).allowed:
+            (kept if new.verdict(flow).allowed else revoked).append(probe)
+    return Flows(tuple(spread(_apart(revoked), MOST)), tuple(spread(_apart(kept), MOST)))
+
+
+def _flows(plan: LabPlan) -> Iterator[tuple[Probe, Flow]]:
+    pods = [party.side is Side.POD for party in plan.parties]
+    for probe in plan.probes:
+        source, target, family, protocol, port = probe
+        both = pods[source] and pods[target] and source != target
+        if both and protocol in ("TCP", "UDP"):
+            a, b = plan.parties[source].address(family), plan.parties[target].address(family)
+            yield probe, Flow(a, b, protocol, port)
+
+
+def _apart(probes: list[Probe]) -> list[Probe]:
+    """One connection a port of a target: both ends of each are sockets of their own."""
+    return list({probe[1:]: probe for probe in probes}.values())

@@ -1,0 +1,196 @@
+"""Manifests -> Cluster: read, decode, validate, expand workloads, give addresses.
+
+Rule: nothing is silently missing. Every object that could not be read is a problem with its place,
+and the namespaces whose policies are therefore not all known are named, so that nobody judges them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from podfence.admission.decode import decode, is_wanted
+from podfence.admission.kinds import CLUSTER_SCOPED, POLICY_KINDS, WANTED_KINDS
+from podfence.errors import Position, Problem, Severity, Source
+from podfence.manifests.collector import collector_paused
+from podfence.manifests.documents import Document, Manifests, read_manifests
+from podfence.manifests.inputfiles import STDIN
+from podfence.manifests.positions import Positions
+from podfence.model.cluster import Cluster, ClusterObject, assign_addresses
+from podfence.model.objects import Node, Pod
+from podfence.model.workloads import Workload, expand
+
+LOAD_CODES = {
+    "PF110": "one name, two objects that differ",
+    "PF112": "the input holds no object",
+    "PF113": "policies of another API are not judged",
+    "PF114": "a kustomization that was not built",
+}
+"""Codes of the problems that show only when all objects are read."""
+
+EVERY_NAMESPACE = "*"
+"""In ``Loaded.unreadable_policies``: a policy of an unknown namespace could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A cluster with everything to say about how it was read.
+
+    ``unreadable_policies``: namespaces in which a policy is missing because it could not be read;
+    holds ``EVERY_NAMESPACE`` when even its namespace is unknown. ``kinds``: objects read, by kind.
+    ``passed_over``: objects of other kinds, by kind; ``not_judged``: those that are policies of
+    another API.
+    """
+
+    cluster: Cluster
+    problems: tuple[Problem, ...]
+    unreadable_policies: frozenset[str]
+    kinds: Mapping[str, int]
+    passed_over: Mapping[str, int]
+    not_judged: Mapping[str, int]
+    documents: tuple[Document, ...]
+    files: int
+    positions: Positions
+    _by_source: dict[Source, Mapping[str, object]] = field(default_factory=dict, repr=False)
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """The problems that are not mere warnings."""
+        return tuple(p for p in self.problems if p.severity is Severity.ERROR)
+
+    def locate(self, source: Source | None, path: str) -> Position | None:
+        """The place of a field, None for objects that come from no file."""
+        return None if source is None else self.positions.locate(source, path)
+
+    def raw(self, source: Source | None) -> Mapping[str, object] | None:
+        """The object as it was written."""
+        if source is None:
+            return None
+        if not self._by_source:
+            self._by_source.update((d.source, d.data) for d in self.documents)
+        return self._by_source.get(source)
+
+
+def load(paths: Sequence[str], *, stdin: BinaryIO | None = None) -> Loaded:
+    """Read everything under ``paths``; never raises for what the files hold."""
+    with collector_paused():
+        return _build(read_manifests(paths, kinds=WANTED_KINDS, stdin=stdin), paths)
+
+
+def _build(manifests: Manifests, paths: Sequence[str]) -> Loaded:
+    problems = [*manifests.problems, *_remarks(manifests, paths)]
+    missing = {
+        u.namespace or EVERY_NAMESPACE for u in manifests.unreadable if _may_be_policy(u.kind)
+    }
+    passed_over: Counter[str] = Counter(manifests.passed_over)
+    kinds: Counter[str] = Counter()
+    plain: list[ClusterObject] = []
+    workloads: list[Workload] = []
+    first: dict[tuple[str, str], Document] = {}
+    doubtful = {p.source for p in manifests.problems if p.severity is Severity.ERROR}
+    for document in manifests.documents:
+        if not is_wanted(document.data):
+            passed_over[str(document.data.get("kind"))] += 1
+            continue
+        decoded = decode(document.data, document.source)
+        problems.extend(decoded.problems)
+        problems.extend(_duplicate(first, document, manifests.kustomization))
+        kinds[str(document.data["kind"])] += 1
+        if document.data["kind"] in POLICY_KINDS and (
+            not decoded.objects or document.source in doubtful
+        ):
+            missing.add(_namespace(document.data) or EVERY_NAMESPACE)
+            continue
+        for thing in decoded.objects:
+            if isinstance(thing, Workload):
+                workloads.append(thing)
+            else:
+                plain.append(thing)
+    pods = [thing for thing in plain if isinstance(thing, Pod)]
+    nodes = [thing for thing in plain if isinstance(thing, Node)]
+    expanded, expansion_problems = expand(workloads, pods, nodes)
+    problems.extend(expansion_problems)
+    others = (thing for thing in plain if not isinstance(thing, Pod))
+    cluster = Cluster.of([*others, *assign_addresses(expanded)])
+    return Loaded(
+        cluster,
+        tuple(problems),
+        frozenset(missing),
+        kinds,
+        {k: n for k, n in passed_over.items() if k not in manifests.policies_elsewhere},
+        {k: n for k, n in passed_over.items() if k in manifests.policies_elsewhere},
+        manifests.documents,
+        manifests.files,
+        manifests.positions,
+    )
+
+
+def _remarks(manifests: Manifests, paths: Sequence[str]) -> Iterator[Problem]:
+    """What is to be said of the input as a whole."""
+    if not (manifests.documents or manifests.passed_over or manifests.unreadable):
+        yield _without_objects(paths)
+    if manifests.kustomization:
+        yield Problem("PF114", Severity.WARNING, _NOT_BUILT, manifests.kustomization, "kind")
+    for kind, source in manifests.policies_elsewhere.items():
+        number = manifests.passed_over[kind]
+        name, _, group = kind.partition(".")
+        text = (
+            f"{number} {name} ({group}) {'is' if number == 1 else 'are'} not judged: "
+            "podfence reads the policies of Kubernetes alone; what it allows may be denied by "
+            "these, and what it denies allowed"
+        )
+        yield Problem("PF113", Severity.WARNING, text, source, "kind")
+
+
+def _without_objects(paths: Sequence[str]) -> Problem:
+    others = f", nor in {', '.join(paths[1:6])}" if len(paths) > 1 else ""
+    text = f"no object was passed: nothing is here{others} but blanks, comments or empty lists"
+    file = paths[0] if paths else STDIN
+    return Problem("PF112", Severity.ERROR, text, Source(file), position=Position(file, 1, 1))
+
+
+_NOT_BUILT = (
+    "a kustomization is not built here: its bases and patches are read as if each were a whole "
+    "object; build it and pipe in the result: kubectl kustomize DIRECTORY | podfence ... -f -"
+)
+
+
+def _may_be_policy(kind: str) -> bool:
+    return not kind or kind.removesuffix("List") in {"", *POLICY_KINDS}
+
+
+def _namespace(data: Mapping[str, object]) -> str:
+    """ "" for cluster-scoped kinds and where it cannot be read."""
+    if data.get("kind") in CLUSTER_SCOPED:
+        return ""
+    metadata = data.get("metadata")
+    if not isinstance(metadata, Mapping):
+        return ""
+    namespace = metadata.get("namespace", "default")
+    return namespace if isinstance(namespace, str) else ""
+
+
+def _duplicate(
+    first: dict[tuple[str, str], Document], document: Document, kustomization: Source | None
+) -> Iterator[Problem]:
+    """The API holds one object of a kind and name: of two documents the later one stays."""
+    metadata = document.data.get("metadata")
+    if not isinstance(metadata, Mapping) or not isinstance(metadata.get("name"), str):
+        return
+    kind = str(document.data["kind"])
+    scope = "" if kind in CLUSTER_SCOPED else f"{_namespace(document.data)}/"
+    earlier = first.setdefault((kind, f"{scope}{metadata['name']}"), document)
+    if earlier is not document and earlier.data != document.data:
+        name = f"{kind} {scope}{metadata['name']}"
+        used = "though one may be a patch" if kustomization else "as kubectl apply would leave it"
+        yield Problem(
+            "PF110",
+            Severity.WARNING,
+            f"defined twice, and the two differ; this one is used, {used} (the other is in "
+            f"{earlier.source.file}, document {earlier.source.document + 1})",
+            document.source,
+            "metadata.name",
+            name,
+        )

@@ -1,0 +1,138 @@
+"""``file:line:col`` of any field, on demand.
+
+Rule: reading keeps only the text and where each document lies in it. A document is composed again
+when a place in it is asked for, so good input pays nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from podfence.errors import Position, Problem, Source
+from podfence.manifests.fieldpaths import Steps, parse_path
+from podfence.manifests.jsonpositions import Places
+
+if TYPE_CHECKING:
+    from yaml.nodes import Node
+
+_MAX_TREES: Final = 8
+"""Composed documents kept for the next question."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Extent:
+    """Where a document lies in its file's text; ``line`` is that of ``start``, from 1."""
+
+    start: int
+    end: int
+    line: int
+    is_json: bool
+
+
+@dataclass(slots=True)
+class Positions:
+    """Answers where a field is written. Filled by the reader; empty, it knows only ``Source``."""
+
+    _texts: dict[str, str] = field(default_factory=dict)
+    _extents: dict[tuple[str, int], _Extent] = field(default_factory=dict)
+    _items: dict[tuple[str, int, int], Steps] = field(default_factory=dict)
+    _offsets: dict[tuple[str, int], list[int]] = field(default_factory=dict)
+    _places: dict[str, Places] = field(default_factory=dict)
+    _breaks: dict[str, list[int]] = field(default_factory=dict)
+    _trees: OrderedDict[tuple[str, int], Node | None] = field(default_factory=OrderedDict)
+
+    def add_file(self, file: str, text: str) -> None:
+        """Keep the text of a file, in which ``add_document`` then names documents."""
+        self._texts[file] = text
+
+    def add_document(
+        self, source: Source, *, start: int, end: int, line: int, is_json: bool
+    ) -> None:
+        """Remember where a document lies; ``line`` is that of the offset ``start``, from 1."""
+        self._extents[source.file, source.document] = _Extent(start, end, line, is_json)
+
+    def add_item(self, source: Source, steps: Steps) -> None:
+        """Remember the steps to an object in a List, where they are not ``items`` and its index."""
+        if source.item is not None and steps != ("items", source.item):
+            self._items[source.file, source.document, source.item] = steps
+
+    def locate(self, source: Source, path: str) -> Position:
+        """Place of the field at ``path`` of the object read from ``source``.
+
+        ``path`` is written as ``fieldpaths`` says; ``""`` is the object. The place is that of the
+        key, of the element in a list, or of the nearest parent that exists. A source that was not
+        read here gives the first line of its document.
+        """
+        extent = self._extents.get((source.file, source.document))
+        if extent is None:
+            return Position(source.file, source.line, 1)
+        steps = self._steps_to(source) + parse_path(path)
+        if extent.is_json:
+            return self._locate_json(source, extent, steps)
+        return self._locate_yaml(source, extent, steps)
+
+    def locate_problem(self, problem: Problem) -> Position | None:
+        """The problem's own position, else that of its field; ``None`` if it has no source."""
+        if problem.position is not None or problem.source is None:
+            return problem.position
+        return self.locate(problem.source, problem.path)
+
+    def _steps_to(self, source: Source) -> Steps:
+        if source.item is None:
+            return ()
+        key = (source.file, source.document, source.item)
+        return self._items.get(key, ("items", source.item))
+
+    def _locate_json(self, source: Source, extent: _Extent, steps: Steps) -> Position:
+        start = extent.start
+        if source.item is not None and steps[:2] == ("items", source.item):
+            items = self._items_of(source, extent)
+            if source.item < len(items):
+                start, steps = items[source.item], steps[2:]
+        offset = self._places_in(source.file).find(start, steps)
+        breaks = self._line_ends(source.file)
+        line = bisect_left(breaks, offset)
+        return Position(source.file, line + 1, offset - (breaks[line - 1] if line else -1))
+
+    def _items_of(self, source: Source, extent: _Extent) -> list[int]:
+        """Offsets of the items of a List, found once: its objects are asked for one by one."""
+        key = (source.file, source.document)
+        if key not in self._offsets:
+            self._offsets[key] = self._places_in(source.file).items(extent.start)
+        return self._offsets[key]
+
+    def _places_in(self, file: str) -> Places:
+        if file not in self._places:
+            self._places[file] = Places(self._texts[file])
+        return self._places[file]
+
+    def _line_ends(self, file: str) -> list[int]:
+        if file not in self._breaks:
+            self._breaks[file] = [match.start() for match in re.finditer("\n", self._texts[file])]
+        return self._breaks[file]
+
+    def _locate_yaml(self, source: Source, extent: _Extent, steps: Steps) -> Position:
+        from podfence.manifests.yamlpositions import find
+
+        tree = self._tree(source, extent)
+        if tree is None:
+            return Position(source.file, source.line, 1)
+        line, column = find(tree, steps)
+        return Position(source.file, extent.line + line, column + 1)
+
+    def _tree(self, source: Source, extent: _Extent) -> Node | None:
+        """The document's nodes, composed again if need be; ``None`` if it cannot be composed."""
+        from podfence.manifests.yamlreader import compose_or_none
+
+        key = (source.file, source.document)
+        if key not in self._trees:
+            text = self._texts[source.file][extent.start : extent.end]
+            self._trees[key] = compose_or_none(text)
+            if len(self._trees) > _MAX_TREES:
+                self._trees.popitem(last=False)
+        self._trees.move_to_end(key)
+        return self._trees[key]

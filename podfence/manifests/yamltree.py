@@ -1,0 +1,298 @@
+"""From libyaml's nodes to plain JSON values.
+
+Rule: one walk, linear in the length of the text whatever the aliases say; a node that is used
+twice is built once and shared. What is odd is remembered with its node, and its path is looked
+for only when there is something to report.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Final
+
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from podfence.errors import Severity
+from podfence.manifests.fieldpaths import Steps
+from podfence.manifests.parsed import MAX_DEPTH, MAX_FINDINGS, Finding
+from podfence.manifests.yamlscalars import (
+    CORE_SCALAR_TAGS,
+    TAG_PREFIX,
+    BadScalar,
+    Scalars,
+    resolve_tagged,
+    shown,
+)
+
+PLAIN: Final = "plain"
+"""Tag of a scalar without quotes and without an explicit tag."""
+
+OTHER: Final = "other"
+"""Tag of every other node without an explicit tag."""
+
+MAX_ALIASED: Final = 400_000
+"""Most values that aliases may add to one document; kubectl's own limit is of this size."""
+
+_MAX_MERGED: Final = 100_000
+_COLLECTION_TAGS: Final = frozenset(
+    (OTHER, "!", *(TAG_PREFIX + name for name in ("map", "seq", "omap", "set", "pairs")))
+)
+_UNDER_CONSTRUCTION: Final = object()
+
+
+class Refused(Exception):
+    """The document may not be built: building or walking it would cost too much."""
+
+    def __init__(self, node: Node, message: str) -> None:
+        super().__init__(message)
+        self.node = node
+        self.message = message
+
+
+class _Notes:
+    """Findings together with the nodes they are about; paths are looked up at the end."""
+
+    def __init__(self, first_line: int) -> None:
+        self.first_line = first_line
+        self.fatal = False
+        self.complex_keys = False
+        self.omitted = 0
+        self._noted: list[tuple[Node, Finding]] = []
+
+    def add(
+        self,
+        node: Node,
+        code: str,
+        message: str,
+        *,
+        severity: Severity = Severity.ERROR,
+        fatal: bool = False,
+    ) -> None:
+        """Remember a finding at ``node``; ``fatal`` makes the document unreadable."""
+        self.fatal |= fatal
+        if len(self._noted) >= MAX_FINDINGS:
+            self.omitted += 1
+            return
+        line, column = self.place(node)
+        self._noted.append((node, Finding(code, message, line, column, severity=severity)))
+
+    def full(self) -> bool:
+        """Whether another finding would only be counted."""
+        return len(self._noted) >= MAX_FINDINGS
+
+    def place(self, node: Node) -> tuple[int, int]:
+        """Line in the file and column, from 1."""
+        return self.first_line + node.start_mark.line, node.start_mark.column + 1
+
+    def findings(self, root: Node) -> list[Finding]:
+        """Everything noted, with field paths, in the order of the text."""
+        if not self._noted:
+            return []
+        wanted = {id(node) for node, _ in self._noted}
+        steps = {id(node): path for node, path in walk(root) if id(node) in wanted}
+        found = [replace(note, steps=steps.get(id(node), ())) for node, note in self._noted]
+        found.sort(key=lambda finding: (finding.line, finding.column))
+        if self.omitted:
+            rest = f"{self.omitted} more problems of this document are not listed"
+            found.append(replace(found[-1], message=rest, severity=Severity.WARNING))
+        return found
+
+
+def walk(root: Node) -> Iterator[tuple[Node, Steps]]:
+    """Every node, keys too, once, with the steps that lead to it (a key: to its value)."""
+    seen: set[int] = set()
+    stack: list[tuple[Node, Steps]] = [(root, ())]
+    while stack:
+        node, steps = stack.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        yield node, steps
+        if type(node) is MappingNode:
+            for key, value in reversed(node.value):
+                below = (*steps, key.value) if type(key) is ScalarNode else steps
+                stack += (value, below), (key, below)
+        elif type(node) is SequenceNode:
+            stack += reversed([(item, (*steps, i)) for i, item in enumerate(node.value)])
+
+
+def _refuse_bomb(root: Node, value: Any) -> None:
+    """Raise ``Refused`` if ``value``, walked as a tree, is far larger or deeper than its text."""
+    sizes: dict[int, tuple[int, int]] = {}
+
+    def measure(item: Any) -> tuple[int, int]:
+        """Values in the tree below and including ``item``, and its height."""
+        if not isinstance(item, (dict, list)):
+            return 1, 0
+        known = sizes.get(id(item))
+        if known is None:
+            below = [measure(x) for x in (item.values() if isinstance(item, dict) else item)]
+            size = 1 + sum(size for size, _ in below)
+            known = sizes[id(item)] = size, 1 + max((height for _, height in below), default=0)
+        return known
+
+    size, height = measure(value)
+    written = sum(1 for _ in walk(root))
+    if height > MAX_DEPTH:
+        raise Refused(root, f"aliases nest more than {MAX_DEPTH} levels deep: write the values out")
+    if size - written > min(MAX_ALIASED, 10_000 + 100 * written):
+        raise Refused(
+            root, f"aliases expand {written} values to {size}: write out what is really needed"
+        )
+
+
+class TreeBuilder:
+    """Builds the value of one document; ``notes`` then holds what was odd.
+
+    ``anchored`` tells that the text may hold aliases, ``first_line`` where it begins.
+    """
+
+    def __init__(self, scalars: Scalars, *, anchored: bool, first_line: int) -> None:
+        self.notes = _Notes(first_line)
+        self._scalars = scalars
+        self._scalars.not_finite = False
+        self._shared: dict[int, Any] | None = {} if anchored else None
+        self._merged = 0
+
+    def build_document(self, root: Node) -> Any:
+        """Value of the whole tree. Raises ``Refused``."""
+        try:
+            if root.tag == PLAIN:
+                value = self._scalars[root.value]
+            else:
+                value = self._build(root, 0)
+            if self._shared is not None:
+                _refuse_bomb(root, value)
+        except RecursionError:
+            raise Refused(root, "aliases nest too deeply: write the values out") from None
+        if self._scalars.not_finite:
+            self._note_not_finite(root)
+        return value
+
+    def _build(self, node: Node, depth: int) -> Any:
+        """Value of a node that is not a plain scalar."""
+        if type(node) is ScalarNode:
+            return node.value if node.tag == OTHER else self._tagged(node)
+        if depth >= MAX_DEPTH:
+            raise Refused(
+                node, f"nested more than {MAX_DEPTH} levels deep: no Kubernetes object is"
+            )
+        if node.tag not in _COLLECTION_TAGS:
+            self._note_ignored_tag(node)
+        if self._shared is None:
+            return self._collection(node, depth + 1)
+        value = self._shared.get(id(node))
+        if value is _UNDER_CONSTRUCTION:
+            raise Refused(node, "an alias refers to a value that contains it: write the value out")
+        if value is None:
+            self._shared[id(node)] = _UNDER_CONSTRUCTION
+            value = self._shared[id(node)] = self._collection(node, depth + 1)
+        return value
+
+    def _collection(self, node: Node, depth: int) -> Any:
+        if type(node) is MappingNode:
+            return self._mapping(node, depth)
+        scalars, build = self._scalars, self._build
+        return [
+            scalars[item.value] if item.tag == PLAIN else build(item, depth) for item in node.value
+        ]
+
+    def _mapping(self, node: MappingNode, depth: int) -> dict[str, Any]:
+        scalars, build = self._scalars, self._build
+        result: dict[str, Any] = {}
+        merges: list[Node] = []
+        for key_node, value_node in node.value:
+            if key_node.tag == PLAIN:
+                key = scalars[key_node.value]
+                if key == "<<":
+                    merges.append(value_node)
+                    continue
+                if type(key) is not str:
+                    key = self._converted_key(key_node, key)
+            else:
+                key = self._other_key(key_node)
+            if key is None:
+                continue
+            if key in result:
+                self._note_duplicate(node, key_node)
+            result[key] = (
+                scalars[value_node.value] if value_node.tag == PLAIN else build(value_node, depth)
+            )
+        for merge in merges:
+            self._merge(merge, result, depth)
+        return result
+
+    def _merge(self, node: Node, target: dict[str, Any], depth: int) -> None:
+        """Apply ``<<``: explicit keys win, then earlier sources."""
+        for source in node.value if type(node) is SequenceNode else (node,):
+            value = None if source.tag == PLAIN else self._build(source, depth)
+            if not isinstance(value, dict):
+                self.notes.add(
+                    source, "PF101", "<< takes a mapping or a list of mappings", fatal=True
+                )
+                continue
+            self._merged += len(value)
+            if self._merged > _MAX_MERGED:
+                raise Refused(source, "merge keys (<<) add too many keys: write the values out")
+            for key, item in value.items():
+                target.setdefault(key, item)
+
+    def _tagged(self, node: ScalarNode) -> Any:
+        """Value of a scalar with an explicit tag."""
+        if node.tag not in CORE_SCALAR_TAGS:
+            self._note_ignored_tag(node)
+            return node.value
+        try:
+            return resolve_tagged(node.tag, node.value)
+        except BadScalar as error:
+            self.notes.add(node, "PF108", str(error), fatal=True)
+            return node.value
+
+    def _other_key(self, node: Node) -> str | None:
+        """Key of a quoted, tagged or complex key node."""
+        if type(node) is ScalarNode:
+            value = node.value if node.tag == OTHER else self._tagged(node)
+            return value if isinstance(value, str) else self._converted_key(node, value)
+        self.notes.complex_keys = True
+        kind = "a mapping" if type(node) is MappingNode else "a list"
+        self.notes.add(
+            node, "PF103", f"a key is {kind}, not a string: write a plain key", fatal=True
+        )
+        return None
+
+    def _converted_key(self, node: Node, value: Any) -> str | None:
+        """A number or boolean as a key becomes its text, as kubectl does it; null cannot."""
+        written = shown(str(node.value))
+        if value is None:
+            self.notes.add(
+                node, "PF103", f"key {written} is null, not a string: quote it", fatal=True
+            )
+            return None
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        read_as = "" if text == node.value else f", kubectl reads it as {shown(text)}"
+        message = f"key {node.value} is not a string{read_as}: write {written}"
+        self.notes.add(node, "PF103", message, severity=Severity.WARNING)
+        return text
+
+    def _note_duplicate(self, mapping: MappingNode, key_node: Node) -> None:
+        if self.notes.full():  # the search below would make many duplicates quadratic
+            self.notes.omitted += 1
+            return
+        first = next(key for key, _ in mapping.value if key.value == key_node.value)
+        line, column = self.notes.place(first)
+        where = f"it is already set at line {line}, column {column}"
+        message = f'duplicate field "{{path}}": {where}; keep one of the two'
+        self.notes.add(key_node, "PF102", message)
+
+    def _note_ignored_tag(self, node: Node) -> None:
+        message = f"the tag {shown(node.tag)} has no meaning here and is ignored: remove it"
+        self.notes.add(node, "PF108", message, severity=Severity.WARNING)
+
+    def _note_not_finite(self, root: Node) -> None:
+        for node, _ in walk(root):
+            value = self._scalars[node.value] if node.tag == PLAIN else None
+            if type(value) is float and not math.isfinite(value):
+                message = f"{node.value} is not a number that JSON has: quote it"
+                self.notes.add(node, "PF108", message, fatal=True)

@@ -1,0 +1,144 @@
+"""DirectionPolicy -> the chains that judge one isolation group of pods in one direction.
+
+Rule: ``return`` means allowed in this direction, and the other direction is still asked; nothing
+accepts in here. A group has a chain of its own for its isolation (the NetworkPolicy tier); every
+other tier is written once, whoever it applies to (see ``sharedtiers``), and asked before. Each
+deny chain is of one chain, so that a denied packet names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from podfence.nft.lowering.identifiers import Namer, group_comment, match_comment
+from podfence.nft.lowering.keyed import RunWriter
+from podfence.nft.lowering.peers import PeerSets
+from podfence.nft.lowering.portruns import Entry, in_runs
+from podfence.nft.lowering.ports import PortQuestions
+from podfence.nft.lowering.tierchains import (
+    PREFIXES,
+    SharedTiers,
+    can_accept,
+    can_deny,
+    deny_rules,
+    in_force,
+)
+from podfence.nft.lowering.views import DESTINATIONS, FAMILIES, SOURCES, View
+from podfence.nft.objects import RETURN, Chain, Lookup, Rule, Verdict, VerdictMap, goto, jump
+from podfence.policy.flow import Action
+from podfence.policy.index import DirectionPolicy, Tier
+
+Entries = list[tuple[Verdict, Entry]]
+
+
+def self_sets() -> dict[int, str]:
+    """By family, the set of pairs (pod address, the same address)."""
+    return {family: f"self{family}" for family in FAMILIES}
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The tiers of a group that can deny, or accept what a later one denies; ``isolation`` is the
+    last of them, if it is one."""
+
+    before: tuple[Tier, ...]
+    isolation: Tier | None
+
+    @property
+    def all(self) -> tuple[Tier, ...]:
+        """In their order."""
+        return self.before if self.isolation is None else (*self.before, self.isolation)
+
+
+class Groups:
+    """Names and writes the chains of isolation groups."""
+
+    def __init__(self, peers: PeerSets, ports: PortQuestions, namer: Namer, log_group: int) -> None:
+        self._runs = RunWriter(peers, ports, namer)
+        self._tiers = SharedTiers(self._runs, namer, log_group)
+        self._namer = namer
+        self._log_group = log_group
+        self._asked: dict[int, _Asked] = {}
+
+    def name(self, policy: DirectionPolicy) -> str:
+        """The name of a group, of its first chain, and in its log prefix."""
+        return self._namer.name(PREFIXES[policy.direction], policy.key)
+
+    def denies(self, policy: DirectionPolicy) -> bool:
+        """Whether a group of this policy can deny anything; otherwise it has no chains."""
+        return bool(self._tiers_of(policy).all)
+
+    @property
+    def maps(self) -> tuple[VerdictMap, ...]:
+        """The maps that the chains so far look ports up in."""
+        return tuple(self._runs.maps)
+
+    def chains(self, policy: DirectionPolicy) -> Iterator[Chain]:
+        """Every chain of a group that is not written yet, for both views."""
+        asked = self._tiers_of(policy)
+        start = Chain(self.name(policy), comment=group_comment(policy.direction, asked.all))
+        entries = _entries(asked.isolation) if asked.isolation else None
+        found = {
+            chain.name: chain
+            for reply in (False, True)
+            for chain in self._of_view(start, asked, entries, View(policy.direction, reply))
+        }
+        yield from found.values()
+
+    def _of_view(
+        self, start: Chain, asked: _Asked, entries: Entries | None, view: View
+    ) -> Iterator[Chain]:
+        """The earlier tiers, each left by ``return`` for the next; then the isolation."""
+        isolated = entries is not None
+        tiers, appeal = self._tiers.asked(asked.before, view, isolated=isolated)
+        yield from self._tiers.new_chains()
+        name = f"{start.name}{view.suffix}"
+        jumps = tuple(Rule((jump(tier),)) for tier in tiers)
+        if entries is None:
+            yield replace(start, name=name, rules=(*jumps[:-1], Rule((goto(tiers[-1]),))))
+            return
+        deny = f"{start.name}_d{view.suffix if appeal else ''}"
+        first = replace(start, name=name, rules=jumps)
+        yield from self._runs.chains(first, in_runs(entries), goto(deny), view)
+        yield replace(start, name=deny, rules=self._deny_rules(start.name, appeal))
+
+    def _deny_rules(self, name: str, appeal: str) -> tuple[Rule, ...]:
+        """A pod cannot block itself (NP-54, NP-55): asked here only, where it seldom costs, and
+        where no tier but isolation is concerned (CNP-27)."""
+        to_itself = (
+            Rule((Lookup((SOURCES[family], DESTINATIONS[family]), pairs), RETURN))
+            for family, pairs in self_sets().items()
+        )
+        end = (Rule((goto(appeal),)),) if appeal else deny_rules(self._log_group, f"deny:{name}")
+        return (*to_itself, *end)
+
+    def _tiers_of(self, policy: DirectionPolicy) -> _Asked:
+        found = self._asked.get(policy.number)
+        if found is None:
+            found = self._asked[policy.number] = _asked(policy)
+        return found
+
+
+def _entries(isolation: Tier) -> Entries:
+    """What isolation lets pass."""
+    return [
+        (RETURN, Entry(match.peers, match.ports, match_comment(rule.origin, match)))
+        for rule in isolation.rules
+        for match in rule.matches
+    ]
+
+
+def _asked(policy: DirectionPolicy) -> _Asked:
+    """What can neither deny nor be overruled is not written."""
+    tiers = in_force(policy.tiers)
+    while tiers and not can_deny(tiers[-1]):
+        tiers.pop()
+    isolation = tiers.pop() if tiers and _isolates(tiers[-1]) else None
+    before = [tier for tier in tiers if can_deny(tier) or can_accept(tier)]
+    return _Asked(tuple(before), isolation)
+
+
+def _isolates(tier: Tier) -> bool:
+    """Whether a tier only accepts, and denies the rest (NP-5, NP-7)."""
+    return tier.default is Action.DENY and all(r.action is Action.ACCEPT for r in tier.rules)

@@ -1,0 +1,210 @@
+"""The rules of a tier -> a few questions, however many there are.
+
+Rule: order among neighbouring rules of one verdict means nothing, so they may be asked in any;
+between rules of different verdicts it stays. Up to MAX_LINEAR rules are asked one after the other.
+More are found by protocol and port through a verdict map. If they are of one verdict, each port
+leads to the peers that may use it; ranges wider than ``ports.MAX_KEYED``, and rules without ports,
+are asked after that. If they are of several, each port leads to all that it may meet, in its order
+(see ``ordered``). Where still more than MAX_LINEAR peers share one question, their sets are united:
+one lookup for all pods and one for all ipBlocks of a family.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from pyroaring import FrozenBitMap
+
+from podfence.nft.lowering.identifiers import Namer, joint_comment
+from podfence.nft.lowering.ordered import PortLists, by_port
+from podfence.nft.lowering.peers import PeerSets
+from podfence.nft.lowering.portruns import Entry, Run, until
+from podfence.nft.lowering.ports import PORT_KEY, PortQuestions, split_ports
+from podfence.nft.lowering.views import FAMILIES, View
+from podfence.nft.objects import Chain, Field, Key, Rule, Verdict, VerdictMap, Vmap, goto
+from podfence.policy.addressblocks import comes_and_goes
+from podfence.policy.index import Peers
+from podfence.sets import AddressSet, PortSet
+from podfence.sets.ports import EVERYTHING
+
+MAX_LINEAR = 4
+"""Rules that are cheaper to ask in turn than to look up (docs/decisions/0004)."""
+
+
+class RunWriter:
+    """Writes runs as chains; the verdict maps that these need are collected in ``maps``."""
+
+    def __init__(self, peers: PeerSets, ports: PortQuestions, namer: Namer) -> None:
+        self._peers = peers
+        self._ports = ports
+        self._namer = namer
+        self.maps: list[VerdictMap] = []
+
+    def chains(
+        self, start: Chain, runs: Sequence[Run], default: Verdict, view: View
+    ) -> list[Chain]:
+        """``start`` made to ask ``runs`` in their order and then to say ``default``; and the chains
+        that it needs. What ``start`` has of rules comes first."""
+        runs = until(runs, default)
+        if len(runs) == 1:
+            return self._one_verdict(start, runs[0], default, view)
+        if sum(len(run.entries) for run in runs) > MAX_LINEAR:
+            lists = by_port(runs, default)
+            if lists is not None:
+                return list(self._by_port(start, lists, default, view))
+        return [self._in_turn(start, runs, default, view)]
+
+    def _in_turn(self, start: Chain, runs: Iterable[Run], default: Verdict, view: View) -> Chain:
+        """``start`` with all rules in one list."""
+        rules = [
+            rule for run in runs for rule in self._rules(_united(run.entries), run.verdict, view)
+        ]
+        return replace(start, rules=(*start.rules, *rules, Rule((default,))))
+
+    def _by_port(
+        self, start: Chain, lists: PortLists, default: Verdict, view: View
+    ) -> Iterator[Chain]:
+        """A chain for each list, and ``start``: the map that leads to them, then the others.
+
+        A port with an empty list is in the map, too: the others are not about it.
+        """
+        leads: dict[Key, Verdict] = {}
+        chains: dict[str, Chain] = {}
+        for found in lists.lists:
+            if not found.runs:
+                leads.update(dict.fromkeys(found.keys, default))
+                continue
+            target = self._namer.name(f"{start.name}_k", _origin(found.runs))
+            leads.update(dict.fromkeys(found.keys, goto(target)))
+            if target not in chains:
+                empty = Chain(target, comment=start.comment)
+                chains[target] = self._in_turn(empty, found.runs, default, view)
+        yield from chains.values()
+        self.maps.append(VerdictMap(f"{start.name}_m", PORT_KEY, leads))
+        first = Rule((Vmap((Field.L4PROTO, view.port), f"{start.name}_m"),))
+        start = replace(start, rules=(*start.rules, first))
+        yield self._in_turn(start, lists.others, default, view)
+
+    def _one_verdict(self, start: Chain, run: Run, default: Verdict, view: View) -> list[Chain]:
+        found: list[Chain] = []
+        entries: Iterable[Entry] = run.entries
+        if len(run.entries) > MAX_LINEAR:
+            keys, rest = _by_port(run.entries)
+            entries = _united(rest)
+            if keys:
+                onward = replace(start, name=f"{start.name}_n0", rules=())
+                found += self._dispatch(start, onward, keys, run.verdict, view)
+                start = onward
+        rules = self._rules(entries, run.verdict, view)
+        return [*found, replace(start, rules=(*start.rules, *rules, Rule((default,))))]
+
+    def _dispatch(
+        self,
+        chain: Chain,
+        onward: Chain,
+        keys: Mapping[Key, list[Entry]],
+        verdict: Verdict,
+        view: View,
+    ) -> Iterator[Chain]:
+        """``chain`` ended by a map from ports to chains; what finds nothing goes on to
+        ``onward``."""
+        name = f"{onward.name}_m"
+        leads: dict[Key, Verdict] = {}
+        chains: dict[str, Chain] = {}
+        for key, entries in keys.items():
+            target = self._namer.name(f"{onward.name}_k", repr(_peer_names(entries)))
+            leads[key] = goto(target)
+            if target not in chains:
+                rules = self._rules(_united(entries), verdict, view)
+                chains[target] = Chain(
+                    target, (*rules, Rule((goto(onward.name),))), comment=chain.comment
+                )
+        self.maps.append(VerdictMap(name, PORT_KEY, leads))
+        ends = (Rule((Vmap((Field.L4PROTO, view.port), name),)), Rule((goto(onward.name),)))
+        yield from chains.values()
+        yield replace(chain, rules=(*chain.rules, *ends))
+
+    def _rules(self, entries: Iterable[Entry], verdict: Verdict, view: View) -> Iterator[Rule]:
+        for entry in entries:
+            for ports in self._ports.alternatives(entry.ports, view.port):
+                for peers in self._peers.alternatives(entry.peers, view.peer):
+                    yield Rule((*peers, *ports, verdict), entry.comment)
+
+
+def _peer_names(entries: Iterable[Entry]) -> list[tuple[str, str]]:
+    return [(entry.peers.key, entry.comment) for entry in entries]
+
+
+def _origin(runs: Iterable[Run]) -> str:
+    """What tells lists of one chain apart."""
+    return repr(
+        [
+            (run.verdict.kind.value, run.verdict.chain, str(entry.ports), names)
+            for run in runs
+            for entry, names in zip(run.entries, _peer_names(run.entries), strict=True)
+        ]
+    )
+
+
+def _by_port(entries: Iterable[Entry]) -> tuple[dict[Key, list[Entry]], list[Entry]]:
+    """Entries by each port that can be looked up, and what is left to ask of all packets."""
+    keyed: defaultdict[Key, list[Entry]] = defaultdict(list)
+    rest: list[Entry] = []
+    for entry in entries:
+        keys, ports = split_ports(entry.ports)
+        for key in keys:
+            keyed[key].append(replace(entry, ports=EVERYTHING))
+        if ports:
+            rest.append(replace(entry, ports=ports))
+    return dict(keyed), rest
+
+
+def _united(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Entries that ask the same ports as few entries; order is not kept."""
+    by_ports: defaultdict[PortSet, dict[str, Entry]] = defaultdict(dict)
+    for entry in entries:
+        by_ports[entry.ports].setdefault(entry.peers.key, entry)
+    for alike in by_ports.values():
+        everyone = next((entry for entry in alike.values() if entry.peers.everyone), None)
+        if everyone is not None:
+            yield everyone
+        elif len(alike) <= MAX_LINEAR:
+            yield from alike.values()
+        else:
+            for family in FAMILIES:
+                yield from _unions(list(alike.values()), family)
+
+
+def _unions(entries: Sequence[Entry], family: int) -> Iterator[Entry]:
+    """One entry for all pods of a family, one for all its ipBlocks, and one for all addresses that
+    come and go."""
+    ours = [entry for entry in entries if entry.peers.family in (None, family)]
+    pods = [entry for entry in ours if entry.peers.addresses is None]
+    blocks = [entry for entry in ours if entry.peers.addresses is not None]
+    moving = [entry for entry in blocks if comes_and_goes(entry.peers)]
+    fixed = [entry for entry in blocks if not comes_and_goes(entry.peers)]
+    if pods:
+        classes = FrozenBitMap.union(*(entry.peers.classes for entry in pods))
+        yield _union(pods, Peers(_joint_key(pods), classes=classes, family=family))
+    if fixed:
+        yield _union(fixed, _joint_addresses(_joint_key(fixed), fixed, family))
+    if moving:
+        key = f"names or nodes: {_joint_key(moving)}"
+        yield _union(moving, _joint_addresses(key, moving, family))
+
+
+def _joint_addresses(key: str, entries: Iterable[Entry], family: int) -> Peers:
+    addresses = AddressSet()
+    for entry in entries:
+        addresses |= entry.peers.addresses or AddressSet()
+    return Peers(key, addresses=addresses, family=family)
+
+
+def _joint_key(entries: Sequence[Entry]) -> str:
+    return f"any of {sorted(entry.peers.key for entry in entries)}"
+
+
+def _union(entries: Sequence[Entry], peers: Peers) -> Entry:
+    return Entry(peers, entries[0].ports, joint_comment([entry.comment for entry in entries]))

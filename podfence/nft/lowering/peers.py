@@ -1,0 +1,119 @@
+"""Peers -> shared sets of addresses.
+
+Rule: one set for each distinct ``Peers.key`` and family, whoever refers to it. Pods lie in hash
+sets, and so do nodes and what domain names stand for; such a set stays when it is empty: who
+matches later changes elements only. ipBlocks never change: one range stands in the rule, several
+lie in an interval set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+from podfence.nft.lowering.identifiers import Namer, printable
+from podfence.nft.objects import (
+    Between,
+    Compare,
+    DataType,
+    Expression,
+    Field,
+    IntervalSet,
+    Key,
+    Lookup,
+    Set,
+)
+from podfence.policy.addressblocks import comes_and_goes
+from podfence.policy.index import Peers, PolicyIndex
+from podfence.sets import AddressSet
+
+Parts = tuple[Expression, ...]
+ADDRESS_TYPES = {4: DataType.IPV4_ADDR, 6: DataType.IPV6_ADDR}
+
+
+class PeerSets:
+    """Names the sets of peers, and collects those that were asked for.
+
+    ``families``: the IP versions that pods of the node can speak; there are no sets for others.
+    """
+
+    def __init__(self, index: PolicyIndex, namer: Namer, families: Collection[int]) -> None:
+        self._index = index
+        self._namer = namer
+        self._families = families
+        self._sets: dict[str, Set | IntervalSet] = {}
+        self._of_class: dict[tuple[int, int], tuple[Key, ...]] = {}
+
+    @property
+    def sets(self) -> tuple[Set | IntervalSet, ...]:
+        """The sets asked for so far, in the order of first use."""
+        return tuple(self._sets.values())
+
+    def alternatives(self, peers: Peers, fields: Mapping[int, Field]) -> Iterator[Parts]:
+        """Expressions that together hold for exactly ``peers``; one of them is enough.
+
+        ``fields``: by family, where the address stands. Everyone: nothing is asked (NP-12).
+        """
+        if peers.everyone:
+            yield ()
+            return
+        for family in self._families:
+            if peers.family in (None, family):
+                yield from self._of_family(peers, family, fields[family])
+
+    def _of_family(self, peers: Peers, family: int, field: Field) -> Iterator[Parts]:
+        if peers.addresses is None:
+            yield (Lookup((field,), self._pod_set(peers, family)),)
+            return
+        if comes_and_goes(peers):
+            yield (Lookup((field,), self._moving_set(peers, peers.addresses, family)),)
+            return
+        spans = list(peers.addresses.family(family))
+        if len(spans) == 1:
+            yield (_inline(field, *spans[0]),)
+        elif spans:
+            yield (Lookup((field,), self._block_set(peers, family, spans)),)
+
+    def _pod_set(self, peers: Peers, family: int) -> str:
+        name = self._namer.name(f"p{family}_", peers.key)
+        if name not in self._sets:
+            keys = (k for number in peers.classes for k in self._class_keys(number, family))
+            key = (ADDRESS_TYPES[family],)
+            self._sets[name] = Set(name, key, frozenset(keys), _comment(peers))
+        return name
+
+    def _moving_set(self, peers: Peers, addresses: AddressSet, family: int) -> str:
+        name = self._namer.name(f"n{family}_", peers.key)
+        if name not in self._sets:
+            spans = addresses.family(family)
+            keys = ((address,) for low, high in spans for address in range(low, high + 1))
+            key = (ADDRESS_TYPES[family],)
+            self._sets[name] = Set(name, key, frozenset(keys), _comment(peers))
+        return name
+
+    def _block_set(self, peers: Peers, family: int, spans: list[tuple[int, int]]) -> str:
+        name = self._namer.name(f"b{family}_", peers.key)
+        if name not in self._sets:
+            ranges = tuple(((low,), (high,)) for low, high in spans)
+            key = (ADDRESS_TYPES[family],)
+            self._sets[name] = IntervalSet(name, key, ranges, _comment(peers))
+        return name
+
+    def _class_keys(self, number: int, family: int) -> tuple[Key, ...]:
+        """Addresses of the pods of a class; an address that two pods claim belongs to one only."""
+        found = self._of_class.get((number, family))
+        if found is None:
+            found = self._of_class[number, family] = tuple(
+                (int(address),)
+                for endpoint in self._index.members[number]
+                for address in endpoint.addresses
+                if address.version == family and self._index.by_address[address] is endpoint
+            )
+        return found
+
+
+def _inline(field: Field, low: int, high: int) -> Compare | Between:
+    return Compare(field, low) if low == high else Between(field, low, high)
+
+
+def _comment(peers: Peers) -> str:
+    return printable(peers.key.replace("'", ""))

@@ -1,0 +1,107 @@
+"""PortSet -> what a rule must ask about protocol and port.
+
+Rule: a few cheap questions. One port or range stands in the rule; several share a hash set (names
+of such sets come from their members, which never change: other ports are another set). Only a
+wide range among several entries needs an interval set, which costs about twice as much a packet.
+"""
+
+from __future__ import annotations
+
+from podfence.nft.lowering.identifiers import Namer
+from podfence.nft.objects import (
+    SCTP,
+    TCP,
+    UDP,
+    Between,
+    Compare,
+    DataType,
+    Expression,
+    Field,
+    IntervalSet,
+    Key,
+    Lookup,
+    Set,
+)
+from podfence.sets import PortSet
+from podfence.sets.ports import MAX_PORT, OTHER
+
+Parts = tuple[Expression, ...]
+PORT_KEY = (DataType.INET_PROTO, DataType.INET_SERVICE)
+PROTOCOL_NUMBERS = {"TCP": TCP, "UDP": UDP, "SCTP": SCTP}
+MAX_HASHED = 64
+"""Ranges are written out into a hash set up to this many ports."""
+
+MAX_KEYED = 16
+"""Ranges of up to so many ports can be looked up port by port."""
+
+_Span = tuple[int, int, int]
+"""Protocol number, lowest and highest port."""
+
+
+class PortQuestions:
+    """Turns port sets into alternatives, and collects the sets that they refer to."""
+
+    def __init__(self, namer: Namer) -> None:
+        self._namer = namer
+        self._sets: dict[str, Set | IntervalSet] = {}
+
+    @property
+    def sets(self) -> tuple[Set | IntervalSet, ...]:
+        """The sets that the answers so far refer to, in the order of first use."""
+        return tuple(self._sets.values())
+
+    def alternatives(self, ports: PortSet, field: Field) -> list[Parts]:
+        """Expressions that together hold for exactly ``ports``; one of them is enough.
+
+        ``field``: where the port stands, TH_DPORT or TH_SPORT. Everything: one alternative that
+        asks nothing (ICMP and its like pass too, NP-39). Nothing: no alternative.
+        """
+        if ports.is_everything:
+            return [()]
+        found: list[Parts] = []
+        spans: list[_Span] = []
+        for protocol, low, high in ports.ranges():
+            if protocol == OTHER:
+                found.append(tuple(Compare(Field.L4PROTO, n, True) for n in (TCP, UDP, SCTP)))
+            elif (low, high) == (0, MAX_PORT):
+                found.append((Compare(Field.L4PROTO, PROTOCOL_NUMBERS[protocol]),))
+            else:
+                spans.append((PROTOCOL_NUMBERS[protocol], low, high))
+        if len(spans) == 1:
+            found.append(_inline(spans[0], field))
+        elif spans:
+            found.append((Lookup((Field.L4PROTO, field), self._set(spans)),))
+        return found
+
+    def _set(self, spans: list[_Span]) -> str:
+        name = self._namer.name("q_", repr(spans))
+        if name not in self._sets:
+            self._sets[name] = _port_set(name, spans)
+        return name
+
+
+def split_ports(ports: PortSet) -> tuple[list[Key], PortSet]:
+    """The (protocol number, port) pairs of single ports and short ranges, and all the rest."""
+    keys: list[Key] = []
+    rest = ports
+    if ports.is_everything:
+        return keys, rest
+    for protocol, low, high in ports.ranges():
+        if protocol != OTHER and high - low < MAX_KEYED:
+            keys += ((PROTOCOL_NUMBERS[protocol], port) for port in range(low, high + 1))
+            rest -= PortSet.port(protocol, low, high)
+    return keys, rest
+
+
+def _inline(span: _Span, field: Field) -> Parts:
+    protocol, low, high = span
+    ports = Compare(field, low) if low == high else Between(field, low, high)
+    return (Compare(Field.L4PROTO, protocol), ports)
+
+
+def _port_set(name: str, spans: list[_Span]) -> Set | IntervalSet:
+    if sum(high - low + 1 for _, low, high in spans) > MAX_HASHED:
+        ranges = tuple(((p, low), (p, high)) for p, low, high in sorted(spans))
+        return IntervalSet(name, PORT_KEY, ranges)
+    keys = ((p, port) for p, low, high in spans for port in range(low, high + 1))
+    return Set(name, PORT_KEY, frozenset(keys))

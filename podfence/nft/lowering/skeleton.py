@@ -1,0 +1,145 @@
+"""The chains that every node has, whatever its policies: the way of a packet to its group.
+
+Rule: nothing in here depends on pods or policies, only on the node's own settings. Order matters
+in the base chains and is argued there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from podfence.nft.lowering.tierchains import deny_rules
+from podfence.nft.lowering.views import DESTINATIONS, FAMILIES, SOURCES, VIEWS, View
+from podfence.nft.objects import (
+    ACCEPT,
+    ICMP,
+    ICMPV6,
+    RETURN,
+    BaseChain,
+    Between,
+    Chain,
+    Compare,
+    CtDirection,
+    CtDirectionValue,
+    CtMark,
+    CtState,
+    CtStateBit,
+    Field,
+    Hook,
+    Lookup,
+    Rule,
+    SetCtMark,
+    Vmap,
+    goto,
+    jump,
+)
+from podfence.policy.flow import Direction
+
+PRIORITY = -10
+"""Before the filter chains of others (0), after DNAT (-100): real client, real backend (NP-28)."""
+FULL_MARK = 0xFFFFFFFF
+UNKNOWN, STATELESS = "unknown", "stateless"
+FAST, STAMP = "fast", "stamp"
+_ND_TYPES = Between(Field.ICMPV6_TYPE, 133, 137)
+_ON_LINK = Compare(Field.IP6_HOPLIMIT, 255)
+_MAP_PREFIXES = {Direction.EGRESS: "eg", Direction.INGRESS: "in"}
+
+
+def range_set(family: int) -> str:
+    """The set of the node's pod ranges."""
+    return f"podcidr{family}"
+
+
+def verdict_map(view: View, family: int) -> str:
+    """The map from local pod addresses to their group's chain in a view."""
+    return f"{_MAP_PREFIXES[view.direction]}{family}{view.suffix}"
+
+
+def stateless_map(family: int) -> str:
+    """The map from local pod addresses to what happens to packets without a connection."""
+    return f"{STATELESS}{family}"
+
+
+def dispatch_chain(view: View) -> str:
+    """The chain that looks the judged pod up."""
+    return f"{view.direction.value}{view.suffix}"
+
+
+def skeleton(mark_mask: int, mark_value: int, log_group: int) -> Iterator[Chain]:
+    """Every fixed chain; ``mark_value`` is the current generation, in place within the mask."""
+    yield Chain(UNKNOWN, deny_rules(log_group, UNKNOWN))
+    yield Chain(f"{STATELESS}_d", deny_rules(log_group, STATELESS))
+    for view in VIEWS:
+        maps = {family: verdict_map(view, family) for family in FAMILIES}
+        yield Chain(dispatch_chain(view), _dispatch(view.subject, maps))
+    yield from _stateless_chains()
+    yield from generation_chains(mark_mask, mark_value)
+    yield Chain("reply", _judge(reply=True))
+    yield Chain("forward", _forward(), BaseChain(Hook.FORWARD, PRIORITY))
+    yield Chain("input", _input(), BaseChain(Hook.INPUT, PRIORITY))
+
+
+def generation_chains(mark_mask: int, mark_value: int) -> Iterator[Chain]:
+    """The only two chains that know the generation: what passes by it, and what writes it."""
+    yield Chain(FAST, (Rule((CtMark(mark_mask, mark_value), ACCEPT)),))
+    yield Chain(STAMP, (Rule((SetCtMark(FULL_MARK & ~mark_mask, mark_value),)),))
+
+
+def _dispatch(subject: dict[int, Field], maps: dict[int, str]) -> tuple[Rule, ...]:
+    """Every pod we know is in the maps; another address of the pod ranges has no policy yet."""
+    known = (Rule((Vmap((subject[family],), maps[family]),)) for family in FAMILIES)
+    unknown = (
+        Rule((Lookup((subject[family],), range_set(family)), goto(UNKNOWN))) for family in FAMILIES
+    )
+    return (*known, *unknown)
+
+
+def _stateless_chains() -> Iterator[Chain]:
+    """Packets without a connection could be either direction of one: closed for isolated pods."""
+    maps = {family: stateless_map(family) for family in FAMILIES}
+    ends = {f"{STATELESS}_s": SOURCES, f"{STATELESS}_t": DESTINATIONS}
+    for name, subject in ends.items():
+        yield Chain(name, _dispatch(subject, maps))
+    yield Chain(STATELESS, tuple(Rule((jump(name),)) for name in ends))
+
+
+def _judge(*, reply: bool) -> tuple[Rule, ...]:
+    """Both ends must agree (NP-6); then the connection carries the generation that judged it."""
+    views = [view for view in VIEWS if view.reply is reply]
+    return (*(Rule((jump(dispatch_chain(view)),)) for view in views), Rule((jump(STAMP),)))
+
+
+def _passes_always() -> Iterator[Rule]:
+    """What comes before any judgement: judged connections, neighbours, errors (NP-39, NP-41).
+
+    Neighbour discovery never crosses a router (hop limit 255), so nobody smuggles data in it.
+    """
+    yield Rule((jump(FAST),))
+    yield Rule((_ON_LINK, _ND_TYPES, ACCEPT), "neighbour discovery")
+    for protocol in (ICMP, ICMPV6):
+        related = CtState(CtStateBit.RELATED)
+        yield Rule((related, Compare(Field.L4PROTO, protocol), ACCEPT), "errors of connections")
+
+
+def _forward() -> tuple[Rule, ...]:
+    return (
+        *_passes_always(),
+        # after the fast path, which they never take: they have no mark
+        Rule((CtState(CtStateBit.INVALID | CtStateBit.UNTRACKED), goto(STATELESS))),
+        # a connection judged under an older generation, met on its way back
+        Rule((CtDirection(CtDirectionValue.REPLY), goto("reply"))),
+        *_judge(reply=False),
+    )
+
+
+def _input() -> tuple[Rule, ...]:
+    """From pods to their own node: egress is judged (NP-53), answers to the node pass (NP-52).
+
+    A packet without a connection is judged like the first one of a connection.
+    """
+    return (
+        *_passes_always(),
+        Rule((CtDirection(CtDirectionValue.REPLY), RETURN)),
+        Rule((jump(dispatch_chain(View(Direction.EGRESS, reply=False))),)),
+        Rule((jump(STAMP),)),
+    )

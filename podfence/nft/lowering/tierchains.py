@@ -1,0 +1,161 @@
+"""Tiers of rules in order (Admin, Baseline) -> chains that every group with the same tier shares.
+
+Rule: a chain cannot come back with three answers, so a tier is asked two questions of two answers.
+*Does it deny?* comes first, as a jump: what it denies leaves for good, and ``return`` goes on to
+the next tier, for what it passes as for what it accepts. *Does it accept?* is asked of packets
+that a later tier denies (an appeal): ``return`` is allowed then, everything else is denied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from podfence.nft.lowering.identifiers import MAX_LOG_PREFIX, Namer, action_comment, printable
+from podfence.nft.lowering.identifiers import tier_comment as comment_of
+from podfence.nft.lowering.identifiers import tier_key as key_of
+from podfence.nft.lowering.keyed import RunWriter
+from podfence.nft.lowering.portruns import Entry, in_runs
+from podfence.nft.lowering.views import View
+from podfence.nft.objects import (
+    DROP,
+    RETURN,
+    Chain,
+    Counter,
+    Limit,
+    Log,
+    Rule,
+    Verdict,
+    goto,
+)
+from podfence.policy.flow import Action, Direction
+from podfence.policy.index import Tier
+
+PREFIXES = {Direction.EGRESS: "eg_", Direction.INGRESS: "in_"}
+LOG_LIMIT = Limit(rate=20, burst=40)
+"""A flood of denied packets must not become a flood of log messages."""
+
+
+def deny_rules(log_group: int, what: str) -> tuple[Rule, ...]:
+    """Log with the prefix ``podfence:what``, within limits, then count and drop (CNP-11)."""
+    prefix = printable(f"podfence:{what}", MAX_LOG_PREFIX)
+    return (Rule((LOG_LIMIT, Log(log_group, prefix))), Rule((Counter(), DROP)))
+
+
+def _does(tier: Tier, action: Action) -> bool:
+    return tier.default is action or any(r.action is action and r.matches for r in tier.rules)
+
+
+def can_deny(tier: Tier) -> bool:
+    """Whether a tier denies anything, by a rule or by default."""
+    return _does(tier, Action.DENY)
+
+
+def can_accept(tier: Tier) -> bool:
+    """Whether a tier accepts anything, by a rule or by default."""
+    return _does(tier, Action.ACCEPT)
+
+
+def in_force(tiers: Iterable[Tier]) -> list[Tier]:
+    """The tiers up to the first that passes nothing on (CNP-13)."""
+    found: list[Tier] = []
+    for tier in tiers:
+        found.append(tier)
+        if not _does(tier, Action.PASS):
+            break
+    return found
+
+
+class SharedTiers:
+    """Writes the chains of tiers, each once; those not fetched yet wait for ``new_chains``."""
+
+    def __init__(self, runs: RunWriter, namer: Namer, log_group: int) -> None:
+        self._runs = runs
+        self._namer = namer
+        self._log_group = log_group
+        self._written: dict[str, Chain] = {}
+        self._waiting: list[Chain] = []
+        self._keys: dict[tuple[object, ...], tuple[Tier, str]] = {}
+        """With a tier that keeps the identity of its rules from being used again."""
+
+    def new_chains(self) -> Iterator[Chain]:
+        """The chains written since the last call."""
+        yield from self._waiting
+        self._waiting.clear()
+
+    def asked(self, tiers: Sequence[Tier], view: View, *, isolated: bool) -> tuple[list[str], str]:
+        """Chains to ask one after the other whether they deny; and where to appeal against what
+        is denied after them, ``""`` when none of them accepts anything.
+
+        ``isolated``: whether isolation comes after them; if not, the last of them can deny.
+        """
+        deniers: list[str] = []
+        appeal = ""
+        for at, tier in enumerate(tiers, start=1):
+            name = self._name(tier, appeal, view)
+            if can_deny(tier):
+                deniers.append(self._denier(tier, name, appeal, view))
+            if can_accept(tier) and (isolated or at < len(tiers)):
+                appeal = self._appeal(tier, f"{name}_a", appeal, view)
+        return deniers, appeal
+
+    def _name(self, tier: Tier, appeal: str, view: View) -> str:
+        prefix = f"{PREFIXES[view.direction]}{tier.name.lower()}_"
+        return self._namer.name(prefix, f"{appeal.removesuffix(view.suffix)} {self._key(tier)}")
+
+    def _key(self, tier: Tier) -> str:
+        """Remembered by the rules themselves: tiers that are equal hold the same ones."""
+        rules = (tier.name, tier.default, *map(id, tier.rules))
+        found = self._keys.get(rules)
+        if found is None:
+            found = self._keys[rules] = (tier, key_of(tier))
+        return found[1]
+
+    def _denier(self, tier: Tier, name: str, appeal: str, view: View) -> str:
+        verdicts = {Action.ACCEPT: RETURN, Action.PASS: RETURN}
+        verdicts[Action.DENY] = self._denied(name, appeal)
+        return self._write(tier, name, "denied by", verdicts, view)
+
+    def _appeal(self, tier: Tier, name: str, appeal: str, view: View) -> str:
+        """What the tier denies does not come here."""
+        onward = self._denied(name, appeal)
+        verdicts = {Action.ACCEPT: RETURN, Action.PASS: onward}
+        return self._write(tier, name, "accepted by", verdicts, view, onward)
+
+    def _denied(self, name: str, appeal: str) -> Verdict:
+        """Where denied packets go: to an earlier tier's acceptance, or to an end of their own."""
+        if appeal:
+            return goto(appeal)
+        end = f"{name}_d"
+        if end not in self._written:
+            self._add(Chain(end, deny_rules(self._log_group, f"deny:{name}")))
+        return goto(end)
+
+    def _write(
+        self,
+        tier: Tier,
+        name: str,
+        asked: str,
+        verdicts: dict[Action, Verdict],
+        view: View,
+        otherwise: Verdict = RETURN,
+    ) -> str:
+        """The chain that asks the rules whose action has a verdict; its name."""
+        start = Chain(f"{name}{view.suffix}", comment=comment_of(view.direction, tier, asked))
+        if start.name not in self._written:
+            entries = (
+                (
+                    verdicts[rule.action],
+                    Entry(match.peers, match.ports, action_comment(rule, match)),
+                )
+                for rule in tier.rules
+                if rule.action in verdicts
+                for match in rule.matches
+            )
+            default = verdicts.get(tier.default, otherwise)
+            for chain in self._runs.chains(start, in_runs(entries), default, view):
+                self._add(chain)
+        return start.name
+
+    def _add(self, chain: Chain) -> None:
+        self._written[chain.name] = chain
+        self._waiting.append(chain)

@@ -1,0 +1,116 @@
+"""Two compiled clusters -> the verdicts that differ, by workload. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from podfence.engine.connections import connections
+from podfence.model.objects import IPAddress
+from podfence.policy.index import PolicyIndex
+from podfence.sets import PortSet
+from podfence.text import printable
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictChange:
+    """What may pass from one workload, or outside address, to another, and might not before, and
+    the other way round. It holds for ``pairs`` of the ``of`` pairs that the two have, families
+    counted apart; ``families``: those in which it does."""
+
+    source: str
+    destination: str
+    opened: PortSet
+    closed: PortSet
+    families: tuple[int, ...]
+    pairs: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """``name`` tells it from others; ``group`` is what a reader calls it. ``old``, ``new``: its
+    class before and after."""
+
+    name: str
+    group: str
+    family: int
+    old: int
+    new: int
+
+
+def changed_verdicts(
+    before: PolicyIndex, after: PolicyIndex, outside: Iterable[IPAddress] = ()
+) -> tuple[VerdictChange, ...]:
+    """Every pair of pods that both clusters have, and of these with ``outside`` addresses."""
+    ends = [
+        *_pods(before, after),
+        *(_end(before, after, str(a), f"outside {a}", a) for a in outside),
+    ]
+    known: dict[tuple[bool, int, int, int], PortSet] = {}
+
+    def ports(index: PolicyIndex, source: int, destination: int, family: int) -> PortSet:
+        """By pair of classes, of which there are few."""
+        asked = (index is after, source, destination, family)
+        if asked not in known:
+            known[asked] = connections(index, source, destination, family)
+        return known[asked]
+
+    of: Counter[tuple[str, str]] = Counter()
+    found: dict[tuple[str, str, PortSet, PortSet], list[int]] = defaultdict(list)
+    for source, destination in _pairs(ends):
+        key = (source.group, destination.group)
+        of[key] += 1
+        old = ports(before, source.old, destination.old, source.family)
+        new = ports(after, source.new, destination.new, source.family)
+        if old != new:
+            found[*key, new - old, old - new].append(source.family)
+    return tuple(
+        VerdictChange(a, b, opened, closed, tuple(sorted(set(f))), len(f), of[a, b])
+        for (a, b, opened, closed), f in sorted(found.items(), key=_order)
+    )
+
+
+def _order(item: tuple[tuple[str, str, PortSet, PortSet], object]) -> tuple[bool, str, str]:
+    """Pods among themselves first, then by name."""
+    source, destination, *_ = item[0]
+    outside = any(name.startswith("outside ") for name in (source, destination))
+    return outside, source, destination
+
+
+def _pods(before: PolicyIndex, after: PolicyIndex) -> Iterator[_End]:
+    for name, endpoint in after.endpoints.items():
+        known = before.endpoints.get(name)
+        if known is not None:
+            for address in endpoint.addresses:
+                if address in known.addresses:
+                    group = str(endpoint.pod.owner or endpoint.pod.ref)
+                    yield _end(before, after, name, group, address)
+
+
+def _end(
+    before: PolicyIndex, after: PolicyIndex, name: str, group: str, address: IPAddress
+) -> _End:
+    return _End(name, group, address.version, before.class_of(address), after.class_of(address))
+
+
+def _pairs(ends: list[_End]) -> Iterator[tuple[_End, _End]]:
+    """Of one family, with a pod in it, and never a pod with itself (NP-54)."""
+    for source in ends:
+        for destination in ends:
+            pods = "/" in source.name or "/" in destination.name
+            if pods and source.family == destination.family and source.name != destination.name:
+                yield source, destination
+
+
+def changes_text(changes: Iterable[VerdictChange]) -> Iterator[str]:
+    """``opened`` and ``closed`` lines, in the order of the pairs."""
+    for change in changes:
+        for word, ports in (("opened", change.opened), ("closed", change.closed)):
+            if ports:
+                part = f" ({change.pairs} of {change.of} pairs)" if change.pairs < change.of else ""
+                yield (
+                    f"{word}  {printable(change.source)} -> {printable(change.destination)}  "
+                    f"{ports}{part}"
+                )

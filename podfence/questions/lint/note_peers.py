@@ -1,0 +1,259 @@
+"""Notes about selectors and blocks that mean other pods or addresses than it seems.
+
+Rule: "nobody" is said only of what was read; the texts say "now".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from podfence.model.networkpolicy import IPBlock, NetworkPolicyPeer, NetworkPolicyRule
+from podfence.model.selectors import LabelSelector
+from podfence.policy.addressblocks import ip_block
+from podfence.policy.flow import Direction
+from podfence.policy.index import Endpoint
+from podfence.questions.describe import peer_path
+from podfence.questions.lint.note import Case, Note, note, rule_path
+from podfence.questions.phrases import words
+from podfence.questions.phrases.matched import grouped
+from podfence.sets import AddressSet
+
+_ANYWHERE = LabelSelector()
+_BROUGHT_BY_CLUSTER = frozenset({"kube-system", "kube-public", "kube-node-lease"})
+"""Namespaces that manifests rarely hold: that they are missing is no finding."""
+
+
+def _peers(case: Case) -> Iterator[tuple[Direction, int, int, NetworkPolicyPeer]]:
+    for direction, number, rule in case.rules():
+        for at, peer in enumerate(rule.peers):
+            yield direction, number, at, peer
+
+
+def _now(case: Case, peer: NetworkPolicyPeer) -> tuple[Endpoint, ...]:
+    return case.matched.peers(case.namespace, peer)
+
+
+def _names(endpoints: tuple[Endpoint, ...]) -> str:
+    groups = [str(group) for group in grouped(endpoints)]
+    return ", ".join(groups[:3]) + (f" and {len(groups) - 3} more" if len(groups) > 3 else "")
+
+
+def selects_nothing(case: Case) -> Iterator[Note]:
+    """PF306: no pod, or only pods that no policy can select (NP-50, NP-60)."""
+    if case.subjects:
+        return
+    text = f"No pod of namespace {case.namespace} is {_kind(case)} now, so it does nothing yet."
+    if case.policy.pod_selector.selects_everything:
+        text = f"Namespace {case.namespace} has no pod now, so it does nothing yet."
+    unreachable = [
+        f"{pod.namespace}/{pod.name}"
+        for pod in case.index.cluster.pods
+        if pod.namespace == case.namespace
+        and (pod.host_network or pod.finished)
+        and case.policy.pod_selector.matches(dict(pod.labels))
+    ]
+    if unreachable:
+        text += (
+            f" It would fit {', '.join(unreachable[:3])}, on the host's network or finished: "
+            "policies leave such pods alone."
+        )
+    elsewhere = _now(case, NetworkPolicyPeer(case.policy.pod_selector, _ANYWHERE))
+    if elsewhere and not case.policy.pod_selector.selects_everything:
+        text += f" Pods like that exist in another namespace: {_names(elsewhere)}."
+    yield note("PF306", text, "spec.podSelector")
+
+
+def _kind(case: Case) -> str:
+    return words.conditions(case.policy.pod_selector)
+
+
+def lost_or(case: Case) -> Iterator[Note]:
+    """PF314: both selectors in one item match nobody, either alone would (NP-19, NP-20)."""
+    for direction, number, at, peer in _peers(case):
+        if not _looks_like_lost_or(case, peer):
+            continue
+        own = _now(case, NetworkPolicyPeer(peer.pod_selector))
+        others = _now(case, NetworkPolicyPeer(None, peer.namespace_selector))
+        text = (
+            f"No pod is both {words.conditions(peer.pod_selector or _ANYWHERE)} and in "
+            f"{words.namespaces(peer.namespace_selector or _ANYWHERE)}. As two items (a dash "
+            f"before each selector) they would be alternatives: {_names(own)} of this namespace, "
+            f"or {_names(others)}."
+        )
+        yield note("PF314", text, peer_path(direction, number, at))
+
+
+def _looks_like_lost_or(case: Case, peer: NetworkPolicyPeer) -> bool:
+    both = (peer.pod_selector, peer.namespace_selector)
+    return (
+        all(s is not None and not s.selects_everything for s in both)
+        and not _now(case, peer)
+        and bool(_now(case, NetworkPolicyPeer(peer.pod_selector)))
+        and bool(_now(case, NetworkPolicyPeer(None, peer.namespace_selector)))
+    )
+
+
+def lost_and(case: Case) -> Iterator[Note]:
+    """PF315: a podSelector alone that finds nobody at home, beside a namespaceSelector alone in
+    whose namespaces such pods live (NP-19, NP-20)."""
+    for direction, number, rule in case.rules():
+        for at, peer in enumerate(rule.peers):
+            for beside in _and_partners(case, rule, peer):
+                yield note("PF315", _torn(case, peer, beside), peer_path(direction, number, at))
+
+
+def _torn(case: Case, peer: NetworkPolicyPeer, beside: NetworkPolicyPeer) -> str:
+    pods = words.pods(peer.pod_selector or _ANYWHERE)
+    where = words.namespaces(beside.namespace_selector or _ANYWHERE)
+    meant = _now(case, NetworkPolicyPeer(peer.pod_selector, beside.namespace_selector))
+    return (
+        f"This namespace ({case.namespace}) has no {pods} now, and the item beside it allows every "
+        f"pod in {where} ({_names(_now(case, beside))} now). As one item, with one dash for both "
+        f"selectors, they would mean {pods} there ({_names(meant)} now)."
+    )
+
+
+def _and_partners(
+    case: Case, rule: NetworkPolicyRule, peer: NetworkPolicyPeer
+) -> list[NetworkPolicyPeer]:
+    """Items of the rule with which ``peer`` looks like one item torn apart."""
+    if not _pods_alone(peer) or _now(case, peer):
+        return []
+    return [
+        beside
+        for beside in rule.peers
+        if beside.namespace_selector is not None
+        and beside.pod_selector is None
+        and _now(case, NetworkPolicyPeer(peer.pod_selector, beside.namespace_selector))
+    ]
+
+
+def _pods_alone(peer: NetworkPolicyPeer) -> bool:
+    return (
+        peer.namespace_selector is None
+        and peer.pod_selector is not None
+        and not peer.pod_selector.selects_everything
+    )
+
+
+def means_nobody(case: Case) -> Iterator[Note]:
+    """PF307: a peer without a pod or an address; PF314 and PF315 say it better where they apply."""
+    for direction, number, rule in case.rules():
+        for at, peer in enumerate(rule.peers):
+            if _looks_like_lost_or(case, peer) or _and_partners(case, rule, peer):
+                continue
+            text = _why_nobody(case, peer)
+            if text:
+                yield note("PF307", text, peer_path(direction, number, at))
+
+
+def _why_nobody(case: Case, peer: NetworkPolicyPeer) -> str:
+    """ "" if somebody is meant, or if the answer lies in a namespace that was not read."""
+    if peer.ip_block is not None:
+        empty = not ip_block(peer.ip_block).addresses
+        return "Its except lists cover the whole cidr: no address is left." if empty else ""
+    if _now(case, peer) or _not_read(case, peer):
+        return ""
+    selector = peer.namespace_selector
+    if selector is not None and not _some_namespace(case, selector):
+        return f"There is now no namespace that fits ({words.namespaces(selector)})." + _hint(
+            case, selector
+        )
+    text = f"No pod fits now ({words.peer(peer, case.namespace)})."
+    elsewhere = _now(case, NetworkPolicyPeer(peer.pod_selector, _ANYWHERE))
+    if peer.pod_selector is not None and elsewhere:
+        text += f" Pods with these labels exist elsewhere: {_names(elsewhere)}."
+        if selector is None:
+            text += " A podSelector alone looks at the policy's own namespace only."
+    return text
+
+
+def _not_read(case: Case, peer: NetworkPolicyPeer) -> bool:
+    names = words.namespace_names(peer.namespace_selector) if peer.namespace_selector else ()
+    return bool(names) and _BROUGHT_BY_CLUSTER.difference(case.index.cluster.namespaces) >= set(
+        names
+    )
+
+
+def _some_namespace(case: Case, selector: LabelSelector) -> bool:
+    namespaces = case.index.cluster.namespaces.values()
+    return any(selector.matches(dict(namespace.labels)) for namespace in namespaces)
+
+
+def _hint(case: Case, selector: LabelSelector) -> str:
+    """A label value that is a namespace's name: names are no labels, but for one (NP-21)."""
+    for _, value in selector.match_labels:
+        if value in case.index.cluster.namespaces:
+            return (
+                f" A namespace named {value} exists; its name can be asked for with the label "
+                "kubernetes.io/metadata.name."
+            )
+    return ""
+
+
+def inside_block(case: Case) -> Iterator[Note]:
+    """PF311: an ipBlock, not a catch-all, over addresses that a cluster gives and takes (NP-27,
+    NP-47)."""
+    for direction, number, at, peer in _peers(case):
+        block = peer.ip_block
+        if block is None or block.cidr.prefixlen == 0:
+            continue
+        path = peer_path(direction, number, at)
+        pods = tuple(e for e in _now(case, peer) if e.pod.has_status)
+        if pods or _overlaps_pod_range(case, block):
+            who = f" ({_names(pods)} now)" if pods else ""
+            text = (
+                f"{block.cidr} holds addresses of pods{who}. Pods get other addresses when they "
+                "are made anew; a podSelector follows them."
+            )
+            yield note("PF311", text, path)
+        if direction is Direction.EGRESS:
+            yield from _service_addresses(case, block, path)
+
+
+def _overlaps_pod_range(case: Case, block: IPBlock) -> bool:
+    ranges = AddressSet.of(c for node in case.index.cluster.nodes.values() for c in node.pod_cidrs)
+    return bool(ip_block(block).addresses & ranges)
+
+
+def _service_addresses(case: Case, block: IPBlock, path: str) -> Iterator[Note]:
+    addresses = ip_block(block).addresses
+    hit = [
+        f"{service.ref} ({address})"
+        for service in case.index.cluster.services
+        for address in service.cluster_ips
+        if address in addresses
+    ]
+    if hit:
+        text = (
+            f"{block.cidr} holds the address of Service {', '.join(hit[:3])}. Policies are asked "
+            "after the Service was resolved to a pod and never see that address. Select the pods "
+            "behind it."
+        )
+        yield note("PF311", text, path)
+
+
+def one_family(case: Case) -> Iterator[Note]:
+    """PF313: 0.0.0.0/0 without ::/0, or the reverse, for pods that speak both (NP-25)."""
+    versions = {
+        address.version for e in case.subjects for address in e.addresses if e.pod.has_status
+    }
+    if versions != {4, 6}:
+        return
+    for direction in Direction:
+        found = {
+            peer.ip_block.cidr.version: rule_path(direction, number)
+            for counted, number, rule in case.rules()
+            if counted is direction
+            for peer in rule.peers
+            if peer.ip_block is not None and peer.ip_block.cidr.prefixlen == 0
+        }
+        if len(found) == 1:
+            [(version, path)] = found.items()
+            other = 6 if version == 4 else 4
+            text = (
+                f"Every IPv{version} address is allowed and no IPv{other} address, but these "
+                f"pods have both. Everything needs {'::/0' if other == 6 else '0.0.0.0/0'} "
+                f"beside it, or no {'from' if direction is Direction.INGRESS else 'to'} at all."
+            )
+            yield note("PF313", text, path)

@@ -1,0 +1,173 @@
+"""Notes about ports that are not the ports of the pods at the other end.
+
+Rule: what counts is the pod that is connected to: the subject for ingress, the peer for egress
+(NP-32).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from podfence.model.networkpolicy import NetworkPolicyPort, Protocol
+from podfence.model.objects import Service, ServicePort
+from podfence.policy.flow import Direction
+from podfence.policy.index import Endpoint
+from podfence.policy.namedports import PortName, named_number
+from podfence.questions.lint.note import Case, Note, note, rule_path
+from podfence.questions.phrases import words
+from podfence.questions.phrases.matched import grouped
+
+_DNS = 53
+
+
+def _ports(
+    case: Case,
+) -> Iterator[tuple[Direction, str, tuple[Endpoint, ...], NetworkPolicyPort]]:
+    """Direction, path, destination pods and port item, of every port item that counts."""
+    for direction, number, rule in case.rules():
+        if rule.ports:
+            targets = case.targets(direction, rule)
+            for at, port in enumerate(rule.ports):
+                yield direction, f"{rule_path(direction, number)}.ports[{at}]", targets, port
+
+
+def unknown_name(case: Case) -> Iterator[Note]:
+    """PF308: no destination has a port of this name and protocol (NP-33, NP-35)."""
+    for direction, path, targets, port in _ports(case):
+        name, protocol = port.port, port.protocol.value
+        if not isinstance(name, str) or not _can_judge(case, direction, targets):
+            continue
+        if any(named_number(e.pod.ports, PortName(name, protocol)) for e in targets):
+            continue
+        yield note("PF308", _why_unknown(targets, name, protocol), path)
+
+
+def _can_judge(case: Case, direction: Direction, targets: tuple[Endpoint, ...]) -> bool:
+    """Whether destinations are known at all: if the selectors find nobody, PF306 and PF307 say
+    so."""
+    only_blocks = direction is Direction.EGRESS and any(
+        rule.peers and all(peer.ip_block is not None for peer in rule.peers)
+        for rule in case.policy.egress
+    )
+    return bool(targets) or only_blocks
+
+
+def _why_unknown(targets: tuple[Endpoint, ...], name: str, protocol: str) -> str:
+    if not targets:
+        return f"Addresses outside the cluster have no port names: {name} allows nothing there."
+    others = sorted({p.protocol.value for e in targets for p in e.pod.ports if p.name == name})
+    if others:
+        return (
+            f"{name} is declared for {words.listed(others)}, this item means {protocol} (a port "
+            "without protocol is TCP). Name and protocol must both fit; it allows nothing."
+        )
+    known = sorted({p.name for e in targets for p in e.pod.ports if p.name})
+    declared = (
+        f"The names declared there: {', '.join(known[:8])}." if known else "It declares none."
+    )
+    return f"No destination ({_who(targets)}) declares a {protocol} port named {name}. {declared}"
+
+
+def service_port(case: Case) -> Iterator[Note]:
+    """PF309: a number that a Service in front of the pods has, and the pods have not (NP-38,
+    NP-46)."""
+    for direction, path, targets, port in _ports(case):
+        if not isinstance(port.port, int) or port.end_port is not None:
+            continue
+        if direction is Direction.EGRESS and len(targets) == len(case.index.endpoints):
+            continue  # a rule for everyone may well mean addresses outside
+        if _declared(targets, port.port, port.protocol):
+            continue
+        for service, service_port_ in _in_front(case, targets, port):
+            text = (
+                f"{port.port} is the port of Service {service.ref}; the pods behind it are "
+                f"reached on {_number(targets, service_port_)}. Policies see the container's "
+                "port, so this item allows nothing that goes through the Service."
+            )
+            yield note("PF309", text, path)
+
+
+def _number(targets: Iterable[Endpoint], port: ServicePort) -> str:
+    """The target port; a name with the number that it means."""
+    name = port.target_port
+    if isinstance(name, int):
+        return str(name)
+    asked = PortName(name, port.protocol.value)
+    found = {
+        str(low)
+        for endpoint in targets
+        for _, low, _ in named_number(endpoint.pod.ports, asked).ranges()
+    }
+    return f"{name} ({words.listed(sorted(found), 'or')})" if found else name
+
+
+def other_end(case: Case) -> Iterator[Note]:
+    """PF318: the pods connected to do not declare the number, those that connect do (NP-32,
+    NP-38)."""
+    for direction, number, rule in case.rules():
+        peers = case.matched.rule_peers(case.namespace, rule.peers) if rule.peers else ()
+        targets, openers = peers, case.subjects
+        if direction is Direction.INGRESS:
+            targets, openers = openers, targets
+        for at, port in enumerate(rule.ports):
+            if port.end_port is not None or not isinstance(port.port, int):
+                continue
+            if not _declares_ports(targets) or _declared(targets, port.port, port.protocol):
+                continue
+            if openers and all(_declared((e,), port.port, port.protocol) for e in openers):
+                text = (
+                    f"{port.port} is declared by {_who(openers)}, which would connect, and not by "
+                    f"{_who(targets)}, which would be connected to. A rule names the port of the "
+                    "end that is connected to; answers need no rule."
+                )
+                yield note("PF318", text, f"{rule_path(direction, number)}.ports[{at}]")
+
+
+def _declares_ports(endpoints: tuple[Endpoint, ...]) -> bool:
+    """Whether all of them say at all where they listen."""
+    return bool(endpoints) and all(endpoint.pod.ports for endpoint in endpoints)
+
+
+def _who(endpoints: tuple[Endpoint, ...]) -> str:
+    groups = grouped(endpoints)
+    more = f" and {len(groups) - 3} more" if len(groups) > 3 else ""
+    return ", ".join(map(str, groups[:3])) + more
+
+
+def _declared(targets: Iterable[Endpoint], number: int, protocol: Protocol) -> bool:
+    return any(p.port == number and p.protocol is protocol for e in targets for p in e.pod.ports)
+
+
+def _in_front(
+    case: Case, targets: tuple[Endpoint, ...], port: NetworkPolicyPort
+) -> Iterator[tuple[Service, ServicePort]]:
+    for service in case.index.cluster.services:
+        if not any(_selects(service, endpoint) for endpoint in targets):
+            continue
+        for item in service.ports:
+            same = item.port == port.port and item.protocol is port.protocol
+            if same and item.target_port != port.port:
+                yield service, item
+
+
+def _selects(service: Service, endpoint: Endpoint) -> bool:
+    return (
+        bool(service.selector)
+        and service.ref.namespace == endpoint.pod.namespace
+        and set(service.selector) <= set(endpoint.pod.labels)
+    )
+
+
+def dns_over_tcp(case: Case) -> Iterator[Note]:
+    """PF312: ``port: 53`` without protocol is TCP, and names are asked for over UDP (NP-30)."""
+    for direction in Direction:
+        items = [(p, path) for d, path, _, p in _ports(case) if d is direction]
+        if any(p.protocol is Protocol.UDP and p.port in (None, _DNS) for p, _ in items):
+            continue
+        for port, path in items:
+            if port.protocol is Protocol.TCP and port.port == _DNS and port.end_port is None:
+                text = (
+                    "This is TCP port 53; without protocol a port is TCP. Most questions to DNS "
+                    "go over UDP and stay closed. Add {protocol: UDP, port: 53} beside it."
+                )
+                yield note("PF312", text, path)

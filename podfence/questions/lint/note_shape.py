@@ -1,0 +1,140 @@
+"""Notes about the shape of a policy: types, empty lists, null items, rules that allow all.
+
+Rule: looks at no label and at no pod, except to know who else selects the subjects.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from pyroaring import BitMap
+
+from podfence.policy.flow import Direction
+from podfence.questions.describe import TYPES, rules_of
+from podfence.questions.describe import allows_everything as is_open
+from podfence.questions.lint.note import Case, Note, note, rule_path
+from podfence.questions.phrases import words
+
+_SAYS_OPEN = re.compile(r"(allow|permit|accept).*(all|any|every)|open|public|unrestricted")
+
+
+def empty_egress(case: Case) -> Iterator[Note]:
+    """PF302: ``egress: []`` without policyTypes (NP-8)."""
+    written_empty = not case.raw_spec.get("egress", "absent")
+    if case.policy.declared_types or case.policy.egress or not written_empty:
+        return
+    text = (
+        "An empty list and no list are the same. With no egress rule the type is Ingress only: "
+        "these pods may still open every connection that no other policy closes. To close egress "
+        "write policyTypes: [Ingress, Egress]."
+    )
+    yield note("PF302", text, "spec.egress")
+
+
+def egress_closes_ingress(case: Case) -> Iterator[Note]:
+    """PF303: only egress rules, no policyTypes (NP-8)."""
+    policy = case.policy
+    if policy.declared_types or policy.ingress or not policy.egress:
+        return
+    text = (
+        "Without policyTypes a policy always has the type Ingress. This one has no ingress rule, "
+        "so nobody may connect to the selected pods unless another policy allows it. If only "
+        "egress is meant, write policyTypes: [Egress]."
+    )
+    yield note("PF303", text, "spec.egress")
+
+
+def dead_rules(case: Case) -> Iterator[Note]:
+    """PF304: rules without their type (NP-15)."""
+    for direction, kind in TYPES.items():
+        rules = rules_of(case.policy, direction)
+        if kind in case.policy.policy_types or not rules:
+            continue
+        [named] = case.policy.policy_types
+        other = Direction.EGRESS if direction is Direction.INGRESS else Direction.INGRESS
+        text = (
+            f"policyTypes names {named.value} only, so the {direction.value} rules isolate nothing "
+            f"and allow nothing. Add {kind.value} to policyTypes if they are to count."
+        )
+        if not rules_of(case.policy, other):
+            text += (
+                f" What the policy does instead is close {other.value}, for which it has no rule."
+            )
+        yield note("PF304", text, f"spec.{direction.value}")
+
+
+def null_items(case: Case) -> Iterator[Note]:
+    """PF305: ``ingress: [null]``, ``ports: [null]`` (NP-15a)."""
+    for direction, kind in TYPES.items():
+        for number, rule in enumerate(_items(case.raw_spec.get(direction.value))):
+            path = rule_path(direction, number)
+            if rule is None and kind in case.policy.policy_types:
+                text = (
+                    "A list item without content (a lone dash) is read as {}: a rule that allows "
+                    "everyone, outside the cluster included, on every port."
+                )
+                yield note("PF305", text, path)
+            elif isinstance(rule, Mapping):
+                yield from _null_ports(rule, path)
+
+
+def _null_ports(rule: Mapping[str, object], path: str) -> Iterator[Note]:
+    for at, item in enumerate(_items(rule.get("ports"))):
+        if item is None:
+            text = "A list item without content is read as {}: every TCP port, and no UDP port."
+            yield note("PF305", text, f"{path}.ports[{at}]")
+
+
+def _items(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def allows_everything(case: Case) -> Iterator[Note]:
+    """PF310: a rule ``{}`` (NP-11), unless the policy's name says so."""
+    if _SAYS_OPEN.search(case.policy.ref.name.lower()):
+        return
+    for direction, number, rule in case.rules():
+        if rule.peers or rule.ports or _is_null(case, direction, number):
+            continue
+        side = "to" if direction is Direction.INGRESS else "from"
+        text = (
+            f"A rule without {'from' if side == 'to' else 'to'} and ports allows every connection "
+            f"{side} these pods: all pods, all nodes and every address outside the cluster. It "
+            f"makes every other {direction.value} rule for them pointless. All pods of the "
+            "cluster and nothing else is written namespaceSelector: {}."
+        )
+        yield note("PF310", text, rule_path(direction, number))
+
+
+def _is_null(case: Case, direction: Direction, number: int) -> bool:
+    items = _items(case.raw_spec.get(direction.value))
+    return number < len(items) and items[number] is None
+
+
+def pointless(case: Case) -> Iterator[Note]:
+    """PF316: other policies allow everything for all of the subjects (NP-7)."""
+    own = case.index.selected.get(case.policy.ref)
+    if not own:
+        return
+    for direction, kind in TYPES.items():
+        if kind not in case.policy.policy_types or is_open(case.policy, direction):
+            continue
+        opened = [
+            p
+            for p in case.index.cluster.policies
+            if p.ref.namespace == case.namespace
+            and is_open(p, direction)
+            and case.index.selected[p.ref] & own
+        ]
+        covered = BitMap.union(*(case.index.selected[p.ref] for p in opened), BitMap())
+        if not own <= covered:
+            continue
+        names = words.listed([str(p.ref) for p in opened])
+        text = (
+            f"{names} {'allows' if len(opened) == 1 else 'allow'} every {direction.value} "
+            "connection of all these pods. Policies add up, so what this one leaves out is "
+            "allowed anyway."
+        )
+        rules = rules_of(case.policy, direction)
+        yield note("PF316", text, f"spec.{direction.value}" if rules else "spec.podSelector")

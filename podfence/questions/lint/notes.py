@@ -1,0 +1,48 @@
+"""notes_for(index, policy): what in a policy does not do what its name or shape suggests.
+
+Rule: a note is given only for what is certain from the input. Each check is one function from a
+Case to notes; their order here is the order in which people read them.
+"""
+
+from __future__ import annotations
+
+from podfence.model.networkpolicy import NetworkPolicy
+from podfence.policy.index import PolicyIndex
+from podfence.questions.lint import note_names, note_peers, note_ports, note_shape
+from podfence.questions.lint.note import NOTE_CODES, Case, Note, Raw
+from podfence.questions.phrases.matched import Matched
+
+__all__ = ["NOTE_CODES", "Note", "notes_for"]
+
+_CHECKS = (
+    note_names.says_deny,
+    note_names.reversed_direction,
+    note_shape.empty_egress,
+    note_shape.egress_closes_ingress,
+    note_shape.dead_rules,
+    note_shape.null_items,
+    note_shape.allows_everything,
+    note_shape.pointless,
+    note_peers.selects_nothing,
+    note_peers.lost_or,
+    note_peers.lost_and,
+    note_peers.means_nobody,
+    note_peers.inside_block,
+    note_peers.one_family,
+    note_ports.unknown_name,
+    note_ports.service_port,
+    note_ports.other_end,
+    note_ports.dns_over_tcp,
+)
+
+
+def notes_for(
+    index: PolicyIndex, policy: NetworkPolicy, raw: Raw | None = None
+) -> tuple[Note, ...]:
+    """Notes about one policy of the index.
+
+    ``raw``: the object as it was read, for what decoding loses (empty or absent, null items,
+    annotations); without it PF302 and PF305 are never given.
+    """
+    case = Case(index, policy, raw, Matched(index))
+    return tuple(found for check in _CHECKS for found in check(case))

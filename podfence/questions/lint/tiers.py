@@ -1,0 +1,370 @@
+"""tier_findings(index): what in the tiers beyond NetworkPolicy does not do what it seems to.
+
+Rule: a finding is given only for what is certain from the input, as it is now: a rule that cannot
+match is covered for every pod that its policy selects, a tie is a connection that two policies of
+one priority judge differently. Nothing is said while the input has no pods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations, groupby
+
+from podfence.errors import Source
+from podfence.model.clusternetworkpolicy import (
+    ClusterNetworkPolicy,
+    Peer,
+    Rule,
+    RuleAction,
+)
+from podfence.model.meta import ObjectRef
+from podfence.policy.flow import Action, Direction
+from podfence.policy.index import NETWORK_POLICY_TIER, CompiledRule, PolicyIndex, Tier
+from podfence.policy.origin import Origin
+from podfence.questions.lint.tiercover import (
+    FAMILIES,
+    PortParts,
+    Present,
+    Region,
+    Space,
+    merge,
+    present,
+    shared,
+    subtract,
+)
+from podfence.questions.phrases import words
+from podfence.questions.phrases.matched import grouped
+from podfence.questions.phrases.tierwords import (
+    origin_name,
+    policy_name,
+    unreadable,
+    written_rules,
+)
+from podfence.sets import PortSet
+
+TIER_CODES: Mapping[str, str] = {
+    "PF221": "a rule that never matches, because earlier rules of its tier match all of it",
+    "PF222": "two policies of one tier and priority that judge the same connections differently",
+    "PF223": "the subject of a policy is no pod",
+    "PF224": "networks that hold addresses of Services, which no rule ever sees",
+    "PF225": "a rule that denies every address of one IP family cuts pods too, or leaves the other",
+}
+"""Every code with its meaning in one line."""
+
+_SHOWN = 3
+_CATCH_ALL = {4: "0.0.0.0/0", 6: "::/0"}
+_DOES = {Action.ACCEPT: "accepts", Action.DENY: "denies", Action.PASS: "passes"}
+Place = tuple[ObjectRef, str]
+"""A policy and a field path in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TierFinding:
+    """One finding. ``path`` is the field that it is about; ``text`` is complete without it."""
+
+    code: str
+    policy: ObjectRef
+    source: Source | None
+    path: str
+    text: str
+
+    @property
+    def title(self) -> str:
+        """The meaning of the code."""
+        return TIER_CODES[self.code]
+
+
+def tier_findings(index: PolicyIndex) -> tuple[TierFinding, ...]:
+    """All findings about a cluster, by policy and then by code."""
+    if not index.cluster.admin_policies or not index.endpoints:
+        return ()
+    analysis = _analyse(index)
+    found = (
+        *(f for policy in index.cluster.admin_policies for f in _alone(index, policy)),
+        *_covered(analysis),
+        *_ties(analysis),
+        *_catch_alls(index, analysis),
+    )
+    order = {policy.ref: at for at, policy in enumerate(index.cluster.admin_policies)}
+    return tuple(sorted(found, key=lambda f: (order[f.policy], f.code)))
+
+
+# -- one policy without the others
+
+
+def _alone(index: PolicyIndex, policy: ClusterNetworkPolicy) -> Iterator[TierFinding]:
+    selected = index.selected[policy.ref]
+    if not policy.subject.unknown and not any(index.members[n] for n in selected):
+        yield TierFinding(
+            "PF223",
+            policy.ref,
+            policy.source,
+            "spec.subject",
+            "no pod is selected now, so the policy does nothing yet; pods on the network of their "
+            "node and finished pods are never selected",
+        )
+    for at, rule in enumerate(policy.egress):
+        for number, peer in enumerate(rule.peers):
+            text = _service_addresses(index, peer)
+            if text:
+                path = f"spec.egress[{at}].to[{number}].networks"
+                yield TierFinding("PF224", policy.ref, policy.source, path, text)
+
+
+def _service_addresses(index: PolicyIndex, peer: Peer) -> str:
+    """CNP-17; catch-alls are about everything else, so they are left out."""
+    networks = [network for network in peer.networks if network.prefixlen]
+    hit = [
+        f"{service.ref} ({address})"
+        for service in index.cluster.services
+        for address in service.cluster_ips
+        if any(address in network for network in networks)
+    ]
+    if not hit:
+        return ""
+    return (
+        f"holds the address of Service {_some(hit)}; policies are asked after a Service was "
+        "resolved to a pod and never see its address: select the pods behind it"
+    )
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - _SHOWN
+    return words.listed(names) if more <= 0 else f"{', '.join(names[:_SHOWN])} and {more} more"
+
+
+# -- all policies of a tier together
+
+
+@dataclass(slots=True)
+class _Analysis:
+    """What is known of the rules over all subjects. ``alive``: matches something that no earlier
+    rule does. ``covered``: rules that match something, with the rules that match it before them.
+    ``ties``: by the two policies. ``cut``: classes of pods that a Deny rule reaches by address
+    alone."""
+
+    origins: dict[Place, Origin] = field(default_factory=dict)
+    alive: set[Place] = field(default_factory=set)
+    covered: dict[Place, dict[Origin, None]] = field(default_factory=dict)
+    ties: dict[tuple[ObjectRef, ObjectRef], _Tie] = field(default_factory=dict)
+    cut: dict[Place, set[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tie:
+    """``first`` is asked first, by name; both match on ``ports``."""
+
+    first: CompiledRule
+    second: CompiledRule
+    ports: PortSet
+
+
+def _analyse(index: PolicyIndex) -> _Analysis:
+    """Every distinct list of rules once; subjects that nobody is do not count."""
+    analysis = _Analysis()
+    remote = present(index)
+    seen: set[tuple[int, ...]] = set()
+    for tier in _tiers(index):
+        key = tuple(map(id, tier.rules))
+        if key not in seen:
+            seen.add(key)
+            _TierAnalysis(index, analysis, remote, tier).run()
+    return analysis
+
+
+def _tiers(index: PolicyIndex) -> Iterator[Tier]:
+    """Tiers in which order counts, of every class that has a pod."""
+    for endpoint_class, policy in zip(index.classes, index.policies, strict=True):
+        if index.members[endpoint_class.number]:
+            for direction in Direction:
+                for tier in policy.of(direction).tiers:
+                    if tier.name != NETWORK_POLICY_TIER:
+                        yield tier
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What one policy says if it is asked before the others of its priority: each rule with what
+    it matches first, and the same by action."""
+
+    policy: ObjectRef
+    rules: tuple[tuple[CompiledRule, Region], ...]
+    by_action: Mapping[Action, Region]
+
+
+class _TierAnalysis:
+    """One list of rules, in the order in which they are asked."""
+
+    def __init__(
+        self, index: PolicyIndex, analysis: _Analysis, remote: Present, tier: Tier
+    ) -> None:
+        self._index = index
+        self._analysis = analysis
+        self._tier = tier
+        self._parts = PortParts(tier.rules)
+        self._whole = Space(remote, self._parts)
+
+    def run(self) -> None:
+        priorities = {p.ref: p.priority for p in self._index.cluster.admin_policies}
+        left = self._whole.copy()
+        earlier: list[CompiledRule] = []
+        for _, group in groupby(self._tier.rules, key=lambda r: priorities[r.origin.policy]):
+            equals = list(group)
+            self._find_ties(list(self._say(equals, earlier, left)))
+            for rule in equals:
+                if rule.action is Action.DENY:
+                    self._note_cut(rule, left)
+                left.take(rule)
+            earlier += equals
+
+    def _say(
+        self, equals: list[CompiledRule], earlier: list[CompiledRule], left: Space
+    ) -> Iterator[_Said]:
+        """Policies of the same priority are not ``earlier``: nobody can rely on their order
+        (CNP-9)."""
+        for ref, group in groupby(equals, key=lambda rule: rule.origin.policy):
+            own, rules = left.copy(), list(group)
+            taken = [own.take(rule) for rule in rules]
+            for at, rule in enumerate(rules):
+                self._note(rule, taken[at], [*earlier, *rules[:at]])
+            by_action: dict[Action, Region] = {}
+            for rule, region in zip(rules, taken, strict=True):
+                merge(by_action.setdefault(rule.action, {}), region)
+            yield _Said(ref, tuple(zip(rules, taken, strict=True)), by_action)
+
+    def _note(self, rule: CompiledRule, taken: Region, earlier: list[CompiledRule]) -> None:
+        analysis, place = self._analysis, (rule.origin.policy, rule.origin.path)
+        analysis.origins[place] = rule.origin
+        if taken:
+            analysis.alive.add(place)
+        elif place not in analysis.alive:
+            rest = self._whole.copy().take(rule)
+            if rest:  # else it matches nobody now, and that is no rule's doing
+                found = analysis.covered.setdefault(place, {})
+                for before in earlier:
+                    if subtract(rest, self._whole.copy().take(before)):
+                        found[before.origin] = None
+
+    def _note_cut(self, rule: CompiledRule, left: Space) -> None:
+        """Pods that a Deny rule reaches by an address and by no selector."""
+        by_address = [match for match in rule.matches if match.peers.addresses is not None]
+        if not by_address:
+            return
+        left = left.copy()
+        for match in rule.matches:
+            if match.peers.addresses is None:
+                left.take_match(match)
+        place = (rule.origin.policy, rule.origin.path)
+        reached = self._analysis.cut.setdefault(place, set())
+        for match in by_address:
+            for classes in left.take_match(match).values():
+                reached.update(n for n in classes if self._index.classes[n].outside is None)
+
+    def _find_ties(self, said: list[_Said]) -> None:
+        """CNP-9 for the policies of one priority."""
+        for first, second in combinations(said, 2):
+            refs = (first.policy, second.policy)
+            if refs not in self._analysis.ties and _differ(first, second):
+                self._analysis.ties[refs] = self._tie(first, second)
+
+    def _tie(self, first: _Said, second: _Said) -> _Tie:
+        return next(
+            _Tie(rule, other, self._parts.ports(parts))
+            for rule, region in first.rules
+            for other, theirs in second.rules
+            if rule.action is not other.action and (parts := shared(region, theirs))
+        )
+
+
+def _differ(first: _Said, second: _Said) -> bool:
+    return any(
+        action is not other and shared(region, theirs)
+        for action, region in first.by_action.items()
+        for other, theirs in second.by_action.items()
+    )
+
+
+# -- findings
+
+
+def _covered(analysis: _Analysis) -> Iterator[TierFinding]:
+    for place, coverers in analysis.covered.items():
+        if place in analysis.alive:
+            continue
+        origin = analysis.origins[place]
+        names = _some([origin_name(other, origin.policy) for other in coverers])
+        text = (
+            f"never matches: all that it is about now is matched before it, by {names}; move it "
+            "up, or delete it"
+        )
+        yield TierFinding("PF221", origin.policy, origin.source, origin.path, text)
+
+
+def _ties(analysis: _Analysis) -> Iterator[TierFinding]:
+    for tie in analysis.ties.values():
+        first, second = tie.first.origin, tie.second.origin
+        text = (
+            f"the same tier and priority as {policy_name(first.policy)}, where {first.path} "
+            f"{_DOES[tie.first.action]} what {second.path} here {_DOES[tie.second.action]} "
+            f"({tie.ports}); which of the two is asked first is not defined (podfence goes "
+            "by name): give them different priorities"
+        )
+        yield TierFinding("PF222", second.policy, second.source, "spec.priority", text)
+
+
+def _catch_alls(index: PolicyIndex, analysis: _Analysis) -> Iterator[TierFinding]:
+    """CNP-17: a catch-all is not the outside, and not both families."""
+    rules = written_rules(index)
+    for (ref, path), cut in analysis.cut.items():
+        families = _catch_all_families(rules[ref, path])
+        if unreadable(rules[ref, path]) or not families:
+            continue
+        text = "; ".join(filter(None, (_cuts(index, ref, cut), _leaves(index, ref, families))))
+        if text:
+            origin = analysis.origins[ref, path]
+            denied = words.listed([_CATCH_ALL[family] for family in sorted(families)])
+            yield TierFinding(
+                "PF225", ref, origin.source, path, f"{denied} is not only the outside: {text}"
+            )
+
+
+def _catch_all_families(rule: Rule) -> frozenset[int]:
+    networks = (network for peer in rule.peers for network in peer.networks)
+    return frozenset(n.version for n in networks if not n.prefixlen)
+
+
+def _cuts(index: PolicyIndex, ref: ObjectRef, cut: set[int]) -> str:
+    """A pod that is the only subject is not cut off from itself (CNP-27)."""
+    subjects = [endpoint for number in index.selected[ref] for endpoint in index.members[number]]
+    reached = [endpoint for number in sorted(cut) for endpoint in index.members[number]]
+    if not reached or subjects == reached[:1] == reached:
+        return ""
+    pods = [str(group) for group in grouped(reached)]
+    return (
+        f"it cuts the way to pods as well ({_some(pods)} now); where they are to be reached, "
+        "accept or pass them in a rule before it"
+    )
+
+
+def _leaves(index: PolicyIndex, ref: ObjectRef, families: frozenset[int]) -> str:
+    """The family that subjects have and that no Deny rule about all of them closes."""
+    selected = index.selected[ref]
+    denied = (
+        rule
+        for policy in index.cluster.admin_policies
+        for rule in policy.egress
+        if rule.action is RuleAction.DENY and selected <= index.selected[policy.ref]
+    )
+    closed = families.union(*map(_catch_all_families, denied))
+    own = {
+        address.version
+        for number in selected
+        for endpoint in index.members[number]
+        for address in endpoint.addresses
+    }
+    open_families = [family for family in FAMILIES if family in own - closed]
+    if not open_families:
+        return ""
+    [other] = open_families
+    return f"IPv{other} stays open, add {_CATCH_ALL[other]}"

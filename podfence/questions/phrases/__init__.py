@@ -1,0 +1,1 @@
+"""The parts of policies, and what they mean now, in plain words."""

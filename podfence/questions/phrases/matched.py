@@ -1,0 +1,105 @@
+"""Who is meant now: the pods behind the selectors and blocks of one policy.
+
+Rule: selectors are evaluated by ``policy.select`` and nowhere else; this module turns the
+classes it finds back into pods, and pods into workloads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pyroaring import FrozenBitMap
+
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
+from podfence.model.networkpolicy import IPNetwork, NetworkPolicy, NetworkPolicyPeer
+from podfence.model.objects import Pod
+from podfence.model.selectors import LabelSelector
+from podfence.policy.addressblocks import AddressClasses, ip_block
+from podfence.policy.index import Endpoint, PolicyIndex
+from podfence.policy.select import PeerSelector
+from podfence.sets import AddressSet
+
+
+@dataclass(frozen=True, slots=True)
+class PodGroup:
+    """Pods of one workload, or a pod that has none. ``name`` is ``namespace/name`` of the workload;
+    ``kind`` its kind (``Pod`` for a single pod); ``pods``: names without the namespace, sorted."""
+
+    name: str
+    kind: str
+    pods: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({len(self.pods)} pods)" if len(self.pods) > 1 else self.name
+
+
+def workload_of(pod: Pod) -> tuple[str, str]:
+    """(``namespace/name``, kind) of the workload that a pod belongs to, else of the pod itself."""
+    owner = pod.owner
+    if owner is None:
+        return f"{pod.namespace}/{pod.name}", "Pod"
+    return f"{pod.namespace}/{owner.name}", owner.kind
+
+
+def grouped(endpoints: Iterable[Endpoint]) -> tuple[PodGroup, ...]:
+    """Endpoints by workload, sorted by name."""
+    members: dict[tuple[str, str], list[str]] = {}
+    for endpoint in endpoints:
+        members.setdefault(workload_of(endpoint.pod), []).append(endpoint.pod.name)
+    return tuple(PodGroup(*key, tuple(sorted(names))) for key, names in sorted(members.items()))
+
+
+class Matched:
+    """Looks up pods for one index; what it has found out is kept."""
+
+    def __init__(self, index: PolicyIndex) -> None:
+        self.index = index
+        pods = [c for c in index.classes if c.outside is None]
+        addressless = (c.number for c in pods if not _has_address(index.members[c.number]))
+        self._select = PeerSelector(
+            pods, FrozenBitMap(addressless), index.cluster.namespaces, AddressClasses.of(())
+        )
+
+    def subjects(self, policy: NetworkPolicy | ClusterNetworkPolicy) -> tuple[Endpoint, ...]:
+        """Pods that a policy selects; empty too if the index does not hold the policy."""
+        return self._members(self.index.selected.get(policy.ref, FrozenBitMap()))
+
+    def peers(self, namespace: str, peer: NetworkPolicyPeer) -> tuple[Endpoint, ...]:
+        """Pods that one item of ``from``/``to`` means; for an ipBlock those whose address lies
+        in it (NP-27). Pods without an address are nobody's peer (NP-58)."""
+        if peer.ip_block is None:
+            return self._members(self._select.peers(namespace, peer).classes)
+        return self._with_address_in(ip_block(peer.ip_block).addresses)
+
+    def rule_peers(
+        self, namespace: str, peers: Iterable[NetworkPolicyPeer]
+    ) -> tuple[Endpoint, ...]:
+        """Pods that a rule means: the union of its peers, every pod if there is none (NP-12)."""
+        items = tuple(peers)
+        if not items:
+            return self._members(self._select.pods)
+        found = {e.pod.ref: e for item in items for e in self.peers(namespace, item)}
+        return tuple(found.values())
+
+    def pods_in(self, pods: LabelSelector, namespaces: LabelSelector) -> tuple[Endpoint, ...]:
+        """Pods with an address that match one selector in namespaces that match the other."""
+        return self._members(self._select.pods_in(pods, namespaces).classes)
+
+    def in_networks(self, networks: Iterable[IPNetwork]) -> tuple[Endpoint, ...]:
+        """Pods with an address in one of these (CNP-17)."""
+        return self._with_address_in(AddressSet.of(networks))
+
+    def _with_address_in(self, addresses: AddressSet) -> tuple[Endpoint, ...]:
+        return tuple(
+            endpoint
+            for endpoint in self.index.endpoints.values()
+            if any(address in addresses for address in endpoint.addresses)
+        )
+
+    def _members(self, classes: FrozenBitMap) -> tuple[Endpoint, ...]:
+        return tuple(endpoint for number in classes for endpoint in self.index.members[number])
+
+
+def _has_address(members: Iterable[Endpoint]) -> bool:
+    return any(endpoint.addresses for endpoint in members)

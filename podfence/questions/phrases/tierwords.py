@@ -1,0 +1,106 @@
+"""Tiers in words, and what a rule of a ClusterNetworkPolicy says where compiling it loses it.
+
+Rule: nothing is decided here; ``policy.admin`` alone knows what a rule means. Names of domains that
+no table holds are unknown, which is more than "they stand for no address".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from podfence.model.clusternetworkpolicy import (
+    BASELINE_ADMIN_PRIORITY,
+    ClusterNetworkPolicy,
+    Peer,
+    ProtocolMatch,
+    Rule,
+    RuleAction,
+)
+from podfence.model.meta import ObjectRef
+from podfence.policy.domains import Names
+from podfence.policy.flow import Direction
+from podfence.policy.index import PolicyIndex
+from podfence.policy.origin import Origin
+from podfence.sets import PortSet
+from podfence.sets.ports import EVERYTHING, NOTHING
+
+_COMMON_KIND = "NetworkPolicy"
+
+
+def policy_name(ref: ObjectRef) -> str:
+    """``shop/db`` for a NetworkPolicy; other kinds are named: ``ClusterNetworkPolicy base``."""
+    return str(ref) if ref.kind == _COMMON_KIND else f"{ref.kind} {ref}"
+
+
+def origin_name(origin: Origin, beside: ObjectRef | None = None) -> str:
+    """``ClusterNetworkPolicy base spec.ingress[0]``; the path alone beside the same policy."""
+    if origin.policy == beside:
+        return origin.path
+    return f"{policy_name(origin.policy)} {origin.path}"
+
+
+def rules_of(policy: ClusterNetworkPolicy, direction: Direction) -> tuple[Rule, ...]:
+    """The rules of one direction, in order."""
+    return policy.ingress if direction is Direction.INGRESS else policy.egress
+
+
+def written_rules(index: PolicyIndex) -> Mapping[tuple[ObjectRef, str], Rule]:
+    """Every rule of every tier beyond NetworkPolicy, by policy and field path."""
+    return {
+        (policy.ref, f"spec.{direction.value}[{at}]"): rule
+        for policy in index.cluster.admin_policies
+        for direction in Direction
+        for at, rule in enumerate(rules_of(policy, direction))
+    }
+
+
+def priority_of(policy: ClusterNetworkPolicy) -> int | None:
+    """The priority that is written; a BaselineAdminNetworkPolicy has none."""
+    return None if policy.priority == BASELINE_ADMIN_PRIORITY else policy.priority
+
+
+def in_order(policies: Iterable[ClusterNetworkPolicy]) -> list[ClusterNetworkPolicy]:
+    """As they are asked inside a tier (CNP-6, CNP-9)."""
+    return sorted(policies, key=lambda p: (p.priority, p.ref.name, p.ref.kind))
+
+
+def policy_words(policy: ClusterNetworkPolicy) -> str:
+    """``ClusterNetworkPolicy base (priority 50)``."""
+    priority = priority_of(policy)
+    return policy_name(policy.ref) + ("" if priority is None else f" (priority {priority})")
+
+
+def unreadable(rule: Rule) -> str:
+    """Why a rule fails closed (CNP-25): the first element that cannot be read; "" if none."""
+    elements: Iterable[Peer | ProtocolMatch] = (*rule.peers, *rule.protocols)
+    return next((each.unknown for each in elements if each.unknown), "")
+
+
+def numbered_ports(rule: Rule) -> PortSet:
+    """Ports that a rule gives as numbers, all if it has no ``protocols`` (CNP-21, CNP-22). Named
+    ports are left out: an address behind a domain name has none (CNP-23)."""
+    if not rule.protocols:
+        return EVERYTHING
+    ports = NOTHING
+    for item in rule.protocols:
+        if item.protocol is None:
+            continue
+        if item.port is None:
+            ports |= PortSet.protocol(item.protocol.value)
+        else:
+            ports |= PortSet.port(item.protocol.value, item.port, item.end_port)
+    return ports
+
+
+def unknown_names(rule: Rule, names: Names) -> tuple[str, ...]:
+    """Domain names of an Accept rule about which the table says nothing (CNP-19)."""
+    if rule.action is not RuleAction.ACCEPT or unreadable(rule):
+        return ()
+    asked = dict.fromkeys(name for peer in rule.peers for name in peer.domain_names)
+    return tuple(name for name in asked if not _is_known(name, names))
+
+
+def _is_known(name: str, names: Names) -> bool:
+    if name.startswith("*."):
+        return any(known.endswith(name[1:]) for known in names)
+    return name in names

@@ -1,0 +1,452 @@
+"""Everything that the schema of ClusterNetworkPolicy refuses, text by text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from podfence.admission.decode_clusternetworkpolicy import decode_clusternetworkpolicy
+from podfence.errors import Severity
+from tests.admission.clusterpolicies import EVERYBODY, decoded, egress, errors_of, ingress, manifest
+from tests.admission.policies import SOURCE
+
+DOMAIN_PATTERN = (
+    r"'^(\*\.)?([a-zA-z0-9]([-a-zA-Z0-9_]*[a-zA-Z0-9])?\.)+"
+    r"[a-zA-z0-9]([-a-zA-Z0-9_]*[a-zA-Z0-9])?\.?$'"
+)
+NO_NAMED_PORTS = (
+    'spec.egress[0]: Invalid value: "object": networks/nodes/domainNames peer cannot be set with '
+    "namedPorts since there are no namedPorts for networks/nodes/domainNames"
+)
+FROM = "spec.ingress[0].from"
+TO = "spec.egress[0].to[0]"
+PROTOCOLS = "spec.ingress[0].protocols"
+PORT = f"{PROTOCOLS}[0].tcp.destinationPort"
+WEB = {"tcp": {"destinationPort": {"number": 80}}}
+
+
+def at_least(path: str, count: int, noun: str) -> str:
+    return f"{path}: Invalid value: {count}: {path} in body should have at least 1 {noun}"
+
+
+def too_many(path: str, count: int, most: str) -> str:
+    return f"{path}: Too many: {count}: must have at most {most}"
+
+
+def below(path: str, value: object, least: int) -> str:
+    return (
+        f"{path}: Invalid value: {value}: {path} in body should be greater than or equal to {least}"
+    )
+
+
+def above(path: str, value: object, most: int) -> str:
+    return f"{path}: Invalid value: {value}: {path} in body should be less than or equal to {most}"
+
+
+def numbered(port: Any) -> dict[str, Any]:
+    return ingress(protocols=[{"tcp": {"destinationPort": port}}])
+
+
+REFUSED: list[tuple[str, Any, list[str]]] = [
+    ("no-tier", {"tier": None}, ["spec.tier: Required value"]),
+    ("no-priority", {"priority": None}, ["spec.priority: Required value"]),
+    ("no-subject", {"subject": None}, ["spec.subject: Required value"]),
+    (
+        "tier-case",
+        {"tier": "admin"},
+        ['spec.tier: Unsupported value: "admin": supported values: "Admin", "Baseline"'],
+    ),
+    (
+        "tier-empty",
+        {"tier": ""},
+        ['spec.tier: Unsupported value: "": supported values: "Admin", "Baseline"'],
+    ),
+    (
+        "action-of-v1alpha1",
+        ingress(action="Allow"),
+        [
+            (
+                'spec.ingress[0].action: Unsupported value: "Allow": '
+                'supported values: "Accept", "Deny", "Pass"'
+            )
+        ],
+    ),
+    ("no-action", ingress(action=None), ["spec.ingress[0].action: Required value"]),
+    ("priority-1001", {"priority": 1001}, [above("spec.priority", 1001, 1000)]),
+    ("priority-negative", {"priority": -1}, [below("spec.priority", -1, 0)]),
+    ("subject-empty", {"subject": {}}, [at_least("spec.subject", 0, "properties")]),
+    (
+        "subject-of-two",
+        {"subject": {"namespaces": {}, "pods": {"podSelector": {}}}},
+        [too_many("spec.subject", 2, "1 item")],
+    ),
+    (
+        "subject-pods-without-podSelector",
+        {"subject": {"pods": {"namespaceSelector": {}}}},
+        ["spec.subject.pods.podSelector: Required value"],
+    ),
+    (
+        "rules-26",
+        {"ingress": ingress()["ingress"] * 26},
+        [too_many("spec.ingress", 26, "25 items")],
+    ),
+    (
+        "egress-rules-26",
+        {"egress": egress(EVERYBODY)["egress"] * 26},
+        [too_many("spec.egress", 26, "25 items")],
+    ),
+    ("CNP-20-no-from", ingress(from_=None), [f"{FROM}: Required value"]),
+    ("CNP-20-from-empty", ingress(from_=[]), [at_least(FROM, 0, "items")]),
+    ("CNP-20-to-empty", egress(), [at_least("spec.egress[0].to", 0, "items")]),
+    ("peers-26", ingress(from_=[EVERYBODY] * 26), [too_many(FROM, 26, "25 items")]),
+    ("peer-empty", ingress(from_=[{}]), [at_least(f"{FROM}[0]", 0, "properties")]),
+    (
+        "peer-null-field",
+        ingress(from_=[{"namespaces": None}]),
+        [at_least(f"{FROM}[0]", 0, "properties")],
+    ),
+    (
+        "peer-of-two",
+        egress({"networks": ["10.0.0.0/8"], "nodes": {}}),
+        [too_many(TO, 2, "1 item")],
+    ),
+    (
+        "CNP-15-pods-without-podSelector",
+        ingress(from_=[{"pods": {"namespaceSelector": {}}}]),
+        [f"{FROM}[0].pods.podSelector: Required value"],
+    ),
+    ("protocols-empty", ingress(protocols=[]), [at_least(PROTOCOLS, 0, "items")]),
+    ("protocols-26", ingress(protocols=[WEB] * 26), [too_many(PROTOCOLS, 26, "25 items")]),
+    ("protocol-empty", ingress(protocols=[{}]), [at_least(f"{PROTOCOLS}[0]", 0, "properties")]),
+    (
+        "protocol-of-two",
+        ingress(protocols=[{**WEB, "destinationNamedPort": "web"}]),
+        [too_many(f"{PROTOCOLS}[0]", 2, "1 item")],
+    ),
+    (
+        "CNP-22-protocol-without-port",
+        ingress(protocols=[{"tcp": {}}]),
+        [at_least(f"{PROTOCOLS}[0].tcp", 0, "properties")],
+    ),
+    ("destinationPort-empty", numbered({}), [at_least(PORT, 0, "properties")]),
+    (
+        "destinationPort-of-two",
+        numbered({"number": 1, "range": {"start": 1, "end": 2}}),
+        [too_many(PORT, 2, "1 item")],
+    ),
+    ("number-0", numbered({"number": 0}), [below(f"{PORT}.number", 0, 1)]),
+    ("number-65536", numbered({"number": 65536}), [above(f"{PORT}.number", 65536, 65535)]),
+    (
+        "range-empty",
+        numbered({"range": {}}),
+        [f"{PORT}.range.start: Required value", f"{PORT}.range.end: Required value"],
+    ),
+    (
+        "range-beyond",
+        numbered({"range": {"start": 0, "end": 65536}}),
+        [below(f"{PORT}.range.start", 0, 1), above(f"{PORT}.range.end", 65536, 65535)],
+    ),
+    (
+        "CNP-22-range-of-one",
+        numbered({"range": {"start": 80, "end": 80}}),
+        [f'{PORT}.range: Invalid value: "object": Start port must be less than End port'],
+    ),
+    (
+        "range-falling",
+        numbered({"range": {"start": 81, "end": 80}}),
+        [f'{PORT}.range: Invalid value: "object": Start port must be less than End port'],
+    ),
+    ("networks-empty", egress({"networks": []}), [at_least(f"{TO}.networks", 0, "items")]),
+    (
+        "networks-26",
+        egress({"networks": [f"10.{number}.0.0/16" for number in range(26)]}),
+        [too_many(f"{TO}.networks", 26, "25 items")],
+    ),
+    (
+        "networks-twice",
+        egress({"networks": ["10.0.0.0/8", "::/0", "10.0.0.0/8", "10.0.0.0/8"]}),
+        [f'{TO}.networks[2]: Duplicate value: "10.0.0.0/8"'],
+    ),
+    (
+        "network-of-44-characters",
+        egress({"networks": ["1" * 44]}),
+        [f"{TO}.networks[0]: Too long: may not be more than 43 bytes"],
+    ),
+    ("names-empty", egress({"domainNames": []}), [at_least(f"{TO}.domainNames", 0, "items")]),
+    (
+        "names-26",
+        egress({"domainNames": [f"a{number}.example" for number in range(26)]}),
+        [too_many(f"{TO}.domainNames", 26, "25 items")],
+    ),
+    (
+        "names-twice",
+        egress({"domainNames": ["a.example", "a.example"]}),
+        [f'{TO}.domainNames[1]: Duplicate value: "a.example"'],
+    ),
+    (
+        "rule-name-of-101",
+        ingress(name="é" * 101),
+        ["spec.ingress[0].name: Too long: may not be more than 100 bytes"],
+    ),
+    (
+        "named-port-and-nodes",
+        egress({"nodes": {}}, protocols=[{"destinationNamedPort": "web"}]),
+        [NO_NAMED_PORTS],
+    ),
+    (
+        "named-port-and-names",
+        egress(
+            {"domainNames": ["a.example"]},
+            EVERYBODY,
+            protocols=[WEB, {"destinationNamedPort": "web"}],
+        ),
+        [NO_NAMED_PORTS],
+    ),
+    (
+        "requirement-empty",
+        ingress(from_=[{"namespaces": {"matchExpressions": [{}]}}]),
+        [
+            f"{FROM}[0].namespaces.matchExpressions[0].key: Required value",
+            f"{FROM}[0].namespaces.matchExpressions[0].operator: Required value",
+        ],
+    ),
+    (
+        "everything-at-once",
+        {"tier": "x", "priority": 1001, "subject": {}},
+        [
+            'spec.tier: Unsupported value: "x": supported values: "Admin", "Baseline"',
+            above("spec.priority", 1001, 1000),
+            at_least("spec.subject", 0, "properties"),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED]
+)
+def test_refused(spec: Any, expected: list[str]) -> None:
+    assert errors_of(spec) == expected
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=[case[0] for case in REFUSED])
+def test_every_refusal_names_its_field_and_cause(case: tuple[str, Any, list[str]]) -> None:
+    for problem in decoded(case[1])[1]:
+        assert (problem.code, problem.severity) == ("PF203", Severity.ERROR)
+        assert problem.message.startswith(f"{problem.path}: ")
+        assert problem.reason.startswith("FieldValue")
+
+
+@pytest.mark.parametrize("extra", [{}, {"spec": None}], ids=["absent", "null"])
+def test_spec_is_required(extra: dict[str, Any]) -> None:
+    data = {name: value for name, value in manifest().items() if name != "spec"}
+    policy, (problem,) = decode_clusternetworkpolicy({**data, **extra}, SOURCE)
+    assert policy is None
+    assert problem.message == "spec: Required value"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "10.0.0.0",
+        "10.0.0.0/33",
+        "010.0.0.0/8",
+        "10.0.0.0/08",
+        "::ffff:10.0.0.0/104",
+        "fe80::1%eth0/64",
+        "00001::/16",
+        "",
+    ],
+)
+def test_network_that_is_none(text: str) -> None:
+    assert errors_of(egress({"networks": [text]})) == [
+        f'{TO}.networks[0]: Invalid value: "string": Invalid CIDR format provided'
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["10.0.0.1/8", "fd00::/8", "FD00::/8", "64:ff9b::1.2.3.4/96", "1:2:3:4:5:6:7::/128"]
+)
+def test_network_that_is_one(text: str) -> None:
+    assert decoded(egress({"networks": [text]}))[1] == ()
+
+
+@pytest.mark.parametrize("name", ["single", "a*.b.c", "*", "a..b", "-a.b", "a.b-", "a.b\n", ""])
+def test_domain_name_that_is_none(name: str) -> None:
+    shown = '"a.b\\n"' if name == "a.b\n" else f'"{name}"'
+    path = f"{TO}.domainNames[0]"
+    assert errors_of(egress({"domainNames": [name]})) == [
+        f"{path}: Invalid value: {shown}: {path} in body should match {DOMAIN_PATTERN}"
+    ]
+
+
+@pytest.mark.parametrize("name", ["kubernetes.io", "*.kubernetes.io.", "A.b", "a_b.c", "[.b"])
+def test_domain_name_that_is_one(name: str) -> None:
+    assert decoded(egress({"domainNames": [name]}))[1] == ()
+
+
+# ---------------------------------------------------------------------------------- wrong types
+
+TYPES: list[tuple[str, Any, str, str, str]] = [
+    ("priority-text", {"priority": "5"}, "spec.priority", "integer", "string"),
+    ("priority-fraction", {"priority": 1.5}, "spec.priority", "integer", "number"),
+    ("priority-boolean", {"priority": True}, "spec.priority", "integer", "boolean"),
+    ("tier-number", {"tier": 1}, "spec.tier", "string", "integer"),
+    ("spec-text", "x", "spec", "object", "string"),
+    ("rules-object", {"ingress": {}}, "spec.ingress", "array", "object"),
+    ("rule-null", {"ingress": [None]}, "spec.ingress[0]", "object", "null"),
+    ("peers-object", ingress(from_={}), FROM, "array", "object"),
+    ("peer-null", ingress(from_=[None]), f"{FROM}[0]", "object", "null"),
+    ("number-text", numbered({"number": "80"}), f"{PORT}.number", "integer", "string"),
+    ("network-number", egress({"networks": [10]}), f"{TO}.networks[0]", "string", "integer"),
+    ("names-text", egress({"domainNames": "a.b"}), f"{TO}.domainNames", "array", "string"),
+    (
+        "labels-list",
+        {"subject": {"namespaces": {"matchLabels": []}}},
+        "spec.subject.namespaces.matchLabels",
+        "object",
+        "array",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("spec", "path", "wanted", "given"),
+    [case[1:] for case in TYPES],
+    ids=[case[0] for case in TYPES],
+)
+def test_wrong_type(spec: Any, path: str, wanted: str, given: str) -> None:
+    policy, (problem,) = decoded(spec)
+    assert policy is None
+    assert (problem.code, problem.path) == ("PF202", path)
+    text, _, _ = problem.message.partition("; ")
+    assert text == (
+        f'{path}: Invalid value: "{given}": {path} in body must be of type {wanted}: "{given}"'
+    )
+
+
+@pytest.mark.parametrize(
+    ("spec", "hint"),
+    [
+        ({"priority": "5"}, "quoted, became a string: remove the quotes"),
+        ({"tier": 1}, "unquoted, became integer 1: quote it"),
+        ({"ingress": {}}, 'expected a list, each item after "- "'),
+    ],
+)
+def test_wrong_type_says_what_would_be_right(spec: Any, hint: str) -> None:
+    (message,) = errors_of(spec)
+    assert message.endswith(f"; {hint}")
+
+
+def test_label_that_is_a_number() -> None:
+    spec = {"subject": {"namespaces": {"matchLabels": {"example.com/v": 1}}}}
+    (problem,) = decoded(spec)[1]
+    path = "spec.subject.namespaces.matchLabels"
+    assert problem.path == f"{path}[example.com/v]"
+    assert problem.message == (
+        f'{path}.example.com/v: Invalid value: "integer": {path}.example.com/v in body must be of '
+        'type string: "integer"; unquoted, became integer 1: quote it'
+    )
+
+
+def test_whole_number_written_as_a_fraction_is_an_integer() -> None:
+    policy, problems = decoded({"priority": 5.0})
+    assert problems == ()
+    assert policy is not None
+    assert (policy.priority, type(policy.priority)) == (5, int)
+
+
+@pytest.mark.parametrize("key", [1, None, True], ids=str)
+def test_key_that_is_no_string(key: Any) -> None:
+    (message,) = errors_of({"subject": {"namespaces": {"matchLabels": {key: "a"}}}})
+    assert message.startswith("map key ")
+    assert message.endswith("not a string; quote it")
+
+
+# ------------------------------------------------------------------------------- unknown fields
+
+UNKNOWN: list[tuple[str, Any, str, str]] = [
+    ("misspelt", {"teir": "Admin"}, "spec.teir", 'did you mean "tier"?'),
+    ("case", {"Ingress": []}, "spec.Ingress", 'did you mean "ingress"? Case matters'),
+    (
+        "podSelector-in-spec",
+        {"podSelector": {}},
+        "spec.podSelector",
+        'the pods concerned are given under "subject"',
+    ),
+    (
+        "ports-in-a-rule",
+        ingress(ports=[]),
+        "spec.ingress[0].ports",
+        'since v1alpha2 ports are given under "protocols"',
+    ),
+    (
+        "from-in-egress",
+        egress(EVERYBODY, **{"from": []}),
+        "spec.egress[0].from",
+        '"from" belongs in ingress rules',
+    ),
+    (
+        "labels-without-matchLabels",
+        ingress(from_=[{"namespaces": {"app": "web"}}]),
+        f"{FROM}[0].namespaces.app",
+        'labels go under "matchLabels"',
+    ),
+    (
+        "sameLabels",
+        ingress(from_=[{"namespaces": {"sameLabels": ["a"]}}]),
+        f"{FROM}[0].namespaces.sameLabels",
+        "the API no longer has it: select namespaces by their own labels",
+    ),
+    (
+        "second-field-of-a-peer",
+        ingress(from_=[{"namespaces": {}, "future": {}}]),
+        f"{FROM}[0].future",
+        "expected namespaces or pods",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("spec", "path", "hint"), [case[1:] for case in UNKNOWN], ids=[case[0] for case in UNKNOWN]
+)
+def test_unknown_field(spec: Any, path: str, hint: str) -> None:
+    policy, (problem,) = decoded(spec)
+    assert policy is None
+    assert (problem.code, problem.severity, problem.path) == ("PF201", Severity.ERROR, path)
+    assert problem.message == f'unknown field "{path}"; {hint}'
+
+
+def test_unknown_subject_is_no_subject() -> None:
+    assert errors_of({"subject": {"future": {}}}) == [
+        'unknown field "spec.subject.future"; expected namespaces or pods',
+        at_least("spec.subject", 0, "properties"),
+    ]
+
+
+# ------------------------------------------------------------------------------------- metadata
+
+
+@pytest.mark.parametrize(
+    ("metadata", "start"),
+    [
+        ({"name": None}, "metadata.name: Required value: name or generateName is required"),
+        ({"name": "My_P"}, 'metadata.name: Invalid value: "My_P": a lowercase RFC 1123 subdomain'),
+        ({"labels": {"-a": "b"}}, 'metadata.labels: Invalid value: "-a": name part must consist'),
+        ({"labels": {"a": 1}}, "json: cannot unmarshal number into Go struct field ObjectMeta."),
+        ({"lables": {}}, 'unknown field "metadata.lables"; did you mean "labels"?'),
+    ],
+    ids=["no-name", "name", "label", "label-number", "unknown"],
+)
+def test_metadata(metadata: dict[str, Any], start: str) -> None:
+    (message,) = errors_of({}, **metadata)
+    assert message.startswith(start)
+
+
+@pytest.mark.parametrize("namespace", ["shop", "Not A Name"])
+def test_cnp_2_namespace_is_passed_over(namespace: str) -> None:
+    policy, problems = decoded({}, namespace=namespace)
+    assert problems == ()
+    assert policy is not None
+    assert policy.ref.namespace == ""

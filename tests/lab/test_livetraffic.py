@@ -1,0 +1,135 @@
+"""Live connections across changes: the account of them, and that it finds what it looks for."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from bench.revocation import measure
+from podfence.errors import LabError
+from podfence.lab.messages import Apply, Reply
+from podfence.lab.probing.process import LabProcess
+from podfence.lab.probing.requests import Build, Enforce, Send, Unwatch, Watch
+from podfence.lab.testbed.liveflows import watched_flows
+from podfence.lab.testbed.livetraffic import Account, Message, Watched, account
+from podfence.lab.testbed.outcome import Outcome
+from podfence.lab.testbed.probeplan import LabPlan
+from podfence.lab.testbed.probes import Probe, efforts
+from podfence.nft.lowering.epoch import generation, with_generation
+from podfence.nft.ruleset import Ruleset
+from podfence.testing.builders import peer, pod, policy, rule
+from tests.lab.clusters import SHOP, placed, plan_of
+from tests.lab.test_session import agrees, read, running
+
+REVOKED, KEPT = 0, 1
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        pytest.param(Message(REVOKED, False, 1.5, 1.6), (1, 1, 0, 0), id="leaked"),
+        pytest.param(Message(REVOKED, True, 1.5, 1.6), (1, 1, 0, 0), id="leaked-reply"),
+        pytest.param(Message(REVOKED, False, 1.5, 0.0), (1, 0, 0, 0), id="stopped"),
+        pytest.param(Message(REVOKED, False, 1.5, 2.5), (1, 0, 0, 0), id="came-when-allowed-again"),
+        pytest.param(Message(REVOKED, False, 0.9, 1.1), (0, 0, 0, 0), id="sent-before"),
+        pytest.param(Message(KEPT, False, 1.5, 1.6), (0, 0, 1, 0), id="kept"),
+        pytest.param(Message(KEPT, False, 1.5, 0.0), (0, 0, 1, 1), id="lost"),
+    ],
+)
+def test_account_of_a_message(message: Message, expected: tuple[int, int, int, int]) -> None:
+    seen = account(Watched([message], [0, 0]), {REVOKED: [(1.0, 2.0)]})
+    assert (seen.refused, seen.leaked, seen.kept, seen.lost) == expected
+
+
+def test_segments_sent_again_are_lost_on_kept_flows_only() -> None:
+    assert account(Watched([], [5, 3]), {REVOKED: []}) == Account(1, 0, 0, 1, 0, 3)
+
+
+def test_flows_are_chosen_among_those_allowed_before() -> None:
+    closed = policy("shop/db", {"app": "db"}, types=["Ingress"])
+    before, after = placed(*SHOP), placed(*SHOP, closed, SHOP[4])
+    flows = watched_flows(before, after, plan_of(*SHOP), plan_of(*SHOP))
+    names = [party.name for party in plan_of(*SHOP).parties]
+    assert {(names[p.source], names[p.target], p.protocol, p.port) for p in flows.revoked} == {
+        ("shop/web", "shop/db", "TCP", 5432)
+    }
+    assert flows.kept
+    assert "shop/db" not in {names[p.target] for p in flows.kept}
+
+
+@pytest.mark.kernel
+def test_changes_under_load_leak_nothing_and_lose_nothing() -> None:
+    seen, seconds = measure(changes=12, clients=8, nodes=2)
+    assert len(seconds) == 12
+    assert (seen.leaked, seen.lost) == (0, 0)
+    assert min(seen.refused, seen.kept) > 100
+    assert (seen.revoked_flows, seen.kept_flows) == (16, 16)
+
+
+def never_again(current: Ruleset, wanted: Ruleset) -> Ruleset:
+    """A change that leaves the generation as it is, so that live connections are not judged."""
+    return with_generation(wanted, generation(current))
+
+
+@pytest.mark.kernel
+def test_a_revocation_that_spares_live_connections_is_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("podfence.lab.session.succeed", never_again)
+    seen, _ = measure(changes=3, clients=6, nodes=1)
+    assert seen.leaked > 10
+
+
+def web_to_db(plan: LabPlan) -> Probe:
+    names = [party.name for party in plan.parties]
+    return Probe(names.index("shop/web"), names.index("shop/db"), 4, "TCP", 5432)
+
+
+def everybody_answers(lab: LabProcess, plan: LabPlan) -> bool:
+    wanted = efforts(len(plan.probes), range(len(plan.probes)))
+    return set(lab.call(Send(wanted, 0.3)).outcomes) == {Outcome.OPEN}
+
+
+@pytest.mark.kernel
+def test_a_watch_that_is_killed_is_an_error_and_the_lab_goes_on() -> None:
+    plan = plan_of(*SHOP)
+    with LabProcess(plan) as lab:
+        lab.call(Build())
+        lab.call(Watch((web_to_db(plan),)))
+        children = Path(f"/proc/{lab.pid}/task/{lab.pid}/children").read_text(encoding="ascii")
+        watching = int(children.split()[-1])
+        os.kill(watching, signal.SIGKILL)
+        with pytest.raises(LabError, match="the watch ended unexpectedly"):
+            lab.call(Unwatch())
+        assert everybody_answers(lab, plan)
+        assert not Path(f"/proc/{watching}").exists()
+
+
+@pytest.mark.kernel
+def test_a_watch_that_cannot_connect_leaves_the_lab_as_it_was() -> None:
+    plan = plan_of(*SHOP)
+    closed = "table inet t { chain c { type filter hook forward priority 0; policy drop; }; }\n"
+    with LabProcess(plan) as lab:
+        lab.call(Build())
+        lab.call(Enforce("lab-node", closed))
+        with pytest.raises(LabError, match="a connection to watch cannot be made"):
+            lab.call(Watch((web_to_db(plan),)))
+        lab.call(Enforce("lab-node", "delete table inet t\n"))
+        assert everybody_answers(lab, plan)
+
+
+@pytest.mark.kernel
+def test_apply_with_watch_accounts_for_connections() -> None:
+    wide = policy("shop/db", {"app": "db"}, ingress=[rule(peer(pods={}))])
+    none = policy("shop/db", {"app": "db"}, types=["Ingress"])
+    others = pod("shop/other"), pod("shop/more")
+    with running(*SHOP[:3], *others, wide) as session:
+        reply = session.do(Apply(read(*SHOP[:3], *others, none), watch=True))
+        assert isinstance(reply, Reply)
+        line = next(line for line in reply.text.splitlines() if line.startswith("watched: "))
+        words = line.replace(";", "").replace(",", "").split()
+        assert agrees(session)  # the ports are the lab's own again
+    assert (words[1], words[4], words[-5]) == ("12", "0", "0")

@@ -1,0 +1,174 @@
+"""Every field is found where it is written."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from podfence.errors import Position, Source
+from podfence.manifests.documents import read_manifests
+from podfence.manifests.fieldpaths import Step, Steps, format_path, parse_path
+from podfence.manifests.positions import Positions
+
+KINDS = frozenset({"Pod"})
+
+
+@pytest.mark.parametrize(
+    ("path", "steps"),
+    [
+        ("", ()),
+        ("spec.ingress[0].ports[1].port", ("spec", "ingress", 0, "ports", 1, "port")),
+        ("labels[app.kubernetes.io/name]", ("labels", "app.kubernetes.io/name")),
+        ('a["x]y"].b', ("a", "x]y", "b")),
+        ('a["\\q"]', ("a", "\\q")),
+        ("a[", ("a",)),
+        ("..", ()),
+    ],
+)  # fmt: skip
+def test_paths_are_read(path: str, steps: Steps) -> None:
+    assert parse_path(path) == steps
+
+
+@given(st.lists(st.one_of(st.integers(0, 999_999), st.text(max_size=12)), max_size=5))
+@example(["", "a b", 'q"', "]", "\n"])
+def test_paths_are_written_and_read_back(steps: list[Step]) -> None:
+    back = parse_path(format_path(steps))
+    assert [str(step) for step in back] == [str(step) for step in steps]
+
+
+TEXT = """\
+# a comment
+---
+apiVersion: v1
+kind: List
+base: &base
+  kind: Pod
+  apiVersion: v1
+items:
+- kind: Pod
+  apiVersion: v1
+  metadata:
+    labels: {app.kubernetes.io/name: x, "80": y}
+- <<: *base
+  spec:
+    ports: [a, b]
+- apiVersion: v1
+  kind: List
+  items:
+    - {apiVersion: v1, kind: Pod}
+"""
+
+
+@pytest.mark.parametrize(
+    ("item", "path", "line", "column"),
+    [
+        pytest.param(0, "", 9, 3, id="object"),
+        pytest.param(0, "metadata.labels", 12, 5, id="field"),
+        pytest.param(0, "metadata.labels[app.kubernetes.io/name]", 12, 14, id="key-with-dots"),
+        pytest.param(0, "metadata.labels[80]", 12, 41, id="key-of-digits"),
+        pytest.param(0, "metadata.name", 11, 3, id="nearest-parent"),
+        pytest.param(1, "spec.ports[1]", 15, 16, id="element"),
+        pytest.param(1, "spec.ports[7]", 15, 5, id="element-that-is-not"),
+        pytest.param(1, "kind", 6, 3, id="merged-in"),
+        pytest.param(2, "kind", 19, 24, id="nested-list"),
+    ],
+)
+def test_places_in_yaml(item: int, path: str, line: int, column: int) -> None:
+    manifests = read_manifests(["-"], kinds=KINDS, stdin=io.BytesIO(TEXT.encode()))
+    place = manifests.positions.locate(manifests.documents[item].source, path)
+    assert place == Position("-", line, column)
+
+
+def test_an_unknown_source_has_the_line_it_says() -> None:
+    assert Positions().locate(Source("x", 0, None, 7), "a.b") == Position("x", 7, 1)
+
+
+# --- every path of random objects, written by writers that note where they put things
+
+Places = dict[Steps, tuple[int, int]]
+
+
+class _Writer:
+    def __init__(self) -> None:
+        self.lines = [""]
+        self.places: Places = {}
+
+    def put(self, text: str) -> None:
+        self.lines[-1] += text
+
+    def note(self, steps: Steps) -> None:
+        self.places[steps] = len(self.lines), len(self.lines[-1]) + 1
+
+    def line(self, indent: int) -> None:
+        self.lines.append(" " * indent)
+
+
+def write_json(writer: _Writer, value: Any, steps: Steps, indent: int) -> None:
+    if not isinstance(value, (dict, list)) or not value:
+        writer.put(json.dumps(value))
+        return
+    entries = value.items() if isinstance(value, dict) else enumerate(value)
+    writer.put("{" if isinstance(value, dict) else "[")
+    for number, (step, item) in enumerate(entries):
+        writer.put("," if number else "")
+        if (len(steps) + number) % 2:
+            writer.line(indent)
+        writer.note((*steps, step))
+        if isinstance(value, dict):
+            writer.put(f"{json.dumps(step)} : ")
+        write_json(writer, item, (*steps, step), indent + 1)
+    writer.put("}" if isinstance(value, dict) else "]")
+
+
+def write_yaml(writer: _Writer, value: Any, steps: Steps, indent: int) -> None:
+    if not isinstance(value, (dict, list)) or not value:
+        writer.put(f" {json.dumps(value)} # noted")
+        return
+    for step, item in value.items() if isinstance(value, dict) else enumerate(value):
+        writer.line(indent)
+        if isinstance(value, dict):
+            writer.note((*steps, step))
+            writer.put(f"{json.dumps(step)}:")
+            write_yaml(writer, item, (*steps, step), indent + 2)
+            continue
+        writer.put("-")
+        write_yaml(writer, item, (*steps, step), indent + 2)
+        if not isinstance(item, (dict, list)) or not item:
+            writer.places[*steps, step] = len(writer.lines), indent + 3
+
+
+def random_value(rng: random.Random, depth: int) -> Any:
+    if depth and rng.random() < 0.7:
+        if rng.random() < 0.5:
+            return [random_value(rng, depth - 1) for _ in range(rng.randint(0, 3))]
+        keys = ["name", "a.b/c", "x]", 'q"', "80", "ü", "on"]
+        return {key: random_value(rng, depth - 1) for key in rng.sample(keys, rng.randint(0, 4))}
+    return rng.choice([None, True, 5, 1.5, "text", "ü: x", "{", '"'])
+
+
+@pytest.mark.parametrize("write", [write_json, write_yaml])
+@pytest.mark.parametrize("as_list", [False, True])
+def test_every_path_of_random_objects(write: Any, as_list: bool) -> None:
+    for seed in range(60):
+        rng = random.Random(seed)
+        value = {"apiVersion": "v1", "kind": "Pod", "spec": random_value(rng, 4)}
+        whole = {"apiVersion": "v1", "kind": "List", "items": [value]} if as_list else value
+        writer = _Writer()
+        write(writer, whole, (), 0)
+        text = "\n".join(writer.lines).encode()
+        manifests = read_manifests(["-"], kinds=KINDS, stdin=io.BytesIO(text))
+        [document] = manifests.documents
+        assert document.data == value
+        prefix: Steps = ("items", 0) if as_list else ()
+        for steps, (line, column) in writer.places.items():
+            if steps[: len(prefix)] == prefix and steps != prefix:
+                path = format_path(steps[len(prefix) :])
+                assert manifests.positions.locate(document.source, path) == Position(
+                    "-", line, column
+                )
