@@ -73,7 +73,7 @@ class Source:
     ``file`` is the path as the user gave it (``-`` for standard input). ``document`` counts the
     documents of that file from 0. ``item`` is the index in a ``kind: List``, ``None`` outside one.
     ``line`` is the first line of the document, from 1 (not of the item: that is found on demand,
-    by ``edge.positions``).
+    by ``manifests.positions``).
     """
 
     file: str
