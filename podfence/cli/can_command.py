@@ -78,7 +78,7 @@ def command(
 
 
 def _one(asked: Can, loaded: Loaded, names: Names, output: str, keep_going: bool) -> int:
-    answer = Asker(compile_cluster(loaded.cluster, names), names).can(asked)
+    answer = Asker(compile_cluster(loaded.cluster, names)).can(asked)
     refuse_unjudgeable(answer, unjudgeable(loaded, keep_going=keep_going))
     if output == "json":
         click.echo(json_text(VerdictEncoder(loaded.locate).answer(answer)))
@@ -109,7 +109,7 @@ def _many(queries: str, paths: tuple[str, ...], names: Names, keep_going: bool) 
         raise click.UsageError("standard input cannot be both the manifests and the queries")
     asked = read_queries(queries)
     loaded = load_cluster(paths, keep_going=keep_going)
-    asker = Asker(compile_cluster(loaded.cluster, names), names)
+    asker = Asker(compile_cluster(loaded.cluster, names))
     encoder = VerdictEncoder(loaded.locate)
     without = unjudgeable(loaded, keep_going=keep_going)
     failed = 0

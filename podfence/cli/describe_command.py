@@ -70,7 +70,7 @@ def _texts(loaded: Loaded, wanted: list[Policy], names: Names) -> Iterator[str]:
         else:
             found = (f for f in findings if f.policy == one.ref)
             remarks = tuple(Note(f.code, f.title, f.text, f.path) for f in found)
-            yield render_tier_description(describe_tier_policy(index, one, names), place, remarks)
+            yield render_tier_description(describe_tier_policy(index, one), place, remarks)
 
 
 def _wanted(loaded: Loaded, name: str | None, namespace: str | None) -> list[Policy]:

@@ -66,7 +66,7 @@ def command(
         click.echo("the input holds no pods and no workloads, so the map is empty", err=True)
     without = unjudgeable(loaded, keep_going=keep_going)
     index = compile_cluster(loaded.cluster, names)
-    for note in map_notes(index, names):
+    for note in map_notes(index):
         click.echo(f"note: {printable(note)}", err=True)
     answer = connectivity(index, without, frozenset(namespaces))
     for piece in _render(answer, output):

@@ -47,7 +47,7 @@ def command(
     asked = question(source, target, namespace)
     names = read_names(resolve, *paths)
     loaded = load_cluster(paths, keep_going=keep_going)
-    answer = why(Asker(compile_cluster(loaded.cluster, names), names), asked)
+    answer = why(Asker(compile_cluster(loaded.cluster, names)), asked)
     refuse_unjudgeable(answer.can, unjudgeable(loaded, keep_going=keep_going))
     if output == "json":
         click.echo(json_text(VerdictEncoder(loaded.locate).why(answer)))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from podfence.engine.evaluate import Judge
 from podfence.errors import QuestionError
-from podfence.policy.domains import NO_NAMES, Names
 from podfence.policy.flow import Direction, Flow, Verdict
 from podfence.policy.index import PolicyIndex
 from podfence.questions.dns import DnsNotes
@@ -66,15 +65,14 @@ class CanAnswer:
 
 
 class Asker:
-    """Answers questions about one index. ``names``: those that the index was compiled with."""
+    """Answers questions about one index."""
 
-    def __init__(self, index: PolicyIndex, names: Names = NO_NAMES) -> None:
+    def __init__(self, index: PolicyIndex) -> None:
         self.index = index
-        self.names = names
         self.directory = Directory(index)
         self._judge = Judge(index)
         self._known = Known(index.cluster)
-        self._dns = DnsNotes(index, names)
+        self._dns = DnsNotes(index)
 
     def can(self, question: Can) -> CanAnswer:
         """Raises UnknownObject or QuestionError when the question cannot be asked."""

@@ -20,7 +20,7 @@ from podfence.model.clusternetworkpolicy import (
 )
 from podfence.model.meta import ObjectRef
 from podfence.model.objects import IPAddress
-from podfence.policy.domains import Names, resolve
+from podfence.policy.domains import resolve
 from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.policy.namedports import PortName
@@ -88,21 +88,17 @@ class TierPolicyDescription:
     exempt: str
 
 
-def describe_tier_policy(
-    index: PolicyIndex, policy: ClusterNetworkPolicy, names: Names
-) -> TierPolicyDescription:
-    """What ``policy``, one of ``index``, does; ``names``: those that the index was compiled with.
-    Never fails."""
-    return _Describer(index, policy, names).describe()
+def describe_tier_policy(index: PolicyIndex, policy: ClusterNetworkPolicy) -> TierPolicyDescription:
+    """What ``policy``, one of ``index``, does. Never fails."""
+    return _Describer(index, policy).describe()
 
 
 class _Describer:
     """Holds what the parts of one description share."""
 
-    def __init__(self, index: PolicyIndex, policy: ClusterNetworkPolicy, names: Names) -> None:
+    def __init__(self, index: PolicyIndex, policy: ClusterNetworkPolicy) -> None:
         self._index = index
         self._policy = policy
-        self._names = names
         self._matched = Matched(index)
         self._subjects = self._matched.subjects(policy)
 
@@ -204,7 +200,7 @@ class _Describer:
             return "matches nothing: domain names count in rules that accept"
         parts = []
         for name in peer.domain_names:
-            found = [str(a) for a in sorted(resolve(name, self._names), key=_family_order)]
+            found = [str(a) for a in sorted(resolve(name, self._index.names), key=_family_order)]
             parts.append(f"{name}: {_some(found) if found else 'no address known'}")
         return f"now {'; '.join(parts)}"
 

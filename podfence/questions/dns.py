@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from podfence.engine.evaluate import fits
 from podfence.model.meta import ObjectRef
 from podfence.model.objects import IPAddress
-from podfence.policy.domains import Names
 from podfence.policy.flow import Action, Direction
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.policy.origin import Origin
@@ -39,19 +38,19 @@ class OpenRule:
         return " or ".join(self.names)
 
 
-def open_rules(index: PolicyIndex, names: Names) -> Mapping[tuple[ObjectRef, str], OpenRule]:
+def open_rules(index: PolicyIndex) -> Mapping[tuple[ObjectRef, str], OpenRule]:
     """Every such rule of policies that select a pod now, by policy and field path."""
     sources = {policy.ref: policy.source for policy in index.cluster.admin_policies}
     return {
         (ref, path): OpenRule(Origin(ref, path, sources[ref]), asked, numbered_ports(rule))
         for (ref, path), rule in written_rules(index).items()
-        if (asked := unknown_names(rule, names)) and index.selected[ref]
+        if (asked := unknown_names(rule, index.names)) and index.selected[ref]
     }
 
 
-def map_notes(index: PolicyIndex, names: Names) -> Iterator[str]:
+def map_notes(index: PolicyIndex) -> Iterator[str]:
     """What a map of the cluster leaves open, a sentence a rule."""
-    for rule in open_rules(index, names).values():
+    for rule in open_rules(index).values():
         yield (
             f"the map depends on DNS: {origin_name(rule.origin)} accepts {rule.listed}, and no "
             "table says what that stands for; give one with --resolve"
@@ -61,9 +60,9 @@ def map_notes(index: PolicyIndex, names: Names) -> Iterator[str]:
 class DnsNotes:
     """Says of denied connections whether DNS could turn the answer."""
 
-    def __init__(self, index: PolicyIndex, names: Names) -> None:
+    def __init__(self, index: PolicyIndex) -> None:
         self._index = index
-        self._open = open_rules(index, names)
+        self._open = open_rules(index)
 
     def __bool__(self) -> bool:
         """Whether any answer can depend on DNS."""

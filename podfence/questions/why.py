@@ -230,7 +230,7 @@ class _Reporter:
             reports = []
             for rule in rules:
                 source = written[ref, rule.origin.path]
-                unknown = unknown_names(source, self.asker.names)
+                unknown = unknown_names(source, self.asker.index.names)
                 remark = _remark(rule, unreadable(source), unknown)
                 reports.append(self._rule(rule, source.name, remark, not decided))
                 decided = decided or reports[-1].fits

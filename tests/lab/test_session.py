@@ -282,6 +282,36 @@ def test_a_session_of_work(lab: Run, tmp_path: Path, runtime: Path) -> None:
     assert list(runtime.glob("*/*")) == []
 
 
+NAMED = """
+---
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: api}
+spec:
+  tier: Admin
+  priority: 1
+  subject: {namespaces: {}}
+  egress:
+  - {action: Accept, to: [{domainNames: [api.example.com]}]}
+  - {action: Deny, to: [{networks: [0.0.0.0/0]}]}
+"""
+
+
+def test_the_table_of_domain_names_is_that_of_the_lab(lab: Run, tmp_path: Path) -> None:
+    (tmp_path / "input" / "shop.yaml").write_text(MANIFEST + NAMED)
+    (tmp_path / "names.txt").write_text("api.example.com 198.51.100.7\n")
+    resolve = ("--resolve", str(tmp_path / "names.txt"))
+    assert lab("up", "-f", "INPUT", *resolve).returncode == 0
+    told = lab("why", "shop/web", "198.51.100.7:443")
+    assert (told.returncode, "--resolve" in told.stdout) == (0, False)
+    other = lab("why", "shop/web", "198.51.100.8:443")
+    assert (other.returncode, "--resolve" in other.stdout) == (1, False)
+    assert lab("test").returncode == 0
+    assert lab("apply", "-f", "INPUT").returncode == 0
+    untold = lab("why", "shop/web", "198.51.100.7:443").stdout
+    assert "depends on DNS" in untold
+
+
 def test_files_with_errors_leave_the_lab_as_it_is(lab: Run, tmp_path: Path) -> None:
     lab("up", "-f", "INPUT")
     broken = MANIFEST.replace("[Ingress]", "[Inside]").replace("matchLabels: {", "matchLabel: {")

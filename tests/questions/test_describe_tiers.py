@@ -52,7 +52,7 @@ NAMED_B = {METADATA_NAME_LABEL: "b"}
 
 def described(value: ClusterNetworkPolicy, *others: ClusterObject) -> TierPolicyDescription:
     index = compile_cluster(Cluster.of([*PODS, value, *others]), NAMES)
-    return describe_tier_policy(index, value, NAMES)
+    return describe_tier_policy(index, value)
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_hostile_names_stay_on_their_line() -> None:
 def test_subjects_and_peers_are_those_of_the_index(cluster: Cluster) -> None:
     index = compile_cluster(cluster, NAMES)
     for value in cluster.admin_policies:
-        found = describe_tier_policy(index, value, NAMES)
+        found = describe_tier_policy(index, value)
         assert _pods(found.pods) == _members(index, index.selected[value.ref])
         for part in (found.ingress, found.egress):
             for rule in part.rules:

@@ -48,7 +48,7 @@ def note(
     port: int = 443,
 ) -> str:
     index = compile_cluster(Cluster.of([*PODS, *objects]), names)
-    return Asker(index, names).can(Can("a/web", destination, port)).note
+    return Asker(index).can(Can("a/web", destination, port)).note
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_name_may_stand_for_a_pod() -> None:
 
 def test_the_map_names_each_rule_that_it_leaves_open() -> None:
     index = compile_cluster(Cluster.of([*PODS, admin(ACCEPT, DENY, ACCEPT)]))
-    notes = list(map_notes(index, NO_NAMES))
+    notes = list(map_notes(index))
 
     assert [line.split(" accepts ")[0] for line in notes] == [
         "the map depends on DNS: ClusterNetworkPolicy names spec.egress[0]",
@@ -156,7 +156,7 @@ def test_the_map_names_each_rule_that_it_leaves_open() -> None:
 def test_the_map_says_nothing_of_policies_that_select_nobody() -> None:
     index = compile_cluster(Cluster.of([*PODS, admin(ACCEPT, pods={"app": "nobody"})]))
 
-    assert list(map_notes(index, NO_NAMES)) == []
+    assert list(map_notes(index)) == []
 
 
 @given(clusters(TIERS))
@@ -171,7 +171,7 @@ def test_cnp_19_a_note_is_given_if_and_only_if_dns_can_turn_the_answer(cluster: 
         for name in (n.replace("*", "any") for n in each.domain_names)
     }
     without = Asker(compile_cluster(cluster))
-    told = Asker(compile_cluster(cluster, asked), asked)
+    told = Asker(compile_cluster(cluster, asked))
     for name, endpoint in without.index.endpoints.items():
         if any(a.version == 4 for a in endpoint.addresses):
             question = Can(name, str(target), 80)

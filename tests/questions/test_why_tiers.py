@@ -203,7 +203,7 @@ def test_kinds_are_shown_where_they_are_not_networkpolicy() -> None:
 
 @given(clusters(TIERS))
 def test_the_ladder_ends_in_the_decision(cluster: Cluster) -> None:
-    asker = Asker(compile_cluster(cluster, NAMES), NAMES)
+    asker = Asker(compile_cluster(cluster, NAMES))
     pods = sorted(asker.index.endpoints)
     for source, destination in zip(pods, reversed(pods), strict=True):
         try:
