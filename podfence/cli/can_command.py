@@ -56,9 +56,10 @@ def command(
 ) -> int:
     """Can SRC reach DST on PORT? Exit status 0 for yes, 1 for no.
 
-    SRC and DST are namespace/pod, namespace/workload, namespace/kind/workload or a literal address
-    (IPv6 before a port in brackets: [2001:db8::1]:443). PORT is a number or the name of a container
-    port of DST; PROTO is tcp (default), udp, sctp, or icmp, which has no port: shop/db:/icmp.
+    SRC and DST are namespace/pod, namespace/workload, namespace/kind/workload, kind/name as kubectl
+    takes it (deploy/web, po/web-1), node/name or a literal address (IPv6 before a port in brackets:
+    [2001:db8::1]:443). PORT is a number or the name of a container port of DST; PROTO is tcp
+    (default), udp, sctp, or icmp, which has no port: shop/db:/icmp.
     """
     if queries is not None:
         if source is not None:

@@ -18,6 +18,7 @@ from podfence.cli.common import (
 from podfence.errors import Source, UnknownObject
 from podfence.manifests.load import Loaded
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
+from podfence.model.kindnames import kind_called
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import Names
@@ -32,7 +33,7 @@ Policy = NetworkPolicy | ClusterNetworkPolicy
 
 
 @click.command("describe")
-@click.argument("policy", metavar="[NAMESPACE/]POLICY", required=False)
+@click.argument("policy", metavar="[NAMESPACE/][KIND/]POLICY", required=False)
 @files_option
 @namespace_option
 @resolve_option
@@ -47,8 +48,8 @@ def command(
     """Say in plain sentences what a policy does, and to which pods right now.
 
     Without POLICY every policy of the input is described. Policies of the Admin and Baseline tiers
-    have no namespace; KIND/POLICY tells two of one name apart. Notes at the end tell where a policy
-    does something else than its name or its shape suggests.
+    have no namespace; KIND/POLICY (netpol/db) tells two of one name apart. Notes at the end tell
+    where a policy does something else than its name or its shape suggests.
     """
     names = read_names(resolve, *paths)
     loaded = load_cluster(paths, keep_going=keep_going)
@@ -95,13 +96,18 @@ def _wanted(loaded: Loaded, name: str | None, namespace: str | None) -> list[Pol
 
 
 def _is_called(policy: Policy, name: str, namespace: str | None) -> bool:
-    """``-n`` is for names without a namespace; policies of the whole cluster have none."""
+    """``NAME``, ``KIND/NAME``, ``NAMESPACE/NAME`` or ``NAMESPACE/KIND/NAME``. ``-n`` is for names
+    without a namespace; policies of the whole cluster have none."""
     ref = policy.ref
-    if "/" in name:
-        kind, _, rest = name.partition("/")
-        cluster_wide = not ref.namespace and kind.lower() == ref.kind.lower() and rest == ref.name
-        return cluster_wide or (bool(ref.namespace) and str(ref) == name)
-    return ref.name == name and (namespace is None or ref.namespace in ("", namespace))
+    if ref.namespace and str(ref) == name:
+        return True
+    *outer, last = name.split("/")
+    if outer and kind_called(outer.pop()) != ref.kind:
+        return False
+    wanted = outer[0] if outer else namespace
+    if len(outer) > 1 or (outer and not ref.namespace):
+        return False
+    return ref.name == last and (wanted is None or ref.namespace in ("", wanted))
 
 
 def _place(loaded: Loaded) -> Callable[[Source | None, str], str]:

@@ -28,6 +28,7 @@ from podfence.lab.session import Session, world
 from podfence.lab.testbed.placement import MAX_NODES, NODES_OF_INPUT
 from podfence.lab.whereabouts import DEFAULT_NAME, known_names, socket_path
 from podfence.manifests.load import Loaded
+from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.policy.compile import compile_cluster
 from podfence.render.lab import report_text
 from podfence.text import printable
@@ -185,10 +186,11 @@ def test(name: str) -> int:
 def exec_(pod: str, arguments: tuple[str, ...], namespace: str | None, name: str) -> int:
     """Run COMMAND in the network of a pod, with this terminal's input and output.
 
-    POD is namespace/pod, a workload (its first pod) or the name of a node. Files and programs are
-    those of this machine. The exit status is the command's.
+    POD is namespace/pod, a workload (its first pod), a node, or KIND/NAME of one of these. Files
+    and programs are those of this machine. The exit status is the command's.
     """
-    found = client.namespace(name, messages.Exec(pod, qualified(pod, namespace)))
+    where = messages.Exec(pod, qualified(pod, namespace), namespace or DEFAULT_NAMESPACE)
+    found = client.namespace(name, where)
     netns.enter(found.pid, found.number, rootless=found.rootless)
     sys.stdout.flush()
     sys.stderr.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from podfence.errors import QuestionError
+from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.questions.can import Can
 from podfence.sets.ports import OTHER
 
@@ -35,14 +36,15 @@ def question(source: str, target: str, namespace: str | None) -> Can:
         )
     protocol = protocol_of(found["proto"] or "TCP")
     port = port_of(found["port"], protocol)
-    return Can(qualified(source, namespace), qualified(destination, namespace), port, protocol)
+    ends = qualified(source, namespace), qualified(destination, namespace)
+    return Can(*ends, port, protocol, namespace or DEFAULT_NAMESPACE)
 
 
 def qualified(name: str, namespace: str | None) -> str:
     """``namespace/name``: a bare name belongs to ``-n``, or else to ``default`` as for kubectl."""
     if "/" in name or ":" in name or name.replace(".", "").isdigit() or not name:
         return name
-    return f"{namespace or 'default'}/{name}"
+    return f"{namespace or DEFAULT_NAMESPACE}/{name}"
 
 
 def protocol_of(text: str) -> str:

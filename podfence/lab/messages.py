@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from podfence.manifests.positions import Positions
 from podfence.model.cluster import Cluster, ClusterObject
+from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.model.objects import IPAddress
 from podfence.policy.domains import NO_NAMES, Names
 from podfence.questions.can import Can
@@ -61,10 +62,11 @@ class Status:
 @dataclass(frozen=True, slots=True)
 class Exec:
     """Where commands for a node named ``node``, or else for a pod or workload's first pod named
-    ``pod``, have to run."""
+    ``pod``, have to run. ``namespace``: that of names of the form ``kind/name``."""
 
     node: str
     pod: str
+    namespace: str = DEFAULT_NAMESPACE
 
 
 @dataclass(frozen=True, slots=True)

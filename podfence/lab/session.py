@@ -47,6 +47,7 @@ from podfence.lab.testbed.probes import Probe
 from podfence.lab.testbed.report import Timings
 from podfence.lab.testbed.services import dialled, dials, due, frontends, judge_dials, services_text
 from podfence.model.cluster import Cluster
+from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.model.objects import IPAddress
 from podfence.nft.difference import diff, load
 from podfence.nft.lowering.epoch import generation, succeed
@@ -57,6 +58,7 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
 from podfence.questions.can import Asker, Can, Case
 from podfence.questions.diff import changed_verdicts, changes_text
+from podfence.questions.parties import NODE
 from podfence.questions.why import why
 from podfence.render.lab import outcome_text, report_text
 from podfence.render.verdicts import why_text
@@ -119,8 +121,9 @@ class Session:
                 return self.why(question)
             case TryAll():
                 return self.test()
-            case Exec(node, pod):
-                return self.where(node if node in self._world.index.cluster.nodes else pod)
+            case Exec(node, pod, namespace):
+                is_node = node in self._world.index.cluster.nodes
+                return self.where(node if is_node else pod, namespace)
             case Status():
                 return self.status(parties=True)
             case Down():
@@ -166,10 +169,11 @@ class Session:
                 ports = ", ".join(f"{p.protocol.value}/{p.port}" for p in service.ports)
                 yield f"  service {printable(str(service.ref))} ({addresses}): {ports}"
 
-    def where(self, name: str) -> Namespace:
+    def where(self, name: str, namespace: str = DEFAULT_NAMESPACE) -> Namespace:
         """The namespace of a node, a pod, or a workload's first pod."""
         if name not in self._world.index.cluster.nodes:
-            name = self._asker.directory.find(name).ends[0].name
+            end = self._asker.directory.find(name, namespace).ends[0]
+            name = end.name if end.what != NODE else end.name.removeprefix("node/")
         number = self._lab.call(Where(name)).number
         return Namespace(self._lab.pid, number, self._lab.rootless)
 

@@ -11,6 +11,9 @@ Labels = tuple[tuple[str, str], ...]
 METADATA_NAME_LABEL = "kubernetes.io/metadata.name"
 """Label that every namespace carries with its own name as the value (NP-21)."""
 
+DEFAULT_NAMESPACE = "default"
+"""Namespace of objects and names that are given without one."""
+
 
 def labels_of(mapping: Mapping[str, str] | None) -> Labels:
     """Sorted label pairs of a JSON map; ``None`` and ``{}`` mean no labels."""

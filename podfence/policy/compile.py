@@ -82,11 +82,14 @@ class _Compiler:
 
 
 def _node_addresses(cluster: Cluster) -> dict[IPAddress, str]:
-    """Addresses of nodes, from Node objects and from what pods say of their hosts."""
+    """Addresses of nodes, from Node objects and from what pods say of their hosts; a pod on the
+    host network says it by its own addresses, too (NP-50)."""
     found: dict[IPAddress, str] = {}
     for pod in cluster.pods:
         if pod.node:
             found.update(dict.fromkeys(pod.host_addresses, pod.node))
+            if pod.host_network:
+                found.update(dict.fromkeys(pod.addresses, pod.node))
     for node in cluster.nodes.values():
         found.update(dict.fromkeys(node.addresses, node.name))
     return found

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from podfence.engine.evaluate import Judge
 from podfence.errors import QuestionError
+from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.policy.flow import Direction, Flow, Verdict
 from podfence.policy.index import PolicyIndex
 from podfence.questions.dns import DnsNotes
@@ -18,12 +19,14 @@ from podfence.sets.ports import MAX_PORT, OTHER, PROTOCOLS
 @dataclass(frozen=True, slots=True)
 class Can:
     """``port``: a number, or the name of a container port of the destination; ``protocol`` upper
-    case. ``OTHER`` asks for protocols without ports (ICMP, ...); its port is 0."""
+    case. ``OTHER`` asks for protocols without ports (ICMP, ...); its port is 0. ``namespace``: that
+    of names of the form ``kind/name``."""
 
     source: str
     destination: str
     port: int | str
     protocol: str = "TCP"
+    namespace: str = DEFAULT_NAMESPACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +97,8 @@ class Asker:
 
     def _cases(self, question: Can) -> tuple[Case, ...]:
         check_port(question)
-        sources = self.directory.find(question.source).ends
-        destinations = self.directory.find(question.destination).ends
+        sources = self.directory.find(question.source, question.namespace).ends
+        destinations = self.directory.find(question.destination, question.namespace).ends
         pairs = [(s, d) for s in sources for d in destinations]
         if len(pairs) > 1:
             pairs = [(s, d) for s, d in pairs if s != d] or pairs

@@ -7,24 +7,32 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from ipaddress import ip_address
 
 from podfence.errors import QuestionError, UnknownObject
+from podfence.model.kindnames import kind_called
+from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.model.objects import IPAddress, Pod
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.questions.phrases.known import Known
 
+NODE = "a node"
+"""``End.what`` of a node that was asked for by its name."""
+
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """One possible end of a flow. ``endpoint`` None: a node or outside address. ``addresses``
-    empty: a pod that has none yet (NP-58)."""
+    """One possible end of a flow. ``endpoint`` None: a node or outside address; ``what`` then says
+    which. ``addresses`` empty: a pod that has none yet (NP-58)."""
 
     name: str
     endpoint: Endpoint | None
     addresses: tuple[IPAddress, ...]
+    what: str = ""
 
     def address(self, family: int) -> IPAddress | None:
         """Its address of one IP version, if it has one."""
@@ -47,7 +55,7 @@ class Directory:
 
     def __init__(self, index: PolicyIndex) -> None:
         self._index = index
-        self._parties: dict[str, Party] = {}
+        self._parties: dict[tuple[str, str], Party] = {}
         self._pods = {f"{p.namespace}/{p.name}": p for p in index.cluster.pods}
         self._workloads: dict[str, list[Pod]] = defaultdict(list)
         for pod in index.cluster.pods:
@@ -55,22 +63,23 @@ class Directory:
                 owner = pod.owner
                 self._workloads[f"{owner.namespace}/{owner.kind.lower()}/{owner.name}"].append(pod)
 
-    def find(self, name: str) -> Party:
-        """``namespace/pod``, ``namespace/workload``, ``namespace/kind/workload`` or a literal
-        address.
+    def find(self, name: str, namespace: str = DEFAULT_NAMESPACE) -> Party:
+        """``namespace/pod``, ``namespace/workload``, ``namespace/kind/workload``, ``kind/name`` in
+        ``namespace``, ``node/name`` or a literal address. ``kind``: any of kubectl's words for it.
 
         Raises UnknownObject when nothing has this name, QuestionError when it cannot be an end of a
         connection or means several things.
         """
-        party = self._parties.get(name)
+        party = self._parties.get((name, namespace))
         if party is None:
-            party = self._parties[name] = self._find(name)
+            party = self._parties[name, namespace] = self._find(name, namespace)
         return party
 
-    def _find(self, name: str) -> Party:
+    def _find(self, name: str, namespace: str) -> Party:
         address = _literal(name)
         if address is not None:
-            return Party(name, (End(name, self._index.by_address.get(address), (address,)),))
+            end = End(name, self._index.by_address.get(address), (address,), "not a pod")
+            return Party(name, (end,))
         if "/" not in name:
             if service := self._dns_name(name):
                 raise UnknownObject(service)
@@ -78,14 +87,33 @@ class Directory:
                 f"{name!r} is neither namespace/pod nor an IP address; "
                 "write for example shop/web or 192.0.2.7"
             )
-        pod = self._pods.get(name) or self._pods.get(_POD_KIND.sub("/", name, count=1))
+        ends = self._ends(name)
+        first, _, rest = name.partition("/")
+        kind = kind_called(first)
+        if not ends and kind and "/" not in rest:  # a namespace may be called like a kind
+            is_node = kind == "Node"
+            ends = self._node(rest) if is_node else self._ends(f"{namespace}/{first}/{rest}")
+        if not ends:
+            raise UnknownObject(self._unknown(name))
+        return Party(name, ends)
+
+    def _ends(self, name: str) -> tuple[End, ...]:
+        """The pods of ``namespace/name`` or ``namespace/kind/name``, () when nothing is called
+        so."""
+        pod = self._pod(name)
         if pod is not None:
-            return Party(name, (self._end(pod),))
+            return (self._end(pod),)
         pods = self._workload(name)
         ends = tuple(self._end(pod) for pod in pods if not pod.finished)
-        if not ends:
+        if pods and not ends:
             raise QuestionError(f"every pod of {name} is finished; a finished pod has no network")
-        return Party(name, ends)
+        return ends
+
+    def _pod(self, name: str) -> Pod | None:
+        words = name.split("/")
+        if len(words) == 3 and kind_called(words[1]) == "Pod":
+            name = f"{words[0]}/{words[2]}"
+        return self._pods.get(name)
 
     def _end(self, pod: Pod) -> End:
         name = f"{pod.namespace}/{pod.name}"
@@ -93,35 +121,65 @@ class Directory:
             raise QuestionError(f"pod {name} is finished; a finished pod has no network (NP-60)")
         if not pod.host_network:
             return End(name, self._index.endpoints[name], pod.addresses)
-        addresses = pod.host_addresses or self._node_addresses(pod)  # NP-50, NP-51
+        addresses = self._host_addresses(pod)
         if not addresses:
             raise QuestionError(
                 f"pod {name} uses the host network and its node's address is not in the input; "
-                "add the Node object or the pod's status.hostIP"
+                "add the Node object, or the pod's status with podIP or hostIP"
             )
-        return End(name, None, addresses)
+        return End(name, None, addresses, "on the network of its node")
 
-    def _node_addresses(self, pod: Pod) -> tuple[IPAddress, ...]:
-        node = self._index.cluster.nodes.get(pod.node)
-        return node.addresses if node else ()
+    def _host_addresses(self, pod: Pod) -> tuple[IPAddress, ...]:
+        """Addresses of a pod on the host network (NP-50, NP-51): its own, which are its node's; for
+        a family that it does not tell, its host's, or else all of its node."""
+        found: dict[int, list[IPAddress]] = {}
+        for known in (pod.addresses, pod.host_addresses, self._nodes.get(pod.node, ())):
+            here: dict[int, list[IPAddress]] = defaultdict(list)
+            for address in known:
+                here[address.version].append(address)
+            for version, addresses in here.items():
+                found.setdefault(version, addresses)
+        return tuple(address for addresses in found.values() for address in addresses)
+
+    def _node(self, name: str) -> tuple[End, ...]:
+        """A node by its name, () when the input knows none of that name."""
+        addresses = self._nodes.get(name)
+        if addresses == ():
+            raise QuestionError(
+                f"node {name} has no address in the input; add its status.addresses, or ask for "
+                "the address"
+            )
+        return (End(f"node/{name}", None, addresses, NODE),) if addresses else ()
+
+    @cached_property
+    def _nodes(self) -> Mapping[str, tuple[IPAddress, ...]]:
+        """Addresses by node: of its Node object first, then what its pods say of their host."""
+        found = {name: list(node.addresses) for name, node in self._index.cluster.nodes.items()}
+        for address, name in self._index.by_node_address.items():
+            known = found.setdefault(name, [])
+            if address not in known:
+                known.append(address)
+        return {name: tuple(addresses) for name, addresses in found.items()}
 
     def _workload(self, name: str) -> list[Pod]:
         words = name.split("/")
         if len(words) == 3:
-            key = f"{words[0]}/{words[1].lower()}/{words[2]}"
+            kind = kind_called(words[1]) or words[1]
+            key = f"{words[0]}/{kind.lower()}/{words[2]}"
             found = [key] if key in self._workloads else []
         else:
             found = [k for k in self._workloads if _short(k) == name]
         if len(found) > 1:
             raise QuestionError(f"{name} is ambiguous: {', '.join(sorted(found))}; name the kind")
-        if not found:
-            raise UnknownObject(self._unknown(name))
-        return self._workloads[found[0]]
+        return self._workloads[found[0]] if found else []
 
     def _unknown(self, name: str) -> str:
         if service := Known(self._index.cluster).name(name) or self._dns_name(name):
             return service
-        known = sorted({*self._pods, *map(_short, self._workloads)})
+        nodes = {f"node/{node}" for node in self._nodes}
+        if (node := f"node/{name.rpartition('/')[2]}") in nodes:
+            return f"no pod or workload is called {name!r}; for the node write {node}"
+        known = sorted({*self._pods, *map(_short, self._workloads), *nodes})
         if (ported := name.rpartition(":")[0]) in known:
             return f"no pod or workload is called {name!r}; the source has no port, write {ported}"
         close = [n for n in known if n.rpartition("/")[2] == name.rpartition("/")[2]][:3]
@@ -152,7 +210,6 @@ _DNS_NAME = re.compile(
     r"\.svc(?:\.[^/]*)?)"
 )
 """``SERVICE.NAMESPACE.svc``, ``POD.SERVICE.NAMESPACE.svc``, with any domain, in any namespace."""
-_POD_KIND = re.compile("/pods?/", re.IGNORECASE)
 
 
 def _short(workload: str) -> str:

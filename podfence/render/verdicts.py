@@ -10,6 +10,7 @@ from podfence.policy.flow import Action, Decision, Direction, Reason
 from podfence.policy.index import NETWORK_POLICY_TIER
 from podfence.policy.origin import Origin
 from podfence.questions.can import CanAnswer, Case
+from podfence.questions.parties import End
 from podfence.questions.phrases.tierwords import origin_name, policy_name
 from podfence.questions.why import (
     DirectionReport,
@@ -66,8 +67,8 @@ def can_text(answer: CanAnswer, locate: Locate) -> str:
     case = next(c for c in answer.cases if c.verdict.allowed is answer.allowed)
     lines = [f"{'yes' if answer.allowed else 'no'}: {_flow_text(case)}"]
     ends = (
-        (Direction.EGRESS, case.source.name, case.verdict.egress),
-        (Direction.INGRESS, case.destination.name, case.verdict.ingress),
+        (Direction.EGRESS, case.source, case.verdict.egress),
+        (Direction.INGRESS, case.destination, case.verdict.ingress),
     )
     for direction, subject, decision in ends:
         lines.append(f"  {_decision_text(direction, subject, decision)}")
@@ -77,17 +78,16 @@ def can_text(answer: CanAnswer, locate: Locate) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _reason_text(direction: Direction, subject: str, decision: Decision) -> str:
-    """A pod that is judged as no pod is one on its node's network (NP-50)."""
+def _reason_text(direction: Direction, subject: End, decision: Decision) -> str:
     return _REASONS[decision.reason].format(
-        subject=printable(subject),
+        subject=printable(subject.name),
         direction=direction.value,
-        kind="on the network of its node" if "/" in subject else "not a pod",
+        kind=subject.what,
         says="allows" if decision.allowed else "denies",
     )
 
 
-def _decision_text(direction: Direction, subject: str, decision: Decision) -> str:
+def _decision_text(direction: Direction, subject: End, decision: Decision) -> str:
     words = _reason_text(direction, subject, decision)
     if decision.reason is Reason.ISOLATED:
         words += "; isolated by:"
@@ -99,16 +99,17 @@ def _decision_text(direction: Direction, subject: str, decision: Decision) -> st
 def why_text(answer: WhyAnswer, locate: Locate) -> str:
     """Both directions with every policy that selects the subject, rule by rule."""
     lines = [f"{'yes' if answer.can.allowed else 'no'}: {_flow_text(answer.case)}"]
-    for report in (answer.egress, answer.ingress):
+    ends = (answer.case.source, answer.case.destination)
+    for report, end in zip((answer.egress, answer.ingress), ends, strict=True):
         lines.append("")
-        lines.extend(_direction_lines(report, locate))
+        lines.extend(_direction_lines(report, end, locate))
     if answer.can.note:
         lines.extend(["", f"note: {printable(answer.can.note)}"])
     return "\n".join(lines) + "\n"
 
 
-def _direction_lines(report: DirectionReport, locate: Locate) -> Iterator[str]:
-    words = _reason_text(report.direction, report.subject, report.decision)
+def _direction_lines(report: DirectionReport, end: End, locate: Locate) -> Iterator[str]:
+    words = _reason_text(report.direction, end, report.decision)
     verdict = "allowed" if report.decision.allowed else "denied"
     yield f"{report.direction.value} of {printable(report.subject)}: {verdict}"
     yield f"  {words}"

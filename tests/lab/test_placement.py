@@ -180,3 +180,16 @@ def test_an_address_that_a_cluster_gives_to_another_pod_is_taken_from_a_manifest
     real = pod("a/real", addresses=["10.244.0.1"])
     after = place(Cluster.of([pod("a/p"), real]), before=before)
     assert [str(a) for a in after.pods[0].addresses] == ["10.244.0.2"]
+
+
+@pytest.mark.parametrize("name", ["", "n1"])
+def test_np50_the_address_of_a_host_network_pod_is_its_node_s(name: str) -> None:
+    """Policies may name it in an ipBlock, so the node has to have this very address."""
+    address = ip_address("192.0.2.10")
+    agent = pod("a/agent", host_network=True, addresses=[str(address)], node=name)
+    web = pod("a/web", addresses=["10.0.0.1"], node=name)
+    cluster = placed(agent, web)
+    (only,) = cluster.nodes.values()
+    assert only.addresses[0] == address
+    assert [pod.addresses for pod in cluster.pods if pod.host_network] == [()]
+    assert place(cluster, before=cluster) == cluster

@@ -80,6 +80,9 @@ def own_node_addresses(cluster: Cluster, pod: Pod) -> set[IPAddress]:
     for other in cluster.pods:
         if pod.node and other.node == pod.node:
             addresses.update(other.host_addresses)
+            # NP-50: a hostNetwork pod is its node, so its addresses are the node's.
+            if other.host_network:
+                addresses.update(other.addresses)
     return addresses
 
 

@@ -54,9 +54,14 @@ def place(cluster: Cluster, nodes: int = 0, before: Cluster | None = None) -> Cl
     placed = {name: replace(node, pod_cidrs=ranges[name]) for name, node in placed.items()}
     placed = {name: _fenced(node, pods, on, placed) for name, node in placed.items()}
     at = [(pod, placed[on[_key(pod)]]) for pod in pods]
-    moved = (replace(pod, node=node.name, host_addresses=node.addresses) for pod, node in at)
-    whole = replace(cluster, nodes=placed, pods=tuple(moved))
+    whole = replace(cluster, nodes=placed, pods=tuple(_moved(pod, node) for pod, node in at))
     return with_cluster_addresses(whole, before)
+
+
+def _moved(pod: Pod, node: Node) -> Pod:
+    """A pod on its node. One on the host network has the node's addresses and no others (NP-50)."""
+    addresses = () if pod.host_network else pod.addresses
+    return replace(pod, node=node.name, addresses=addresses, host_addresses=node.addresses)
 
 
 def _key(pod: Pod) -> PodKey:
@@ -103,16 +108,20 @@ def _nodes(
     on: Mapping[PodKey, str],
     before: Cluster | None,
 ) -> dict[str, Node]:
-    taken = {address for pod in pods for address in pod.addresses}
-    versions = sorted({address.version for address in taken})
+    taken = {address for pod in pods if not pod.host_network for address in pod.addresses}
+    versions = sorted({address.version for pod in pods for address in pod.addresses})
     nodes: dict[str, Node] = {}
     for name in names:
         known = cluster.nodes.get(name, Node(name))
         if before is not None:
             wanted: Iterable[IPAddress] = before.nodes[name].addresses
         else:
-            here = (p for p in cluster.pods if on[_key(p)] == name == p.node)
-            wanted = (*known.addresses, *(a for pod in here for a in pod.host_addresses))
+            here = [p for p in cluster.pods if on[_key(p)] == name]
+            said = (a for p in here if p.node == name for a in p.host_addresses)
+            shared = (
+                a for p in here if p.host_network and p.node in ("", name) for a in p.addresses
+            )
+            wanted = (*known.addresses, *said, *shared)
         own = [a for a in dict.fromkeys(wanted) if is_usable(a) and a not in taken]
         missing = set(versions) - {a.version for a in own}
         own.extend(_free(NODE_ADDRESSES[version], taken) for version in sorted(missing))
