@@ -15,7 +15,7 @@ from pyroaring import BitMap, FrozenBitMap
 
 from podfence.engine.porttable import EVERYTHING_ID, NOTHING_ID, PortTable
 from podfence.policy.flow import Action
-from podfence.policy.index import CompiledRule, DirectionPolicy, PolicyIndex, Tier
+from podfence.policy.index import CompiledRule, CompiledTier, DirectionPolicy, PolicyIndex
 from podfence.sets import PortSet
 
 Blocks = dict[int, BitMap]
@@ -123,11 +123,11 @@ class _AllPairs:
 
     def _partition(self, policy: DirectionPolicy) -> Blocks:
         """Every remote class by what it may use; classes that may use nothing are left out."""
-        if len(policy.tiers) == 1 and _is_union(policy.tiers[0]):
+        if len(policy.tiers) == 1 and not policy.tiers[0].ordered:
             return self._union(policy.tiers[0])
         return self._in_order(policy)
 
-    def _union(self, tier: Tier) -> Blocks:
+    def _union(self, tier: CompiledTier) -> Blocks:
         """The partition where order is of no matter: accepts alone, and all else denied (NP-7)."""
         by_ports: dict[int, BitMap] = {}
         for rule in tier.rules:
@@ -147,13 +147,10 @@ class _AllPairs:
 
     def _matches(self, rule: CompiledRule) -> list[tuple[int, FrozenBitMap]]:
         """The matches of a rule in this family: number of the ports, classes."""
-        found = self._rules.get(id(rule))
+        found = self._rules.get(rule.number)
         if found is None:
-            found = self._rules[id(rule)] = [
-                (
-                    self._table.number(match.ports),
-                    self._everyone if match.peers.everyone else match.peers.classes,
-                )
+            found = self._rules[rule.number] = [
+                (self._table.number(match.ports), match.peers.among(self._everyone))
                 for match in rule.matches
                 if match.peers.family in (None, self._family)
             ]
@@ -223,10 +220,6 @@ def _senders(egress: Iterable[_Sending], destinations: BitMap) -> dict[int, Bloc
         destination: {ports: BitMap(who) for ports, who in senders.items()}
         for destination, senders in found.items()
     }
-
-
-def _is_union(tier: Tier) -> bool:
-    return tier.default is Action.DENY and all(r.action is Action.ACCEPT for r in tier.rules)
 
 
 def _add(blocks: dict[K, BitMap], key: K, members: BitMap | FrozenBitMap) -> None:

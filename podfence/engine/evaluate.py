@@ -7,9 +7,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from podfence.engine.permitted import from_own_node, is_itself
 from podfence.model.objects import IPAddress
 from podfence.policy.flow import Action, Decision, Direction, Flow, Reason, Verdict
-from podfence.policy.index import CompiledRule, DirectionPolicy, Endpoint, PolicyIndex, Tier
+from podfence.policy.index import (
+    CompiledRule,
+    CompiledTier,
+    DirectionPolicy,
+    Endpoint,
+    PolicyIndex,
+)
 
 _ALLOWED = {
     reason: Decision(True, reason)
@@ -25,10 +32,7 @@ _ITSELF = Verdict(_ALLOWED[Reason.SELF], _ALLOWED[Reason.SELF])  # NP-54
 
 
 def evaluate(index: PolicyIndex, flow: Flow) -> Verdict:
-    """Judge one connection attempt at both ends (NP-6).
-
-    Raises ValueError when the two addresses are of different families: no such packet exists.
-    """
+    """Judge one connection attempt at both ends (NP-6)."""
     return Judge(index).verdict(flow)
 
 
@@ -52,14 +56,11 @@ class Judge:
 
     def verdict(self, flow: Flow) -> Verdict:
         """Judge one connection attempt; see :func:`evaluate`."""
-        family = flow.source.version
-        if family != flow.destination.version:
-            raise ValueError("source and destination are of different IP families")
         source, source_class, of_node = self._side(flow.source)
         destination, destination_class, _ = self._side(flow.destination)
-        if source is not None and source is destination:
+        if is_itself(source, destination):
             return _ITSELF
-        ask = (family, flow.protocol, flow.port)
+        ask = (flow.source.version, flow.protocol, flow.port)
         egress = self.end(source, Direction.EGRESS, destination_class, *ask)
         if (
             destination is not None
@@ -107,7 +108,7 @@ class Judge:
             fitting = [r for r in tier.rules if fits(r, remote_class, family, protocol, port)]
             action = fitting[0].action if fitting else tier.default
             if action is not Action.PASS:
-                key = (id(tier), *map(id, fitting))
+                key = (tier.number, *(rule.number for rule in fitting))
                 found = self._same.get(key)
                 if found is None:
                     found = self._same[key] = _decision(tier, action, fitting)
@@ -115,10 +116,10 @@ class Judge:
         return _ALLOWED[Reason.DEFAULT if policy.tiers else Reason.NOT_ISOLATED]
 
 
-def _decision(tier: Tier, action: Action, fitting: list[CompiledRule]) -> Decision:
+def _decision(tier: CompiledTier, action: Action, fitting: list[CompiledRule]) -> Decision:
     if not fitting:
         return Decision(action is Action.ACCEPT, Reason.ISOLATED, tier.isolated_by)
-    if tier.default is Action.PASS:  # ordered rules: the first that fits has decided
+    if tier.ordered:  # the first that fits has decided
         fitting = fitting[:1]
     return Decision(action is Action.ACCEPT, Reason.RULE, tuple(rule.origin for rule in fitting))
 
@@ -129,11 +130,3 @@ def fits(rule: CompiledRule, remote_class: int, family: int, protocol: str, port
         if match.peers.holds(remote_class, family) and (protocol, port) in match.ports:
             return True
     return False
-
-
-def from_own_node(index: PolicyIndex, source: IPAddress, destination: Endpoint) -> bool:
-    """NP-52: every address of the node that runs the pod."""
-    pod = destination.pod
-    if source in pod.host_addresses:
-        return True
-    return bool(pod.node) and index.by_node_address.get(source) == pod.node

@@ -12,7 +12,7 @@ from enum import Enum
 
 from podfence.errors import Source
 from podfence.model.meta import Labels, ObjectRef
-from podfence.model.networkpolicy import IPNetwork, Protocol
+from podfence.model.networkpolicy import IPNetwork, PolicyType, Protocol
 from podfence.model.selectors import LabelSelector
 
 HIGHEST_PRIORITY = 1000
@@ -125,3 +125,7 @@ class ClusterNetworkPolicy:
     egress: tuple[Rule, ...] = ()
     labels: Labels = ()
     source: Source | None = None
+
+    def rules_of(self, direction: PolicyType) -> tuple[Rule, ...]:
+        """The rules of one direction, in order."""
+        return self.ingress if direction is PolicyType.INGRESS else self.egress

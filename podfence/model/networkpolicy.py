@@ -84,3 +84,7 @@ class NetworkPolicy:
     labels: Labels = ()
     declared_types: bool = True
     source: Source | None = None
+
+    def rules_of(self, direction: PolicyType) -> tuple[NetworkPolicyRule, ...]:
+        """The rules that are written for a direction, whether the policy has it or not (NP-15)."""
+        return self.ingress if direction is PolicyType.INGRESS else self.egress

@@ -16,7 +16,7 @@ from pyroaring import BitMap, FrozenBitMap
 
 from podfence.model.networkpolicy import IPBlock
 from podfence.model.objects import IPAddress
-from podfence.policy.index import Peers
+from podfence.policy.index import AddressPeers
 from podfence.sets import AddressSet, IntervalSet
 from podfence.sets.addresses import V4_MAX, V6_MAX
 
@@ -24,17 +24,16 @@ Signature = FrozenBitMap
 """Numbers of the blocks that hold an address."""
 
 _LAST = {4: V4_MAX, 6: V6_MAX}
-_MOVING = ("names ", "nodes ")
-"""How the keys of sets begin whose addresses come and go."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Addresses of one family that a policy names. ``key``: in what words, never which members."""
+    """Addresses of one family that a policy names; the fields are those of ``AddressPeers``."""
 
     key: str
     family: int
     addresses: AddressSet
+    volatile: bool = False
 
 
 def ip_block(block: IPBlock) -> Block:
@@ -55,17 +54,12 @@ def by_family(key: str, addresses: AddressSet) -> Iterator[Block]:
         yield Block(f"{key} of IPv6", 6, AddressSet(v6=addresses.v6))
 
 
-def moving(key: str, addresses: Iterable[IPAddress]) -> Iterator[Block]:
-    """Single addresses that come and go under one key (``names ...``, ``nodes ...``), as a block
-    for either family, with members or not: who has the key never depends on them."""
+def volatile(key: str, addresses: Iterable[IPAddress]) -> Iterator[Block]:
+    """Single addresses that come and go under one key (domain names, nodes), as a block for either
+    family. A family without members has its block, too: it may get some later."""
     found = AddressSet.of(addresses)
-    yield Block(f"{key} of IPv4", 4, AddressSet(v4=found.v4))
-    yield Block(f"{key} of IPv6", 6, AddressSet(v6=found.v6))
-
-
-def comes_and_goes(peers: Peers) -> bool:
-    """Whether peers are addresses that do not follow from their key; those of ipBlocks do."""
-    return peers.addresses is not None and peers.key.startswith(_MOVING)
+    yield Block(f"{key} of IPv4", 4, AddressSet(v4=found.v4), volatile=True)
+    yield Block(f"{key} of IPv6", 6, AddressSet(v6=found.v6), volatile=True)
 
 
 @dataclass(slots=True)
@@ -142,7 +136,8 @@ class AddressClasses:
         for number in signature:
             self._classes[number].add(endpoint_class)
 
-    def peers(self, block: Block) -> Peers:
+    def peers(self, block: Block) -> AddressPeers:
         """Every address of the block, those of pods included (NP-27)."""
         classes = FrozenBitMap(self._classes[self._numbers[block]])
-        return Peers(block.key, classes=classes, addresses=block.addresses, family=block.family)
+        addresses = block.addresses.family(block.family)
+        return AddressPeers(block.key, block.family, addresses, classes, block.volatile)

@@ -7,15 +7,15 @@ tiers (CNP-1). Nothing in this room knows about nftables or about questions.
 from __future__ import annotations
 
 from podfence.model.cluster import Cluster
-from podfence.model.clusternetworkpolicy import Tier as TierName
+from podfence.model.clusternetworkpolicy import Tier
 from podfence.model.objects import IPAddress
-from podfence.policy.admin import AdminCompiler, admin_blocks
+from podfence.policy import admin, networkpolicies
 from podfence.policy.classes import Classes, classify
 from podfence.policy.domains import NO_NAMES, Names
 from podfence.policy.flow import Direction
 from podfence.policy.index import DirectionPolicy, EndpointClass, EndpointPolicy, PolicyIndex
 from podfence.policy.namedports import NamedPorts
-from podfence.policy.networkpolicies import NetworkPolicyCompiler
+from podfence.policy.rulecompiler import RuleCompiler, TierCompiler
 from podfence.policy.select import PeerSelector
 
 
@@ -30,17 +30,30 @@ class _Compiler:
     def __init__(self, cluster: Cluster, names: Names) -> None:
         self._cluster = cluster
         self._names = names
-        self._classes: Classes = classify(cluster, admin_blocks(cluster, names))
+        self._classes: Classes = classify(cluster, admin.blocks(cluster, names))
         select = PeerSelector(
             self._classes.all,
             self._classes.addressless,
             cluster.namespaces,
             self._classes.addresses,
         )
-        ports = NamedPorts(self._classes.all, select.pods)
-        self._network = NetworkPolicyCompiler(cluster, select, ports)
-        self._admin = AdminCompiler(cluster, names, select, ports)
-        self._directions: dict[tuple[Direction, str, str, str], DirectionPolicy] = {}
+        rules = RuleCompiler(NamedPorts(self._classes.all, select.pods))
+        policies = admin.by_precedence(cluster.admin_policies)
+        by_network = networkpolicies.selected_by(cluster.policies, select)
+        by_admin = admin.selected_by(policies, select)
+        reader = admin.AdminReader(cluster, names, policies, by_admin, select)
+        self._selected = {**by_network, **by_admin}
+        self._tiers: dict[Direction, tuple[TierCompiler, ...]] = {
+            direction: (
+                reader.tier(Tier.ADMIN, direction, rules),
+                networkpolicies.isolation_tier(
+                    cluster.policies, by_network, direction, select, rules
+                ),
+                reader.tier(Tier.BASELINE, direction, rules),
+            )
+            for direction in Direction
+        }
+        self._directions: dict[tuple[Direction, tuple[int, ...]], DirectionPolicy] = {}
 
     def compile(self) -> PolicyIndex:
         policies = tuple(
@@ -59,25 +72,21 @@ class _Compiler:
             by_address=self._classes.by_address,
             by_node_address=_node_addresses(self._cluster),
             members=self._classes.members,
-            selected={**self._network.selected, **self._admin.selected},
+            selected=self._selected,
             outside_lookup=self._classes.outside,
             names=self._names,
         )
 
     def _direction(self, direction: Direction, subject: EndpointClass) -> DirectionPolicy:
         """The form shared by all classes to which the same rules apply, tiers in order (CNP-1)."""
-        keyed = (
-            self._admin.tier(TierName.ADMIN, direction, subject),
-            self._network.tier(direction, subject),
-            self._admin.tier(TierName.BASELINE, direction, subject),
-        )
-        key = (direction, keyed[0].key, keyed[1].key, keyed[2].key)
-        found = self._directions.get(key)
+        each = (compiler.tier(subject) for compiler in self._tiers[direction])
+        tiers = [tier for tier in each if tier is not None]
+        numbers = (direction, tuple(tier.number for tier in tiers))
+        found = self._directions.get(numbers)
         if found is None:
-            words = " ".join((direction.value, *(k.key for k in keyed if k.key)))
-            tiers = tuple(k.tier for k in keyed if k.tier is not None)
-            found = DirectionPolicy(len(self._directions), words, direction, tiers)
-            self._directions[key] = found
+            key = repr((direction.value, [tier.key for tier in tiers]))
+            found = DirectionPolicy(len(self._directions), key, direction, tuple(tiers))
+            self._directions[numbers] = found
         return found
 
 

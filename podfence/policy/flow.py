@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from podfence.model.networkpolicy import PolicyType
 from podfence.model.objects import IPAddress
 from podfence.policy.origin import Origin
+from podfence.sets.ports import MAX_PORT, OTHER, PROTOCOLS
 
 
 class Direction(Enum):
@@ -15,6 +17,20 @@ class Direction(Enum):
 
     EGRESS = "egress"
     INGRESS = "ingress"
+
+    @property
+    def policy_type(self) -> PolicyType:
+        """The item of ``policyTypes`` that names the direction (NP-8)."""
+        return PolicyType.EGRESS if self is Direction.EGRESS else PolicyType.INGRESS
+
+    @property
+    def peer_field(self) -> str:
+        """The field of a rule that lists its peers."""
+        return "to" if self is Direction.EGRESS else "from"
+
+
+AS_WRITTEN = (Direction.INGRESS, Direction.EGRESS)
+"""The order in which manifests have the directions."""
 
 
 class Action(Enum):
@@ -39,16 +55,25 @@ class Reason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """One new connection attempt, as seen after Service DNAT and before SNAT (NP-28).
-
-    ``protocol``: "TCP", "UDP", "SCTP" or ``sets.ports.OTHER``; ``port``: destination port, 0 for
-    OTHER. Both addresses are of one family.
-    """
+    """One new connection attempt, as seen after Service DNAT and before SNAT (NP-28)."""
 
     source: IPAddress
     destination: IPAddress
+    """Of the IP version of ``source``."""
     protocol: str
+    """``TCP``, ``UDP``, ``SCTP``, or ``sets.ports.OTHER`` for protocols without ports."""
     port: int
+    """The destination port; 0 for OTHER."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what no packet can be."""
+        if self.source.version != self.destination.version:
+            raise ValueError("source and destination are of different IP families")
+        if self.protocol == OTHER:
+            if self.port:
+                raise ValueError("protocols without ports have port 0")
+        elif self.protocol not in PROTOCOLS or not 0 <= self.port <= MAX_PORT:
+            raise ValueError(f"no such port: {self.protocol}/{self.port}")
 
 
 @dataclass(frozen=True, slots=True)

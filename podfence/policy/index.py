@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from pyroaring import FrozenBitMap
 
@@ -19,7 +20,7 @@ from podfence.model.objects import ContainerPort, IPAddress, Pod
 from podfence.policy.domains import Names
 from podfence.policy.flow import Action, Direction
 from podfence.policy.origin import Origin
-from podfence.sets import AddressSet, PortSet
+from podfence.sets import AddressSet, IntervalSet, PortSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,29 +40,77 @@ class EndpointClass:
 
 
 @dataclass(frozen=True, slots=True)
-class Peers:
-    """The remote ends that a match accepts.
+class Everyone:
+    """Every pod, every node and every address outside the cluster: no restriction (NP-12)."""
 
-    ``key``: names where the set comes from (selector, CIDRs), never its members, so it stays the
-    same when pods come and go; equal keys mean the same peers in one index. It holds text of the
-    API: never use it raw. ``everyone``: no restriction (NP-12), then the other fields are empty.
-    ``classes``: the members as endpoint classes. ``addresses``: set for an ipBlock only; then the
-    peers are exactly these addresses (pods included, NP-27), ``family`` is their IP version, and
-    ``classes`` are those whose addresses *of that family* lie in it. ``family`` without
-    ``addresses``: only the addresses of that family of the pods of ``classes``.
-    """
-
-    key: str
-    everyone: bool = False
-    classes: FrozenBitMap = field(default_factory=FrozenBitMap)
-    addresses: AddressSet | None = None
-    family: int | None = None
+    key: ClassVar[str] = "everyone"
+    family: ClassVar[None] = None
+    volatile: ClassVar[bool] = False
 
     def holds(self, endpoint_class: int, family: int) -> bool:
         """Whether an endpoint of a class, speaking IP version ``family``, is a peer."""
-        return self.everyone or (
-            (self.family is None or self.family == family) and endpoint_class in self.classes
-        )
+        return True
+
+    def among(self, classes: FrozenBitMap) -> FrozenBitMap:
+        """Those of ``classes`` that are peers, in the families that the peers speak."""
+        return classes
+
+
+EVERYONE = Everyone()
+
+
+@dataclass(frozen=True, slots=True)
+class PodPeers:
+    """Pods that selectors name."""
+
+    key: str
+    """Where the set comes from (selectors), never its members, so it stays the same when pods come
+    and go. Equal keys mean the same peers in one index. It holds text of the API: never print it
+    raw."""
+    classes: FrozenBitMap
+    """The pods, as endpoint classes."""
+    family: int | None = None
+    """4 or 6: the pods' addresses of that IP version alone. None: of both."""
+    volatile: ClassVar[bool] = True
+    """Members come and go under one key."""
+
+    def holds(self, endpoint_class: int, family: int) -> bool:
+        """Whether an endpoint of a class, speaking IP version ``family``, is a peer."""
+        return (self.family is None or self.family == family) and endpoint_class in self.classes
+
+    def among(self, classes: FrozenBitMap) -> FrozenBitMap:
+        """Those of ``classes`` that are peers, in the families that the peers speak."""
+        return self.classes & classes
+
+
+@dataclass(frozen=True, slots=True)
+class AddressPeers:
+    """Addresses of one IP version, those of pods included (NP-27)."""
+
+    key: str
+    """Where the addresses come from: CIDRs, a selector of nodes, domain names. Equal keys mean the
+    same peers in one index. It holds text of the API: never print it raw."""
+    family: int
+    """The IP version of all addresses, 4 or 6."""
+    addresses: IntervalSet
+    """The addresses as integers."""
+    classes: FrozenBitMap
+    """The classes whose addresses of ``family`` lie in it, outside classes included."""
+    volatile: bool = False
+    """Whether addresses come and go under one key: nodes and domain names. The addresses of CIDRs
+    follow from their key."""
+
+    def holds(self, endpoint_class: int, family: int) -> bool:
+        """Whether an endpoint of a class, speaking IP version ``family``, is a peer."""
+        return self.family == family and endpoint_class in self.classes
+
+    def among(self, classes: FrozenBitMap) -> FrozenBitMap:
+        """Those of ``classes`` that are peers, in the families that the peers speak."""
+        return self.classes & classes
+
+
+Peers = Everyone | PodPeers | AddressPeers
+"""The remote ends that a match accepts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +127,60 @@ class Match:
 class CompiledRule:
     """Applies ``action`` to a flow that one of ``matches`` fits; with none it never applies."""
 
+    number: int
+    """Tells the rule from every other of one index, so memos hang on it. One written rule is
+    several compiled ones where its port names mean other numbers on other pods."""
     action: Action
     matches: tuple[Match, ...]
     origin: Origin
 
 
 @dataclass(frozen=True, slots=True)
-class Tier:
-    """Rules in order; the first that fits decides. ``default`` is said when none fits: DENY for
-    NetworkPolicy isolation, PASS for tiers that only decide what they name.
-    ``isolated_by``: the policies that isolate (NetworkPolicy tier only)."""
+class CompiledTier:
+    """Rules in order; the first that fits decides."""
 
+    number: int
+    """Tells the tier from every other of one index, so memos hang on it."""
     name: str
+    """``Admin``, ``Baseline`` or NETWORK_POLICY_TIER."""
+    key: str
+    """Names the policies, and how their port names were resolved: equal keys, equal tiers."""
     rules: tuple[CompiledRule, ...]
     default: Action
+    """Said when no rule fits: DENY for NetworkPolicy isolation (NP-5), PASS for tiers that decide
+    only what they name."""
     isolated_by: tuple[Origin, ...] = ()
+    """The policies that isolate (NetworkPolicy tier only)."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for rules that deny or pass beside a default that denies: no policy
+        says that, and both back ends rely on it."""
+        if not self.ordered and any(r.action is not Action.ACCEPT for r in self.rules):
+            raise ValueError(f"tier {self.name} denies by default, so its rules can only accept")
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the order of the rules counts. It does not where all else is denied and rules
+        only accept (NP-7): that tier is the union of its rules."""
+        return self.default is not Action.DENY
+
+    @property
+    def can_accept(self) -> bool:
+        """Whether the tier accepts anything, by a rule or by default."""
+        return self._can(Action.ACCEPT)
+
+    @property
+    def can_deny(self) -> bool:
+        """Whether the tier denies anything, by a rule or by default."""
+        return self._can(Action.DENY)
+
+    @property
+    def can_pass(self) -> bool:
+        """Whether the tier passes anything on to the next, by a rule or by default."""
+        return self._can(Action.PASS)
+
+    def _can(self, action: Action) -> bool:
+        return self.default is action or any(r.action is action and r.matches for r in self.rules)
 
 
 NETWORK_POLICY_TIER = "NetworkPolicy"
@@ -102,19 +190,30 @@ NETWORK_POLICY_TIER = "NetworkPolicy"
 class DirectionPolicy:
     """What applies to a class in one direction: tiers in order; none decided: accept.
 
-    One object is shared by every class that the same rules select, so identity is a group key;
-    ``number`` is its place in ``PolicyIndex.direction_policies``. ``key`` names its origins.
+    One object is shared by every class that the same rules select: ``number`` tells groups of pods
+    apart.
     """
 
     number: int
+    """The position in ``PolicyIndex.direction_policies``."""
     key: str
+    """Names the policies of all tiers: equal keys, equal policies."""
     direction: Direction
-    tiers: tuple[Tier, ...] = ()
+    tiers: tuple[CompiledTier, ...] = ()
+    """Admin, NetworkPolicy, Baseline (CNP-1), without those that no policy applies in."""
 
     @property
     def isolates(self) -> bool:
-        """True when some tier can deny."""
+        """Whether some policy applies."""
         return bool(self.tiers)
+
+    @property
+    def in_force(self) -> tuple[CompiledTier, ...]:
+        """The tiers up to the first that passes nothing on (CNP-13)."""
+        for at, tier in enumerate(self.tiers, start=1):
+            if not tier.can_pass:
+                return self.tiers[:at]
+        return self.tiers
 
 
 @dataclass(frozen=True, slots=True)

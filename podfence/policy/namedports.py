@@ -12,7 +12,7 @@ from typing import NamedTuple
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.model.objects import ContainerPort
-from podfence.policy.index import EndpointClass, Match, Peers
+from podfence.policy.index import EndpointClass, Match, Peers, PodPeers
 from podfence.sets import PortSet
 from podfence.sets.ports import NOTHING
 
@@ -55,11 +55,10 @@ class NamedPorts:
 
     def _by_number(self, peers: Peers, name: PortName) -> Iterator[Match]:
         by_ports: dict[PortSet, BitMap] = defaultdict(BitMap)
-        for number in self._pods if peers.everyone else peers.classes & self._pods:
+        for number in peers.among(self._pods):
             ports = named_number(self._classes[number].named_ports, name)
             if ports:
                 by_ports[ports].add(number)
         for ports, members in by_ports.items():
             key = f"{peers.key} where {name} is {ports}"
-            narrowed = Peers(key, classes=FrozenBitMap(members), family=peers.family)
-            yield Match(narrowed, ports, "")
+            yield Match(PodPeers(key, FrozenBitMap(members), peers.family), ports, "")

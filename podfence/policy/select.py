@@ -16,9 +16,7 @@ from podfence.model.networkpolicy import NetworkPolicyPeer
 from podfence.model.objects import Namespace
 from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
 from podfence.policy.addressblocks import AddressClasses, Block, ip_block
-from podfence.policy.index import EndpointClass, Peers
-
-EVERYONE = Peers("everyone", everyone=True)
+from podfence.policy.index import AddressPeers, EndpointClass, Peers, PodPeers
 
 
 class LabelIndex:
@@ -114,13 +112,13 @@ class PeerSelector:
             return self.pods_in(pod_selector, peer.namespace_selector)
         classes = self.subjects(namespace, pod_selector)  # NP-17
         key = f"pods {_canonical(pod_selector)} of {namespace!r}"
-        return Peers(key, classes=classes - self._addressless)
+        return PodPeers(key, classes - self._addressless)
 
-    def pods_in(self, pods: LabelSelector, namespaces: LabelSelector) -> Peers:
+    def pods_in(self, pods: LabelSelector, namespaces: LabelSelector) -> PodPeers:
         """Pods with an address that match one selector in namespaces that match the other."""
         key = f"pods {_canonical(pods)} in {_canonical(namespaces)}"
         classes = self.subjects_in(pods, namespaces) - self._addressless
-        return Peers(key, classes=classes)
+        return PodPeers(key, classes)
 
     def subjects_in(self, pods: LabelSelector, namespaces: LabelSelector) -> FrozenBitMap:
         """The same with pods that have no address yet."""
@@ -134,7 +132,7 @@ class PeerSelector:
             found = self._in_namespaces[selector] = FrozenBitMap(BitMap.union(*parts, BitMap()))
         return found
 
-    def block(self, block: Block) -> Peers:
+    def block(self, block: Block) -> AddressPeers:
         """Every address of a block that the classes were cut at."""
         return self._addresses.peers(block)
 

@@ -27,9 +27,7 @@ from podfence.policy.namedports import PortName, named_number
 from podfence.questions.phrases import words
 from podfence.questions.phrases.matched import Matched, PodGroup, grouped, workload_of
 from podfence.questions.phrases.tierwords import in_order, policy_words
-from podfence.questions.phrases.tierwords import rules_of as tier_rules
 
-TYPES = {Direction.INGRESS: PolicyType.INGRESS, Direction.EGRESS: PolicyType.EGRESS}
 _PEER_LIST = {Direction.INGRESS: "from", Direction.EGRESS: "to"}
 EXEMPT = (
     "Whatever policies say, these pass: answers on allowed connections, a pod to itself, and a "
@@ -114,15 +112,10 @@ def describe(index: PolicyIndex, policy: NetworkPolicy) -> PolicyDescription:
     return _Describer(index, policy).describe()
 
 
-def rules_of(policy: NetworkPolicy, direction: Direction) -> tuple[NetworkPolicyRule, ...]:
-    """The rules written for a direction, dead ones included."""
-    return policy.ingress if direction is Direction.INGRESS else policy.egress
-
-
 def allows_everything(policy: NetworkPolicy, direction: Direction) -> bool:
     """Whether the policy has the direction and a rule ``{}`` in it (NP-11)."""
-    return TYPES[direction] in policy.policy_types and any(
-        not rule.peers and not rule.ports for rule in rules_of(policy, direction)
+    return direction.policy_type in policy.policy_types and any(
+        not rule.peers and not rule.ports for rule in policy.rules_of(direction.policy_type)
     )
 
 
@@ -179,8 +172,8 @@ class _Describer:
     # -- one direction
 
     def _direction(self, direction: Direction) -> DirectionDescription:
-        isolates = TYPES[direction] in self._policy.policy_types
-        rules = rules_of(self._policy, direction)
+        isolates = direction.policy_type in self._policy.policy_types
+        rules = self._policy.rules_of(direction.policy_type)
         text = _isolated(direction, bool(rules)) if isolates else _untouched(direction, len(rules))
         described = enumerate(rules) if isolates else ()
         return DirectionDescription(
@@ -194,7 +187,7 @@ class _Describer:
     def _by_others(self, direction: Direction, *, isolates: bool) -> str:
         """What the union with the other policies means here (NP-7); "" if there is nothing to
         add."""
-        others = [p for p in self._others if TYPES[direction] in p.policy_types]
+        others = [p for p in self._others if direction.policy_type in p.policy_types]
         total = len(self._subjects)
         if not total:
             return ""
@@ -228,7 +221,7 @@ class _Describer:
         )
 
     def _tiers_with(self, direction: Direction) -> bool:
-        return any(tier_rules(policy, direction) for policy in self._tier_policies())
+        return any(policy.rules_of(direction.policy_type) for policy in self._tier_policies())
 
     def _tiers(self) -> Iterable[str]:
         """CNP-1, CNP-13."""
@@ -328,7 +321,7 @@ def _untouched(direction: Direction, dead_rules: int) -> str:
     if not dead_rules:
         return text
     verb = "counts" if dead_rules == 1 else "count"
-    name = TYPES[direction].value
+    name = direction.policy_type.value
     return (
         f"{text} Its {words.count(dead_rules, f'{direction.value} rule')} {verb} for nothing, "
         f"because policyTypes does not name {name}."
@@ -368,9 +361,9 @@ def _effect(policy: NetworkPolicy) -> str:
     """``isolates ingress, allows nothing; isolates egress, 2 rules``."""
     parts = []
     for direction in (Direction.INGRESS, Direction.EGRESS):
-        if TYPES[direction] not in policy.policy_types:
+        if direction.policy_type not in policy.policy_types:
             continue
-        rules = rules_of(policy, direction)
+        rules = policy.rules_of(direction.policy_type)
         what = f"has {words.count(len(rules), 'rule')}" if rules else "allows nothing"
         if allows_everything(policy, direction):
             what = "allows everything"

@@ -31,7 +31,6 @@ from podfence.questions.phrases.tierwords import (
     in_order,
     policy_words,
     priority_of,
-    rules_of,
     unreadable,
 )
 
@@ -145,7 +144,7 @@ class _Describer:
     # -- one direction
 
     def _direction(self, direction: Direction) -> TierDirectionDescription:
-        rules = rules_of(self._policy, direction)
+        rules = self._policy.rules_of(direction.policy_type)
         return TierDirectionDescription(
             direction,
             tierphrases.direction(self._policy.tier, direction, len(rules)),

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from podfence.engine.connections import connections
+from podfence.engine.permitted import Permitted
 from podfence.model.objects import IPAddress
 from podfence.policy.index import PolicyIndex
 from podfence.sets import PortSet
@@ -30,42 +30,28 @@ class VerdictChange:
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """``name`` tells it from others; ``group`` is what a reader calls it. ``old``, ``new``: its
-    class before and after."""
+    """``name`` tells it from others; ``group`` is what a reader calls it."""
 
     name: str
     group: str
-    family: int
-    old: int
-    new: int
+    address: IPAddress
 
 
 def changed_verdicts(
     before: PolicyIndex, after: PolicyIndex, outside: Iterable[IPAddress] = ()
 ) -> tuple[VerdictChange, ...]:
     """Every pair of pods that both clusters have, and of these with ``outside`` addresses."""
-    ends = [
-        *_pods(before, after),
-        *(_end(before, after, str(a), f"outside {a}", a) for a in outside),
-    ]
-    known: dict[tuple[bool, int, int, int], PortSet] = {}
-
-    def ports(index: PolicyIndex, source: int, destination: int, family: int) -> PortSet:
-        """By pair of classes, of which there are few."""
-        asked = (index is after, source, destination, family)
-        if asked not in known:
-            known[asked] = connections(index, source, destination, family)
-        return known[asked]
-
+    ends = [*_pods(before, after), *(_End(str(a), f"outside {a}", a) for a in outside)]
+    old, new = Permitted(before), Permitted(after)
     of: Counter[tuple[str, str]] = Counter()
     found: dict[tuple[str, str, PortSet, PortSet], list[int]] = defaultdict(list)
     for source, destination in _pairs(ends):
         key = (source.group, destination.group)
         of[key] += 1
-        old = ports(before, source.old, destination.old, source.family)
-        new = ports(after, source.new, destination.new, source.family)
-        if old != new:
-            found[*key, new - old, old - new].append(source.family)
+        was = old.ports(source.address, destination.address)
+        now = new.ports(source.address, destination.address)
+        if was != now:
+            found[*key, now - was, was - now].append(source.address.version)
     return tuple(
         VerdictChange(a, b, opened, closed, tuple(sorted(set(f))), len(f), of[a, b])
         for (a, b, opened, closed), f in sorted(found.items(), key=_order)
@@ -86,21 +72,16 @@ def _pods(before: PolicyIndex, after: PolicyIndex) -> Iterator[_End]:
             for address in endpoint.addresses:
                 if address in known.addresses:
                     group = str(endpoint.pod.owner or endpoint.pod.ref)
-                    yield _end(before, after, name, group, address)
-
-
-def _end(
-    before: PolicyIndex, after: PolicyIndex, name: str, group: str, address: IPAddress
-) -> _End:
-    return _End(name, group, address.version, before.class_of(address), after.class_of(address))
+                    yield _End(name, group, address)
 
 
 def _pairs(ends: list[_End]) -> Iterator[tuple[_End, _End]]:
-    """Of one family, with a pod in it, and never a pod with itself (NP-54)."""
+    """Of one family, with a pod in it; a pod and itself are no pair."""
     for source in ends:
         for destination in ends:
             pods = "/" in source.name or "/" in destination.name
-            if pods and source.family == destination.family and source.name != destination.name:
+            alike = source.address.version == destination.address.version
+            if pods and alike and source.name != destination.name:
                 yield source, destination
 
 

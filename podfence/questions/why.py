@@ -18,9 +18,9 @@ from podfence.policy.flow import Action, Decision, Direction, Reason
 from podfence.policy.index import (
     NETWORK_POLICY_TIER,
     CompiledRule,
+    CompiledTier,
     Endpoint,
     PolicyIndex,
-    Tier,
 )
 from podfence.policy.origin import Origin
 from podfence.questions.can import Asker, Can, CanAnswer, Case
@@ -70,11 +70,13 @@ class PolicyReport:
 
 @dataclass(frozen=True, slots=True)
 class TierReport:
-    """One tier with the policies of it that select the subject. ``asked`` False: an earlier tier
-    decided, or no policy had to."""
+    """One tier with the policies of it that select the subject."""
 
     name: str
+    ordered: bool
+    """Whether the first rule that fits decides; not so in the tier of NetworkPolicy."""
     asked: bool
+    """False: an earlier tier decided, or the decision stands before all policies."""
     policies: tuple[PolicyReport, ...]
 
 
@@ -147,7 +149,7 @@ def _direction(asker: Asker, case: Case, direction: Direction) -> DirectionRepor
         reporter = _Reporter(asker, direction, *flow, written_rules(asker.index))
         tiers = tuple(reporter.tiers(near.endpoint, asked=by_tiers))
     ladder: tuple[Rung, ...] = ()
-    if by_tiers and any(t.name != NETWORK_POLICY_TIER for t in tiers):
+    if by_tiers and any(tier.ordered for tier in tiers):
         ladder = tuple(_ladder(tiers))
     return DirectionReport(direction, near.name, decision, tiers, ladder)
 
@@ -171,7 +173,7 @@ def _rung(tier: TierReport) -> Rung:
         for rule in policy.rules:
             if rule.fits:
                 return Rung(tier.name, True, rule.action, policy, rule)
-    if tier.name == NETWORK_POLICY_TIER and active:
+    if active and not tier.ordered:
         return Rung(tier.name, True, Action.DENY)
     return Rung(tier.name, bool(active))
 
@@ -203,15 +205,16 @@ class _Reporter:
             if name == NETWORK_POLICY_TIER:
                 policies += inactive
             if policies:
-                yield TierReport(name, not decided, policies)
+                ordered = tier is not None and tier.ordered
+                yield TierReport(name, ordered, not decided, policies)
             decided = decided or (tier is not None and self._decides(tier))
 
-    def _decides(self, tier: Tier) -> bool:
+    def _decides(self, tier: CompiledTier) -> bool:
         action = next((r.action for r in tier.rules if self._fits(r)), tier.default)
         return action is not Action.PASS
 
-    def _policies(self, tier: Tier, decided: bool) -> Iterator[PolicyReport]:
-        if tier.name != NETWORK_POLICY_TIER:
+    def _policies(self, tier: CompiledTier, decided: bool) -> Iterator[PolicyReport]:
+        if tier.ordered:
             yield from self._ordered(tier, decided)
             return
         for isolation in tier.isolated_by:
@@ -222,7 +225,7 @@ class _Reporter:
         for rule in rules:
             yield self._rule(rule, "", "", reached)
 
-    def _ordered(self, tier: Tier, decided: bool) -> Iterator[PolicyReport]:
+    def _ordered(self, tier: CompiledTier, decided: bool) -> Iterator[PolicyReport]:
         """Policies in the order in which they are asked; the first rule that fits ends the tier."""
         written = self.written
         policies = {p.ref: p for p in self.asker.index.cluster.admin_policies}

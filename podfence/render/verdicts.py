@@ -115,7 +115,7 @@ def _direction_lines(report: DirectionReport, end: End, locate: Locate) -> Itera
     yield f"  {words}"
     if report.ladder:
         yield f"  {ladder_text(report)}"
-    tiered = any(tier.name != NETWORK_POLICY_TIER for tier in report.tiers)
+    tiered = any(tier.ordered for tier in report.tiers)
     for tier in report.tiers:
         if tiered:
             yield f"  {tier.name} tier{'' if tier.asked else ', not asked'}:"
@@ -124,10 +124,10 @@ def _direction_lines(report: DirectionReport, end: End, locate: Locate) -> Itera
 
 def _tier_lines(tier: TierReport, direction: Direction, locate: Locate) -> Iterator[str]:
     for policy in tier.policies:
-        if tier.name == NETWORK_POLICY_TIER:
-            yield from _policy_lines(policy, direction, locate)
-        else:
+        if tier.ordered:
             yield from _ordered_lines(policy, locate)
+        else:
+            yield from _policy_lines(policy, direction, locate)
 
 
 # -- the ladder
@@ -255,7 +255,7 @@ class VerdictEncoder:
 
     def __init__(self, locate: Locate) -> None:
         self._locate = locate
-        self._decisions: dict[int, tuple[Decision, dict[str, object]]] = {}
+        self._decisions: dict[Decision, dict[str, object]] = {}
         self._origins: dict[Origin, dict[str, object]] = {}
 
     def answer(self, answer: CanAnswer) -> dict[str, object]:
@@ -273,15 +273,14 @@ class VerdictEncoder:
 
     def decision(self, decision: Decision) -> dict[str, object]:
         """``{"allowed", "reason", "policies": [...]}``."""
-        known = self._decisions.get(id(decision))
+        known = self._decisions.get(decision)
         if known is None:
-            data: dict[str, object] = {
+            known = self._decisions[decision] = {
                 "allowed": decision.allowed,
                 "reason": decision.reason.value,
                 "policies": [self.origin(origin) for origin in decision.origins],
             }
-            known = self._decisions[id(decision)] = (decision, data)
-        return known[1]
+        return known
 
     def origin(self, origin: Origin) -> dict[str, object]:
         """``{"policy", "kind", "path", "file", "line", "column"}``; ``kind`` only where it is not
@@ -338,12 +337,11 @@ class VerdictEncoder:
 
     def _policy(self, report: PolicyReport, tier: TierReport) -> dict[str, object]:
         data: dict[str, object] = {**self.origin(report.isolation), "active": report.active}
-        ordered = tier.name != NETWORK_POLICY_TIER
-        if ordered:
+        if tier.ordered:
             data["tier"] = tier.name
             if report.priority is not None:
                 data["priority"] = report.priority
-        data["rules"] = [self._rule(rule, ordered=ordered) for rule in report.rules]
+        data["rules"] = [self._rule(rule, ordered=tier.ordered) for rule in report.rules]
         return data
 
     def _rule(self, rule: RuleReport, *, ordered: bool) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from random import Random
 
 from hypothesis import given
@@ -19,11 +20,11 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Action, Direction, Flow
 from podfence.policy.index import (
     CompiledRule,
+    CompiledTier,
     DirectionPolicy,
     EndpointPolicy,
     Match,
     PolicyIndex,
-    Tier,
 )
 from podfence.policy.origin import Origin
 from tests.support.random_clusters import TIERS, FlowSource, clusters_with_flows, random_cluster
@@ -125,9 +126,10 @@ def tiered(index: PolicyIndex, rng: Random) -> PolicyIndex:
     origins = [r.origin for d in index.direction_policies for found in d.tiers for r in found.rules]
     if not matches:
         return index
+    numbers = count()
 
     def direction_policy(number: int, old: DirectionPolicy) -> DirectionPolicy:
-        tiers = tuple(_tier(rng, matches, origins) for _ in range(rng.randint(0, 3)))
+        tiers = tuple(_tier(rng, matches, origins, numbers) for _ in range(rng.randint(0, 3)))
         return replace(old, number=number, key=f"{old.key} {number}", tiers=tiers)
 
     policies = [
@@ -141,19 +143,22 @@ def tiered(index: PolicyIndex, rng: Random) -> PolicyIndex:
     )
 
 
-def _tier(rng: Random, matches: list[Match], origins: list[Origin]) -> Tier:
+def _tier(
+    rng: Random, matches: list[Match], origins: list[Origin], numbers: Iterator[int]
+) -> CompiledTier:
     """Isolation, whose rules accept, or rules of all actions in order."""
     default = rng.choice((Action.DENY, Action.PASS, Action.PASS, Action.ACCEPT))
     actions = (Action.ACCEPT,) if default is Action.DENY else tuple(Action)
     rules = tuple(
         CompiledRule(
+            next(numbers),
             rng.choice(actions),
             tuple(rng.choice(matches) for _ in range(rng.randint(0, 2))),
             rng.choice(origins),
         )
         for _ in range(rng.randint(0, 4))
     )
-    return Tier("any", rules, default)
+    return CompiledTier(next(numbers), "any", "any", rules, default)
 
 
 @given(st.randoms(use_true_random=False))

@@ -19,7 +19,7 @@ from podfence.nft.lowering.keyed import RunWriter
 from podfence.nft.lowering.peers import PeerSets
 from podfence.nft.lowering.portruns import Entry, Run, in_runs
 from podfence.nft.lowering.ports import PortQuestions
-from podfence.nft.lowering.tierchains import SharedTiers, in_force
+from podfence.nft.lowering.tierchains import SharedTiers
 from podfence.nft.lowering.views import DESTINATIONS, SOURCES, VIEWS, View
 from podfence.nft.objects import (
     RETURN,
@@ -33,8 +33,8 @@ from podfence.nft.objects import (
 )
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction, Flow
-from podfence.policy.index import Peers, PolicyIndex, Tier
-from podfence.sets import PortSet
+from podfence.policy.index import AddressPeers, CompiledTier, DirectionPolicy, PolicyIndex
+from podfence.sets import IntervalSet, PortSet
 from podfence.sets.ports import EVERYTHING
 from tests.nft.test_engine_agrees import agree
 from tests.support.random_clusters import TIERS, FlowSource, Size, random_cluster
@@ -130,8 +130,10 @@ def _(patch: pytest.MonkeyPatch) -> None:
 def _(patch: pytest.MonkeyPatch) -> None:
     right = PeerSets._block_set
 
-    def hull(self: PeerSets, peers: Peers, family: int, spans: list[tuple[int, int]]) -> str:
-        return right(self, peers, family, [(spans[0][0], spans[-1][1])])
+    def hull(self: PeerSets, peers: AddressPeers) -> str:
+        spans = peers.addresses.intervals
+        whole = IntervalSet.of((spans[0][0], spans[-1][1]))
+        return right(self, replace(peers, addresses=whole))
 
     patch.setattr(PeerSets, "_block_set", hull)
 
@@ -186,7 +188,13 @@ def _(patch: pytest.MonkeyPatch) -> None:
 
 @fault("CNP-1 Admin is not asked")
 def _(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(groups, "in_force", lambda tiers: in_force(t for t in tiers if t.name != "Admin"))
+    right = groups._asked
+
+    def without_admin(policy: DirectionPolicy) -> groups._Asked:
+        tiers = (tier for tier in policy.tiers if tier.name != "Admin")
+        return right(replace(policy, tiers=tuple(tiers)))
+
+    patch.setattr(groups, "_asked", without_admin)
 
 
 @fault("CNP-10 what Admin accepts is denied by isolation all the same")
@@ -194,7 +202,7 @@ def _(patch: pytest.MonkeyPatch) -> None:
     right = SharedTiers.asked
 
     def no_appeal(
-        self: SharedTiers, tiers: Sequence[Tier], view: View, *, isolated: bool
+        self: SharedTiers, tiers: Sequence[CompiledTier], view: View, *, isolated: bool
     ) -> tuple[list[str], str]:
         return right(self, tiers, view, isolated=isolated)[0], ""
 
@@ -208,7 +216,7 @@ def _(patch: pytest.MonkeyPatch) -> None:
 
 @fault("CNP-13 isolation passes to Baseline")
 def _(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(groups, "in_force", list)
+    patch.setattr(DirectionPolicy, "in_force", property(lambda self: self.tiers))
 
 
 @fault("CNP-7 the order of many rules is lost")

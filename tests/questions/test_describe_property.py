@@ -10,8 +10,8 @@ from podfence.model.cluster import Cluster
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction
-from podfence.policy.index import CompiledRule, PolicyIndex
-from podfence.questions.describe import TYPES, DirectionDescription, describe
+from podfence.policy.index import CompiledRule, Everyone, PolicyIndex
+from podfence.questions.describe import DirectionDescription, describe
 from podfence.questions.lint.notes import NOTE_CODES, notes_for
 from podfence.questions.phrases.matched import PodGroup
 from podfence.render.describe import render_description
@@ -25,7 +25,7 @@ def test_np_5_subjects_and_directions_are_those_of_the_index(cluster: Cluster) -
         found = describe(index, policy)
         assert _pods(found.pods) == _members(index, index.selected[policy.ref])
         for part in (found.ingress, found.egress):
-            assert part.isolates == (TYPES[part.direction] in policy.policy_types)
+            assert part.isolates == (part.direction.policy_type in policy.policy_types)
 
 
 @given(clusters())
@@ -54,11 +54,11 @@ def _compare(index: PolicyIndex, rule: CompiledRule, part: DirectionDescription)
     [described] = [r for r in part.rules if r.path == rule.origin.path]
     peers = {peer.path: peer for peer in described.peers}
     for match in rule.matches:
-        if not match.peers.everyone and not _narrowed(match.path, rule):
+        if not isinstance(match.peers, Everyone) and not _narrowed(match.path, rule):
             assert _pods(peers[match.path].pods) >= _members(index, match.peers.classes)
     for peer in described.peers:
         compiled = [m for m in rule.matches if m.path == peer.path]
-        if compiled and all(m.peers.everyone for m in compiled):
+        if compiled and all(isinstance(m.peers, Everyone) for m in compiled):
             assert _pods(peer.pods) == _everybody(index)
 
 

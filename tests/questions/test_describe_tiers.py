@@ -17,7 +17,7 @@ from podfence.model.clusternetworkpolicy import (
 from podfence.model.meta import METADATA_NAME_LABEL
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction
-from podfence.policy.index import CompiledRule, PolicyIndex
+from podfence.policy.index import CompiledRule, Everyone, PolicyIndex
 from podfence.questions.describe import describe
 from podfence.questions.describe_tiers import (
     TierPolicyDescription,
@@ -266,6 +266,7 @@ def _compare(index: PolicyIndex, compiled: CompiledRule, rule: TierRuleDescripti
     for match in () if rule.broken else compiled.matches:
         found = peers[match.path]
         if not found.now:  # nodes and names are told by their addresses
+            assert not isinstance(match.peers, Everyone)
             assert _pods(found.pods) >= _members(index, match.peers.classes)
 
 

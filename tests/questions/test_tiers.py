@@ -19,7 +19,7 @@ from podfence.model.meta import ObjectRef
 from podfence.model.objects import Service
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction
-from podfence.policy.index import NETWORK_POLICY_TIER, PolicyIndex, Tier
+from podfence.policy.index import CompiledTier, PolicyIndex
 from podfence.questions.lint.tiers import TIER_CODES, TierFinding, tier_findings
 from podfence.sets.ports import OTHER
 from podfence.testing.builders import (
@@ -320,7 +320,7 @@ def test_every_code_has_its_example() -> None:
 # -- against brute force
 
 
-def _asks(index: PolicyIndex, tier: Tier) -> Iterator[tuple[int, int, str, int]]:
+def _asks(index: PolicyIndex, tier: CompiledTier) -> Iterator[tuple[int, int, str, int]]:
     """Every remote class of each family with ports on both sides of every boundary."""
     edges = {
         (protocol, port)
@@ -343,11 +343,11 @@ def _asks(index: PolicyIndex, tier: Tier) -> Iterator[tuple[int, int, str, int]]
                 yield endpoint_class.number, family, protocol, port
 
 
-def _tiers(index: PolicyIndex) -> Iterator[Tier]:
+def _tiers(index: PolicyIndex) -> Iterator[CompiledTier]:
     """Of every class that has a pod, those in which order counts."""
     for endpoint_class, policy in zip(index.classes, index.policies, strict=True):
         for direction in Direction if index.members[endpoint_class.number] else ():
-            yield from (t for t in policy.of(direction).tiers if t.name != NETWORK_POLICY_TIER)
+            yield from (tier for tier in policy.of(direction).tiers if tier.ordered)
 
 
 @given(clusters(TIERS))

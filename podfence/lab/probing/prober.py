@@ -125,7 +125,7 @@ class Prober:
     def _taken(self, probes: Probes) -> set[int]:
         """Ports that somebody listens on, or that something is sent to."""
         taken: set[int] = self._answerers.ports
-        for ports in {id(pair.ports): pair.ports for pair in probes.pairs}.values():
+        for ports in {pair.ports for pair in probes.pairs}:
             taken.update(port for _, port in ports)
         return taken
 

@@ -11,17 +11,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 
-from podfence.engine.connections import allowed_ports
-from podfence.engine.evaluate import Judge, from_own_node
-from podfence.engine.porttable import EVERYTHING_ID, PortTable
+from podfence.engine.evaluate import Judge
+from podfence.engine.permitted import Permitted
 from podfence.lab.testbed.flags import both, ones
 from podfence.lab.testbed.outcome import Outcome
 from podfence.lab.testbed.probeplan import LabPlan
 from podfence.lab.testbed.probes import Effort, Pair, Port, Probe
 from podfence.lab.testbed.report import Check, PairResult, PortSeen
 from podfence.model.objects import IPAddress
-from podfence.policy.flow import Direction, Flow
-from podfence.policy.index import Endpoint, PolicyIndex
+from podfence.policy.flow import Flow
+from podfence.policy.index import PolicyIndex
 
 _NOTHING_CAME_BACK = frozenset({Outcome.TIMEOUT, Outcome.UNREACHABLE, Outcome.PROHIBITED})
 _SAYS = bytes(
@@ -45,50 +44,32 @@ def flow_of(plan: LabPlan, probe: Probe) -> Flow:
 
 def expect(index: PolicyIndex, plan: LabPlan) -> bytes:
     """What the engine says of every probe of the plan: 1 allowed, 0 denied."""
-    permitted = _Permitted(index)
+    answers = _Answers(index)
     addresses: list[dict[int, IPAddress]] = [
         {a.version: a for a in party.addresses} for party in plan.parties
     ]
     said = bytearray()
     for source, target, family, ports, _ in plan.probes.pairs:
-        said += permitted.of(addresses[source][family], addresses[target][family], ports)
+        said += answers.of(addresses[source][family], addresses[target][family], ports)
     return bytes(said)
 
 
-class _Permitted:
-    """The engine's answers for lists of ports: what pairs have in common is worked out once."""
+class _Answers:
+    """The engine's answers for lists of ports, each pair of a port set and a list worked out
+    once."""
 
     def __init__(self, index: PolicyIndex) -> None:
-        self._index = index
-        self._table = PortTable()
-        self._ends: dict[tuple[int, int, int], int] = {}
-        self._said: dict[tuple[int, int], bytes] = {}
+        self._permitted = Permitted(index)
+        self._found: dict[tuple[int, tuple[Port, ...]], bytes] = {}
 
     def of(self, a: IPAddress, b: IPAddress, ports: tuple[Port, ...]) -> bytes:
-        """One byte a port. ``ports`` must live as long as this."""
-        near, far = self._index.by_address.get(a), self._index.by_address.get(b)
-        number = EVERYTHING_ID
-        if near is None or near is not far:  # a pod reaches itself (NP-54)
-            number = self._end(near, Direction.EGRESS, b)
-            if far is not None and not from_own_node(self._index, a, far):
-                number = self._table.intersection(number, self._end(far, Direction.INGRESS, a))
-        key = number, id(ports)
-        said = self._said.get(key)
-        if said is None:
-            permitted = self._table.sets[number]
-            said = self._said[key] = bytes(port in permitted for port in ports)
-        return said
-
-    def _end(self, subject: Endpoint | None, direction: Direction, remote: IPAddress) -> int:
-        if subject is None:
-            return EVERYTHING_ID
-        policy = self._index.policies[subject.endpoint_class].of(direction)
-        key = policy.number, self._index.class_of(remote), remote.version
-        number = self._ends.get(key)
-        if number is None:
-            ports = allowed_ports(policy, key[1], remote.version)
-            number = self._ends[key] = self._table.number(ports)
-        return number
+        """One byte a port: 1 allowed, 0 denied."""
+        key = self._permitted.number(a, b), ports
+        found = self._found.get(key)
+        if found is None:
+            permitted = self._permitted.table.sets[key[0]]
+            found = self._found[key] = bytes(port in permitted for port in ports)
+        return found
 
 
 def agrees(allowed: bool, outcome: Outcome) -> bool:
@@ -146,7 +127,7 @@ class Observed:
         for (source, target), group in groupby(self.plan.probes.pairs, lambda pair: pair[:2]):
             pairs = list(group)
             part = slice(pairs[0].first, pairs[-1].end)
-            lists = tuple((pair.family, id(pair.ports)) for pair in pairs)
+            lists = tuple((pair.family, pair.ports) for pair in pairs)
             key = lists, self.allowed[part], self.control[part], self.enforced[part]
             if key not in known:
                 known[key] = tuple(self._seen(pairs))

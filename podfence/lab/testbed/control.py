@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from podfence.lab.testbed.compare import lost
 from podfence.lab.testbed.outcome import Outcome
 from podfence.lab.testbed.probeplan import LabPlan, Side
-from podfence.lab.testbed.probes import Effort, Probe, Probes
+from podfence.lab.testbed.probes import Effort, Port, Probe, Probes
 
 _IS_SENT = bytes(effort != Effort.SKIP for effort in range(256))
 Listener = tuple[int, int, str, int]
@@ -39,10 +39,10 @@ def control_efforts(probes: Probes, allowed: bytes) -> bytes:
 def _first_at_each(probes: Probes, *, itself: bool) -> Iterator[int]:
     """Numbers of probes, one a listener. ``itself``: also from the party to itself, though that
     crosses no network."""
-    seen: set[tuple[int, int, int]] = set()
+    seen: set[tuple[int, int, tuple[Port, ...]]] = set()
     listeners: set[Listener] = set()
     for source, target, family, ports, first in probes.pairs:
-        known = target, family, id(ports)  # the pairs keep it alive
+        known = target, family, ports
         if known in seen or (source == target and not itself):
             continue
         seen.add(known)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from podfence.model.networkpolicy import Protocol
+from podfence.model.objects import ContainerPort
 from podfence.policy.index import DirectionPolicy, Endpoint, EndpointPolicy, PolicyIndex
 from podfence.sets import IntervalSet
 from podfence.sets.ports import MAX_PORT, OTHER
@@ -56,7 +57,7 @@ class RelevantPorts:
         self._index = index
         self._stranger = choice.stranger
         self._chosen = frozenset(choice.ports)
-        self._declared: dict[int, frozenset[int]] = {}
+        self._declared: dict[tuple[ContainerPort, ...], frozenset[int]] = {}
         self._ends: dict[int, frozenset[int]] = {}
         self._found: dict[tuple[int, int, frozenset[int]], tuple[int, ...]] = {}
 
@@ -75,10 +76,10 @@ class RelevantPorts:
     def _own(self, target: Endpoint | None) -> frozenset[int]:
         if target is None:
             return frozenset()
-        key = id(target)  # the index keeps it alive
-        if key not in self._declared:
-            self._declared[key] = frozenset(port for _, port in _declared(target))
-        return self._declared[key]
+        ports = target.pod.ports
+        if ports not in self._declared:
+            self._declared[ports] = frozenset(port.port for port in ports)
+        return self._declared[ports]
 
     def _policies(self, endpoint: Endpoint) -> EndpointPolicy:
         return self._index.policies[endpoint.endpoint_class]

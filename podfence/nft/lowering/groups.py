@@ -16,18 +16,10 @@ from podfence.nft.lowering.keyed import RunWriter
 from podfence.nft.lowering.peers import PeerSets
 from podfence.nft.lowering.portruns import Entry, in_runs
 from podfence.nft.lowering.ports import PortQuestions
-from podfence.nft.lowering.tierchains import (
-    PREFIXES,
-    SharedTiers,
-    can_accept,
-    can_deny,
-    deny_rules,
-    in_force,
-)
+from podfence.nft.lowering.tierchains import PREFIXES, SharedTiers, deny_rules
 from podfence.nft.lowering.views import DESTINATIONS, FAMILIES, SOURCES, View
 from podfence.nft.objects import RETURN, Chain, Lookup, Rule, Verdict, VerdictMap, goto, jump
-from podfence.policy.flow import Action
-from podfence.policy.index import DirectionPolicy, Tier
+from podfence.policy.index import CompiledTier, DirectionPolicy
 
 Entries = list[tuple[Verdict, Entry]]
 
@@ -42,11 +34,11 @@ class _Asked:
     """The tiers of a group that can deny, or accept what a later one denies; ``isolation`` is the
     last of them, if it is one."""
 
-    before: tuple[Tier, ...]
-    isolation: Tier | None
+    before: tuple[CompiledTier, ...]
+    isolation: CompiledTier | None
 
     @property
-    def all(self) -> tuple[Tier, ...]:
+    def all(self) -> tuple[CompiledTier, ...]:
         """In their order."""
         return self.before if self.isolation is None else (*self.before, self.isolation)
 
@@ -120,7 +112,7 @@ class Groups:
         return found
 
 
-def _entries(isolation: Tier) -> Entries:
+def _entries(isolation: CompiledTier) -> Entries:
     """What isolation lets pass."""
     return [
         (RETURN, Entry(match.peers, match.ports, match_comment(rule.origin, match)))
@@ -131,14 +123,9 @@ def _entries(isolation: Tier) -> Entries:
 
 def _asked(policy: DirectionPolicy) -> _Asked:
     """What can neither deny nor be overruled is not written."""
-    tiers = in_force(policy.tiers)
-    while tiers and not can_deny(tiers[-1]):
+    tiers = list(policy.in_force)
+    while tiers and not tiers[-1].can_deny:
         tiers.pop()
-    isolation = tiers.pop() if tiers and _isolates(tiers[-1]) else None
-    before = [tier for tier in tiers if can_deny(tier) or can_accept(tier)]
+    isolation = tiers.pop() if tiers and not tiers[-1].ordered else None
+    before = [tier for tier in tiers if tier.can_deny or tier.can_accept]
     return _Asked(tuple(before), isolation)
-
-
-def _isolates(tier: Tier) -> bool:
-    """Whether a tier only accepts, and denies the rest (NP-5, NP-7)."""
-    return tier.default is Action.DENY and all(r.action is Action.ACCEPT for r in tier.rules)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 
 from podfence.policy.flow import Direction
-from podfence.policy.index import CompiledRule, Match, Tier
+from podfence.policy.index import CompiledRule, CompiledTier, Match
 from podfence.policy.origin import Origin
 
 MAX_COMMENT = 128
@@ -51,22 +51,22 @@ def action_comment(rule: CompiledRule, match: Match) -> str:
     return printable(f"{rule.action.value} {match_comment(rule.origin, match)}")
 
 
-def group_comment(direction: Direction, tiers: Iterable[Tier]) -> str:
+def group_comment(direction: Direction, tiers: Iterable[CompiledTier]) -> str:
     """The tiers of a group of pods, and the policies of each."""
     return printable(" ".join((direction.value, *map(_tier_words, tiers))))
 
 
-def tier_comment(direction: Direction, tier: Tier, asked: str) -> str:
+def tier_comment(direction: Direction, tier: CompiledTier, asked: str) -> str:
     """One tier, what it is asked, and its policies."""
     return printable(f"{direction.value} {asked} {_tier_words(tier)}")
 
 
-def _tier_words(tier: Tier) -> str:
+def _tier_words(tier: CompiledTier) -> str:
     origins = (*tier.isolated_by, *(rule.origin for rule in tier.rules))
     return " ".join((tier.name, *dict.fromkeys(str(origin.policy) for origin in origins)))
 
 
-def tier_key(tier: Tier) -> str:
+def tier_key(tier: CompiledTier) -> str:
     """Says all that a tier's chains are written from but the members of its sets: equal keys,
     equal chains."""
     rules = [

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from pyroaring import FrozenBitMap
 
@@ -24,9 +25,8 @@ from podfence.nft.lowering.portruns import Entry, Run, until
 from podfence.nft.lowering.ports import PORT_KEY, PortQuestions, split_ports
 from podfence.nft.lowering.views import FAMILIES, View
 from podfence.nft.objects import Chain, Field, Key, Rule, Verdict, VerdictMap, Vmap, goto
-from podfence.policy.addressblocks import comes_and_goes
-from podfence.policy.index import Peers
-from podfence.sets import AddressSet, PortSet
+from podfence.policy.index import AddressPeers, Everyone, Peers, PodPeers
+from podfence.sets import IntervalSet, PortSet
 from podfence.sets.ports import EVERYTHING
 
 MAX_LINEAR = 4
@@ -167,7 +167,7 @@ def _united(entries: Iterable[Entry]) -> Iterator[Entry]:
     for entry in entries:
         by_ports[entry.ports].setdefault(entry.peers.key, entry)
     for alike in by_ports.values():
-        everyone = next((entry for entry in alike.values() if entry.peers.everyone), None)
+        everyone = next((e for e in alike.values() if isinstance(e.peers, Everyone)), None)
         if everyone is not None:
             yield everyone
         elif len(alike) <= MAX_LINEAR:
@@ -180,26 +180,33 @@ def _united(entries: Iterable[Entry]) -> Iterator[Entry]:
 def _unions(entries: Sequence[Entry], family: int) -> Iterator[Entry]:
     """One entry for all pods of a family, one for all its ipBlocks, and one for all addresses that
     come and go."""
-    ours = [entry for entry in entries if entry.peers.family in (None, family)]
-    pods = [entry for entry in ours if entry.peers.addresses is None]
-    blocks = [entry for entry in ours if entry.peers.addresses is not None]
-    moving = [entry for entry in blocks if comes_and_goes(entry.peers)]
-    fixed = [entry for entry in blocks if not comes_and_goes(entry.peers)]
-    if pods:
-        classes = FrozenBitMap.union(*(entry.peers.classes for entry in pods))
-        yield _union(pods, Peers(_joint_key(pods), classes=classes, family=family))
-    if fixed:
-        yield _union(fixed, _joint_addresses(_joint_key(fixed), fixed, family))
-    if moving:
-        key = f"names or nodes: {_joint_key(moving)}"
-        yield _union(moving, _joint_addresses(key, moving, family))
-
-
-def _joint_addresses(key: str, entries: Iterable[Entry], family: int) -> Peers:
-    addresses = AddressSet()
+    pods: list[tuple[Entry, PodPeers]] = []
+    fixed: list[tuple[Entry, AddressPeers]] = []
+    volatile: list[tuple[Entry, AddressPeers]] = []
     for entry in entries:
-        addresses |= entry.peers.addresses or AddressSet()
-    return Peers(key, addresses=addresses, family=family)
+        peers = entry.peers
+        if isinstance(peers, Everyone) or peers.family not in (None, family):
+            continue
+        if isinstance(peers, PodPeers):
+            pods.append((entry, peers))
+        else:
+            (volatile if peers.volatile else fixed).append((entry, peers))
+    if pods:
+        classes = FrozenBitMap.union(*(peers.classes for _, peers in pods))
+        found = [entry for entry, _ in pods]
+        yield _union(found, PodPeers(_joint_key(found), classes, family))
+    for alike in (fixed, volatile):
+        if alike:
+            found = [entry for entry, _ in alike]
+            yield _union(found, _joint_addresses(_joint_key(found), [p for _, p in alike]))
+
+
+def _joint_addresses(key: str, peers: Sequence[AddressPeers]) -> AddressPeers:
+    """Peers of one family, all volatile or none, as one."""
+    spans = chain.from_iterable(each.addresses for each in peers)
+    classes = FrozenBitMap.union(*(each.classes for each in peers))
+    first = peers[0]
+    return AddressPeers(key, first.family, IntervalSet.of(*spans), classes, first.volatile)
 
 
 def _joint_key(entries: Sequence[Entry]) -> str:

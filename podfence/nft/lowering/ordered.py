@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from podfence.nft.lowering.portruns import Entry, Run, in_runs, until
 from podfence.nft.lowering.ports import PROTOCOL_NUMBERS, split_ports
 from podfence.nft.objects import Key, Verdict
+from podfence.policy.index import Everyone
 from podfence.sets import PortSet
 from podfence.sets.ports import EVERYTHING, OTHER
 
@@ -116,5 +117,5 @@ def _first_of_each(entries: Iterable[Numbered]) -> Iterator[Numbered]:
         if entry.peers.key not in known:
             known.add(entry.peers.key)
             yield verdict, replace(entry, ports=EVERYTHING)
-        if entry.peers.everyone:
+        if isinstance(entry.peers, Everyone):
             return

@@ -22,9 +22,7 @@ from podfence.nft.objects import (
     Lookup,
     Set,
 )
-from podfence.policy.addressblocks import comes_and_goes
-from podfence.policy.index import Peers, PolicyIndex
-from podfence.sets import AddressSet
+from podfence.policy.index import AddressPeers, Everyone, Peers, PodPeers, PolicyIndex
 
 Parts = tuple[Expression, ...]
 ADDRESS_TYPES = {4: DataType.IPV4_ADDR, 6: DataType.IPV6_ADDR}
@@ -53,27 +51,26 @@ class PeerSets:
 
         ``fields``: by family, where the address stands. Everyone: nothing is asked (NP-12).
         """
-        if peers.everyone:
+        if isinstance(peers, Everyone):
             yield ()
             return
         for family in self._families:
             if peers.family in (None, family):
                 yield from self._of_family(peers, family, fields[family])
 
-    def _of_family(self, peers: Peers, family: int, field: Field) -> Iterator[Parts]:
-        if peers.addresses is None:
+    def _of_family(
+        self, peers: PodPeers | AddressPeers, family: int, field: Field
+    ) -> Iterator[Parts]:
+        if isinstance(peers, PodPeers):
             yield (Lookup((field,), self._pod_set(peers, family)),)
-            return
-        if comes_and_goes(peers):
-            yield (Lookup((field,), self._moving_set(peers, peers.addresses, family)),)
-            return
-        spans = list(peers.addresses.family(family))
-        if len(spans) == 1:
-            yield (_inline(field, *spans[0]),)
-        elif spans:
-            yield (Lookup((field,), self._block_set(peers, family, spans)),)
+        elif peers.volatile:
+            yield (Lookup((field,), self._volatile_set(peers)),)
+        elif len(peers.addresses) == 1:
+            yield (_inline(field, *peers.addresses.intervals[0]),)
+        elif peers.addresses:
+            yield (Lookup((field,), self._block_set(peers)),)
 
-    def _pod_set(self, peers: Peers, family: int) -> str:
+    def _pod_set(self, peers: PodPeers, family: int) -> str:
         name = self._namer.name(f"p{family}_", peers.key)
         if name not in self._sets:
             keys = (k for number in peers.classes for k in self._class_keys(number, family))
@@ -81,20 +78,20 @@ class PeerSets:
             self._sets[name] = Set(name, key, frozenset(keys), _comment(peers))
         return name
 
-    def _moving_set(self, peers: Peers, addresses: AddressSet, family: int) -> str:
-        name = self._namer.name(f"n{family}_", peers.key)
+    def _volatile_set(self, peers: AddressPeers) -> str:
+        name = self._namer.name(f"n{peers.family}_", peers.key)
         if name not in self._sets:
-            spans = addresses.family(family)
+            spans = peers.addresses
             keys = ((address,) for low, high in spans for address in range(low, high + 1))
-            key = (ADDRESS_TYPES[family],)
+            key = (ADDRESS_TYPES[peers.family],)
             self._sets[name] = Set(name, key, frozenset(keys), _comment(peers))
         return name
 
-    def _block_set(self, peers: Peers, family: int, spans: list[tuple[int, int]]) -> str:
-        name = self._namer.name(f"b{family}_", peers.key)
+    def _block_set(self, peers: AddressPeers) -> str:
+        name = self._namer.name(f"b{peers.family}_", peers.key)
         if name not in self._sets:
-            ranges = tuple(((low,), (high,)) for low, high in spans)
-            key = (ADDRESS_TYPES[family],)
+            ranges = tuple(((low,), (high,)) for low, high in peers.addresses)
+            key = (ADDRESS_TYPES[peers.family],)
             self._sets[name] = IntervalSet(name, key, ranges, _comment(peers))
         return name
 

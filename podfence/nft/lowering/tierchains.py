@@ -8,7 +8,7 @@ that a later tier denies (an appeal): ``return`` is allowed then, everything els
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from podfence.nft.lowering.identifiers import MAX_LOG_PREFIX, Namer, action_comment, printable
 from podfence.nft.lowering.identifiers import tier_comment as comment_of
@@ -28,7 +28,7 @@ from podfence.nft.objects import (
     goto,
 )
 from podfence.policy.flow import Action, Direction
-from podfence.policy.index import Tier
+from podfence.policy.index import CompiledTier
 
 PREFIXES = {Direction.EGRESS: "eg_", Direction.INGRESS: "in_"}
 LOG_LIMIT = Limit(rate=20, burst=40)
@@ -41,30 +41,6 @@ def deny_rules(log_group: int, what: str) -> tuple[Rule, ...]:
     return (Rule((LOG_LIMIT, Log(log_group, prefix))), Rule((Counter(), DROP)))
 
 
-def _does(tier: Tier, action: Action) -> bool:
-    return tier.default is action or any(r.action is action and r.matches for r in tier.rules)
-
-
-def can_deny(tier: Tier) -> bool:
-    """Whether a tier denies anything, by a rule or by default."""
-    return _does(tier, Action.DENY)
-
-
-def can_accept(tier: Tier) -> bool:
-    """Whether a tier accepts anything, by a rule or by default."""
-    return _does(tier, Action.ACCEPT)
-
-
-def in_force(tiers: Iterable[Tier]) -> list[Tier]:
-    """The tiers up to the first that passes nothing on (CNP-13)."""
-    found: list[Tier] = []
-    for tier in tiers:
-        found.append(tier)
-        if not _does(tier, Action.PASS):
-            break
-    return found
-
-
 class SharedTiers:
     """Writes the chains of tiers, each once; those not fetched yet wait for ``new_chains``."""
 
@@ -74,15 +50,16 @@ class SharedTiers:
         self._log_group = log_group
         self._written: dict[str, Chain] = {}
         self._waiting: list[Chain] = []
-        self._keys: dict[tuple[object, ...], tuple[Tier, str]] = {}
-        """With a tier that keeps the identity of its rules from being used again."""
+        self._keys: dict[int, str] = {}
 
     def new_chains(self) -> Iterator[Chain]:
         """The chains written since the last call."""
         yield from self._waiting
         self._waiting.clear()
 
-    def asked(self, tiers: Sequence[Tier], view: View, *, isolated: bool) -> tuple[list[str], str]:
+    def asked(
+        self, tiers: Sequence[CompiledTier], view: View, *, isolated: bool
+    ) -> tuple[list[str], str]:
         """Chains to ask one after the other whether they deny; and where to appeal against what
         is denied after them, ``""`` when none of them accepts anything.
 
@@ -92,30 +69,28 @@ class SharedTiers:
         appeal = ""
         for at, tier in enumerate(tiers, start=1):
             name = self._name(tier, appeal, view)
-            if can_deny(tier):
+            if tier.can_deny:
                 deniers.append(self._denier(tier, name, appeal, view))
-            if can_accept(tier) and (isolated or at < len(tiers)):
+            if tier.can_accept and (isolated or at < len(tiers)):
                 appeal = self._appeal(tier, f"{name}_a", appeal, view)
         return deniers, appeal
 
-    def _name(self, tier: Tier, appeal: str, view: View) -> str:
+    def _name(self, tier: CompiledTier, appeal: str, view: View) -> str:
         prefix = f"{PREFIXES[view.direction]}{tier.name.lower()}_"
         return self._namer.name(prefix, f"{appeal.removesuffix(view.suffix)} {self._key(tier)}")
 
-    def _key(self, tier: Tier) -> str:
-        """Remembered by the rules themselves: tiers that are equal hold the same ones."""
-        rules = (tier.name, tier.default, *map(id, tier.rules))
-        found = self._keys.get(rules)
+    def _key(self, tier: CompiledTier) -> str:
+        found = self._keys.get(tier.number)
         if found is None:
-            found = self._keys[rules] = (tier, key_of(tier))
-        return found[1]
+            found = self._keys[tier.number] = key_of(tier)
+        return found
 
-    def _denier(self, tier: Tier, name: str, appeal: str, view: View) -> str:
+    def _denier(self, tier: CompiledTier, name: str, appeal: str, view: View) -> str:
         verdicts = {Action.ACCEPT: RETURN, Action.PASS: RETURN}
         verdicts[Action.DENY] = self._denied(name, appeal)
         return self._write(tier, name, "denied by", verdicts, view)
 
-    def _appeal(self, tier: Tier, name: str, appeal: str, view: View) -> str:
+    def _appeal(self, tier: CompiledTier, name: str, appeal: str, view: View) -> str:
         """What the tier denies does not come here."""
         onward = self._denied(name, appeal)
         verdicts = {Action.ACCEPT: RETURN, Action.PASS: onward}
@@ -132,7 +107,7 @@ class SharedTiers:
 
     def _write(
         self,
-        tier: Tier,
+        tier: CompiledTier,
         name: str,
         asked: str,
         verdicts: dict[Action, Verdict],

@@ -13,7 +13,6 @@ from functools import cached_property
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule
 from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint, PolicyIndex
-from podfence.questions.describe import TYPES, rules_of
 from podfence.questions.phrases.matched import Matched
 
 NOTE_CODES: Mapping[str, str] = {
@@ -81,8 +80,8 @@ class Case:
     def rules(self) -> Iterator[tuple[Direction, int, NetworkPolicyRule]]:
         """Direction, number and rule of every rule that counts (NP-15)."""
         for direction in Direction:
-            if TYPES[direction] in self.policy.policy_types:
-                for number, rule in enumerate(rules_of(self.policy, direction)):
+            if direction.policy_type in self.policy.policy_types:
+                for number, rule in enumerate(self.policy.rules_of(direction.policy_type)):
                     yield direction, number, rule
 
     def targets(self, direction: Direction, rule: NetworkPolicyRule) -> tuple[Endpoint, ...]:

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from podfence.model.networkpolicy import NetworkPolicyPeer, NetworkPolicyRule
 from podfence.model.selectors import LabelSelector, Operator
-from podfence.policy.flow import Direction
-from podfence.questions.describe import TYPES, rules_of
+from podfence.policy.flow import AS_WRITTEN, Direction
 from podfence.questions.lint.note import Case, Note, note, rule_path
 from podfence.questions.phrases import words
 
@@ -138,7 +137,7 @@ def reversed_direction(case: Case) -> Iterator[Note]:
     at = tokens.index("to")
     left, right = frozenset(tokens[:at]), frozenset(tokens[at + 1 :])
     own = _words(_selector_values(case.policy.pod_selector))
-    for direction in TYPES:
+    for direction in AS_WRITTEN:
         here, there = (right, left) if direction is Direction.INGRESS else (left, right)
         peers = _words(
             value
@@ -159,7 +158,7 @@ def _reversed(case: Case, direction: Direction) -> Note:
     selected = words.pods(case.policy.pod_selector)
     peers = [
         words.peer(peer, case.namespace)
-        for rule in rules_of(case.policy, direction)
+        for rule in case.policy.rules_of(direction.policy_type)
         for peer in rule.peers
     ]
     who = ", or ".join(peers)

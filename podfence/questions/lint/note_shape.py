@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from pyroaring import BitMap
 
-from podfence.policy.flow import Direction
-from podfence.questions.describe import TYPES, rules_of
+from podfence.policy.flow import AS_WRITTEN, Direction
 from podfence.questions.describe import allows_everything as is_open
 from podfence.questions.lint.note import Case, Note, note, rule_path
 from podfence.questions.phrases import words
@@ -47,17 +46,18 @@ def egress_closes_ingress(case: Case) -> Iterator[Note]:
 
 def dead_rules(case: Case) -> Iterator[Note]:
     """PF304: rules without their type (NP-15)."""
-    for direction, kind in TYPES.items():
-        rules = rules_of(case.policy, direction)
-        if kind in case.policy.policy_types or not rules:
+    for direction in AS_WRITTEN:
+        rules = case.policy.rules_of(direction.policy_type)
+        if direction.policy_type in case.policy.policy_types or not rules:
             continue
         [named] = case.policy.policy_types
         other = Direction.EGRESS if direction is Direction.INGRESS else Direction.INGRESS
         text = (
             f"policyTypes names {named.value} only, so the {direction.value} rules isolate nothing "
-            f"and allow nothing. Add {kind.value} to policyTypes if they are to count."
+            f"and allow nothing. Add {direction.policy_type.value} to policyTypes if they are to "
+            "count."
         )
-        if not rules_of(case.policy, other):
+        if not case.policy.rules_of(other.policy_type):
             text += (
                 f" What the policy does instead is close {other.value}, for which it has no rule."
             )
@@ -66,10 +66,10 @@ def dead_rules(case: Case) -> Iterator[Note]:
 
 def null_items(case: Case) -> Iterator[Note]:
     """PF305: ``ingress: [null]``, ``ports: [null]`` (NP-15a)."""
-    for direction, kind in TYPES.items():
+    for direction in AS_WRITTEN:
         for number, rule in enumerate(_items(case.raw_spec.get(direction.value))):
             path = rule_path(direction, number)
-            if rule is None and kind in case.policy.policy_types:
+            if rule is None and direction.policy_type in case.policy.policy_types:
                 text = (
                     "A list item without content (a lone dash) is read as {}: a rule that allows "
                     "everyone, outside the cluster included, on every port."
@@ -117,8 +117,8 @@ def pointless(case: Case) -> Iterator[Note]:
     own = case.index.selected.get(case.policy.ref)
     if not own:
         return
-    for direction, kind in TYPES.items():
-        if kind not in case.policy.policy_types or is_open(case.policy, direction):
+    for direction in AS_WRITTEN:
+        if direction.policy_type not in case.policy.policy_types or is_open(case.policy, direction):
             continue
         opened = [
             p
@@ -136,5 +136,5 @@ def pointless(case: Case) -> Iterator[Note]:
             "connection of all these pods. Policies add up, so what this one leaves out is "
             "allowed anyway."
         )
-        rules = rules_of(case.policy, direction)
+        rules = case.policy.rules_of(direction.policy_type)
         yield note("PF316", text, f"spec.{direction.value}" if rules else "spec.podSelector")

@@ -95,10 +95,10 @@ class Space:
         """The same for one alternative of a rule."""
         found: Region = {}
         for family in FAMILIES:
-            if not match.peers.everyone and match.peers.family not in (None, family):
+            if match.peers.family not in (None, family):
                 continue
             whole = self._remote[family]
-            wanted = whole if match.peers.everyone else whole & match.peers.classes
+            wanted = match.peers.among(whole)
             for part in self._parts.of(match.ports) if wanted else ():
                 left = self._left.get((family, part), whole)
                 if hit := left & wanted:

@@ -20,7 +20,7 @@ from podfence.model.clusternetworkpolicy import (
 )
 from podfence.model.meta import ObjectRef
 from podfence.policy.flow import Action, Direction
-from podfence.policy.index import NETWORK_POLICY_TIER, CompiledRule, PolicyIndex, Tier
+from podfence.policy.index import AddressPeers, CompiledRule, CompiledTier, PolicyIndex
 from podfence.policy.origin import Origin
 from podfence.questions.lint.tiercover import (
     FAMILIES,
@@ -164,23 +164,17 @@ def _analyse(index: PolicyIndex) -> _Analysis:
     """Every distinct list of rules once; subjects that nobody is do not count."""
     analysis = _Analysis()
     remote = present(index)
-    seen: set[tuple[int, ...]] = set()
-    for tier in _tiers(index):
-        key = tuple(map(id, tier.rules))
-        if key not in seen:
-            seen.add(key)
-            _TierAnalysis(index, analysis, remote, tier).run()
+    for tier in {tier.number: tier for tier in _tiers(index)}.values():
+        _TierAnalysis(index, analysis, remote, tier).run()
     return analysis
 
 
-def _tiers(index: PolicyIndex) -> Iterator[Tier]:
+def _tiers(index: PolicyIndex) -> Iterator[CompiledTier]:
     """Tiers in which order counts, of every class that has a pod."""
     for endpoint_class, policy in zip(index.classes, index.policies, strict=True):
         if index.members[endpoint_class.number]:
             for direction in Direction:
-                for tier in policy.of(direction).tiers:
-                    if tier.name != NETWORK_POLICY_TIER:
-                        yield tier
+                yield from (tier for tier in policy.of(direction).tiers if tier.ordered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +191,7 @@ class _TierAnalysis:
     """One list of rules, in the order in which they are asked."""
 
     def __init__(
-        self, index: PolicyIndex, analysis: _Analysis, remote: Present, tier: Tier
+        self, index: PolicyIndex, analysis: _Analysis, remote: Present, tier: CompiledTier
     ) -> None:
         self._index = index
         self._analysis = analysis
@@ -248,12 +242,12 @@ class _TierAnalysis:
 
     def _note_cut(self, rule: CompiledRule, left: Space) -> None:
         """Pods that a Deny rule reaches by an address and by no selector."""
-        by_address = [match for match in rule.matches if match.peers.addresses is not None]
+        by_address = [m for m in rule.matches if isinstance(m.peers, AddressPeers)]
         if not by_address:
             return
         left = left.copy()
         for match in rule.matches:
-            if match.peers.addresses is None:
+            if not isinstance(match.peers, AddressPeers):
                 left.take_match(match)
         place = (rule.origin.policy, rule.origin.path)
         reached = self._analysis.cut.setdefault(place, set())

@@ -69,7 +69,7 @@ class Matched:
         """Pods that one item of ``from``/``to`` means; for an ipBlock those whose address lies
         in it (NP-27). Pods without an address are nobody's peer (NP-58)."""
         if peer.ip_block is None:
-            return self._members(self._select.peers(namespace, peer).classes)
+            return self._members(self._select.peers(namespace, peer).among(self._select.pods))
         return self._with_address_in(ip_block(peer.ip_block).addresses)
 
     def rule_peers(

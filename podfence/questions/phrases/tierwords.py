@@ -39,18 +39,13 @@ def origin_name(origin: Origin, beside: ObjectRef | None = None) -> str:
     return f"{policy_name(origin.policy)} {origin.path}"
 
 
-def rules_of(policy: ClusterNetworkPolicy, direction: Direction) -> tuple[Rule, ...]:
-    """The rules of one direction, in order."""
-    return policy.ingress if direction is Direction.INGRESS else policy.egress
-
-
 def written_rules(index: PolicyIndex) -> Mapping[tuple[ObjectRef, str], Rule]:
     """Every rule of every tier beyond NetworkPolicy, by policy and field path."""
     return {
         (policy.ref, f"spec.{direction.value}[{at}]"): rule
         for policy in index.cluster.admin_policies
         for direction in Direction
-        for at, rule in enumerate(rules_of(policy, direction))
+        for at, rule in enumerate(policy.rules_of(direction.policy_type))
     }
 
 

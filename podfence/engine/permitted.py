@@ -1,0 +1,70 @@
+"""permitted(index, a, b) -> PortSet: what may pass from one address to another, all facts counted.
+
+Rule: the two facts about single pods, which classes cannot hold, are known here alone: a pod cannot
+block itself (NP-54), and a pod's own node reaches the pod (NP-52).
+"""
+
+from __future__ import annotations
+
+from podfence.engine.connections import allowed_ports
+from podfence.engine.porttable import EVERYTHING_ID, PortTable
+from podfence.model.objects import IPAddress
+from podfence.policy.flow import Direction
+from podfence.policy.index import Endpoint, PolicyIndex
+from podfence.sets import PortSet
+
+
+def permitted(index: PolicyIndex, source: IPAddress, destination: IPAddress) -> PortSet:
+    """Everything that passes from one address to another of the same family: ``evaluate`` for all
+    ports at once."""
+    return Permitted(index).ports(source, destination)
+
+
+def is_itself(source: Endpoint | None, destination: Endpoint | None) -> bool:
+    """NP-54: whether both ends are one pod, which no policy keeps from itself."""
+    return source is not None and source is destination
+
+
+def from_own_node(index: PolicyIndex, source: IPAddress, destination: Endpoint) -> bool:
+    """NP-52: whether ``source`` is an address of the node that runs the pod."""
+    pod = destination.pod
+    return source in pod.host_addresses or index.by_node_address.get(source) == pod.node
+
+
+class Permitted:
+    """``permitted`` for many pairs of one index: what pairs have in common is worked out once.
+
+    ``table``: the port sets of the answers, by number.
+    """
+
+    def __init__(self, index: PolicyIndex) -> None:
+        self._index = index
+        self.table = PortTable()
+        self._ends: dict[tuple[int, int, int], int] = {}
+
+    def ports(self, source: IPAddress, destination: IPAddress) -> PortSet:
+        """Everything that passes from one address to another; see :func:`permitted`."""
+        return self.table.sets[self.number(source, destination)]
+
+    def number(self, source: IPAddress, destination: IPAddress) -> int:
+        """The same as a number of ``table``: equal numbers, equal sets."""
+        near = self._index.by_address.get(source)
+        far = self._index.by_address.get(destination)
+        if is_itself(near, far):
+            return EVERYTHING_ID
+        number = self._end(near, Direction.EGRESS, destination)
+        if far is None or from_own_node(self._index, source, far):
+            return number
+        return self.table.intersection(number, self._end(far, Direction.INGRESS, source))
+
+    def _end(self, subject: Endpoint | None, direction: Direction, remote: IPAddress) -> int:
+        """What one end permits: everything for an end that is no pod (NP-1)."""
+        if subject is None:
+            return EVERYTHING_ID
+        policy = self._index.policies[subject.endpoint_class].of(direction)
+        key = policy.number, self._index.class_of(remote), remote.version
+        number = self._ends.get(key)
+        if number is None:
+            ports = allowed_ports(policy, key[1], remote.version)
+            number = self._ends[key] = self.table.number(ports)
+        return number
