@@ -10,7 +10,9 @@ import click
 import msgspec
 
 from podfence.cli.common import (
-    files_option,
+    Inputs,
+    asking,
+    input_options,
     keep_going_option,
     load_cluster,
     namespace_option,
@@ -22,7 +24,6 @@ from podfence.cli.common import (
 )
 from podfence.cli.targets import port_of, protocol_of, question
 from podfence.errors import PodfenceError, QuestionError
-from podfence.manifests.load import Loaded
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import Names
 from podfence.questions.can import Asker, Can, CanAnswer
@@ -34,7 +35,7 @@ from podfence.render.verdicts import VerdictEncoder, can_text
 @click.command("can")
 @click.argument("source", metavar="SRC", required=False)
 @click.argument("target", metavar="DST:PORT[/PROTO]", required=False)
-@files_option
+@input_options
 @namespace_option
 @output_option
 @click.option(
@@ -47,7 +48,7 @@ from podfence.render.verdicts import VerdictEncoder, can_text
 def command(
     source: str | None,
     target: str | None,
-    paths: tuple[str, ...],
+    inputs: Inputs,
     namespace: str | None,
     output: str,
     queries: str | None,
@@ -68,18 +69,20 @@ def command(
             )
         if output != "json":
             raise click.UsageError("the answers to --queries are JSON; say -o json")
-        return _many(queries, paths, read_names(resolve, *paths, queries), keep_going)
+        return _many(queries, inputs, read_names(resolve, *inputs.paths, queries), keep_going)
     if source is None or target is None:
         raise click.UsageError(
             "say SRC and DST:PORT, for example: podfence can shop/web shop/db:80"
         )
-    asked = question(source, target, namespace)
-    names = read_names(resolve, *paths)
-    return _one(asked, load_cluster(paths, keep_going=keep_going), names, output, keep_going)
+    asked = question(source, target, inputs.namespace_of_names(namespace))
+    names = read_names(resolve, *inputs.paths)
+    return _one(asked, inputs, names, output, keep_going)
 
 
-def _one(asked: Can, loaded: Loaded, names: Names, output: str, keep_going: bool) -> int:
-    answer = Asker(compile_cluster(loaded.cluster, names)).can(asked)
+def _one(asked: Can, inputs: Inputs, names: Names, output: str, keep_going: bool) -> int:
+    loaded = load_cluster(inputs, keep_going=keep_going)
+    with asking(loaded, inputs):
+        answer = Asker(compile_cluster(loaded.cluster, names)).can(asked)
     refuse_unjudgeable(answer, unjudgeable(loaded, keep_going=keep_going))
     if output == "json":
         click.echo(json_text(VerdictEncoder(loaded.locate).answer(answer)))
@@ -105,11 +108,11 @@ class Query(msgspec.Struct):
     protocol: str = "TCP"
 
 
-def _many(queries: str, paths: tuple[str, ...], names: Names, keep_going: bool) -> int:
-    if queries == "-" and "-" in paths:
+def _many(queries: str, inputs: Inputs, names: Names, keep_going: bool) -> int:
+    if queries == "-" and "-" in inputs.paths:
         raise click.UsageError("standard input cannot be both the manifests and the queries")
     asked = read_queries(queries)
-    loaded = load_cluster(paths, keep_going=keep_going)
+    loaded = load_cluster(inputs, keep_going=keep_going)
     asker = Asker(compile_cluster(loaded.cluster, names))
     encoder = VerdictEncoder(loaded.locate)
     without = unjudgeable(loaded, keep_going=keep_going)
@@ -117,7 +120,8 @@ def _many(queries: str, paths: tuple[str, ...], names: Names, keep_going: bool) 
     answers: list[dict[str, Any]] = []
     for number, query in enumerate(asked):
         try:
-            answer = asker.can(_question(query))
+            with asking(loaded, inputs):
+                answer = asker.can(_question(query))
             if without:
                 refuse_unjudgeable(answer, without)
             answers.append(encoder.answer(answer))

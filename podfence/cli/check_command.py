@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
-from podfence.cli.common import describe_problem, files_option, output_option
+from podfence.cli.common import Inputs, describe_problem, input_options, output_option, read_inputs
 from podfence.errors import Problem, Severity
-from podfence.manifests.load import Loaded, load
+from podfence.manifests.load import Loaded
 from podfence.policy.compile import compile_cluster
 from podfence.questions.lint.tiers import TierFinding, tier_findings
 from podfence.render.jsontext import json_text
@@ -17,9 +15,9 @@ from podfence.text import printable
 
 
 @click.command("check")
-@files_option
+@input_options
 @output_option
-def command(paths: tuple[str, ...], output: str) -> int:
+def command(inputs: Inputs, output: str) -> int:
     """Validate manifests as the API server would, all errors at once.
 
     NetworkPolicies, and policies of the Admin and Baseline tiers, are checked field by field; of
@@ -27,7 +25,7 @@ def command(paths: tuple[str, ...], output: str) -> int:
     nothing, or something else than it seems, are warned of. Exit status 1 when there is an error;
     warnings alone are fine.
     """
-    loaded = load(paths, stdin=sys.stdin.buffer if "-" in paths else None)
+    loaded = read_inputs(inputs)
     problems = (*loaded.problems, *_tier_warnings(loaded))
     if output == "json":
         click.echo(json_text(_data(loaded, problems)))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
 from typing import Any, TypeVar
 
 import click
 
 from podfence.errors import PodfenceError, Problem, Severity, UnknownObject
 from podfence.manifests.load import EVERY_NAMESPACE, Loaded, load
+from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.policy.domains import NO_NAMES, Names
 from podfence.render.problems import problem_line
 from podfence.text import printable
@@ -17,9 +22,22 @@ from podfence.text import printable
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def files_option(function: F) -> F:
-    """``-f FILE|DIR|-``, repeatable."""
-    return click.option(
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a command reads. ``namespace``: that of objects that name none, None for ``default``."""
+
+    paths: tuple[str, ...]
+    namespace: str | None = None
+
+    def namespace_of_names(self, given: str | None) -> str:
+        """The namespace of a name without one; ``given``: the value of ``-n``."""
+        return given or self.namespace or DEFAULT_NAMESPACE
+
+
+def input_options(function: Callable[..., int]) -> Callable[..., int]:
+    """``-f FILE|DIR|-``, repeatable, and how it is read: the parameter ``inputs: Inputs``."""
+
+    @click.option(
         "-f",
         "--filename",
         "paths",
@@ -28,7 +46,37 @@ def files_option(function: F) -> F:
         metavar="FILE|DIR|-",
         help="Manifests: a file, a directory (with everything below it), or - for standard input. "
         "May be given more than once.",
-    )(function)
+    )
+    @click.option(
+        "--input-namespace",
+        metavar="NAME",
+        callback=_namespace_name,
+        help="Namespace of objects that name none, as in kubectl apply -n and helm template -n. "
+        f"Without it: {DEFAULT_NAMESPACE}.",
+    )
+    @wraps(function)
+    def command(
+        *args: Any, paths: tuple[str, ...], input_namespace: str | None, **others: Any
+    ) -> int:
+        return function(*args, inputs=Inputs(paths, input_namespace), **others)
+
+    return command
+
+
+def _namespace_name(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> str | None:
+    if value is not None and not _DNS_LABEL.fullmatch(value):
+        raise click.BadParameter(
+            f"{value!r} is no name of a namespace: write lower-case letters, digits and '-', at "
+            "most 63",
+            context,
+            parameter,
+        )
+    return value
+
+
+_DNS_LABEL = re.compile(r"(?!.{64})[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
 
 
 def keep_going_option(function: F) -> F:
@@ -43,7 +91,11 @@ def keep_going_option(function: F) -> F:
 def namespace_option(function: F) -> F:
     """``-n NAMESPACE``."""
     return click.option(
-        "-n", "--namespace", metavar="NAME", help="Namespace of names given without one."
+        "-n",
+        "--namespace",
+        metavar="NAME",
+        help="Namespace of names given without one on the command line. Without it: that of "
+        "--input-namespace.",
     )(function)
 
 
@@ -88,12 +140,18 @@ def read_names(path: str | None, *others: str | None) -> Names:
     return table.names
 
 
-def load_cluster(paths: tuple[str, ...], *, keep_going: bool = True) -> Loaded:
+def read_inputs(inputs: Inputs) -> Loaded:
+    """Read manifests; the problems are in what is returned."""
+    stdin = sys.stdin.buffer if "-" in inputs.paths else None
+    return load(inputs.paths, namespace=inputs.namespace, stdin=stdin)
+
+
+def load_cluster(inputs: Inputs, *, keep_going: bool = True) -> Loaded:
     """Read manifests and show every problem on standard error.
 
     Raises PodfenceError when nothing at all could be read.
     """
-    loaded = load(paths, stdin=sys.stdin.buffer if "-" in paths else None)
+    loaded = read_inputs(inputs)
     show_problems(loaded)
     if not loaded.documents and loaded.errors:
         raise PodfenceError("nothing could be read", code="PF006")
@@ -144,6 +202,21 @@ def known_namespaces(loaded: Loaded, asked: Iterable[str]) -> None:
         if name not in loaded.cluster.namespaces:
             known = ", ".join(sorted(loaded.cluster.namespaces)[:10])
             raise UnknownObject(f"there is no namespace {name!r}; the input has: {known or 'none'}")
+
+
+@contextmanager
+def asking(loaded: Loaded, inputs: Inputs) -> Iterator[None]:
+    """Names are looked up inside: a name that is not there may be meant in another namespace."""
+    try:
+        yield
+    except UnknownObject as error:
+        if inputs.namespace is not None or not loaded.unplaced:
+            raise
+        hint = (
+            f"objects of the input without a namespace ({loaded.unplaced}) are in "
+            f"{DEFAULT_NAMESPACE}; --input-namespace NAME puts them in another"
+        )
+        raise UnknownObject(f"{error.message}; {hint}") from error
 
 
 def has_errors(problems: tuple[Problem, ...]) -> bool:

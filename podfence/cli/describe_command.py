@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 import click
 
 from podfence.cli.common import (
-    files_option,
+    Inputs,
+    asking,
+    input_options,
     keep_going_option,
     known_namespaces,
     load_cluster,
@@ -34,13 +36,13 @@ Policy = NetworkPolicy | ClusterNetworkPolicy
 
 @click.command("describe")
 @click.argument("policy", metavar="[NAMESPACE/][KIND/]POLICY", required=False)
-@files_option
+@input_options
 @namespace_option
 @resolve_option
 @keep_going_option
 def command(
     policy: str | None,
-    paths: tuple[str, ...],
+    inputs: Inputs,
     namespace: str | None,
     resolve: str | None,
     keep_going: bool,
@@ -51,9 +53,10 @@ def command(
     have no namespace; KIND/POLICY (netpol/db) tells two of one name apart. Notes at the end tell
     where a policy does something else than its name or its shape suggests.
     """
-    names = read_names(resolve, *paths)
-    loaded = load_cluster(paths, keep_going=keep_going)
-    wanted = _wanted(loaded, policy, namespace)
+    names = read_names(resolve, *inputs.paths)
+    loaded = load_cluster(inputs, keep_going=keep_going)
+    with asking(loaded, inputs):
+        wanted = _wanted(loaded, policy, namespace)
     click.echo("\n".join(_texts(loaded, wanted, names)), nl=False)
     return 2 if loaded.errors and not keep_going else 0
 

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import click
 
 from podfence.cli.common import (
-    files_option,
+    Inputs,
+    input_options,
     load_cluster,
     namespace_option,
     read_names,
@@ -69,16 +70,16 @@ def command() -> None:
 
 
 @command.command("run")
-@files_option
+@input_options
 @nodes_option
 @resolve_option
-def run(paths: tuple[str, ...], nodes: int | None, resolve: str | None) -> int:
+def run(inputs: Inputs, nodes: int | None, resolve: str | None) -> int:
     """Build the pods, load the policies, probe every pair, compare with the engine.
 
     Exit status 0 when the kernel did what the engine says in every probe, 1 when it did not.
     """
-    names = read_names(resolve, *paths)
-    loaded = _load(paths)
+    names = read_names(resolve, *inputs.paths)
+    loaded = _load(inputs)
     index = compile_cluster(loaded.cluster, names)
     report = run_lab(index, LabOptions(nodes=nodes or 0), progress=_progress)
     workloads = {f"{p.namespace}/{p.name}": str(p.owner or p.ref) for p in loaded.cluster.pods}
@@ -86,8 +87,8 @@ def run(paths: tuple[str, ...], nodes: int | None, resolve: str | None) -> int:
     return 0 if report.clean else 1
 
 
-def _load(paths: tuple[str, ...]) -> Loaded:
-    loaded = load_cluster(paths, keep_going=False)
+def _load(inputs: Inputs) -> Loaded:
+    loaded = load_cluster(inputs, keep_going=False)
     if loaded.unreadable_policies:
         raise LabError("a policy could not be read, so there is nothing to compare with; mend it")
     return loaded
@@ -99,11 +100,11 @@ def _progress(line: str) -> None:
 
 
 @command.command("up")
-@files_option
+@input_options
 @nodes_option
 @resolve_option
 @name_option
-def up(paths: tuple[str, ...], nodes: int | None, resolve: str | None, name: str) -> int:
+def up(inputs: Inputs, nodes: int | None, resolve: str | None, name: str) -> int:
     """Build a lab that stays, with the policies enforced.
 
     It runs in the background until `podfence lab down`. Every pod answers on every port that some
@@ -115,8 +116,8 @@ def up(paths: tuple[str, ...], nodes: int | None, resolve: str | None, name: str
             f"a lab named {name} is up already; change it with podfence lab apply, or end it with "
             "podfence lab down"
         )
-    names = read_names(resolve, *paths)
-    loaded = _load(paths)
+    names = read_names(resolve, *inputs.paths)
+    loaded = _load(inputs)
     options = LabOptions(nodes=nodes or 0)
     first = world(messages.Input.of(loaded.cluster, loaded.positions, names), options)
     begin = partial(_session, name=name, first=first, options=options)
@@ -133,21 +134,21 @@ def _say(reply: messages.Reply) -> int:
 
 
 @command.command("apply")
-@files_option
+@input_options
 @resolve_option
 @name_option
 @click.option(
     "--watch", is_flag=True, help="Keep connections alive meanwhile, and account for them."
 )
-def apply(paths: tuple[str, ...], resolve: str | None, name: str, watch: bool) -> int:
+def apply(inputs: Inputs, resolve: str | None, name: str, watch: bool) -> int:
     """Make a lab that is up enforce these files, and show which verdicts that changed.
 
     The files are the whole input: pods and policies that they do not hold go. It is one transaction
     a node, and nothing at all when any file has an error. Live connections that are allowed no
     longer stop at their next packet; the others lose nothing.
     """
-    names = read_names(resolve, *paths)
-    loaded = load_cluster(paths, keep_going=False)
+    names = read_names(resolve, *inputs.paths)
+    loaded = load_cluster(inputs, keep_going=False)
     if loaded.errors:
         raise LabError("the files have errors, so the lab stays as it is; mend them")
     read = messages.Input.of(loaded.cluster, loaded.positions, names)

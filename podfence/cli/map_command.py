@@ -8,8 +8,10 @@ from collections.abc import Iterable
 import click
 
 from podfence.cli.common import (
-    files_option,
+    Inputs,
+    asking,
     has_errors,
+    input_options,
     keep_going_option,
     known_namespaces,
     load_cluster,
@@ -27,7 +29,7 @@ FORMATS = ("table", "wide", "matrix", "json", "csv", "dot", "mermaid")
 
 
 @click.command("map")
-@files_option
+@input_options
 @click.option(
     "-o",
     "--output",
@@ -47,7 +49,7 @@ FORMATS = ("table", "wide", "matrix", "json", "csv", "dot", "mermaid")
 @resolve_option
 @keep_going_option
 def command(
-    paths: tuple[str, ...],
+    inputs: Inputs,
     output: str,
     namespaces: tuple[str, ...],
     resolve: str | None,
@@ -59,9 +61,10 @@ def command(
     apart. A pod can always reach itself, and a node the pods that run on it; the map does not
     repeat that.
     """
-    names = read_names(resolve, *paths)
-    loaded = load_cluster(paths, keep_going=keep_going)
-    known_namespaces(loaded, namespaces)
+    names = read_names(resolve, *inputs.paths)
+    loaded = load_cluster(inputs, keep_going=keep_going)
+    with asking(loaded, inputs):
+        known_namespaces(loaded, namespaces)
     if not loaded.cluster.pods:
         click.echo("the input holds no pods and no workloads, so the map is empty", err=True)
     without = unjudgeable(loaded, keep_going=keep_going)

@@ -6,7 +6,9 @@ import click
 
 from podfence.cli.can_command import refuse_unjudgeable
 from podfence.cli.common import (
-    files_option,
+    Inputs,
+    asking,
+    input_options,
     keep_going_option,
     load_cluster,
     namespace_option,
@@ -26,7 +28,7 @@ from podfence.render.verdicts import VerdictEncoder, why_text
 @click.command("why")
 @click.argument("source", metavar="SRC")
 @click.argument("target", metavar="DST:PORT[/PROTO]")
-@files_option
+@input_options
 @namespace_option
 @output_option
 @resolve_option
@@ -34,7 +36,7 @@ from podfence.render.verdicts import VerdictEncoder, why_text
 def command(
     source: str,
     target: str,
-    paths: tuple[str, ...],
+    inputs: Inputs,
     namespace: str | None,
     output: str,
     resolve: str | None,
@@ -44,10 +46,11 @@ def command(
 
     Exit status 0 when it can, 1 when it cannot. Names as for `podfence can`.
     """
-    asked = question(source, target, namespace)
-    names = read_names(resolve, *paths)
-    loaded = load_cluster(paths, keep_going=keep_going)
-    answer = why(Asker(compile_cluster(loaded.cluster, names)), asked)
+    asked = question(source, target, inputs.namespace_of_names(namespace))
+    names = read_names(resolve, *inputs.paths)
+    loaded = load_cluster(inputs, keep_going=keep_going)
+    with asking(loaded, inputs):
+        answer = why(Asker(compile_cluster(loaded.cluster, names)), asked)
     refuse_unjudgeable(answer.can, unjudgeable(loaded, keep_going=keep_going))
     if output == "json":
         click.echo(json_text(VerdictEncoder(loaded.locate).why(answer)))

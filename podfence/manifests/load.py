@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from podfence.admission.decode import decode, is_wanted
@@ -19,6 +19,7 @@ from podfence.manifests.documents import Document, Manifests, read_manifests
 from podfence.manifests.inputfiles import STDIN
 from podfence.manifests.positions import Positions
 from podfence.model.cluster import Cluster, ClusterObject, assign_addresses
+from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.model.objects import Node, Pod
 from podfence.model.workloads import Workload, expand
 
@@ -27,6 +28,7 @@ LOAD_CODES = {
     "PF112": "the input holds no object",
     "PF113": "policies of another API are not judged",
     "PF114": "a kustomization that was not built",
+    "PF119": "policies without a namespace, where no pod is",
 }
 """Codes of the problems that show only when all objects are read."""
 
@@ -41,7 +43,7 @@ class Loaded:
     ``unreadable_policies``: namespaces in which a policy is missing because it could not be read;
     holds ``EVERY_NAMESPACE`` when even its namespace is unknown. ``kinds``: objects read, by kind.
     ``passed_over``: objects of other kinds, by kind; ``not_judged``: those that are policies of
-    another API.
+    another API. ``unplaced``: how many objects name no namespace, though their kind has one.
     """
 
     cluster: Cluster
@@ -53,6 +55,7 @@ class Loaded:
     documents: tuple[Document, ...]
     files: int
     positions: Positions
+    unplaced: int = 0
     _by_source: dict[Source, Mapping[str, object]] = field(default_factory=dict, repr=False)
 
     @property
@@ -73,10 +76,21 @@ class Loaded:
         return self._by_source.get(source)
 
 
-def load(paths: Sequence[str], *, stdin: BinaryIO | None = None) -> Loaded:
-    """Read everything under ``paths``; never raises for what the files hold."""
+def load(
+    paths: Sequence[str], *, namespace: str | None = None, stdin: BinaryIO | None = None
+) -> Loaded:
+    """Read everything under ``paths``; never raises for what the files hold.
+
+    ``namespace``: that of objects that name none, None for ``default``.
+    """
     with collector_paused():
-        return _build(read_manifests(paths, kinds=WANTED_KINDS, stdin=stdin), paths)
+        manifests = read_manifests(paths, kinds=WANTED_KINDS, stdin=stdin)
+        documents, unplaced = _placed(manifests.documents, namespace or DEFAULT_NAMESPACE)
+        loaded = _build(replace(manifests, documents=documents), paths)
+    problems = loaded.problems
+    if namespace is None:
+        problems = (*problems, *_without_pods(unplaced, loaded.cluster.pods))
+    return replace(loaded, problems=problems, unplaced=len(unplaced))
 
 
 def _build(manifests: Manifests, paths: Sequence[str]) -> Loaded:
@@ -161,6 +175,44 @@ def _may_be_policy(kind: str) -> bool:
     return not kind or kind.removesuffix("List") in {"", *POLICY_KINDS}
 
 
+def _placed(
+    documents: Sequence[Document], namespace: str
+) -> tuple[tuple[Document, ...], list[Document]]:
+    """The documents as kubectl sends them, and those that named no namespace.
+
+    An object whose metadata cannot be read is left as it is.
+    """
+    sent: list[Document] = []
+    unplaced: list[Document] = []
+    for document in documents:
+        data = document.data
+        metadata = data.get("metadata") or {}
+        if (
+            data.get("kind") not in CLUSTER_SCOPED
+            and isinstance(metadata, dict)
+            and metadata.get("namespace") in (None, "")
+        ):
+            data = {**data, "metadata": {**metadata, "namespace": namespace}}
+            document = Document(document.source, data)
+            unplaced.append(document)
+        sent.append(document)
+    return tuple(sent), unplaced
+
+
+def _without_pods(unplaced: Sequence[Document], pods: Sequence[Pod]) -> Iterator[Problem]:
+    """Policies that name no namespace most likely belong to one that the input does have."""
+    policies = [each for each in unplaced if each.data["kind"] in POLICY_KINDS]
+    if not policies or not pods or any(pod.namespace == DEFAULT_NAMESPACE for pod in pods):
+        return
+    number = len(policies)
+    text = (
+        f"{number} {'policy names' if number == 1 else 'policies name'} no namespace, so "
+        f"{'it is' if number == 1 else 'they are'} in {DEFAULT_NAMESPACE}, where no pod is; "
+        "--input-namespace NAME reads the input as kubectl apply -n NAME does"
+    )
+    yield Problem("PF119", Severity.WARNING, text, policies[0].source, "metadata")
+
+
 def _namespace(data: Mapping[str, object]) -> str:
     """ "" for cluster-scoped kinds and where it cannot be read."""
     if data.get("kind") in CLUSTER_SCOPED:
@@ -168,7 +220,7 @@ def _namespace(data: Mapping[str, object]) -> str:
     metadata = data.get("metadata")
     if not isinstance(metadata, Mapping):
         return ""
-    namespace = metadata.get("namespace", "default")
+    namespace = metadata.get("namespace")
     return namespace if isinstance(namespace, str) else ""
 
 
