@@ -18,12 +18,17 @@ DECLINED: Final = object()
 """Answer for text that must be read by the full reader."""
 
 _KEY = r"[A-Za-z][A-Za-z0-9_./-]{0,253}"
-# No colon before a blank, no '#', nothing that starts another node.
-# Possessive: a long value must not cost memory for ways back that lead nowhere.
-_PLAIN = r"[A-Za-z0-9/](?:[A-Za-z0-9_./@+=,-]++|:(?=[^ \n])| (?=[A-Za-z0-9_./]))*+"
+_MAX_WORDS: Final = 100
+# No colon before a blank, no '#', nothing that starts another node. A blank or colon belongs to one
+# alternative only, and their number is bounded: otherwise `re` keeps about 150 bytes for each of
+# them, in case it has to backtrack. Possessive quantifiers would not keep them, but they match
+# wrongly on CPython 3.11.2.
+_WORD = r"[A-Za-z0-9_./@+=,-]*"
+_PLAIN = rf"[A-Za-z0-9/]{_WORD}(?:(?::(?=[^ \n])| (?=[A-Za-z0-9_./])){_WORD}){{0,{_MAX_WORDS}}}"
 _CLOSED = r"""\"[ !#-\[\]-~]*"|'[ -&(-~]*'|\{\}|\[\]"""
 _LINE = re.compile(
-    rf"^( *)((?:- )*)(?:({_KEY}):(?: +(?:({_PLAIN})|({_CLOSED})))?|({_PLAIN})|({_CLOSED})) *\n",
+    rf"^( *)((?:- ){{0,{MAX_DEPTH}}})"
+    rf"(?:({_KEY}):(?: +(?:({_PLAIN})|({_CLOSED})))?|({_PLAIN})|({_CLOSED})) *\n",
     re.MULTILINE,
 )
 _Collection = TypeVar("_Collection", list[Any], dict[str, Any])

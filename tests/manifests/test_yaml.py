@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -94,10 +95,44 @@ def test_plain_block_style_is_read_by_lines(text: str, value: object) -> None:
         "a: b #c\n", "a: fd00::\n", "a: |\n  x\n", "a:\tb\n", 'a: "\\n"\n', "a", " a: 1\nb: 2\n",
         "a: 'it''s'\n", "- " * 101 + "a\n", "a:\n  - b\n  c: d\n", "", "a: {b}\n", "a: b: c\n",
         "- a\n- b: 1\n c: 2\n", "a: -\n", "a: ---\n", "a: @b\n", "a:\n- b\n - c\n",
+        "a: b:\n", "a: b:  \n", "a: b c:\n", "a: b:c:\n", "a: b: \n", "a: b::\n", "a: b.c:\n",
+        "- a: b:\n", "- b c:\n", "a: 1:\n", "a: b:/:\n", "a:\n  b: c d e:\n  f: g\n",
     ],
 )  # fmt: skip
 def test_anything_doubtful_is_declined_by_the_line_reader(text: str) -> None:
     assert read_lines(text, Scalars()) is DECLINED
+
+
+@pytest.mark.parametrize(
+    ("start", "repeated", "end"),
+    [
+        ("a: ", "x", ""),
+        ("a: ", "x", "\x07"),
+        ("a: ", "x:", ""),
+        ("a: ", "x:", "x"),
+        ("a: ", "xyz ", ""),
+        ("a: ", "xyz ", "#"),
+        ("a: ", ":x", " #"),
+        ("a: '", "x", ""),
+        ('a: "', "x", ""),
+        ("", "- ", "x\x07"),
+        ("", " ", "x\x07"),
+        ("", "x", "\x07"),
+        ("", "x:", ""),
+    ],
+)
+def test_time_and_memory_of_the_line_reader_grow_with_the_text_alone(
+    start: str, repeated: str, end: str
+) -> None:
+    """With backtracking that multiplies, one of these runs into the time limit of the suite."""
+    text = f"{start}{repeated * 500_000}{end}\n"
+    tracemalloc.start()
+    try:
+        read_lines(text, Scalars())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 6 * len(text) + 100_000
 
 
 _LINE = st.builds(
@@ -106,7 +141,8 @@ _LINE = st.builds(
     st.sampled_from([0, 0, 0, 1, 1, 2]),
     st.sampled_from(
         ["a:", "b:", "c: 1", "a: x", "b: on", 'c: "q: #"', "x", "{}", "a: []", "d: a b", "e: a:b",
-         "y: 1", "f:  z ", "a: 1e3", "g: '-'", "", "a:b", "h: x,y", "- i: 0x1", "j: a - b"]
+         "y: 1", "f:  z ", "a: 1e3", "g: '-'", "", "a:b", "h: x,y", "- i: 0x1", "j: a - b",
+         "k: l:", "m: n o:", "p: q:r:", "s: t: u", "v: w::x", "z:: 1"]
     ),
 )  # fmt: skip
 
