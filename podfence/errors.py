@@ -113,3 +113,6 @@ class Problem:
     object: str = ""
     position: Position | None = None
     reason: str = ""
+    refused_only: bool = False
+    """The API server refuses the object for this, and yet it is clear what the object means: it is
+    judged as it stands."""

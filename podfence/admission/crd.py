@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -37,14 +37,31 @@ class Rule:
     at: str = ""
 
 
+def never(value: Any) -> bool:
+    """False: the check of what no value is."""
+    return False
+
+
+def _no_hint(text: str) -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class String:
-    """A string. ``enum`` empty: any; ``longest`` counts characters; ``pattern`` as published."""
+    """A string."""
 
     enum: tuple[str, ...] = ()
+    """Empty: any."""
     longest: int | None = None
+    """In characters."""
     pattern: str = ""
+    """As published."""
     rule: Rule | None = None
+    stored_before: Check = never
+    """Of values that are refused: whether an older version of the schema stored them, so that it is
+    clear what they mean."""
+    hint: Callable[[str], str] = _no_hint
+    """What would be right instead of a value that is refused, "" when there is nothing to add."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +108,8 @@ class Object:
     defaults: Mapping[str, str] = field(default_factory=dict, hash=False)
     hints: Mapping[str, str] = field(default_factory=dict, hash=False)
     rule: Rule | None = None
+    stored_before: Check = never
+    """Of values that break the rule: as for ``String``."""
 
     def unknown_field(self, value: Mapping[Any, Any]) -> str | None:
         """The single field of an open object that nobody here knows, else None."""
@@ -254,6 +273,13 @@ def _bad_key(key: object, path: str) -> Problem:
 
 
 def _string(text: str, schema: String, path: str) -> Iterator[Problem]:
+    for problem in _string_faults(text, schema, path):
+        if hint := schema.hint(text):
+            problem = replace(problem, message=f"{problem.message}; {hint}")
+        yield replace(problem, refused_only=True) if schema.stored_before(text) else problem
+
+
+def _string_faults(text: str, schema: String, path: str) -> Iterator[Problem]:
     if schema.enum and text not in schema.enum:
         supported = ", ".join(map(quote, schema.enum))
         yield refused(path, "Unsupported value", quote(text), f"supported values: {supported}")
@@ -314,9 +340,10 @@ def _object(value: dict[Any, Any], schema: Object, path: str) -> Iterator[Proble
         elif name in schema.required:
             found.append(refused(here, "Required value"))
     yield from found
-    sound = all(problem.code not in ("PF202", "PF203") for problem in found)
+    sound = all(p.code not in ("PF202", "PF203") or p.refused_only for p in found)
     if schema.rule and sound and not schema.rule.holds(value):
-        yield _broken(schema.rule, path, "object")
+        broken = _broken(schema.rule, path, "object")
+        yield replace(broken, refused_only=True) if schema.stored_before(value) else broken
 
 
 def _names(value: dict[Any, Any], schema: Object, path: str) -> Iterator[Problem]:

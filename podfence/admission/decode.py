@@ -22,6 +22,7 @@ from podfence.admission.kinds import (
     WANTED_KINDS,
     group_of,
     is_foreign,
+    is_served,
 )
 from podfence.admission.validate import quote
 from podfence.errors import Problem, Severity, Source
@@ -65,7 +66,7 @@ def decode(data: Mapping[str, Any], source: Source) -> Decoded:
     if not is_wanted(data):
         return Decoded()
     kind = data["kind"]
-    if data.get("apiVersion") != API_VERSIONS[kind]:
+    if not is_served(kind, data.get("apiVersion")):
         text = _version_text(kind, data.get("apiVersion"))
         named = _shown(kind, data)
         problem = Problem("PF205", Severity.ERROR, text, source, "apiVersion", named)

@@ -1,4 +1,4 @@
-"""AdminNetworkPolicy and BaselineAdminNetworkPolicy (v1alpha1) -> the form of v1alpha2.
+"""AdminNetworkPolicy and BaselineAdminNetworkPolicy (v1alpha1) -> ClusterNetworkPolicy.
 
 Rule: what these kinds say otherwise is translated here, nothing is added. ``Allow`` is Accept; the
 kind is the tier; ``ports`` are protocols, TCP by default. A protocol other than TCP, UDP and SCTP
@@ -30,8 +30,8 @@ from podfence.admission.decode_clusternetworkpolicy import (
 from podfence.admission.decode_policy import text_labels
 from podfence.admission.validate import quote
 from podfence.admission.validate_clusternetworkpolicy import (
-    DOMAIN_NAMES,
-    NETWORKS,
+    DOMAIN_NAMES_BEFORE,
+    NETWORKS_BEFORE,
     PORT,
     named_port_rule,
     one_of,
@@ -67,8 +67,8 @@ _SELECTORS = {
     "pods": pods_schema("namespaceSelector", "podSelector"),
 }
 _INGRESS_PEER = one_of(_SELECTORS)
-_BASELINE_EGRESS_PEER = one_of({**_SELECTORS, "networks": NETWORKS, "nodes": LABEL_SELECTOR})
-_ADMIN_EGRESS_PEER = one_of({**_BASELINE_EGRESS_PEER.fields, "domainNames": DOMAIN_NAMES})
+_BASELINE_EGRESS_PEER = one_of({**_SELECTORS, "networks": NETWORKS_BEFORE, "nodes": LABEL_SELECTOR})
+_ADMIN_EGRESS_PEER = one_of({**_BASELINE_EGRESS_PEER.fields, "domainNames": DOMAIN_NAMES_BEFORE})
 
 
 def _rules(actions: tuple[str, ...], peers: str, peer: Object, rule: Rule | None = None) -> Array:

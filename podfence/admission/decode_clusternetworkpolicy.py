@@ -71,13 +71,14 @@ def decode_clusternetworkpolicy(
 def stored_form(
     manifest: Json, source: Source, schema: Object
 ) -> tuple[Json | None, tuple[Problem, ...]]:
-    """The object as the server would store it, its name filled in; None when it is refused."""
+    """The object as the server would store it, its name filled in; None when it is refused and not
+    clear either."""
     named, problems = _with_metadata(manifest, source)
     problems += dropped_labels(named, schema)
     stored: Json = without_nulls(named, schema)
     problems += crd_problems(stored, schema)
-    refused = any(problem.severity is Severity.ERROR for problem in problems)
-    return None if refused else stored, tuple(problems)
+    unclear = any(p.severity is Severity.ERROR and not p.refused_only for p in problems)
+    return None if unclear else stored, tuple(problems)
 
 
 def _with_metadata(manifest: Json, source: Source) -> tuple[dict[str, Any], list[Problem]]:

@@ -16,6 +16,6 @@ PROBLEM_CODES = {
     "PF208": "workload with more pods than podfence expands",
     "PF209": "element that is stored, but cannot be read or evaluated: it fails closed",
     "PF210": "domain names in a rule that does not accept: they match nothing",
-    "PF211": "named ports with networks, which only one channel of the API stores",
+    "PF212": "field that only the experimental channel of the API has",
 }
 """Problem code to its one-line meaning."""

@@ -16,11 +16,13 @@ API_VERSIONS = {
     **dict.fromkeys(("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"), "apps/v1"),
     **dict.fromkeys(("Job", "CronJob"), "batch/v1"),
     "NetworkPolicy": "networking.k8s.io/v1",
-    "ClusterNetworkPolicy": "policy.networking.k8s.io/v1alpha2",
+    "ClusterNetworkPolicy": "policy.networking.k8s.io/v1beta1",
     "AdminNetworkPolicy": "policy.networking.k8s.io/v1alpha1",
     "BaselineAdminNetworkPolicy": "policy.networking.k8s.io/v1alpha1",
 }
-"""The one version that is read of each kind."""
+"""The version to write of each kind."""
+_ALSO_SERVED = {"ClusterNetworkPolicy": ("policy.networking.k8s.io/v1alpha2",)}
+"""Older versions with the same schema."""
 WANTED_KINDS = frozenset(API_VERSIONS)
 """Kinds that judgements depend on."""
 POLICY_KINDS = frozenset(kind for kind in API_VERSIONS if kind.endswith("NetworkPolicy"))
@@ -54,6 +56,11 @@ _NOT_ENFORCED = ("Staged", "MultiNetworkPolicy")
 KUSTOMIZATIONS = frozenset({"Kustomization", "Component"})
 """Kinds of ``is_kustomization``."""
 _KUSTOMIZE = "kustomize.config.k8s.io"
+
+
+def is_served(kind: str, api_version: object) -> bool:
+    """Whether objects of a wanted kind are read in this version."""
+    return api_version == API_VERSIONS[kind] or api_version in _ALSO_SERVED.get(kind, ())
 
 
 def group_of(api_version: str) -> str:

@@ -1,13 +1,14 @@
 """What the schema of ClusterNetworkPolicy refuses, and what it stores although it is risky.
 
-Rule: the schema is that of the experimental channel, which has every field; what only the standard
-channel stores is a warning. Selectors are checked for their types alone by the server (CNP-24), so
-a selector that cannot be evaluated is a warning too, as is everything that fails closed (CNP-25).
-The v1alpha1 kinds (``decode_adminnetworkpolicy``) are built from the same parts.
+Rule: the schema is that of the experimental channel (v0.3.0), which has every field; ``channel``
+names those that the standard channel lacks. Selectors are checked for their types alone by the
+server (CNP-24), so a selector that cannot be evaluated is a warning, as is everything that fails
+closed (CNP-25). The v1alpha1 kinds (``decode_adminnetworkpolicy``) are built from the same parts.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from podfence.admission.crd import (
     FAILS_CLOSED,
     LABEL_SELECTOR,
     Array,
+    Check,
     CrdType,
     Integer,
     Object,
@@ -29,8 +31,9 @@ from podfence.errors import Problem, Severity
 Json = Mapping[str, Any]
 
 _SOUND_METADATA = {"name": "p", "namespace": "p"}
-_DOMAIN_LABEL = r"[a-zA-z0-9]([-a-zA-Z0-9_]*[a-zA-Z0-9])?"
-_DOMAIN_PATTERN = rf"(\*\.)?({_DOMAIN_LABEL}\.)+{_DOMAIN_LABEL}\.?"
+_LABEL = r"[a-zA-Z0-9]([-a-zA-Z0-9_]*[a-zA-Z0-9])?"
+# A-z is how it was published up to v0.2.0: a label may begin with [ \ ] ^ _ or ` as well.
+_LABEL_BEFORE = r"[a-zA-z0-9]([-a-zA-Z0-9_]*[a-zA-Z0-9])?"
 _NO_NAMED_PORTS = "peer cannot be set with namedPorts since there are no namedPorts for"
 _ACTIONS = ("Accept", "Deny", "Pass")
 PORT = Integer(1, 65535)
@@ -40,6 +43,27 @@ def is_cidr(text: str) -> bool:
     """Whether the server's ``isCIDR`` holds: host bits may be set; no padding, no mapped IPv4."""
     cidr = parse_cidr(text)
     return cidr is not None and not cidr.padded and not cidr.is_mapped
+
+
+def is_masked_cidr(text: str) -> bool:
+    """Whether ``isCIDR(self) && cidr(self) == cidr(self).masked()`` holds."""
+    cidr = parse_cidr(text)
+    return is_cidr(text) and cidr is not None and cidr.address == cidr.first
+
+
+def _masked(text: str) -> str:
+    cidr = parse_cidr(text)
+    if cidr is None or not is_cidr(text):
+        return ""
+    return f"bits are set beyond the prefix length: use {cidr.network}"
+
+
+def _domain_pattern(label: str) -> str:
+    return rf"(\*\.)?({label}\.)+{label}\.?"
+
+
+def _fits(pattern: str) -> Check:
+    return lambda text: re.fullmatch(pattern, text) is not None
 
 
 # -------------------------------------------------------------------------------------- schemas
@@ -56,19 +80,28 @@ def one_of(fields: Mapping[str, CrdType], hints: Mapping[str, str] | None = None
     return Object(fields, least=1, most=1, open=True, hints=hints or {})
 
 
-NETWORKS = Array(
-    String(longest=43, rule=Rule("Invalid CIDR format provided", is_cidr)), 1, 25, distinct=True
+def _items(item: String) -> Array:
+    return Array(item, 1, 25, distinct=True)
+
+
+_BAD_CIDR = "Invalid CIDR format provided"
+NETWORKS = _items(
+    String(longest=43, rule=Rule(_BAD_CIDR, is_masked_cidr), stored_before=is_cidr, hint=_masked)
 )
-DOMAIN_NAMES = Array(String(pattern=_DOMAIN_PATTERN), 1, 25, distinct=True)
+"""Since v0.2.1: no host bits."""
+NETWORKS_BEFORE = _items(String(longest=43, rule=Rule(_BAD_CIDR, is_cidr)))
+DOMAIN_NAMES_BEFORE = _items(String(pattern=_domain_pattern(_LABEL_BEFORE)))
+DOMAIN_NAMES = _items(
+    String(pattern=_domain_pattern(_LABEL), stored_before=_fits(_domain_pattern(_LABEL_BEFORE)))
+)
 
 
 def named_port_rule(names: str, ports: str, named_port: str) -> Rule:
     """The rule of an egress rule: peers that have no container ports exclude named ports.
 
-    ``names`` are the peers as the text lists them. ``networks`` count only together with others:
-    the standard channel has no such rule and stores them (see ``stored_but_risky``).
+    ``names`` are the peers as the text lists them.
     """
-    without_ports = [name for name in names.split("/") if name != "networks"]
+    without_ports = names.split("/")
 
     def holds(rule: Json) -> bool:
         named = any(named_port in item for item in rule.get(ports, ()))
@@ -136,6 +169,8 @@ _EGRESS = Object(
     required=("action", "to"),
     hints={**_RULE_HINTS, "from": '"from" belongs in ingress rules'},
     rule=named_port_rule("networks/nodes/domainNames", "protocols", "destinationNamedPort"),
+    # The standard channel of v0.2.0 had named ports and networks, and no rule about the two.
+    stored_before=named_port_rule("nodes/domainNames", "protocols", "destinationNamedPort").holds,
 )
 _SPEC = Object(
     {
@@ -195,8 +230,7 @@ def stored_but_risky(spec: Json, ports: str, named_port: str) -> Iterator[Proble
     rule that lists protocols or ports, ``named_port`` the field of its items.
 
     PF209: selectors that cannot be evaluated (CNP-24) and empty names of ports (CNP-23). PF210:
-    domain names in rules that do not accept (CNP-19). PF211: networks with named ports, which the
-    experimental channel refuses.
+    domain names in rules that do not accept (CNP-19).
     """
     yield from _risky_selectors(spec["subject"], "spec.subject", "the policy selects no pod")
     for direction, peers in (("ingress", "from"), ("egress", "to")):
@@ -225,21 +259,11 @@ def _risky_names(rule: Json, peer: Json, path: str) -> Iterator[Problem]:
 
 
 def _risky_ports(rule: Json, path: str, ports: str, named_port: str) -> Iterator[Problem]:
-    named = [
-        (f"{path}.{ports}[{index}].{named_port}", item[named_port])
-        for index, item in enumerate(rule.get(ports, ()))
-        if named_port in item
-    ]
-    for here, name in named:
-        if not name:
+    for index, item in enumerate(rule.get(ports, ())):
+        if item.get(named_port) == "":
+            here = f"{path}.{ports}[{index}].{named_port}"
             text = f'{here}: stored all the same, but "" names no port: {FAILS_CLOSED}'
             yield _warning("PF209", text, here)
-    if named and any("networks" in peer for peer in rule.get("to", ())):
-        text = (
-            f"{path}: named ports never match networks, which have none; only the standard channel "
-            "of the API stores such a rule: the experimental one refuses it"
-        )
-        yield _warning("PF211", text, path)
 
 
 def _warning(code: str, text: str, path: str) -> Problem:

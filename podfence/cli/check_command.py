@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from podfence.admission.channel import experimental_fields
 from podfence.cli.common import Inputs, describe_problem, input_options, output_option, read_inputs
 from podfence.errors import Problem, Severity
 from podfence.manifests.load import Loaded
@@ -26,7 +27,7 @@ def command(inputs: Inputs, output: str) -> int:
     warnings alone are fine.
     """
     loaded = read_inputs(inputs)
-    problems = (*loaded.problems, *_tier_warnings(loaded))
+    problems = (*loaded.problems, *_channel_warnings(loaded), *_tier_warnings(loaded))
     if output == "json":
         click.echo(json_text(_data(loaded, problems)))
     else:
@@ -34,6 +35,11 @@ def command(inputs: Inputs, output: str) -> int:
             click.echo(describe_problem(loaded, problem))
         click.echo(_summary(loaded, problems))
     return 1 if loaded.errors else 0
+
+
+def _channel_warnings(loaded: Loaded) -> tuple[Problem, ...]:
+    policies = loaded.cluster.admin_policies
+    return tuple(problem for policy in policies for problem in experimental_fields(policy))
 
 
 def _tier_warnings(loaded: Loaded) -> tuple[Problem, ...]:

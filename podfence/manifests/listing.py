@@ -10,7 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from podfence.admission.kinds import API_VERSIONS, group_of, is_foreign, meant_kind, meant_version
+from podfence.admission.kinds import (
+    API_VERSIONS,
+    group_of,
+    is_foreign,
+    is_served,
+    meant_kind,
+    meant_version,
+)
 from podfence.manifests.fieldpaths import Steps
 from podfence.manifests.yamlscalars import shown
 
@@ -137,7 +144,7 @@ def _no_such_kind(value: dict[str, Any], right: str) -> tuple[str, str]:
     text = f"no matches for kind {shown(kind)} in version {shown(version)}; did you mean"
     if kind == right:
         return f"{text} {wanted}?", "apiVersion"
-    return f"{text} {right}{'' if version == wanted else f' of {wanted}'}?", "kind"
+    return f"{text} {right}{'' if is_served(right, version) else f' of {wanted}'}?", "kind"
 
 
 def _without_kind(value: dict[str, Any]) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""policy.networking.k8s.io/v1alpha2 ClusterNetworkPolicy as values; v1alpha1 is read into the same.
+"""ClusterNetworkPolicy (v1beta1, v1alpha2) as values; the older kinds of v1alpha1 become the same.
 
 Rule: shapes only. What a rule, a tier or an unknown element means is known to ``policy`` alone. The
 schema of these kinds lets faulty parts be stored, so an element that cannot be read is a value too:

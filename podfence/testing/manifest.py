@@ -36,7 +36,7 @@ Manifest = dict[str, Any]
 def to_manifest(value: Namespace | Pod | NetworkPolicy | ClusterNetworkPolicy) -> Manifest:
     """The manifest of a Namespace, Pod or policy, every field written out that it holds.
 
-    ``ref.kind`` of a ClusterNetworkPolicy decides between v1alpha2 and the older kinds of v1alpha1.
+    ``ref.kind`` of a ClusterNetworkPolicy decides between v1beta1 and the older kinds of v1alpha1.
     """
     match value:
         case Namespace():
@@ -151,11 +151,11 @@ def _cluster_policy(policy: ClusterNetworkPolicy) -> Manifest:
     spec: Manifest = {"subject": _subject(policy.subject)}
     version = "v1alpha1"
     if policy.ref.kind == "ClusterNetworkPolicy":
-        version = "v1alpha2"
+        version = "v1beta1"
         spec["tier"] = policy.tier.value
-    if version == "v1alpha2" or policy.tier is Tier.ADMIN:
+    if version == "v1beta1" or policy.tier is Tier.ADMIN:
         spec["priority"] = policy.priority
-    write = _cluster_rule if version == "v1alpha2" else _older_rule
+    write = _cluster_rule if version == "v1beta1" else _older_rule
     spec["ingress"] = [write(rule, "from") for rule in policy.ingress]
     spec["egress"] = [write(rule, "to") for rule in policy.egress]
     return {

@@ -36,7 +36,7 @@ def manifest(spec: Any = None, kind: str = "ClusterNetworkPolicy", **metadata: A
     given = {**HEADS[kind], **(spec or {})} if spec is None or isinstance(spec, dict) else spec
     if isinstance(given, dict):
         given = {name: value for name, value in given.items() if value is not None}
-    version = "v1alpha2" if kind == "ClusterNetworkPolicy" else "v1alpha1"
+    version = "v1beta1" if kind == "ClusterNetworkPolicy" else "v1alpha1"
     return {
         "apiVersion": f"policy.networking.k8s.io/{version}",
         "kind": kind,

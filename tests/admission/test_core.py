@@ -13,6 +13,7 @@ from podfence.errors import Severity, Source
 from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef
 from podfence.model.networkpolicy import Protocol
 from podfence.model.objects import ContainerPort, Namespace, Node, Pod, Service, ServicePort
+from tests.admission import clusterpolicies
 
 SOURCE = Source("cluster.yaml")
 TCP, UDP = Protocol.TCP, Protocol.UDP
@@ -115,7 +116,7 @@ def test_no_kind(data: dict[str, Any]) -> None:
             "policy.networking.k8s.io/v1",
             (
                 "ClusterNetworkPolicy of policy.networking.k8s.io/v1 is not supported: "
-                "use policy.networking.k8s.io/v1alpha2"
+                "use policy.networking.k8s.io/v1beta1"
             ),
         ),
         ("Pod", "v2", 'no matches for kind "Pod" in version "v2"; use v1'),
@@ -145,8 +146,25 @@ def test_unsupported_version(kind: str, api_version: Any, text: str) -> None:
     assert problem.message == text
 
 
+@pytest.mark.parametrize("version", ["v1alpha2", "v1beta1"])
+def test_versions_of_clusternetworkpolicy_have_one_schema(version: str) -> None:
+    manifest = clusterpolicies.manifest()
+    written = {**manifest, "apiVersion": f"policy.networking.k8s.io/{version}"}
+    assert decode(written, SOURCE) == decode(manifest, SOURCE)
+    assert decode(written, SOURCE).problems == ()
+
+
+@pytest.mark.parametrize("api_version", [[], {}, ["policy.networking.k8s.io/v1alpha2"], 1.5, True])
+def test_version_that_is_no_string(api_version: Any) -> None:
+    (problem,) = decode(
+        {**_data("ClusterNetworkPolicy"), "apiVersion": api_version}, SOURCE
+    ).problems
+    assert problem.message.startswith("apiVersion is missing or no string")
+
+
 def test_codes_are_explained() -> None:
-    assert sorted(PROBLEM_CODES) == [f"PF{number}" for number in range(201, 212)]
+    numbers = (*range(201, 211), 212)
+    assert sorted(PROBLEM_CODES) == [f"PF{number}" for number in numbers]
 
 
 # ------------------------------------------------------------------- namespaces, nodes

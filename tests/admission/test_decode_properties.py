@@ -72,7 +72,7 @@ def _is_hashable(value: Any) -> bool:
 def _head(kind: str) -> dict[str, Any]:
     versions = {
         "NetworkPolicy": "networking.k8s.io/v1",
-        "ClusterNetworkPolicy": "policy.networking.k8s.io/v1alpha2",
+        "ClusterNetworkPolicy": "policy.networking.k8s.io/v1beta1",
         "AdminNetworkPolicy": "policy.networking.k8s.io/v1alpha1",
         "BaselineAdminNetworkPolicy": "policy.networking.k8s.io/v1alpha1",
         "Job": "batch/v1",

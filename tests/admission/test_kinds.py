@@ -17,6 +17,7 @@ CORE_AND_OURS = ("v1", "apps/v1", "batch/v1", "networking.k8s.io/v1")
         ("NetPol", "networking.k8s.io/v1", "NetworkPolicy"),
         ("networkpolicy", "networking.k8s.io/v1", "NetworkPolicy"),
         ("ClusterNetworkPolcy", "policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy"),
+        ("ClusterNetworkPolcy", "policy.networking.k8s.io/v1beta1", "ClusterNetworkPolicy"),
         ("Deploymnet", "apps/v1", "Deployment"),
         ("Cronjob", "batch/v1", "CronJob"),
         ("Cronjob", "", "CronJob"),

@@ -106,7 +106,7 @@ def tiers(name: str) -> bytes:
     named = [{**rule, "name": name[:100]} for rule in rules]
     out = [{"action": "Accept", "to": [{"domainNames": ["a.example"]}], "name": name[:100]}]
     sealed = [{"action": "Deny", "to": [{"networks": ["0.0.0.0/0"]}], "name": name[:100]}]
-    group = {"apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy"}
+    group = {"apiVersion": "policy.networking.k8s.io/v1beta1", "kind": "ClusterNetworkPolicy"}
     spec = {"tier": "Admin", "priority": 1, "subject": {"namespaces": {}}}
     items = json.loads(manifests(name))["items"] + [
         {**group, "metadata": {"name": "ins"}, "spec": {**spec, "ingress": named}},

@@ -284,7 +284,7 @@ def test_a_session_of_work(lab: Run, tmp_path: Path, runtime: Path) -> None:
 
 NAMED = """
 ---
-apiVersion: policy.networking.k8s.io/v1alpha2
+apiVersion: policy.networking.k8s.io/v1beta1
 kind: ClusterNetworkPolicy
 metadata: {name: api}
 spec:

@@ -50,6 +50,12 @@ CONFORMANCE_CASES = [
     "CNPBaselineTierIngressNamedPort",
     "CNPAdminTierEgressNodePeers",
     "CNPBaselineTierEgressNodePeers",
+    "CNPAdminTierPodSelector",
+    "CNPAdminTierPortRange",
+    "CNPAdminTierSamePriority",
+    "CNPBaselineTierPodSelector",
+    "CNPBaselineTierPortRange",
+    "CNPBaselineTierSamePriority",
 ]
 
 
