@@ -149,6 +149,37 @@ def kernel(scratch: Path) -> Iterator[Row]:
         yield Row(name, partial(_on, there, "lab", "run"), target, large=True)
 
 
+def blocks(scratch: Path) -> Iterator[Row]:
+    """One rule with thousands of ipBlocks: the time is to grow with their number, not with its
+    square."""
+    for count in (1000, 3000, 7460):
+        there = partial(with_blocks, scratch, count)
+        name = f"{count:,} ipBlocks"
+        ask = ("can", "n/web", "20.0.0.1:443")
+        yield Row(f"can, {name}", partial(_on, there, *ask), large=True)
+        target = "< 10 times 1,000" if count == 7460 else ""
+        yield Row(f"lab run, {name}", partial(_on, there, "lab", "run"), target, large=True)
+
+
+def with_blocks(scratch: Path, count: int) -> Path:
+    """A pod, and a policy that lets it reach ``count`` ipBlocks that neither touch nor overlap."""
+    there = scratch / f"blocks-{count}.json"
+    cidrs = (f"{20 + n // 65536}.{n // 256 % 256}.{n % 256}.0/25" for n in range(count))
+    egress = [{"to": [{"ipBlock": {"cidr": cidr}} for cidr in cidrs]}]
+    metadata = {"name": "web", "namespace": "n"}
+    items = [
+        {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": []}},
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": metadata,
+            "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": egress},
+        },
+    ]
+    there.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    return there
+
+
 def _on(manifests: Callable[[], Path], *command: str) -> Sequence[str]:
     return PODFENCE, *command, "-f", str(manifests())
 
@@ -182,6 +213,7 @@ def rows(scratch: Path, given: Path | None) -> Iterator[Row]:
     targets = ("< 0.5 s", "< 1.5 s", "< 0.35 s")
     yield from questions("500 pods, 300 policies", small, scratch, targets)
     yield from large(scratch)
+    yield from blocks(scratch)
     yield from kernel(scratch)
     yield from judges()
 

@@ -137,12 +137,15 @@ class _AllPairs:
         for ports, who in by_ports.items():
             who &= self._everyone
             for known, members in list(blocks.items()):
+                if not who:
+                    break
                 both = members & who
                 if both:
                     who -= both
                     members -= both
                     _add(blocks, self._table.union(known, ports), both)
-            _add(blocks, ports, who)
+            if who:
+                _add(blocks, ports, who)
         return {ports: who for ports, who in blocks.items() if who}
 
     def _matches(self, rule: CompiledRule) -> list[tuple[int, FrozenBitMap]]:

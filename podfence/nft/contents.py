@@ -8,10 +8,11 @@ concatenations the kernel sees some only in one order).
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import combinations, pairwise
 from typing import TypeVar
 
 from podfence.nft.objects import (
@@ -284,15 +285,18 @@ def _without(found: ElementHolder, part: ElementHolder) -> ElementHolder:
     return replace(found, elements=found.elements - part.elements)
 
 
-def _overlap(ranges: tuple[KeyRange, ...]) -> bool:
-    """Sorted by lowest keys, so one field decides by neighbours; several need every pair that the
-    first field leaves open."""
-    open_ones: list[KeyRange] = []
+def _overlap(ranges: Sequence[KeyRange]) -> bool:
+    """Whether two ranges have a key in common. Where the first fields are equal or apart, as those
+    of protocols are, only ranges with the same first field are compared in the next."""
+    by_first: dict[tuple[int, int], list[KeyRange]] = defaultdict(list)
     for low, high in ranges:
-        open_ones = [other for other in open_ones if other[1][0] >= low[0]]
-        if any(_meet((low, high), other) for other in open_ones):
+        by_first[low[0], high[0]].append((low, high))
+    if any(one[1] >= other[0] for one, other in pairwise(sorted(by_first))):
+        return any(_meet(one, other) for one, other in combinations(ranges, 2))
+    for alike in by_first.values():
+        rest = [(low[1:], high[1:]) for low, high in alike]
+        if len(rest) > 1 and (not rest[0][0] or _overlap(rest)):
             return True
-        open_ones.append((low, high))
     return False
 
 

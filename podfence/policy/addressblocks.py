@@ -110,14 +110,17 @@ class AddressClasses:
     made)."""
 
     blocks: tuple[Block, ...]
+    ip_blocks: dict[IPBlock, Block]
+    """Those of ``blocks`` that NetworkPolicies name, each read once."""
     segments: dict[int, Segments] = field(default_factory=dict)
     _numbers: dict[Block, int] = field(default_factory=dict)
     _classes: list[BitMap] = field(default_factory=list)
 
     @classmethod
-    def of(cls, blocks: Iterable[Block]) -> AddressClasses:
+    def of(cls, ip_blocks: Iterable[IPBlock], others: Iterable[Block] = ()) -> AddressClasses:
         """Cut the address lines at these blocks; duplicates are one."""
-        result = cls(tuple(dict.fromkeys(blocks)))
+        read = {block: ip_block(block) for block in dict.fromkeys(ip_blocks)}
+        result = cls(tuple(dict.fromkeys((*read.values(), *others))), read)
         for family in (4, 6):
             result.segments[family] = _segments(
                 family,
@@ -135,6 +138,10 @@ class AddressClasses:
         """Record that a class has addresses with this signature."""
         for number in signature:
             self._classes[number].add(endpoint_class)
+
+    def ip_block_peers(self, block: IPBlock) -> AddressPeers:
+        """The peers that an ipBlock means."""
+        return self.peers(self.ip_blocks[block])
 
     def peers(self, block: Block) -> AddressPeers:
         """Every address of the block, those of pods included (NP-27)."""

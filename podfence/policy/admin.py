@@ -133,7 +133,7 @@ class AdminReader:
                 for number, peer in enumerate(rule.peers)
                 for peers in self._peers(rule, peer)
             )
-            yield ReadRule(_ACTIONS[rule.action], origin, tuple(peers), *_ports(rule.protocols))
+            yield ReadRule(_ACTIONS[rule.action], origin, tuple(peers), *rule_ports(rule.protocols))
 
     def _peers(self, rule: Rule, peer: Peer) -> Iterator[Peers]:
         """What one item of ``from``/``to`` names (CNP-8)."""
@@ -156,12 +156,12 @@ def _fail_closed(rule: Rule, origin: Origin) -> ReadRule:
     return ReadRule(Action.DENY, origin, ((EVERYONE, origin.path),), EVERYTHING)
 
 
-def _ports(protocols: Iterable[ProtocolMatch]) -> tuple[PortSet, tuple[PortName, ...]]:
+def rule_ports(protocols: Iterable[ProtocolMatch]) -> tuple[PortSet, tuple[PortName, ...]]:
     """The numbers that a rule's ``protocols`` hold, and the names still to be resolved."""
     protocols = tuple(protocols)
     if not protocols:
         return EVERYTHING, ()  # CNP-21
-    numbers = NOTHING
+    numbers: list[PortSet] = []
     names: dict[PortName, None] = {}
     for item in protocols:
         if item.named_port:
@@ -169,7 +169,7 @@ def _ports(protocols: Iterable[ProtocolMatch]) -> tuple[PortSet, tuple[PortName,
         elif item.protocol is None:
             continue  # unknown: the rule has failed closed already
         elif item.port is None:
-            numbers |= PortSet.protocol(item.protocol.value)  # CNP-22
+            numbers.append(PortSet.protocol(item.protocol.value))  # CNP-22
         else:
-            numbers |= PortSet.port(item.protocol.value, item.port, item.end_port)
-    return numbers, tuple(names)
+            numbers.append(PortSet.port(item.protocol.value, item.port, item.end_port))
+    return PortSet.union(numbers), tuple(names)

@@ -16,7 +16,7 @@ from podfence.model.cluster import Cluster
 from podfence.model.meta import Labels
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule, PolicyType
 from podfence.model.objects import ContainerPort, IPAddress, Pod
-from podfence.policy.addressblocks import AddressClasses, Block, Signature, ip_block
+from podfence.policy.addressblocks import AddressClasses, Block, Signature
 from podfence.policy.index import Endpoint, EndpointClass, OutsideLookup
 from podfence.sets import AddressSet, IntervalSet
 
@@ -46,14 +46,14 @@ def active_rules(policy: NetworkPolicy) -> Iterable[NetworkPolicyRule]:
 
 def classify(cluster: Cluster, others: Iterable[Block] = ()) -> Classes:
     """Group the endpoints of a cluster. ``others``: blocks that are no NetworkPolicy's."""
-    blocks = dict.fromkeys(
+    ip_blocks = (
         peer.ip_block
         for policy in cluster.policies
         for rule in active_rules(policy)
         for peer in rule.peers
         if peer.ip_block is not None
     )
-    addresses = AddressClasses.of([*map(ip_block, blocks), *others])
+    addresses = AddressClasses.of(ip_blocks, others)
     numbers: dict[ClassKey, int] = {}
     classes: list[EndpointClass] = []
     members: list[list[Endpoint]] = []

@@ -53,16 +53,11 @@ class _Compiler:
             )
             for direction in Direction
         }
+        self._unjudged: EndpointPolicy | None = None
         self._directions: dict[tuple[Direction, tuple[int, ...]], DirectionPolicy] = {}
 
     def compile(self) -> PolicyIndex:
-        policies = tuple(
-            EndpointPolicy(
-                ingress=self._direction(Direction.INGRESS, c),
-                egress=self._direction(Direction.EGRESS, c),
-            )
-            for c in self._classes.all
-        )
+        policies = tuple(map(self._policy, self._classes.all))
         return PolicyIndex(
             cluster=self._cluster,
             classes=self._classes.all,
@@ -76,6 +71,19 @@ class _Compiler:
             outside_lookup=self._classes.outside,
             names=self._names,
         )
+
+    def _policy(self, subject: EndpointClass) -> EndpointPolicy:
+        """Both directions of one class. No policy selects an outside class (NP-1); a cluster with
+        many ipBlocks has thousands of these."""
+        if subject.outside is not None and self._unjudged is not None:
+            return self._unjudged
+        found = EndpointPolicy(
+            ingress=self._direction(Direction.INGRESS, subject),
+            egress=self._direction(Direction.EGRESS, subject),
+        )
+        if subject.outside is not None:
+            self._unjudged = found
+        return found
 
     def _direction(self, direction: Direction, subject: EndpointClass) -> DirectionPolicy:
         """The form shared by all classes to which the same rules apply, tiers in order (CNP-1)."""

@@ -14,7 +14,6 @@ from pyroaring import BitMap, FrozenBitMap
 from podfence.model.objects import ContainerPort
 from podfence.policy.index import EndpointClass, Match, Peers, PodPeers
 from podfence.sets import PortSet
-from podfence.sets.ports import NOTHING
 
 
 class PortName(NamedTuple):
@@ -30,11 +29,11 @@ class PortName(NamedTuple):
 
 def named_number(ports: Iterable[ContainerPort], name: PortName) -> PortSet:
     """Every number that a pod gives to a port name: none, one, or several (NP-33..NP-35)."""
-    result = NOTHING
-    for port in ports:
-        if port.name == name.name and name.protocol in ("", port.protocol.value):
-            result |= PortSet.port(port.protocol.value, port.port)
-    return result
+    return PortSet.union(
+        PortSet.port(port.protocol.value, port.port)
+        for port in ports
+        if port.name == name.name and name.protocol in ("", port.protocol.value)
+    )
 
 
 class NamedPorts:

@@ -20,7 +20,7 @@ from podfence.policy.origin import Origin
 from podfence.policy.rulecompiler import PolicyRules, ReadRule, RuleCompiler, TierCompiler
 from podfence.policy.select import PeerSelector
 from podfence.sets import PortSet
-from podfence.sets.ports import EVERYTHING, NOTHING
+from podfence.sets.ports import EVERYTHING
 
 
 def selected_by(
@@ -75,13 +75,13 @@ def _ports(ports: Iterable[NetworkPolicyPort]) -> tuple[PortSet, tuple[PortName,
     ports = tuple(ports)
     if not ports:
         return EVERYTHING, ()  # NP-13
-    numbers = NOTHING
+    numbers: list[PortSet] = []
     names: dict[PortName, None] = {}
     for item in ports:
         if item.port is None:
-            numbers |= PortSet.protocol(item.protocol.value)  # NP-31
+            numbers.append(PortSet.protocol(item.protocol.value))  # NP-31
         elif isinstance(item.port, int):
-            numbers |= PortSet.port(item.protocol.value, item.port, item.end_port)  # NP-37
+            numbers.append(PortSet.port(item.protocol.value, item.port, item.end_port))  # NP-37
         else:
             names[PortName(item.port, item.protocol.value)] = None
-    return numbers, tuple(names)
+    return PortSet.union(numbers), tuple(names)

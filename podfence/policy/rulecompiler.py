@@ -63,9 +63,7 @@ class RuleCompiler:
 
     def ingress(self, rule: ReadRule, resolved: Mapping[PortName, PortSet]) -> CompiledRule:
         """NP-32: port names of ingress rules are resolved on the selected pod."""
-        ports = rule.ports
-        for name in rule.names:
-            ports |= resolved[name]
+        ports = PortSet.union((rule.ports, *(resolved[name] for name in rule.names)))
         return self._rule(rule, (Match(p, ports, path) for p, path in rule.peers if ports))
 
     def egress(self, rule: ReadRule) -> CompiledRule:

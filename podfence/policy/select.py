@@ -15,7 +15,7 @@ from podfence.model.meta import Labels
 from podfence.model.networkpolicy import NetworkPolicyPeer
 from podfence.model.objects import Namespace
 from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
-from podfence.policy.addressblocks import AddressClasses, Block, ip_block
+from podfence.policy.addressblocks import AddressClasses, Block
 from podfence.policy.index import AddressPeers, EndpointClass, Peers, PodPeers
 
 
@@ -106,7 +106,7 @@ class PeerSelector:
 
     def _peers(self, namespace: str, peer: NetworkPolicyPeer) -> Peers:
         if peer.ip_block is not None:
-            return self.block(ip_block(peer.ip_block))
+            return self._addresses.ip_block_peers(peer.ip_block)
         pod_selector = peer.pod_selector or LabelSelector()
         if peer.namespace_selector is not None:  # NP-18, NP-19
             return self.pods_in(pod_selector, peer.namespace_selector)

@@ -31,7 +31,6 @@ from podfence.questions.phrases.tierwords import (
     written_rules,
 )
 from podfence.sets import PortSet
-from podfence.sets.ports import NOTHING
 
 TIER_ORDER = ("Admin", NETWORK_POLICY_TIER, "Baseline")
 _BY_TIERS = frozenset({Reason.RULE, Reason.ISOLATED, Reason.DEFAULT, Reason.NOT_ISOLATED})
@@ -242,9 +241,7 @@ class _Reporter:
             yield PolicyReport(place, tuple(reports), priority=priority_of(policy))
 
     def _rule(self, rule: CompiledRule, name: str, remark: str, reached: bool) -> RuleReport:
-        ports = NOTHING
-        for match in rule.matches:
-            ports |= match.ports
+        ports = PortSet.union(match.ports for match in rule.matches)
         held = (m.path for m in rule.matches if m.peers.holds(self.remote, self.family))
         return RuleReport(
             rule.origin,

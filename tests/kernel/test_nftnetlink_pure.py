@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from podfence.errors import NftError
-from podfence.kernel.netlink import attribute, nested, text
+from podfence.kernel.netlink import attribute, attributes, nested, text
 from podfence.kernel.nftables.constants import LIST_ELEMENTS
 from podfence.kernel.nftables.decode import Dump, read
 from podfence.kernel.nftables.decode_elements import Item, ranges, read_items
@@ -21,6 +21,7 @@ from podfence.kernel.nftables.encode_rules import expressions
 from podfence.kernel.nftables.stages import Existing, batch_size, packed, stages, undoing
 from podfence.nft.difference import apply, diff, load
 from podfence.nft.objects import (
+    DROP,
     Chain,
     Compare,
     DataType,
@@ -34,7 +35,16 @@ from podfence.nft.objects import (
     goto,
 )
 from podfence.nft.ruleset import Ruleset
-from podfence.nft.transaction import DeleteTable, Transaction
+from podfence.nft.transaction import (
+    AddChain,
+    AddElements,
+    AddRules,
+    AddSet,
+    AddTable,
+    DeleteTable,
+    Operation,
+    Transaction,
+)
 from tests.kernel.random_rulesets import random_ruleset
 
 V4, V6, PROTO, PORT = (
@@ -114,6 +124,28 @@ def test_ranges_between_marks(
 ) -> None:
     items = [Item((value,), end=end) for value, end in marks]
     assert ranges((V4,), items) == expected
+
+
+# --- sets ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("declared", "flags"),
+    [
+        pytest.param(Set("s", (V4,)), 0, id="hash-set"),
+        pytest.param(Set("s", (PROTO, PORT)), 0, id="hash-set-of-two-fields"),
+        pytest.param(IntervalSet("s", (V4,)), 0x4, id="ranges"),
+        pytest.param(IntervalSet("s", (PROTO, PORT)), 0x84, id="ranges-of-two-fields"),
+        pytest.param(VerdictMap("s", (V4,), {}), 0x8, id="map"),
+        pytest.param(VerdictMap("s", (PROTO, PORT), {}), 0x8, id="map-of-two-fields"),
+    ],
+)
+def test_flags_of_a_set(declared: Set | IntervalSet | VerdictMap, flags: int) -> None:
+    """NFT_SET_INTERVAL, NFT_SET_MAP, and NFT_SET_CONCAT for ranges of several fields alone."""
+    (message,) = encode(Transaction(TABLE, (AddSet(declared),)))
+    said = dict(attributes(message.body[4:]))
+    assert int.from_bytes(said[3], "big") == flags
+    assert (9 in said) is (flags == 0x84)  # the lengths of the fields, NFTA_SET_DESC
 
 
 # --- rules -----------------------------------------------------------------------------------
@@ -236,6 +268,31 @@ def test_a_table_that_was_not_there_is_taken_back_as_a_whole() -> None:
     parts = stages(Transaction(TABLE, load(wanted).operations[2:]), Existing(table=False))
     undo = undoing(parts.prepared, Existing(table=False), existing(wanted))
     assert undo.operations == (DeleteTable(),)
+
+
+ONE = frozenset({(1,)})
+
+
+@pytest.mark.parametrize(
+    ("there", "prepared"),
+    [
+        pytest.param(Existing(True), True, id="new"),
+        pytest.param(Existing(True, {"s"}, {"c"}), False, id="there-already"),
+        pytest.param(Existing(True, {"c"}, {"s"}), True, id="names-of-other-kinds"),
+    ],
+)
+def test_what_is_there_already_is_filled_in_the_last_step(there: Existing, prepared: bool) -> None:
+    """AddSet and AddChain may meet what is there, and that may be in use: an element or a rule more
+    has an effect at once."""
+    steps: tuple[Operation, ...] = (
+        AddSet(Set("s", (V4,))),
+        AddChain("c"),
+        AddElements(Set("s", (V4,), ONE)),
+        AddRules("c", (Rule((DROP,)),)),
+    )
+    parts = stages(Transaction(TABLE, steps), there)
+    assert parts.prepared.operations == (AddTable(), *(steps if prepared else ()))
+    assert parts.final.operations == (() if prepared else steps)
 
 
 def test_batches_are_full_and_keep_the_order() -> None:

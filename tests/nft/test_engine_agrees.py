@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from ipaddress import ip_address
 from itertools import count
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from podfence.engine.evaluate import evaluate, fits
 from podfence.model.cluster import Cluster
-from podfence.model.objects import IPAddress
+from podfence.model.networkpolicy import NetworkPolicy
+from podfence.model.objects import IPAddress, Pod
 from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.trace import first_packet, reply_packet, trace, trace_packet
@@ -27,6 +30,7 @@ from podfence.policy.index import (
     PolicyIndex,
 )
 from podfence.policy.origin import Origin
+from podfence.testing.builders import namespace, peer, pod, policy, rule
 from tests.support.random_clusters import TIERS, FlowSource, clusters_with_flows, random_cluster
 from tests.support.random_tiers import NAMES
 
@@ -167,3 +171,49 @@ def test_engine_and_trace_agree_on_ordered_tiers(rng: Random) -> None:
     source = FlowSource(cluster)
     index = tiered(compile_cluster(cluster), rng)
     agree(index, tuple(source.draw(rng) for _ in range(8)))
+
+
+# -- two pods with one address
+
+SHARED = "10.0.0.5"
+OLD = pod("n/old", {"app": "old"}, addresses=[SHARED])
+NEW = pod("n/new", {"app": "new"}, addresses=[SHARED, "fd00::5"])
+OTHER = pod("n/other", {"app": "other"}, addresses=["10.0.0.6", "fd00::6"])
+
+
+@pytest.mark.parametrize("holders", [(OLD, NEW), (NEW, OLD)], ids=["old-first", "new-first"])
+@pytest.mark.parametrize("app", ["old", "new"])
+@pytest.mark.parametrize(
+    "policies",
+    [
+        pytest.param(lambda app: [], id="no-policy"),
+        pytest.param(
+            lambda app: [policy("n/p", {"app": "other"}, ingress=[rule(peer(pods={"app": app}))])],
+            id="as-a-peer-of-ingress",
+        ),
+        pytest.param(
+            lambda app: [policy("n/p", {"app": "other"}, egress=[rule(peer(pods={"app": app}))])],
+            id="as-a-peer-of-egress",
+        ),
+        pytest.param(
+            lambda app: [
+                policy("n/p", {"app": app}, ingress=[rule(peer(pods={"app": "other"}), ports=[80])])
+            ],
+            id="as-a-subject",
+        ),
+        pytest.param(
+            lambda app: [
+                policy("n/p", {"app": app}, types=["Egress", "Ingress"]),
+                policy("n/q", {"app": "other"}, egress=[rule(peer(cidr=f"{SHARED}/32"))]),
+            ],
+            id="as-a-subject-and-in-a-block",
+        ),
+    ],
+)
+def test_an_address_of_two_pods_is_the_same_to_both_back_ends(
+    holders: tuple[Pod, Pod], app: str, policies: Callable[[str], list[NetworkPolicy]]
+) -> None:
+    index = compile_cluster(Cluster.of([namespace("n"), *holders, OTHER, *policies(app)]))
+    ends = [ip_address(text) for text in (SHARED, "10.0.0.6", "10.0.0.7")]
+    flows = [Flow(a, b, "TCP", port) for a in ends for b in ends for port in (80, 81)]
+    agree(index, tuple(flows))

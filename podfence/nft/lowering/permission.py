@@ -85,6 +85,7 @@ class _Proof:
         fixed = _fixed(self.old)
         return (
             fixed == _fixed(self.new)
+            and all(self._same_base(name) for name in fixed)
             and all(self._same_rules(name) for name in fixed - {FAST, STAMP})
             and all(self._range_shrinks(range_set(family)) for family in FAMILIES)
             and all(
@@ -93,6 +94,9 @@ class _Proof:
                 for family in FAMILIES
             )
         )
+
+    def _same_base(self, name: str) -> bool:
+        return self.old.chains[name].base == self.new.chains[name].base
 
     def _same_rules(self, name: str) -> bool:
         return self.old.chains[name].rules == self.new.chains[name].rules

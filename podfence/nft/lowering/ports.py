@@ -83,14 +83,17 @@ class PortQuestions:
 def split_ports(ports: PortSet) -> tuple[list[Key], PortSet]:
     """The (protocol number, port) pairs of single ports and short ranges, and all the rest."""
     keys: list[Key] = []
-    rest = ports
     if ports.is_everything:
-        return keys, rest
+        return keys, ports
+    rest: list[PortSet] = []
     for protocol, low, high in ports.ranges():
-        if protocol != OTHER and high - low < MAX_KEYED:
+        if protocol == OTHER:
+            rest.append(PortSet.protocol(OTHER))
+        elif high - low < MAX_KEYED:
             keys += ((PROTOCOL_NUMBERS[protocol], port) for port in range(low, high + 1))
-            rest -= PortSet.port(protocol, low, high)
-    return keys, rest
+        else:
+            rest.append(PortSet.port(protocol, low, high))
+    return keys, PortSet.union(rest)
 
 
 def _inline(span: _Span, field: Field) -> Parts:

@@ -17,12 +17,12 @@ from podfence.model.clusternetworkpolicy import (
     RuleAction,
 )
 from podfence.model.meta import ObjectRef
+from podfence.policy.admin import rule_ports
 from podfence.policy.domains import Names
 from podfence.policy.flow import Direction
 from podfence.policy.index import PolicyIndex
 from podfence.policy.origin import Origin
 from podfence.sets import PortSet
-from podfence.sets.ports import EVERYTHING, NOTHING
 
 _COMMON_KIND = "NetworkPolicy"
 
@@ -74,17 +74,7 @@ def unreadable(rule: Rule) -> str:
 def numbered_ports(rule: Rule) -> PortSet:
     """Ports that a rule gives as numbers, all if it has no ``protocols`` (CNP-21, CNP-22). Named
     ports are left out: an address behind a domain name has none (CNP-23)."""
-    if not rule.protocols:
-        return EVERYTHING
-    ports = NOTHING
-    for item in rule.protocols:
-        if item.protocol is None:
-            continue
-        if item.port is None:
-            ports |= PortSet.protocol(item.protocol.value)
-        else:
-            ports |= PortSet.port(item.protocol.value, item.port, item.end_port)
-    return ports
+    return rule_ports(rule.protocols)[0]
 
 
 def unknown_names(rule: Rule, names: Names) -> tuple[str, ...]:
