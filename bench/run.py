@@ -196,7 +196,7 @@ def made(scratch: Path, namespaces: int, pods: int, policies: int, replicas: int
     that of the process that started it."""
     there = scratch / f"{pods}-{policies}-{replicas}"
     sizes = ("--namespaces", namespaces, "--pods", pods, "--policies", policies)
-    generator = (sys.executable, "-m", "podfence.testing.generate", there)
+    generator = (sys.executable, "-m", "bench.generate", there)
     if not there.exists() and run([*map(str, (*generator, *sizes, "--replicas", replicas))]).status:
         raise RuntimeError(f"no cluster could be made in {there}")
     return there

@@ -171,6 +171,53 @@ def test_pure_rooms_may_not_touch_the_world() -> None:
     assert set(pure["forbidden_modules"]) == WORLDLY
 
 
+# --- what tests and benchmarks may import ------------------------------------------------------
+
+
+def imports(directory: str) -> list[tuple[str, str]]:
+    """(file, imported module) of everything below a directory of the repository."""
+    found = []
+    for path in sorted((ROOT / directory).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            name = str(path.relative_to(ROOT))
+            if isinstance(node, ast.ImportFrom):
+                found.append((name, node.module or "."))
+            elif isinstance(node, ast.Import):
+                found += [(name, alias.name) for alias in node.names]
+    return found
+
+
+def is_below(module: str, *parents: str) -> bool:
+    return any(module == parent or module.startswith(f"{parent}.") for parent in parents)
+
+
+@pytest.mark.parametrize("directory", ["tests", "podfence"])
+def test_nothing_imports_the_benchmarks(directory: str) -> None:
+    assert [found for found in imports(directory) if is_below(found[1], "bench")] == []
+
+
+def test_benchmarks_import_no_tests_but_what_is_there_to_support_them() -> None:
+    wrong = [
+        found
+        for found in imports("bench")
+        if is_below(found[1], "tests") and not is_below(found[1], "tests.support")
+    ]
+    assert wrong == []
+
+
+def test_nothing_that_is_shipped_imports_tests() -> None:
+    assert [found for found in imports("podfence") if is_below(found[1], "tests")] == []
+
+
+SHARED_TESTS = {"docs", "fuzz", "golden", "property", "spec", "support"}
+"""Folders of tests that look at several rooms at once."""
+
+
+def test_tests_mirror_the_rooms() -> None:
+    folders = {path.name for path in (ROOT / "tests").iterdir() if any(path.glob("*.*"))}
+    assert folders - {"__pycache__"} - SHARED_TESTS - rooms() == set()
+
+
 # --- packaging -------------------------------------------------------------------------------
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bench.generate import Shape, generate, json_text, main, write, yaml_text
 from podfence.manifests.load import Loaded, load
-from podfence.testing.generate import Shape, generate, json_text, main, write, yaml_text
 
 SMALL = Shape(namespaces=4, pods=24, policies=400, replicas=3, dual_stack=True)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from bench.revocation import measure
 from podfence.errors import LabError
 from podfence.lab.messages import Apply, Reply
 from podfence.lab.probing.process import LabProcess
@@ -23,6 +22,7 @@ from podfence.nft.ruleset import Ruleset
 from podfence.testing.builders import peer, pod, policy, rule
 from tests.lab.clusters import SHOP, placed, plan_of
 from tests.lab.test_session import agrees, read, running
+from tests.support.revocation import measure
 
 REVOKED, KEPT = 0, 1
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from functools import cache
+from itertools import islice
+
 from hypothesis import strategies as st
 
 from podfence.engine.allpairs import all_pairs
@@ -16,6 +18,8 @@ from podfence.policy.flow import Decision, Flow, Reason, Verdict
 from podfence.policy.index import PolicyIndex
 from podfence.sets import PortSet
 from podfence.sets.ports import NOTHING, OTHER, PROTOCOLS
+from tests.support.judging import make
+from tests.support.laws import law
 from tests.support.oracle import NETWORK_POLICY, OracleVerdict, isolated, judge, rulings
 from tests.support.oracle_facts import pod_of
 from tests.support.oracle_tiers import touches
@@ -31,6 +35,8 @@ from tests.support.random_tiers import NAMES
 Case = tuple[Cluster, tuple[Flow, ...]]
 CLUSTERS = clusters() | clusters(TIERS)
 CASES = clusters_with_flows() | clusters_with_flows(TIERS)
+CLUSTERS_AND_FAMILIES = st.tuples(CLUSTERS, st.sampled_from((4, 6)))
+NUMBERED = 40
 ISOLATION = {
     Reason.NOT_ISOLATED: [(False, False)],
     Reason.DEFAULT: [(False, True)],
@@ -39,7 +45,22 @@ ISOLATION = {
 """Reason -> (some NetworkPolicy isolates the pod, some ClusterNetworkPolicy has rules for it)."""
 
 
-@given(CASES)
+@cache
+def numbered_cases() -> tuple[Case, ...]:
+    """Every other cluster has tiers."""
+    made = (make(seed=7, number=number, tiers=bool(number % 2)) for number in range(NUMBERED))
+    return tuple((cluster, tuple(islice(flows, 20))) for cluster, flows in made)
+
+
+def numbered_clusters() -> list[Cluster]:
+    return [cluster for cluster, _ in numbered_cases()]
+
+
+def numbered_clusters_and_families() -> list[tuple[Cluster, int]]:
+    return [(cluster, family) for cluster in numbered_clusters()[:10] for family in (4, 6)]
+
+
+@law(CASES, numbered_cases)
 def test_engine_agrees_with_the_oracle_in_each_direction(case: Case) -> None:
     cluster, flows = case
     index = compile_cluster(cluster, NAMES)
@@ -48,7 +69,7 @@ def test_engine_agrees_with_the_oracle_in_each_direction(case: Case) -> None:
         assert _plain(evaluate(index, flow)) == expected, flow
 
 
-@given(CASES)
+@law(CASES, numbered_cases)
 def test_a_verdict_names_exactly_the_rules_that_decide(case: Case) -> None:
     """NP-7: every rule that permits. CNP-7: the first rule of a tier."""
     cluster, flows = case
@@ -66,7 +87,7 @@ def test_a_verdict_names_exactly_the_rules_that_decide(case: Case) -> None:
                 assert expected.tier == "", flow
 
 
-@given(CASES)
+@law(CASES, numbered_cases)
 def test_not_isolated_means_that_no_policy_isolates(case: Case) -> None:
     """NP-2, NP-5, CNP-4."""
     cluster, flows = case
@@ -82,7 +103,7 @@ def test_not_isolated_means_that_no_policy_isolates(case: Case) -> None:
                 assert found in ISOLATION[decision.reason], flow
 
 
-@given(CLUSTERS)
+@law(CLUSTERS, numbered_clusters)
 def test_every_pod_is_isolated_as_the_oracle_says_with_or_without_address(
     cluster: Cluster,
 ) -> None:
@@ -101,10 +122,11 @@ def test_every_pod_is_isolated_as_the_oracle_says_with_or_without_address(
             assert [policy.ingress.isolates, policy.egress.isolates] == expected
 
 
-@given(CLUSTERS, st.sampled_from((4, 6)))
+@law(CLUSTERS_AND_FAMILIES, numbered_clusters_and_families)
 def test_connections_agrees_with_evaluate_on_every_boundary_port(
-    cluster: Cluster, family: int
+    case: tuple[Cluster, int],
 ) -> None:
+    cluster, family = case
     index = compile_cluster(cluster, NAMES)
     pods = [a for pod in cluster.pods for a in pod.addresses if a.version == family]
     ends = [*pods, *interesting_addresses(cluster, family)[:6]]
@@ -114,8 +136,9 @@ def test_connections_agrees_with_evaluate_on_every_boundary_port(
                 _assert_same_ports(index, cluster, source, destination)
 
 
-@given(CLUSTERS, st.sampled_from((4, 6)))
-def test_all_pairs_agrees_with_connections(cluster: Cluster, family: int) -> None:
+@law(CLUSTERS_AND_FAMILIES, numbered_clusters_and_families)
+def test_all_pairs_agrees_with_connections(case: tuple[Cluster, int]) -> None:
+    cluster, family = case
     index = compile_cluster(cluster, NAMES)
     speakers = [c.number for c in index.classes if _speaks(index, c.number, family)]
     rows = all_pairs(index, family).rows

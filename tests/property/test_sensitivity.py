@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from bench.judge import judge_clusters
 from podfence.model.cluster import Cluster
 from podfence.model.meta import labels_of
 from podfence.model.networkpolicy import (
@@ -20,6 +19,7 @@ from podfence.model.networkpolicy import (
 )
 from podfence.model.objects import Pod
 from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
+from tests.support.judging import judge_clusters
 from tests.support.misreading import FLOWS, Misreading, is_noticed
 
 

@@ -8,7 +8,6 @@ from ipaddress import ip_network
 
 import pytest
 
-from bench.judge import judge_clusters
 from podfence.model.cluster import Cluster
 from podfence.model.clusternetworkpolicy import (
     HIGHEST_PRIORITY,
@@ -24,6 +23,7 @@ from podfence.model.clusternetworkpolicy import (
 from podfence.model.meta import METADATA_NAME_LABEL
 from podfence.model.networkpolicy import PolicyType, Protocol
 from podfence.model.selectors import LabelSelector
+from tests.support.judging import judge_clusters
 from tests.support.misreading import FLOWS, Misreading, is_noticed
 from tests.support.random_tiers import NAMES
 

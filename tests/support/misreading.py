@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import islice
 
-from bench.judge import make
 from podfence.engine.evaluate import evaluate
 from podfence.model.cluster import Cluster
 from podfence.policy.compile import compile_cluster
+from tests.support.judging import make
 from tests.support.oracle import judge
 from tests.support.random_tiers import NAMES
 

@@ -1,6 +1,6 @@
 """Made-up clusters of any size, for benchmarks and for trying things out.
 
-    python -m podfence.testing.generate OUT --namespaces 20 --pods 500 --policies 300 --seed 1
+    python -m bench.generate OUT --namespaces 20 --pods 500 --policies 300 --seed 1
 
 Rule: the same arguments give the same bytes, on every machine and in every later run of the same
 version. Pods carry addresses and named ports, policies come in every shape that people write.
@@ -101,7 +101,7 @@ class _Maker:
 
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
-        self._random = Random(shape.seed)  # noqa: S311 - repeatable, not secret
+        self._random = Random(shape.seed)
         self._names = [f"ns-{number:03d}" for number in range(shape.namespaces)]
         self._blocks = _BLOCKS + (_V6_BLOCKS if shape.dual_stack else ())
         self.namespaces = [self._namespace(name) for name in self._names]
@@ -354,7 +354,7 @@ def write(shape: Shape, directory: Path, *, as_json: bool = False) -> list[Path]
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; see the module's docstring."""
     parser = argparse.ArgumentParser(
-        prog="python -m podfence.testing.generate",
+        prog="python -m bench.generate",
         description="Write the manifests of a made-up cluster.",
     )
     parser.add_argument("out", type=Path, help="directory to write to")
