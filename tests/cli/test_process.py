@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -47,7 +46,8 @@ def test_a_reader_that_went_away_is_neither_yes_nor_no_nor_an_error(arguments: l
 
 def test_an_interrupt_ends_it_without_a_traceback() -> None:
     process = start("map", "-f", "-")
-    time.sleep(0.5)  # until it waits for its input
+    assert process.stdin is not None
+    process.stdin.write(b"#" * 1_000_000)  # more than a pipe holds: it is reading its input
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGINT
@@ -123,6 +123,13 @@ def test_a_binary_file_is_an_error() -> None:
 def test_an_empty_directory_is_an_error(tmp_path: Path) -> None:
     done = podfence(["map", "-f", "."], directory=tmp_path)
     assert (done.status, "holds no manifests" in done.err) == (2, True)
+
+
+def test_it_is_a_module_that_python_runs() -> None:
+    command = [sys.executable, "-m", "podfence", "map", "--nope"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"Usage: podfence map ")
 
 
 def test_it_is_called_as_a_plugin_of_kubectl() -> None:
