@@ -18,7 +18,7 @@ COMMAND_CODES: Mapping[str, str] = {
     "PF004": "the lab cannot be built or run on this machine",
     "PF005": "the kernel, or nft, refused a ruleset",
     "PF006": "nothing could be read",
-    "PF007": "no verdict, because a policy could not be read",
+    "PF007": "no verdict, because an object could not be read",
 }
 """Every code that ends a command, with its meaning in one line."""
 

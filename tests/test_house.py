@@ -39,6 +39,7 @@ PURE = {
     "engine",
     "nft",
     "questions",
+    "intake",
     "lab.testbed",
     "render",
 }

@@ -1,8 +1,8 @@
 """One API object as plain JSON -> a value, or everything that is wrong with it.
 
-Rule: no input raises. An object with an error gives no value; a kind of the same name in another
-API group is not ours and gives neither value nor problem (``is_wanted`` says so), except that no
-policy is ever passed over in silence.
+Rule: no input raises. An object whose meaning an error leaves open gives no value; a kind of the
+same name in another API group is not ours and gives neither value nor problem (``is_wanted`` says
+so), except that no policy is ever passed over in silence.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ _FORMER_GROUP = "extensions"
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """``objects`` is empty when the object has errors or is not ours; ``problems`` are complete."""
+    """``objects`` is empty when it is not clear what the object means, or it is not ours.
+
+    ``problems`` are complete. An object with errors that are ``refused_only`` is there.
+    """
 
     objects: tuple[ClusterObject | Workload, ...] = ()
     problems: tuple[Problem, ...] = ()
@@ -61,8 +64,12 @@ def is_wanted(data: Mapping[str, Any]) -> bool:
     return not is_foreign(group_of(api_version))
 
 
-def decode(data: Mapping[str, Any], source: Source) -> Decoded:
-    """Decodes, defaults and validates one object of a wanted kind; never raises."""
+def decode(data: Mapping[str, Any], source: Source, *, strict_cidrs: bool = True) -> Decoded:
+    """Decodes, defaults and validates one object of a wanted kind; never raises.
+
+    ``strict_cidrs``: as servers since 1.36 judge the CIDRs of a NetworkPolicy; those before accept
+    host bits, leading zeros and mapped IPv4 addresses with a warning.
+    """
     if not is_wanted(data):
         return Decoded()
     kind = data["kind"]
@@ -71,7 +78,7 @@ def decode(data: Mapping[str, Any], source: Source) -> Decoded:
         named = _shown(kind, data)
         problem = Problem("PF205", Severity.ERROR, text, source, "apiVersion", named)
         return Decoded((), (problem,))
-    value, problems = _decode_kind(kind, data, source)
+    value, problems = _decode_kind(kind, data, source, strict_cidrs)
     if problems:
         named = _shown(kind, data)
         problems = tuple([replace(problem, source=source, object=named) for problem in problems])
@@ -79,10 +86,10 @@ def decode(data: Mapping[str, Any], source: Source) -> Decoded:
 
 
 def _decode_kind(
-    kind: str, data: Mapping[str, Any], source: Source
+    kind: str, data: Mapping[str, Any], source: Source, strict_cidrs: bool
 ) -> tuple[ClusterObject | Workload | None, tuple[Problem, ...]]:
     if kind == "NetworkPolicy":
-        return decode_policy(data, source)
+        return decode_policy(data, source, strict_cidrs)
     if kind in POLICY_KINDS:
         return _tier_decoder(kind)(data, source)
     fields = Fields(source)

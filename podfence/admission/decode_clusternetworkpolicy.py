@@ -12,7 +12,8 @@ from typing import Any
 
 from podfence.admission.crd import Object, crd_problems, dropped_labels, without_nulls
 from podfence.admission.decode_names import generated_name
-from podfence.admission.decode_policy import text_labels
+from podfence.admission.decode_partial import readable_part
+from podfence.admission.decode_policy import leave_meaning, takes_meaning, text_labels
 from podfence.admission.decode_strict import strict_problems
 from podfence.admission.schema import OBJECT_META
 from podfence.admission.validate import quote, validate
@@ -25,7 +26,7 @@ from podfence.admission.validate_clusternetworkpolicy import (
     selector_faults,
     stored_but_risky,
 )
-from podfence.errors import Problem, Severity, Source
+from podfence.errors import Problem, Source
 from podfence.model.clusternetworkpolicy import (
     ClusterNetworkPolicy,
     NamespacedPod,
@@ -71,14 +72,14 @@ def decode_clusternetworkpolicy(
 def stored_form(
     manifest: Json, source: Source, schema: Object
 ) -> tuple[Json | None, tuple[Problem, ...]]:
-    """The object as the server would store it, its name filled in; None when it is refused and not
-    clear either."""
+    """The object as the server would store it, its name filled in; None when its meaning is not
+    clear."""
     named, problems = _with_metadata(manifest, source)
     problems += dropped_labels(named, schema)
     stored: Json = without_nulls(named, schema)
     problems += crd_problems(stored, schema)
-    unclear = any(p.severity is Severity.ERROR and not p.refused_only for p in problems)
-    return None if unclear else stored, tuple(problems)
+    problems = [leave_meaning(problem) for problem in problems]
+    return None if any(map(takes_meaning, problems)) else stored, tuple(problems)
 
 
 def _with_metadata(manifest: Json, source: Source) -> tuple[dict[str, Any], list[Problem]]:
@@ -90,11 +91,13 @@ def _with_metadata(manifest: Json, source: Source) -> tuple[dict[str, Any], list
     if not OBJECT_META.conforms(metadata):
         problems = list(strict_problems({"metadata": metadata}))
     if any(problem.code == "PF202" for problem in problems):
-        return dict(manifest), problems
+        metadata = readable_part({"metadata": metadata})["metadata"] or _NOTHING
     prefix = metadata.get("generateName")
     name = metadata.get("name") or (generated_name(prefix, source) if prefix else "")
     filled = {**metadata, "name": name}
     problems += validate({"metadata": {**filled, "namespace": "default"}})
+    if not name:
+        filled["name"] = generated_name("unnamed-", source)
     return {**manifest, "metadata": filled}, problems
 
 

@@ -1,13 +1,16 @@
 """NetworkPolicy manifest -> value: strictly decoded, defaulted, validated, as the server does it.
 
-Rule: a value comes out only when the server would store the object. Defaults: policyTypes (NP-8),
+Rule: a value comes out only when it is clear what the policy means, also where the server would not
+store it (``Problem.refused_only``). Defaults: policyTypes (NP-8),
 protocol TCP (NP-30), namespace ``default``; null, absent and empty lists are the same (NP-9); null
 items are zero values (NP-15a). An explicit protocol "" is not defaulted, but refused.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -44,23 +47,49 @@ _PROTOCOLS = {protocol.value: protocol for protocol in Protocol}
 
 
 def decode_policy(
-    manifest: Json, source: Source
+    manifest: Json, source: Source, strict_cidrs: bool = True
 ) -> tuple[NetworkPolicy | None, tuple[Problem, ...]]:
-    """The policy, unless it has errors, and all problems without ``source`` and ``object``.
+    """The policy, unless it is not clear what it means, and all problems without ``source`` and
+    ``object``.
 
     Where a field has the wrong type the server validates nothing; here the rest is validated.
     """
     problems = [] if NETWORK_POLICY.conforms(manifest) else list(strict_problems(manifest))
-    if wrong := [problem.path for problem in problems if problem.code == "PF202"]:
-        part = _with_names(readable_part(manifest), source)
-        problems += independent([*validate(part), *cidr_warnings(part)], wrong)
+    wrong = [problem.path for problem in problems if problem.code == "PF202"]
+    defaulted = _with_names(readable_part(manifest) if wrong else manifest, source)
+    found = [*validate(defaulted, strict_cidrs), *cidr_warnings(defaulted, strict_cidrs)]
+    problems += independent(found, wrong) if wrong else found
+    problems = [leave_meaning(problem) for problem in problems]
+    if any(map(takes_meaning, problems)):
         return None, tuple(problems)
-    defaulted = _with_names(manifest, source)
-    problems += validate(defaulted)
-    problems += cidr_warnings(defaulted)
-    if problems and any(problem.severity is Severity.ERROR for problem in problems):
-        return None, tuple(problems)
-    return _policy(defaulted, source), tuple(problems)
+    return _policy(_named(defaulted, source), source), tuple(problems)
+
+
+def leave_meaning(problem: Problem) -> Problem:
+    """The problem, marked where it leaves no doubt what the policy means: metadata and status have
+    no part in that, but for the names of the policy and its namespace."""
+    if problem.severity is not Severity.ERROR or not _NO_MEANING.match(problem.path):
+        return problem
+    if problem.code == "PF202" and _WHERE_IT_IS.fullmatch(problem.path):
+        return problem
+    return replace(problem, refused_only=True)
+
+
+def takes_meaning(problem: Problem) -> bool:
+    """Whether an object with this problem cannot be judged."""
+    return problem.severity is Severity.ERROR and not problem.refused_only
+
+
+_NO_MEANING = re.compile(r"(?:metadata|status)(?=[.\[]|\Z)")
+_WHERE_IT_IS = re.compile(r"metadata(?:\.name|\.namespace)?")
+
+
+def _named(manifest: Json, source: Source) -> Json:
+    """A policy without any name, which no server stores, gets one: its meaning is clear."""
+    metadata = manifest["metadata"]
+    if metadata["name"]:
+        return manifest
+    return {**manifest, "metadata": {**metadata, "name": generated_name("unnamed-", source)}}
 
 
 def _with_names(manifest: Json, source: Source) -> Json:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from podfence.admission import validate_names as names
@@ -35,7 +37,7 @@ Json = Mapping[str, Any]
 _NOTHING: Json = {}
 
 
-def validate(manifest: Json) -> list[Problem]:
+def validate(manifest: Json, strict_cidrs: bool = True) -> list[Problem]:
     """Every error of the server about a NetworkPolicy with no field of a wrong type (PF203).
 
     ``metadata.name`` and ``metadata.namespace`` have to be filled in as the server does before it
@@ -45,21 +47,41 @@ def validate(manifest: Json) -> list[Problem]:
     problems = _metadata(manifest.get("metadata") or _NOTHING)
     spec = manifest.get("spec") or _NOTHING
     problems += _selector(spec.get("podSelector"), "spec.podSelector")
-    problems += _rules(spec.get("ingress"), "spec.ingress", "from")
-    problems += _rules(spec.get("egress"), "spec.egress", "to")
+    problems += _rules(spec.get("ingress"), "spec.ingress", "from", strict_cidrs)
+    problems += _rules(spec.get("egress"), "spec.egress", "to", strict_cidrs)
     problems += _policy_types(spec.get("policyTypes") or [])
     return problems
 
 
-def cidr_warnings(manifest: Json) -> Iterator[Problem]:
+def cidr_warnings(manifest: Json, strict_cidrs: bool = True) -> Iterator[Problem]:
     """The server's warnings about CIDR texts that it accepts (PF206)."""
     for path, text in _cidrs(manifest.get("spec") or _NOTHING):
-        if text and (canonical := canonical_cidr(text)):
-            message = (
-                f"{path}: IPv6 CIDR value {quote(text)} should be in RFC 5952 canonical format "
-                f"({quote(canonical)})"
-            )
-            yield Problem("PF206", Severity.WARNING, message, path=path)
+        said = list(_lenient_warnings(text)) if text and not strict_cidrs else []
+        if text and not said and (canonical := canonical_cidr(text)):
+            form = f"should be in RFC 5952 canonical format ({quote(canonical)})"
+            said = [f"IPv6 CIDR value {quote(text)} {form}"]
+        for message in said:
+            yield Problem("PF206", Severity.WARNING, f"{path}: {message}", path=path)
+
+
+def _lenient_warnings(text: str) -> Iterator[str]:
+    """What servers before 1.36 say of a CIDR that later ones refuse."""
+    cidr = parse_cidr(text)
+    if cidr is None:
+        return
+    if cidr.address != cidr.first:
+        kind = IPv4Address if cidr.bits == 32 else IPv6Address
+        single = f"{kind(cidr.address)}/{cidr.bits}"
+        network = quote(str(cidr.network))
+        yield (
+            f"CIDR value {quote(text)} is ambiguous in this context "
+            f"(should be {network} or {quote(single)}?)"
+        )
+    if cidr.padded or cidr.is_mapped:
+        yield (
+            f"non-standard CIDR value {quote(text)} will be considered invalid in a future "
+            f"Kubernetes release: use {quote(str(cidr.network))}"
+        )
 
 
 def server_message(name: str, problems: Iterable[Problem]) -> str:
@@ -265,7 +287,9 @@ def _operator(operator: str, has_values: bool, path: str) -> list[Problem]:
 # ---------------------------------------------------------------------------------------- rules
 
 
-def _rules(rules: list[Json | None] | None, path: str, peers: str) -> list[Problem]:
+def _rules(
+    rules: list[Json | None] | None, path: str, peers: str, strict_cidrs: bool
+) -> list[Problem]:
     problems: list[Problem] = []
     for index, rule in enumerate(rules or ()):
         if not rule:
@@ -275,7 +299,7 @@ def _rules(rules: list[Json | None] | None, path: str, peers: str) -> list[Probl
             if port:
                 problems += _port(port, f"{here}.ports[{number}]")
         for number, peer in enumerate(rule.get(peers) or ()):
-            problems += _peer(peer or _NOTHING, f"{here}.{peers}[{number}]")
+            problems += _peer(peer or _NOTHING, f"{here}.{peers}[{number}]", strict_cidrs)
     return problems
 
 
@@ -303,7 +327,7 @@ def _end_port(port: int | str | None, end: int, path: str) -> list[Problem]:
     return _invalid(path, end, *below, *names.port_number(end))
 
 
-def _peer(peer: Json, path: str) -> list[Problem]:
+def _peer(peer: Json, path: str, strict_cidrs: bool) -> list[Problem]:
     problems: list[Problem] = []
     pods, namespaces = peer.get("podSelector"), peer.get("namespaceSelector")
     block = peer.get("ipBlock")
@@ -311,7 +335,7 @@ def _peer(peer: Json, path: str) -> list[Problem]:
     problems += _selector(namespaces, f"{path}.namespaceSelector")
     has_selector = pods is not None or namespaces is not None
     if block is not None:
-        problems += _ip_block(block, f"{path}.ipBlock")
+        problems += _ip_block(block, f"{path}.ipBlock", strict_cidrs)
         if has_selector:
             problems.append(_forbidden(path, "may not specify both ipBlock and another peer"))
     elif not has_selector:
@@ -319,21 +343,28 @@ def _peer(peer: Json, path: str) -> list[Problem]:
     return problems
 
 
-def _ip_block(block: Json, path: str) -> list[Problem]:
+def _ip_block(block: Json, path: str, strict_cidrs: bool) -> list[Problem]:
     text = block.get("cidr") or ""
     if not text:
         return [_required(f"{path}.cidr")]
-    complaints = cidr_complaints(text)
-    problems = _invalid(f"{path}.cidr", text, *complaints) if complaints else []
+    problems = _cidr(text, f"{path}.cidr", strict_cidrs)
     if parse_cidr(text) is None:
         return problems
     for index, excepted in enumerate(block.get("except") or ()):
-        problems += _except(text, excepted or "", f"{path}.except[{index}]")
+        problems += _except(text, excepted or "", f"{path}.except[{index}]", strict_cidrs)
     return problems
 
 
-def _except(cidr: str, text: str, path: str) -> list[Problem]:
+def _cidr(text: str, path: str, strict: bool) -> list[Problem]:
+    """A text that can be read means the masked block (NP-29), whether it is refused or not."""
     problems = _invalid(path, text, *cidr_complaints(text))
+    if parse_cidr(text) is None:
+        return problems
+    return [replace(problem, refused_only=True) for problem in problems if strict]
+
+
+def _except(cidr: str, text: str, path: str, strict_cidrs: bool) -> list[Problem]:
+    problems = _cidr(text, path, strict_cidrs)
     outer, inner = parse_cidr(cidr), parse_cidr(text)
     if outer is None or inner is None:
         return problems

@@ -18,15 +18,14 @@ from podfence.cli.common import (
     namespace_option,
     output_option,
     read_names,
-    refuse,
+    require_certain,
     resolve_option,
-    unjudgeable,
 )
 from podfence.cli.targets import port_of, protocol_of, question
 from podfence.errors import PodfenceError, QuestionError
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import Names
-from podfence.questions.can import Asker, Can, CanAnswer
+from podfence.questions.can import Asker, Can
 from podfence.render.jsontext import json_bytes, json_text
 from podfence.render.problems import message_text
 from podfence.render.verdicts import VerdictEncoder, can_text
@@ -76,27 +75,19 @@ def command(
         )
     asked = question(source, target, inputs.namespace_of_names(namespace))
     names = read_names(resolve, *inputs.paths)
-    return _one(asked, inputs, names, output, keep_going)
+    return _one(asked, inputs, names, output)
 
 
-def _one(asked: Can, inputs: Inputs, names: Names, output: str, keep_going: bool) -> int:
-    loaded = load_cluster(inputs, keep_going=keep_going)
+def _one(asked: Can, inputs: Inputs, names: Names, output: str) -> int:
+    loaded = load_cluster(inputs)
     with asking(loaded, inputs):
         answer = Asker(compile_cluster(loaded.cluster, names)).can(asked)
-    refuse_unjudgeable(answer, unjudgeable(loaded, keep_going=keep_going))
+    require_certain(loaded, answer)
     if output == "json":
         click.echo(json_text(VerdictEncoder(loaded.locate).answer(answer)))
     else:
         click.echo(can_text(answer, loaded.locate), nl=False)
     return 0 if answer.allowed else 1
-
-
-def refuse_unjudgeable(answer: CanAnswer, without: frozenset[str]) -> None:
-    """Raises PodfenceError when an end lies in a namespace without verdicts."""
-    ends = {e.endpoint for c in answer.cases for e in (c.source, c.destination)}
-    touched = without & {e.pod.namespace for e in ends if e is not None}
-    if touched:
-        raise PodfenceError(refuse(frozenset(touched)), code="PF007")
 
 
 class Query(msgspec.Struct):
@@ -112,21 +103,19 @@ def _many(queries: str, inputs: Inputs, names: Names, keep_going: bool) -> int:
     if queries == "-" and "-" in inputs.paths:
         raise click.UsageError("standard input cannot be both the manifests and the queries")
     asked = read_queries(queries)
-    loaded = load_cluster(inputs, keep_going=keep_going)
+    loaded = load_cluster(inputs)
     asker = Asker(compile_cluster(loaded.cluster, names))
     encoder = VerdictEncoder(loaded.locate)
-    without = unjudgeable(loaded, keep_going=keep_going)
     failed = 0
     answers: list[dict[str, Any]] = []
     for number, query in enumerate(asked):
         try:
             with asking(loaded, inputs):
                 answer = asker.can(_question(query))
-            if without:
-                refuse_unjudgeable(answer, without)
+            require_certain(loaded, answer)
             answers.append(encoder.answer(answer))
         except PodfenceError as error:
-            failed += 1
+            failed += not (keep_going and error.code == "PF007")
             answers.append({"allowed": None, "error": error.message, "code": error.code})
             click.echo(f"[{number}]: error[{error.code}]: {message_text(error.message)}", err=True)
     sys.stdout.buffer.write(json_bytes(answers) + b"\n")

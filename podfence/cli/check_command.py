@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from podfence.admission.channel import experimental_fields
@@ -18,7 +20,13 @@ from podfence.text import printable
 @click.command("check")
 @input_options
 @output_option
-def command(inputs: Inputs, output: str) -> int:
+@click.option(
+    "--kube-version",
+    default="",
+    metavar="1.N",
+    help="The server that is meant; the newest one when it is not given.",
+)
+def command(inputs: Inputs, output: str, kube_version: str) -> int:
     """Validate manifests as the API server would, all errors at once.
 
     NetworkPolicies, and policies of the Admin and Baseline tiers, are checked field by field; of
@@ -26,7 +34,8 @@ def command(inputs: Inputs, output: str) -> int:
     nothing, or something else than it seems, are warned of. Exit status 1 when there is an error;
     warnings alone are fine.
     """
-    loaded = read_inputs(inputs)
+    strict = minor_version(kube_version) >= STRICT_CIDRS_SINCE if kube_version else True
+    loaded = read_inputs(inputs, strict_cidrs=strict)
     problems = (*loaded.problems, *_channel_warnings(loaded), *_tier_warnings(loaded))
     if output == "json":
         click.echo(json_text(_data(loaded, problems)))
@@ -37,6 +46,19 @@ def command(inputs: Inputs, output: str) -> int:
     return 1 if loaded.errors else 0
 
 
+STRICT_CIDRS_SINCE = 36
+"""The minor version of Kubernetes since which CIDRs with host bits are refused."""
+_VERSION = re.compile(r"v?1\.(\d{1,3})(?:[.+-].*)?", re.DOTALL)
+
+
+def minor_version(text: str) -> int:
+    """36 of ``1.36``, ``v1.36.2`` or ``1.36.0-rc.1``. Raises UsageError for anything else."""
+    found = _VERSION.fullmatch(text)
+    if found is None:
+        raise click.UsageError(f"--kube-version {text!r} is no version; write for example 1.35")
+    return int(found[1])
+
+
 def _channel_warnings(loaded: Loaded) -> tuple[Problem, ...]:
     policies = loaded.cluster.admin_policies
     return tuple(problem for policy in policies for problem in experimental_fields(policy))
@@ -44,7 +66,7 @@ def _channel_warnings(loaded: Loaded) -> tuple[Problem, ...]:
 
 def _tier_warnings(loaded: Loaded) -> tuple[Problem, ...]:
     """Nothing while there are errors: what could not be read may be what a rule is about."""
-    if loaded.errors or not loaded.cluster.admin_policies:
+    if loaded.doubts or not loaded.cluster.admin_policies:
         return ()
     return tuple(map(_warning, tier_findings(compile_cluster(loaded.cluster))))
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from podfence.errors import PodfenceError, Problem, Severity, UnknownObject
-from podfence.manifests.load import EVERY_NAMESPACE, Loaded, load
+from podfence.manifests.load import Loaded, load
+from podfence.model.doubt import Doubt
 from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.policy.domains import NO_NAMES, Names
 from podfence.render.problems import problem_line
 from podfence.text import printable
+
+if TYPE_CHECKING:
+    from podfence.questions.can import CanAnswer
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -84,7 +88,8 @@ def keep_going_option(function: F) -> F:
     return click.option(
         "--keep-going",
         is_flag=True,
-        help="Answer even where a policy could not be read, as if it did not exist.",
+        help="Leave out the verdicts that an unreadable object could change, and let them fail "
+        "nothing else.",
     )(function)
 
 
@@ -140,13 +145,13 @@ def read_names(path: str | None, *others: str | None) -> Names:
     return table.names
 
 
-def read_inputs(inputs: Inputs) -> Loaded:
+def read_inputs(inputs: Inputs, *, strict_cidrs: bool = True) -> Loaded:
     """Read manifests; the problems are in what is returned."""
     stdin = sys.stdin.buffer if "-" in inputs.paths else None
-    return load(inputs.paths, namespace=inputs.namespace, stdin=stdin)
+    return load(inputs.paths, namespace=inputs.namespace, stdin=stdin, strict_cidrs=strict_cidrs)
 
 
-def load_cluster(inputs: Inputs, *, keep_going: bool = True) -> Loaded:
+def load_cluster(inputs: Inputs) -> Loaded:
     """Read manifests and show every problem on standard error.
 
     Raises PodfenceError when nothing at all could be read.
@@ -155,17 +160,13 @@ def load_cluster(inputs: Inputs, *, keep_going: bool = True) -> Loaded:
     show_problems(loaded)
     if not loaded.documents and loaded.errors:
         raise PodfenceError("nothing could be read", code="PF006")
-    if keep_going and loaded.unreadable_policies:
-        click.echo(
-            "warning: answers ignore the policies that could not be read (--keep-going)", err=True
-        )
     return loaded
 
 
 def show_problems(loaded: Loaded) -> None:
     """All problems, then what was passed over, on standard error."""
     for problem in loaded.problems:
-        click.echo(describe_problem(loaded, problem), err=True)
+        click.echo(describe_problem(loaded, as_verdicts_see_it(problem)), err=True)
     if loaded.passed_over:
         kinds = ", ".join(f"{n} {printable(k)}" for k, n in sorted(loaded.passed_over.items()))
         click.echo(f"passed over (no part in network policy): {kinds}", err=True)
@@ -177,23 +178,34 @@ def describe_problem(loaded: Loaded, problem: Problem) -> str:
     return problem_line(problem, position)
 
 
-def unjudgeable(loaded: Loaded, *, keep_going: bool) -> frozenset[str]:
-    """Namespaces without a verdict; all of them when an unreadable policy may be of any."""
-    if keep_going:
-        return frozenset()
-    if EVERY_NAMESPACE in loaded.unreadable_policies:
-        return frozenset(loaded.cluster.namespaces)
-    return loaded.unreadable_policies
+def as_verdicts_see_it(problem: Problem) -> Problem:
+    """What a server refuses, though its meaning is clear, is a warning where verdicts are given."""
+    return replace(problem, severity=Severity.WARNING) if problem.refused_only else problem
 
 
-def refuse(namespaces: frozenset[str]) -> str:
-    """Why there is no verdict for these namespaces, in one sentence."""
-    names = ", ".join(map(printable, sorted(namespaces)[:5]))
-    more = f" and {len(namespaces) - 5} more" if len(namespaces) > 5 else ""
-    return (
-        f"no verdict for namespace {names}{more}: a policy that concerns it could not be read; "
-        "mend that policy, or say --keep-going to answer without it"
-    )
+SHOWN_DOUBTS = 3
+
+
+def without_verdict(loaded: Loaded, doubts: Sequence[Doubt]) -> str:
+    """Which objects leave a verdict open, with their places, in one sentence."""
+    shown = [f"{printable(str(doubt))}{_place(loaded, doubt)}" for doubt in doubts[:SHOWN_DOUBTS]]
+    if len(doubts) > SHOWN_DOUBTS:
+        shown.append(f"{len(doubts) - SHOWN_DOUBTS} more")
+    listed = " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+    them = "it" if len(doubts) == 1 else "them"
+    return f"{listed} could not be read and could change this; fix {them}"
+
+
+def _place(loaded: Loaded, doubt: Doubt) -> str:
+    position = loaded.locate(doubt.source, doubt.path)
+    return f" ({printable(str(position))})" if position else ""
+
+
+def require_certain(loaded: Loaded, answer: CanAnswer) -> None:
+    """Raises PodfenceError when an object that could not be read could turn the answer."""
+    if answer.doubts:
+        text = f"no verdict: {without_verdict(loaded, answer.doubts)}"
+        raise PodfenceError(text, code="PF007")
 
 
 def known_namespaces(loaded: Loaded, asked: Iterable[str]) -> None:
@@ -220,5 +232,5 @@ def asking(loaded: Loaded, inputs: Inputs) -> Iterator[None]:
 
 
 def has_errors(problems: tuple[Problem, ...]) -> bool:
-    """Whether any of them is more than a warning."""
-    return any(p.severity is Severity.ERROR for p in problems)
+    """Whether any of them is more than a warning for whom verdicts are given."""
+    return any(p.severity is Severity.ERROR and not p.refused_only for p in problems)

@@ -9,6 +9,7 @@ import click
 from podfence.cli.common import (
     Inputs,
     asking,
+    has_errors,
     input_options,
     keep_going_option,
     known_namespaces,
@@ -54,11 +55,11 @@ def command(
     where a policy does something else than its name or its shape suggests.
     """
     names = read_names(resolve, *inputs.paths)
-    loaded = load_cluster(inputs, keep_going=keep_going)
+    loaded = load_cluster(inputs)
     with asking(loaded, inputs):
         wanted = _wanted(loaded, policy, namespace)
     click.echo("\n".join(_texts(loaded, wanted, names)), nl=False)
-    return 2 if loaded.errors and not keep_going else 0
+    return 2 if has_errors(loaded.problems) and not keep_going else 0
 
 
 def _texts(loaded: Loaded, wanted: list[Policy], names: Names) -> Iterator[str]:

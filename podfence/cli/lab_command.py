@@ -17,9 +17,10 @@ from podfence.cli.common import (
     namespace_option,
     read_names,
     resolve_option,
+    without_verdict,
 )
 from podfence.cli.targets import qualified, question
-from podfence.errors import LabError
+from podfence.errors import LabError, PodfenceError
 from podfence.kernel import netns
 from podfence.lab import client, messages
 from podfence.lab.probing.process import LabProcess
@@ -88,9 +89,9 @@ def run(inputs: Inputs, nodes: int | None, resolve: str | None) -> int:
 
 
 def _load(inputs: Inputs) -> Loaded:
-    loaded = load_cluster(inputs, keep_going=False)
-    if loaded.unreadable_policies:
-        raise LabError("a policy could not be read, so there is nothing to compare with; mend it")
+    loaded = load_cluster(inputs)
+    if loaded.doubts:
+        raise PodfenceError(f"no lab: {without_verdict(loaded, loaded.doubts)}", code="PF007")
     return loaded
 
 
@@ -148,9 +149,10 @@ def apply(inputs: Inputs, resolve: str | None, name: str, watch: bool) -> int:
     longer stop at their next packet; the others lose nothing.
     """
     names = read_names(resolve, *inputs.paths)
-    loaded = load_cluster(inputs, keep_going=False)
-    if loaded.errors:
-        raise LabError("the files have errors, so the lab stays as it is; mend them")
+    loaded = load_cluster(inputs)
+    if loaded.doubts:
+        said = without_verdict(loaded, loaded.doubts)
+        raise PodfenceError(f"the lab stays as it is: {said}", code="PF007")
     read = messages.Input.of(loaded.cluster, loaded.positions, names)
     return _say(client.ask(name, messages.Apply(read, watch)))
 

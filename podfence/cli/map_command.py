@@ -16,13 +16,14 @@ from podfence.cli.common import (
     known_namespaces,
     load_cluster,
     read_names,
-    refuse,
     resolve_option,
-    unjudgeable,
+    without_verdict,
 )
 from podfence.policy.compile import compile_cluster
+from podfence.questions.certainty import Certainty
 from podfence.questions.connectivity import Connectivity, connectivity
 from podfence.questions.dns import map_notes
+from podfence.questions.phrases.words import count
 from podfence.text import printable
 
 FORMATS = ("table", "wide", "matrix", "json", "csv", "dot", "mermaid")
@@ -62,22 +63,24 @@ def command(
     repeat that.
     """
     names = read_names(resolve, *inputs.paths)
-    loaded = load_cluster(inputs, keep_going=keep_going)
+    loaded = load_cluster(inputs)
     with asking(loaded, inputs):
         known_namespaces(loaded, namespaces)
     if not loaded.cluster.pods:
         click.echo("the input holds no pods and no workloads, so the map is empty", err=True)
-    without = unjudgeable(loaded, keep_going=keep_going)
     index = compile_cluster(loaded.cluster, names)
+    without = Certainty(index).open_pods()
     for note in map_notes(index):
         click.echo(f"note: {printable(note)}", err=True)
     answer = connectivity(index, without, frozenset(namespaces))
     for piece in _render(answer, output):
         sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()
-    if without:
-        click.echo(f"error[PF007]: {refuse(without)}", err=True)
-    return 2 if without or (has_errors(loaded.problems) and not keep_going) else 0
+    if loaded.doubts:
+        what = f"the map leaves out {count(len(without), 'pod')}: " if without else ""
+        said = f"[PF007]: {what}{without_verdict(loaded, loaded.doubts)}"
+        click.echo(f"{'warning' if keep_going else 'error'}{said}", err=True)
+    return 2 if has_errors(loaded.problems) and not keep_going else 0
 
 
 def _render(answer: Connectivity, output: str) -> Iterable[bytes]:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import click
 
-from podfence.cli.can_command import refuse_unjudgeable
 from podfence.cli.common import (
     Inputs,
     asking,
     input_options,
-    keep_going_option,
     load_cluster,
     namespace_option,
     output_option,
     read_names,
+    require_certain,
     resolve_option,
-    unjudgeable,
 )
 from podfence.cli.targets import question
 from podfence.policy.compile import compile_cluster
@@ -32,7 +30,6 @@ from podfence.render.verdicts import VerdictEncoder, why_text
 @namespace_option
 @output_option
 @resolve_option
-@keep_going_option
 def command(
     source: str,
     target: str,
@@ -40,7 +37,6 @@ def command(
     namespace: str | None,
     output: str,
     resolve: str | None,
-    keep_going: bool,
 ) -> int:
     """Explain whether SRC can reach DST on PORT: both directions, every policy, every rule.
 
@@ -48,10 +44,10 @@ def command(
     """
     asked = question(source, target, inputs.namespace_of_names(namespace))
     names = read_names(resolve, *inputs.paths)
-    loaded = load_cluster(inputs, keep_going=keep_going)
+    loaded = load_cluster(inputs)
     with asking(loaded, inputs):
         answer = why(Asker(compile_cluster(loaded.cluster, names)), asked)
-    refuse_unjudgeable(answer.can, unjudgeable(loaded, keep_going=keep_going))
+    require_certain(loaded, answer.can)
     if output == "json":
         click.echo(json_text(VerdictEncoder(loaded.locate).why(answer)))
     else:

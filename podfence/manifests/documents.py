@@ -23,6 +23,7 @@ from podfence.admission.kinds import (
     meant_kind,
 )
 from podfence.errors import Position, Problem, Source
+from podfence.intake.documents import Document, Unreadable
 from podfence.manifests.collector import collector_paused
 from podfence.manifests.fieldpaths import Steps, format_path
 from podfence.manifests.inputfiles import InputFile, read_inputs
@@ -45,27 +46,6 @@ from podfence.manifests.yamllines import DECLINED, read_lines
 from podfence.manifests.yamlscalars import Scalars
 
 __all__ = ["PROBLEM_CODES", "Document", "Manifests", "Unreadable", "read_manifests"]
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One API object. ``data`` holds JSON values, parts of which may be shared: read only."""
-
-    source: Source
-    data: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A document, an item of a List, or a whole file that could not be read.
-
-    ``kind`` and ``namespace`` are guesses from the text, ``""`` where there is none. A kind of
-    ``""`` or ``List`` may hide any object; a namespace of ``""`` may be any namespace.
-    """
-
-    source: Source
-    kind: str
-    namespace: str
 
 
 @dataclass(frozen=True, slots=True)

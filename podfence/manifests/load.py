@@ -1,7 +1,7 @@
-"""Manifests -> Cluster: read, decode, validate, expand workloads, give addresses.
+"""Files -> Cluster: read, then decode, validate, expand workloads, give addresses (``intake``).
 
-Rule: nothing is silently missing. Every object that could not be read is a problem with its place,
-and the namespaces whose policies are therefore not all known are named, so that nobody judges them.
+Rule: nothing is silently missing. What the texts have against them and what the objects have
+against them is one list of problems, each with its place.
 """
 
 from __future__ import annotations
@@ -11,17 +11,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
-from podfence.admission.decode import decode, is_wanted
 from podfence.admission.kinds import CLUSTER_SCOPED, POLICY_KINDS, WANTED_KINDS
 from podfence.errors import Position, Problem, Severity, Source
+from podfence.intake.build import Reading, build_cluster
+from podfence.intake.documents import Document
+from podfence.intake.doubts import can_matter
 from podfence.manifests.collector import collector_paused
-from podfence.manifests.documents import Document, Manifests, read_manifests
+from podfence.manifests.documents import Manifests, read_manifests
 from podfence.manifests.inputfiles import STDIN
 from podfence.manifests.positions import Positions
-from podfence.model.cluster import Cluster, ClusterObject, assign_addresses
+from podfence.model.cluster import Cluster
+from podfence.model.doubt import Doubt
 from podfence.model.meta import DEFAULT_NAMESPACE
-from podfence.model.objects import Node, Pod
-from podfence.model.workloads import Workload, expand
+from podfence.model.objects import Pod
 
 LOAD_CODES = {
     "PF110": "one name, two objects that differ",
@@ -32,23 +34,18 @@ LOAD_CODES = {
 }
 """Codes of the problems that show only when all objects are read."""
 
-EVERY_NAMESPACE = "*"
-"""In ``Loaded.unreadable_policies``: a policy of an unknown namespace could not be read."""
-
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A cluster with everything to say about how it was read.
 
-    ``unreadable_policies``: namespaces in which a policy is missing because it could not be read;
-    holds ``EVERY_NAMESPACE`` when even its namespace is unknown. ``kinds``: objects read, by kind.
-    ``passed_over``: objects of other kinds, by kind; ``not_judged``: those that are policies of
-    another API. ``unplaced``: how many objects name no namespace, though their kind has one.
+    ``kinds``: objects read, by kind. ``passed_over``: objects of other kinds, by kind;
+    ``not_judged``: those that are policies of another API. ``unplaced``: how many objects name no
+    namespace, though their kind has one.
     """
 
     cluster: Cluster
     problems: tuple[Problem, ...]
-    unreadable_policies: frozenset[str]
     kinds: Mapping[str, int]
     passed_over: Mapping[str, int]
     not_judged: Mapping[str, int]
@@ -62,6 +59,11 @@ class Loaded:
     def errors(self) -> tuple[Problem, ...]:
         """The problems that are not mere warnings."""
         return tuple(p for p in self.problems if p.severity is Severity.ERROR)
+
+    @property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """The objects of which it is not clear what they mean."""
+        return self.cluster.doubts
 
     def locate(self, source: Source | None, path: str) -> Position | None:
         """The place of a field, None for objects that come from no file."""
@@ -77,68 +79,56 @@ class Loaded:
 
 
 def load(
-    paths: Sequence[str], *, namespace: str | None = None, stdin: BinaryIO | None = None
+    paths: Sequence[str],
+    *,
+    namespace: str | None = None,
+    stdin: BinaryIO | None = None,
+    strict_cidrs: bool = True,
 ) -> Loaded:
     """Read everything under ``paths``; never raises for what the files hold.
 
-    ``namespace``: that of objects that name none, None for ``default``.
+    ``namespace``: that of objects that name none, None for ``default``. ``strict_cidrs``: as
+    ``admission.decode.decode``.
     """
     with collector_paused():
         manifests = read_manifests(paths, kinds=WANTED_KINDS, stdin=stdin)
         documents, unplaced = _placed(manifests.documents, namespace or DEFAULT_NAMESPACE)
-        loaded = _build(replace(manifests, documents=documents), paths)
+        loaded = _build(replace(manifests, documents=documents), paths, strict_cidrs)
     problems = loaded.problems
     if namespace is None:
         problems = (*problems, *_without_pods(unplaced, loaded.cluster.pods))
     return replace(loaded, problems=problems, unplaced=len(unplaced))
 
 
-def _build(manifests: Manifests, paths: Sequence[str]) -> Loaded:
-    problems = [*manifests.problems, *_remarks(manifests, paths)]
-    missing = {
-        u.namespace or EVERY_NAMESPACE for u in manifests.unreadable if _may_be_policy(u.kind)
-    }
-    passed_over: Counter[str] = Counter(manifests.passed_over)
-    kinds: Counter[str] = Counter()
-    plain: list[ClusterObject] = []
-    workloads: list[Workload] = []
-    first: dict[tuple[str, str], Document] = {}
-    doubtful = {p.source for p in manifests.problems if p.severity is Severity.ERROR}
-    for document in manifests.documents:
-        if not is_wanted(document.data):
-            passed_over[str(document.data.get("kind"))] += 1
-            continue
-        decoded = decode(document.data, document.source)
-        problems.extend(decoded.problems)
-        problems.extend(_duplicate(first, document, manifests.kustomization))
-        kinds[str(document.data["kind"])] += 1
-        if document.data["kind"] in POLICY_KINDS and (
-            not decoded.objects or document.source in doubtful
-        ):
-            missing.add(_namespace(document.data) or EVERY_NAMESPACE)
-            continue
-        for thing in decoded.objects:
-            if isinstance(thing, Workload):
-                workloads.append(thing)
-            else:
-                plain.append(thing)
-    pods = [thing for thing in plain if isinstance(thing, Pod)]
-    nodes = [thing for thing in plain if isinstance(thing, Node)]
-    expanded, expansion_problems = expand(workloads, pods, nodes)
-    problems.extend(expansion_problems)
-    others = (thing for thing in plain if not isinstance(thing, Pod))
-    cluster = Cluster.of([*others, *assign_addresses(expanded)])
+def _build(manifests: Manifests, paths: Sequence[str], strict_cidrs: bool) -> Loaded:
+    reading = Reading(
+        manifests.documents,
+        manifests.unreadable,
+        manifests.problems,
+        manifests.kustomization is not None,
+    )
+    intake = build_cluster(reading, strict_cidrs=strict_cidrs)
+    others = Counter(manifests.passed_over) + Counter(intake.foreign)
     return Loaded(
-        cluster,
-        tuple(problems),
-        frozenset(missing),
-        kinds,
-        {k: n for k, n in passed_over.items() if k not in manifests.policies_elsewhere},
-        {k: n for k, n in passed_over.items() if k in manifests.policies_elsewhere},
+        intake.cluster,
+        (*_weighed(manifests), *_remarks(manifests, paths), *intake.problems),
+        intake.kinds,
+        {k: n for k, n in others.items() if k not in manifests.policies_elsewhere},
+        {k: n for k, n in others.items() if k in manifests.policies_elsewhere},
         manifests.documents,
         manifests.files,
         manifests.positions,
     )
+
+
+def _weighed(manifests: Manifests) -> Iterator[Problem]:
+    """The problems of the texts; a fault in a field that no verdict depends on is told apart."""
+    faulty = {problem.source for problem in manifests.problems}
+    kinds = {d.source: str(d.data["kind"]) for d in manifests.documents if d.source in faulty}
+    for problem in manifests.problems:
+        kind = kinds.get(problem.source) if problem.source else None
+        harmless = kind is not None and not can_matter(kind, problem.path)
+        yield replace(problem, refused_only=True) if harmless else problem
 
 
 def _remarks(manifests: Manifests, paths: Sequence[str]) -> Iterator[Problem]:
@@ -169,10 +159,6 @@ _NOT_BUILT = (
     "a kustomization is not built here: its bases and patches are read as if each were a whole "
     "object; build it and pipe in the result: kubectl kustomize DIRECTORY | podfence ... -f -"
 )
-
-
-def _may_be_policy(kind: str) -> bool:
-    return not kind or kind.removesuffix("List") in {"", *POLICY_KINDS}
 
 
 def _placed(
@@ -211,38 +197,3 @@ def _without_pods(unplaced: Sequence[Document], pods: Sequence[Pod]) -> Iterator
         "--input-namespace NAME reads the input as kubectl apply -n NAME does"
     )
     yield Problem("PF119", Severity.WARNING, text, policies[0].source, "metadata")
-
-
-def _namespace(data: Mapping[str, object]) -> str:
-    """ "" for cluster-scoped kinds and where it cannot be read."""
-    if data.get("kind") in CLUSTER_SCOPED:
-        return ""
-    metadata = data.get("metadata")
-    if not isinstance(metadata, Mapping):
-        return ""
-    namespace = metadata.get("namespace")
-    return namespace if isinstance(namespace, str) else ""
-
-
-def _duplicate(
-    first: dict[tuple[str, str], Document], document: Document, kustomization: Source | None
-) -> Iterator[Problem]:
-    """The API holds one object of a kind and name: of two documents the later one stays."""
-    metadata = document.data.get("metadata")
-    if not isinstance(metadata, Mapping) or not isinstance(metadata.get("name"), str):
-        return
-    kind = str(document.data["kind"])
-    scope = "" if kind in CLUSTER_SCOPED else f"{_namespace(document.data)}/"
-    earlier = first.setdefault((kind, f"{scope}{metadata['name']}"), document)
-    if earlier is not document and earlier.data != document.data:
-        name = f"{kind} {scope}{metadata['name']}"
-        used = "though one may be a patch" if kustomization else "as kubectl apply would leave it"
-        yield Problem(
-            "PF110",
-            Severity.WARNING,
-            f"defined twice, and the two differ; this one is used, {used} (the other is in "
-            f"{earlier.source.file}, document {earlier.source.document + 1})",
-            document.source,
-            "metadata.name",
-            name,
-        )

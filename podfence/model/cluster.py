@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv6Address
 from types import MappingProxyType
 
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
+from podfence.model.doubt import Doubt
 from podfence.model.meta import METADATA_NAME_LABEL
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.model.objects import IPAddress, Namespace, Node, Pod, Service
@@ -27,6 +28,7 @@ class Cluster:
     """``namespaces`` hold every namespace that any object names, with the automatic label (NP-21).
 
     ``policies`` are sorted by namespace and name, so that nothing depends on the order of files.
+    ``doubts``: objects that are there, too, and could not be read.
     """
 
     namespaces: Mapping[str, Namespace]
@@ -35,6 +37,7 @@ class Cluster:
     services: tuple[Service, ...] = ()
     policies: tuple[NetworkPolicy, ...] = ()
     admin_policies: tuple[ClusterNetworkPolicy, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
 
     @classmethod
     def of(cls, objects: Iterable[ClusterObject]) -> Cluster:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from podfence.engine.evaluate import Judge
 from podfence.errors import QuestionError
+from podfence.model.doubt import Doubt
 from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.policy.flow import Direction, Flow, Verdict
 from podfence.policy.index import PolicyIndex
+from podfence.questions.certainty import Certainty
 from podfence.questions.dns import DnsNotes
 from podfence.questions.parties import Directory, End
 from podfence.questions.phrases.known import Known
@@ -60,6 +62,8 @@ class CanAnswer:
     cases: tuple[Case, ...]
     allowed: bool
     note: str = ""
+    doubts: tuple[Doubt, ...] = ()
+    """What could not be read and could turn the answer: with any, ``allowed`` is no answer."""
 
     @property
     def verdict(self) -> Verdict:
@@ -76,11 +80,14 @@ class Asker:
         self._judge = Judge(index)
         self._known = Known(index.cluster)
         self._dns = DnsNotes(index)
+        self._certainty = Certainty(index)
 
     def can(self, question: Can) -> CanAnswer:
         """Raises UnknownObject or QuestionError when the question cannot be asked."""
         cases = self._cases(question)
         first = cases[0]
+        if self._certainty.doubts and (doubts := self._doubts(cases)):
+            return CanAnswer(question, cases, first.verdict.allowed, doubts=doubts)
         if len(cases) == 1 and self._is_plain(first):
             return CanAnswer(question, cases, first.verdict.allowed)
         primary = [c for c in cases if c.family == first.family]
@@ -88,6 +95,13 @@ class Asker:
         denied = [] if allowed else [c for c in primary if not c.verdict.egress.allowed]
         notes = (_note(cases, allowed), *self._about(question, first), *self._open(denied))
         return CanAnswer(question, cases, allowed, "; ".join(filter(None, notes)))
+
+    def _doubts(self, cases: tuple[Case, ...]) -> tuple[Doubt, ...]:
+        found: dict[Doubt, None] = {}
+        for case in cases:
+            doubts = self._certainty.open(case.source, case.destination, case.verdict)
+            found.update(dict.fromkeys(doubts))
+        return tuple(found)
 
     def _is_plain(self, case: Case) -> bool:
         """Whether there is nothing to note about a question's only case: two pods with addresses,

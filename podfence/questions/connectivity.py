@@ -69,8 +69,8 @@ def connectivity(
     without: frozenset[str] = frozenset(),
     only: frozenset[str] = frozenset(),
 ) -> Connectivity:
-    """The map of a cluster. ``without``: namespaces that are left out; ``only``: when not empty,
-    pairs with an end in one of these namespaces."""
+    """The map of a cluster. ``without``: pods (``namespace/name``) that are left out; ``only``:
+    when not empty, pairs with an end in one of these namespaces."""
     families = sorted({a.version for a in index.by_address})
     groups = _groups(index, without, families)
     by_class: list[list[Group]] = [[] for _ in index.classes]
@@ -154,8 +154,8 @@ def _groups(
 ) -> tuple[Group, ...]:
     found: dict[tuple[ObjectRef, int], list[Endpoint]] = defaultdict(list)
     classes_of: dict[ObjectRef, set[int]] = defaultdict(set)
-    for endpoint in index.endpoints.values():
-        if endpoint.addresses and endpoint.pod.namespace not in without:
+    for name, endpoint in index.endpoints.items():
+        if endpoint.addresses and name not in without:
             workload = endpoint.pod.owner or endpoint.pod.ref
             found[workload, endpoint.endpoint_class].append(endpoint)
             classes_of[workload].add(endpoint.endpoint_class)

@@ -14,6 +14,7 @@ from functools import cached_property
 from ipaddress import ip_address
 
 from podfence.errors import QuestionError, UnknownObject
+from podfence.model.doubt import Doubt
 from podfence.model.kindnames import kind_called
 from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.model.objects import IPAddress, Pod
@@ -174,6 +175,10 @@ class Directory:
         return self._workloads[found[0]] if found else []
 
     def _unknown(self, name: str) -> str:
+        if (doubt := self._doubt(name)) is not None:
+            source = doubt.source
+            place = f" ({source.file}:{source.line})" if source is not None else ""
+            return f"{doubt} is in the input, but it could not be read{place}; fix it"
         if service := Known(self._index.cluster).name(name) or self._dns_name(name):
             return service
         nodes = {f"node/{node}" for node in self._nodes}
@@ -188,6 +193,20 @@ class Directory:
         if not hint and not known:
             hint = "; the input has no pods at all"
         return f"no pod or workload is called {name!r}{hint}"
+
+    def _doubt(self, name: str) -> Doubt | None:
+        """The object of this name that could not be read, None when there is none."""
+        namespace, *kind, last = name.split("/")
+        wanted = kind_called(kind[0]) or kind[0] if kind else ""
+        return next(
+            (
+                doubt
+                for doubt in self._index.cluster.doubts
+                if (doubt.namespace, doubt.name) == (namespace, last)
+                and (doubt.kind == wanted if wanted else not doubt.kind.endswith("NetworkPolicy"))
+            ),
+            None,
+        )
 
     def _dns_name(self, name: str) -> str:
         """What to write instead of a name of the cluster's DNS, ``""`` for any other name."""

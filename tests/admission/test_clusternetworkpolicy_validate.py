@@ -493,8 +493,11 @@ def test_unknown_subject_is_no_subject() -> None:
     ids=["no-name", "name", "label", "label-number", "unknown"],
 )
 def test_metadata(metadata: dict[str, Any], start: str) -> None:
-    (message,) = errors_of({}, **metadata)
-    assert message.startswith(start)
+    policy, (problem,) = decoded({}, **metadata)
+    assert policy is not None, "what the policy means is clear"
+    assert problem.severity is Severity.ERROR
+    assert problem.refused_only
+    assert problem.message.startswith(start)
 
 
 @pytest.mark.parametrize("namespace", ["shop", "Not A Name"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from podfence.manifests.load import EVERY_NAMESPACE, Loaded, load
+from podfence.manifests.load import Loaded, load
 
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: web, namespace: shop}\n"
 CILIUM = "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: %s}\n"
@@ -166,10 +166,11 @@ def test_a_misspelt_policy_is_an_error_and_its_namespace_is_not_judged(
     loaded = read(f"{head}metadata:\n  name: db\n{place}")
     assert said(loaded) == [f"{line} error PF107"]
     assert loaded.problems[0].message == message
-    assert loaded.unreadable_policies == {namespace or EVERY_NAMESPACE}
+    (doubt,) = loaded.doubts
+    assert (doubt.kind, doubt.namespace) == ("NetworkPolicy", namespace)
 
 
 def test_a_misspelt_workload_leaves_every_policy_known() -> None:
     loaded = read("apiVersion: apps/v1\nkind: Deploymnet\nmetadata: {name: web}\n")
     assert said(loaded) == ["2 error PF107"]
-    assert not loaded.unreadable_policies
+    assert [doubt.kind for doubt in loaded.doubts] == ["Deployment"]

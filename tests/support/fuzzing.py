@@ -145,6 +145,8 @@ def _ask(loaded: Loaded, index: PolicyIndex) -> None:
     except PodfenceError as error:
         error.message.encode("utf-8", "surrogatepass")
         return
+    if answer.can.doubts:
+        return
     check_harmless(can_text(answer.can, loaded.locate))
     check_harmless(why_text(answer, loaded.locate))
     _json([msgspec.json.encode(VerdictEncoder(loaded.locate).why(answer))])

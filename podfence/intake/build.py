@@ -1,0 +1,144 @@
+"""Documents -> Cluster: decode, validate, expand workloads, give addresses.
+
+Rule: nothing is silently missing. An object that could not be read is a problem with its place and
+a doubt of the cluster, so that nobody judges what it could change.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from podfence.admission.decode import decode, is_wanted
+from podfence.admission.kinds import CLUSTER_SCOPED
+from podfence.errors import Problem, Severity, Source
+from podfence.intake.documents import Document, Unreadable
+from podfence.intake.doubts import can_matter, doubt_of, doubt_of_unreadable
+from podfence.model.cluster import Cluster, ClusterObject, assign_addresses
+from podfence.model.doubt import BOTH_TYPES, Doubt
+from podfence.model.objects import Node, Pod
+from podfence.model.selectors import LabelSelector
+from podfence.model.workloads import Workload, expand
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """A cluster, and what is to be said of the objects that it was made of."""
+
+    cluster: Cluster
+    problems: tuple[Problem, ...]
+    """Those that the objects have; those of their texts are known to the source."""
+    kinds: Mapping[str, int]
+    """Objects read, by kind."""
+    foreign: Mapping[str, int]
+    """Objects of a kind that only has the name of one of ours, by kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a source read, and what it already found wrong."""
+
+    documents: tuple[Document, ...]
+    unreadable: tuple[Unreadable, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    may_be_patches: bool = False
+    """A kustomization was not built: of two objects of one name, one may be a patch."""
+
+
+def build_cluster(reading: Reading, *, strict_cidrs: bool = True) -> Intake:
+    """The cluster of what was read. ``strict_cidrs``: as ``admission.decode.decode``."""
+    builder = _Builder(reading, strict_cidrs)
+    for document in reading.documents:
+        builder.take(document)
+    return builder.result()
+
+
+class _Builder:
+    """Collects the objects, the problems and the doubts."""
+
+    def __init__(self, reading: Reading, strict_cidrs: bool) -> None:
+        self._strict_cidrs = strict_cidrs
+        self._may_be_patches = reading.may_be_patches
+        self._problems: list[Problem] = []
+        self._kinds: Counter[str] = Counter()
+        self._foreign: Counter[str] = Counter()
+        self._plain: list[ClusterObject] = []
+        self._workloads: list[Workload] = []
+        self._first: dict[tuple[str, str] | None, Document] = {}
+        self._doubts = _of_texts(reading.unreadable)
+        self._text_faults: dict[Source | None, list[Problem]] = defaultdict(list)
+        for problem in reading.problems:
+            if problem.severity is Severity.ERROR:
+                self._text_faults[problem.source].append(problem)
+
+    def take(self, document: Document) -> None:
+        """Decode one document."""
+        kind = str(document.data.get("kind"))
+        if not is_wanted(document.data):
+            self._foreign[kind] += 1
+            return
+        decoded = decode(document.data, document.source, strict_cidrs=self._strict_cidrs)
+        self._problems += decoded.problems
+        self._problems += self._duplicate(document)
+        self._kinds[kind] += 1
+        # A key that stands twice was read, but perhaps not as it was meant.
+        faults = [p for p in self._text_faults[document.source] if can_matter(kind, p.path)]
+        if not decoded.objects or faults:
+            doubt = doubt_of(document, [*decoded.problems, *faults])
+            if self._first.get(_key(document), document) is not document:
+                # It may or may not take the place of another, whose pods are doubtful then, too.
+                doubt = replace(doubt, selector=LabelSelector(), types=BOTH_TYPES)
+            self._doubts.append(doubt)
+            return
+        for thing in decoded.objects:
+            if isinstance(thing, Workload):
+                self._workloads.append(thing)
+            else:
+                self._plain.append(thing)
+
+    def result(self) -> Intake:
+        """The cluster, workloads expanded."""
+        pods = [thing for thing in self._plain if isinstance(thing, Pod)]
+        nodes = [thing for thing in self._plain if isinstance(thing, Node)]
+        expanded, problems = expand(self._workloads, pods, nodes)
+        others = (thing for thing in self._plain if not isinstance(thing, Pod))
+        cluster = Cluster.of([*others, *assign_addresses(expanded)])
+        cluster = replace(cluster, doubts=tuple(self._doubts))
+        return Intake(cluster, (*self._problems, *problems), self._kinds, self._foreign)
+
+    def _duplicate(self, document: Document) -> Iterator[Problem]:
+        """The API holds one object of a kind and name: of two documents the later one stays."""
+        key = _key(document)
+        if key is None:
+            return
+        earlier = self._first.setdefault(key, document)
+        if earlier is not document and earlier.data != document.data:
+            name = " ".join(key)
+            used = "as kubectl apply would leave it"
+            if self._may_be_patches:
+                used = "though one may be a patch"
+            yield Problem(
+                "PF110",
+                Severity.WARNING,
+                f"defined twice, and the two differ; this one is used, {used} (the other is in "
+                f"{earlier.source.file}, document {earlier.source.document + 1})",
+                document.source,
+                "metadata.name",
+                name,
+            )
+
+
+def _key(document: Document) -> tuple[str, str] | None:
+    """Kind and name, with the namespace; None where the name is not known."""
+    metadata = document.data.get("metadata")
+    if not isinstance(metadata, Mapping) or not isinstance(metadata.get("name"), str):
+        return None
+    kind = str(document.data["kind"])
+    scope = "" if kind in CLUSTER_SCOPED else f"{metadata.get('namespace') or 'default'}/"
+    return kind, f"{scope}{metadata['name']}"
+
+
+def _of_texts(unreadable: Iterable[Unreadable]) -> list[Doubt]:
+    found = map(doubt_of_unreadable, unreadable)
+    return [doubt for doubt in found if doubt is not None]

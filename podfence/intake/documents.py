@@ -1,0 +1,32 @@
+"""What every source of objects hands over: documents, and what it could not read.
+
+Rule: a source decides nothing about meaning. It may be files or a live cluster.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from podfence.errors import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One API object. ``data`` holds JSON values, parts of which may be shared: read only."""
+
+    source: Source
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A document, an item of a List, or a whole file that could not be read.
+
+    ``kind`` and ``namespace`` are guesses from the text, ``""`` where there is none. A kind of
+    ``""`` or ``List`` may hide any object; a namespace of ``""`` may be any namespace.
+    """
+
+    source: Source
+    kind: str
+    namespace: str

@@ -1,0 +1,139 @@
+"""Objects that could not be read -> doubts: what is still known of each.
+
+Rule: what is said here is certain. A part that cannot be read is widened, never guessed: a pod
+selector that is not known selects every pod, a namespace that is not known may be any.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from podfence.admission.decode_fields import parse_address
+from podfence.admission.decode_policy import decode_policy
+from podfence.admission.kinds import CLUSTER_SCOPED, POLICY_KINDS, WANTED_KINDS
+from podfence.errors import Problem, Severity
+from podfence.intake.documents import Document, Unreadable
+from podfence.model.doubt import BOTH_TYPES, Doubt
+from podfence.model.networkpolicy import PolicyType
+from podfence.model.objects import IPAddress
+from podfence.model.selectors import LabelSelector
+
+Json = Mapping[str, Any]
+
+_TOOLS_METADATA = re.compile(
+    r"metadata\.(?:annotations|managedFields|finalizers|generation|resourceVersion|selfLink)\b"
+)
+_CONTAINER = re.compile(
+    r"spec\.(?:template\.spec\.)?(?:init|ephemeral)?[cC]ontainers\[\d+\]\.(\w+)"
+)
+_READ_OF_CONTAINERS = frozenset({"ports", "restartPolicy"})
+_WITHOUT_STATUS = POLICY_KINDS | {"Namespace"}
+_LABEL = re.compile(r"metadata\.labels\[(\"?)(.*)\1\]\Z", re.DOTALL)
+
+
+def can_matter(kind: str, path: str) -> bool:
+    """Whether a fault at this path of an object can change what it means for a verdict."""
+    if _TOOLS_METADATA.match(path):
+        return False
+    if kind in _WITHOUT_STATUS and re.match(r"status\b", path):
+        return False
+    if kind in POLICY_KINDS and re.match(r"metadata\.labels\b", path):
+        return False
+    container = _CONTAINER.match(path)
+    return container is None or container[1] in _READ_OF_CONTAINERS
+
+
+def doubt_of(document: Document, problems: Iterable[Problem]) -> Doubt:
+    """What is known of an object that could not be read. ``problems``: why."""
+    data, kind = document.data, str(document.data["kind"])
+    paths = [p.path for p in problems if p.severity is Severity.ERROR and not p.refused_only]
+    metadata = _mapping(data.get("metadata"))
+    selector, types = LabelSelector(), BOTH_TYPES
+    if kind == "NetworkPolicy":
+        selector, types = _subject(document), _types(data, paths)
+    return Doubt(
+        kind,
+        _namespace(kind, metadata),
+        _text(metadata.get("name")),
+        document.source,
+        next(iter(paths), ""),
+        selector,
+        types,
+        _unread_keys(kind, paths),
+        tuple(_addresses(data)),
+    )
+
+
+def doubt_of_unreadable(unreadable: Unreadable) -> Doubt | None:
+    """The same for text that is no object; None where it surely is none that matters."""
+    kind = unreadable.kind.removesuffix("List")
+    if kind and kind not in WANTED_KINDS:
+        return None
+    namespace = "" if kind in CLUSTER_SCOPED else unreadable.namespace
+    return Doubt(kind, namespace, "", unreadable.source)
+
+
+def _namespace(kind: str, metadata: Json) -> str:
+    if kind in CLUSTER_SCOPED:
+        return ""
+    namespace = metadata.get("namespace", "default")
+    if namespace is None or namespace == "":
+        return "default"
+    return _text(namespace)
+
+
+def _subject(document: Document) -> LabelSelector:
+    """The pod selector, decoded alone; every pod where it cannot be read."""
+    spec = _mapping(document.data.get("spec"))
+    alone = {
+        "metadata": {"name": "x", "namespace": "x"},
+        "spec": {"podSelector": spec.get("podSelector")},
+    }
+    policy, _ = decode_policy(alone, document.source)
+    return LabelSelector() if policy is None else policy.pod_selector
+
+
+def _types(data: Json, paths: Iterable[str]) -> frozenset[PolicyType]:
+    """NP-8, as far as it is certain."""
+    spec = data.get("spec")
+    if not isinstance(spec, Mapping) or any(re.fullmatch(r"[^.]*|spec\.[^.\[]*", p) for p in paths):
+        return BOTH_TYPES  # a misspelt field may have been policyTypes or egress
+    declared = spec.get("policyTypes")
+    names = {each.value: each for each in PolicyType}
+    if declared and isinstance(declared, list):
+        known = all(isinstance(each, str) and each in names for each in declared)
+        return frozenset(names[each] for each in declared) if known else BOTH_TYPES
+    return BOTH_TYPES if spec.get("egress") or declared else frozenset({PolicyType.INGRESS})
+
+
+def _unread_keys(kind: str, paths: list[str]) -> frozenset[str] | None:
+    if kind != "Namespace" or not paths:
+        return None
+    keys = [_LABEL.match(path) for path in paths]
+    return frozenset(key[2] for key in keys if key) if all(keys) else None
+
+
+def _addresses(data: Json) -> Iterator[IPAddress]:
+    """Every address by which a question might name the object."""
+    spec, status = _mapping(data.get("spec")), _mapping(data.get("status"))
+    texts = [spec.get("clusterIP"), status.get("podIP")]
+    texts += _items(spec.get("clusterIPs"))
+    texts += [_mapping(each).get("ip") for each in _items(status.get("podIPs"))]
+    texts += [_mapping(each).get("address") for each in _items(status.get("addresses"))]
+    for text in texts:
+        if isinstance(text, str) and (address := parse_address(text)) is not None:
+            yield address
+
+
+def _items(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _mapping(value: object) -> Json:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,46 @@
+"""A doubt: an object that is in the input and could not be read.
+
+Rule: whatever is still known of the object stands here, so that it takes away exactly the verdicts
+that it could change. ``questions.certainty`` knows which these are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from podfence.errors import Source
+from podfence.model.networkpolicy import PolicyType
+from podfence.model.objects import IPAddress
+from podfence.model.selectors import LabelSelector
+
+BOTH_TYPES = frozenset(PolicyType)
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """One object whose meaning is not known."""
+
+    kind: str
+    """"" when even the kind is not known: it may be any object."""
+    namespace: str = ""
+    """"" for kinds without one, and when it is not known."""
+    name: str = ""
+    """"" when it is not known."""
+    source: Source | None = None
+    path: str = ""
+    """The first field that could not be read, "" for the object as a whole."""
+    selector: LabelSelector = LabelSelector()
+    """NetworkPolicy: the pods that it selects, as far as that could be read; else every pod."""
+    types: frozenset[PolicyType] = BOTH_TYPES
+    """NetworkPolicy: the directions that it may be about."""
+    keys: frozenset[str] | None = None
+    """Namespace: the keys of the labels that could not be read; None: no label is known."""
+    addresses: tuple[IPAddress, ...] = ()
+    """Pod, Service, Node: the addresses that could be read."""
+
+    def __str__(self) -> str:
+        """``NetworkPolicy shop/db`` as far as it is known."""
+        if not self.kind:
+            return "an object of unknown kind"
+        name = self.name or "(name unknown)"
+        return f"{self.kind} {self.namespace}/{name}" if self.namespace else f"{self.kind} {name}"

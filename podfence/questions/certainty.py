@@ -1,0 +1,269 @@
+"""Which verdicts stay open because an object could not be read.
+
+Rule: a verdict is open only where a doubt could turn it. A direction that no doubt touches is
+certain, and a connection that is certainly denied in one direction needs nothing of the other. What
+is said to be certain is certain; where a closer look would cost more than it is worth, a verdict is
+left open.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Tier
+from podfence.model.doubt import Doubt
+from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef
+from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule, PolicyType
+from podfence.model.objects import Pod
+from podfence.model.selectors import LabelSelector
+from podfence.policy.flow import Decision, Direction, Reason, Verdict
+from podfence.policy.index import Endpoint, PolicyIndex
+from podfence.policy.origin import Origin
+from podfence.questions.parties import End
+
+_TYPES = {Direction.INGRESS: PolicyType.INGRESS, Direction.EGRESS: PolicyType.EGRESS}
+_TIER_KINDS = frozenset({"ClusterNetworkPolicy", "AdminNetworkPolicy"})
+_BASELINE = "BaselineAdminNetworkPolicy"
+_LIST_INDEX = re.compile(r"\[(\d+)\]")
+_UNDECIDED = frozenset({Reason.NOT_ISOLATED, Reason.DEFAULT})
+_FINAL = frozenset({Reason.SELF, Reason.NOT_A_POD, Reason.OWN_NODE})
+"""No policy is asked: none that is missing could change it."""
+
+
+class Certainty:
+    """The doubts of one cluster, asked for one verdict after the other."""
+
+    def __init__(self, index: PolicyIndex) -> None:
+        self._index = index
+        self.doubts = index.cluster.doubts
+
+    def open(self, source: End, destination: End, verdict: Verdict) -> tuple[Doubt, ...]:
+        """The doubts that could turn a verdict; () when it is certain."""
+        if not self.doubts:
+            return ()
+        egress = self._of_direction(Direction.EGRESS, source, destination, verdict.egress)
+        ingress = self._of_direction(Direction.INGRESS, destination, source, verdict.ingress)
+        ends = [doubt for doubt in self.doubts if self._is_end(doubt, source, destination)]
+        if not ends and (
+            (not egress and not verdict.egress.allowed)
+            or (not ingress and not verdict.ingress.allowed)
+        ):
+            return ()
+        return tuple(dict.fromkeys((*ends, *egress, *ingress)))
+
+    def open_pods(self) -> frozenset[str]:
+        """``namespace/name`` of the pods about which a map cannot be certain."""
+        return frozenset(
+            name
+            for name, endpoint in self._index.endpoints.items()
+            if any(self._may_touch(doubt, endpoint) for doubt in self.doubts)
+        )
+
+    # -- one direction of one flow
+
+    def _of_direction(
+        self, direction: Direction, subject: End, peer: End, decision: Decision
+    ) -> list[Doubt]:
+        endpoint = subject.endpoint
+        if endpoint is None:
+            return []
+        return [
+            doubt
+            for doubt in self.doubts
+            if self._turns(doubt, direction, endpoint, peer, decision)
+        ]
+
+    def _turns(
+        self, doubt: Doubt, direction: Direction, subject: Endpoint, peer: End, decision: Decision
+    ) -> bool:
+        if doubt.kind == "Node":
+            return self._node_turns(doubt, direction, subject, peer, decision)
+        if decision.reason in _FINAL:
+            return False
+        if doubt.kind == "NetworkPolicy":
+            return self._asks_network_policy(decision) and _selects(doubt, direction, subject.pod)
+        if doubt.kind == _BASELINE:
+            return decision.reason in _UNDECIDED or self._tier(decision) is Tier.BASELINE
+        if doubt.kind == "Namespace":
+            return self._namespace_turns(doubt, direction, subject, peer, decision)
+        return doubt.kind in _TIER_KINDS or not doubt.kind
+
+    def _asks_network_policy(self, decision: Decision) -> bool:
+        """Whether one more NetworkPolicy could change a decision: it may allow what is denied for
+        want of a rule, and isolate what nothing isolates. What a rule allows stays allowed."""
+        if decision.reason is Reason.RULE:
+            return self._tier(decision) is Tier.BASELINE
+        return True
+
+    def _tier(self, decision: Decision) -> Tier | None:
+        """The tier of the policy whose rule decided, None for the tier of NetworkPolicy."""
+        if decision.reason is not Reason.RULE or not decision.origins:
+            return None
+        policy = self._tier_policies.get(decision.origins[0].policy)
+        return policy.tier if policy else None
+
+    @cached_property
+    def _tier_policies(self) -> Mapping[ObjectRef, ClusterNetworkPolicy]:
+        return {policy.ref: policy for policy in self._index.cluster.admin_policies}
+
+    @cached_property
+    def _policies(self) -> Mapping[ObjectRef, NetworkPolicy]:
+        return {policy.ref: policy for policy in self._index.cluster.policies}
+
+    # -- objects other than policies
+
+    def _is_end(self, doubt: Doubt, source: End, destination: End) -> bool:
+        """Whether one of the ends may be the object that could not be read."""
+        return any(
+            any(address in doubt.addresses for address in end.addresses)
+            or (end.endpoint is not None and _is_of(end.endpoint.pod, doubt))
+            for end in (source, destination)
+        )
+
+    def _node_turns(
+        self, doubt: Doubt, direction: Direction, subject: Endpoint, peer: End, decision: Decision
+    ) -> bool:
+        """A node may be the own node of a pod (NP-52), and a peer of egress rules (CNP-18)."""
+        if peer.endpoint is not None or any(
+            address in self._index.by_node_address for address in peer.addresses
+        ):
+            return False
+        if direction is Direction.INGRESS:
+            return not decision.allowed and subject.pod.node in ("", doubt.name)
+        return any(
+            item.nodes is not None
+            for policy in self._index.cluster.admin_policies
+            for rule in policy.egress
+            for item in rule.peers
+        )
+
+    def _namespace_turns(
+        self, doubt: Doubt, direction: Direction, subject: Endpoint, peer: End, decision: Decision
+    ) -> bool:
+        if self._is_about(doubt, subject.pod.namespace) and any(
+            _asks(selector, doubt.keys)
+            for policy in self._index.cluster.admin_policies
+            for selector in _subject_selectors(policy)
+        ):
+            return True
+        if peer.endpoint is None or not self._is_about(doubt, peer.endpoint.pod.namespace):
+            return False
+        by_tiers = any(
+            _asks(selector, doubt.keys)
+            for policy in self._index.cluster.admin_policies
+            if subject.endpoint_class in self._index.selected.get(policy.ref, ())
+            for selector in _peer_selectors(policy, direction)
+        )
+        if by_tiers or self._tier(decision) is Tier.ADMIN:
+            return by_tiers
+        return not self._surely_accepted(decision, direction, doubt) and any(
+            _asks_rule(rule, doubt.keys)
+            for policy in self._index.cluster.policies
+            if subject.endpoint_class in self._index.selected[policy.ref]
+            for rule in _rules(policy, direction)
+        )
+
+    def _surely_accepted(self, decision: Decision, direction: Direction, doubt: Doubt) -> bool:
+        """Whether a rule of a NetworkPolicy accepts that asks for none of the unread labels."""
+        return decision.reason is Reason.RULE and any(
+            not _asks_rule(rule, doubt.keys)
+            for origin in decision.origins
+            for rule in self._rule_of(origin, direction)
+        )
+
+    def _rule_of(self, origin: Origin, direction: Direction) -> Iterator[NetworkPolicyRule]:
+        policy, number = self._policies.get(origin.policy), _LIST_INDEX.search(origin.path)
+        if policy is not None and number is not None:
+            yield _rules(policy, direction)[int(number[1])]
+
+    def _is_about(self, doubt: Doubt, namespace: str) -> bool:
+        """Whether a Namespace that could not be read may be this one. One without a name may be any
+        that no other object declares."""
+        if doubt.name:
+            return doubt.name == namespace
+        return self._index.cluster.namespaces[namespace].source is None
+
+    # -- maps
+
+    def _may_touch(self, doubt: Doubt, endpoint: Endpoint) -> bool:
+        pod = endpoint.pod
+        if doubt.kind == "NetworkPolicy":
+            return any(_selects(doubt, direction, pod) for direction in Direction)
+        if doubt.kind == "Namespace":
+            return self._is_about(doubt, pod.namespace) and self._somebody_asks(doubt)
+        if doubt.kind in _TIER_KINDS or doubt.kind in ("", _BASELINE):
+            return True
+        return _is_of(pod, doubt)
+
+    def _somebody_asks(self, doubt: Doubt) -> bool:
+        cluster = self._index.cluster
+        return any(
+            _asks_rule(rule, doubt.keys)
+            for policy in cluster.policies
+            for rule in (*policy.ingress, *policy.egress)
+        ) or any(
+            _asks(selector, doubt.keys)
+            for policy in cluster.admin_policies
+            for selector in (
+                *_subject_selectors(policy),
+                *_peer_selectors(policy, Direction.INGRESS),
+                *_peer_selectors(policy, Direction.EGRESS),
+            )
+        )
+
+
+def _selects(doubt: Doubt, direction: Direction, pod: Pod) -> bool:
+    return (
+        doubt.namespace in ("", pod.namespace)
+        and _TYPES[direction] in doubt.types
+        and doubt.selector.matches(dict(pod.labels))
+    )
+
+
+def _is_of(pod: Pod, doubt: Doubt) -> bool:
+    """Whether a pod that was read has the name of an object that was not."""
+    if doubt.kind == "Pod":
+        return (doubt.namespace, doubt.name) == (pod.namespace, pod.name)
+    owner = pod.owner
+    return owner is not None and (doubt.kind, doubt.namespace, doubt.name) == (
+        owner.kind,
+        owner.namespace,
+        owner.name,
+    )
+
+
+def _asks(selector: LabelSelector | None, keys: frozenset[str] | None) -> bool:
+    """Whether a selector asks for one of these labels of a namespace; None: for any but its name,
+    which is known (NP-21)."""
+    if selector is None:
+        return False
+    asked = {key for key, _ in selector.match_labels}
+    asked |= {requirement.key for requirement in selector.match_expressions}
+    asked.discard(METADATA_NAME_LABEL)
+    return bool(asked if keys is None else asked & keys)
+
+
+def _asks_rule(rule: NetworkPolicyRule, keys: frozenset[str] | None) -> bool:
+    return any(_asks(peer.namespace_selector, keys) for peer in rule.peers)
+
+
+def _rules(policy: NetworkPolicy, direction: Direction) -> tuple[NetworkPolicyRule, ...]:
+    return policy.ingress if direction is Direction.INGRESS else policy.egress
+
+
+def _subject_selectors(policy: ClusterNetworkPolicy) -> Iterator[LabelSelector | None]:
+    yield policy.subject.namespaces
+    if policy.subject.pods is not None:
+        yield policy.subject.pods.namespace_selector
+
+
+def _peer_selectors(
+    policy: ClusterNetworkPolicy, direction: Direction
+) -> Iterator[LabelSelector | None]:
+    rules = policy.ingress if direction is Direction.INGRESS else policy.egress
+    for peer in (peer for rule in rules for peer in rule.peers):
+        yield peer.namespaces
+        if peer.pods is not None:
+            yield peer.pods.namespace_selector

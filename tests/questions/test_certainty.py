@@ -1,0 +1,198 @@
+"""A verdict that is called certain is the verdict; one that a doubt could turn is left open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import ip_address
+from itertools import product
+from random import Random
+
+import pytest
+
+from podfence.errors import QuestionError, Source, UnknownObject
+from podfence.model.cluster import Cluster, ClusterObject, assign_addresses
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
+from podfence.model.doubt import Doubt
+from podfence.model.meta import METADATA_NAME_LABEL
+from podfence.model.networkpolicy import NetworkPolicy
+from podfence.model.objects import Namespace, Pod
+from podfence.policy.compile import compile_cluster
+from podfence.questions.can import Asker, Can
+from podfence.questions.certainty import Certainty
+from podfence.testing.builders import namespace, peer, pod, policy, rule, selector
+from tests.support.random_clusters import Size, random_cluster
+
+SIZE = Size(namespaces=2, pods=5, policies=4, admin_policies=2)
+
+
+def hidden(cluster: Cluster, thing: ClusterObject) -> Cluster:
+    """The cluster as it is known when one of its objects cannot be read."""
+    match thing:
+        case NetworkPolicy():
+            doubt = Doubt(
+                "NetworkPolicy",
+                thing.ref.namespace,
+                thing.ref.name,
+                selector=thing.pod_selector,
+                types=thing.policy_types,
+            )
+            left = tuple(p for p in cluster.policies if p is not thing)
+            return replace(cluster, policies=left, doubts=(doubt,))
+        case ClusterNetworkPolicy():
+            left_tiers = tuple(p for p in cluster.admin_policies if p is not thing)
+            known = Doubt(thing.ref.kind, "", thing.ref.name)
+            return replace(cluster, admin_policies=left_tiers, doubts=(known,))
+        case Namespace():
+            keys = frozenset(key for key, _ in thing.labels) - {METADATA_NAME_LABEL}
+            bare = Namespace(thing.name, ((METADATA_NAME_LABEL, thing.name),))
+            return replace(
+                cluster,
+                namespaces={**cluster.namespaces, thing.name: bare},
+                doubts=(Doubt("Namespace", "", thing.name, keys=keys),),
+            )
+    raise AssertionError(thing)
+
+
+def objects(cluster: Cluster) -> Iterator[ClusterObject]:
+    yield from cluster.policies
+    yield from cluster.admin_policies
+    yield from cluster.namespaces.values()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_certain_verdict_is_the_verdict(seed: int) -> None:
+    cluster = random_cluster(Random(f"certainty {seed}"), SIZE)
+    whole = Asker(compile_cluster(cluster))
+    names = [
+        f"{p.namespace}/{p.name}"
+        for p in cluster.pods
+        if p.addresses and not p.finished and not p.host_network
+    ]
+    for thing in objects(cluster):
+        known = Asker(compile_cluster(hidden(cluster, thing)))
+        for source, destination, port in product(names, names, (80, 8080)):
+            asked = Can(source, destination, port)
+            try:
+                right = whole.can(asked)
+            except QuestionError:  # two pods without a common IP family
+                continue
+            answer = known.can(asked)
+            if not answer.doubts:
+                assert answer.allowed is right.allowed, (thing, asked)
+
+
+def test_most_verdicts_are_certain_when_one_object_is_hidden() -> None:
+    """The property above would hold if nothing were ever certain."""
+    certain = total = 0
+    for seed in range(20):
+        cluster = random_cluster(Random(f"certainty {seed}"), SIZE)
+        for thing in cluster.policies:
+            index = compile_cluster(hidden(cluster, thing))
+            certain += len(index.endpoints) - len(Certainty(index).open_pods())
+            total += len(index.endpoints)
+    assert certain > total / 3
+
+
+# --- one by one ------------------------------------------------------------------------------
+
+DB, WEB, AWAY = pod("shop/db", labels={"app": "db"}), pod("shop/web"), pod("away/x")
+
+
+def asked(cluster: Cluster, *doubts: Doubt, to: str = "shop/db", by: str = "shop/web") -> str:
+    """``yes``, ``no`` or ``open``."""
+    index = compile_cluster(replace(cluster, doubts=doubts))
+    answer = Asker(index).can(Can(by, to, 80))
+    return "open" if answer.doubts else "yes" if answer.allowed else "no"
+
+
+def of(*things: ClusterObject) -> Cluster:
+    pods = [thing for thing in things if isinstance(thing, Pod)]
+    others = [thing for thing in things if not isinstance(thing, Pod)]
+    return Cluster.of([*others, *assign_addresses([*pods, DB, WEB, AWAY])])
+
+
+POLICY = Doubt("NetworkPolicy", "shop", "torn")
+CLOSED = policy("shop/closed", types=["Ingress"])
+OPEN = policy("shop/open", ingress=[rule()])
+
+
+def test_a_policy_of_another_namespace_takes_nothing() -> None:
+    assert asked(of(), Doubt("NetworkPolicy", "away", "torn")) == "yes"
+    assert asked(of(), Doubt("NetworkPolicy", "away", "torn"), by="away/x") == "open"
+
+
+def test_a_policy_of_an_unknown_namespace_takes_all() -> None:
+    assert asked(of(), Doubt("NetworkPolicy")) == "open"
+
+
+def test_a_policy_may_isolate_and_it_may_allow() -> None:
+    assert asked(of(), POLICY) == "open"
+    assert asked(of(CLOSED), POLICY) == "open"
+
+
+def test_what_another_policy_allows_stays_allowed() -> None:
+    ingress = replace(POLICY, types=CLOSED.policy_types)
+    assert asked(of(OPEN), ingress) == "yes"
+
+
+def test_what_is_denied_in_the_other_direction_stays_denied() -> None:
+    egress_closed = policy("away/closed", types=["Egress"])
+    assert asked(of(egress_closed), POLICY, by="away/x") == "no"
+
+
+def test_a_policy_about_other_pods_takes_nothing() -> None:
+    other = replace(POLICY, selector=selector({"app": "cache"}))
+    assert asked(of(), other) == "yes"
+    assert asked(of(), replace(POLICY, selector=selector({"app": "db"}))) == "open"
+
+
+def test_a_text_of_unknown_kind_takes_all() -> None:
+    assert asked(of(OPEN), Doubt("")) == "open"
+
+
+def test_a_tier_policy_takes_all_and_a_baseline_only_what_nothing_decided() -> None:
+    assert asked(of(CLOSED), Doubt("ClusterNetworkPolicy")) == "open"
+    assert asked(of(CLOSED), Doubt("BaselineAdminNetworkPolicy")) == "no"
+    assert asked(of(), Doubt("BaselineAdminNetworkPolicy")) == "open"
+
+
+ENV = policy("shop/env", ingress=[rule(peer(namespaces={"env": "prod"}))])
+NAME = policy("shop/name", ingress=[rule(peer(namespaces={METADATA_NAME_LABEL: "away"}))])
+
+
+def test_labels_of_a_namespace_matter_to_those_who_ask_for_them() -> None:
+    unread = Doubt("Namespace", "", "away", keys=frozenset({"env"}))
+    assert asked(of(ENV), unread, by="away/x") == "open"
+    assert asked(of(ENV), unread) == "no", "the labels of its own namespace were read"
+    assert asked(of(NAME), unread, by="away/x") == "yes", "the name is known"
+    assert asked(of(ENV), replace(unread, keys=frozenset({"team"})), by="away/x") == "no"
+    assert asked(of(ENV, OPEN), unread, by="away/x") == "yes", "another rule allows it anyhow"
+
+
+def test_a_namespace_without_a_name_may_be_any_that_is_not_declared() -> None:
+    declared = replace(namespace("away"), source=Source("in.yaml"))
+    assert asked(of(ENV), Doubt("Namespace"), by="away/x") == "open"
+    assert asked(of(ENV, declared), Doubt("Namespace"), by="away/x") == "no"
+
+
+def test_an_address_of_a_pod_that_could_not_be_read_is_open() -> None:
+    torn = Doubt("Pod", "shop", "torn", addresses=(ip_address("10.9.9.9"),))
+    assert asked(of(), torn) == "yes"
+    assert asked(of(), torn, to="10.9.9.9") == "open"
+
+
+def test_a_pod_that_could_not_be_read_is_named() -> None:
+    with pytest.raises(UnknownObject, match="Pod shop/torn is in the input, but it could not be"):
+        asked(of(), Doubt("Pod", "shop", "torn"), to="shop/torn")
+    with pytest.raises(UnknownObject, match="Deployment shop/torn is in the input"):
+        asked(of(), Doubt("Deployment", "shop", "torn"), to="shop/deploy/torn")
+
+
+def test_a_policy_of_the_asked_name_is_no_pod() -> None:
+    with pytest.raises(UnknownObject, match="no pod or workload is called"):
+        asked(of(), POLICY, to="shop/torn")
+
+
+def test_a_pod_reaches_itself_whatever_could_not_be_read() -> None:
+    assert asked(of(), Doubt(""), POLICY, by="shop/db") == "yes"
