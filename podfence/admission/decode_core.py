@@ -87,6 +87,8 @@ def decode_pod(fields: Fields, data: Json) -> Pod:
         host_addresses=_addresses(fields, status, "hostIP"),
         host_network=fields.flag(spec, "hostNetwork", "spec.hostNetwork"),
         finished=fields.text(status, "phase", "status.phase") in ("Succeeded", "Failed"),
+        deleting=bool(fields.text(metadata, "deletionTimestamp", "metadata.deletionTimestamp")),
+        created=fields.text(metadata, "creationTimestamp", "metadata.creationTimestamp"),
         has_status=bool(status),
         owner=_owner(fields, metadata, ref.namespace, labels),
         source=fields.source,

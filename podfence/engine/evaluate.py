@@ -36,12 +36,14 @@ def evaluate(index: PolicyIndex, flow: Flow) -> Verdict:
     return Judge(index).verdict(flow)
 
 
-class _Side(NamedTuple):
-    """What a flow's address means, whatever the flow. ``of_node``: it is one of a known node."""
+class Side(NamedTuple):
+    """What an end of flows means, whatever the flow. ``subjects``: the pods whose policies judge
+    it; several where it is not clear whose the address is (NP-60a). ``of_node``: the address is one
+    of a known node."""
 
-    endpoint: Endpoint | None
+    subjects: tuple[Endpoint, ...]
     endpoint_class: int
-    of_node: bool
+    of_node: bool = False
 
 
 class Judge:
@@ -52,33 +54,50 @@ class Judge:
         self.index = index
         self._memo: dict[tuple[int, int, int, str, int], Decision] = {}
         self._same: dict[tuple[int, ...], Decision] = {}
-        self._sides: dict[IPAddress, _Side] = {}
+        self._sides: dict[IPAddress, Side] = {}
 
     def verdict(self, flow: Flow) -> Verdict:
         """Judge one connection attempt; see :func:`evaluate`."""
-        source, source_class, of_node = self._side(flow.source)
-        destination, destination_class, _ = self._side(flow.destination)
-        if is_itself(source, destination):
+        return self.between(self.side(flow.source), self.side(flow.destination), flow)
+
+    def between(self, source: Side, destination: Side, flow: Flow) -> Verdict:
+        """The same for ends that are known: a pod is itself, whoever else has its address."""
+        if _share_a_pod(source, destination) and flow.source == flow.destination:
             return _ITSELF
         ask = (flow.source.version, flow.protocol, flow.port)
-        egress = self.end(source, Direction.EGRESS, destination_class, *ask)
+        egress = self.decision(source, Direction.EGRESS, destination.endpoint_class, ask)
         if (
-            destination is not None
             # seldom: hashing and comparing addresses is slow
-            and (of_node or destination.pod.host_addresses)
-            and from_own_node(self.index, flow.source, destination)
+            (source.of_node or any(s.pod.host_addresses for s in destination.subjects))
+            and not source.subjects
         ):
-            return Verdict(egress, _ALLOWED[Reason.OWN_NODE])
-        return Verdict(egress, self.end(destination, Direction.INGRESS, source_class, *ask))
+            own = [from_own_node(self.index, flow.source, s) for s in destination.subjects]
+            if own and all(own):
+                return Verdict(egress, _ALLOWED[Reason.OWN_NODE])
+            others = (s for s, exempt in zip(destination.subjects, own, strict=True) if not exempt)
+            destination = destination._replace(subjects=tuple(others))
+        ingress = self.decision(destination, Direction.INGRESS, source.endpoint_class, ask)
+        return Verdict(egress, ingress)
 
-    def _side(self, address: IPAddress) -> _Side:
+    def side(self, address: IPAddress) -> Side:
+        """What an address means as an end."""
         found = self._sides.get(address)
         if found is None:
             index = self.index
             of_node = address in index.by_node_address
-            found = _Side(index.by_address.get(address), index.class_of(address), of_node)
+            found = Side(index.subjects_at(address), index.class_of(address), of_node)
             self._sides[address] = found
         return found
+
+    def decision(
+        self, side: Side, direction: Direction, remote_class: int, ask: tuple[int, str, int]
+    ) -> Decision:
+        """One direction; each of several subjects has to allow it."""
+        if len(side.subjects) < 2:
+            subject = side.subjects[0] if side.subjects else None
+            return self.end(subject, direction, remote_class, *ask)
+        said = [self.end(subject, direction, remote_class, *ask) for subject in side.subjects]
+        return next((decision for decision in said if not decision.allowed), said[0])
 
     def end(
         self,
@@ -114,6 +133,10 @@ class Judge:
                     found = self._same[key] = _decision(tier, action, fitting)
                 return found
         return _ALLOWED[Reason.DEFAULT if policy.tiers else Reason.NOT_ISOLATED]
+
+
+def _share_a_pod(one: Side, other: Side) -> bool:
+    return any(is_itself(a, b) for a in one.subjects for b in other.subjects)
 
 
 def _decision(tier: CompiledTier, action: Action, fitting: list[CompiledRule]) -> Decision:

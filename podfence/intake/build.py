@@ -15,6 +15,7 @@ from podfence.admission.kinds import CLUSTER_SCOPED
 from podfence.errors import Problem, Severity, Source
 from podfence.intake.documents import Document, Unreadable
 from podfence.intake.doubts import can_matter, doubt_of, doubt_of_unreadable
+from podfence.model.claims import claim_problems
 from podfence.model.cluster import Cluster, ClusterObject, assign_addresses
 from podfence.model.doubt import BOTH_TYPES, Doubt
 from podfence.model.objects import Node, Pod
@@ -105,7 +106,8 @@ class _Builder:
         others = (thing for thing in self._plain if not isinstance(thing, Pod))
         cluster = Cluster.of([*others, *assign_addresses(expanded)])
         cluster = replace(cluster, doubts=tuple(self._doubts))
-        return Intake(cluster, (*self._problems, *problems), self._kinds, self._foreign)
+        found = (*self._problems, *problems, *claim_problems(pods))
+        return Intake(cluster, found, self._kinds, self._foreign)
 
     def _duplicate(self, document: Document) -> Iterator[Problem]:
         """The API holds one object of a kind and name: of two documents the later one stays."""

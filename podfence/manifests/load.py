@@ -21,6 +21,7 @@ from podfence.manifests.documents import Manifests, read_manifests
 from podfence.manifests.inputfiles import STDIN
 from podfence.manifests.leftout import left_out_problems
 from podfence.manifests.positions import Positions
+from podfence.model.claims import CLAIM_CODES
 from podfence.model.cluster import Cluster
 from podfence.model.doubt import Doubt
 from podfence.model.meta import DEFAULT_NAMESPACE
@@ -32,6 +33,7 @@ LOAD_CODES = {
     "PF113": "policies of another API are not judged",
     "PF114": "a kustomization that was not built",
     "PF119": "policies without a namespace, where no pod is",
+    **CLAIM_CODES,
 }
 """Codes of the problems that show only when all objects are read."""
 

@@ -51,7 +51,8 @@ class Pod:
     ``addresses``: ``status.podIPs`` in their order, at most one a family. Empty with ``has_status``
     False: a manifest, an address will be assigned; empty with True: not yet given one (NP-58).
     ``ports``: of containers and of init containers that restart always (NP-34), unnamed included.
-    ``finished``: phase Succeeded or Failed (NP-60).
+    ``finished``: phase Succeeded or Failed (NP-60). ``deleting``: it has a deletionTimestamp.
+    ``created``: its creationTimestamp as written, "" where there is none.
     ``owner``: the workload it belongs to for grouping (Deployment, StatefulSet, ...), else None.
     """
 
@@ -67,6 +68,8 @@ class Pod:
     has_status: bool = False
     owner: ObjectRef | None = None
     source: Source | None = None
+    deleting: bool = False
+    created: str = ""
 
     @property
     def ref(self) -> ObjectRef:

@@ -138,15 +138,20 @@ class AdminReader:
     def _peers(self, rule: Rule, peer: Peer) -> Iterator[Peers]:
         """What one item of ``from``/``to`` names (CNP-8)."""
         if peer.namespaces is not None:
-            yield self._select.pods_in(_EVERYTHING_SELECTED, peer.namespaces)
+            yield self._pods(rule, _EVERYTHING_SELECTED, peer.namespaces)
         elif peer.pods is not None:
             namespaces = peer.pods.namespace_selector or _EVERYTHING_SELECTED  # CNP-15
-            yield self._select.pods_in(peer.pods.pod_selector, namespaces)
+            yield self._pods(rule, peer.pods.pod_selector, namespaces)
         elif peer.domain_names and rule.action is not RuleAction.ACCEPT:
             return  # CNP-19: names are for Accept rules; elsewhere they match nothing
         else:
             for block in _blocks(self._cluster, peer, self._names):
                 yield self._select.block(block)
+
+    def _pods(self, rule: Rule, pods: LabelSelector, namespaces: LabelSelector) -> Peers:
+        """NP-60a: a rule that denies is also about an address that one of the pods may have."""
+        found = self._select.pods_in(pods, namespaces)
+        return self._select.or_doubtful(found) if rule.action is RuleAction.DENY else found
 
 
 def _fail_closed(rule: Rule, origin: Origin) -> ReadRule:

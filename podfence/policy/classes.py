@@ -7,20 +7,26 @@ everything after this works on classes. Clusters have few classes (workloads) an
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pyroaring import BitMap, FrozenBitMap
 
+from podfence.model.claims import Claim, claims
 from podfence.model.cluster import Cluster
 from podfence.model.meta import Labels
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule, PolicyType
 from podfence.model.objects import ContainerPort, IPAddress, Pod
 from podfence.policy.addressblocks import AddressClasses, Block, Signature
-from podfence.policy.index import Endpoint, EndpointClass, OutsideLookup
+from podfence.policy.index import Contested, Endpoint, EndpointClass, OutsideLookup
 from podfence.sets import AddressSet, IntervalSet
 
-ClassKey = tuple[str, Labels, tuple[ContainerPort, ...], tuple[tuple[int, Signature], ...]]
+ClassKey = tuple[
+    str, Labels, tuple[ContainerPort, ...], tuple[tuple[int, Signature], ...], frozenset[int]
+]
+"""Namespace, labels, named ports, what holds the address of each family, and the families in which
+the address is doubtful (NP-60a)."""
+Claims = dict[IPAddress, Claim]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,7 @@ class Classes:
     members: tuple[tuple[Endpoint, ...], ...]
     endpoints: dict[str, Endpoint]
     by_address: dict[IPAddress, Endpoint]
+    contested: dict[IPAddress, Contested]
     addressless: FrozenBitMap
     outside: OutsideLookup
     addresses: AddressClasses
@@ -60,10 +67,12 @@ def classify(cluster: Cluster, others: Iterable[Block] = ()) -> Classes:
     endpoints: dict[str, Endpoint] = {}
     by_address: dict[IPAddress, Endpoint] = {}
     addressless = BitMap()
+    claimed = {claim.address: claim for claim in claims(cluster.pods)}
     for pod in cluster.pods:
         if pod.host_network or pod.finished:  # NP-50, NP-60
             continue
-        key = _key(pod, addresses)
+        doubtful = _doubtful(pod, claimed) if claimed else ()
+        key = _key(pod, doubtful, addresses)
         number = numbers.get(key)
         if number is None:
             number = numbers[key] = len(classes)
@@ -73,29 +82,55 @@ def classify(cluster: Cluster, others: Iterable[Block] = ()) -> Classes:
                 addresses.place(number, signature)
             if not pod.addresses:
                 addressless.add(number)
-        endpoint = Endpoint(pod, number)
+        endpoint = Endpoint(pod, number, doubtful)
         members[number].append(endpoint)
         endpoints[f"{pod.namespace}/{pod.name}"] = endpoint
-        for address in pod.addresses:
-            by_address.setdefault(address, endpoint)
-    outside = _outside(addresses, by_address, classes)
+        for address in endpoint.addresses:
+            by_address[address] = endpoint
+    contested = dict(_contested(claimed.values(), endpoints, classes, addresses))
+    outside = _outside(addresses, (*by_address, *contested), classes)
     members.extend([] for _ in range(len(classes) - len(members)))
     return Classes(
         tuple(classes),
         tuple(map(tuple, members)),
         endpoints,
         by_address,
+        contested,
         FrozenBitMap(addressless),
         outside,
         addresses,
     )
 
 
-def _key(pod: Pod, addresses: AddressClasses) -> ClassKey:
+def _doubtful(pod: Pod, claimed: Claims) -> tuple[IPAddress, ...]:
+    """The addresses of a pod that are not surely its own (NP-60a)."""
+    return tuple(a for a in pod.addresses if a in claimed and claimed[a].holders != (pod,))
+
+
+def _contested(
+    claimed: Iterable[Claim],
+    endpoints: Mapping[str, Endpoint],
+    classes: list[EndpointClass],
+    addresses: AddressClasses,
+) -> Iterator[tuple[IPAddress, Contested]]:
+    """A class for each address that is no pod's for sure; nothing is outside in it."""
+    for claim in claimed:
+        if len(claim.holders) == 1:
+            continue
+        holders = tuple(endpoints[f"{pod.namespace}/{pod.name}"] for pod in claim.holders)
+        number = len(classes)
+        classes.append(EndpointClass(number, outside=AddressSet()))
+        addresses.place(number, addresses.signature(claim.address))
+        yield claim.address, Contested(number, holders)
+
+
+def _key(pod: Pod, doubtful: tuple[IPAddress, ...], addresses: AddressClasses) -> ClassKey:
     ports = {port for port in pod.ports if port.name}
+    pairs = ((a.version, addresses.signature(a)) for a in pod.addresses)
+    signatures = tuple(sorted(pairs, key=lambda pair: pair[0]))
+    families = frozenset(a.version for a in doubtful)
     named = tuple(sorted(ports, key=lambda p: (p.name, p.port, p.protocol.value)))
-    signatures = ((a.version, addresses.signature(a)) for a in pod.addresses)
-    return pod.namespace, pod.labels, named, tuple(sorted(signatures, key=lambda pair: pair[0]))
+    return pod.namespace, pod.labels, named, signatures, families
 
 
 def _outside(

@@ -31,13 +31,15 @@ class _Compiler:
         self._cluster = cluster
         self._names = names
         self._classes: Classes = classify(cluster, admin.blocks(cluster, names))
+        contested = tuple(self._classes.contested.values())
         select = PeerSelector(
             self._classes.all,
             self._classes.addressless,
             cluster.namespaces,
             self._classes.addresses,
+            contested,
         )
-        rules = RuleCompiler(NamedPorts(self._classes.all, select.pods))
+        rules = RuleCompiler(NamedPorts(self._classes.all, select.pods, contested))
         policies = admin.by_precedence(cluster.admin_policies)
         by_network = networkpolicies.selected_by(cluster.policies, select)
         by_admin = admin.selected_by(policies, select)
@@ -65,6 +67,7 @@ class _Compiler:
             direction_policies=tuple(self._directions.values()),
             endpoints=self._classes.endpoints,
             by_address=self._classes.by_address,
+            contested=self._classes.contested,
             by_node_address=_node_addresses(self._cluster),
             members=self._classes.members,
             selected=self._selected,

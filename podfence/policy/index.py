@@ -233,16 +233,31 @@ class Endpoint:
     """A pod as policies see it: not finished, not on the host network (NP-50, NP-60).
 
     ``endpoint_class`` is its class number. A pod without addresses is a subject and never a peer
-    (NP-58).
+    (NP-58). ``doubtful``: those of its addresses that are not surely its own (NP-60a).
     """
 
     pod: Pod
     endpoint_class: int
+    doubtful: tuple[IPAddress, ...] = ()
 
     @property
     def addresses(self) -> tuple[IPAddress, ...]:
-        """The addresses of the pod, at most one a family."""
-        return self.pod.addresses
+        """The addresses that are the pod's for sure, at most one a family."""
+        if not self.doubtful:
+            return self.pod.addresses
+        return tuple(a for a in self.pod.addresses if a not in self.doubtful)
+
+
+@dataclass(frozen=True, slots=True)
+class Contested:
+    """What is known of an address that several pods may have (NP-60a).
+
+    ``endpoint_class``: a class of its own, outside every pod; only rules that deny take it for one
+    of the ``holders``. Each of these judges what is sent from the address or to it.
+    """
+
+    endpoint_class: int
+    holders: tuple[Endpoint, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -250,7 +265,8 @@ class PolicyIndex:
     """Everything that is needed to judge any flow of one cluster, and to write it for a kernel.
 
     ``classes[n].number == n``; ``policies[n]`` is the policy of class n (outside classes: never
-    asked). ``endpoints``: by "namespace/name". ``by_address``: pod address -> endpoint.
+    asked). ``endpoints``: by "namespace/name". ``by_address``: address -> the one pod that has it;
+    ``contested``: addresses that several may have.
     ``by_node_address``: node (or host) address -> node name. ``names``: the table of domain names
     that it was compiled with.
     """
@@ -261,6 +277,7 @@ class PolicyIndex:
     direction_policies: tuple[DirectionPolicy, ...]
     endpoints: Mapping[str, Endpoint]
     by_address: Mapping[IPAddress, Endpoint]
+    contested: Mapping[IPAddress, Contested]
     by_node_address: Mapping[IPAddress, str]
     members: tuple[tuple[Endpoint, ...], ...]
     selected: Mapping[ObjectRef, FrozenBitMap]
@@ -269,8 +286,16 @@ class PolicyIndex:
 
     def class_of(self, address: IPAddress) -> int:
         """Number of the class that an address belongs to, pod or outside."""
+        found = self.by_address.get(address) or self.contested.get(address)
+        return self.outside_lookup.find(address) if found is None else found.endpoint_class
+
+    def subjects_at(self, address: IPAddress) -> tuple[Endpoint, ...]:
+        """The pods whose policies judge what is sent from an address or to it."""
         endpoint = self.by_address.get(address)
-        return self.outside_lookup.find(address) if endpoint is None else endpoint.endpoint_class
+        if endpoint is not None:
+            return (endpoint,)
+        contested = self.contested.get(address)
+        return () if contested is None else contested.holders
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.model.objects import ContainerPort
-from podfence.policy.index import EndpointClass, Match, Peers, PodPeers
+from podfence.policy.index import Contested, EndpointClass, Match, Peers, PodPeers
 from podfence.sets import PortSet
 
 
@@ -39,25 +39,48 @@ def named_number(ports: Iterable[ContainerPort], name: PortName) -> PortSet:
 class NamedPorts:
     """Narrows peers to those that declare a port name, number by number."""
 
-    def __init__(self, classes: tuple[EndpointClass, ...], pods: FrozenBitMap) -> None:
+    def __init__(
+        self,
+        classes: tuple[EndpointClass, ...],
+        pods: FrozenBitMap,
+        contested: Iterable[Contested] = (),
+    ) -> None:
         self._classes = classes
         self._pods = pods
-        self._memo: dict[tuple[str, PortName], tuple[Match, ...]] = {}
+        self._contested = {each.endpoint_class: each for each in contested}
+        self._memo: dict[tuple[str, PortName, bool], tuple[Match, ...]] = {}
 
-    def narrow(self, peers: Peers, name: PortName) -> tuple[Match, ...]:
+    def narrow(self, peers: Peers, name: PortName, *, denies: bool = False) -> tuple[Match, ...]:
         """One match, without a path, for each number that peers give to a port name; only pods
-        have names (NP-35)."""
-        found = self._memo.get((peers.key, name))
+        have names (NP-35). ``denies``: so has an address that may be a pod's (NP-60a)."""
+        found = self._memo.get((peers.key, name, denies))
         if found is None:
-            found = self._memo[peers.key, name] = tuple(self._by_number(peers, name))
+            found = tuple(self._by_number(peers, name, denies))
+            self._memo[peers.key, name, denies] = found
         return found
 
-    def _by_number(self, peers: Peers, name: PortName) -> Iterator[Match]:
+    def _by_number(self, peers: Peers, name: PortName, denies: bool) -> Iterator[Match]:
         by_ports: dict[PortSet, BitMap] = defaultdict(BitMap)
         for number in peers.among(self._pods):
             ports = named_number(self._classes[number].named_ports, name)
             if ports:
                 by_ports[ports].add(number)
+        key = peers.key
+        for number, contested in self._contested.items() if denies else ():
+            known = bool(peers.among(FrozenBitMap((number,))))
+            if known and (ports := self._of_any(contested, peers, name)):
+                by_ports[ports].add(number)
+                key = f"{peers.key} or doubtful"
         for ports, members in by_ports.items():
-            key = f"{peers.key} where {name} is {ports}"
-            yield Match(PodPeers(key, FrozenBitMap(members), peers.family), ports, "")
+            classes = FrozenBitMap(members)
+            yield Match(
+                PodPeers(f"{key} where {name} is {ports}", classes, peers.family), ports, ""
+            )
+
+    def _of_any(self, contested: Contested, peers: Peers, name: PortName) -> PortSet:
+        """The numbers that those of the peers give to a name which may have an address."""
+        classes = (holder.endpoint_class for holder in contested.holders)
+        return PortSet.union(
+            named_number(self._classes[number].named_ports, name)
+            for number in peers.among(FrozenBitMap(classes))
+        )

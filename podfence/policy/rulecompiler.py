@@ -75,7 +75,8 @@ class RuleCompiler:
             if rule.ports:  # NP-35: nothing left of the port part: the rule matches nothing
                 yield Match(peers, rule.ports, path)
             for name in rule.names:
-                yield from (replace(m, path=path) for m in self._named.narrow(peers, name))
+                found = self._named.narrow(peers, name, denies=rule.action is Action.DENY)
+                yield from (replace(m, path=path) for m in found)
 
     def tier(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from pyroaring import BitMap, FrozenBitMap
 
@@ -16,7 +17,7 @@ from podfence.model.networkpolicy import NetworkPolicyPeer
 from podfence.model.objects import Namespace
 from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
 from podfence.policy.addressblocks import AddressClasses, Block
-from podfence.policy.index import AddressPeers, EndpointClass, Peers, PodPeers
+from podfence.policy.index import AddressPeers, Contested, EndpointClass, Peers, PodPeers
 
 
 class LabelIndex:
@@ -72,7 +73,9 @@ class PeerSelector:
         addressless: FrozenBitMap,
         namespaces: Mapping[str, Namespace],
         addresses: AddressClasses,
+        contested: Iterable[Contested] = (),
     ) -> None:
+        self._contested = tuple(contested)
         pods = [c for c in classes if c.outside is None]
         self._pods = LabelIndex((c.number, c.labels) for c in pods)
         self._addressless = addressless
@@ -119,6 +122,18 @@ class PeerSelector:
         key = f"pods {_canonical(pods)} in {_canonical(namespaces)}"
         classes = self.subjects_in(pods, namespaces) - self._addressless
         return PodPeers(key, classes)
+
+    def or_doubtful(self, peers: PodPeers) -> PodPeers:
+        """For a rule that denies: the same with the addresses that one of them may have
+        (NP-60a)."""
+        found = [
+            each.endpoint_class
+            for each in self._contested
+            if any(holder.endpoint_class in peers.classes for holder in each.holders)
+        ]
+        if not found:
+            return peers
+        return replace(peers, key=f"{peers.key} or doubtful", classes=peers.classes | BitMap(found))
 
     def subjects_in(self, pods: LabelSelector, namespaces: LabelSelector) -> FrozenBitMap:
         """The same with pods that have no address yet."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from podfence.engine.evaluate import Judge
+from podfence.engine.evaluate import Judge, Side
 from podfence.errors import QuestionError
 from podfence.model.doubt import Doubt
 from podfence.model.meta import DEFAULT_NAMESPACE
-from podfence.policy.flow import Direction, Flow, Verdict
-from podfence.policy.index import PolicyIndex
+from podfence.model.objects import IPAddress
+from podfence.policy.flow import Decision, Direction, Flow, Verdict
+from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.questions.certainty import Certainty
 from podfence.questions.dns import DnsNotes
 from podfence.questions.parties import Directory, End
@@ -93,8 +94,8 @@ class Asker:
         primary = [c for c in cases if c.family == first.family]
         allowed = all(c.verdict.allowed for c in primary)
         denied = [] if allowed else [c for c in primary if not c.verdict.egress.allowed]
-        notes = (_note(cases, allowed), *self._about(question, first), *self._open(denied))
-        return CanAnswer(question, cases, allowed, "; ".join(filter(None, notes)))
+        notes = (_note(cases, allowed), *self._about(cases), *self._open(denied))
+        return CanAnswer(question, cases, allowed, "; ".join(filter(None, dict.fromkeys(notes))))
 
     def _doubts(self, cases: tuple[Case, ...]) -> tuple[Doubt, ...]:
         found: dict[Doubt, None] = {}
@@ -106,8 +107,10 @@ class Asker:
     def _is_plain(self, case: Case) -> bool:
         """Whether there is nothing to note about a question's only case: two pods with addresses,
         and nothing that DNS could turn."""
-        pods = case.source.endpoint is not None and case.destination.endpoint is not None
-        return pods and case.family is not None and (case.verdict.egress.allowed or not self._dns)
+        pods = (case.source.endpoint, case.destination.endpoint)
+        if any(pod is None or pod.doubtful for pod in pods):
+            return False
+        return case.family is not None and (case.verdict.egress.allowed or not self._dns)
 
     def _cases(self, question: Can) -> tuple[Case, ...]:
         check_port(question)
@@ -122,13 +125,14 @@ class Asker:
                 cases += self._judged(source, destination, port, question.protocol)
         return tuple(cases)
 
-    def _about(self, question: Can, case: Case) -> Iterator[str]:
-        """What literal addresses stand for, where no pod has them."""
-        for asked, end in (
-            (question.source, case.source),
-            (question.destination, case.destination),
-        ):
-            if end.endpoint is None and "/" not in asked:
+    def _about(self, cases: tuple[Case, ...]) -> Iterator[str]:
+        """What literal addresses stand for, where no pod has them, and who else may have the
+        address of a pod."""
+        ends = {end.name: end for case in cases for end in (case.source, case.destination)}
+        for end in ends.values():
+            if end.endpoint is not None:
+                yield from (self._known.doubt(end.name, a) for a in end.endpoint.doubtful)
+            elif end.is_address:
                 yield self._known.address(end.addresses[0])
 
     def _open(self, denied: list[Case]) -> Iterator[str]:
@@ -150,7 +154,8 @@ class Asker:
             family = address.version
             peer = source.address(family)
             if peer is not None:
-                verdict = self._judge.verdict(Flow(peer, address, protocol, port))
+                sides = self.side(source, peer), self.side(destination, address)
+                verdict = self._judge.between(*sides, Flow(peer, address, protocol, port))
                 cases.append(Case(source, destination, family, port, protocol, verdict))
         if not cases:
             raise QuestionError(
@@ -162,15 +167,37 @@ class Asker:
     def _without_address(self, source: End, destination: End, port: int, protocol: str) -> Verdict:
         """A pod that waits for its address is a subject already and nobody's peer yet (NP-58)."""
         ask = (_family_of(source, destination), protocol, port)
+        near, far = self.side(source, None), self.side(destination, None)
         return Verdict(
-            self._judge.end(source.endpoint, Direction.EGRESS, self._class(destination), *ask),
-            self._judge.end(destination.endpoint, Direction.INGRESS, self._class(source), *ask),
+            self._judge.decision(near, Direction.EGRESS, far.endpoint_class, ask),
+            self._judge.decision(far, Direction.INGRESS, near.endpoint_class, ask),
         )
 
-    def _class(self, end: End) -> int:
+    def decider(
+        self,
+        end: End,
+        direction: Direction,
+        remote: int,
+        ask: tuple[int, str, int],
+        decision: Decision,
+    ) -> Endpoint | None:
+        """The pod whose policies made a decision: one of several where the end is an address that
+        they may have. None: the end is no pod. ``ask``: family, protocol and port."""
+        side = self.side(end, end.address(ask[0]))
+        for subject in side.subjects:
+            if self._judge.end(subject, direction, remote, *ask) == decision:
+                return subject
+        return side.subjects[0] if side.subjects else None
+
+    def side(self, end: End, address: IPAddress | None) -> Side:
+        """An end as it is judged: a pod or node that was named is itself, whichever pods have its
+        address; an address is whoever has it (NP-60a)."""
         if end.endpoint is not None:
-            return end.endpoint.endpoint_class
-        return self.index.class_of(end.addresses[0])
+            return Side((end.endpoint,), end.endpoint.endpoint_class)
+        address = address or end.addresses[0]
+        if end.is_address:
+            return self._judge.side(address)
+        return Side((), self.index.outside_lookup.find(address), of_node=True)
 
 
 def check_port(question: Can) -> None:

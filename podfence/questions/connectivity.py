@@ -226,4 +226,6 @@ def _left_out(index: PolicyIndex) -> dict[str, tuple[str, ...]]:
             reasons["host network"].append(name)
         elif not pod.addresses:
             reasons["no address yet"].append(name)
+        elif not index.endpoints[name].addresses:
+            reasons["address of another pod, too"].append(name)
     return {reason: tuple(names) for reason, names in reasons.items()}

@@ -27,13 +27,15 @@ NODE = "a node"
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """One possible end of a flow. ``endpoint`` None: a node or outside address; ``what`` then says
-    which. ``addresses`` empty: a pod that has none yet (NP-58)."""
+    """One possible end of a flow. ``endpoint`` None: a node, an outside address or one that several
+    pods may have; ``what`` then says which. ``addresses`` empty: a pod that has none yet (NP-58).
+    ``is_address``: it was asked for by its address, so it is whoever has that now."""
 
     name: str
     endpoint: Endpoint | None
     addresses: tuple[IPAddress, ...]
     what: str = ""
+    is_address: bool = False
 
     def address(self, family: int) -> IPAddress | None:
         """Its address of one IP version, if it has one."""
@@ -79,7 +81,7 @@ class Directory:
     def _find(self, name: str, namespace: str) -> Party:
         address = _literal(name)
         if address is not None:
-            end = End(name, self._index.by_address.get(address), (address,), "not a pod")
+            end = End(name, self._index.by_address.get(address), (address,), "not a pod", True)
             return Party(name, (end,))
         if "/" not in name:
             if service := self._dns_name(name):

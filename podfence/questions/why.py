@@ -137,16 +137,13 @@ def _direction(asker: Asker, case: Case, direction: Direction) -> DirectionRepor
     decision = case.verdict.egress if egress else case.verdict.ingress
     by_tiers = decision.reason in _BY_TIERS
     tiers: tuple[TierReport, ...] = ()
-    if near.endpoint is not None:
-        family = case.judged_family
-        address = far.address(family)
-        if address is not None:
-            remote = asker.index.class_of(address)
-        else:
-            remote = far.endpoint.endpoint_class if far.endpoint else -1
-        flow = (remote, family, case.protocol, case.port)
-        reporter = _Reporter(asker, direction, *flow, written_rules(asker.index))
-        tiers = tuple(reporter.tiers(near.endpoint, asked=by_tiers))
+    family = case.judged_family
+    remote = asker.side(far, far.address(family)).endpoint_class
+    ask = (family, case.protocol, case.port)
+    subject = asker.decider(near, direction, remote, ask, decision)
+    if subject is not None:
+        reporter = _Reporter(asker, direction, remote, *ask, written_rules(asker.index))
+        tiers = tuple(reporter.tiers(subject, asked=by_tiers))
     ladder: tuple[Rung, ...] = ()
     if by_tiers and any(tier.ordered for tier in tiers):
         ladder = tuple(_ladder(tiers))

@@ -515,3 +515,11 @@ def test_problem_names_object_and_source() -> None:
     data = _data("Pod", metadata={"name": "web", "namespace": "shop"}, status={"podIP": "x"})
     (problem,) = decode(data, SOURCE).problems
     assert (problem.object, problem.source) == ("Pod shop/web", SOURCE)
+
+
+def test_a_pod_says_when_it_was_made_and_whether_it_is_being_deleted() -> None:
+    times: dict[str, Any] = {"name": "x", "creationTimestamp": "2026-11-29T08:00:00Z"}
+    found = _only({**_data("Pod"), "metadata": {**times, "deletionTimestamp": None}})
+    assert (found.created, found.deleting) == ("2026-11-29T08:00:00Z", False)
+    gone = {**times, "deletionTimestamp": "2026-11-29T09:00:00Z"}
+    assert _only({**_data("Pod"), "metadata": gone}).deleting

@@ -193,3 +193,17 @@ def test_np50_the_address_of_a_host_network_pod_is_its_node_s(name: str) -> None
     assert only.addresses[0] == address
     assert [pod.addresses for pod in cluster.pods if pod.host_network] == [()]
     assert place(cluster, before=cluster) == cluster
+
+
+def test_np60a_an_address_that_several_pods_have_goes_to_the_one_that_stays_then_the_youngest() -> (
+    None
+):
+    old = replace(pod("a/old", addresses=["10.0.0.5"]), created="2026-11-29T08:00:00Z")
+    new = replace(pod("a/new", addresses=["10.0.0.5"]), created="2026-11-29T09:00:00Z")
+    for pods, heir in (
+        ((old, new), "new"),
+        ((new, old), "new"),
+        ((old, replace(new, deleting=True)), "old"),
+    ):
+        having = [pod.name for pod in placed(*pods).pods if pod.addresses]
+        assert having == [heir]

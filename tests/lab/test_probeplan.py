@@ -81,16 +81,18 @@ def test_pods_that_take_no_part(absent: Pod) -> None:
             id="unusable",
         ),
         pytest.param(
-            [pod("a/p", has_status=True)], "no address yet, so no part taken by: a/p", id="NP-58"
+            [pod("a/p", has_status=True)],
+            "no address of their own, so no part taken by: a/p",
+            id="NP-58",
         ),
         pytest.param(
             [pod("a/p", addresses=["10.0.0.1"])],
-            "every address is also that of another pod, so no part taken by: a/p",
+            "no address of their own, so no part taken by: a/p",
             id="twice",
         ),
         pytest.param(
             [pod(f"a/p{n}", has_status=True) for n in range(9)],
-            "no address yet, so no part taken by: a/p0, a/p1, a/p2 and 6 more",
+            "no address of their own, so no part taken by: a/p0, a/p1, a/p2 and 6 more",
             id="many",
         ),
     ],

@@ -161,7 +161,10 @@ def _decisions(verdict: Verdict) -> tuple[tuple[PolicyType, Decision], ...]:
 
 
 def _is_special(index: PolicyIndex, source: IPAddress, destination: IPAddress) -> bool:
-    """Self and own node are facts about single addresses, not about classes (NP-52, NP-54)."""
+    """Facts about single addresses, not about classes: self, own node, and an address that several
+    pods may have (NP-52, NP-54, NP-60a)."""
+    if source in index.contested or destination in index.contested:
+        return True
     verdict = evaluate(index, Flow(source, destination, OTHER, 0))
     return bool({verdict.egress.reason, verdict.ingress.reason} & {Reason.SELF, Reason.OWN_NODE})
 

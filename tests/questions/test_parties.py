@@ -13,6 +13,7 @@ from podfence.model.objects import Pod
 from podfence.policy.compile import compile_cluster
 from podfence.questions.can import Asker, Can
 from podfence.questions.parties import Directory
+from podfence.questions.why import why
 from podfence.testing.builders import namespace, node, peer, pod, policy, rule
 
 
@@ -170,3 +171,52 @@ def test_a_host_network_pod_makes_its_address_one_of_its_node() -> None:
     assert asker.can(Can("a/agent", "a/here", 80)).allowed
     assert not asker.can(Can("a/agent", "a/there", 80)).allowed
     assert asker.can(Can("192.0.2.1", "a/here", 80)).allowed
+
+
+# -- two pods with one address (NP-60a)
+
+
+OLD = pod("a/old", {"app": "old"}, addresses=["10.0.0.5"])
+NEW = pod("a/new", {"app": "new"}, addresses=["10.0.0.5"])
+DB = pod("a/db", {"app": "db"}, addresses=["10.0.0.6"])
+FOR_OLD = policy("a/db", {"app": "db"}, ingress=[rule(peer(pods={"app": "old"}))])
+OLD_CLOSED = policy("a/closed", {"app": "old"}, types=["Ingress"])
+
+
+def asker(*objects: ClusterObject) -> Asker:
+    return Asker(compile_cluster(Cluster.of(objects)))
+
+
+@pytest.mark.parametrize("pods", [(OLD, NEW), (NEW, OLD)])
+def test_a_pod_that_is_named_is_judged_whoever_else_has_its_address(pods: tuple[Pod, ...]) -> None:
+    asks = asker(*pods, DB, FOR_OLD, OLD_CLOSED)
+    assert asks.can(Can("a/old", "a/db", 80)).allowed
+    assert not asks.can(Can("a/new", "a/db", 80)).allowed
+    assert asks.can(Can("a/db", "a/new", 80)).allowed
+    assert not asks.can(Can("a/db", "a/old", 80)).allowed
+    assert not asks.can(Can("a/new", "a/old", 80)).allowed
+    assert asks.can(Can("a/old", "a/old", 80)).allowed
+
+
+def test_an_answer_about_such_a_pod_or_address_says_what_packets_meet() -> None:
+    asks = asker(OLD, NEW, DB, FOR_OLD)
+    note = asks.can(Can("a/old", "a/db", 80)).note
+    assert note.startswith("this answer is about a/old; its address 10.0.0.5 is also that of a/new")
+    by_address = asks.can(Can("10.0.0.5", "a/db", 80))
+    assert not by_address.allowed
+    assert by_address.note.startswith("10.0.0.5 is the address of a/old and a/new: until")
+
+
+def test_the_address_is_that_of_the_pod_that_is_not_being_deleted() -> None:
+    asks = asker(OLD, replace(NEW, deleting=True), DB, FOR_OLD)
+    assert asks.can(Can("10.0.0.5", "a/db", 80)).allowed
+    assert asks.can(Can("10.0.0.5", "a/db", 80)).note == ""
+    answer = asks.can(Can("a/new", "a/db", 80))
+    assert not answer.allowed
+    assert "a/old, which has it, since it is not being deleted" in answer.note
+
+
+def test_what_comes_to_the_address_is_explained_by_the_policies_that_deny_it() -> None:
+    answer = why(asker(NEW, OLD, DB, OLD_CLOSED), Can("a/db", "10.0.0.5", 80))
+    assert [str(p.isolation.policy) for p in answer.ingress.policies] == ["a/closed"]
+    assert not answer.can.allowed

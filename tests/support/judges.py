@@ -64,8 +64,8 @@ def ask_trace(cluster: Cluster, flows: Sequence[Flow], names: Names) -> list[Ans
     rulesets = {name: lower(index, node) for name, node in nodes.items()}
     found: list[Answer | None] = []
     for flow in flows:
-        ends = (index.by_address.get(a) for a in (flow.source, flow.destination))
-        crossed = {_node_of(end) for end in ends if end is not None}
+        ends = (pod for a in (flow.source, flow.destination) for pod in index.subjects_at(a))
+        crossed = {_node_of(end) for end in ends}
         passes = (
             trace(rulesets[name], flow, own_addresses=nodes[name].addresses).accepted
             for name in crossed

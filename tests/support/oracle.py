@@ -8,7 +8,7 @@ the tiers are here, ClusterNetworkPolicy is in ``tests/oracle_tiers.py``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from podfence.model.cluster import Cluster
@@ -107,9 +107,24 @@ def isolated(cluster: Cluster, pod: Pod, direction: PolicyType) -> bool:
 def _ruling(
     cluster: Cluster, connection: Connection, direction: PolicyType, names: Names
 ) -> Ruling:
-    pod = _subject(connection, direction)
-    if pod is None or _is_exempt(cluster, connection, pod, direction):
+    pods = _subjects(connection, direction)
+    if not pods:
         return Ruling(True)
+    # NP-60a: where several pods may have the address, the policies of each have to allow it.
+    said = [_ruling_of(cluster, connection, pod, direction, names) for pod in pods]
+    return next((ruling for ruling in said if not ruling.allowed), said[0])
+
+
+def _ruling_of(
+    cluster: Cluster, connection: Connection, pod: Pod, direction: PolicyType, names: Names
+) -> Ruling:
+    if _is_exempt(cluster, connection, pod, direction):
+        return Ruling(True)
+    # NP-32, CNP-23: the port names of ingress are those of the pod that is judged.
+    if direction is PolicyType.INGRESS:
+        connection = replace(connection, destination_pods=(pod,))
+    else:
+        connection = replace(connection, source_pods=(pod,))
     # CNP-1: Admin, NetworkPolicy, Baseline, accept; the first final decision ends it.
     admin = _tier_ruling(cluster, Tier.ADMIN, connection, direction, names)
     if admin is not None:
@@ -139,16 +154,18 @@ def _tier_ruling(
     return Ruling(allowed, tier.value, ((rule.policy, rule.path),))
 
 
-def _subject(connection: Connection, direction: PolicyType) -> Pod | None:
+def _subjects(connection: Connection, direction: PolicyType) -> tuple[Pod, ...]:
     # NP-1: an end that is no pod is nobody's subject. NP-48: whoever it is.
     if direction is PolicyType.INGRESS:
-        return connection.destination_pod
-    return connection.source_pod
+        return connection.destination_pods
+    return connection.source_pods
 
 
 def _is_exempt(cluster: Cluster, connection: Connection, pod: Pod, direction: PolicyType) -> bool:
     # NP-54, CNP-27: a pod that dials its own address is not judged by any tier.
-    if connection.source_pod is connection.destination_pod:
+    if connection.source == connection.destination and any(
+        one is other for one in connection.source_pods for other in connection.destination_pods
+    ):
         return True
     # NP-53, CNP-29: egress to the own node is not exempt.
     if direction is PolicyType.EGRESS:
@@ -157,7 +174,7 @@ def _is_exempt(cluster: Cluster, connection: Connection, pod: Pod, direction: Po
     # NP-51: so may the hostNetwork pods there, which use these addresses.
     # CNP-16, CNP-29: no rule of the other tiers can match a node; the one that denies everything
     # because it cannot be read (CNP-25) leaves the own node alone by our decision.
-    return connection.source_pod is None and connection.source in own_node_addresses(cluster, pod)
+    return not connection.source_pods and connection.source in own_node_addresses(cluster, pod)
 
 
 def _applicable(cluster: Cluster, pod: Pod, direction: PolicyType) -> list[NetworkPolicy]:
@@ -235,7 +252,7 @@ def _peer_matches(
     # NP-16: an ipBlock stands alone. NP-27: it is compared with every address, pods' included.
     if peer.ip_block is not None:
         return _block_holds(peer.ip_block, address)
-    # NP-22, NP-23: selectors select pods only.
+    # NP-22, NP-23: selectors select pods only. NP-60a: and no address that is no pod's for sure.
     if pod is None:
         return False
     if peer.namespace_selector is None:

@@ -20,14 +20,25 @@ POLICY_PROTOCOLS = ("TCP", "UDP", "SCTP")
 
 @dataclass(frozen=True)
 class Connection:
-    """One attempt; ``source_pod`` and ``destination_pod`` are None for ends that are no pod."""
+    """One attempt; ``source_pods`` and ``destination_pods`` are empty for ends that are no pod, and
+    hold several for an address that may be any one's of them (NP-60a)."""
 
     source: IPAddress
     destination: IPAddress
-    source_pod: Pod | None
-    destination_pod: Pod | None
+    source_pods: tuple[Pod, ...]
+    destination_pods: tuple[Pod, ...]
     protocol: str
     port: int
+
+    @property
+    def source_pod(self) -> Pod | None:
+        """The pod that connects, where it is clear which one that is."""
+        return self.source_pods[0] if len(self.source_pods) == 1 else None
+
+    @property
+    def destination_pod(self) -> Pod | None:
+        """The pod that is connected to, where it is clear which one that is."""
+        return self.destination_pods[0] if len(self.destination_pods) == 1 else None
 
 
 def connect(
@@ -39,26 +50,39 @@ def connect(
 ) -> Connection:
     """The attempt between two ends.
 
-    A ``Pod`` stands for its first address of a family that the other end has too. Raises
+    A ``Pod`` is itself, at its first address of a family that the other end has too. Raises
     ValueError when the ends share no family.
     """
     source_address, destination_address = _addresses(source, destination)
     return Connection(
         source=source_address,
         destination=destination_address,
-        source_pod=pod_of(cluster, source_address),
-        destination_pod=pod_of(cluster, destination_address),
+        source_pods=_pods_at(cluster, source, source_address),
+        destination_pods=_pods_at(cluster, destination, destination_address),
         protocol=protocol,
         port=port,
     )
 
 
+def _pods_at(cluster: Cluster, end: Pod | IPAddress, address: IPAddress) -> tuple[Pod, ...]:
+    if isinstance(end, Pod):
+        return (end,) if is_visible(end) else ()
+    return tuple(pods_of(cluster, address))
+
+
+def pods_of(cluster: Cluster, address: IPAddress) -> list[Pod]:
+    """The pods that an address may belong to, as policies see pods."""
+    having = [pod for pod in cluster.pods if is_visible(pod) and address in pod.addresses]
+    # NP-60a: of several, those that are not being deleted, if there are any. NP-59: one alone has
+    # it, also while it is being deleted.
+    staying = [pod for pod in having if not pod.deleting]
+    return staying if len(having) > 1 and staying else having
+
+
 def pod_of(cluster: Cluster, address: IPAddress) -> Pod | None:
-    """The pod that an address belongs to, as policies see pods."""
-    for pod in cluster.pods:
-        if is_visible(pod) and address in pod.addresses:
-            return pod
-    return None
+    """The pod that an address belongs to for sure."""
+    found = pods_of(cluster, address)
+    return found[0] if len(found) == 1 else None
 
 
 def is_visible(pod: Pod) -> bool:

@@ -6,7 +6,7 @@ one tier at a time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from podfence.model.cluster import Cluster
 from podfence.model.clusternetworkpolicy import (
@@ -99,11 +99,35 @@ def _action(
         # rule denies everything.
         return None if rule.action is RuleAction.ACCEPT else RuleAction.DENY
     # CNP-8: peers and protocols.
-    if _peers_match(cluster, connection, rule, direction, names) and _protocols_match(
+    return (
+        rule.action
+        if any(_fits(cluster, seen, rule, direction, names) for seen in _seen(connection, rule))
+        else None
+    )
+
+
+def _seen(connection: Connection, rule: Rule) -> list[Connection]:
+    """The connection as a rule sees it."""
+    # NP-60a: a rule that denies takes an address that several pods may have for each of them.
+    if rule.action is not RuleAction.DENY:
+        return [connection]
+    return [
+        replace(connection, source_pods=source, destination_pods=destination)
+        for source in _each(connection.source_pods)
+        for destination in _each(connection.destination_pods)
+    ]
+
+
+def _each(pods: tuple[Pod, ...]) -> list[tuple[Pod, ...]]:
+    return [(pod,) for pod in pods] or [()]
+
+
+def _fits(
+    cluster: Cluster, connection: Connection, rule: Rule, direction: PolicyType, names: Names
+) -> bool:
+    return _peers_match(cluster, connection, rule, direction, names) and _protocols_match(
         connection, rule
-    ):
-        return rule.action
-    return None
+    )
 
 
 def _is_unknown(rule: Rule) -> bool:

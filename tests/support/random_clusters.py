@@ -107,7 +107,7 @@ def random_cluster(rng: Random, size: Size = Size()) -> Cluster:
     objects += [
         Node(name, addresses=known) for name, known in NODE_ADDRESSES.items() if rng.random() < 0.8
     ]
-    objects += _with_stale_addresses(rng, pods)
+    objects += _with_shared_addresses(rng, _with_stale_addresses(rng, pods))
     objects += [
         _policy(rng, rng.choice(pods).namespace, f"np{number}", size)
         for number in range(_count(rng, size.policies))
@@ -270,6 +270,27 @@ def _with_stale_addresses(rng: Random, pods: Sequence[Pod]) -> list[Pod]:
         else pod
         for pod in pods
     ]
+
+
+def _with_shared_addresses(rng: Random, pods: Sequence[Pod]) -> list[Pod]:
+    """Some live pods have an address of another live pod, too; some are being deleted (NP-60a)."""
+    live = [pod for pod in pods if pod.addresses and not (pod.finished or pod.host_network)]
+    found = []
+    for pod in pods:
+        if rng.random() < 0.1:
+            pod = replace(pod, deleting=True)
+        if live and not (pod.host_network or pod.finished) and rng.random() < 0.12:
+            pod = _sharing(rng, pod, rng.choice(live))
+        found.append(pod)
+    return found
+
+
+def _sharing(rng: Random, pod: Pod, other: Pod) -> Pod:
+    """A pod with all addresses of another, or with one of them beside its own."""
+    taken = other.addresses if rng.random() < 0.5 else (rng.choice(other.addresses),)
+    versions = {address.version for address in taken}
+    kept = (address for address in pod.addresses if address.version not in versions)
+    return replace(pod, addresses=(*kept, *taken), has_status=True)
 
 
 def _container_port(rng: Random) -> ContainerPort:

@@ -13,6 +13,7 @@ from ipaddress import ip_address, ip_network
 
 from podfence.lab.testbed.services import with_cluster_addresses
 from podfence.lab.testbed.usable import is_usable
+from podfence.model.claims import claims
 from podfence.model.cluster import ASSUMED_V4, ASSUMED_V6, Cluster
 from podfence.model.networkpolicy import IPNetwork
 from podfence.model.objects import IPAddress, Node, Pod
@@ -49,7 +50,7 @@ def place(cluster: Cluster, nodes: int = 0, before: Cluster | None = None) -> Cl
     earlier = {} if before is None else {_key(pod): pod for pod in before.pods}
     on = _spread(cluster.pods, names, earlier)
     ranges = _ranges(cluster, names, before)
-    pods = _with_addresses(cluster.pods, on, ranges, earlier)
+    pods = _with_addresses(_with_heirs(cluster.pods), on, ranges, earlier)
     placed = _nodes(cluster, names, pods, on, before)
     placed = {name: replace(node, pod_cidrs=ranges[name]) for name, node in placed.items()}
     placed = {name: _fenced(node, pods, on, placed) for name, node in placed.items()}
@@ -168,6 +169,18 @@ def _fenced(
 
 
 # -- addresses
+
+
+def _with_heirs(pods: Sequence[Pod]) -> tuple[Pod, ...]:
+    """An address that several pods have stays with one of them (NP-60a): there is one interface for
+    it."""
+    heirs = {claim.address: claim.heir for claim in claims(pods)}
+    return tuple(
+        replace(pod, addresses=tuple(a for a in pod.addresses if heirs.get(a, pod) is pod))
+        if heirs and not (pod.host_network or pod.finished)
+        else pod
+        for pod in pods
+    )
 
 
 def _with_addresses(

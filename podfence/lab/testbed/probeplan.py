@@ -135,23 +135,21 @@ def _pods(index: PolicyIndex, families: Sequence[int], notes: list[str]) -> list
     parties: list[Party] = []
     absent: dict[str, list[str]] = {}
     for name, endpoint in index.endpoints.items():
-        own = [a for a in endpoint.addresses if index.by_address.get(a) is endpoint]
+        own = endpoint.addresses
         usable = tuple(a for a in own if a.version in families and is_usable(a))
         if usable:
             parties.append(Party(name, Side.POD, usable, endpoint.pod.node))
         else:
-            absent.setdefault(_why_absent(endpoint, own), []).append(name)
+            absent.setdefault(_why_absent(endpoint), []).append(name)
     for why, names in absent.items():
         rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         notes.append(f"{why}, so no part taken by: {', '.join(names[:_NAMED])}{rest}")
     return parties
 
 
-def _why_absent(endpoint: Endpoint, own: Sequence[IPAddress]) -> str:
+def _why_absent(endpoint: Endpoint) -> str:
     if not endpoint.addresses:
-        return "no address yet"
-    if not own:
-        return "every address is also that of another pod"
+        return "no address of their own"
     return "no address that an interface of this machine can carry"
 
 

@@ -6,7 +6,7 @@ the peers that their policies name, never the number of policies of the cluster.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from podfence.model.networkpolicy import IPNetwork
@@ -22,17 +22,21 @@ from podfence.nft.lowering.skeleton import (
     stateless_map,
     verdict_map,
 )
+from podfence.nft.lowering.tierchains import PREFIXES
 from podfence.nft.lowering.views import FAMILIES, VIEWS, View
 from podfence.nft.objects import (
     RETURN,
+    Chain,
     IntervalSet,
     Key,
     NamedObject,
+    Rule,
     Set,
     Table,
     Verdict,
     VerdictMap,
     goto,
+    jump,
 )
 from podfence.nft.ruleset import Ruleset
 from podfence.policy.flow import Direction
@@ -87,20 +91,30 @@ class LocalNode:
 
 def lower(index: PolicyIndex, node: LocalNode) -> Ruleset:
     """The whole wanted content of our table on ``node``."""
-    local = {a: e for a, e in index.by_address.items() if node.runs(e)}
+    local = _local(index, node)
     namer = Namer()
     peers, ports = PeerSets(index, namer, _families(local, node)), PortQuestions(namer)
     groups = Groups(peers, ports, namer, node.log_group)
     chains = [chain for policy in _denying(index, local, groups) for chain in groups.chains(policy)]
+    dispatch = _Dispatch(index, groups, namer)
     objects: list[NamedObject] = [*_local_sets(local, node), *peers.sets, *ports.sets]
-    objects += _verdict_maps(index, local, groups)
-    objects += [*groups.maps, *chains]
+    objects += dispatch.maps(local)
+    objects += [*groups.maps, *chains, *dispatch.chains.values()]
     objects += skeleton(node.mark_mask, node.mark_value, node.log_group)
     return Ruleset.of(Table(TABLE, "managed by podfence"), objects)
 
 
-Local = dict[IPAddress, Endpoint]
-"""The pods of this node by address: only pods with an address can be met."""
+Local = dict[IPAddress, tuple[Endpoint, ...]]
+"""The pods of this node by address: only pods with an address can be met. Several have an address
+when it is not clear whose it is (NP-60a)."""
+
+
+def _local(index: PolicyIndex, node: LocalNode) -> Local:
+    found: Local = {a: (pod,) for a, pod in index.by_address.items() if node.runs(pod)}
+    for address, contested in index.contested.items():
+        if here := tuple(pod for pod in contested.holders if node.runs(pod)):
+            found[address] = here
+    return found
 
 
 def _families(local: Local, node: LocalNode) -> list[int]:
@@ -116,7 +130,8 @@ def _policies(index: PolicyIndex, endpoint: Endpoint) -> Iterator[DirectionPolic
 
 def _denying(index: PolicyIndex, local: Local, groups: Groups) -> list[DirectionPolicy]:
     """The groups of this node, each once, in the order of the index."""
-    found = {p.number: p for e in local.values() for p in _policies(index, e) if groups.denies(p)}
+    pods = (pod for here in local.values() for pod in here)
+    found = {p.number: p for pod in pods for p in _policies(index, pod) if groups.denies(p)}
     return [found[number] for number in sorted(found)]
 
 
@@ -130,27 +145,49 @@ def _local_sets(local: Local, node: LocalNode) -> Iterator[Set | IntervalSet]:
         yield Set(name, (ADDRESS_TYPES[family],) * 2, pairs)
 
 
-def _verdict_maps(index: PolicyIndex, local: Local, groups: Groups) -> Iterator[VerdictMap]:
-    for view in VIEWS:
+class _Dispatch:
+    """Leads the packets of each pod to its groups; ``chains``: those that lead to several."""
+
+    def __init__(self, index: PolicyIndex, groups: Groups, namer: Namer) -> None:
+        self._index = index
+        self._groups = groups
+        self._namer = namer
+        self.chains: dict[str, Chain] = {}
+
+    def maps(self, local: Local) -> Iterator[VerdictMap]:
+        """The maps of every view, then those of packets without a connection."""
+        for view in VIEWS:
+            for family in FAMILIES:
+                elements = {key: self._verdict(pods, view) for key, pods in _keys(local, family)}
+                yield VerdictMap(verdict_map(view, family), (ADDRESS_TYPES[family],), elements)
+        closed = goto(f"{STATELESS}_d")
         for family in FAMILIES:
             elements = {
-                key: _verdict(index.policies[e.endpoint_class].of(view.direction), view, groups)
-                for key, e in _keys(local, family)
+                key: closed if self._is_judged(pods) else RETURN
+                for key, pods in _keys(local, family)
             }
-            yield VerdictMap(verdict_map(view, family), (ADDRESS_TYPES[family],), elements)
-    for family in FAMILIES:
-        closed = goto(f"{STATELESS}_d")
-        elements = {
-            key: closed if any(groups.denies(p) for p in _policies(index, e)) else RETURN
-            for key, e in _keys(local, family)
-        }
-        yield VerdictMap(stateless_map(family), (ADDRESS_TYPES[family],), elements)
+            yield VerdictMap(stateless_map(family), (ADDRESS_TYPES[family],), elements)
+
+    def _is_judged(self, pods: Iterable[Endpoint]) -> bool:
+        policies = (policy for pod in pods for policy in _policies(self._index, pod))
+        return any(map(self._groups.denies, policies))
+
+    def _verdict(self, pods: Iterable[Endpoint], view: View) -> Verdict:
+        """Where the packets of a pod go in one view; all of several pods have to let them pass."""
+        policies = (self._index.policies[pod.endpoint_class].of(view.direction) for pod in pods)
+        names = dict.fromkeys(map(self._groups.name, filter(self._groups.denies, policies)))
+        targets = [f"{name}{view.suffix}" for name in names]
+        if not targets:
+            return RETURN
+        return goto(targets[0] if len(targets) == 1 else self._all_of(targets, view))
+
+    def _all_of(self, targets: list[str], view: View) -> str:
+        """The chain that asks several groups, each of which returns what it lets pass."""
+        prefix = f"{PREFIXES[view.direction]}all_"
+        name = self._namer.name(prefix, " ".join(targets))
+        self.chains[name] = Chain(name, tuple(Rule((jump(target),)) for target in targets))
+        return name
 
 
-def _keys(local: Local, family: int) -> Iterator[tuple[Key, Endpoint]]:
-    return (((int(a),), e) for a, e in local.items() if a.version == family)
-
-
-def _verdict(policy: DirectionPolicy, view: View, groups: Groups) -> Verdict:
-    """Where the packets of a pod go in one view."""
-    return goto(f"{groups.name(policy)}{view.suffix}") if groups.denies(policy) else RETURN
+def _keys(local: Local, family: int) -> Iterator[tuple[Key, tuple[Endpoint, ...]]]:
+    return (((int(a),), pods) for a, pods in local.items() if a.version == family)

@@ -40,6 +40,7 @@ class PeerSets:
         self._families = families
         self._sets: dict[str, Set | IntervalSet] = {}
         self._of_class: dict[tuple[int, int], tuple[Key, ...]] = {}
+        self._contested = {c.endpoint_class: a for a, c in index.contested.items()}
 
     @property
     def sets(self) -> tuple[Set | IntervalSet, ...]:
@@ -96,15 +97,15 @@ class PeerSets:
         return name
 
     def _class_keys(self, number: int, family: int) -> tuple[Key, ...]:
-        """Addresses of the pods of a class; an address that two pods claim belongs to one only."""
+        """Addresses of the pods of a class; one that two pods claim is in none of their classes,
+        it has a class of its own (NP-60a)."""
         found = self._of_class.get((number, family))
         if found is None:
-            found = self._of_class[number, family] = tuple(
-                (int(address),)
-                for endpoint in self._index.members[number]
-                for address in endpoint.addresses
-                if address.version == family and self._index.by_address[address] is endpoint
-            )
+            known = [a for pod in self._index.members[number] for a in pod.addresses]
+            if number in self._contested:
+                known.append(self._contested[number])
+            keys = ((int(address),) for address in known if address.version == family)
+            found = self._of_class[number, family] = tuple(keys)
         return found
 
 

@@ -6,13 +6,18 @@ before policy is asked (NP-45), and the port is the pod's (NP-46).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
+from podfence.model.claims import Claim, claims
 from podfence.model.cluster import Cluster
 from podfence.model.objects import IPAddress, Node, Pod, Service
 
 _SHOWN = 3
+_UNCLEAR = (
+    "until it is clear whose it is, no selector takes it for a peer, and the policies of each have "
+    "to allow what it sends and gets (NP-60a)"
+)
 
 
 class Known:
@@ -42,15 +47,32 @@ class Known:
                 return f"{address} is an address of node {node.name}"
             case Pod() as pod:
                 return f"{address} was the address of {pod.namespace}/{pod.name}, which is finished"
+            case Claim() as claim:
+                return f"{address} is the address of {_names(claim.holders)}: {_UNCLEAR}"
             case _:
                 return ""
 
+    def doubt(self, pod: str, address: IPAddress) -> str:
+        """What to know of an address that a pod has, but not surely as its own."""
+        claim = self._claims[address]
+        others = [each for each in claim.holders if f"{each.namespace}/{each.name}" != pod]
+        meant = (
+            f"this answer is about {pod}; its address {address} is also that of {_names(others)}"
+        )
+        if len(claim.holders) == 1:
+            return f"{meant}, which has it, since it is not being deleted (NP-60a)"
+        return f"{meant}: {_UNCLEAR}"
+
     @cached_property
-    def _owners(self) -> Mapping[IPAddress, Service | Node | Pod]:
+    def _claims(self) -> Mapping[IPAddress, Claim]:
+        return {claim.address: claim for claim in claims(self._cluster.pods)}
+
+    @cached_property
+    def _owners(self) -> Mapping[IPAddress, Service | Node | Pod | Claim]:
         finished = ((a, pod) for pod in self._cluster.pods if pod.finished for a in pod.addresses)
         nodes = ((a, node) for node in self._cluster.nodes.values() for a in node.addresses)
         services = ((a, service) for service in self._cluster.services for a in service.cluster_ips)
-        return {**dict(finished), **dict(nodes), **dict(services)}
+        return {**dict(finished), **dict(nodes), **dict(services), **self._claims}
 
     def _instead(self, service: Service) -> str:
         if not service.selector:
@@ -69,6 +91,10 @@ class Known:
             same = pod.namespace == service.ref.namespace
             if same and not pod.finished and wanted <= set(pod.labels):
                 yield pod
+
+
+def _names(pods: Iterable[Pod]) -> str:
+    return " and ".join(f"{pod.namespace}/{pod.name}" for pod in pods)
 
 
 def _port(target: int | str, protocol: str) -> str:

@@ -94,7 +94,7 @@ class Matched:
         return tuple(
             endpoint
             for endpoint in self.index.endpoints.values()
-            if any(address in addresses for address in endpoint.addresses)
+            if any(address in addresses for address in endpoint.pod.addresses)
         )
 
     def _members(self, classes: FrozenBitMap) -> tuple[Endpoint, ...]:
@@ -102,4 +102,4 @@ class Matched:
 
 
 def _has_address(members: Iterable[Endpoint]) -> bool:
-    return any(endpoint.addresses for endpoint in members)
+    return any(endpoint.pod.addresses for endpoint in members)
