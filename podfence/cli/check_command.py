@@ -12,6 +12,7 @@ from podfence.errors import Problem, Severity
 from podfence.manifests.load import Loaded
 from podfence.policy.compile import compile_cluster
 from podfence.questions.lint.tiers import TierFinding, tier_findings
+from podfence.questions.phrases.words import count
 from podfence.render.jsontext import json_text
 from podfence.render.problems import problem_data
 from podfence.text import printable
@@ -91,7 +92,7 @@ def _data(loaded: Loaded, problems: tuple[Problem, ...]) -> dict[str, object]:
 def _summary(loaded: Loaded, problems: tuple[Problem, ...]) -> str:
     warnings = sum(p.severity is Severity.WARNING for p in problems)
     kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(loaded.kinds.items())) or "no object"
-    words = [f"{_count(loaded.files, 'file')}: {kinds}"]
+    words = [f"{count(loaded.files, 'file')}: {kinds}"]
     words += [
         f"{title}: {', '.join(f'{n} {printable(k)}' for k, n in sorted(others.items()))}"
         for title, others in (
@@ -100,9 +101,5 @@ def _summary(loaded: Loaded, problems: tuple[Problem, ...]) -> str:
         )
         if others
     ]
-    words.append(f"{_count(len(loaded.errors), 'error')}, {_count(warnings, 'warning')}")
+    words.append(f"{count(len(loaded.errors), 'error')}, {count(warnings, 'warning')}")
     return "; ".join(words)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -17,6 +17,7 @@ from podfence.manifests.load import Loaded, load
 from podfence.model.doubt import Doubt
 from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.policy.domains import NO_NAMES, Names
+from podfence.questions.phrases.words import some
 from podfence.render.problems import problem_line
 from podfence.text import printable
 
@@ -207,10 +208,7 @@ SHOWN_DOUBTS = 3
 
 def without_verdict(loaded: Loaded, doubts: Sequence[Doubt]) -> str:
     """Which objects leave a verdict open, with their places, in one sentence."""
-    shown = [f"{printable(str(doubt))}{_place(loaded, doubt)}" for doubt in doubts[:SHOWN_DOUBTS]]
-    if len(doubts) > SHOWN_DOUBTS:
-        shown.append(f"{len(doubts) - SHOWN_DOUBTS} more")
-    listed = " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+    listed = some([f"{printable(str(d))}{_place(loaded, d)}" for d in doubts], SHOWN_DOUBTS)
     them = "it" if len(doubts) == 1 else "them"
     return f"{listed} could not be read and could change this; fix {them}"
 

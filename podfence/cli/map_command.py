@@ -37,7 +37,7 @@ FORMATS = ("table", "wide", "matrix", "json", "csv", "dot", "mermaid")
     type=click.Choice(FORMATS),
     default="table",
     show_default=True,
-    help="Text (wide cuts no list), data, or a graph for Graphviz or Mermaid.",
+    help="Text (wide names every source), data, or a graph for Graphviz or Mermaid.",
 )
 @click.option(
     "-n",
@@ -58,8 +58,8 @@ def command(
 ) -> int:
     """Show who can reach whom, on which ports.
 
-    Pods are grouped by workload, addresses outside the cluster by the ipBlocks that tell them
-    apart. A pod can always reach itself, and a node the pods that run on it; the map does not
+    Pods are grouped by workload, addresses outside the cluster by what may connect to and from
+    them. A pod can always reach itself, and a node the pods that run on it; the map does not
     repeat that.
     """
     names = read_names(resolve, *inputs.paths)

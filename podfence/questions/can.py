@@ -16,6 +16,7 @@ from podfence.questions.certainty import Certainty
 from podfence.questions.dns import DnsNotes
 from podfence.questions.parties import Directory, End
 from podfence.questions.phrases.known import Known
+from podfence.questions.phrases.words import some
 from podfence.sets.ports import MAX_PORT, OTHER, PROTOCOLS
 
 
@@ -241,13 +242,13 @@ def _note(cases: tuple[Case, ...], allowed: bool) -> str:
     """What differs between the cases, and what is not known yet."""
     other = [c for c in cases if c.verdict.allowed is not allowed]
     if other:
-        words = ", ".join(
+        named = [
             f"{c.source.name} to {c.destination.name}:{c.port}"
             + (f" over IPv{c.family}" if c.family else "")
-            for c in other[:5]
-        )
-        more = f" and {len(other) - 5} more" if len(other) > 5 else ""
-        return f"not the same for all: {'yes' if not allowed else 'no'} for {words}{more}"
+            for c in other
+        ]
+        words = some(named, 5, ", ")
+        return f"not the same for all: {'yes' if not allowed else 'no'} for {words}"
     waiting = {e.name for c in cases for e in (c.source, c.destination) if not e.addresses}
     if waiting:
         return f"no address yet: {', '.join(sorted(waiting))}"

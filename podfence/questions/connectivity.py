@@ -1,7 +1,7 @@
-"""Who can reach whom: all pairs, with pods grouped by workload and outside addresses by ipBlock.
+"""Who can reach whom: all pairs, with pods grouped by workload and outside addresses by verdict.
 
 Rule: rows are made one destination at a time and never for pairs of pods, so that a renderer can
-write a large cluster while it is computed.
+write a large cluster while it is computed. A name means one group.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from pyroaring import BitMap, FrozenBitMap
 
 from podfence.engine.allpairs import Reachability, all_pairs
 from podfence.model.meta import ObjectRef
-from podfence.policy.index import Endpoint, EndpointClass, PolicyIndex
+from podfence.policy.index import Endpoint, PolicyIndex
+from podfence.questions.outsideclasses import equal_outside
 from podfence.questions.phrases.outside import name_outside
 from podfence.sets import AddressSet, PortSet
 
@@ -26,20 +27,31 @@ class Group:
     """One line of a map: the pods of a workload that policies cannot tell apart, or outside
     addresses.
 
-    ``workload``: the owner, or the pod itself when it has none; None for outside addresses.
-    ``pods``: names in the namespace; ``partial``: the workload has pods in other groups too.
-    ``isolated_ingress``/``isolated_egress``: some policy selects the pods in that direction.
     """
 
     number: int
     name: str
+    """Tells the group from every other of the map. Text of the API: never print it raw."""
     endpoint_class: int
+    """The class of the pods. Of outside addresses the first of several classes with equal rows."""
     workload: ObjectRef | None = None
+    """The owner, or the pod itself when it has none; None for outside addresses."""
     pods: tuple[str, ...] = ()
+    """Names in the namespace, sorted."""
     partial: bool = False
+    """Whether the workload has pods in other groups too."""
     addresses: AddressSet | None = None
+    """Outside addresses, those that a pod holds left in."""
     isolated_ingress: bool = False
+    """Whether some policy selects the pods for ingress."""
     isolated_egress: bool = False
+    """Whether some policy selects the pods for egress."""
+
+    @property
+    def is_single_pod(self) -> bool:
+        """Whether the map has no row from the group to itself: a pod always reaches itself
+        (NP-54)."""
+        return len(self.pods) == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +84,16 @@ def connectivity(
     """The map of a cluster. ``without``: pods (``namespace/name``) that are left out; ``only``:
     when not empty, pairs with an end in one of these namespaces."""
     families = sorted({a.version for a in index.by_address})
-    groups = _groups(index, without, families)
+    maps = [all_pairs(index, family) for family in families]
+    pods = _pod_groups(index, without)
+    shown = FrozenBitMap(g.endpoint_class for g in pods if not only or _namespace(g) in only)
+    outside = equal_outside(index, maps, shown)
+    groups = tuple(_named_apart([*pods, *_outside_groups(index, len(pods), outside)]))
     by_class: list[list[Group]] = [[] for _ in index.classes]
     for group in groups:
         by_class[group.endpoint_class].append(group)
 
     def rows() -> Iterator[Row]:
-        maps = [all_pairs(index, family) for family in families]
         for destination in groups:
             found = sorted(_merged(maps, destination.endpoint_class), key=_order)
             for ports, family, classes in found:
@@ -117,8 +132,8 @@ def _namespace(group: Group) -> str | None:
 
 
 def _without_itself(destination: Group, sources: tuple[Group, ...]) -> tuple[Group, ...]:
-    """A pod reaches itself whatever the policies say (NP-54); that is no news."""
-    if len(destination.pods) > 1:
+    """A pod reaches itself whatever the policies say (NP-54), so the map does not repeat it."""
+    if not destination.is_single_pod:
         return sources
     return tuple(g for g in sources if g is not destination)
 
@@ -149,9 +164,7 @@ def _both_families(
 # -- groups
 
 
-def _groups(
-    index: PolicyIndex, without: frozenset[str], families: Sequence[int]
-) -> tuple[Group, ...]:
+def _pod_groups(index: PolicyIndex, without: frozenset[str]) -> list[Group]:
     found: dict[tuple[ObjectRef, int], list[Endpoint]] = defaultdict(list)
     classes_of: dict[ObjectRef, set[int]] = defaultdict(set)
     for name, endpoint in index.endpoints.items():
@@ -167,15 +180,29 @@ def _groups(
         members = found[workload, endpoint_class]
         partial = len(classes_of[workload]) > 1
         groups.append(_pod_group(index, len(groups), workload, members, partial, shared))
-    names: Counter[str] = Counter()
-    for c in index.classes:
-        if c.outside is not None and any(c.outside.family(family) for family in families):
-            group = _outside_group(len(groups), c, c.outside)
-            names[group.name] += 1
-            if names[group.name] > 1:  # both were cut short; a name means one group
-                group = replace(group, name=f"{group.name} ({names[group.name]})")
-            groups.append(group)
-    return tuple(groups)
+    return groups
+
+
+def _outside_groups(
+    index: PolicyIndex, first: int, equal: Iterable[Sequence[int]]
+) -> Iterator[Group]:
+    """One group for each set of classes. It stands under its first class in every row."""
+    for number, classes in enumerate(equal, start=first):
+        found = AddressSet.union(index.classes[c].outside or AddressSet() for c in classes)
+        yield Group(number, f"outside {name_outside(found)}", classes[0], addresses=found)
+
+
+def _named_apart(groups: Iterable[Group]) -> Iterator[Group]:
+    """Groups with a name of their own each: names may be cut short, and those of the API may hold
+    anything."""
+    taken: set[str] = set()
+    for group in groups:
+        number, name = 1, group.name
+        while name in taken:
+            number += 1
+            name = f"{group.name} ({number})"
+        taken.add(name)
+        yield group if name == group.name else replace(group, name=name)
 
 
 def _shared_names(workloads: Iterable[ObjectRef]) -> frozenset[str]:
@@ -210,10 +237,6 @@ def _pod_group(
         isolated_ingress=policy.ingress.isolates,
         isolated_egress=policy.egress.isolates,
     )
-
-
-def _outside_group(number: int, c: EndpointClass, addresses: AddressSet) -> Group:
-    return Group(number, f"outside {name_outside(addresses)}", c.number, addresses=addresses)
 
 
 def _left_out(index: PolicyIndex) -> dict[str, tuple[str, ...]]:

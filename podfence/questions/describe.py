@@ -342,19 +342,17 @@ def resolution(targets: Iterable[Endpoint], name: PortName) -> str:
             missing[workload] = None
         for number in numbers:
             found.setdefault(number, {})[workload] = None
-    parts = [f"{number} on {_some(list(names))}" for number, names in found.items()]
+    parts = [f"{number} on {_some(names)}" for number, names in found.items()]
     if missing and parts:
-        parts.append(f"not declared by {_some(list(missing))}")
+        parts.append(f"not declared by {_some(missing)}")
     nothing = (
         f"declared by none of them now, so this {'allows' if name.protocol else 'matches'} nothing"
     )
     return "; ".join(parts) or nothing
 
 
-def _some(names: list[str]) -> str:
-    if len(names) <= _NAMED_WORKLOADS:
-        return words.listed(names)
-    return f"{', '.join(names[:_NAMED_WORKLOADS])} and {len(names) - _NAMED_WORKLOADS} more"
+def _some(names: Iterable[str]) -> str:
+    return words.some(list(names), _NAMED_WORKLOADS)
 
 
 def _effect(policy: NetworkPolicy) -> str:

@@ -191,7 +191,7 @@ class _Describer:
             for node in self._index.cluster.nodes.values()
             if selector.matches(dict(node.labels))
         ]
-        return f"now {_some(found)}" if found else "now no node"
+        return f"now {words.some(found, _SHOWN)}" if found else "now no node"
 
     def _known(self, rule: Rule, peer: Peer) -> str:
         """CNP-19."""
@@ -200,7 +200,7 @@ class _Describer:
         parts = []
         for name in peer.domain_names:
             found = [str(a) for a in sorted(resolve(name, self._index.names), key=_family_order)]
-            parts.append(f"{name}: {_some(found) if found else 'no address known'}")
+            parts.append(f"{name}: {words.some(found, _SHOWN) if found else 'no address known'}")
         return f"now {'; '.join(parts)}"
 
     # -- ports
@@ -233,9 +233,4 @@ def _family_order(address: IPAddress) -> tuple[int, int]:
 
 
 def _listing(policies: list[ClusterNetworkPolicy]) -> str:
-    return _some([policy_words(policy) for policy in policies])
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - _SHOWN
-    return words.listed(names) if more <= 0 else f"{', '.join(names[:_SHOWN])} and {more} more"
+    return words.some([policy_words(policy) for policy in policies], _SHOWN)

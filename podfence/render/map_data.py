@@ -81,7 +81,7 @@ def _csv_line(*cells: str) -> str:
 def _inert(cell: str) -> str:
     """A spreadsheet must not take a name for a formula, nor a terminal for a command."""
     cell = printable(cell)
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@") else cell
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "'")) else cell
 
 
 def map_dot(connectivity: Connectivity) -> Iterator[str]:
@@ -98,8 +98,8 @@ def map_dot(connectivity: Connectivity) -> Iterator[str]:
 
 
 def _dot(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(c if c.isprintable() else f"\\\\x{ord(c):02x}" for c in escaped) + '"'
+    escaped = printable(text).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def map_mermaid(connectivity: Connectivity) -> Iterator[str]:

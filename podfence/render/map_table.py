@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from podfence.questions.connectivity import Connectivity, Group, Row, ports_words
+from podfence.questions.phrases.words import some
 from podfence.render.tables import table
 from podfence.sets import PortSet
 from podfence.text import printable
@@ -49,8 +51,17 @@ def ports_text(row: Row) -> str:
 
 
 def name(group: Group) -> str:
-    """The name of a group, safe to print."""
-    return printable(group.name)
+    """The name of a group, safe to print and never to be taken for words or for several names."""
+    return printable(group.name) if group.workload is None else _quoted(group.name)
+
+
+def _quoted(text: str) -> str:
+    """A name of the API, in quotes where it holds a blank: then it could read as words. No name
+    that the server takes does."""
+    safe = printable(text)
+    if " " not in safe and '"' not in safe:
+        return safe
+    return '"' + safe.replace('"', '\\"') + '"'
 
 
 def _by_destination(connectivity: Connectivity) -> dict[int, list[Row]]:
@@ -61,53 +72,60 @@ def _by_destination(connectivity: Connectivity) -> dict[int, list[Row]]:
 
 
 class _Everyone:
-    """Says "all pods" or "namespace shop" where a list of sources would say no more than that."""
+    """Says "all pods" or "all of shop" for exactly those sources: no more and no less than a list
+    of them would say. A single pod is never its own source, so its own line is without it."""
 
     def __init__(self, groups: Sequence[Group]) -> None:
-        self._outside = {g.number for g in groups if g.workload is None}
-        self._namespaces: dict[str, set[int]] = {}
-        for group in groups:
-            if group.workload is not None:
-                self._namespaces.setdefault(group.workload.namespace, set()).add(group.number)
+        self._sizes = Counter(_namespace(group) for group in groups)
+        self._outside = self._sizes.pop(None, 0)
+        self._pods = self._sizes.total()
 
     def words(self, sources: Sequence[Group], destination: Group, wide: bool) -> str:
-        """The sources in few words; the destination itself is never missed among them."""
-        numbers = {g.number for g in sources}
-        present = numbers | {destination.number}
+        """The sources in few words."""
+        found = Counter(_namespace(group) for group in sources)
+        outside = found.pop(None, 0)
+        itself = 1 if destination.is_single_pod else 0
+        every_pod = found.total() == self._pods - itself
+        every_address = outside == self._outside
         words: list[str] = []
-        full = [
-            n for n, members in self._namespaces.items() if members <= present and numbers & members
-        ]
-        if len(full) == len(self._namespaces) and full:
-            words.append("all pods" if self._outside - present else "everyone")
-            numbers -= set().union(*self._namespaces.values())
-        else:
-            for namespace in (n for n in full if len(self._namespaces[n]) > 1):
-                words.append(f"all of {printable(namespace)}")
-                numbers -= self._namespaces[namespace]
-        if not self._outside - numbers and self._outside:
-            numbers -= self._outside
-            if words != ["everyone"]:
-                words.append("all outside addresses")
-        words.extend(name(g) for g in _in_order(sources) if g.number in numbers)
-        return ", ".join(words if wide else _cut(words))
+        said: set[str | None] = set()
+        if every_pod and every_address and found and outside:
+            return "everyone"
+        if every_pod and found.total() > 1:
+            words.append("all pods")
+            said.update(found)
+        for namespace, size in found.items() if not said else ():
+            own = itself if namespace == _namespace(destination) else 0
+            if size == self._sizes[namespace] - own and size > 1:
+                words.append(f"all of {_quoted(namespace or '')}")
+                said.add(namespace)
+        if every_address and outside:
+            words.append("all outside addresses")
+            said.add(None)
+        words.extend(name(g) for g in _in_order(sources) if _namespace(g) not in said)
+        return ", ".join(words) if wide else _cut(words)
+
+
+def _namespace(group: Group) -> str | None:
+    """The namespace of pods; None for outside addresses."""
+    return group.workload.namespace if group.workload else None
 
 
 def _in_order(groups: Iterable[Group]) -> list[Group]:
     return sorted(groups, key=lambda group: group.number)
 
 
-def _cut(words: list[str]) -> list[str]:
+def _cut(words: list[str]) -> str:
     if len(words) <= _SHOWN + 1:
-        return words
-    return [*words[:_SHOWN], f"and {len(words) - _SHOWN} more (-o wide names them)"]
+        return ", ".join(words)
+    return f"{some(words, _SHOWN)} (-o wide names them)"
 
 
 def _left_out(connectivity: Connectivity, *, wide: bool) -> str:
     lines = []
     for reason, names in connectivity.left_out.items():
         safe = list(map(printable, names))
-        lines.append(f"not on the map ({reason}): {', '.join(safe if wide else _cut(safe))}\n")
+        lines.append(f"not on the map ({reason}): {', '.join(safe) if wide else _cut(safe)}\n")
     return "".join(["\n", *lines]) if lines else ""
 
 
@@ -121,22 +139,29 @@ def render_matrix(connectivity: Connectivity) -> str:
         for source in row.sources:
             key = (source.number, row.destination.number)
             cells[key] = cells[key] + mark if key in cells else mark
-    lines = [
-        [f"{source.number + 1} {name(source)}", *_cells(groups, source, cells)] for source in groups
-    ]
+    lines = [[f"{g.number + 1} {name(g)}", *_cells(connectivity, groups, g, cells)] for g in groups]
     header = ["FROM \\ TO", *(str(group.number + 1) for group in groups)]
-    return table(header, lines, gap=2) + "\n" + legend.text() + _left_out(connectivity, wide=True)
+    below = legend.text(narrowed=bool(connectivity.only)) + _left_out(connectivity, wide=True)
+    return f"{table(header, lines, gap=2)}\n{below}"
 
 
 def _cells(
-    groups: Sequence[Group], source: Group, cells: dict[tuple[int, int], str]
+    connectivity: Connectivity,
+    groups: Sequence[Group],
+    source: Group,
+    cells: dict[tuple[int, int], str],
 ) -> Iterator[str]:
     for destination in groups:
-        outside = source.workload is None and destination.workload is None
-        if outside or (source is destination and (source.number, source.number) not in cells):
-            yield " "
-        else:
-            yield cells.get((source.number, destination.number), ".")
+        absent = "." if _asked(connectivity, source, destination) else " "
+        yield cells.get((source.number, destination.number), absent)
+
+
+def _asked(connectivity: Connectivity, source: Group, destination: Group) -> bool:
+    """Whether the map is about a pair, so that its absence from all rows means "nothing"."""
+    if source is destination and source.is_single_pod:
+        return False
+    ends = {_namespace(source), _namespace(destination)} - {None}
+    return bool(ends & connectivity.only if connectivity.only else ends)
 
 
 class _Legend:
@@ -154,8 +179,12 @@ class _Legend:
             )
         return self._marks[key]
 
-    def text(self) -> str:
-        lines = [(".", "nothing")]
+    def text(self, *, narrowed: bool) -> str:
+        """``narrowed``: the map is about some namespaces only."""
+        blank = "not asked: a single pod and itself, or two outside addresses"
+        if narrowed:
+            blank += ", or no end in these namespaces"
+        lines = [(".", "nothing"), ("blank", blank)]
         for (ports, family), mark in self._marks.items():
             lines.append((mark, f"{ports}{f' over IPv{family}' if family else ''}"))
         return "".join(f"{mark}  {words}\n" for mark, words in lines)

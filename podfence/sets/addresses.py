@@ -12,7 +12,6 @@ from ipaddress import (
     IPv4Network,
     IPv6Address,
     IPv6Network,
-    summarize_address_range,
 )
 
 from podfence.sets.intervals import IntervalSet
@@ -21,6 +20,7 @@ IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
 V4_MAX = 2**32 - 1
 V6_MAX = 2**128 - 1
+_BITS = {4: 32, 6: 128}
 
 
 def _span(network: IPNetwork) -> tuple[int, int]:
@@ -43,6 +43,15 @@ class AddressSet:
                 spans[item.version].append(_span(item))
             else:
                 spans[item.version].append((int(item), int(item)))
+        return cls(IntervalSet.of(*spans[4]), IntervalSet.of(*spans[6]))
+
+    @classmethod
+    def union(cls, sets: Iterable[AddressSet]) -> AddressSet:
+        """The union of many sets, in one pass over all of their intervals."""
+        spans: dict[int, list[tuple[int, int]]] = {4: [], 6: []}
+        for addresses in sets:
+            spans[4] += addresses.v4
+            spans[6] += addresses.v6
         return cls(IntervalSet.of(*spans[4]), IntervalSet.of(*spans[6]))
 
     def family(self, version: int) -> IntervalSet:
@@ -68,12 +77,20 @@ class AddressSet:
         """Subset."""
         return self.v4 <= other.v4 and self.v6 <= other.v6
 
+    def prefixes(self, version: int) -> Iterator[tuple[int, int]]:
+        """The fewest networks that cover exactly one family, as (first address, prefix length)."""
+        bits = _BITS[version]
+        for low, high in self.family(version):
+            while low <= high:
+                aligned = (low & -low).bit_length() - 1 if low else bits
+                host = min(aligned, (high - low + 1).bit_length() - 1)
+                yield low, bits - host
+                low += 1 << host
+
     def networks(self) -> Iterator[IPNetwork]:
         """The fewest networks that cover exactly this set, IPv4 first."""
-        for low, high in self.v4:
-            yield from summarize_address_range(IPv4Address(low), IPv4Address(high))
-        for low, high in self.v6:
-            yield from summarize_address_range(IPv6Address(low), IPv6Address(high))
+        yield from map(IPv4Network, self.prefixes(4))
+        yield from map(IPv6Network, self.prefixes(6))
 
     def __str__(self) -> str:
         return ", ".join(str(network) for network in self.networks()) or "none"

@@ -19,6 +19,7 @@ from podfence.lab.testbed.usable import is_usable, representative
 from podfence.model.networkpolicy import IPNetwork
 from podfence.model.objects import IPAddress
 from podfence.policy.index import Endpoint, PolicyIndex
+from podfence.questions.phrases.words import some
 from podfence.sets import AddressSet
 from podfence.sets.ports import OTHER
 
@@ -142,8 +143,7 @@ def _pods(index: PolicyIndex, families: Sequence[int], notes: list[str]) -> list
         else:
             absent.setdefault(_why_absent(endpoint), []).append(name)
     for why, names in absent.items():
-        rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        notes.append(f"{why}, so no part taken by: {', '.join(names[:_NAMED])}{rest}")
+        notes.append(f"{why}, so no part taken by: {some(names, _NAMED, ', ')}")
     return parties
 
 

@@ -19,6 +19,7 @@ from podfence.questions.phrases.matched import grouped
 from podfence.sets import AddressSet
 
 _ANYWHERE = LabelSelector()
+_SHOWN = 3
 _BROUGHT_BY_CLUSTER = frozenset({"kube-system", "kube-public", "kube-node-lease"})
 """Namespaces that manifests rarely hold: that they are missing is no finding."""
 
@@ -34,8 +35,7 @@ def _now(case: Case, peer: NetworkPolicyPeer) -> tuple[Endpoint, ...]:
 
 
 def _names(endpoints: tuple[Endpoint, ...]) -> str:
-    groups = [str(group) for group in grouped(endpoints)]
-    return ", ".join(groups[:3]) + (f" and {len(groups) - 3} more" if len(groups) > 3 else "")
+    return words.some([str(group) for group in grouped(endpoints)], _SHOWN, ", ")
 
 
 def selects_nothing(case: Case) -> Iterator[Note]:

@@ -18,6 +18,7 @@ from podfence.questions.phrases import words
 from podfence.questions.phrases.matched import grouped
 
 _DNS = 53
+_SHOWN = 3
 
 
 def _ports(
@@ -129,9 +130,7 @@ def _declares_ports(endpoints: tuple[Endpoint, ...]) -> bool:
 
 
 def _who(endpoints: tuple[Endpoint, ...]) -> str:
-    groups = grouped(endpoints)
-    more = f" and {len(groups) - 3} more" if len(groups) > 3 else ""
-    return ", ".join(map(str, groups[:3])) + more
+    return words.some([str(group) for group in grouped(endpoints)], _SHOWN, ", ")
 
 
 def _declared(targets: Iterable[Endpoint], number: int, protocol: Protocol) -> bool:

@@ -124,14 +124,9 @@ def _service_addresses(index: PolicyIndex, peer: Peer) -> str:
     if not hit:
         return ""
     return (
-        f"holds the address of Service {_some(hit)}; policies are asked after a Service was "
-        "resolved to a pod and never see its address: select the pods behind it"
+        f"holds the address of Service {words.some(hit, _SHOWN)}; policies are asked after a "
+        "Service was resolved to a pod and never see its address: select the pods behind it"
     )
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - _SHOWN
-    return words.listed(names) if more <= 0 else f"{', '.join(names[:_SHOWN])} and {more} more"
 
 
 # -- all policies of a tier together
@@ -287,7 +282,7 @@ def _covered(analysis: _Analysis) -> Iterator[TierFinding]:
         if place in analysis.alive:
             continue
         origin = analysis.origins[place]
-        names = _some([origin_name(other, origin.policy) for other in coverers])
+        names = words.some([origin_name(other, origin.policy) for other in coverers], _SHOWN)
         text = (
             f"never matches: all that it is about now is matched before it, by {names}; move it "
             "up, or delete it"
@@ -336,8 +331,8 @@ def _cuts(index: PolicyIndex, ref: ObjectRef, cut: set[int]) -> str:
         return ""
     pods = [str(group) for group in grouped(reached)]
     return (
-        f"it cuts the way to pods as well ({_some(pods)} now); where they are to be reached, "
-        "accept or pass them in a rule before it"
+        f"it cuts the way to pods as well ({words.some(pods, _SHOWN)} now); where they are to be "
+        "reached, accept or pass them in a rule before it"
     )
 
 

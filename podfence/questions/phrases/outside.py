@@ -2,58 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from ipaddress import IPv4Network, IPv6Network
 
-from podfence.model.networkpolicy import IPNetwork
+from podfence.questions.phrases.words import some
 from podfence.sets import AddressSet
-from podfence.sets.addresses import EVERY_ADDRESS
+from podfence.sets.addresses import EVERY_ADDRESS, IPNetwork
 
+Prefix = tuple[int, int]
+"""(first address, prefix length)."""
 _FEW = 3
 _NESTED = 2 * _FEW
 """Most networks that a nested name has."""
 _TRIED = 64
 """Longer lists have no short name anyway."""
+_WHOLE = {4: AddressSet(v4=EVERY_ADDRESS.v4), 6: AddressSet(v6=EVERY_ADDRESS.v6)}
+_AND, _PLUS, _EXCEPT, _MORE = ", ", ", plus ", " except ", " more"
 
 
 def name_outside(addresses: AddressSet) -> str:
     """``203.0.113.0/24``, ``0.0.0.0/0 except 10.0.0.0/8``, ``10.0.0.0/8 except 10.1.0.0/16, plus
-    10.1.2.0/24``, or a list cut short with a count.
+    10.1.2.0/24``, or a list cut short with a count. IPv4 comes first.
 
-    The networks themselves if they are few, else everything but the complement, else networks in
-    networks.
+    Of each family the networks themselves if they are few, else everything but the complement,
+    else networks in networks.
     """
-    family = 4 if addresses.v4 else 6
-    inside = tuple(addresses.networks())
+    names = [_name(family, addresses) for family in _WHOLE if addresses.family(family)]
+    plain = all(_EXCEPT not in name and _MORE not in name for name in names)
+    return (_AND if plain else _PLUS).join(names)
+
+
+def _name(family: int, addresses: AddressSet) -> str:
+    """The name of the addresses of one family."""
+    whole = _WHOLE[family]
+    inside = tuple(addresses.prefixes(family))
     if len(inside) <= _FEW:
-        return _list(inside)
-    whole = AddressSet(v4=EVERY_ADDRESS.v4) if family == 4 else AddressSet(v6=EVERY_ADDRESS.v6)
-    everything = next(whole.networks())
-    excluded = tuple((whole - addresses).networks())
-    if len(excluded) <= 2 * _FEW and len(excluded) < len(inside):
-        return f"{everything} except {_list(excluded)}"
-    nested = _nested(everything, inside, excluded)
-    if nested:
-        return nested
-    if len(excluded) < len(inside):
-        return f"{everything} except {_list(excluded)}"
-    return _list(inside)
+        return _list(family, inside)
+    excluded = tuple((whole - addresses).prefixes(family))
+    short = len(excluded) < len(inside)
+    rest = f"{whole}{_EXCEPT}{_list(family, excluded)}" if short else _list(family, inside)
+    if short and len(excluded) <= 2 * _FEW:
+        return rest
+    return _nested(family, inside, excluded) or rest
 
 
-def _list(networks: Sequence[IPNetwork]) -> str:
-    if len(networks) <= 2 * _FEW:
-        return ", ".join(map(str, networks))
-    return f"{', '.join(map(str, networks[:_FEW]))} and {len(networks) - _FEW} more"
+def _list(family: int, prefixes: Sequence[Prefix]) -> str:
+    shown = 2 * _FEW if len(prefixes) <= 2 * _FEW else _FEW
+    names = [str(network) for network in _networks(family, prefixes[:shown])]
+    names += [""] * (len(prefixes) - len(names))  # Counted only: there may be thousands.
+    return some(names, shown, _AND)
+
+
+def _networks(family: int, prefixes: Iterable[Prefix]) -> list[IPNetwork]:
+    return [IPv4Network(p) if family == 4 else IPv6Network(p) for p in prefixes]
 
 
 # -- networks in networks
 
 
-def _nested(whole: IPNetwork, inside: Sequence[IPNetwork], excluded: Sequence[IPNetwork]) -> str:
+def _nested(family: int, inside: Sequence[Prefix], excluded: Sequence[Prefix]) -> str:
     """The set as a list in which the longest network that holds an address decides; "" if long."""
     given, meaning = (inside, True) if len(inside) <= len(excluded) else (excluded, False)
     if len(given) > _TRIED:
         return ""
-    tree = _tree(whole, list(given), meaning)
+    [whole] = _WHOLE[family].networks()
+    tree = _tree(whole, _networks(family, given), meaning)
     entries = list(_entries(tree, decided=False))
     return _sentence(entries) if len(entries) <= _NESTED else ""
 
@@ -98,8 +111,8 @@ def _sentence(entries: Sequence[tuple[IPNetwork, bool]]) -> str:
             for hole, within in entries
             if not within and _parent(hole, entries) == network
         ]
-        terms.append(f"{network} except {', '.join(holes)}" if holes else str(network))
-    return ", plus ".join(terms)
+        terms.append(f"{network}{_EXCEPT}{_AND.join(holes)}" if holes else str(network))
+    return _PLUS.join(terms)
 
 
 def _parent(network: IPNetwork, entries: Sequence[tuple[IPNetwork, bool]]) -> IPNetwork | None:

@@ -26,6 +26,14 @@ def listed(items: Sequence[str], word: str = "and") -> str:
     return f"{', '.join(items[:-1])} {word} {items[-1]}"
 
 
+def some(items: Sequence[str], shown: int, last: str = " and ") -> str:
+    """``a, b and c``, or ``a, b, c and 7 more`` where there are more than ``shown``. ``last``
+    stands before the last item of a list that is not cut."""
+    if len(items) > shown:
+        return f"{', '.join(items[:shown])} and {len(items) - shown} more"
+    return last.join(filter(None, (", ".join(items[:-1]), *items[-1:])))
+
+
 def count(number: int, noun: str) -> str:
     """``1 pod``, ``2 pods``; ``policy`` becomes ``policies``."""
     if number == 1:
