@@ -22,6 +22,7 @@ from podfence.cli.common import (
     resolve_option,
 )
 from podfence.cli.targets import port_of, protocol_of, question
+from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError, QuestionError
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import Names
@@ -86,7 +87,7 @@ def _one(asked: Can, inputs: Inputs, names: Names, output: str) -> int:
     if output == "json":
         click.echo(json_text(VerdictEncoder(loaded.locate).answer(answer)))
     else:
-        click.echo(can_text(answer, loaded.locate), nl=False)
+        echo(can_text(answer, loaded.locate), nl=False)
     return 0 if answer.allowed else 1
 
 
@@ -117,7 +118,7 @@ def _many(queries: str, inputs: Inputs, names: Names, keep_going: bool) -> int:
         except PodfenceError as error:
             failed += not (keep_going and error.code == "PF007")
             answers.append({"allowed": None, "error": error.message, "code": error.code})
-            click.echo(f"[{number}]: error[{error.code}]: {message_text(error.message)}", err=True)
+            echo(f"[{number}]: error[{error.code}]: {message_text(error.message)}", err=True)
     sys.stdout.buffer.write(json_bytes(answers) + b"\n")
     return 2 if failed else 0
 

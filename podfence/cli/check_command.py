@@ -8,6 +8,7 @@ import click
 
 from podfence.admission.channel import experimental_fields
 from podfence.cli.common import Inputs, describe_problem, input_options, output_option, read_inputs
+from podfence.cli.terminal import echo
 from podfence.errors import Problem, Severity
 from podfence.manifests.load import Loaded
 from podfence.policy.compile import compile_cluster
@@ -42,8 +43,8 @@ def command(inputs: Inputs, output: str, kube_version: str) -> int:
         click.echo(json_text(_data(loaded, problems)))
     else:
         for problem in problems:
-            click.echo(describe_problem(loaded, problem))
-        click.echo(_summary(loaded, problems))
+            echo(describe_problem(loaded, problem))
+        echo(_summary(loaded, problems))
     return 1 if loaded.errors else 0
 
 

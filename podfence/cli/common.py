@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError, Problem, Severity, UnknownObject
 from podfence.manifests.load import Loaded, load
 from podfence.model.doubt import Doubt
@@ -22,6 +23,8 @@ from podfence.render.problems import problem_line
 from podfence.text import printable
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from podfence.questions.can import CanAnswer
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -51,6 +54,7 @@ def input_options(function: Callable[..., int]) -> Callable[..., int]:
         multiple=True,
         required=True,
         metavar="FILE|DIR|-",
+        shell_complete=_files,
         help="Manifests: a file, a directory (with everything below it), or - for standard input. "
         "May be given more than once.",
     )
@@ -79,6 +83,13 @@ def input_options(function: Callable[..., int]) -> Callable[..., int]:
         return function(*args, inputs=Inputs(paths, input_namespace, exclude), **others)
 
     return command
+
+
+def _files(context: click.Context, parameter: click.Parameter, text: str) -> list[CompletionItem]:
+    """The shell completes names of files itself."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(text, type="file")]
 
 
 def _namespace_name(
@@ -135,6 +146,7 @@ def resolve_option(function: F) -> F:
     return click.option(
         "--resolve",
         metavar="FILE|-",
+        shell_complete=_files,
         help="What the domainNames of policies stand for: a line a name, with its addresses, or a "
         "YAML or JSON mapping from names to lists of addresses.",
     )(function)
@@ -153,7 +165,7 @@ def read_names(path: str | None, *others: str | None) -> Names:
 
     table = read_name_table(path, sys.stdin.buffer if path == "-" else None)
     for problem in table.problems:
-        click.echo(problem_line(problem, problem.position), err=True)
+        echo(problem_line(problem, problem.position), err=True)
     if table.problems:
         raise PodfenceError("the table of --resolve cannot be used; mend it", code="PF111")
     return table.names
@@ -186,10 +198,10 @@ def load_cluster(inputs: Inputs) -> Loaded:
 def show_problems(loaded: Loaded) -> None:
     """All problems, then what was passed over, on standard error."""
     for problem in loaded.problems:
-        click.echo(describe_problem(loaded, as_verdicts_see_it(problem)), err=True)
+        echo(describe_problem(loaded, as_verdicts_see_it(problem)), err=True)
     if loaded.passed_over:
         kinds = ", ".join(f"{n} {printable(k)}" for k, n in sorted(loaded.passed_over.items()))
-        click.echo(f"passed over (no part in network policy): {kinds}", err=True)
+        echo(f"passed over (no part in network policy): {kinds}", err=True)
 
 
 def describe_problem(loaded: Loaded, problem: Problem) -> str:

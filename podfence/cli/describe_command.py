@@ -15,51 +15,100 @@ from podfence.cli.common import (
     known_namespaces,
     load_cluster,
     namespace_option,
+    output_option,
     read_names,
+    refuse,
     resolve_option,
+    unjudgeable,
 )
-from podfence.errors import Source, UnknownObject
+from podfence.cli.targets import qualified
+from podfence.errors import PodfenceError, Source, UnknownObject
 from podfence.manifests.load import Loaded
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.kindnames import kind_called
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import Names
+from podfence.policy.index import PolicyIndex
 from podfence.questions.describe import describe
 from podfence.questions.describe_tiers import describe_tier_policy
 from podfence.questions.lint.notes import Note, notes_for
 from podfence.questions.lint.tiers import tier_findings
+from podfence.questions.parties import Directory, Party
 from podfence.questions.phrases.tierwords import policy_name
+from podfence.questions.selecting import Selection, selecting
 from podfence.render.describe import render_description, render_tier_description
+from podfence.render.jsontext import json_text
+from podfence.render.selection import render_selection, selection_data
 
 Policy = NetworkPolicy | ClusterNetworkPolicy
 
 
 @click.command("describe")
-@click.argument("policy", metavar="[NAMESPACE/][KIND/]POLICY", required=False)
+@click.argument("name", metavar="[NAMESPACE/][KIND/]NAME", required=False)
 @input_options
 @namespace_option
+@output_option
 @resolve_option
 @keep_going_option
 def command(
-    policy: str | None,
+    name: str | None,
     inputs: Inputs,
     namespace: str | None,
+    output: str,
     resolve: str | None,
     keep_going: bool,
 ) -> int:
     """Say in plain sentences what a policy does, and to which pods right now.
 
-    Without POLICY every policy of the input is described. Policies of the Admin and Baseline tiers
-    have no namespace; KIND/POLICY (netpol/db) tells two of one name apart. Notes at the end tell
-    where a policy does something else than its name or its shape suggests.
+    NAME is a policy, or a workload or pod, for which the policies that select it are listed. Where
+    both have the name, the policy is meant; a kind tells them apart (netpol/db, sts/db). Policies
+    of the Admin and Baseline tiers have no namespace. Without NAME every policy of the input is
+    described. Notes at the end tell where a policy does something else than its name or its shape
+    suggests.
     """
     names = read_names(resolve, *inputs.paths)
     loaded = load_cluster(inputs)
     with asking(loaded, inputs):
-        wanted = _wanted(loaded, policy, namespace)
+        if namespace is not None:
+            known_namespaces(loaded, [namespace])
+        wanted = _wanted(loaded, name, namespace)
+        if name is not None and not wanted:
+            index = compile_cluster(loaded.cluster, names)
+            party = _party(loaded, index, name, inputs.namespace_of_names(namespace))
+            selection = selecting(index, party)
+            _refuse_unjudgeable(selection, unjudgeable(loaded, keep_going=keep_going))
+            return _show(selection, loaded, output)
+    if output == "json":
+        raise click.UsageError("a policy is described as text; -o json is for a workload or a pod")
     click.echo("\n".join(_texts(loaded, wanted, names)), nl=False)
     return 2 if has_errors(loaded.problems) and not keep_going else 0
+
+
+def _party(loaded: Loaded, index: PolicyIndex, name: str, namespace: str) -> Party:
+    try:
+        return Directory(index).find(qualified(name, namespace), namespace)
+    except UnknownObject as error:
+        policies: list[Policy] = [*loaded.cluster.policies, *loaded.cluster.admin_policies]
+        known = ", ".join(policy_name(p.ref) for p in policies[:10])
+        raise UnknownObject(
+            f"no policy, workload or pod is called {name!r}; the policies are: {known or 'none'}"
+        ) from error
+
+
+def _refuse_unjudgeable(selection: Selection, without: frozenset[str]) -> None:
+    """A policy that could not be read may select these pods."""
+    touched = without & {name.partition("/")[0] for name in selection.pods}
+    if touched:
+        raise PodfenceError(refuse(frozenset(touched)), code="PF007")
+
+
+def _show(selection: Selection, loaded: Loaded, output: str) -> int:
+    if output == "json":
+        click.echo(json_text(selection_data(selection, loaded.locate)))
+    else:
+        click.echo(render_selection(selection, loaded.locate), nl=False)
+    return 0
 
 
 def _texts(loaded: Loaded, wanted: list[Policy], names: Names) -> Iterator[str]:
@@ -79,8 +128,7 @@ def _texts(loaded: Loaded, wanted: list[Policy], names: Names) -> Iterator[str]:
 
 
 def _wanted(loaded: Loaded, name: str | None, namespace: str | None) -> list[Policy]:
-    if namespace is not None:
-        known_namespaces(loaded, [namespace])
+    """The policies that are meant; none when nothing but a pod can be."""
     policies: list[Policy] = [*loaded.cluster.policies, *loaded.cluster.admin_policies]
     if name is None:
         found = [p for p in policies if namespace in (None, p.ref.namespace)]
@@ -89,11 +137,8 @@ def _wanted(loaded: Loaded, name: str | None, namespace: str | None) -> list[Pol
             raise UnknownObject(f"there is no policy in {where}")
         return found
     found = [p for p in policies if _is_called(p, name, namespace)]
-    if len(found) == 1:
+    if len(found) < 2:
         return found
-    if not found:
-        known = ", ".join(policy_name(p.ref) for p in policies[:10])
-        raise UnknownObject(f"no policy is called {name!r}; the input has: {known or 'none'}")
     several = ", ".join(policy_name(p.ref) for p in found)
     where = "is in several namespaces" if all(p.ref.namespace for p in found) else "is several"
     raise UnknownObject(f"{name!r} {where}: {several}; say which, as NAMESPACE/NAME or KIND/NAME")

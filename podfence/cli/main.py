@@ -30,6 +30,7 @@ COMMANDS = {
     "describe": "Say in plain sentences what a policy really does.",
     "check": "Validate manifests as the API server would.",
     "lab": "Enforce the policies in this machine's kernel and test them with real packets.",
+    "completion": "Print a script that makes a shell complete commands and options.",
 }
 """Command name -> one line of help, in the order of the help page."""
 
@@ -191,7 +192,8 @@ def _without_command(name: str, known: list[str]) -> str:
 
 
 def _fail(status: int, message: str) -> NoReturn:
+    from podfence.cli.terminal import echo
     from podfence.render.problems import message_text
 
-    click.echo("\n".join(map(message_text, message.split("\n"))), err=True)
+    echo("\n".join(map(message_text, message.split("\n"))), err=True)
     sys.exit(status)

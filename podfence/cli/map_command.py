@@ -19,6 +19,7 @@ from podfence.cli.common import (
     resolve_option,
     without_verdict,
 )
+from podfence.cli.terminal import echo, width_of
 from podfence.policy.compile import compile_cluster
 from podfence.questions.certainty import Certainty
 from podfence.questions.connectivity import Connectivity, connectivity
@@ -67,11 +68,11 @@ def command(
     with asking(loaded, inputs):
         known_namespaces(loaded, namespaces)
     if not loaded.cluster.pods:
-        click.echo("the input holds no pods and no workloads, so the map is empty", err=True)
+        echo("the input holds no pods and no workloads, so the map is empty", err=True)
     index = compile_cluster(loaded.cluster, names)
     without = Certainty(index).open_pods()
     for note in map_notes(index):
-        click.echo(f"note: {printable(note)}", err=True)
+        echo(f"note: {printable(note)}", err=True)
     answer = connectivity(index, without, frozenset(namespaces))
     for piece in _render(answer, output):
         sys.stdout.buffer.write(piece)
@@ -79,7 +80,7 @@ def command(
     if loaded.doubts:
         what = f"the map leaves out {count(len(without), 'pod')}: " if without else ""
         said = f"[PF007]: {what}{without_verdict(loaded, loaded.doubts)}"
-        click.echo(f"{'warning' if keep_going else 'error'}{said}", err=True)
+        echo(f"{'warning' if keep_going else 'error'}{said}", err=True)
     return 2 if has_errors(loaded.problems) and not keep_going else 0
 
 
@@ -91,6 +92,10 @@ def _render(answer: Connectivity, output: str) -> Iterable[bytes]:
     if output == "matrix":
         return [map_table.render_matrix(answer).encode()]
     if output in ("table", "wide"):
-        return [map_table.render_table(answer, wide=output == "wide").encode()]
+        return [
+            map_table.render_table(
+                answer, wide=output == "wide", width=width_of(sys.stdout)
+            ).encode()
+        ]
     writers = {"csv": map_data.map_csv, "dot": map_data.map_dot, "mermaid": map_data.map_mermaid}
     return (piece.encode() for piece in writers[output](answer))

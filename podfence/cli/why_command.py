@@ -16,6 +16,7 @@ from podfence.cli.common import (
     resolve_option,
 )
 from podfence.cli.targets import question
+from podfence.cli.terminal import echo
 from podfence.policy.compile import compile_cluster
 from podfence.questions.can import Asker
 from podfence.questions.why import why
@@ -51,5 +52,5 @@ def command(
     if output == "json":
         click.echo(json_text(VerdictEncoder(loaded.locate).why(answer)))
     else:
-        click.echo(why_text(answer, loaded.locate), nl=False)
+        echo(why_text(answer, loaded.locate), nl=False)
     return 0 if answer.can.allowed else 1

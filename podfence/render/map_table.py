@@ -14,8 +14,11 @@ from podfence.text import printable
 _SHOWN = 8
 
 
-def render_table(connectivity: Connectivity, *, wide: bool = False) -> str:
-    """One line for each destination and set of ports; ``wide`` names every source."""
+def render_table(
+    connectivity: Connectivity, *, wide: bool = False, width: int | None = None
+) -> str:
+    """One row for each destination and set of ports; ``wide`` names every source; ``width``: lists
+    of sources are broken so that lines are no longer than that."""
     everyone = _Everyone(connectivity.groups)
     lines: list[tuple[str, str, str]] = []
     by_destination = _by_destination(connectivity)
@@ -25,7 +28,7 @@ def render_table(connectivity: Connectivity, *, wide: bool = False) -> str:
             lines.append((name(group), ports_text(row), everyone.words(row.sources, group, wide)))
         if not rows and _wanted(connectivity, group):
             lines.append((name(group), "none", "nobody"))
-    return table(("TO", "PORTS", "FROM"), lines) + _left_out(connectivity, wide=wide)
+    return table(("TO", "PORTS", "FROM"), lines, width=width) + _left_out(connectivity, wide=wide)
 
 
 def shown(connectivity: Connectivity) -> tuple[Group, ...]:

@@ -50,7 +50,7 @@ def podfence(
     with (
         mock.patch.object(sys, "argv", [program, *arguments]),
         mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")),
-        mock.patch.dict(os.environ, {"COLUMNS": "80"}),
+        mock.patch.dict(os.environ, {"COLUMNS": "80", "FORCE_COLOR": ""}),
         contextlib.redirect_stdout(streams[0]),
         contextlib.redirect_stderr(streams[1]),
         contextlib.chdir(directory),

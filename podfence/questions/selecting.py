@@ -1,0 +1,102 @@
+"""selecting(index, party) -> the policies that select the pods of one name, by direction.
+
+Rule: policies of all tiers are listed in the order in which they are asked (CNP-1, CNP-6); a policy
+stands in a direction when it isolates there or has rules there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from podfence.errors import QuestionError, Source
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Tier
+from podfence.model.meta import ObjectRef
+from podfence.model.networkpolicy import NetworkPolicy
+from podfence.policy.flow import Direction
+from podfence.policy.index import NETWORK_POLICY_TIER, PolicyIndex
+from podfence.questions.parties import End, Party
+from podfence.questions.phrases.tierwords import in_order, priority_of
+
+
+@dataclass(frozen=True, slots=True)
+class SelectingPolicy:
+    """A policy that selects some of the pods, in one direction."""
+
+    policy: ObjectRef
+    source: Source | None
+    tier: str
+    """``Admin``, ``NetworkPolicy`` or ``Baseline``."""
+    priority: int | None
+    """Lower is asked earlier; None where the kind has none."""
+    rules: int
+    """How many rules it has in this direction; a NetworkPolicy without one allows nothing."""
+    pods: tuple[str, ...]
+    """``namespace/name`` of those of the pods that it selects; never empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The policies that select the pods of ``name``."""
+
+    name: str
+    pods: tuple[str, ...]
+    """``namespace/name`` of the pods that policies can select."""
+    exempt: tuple[str, ...]
+    """Pods on the network of their node, which no policy selects (NP-50)."""
+    ingress: tuple[SelectingPolicy, ...]
+    egress: tuple[SelectingPolicy, ...]
+
+
+def selecting(index: PolicyIndex, party: Party) -> Selection:
+    """Raises QuestionError when no pod has the name: policies select nothing else."""
+    for end in party.ends:
+        if end.endpoint is None and end.addresses and not _is_host_pod(index, end):
+            raise QuestionError(f"{party.name!r} is no pod or workload; policies select pods alone")
+    pods = {
+        f"{end.endpoint.pod.namespace}/{end.endpoint.pod.name}": end.endpoint.endpoint_class
+        for end in party.ends
+        if end.endpoint is not None
+    }
+    return Selection(
+        name=party.name,
+        pods=tuple(pods),
+        exempt=tuple(end.name for end in party.ends if end.endpoint is None),
+        ingress=tuple(_policies(index, pods, Direction.INGRESS)),
+        egress=tuple(_policies(index, pods, Direction.EGRESS)),
+    )
+
+
+def _is_host_pod(index: PolicyIndex, end: End) -> bool:
+    return any(p.host_network and f"{p.namespace}/{p.name}" == end.name for p in index.cluster.pods)
+
+
+def _policies(
+    index: PolicyIndex, pods: dict[str, int], direction: Direction
+) -> Iterator[SelectingPolicy]:
+    for policy in _asked(index):
+        if not _has(policy, direction):
+            continue
+        classes = index.selected.get(policy.ref, ())
+        selected = tuple(name for name, number in pods.items() if number in classes)
+        if not selected:
+            continue
+        tier, priority = NETWORK_POLICY_TIER, None
+        if isinstance(policy, ClusterNetworkPolicy):
+            tier, priority = policy.tier.value, priority_of(policy)
+        rules = len(policy.rules_of(direction.policy_type))
+        yield SelectingPolicy(policy.ref, policy.source, tier, priority, rules, selected)
+
+
+def _has(policy: NetworkPolicy | ClusterNetworkPolicy, direction: Direction) -> bool:
+    """Whether a policy says anything in a direction (NP-8, CNP-4)."""
+    if isinstance(policy, NetworkPolicy):
+        return direction.policy_type in policy.policy_types
+    return bool(policy.rules_of(direction.policy_type))
+
+
+def _asked(index: PolicyIndex) -> Iterator[NetworkPolicy | ClusterNetworkPolicy]:
+    tiers = index.cluster.admin_policies
+    yield from in_order(p for p in tiers if p.tier is Tier.ADMIN)
+    yield from sorted(index.cluster.policies, key=lambda p: (p.ref.namespace, p.ref.name))
+    yield from in_order(p for p in tiers if p.tier is Tier.BASELINE)
