@@ -19,9 +19,11 @@ from itertools import count
 from random import Random
 
 from podfence.errors import LabError
-from podfence.lab.run import LabOptions, run_lab
+from podfence.lab.run import run_lab
 from podfence.lab.testbed.report import LabReport
+from podfence.lab.trial import LabOptions
 from podfence.policy.compile import compile_cluster
+from podfence.render.lab_report import packet_text
 from tests.support.random_clusters import TIERS, Size, random_cluster
 
 NOBODY = "65534"
@@ -97,7 +99,7 @@ def _run(nodes: int, options: argparse.Namespace) -> Total:
         total.different += len(report.disagreements)
         total.uncontrolled += len(report.without_control)
         for check in (*report.disagreements, *report.without_control)[:SHOWN]:
-            print(f"cluster {number}: {check.flow}: {check.outcome.words}; {check.verdict}")
+            print(f"cluster {number}: {packet_text(check.packet)}; {check.verdict}")
         if total.probes >= options.probes:
             break
     total.seconds = time.monotonic() - start

@@ -47,6 +47,12 @@ class QuestionError(PodfenceError):
     code = "PF003"
 
 
+class HostError(PodfenceError):
+    """This machine lacks or forbids something: namespaces, links, settings, a program."""
+
+    code = "PF004"
+
+
 class LabError(PodfenceError):
     """The lab cannot be built or run on this machine."""
 

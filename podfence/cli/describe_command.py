@@ -17,9 +17,8 @@ from podfence.cli.common import (
     namespace_option,
     output_option,
     read_names,
-    refuse,
     resolve_option,
-    unjudgeable,
+    without_verdict,
 )
 from podfence.cli.targets import qualified
 from podfence.errors import PodfenceError, Source, UnknownObject
@@ -30,6 +29,7 @@ from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import Names
 from podfence.policy.index import PolicyIndex
+from podfence.questions.certainty import Certainty
 from podfence.questions.describe import describe
 from podfence.questions.describe_tiers import describe_tier_policy
 from podfence.questions.lint.notes import Note, notes_for
@@ -77,7 +77,9 @@ def command(
             index = compile_cluster(loaded.cluster, names)
             party = _party(loaded, index, name, inputs.namespace_of_names(namespace))
             selection = selecting(index, party)
-            _refuse_unjudgeable(selection, unjudgeable(loaded, keep_going=keep_going))
+            if doubts := Certainty(index).about(selection.pods):
+                text = f"not all policies are known: {without_verdict(loaded, doubts)}"
+                raise PodfenceError(text, code="PF007")
             return _show(selection, loaded, output)
     if output == "json":
         raise click.UsageError("a policy is described as text; -o json is for a workload or a pod")
@@ -94,13 +96,6 @@ def _party(loaded: Loaded, index: PolicyIndex, name: str, namespace: str) -> Par
         raise UnknownObject(
             f"no policy, workload or pod is called {name!r}; the policies are: {known or 'none'}"
         ) from error
-
-
-def _refuse_unjudgeable(selection: Selection, without: frozenset[str]) -> None:
-    """A policy that could not be read may select these pods."""
-    touched = without & {name.partition("/")[0] for name in selection.pods}
-    if touched:
-        raise PodfenceError(refuse(frozenset(touched)), code="PF007")
 
 
 def _show(selection: Selection, loaded: Loaded, output: str) -> int:

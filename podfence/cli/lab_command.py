@@ -15,6 +15,7 @@ from podfence.cli.common import (
     input_options,
     load_cluster,
     namespace_option,
+    output_option,
     read_names,
     resolve_option,
     without_verdict,
@@ -23,16 +24,22 @@ from podfence.cli.targets import qualified, question
 from podfence.errors import LabError, PodfenceError
 from podfence.kernel import netns
 from podfence.lab import client, messages
+from podfence.lab.client import DEFAULT_NAME, known_names, socket_path
 from podfence.lab.probing.process import LabProcess
-from podfence.lab.run import LabOptions, run_lab
+from podfence.lab.run import run_lab
 from podfence.lab.server import start
-from podfence.lab.session import Session, world
+from podfence.lab.session import Session, World, world
 from podfence.lab.testbed.placement import MAX_NODES, NODES_OF_INPUT
-from podfence.lab.whereabouts import DEFAULT_NAME, known_names, socket_path
+from podfence.lab.testbed.report import LabReport
+from podfence.lab.trial import LabOptions
 from podfence.manifests.load import Loaded
 from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.policy.compile import compile_cluster
-from podfence.render.lab import report_text
+from podfence.render import lab as texts
+from podfence.render import lab_json as data
+from podfence.render.jsontext import json_text
+from podfence.render.lab_report import report_text
+from podfence.render.verdicts import Locate
 from podfence.text import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -74,7 +81,8 @@ def command() -> None:
 @input_options
 @nodes_option
 @resolve_option
-def run(inputs: Inputs, nodes: int | None, resolve: str | None) -> int:
+@output_option
+def run(inputs: Inputs, nodes: int | None, resolve: str | None, output: str) -> int:
     """Build the pods, load the policies, probe every pair, compare with the engine.
 
     Exit status 0 when the kernel did what the engine says in every probe, 1 when it did not.
@@ -83,8 +91,14 @@ def run(inputs: Inputs, nodes: int | None, resolve: str | None) -> int:
     loaded = _load(inputs)
     index = compile_cluster(loaded.cluster, names)
     report = run_lab(index, LabOptions(nodes=nodes or 0), progress=_progress)
-    workloads = {f"{p.namespace}/{p.name}": str(p.owner or p.ref) for p in loaded.cluster.pods}
-    click.echo(report_text(report, workloads, loaded.locate), nl=False)
+    return _report(report, loaded.locate, output)
+
+
+def _report(report: LabReport, locate: Locate, output: str) -> int:
+    if output == "json":
+        click.echo(json_text(data.report_data(report, locate)))
+    else:
+        click.echo(report_text(report, locate), nl=False)
     return 0 if report.clean else 1
 
 
@@ -105,7 +119,8 @@ def _progress(line: str) -> None:
 @nodes_option
 @resolve_option
 @name_option
-def up(inputs: Inputs, nodes: int | None, resolve: str | None, name: str) -> int:
+@output_option
+def up(inputs: Inputs, nodes: int | None, resolve: str | None, name: str, output: str) -> int:
     """Build a lab that stays, with the policies enforced.
 
     It runs in the background until `podfence lab down`. Every pod answers on every port that some
@@ -122,26 +137,31 @@ def up(inputs: Inputs, nodes: int | None, resolve: str | None, name: str) -> int
     options = LabOptions(nodes=nodes or 0)
     first = world(messages.Input.of(loaded.cluster, loaded.positions, names), options)
     begin = partial(_session, name=name, first=first, options=options)
-    return _say(start(path, LabProcess(first.plan), begin))
+    stated = start(path, LabProcess(first.plan), begin)
+    _say(output, data.stated_data(stated), texts.stated_text(stated, parties=False))
+    return 0
 
 
-def _session(lab: LabProcess, *, name: str, first: Any, options: LabOptions) -> Session:
+def _session(lab: LabProcess, *, name: str, first: World, options: LabOptions) -> Session:
     return Session(name, lab, first, options)
 
 
-def _say(reply: messages.Reply) -> int:
-    click.echo(reply.text, nl=False)
-    return reply.status
+def _say(output: str, value: object, text: str) -> None:
+    if output == "json":
+        click.echo(json_text(value))
+    else:
+        click.echo(text, nl=False)
 
 
 @command.command("apply")
 @input_options
 @resolve_option
 @name_option
+@output_option
 @click.option(
     "--watch", is_flag=True, help="Keep connections alive meanwhile, and account for them."
 )
-def apply(inputs: Inputs, resolve: str | None, name: str, watch: bool) -> int:
+def apply(inputs: Inputs, resolve: str | None, name: str, output: str, watch: bool) -> int:
     """Make a lab that is up enforce these files, and show which verdicts that changed.
 
     The files are the whole input: pods and policies that they do not hold go. It is one transaction
@@ -154,7 +174,9 @@ def apply(inputs: Inputs, resolve: str | None, name: str, watch: bool) -> int:
         said = without_verdict(loaded, loaded.doubts)
         raise PodfenceError(f"the lab stays as it is: {said}", code="PF007")
     read = messages.Input.of(loaded.cluster, loaded.positions, names)
-    return _say(client.ask(name, messages.Apply(read, watch)))
+    applied = client.ask(name, messages.Apply(read, traffic=watch))
+    _say(output, data.applied_data(applied), texts.applied_text(applied))
+    return 0
 
 
 @command.command("why")
@@ -162,23 +184,28 @@ def apply(inputs: Inputs, resolve: str | None, name: str, watch: bool) -> int:
 @click.argument("target", metavar="DST:PORT[/PROTO]")
 @namespace_option
 @name_option
-def why(source: str, target: str, namespace: str | None, name: str) -> int:
+@output_option
+def why(source: str, target: str, namespace: str | None, name: str, output: str) -> int:
     """Explain whether SRC can reach DST on PORT, and send a real packet to see.
 
     Exit status 0 when it can, 1 when it cannot.
     """
     asked = question(source, target, namespace)
-    return _say(client.ask(name, messages.Why(asked)))
+    explained = client.ask(name, messages.Why(asked))
+    _say(output, data.explained_data(explained), texts.explained_text(explained))
+    return 0 if explained.answer.can.allowed else 1
 
 
 @command.command("test")
 @name_option
-def test(name: str) -> int:
+@output_option
+def test(name: str, output: str) -> int:
     """Probe every pair of a lab that is up, and compare with the engine.
 
     Exit status 0 when the kernel did what the engine says in every probe, 1 when it did not.
     """
-    return _say(client.ask(name, messages.TryAll()))
+    tested = client.ask(name, messages.TryAll())
+    return _report(tested.report, tested.places.locate, output)
 
 
 @command.command("exec", context_settings={"ignore_unknown_options": True})
@@ -193,7 +220,7 @@ def exec_(pod: str, arguments: tuple[str, ...], namespace: str | None, name: str
     and programs are those of this machine. The exit status is the command's.
     """
     where = messages.Exec(pod, qualified(pod, namespace), namespace or DEFAULT_NAMESPACE)
-    found = client.namespace(name, where)
+    found = client.ask(name, where)
     netns.enter(found.pid, found.number, rootless=found.rootless)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -206,22 +233,36 @@ def exec_(pod: str, arguments: tuple[str, ...], namespace: str | None, name: str
 
 @command.command("status")
 @name_option
-def status(name: str) -> int:
+@output_option
+def status(name: str, output: str) -> int:
     """Say what a lab is made of."""
-    return _say(client.ask(name, messages.Status()))
+    stated = client.ask(name, messages.Status())
+    _say(output, data.stated_data(stated), texts.stated_text(stated, parties=True))
+    return 0
+
+
+@command.command("list")
+@output_option
+def list_(output: str) -> int:
+    """List the labs that are up."""
+    labs = [client.ask(name, messages.Status()) for name in client.labs_that_are_up()]
+    if not labs and output == "text":
+        click.echo("no lab is up; start one: podfence lab up -f DIR", err=True)
+    _say(output, data.list_data(labs), texts.list_text(labs))
+    return 0
 
 
 @command.command("down")
 @name_option
+@output_option
 @click.option("--all", "everything", is_flag=True, help="Every lab, and what crashed ones left.")
-def down(name: str, everything: bool) -> int:
+def down(name: str, output: str, everything: bool) -> int:
     """End a lab. Its pods, rules and connections are gone with it."""
-    if not everything:
-        if not client.take_down(name):
-            raise LabError(f"no lab named {name} is up")
-        click.echo(f"lab {name} is down")
-        return 0
-    for each in known_names():
-        ended = client.take_down(each)
-        click.echo(f"lab {each} {'is down' if ended else 'had crashed; its socket is removed'}")
+    ended: list[str] = []
+    crashed: list[str] = []
+    for each in known_names() if everything else [name]:
+        (ended if client.take_down(each) else crashed).append(each)
+    if crashed and not everything:
+        raise client.no_such_lab(name)
+    _say(output, data.down_data(ended, crashed), texts.down_text(ended, crashed))
     return 0

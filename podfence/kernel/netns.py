@@ -12,17 +12,20 @@ import ctypes
 import errno
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
-from podfence.errors import LabError
+from podfence.errors import HostError
 
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
+T = TypeVar("T")
 Sysctl = tuple[str, str]
 """A path below ``/proc/sys`` and the value to write."""
 
@@ -68,6 +71,21 @@ def identity() -> int:
     return os.stat("/proc/thread-self/ns/net").st_ino
 
 
+def run_inside(namespace: int, function: Callable[[], T]) -> T:
+    """Call a function on a thread of its own that has joined a network namespace.
+
+    The thread ends afterwards, so neither this process nor its other threads ever change theirs.
+    Raises OSError, or what the function raises.
+    """
+
+    def joined() -> T:
+        join(namespace)
+        return function()
+
+    with ThreadPoolExecutor(max_workers=1) as short_lived:
+        return short_lived.submit(joined).result()
+
+
 @contextmanager
 def inside(namespace: int) -> Iterator[None]:
     """Run the body in a network namespace. Sockets opened in it stay in that namespace for good,
@@ -86,7 +104,7 @@ def inside(namespace: int) -> Iterator[None]:
 def create() -> int:
     """A new, empty network namespace, as a descriptor; the calling thread stays where it is.
 
-    Raises LabError when the kernel gives no more of them.
+    Raises HostError when the kernel gives no more of them.
     """
     home = current()
     try:
@@ -96,7 +114,7 @@ def create() -> int:
         finally:
             join(home)
     except OSError as error:
-        raise LabError(f"cannot create a network namespace: {error.strerror}") from error
+        raise HostError(f"cannot create a network namespace: {error.strerror}") from error
     finally:
         os.close(home)
 
@@ -105,7 +123,7 @@ def enter_private_network() -> bool:
     """Leave the host's network: put the calling process into a new, empty network namespace.
 
     Directly where the process may do that, else as root of a new user namespace. Returns True in
-    the second case ("rootless"). The process must have one thread only. Raises LabError with the
+    the second case ("rootless"). The process must have one thread only. Raises HostError with the
     reason and the way out where the kernel forbids both.
     """
     before = identity()
@@ -114,12 +132,12 @@ def enter_private_network() -> bool:
         rootless = _unshare_network()
     except OSError as error:
         unknown = f"the kernel, or the container around this process, refuses it ({error.strerror})"
-        raise LabError(
-            f"no private network for the lab: {known or unknown}; run it with sudo, or in a "
+        raise HostError(
+            f"no private network: {known or unknown}; run it with sudo, or in a "
             "container that has CAP_SYS_ADMIN and CAP_NET_ADMIN"
         ) from error
     if identity() == before:
-        raise LabError("the kernel left the lab in the host's network; nothing was changed")
+        raise HostError("the kernel left this process in the host's network; nothing was changed")
     return rootless
 
 
@@ -150,7 +168,7 @@ def _obstacle() -> str:
 def enter(process: int, number: int, *, rootless: bool) -> None:
     """Move the calling process into the network namespace that descriptor ``number`` of another
     process of the same user holds, for good. ``rootless``: into that process's user namespace
-    first, as its root. Raises LabError.
+    first, as its root. Raises HostError.
     """
     try:
         namespace = os.open(f"/proc/{process}/fd/{number}", os.O_RDONLY | os.O_CLOEXEC)
@@ -159,7 +177,7 @@ def enter(process: int, number: int, *, rootless: bool) -> None:
             _check(_LIBC.setns(user, CLONE_NEWUSER), "setns")
         join(namespace)
     except OSError as error:
-        raise LabError(f"cannot enter the pod's network: {error.strerror}") from error
+        raise HostError(f"cannot enter the network namespace: {error.strerror}") from error
 
 
 def read_sysctl(name: str) -> str | None:
@@ -171,20 +189,21 @@ def read_sysctl(name: str) -> str | None:
 
 
 def write_sysctl(name: str, value: str) -> None:
-    """Set ``/proc/sys/<name>`` in the calling thread's network namespace. Raises LabError."""
+    """Set ``/proc/sys/<name>`` in the calling thread's network namespace. Raises HostError."""
     try:
         with open(f"/proc/sys/{name}", "w", encoding="ascii") as file:
             file.write(value)
     except OSError as error:
         dotted = name.replace("/", ".")
         hint = _WRITABLE if error.errno == errno.EROFS else ""
-        raise LabError(f"cannot set {dotted}={value} in the lab: {error.strerror}{hint}") from error
+        raise HostError(f"cannot set {dotted}={value}: {error.strerror}{hint}") from error
 
 
 def die_with_parent(parent: int) -> None:
     """Ask the kernel to kill this process when ``parent`` ends, however it ends.
 
-    To be called after :func:`enter_private_network`: gaining privileges clears the wish.
+    To be called after :func:`enter_private_network`: a change of credentials clears the
+    parent-death signal.
     """
     _check(_LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
     if os.getppid() != parent:  # it ended before we asked

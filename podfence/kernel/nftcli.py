@@ -6,43 +6,38 @@ the wanted network namespace, so neither this process nor its other threads ever
 
 from __future__ import annotations
 
-import ctypes
-import os
 import subprocess
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-from podfence.errors import NftError
+from podfence.errors import HostError, NftError
+from podfence.kernel import netns
 
-CLONE_NEWNET = 0x40000000
 TIMEOUT = 120.0
 """Seconds; a hundred thousand elements take less than one."""
 MAX_SHOWN = 20
 """Lines of nft's own message that an error repeats."""
-INSTALL = "nft is not installed; install it with: sudo apt-get install -y nftables"
+NOT_INSTALLED = (
+    "nft is not installed; it is in the package nftables, for example: "
+    "sudo apt-get install -y nftables"
+)
 
 
 def run_nft(text: str, namespace_fd: int | None = None) -> None:
     """Apply ``text`` as one transaction.
 
     ``namespace_fd``: an open ``/proc/PID/ns/net`` (or a bind mount of one); None: the namespace of
-    this thread. Raises NftError, with nft's own words, when nothing was applied.
+    this thread. Raises NftError, with nft's own words, when nothing was applied, HostError
+    when there is no nft.
     """
     arguments = ["nft", "-f", "-"]
     if namespace_fd is None:
         _nft(arguments, text)
         return
-    with ThreadPoolExecutor(max_workers=1) as short_lived:
-        short_lived.submit(_nft_inside, namespace_fd, arguments, text).result()
-
-
-def _nft_inside(namespace_fd: int, arguments: Sequence[str], text: str) -> None:
-    """Runs on a thread that ends afterwards, and its namespace with it."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.setns(namespace_fd, CLONE_NEWNET):
-        why = os.strerror(ctypes.get_errno())
-        raise NftError(f"cannot enter the network namespace: {why}")
-    _nft(arguments, text)
+    try:
+        netns.run_inside(namespace_fd, partial(_nft, arguments, text))
+    except OSError as error:
+        raise NftError(f"cannot enter the network namespace: {error.strerror}") from error
 
 
 def _nft(arguments: Sequence[str], text: str) -> None:
@@ -57,7 +52,7 @@ def _nft(arguments: Sequence[str], text: str) -> None:
             check=False,
         )
     except FileNotFoundError:
-        raise NftError(INSTALL) from None
+        raise HostError(NOT_INSTALLED) from None
     except subprocess.TimeoutExpired:
         raise NftError(f"nft gave no answer within {TIMEOUT:.0f} seconds") from None
     except OSError as error:

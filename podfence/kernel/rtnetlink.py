@@ -16,7 +16,7 @@ from ipaddress import IPv4Address, IPv6Address
 from types import TracebackType
 from typing import Self
 
-from podfence.errors import LabError
+from podfence.errors import HostError
 from podfence.kernel.netlink import (
     ACK,
     CAPPED_ACK,
@@ -181,10 +181,10 @@ class Rtnetlink:
     ) -> None:
         self._socket.close()
 
-    def apply(self, requests: Iterable[Request], *, of: str = "the lab") -> None:
+    def apply(self, requests: Iterable[Request], *, of: str = "rtnetlink") -> None:
         """Send all requests in order and wait for the kernel's answer.
 
-        The kernel tries every request of a batch whatever became of those before. Raises LabError
+        The kernel tries every request of a batch whatever became of those before. Raises HostError
         for the first that it refused; ``of`` tells whose object that is.
         """
         pending = list(requests)
@@ -204,7 +204,7 @@ class Rtnetlink:
         if refused is not None:
             about = requests[refused.sequence - first].about
             why = os.strerror(refused.error) + (f" ({refused.reason})" if refused.reason else "")
-            raise LabError(f"{of}: the kernel refused the {about}: {why}")
+            raise HostError(f"{of}: the kernel refused the {about}: {why}")
 
     def _answers(self) -> Iterator[Answer]:
         while True:

@@ -1,33 +1,57 @@
-"""Talking to a lab that is up."""
+"""Where labs that are up are found, and how to talk to one. Process: a command.
+
+Rule: labs are sockets in a directory that is its user's alone. Anybody who can write into the
+directory could pretend to be a lab, so it is used only when it belongs to the user and nobody else
+may enter it.
+"""
 
 from __future__ import annotations
 
+import os
+import re
+import stat
 import time
 from multiprocessing.connection import Client, Connection
 from pathlib import Path
+from typing import TypeVar, cast
 
 from podfence._version import __version__
 from podfence.errors import LabError, PodfenceError
-from podfence.lab.messages import Down, Message, Namespace, Reply
-from podfence.lab.whereabouts import known_names, socket_path
+from podfence.lab.messages import Down, Message
 
+R = TypeVar("R")
 _PATIENCE = 5.0
 """Seconds that a lab may take to end."""
 
 
-def ask(name: str, message: Message) -> Reply:
-    """Send a message to a lab and wait for what it says. Raises LabError when there is none of this
-    name, or what the lab raised."""
-    reply = _ask(name, message)
-    assert isinstance(reply, Reply)
-    return reply
+def ask(name: str, message: Message[R]) -> R:
+    """Send a message to a lab and wait for the reply. Raises LabError when no lab has this name, or
+    what the lab raised."""
+    try:
+        connection = _connect(socket_path(name))
+    except OSError:
+        raise no_such_lab(name) from None
+    with connection:
+        try:
+            connection.send((__version__, message))
+            reply: object = connection.recv()
+        except (EOFError, ConnectionError):
+            raise LabError(f"the lab {name} ended before it answered") from None
+    if isinstance(reply, PodfenceError):
+        raise reply
+    return cast("R", reply)  # the type that the message says; both ends are of one version
 
 
-def namespace(name: str, message: Message) -> Namespace:
-    """The same for a message whose reply is a namespace."""
-    reply = _ask(name, message)
-    assert isinstance(reply, Namespace)
-    return reply
+def labs_that_are_up() -> list[str]:
+    """Names of all labs of this user that run."""
+    return [name for name in known_names() if is_up(name)]
+
+
+def no_such_lab(name: str) -> LabError:
+    """The error for a name that no lab has; it names those that are up."""
+    names = labs_that_are_up()
+    hint = f"up are: {', '.join(names)}" if names else "start one: podfence lab up -f DIR"
+    return LabError(f"no lab named {name} is up; {hint}")
 
 
 def is_up(name: str) -> bool:
@@ -59,19 +83,49 @@ def _connect(path: Path) -> Connection:
     return Client(str(path), family="AF_UNIX")
 
 
-def _ask(name: str, message: Message) -> object:
+# -- where labs are found: one socket each, in a directory that is its user's alone
+
+DEFAULT_NAME = "default"
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+_LONGEST_PATH = 100
+"""Bytes of the path of a socket; the kernel takes a few more."""
+_SUFFIX = ".lab"
+
+
+def directory() -> Path:
+    """``$XDG_RUNTIME_DIR``, ``/run`` or ``/tmp``, and in it ``podfence-UID``; made if need be.
+
+    Raises LabError when it cannot be used.
+    """
+    user = os.geteuid()
+    candidates = (os.environ.get("XDG_RUNTIME_DIR", ""), "/run", "/tmp")  # noqa: S108 - see Rule
+    base = next(c for c in candidates if c == "/tmp" or (c and os.access(c, os.W_OK)))  # noqa: S108
+    path = Path(base, f"podfence-{user}")
     try:
-        connection = _connect(socket_path(name))
-    except OSError:
-        others = [other for other in known_names() if is_up(other)]
-        hint = f"up are: {', '.join(others)}" if others else "start one: podfence lab up -f DIR"
-        raise LabError(f"no lab named {name} is up; {hint}") from None
-    with connection:
-        try:
-            connection.send((__version__, message))
-            reply: object = connection.recv()
-        except (EOFError, ConnectionError):
-            raise LabError(f"the lab {name} ended before it answered") from None
-    if isinstance(reply, PodfenceError):
-        raise reply
-    return reply
+        path.mkdir(mode=0o700, exist_ok=True)
+        found = path.lstat()
+    except OSError as error:
+        raise LabError(f"no place for the lab's socket: {path}: {error.strerror}") from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != user or found.st_mode & 0o077:
+        raise LabError(
+            f"{path} is not a directory of yours alone (owner {found.st_uid}, mode "
+            f"{stat.S_IMODE(found.st_mode):03o}); remove it, or set XDG_RUNTIME_DIR"
+        )
+    return path
+
+
+def socket_path(name: str) -> Path:
+    """The socket of a lab. Raises LabError for what is no name."""
+    if not _NAME.fullmatch(name):
+        raise LabError(
+            f"{name!r} is no name for a lab; at most 32 lower case letters, digits, inner hyphens"
+        )
+    path = directory() / f"{name}{_SUFFIX}"
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        raise LabError(f"{path} is too long for a socket; set XDG_RUNTIME_DIR to a shorter path")
+    return path
+
+
+def known_names() -> list[str]:
+    """Names of all labs of this user that have a socket, whether they run or not."""
+    return sorted(path.name.removesuffix(_SUFFIX) for path in directory().glob(f"*{_SUFFIX}"))

@@ -1,15 +1,23 @@
-"""What a command asks a lab that is up, and what it gets: values that travel through its socket."""
+"""What a command asks a lab that is up: values that travel through its socket.
+
+Rule: every message says which type its reply has (``lab.replies``).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
+from podfence.lab.replies import Applied, Ended, Explained, Namespace, Stated, Tested
 from podfence.manifests.positions import Positions
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.model.objects import IPAddress
 from podfence.policy.domains import NO_NAMES, Names
 from podfence.questions.can import Can
+
+R_co = TypeVar("R_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +26,7 @@ class Input:
 
     objects: tuple[ClusterObject, ...]
     positions: Positions
-    names: dict[str, frozenset[IPAddress]] = field(default_factory=dict)
+    names: Mapping[str, frozenset[IPAddress]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, cluster: Cluster, positions: Positions, names: Names = NO_NAMES) -> Input:
@@ -34,33 +42,40 @@ class Input:
         return cls(objects, positions, dict(names))
 
 
+class Message(Generic[R_co]):
+    """Something that is asked of a lab; the reply is an ``R_co``."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
-class Apply:
-    """Become another cluster. ``watch``: with live connections that are watched meanwhile."""
+class Apply(Message[Applied]):
+    """Become another cluster."""
 
     input: Input
-    watch: bool = False
+    traffic: bool = False
+    """Keep connections busy meanwhile, and account for them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Why:
+class Why(Message[Explained]):
     """Explain one question, and send its packet."""
 
     question: Can
 
 
 @dataclass(frozen=True, slots=True)
-class TryAll:
+class TryAll(Message[Tested]):
     """Send every probe again."""
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class Status(Message[Stated]):
     """Say what is there."""
 
 
 @dataclass(frozen=True, slots=True)
-class Exec:
+class Exec(Message[Namespace]):
     """Where commands for a node named ``node``, or else for a pod or workload's first pod named
     ``pod``, have to run. ``namespace``: that of names of the form ``kind/name``."""
 
@@ -70,26 +85,5 @@ class Exec:
 
 
 @dataclass(frozen=True, slots=True)
-class Down:
+class Down(Message[Ended]):
     """End."""
-
-
-Message = Apply | Why | TryAll | Status | Exec | Down
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What to print, and the exit status that it stands for."""
-
-    text: str
-    status: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Namespace:
-    """Descriptor ``number`` of process ``pid`` holds the network namespace; ``rootless``: the
-    process has a user namespace of its own, which has to be entered first."""
-
-    pid: int
-    number: int
-    rootless: bool

@@ -1,4 +1,5 @@
-"""A lab that stays: a process in the background, with a socket to ask it.
+"""A lab that stays: the process in the background, and its socket. Process: that one, and the
+command that starts it.
 
 Rule: it holds nothing outside its own processes but the socket. When it ends, in whatever way, the
 namespaces end with it; a socket that is left over is found and removed by the next command.
@@ -14,13 +15,14 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from podfence._version import __version__
 from podfence.errors import LabError, PodfenceError
-from podfence.lab.messages import Down, Message, Namespace, Reply
+from podfence.lab.messages import Down, Message
 from podfence.lab.probing.forking import fork_with_pipe
 from podfence.lab.probing.process import LabProcess
+from podfence.lab.replies import Stated
 from podfence.lab.session import Session
 
 _PATIENCE = 10.0
@@ -28,7 +30,7 @@ _PATIENCE = 10.0
 _BACKLOG = 16
 
 
-def start(path: Path, process: LabProcess, begin: Callable[[LabProcess], Session]) -> Reply:
+def start(path: Path, process: LabProcess, begin: Callable[[LabProcess], Session]) -> Stated:
     """Run a lab in the background, listening at ``path``. ``begin`` builds it in its process.
 
     Returns once it is up, with what it says of itself. Raises what building it raised.
@@ -46,7 +48,7 @@ def start(path: Path, process: LabProcess, begin: Callable[[LabProcess], Session
     if isinstance(reply, PodfenceError):
         os.waitpid(pid, 0)
         raise reply
-    assert isinstance(reply, Reply)
+    assert isinstance(reply, Stated)
     return reply
 
 
@@ -115,7 +117,7 @@ def _serve(listener: Listener, session: Session) -> None:
                 return
 
 
-def _reply(session: Session, version: str, message: Message) -> Reply | Namespace | PodfenceError:
+def _reply(session: Session, version: str, message: Message[Any]) -> object:
     if version != __version__ and not isinstance(message, Down):
         return LabError(
             f"the lab was started by podfence {__version__}, this is {version}; "

@@ -1,88 +1,89 @@
-"""A lab that is up: what it enforces now, and how it becomes something else.
+"""A lab that is up: what it enforces now, and how it changes. Process: the background one of a lab.
 
 Rule: a change is all of it or nothing. Whatever is refused, by us or by the kernel, leaves pods,
-rules and answers as they were.
+rules and answers as they were. Answers are values (``lab.messages``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from math import inf
 from time import monotonic, sleep
+from typing import Any
 
-from podfence.errors import LabError, PodfenceError, Position, Source
-from podfence.lab.messages import (
-    Apply,
-    Down,
-    Exec,
-    Input,
-    Message,
-    Namespace,
-    Reply,
-    Status,
-    TryAll,
-    Why,
-)
+from podfence.errors import LabError, PodfenceError
+from podfence.lab.messages import Apply, Down, Exec, Input, Message, Status, TryAll, Why
 from podfence.lab.probing.process import LabProcess
-from podfence.lab.probing.requests import Build, Enforce, Grow, Settle, Try, Unwatch, Watch, Where
-from podfence.lab.run import (
-    LabOptions,
-    dial_all,
-    families,
-    local_node,
-    report,
-    try_all,
-    with_services,
+from podfence.lab.probing.requests import (
+    Build,
+    Enforce,
+    Grow,
+    Settle,
+    StartTraffic,
+    StopTraffic,
+    Try,
+    Where,
 )
-from podfence.lab.testbed.compare import Observed, agrees, expect
-from podfence.lab.testbed.control import control_of, live_control, live_controls
-from podfence.lab.testbed.liveflows import Flows, watched_flows
-from podfence.lab.testbed.livetraffic import Watched, account
-from podfence.lab.testbed.outcome import Outcome
-from podfence.lab.testbed.placement import place
-from podfence.lab.testbed.probeplan import LabPlan, Party, Side, make_plan
-from podfence.lab.testbed.probes import Probe
-from podfence.lab.testbed.report import Timings
-from podfence.lab.testbed.services import dialled, dials, due, frontends, judge_dials, services_text
+from podfence.lab.replies import (
+    Applied,
+    Ended,
+    Explained,
+    Namespace,
+    NodeState,
+    NotSent,
+    Places,
+    Stated,
+    Tested,
+)
+from podfence.lab.testbed.compare import agrees
+from podfence.lab.testbed.control import control_of
+from podfence.lab.testbed.liveflows import Flows, flows_across
+from podfence.lab.testbed.livetraffic import Account, account
+from podfence.lab.testbed.placement import schedule
+from podfence.lab.testbed.probeplan import Party, ProbePlan, Side, make_plan
+from podfence.lab.testbed.probes import Outcome, Probe
+from podfence.lab.testbed.report import Packet
+from podfence.lab.testbed.services import frontends, services_text
+from podfence.lab.trial import LabOptions, Trial, families, local_node
 from podfence.model.cluster import Cluster
 from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.model.objects import IPAddress
-from podfence.nft.difference import diff, load
-from podfence.nft.lowering.epoch import generation, succeed
+from podfence.nft.difference import load
+from podfence.nft.lowering.epoch import generation
 from podfence.nft.lowering.lower import lower
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import Transaction
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
+from podfence.policy.origin import Origin
 from podfence.questions.can import Asker, Can, Case
-from podfence.questions.diff import changed_verdicts, changes_text
+from podfence.questions.diff import changed_verdicts
 from podfence.questions.parties import NODE
 from podfence.questions.why import why
-from podfence.render.lab import outcome_text, report_text
-from podfence.render.verdicts import why_text
-from podfence.text import printable
+from podfence.reconcile import Change, Commit, commit
 
 _BEFORE, _AFTER = 0.2, 0.3
-"""Seconds for which connections are watched before and after a change."""
+"""Seconds for which live connections run before and after a change."""
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Everything that follows from one input. ``rules``: what each node enforces, by its name."""
+    """Everything that follows from one input."""
 
     input: Input
     index: PolicyIndex
-    plan: LabPlan
-    rules: dict[str, Ruleset]
+    plan: ProbePlan
+    rules: Mapping[str, Ruleset]
+    """What each node enforces, by its name."""
 
 
 def world(read: Input, options: LabOptions, before: World | None = None) -> World:
-    """What a lab is to be; ``before``: what it is. Raises LabError when there is nothing to
+    """What a lab shall be; ``before``: what it is. Raises LabError when there is nothing to
     build."""
     cluster = Cluster.of(read.objects)
-    placed = place(cluster, options.nodes, None if before is None else before.index.cluster)
+    placed = schedule(cluster, options.nodes, None if before is None else before.index.cluster)
     index = compile_cluster(placed, read.names)
     plan = make_plan(index, options.limits, families())
     if not any(party.side is Side.POD for party in plan.parties):
@@ -90,8 +91,6 @@ def world(read: Input, options: LabOptions, before: World | None = None) -> Worl
             "nothing to build: no pod of the input has an address that a lab can give it"
         )
     rules = {node.name: lower(index, local_node(plan, node)) for node in plan.nodes}
-    if before is not None:
-        rules = {name: succeed(before.rules[name], wanted) for name, wanted in rules.items()}
     return World(read, index, plan, rules)
 
 
@@ -101,22 +100,23 @@ class Session:
     def __init__(self, name: str, lab: LabProcess, first: World, options: LabOptions) -> None:
         """Builds and enforces ``first``."""
         self._name = name
-        self._lab = lab
+        self.lab = lab
         self._options = options
         self._since = datetime.now().astimezone()
         self._world = first
         self._served: dict[str, str] = {}
         self.committed = monotonic()
+        """When the last change took effect."""
         lab.call(Build())
         self._serve(first)
         for node, rules in first.rules.items():
             lab.call(Enforce(node, load(rules)))
 
-    def do(self, message: Message) -> Reply | Namespace:
-        """Answer one message."""
+    def do(self, message: Message[Any]) -> object:
+        """The reply to one message, of the type that the message says."""
         match message:
-            case Apply(read, watch):
-                return self.apply(read, watch=watch)
+            case Apply(read, traffic):
+                return self.apply(read, traffic=traffic)
             case Why(question):
                 return self.why(question)
             case TryAll():
@@ -125,60 +125,48 @@ class Session:
                 is_node = node in self._world.index.cluster.nodes
                 return self.where(node if is_node else pod, namespace)
             case Status():
-                return self.status(parties=True)
+                return self.status()
             case Down():
-                return Reply(f"lab {self._name} is down\n")
+                return Ended(self._name)
+        raise LabError(f"the lab knows no message of this kind: {type(message).__name__}")
 
     # -- state
 
     @property
-    def plan(self) -> LabPlan:
+    def plan(self) -> ProbePlan:
         """What the lab is now."""
         return self._world.plan
 
-    def status(self, *, parties: bool = False) -> Reply:
-        """What is there; ``parties``: and who, with what can be dialled."""
-        plan = self._world.plan
+    def status(self) -> Stated:
+        """What is there."""
+        plan, cluster = self._world.plan, self._world.index.cluster
         pods = [party for party in plan.parties if party.side is Side.POD]
-        how = " rootless" if self._lab.rootless else ""
-        cluster = self._world.index.cluster
-        policies = len(cluster.policies) + len(cluster.admin_policies)
-        lines = [f"lab {self._name} is up{how} since {self._since:%Y-%m-%d %H:%M:%S}"]
-        lines.append(f"{len(pods)} pods, {len(plan.nodes)} node(s), {policies} policies")
-        for node in plan.nodes:
-            here = sum(party.node == node.name for party in pods)
-            addresses = ", ".join(map(str, node.addresses))
-            number = generation(self._world.rules[node.name])
-            lines.append(
-                f"  node {printable(node.name)} ({addresses}): {here} pods, generation {number}"
+        nodes = (
+            NodeState(
+                node,
+                generation(self._world.rules[node.name]),
+                tuple(party for party in pods if party.node == node.name),
             )
-            if parties:
-                lines.extend(f"    {_with_addresses(p)}" for p in pods if p.node == node.name)
-        lines.extend(self._beyond() if parties else ())
-        lines.extend(f"note: {printable(note)}" for note in plan.notes)
-        return Reply("".join(f"{line}\n" for line in lines))
-
-    def _beyond(self) -> Iterator[str]:
-        """Outside addresses and Services, a line each."""
-        outside = [p.name for p in self.plan.parties if p.side is Side.OUTSIDE]
-        if outside:
-            yield f"  outside: {', '.join(outside)}"
-        for service in self._world.index.cluster.services:
-            if service.cluster_ips:
-                addresses = ", ".join(map(str, service.cluster_ips))
-                ports = ", ".join(f"{p.protocol.value}/{p.port}" for p in service.ports)
-                yield f"  service {printable(str(service.ref))} ({addresses}): {ports}"
+            for node in plan.nodes
+        )
+        return Stated(
+            name=self._name,
+            since=self._since,
+            rootless=self.lab.rootless,
+            policies=len(cluster.policies) + len(cluster.admin_policies),
+            nodes=tuple(nodes),
+            outside=tuple(p.name for p in plan.parties if p.side is Side.OUTSIDE),
+            services=tuple(s for s in cluster.services if s.cluster_ips),
+            notes=plan.notes,
+        )
 
     def where(self, name: str, namespace: str = DEFAULT_NAMESPACE) -> Namespace:
         """The namespace of a node, a pod, or a workload's first pod."""
         if name not in self._world.index.cluster.nodes:
             end = self._asker.directory.find(name, namespace).ends[0]
             name = end.name if end.what != NODE else end.name.removeprefix("node/")
-        number = self._lab.call(Where(name)).number
-        return Namespace(self._lab.pid, number, self._lab.rootless)
-
-    def _locate(self, source: Source | None, path: str) -> Position | None:
-        return None if source is None else self._world.input.positions.locate(source, path)
+        number = self.lab.call(Where(name)).value
+        return Namespace(self.lab.pid, number, self.lab.rootless)
 
     @property
     def _asker(self) -> Asker:
@@ -186,170 +174,133 @@ class Session:
 
     # -- change
 
-    def apply(self, read: Input, *, watch: bool = False) -> Reply:
-        """Become another cluster, and say what that changed; ``watch``: and what live connections
-        noticed of it."""
+    def apply(self, read: Input, *, traffic: bool = False) -> Applied:
+        """Become another cluster. ``traffic``: with live connections, which are accounted for."""
         old, new = self._world, world(read, self._options, self._world)
-        flows = watched_flows(old.index, new.index, old.plan, new.plan) if watch else Flows()
-        if watch:
-            self._lab.call(Watch((*flows.revoked, *flows.kept)))
-            sleep(_BEFORE)
+        if not traffic:
+            return self._become(old, new)
+        flows = flows_across(old.index, new.index, old.plan, new.plan)
+        self.lab.call(StartTraffic((*flows.revoked, *flows.kept)))
+        sleep(_BEFORE)
         try:
-            lines = [*self._become(old, new)]
+            applied = self._become(old, new)
         finally:
-            found = self._unwatch() if watch else None
-        if found is not None:
-            lines.extend(self._watched(flows, found))
-        return Reply("".join(f"{line}\n" for line in lines))
+            seen = self._account(flows)
+        return replace(applied, traffic=seen)
 
-    def _unwatch(self) -> Watched:
+    def _account(self, flows: Flows) -> Account:
+        """End the live connections."""
         sleep(_AFTER)
-        found = self._lab.call(Unwatch()).watched
-        assert found is not None
-        return found
-
-    def _watched(self, flows: Flows, found: Watched) -> Iterator[str]:
+        found = self.lab.call(StopTraffic()).value
         forever = [(self.committed, inf)]
-        seen = account(found, dict.fromkeys(range(len(flows.revoked)), forever))
-        yield (
-            f"watched: {seen.revoked_flows} connections revoked, {seen.leaked} of {seen.refused} "
-            f"messages came after the commit; {seen.kept_flows} connections kept, {seen.lost} of "
-            f"{seen.kept} messages lost"
-        )
+        return account(found, dict.fromkeys(range(len(flows.revoked)), forever))
 
-    def _become(self, old: World, new: World) -> Iterator[str]:
-        changes = {node: diff(old.rules[node], rules) for node, rules in new.rules.items()}
+    def _become(self, old: World, new: World) -> Applied:
         start = monotonic()
+        changes = {
+            node: Change.between(old.rules[node], wanted) for node, wanted in new.rules.items()
+        }
         try:
-            self._lab.call(Grow(new.plan))
+            self.lab.call(Grow(new.plan))
             self._serve(new)
-            self._commit({node: change for node, change in changes.items() if change}, old, new)
+            done = self._commit(changes)
         except PodfenceError:
-            self._lab.call(Settle(old.plan))
+            # Pods that were built for the change go, and those that were in its way come back.
+            self.lab.call(Settle(old.plan))
             self._serve(old)
             raise
-        self._world = new
-        self._lab.call(Settle(new.plan))
-        yield from _applied(old, new, changes, monotonic() - start)
+        self._world = replace(new, rules=done.rules)
+        self.lab.call(Settle(new.plan))
+        return _applied(old, new, changes, monotonic() - start)
 
     def _serve(self, wanted: World) -> None:
         """Make the Services of a world reachable on every node."""
         every = frontends(wanted.index, wanted.plan)
-        texts = {node.name: services_text(node, every) for node in wanted.plan.nodes}
-        for node, text in texts.items():
-            if self._served.get(node) != text:
-                self._lab.call(Enforce(node, text))
-                self._served[node] = text
+        for node in wanted.plan.nodes:
+            text = services_text(node, every)
+            if self._served.get(node.name) != text:
+                self.lab.call(Enforce(node.name, text))
+                self._served[node.name] = text
 
-    def _commit(self, changes: dict[str, Transaction], old: World, new: World) -> None:
-        """One transaction a node. When one of several is refused, the others are taken back."""
-        done: list[str] = []
-        try:
-            for node, change in changes.items():
-                self._lab.call(Enforce(node, change))
-                done.append(node)
-            self.committed = monotonic()
-        except PodfenceError:
-            for node in done:
-                back = succeed(new.rules[node], old.rules[node])
-                self._lab.call(Enforce(node, diff(new.rules[node], back)))
-                old.rules[node] = back
-            raise
+    def _commit(self, changes: Mapping[str, Change]) -> Commit:
+        """One transaction a node; all of them, or an error and the rules as before."""
+
+        def enforce(node: str, step: Transaction) -> None:
+            self.lab.call(Enforce(node, step))
+
+        done = commit(changes, enforce)
+        if done.refused is not None:
+            self._world = replace(self._world, rules=done.rules)
+            raise done.refused
+        self.committed = monotonic()
+        return done
 
     # -- packets
 
-    def test(self) -> Reply:
+    def test(self) -> Tested:
         """Every probe again, with the policies as they are."""
-        plan, index = self._world.plan, self._world.index
-        start = monotonic()
-        tried = live_controls(plan)
-        answers = self._lab.call(Try(tried, self._options.patience)).outcomes
-        control = live_control(plan, tried, answers)
-        controlled = monotonic() - start
-        allowed = expect(index, plan)
-        sent = try_all(self._lab, self._options, allowed, control)
-        observed = Observed(plan, index, allowed, control, sent.outcomes)
-        timings = Timings(0.0, controlled, 0.0, sent.seconds, 0.0)
-        rootless = self._lab.rootless
-        found = report(observed, sent.repeated, timings, rootless=rootless, live=True)
-        every = frontends(index, plan)
-        calls = dials(plan, every)
-        judged = judge_dials(index, plan, every, calls)
-        answered = dial_all(self._lab, plan, every, calls, self._options, due(judged))
-        seen = dialled(plan, every, calls, judged, answered)
-        found = with_services(found, len(calls), *seen)
-        workloads = {f"{p.namespace}/{p.name}": str(p.owner or p.ref) for p in index.cluster.pods}
-        text = report_text(found, workloads, self._locate)
-        return Reply(text, 0 if found.clean else 1)
+        trial = Trial(self.lab, self._world.index, self._world.plan, self._options)
+        report = trial.run(trial.live_control())
+        return Tested(report, self._places(report.origins()))
 
-    def why(self, question: Can) -> Reply:
+    def why(self, question: Can) -> Explained:
         """The engine's reasons, and what becomes of a real packet."""
         answer = why(self._asker, question)
-        text = why_text(answer, self._locate)
-        packet = "".join(f"{line}\n" for line in self._packet(answer.case))
-        return Reply(f"{text}\n{packet}", 0 if answer.can.allowed else 1)
+        places = self._places(answer.origins())
+        probe = self._probe(answer.case)
+        if isinstance(probe, NotSent):
+            return Explained(answer, places, probe)
+        plan, listening = self._world.plan, control_of(self._world.plan, probe)
+        first, second = self.lab.call(Try([probe, listening], self._options.patience)).value
+        packet = Packet.of(plan, probe, Outcome(first))
+        agreed = agrees(answer.case.verdict.allowed, packet.outcome)
+        is_open = packet.outcome is Outcome.OPEN
+        control = None if is_open else Packet.of(plan, listening, Outcome(second))
+        return Explained(answer, places, packet, agreed, control)
 
-    def _packet(self, case: Case) -> Iterator[str]:
+    def _probe(self, case: Case) -> Probe | NotSent:
+        """The probe that a question asks for."""
         if case.family is None:
-            yield "packet: none sent, for an end has no address yet"
-            return
-        places = [self._place(end.address(case.family)) for end in (case.source, case.destination)]
-        source, target = places
+            return NotSent("an end has no address yet")
         address = case.destination.address(case.family)
         if any(address in s.cluster_ips for s in self._world.index.cluster.services):
-            yield f"packet: none sent, for {address} only stands for pods; ask for one of them"
-            return
+            return NotSent(f"{address} only stands for pods; ask for one of them")
+        source = self._party(case.source.address(case.family))
+        target = self._party(address)
         if source is None or target is None:
-            yield "packet: none sent, for the lab has no such party; see podfence lab status"
-            return
-        probe = Probe(source, target, case.family, case.protocol, case.port)
-        listening = control_of(self._world.plan, probe)
-        answers = self._lab.call(Try([probe, listening], self._options.patience)).outcomes
-        outcome = Outcome(answers[0])
-        same = (
-            "as the engine says" if agrees(case.verdict.allowed, outcome) else "the engine DIFFERS"
-        )
-        yield f"packet: {outcome_text(self._world.plan, probe, outcome)}: {same}"
-        if outcome != Outcome.OPEN:
-            yield f"control: {outcome_text(self._world.plan, listening, Outcome(answers[1]))}"
+            return NotSent("the lab has no such party; see podfence lab status")
+        return Probe(source, target, case.family, case.protocol, case.port)
 
-    def _place(self, address: IPAddress | None) -> int | None:
+    def _party(self, address: IPAddress | None) -> int | None:
         parties = self._world.plan.parties
         return next((at for at, p in enumerate(parties) if address in p.addresses), None)
 
+    def _places(self, origins: Iterable[Origin]) -> Places:
+        return Places.of(origins, self._world.input.positions.locate)
 
-def _applied(old: World, new: World, made: dict[str, Transaction], seconds: float) -> Iterator[str]:
-    """What became of a change, in lines."""
-    yield from _pods("new pod", new.plan, old.plan)
-    yield from _pods("pod gone", old.plan, new.plan)
+
+def _applied(old: World, new: World, changes: Mapping[str, Change], seconds: float) -> Applied:
     outside = _outside((old.plan, new.plan))
-    changes = changed_verdicts(old.index, new.index, outside)
-    yield from changes_text(changes)
-    if not changes:
-        yield "no verdict changed"
-    touched = sum(map(bool, made.values()))
-    judged = sum(
-        generation(old.rules[node]) != generation(rules) for node, rules in new.rules.items()
+    return Applied(
+        came=_without(new.plan, old.plan),
+        gone=_without(old.plan, new.plan),
+        changes=changed_verdicts(old.index, new.index, outside),
+        nodes=len(changes),
+        changed=sum(bool(change.transaction) for change in changes.values()),
+        judged=sum(change.judges_again for change in changes.values()),
+        seconds=seconds,
+        notes=new.plan.notes,
     )
-    yield (
-        f"applied in {seconds:.2f} s: {touched} of {len(made)} node(s) got other rules"
-        + (f", live connections are judged again on {judged}" if judged else "")
-    )
-    yield from (f"note: {printable(note)}" for note in new.plan.notes)
 
 
-def _with_addresses(party: Party) -> str:
-    return f"{printable(party.name)} ({', '.join(map(str, party.addresses))})"
-
-
-def _pods(word: str, plan: LabPlan, other: LabPlan) -> Iterator[str]:
+def _without(plan: ProbePlan, other: ProbePlan) -> tuple[Party, ...]:
+    """Pods of one plan that another one has not, or not in the same way."""
     known = {party.name: party for party in other.parties}
-    for party in plan.parties:
-        if party.side is Side.POD and known.get(party.name) != party:
-            yield f"{word}: {_with_addresses(party)} on {printable(party.node)}"
+    pods = (party for party in plan.parties if party.side is Side.POD)
+    return tuple(party for party in pods if known.get(party.name) != party)
 
 
-def _outside(plans: Sequence[LabPlan]) -> list[IPAddress]:
+def _outside(plans: Sequence[ProbePlan]) -> list[IPAddress]:
     """Outside addresses that take part in any plan."""
     parties: dict[Party, None] = {
         party: None for plan in plans for party in plan.parties if party.side is Side.OUTSIDE

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from podfence.collector import collector_paused
 from podfence.errors import Problem, Source
 from podfence.intake.documents import Document, Unreadable
-from podfence.manifests.collector import collector_paused
 from podfence.manifests.filereader import Contents, FileReader
 from podfence.manifests.inputfiles import InputFile, read_inputs
 from podfence.manifests.leftout import LeftOut

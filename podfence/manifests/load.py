@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from podfence.admission.kinds import CLUSTER_SCOPED, POLICY_KINDS, WANTED_KINDS
+from podfence.collector import collector_paused
 from podfence.errors import Position, Problem, Severity, Source
 from podfence.intake.build import Reading, build_cluster
 from podfence.intake.documents import Document
 from podfence.intake.doubts import can_matter
-from podfence.manifests.collector import collector_paused
 from podfence.manifests.documents import Manifests, read_manifests
 from podfence.manifests.inputfiles import STDIN
 from podfence.manifests.leftout import left_out_problems

@@ -9,7 +9,7 @@ left open.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Tier
@@ -59,6 +59,15 @@ class Certainty:
             name
             for name, endpoint in self._index.endpoints.items()
             if any(self._may_touch(doubt, endpoint) for doubt in self.doubts)
+        )
+
+    def about(self, names: Iterable[str]) -> tuple[Doubt, ...]:
+        """The doubts that may be about one of these pods (``namespace/name``)."""
+        asked = [self._index.endpoints[name] for name in names if name in self._index.endpoints]
+        return tuple(
+            doubt
+            for doubt in self.doubts
+            if any(self._may_touch(doubt, endpoint) for endpoint in asked)
         )
 
     # -- one direction of one flow

@@ -10,22 +10,24 @@ from podfence.engine.permitted import Permitted
 from podfence.model.objects import IPAddress
 from podfence.policy.index import PolicyIndex
 from podfence.sets import PortSet
-from podfence.text import printable
 
 
 @dataclass(frozen=True, slots=True)
 class VerdictChange:
-    """What may pass from one workload, or outside address, to another, and might not before, and
-    the other way round. It holds for ``pairs`` of the ``of`` pairs that the two have, families
-    counted apart; ``families``: those in which it does."""
+    """What changed between two workloads, or a workload and an outside address."""
 
     source: str
     destination: str
     opened: PortSet
+    """What may pass now and might not before."""
     closed: PortSet
+    """What might pass before and may not now."""
     families: tuple[int, ...]
+    """IP versions over which it changed."""
     pairs: int
+    """Pairs of pods between which it changed, IP versions counted apart."""
     of: int
+    """Pairs that the two workloads have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class _End:
 def changed_verdicts(
     before: PolicyIndex, after: PolicyIndex, outside: Iterable[IPAddress] = ()
 ) -> tuple[VerdictChange, ...]:
-    """Every pair of pods that both clusters have, and of these with ``outside`` addresses."""
+    """Every pair of pods that both clusters have, and every pair of such a pod and an ``outside``
+    address."""
     ends = [*_pods(before, after), *(_End(str(a), f"outside {a}", a) for a in outside)]
     old, new = Permitted(before), Permitted(after)
     of: Counter[tuple[str, str]] = Counter()
@@ -83,15 +86,3 @@ def _pairs(ends: list[_End]) -> Iterator[tuple[_End, _End]]:
             alike = source.address.version == destination.address.version
             if pods and alike and source.name != destination.name:
                 yield source, destination
-
-
-def changes_text(changes: Iterable[VerdictChange]) -> Iterator[str]:
-    """``opened`` and ``closed`` lines, in the order of the pairs."""
-    for change in changes:
-        for word, ports in (("opened", change.opened), ("closed", change.closed)):
-            if ports:
-                part = f" ({change.pairs} of {change.of} pairs)" if change.pairs < change.of else ""
-                yield (
-                    f"{word}  {printable(change.source)} -> {printable(change.destination)}  "
-                    f"{ports}{part}"
-                )

@@ -118,6 +118,14 @@ class WhyAnswer:
     egress: DirectionReport
     ingress: DirectionReport
 
+    def origins(self) -> Iterator[Origin]:
+        """Every policy and rule that the answer names."""
+        for report in (self.egress, self.ingress):
+            yield from report.decision.origins
+            for policy in report.policies:
+                yield policy.isolation
+                yield from (rule.origin for rule in policy.rules)
+
 
 def why(asker: Asker, question: Can) -> WhyAnswer:
     """Raises UnknownObject or QuestionError when the question cannot be asked."""

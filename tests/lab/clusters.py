@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from podfence.lab.testbed.placement import place
-from podfence.lab.testbed.probeplan import LabPlan, make_plan
+from podfence.lab.testbed.placement import schedule
+from podfence.lab.testbed.probeplan import ProbePlan, make_plan
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
@@ -33,9 +33,9 @@ SHOP: tuple[ClusterObject, ...] = (
 
 def placed(*objects: ClusterObject) -> PolicyIndex:
     """The index that the lab works with."""
-    return compile_cluster(place(Cluster.of(objects)))
+    return compile_cluster(schedule(Cluster.of(objects)))
 
 
-def plan_of(*objects: ClusterObject) -> LabPlan:
+def plan_of(*objects: ClusterObject) -> ProbePlan:
     """The lab's plan for these objects."""
     return make_plan(placed(*objects))

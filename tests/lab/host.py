@@ -14,7 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-from podfence.lab.run import LabOptions, run_lab
+from podfence.lab.run import run_lab
+from podfence.lab.trial import LabOptions
 from tests.lab.clusters import SHOP, placed
 
 PODS = """

@@ -8,16 +8,15 @@ from podfence.engine.evaluate import Judge, evaluate
 from podfence.lab.testbed.compare import (
     Observed,
     agrees,
-    enforced_efforts,
+    enforced_kinds,
     expect,
     flow_of,
     lost,
     not_open,
 )
-from podfence.lab.testbed.outcome import Outcome
-from podfence.lab.testbed.placement import place
-from podfence.lab.testbed.probeplan import LabPlan, Limits, make_plan
-from podfence.lab.testbed.probes import Effort
+from podfence.lab.testbed.placement import schedule
+from podfence.lab.testbed.probeplan import Limits, ProbePlan, make_plan
+from podfence.lab.testbed.probes import Outcome, ProbeKind
 from podfence.policy.compile import compile_cluster
 from tests.lab.clusters import SHOP, placed, plan_of
 from tests.support.random_clusters import random_cluster
@@ -49,7 +48,7 @@ def test_what_is_expected_is_what_the_engine_says_of_each_flow() -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_the_same_of_random_clusters(seed: int) -> None:
-    index = compile_cluster(place(random_cluster(Random(seed)), 1 + seed % 3))
+    index = compile_cluster(schedule(random_cluster(Random(seed)), 1 + seed % 3))
     plan = make_plan(index, Limits(ports=8))
     judge = Judge(index)
     said = bytes(judge.verdict(flow_of(plan, probe)).allowed for probe in plan.probes)
@@ -57,7 +56,7 @@ def test_the_same_of_random_clusters(seed: int) -> None:
 
 
 def test_only_what_should_come_about_is_a_whole_connection() -> None:
-    assert enforced_efforts(bytes([0, 1])) == bytes([Effort.KNOCK, Effort.CONNECT])
+    assert enforced_kinds(bytes([0, 1])) == bytes([ProbeKind.SYN, ProbeKind.CONNECT])
 
 
 def perfect(allowed: bytes) -> bytes:
@@ -66,7 +65,7 @@ def perfect(allowed: bytes) -> bytes:
 
 def observed(
     enforced: bytes | None = None, control: bytes | None = None
-) -> tuple[LabPlan, Observed]:
+) -> tuple[ProbePlan, Observed]:
     plan = plan_of(*SHOP)
     index = placed(*SHOP)
     allowed = expect(index, plan)
@@ -91,9 +90,9 @@ def test_a_leak_is_a_disagreement_with_the_policies_that_forbid_it() -> None:
     number = seen.enforced.index(Outcome.TIMEOUT)
     _, leaking = observed(changed(seen.enforced, number, Outcome.OPEN))
     (check,) = leaking.disagreements()
-    assert check.outcome is Outcome.OPEN
+    assert check.packet.outcome is Outcome.OPEN
     assert not check.verdict.allowed
-    assert (check.flow.protocol, check.flow.port) == plan.probes[number][3:]
+    assert (check.packet.protocol, check.packet.port) == plan.probes[number][3:]
     assert sum(not pair.agrees for pair in leaking.pairs()) == 1
 
 
@@ -115,7 +114,7 @@ def test_a_probe_without_control_proves_nothing() -> None:
     control = changed(bytes([Outcome.OPEN]) * len(seen.enforced), number, Outcome.REFUSED)
     plan, blind = observed(control=control)
     (check,) = blind.without_control()
-    assert check.outcome is Outcome.REFUSED
+    assert check.packet.outcome is Outcome.REFUSED
     assert sum(len(pair.ports) for pair in blind.pairs()) == len(plan.probes) - 1
 
 

@@ -4,21 +4,20 @@ import pytest
 
 from podfence.lab.testbed.compare import expect
 from podfence.lab.testbed.control import (
-    control_efforts,
+    control_kinds,
     control_outcomes,
     live_control,
     live_controls,
     unanswered,
 )
-from podfence.lab.testbed.outcome import Outcome
 from podfence.lab.testbed.probeplan import Side
-from podfence.lab.testbed.probes import Effort, Probe, Probes
+from podfence.lab.testbed.probes import Outcome, Probe, ProbeKind, Probes
 from tests.lab.clusters import SHOP, placed, plan_of
 
 PLAN = plan_of(*SHOP)
 PROBES = PLAN.probes
 ALLOWED = expect(placed(*SHOP), PLAN)
-SENT = control_efforts(PROBES, ALLOWED)
+SENT = control_kinds(PROBES, ALLOWED)
 ALL_OPEN = bytes([Outcome.OPEN]) * len(PROBES)
 
 
@@ -33,11 +32,11 @@ def with_outcome(number: int, outcome: Outcome) -> bytes:
 def test_every_denial_is_sent_itself() -> None:
     denied = [number for number, allowed in enumerate(ALLOWED) if not allowed]
     assert denied
-    assert all(SENT[number] != Effort.SKIP for number in denied)
+    assert all(SENT[number] != ProbeKind.SKIP for number in denied)
 
 
 def test_every_port_of_every_party_is_connected_to_once_by_somebody_else() -> None:
-    connected = [PROBES[n] for n, effort in enumerate(SENT) if effort == Effort.CONNECT]
+    connected = [PROBES[n] for n, kind in enumerate(SENT) if kind == ProbeKind.CONNECT]
     assert len(connected) == len(set(map(listener, connected)))
     assert set(map(listener, connected)) == {
         listener(probe) for probe in PROBES if probe.source != probe.target
@@ -45,8 +44,8 @@ def test_every_port_of_every_party_is_connected_to_once_by_somebody_else() -> No
 
 
 def test_what_is_allowed_is_not_sent_for_itself() -> None:
-    sent = [n for n, effort in enumerate(SENT) if effort and ALLOWED[n]]
-    assert all(SENT[number] == Effort.CONNECT for number in sent)
+    sent = [n for n, kind in enumerate(SENT) if kind and ALLOWED[n]]
+    assert all(SENT[number] == ProbeKind.CONNECT for number in sent)
     assert len(sent) < sum(ALLOWED)
 
 
@@ -54,24 +53,24 @@ def test_all_answered_is_a_control_for_all() -> None:
     assert control_outcomes(PROBES, SENT, ALL_OPEN) == ALL_OPEN
 
 
-@pytest.mark.parametrize("effort", [Effort.KNOCK, Effort.CONNECT])
-def test_a_denial_that_nobody_answered_has_no_control(effort: Effort) -> None:
-    number = next(n for n, sent in enumerate(SENT) if sent == effort and not ALLOWED[n])
+@pytest.mark.parametrize("kind", [ProbeKind.SYN, ProbeKind.CONNECT])
+def test_a_denial_that_nobody_answered_has_no_control(kind: ProbeKind) -> None:
+    number = next(n for n, sent in enumerate(SENT) if sent == kind and not ALLOWED[n])
     outcomes = with_outcome(number, Outcome.REFUSED)
     assert unanswered(SENT, outcomes) == [number]
     assert control_outcomes(PROBES, SENT, outcomes)[number] == Outcome.REFUSED
 
 
 def test_a_port_that_is_somebody_elses_is_no_control_for_anybody() -> None:
-    number = SENT.index(Effort.CONNECT)
-    control = control_outcomes(PROBES, SENT, with_outcome(number, Outcome.STRANGER))
+    number = SENT.index(ProbeKind.CONNECT)
+    control = control_outcomes(PROBES, SENT, with_outcome(number, Outcome.WRONG_PEER))
     for probe, outcome in zip(PROBES, control, strict=True):
         same = listener(probe) == listener(PROBES[number])
-        assert outcome == (Outcome.STRANGER if same else Outcome.OPEN)
+        assert outcome == (Outcome.WRONG_PEER if same else Outcome.OPEN)
 
 
 def test_what_was_not_sent_and_not_answered_is_no_failure() -> None:
-    number = SENT.index(Effort.SKIP)
+    number = SENT.index(ProbeKind.SKIP)
     outcomes = with_outcome(number, Outcome.TIMEOUT)
     assert unanswered(SENT, outcomes) == []
     assert control_outcomes(PROBES, SENT, outcomes) == ALL_OPEN
@@ -96,6 +95,18 @@ def test_a_port_that_does_not_answer_its_node_is_no_control() -> None:
         assert (outcome == Outcome.OPEN) is (listener(probe) != listener(tried[0]))
 
 
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_source_that_cannot_be_reached_itself_is_no_control(family: int) -> None:
+    """A pod whose link is down gets no answer from anybody: that is no denial."""
+    web = [party.name for party in PLAN.parties].index("shop/web")
+    tried = live_controls(PLAN)
+    cut = [probe.target == web and probe.family == family for probe in tried]
+    outcomes = bytes(Outcome.TIMEOUT if each else Outcome.OPEN for each in cut)
+    for probe, outcome in zip(PROBES, live_control(PLAN, tried, outcomes), strict=True):
+        concerned = probe.family == family and web in (probe.source, probe.target)
+        assert (outcome == Outcome.OPEN) is not concerned
+
+
 def test_a_party_alone_needs_no_control() -> None:
     probes = Probes.of([Probe(0, 0, 4, "TCP", 80)])
-    assert control_efforts(probes, bytes([1])) == bytes([Effort.SKIP])
+    assert control_kinds(probes, bytes([1])) == bytes([ProbeKind.SKIP])

@@ -9,16 +9,15 @@ from pathlib import Path
 import pytest
 
 from podfence.errors import LabError
-from podfence.lab.messages import Apply, Reply
 from podfence.lab.probing.process import LabProcess
-from podfence.lab.probing.requests import Build, Enforce, Send, Unwatch, Watch
-from podfence.lab.testbed.liveflows import watched_flows
-from podfence.lab.testbed.livetraffic import Account, Message, Watched, account
-from podfence.lab.testbed.outcome import Outcome
-from podfence.lab.testbed.probeplan import LabPlan
-from podfence.lab.testbed.probes import Probe, efforts
+from podfence.lab.probing.requests import Build, Enforce, Send, StartTraffic, StopTraffic
+from podfence.lab.testbed.liveflows import flows_across
+from podfence.lab.testbed.livetraffic import Account, Message, Traffic, account
+from podfence.lab.testbed.probeplan import ProbePlan
+from podfence.lab.testbed.probes import Outcome, Probe, kinds_of
 from podfence.nft.lowering.epoch import generation, with_generation
 from podfence.nft.ruleset import Ruleset
+from podfence.render.lab import applied_text
 from podfence.testing.builders import peer, pod, policy, rule
 from tests.lab.clusters import SHOP, placed, plan_of
 from tests.lab.test_session import agrees, read, running
@@ -40,18 +39,18 @@ REVOKED, KEPT = 0, 1
     ],
 )
 def test_account_of_a_message(message: Message, expected: tuple[int, int, int, int]) -> None:
-    seen = account(Watched([message], [0, 0]), {REVOKED: [(1.0, 2.0)]})
+    seen = account(Traffic([message], [0, 0]), {REVOKED: [(1.0, 2.0)]})
     assert (seen.refused, seen.leaked, seen.kept, seen.lost) == expected
 
 
 def test_segments_sent_again_are_lost_on_kept_flows_only() -> None:
-    assert account(Watched([], [5, 3]), {REVOKED: []}) == Account(1, 0, 0, 1, 0, 3)
+    assert account(Traffic([], [5, 3]), {REVOKED: []}) == Account(1, 0, 0, 1, 0, 3)
 
 
 def test_flows_are_chosen_among_those_allowed_before() -> None:
     closed = policy("shop/db", {"app": "db"}, types=["Ingress"])
     before, after = placed(*SHOP), placed(*SHOP, closed, SHOP[4])
-    flows = watched_flows(before, after, plan_of(*SHOP), plan_of(*SHOP))
+    flows = flows_across(before, after, plan_of(*SHOP), plan_of(*SHOP))
     names = [party.name for party in plan_of(*SHOP).parties]
     assert {(names[p.source], names[p.target], p.protocol, p.port) for p in flows.revoked} == {
         ("shop/web", "shop/db", "TCP", 5432)
@@ -78,19 +77,19 @@ def never_again(current: Ruleset, wanted: Ruleset) -> Ruleset:
 def test_a_revocation_that_spares_live_connections_is_found_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("podfence.lab.session.succeed", never_again)
+    monkeypatch.setattr("podfence.reconcile.succeed", never_again)
     seen, _ = measure(changes=3, clients=6, nodes=1)
     assert seen.leaked > 10
 
 
-def web_to_db(plan: LabPlan) -> Probe:
+def web_to_db(plan: ProbePlan) -> Probe:
     names = [party.name for party in plan.parties]
     return Probe(names.index("shop/web"), names.index("shop/db"), 4, "TCP", 5432)
 
 
-def everybody_answers(lab: LabProcess, plan: LabPlan) -> bool:
-    wanted = efforts(len(plan.probes), range(len(plan.probes)))
-    return set(lab.call(Send(wanted, 0.3)).outcomes) == {Outcome.OPEN}
+def everybody_answers(lab: LabProcess, plan: ProbePlan) -> bool:
+    wanted = kinds_of(len(plan.probes), range(len(plan.probes)))
+    return set(lab.call(Send(wanted, 0.3)).value) == {Outcome.OPEN}
 
 
 @pytest.mark.kernel
@@ -98,12 +97,12 @@ def test_a_watch_that_is_killed_is_an_error_and_the_lab_goes_on() -> None:
     plan = plan_of(*SHOP)
     with LabProcess(plan) as lab:
         lab.call(Build())
-        lab.call(Watch((web_to_db(plan),)))
+        lab.call(StartTraffic((web_to_db(plan),)))
         children = Path(f"/proc/{lab.pid}/task/{lab.pid}/children").read_text(encoding="ascii")
         watching = int(children.split()[-1])
         os.kill(watching, signal.SIGKILL)
-        with pytest.raises(LabError, match="the watch ended unexpectedly"):
-            lab.call(Unwatch())
+        with pytest.raises(LabError, match="the live connections ended unexpectedly"):
+            lab.call(StopTraffic())
         assert everybody_answers(lab, plan)
         assert not Path(f"/proc/{watching}").exists()
 
@@ -115,8 +114,8 @@ def test_a_watch_that_cannot_connect_leaves_the_lab_as_it_was() -> None:
     with LabProcess(plan) as lab:
         lab.call(Build())
         lab.call(Enforce("lab-node", closed))
-        with pytest.raises(LabError, match="a connection to watch cannot be made"):
-            lab.call(Watch((web_to_db(plan),)))
+        with pytest.raises(LabError, match="a live connection cannot be made"):
+            lab.call(StartTraffic((web_to_db(plan),)))
         lab.call(Enforce("lab-node", "delete table inet t\n"))
         assert everybody_answers(lab, plan)
 
@@ -127,9 +126,9 @@ def test_apply_with_watch_accounts_for_connections() -> None:
     none = policy("shop/db", {"app": "db"}, types=["Ingress"])
     others = pod("shop/other"), pod("shop/more")
     with running(*SHOP[:3], *others, wide) as session:
-        reply = session.do(Apply(read(*SHOP[:3], *others, none), watch=True))
-        assert isinstance(reply, Reply)
-        line = next(line for line in reply.text.splitlines() if line.startswith("watched: "))
-        words = line.replace(";", "").replace(",", "").split()
+        applied = session.apply(read(*SHOP[:3], *others, none), traffic=True)
         assert agrees(session)  # the ports are the lab's own again
-    assert (words[1], words[4], words[-5]) == ("12", "0", "0")
+    assert applied.traffic is not None
+    assert (applied.traffic.revoked_flows, applied.traffic.leaked) == (12, 0)
+    assert applied.traffic.lost == 0
+    assert applied_text(applied).splitlines()[-1].startswith("watched: 12 connections revoked, 0 ")

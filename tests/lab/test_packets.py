@@ -7,13 +7,13 @@ import pytest
 
 from podfence.lab.run import run_lab
 from podfence.lab.testbed.packets import (
-    Knocker,
+    SynProber,
     echo_asked,
     echo_reply,
     echo_request,
     init,
     init_tag,
-    knocked,
+    syn_answer,
     syn_sequence,
 )
 from podfence.lab.testbed.report import LabReport
@@ -63,7 +63,7 @@ def tcp(flags: int, acknowledgement: int) -> bytes:
 @pytest.mark.parametrize("port", [1, 443, 65535])
 def test_a_syn_over_ipv4_sums_to_nothing_with_its_pseudo_header(port: int, sequence: int) -> None:
     a, b = "10.244.0.9", "255.255.255.254"
-    packet = Knocker(4, a, 20001, b).syn(port, sequence)
+    packet = SynProber(4, a, 20001, b).syn(port, sequence)
     pseudo = inet_aton(a) + inet_aton(b) + struct.pack(">HH", 6, 20)
     total = sum(struct.unpack(">16H", pseudo + packet))
     while total >> 16:
@@ -72,7 +72,7 @@ def test_a_syn_over_ipv4_sums_to_nothing_with_its_pseudo_header(port: int, seque
 
 
 def test_a_syn_as_rfc_9293_has_it() -> None:
-    packet = Knocker(6, "fd00::1", 20001, "fd00::2").syn(5432, 0x01000007)
+    packet = SynProber(6, "fd00::1", 20001, "fd00::2").syn(5432, 0x01000007)
     assert packet.hex() == "4e21153801000007000000005002ffff00000000"
 
 
@@ -91,7 +91,7 @@ def test_a_syn_as_rfc_9293_has_it() -> None:
     ],
 )
 def test_what_answers_a_syn(family: int, packet: bytes, expected: tuple[int, bool] | None) -> None:
-    assert knocked(family, packet) == expected
+    assert syn_answer(family, packet) == expected
 
 
 @pytest.mark.parametrize(

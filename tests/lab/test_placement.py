@@ -5,13 +5,13 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from podfence.lab.testbed.placement import NODE_ADDRESSES, NODE_NAME, NODES_OF_INPUT, place
+from podfence.lab.testbed.placement import NODE_ADDRESSES, NODE_NAME, NODES_OF_INPUT, schedule
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.testing.builders import node, pod
 
 
 def placed(*objects: ClusterObject) -> Cluster:
-    return place(Cluster.of(objects))
+    return schedule(Cluster.of(objects))
 
 
 def texts(cluster: Cluster) -> list[str]:
@@ -94,7 +94,7 @@ def on(cluster: Cluster) -> dict[str, str]:
     ],
 )
 def test_names_of_nodes(objects: list[ClusterObject], count: int, names: list[str]) -> None:
-    assert list(place(Cluster.of([*THREE, *objects]), count).nodes) == names
+    assert list(schedule(Cluster.of([*THREE, *objects]), count).nodes) == names
 
 
 def test_pods_stay_on_their_node_and_the_others_are_spread() -> None:
@@ -110,7 +110,7 @@ def test_pods_stay_on_their_node_and_the_others_are_spread() -> None:
 
 
 def test_nodes_share_the_assumed_ranges_and_pods_are_in_that_of_their_node() -> None:
-    cluster = place(Cluster.of(THREE), 3)
+    cluster = schedule(Cluster.of(THREE), 3)
     assert [str(r) for each in cluster.nodes.values() for r in each.pod_cidrs] == [
         "10.244.0.0/18",
         "fd00:10:244::/50",
@@ -156,8 +156,8 @@ def test_no_two_nodes_have_an_address_in_common() -> None:
 
 
 def test_what_stays_keeps_node_and_address() -> None:
-    before = place(Cluster.of(THREE), 2)
-    after = place(Cluster.of([pod("a/new"), *THREE[2:]]), before=before)
+    before = schedule(Cluster.of(THREE), 2)
+    after = schedule(Cluster.of([pod("a/new"), *THREE[2:]]), before=before)
     was = {each.name: (each.node, each.addresses) for each in before.pods}
     now = {each.name: (each.node, each.addresses) for each in after.pods}
     assert after.nodes == before.nodes
@@ -168,17 +168,17 @@ def test_what_stays_keeps_node_and_address() -> None:
 
 
 def test_a_pod_that_names_another_node_moves_and_gets_an_address_there() -> None:
-    before = place(Cluster.of(THREE), 2)
-    after = place(Cluster.of([replace(THREE[0], node="lab-node-2")]), before=before)
+    before = schedule(Cluster.of(THREE), 2)
+    after = schedule(Cluster.of([replace(THREE[0], node="lab-node-2")]), before=before)
     (moved,) = after.pods
     assert moved.node == "lab-node-2"
     assert moved.addresses[0] in after.nodes["lab-node-2"].pod_cidrs[0]
 
 
 def test_an_address_that_a_cluster_gives_to_another_pod_is_taken_from_a_manifest() -> None:
-    before = place(Cluster.of([pod("a/p")]))
+    before = schedule(Cluster.of([pod("a/p")]))
     real = pod("a/real", addresses=["10.244.0.1"])
-    after = place(Cluster.of([pod("a/p"), real]), before=before)
+    after = schedule(Cluster.of([pod("a/p"), real]), before=before)
     assert [str(a) for a in after.pods[0].addresses] == ["10.244.0.2"]
 
 
@@ -192,7 +192,7 @@ def test_np50_the_address_of_a_host_network_pod_is_its_node_s(name: str) -> None
     (only,) = cluster.nodes.values()
     assert only.addresses[0] == address
     assert [pod.addresses for pod in cluster.pods if pod.host_network] == [()]
-    assert place(cluster, before=cluster) == cluster
+    assert schedule(cluster, before=cluster) == cluster
 
 
 def test_np60a_an_address_that_several_pods_have_goes_to_the_one_that_stays_then_the_youngest() -> (

@@ -7,7 +7,7 @@ from podfence.model.cluster import ClusterObject
 from podfence.testing.builders import peer, pod, policy, rule
 from tests.lab.clusters import placed
 
-STRANGER = 7777
+UNDECLARED = 7777
 WEB = pod("shop/web", {"app": "web"}, ports=["http:80", ":9090/UDP"])
 
 
@@ -18,20 +18,22 @@ def allow(*ports: int | str) -> ClusterObject:
 @pytest.mark.parametrize(
     ("policies", "expected"),
     [
-        pytest.param([], (80, STRANGER, 9090), id="declared-and-a-stranger"),
-        pytest.param([allow(443)], (80, 443, STRANGER, 9090), id="NP-30-number"),
-        pytest.param([allow("http")], (80, STRANGER, 9090), id="NP-32-name"),
-        pytest.param([allow("/UDP")], (80, STRANGER, 9090), id="NP-31-whole-protocol"),
+        pytest.param([], (80, UNDECLARED, 9090), id="declared-and-a-undeclared"),
+        pytest.param([allow(443)], (80, 443, UNDECLARED, 9090), id="NP-30-number"),
+        pytest.param([allow("http")], (80, UNDECLARED, 9090), id="NP-32-name"),
+        pytest.param([allow("/UDP")], (80, UNDECLARED, 9090), id="NP-31-whole-protocol"),
         pytest.param(
-            [allow("8000-8010")], (80, STRANGER, 7999, 8000, 8010, 8011, 9090), id="NP-37-range"
+            [allow("8000-8010")], (80, UNDECLARED, 7999, 8000, 8010, 8011, 9090), id="NP-37-range"
         ),
-        pytest.param([allow("1-2")], (1, 2, 3, 80, STRANGER, 9090), id="no-port-0"),
+        pytest.param([allow("1-2")], (1, 2, 3, 80, UNDECLARED, 9090), id="no-port-0"),
         pytest.param(
-            [allow("65534-65535")], (80, STRANGER, 9090, 65533, 65534, 65535), id="no-port-65536"
+            [allow("65534-65535")], (80, UNDECLARED, 9090, 65533, 65534, 65535), id="no-port-65536"
         ),
-        pytest.param([allow(STRANGER)], (80, STRANGER, 7778, 9090), id="stranger-is-not-named"),
+        pytest.param(
+            [allow(UNDECLARED)], (80, UNDECLARED, 7778, 9090), id="undeclared-is-not-named"
+        ),
         pytest.param([allow("7000-7800")], (80, 6999, 7000, 7800, 7801, 9090), id="nor-in-a-range"),
-        pytest.param([allow("1-65535")], (1, 80, STRANGER, 9090, 65535), id="all-in-a-range"),
+        pytest.param([allow("1-65535")], (1, 80, UNDECLARED, 9090, 65535), id="all-in-a-range"),
     ],
 )
 def test_chosen_ports(policies: list[ClusterObject], expected: tuple[int, ...]) -> None:
@@ -43,8 +45,8 @@ def test_sctp_ports_are_counted_apart() -> None:
     assert (3868 in choice.ports, choice.sctp) == (False, (3868,))
 
 
-def test_limit_keeps_the_stranger_and_says_so() -> None:
+def test_limit_keeps_the_undeclared_one_and_says_so() -> None:
     choice = choose_ports(placed(WEB, allow(*range(1000, 1200, 2))), 5)
     assert len(choice.ports) == 5
-    assert STRANGER in choice.ports
+    assert UNDECLARED in choice.ports
     assert choice.notes == ("5 of 103 port numbers are probed",)

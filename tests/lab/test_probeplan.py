@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from podfence.lab.testbed.probeplan import LabPlan, Limits, Side, make_plan, spread
+from podfence.lab.testbed.probeplan import Limits, ProbePlan, Side, make_plan, spread
 from podfence.model.objects import Pod
 from podfence.sets.ports import OTHER
 from podfence.testing.builders import node, peer, pod, policy, rule
@@ -13,7 +13,7 @@ from tests.lab.clusters import SHOP, placed, plan_of
 MANY = [pod(f"a/{app}{n}", {"app": app}) for app in ("x", "y") for n in range(20)]
 
 
-def names(plan: LabPlan, side: Side) -> list[str]:
+def names(plan: ProbePlan, side: Side) -> list[str]:
     return [party.name for party in plan.parties if party.side is side]
 
 
@@ -161,7 +161,7 @@ def test_egress_rules_of_the_source_concern_a_pair() -> None:
     assert ports_between(plan, "a/y", "a/x") == {7777}
 
 
-def ports_between(plan: LabPlan, source: str, target: str) -> set[int]:
+def ports_between(plan: ProbePlan, source: str, target: str) -> set[int]:
     named = {party.name: at for at, party in enumerate(plan.parties)}
     ends = (named[source], named[target])
     probes = (p for p in plan.probes if (p.source, p.target) == ends)

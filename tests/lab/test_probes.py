@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from podfence.lab.probing.prober import shares
-from podfence.lab.testbed.probes import Effort, Probe, Probes, efforts
+from podfence.lab.testbed.probes import Probe, ProbeKind, Probes, kinds_of
 
 WEB, DB = ("TCP", 80), ("TCP", 5432)
 PROBES = Probes.of_pairs(
@@ -49,12 +49,12 @@ def test_no_probes() -> None:
 
 
 def test_only_some_are_wanted() -> None:
-    assert efforts(3, [1], Effort.KNOCK) == bytes([Effort.SKIP, Effort.KNOCK, Effort.SKIP])
+    assert kinds_of(3, [1], ProbeKind.SYN) == bytes([ProbeKind.SKIP, ProbeKind.SYN, ProbeKind.SKIP])
 
 
 @pytest.mark.parametrize("number", [1, 2, 5])
 def test_shares_have_every_wanted_pair_once_and_no_source_twice(number: int) -> None:
-    wanted = efforts(len(PROBES), [0, 2, 3, 5])
+    wanted = kinds_of(len(PROBES), [0, 2, 3, 5])
     parts = list(shares(PROBES, wanted, number))
     assert len(parts) <= number
     assert sorted(pair for part in parts for pair in part) == sorted(PROBES.pairs)
@@ -63,5 +63,5 @@ def test_shares_have_every_wanted_pair_once_and_no_source_twice(number: int) -> 
 
 
 def test_a_pair_of_which_nothing_is_wanted_is_in_no_share() -> None:
-    (part,) = shares(PROBES, efforts(len(PROBES), [5]), 3)
+    (part,) = shares(PROBES, kinds_of(len(PROBES), [5]), 3)
     assert part == [PROBES.pairs[-1]]

@@ -12,15 +12,13 @@ import pytest
 
 from podfence.errors import LabError
 from podfence.lab.probing import responder as answer
-from podfence.lab.probing.arrivals import Arrivals
-from podfence.lab.probing.board import Board
 from podfence.lab.probing.process import LabProcess
 from podfence.lab.probing.requests import Build, Enforce, Send
-from podfence.lab.probing.sender import NONCE, Round, Sender, outcome_of
-from podfence.lab.testbed.outcome import Outcome
+from podfence.lab.probing.round import NONCE, Arrivals, Board, Round
+from podfence.lab.probing.sender import Sender, outcome_of
 from podfence.lab.testbed.packets import ECHO_BODY
-from podfence.lab.testbed.probeplan import LabPlan, Party, Side
-from podfence.lab.testbed.probes import Effort, Pair, Probe, Probes, efforts
+from podfence.lab.testbed.probeplan import Party, ProbePlan, Side
+from podfence.lab.testbed.probes import Outcome, Pair, Probe, ProbeKind, Probes, kinds_of
 from podfence.testing.builders import pod, policy, rule
 from tests.lab.clusters import SHOP, plan_of
 
@@ -62,11 +60,11 @@ def test_a_datagram_that_comes_is_told(data: bytes, expected: int) -> None:
     assert board.arrived[0] == expected
 
 
-def outcomes(plan: LabPlan, effort: Effort = Effort.CONNECT) -> bytes:
+def outcomes(plan: ProbePlan, kind: ProbeKind = ProbeKind.CONNECT) -> bytes:
     with LabProcess(plan) as lab:
         lab.call(Build())
-        wanted = efforts(len(plan.probes), range(len(plan.probes)), effort)
-        return lab.call(Send(wanted, TIMEOUT)).outcomes
+        wanted = kinds_of(len(plan.probes), range(len(plan.probes)), kind)
+        return lab.call(Send(wanted, TIMEOUT)).value
 
 
 def this_round(serial: int) -> Round:
@@ -75,7 +73,7 @@ def this_round(serial: int) -> Round:
         serial=serial,
         port=20_000,
         probes=probes,
-        efforts=bytes([Effort.KNOCK]) * len(probes),
+        kinds=bytes([ProbeKind.SYN]) * len(probes),
         timeout=TIMEOUT,
         sources=(),
         targets=(),
@@ -100,12 +98,14 @@ def test_a_mark_of_no_probe_is_nobodys() -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "port", "expected"),
-    [(1, 80, Outcome.OPEN), (2, 80, Outcome.STRANGER), (1, 81, Outcome.STRANGER)],
+    ("party_index", "port", "expected"),
+    [(1, 80, Outcome.OPEN), (2, 80, Outcome.WRONG_PEER), (1, 81, Outcome.WRONG_PEER)],
 )
-def test_an_init_is_answered_by_whom_it_comes_to(place: int, port: int, expected: Outcome) -> None:
+def test_an_init_is_answered_by_whom_it_comes_to(
+    party_index: int, port: int, expected: Outcome
+) -> None:
     board, one = Board(1), this_round(7)
-    Arrivals(one, board).init(place, port, one.mark(0))
+    Arrivals(one, board).init(party_index, port, one.mark(0))
     assert board.outcomes[0] == expected
 
 
@@ -149,9 +149,9 @@ def test_the_longest_names_fit_into_an_answer() -> None:
 
 
 @pytest.mark.kernel
-@pytest.mark.parametrize("effort", [Effort.KNOCK, Effort.CONNECT])
-def test_everybody_answers_on_an_open_network(effort: Effort) -> None:
-    assert set(outcomes(plan_of(*SHOP), effort)) == {Outcome.OPEN}
+@pytest.mark.parametrize("kind", [ProbeKind.SYN, ProbeKind.CONNECT])
+def test_everybody_answers_on_an_open_network(kind: ProbeKind) -> None:
+    assert set(outcomes(plan_of(*SHOP), kind)) == {Outcome.OPEN}
 
 
 @pytest.mark.kernel
@@ -224,13 +224,13 @@ NOTHING_PASSES = """table inet podfence {
 def test_connections_that_nobody_answers_make_room_when_their_time_is_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("podfence.lab.probing.files._WINDOW", 40)
+    monkeypatch.setattr("podfence.lab.probing.sockets._WINDOW", 40)
     plan = plan_of(*SHOP)
     numbers = [n for n, p in enumerate(plan.probes) if p.protocol == "TCP"]
     with LabProcess(plan) as lab:
         lab.call(Build())
         lab.call(Enforce("lab-node", NOTHING_PASSES))
-        found = lab.call(Send(efforts(len(plan.probes), numbers), TIMEOUT)).outcomes
+        found = lab.call(Send(kinds_of(len(plan.probes), numbers), TIMEOUT)).value
     for number in numbers:
         probe = plan.probes[number]
         assert (found[number] == Outcome.OPEN) is (probe.source == probe.target)
@@ -238,5 +238,5 @@ def test_connections_that_nobody_answers_make_room_when_their_time_is_up(
 
 @pytest.mark.kernel
 def test_few_files_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("podfence.lab.probing.files._WINDOW", 8)
+    monkeypatch.setattr("podfence.lab.probing.sockets._WINDOW", 8)
     assert set(outcomes(plan_of(*SHOP))) == {Outcome.OPEN}

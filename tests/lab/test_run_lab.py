@@ -15,13 +15,13 @@ from podfence.errors import LabError, NftError
 from podfence.kernel import netns
 from podfence.lab.probing.process import LabProcess
 from podfence.lab.probing.requests import Build, Enforce, Send
-from podfence.lab.run import LabOptions, run_lab
+from podfence.lab.run import run_lab
 from podfence.lab.testbed.compare import Observed, expect
-from podfence.lab.testbed.outcome import Outcome
-from podfence.lab.testbed.placement import place
-from podfence.lab.testbed.probeplan import LabPlan, Limits, Side, make_plan
-from podfence.lab.testbed.probes import Effort, efforts
+from podfence.lab.testbed.placement import schedule
+from podfence.lab.testbed.probeplan import Limits, ProbePlan, Side, make_plan
+from podfence.lab.testbed.probes import Outcome, ProbeKind, kinds_of
 from podfence.lab.testbed.report import LabReport
+from podfence.lab.trial import LabOptions
 from podfence.model.cluster import Cluster
 from podfence.nft.difference import load
 from podfence.nft.lowering.lower import LocalNode, lower
@@ -54,7 +54,7 @@ HALF_PASSES = """table inet podfence {
 }
 """
 SANDBOX = ("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child")
-both_efforts = pytest.mark.parametrize("effort", [Effort.KNOCK, Effort.CONNECT])
+both_kinds = pytest.mark.parametrize("kind", [ProbeKind.SYN, ProbeKind.CONNECT])
 AS_USER = ("unshare", "--user", "--map-root-user")
 
 
@@ -137,20 +137,20 @@ def test_random_clusters_on_three_nodes(seed: int) -> None:
     assert report.clean, report.disagreements[:5]
 
 
-def everything(plan: LabPlan, effort: Effort = Effort.CONNECT) -> bytes:
-    return efforts(len(plan.probes), range(len(plan.probes)), effort)
+def everything(plan: ProbePlan, kind: ProbeKind = ProbeKind.CONNECT) -> bytes:
+    return kinds_of(len(plan.probes), range(len(plan.probes)), kind)
 
 
 def test_an_address_of_the_range_that_no_known_pod_has_is_cut_off() -> None:
     whole = placed(pod("a/known"), pod("a/unknown"))
-    known = compile_cluster(place(Cluster.of([pod("a/known")]), before=whole.cluster))
+    known = compile_cluster(schedule(Cluster.of([pod("a/known")]), before=whole.cluster))
     plan = make_plan(whole)
     (only,) = plan.nodes
     rules = LocalNode(only.name, frozenset({"a/known"}), only.pod_cidrs)
     with LabProcess(plan) as lab:
         lab.call(Build())
         lab.call(Enforce(only.name, load(lower(known, rules))))
-        outcomes = lab.call(Send(everything(plan), 0.3)).outcomes
+        outcomes = lab.call(Send(everything(plan), 0.3)).value
     for probe, outcome in zip(plan.probes, outcomes, strict=True):
         source, target = plan.parties[probe.source], plan.parties[probe.target]
         closed = "a/unknown" in (source.name, target.name) and source is not target
@@ -159,50 +159,51 @@ def test_an_address_of_the_range_that_no_known_pod_has_is_cut_off() -> None:
         assert (outcome == Outcome.TIMEOUT) is expected, (source.name, target.name)
 
 
-def outcomes_under(text: str, effort: Effort) -> tuple[LabPlan, Observed]:
+def outcomes_under(text: str, kind: ProbeKind) -> tuple[ProbePlan, Observed]:
     plan = plan_of(*SHOP)
     index = placed(*SHOP)
     with LabProcess(plan) as lab:
         lab.call(Build())
-        control = lab.call(Send(everything(plan, effort), 0.3)).outcomes
+        control = lab.call(Send(everything(plan, kind), 0.3)).value
         lab.call(Enforce("lab-node", text))
-        enforced = lab.call(Send(everything(plan, effort), 0.3, arrivals=True)).outcomes
+        enforced = lab.call(Send(everything(plan, kind), 0.3, arrivals=True)).value
     return plan, Observed(plan, index, expect(index, plan), control, enforced)
 
 
-@both_efforts
-def test_rules_that_enforce_nothing_are_found_out(effort: Effort) -> None:
-    _, seen = outcomes_under(NOTHING_IS_ENFORCED, effort)
+@both_kinds
+def test_rules_that_enforce_nothing_are_found_out(kind: ProbeKind) -> None:
+    _, seen = outcomes_under(NOTHING_IS_ENFORCED, kind)
     assert set(seen.control) == set(seen.enforced) == {Outcome.OPEN}
     leaks = list(seen.disagreements())
     assert len(leaks) == seen.allowed.count(0)
-    assert {check.outcome for check in leaks} == {Outcome.OPEN}
+    assert {check.packet.outcome for check in leaks} == {Outcome.OPEN}
 
 
-@both_efforts
-def test_rules_that_let_nothing_pass_are_found_out(effort: Effort) -> None:
-    plan, seen = outcomes_under(NOTHING_PASSES, effort)
+@both_kinds
+def test_rules_that_let_nothing_pass_are_found_out(kind: ProbeKind) -> None:
+    plan, seen = outcomes_under(NOTHING_PASSES, kind)
     for probe, outcome in zip(plan.probes, seen.enforced, strict=True):
         reaches_itself = probe.source == probe.target
         assert (outcome == Outcome.OPEN) is reaches_itself
     # what nodes send comes to their pods, which cannot answer
-    found = {(c.source.side, c.flow.protocol): c.outcome for c in seen.disagreements()}
-    arrived = {"UDP", OTHER} | ({"TCP"} if effort is Effort.KNOCK else set())
+    packets = [check.packet for check in seen.disagreements()]
+    found = {(p.source.side, p.protocol): p.outcome for p in packets}
+    arrived = {"UDP", OTHER} | ({"TCP"} if kind is ProbeKind.SYN else set())
     assert {found.pop((Side.NODE, protocol)) for protocol in arrived} == {Outcome.ONE_WAY}
     assert set(found.values()) == {Outcome.TIMEOUT}
 
 
 def test_what_arrives_is_a_leak_though_its_answer_does_not() -> None:
-    _, seen = outcomes_under(ONE_WAY_PASSES, Effort.KNOCK)
-    pods = [c for c in seen.disagreements() if c.target.side is Side.POD is c.source.side]
-    denied = [c for c in pods if not c.verdict.allowed]
-    assert {c.outcome for c in denied} == {Outcome.ONE_WAY}
-    assert {c.flow.protocol for c in denied} == {"TCP", "UDP", OTHER}
+    _, seen = outcomes_under(ONE_WAY_PASSES, ProbeKind.SYN)
+    packets = [c.packet for c in seen.disagreements() if not c.verdict.allowed]
+    denied = [p for p in packets if p.target.side is Side.POD is p.source.side]
+    assert {p.outcome for p in denied} == {Outcome.ONE_WAY}
+    assert {p.protocol for p in denied} == {"TCP", "UDP", OTHER}
 
 
-@both_efforts
-def test_both_protocols_are_told_apart(effort: Effort) -> None:
-    plan, seen = outcomes_under(HALF_PASSES, effort)
+@both_kinds
+def test_both_protocols_are_told_apart(kind: ProbeKind) -> None:
+    plan, seen = outcomes_under(HALF_PASSES, kind)
     among_pods = [
         (probe, outcome)
         for probe, outcome in zip(plan.probes, seen.enforced, strict=True)
@@ -312,7 +313,7 @@ def test_a_kernel_that_forbids_it_is_told_in_one_sentence(knob: str) -> None:
         [*AS_USER, "sh", "-c", script], capture_output=True, text=True, timeout=30, check=False
     )
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("podfence.errors.LabError: no private network for the lab: ")
+    assert last.startswith("podfence.errors.HostError: no private network: ")
     assert f"(user.{knob}=0); run it with sudo" in last
 
 
@@ -326,7 +327,7 @@ def test_a_kernel_that_forbids_it_is_told_in_one_sentence(knob: str) -> None:
         ),
         pytest.param(
             "mount -t tmpfs none /usr/sbin; PATH=/nowhere",
-            "NftError: nft is not installed; install it with: sudo apt-get install -y nftables",
+            "HostError: nft is not installed; it is in the package nftables, for example: sudo apt",
             id="no-nft",
         ),
         pytest.param(

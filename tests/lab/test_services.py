@@ -5,16 +5,16 @@ from ipaddress import ip_address
 import pytest
 
 from podfence.lab.run import run_lab
-from podfence.lab.testbed.placement import place
+from podfence.lab.testbed.placement import schedule
 from podfence.lab.testbed.probeplan import make_plan
 from podfence.lab.testbed.report import LabReport
 from podfence.lab.testbed.services import (
     Frontend,
-    dialled,
-    dials,
     due,
     frontends,
-    judge_dials,
+    judge_service_probes,
+    service_probes,
+    service_results,
     services_text,
 )
 from podfence.model.cluster import Cluster, ClusterObject
@@ -57,12 +57,12 @@ CLUSTER: tuple[ClusterObject, ...] = (
 
 
 def every(*objects: ClusterObject) -> list[Frontend]:
-    index = compile_cluster(place(Cluster.of(objects)))
+    index = compile_cluster(schedule(Cluster.of(objects)))
     return frontends(index, make_plan(index))
 
 
 def test_a_service_of_a_manifest_gets_an_address_of_each_family() -> None:
-    placed = place(Cluster.of(CLUSTER))
+    placed = schedule(Cluster.of(CLUSTER))
     assert [tuple(map(str, s.cluster_ips)) for s in placed.services] == [
         ("10.96.0.1", "fd00:10:96::1"),
         ("10.96.0.2", "fd00:10:96::2"),
@@ -70,8 +70,8 @@ def test_a_service_of_a_manifest_gets_an_address_of_each_family() -> None:
 
 
 def test_the_address_stays_when_others_come_and_go() -> None:
-    before = place(Cluster.of(CLUSTER))
-    after = place(Cluster.of([*DB, service("nobody", "none", (80, 80))]), before=before)
+    before = schedule(Cluster.of(CLUSTER))
+    after = schedule(Cluster.of([*DB, service("nobody", "none", (80, 80))]), before=before)
     assert [str(a) for a in after.services[0].cluster_ips] == ["10.96.0.2", "fd00:10:96::2"]
 
 
@@ -91,16 +91,16 @@ def test_np46_backends_are_pods_of_the_namespace_at_their_own_target_port() -> N
 
 def test_no_name_of_the_input_is_in_the_rules() -> None:
     found = every(*CLUSTER)
-    text = services_text(make_plan(compile_cluster(place(Cluster.of(CLUSTER)))).nodes[0], found)
+    text = services_text(make_plan(compile_cluster(schedule(Cluster.of(CLUSTER)))).nodes[0], found)
     assert not any(word in text for word in ("shop", "db", "nobody"))
 
 
 def test_an_address_that_was_given_goes_to_whom_the_input_gives_it() -> None:
     db = service("db", "db", (80, 80))
-    before = place(Cluster.of([WEB, db]))
+    before = schedule(Cluster.of([WEB, db]))
     given = before.services[0].cluster_ips[0]
     web = service("web", "web", (80, 80), ips=(str(given),))
-    after = place(Cluster.of([WEB, db, web]), before=before)
+    after = schedule(Cluster.of([WEB, db, web]), before=before)
     addresses = [set(each.cluster_ips) for each in after.services]
     assert {given} in addresses
     assert set.intersection(*addresses) == set()
@@ -124,15 +124,15 @@ def test_judgement_by_the_backend_that_answered(allowed: str, answered: str, rig
     closed = policy("shop/db", {"app": "db"}, ingress=[rule(ports=ports)])
     targets: dict[str, int | str] = {"both": 5432, "one": "pg", "none": 5432}
     objects = (WEB, *DB, closed, service("db", "db", (80, targets[allowed])))
-    index = compile_cluster(place(Cluster.of(objects)))
+    index = compile_cluster(schedule(Cluster.of(objects)))
     plan = make_plan(index)
     found = frontends(index, plan)
-    call = dials(plan, found)[0]
+    call = service_probes(plan, found)[0]
     names = [party.name for party in plan.parties]
     at = names.index(answered) if answered else -1
     assert plan.parties[call.source].name == "shop/web"
-    judged = judge_dials(index, plan, found, [call])
-    _, wrong = dialled(plan, found, [call], judged, [at])
+    judged = judge_service_probes(index, plan, found, [call])
+    _, wrong = service_results(plan, found, [call], judged, [at])
     assert (not wrong) is right
     assert due(judged) == ([0] if allowed == "both" else [])
 
@@ -152,7 +152,7 @@ def test_np45_np55_a_cluster_address_is_judged_at_its_backends(nodes: int) -> No
         service("web", "web", (80, "http")),
         CLUSTER[-1],
     ]
-    index = compile_cluster(place(Cluster.of(objects), nodes))
+    index = compile_cluster(schedule(Cluster.of(objects), nodes))
     report = run_lab(index, progress=lambda line: None)
     assert report.clean, report.disagreements[:3]
     assert got_through(report, "shop/web", "service shop/db") == {5000}

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from podfence.lab.run import LabOptions, run_lab
+from podfence.lab.run import run_lab
 from podfence.lab.testbed.report import LabReport
+from podfence.lab.trial import LabOptions
 from podfence.policy.compile import compile_cluster
+from podfence.render.lab_report import packet_text
 from tests.spec.scenarios import (
     CONFORMANCE,
     E2E,
@@ -36,7 +38,7 @@ def tried(scenario: Scenario) -> LabReport:
 def findings(report: LabReport) -> list[str]:
     """One line for each probe that did not go as the engine says, or had no control."""
     return [
-        f"{check.flow}: {check.outcome.words}, engine: {check.verdict.allowed}"
+        f"{packet_text(check.packet)}, engine: {check.verdict.allowed}"
         for check in (*report.disagreements, *report.without_control)
     ]
 

@@ -12,12 +12,12 @@ from collections import defaultdict
 
 from podfence.lab.messages import Input
 from podfence.lab.probing.process import LabProcess
-from podfence.lab.probing.requests import Unwatch, Watch
-from podfence.lab.run import LabOptions
+from podfence.lab.probing.requests import StartTraffic, StopTraffic
 from podfence.lab.session import Session, world
 from podfence.lab.testbed.livetraffic import Account, Interval, account
 from podfence.lab.testbed.probeplan import Limits
 from podfence.lab.testbed.probes import Probe
+from podfence.lab.trial import LabOptions
 from podfence.manifests.positions import Positions
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.testing.builders import peer, pod, policy, requirement, rule, selector
@@ -60,7 +60,7 @@ def measure(changes: int, clients: int, nodes: int) -> tuple[Account, list[float
     with LabProcess(first.plan) as lab:
         session = Session("bench", lab, first, options)
         watched = flows(session, clients)
-        lab.call(Watch(watched))
+        lab.call(StartTraffic(watched))
         since, out = 0.0, -1
         for change in range(changes):
             time.sleep(PAUSE)
@@ -72,7 +72,7 @@ def measure(changes: int, clients: int, nodes: int) -> tuple[Account, list[float
             since, out = session.committed, client
         time.sleep(PAUSE)
         close(revoked, watched, out, (since, time.monotonic()))
-        found = lab.call(Unwatch()).watched
+        found = lab.call(StopTraffic()).value
     assert found is not None
     return account(found, revoked), seconds
 

@@ -12,7 +12,6 @@ import os
 import socket
 import struct
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
@@ -185,14 +184,7 @@ class NftSocket:
 def _open(namespace_fd: int | None) -> socket.socket:
     if namespace_fd is None:
         return _open_here()
-    with ThreadPoolExecutor(max_workers=1) as short_lived:
-        return short_lived.submit(_open_inside, namespace_fd).result()
-
-
-def _open_inside(namespace_fd: int) -> socket.socket:
-    """Runs on a thread that ends afterwards; the socket stays in the namespace."""
-    netns.join(namespace_fd)
-    return _open_here()
+    return netns.run_inside(namespace_fd, _open_here)  # the socket stays in the namespace
 
 
 def _open_here() -> socket.socket:

@@ -1,7 +1,7 @@
-"""What happens inside the lab process: requests are done one after the other, and whoever connects
-to a pod in between is answered too.
+"""Does what is asked of the lab, one request after the other. Process: the lab process.
 
-Rule: runs in a process of one thread that has left the host's network for good.
+Rule: it has one thread, and has left the host's network for good. Between two requests it answers
+the connections that come to pods.
 """
 
 from __future__ import annotations
@@ -9,44 +9,43 @@ from __future__ import annotations
 import gc
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import count
 from multiprocessing.connection import Connection
 from select import EPOLLIN, epoll
 from time import monotonic
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from podfence.errors import LabError, NftError, PodfenceError
-from podfence.kernel.nftcli import INSTALL
-from podfence.lab.probing import livetraffic as watch
+from podfence.errors import HostError, LabError, PodfenceError
+from podfence.kernel.nftcli import NOT_INSTALLED
 from podfence.lab.probing.enforcer import Enforcer
-from podfence.lab.probing.files import reserve
+from podfence.lab.probing.livetraffic import LiveTraffic
 from podfence.lab.probing.prober import Prober
 from podfence.lab.probing.requests import (
     Answer,
     Build,
-    Call,
+    DialServices,
     Enforce,
     Grow,
     Request,
     Send,
     Settle,
+    StartTraffic,
+    StopTraffic,
     Try,
-    Unwatch,
-    Watch,
     Where,
 )
 from podfence.lab.probing.responder import Answerers
+from podfence.lab.probing.sockets import reserve
 from podfence.lab.probing.topology import Topology
-from podfence.lab.testbed.livetraffic import Watched
-from podfence.lab.testbed.probeplan import LabPlan
-from podfence.lab.testbed.probes import Probe, Probes, efforts
+from podfence.lab.testbed.livetraffic import Traffic
+from podfence.lab.testbed.probeplan import ProbePlan
+from podfence.lab.testbed.probes import Probe, Probes, kinds_of
 
 _EVENTS = 256
 T = TypeVar("T")
 
 
-def serve(connection: Connection, plan: LabPlan) -> None:
+def serve(connection: Connection, plan: ProbePlan) -> None:
     """Do what comes through ``connection`` until its other end is closed.
 
     Raises LabError or NftError when the plan cannot be built; later refusals are answers.
@@ -59,7 +58,7 @@ def serve(connection: Connection, plan: LabPlan) -> None:
         for descriptor, _ in poll.poll(lab.patience):
             if descriptor == connection.fileno():
                 try:
-                    request: Request = connection.recv()
+                    request: Request[Any] = connection.recv()
                 except EOFError:
                     return
                 connection.send(_answer(lab, request))
@@ -69,71 +68,73 @@ def serve(connection: Connection, plan: LabPlan) -> None:
         lab.attend()
 
 
-def _answer(lab: _Lab, request: Request) -> Answer | PodfenceError:
+def _answer(lab: _Lab, request: Request[Any]) -> Answer[object] | PodfenceError:
     start = monotonic()
     try:
-        answer = lab.do(request)
+        value = lab.do(request)
     except PodfenceError as error:
         if isinstance(request, Build):
             raise
         return error
-    return replace(answer, seconds=monotonic() - start)
+    return Answer(value, monotonic() - start)
 
 
 class _Lab:
     """The namespaces, and all sockets in them."""
 
-    def __init__(self, plan: LabPlan) -> None:
+    def __init__(self, plan: ProbePlan) -> None:
         self.poll = epoll()
         self._plan = plan
         self._topology: Topology
         self._enforcers: dict[str, Enforcer] = {}
         self._answerers: Answerers | None = None
         self._prober: Prober | None = None
-        self._watching: watch.Watch | None = None
+        self._lost_pods = False
+        """Pods of the plan went for a change that is under way, and nobody listens in them."""
+        self._traffic: LiveTraffic | None = None
         self._serials = count(1)
 
-    def do(self, request: Request) -> Answer:
+    def do(self, request: Request[Any]) -> object:
         """Raises LabError or NftError."""
         match request:
             case Build():
                 self._build()
             case Grow(plan):
                 reserve(plan)
-                self._topology.grow(plan)
+                self._lost_pods |= self._topology.grow(plan)
             case Settle(plan):
                 self._settle(plan)
             case Send(wanted, timeout, arrivals):
                 if arrivals:
                     _there(self._answerers).see_arrivals()
-                return Answer(0.0, self._ready.run(self._plan.probes, wanted, timeout))
+                return self._ready.run(self._plan.probes, wanted, timeout)
             case Try(probes, timeout):
                 self._listen(probes)
                 _there(self._answerers).see_arrivals()
-                wanted = efforts(len(probes), range(len(probes)))
-                return Answer(0.0, self._ready.run(Probes.of(probes), wanted, timeout))
-            case Call(dials, listeners, timeout):
+                wanted = kinds_of(len(probes), range(len(probes)))
+                return self._ready.run(Probes.of(probes), wanted, timeout)
+            case DialServices(probes, listeners, timeout):
                 self._listen(listeners)
-                return Answer(0.0, answered=self._ready.dial(dials, timeout))
-            case Watch(flows):
-                self._watch(flows)
-            case Unwatch():
-                return Answer(0.0, watched=self._unwatch())
+                return self._ready.dial(probes, timeout)
+            case StartTraffic(flows):
+                self._start_traffic(flows)
+            case StopTraffic():
+                return self._stop_traffic()
             case Enforce(node, rules):
                 self._enforcers[node].enforce(rules)
             case Where(name):
-                return Answer(0.0, number=self._topology.namespace_of(name))
-        return Answer(0.0)
+                return self._topology.namespace_of(name)
+        return None
 
     @property
     def patience(self) -> float | None:
         """Seconds until somebody waits for us; None: nobody does."""
-        return self._answerers.guests.patience if self._answerers else None
+        return self._answerers.connections.patience if self._answerers else None
 
     def attend(self) -> None:
         """Do what is due, whether or not anybody has come."""
         if self._answerers:
-            self._answerers.guests.attend()
+            self._answerers.connections.attend()
 
     def listen(self) -> None:
         """Answer whoever came while nothing was asked."""
@@ -143,7 +144,7 @@ class _Lab:
 
     def _build(self) -> None:
         if shutil.which("nft") is None:
-            raise NftError(INSTALL)  # now, not after a minute of control probes
+            raise HostError(NOT_INSTALLED)  # now, not after a minute of control probes
         reserve(self._plan)
         self._topology = Topology(self._plan)
         self._enforcers = {
@@ -151,8 +152,9 @@ class _Lab:
         }
         self._settle(self._plan)
 
-    def _settle(self, plan: LabPlan) -> None:
-        if self._prober is not None and _who(plan) == _who(self._plan):
+    def _settle(self, plan: ProbePlan) -> None:
+        same = self._prober is not None and _who(plan) == _who(self._plan)
+        if same and not self._lost_pods:
             self._topology.settle(plan)
             self._plan = plan
             return
@@ -161,6 +163,7 @@ class _Lab:
             self._answerers.close()
             self._answerers = self._prober = None
         self._topology.settle(plan)
+        self._lost_pods = False
         self._answerers = Answerers(plan, self._topology, self.poll)
         self._prober = Prober(plan, self._topology, self._answerers, self._serials)
         self._plan = plan
@@ -170,21 +173,21 @@ class _Lab:
     def _ready(self) -> Prober:
         return _there(self._prober)
 
-    def _watch(self, flows: Sequence[Probe]) -> None:
+    def _start_traffic(self, flows: Sequence[Probe]) -> None:
         answerers = _there(self._answerers)
         for flow in flows:
             answerers.release(flow)
         try:
-            self._watching = watch.Watch(self._plan, self._topology, flows)
-        except LabError:
+            self._traffic = LiveTraffic(self._plan, self._topology, flows)
+        except PodfenceError:
             answerers.complete()
             raise
 
-    def _unwatch(self) -> Watched:
-        assert self._watching is not None
-        watching, self._watching = self._watching, None
+    def _stop_traffic(self) -> Traffic:
+        assert self._traffic is not None
+        traffic, self._traffic = self._traffic, None
         try:
-            return watching.stop()
+            return traffic.stop()
         finally:
             if self._answerers is not None:
                 self._answerers.complete()
@@ -195,7 +198,7 @@ class _Lab:
             answerers.ensure(probe)
 
 
-def _who(plan: LabPlan) -> tuple[object, ...]:
+def _who(plan: ProbePlan) -> tuple[object, ...]:
     """Who answers on what."""
     return plan.parties, plan.ports, plan.sctp
 

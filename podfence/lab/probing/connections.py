@@ -1,8 +1,8 @@
-"""TCP connections that came to a party: each is told who it is that answers.
+"""TCP connections that came to a party: each is told who answers. Process: the lab process.
 
-Rule: whoever speaks HTTP gets it as an HTTP response, whoever says anything else as a line, and
-whoever waits gets it too, a moment later. The other end closes; so a program that a person runs in
-a pod sees a whole conversation.
+Rule: a client that speaks HTTP gets the name as an HTTP response, one that says anything else as a
+line, and one that says nothing gets it too, a moment later. The client closes; so a program that a
+person runs in a pod sees a whole conversation.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ _RESPONSE = (
 )
 _LONGEST = 4096
 _WAITS = 0.2
-"""Seconds in which a guest may speak first."""
+"""Seconds in which a peer may speak first."""
 _STAYS = 10.0
-"""Seconds after which a guest that does not go is shown out."""
+"""Seconds after which a peer that does not go is shown out."""
 MOST = 512
-"""Guests at a time. Those that were told make room, the oldest first."""
+"""Connections at a time. Those that were told make room, the oldest first."""
 
 
 @dataclass(slots=True)
-class _Guest:
+class _Peer:
     connection: socket.socket
     name: bytes
     came: float
 
 
-class Guests:
+class Connections:
     """The connections. ``handlers``: whom to call when something comes, by descriptor; shared with
     those who listen."""
 
@@ -45,8 +45,8 @@ class Guests:
         self._poll = poll
         self._handlers = handlers
         # by descriptor, the oldest first
-        self._waiting: dict[int, _Guest] = {}
-        self._told: dict[int, _Guest] = {}
+        self._waiting: dict[int, _Peer] = {}
+        self._told: dict[int, _Peer] = {}
 
     def has_room(self) -> bool:
         """Whether one more can come now; makes room if that is possible."""
@@ -56,10 +56,10 @@ class Guests:
 
     def welcome(self, connection: socket.socket, name: bytes) -> None:
         """Take over a connection, which must not block."""
-        guest = _Guest(connection, name, monotonic())
+        peer = _Peer(connection, name, monotonic())
         number = connection.fileno()
-        self._waiting[number] = guest
-        self._handlers[number] = lambda: self._hear(guest)
+        self._waiting[number] = peer
+        self._handlers[number] = lambda: self._hear(peer)
         self._poll.register(number, EPOLLIN)
 
     @property
@@ -72,47 +72,47 @@ class Guests:
     def attend(self) -> None:
         """Tell those that have waited for long enough; show out those that do not go."""
         now = monotonic()
-        while self._waiting and (guest := _oldest(self._waiting)).came + _WAITS <= now:
-            self._tell(guest, guest.name)
-        while self._told and (guest := _oldest(self._told)).came + _STAYS <= now:
-            self._leave(guest)
+        while self._waiting and (peer := _oldest(self._waiting)).came + _WAITS <= now:
+            self._tell(peer, peer.name)
+        while self._told and (peer := _oldest(self._told)).came + _STAYS <= now:
+            self._leave(peer)
 
     def close(self) -> None:
         """Everybody leaves."""
-        for guest in (*self._waiting.values(), *self._told.values()):
-            self._leave(guest)
+        for peer in (*self._waiting.values(), *self._told.values()):
+            self._leave(peer)
 
-    def _hear(self, guest: _Guest) -> None:
+    def _hear(self, peer: _Peer) -> None:
         try:
-            said = guest.connection.recv(_LONGEST)
+            said = peer.connection.recv(_LONGEST)
         except BlockingIOError:
             return
         except OSError:  # the other end has broken it off
-            self._leave(guest)
+            self._leave(peer)
             return
-        if guest.connection.fileno() in self._waiting:
-            self._tell(guest, _answer(said, guest.name))
+        if peer.connection.fileno() in self._waiting:
+            self._tell(peer, _answer(said, peer.name))
         if not said:
-            self._leave(guest)
+            self._leave(peer)
 
-    def _tell(self, guest: _Guest, answer: bytes) -> None:
-        number = guest.connection.fileno()
+    def _tell(self, peer: _Peer, answer: bytes) -> None:
+        number = peer.connection.fileno()
         self._told[number] = self._waiting.pop(number)
         with suppress(OSError):  # gone, or its filter lets nothing out: it sees no answer
-            guest.connection.send(answer)
-            guest.connection.shutdown(socket.SHUT_WR)
+            peer.connection.send(answer)
+            peer.connection.shutdown(socket.SHUT_WR)
 
-    def _leave(self, guest: _Guest) -> None:
-        number = guest.connection.fileno()
+    def _leave(self, peer: _Peer) -> None:
+        number = peer.connection.fileno()
         self._waiting.pop(number, None)
         self._told.pop(number, None)
         del self._handlers[number]
         self._poll.unregister(number)  # close alone does not: a sender may hold a copy
-        guest.connection.close()
+        peer.connection.close()
 
 
-def _oldest(guests: Mapping[int, _Guest]) -> _Guest:
-    return next(iter(guests.values()))
+def _oldest(connections: Mapping[int, _Peer]) -> _Peer:
+    return next(iter(connections.values()))
 
 
 def _answer(said: bytes, name: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The enforcement process of one node: it lives in the node's namespace and owns its rules.
+"""Enforces the rules of one node. Process: an enforcer, one a node; the class is its handle.
 
 Rule: nodes share nothing but the transactions that each is sent. A process keeps no descriptor but
 its pipe, so it holds no pod's namespace or socket alive, and it ends with the lab process.
@@ -19,6 +19,7 @@ from podfence.kernel.nftables.nftsocket import NftSocket
 from podfence.kernel.nftables.table import NetlinkNft
 from podfence.kernel.nftcli import run_nft
 from podfence.lab.probing.forking import fork_with_pipe
+from podfence.nft.protocol import Nft
 from podfence.nft.transaction import Transaction
 
 _SHORT_MEMORY = (
@@ -91,7 +92,8 @@ def _enforce(rules: Transaction | str) -> None:
         run_nft(rules)
     else:
         with NftSocket() as opened:
-            NetlinkNft(opened).run(rules)
+            nft: Nft = NetlinkNft(opened)
+            nft.run(rules)
     for name, value in _SHORT_MEMORY:
         if netns.read_sysctl(name) is not None:  # none without connection tracking
             netns.write_sysctl(name, value)

@@ -1,4 +1,4 @@
-"""fork(2) for processes that never return into their parent's code."""
+"""fork(2) for processes that never return into their parent's code. Process: any that forks."""
 
 from __future__ import annotations
 

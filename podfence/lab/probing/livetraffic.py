@@ -1,7 +1,7 @@
-"""Live connections under watch: both ends send all the time, and every message is accounted for.
+"""Keeps connections busy and accounts for every message. Process: one of its own, for one change.
 
-Rule: runs in a process of its own, forked from the lab process, so that changing the rules stops no
-sender. A message carries when it was sent; what became of it is told when the watch ends.
+Rule: it is forked from the lab process, so that changing the rules stops no sender. A message
+carries when it was sent; what became of each is told when the process is asked to end.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from podfence.kernel import netns
 from podfence.lab.probing.forking import fork_with_pipe
 from podfence.lab.probing.sockets import FAMILY
 from podfence.lab.probing.topology import Topology
-from podfence.lab.testbed.livetraffic import Message, Watched
-from podfence.lab.testbed.probeplan import LabPlan
+from podfence.lab.testbed.livetraffic import Message, Traffic
+from podfence.lab.testbed.probeplan import ProbePlan
 from podfence.lab.testbed.probes import Probe
 
 _MESSAGE = struct.Struct("=IId")  # flow and direction, number, when
@@ -37,28 +37,28 @@ _TCP_INFO_RETRANSMITTED = 100  # offset of tcpi_total_retrans in struct tcp_info
 _READ = 65536
 
 
-class Watch:
-    """The lab process's handle on a watch."""
+class LiveTraffic:
+    """The lab process's handle on the process that keeps connections busy."""
 
-    def __init__(self, plan: LabPlan, topology: Topology, flows: Sequence[Probe]) -> None:
+    def __init__(self, plan: ProbePlan, topology: Topology, flows: Sequence[Probe]) -> None:
         """Connects every flow and starts sending. Raises LabError when one cannot be connected."""
         self._pid, self._connection = fork_with_pipe(partial(_run, plan, topology, flows))
         self._receive()
 
-    def stop(self) -> Watched:
-        """End the watch."""
+    def stop(self) -> Traffic:
+        """End it, and say what became of every message."""
         with suppress(BrokenPipeError):  # it has ended: what it said, or nothing, is still there
             self._connection.send("stop")
         found = self._receive()
         self._end()
-        assert isinstance(found, Watched)
+        assert isinstance(found, Traffic)
         return found
 
     def _receive(self) -> object:
         try:
             found: object = self._connection.recv()
         except (EOFError, ConnectionError):
-            found = LabError("the watch ended unexpectedly; was it killed?")
+            found = LabError("the live connections ended unexpectedly; was their process killed?")
         if isinstance(found, LabError):
             self._end()
             raise found
@@ -70,25 +70,25 @@ class Watch:
 
 
 def _run(
-    plan: LabPlan, topology: Topology, flows: Sequence[Probe], connection: Connection, parent: int
+    plan: ProbePlan, topology: Topology, flows: Sequence[Probe], connection: Connection, parent: int
 ) -> NoReturn:
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         netns.die_with_parent(parent)
-        watching = _Watching([_connect(plan, topology, flow) for flow in flows])
-        connection.send("watching")
+        exchange = _Exchange([_connect(plan, topology, flow) for flow in flows])
+        connection.send("connected")
         while not connection.poll(0):
-            watching.round()
+            exchange.round()
             time.sleep(_PAUSE)
         end = time.monotonic() + _LAST
         while time.monotonic() < end:
-            watching.read()
+            exchange.read()
             time.sleep(_PAUSE)
-        connection.send(watching.result())
+        connection.send(exchange.result())
     except OSError as error:
-        connection.send(LabError(f"a connection to watch cannot be made: {error}"))
+        connection.send(LabError(f"a live connection cannot be made: {error}"))
     except BaseException:  # noqa: BLE001 - there is nobody else to tell
-        connection.send(LabError(f"the watch failed: {traceback.format_exc()}"))
+        connection.send(LabError(f"the live connections failed: {traceback.format_exc()}"))
     finally:
         os._exit(0)
 
@@ -96,7 +96,7 @@ def _run(
 Ends = tuple[socket.socket, socket.socket]
 
 
-def _connect(plan: LabPlan, topology: Topology, flow: Probe) -> Ends:
+def _connect(plan: ProbePlan, topology: Topology, flow: Probe) -> Ends:
     """Both ends of a flow, connected, the source's first. The port must be free at the target."""
     kind = socket.SOCK_STREAM if flow.protocol == "TCP" else socket.SOCK_DGRAM
     here, there = (str(plan.parties[at].address(flow.family)) for at in flow[:2])
@@ -122,12 +122,12 @@ def _connect(plan: LabPlan, topology: Topology, flow: Probe) -> Ends:
         end.setblocking(False)
         if kind == socket.SOCK_STREAM:
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # The port is free at once when the watch ends, whatever still waits to be sent.
+            # The port is free at once when the exchange ends, whatever still waits to be sent.
             end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=ii", 1, 0))
     return client, server
 
 
-class _Watching:
+class _Exchange:
     """The sockets, and what was sent and received."""
 
     def __init__(self, flows: Sequence[Ends]) -> None:
@@ -172,13 +172,13 @@ class _Watching:
         except (BlockingIOError, ConnectionRefusedError):
             return
 
-    def result(self) -> Watched:
+    def result(self) -> Traffic:
         """What became of all."""
         messages = [
             message._replace(received=self._received.get(number, 0.0))
             for number, message in enumerate(self._sent)
         ]
-        return Watched(messages, [sum(map(_sent_again, ends)) for ends in self._flows])
+        return Traffic(messages, [sum(map(_sent_again, ends)) for ends in self._flows])
 
 
 def _sent_again(end: socket.socket) -> int:

@@ -1,7 +1,7 @@
-"""One round of probes: several processes send, this one answers.
+"""Runs one round of probes: several processes send, this one answers. Process: the lab process.
 
-Rule: the senders are forked for the round and end with it. Each has sources of its own, so no two
-of them use one socket; what they find is on a board that all of them share.
+Rule: senders are forked for the round and end with it. Each has sources of its own, so no two of
+them use one socket; what they find is on a board that all of them share.
 """
 
 from __future__ import annotations
@@ -18,16 +18,15 @@ from typing import NoReturn
 
 from podfence.errors import LabError
 from podfence.kernel import netns
-from podfence.lab.probing.arrivals import Arrivals
-from podfence.lab.probing.board import Board
-from podfence.lab.probing.files import window
 from podfence.lab.probing.forking import fork_with_pipe
 from podfence.lab.probing.responder import Answerers
-from podfence.lab.probing.sender import SOURCE_PORTS, Round, Sender
+from podfence.lab.probing.round import Arrivals, Board, Round
+from podfence.lab.probing.sender import SOURCE_PORTS, Sender
+from podfence.lab.probing.sockets import window
 from podfence.lab.probing.topology import Topology
-from podfence.lab.testbed.probeplan import LabPlan, Side
-from podfence.lab.testbed.probes import Pair, Probe, Probes, efforts
-from podfence.lab.testbed.services import Dial
+from podfence.lab.testbed.probeplan import ProbePlan, Side
+from podfence.lab.testbed.probes import Pair, Probe, Probes, kinds_of
+from podfence.lab.testbed.services import ServiceProbe
 
 _MOST = 4
 """Senders: beyond, the one process that answers is what they would wait for."""
@@ -44,7 +43,7 @@ class Prober:
     life of the lab."""
 
     def __init__(
-        self, plan: LabPlan, topology: Topology, answerers: Answerers, serials: Iterator[int]
+        self, plan: ProbePlan, topology: Topology, answerers: Answerers, serials: Iterator[int]
     ) -> None:
         self._topology = topology
         self._answerers = answerers
@@ -55,24 +54,24 @@ class Prober:
         self._bound = frozenset(
             at for at, party in enumerate(plan.parties) if party.side is not Side.POD
         )
-        self._names = {name: place for place, name in enumerate(answerers.names)}
+        self._names = {name: at for at, name in enumerate(answerers.names)}
 
     def run(self, probes: Probes, wanted: bytes, timeout: float) -> bytes:
-        """Send those probes for which ``wanted`` has an :class:`Effort`, and wait ``timeout``
+        """Send those probes for which ``wanted`` has an :class:`ProbeKind`, and wait ``timeout``
         seconds, or longer, for each. Returns one :class:`Outcome` a probe, TIMEOUT for those that
         were not sent. Raises LabError on this machine's limits.
         """
         return self._run(probes, wanted, self._addresses, timeout).found()
 
-    def dial(self, dials: Sequence[Dial], timeout: float) -> list[int]:
-        """Dial cluster addresses. Returns the place of the party that answered each, -1: none."""
-        probes = Probes.of(
-            Probe(dial.source, at, dial.family, dial.protocol, dial.port)
-            for at, dial in enumerate(dials)
+    def dial(self, probes: Sequence[ServiceProbe], timeout: float) -> list[int]:
+        """Dial cluster addresses. Returns the index of the party that answered each, -1: none."""
+        sent = Probes.of(
+            Probe(probe.source, at, probe.family, probe.protocol, probe.port)
+            for at, probe in enumerate(probes)
         )
-        targets = [{dial.family: dial.address} for dial in dials]
-        wanted = efforts(len(dials), range(len(dials)))
-        return list(self._run(probes, wanted, targets, timeout).answered)
+        targets = [{probe.family: probe.address} for probe in probes]
+        wanted = kinds_of(len(probes), range(len(probes)))
+        return list(self._run(sent, wanted, targets, timeout).answered)
 
     def _run(
         self, probes: Probes, wanted: bytes, targets: Sequence[dict[int, str]], timeout: float
@@ -93,7 +92,7 @@ class Prober:
             serial=serial,
             port=_source_port(serial),
             probes=probes,
-            efforts=wanted,
+            kinds=wanted,
             timeout=timeout,
             sources=self._addresses,
             targets=targets,
@@ -135,7 +134,7 @@ class Prober:
         poll = self._answerers.poll
         waiting: list[_Process] = []
         while senders:
-            events = poll.poll(0.0 if waiting else self._answerers.guests.patience, _EVENTS)
+            events = poll.poll(0.0 if waiting else self._answerers.connections.patience, _EVENTS)
             if not events:
                 for sender in waiting:
                     sender.go_on()
@@ -150,7 +149,7 @@ class Prober:
                     else:
                         poll.unregister(descriptor)
                         senders.pop(descriptor).end()
-            self._answerers.guests.attend()
+            self._answerers.connections.attend()
 
 
 def _source_port(serial: int) -> int:

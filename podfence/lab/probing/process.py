@@ -1,4 +1,4 @@
-"""The lab process: a child that leaves the host's network and does what its parent asks.
+"""The lab process, as a handle of its parent. Process: a command, or the background one of a lab.
 
 Rule: everything that touches a network happens in the child, after it has entered a namespace of
 its own. It ends when its parent ends, in whatever way, and all namespaces end with it; so there is
@@ -12,22 +12,26 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import NoReturn, Self
+from typing import Any, Generic, NoReturn, Self, TypeVar
 
 from podfence.errors import LabError, PodfenceError
 from podfence.kernel import netns
 from podfence.lab.probing.child import serve
 from podfence.lab.probing.forking import fork_with_pipe
 from podfence.lab.probing.requests import Answer, Request
-from podfence.lab.testbed.probeplan import LabPlan
+from podfence.lab.testbed.probeplan import ProbePlan
 
 _SYSTEM_PROGRAMS = "/usr/sbin:/sbin"
 """Where nft is; some systems keep this from the PATH of users that are not root."""
+
+
+A = TypeVar("A")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +46,24 @@ class _Failed:
     traceback: str
 
 
+class Pending(Generic[A]):
+    """A request that was sent, and will be answered in its turn."""
+
+    __slots__ = ("_receive",)
+
+    def __init__(self, receive: Callable[[], Answer[Any]]) -> None:
+        self._receive = receive
+
+    def answer(self) -> Answer[A]:
+        """Wait for it; those sent before must have been waited for. Raises what the child raised
+        (LabError, NftError)."""
+        return self._receive()
+
+
 class LabProcess:
     """The parent's handle. A context manager: leaving it ends the lab, whatever happened."""
 
-    def __init__(self, plan: LabPlan) -> None:
+    def __init__(self, plan: ProbePlan) -> None:
         self._plan = plan
         self.rootless = False
         self.pid = 0
@@ -79,22 +97,21 @@ class LabProcess:
         os.waitpid(self.pid, 0)
         self._connection.close()
 
-    def ask(self, request: Request) -> None:
+    def ask(self, request: Request[A]) -> Pending[A]:
         """Send a request; the child answers requests in order. A child that has failed meanwhile
         says so in place of the answer."""
         with suppress(BrokenPipeError):
             self._connection.send(request)
+        return Pending(self._answer)
 
-    def answer(self) -> Answer:
-        """Wait for the next answer. Raises what the child raised (LabError, NftError)."""
+    def call(self, request: Request[A]) -> Answer[A]:
+        """Ask and wait. Raises what the child raised (LabError, NftError)."""
+        return self.ask(request).answer()
+
+    def _answer(self) -> Answer[Any]:
         answer = self._receive()
         assert isinstance(answer, Answer)
         return answer
-
-    def call(self, request: Request) -> Answer:
-        """Ask and wait."""
-        self.ask(request)
-        return self.answer()
 
     def _receive(self) -> object:
         try:
@@ -110,7 +127,7 @@ class LabProcess:
                 return message
 
 
-def _run_child(plan: LabPlan, connection: Connection, parent: int) -> NoReturn:
+def _run_child(plan: ProbePlan, connection: Connection, parent: int) -> NoReturn:
     """The child's whole life. Never returns into the parent's code."""
     status = 1
     try:

@@ -1,79 +1,105 @@
-"""What the lab process is asked, and what it answers: values that travel through a pipe."""
+"""What the lab process is asked, and what it answers: values that travel through a pipe.
+
+Rule: every request says which type its answer has, so that nobody has to look what came.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from podfence.lab.testbed.livetraffic import Watched
-from podfence.lab.testbed.probeplan import LabPlan
+from podfence.lab.testbed.livetraffic import Traffic
+from podfence.lab.testbed.probeplan import ProbePlan
 from podfence.lab.testbed.probes import Probe
-from podfence.lab.testbed.services import Dial
+from podfence.lab.testbed.services import ServiceProbe
 from podfence.nft.transaction import Transaction
+
+A_co = TypeVar("A_co", covariant=True)
+
+
+class Request(Generic[A_co]):
+    """Something to do in the lab process; the answer is an ``A_co``."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Build:
+class Answer(Generic[A_co]):
+    """What a request led to."""
+
+    value: A_co
+    seconds: float
+    """How long it took."""
+
+
+@dataclass(frozen=True, slots=True)
+class Build(Request[None]):
     """Make the namespaces of the plan and listen everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
-class Grow:
+class Grow(Request[None]):
     """Make what a plan has and the lab has not; what the plan has not stays for now, unless it is
     in the way of something new."""
 
-    plan: LabPlan
+    plan: ProbePlan
 
 
 @dataclass(frozen=True, slots=True)
-class Settle:
+class Settle(Request[None]):
     """Become a plan: make what is missing, remove what it has not, listen on its ports. Rules are
     no part of it."""
 
-    plan: LabPlan
+    plan: ProbePlan
 
 
 @dataclass(frozen=True, slots=True)
-class Send:
-    """Send probes of the plan, waiting ``timeout`` seconds for each. ``efforts``: one
-    :class:`Effort` a probe, as bytes. ``arrivals``: say too what came and was not answered."""
+class Send(Request[bytes]):
+    """Send probes of the plan. The answer has one :class:`Outcome` a probe, also for those that
+    were not sent."""
 
-    efforts: bytes
+    kinds: bytes
+    """One :class:`ProbeKind` a probe."""
     timeout: float
+    """Seconds to wait for each."""
     arrivals: bool = False
+    """Note too what came and was not answered."""
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
-    """Send probes that need not be in the plan; their targets listen from now on."""
+class Try(Request[bytes]):
+    """Send probes that need not be in the plan; their targets listen from now on. The answer has
+    one :class:`Outcome` a probe."""
 
     probes: Sequence[Probe]
     timeout: float
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """Dial cluster addresses, with the targets of ``listeners`` listening."""
+class DialServices(Request[Sequence[int]]):
+    """Dial cluster addresses, with the targets of ``listeners`` listening. The answer has the index
+    of the party that answered each, -1: none did."""
 
-    dials: Sequence[Dial]
+    probes: Sequence[ServiceProbe]
     listeners: Sequence[Probe]
     timeout: float
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
-    """Connect the flows of these probes and send in both directions, until :class:`Unwatch`."""
+class StartTraffic(Request[None]):
+    """Connect the flows of these probes and send in both directions, until :class:`StopTraffic`."""
 
     flows: Sequence[Probe]
 
 
 @dataclass(frozen=True, slots=True)
-class Unwatch:
-    """End the watch; the answer says what became of every message."""
+class StopTraffic(Request[Traffic]):
+    """End the live connections; the answer says what became of every message."""
 
 
 @dataclass(frozen=True, slots=True)
-class Enforce:
+class Enforce(Request[None]):
     """Change rules on a node: ours, or what a text for nft says."""
 
     node: str
@@ -81,26 +107,7 @@ class Enforce:
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
+class Where(Request[int]):
     """Which descriptor of the lab process holds the namespace of a party, by its name."""
 
     name: str
-
-
-Request = Build | Grow | Settle | Send | Try | Call | Watch | Unwatch | Enforce | Where
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a request led to, and the seconds it took.
-
-    ``outcomes``: one :class:`Outcome` a probe, as bytes, also for those that were not sent.
-    ``answered``: of a :class:`Call`, the place of the party that answered each dial, -1: none did.
-    ``number``: the descriptor that was asked for. ``watched``: of an :class:`Unwatch`.
-    """
-
-    seconds: float
-    outcomes: bytes = b""
-    answered: Sequence[int] = ()
-    number: int = -1
-    watched: Watched | None = None

@@ -1,8 +1,7 @@
-"""Every party listens on every port and says who it is.
+"""Listens for every party on every port and says who it is. Process: the lab process.
 
-Rule: an answer is the answering party's name and number, so that the sender knows that the *right*
-party was reached, and that it was reached through the network and not by some accident of it; a
-person who dials a pod by hand can read it (``lab.guests``).
+Rule: an answer is the name and number of the party that gave it. So the sender knows that the right
+party was reached; and a person who dials a pod by hand can read it (``probing.connections``).
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ from select import EPOLLIN, epoll
 from podfence.errors import LabError
 from podfence.kernel import netns
 from podfence.lab.probing import sockets
-from podfence.lab.probing.arrivals import Arrivals
-from podfence.lab.probing.connections import Guests, Handler
+from podfence.lab.probing.connections import Connections, Handler
+from podfence.lab.probing.round import Arrivals
 from podfence.lab.probing.sender import SOURCE_PORTS
 from podfence.lab.probing.sockets import FAMILY
 from podfence.lab.probing.topology import Topology
 from podfence.lab.testbed.packets import SCTP, echo_asked, init_tag, syn_sequence
-from podfence.lab.testbed.probeplan import LabPlan, Party
+from podfence.lab.testbed.probeplan import Party, ProbePlan
 from podfence.lab.testbed.probes import Probe
 from podfence.model.objects import IPAddress
 from podfence.sets.ports import OTHER
@@ -33,54 +32,54 @@ _LONGEST_NAME = 200
 """Bytes."""
 
 
-def name_of(place: int, party: Party) -> bytes:
+def name_of(party_index: int, party: Party) -> bytes:
     """What a party answers: ``shop/db (3)`` and a line end."""
-    return printable(party.name).encode()[:_LONGEST_NAME] + f" ({place})\n".encode()
+    return printable(party.name).encode()[:_LONGEST_NAME] + f" ({party_index})\n".encode()
 
 
 class Answerers:
     """All listening sockets of the lab, served from one epoll object.
 
     The sockets stay until :meth:`close`; ``handlers`` is keyed by descriptor; what is answered here
-    is served one packet or connection a call, so that nobody is kept waiting. ``guests``:
+    is served one packet or connection a call, so that nobody is kept waiting. ``connections``:
     connections that have come, which want to be attended to now and then. ``names``: what each
     party answers.
     ``arrivals``: told what comes, whoever answers it: SYNs and echo requests are the kernel's to
     answer, SCTP INITs nobody's.
     """
 
-    def __init__(self, plan: LabPlan, topology: Topology, poll: epoll) -> None:
+    def __init__(self, plan: ProbePlan, topology: Topology, poll: epoll) -> None:
         self.handlers: dict[int, Handler] = {}
-        self.names = [name_of(place, party) for place, party in enumerate(plan.parties)]
+        self.names = [name_of(party_index, party) for party_index, party in enumerate(plan.parties)]
         self.arrivals: Arrivals | None = None
         self._plan = plan
         self._topology = topology
         self._sockets: dict[tuple[int, int, str, int], socket.socket] = {}
         self.poll = poll
-        self.guests = Guests(poll, self.handlers)
+        self.connections = Connections(poll, self.handlers)
         self.complete()
 
     def complete(self) -> None:
         """Listen wherever the plan says so and nobody does yet."""
-        for place, party in enumerate(self._plan.parties):
-            with netns.inside(self._topology.of_party[place]):
+        for party_index, party in enumerate(self._plan.parties):
+            with netns.inside(self._topology.of_party[party_index]):
                 for address in party.addresses:
                     if self._plan.sctp:
-                        self._attend(place, address, "SCTP")
+                        self._attend(party_index, address, "SCTP")
                     for port in self._plan.ports:
                         for protocol in ("TCP", "UDP"):
-                            key = (place, address.version, protocol, port)
+                            key = (party_index, address.version, protocol, port)
                             if key not in self._sockets:
-                                self._listen(place, protocol, address, port)
+                                self._listen(party_index, protocol, address, port)
 
     def see_arrivals(self) -> None:
         """From now on, see the SYNs and echo requests that the kernel answers. Where everything is
         answered, on an open network, that is work for nothing."""
-        for place, party in enumerate(self._plan.parties):
-            with netns.inside(self._topology.of_party[place]):
+        for party_index, party in enumerate(self._plan.parties):
+            with netns.inside(self._topology.of_party[party_index]):
                 for address in party.addresses:
-                    self._attend(place, address, "SYN")
-                    self._attend(place, address, "ECHO")
+                    self._attend(party_index, address, "SYN")
+                    self._attend(party_index, address, "ECHO")
 
     @property
     def ports(self) -> set[int]:
@@ -106,30 +105,30 @@ class Answerers:
             del self.handlers[listener.fileno()]
             self._close(listener)
 
-    def _listen(self, place: int, protocol: str, address: IPAddress, port: int) -> None:
+    def _listen(self, party_index: int, protocol: str, address: IPAddress, port: int) -> None:
         family, text = FAMILY[address.version], str(address)
         try:
             listener = (_tcp if protocol == "TCP" else _udp)(family, text, port)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 return
-            where = f"{self._plan.parties[place].name}: cannot listen on {text} port {port}"
+            where = f"{self._plan.parties[party_index].name}: cannot listen on {text} port {port}"
             raise LabError(f"{where}: {error.strerror}") from error
-        name = self.names[place]
-        self._sockets[place, address.version, protocol, port] = listener
+        name = self.names[party_index]
+        self._sockets[party_index, address.version, protocol, port] = listener
         answer = self._accept if protocol == "TCP" else self._echo
         self.handlers[listener.fileno()] = lambda: answer(listener, name)
         self.poll.register(listener.fileno(), EPOLLIN)
 
     def _accept(self, listener: socket.socket, name: bytes) -> None:
-        if not self.guests.has_room():  # it waits in the kernel's queue
+        if not self.connections.has_room():  # it waits in the kernel's queue
             return
         try:
             connection, _ = listener.accept()
         except (BlockingIOError, ConnectionError):  # the other end gave up in the meantime
             return
         connection.setblocking(False)
-        self.guests.welcome(connection, name)
+        self.connections.welcome(connection, name)
 
     def _echo(self, listener: socket.socket, name: bytes) -> None:
         try:
@@ -142,10 +141,10 @@ class Answerers:
             # filter keeps from leaving: the sender sees no answer, which is the outcome.
             return
 
-    def _attend(self, place: int, address: IPAddress, kind: str) -> None:
+    def _attend(self, party_index: int, address: IPAddress, kind: str) -> None:
         """One raw socket of an address sees all packets of a kind that come to it."""
         family, text = address.version, str(address)
-        key = (place, family, kind, 0)
+        key = (party_index, family, kind, 0)
         if key in self._sockets:
             return
         if kind == "SYN":
@@ -155,19 +154,19 @@ class Answerers:
         else:  # most kernels have no SCTP
             made = sockets.raw(family, text, SCTP)
         self._sockets[key] = made
-        self.handlers[made.fileno()] = lambda: self._see(made, place, family, kind)
+        self.handlers[made.fileno()] = lambda: self._see(made, party_index, family, kind)
         self.poll.register(made.fileno(), EPOLLIN)
 
-    def _see(self, made: socket.socket, place: int, family: int, kind: str) -> None:
+    def _see(self, made: socket.socket, party_index: int, family: int, kind: str) -> None:
         with suppress(BlockingIOError):
             while True:
                 packet = made.recv(_DATAGRAM, sockets.DONT_WAIT)
                 if self.arrivals is not None:
-                    _tell(self.arrivals, packet, place, family, kind)
+                    _tell(self.arrivals, packet, party_index, family, kind)
 
     def close(self) -> None:
         """Stop listening."""
-        self.guests.close()
+        self.connections.close()
         self.handlers.clear()
         for listener in self._sockets.values():
             self._close(listener)
@@ -195,7 +194,7 @@ def _bound(family: int, kind: int, address: str, port: int) -> socket.socket:
     return made
 
 
-def _tell(arrivals: Arrivals, packet: bytes, place: int, family: int, kind: str) -> None:
+def _tell(arrivals: Arrivals, packet: bytes, party_index: int, family: int, kind: str) -> None:
     """What a packet says that a raw socket has seen."""
     if kind == "SYN":
         if (sequence := syn_sequence(family, packet)) is not None:
@@ -204,4 +203,4 @@ def _tell(arrivals: Arrivals, packet: bytes, place: int, family: int, kind: str)
         if (body := echo_asked(family, packet)) is not None:
             arrivals.echo(body)
     elif (found := init_tag(family, packet)) is not None:
-        arrivals.init(place, *found)
+        arrivals.init(party_index, *found)

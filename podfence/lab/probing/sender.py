@@ -1,7 +1,7 @@
-"""Real packets: what one process sends in one round, and what comes back to it.
+"""Sends the probes of one round and reads what comes back. Process: a sender, for one round.
 
-Rule: it reports what happened and knows nothing of what is allowed. It runs in a process of its
-own; the sockets of a source are opened while the process is in the source's namespace and keep it.
+Rule: it reports what happened and knows nothing of what is allowed. The sockets of a source are
+opened while the process is in the source's namespace, and they keep that namespace.
 """
 
 from __future__ import annotations
@@ -9,35 +9,31 @@ from __future__ import annotations
 import errno
 import socket
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from select import EPOLLIN, EPOLLOUT, epoll
-from struct import Struct, pack
+from struct import pack
 from time import monotonic
 
 from podfence.kernel import netns
 from podfence.lab.probing import sockets
-from podfence.lab.probing.board import Board
+from podfence.lab.probing.round import NONCE, Board, Round
 from podfence.lab.probing.sockets import DONT_WAIT, FAMILY, NONBLOCK
-from podfence.lab.testbed.outcome import Outcome
 from podfence.lab.testbed.packets import (
     ECHO_BODY,
     ICMP,
     SCTP,
     TCP,
     UDP,
-    Knocker,
+    SynProber,
     echo_reply,
     echo_request,
     init,
-    knocked,
+    syn_answer,
 )
-from podfence.lab.testbed.probes import Effort, Pair, Probes
+from podfence.lab.testbed.probes import Outcome, Pair, ProbeKind
 
-NONCE = Struct("=IIi")
-"""What a datagram carries, and gets back before the name: round, probe, place of the target."""
 _BURST = 64
 """Packets after which the sender waits for what they led to: few enough for the queues of the CPU
 (net.core.netdev_max_backlog, 1000) and of every socket, so that the lab itself loses no packet."""
@@ -47,11 +43,9 @@ _NAP = 0.01
 _QUESTION = b"\n"
 _ABORT = pack("=ii", 1, 0)
 """Close by a reset: neither side keeps anything of the connection."""
-_CONNECT = int(Effort.CONNECT)
+_CONNECT = int(ProbeKind.CONNECT)
 SOURCE_PORTS = range(20_000, 32_000)
 """Connections take theirs above these, as the kernel likes."""
-_NUMBERS = 0xFFFFFF
-"""A probe's number has 24 bits of a sequence number or tag, the round the other eight."""
 _MEANINGS = {
     errno.ECONNREFUSED: Outcome.REFUSED,
     errno.ECONNRESET: Outcome.RESET,
@@ -71,36 +65,6 @@ def outcome_of(error: OSError) -> Outcome:
     if isinstance(error, TimeoutError):
         return Outcome.TIMEOUT
     raise error
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """What is to be sent. ``targets``: addresses of what a pair's target refers to, by family;
-    ``sources``: those of the parties. ``bound``: places of parties that share a namespace, so that
-    their sockets have to say which they are. ``names``: what each party answers, and its place.
-    ``window``: connections under way at most. ``port``: the source port of everything but
-    connections; nobody listens on it, or the question from one party would look like the answer to
-    that from the other."""
-
-    serial: int
-    port: int
-    probes: Probes
-    efforts: bytes
-    timeout: float
-    sources: Sequence[Mapping[int, str]]
-    targets: Sequence[Mapping[int, str]]
-    bound: Collection[int]
-    names: Mapping[bytes, int]
-    window: int
-
-    def mark(self, at: int) -> int:
-        """32 bits that tell a probe of this round; never 0."""
-        return (self.serial % 0xFF + 1) << 24 | at
-
-    def marked(self, mark: int) -> int:
-        """The number of the probe, -1: of another round, or of nobody."""
-        at = mark & _NUMBERS
-        return at if mark == self.mark(at) and at < len(self.probes) else -1
 
 
 class Sender:
@@ -219,8 +183,8 @@ class Sender:
     def named(self, at: int, target: int, name: bytes) -> None:
         """A name has come back."""
         if self._outcomes[at] == Outcome.TIMEOUT:
-            place = self._answered[at] = self._round.names.get(name, -1)
-            self.settle(at, Outcome.OPEN if place >= 0 and place == target else Outcome.STRANGER)
+            found = self._answered[at] = self._round.names.get(name, -1)
+            self.settle(at, Outcome.OPEN if found >= 0 and found == target else Outcome.WRONG_PEER)
 
     def _serve(self, patience: float) -> int:
         """Handle what has come; returns how many sockets had something."""
@@ -290,12 +254,12 @@ class _Line:
         this, sender = self._round, self._sender
         address = this.targets[pair.target][self._family]
         where, serial, mark, target = (address, 0), this.serial, this.mark(0), pair.target
-        knocker: Knocker | None = None
+        syn_prober: SynProber | None = None
         sent = 0
         inits: list[int] = []
         for at, (protocol, port) in enumerate(pair.ports, pair.first):
-            effort = this.efforts[at]
-            if not effort:
+            kind = this.kinds[at]
+            if not kind:
                 continue
             if sent + len(inits) >= _BURST:
                 sender.sent(sent, inits)
@@ -305,12 +269,14 @@ class _Line:
                     packet = NONCE.pack(serial, at, target)
                     self._socket(UDP).sendto(packet, (address, port))
                 elif protocol == "TCP":
-                    if effort == _CONNECT:
+                    if kind == _CONNECT:
                         sender.connect(at, self._bound, pair, address, port)
                         continue
-                    knocker = knocker or Knocker(self._family, self._source, this.port, address)
+                    syn_prober = syn_prober or SynProber(
+                        self._family, self._source, this.port, address
+                    )
                     self._asked[at] = address
-                    self._socket(TCP).sendto(knocker.syn(port, mark | at), where)
+                    self._socket(TCP).sendto(syn_prober.syn(port, mark | at), where)
                 elif protocol == "SCTP":
                     self._socket(SCTP).sendto(init(this.port, port, mark | at), where)
                     inits.append(at)
@@ -336,7 +302,7 @@ class _Line:
         if protocol == UDP:
             made, reader = sockets.datagrams(family, source, port), self._read_names
         elif protocol == TCP:
-            made, reader = sockets.knocks(family, source, port), self._read_knocks
+            made, reader = sockets.syn_probes(family, source, port), self._read_syn_answers
         elif protocol == SCTP:
             made, reader = sockets.inits(family, source), None  # who gets it says so
         else:
@@ -354,12 +320,12 @@ class _Line:
                     if serial == self._round.serial:
                         self._sender.named(at, target, data[NONCE.size :])
 
-    def _read_knocks(self, made: socket.socket) -> None:
+    def _read_syn_answers(self, made: socket.socket) -> None:
         family, mark = self._family, self._round.mark(0)
         with suppress(BlockingIOError):
             while True:
                 packet, by = made.recvfrom(_LONGEST, DONT_WAIT)
-                answer = knocked(family, packet)
+                answer = syn_answer(family, packet)
                 if answer is not None:
                     sequence, refused = answer
                     outcome = Outcome.REFUSED if refused else Outcome.OPEN
@@ -379,4 +345,4 @@ class _Line:
         """An answer without a name says by its address who gave it."""
         asked = self._asked.pop(at, None)
         if asked is not None:
-            self._sender.settle(at, outcome if address == asked else Outcome.STRANGER)
+            self._sender.settle(at, outcome if address == asked else Outcome.WRONG_PEER)

@@ -1,17 +1,21 @@
-"""The sockets of probes. Each belongs to the namespace it is opened in, for good.
+"""Sockets of probes, and how many may be open. Process: the lab process, and senders.
 
-Rule: sending may block, receiving never does (MSG_DONTWAIT), so that no packet is given up because
-the machine is busy for a moment.
+Rule: a socket belongs to the namespace that it is opened in, for good. Sending may block, receiving
+never does (MSG_DONTWAIT): no packet is given up because the machine is busy for a moment.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import os
+import resource
 import socket
 import struct
 from collections.abc import Sequence
 
+from podfence.errors import LabError
+from podfence.lab.probing.connections import MOST
 from podfence.lab.testbed.packets import (
     ECHO_REPLY,
     ECHO_REQUEST,
@@ -21,6 +25,7 @@ from podfence.lab.testbed.packets import (
     TCP,
     TCP_CHECKSUM,
 )
+from podfence.lab.testbed.probeplan import ProbePlan
 
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 DONT_WAIT = socket.MSG_DONTWAIT
@@ -65,7 +70,7 @@ def _icmp(family: int, address: str, kind: int) -> socket.socket:
     return made
 
 
-def knocks(family: int, address: str, port: int) -> socket.socket:
+def syn_probes(family: int, address: str, port: int) -> socket.socket:
     """Sends TCP segments, header and all, and receives those to one port. The kernel knows nothing
     of them, so it resets whatever connection they begin."""
     made = raw(family, address, TCP)
@@ -120,3 +125,57 @@ def _filter(made: socket.socket, program: Sequence[Instruction]) -> None:
     code = ctypes.create_string_buffer(b"".join(_INSTRUCTION.pack(*line) for line in program))
     value = struct.pack("@HP", len(program), ctypes.addressof(code))
     made.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, value)
+
+
+# -- how many may be open
+
+_WINDOW = 30_000
+"""Connections under way at most, where the limit of open files bears it. What should be answered
+and is not stays under way until its time is up, so this bounds a round of failures."""
+_SMALLEST_WINDOW = 64
+_SPARE_FILES = 64
+_SENDING = 8
+"""Sockets that a party sends from: TCP, UDP, SCTP and ICMP over both IP versions."""
+_OF_A_PARTY = 7
+"""Its namespace, and what sees SYNs, echo requests and SCTP over both IP versions."""
+
+
+def reserve(plan: ProbePlan) -> None:
+    """Raise this process's limit as far as a plan needs it and the kernel lets us.
+
+    Raises LabError when the limit bears too few.
+    """
+    listening = sum(len(party.addresses) for party in plan.parties) * len(plan.ports) * 2
+    fixed = listening + (_SENDING + _OF_A_PARTY) * len(plan.parties) + MOST + _SPARE_FILES
+    _check(fixed, _raise_limit(fixed + _WINDOW))
+
+
+def window(sources: int) -> int:
+    """How many connections a process with so many ``sources`` may have under way, beside all files
+    that are open now. Raises LabError when these leave too few."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    fixed = len(os.listdir("/proc/self/fd")) + _SENDING * sources + _SPARE_FILES
+    return min(_WINDOW, _check(fixed, limit))
+
+
+def _check(fixed: int, limit: int) -> int:
+    """What is left. Raises LabError when that is too little."""
+    if limit - fixed < _SMALLEST_WINDOW:
+        raise LabError(
+            f"the lab needs {fixed + _SMALLEST_WINDOW} open files and may have {limit}; "
+            "raise the limit (ulimit -n), or probe fewer ports"
+        )
+    return limit - fixed
+
+
+def _raise_limit(wanted: int) -> int:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
+        except (ValueError, PermissionError):  # not privileged: what we have must do
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            return hard
+        return wanted
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard

@@ -1,6 +1,6 @@
-"""Plans -> network namespaces, veth pairs, addresses and routes.
+"""Plans -> network namespaces, veth pairs, addresses and routes. Process: the lab process.
 
-Rule: runs in the lab process only, after it has left the host's network. The namespace it is in
+Rule: the process has left the host's network. The namespace it is in
 then is the network beyond the nodes and holds the outside addresses; every node hangs on it by one
 veth pair, every pod on its node by another::
 
@@ -35,7 +35,7 @@ from podfence.kernel.rtnetlink import (
     route_gone,
     veth,
 )
-from podfence.lab.testbed.probeplan import LabNode, LabPlan, Party, Side
+from podfence.lab.testbed.probeplan import LabNode, Party, ProbePlan, Side
 from podfence.model.objects import IPAddress
 
 GATEWAY = {4: ip_address("169.254.1.1"), 6: ip_address("fe80::1")}
@@ -74,10 +74,10 @@ class Topology:
     """The namespaces of a lab, as descriptors, and the way from one plan to the next.
 
     ``home`` is the outside; ``nodes`` by name, the same for the whole life of a lab; ``of_party``:
-    where each party of the plan lives, by its place. Raises LabError with the object that failed.
+    where each party of the plan lives, by its index. Raises LabError with the object that failed.
     """
 
-    def __init__(self, plan: LabPlan) -> None:
+    def __init__(self, plan: ProbePlan) -> None:
         """Nodes without pods. The calling thread is in the network that is to be the outside."""
         self.home = netns.current()
         self.nodes: dict[str, int] = {}
@@ -92,24 +92,27 @@ class Topology:
             for number, node in enumerate(plan.nodes):
                 self._add_node(number, node, outside)
 
-    def grow(self, plan: LabPlan) -> None:
-        """Make what is missing. What the plan has not stays, unless it is in the way."""
+    def grow(self, plan: ProbePlan) -> bool:
+        """Make what is missing. What the plan has not stays, unless it is in the way. Returns
+        whether a pod went, and its sockets with it."""
         wanted = {party.name: party for party in plan.parties if party.side is Side.POD}
         addresses = {a for party in wanted.values() for a in party.addresses}
-        self._remove(
+        in_the_way = [
             pod
             for pod in self._pods.values()
             if wanted.get(pod.party.name) != pod.party
             and (pod.party.name in wanted or addresses & set(pod.party.addresses))
-        )
+        ]
+        self._remove(in_the_way)
         self._set_outside((self._outside - addresses) | _outside_addresses(plan))
         new = [party for name, party in wanted.items() if name not in self._pods]
         for name, namespace in self.nodes.items():
             here = [party for party in new if party.node == name]
             if here:
                 self._add_pods(name, namespace, here)
+        return bool(in_the_way)
 
-    def settle(self, plan: LabPlan) -> None:
+    def settle(self, plan: ProbePlan) -> None:
         """Become the plan: make what is missing, remove what it has not."""
         self.grow(plan)
         wanted = {party.name for party in plan.parties if party.side is Side.POD}
@@ -184,7 +187,7 @@ class Topology:
         self._outside = wanted
 
 
-def _outside_addresses(plan: LabPlan) -> set[IPAddress]:
+def _outside_addresses(plan: ProbePlan) -> set[IPAddress]:
     return {a for party in plan.parties if party.side is Side.OUTSIDE for a in party.addresses}
 
 

@@ -13,11 +13,9 @@ from itertools import groupby
 
 from podfence.engine.evaluate import Judge
 from podfence.engine.permitted import Permitted
-from podfence.lab.testbed.flags import both, ones
-from podfence.lab.testbed.outcome import Outcome
-from podfence.lab.testbed.probeplan import LabPlan
-from podfence.lab.testbed.probes import Effort, Pair, Port, Probe
-from podfence.lab.testbed.report import Check, PairResult, PortSeen
+from podfence.lab.testbed.probeplan import ProbePlan
+from podfence.lab.testbed.probes import Outcome, Pair, Port, Probe, ProbeKind, both, ones
+from podfence.lab.testbed.report import Check, Packet, PairResult, PortSeen
 from podfence.model.objects import IPAddress
 from podfence.policy.flow import Flow
 from podfence.policy.index import PolicyIndex
@@ -29,10 +27,10 @@ _SAYS = bytes(
 )
 """What an outcome says of its probe, as the engine says it: 1 allowed, 0 denied; 2: neither."""
 _NOT_OPEN = bytes(outcome != Outcome.OPEN for outcome in range(256))
-_EFFORTS = bytes((Effort.KNOCK, Effort.CONNECT)) + bytes(254)
+_KINDS = bytes((ProbeKind.SYN, ProbeKind.CONNECT)) + bytes(254)
 
 
-def flow_of(plan: LabPlan, probe: Probe) -> Flow:
+def flow_of(plan: ProbePlan, probe: Probe) -> Flow:
     """The flow that a probe makes."""
     return Flow(
         plan.parties[probe.source].address(probe.family),
@@ -42,7 +40,7 @@ def flow_of(plan: LabPlan, probe: Probe) -> Flow:
     )
 
 
-def expect(index: PolicyIndex, plan: LabPlan) -> bytes:
+def expect(index: PolicyIndex, plan: ProbePlan) -> bytes:
     """What the engine says of every probe of the plan: 1 allowed, 0 denied."""
     answers = _Answers(index)
     addresses: list[dict[int, IPAddress]] = [
@@ -78,10 +76,10 @@ def agrees(allowed: bool, outcome: Outcome) -> bool:
     return outcome is Outcome.OPEN if allowed else outcome in _NOTHING_CAME_BACK
 
 
-def enforced_efforts(allowed: bytes) -> bytes:
+def enforced_kinds(allowed: bytes) -> bytes:
     """How to try every probe with the policies enforced: whole connections where one should come
-    about, a knock where nothing should come back."""
-    return allowed.translate(_EFFORTS)
+    about, a lone SYN where nothing should come back."""
+    return allowed.translate(_KINDS)
 
 
 def not_open(outcomes: bytes) -> list[int]:
@@ -100,7 +98,7 @@ class Observed:
     """Outcomes of every probe of a plan with the policies enforced, and its control
     (``lab.control``). ``allowed``: what the engine says, as 1 and 0."""
 
-    plan: LabPlan
+    plan: ProbePlan
     index: PolicyIndex
     allowed: bytes
     control: bytes
@@ -145,14 +143,8 @@ class Observed:
 
     def _check(self, number: int, outcome: Outcome) -> Check:
         probe = self.plan.probes[number]
-        flow = flow_of(self.plan, probe)
-        return Check(
-            self.plan.parties[probe.source],
-            self.plan.parties[probe.target],
-            flow,
-            self._judge.verdict(flow),
-            outcome,
-        )
+        verdict = self._judge.verdict(flow_of(self.plan, probe))
+        return Check(Packet.of(self.plan, probe, outcome), verdict)
 
     @cached_property
     def _judge(self) -> Judge:

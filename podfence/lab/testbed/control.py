@@ -1,9 +1,10 @@
-"""What is sent where nothing is denied, and what that proves of the other probes. Pure.
+"""Controls: probes that must be answered, so that a missing answer elsewhere means "denied". Pure.
 
-Rule: no denial is believed whose probe was not answered, by itself, before anything was enforced.
-What is allowed proves itself by its answer; should it get none, its port must have answered
-somebody. And every port has been asked, by a whole connection, whose it is. In a lab that enforces
-already there is no such time: there, the ports answer somebody whom no policy keeps out.
+Rule: a probe that shall be denied has a control: the same probe was answered before any rule was
+loaded. A probe that shall be allowed proves itself by its answer; without one, its port must have
+answered another probe. Every port was asked for its owner's name, by a whole connection. A lab that
+is up has no time before the rules: there, the control of a port comes from an end that no policy
+forbids it.
 """
 
 from __future__ import annotations
@@ -11,11 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from podfence.lab.testbed.compare import lost
-from podfence.lab.testbed.outcome import Outcome
-from podfence.lab.testbed.probeplan import LabPlan, Side
-from podfence.lab.testbed.probes import Effort, Port, Probe, Probes
+from podfence.lab.testbed.probeplan import ProbePlan, Side
+from podfence.lab.testbed.probes import Outcome, Port, Probe, ProbeKind, Probes
 
-_IS_SENT = bytes(effort != Effort.SKIP for effort in range(256))
+_IS_SENT = bytes(kind != ProbeKind.SKIP for kind in range(256))
 Listener = tuple[int, int, str, int]
 """Target, family, protocol, port."""
 
@@ -24,15 +24,15 @@ def _listener(probe: Probe) -> Listener:
     return probe.target, probe.family, probe.protocol, probe.port
 
 
-def control_efforts(probes: Probes, allowed: bytes) -> bytes:
-    """One :class:`Effort` a probe: a knock for each that is to be denied, a connection for the
-    first from somebody else at each port of each party, nothing for the rest.
+def control_kinds(probes: Probes, allowed: bytes) -> bytes:
+    """The kind of every control: a SYN for each probe that is to be denied, a connection for the
+    first one at each port that comes from another party, nothing for the rest.
 
     ``allowed``: what the engine says of each, as 0 or 1.
     """
-    chosen = bytearray(allowed.translate(bytes((Effort.KNOCK, Effort.SKIP)) + bytes(254)))
+    chosen = bytearray(allowed.translate(bytes((ProbeKind.SYN, ProbeKind.SKIP)) + bytes(254)))
     for number in _first_at_each(probes, itself=False):
-        chosen[number] = Effort.CONNECT
+        chosen[number] = ProbeKind.CONNECT
     return bytes(chosen)
 
 
@@ -53,17 +53,17 @@ def _first_at_each(probes: Probes, *, itself: bool) -> Iterator[int]:
                 yield number
 
 
-def control_outcomes(probes: Probes, efforts: bytes, outcomes: bytes) -> bytes:
+def control_outcomes(probes: Probes, kinds: bytes, outcomes: bytes) -> bytes:
     """The control of every probe, from the ``outcomes`` of those that were sent: its own, unless
     that of its port is a failure; of one that was not sent, its port's.
 
-    A port that only its own party probes has none that could fail.
+    A port that is probed by its own party alone counts as answered: no network lies between.
     """
     control = bytearray(bytes([Outcome.OPEN]) * len(probes))
     silent: dict[Listener, int] = {}
-    for number in unanswered(efforts, outcomes):
+    for number in unanswered(kinds, outcomes):
         control[number] = outcomes[number]
-        if efforts[number] == Effort.CONNECT:
+        if kinds[number] == ProbeKind.CONNECT:
             silent[_listener(probes[number])] = outcomes[number]
     for number, probe in enumerate(probes) if silent else ():
         failure = silent.get(_listener(probe))
@@ -72,31 +72,31 @@ def control_outcomes(probes: Probes, efforts: bytes, outcomes: bytes) -> bytes:
     return bytes(control)
 
 
-def unanswered(efforts: bytes, outcomes: bytes) -> list[int]:
+def unanswered(kinds: bytes, outcomes: bytes) -> list[int]:
     """Numbers of the probes that were sent and got no right answer."""
-    return lost(efforts.translate(_IS_SENT), outcomes)
+    return lost(kinds.translate(_IS_SENT), outcomes)
 
 
 # -- with the policies enforced
 
 
-def control_of(plan: LabPlan, probe: Probe) -> Probe:
-    """A probe that no policy forbids, to the same port: from the target's own node (NP-52), or from
-    the target itself where it is no pod."""
+def control_of(plan: ProbePlan, probe: Probe) -> Probe:
+    """A probe to the same port that no policy forbids: from the target's own node (NP-52), or from
+    the target itself when that is no pod."""
     target = plan.parties[probe.target]
     at = _place_of_node(plan, target.node) if target.side is Side.POD else probe.target
     return probe._replace(source=at)
 
 
-def live_controls(plan: LabPlan) -> list[Probe]:
-    """Every listener that the plan probes, asked by somebody whom no policy forbids it."""
+def live_controls(plan: ProbePlan) -> list[Probe]:
+    """One probe for every port that the plan probes, from an end that no policy forbids it."""
     firsts = _first_at_each(plan.probes, itself=True)
     return [control_of(plan, plan.probes[number]) for number in firsts]
 
 
-def live_control(plan: LabPlan, tried: Sequence[Probe], outcomes: bytes) -> bytes:
-    """The control of every probe of the plan: its target listens, and the link of its source works,
-    which is so when the source itself was reached on any port."""
+def live_control(plan: ProbePlan, tried: Sequence[Probe], outcomes: bytes) -> bytes:
+    """The control of every probe of the plan: its target listens, and the link of its source works.
+    The link works when the source itself was reached over the same IP version, on any port."""
     answered = [p for p, outcome in zip(tried, outcomes, strict=True) if outcome == Outcome.OPEN]
     listening = {_listener(probe) for probe in answered}
     linked = {(probe.target, probe.family) for probe in answered}
@@ -108,5 +108,5 @@ def live_control(plan: LabPlan, tried: Sequence[Probe], outcomes: bytes) -> byte
     return bytes(Outcome.OPEN if proven(probe) else Outcome.TIMEOUT for probe in plan.probes)
 
 
-def _place_of_node(plan: LabPlan, node: str) -> int:
+def _place_of_node(plan: ProbePlan, node: str) -> int:
     return next(at for at, p in enumerate(plan.parties) if p.side is Side.NODE and p.name == node)

@@ -1,4 +1,4 @@
-"""Live connections to watch across a change: some that it revokes, some that it keeps. Pure."""
+"""Live connections to keep busy across a change: some that it revokes, some that it keeps. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from podfence.engine.evaluate import Judge
-from podfence.lab.testbed.probeplan import LabPlan, Side, spread
+from podfence.lab.testbed.probeplan import ProbePlan, Side, spread
 from podfence.lab.testbed.probes import Probe
 from podfence.policy.flow import Flow
 from podfence.policy.index import PolicyIndex
@@ -23,9 +23,11 @@ class Flows:
     kept: tuple[Probe, ...] = ()
 
 
-def watched_flows(before: PolicyIndex, after: PolicyIndex, plan: LabPlan, then: LabPlan) -> Flows:
+def flows_across(
+    before: PolicyIndex, after: PolicyIndex, plan: ProbePlan, then: ProbePlan
+) -> Flows:
     """At most MOST of each kind, between pods that are there before and after, evenly spread over
-    the probes of ``plan``; places are those of ``plan``."""
+    the probes of ``plan``; indices are those of ``plan``."""
     stay = set(then.parties)
     old, new = Judge(before), Judge(after)
     revoked: list[Probe] = []
@@ -37,7 +39,7 @@ def watched_flows(before: PolicyIndex, after: PolicyIndex, plan: LabPlan, then: 
     return Flows(tuple(spread(_apart(revoked), MOST)), tuple(spread(_apart(kept), MOST)))
 
 
-def _flows(plan: LabPlan) -> Iterator[tuple[Probe, Flow]]:
+def _flows(plan: ProbePlan) -> Iterator[tuple[Probe, Flow]]:
     pods = [party.side is Side.POD for party in plan.parties]
     for probe in plan.probes:
         source, target, family, protocol, port = probe

@@ -17,7 +17,7 @@ clock."""
 
 
 class Message(NamedTuple):
-    """``flow``: its place among those watched; ``reply``: from the target to the source.
+    """``flow``: its index among the flows; ``reply``: from the target to the source.
     ``received``: when, 0: never. Times are those of the monotonic clock."""
 
     flow: int
@@ -26,7 +26,7 @@ class Message(NamedTuple):
     received: float
 
 
-class Watched(NamedTuple):
+class Traffic(NamedTuple):
     """All messages, and how many segments each flow sent again (0 for UDP)."""
 
     messages: list[Message]
@@ -47,10 +47,10 @@ class Account:
     lost: int
 
 
-def account(watched: Watched, revoked: Mapping[int, Sequence[Interval]]) -> Account:
-    """Judge a watch. ``revoked``: when each flow that was revoked at some time was."""
+def account(traffic: Traffic, revoked: Mapping[int, Sequence[Interval]]) -> Account:
+    """Judge an exchange. ``revoked``: when each flow that was revoked at some time was."""
     refused = leaked = kept = lost = 0
-    for message in watched.messages:
+    for message in traffic.messages:
         if message.flow in revoked:
             end = _within(message.sent, revoked[message.flow])
             refused += end is not None
@@ -58,8 +58,8 @@ def account(watched: Watched, revoked: Mapping[int, Sequence[Interval]]) -> Acco
         else:
             kept += 1
             lost += not message.received
-    lost += sum(n for flow, n in enumerate(watched.again) if flow not in revoked)
-    flows = len(watched.again)
+    lost += sum(n for flow, n in enumerate(traffic.again) if flow not in revoked)
+    flows = len(traffic.again)
     return Account(len(revoked), refused, leaked, flows - len(revoked), kept, lost)
 
 

@@ -74,7 +74,7 @@ def init_tag(family: int, packet: bytes) -> tuple[int, int] | None:
     return port, tag
 
 
-class Knocker:
+class SynProber:
     """Makes the SYNs from one port of one address to one other address."""
 
     def __init__(self, family: int, source: str, port: int, destination: str) -> None:
@@ -98,7 +98,7 @@ class Knocker:
         return _TCP.pack(self._port, port, sequence, 0, _TCP_LENGTH, _SYN, _SYN_WINDOW, checksum, 0)
 
 
-def knocked(family: int, packet: bytes) -> tuple[int, bool] | None:
+def syn_answer(family: int, packet: bytes) -> tuple[int, bool] | None:
     """Of what answers a SYN, the sequence number of that, and whether it refuses; None: it is
     something else."""
     start = (packet[0] & 0x0F) * 4 if family == 4 and packet else 0

@@ -35,7 +35,7 @@ _ASSUMED: Mapping[int, IPNetwork] = {
 PodKey = tuple[str, str]
 
 
-def place(cluster: Cluster, nodes: int = 0, before: Cluster | None = None) -> Cluster:
+def schedule(cluster: Cluster, nodes: int = 0, before: Cluster | None = None) -> Cluster:
     """Put every pod on a node and give addresses to those that await them (NP-58).
 
     ``nodes``: how many; 0: the Node objects of the input when it has several, else one. Names are

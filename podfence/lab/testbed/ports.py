@@ -12,20 +12,22 @@ from podfence.sets import IntervalSet
 from podfence.sets.ports import MAX_PORT, OTHER
 
 _SCTP = Protocol.SCTP.value
-_STRANGERS = range(7777, MAX_PORT + 1)
+_UNDECLARED = range(7777, MAX_PORT + 1)
 """Where the port that nobody declares is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class PortChoice:
-    """``ports``: numbers probed by TCP and by UDP alike, so that a rule that forgets its protocol
-    is found out. ``stranger``: the one that nobody declares. ``sctp``: numbers that would be probed
-    by SCTP. ``notes``: what was left out."""
+    """Which port numbers are probed."""
 
     ports: tuple[int, ...]
-    stranger: int
+    """By TCP and by UDP alike, so that a rule that forgets its protocol is found out."""
+    undeclared: int
+    """The one of them that no rule and no container names."""
     sctp: tuple[int, ...] = ()
+    """By SCTP, where there is room for more."""
     notes: tuple[str, ...] = ()
+    """What was left out, one sentence each."""
 
 
 def choose_ports(index: PolicyIndex, limit: int) -> PortChoice:
@@ -33,8 +35,8 @@ def choose_ports(index: PolicyIndex, limit: int) -> PortChoice:
     ports, the first ports beyond each range; in this order, at most ``limit``."""
     ranges = sorted({r for policy in index.direction_policies for r in _ranges(policy)})
     declared = sorted({d for endpoint in index.endpoints.values() for d in _declared(endpoint)})
-    stranger = _stranger(ranges, {number for _, number in declared})
-    wanted = dict.fromkeys((stranger,))
+    undeclared = _undeclared(ranges, {number for _, number in declared})
+    wanted = dict.fromkeys((undeclared,))
     wanted.update(dict.fromkeys(p for name, *ends in ranges if name != _SCTP for p in ends))
     wanted.update(dict.fromkeys(p for name, p in declared if name != _SCTP))
     wanted.update(dict.fromkeys(_beyond(ranges)))
@@ -44,7 +46,7 @@ def choose_ports(index: PolicyIndex, limit: int) -> PortChoice:
     sctp |= {p for name, p in declared if name == _SCTP}
     return PortChoice(
         tuple(sorted(possible[:limit])),
-        stranger,
+        undeclared,
         tuple(sorted(sctp)),
         (note,) if len(possible) > limit else (),
     )
@@ -55,7 +57,7 @@ class RelevantPorts:
 
     def __init__(self, index: PolicyIndex, choice: PortChoice) -> None:
         self._index = index
-        self._stranger = choice.stranger
+        self._undeclared = choice.undeclared
         self._chosen = frozenset(choice.ports)
         self._declared: dict[tuple[ContainerPort, ...], frozenset[int]] = {}
         self._ends: dict[int, frozenset[int]] = {}
@@ -69,7 +71,7 @@ class RelevantPorts:
         own = self._own(target)
         key = (egress, ingress, own)
         if key not in self._found:
-            wanted = own | self._named(egress) | self._named(ingress) | {self._stranger}
+            wanted = own | self._named(egress) | self._named(ingress) | {self._undeclared}
             self._found[key] = tuple(sorted(wanted & self._chosen))
         return self._found[key]
 
@@ -116,10 +118,10 @@ def _beyond(ranges: list[tuple[str, int, int]]) -> Iterator[int]:
             yield high + 1
 
 
-def _stranger(ranges: list[tuple[str, int, int]], declared: set[int]) -> int:
+def _undeclared(ranges: list[tuple[str, int, int]], declared: set[int]) -> int:
     """A port in no range and declared by no pod; where ranges leave none, one that ends none."""
     ends = declared | {port for _, *both in ranges for port in both}
     covered = IntervalSet.of(*((low, high) for _, low, high in ranges))
-    unnamed = [port for port in _STRANGERS if port not in ends]
+    unnamed = [port for port in _UNDECLARED if port not in ends]
     outside = (port for port in unnamed if port not in covered)
     return next(outside, unnamed[0] if unnamed else MAX_PORT)

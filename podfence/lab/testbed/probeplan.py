@@ -1,4 +1,4 @@
-"""PolicyIndex -> LabPlan: who takes part in the lab, and which packets are to be sent.
+"""PolicyIndex -> ProbePlan: who takes part in the lab, and which packets are to be sent.
 
 Rule: pure and without chance; the same index gives the same plan. Nothing here knows what a policy
 allows: the plan probes what could make a difference, the comparison judges.
@@ -79,7 +79,7 @@ class LabNode:
 
 
 @dataclass(frozen=True, slots=True)
-class LabPlan:
+class ProbePlan:
     """Everything that the lab builds and sends.
 
     ``ports``: of TCP and UDP. ``notes``: one sentence for each thing that was left out. ``sctp``:
@@ -105,7 +105,7 @@ class Limits:
 
 def make_plan(
     index: PolicyIndex, limits: Limits = Limits(), families: Sequence[int] = FAMILIES
-) -> LabPlan:
+) -> ProbePlan:
     """Plan probes of every ordered pair with a pod in it, on every port that matters.
 
     ``index`` must be that of a placed cluster (``lab.placement``). ``families``: the IP versions
@@ -121,7 +121,7 @@ def make_plan(
     parties = tuple(map(_node_party, nodes))
     everything = _Cast(index, pods, parties, outside, choice.ports, choice.sctp)
     cast = _bounded(everything, choice, limits.probes, notes)
-    return LabPlan(
+    return ProbePlan(
         nodes=nodes,
         parties=cast.parties,
         ports=choice.ports,

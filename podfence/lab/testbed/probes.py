@@ -1,4 +1,4 @@
-"""What is sent: every probe of a plan by its number, kept pair by pair. Pure.
+"""Probes of a plan by their numbers, what is sent for each, and what became of it. Pure.
 
 Rule: a hundred pods make hundreds of thousands of probes, but only a few different lists of ports;
 so a pair refers to its list, and what is known of probes is bytes, one for each number.
@@ -17,20 +17,20 @@ Port = tuple[str, int]
 """Protocol and number; 0 for protocols without ports."""
 
 
-class Effort(IntEnum):
+class ProbeKind(IntEnum):
     """What to do about a probe, as one byte.
 
-    The two differ for TCP alone: a KNOCK is a SYN, and whatever comes back is its answer, so it
-    shows a leak with one packet; CONNECT is a connection on which the target's name is read.
+    SYN and CONNECT differ for TCP alone. The answer to a lone SYN is whatever comes back, so one
+    packet shows a leak; on a connection the target's name is read.
     """
 
     SKIP = 0
-    KNOCK = 1
+    SYN = 1
     CONNECT = 2
 
 
 class Probe(NamedTuple):
-    """One connection attempt between two parties, by their place in ``LabPlan.parties``."""
+    """One connection attempt between two parties, by their index in ``ProbePlan.parties``."""
 
     source: int
     target: int
@@ -103,9 +103,58 @@ def _first(pair: Pair) -> int:
     return pair.first
 
 
-def efforts(count: int, numbers: Iterable[int], effort: Effort = Effort.CONNECT) -> bytes:
-    """The same effort for some of ``count`` probes, none for the others."""
+def kinds_of(count: int, numbers: Iterable[int], kind: ProbeKind = ProbeKind.CONNECT) -> bytes:
+    """The same kind for some of ``count`` probes, none for the others."""
     made = bytearray(count)
     for number in numbers:
-        made[number] = effort
+        made[number] = kind
     return bytes(made)
+
+
+# -- what became of one
+
+
+class Outcome(IntEnum):
+    """Small integers, so that a hundred thousand of them travel as bytes."""
+
+    OPEN = 0  # the right party answered
+    TIMEOUT = 1  # nothing came back
+    REFUSED = 2  # the target itself, or a filter that rejects, said no
+    RESET = 3  # the connection came about and was broken
+    UNREACHABLE = 4  # no route, by the own kernel or by an ICMP error
+    PROHIBITED = 5  # the own kernel would not let the packet out
+    WRONG_PEER = 6  # somebody else answered
+    ONE_WAY = 7  # it came to a pod, but no answer came back
+
+    @property
+    def words(self) -> str:
+        """For a table."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    Outcome.OPEN: "open",
+    Outcome.TIMEOUT: "no answer",
+    Outcome.REFUSED: "refused",
+    Outcome.RESET: "reset",
+    Outcome.UNREACHABLE: "unreachable",
+    Outcome.PROHIBITED: "prohibited",
+    Outcome.WRONG_PEER: "answered by another pod",
+    Outcome.ONE_WAY: "arrived, but its answer did not",
+}
+
+
+# -- many at once: bytes of 0 and 1, one for each probe
+
+
+def both(a: bytes, b: bytes) -> bytes:
+    """1 where both are 1."""
+    return (int.from_bytes(a, "big") & int.from_bytes(b, "big")).to_bytes(len(a), "big")
+
+
+def ones(flags: bytes) -> Iterator[int]:
+    """Where the 1s are: quick where there are few."""
+    at = flags.find(1)
+    while at >= 0:
+        yield at
+        at = flags.find(1, at + 1)

@@ -2,33 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from podfence.lab.testbed.outcome import Outcome
-from podfence.lab.testbed.probeplan import Party
-from podfence.policy.flow import Flow, Verdict
+from podfence.lab.testbed.probeplan import Party, ProbePlan
+from podfence.lab.testbed.probes import Outcome, Probe
+from podfence.policy.flow import Verdict
+from podfence.policy.origin import Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One probe that was sent, and what became of it."""
+
+    source: Party
+    target: Party
+    family: int
+    """The IP version."""
+    protocol: str
+    port: int
+    """0 for protocols without ports."""
+    outcome: Outcome
+
+    @classmethod
+    def of(cls, plan: ProbePlan, probe: Probe, outcome: Outcome) -> Packet:
+        """A probe between two parties of a plan."""
+        ends = plan.parties[probe.source], plan.parties[probe.target]
+        return cls(*ends, probe.family, probe.protocol, probe.port, outcome)
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One probe beside the engine's answer."""
+    """One packet beside the engine's answer."""
 
-    source: Party
-    target: Party
-    flow: Flow
+    packet: Packet
     verdict: Verdict
-    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class PortSeen:
-    """One port of a pair as packets showed it. ``agrees``: the engine says the same."""
+    """One port of a pair as packets showed it."""
 
     family: int
     protocol: str
     port: int
     open: bool
     agrees: bool
+    """The engine says the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,40 +67,50 @@ class PairResult:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Seconds that each step took; ``probe`` includes repeated probes."""
+    """Seconds that each step took; 0 for a step that was not made."""
 
     build: float
     control: float
     enforce: float
     probe: float
+    """With repeated probes."""
     teardown: float
 
 
 @dataclass(frozen=True, slots=True)
 class LabReport:
-    """The whole result.
-
-    ``probes``: how many were compared; ``agreements`` of them went as the engine says, the others
-    are ``disagreements``. ``without_control``: probes that nobody answered even before the policies
-    were enforced, so that they prove nothing; not among ``probes``. ``live_control``: there was no
-    such time, so it was their ports that were asked, by somebody whom no policy keeps out
-    (``lab.control``). ``repeated``: probes that were lost at first and answered when sent again.
-    ``notes``: what was not done. ``rootless``: run in a user namespace.
-    """
+    """The whole result."""
 
     parties: tuple[Party, ...]
+    workloads: Mapping[str, str]
+    """Name of a pod -> name of its workload, or its own."""
     probes: int
+    """How many were compared with the engine."""
     agreements: int
+    """How many of them went as the engine says."""
     disagreements: tuple[Check, ...]
+    """The others."""
     without_control: tuple[Check, ...]
+    """Probes that prove nothing, because their control failed; not among ``probes``."""
     live_control: bool
+    """The controls were sent with the policies enforced, from ends that no policy keeps out. False:
+    before the policies were loaded."""
     pairs: tuple[PairResult, ...]
     repeated: int
+    """Probes that were lost at first and answered when sent again."""
     notes: tuple[str, ...]
+    """What was left out, one sentence each."""
     rootless: bool
+    """The lab runs in a user namespace."""
     timings: Timings
 
     @property
     def clean(self) -> bool:
         """Whether the kernel did what the engine says, in every probe, each with its control."""
         return not (self.disagreements or self.without_control)
+
+    def origins(self) -> Iterator[Origin]:
+        """The rules and policies that the disagreements are about."""
+        for check in self.disagreements:
+            yield from check.verdict.egress.origins
+            yield from check.verdict.ingress.origins

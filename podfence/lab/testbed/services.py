@@ -1,4 +1,4 @@
-"""Services: cluster addresses, rules that rewrite to endpoints, what dialling shows. Pure.
+"""Services: cluster addresses, rules that rewrite to endpoints, what probes of them show. Pure.
 
 Rule: a table of its own does the rewriting, before the forward hook, so that policies are judged at
 the backend pod's address and port (NP-45, NP-46) and our own table stays as it is. A pod that
@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from podfence.engine.evaluate import Judge
-from podfence.lab.testbed.outcome import Outcome
-from podfence.lab.testbed.probeplan import LabNode, LabPlan, Party, Side
-from podfence.lab.testbed.probes import Probe
-from podfence.lab.testbed.report import Check, PairResult, PortSeen
+from podfence.lab.testbed.probeplan import LabNode, Party, ProbePlan, Side
+from podfence.lab.testbed.probes import Outcome, Probe
+from podfence.lab.testbed.report import Check, Packet, PairResult, PortSeen
 from podfence.lab.testbed.usable import is_usable
 from podfence.model.cluster import Cluster
 from podfence.model.objects import IPAddress, Pod, Service, ServicePort
@@ -23,8 +22,8 @@ from podfence.policy.flow import Flow, Verdict
 from podfence.policy.index import PolicyIndex
 
 TABLE = "podfence_lab_services"
-MAX_DIALS = 20_000
-"""Attempts on cluster addresses at most; beyond, fewer sources dial."""
+MOST_PROBES = 20_000
+"""Attempts on cluster addresses at most; beyond, fewer sources probe."""
 _FIRST = {4: ip_address("10.96.0.1"), 6: ip_address("fd00:10:96::1")}
 _FAMILY = {4: "ip", 6: "ip6"}
 _TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
@@ -78,7 +77,7 @@ class Frontend:
     backends: tuple[tuple[IPAddress, int, str], ...]
 
 
-def frontends(index: PolicyIndex, plan: LabPlan) -> list[Frontend]:
+def frontends(index: PolicyIndex, plan: ProbePlan) -> list[Frontend]:
     """Every port of every Service that has a cluster address; backends are pods of the lab."""
     pods = {party.name for party in plan.parties if party.side is Side.POD}
     found: list[Frontend] = []
@@ -171,13 +170,13 @@ def _itself(version: int, served: Sequence[Frontend]) -> Iterator[str]:
     yield f"elements = {{ {elements} }} }}" if elements else "}"
 
 
-# -- dialling
+# -- probes of Services
 
 
 @dataclass(frozen=True, slots=True)
-class Dial:
-    """One attempt of a party, by its place in the plan, on a cluster address. ``frontend``: by its
-    place among the plan's."""
+class ServiceProbe:
+    """One attempt of a party, by its index in the plan, on a cluster address. ``frontend``: by its
+    index among the plan's."""
 
     source: int
     frontend: int
@@ -187,61 +186,65 @@ class Dial:
     port: int
 
 
-def dials(plan: LabPlan, every: Sequence[Frontend]) -> list[Dial]:
-    """Every pod dials every port that has backends; at most MAX_DIALS attempts."""
+def service_probes(plan: ProbePlan, every: Sequence[Frontend]) -> list[ServiceProbe]:
+    """Every pod dials every port that has backends; at most MOST_PROBES attempts."""
     pods = [at for at, party in enumerate(plan.parties) if party.side is Side.POD]
     wanted = [(n, f) for n, f in enumerate(every) if f.backends and f.protocol in ("TCP", "UDP")]
-    some = pods[: max(1, MAX_DIALS // max(1, len(wanted)))]
+    some = pods[: max(1, MOST_PROBES // max(1, len(wanted)))]
     return [
-        Dial(source, n, str(f.address), f.address.version, f.protocol, f.port)
+        ServiceProbe(source, n, str(f.address), f.address.version, f.protocol, f.port)
         for source in some
         for n, f in wanted
         if f.address.version in plan.parties[source].families
     ]
 
 
-def listeners(plan: LabPlan, every: Sequence[Frontend]) -> list[Probe]:
+def listeners(plan: ProbePlan, every: Sequence[Frontend]) -> list[Probe]:
     """What the backends have to listen on, as probes of their own."""
-    places = {party.name: at for at, party in enumerate(plan.parties) if party.side is Side.POD}
+    index_of = {party.name: at for at, party in enumerate(plan.parties) if party.side is Side.POD}
     return [
-        Probe(places[name], places[name], address.version, frontend.protocol, port)
+        Probe(index_of[name], index_of[name], address.version, frontend.protocol, port)
         for frontend in every
         for address, port, name in frontend.backends
         if frontend.protocol in ("TCP", "UDP")
     ]
 
 
-def judge_dials(
-    index: PolicyIndex, plan: LabPlan, every: Sequence[Frontend], made: Sequence[Dial]
-) -> list[dict[str, tuple[Flow, Verdict]]]:
-    """For each attempt, what the engine says of every backend that may get it, by its name."""
+Judged = dict[str, tuple[Flow, Verdict]]
+"""What the engine says of every backend that may get a probe, by the name of the backend's pod."""
+
+
+def judge_service_probes(
+    index: PolicyIndex, plan: ProbePlan, every: Sequence[Frontend], made: Sequence[ServiceProbe]
+) -> list[Judged]:
+    """What the engine says of each attempt."""
     judge = Judge(index)
 
-    def judged(dial: Dial) -> Iterator[tuple[str, tuple[Flow, Verdict]]]:
-        source = plan.parties[dial.source].address(dial.family)
-        for address, port, name in every[dial.frontend].backends:
-            flow = Flow(source, address, dial.protocol, port)
+    def judged(probe: ServiceProbe) -> Iterator[tuple[str, tuple[Flow, Verdict]]]:
+        source = plan.parties[probe.source].address(probe.family)
+        for address, port, name in every[probe.frontend].backends:
+            flow = Flow(source, address, probe.protocol, port)
             yield name, (flow, judge.verdict(flow))
 
-    return [dict(judged(dial)) for dial in made]
+    return [dict(judged(probe)) for probe in made]
 
 
-def due(judged: Sequence[dict[str, tuple[Flow, Verdict]]]) -> list[int]:
+def due(judged: Sequence[Judged]) -> list[int]:
     """Numbers of the attempts that have to be answered, whichever backend gets them."""
     return [
         at for at, said in enumerate(judged) if all(verdict.allowed for _, verdict in said.values())
     ]
 
 
-def dialled(
-    plan: LabPlan,
+def service_results(
+    plan: ProbePlan,
     every: Sequence[Frontend],
-    made: Sequence[Dial],
-    judged: Sequence[dict[str, tuple[Flow, Verdict]]],
+    made: Sequence[ServiceProbe],
+    judged: Sequence[Judged],
     answered: Sequence[int],
 ) -> tuple[list[PairResult], list[Check]]:
-    """What was seen, and what should not have been. ``answered``: the place of the party that did,
-    for each dial, -1: nobody.
+    """What was seen, and what should not have been. ``answered``: the index of the party that did,
+    for each probe, -1: nobody.
 
     A Service lets through whom the backend that it picks lets through, and it picks by chance:
     where its backends differ, either is right, and no pair shows it.
@@ -249,18 +252,23 @@ def dialled(
     parties = {f.service: _party(every, f.service) for f in every}
     seen: dict[tuple[int, str], list[PortSeen]] = {}
     wrong: list[Check] = []
-    for dial, said, place in zip(made, judged, answered, strict=True):
-        frontend, source = every[dial.frontend], plan.parties[dial.source]
-        who = plan.parties[place].name if place >= 0 else ""
+    for probe, said, by in zip(made, judged, answered, strict=True):
+        service = every[probe.frontend].service
+        who = plan.parties[by].name if by >= 0 else ""
         refusing = any(not verdict.allowed for _, verdict in said.values())
         agrees = said[who][1].allowed if who in said else refusing and not who
         if len({verdict.allowed for _, verdict in said.values()}) == 1:
-            port = PortSeen(dial.family, dial.protocol, dial.port, place >= 0, agrees)
-            seen.setdefault((dial.source, frontend.service), []).append(port)
+            port = PortSeen(probe.family, probe.protocol, probe.port, by >= 0, agrees)
+            seen.setdefault((probe.source, service), []).append(port)
         if not agrees:
-            outcome = Outcome.OPEN if who in said else Outcome.STRANGER if who else Outcome.TIMEOUT
+            outcome = (
+                Outcome.OPEN if who in said else Outcome.WRONG_PEER if who else Outcome.TIMEOUT
+            )
             flow, verdict = said[who if who in said else next(iter(said))]
-            wrong.append(Check(source, parties[frontend.service], flow, verdict, outcome))
+            source, family = plan.parties[probe.source], probe.family
+            backend = flow.protocol, flow.port
+            packet = Packet(source, parties[service], family, *backend, outcome)
+            wrong.append(Check(packet, verdict))
     pairs = [
         PairResult(plan.parties[source], parties[service], tuple(ports))
         for (source, service), ports in seen.items()

@@ -10,8 +10,8 @@ from select import epoll
 
 import pytest
 
-from podfence.lab.probing import connections as guests
-from podfence.lab.probing.connections import Guests, Handler
+from podfence.lab.probing import connections as connections
+from podfence.lab.probing.connections import Connections, Handler
 
 NAME = b"shop/db (3)\n"
 RESPONSE = (
@@ -22,21 +22,21 @@ RESPONSE = (
 
 @dataclass
 class House:
-    """Guests, and what calls their handlers."""
+    """Connections, and what calls their handlers."""
 
     poll: epoll
     handlers: dict[int, Handler]
-    guests: Guests
+    connections: Connections
     callers: list[socket.socket] = field(default_factory=list)
 
     def dial(self) -> socket.socket:
-        """The other end of a new guest."""
-        caller, guest = socket.socketpair()
-        guest.setblocking(False)
+        """The other end of a new peer."""
+        caller, peer = socket.socketpair()
+        peer.setblocking(False)
         caller.settimeout(1.0)
         self.callers.append(caller)
-        assert self.guests.has_room()
-        self.guests.welcome(guest, NAME)
+        assert self.connections.has_room()
+        self.connections.welcome(peer, NAME)
         return caller
 
     def serve(self) -> None:
@@ -48,9 +48,9 @@ class House:
 @pytest.fixture
 def house() -> Iterator[House]:
     poll, handlers = epoll(), dict[int, Handler]()
-    made = House(poll, handlers, Guests(poll, handlers))
+    made = House(poll, handlers, Connections(poll, handlers))
     yield made
-    made.guests.close()
+    made.connections.close()
     for caller in made.callers:
         caller.close()
     assert handlers == {}
@@ -77,7 +77,7 @@ def everything(caller: socket.socket) -> bytes:
         (b"\xff" * 5000, NAME),
     ],
 )
-def test_a_guest_that_speaks_is_told_in_its_own_way(
+def test_a_connection_that_speaks_is_told_in_its_own_way(
     house: House, said: bytes, expected: bytes
 ) -> None:
     caller = house.dial()
@@ -86,37 +86,37 @@ def test_a_guest_that_speaks_is_told_in_its_own_way(
     assert everything(caller) == expected
 
 
-def test_a_guest_that_waits_is_told_after_a_moment(
+def test_a_connection_that_waits_is_told_after_a_moment(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caller = house.dial()
-    house.guests.attend()
-    assert 0 < (house.guests.patience or 0) <= 0.2
-    monkeypatch.setattr(guests, "_WAITS", 0.0)
-    assert house.guests.patience == 0.0
-    house.guests.attend()
+    house.connections.attend()
+    assert 0 < (house.connections.patience or 0) <= 0.2
+    monkeypatch.setattr(connections, "_WAITS", 0.0)
+    assert house.connections.patience == 0.0
+    house.connections.attend()
     assert everything(caller) == NAME
-    assert (house.guests.patience or 0) > 5
+    assert (house.connections.patience or 0) > 5
 
 
-def test_a_guest_that_shuts_down_first_is_told_too(house: House) -> None:
+def test_a_connection_that_shuts_down_first_is_told_too(house: House) -> None:
     caller = house.dial()
     caller.shutdown(socket.SHUT_WR)
     house.serve()
     assert everything(caller) == NAME
 
 
-def test_a_guest_that_goes_is_forgotten(house: House) -> None:
+def test_a_connection_that_goes_is_forgotten(house: House) -> None:
     caller = house.dial()
     caller.send(b"\n")
     house.serve()
     caller.close()
     house.serve()
     assert house.handlers == {}
-    assert house.guests.patience is None
+    assert house.connections.patience is None
 
 
-def test_a_guest_of_whom_another_process_holds_a_copy_is_forgotten_too(house: House) -> None:
+def test_a_connection_of_whom_another_process_holds_a_copy_is_forgotten_too(house: House) -> None:
     caller = house.dial()
     (number,) = house.handlers
     copy = os.dup(number)
@@ -128,24 +128,24 @@ def test_a_guest_of_whom_another_process_holds_a_copy_is_forgotten_too(house: Ho
     os.close(copy)
 
 
-def test_a_guest_that_does_not_go_is_shown_out(
+def test_a_connection_that_does_not_go_is_shown_out(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house.dial().send(b"\n")
     house.serve()
-    monkeypatch.setattr(guests, "_STAYS", 0.0)
-    house.guests.attend()
+    monkeypatch.setattr(connections, "_STAYS", 0.0)
+    house.connections.attend()
     assert house.handlers == {}
 
 
 def test_nobody_goes_untold_to_make_room(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guests, "MOST", 2)
+    monkeypatch.setattr(connections, "MOST", 2)
     callers = [house.dial(), house.dial()]
-    assert not house.guests.has_room()
+    assert not house.connections.has_room()
     callers[1].send(b"\n")
     house.serve()
     callers.append(house.dial())
-    assert not house.guests.has_room()
+    assert not house.connections.has_room()
     callers[0].send(b"\n")
     callers[2].send(b"\n")
     house.serve()

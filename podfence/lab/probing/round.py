@@ -1,0 +1,114 @@
+"""One round of probes: what is sent and what is known of it. Process: the lab process, and senders.
+
+Rule: one writer an entry of the board. A probe's entry belongs to the process that sends it; that
+of an SCTP INIT which has left, to the one that receives. So nothing is ever locked. The process
+that receives a packet of a probe notes it, whatever becomes of the answer: a denial means that
+nothing came to the target, and not merely that nothing came back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from mmap import mmap
+from struct import Struct
+
+from podfence.lab.testbed.packets import ECHO_BODY
+from podfence.lab.testbed.probes import Outcome, Probes, both, ones
+
+NONCE = Struct("=IIi")
+"""What a datagram carries, and gets back before the name: round, probe, index of the target."""
+_NUMBERS = 0xFFFFFF
+"""A probe's number has 24 bits of a sequence number or tag, the round the other eight."""
+_NAME_SIZE = 4
+_IS_SILENT = bytes(outcome == Outcome.TIMEOUT for outcome in range(256))
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What is to be sent. ``targets``: addresses of what a pair's target refers to, by family;
+    ``sources``: those of the parties. ``bound``: indices of parties that share a namespace, so that
+    their sockets have to say which they are. ``names``: what each party answers, and its index.
+    ``window``: connections under way at most. ``port``: the source port of everything but
+    connections; nobody listens on it, or the question from one party would look like the answer to
+    that from the other."""
+
+    serial: int
+    port: int
+    probes: Probes
+    kinds: bytes
+    timeout: float
+    sources: Sequence[Mapping[int, str]]
+    targets: Sequence[Mapping[int, str]]
+    bound: Collection[int]
+    names: Mapping[bytes, int]
+    window: int
+
+    def mark(self, at: int) -> int:
+        """32 bits that tell a probe of this round; never 0."""
+        return (self.serial % 0xFF + 1) << 24 | at
+
+    def marked(self, mark: int) -> int:
+        """The number of the probe, -1: of another round, or of nobody."""
+        at = mark & _NUMBERS
+        return at if mark == self.mark(at) and at < len(self.probes) else -1
+
+
+class Board:
+    """``outcomes``: one :class:`Outcome` a probe, TIMEOUT until something is known; ``answered``:
+    the place of the party whose name came back, -1: none did; ``arrived``: 1 where a datagram came
+    to whoever answers it."""
+
+    def __init__(self, probes: int) -> None:
+        memory = memoryview(mmap(-1, probes * (_NAME_SIZE + 2) or 1))
+        names = probes * _NAME_SIZE
+        self.answered = memory[:names].cast("i")
+        self.outcomes = memory[names : names + probes]
+        self.arrived = memory[names + probes : names + 2 * probes]
+        self.answered[:] = memoryview(b"\xff" * names).cast("i")
+        self.outcomes[:] = bytes([Outcome.TIMEOUT]) * probes
+
+    def found(self) -> bytes:
+        """Every outcome, when all is over: what arrived and got no answer is no mere silence."""
+        outcomes = bytearray(self.outcomes)
+        for at in ones(both(bytes(outcomes.translate(_IS_SILENT)), bytes(self.arrived))):
+            outcomes[at] = Outcome.ONE_WAY
+        return bytes(outcomes)
+
+
+class Arrivals:
+    """Takes what was received; what belongs to no probe of this round is nobody's."""
+
+    def __init__(self, this: Round, board: Board) -> None:
+        self._round = this
+        self._board = board
+
+    def datagram(self, data: bytes) -> None:
+        """The payload of a datagram, by UDP."""
+        if len(data) == NONCE.size:
+            serial, at, _ = NONCE.unpack(data)
+            self._numbered(serial, at)
+
+    def echo(self, body: bytes) -> None:
+        """What an echo request carries."""
+        if len(body) == ECHO_BODY.size:
+            self._numbered(*ECHO_BODY.unpack(body))
+
+    def syn(self, sequence: int) -> None:
+        """The sequence number of a lone SYN."""
+        at = self._round.marked(sequence)
+        if at >= 0:
+            self._board.arrived[at] = 1
+
+    def init(self, party_index: int, port: int, tag: int) -> None:
+        """The initiate tag of an SCTP INIT, with the party and port that it came to: it is not
+        answered, so to have come to the right ones is its outcome."""
+        at = self._round.marked(tag)
+        if at >= 0 and self._board.outcomes[at] == Outcome.TIMEOUT:
+            probe = self._round.probes[at]
+            right = (party_index, port) == (probe.target, probe.port)
+            self._board.outcomes[at] = Outcome.OPEN if right else Outcome.WRONG_PEER
+
+    def _numbered(self, serial: int, at: int) -> None:
+        if serial == self._round.serial and at < len(self._board.arrived):
+            self._board.arrived[at] = 1

@@ -1,0 +1,133 @@
+"""What a lab answers: values that travel through its socket. Pure.
+
+Rule: a reply is data; ``render.lab`` makes text of it, ``render.lab_json`` JSON. What is refused
+comes back as the PodfenceError that it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from podfence.errors import Position, Source
+from podfence.lab.testbed.livetraffic import Account
+from podfence.lab.testbed.probeplan import LabNode, Party
+from podfence.lab.testbed.report import LabReport, Packet
+from podfence.model.objects import Service
+from podfence.policy.origin import Origin
+from podfence.questions.diff import VerdictChange
+from podfence.questions.why import WhyAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the policies and rules of one answer are written."""
+
+    known: Mapping[tuple[Source, str], Position]
+
+    @classmethod
+    def of(cls, origins: Iterable[Origin], locate: Callable[[Source, str], Position]) -> Places:
+        """Those of some origins, found by ``locate``."""
+        wanted = {(o.source, o.path) for o in origins}
+        return cls({(s, path): locate(s, path) for s, path in wanted if s is not None})
+
+    def locate(self, source: Source | None, path: str) -> Position | None:
+        """The place of a field; None when the origin has none, or is not of this answer."""
+        return None if source is None else self.known.get((source, path))
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """A node of a lab."""
+
+    node: LabNode
+    epoch: int
+    """Goes up when live connections are judged again."""
+    pods: tuple[Party, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What a lab is made of."""
+
+    name: str
+    since: datetime
+    rootless: bool
+    policies: int
+    nodes: tuple[NodeState, ...]
+    outside: tuple[str, ...]
+    services: tuple[Service, ...]
+    """Those with an address that can be dialled."""
+    notes: tuple[str, ...]
+
+    @property
+    def pods(self) -> int:
+        """How many take part."""
+        return sum(len(node.pods) for node in self.nodes)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a change led to."""
+
+    came: tuple[Party, ...]
+    """New pods, and pods with another node or address."""
+    gone: tuple[Party, ...]
+    """The other way round."""
+    changes: tuple[VerdictChange, ...]
+    nodes: int
+    changed: int
+    """Nodes that got other rules."""
+    judged: int
+    """Nodes on which live connections are judged again."""
+    seconds: float
+    notes: tuple[str, ...]
+    traffic: Account | None = None
+    """What live connections noticed; None: there were none."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """Why no packet was sent for a question."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """The engine's reasons, and what became of a real packet."""
+
+    answer: WhyAnswer
+    places: Places
+    packet: Packet | NotSent
+    agrees: bool = True
+    """The packet did what the engine says, or none was sent."""
+    control: Packet | None = None
+    """To the same port, from an end that no policy keeps out; None where the packet is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """Every probe of a lab beside what the engine says."""
+
+    report: LabReport
+    places: Places
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The lab ends."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A network namespace, as a process holds it."""
+
+    pid: int
+    number: int
+    """The descriptor."""
+    rootless: bool
+    """The process has a user namespace of its own, which has to be entered first."""

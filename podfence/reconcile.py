@@ -1,0 +1,93 @@
+"""From the rules that nodes enforce to the rules that they shall enforce.
+
+Rule: all of it or nothing. When one node refuses its part, the other nodes get their rules back.
+Pure: what enforces is passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from podfence.errors import PodfenceError
+from podfence.nft.difference import diff
+from podfence.nft.lowering.epoch import generation, succeed
+from podfence.nft.ruleset import Ruleset
+from podfence.nft.transaction import Transaction
+
+Enforce = Callable[[str, Transaction], None]
+"""Applies a transaction on a node, by the node's name. Raises PodfenceError when it is refused;
+then the rules of that node are as before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One node's step."""
+
+    current: Ruleset
+    wanted: Ruleset
+    """In its epoch: the current one, or the next one when a permission goes."""
+    transaction: Transaction
+    """Empty when nothing changes."""
+
+    @classmethod
+    def between(cls, current: Ruleset, wanted: Ruleset) -> Self:
+        """The step from one ruleset to another, whatever epoch ``wanted`` is written in."""
+        wanted = succeed(current, wanted)
+        return cls(current, wanted, diff(current, wanted))
+
+    @property
+    def judges_again(self) -> bool:
+        """Whether live connections have to pass the rules once more, because a permission goes."""
+        return generation(self.current) != generation(self.wanted)
+
+    def back(self) -> Change:
+        """The step that takes this one back. What it had allowed is judged again, too."""
+        return Change.between(self.wanted, self.current)
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What became of a change of several nodes."""
+
+    rules: Mapping[str, Ruleset]
+    """What each node enforces now."""
+    refused: PodfenceError | None = None
+    """Why nothing changed; None when everything did."""
+
+
+def commit(changes: Mapping[str, Change], enforce: Enforce) -> Commit:
+    """Make every node's step, or none. Never raises PodfenceError.
+
+    A node that cannot be put back, after another one has refused, keeps the new rules: ``rules``
+    and the message of ``refused`` say so.
+    """
+    rules = {node: change.current for node, change in changes.items()}
+    for node, change in changes.items():
+        if change.transaction:
+            try:
+                enforce(node, change.transaction)
+            except PodfenceError as refused:
+                return _put_back(changes, rules, refused, enforce)
+        rules[node] = change.wanted
+    return Commit(rules)
+
+
+def _put_back(
+    changes: Mapping[str, Change],
+    rules: dict[str, Ruleset],
+    refused: PodfenceError,
+    enforce: Enforce,
+) -> Commit:
+    message = refused.message
+    for node, change in changes.items():
+        if rules[node] is change.current:
+            continue
+        back = change.back()
+        try:
+            enforce(node, back.transaction)
+            rules[node] = back.wanted
+        except PodfenceError as error:
+            message += f"; node {node} could not be put back: {error.message}"
+    return Commit(rules, type(refused)(message, code=refused.code))
