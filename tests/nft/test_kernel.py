@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from podfence.errors import NftError
+from podfence.errors import HostError, NftError
 from podfence.kernel import nftcli
 from podfence.kernel.nftcli import run_nft
 from podfence.nft.lowering import keyed
@@ -137,7 +137,7 @@ def test_a_bad_namespace_is_an_error_not_another_namespace(tmp_path: Path) -> No
 
 def test_missing_nft_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    with pytest.raises(NftError, match="sudo apt-get install -y nftables"):
+    with pytest.raises(HostError, match="sudo apt-get install -y nftables"):
         run_nft(SMALL)
 
 
