@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -21,8 +22,9 @@ from podfence.cli.common import (
     without_verdict,
 )
 from podfence.cli.targets import qualified, question
-from podfence.errors import LabError, PodfenceError
-from podfence.kernel import netns
+from podfence.errors import HostError, LabError, PodfenceError
+from podfence.kernel import mounts, netns
+from podfence.kernel.bindnotice import announce_binds
 from podfence.lab import client, messages
 from podfence.lab.client import DEFAULT_NAME, known_names, socket_path
 from podfence.lab.probing.process import LabProcess
@@ -217,11 +219,18 @@ def exec_(pod: str, arguments: tuple[str, ...], namespace: str | None, name: str
     """Run COMMAND in the network of a pod, with this terminal's input and output.
 
     POD is namespace/pod, a workload (its first pod), a node, or KIND/NAME of one of these. Files
-    and programs are those of this machine. The exit status is the command's.
+    and programs are those of this machine; names of pods and Services resolve as in the cluster. A
+    server may take any port: the lab steps aside while it runs. The exit status is the command's.
     """
     where = messages.Exec(pod, qualified(pod, namespace), namespace or DEFAULT_NAMESPACE)
     found = client.ask(name, where)
+    path = socket_path(name)
     netns.enter(found.pid, found.number, rootless=found.rootless)
+    try:
+        mounts.cover(found.files)
+    except HostError as error:
+        click.echo(f"note: names of pods and Services do not resolve: {error.message}", err=True)
+    _announce_binds(name, found.party, path)
     sys.stdout.flush()
     sys.stderr.flush()
     try:
@@ -229,6 +238,19 @@ def exec_(pod: str, arguments: tuple[str, ...], namespace: str | None, name: str
     except OSError as error:
         click.echo(f"{arguments[0]}: {error.strerror}", err=True)
         return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
+
+
+def _announce_binds(name: str, party: str, path: Path) -> None:
+    """Let the lab know when the command asks for a port that the lab listens on."""
+    notices = announce_binds()
+    if notices is None:
+        text = "this kernel cannot tell the lab when a server wants one of its ports"
+        click.echo(f"note: {text}", err=True)
+        return
+    try:
+        client.ask(name, messages.StepAside(party), notices, path)
+    finally:
+        os.close(notices)
 
 
 @command.command("status")

@@ -12,6 +12,7 @@ import re
 import stat
 import time
 from multiprocessing.connection import Client, Connection
+from multiprocessing.reduction import send_handle
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -24,16 +25,24 @@ _PATIENCE = 5.0
 """Seconds that a lab may take to end."""
 
 
-def ask(name: str, message: Message[R]) -> R:
-    """Send a message to a lab and wait for the reply. Raises LabError when no lab has this name, or
-    what the lab raised."""
+def ask(
+    name: str, message: Message[R], descriptor: int | None = None, path: Path | None = None
+) -> R:
+    """Send a message to a lab and wait for the reply.
+
+    ``descriptor``: one that follows the message. ``path``: the lab's socket, for a process that is
+    somebody else by now than the lab's user. Raises LabError when no lab has this name, or what the
+    lab raised.
+    """
     try:
-        connection = _connect(socket_path(name))
+        connection = _connect(path or socket_path(name))
     except OSError:
         raise no_such_lab(name) from None
     with connection:
         try:
             connection.send((__version__, message))
+            if descriptor is not None:
+                send_handle(connection, descriptor, 0)
             reply: object = connection.recv()
         except (EOFError, ConnectionError):
             raise LabError(f"the lab {name} ended before it answered") from None

@@ -85,5 +85,13 @@ class Exec(Message[Namespace]):
 
 
 @dataclass(frozen=True, slots=True)
+class StepAside(Message[None]):
+    """Leave ports to programs of a pod or node that ask for them. The descriptor of their bind
+    notices follows the message."""
+
+    party: str
+
+
+@dataclass(frozen=True, slots=True)
 class Down(Message[Ended]):
     """End."""

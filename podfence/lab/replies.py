@@ -105,6 +105,8 @@ class Explained:
     """The packet did what the engine says, or none was sent."""
     control: Packet | None = None
     """To the same port, from an end that no policy keeps out; None where the packet is open."""
+    held: bool = False
+    """A program in the target has the port, so the packet was a lone SYN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,3 +133,7 @@ class Namespace:
     """The descriptor."""
     rootless: bool
     """The process has a user namespace of its own, which has to be entered first."""
+    party: str
+    """The name of the pod or node."""
+    files: Mapping[str, str]
+    """Files that programs in it see with other contents, by their paths."""

@@ -13,13 +13,14 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection, Listener
+from multiprocessing.reduction import recv_handle
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 from podfence._version import __version__
 from podfence.errors import LabError, PodfenceError
-from podfence.lab.messages import Down, Message
+from podfence.lab.messages import Down, Message, StepAside
 from podfence.lab.probing.forking import fork_with_pipe
 from podfence.lab.probing.process import LabProcess
 from podfence.lab.replies import Stated
@@ -112,18 +113,25 @@ def _serve(listener: Listener, session: Session) -> None:
             if not connection.poll(_PATIENCE):
                 continue
             version, message = connection.recv()
-            connection.send(_reply(session, version, message))
+            descriptor = recv_handle(connection) if isinstance(message, StepAside) else None
+            connection.send(_reply(session, version, message, descriptor))
             if isinstance(message, Down):
                 return
 
 
-def _reply(session: Session, version: str, message: Message[Any]) -> object:
+def _reply(session: Session, version: str, message: Message[Any], descriptor: int | None) -> object:
     if version != __version__ and not isinstance(message, Down):
         return LabError(
             f"the lab was started by podfence {__version__}, this is {version}; "
             "take it down and up again"
         )
     try:
+        if isinstance(message, StepAside) and descriptor is not None:
+            session.step_aside(message.party, descriptor)
+            return None
         return session.do(message)
     except PodfenceError as error:
         return error
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)

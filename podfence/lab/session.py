@@ -20,8 +20,10 @@ from podfence.lab.probing.requests import (
     Build,
     Enforce,
     Grow,
+    Held,
     Settle,
     StartTraffic,
+    StepAside,
     StopTraffic,
     Try,
     Where,
@@ -39,6 +41,7 @@ from podfence.lab.replies import (
 )
 from podfence.lab.testbed.compare import agrees
 from podfence.lab.testbed.control import control_of
+from podfence.lab.testbed.hostnames import RESOLVER, hosts_text
 from podfence.lab.testbed.liveflows import Flows, flows_across
 from podfence.lab.testbed.livetraffic import Account, account
 from podfence.lab.testbed.placement import schedule
@@ -64,6 +67,7 @@ from podfence.questions.parties import NODE
 from podfence.questions.why import why
 from podfence.reconcile import Change, Commit, commit
 
+_HELD = "a program in the target has the port, and what it answers proves nothing"
 _BEFORE, _AFTER = 0.2, 0.3
 """Seconds for which live connections run before and after a change."""
 
@@ -166,7 +170,14 @@ class Session:
             end = self._asker.directory.find(name, namespace).ends[0]
             name = end.name if end.what != NODE else end.name.removeprefix("node/")
         number = self.lab.call(Where(name)).value
-        return Namespace(self.lab.pid, number, self.lab.rootless)
+        of = "" if name in self._world.index.cluster.nodes else name.partition("/")[0]
+        hosts = hosts_text(self._world.index, self._world.plan, of)
+        files = {"/etc/hosts": hosts, "/etc/resolv.conf": RESOLVER}
+        return Namespace(self.lab.pid, number, self.lab.rootless, name, files)
+
+    def step_aside(self, party: str, descriptor: int) -> None:
+        """Leave ports of a party to its programs; ``descriptor``: of their bind notices."""
+        self.lab.call_with(StepAside(party), descriptor)
 
     @property
     def _asker(self) -> Asker:
@@ -179,7 +190,7 @@ class Session:
         old, new = self._world, world(read, self._options, self._world)
         if not traffic:
             return self._become(old, new)
-        flows = flows_across(old.index, new.index, old.plan, new.plan)
+        flows = flows_across(old.index, new.index, old.plan, new.plan, self.lab.call(Held()).value)
         self.lab.call(StartTraffic((*flows.revoked, *flows.kept)))
         sleep(_BEFORE)
         try:
@@ -252,11 +263,14 @@ class Session:
             return Explained(answer, places, probe)
         plan, listening = self._world.plan, control_of(self._world.plan, probe)
         first, second = self.lab.call(Try([probe, listening], self._options.patience)).value
+        held = probe[1:] in self.lab.call(Held()).value
+        if held and probe.protocol != "TCP":
+            return Explained(answer, places, NotSent(_HELD))
         packet = Packet.of(plan, probe, Outcome(first))
         agreed = agrees(answer.case.verdict.allowed, packet.outcome)
         is_open = packet.outcome is Outcome.OPEN
         control = None if is_open else Packet.of(plan, listening, Outcome(second))
-        return Explained(answer, places, packet, agreed, control)
+        return Explained(answer, places, packet, agreed, control, held)
 
     def _probe(self, case: Case) -> Probe | NotSent:
         """The probe that a question asks for."""

@@ -8,14 +8,14 @@ part of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from podfence.errors import LabError
 from podfence.lab.probing.process import LabProcess
-from podfence.lab.probing.requests import DialServices, Send, Try
+from podfence.lab.probing.requests import DialServices, Held, Send, Try
 from podfence.lab.testbed.compare import Observed, enforced_kinds, expect, lost, not_open
 from podfence.lab.testbed.control import (
     control_kinds,
@@ -25,7 +25,8 @@ from podfence.lab.testbed.control import (
     unanswered,
 )
 from podfence.lab.testbed.probeplan import FAMILIES, LabNode, Limits, ProbePlan
-from podfence.lab.testbed.report import LabReport, Timings
+from podfence.lab.testbed.probes import Listener, Outcome
+from podfence.lab.testbed.report import HeldPort, LabReport, Timings
 from podfence.lab.testbed.services import (
     ServiceProbe,
     due,
@@ -107,6 +108,8 @@ class Trial:
         self._allowed = expect(index, plan)
         self.frontends = frontends(index, plan)
         self._service_probes = service_probes(plan, self.frontends)
+        self._held: frozenset[Listener] = frozenset()
+        """Ports that programs in the pods have."""
 
     # -- controls
 
@@ -124,7 +127,8 @@ class Trial:
         keeps out."""
         tried = live_controls(self._plan)
         answer = self._lab.call(Try(tried, self._options.patience))
-        outcomes = live_control(self._plan, tried, answer.value)
+        self._held = self._lab.call(Held()).value
+        outcomes = live_control(self._plan, tried, answer.value, self._held)
         return Control(outcomes, answer.seconds, live=True)
 
     def check_services(self) -> None:
@@ -164,7 +168,8 @@ class Trial:
     def _report(self, observed: Observed, sent: _Sent, control: Control) -> LabReport:
         disagreements = tuple(observed.disagreements())
         without_control = tuple(observed.without_control())
-        probes = len(self._plan.probes) - len(without_control)
+        left_out = len(without_control) + control.outcomes.count(Outcome.HELD)
+        probes = len(self._plan.probes) - left_out
         pods = self._index.cluster.pods
         return LabReport(
             parties=self._plan.parties,
@@ -179,11 +184,27 @@ class Trial:
             notes=self._plan.notes,
             rootless=self._lab.rootless,
             timings=Timings(0.0, control.seconds, 0.0, sent.seconds, 0.0),
+            held=tuple(self._held_ports(control.outcomes)),
         )
+
+    def _held_ports(self, control: bytes) -> Iterator[HeldPort]:
+        if not self._held:
+            return
+        pairs = zip(self._plan.probes, control, strict=True)
+        probed = {probe[1:] for probe, outcome in pairs if outcome == Outcome.OPEN}
+        for listener in sorted(self._held):
+            at, family, protocol, port = listener
+            yield HeldPort(self._plan.parties[at], family, protocol, port, listener in probed)
+
+    def _can_be_named(self, probe: ServiceProbe) -> bool:
+        """Whether every backend that may get the probe would tell its name."""
+        held = {(self._plan.parties[at].name, port) for at, _, _, port in self._held}
+        backends = self.frontends[probe.frontend].backends
+        return not any((name, port) in held for _, port, name in backends)
 
     def _with_services(self, report: LabReport) -> LabReport:
         """The report with what attempts on Services showed."""
-        plan, probes = self._plan, self._service_probes
+        plan, probes = self._plan, [p for p in self._service_probes if self._can_be_named(p)]
         judged = judge_service_probes(self._index, plan, self.frontends, probes)
         answered = self._dial(probes, due(judged))
         pairs, wrong = service_results(plan, self.frontends, probes, judged, answered)

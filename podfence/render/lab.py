@@ -105,6 +105,8 @@ def _sent(explained: Explained) -> Iterator[str]:
         case Packet() as packet:
             same = "as the engine says" if explained.agrees else "the engine DIFFERS"
             yield f"packet: {packet_text(packet)}: {same}"
+            if explained.held:
+                yield "note: the port belongs to a program in the pod, so the packet was a lone SYN"
     if explained.control is not None:
         yield f"control: {packet_text(explained.control)}"
 

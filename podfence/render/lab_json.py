@@ -34,6 +34,16 @@ def report_data(report: LabReport, locate: Locate) -> Data:
         "controls": "live" if report.live_control else "open-network",
         "parties": [_party(party, report) for party in report.parties],
         "pairs": [_pair(pair) for pair in report.pairs],
+        "held": [
+            {
+                "name": held.party.name,
+                "family": f"IPv{held.family}",
+                "protocol": held.protocol,
+                "port": held.port,
+                "probed": held.probed,
+            }
+            for held in report.held
+        ],
         "repeated": report.repeated,
         "notes": report.notes,
         "rootless": report.rootless,
@@ -153,6 +163,7 @@ def explained_data(explained: Explained) -> Data:
             data["notSent"] = reason
         case Packet() as packet:
             data |= {"packet": _packet(packet), "agrees": explained.agrees}
+            data |= {"held": explained.held}
     if explained.control is not None:
         data["control"] = _packet(explained.control)
     return data

@@ -172,7 +172,7 @@ def _summary(report: LabReport) -> Iterator[str]:
     parties = Counter(party.side for party in report.parties)
     services = f", {parties[Side.SERVICE]} Services" if parties[Side.SERVICE] else ""
     answered = (
-        "the port of each denied probe answers its own node"
+        "each denied probe goes to a port that answers its own node"
         if report.live_control
         else "each denied probe was answered before the policies were loaded"
     )
@@ -180,6 +180,12 @@ def _summary(report: LabReport) -> Iterator[str]:
         f"{parties[Side.POD]} pods, {parties[Side.NODE]} node(s), {parties[Side.OUTSIDE]} outside "
         f"addresses{services}; {report.probes} probes with real packets; {answered}"
     )
+    for held in report.held:
+        how = "probed with a lone SYN" if held.probed else "not probed"
+        yield (
+            f"held: {held.protocol}/{held.port} of {printable(held.party.name)} over "
+            f"IPv{held.family} belongs to a program in the pod; {how}"
+        )
     if report.repeated:
         yield f"{report.repeated} probes were lost at first and answered when sent again"
     yield from (f"note: {printable(note)}" for note in report.notes)

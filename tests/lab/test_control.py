@@ -107,6 +107,17 @@ def test_a_source_that_cannot_be_reached_itself_is_no_control(family: int) -> No
         assert (outcome == Outcome.OPEN) is not concerned
 
 
+def test_a_port_that_a_program_holds_is_probed_if_it_answers() -> None:
+    tried = live_controls(PLAN)
+    held = {listener(probe) for probe in tried if PLAN.parties[probe.target].name == "shop/db"}
+    answers = {each for each in held if each[2] == "TCP"}
+    silent = [listener(probe) in held - answers for probe in tried]
+    outcomes = bytes(Outcome.TIMEOUT if each else Outcome.OPEN for each in silent)
+    for probe, outcome in zip(PROBES, live_control(PLAN, tried, outcomes, held), strict=True):
+        left_out = listener(probe) in held - answers
+        assert outcome == (Outcome.HELD if left_out else Outcome.OPEN)
+
+
 def test_a_party_alone_needs_no_control() -> None:
     probes = Probes.of([Probe(0, 0, 4, "TCP", 80)])
     assert control_kinds(probes, bytes([1])) == bytes([ProbeKind.SKIP])

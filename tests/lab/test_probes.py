@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from podfence.lab.probing.prober import shares
-from podfence.lab.testbed.probes import Probe, ProbeKind, Probes, kinds_of
+from podfence.lab.testbed.probes import Probe, ProbeKind, Probes, around, kinds_of
 
 WEB, DB = ("TCP", 80), ("TCP", 5432)
 PROBES = Probes.of_pairs(
@@ -65,3 +65,19 @@ def test_shares_have_every_wanted_pair_once_and_no_source_twice(number: int) -> 
 def test_a_pair_of_which_nothing_is_wanted_is_in_no_share() -> None:
     (part,) = shares(PROBES, kinds_of(len(PROBES), [5]), 3)
     assert part == [PROBES.pairs[-1]]
+
+
+def test_what_a_program_holds_gets_no_connection_and_no_datagram() -> None:
+    probes = [
+        Probe(0, 1, 4, "TCP", 80),
+        Probe(0, 1, 4, "UDP", 80),
+        Probe(0, 2, 4, "TCP", 80),
+        Probe(0, 1, 6, "UDP", 80),
+    ]
+    kinds = bytes([ProbeKind.CONNECT]) * 4
+    held = {(1, 4, "TCP", 80), (1, 4, "UDP", 80)}
+    assert around(probes, kinds, held) == bytes(
+        [ProbeKind.SYN, ProbeKind.SKIP, ProbeKind.CONNECT, ProbeKind.CONNECT]
+    )
+    assert around(probes, bytes(4), held) == bytes(4)
+    assert around(probes, kinds, frozenset()) == kinds

@@ -21,7 +21,7 @@ from podfence.lab.testbed.compare import Observed, expect
 from podfence.lab.testbed.livetraffic import Account
 from podfence.lab.testbed.probeplan import Side
 from podfence.lab.testbed.probes import Outcome
-from podfence.lab.testbed.report import LabReport, Packet, Timings
+from podfence.lab.testbed.report import HeldPort, LabReport, Packet, Timings
 from podfence.questions.can import Asker, Can
 from podfence.questions.diff import changed_verdicts
 from podfence.questions.why import why
@@ -78,6 +78,7 @@ def report(outcomes: bytes, control: bytes) -> LabReport:
         notes=(),
         rootless=False,
         timings=Timings(0.1, 0.2, 0.3, 0.4, 0.0),
+        held=(HeldPort(PODS[0], 4, "TCP", 80, probed=True),),
     )
 
 

@@ -11,12 +11,15 @@ import shutil
 from collections.abc import Sequence
 from itertools import count
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
 from select import EPOLLIN, epoll
 from time import monotonic
 from typing import Any, TypeVar
 
 from podfence.errors import HostError, LabError, PodfenceError
+from podfence.kernel.bindnotice import BindNotices
 from podfence.kernel.nftcli import NOT_INSTALLED
+from podfence.lab.probing.connections import Handler
 from podfence.lab.probing.enforcer import Enforcer
 from podfence.lab.probing.livetraffic import LiveTraffic
 from podfence.lab.probing.prober import Prober
@@ -26,10 +29,12 @@ from podfence.lab.probing.requests import (
     DialServices,
     Enforce,
     Grow,
+    Held,
     Request,
     Send,
     Settle,
     StartTraffic,
+    StepAside,
     StopTraffic,
     Try,
     Where,
@@ -39,7 +44,7 @@ from podfence.lab.probing.sockets import reserve
 from podfence.lab.probing.topology import Topology
 from podfence.lab.testbed.livetraffic import Traffic
 from podfence.lab.testbed.probeplan import ProbePlan
-from podfence.lab.testbed.probes import Probe, Probes, kinds_of
+from podfence.lab.testbed.probes import Probe, Probes, around, kinds_of
 
 _EVENTS = 256
 T = TypeVar("T")
@@ -59,6 +64,8 @@ def serve(connection: Connection, plan: ProbePlan) -> None:
             if descriptor == connection.fileno():
                 try:
                     request: Request[Any] = connection.recv()
+                    if isinstance(request, StepAside):
+                        lab.programs.append(recv_handle(connection))
                 except EOFError:
                     return
                 connection.send(_answer(lab, request))
@@ -84,6 +91,9 @@ class _Lab:
 
     def __init__(self, plan: ProbePlan) -> None:
         self.poll = epoll()
+        self.programs: list[int] = []
+        """Descriptors of bind notices that came with a request."""
+        self._handlers: dict[int, Handler] = {}
         self._plan = plan
         self._topology: Topology
         self._enforcers: dict[str, Enforcer] = {}
@@ -104,18 +114,12 @@ class _Lab:
                 self._lost_pods |= self._topology.grow(plan)
             case Settle(plan):
                 self._settle(plan)
-            case Send(wanted, timeout, arrivals):
-                if arrivals:
-                    _there(self._answerers).see_arrivals()
-                return self._ready.run(self._plan.probes, wanted, timeout)
-            case Try(probes, timeout):
-                self._listen(probes)
-                _there(self._answerers).see_arrivals()
-                wanted = kinds_of(len(probes), range(len(probes)))
-                return self._ready.run(Probes.of(probes), wanted, timeout)
-            case DialServices(probes, listeners, timeout):
-                self._listen(listeners)
-                return self._ready.dial(probes, timeout)
+            case Send() | Try() | DialServices():
+                return self._probe(request)
+            case Held():
+                return _there(self._answerers).held
+            case StepAside(name):
+                self._step_aside(name)
             case StartTraffic(flows):
                 self._start_traffic(flows)
             case StopTraffic():
@@ -126,20 +130,39 @@ class _Lab:
                 return self._topology.namespace_of(name)
         return None
 
+    def _probe(self, request: Send | Try | DialServices) -> object:
+        match request:
+            case Send(wanted, timeout, arrivals):
+                answerers = _there(self._answerers)
+                if arrivals:
+                    answerers.see_arrivals()
+                wanted = around(self._plan.probes, wanted, answerers.held)
+                return self._ready.run(self._plan.probes, wanted, timeout)
+            case Try(probes, timeout):
+                self._listen(probes)
+                answerers = _there(self._answerers)
+                answerers.see_arrivals()
+                wanted = kinds_of(len(probes), range(len(probes)))
+                wanted = around(probes, wanted, answerers.held)
+                return self._ready.run(Probes.of(probes), wanted, timeout)
+            case DialServices(probes, listeners, timeout):
+                self._listen(listeners)
+                return self._ready.dial(probes, timeout)
+
     @property
     def patience(self) -> float | None:
         """Seconds until somebody waits for us; None: nobody does."""
-        return self._answerers.connections.patience if self._answerers else None
+        return self._answerers.patience if self._answerers else None
 
     def attend(self) -> None:
         """Do what is due, whether or not anybody has come."""
         if self._answerers:
-            self._answerers.connections.attend()
+            self._answerers.attend()
 
     def listen(self) -> None:
         """Answer whoever came while nothing was asked."""
         for descriptor, _ in self.poll.poll(0, _EVENTS):
-            if self._answerers and (answer := self._answerers.handlers.get(descriptor)):
+            if answer := self._handlers.get(descriptor):
                 answer()
 
     def _build(self) -> None:
@@ -164,10 +187,32 @@ class _Lab:
             self._answerers = self._prober = None
         self._topology.settle(plan)
         self._lost_pods = False
-        self._answerers = Answerers(plan, self._topology, self.poll)
+        self._answerers = Answerers(plan, self._topology, self.poll, self._handlers)
         self._prober = Prober(plan, self._topology, self._answerers, self._serials)
         self._plan = plan
         gc.freeze()  # plans are large, and in no cycle
+
+    def _step_aside(self, name: str) -> None:
+        notices = BindNotices(self.programs.pop())
+        self.poll.register(notices.fileno(), EPOLLIN)
+        self._handlers[notices.fileno()] = lambda: self._bind(name, notices)
+
+    def _bind(self, name: str, notices: BindNotices) -> None:
+        """A program in a pod asks for a port, or all programs of one command have ended."""
+        try:
+            bind = notices.receive()
+        except EOFError:
+            self.poll.unregister(notices.fileno())
+            del self._handlers[notices.fileno()]
+            notices.close()
+            if self._answerers is not None:
+                self._answerers.take_back(ended=name)
+            return
+        if bind is None:
+            return
+        if bind.port and self._answerers is not None:
+            self._answerers.step_aside(name, bind.port)
+        notices.go_on(bind)
 
     @property
     def _ready(self) -> Prober:

@@ -134,7 +134,7 @@ class Prober:
         poll = self._answerers.poll
         waiting: list[_Process] = []
         while senders:
-            events = poll.poll(0.0 if waiting else self._answerers.connections.patience, _EVENTS)
+            events = poll.poll(0.0 if waiting else self._answerers.patience, _EVENTS)
             if not events:
                 for sender in waiting:
                     sender.go_on()
@@ -149,7 +149,7 @@ class Prober:
                     else:
                         poll.unregister(descriptor)
                         senders.pop(descriptor).end()
-            self._answerers.connections.attend()
+            self._answerers.attend()
 
 
 def _source_port(serial: int) -> int:

@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import send_handle
 from types import TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
@@ -107,6 +108,13 @@ class LabProcess:
     def call(self, request: Request[A]) -> Answer[A]:
         """Ask and wait. Raises what the child raised (LabError, NftError)."""
         return self.ask(request).answer()
+
+    def call_with(self, request: Request[A], descriptor: int) -> Answer[A]:
+        """The same for a request that a descriptor follows; the caller keeps its own copy."""
+        pending = self.ask(request)
+        with suppress(BrokenPipeError):
+            send_handle(self._connection, descriptor, self.pid)
+        return pending.answer()
 
     def _answer(self) -> Answer[Any]:
         answer = self._receive()

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from podfence.lab.testbed.livetraffic import Traffic
 from podfence.lab.testbed.probeplan import ProbePlan
-from podfence.lab.testbed.probes import Probe
+from podfence.lab.testbed.probes import Listener, Probe
 from podfence.lab.testbed.services import ServiceProbe
 from podfence.nft.transaction import Transaction
 
@@ -104,6 +104,19 @@ class Enforce(Request[None]):
 
     node: str
     rules: Transaction | str
+
+
+@dataclass(frozen=True, slots=True)
+class Held(Request[frozenset[Listener]]):
+    """Which ports programs in the pods have, so that the lab does not listen there."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepAside(Request[None]):
+    """Leave every port to the programs of a pod or node that ask for it, as long as they run. The
+    descriptor of their bind notices follows the request (:class:`BindNotices`)."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Iterable
 from contextlib import suppress
 from select import EPOLLIN, epoll
+from time import monotonic
 
 from podfence.errors import LabError
 from podfence.kernel import netns
@@ -21,7 +23,7 @@ from podfence.lab.probing.sockets import FAMILY
 from podfence.lab.probing.topology import Topology
 from podfence.lab.testbed.packets import SCTP, echo_asked, init_tag, syn_sequence
 from podfence.lab.testbed.probeplan import Party, ProbePlan
-from podfence.lab.testbed.probes import Probe
+from podfence.lab.testbed.probes import Listener, Probe
 from podfence.model.objects import IPAddress
 from podfence.sets.ports import OTHER
 from podfence.text import printable
@@ -30,6 +32,10 @@ _BACKLOG = 8192
 _DATAGRAM = 2048
 _LONGEST_NAME = 200
 """Bytes."""
+_MOMENTS = (1.5, 10.0)
+"""Seconds after which a port that a program has asked for is taken back, if the program has not
+taken it: at first, one that is bound or that ended connections keep is left alone; at last, only
+one on which somebody listens."""
 
 
 def name_of(party_index: int, party: Party) -> bytes:
@@ -40,23 +46,28 @@ def name_of(party_index: int, party: Party) -> bytes:
 class Answerers:
     """All listening sockets of the lab, served from one epoll object.
 
-    The sockets stay until :meth:`close`; ``handlers`` is keyed by descriptor; what is answered here
-    is served one packet or connection a call, so that nobody is kept waiting. ``connections``:
-    connections that have come, which want to be attended to now and then. ``names``: what each
-    party answers.
-    ``arrivals``: told what comes, whoever answers it: SYNs and echo requests are the kernel's to
-    answer, SCTP INITs nobody's.
+    The sockets stay until :meth:`close`, or until a program in the pod asks for the port. What is
+    answered here is served one packet or connection a call, so that nothing is kept waiting.
     """
 
-    def __init__(self, plan: ProbePlan, topology: Topology, poll: epoll) -> None:
-        self.handlers: dict[int, Handler] = {}
+    def __init__(
+        self, plan: ProbePlan, topology: Topology, poll: epoll, handlers: dict[int, Handler]
+    ) -> None:
+        self.handlers = handlers
+        """What to call when something comes, by descriptor; shared with others."""
         self.names = [name_of(party_index, party) for party_index, party in enumerate(plan.parties)]
+        """What each party answers."""
         self.arrivals: Arrivals | None = None
+        """Told what comes; the kernel answers SYNs and echo requests, and nothing SCTP INITs."""
         self._plan = plan
         self._topology = topology
-        self._sockets: dict[tuple[int, int, str, int], socket.socket] = {}
+        self._sockets: dict[Listener, socket.socket] = {}
+        self._held: set[Listener] = set()
+        self._retries: list[float] = []
+        """When to take back what programs have asked for and not taken."""
         self.poll = poll
         self.connections = Connections(poll, self.handlers)
+        """Those that have come, which want to be attended to now and then."""
         self.complete()
 
     def complete(self) -> None:
@@ -69,7 +80,7 @@ class Answerers:
                     for port in self._plan.ports:
                         for protocol in ("TCP", "UDP"):
                             key = (party_index, address.version, protocol, port)
-                            if key not in self._sockets:
+                            if key not in self._sockets and key not in self._held:
                                 self._listen(party_index, protocol, address, port)
 
     def see_arrivals(self) -> None:
@@ -84,12 +95,12 @@ class Answerers:
     @property
     def ports(self) -> set[int]:
         """Every number that somebody listens on."""
-        return {port for *_, port in self._sockets}
+        return {port for *_, port in (*self._sockets, *self._held)}
 
     def ensure(self, probe: Probe) -> None:
         """Make the target of a probe listen, where the plan does not foresee it. A port that
         somebody else in the pod listens on is left to them."""
-        if probe[1:] in self._sockets or probe.protocol == OTHER:
+        if probe[1:] in self._sockets or probe[1:] in self._held or probe.protocol == OTHER:
             return
         address = self._plan.parties[probe.target].address(probe.family)
         with netns.inside(self._topology.of_party[probe.target]):
@@ -102,15 +113,84 @@ class Answerers:
         """Leave the port of a probe's target to somebody else."""
         listener = self._sockets.pop(probe[1:], None)
         if listener is not None:
-            del self.handlers[listener.fileno()]
             self._close(listener)
 
-    def _listen(self, party_index: int, protocol: str, address: IPAddress, port: int) -> None:
+    # -- ports that programs in the pods have
+
+    @property
+    def held(self) -> frozenset[Listener]:
+        """Where a program in the pod listens, or has just asked to."""
+        if self._held and not self._retries:
+            self.take_back()
+        return frozenset(self._held)
+
+    def step_aside(self, name: str, port: int) -> None:
+        """Leave a port of a party to a program that asks for it.
+
+        What the program then does not take is taken back a moment later: a bind does not say
+        whether it is for TCP or UDP, and it may fail.
+        """
+        left = [key for key in self._sockets if key[3] == port and self._is_port(key, name)]
+        for key in left:
+            self._close(self._sockets.pop(key))
+            self._held.add(key)
+        if left:
+            self._retries = [monotonic() + wait for wait in _MOMENTS]
+
+    def take_back(self, ended: str = "") -> None:
+        """Listen again where nobody else does. ``ended``: a party whose program has ended."""
+        self._retries = [when for when in self._retries if when > monotonic()]
+        last = not self._retries
+        asked, self._held = self._held, set()
+        for key in sorted(asked):
+            party_index, family, protocol, port = key
+            party = self._plan.parties[party_index]
+            with netns.inside(self._topology.of_party[party_index]):
+                address = party.address(family)
+                shared = last or party.name == ended
+                self._listen(party_index, protocol, address, port, shared=shared)
+        self._leave_whole_ports(asked)
+
+    def _leave_whole_ports(self, asked: Iterable[Listener]) -> None:
+        """A program that listens over one IP version has the port over the other, too: a client
+        that tries both must not be answered by the lab."""
+        held = {(at, protocol, port) for at, _, protocol, port in self._held}
+        for key in asked:
+            at, _, protocol, port = key
+            if (at, protocol, port) in held and key in self._sockets:
+                self._close(self._sockets.pop(key))
+                self._held.add(key)
+
+    def _is_port(self, key: Listener, name: str) -> bool:
+        return key[2] in ("TCP", "UDP") and self._plan.parties[key[0]].name == name
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds until :meth:`attend` has something to do; None: nothing waits."""
+        waits = [max(0.0, when - monotonic()) for when in self._retries[:1]]
+        if (patience := self.connections.patience) is not None:
+            waits.append(patience)
+        return min(waits, default=None)
+
+    def attend(self) -> None:
+        """Do what is due, whether or not anybody has come."""
+        self.connections.attend()
+        if self._retries and self._retries[0] <= monotonic():
+            self.take_back()
+
+    # -- listening
+
+    def _listen(
+        self, party_index: int, protocol: str, address: IPAddress, port: int, *, shared: bool = True
+    ) -> None:
+        """``shared``: connections that have ended do not keep the port. Without it, a program that
+        has bound the port and does not listen yet does."""
         family, text = FAMILY[address.version], str(address)
         try:
-            listener = (_tcp if protocol == "TCP" else _udp)(family, text, port)
+            listener = _bound(family, protocol, text, port, shared=shared)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
+                self._held.add((party_index, address.version, protocol, port))
                 return
             where = f"{self._plan.parties[party_index].name}: cannot listen on {text} port {port}"
             raise LabError(f"{where}: {error.strerror}") from error
@@ -167,30 +247,27 @@ class Answerers:
     def close(self) -> None:
         """Stop listening."""
         self.connections.close()
-        self.handlers.clear()
         for listener in self._sockets.values():
             self._close(listener)
 
     def _close(self, listener: socket.socket) -> None:
+        del self.handlers[listener.fileno()]
         self.poll.unregister(listener.fileno())  # a process forked meanwhile may hold a copy
         listener.close()
 
 
-def _tcp(family: int, address: str, port: int) -> socket.socket:
-    listener = _bound(family, socket.SOCK_STREAM, address, port)
-    listener.listen(_BACKLOG)
-    return listener
-
-
-def _udp(family: int, address: str, port: int) -> socket.socket:
-    return _bound(family, socket.SOCK_DGRAM, address, port)
-
-
-def _bound(family: int, kind: int, address: str, port: int) -> socket.socket:
+def _bound(family: int, protocol: str, address: str, port: int, *, shared: bool) -> socket.socket:
+    kind = socket.SOCK_STREAM if protocol == "TCP" else socket.SOCK_DGRAM
     made = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    if kind == socket.SOCK_STREAM:  # connections that have ended must not keep the port
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.bind((address, port))
+    try:
+        if protocol == "TCP" and shared:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((address, port))
+        if protocol == "TCP":
+            made.listen(_BACKLOG)
+    except OSError:
+        made.close()
+        raise
     return made
 
 

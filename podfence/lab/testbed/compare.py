@@ -114,9 +114,11 @@ class Observed:
                 yield self._check(number, outcome)
 
     def without_control(self) -> Iterator[Check]:
-        """Probes without a control, with what became of that."""
+        """Probes without a control, with what became of that; those to ports that programs in the
+        pods hold are left out."""
         for number in not_open(self.control):
-            yield self._check(number, Outcome(self.control[number]))
+            if self.control[number] != Outcome.HELD:
+                yield self._check(number, Outcome(self.control[number]))
 
     def pairs(self) -> Iterator[PairResult]:
         """What was seen, pair by pair; probes without control are left out."""

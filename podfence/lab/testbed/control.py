@@ -9,15 +9,13 @@ forbids it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from podfence.lab.testbed.compare import lost
 from podfence.lab.testbed.probeplan import ProbePlan, Side
-from podfence.lab.testbed.probes import Outcome, Port, Probe, ProbeKind, Probes
+from podfence.lab.testbed.probes import Listener, Outcome, Port, Probe, ProbeKind, Probes
 
 _IS_SENT = bytes(kind != ProbeKind.SKIP for kind in range(256))
-Listener = tuple[int, int, str, int]
-"""Target, family, protocol, port."""
 
 
 def _listener(probe: Probe) -> Listener:
@@ -94,18 +92,24 @@ def live_controls(plan: ProbePlan) -> list[Probe]:
     return [control_of(plan, plan.probes[number]) for number in firsts]
 
 
-def live_control(plan: ProbePlan, tried: Sequence[Probe], outcomes: bytes) -> bytes:
+def live_control(
+    plan: ProbePlan, tried: Sequence[Probe], outcomes: bytes, held: Set[Listener] = frozenset()
+) -> bytes:
     """The control of every probe of the plan: its target listens, and the link of its source works.
-    The link works when the source itself was reached over the same IP version, on any port."""
+    The link works when the source itself was reached over the same IP version, on any port.
+    ``held``: ports that programs in the pods have; those that do not answer are left out."""
     answered = [p for p, outcome in zip(tried, outcomes, strict=True) if outcome == Outcome.OPEN]
     listening = {_listener(probe) for probe in answered}
     linked = {(probe.target, probe.family) for probe in answered}
 
-    def proven(probe: Probe) -> bool:
+    def control(probe: Probe) -> Outcome:
+        if _listener(probe) in held and _listener(probe) not in listening:
+            return Outcome.HELD
         pod = plan.parties[probe.source].side is Side.POD
-        return _listener(probe) in listening and (not pod or (probe.source, probe.family) in linked)
+        works = not pod or (probe.source, probe.family) in linked
+        return Outcome.OPEN if works and _listener(probe) in listening else Outcome.TIMEOUT
 
-    return bytes(Outcome.OPEN if proven(probe) else Outcome.TIMEOUT for probe in plan.probes)
+    return bytes(map(control, plan.probes))
 
 
 def _place_of_node(plan: ProbePlan, node: str) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 from podfence.engine.evaluate import Judge
 from podfence.lab.testbed.probeplan import ProbePlan, Side, spread
-from podfence.lab.testbed.probes import Probe
+from podfence.lab.testbed.probes import Listener, Probe
 from podfence.policy.flow import Flow
 from podfence.policy.index import PolicyIndex
 
@@ -24,17 +24,22 @@ class Flows:
 
 
 def flows_across(
-    before: PolicyIndex, after: PolicyIndex, plan: ProbePlan, then: ProbePlan
+    before: PolicyIndex,
+    after: PolicyIndex,
+    plan: ProbePlan,
+    then: ProbePlan,
+    held: Set[Listener] = frozenset(),
 ) -> Flows:
     """At most MOST of each kind, between pods that are there before and after, evenly spread over
-    the probes of ``plan``; indices are those of ``plan``."""
+    the probes of ``plan``; indices are those of ``plan``. None to a port of
+    ``held``, which programs in the pods have."""
     stay = set(then.parties)
     old, new = Judge(before), Judge(after)
     revoked: list[Probe] = []
     kept: list[Probe] = []
     for probe, flow in _flows(plan):
         ends = plan.parties[probe.source], plan.parties[probe.target]
-        if stay.issuperset(ends) and old.verdict(flow).allowed:
+        if probe[1:] not in held and stay.issuperset(ends) and old.verdict(flow).allowed:
             (kept if new.verdict(flow).allowed else revoked).append(probe)
     return Flows(tuple(spread(_apart(revoked), MOST)), tuple(spread(_apart(kept), MOST)))
 

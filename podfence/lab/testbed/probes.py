@@ -7,7 +7,7 @@ so a pair refers to its list, and what is known of probes is bytes, one for each
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import islice
@@ -103,6 +103,22 @@ def _first(pair: Pair) -> int:
     return pair.first
 
 
+Listener = tuple[int, int, str, int]
+"""Target, IP version, protocol, port: what a probe is sent to, ``probe[1:]``."""
+
+
+def around(probes: Sequence[Probe], kinds: bytes, held: Set[Listener]) -> bytes:
+    """The kinds for ports that programs in the pods hold: nobody there tells the pod's name, so a
+    lone SYN takes the place of a connection, and nothing that of a datagram."""
+    if not held:
+        return kinds
+    changed = bytearray(kinds)
+    for number, probe in enumerate(probes):
+        if changed[number] and probe[1:] in held:
+            changed[number] = ProbeKind.SYN if probe.protocol == "TCP" else ProbeKind.SKIP
+    return bytes(changed)
+
+
 def kinds_of(count: int, numbers: Iterable[int], kind: ProbeKind = ProbeKind.CONNECT) -> bytes:
     """The same kind for some of ``count`` probes, none for the others."""
     made = bytearray(count)
@@ -125,6 +141,7 @@ class Outcome(IntEnum):
     PROHIBITED = 5  # the own kernel would not let the packet out
     WRONG_PEER = 6  # somebody else answered
     ONE_WAY = 7  # it came to a pod, but no answer came back
+    HELD = 8  # of a control: a program in the pod has the port, and its answer would prove nothing
 
     @property
     def words(self) -> str:
@@ -141,6 +158,7 @@ _WORDS = {
     Outcome.PROHIBITED: "prohibited",
     Outcome.WRONG_PEER: "answered by another pod",
     Outcome.ONE_WAY: "arrived, but its answer did not",
+    Outcome.HELD: "held by a program in the pod",
 }
 
 

@@ -78,6 +78,19 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldPort:
+    """A port that a program in the pod has, so that the lab cannot listen on it."""
+
+    party: Party
+    family: int
+    """The IP version."""
+    protocol: str
+    port: int
+    probed: bool
+    """With a lone SYN; False: not at all, for nothing that came back would prove anything."""
+
+
+@dataclass(frozen=True, slots=True)
 class LabReport:
     """The whole result."""
 
@@ -103,6 +116,7 @@ class LabReport:
     rootless: bool
     """The lab runs in a user namespace."""
     timings: Timings
+    held: tuple[HeldPort, ...] = ()
 
     @property
     def clean(self) -> bool:

@@ -7,7 +7,7 @@ reaches itself by a Service is given its node's address, or it would not believe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
@@ -82,7 +82,7 @@ def frontends(index: PolicyIndex, plan: ProbePlan) -> list[Frontend]:
     pods = {party.name for party in plan.parties if party.side is Side.POD}
     found: list[Frontend] = []
     for service in index.cluster.services:
-        selected = [p for p in index.cluster.pods if _selects(service, p, pods)]
+        selected = selected_pods(index, service, pods)
         for address in filter(is_usable, service.cluster_ips):
             for port in service.ports:
                 backends = tuple(_backends(selected, port, address.version))
@@ -91,7 +91,12 @@ def frontends(index: PolicyIndex, plan: ProbePlan) -> list[Frontend]:
     return found
 
 
-def _selects(service: Service, pod: Pod, pods: set[str]) -> bool:
+def selected_pods(index: PolicyIndex, service: Service, pods: Set[str]) -> list[Pod]:
+    """Those of ``pods``, by name, that are behind a Service."""
+    return [pod for pod in index.cluster.pods if _selects(service, pod, pods)]
+
+
+def _selects(service: Service, pod: Pod, pods: Set[str]) -> bool:
     here = pod.namespace == service.ref.namespace and f"{pod.namespace}/{pod.name}" in pods
     return here and bool(service.selector) and set(service.selector) <= set(pod.labels)
 
