@@ -70,9 +70,9 @@ class Kernels:
         return any(flow.destination in node.addresses for node, _ in self._concerned(flow))
 
     def _concerned(self, flow: Flow) -> Iterator[tuple[LocalNode, Ruleset]]:
-        ends = [self.index.by_address.get(a) for a in (flow.source, flow.destination)]
+        ends = [pod for a in (flow.source, flow.destination) for pod in self.index.subjects_at(a)]
         for node, ruleset in zip(self.nodes, self.rulesets, strict=True):
-            if any(end is not None and node.runs(end) for end in ends):
+            if any(map(node.runs, ends)):
                 yield node, ruleset
 
 
