@@ -59,7 +59,7 @@ def cases() -> tuple[tuple[PolicyIndex, tuple[Flow, ...]], ...]:
         rng = Random(seed)
         cluster = random_cluster(rng, SIZES[seed % len(SIZES)])
         source = FlowSource(cluster)
-        flows = tuple(source.draw(rng) for _ in range(120))
+        flows = tuple(source.draw(rng) for _ in range(300))
         found.append((compile_cluster(cluster, NAMES), flows))
     return tuple(found)
 
