@@ -24,10 +24,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a command reads. ``namespace``: that of objects that name none, None for ``default``."""
+    """What a command reads. ``namespace``: that of objects that name none, None for ``default``.
+    ``exclude``: patterns of what is not read of directories."""
 
     paths: tuple[str, ...]
     namespace: str | None = None
+    exclude: tuple[str, ...] = ()
 
     def namespace_of_names(self, given: str | None) -> str:
         """The namespace of a name without one; ``given``: the value of ``-n``."""
@@ -48,6 +50,13 @@ def input_options(function: Callable[..., int]) -> Callable[..., int]:
         "May be given more than once.",
     )
     @click.option(
+        "--exclude",
+        multiple=True,
+        metavar="GLOB",
+        help="Files and directories that are not read of a directory, written as in .gitignore "
+        "and relative to it. May be given more than once; goes after .podfenceignore.",
+    )
+    @click.option(
         "--input-namespace",
         metavar="NAME",
         callback=_namespace_name,
@@ -56,9 +65,13 @@ def input_options(function: Callable[..., int]) -> Callable[..., int]:
     )
     @wraps(function)
     def command(
-        *args: Any, paths: tuple[str, ...], input_namespace: str | None, **others: Any
+        *args: Any,
+        paths: tuple[str, ...],
+        input_namespace: str | None,
+        exclude: tuple[str, ...],
+        **others: Any,
     ) -> int:
-        return function(*args, inputs=Inputs(paths, input_namespace), **others)
+        return function(*args, inputs=Inputs(paths, input_namespace, exclude), **others)
 
     return command
 
@@ -143,7 +156,7 @@ def read_names(path: str | None, *others: str | None) -> Names:
 def read_inputs(inputs: Inputs) -> Loaded:
     """Read manifests; the problems are in what is returned."""
     stdin = sys.stdin.buffer if "-" in inputs.paths else None
-    return load(inputs.paths, namespace=inputs.namespace, stdin=stdin)
+    return load(inputs.paths, namespace=inputs.namespace, exclude=inputs.exclude, stdin=stdin)
 
 
 def load_cluster(inputs: Inputs, *, keep_going: bool = True) -> Loaded:

@@ -47,7 +47,8 @@ def read_name_table(path: str, stdin: BinaryIO | None = None) -> NameTable:
     """Read a file, or standard input for ``-``; never raises for what it holds."""
     reader = _Reader()
     for file in read_inputs([path], stdin):
-        reader.read(file)
+        if isinstance(file, InputFile):
+            reader.read(file)
     names = {name: frozenset(found) for name, found in reader.found.items()}
     return NameTable(MappingProxyType(names), tuple(reader.problems))
 

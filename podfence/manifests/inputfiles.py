@@ -1,8 +1,8 @@
 """From the paths that a person gives to the text of files.
 
 Rule: only regular files and standard input are read, never a device or a pipe that could block;
-directories are walked in sorted order, links to directories are not followed. Whatever cannot be
-read becomes a problem with the path.
+directories are walked in sorted order, links to directories are followed, each directory once.
+Whatever cannot be read becomes a problem with the path.
 """
 
 from __future__ import annotations
@@ -11,14 +11,17 @@ import codecs
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO, Final
 
+from podfence.manifests.exclusion import IGNORE_FILE, Exclusion
 from podfence.manifests.yamlscalars import shown
 
 STDIN: Final = "-"
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 """Names of files in a directory that are read; a file named on its own may have any name."""
+CHART_FILE: Final = "Chart.yaml"
+"""Its directory is a Helm chart."""
 
 MAX_FILE_BYTES: Final = 1 << 30
 
@@ -30,10 +33,30 @@ class InputFile:
     path: str
     text: str = ""
     error: str = ""
+    walked: str = ""
+    """The directory in which the file was found; "" for one that a person named."""
+    chart: str = ""
+    """The nearest Helm chart around a file that was found; "" for none."""
+    may_be_manifest: bool = True
+    """Of a file without text: whether it may hold API objects."""
 
 
-def read_inputs(paths: Iterable[str], stdin: BinaryIO | None) -> Iterator[InputFile]:
-    """Every file that ``paths`` name, each once, in order."""
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A link in a directory that leads to a directory around it, and is not followed."""
+
+    path: str
+    walked: str
+
+
+def read_inputs(
+    paths: Iterable[str], stdin: BinaryIO | None, exclude: Sequence[str] = ()
+) -> Iterator[InputFile | Skipped]:
+    """Every file that ``paths`` name, each once, in order.
+
+    ``exclude``: patterns of what is left out of directories, after those of their
+    ``.podfenceignore`` (see ``exclusion``).
+    """
     seen: set[object] = set()
     for path in paths:
         if path == STDIN:
@@ -41,25 +64,124 @@ def read_inputs(paths: Iterable[str], stdin: BinaryIO | None) -> Iterator[InputF
                 seen.add(STDIN)
                 yield _read_stdin(stdin)
         elif os.path.isdir(path):
-            yield from _read_directory(path, seen)
+            yield from _read_directory(path, seen, exclude)
         else:
             yield from _read_once(path, seen)
 
 
-def _read_directory(directory: str, seen: set[object]) -> Iterator[InputFile]:
+def _read_directory(
+    directory: str, seen: set[object], exclude: Sequence[str]
+) -> Iterator[InputFile | Skipped]:
+    ignore = os.path.join(directory, IGNORE_FILE)
+    patterns = list(_read_once(ignore, set())) if os.path.lexists(ignore) else []
+    if patterns and patterns[0].error:
+        yield patterns[0]
+        return
+    lines = [line for file in patterns for line in file.text.split("\n")]
+    walk = _Walk(directory, Exclusion([*lines, *exclude]))
     found = 0
-    errors: list[OSError] = []
-    for folder, folders, names in os.walk(directory, onerror=errors.append):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if name.endswith(SUFFIXES) and not name.startswith("."):
-                found += 1
-                yield from _read_once(os.path.join(folder, name), seen)
-    for error in errors:
+    for each in walk.files():
+        if isinstance(each, Skipped):
+            yield each
+            continue
+        found += 1
+        for file in _read_once(each.path, seen):
+            yield replace(file, walked=directory, chart=each.chart)
+    for error in walk.errors:
         yield InputFile(str(error.filename), error=f"cannot read the directory: {error.strerror}")
-    if not found and not errors:
+    if not found and not walk.errors:
         wanted = ", ".join(SUFFIXES)
-        yield InputFile(directory, error=f"the directory holds no manifests ({wanted} files)")
+        excluded = " that are not excluded" if walk.excluded else ""
+        text = f"the directory holds no manifests ({wanted} files{excluded})"
+        yield InputFile(directory, error=text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A file of a directory, not read yet."""
+
+    path: str
+    chart: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """A directory to be walked. ``inner``: its path below the one that a person named."""
+
+    path: str
+    inner: str
+    chart: str
+
+
+class _Walk:
+    """One walk through a directory; ``errors`` and ``excluded`` are known when it has ended."""
+
+    def __init__(self, directory: str, exclusion: Exclusion) -> None:
+        self.errors: list[OSError] = []
+        self.excluded = 0
+        self._directory = directory
+        self._real = os.path.realpath(directory)
+        self._exclusion = exclusion
+        self._entered: set[tuple[int, int]] = set()
+
+    def files(self) -> Iterator[_Found | Skipped]:
+        """Files that may be manifests, those of a directory before those of the ones in it."""
+        waiting = [_Folder(self._directory, "", _chart_around(self._directory))]
+        while waiting:
+            folder = waiting.pop()
+            try:
+                status = os.stat(folder.path)
+                entries = sorted(os.scandir(folder.path), key=lambda entry: entry.name)
+            except OSError as error:
+                self.errors.append(error)
+                continue
+            if (status.st_dev, status.st_ino) in self._entered:
+                continue
+            self._entered.add((status.st_dev, status.st_ino))
+            if any(entry.name == CHART_FILE for entry in entries):
+                folder = replace(folder, chart=folder.path)
+            below: list[_Folder] = []
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                inner = f"{folder.inner}{entry.name}"
+                path = os.path.join(folder.path, entry.name)
+                is_directory = _is_directory(entry)
+                if not is_directory and not entry.name.endswith(SUFFIXES):
+                    continue
+                if self._exclusion.excludes(inner, is_directory=is_directory):
+                    self.excluded += 1
+                elif not is_directory:
+                    yield _Found(path, folder.chart)
+                elif entry.is_symlink() and self._leads_up(path):
+                    yield Skipped(path, self._directory)
+                else:
+                    below.append(_Folder(path, f"{inner}/", folder.chart))
+            waiting += reversed(below)
+
+    def _leads_up(self, link: str) -> bool:
+        """Whether a link leads out of the directory to one that holds it, such as ``/``."""
+        real = os.path.realpath(link)
+        return real != self._real and self._real.startswith(os.path.join(real, ""))
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that cannot be followed
+        return False
+
+
+def _chart_around(directory: str) -> str:
+    """The Helm chart that a directory is a part of, as a path like it; "" for none."""
+    path, depth = os.path.abspath(directory), 0
+    while True:
+        parent = os.path.dirname(path)
+        if parent == path:
+            return ""
+        path, depth = parent, depth + 1
+        if os.path.exists(os.path.join(path, CHART_FILE)):
+            return os.path.normpath(os.path.join(directory, *[os.pardir] * depth))
 
 
 def _read_once(path: str, seen: set[object]) -> Iterator[InputFile]:
@@ -117,7 +239,10 @@ def _decoded(path: str, data: bytes) -> InputFile:
     try:
         text = data[len(mark) :].decode(encoding)
     except UnicodeDecodeError as error:
-        return InputFile(path, error=_undecodable(data, encoding, error.start))
+        reason = _undecodable(data, encoding, error.start)
+        letters = data.replace(b"\0", b"")  # whatever the encoding is
+        may_be_manifest = b"kind" in letters and b"apiVersion" in letters
+        return InputFile(path, error=reason, may_be_manifest=may_be_manifest)
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     return InputFile(path, text=text)

@@ -17,6 +17,7 @@ from podfence.errors import Position, Problem, Severity, Source
 from podfence.manifests.collector import collector_paused
 from podfence.manifests.documents import Document, Manifests, read_manifests
 from podfence.manifests.inputfiles import STDIN
+from podfence.manifests.leftout import left_out_problems
 from podfence.manifests.positions import Positions
 from podfence.model.cluster import Cluster, ClusterObject, assign_addresses
 from podfence.model.meta import DEFAULT_NAMESPACE
@@ -77,14 +78,19 @@ class Loaded:
 
 
 def load(
-    paths: Sequence[str], *, namespace: str | None = None, stdin: BinaryIO | None = None
+    paths: Sequence[str],
+    *,
+    namespace: str | None = None,
+    exclude: Sequence[str] = (),
+    stdin: BinaryIO | None = None,
 ) -> Loaded:
     """Read everything under ``paths``; never raises for what the files hold.
 
-    ``namespace``: that of objects that name none, None for ``default``.
+    ``namespace``: that of objects that name none, None for ``default``. ``exclude``: patterns of
+    what is not read of directories, as in ``.gitignore``.
     """
     with collector_paused():
-        manifests = read_manifests(paths, kinds=WANTED_KINDS, stdin=stdin)
+        manifests = read_manifests(paths, kinds=WANTED_KINDS, exclude=exclude, stdin=stdin)
         documents, unplaced = _placed(manifests.documents, namespace or DEFAULT_NAMESPACE)
         loaded = _build(replace(manifests, documents=documents), paths)
     problems = loaded.problems
@@ -143,8 +149,9 @@ def _build(manifests: Manifests, paths: Sequence[str]) -> Loaded:
 
 def _remarks(manifests: Manifests, paths: Sequence[str]) -> Iterator[Problem]:
     """What is to be said of the input as a whole."""
+    yield from left_out_problems(manifests.left_out)
     if not (manifests.documents or manifests.passed_over or manifests.unreadable):
-        yield _without_objects(paths)
+        yield _without_objects(paths, manifests)
     if manifests.kustomization:
         yield Problem("PF114", Severity.WARNING, _NOT_BUILT, manifests.kustomization, "kind")
     for kind, source in manifests.policies_elsewhere.items():
@@ -158,9 +165,11 @@ def _remarks(manifests: Manifests, paths: Sequence[str]) -> Iterator[Problem]:
         yield Problem("PF113", Severity.WARNING, text, source, "kind")
 
 
-def _without_objects(paths: Sequence[str]) -> Problem:
+def _without_objects(paths: Sequence[str], manifests: Manifests) -> Problem:
     others = f", nor in {', '.join(paths[1:6])}" if len(paths) > 1 else ""
     text = f"no object was passed: nothing is here{others} but blanks, comments or empty lists"
+    if manifests.left_out:
+        text = f"no object was passed: no file here{others} is a manifest"
     file = paths[0] if paths else STDIN
     return Problem("PF112", Severity.ERROR, text, Source(file), position=Position(file, 1, 1))
 

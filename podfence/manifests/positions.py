@@ -49,6 +49,13 @@ class Positions:
         """Keep the text of a file, in which ``add_document`` then names documents."""
         self._texts[file] = text
 
+    def forget_file(self, file: str) -> None:
+        """A file that is left out has no places. It has to be the last that was added."""
+        for cache in (self._texts, self._places, self._breaks):
+            cache.pop(file, None)
+        while self._extents and next(reversed(self._extents))[0] == file:
+            self._extents.popitem()
+
     def add_document(
         self, source: Source, *, start: int, end: int, line: int, is_json: bool
     ) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from podfence.errors import Position, Problem
 from podfence.text import printable
 
-WITHOUT_LINES = frozenset({"PF106", "PF112"})
-"""Codes of a file that could not be opened, or holds nothing: there is no line to point at."""
+WITHOUT_LINES = frozenset({"PF106", "PF112", "PF115"})
+"""Codes of a file or directory as a whole: there is no line to point at."""
 
 
 def problem_line(problem: Problem, position: Position | None) -> str:

@@ -11,6 +11,7 @@ import pytest
 from podfence.admission.decode_codes import PROBLEM_CODES as MODEL_CODES
 from podfence.errors import COMMAND_CODES
 from podfence.manifests.domaintable import NAME_TABLE_CODES
+from podfence.manifests.leftout import LEFT_OUT_CODES
 from podfence.manifests.load import LOAD_CODES
 from podfence.manifests.parsed import PROBLEM_CODES as READ_CODES
 from podfence.questions.lint.note import NOTE_CODES
@@ -22,6 +23,7 @@ SOURCE = {
     **COMMAND_CODES,
     **READ_CODES,
     **LOAD_CODES,
+    **LEFT_OUT_CODES,
     **NAME_TABLE_CODES,
     **MODEL_CODES,
     **TIER_CODES,

@@ -95,6 +95,8 @@ COMMANDS = {
     "check-empty-json": "check -f /dev/stdin -o json",
     "check-others": f"check {OTHERS}",
     "check-others-json": f"check {OTHERS} -o json",
+    "check-repository": "check -f examples/repository",
+    "check-repository-named": "check -f examples/repository/renovate.json",
     "check-unbuilt": "check -f tests/cli/inputs/unbuilt",
     "describe-shop-backend": f"describe shop/backend {SHOP}",
     "describe-by-name": f"describe metrics -n shop {SHOP}",

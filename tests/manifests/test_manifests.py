@@ -312,8 +312,9 @@ def test_a_directory_without_manifests_is_a_problem(tmp_path: Path) -> None:
 
 
 def test_a_chart_is_told_to_be_rendered(tmp_path: Path) -> None:
-    (tmp_path / "Chart.yaml").write_text("apiVersion: v2\nname: chart\n")
-    [problem] = read_manifests([str(tmp_path)], kinds=KINDS).problems
+    path = tmp_path / "Chart.yaml"
+    path.write_text("apiVersion: v2\nname: chart\n")
+    [problem] = read_manifests([str(path)], kinds=KINDS).problems
     assert "helm template" in problem.message
 
 

@@ -1,0 +1,299 @@
+"""The text of one file, to API objects as plain JSON values.
+
+Rule: everything wrong becomes a problem with its place, and no document takes another with it.
+Values are what ``kubectl`` would send for the same text. Objects of other kinds are counted and,
+where their text leaves no doubt about the kind, not even parsed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from podfence.admission.kinds import (
+    KUSTOMIZATIONS,
+    group_of,
+    is_kustomization,
+    is_policy_elsewhere,
+    may_be_misspelt,
+    may_be_policy_elsewhere,
+    meant_kind,
+)
+from podfence.errors import Position, Problem, Severity, Source
+from podfence.manifests.fieldpaths import Steps, format_path
+from podfence.manifests.inputfiles import InputFile
+from podfence.manifests.leftout import (
+    is_kustomization_file,
+    is_template_of_chart,
+    may_be_object,
+    text_may_be_object,
+)
+from podfence.manifests.listing import (
+    Listed,
+    advice_for,
+    is_list_of,
+    kind_of,
+    name_of,
+    namespace_of,
+    unfold,
+    version_of,
+    wanted_kind_of,
+    what_is_wrong,
+)
+from podfence.manifests.parsed import Finding, Parsed
+from podfence.manifests.positions import Positions
+from podfence.manifests.splitting import Chunk, guess_identity, split, sure_kind, sure_version
+from podfence.manifests.yamllines import DECLINED, read_lines
+from podfence.manifests.yamlscalars import Scalars
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One API object. ``data`` holds JSON values, parts of which may be shared: read only."""
+
+    source: Source
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A document, an item of a List, or a whole file that could not be read.
+
+    ``kind`` and ``namespace`` are guesses from the text, ``""`` where there is none. A kind of
+    ``""`` or ``List`` may hide any object; a namespace of ``""`` may be any namespace.
+    """
+
+    source: Source
+    kind: str
+    namespace: str
+
+
+@dataclass(slots=True)
+class Contents:
+    """What one file holds; the fields of ``Manifests`` for one file."""
+
+    documents: list[Document] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    passed_over: Counter[str] = field(default_factory=Counter)
+    policies_elsewhere: dict[str, Source] = field(default_factory=dict)
+    kustomization: Source | None = None
+    left_out: bool = False
+    """It is no manifest, and says nothing of the cluster: only ``passed_over`` may be filled."""
+    is_template: bool = False
+
+
+class FileReader:
+    """Reads one file. ``scalars`` and ``positions`` are those of all files."""
+
+    def __init__(self, kinds: frozenset[str], scalars: Scalars, positions: Positions) -> None:
+        self._kinds = kinds
+        self._scalars = scalars
+        self._positions = positions
+        self._contents = Contents()
+        self._was_found = False
+        self._holds_objects = False
+        self._holds_others = False
+
+    def read(self, file: InputFile) -> Contents:
+        """What the file holds; nothing where it is left out."""
+        self._was_found = bool(file.walked)
+        if file.error:
+            self._read_error(file)
+        elif self._was_found and is_template_of_chart(file):
+            return Contents(left_out=True, is_template=True)
+        else:
+            self._positions.add_file(file.path, file.text)
+            number = 0
+            for chunk in split(file.text):
+                number += self._read_chunk(file.path, number, chunk)
+        found = self._contents
+        found.left_out = found.is_template or (self._holds_others and not self._holds_objects)
+        if found.left_out:
+            self._positions.forget_file(file.path)
+            return Contents(
+                passed_over=found.passed_over, left_out=True, is_template=found.is_template
+            )
+        return found
+
+    def _read_error(self, file: InputFile) -> None:
+        source = Source(file.path)
+        if self._was_found and not file.may_be_manifest:
+            self._holds_others = True
+        self._problem(source, Finding("PF106", file.error, 1, 1), "")
+        self._contents.unreadable.append(Unreadable(source, "", ""))
+
+    def _read_chunk(self, file: str, number: int, chunk: Chunk) -> int:
+        """Read what stands between two markers; the number of documents that it was."""
+        kind = sure_kind(chunk)
+        if kind and not self._may_matter(kind, chunk):
+            self._contents.passed_over[kind] += 1
+            return 1
+        if chunk.text.startswith(("{", "["), chunk.lead):
+            return self._read_flow(file, number, chunk)
+        self._take_yaml(Source(file, number, None, chunk.content_line), chunk)
+        return 1
+
+    def _may_matter(self, kind: str, chunk: Chunk) -> bool:
+        """Whether a document of the kind must be parsed: wanted, a List, a slip of the pen for one
+        of these, or of no part in a cluster's policies and yet worth a warning."""
+        if kind in self._kinds or is_list_of(kind, self._kinds):
+            return True
+        if may_be_misspelt(kind) and meant_kind(kind, sure_version(chunk)):
+            return True
+        return may_be_policy_elsewhere(kind) or kind in KUSTOMIZATIONS
+
+    def _read_flow(self, file: str, number: int, chunk: Chunk) -> int:
+        """Read JSON values, or YAML in flow style if that is what the text rather is."""
+        # Imported when JSON is met: msgspec takes longer to import than a small input to read.
+        from podfence.manifests import jsonreader
+
+        text = chunk.text[chunk.lead :]
+        documents = jsonreader.read_json(text, chunk.content_line)
+        if documents[0].parsed.is_syntax_error:
+            source = Source(file, number, None, chunk.content_line)
+            parsed = self._parse_yaml(chunk)
+            if parsed.readable or not (file.endswith(".json") or _JSON_START.match(text)):
+                self._take_yaml(source, chunk, parsed)
+                return 1
+        offset = chunk.start + chunk.lead
+        for document in documents:
+            source = Source(file, number, None, document.line)
+            start, end = offset + document.start, offset + document.end
+            self._positions.add_document(
+                source, start=start, end=end, line=document.line, is_json=True
+            )
+            self._take(source, document.parsed, text[document.start : document.end])
+            number += 1
+        return len(documents)
+
+    def _take_yaml(self, source: Source, chunk: Chunk, parsed: Parsed | None = None) -> None:
+        self._positions.add_document(
+            source, start=chunk.start, end=chunk.end, line=chunk.line, is_json=False
+        )
+        self._take(source, parsed or self._parse_yaml(chunk), chunk.text)
+
+    def _parse_yaml(self, chunk: Chunk) -> Parsed:
+        value = read_lines(chunk.text[chunk.lead :], self._scalars)
+        if value is not DECLINED:
+            return Parsed(value)
+        # Imported when it is met: most manifests need the line reader alone.
+        from podfence.manifests.yamlreader import read_yaml
+
+        return read_yaml(chunk.text, chunk.line, self._scalars)
+
+    def _take(self, source: Source, parsed: Parsed, text: str) -> None:
+        """Unfold a document and sort its objects into wanted, passed over and wrong."""
+        if not parsed.readable:
+            if self._was_found and _is_template(parsed, text):
+                self._contents.is_template = True
+            self._note_object(text_may_be_object(text))
+            kind, namespace = guess_identity(text)
+            self._contents.unreadable.append(Unreadable(source, kind, namespace))
+            for finding in parsed.findings:
+                self._problem(source, finding, format_path(finding.steps))
+        elif parsed.value is not None:
+            listed = unfold(parsed.value, self._kinds)
+            kept = [each for each in listed if self._take_object(source, each)]
+            for finding in parsed.findings:
+                self._report(source, finding, listed, kept)
+
+    def _take_object(self, document: Source, listed: Listed) -> bool:
+        """Keep, count or report one object; whether findings in it matter."""
+        source = document
+        if listed.item is not None:
+            source = replace(document, item=listed.item)
+            self._positions.add_item(source, listed.steps)
+        if listed.item is not None and listed.value in (None, {}):
+            self._report_empty_item(source, listed)
+            return True
+        kind = kind_of(listed.value)
+        if self._is_bare_kustomization(source, listed.value, kind):
+            self._contents.kustomization = source
+            return False
+        message, path = what_is_wrong(listed.value, kind, self._kinds)
+        if message:
+            self._note_object(listed.item is not None or may_be_object(listed.value))
+            self._reject(source, kind, listed.value, message, path)
+            return True
+        if kind not in self._kinds:
+            self._pass_over(source, kind, listed.value)
+            return False
+        self._note_object(True)
+        self._contents.documents.append(Document(source, listed.value))
+        return True
+
+    def _note_object(self, may_be_object: bool) -> None:
+        """A document that is an object, or may be one, keeps its file from being left out."""
+        if may_be_object:
+            self._holds_objects = True
+        elif self._was_found:
+            self._holds_others = True
+
+    def _is_bare_kustomization(self, source: Source, value: Any, kind: str) -> bool:
+        found = self._was_found and is_kustomization_file(source.file)
+        return found and not kind and isinstance(value, dict)
+
+    def _report_empty_item(self, source: Source, listed: Listed) -> None:
+        self._note_object(True)
+        what = "null" if listed.value is None else "an empty mapping"
+        message = f"this item of a List is {what}, so it holds no object, and is ignored"
+        place = self._positions.locate(source, "")
+        finding = Finding("PF116", message, place.line, place.column, severity=Severity.WARNING)
+        self._problem(source, finding, "")
+
+    def _pass_over(self, source: Source, kind: str, value: dict[str, Any]) -> None:
+        self._contents.passed_over[kind] += 1
+        version = version_of(value)
+        if is_policy_elsewhere(value["kind"], group_of(version)):
+            self._contents.policies_elsewhere.setdefault(kind, source)
+        elif self._contents.kustomization is None and is_kustomization(kind, version):
+            self._contents.kustomization = source
+
+    def _reject(self, source: Source, kind: str, value: Any, message: str, path: str) -> None:
+        meant = wanted_kind_of(value) or kind
+        self._contents.unreadable.append(Unreadable(source, meant, namespace_of(value)))
+        place = self._positions.locate(source, path)
+        if not kind:
+            message += advice_for(source.file)
+        finding = Finding("PF107", message, place.line, place.column)
+        self._problem(source, finding, path, value)
+
+    def _report(
+        self, document: Source, finding: Finding, listed: list[Listed], kept: list[Listed]
+    ) -> None:
+        """A finding inside a document that was read: it belongs to the object around it."""
+        owner = next((each for each in listed if _is_below(finding.steps, each.steps)), None)
+        if owner is None:
+            self._problem(document, finding, format_path(finding.steps))
+        elif owner in kept:
+            source = replace(document, item=owner.item)
+            path = format_path(finding.steps[len(owner.steps) :])
+            self._problem(source, finding, path, owner.value)
+
+    def _problem(self, source: Source, finding: Finding, path: str, value: Any = None) -> None:
+        self._contents.problems.append(
+            Problem(
+                code=finding.code,
+                severity=finding.severity,
+                message=finding.message.replace("{path}", path),
+                source=source,
+                path=path,
+                object=name_of(value),
+                position=Position(source.file, finding.line, finding.column),
+            )
+        )
+
+
+def _is_template(parsed: Parsed, text: str) -> bool:
+    """Whether text that cannot be parsed was to be rendered first."""
+    return "{{" in text and any(each.code in ("PF101", "PF104") for each in parsed.findings)
+
+
+_JSON_START = re.compile(r'\{\s*"|\[\s*["{[]')
+
+
+def _is_below(steps: Steps, prefix: Steps) -> bool:
+    return steps[: len(prefix)] == prefix

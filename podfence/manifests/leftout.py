@@ -1,0 +1,132 @@
+"""Files of a directory that are no manifests: which these are, and what is said of them.
+
+Rule: a file that a person named is a manifest or an error. A file that was only found in a
+directory is left out when none of its documents can be an object of the API, and so is a template
+that was not rendered. All of them make one warning.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from podfence.admission.kinds import API_VERSIONS, POLICY_KINDS, group_of
+from podfence.errors import Position, Problem, Severity, Source
+from podfence.manifests.inputfiles import InputFile, Skipped
+from podfence.manifests.listing import version_of, wanted_kind_of
+from podfence.manifests.splitting import guess_identity
+
+LEFT_OUT_CODES: Final = {
+    "PF115": "files of a directory that are no manifests",
+    "PF116": "an item of a List that is null",
+}
+_SHOWN: Final = 8
+"""Names in the warning; the others are counted."""
+_PARTS_OF_OBJECTS: Final = frozenset({"metadata", "spec", "items"})
+_OUR_GROUPS: Final = frozenset(map(group_of, API_VERSIONS.values()))
+_KUSTOMIZATION_FILES: Final = frozenset({"kustomization.yaml", "kustomization.yml"})
+_POLICY: Final = re.compile(r"""kind["']?[ \t]*:[ \t]*["']?(\w+)""")
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file, or a link, that was found in the directory ``walked`` and is not read as manifests.
+
+    ``chart``: the Helm chart around it, "" for none. ``is_template``: it was not rendered;
+    ``holds_policy``: what would be rendered are policies, too. ``is_link``: it leads back up.
+    """
+
+    path: str
+    walked: str
+    chart: str = ""
+    is_template: bool = False
+    holds_policy: bool = False
+    is_link: bool = False
+
+    @staticmethod
+    def of(file: InputFile, *, is_template: bool) -> LeftOut:
+        """What is to be said of a file."""
+        kinds = set(_POLICY.findall(file.text)) if is_template else set()
+        return LeftOut(
+            file.path, file.walked, file.chart, is_template, not kinds.isdisjoint(POLICY_KINDS)
+        )
+
+    @staticmethod
+    def of_link(link: Skipped) -> LeftOut:
+        """The same for a link."""
+        return LeftOut(link.path, link.walked, is_link=True)
+
+
+def may_be_object(value: Any) -> bool:
+    """Whether a document with something wrong may be meant as an object, or as some."""
+    if isinstance(value, str):
+        return text_may_be_object(value)
+    if isinstance(value, list):
+        return any(wanted_kind_of(item) and may_be_object(item) for item in value)
+    if not isinstance(value, dict):
+        return False
+    has_kind = isinstance(value.get("kind"), str) and value["kind"] != ""
+    version = version_of(value)
+    if has_kind and version:
+        return True
+    ours = bool(version) and group_of(version) in _OUR_GROUPS
+    return (has_kind or ours) and not _PARTS_OF_OBJECTS.isdisjoint(value)
+
+
+def text_may_be_object(text: str) -> bool:
+    """The same for text that cannot be parsed."""
+    kind, _ = guess_identity(text)
+    return kind.removesuffix("List") in POLICY_KINDS or (bool(kind) and "apiVersion" in text)
+
+
+def is_template_of_chart(file: InputFile) -> bool:
+    """Whether Helm would render the file: one of ``templates`` with an action in it."""
+    if not file.chart or "{{" not in file.text:
+        return False
+    # Of the chart "." the files are "./templates/...".
+    inner = file.path[len(file.chart) :].lstrip("/")
+    return inner.startswith("templates/")
+
+
+def is_kustomization_file(path: str) -> bool:
+    """Whether ``kubectl kustomize`` builds from a file of this name: it may do without a kind."""
+    return path.rpartition("/")[2] in _KUSTOMIZATION_FILES
+
+
+def left_out_problems(files: Sequence[LeftOut]) -> Iterator[Problem]:
+    """One warning for all of them."""
+    if not files:
+        return
+    place = files[0].walked
+    text = "; ".join(_sentences(files))
+    yield Problem("PF115", Severity.WARNING, text, Source(place), position=Position(place, 1, 1))
+
+
+def _sentences(files: Sequence[LeftOut]) -> Iterator[str]:
+    charts = Counter(each.chart for each in files if each.chart)
+    links = [each.path for each in files if each.is_link]
+    alone = [each for each in files if not each.chart and not each.is_link]
+    others = [each.path for each in alone if not each.is_template]
+    templates = [each.path for each in alone if each.is_template]
+    if others:
+        yield f"these files are not Kubernetes manifests and are left out: {_names(others)}"
+    if templates:
+        yield f"these templates were not rendered and are left out: {_names(templates)}"
+    if charts:
+        name = next(iter(charts))
+        yield (
+            f"the files of a Helm chart are left out: {_names(list(charts))}; render it and "
+            f"pipe in the result: helm template RELEASE {name} | podfence ... -f -"
+        )
+    if links:
+        yield f"these links lead to a directory around them and are not followed: {_names(links)}"
+    if policies := [each.path for each in files if each.holds_policy]:
+        yield f"the policies in {_names(policies)} are missing from every answer"
+
+
+def _names(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
