@@ -62,7 +62,7 @@ class Judge:
 
     def between(self, source: Side, destination: Side, flow: Flow) -> Verdict:
         """The same for ends that are known: a pod is itself, whoever else has its address."""
-        if _share_a_pod(source, destination) and flow.source == flow.destination:
+        if is_itself(source.subjects, destination.subjects):
             return _ITSELF
         ask = (flow.source.version, flow.protocol, flow.port)
         egress = self.decision(source, Direction.EGRESS, destination.endpoint_class, ask)
@@ -133,10 +133,6 @@ class Judge:
                     found = self._same[key] = _decision(tier, action, fitting)
                 return found
         return _ALLOWED[Reason.DEFAULT if policy.tiers else Reason.NOT_ISOLATED]
-
-
-def _share_a_pod(one: Side, other: Side) -> bool:
-    return any(is_itself(a, b) for a in one.subjects for b in other.subjects)
 
 
 def _decision(tier: CompiledTier, action: Action, fitting: list[CompiledRule]) -> Decision:

@@ -13,6 +13,9 @@ from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.sets import PortSet
 
+Subjects = tuple[Endpoint, ...]
+"""The pods whose policies judge an end: none, one, or several that may have its address."""
+
 
 def permitted(index: PolicyIndex, source: IPAddress, destination: IPAddress) -> PortSet:
     """Everything that passes from one address to another of the same family: ``evaluate`` for all
@@ -20,13 +23,14 @@ def permitted(index: PolicyIndex, source: IPAddress, destination: IPAddress) -> 
     return Permitted(index).ports(source, destination)
 
 
-def is_itself(source: Endpoint | None, destination: Endpoint | None) -> bool:
-    """NP-54: whether both ends are one pod, which no policy keeps from itself."""
-    return source is not None and source is destination
+def is_itself(source: Subjects, destination: Subjects) -> bool:
+    """NP-54: whether both ends are one pod, which no policy keeps from itself. Ends that may be
+    several pods (NP-60a) are one address if they have a pod in common."""
+    return any(a is b for a in source for b in destination)
 
 
 def from_own_node(index: PolicyIndex, source: IPAddress, destination: Endpoint) -> bool:
-    """NP-52: whether ``source`` is an address of the node that runs the pod."""
+    """NP-52: whether ``source``, which is no pod's, is an address of the node that runs the pod."""
     pod = destination.pod
     return source in pod.host_addresses or index.by_node_address.get(source) == pod.node
 
@@ -48,19 +52,23 @@ class Permitted:
 
     def number(self, source: IPAddress, destination: IPAddress) -> int:
         """The same as a number of ``table``: equal numbers, equal sets."""
-        near = self._index.by_address.get(source)
-        far = self._index.by_address.get(destination)
+        near = self._index.subjects_at(source)
+        far = self._index.subjects_at(destination)
+        number = EVERYTHING_ID  # NP-1: for an end that is no pod
         if is_itself(near, far):
-            return EVERYTHING_ID
-        number = self._end(near, Direction.EGRESS, destination)
-        if far is None or from_own_node(self._index, source, far):
             return number
-        return self.table.intersection(number, self._end(far, Direction.INGRESS, source))
+        for subject in near:
+            number = self._both(number, self._end(subject, Direction.EGRESS, destination))
+        for subject in far:
+            if near or not from_own_node(self._index, source, subject):
+                number = self._both(number, self._end(subject, Direction.INGRESS, source))
+        return number
 
-    def _end(self, subject: Endpoint | None, direction: Direction, remote: IPAddress) -> int:
-        """What one end permits: everything for an end that is no pod (NP-1)."""
-        if subject is None:
-            return EVERYTHING_ID
+    def _both(self, one: int, other: int) -> int:
+        return other if one == EVERYTHING_ID else self.table.intersection(one, other)
+
+    def _end(self, subject: Endpoint, direction: Direction, remote: IPAddress) -> int:
+        """What the policies of a pod permit."""
         policy = self._index.policies[subject.endpoint_class].of(direction)
         key = policy.number, self._index.class_of(remote), remote.version
         number = self._ends.get(key)

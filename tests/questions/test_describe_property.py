@@ -88,4 +88,4 @@ def _members(index: PolicyIndex, classes: Iterable[int]) -> set[str]:
 
 
 def _everybody(index: PolicyIndex) -> set[str]:
-    return {name for name, endpoint in index.endpoints.items() if endpoint.addresses}
+    return {name for name, endpoint in index.endpoints.items() if endpoint.pod.addresses}
