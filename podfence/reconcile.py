@@ -12,7 +12,7 @@ from typing import Self
 
 from podfence.errors import PodfenceError
 from podfence.nft.difference import diff
-from podfence.nft.lowering.epoch import generation, succeed
+from podfence.nft.lowering.epoch import epoch, succeed
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import Transaction
 
@@ -40,7 +40,7 @@ class Change:
     @property
     def judges_again(self) -> bool:
         """Whether live connections have to pass the rules once more, because a permission goes."""
-        return generation(self.current) != generation(self.wanted)
+        return epoch(self.current) != epoch(self.wanted)
 
     def back(self) -> Change:
         """The step that takes this one back. What it had allowed is judged again, too."""

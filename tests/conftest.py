@@ -10,9 +10,12 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from podfence.kernel import netns
 
 SLOW_DRAWS = [HealthCheck.too_slow, HealthCheck.data_too_large]
 """A random cluster takes a few hundred draws, which these checks take for a mistake."""
@@ -71,3 +74,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(
             f"!!! {skipped} KERNEL TESTS WERE SKIPPED: {kernel_obstacle()}", red=True, bold=True
         )
+
+
+@pytest.fixture
+def private_network() -> Iterator[None]:
+    """Puts this thread into a new network namespace, and back afterwards; needs root."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can come back from a network namespace")
+    home = netns.current()
+    netns.join(netns.create())
+    try:
+        yield
+    finally:
+        netns.join(home)
+        os.close(home)

@@ -9,7 +9,7 @@ import pytest
 from podfence.errors import NftError
 from podfence.model.cluster import Cluster
 from podfence.nft.difference import load
-from podfence.nft.lowering.epoch import generation
+from podfence.nft.lowering.epoch import epoch
 from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.nft.protocol import Nft
 from podfence.nft.ruleset import Ruleset
@@ -83,7 +83,7 @@ def test_every_node_gets_the_wanted_rules() -> None:
     done = commit(changes(ruleset(80), ruleset(443)), nodes.enforce)
     assert done.refused is None
     assert nodes.rules == done.rules
-    assert {generation(rules) for rules in done.rules.values()} == {2}
+    assert {epoch(rules) for rules in done.rules.values()} == {2}
 
 
 def test_a_node_without_a_change_is_not_asked() -> None:
@@ -103,7 +103,7 @@ def test_what_one_node_refuses_no_node_keeps(refusing: str) -> None:
         again = Change.between(ruleset(80), rules)
         assert not again.transaction or again.judges_again
         # A node that had the new rules for a moment judges what they allowed once more.
-        assert generation(rules) == (3 if node < refusing else 1)
+        assert epoch(rules) == (3 if node < refusing else 1)
 
 
 def test_a_node_that_cannot_be_put_back_is_told() -> None:

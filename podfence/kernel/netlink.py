@@ -15,22 +15,22 @@ _ATTRIBUTE = struct.Struct("=HH")  # length, type
 _ERRNO = struct.Struct("=i")
 _OFFSET = struct.Struct("=I")
 
-ERROR, DONE = 2, 3
+NLMSG_ERROR, NLMSG_DONE = 2, 3
 """Types of messages that answer a request."""
-REQUEST, ACK, DUMP_INTERRUPTED = 0x1, 0x4, 0x10
-CREATE, EXCLUSIVE, APPEND = 0x400, 0x200, 0x800
-ROOT_AND_MATCH = 0x300
-"""Flags of messages; ROOT_AND_MATCH asks for a dump."""
-SOL_NETLINK, CAPPED_ACK, EXTENDED_ACK = 270, 10, 11
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP_INTR = 0x1, 0x4, 0x10
+NLM_F_CREATE, NLM_F_EXCL, NLM_F_APPEND = 0x400, 0x200, 0x800
+NLM_F_DUMP = 0x300
+"""Flags of messages; NLM_F_DUMP is NLM_F_ROOT and NLM_F_MATCH."""
+SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK = 270, 10, 11
 """Socket options: an answer repeats no request, and says why in words."""
 MAX_ATTRIBUTE = 0xFFFF
 """Bytes of one attribute with its header."""
 
-TYPE_MASK = 0x3FFF
+NLA_TYPE_MASK = 0x3FFF
 """Of the type of an attribute; the other bits are flags."""
-_NESTED = 0x8000
-_ACK_HAS_ATTRIBUTES = 0x200
-_ACK_TEXT, _ACK_OFFSET = 1, 2
+NLA_F_NESTED = 0x8000
+NLM_F_ACK_TLVS = 0x200
+NLMSGERR_ATTR_MSG, NLMSGERR_ATTR_OFFS = 1, 2
 
 
 def attribute(kind: int, value: bytes) -> bytes:
@@ -41,7 +41,7 @@ def attribute(kind: int, value: bytes) -> bytes:
 
 def nested(kind: int, *attributes: bytes) -> bytes:
     """An attribute that holds attributes."""
-    return attribute(kind | _NESTED, b"".join(attributes))
+    return attribute(kind | NLA_F_NESTED, b"".join(attributes))
 
 
 def text(kind: int, value: str) -> bytes:
@@ -74,7 +74,7 @@ def spans(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
     """``(type, start, end)`` of the value of each attribute between two offsets of ``data``."""
     while start + _ATTRIBUTE.size <= end:
         length, kind = _ATTRIBUTE.unpack_from(data, start)
-        yield kind & TYPE_MASK, start + _ATTRIBUTE.size, min(start + length, end)
+        yield kind & NLA_TYPE_MASK, start + _ATTRIBUTE.size, min(start + length, end)
         start += max(length + -length % 4, _ATTRIBUTE.size)
 
 
@@ -95,16 +95,16 @@ class Answer:
 def decode_answers(data: bytes) -> Iterator[Answer]:
     """The acknowledgements in a datagram; other messages are passed over."""
     for kind, flags, sequence, body in messages(data):
-        if kind != ERROR or len(body) < _ERRNO.size:
+        if kind != NLMSG_ERROR or len(body) < _ERRNO.size:
             continue
         error = -_ERRNO.unpack_from(body)[0]
-        extra = body[_ERRNO.size + HEADER.size :] if flags & _ACK_HAS_ATTRIBUTES else b""
+        extra = body[_ERRNO.size + HEADER.size :] if flags & NLM_F_ACK_TLVS else b""
         yield _answer(sequence, error, dict(attributes(extra)))
 
 
 def _answer(sequence: int, error: int, extra: dict[int, bytes]) -> Answer:
     """A capped acknowledgement repeats the header of the request, then says more if it can."""
-    reason = extra.get(_ACK_TEXT, b"").rstrip(b"\0").decode("ascii", "replace")
-    offset = extra.get(_ACK_OFFSET, b"")
+    reason = extra.get(NLMSGERR_ATTR_MSG, b"").rstrip(b"\0").decode("ascii", "replace")
+    offset = extra.get(NLMSGERR_ATTR_OFFS, b"")
     at = _OFFSET.unpack(offset)[0] if len(offset) == _OFFSET.size else 0
     return Answer(sequence, error, reason, at)

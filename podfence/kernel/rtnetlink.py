@@ -18,12 +18,12 @@ from typing import Self
 
 from podfence.errors import HostError
 from podfence.kernel.netlink import (
-    ACK,
-    CAPPED_ACK,
-    CREATE,
-    EXCLUSIVE,
-    EXTENDED_ACK,
-    REQUEST,
+    NETLINK_CAP_ACK,
+    NETLINK_EXT_ACK,
+    NLM_F_ACK,
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    NLM_F_REQUEST,
     SOL_NETLINK,
     Answer,
     attribute,
@@ -39,13 +39,22 @@ _ROUTE = struct.Struct("=BBBBBBBBI")
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")  # family, index, state, flags, type
 _UNSIGNED = struct.Struct("=I")
 
-_NEWLINK, _NEWADDR, _NEWROUTE, _NEWNEIGH = 16, 20, 24, 28
-_DELLINK, _DELADDR, _DELROUTE = 17, 21, 25
-_IFF_UP = 1
-_SCOPE_UNIVERSE, _SCOPE_LINK = 0, 253
-_TABLE_MAIN, _PROTOCOL_STATIC, _UNICAST, _ONLINK = 254, 4, 1, 4
-_PERMANENT = 0x80
-_NODAD = 0x02
+RTM_NEWLINK, RTM_DELLINK = 16, 17
+RTM_NEWADDR, RTM_DELADDR = 20, 21
+RTM_NEWROUTE, RTM_DELROUTE = 24, 25
+RTM_NEWNEIGH = 28
+IFF_UP = 0x1
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_LINKINFO, IFLA_NET_NS_FD = 1, 3, 18, 28
+IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
+VETH_INFO_PEER = 1
+IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
+IFA_F_NODAD = 0x02
+RTA_DST, RTA_OIF, RTA_GATEWAY = 1, 4, 5
+RT_TABLE_MAIN, RTPROT_STATIC, RTN_UNICAST = 254, 4, 1
+RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
+RTNH_F_ONLINK = 4
+NDA_DST, NDA_LLADDR = 1, 2
+NUD_PERMANENT = 0x80
 _FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 _BATCH = 200
 """Requests a send: the answers, if each is a refusal, still fit the receive buffer."""
@@ -58,7 +67,7 @@ class Request:
     type: int
     body: bytes
     about: str
-    flags: int = CREATE | EXCLUSIVE
+    flags: int = NLM_F_CREATE | NLM_F_EXCL
 
 
 def _number(kind: int, value: int) -> bytes:
@@ -77,85 +86,88 @@ class VethEnd:
 def _link(end: VethEnd, flags: int) -> bytes:
     return (
         _IFINFO.pack(0, 0, end.index, flags, flags)
-        + attribute(3, end.name.encode("ascii") + b"\0")
-        + attribute(1, end.mac)
+        + attribute(IFLA_IFNAME, end.name.encode("ascii") + b"\0")
+        + attribute(IFLA_ADDRESS, end.mac)
     )
 
 
 def veth(here: VethEnd, there: VethEnd, namespace: int) -> Request:
     """A veth pair: ``here`` in the socket's namespace, up; ``there`` in the one that the descriptor
     ``namespace`` holds, still down (the kernel cannot set it up before the pair exists)."""
-    peer = _link(there, 0) + _number(28, namespace)
-    info = attribute(1, b"veth\0") + attribute(2, attribute(1, peer))
-    return Request(_NEWLINK, _link(here, _IFF_UP) + attribute(18, info), f"link {here.name}")
+    peer = _link(there, 0) + _number(IFLA_NET_NS_FD, namespace)
+    info = attribute(IFLA_INFO_KIND, b"veth\0")
+    info += attribute(IFLA_INFO_DATA, attribute(VETH_INFO_PEER, peer))
+    return Request(
+        RTM_NEWLINK, _link(here, IFF_UP) + attribute(IFLA_LINKINFO, info), f"link {here.name}"
+    )
 
 
 def link_up(index: int) -> Request:
     """Set an existing interface up."""
-    return Request(_NEWLINK, _IFINFO.pack(0, 0, index, _IFF_UP, _IFF_UP), f"link {index}", 0)
+    return Request(RTM_NEWLINK, _IFINFO.pack(0, 0, index, IFF_UP, IFF_UP), f"link {index}", 0)
 
 
 def host_address(address: IPAddress, index: int) -> Request:
     """An address as /32 or /128, usable at once (no duplicate address detection)."""
     packed = address.packed
-    flags = _number(8, _NODAD) if address.version == 6 else b""
+    flags = _number(IFA_FLAGS, IFA_F_NODAD) if address.version == 6 else b""
     body = (
-        _IFADDR.pack(_FAMILY[address.version], len(packed) * 8, 0, _SCOPE_UNIVERSE, index)
-        + attribute(2, packed)
-        + attribute(1, packed)
+        _IFADDR.pack(_FAMILY[address.version], len(packed) * 8, 0, RT_SCOPE_UNIVERSE, index)
+        + attribute(IFA_LOCAL, packed)
+        + attribute(IFA_ADDRESS, packed)
         + flags
     )
-    return Request(_NEWADDR, body, f"address {address}")
+    return Request(RTM_NEWADDR, body, f"address {address}")
 
 
 def host_route(address: IPAddress, index: int, via: IPAddress | None = None) -> Request:
     """A route to one address: on the link itself, or by a gateway that is taken to be on it."""
     packed = address.packed
     return Request(
-        _NEWROUTE,
-        _route(address.version, len(packed) * 8, index, via) + attribute(1, packed),
+        RTM_NEWROUTE,
+        _route(address.version, len(packed) * 8, index, via) + attribute(RTA_DST, packed),
         f"route to {address}",
     )
 
 
 def default_route(via: IPAddress, index: int) -> Request:
     """The default route of the gateway's family; the gateway is taken to be on the link."""
-    return Request(_NEWROUTE, _route(via.version, 0, index, via), f"default route via {via}")
+    return Request(RTM_NEWROUTE, _route(via.version, 0, index, via), f"default route via {via}")
 
 
 def _route(version: int, length: int, index: int, via: IPAddress | None) -> bytes:
-    scope = _SCOPE_LINK if via is None else _SCOPE_UNIVERSE
-    fixed = (_TABLE_MAIN, _PROTOCOL_STATIC, scope, _UNICAST, 0 if via is None else _ONLINK)
-    body = _ROUTE.pack(_FAMILY[version], length, 0, 0, *fixed) + _number(4, index)
-    return body if via is None else body + attribute(5, via.packed)
+    scope = RT_SCOPE_LINK if via is None else RT_SCOPE_UNIVERSE
+    fixed = (RT_TABLE_MAIN, RTPROT_STATIC, scope, RTN_UNICAST, 0 if via is None else RTNH_F_ONLINK)
+    body = _ROUTE.pack(_FAMILY[version], length, 0, 0, *fixed) + _number(RTA_OIF, index)
+    return body if via is None else body + attribute(RTA_GATEWAY, via.packed)
 
 
 def neighbour(address: IPAddress, mac: bytes, index: int) -> Request:
     """A permanent neighbour, so that nothing is ever asked or awaited on the link."""
     body = (
-        _NEIGHBOUR.pack(_FAMILY[address.version], index, _PERMANENT, 0, 0)
-        + attribute(1, address.packed)
-        + attribute(2, mac)
+        _NEIGHBOUR.pack(_FAMILY[address.version], index, NUD_PERMANENT, 0, 0)
+        + attribute(NDA_DST, address.packed)
+        + attribute(NDA_LLADDR, mac)
     )
-    return Request(_NEWNEIGH, body, f"neighbour {address}")
+    return Request(RTM_NEWNEIGH, body, f"neighbour {address}")
 
 
 def link_gone(index: int) -> Request:
     """Delete an interface; the other end of a veth pair goes with it, and every address, route and
     neighbour on either."""
-    return Request(_DELLINK, _IFINFO.pack(0, 0, index, 0, 0), f"removal of link {index}", 0)
+    return Request(RTM_DELLINK, _IFINFO.pack(0, 0, index, 0, 0), f"removal of link {index}", 0)
 
 
 def address_gone(address: IPAddress, index: int) -> Request:
     """Take away what :func:`host_address` gave."""
     made = host_address(address, index)
-    return Request(_DELADDR, made.body, f"removal of address {address}", 0)
+    return Request(RTM_DELADDR, made.body, f"removal of address {address}", 0)
 
 
 def route_gone(address: IPAddress, index: int, via: IPAddress | None = None) -> Request:
     """Delete what :func:`host_route` made."""
     made = host_route(address, index, via)
-    return Request(_DELROUTE, made.body, f"removal of the route to {address}", 0)
+    return Request(RTM_DELROUTE, made.body, f"removal of the route to {address}", 0)
 
 
 class Rtnetlink:
@@ -165,8 +177,8 @@ class Rtnetlink:
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
         )
-        self._socket.setsockopt(SOL_NETLINK, EXTENDED_ACK, 1)
-        self._socket.setsockopt(SOL_NETLINK, CAPPED_ACK, 1)
+        self._socket.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
+        self._socket.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
         self._socket.bind((0, 0))
         self._sequence = 0
 
@@ -215,5 +227,5 @@ def _encode(requests: Sequence[Request], first: int) -> Iterator[bytes]:
     """Refusals are always answered; success is asked for once, at the end of the batch."""
     last = first + len(requests) - 1
     for sequence, request in enumerate(requests, first):
-        flags = REQUEST | request.flags | (ACK if sequence == last else 0)
+        flags = NLM_F_REQUEST | request.flags | (NLM_F_ACK if sequence == last else 0)
         yield message(request.type, flags, sequence, request.body)

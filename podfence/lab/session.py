@@ -54,7 +54,7 @@ from podfence.model.cluster import Cluster
 from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.model.objects import IPAddress
 from podfence.nft.difference import load
-from podfence.nft.lowering.epoch import generation
+from podfence.nft.lowering.epoch import epoch
 from podfence.nft.lowering.lower import lower
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import Transaction
@@ -148,7 +148,7 @@ class Session:
         nodes = (
             NodeState(
                 node,
-                generation(self._world.rules[node.name]),
+                epoch(self._world.rules[node.name]),
                 tuple(party for party in pods if party.node == node.name),
             )
             for node in plan.nodes

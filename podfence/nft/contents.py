@@ -17,9 +17,9 @@ from typing import TypeVar
 
 from podfence.nft.objects import (
     Chain,
-    IntervalSet,
     KeyRange,
     Lookup,
+    RangeSet,
     Rule,
     Set,
     Table,
@@ -262,7 +262,7 @@ def _with(found: ElementHolder, part: ElementHolder) -> ElementHolder:
         if any(found.elements.get(key, v) != v for key, v in part.elements.items()):
             raise _refused(RefusalCode.EXISTS, "element", found.name)
         return replace(found, elements={**found.elements, **part.elements})
-    if isinstance(found, IntervalSet) and isinstance(part, IntervalSet):
+    if isinstance(found, RangeSet) and isinstance(part, RangeSet):
         ranges = tuple(sorted({*found.elements, *part.elements}))
         if _overlap(ranges):
             raise _refused(RefusalCode.EXISTS, "element", found.name)
@@ -278,7 +278,7 @@ def _without(found: ElementHolder, part: ElementHolder) -> ElementHolder:
     if isinstance(found, VerdictMap):
         left = {key: v for key, v in found.elements.items() if key not in part.elements}
         return replace(found, elements=left)
-    if isinstance(found, IntervalSet):
+    if isinstance(found, RangeSet):
         gone = set(part.elements)
         return replace(found, elements=tuple(e for e in found.elements if e not in gone))
     assert isinstance(part, Set)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from podfence.nft.contents import Contents, Refusal, RefusalCode, Refused
-from podfence.nft.objects import IntervalSet, Set, VerdictMap
+from podfence.nft.objects import RangeSet, Set, VerdictMap
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import (
     AddChain,
@@ -119,7 +119,7 @@ def _declared(item: ElementHolder) -> tuple[object, ...]:
 def _empty(item: ElementHolder) -> ElementHolder:
     if isinstance(item, VerdictMap):
         return replace(item, elements={})
-    if isinstance(item, IntervalSet):
+    if isinstance(item, RangeSet):
         return replace(item, elements=())
     return replace(item, elements=frozenset())
 
@@ -142,7 +142,7 @@ def _less(item: ElementHolder, other: ElementHolder) -> ElementHolder:
     if isinstance(item, VerdictMap) and isinstance(other, VerdictMap):
         left = {key: v for key, v in item.elements.items() if other.elements.get(key) != v}
         return replace(item, elements=left)
-    if isinstance(item, IntervalSet) and isinstance(other, IntervalSet):
+    if isinstance(item, RangeSet) and isinstance(other, RangeSet):
         known = set(other.elements)
         return replace(item, elements=tuple(e for e in item.elements if e not in known))
     assert isinstance(item, Set)

@@ -278,7 +278,7 @@ class Set:
 
 
 @dataclass(frozen=True, slots=True)
-class IntervalSet:
+class RangeSet:
     """A set of ranges (``flags interval``): in order, no two overlap."""
 
     name: str
@@ -297,4 +297,4 @@ class VerdictMap:
     comment: str = ""
 
 
-NamedObject = Set | IntervalSet | VerdictMap | Chain
+NamedObject = Set | RangeSet | VerdictMap | Chain

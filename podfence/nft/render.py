@@ -26,13 +26,13 @@ from podfence.nft.objects import (
     DataType,
     Expression,
     Field,
-    IntervalSet,
     Key,
     KeyRange,
     Limit,
     Log,
     Lookup,
     NamedObject,
+    RangeSet,
     Rule,
     SetCtMark,
     Statement,
@@ -168,7 +168,7 @@ def _body(item: NamedObject) -> Iterator[str]:
 def _declaration(item: ElementHolder) -> Iterator[str]:
     types = " . ".join(part.value for part in item.type)
     yield f"type {types} : verdict" if isinstance(item, VerdictMap) else f"type {types}"
-    if isinstance(item, IntervalSet):
+    if isinstance(item, RangeSet):
         yield "flags interval"
     yield from _comment(item.comment)
 
@@ -199,7 +199,7 @@ def _elements(texts: Iterable[str]) -> Iterator[str]:
 
 
 def _element_texts(item: ElementHolder) -> Iterator[str]:
-    if isinstance(item, IntervalSet):
+    if isinstance(item, RangeSet):
         return (_key_range(item.type, element) for element in item.elements)
     if isinstance(item, VerdictMap):
         return (

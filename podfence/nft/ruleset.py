@@ -14,9 +14,9 @@ from podfence.nft.objects import (
     Chain,
     DataType,
     Field,
-    IntervalSet,
     Lookup,
     NamedObject,
+    RangeSet,
     Rule,
     Set,
     Table,
@@ -27,7 +27,7 @@ from podfence.nft.objects import (
 )
 
 T = TypeVar("T")
-AnySet = Set | IntervalSet
+AnySet = Set | RangeSet
 MAX_NAME = 128
 """Longest name that every nft of the last ten years takes."""
 _WITH_TARGET = (VerdictKind.JUMP, VerdictKind.GOTO)

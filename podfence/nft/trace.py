@@ -27,10 +27,10 @@ from podfence.nft.objects import (
     Expression,
     Field,
     Hook,
-    IntervalSet,
     Key,
     KeyRange,
     Lookup,
+    RangeSet,
     Rule,
     Set,
     SetCtMark,
@@ -98,7 +98,7 @@ def first_packet(flow: Flow) -> Packet:
 
 
 def reply_packet(flow: Flow, mark: int = 0) -> Packet:
-    """An answer within a flow that carries ``mark``, by default one of no generation."""
+    """An answer within a flow that carries ``mark``, by default one of no epoch."""
     first = first_packet(flow)
     return replace(
         first,
@@ -122,7 +122,7 @@ def trace(
     """What one kernel says to a flow: to its first packet, or to an answer when ``reply``.
 
     ``own_addresses``: the node's; what they send meets no hook of ours, what they receive the
-    input hook. With ``reply`` the flow was judged under another generation, if at all. What a pod
+    input hook. With ``reply`` the flow was judged under another epoch, if at all. What a pod
     sends to its own address never leaves its namespace, so no kernel is asked (CNP-27); a packet
     of a pod that comes back to it from a Service is one for :func:`trace_packet`.
     """
@@ -253,7 +253,7 @@ def _lowest(element: KeyRange) -> Key:
     return element[0]
 
 
-def _in_set(found: Set | IntervalSet, key: Key) -> bool:
+def _in_set(found: Set | RangeSet, key: Key) -> bool:
     if isinstance(found, Set):
         return key in found.elements
     if len(found.type) == 1:

@@ -19,9 +19,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from podfence.nft.objects import BaseChain, IntervalSet, Rule, Set, Table, VerdictMap
+from podfence.nft.objects import BaseChain, RangeSet, Rule, Set, Table, VerdictMap
 
-ElementHolder = Set | IntervalSet | VerdictMap
+ElementHolder = Set | RangeSet | VerdictMap
 """What holds elements; the kernel calls all three sets."""
 
 
@@ -59,7 +59,7 @@ class DeleteSet:
     """
 
     name: str
-    kind: type[Set] | type[IntervalSet] | type[VerdictMap]
+    kind: type[Set] | type[RangeSet] | type[VerdictMap]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from podfence.kernel.nftables.constants import SIZES
+from podfence.kernel.nftables import nf_tables as nf
 from podfence.nft.objects import (
     ACCEPT,
     DROP,
@@ -31,12 +31,12 @@ from podfence.nft.objects import (
     Expression,
     Field,
     Hook,
-    IntervalSet,
     Key,
     KeyRange,
     Limit,
     Log,
     Lookup,
+    RangeSet,
     Rule,
     Set,
     SetCtMark,
@@ -62,7 +62,7 @@ STATES = tuple(CtStateBit)
 
 
 def highest(kind: DataType) -> int:
-    return (1 << 8 * SIZES[kind]) - 1
+    return (1 << 8 * nf.SIZES[kind]) - 1
 
 
 def random_value(random: Random, kind: DataType) -> int:
@@ -114,7 +114,7 @@ def random_ruleset(random: Random) -> Ruleset:
 class _Maker:
     def __init__(self, random: Random) -> None:
         self._random = random
-        self._sets: list[Set | IntervalSet] = []
+        self._sets: list[Set | RangeSet] = []
         self._maps: list[VerdictMap] = []
 
     def ruleset(self) -> Ruleset:
@@ -191,7 +191,7 @@ class _Maker:
         comment = self._comment()
         if self._random.random() < 0.5:
             elements = random_ranges(self._random, types)
-            self._sets.append(IntervalSet(name, types, elements, comment))
+            self._sets.append(RangeSet(name, types, elements, comment))
         else:
             keys = frozenset(self._keys(types))
             self._sets.append(Set(name, types, keys, comment))

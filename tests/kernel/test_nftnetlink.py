@@ -15,7 +15,7 @@ from random import Random
 import pytest
 
 from podfence.errors import NftError
-from podfence.kernel.nftables.constants import GET_ELEMENTS
+from podfence.kernel.nftables import nf_tables as nf
 from podfence.kernel.nftables.nftsocket import NftSocket
 from podfence.kernel.nftables.table import NetlinkNft
 from podfence.nft.difference import diff, load
@@ -29,11 +29,11 @@ from podfence.nft.objects import (
     DataType,
     Field,
     Hook,
-    IntervalSet,
     Key,
     KeyRange,
     Lookup,
     NamedObject,
+    RangeSet,
     Rule,
     Set,
     Table,
@@ -107,7 +107,7 @@ def test_lowered_random_clusters(space: NftNamespace) -> None:
     cidrs = (ip_network("10.0.0.0/24"), ip_network("fd00::/64"))
     for seed in range(15):
         index = compile_cluster(random_cluster(Random(seed), Size(pods=12, policies=12)))
-        node = LocalNode("n1", pod_cidrs=cidrs, generation=seed + 1)
+        node = LocalNode("n1", pod_cidrs=cidrs, epoch=seed + 1)
         assert_both_write_the_same(space, lower(index, node))
 
 
@@ -141,18 +141,18 @@ def test_random_rulesets(space: NftNamespace) -> None:
 def test_ranges(
     space: NftNamespace, types: tuple[DataType, ...], elements: tuple[KeyRange, ...]
 ) -> None:
-    held = IntervalSet("i_set", types, tuple(sorted(elements)))
+    held = RangeSet("i_set", types, tuple(sorted(elements)))
     assert_both_write_the_same(space, ruleset(held))
 
 
 def test_ranges_come_and_go_one_by_one(space: NftNamespace) -> None:
     ranges = (((0,), (9,)), ((10,), (10,)), ((11,), (20,)), ((LAST4,), (LAST4,)))
-    empty = ruleset(IntervalSet("i_set", (V4,)))
+    empty = ruleset(RangeSet("i_set", (V4,)))
     space.table.replace(empty)
     for kept in (ranges, ranges[1:3], ranges[:1], ranges[3:], (), ranges):
         now = space.table.list()
         assert now is not None
-        wanted = ruleset(IntervalSet("i_set", (V4,), kept))
+        wanted = ruleset(RangeSet("i_set", (V4,), kept))
         space.table.run(diff(now, wanted))
         assert space.table.list() == wanted
 
@@ -162,7 +162,7 @@ def test_ranges_change_whoever_wrote_them(space: NftNamespace, types: tuple[Data
     for seed in range(4):
         random = Random(seed)
         old, new = (
-            ruleset(IntervalSet("i_set", types, random_ranges(random, types))) for _ in range(2)
+            ruleset(RangeSet("i_set", types, random_ranges(random, types))) for _ in range(2)
         )
         for write, change in product((space.table.run, space.run_nft), repeat=2):
             space.clear()
@@ -178,7 +178,7 @@ def test_differences_lead_from_one_random_cluster_to_the_next(space: NftNamespac
     current: Ruleset | None = None
     for seed in range(10):
         index = compile_cluster(random_cluster(Random(seed), Size(pods=10, policies=8)))
-        wanted = lower(index, LocalNode("n1", generation=seed + 1))
+        wanted = lower(index, LocalNode("n1", epoch=seed + 1))
         if current is None:
             space.table.replace(wanted)
         else:
@@ -224,7 +224,7 @@ def test_many_elements_go_in_many_messages_of_one_transaction(space: NftNamespac
     verdicts |= {(n,): goto("c") if n % 2 else RETURN for n in range(10_000)}
     held = Set("p_set", (V4, V4), keys), VerdictMap("v_map", (V6,), verdicts), Chain("c")
     spans = tuple(((n * 10,), (n * 10 + 8,)) for n in range(5_000))
-    wanted = ruleset(*held, IntervalSet("i_set", (V4,), spans))
+    wanted = ruleset(*held, RangeSet("i_set", (V4,), spans))
     space.table.replace(wanted)
     assert space.table.list() == wanted
     space.table.run(diff(wanted, ruleset(Chain("c"))))
@@ -233,7 +233,7 @@ def test_many_elements_go_in_many_messages_of_one_transaction(space: NftNamespac
 
 HELD = Set("p_set", (V4,), frozenset({(TEN,), (TEN + 1,)}))
 VERDICTS = VerdictMap("v_map", (V4,), {(TEN,): goto("deny"), (TEN + 1,): RETURN})
-SPANS = IntervalSet("i_set", (V4,), (((TEN,), (TEN + 9,)),))
+SPANS = RangeSet("i_set", (V4,), (((TEN,), (TEN + 9,)),))
 DENY = Chain("deny", (Rule((DROP,)),))
 FORWARD = Chain(
     "forward",
@@ -360,7 +360,7 @@ def in_user_namespace(kind: list[str], code: str) -> subprocess.CompletedProcess
 ROOTLESS = """
 from random import Random
 from podfence.kernel.nftables.table import NetlinkNft
-from podfence.kernel.nftables.constants import GET_ELEMENTS
+from podfence.kernel.nftables import nf_tables as nf
 from podfence.kernel.nftables.nftsocket import SEND_BUFFER, NftSocket
 from podfence.nft.difference import diff, load
 from podfence.nft.objects import DataType, Set, Table
@@ -500,7 +500,7 @@ class Growing(NftSocket):
 
     def dump(self, kind: int, body: bytes) -> list[bytes]:
         found = super().dump(kind, body)
-        if kind == GET_ELEMENTS and self.times:
+        if kind == nf.NFT_MSG_GETSETELEM and self.times:
             self.times -= 1
             return found[: -self.times - 1]
         return found

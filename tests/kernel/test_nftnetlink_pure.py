@@ -11,7 +11,7 @@ import pytest
 
 from podfence.errors import NftError
 from podfence.kernel.netlink import attribute, attributes, nested, text
-from podfence.kernel.nftables.constants import LIST_ELEMENTS
+from podfence.kernel.nftables import nf_tables as nf
 from podfence.kernel.nftables.decode import Dump, read
 from podfence.kernel.nftables.decode_elements import Item, ranges, read_items
 from podfence.kernel.nftables.decode_rules import ForeignExpression, read_parts
@@ -26,8 +26,8 @@ from podfence.nft.objects import (
     Compare,
     DataType,
     Field,
-    IntervalSet,
     KeyRange,
+    RangeSet,
     Rule,
     Set,
     Table,
@@ -60,8 +60,10 @@ TABLE = Table("podfence")
 # --- elements --------------------------------------------------------------------------------
 
 
-def read_back(part: Set | IntervalSet | VerdictMap) -> list[Item]:
-    bodies = (nested(LIST_ELEMENTS, *found.encoded) for found in element_lists(part))
+def read_back(part: Set | RangeSet | VerdictMap) -> list[Item]:
+    bodies = (
+        nested(nf.NFTA_SET_ELEM_LIST_ELEMENTS, *found.encoded) for found in element_lists(part)
+    )
     return list(read_items(part.type, bodies))
 
 
@@ -79,19 +81,21 @@ def test_no_list_is_longer_than_an_attribute_may_be() -> None:
     part = VerdictMap("m", (V6,), verdicts)  # type: ignore[arg-type]
     found = list(element_lists(part))
     assert len(found) > 3
-    assert all(len(nested(LIST_ELEMENTS, *each.encoded)) <= 0xFFFF for each in found)
+    assert all(
+        len(nested(nf.NFTA_SET_ELEM_LIST_ELEMENTS, *each.encoded)) <= 0xFFFF for each in found
+    )
     assert {item.key: item.verdict for item in read_back(part)} == verdicts
 
 
 def test_no_list_separates_the_ends_of_a_range() -> None:
     spans = tuple(((n * 10,), (n * 10 + 3,)) for n in range(5_000))
-    for found in element_lists(IntervalSet("i", (V4,), spans)):
-        items = read_items((V4,), [nested(LIST_ELEMENTS, *found.encoded)])
+    for found in element_lists(RangeSet("i", (V4,), spans)):
+        items = read_items((V4,), [nested(nf.NFTA_SET_ELEM_LIST_ELEMENTS, *found.encoded)])
         assert ranges((V4,), items) == found.keys
 
 
 def test_elements_are_named_by_their_place() -> None:
-    (found,) = element_lists(IntervalSet("i", (V4,), (((1,), (1,)), ((5,), (9,)))))
+    (found,) = element_lists(RangeSet("i", (V4,), (((1,), (1,)), ((5,), (9,)))))
     length = len(found.encoded[0])
     assert found.name_at(0) == found.name_at(length - 1) == "0.0.0.1"
     assert found.name_at(length) == found.name_at(2 * length - 1) == "0.0.0.5-0.0.0.9"
@@ -134,13 +138,13 @@ def test_ranges_between_marks(
     [
         pytest.param(Set("s", (V4,)), 0, id="hash-set"),
         pytest.param(Set("s", (PROTO, PORT)), 0, id="hash-set-of-two-fields"),
-        pytest.param(IntervalSet("s", (V4,)), 0x4, id="ranges"),
-        pytest.param(IntervalSet("s", (PROTO, PORT)), 0x84, id="ranges-of-two-fields"),
+        pytest.param(RangeSet("s", (V4,)), 0x4, id="ranges"),
+        pytest.param(RangeSet("s", (PROTO, PORT)), 0x84, id="ranges-of-two-fields"),
         pytest.param(VerdictMap("s", (V4,), {}), 0x8, id="map"),
         pytest.param(VerdictMap("s", (PROTO, PORT), {}), 0x8, id="map-of-two-fields"),
     ],
 )
-def test_flags_of_a_set(declared: Set | IntervalSet | VerdictMap, flags: int) -> None:
+def test_flags_of_a_set(declared: Set | RangeSet | VerdictMap, flags: int) -> None:
     """NFT_SET_INTERVAL, NFT_SET_MAP, and NFT_SET_CONCAT for ranges of several fields alone."""
     (message,) = encode(Transaction(TABLE, (AddSet(declared),)))
     said = dict(attributes(message.body[4:]))

@@ -15,7 +15,7 @@ from podfence.lab.testbed.liveflows import flows_across
 from podfence.lab.testbed.livetraffic import Account, Message, Traffic, account
 from podfence.lab.testbed.probeplan import ProbePlan
 from podfence.lab.testbed.probes import Outcome, Probe, kinds_of
-from podfence.nft.lowering.epoch import generation, with_generation
+from podfence.nft.lowering.epoch import epoch, with_epoch
 from podfence.nft.ruleset import Ruleset
 from podfence.render.lab import applied_text
 from podfence.testing.builders import peer, pod, policy, rule
@@ -69,8 +69,8 @@ def test_changes_under_load_leak_nothing_and_lose_nothing() -> None:
 
 
 def never_again(current: Ruleset, wanted: Ruleset) -> Ruleset:
-    """A change that leaves the generation as it is, so that live connections are not judged."""
-    return with_generation(wanted, generation(current))
+    """A change that leaves the epoch as it is, so that live connections are not judged."""
+    return with_epoch(wanted, epoch(current))
 
 
 @pytest.mark.kernel

@@ -179,7 +179,7 @@ def there_and_back(source: socket.socket, at: socket.socket) -> list[bool]:
 
 
 class World:
-    """The node's side: rulesets under growing generations, and what was seen."""
+    """The node's side: rulesets under growing epochs, and what was seen."""
 
     def __init__(self) -> None:
         ip("link set lo up")
@@ -188,14 +188,14 @@ class World:
         for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
             with open(f"/proc/sys/net/{name}", "w", encoding="ascii") as setting:
                 setting.write("1")
-        self.generation = 0
+        self.epoch = 0
         self.web, self.db, self.job, self.stranger = (Pod(number) for number in (1, 2, 4, 77))
         self.seen: dict[str, object] = {}
         run_nft(NAT)
 
     def load(self, *policies: ClusterObject) -> None:
-        self.generation += 1
-        node = replace(NODE, generation=self.generation)
+        self.epoch += 1
+        node = replace(NODE, epoch=self.epoch)
         run_nft(render(lower(index_of(*policies), node)))
 
     def revocation(self, family: int) -> None:
@@ -213,7 +213,7 @@ class World:
         other = self.db.udp(5433, family)
         self.seen[f"allowed one way v{family}"] = there_and_back(web, db)
         self.load(*WEB_TO_DB)
-        self.seen[f"reply under a new generation v{family}"] = [there(db, web), there(web, db)]
+        self.seen[f"reply under a new epoch v{family}"] = [there(db, web), there(web, db)]
         self.seen[f"other port v{family}"] = there(web, other)
         self.seen[f"other direction v{family}"] = there(other, web)
         self.load()
@@ -265,7 +265,7 @@ class World:
         answered = [there(web, db)]
         self.load(*tiers("Accept", "Deny"))
         answered.append(there(db, web))
-        self.seen["Admin accepts, reply under a new generation"] = answered
+        self.seen["Admin accepts, reply under a new epoch"] = answered
 
     def led_back(self) -> None:
         """CNP-27: through a Service to itself, and to its own address."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podfence.nft.contents import Contents, Refused
-from podfence.nft.objects import DataType, IntervalSet, KeyRange, Table
+from podfence.nft.objects import DataType, KeyRange, RangeSet, Table
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import AddElements
 
@@ -17,9 +17,9 @@ NET = (DataType.IPV4_ADDR,)
 
 
 def is_refused(types: tuple[DataType, ...], *ranges: KeyRange) -> bool:
-    contents = Contents(Ruleset.of(TABLE, [IntervalSet("s", types)]))
+    contents = Contents(Ruleset.of(TABLE, [RangeSet("s", types)]))
     try:
-        contents.do(TABLE, AddElements(IntervalSet("s", types, ranges)))
+        contents.do(TABLE, AddElements(RangeSet("s", types, ranges)))
     except Refused:
         return True
     return False

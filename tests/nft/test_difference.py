@@ -12,7 +12,7 @@ from podfence.nft import objects as nft
 from podfence.nft.contents import Refusal, RefusalCode, Refused
 from podfence.nft.difference import apply, diff, load
 from podfence.nft.lowering.lower import LocalNode, lower
-from podfence.nft.objects import Chain, IntervalSet, NamedObject, Rule, Set, VerdictMap
+from podfence.nft.objects import Chain, NamedObject, RangeSet, Rule, Set, VerdictMap
 from podfence.nft.render import render_transaction
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import (
@@ -40,7 +40,7 @@ def of(*objects: NamedObject) -> Ruleset:
 def random_ruleset(rng: Random) -> Ruleset:
     return lower(
         compile_cluster(random_cluster(rng)),
-        LocalNode("n", pod_cidrs=NODE.pod_cidrs[: rng.randint(0, 2)], generation=rng.randint(1, 9)),
+        LocalNode("n", pod_cidrs=NODE.pod_cidrs[: rng.randint(0, 2)], epoch=rng.randint(1, 9)),
     )
 
 
@@ -60,7 +60,7 @@ def test_equal_cases_differ_in_nothing() -> None:
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        pytest.param(Set("s", V4), IntervalSet("s", V4), id="kind of a set"),
+        pytest.param(Set("s", V4), RangeSet("s", V4), id="kind of a set"),
         pytest.param(Set("s", V4), Set("s", (nft.DataType.IPV6_ADDR,)), id="type of a key"),
         pytest.param(Set("s", V4), Set("s", V4, comment="x"), id="comment of a set"),
         pytest.param(Set("s", V4), VerdictMap("s", V4, {}), id="set that becomes a map"),
@@ -139,9 +139,7 @@ BEFORE = of(
 )
 AFTER = of(
     Set("moved", V4, frozenset({(TEN + 3,), (TEN + 4,)})),
-    IntervalSet(
-        "new", V4, (((TEN,), (TEN + 255,)), ((TEN + 512,), (TEN + 514,))), comment="blocks"
-    ),
+    RangeSet("new", V4, (((TEN,), (TEN + 255,)), ((TEN + 512,), (TEN + 514,))), comment="blocks"),
     VerdictMap("maps", V4, {(1,): nft.goto("fresh"), (2,): nft.RETURN}),
     VerdictMap("newmap", V4, {(9,): nft.goto("fresh")}),
     Chain(

@@ -16,7 +16,7 @@ from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.model.objects import Pod
 from podfence.nft.difference import apply, diff
-from podfence.nft.lowering.epoch import bump, generation, succeed, with_generation
+from podfence.nft.lowering.epoch import bump, epoch, succeed, with_epoch
 from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.nft.lowering.permission import removes_permission
 from podfence.nft.objects import CtStateBit
@@ -170,22 +170,22 @@ MORE = policy("shop/db-more", {"app": "db"}, ingress=[rule(peer(pods={"app": "jo
         ),
     ],
 )
-def test_generation_changes_when_a_permission_goes(
+def test_epoch_changes_when_a_permission_goes(
     before: list[ClusterObject], after: list[ClusterObject], bumped: bool
 ) -> None:
-    node = replace(NODE, generation=7)
+    node = replace(NODE, epoch=7)
     current, wanted = lower(index_of(*before), node), lower(index_of(*after), NODE)
-    assert generation(succeed(current, wanted)) == (8 if bumped else 7)
+    assert epoch(succeed(current, wanted)) == (8 if bumped else 7)
 
 
-def test_a_remote_pod_that_comes_keeps_the_generation() -> None:
+def test_a_remote_pod_that_comes_keeps_the_epoch() -> None:
     here = replace(NODE, pods=frozenset({"shop/db"}))
     current, wanted = (lower(index_of(*found), here) for found in ([DB_ALLOW], [DB_ALLOW, FAR]))
     assert not removes_permission(current, wanted)
     assert removes_permission(wanted, current)
 
 
-def test_a_generation_changes_two_chains_only() -> None:
+def test_an_epoch_changes_two_chains_only() -> None:
     ruleset = CASES[2].ruleset
     after = bump(ruleset)
     assert {n for n, c in after.chains.items() if c != ruleset.chains[n]} == {"fast", "stamp"}
@@ -195,17 +195,17 @@ def test_a_generation_changes_two_chains_only() -> None:
     ("mask", "number", "following"),
     [(0xFFFF0000, 7, 8), (0xFFFF0000, 0xFFFF, 1), (0x0FF0, 0xFF, 1), (0xFFFFFFFF, 2**32 - 1, 1)],
 )
-def test_generations_count_round_and_skip_zero(mask: int, number: int, following: int) -> None:
-    ruleset = lower(index_of(), LocalNode("n", generation=number, mark_mask=mask))
-    assert generation(ruleset) == number
-    assert generation(bump(ruleset)) == following
-    expected = lower(index_of(), LocalNode("n", generation=following, mark_mask=mask))
+def test_epoch_count_round_and_skip_zero(mask: int, number: int, following: int) -> None:
+    ruleset = lower(index_of(), LocalNode("n", epoch=number, mark_mask=mask))
+    assert epoch(ruleset) == number
+    assert epoch(bump(ruleset)) == following
+    expected = lower(index_of(), LocalNode("n", epoch=following, mark_mask=mask))
     assert bump(ruleset) == expected
 
 
-def test_a_generation_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(ValueError, match="generation 65536 is not within 1 to 65535"):
-        with_generation(CASES[0].ruleset, 0x10000)
+def test_an_epoch_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match="epoch 65536 is not within 1 to 65535"):
+        with_epoch(CASES[0].ruleset, 0x10000)
 
 
 def test_other_bits_of_the_mark_are_no_succession() -> None:

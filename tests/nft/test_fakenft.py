@@ -12,7 +12,7 @@ from podfence.kernel.nftcli import run_nft
 from podfence.nft import objects as nft
 from podfence.nft.contents import Refusal, RefusalCode
 from podfence.nft.difference import diff, load
-from podfence.nft.objects import Chain, IntervalSet, Rule, Set, VerdictMap
+from podfence.nft.objects import Chain, RangeSet, Rule, Set, VerdictMap
 from podfence.nft.render import render, render_transaction
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import (
@@ -40,7 +40,7 @@ START = Ruleset.of(
     TABLE,
     [
         Set("s", V4, frozenset({(1,)})),
-        IntervalSet("i", V4, (((16,), (31,)), ((48,), (63,)))),
+        RangeSet("i", V4, (((16,), (31,)), ((48,), (63,)))),
         VerdictMap("m", V4, {(1,): nft.goto("a"), (2,): nft.RETURN}),
         Chain("a"),
         Chain("b", (Rule((nft.Lookup(SADDR, "s"), nft.RETURN)),)),
@@ -54,8 +54,8 @@ NO_CHAIN, NO_SET = Refusal(MISSING, "chain", "x"), Refusal(MISSING, "set", "x")
 LOOP = Refusal(RefusalCode.INVALID, "ruleset", "")
 
 
-def span(low: int, high: int) -> IntervalSet:
-    return IntervalSet("i", V4, (((low,), (high,)),))
+def span(low: int, high: int) -> RangeSet:
+    return RangeSet("i", V4, (((low,), (high,)),))
 
 
 def verdict(key: int, said: nft.Verdict) -> VerdictMap:
@@ -73,7 +73,7 @@ def rule(chain: str, *parts: nft.Expression | nft.Statement) -> AddRules:
 CASES: dict[str, tuple[list[Operation], Refusal | None]] = {
     "an equal set": ([AddSet(Set("s", V4))], None),
     "a set with another key": ([AddSet(Set("s", V6))], Refusal(EXISTS, "set", "s")),
-    "a set of another kind": ([AddSet(IntervalSet("s", V4))], Refusal(EXISTS, "set", "s")),
+    "a set of another kind": ([AddSet(RangeSet("s", V4))], Refusal(EXISTS, "set", "s")),
     "a map over a set": ([AddSet(VerdictMap("s", V4, {}))], Refusal(EXISTS, "set", "s")),
     "an equal chain": ([AddChain("a")], None),
     "a hook for a chain without": (

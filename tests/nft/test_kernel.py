@@ -76,7 +76,7 @@ def test_random_rulesets_load_over_each_other(kernel: Kernel) -> None:
     for seed in range(12):
         size = Size(pods=12, policies=12, admin_policies=12 if seed % 2 else 0)
         index = compile_cluster(random_cluster(Random(seed), size))
-        node = LocalNode("n", pod_cidrs=NODE.pod_cidrs, generation=seed + 1)
+        node = LocalNode("n", pod_cidrs=NODE.pod_cidrs, epoch=seed + 1)
         assert_round_trip(kernel, render(lower(index, node)))
 
 

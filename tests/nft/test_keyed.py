@@ -195,7 +195,7 @@ def keyed_maps(ruleset: Ruleset) -> list[VerdictMap]:
     return [found for found in ruleset.maps.values() if found.name.startswith("in_")]
 
 
-def test_a_pod_that_comes_changes_elements_only_and_no_generation() -> None:
+def test_a_pod_that_comes_changes_elements_only_and_no_epoch() -> None:
     before = ruleset_of(MANY_RULES)
     after = ruleset_of(MANY_RULES, pod("shop/x", {"n": "7"}, addresses=["10.1.0.9"]))
     assert after.chains == before.chains
@@ -203,7 +203,7 @@ def test_a_pod_that_comes_changes_elements_only_and_no_generation() -> None:
     assert not removes_permission(before, after)
 
 
-def test_a_port_that_is_added_keeps_the_generation() -> None:
+def test_a_port_that_is_added_keeps_the_epoch() -> None:
     before = ruleset_of(MANY_RULES)
     more = policy("shop/more", {"app": "db"}, ingress=[rule(peer(pods={"app": "job"}), ports=[7])])
     assert not removes_permission(before, ruleset_of(MANY_RULES, more))

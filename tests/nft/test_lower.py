@@ -95,7 +95,7 @@ def test_one_set_for_one_selector_whoever_uses_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mask", "generation", "value"),
+    ("mask", "epoch", "value"),
     [
         (0xFFFF0000, 1, 0x10000),
         (0xFFFF0000, 0xFFFF, 0xFFFF0000),
@@ -104,12 +104,12 @@ def test_one_set_for_one_selector_whoever_uses_it() -> None:
         (0xFF, 0xFF, 0xFF),
     ],
 )
-def test_generation_lies_within_the_mask(mask: int, generation: int, value: int) -> None:
-    assert LocalNode("n", generation=generation, mark_mask=mask).mark_value == value
+def test_epoch_lies_within_the_mask(mask: int, epoch: int, value: int) -> None:
+    assert LocalNode("n", epoch=epoch, mark_mask=mask).mark_value == value
 
 
 @pytest.mark.parametrize(
-    ("mask", "generation"),
+    ("mask", "epoch"),
     [
         (0, 1),
         (-1, 1),
@@ -121,8 +121,6 @@ def test_generation_lies_within_the_mask(mask: int, generation: int, value: int)
         (0xFF00, -1),
     ],
 )
-def test_masks_with_gaps_and_generations_that_do_not_fit_are_refused(
-    mask: int, generation: int
-) -> None:
-    with pytest.raises(ValueError, match=r"mark mask|generation"):
-        LocalNode("n", generation=generation, mark_mask=mask)
+def test_masks_with_gaps_and_epoch_that_do_not_fit_are_refused(mask: int, epoch: int) -> None:
+    with pytest.raises(ValueError, match=r"mark mask|epoch"):
+        LocalNode("n", epoch=epoch, mark_mask=mask)

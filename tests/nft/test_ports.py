@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from podfence.nft.lowering.identifiers import Namer
 from podfence.nft.lowering.ports import PortQuestions
-from podfence.nft.objects import Field, IntervalSet, Rule, Set
+from podfence.nft.objects import Field, RangeSet, Rule, Set
 from podfence.nft.render import render_rule
 from podfence.sets import PortSet
 from podfence.sets.ports import EVERYTHING, NOTHING, OTHER
@@ -58,8 +58,8 @@ def test_alternatives(ports: PortSet, expected: list[str]) -> None:
     [
         (port("TCP", 80) | port("TCP", 90), Set, 2),
         (port("TCP", 80) | port("TCP", 8000, 8062), Set, 64),
-        (port("TCP", 80) | port("TCP", 8000, 8063), IntervalSet, 2),
-        (port("TCP", 1, 65535) | port("UDP", 53), IntervalSet, 2),
+        (port("TCP", 80) | port("TCP", 8000, 8063), RangeSet, 2),
+        (port("TCP", 1, 65535) | port("UDP", 53), RangeSet, 2),
     ],
 )
 def test_narrow_ranges_are_hashed_and_wide_ones_stay_ranges(

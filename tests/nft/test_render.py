@@ -81,7 +81,7 @@ def test_a_rule_is_its_parts_and_a_comment() -> None:
     ],
 )
 def test_interval_element(element: nft.KeyRange, text: str) -> None:
-    found = render_object(nft.IntervalSet("b4_1", (V4,), (element,)))
+    found = render_object(nft.RangeSet("b4_1", (V4,), (element,)))
     assert found == (
         "\tset b4_1 {\n\t\ttype ipv4_addr\n\t\tflags interval\n"
         f"\t\telements = {{\n\t\t\t{text}\n\t\t}}\n\t}}\n"

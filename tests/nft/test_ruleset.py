@@ -22,7 +22,7 @@ def chain(name: str, *parts: nft.Expression | nft.Statement) -> Chain:
     ("objects", "message"),
     [
         ([Chain("a"), Chain("a")], "a is there twice"),
-        ([nft.Set("a", (V4,)), nft.IntervalSet("a", (V4,))], "a is there twice"),
+        ([nft.Set("a", (V4,)), nft.RangeSet("a", (V4,))], "a is there twice"),
         ([nft.Set("a", (V4,)), nft.VerdictMap("a", (V4,), {})], "both named a"),
         ([Chain("")], "is no name"),
         ([Chain("a" * 129)], "is no name"),

@@ -112,21 +112,21 @@ def test_answers_to_the_node_pass_from_isolated_pods() -> None:
     assert trace_packet(CLOSED, answer, NODE.addresses).accepted
 
 
-def test_an_accepted_flow_carries_the_generation_and_other_marks_stay() -> None:
+def test_an_accepted_flow_carries_the_epoch_and_other_marks_stay() -> None:
     packet = replace(first_packet(flow("web -> db TCP/1")), mark=0xABCD)
     assert at_hook(OPEN, packet, Hook.FORWARD).mark == 0x1ABCD
 
 
-def test_a_denied_flow_carries_no_generation() -> None:
+def test_a_denied_flow_carries_no_epoch() -> None:
     assert trace(CLOSED, flow("web -> db TCP/1")).mark == 0
 
 
 @pytest.mark.parametrize(
     ("mark", "accepted"),
     [
-        pytest.param(0x10000, True, id="NP-41 judged under this generation"),
+        pytest.param(0x10000, True, id="NP-41 judged under this epoch"),
         pytest.param(0x1ABCD, True, id="the low bits belong to others"),
-        pytest.param(0x20000, False, id="NP-42 judged under another generation"),
+        pytest.param(0x20000, False, id="NP-42 judged under another epoch"),
         pytest.param(0, False, id="never judged"),
     ],
 )

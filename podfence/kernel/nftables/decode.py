@@ -12,44 +12,14 @@ from dataclasses import dataclass, field
 
 from podfence.errors import NftError
 from podfence.kernel.netlink import attributes
-from podfence.kernel.nftables.constants import (
-    CHAIN_HOOK,
-    CHAIN_NAME,
-    CHAIN_POLICY,
-    CHAIN_TABLE,
-    CHAIN_TYPE,
-    CHAIN_USERDATA,
-    COMMENT,
-    GENERATION_ID,
-    HOOK_NUMBER,
-    HOOK_PRIORITY,
-    HOOKS,
-    RULE_CHAIN,
-    RULE_EXPRESSIONS,
-    RULE_USERDATA,
-    SET_COMMENT,
-    SET_CONCATENATION,
-    SET_DATA_TYPE,
-    SET_FLAGS,
-    SET_INTERVAL,
-    SET_KEY_TYPE,
-    SET_MAP,
-    SET_NAME,
-    SET_USERDATA,
-    TABLE_NAME,
-    TABLE_USERDATA,
-    TYPE_BITS,
-    TYPE_NUMBERS,
-    VERDICT_DATA,
-    VERDICTS,
-)
+from podfence.kernel.nftables import nf_tables as nf
 from podfence.kernel.nftables.decode_elements import ranges, read_items, read_keys
 from podfence.kernel.nftables.decode_rules import ForeignExpression, read_parts
 from podfence.nft.objects import (
     BaseChain,
     Chain,
     DataType,
-    IntervalSet,
+    RangeSet,
     Rule,
     Set,
     Table,
@@ -59,9 +29,9 @@ from podfence.nft.objects import (
 from podfence.nft.ruleset import InvalidRuleset, Ruleset
 from podfence.nft.transaction import ElementHolder
 
-_TYPES = {number: kind for kind, number in TYPE_NUMBERS.items()}
-_HOOKS = {number: hook for hook, number in HOOKS.items()}
-_POLICIES = {code: Verdict(kind) for kind, code in VERDICTS.items() if code >= 0}
+_TYPES = {number: kind for kind, number in nf.TYPE_NUMBERS.items()}
+_HOOKS = {number: hook for hook, number in nf.HOOKS.items()}
+_POLICIES = {code: Verdict(kind) for kind, code in nf.VERDICTS.items() if code >= 0}
 
 
 @dataclass(slots=True)
@@ -78,7 +48,7 @@ class Dump:
 def read(dump: Dump) -> Ruleset:
     """The ruleset in a dump. Raises NftError for what podfence never writes."""
     data = dict(attributes(dump.table))
-    table = Table(_text(data[TABLE_NAME]), _comment(data.get(TABLE_USERDATA, b"")))
+    table = Table(_text(data[nf.NFTA_TABLE_NAME]), _comment(data.get(nf.NFTA_TABLE_USERDATA, b"")))
     holders = [_holder(body, dump.elements) for body in dump.sets]
     rules = defaultdict(list)
     for body in dump.rules:
@@ -93,62 +63,68 @@ def read(dump: Dump) -> Ruleset:
 
 def set_name(body: bytes) -> str:
     """The name of a set, of the message that describes it."""
-    return _text(dict(attributes(body))[SET_NAME])
+    return _text(dict(attributes(body))[nf.NFTA_SET_NAME])
 
 
 def chain_names(bodies: Iterable[bytes], table: str) -> set[str]:
     """The names of the chains of a table, of the messages that describe all chains."""
-    return {_text(dict(attributes(body))[CHAIN_NAME]) for body in bodies if _table(body) == table}
+    return {
+        _text(dict(attributes(body))[nf.NFTA_CHAIN_NAME])
+        for body in bodies
+        if _table(body) == table
+    }
 
 
-def generation(body: bytes) -> int:
+def genid(body: bytes) -> int:
     """The number of the last transaction."""
-    return int.from_bytes(dict(attributes(body))[GENERATION_ID], "big")
+    return int.from_bytes(dict(attributes(body))[nf.NFTA_GEN_ID], "big")
 
 
 def _table(chain: bytes) -> str:
-    return _text(dict(attributes(chain))[CHAIN_TABLE])
+    return _text(dict(attributes(chain))[nf.NFTA_CHAIN_TABLE])
 
 
 def _rule(body: bytes) -> tuple[str, Rule]:
     data = dict(attributes(body))
-    chain = _text(data[RULE_CHAIN])
+    chain = _text(data[nf.NFTA_RULE_CHAIN])
     try:
-        parts = read_parts(data.get(RULE_EXPRESSIONS, b""))
+        parts = read_parts(data.get(nf.NFTA_RULE_EXPRESSIONS, b""))
     except ForeignExpression as error:
         raise NftError(f"chain {chain} holds a rule that podfence never writes: {error}") from error
-    return chain, Rule(parts, _comment(data.get(RULE_USERDATA, b"")))
+    return chain, Rule(parts, _comment(data.get(nf.NFTA_RULE_USERDATA, b"")))
 
 
 def _chain(body: bytes, rules: Mapping[str, Sequence[Rule]]) -> Chain:
     data = dict(attributes(body))
-    name = _text(data[CHAIN_NAME])
-    comment = _comment(data.get(CHAIN_USERDATA, b""))
-    base = _base(name, data) if CHAIN_HOOK in data else None
+    name = _text(data[nf.NFTA_CHAIN_NAME])
+    comment = _comment(data.get(nf.NFTA_CHAIN_USERDATA, b""))
+    base = _base(name, data) if nf.NFTA_CHAIN_HOOK in data else None
     return Chain(name, tuple(rules.get(name, ())), base, comment)
 
 
 def _base(name: str, data: dict[int, bytes]) -> BaseChain:
-    hook = dict(attributes(data[CHAIN_HOOK]))
-    number = int.from_bytes(hook[HOOK_NUMBER], "big")
-    if number not in _HOOKS or _text(data[CHAIN_TYPE]) != "filter":
+    hook = dict(attributes(data[nf.NFTA_CHAIN_HOOK]))
+    number = int.from_bytes(hook[nf.NFTA_HOOK_HOOKNUM], "big")
+    if number not in _HOOKS or _text(data[nf.NFTA_CHAIN_TYPE]) != "filter":
         raise NftError(f"chain {name} is on a hook that podfence never uses")
-    priority = int.from_bytes(hook[HOOK_PRIORITY], "big", signed=True)
-    policy = _POLICIES[int.from_bytes(data[CHAIN_POLICY], "big")]
+    priority = int.from_bytes(hook[nf.NFTA_HOOK_PRIORITY], "big", signed=True)
+    policy = _POLICIES[int.from_bytes(data[nf.NFTA_CHAIN_POLICY], "big")]
     return BaseChain(_HOOKS[number], priority, policy)
 
 
 def _holder(body: bytes, dumped: Mapping[str, Sequence[bytes]]) -> ElementHolder:
     data = dict(attributes(body))
-    name = _text(data[SET_NAME])
-    types = _key_types(name, int.from_bytes(data[SET_KEY_TYPE], "big"))
-    comment = _comment(data.get(SET_USERDATA, b""), SET_COMMENT)
+    name = _text(data[nf.NFTA_SET_NAME])
+    types = _key_types(name, int.from_bytes(data[nf.NFTA_SET_KEY_TYPE], "big"))
+    comment = _comment(data.get(nf.NFTA_SET_USERDATA, b""), nf.NFTNL_UDATA_SET_COMMENT)
     items = read_items(types, dumped.get(name, ()))
-    flags = int.from_bytes(data.get(SET_FLAGS, b""), "big") & ~SET_CONCATENATION
-    if flags == SET_INTERVAL:
-        return IntervalSet(name, types, ranges(types, items), comment)
-    leads_to_verdicts = int.from_bytes(data.get(SET_DATA_TYPE, b""), "big") == VERDICT_DATA
-    if flags == SET_MAP and leads_to_verdicts:
+    flags = int.from_bytes(data.get(nf.NFTA_SET_FLAGS, b""), "big") & ~nf.NFT_SET_CONCAT
+    if flags == nf.NFT_SET_INTERVAL:
+        return RangeSet(name, types, ranges(types, items), comment)
+    leads_to_verdicts = (
+        int.from_bytes(data.get(nf.NFTA_SET_DATA_TYPE, b""), "big") == nf.NFT_DATA_VERDICT
+    )
+    if flags == nf.NFT_SET_MAP and leads_to_verdicts:
         found = {item.key: item.verdict for item in items if item.verdict is not None}
         return VerdictMap(name, types, found, comment)
     if flags:
@@ -159,14 +135,14 @@ def _holder(body: bytes, dumped: Mapping[str, Sequence[bytes]]) -> ElementHolder
 def _key_types(name: str, number: int) -> tuple[DataType, ...]:
     types = []
     while number:
-        number, last = number >> TYPE_BITS, number & (1 << TYPE_BITS) - 1
+        number, last = number >> nf.TYPE_BITS, number & (1 << nf.TYPE_BITS) - 1
         if last not in _TYPES:
             raise NftError(f"set {name} has keys of a type that podfence never uses ({last})")
         types.append(_TYPES[last])
     return tuple(reversed(types))
 
 
-def _comment(userdata: bytes, wanted: int = COMMENT) -> str:
+def _comment(userdata: bytes, wanted: int = nf.NFTNL_UDATA_COMMENT) -> str:
     """The comment among what nft keeps with an object: type, length and value, again and again."""
     at = 0
     while at + 2 <= len(userdata):

@@ -12,26 +12,11 @@ from dataclasses import dataclass
 from functools import cache
 
 from podfence.errors import NftError
-from podfence.kernel.netlink import TYPE_MASK, spans
-from podfence.kernel.nftables.constants import (
-    DATA_VALUE,
-    DATA_VERDICT,
-    ELEMENT_DATA,
-    ELEMENT_FLAGS,
-    ELEMENT_INTERVAL_END,
-    ELEMENT_KEY,
-    ELEMENT_KEY_END,
-    LIST_ELEMENTS,
-    LIST_ITEM,
-    SIZES,
-    VERDICT_CHAIN,
-    VERDICT_CODE,
-    VERDICTS,
-    padded,
-)
+from podfence.kernel.netlink import NLA_TYPE_MASK, spans
+from podfence.kernel.nftables import nf_tables as nf
 from podfence.nft.objects import DataType, Key, KeyRange, Verdict
 
-_KINDS = {code: kind for kind, code in VERDICTS.items()}
+_KINDS = {code: kind for kind, code in nf.VERDICTS.items()}
 _NUMBER = struct.Struct(">I")
 _CODE = struct.Struct(">i")
 
@@ -50,7 +35,7 @@ def read_items(types: tuple[DataType, ...], bodies: Iterable[bytes]) -> Iterator
     """The elements in the messages of a set's dump. Raises NftError for a foreign one."""
     for body in bodies:
         for kind, start, end in spans(body, 0, len(body)):
-            if kind == LIST_ELEMENTS:
+            if kind == nf.NFTA_SET_ELEM_LIST_ELEMENTS:
                 yield from _items(types, body, start, end)
 
 
@@ -62,9 +47,9 @@ def read_keys(types: tuple[DataType, ...], bodies: Iterable[bytes]) -> Iterator[
     layout = _layout(types)
     for body in bodies:
         for kind, start, end in spans(body, 0, len(body)):
-            if kind == LIST_ELEMENTS and not _alike(layout, body[start:end]):
+            if kind == nf.NFTA_SET_ELEM_LIST_ELEMENTS and not _alike(layout, body[start:end]):
                 yield from (item.key for item in _items(types, body, start, end))
-            elif kind == LIST_ELEMENTS:
+            elif kind == nf.NFTA_SET_ELEM_LIST_ELEMENTS:
                 found = (entry[_HEADERS:] for entry in layout.iter_unpack(body[start:end]))
                 yield from map(_numbers, found) if DataType.IPV6_ADDR in types else found
 
@@ -77,8 +62,8 @@ _CODES = {1: "B", 2: "H", 4: "I", 16: "16s"}
 @cache
 def _layout(types: tuple[DataType, ...]) -> struct.Struct:
     """An element that is a key alone: the headers of item, key and value, and the fields."""
-    sizes = [SIZES[kind] for kind in types]
-    return struct.Struct(">12s" + "".join(f"{_CODES[n]}{padded(n) - n}x" for n in sizes))
+    sizes = [nf.SIZES[kind] for kind in types]
+    return struct.Struct(">12s" + "".join(f"{_CODES[n]}{nf.padded(n) - n}x" for n in sizes))
 
 
 def _alike(layout: struct.Struct, data: bytes) -> bool:
@@ -86,8 +71,8 @@ def _alike(layout: struct.Struct, data: bytes) -> bool:
     if not data or len(data) % layout.size:
         return False
     lengths_and_kinds = struct.unpack_from("=6H", data)
-    item, key, value = (kind & TYPE_MASK for kind in lengths_and_kinds[1::2])
-    if (item, key, value) != (LIST_ITEM, ELEMENT_KEY, DATA_VALUE):
+    item, key, value = (kind & NLA_TYPE_MASK for kind in lengths_and_kinds[1::2])
+    if (item, key, value) != (nf.NFTA_LIST_ELEM, nf.NFTA_SET_ELEM_KEY, nf.NFTA_DATA_VALUE):
         return False
     whole, held, _ = lengths_and_kinds[::2]
     return (whole, held) == (layout.size, layout.size - 4) and all(
@@ -107,14 +92,14 @@ def _items(types: tuple[DataType, ...], body: bytes, start: int, end: int) -> It
 def _item(types: tuple[DataType, ...], body: bytes, start: int, end: int) -> Item:
     item = Item()
     for kind, first, last in spans(body, start, end):
-        if kind == ELEMENT_KEY:
-            item.key = _key(types, _inner(body, first, last, DATA_VALUE))
-        elif kind == ELEMENT_KEY_END:
-            item.key_end = _key(types, _inner(body, first, last, DATA_VALUE))
-        elif kind == ELEMENT_FLAGS:
-            item.end = _NUMBER.unpack_from(body, first)[0] == ELEMENT_INTERVAL_END
-        elif kind == ELEMENT_DATA:
-            item.verdict = read_verdict(_inner(body, first, last, DATA_VERDICT))
+        if kind == nf.NFTA_SET_ELEM_KEY:
+            item.key = _key(types, _inner(body, first, last, nf.NFTA_DATA_VALUE))
+        elif kind == nf.NFTA_SET_ELEM_KEY_END:
+            item.key_end = _key(types, _inner(body, first, last, nf.NFTA_DATA_VALUE))
+        elif kind == nf.NFTA_SET_ELEM_FLAGS:
+            item.end = _NUMBER.unpack_from(body, first)[0] == nf.NFT_SET_ELEM_INTERVAL_END
+        elif kind == nf.NFTA_SET_ELEM_DATA:
+            item.verdict = read_verdict(_inner(body, first, last, nf.NFTA_DATA_VERDICT))
     if not item.key:
         raise NftError("the table holds an element without a key, which podfence never writes")
     return item
@@ -131,9 +116,9 @@ def read_verdict(data: bytes) -> Verdict:
     """The verdict in attributes. Raises NftError for one that podfence never writes."""
     code, chain = 0, ""
     for kind, start, end in spans(data, 0, len(data)):
-        if kind == VERDICT_CODE:
+        if kind == nf.NFTA_VERDICT_CODE:
             (code,) = _CODE.unpack_from(data, start)
-        elif kind == VERDICT_CHAIN:
+        elif kind == nf.NFTA_VERDICT_CHAIN:
             chain = data[start:end].rstrip(b"\0").decode("utf-8", "replace")
     if code not in _KINDS:
         raise NftError(f"the table holds a verdict that podfence never writes ({code})")
@@ -145,9 +130,9 @@ def _key(types: tuple[DataType, ...], data: bytes) -> Key:
         return (int.from_bytes(data, "big"),)
     values, at = [], 0
     for kind in types:
-        size = SIZES[kind]
+        size = nf.SIZES[kind]
         values.append(int.from_bytes(data[at : at + size], "big"))
-        at += padded(size)
+        at += nf.padded(size)
     return tuple(values)
 
 
@@ -166,4 +151,4 @@ def _between_marks(kind: DataType, items: Iterable[Item]) -> Iterator[KeyRange]:
             yield (low,), (value - 1,)
         low = value if starts else None
     if low is not None:
-        yield (low,), ((1 << 8 * SIZES[kind]) - 1,)
+        yield (low,), ((1 << 8 * nf.SIZES[kind]) - 1,)

@@ -10,45 +10,7 @@ import struct
 from collections.abc import Callable, Iterator
 
 from podfence.kernel.netlink import attributes
-from podfence.kernel.nftables.constants import (
-    BITWISE_MASK,
-    BITWISE_XOR,
-    COMPARE_DATA,
-    COMPARE_OPERATOR,
-    CT_DIRECTION,
-    CT_DREG,
-    CT_KEY,
-    CT_MARK,
-    CT_STATE,
-    DATA_VALUE,
-    DATA_VERDICT,
-    EQUAL,
-    EXPRESSION_DATA,
-    EXPRESSION_NAME,
-    GREATER_OR_EQUAL,
-    IMMEDIATE_DATA,
-    IMMEDIATE_DREG,
-    LESS_OR_EQUAL,
-    LIMIT_BURST,
-    LIMIT_FLAGS,
-    LIMIT_RATE,
-    LIMIT_TYPE,
-    LIMIT_UNIT,
-    LOG_GROUP,
-    LOG_PREFIX,
-    LOOKUP_DREG,
-    LOOKUP_SET,
-    META_KEY,
-    META_L4PROTO,
-    META_NFPROTO,
-    NOT_EQUAL,
-    PAYLOAD_BASE,
-    PAYLOAD_LENGTH,
-    PAYLOAD_OFFSET,
-    PLACES,
-    SIZES,
-    VERDICT_REGISTER,
-)
+from podfence.kernel.nftables import nf_tables as nf
 from podfence.kernel.nftables.decode_elements import read_verdict
 from podfence.nft.objects import (
     ICMPV6,
@@ -73,7 +35,7 @@ from podfence.nft.objects import (
 Attributes = dict[int, bytes]
 Part = Expression | Statement
 _DIRECTIONS = {0: CtDirectionValue.ORIGINAL, 1: CtDirectionValue.REPLY}
-_STARTS = {(place.base, place.offset, place.length): field for field, place in PLACES.items()}
+_STARTS = {(place.base, place.offset, place.length): field for field, place in nf.LOCATIONS.items()}
 
 
 class ForeignExpression(ValueError):
@@ -85,9 +47,9 @@ def read_parts(data: bytes) -> tuple[Part, ...]:
     reader = _Reader()
     for _, item in attributes(data):
         expression = dict(attributes(item))
-        name = _text(expression[EXPRESSION_NAME])
+        name = _text(expression[nf.NFTA_EXPR_NAME])
         try:
-            reader.take(name, dict(attributes(expression.get(EXPRESSION_DATA, b""))))
+            reader.take(name, dict(attributes(expression.get(nf.NFTA_EXPR_DATA, b""))))
         except (KeyError, IndexError, struct.error) as error:
             raise ForeignExpression(f"{name} of another form") from error
     return reader.finish()
@@ -146,16 +108,19 @@ class _Reader:
     # -- what loads
 
     def _meta(self, data: Attributes) -> None:
-        key = _number(data[META_KEY])
-        if key == META_NFPROTO:
+        key = _number(data[nf.NFTA_META_KEY])
+        if key == nf.NFT_META_NFPROTO:
             self._asks_nfproto = True
-        elif key == META_L4PROTO:
+        elif key == nf.NFT_META_L4PROTO:
             self._fields.append(Field.L4PROTO)
         else:
             raise ForeignExpression(f"meta {key}")
 
     def _payload(self, data: Attributes) -> None:
-        place = [_number(data[k]) for k in (PAYLOAD_BASE, PAYLOAD_OFFSET, PAYLOAD_LENGTH)]
+        place = [
+            _number(data[k])
+            for k in (nf.NFTA_PAYLOAD_BASE, nf.NFTA_PAYLOAD_OFFSET, nf.NFTA_PAYLOAD_LEN)
+        ]
         for field in _split(*place):
             if field is Field.ICMPV6_TYPE:
                 self._drop_needed_protocol()
@@ -163,26 +128,26 @@ class _Reader:
 
     def _drop_needed_protocol(self) -> None:
         """``icmpv6 type`` alone makes ``meta l4proto 58`` before it, once in a rule."""
-        implied = self._nfproto == PLACES[Field.ICMPV6_TYPE].nfproto
+        implied = self._nfproto == nf.LOCATIONS[Field.ICMPV6_TYPE].nfproto
         if implied and self._may_drop == len(self._parts) - 1:
             self._parts.pop()
             self._may_drop = None
 
     def _conntrack(self, data: Attributes) -> None:
-        key = _number(data[CT_KEY])
-        if CT_DREG in data:
+        key = _number(data[nf.NFTA_CT_KEY])
+        if nf.NFTA_CT_DREG in data:
             self._ct = key
-        elif key != CT_MARK:
+        elif key != nf.NFT_CT_MARK:
             raise ForeignExpression(f"set ct {key}")
         elif self._constant is not None:
             self._add(SetCtMark(0, self._constant))
         else:
-            self._add(SetCtMark(*self._masked(CT_MARK)))
+            self._add(SetCtMark(*self._masked(nf.NFT_CT_MARK)))
 
     def _bitwise(self, data: Attributes) -> None:
-        if BITWISE_MASK not in data or BITWISE_XOR not in data:
+        if nf.NFTA_BITWISE_MASK not in data or nf.NFTA_BITWISE_XOR not in data:
             raise ForeignExpression("bitwise without mask")
-        self._bits = (_host(data[BITWISE_MASK]), _host(data[BITWISE_XOR]))
+        self._bits = (_host(data[nf.NFTA_BITWISE_MASK]), _host(data[nf.NFTA_BITWISE_XOR]))
 
     def _byteorder(self, _: Attributes) -> None:
         """``nft`` wants the protocol in network order for ranges: one byte, so nothing to do."""
@@ -200,40 +165,40 @@ class _Reader:
     def _lookup(self, data: Attributes) -> None:
         if not self._fields:
             raise ForeignExpression("lookup of another value")
-        fields, name = tuple(self._fields), _text(data[LOOKUP_SET])
-        self._add(Vmap(fields, name) if LOOKUP_DREG in data else Lookup(fields, name))
+        fields, name = tuple(self._fields), _text(data[nf.NFTA_LOOKUP_SET])
+        self._add(Vmap(fields, name) if nf.NFTA_LOOKUP_DREG in data else Lookup(fields, name))
 
     def _immediate(self, data: Attributes) -> None:
-        wrapped = dict(attributes(data[IMMEDIATE_DATA]))
-        if _number(data[IMMEDIATE_DREG]) == VERDICT_REGISTER:
-            self._add(read_verdict(wrapped[DATA_VERDICT]))
+        wrapped = dict(attributes(data[nf.NFTA_IMMEDIATE_DATA]))
+        if _number(data[nf.NFTA_IMMEDIATE_DREG]) == nf.NFT_REG_VERDICT:
+            self._add(read_verdict(wrapped[nf.NFTA_DATA_VERDICT]))
         else:
-            (self._constant,) = _HOST.unpack(wrapped[DATA_VALUE])
+            (self._constant,) = _HOST.unpack(wrapped[nf.NFTA_DATA_VALUE])
 
     def _compare(self, data: Attributes) -> None:
-        operator = _number(data[COMPARE_OPERATOR])
-        value = dict(attributes(data[COMPARE_DATA]))[DATA_VALUE]
-        if self._asks_nfproto and operator == EQUAL:
+        operator = _number(data[nf.NFTA_CMP_OP])
+        value = dict(attributes(data[nf.NFTA_CMP_DATA]))[nf.NFTA_DATA_VALUE]
+        if self._asks_nfproto and operator == nf.NFT_CMP_EQ:
             self._nfproto = value[0]
             self._forget()
         elif self._ct is not None:
             self._compare_conntrack(operator, value)
         elif len(self._fields) == 1:
             self._compare_field(self._fields[0], operator, int.from_bytes(value, "big"))
-        elif self._fields and operator == EQUAL:
+        elif self._fields and operator == nf.NFT_CMP_EQ:
             self._compare_merged(value)
         else:
             raise ForeignExpression("comparison of another value")
 
     def _compare_field(self, field: Field, operator: int, value: int) -> None:
-        if operator in (EQUAL, NOT_EQUAL):
-            part = Compare(field, value, negated=operator == NOT_EQUAL)
+        if operator in (nf.NFT_CMP_EQ, nf.NFT_CMP_NEQ):
+            part = Compare(field, value, negated=operator == nf.NFT_CMP_NEQ)
             if part == Compare(Field.L4PROTO, ICMPV6) and not self._asked_icmpv6:
                 self._asked_icmpv6, self._may_drop = True, len(self._parts)
             self._add(part)
-        elif operator == GREATER_OR_EQUAL:
+        elif operator == nf.NFT_CMP_GTE:
             self._low = value
-        elif operator == LESS_OR_EQUAL and self._low is not None:
+        elif operator == nf.NFT_CMP_LTE and self._low is not None:
             self._add(Between(field, self._low, value))
         else:
             raise ForeignExpression(f"comparison {operator}")
@@ -242,18 +207,22 @@ class _Reader:
         """``nft`` compares neighbours in the packet at once."""
         fields, at = tuple(self._fields), 0
         for field in fields:
-            size = SIZES[field.type]
+            size = nf.SIZES[field.type]
             self._add(Compare(field, int.from_bytes(value[at : at + size], "big")))
             at += size
 
     def _compare_conntrack(self, operator: int, value: bytes) -> None:
-        if self._ct == CT_DIRECTION and operator == EQUAL and value[0] in _DIRECTIONS:
+        if (
+            self._ct == nf.NFT_CT_DIRECTION
+            and operator == nf.NFT_CMP_EQ
+            and value[0] in _DIRECTIONS
+        ):
             self._add(CtDirection(_DIRECTIONS[value[0]]))
-        elif self._ct == CT_STATE and operator == NOT_EQUAL:
-            self._add(CtState(CtStateBit(self._masked(CT_STATE)[0])))
-        elif self._ct == CT_MARK and operator == EQUAL:
+        elif self._ct == nf.NFT_CT_STATE and operator == nf.NFT_CMP_NEQ:
+            self._add(CtState(CtStateBit(self._masked(nf.NFT_CT_STATE)[0])))
+        elif self._ct == nf.NFT_CT_MARK and operator == nf.NFT_CMP_EQ:
             (wanted,) = _HOST.unpack(value)
-            self._add(CtMark(self._masked(CT_MARK)[0], wanted))
+            self._add(CtMark(self._masked(nf.NFT_CT_MARK)[0], wanted))
         else:
             raise ForeignExpression(f"comparison of ct {self._ct}")
 
@@ -272,15 +241,21 @@ def _split(base: int, offset: int, length: int) -> Iterator[Field]:
 def _statement(name: str, data: Attributes) -> Statement:
     if name == "counter":
         return Counter()
-    if name == "log" and data.keys() >= {LOG_GROUP, LOG_PREFIX}:
-        return Log(int.from_bytes(data[LOG_GROUP], "big"), _text(data[LOG_PREFIX]))
+    if name == "log" and data.keys() >= {nf.NFTA_LOG_GROUP, nf.NFTA_LOG_PREFIX}:
+        return Log(int.from_bytes(data[nf.NFTA_LOG_GROUP], "big"), _text(data[nf.NFTA_LOG_PREFIX]))
     if name == "limit":
         return _limit(data)
     raise ForeignExpression(name)
 
 
 def _limit(data: Attributes) -> Limit:
-    wanted = (LIMIT_RATE, LIMIT_UNIT, LIMIT_BURST, LIMIT_TYPE, LIMIT_FLAGS)
+    wanted = (
+        nf.NFTA_LIMIT_RATE,
+        nf.NFTA_LIMIT_UNIT,
+        nf.NFTA_LIMIT_BURST,
+        nf.NFTA_LIMIT_TYPE,
+        nf.NFTA_LIMIT_FLAGS,
+    )
     rate, unit, burst, kind, flags = (int.from_bytes(data.get(k, b""), "big") for k in wanted)
     if (unit, kind, flags) != (1, 0, 0):
         raise ForeignExpression("limit of something else than packets a second")
@@ -292,7 +267,7 @@ _HOST = struct.Struct("=I")
 
 def _host(data: bytes) -> int:
     """The number in wrapped data; marks and states have the host's byte order."""
-    (value,) = _HOST.unpack(dict(attributes(data))[DATA_VALUE])
+    (value,) = _HOST.unpack(dict(attributes(data))[nf.NFTA_DATA_VALUE])
     return int(value)
 
 

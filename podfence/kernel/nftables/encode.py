@@ -11,70 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from podfence.kernel.netlink import APPEND, CREATE, HEADER, attribute, nested, text
-from podfence.kernel.nftables.constants import (
-    BIG_ENDIAN,
-    CHAIN_HOOK,
-    CHAIN_NAME,
-    CHAIN_POLICY,
-    CHAIN_TABLE,
-    CHAIN_TYPE,
-    CHAIN_USERDATA,
-    COMMENT,
-    DELETE_CHAIN,
-    DELETE_ELEMENTS,
-    DELETE_RULE,
-    DELETE_SET,
-    DELETE_TABLE,
-    DESCRIPTION_CONCATENATION,
-    FIELD_LENGTH,
-    HOOK_NUMBER,
-    HOOK_PRIORITY,
-    HOOKS,
-    INET,
-    LIST_ELEMENTS,
-    LIST_ITEM,
-    LIST_SET,
-    LIST_TABLE,
-    NEW_CHAIN,
-    NEW_ELEMENTS,
-    NEW_RULE,
-    NEW_SET,
-    NEW_TABLE,
-    RULE_CHAIN,
-    RULE_EXPRESSIONS,
-    RULE_TABLE,
-    RULE_USERDATA,
-    SET_BYTE_ORDER,
-    SET_COMMENT,
-    SET_CONCATENATION,
-    SET_DATA_BYTE_ORDER,
-    SET_DATA_INTERVAL,
-    SET_DATA_LENGTH,
-    SET_DATA_TYPE,
-    SET_DESCRIPTION,
-    SET_FLAGS,
-    SET_ID,
-    SET_INTERVAL,
-    SET_KEY_LENGTH,
-    SET_KEY_TYPE,
-    SET_MAP,
-    SET_NAME,
-    SET_TABLE,
-    SET_USERDATA,
-    SIZES,
-    SUBSYSTEM,
-    TABLE_NAME,
-    TABLE_USERDATA,
-    TYPE_BITS,
-    TYPE_NUMBERS,
-    VERDICT_DATA,
-    VERDICTS,
-    padded,
-)
+from podfence.kernel.netlink import HEADER, NLM_F_APPEND, NLM_F_CREATE, attribute, nested, text
+from podfence.kernel.nftables import nf_tables as nf
 from podfence.kernel.nftables.encode_elements import ElementList, element_lists
 from podfence.kernel.nftables.encode_rules import expressions
-from podfence.nft.objects import BaseChain, DataType, IntervalSet, Rule, Table, VerdictMap
+from podfence.nft.objects import BaseChain, DataType, RangeSet, Rule, Table, VerdictMap
 from podfence.nft.render import render_rule
 from podfence.nft.transaction import (
     AddChain,
@@ -92,7 +33,7 @@ from podfence.nft.transaction import (
     Transaction,
 )
 
-FAMILY = struct.pack(">BBH", INET, 0, 0)
+FAMILY = struct.pack(">BBH", nf.NFPROTO_INET, 0, 0)
 """The header of the protocol, before the attributes of each message."""
 
 
@@ -132,20 +73,22 @@ class _Writer:
     def messages(self, operation: Operation) -> Iterator[Message]:
         match operation:
             case AddTable():
-                comment = attribute(TABLE_USERDATA, _comment(self._table.comment))
-                yield self._on_table(NEW_TABLE, CREATE, comment if self._table.comment else b"")
+                comment = attribute(nf.NFTA_TABLE_USERDATA, _comment(self._table.comment))
+                yield self._on_table(
+                    nf.NFT_MSG_NEWTABLE, NLM_F_CREATE, comment if self._table.comment else b""
+                )
             case DeleteTable():
-                yield self._on_table(DELETE_TABLE, 0, b"")
+                yield self._on_table(nf.NFT_MSG_DELTABLE, 0, b"")
             case AddSet(declared):
                 yield self._new_set(declared)
             case DeleteSet(name, kind):
-                body = text(SET_TABLE, self._table.name) + text(SET_NAME, name)
+                body = text(nf.NFTA_SET_TABLE, self._table.name) + text(nf.NFTA_SET_NAME, name)
                 about = f"{'map' if kind is VerdictMap else 'set'} {name}"
-                yield _message(DELETE_SET, 0, body, about)
+                yield _message(nf.NFT_MSG_DELSET, 0, body, about)
             case AddElements(part):
-                yield from self._elements(NEW_ELEMENTS, CREATE, part)
+                yield from self._elements(nf.NFT_MSG_NEWSETELEM, NLM_F_CREATE, part)
             case DeleteElements(part):
-                yield from self._elements(DELETE_ELEMENTS, 0, part)
+                yield from self._elements(nf.NFT_MSG_DELSETELEM, 0, part)
             case _:
                 yield from self._on_chain(operation)
 
@@ -154,43 +97,45 @@ class _Writer:
     ) -> Iterator[Message]:
         match operation:
             case AddChain(name, base, comment):
-                userdata = attribute(CHAIN_USERDATA, _comment(comment)) if comment else b""
+                userdata = attribute(nf.NFTA_CHAIN_USERDATA, _comment(comment)) if comment else b""
                 more = (_base(base) if base else b"") + userdata
-                yield self._chain(NEW_CHAIN, CREATE, name, more)
+                yield self._chain(nf.NFT_MSG_NEWCHAIN, NLM_F_CREATE, name, more)
             case DeleteChain(name):
-                yield self._chain(DELETE_CHAIN, 0, name, b"")
+                yield self._chain(nf.NFT_MSG_DELCHAIN, 0, name, b"")
             case FlushChain(name):
-                body = text(RULE_TABLE, self._table.name) + text(RULE_CHAIN, name)
-                yield _message(DELETE_RULE, 0, body, f"rules of chain {name}")
+                body = text(nf.NFTA_RULE_TABLE, self._table.name) + text(nf.NFTA_RULE_CHAIN, name)
+                yield _message(nf.NFT_MSG_DELRULE, 0, body, f"rules of chain {name}")
             case AddRules(chain, rules):
-                start = text(RULE_TABLE, self._table.name) + text(RULE_CHAIN, chain)
+                start = text(nf.NFTA_RULE_TABLE, self._table.name) + text(nf.NFTA_RULE_CHAIN, chain)
                 for rule in rules:
                     yield _new_rule(chain, start, rule)
 
     def _on_table(self, kind: int, flags: int, more: bytes) -> Message:
         name = self._table.name
-        return _message(kind, flags, text(TABLE_NAME, name) + more, f"table {name}")
+        return _message(kind, flags, text(nf.NFTA_TABLE_NAME, name) + more, f"table {name}")
 
     def _chain(self, kind: int, flags: int, name: str, more: bytes) -> Message:
-        body = text(CHAIN_TABLE, self._table.name) + text(CHAIN_NAME, name) + more
+        body = text(nf.NFTA_CHAIN_TABLE, self._table.name) + text(nf.NFTA_CHAIN_NAME, name) + more
         return _message(kind, flags, body, f"chain {name}")
 
     def _new_set(self, declared: ElementHolder) -> Message:
         """The kernel wants a number for a set, to tell sets without a name apart."""
         self._sets += 1
         body = (
-            text(SET_TABLE, self._table.name)
-            + text(SET_NAME, declared.name)
+            text(nf.NFTA_SET_TABLE, self._table.name)
+            + text(nf.NFTA_SET_NAME, declared.name)
             + _set_type(declared)
-            + _number(SET_ID, self._sets)
-            + attribute(SET_USERDATA, _set_userdata(declared))
+            + _number(nf.NFTA_SET_ID, self._sets)
+            + attribute(nf.NFTA_SET_USERDATA, _set_userdata(declared))
         )
-        return _message(NEW_SET, CREATE, body, _about(declared))
+        return _message(nf.NFT_MSG_NEWSET, NLM_F_CREATE, body, _about(declared))
 
     def _elements(self, kind: int, flags: int, part: ElementHolder) -> Iterator[Message]:
-        start = text(LIST_TABLE, self._table.name) + text(LIST_SET, part.name)
-        for elements in element_lists(part, delete=kind == DELETE_ELEMENTS):
-            body = start + nested(LIST_ELEMENTS, *elements.encoded)
+        start = text(nf.NFTA_SET_ELEM_LIST_TABLE, self._table.name) + text(
+            nf.NFTA_SET_ELEM_LIST_SET, part.name
+        )
+        for elements in element_lists(part, delete=kind == nf.NFT_MSG_DELSETELEM):
+            body = start + nested(nf.NFTA_SET_ELEM_LIST_ELEMENTS, *elements.encoded)
             before = HEADER.size + len(FAMILY) + len(start) + 4
             yield _message(kind, flags, body, _about(part), partial(_element, elements, before))
 
@@ -198,7 +143,7 @@ class _Writer:
 def _message(
     kind: int, flags: int, body: bytes, about: str, detail: Callable[[int], str] | None = None
 ) -> Message:
-    return Message(SUBSYSTEM << 8 | kind, flags, FAMILY + body, about, detail)
+    return Message(nf.NFNL_SUBSYS_NFTABLES << 8 | kind, flags, FAMILY + body, about, detail)
 
 
 def _number(kind: int, value: int) -> bytes:
@@ -221,18 +166,20 @@ def _userdata(kind: int, value: bytes) -> bytes:
     return bytes([kind, len(value)]) + value
 
 
-def _comment(comment: str, kind: int = COMMENT) -> bytes:
+def _comment(comment: str, kind: int = nf.NFTNL_UDATA_COMMENT) -> bytes:
     return _userdata(kind, comment.encode("utf-8") + b"\0")
 
 
 def _set_userdata(declared: ElementHolder) -> bytes:
     """The byte order of keys; a concatenation has none, each of its fields has its own."""
-    order = BIG_ENDIAN if len(declared.type) == 1 else 0
-    data = _userdata(SET_BYTE_ORDER, struct.pack("=I", order))
+    order = nf.BYTEORDER_BIG_ENDIAN if len(declared.type) == 1 else 0
+    data = _userdata(nf.NFTNL_UDATA_SET_KEYBYTEORDER, struct.pack("=I", order))
     if isinstance(declared, VerdictMap):
-        data += _userdata(SET_DATA_BYTE_ORDER, struct.pack("=I", 0))
-        data += _userdata(SET_DATA_INTERVAL, struct.pack("=I", 0))
-    return data + (_comment(declared.comment, SET_COMMENT) if declared.comment else b"")
+        data += _userdata(nf.NFTNL_UDATA_SET_DATABYTEORDER, struct.pack("=I", 0))
+        data += _userdata(nf.NFTNL_UDATA_SET_DATA_INTERVAL, struct.pack("=I", 0))
+    return data + (
+        _comment(declared.comment, nf.NFTNL_UDATA_SET_COMMENT) if declared.comment else b""
+    )
 
 
 # -- parts of messages
@@ -240,19 +187,23 @@ def _set_userdata(declared: ElementHolder) -> bytes:
 
 def _set_type(declared: ElementHolder) -> bytes:
     types = declared.type
-    flags = SET_INTERVAL if isinstance(declared, IntervalSet) else 0
+    flags = nf.NFT_SET_INTERVAL if isinstance(declared, RangeSet) else 0
     more = b""
     if flags and len(types) > 1:
-        flags |= SET_CONCATENATION
+        flags |= nf.NFT_SET_CONCAT
         more = _fields(types)
     if isinstance(declared, VerdictMap):
-        flags |= SET_MAP
-        more = _number(SET_DATA_TYPE, VERDICT_DATA) + _number(SET_DATA_LENGTH, 0)
-    length = SIZES[types[0]] if len(types) == 1 else sum(padded(SIZES[kind]) for kind in types)
+        flags |= nf.NFT_SET_MAP
+        more = _number(nf.NFTA_SET_DATA_TYPE, nf.NFT_DATA_VERDICT) + _number(
+            nf.NFTA_SET_DATA_LEN, 0
+        )
+    length = (
+        nf.SIZES[types[0]] if len(types) == 1 else sum(nf.padded(nf.SIZES[kind]) for kind in types)
+    )
     return (
-        _number(SET_FLAGS, flags)
-        + _number(SET_KEY_TYPE, key_type(types))
-        + _number(SET_KEY_LENGTH, length)
+        _number(nf.NFTA_SET_FLAGS, flags)
+        + _number(nf.NFTA_SET_KEY_TYPE, key_type(types))
+        + _number(nf.NFTA_SET_KEY_LEN, length)
         + more
     )
 
@@ -261,29 +212,37 @@ def key_type(types: tuple[DataType, ...]) -> int:
     """The number that nft prints keys by."""
     number = 0
     for kind in types:
-        number = number << TYPE_BITS | TYPE_NUMBERS[kind]
+        number = number << nf.TYPE_BITS | nf.TYPE_NUMBERS[kind]
     return number
 
 
 def _fields(types: tuple[DataType, ...]) -> bytes:
     """The lengths of the fields, which the kernel needs to know of ranges of several fields."""
-    lengths = [nested(LIST_ITEM, _number(FIELD_LENGTH, SIZES[kind])) for kind in types]
-    return nested(SET_DESCRIPTION, nested(DESCRIPTION_CONCATENATION, *lengths))
+    lengths = [
+        nested(nf.NFTA_LIST_ELEM, _number(nf.NFTA_SET_FIELD_LEN, nf.SIZES[kind])) for kind in types
+    ]
+    return nested(nf.NFTA_SET_DESC, nested(nf.NFTA_SET_DESC_CONCAT, *lengths))
 
 
 def _base(base: BaseChain) -> bytes:
-    hook = _number(HOOK_NUMBER, HOOKS[base.hook]) + attribute(
-        HOOK_PRIORITY, struct.pack(">i", base.priority)
+    hook = _number(nf.NFTA_HOOK_HOOKNUM, nf.HOOKS[base.hook]) + attribute(
+        nf.NFTA_HOOK_PRIORITY, struct.pack(">i", base.priority)
     )
-    policy = _number(CHAIN_POLICY, VERDICTS[base.policy.kind])
-    return text(CHAIN_TYPE, "filter") + policy + nested(CHAIN_HOOK, hook)
+    policy = _number(nf.NFTA_CHAIN_POLICY, nf.VERDICTS[base.policy.kind])
+    return text(nf.NFTA_CHAIN_TYPE, "filter") + policy + nested(nf.NFTA_CHAIN_HOOK, hook)
 
 
 def _new_rule(chain: str, start: bytes, rule: Rule) -> Message:
-    body = start + nested(RULE_EXPRESSIONS, expressions(rule))
+    body = start + nested(nf.NFTA_RULE_EXPRESSIONS, expressions(rule))
     if rule.comment:
-        body += attribute(RULE_USERDATA, _comment(rule.comment))
-    return _message(NEW_RULE, CREATE | APPEND, body, f"chain {chain}", partial(_rule, rule))
+        body += attribute(nf.NFTA_RULE_USERDATA, _comment(rule.comment))
+    return _message(
+        nf.NFT_MSG_NEWRULE,
+        NLM_F_CREATE | NLM_F_APPEND,
+        body,
+        f"chain {chain}",
+        partial(_rule, rule),
+    )
 
 
 def _rule(rule: Rule, _offset: int) -> str:

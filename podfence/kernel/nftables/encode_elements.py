@@ -14,30 +14,14 @@ from ipaddress import IPv4Address, IPv6Address
 from itertools import starmap
 
 from podfence.kernel.netlink import MAX_ATTRIBUTE, attribute, nested, text
-from podfence.kernel.nftables.constants import (
-    DATA_VALUE,
-    DATA_VERDICT,
-    ELEMENT_DATA,
-    ELEMENT_FLAGS,
-    ELEMENT_INTERVAL_END,
-    ELEMENT_KEY,
-    ELEMENT_KEY_END,
-    ELEMENT_USERDATA,
-    LIST_ITEM,
-    OPEN_INTERVAL,
-    SIZES,
-    VERDICT_CHAIN,
-    VERDICT_CODE,
-    VERDICTS,
-    padded,
-)
-from podfence.nft.objects import DataType, IntervalSet, Key, KeyRange, Set, Verdict, VerdictMap
+from podfence.kernel.nftables import nf_tables as nf
+from podfence.nft.objects import DataType, Key, KeyRange, RangeSet, Set, Verdict, VerdictMap
 from podfence.nft.transaction import ElementHolder
 
 Types = tuple[DataType, ...]
 _LIST_LIMIT = MAX_ATTRIBUTE - 4
-_END = attribute(ELEMENT_FLAGS, struct.pack(">I", ELEMENT_INTERVAL_END))
-_OPEN = attribute(ELEMENT_USERDATA, OPEN_INTERVAL)
+_END = attribute(nf.NFTA_SET_ELEM_FLAGS, struct.pack(">I", nf.NFT_SET_ELEM_INTERVAL_END))
+_OPEN = attribute(nf.NFTA_SET_ELEM_USERDATA, nf.OPEN_INTERVAL)
 _HEADER = 4
 """Bytes of an attribute before its value."""
 _CODES = {1: "B", 2: "H", 4: "I"}
@@ -66,7 +50,7 @@ def element_lists(item: ElementHolder, *, delete: bool = False) -> Iterator[Elem
     With ``delete`` as the kernel wants them to be deleted: without verdicts.
     """
     keys: tuple[Key | KeyRange, ...]
-    if isinstance(item, IntervalSet):
+    if isinstance(item, RangeSet):
         make = _range if len(item.type) == 1 else _concatenated_range
         keys, encoded = item.elements, [make(item.type, low, high) for low, high in item.elements]
     elif isinstance(item, Set) or delete:
@@ -100,35 +84,35 @@ def _with_verdicts(item: VerdictMap) -> list[bytes]:
 
 
 def _item(*attributes: bytes) -> bytes:
-    return nested(LIST_ITEM, *attributes)
+    return nested(nf.NFTA_LIST_ELEM, *attributes)
 
 
-def _key(types: Types, key: Key, kind: int = ELEMENT_KEY) -> bytes:
-    return nested(kind, attribute(DATA_VALUE, _packed(types, (key,))[0]))
+def _key(types: Types, key: Key, kind: int = nf.NFTA_SET_ELEM_KEY) -> bytes:
+    return nested(kind, attribute(nf.NFTA_DATA_VALUE, _packed(types, (key,))[0]))
 
 
 @lru_cache(maxsize=4096)
 def _verdict(verdict: Verdict) -> bytes:
-    return nested(ELEMENT_DATA, verdict_data(verdict))
+    return nested(nf.NFTA_SET_ELEM_DATA, verdict_data(verdict))
 
 
 def verdict_data(verdict: Verdict) -> bytes:
     """A verdict as data of an element or of an immediate expression."""
-    code = attribute(VERDICT_CODE, struct.pack(">i", VERDICTS[verdict.kind]))
-    chain = text(VERDICT_CHAIN, verdict.chain) if verdict.chain else b""
-    return nested(DATA_VERDICT, code, chain)
+    code = attribute(nf.NFTA_VERDICT_CODE, struct.pack(">i", nf.VERDICTS[verdict.kind]))
+    chain = text(nf.NFTA_VERDICT_CHAIN, verdict.chain) if verdict.chain else b""
+    return nested(nf.NFTA_DATA_VERDICT, code, chain)
 
 
 def _range(types: Types, low: Key, high: Key) -> bytes:
     """The last value of the type has none after it; then the end is left open, and said so."""
     first = _key(types, low)
-    if high[0] == (1 << 8 * SIZES[types[0]]) - 1:
+    if high[0] == (1 << 8 * nf.SIZES[types[0]]) - 1:
         return _item(first, _OPEN)
     return _item(first) + _item(_END, _key(types, (high[0] + 1,)))
 
 
 def _concatenated_range(types: Types, low: Key, high: Key) -> bytes:
-    return _item(_key(types, low), _key(types, high, ELEMENT_KEY_END))
+    return _item(_key(types, low), _key(types, high, nf.NFTA_SET_ELEM_KEY_END))
 
 
 def _packed(types: Types, keys: Iterable[Key]) -> list[bytes]:
@@ -136,12 +120,12 @@ def _packed(types: Types, keys: Iterable[Key]) -> list[bytes]:
     layout = _layout(types)
     if layout is not None:
         return [*starmap(layout.pack, keys)]
-    sizes = [SIZES[kind] for kind in types]
+    sizes = [nf.SIZES[kind] for kind in types]
     if len(types) == 1:
         return [value.to_bytes(sizes[0], "big") for (value,) in keys]
     return [
         b"".join(
-            value.to_bytes(size, "big") + bytes(padded(size) - size)
+            value.to_bytes(size, "big") + bytes(nf.padded(size) - size)
             for value, size in zip(key, sizes, strict=True)
         )
         for key in keys
@@ -151,12 +135,12 @@ def _packed(types: Types, keys: Iterable[Key]) -> list[bytes]:
 @cache
 def _layout(types: Types) -> struct.Struct | None:
     """The key as a structure; None when a field is longer than the numbers of structures."""
-    sizes = [SIZES[kind] for kind in types]
+    sizes = [nf.SIZES[kind] for kind in types]
     if max(sizes) > max(_CODES):
         return None
     if len(sizes) == 1:
         return struct.Struct(f">{_CODES[sizes[0]]}")
-    return struct.Struct(">" + "".join(f"{_CODES[n]}{padded(n) - n}x" for n in sizes))
+    return struct.Struct(">" + "".join(f"{_CODES[n]}{nf.padded(n) - n}x" for n in sizes))
 
 
 def key_text(types: Types, key: Key | KeyRange) -> str:

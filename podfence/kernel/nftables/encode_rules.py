@@ -10,56 +10,7 @@ import struct
 from functools import cache, lru_cache
 
 from podfence.kernel.netlink import attribute, nested, text
-from podfence.kernel.nftables.constants import (
-    BITWISE_DREG,
-    BITWISE_LENGTH,
-    BITWISE_MASK,
-    BITWISE_SREG,
-    BITWISE_XOR,
-    COMPARE_DATA,
-    COMPARE_OPERATOR,
-    COMPARE_SREG,
-    CT_DIRECTION,
-    CT_DREG,
-    CT_KEY,
-    CT_MARK,
-    CT_SREG,
-    CT_STATE,
-    DATA_VALUE,
-    EQUAL,
-    EXPRESSION_DATA,
-    EXPRESSION_NAME,
-    FIRST_REGISTER,
-    FIRST_SMALL_REGISTER,
-    GREATER_OR_EQUAL,
-    IMMEDIATE_DATA,
-    IMMEDIATE_DREG,
-    LESS_OR_EQUAL,
-    LIMIT_BURST,
-    LIMIT_FLAGS,
-    LIMIT_RATE,
-    LIMIT_TYPE,
-    LIMIT_UNIT,
-    LIST_ITEM,
-    LOG_GROUP,
-    LOG_PREFIX,
-    LOOKUP_DREG,
-    LOOKUP_SET,
-    LOOKUP_SREG,
-    META_DREG,
-    META_KEY,
-    META_L4PROTO,
-    META_NFPROTO,
-    NOT_EQUAL,
-    PAYLOAD_BASE,
-    PAYLOAD_DREG,
-    PAYLOAD_LENGTH,
-    PAYLOAD_OFFSET,
-    PLACES,
-    SIZES,
-    VERDICT_REGISTER,
-    padded,
-)
+from podfence.kernel.nftables import nf_tables as nf
 from podfence.kernel.nftables.encode_elements import verdict_data
 from podfence.nft.objects import (
     Between,
@@ -103,18 +54,18 @@ class _Writer:
             case Compare():
                 return self._compare(part)
             case Between(field, low, high):
-                ends = ((GREATER_OR_EQUAL, low), (LESS_OR_EQUAL, high))
+                ends = ((nf.NFT_CMP_GTE, low), (nf.NFT_CMP_LTE, high))
                 compared = (_compare(operator, _value(field, value)) for operator, value in ends)
                 return b"".join((self._load((field,)), *compared))
             case Lookup(fields, name):
                 return self._load(fields) + _lookup(name)
             case Vmap(fields, name):
-                return self._load(fields) + _lookup(name, LOOKUP_DREG)
+                return self._load(fields) + _lookup(name, nf.NFTA_LOOKUP_DREG)
             case _:
                 return _plain(part)
 
     def _compare(self, part: Compare) -> bytes:
-        operator = NOT_EQUAL if part.negated else EQUAL
+        operator = nf.NFT_CMP_NEQ if part.negated else nf.NFT_CMP_EQ
         data = self._load((part.field,)) + _compare(operator, _value(part.field, part.value))
         if part.field is Field.L4PROTO and not part.negated:
             self._l4proto = part.value
@@ -126,20 +77,20 @@ class _Writer:
         loads, at = [], 0
         for field in fields:
             loads.append(_load(field, at))
-            at += padded(SIZES[field.type])
+            at += nf.padded(nf.SIZES[field.type])
         return needed + b"".join(loads)
 
     def _dependency(self, field: Field) -> bytes:
-        place = PLACES.get(field)
+        place = nf.LOCATIONS.get(field)
         if place is None or (place.l4proto and place.l4proto == self._l4proto):
             return b""
         data = b""
         if place.nfproto and place.nfproto != self._nfproto:
             self._nfproto = place.nfproto
-            data += _meta_is(META_NFPROTO, place.nfproto)
+            data += _meta_is(nf.NFT_META_NFPROTO, place.nfproto)
         if place.l4proto:
             self._l4proto = place.l4proto
-            data += _meta_is(META_L4PROTO, place.l4proto)
+            data += _meta_is(nf.NFT_META_L4PROTO, place.l4proto)
         return data
 
 
@@ -147,25 +98,35 @@ def _plain(part: Expression | Statement) -> bytes:
     """Parts that read no field of the packet."""
     match part:
         case CtState(states):
-            loaded = _ct_load(CT_STATE) + _bitwise(states.value, 0)
-            return loaded + _compare(NOT_EQUAL, bytes(_MARK_LENGTH))
+            loaded = _ct_load(nf.NFT_CT_STATE) + _bitwise(states.value, 0)
+            return loaded + _compare(nf.NFT_CMP_NEQ, bytes(_MARK_LENGTH))
         case CtDirection(direction):
-            return _ct_load(CT_DIRECTION) + _compare(EQUAL, bytes([_DIRECTIONS[direction]]))
+            return _ct_load(nf.NFT_CT_DIRECTION) + _compare(
+                nf.NFT_CMP_EQ, bytes([_DIRECTIONS[direction]])
+            )
         case CtMark(mask, value):
-            return _ct_load(CT_MARK) + _bitwise(mask, 0) + _compare(EQUAL, _mark(value))
+            return (
+                _ct_load(nf.NFT_CT_MARK) + _bitwise(mask, 0) + _compare(nf.NFT_CMP_EQ, _mark(value))
+            )
         case SetCtMark(keep, value):
-            wanted = _ct_load(CT_MARK) + _bitwise(keep, value) if keep else _immediate_mark(value)
-            return wanted + _expression("ct", _number(CT_KEY, CT_MARK), _number(CT_SREG, 1))
+            wanted = (
+                _ct_load(nf.NFT_CT_MARK) + _bitwise(keep, value) if keep else _immediate_mark(value)
+            )
+            return wanted + _expression(
+                "ct", _number(nf.NFTA_CT_KEY, nf.NFT_CT_MARK), _number(nf.NFTA_CT_SREG, 1)
+            )
         case Counter():
             return _expression("counter")
         case Limit():
             return _limit(part)
         case Log(group, prefix):
             return _expression(
-                "log", text(LOG_PREFIX, prefix), attribute(LOG_GROUP, struct.pack(">H", group))
+                "log",
+                text(nf.NFTA_LOG_PREFIX, prefix),
+                attribute(nf.NFTA_LOG_GROUP, struct.pack(">H", group)),
             )
         case Verdict():
-            return _immediate(VERDICT_REGISTER, verdict_data(part))
+            return _immediate(nf.NFT_REG_VERDICT, verdict_data(part))
         case _:
             raise AssertionError(f"{part} reads a field")
 
@@ -174,8 +135,8 @@ def _plain(part: Expression | Statement) -> bytes:
 
 
 def _expression(name: str, *attributes: bytes) -> bytes:
-    data = nested(EXPRESSION_DATA, *attributes)
-    return nested(LIST_ITEM, text(EXPRESSION_NAME, name), data)
+    data = nested(nf.NFTA_EXPR_DATA, *attributes)
+    return nested(nf.NFTA_LIST_ELEM, text(nf.NFTA_EXPR_NAME, name), data)
 
 
 def _number(kind: int, value: int) -> bytes:
@@ -187,11 +148,11 @@ def _long(kind: int, value: int) -> bytes:
 
 
 def _data(kind: int, value: bytes) -> bytes:
-    return nested(kind, attribute(DATA_VALUE, value))
+    return nested(kind, attribute(nf.NFTA_DATA_VALUE, value))
 
 
 def _value(field: Field, value: int) -> bytes:
-    return value.to_bytes(SIZES[field.type], "big")
+    return value.to_bytes(nf.SIZES[field.type], "big")
 
 
 def _mark(value: int) -> bytes:
@@ -202,74 +163,85 @@ def _mark(value: int) -> bytes:
 @cache
 def _load(field: Field, at: int) -> bytes:
     """Load a field into the registers from byte ``at`` on."""
-    register = FIRST_SMALL_REGISTER + at // 4 if at else FIRST_REGISTER
-    place = PLACES.get(field)
+    register = nf.NFT_REG32_00 + at // 4 if at else nf.NFT_REG_1
+    place = nf.LOCATIONS.get(field)
     if place is None:
-        return _expression("meta", _number(META_KEY, META_L4PROTO), _number(META_DREG, register))
+        return _expression(
+            "meta",
+            _number(nf.NFTA_META_KEY, nf.NFT_META_L4PROTO),
+            _number(nf.NFTA_META_DREG, register),
+        )
     return _expression(
         "payload",
-        _number(PAYLOAD_DREG, register),
-        _number(PAYLOAD_BASE, place.base),
-        _number(PAYLOAD_OFFSET, place.offset),
-        _number(PAYLOAD_LENGTH, place.length),
+        _number(nf.NFTA_PAYLOAD_DREG, register),
+        _number(nf.NFTA_PAYLOAD_BASE, place.base),
+        _number(nf.NFTA_PAYLOAD_OFFSET, place.offset),
+        _number(nf.NFTA_PAYLOAD_LEN, place.length),
     )
 
 
 @cache
 def _meta_is(key: int, value: int) -> bytes:
-    load = _expression("meta", _number(META_KEY, key), _number(META_DREG, FIRST_REGISTER))
-    return load + _compare(EQUAL, bytes([value]))
+    load = _expression(
+        "meta", _number(nf.NFTA_META_KEY, key), _number(nf.NFTA_META_DREG, nf.NFT_REG_1)
+    )
+    return load + _compare(nf.NFT_CMP_EQ, bytes([value]))
 
 
 @lru_cache(maxsize=1024)
 def _compare(operator: int, value: bytes) -> bytes:
     return _expression(
         "cmp",
-        _number(COMPARE_SREG, FIRST_REGISTER),
-        _number(COMPARE_OPERATOR, operator),
-        _data(COMPARE_DATA, value),
+        _number(nf.NFTA_CMP_SREG, nf.NFT_REG_1),
+        _number(nf.NFTA_CMP_OP, operator),
+        _data(nf.NFTA_CMP_DATA, value),
     )
 
 
 def _lookup(name: str, *verdict: int) -> bytes:
-    to_verdict = [_number(kind, VERDICT_REGISTER) for kind in verdict]
+    to_verdict = [_number(kind, nf.NFT_REG_VERDICT) for kind in verdict]
     return _expression(
-        "lookup", text(LOOKUP_SET, name), _number(LOOKUP_SREG, FIRST_REGISTER), *to_verdict
+        "lookup",
+        text(nf.NFTA_LOOKUP_SET, name),
+        _number(nf.NFTA_LOOKUP_SREG, nf.NFT_REG_1),
+        *to_verdict,
     )
 
 
 @cache
 def _ct_load(key: int) -> bytes:
-    return _expression("ct", _number(CT_KEY, key), _number(CT_DREG, FIRST_REGISTER))
+    return _expression("ct", _number(nf.NFTA_CT_KEY, key), _number(nf.NFTA_CT_DREG, nf.NFT_REG_1))
 
 
 def _bitwise(mask: int, xor: int) -> bytes:
     return _expression(
         "bitwise",
-        _number(BITWISE_SREG, FIRST_REGISTER),
-        _number(BITWISE_DREG, FIRST_REGISTER),
-        _number(BITWISE_LENGTH, _MARK_LENGTH),
-        _data(BITWISE_MASK, _mark(mask)),
-        _data(BITWISE_XOR, _mark(xor)),
+        _number(nf.NFTA_BITWISE_SREG, nf.NFT_REG_1),
+        _number(nf.NFTA_BITWISE_DREG, nf.NFT_REG_1),
+        _number(nf.NFTA_BITWISE_LEN, _MARK_LENGTH),
+        _data(nf.NFTA_BITWISE_MASK, _mark(mask)),
+        _data(nf.NFTA_BITWISE_XOR, _mark(xor)),
     )
 
 
 def _immediate(register: int, data: bytes) -> bytes:
     """``data``: a value or a verdict, already wrapped as one."""
-    return _expression("immediate", _number(IMMEDIATE_DREG, register), nested(IMMEDIATE_DATA, data))
+    return _expression(
+        "immediate", _number(nf.NFTA_IMMEDIATE_DREG, register), nested(nf.NFTA_IMMEDIATE_DATA, data)
+    )
 
 
 def _immediate_mark(value: int) -> bytes:
-    return _immediate(FIRST_REGISTER, attribute(DATA_VALUE, _mark(value)))
+    return _immediate(nf.NFT_REG_1, attribute(nf.NFTA_DATA_VALUE, _mark(value)))
 
 
 def _limit(part: Limit) -> bytes:
     """Packets (type 0) a second (unit 1)."""
     return _expression(
         "limit",
-        _long(LIMIT_RATE, part.rate),
-        _long(LIMIT_UNIT, 1),
-        _number(LIMIT_BURST, part.burst),
-        _number(LIMIT_TYPE, 0),
-        _number(LIMIT_FLAGS, 0),
+        _long(nf.NFTA_LIMIT_RATE, part.rate),
+        _long(nf.NFTA_LIMIT_UNIT, 1),
+        _number(nf.NFTA_LIMIT_BURST, part.burst),
+        _number(nf.NFTA_LIMIT_TYPE, 0),
+        _number(nf.NFTA_LIMIT_FLAGS, 0),
     )

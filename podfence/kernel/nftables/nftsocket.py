@@ -18,26 +18,26 @@ from typing import Self
 from podfence.errors import NftError
 from podfence.kernel import netns
 from podfence.kernel.netlink import (
-    ACK,
-    CAPPED_ACK,
-    DONE,
-    DUMP_INTERRUPTED,
-    ERROR,
-    EXTENDED_ACK,
-    REQUEST,
-    ROOT_AND_MATCH,
+    NETLINK_CAP_ACK,
+    NETLINK_EXT_ACK,
+    NLM_F_ACK,
+    NLM_F_DUMP,
+    NLM_F_DUMP_INTR,
+    NLM_F_REQUEST,
+    NLMSG_DONE,
+    NLMSG_ERROR,
     SOL_NETLINK,
     Answer,
     decode_answers,
     message,
     messages,
 )
-from podfence.kernel.nftables.constants import BATCH_BEGIN, BATCH_END, SUBSYSTEM
+from podfence.kernel.nftables import nf_tables as nf
 from podfence.kernel.nftables.encode import FAMILY, Message
 
 SEND_BUFFER = 1 << 28
 """Bytes of one transaction that root may send: some ten million elements."""
-_BATCH = struct.pack(">BBH", socket.AF_UNSPEC, 0, SUBSYSTEM)
+_BATCH = struct.pack(">BBH", socket.AF_UNSPEC, 0, nf.NFNL_SUBSYS_NFTABLES)
 _RECEIVE = 1 << 16
 _NETLINK_NETFILTER, _SO_SNDBUFFORCE = 12, 32
 _OVERHEAD = 32
@@ -126,13 +126,13 @@ class NftSocket:
 
         Raises DumpInterrupted, or NftError.
         """
-        self._request(kind, ROOT_AND_MATCH, body)
+        self._request(kind, NLM_F_DUMP, body)
         found: list[bytes] = []
         interrupted = False
         while True:
             for type_, flags, _, answer in messages(self._receive()):
-                interrupted = interrupted or bool(flags & DUMP_INTERRUPTED)
-                if type_ in (DONE, ERROR):
+                interrupted = interrupted or bool(flags & NLM_F_DUMP_INTR)
+                if type_ in (NLMSG_DONE, NLMSG_ERROR):
                     _finish(answer, interrupted=interrupted)
                     return found
                 found.append(answer[len(FAMILY) :])
@@ -144,7 +144,7 @@ class NftSocket:
         """
         self._request(kind, 0, body)
         type_, _, _, answer = next(messages(self._receive()))
-        if type_ != ERROR:
+        if type_ != NLMSG_ERROR:
             return answer[len(FAMILY) :]
         error = _error(answer)
         if error == errno.ENOENT:
@@ -153,7 +153,14 @@ class NftSocket:
 
     def _request(self, kind: int, flags: int, body: bytes) -> None:
         self._sequence += 1
-        self._send(message(SUBSYSTEM << 8 | kind, REQUEST | flags, self._sequence, FAMILY + body))
+        self._send(
+            message(
+                nf.NFNL_SUBSYS_NFTABLES << 8 | kind,
+                NLM_F_REQUEST | flags,
+                self._sequence,
+                FAMILY + body,
+            )
+        )
 
     def _send(self, data: bytes) -> None:
         try:
@@ -190,8 +197,8 @@ def _open(namespace_fd: int | None) -> socket.socket:
 def _open_here() -> socket.socket:
     kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
     opened = socket.socket(socket.AF_NETLINK, kind, _NETLINK_NETFILTER)
-    opened.setsockopt(SOL_NETLINK, EXTENDED_ACK, 1)
-    opened.setsockopt(SOL_NETLINK, CAPPED_ACK, 1)
+    opened.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
+    opened.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
     opened.bind((0, 0))
     return opened
 
@@ -208,11 +215,11 @@ def _room(opened: socket.socket) -> int:
 def _frames(batch: Sequence[Message], first: int) -> Iterator[bytes]:
     """Refusals are always answered; the last message asks for success to be said, too."""
     last = first + len(batch)
-    yield message(BATCH_BEGIN, REQUEST, first, _BATCH)
+    yield message(nf.NFNL_MSG_BATCH_BEGIN, NLM_F_REQUEST, first, _BATCH)
     for sequence, item in enumerate(batch, first + 1):
-        flags = REQUEST | item.flags | (ACK if sequence == last else 0)
+        flags = NLM_F_REQUEST | item.flags | (NLM_F_ACK if sequence == last else 0)
         yield message(item.type, flags, sequence, item.body)
-    yield message(BATCH_END, REQUEST, last + 1, _BATCH)
+    yield message(nf.NFNL_MSG_BATCH_END, NLM_F_REQUEST, last + 1, _BATCH)
 
 
 def _raise_first(batch: Sequence[Message], first: int, answers: Sequence[Answer]) -> None:

@@ -11,20 +11,8 @@ from typing import TypeVar
 
 from podfence.errors import NftError
 from podfence.kernel.netlink import text
-from podfence.kernel.nftables.constants import (
-    GET_CHAIN,
-    GET_ELEMENTS,
-    GET_GENERATION,
-    GET_RULE,
-    GET_SET,
-    GET_TABLE,
-    LIST_SET,
-    LIST_TABLE,
-    RULE_TABLE,
-    SET_TABLE,
-    TABLE_NAME,
-)
-from podfence.kernel.nftables.decode import Dump, chain_names, generation, read, set_name
+from podfence.kernel.nftables import nf_tables as nf
+from podfence.kernel.nftables.decode import Dump, chain_names, genid, read, set_name
 from podfence.kernel.nftables.encode import encode
 from podfence.kernel.nftables.nftsocket import DumpInterrupted, NftSocket, too_large
 from podfence.kernel.nftables.stages import (
@@ -121,46 +109,48 @@ class NetlinkNft:
     def _undisturbed(self, reading: Callable[[], T]) -> T:
         """What one state of the rules was; any change in the namespace, by anybody, spoils it."""
         for _ in range(_ATTEMPTS):
-            before = self._generation()
+            before = self._genid()
             try:
                 found = reading()
             except DumpInterrupted:
                 continue
-            if self._generation() == before:
+            if self._genid() == before:
                 return found
         raise NftError("the rules of this network namespace change faster than they can be read")
 
-    def _generation(self) -> int:
+    def _genid(self) -> int:
         """The number of the last transaction in the namespace."""
-        return generation(self._socket.get(GET_GENERATION, b"") or b"")
+        return genid(self._socket.get(nf.NFT_MSG_GETGEN, b"") or b"")
 
     def _existing(self) -> Existing:
-        if self._socket.get(GET_TABLE, text(TABLE_NAME, self._table)) is None:
+        if self._socket.get(nf.NFT_MSG_GETTABLE, text(nf.NFTA_TABLE_NAME, self._table)) is None:
             return Existing(table=False)
-        sets = self._socket.dump(GET_SET, text(SET_TABLE, self._table))
-        chains = chain_names(self._socket.dump(GET_CHAIN, b""), self._table)
+        sets = self._socket.dump(nf.NFT_MSG_GETSET, text(nf.NFTA_SET_TABLE, self._table))
+        chains = chain_names(self._socket.dump(nf.NFT_MSG_GETCHAIN, b""), self._table)
         return Existing(True, {set_name(body) for body in sets}, chains)
 
     def _dump(self) -> Dump | None:
         """Bytes only: the less time it takes, the less others change in between."""
-        table = self._socket.get(GET_TABLE, text(TABLE_NAME, self._table))
+        table = self._socket.get(nf.NFT_MSG_GETTABLE, text(nf.NFTA_TABLE_NAME, self._table))
         if table is None:
             return None
-        chains = self._socket.dump(GET_CHAIN, b"")
-        rules = self._socket.dump(GET_RULE, text(RULE_TABLE, self._table))
-        sets = self._socket.dump(GET_SET, text(SET_TABLE, self._table))
+        chains = self._socket.dump(nf.NFT_MSG_GETCHAIN, b"")
+        rules = self._socket.dump(nf.NFT_MSG_GETRULE, text(nf.NFTA_RULE_TABLE, self._table))
+        sets = self._socket.dump(nf.NFT_MSG_GETSET, text(nf.NFTA_SET_TABLE, self._table))
         elements = {name: self._elements(name) for name in map(set_name, sets)}
         return Dump(table, chains, rules, sets, elements)
 
     def _elements(self, name: str) -> Sequence[bytes]:
         """Read until two readings agree. A set that has just grown moves to a larger hash table in
         the background, and a reading that goes on over several messages misses what moves."""
-        request = text(LIST_TABLE, self._table) + text(LIST_SET, name)
-        found = self._socket.dump(GET_ELEMENTS, request)
+        request = text(nf.NFTA_SET_ELEM_LIST_TABLE, self._table) + text(
+            nf.NFTA_SET_ELEM_LIST_SET, name
+        )
+        found = self._socket.dump(nf.NFT_MSG_GETSETELEM, request)
         for _ in range(_ATTEMPTS):
             if len(found) <= 1:
                 return found
-            earlier, found = found, self._socket.dump(GET_ELEMENTS, request)
+            earlier, found = found, self._socket.dump(nf.NFT_MSG_GETSETELEM, request)
             if found == earlier:
                 return found
         raise DumpInterrupted

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from podfence.nft.lowering.deny import deny_rules
 from podfence.nft.lowering.identifiers import Namer, group_comment, match_comment
 from podfence.nft.lowering.keyed import RunWriter
 from podfence.nft.lowering.peers import PeerSets
 from podfence.nft.lowering.portruns import Entry, in_runs
 from podfence.nft.lowering.ports import PortQuestions
-from podfence.nft.lowering.tierchains import PREFIXES, SharedTiers, deny_rules
+from podfence.nft.lowering.tierchains import PREFIXES, SharedTiers
 from podfence.nft.lowering.views import DESTINATIONS, FAMILIES, SOURCES, View
 from podfence.nft.objects import RETURN, Chain, Lookup, Rule, Verdict, VerdictMap, goto, jump
 from podfence.policy.index import CompiledTier, DirectionPolicy
@@ -52,6 +53,7 @@ class Groups:
         self._namer = namer
         self._log_group = log_group
         self._asked: dict[int, _Asked] = {}
+        self._isolating: dict[str, DirectionPolicy] = {}
 
     def name(self, policy: DirectionPolicy) -> str:
         """The name of a group, of its first chain, and in its log prefix."""
@@ -66,9 +68,17 @@ class Groups:
         """The maps that the chains so far look ports up in."""
         return tuple(self._runs.maps)
 
+    @property
+    def deniers(self) -> dict[str, DirectionPolicy | CompiledTier]:
+        """By the name in log prefixes, whose policies deny in the chains so far: a group by its
+        isolation, or a tier that groups share."""
+        return {**self._isolating, **self._tiers.deniers}
+
     def chains(self, policy: DirectionPolicy) -> Iterator[Chain]:
         """Every chain of a group that is not written yet, for both views."""
         asked = self._tiers_of(policy)
+        if asked.isolation is not None:
+            self._isolating[self.name(policy)] = policy
         start = Chain(self.name(policy), comment=group_comment(policy.direction, asked.all))
         entries = _entries(asked.isolation) if asked.isolation else None
         found = {
@@ -102,7 +112,7 @@ class Groups:
             Rule((Lookup((SOURCES[family], DESTINATIONS[family]), pairs), RETURN))
             for family, pairs in self_sets().items()
         )
-        end = (Rule((goto(appeal),)),) if appeal else deny_rules(self._log_group, f"deny:{name}")
+        end = (Rule((goto(appeal),)),) if appeal else deny_rules(self._log_group, name)
         return (*to_itself, *end)
 
     def _tiers_of(self, policy: DirectionPolicy) -> _Asked:

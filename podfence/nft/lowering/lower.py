@@ -6,17 +6,17 @@ the peers that their policies name, never the number of policies of the cluster.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from podfence.model.networkpolicy import IPNetwork
 from podfence.model.objects import IPAddress
+from podfence.nft.lowering.deny import STATELESS
 from podfence.nft.lowering.groups import Groups, self_sets
 from podfence.nft.lowering.identifiers import Namer
 from podfence.nft.lowering.peers import ADDRESS_TYPES, PeerSets
 from podfence.nft.lowering.ports import PortQuestions
 from podfence.nft.lowering.skeleton import (
-    STATELESS,
     range_set,
     skeleton,
     stateless_map,
@@ -27,9 +27,9 @@ from podfence.nft.lowering.views import FAMILIES, VIEWS, View
 from podfence.nft.objects import (
     RETURN,
     Chain,
-    IntervalSet,
     Key,
     NamedObject,
+    RangeSet,
     Rule,
     Set,
     Table,
@@ -40,7 +40,7 @@ from podfence.nft.objects import (
 )
 from podfence.nft.ruleset import Ruleset
 from podfence.policy.flow import Direction
-from podfence.policy.index import DirectionPolicy, Endpoint, PolicyIndex
+from podfence.policy.index import CompiledTier, DirectionPolicy, Endpoint, PolicyIndex
 from podfence.sets import AddressSet
 
 TABLE = "podfence"
@@ -53,8 +53,8 @@ class LocalNode:
 
     ``pods``: its pods as "namespace/name"; None: every endpoint of the index. ``pod_cidrs``: ranges
     that its pods get addresses from; an address of these that no known pod has is cut off.
-    ``addresses``: the node's own. ``generation``: 1 up to what ``mark_mask`` holds; a new one makes
-    every live connection be judged again (see ``generation.succeed``). ``mark_mask``: the conntrack
+    ``addresses``: the node's own. ``epoch``: 1 up to what ``mark_mask`` holds; a new one makes
+    every live connection be judged again (see ``epoch.succeed``). ``mark_mask``: the conntrack
     mark bits that are ours, 8 or more in one run: fewer would soon count round. ``log_group``:
     netlink group that denied packets are copied to.
     """
@@ -63,17 +63,17 @@ class LocalNode:
     pods: frozenset[str] | None = None
     pod_cidrs: tuple[IPNetwork, ...] = ()
     addresses: frozenset[IPAddress] = frozenset()
-    generation: int = 1
+    epoch: int = 1
     mark_mask: int = 0xFFFF0000
     log_group: int = 77
 
     def __post_init__(self) -> None:
-        """Raises ValueError for another mask, or a generation that it cannot hold."""
+        """Raises ValueError for another mask, or an epoch that it cannot hold."""
         run = self.mark_mask // self._lowest if self.mark_mask > 0 else 0
         if run < LEAST_RUN or run & (run + 1) or self.mark_mask >> 32:
             raise ValueError(f"mark mask {self.mark_mask:#x} is no single run of 8 to 32 bits")
-        if not 1 <= self.generation <= run:
-            raise ValueError(f"generation {self.generation} is not within 1 to {run}")
+        if not 1 <= self.epoch <= run:
+            raise ValueError(f"epoch {self.epoch} is not within 1 to {run}")
 
     @property
     def _lowest(self) -> int:
@@ -81,8 +81,8 @@ class LocalNode:
 
     @property
     def mark_value(self) -> int:
-        """The generation, in place within the mask."""
-        return self.generation * self._lowest
+        """The epoch, in place within the mask."""
+        return self.epoch * self._lowest
 
     def runs(self, endpoint: Endpoint) -> bool:
         """Whether a pod runs on this node."""
@@ -91,17 +91,36 @@ class LocalNode:
 
 def lower(index: PolicyIndex, node: LocalNode) -> Ruleset:
     """The whole wanted content of our table on ``node``."""
-    local = _local(index, node)
-    namer = Namer()
-    peers, ports = PeerSets(index, namer, _families(local, node)), PortQuestions(namer)
-    groups = Groups(peers, ports, namer, node.log_group)
-    chains = [chain for policy in _denying(index, local, groups) for chain in groups.chains(policy)]
-    dispatch = _Dispatch(index, groups, namer)
-    objects: list[NamedObject] = [*_local_sets(local, node), *peers.sets, *ports.sets]
-    objects += dispatch.maps(local)
-    objects += [*groups.maps, *chains, *dispatch.chains.values()]
-    objects += skeleton(node.mark_mask, node.mark_value, node.log_group)
-    return Ruleset.of(Table(TABLE, "managed by podfence"), objects)
+    return _Lowering(index, node).ruleset()
+
+
+def deniers(index: PolicyIndex, node: LocalNode) -> Mapping[str, DirectionPolicy | CompiledTier]:
+    """The way back from a log message: by what ``deny.denier_of`` reads from its prefix, the
+    policies that deny in ``lower(index, node)``."""
+    return _Lowering(index, node).groups.deniers
+
+
+class _Lowering:
+    """One node's rules in the making."""
+
+    def __init__(self, index: PolicyIndex, node: LocalNode) -> None:
+        self._node = node
+        self._local = _local(index, node)
+        namer = Namer()
+        self._peers = PeerSets(index, namer, _families(self._local, node))
+        self._ports = PortQuestions(namer)
+        self.groups = Groups(self._peers, self._ports, namer, node.log_group)
+        denying = _denying(index, self._local, self.groups)
+        self._chains = [chain for policy in denying for chain in self.groups.chains(policy)]
+        self._dispatch = _Dispatch(index, self.groups, namer)
+
+    def ruleset(self) -> Ruleset:
+        node, dispatch = self._node, self._dispatch
+        objects: list[NamedObject] = [*_local_sets(self._local, node)]
+        objects += [*self._peers.sets, *self._ports.sets, *dispatch.maps(self._local)]
+        objects += [*self.groups.maps, *self._chains, *dispatch.chains.values()]
+        objects += skeleton(node.mark_mask, node.mark_value, node.log_group)
+        return Ruleset.of(Table(TABLE, "managed by podfence"), objects)
 
 
 Local = dict[IPAddress, tuple[Endpoint, ...]]
@@ -135,11 +154,11 @@ def _denying(index: PolicyIndex, local: Local, groups: Groups) -> list[Direction
     return [found[number] for number in sorted(found)]
 
 
-def _local_sets(local: Local, node: LocalNode) -> Iterator[Set | IntervalSet]:
+def _local_sets(local: Local, node: LocalNode) -> Iterator[Set | RangeSet]:
     ranges = AddressSet.of(node.pod_cidrs)
     for family in FAMILIES:
         spans = tuple(((low,), (high,)) for low, high in ranges.family(family))
-        yield IntervalSet(range_set(family), (ADDRESS_TYPES[family],), spans)
+        yield RangeSet(range_set(family), (ADDRESS_TYPES[family],), spans)
     for family, name in self_sets().items():
         pairs = frozenset((int(a), int(a)) for a in local if a.version == family)
         yield Set(name, (ADDRESS_TYPES[family],) * 2, pairs)

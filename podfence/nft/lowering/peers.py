@@ -17,9 +17,9 @@ from podfence.nft.objects import (
     DataType,
     Expression,
     Field,
-    IntervalSet,
     Key,
     Lookup,
+    RangeSet,
     Set,
 )
 from podfence.policy.index import AddressPeers, Everyone, Peers, PodPeers, PolicyIndex
@@ -38,12 +38,12 @@ class PeerSets:
         self._index = index
         self._namer = namer
         self._families = families
-        self._sets: dict[str, Set | IntervalSet] = {}
+        self._sets: dict[str, Set | RangeSet] = {}
         self._of_class: dict[tuple[int, int], tuple[Key, ...]] = {}
         self._contested = {c.endpoint_class: a for a, c in index.contested.items()}
 
     @property
-    def sets(self) -> tuple[Set | IntervalSet, ...]:
+    def sets(self) -> tuple[Set | RangeSet, ...]:
         """The sets asked for so far, in the order of first use."""
         return tuple(self._sets.values())
 
@@ -93,7 +93,7 @@ class PeerSets:
         if name not in self._sets:
             ranges = tuple(((low,), (high,)) for low, high in peers.addresses)
             key = (ADDRESS_TYPES[peers.family],)
-            self._sets[name] = IntervalSet(name, key, ranges, _comment(peers))
+            self._sets[name] = RangeSet(name, key, ranges, _comment(peers))
         return name
 
     def _class_keys(self, number: int, family: int) -> tuple[Key, ...]:

@@ -23,10 +23,10 @@ from podfence.nft.objects import (
     RETURN,
     Counter,
     Expression,
-    IntervalSet,
     Key,
     Log,
     Lookup,
+    RangeSet,
     Rule,
     Verdict,
     VerdictKind,
@@ -42,7 +42,7 @@ Condition = frozenset[Expression]
 def removes_permission(current: Ruleset, wanted: Ruleset) -> bool:
     """Whether something that passes under ``current`` may be denied under ``wanted``.
 
-    Both are rulesets of ``lower`` for one node; their generations are not compared. False is a
+    Both are rulesets of ``lower`` for one node; their epochs are not compared. False is a
     proof, True is none.
     """
     return not _Proof(current, wanted).holds()
@@ -215,7 +215,7 @@ def _parts(rules: Iterable[Rule]) -> Iterator[object]:
 
 
 def _inside(ranges: object, key: Key) -> bool:
-    assert isinstance(ranges, IntervalSet)
+    assert isinstance(ranges, RangeSet)
     return any(low <= key <= high for low, high in ranges.elements)
 
 

@@ -17,9 +17,9 @@ from podfence.nft.objects import (
     DataType,
     Expression,
     Field,
-    IntervalSet,
     Key,
     Lookup,
+    RangeSet,
     Set,
 )
 from podfence.sets import PortSet
@@ -43,10 +43,10 @@ class PortQuestions:
 
     def __init__(self, namer: Namer) -> None:
         self._namer = namer
-        self._sets: dict[str, Set | IntervalSet] = {}
+        self._sets: dict[str, Set | RangeSet] = {}
 
     @property
-    def sets(self) -> tuple[Set | IntervalSet, ...]:
+    def sets(self) -> tuple[Set | RangeSet, ...]:
         """The sets that the answers so far refer to, in the order of first use."""
         return tuple(self._sets.values())
 
@@ -102,9 +102,9 @@ def _inline(span: _Span, field: Field) -> Parts:
     return (Compare(Field.L4PROTO, protocol), ports)
 
 
-def _port_set(name: str, spans: list[_Span]) -> Set | IntervalSet:
+def _port_set(name: str, spans: list[_Span]) -> Set | RangeSet:
     if sum(high - low + 1 for _, low, high in spans) > MAX_HASHED:
         ranges = tuple(((p, low), (p, high)) for p, low, high in sorted(spans))
-        return IntervalSet(name, PORT_KEY, ranges)
+        return RangeSet(name, PORT_KEY, ranges)
     keys = ((p, port) for p, low, high in spans for port in range(low, high + 1))
     return Set(name, PORT_KEY, frozenset(keys))

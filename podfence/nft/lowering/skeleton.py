@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from podfence.nft.lowering.tierchains import deny_rules
+from podfence.nft.lowering.deny import STATELESS, UNKNOWN, deny_rules
 from podfence.nft.lowering.views import DESTINATIONS, FAMILIES, SOURCES, VIEWS, View
 from podfence.nft.objects import (
     ACCEPT,
@@ -38,7 +38,6 @@ from podfence.policy.flow import Direction
 PRIORITY = -10
 """Before the filter chains of others (0), after DNAT (-100): real client, real backend (NP-28)."""
 FULL_MARK = 0xFFFFFFFF
-UNKNOWN, STATELESS = "unknown", "stateless"
 FAST, STAMP = "fast", "stamp"
 _ND_TYPES = Between(Field.ICMPV6_TYPE, 133, 137)
 _ON_LINK = Compare(Field.IP6_HOPLIMIT, 255)
@@ -66,21 +65,21 @@ def dispatch_chain(view: View) -> str:
 
 
 def skeleton(mark_mask: int, mark_value: int, log_group: int) -> Iterator[Chain]:
-    """Every fixed chain; ``mark_value`` is the current generation, in place within the mask."""
+    """Every fixed chain; ``mark_value`` is the current epoch, in place within the mask."""
     yield Chain(UNKNOWN, deny_rules(log_group, UNKNOWN))
     yield Chain(f"{STATELESS}_d", deny_rules(log_group, STATELESS))
     for view in VIEWS:
         maps = {family: verdict_map(view, family) for family in FAMILIES}
         yield Chain(dispatch_chain(view), _dispatch(view.subject, maps))
     yield from _stateless_chains()
-    yield from generation_chains(mark_mask, mark_value)
+    yield from epoch_chains(mark_mask, mark_value)
     yield Chain("reply", _judge(reply=True))
     yield Chain("forward", _forward(), BaseChain(Hook.FORWARD, PRIORITY))
     yield Chain("input", _input(), BaseChain(Hook.INPUT, PRIORITY))
 
 
-def generation_chains(mark_mask: int, mark_value: int) -> Iterator[Chain]:
-    """The only two chains that know the generation: what passes by it, and what writes it."""
+def epoch_chains(mark_mask: int, mark_value: int) -> Iterator[Chain]:
+    """The only two chains that know the epoch: what passes by it, and what writes it."""
     yield Chain(FAST, (Rule((CtMark(mark_mask, mark_value), ACCEPT)),))
     yield Chain(STAMP, (Rule((SetCtMark(FULL_MARK & ~mark_mask, mark_value),)),))
 
@@ -104,7 +103,7 @@ def _stateless_chains() -> Iterator[Chain]:
 
 
 def _judge(*, reply: bool) -> tuple[Rule, ...]:
-    """Both ends must agree (NP-6); then the connection carries the generation that judged it."""
+    """Both ends must agree (NP-6); then the connection carries the epoch that judged it."""
     views = [view for view in VIEWS if view.reply is reply]
     return (*(Rule((jump(dispatch_chain(view)),)) for view in views), Rule((jump(STAMP),)))
 
@@ -126,7 +125,7 @@ def _forward() -> tuple[Rule, ...]:
         *_passes_always(),
         # after the fast path, which they never take: they have no mark
         Rule((CtState(CtStateBit.INVALID | CtStateBit.UNTRACKED), goto(STATELESS))),
-        # a connection judged under an older generation, met on its way back
+        # a connection judged under an older epoch, met on its way back
         Rule((CtDirection(CtDirectionValue.REPLY), goto("reply"))),
         *_judge(reply=False),
     )

@@ -10,20 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from podfence.nft.lowering.identifiers import MAX_LOG_PREFIX, Namer, action_comment, printable
+from podfence.nft.lowering.deny import deny_rules
+from podfence.nft.lowering.identifiers import Namer, action_comment
 from podfence.nft.lowering.identifiers import tier_comment as comment_of
 from podfence.nft.lowering.identifiers import tier_key as key_of
 from podfence.nft.lowering.keyed import RunWriter
 from podfence.nft.lowering.portruns import Entry, in_runs
 from podfence.nft.lowering.views import View
 from podfence.nft.objects import (
-    DROP,
     RETURN,
     Chain,
-    Counter,
-    Limit,
-    Log,
-    Rule,
     Verdict,
     goto,
 )
@@ -31,14 +27,6 @@ from podfence.policy.flow import Action, Direction
 from podfence.policy.index import CompiledTier
 
 PREFIXES = {Direction.EGRESS: "eg_", Direction.INGRESS: "in_"}
-LOG_LIMIT = Limit(rate=20, burst=40)
-"""A flood of denied packets must not become a flood of log messages."""
-
-
-def deny_rules(log_group: int, what: str) -> tuple[Rule, ...]:
-    """Log with the prefix ``podfence:what``, within limits, then count and drop (CNP-11)."""
-    prefix = printable(f"podfence:{what}", MAX_LOG_PREFIX)
-    return (Rule((LOG_LIMIT, Log(log_group, prefix))), Rule((Counter(), DROP)))
 
 
 class SharedTiers:
@@ -51,6 +39,8 @@ class SharedTiers:
         self._written: dict[str, Chain] = {}
         self._waiting: list[Chain] = []
         self._keys: dict[int, str] = {}
+        self.deniers: dict[str, CompiledTier] = {}
+        """By the name in the log prefix, the tiers with an end of their own."""
 
     def new_chains(self) -> Iterator[Chain]:
         """The chains written since the last call."""
@@ -87,14 +77,19 @@ class SharedTiers:
 
     def _denier(self, tier: CompiledTier, name: str, appeal: str, view: View) -> str:
         verdicts = {Action.ACCEPT: RETURN, Action.PASS: RETURN}
-        verdicts[Action.DENY] = self._denied(name, appeal)
+        verdicts[Action.DENY] = self._denied_by(tier, name, appeal)
         return self._write(tier, name, "denied by", verdicts, view)
 
     def _appeal(self, tier: CompiledTier, name: str, appeal: str, view: View) -> str:
         """What the tier denies does not come here."""
-        onward = self._denied(name, appeal)
+        onward = self._denied_by(tier, name, appeal)
         verdicts = {Action.ACCEPT: RETURN, Action.PASS: onward}
         return self._write(tier, name, "accepted by", verdicts, view, onward)
+
+    def _denied_by(self, tier: CompiledTier, name: str, appeal: str) -> Verdict:
+        if not appeal:
+            self.deniers[name] = tier
+        return self._denied(name, appeal)
 
     def _denied(self, name: str, appeal: str) -> Verdict:
         """Where denied packets go: to an earlier tier's acceptance, or to an end of their own."""
@@ -102,7 +97,7 @@ class SharedTiers:
             return goto(appeal)
         end = f"{name}_d"
         if end not in self._written:
-            self._add(Chain(end, deny_rules(self._log_group, f"deny:{name}")))
+            self._add(Chain(end, deny_rules(self._log_group, name)))
         return goto(end)
 
     def _write(

@@ -1,0 +1,35 @@
+"""Where packets are denied: the rules that end them, and what their log messages say.
+
+Rule: the log prefix is written and read here alone. It holds the name of a group or tier, never
+text of the API; ``lower.deniers`` leads from that name back to the policies.
+"""
+
+from __future__ import annotations
+
+from podfence.nft.lowering.identifiers import MAX_LOG_PREFIX, printable
+from podfence.nft.objects import DROP, Counter, Limit, Log, Rule
+
+LOG_LIMIT = Limit(rate=20, burst=40)
+"""A flood of denied packets must not become a flood of log messages."""
+UNKNOWN = "unknown"
+"""An address of the node's pod ranges that no known pod has."""
+STATELESS = "stateless"
+"""A packet without a connection, from or to an isolated pod."""
+_START = "podfence:"
+_BY_POLICIES = "deny:"
+
+
+def deny_rules(log_group: int, denier: str) -> tuple[Rule, ...]:
+    """Log within limits, then count and drop (CNP-11). ``denier``: the name of a group or tier
+    whose policies deny, UNKNOWN or STATELESS."""
+    what = denier if denier in (UNKNOWN, STATELESS) else f"{_BY_POLICIES}{denier}"
+    prefix = printable(f"{_START}{what}", MAX_LOG_PREFIX)
+    return (Rule((LOG_LIMIT, Log(log_group, prefix))), Rule((Counter(), DROP)))
+
+
+def denier_of(prefix: str) -> str | None:
+    """The ``denier`` of a log message with this prefix; None: the message is not ours."""
+    if not prefix.startswith(_START):
+        return None
+    what = prefix.removeprefix(_START)
+    return what if what in (UNKNOWN, STATELESS) else what.removeprefix(_BY_POLICIES) or None
