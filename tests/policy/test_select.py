@@ -1,0 +1,43 @@
+"""Selectors against labels, one row a rule."""
+
+from __future__ import annotations
+
+import pytest
+
+from podfence.model.selectors import LabelSelector
+from podfence.policy.select import LabelIndex
+from podfence.testing.builders import requirement, selector
+
+LABELS = {
+    0: (("app", "web"), ("tier", "front")),
+    1: (("app", "db"),),
+    2: (("app", "web"), ("tier", "back")),
+    3: (),
+    4: (("app", ""),),
+}
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        pytest.param(selector(), {0, 1, 2, 3, 4}, id="NP-4 an empty selector takes in all"),
+        pytest.param(selector({"app": "web"}), {0, 2}, id="a label"),
+        pytest.param(selector({"app": ""}), {4}, id="a label with an empty value"),
+        pytest.param(selector({"app": "web", "tier": "back"}), {2}, id="every label must fit"),
+        pytest.param(selector({"none": "web"}), set(), id="a key that nobody has"),
+        pytest.param(selector(None, requirement("app", "In", "web", "db")), {0, 1, 2}, id="In"),
+        pytest.param(
+            selector(None, requirement("tier", "NotIn", "front")), {1, 2, 3, 4}, id="NotIn, no key"
+        ),
+        pytest.param(selector(None, requirement("tier", "Exists")), {0, 2}, id="Exists"),
+        pytest.param(selector(None, requirement("app", "Exists")), {0, 1, 2, 4}, id="empty value"),
+        pytest.param(
+            selector(None, requirement("tier", "DoesNotExist")), {1, 3, 4}, id="DoesNotExist"
+        ),
+        pytest.param(
+            selector({"app": "web"}, requirement("tier", "NotIn", "front")), {2}, id="both parts"
+        ),
+    ],
+)
+def test_np_4_who_is_selected(asked: LabelSelector, expected: set[int]) -> None:
+    assert set(LabelIndex(LABELS.items()).select(asked)) == expected
