@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """No garbage collection inside: millions of small values without cycles would be walked again
-    and again for nothing. May be nested."""
+    """Pause the garbage collector inside: it would walk millions of small values without cycles
+    again and again, and free nothing. May be nested."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -50,25 +50,35 @@ def calls(tree: ast.Module) -> Iterator[ast.Call]:
             yield node
 
 
-def value_of(node: ast.expr, module: Any) -> object:
+def value_of(node: ast.expr, names: dict[str, Any]) -> object:
     """The pattern that stands at a call, made from constants of the module; else ``None``."""
     expression = compile(ast.Expression(node), "pattern", "eval")
     try:
-        return eval(expression, vars(module))
+        return eval(expression, dict(names))
     except NameError:
         return None  # only known when the function runs
 
 
 def patterns(path: Path) -> Iterator[tuple[int, object]]:
     """Line and pattern of each call in one module."""
-    name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     for call in calls(ast.parse(path.read_text(encoding="utf-8"))):
-        yield call.lineno, value_of(call.args[0], importlib.import_module(name))
+        yield call.lineno, value_of(call.args[0], names_of(path))
+
+
+def names_of(path: Path) -> dict[str, Any]:
+    """The constants of a module; of tests and benchmarks only patterns written out are looked at,
+    because an import of them may do more than define names."""
+    where = path.relative_to(ROOT)
+    if where.parts[0] != "podfence":
+        return {}
+    name = ".".join(where.with_suffix("").parts).removesuffix(".__init__")
+    return vars(importlib.import_module(name))
 
 
 MODULES = [
     path
-    for path in sorted((ROOT / "podfence").rglob("*.py"))
+    for directory in ("podfence", "bench", "tests")
+    for path in sorted((ROOT / directory).rglob("*.py"))
     if any(calls(ast.parse(path.read_text(encoding="utf-8"))))
 ]
 

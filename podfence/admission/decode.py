@@ -2,7 +2,7 @@
 
 Rule: no input raises. An object whose meaning an error leaves open gives no value; a kind of the
 same name in another API group is not ours and gives neither value nor problem (``is_wanted`` says
-so), except that no policy is ever passed over in silence.
+so), except that no policy is ever ignored in silence.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Rule: a value comes out unless the server refuses the object. Elements that are stored, but that
 nobody here can read, come out as ``unknown``, each with a warning; the rest of the object is as
-written. Null fields are not there (the server drops them), ``metadata.namespace`` is passed over.
+written. Null fields are not there (the server drops them), ``metadata.namespace`` is ignored.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def decode_namespace(fields: Fields, data: Json) -> Namespace:
 
 
 def decode_node(fields: Fields, data: Json) -> Node:
-    """A Node; entries of ``status.addresses`` that are names, not addresses, are passed over."""
+    """A Node; entries of ``status.addresses`` that are names, not addresses, are ignored."""
     metadata = _metadata(fields, data)
     spec = fields.mapping(data, "spec", "spec")
     status = fields.mapping(data, "status", "status")

@@ -1,6 +1,6 @@
 """Reading needed fields of objects other than policies.
 
-Rule: unknown fields are passed over; a needed field that cannot be used is a PF207 error with its
+Rule: unknown fields are ignored; a needed field that cannot be used is a PF207 error with its
 path, and reading goes on with an empty value, so that one pass finds everything.
 """
 

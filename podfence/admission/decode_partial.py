@@ -1,8 +1,8 @@
 """Validation of what is left of a NetworkPolicy in which some fields have the wrong JSON type.
 
-Rule: nothing is said that would not also be true were those fields right. The server stops at the
-first field of a wrong type; here the rest is judged as well, so that one look shows all there is to
-mend, but for what depends on the unreadable fields.
+Rule: every problem reported here would also be one if those fields were right. The server stops at
+the first field of a wrong type. Here the others are checked as well, so that one run shows all
+that has to be fixed, except what depends on the unreadable fields.
 """
 
 from __future__ import annotations

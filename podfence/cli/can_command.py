@@ -68,11 +68,11 @@ def command(
                 "--queries takes the place of SRC and DST:PORT; drop one of the two"
             )
         if output != "json":
-            raise click.UsageError("the answers to --queries are JSON; say -o json")
+            raise click.UsageError("the answers to --queries are JSON; use -o json")
         return _many(queries, inputs, read_names(resolve, *inputs.paths, queries), keep_going)
     if source is None or target is None:
         raise click.UsageError(
-            "say SRC and DST:PORT, for example: podfence can shop/web shop/db:80"
+            "SRC and DST:PORT are missing; for example: podfence can shop/web shop/db:80"
         )
     asked = question(source, target, inputs.namespace_of_names(namespace))
     names = read_names(resolve, *inputs.paths)

@@ -98,7 +98,7 @@ def _summary(loaded: Loaded, problems: tuple[Problem, ...]) -> str:
         f"{title}: {', '.join(f'{n} {printable(k)}' for k, n in sorted(others.items()))}"
         for title, others in (
             ("not judged", loaded.not_judged),
-            ("passed over", loaded.passed_over),
+            ("ignored", loaded.passed_over),
         )
         if others
     ]

@@ -167,7 +167,7 @@ def read_names(path: str | None, *others: str | None) -> Names:
     for problem in table.problems:
         echo(problem_line(problem, problem.position), err=True)
     if table.problems:
-        raise PodfenceError("the table of --resolve cannot be used; mend it", code="PF111")
+        raise PodfenceError("the table of --resolve cannot be used; fix it", code="PF111")
     return table.names
 
 
@@ -196,12 +196,12 @@ def load_cluster(inputs: Inputs) -> Loaded:
 
 
 def show_problems(loaded: Loaded) -> None:
-    """All problems, then what was passed over, on standard error."""
+    """All problems, then the kinds that were ignored, on standard error."""
     for problem in loaded.problems:
         echo(describe_problem(loaded, as_verdicts_see_it(problem)), err=True)
     if loaded.passed_over:
         kinds = ", ".join(f"{n} {printable(k)}" for k, n in sorted(loaded.passed_over.items()))
-        echo(f"passed over (no part in network policy): {kinds}", err=True)
+        echo(f"ignored (no part in network policy): {kinds}", err=True)
 
 
 def describe_problem(loaded: Loaded, problem: Problem) -> str:

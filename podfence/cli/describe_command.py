@@ -136,7 +136,7 @@ def _wanted(loaded: Loaded, name: str | None, namespace: str | None) -> list[Pol
         return found
     several = ", ".join(policy_name(p.ref) for p in found)
     where = "is in several namespaces" if all(p.ref.namespace for p in found) else "is several"
-    raise UnknownObject(f"{name!r} {where}: {several}; say which, as NAMESPACE/NAME or KIND/NAME")
+    raise UnknownObject(f"{name!r} {where}: {several}; use NAMESPACE/NAME or KIND/NAME")
 
 
 def _is_called(policy: Policy, name: str, namespace: str | None) -> bool:

@@ -55,7 +55,7 @@ READER_GONE = 128 + signal.SIGPIPE
 
 
 class ReaderGone(Exception):
-    """Whoever read our standard output (head, less) has closed it."""
+    """The reader of standard output (head, less) has closed it."""
 
 
 class LazyGroup(click.Group):
@@ -178,7 +178,7 @@ def _without_files(context: click.Context) -> str:
     while at < len(given) and (given[at - 1][:1] == "-" or not os.path.exists(given[at])):
         at += 1
     if at == len(given):
-        return "no manifests are given: say -f FILE, -f DIRECTORY, or -f - for standard input"
+        return "no manifests are given: use -f FILE, -f DIRECTORY, or -f - for standard input"
     words = shlex.join([*given[:at], "-f", *given[at:]])
     return f"manifests are given with -f: {program} {words}"
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from typing import TextIO
 
@@ -23,12 +22,11 @@ _COLOURS = {
     "no": "red",
     "denied": "red",
 }
-_WORDS = re.compile(
+_WORDS = (
     r"^(?:[^ ]+: )?(?P<severity>error|warning|note)(?=\[PF\d{3}\]|: )"
     r"|^(?P<answer>yes|no)(?=: )"
     r"|^  (?:egress|ingress) +(?P<decision>allowed|denied)(?=: )"
-    r"|^(?:egress|ingress) of .*: (?P<verdict>allowed|denied)$",
-    re.MULTILINE,
+    r"|^(?:egress|ingress) of .*: (?P<verdict>allowed|denied)$"
 )
 """The words that say how a line is to be taken, where podfence itself writes them: names of objects
 stand elsewhere in a line and never begin one."""
@@ -53,7 +51,7 @@ def has_colour(stream: TextIO) -> bool:
 
 def coloured(text: str) -> str:
     """``text`` with its telling words in colour."""
-    return _WORDS.sub(_painted, text)
+    return re.sub(_WORDS, _painted, text, flags=re.MULTILINE)  # compiled where it is wanted
 
 
 def _painted(match: re.Match[str]) -> str:
@@ -67,4 +65,8 @@ def _painted(match: re.Match[str]) -> str:
 
 def width_of(stream: TextIO) -> int | None:
     """Columns of the terminal that ``stream`` goes to; None when it goes elsewhere."""
-    return shutil.get_terminal_size().columns if stream.isatty() else None
+    if not stream.isatty():
+        return None
+    import shutil  # only a terminal pays for it
+
+    return shutil.get_terminal_size().columns

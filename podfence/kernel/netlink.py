@@ -93,7 +93,7 @@ class Answer:
 
 
 def decode_answers(data: bytes) -> Iterator[Answer]:
-    """The acknowledgements in a datagram; other messages are passed over."""
+    """The acknowledgements in a datagram; other messages are ignored."""
     for kind, flags, sequence, body in messages(data):
         if kind != NLMSG_ERROR or len(body) < _ERRNO.size:
             continue

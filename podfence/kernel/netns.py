@@ -1,8 +1,8 @@
 """Network namespaces without names: held by file descriptors, gone when the process is gone.
 
-Rule: nothing in here is visible to anybody else. No entry in ``/run/netns``, no mount, no file; so
-a process that is killed leaves nothing behind. unshare(2) and setns(2) change the *calling thread*
-only; these functions are for a process of one thread that has called
+Rule: other processes see nothing of these namespaces. There is no entry in ``/run/netns``, no mount
+and no file, so a process that is killed leaves nothing behind. unshare(2) and setns(2) change the
+*calling thread* only. So these functions are for a process of one thread that called
 :func:`enter_private_network` before it opened any socket.
 """
 
@@ -127,7 +127,8 @@ def enter_private_network() -> bool:
     reason and the way out where the kernel forbids both.
     """
     before = identity()
-    known = _obstacle()  # asked now: a new user namespace has limits of its own
+    # Read before unshare(2): a new user namespace has its own limits.
+    known = _obstacle()
     try:
         rootless = _unshare_network()
     except OSError as error:
@@ -206,5 +207,5 @@ def die_with_parent(parent: int) -> None:
     parent-death signal.
     """
     _check(_LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
-    if os.getppid() != parent:  # it ended before we asked
+    if os.getppid() != parent:  # it ended before the signal was set
         os._exit(1)

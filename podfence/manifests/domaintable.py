@@ -26,7 +26,7 @@ from podfence.policy.domains import Names
 NAME_TABLE_CODES: Final = {"PF111": "a table of names (--resolve) that cannot be used"}
 
 MAX_PROBLEMS: Final = 20
-"""Problems that are told of one table: what is no table at all must not fill the screen."""
+"""Problems reported of one table: a file that is no table must not fill the screen."""
 _LONGEST: Final = 253
 _LABEL: Final = r"[a-z0-9_](?:[-a-z0-9_]*[a-z0-9_])?"
 _NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
@@ -37,7 +37,7 @@ _REMARK: Final = re.compile(r"\s*#")
 
 @dataclass(frozen=True, slots=True)
 class NameTable:
-    """``names`` is of use only without ``problems``, which have their positions."""
+    """Use ``names`` only when ``problems`` is empty. Every problem has its position."""
 
     names: Names
     problems: tuple[Problem, ...]
@@ -80,7 +80,7 @@ class _Reader:
             for word in others:
                 place = Position(file.path, number, word.start() + 1)
                 if not self._address(name, word[0], place):
-                    break  # the words after it are no addresses either, most likely
+                    break  # the words after it are probably no addresses either
 
     # -- mappings
 
@@ -113,7 +113,7 @@ class _Reader:
         return name
 
     def _address(self, name: str, text: object, place: Position) -> bool:
-        """Whether it is one."""
+        """Whether ``text`` is an IP address; otherwise a problem is noted."""
         address = _address_of(text)
         if address is None:
             right = "write one such as 203.0.113.7 or 2001:db8::7"

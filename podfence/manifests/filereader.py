@@ -165,7 +165,7 @@ class FileReader:
         return read_yaml(chunk.text, chunk.line, self._scalars)
 
     def _take(self, source: Source, parsed: Parsed, text: str) -> None:
-        """Unfold a document and sort its objects into wanted, passed over and wrong."""
+        """Unfold a document and sort its objects into wanted, ignored and wrong."""
         if not parsed.readable:
             if self._was_found and _is_template(parsed, text):
                 self._contents.is_template = True

@@ -2,7 +2,7 @@
 
 Rule: only regular files and standard input are read, never a device or a pipe that could block;
 directories are walked in sorted order, links to directories are followed, each directory once.
-Whatever cannot be read becomes a problem with the path.
+A path that cannot be read becomes a problem.
 """
 
 from __future__ import annotations

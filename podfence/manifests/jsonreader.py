@@ -66,7 +66,7 @@ _DECODER: Final = json.JSONDecoder(
 
 @dataclass(frozen=True, slots=True)
 class JsonDocument:
-    """One value of a JSON stream: offsets of its text, its first line, and what it says."""
+    """One value of a JSON stream: offsets of its text, its first line, and its value."""
 
     start: int
     end: int

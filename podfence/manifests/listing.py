@@ -37,7 +37,7 @@ def is_list_of(kind: str, kinds: frozenset[str]) -> bool:
 
 
 def unfold(value: Any, kinds: frozenset[str]) -> list[Listed]:
-    """The objects of a document in order, lists in lists too; the document itself if it is none."""
+    """The objects of a document in order, nested lists too; a document that is no list itself."""
     if _items(value, kinds) is None:
         return [Listed(value)]
     found = _leaves(value, (), kinds)

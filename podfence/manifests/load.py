@@ -1,7 +1,7 @@
 """Files -> Cluster: read, then decode, validate, expand workloads, give addresses (``intake``).
 
-Rule: nothing is silently missing. What the texts have against them and what the objects have
-against them is one list of problems, each with its place.
+Rule: nothing is silently missing. Problems of the texts and problems of the objects are one list,
+each with its place.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Parsed:
-    """A document's value with what was found; ``readable`` is false where ``value`` is no use."""
+    """A document's value and findings. Where ``readable`` is false, ``value`` means nothing."""
 
     value: Any = None
     findings: list[Finding] = field(default_factory=list)

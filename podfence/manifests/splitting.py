@@ -93,7 +93,7 @@ def sure_version(chunk: Chunk) -> str:
 
 
 def guess_identity(text: str) -> tuple[str, str]:
-    """Kind and namespace that broken text seems to have, ``""`` for what is not to be seen."""
+    """Kind and namespace that broken text seems to have, ``""`` for either that is not found."""
     kind = _LOOSE_KIND.search(text)
     namespace = _LOOSE_NAMESPACE.search(text)
     return kind[1] if kind else "", namespace[1] if namespace else ""

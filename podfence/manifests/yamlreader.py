@@ -144,7 +144,7 @@ _UNPRINTABLE: Final = (
 
 
 def _explained(error: yaml.MarkedYAMLError, text: str) -> str:
-    """The parser's words, with what would be right where the cause is a usual one."""
+    """The parser's message, with the fix where the cause is a usual one."""
     problem = str(error.problem or "invalid YAML")
     mark = error.problem_mark
     if mark is not None:

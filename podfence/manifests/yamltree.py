@@ -87,7 +87,7 @@ class _Notes:
         return self.first_line + node.start_mark.line, node.start_mark.column + 1
 
     def findings(self, root: Node) -> list[Finding]:
-        """Everything noted, with field paths, in the order of the text."""
+        """All findings, with field paths, in the order of the text."""
         if not self._noted:
             return []
         wanted = {id(node) for node, _ in self._noted}
@@ -144,7 +144,7 @@ def _refuse_bomb(root: Node, value: Any) -> None:
 
 
 class TreeBuilder:
-    """Builds the value of one document; ``notes`` then holds what was odd.
+    """Builds the value of one document; ``notes`` then holds the findings.
 
     ``anchored`` tells that the text may hold aliases, ``first_line`` where it begins.
     """

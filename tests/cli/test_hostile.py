@@ -223,7 +223,7 @@ def test_queries_about_nobody_are_errors_of_one_line(name: str, tmp_path: Path) 
     queries.write_text(json.dumps(asked), encoding="utf-8")
     done = run(name, "can", "--queries", str(queries), "-o", "json")
     assert done.status == 2
-    assert len(done.err.splitlines()) == 2  # what was passed over, and the error
+    assert len(done.err.splitlines()) == 2  # what was ignored, and the error
     assert json.loads(done.out)[0]["allowed"] is None
 
 

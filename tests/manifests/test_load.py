@@ -49,7 +49,7 @@ def test_empty_files_are_named(tmp_path: Path) -> None:
     assert f"nor in {paths[1]}" in problem.message
 
 
-@pytest.mark.parametrize("text", [POD, "kind: ConfigMap\n"], ids=["wanted", "passed over"])
+@pytest.mark.parametrize("text", [POD, "kind: ConfigMap\n"], ids=["wanted", "ignored"])
 def test_one_object_of_any_kind_is_enough(text: str) -> None:
     assert said(read(text)) == []
 

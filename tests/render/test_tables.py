@@ -25,6 +25,15 @@ def test_the_last_column_is_broken_behind_commas() -> None:
     ]
 
 
+def test_a_long_first_column_is_broken_as_well() -> None:
+    rows = [("outside 203.0.113.0/25, 2001:db8:113::/48", "TCP/443", "shop/backend, shop/frontend")]
+    assert table(HEADER, rows, width=60).splitlines() == [
+        "TO                        PORTS     FROM",
+        "outside 203.0.113.0/25,   TCP/443   shop/backend,",
+        "2001:db8:113::/48                   shop/frontend",
+    ]
+
+
 @pytest.mark.parametrize("width", range(41, 80))
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     lines = table(HEADER, ROWS * 3, width=width).splitlines()
@@ -41,7 +50,8 @@ def test_a_terminal_that_is_too_narrow_breaks_nothing() -> None:
     [
         ("", 5, [""]),
         ("a, b", 5, ["a, b"]),
-        ("a, b", 4, ["a,", "b"]),
+        ("a, b", 4, ["a, b"]),
+        ("a, b", 3, ["a,", "b"]),
         ("a, b, c", 5, ["a, b,", "c"]),
         ("long name, b", 3, ["long name,", "b"]),
     ],

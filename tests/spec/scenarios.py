@@ -1,7 +1,7 @@
 """Spec files -> scenarios: a cluster, and flows with the expected answer.
 
 Rule: a file that says less or more than it means is an error (an unknown key, a denied case without
-its direction, a pod that nobody defined), so that no case is ever passed over.
+its direction, a pod that nobody defined), so that no case is ever left out.
 
 A clause file (``np-24.yaml``; variants ``np-24-name.yaml``) has ``clause``, ``title``,
 ``manifests`` (plain Kubernetes YAML), ``cases`` and, where domain names matter, ``names`` (name ->

@@ -1,6 +1,6 @@
 """What a dump of our table holds -> the values that it was written from.
 
-Rule: only what podfence writes is understood, whoever loaded it, ``nft`` or netlink; anything else
+Rule: only what podfence writes is understood, whether ``nft`` or netlink loaded it; anything else
 is an error that names it, never left out in silence.
 """
 

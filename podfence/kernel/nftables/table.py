@@ -1,7 +1,7 @@
 """Our table in the kernel, written and read by netlink, without any program.
 
-Rule: all that takes effect takes effect at once, however large it is; whoever gets an NftError
-finds the table as it was before.
+Rule: a change takes effect at once, however large it is. A caller that gets an NftError finds the
+table as it was before.
 """
 
 from __future__ import annotations
