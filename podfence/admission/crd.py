@@ -1,139 +1,43 @@
-"""Shapes of custom resources: what their schema admits, and the server's texts where it does not.
+"""What the server says of a custom resource that has not the shape of its schema.
 
-Rule: the part of structural schemas that podfence's kinds need, as data, and one walk over it. The
-server drops a null field before it looks (``without_nulls``), refuses unknown fields when it is
-strict, and names every violation in generic words. An ``Object`` that is ``open`` may be written
-for a newer schema: a single field that is not known is then no error, but a remark (CNP-25).
+Rule: one walk over the shapes. The server drops a null field before it looks (``without_nulls``),
+refuses unknown fields when it is strict, and names every violation in generic words.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
-from podfence.admission.decode_strict import bracketed, json_type, plain
+from podfence.admission.crd_shapes import (
+    LABEL_SELECTOR,
+    Array,
+    CrdType,
+    Integer,
+    Object,
+    Opaque,
+    Rule,
+    String,
+    TextMap,
+    Unstored,
+)
+from podfence.admission.decode_strict import (
+    STRICT,
+    bracketed,
+    json_type,
+    missing_space,
+    plain,
+    with_hint,
+)
 from podfence.admission.validate import quote
 from podfence.errors import Problem, Severity
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 FAILS_CLOSED = "its rule fails closed: Accept matches nothing, Deny and Pass deny everything"
-
-Check = Callable[[Any], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A validation rule of the schema: it is broken when ``holds`` is false of a value.
-
-    ``at`` is the field to name where the server names none: a rule of the whole object.
-    """
-
-    text: str
-    holds: Check
-    at: str = ""
-
-
-def never(value: Any) -> bool:
-    """False: the check of what no value is."""
-    return False
-
-
-def _no_hint(text: str) -> str:
-    return ""
-
-
-@dataclass(frozen=True, slots=True)
-class String:
-    """A string."""
-
-    enum: tuple[str, ...] = ()
-    """Empty: any."""
-    longest: int | None = None
-    """In characters."""
-    pattern: str = ""
-    """As published."""
-    rule: Rule | None = None
-    stored_before: Check = never
-    """Of values that are refused: whether an older version of the schema stored them, so that it is
-    clear what they mean."""
-    hint: Callable[[str], str] = _no_hint
-    """What would be right instead of a value that is refused, "" when there is nothing to add."""
-
-
-@dataclass(frozen=True, slots=True)
-class Integer:
-    """An integer from ``least`` to ``most``."""
-
-    least: int
-    most: int
-
-
-@dataclass(frozen=True, slots=True)
-class TextMap:
-    """An object of strings."""
-
-
-@dataclass(frozen=True, slots=True)
-class Opaque:
-    """Something that is not looked into, or looked into elsewhere."""
-
-
-@dataclass(frozen=True, slots=True)
-class Array:
-    """A list of ``least`` to ``most`` items (None: no bound); ``distinct`` ones if it is a set."""
-
-    item: CrdType
-    least: int = 0
-    most: int | None = None
-    distinct: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Object:
-    """An object with known fields, of which ``least`` to ``most`` are given (None: no bound).
-
-    ``open``: a single unknown field makes it unknown as a whole. ``hints``: what to write instead
-    of a field that older versions had.
-    """
-
-    fields: Mapping[str, CrdType] = field(hash=False)
-    required: tuple[str, ...] = ()
-    least: int = 0
-    most: int | None = None
-    open: bool = False
-    defaults: Mapping[str, str] = field(default_factory=dict, hash=False)
-    hints: Mapping[str, str] = field(default_factory=dict, hash=False)
-    rule: Rule | None = None
-    stored_before: Check = never
-    """Of values that break the rule: as for ``String``."""
-
-    def unknown_field(self, value: Mapping[Any, Any]) -> str | None:
-        """The single field of an open object that nobody here knows, else None."""
-        if not self.open or len(value) != 1:
-            return None
-        (name,) = value
-        return name if isinstance(name, str) and name not in self.fields else None
-
-
-CrdType = String | Integer | TextMap | Opaque | Array | Object
-
-_GONE = "the API no longer has it: select namespaces by their own labels"
-LABEL_SELECTOR = Object(
-    {
-        "matchLabels": TextMap(),
-        "matchExpressions": Array(
-            Object(
-                {"key": String(), "operator": String(), "values": Array(String())},
-                required=("key", "operator"),
-            )
-        ),
-    },
-    hints=dict.fromkeys(("sameLabels", "notSameLabels"), _GONE),
-)
 
 
 def without_nulls(value: Any, schema: CrdType) -> Any:
@@ -169,15 +73,16 @@ def dropped_labels(value: Any, schema: CrdType, path: str = "") -> Iterator[Prob
                     "null value: the server drops this label, and the selector selects more; "
                     'give the value, or write "" if that is meant'
                 )
+                text = with_hint(text, missing_space(name))
                 yield Problem("PF204", Severity.WARNING, text, path=f"{path}{bracketed(name)}")
 
 
 def crd_problems(value: Any, schema: CrdType, path: str = "") -> Iterator[Problem]:
     """Everything that the server has against a value of which nulls are gone, place by place.
 
-    PF201 unknown field, PF202 wrong type, PF203 violation (errors), PF209 unknown element (a
-    warning). A rule of the schema is judged where all parts that it may look at are sound; the
-    server judges none as long as anything else is wrong.
+    PF201 unknown field, PF202 wrong type, PF203 violation: all are errors. A rule of the schema is
+    judged where all parts that it may look at are sound; the server judges none as long as anything
+    else is wrong.
     """
     match schema:
         case Object() if isinstance(value, dict):
@@ -192,6 +97,8 @@ def crd_problems(value: Any, schema: CrdType, path: str = "") -> Iterator[Proble
             yield from _integer(int(value), schema, path)
         case Opaque():
             pass
+        case Unstored():
+            yield from _unknown_fields(value, schema.value, path)
         case _:
             yield _wrong_type(value, schema, path)
 
@@ -237,16 +144,19 @@ def _too_many(path: str, count: int, most: int) -> Problem:
     return refused(path, "Too many", str(count), f"must have at most {most} {items}")
 
 
-def _broken(rule: Rule, path: str, type_name: str) -> Problem:
-    return refused(path or rule.at, "Invalid value", quote(type_name), rule.text)
+def _broken(rule: Rule, path: str, *shown: str) -> Problem:
+    """The value itself is shown where it is a scalar."""
+    return refused(path or rule.at, "Invalid value", *shown, rule.text)
 
 
 def _wrong_type(value: Any, schema: CrdType, path: str, shown_path: str = "") -> Problem:
-    given, shown = quote(_type_name(value)), shown_path or path
-    wanted = _TYPE_NAMES[type(schema)]
+    shown = shown_path or path
+    given, wanted = quote(_type_name(value)), _TYPE_NAMES[type(schema)]
+    if isinstance(schema, Integer) and isinstance(value, bool | dict | float):
+        # The server speaks of the format where it cannot even compare the types.
+        given, wanted = quote("float64" if isinstance(value, float) else ""), "int32"
     text = f"{shown}: Invalid value: {given}: {shown} in body must be of type {wanted}: {given}"
-    if hint := _type_hint(value, schema):
-        text = f"{text}; {hint}"
+    text = with_hint(text, _type_hint(value, schema))
     return Problem("PF202", Severity.ERROR, text, path=path, reason="FieldValueTypeInvalid")
 
 
@@ -261,6 +171,8 @@ def _type_hint(value: Any, schema: CrdType) -> str:
         return f"unquoted, became {_type_name(value)} {plain(value)}: quote it"
     if isinstance(schema, Integer) and isinstance(value, str) and value.isdecimal():
         return "quoted, became a string: remove the quotes"
+    if isinstance(schema, Object | TextMap):
+        return missing_space(value)
     return 'expected a list, each item after "- "' if isinstance(schema, Array) else ""
 
 
@@ -274,8 +186,7 @@ def _bad_key(key: object, path: str) -> Problem:
 
 def _string(text: str, schema: String, path: str) -> Iterator[Problem]:
     for problem in _string_faults(text, schema, path):
-        if hint := schema.hint(text):
-            problem = replace(problem, message=f"{problem.message}; {hint}")
+        problem = replace(problem, message=with_hint(problem.message, schema.hint(text)))
         yield replace(problem, refused_only=True) if schema.stored_before(text) else problem
 
 
@@ -288,7 +199,7 @@ def _string_faults(text: str, schema: String, path: str) -> Iterator[Problem]:
     elif schema.pattern and not re.fullmatch(schema.pattern, text):
         yield _invalid(path, quote(text), f"should match '^{schema.pattern}$'")
     elif schema.rule and not schema.rule.holds(text):
-        yield _broken(schema.rule, path, "string")
+        yield _broken(schema.rule, path, quote(text))
 
 
 def _integer(number: int, schema: Integer, path: str) -> Iterator[Problem]:
@@ -342,7 +253,7 @@ def _object(value: dict[Any, Any], schema: Object, path: str) -> Iterator[Proble
     yield from found
     sound = all(p.code not in ("PF202", "PF203") or p.refused_only for p in found)
     if schema.rule and sound and not schema.rule.holds(value):
-        broken = _broken(schema.rule, path, "object")
+        broken = _broken(schema.rule, path)
         yield replace(broken, refused_only=True) if schema.stored_before(value) else broken
 
 
@@ -366,13 +277,35 @@ def _bounds(value: dict[Any, Any], schema: Object, path: str) -> Iterator[Proble
 
 
 def _unknown_field(name: str, schema: Object, path: str) -> Problem:
-    text = f"unknown field {_shown(name, path)}; {_hint(name, schema)}"
+    text = with_hint(f"{STRICT}: unknown field {_shown(name, path)}", _hint(name, schema))
     return Problem("PF201", Severity.ERROR, text, path=member_path(path, name))
 
 
 def _unknown_element(name: str, schema: Object, path: str) -> Problem:
-    text = f"unknown field {_shown(name, path)}: {FAILS_CLOSED}; {_hint(name, schema)}"
-    return Problem("PF209", Severity.WARNING, text, path=member_path(path, name))
+    """A server with a newer schema stores it, and then ``FAILS_CLOSED`` holds."""
+    problem = _unknown_field(name, schema, path)
+    text = f"{problem.message}; a server that has it stores it: {FAILS_CLOSED}"
+    return replace(problem, message=text, refused_only=True)
+
+
+def _unknown_fields(value: Any, schema: CrdType, path: str) -> Iterator[Problem]:
+    """Those at any depth; the server knows none in what should be no object."""
+    if isinstance(value, list):
+        item = schema.item if isinstance(schema, Array) else _EMPTY
+        for index, member in enumerate(value):
+            yield from _unknown_fields(member, item, f"{path}[{index}]")
+    elif isinstance(value, dict):
+        known = schema if isinstance(schema, Object) else _EMPTY
+        for name, member in value.items():
+            if not isinstance(name, str):
+                yield _bad_key(name, path)
+            elif name in known.fields:
+                yield from _unknown_fields(member, known.fields[name], member_path(path, name))
+            else:
+                yield _unknown_field(name, known, path)
+
+
+_EMPTY = Object({})
 
 
 def _shown(name: str, path: str) -> str:
@@ -380,6 +313,8 @@ def _shown(name: str, path: str) -> str:
 
 
 def _hint(name: str, schema: Object) -> str:
+    if hint := missing_space(name):
+        return hint
     for known in schema.fields:
         if known.lower() == name.lower():
             return f'did you mean "{known}"? Case matters'
@@ -389,5 +324,6 @@ def _hint(name: str, schema: Object) -> str:
         return f'did you mean "{close[0]}"?'
     if schema is LABEL_SELECTOR:
         return 'labels go under "matchLabels"'
-    *others, last = schema.fields
-    return f"expected {', '.join(others)} or {last}" if others else f"expected {last}"
+    *others, last = schema.fields or ("",)
+    expected = f"{', '.join(others)} or {last}" if others else last
+    return f"expected {expected}" if expected else ""

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from podfence.admission.crd import (
-    FAILS_CLOSED,
+from podfence.admission.crd import FAILS_CLOSED
+from podfence.admission.crd_shapes import (
     LABEL_SELECTOR,
     Array,
     CrdType,

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from podfence.admission.crd import Object, crd_problems, dropped_labels, without_nulls
+from podfence.admission.crd import crd_problems, dropped_labels, without_nulls
+from podfence.admission.crd_shapes import Object
 from podfence.admission.decode_names import generated_name
 from podfence.admission.decode_partial import readable_part
 from podfence.admission.decode_policy import leave_meaning, takes_meaning, text_labels
-from podfence.admission.decode_strict import strict_problems
+from podfence.admission.decode_strict import metadata_problems
 from podfence.admission.schema import OBJECT_META
 from podfence.admission.validate import quote, validate
 from podfence.admission.validate_cidr import parse_cidr
@@ -89,7 +90,7 @@ def _with_metadata(manifest: Json, source: Source) -> tuple[dict[str, Any], list
         metadata = _NOTHING
     problems = []
     if not OBJECT_META.conforms(metadata):
-        problems = list(strict_problems({"metadata": metadata}))
+        problems = list(metadata_problems(metadata))
     if any(problem.code == "PF202" for problem in problems):
         metadata = readable_part({"metadata": metadata})["metadata"] or _NOTHING
     prefix = metadata.get("generateName")

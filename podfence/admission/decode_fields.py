@@ -13,7 +13,14 @@ from typing import Any
 
 from podfence.admission.decode_names import generated_name
 from podfence.admission.decode_policy import text_labels
-from podfence.admission.decode_strict import bracketed, json_type, plain, type_hint
+from podfence.admission.decode_strict import (
+    bracketed,
+    json_type,
+    missing_space,
+    plain,
+    type_hint,
+    with_hint,
+)
 from podfence.admission.schema import Text
 from podfence.admission.validate_cidr import parse_cidr
 from podfence.errors import Problem, Severity, Source
@@ -39,16 +46,17 @@ class Fields:
         """Notes a PF207 error."""
         self.problems.append(Problem("PF207", Severity.ERROR, f"{path}: {text}", path=path))
 
-    def _mistyped(self, path: str, value: Any, expected: str) -> None:
+    def _mistyped(self, path: str, value: Any, expected: str, hint: str = "") -> None:
         shown = "" if value is None or isinstance(value, dict | list) else f" {plain(value)}"
-        self.refuse(path, f"expected {expected}, got {json_type(value)}{shown}")
+        text = f"expected {expected}, got {json_type(value)}{shown}"
+        self.refuse(path, with_hint(text, hint))
 
     def mapping(self, parent: Json, key: str, path: str) -> Json:
         """An object; absent and null are empty."""
         value = parent.get(key)
         if value is None or isinstance(value, dict):
             return value or _NOTHING
-        self._mistyped(path, value, "an object")
+        self._mistyped(path, value, "an object", missing_space(value))
         return _NOTHING
 
     def items(self, parent: Json, key: str, path: str) -> Iterator[tuple[str, Json]]:
@@ -57,7 +65,7 @@ class Fields:
             if isinstance(item, dict):
                 yield here, item
             else:
-                self._mistyped(here, item, "an object")
+                self._mistyped(here, item, "an object", missing_space(item))
 
     def texts(self, parent: Json, key: str, path: str) -> Iterator[tuple[str, str]]:
         """The strings of a list with their paths; absent and null are empty."""
@@ -132,9 +140,8 @@ class Fields:
             elif value is None or isinstance(value, str):
                 sound[name] = value or ""
             else:
-                self._mistyped(f"{path}{bracketed(name)}", value, "a string")
-                last = self.problems[-1]
-                self.problems[-1] = _hinted(last, type_hint(value, Text()))
+                here = f"{path}{bracketed(name)}"
+                self._mistyped(here, value, "a string", type_hint(value, Text()))
         return text_labels(sound)
 
     def address(self, text: str, path: str) -> IPAddress | None:
@@ -166,11 +173,6 @@ class Fields:
         if namespaced:
             namespace = self.text(metadata, "namespace", "metadata.namespace") or "default"
         return ObjectRef(kind, namespace, name)
-
-
-def _hinted(problem: Problem, hint: str) -> Problem:
-    text = f"{problem.message}; {hint}" if hint else problem.message
-    return Problem(problem.code, problem.severity, text, path=problem.path)
 
 
 @lru_cache(maxsize=1 << 14)

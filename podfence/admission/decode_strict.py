@@ -1,4 +1,4 @@
-"""Strict decoding of a NetworkPolicy: unknown fields, wrong JSON types, null items.
+"""Strict decoding of what has Go structs: unknown fields, wrong JSON types, null items.
 
 Rule: the server's text comes first, what would be right comes after ``; ``. This is the slow, exact
 walk: it runs only over objects that do not conform to the schema as they stand.
@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
+from podfence.admission.gotime import time_complaint
 from podfence.admission.schema import (
     LABEL_SELECTOR,
     NETWORK_POLICY,
+    OBJECT_META,
     Anything,
     Boolean,
     Integer,
@@ -24,11 +26,13 @@ from podfence.admission.schema import (
     Struct,
     Text,
     TextMap,
+    Timestamp,
     WireType,
 )
 from podfence.errors import Problem, Severity
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_LONGEST_SHOWN = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,8 @@ class _Place:
     def field(self, struct: str, name: str) -> _Place:
         dot = "." if self.path else ""
         step = f"{dot}{name}" if _PLAIN_KEY.fullmatch(name) else bracketed(name)
-        return _Place(f"{self.path}{step}", f"{self.names}{dot}{name}", struct)
+        names = f"{self.names}.{name}" if self.names else name
+        return _Place(f"{self.path}{step}", names, struct)
 
     def index(self, index: int) -> _Place:
         return replace(self, path=f"{self.path}[{index}]")
@@ -62,6 +67,14 @@ def strict_problems(manifest: Mapping[str, Any]) -> Iterator[Problem]:
     PF201 unknown field, PF202 wrong type (both errors), PF204 null where a value belongs (warning).
     """
     yield from _walk(dict(manifest), NETWORK_POLICY, _Place())
+
+
+def metadata_problems(metadata: Any) -> Iterator[Problem]:
+    """The same about the metadata of a custom resource, which the server decodes by itself."""
+    yield from _walk(metadata, OBJECT_META, _Place("metadata"))
+
+
+STRICT = "strict decoding error"
 
 
 def _walk(value: Any, wire: WireType, place: _Place) -> Iterator[Problem]:
@@ -100,7 +113,7 @@ def _walk_map(value: dict[Any, Any], place: _Place) -> Iterator[Problem]:
             yield _bad_key(key, place)
         elif member is None:
             text = 'null value is read as ""; give the value, or write "" if that is meant'
-            yield _null(text, place.key(key))
+            yield _null(with_hint(text, missing_space(key)), place.key(key))
         elif not isinstance(member, str):
             yield _wrong_type(member, Text(), place.key(key))
 
@@ -109,10 +122,16 @@ def _walk_map(value: dict[Any, Any], place: _Place) -> Iterator[Problem]:
 
 
 def _wrong_type(value: Any, wire: WireType, place: _Place) -> Problem:
+    text = _type_text(value, wire, place)
+    hinted = with_hint(text, type_hint(value, wire))
+    return Problem("PF202", Severity.ERROR, hinted, path=place.path)
+
+
+def _type_text(value: Any, wire: WireType, place: _Place) -> str:
+    if isinstance(wire, Timestamp) and isinstance(value, str):
+        return time_complaint(value)
     where = f"Go struct field {place.struct}.{place.names}" if place.names else "Go value"
-    text = f"json: cannot unmarshal {_json_type(value, wire)} into {where} of type {wire.go}"
-    hint = type_hint(value, wire)
-    return Problem("PF202", Severity.ERROR, f"{text}; {hint}" if hint else text, path=place.path)
+    return f"json: cannot unmarshal {_json_type(value, wire)} into {where} of type {wire.go}"
 
 
 def _json_type(value: Any, wire: WireType) -> str:
@@ -142,7 +161,7 @@ def plain(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 256:
         return f"of {value.bit_length()} bits"
     text = json.dumps(value) if isinstance(value, bool | int | float | str) else str(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."
 
 
 def type_hint(value: Any, wire: WireType) -> str:
@@ -156,15 +175,35 @@ def type_hint(value: Any, wire: WireType) -> str:
         case ListOf():
             return 'expected a list, each item after "- "'
         case Struct():
-            return f"expected an object with {_alternatives(list(wire.fields), 'or')}"
+            expected = f"expected an object with {_alternatives(list(wire.fields), 'or')}"
+            return with_hint(expected, missing_space(value))
         case TextMap():
-            return "expected an object of strings"
+            return with_hint("expected an object of strings", missing_space(value))
         case Text():
             return "expected a string"
+        case Timestamp():
+            return "expected a time such as 2026-01-31T12:00:00Z"
         case Boolean():
             return "expected true or false"
         case Anything():
             return ""
+
+
+_KEY_AND_VALUE = re.compile(r"""["']?[A-Za-z0-9](?:[-\w./]*\w)?["']?:(?!//)\S""")
+
+
+def missing_space(value: Any) -> str:
+    """What is wrong with a text that was meant as ``key: value``, "" if it was not."""
+    if not isinstance(value, str) or not _KEY_AND_VALUE.match(value.lstrip()):
+        return ""
+    first, *_ = value.split()
+    shown = first if len(first) <= _LONGEST_SHOWN else f"{first[:_LONGEST_SHOWN]}..."
+    return f"a space is missing after the colon of `{shown}`"
+
+
+def with_hint(text: str, hint: str) -> str:
+    """The text, with the hint behind ``; `` if there is one."""
+    return f"{text}; {hint}" if hint else text
 
 
 def _integer_hint(value: Any) -> str:
@@ -186,9 +225,9 @@ def _bad_key(key: object, place: _Place) -> Problem:
 def _unknown_field(key: str, wire: Struct, place: _Place) -> Problem:
     here = place.field(wire.name, key)
     dot = "." if place.path else ""
-    text = f'unknown field "{place.path}{dot}{key}"'
-    hint = _field_hint(key, wire, place.names)
-    return Problem("PF201", Severity.ERROR, f"{text}; {hint}" if hint else text, path=here.path)
+    text = f'{STRICT}: unknown field "{place.path}{dot}{key}"'
+    hint = missing_space(key) or _field_hint(key, wire, place.names)
+    return Problem("PF201", Severity.ERROR, with_hint(text, hint), path=here.path)
 
 
 def _field_hint(key: str, wire: Struct, names: str) -> str:

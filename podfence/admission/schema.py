@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from podfence.admission.gotime import time_complaint
+
 INT32 = range(-(2**31), 2**31)
 INT64 = range(-(2**63), 2**63)
 
@@ -57,6 +59,17 @@ class IntOrString:
     def conforms(self, value: Any) -> bool:
         """Whether the value can be read without any remark."""
         return isinstance(value, str) or (type(value) is int and value in INT32)
+
+
+@dataclass(frozen=True, slots=True)
+class Timestamp:
+    """A JSON string that Go reads as a time of RFC 3339."""
+
+    go: str = "string"
+
+    def conforms(self, value: Any) -> bool:
+        """Whether the value can be read without any remark."""
+        return isinstance(value, str) and not time_complaint(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +150,13 @@ class ListOf:
         return True
 
 
-WireType = Text | Integer | Boolean | IntOrString | Anything | TextMap | Struct | ListOf
+WireType = Text | Integer | Boolean | IntOrString | Timestamp | Anything | TextMap | Struct | ListOf
 
 _TEXT = Text()
 _TEXTS = ListOf(_TEXT)
 _TEXT_MAP = TextMap()
 _INT64 = Integer("int64", INT64)
-_ANYTHING = Anything()
+_TIME = Timestamp()
 
 OWNER_REFERENCE = Struct(
     "OwnerReference",
@@ -157,6 +170,19 @@ OWNER_REFERENCE = Struct(
     },
 )
 
+MANAGED_FIELDS_ENTRY = Struct(
+    "ManagedFieldsEntry",
+    {
+        "manager": _TEXT,
+        "operation": Text("v1.ManagedFieldsOperationType"),
+        "apiVersion": _TEXT,
+        "time": _TIME,
+        "fieldsType": _TEXT,
+        "fieldsV1": Anything(),
+        "subresource": _TEXT,
+    },
+)
+
 OBJECT_META = Struct(
     "ObjectMeta",
     {
@@ -167,14 +193,14 @@ OBJECT_META = Struct(
         "uid": Text("types.UID"),
         "resourceVersion": _TEXT,
         "generation": _INT64,
-        "creationTimestamp": _ANYTHING,
-        "deletionTimestamp": _ANYTHING,
+        "creationTimestamp": _TIME,
+        "deletionTimestamp": _TIME,
         "deletionGracePeriodSeconds": _INT64,
         "labels": _TEXT_MAP,
         "annotations": _TEXT_MAP,
         "ownerReferences": ListOf(OWNER_REFERENCE),
         "finalizers": _TEXTS,
-        "managedFields": _ANYTHING,
+        "managedFields": ListOf(MANAGED_FIELDS_ENTRY),
     },
 )
 

@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from podfence.admission.crd import (
-    FAILS_CLOSED,
+from podfence.admission.crd import FAILS_CLOSED
+from podfence.admission.crd_shapes import (
     LABEL_SELECTOR,
     Array,
     Check,
@@ -23,6 +23,7 @@ from podfence.admission.crd import (
     Opaque,
     Rule,
     String,
+    Unstored,
 )
 from podfence.admission.validate import validate
 from podfence.admission.validate_cidr import parse_cidr
@@ -188,6 +189,10 @@ _SPEC = Object(
 )
 
 
+_CONDITION = ("lastTransitionTime", "message", "observedGeneration", "reason", "status", "type")
+_STATUS = Unstored(Object({"conditions": Array(Object(dict.fromkeys(_CONDITION, String())))}))
+
+
 def resource(spec: Object, rule: Rule | None = None) -> Object:
     """The whole object around a ``spec``; metadata is checked as that of every other kind."""
     fields: Mapping[str, CrdType] = {
@@ -195,7 +200,7 @@ def resource(spec: Object, rule: Rule | None = None) -> Object:
         "kind": String(),
         "metadata": Opaque(),
         "spec": spec,
-        "status": Opaque(),
+        "status": _STATUS,
     }
     return Object(fields, required=("spec",), rule=rule)
 

@@ -227,8 +227,12 @@ UNKNOWN_PEERS: list[tuple[str, Any, str, str]] = [
 def test_cnp_25_unknown_peer(peer: Any, name: str, hint: str) -> None:
     policy, (problem,) = decoded(ingress(from_=[EVERYBODY, peer]))
     path = f"spec.ingress[0].from[1].{name}"
-    assert (problem.code, problem.severity, problem.path) == ("PF209", Severity.WARNING, path)
-    assert problem.message == f'unknown field "{path}": {CLOSED}; {hint}'
+    assert (problem.code, problem.severity, problem.path) == ("PF201", Severity.ERROR, path)
+    assert problem.refused_only
+    assert problem.message == (
+        f'strict decoding error: unknown field "{path}"; {hint}; '
+        f"a server that has it stores it: {CLOSED}"
+    )
     assert policy is not None
     assert policy.ingress[0].peers == (
         cluster_peer(namespaces={}),
@@ -257,8 +261,10 @@ UNKNOWN_ITEMS: list[tuple[str, Any, str, str]] = [
 def test_cnp_25_unknown_protocol(item: Any, path: str, name: str) -> None:
     spec = ingress(protocols=[item])
     (problem,) = decoded(spec)[1]
-    assert (problem.code, problem.severity) == ("PF209", Severity.WARNING)
+    assert (problem.code, problem.severity) == ("PF201", Severity.ERROR)
+    assert problem.refused_only
     assert problem.path == f"spec.ingress[0].protocols[0].{path}"
+    assert f'strict decoding error: unknown field "{problem.path}"' in problem.message
     assert rule_of(spec).protocols == (ProtocolMatch(unknown=f'unknown field "{name}"'),)
 
 

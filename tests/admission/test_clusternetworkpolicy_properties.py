@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podfence.admission.crd import Array, CrdType, Integer, Object, String, TextMap
+from podfence.admission.crd_shapes import Array, CrdType, Integer, Object, String, TextMap
 from podfence.admission.decode_adminnetworkpolicy import (
     ADMIN_NETWORK_POLICY,
     BASELINE_ADMIN_NETWORK_POLICY,
@@ -193,5 +193,5 @@ def policies(draw: st.DrawFn, kind: str) -> ClusterNetworkPolicy:
 def test_policy_is_read_back(kind: str, data: st.DataObject) -> None:
     policy = data.draw(policies(kind))
     decoded, problems = DECODERS[kind](to_manifest(policy), SOURCE)
-    assert {problem.code for problem in problems} <= {"PF209"}
+    assert {p.code for p in problems if not p.refused_only} <= {"PF209"}
     assert decoded == policy

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import re
 from ipaddress import ip_network
 from typing import Any
 
@@ -17,7 +19,7 @@ DOMAIN_PATTERN = (
     r"[a-zA-Z0-9]([-a-zA-Z0-9_]*[a-zA-Z0-9])?\.?$'"
 )
 NO_NAMED_PORTS = (
-    'spec.egress[0]: Invalid value: "object": networks/nodes/domainNames peer cannot be set with '
+    "spec.egress[0]: Invalid value: networks/nodes/domainNames peer cannot be set with "
     "namedPorts since there are no namedPorts for networks/nodes/domainNames"
 )
 FROM = "spec.ingress[0].from"
@@ -151,12 +153,12 @@ REFUSED: list[tuple[str, Any, list[str]]] = [
     (
         "CNP-22-range-of-one",
         numbered({"range": {"start": 80, "end": 80}}),
-        [f'{PORT}.range: Invalid value: "object": Start port must be less than End port'],
+        [f"{PORT}.range: Invalid value: Start port must be less than End port"],
     ),
     (
         "range-falling",
         numbered({"range": {"start": 81, "end": 80}}),
-        [f'{PORT}.range: Invalid value: "object": Start port must be less than End port'],
+        [f"{PORT}.range: Invalid value: Start port must be less than End port"],
     ),
     ("networks-empty", egress({"networks": []}), [at_least(f"{TO}.networks", 0, "items")]),
     (
@@ -262,7 +264,7 @@ def test_spec_is_required(extra: dict[str, Any]) -> None:
 )
 def test_network_that_is_none(text: str) -> None:
     assert errors_of(egress({"networks": [text]})) == [
-        f'{TO}.networks[0]: Invalid value: "string": Invalid CIDR format provided'
+        f'{TO}.networks[0]: Invalid value: "{text}": Invalid CIDR format provided'
     ]
 
 
@@ -289,7 +291,7 @@ def test_network_with_host_bits_is_refused_and_read_as_the_masked_block(
     policy, (problem,) = decoded(egress({"networks": ["192.0.2.0/24", text]}))
     assert (problem.code, problem.severity) == ("PF203", Severity.ERROR)
     assert problem.message == (
-        f'{TO}.networks[1]: Invalid value: "string": Invalid CIDR format provided; '
+        f'{TO}.networks[1]: Invalid value: "{text}": Invalid CIDR format provided; '
         f"bits are set beyond the prefix length: use {masked}"
     )
     assert problem.refused_only
@@ -343,8 +345,10 @@ def test_domain_name_that_is_one(name: str) -> None:
 
 TYPES: list[tuple[str, Any, str, str, str]] = [
     ("priority-text", {"priority": "5"}, "spec.priority", "integer", "string"),
-    ("priority-fraction", {"priority": 1.5}, "spec.priority", "integer", "number"),
-    ("priority-boolean", {"priority": True}, "spec.priority", "integer", "boolean"),
+    ("priority-fraction", {"priority": 1.5}, "spec.priority", "int32", "float64"),
+    ("priority-boolean", {"priority": True}, "spec.priority", "int32", ""),
+    ("priority-object", {"priority": {}}, "spec.priority", "int32", ""),
+    ("priority-list", {"priority": []}, "spec.priority", "integer", "array"),
     ("tier-number", {"tier": 1}, "spec.tier", "string", "integer"),
     ("spec-text", "x", "spec", "object", "string"),
     ("rules-object", {"ingress": {}}, "spec.ingress", "array", "object"),
@@ -468,12 +472,12 @@ def test_unknown_field(spec: Any, path: str, hint: str) -> None:
     policy, (problem,) = decoded(spec)
     assert policy is None
     assert (problem.code, problem.severity, problem.path) == ("PF201", Severity.ERROR, path)
-    assert problem.message == f'unknown field "{path}"; {hint}'
+    assert problem.message == f'strict decoding error: unknown field "{path}"; {hint}'
 
 
 def test_unknown_subject_is_no_subject() -> None:
     assert errors_of({"subject": {"future": {}}}) == [
-        'unknown field "spec.subject.future"; expected namespaces or pods',
+        'strict decoding error: unknown field "spec.subject.future"; expected namespaces or pods',
         at_least("spec.subject", 0, "properties"),
     ]
 
@@ -488,7 +492,7 @@ def test_unknown_subject_is_no_subject() -> None:
         ({"name": "My_P"}, 'metadata.name: Invalid value: "My_P": a lowercase RFC 1123 subdomain'),
         ({"labels": {"-a": "b"}}, 'metadata.labels: Invalid value: "-a": name part must consist'),
         ({"labels": {"a": 1}}, "json: cannot unmarshal number into Go struct field ObjectMeta."),
-        ({"lables": {}}, 'unknown field "metadata.lables"; did you mean "labels"?'),
+        ({"lables": {}}, 'strict decoding error: unknown field "metadata.lables"; did'),
     ],
     ids=["no-name", "name", "label", "label-number", "unknown"],
 )
@@ -506,3 +510,68 @@ def test_cnp_2_namespace_is_passed_over(namespace: str) -> None:
     assert problems == ()
     assert policy is not None
     assert policy.ref.namespace == ""
+
+
+ANYWHERE: list[tuple[str, Any]] = [
+    ("spec.colour", {}),
+    ("spec.subject.colour", {}),
+    ("spec.subject.namespaces.colour", {}),
+    ("spec.ingress[0].colour", ingress()),
+    ("spec.ingress[0].from[0].colour", ingress()),
+    ("spec.ingress[0].from[0].namespaces.matchExpressions[0].colour", ingress(
+        from_=[{"namespaces": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}}]
+    )),
+    ("spec.ingress[0].from[0].pods.colour", ingress(from_=[{"pods": {"podSelector": {}}}])),
+    ("spec.egress[0].to[0].colour", egress({"networks": ["10.0.0.0/8"]})),
+    ("spec.egress[0].to[0].nodes.colour", egress({"nodes": {}})),
+    *(
+        (f"spec.ingress[0].protocols[0].{place}colour", ingress(protocols=[
+            {protocol: {"destinationPort": port}}
+        ]))
+        for protocol in ("tcp", "udp", "sctp")
+        for port, inner in (({"number": 80}, ""), ({"range": {"start": 1, "end": 2}}, "range."))
+        for place in (
+            "",
+            f"{protocol}.",
+            f"{protocol}.destinationPort.",
+            *([f"{protocol}.destinationPort.{inner}"] if inner else []),
+        )
+    ),
+]  # fmt: skip
+
+
+def _with_colour(value: Any, path: str) -> Any:
+    """A copy with one more field at the path."""
+    data = copy.deepcopy(value)
+    place = data
+    *steps, last = [int(n) if n else name for name, n in re.findall(r"(\w+)|\[(\d+)\]", path)]
+    for step in steps:
+        place = place[step]
+    place[last] = "red"
+    return data
+
+
+@pytest.mark.parametrize(("path", "spec"), ANYWHERE, ids=[case[0] for case in ANYWHERE])
+def test_unknown_field_anywhere(path: str, spec: Any) -> None:
+    data = _with_colour(manifest(spec), path)
+    problems = decode_clusternetworkpolicy(data, SOURCE)[1]
+    (problem,) = (p for p in problems if p.code == "PF201")
+    assert (problem.severity, problem.path) == (Severity.ERROR, path)
+    assert problem.message.startswith(f'strict decoding error: unknown field "{path}"; ')
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["status.colour", "status.conditions[0].colour", "status.conditions[0].status.a", "colour"],
+)
+def test_unknown_field_beside_the_spec(path: str) -> None:
+    whole = {**manifest(), "status": {"conditions": [{"type": "Ready", "status": {}}]}}
+    (problem,) = decode_clusternetworkpolicy(_with_colour(whole, path), SOURCE)[1]
+    assert (problem.code, problem.path) == ("PF201", path)
+
+
+@pytest.mark.parametrize("status", [None, {}, {"conditions": 5}, {"conditions": [{"type": 1}]}, 7])
+def test_the_server_drops_the_status_before_it_validates(status: Any) -> None:
+    policy, problems = decode_clusternetworkpolicy({**manifest(), "status": status}, SOURCE)
+    assert problems == ()
+    assert policy is not None

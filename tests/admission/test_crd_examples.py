@@ -47,20 +47,21 @@ VALID = {
     ),
     "port-range-valid": _accepting(OTHER, protocols=_range(80, 90)),
 }
-_RANGE = 'spec.egress[0].protocols[0].tcp.destinationPort.range: Invalid value: "object": '
+_NETWORK = "spec.egress[0].to[0].networks[0]"
+_RANGE = "spec.egress[0].protocols[0].tcp.destinationPort.range: Invalid value: "
 INVALID = {
     "cidr-invalid": (
         _accepting({"networks": ["10.0.0.300/24"]}),
-        'spec.egress[0].to[0].networks[0]: Invalid value: "string": Invalid CIDR format provided',
+        f'{_NETWORK}: Invalid value: "10.0.0.300/24": Invalid CIDR format provided',
     ),
     "cidr-not-canonical": (
         _accepting({"networks": ["10.1.2.3/8"]}),
-        'spec.egress[0].to[0].networks[0]: Invalid value: "string": Invalid CIDR format provided',
+        f'{_NETWORK}: Invalid value: "10.1.2.3/8": Invalid CIDR format provided',
     ),
     "egress-peer-namedport-conflict": (
         _accepting({"networks": ["10.0.0.0/24"]}, protocols=[{"destinationNamedPort": "http"}]),
         (
-            'spec.egress[0]: Invalid value: "object": networks/nodes/domainNames peer cannot be '
+            "spec.egress[0]: Invalid value: networks/nodes/domainNames peer cannot be "
             "set with namedPorts since there are no namedPorts for networks/nodes/domainNames"
         ),
     ),

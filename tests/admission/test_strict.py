@@ -81,7 +81,7 @@ UNKNOWN: list[tuple[str, Any, str, str]] = [
 def test_unknown_field(spec: Any, field: str, hint: str) -> None:
     problem = problems_of(spec)[0]
     assert (problem.code, problem.severity) == ("PF201", Severity.ERROR)
-    assert problem.message == f'unknown field "{field}"; {hint}'
+    assert problem.message == f'strict decoding error: unknown field "{field}"; {hint}'
     assert problem.path == field
 
 
@@ -100,13 +100,13 @@ def test_unknown_top_level_field(extra: dict[str, Any], hint: str | None) -> Non
     (problem,) = decode({**manifest({}), **extra}, SOURCE).problems
     (key,) = extra
     text, _, given = problem.message.partition("; ")
-    assert text == f'unknown field "{key}"'
+    assert text == f'strict decoding error: unknown field "{key}"'
     assert given == hint or hint is None
 
 
 def test_unknown_field_with_strange_name_keeps_a_readable_path() -> None:
     (problem,) = problems_of({"a.b]": 1})
-    assert problem.message.startswith('unknown field "spec.a.b]"; ')
+    assert problem.message.startswith('strict decoding error: unknown field "spec.a.b]"; ')
     assert problem.path == 'spec["a.b]"]'
 
 
