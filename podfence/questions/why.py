@@ -34,12 +34,12 @@ from podfence.questions.phrases.tierwords import (
     written_rules,
 )
 from podfence.questions.whyempty import (
-    Fits,
-    by_labels,
-    by_labels_of_tier,
+    Wanted,
     left_out,
     named_ports,
     undeclared,
+    wanted_by_policy,
+    wanted_by_tier,
 )
 from podfence.sets import PortSet
 
@@ -249,8 +249,8 @@ class _Reporter:
                 source = written[rule.origin.policy, path]
                 peers = report.peer_paths or tuple(self._held(namespace, source, path))
                 cluster = self.asker.index.cluster
-                fits = [by_labels(cluster, namespace, peer) for peer in source.peers]
-                report = replace(report, peer_paths=peers, remark=self._empty(source, fits))
+                peers_asked = [wanted_by_policy(cluster, namespace, peer) for peer in source.peers]
+                report = replace(report, peer_paths=peers, remark=self._empty(source, peers_asked))
             yield report
 
     def _written(
@@ -280,13 +280,13 @@ class _Reporter:
             if held:
                 yield f"{path}.{self.direction.peer_field}[{at}]"
 
-    def _empty(self, rule: NetworkPolicyRule | Rule, fits: Iterable[Fits]) -> str:
+    def _empty(self, rule: NetworkPolicyRule | Rule, peers: Iterable[Wanted]) -> str:
         """Why the rule does not hold the remote end, or the port, where its text says that it
         might."""
         cluster = self.asker.index.cluster
         remote = [pod for pod in cluster.pods if f"{pod.namespace}/{pod.name}" == self.far.name]
         found = dict.fromkeys(
-            said for each in fits if (said := left_out(remote, each) or self._nobody(each))
+            said for each in peers if (said := left_out(remote, each) or self._nobody(each))
         )
         egress = self.direction is Direction.EGRESS
         destination = self.far.endpoint if egress else self.subject
@@ -298,12 +298,12 @@ class _Reporter:
             ] = None
         return "; ".join(found)
 
-    def _nobody(self, fits: Fits) -> str:
+    def _nobody(self, peer: Wanted) -> str:
         """Why a peer holds no pod at all; "" if it holds some."""
         index = self.asker.index
-        if any(fits(e.pod) and e.addresses for e in index.endpoints.values()):
+        if any(peer.fits(e.pod) and e.addresses for e in index.endpoints.values()):
             return ""
-        return left_out(index.cluster.pods, fits)
+        return left_out(index.cluster.pods, peer) or peer.no_namespace
 
     def _ordered(self, tier: CompiledTier, decided: bool) -> Iterator[PolicyReport]:
         """Policies in the order in which they are asked; the first rule that fits ends the tier."""
@@ -317,8 +317,8 @@ class _Reporter:
                 remark = _remark(rule, unreadable(source), unknown)
                 if not remark and not self._fits(rule):
                     cluster = self.asker.index.cluster
-                    fits = [by_labels_of_tier(cluster, peer) for peer in source.peers]
-                    remark = self._empty(source, fits)
+                    peers_asked = [wanted_by_tier(cluster, peer) for peer in source.peers]
+                    remark = self._empty(source, peers_asked)
                 reports.append(self._rule(rule, source.name, remark, not decided))
                 decided = decided or reports[-1].fits
             policy = policies[ref]

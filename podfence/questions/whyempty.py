@@ -9,6 +9,7 @@ labels would fit (NP-50, NP-58, NP-60). A port name means a number only on pods 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 from podfence.model.cluster import Cluster
 from podfence.model.clusternetworkpolicy import Peer, Rule
@@ -21,40 +22,52 @@ from podfence.questions.phrases.matched import workload_of
 
 _SHOWN = 3
 _EVERY = LabelSelector()
-Fits = Callable[[Pod], bool]
 
 
-def by_labels(cluster: Cluster, namespace: str, peer: NetworkPolicyPeer) -> Fits:
-    """Whether a pod has the labels that a peer of a policy in ``namespace`` asks for; an ipBlock
-    asks for none."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The selectors of a peer, as far as they ask for pods."""
+
+    fits: Callable[[Pod], bool]
+    """Whether a pod has the labels, wherever its address comes from."""
+    no_namespace: str = ""
+    """That no namespace fits, in words; "" if one does, or none is asked for."""
+
+
+_NO_PODS = Wanted(lambda _: False)
+
+
+def wanted_by_policy(cluster: Cluster, namespace: str, peer: NetworkPolicyPeer) -> Wanted:
+    """What a peer of a policy in ``namespace`` asks for; an ipBlock asks for no pod."""
     if peer.ip_block is not None:
-        return lambda _: False
+        return _NO_PODS
     pods, spaces = peer.pod_selector or _EVERY, peer.namespace_selector
     if spaces is None:
-        return lambda pod: pod.namespace == namespace and pods.matches(dict(pod.labels))
+        return Wanted(lambda pod: pod.namespace == namespace and pods.matches(dict(pod.labels)))
     return _in_namespaces(cluster, spaces, pods)
 
 
-def by_labels_of_tier(cluster: Cluster, peer: Peer) -> Fits:
+def wanted_by_tier(cluster: Cluster, peer: Peer) -> Wanted:
     """The same for a peer of a ClusterNetworkPolicy (CNP-15, CNP-20)."""
     if peer.pods is not None:
         spaces = peer.pods.namespace_selector or _EVERY
         return _in_namespaces(cluster, spaces, peer.pods.pod_selector)
     if peer.namespaces is not None:
         return _in_namespaces(cluster, peer.namespaces, _EVERY)
-    return lambda _: False
+    return _NO_PODS
 
 
-def _in_namespaces(cluster: Cluster, spaces: LabelSelector, pods: LabelSelector) -> Fits:
+def _in_namespaces(cluster: Cluster, spaces: LabelSelector, pods: LabelSelector) -> Wanted:
     found = {n for n, space in cluster.namespaces.items() if spaces.matches(dict(space.labels))}
-    return lambda pod: pod.namespace in found and pods.matches(dict(pod.labels))
+    missing = "" if found else f"there is now no namespace that fits ({words.namespaces(spaces)})"
+    return Wanted(lambda p: p.namespace in found and pods.matches(dict(p.labels)), missing)
 
 
-def left_out(pods: Iterable[Pod], fits: Fits) -> str:
+def left_out(pods: Iterable[Pod], peer: Wanted) -> str:
     """Which of ``pods`` have the labels and are found by no selector, and why; "" if none."""
     found: dict[str, dict[str, int]] = {}
     for pod in pods:
-        if (reason := _unfindable(pod)) and fits(pod):
+        if (reason := _unfindable(pod)) and peer.fits(pod):
             name = workload_of(pod)[0]
             group = found.setdefault(reason, {})
             group[name] = group.get(name, 0) + 1

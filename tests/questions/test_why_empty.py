@@ -100,6 +100,12 @@ def from_cli(*rules: NetworkPolicyRule) -> ClusterObject:
             id="a namespace of such pods",
         ),
         pytest.param(
+            rule(peer(namespaces={"team": "dev"})),
+            "near miss: the port fits (all), but no peer does; there is now no namespace that fits "
+            "(a namespace labelled team=dev)",
+            id="a namespace that is not there",
+        ),
+        pytest.param(
             rule(AGENT),
             "near miss: the port fits (all), but no peer does",
             id="such pods live in another namespace",
@@ -157,6 +163,12 @@ def test_egress(target: str, rules: NetworkPolicyRule, expected: str) -> None:
             cluster_rule("Deny", cluster_peer(pods={"app": "agent"})),
             f"near miss: the port fits (all), but no peer does; {AGENT_WOULD}",
             id="pods on the host network",
+        ),
+        pytest.param(
+            cluster_rule("Deny", cluster_peer(pods={"app": "x"}, namespaces={"team": "dev"})),
+            "near miss: the port fits (all), but no peer does; there is now no namespace that fits "
+            "(a namespace labelled team=dev)",
+            id="a namespace that is not there",
         ),
         pytest.param(
             NAMED,

@@ -16,7 +16,7 @@ from podfence.questions.describe import peer_path
 from podfence.questions.lint.note import Case, Note, note, rule_path
 from podfence.questions.phrases import words
 from podfence.questions.phrases.matched import grouped
-from podfence.questions.whyempty import by_labels, left_out
+from podfence.questions.whyempty import left_out, wanted_by_policy
 from podfence.sets import AddressSet
 
 _ANYWHERE = LabelSelector()
@@ -162,7 +162,7 @@ def _why_nobody(case: Case, peer: NetworkPolicyPeer) -> str:
         )
     cluster = case.index.cluster
     text = f"No pod fits now ({words.peer(peer, case.namespace)})."
-    unfindable = left_out(cluster.pods, by_labels(cluster, case.namespace, peer))
+    unfindable = left_out(cluster.pods, wanted_by_policy(cluster, case.namespace, peer))
     if unfindable:
         return f"{text[:-1]}: {unfindable}."
     elsewhere = _now(case, NetworkPolicyPeer(peer.pod_selector, _ANYWHERE))
