@@ -38,6 +38,7 @@ from podfence.lab.testbed.services import (
 )
 from podfence.nft.lowering.lower import LocalNode
 from podfence.policy.index import PolicyIndex
+from podfence.questions.phrases.matched import names_by_pod
 
 _MANY = 100
 """Probes: when not one of so many is answered at the second attempt, nothing was lost by chance."""
@@ -173,7 +174,7 @@ class Trial:
         pods = self._index.cluster.pods
         return LabReport(
             parties=self._plan.parties,
-            workloads={f"{p.namespace}/{p.name}": str(p.owner or p.ref) for p in pods},
+            workloads=names_by_pod(pods),
             probes=probes,
             agreements=probes - len(disagreements),
             disagreements=disagreements,

@@ -57,7 +57,7 @@ def _read(policy: NetworkPolicy, direction: Direction, select: PeerSelector) -> 
         path = f"spec.{direction.value}[{at}]"
         peers = tuple(_peers(policy, rule, f"{path}.{direction.peer_field}", path, select))
         origin = Origin(policy.ref, path, policy.source)
-        yield ReadRule(Action.ACCEPT, origin, peers, *_ports(rule.ports))
+        yield ReadRule(Action.ACCEPT, origin, peers, *rule_ports(rule.ports))
 
 
 def _peers(
@@ -70,7 +70,7 @@ def _peers(
         yield select.peers(policy.ref.namespace, peer), f"{field}[{at}]"
 
 
-def _ports(ports: Iterable[NetworkPolicyPort]) -> tuple[PortSet, tuple[PortName, ...]]:
+def rule_ports(ports: Iterable[NetworkPolicyPort]) -> tuple[PortSet, tuple[PortName, ...]]:
     """The numbers that a rule's ``ports`` hold, and the names still to be resolved."""
     ports = tuple(ports)
     if not ports:

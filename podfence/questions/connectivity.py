@@ -6,7 +6,7 @@ write a large cluster while it is computed. A name means one group.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,6 +18,7 @@ from podfence.engine.allpairs import Reachability, all_pairs
 from podfence.model.meta import ObjectRef
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.questions.outsideclasses import equal_outside
+from podfence.questions.phrases.matched import workload_names
 from podfence.questions.phrases.outside import name_outside
 from podfence.sets import AddressSet, PortSet
 
@@ -172,14 +173,14 @@ def _pod_groups(index: PolicyIndex, without: frozenset[str]) -> list[Group]:
             workload = endpoint.pod.owner or endpoint.pod.ref
             found[workload, endpoint.endpoint_class].append(endpoint)
             classes_of[workload].add(endpoint.endpoint_class)
-    shared = _shared_names(classes_of)
+    names = workload_names(classes_of)
     groups: list[Group] = []
     for workload, endpoint_class in sorted(
         found, key=lambda key: (key[0].namespace, key[0].name, key[0].kind, key[1])
     ):
         members = found[workload, endpoint_class]
         partial = len(classes_of[workload]) > 1
-        groups.append(_pod_group(index, len(groups), workload, members, partial, shared))
+        groups.append(_pod_group(index, len(groups), workload, members, partial, names))
     return groups
 
 
@@ -205,23 +206,15 @@ def _named_apart(groups: Iterable[Group]) -> Iterator[Group]:
         yield group if name == group.name else replace(group, name=name)
 
 
-def _shared_names(workloads: Iterable[ObjectRef]) -> frozenset[str]:
-    """Names that workloads of several kinds have in one namespace."""
-    counts = Counter(str(workload) for workload in workloads)
-    return frozenset(name for name, count in counts.items() if count > 1)
-
-
 def _pod_group(
     index: PolicyIndex,
     number: int,
     workload: ObjectRef,
     members: list[Endpoint],
     partial: bool,
-    shared: frozenset[str],
+    names: Mapping[ObjectRef, str],
 ) -> Group:
-    name = str(workload)
-    if name in shared:
-        name = f"{workload.namespace}/{workload.kind}/{workload.name}"
+    name = names[workload]
     pods = tuple(sorted(endpoint.pod.name for endpoint in members))
     if partial:
         shown = (*pods[:3], f"+{len(pods) - 3}") if len(pods) > 4 else pods

@@ -7,13 +7,14 @@ have not decided; inside the ordered tiers the first rule that fits ends the tie
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from podfence.engine.evaluate import fits
 from podfence.model.clusternetworkpolicy import Rule
 from podfence.model.meta import ObjectRef
-from podfence.model.networkpolicy import NetworkPolicy, PolicyType
+from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule, PolicyType
+from podfence.policy.addressblocks import ip_block
 from podfence.policy.flow import Action, Decision, Direction, Reason
 from podfence.policy.index import (
     NETWORK_POLICY_TIER,
@@ -24,11 +25,21 @@ from podfence.policy.index import (
 )
 from podfence.policy.origin import Origin
 from podfence.questions.can import Asker, Can, CanAnswer, Case
+from podfence.questions.parties import End
+from podfence.questions.phrases.matched import Matched
 from podfence.questions.phrases.tierwords import (
     priority_of,
     unknown_names,
     unreadable,
     written_rules,
+)
+from podfence.questions.whyempty import (
+    Wanted,
+    left_out,
+    named_ports,
+    undeclared,
+    wanted_by_policy,
+    wanted_by_tier,
 )
 from podfence.sets import PortSet
 
@@ -42,7 +53,8 @@ class RuleReport:
     """One rule against the flow. ``peer_paths``: the peer items that hold the remote end, or the
     rule's own path when it has no peers. ``ports``: all that the rule is about on any peer.
     ``name``: of the rule, "" if it has none. ``reached`` False: an earlier rule ended the tier, or
-    an earlier tier decided. ``remark``: what compiling the rule has lost."""
+    an earlier tier decided. ``remark``: what compiling the rule has lost, such as why a peer or a
+    port of it holds nothing; "" if nothing."""
 
     origin: Origin
     fits: bool
@@ -150,7 +162,8 @@ def _direction(asker: Asker, case: Case, direction: Direction) -> DirectionRepor
     ask = (family, case.protocol, case.port)
     subject = asker.decider(near, direction, remote, ask, decision)
     if subject is not None:
-        reporter = _Reporter(asker, direction, remote, *ask, written_rules(asker.index))
+        written = written_rules(asker.index)
+        reporter = _Reporter(asker, direction, subject, far, remote, *ask, written)
         tiers = tuple(reporter.tiers(subject, asked=by_tiers))
     ladder: tuple[Rung, ...] = ()
     if by_tiers and any(tier.ordered for tier in tiers):
@@ -191,6 +204,8 @@ class _Reporter:
 
     asker: Asker
     direction: Direction
+    subject: Endpoint
+    far: End
     remote: int
     family: int
     protocol: str
@@ -226,8 +241,69 @@ class _Reporter:
             yield PolicyReport(isolation, tuple(self._rules(rules, not decided)))
 
     def _rules(self, rules: Iterable[CompiledRule], reached: bool) -> Iterator[RuleReport]:
+        written = self._written(rule.origin.policy for rule in rules)
         for rule in rules:
-            yield self._rule(rule, "", "", reached)
+            report = self._rule(rule, "", "", reached)
+            if not report.fits:
+                namespace, path = rule.origin.policy.namespace, rule.origin.path
+                source = written[rule.origin.policy, path]
+                peers = report.peer_paths or tuple(self._held(namespace, source, path))
+                cluster = self.asker.index.cluster
+                peers_asked = [wanted_by_policy(cluster, namespace, peer) for peer in source.peers]
+                report = replace(report, peer_paths=peers, remark=self._empty(source, peers_asked))
+            yield report
+
+    def _written(
+        self, refs: Iterable[ObjectRef]
+    ) -> Mapping[tuple[ObjectRef, str], NetworkPolicyRule]:
+        """The rules of some NetworkPolicies in this direction, by policy and field path."""
+        wanted = set(refs)
+        return {
+            (policy.ref, f"spec.{self.direction.value}[{at}]"): rule
+            for policy in self.asker.index.cluster.policies
+            if policy.ref in wanted
+            for at, rule in enumerate(policy.rules_of(self.direction.policy_type))
+        }
+
+    def _held(self, namespace: str, rule: NetworkPolicyRule, path: str) -> Iterator[str]:
+        """The peers that hold the remote end, as they are written: a rule of which no port is left
+        compiles to nothing."""
+        if not rule.peers:
+            yield path
+        matched, address = Matched(self.asker.index), self.far.address(self.family)
+        for at, peer in enumerate(rule.peers):
+            if peer.ip_block is not None:
+                held = address is not None and address in ip_block(peer.ip_block).addresses
+            else:
+                found = matched.peers(namespace, peer)
+                held = any(endpoint.endpoint_class == self.remote for endpoint in found)
+            if held:
+                yield f"{path}.{self.direction.peer_field}[{at}]"
+
+    def _empty(self, rule: NetworkPolicyRule | Rule, peers: Iterable[Wanted]) -> str:
+        """Why the rule does not hold the remote end, or the port, where its text says that it
+        might."""
+        cluster = self.asker.index.cluster
+        remote = [pod for pod in cluster.pods if f"{pod.namespace}/{pod.name}" == self.far.name]
+        found = dict.fromkeys(
+            said for each in peers if (said := left_out(remote, each) or self._nobody(each))
+        )
+        egress = self.direction is Direction.EGRESS
+        destination = self.far.endpoint if egress else self.subject
+        if destination is not None:
+            found |= dict.fromkeys(undeclared(named_ports(rule), destination.pod))
+        elif named_ports(rule):
+            found[
+                f"{self.far.name} is no pod with an address of its own, so it has no port names"
+            ] = None
+        return "; ".join(found)
+
+    def _nobody(self, peer: Wanted) -> str:
+        """Why a peer holds no pod at all; "" if it holds some."""
+        index = self.asker.index
+        if any(peer.fits(e.pod) and e.addresses for e in index.endpoints.values()):
+            return ""
+        return left_out(index.cluster.pods, peer) or peer.no_namespace
 
     def _ordered(self, tier: CompiledTier, decided: bool) -> Iterator[PolicyReport]:
         """Policies in the order in which they are asked; the first rule that fits ends the tier."""
@@ -239,6 +315,10 @@ class _Reporter:
                 source = written[ref, rule.origin.path]
                 unknown = unknown_names(source, self.asker.index.names)
                 remark = _remark(rule, unreadable(source), unknown)
+                if not remark and not self._fits(rule):
+                    cluster = self.asker.index.cluster
+                    peers_asked = [wanted_by_tier(cluster, peer) for peer in source.peers]
+                    remark = self._empty(source, peers_asked)
                 reports.append(self._rule(rule, source.name, remark, not decided))
                 decided = decided or reports[-1].fits
             policy = policies[ref]

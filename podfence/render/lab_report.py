@@ -68,8 +68,7 @@ class _Names:
 
     def short(self, parties: Iterable[Party], target: Party | None = None) -> Iterator[str]:
         """The fewest names, made printable; with what they are when they are sources of a
-        ``target``. The target itself is never missed among them, and neither is a party that
-        shares no IP version with it."""
+        ``target``. The target itself is never missed among them."""
         left = {party.name: party for party in parties}
         for side, word in ((Side.POD, "all pods"), (Side.OUTSIDE, "all outside addresses")):
             wanted = self._wanted(self._sides[side], target)
@@ -88,11 +87,7 @@ class _Names:
 
     @staticmethod
     def _wanted(parties: Iterable[Party], target: Party | None) -> set[str]:
-        return {
-            party.name
-            for party in parties
-            if target is None or (party is not target and party.families & target.families)
-        }
+        return {party.name for party in parties if party is not target}
 
 
 def _rows(

@@ -236,14 +236,17 @@ def _rule_text(rule: RuleReport, locate: Locate) -> str:
         verb = "ALLOWS" if rule.reached else "would allow"
         said = f"{verb} this ({rule.ports}; {', '.join(rule.peer_paths)})"
     elif rule.peer_paths and not rule.port_fits:
-        peers = ", ".join(rule.peer_paths)
-        said = f"near miss: the peer fits ({peers}), but it allows only {rule.ports}"
+        peers = "everyone" if rule.peer_paths == (rule.origin.path,) else ", ".join(rule.peer_paths)
+        said = f"near miss: the peer fits ({peers}), but it allows "
+        said += f"only {rule.ports}" if rule.ports else "no port"
     elif rule.peer_paths:
         said = f"near miss: the peer fits, but not on this port ({', '.join(rule.peer_paths)})"
     elif rule.port_fits:
         said = f"near miss: the port fits ({rule.ports}), but no peer does"
     else:
         said = f"neither peer nor port fits (it allows {rule.ports})"
+    if rule.remark:
+        said += f"; {message_text(rule.remark)}"
     return f"{rule.origin.path}: {said}{f'  {where}' if where else ''}"
 
 
@@ -355,7 +358,7 @@ class VerdictEncoder:
         if ordered:
             data |= {"action": rule.action.value, "fits": rule.fits, "reached": rule.reached}
             data |= {"name": rule.name} if rule.name else {}
-            data |= {"remark": rule.remark} if rule.remark else {}
+        data |= {"remark": rule.remark} if rule.remark else {}
         return data
 
 

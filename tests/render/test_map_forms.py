@@ -61,7 +61,15 @@ def drawn(rng: Random) -> Cluster:
     """A cluster in which some pods share a workload, and some names are hostile."""
     cluster = random_cluster(rng, rng.choice(SIZES))
     hostile = rng.random() < 0.3
-    return replace(cluster, pods=tuple(_owned(rng, thing, hostile) for thing in cluster.pods))
+    templates: dict[ObjectRef, Pod] = {}
+    pods = []
+    for thing in cluster.pods:
+        thing = _owned(rng, thing, hostile)
+        if thing.owner is not None and rng.random() < 0.8:
+            template = templates.setdefault(thing.owner, thing)
+            thing = replace(thing, labels=template.labels, ports=template.ports)
+        pods.append(thing)
+    return replace(cluster, pods=tuple(pods))
 
 
 def _owned(rng: Random, thing: Pod, hostile: bool) -> Pod:
@@ -310,6 +318,20 @@ def test_what_a_map_of_some_namespaces_is_not_about_divides_no_addresses() -> No
     rows = table_of(*A_AND_B, *other, only=("d",))
 
     assert [to for to, _, _ in rows if to.startswith("outside")] == ["outside 0.0.0.0/0, ::/0"]
+
+
+def test_families_stay_apart_where_a_pod_has_only_one_of_them() -> None:
+    """The IPv6 pod reaches nothing outside, so it is by its ingress alone that they differ."""
+    both = pod("d/both", {"n": "1"}, addresses=["10.0.0.1", "fd00::1"])
+    six = pod("d/six", {"n": "2"}, addresses=["fd00::2"])
+    closed = policy("d/closed", {"n": "2"}, types=["Egress"])
+
+    assert table_of(both, six, closed) == [
+        ("d/both", "all", "all outside addresses"),
+        ("d/six", "all", "d/both, outside ::/0"),
+        ("outside 0.0.0.0/0", "all", "d/both"),
+        ("outside ::/0", "all", "d/both"),
+    ]
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -34,6 +34,8 @@ NOTE_CODES: Mapping[str, str] = {
     "PF316": "another policy allows everything that this one restricts",
     "PF317": "the name says A to B, the rules allow B to A",
     "PF318": "the port is declared by the end that connects, not by the end connected to",
+    "PF319": "a neighbour in the same policy allows what this one restricts",
+    "PF363": "a rule with peers alone beside a rule with ports alone: one rule, split by a dash",
 }
 """Every code with its meaning in one line."""
 

@@ -16,6 +16,7 @@ from podfence.questions.describe import peer_path
 from podfence.questions.lint.note import Case, Note, note, rule_path
 from podfence.questions.phrases import words
 from podfence.questions.phrases.matched import grouped
+from podfence.questions.whyempty import left_out, wanted_by_policy
 from podfence.sets import AddressSet
 
 _ANYWHERE = LabelSelector()
@@ -159,7 +160,11 @@ def _why_nobody(case: Case, peer: NetworkPolicyPeer) -> str:
         return f"There is now no namespace that fits ({words.namespaces(selector)})." + _hint(
             case, selector
         )
+    cluster = case.index.cluster
     text = f"No pod fits now ({words.peer(peer, case.namespace)})."
+    unfindable = left_out(cluster.pods, wanted_by_policy(cluster, case.namespace, peer))
+    if unfindable:
+        return f"{text[:-1]}: {unfindable}."
     elsewhere = _now(case, NetworkPolicyPeer(peer.pod_selector, _ANYWHERE))
     if peer.pod_selector is not None and elsewhere:
         text += f" Pods with these labels exist elsewhere: {_names(elsewhere)}."

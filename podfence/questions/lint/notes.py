@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.index import PolicyIndex
-from podfence.questions.lint import note_names, note_peers, note_ports, note_shape
+from podfence.questions.lint import (
+    note_names,
+    note_neighbours,
+    note_peers,
+    note_ports,
+    note_shape,
+)
 from podfence.questions.lint.note import NOTE_CODES, Case, Note, Raw
 from podfence.questions.phrases.matched import Matched
 
@@ -23,6 +29,9 @@ _CHECKS = (
     note_shape.null_items,
     note_shape.allows_everything,
     note_shape.pointless,
+    note_neighbours.undone_rule,
+    note_neighbours.undone_peers,
+    note_neighbours.stray_dash,
     note_peers.selects_nothing,
     note_peers.lost_or,
     note_peers.lost_and,

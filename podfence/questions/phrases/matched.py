@@ -6,12 +6,14 @@ classes it finds back into pods, and pods into workloads.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from pyroaring import FrozenBitMap
 
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
+from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import IPNetwork, NetworkPolicy, NetworkPolicyPeer
 from podfence.model.objects import Pod
 from podfence.model.selectors import LabelSelector
@@ -40,6 +42,22 @@ def workload_of(pod: Pod) -> tuple[str, str]:
     if owner is None:
         return f"{pod.namespace}/{pod.name}", "Pod"
     return f"{pod.namespace}/{owner.name}", owner.kind
+
+
+def workload_names(workloads: Collection[ObjectRef]) -> dict[ObjectRef, str]:
+    """Names of workloads, and of pods that have none: ``shop/web``, with the kind
+    (``shop/Deployment/web``) where another kind has the name too."""
+    shared = Counter(map(str, workloads))
+    return {
+        ref: str(ref) if shared[str(ref)] == 1 else f"{ref.namespace}/{ref.kind}/{ref.name}"
+        for ref in workloads
+    }
+
+
+def names_by_pod(pods: Sequence[Pod]) -> dict[str, str]:
+    """``namespace/pod`` -> the name of its workload, or its own."""
+    names = workload_names({pod.owner or pod.ref for pod in pods})
+    return {f"{pod.namespace}/{pod.name}": names[pod.owner or pod.ref] for pod in pods}
 
 
 def grouped(endpoints: Iterable[Endpoint]) -> tuple[PodGroup, ...]:

@@ -1,0 +1,120 @@
+"""Why a peer or a port of a rule holds nothing: what compiling the rule no longer shows.
+
+Rule: says only what is certain from the input. A selector finds pods that have an address of their
+own; pods on their node's network, finished pods and pods without an address are named where their
+labels would fit (NP-50, NP-58, NP-60). A port name means a number only on pods that declare it
+(NP-32..NP-35, CNP-23).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from podfence.model.cluster import Cluster
+from podfence.model.clusternetworkpolicy import Peer, Rule
+from podfence.model.networkpolicy import NetworkPolicyPeer, NetworkPolicyRule
+from podfence.model.objects import Pod
+from podfence.model.selectors import LabelSelector
+from podfence.policy.namedports import PortName, named_number
+from podfence.questions.phrases import words
+from podfence.questions.phrases.matched import workload_of
+
+_SHOWN = 3
+_EVERY = LabelSelector()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The selectors of a peer, as far as they ask for pods."""
+
+    fits: Callable[[Pod], bool]
+    """Whether a pod has the labels, wherever its address comes from."""
+    no_namespace: str = ""
+    """That no namespace fits, in words; "" if one does, or none is asked for."""
+
+
+_NO_PODS = Wanted(lambda _: False)
+
+
+def wanted_by_policy(cluster: Cluster, namespace: str, peer: NetworkPolicyPeer) -> Wanted:
+    """What a peer of a policy in ``namespace`` asks for; an ipBlock asks for no pod."""
+    if peer.ip_block is not None:
+        return _NO_PODS
+    pods, spaces = peer.pod_selector or _EVERY, peer.namespace_selector
+    if spaces is None:
+        return Wanted(lambda pod: pod.namespace == namespace and pods.matches(dict(pod.labels)))
+    return _in_namespaces(cluster, spaces, pods)
+
+
+def wanted_by_tier(cluster: Cluster, peer: Peer) -> Wanted:
+    """The same for a peer of a ClusterNetworkPolicy (CNP-15, CNP-20)."""
+    if peer.pods is not None:
+        spaces = peer.pods.namespace_selector or _EVERY
+        return _in_namespaces(cluster, spaces, peer.pods.pod_selector)
+    if peer.namespaces is not None:
+        return _in_namespaces(cluster, peer.namespaces, _EVERY)
+    return _NO_PODS
+
+
+def _in_namespaces(cluster: Cluster, spaces: LabelSelector, pods: LabelSelector) -> Wanted:
+    found = {n for n, space in cluster.namespaces.items() if spaces.matches(dict(space.labels))}
+    missing = "" if found else f"there is now no namespace that fits ({words.namespaces(spaces)})"
+    return Wanted(lambda p: p.namespace in found and pods.matches(dict(p.labels)), missing)
+
+
+def left_out(pods: Iterable[Pod], peer: Wanted) -> str:
+    """Which of ``pods`` have the labels and are found by no selector, and why; "" if none."""
+    found: dict[str, dict[str, int]] = {}
+    for pod in pods:
+        if (reason := _unfindable(pod)) and peer.fits(pod):
+            name = workload_of(pod)[0]
+            group = found.setdefault(reason, {})
+            group[name] = group.get(name, 0) + 1
+    return "; ".join(_would_fit(reason, group) for reason, group in found.items())
+
+
+def _unfindable(pod: Pod) -> str:
+    """Why no selector finds a pod, to follow "it" or "they"; "" if selectors do."""
+    if pod.finished:
+        return "finished"
+    if pod.host_network:
+        return "on the network of a node, where no selector finds pods; use an ipBlock of the nodes"
+    return "" if pod.addresses else "without an address yet"
+
+
+def _would_fit(reason: str, group: dict[str, int]) -> str:
+    names = words.some(list(group), _SHOWN)
+    if list(group.values()) == [1]:
+        return f"{names} would fit by its labels, but it is {reason}"
+    return f"pods of {names} would fit by their labels, but they are {reason}"
+
+
+# -- ports
+
+
+def named_ports(rule: NetworkPolicyRule | Rule) -> tuple[PortName, ...]:
+    """The port names that a rule asks for."""
+    if isinstance(rule, Rule):
+        return tuple(PortName(p.named_port, "") for p in rule.protocols if p.named_port)
+    return tuple(PortName(p.port, p.protocol.value) for p in rule.ports if isinstance(p.port, str))
+
+
+def undeclared(names: Iterable[PortName], destination: Pod) -> Iterator[str]:
+    """One sentence for each name that means no port on the pod that is connected to."""
+    who = f"{destination.namespace}/{destination.name}"
+    for name in names:
+        if named_number(destination.ports, name):
+            continue
+        others = sorted({p.protocol.value for p in destination.ports if p.name == name.name})
+        if others:
+            yield (
+                f"the rule's port {name.name} means {name.protocol}, and {who} declares that "
+                f"name for {words.listed(others)}"
+            )
+            continue
+        known = sorted({p.name for p in destination.ports if p.name})
+        yield (
+            f"the rule's port {name.name} is declared by no container of {who}; it declares "
+            f"{words.listed(known) or 'no name'}"
+        )
