@@ -6,7 +6,7 @@ forgotten. Every function notes its problems in ``Fields`` and still returns a v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +16,8 @@ from podfence.model.meta import METADATA_NAME_LABEL, Labels, ObjectRef
 from podfence.model.networkpolicy import IPNetwork, Protocol
 from podfence.model.objects import (
     ContainerPort,
+    EndpointSlice,
+    EndpointSubset,
     IPAddress,
     Namespace,
     Node,
@@ -25,7 +27,7 @@ from podfence.model.objects import (
 )
 from podfence.model.workloads import Workload, controller_of_replicaset_pod
 
-CoreObject = Namespace | Node | Pod | Service | Workload
+CoreObject = Namespace | Node | Pod | Service | EndpointSlice | Workload
 _HASH_LABEL = "pod-template-hash"
 
 
@@ -166,21 +168,47 @@ def decode_service(fields: Fields, data: Json) -> Service:
         _service_port(fields, entry, path)
         for path, entry in fields.items(spec, "ports", "spec.ports")
     ]
+    kind = fields.text(spec, "type", "spec.type")
+    external_name = fields.text(spec, "externalName", "spec.externalName")
+    virtual, balancers = _balancer_ips(fields, fields.mapping(data, "status", "status"))
+    external = list(fields.texts(spec, "externalIPs", "spec.externalIPs"))
     return Service(
         ref,
         fields.labels(spec, "selector", "spec.selector"),
         _cluster_ips(fields, spec),
         tuple(ports),
         fields.source,
+        headless=fields.text(spec, "clusterIP", "spec.clusterIP") == "None",
+        external_name=external_name if kind == "ExternalName" else "",
+        external_ips=tuple(dict.fromkeys((*_parsed(fields, external), *virtual))),
+        balancer_ips=balancers,
     )
+
+
+def _balancer_ips(
+    fields: Fields, status: Json
+) -> tuple[tuple[IPAddress, ...], tuple[IPAddress, ...]]:
+    """Addresses of the load balancer by ``ipMode``: VIP, which is the default, and Proxy."""
+    path = "status.loadBalancer"
+    balancer = fields.mapping(status, "loadBalancer", path)
+    found: dict[bool, list[IPAddress]] = {False: [], True: []}
+    for here, entry in fields.items(balancer, "ingress", f"{path}.ingress"):
+        is_proxy = fields.text(entry, "ipMode", f"{here}.ipMode") == "Proxy"
+        text = fields.text(entry, "ip", f"{here}.ip")
+        found[is_proxy] += _parsed(fields, [(f"{here}.ip", text)] if text else [])
+    return tuple(found[False]), tuple(found[True])
+
+
+def _parsed(fields: Fields, texts: Iterable[tuple[str, str]]) -> list[IPAddress]:
+    found = [fields.address(text, path) for path, text in texts]
+    return [address for address in found if address is not None]
 
 
 def _cluster_ips(fields: Fields, spec: Json) -> tuple[IPAddress, ...]:
     texts = list(fields.texts(spec, "clusterIPs", "spec.clusterIPs"))
     if not texts:
         texts = [("spec.clusterIP", fields.text(spec, "clusterIP", "spec.clusterIP"))]
-    found = [fields.address(text, path) for path, text in texts if text != "None"]
-    return tuple(address for address in found if address is not None)
+    return tuple(_parsed(fields, ((path, text) for path, text in texts if text != "None")))
 
 
 def _service_port(fields: Fields, entry: Json, path: str) -> ServicePort:
@@ -194,6 +222,54 @@ def _service_port(fields: Fields, entry: Json, path: str) -> ServicePort:
         target_port = fields.port(entry, "targetPort", f"{path}.targetPort") if given else port
     name = fields.text(entry, "name", f"{path}.name")
     return ServicePort(name, port, target_port, fields.protocol(entry, f"{path}.protocol"))
+
+
+_SERVICE_LABEL = "kubernetes.io/service-name"
+
+
+def decode_endpoint_slice(fields: Fields, data: Json) -> EndpointSlice:
+    """An EndpointSlice: the addresses that a node's proxy would send to. Domain names are none."""
+    metadata = _metadata(fields, data)
+    service = dict(fields.labels(metadata, "labels", "metadata.labels")).get(_SERVICE_LABEL, "")
+    texts: list[tuple[str, str]] = []
+    if fields.text(data, "addressType", "addressType") != "FQDN":
+        for here, entry in fields.items(data, "endpoints", "endpoints"):
+            conditions = fields.mapping(entry, "conditions", f"{here}.conditions")
+            if conditions.get("ready") is not False:  # null: unknown, and to be read as ready
+                texts += fields.texts(entry, "addresses", f"{here}.addresses")
+    ports = _endpoint_ports(fields, data, "ports")
+    subset = EndpointSubset(tuple(_parsed(fields, texts)), ports)
+    return EndpointSlice(fields.ref("EndpointSlice", metadata), service, (subset,), fields.source)
+
+
+def decode_endpoints(fields: Fields, data: Json) -> EndpointSlice:
+    """Endpoints, the older kind; they have the name of their Service."""
+    metadata = _metadata(fields, data)
+    ref = fields.ref("Endpoints", metadata)
+    subsets = []
+    for here, subset in fields.items(data, "subsets", "subsets"):
+        texts = [
+            (f"{at}.ip", fields.text(entry, "ip", f"{at}.ip"))
+            for at, entry in fields.items(subset, "addresses", f"{here}.addresses")
+        ]
+        ports = _endpoint_ports(fields, subset, f"{here}.ports")
+        subsets.append(EndpointSubset(tuple(_parsed(fields, texts)), ports))
+    return EndpointSlice(ref, ref.name, tuple(subsets), fields.source)
+
+
+def _endpoint_ports(
+    fields: Fields, parent: Json, path: str
+) -> tuple[tuple[str, Protocol, int], ...]:
+    """Those with a number; a port without one is nobody's."""
+    return tuple(
+        (
+            fields.text(entry, "name", f"{here}.name"),
+            fields.protocol(entry, f"{here}.protocol"),
+            fields.port(entry, "port", f"{here}.port"),
+        )
+        for here, entry in fields.items(parent, "ports", path)
+        if entry.get("port") is not None
+    )
 
 
 # ------------------------------------------------------------------------------------ workloads
@@ -234,7 +310,20 @@ def _from_template(
         fields.flag(spec, "hostNetwork", f"{path}.spec.hostNetwork"),
         _owner(fields, metadata, ref.namespace, own_labels),
         fields.source,
+        **_of_controller(fields, kind, parent, path.removesuffix(".template")),
     )
+
+
+def _of_controller(fields: Fields, kind: str, spec: Json, path: str) -> dict[str, Any]:
+    """What the labels depend on that a controller adds to its pods."""
+    if kind == "StatefulSet":
+        ordinals = fields.mapping(spec, "ordinals", f"{path}.ordinals")
+        return {"first": fields.count(ordinals, "start", f"{path}.ordinals.start", 0)}
+    if kind in ("Job", "CronJob"):
+        mode = fields.text(spec, "completionMode", f"{path}.completionMode")
+        manual = fields.flag(spec, "manualSelector", f"{path}.manualSelector")
+        return {"indexed": mode == "Indexed", "manual_selector": manual}
+    return {}
 
 
 def _replicas(fields: Fields, spec: Json, status: Json) -> int:
@@ -269,6 +358,8 @@ DECODERS: Mapping[str, Decoder] = {
     "Node": decode_node,
     "Pod": decode_pod,
     "Service": decode_service,
+    "Endpoints": decode_endpoints,
+    "EndpointSlice": decode_endpoint_slice,
     "Deployment": _workload("Deployment", _replicas),
     "StatefulSet": _workload("StatefulSet", _replicas),
     "ReplicaSet": _workload("ReplicaSet", _replicas),

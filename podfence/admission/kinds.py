@@ -10,11 +10,12 @@ from __future__ import annotations
 from difflib import SequenceMatcher, get_close_matches
 from functools import lru_cache
 
-_CORE = frozenset({"Namespace", "Node", "Pod", "Service", "ReplicationController"})
+_CORE = frozenset({"Namespace", "Node", "Pod", "Service", "Endpoints", "ReplicationController"})
 API_VERSIONS = {
     **dict.fromkeys(_CORE, "v1"),
     **dict.fromkeys(("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"), "apps/v1"),
     **dict.fromkeys(("Job", "CronJob"), "batch/v1"),
+    "EndpointSlice": "discovery.k8s.io/v1",
     "NetworkPolicy": "networking.k8s.io/v1",
     "ClusterNetworkPolicy": "policy.networking.k8s.io/v1beta1",
     "AdminNetworkPolicy": "policy.networking.k8s.io/v1alpha1",
@@ -31,7 +32,7 @@ CLUSTER_SCOPED = frozenset({"Namespace", "Node", *POLICY_KINDS} - {"NetworkPolic
 """Wanted kinds without a namespace."""
 
 _OTHER_KINDS = frozenset(
-    "Binding ComponentStatus ConfigMap Endpoints Event Eviction LimitRange PersistentVolume "
+    "Binding ComponentStatus ConfigMap Event Eviction LimitRange PersistentVolume "
     "PersistentVolumeClaim PodTemplate ResourceQuota Secret ServiceAccount Status "
     "ControllerRevision Scale IPAddress Ingress IngressClass ServiceCIDR".split()
 )

@@ -38,6 +38,7 @@ class Input:
             *cluster.services,
             *cluster.policies,
             *cluster.admin_policies,
+            *cluster.endpoint_slices,
         )
         return cls(objects, positions, dict(names))
 

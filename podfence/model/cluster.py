@@ -12,11 +12,13 @@ from types import MappingProxyType
 
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.doubt import Doubt
-from podfence.model.meta import METADATA_NAME_LABEL
+from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy
-from podfence.model.objects import IPAddress, Namespace, Node, Pod, Service
+from podfence.model.objects import EndpointSlice, IPAddress, Namespace, Node, Pod, Service
 
-ClusterObject = Namespace | Node | Pod | Service | NetworkPolicy | ClusterNetworkPolicy
+ClusterObject = (
+    Namespace | Node | Pod | Service | EndpointSlice | NetworkPolicy | ClusterNetworkPolicy
+)
 
 ASSUMED_V4 = IPv4Address("10.244.0.0")
 ASSUMED_V6 = IPv6Address("fd00:10:244::")
@@ -38,6 +40,7 @@ class Cluster:
     policies: tuple[NetworkPolicy, ...] = ()
     admin_policies: tuple[ClusterNetworkPolicy, ...] = ()
     doubts: tuple[Doubt, ...] = ()
+    endpoint_slices: tuple[EndpointSlice, ...] = ()
 
     @classmethod
     def of(cls, objects: Iterable[ClusterObject]) -> Cluster:
@@ -46,6 +49,7 @@ class Cluster:
         nodes: dict[str, Node] = {}
         pods: dict[tuple[str, str], Pod] = {}
         services: dict[tuple[str, str], Service] = {}
+        slices: dict[ObjectRef, EndpointSlice] = {}
         policies: dict[tuple[str, str], NetworkPolicy] = {}
         admin_policies: dict[tuple[str, str], ClusterNetworkPolicy] = {}
         for thing in objects:
@@ -58,6 +62,8 @@ class Cluster:
                     pods[thing.namespace, thing.name] = thing
                 case Service():
                     services[thing.ref.namespace, thing.ref.name] = thing
+                case EndpointSlice():
+                    slices[thing.ref] = thing
                 case NetworkPolicy():
                     policies[thing.ref.namespace, thing.ref.name] = thing
                 case ClusterNetworkPolicy():
@@ -72,6 +78,7 @@ class Cluster:
             tuple(services.values()),
             tuple(policies[key] for key in sorted(policies)),
             tuple(admin_policies[key] for key in sorted(admin_policies)),
+            endpoint_slices=tuple(slices.values()),
         )
 
 

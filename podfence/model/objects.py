@@ -87,13 +87,62 @@ class ServicePort:
     target_port: int | str
     protocol: Protocol
 
+    def on(self, pod: Pod) -> int | None:
+        """The port of a pod behind it: a number as it is, a name as the pod declares it. None: the
+        pod declares none, so it is not behind this port."""
+        if isinstance(self.target_port, int):
+            return self.target_port
+        return next(
+            (
+                p.port
+                for p in pod.ports
+                if (p.name, p.protocol) == (self.target_port, self.protocol)
+            ),
+            None,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """``selector`` empty: no selector, so no endpoints that podfence can know."""
+    """A Service and all addresses by which it is reached."""
 
     ref: ObjectRef
     selector: Labels = ()
+    """Empty: no selector; what is behind it are its EndpointSlices."""
     cluster_ips: tuple[IPAddress, ...] = ()
     ports: tuple[ServicePort, ...] = ()
+    source: Source | None = None
+    headless: bool = False
+    """``clusterIP: None``: its name stands for its pods, and no port is rewritten."""
+    external_name: str = ""
+    """Of type ExternalName: the name in DNS that it stands for."""
+    external_ips: tuple[IPAddress, ...] = ()
+    """``externalIPs`` and the load balancer's addresses that the proxy of a node answers for
+    (``ipMode: VIP``)."""
+    balancer_ips: tuple[IPAddress, ...] = ()
+    """The load balancer's addresses that packets are really sent to (``ipMode: Proxy``)."""
+
+    @property
+    def addresses(self) -> tuple[IPAddress, ...]:
+        """The destinations that are rewritten to what is behind the Service (NP-45)."""
+        return (*self.cluster_ips, *self.external_ips)
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSubset:
+    """Addresses that have the same ports; the ready ones."""
+
+    addresses: tuple[IPAddress, ...]
+    ports: tuple[tuple[str, Protocol, int], ...]
+    """Name, as of the Service's port, protocol and number."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSlice:
+    """What is behind a Service, as an EndpointSlice (one subset) or Endpoints tell it."""
+
+    ref: ObjectRef
+    service: str
+    """Its Service, in the same namespace."""
+    subsets: tuple[EndpointSubset, ...] = ()
     source: Source | None = None

@@ -38,7 +38,9 @@ class Workload:
 
     ``replicas``: pods to run, 0 when it is suspended or done; not used for a DaemonSet, which runs
     one a node. ``labels``, ``ports`` and ``host_network`` are the template's. ``owner`` is its
-    controller, for a ReplicaSet mostly the Deployment.
+    controller, for a ReplicaSet mostly the Deployment. ``first``: ordinal of a StatefulSet's first
+    pod. ``indexed``: a Job whose pods have an index each, from 0. ``manual_selector``: a Job that
+    adds no labels of its own.
     """
 
     ref: ObjectRef
@@ -48,6 +50,9 @@ class Workload:
     host_network: bool = False
     owner: ObjectRef | None = None
     source: Source | None = None
+    first: int = 0
+    indexed: bool = False
+    manual_selector: bool = False
 
 
 def controller_of_replicaset_pod(controller: ObjectRef, hash_label: str) -> ObjectRef:
@@ -132,21 +137,37 @@ def _places(workload: Workload, node_names: list[str]) -> list[str]:
 
 def _pods(workload: Workload, places: list[str], names: set[tuple[str, str]]) -> Iterator[Pod]:
     namespace = workload.ref.namespace
-    number = 0 if workload.ref.kind == "StatefulSet" else 1
-    for place in places:
+    number = workload.first if workload.ref.kind == "StatefulSet" else 1
+    for index, place in enumerate(places):
         while (namespace, name := f"{workload.ref.name}-{number}") in names:
             number += 1
         names.add((namespace, name))
         yield Pod(
             namespace,
             name,
-            labels=workload.labels,
+            labels=_labels(workload, name, number, index),
             ports=workload.ports,
             node=place,
             host_network=workload.host_network,
             owner=workload.owner,
             source=workload.source,
         )
+
+
+def _labels(workload: Workload, name: str, ordinal: int, index: int) -> Labels:
+    """The template's labels with those that the controller adds, as far as they are known before
+    the pods run; hashes and uids are not."""
+    added: dict[str, str] = {}
+    if workload.ref.kind == "StatefulSet":
+        added = {
+            "statefulset.kubernetes.io/pod-name": name,
+            "apps.kubernetes.io/pod-index": str(ordinal),
+        }
+    if workload.ref.kind == "Job" and not workload.manual_selector:
+        added = dict.fromkeys(("batch.kubernetes.io/job-name", "job-name"), workload.ref.name)
+    if workload.indexed:
+        added["batch.kubernetes.io/job-completion-index"] = str(index)
+    return tuple(sorted({**dict(workload.labels), **added}.items())) if added else workload.labels
 
 
 def _capped(workload: Workload, wanted: int) -> Problem:

@@ -17,6 +17,7 @@ from podfence.questions.dns import DnsNotes
 from podfence.questions.parties import Directory, End
 from podfence.questions.phrases.known import Known
 from podfence.questions.phrases.words import some
+from podfence.questions.services import Behind, Services
 from podfence.sets.ports import MAX_PORT, OTHER, PROTOCOLS
 
 
@@ -79,6 +80,7 @@ class Asker:
     def __init__(self, index: PolicyIndex) -> None:
         self.index = index
         self.directory = Directory(index)
+        self._services = Services(index, self.directory)
         self._judge = Judge(index)
         self._known = Known(index.cluster)
         self._dns = DnsNotes(index)
@@ -86,16 +88,20 @@ class Asker:
 
     def can(self, question: Can) -> CanAnswer:
         """Raises UnknownObject or QuestionError when the question cannot be asked."""
-        cases = self._cases(question)
+        check_port(question)
+        asked = (question.destination, question.namespace, question.port, question.protocol)
+        behind = self._services.behind(*asked)
+        cases = self._cases(question, behind)
         first = cases[0]
         if self._certainty.doubts and (doubts := self._doubts(cases)):
             return CanAnswer(question, cases, first.verdict.allowed, doubts=doubts)
-        if len(cases) == 1 and self._is_plain(first):
+        if behind is None and len(cases) == 1 and self._is_plain(first):
             return CanAnswer(question, cases, first.verdict.allowed)
         primary = [c for c in cases if c.family == first.family]
         allowed = all(c.verdict.allowed for c in primary)
         denied = [] if allowed else [c for c in primary if not c.verdict.egress.allowed]
-        notes = (_note(cases, allowed), *self._about(cases), *self._open(denied))
+        service = behind.note if behind else ""
+        notes = (service, _note(cases, allowed), *self._about(cases), *self._open(denied))
         return CanAnswer(question, cases, allowed, "; ".join(filter(None, dict.fromkeys(notes))))
 
     def _doubts(self, cases: tuple[Case, ...]) -> tuple[Doubt, ...]:
@@ -113,17 +119,18 @@ class Asker:
             return False
         return case.family is not None and (case.verdict.egress.allowed or not self._dns)
 
-    def _cases(self, question: Can) -> tuple[Case, ...]:
-        check_port(question)
+    def _cases(self, question: Can, behind: Behind | None) -> tuple[Case, ...]:
         sources = self.directory.find(question.source, question.namespace).ends
-        destinations = self.directory.find(question.destination, question.namespace).ends
-        pairs = [(s, d) for s in sources for d in destinations]
-        if len(pairs) > 1:
-            pairs = [(s, d) for s, d in pairs if s != d] or pairs
+        if behind is None:
+            destinations = self.directory.find(question.destination, question.namespace).ends
+            ways = tuple((d, port) for d in destinations for port in _ports(question, d))
+        else:
+            ways = behind.ways
+        triples = [(s, d, port) for s in sources for d, port in ways]
+        others = [(s, d, port) for s, d, port in triples if s != d]
         cases: list[Case] = []
-        for source, destination in pairs:
-            for port in _ports(question, destination):
-                cases += self._judged(source, destination, port, question.protocol)
+        for source, destination, port in others or triples:
+            cases += self._judged(source, destination, port, question.protocol)
         return tuple(cases)
 
     def _about(self, cases: tuple[Case, ...]) -> Iterator[str]:

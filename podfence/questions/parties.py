@@ -79,7 +79,7 @@ class Directory:
         return party
 
     def _find(self, name: str, namespace: str) -> Party:
-        address = _literal(name)
+        address = literal(name)
         if address is not None:
             end = End(name, self._index.by_address.get(address), (address,), "not a pod", True)
             return Party(name, (end,))
@@ -99,6 +99,10 @@ class Directory:
         if not ends:
             raise UnknownObject(self._unknown(name))
         return Party(name, ends)
+
+    def has_pods(self, name: str) -> bool:
+        """Whether ``namespace/name`` or ``namespace/kind/name`` is a pod or a workload."""
+        return self._pod(name) is not None or bool(self._workload(name))
 
     def _ends(self, name: str) -> tuple[End, ...]:
         """The pods of ``namespace/name`` or ``namespace/kind/name``, () when nothing is called
@@ -238,7 +242,8 @@ def _short(workload: str) -> str:
     return f"{namespace}/{name}"
 
 
-def _literal(text: str) -> IPAddress | None:
+def literal(text: str) -> IPAddress | None:
+    """The address that a word is, None for any other word."""
     try:
         return ip_address(text)
     except ValueError:

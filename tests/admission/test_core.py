@@ -43,7 +43,8 @@ def _refused(data: dict[str, Any]) -> list[tuple[str, str]]:
 def test_wanted_kinds() -> None:
     assert {
         "Namespace", "Node", "Pod", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet",
-        "ReplicationController", "Job", "CronJob", "Service", "NetworkPolicy",
+        "ReplicationController", "Job", "CronJob", "Service", "Endpoints", "EndpointSlice",
+        "NetworkPolicy",
         "ClusterNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy",
     } == WANTED_KINDS  # fmt: skip
 
@@ -523,3 +524,14 @@ def test_a_pod_says_when_it_was_made_and_whether_it_is_being_deleted() -> None:
     assert (found.created, found.deleting) == ("2026-11-29T08:00:00Z", False)
     gone = {**times, "deletionTimestamp": "2026-11-29T09:00:00Z"}
     assert _only({**_data("Pod"), "metadata": gone}).deleting
+
+
+def test_a_workload_says_what_the_labels_of_its_pods_depend_on() -> None:
+    template: dict[str, Any] = {"template": {"spec": {"containers": []}}}
+    ordinals = {**template, "ordinals": {"start": 3}}
+    assert _only(_data("StatefulSet", "apps/v1", spec=ordinals)).first == 3
+    indexed = {**template, "completionMode": "Indexed", "manualSelector": True}
+    job = _only(_data("Job", "batch/v1", spec=indexed))
+    assert (job.indexed, job.manual_selector) == (True, True)
+    cronjob = {"jobTemplate": {"spec": {**template, "completionMode": "Indexed"}}}
+    assert _only(_data("CronJob", "batch/v1", spec=cronjob)).indexed

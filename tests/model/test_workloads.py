@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -250,3 +251,44 @@ def test_owners_in_a_circle_end() -> None:
 
 def test_workload_named_twice_counts_once() -> None:
     assert _names(_workload("Deployment"), _workload("Deployment")) == ["web-1"]
+
+
+@pytest.mark.parametrize(
+    ("workload", "added"),
+    [
+        pytest.param(
+            Workload(ObjectRef("StatefulSet", "a", "db"), 2, first=5),
+            [
+                {
+                    "statefulset.kubernetes.io/pod-name": f"db-{n}",
+                    "apps.kubernetes.io/pod-index": str(n),
+                }
+                for n in (5, 6)
+            ],
+            id="StatefulSet from an ordinal",
+        ),
+        pytest.param(
+            Workload(ObjectRef("Job", "a", "run"), 1),
+            [{"batch.kubernetes.io/job-name": "run", "job-name": "run"}],
+            id="Job",
+        ),
+        pytest.param(
+            Workload(ObjectRef("Job", "a", "run"), 2, indexed=True, manual_selector=True),
+            [{"batch.kubernetes.io/job-completion-index": str(n)} for n in (0, 1)],
+            id="indexed Job with labels of its own",
+        ),
+        pytest.param(
+            Workload(ObjectRef("CronJob", "a", "tick"), 1, indexed=True),
+            [{"batch.kubernetes.io/job-completion-index": "0"}],
+            id="CronJob: the name of its Job is not known",
+        ),
+        pytest.param(Workload(ObjectRef("Deployment", "a", "web"), 1), [{}], id="Deployment"),
+        pytest.param(Workload(ObjectRef("DaemonSet", "a", "log"), 1), [{}], id="DaemonSet"),
+    ],
+)
+def test_labels_that_controllers_add_are_there_as_far_as_they_are_known(
+    workload: Workload, added: list[dict[str, str]]
+) -> None:
+    template = {"app": "x", "job-name": "written"}
+    pods, _ = expand([replace(workload, labels=tuple(sorted(template.items())))], [], [])
+    assert [dict(pod.labels) for pod in pods] == [{**template, **labels} for labels in added]

@@ -105,20 +105,10 @@ def _backends(
     pods: Iterable[Pod], port: ServicePort, version: int
 ) -> Iterator[tuple[IPAddress, int, str]]:
     for pod in pods:
-        number = _target_port(pod, port)
+        number = port.on(pod)
         for address in pod.addresses:
             if address.version == version and number is not None:
                 yield address, number, f"{pod.namespace}/{pod.name}"
-
-
-def _target_port(pod: Pod, port: ServicePort) -> int | None:
-    """A number as it is, a name as this pod declares it; None: it declares none."""
-    if isinstance(port.target_port, int):
-        return port.target_port
-    return next(
-        (p.port for p in pod.ports if (p.name, p.protocol) == (port.target_port, port.protocol)),
-        None,
-    )
 
 
 # -- rules

@@ -41,7 +41,13 @@ class Known:
     def _about(self, address: IPAddress) -> str:
         match self._owners.get(address):
             case Service() as service:
-                known = f"the ClusterIP of Service {service.ref}"
+                if address in service.balancer_ips:
+                    return (
+                        f"{address} is the load balancer of Service {service.ref} (ipMode Proxy): "
+                        "packets go there, so policies see this address"
+                    )
+                kind = "the ClusterIP" if address in service.cluster_ips else "an external address"
+                known = f"{kind} of Service {service.ref}"
                 return f"{address} is {known}: {self._instead(service)}"
             case Node() as node:
                 return f"{address} is an address of node {node.name}"
@@ -71,7 +77,11 @@ class Known:
     def _owners(self) -> Mapping[IPAddress, Service | Node | Pod | Claim]:
         finished = ((a, pod) for pod in self._cluster.pods if pod.finished for a in pod.addresses)
         nodes = ((a, node) for node in self._cluster.nodes.values() for a in node.addresses)
-        services = ((a, service) for service in self._cluster.services for a in service.cluster_ips)
+        services = (
+            (address, service)
+            for service in self._cluster.services
+            for address in (*service.addresses, *service.balancer_ips)
+        )
         return {**dict(finished), **dict(nodes), **dict(services), **self._claims}
 
     def _instead(self, service: Service) -> str:

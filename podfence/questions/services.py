@@ -1,0 +1,178 @@
+"""A Service as the target of a question -> the ends and ports that a connection to it may reach.
+
+Rule: policies are asked after a Service's address was rewritten (NP-45, NP-46, NP-49), so a Service
+is judged as all that is behind it, by whichever of its addresses or names it was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from podfence.errors import QuestionError
+from podfence.model.kindnames import kind_called
+from podfence.model.objects import EndpointSlice, IPAddress, Pod, Service, ServicePort
+from podfence.policy.index import PolicyIndex
+from podfence.questions.parties import Directory, End, literal
+from podfence.sets.ports import OTHER
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What a connection to a Service may reach: each end with its port. ``note`` says that it was
+    a Service."""
+
+    ways: tuple[tuple[End, int], ...]
+    note: str
+
+
+class Services:
+    """Looks Services up in one index."""
+
+    def __init__(self, index: PolicyIndex, directory: Directory) -> None:
+        self._cluster = index.cluster
+        self._directory = directory
+        self._by_name = {str(service.ref): service for service in index.cluster.services}
+        self._by_address = {
+            address: service for service in index.cluster.services for address in service.addresses
+        }
+
+    def behind(self, name: str, namespace: str, port: int | str, protocol: str) -> Behind | None:
+        """What is behind a target, None if it is no Service. Pods and workloads of the same name
+        go before; ``svc/NAME`` is always the Service.
+
+        Raises QuestionError when nothing is behind it, or not on this port.
+        """
+        address = literal(name)
+        service = self._called(name, namespace) if address is None else self._at(address)
+        if service is None:
+            return None
+        ways = tuple(dict.fromkeys(self._ways(service, port, protocol)))
+        known = (address,) if address else service.cluster_ips
+        families = frozenset[int](a.version for a in known)
+        kept = tuple(_of_families(ways, families) if families else ways)
+        if not kept:
+            raise QuestionError(f"nothing is behind Service {service.ref} in the family of {name}")
+        shown = [f"{end.name}:{number}" for end, number in kept[:_SHOWN]]
+        more = f" and {len(kept) - _SHOWN} more" if len(kept) > _SHOWN else ""
+        note = f"{name} is Service {service.ref}, judged by what is behind it: {', '.join(shown)}"
+        headless = "; it is headless, so no port is rewritten" if service.headless else ""
+        return Behind(kept, f"{note}{more}{headless}")
+
+    def _at(self, address: IPAddress) -> Service | None:
+        return self._by_address.get(address)
+
+    def _called(self, name: str, namespace: str) -> Service | None:
+        words = name.split("/")
+        if len(words) == 3 and kind_called(words[1]) == "Service":
+            return self._by_name.get(f"{words[0]}/{words[2]}")
+        if self._directory.has_pods(name):
+            return None
+        if len(words) == 2 and kind_called(words[0]) == "Service" and name not in self._by_name:
+            return self._by_name.get(f"{namespace}/{words[1]}")
+        return self._by_name.get(name)
+
+    def _ways(self, service: Service, port: int | str, protocol: str) -> Iterator[tuple[End, int]]:
+        if service.external_name:
+            raise QuestionError(
+                f"Service {service.ref} is an ExternalName for {service.external_name}, which no "
+                "NetworkPolicy can name; ask for the addresses that the name has"
+            )
+        if protocol == OTHER:
+            raise QuestionError(
+                f"{service.ref} is a Service, which forwards ports of TCP, UDP and SCTP alone; ask "
+                "for the pods behind it"
+            )
+        found = service.headless and isinstance(port, int)
+        ports = () if found else tuple(_asked(service, port, protocol))
+        if service.selector:
+            yield from self._pods(service, ports, port)
+        else:
+            yield from self._endpoints(service, ports, port)
+
+    def _pods(
+        self, service: Service, ports: tuple[ServicePort, ...], asked: int | str
+    ) -> Iterator[tuple[End, int]]:
+        pods = [pod for pod in self._cluster.pods if _selects(service, pod)]
+        if not pods:
+            raise QuestionError(
+                f"Service {service.ref} selects no pod now, so nothing is behind it"
+            )
+        numbers = [(pod, number) for pod in pods for number in _numbers(ports, asked, pod)]
+        if not numbers:
+            raise QuestionError(
+                f"no pod behind Service {service.ref} declares the port {ports[0].target_port!r}"
+            )
+        for pod, number in numbers:
+            (end,) = self._directory.find(f"{pod.namespace}/pod/{pod.name}").ends
+            yield end, number
+
+    def _endpoints(
+        self, service: Service, ports: tuple[ServicePort, ...], asked: int | str
+    ) -> Iterator[tuple[End, int]]:
+        slices = [s for s in self._cluster.endpoint_slices if _is_of(s, service)]
+        subsets = [subset for each in slices for subset in each.subsets]
+        if not any(subset.addresses for subset in subsets):
+            missing = (
+                "none of its endpoints is ready"
+                if slices
+                else ("its endpoints are not known; add its EndpointSlices")
+            )
+            raise QuestionError(
+                f"Service {service.ref} has no selector, and {missing}, or ask for their addresses"
+            )
+        names = {(port.name, port.protocol) for port in ports}
+        for subset in subsets:
+            numbers = [n for name, protocol, n in subset.ports if (name, protocol) in names]
+            if not ports and isinstance(asked, int):
+                numbers = [asked]
+            for address in subset.addresses:
+                for number in numbers:
+                    yield self._directory.find(str(address)).ends[0], number
+
+
+def _asked(service: Service, port: int | str, protocol: str) -> Iterator[ServicePort]:
+    """The ports of a Service that a question means, by number or name."""
+    found = [
+        each
+        for each in service.ports
+        if each.protocol.value == protocol and port in (each.port, each.name or None)
+    ]
+    if not found:
+        names = (
+            f"{p.protocol.value}/{p.port}{f' ({p.name})' * bool(p.name)}" for p in service.ports
+        )
+        raise QuestionError(
+            f"Service {service.ref} has no port {protocol}/{port}; it has: "
+            f"{', '.join(names) or 'none'}"
+        )
+    yield from found
+
+
+def _numbers(ports: tuple[ServicePort, ...], asked: int | str, pod: Pod) -> Iterator[int]:
+    if not ports and isinstance(asked, int):  # headless: no port is rewritten
+        yield asked
+    for port in ports:
+        if (number := port.on(pod)) is not None:
+            yield number
+
+
+def _selects(service: Service, pod: Pod) -> bool:
+    same = pod.namespace == service.ref.namespace and not pod.finished
+    return same and set(service.selector) <= set(pod.labels)
+
+
+def _is_of(each: EndpointSlice, service: Service) -> bool:
+    return (each.ref.namespace, each.service) == (service.ref.namespace, service.ref.name)
+
+
+def _of_families(
+    ways: tuple[tuple[End, int], ...], families: frozenset[int]
+) -> Iterator[tuple[End, int]]:
+    """A pod that waits for its address stays (NP-58)."""
+    for end, port in ways:
+        addresses = tuple(a for a in end.addresses if a.version in families)
+        if addresses or not end.addresses:
+            yield replace(end, addresses=addresses), port
