@@ -88,7 +88,7 @@ class Asker:
         """Raises UnknownObject or QuestionError when the question cannot be asked."""
         cases = self._cases(question)
         first = cases[0]
-        if self._certainty.doubts and (doubts := self._doubts(cases)):
+        if self._certainty.doubts and (doubts := self._doubts(question, cases)):
             return CanAnswer(question, cases, first.verdict.allowed, doubts=doubts)
         if len(cases) == 1 and self._is_plain(first):
             return CanAnswer(question, cases, first.verdict.allowed)
@@ -98,8 +98,11 @@ class Asker:
         notes = (_note(cases, allowed), *self._about(cases), *self._open(denied))
         return CanAnswer(question, cases, allowed, "; ".join(filter(None, dict.fromkeys(notes))))
 
-    def _doubts(self, cases: tuple[Case, ...]) -> tuple[Doubt, ...]:
+    def _doubts(self, question: Can, cases: tuple[Case, ...]) -> tuple[Doubt, ...]:
         found: dict[Doubt, None] = {}
+        for name in (question.source, question.destination):
+            owner = self.directory.find(name, question.namespace).workload
+            found.update(dict.fromkeys(self._certainty.pods_of(owner)))
         for case in cases:
             doubts = self._certainty.open(case.source, case.destination, case.verdict)
             found.update(dict.fromkeys(doubts))
