@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from ipaddress import ip_address
 
-from podfence.errors import QuestionError, UnknownObject
+from podfence.errors import QuestionError, UnknownObject, UnreadObject
 from podfence.model.doubt import Doubt
 from podfence.model.kindnames import kind_called
 from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
@@ -98,6 +98,9 @@ class Directory:
             is_node = kind == "Node"
             party = self._node(rest) if is_node else self._party(f"{namespace}/{first}/{rest}")
         if party is None:
+            if (doubt := self._doubt(name)) is not None:
+                text = f"{doubt} is in the input, but it could not be read; fix it"
+                raise UnreadObject(text, doubt.source, doubt.path)
             raise UnknownObject(self._unknown(name))
         return replace(party, name=name)
 
@@ -178,10 +181,6 @@ class Directory:
         return self._workloads[found[0]] if found else []
 
     def _unknown(self, name: str) -> str:
-        if (doubt := self._doubt(name)) is not None:
-            source = doubt.source
-            place = f" ({source.file}:{source.line})" if source is not None else ""
-            return f"{doubt} is in the input, but it could not be read{place}; fix it"
         if service := Known(self._index.cluster).name(name) or self._dns_name(name):
             return service
         nodes = {f"node/{node}" for node in self._nodes}
