@@ -98,9 +98,9 @@ class Directory:
             is_node = kind == "Node"
             party = self._node(rest) if is_node else self._party(f"{namespace}/{first}/{rest}")
         if party is None:
-            if (doubt := self._doubt(name)) is not None:
-                text = f"{doubt} is in the input, but it could not be read; fix it"
-                raise UnreadObject(text, doubt.source, doubt.path)
+            doubt = self._doubt(name) or (self._doubt(f"{namespace}/{name}") if kind else None)
+            if doubt is not None:
+                raise unread(doubt)
             raise UnknownObject(self._unknown(name))
         return replace(party, name=name)
 
@@ -230,6 +230,12 @@ class Directory:
             f"{found['name']} is the name of a Service, which was not read; policies see its pods: "
             f"write {namespace}/POD or {namespace}/WORKLOAD"
         )
+
+
+def unread(doubt: Doubt) -> UnreadObject:
+    """The error where a question names an object that could not be read."""
+    text = f"{doubt} is in the input, but it could not be read; fix it"
+    return UnreadObject(text, doubt.source, doubt.path)
 
 
 _DNS_NAME = re.compile(
