@@ -33,8 +33,6 @@ _CONTAINER = re.compile(
 _READ_OF_CONTAINERS = frozenset({"ports", "restartPolicy"})
 _WITHOUT_STATUS = POLICY_KINDS | {"Namespace"}
 _WITH_ADDRESSES = frozenset({"", "Pod", "Service", "Node"})
-_MAY_NAME_NAMESPACE = re.compile(r"[^.\[]*|metadata\.[^.\[]*")
-"""The whole object, a field at its top, or one of its metadata."""
 _LABEL = re.compile(r"metadata\.labels\[(\"?)(.*)\1\]\Z", re.DOTALL)
 
 
@@ -53,7 +51,8 @@ def can_matter(kind: str, path: str) -> bool:
 def doubt_of(document: Document, problems: Iterable[Problem]) -> Doubt:
     """What is known of an object that could not be read. ``problems``: why."""
     data, kind = document.data, str(document.data["kind"])
-    paths = [p.path for p in problems if p.severity is Severity.ERROR and not p.refused_only]
+    faults = [p for p in problems if p.severity is Severity.ERROR and not p.refused_only]
+    paths = [fault.path for fault in faults]
     metadata = _mapping(data.get("metadata"))
     selector, types = LabelSelector(), BOTH_TYPES
     if kind == "NetworkPolicy":
@@ -61,7 +60,7 @@ def doubt_of(document: Document, problems: Iterable[Problem]) -> Doubt:
     is_pod = kind == "Pod"
     return Doubt(
         kind,
-        _namespace(kind, metadata, paths),
+        _namespace(kind, metadata, faults),
         _text(metadata.get("name")),
         document.source,
         next(iter(paths), ""),
@@ -87,11 +86,18 @@ def doubt_of_unreadable(unreadable: Unreadable) -> Doubt | None:
     return Doubt(kind, namespace, "", unreadable.source, addresses=addresses)
 
 
-def _namespace(kind: str, metadata: Json, paths: Iterable[str]) -> str:
+def _namespace(kind: str, metadata: Json, faults: Iterable[Problem]) -> str:
     """The namespace, "" where it may be any: an unknown field may have been the one that names it,
     or the metadata around it."""
-    if kind in CLUSTER_SCOPED or any(_MAY_NAME_NAMESPACE.fullmatch(path) for path in paths):
+    if kind in CLUSTER_SCOPED:
         return ""
+    is_named = metadata.get("name") or metadata.get("generateName")
+    for fault in faults:
+        outside = "." not in fault.path and not is_named
+        if fault.path == "metadata" or (
+            fault.code == "PF201" and (outside or fault.path.startswith("metadata."))
+        ):
+            return ""
     namespace = metadata.get("namespace", "default")
     if namespace is None or namespace == "":
         return "default"

@@ -205,6 +205,20 @@ def test_a_policy_whose_namespace_is_misspelt_is_not_judged_elsewhere() -> None:
     assert the_doubt(policy({"namespcae": "shop"})).path == "metadata.namespcae"
 
 
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        thing("Pod", "v1", {"namespace": "shop", "labels": 5}, spec={}),
+        thing("Pod", "v1", {"namespace": "shop", "name": 5}, spec={}),
+        thing("Pod", "v1", {"namespace": "shop"}, spec=5),
+        {**policy({"namespace": "shop"}), "spec": 5},
+        {**policy({"namespace": "shop"}), "spce": {}},
+    ],
+)
+def test_other_faults_leave_the_namespace_known(spoilt: dict[str, Any]) -> None:
+    assert the_doubt(spoilt).namespace == "shop"
+
+
 def test_misspelt_metadata_leave_the_namespace_unknown() -> None:
     spoilt = policy({"namespace": "shop"})
     spoilt["metadatas"] = spoilt.pop("metadata")
