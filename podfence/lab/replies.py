@@ -27,10 +27,13 @@ class Places:
     known: Mapping[tuple[Source, str], Position]
 
     @classmethod
-    def of(cls, origins: Iterable[Origin], locate: Callable[[Source, str], Position]) -> Places:
+    def of(
+        cls, origins: Iterable[Origin], locate: Callable[[Source, str], Position | None]
+    ) -> Places:
         """Those of some origins, found by ``locate``."""
-        wanted = {(o.source, o.path) for o in origins}
-        return cls({(s, path): locate(s, path) for s, path in wanted if s is not None})
+        wanted = {(o.source, o.path) for o in origins if o.source is not None}
+        found = ((source, path, locate(source, path)) for source, path in wanted)
+        return cls({(source, path): place for source, path, place in found if place is not None})
 
     def locate(self, source: Source | None, path: str) -> Position | None:
         """The place of a field; None when the origin has none, or is not of this answer."""

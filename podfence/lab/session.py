@@ -290,7 +290,7 @@ class Session:
         return next((at for at, p in enumerate(parties) if address in p.addresses), None)
 
     def _places(self, origins: Iterable[Origin]) -> Places:
-        return Places.of(origins, self._world.input.positions.locate)
+        return Places.of(origins, self._world.input.positions.shown)
 
 
 def _applied(old: World, new: World, changes: Mapping[str, Change], seconds: float) -> Applied:

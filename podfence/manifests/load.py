@@ -70,7 +70,7 @@ class Loaded:
 
     def locate(self, source: Source | None, path: str) -> Position | None:
         """The place of a field, None for objects that come from no file."""
-        return None if source is None else self.positions.locate(source, path)
+        return self.positions.shown(source, path)
 
     def raw(self, source: Source | None) -> Mapping[str, object] | None:
         """The object as it was written."""

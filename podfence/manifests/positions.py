@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Final
 
 from podfence.errors import Position, Problem, Source
 from podfence.manifests.fieldpaths import Steps, parse_path
+from podfence.manifests.inputfiles import STDIN
 from podfence.manifests.jsonpositions import Places
 
 if TYPE_CHECKING:
     from yaml.nodes import Node
 
+_SERVED: Final = re.compile(r"""["']?\bresourceVersion["']?\s*:""")
+"""A field that API servers write and people do not."""
 _MAX_TREES: Final = 8
 """Composed documents kept for the next question."""
 
@@ -43,6 +46,7 @@ class Positions:
     _offsets: dict[tuple[str, int], list[int]] = field(default_factory=dict)
     _places: dict[str, Places] = field(default_factory=dict)
     _breaks: dict[str, list[int]] = field(default_factory=dict)
+    _lined: dict[tuple[str, int], bool] = field(default_factory=dict)
     _trees: OrderedDict[tuple[str, int], Node | None] = field(default_factory=OrderedDict)
 
     def add_file(self, file: str, text: str) -> None:
@@ -82,11 +86,36 @@ class Positions:
             return self._locate_json(source, extent, steps)
         return self._locate_yaml(source, extent, steps)
 
+    def shown(self, source: Source | None, path: str) -> Position | None:
+        """The place of a field, where a person can open it.
+
+        ``None`` where name and field path say more than a line: for no source, and on standard
+        input for JSON on one line and for the answer of an API server.
+        """
+        if source is None or not self._has_lines(source):
+            return None
+        return self.locate(source, path)
+
     def locate_problem(self, problem: Problem) -> Position | None:
-        """The problem's own position, else that of its field; ``None`` if it has no source."""
+        """The problem's own position, else that of its field, as :meth:`shown`; ``None`` if it has
+        no source. A problem of an object without a name always has its place."""
         if problem.position is not None or problem.source is None:
             return problem.position
+        if problem.object:
+            return self.shown(problem.source, problem.path)
         return self.locate(problem.source, problem.path)
+
+    def _has_lines(self, source: Source) -> bool:
+        extent = self._extents.get((source.file, source.document))
+        if source.file != STDIN or extent is None:
+            return True
+        key = (source.file, source.document)
+        if key not in self._lined:
+            text = self._texts[source.file]
+            one_line = extent.is_json and "\n" not in text[extent.start : extent.end].strip()
+            served = _SERVED.search(text, extent.start, extent.end) is not None
+            self._lined[key] = not one_line and not served
+        return self._lined[key]
 
     def _steps_to(self, source: Source) -> Steps:
         if source.item is None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import json
 import random
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from podfence.errors import Position, Source
+from podfence.errors import Position, Problem, Severity, Source
 from podfence.manifests.documents import read_manifests
 from podfence.manifests.fieldpaths import Step, Steps, format_path, parse_path
 from podfence.manifests.positions import Positions
@@ -172,3 +174,46 @@ def test_every_path_of_random_objects(write: Any, as_list: bool) -> None:
                 assert manifests.positions.locate(document.source, path) == Position(
                     "-", line, column
                 )
+
+
+ONE_LINE = (
+    '{"kind": "List", "apiVersion": "v1", "items": [{"kind": "Pod", "apiVersion": "v1", '
+    '"metadata": {"name": "a"}, "spec": {"containers": [{"name": "m"}]}}]}\n'
+)
+SERVED = 'kind: Pod\napiVersion: v1\nmetadata: {name: a, resourceVersion: "7"}\nspec: {}\n'
+WRITTEN = "kind: Pod\napiVersion: v1\nmetadata: {name: a}\nspec: {}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        pytest.param(ONE_LINE, False, id="json-on-one-line"),
+        pytest.param(ONE_LINE.replace(", ", ",\n"), True, id="json-on-several-lines"),
+        pytest.param(ONE_LINE.replace('"a"', '"a","resourceVersion":"7"'), False, id="json-served"),
+        pytest.param(SERVED, False, id="yaml-of-a-server"),
+        pytest.param(WRITTEN, True, id="yaml-of-a-person"),
+        pytest.param(
+            WRITTEN.replace("a}", "a, annotations: {x: resourceVersion}}"), True, id="word"
+        ),
+    ],
+)
+def test_a_line_that_nobody_can_open_is_not_shown(text: str, lines: bool, tmp_path: Path) -> None:
+    piped = read_manifests(["-"], kinds=KINDS, stdin=io.BytesIO(text.encode()))
+    (document,) = piped.documents
+    assert (piped.positions.shown(document.source, "spec") is not None) is lines
+    assert piped.positions.locate(document.source, "spec") is not None
+    file = tmp_path / "file.yaml"
+    file.write_text(text)
+    saved = read_manifests([str(file)], kinds=KINDS)
+    (document,) = saved.documents
+    assert saved.positions.shown(document.source, "spec") is not None
+
+
+def test_a_problem_without_a_name_keeps_its_line() -> None:
+    piped = read_manifests(["-"], kinds=KINDS, stdin=io.BytesIO(ONE_LINE.encode()))
+    (document,) = piped.documents
+    named = Problem(
+        "PF203", Severity.ERROR, "spec: wrong", document.source, "spec", "Pod default/a"
+    )
+    assert piped.positions.locate_problem(named) is None
+    assert piped.positions.locate_problem(replace(named, object="")) is not None
