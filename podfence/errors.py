@@ -41,6 +41,16 @@ class UnknownObject(PodfenceError):
     code = "PF002"
 
 
+class UnreadObject(UnknownObject):
+    """A question names an object that is in the input, but could not be read: ``path`` of the
+    object at ``source``."""
+
+    def __init__(self, message: str, source: Source | None, path: str) -> None:
+        super().__init__(message)
+        self.source = source
+        self.path = path
+
+
 class QuestionError(PodfenceError):
     """A question is malformed: a bad port, protocol or address."""
 

@@ -92,7 +92,7 @@ def decode_pod(fields: Fields, data: Json) -> Pod:
         deleting=bool(fields.text(metadata, "deletionTimestamp", "metadata.deletionTimestamp")),
         created=fields.text(metadata, "creationTimestamp", "metadata.creationTimestamp"),
         has_status=bool(status),
-        owner=_owner(fields, metadata, ref.namespace, labels),
+        owner=owner_of(fields, metadata, ref.namespace, labels),
         source=fields.source,
     )
 
@@ -143,7 +143,7 @@ def _shared_ports(ports: tuple[ContainerPort, ...]) -> tuple[ContainerPort, ...]
     return ports
 
 
-def _owner(fields: Fields, metadata: Json, namespace: str, labels: Labels) -> ObjectRef | None:
+def owner_of(fields: Fields, metadata: Json, namespace: str, labels: Labels) -> ObjectRef | None:
     """The controller; a Deployment instead of its ReplicaSet. A static pod's Node is no owner."""
     path = "metadata.ownerReferences"
     for here, reference in fields.items(metadata, "ownerReferences", path):
@@ -308,7 +308,7 @@ def _from_template(
         fields.labels(template_metadata, "labels", f"{path}.metadata.labels"),
         _ports(fields, spec, f"{path}.spec"),
         fields.flag(spec, "hostNetwork", f"{path}.spec.hostNetwork"),
-        _owner(fields, metadata, ref.namespace, own_labels),
+        owner_of(fields, metadata, ref.namespace, own_labels),
         fields.source,
         **_of_controller(fields, kind, parent, path.removesuffix(".template")),
     )

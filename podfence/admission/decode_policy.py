@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
@@ -72,7 +73,16 @@ def leave_meaning(problem: Problem) -> Problem:
         return problem
     if problem.code == "PF202" and _WHERE_IT_IS.fullmatch(problem.path):
         return problem
+    if problem.code == "PF201" and _may_be_namespace(problem.path):
+        return problem
     return replace(problem, refused_only=True)
+
+
+def _may_be_namespace(path: str) -> bool:
+    """Whether an unknown field of the metadata may be a misspelt ``namespace``: the policy then
+    belongs elsewhere than where it seems to be."""
+    field = path.removeprefix("metadata.").lower()
+    return bool(get_close_matches(field, ("namespace",), 1, _LIKE_NAMESPACE))
 
 
 def takes_meaning(problem: Problem) -> bool:
@@ -81,6 +91,7 @@ def takes_meaning(problem: Problem) -> bool:
 
 
 _NO_MEANING = re.compile(r"(?:metadata|status)(?=[.\[]|\Z)")
+_LIKE_NAMESPACE = 0.7
 _WHERE_IT_IS = re.compile(r"metadata(?:\.name|\.namespace)?")
 
 

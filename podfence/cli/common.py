@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from podfence.cli.terminal import echo
-from podfence.errors import PodfenceError, Problem, Severity, UnknownObject
+from podfence.errors import PodfenceError, Problem, Severity, UnknownObject, UnreadObject
 from podfence.manifests.load import Loaded, load
 from podfence.model.doubt import Doubt
 from podfence.model.meta import DEFAULT_NAMESPACE
@@ -247,9 +247,15 @@ def known_namespaces(loaded: Loaded, asked: Iterable[str]) -> None:
 
 @contextmanager
 def asking(loaded: Loaded, inputs: Inputs) -> Iterator[None]:
-    """Names are looked up inside: a name that is not there may be meant in another namespace."""
+    """Names are looked up inside: a name that is not there may be meant in another namespace, and
+    of an object that could not be read the place is known."""
     try:
         yield
+    except UnreadObject as error:
+        position = loaded.locate(error.source, error.path)
+        if position is None:
+            raise
+        raise UnknownObject(f"{error.message} ({printable(str(position))})") from error
     except UnknownObject as error:
         if inputs.namespace is not None or not loaded.unplaced:
             raise

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import click
 
+from podfence.admission.kinds import POLICY_KINDS
 from podfence.cli.common import (
     Inputs,
     asking,
@@ -21,10 +22,11 @@ from podfence.cli.common import (
     without_verdict,
 )
 from podfence.cli.targets import qualified
-from podfence.errors import PodfenceError, Source, UnknownObject
+from podfence.errors import PodfenceError, Source, UnknownObject, UnreadObject
 from podfence.manifests.load import Loaded
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.kindnames import kind_called
+from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import Names
@@ -34,7 +36,7 @@ from podfence.questions.describe import describe
 from podfence.questions.describe_tiers import describe_tier_policy
 from podfence.questions.lint.notes import Note, notes_for
 from podfence.questions.lint.tiers import tier_findings
-from podfence.questions.parties import Directory, Party
+from podfence.questions.parties import Directory, Party, unread
 from podfence.questions.phrases.tierwords import policy_name
 from podfence.questions.selecting import Selection, selecting
 from podfence.render.describe import render_description, render_tier_description
@@ -90,7 +92,13 @@ def command(
 def _party(loaded: Loaded, index: PolicyIndex, name: str, namespace: str) -> Party:
     try:
         return Directory(index).find(qualified(name, namespace), namespace)
+    except UnreadObject:
+        raise
     except UnknownObject as error:
+        for doubt in loaded.doubts:
+            ref = ObjectRef(doubt.kind, doubt.namespace, doubt.name)
+            if doubt.kind in POLICY_KINDS and _is_called(ref, name, namespace):
+                raise unread(doubt) from error
         policies: list[Policy] = [*loaded.cluster.policies, *loaded.cluster.admin_policies]
         known = ", ".join(policy_name(p.ref) for p in policies[:10])
         raise UnknownObject(
@@ -131,7 +139,7 @@ def _wanted(loaded: Loaded, name: str | None, namespace: str | None) -> list[Pol
             where = f"namespace {namespace!r}" if namespace else "the input"
             raise UnknownObject(f"there is no policy in {where}")
         return found
-    found = [p for p in policies if _is_called(p, name, namespace)]
+    found = [p for p in policies if _is_called(p.ref, name, namespace)]
     if len(found) < 2:
         return found
     several = ", ".join(policy_name(p.ref) for p in found)
@@ -139,10 +147,9 @@ def _wanted(loaded: Loaded, name: str | None, namespace: str | None) -> list[Pol
     raise UnknownObject(f"{name!r} {where}: {several}; use NAMESPACE/NAME or KIND/NAME")
 
 
-def _is_called(policy: Policy, name: str, namespace: str | None) -> bool:
+def _is_called(ref: ObjectRef, name: str, namespace: str | None) -> bool:
     """``NAME``, ``KIND/NAME``, ``NAMESPACE/NAME`` or ``NAMESPACE/KIND/NAME``. ``-n`` is for names
     without a namespace; policies of the whole cluster have none."""
-    ref = policy.ref
     if ref.namespace and str(ref) == name:
         return True
     *outer, last = name.split("/")

@@ -24,9 +24,10 @@ from podfence.policy.compile import compile_cluster
 from podfence.questions.certainty import Certainty
 from podfence.questions.connectivity import Connectivity, connectivity
 from podfence.questions.dns import map_notes
-from podfence.questions.phrases.words import count
+from podfence.questions.phrases.words import count, some
 from podfence.text import printable
 
+SHOWN_PODS = 5
 FORMATS = ("table", "wide", "matrix", "json", "csv", "dot", "mermaid")
 
 
@@ -78,7 +79,8 @@ def command(
         sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()
     if loaded.doubts:
-        what = f"the map leaves out {count(len(without), 'pod')}: " if without else ""
+        pods = f"{count(len(without), 'pod')} ({printable(some(sorted(without), SHOWN_PODS))})"
+        what = f"the map leaves out {pods}: " if without else ""
         said = f"[PF007]: {what}{without_verdict(loaded, loaded.doubts)}"
         echo(f"{'warning' if keep_going else 'error'}{said}", err=True)
     return 2 if has_errors(loaded.problems) and not keep_going else 0

@@ -25,8 +25,10 @@ class Unreadable:
 
     ``kind`` and ``namespace`` are guesses from the text, ``""`` where there is none. A kind of
     ``""`` or ``List`` may hide any object; a namespace of ``""`` may be any namespace.
+    ``addresses``: those that stand in the text, None where the text is not known.
     """
 
     source: Source
     kind: str
     namespace: str
+    addresses: tuple[str, ...] | None = ()

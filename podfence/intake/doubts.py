@@ -10,12 +10,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from podfence.admission.decode_fields import parse_address
+from podfence.admission.decode_core import owner_of
+from podfence.admission.decode_fields import Fields, parse_address
 from podfence.admission.decode_policy import decode_policy
 from podfence.admission.kinds import CLUSTER_SCOPED, POLICY_KINDS, WANTED_KINDS
 from podfence.errors import Problem, Severity
 from podfence.intake.documents import Document, Unreadable
 from podfence.model.doubt import BOTH_TYPES, Doubt
+from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef, labels_of
 from podfence.model.networkpolicy import PolicyType
 from podfence.model.objects import IPAddress
 from podfence.model.selectors import LabelSelector
@@ -30,6 +32,7 @@ _CONTAINER = re.compile(
 )
 _READ_OF_CONTAINERS = frozenset({"ports", "restartPolicy"})
 _WITHOUT_STATUS = POLICY_KINDS | {"Namespace"}
+_WITH_ADDRESSES = frozenset({"", "Pod", "Service", "Node"})
 _LABEL = re.compile(r"metadata\.labels\[(\"?)(.*)\1\]\Z", re.DOTALL)
 
 
@@ -48,14 +51,16 @@ def can_matter(kind: str, path: str) -> bool:
 def doubt_of(document: Document, problems: Iterable[Problem]) -> Doubt:
     """What is known of an object that could not be read. ``problems``: why."""
     data, kind = document.data, str(document.data["kind"])
-    paths = [p.path for p in problems if p.severity is Severity.ERROR and not p.refused_only]
+    faults = [p for p in problems if p.severity is Severity.ERROR and not p.refused_only]
+    paths = [fault.path for fault in faults]
     metadata = _mapping(data.get("metadata"))
     selector, types = LabelSelector(), BOTH_TYPES
     if kind == "NetworkPolicy":
         selector, types = _subject(document), _types(data, paths)
+    is_pod = kind == "Pod"
     return Doubt(
         kind,
-        _namespace(kind, metadata),
+        _namespace(kind, metadata, faults),
         _text(metadata.get("name")),
         document.source,
         next(iter(paths), ""),
@@ -63,6 +68,8 @@ def doubt_of(document: Document, problems: Iterable[Problem]) -> Doubt:
         types,
         _unread_keys(kind, paths),
         tuple(_addresses(data)),
+        tuple(_node_addresses(data)) if is_pod else (),
+        _owner(document, metadata) if is_pod else None,
     )
 
 
@@ -72,16 +79,39 @@ def doubt_of_unreadable(unreadable: Unreadable) -> Doubt | None:
     if kind and kind not in WANTED_KINDS:
         return None
     namespace = "" if kind in CLUSTER_SCOPED else unreadable.namespace
-    return Doubt(kind, namespace, "", unreadable.source)
+    addresses: tuple[IPAddress, ...] | None = ()
+    if kind in _WITH_ADDRESSES:
+        texts = unreadable.addresses
+        addresses = None if texts is None else tuple(_parsed(texts))
+    return Doubt(kind, namespace, "", unreadable.source, addresses=addresses)
 
 
-def _namespace(kind: str, metadata: Json) -> str:
+def _namespace(kind: str, metadata: Json, faults: Iterable[Problem]) -> str:
+    """The namespace, "" where it may be any: an unknown field may have been the one that names it,
+    or the metadata around it."""
     if kind in CLUSTER_SCOPED:
         return ""
+    is_named = metadata.get("name") or metadata.get("generateName")
+    for fault in faults:
+        outside = "." not in fault.path and not is_named
+        if fault.path == "metadata" or (
+            fault.code == "PF201" and (outside or fault.path.startswith("metadata."))
+        ):
+            return ""
     namespace = metadata.get("namespace", "default")
     if namespace is None or namespace == "":
         return "default"
     return _text(namespace)
+
+
+def _owner(document: Document, metadata: Json) -> ObjectRef | None:
+    labels = {
+        key: value
+        for key, value in _mapping(metadata.get("labels")).items()
+        if isinstance(value, str)
+    }
+    namespace = _text(metadata.get("namespace")) or DEFAULT_NAMESPACE
+    return owner_of(Fields(document.source), metadata, namespace, labels_of(labels))
 
 
 def _subject(document: Document) -> LabelSelector:
@@ -122,6 +152,21 @@ def _addresses(data: Json) -> Iterator[IPAddress]:
     texts += _items(spec.get("clusterIPs"))
     texts += [_mapping(each).get("ip") for each in _items(status.get("podIPs"))]
     texts += [_mapping(each).get("address") for each in _items(status.get("addresses"))]
+    return _parsed(texts)
+
+
+def _node_addresses(data: Json) -> Iterator[IPAddress]:
+    """The addresses of a pod's node; a pod on the host network has no other ones (NP-52)."""
+    status = _mapping(data.get("status"))
+    texts = [status.get("hostIP"), status.get("podIP")]
+    texts += [
+        _mapping(each).get("ip")
+        for each in (*_items(status.get("hostIPs")), *_items(status.get("podIPs")))
+    ]
+    return _parsed(texts)
+
+
+def _parsed(texts: Iterable[object]) -> Iterator[IPAddress]:
     for text in texts:
         if isinstance(text, str) and (address := parse_address(text)) is not None:
             yield address

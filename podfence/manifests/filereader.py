@@ -45,7 +45,14 @@ from podfence.manifests.listing import (
 )
 from podfence.manifests.parsed import Finding, Parsed
 from podfence.manifests.positions import Positions
-from podfence.manifests.splitting import Chunk, guess_identity, split, sure_kind, sure_version
+from podfence.manifests.splitting import (
+    Chunk,
+    addresses_in,
+    guess_identity,
+    split,
+    sure_kind,
+    sure_version,
+)
 from podfence.manifests.yamllines import DECLINED, read_lines
 from podfence.manifests.yamlscalars import Scalars
 
@@ -103,7 +110,7 @@ class FileReader:
         if self._was_found and not file.may_be_manifest:
             self._holds_others = True
         self._problem(source, Finding("PF106", file.error, 1, 1), "")
-        self._contents.unreadable.append(Unreadable(source, "", ""))
+        self._contents.unreadable.append(Unreadable(source, "", "", None))
 
     def _read_chunk(self, file: str, number: int, chunk: Chunk) -> int:
         """Read what stands between two markers; the number of documents that it was."""
@@ -171,7 +178,8 @@ class FileReader:
                 self._contents.is_template = True
             self._note_object(text_may_be_object(text))
             kind, namespace = guess_identity(text)
-            self._contents.unreadable.append(Unreadable(source, kind, namespace))
+            found = Unreadable(source, kind, namespace, addresses_in(text))
+            self._contents.unreadable.append(found)
             for finding in parsed.findings:
                 self._problem(source, finding, format_path(finding.steps))
         elif parsed.value is not None:
@@ -234,7 +242,8 @@ class FileReader:
 
     def _reject(self, source: Source, kind: str, value: Any, message: str, path: str) -> None:
         meant = wanted_kind_of(value) or kind
-        self._contents.unreadable.append(Unreadable(source, meant, namespace_of(value)))
+        found = Unreadable(source, meant, namespace_of(value), addresses_in(str(value)))
+        self._contents.unreadable.append(found)
         place = self._positions.locate(source, path)
         if not kind:
             message += advice_for(source.file)

@@ -18,6 +18,11 @@ _WORD = re.compile(r"([A-Za-z][A-Za-z0-9]*)[ \t]*(?:#.*)?\Z")
 _VERSION_LINE = re.compile(r"^apiVersion:[ \t]+([A-Za-z0-9./-]+)[ \t]*(?:#.*)?$", re.MULTILINE)
 _PLAIN_KEY = re.compile(r"[A-Za-z]+:")
 _LOOSE_KIND = re.compile(r"""(?:^|[{,\s])["']?kind["']?[ \t]*:[ \t]*["']?([A-Za-z][A-Za-z0-9]*)""")
+_LOOSE_ADDRESS = re.compile(
+    r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}[0-9.]*)"
+    r"(?![\w.:])"
+)
+"""What may be an IP address; it is not said that it is one."""
 _LOOSE_NAMESPACE = re.compile(
     r"""(?:^|[{,\s])["']?namespace["']?[ \t]*:[ \t]*["']?([a-z0-9][a-z0-9.-]*)"""
 )
@@ -97,3 +102,8 @@ def guess_identity(text: str) -> tuple[str, str]:
     kind = _LOOSE_KIND.search(text)
     namespace = _LOOSE_NAMESPACE.search(text)
     return kind[1] if kind else "", namespace[1] if namespace else ""
+
+
+def addresses_in(text: str) -> tuple[str, ...]:
+    """Everything in broken text that looks like an IP address."""
+    return tuple(dict.fromkeys(_LOOSE_ADDRESS.findall(text)))

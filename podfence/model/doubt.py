@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from podfence.errors import Source
+from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import PolicyType
 from podfence.model.objects import IPAddress
 from podfence.model.selectors import LabelSelector
@@ -35,8 +36,12 @@ class Doubt:
     """NetworkPolicy: the directions that it may be about."""
     keys: frozenset[str] | None = None
     """Namespace: the keys of the labels that could not be read; None: no label is known."""
-    addresses: tuple[IPAddress, ...] = ()
-    """Pod, Service, Node: the addresses that could be read."""
+    addresses: tuple[IPAddress, ...] | None = ()
+    """Pod, Service, Node, unknown kind: the addresses that it may have; None: any."""
+    node_addresses: tuple[IPAddress, ...] = ()
+    """Pod: the addresses that it tells of its node."""
+    owner: ObjectRef | None = None
+    """Pod: the workload that it belongs to, as far as that could be read."""
 
     def __str__(self) -> str:
         """``NetworkPolicy shop/db`` as far as it is known."""

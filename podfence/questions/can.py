@@ -93,7 +93,7 @@ class Asker:
         behind = self._services.behind(*asked)
         cases = self._cases(question, behind)
         first = cases[0]
-        if self._certainty.doubts and (doubts := self._doubts(cases)):
+        if self._certainty.doubts and (doubts := self._doubts(question, cases)):
             return CanAnswer(question, cases, first.verdict.allowed, doubts=doubts)
         if behind is None and len(cases) == 1 and self._is_plain(first):
             return CanAnswer(question, cases, first.verdict.allowed)
@@ -104,8 +104,11 @@ class Asker:
         notes = (service, _note(cases, allowed), *self._about(cases), *self._open(denied))
         return CanAnswer(question, cases, allowed, "; ".join(filter(None, dict.fromkeys(notes))))
 
-    def _doubts(self, cases: tuple[Case, ...]) -> tuple[Doubt, ...]:
+    def _doubts(self, question: Can, cases: tuple[Case, ...]) -> tuple[Doubt, ...]:
         found: dict[Doubt, None] = {}
+        for name in (question.source, question.destination):
+            owner = self.directory.find(name, question.namespace).workload
+            found.update(dict.fromkeys(self._certainty.pods_of(owner)))
         for case in cases:
             doubts = self._certainty.open(case.source, case.destination, case.verdict)
             found.update(dict.fromkeys(doubts))

@@ -16,7 +16,7 @@ from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Tier
 from podfence.model.doubt import Doubt
 from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule, PolicyType
-from podfence.model.objects import Pod
+from podfence.model.objects import IPAddress, Pod
 from podfence.model.selectors import LabelSelector
 from podfence.policy.flow import Decision, Direction, Reason, Verdict
 from podfence.policy.index import Endpoint, PolicyIndex
@@ -52,6 +52,12 @@ class Certainty:
         ):
             return ()
         return tuple(dict.fromkeys((*ends, *egress, *ingress)))
+
+    def pods_of(self, workload: ObjectRef | None) -> tuple[Doubt, ...]:
+        """The pods of a workload that could not be read: its other pods do not stand for them."""
+        if workload is None:
+            return ()
+        return tuple(doubt for doubt in self.doubts if doubt.owner == workload)
 
     def open_pods(self) -> frozenset[str]:
         """``namespace/name`` of the pods about which a map cannot be certain."""
@@ -126,10 +132,20 @@ class Certainty:
     def _is_end(self, doubt: Doubt, source: End, destination: End) -> bool:
         """Whether one of the ends may be the object that could not be read."""
         return any(
-            any(address in doubt.addresses for address in end.addresses)
+            any(self._may_have(doubt, address) for address in end.addresses)
             or (end.endpoint is not None and _is_of(end.endpoint.pod, doubt))
             for end in (source, destination)
         )
+
+    def _may_have(self, doubt: Doubt, address: IPAddress) -> bool:
+        """Whether an address may be that of the object, or of a node that nothing else tells of.
+        An object without any known address is not one that others are known to have."""
+        if doubt.addresses is None:
+            known = address in self._index.by_address or address in self._index.by_node_address
+            return not known
+        if address in doubt.addresses:
+            return True
+        return address in doubt.node_addresses and address not in self._index.by_node_address
 
     def _node_turns(
         self, doubt: Doubt, direction: Direction, subject: Endpoint, peer: End, decision: Decision

@@ -8,15 +8,15 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
 from ipaddress import ip_address
 
-from podfence.errors import QuestionError, UnknownObject
+from podfence.errors import QuestionError, UnknownObject, UnreadObject
 from podfence.model.doubt import Doubt
 from podfence.model.kindnames import kind_called
-from podfence.model.meta import DEFAULT_NAMESPACE
+from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
 from podfence.model.objects import IPAddress, Pod
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.questions.phrases.known import Known
@@ -51,6 +51,7 @@ class Party:
 
     name: str
     ends: tuple[End, ...]
+    workload: ObjectRef | None = None
 
 
 class Directory:
@@ -90,31 +91,34 @@ class Directory:
                 f"{name!r} is neither namespace/pod nor an IP address; "
                 "write for example shop/web or 192.0.2.7"
             )
-        ends = self._ends(name)
+        party = self._party(name)
         first, _, rest = name.partition("/")
         kind = kind_called(first)
-        if not ends and kind and "/" not in rest:  # a namespace may be called like a kind
+        if party is None and kind and "/" not in rest:  # a namespace may be called like a kind
             is_node = kind == "Node"
-            ends = self._node(rest) if is_node else self._ends(f"{namespace}/{first}/{rest}")
-        if not ends:
+            party = self._node(rest) if is_node else self._party(f"{namespace}/{first}/{rest}")
+        if party is None:
+            doubt = self._doubt(name) or (self._doubt(f"{namespace}/{name}") if kind else None)
+            if doubt is not None:
+                raise unread(doubt)
             raise UnknownObject(self._unknown(name))
-        return Party(name, ends)
+        return replace(party, name=name)
 
     def has_pods(self, name: str) -> bool:
         """Whether ``namespace/name`` or ``namespace/kind/name`` is a pod or a workload."""
         return self._pod(name) is not None or bool(self._workload(name))
 
-    def _ends(self, name: str) -> tuple[End, ...]:
-        """The pods of ``namespace/name`` or ``namespace/kind/name``, () when nothing is called
+    def _party(self, name: str) -> Party | None:
+        """The pods of ``namespace/name`` or ``namespace/kind/name``, None when nothing is called
         so."""
         pod = self._pod(name)
         if pod is not None:
-            return (self._end(pod),)
+            return Party(name, (self._end(pod),))
         pods = self._workload(name)
         ends = tuple(self._end(pod) for pod in pods if not pod.finished)
         if pods and not ends:
             raise QuestionError(f"every pod of {name} is finished; a finished pod has no network")
-        return ends
+        return Party(name, ends, pods[0].owner) if ends else None
 
     def _pod(self, name: str) -> Pod | None:
         words = name.split("/")
@@ -148,15 +152,15 @@ class Directory:
                 found.setdefault(version, addresses)
         return tuple(address for addresses in found.values() for address in addresses)
 
-    def _node(self, name: str) -> tuple[End, ...]:
-        """A node by its name, () when the input knows none of that name."""
+    def _node(self, name: str) -> Party | None:
+        """A node by its name, None when the input knows none of that name."""
         addresses = self._nodes.get(name)
         if addresses == ():
             raise QuestionError(
                 f"node {name} has no address in the input; add its status.addresses, or ask for "
                 "the address"
             )
-        return (End(f"node/{name}", None, addresses, NODE),) if addresses else ()
+        return Party(name, (End(f"node/{name}", None, addresses, NODE),)) if addresses else None
 
     @cached_property
     def _nodes(self) -> Mapping[str, tuple[IPAddress, ...]]:
@@ -181,10 +185,6 @@ class Directory:
         return self._workloads[found[0]] if found else []
 
     def _unknown(self, name: str) -> str:
-        if (doubt := self._doubt(name)) is not None:
-            source = doubt.source
-            place = f" ({source.file}:{source.line})" if source is not None else ""
-            return f"{doubt} is in the input, but it could not be read{place}; fix it"
         if service := Known(self._index.cluster).name(name) or self._dns_name(name):
             return service
         nodes = {f"node/{node}" for node in self._nodes}
@@ -201,15 +201,21 @@ class Directory:
         return f"no pod or workload is called {name!r}{hint}"
 
     def _doubt(self, name: str) -> Doubt | None:
-        """The object of this name that could not be read, None when there is none."""
+        """The object of this name that could not be read, or a pod of the workload of this name;
+        None when there is none."""
         namespace, *kind, last = name.split("/")
         wanted = kind_called(kind[0]) or kind[0] if kind else ""
+
+        def is_called(ref: ObjectRef) -> bool:
+            fits = ref.kind == wanted if wanted else not ref.kind.endswith("NetworkPolicy")
+            return fits and (ref.namespace, ref.name) == (namespace, last)
+
         return next(
             (
                 doubt
                 for doubt in self._index.cluster.doubts
-                if (doubt.namespace, doubt.name) == (namespace, last)
-                and (doubt.kind == wanted if wanted else not doubt.kind.endswith("NetworkPolicy"))
+                if is_called(ObjectRef(doubt.kind, doubt.namespace, doubt.name))
+                or (doubt.owner is not None and is_called(doubt.owner))
             ),
             None,
         )
@@ -228,6 +234,12 @@ class Directory:
             f"{found['name']} is the name of a Service, which was not read; policies see its pods: "
             f"write {namespace}/POD or {namespace}/WORKLOAD"
         )
+
+
+def unread(doubt: Doubt) -> UnreadObject:
+    """The error where a question names an object that could not be read."""
+    text = f"{doubt} is in the input, but it could not be read; fix it"
+    return UnreadObject(text, doubt.source, doubt.path)
 
 
 _DNS_NAME = re.compile(

@@ -11,6 +11,7 @@ from podfence.intake.build import Intake, Reading, build_cluster
 from podfence.intake.documents import Document, Unreadable
 from podfence.intake.doubts import can_matter
 from podfence.model.doubt import BOTH_TYPES, Doubt
+from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import PolicyType
 from podfence.model.selectors import LabelSelector
 from podfence.testing.builders import selector
@@ -182,7 +183,73 @@ def test_of_a_namespace_without_a_name_no_label_is_known() -> None:
 def test_the_addresses_of_a_pod_that_cannot_be_read_are_known() -> None:
     status = {"podIP": "10.0.0.7", "podIPs": [{"ip": "10.0.0.7"}, {"ip": "fd00::7"}]}
     doubt = the_doubt(thing("Pod", "v1", {"labels": {"a": 1}}, spec={}, status=status))
-    assert sorted({str(a) for a in doubt.addresses}) == ["10.0.0.7", "fd00::7"]
+    assert sorted({str(a) for a in doubt.addresses or ()}) == ["10.0.0.7", "fd00::7"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "namespace"),
+    [
+        ({"namespace": "shop"}, "shop"),
+        ({"namespace": None}, "default"),
+        ({"namespace": 5}, ""),
+        ({"namespcae": "shop"}, ""),
+        ({"Namespace": "shop"}, ""),
+        ({"name-space": "shop", "namespace": "default"}, ""),
+    ],
+)
+def test_a_namespace_that_may_be_misspelt_is_unknown(metadata: Any, namespace: str) -> None:
+    assert the_doubt(policy(metadata, ingress=[TYPO])).namespace == namespace
+
+
+def test_a_policy_whose_namespace_is_misspelt_is_not_judged_elsewhere() -> None:
+    assert the_doubt(policy({"namespcae": "shop"})).path == "metadata.namespcae"
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        thing("Pod", "v1", {"namespace": "shop", "labels": 5}, spec={}),
+        thing("Pod", "v1", {"namespace": "shop", "name": 5}, spec={}),
+        thing("Pod", "v1", {"namespace": "shop"}, spec=5),
+        {**policy({"namespace": "shop"}), "spec": 5},
+        {**policy({"namespace": "shop"}), "spce": {}},
+    ],
+)
+def test_other_faults_leave_the_namespace_known(spoilt: dict[str, Any]) -> None:
+    assert the_doubt(spoilt).namespace == "shop"
+
+
+def test_misspelt_metadata_leave_the_namespace_unknown() -> None:
+    spoilt = policy({"namespace": "shop"})
+    spoilt["metadatas"] = spoilt.pop("metadata")
+    assert the_doubt(spoilt).namespace == ""
+
+
+def test_a_pod_tells_its_workload_and_its_node() -> None:
+    owners = [{"kind": "ReplicaSet", "name": "web-5d4f", "controller": True}]
+    metadata = {
+        "namespace": "shop",
+        "labels": {"app": 1, "pod-template-hash": "5d4f"},
+        "ownerReferences": owners,
+    }
+    status = {"podIP": "10.0.0.7", "hostIP": "192.0.2.1", "hostIPs": [{"ip": "2001:db8::1"}]}
+    doubt = the_doubt(thing("Pod", "v1", metadata, spec={"nodeName": "n"}, status=status))
+    assert doubt.owner == ObjectRef("Deployment", "shop", "web")
+    assert {str(a) for a in doubt.node_addresses} == {"192.0.2.1", "2001:db8::1", "10.0.0.7"}
+
+
+@pytest.mark.parametrize("kind", ["", "List", "Pod", "PodList", "Service", "Node"])
+def test_the_addresses_in_broken_text_may_be_those_of_the_object(kind: str) -> None:
+    texts = ("10.0.0.7", "999.0.0.1", "fd00::7", "12:30:00")
+    unreadable = Unreadable(Source("in.yaml"), kind, "", texts)
+    (doubt,) = build_cluster(Reading((), (unreadable,))).cluster.doubts
+    assert [str(a) for a in doubt.addresses or ()] == ["10.0.0.7", "fd00::7"]
+
+
+def test_a_file_that_cannot_be_read_may_hold_any_address() -> None:
+    unreadable = Unreadable(Source("in.yaml"), "", "", None)
+    (doubt,) = build_cluster(Reading((), (unreadable,))).cluster.doubts
+    assert doubt.addresses is None
 
 
 @pytest.mark.parametrize(

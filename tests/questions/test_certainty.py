@@ -14,7 +14,7 @@ from podfence.errors import QuestionError, Source, UnknownObject
 from podfence.model.cluster import Cluster, ClusterObject, assign_addresses
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.doubt import Doubt
-from podfence.model.meta import METADATA_NAME_LABEL
+from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.model.objects import Namespace, Pod
 from podfence.policy.compile import compile_cluster
@@ -196,3 +196,56 @@ def test_a_policy_of_the_asked_name_is_no_pod() -> None:
 
 def test_a_pod_reaches_itself_whatever_could_not_be_read() -> None:
     assert asked(of(), Doubt(""), POLICY, by="shop/db") == "yes"
+
+
+# --- pods that could not be read ---------------------------------------------------------------
+
+WORKLOAD = ObjectRef("Deployment", "shop", "web")
+UNREAD = Doubt(
+    "Pod",
+    "shop",
+    "web-2",
+    addresses=(ip_address("10.0.0.9"),),
+    node_addresses=(ip_address("192.0.2.1"), ip_address("192.0.2.2")),
+    owner=WORKLOAD,
+)
+
+
+@pytest.mark.parametrize(
+    ("source", "open_"),
+    [
+        pytest.param("shop/web", True, id="its workload"),
+        pytest.param("deploy/web", True, id="its workload, as kubectl names it"),
+        pytest.param("shop/web-1", False, id="another pod of its workload"),
+        pytest.param("10.0.0.9", True, id="its address"),
+        pytest.param("10.0.0.1", False, id="the address of another pod"),
+        pytest.param("192.0.2.1", True, id="its node"),
+        pytest.param("192.0.2.2", False, id="its node, which others tell of as well"),
+        pytest.param("198.51.100.1", False, id="an address that it does not name"),
+    ],
+)
+def test_a_pod_that_could_not_be_read(source: str, open_: bool) -> None:
+    told = pod("shop/other", addresses=["10.0.0.3"], node="n", host_addresses=["192.0.2.2"])
+    web = replace(pod("shop/web-1", addresses=["10.0.0.1"]), owner=WORKLOAD)
+    cluster = Cluster.of([told, web, pod("shop/db", addresses=["10.0.0.2"]), policy("shop/deny")])
+    asker = Asker(compile_cluster(replace(cluster, doubts=(UNREAD,))))
+    answer = asker.can(Can(source, "shop/db", 80, namespace="shop"))
+    assert bool(answer.doubts) is open_
+
+
+@pytest.mark.parametrize(("source", "open_"), [("198.51.100.1", True), ("shop/web", False)])
+def test_a_file_that_could_not_be_read_may_hold_a_pod_of_any_address(
+    source: str, open_: bool
+) -> None:
+    cluster = Cluster.of(
+        [pod("shop/web", addresses=["10.0.0.1"]), pod("shop/db", addresses=["10.0.0.2"])]
+    )
+    doubt = Doubt("Pod", addresses=None)
+    asker = Asker(compile_cluster(replace(cluster, doubts=(doubt,))))
+    assert bool(asker.can(Can(source, "shop/db", 80)).doubts) is open_
+
+
+def test_the_pod_of_a_workload_is_named_where_nothing_else_is_called_so() -> None:
+    cluster = replace(Cluster.of([pod("shop/db", addresses=["10.0.0.2"])]), doubts=(UNREAD,))
+    with pytest.raises(UnknownObject, match=r"Pod shop/web-2 is in the input, but"):
+        Asker(compile_cluster(cluster)).can(Can("shop/web", "shop/db", 80))

@@ -1,0 +1,83 @@
+"""Objects that could not be read: commands name them and their places, and end with 2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.session import Done, podfence
+
+INPUT = """apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: db, namespace: shop, labels: {tier: db}}
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: web-2
+  namespace: shop
+  labels: {app: 1}
+  ownerReferences: [{kind: StatefulSet, name: job, controller: true}]
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: db, namespace: shop}
+spec:
+  podSelector: {matchLabels: {tier: db}}
+  ingress: [{from: [{podSelector: {matchLabels: {replica: 1}}}]}]
+---
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: AdminNetworkPolicy
+metadata: {name: all}
+spec: {}
+"""
+POD, POLICY = "Pod shop/web-2", "NetworkPolicy shop/db"
+
+
+def ask(tmp_path: Path, command: str, text: str) -> Done:
+    (tmp_path / "in.yaml").write_text(text, encoding="utf-8")
+    return podfence([*command.split(), "-f", "in.yaml"], directory=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "name", "place"),
+    [
+        ("can shop/web-2 shop/web:80", "PF002", POD, "in.yaml:14:12"),
+        ("why web shop/po/web-2:80 -n shop", "PF002", POD, "in.yaml:14:12"),
+        ("can sts/job shop/web:80 -n shop", "PF002", POD, "in.yaml:14:12"),
+        ("describe po/web-2 -n shop", "PF002", POD, "in.yaml:14:12"),
+        ("describe netpol/db -n shop", "PF002", POLICY, "in.yaml:22:50"),
+        ("describe shop/netpol/db", "PF002", POLICY, "in.yaml:22:50"),
+        ("describe all", "PF002", "AdminNetworkPolicy all", "in.yaml:24:1"),
+        ("can shop/web shop/db:80", "PF007", POLICY, "in.yaml:22:50"),
+        ("why shop/web shop/db:80", "PF007", POLICY, "in.yaml:22:50"),
+        ("map", "PF007", POLICY, "in.yaml:22:50"),
+        ("lab run", "PF007", POLICY, "in.yaml:22:50"),
+    ],
+)
+def test_the_object_and_its_place_are_named(
+    command: str, code: str, name: str, place: str, tmp_path: Path
+) -> None:
+    done = ask(tmp_path, command, INPUT)
+    last = done.err.splitlines()[-1]
+    assert done.status == 2
+    assert f"error[{code}]" in last
+    assert name in last
+    assert place in last
+
+
+def test_a_map_names_the_pods_that_it_leaves_out(tmp_path: Path) -> None:
+    done = ask(tmp_path, "map --keep-going", INPUT.rpartition("---")[0])
+    assert done.status == 0
+    assert "warning[PF007]: the map leaves out 1 pod (shop/db): " in done.err
+    assert "db" not in done.out
+
+
+def test_an_unread_object_is_not_one_of_another_namespace(tmp_path: Path) -> None:
+    done = ask(tmp_path, "can shop/web-2 shop/web:80", INPUT + "---\nkind: Pod\napiVersion: v1\n")
+    assert "--input-namespace" not in done.err
