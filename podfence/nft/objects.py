@@ -77,6 +77,11 @@ class Verdict:
     kind: VerdictKind
     chain: str = ""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for a jump to nowhere, or a target that is never reached."""
+        if (self.kind in (VerdictKind.JUMP, VerdictKind.GOTO)) is not bool(self.chain):
+            raise ValueError(f"verdict {self.kind.value} with target {self.chain!r}")
+
 
 ACCEPT = Verdict(VerdictKind.ACCEPT)
 DROP = Verdict(VerdictKind.DROP)
@@ -112,6 +117,11 @@ class Between:
     field: Field
     low: int
     high: int
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a range that holds nothing, which the kernel refuses."""
+        if self.low > self.high:
+            raise ValueError(f"{self.field.value} {self.low}-{self.high} holds nothing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +183,11 @@ class SetCtMark:
 
     keep: int
     value: int
+
+    def __post_init__(self) -> None:
+        """Raises ValueError when a bit of ``value`` is one that is kept."""
+        if self.keep & self.value:
+            raise ValueError(f"mark {self.value:#x} has bits of {self.keep:#x}, which are kept")
 
 
 @dataclass(frozen=True, slots=True)

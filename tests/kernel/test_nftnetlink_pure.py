@@ -203,6 +203,11 @@ def number(kind: int, value: int) -> bytes:
 LOAD_PROTOCOL = expression("meta", number(2, 16), number(1, 1))
 LOAD_MARK = expression("ct", number(2, 3), number(1, 1))
 EQUALS = expression("cmp", number(1, 1), number(2, 0), nested(3, attribute(1, bytes(4))))
+SET_KEPT_BITS = expression(
+    "bitwise",
+    *(number(kind, value) for kind, value in ((1, 1), (2, 1), (3, 4))),
+    *(nested(kind, attribute(1, struct.pack("=I", 1))) for kind in (4, 5)),
+) + expression("ct", number(2, 3), number(4, 1))
 LOAD_PORTS = expression("payload", number(1, 1), number(2, 2), number(3, 0), number(4, 4))
 
 
@@ -218,6 +223,7 @@ def test_fields_that_nft_compares_at_once_are_two() -> None:
         pytest.param(LOAD_PROTOCOL, id="loaded-and-not-used"),
         pytest.param(EQUALS, id="used-and-not-loaded"),
         pytest.param(LOAD_MARK + EQUALS, id="without-a-mask"),
+        pytest.param(LOAD_MARK + SET_KEPT_BITS, id="a-mark-in-bits-that-are-kept"),
         pytest.param(expression("lookup", text(1, "s")), id="lookup-of-nothing"),
         pytest.param(expression("lookup"), id="lookup-nowhere"),
         pytest.param(expression("ct", number(2, 3)), id="mark-from-nothing"),

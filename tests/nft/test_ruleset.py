@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from podfence.nft import objects as nft
-from podfence.nft.objects import Chain, Field, Rule, goto, jump
+from podfence.nft.objects import (
+    Between,
+    Chain,
+    Field,
+    Rule,
+    SetCtMark,
+    Verdict,
+    VerdictKind,
+    goto,
+    jump,
+)
 from podfence.nft.ruleset import InvalidRuleset, Ruleset
 
 V4, V6 = nft.DataType.IPV4_ADDR, nft.DataType.IPV6_ADDR
@@ -54,3 +64,18 @@ def test_refused(objects: Sequence[nft.NamedObject], message: str) -> None:
 def test_two_ways_to_one_chain_are_no_loop() -> None:
     objects = [chain("a", jump("b"), jump("c")), chain("b", jump("c")), Chain("c")]
     assert list(Ruleset.of(nft.Table("t"), objects).objects()) == objects
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda: Verdict(VerdictKind.GOTO), id="goto nowhere"),
+        pytest.param(lambda: Verdict(VerdictKind.JUMP), id="jump nowhere"),
+        pytest.param(lambda: Verdict(VerdictKind.DROP, "c"), id="a target of drop"),
+        pytest.param(lambda: Between(Field.TH_DPORT, 9, 3), id="an empty range"),
+        pytest.param(lambda: SetCtMark(0xFF, 0x1), id="a mark in kept bits"),
+    ],
+)
+def test_values_that_no_kernel_takes_cannot_be_made(make: Callable[[], object]) -> None:
+    with pytest.raises(ValueError, match=r"target|holds nothing|kept"):
+        make()

@@ -122,7 +122,10 @@ def read_verdict(data: bytes) -> Verdict:
             chain = data[start:end].rstrip(b"\0").decode("utf-8", "replace")
     if code not in _KINDS:
         raise NftError(f"the table holds a verdict that podfence never writes ({code})")
-    return Verdict(_KINDS[code], chain)
+    try:
+        return Verdict(_KINDS[code], chain)
+    except ValueError as error:
+        raise NftError(f"the table holds a verdict that podfence never writes: {error}") from error
 
 
 def _key(types: tuple[DataType, ...], data: bytes) -> Key:

@@ -50,7 +50,9 @@ def read_parts(data: bytes) -> tuple[Part, ...]:
         name = _text(expression[nf.NFTA_EXPR_NAME])
         try:
             reader.take(name, dict(attributes(expression.get(nf.NFTA_EXPR_DATA, b""))))
-        except (KeyError, IndexError, struct.error) as error:
+        except ForeignExpression:
+            raise
+        except (KeyError, IndexError, ValueError, struct.error) as error:
             raise ForeignExpression(f"{name} of another form") from error
     return reader.finish()
 
