@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from podfence.errors import LabError
+from podfence.errors import HostError
 from podfence.kernel import netns
 from podfence.kernel.rtnetlink import (
     Request,
@@ -35,7 +35,7 @@ def test_a_request_says_what_it_is_about(request_: Request, about: str) -> None:
 @pytest.mark.kernel
 def test_a_refusal_names_the_object_and_the_reason(private_network: None) -> None:
     requests = [link_up(1), host_address(ip_address("10.0.0.1"), 99), link_up(1)]
-    with Rtnetlink() as socket, pytest.raises(LabError) as refused:
+    with Rtnetlink() as socket, pytest.raises(HostError) as refused:
         socket.apply(requests, of="pod shop/web")
     assert str(refused.value).startswith(
         "pod shop/web: the kernel refused the address 10.0.0.1: No such device"
@@ -47,7 +47,7 @@ def test_more_requests_than_a_batch(private_network: None) -> None:
     start = ip_address("10.0.0.0")
     with Rtnetlink() as socket:
         socket.apply([link_up(1), *(host_address(start + n, 1) for n in range(1000))])
-        with pytest.raises(LabError, match=r"10\.0\.3\.231: File exists"):
+        with pytest.raises(HostError, match=r"10\.0\.3\.231: File exists"):
             socket.apply([host_address(start + 999, 1)])
 
 
