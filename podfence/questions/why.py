@@ -249,8 +249,10 @@ class _Reporter:
                 source = written[rule.origin.policy, path]
                 peers = report.peer_paths or tuple(self._held(namespace, source, path))
                 cluster = self.asker.index.cluster
-                peers_asked = [wanted_by_policy(cluster, namespace, peer) for peer in source.peers]
-                report = replace(report, peer_paths=peers, remark=self._empty(source, peers_asked))
+                asked = (wanted_by_policy(cluster, namespace, peer) for peer in source.peers)
+                found = self._unnamed(source) if peers else self._empty_peers(asked)
+                remark = "; ".join(dict.fromkeys(found))
+                report = replace(report, peer_paths=peers, remark=remark)
             yield report
 
     def _written(
@@ -280,23 +282,23 @@ class _Reporter:
             if held:
                 yield f"{path}.{self.direction.peer_field}[{at}]"
 
-    def _empty(self, rule: NetworkPolicyRule | Rule, peers: Iterable[Wanted]) -> str:
-        """Why the rule does not hold the remote end, or the port, where its text says that it
-        might."""
-        cluster = self.asker.index.cluster
-        remote = [pod for pod in cluster.pods if f"{pod.namespace}/{pod.name}" == self.far.name]
-        found = dict.fromkeys(
-            said for each in peers if (said := left_out(remote, each) or self._nobody(each))
-        )
+    def _empty_peers(self, peers: Iterable[Wanted]) -> Iterator[str]:
+        """Why selectors do not hold the remote end, or hold nobody, where their labels might."""
+        name, pods = self.far.name, self.asker.index.cluster.pods
+        remote = [pod for pod in pods if f"{pod.namespace}/{pod.name}" == name]
+        for peer in peers:
+            if said := left_out(remote, peer) or self._nobody(peer):
+                yield said
+
+    def _unnamed(self, rule: NetworkPolicyRule | Rule) -> Iterator[str]:
+        """Why port names of the rule mean no port on the pod that is connected to."""
+        names = named_ports(rule)
         egress = self.direction is Direction.EGRESS
         destination = self.far.endpoint if egress else self.subject
         if destination is not None:
-            found |= dict.fromkeys(undeclared(named_ports(rule), destination.pod))
-        elif named_ports(rule):
-            found[
-                f"{self.far.name} is no pod with an address of its own, so it has no port names"
-            ] = None
-        return "; ".join(found)
+            yield from undeclared(names, destination.pod)
+        elif names:
+            yield f"{self.far.name} is no pod with an address of its own, so it has no port names"
 
     def _nobody(self, peer: Wanted) -> str:
         """Why a peer holds no pod at all; "" if it holds some."""
@@ -317,8 +319,9 @@ class _Reporter:
                 remark = _remark(rule, unreadable(source), unknown)
                 if not remark and not self._fits(rule):
                     cluster = self.asker.index.cluster
-                    peers_asked = [wanted_by_tier(cluster, peer) for peer in source.peers]
-                    remark = self._empty(source, peers_asked)
+                    asked = (wanted_by_tier(cluster, peer) for peer in source.peers)
+                    found = [*(() if rule.matches else self._unnamed(source))]
+                    remark = "; ".join(dict.fromkeys([*found, *self._empty_peers(asked)]))
                 reports.append(self._rule(rule, source.name, remark, not decided))
                 decided = decided or reports[-1].fits
             policy = policies[ref]

@@ -21,6 +21,8 @@ from podfence.questions.phrases import words
 from podfence.questions.phrases.matched import workload_of
 
 _SHOWN = 3
+BROUGHT_BY_CLUSTER = frozenset({"kube-system", "kube-public", "kube-node-lease"})
+"""Namespaces that manifests rarely hold: that they are missing is no finding."""
 _EVERY = LabelSelector()
 
 
@@ -59,7 +61,9 @@ def wanted_by_tier(cluster: Cluster, peer: Peer) -> Wanted:
 
 def _in_namespaces(cluster: Cluster, spaces: LabelSelector, pods: LabelSelector) -> Wanted:
     found = {n for n, space in cluster.namespaces.items() if spaces.matches(dict(space.labels))}
-    missing = "" if found else f"there is now no namespace that fits ({words.namespaces(spaces)})"
+    missing = ""
+    if not found and not BROUGHT_BY_CLUSTER & {*words.namespace_names(spaces)}:
+        missing = f"there is now no namespace that fits ({words.namespaces(spaces)})"
     return Wanted(lambda p: p.namespace in found and pods.matches(dict(p.labels)), missing)
 
 

@@ -79,8 +79,7 @@ def from_cli(*rules: NetworkPolicyRule) -> ClusterObject:
         ),
         pytest.param(
             rule(TLS, ports=["https"]),
-            "neither peer nor port fits (it allows none); the rule's port https is declared by no "
-            "container of d/web; it declares dns and http",
+            "neither peer nor port fits (it allows none)",
             id="a name, and another peer",
         ),
         pytest.param(
@@ -104,6 +103,11 @@ def from_cli(*rules: NetworkPolicyRule) -> ClusterObject:
             "near miss: the port fits (all), but no peer does; there is now no namespace that fits "
             "(a namespace labelled team=dev)",
             id="a namespace that is not there",
+        ),
+        pytest.param(
+            rule(peer(namespaces={"kubernetes.io/metadata.name": "kube-system"})),
+            "near miss: the port fits (all), but no peer does",
+            id="a namespace that the cluster brings",
         ),
         pytest.param(
             rule(AGENT),

@@ -16,13 +16,11 @@ from podfence.questions.describe import peer_path
 from podfence.questions.lint.note import Case, Note, note, rule_path
 from podfence.questions.phrases import words
 from podfence.questions.phrases.matched import grouped
-from podfence.questions.whyempty import left_out, wanted_by_policy
+from podfence.questions.whyempty import BROUGHT_BY_CLUSTER, left_out, wanted_by_policy
 from podfence.sets import AddressSet
 
 _ANYWHERE = LabelSelector()
 _SHOWN = 3
-_BROUGHT_BY_CLUSTER = frozenset({"kube-system", "kube-public", "kube-node-lease"})
-"""Namespaces that manifests rarely hold: that they are missing is no finding."""
 
 
 def _peers(case: Case) -> Iterator[tuple[Direction, int, int, NetworkPolicyPeer]]:
@@ -175,7 +173,7 @@ def _why_nobody(case: Case, peer: NetworkPolicyPeer) -> str:
 
 def _not_read(case: Case, peer: NetworkPolicyPeer) -> bool:
     names = words.namespace_names(peer.namespace_selector) if peer.namespace_selector else ()
-    return bool(names) and _BROUGHT_BY_CLUSTER.difference(case.index.cluster.namespaces) >= set(
+    return bool(names) and BROUGHT_BY_CLUSTER.difference(case.index.cluster.namespaces) >= set(
         names
     )
 
