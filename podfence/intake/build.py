@@ -18,7 +18,7 @@ from podfence.intake.doubts import can_matter, doubt_of, doubt_of_unreadable
 from podfence.model.claims import claim_problems
 from podfence.model.cluster import Cluster, ClusterObject, assign_addresses
 from podfence.model.doubt import BOTH_TYPES, Doubt
-from podfence.model.objects import Node, Pod
+from podfence.model.objects import Namespace, Node, Pod
 from podfence.model.selectors import LabelSelector
 from podfence.model.workloads import Workload, expand
 
@@ -91,6 +91,9 @@ class _Builder:
                 # It may or may not take the place of another, whose pods are doubtful then, too.
                 doubt = replace(doubt, selector=LabelSelector(), types=BOTH_TYPES)
             self._doubts.append(doubt)
+            if doubt.kind == "Namespace" and doubt.keys is not None:
+                # Only its other labels are in doubt: rules may ask for those that could be read.
+                self._plain += _with_readable_labels(document)
             return
         for thing in decoded.objects:
             if isinstance(thing, Workload):
@@ -129,6 +132,20 @@ class _Builder:
                 "metadata.name",
                 name,
             )
+
+
+def _with_readable_labels(document: Document) -> Iterator[Namespace]:
+    """The Namespace without the labels that are no text."""
+    metadata = document.data["metadata"]
+    labels = {
+        key: value
+        for key, value in metadata["labels"].items()
+        if value is None or isinstance(value, str)
+    }
+    readable = {**document.data, "metadata": {**metadata, "labels": labels}}
+    for thing in decode(readable, document.source).objects:
+        if isinstance(thing, Namespace):
+            yield thing
 
 
 def _key(document: Document) -> tuple[str, str] | None:

@@ -11,7 +11,7 @@ from podfence.intake.build import Intake, Reading, build_cluster
 from podfence.intake.documents import Document, Unreadable
 from podfence.intake.doubts import can_matter
 from podfence.model.doubt import BOTH_TYPES, Doubt
-from podfence.model.meta import ObjectRef
+from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef
 from podfence.model.networkpolicy import PolicyType
 from podfence.model.selectors import LabelSelector
 from podfence.testing.builders import selector
@@ -173,6 +173,13 @@ def test_an_object_that_may_replace_another_is_about_every_pod() -> None:
 def test_the_labels_of_a_namespace_that_can_be_read_are_no_doubt() -> None:
     found = the_doubt(thing("Namespace", "v1", {"labels": {"env": 1, "team": "a", "a.b/c": True}}))
     assert (found.name, found.keys) == ("it", frozenset({"env", "a.b/c"}))
+
+
+@pytest.mark.parametrize("unread", ["env", "a.b/c", METADATA_NAME_LABEL])
+def test_a_namespace_keeps_the_labels_that_can_be_read(unread: str) -> None:
+    metadata = {"name": "shop", "labels": {unread: 1, "team": "a", "empty": None}}
+    namespace = taken(thing("Namespace", "v1", metadata)).cluster.namespaces["shop"]
+    assert dict(namespace.labels) == {METADATA_NAME_LABEL: "shop", "team": "a", "empty": ""}
 
 
 def test_of_a_namespace_without_a_name_no_label_is_known() -> None:
