@@ -13,11 +13,12 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from random import Random
 from typing import Any, Final
+
+from msgspec import Struct
 
 Manifest = dict[str, Any]
 
@@ -73,8 +74,7 @@ _KINDS: Final = {
 """Shape of a policy -> how often it is drawn, after the policies that isolate whole namespaces."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """What to make. ``replicas``: pods of one workload, which differ in their addresses alone."""
 
     namespaces: int = 5

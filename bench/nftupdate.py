@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from statistics import median
+
+from msgspec.structs import replace
 
 from podfence.kernel import netns
 from podfence.kernel.nftables.nftsocket import NftSocket
@@ -113,7 +115,7 @@ class Row:
 
 def one_pod(ruleset: Ruleset, sets: int) -> Row:
     """A pod that is in the peers of so many selectors comes and goes."""
-    parts = [replace(ruleset.sets[peers(n)], elements=COMING) for n in range(sets)]  # type: ignore[arg-type]
+    parts = [replace(ruleset.sets[peers(n)], elements=COMING) for n in range(sets)]
     return Row(
         f"one pod added to {sets} set{'s' if sets > 1 else ''}",
         Transaction(TABLE, tuple(AddElements(part) for part in parts)),

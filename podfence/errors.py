@@ -7,8 +7,9 @@ printed. Codes are stable (``PF101``); each has an entry in ``docs/errors.md``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 COMMAND_CODES: Mapping[str, str] = {
     "PF000": "internal error",
@@ -82,8 +83,7 @@ class Severity(Enum):
     WARNING = "warning"
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """Where an object was read.
 
     ``file`` is the path as the user gave it (``-`` for standard input). ``document`` counts the
@@ -98,8 +98,7 @@ class Source:
     line: int = 1
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
+class Position(Struct, frozen=True, order=True):
     """A place in a file; ``line`` and ``column`` count from 1."""
 
     file: str
@@ -110,8 +109,7 @@ class Position:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """Something wrong with the input, with its place.
 
     ``path`` is the field path (``spec.ingress[0].ports[1].port``), relative to the object, ``""``

@@ -7,8 +7,9 @@ Pure: what enforces is passed in.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Self
+
+from msgspec import Struct
 
 from podfence.errors import PodfenceError
 from podfence.nft.difference import diff
@@ -21,8 +22,7 @@ Enforce = Callable[[str, Transaction], None]
 then the rules of that node are as before."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One node's step."""
 
     current: Ruleset
@@ -47,8 +47,7 @@ class Change:
         return Change.between(self.wanted, self.current)
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(Struct, frozen=True):
     """What became of a change of several nodes."""
 
     rules: Mapping[str, Ruleset]

@@ -7,12 +7,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from ipaddress import ip_address
 from itertools import product
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bench.packets.__main__ import arguments
 from bench.packets.chains import policy_chains

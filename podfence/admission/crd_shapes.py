@@ -8,14 +8,14 @@ schema: if its single field is not known, it is clear what it means (CNP-25).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 Check = Callable[[Any], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """A validation rule of the schema: it is broken when ``holds`` is false of a value.
 
     ``at`` is the field to name where the server names none: a rule of the whole object.
@@ -35,8 +35,7 @@ def _no_hint(text: str) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class String:
+class String(Struct, frozen=True):
     """A string."""
 
     enum: tuple[str, ...] = ()
@@ -53,33 +52,28 @@ class String:
     """What would be right instead of a value that is refused, "" when there is nothing to add."""
 
 
-@dataclass(frozen=True, slots=True)
-class Integer:
+class Integer(Struct, frozen=True):
     """An integer from ``least`` to ``most``."""
 
     least: int
     most: int
 
 
-@dataclass(frozen=True, slots=True)
-class TextMap:
+class TextMap(Struct, frozen=True):
     """An object of strings."""
 
 
-@dataclass(frozen=True, slots=True)
-class Opaque:
+class Opaque(Struct, frozen=True):
     """Something that is not looked into, or looked into elsewhere."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unstored:
+class Unstored(Struct, frozen=True):
     """Something that the server drops after it looked for unknown fields: ``status``."""
 
     value: CrdType
 
 
-@dataclass(frozen=True, slots=True)
-class Array:
+class Array(Struct, frozen=True):
     """A list of ``least`` to ``most`` items (None: no bound); ``distinct`` ones if it is a set."""
 
     item: CrdType
@@ -88,21 +82,20 @@ class Array:
     distinct: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Object:
+class Object(Struct, frozen=True, eq=False):
     """An object with known fields, of which ``least`` to ``most`` are given (None: no bound).
 
     ``open``: a single unknown field makes it unknown as a whole. ``hints``: what to write instead
     of a field that older versions had.
     """
 
-    fields: Mapping[str, CrdType] = field(hash=False)
+    fields: Mapping[str, CrdType]
     required: tuple[str, ...] = ()
     least: int = 0
     most: int | None = None
     open: bool = False
-    defaults: Mapping[str, str] = field(default_factory=dict, hash=False)
-    hints: Mapping[str, str] = field(default_factory=dict, hash=False)
+    defaults: Mapping[str, str] = {}
+    hints: Mapping[str, str] = {}
     rule: Rule | None = None
     stored_before: Check = never
     """Of values that break the rule: as for ``String``."""

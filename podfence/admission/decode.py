@@ -8,8 +8,10 @@ so), except that no policy is ever ignored in silence.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from podfence.admission.decode_codes import PROBLEM_CODES
 from podfence.admission.decode_core import DECODERS
@@ -39,8 +41,7 @@ __all__ = [
 _FORMER_GROUP = "extensions"
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(Struct, frozen=True):
     """``objects`` is empty when it is not clear what the object means, or it is not ours.
 
     ``problems`` are complete. An object with errors that are ``refused_only`` is there.

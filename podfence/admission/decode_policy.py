@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
+
+from msgspec.structs import replace
 
 from podfence.admission.decode_names import generated_name
 from podfence.admission.decode_partial import independent, readable_part

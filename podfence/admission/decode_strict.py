@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from podfence.admission.gotime import time_complaint
 from podfence.admission.schema import (
@@ -35,8 +37,7 @@ _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _LONGEST_SHOWN = 80
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(msgspec.Struct, frozen=True):
     """Where the walk is. ``path`` has indexes; ``names`` and ``struct`` are as Go reports them."""
 
     path: str = ""

@@ -7,8 +7,9 @@ null is absent for every field, so ``conforms`` is never asked about a field who
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from podfence.admission.gotime import time_complaint
 
@@ -16,8 +17,7 @@ INT32 = range(-(2**31), 2**31)
 INT64 = range(-(2**63), 2**63)
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(msgspec.Struct, frozen=True):
     """A JSON string."""
 
     go: str = "string"
@@ -27,8 +27,7 @@ class Text:
         return isinstance(value, str)
 
 
-@dataclass(frozen=True, slots=True)
-class Integer:
+class Integer(msgspec.Struct, frozen=True):
     """A JSON integer within ``bounds``; a bool or a float is none, whatever Python thinks."""
 
     go: str
@@ -39,8 +38,7 @@ class Integer:
         return type(value) is int and value in self.bounds
 
 
-@dataclass(frozen=True, slots=True)
-class Boolean:
+class Boolean(msgspec.Struct, frozen=True):
     """A JSON boolean."""
 
     go: str = "bool"
@@ -50,8 +48,7 @@ class Boolean:
         return isinstance(value, bool)
 
 
-@dataclass(frozen=True, slots=True)
-class IntOrString:
+class IntOrString(msgspec.Struct, frozen=True):
     """``port``: a JSON string is a name, everything else has to be an int32."""
 
     go: str = "int32"
@@ -61,8 +58,7 @@ class IntOrString:
         return isinstance(value, str) or (type(value) is int and value in INT32)
 
 
-@dataclass(frozen=True, slots=True)
-class Timestamp:
+class Timestamp(msgspec.Struct, frozen=True):
     """A JSON string that Go reads as a time of RFC 3339."""
 
     go: str = "string"
@@ -72,8 +68,7 @@ class Timestamp:
         return isinstance(value, str) and not time_complaint(value)
 
 
-@dataclass(frozen=True, slots=True)
-class Anything:
+class Anything(msgspec.Struct, frozen=True):
     """A field that podfence does not look into."""
 
     go: str = "any"
@@ -83,8 +78,7 @@ class Anything:
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class TextMap:
+class TextMap(msgspec.Struct, frozen=True):
     """A JSON object of strings. A null value is read as "", which deserves a remark."""
 
     go: str = "map[string]string"
@@ -99,12 +93,11 @@ class TextMap:
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class Struct:
+class Struct(msgspec.Struct, frozen=True, eq=False):
     """A JSON object with known fields; ``name`` is the Go struct. Keys match by exact case only."""
 
     name: str
-    fields: Mapping[str, WireType] = field(hash=False)
+    fields: Mapping[str, WireType]
 
     @property
     def go(self) -> str:
@@ -128,8 +121,7 @@ class Struct:
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class ListOf:
+class ListOf(msgspec.Struct, frozen=True):
     """A JSON array. A null item is read as a zero value (NP-15a), which deserves a remark."""
 
     item: WireType

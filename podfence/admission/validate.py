@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
+
+from msgspec.structs import replace
 
 from podfence.admission import validate_names as names
 from podfence.admission.validate_cidr import canonical_cidr, cidr_complaints, parse_cidr

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network
+
+from msgspec import Struct
 
 from podfence.model.networkpolicy import IPNetwork
 
@@ -22,8 +23,7 @@ _HEXADECIMAL = re.compile(r"[0-9A-Fa-f]+")
 _LONGEST = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Cidr:
+class Cidr(Struct, frozen=True):
     """A readable CIDR text. ``bits`` is 32 or 128; ``padded``: zeros stand where none may.
 
     ``address`` still has its host bits.

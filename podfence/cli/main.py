@@ -13,7 +13,6 @@ import os
 import re
 import signal
 import sys
-import traceback
 from importlib import import_module
 from io import TextIOWrapper
 from typing import Any, NoReturn
@@ -21,7 +20,6 @@ from typing import Any, NoReturn
 import click
 
 from podfence._version import __version__
-from podfence.errors import PodfenceError
 
 COMMANDS = {
     "map": "Show who can reach whom.",
@@ -113,21 +111,30 @@ def main() -> None:
         _fail(INTERRUPTED, "interrupted")
     except click.ClickException as error:
         _usage(error)
-    except PodfenceError as error:
-        _fail(2, f"error[{error.code}]: {error.message}")
     except (BrokenPipeError, ReaderGone):
         # Nothing is said; and the interpreter must not flush into the closed pipe once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(READER_GONE)
     except Exception as error:  # noqa: BLE001 - the last resort: a person never sees a traceback
-        if os.environ.get("PODFENCE_DEBUG"):
-            traceback.print_exc()
-        _fail(
-            2,
-            f"error[PF000]: internal error ({type(error).__name__}: {error}); this is a bug in "
-            "podfence. Run again with PODFENCE_DEBUG=1 and report what it prints.",
-        )
+        _failed(error)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _failed(error: Exception) -> NoReturn:
+    # Imported here: help and usage need no value of podfence.
+    from podfence.errors import PodfenceError
+
+    if isinstance(error, PodfenceError):
+        _fail(2, f"error[{error.code}]: {error.message}")
+    if os.environ.get("PODFENCE_DEBUG"):
+        import traceback
+
+        traceback.print_exception(error)
+    _fail(
+        2,
+        f"error[PF000]: internal error ({type(error).__name__}: {error}); this is a bug in "
+        "podfence. Run again with PODFENCE_DEBUG=1 and report what it prints.",
+    )
 
 
 def _program() -> str:

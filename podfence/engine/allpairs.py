@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
+from msgspec import Struct
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.engine.porttable import EVERYTHING_ID, NOTHING_ID, PortTable
@@ -29,8 +29,7 @@ _CHUNK = 512
 """Destinations that are worked on at once; bounds the memory that ``_senders`` takes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reachability:
+class Reachability(Struct, frozen=True):
     """All pairs of classes in one family: for each destination class, who reaches it on what.
 
     ``rows[destination]`` maps a PortSet (never empty) to the bitmap of source classes; a source in
@@ -48,8 +47,7 @@ def all_pairs(index: PolicyIndex, family: int) -> Reachability:
     return _AllPairs(index, family).run()
 
 
-@dataclass(frozen=True, slots=True)
-class _Admitted:
+class _Admitted(Struct, frozen=True):
     """Whom an ingress policy admits on which ports: ``sure``, those whose own egress is not judged;
     ``asked``, those whose own policies have a say too."""
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from podfence.admission.decode import decode, is_wanted
 from podfence.admission.kinds import CLUSTER_SCOPED
@@ -23,8 +25,7 @@ from podfence.model.selectors import LabelSelector
 from podfence.model.workloads import Workload, expand
 
 
-@dataclass(frozen=True, slots=True)
-class Intake:
+class Intake(Struct, frozen=True):
     """A cluster, and what is to be said of the objects that it was made of."""
 
     cluster: Cluster
@@ -36,8 +37,7 @@ class Intake:
     """Objects of a kind that only has the name of one of ours, by kind."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """What a source read, and what it already found wrong."""
 
     documents: tuple[Document, ...]

@@ -5,22 +5,21 @@ Rule: a source decides nothing about meaning. It may be files or a live cluster.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from podfence.errors import Source
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Struct, frozen=True):
     """One API object. ``data`` holds JSON values, parts of which may be shared: read only."""
 
     source: Source
     data: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(Struct, frozen=True):
     """A document, an item of a List, or a whole file that could not be read.
 
     ``kind`` and ``namespace`` are guesses from the text, ``""`` where there is none. A kind of

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _ATTRIBUTE = struct.Struct("=HH")  # length, type
@@ -78,8 +79,7 @@ def spans(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
         start += max(length + -length % 4, _ATTRIBUTE.size)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What the kernel says about one request.
 
     ``error``: an errno, 0: done. ``reason``: the kernel's words, often none. ``offset``: where in

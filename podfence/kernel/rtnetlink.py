@@ -11,10 +11,11 @@ import os
 import socket
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from types import TracebackType
 from typing import Self
+
+from msgspec import Struct
 
 from podfence.errors import HostError
 from podfence.kernel.netlink import (
@@ -60,8 +61,7 @@ _BATCH = 200
 """Requests a send: the answers, if each is a refusal, still fit the receive buffer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """One rtnetlink message. ``about`` says in words what it makes, for the error message."""
 
     type: int
@@ -74,8 +74,7 @@ def _number(kind: int, value: int) -> bytes:
     return attribute(kind, _UNSIGNED.pack(value))
 
 
-@dataclass(frozen=True, slots=True)
-class VethEnd:
+class VethEnd(Struct, frozen=True):
     """One end of a veth pair: interface name and index in its namespace, link-layer address."""
 
     name: str

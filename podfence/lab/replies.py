@@ -7,8 +7,9 @@ comes back as the PodfenceError that it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from podfence.errors import Position, Source
 from podfence.lab.testbed.livetraffic import Account
@@ -20,8 +21,7 @@ from podfence.questions.diff import VerdictChange
 from podfence.questions.why import WhyAnswer
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(Struct, frozen=True):
     """Where the policies and rules of one answer are written."""
 
     known: Mapping[tuple[Source, str], Position]
@@ -40,8 +40,7 @@ class Places:
         return None if source is None else self.known.get((source, path))
 
 
-@dataclass(frozen=True, slots=True)
-class NodeState:
+class NodeState(Struct, frozen=True):
     """A node of a lab."""
 
     node: LabNode
@@ -50,8 +49,7 @@ class NodeState:
     pods: tuple[Party, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Stated:
+class Stated(Struct, frozen=True):
     """What a lab is made of."""
 
     name: str
@@ -70,8 +68,7 @@ class Stated:
         return sum(len(node.pods) for node in self.nodes)
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(Struct, frozen=True):
     """What a change led to."""
 
     came: tuple[Party, ...]
@@ -90,15 +87,13 @@ class Applied:
     """What live connections noticed; None: there were none."""
 
 
-@dataclass(frozen=True, slots=True)
-class NotSent:
+class NotSent(Struct, frozen=True):
     """Why no packet was sent for a question."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Explained:
+class Explained(Struct, frozen=True):
     """The engine's reasons, and what became of a real packet."""
 
     answer: WhyAnswer
@@ -112,23 +107,20 @@ class Explained:
     """A program in the target has the port, so the packet was a lone SYN."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tested:
+class Tested(Struct, frozen=True):
     """Every probe of a lab beside what the engine says."""
 
     report: LabReport
     places: Places
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """The lab ends."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Namespace:
+class Namespace(Struct, frozen=True):
     """A network namespace, as a process holds it."""
 
     pid: int

@@ -10,9 +10,10 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from time import monotonic
 from types import FrameType
+
+from msgspec.structs import replace
 
 from podfence.collector import collector_paused
 from podfence.errors import LabError

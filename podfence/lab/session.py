@@ -7,11 +7,13 @@ rules and answers as they were. Answers are values (``lab.messages``).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from math import inf
 from time import monotonic, sleep
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from podfence.errors import LabError, PodfenceError
 from podfence.lab.messages import Apply, Down, Exec, Input, Message, Status, TryAll, Why
@@ -72,8 +74,7 @@ _BEFORE, _AFTER = 0.2, 0.3
 """Seconds for which live connections run before and after a change."""
 
 
-@dataclass(frozen=True, slots=True)
-class World:
+class World(Struct, frozen=True):
     """Everything that follows from one input."""
 
     input: Input

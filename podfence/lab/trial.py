@@ -9,9 +9,11 @@ part of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from podfence.errors import LabError
 from podfence.lab.probing.process import LabProcess
@@ -44,8 +46,7 @@ _MANY = 100
 """Probes: when not one of so many is answered at the second attempt, nothing was lost by chance."""
 
 
-@dataclass(frozen=True, slots=True)
-class LabOptions:
+class LabOptions(Struct, frozen=True):
     """How a lab is built and tried."""
 
     limits: Limits = field(default_factory=Limits)
@@ -74,8 +75,7 @@ def local_node(plan: ProbePlan, node: LabNode) -> LocalNode:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
+class Control(Struct, frozen=True):
     """What proves of every probe that its missing answer means something."""
 
     outcomes: bytes
@@ -85,8 +85,7 @@ class Control:
     """It was made with the policies enforced."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
+class _Sent(Struct, frozen=True):
     """Outcomes of a round and of its repetitions."""
 
     outcomes: bytes

@@ -6,8 +6,9 @@ Rule: what is wrong with one file says nothing of another; the files are read in
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import BinaryIO
+
+from msgspec import Struct
 
 from podfence.collector import collector_paused
 from podfence.errors import Problem, Source
@@ -22,8 +23,7 @@ from podfence.manifests.yamlscalars import Scalars
 __all__ = ["PROBLEM_CODES", "Document", "Manifests", "Unreadable", "read_manifests"]
 
 
-@dataclass(frozen=True, slots=True)
-class Manifests:
+class Manifests(Struct, frozen=True):
     """All that was read. ``problems`` have their position; ``files`` counts those that were read.
 
     ``passed_over`` counts objects of other kinds; a kind that is wanted but belongs to a foreign

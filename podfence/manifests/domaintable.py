@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from ipaddress import ip_address
 from types import MappingProxyType
 from typing import BinaryIO, Final
+
+from msgspec import Struct, field
 
 from podfence.errors import Position, Problem, Severity, Source
 from podfence.manifests.fieldpaths import Steps, format_path
@@ -35,8 +36,7 @@ _MAPPING: Final = re.compile(r"""[{\["']|---|[^\s:]+:(?:\s|$)""")
 _REMARK: Final = re.compile(r"\s*#")
 
 
-@dataclass(frozen=True, slots=True)
-class NameTable:
+class NameTable(Struct, frozen=True):
     """Use ``names`` only when ``problems`` is empty. Every problem has its position."""
 
     names: Names
@@ -53,8 +53,7 @@ def read_name_table(path: str, stdin: BinaryIO | None = None) -> NameTable:
     return NameTable(MappingProxyType(names), tuple(reader.problems))
 
 
-@dataclass(slots=True)
-class _Reader:
+class _Reader(Struct):
     """Collects names and problems."""
 
     found: dict[str, set[IPAddress]] = field(default_factory=dict)

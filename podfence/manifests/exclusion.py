@@ -8,8 +8,9 @@ length of pattern and path, whatever the pattern.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final, TypeVar
+
+from msgspec import Struct
 
 IGNORE_FILE: Final = ".podfenceignore"
 """Read at the top of a directory that is walked, and nowhere else."""
@@ -18,8 +19,7 @@ Pattern = TypeVar("Pattern")
 Item = TypeVar("Item")
 
 
-@dataclass(frozen=True, slots=True)
-class _OneOf:
+class _OneOf(Struct, frozen=True):
     """A character of a name: ``a``, ``[a-z]``, or ``[!a-z]`` where ``negated``."""
 
     ranges: tuple[tuple[str, str], ...]
@@ -38,8 +38,7 @@ _Segment = tuple[_OneOf | None, ...]
 _ANY_SEGMENT: Final[_Segment] = (_STAR,)
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(Struct, frozen=True):
     """One pattern. ``segments``: the path, its parts between slashes."""
 
     segments: tuple[_Segment | None, ...]

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from podfence.admission.kinds import (
     KUSTOMIZATIONS,
@@ -57,8 +59,7 @@ from podfence.manifests.yamllines import DECLINED, read_lines
 from podfence.manifests.yamlscalars import Scalars
 
 
-@dataclass(slots=True)
-class Contents:
+class Contents(Struct):
     """What one file holds; the fields of ``Manifests`` for one file."""
 
     documents: list[Document] = field(default_factory=list)

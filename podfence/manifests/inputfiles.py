@@ -11,8 +11,10 @@ import codecs
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import BinaryIO, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from podfence.manifests.exclusion import IGNORE_FILE, Exclusion
 from podfence.manifests.yamlscalars import shown
@@ -26,8 +28,7 @@ CHART_FILE: Final = "Chart.yaml"
 MAX_FILE_BYTES: Final = 1 << 30
 
 
-@dataclass(frozen=True, slots=True)
-class InputFile:
+class InputFile(Struct, frozen=True):
     """Text of one file, or why there is none: exactly one of ``text`` and ``error`` is set."""
 
     path: str
@@ -41,8 +42,7 @@ class InputFile:
     """Of a file without text: whether it may hold API objects."""
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(Struct, frozen=True):
     """A link in a directory that leads to a directory around it, and is not followed."""
 
     path: str
@@ -96,16 +96,14 @@ def _read_directory(
         yield InputFile(directory, error=text)
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(Struct, frozen=True):
     """A file of a directory, not read yet."""
 
     path: str
     chart: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Folder:
+class _Folder(Struct, frozen=True):
     """A directory to be walked. ``inner``: its path below the one that a person named."""
 
     path: str

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from podfence.manifests.jsonpositions import line_and_column, repeated_keys, skip_blank
 from podfence.manifests.parsed import (
@@ -64,8 +64,7 @@ _DECODER: Final = json.JSONDecoder(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class JsonDocument:
+class JsonDocument(Struct, frozen=True):
     """One value of a JSON stream: offsets of its text, its first line, and its value."""
 
     start: int

@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from podfence.admission.kinds import API_VERSIONS, POLICY_KINDS, group_of
 from podfence.errors import Position, Problem, Severity, Source
@@ -31,8 +32,7 @@ _KUSTOMIZATION_FILES: Final = frozenset({"kustomization.yaml", "kustomization.ym
 _POLICY: Final = re.compile(r"""kind["']?[ \t]*:[ \t]*["']?(\w+)""")
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
+class LeftOut(Struct, frozen=True):
     """A file, or a link, that was found in the directory ``walked`` and is not read as manifests.
 
     ``chart``: the Helm chart around it, "" for none. ``is_template``: it was not rendered;

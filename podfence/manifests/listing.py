@@ -7,8 +7,9 @@ group (Calico's ``NetworkPolicy``, Knative's ``Service``) is another kind.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from podfence.admission.kinds import (
     API_VERSIONS,
@@ -22,8 +23,7 @@ from podfence.manifests.fieldpaths import Steps
 from podfence.manifests.yamlscalars import shown
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(Struct, frozen=True):
     """A value that should be an API object; ``item`` numbers the objects of a List from 0."""
 
     value: Any

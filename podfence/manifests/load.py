@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import BinaryIO
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from podfence.admission.kinds import CLUSTER_SCOPED, POLICY_KINDS, WANTED_KINDS
 from podfence.collector import collector_paused
@@ -38,8 +40,7 @@ LOAD_CODES = {
 """Codes of the problems that show only when all objects are read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """A cluster with everything to say about how it was read.
 
     ``kinds``: objects read, by kind. ``passed_over``: objects of other kinds, by kind;
@@ -56,7 +57,7 @@ class Loaded:
     files: int
     positions: Positions
     unplaced: int = 0
-    _by_source: dict[Source, Mapping[str, object]] = field(default_factory=dict, repr=False)
+    _by_source: dict[Source, Mapping[str, object]] = {}
 
     @property
     def errors(self) -> tuple[Problem, ...]:

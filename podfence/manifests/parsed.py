@@ -5,8 +5,9 @@ Rule: a reader of a format never raises for bad text; it returns findings with t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from podfence.errors import Severity
 from podfence.manifests.fieldpaths import Steps
@@ -30,8 +31,7 @@ MAX_FINDINGS: Final = 100
 """Findings kept of one document: a hostile file must not fill the screen."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """Something wrong in a document. ``line`` and ``column`` count from 1, ``line`` in the file.
 
     ``steps`` lead from the root of the document to the field.
@@ -45,8 +45,7 @@ class Finding:
     severity: Severity = Severity.ERROR
 
 
-@dataclass(slots=True)
-class Parsed:
+class Parsed(Struct):
     """A document's value and findings. Where ``readable`` is false, ``value`` means nothing."""
 
     value: Any = None

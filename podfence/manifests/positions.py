@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import OrderedDict
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct, field
 
 from podfence.errors import Position, Problem, Source
 from podfence.manifests.fieldpaths import Steps, parse_path
@@ -26,8 +27,7 @@ _MAX_TREES: Final = 8
 """Composed documents kept for the next question."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Extent:
+class _Extent(Struct, frozen=True):
     """Where a document lies in its file's text; ``line`` is that of ``start``, from 1."""
 
     start: int
@@ -36,8 +36,7 @@ class _Extent:
     is_json: bool
 
 
-@dataclass(slots=True)
-class Positions:
+class Positions(Struct):
     """Answers where a field is written. Filled by the reader; empty, it knows only ``Source``."""
 
     _texts: dict[str, str] = field(default_factory=dict)

@@ -7,7 +7,8 @@ address of their own (NP-50), and finished pods none any more (NP-60).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from podfence.errors import Problem, Severity
 from podfence.model.objects import IPAddress, Pod
@@ -15,8 +16,7 @@ from podfence.model.objects import IPAddress, Pod
 CLAIM_CODES = {"PF120": "an address that two live pods have"}
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """An address that several live pods have, in the order of the input."""
 
     address: IPAddress

@@ -6,9 +6,11 @@ Rule: from here on nothing can fail on input.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from types import MappingProxyType
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.doubt import Doubt
@@ -25,8 +27,7 @@ ASSUMED_V6 = IPv6Address("fd00:10:244::")
 """Manifests carry no pod addresses: those without one get the next address after these."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
+class Cluster(Struct, frozen=True):
     """``namespaces`` hold every namespace that any object names, with the automatic label (NP-21).
 
     ``policies`` are sorted by namespace and name, so that nothing depends on the order of files.

@@ -7,8 +7,9 @@ schema of these kinds lets faulty parts be stored, so an element that cannot be 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from podfence.errors import Source
 from podfence.model.meta import Labels, ObjectRef
@@ -36,8 +37,7 @@ class RuleAction(Enum):
     PASS = "Pass"
 
 
-@dataclass(frozen=True, slots=True)
-class NamespacedPod:
+class NamespacedPod(Struct, frozen=True):
     """Pods that match ``pod_selector`` in namespaces that match ``namespace_selector``.
 
     ``namespace_selector`` None (not given): all namespaces, as ``{}`` (CNP-15). An empty
@@ -48,8 +48,7 @@ class NamespacedPod:
     namespace_selector: LabelSelector | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """The pods that a policy is about: exactly one field is given (CNP-5).
 
     ``namespaces``: all pods of the namespaces selected; ``{}`` selects every namespace. ``unknown``
@@ -61,8 +60,7 @@ class Subject:
     unknown: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(Struct, frozen=True):
     """One item of ``from`` or ``to``: exactly one field is given; None and empty are not given.
 
     ``namespaces``: all pods of the namespaces selected, ``{}`` every pod (CNP-20). ``nodes``: the
@@ -80,8 +78,7 @@ class Peer:
     unknown: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ProtocolMatch:
+class ProtocolMatch(Struct, frozen=True):
     """One item of ``protocols``: a ``protocol``, a ``named_port``, or ``unknown``.
 
     ``port`` None: every port of ``protocol`` (CNP-22). ``end_port`` makes an inclusive range and
@@ -96,8 +93,7 @@ class ProtocolMatch:
     unknown: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """An ingress or egress rule. ``peers`` (API ``from``/``to``) is never empty (CNP-20).
 
     ``protocols`` empty: every protocol, ICMP included (CNP-21). ``name`` is informative; "": none.
@@ -109,8 +105,7 @@ class Rule:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterNetworkPolicy:
+class ClusterNetworkPolicy(Struct, frozen=True):
     """A cluster-scoped policy; ``ref.kind`` tells the kind it was written as.
 
     ``priority`` 0..1000, lower is evaluated earlier inside the tier (CNP-6). ``ingress``/``egress``

@@ -6,7 +6,7 @@ that it could change. ``questions.certainty`` knows which these are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from podfence.errors import Source
 from podfence.model.meta import ObjectRef
@@ -17,8 +17,7 @@ from podfence.model.selectors import LabelSelector
 BOTH_TYPES = frozenset(PolicyType)
 
 
-@dataclass(frozen=True, slots=True)
-class Doubt:
+class Doubt(Struct, frozen=True):
     """One object whose meaning is not known."""
 
     kind: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 Labels = tuple[tuple[str, str], ...]
 """Labels as pairs sorted by key: hashable, so that equal label sets share one value."""
@@ -20,8 +21,7 @@ def labels_of(mapping: Mapping[str, str] | None) -> Labels:
     return tuple(sorted(mapping.items())) if mapping else ()
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ObjectRef:
+class ObjectRef(Struct, frozen=True, order=True):
     """Names one API object. ``namespace`` is ``""`` for cluster-scoped kinds."""
 
     kind: str

@@ -6,9 +6,10 @@ Rule: shapes only. A value of these types has passed ``model.validate``; what it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Network, IPv6Network
+
+from msgspec import Struct
 
 from podfence.errors import Source
 from podfence.model.meta import Labels, ObjectRef
@@ -32,16 +33,14 @@ class Protocol(Enum):
     SCTP = "SCTP"
 
 
-@dataclass(frozen=True, slots=True)
-class IPBlock:
+class IPBlock(Struct, frozen=True):
     """Addresses in ``cidr`` and in none of ``except_`` (NP-24); host bits are masked (NP-29)."""
 
     cidr: IPNetwork
     except_: tuple[IPNetwork, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkPolicyPeer:
+class NetworkPolicyPeer(Struct, frozen=True):
     """One item of ``from`` or ``to``: an ``ip_block`` alone, or one or both selectors (NP-16)."""
 
     pod_selector: LabelSelector | None = None
@@ -49,8 +48,7 @@ class NetworkPolicyPeer:
     ip_block: IPBlock | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkPolicyPort:
+class NetworkPolicyPort(Struct, frozen=True):
     """One item of ``ports``. ``port`` None: every port of the protocol (NP-31); a str names a
     container port (NP-32). ``end_port`` makes an inclusive range and needs a number (NP-37)."""
 
@@ -59,8 +57,7 @@ class NetworkPolicyPort:
     end_port: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkPolicyRule:
+class NetworkPolicyRule(Struct, frozen=True):
     """An ingress or egress rule. ``peers`` (API ``from``/``to``) empty: everyone, outside included
     (NP-12). ``ports`` empty: every port of every protocol (NP-13)."""
 
@@ -68,8 +65,7 @@ class NetworkPolicyRule:
     ports: tuple[NetworkPolicyPort, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkPolicy:
+class NetworkPolicy(Struct, frozen=True):
     """A policy after the server's defaulting: ``policy_types`` is never empty (NP-8).
 
     ``ingress``/``egress`` empty: the direction has no rules and allows nothing (NP-9).

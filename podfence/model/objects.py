@@ -5,8 +5,9 @@ Rule: only the fields that some rule of the semantics needs; shapes, no meaning.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+
+from msgspec import Struct
 
 from podfence.errors import Source
 from podfence.model.meta import Labels, ObjectRef
@@ -15,8 +16,7 @@ from podfence.model.networkpolicy import IPNetwork, Protocol
 IPAddress = IPv4Address | IPv6Address
 
 
-@dataclass(frozen=True, slots=True)
-class Namespace:
+class Namespace(Struct, frozen=True):
     """``labels`` always hold the automatic name label, which wins over the manifest (NP-21)."""
 
     name: str
@@ -24,8 +24,7 @@ class Namespace:
     source: Source | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """``addresses``: every ``status.addresses`` entry that is an IP address."""
 
     name: str
@@ -35,8 +34,7 @@ class Node:
     source: Source | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerPort:
+class ContainerPort(Struct, frozen=True):
     """A declared container port; ``name`` ``""``: unnamed."""
 
     name: str
@@ -44,8 +42,7 @@ class ContainerPort:
     protocol: Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Pod:
+class Pod(Struct, frozen=True):
     """A pod of the input or one expanded from a workload.
 
     ``addresses``: ``status.podIPs`` in their order, at most one a family. Empty with ``has_status``
@@ -77,8 +74,7 @@ class Pod:
         return ObjectRef("Pod", self.namespace, self.name)
 
 
-@dataclass(frozen=True, slots=True)
-class ServicePort:
+class ServicePort(Struct, frozen=True):
     """``target_port``: number or container port name; the port itself when the manifest has
     none."""
 
@@ -102,8 +98,7 @@ class ServicePort:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(Struct, frozen=True):
     """A Service and all addresses by which it is reached."""
 
     ref: ObjectRef
@@ -128,8 +123,7 @@ class Service:
         return (*self.cluster_ips, *self.external_ips)
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointSubset:
+class EndpointSubset(Struct, frozen=True):
     """Addresses that have the same ports; the ready ones."""
 
     addresses: tuple[IPAddress, ...]
@@ -137,8 +131,7 @@ class EndpointSubset:
     """Name, as of the Service's port, protocol and number."""
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointSlice:
+class EndpointSlice(Struct, frozen=True):
     """What is behind a Service, as an EndpointSlice (one subset) or Endpoints tell it."""
 
     ref: ObjectRef

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from podfence.model.meta import Labels
 
@@ -18,8 +19,7 @@ class Operator(Enum):
     DOES_NOT_EXIST = "DoesNotExist"
 
 
-@dataclass(frozen=True, slots=True)
-class LabelSelectorRequirement:
+class LabelSelectorRequirement(Struct, frozen=True):
     """``values`` is empty for Exists and DoesNotExist, otherwise it has at least one value."""
 
     key: str
@@ -35,8 +35,7 @@ class LabelSelectorRequirement:
         return (self.key in labels) is (self.operator is Operator.EXISTS)
 
 
-@dataclass(frozen=True, slots=True)
-class LabelSelector:
+class LabelSelector(Struct, frozen=True):
     """All of ``match_labels`` and all of ``match_expressions`` must hold; empty: everything."""
 
     match_labels: Labels = ()

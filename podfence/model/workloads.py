@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from podfence.errors import Problem, Severity, Source
 from podfence.model.meta import Labels, ObjectRef
@@ -32,8 +34,7 @@ _COUNT_FIELD = {"Job": "spec.parallelism", "DaemonSet": "spec"}
 _RUN_OF_CRONJOB = re.compile(r"(.+)-[0-9]{8,10}", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Workload:
+class Workload(Struct, frozen=True):
     """Something that runs pods of one template.
 
     ``replicas``: pods to run, 0 when it is suspended or done; not used for a DaemonSet, which runs

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import combinations, pairwise
 from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from podfence.nft.objects import (
     Chain,
@@ -56,8 +58,7 @@ class RefusalCode(Enum):
     INVALID = "EINVAL"
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """``kind``: "table", "set", "element", "chain" or "ruleset". ``name``: of that object; of the
     set for an element, "" for the whole ruleset."""
 

@@ -10,8 +10,9 @@ change; a node's own ranges are few).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from podfence.nft.contents import Contents, Refusal, RefusalCode, Refused
 from podfence.nft.objects import RangeSet, Set, VerdictMap

@@ -7,8 +7,9 @@ again: ``render`` writes these values for ``nft``, ``trace`` walks packets throu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum, Flag
+
+from msgspec import Struct
 
 
 class DataType(Enum):
@@ -70,8 +71,7 @@ class VerdictKind(Enum):
     GOTO = "goto"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """``chain``: the target of JUMP and GOTO, ``""`` for the others."""
 
     kind: VerdictKind
@@ -101,8 +101,7 @@ def goto(chain: str) -> Verdict:
 # -- expressions: each holds or fails for a packet
 
 
-@dataclass(frozen=True, slots=True)
-class Compare:
+class Compare(Struct, frozen=True):
     """``field value``, or ``field != value`` when ``negated`` (absent fields fail both)."""
 
     field: Field
@@ -110,8 +109,7 @@ class Compare:
     negated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Between:
+class Between(Struct, frozen=True):
     """``field low-high``, both ends included."""
 
     field: Field
@@ -124,8 +122,7 @@ class Between:
             raise ValueError(f"{self.field.value} {self.low}-{self.high} holds nothing")
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(Struct, frozen=True):
     """``fields @set``: the concatenated values are an element of a set."""
 
     fields: tuple[Field, ...]
@@ -145,8 +142,7 @@ class CtStateBit(Flag):
     UNTRACKED = 64
 
 
-@dataclass(frozen=True, slots=True)
-class CtState:
+class CtState(Struct, frozen=True):
     """``ct state a,b``: the state is one of these."""
 
     states: CtStateBit
@@ -159,15 +155,13 @@ class CtDirectionValue(Enum):
     REPLY = "reply"
 
 
-@dataclass(frozen=True, slots=True)
-class CtDirection:
+class CtDirection(Struct, frozen=True):
     """``ct direction``; fails for a packet without connection."""
 
     direction: CtDirectionValue
 
 
-@dataclass(frozen=True, slots=True)
-class CtMark:
+class CtMark(Struct, frozen=True):
     """``ct mark & mask == value``; fails for a packet without connection."""
 
     mask: int
@@ -177,8 +171,7 @@ class CtMark:
 # -- statements: each does something, some end the rule
 
 
-@dataclass(frozen=True, slots=True)
-class SetCtMark:
+class SetCtMark(Struct, frozen=True):
     """``ct mark set (ct mark & keep) | value``; ``value`` has no bit of ``keep``."""
 
     keep: int
@@ -190,21 +183,18 @@ class SetCtMark:
             raise ValueError(f"mark {self.value:#x} has bits of {self.keep:#x}, which are kept")
 
 
-@dataclass(frozen=True, slots=True)
-class Counter:
+class Counter(Struct, frozen=True):
     """Counts the packets and bytes that come here."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """Lets ``rate`` packets a second pass, ``burst`` at once; fails for the others."""
 
     rate: int
     burst: int
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
+class Log(Struct, frozen=True):
     """Sends a copy to the listeners of a netlink log group (0..65535).
 
     ``prefix``: at most 63 bytes of the characters that ``names.printable`` lets through.
@@ -214,8 +204,7 @@ class Log:
     prefix: str
 
 
-@dataclass(frozen=True, slots=True)
-class Vmap:
+class Vmap(Struct, frozen=True):
     """``fields vmap @map``: the verdict of the element; fails when there is none."""
 
     fields: tuple[Field, ...]
@@ -226,8 +215,7 @@ Expression = Compare | Between | Lookup | CtState | CtDirection | CtMark
 Statement = SetCtMark | Counter | Limit | Log | Vmap | Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """Parts from left to right; the first that fails ends the rule.
 
     ``comment``: where the rule comes from, at most 128 bytes of the characters that
@@ -241,8 +229,7 @@ class Rule:
 # -- named objects
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """``family`` is always inet here: both IP versions pass through the same chains."""
 
     name: str
@@ -257,8 +244,7 @@ class Hook(Enum):
     INPUT = "input"
 
 
-@dataclass(frozen=True, slots=True)
-class BaseChain:
+class BaseChain(Struct, frozen=True):
     """``priority``: lower runs earlier. ``policy``: ACCEPT or DROP, said when no rule decides."""
 
     hook: Hook
@@ -266,8 +252,7 @@ class BaseChain:
     policy: Verdict = ACCEPT
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(Struct, frozen=True):
     """``base`` None: a regular chain, reached by jump, goto or a verdict map only."""
 
     name: str
@@ -282,8 +267,7 @@ KeyRange = tuple[Key, Key]
 """Lowest and highest value of each field, both included."""
 
 
-@dataclass(frozen=True, slots=True)
-class Set:
+class Set(Struct, frozen=True):
     """A hash set. Empty is usual: a selector that matches nobody now keeps its set."""
 
     name: str
@@ -292,8 +276,7 @@ class Set:
     comment: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RangeSet:
+class RangeSet(Struct, frozen=True):
     """A set of ranges (``flags interval``): in order, no two overlap."""
 
     name: str
@@ -302,8 +285,7 @@ class RangeSet:
     comment: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class VerdictMap:
+class VerdictMap(Struct, frozen=True):
     """A hash map from keys to verdicts."""
 
     name: str

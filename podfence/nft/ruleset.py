@@ -7,8 +7,9 @@ leads somewhere of the right shape, and no chain leads back to itself.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from podfence.nft.objects import (
     Chain,
@@ -37,8 +38,7 @@ class InvalidRuleset(ValueError):
     """Objects that make no ruleset; the caller has a mistake, no input can cause this."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ruleset:
+class Ruleset(Struct, frozen=True):
     """Objects by name, in the order in which they are written. Build it with :meth:`of`."""
 
     table: Table

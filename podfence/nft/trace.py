@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from podfence.model.objects import IPAddress
 from podfence.nft.lowering.ports import PROTOCOL_NUMBERS
@@ -47,8 +49,7 @@ CLIENT_PORT = 40000
 ECHO_REQUEST_V6 = 128
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
+class Packet(Struct, frozen=True):
     """What rules can ask about one packet.
 
     ``protocol``: number of the transport protocol. Ports are 0 where the protocol has none.
@@ -68,8 +69,7 @@ class Packet:
     mark: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """A rule that gave a verdict: its place in a chain, counted from 0."""
 
     chain: str
@@ -77,8 +77,7 @@ class Step:
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """``mark``: the connection's mark afterwards. ``steps``: every verdict on the way."""
 
     accepted: bool
@@ -171,8 +170,7 @@ def _fields(packet: Packet) -> dict[Field, int]:
     return found
 
 
-@dataclass(slots=True)
-class _Walk:
+class _Walk(Struct):
     """One packet on its way; ``mark`` may change under it."""
 
     ruleset: Ruleset

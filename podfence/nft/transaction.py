@@ -17,7 +17,8 @@ The kernel takes operations one after the other, each against what those before 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from podfence.nft.objects import BaseChain, RangeSet, Rule, Set, Table, VerdictMap
 
@@ -25,19 +26,16 @@ ElementHolder = Set | RangeSet | VerdictMap
 """What holds elements; the kernel calls all three sets."""
 
 
-@dataclass(frozen=True, slots=True)
-class AddTable:
+class AddTable(Struct, frozen=True):
     """Make the transaction's table; nothing happens when it is there. Its comment stays as it is
     then."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteTable:
+class DeleteTable(Struct, frozen=True):
     """Delete the transaction's table and all that it holds. Must exist."""
 
 
-@dataclass(frozen=True, slots=True)
-class AddSet:
+class AddSet(Struct, frozen=True):
     """Make a set, interval set or verdict map, still empty. ``declared`` has no elements.
 
     Nothing happens when one of the same kind and key type is there.
@@ -51,8 +49,7 @@ class AddSet:
             raise ValueError(f"{self.declared.name}: declared with elements")
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteSet:
+class DeleteSet(Struct, frozen=True):
     """Delete a set, interval set or verdict map with its elements. No rule may name it.
 
     ``kind``: what it is; nft's text says "map" or "set", netlink does not tell them apart.
@@ -62,8 +59,7 @@ class DeleteSet:
     kind: type[Set] | type[RangeSet] | type[VerdictMap]
 
 
-@dataclass(frozen=True, slots=True)
-class AddElements:
+class AddElements(Struct, frozen=True):
     """Put elements into a set or map. ``part``: its name, type and kind, and the elements to add,
     at least one. An equal element may be there; a key with another verdict, or a range that
     overlaps, may not."""
@@ -71,8 +67,7 @@ class AddElements:
     part: ElementHolder
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteElements:
+class DeleteElements(Struct, frozen=True):
     """Take elements out of a set or map, as in AddElements; every one of them must be there.
 
     Of a map's element the key alone says which. A range must be exactly one that is there.
@@ -81,8 +76,7 @@ class DeleteElements:
     part: ElementHolder
 
 
-@dataclass(frozen=True, slots=True)
-class AddChain:
+class AddChain(Struct, frozen=True):
     """Make a chain without rules. ``base`` None: a regular chain. Nothing happens when one with
     the same ``base`` is there."""
 
@@ -91,23 +85,20 @@ class AddChain:
     comment: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class FlushChain:
+class FlushChain(Struct, frozen=True):
     """Delete every rule of a chain; the chain stays."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class AddRules:
+class AddRules(Struct, frozen=True):
     """Append rules to a chain, in their order, at least one."""
 
     chain: str
     rules: tuple[Rule, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteChain:
+class DeleteChain(Struct, frozen=True):
     """Delete a chain, with its rules. No other rule and no map element may lead to it."""
 
     name: str
@@ -127,8 +118,7 @@ Operation = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(Struct, frozen=True):
     """Operations on one table, in order. Without operations it is false, and changes nothing.
 
     ``table``: the table that every operation means, and what ``AddTable`` makes.

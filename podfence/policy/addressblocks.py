@@ -10,8 +10,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 
+from msgspec import Struct, field
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.model.networkpolicy import IPBlock
@@ -26,8 +26,7 @@ Signature = FrozenBitMap
 _LAST = {4: V4_MAX, 6: V6_MAX}
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """Addresses of one family that a policy names; the fields are those of ``AddressPeers``."""
 
     key: str
@@ -62,8 +61,7 @@ def volatile(key: str, addresses: Iterable[IPAddress]) -> Iterator[Block]:
     yield Block(f"{key} of IPv6", 6, AddressSet(v6=found.v6), volatile=True)
 
 
-@dataclass(slots=True)
-class Segments:
+class Segments(Struct):
     """One family's address line, cut into segments of equal signature, from 0 to the last
     address."""
 
@@ -104,8 +102,7 @@ def _segments(family: int, sets: Iterable[tuple[int, IntervalSet]]) -> Segments:
     return Segments(tuple(starts), tuple(signatures))
 
 
-@dataclass(slots=True)
-class AddressClasses:
+class AddressClasses(Struct):
     """All blocks of a cluster, and which endpoint classes lie in each (filled while classes are
     made)."""
 

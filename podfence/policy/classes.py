@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
+from msgspec import Struct
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.model.claims import Claim, claims
@@ -29,8 +29,7 @@ the address is doubtful (NP-60a)."""
 Claims = dict[IPAddress, Claim]
 
 
-@dataclass(frozen=True, slots=True)
-class Classes:
+class Classes(Struct, frozen=True):
     """Everything that classification yields; ``addressless``: classes of pods without address."""
 
     all: tuple[EndpointClass, ...]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from podfence.model.networkpolicy import PolicyType
 from podfence.model.objects import IPAddress
@@ -53,8 +54,7 @@ class Reason(Enum):
     OWN_NODE = "own-node"  # traffic from the pod's own node (NP-52)
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(Struct, frozen=True):
     """One new connection attempt, as seen after Service DNAT and before SNAT (NP-28)."""
 
     source: IPAddress
@@ -76,8 +76,7 @@ class Flow:
             raise ValueError(f"no such port: {self.protocol}/{self.port}")
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """The judgement of one direction.
 
     ``origins``: for RULE every rule that permits the flow (same tier, or the first for ordered
@@ -89,8 +88,7 @@ class Decision:
     origins: tuple[Origin, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """Both directions; a connection needs both (NP-6)."""
 
     egress: Decision

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import ClassVar
 
+from msgspec import Struct, field
 from pyroaring import FrozenBitMap
 
 from podfence.model.cluster import Cluster
@@ -23,8 +23,7 @@ from podfence.policy.origin import Origin
 from podfence.sets import AddressSet, IntervalSet, PortSet
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointClass:
+class EndpointClass(Struct, frozen=True):
     """All endpoints that no policy of the index can tell apart.
 
     Pods: same namespace, labels and named ports, and the same answer to every ipBlock boundary.
@@ -39,8 +38,7 @@ class EndpointClass:
     outside: AddressSet | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Everyone:
+class Everyone(Struct, frozen=True):
     """Every pod, every node and every address outside the cluster: no restriction (NP-12)."""
 
     key: ClassVar[str] = "everyone"
@@ -59,8 +57,7 @@ class Everyone:
 EVERYONE = Everyone()
 
 
-@dataclass(frozen=True, slots=True)
-class PodPeers:
+class PodPeers(Struct, frozen=True):
     """Pods that selectors name."""
 
     key: str
@@ -83,8 +80,7 @@ class PodPeers:
         return self.classes & classes
 
 
-@dataclass(frozen=True, slots=True)
-class AddressPeers:
+class AddressPeers(Struct, frozen=True):
     """Addresses of one IP version, those of pods included (NP-27)."""
 
     key: str
@@ -113,8 +109,7 @@ Peers = Everyone | PodPeers | AddressPeers
 """The remote ends that a match accepts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True):
     """Remote end in ``peers`` and destination port in ``ports``. ``path``: the peer item it comes
     from (``spec.ingress[0].from[1]``), or the rule's path when the rule has no peer list."""
 
@@ -123,8 +118,7 @@ class Match:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledRule:
+class CompiledRule(Struct, frozen=True):
     """Applies ``action`` to a flow that one of ``matches`` fits; with none it never applies."""
 
     number: int
@@ -135,8 +129,7 @@ class CompiledRule:
     origin: Origin
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledTier:
+class CompiledTier(Struct, frozen=True):
     """Rules in order; the first that fits decides."""
 
     number: int
@@ -186,8 +179,7 @@ class CompiledTier:
 NETWORK_POLICY_TIER = "NetworkPolicy"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class DirectionPolicy:
+class DirectionPolicy(Struct, frozen=True, eq=False):
     """What applies to a class in one direction: tiers in order; none decided: accept.
 
     One object is shared by every class that the same rules select: ``number`` tells groups of pods
@@ -216,8 +208,7 @@ class DirectionPolicy:
         return self.tiers
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointPolicy:
+class EndpointPolicy(Struct, frozen=True):
     """Both directions of one class."""
 
     ingress: DirectionPolicy
@@ -228,8 +219,7 @@ class EndpointPolicy:
         return self.ingress if direction is Direction.INGRESS else self.egress
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """A pod as policies see it: not finished, not on the host network (NP-50, NP-60).
 
     ``endpoint_class`` is its class number. A pod without addresses is a subject and never a peer
@@ -248,8 +238,7 @@ class Endpoint:
         return tuple(a for a in self.pod.addresses if a not in self.doubtful)
 
 
-@dataclass(frozen=True, slots=True)
-class Contested:
+class Contested(Struct, frozen=True):
     """What is known of an address that several pods may have (NP-60a).
 
     ``endpoint_class``: a class of its own, outside every pod; only rules that deny take it for one
@@ -260,8 +249,7 @@ class Contested:
     holders: tuple[Endpoint, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PolicyIndex:
+class PolicyIndex(Struct, frozen=True, eq=False):
     """Everything that is needed to judge any flow of one cluster, and to write it for a kernel.
 
     ``classes[n].number == n``; ``policies[n]`` is the policy of class n (outside classes: never
@@ -298,8 +286,7 @@ class PolicyIndex:
         return () if contested is None else contested.holders
 
 
-@dataclass(frozen=True, slots=True)
-class OutsideLookup:
+class OutsideLookup(Struct, frozen=True):
     """Outside address -> class number, by bisection over disjoint segments of each family."""
 
     starts: Mapping[int, tuple[int, ...]]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from podfence.errors import Source
 from podfence.model.meta import ObjectRef
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Travels with a rule to the verdict, the nft comment, the answer on the command line.
 
     ``path`` is the field path inside the policy (``spec.ingress[0]``; ``spec.podSelector`` for

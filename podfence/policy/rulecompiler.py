@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import chain, count
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from pyroaring import FrozenBitMap
 
 from podfence.model.meta import ObjectRef
@@ -26,8 +27,7 @@ _Resolved = tuple[PortSet, ...]
 """The numbers of the port names of a policy's ingress rules on one class, in order of first use."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReadRule:
+class ReadRule(Struct, frozen=True):
     """One rule of a policy before its port names are resolved."""
 
     action: Action
@@ -40,8 +40,7 @@ class ReadRule:
     """The ports given by name."""
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyRules:
+class PolicyRules(Struct, frozen=True):
     """What one policy says in one direction."""
 
     ref: ObjectRef
@@ -93,8 +92,7 @@ class RuleCompiler:
         return CompiledRule(next(self._rule_numbers), rule.action, tuple(matches), rule.origin)
 
 
-@dataclass(slots=True)
-class TierCompiler:
+class TierCompiler(Struct):
     """Compiles one tier in one direction for any class. ``policies``: in the order in which they
     are asked."""
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
+from msgspec.structs import replace
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.model.meta import Labels

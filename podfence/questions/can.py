@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from podfence.engine.evaluate import Judge, Side
 from podfence.errors import QuestionError
@@ -21,8 +22,7 @@ from podfence.questions.services import Behind, Services
 from podfence.sets.ports import MAX_PORT, OTHER, PROTOCOLS
 
 
-@dataclass(frozen=True, slots=True)
-class Can:
+class Can(Struct, frozen=True):
     """``port``: a number, or the name of a container port of the destination; ``protocol`` upper
     case. ``OTHER`` asks for protocols without ports (ICMP, ...); its port is 0. ``namespace``: that
     of names of the form ``kind/name``."""
@@ -34,8 +34,7 @@ class Can:
     namespace: str = DEFAULT_NAMESPACE
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Struct, frozen=True):
     """The question for one pair of ends. ``family`` is None when an end has no address yet."""
 
     source: End
@@ -56,8 +55,7 @@ def _family_of(source: End, destination: End) -> int:
     return known[0].version if known else 4
 
 
-@dataclass(frozen=True, slots=True)
-class CanAnswer:
+class CanAnswer(Struct, frozen=True):
     """``cases``: every pair of pods and every family that the question can mean; the first decides
     unless they differ. ``note`` is "" or says what a yes or no alone would hide."""
 

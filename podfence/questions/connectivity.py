@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain
 
+from msgspec import Struct
+from msgspec.structs import replace
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.engine.allpairs import Reachability, all_pairs
@@ -23,8 +24,7 @@ from podfence.questions.phrases.outside import name_outside
 from podfence.sets import AddressSet, PortSet
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """One line of a map: the pods of a workload that policies cannot tell apart, or outside
     addresses.
 
@@ -55,8 +55,7 @@ class Group:
         return len(self.pods) == 1
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """``sources`` reach ``destination`` on ``ports``. ``family``: 4 or 6 when it holds for that IP
     version only, None when it holds for every one that the two share."""
 
@@ -66,8 +65,7 @@ class Row:
     sources: tuple[Group, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Connectivity:
+class Connectivity(Struct, frozen=True):
     """``rows()`` computes the rows, ordered by destination. ``left_out``: pods that are not on the
     map: finished, on the host network, or without an address, by reason. ``only``: as asked."""
 

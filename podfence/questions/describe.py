@@ -8,8 +8,8 @@ alone; where the outcome depends on other policies they are named. The sentences
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from msgspec import Struct
 from pyroaring import FrozenBitMap
 
 from podfence.errors import Source
@@ -44,8 +44,7 @@ _NAMED_WORKLOADS = 4
 """How many workloads are named for one number of a named port; the others are counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class PeerDescription:
+class PeerDescription(Struct, frozen=True):
     """One alternative of a rule. ``path``: of the peer item, or of the rule when it has no peers.
     ``pods``: who that is now; ``outside``: whether addresses that belong to no pod are meant
     too. ``now``: what it means now where that is not pods, "" else."""
@@ -57,8 +56,7 @@ class PeerDescription:
     now: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RuleDescription:
+class RuleDescription(Struct, frozen=True):
     """One rule: any of ``peers``, on any of ``ports`` (a phrase that begins with "on")."""
 
     path: str
@@ -66,8 +64,7 @@ class RuleDescription:
     ports: str
 
 
-@dataclass(frozen=True, slots=True)
-class DirectionDescription:
+class DirectionDescription(Struct, frozen=True):
     """One direction. ``isolates``: whether the policy has it. ``text``: what that means for the
     selected pods. ``others``: what the other policies make of this direction. ``rules``: empty
     when the policy does not have the direction, for then its rules count for nothing (NP-15)."""
@@ -79,8 +76,7 @@ class DirectionDescription:
     rules: tuple[RuleDescription, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class OtherPolicy:
+class OtherPolicy(Struct, frozen=True):
     """Another policy that selects some of the same pods; ``text`` says how many and what it
     does."""
 
@@ -89,8 +85,7 @@ class OtherPolicy:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyDescription:
+class PolicyDescription(Struct, frozen=True):
     """``selects``: the sentence about the subjects; ``pods``: who they are now. ``types``: where
     the directions come from (NP-8). ``tiers``: sentences about the policies of other tiers that
     select some of the same pods. ``exempt``: what no policy closes."""

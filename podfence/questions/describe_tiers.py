@@ -8,7 +8,8 @@ fails closed is said as what it does, not as what was written (CNP-25).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from podfence.errors import Source
 from podfence.model.clusternetworkpolicy import (
@@ -47,8 +48,7 @@ ONLY_PODS = (
 _SHOWN = 5
 
 
-@dataclass(frozen=True, slots=True)
-class TierRuleDescription:
+class TierRuleDescription(Struct, frozen=True):
     """One rule. ``does``: what becomes of the connections it matches. ``broken``: why it cannot be
     read whole, then it does what ``does`` says whatever its peers and ports are. ``ports``: a
     phrase that begins with "on"."""
@@ -61,8 +61,7 @@ class TierRuleDescription:
     broken: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TierDirectionDescription:
+class TierDirectionDescription(Struct, frozen=True):
     """One direction; ``text`` says what happens to what no rule matches."""
 
     direction: Direction
@@ -70,8 +69,7 @@ class TierDirectionDescription:
     rules: tuple[TierRuleDescription, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TierPolicyDescription:
+class TierPolicyDescription(Struct, frozen=True):
     """``selects``: the sentence about the subjects; ``pods``: who they are now. ``place``: when
     the policy is asked, and what that means; ``neighbours``: which policies of its tier are asked
     before and after it about the same pods."""

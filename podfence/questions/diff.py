@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from podfence.engine.permitted import Permitted
 from podfence.model.objects import IPAddress
@@ -12,8 +13,7 @@ from podfence.policy.index import PolicyIndex
 from podfence.sets import PortSet
 
 
-@dataclass(frozen=True, slots=True)
-class VerdictChange:
+class VerdictChange(Struct, frozen=True):
     """What changed between two workloads, or a workload and an outside address."""
 
     source: str
@@ -30,8 +30,7 @@ class VerdictChange:
     """Pairs that the two workloads have."""
 
 
-@dataclass(frozen=True, slots=True)
-class _End:
+class _End(Struct, frozen=True):
     """``name`` tells it from others; ``group`` is what a reader calls it."""
 
     name: str

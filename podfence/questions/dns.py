@@ -7,7 +7,8 @@ that did, and otherwise than it did. Only Accept rules have domain names (CNP-19
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from podfence.engine.evaluate import fits
 from podfence.model.meta import ObjectRef
@@ -24,8 +25,7 @@ from podfence.questions.phrases.tierwords import (
 from podfence.sets import PortSet
 
 
-@dataclass(frozen=True, slots=True)
-class OpenRule:
+class OpenRule(Struct, frozen=True):
     """An Accept rule with domain names that no table holds, on ``ports``."""
 
     origin: Origin

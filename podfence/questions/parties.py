@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
 from ipaddress import ip_address
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from podfence.errors import QuestionError, UnknownObject, UnreadObject
 from podfence.model.doubt import Doubt
@@ -25,8 +27,7 @@ NODE = "a node"
 """``End.what`` of a node that was asked for by its name."""
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(Struct, frozen=True):
     """One possible end of a flow. ``endpoint`` None: a node, an outside address or one that several
     pods may have; ``what`` then says which. ``addresses`` empty: a pod that has none yet (NP-58).
     ``is_address``: it was asked for by its address, so it is whoever has that now."""
@@ -45,8 +46,7 @@ class End:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Party:
+class Party(Struct, frozen=True):
     """Everything that one word of a question stands for: one end, or every pod of a workload."""
 
     name: str

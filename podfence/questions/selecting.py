@@ -7,7 +7,8 @@ stands in a direction when it isolates there or has rules there.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from podfence.errors import QuestionError, Source
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Tier
@@ -19,8 +20,7 @@ from podfence.questions.parties import End, Party
 from podfence.questions.phrases.tierwords import in_order, priority_of
 
 
-@dataclass(frozen=True, slots=True)
-class SelectingPolicy:
+class SelectingPolicy(Struct, frozen=True):
     """A policy that selects some of the pods, in one direction."""
 
     policy: ObjectRef
@@ -35,8 +35,7 @@ class SelectingPolicy:
     """``namespace/name`` of those of the pods that it selects; never empty."""
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """The policies that select the pods of ``name``."""
 
     name: str

@@ -7,7 +7,9 @@ is judged as all that is behind it, by whichever of its addresses or names it wa
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from podfence.errors import QuestionError
 from podfence.model.kindnames import kind_called
@@ -19,8 +21,7 @@ from podfence.sets.ports import OTHER
 _SHOWN = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Behind:
+class Behind(Struct, frozen=True):
     """What a connection to a Service may reach: each end with its port. ``note`` says that it was
     a Service."""
 

@@ -7,8 +7,10 @@ have not decided; inside the ordered tiers the first rule that fits ends the tie
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from itertools import groupby
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from podfence.engine.evaluate import fits
 from podfence.model.clusternetworkpolicy import Rule
@@ -48,8 +50,7 @@ _BY_TIERS = frozenset({Reason.RULE, Reason.ISOLATED, Reason.DEFAULT, Reason.NOT_
 """The reasons that the tiers give; the others stand before all policies."""
 
 
-@dataclass(frozen=True, slots=True)
-class RuleReport:
+class RuleReport(Struct, frozen=True):
     """One rule against the flow. ``peer_paths``: the peer items that hold the remote end, or the
     rule's own path when it has no peers. ``ports``: all that the rule is about on any peer.
     ``name``: of the rule, "" if it has none. ``reached`` False: an earlier rule ended the tier, or
@@ -67,8 +68,7 @@ class RuleReport:
     remark: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyReport:
+class PolicyReport(Struct, frozen=True):
     """One policy that selects the subject. ``rules`` empty: it only isolates. ``active`` False: it
     has rules for this direction but not the direction in its policyTypes (NP-15). ``priority``
     None: the kind has none."""
@@ -79,8 +79,7 @@ class PolicyReport:
     priority: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TierReport:
+class TierReport(Struct, frozen=True):
     """One tier with the policies of it that select the subject."""
 
     name: str
@@ -91,8 +90,7 @@ class TierReport:
     policies: tuple[PolicyReport, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Rung:
+class Rung(Struct, frozen=True):
     """What one tier said. ``action`` None: no rule fits, or no policy selects the subject when
     ``selected`` is False. ``rule`` None with an action: isolation says it (NP-5)."""
 
@@ -103,8 +101,7 @@ class Rung:
     rule: RuleReport | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DirectionReport:
+class DirectionReport(Struct, frozen=True):
     """One direction: its decision and all policies that select the subject in it. ``ladder``: what
     each tier said, up to the one that decided; empty if no policy beyond NetworkPolicy selects the
     subject, or if the decision stands before all policies."""
@@ -121,8 +118,7 @@ class DirectionReport:
         return tuple(policy for tier in self.tiers for policy in tier.policies)
 
 
-@dataclass(frozen=True, slots=True)
-class WhyAnswer:
+class WhyAnswer(Struct, frozen=True):
     """The answer of ``can`` with the case that it stands for, explained."""
 
     can: CanAnswer
@@ -198,8 +194,7 @@ def _rung(tier: TierReport) -> Rung:
 # -- the policies
 
 
-@dataclass(frozen=True, slots=True)
-class _Reporter:
+class _Reporter(Struct, frozen=True):
     """One flow as one end of it sees it."""
 
     asker: Asker

@@ -9,7 +9,8 @@ labels would fit (NP-50, NP-58, NP-60). A port name means a number only on pods 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from podfence.model.cluster import Cluster
 from podfence.model.clusternetworkpolicy import Peer, Rule
@@ -26,8 +27,7 @@ BROUGHT_BY_CLUSTER = frozenset({"kube-system", "kube-public", "kube-node-lease"}
 _EVERY = LabelSelector()
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """The selectors of a peer, as far as they ask for pods."""
 
     fits: Callable[[Pod], bool]

@@ -6,13 +6,14 @@ Rule: families never mix (NP-25); an IPv4-mapped IPv6 address is an IPv6 address
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from ipaddress import (
     IPv4Address,
     IPv4Network,
     IPv6Address,
     IPv6Network,
 )
+
+from msgspec import Struct
 
 from podfence.sets.intervals import IntervalSet
 
@@ -27,8 +28,7 @@ def _span(network: IPNetwork) -> tuple[int, int]:
     return int(network.network_address), int(network.broadcast_address)
 
 
-@dataclass(frozen=True, slots=True)
-class AddressSet:
+class AddressSet(Struct, frozen=True):
     """An immutable set of addresses; ``v4`` and ``v6`` hold them as integers."""
 
     v4: IntervalSet = IntervalSet()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 Interval = tuple[int, int]
 
@@ -26,8 +27,7 @@ def _canonical(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
     return tuple(out)
 
 
-@dataclass(frozen=True, slots=True)
-class IntervalSet:
+class IntervalSet(Struct, frozen=True):
     """A finite set of integers. Build it with :meth:`of`; the field is already canonical."""
 
     intervals: tuple[Interval, ...] = ()

@@ -8,9 +8,10 @@ GRE, ...), which has no ports. So union, intersection and difference are one int
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
+
+from msgspec import Struct
 
 from podfence.sets.intervals import IntervalSet
 
@@ -23,8 +24,7 @@ _OTHER_AT = len(PROTOCOLS) * _WIDTH
 _BASE = {name: at * _WIDTH for at, name in enumerate(PROTOCOLS)}
 
 
-@dataclass(frozen=True, slots=True)
-class PortSet:
+class PortSet(Struct, frozen=True):
     """An immutable set of (protocol, port) pairs plus, maybe, "any other protocol".
 
     ``EVERYTHING`` of this module is what a rule without ``ports`` allows: every port of every

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
+from msgspec.structs import replace
 
 from podfence.lab.testbed.placement import NODE_ADDRESSES, NODE_NAME, NODES_OF_INPUT, schedule
 from podfence.model.cluster import Cluster, ClusterObject

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from podfence.errors import LabError, NftError, PodfenceError
 from podfence.lab.messages import Exec, Input

@@ -14,9 +14,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from podfence.kernel.nftcli import run_nft
 from podfence.model.cluster import ClusterObject

@@ -7,11 +7,11 @@ the same few clusters must show it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import cache
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from podfence.nft.lowering import groups, keyed, lower, ordered, ports, skeleton
 from podfence.nft.lowering.groups import Entries, Groups

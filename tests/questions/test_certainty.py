@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from ipaddress import ip_address
 from itertools import product
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from podfence.errors import QuestionError, Source, UnknownObject
 from podfence.model.cluster import Cluster, ClusterObject, assign_addresses

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
+from msgspec.structs import replace
 
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.clusternetworkpolicy import (

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from podfence.errors import QuestionError, UnknownObject
 from podfence.model.cluster import Cluster, ClusterObject

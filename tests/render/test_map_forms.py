@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from ipaddress import ip_network
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from podfence.engine.connections import connections
 from podfence.model.cluster import Cluster, ClusterObject

@@ -8,11 +8,12 @@ ClusterNetworkPolicies are made in ``tests/random_tiers.py``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from random import Random
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.clusternetworkpolicy import ProtocolMatch

@@ -7,10 +7,12 @@ names whose order is not the order of making, and rules that hide one another ar
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import ip_address
 from random import Random
 from types import MappingProxyType
+
+from msgspec.structs import replace
 
 from podfence.model.clusternetworkpolicy import (
     BASELINE_ADMIN_PRIORITY,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from podfence.errors import NftError
 from podfence.kernel.netlink import attributes
@@ -34,8 +35,7 @@ _HOOKS = {number: hook for hook, number in nf.HOOKS.items()}
 _POLICIES = {code: Verdict(kind) for kind, code in nf.VERDICTS.items() if code >= 0}
 
 
-@dataclass(slots=True)
-class Dump:
+class Dump(Struct):
     """The bodies of messages that together are a table. ``elements``: by the name of their set."""
 
     table: bytes

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cache
+
+from msgspec import Struct
 
 from podfence.errors import NftError
 from podfence.kernel.netlink import NLA_TYPE_MASK, spans
@@ -21,8 +22,7 @@ _NUMBER = struct.Struct(">I")
 _CODE = struct.Struct(">i")
 
 
-@dataclass(slots=True)
-class Item:
+class Item(Struct):
     """One element as the kernel keeps it; ``end``: it is the value after the last of a range."""
 
     key: Key = ()

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from podfence.kernel.netlink import HEADER, NLM_F_APPEND, NLM_F_CREATE, attribute, nested, text
 from podfence.kernel.nftables import nf_tables as nf
@@ -37,8 +38,7 @@ FAMILY = struct.pack(">BBH", nf.NFPROTO_INET, 0, 0)
 """The header of the protocol, before the attributes of each message."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """One nftables message without its header.
 
     ``about``: the object in words (``set p4_ab12``). ``detail``: names the part that holds a byte

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from itertools import starmap
+
+from msgspec import Struct
 
 from podfence.kernel.netlink import MAX_ATTRIBUTE, attribute, nested, text
 from podfence.kernel.nftables import nf_tables as nf
@@ -27,8 +28,7 @@ _HEADER = 4
 _CODES = {1: "B", 2: "H", 4: "I"}
 
 
-@dataclass(frozen=True, slots=True)
-class ElementList:
+class ElementList(Struct, frozen=True):
     """Elements of one message: for each its attributes (two of them make a range) and its key."""
 
     types: Types

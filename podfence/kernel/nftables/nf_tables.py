@@ -6,7 +6,8 @@ Rule: what both the writer and the reader need to know stands here once.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from podfence.nft.objects import DataType, Field, Hook, VerdictKind
 
@@ -119,8 +120,7 @@ TYPE_BITS = 6
 """Bits of each number in the type of a concatenation."""
 
 
-@dataclass(frozen=True, slots=True)
-class PayloadLocation:
+class PayloadLocation(Struct, frozen=True):
     """Where a field stands in a packet. ``nfproto`` and ``l4proto``: what the packet must be for
     the field to be there, 0: anything."""
 

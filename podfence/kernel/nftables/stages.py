@@ -8,7 +8,8 @@ effect, at once. Base chains always have one.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from podfence.kernel.netlink import HEADER
 from podfence.kernel.nftables.encode import Message
@@ -33,8 +34,7 @@ Name = tuple[str, str]
 """Sets and chains may share names, so ("set", name) or ("chain", name)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Existing:
+class Existing(Struct, frozen=True):
     """What the table holds. ``sets``: maps too."""
 
     table: bool
@@ -42,8 +42,7 @@ class Existing:
     chains: Collection[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Stages:
+class Stages(Struct, frozen=True):
     """``prepared``: has no effect. ``final``: all of the effect."""
 
     prepared: Transaction

@@ -11,9 +11,10 @@ import re
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from select import EPOLLIN, epoll
 from time import monotonic
+
+from msgspec import Struct
 
 Handler = Callable[[], None]
 _REQUEST = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]\r?\n")
@@ -30,8 +31,7 @@ MOST = 512
 """Connections at a time. Those that were told make room, the oldest first."""
 
 
-@dataclass(slots=True)
-class _Peer:
+class _Peer(Struct):
     connection: socket.socket
     name: bytes
     came: float

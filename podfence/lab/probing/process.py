@@ -14,12 +14,13 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
 from types import TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
+
+from msgspec import Struct
 
 from podfence.errors import LabError, PodfenceError
 from podfence.kernel import netns
@@ -35,13 +36,11 @@ _SYSTEM_PROGRAMS = "/usr/sbin:/sbin"
 A = TypeVar("A")
 
 
-@dataclass(frozen=True, slots=True)
-class _Ready:
+class _Ready(Struct, frozen=True):
     rootless: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Failed:
+class _Failed(Struct, frozen=True):
     """A mistake of ours in the child."""
 
     traceback: str

@@ -9,9 +9,10 @@ nothing came to the target, and not merely that nothing came back.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from mmap import mmap
 from struct import Struct
+
+import msgspec
 
 from podfence.lab.testbed.packets import ECHO_BODY
 from podfence.lab.testbed.probes import Outcome, Probes, both, ones
@@ -24,8 +25,7 @@ _NAME_SIZE = 4
 _IS_SILENT = bytes(outcome == Outcome.TIMEOUT for outcome in range(256))
 
 
-@dataclass(frozen=True, slots=True)
-class Round:
+class Round(msgspec.Struct, frozen=True):
     """What is to be sent. ``targets``: addresses of what a pair's target refers to, by family;
     ``sources``: those of the parties. ``bound``: indices of parties that share a namespace, so that
     their sockets have to say which they are. ``names``: what each party answers, and its index.

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from ipaddress import ip_address
 from itertools import count
+
+from msgspec import Struct
 
 from podfence.errors import LabError
 from podfence.kernel import netns
@@ -61,8 +62,7 @@ _ENABLE_V6 = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Pod:
+class _Pod(Struct, frozen=True):
     """A pod that is there. ``slot``: the number in the name of its interface on the node."""
 
     party: Party
@@ -191,8 +191,7 @@ def _outside_addresses(plan: ProbePlan) -> set[IPAddress]:
     return {a for party in plan.parties if party.side is Side.OUTSIDE for a in party.addresses}
 
 
-@dataclass(frozen=True, slots=True)
-class _Settings:
+class _Settings(Struct, frozen=True):
     """What is set in a namespace before its first link exists. ``families``: IP versions that this
     machine has."""
 
@@ -224,8 +223,7 @@ def _build_pod(slot: int, party: Party, node: Rtnetlink, settings: _Settings) ->
     return _Pod(party, slot, namespace)
 
 
-@dataclass(frozen=True, slots=True)
-class _Link:
+class _Link(Struct, frozen=True):
     """A veth pair between a network and a namespace that hangs on it."""
 
     name: str

@@ -7,9 +7,10 @@ with neither.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
+
+from msgspec import Struct
 
 from podfence.engine.evaluate import Judge
 from podfence.engine.permitted import Permitted
@@ -93,8 +94,7 @@ def lost(allowed: bytes, outcomes: bytes) -> list[int]:
     return list(ones(both(allowed, outcomes.translate(_NOT_OPEN))))
 
 
-@dataclass(frozen=True)
-class Observed:
+class Observed(Struct, frozen=True, dict=True):
     """Outcomes of every probe of a plan with the policies enforced, and its control
     (``lab.control``). ``allowed``: what the engine says, as 1 and 0."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Set
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from podfence.engine.evaluate import Judge
 from podfence.lab.testbed.probeplan import ProbePlan, Side, spread
@@ -15,8 +16,7 @@ MOST = 16
 """Connections of each kind."""
 
 
-@dataclass(frozen=True, slots=True)
-class Flows:
+class Flows(Struct, frozen=True):
     """Allowed before; ``revoked``: not after, ``kept``: after too."""
 
     revoked: tuple[Probe, ...] = ()

@@ -8,8 +8,9 @@ segment twice.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 Interval = tuple[float, float]
 """From the commit that revoked a flow to just before the one that allows it again, by the monotonic
@@ -33,8 +34,7 @@ class Traffic(NamedTuple):
     again: list[int]
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """``refused``: messages sent while their flow was revoked; ``leaked``: those of them that came.
     ``kept``: messages of flows that were never revoked; ``lost``: those of them that did not come,
     and segments of theirs that TCP had to send again."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from podfence.model.networkpolicy import Protocol
 from podfence.model.objects import ContainerPort
@@ -16,8 +17,7 @@ _UNDECLARED = range(7777, MAX_PORT + 1)
 """Where the port that nobody declares is looked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class PortChoice:
+class PortChoice(Struct, frozen=True):
     """Which port numbers are probed."""
 
     ports: tuple[int, ...]

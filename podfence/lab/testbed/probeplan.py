@@ -9,9 +9,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from podfence.lab.testbed.ports import PortChoice, RelevantPorts, choose_ports
 from podfence.lab.testbed.probes import Port, Probes
@@ -41,8 +43,7 @@ class Side(Enum):
     SERVICE = "service"
 
 
-@dataclass(frozen=True, slots=True)
-class Party:
+class Party(Struct, frozen=True):
     """One end of probes. ``name``: ``namespace/pod``, the node's name, the outside address, or
     ``service namespace/name``, which is only ever a target and no party of a plan.
 
@@ -68,8 +69,7 @@ class Party:
         return frozenset(address.version for address in self.addresses)
 
 
-@dataclass(frozen=True, slots=True)
-class LabNode:
+class LabNode(Struct, frozen=True):
     """A node of the lab with every address that it has, and the ranges that its pods' addresses
     come from."""
 
@@ -78,8 +78,7 @@ class LabNode:
     pod_cidrs: tuple[IPNetwork, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ProbePlan:
+class ProbePlan(Struct, frozen=True):
     """Everything that the lab builds and sends.
 
     ``ports``: of TCP and UDP. ``notes``: one sentence for each thing that was left out. ``sctp``:
@@ -94,8 +93,7 @@ class ProbePlan:
     sctp: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """Bounds of a plan: probes in all, port numbers, outside addresses."""
 
     probes: int = 400_000
@@ -208,8 +206,7 @@ def _pairs(parties: Sequence[Party]) -> Iterator[tuple[int, int, int]]:
                     yield source, target, family
 
 
-@dataclass(frozen=True, slots=True)
-class _Cast:
+class _Cast(Struct, frozen=True):
     """Some of the parties, and the ports of their pairs. ``relevant`` None: every port for all."""
 
     index: PolicyIndex

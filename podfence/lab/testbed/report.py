@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from podfence.lab.testbed.probeplan import Party, ProbePlan
 from podfence.lab.testbed.probes import Outcome, Probe
@@ -11,8 +12,7 @@ from podfence.policy.flow import Verdict
 from podfence.policy.origin import Origin
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
+class Packet(Struct, frozen=True):
     """One probe that was sent, and what became of it."""
 
     source: Party
@@ -31,16 +31,14 @@ class Packet:
         return cls(*ends, probe.family, probe.protocol, probe.port, outcome)
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """One packet beside the engine's answer."""
 
     packet: Packet
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class PortSeen:
+class PortSeen(Struct, frozen=True):
     """One port of a pair as packets showed it."""
 
     family: int
@@ -51,8 +49,7 @@ class PortSeen:
     """The engine says the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class PairResult:
+class PairResult(Struct, frozen=True):
     """Everything that was probed from one party to another, in the order of the plan."""
 
     source: Party
@@ -65,8 +62,7 @@ class PairResult:
         return all(port.agrees for port in self.ports)
 
 
-@dataclass(frozen=True, slots=True)
-class Timings:
+class Timings(Struct, frozen=True):
     """Seconds that each step took; 0 for a step that was not made."""
 
     build: float
@@ -77,8 +73,7 @@ class Timings:
     teardown: float
 
 
-@dataclass(frozen=True, slots=True)
-class HeldPort:
+class HeldPort(Struct, frozen=True):
     """A port that a program in the pod has, so that the lab cannot listen on it."""
 
     party: Party
@@ -90,8 +85,7 @@ class HeldPort:
     """With a lone SYN; False: not at all, for nothing that came back would prove anything."""
 
 
-@dataclass(frozen=True, slots=True)
-class LabReport:
+class LabReport(Struct, frozen=True):
     """The whole result."""
 
     parties: tuple[Party, ...]

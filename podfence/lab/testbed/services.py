@@ -8,8 +8,10 @@ reaches itself by a Service is given its node's address, or it would not believe
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass, replace
 from ipaddress import ip_address
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from podfence.engine.evaluate import Judge
 from podfence.lab.testbed.probeplan import LabNode, Party, ProbePlan, Side
@@ -65,8 +67,7 @@ def _free(address: IPAddress, taken: set[IPAddress]) -> Iterator[IPAddress]:
 # -- endpoints
 
 
-@dataclass(frozen=True, slots=True)
-class Frontend:
+class Frontend(Struct, frozen=True):
     """One port of a Service at one of its addresses, and the backends behind it: address, port and
     name of the pod."""
 
@@ -168,8 +169,7 @@ def _itself(version: int, served: Sequence[Frontend]) -> Iterator[str]:
 # -- probes of Services
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceProbe:
+class ServiceProbe(Struct, frozen=True):
     """One attempt of a party, by its index in the plan, on a cluster address. ``frontend``: by its
     index among the plan's."""
 

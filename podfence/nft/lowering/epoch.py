@@ -12,7 +12,7 @@ connections long before, unless such changes come many a second.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from podfence.nft.lowering.permission import removes_permission
 from podfence.nft.lowering.skeleton import FAST, epoch_chains

@@ -9,7 +9,9 @@ deny chain is of one chain, so that a denied packet names it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from podfence.nft.lowering.deny import deny_rules
 from podfence.nft.lowering.identifiers import Namer, group_comment, match_comment
@@ -30,8 +32,7 @@ def self_sets() -> dict[int, str]:
     return {family: f"self{family}" for family in FAMILIES}
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(Struct, frozen=True):
     """The tiers of a group that can deny, or accept what a later one denies; ``isolation`` is the
     last of them, if it is one."""
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import chain
 
+from msgspec.structs import replace
 from pyroaring import FrozenBitMap
 
 from podfence.nft.lowering.identifiers import Namer, joint_comment

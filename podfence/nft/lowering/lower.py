@@ -7,7 +7,8 @@ the peers that their policies name, never the number of policies of the cluster.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from podfence.model.networkpolicy import IPNetwork
 from podfence.model.objects import IPAddress
@@ -47,8 +48,7 @@ TABLE = "podfence"
 LEAST_RUN = 0xFF
 
 
-@dataclass(frozen=True, slots=True)
-class LocalNode:
+class LocalNode(Struct, frozen=True):
     """The node whose kernel is written for.
 
     ``pods``: its pods as "namespace/name"; None: every endpoint of the index. ``pod_cidrs``: ranges

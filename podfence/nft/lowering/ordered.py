@@ -11,7 +11,9 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from podfence.nft.lowering.portruns import Entry, Run, in_runs, until
 from podfence.nft.lowering.ports import PROTOCOL_NUMBERS, split_ports
@@ -28,16 +30,14 @@ MAX_COPIES = 16
 Numbered = tuple[Verdict, Entry]
 
 
-@dataclass(frozen=True, slots=True)
-class PortList:
+class PortList(Struct, frozen=True):
     """What packets to one of ``keys`` are asked; without runs, nothing."""
 
     keys: tuple[Key, ...]
     runs: tuple[Run, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PortLists:
+class PortLists(Struct, frozen=True):
     """``lists``: by port. ``others``: what packets to all other ports, or to none, are asked."""
 
     lists: tuple[PortList, ...]

@@ -13,8 +13,9 @@ down to the elements of its sets; where it is a jump before such rules, it may a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import takewhile
+
+from msgspec import Struct, field
 
 from podfence.nft.lowering.skeleton import FAST, STAMP, range_set, verdict_map
 from podfence.nft.lowering.views import FAMILIES, VIEWS
@@ -48,8 +49,7 @@ def removes_permission(current: Ruleset, wanted: Ruleset) -> bool:
     return not _Proof(current, wanted).holds()
 
 
-@dataclass(frozen=True, slots=True)
-class _Allowed:
+class _Allowed(Struct, frozen=True):
     """What a chain passes: what its map's element says, or else what meets one of ``conditions``.
 
     ``map``: name and key fields of a verdict map that is asked first; None: no map. ``guards``:
@@ -61,24 +61,19 @@ class _Allowed:
     guards: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
 class _Proof:
     """One attempt to show that ``new`` passes all that ``old`` passes."""
 
-    old: Ruleset
-    new: Ruleset
-    before: _Reader = field(init=False)
-    after: _Reader = field(init=False)
-    equal: frozenset[str] = field(init=False)
-    """Sets and maps with the same elements before and after."""
-    same: dict[str, bool] = field(default_factory=dict)
-    chains: dict[tuple[str, str], bool] = field(default_factory=dict)
-    sets: dict[tuple[str, str], bool] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.before, self.after = _Reader(self.old), _Reader(self.new)
-        pairs = ((self.old.sets, self.new.sets), (self.old.maps, self.new.maps))
-        self.equal = frozenset(name for old, new in pairs for name in _equal(old, new))
+    def __init__(self, old: Ruleset, new: Ruleset) -> None:
+        self.old = old
+        self.new = new
+        self.before, self.after = _Reader(old), _Reader(new)
+        pairs = ((old.sets, new.sets), (old.maps, new.maps))
+        self.equal = frozenset(name for before, after in pairs for name in _equal(before, after))
+        """Sets and maps with the same elements before and after."""
+        self.same: dict[str, bool] = {}
+        self.chains: dict[tuple[str, str], bool] = {}
+        self.sets: dict[tuple[str, str], bool] = {}
 
     def holds(self) -> bool:
         """Base chains and what they reach without a map are equal, so the maps decide."""
@@ -223,8 +218,7 @@ class _NotOnlyAllowing(Exception):
     """A chain that is no list of rules that allow."""
 
 
-@dataclass(slots=True)
-class _Reader:
+class _Reader(Struct):
     """Chains of one ruleset as lists of what they allow, each read once."""
 
     ruleset: Ruleset

@@ -6,16 +6,16 @@ Rule: neighbours of one verdict are a run; inside a run order means nothing, bet
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
+
+from msgspec import Struct
 
 from podfence.nft.objects import Verdict
 from podfence.policy.index import Peers
 from podfence.sets import PortSet
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One match of one rule. ``comment``: where it comes from."""
 
     peers: Peers
@@ -23,8 +23,7 @@ class Entry:
     comment: str
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """Neighbouring entries of one verdict."""
 
     entries: tuple[Entry, ...]

@@ -6,7 +6,7 @@ with source and destination swapped, for packets of the reply direction.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from podfence.nft.objects import Field
 from podfence.policy.flow import Direction
@@ -16,8 +16,7 @@ DESTINATIONS = {4: Field.IP_DADDR, 6: Field.IP6_DADDR}
 FAMILIES = (4, 6)
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Struct, frozen=True):
     """One policy direction, seen in packets of the original direction or, if ``reply``, of the
     reply direction."""
 

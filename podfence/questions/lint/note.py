@@ -7,8 +7,9 @@ does. Every code has one meaning, stands in NOTE_CODES and does not change.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
+
+from msgspec import Struct
 
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule
 from podfence.policy.flow import Direction
@@ -43,8 +44,7 @@ Raw = Mapping[str, object]
 """A policy as it was written, before decoding."""
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """``path`` is the field that the note is about, for its place in the file."""
 
     code: str
@@ -53,8 +53,7 @@ class Note:
     path: str
 
 
-@dataclass(frozen=True)
-class Case:
+class Case(Struct, frozen=True, dict=True):
     """One policy with everything that the checks ask about it. ``raw`` None: how it was written
     is not known, and the checks that depend on it are silent."""
 

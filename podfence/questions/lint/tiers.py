@@ -8,8 +8,9 @@ one priority judge differently. Nothing is said while the input has no pods.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import combinations, groupby
+
+from msgspec import Struct, field
 
 from podfence.errors import Source
 from podfence.model.clusternetworkpolicy import (
@@ -59,8 +60,7 @@ Place = tuple[ObjectRef, str]
 """A policy and a field path in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class TierFinding:
+class TierFinding(Struct, frozen=True):
     """One finding. ``path`` is the field that it is about; ``text`` is complete without it."""
 
     code: str
@@ -132,8 +132,7 @@ def _service_addresses(index: PolicyIndex, peer: Peer) -> str:
 # -- all policies of a tier together
 
 
-@dataclass(slots=True)
-class _Analysis:
+class _Analysis(Struct):
     """What is known of the rules over all subjects. ``alive``: matches something that no earlier
     rule does. ``covered``: rules that match something, with the rules that match it before them.
     ``ties``: by the two policies. ``cut``: classes of pods that a Deny rule reaches by address
@@ -146,8 +145,7 @@ class _Analysis:
     cut: dict[Place, set[int]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Tie:
+class _Tie(Struct, frozen=True):
     """``first`` is asked first, by name; both match on ``ports``."""
 
     first: CompiledRule
@@ -172,8 +170,7 @@ def _tiers(index: PolicyIndex) -> Iterator[CompiledTier]:
                 yield from (tier for tier in policy.of(direction).tiers if tier.ordered)
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
+class _Said(Struct, frozen=True):
     """What one policy says if it is asked before the others of its priority: each rule with what
     it matches first, and the same by action."""
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from pyroaring import FrozenBitMap
 
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
@@ -23,8 +23,7 @@ from podfence.policy.select import PeerSelector
 from podfence.sets import AddressSet
 
 
-@dataclass(frozen=True, slots=True)
-class PodGroup:
+class PodGroup(Struct, frozen=True):
     """Pods of one workload, or a pod that has none. ``name`` is ``namespace/name`` of the workload;
     ``kind`` its kind (``Pod`` for a single pod); ``pods``: names without the namespace, sorted."""
 
