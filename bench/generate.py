@@ -340,13 +340,24 @@ def _scalar(value: Any) -> str:
     return json.dumps(value)
 
 
-def write(shape: Shape, directory: Path, *, as_json: bool = False) -> list[Path]:
-    """Write ``cluster`` and ``policies`` files; the directory is made when it is missing."""
+FORMS: Final = ("yaml", "json", "list")
+"""Documents in YAML; one JSON ``List`` a file; one JSON ``List`` of everything, as kubectl get
+writes it."""
+
+
+def write(shape: Shape, directory: Path, form: str = "yaml") -> list[Path]:
+    """Write ``cluster`` and ``policies`` files, or ``everything`` for the form ``list``; the
+    directory is made when it is missing."""
     directory.mkdir(parents=True, exist_ok=True)
+    cluster, policies = generate(shape)
+    files = {"cluster": cluster, "policies": policies}
+    if form == "list":
+        files = {"everything": cluster + policies}
     written = []
-    for name, documents in zip(("cluster", "policies"), generate(shape), strict=True):
-        path = directory / f"{name}.{'json' if as_json else 'yaml'}"
-        path.write_text(json_text(documents) if as_json else yaml_text(documents), encoding="utf-8")
+    for name, documents in files.items():
+        path = directory / f"{name}.{'yaml' if form == 'yaml' else 'json'}"
+        text = yaml_text(documents) if form == "yaml" else json_text(documents)
+        path.write_text(text, encoding="utf-8")
         written.append(path)
     return written
 
@@ -363,11 +374,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--replicas", type=int, default=1, help="pods of one workload")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--dual-stack", action="store_true", help="IPv6 addresses as well")
-    parser.add_argument("--format", choices=("yaml", "json"), default="yaml")
+    parser.add_argument("--format", choices=FORMS, default="yaml")
     given = vars(parser.parse_args(arguments))
-    out, as_json = given.pop("out"), given.pop("format") == "json"
+    out, form = given.pop("out"), given.pop("format")
     try:
-        written = write(Shape(**given), out, as_json=as_json)
+        written = write(Shape(**given), out, form)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     print("\n".join(map(str, written)))

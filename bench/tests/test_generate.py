@@ -86,6 +86,12 @@ def test_the_command_writes_two_files(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "cluster.json" in capsys.readouterr().out
 
 
+def test_one_list_holds_everything(tmp_path: Path) -> None:
+    (path,) = write(SMALL, tmp_path, "list")
+    cluster, policies = generate(SMALL)
+    assert json.loads(path.read_text("utf-8"))["items"] == cluster + policies
+
+
 @pytest.mark.parametrize("argument", ["--pods", "--namespaces", "--replicas"])
 def test_nothing_can_be_made_of_nothing(
     tmp_path: Path, argument: str, capsys: pytest.CaptureFixture[str]

@@ -24,22 +24,31 @@ def test_a_process_takes_time_and_memory() -> None:
 
 @pytest.mark.parametrize("runs", [1, 2])
 def test_a_row_is_measured_as_often_as_asked(runs: int) -> None:
-    assert len(repeated([PYTHON, "-c", "pass"], runs)) == runs
+    samples, yards = repeated([PYTHON, "-c", "pass"], runs)
+    assert len(samples) == len(yards) == runs
+
+
+def test_the_yardstick_is_more_work_than_nothing() -> None:
+    (nothing,), (yard,) = repeated([PYTHON, "-c", "pass"], 1)
+    assert (nothing.status, yard.status) == (0, 0)
+    assert yard.cpu > nothing.cpu
 
 
 def test_a_line_shows_medians_and_the_largest_memory() -> None:
     samples = [Sample(1.0, 0.5, 10, 0), Sample(3.0, 1.5, 30, 0), Sample(2.0, 1.0, 20, 0)]
     row = Row("map", tuple, "< 5 s", amount=100)
-    assert line(row, samples) == "| map | < 5 s | 2.00 s | 1.00 s | 30 MiB | 50/s | 3 |"
+    yards = [Sample(1.0, each, 10, 0) for each in (0.7, 0.8, 0.9)]
+    shown = "| map | < 5 s | 2.00 s | 1.00 s | 1.25 Y | 30 MiB | 50/s | 3 |"
+    assert line(row, samples, yards) == shown
 
 
 def test_a_command_that_failed_has_no_time() -> None:
-    assert "FAILED: exit 2" in line(Row("map", tuple), [Sample(1, 1, 1, 2)])
+    assert "FAILED: exit 2" in line(Row("map", tuple), [Sample(1, 1, 1, 2)], [Sample(1, 1, 1, 0)])
 
 
 def test_an_expected_status_is_no_failure() -> None:
     row = Row("why", tuple, statuses=(0, 1))
-    assert "FAILED" not in line(row, [Sample(1, 1, 1, 1)])
+    assert "FAILED" not in line(row, [Sample(1, 1, 1, 1)], [Sample(1, 1, 1, 0)])
 
 
 def test_the_table_takes_the_place_between_its_marks() -> None:
