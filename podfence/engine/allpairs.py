@@ -6,8 +6,9 @@ out agrees with ``connections`` for every pair (a law that tests hold it to).
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
+from itertools import repeat
 from typing import TypeVar
 
 from msgspec import Struct
@@ -20,13 +21,13 @@ from podfence.sets import PortSet
 
 Blocks = dict[int, BitMap]
 """A partition of classes by the number of the port set that they may use."""
-_Sending = tuple[int, FrozenBitMap, list[int]]
+_Sending = tuple[int, FrozenBitMap, FrozenBitMap]
 """Ports, destinations, sources: each of the sources may send to each of the destinations."""
+_Senders = tuple[int, FrozenBitMap]
+"""Ports, and the sources that may send to one destination on them."""
 State = tuple[int, int, int]
 """What became of all ports so far: accepted for good, still undecided, passed by this tier."""
 K = TypeVar("K")
-_CHUNK = 512
-"""Destinations that are worked on at once; bounds the memory that ``_senders`` takes."""
 
 
 class Reachability(Struct, frozen=True):
@@ -69,14 +70,11 @@ class _AllPairs:
         self._free = BitMap(n for n in self._pods if not index.policies[n].egress.tiers)
 
     def run(self) -> Reachability:
-        egress = self._egress()
+        senders = _senders(self._egress())
         rows: dict[int, Mapping[PortSet, BitMap]] = {}
-        numbers = list(self._everyone)
-        for start in range(0, len(numbers), _CHUNK):
-            chunk = BitMap(numbers[start : start + _CHUNK])
-            for destination, senders in _senders(egress, chunk).items():
-                blocks = self._row(destination, senders)
-                rows[destination] = {self._table.sets[ports]: who for ports, who in blocks.items()}
+        for destination in self._everyone:
+            blocks = self._row(destination, senders.pop(destination, []))
+            rows[destination] = {self._table.sets[ports]: who for ports, who in blocks.items()}
         return Reachability(self._family, self._everyone, rows)
 
     def _egress(self) -> list[_Sending]:
@@ -89,14 +87,15 @@ class _AllPairs:
             policy = self._index.direction_policies[number]
             for ports, destinations in self._partition(policy).items():
                 _add(found, (ports, FrozenBitMap(destinations)), sources)
-        return [(ports, to, list(sources)) for (ports, to), sources in found.items()]
+        return [(ports, to, FrozenBitMap(sources)) for (ports, to), sources in found.items()]
 
-    def _row(self, destination: int, senders: Blocks) -> Blocks:
+    def _row(self, destination: int, senders: Iterable[_Senders]) -> Blocks:
         if destination not in self._outside:
             return self._meet(self._admitted(destination), senders)
+        blocks = {ports: BitMap(sources) for ports, sources in senders}
         if self._free:
-            _add(senders, EVERYTHING_ID, self._free)
-        return senders
+            _add(blocks, EVERYTHING_ID, self._free)
+        return blocks
 
     def _admitted(self, destination: int) -> _Admitted:
         policy = self._index.policies[destination].ingress
@@ -108,11 +107,11 @@ class _AllPairs:
             found = self._ingress[policy.number] = _Admitted(sure, asked)
         return found
 
-    def _meet(self, admitted: _Admitted, senders: Blocks) -> Blocks:
+    def _meet(self, admitted: _Admitted, senders: Iterable[_Senders]) -> Blocks:
         """What both ends permit."""
         result = {ports: BitMap(who) for ports, who in admitted.sure.items()}
         for in_ports, who in admitted.asked.items():
-            for out_ports, sources in senders.items():
+            for out_ports, sources in senders:
                 if who.intersect(sources):
                     ports = self._table.intersection(in_ports, out_ports)
                     if ports != NOTHING_ID:
@@ -211,16 +210,31 @@ class _AllPairs:
         )
 
 
-def _senders(egress: Iterable[_Sending], destinations: BitMap) -> dict[int, Blocks]:
-    """For each destination the egress-isolated classes that may send to it, by ports."""
-    found: dict[int, dict[int, list[int]]] = {n: defaultdict(list) for n in destinations}
+def _senders(egress: Iterable[_Sending]) -> dict[int, list[_Senders]]:
+    """For each destination the egress-isolated classes that may send to it, by ports.
+
+    Many destinations have the same senders on the same ports, so the sources are joined once for
+    all destinations that the same sendings reach.
+    """
+    by_ports: dict[int, list[tuple[FrozenBitMap, FrozenBitMap]]] = defaultdict(list)
     for ports, permitted, sources in egress:
-        for destination in permitted & destinations:  # millions of times on a large cluster
-            found[destination][ports] += sources
-    return {
-        destination: {ports: BitMap(who) for ports, who in senders.items()}
-        for destination, senders in found.items()
-    }
+        by_ports[ports].append((permitted, sources))
+    found: dict[int, list[_Senders]] = defaultdict(list)
+    for ports, sendings in by_ports.items():
+        reached_by: dict[int, list[int]] = defaultdict(list)
+        for number, (permitted, _) in enumerate(sendings):
+            # Millions of times on a large cluster, so the loop is left to map.
+            _exhaust(map(list.append, map(reached_by.__getitem__, permitted), repeat(number)))
+        joined: dict[tuple[int, ...], _Senders] = {}
+        for destination, numbers in reached_by.items():
+            key = tuple(numbers)
+            if key not in joined:
+                joined[key] = ports, FrozenBitMap.union(*(sendings[n][1] for n in numbers))
+            found[destination].append(joined[key])
+    return found
+
+
+_exhaust = deque[None](maxlen=0).extend
 
 
 def _add(blocks: dict[K, BitMap], key: K, members: BitMap | FrozenBitMap) -> None:
