@@ -26,7 +26,7 @@ from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError, QuestionError
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import Names
-from podfence.questions.can import Asker, Can
+from podfence.questions.can import Asker, Can, asker_of
 from podfence.render.jsontext import json_bytes, json_text
 from podfence.render.problems import message_text
 from podfence.render.verdicts import VerdictEncoder, can_text
@@ -82,7 +82,7 @@ def command(
 def _one(asked: Can, inputs: Inputs, names: Names, output: str) -> int:
     loaded = load_cluster(inputs)
     with asking(loaded, inputs):
-        answer = Asker(compile_cluster(loaded.cluster, names)).can(asked)
+        answer = asker_of(loaded.cluster, names, asked).can(asked)
     require_certain(loaded, answer)
     if output == "json":
         click.echo(json_text(VerdictEncoder(loaded.locate).answer(answer)))

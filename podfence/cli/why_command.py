@@ -17,8 +17,7 @@ from podfence.cli.common import (
 )
 from podfence.cli.targets import question
 from podfence.cli.terminal import echo
-from podfence.policy.compile import compile_cluster
-from podfence.questions.can import Asker
+from podfence.questions.can import asker_of
 from podfence.questions.why import why
 from podfence.render.jsontext import json_text
 from podfence.render.verdicts import VerdictEncoder, why_text
@@ -47,7 +46,7 @@ def command(
     names = read_names(resolve, *inputs.paths)
     loaded = load_cluster(inputs)
     with asking(loaded, inputs):
-        answer = why(Asker(compile_cluster(loaded.cluster, names)), asked)
+        answer = why(asker_of(loaded.cluster, names, asked), asked)
     require_certain(loaded, answer.can)
     if output == "json":
         click.echo(json_text(VerdictEncoder(loaded.locate).why(answer)))

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from podfence.engine.evaluate import Judge, Side
 from podfence.errors import QuestionError
+from podfence.model.cluster import Cluster
 from podfence.model.doubt import Doubt
 from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.model.objects import IPAddress
+from podfence.policy.compile import compile_cluster
+from podfence.policy.domains import Names
 from podfence.policy.flow import Decision, Direction, Flow, Verdict
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.questions.certainty import Certainty
@@ -207,6 +211,27 @@ class Asker:
         if end.is_address:
             return self._judge.side(address)
         return Side((), self.index.outside_lookup.find(address), of_node=True)
+
+
+def asker_of(cluster: Cluster, names: Names, question: Can) -> Asker:
+    """Answers one question as ``Asker(compile_cluster(cluster, names))`` does, in less time.
+
+    A NetworkPolicy selects pods of its own namespace alone (NP-3), so only the policies in the
+    namespaces of the two ends are compiled.
+
+    Raises UnknownObject or QuestionError when an end cannot be found.
+    """
+    # What a name means does not depend on policies, so the ends are looked up without them.
+    finder = Asker(compile_cluster(replace(cluster, policies=())))
+    namespaces = {
+        subject.pod.namespace
+        for name in (question.source, question.destination)
+        for end in finder.directory.find(name, question.namespace).ends
+        for address in end.addresses or (None,)
+        for subject in finder.side(end, address).subjects
+    }
+    concerned = tuple(p for p in cluster.policies if p.ref.namespace in namespaces)
+    return Asker(compile_cluster(replace(cluster, policies=concerned), names))
 
 
 def check_port(question: Can) -> None:
