@@ -17,6 +17,8 @@ from podfence.errors import Position, Problem, Source
 from podfence.manifests.fieldpaths import Steps, parse_path
 from podfence.manifests.inputfiles import STDIN
 from podfence.manifests.jsonpositions import Places
+from podfence.manifests.linepositions import find_in_lines
+from podfence.manifests.splitting import content_offset
 
 if TYPE_CHECKING:
     from yaml.nodes import Node
@@ -151,6 +153,12 @@ class Positions(Struct):
         return self._breaks[file]
 
     def _locate_yaml(self, source: Source, extent: _Extent, steps: Steps) -> Position:
+        text = self._texts[source.file][extent.start : extent.end]
+        lead = content_offset(text)
+        found = find_in_lines(text[lead:], steps)
+        if found is not None:
+            line = extent.line + text.count("\n", 0, lead) + found[0]
+            return Position(source.file, line, found[1] + 1)
         from podfence.manifests.yamlpositions import find
 
         tree = self._tree(source, extent)

@@ -66,6 +66,11 @@ def _boundaries(text: str) -> Iterator[int]:
     return (match.start() for match in _MARKER.finditer(text))
 
 
+def content_offset(document: str) -> int:
+    """Where the content of a document begins: behind its marker, blank lines and comments."""
+    return _lead(document, 0) or 0
+
+
 def _lead(chunk: str, start: int) -> int | None:
     """Offset of the first line with content, ``None`` if there is none."""
     match = _LEAD.match(chunk, start)

@@ -26,11 +26,12 @@ _MAX_WORDS: Final = 100
 _WORD = r"[A-Za-z0-9_./@+=,-]*"
 _PLAIN = rf"[A-Za-z0-9/]{_WORD}(?:(?::(?=[^ \n])| (?=[A-Za-z0-9_./])){_WORD}){{0,{_MAX_WORDS}}}"
 _CLOSED = r"""\"[ !#-\[\]-~]*"|'[ -&(-~]*'|\{\}|\[\]"""
-_LINE = re.compile(
+LINE: Final = re.compile(
     rf"^( *)((?:- ){{0,{MAX_DEPTH}}})"
     rf"(?:({_KEY}):(?: +(?:({_PLAIN})|({_CLOSED})))?|({_PLAIN})|({_CLOSED})) *\n",
     re.MULTILINE,
 )
+"""Blanks, dashes, key, its plain or closed value, or else a plain or closed item."""
 _Collection = TypeVar("_Collection", list[Any], dict[str, Any])
 _Line = tuple[str, str, str, str, str, str, str]
 
@@ -38,7 +39,7 @@ _Line = tuple[str, str, str, str, str, str, str]
 def read_lines(text: str, scalars: Scalars) -> Any:
     """Value of one document, without its marker, or ``DECLINED``."""
     text = text.rstrip("\n ") + "\n"
-    lines: list[_Line] = _LINE.findall(text)
+    lines: list[_Line] = LINE.findall(text)
     if len(lines) != text.count("\n") or not lines:
         return DECLINED
     return _Assembly(scalars).of(lines)

@@ -1,0 +1,79 @@
+"""Places of fields in the plain block style, without composing nodes.
+
+Rule: this finder answers only for text that the line reader takes, and then as ``yamlpositions``
+would. Importing PyYAML for the place of one field takes longer than answering the question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple
+
+from podfence.manifests.fieldpaths import Step, Steps
+from podfence.manifests.yamllines import DECLINED, LINE, read_lines
+from podfence.manifests.yamlscalars import Scalars
+
+
+class _Token(NamedTuple):
+    """A dash, a key, or a scalar that stands for itself. ``line`` and ``column`` from 0."""
+
+    line: int
+    column: int
+    is_dash: bool
+    key: str | None
+
+
+def find_in_lines(text: str, steps: Steps) -> tuple[int, int] | None:
+    """Line and column, from 0, of the field or of its nearest existing parent; None for text that
+    has to be composed. ``text``: a document without its marker."""
+    if read_lines(text, Scalars()) is DECLINED:
+        return None
+    tokens = list(_tokens(text.rstrip("\n ") + "\n"))
+    place = 0
+    start: int | None = 0
+    for step in steps:
+        if start is None or (found := _below(tokens, start, step)) is None:
+            break
+        place, start = found
+    return tokens[place].line, tokens[place].column
+
+
+def _tokens(text: str) -> Iterator[_Token]:
+    for number, (spaces, dashes, key, *_) in enumerate(LINE.findall(text)):
+        column = len(spaces)
+        for _ in range(len(dashes) // 2):
+            yield _Token(number, column, True, None)
+            column += 2
+        yield _Token(number, column, False, key or None)
+
+
+def _below(tokens: list[_Token], start: int, step: Step) -> tuple[int, int | None] | None:
+    """Where a member of the collection at ``start`` stands, its key or the content of the element,
+    and where its value begins (None: a scalar behind a key)."""
+    members = _members(tokens, start)
+    if tokens[start].is_dash:
+        dash = next(islice(members, step, None), None) if isinstance(step, int) else None
+        return None if dash is None else (dash + 1, dash + 1)
+    key = next((at for at in members if tokens[at].key == str(step)), None)
+    return None if key is None else (key, _value_of(tokens, key))
+
+
+def _members(tokens: list[_Token], start: int) -> Iterator[int]:
+    """The dashes or keys of the collection that begins at ``start``."""
+    first = tokens[start]
+    for at in range(start, len(tokens)):
+        token = tokens[at]
+        if token.column == first.column and token.is_dash == first.is_dash:
+            yield at
+        elif token.column < first.column or (token.column == first.column and first.is_dash):
+            return  # a list right below its key ends at the next key in the same column
+
+
+def _value_of(tokens: list[_Token], key: int) -> int | None:
+    """Where the collection below a key begins, None where a scalar stands behind it."""
+    if key + 1 == len(tokens):
+        return None
+    token, following = tokens[key], tokens[key + 1]
+    right_below = following.is_dash and following.column == token.column
+    return key + 1 if following.column > token.column or right_below else None
