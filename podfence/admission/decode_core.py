@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from podfence.admission.decode_fields import Fields, Json, parse_address
 from podfence.admission.decode_policy import text_labels
 from podfence.model.meta import METADATA_NAME_LABEL, Labels, ObjectRef
@@ -114,6 +116,37 @@ def _addresses(fields: Fields, status: Json, key: str) -> tuple[IPAddress, ...]:
 
 
 def _ports(fields: Fields, spec: Json, path: str) -> tuple[ContainerPort, ...]:
+    """The ports of a pod's containers. The pods of a workload repeat them, so each distinct
+    spelling is read once; one with a problem is read again for every pod."""
+    written = _spelling((spec.get("containers"), spec.get("initContainers")))
+    known = _known_ports.get(written)
+    if known is not None:
+        return known
+    problems = len(fields.problems)
+    ports = _read_ports(fields, spec, path)
+    if written is not None and len(fields.problems) == problems:
+        if len(_known_ports) >= _MAX_KNOWN:
+            _known_ports.clear()
+        _known_ports[written] = ports
+    return ports
+
+
+_MAX_KNOWN = 1 << 14
+_known_ports: dict[bytes | None, tuple[ContainerPort, ...]] = {}
+
+
+def _spelling(value: object) -> bytes | None:
+    """Equal for values that say the same; None for what JSON cannot say, as YAML can."""
+    try:
+        return _ENCODER.encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return None
+
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def _read_ports(fields: Fields, spec: Json, path: str) -> tuple[ContainerPort, ...]:
     """NP-34: ports of all containers and of init containers that restart always (sidecars)."""
     ports: list[ContainerPort] = []
     for here, container in fields.items(spec, "containers", f"{path}.containers"):
@@ -121,7 +154,7 @@ def _ports(fields: Fields, spec: Json, path: str) -> tuple[ContainerPort, ...]:
     for here, container in fields.items(spec, "initContainers", f"{path}.initContainers"):
         if fields.text(container, "restartPolicy", f"{here}.restartPolicy") == "Always":
             ports += _container_ports(fields, container, here)
-    return _shared_ports(tuple(ports))
+    return tuple(ports)
 
 
 def _container_ports(fields: Fields, container: Json, path: str) -> list[ContainerPort]:
@@ -136,11 +169,6 @@ def _container_ports(fields: Fields, container: Json, path: str) -> list[Contain
 @lru_cache(maxsize=1 << 14)
 def _container_port(name: str, number: int, protocol: Protocol) -> ContainerPort:
     return ContainerPort(name, number, protocol)
-
-
-@lru_cache(maxsize=1 << 14)
-def _shared_ports(ports: tuple[ContainerPort, ...]) -> tuple[ContainerPort, ...]:
-    return ports
 
 
 def owner_of(fields: Fields, metadata: Json, namespace: str, labels: Labels) -> ObjectRef | None:

@@ -6,7 +6,7 @@ path, and reading goes on with an empty value, so that one pass finds everything
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
@@ -61,29 +61,26 @@ class Fields:
 
     def items(self, parent: Json, key: str, path: str) -> Iterator[tuple[str, Json]]:
         """The objects of a list with their paths; absent and null are empty."""
-        for here, item in self._list(parent, key, path):
+        for index, item in enumerate(self._list(parent, key, path)):
             if isinstance(item, dict):
-                yield here, item
+                yield f"{path}[{index}]", item
             else:
-                self._mistyped(here, item, "an object", missing_space(item))
+                self._mistyped(f"{path}[{index}]", item, "an object", missing_space(item))
 
     def texts(self, parent: Json, key: str, path: str) -> Iterator[tuple[str, str]]:
         """The strings of a list with their paths; absent and null are empty."""
-        for here, item in self._list(parent, key, path):
+        for index, item in enumerate(self._list(parent, key, path)):
             if isinstance(item, str):
-                yield here, item
+                yield f"{path}[{index}]", item
             else:
-                self._mistyped(here, item, "a string")
+                self._mistyped(f"{path}[{index}]", item, "a string")
 
-    def _list(self, parent: Json, key: str, path: str) -> Iterator[tuple[str, Any]]:
+    def _list(self, parent: Json, key: str, path: str) -> Sequence[Any]:
         value = parent.get(key)
-        if value is None:
-            return
-        if not isinstance(value, list):
-            self._mistyped(path, value, "a list")
-            return
-        for index, item in enumerate(value):
-            yield f"{path}[{index}]", item
+        if value is None or isinstance(value, list):
+            return value or ()
+        self._mistyped(path, value, "a list")
+        return ()
 
     def text(self, parent: Json, key: str, path: str) -> str:
         """A string; absent and null are ""."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
@@ -126,7 +125,7 @@ def _many(queries: str, inputs: Inputs, names: Names, keep_going: bool) -> int:
 def read_queries(path: str) -> list[Query]:
     """Raises QuestionError with what is wrong and where."""
     try:
-        data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        data = sys.stdin.buffer.read() if path == "-" else _bytes_of(path)
     except OSError as error:
         raise QuestionError(f"cannot read the queries: {error.strerror}: {path}") from error
     try:
@@ -135,6 +134,11 @@ def read_queries(path: str) -> list[Query]:
         raise QuestionError(
             f"the queries are not a JSON list of objects with src, dst, protocol, port: {error}"
         ) from error
+
+
+def _bytes_of(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def _question(query: Query) -> Can:
