@@ -227,8 +227,7 @@ def asker_of(cluster: Cluster, names: Names, question: Can) -> Asker:
         subject.pod.namespace
         for name in (question.source, question.destination)
         for end in finder.directory.find(name, question.namespace).ends
-        for address in end.addresses or (None,)
-        for subject in finder.side(end, address).subjects
+        for subject in finder.side(end, None).subjects
     }
     concerned = tuple(p for p in cluster.policies if p.ref.namespace in namespaces)
     return Asker(compile_cluster(replace(cluster, policies=concerned), names))

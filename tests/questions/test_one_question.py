@@ -6,9 +6,12 @@ from itertools import product
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from podfence.errors import PodfenceError
 from podfence.model.cluster import Cluster
+from podfence.model.doubt import Doubt
+from podfence.model.selectors import LabelSelector
 from podfence.policy.compile import compile_cluster
 from podfence.questions.can import Asker, Can, asker_of
 from podfence.questions.why import why
@@ -20,13 +23,20 @@ PLAIN = Size(namespaces=3, pods=6, policies=8)
 TIERED = Size(namespaces=3, pods=5, policies=5, admin_policies=5)
 
 
-def answers(asker: Asker, question: Can) -> tuple[str, str]:
-    """What ``can`` and ``why`` print."""
-    report = why(asker, question)
-    return can_text(asker.can(question), lambda *_: None), why_text(report, lambda *_: None)
+DOUBTS = (
+    Doubt("NetworkPolicy", "x", "unread", selector=LabelSelector((("app", "a"),))),
+    Doubt("Namespace", name="y"),
+)
 
 
-def outcome(cluster: Cluster, question: Can, *, alone: bool) -> tuple[str, str]:
+def answers(asker: Asker, question: Can) -> tuple[object, ...]:
+    """What ``can`` and ``why`` print, and the doubts that take the answer away."""
+    answer, report = asker.can(question), why(asker, question)
+    texts = can_text(answer, lambda *_: None), why_text(report, lambda *_: None)
+    return answer.allowed, answer.doubts, *texts
+
+
+def outcome(cluster: Cluster, question: Can, *, alone: bool) -> tuple[object, ...]:
     """The answers, or the error, of a question asked alone or of the whole index."""
     try:
         if alone:
@@ -40,7 +50,7 @@ def outcome(cluster: Cluster, question: Can, *, alone: bool) -> tuple[str, str]:
 @pytest.mark.parametrize("seed", range(40))
 def test_alone_as_among_all(seed: int, size: Size) -> None:
     rng = Random(seed)
-    cluster = random_cluster(rng, size)
+    cluster = replace(random_cluster(rng, size), doubts=rng.choice(((), (), DOUBTS)))
     pods = [f"{pod.namespace}/{pod.name}" for pod in cluster.pods]
     addresses = [str(address) for pod in cluster.pods for address in pod.addresses]
     ends = [*pods, *addresses, "192.0.2.9", "x/nobody"]
