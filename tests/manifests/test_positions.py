@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import json
 import random
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from podfence.errors import Position, Problem, Severity, Source
 from podfence.manifests.documents import read_manifests
