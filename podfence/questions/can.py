@@ -91,11 +91,10 @@ class Asker:
     def can(self, question: Can) -> CanAnswer:
         """Raises UnknownObject or QuestionError when the question cannot be asked."""
         check_port(question)
-        asked = (question.destination, question.namespace, question.port, question.protocol)
-        behind = self._services.behind(*asked)
+        behind = self._behind(question)
         cases = self._cases(question, behind)
         first = cases[0]
-        if self._certainty.doubts and (doubts := self._doubts(question, cases)):
+        if self._certainty.doubts and (doubts := self._doubts(question, behind, cases)):
             return CanAnswer(question, cases, first.verdict.allowed, doubts=doubts)
         if behind is None and len(cases) == 1 and self._is_plain(first):
             return CanAnswer(question, cases, first.verdict.allowed)
@@ -106,9 +105,31 @@ class Asker:
         notes = (service, _note(cases, allowed), *self._about(cases), *self._open(denied))
         return CanAnswer(question, cases, allowed, "; ".join(filter(None, dict.fromkeys(notes))))
 
-    def _doubts(self, question: Can, cases: tuple[Case, ...]) -> tuple[Doubt, ...]:
+    def ends(self, question: Can) -> tuple[End, ...]:
+        """Every end of a connection that the question asks about; of a Service what is behind it.
+
+        Raises UnknownObject or QuestionError when an end cannot be found.
+        """
+        behind = self._behind(question)
+        found = self.directory.find(question.source, question.namespace).ends
+        if behind is not None:
+            return (*found, *(end for end, _ in behind.ways))
+        return (*found, *self.directory.find(question.destination, question.namespace).ends)
+
+    def _behind(self, question: Can) -> Behind | None:
+        asked = (question.destination, question.namespace, question.port, question.protocol)
+        return self._services.behind(*asked)
+
+    def _doubts(
+        self, question: Can, behind: Behind | None, cases: tuple[Case, ...]
+    ) -> tuple[Doubt, ...]:
         found: dict[Doubt, None] = {}
-        for name in (question.source, question.destination):
+        names = [question.source]
+        if behind is None:
+            names.append(question.destination)
+        else:
+            found.update(dict.fromkeys(self._certainty.behind(behind.service)))
+        for name in names:
             owner = self.directory.find(name, question.namespace).workload
             found.update(dict.fromkeys(self._certainty.pods_of(owner)))
         for case in cases:
@@ -225,8 +246,7 @@ def asker_of(cluster: Cluster, names: Names, question: Can) -> Asker:
     finder = Asker(compile_cluster(replace(cluster, policies=())))
     namespaces = {
         subject.pod.namespace
-        for name in (question.source, question.destination)
-        for end in finder.directory.find(name, question.namespace).ends
+        for end in finder.ends(question)
         for subject in finder.side(end, None).subjects
     }
     concerned = tuple(p for p in cluster.policies if p.ref.namespace in namespaces)

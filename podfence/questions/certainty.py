@@ -16,7 +16,7 @@ from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Tier
 from podfence.model.doubt import Doubt
 from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule, PolicyType
-from podfence.model.objects import IPAddress, Pod
+from podfence.model.objects import IPAddress, Pod, Service
 from podfence.model.selectors import LabelSelector
 from podfence.policy.flow import Decision, Direction, Reason, Verdict
 from podfence.policy.index import Endpoint, PolicyIndex
@@ -25,6 +25,19 @@ from podfence.questions.parties import End
 
 _TYPES = {Direction.INGRESS: PolicyType.INGRESS, Direction.EGRESS: PolicyType.EGRESS}
 _TIER_KINDS = frozenset({"ClusterNetworkPolicy", "AdminNetworkPolicy"})
+_MAKES_PODS = frozenset(
+    {
+        "Pod",
+        "Deployment",
+        "StatefulSet",
+        "DaemonSet",
+        "ReplicaSet",
+        "ReplicationController",
+        "Job",
+        "CronJob",
+    }
+)
+_ENDPOINT_KINDS = frozenset({"Endpoints", "EndpointSlice"})
 _BASELINE = "BaselineAdminNetworkPolicy"
 _LIST_INDEX = re.compile(r"\[(\d+)\]")
 _UNDECIDED = frozenset({Reason.NOT_ISOLATED, Reason.DEFAULT})
@@ -58,6 +71,16 @@ class Certainty:
         if workload is None:
             return ()
         return tuple(doubt for doubt in self.doubts if doubt.owner == workload)
+
+    def behind(self, service: Service) -> tuple[Doubt, ...]:
+        """What could not be read and may be behind a Service: pods of its namespace, whose labels
+        it selects, or the endpoints that are written for it."""
+        kinds = _MAKES_PODS if service.selector else _ENDPOINT_KINDS
+        return tuple(
+            doubt
+            for doubt in self.doubts
+            if doubt.kind in ("", *kinds) and doubt.namespace in ("", service.ref.namespace)
+        )
 
     def open_pods(self) -> frozenset[str]:
         """``namespace/name`` of the pods about which a map cannot be certain."""

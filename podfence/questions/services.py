@@ -25,6 +25,7 @@ class Behind(Struct, frozen=True):
     """What a connection to a Service may reach: each end with its port. ``note`` says that it was
     a Service."""
 
+    service: Service
     ways: tuple[tuple[End, int], ...]
     note: str
 
@@ -60,7 +61,7 @@ class Services:
         more = f" and {len(kept) - _SHOWN} more" if len(kept) > _SHOWN else ""
         note = f"{name} is Service {service.ref}, judged by what is behind it: {', '.join(shown)}"
         headless = "; it is headless, so no port is rewritten" if service.headless else ""
-        return Behind(kept, f"{note}{more}{headless}")
+        return Behind(service, kept, f"{note}{more}{headless}")
 
     def _at(self, address: IPAddress) -> Service | None:
         return self._by_address.get(address)

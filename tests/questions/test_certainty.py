@@ -15,8 +15,8 @@ from podfence.model.cluster import Cluster, ClusterObject, assign_addresses
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.doubt import Doubt
 from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef
-from podfence.model.networkpolicy import NetworkPolicy
-from podfence.model.objects import Namespace, Pod
+from podfence.model.networkpolicy import NetworkPolicy, Protocol
+from podfence.model.objects import Namespace, Pod, Service, ServicePort
 from podfence.policy.compile import compile_cluster
 from podfence.questions.can import Asker, Can
 from podfence.questions.certainty import Certainty
@@ -102,7 +102,7 @@ DB, WEB, AWAY = pod("shop/db", labels={"app": "db"}), pod("shop/web"), pod("away
 def asked(cluster: Cluster, *doubts: Doubt, to: str = "shop/db", by: str = "shop/web") -> str:
     """``yes``, ``no`` or ``open``."""
     index = compile_cluster(replace(cluster, doubts=doubts))
-    answer = Asker(index).can(Can(by, to, 80))
+    answer = Asker(index).can(Can(by, to, 80, namespace="shop"))
     return "open" if answer.doubts else "yes" if answer.allowed else "no"
 
 
@@ -249,3 +249,21 @@ def test_the_pod_of_a_workload_is_named_where_nothing_else_is_called_so() -> Non
     cluster = replace(Cluster.of([pod("shop/db", addresses=["10.0.0.2"])]), doubts=(UNREAD,))
     with pytest.raises(UnknownObject, match=r"Pod shop/web-2 is in the input, but"):
         Asker(compile_cluster(cluster)).can(Can("shop/web", "shop/db", 80))
+
+
+PORT_80 = ServicePort("", 80, 80, Protocol.TCP)
+SERVICE = Service(ObjectRef("Service", "shop", "front"), (("app", "db"),), (), (PORT_80,))
+
+
+@pytest.mark.parametrize(
+    ("doubt", "answer"),
+    [
+        (Doubt("Pod", "shop", "torn"), "open"),
+        (Doubt("Deployment", "shop", "torn"), "open"),
+        (Doubt("Pod", "away", "torn"), "yes"),
+        (Doubt("EndpointSlice", "shop", "torn"), "yes"),
+        (Doubt("NetworkPolicy", "away", "torn"), "yes"),
+    ],
+)
+def test_a_pod_that_could_not_be_read_may_be_behind_a_service(doubt: Doubt, answer: str) -> None:
+    assert asked(of(SERVICE), doubt, to="svc/front") == answer
