@@ -167,8 +167,8 @@ def apply(inputs: Inputs, resolve: str | None, name: str, output: str, watch: bo
     """Make a lab that is up enforce these files, and show which verdicts that changed.
 
     The files are the whole input: pods and policies that they do not hold go. It is one transaction
-    a node, and nothing at all when any file has an error. Live connections that are allowed no
-    longer stop at their next packet; the others lose nothing.
+    a node, and nothing at all while something that could not be read might change a verdict. Live
+    connections that are allowed no longer stop at their next packet; the others lose nothing.
     """
     names = read_names(resolve, *inputs.paths)
     loaded = load_cluster(inputs)
