@@ -535,3 +535,28 @@ def test_a_workload_says_what_the_labels_of_its_pods_depend_on() -> None:
     assert (job.indexed, job.manual_selector) == (True, True)
     cronjob = {"jobTemplate": {"spec": {**template, "completionMode": "Indexed"}}}
     assert _only(_data("CronJob", "batch/v1", spec=cronjob)).indexed
+
+
+# ------------------------------------------------------------------------- repeated spellings
+
+
+def test_containers_that_are_repeated_are_refused_each_time() -> None:
+    broken = _data("Pod", spec={"containers": [{"ports": [{"containerPort": "80"}]}]})
+    first, second = _refused(broken), _refused(broken)
+    assert first == second
+    assert [path for path, _ in first] == ["spec.containers[0].ports[0].containerPort"]
+
+
+@pytest.mark.parametrize("other", [81, None], ids=["another number", "no port"])
+def test_containers_that_differ_are_told_apart(other: int | None) -> None:
+    def pod(port: int | None) -> dict[str, Any]:
+        ports = [] if port is None else [{"containerPort": port}]
+        return _data("Pod", spec={"containers": [{"ports": ports}]})
+
+    assert _only(pod(80)).ports == (ContainerPort("", 80, TCP),)
+    assert _only(pod(other)).ports == (() if other is None else (ContainerPort("", other, TCP),))
+
+
+def test_values_that_json_does_not_have_are_read_too() -> None:
+    container = {"ports": [{"containerPort": 80}], ("a", "key"): object()}
+    assert _only(_data("Pod", spec={"containers": [container]})).ports[0].port == 80
