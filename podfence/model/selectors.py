@@ -46,6 +46,12 @@ class LabelSelector(Struct, frozen=True):
         """True for ``{}``."""
         return not self.match_labels and not self.match_expressions
 
+    @property
+    def asked_keys(self) -> frozenset[str]:
+        """The keys of the labels that it asks for."""
+        asked = {key for key, _ in self.match_labels}
+        return frozenset(asked.union(r.key for r in self.match_expressions))
+
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether a label set is selected."""
         return all(labels.get(k) == v for k, v in self.match_labels) and all(

@@ -17,6 +17,7 @@ from podfence.model.cluster import Cluster
 from podfence.model.meta import Labels
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule, PolicyType
 from podfence.model.objects import ContainerPort, IPAddress, Pod
+from podfence.model.selectors import LabelSelector
 from podfence.policy.addressblocks import AddressClasses, Block, Signature
 from podfence.policy.index import Contested, Endpoint, EndpointClass, OutsideLookup
 from podfence.sets import AddressSet, IntervalSet
@@ -24,8 +25,8 @@ from podfence.sets import AddressSet, IntervalSet
 ClassKey = tuple[
     str, Labels, tuple[ContainerPort, ...], tuple[tuple[int, Signature], ...], frozenset[int]
 ]
-"""Namespace, labels, named ports, what holds the address of each family, and the families in which
-the address is doubtful (NP-60a)."""
+"""Namespace, labels that some selector asks for, named ports, what holds the address of each
+family, and the families in which the address is doubtful (NP-60a)."""
 Claims = dict[IPAddress, Claim]
 
 
@@ -66,12 +67,13 @@ def classify(cluster: Cluster, others: Iterable[Block] = ()) -> Classes:
     endpoints: dict[str, Endpoint] = {}
     by_address: dict[IPAddress, Endpoint] = {}
     addressless = BitMap()
+    asked = _Asked(cluster)
     claimed = {claim.address: claim for claim in claims(cluster.pods)}
     for pod in cluster.pods:
         if pod.host_network or pod.finished:  # NP-50, NP-60
             continue
         doubtful = _doubtful(pod, claimed) if claimed else ()
-        key = _key(pod, doubtful, addresses)
+        key = _key(pod, asked.of(pod.labels), doubtful, addresses)
         number = numbers.get(key)
         if number is None:
             number = numbers[key] = len(classes)
@@ -123,13 +125,50 @@ def _contested(
         yield claim.address, Contested(number, holders)
 
 
-def _key(pod: Pod, doubtful: tuple[IPAddress, ...], addresses: AddressClasses) -> ClassKey:
+class _Asked:
+    """Labels cut down to the keys that some selector asks for: a label that nobody asks for, such
+    as the ordinal of a StatefulSet's pod, must not make a class of its own for each pod."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._keys = frozenset(
+            key for selector in _pod_selectors(cluster) for key in selector.asked_keys
+        )
+        self._memo: dict[Labels, Labels] = {}
+
+    def of(self, labels: Labels) -> Labels:
+        """The labels that can make a difference."""
+        found = self._memo.get(labels)
+        if found is None:
+            found = tuple((key, value) for key, value in labels if key in self._keys)
+            self._memo[labels] = found
+        return found
+
+
+def _pod_selectors(cluster: Cluster) -> Iterator[LabelSelector]:
+    for policy in cluster.policies:
+        yield policy.pod_selector
+        for rule in (*policy.ingress, *policy.egress):
+            for peer in rule.peers:
+                if peer.pod_selector is not None:
+                    yield peer.pod_selector
+    for tier_policy in cluster.admin_policies:
+        if tier_policy.subject.pods is not None:
+            yield tier_policy.subject.pods.pod_selector
+        for tier_rule in (*tier_policy.ingress, *tier_policy.egress):
+            for tier_peer in tier_rule.peers:
+                if tier_peer.pods is not None:
+                    yield tier_peer.pods.pod_selector
+
+
+def _key(
+    pod: Pod, labels: Labels, doubtful: tuple[IPAddress, ...], addresses: AddressClasses
+) -> ClassKey:
     ports = {port for port in pod.ports if port.name}
     pairs = ((a.version, addresses.signature(a)) for a in pod.addresses)
     signatures = tuple(sorted(pairs, key=lambda pair: pair[0]))
     families = frozenset(a.version for a in doubtful)
     named = tuple(sorted(ports, key=lambda p: (p.name, p.port, p.protocol.value)))
-    return pod.namespace, pod.labels, named, signatures, families
+    return pod.namespace, labels, named, signatures, families
 
 
 def _outside(

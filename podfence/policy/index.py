@@ -26,7 +26,8 @@ from podfence.sets import AddressSet, IntervalSet, PortSet
 class EndpointClass(Struct, frozen=True):
     """All endpoints that no policy of the index can tell apart.
 
-    Pods: same namespace, labels and named ports, and the same answer to every ipBlock boundary.
+    Pods: same namespace, same values of the labels that some selector asks for, same named ports,
+    and the same answer to every ipBlock boundary. ``labels`` are those labels.
     Outside (``outside`` set): addresses that lie in the same ipBlocks, meaning those of them that
     belong to no pod; the set is empty when pods hold them all. ``namespace`` is "".
     """

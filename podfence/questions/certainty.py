@@ -287,9 +287,7 @@ def _asks(selector: LabelSelector | None, keys: frozenset[str] | None) -> bool:
     which is known (NP-21)."""
     if selector is None:
         return False
-    asked = {key for key, _ in selector.match_labels}
-    asked |= {requirement.key for requirement in selector.match_expressions}
-    asked.discard(METADATA_NAME_LABEL)
+    asked = selector.asked_keys - {METADATA_NAME_LABEL}
     return bool(asked if keys is None else asked & keys)
 
 

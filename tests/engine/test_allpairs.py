@@ -41,11 +41,14 @@ GUARD = cluster_policy(
 def to_db(family: int, *objects: ClusterObject) -> dict[str, str]:
     """Pods, and ``outside``, with the ports on which they reach the database."""
     index = compile_cluster(Cluster.of([*PODS, *objects]))
-    names = {e.endpoint_class: e.pod.name for e in index.endpoints.values()}
-    names[index.class_of(ip_address("8.8.8.8" if family == 4 else "2001::"))] = "outside"
+    outside = index.class_of(ip_address("8.8.8.8" if family == 4 else "2001::"))
+    names = [(e.endpoint_class, e.pod.name) for e in index.endpoints.values()]
+    names.append((outside, "outside"))
     target = index.endpoints["n/db"].endpoint_class
     rows = all_pairs(index, family).rows[target]
-    return {names[n]: str(ports) for ports, who in rows.items() for n in who}
+    return {
+        name: str(ports) for ports, who in rows.items() for number, name in names if number in who
+    }
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,11 @@ from podfence.testing.builders import namespace, peer, pod, policy, rule
 
 BLOCK = policy("n/p", egress=[rule(peer(cidr="10.0.0.0/8", except_=["10.1.0.0/16"]))])
 WEB = {"app": "web"}
+ASKS = policy("m/asks", WEB)
 
 
 def index_of(*objects: ClusterObject) -> PolicyIndex:
-    return compile_cluster(Cluster.of([namespace("n"), namespace("m"), BLOCK, *objects]))
+    return compile_cluster(Cluster.of([namespace("n"), namespace("m"), BLOCK, ASKS, *objects]))
 
 
 @pytest.mark.parametrize(
@@ -100,3 +101,13 @@ def test_pods_that_policies_do_not_see(gone: Pod) -> None:
     index = index_of(gone)
     assert index.endpoints == {}
     assert index.classes[index.class_of(ip_address("10.0.0.1"))].outside is not None
+
+
+def test_a_label_that_nobody_asks_for_makes_no_class() -> None:
+    """The ordinal of a StatefulSet's pod, the hash of a template."""
+    pods = [pod(f"n/db-{n}", {"app": "db", "ordinal": str(n)}) for n in range(3)]
+    asks_app = policy("n/app", {"app": "db"})
+    asks_ordinal = policy("n/ordinal", ingress=[rule(peer(pods={"ordinal": "0"}))])
+    for policies, classes in (((), 1), ((asks_app,), 1), ((asks_app, asks_ordinal), 3)):
+        endpoints = index_of(*pods, *policies).endpoints.values()
+        assert len({endpoint.endpoint_class for endpoint in endpoints}) == classes
