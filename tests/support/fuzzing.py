@@ -103,8 +103,12 @@ def _check(loaded: Loaded) -> None:
     for problem in loaded.problems:
         line = describe_problem(loaded, problem)
         _single_line(line)
-        position = problem.position or loaded.locate(problem.source, problem.path)
-        if position is None or position.line < 1 or position.column < 1:
+        position = loaded.positions.locate_problem(problem)
+        if position is None:
+            # Input without lines that a person could open: the object and the field tell where.
+            if not problem.object:
+                raise Violation(f"no place: {line}")
+        elif position.line < 1 or position.column < 1:
             raise Violation(f"no place: {line}")
         _json([msgspec.json.encode(problem_data(problem, position))])
 

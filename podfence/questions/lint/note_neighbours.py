@@ -11,7 +11,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from podfence.model.networkpolicy import IPNetwork, NetworkPolicyPeer, NetworkPolicyRule
+from podfence.model.networkpolicy import (
+    IPBlock,
+    IPNetwork,
+    NetworkPolicyPeer,
+    NetworkPolicyRule,
+)
 from podfence.model.selectors import LabelSelector
 from podfence.policy.addressblocks import ip_block
 from podfence.policy.flow import AS_WRITTEN, Direction
@@ -19,6 +24,7 @@ from podfence.policy.networkpolicies import rule_ports
 from podfence.questions.describe import peer_path
 from podfence.questions.lint.note import Case, Note, note, rule_path
 from podfence.questions.phrases import words
+from podfence.sets import AddressSet
 
 _EVERY = LabelSelector()
 _COMPARED = 10_000
@@ -95,21 +101,25 @@ def undone_peers(case: Case) -> Iterator[Note]:
 def _in_blocks(peers: Sequence[NetworkPolicyPeer]) -> Iterator[tuple[int, int]]:
     """(peer, wider peer) of ipBlocks: CIDRs nest, so the wider ones of a block are those that are
     open on the way through the sorted list."""
-    blocks = [(peer.ip_block, at) for at, peer in enumerate(peers) if peer.ip_block is not None]
-    around: list[tuple[IPNetwork, int]] = []
-    for block, at in sorted(blocks, key=lambda item: _order(item[0].cidr)):
-        cidr = block.cidr
-        while around and not _holds(around[-1][0], cidr):
+    places: dict[IPBlock, list[int]] = defaultdict(list)
+    for at, peer in enumerate(peers):
+        if peer.ip_block is not None:
+            places[peer.ip_block].append(at)
+    around: list[tuple[IPBlock, AddressSet]] = []
+    compared = 0
+    for block in sorted(places, key=lambda block: _order(block.cidr)):
+        while around and not _holds(around[-1][0].cidr, block.cidr):
             around.pop()
         addresses = ip_block(block).addresses
-        for _, wide in around:
-            other = peers[wide].ip_block
-            if other is not None and addresses:
-                whole = ip_block(other).addresses
-                if addresses <= whole and addresses != whole:
-                    yield at, wide
-                    break
-        around.append((cidr, at))
+        for other, whole in around if addresses else ():
+            compared += 1
+            if compared > _COMPARED:  # one CIDR with ever other exceptions
+                return
+            if addresses <= whole and addresses != whole:
+                for at in places[block]:
+                    yield at, places[other][0]
+                break
+        around.append((block, addresses))
 
 
 def _order(cidr: IPNetwork) -> tuple[int, int, int]:
