@@ -26,6 +26,9 @@ CHART_FILE: Final = "Chart.yaml"
 """Its directory is a Helm chart."""
 
 MAX_FILE_BYTES: Final = 1 << 30
+"""Longest file that is read."""
+_PIECE: Final = 1 << 26
+"""Bytes that are read at once of a stream of unknown length."""
 
 
 class InputFile(Struct, frozen=True):
@@ -203,7 +206,7 @@ def _read_file(path: str, status: os.stat_result) -> InputFile:
     if status.st_size > MAX_FILE_BYTES:
         return InputFile(path, error=_TOO_LARGE)
     with open(path, "rb") as file:
-        return _decoded(path, file.read(MAX_FILE_BYTES + 1))
+        return _decoded(path, file.read())
 
 
 _TOO_LARGE: Final = f"larger than {MAX_FILE_BYTES >> 20} MiB: split the file"
@@ -213,9 +216,18 @@ def _read_stdin(stdin: BinaryIO | None) -> InputFile:
     if stdin is None:
         return InputFile(STDIN, error="there is no standard input to read: name a file")
     try:
-        return _decoded(STDIN, stdin.read(MAX_FILE_BYTES + 1))
+        return _decoded(STDIN, _limited(stdin))
     except (OSError, ValueError) as error:  # ValueError: closed already
         return InputFile(STDIN, error=f"cannot read standard input: {error}")
+
+
+def _limited(stream: BinaryIO) -> bytes:
+    """All of a stream, or more than MAX_FILE_BYTES of it. It is read in pieces, because ``read``
+    reserves memory for as much as it is asked for."""
+    pieces: list[bytes] = []
+    while sum(map(len, pieces)) <= MAX_FILE_BYTES and (piece := stream.read(_PIECE)):
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 _BYTE_ORDER_MARKS: Final[Sequence[tuple[bytes, str]]] = (

@@ -39,8 +39,9 @@ def undone_rule(case: Case) -> Iterator[Note]:
         rules = [(number, rule) for d, number, rule in case.rules() if d is direction]
         for number, rule in rules:
             for at, beside in rules:
-                shared = _shared_ports(rule, beside)
-                if at != number and shared and _opens(beside, rule):
+                if at == number or not _opens(beside, rule):
+                    continue
+                if shared := _shared_ports(rule, beside):
                     yield _undone(case, direction, (number, at), beside, shared)
                     break
 
