@@ -278,8 +278,6 @@ class Session:
         if case.family is None:
             return NotSent("an end has no address yet")
         address = case.destination.address(case.family)
-        if any(address in s.cluster_ips for s in self._world.index.cluster.services):
-            return NotSent(f"{address} only stands for pods; ask for one of them")
         source = self._party(case.source.address(case.family))
         target = self._party(address)
         if source is None or target is None:

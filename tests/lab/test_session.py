@@ -203,4 +203,6 @@ def test_status_lists_what_can_be_dialled() -> None:
         why = session.why(Can("shop/web", "10.96.0.1", 80))
     assert "    shop/web (10.244.0.1, fd00:10:244::1)" in found
     assert "  service shop/db (10.96.0.1, fd00:10:96::1): TCP/80" in found
-    assert "packet: none sent, for 10.96.0.1 only stands for pods" in explained_text(why)
+    assert "packet: shop/web -> shop/db TCP/5432 over IPv4: open: as the engine says" in (
+        explained_text(why)
+    ), "the address of a Service is asked for what is behind it"
