@@ -20,6 +20,7 @@ from podfence.intake.doubts import can_matter, doubt_of, doubt_of_unreadable
 from podfence.model.claims import claim_problems
 from podfence.model.cluster import Cluster, ClusterObject, assign_addresses
 from podfence.model.doubt import BOTH_TYPES, Doubt
+from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.model.objects import Namespace, Node, Pod
 from podfence.model.selectors import LabelSelector
 from podfence.model.workloads import Workload, expand
@@ -154,7 +155,7 @@ def _key(document: Document) -> tuple[str, str] | None:
     if not isinstance(metadata, Mapping) or not isinstance(metadata.get("name"), str):
         return None
     kind = str(document.data["kind"])
-    scope = "" if kind in CLUSTER_SCOPED else f"{metadata.get('namespace') or 'default'}/"
+    scope = "" if kind in CLUSTER_SCOPED else f"{metadata.get('namespace') or DEFAULT_NAMESPACE}/"
     return kind, f"{scope}{metadata['name']}"
 
 

@@ -98,9 +98,9 @@ def _namespace(kind: str, metadata: Json, faults: Iterable[Problem]) -> str:
             fault.code == "PF201" and (outside or fault.path.startswith("metadata."))
         ):
             return ""
-    namespace = metadata.get("namespace", "default")
+    namespace = metadata.get("namespace", DEFAULT_NAMESPACE)
     if namespace is None or namespace == "":
-        return "default"
+        return DEFAULT_NAMESPACE
     return _text(namespace)
 
 

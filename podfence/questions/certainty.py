@@ -15,28 +15,17 @@ from functools import cached_property
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Tier
 from podfence.model.doubt import Doubt
 from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef
-from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule, PolicyType
+from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule
 from podfence.model.objects import IPAddress, Pod, Service
 from podfence.model.selectors import LabelSelector
+from podfence.model.workloads import WORKLOAD_KINDS
 from podfence.policy.flow import Decision, Direction, Reason, Verdict
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.policy.origin import Origin
 from podfence.questions.parties import End
 
-_TYPES = {Direction.INGRESS: PolicyType.INGRESS, Direction.EGRESS: PolicyType.EGRESS}
 _TIER_KINDS = frozenset({"ClusterNetworkPolicy", "AdminNetworkPolicy"})
-_MAKES_PODS = frozenset(
-    {
-        "Pod",
-        "Deployment",
-        "StatefulSet",
-        "DaemonSet",
-        "ReplicaSet",
-        "ReplicationController",
-        "Job",
-        "CronJob",
-    }
-)
+_MAKES_PODS = WORKLOAD_KINDS | {"Pod"}
 _ENDPOINT_KINDS = frozenset({"Endpoints", "EndpointSlice"})
 _BASELINE = "BaselineAdminNetworkPolicy"
 _LIST_INDEX = re.compile(r"\[(\d+)\]")
@@ -51,6 +40,7 @@ class Certainty:
     def __init__(self, index: PolicyIndex) -> None:
         self._index = index
         self.doubts = index.cluster.doubts
+        self._asked: dict[frozenset[str] | None, bool] = {}
 
     def open(self, source: End, destination: End, verdict: Verdict) -> tuple[Doubt, ...]:
         """The doubts that could turn a verdict; () when it is certain."""
@@ -210,7 +200,7 @@ class Certainty:
             _asks_rule(rule, doubt.keys)
             for policy in self._index.cluster.policies
             if subject.endpoint_class in self._index.selected[policy.ref]
-            for rule in _rules(policy, direction)
+            for rule in policy.rules_of(direction.policy_type)
         )
 
     def _surely_accepted(self, decision: Decision, direction: Direction, doubt: Doubt) -> bool:
@@ -224,7 +214,7 @@ class Certainty:
     def _rule_of(self, origin: Origin, direction: Direction) -> Iterator[NetworkPolicyRule]:
         policy, number = self._policies.get(origin.policy), _LIST_INDEX.search(origin.path)
         if policy is not None and number is not None:
-            yield _rules(policy, direction)[int(number[1])]
+            yield policy.rules_of(direction.policy_type)[int(number[1])]
 
     def _is_about(self, doubt: Doubt, namespace: str) -> bool:
         """Whether a Namespace that could not be read may be this one. One without a name may be any
@@ -240,19 +230,26 @@ class Certainty:
         if doubt.kind == "NetworkPolicy":
             return any(_selects(doubt, direction, pod) for direction in Direction)
         if doubt.kind == "Namespace":
-            return self._is_about(doubt, pod.namespace) and self._somebody_asks(doubt)
+            return self._is_about(doubt, pod.namespace) and self._somebody_asks(doubt.keys)
         if doubt.kind in _TIER_KINDS or doubt.kind in ("", _BASELINE):
             return True
         return _is_of(pod, doubt)
 
-    def _somebody_asks(self, doubt: Doubt) -> bool:
+    def _somebody_asks(self, keys: frozenset[str] | None) -> bool:
+        """Whether any policy asks for these labels of namespaces; worked out once, not for each
+        pod."""
+        if keys not in self._asked:
+            self._asked[keys] = self._asks_anywhere(keys)
+        return self._asked[keys]
+
+    def _asks_anywhere(self, keys: frozenset[str] | None) -> bool:
         cluster = self._index.cluster
         return any(
-            _asks_rule(rule, doubt.keys)
+            _asks_rule(rule, keys)
             for policy in cluster.policies
             for rule in (*policy.ingress, *policy.egress)
         ) or any(
-            _asks(selector, doubt.keys)
+            _asks(selector, keys)
             for policy in cluster.admin_policies
             for selector in (
                 *_subject_selectors(policy),
@@ -265,7 +262,7 @@ class Certainty:
 def _selects(doubt: Doubt, direction: Direction, pod: Pod) -> bool:
     return (
         doubt.namespace in ("", pod.namespace)
-        and _TYPES[direction] in doubt.types
+        and direction.policy_type in doubt.types
         and doubt.selector.matches(dict(pod.labels))
     )
 
@@ -295,10 +292,6 @@ def _asks_rule(rule: NetworkPolicyRule, keys: frozenset[str] | None) -> bool:
     return any(_asks(peer.namespace_selector, keys) for peer in rule.peers)
 
 
-def _rules(policy: NetworkPolicy, direction: Direction) -> tuple[NetworkPolicyRule, ...]:
-    return policy.ingress if direction is Direction.INGRESS else policy.egress
-
-
 def _subject_selectors(policy: ClusterNetworkPolicy) -> Iterator[LabelSelector | None]:
     yield policy.subject.namespaces
     if policy.subject.pods is not None:
@@ -308,7 +301,7 @@ def _subject_selectors(policy: ClusterNetworkPolicy) -> Iterator[LabelSelector |
 def _peer_selectors(
     policy: ClusterNetworkPolicy, direction: Direction
 ) -> Iterator[LabelSelector | None]:
-    rules = policy.ingress if direction is Direction.INGRESS else policy.egress
+    rules = policy.rules_of(direction.policy_type)
     for peer in (peer for rule in rules for peer in rule.peers):
         yield peer.namespaces
         if peer.pods is not None:
