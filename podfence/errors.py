@@ -20,6 +20,7 @@ COMMAND_CODES: Mapping[str, str] = {
     "PF005": "the kernel, or nft, refused a ruleset",
     "PF006": "nothing could be read",
     "PF007": "no verdict, because an object could not be read",
+    "PF008": "a cluster cannot be asked",
 }
 """Every code that ends a command, with its meaning in one line."""
 
@@ -74,6 +75,12 @@ class NftError(PodfenceError):
     """The kernel, or ``nft``, refused a ruleset; nothing of it was applied."""
 
     code = "PF005"
+
+
+class ClusterError(PodfenceError):
+    """A cluster cannot be asked: no access to it, or no answer from it."""
+
+    code = "PF008"
 
 
 class Severity(Enum):

@@ -1,0 +1,114 @@
+"""What an API server serves: kinds by group and version, from one request where it can.
+
+Source: aggregated discovery (``apidiscovery.k8s.io/v2``, on by default since Kubernetes 1.27);
+older servers are asked group by group, for the groups that matter alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from podfence.errors import ClusterError
+from podfence.kube.client import Client, Refusal
+
+_AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
+_ACCEPT = ",".join((_AGGREGATED.format("v2"), _AGGREGATED.format("v2beta1"), "application/json"))
+
+
+class Resource(Struct, frozen=True):
+    """One kind of one version. ``name``: the plural of its path (``networkpolicies``)."""
+
+    group: str
+    version: str
+    kind: str
+    name: str
+    namespaced: bool
+
+    @property
+    def api_version(self) -> str:
+        """``group/version``; the core group has no name."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str = "") -> str:
+        """Where its objects are listed."""
+        prefix = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        within = f"/namespaces/{namespace}" if namespace else ""
+        return f"{prefix}{within}/{self.name}"
+
+
+def discover(client: Client, groups: Collection[str]) -> tuple[Resource, ...]:
+    """Kinds of all groups with a name, in the server's order of preference.
+
+    ``groups``: those that are asked one by one where the server knows no aggregated discovery.
+    Raises ClusterError.
+    """
+    data = decode_json(client.get("/apis", accept=_ACCEPT), "/apis")
+    if data.get("kind") == "APIGroupDiscoveryList":
+        return tuple(_aggregated(data))
+    return tuple(_one_by_one(client, data, groups))
+
+
+def _aggregated(data: dict[str, Any]) -> Iterator[Resource]:
+    for group in _mappings(data.get("items")):
+        name = _text(group.get("metadata"), "name")
+        for version in _mappings(group.get("versions")):
+            for resource in _mappings(version.get("resources")):
+                kind = _text(resource.get("responseKind"), "kind")
+                yield Resource(
+                    name,
+                    _text(version, "version"),
+                    kind,
+                    _text(resource, "resource"),
+                    _text(resource, "scope") == "Namespaced",
+                )
+
+
+def _one_by_one(
+    client: Client, data: dict[str, Any], groups: Collection[str]
+) -> Iterator[Resource]:
+    for group in _mappings(data.get("groups")):
+        name = _text(group, "name")
+        if name not in groups:
+            continue
+        for version in _mappings(group.get("versions")):
+            path = f"/apis/{_text(version, 'groupVersion')}"
+            try:
+                served = decode_json(client.get(path), path)
+            except Refusal as refusal:
+                if refusal.status != 404:  # a version that went away in between
+                    raise
+                continue
+            for resource in _mappings(served.get("resources")):
+                if "/" not in _text(resource, "name"):  # no subresources
+                    yield Resource(
+                        name,
+                        _text(version, "version"),
+                        _text(resource, "kind"),
+                        _text(resource, "name"),
+                        resource.get("namespaced") is True,
+                    )
+
+
+def decode_json(body: bytes, path: str) -> dict[str, Any]:
+    """A JSON object. Raises ClusterError when the server sent anything else."""
+    try:
+        data = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise ClusterError(f"the API server's answer to {path} is not JSON") from None
+    if not isinstance(data, dict):
+        raise ClusterError(f"the API server's answer to {path} is not an object")
+    return data
+
+
+def _mappings(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, list):
+        yield from (each for each in value if isinstance(each, dict))
+
+
+def _text(value: Any, key: str) -> str:
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, str) else ""

@@ -1,0 +1,182 @@
+"""Requests: retried where that helps, refused in the server's words, with the right identity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from podfence.errors import ClusterError
+from podfence.kube.access import Access, Credential, Fixed, ServerAddress
+from podfence.kube.client import LONGEST_PAUSE, TRIES, Client, Refusal
+from tests.kube.fakeapi import Answer, FakeApi, Request, refusal, serving
+
+OK = Answer(body={"kind": "Status"})
+
+
+class Renewed:
+    """Credentials that are another one after each 401."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def get(self) -> Credential:
+        return Credential(f"token-{self.number}")
+
+    def refused(self) -> bool:
+        self.number += 1
+        return True
+
+
+def scripted(*answers: Answer) -> Callable[[Request], Answer]:
+    """One answer after the other; the last one again and again."""
+    left = list(answers)
+    return lambda _: left.pop(0) if len(left) > 1 else left[0]
+
+
+def client(api: FakeApi, pauses: list[float] | None = None, **access: object) -> Client:
+    server = ServerAddress(api.url)
+    wanted = Access(server, **{"credentials": Fixed(), **access})  # type: ignore[arg-type]
+    return Client(wanted, {}, (pauses if pauses is not None else []).append)
+
+
+def test_the_body_of_an_answer_is_returned() -> None:
+    with serving(scripted(Answer(body={"a": 1}))) as api, client(api) as asked:
+        assert asked.get("/api", {"limit": "5"}) == b'{"a": 1}'
+        assert api.requests[0].path == "/api"
+        assert api.requests[0].query == {"limit": "5"}
+
+
+def test_a_zipped_answer_is_unzipped() -> None:
+    with serving(scripted(Answer(body={"a": 1}, zipped=True))) as api, client(api) as asked:
+        assert asked.get("/api") == b'{"a": 1}'
+
+
+def test_two_requests_share_one_connection() -> None:
+    with serving(scripted(OK)) as api, client(api) as asked:
+        asked.get("/a")
+        before = asked._connection
+        asked.get("/b")
+        assert asked._connection is before
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_a_busy_server_is_asked_again(status: int) -> None:
+    with serving(scripted(refusal(status, "busy"), OK)) as api, client(api) as asked:
+        asked.get("/a")
+        assert len(api.requests) == 2
+
+
+def test_a_server_that_stays_busy_is_given_up() -> None:
+    with (
+        serving(scripted(refusal(503, "still busy"))) as api,
+        client(api) as asked,
+        pytest.raises(Refusal, match="answers 503 to /a: still busy"),
+    ):
+        asked.get("/a")
+    assert len(api.requests) == TRIES
+
+
+def test_the_pause_that_the_server_asks_for_is_kept() -> None:
+    pauses: list[float] = []
+    answers = refusal(429, "slow down", Retry_After="7"), refusal(429, "x", Retry_After="999"), OK
+    with serving(scripted(*answers)) as api, client(api, pauses) as asked:
+        asked.get("/a")
+    assert pauses == [7.0, LONGEST_PAUSE]
+
+
+def test_pauses_without_one_grow() -> None:
+    pauses: list[float] = []
+    with (
+        serving(scripted(refusal(500, "x"))) as api,
+        client(api, pauses) as asked,
+        pytest.raises(Refusal),
+    ):
+        asked.get("/a")
+    assert len(pauses) == TRIES - 1
+    assert pauses[-1] > pauses[0]
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 410])
+def test_a_refusal_is_not_repeated(status: int) -> None:
+    with (
+        serving(scripted(refusal(status, "no \x1b[31m"), OK)) as api,
+        client(api) as asked,
+        pytest.raises(Refusal) as caught,
+    ):
+        asked.get("/a")
+    assert caught.value.status == status
+    assert "\x1b" not in caught.value.message
+    assert len(api.requests) == 1
+
+
+def test_an_expired_token_is_renewed_once() -> None:
+    with (
+        serving(scripted(refusal(401, "x"), OK)) as api,
+        client(api, credentials=Renewed()) as asked,
+    ):
+        asked.get("/a")
+    shown = [each.headers["Authorization"] for each in api.requests]
+    assert shown == ["Bearer token-0", "Bearer token-1"]
+
+
+def test_a_token_that_stays_refused_is_an_error() -> None:
+    with (
+        serving(scripted(refusal(401, "Unauthorized"))) as api,
+        client(api, credentials=Renewed()) as asked,
+        pytest.raises(Refusal, match="401"),
+    ):
+        asked.get("/a")
+    assert len(api.requests) == 2
+
+
+def test_a_connection_that_breaks_inside_an_answer_is_opened_again() -> None:
+    broken = Answer(body={"long": "x" * 1000}, hang_up=10)
+    with serving(scripted(broken, OK)) as api, client(api) as asked:
+        asked.get("/a")
+        assert len(api.requests) == 2
+
+
+def test_a_server_that_is_not_there_is_named() -> None:
+    gone = Access(ServerAddress("http://127.0.0.1:9"), Fixed())
+    with pytest.raises(ClusterError, match=r"http://127\.0\.0\.1:9 cannot be asked: .*refused"):
+        Client(gone, {}, lambda _: None).get("/a")
+
+
+def test_impersonation_and_password_travel_as_headers() -> None:
+    who = {"Impersonate-User": ("jane",), "Impersonate-Group": ("dev",)}
+    basic = Fixed(Credential(basic=("bob", "secret")))
+    with serving(scripted(OK)) as api, client(api, impersonate=who, credentials=basic) as asked:
+        asked.get("/a")
+    sent = api.requests[0].headers
+    assert (sent["Impersonate-User"], sent["Impersonate-Group"]) == ("jane", "dev")
+    assert sent["Authorization"] == "Basic Ym9iOnNlY3JldA=="
+
+
+def test_a_token_with_a_line_break_is_no_header() -> None:
+    bad = Fixed(Credential("a\r\nX-Evil: 1"))
+    with (
+        serving(scripted(OK)) as api,
+        client(api, credentials=bad) as asked,
+        pytest.raises(ClusterError, match="header cannot carry"),
+    ):
+        asked.get("/a")
+    assert api.requests == []
+
+
+def test_a_secret_is_not_shown() -> None:
+    assert "hush" not in repr(Credential("hush", ("bob", "hush"), b"hush", b"hush"))
+
+
+def test_a_plain_proxy_is_asked_for_a_tunnel() -> None:
+    """The fake server knows no CONNECT: its refusal shows that it was asked as a proxy."""
+    with serving(scripted(OK)) as api:
+        access = Access(ServerAddress("http://api.invalid:80", proxy_url=api.url), Fixed())
+        with pytest.raises(ClusterError, match="Tunnel connection failed"):
+            Client(access, {}, lambda _: None).get("/a")
+
+
+def test_a_proxy_of_another_protocol_is_an_error() -> None:
+    server = ServerAddress("http://api.invalid", proxy_url="socks5://127.0.0.1:1080")
+    with pytest.raises(ClusterError, match="socks5://127"):
+        Client(Access(server, Fixed()), {}, lambda _: None).get("/a")
