@@ -1,6 +1,6 @@
-"""Test profiles, and one loud line when kernel tests cannot run here.
+"""Test profiles, and one loud line for tests that cannot run here.
 
-Rule: a test that is skipped for want of privileges is never skipped silently.
+Rule: a test that is skipped for want of privileges or programs is never skipped silently.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from podfence.kernel import netns
+from tests.apiserver import build
 
 SLOW_DRAWS = [HealthCheck.too_slow, HealthCheck.data_too_large]
 """A random cluster takes a few hundred draws, which these checks take for a mistake."""
@@ -59,21 +60,38 @@ def kernel_obstacle() -> str:
     return f"no network namespace with nftables: {reason}"
 
 
+def apiserver_obstacle() -> str:
+    """Why there is no API server for the tests; empty when there is one."""
+    try:
+        build.assets()
+    except build.Unavailable as error:
+        return str(error)
+    return ""
+
+
+OBSTACLES: dict[str, tuple[str, Callable[[], str]]] = {
+    "kernel": ("kernel tests cannot run", kernel_obstacle),
+    "apiserver": ("API server tests cannot run", apiserver_obstacle),
+}
+"""Marker -> what is said of tests that this machine cannot run, and why it cannot."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    kernel = [item for item in items if item.get_closest_marker("kernel")]
-    if kernel and kernel_obstacle():
-        skip = pytest.mark.skip(reason=f"kernel tests cannot run: {kernel_obstacle()}")
-        for item in kernel:
-            item.add_marker(skip)
+    for marker, (text, obstacle) in OBSTACLES.items():
+        marked = [item for item in items if item.get_closest_marker(marker)]
+        if marked and (reason := obstacle()):
+            for item in marked:
+                item.add_marker(pytest.mark.skip(reason=f"{text}: {reason}"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports = terminalreporter.stats.get("skipped", [])
-    skipped = sum("kernel tests cannot run" in str(report.longrepr) for report in reports)
-    if skipped:
-        terminalreporter.write_line(
-            f"!!! {skipped} KERNEL TESTS WERE SKIPPED: {kernel_obstacle()}", red=True, bold=True
-        )
+    said = [report.longrepr[-1] for report in reports if isinstance(report.longrepr, tuple)]
+    for text, _ in OBSTACLES.values():
+        if skipped := [reason for reason in said if text in reason]:
+            what, why = text.removesuffix(" cannot run").upper(), skipped[0].partition(f"{text}: ")
+            line = f"!!! {len(skipped)} {what} WERE SKIPPED: {why[2]}"
+            terminalreporter.write_line(line, red=True, bold=True)
 
 
 @pytest.fixture
