@@ -27,10 +27,9 @@ from podfence.model.objects import (
     Service,
     ServicePort,
 )
-from podfence.model.workloads import Workload, controller_of_replicaset_pod
+from podfence.model.workloads import POD_TEMPLATE_HASH, Workload, controller_of_replicaset_pod
 
 CoreObject = Namespace | Node | Pod | Service | EndpointSlice | Workload
-_HASH_LABEL = "pod-template-hash"
 
 
 def _metadata(fields: Fields, data: Json) -> Json:
@@ -179,7 +178,7 @@ def owner_of(fields: Fields, metadata: Json, namespace: str, labels: Labels) -> 
         name = fields.text(reference, "name", f"{here}.name")
         is_controller = fields.flag(reference, "controller", f"{here}.controller")
         if is_controller and kind not in ("", "Node") and name:
-            hash_label = dict(labels).get(_HASH_LABEL, "")
+            hash_label = dict(labels).get(POD_TEMPLATE_HASH, "")
             return controller_of_replicaset_pod(ObjectRef(kind, namespace, name), hash_label)
     return None
 

@@ -220,9 +220,14 @@ SHOWN_DOUBTS = 3
 
 def without_verdict(loaded: Loaded, doubts: Sequence[Doubt]) -> str:
     """Which objects leave a verdict open, with their places, in one sentence."""
-    listed = some([f"{printable(str(d))}{_place(loaded, d)}" for d in doubts], SHOWN_DOUBTS)
-    them = "it" if len(doubts) == 1 else "them"
-    return f"{listed} could not be read and could change this; fix {them}"
+    unread = [doubt for doubt in doubts if not doubt.pods]
+    shown = unread or doubts
+    listed = some([f"{printable(str(d))}{_place(loaded, d)}" for d in shown], SHOWN_DOUBTS)
+    one = len(shown) == 1
+    if unread:
+        return f"{listed} could not be read and could change this; fix {'it' if one else 'them'}"
+    asks = f"{'asks' if one else 'ask'} for labels that only running pods have"
+    return f"{listed} {asks} and could change this; ask for labels of the template"
 
 
 def _place(loaded: Loaded, doubt: Doubt) -> str:

@@ -83,7 +83,7 @@ def command(
         what = f"the map leaves out {pods}: " if without else ""
         said = f"[PF007]: {what}{without_verdict(loaded, loaded.doubts)}"
         echo(f"{'warning' if keep_going else 'error'}{said}", err=True)
-    return 2 if has_errors(loaded.problems) and not keep_going else 0
+    return 2 if (loaded.doubts or has_errors(loaded.problems)) and not keep_going else 0
 
 
 def _render(answer: Connectivity, output: str) -> Iterable[bytes]:

@@ -17,6 +17,7 @@ from podfence.admission.kinds import CLUSTER_SCOPED
 from podfence.errors import Problem, Severity, Source
 from podfence.intake.documents import Document, Unreadable
 from podfence.intake.doubts import can_matter, doubt_of, doubt_of_unreadable
+from podfence.intake.unknownlabels import unknown_labels
 from podfence.model.claims import claim_problems
 from podfence.model.cluster import Cluster, ClusterObject, assign_addresses
 from podfence.model.doubt import BOTH_TYPES, Doubt
@@ -109,8 +110,10 @@ class _Builder:
         expanded, problems = expand(self._workloads, pods, nodes)
         others = (thing for thing in self._plain if not isinstance(thing, Pod))
         cluster = Cluster.of([*others, *assign_addresses(expanded)])
-        cluster = replace(cluster, doubts=tuple(self._doubts))
-        found = (*self._problems, *problems, *claim_problems(pods))
+        unknown = list(unknown_labels(cluster))
+        doubts = (*self._doubts, *(doubt for _, doubt in unknown))
+        cluster = replace(cluster, doubts=doubts)
+        found = (*self._problems, *problems, *claim_problems(pods), *(said for said, _ in unknown))
         return Intake(cluster, found, self._kinds, self._foreign)
 
     def _duplicate(self, document: Document) -> Iterator[Problem]:

@@ -19,6 +19,7 @@ from podfence.errors import Position, Problem, Severity, Source
 from podfence.intake.build import Reading, build_cluster
 from podfence.intake.documents import Document
 from podfence.intake.doubts import can_matter
+from podfence.intake.unknownlabels import UNKNOWN_LABEL_CODES
 from podfence.manifests.documents import Manifests, read_manifests
 from podfence.manifests.inputfiles import STDIN
 from podfence.manifests.leftout import left_out_problems
@@ -36,6 +37,7 @@ LOAD_CODES = {
     "PF114": "a kustomization that was not built",
     "PF119": "policies without a namespace, where no pod is",
     **CLAIM_CODES,
+    **UNKNOWN_LABEL_CODES,
 }
 """Codes of the problems that show only when all objects are read."""
 

@@ -1,4 +1,4 @@
-"""A doubt: an object that is in the input and could not be read.
+"""A doubt: an object that is in the input and whose meaning is not known, or not in full.
 
 Rule: whatever is still known of the object stands here, so that it takes away exactly the verdicts
 that it could change. ``questions.certainty`` knows which these are.
@@ -18,7 +18,8 @@ BOTH_TYPES = frozenset(PolicyType)
 
 
 class Doubt(Struct, frozen=True):
-    """One object whose meaning is not known."""
+    """One object that could not be read, or a policy that was read and asks for labels whose values
+    are not known."""
 
     kind: str
     """"" when even the kind is not known: it may be any object."""
@@ -41,6 +42,10 @@ class Doubt(Struct, frozen=True):
     """Pod: the addresses that it tells of its node."""
     owner: ObjectRef | None = None
     """Pod: the workload that it belongs to, as far as that could be read."""
+
+    pods: frozenset[str] = frozenset()
+    """A policy that was read: the pods (``namespace/name``) that it may select or not, as subjects
+    or as peers, by the value of a label that only running pods have. Only they are in doubt."""
 
     def __str__(self) -> str:
         """``NetworkPolicy shop/db`` as far as it is known."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Set
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -27,8 +28,25 @@ WORKLOAD_KINDS = frozenset(
         "CronJob",
     }
 )
+POD_TEMPLATE_HASH: Final = "pod-template-hash"
 MAX_PODS = 1000
 """Pods that one workload is expanded to at most; more would not change any answer."""
+
+UNKNOWN_VALUE: Final = "?"
+"""The value of a label that a controller gives when the pods run; no label can have it."""
+
+_HASH_OF_REVISION = "controller-revision-hash"
+_UIDS_OF_JOB = ("batch.kubernetes.io/controller-uid", "controller-uid")
+_NAMES_OF_JOB = ("batch.kubernetes.io/job-name", "job-name")
+_UNKNOWN_LABELS: Final[Mapping[str, tuple[str, ...]]] = {
+    "Deployment": (POD_TEMPLATE_HASH,),
+    "StatefulSet": (_HASH_OF_REVISION,),
+    "DaemonSet": (_HASH_OF_REVISION, "pod-template-generation"),
+    "Job": _UIDS_OF_JOB,
+    "CronJob": (*_UIDS_OF_JOB, *_NAMES_OF_JOB),
+}
+UNKNOWN_KEYS: Final = frozenset(key for keys in _UNKNOWN_LABELS.values() for key in keys)
+"""Keys of labels whose values some controller gives when the pods run."""
 
 _COUNT_FIELD = {"Job": "spec.parallelism", "DaemonSet": "spec"}
 _RUN_OF_CRONJOB = re.compile(r"(.+)-[0-9]{8,10}", re.DOTALL)
@@ -138,6 +156,7 @@ def _places(workload: Workload, node_names: list[str]) -> list[str]:
 
 def _pods(workload: Workload, places: list[str], names: set[tuple[str, str]]) -> Iterator[Pod]:
     namespace = workload.ref.namespace
+    common = template_labels(workload)
     number = workload.first if workload.ref.kind == "StatefulSet" else 1
     for index, place in enumerate(places):
         while (namespace, name := f"{workload.ref.name}-{number}") in names:
@@ -146,7 +165,7 @@ def _pods(workload: Workload, places: list[str], names: set[tuple[str, str]]) ->
         yield Pod(
             namespace,
             name,
-            labels=_labels(workload, name, number, index),
+            labels=_labels(workload, common, name, number, index),
             ports=workload.ports,
             node=place,
             host_network=workload.host_network,
@@ -155,20 +174,29 @@ def _pods(workload: Workload, places: list[str], names: set[tuple[str, str]]) ->
         )
 
 
-def _labels(workload: Workload, name: str, ordinal: int, index: int) -> Labels:
-    """The template's labels with those that the controller adds, as far as they are known before
-    the pods run; hashes and uids are not."""
+def template_labels(workload: Workload) -> Labels:
+    """The labels that all pods of a workload have: those of the template, and those that the
+    controller adds, with UNKNOWN_VALUE where only a running pod tells."""
+    kind = workload.ref.kind
+    if kind == "Job" and workload.manual_selector:
+        return workload.labels
+    added = dict.fromkeys(_UNKNOWN_LABELS.get(kind, ()), UNKNOWN_VALUE)
+    if kind == "Job":
+        added.update(dict.fromkeys(_NAMES_OF_JOB, workload.ref.name))
+    return tuple(sorted({**dict(workload.labels), **added}.items())) if added else workload.labels
+
+
+def _labels(workload: Workload, common: Labels, name: str, ordinal: int, index: int) -> Labels:
+    """``common`` and the labels that each pod has for itself."""
     added: dict[str, str] = {}
     if workload.ref.kind == "StatefulSet":
         added = {
             "statefulset.kubernetes.io/pod-name": name,
             "apps.kubernetes.io/pod-index": str(ordinal),
         }
-    if workload.ref.kind == "Job" and not workload.manual_selector:
-        added = dict.fromkeys(("batch.kubernetes.io/job-name", "job-name"), workload.ref.name)
     if workload.indexed:
         added["batch.kubernetes.io/job-completion-index"] = str(index)
-    return tuple(sorted({**dict(workload.labels), **added}.items())) if added else workload.labels
+    return tuple(sorted({**dict(common), **added}.items())) if added else common
 
 
 def _capped(workload: Workload, wanted: int) -> Problem:

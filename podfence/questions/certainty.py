@@ -1,4 +1,4 @@
-"""Which verdicts stay open because an object could not be read.
+"""Which verdicts stay open because an object could not be read, or not be understood in full.
 
 Rule: a verdict is open only where a doubt could turn it. A direction that no doubt touches is
 certain, and a connection that is certainly denied in one direction needs nothing of the other. What
@@ -110,7 +110,11 @@ class Certainty:
             return self._node_turns(doubt, direction, subject, peer, decision)
         if decision.reason in _FINAL:
             return False
+        if doubt.pods and not _is_named(doubt, subject, peer.endpoint):
+            return False
         if doubt.kind == "NetworkPolicy":
+            if doubt.pods and self._rests_on(doubt, decision):
+                return True
             return self._asks_network_policy(decision) and _selects(doubt, direction, subject.pod)
         if doubt.kind == _BASELINE:
             return decision.reason in _UNDECIDED or self._tier(decision) is Tier.BASELINE
@@ -124,6 +128,12 @@ class Certainty:
         if decision.reason is Reason.RULE:
             return self._tier(decision) is Tier.BASELINE
         return True
+
+    def _rests_on(self, doubt: Doubt, decision: Decision) -> bool:
+        """Whether a policy that was read is what allows, or isolates, as far as its rules go: it
+        may not be about these pods at all."""
+        policies = {(origin.policy.namespace, origin.policy.name) for origin in decision.origins}
+        return self._tier(decision) is None and policies == {(doubt.namespace, doubt.name)}
 
     def _tier(self, decision: Decision) -> Tier | None:
         """The tier of the policy whose rule decided, None for the tier of NetworkPolicy."""
@@ -227,6 +237,8 @@ class Certainty:
 
     def _may_touch(self, doubt: Doubt, endpoint: Endpoint) -> bool:
         pod = endpoint.pod
+        if doubt.pods:
+            return _is_named(doubt, endpoint)
         if doubt.kind == "NetworkPolicy":
             return any(_selects(doubt, direction, pod) for direction in Direction)
         if doubt.kind == "Namespace":
@@ -265,6 +277,12 @@ def _selects(doubt: Doubt, direction: Direction, pod: Pod) -> bool:
         and direction.policy_type in doubt.types
         and doubt.selector.matches(dict(pod.labels))
     )
+
+
+def _is_named(doubt: Doubt, *ends: Endpoint | None) -> bool:
+    """Whether a doubt about single pods is about one of these."""
+    pods = (end.pod for end in ends if end is not None)
+    return any(f"{pod.namespace}/{pod.name}" in doubt.pods for pod in pods)
 
 
 def _is_of(pod: Pod, doubt: Doubt) -> bool:

@@ -12,7 +12,7 @@ from podfence.errors import Severity, Source
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import Protocol
 from podfence.model.objects import ContainerPort, Node, Pod
-from podfence.model.workloads import MAX_PODS, Workload, expand
+from podfence.model.workloads import MAX_PODS, UNKNOWN_VALUE, Workload, expand, template_labels
 
 SOURCE = Source("apps.yaml")
 POD_SPEC: dict[str, Any] = {
@@ -104,7 +104,7 @@ def test_expanded_pod_carries_the_template(kind: str) -> None:
     assert pod == Pod(
         "shop",
         "web-1",
-        (("app", "web"),),
+        template_labels(_workload(kind)),
         ports=(ContainerPort("http", 80, Protocol.TCP),),
         host_network=True,
         owner=_ref(kind),
@@ -253,6 +253,9 @@ def test_workload_named_twice_counts_once() -> None:
     assert _names(_workload("Deployment"), _workload("Deployment")) == ["web-1"]
 
 
+UNKNOWN_UIDS = dict.fromkeys(("batch.kubernetes.io/controller-uid", "controller-uid"), "?")
+
+
 @pytest.mark.parametrize(
     ("workload", "added"),
     [
@@ -262,6 +265,7 @@ def test_workload_named_twice_counts_once() -> None:
                 {
                     "statefulset.kubernetes.io/pod-name": f"db-{n}",
                     "apps.kubernetes.io/pod-index": str(n),
+                    "controller-revision-hash": UNKNOWN_VALUE,
                 }
                 for n in (5, 6)
             ],
@@ -269,7 +273,7 @@ def test_workload_named_twice_counts_once() -> None:
         ),
         pytest.param(
             Workload(ObjectRef("Job", "a", "run"), 1),
-            [{"batch.kubernetes.io/job-name": "run", "job-name": "run"}],
+            [{**UNKNOWN_UIDS, "batch.kubernetes.io/job-name": "run", "job-name": "run"}],
             id="Job",
         ),
         pytest.param(
@@ -279,11 +283,34 @@ def test_workload_named_twice_counts_once() -> None:
         ),
         pytest.param(
             Workload(ObjectRef("CronJob", "a", "tick"), 1, indexed=True),
-            [{"batch.kubernetes.io/job-completion-index": "0"}],
+            [
+                {
+                    **UNKNOWN_UIDS,
+                    "batch.kubernetes.io/job-completion-index": "0",
+                    "batch.kubernetes.io/job-name": UNKNOWN_VALUE,
+                    "job-name": UNKNOWN_VALUE,
+                }
+            ],
             id="CronJob: the name of its Job is not known",
         ),
-        pytest.param(Workload(ObjectRef("Deployment", "a", "web"), 1), [{}], id="Deployment"),
-        pytest.param(Workload(ObjectRef("DaemonSet", "a", "log"), 1), [{}], id="DaemonSet"),
+        pytest.param(
+            Workload(ObjectRef("Deployment", "a", "web"), 1),
+            [{"pod-template-hash": UNKNOWN_VALUE}],
+            id="Deployment",
+        ),
+        pytest.param(
+            Workload(ObjectRef("DaemonSet", "a", "log"), 1),
+            [
+                {
+                    "controller-revision-hash": UNKNOWN_VALUE,
+                    "pod-template-generation": UNKNOWN_VALUE,
+                }
+            ],
+            id="DaemonSet",
+        ),
+        pytest.param(
+            Workload(ObjectRef("ReplicaSet", "a", "web"), 1), [{}], id="ReplicaSet by itself"
+        ),
     ],
 )
 def test_labels_that_controllers_add_are_there_as_far_as_they_are_known(
