@@ -6,12 +6,11 @@ priority, then name, then the order in which they are written (CNP-6, CNP-7, CNP
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
 from pyroaring import FrozenBitMap
 
-from podfence.model.cluster import Cluster
 from podfence.model.clusternetworkpolicy import (
     ClusterNetworkPolicy,
     Peer,
@@ -19,9 +18,8 @@ from podfence.model.clusternetworkpolicy import (
     Rule,
     RuleAction,
     Subject,
-    Tier,
 )
-from podfence.model.meta import ObjectRef
+from podfence.model.objects import Node
 from podfence.model.selectors import LabelSelector
 from podfence.policy.addressblocks import Block, by_family, volatile
 from podfence.policy.domains import Names, resolve
@@ -29,7 +27,7 @@ from podfence.policy.flow import Action, Direction
 from podfence.policy.index import EVERYONE, Peers
 from podfence.policy.namedports import PortName
 from podfence.policy.origin import Origin
-from podfence.policy.rulecompiler import PolicyRules, ReadRule, RuleCompiler, TierCompiler
+from podfence.policy.rulecompiler import PolicyRules, ReadRule
 from podfence.policy.select import PeerSelector
 from podfence.sets import AddressSet, PortSet
 from podfence.sets.ports import EVERYTHING, NOTHING
@@ -42,42 +40,9 @@ _ACTIONS = {
 }
 
 
-def blocks(cluster: Cluster, names: Names) -> Iterator[Block]:
-    """Every set of addresses that egress peers name."""
-    for policy in cluster.admin_policies:
-        for rule in policy.egress:
-            for peer in rule.peers:
-                yield from _blocks(cluster, peer, names)
-
-
-def _blocks(cluster: Cluster, peer: Peer, names: Names) -> Iterator[Block]:
-    if peer.networks:
-        yield from by_family(
-            f"networks {sorted(map(str, peer.networks))}", AddressSet.of(peer.networks)
-        )
-    elif peer.nodes is not None:
-        addresses = (
-            address
-            for node in cluster.nodes.values()
-            if peer.nodes.matches(dict(node.labels))
-            for address in node.addresses
-        )
-        yield from volatile(f"nodes {peer.nodes!r}", addresses)
-    elif peer.domain_names:
-        found = (a for name in peer.domain_names for a in resolve(name, names))
-        yield from volatile(f"names {sorted(peer.domain_names)}", found)
-
-
-def by_precedence(policies: Iterable[ClusterNetworkPolicy]) -> list[ClusterNetworkPolicy]:
+def precedence(policy: ClusterNetworkPolicy) -> tuple[int, str, str]:
     """The order in which policies are asked: by priority (CNP-6), then name (CNP-9)."""
-    return sorted(policies, key=lambda p: (p.priority, p.ref.name, p.ref.kind))
-
-
-def selected_by(
-    policies: Iterable[ClusterNetworkPolicy], select: PeerSelector
-) -> dict[ObjectRef, FrozenBitMap]:
-    """The classes that each policy selects (CNP-5)."""
-    return {policy.ref: _subjects(policy.subject, select) for policy in policies}
+    return policy.priority, policy.ref.name, policy.ref.kind
 
 
 def _subjects(subject: Subject, select: PeerSelector) -> FrozenBitMap:
@@ -93,35 +58,36 @@ def _subjects(subject: Subject, select: PeerSelector) -> FrozenBitMap:
 
 
 class AdminReader:
-    """Reads the ClusterNetworkPolicies of one cluster. ``policies``: in the order in which they are
-    asked."""
+    """Reads ClusterNetworkPolicies, with the nodes and the domain names of one cluster."""
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        names: Names,
-        policies: Sequence[ClusterNetworkPolicy],
-        selected: Mapping[ObjectRef, FrozenBitMap],
-        select: PeerSelector,
-    ) -> None:
-        self._cluster = cluster
+    def __init__(self, nodes: Mapping[str, Node], names: Names) -> None:
+        self._nodes = nodes
         self._names = names
-        self._policies = policies
-        self._selected = selected
-        self._select = select
 
-    def tier(self, tier: Tier, direction: Direction, rules: RuleCompiler) -> TierCompiler:
-        """The policies of one tier that have rules in a direction (CNP-4)."""
-        applying = [
-            PolicyRules(
-                policy.ref, self._selected[policy.ref], partial(self._read, policy, direction)
-            )
-            for policy in self._policies
-            if policy.tier is tier and policy.rules_of(direction.policy_type)
-        ]
-        return TierCompiler(tier.value, Action.PASS, direction, applying, rules)
+    def selected_by(self, policy: ClusterNetworkPolicy, select: PeerSelector) -> FrozenBitMap:
+        """The classes that a policy selects (CNP-5)."""
+        return _subjects(policy.subject, select)
 
-    def _read(self, policy: ClusterNetworkPolicy, direction: Direction) -> Iterator[ReadRule]:
+    def rules_of(
+        self, policy: ClusterNetworkPolicy, selected: FrozenBitMap, direction: Direction
+    ) -> PolicyRules | None:
+        """What a policy says in a direction, None if it has no rules there (CNP-4)."""
+        if not policy.rules_of(direction.policy_type):
+            return None
+        read = partial(self._read, policy, direction)
+        return PolicyRules(
+            policy.ref, policy.tier.value, direction, precedence(policy), selected, read
+        )
+
+    def blocks(self, policy: ClusterNetworkPolicy) -> Iterator[Block]:
+        """Every set of addresses that its egress peers name."""
+        for rule in policy.egress:
+            for peer in rule.peers:
+                yield from self._blocks(peer)
+
+    def _read(
+        self, policy: ClusterNetworkPolicy, direction: Direction, select: PeerSelector
+    ) -> Iterator[ReadRule]:
         for at, rule in enumerate(policy.rules_of(direction.policy_type)):
             origin = Origin(policy.ref, f"spec.{direction.value}[{at}]", policy.source)
             if any(p.unknown for p in rule.peers) or any(p.unknown for p in rule.protocols):
@@ -131,27 +97,47 @@ class AdminReader:
             peers = (
                 (peers, f"{field}[{number}]")
                 for number, peer in enumerate(rule.peers)
-                for peers in self._peers(rule, peer)
+                for peers in self._peers(rule, peer, select)
             )
             yield ReadRule(_ACTIONS[rule.action], origin, tuple(peers), *rule_ports(rule.protocols))
 
-    def _peers(self, rule: Rule, peer: Peer) -> Iterator[Peers]:
+    def _peers(self, rule: Rule, peer: Peer, select: PeerSelector) -> Iterator[Peers]:
         """What one item of ``from``/``to`` names (CNP-8)."""
         if peer.namespaces is not None:
-            yield self._pods(rule, _EVERYTHING_SELECTED, peer.namespaces)
+            yield _pods(rule, _EVERYTHING_SELECTED, peer.namespaces, select)
         elif peer.pods is not None:
             namespaces = peer.pods.namespace_selector or _EVERYTHING_SELECTED  # CNP-15
-            yield self._pods(rule, peer.pods.pod_selector, namespaces)
+            yield _pods(rule, peer.pods.pod_selector, namespaces, select)
         elif peer.domain_names and rule.action is not RuleAction.ACCEPT:
             return  # CNP-19: names are for Accept rules; elsewhere they match nothing
         else:
-            for block in _blocks(self._cluster, peer, self._names):
-                yield self._select.block(block)
+            for block in self._blocks(peer):
+                yield select.block(block)
 
-    def _pods(self, rule: Rule, pods: LabelSelector, namespaces: LabelSelector) -> Peers:
-        """NP-60a: a rule that denies is also about an address that one of the pods may have."""
-        found = self._select.pods_in(pods, namespaces)
-        return self._select.or_doubtful(found) if rule.action is RuleAction.DENY else found
+    def _blocks(self, peer: Peer) -> Iterator[Block]:
+        if peer.networks:
+            yield from by_family(
+                f"networks {sorted(map(str, peer.networks))}", AddressSet.of(peer.networks)
+            )
+        elif peer.nodes is not None:
+            addresses = (
+                address
+                for node in self._nodes.values()
+                if peer.nodes.matches(dict(node.labels))
+                for address in node.addresses
+            )
+            yield from volatile(f"nodes {peer.nodes!r}", addresses)
+        elif peer.domain_names:
+            found = (a for name in peer.domain_names for a in resolve(name, self._names))
+            yield from volatile(f"names {sorted(peer.domain_names)}", found)
+
+
+def _pods(
+    rule: Rule, pods: LabelSelector, namespaces: LabelSelector, select: PeerSelector
+) -> Peers:
+    """NP-60a: a rule that denies is also about an address that one of the pods may have."""
+    found = select.pods_in(pods, namespaces)
+    return select.or_doubtful(found) if rule.action is RuleAction.DENY else found
 
 
 def _fail_closed(rule: Rule, origin: Origin) -> ReadRule:

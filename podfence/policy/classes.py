@@ -118,7 +118,8 @@ def _contested(
     for claim in claimed:
         if len(claim.holders) == 1:
             continue
-        holders = tuple(endpoints[f"{pod.namespace}/{pod.name}"] for pod in claim.holders)
+        names = sorted((pod.namespace, pod.name) for pod in claim.holders)
+        holders = tuple(endpoints[f"{namespace}/{name}"] for namespace, name in names)
         number = len(classes)
         classes.append(EndpointClass(number, outside=AddressSet()))
         addresses.place(number, addresses.signature(claim.address))

@@ -6,110 +6,166 @@ tiers (CNP-1). Nothing in this room knows about nftables or about questions.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+
+from pyroaring import FrozenBitMap
+
 from podfence.model.cluster import Cluster
-from podfence.model.clusternetworkpolicy import Tier
-from podfence.model.objects import IPAddress
-from podfence.policy import admin, networkpolicies
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Tier
+from podfence.model.meta import ObjectRef
+from podfence.model.networkpolicy import NetworkPolicy
+from podfence.model.objects import IPAddress, Pod
+from podfence.policy import networkpolicies
+from podfence.policy.admin import AdminReader
 from podfence.policy.classes import Classes, classify
 from podfence.policy.domains import NO_NAMES, Names
-from podfence.policy.flow import Direction
-from podfence.policy.index import DirectionPolicy, EndpointClass, EndpointPolicy, PolicyIndex
+from podfence.policy.flow import Action, Direction
+from podfence.policy.index import (
+    NETWORK_POLICY_TIER,
+    DirectionPolicy,
+    EndpointClass,
+    EndpointPolicy,
+    PolicyIndex,
+)
 from podfence.policy.namedports import NamedPorts
-from podfence.policy.rulecompiler import RuleCompiler, TierCompiler
+from podfence.policy.rulecompiler import Numbers, PolicyRules, RuleCompiler, TierCompiler
 from podfence.policy.select import PeerSelector
+
+Policy = NetworkPolicy | ClusterNetworkPolicy
+
+_TIERS = (
+    (Tier.ADMIN.value, Action.PASS),
+    (NETWORK_POLICY_TIER, Action.DENY),
+    (Tier.BASELINE.value, Action.PASS),
+)
+"""In the order in which they are asked (CNP-1), with what each says when no rule of it fits."""
 
 
 def compile_cluster(cluster: Cluster, names: Names = NO_NAMES) -> PolicyIndex:
     """The compiled form of a cluster. ``names``: what domain names stand for now (CNP-19)."""
-    return _Compiler(cluster, names).compile()
+    reader = AdminReader(cluster.nodes, names)
+    blocks = (block for policy in cluster.admin_policies for block in reader.blocks(policy))
+    classes = classify(cluster, blocks)
+    rules = rule_compiler(classes, cluster, Numbers())
+    selected: dict[ObjectRef, FrozenBitMap] = {}
+    said: list[PolicyRules] = []
+    policies: Iterable[Policy] = chain(cluster.policies, cluster.admin_policies)
+    for policy in policies:
+        selected[policy.ref], found = read_policy(policy, rules.select, reader)
+        said += found
+    tiers = Tiers.of(said, rules.numbers)
+    both = tuple([tiers.policy(subject, rules) for subject in classes.all])
+    return PolicyIndex(
+        cluster=cluster,
+        classes=classes.all,
+        policies=both,
+        direction_policies=by_number(both),
+        endpoints=classes.endpoints,
+        by_address=classes.by_address,
+        contested=classes.contested,
+        by_node_address=node_addresses(cluster),
+        members=classes.members,
+        selected=selected,
+        outside_lookup=classes.outside,
+        names=names,
+    )
 
 
-class _Compiler:
-    """One compilation."""
+def rule_compiler(classes: Classes, cluster: Cluster, numbers: Numbers) -> RuleCompiler:
+    """What compiles the rules of a cluster, for a table of classes."""
+    contested = tuple(classes.contested.values())
+    select = PeerSelector(
+        classes.all, classes.addressless, cluster.namespaces, classes.addresses, contested
+    )
+    return RuleCompiler(select, NamedPorts(classes.all, select.pods, contested), numbers)
 
-    def __init__(self, cluster: Cluster, names: Names) -> None:
-        self._cluster = cluster
-        self._names = names
-        self._classes: Classes = classify(cluster, admin.blocks(cluster, names))
-        contested = tuple(self._classes.contested.values())
-        select = PeerSelector(
-            self._classes.all,
-            self._classes.addressless,
-            cluster.namespaces,
-            self._classes.addresses,
-            contested,
-        )
-        rules = RuleCompiler(NamedPorts(self._classes.all, select.pods, contested))
-        policies = admin.by_precedence(cluster.admin_policies)
-        by_network = networkpolicies.selected_by(cluster.policies, select)
-        by_admin = admin.selected_by(policies, select)
-        reader = admin.AdminReader(cluster, names, policies, by_admin, select)
-        self._selected = {**by_network, **by_admin}
-        self._tiers: dict[Direction, tuple[TierCompiler, ...]] = {
-            direction: (
-                reader.tier(Tier.ADMIN, direction, rules),
-                networkpolicies.isolation_tier(
-                    cluster.policies, by_network, direction, select, rules
-                ),
-                reader.tier(Tier.BASELINE, direction, rules),
+
+def read_policy(
+    policy: Policy, select: PeerSelector, reader: AdminReader
+) -> tuple[FrozenBitMap, tuple[PolicyRules, ...]]:
+    """The classes that a policy selects, and what it says in each direction that it has."""
+    if isinstance(policy, NetworkPolicy):
+        selected = networkpolicies.selected_by(policy, select)
+        said = [networkpolicies.rules_of(policy, selected, d) for d in Direction]
+    else:
+        selected = reader.selected_by(policy, select)
+        said = [reader.rules_of(policy, selected, d) for d in Direction]
+    return selected, tuple(rules for rules in said if rules is not None)
+
+
+class Tiers:
+    """The tiers of every class, in order (CNP-1), and what classes share of them."""
+
+    def __init__(
+        self,
+        compilers: Mapping[Direction, tuple[TierCompiler, ...]],
+        shared: dict[tuple[Direction, tuple[int, ...]], DirectionPolicy],
+    ) -> None:
+        self.compilers = compilers
+        self.shared = shared
+
+    @classmethod
+    def of(cls, policies: Iterable[PolicyRules], numbers: Numbers) -> Tiers:
+        """The tiers of these policies."""
+        said: dict[tuple[Direction, str], list[PolicyRules]] = {}
+        for policy in policies:
+            said.setdefault((policy.direction, policy.tier), []).append(policy)
+        compilers = {
+            direction: tuple(
+                TierCompiler.of(name, default, said.get((direction, name), ()), numbers)
+                for name, default in _TIERS
             )
             for direction in Direction
         }
-        self._unjudged: EndpointPolicy | None = None
-        self._directions: dict[tuple[Direction, tuple[int, ...]], DirectionPolicy] = {}
+        return cls(compilers, {})
 
-    def compile(self) -> PolicyIndex:
-        policies = tuple(map(self._policy, self._classes.all))
-        return PolicyIndex(
-            cluster=self._cluster,
-            classes=self._classes.all,
-            policies=policies,
-            direction_policies=tuple(self._directions.values()),
-            endpoints=self._classes.endpoints,
-            by_address=self._classes.by_address,
-            contested=self._classes.contested,
-            by_node_address=_node_addresses(self._cluster),
-            members=self._classes.members,
-            selected=self._selected,
-            outside_lookup=self._classes.outside,
-            names=self._names,
+    def policy(self, subject: EndpointClass, rules: RuleCompiler) -> EndpointPolicy:
+        """Both directions of one class. No policy selects an outside class (NP-1)."""
+        return EndpointPolicy(
+            ingress=self._direction(Direction.INGRESS, subject, rules),
+            egress=self._direction(Direction.EGRESS, subject, rules),
         )
 
-    def _policy(self, subject: EndpointClass) -> EndpointPolicy:
-        """Both directions of one class. No policy selects an outside class (NP-1); a cluster with
-        many ipBlocks has thousands of these."""
-        if subject.outside is not None and self._unjudged is not None:
-            return self._unjudged
-        found = EndpointPolicy(
-            ingress=self._direction(Direction.INGRESS, subject),
-            egress=self._direction(Direction.EGRESS, subject),
-        )
-        if subject.outside is not None:
-            self._unjudged = found
-        return found
-
-    def _direction(self, direction: Direction, subject: EndpointClass) -> DirectionPolicy:
-        """The form shared by all classes to which the same rules apply, tiers in order (CNP-1)."""
-        each = (compiler.tier(subject) for compiler in self._tiers[direction])
+    def _direction(
+        self, direction: Direction, subject: EndpointClass, rules: RuleCompiler
+    ) -> DirectionPolicy:
+        """The form shared by all classes to which the same rules apply, tiers in order."""
+        each = (compiler.tier(subject, rules) for compiler in self.compilers[direction])
         tiers = [tier for tier in each if tier is not None]
         numbers = (direction, tuple(tier.number for tier in tiers))
-        found = self._directions.get(numbers)
+        found = self.shared.get(numbers)
         if found is None:
             key = repr((direction.value, [tier.key for tier in tiers]))
-            found = DirectionPolicy(len(self._directions), key, direction, tuple(tiers))
-            self._directions[numbers] = found
+            number = next(rules.numbers.directions)
+            found = self.shared[numbers] = DirectionPolicy(number, key, direction, tuple(tiers))
         return found
 
 
-def _node_addresses(cluster: Cluster) -> dict[IPAddress, str]:
-    """Addresses of nodes, from Node objects and from what pods say of their hosts; a pod on the
-    host network says it by its own addresses, too (NP-50)."""
-    found: dict[IPAddress, str] = {}
-    for pod in cluster.pods:
-        if pod.node:
-            found.update(dict.fromkeys(pod.host_addresses, pod.node))
-            if pod.host_network:
-                found.update(dict.fromkeys(pod.addresses, pod.node))
-    for node in cluster.nodes.values():
-        found.update(dict.fromkeys(node.addresses, node.name))
+def by_number(policies: Iterable[EndpointPolicy]) -> dict[int, DirectionPolicy]:
+    """The policies of both directions, each once."""
+    return {each.number: each for both in policies for each in (both.ingress, both.egress)}
+
+
+def node_addresses(cluster: Cluster) -> dict[IPAddress, str]:
+    """Addresses of nodes, from Node objects and from what pods say of their hosts (NP-50). Node
+    objects know better than pods, and where two names are told, the first by name is meant: an
+    order of the input must not decide."""
+    told = sorted(
+        {pair for pod in cluster.pods for pair in told_by_pod(pod)}, key=_by_name, reverse=True
+    )
+    found = dict(told)
+    told = [(a, node.name) for node in cluster.nodes.values() for a in node.addresses]
+    found.update(sorted(told, key=_by_name, reverse=True))
     return found
+
+
+def told_by_pod(pod: Pod) -> Iterator[tuple[IPAddress, str]]:
+    """Addresses of its node; a pod on the host network tells them by its own, too (NP-50)."""
+    if pod.node:
+        for address in (*pod.host_addresses, *(pod.addresses if pod.host_network else ())):
+            yield address, pod.node
+
+
+def _by_name(told: tuple[IPAddress, str]) -> str:
+    return told[1]

@@ -188,7 +188,7 @@ class DirectionPolicy(Struct, frozen=True, eq=False):
     """
 
     number: int
-    """The position in ``PolicyIndex.direction_policies``."""
+    """Tells it from every other of one index, which finds it by this number."""
     key: str
     """Names the policies of all tiers: equal keys, equal policies."""
     direction: Direction
@@ -263,7 +263,7 @@ class PolicyIndex(Struct, frozen=True, eq=False):
     cluster: Cluster
     classes: tuple[EndpointClass, ...]
     policies: tuple[EndpointPolicy, ...]
-    direction_policies: tuple[DirectionPolicy, ...]
+    direction_policies: Mapping[int, DirectionPolicy]
     endpoints: Mapping[str, Endpoint]
     by_address: Mapping[IPAddress, Endpoint]
     contested: Mapping[IPAddress, Contested]

@@ -71,8 +71,9 @@ class NamedPorts:
             if known and (ports := self._of_any(contested, peers, name)):
                 by_ports[ports].add(number)
                 key = f"{peers.key} or doubtful"
-        for ports, members in by_ports.items():
-            classes = FrozenBitMap(members)
+        # By number, not in the order of pods: that would depend on which of them came first.
+        for ports in sorted(by_ports, key=lambda ports: ports.line.intervals):
+            classes = FrozenBitMap(by_ports[ports])
             yield Match(
                 PodPeers(f"{key} where {name} is {ports}", classes, peers.family), ports, ""
             )

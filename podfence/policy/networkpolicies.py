@@ -6,50 +6,44 @@ or a default of a NetworkPolicy.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 from pyroaring import FrozenBitMap
 
-from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyPort, NetworkPolicyRule
 from podfence.policy.flow import Action, Direction
 from podfence.policy.index import EVERYONE, NETWORK_POLICY_TIER, Peers
 from podfence.policy.namedports import PortName
 from podfence.policy.origin import Origin
-from podfence.policy.rulecompiler import PolicyRules, ReadRule, RuleCompiler, TierCompiler
+from podfence.policy.rulecompiler import PolicyRules, ReadRule
 from podfence.policy.select import PeerSelector
 from podfence.sets import PortSet
 from podfence.sets.ports import EVERYTHING
 
 
-def selected_by(
-    policies: Iterable[NetworkPolicy], select: PeerSelector
-) -> dict[ObjectRef, FrozenBitMap]:
-    """The classes that each policy selects (NP-3)."""
-    return {p.ref: select.subjects(p.ref.namespace, p.pod_selector) for p in policies}
+def selected_by(policy: NetworkPolicy, select: PeerSelector) -> FrozenBitMap:
+    """The classes that a policy selects (NP-3)."""
+    return select.subjects(policy.ref.namespace, policy.pod_selector)
 
 
-def isolation_tier(
-    policies: Iterable[NetworkPolicy],
-    selected: Mapping[ObjectRef, FrozenBitMap],
-    direction: Direction,
-    select: PeerSelector,
-    rules: RuleCompiler,
-) -> TierCompiler:
-    """NP-7: the union of what all policies permit that select a class, nothing else. NP-5: a policy
-    isolates the classes that it selects in each of its directions."""
-    applying = [
-        PolicyRules(
-            policy.ref,
-            selected[policy.ref],
-            partial(_read, policy, direction, select),
-            Origin(policy.ref, "spec.podSelector", policy.source),
-        )
-        for policy in policies
-        if direction.policy_type in policy.policy_types
-    ]
-    return TierCompiler(NETWORK_POLICY_TIER, Action.DENY, direction, applying, rules)
+def rules_of(
+    policy: NetworkPolicy, selected: FrozenBitMap, direction: Direction
+) -> PolicyRules | None:
+    """What a policy says in a direction, None if it does not have it. NP-5: it isolates the classes
+    that it selects in each of its directions. NP-7: what its rules permit is joined to what those
+    of others permit."""
+    if direction.policy_type not in policy.policy_types:
+        return None
+    return PolicyRules(
+        policy.ref,
+        NETWORK_POLICY_TIER,
+        direction,
+        (0, policy.ref.namespace, policy.ref.name),
+        selected,
+        partial(_read, policy, direction),
+        Origin(policy.ref, "spec.podSelector", policy.source),
+    )
 
 
 def _read(policy: NetworkPolicy, direction: Direction, select: PeerSelector) -> Iterator[ReadRule]:

@@ -20,6 +20,7 @@ from podfence.policy.flow import Action, Direction
 from podfence.policy.index import CompiledRule, CompiledTier, EndpointClass, Match, Peers
 from podfence.policy.namedports import NamedPorts, PortName, named_number
 from podfence.policy.origin import Origin
+from podfence.policy.select import PeerSelector
 from podfence.sets import PortSet
 
 Rules = tuple[CompiledRule, ...]
@@ -40,25 +41,40 @@ class ReadRule(Struct, frozen=True):
     """The ports given by name."""
 
 
-class PolicyRules(Struct, frozen=True):
+class PolicyRules(Struct, frozen=True, eq=False):
     """What one policy says in one direction."""
 
     ref: ObjectRef
+    tier: str
+    """``Admin``, ``Baseline`` or NETWORK_POLICY_TIER."""
+    direction: Direction
+    order: tuple[int, str, str]
+    """Policies of one tier are asked in this order."""
     selected: FrozenBitMap
     """The classes that it applies to."""
-    read: Callable[[], Iterable[ReadRule]]
+    read: Callable[[PeerSelector], Iterable[ReadRule]]
     """Its rules. Called once, and only if the policy applies to a class."""
     isolation: Origin | None = None
     """Set for a policy that isolates (NP-5)."""
 
 
-class RuleCompiler:
-    """Compiles rules of all tiers of one index, and numbers rules and tiers."""
+class Numbers(Struct):
+    """Numbers for what memos hang on, none given twice: indexes that share parts share one of
+    these."""
 
-    def __init__(self, named: NamedPorts) -> None:
+    rules: Iterator[int] = field(default_factory=count)
+    policies: Iterator[int] = field(default_factory=count)
+    tiers: Iterator[int] = field(default_factory=count)
+    directions: Iterator[int] = field(default_factory=count)
+
+
+class RuleCompiler:
+    """Compiles rules of all tiers for one table of classes."""
+
+    def __init__(self, select: PeerSelector, named: NamedPorts, numbers: Numbers) -> None:
+        self.select = select
+        self.numbers = numbers
         self._named = named
-        self._rule_numbers = count()
-        self._tier_numbers = count()
 
     def ingress(self, rule: ReadRule, resolved: Mapping[PortName, PortSet]) -> CompiledRule:
         """NP-32: port names of ingress rules are resolved on the selected pod."""
@@ -77,98 +93,121 @@ class RuleCompiler:
                 found = self._named.narrow(peers, name, denies=rule.action is Action.DENY)
                 yield from (replace(m, path=path) for m in found)
 
-    def tier(
-        self,
-        name: str,
-        key: str,
-        rules: Rules,
-        default: Action,
-        isolated_by: tuple[Origin, ...],
-    ) -> CompiledTier:
-        """A tier with the next number."""
-        return CompiledTier(next(self._tier_numbers), name, key, rules, default, isolated_by)
-
     def _rule(self, rule: ReadRule, matches: Iterable[Match]) -> CompiledRule:
-        return CompiledRule(next(self._rule_numbers), rule.action, tuple(matches), rule.origin)
+        return CompiledRule(next(self.numbers.rules), rule.action, tuple(matches), rule.origin)
 
 
-class TierCompiler(Struct):
-    """Compiles one tier in one direction for any class. ``policies``: in the order in which they
-    are asked."""
+class PolicyCompiler:
+    """Compiles one policy in one direction, once for each resolution of its port names.
 
-    name: str
-    default: Action
-    direction: Direction
-    policies: Sequence[PolicyRules]
-    rules: RuleCompiler
-    _by_class: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
-    _read: dict[int, tuple[ReadRule, ...]] = field(default_factory=dict)
-    _names: dict[int, tuple[PortName, ...]] = field(default_factory=dict)
-    _compiled: dict[tuple[int, _Resolved], Rules] = field(default_factory=dict)
-    _tiers: dict[tuple[tuple[int, _Resolved], ...], CompiledTier] = field(default_factory=dict)
+    The rules that it is given must know the peers of the policy as the ones before did: a policy
+    whose peers have changed gets a compiler of its own.
+    """
 
-    def __post_init__(self) -> None:
-        for at, policy in enumerate(self.policies):
-            for endpoint_class in policy.selected:
-                self._by_class[endpoint_class].append(at)
+    def __init__(self, policy: PolicyRules, numbers: Numbers) -> None:
+        self.policy = policy
+        self.number = next(numbers.policies)
+        """Tells it from every other of all indexes that share parts."""
+        self._read: tuple[ReadRule, ...] | None = None
+        self._names: tuple[PortName, ...] | None = None
+        self._compiled: dict[_Resolved, Rules] = {}
 
-    def tier(self, subject: EndpointClass) -> CompiledTier | None:
-        """What the policies that select a class say together; None: no policy does."""
-        applying = self._by_class.get(subject.number)
-        if applying is None:
-            return None
-        parts = tuple((at, self._resolved(at, subject)) for at in applying)
-        found = self._tiers.get(parts)
+    def resolved(self, subject: EndpointClass, rules: RuleCompiler) -> _Resolved:
+        """The numbers of its port names on a subject."""
+        names = self._names_of(rules)
+        return tuple(named_number(subject.named_ports, name) for name in names)
+
+    def rules(self, resolved: _Resolved, rules: RuleCompiler) -> Rules:
+        """Its rules with these numbers."""
+        found = self._compiled.get(resolved)
         if found is None:
-            found = self._tiers[parts] = self._tier(parts)
+            found = self._compiled[resolved] = tuple(self._compile(resolved, rules))
         return found
 
-    def _tier(self, parts: Sequence[tuple[int, _Resolved]]) -> CompiledTier:
-        policies = [self.policies[at] for at, _ in parts]
-        return self.rules.tier(
-            self.name,
-            repr((self.name, [self._words(*part) for part in parts])),
-            tuple(chain.from_iterable(self._rules(*part) for part in parts)),
-            self.default,
-            tuple(policy.isolation for policy in policies if policy.isolation is not None),
-        )
-
-    def _words(self, at: int, resolved: _Resolved) -> tuple[object, ...]:
-        """A policy in a tier's key. As a value whose ``repr`` tells all apart: names may hold any
+    def words(self, resolved: _Resolved, rules: RuleCompiler) -> tuple[object, ...]:
+        """The policy in a tier's key. As a value whose ``repr`` tells all apart: names may hold any
         text."""
-        ref = self.policies[at].ref
-        ports = zip(self._names_of(at), resolved, strict=True)
+        ref = self.policy.ref
+        ports = zip(self._names_of(rules), resolved, strict=True)
         return (ref.kind, ref.namespace, ref.name, *(f"{name}={found}" for name, found in ports))
 
-    def _rules_of(self, at: int) -> tuple[ReadRule, ...]:
-        found = self._read.get(at)
-        if found is None:
-            found = self._read[at] = tuple(self.policies[at].read())
-        return found
+    def _rules_of(self, rules: RuleCompiler) -> tuple[ReadRule, ...]:
+        if self._read is None:
+            self._read = tuple(self.policy.read(rules.select))
+        return self._read
 
-    def _names_of(self, at: int) -> tuple[PortName, ...]:
+    def _names_of(self, rules: RuleCompiler) -> tuple[PortName, ...]:
         """The port names that are resolved on the subject."""
-        if self.direction is Direction.EGRESS:
+        if self.policy.direction is Direction.EGRESS:
             return ()
-        found = self._names.get(at)
-        if found is None:
-            names = (name for rule in self._rules_of(at) for name in rule.names)
-            found = self._names[at] = tuple(dict.fromkeys(names))
-        return found
+        if self._names is None:
+            names = (name for rule in self._rules_of(rules) for name in rule.names)
+            self._names = tuple(dict.fromkeys(names))
+        return self._names
 
-    def _resolved(self, at: int, subject: EndpointClass) -> _Resolved:
-        return tuple(named_number(subject.named_ports, name) for name in self._names_of(at))
-
-    def _rules(self, at: int, resolved: _Resolved) -> Rules:
-        found = self._compiled.get((at, resolved))
-        if found is None:
-            found = self._compiled[at, resolved] = tuple(self._compile(at, resolved))
-        return found
-
-    def _compile(self, at: int, resolved: _Resolved) -> Iterator[CompiledRule]:
-        numbers = dict(zip(self._names_of(at), resolved, strict=True))
-        for rule in self._rules_of(at):
-            if self.direction is Direction.INGRESS:
-                yield self.rules.ingress(rule, numbers)
+    def _compile(self, resolved: _Resolved, rules: RuleCompiler) -> Iterator[CompiledRule]:
+        numbers = dict(zip(self._names_of(rules), resolved, strict=True))
+        for rule in self._rules_of(rules):
+            if self.policy.direction is Direction.INGRESS:
+                yield rules.ingress(rule, numbers)
             else:
-                yield self.rules.egress(rule)
+                yield rules.egress(rule)
+
+
+_Parts = tuple[tuple[int, _Resolved], ...]
+"""The policies of a tier, by number, with the numbers of their port names."""
+
+
+class TierCompiler:
+    """Compiles one tier in one direction for any class. ``default``: what it says when no rule
+    fits. ``applying``: for each class that a policy of the tier selects, those that do, in order.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        default: Action,
+        applying: Mapping[int, Sequence[PolicyCompiler]],
+        tiers: dict[_Parts, CompiledTier],
+    ) -> None:
+        self._name = name
+        self._default = default
+        self._applying = applying
+        self._tiers = tiers
+
+    @classmethod
+    def of(
+        cls, name: str, default: Action, policies: Iterable[PolicyRules], numbers: Numbers
+    ) -> TierCompiler:
+        """The tier of these policies."""
+        applying: dict[int, list[PolicyCompiler]] = defaultdict(list)
+        for policy in sorted(policies, key=lambda policy: policy.order):
+            compiler = PolicyCompiler(policy, numbers)
+            for endpoint_class in policy.selected:
+                applying[endpoint_class].append(compiler)
+        return cls(name, default, applying, {})
+
+    def tier(self, subject: EndpointClass, rules: RuleCompiler) -> CompiledTier | None:
+        """What the policies that select a class say together; None: no policy does."""
+        applying = self._applying.get(subject.number)
+        if not applying:
+            return None
+        parts = tuple((policy.number, policy.resolved(subject, rules)) for policy in applying)
+        found = self._tiers.get(parts)
+        if found is None:
+            resolved = [(policy, part[1]) for policy, part in zip(applying, parts, strict=True)]
+            found = self._tiers[parts] = self._tier(resolved, rules)
+        return found
+
+    def _tier(
+        self, parts: Sequence[tuple[PolicyCompiler, _Resolved]], rules: RuleCompiler
+    ) -> CompiledTier:
+        isolations = (policy.policy.isolation for policy, _ in parts)
+        return CompiledTier(
+            next(rules.numbers.tiers),
+            self._name,
+            repr((self._name, [policy.words(resolved, rules) for policy, resolved in parts])),
+            tuple(chain.from_iterable(policy.rules(resolved, rules) for policy, resolved in parts)),
+            self._default,
+            tuple(origin for origin in isolations if origin is not None),
+        )

@@ -19,7 +19,7 @@ from podfence.model.objects import IPAddress, Pod
 from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.trace import first_packet, reply_packet, trace, trace_packet
-from podfence.policy.compile import compile_cluster
+from podfence.policy.compile import by_number, compile_cluster
 from podfence.policy.flow import Action, Direction, Flow
 from podfence.policy.index import (
     CompiledRule,
@@ -127,12 +127,13 @@ def tiered(index: PolicyIndex, rng: Random) -> PolicyIndex:
     """The index with tiers of every shape in place of its policies: all actions, all defaults."""
     matches = [
         match
-        for policy in index.direction_policies
+        for policy in index.direction_policies.values()
         for tier in policy.tiers
         for rule in tier.rules
         for match in rule.matches
     ]
-    origins = [r.origin for d in index.direction_policies for found in d.tiers for r in found.rules]
+    said = index.direction_policies.values()
+    origins = [r.origin for d in said for found in d.tiers for r in found.rules]
     if not matches:
         return index
     numbers = count()
@@ -148,7 +149,7 @@ def tiered(index: PolicyIndex, rng: Random) -> PolicyIndex:
     return replace(
         index,
         policies=tuple(policies),
-        direction_policies=tuple(d for p in policies for d in (p.ingress, p.egress)),
+        direction_policies=by_number(policies),
     )
 
 

@@ -96,7 +96,7 @@ def test_names_that_run_into_each_other_are_kept_apart(first: str) -> None:
 
 
 def tiers_of(index: PolicyIndex) -> Iterator[CompiledTier]:
-    return (tier for policy in index.direction_policies for tier in policy.tiers)
+    return (tier for policy in index.direction_policies.values() for tier in policy.tiers)
 
 
 @given(st.randoms(use_true_random=False))
@@ -108,9 +108,9 @@ def test_a_number_means_one_rule_one_tier_one_direction(rng: Random) -> None:
         assert tiers.setdefault(tier.number, tier) is tier
         for each in tier.rules:
             assert rules.setdefault(each.number, each) is each
-    for number, direction_policy in enumerate(index.direction_policies):
+    for number, direction_policy in index.direction_policies.items():
         assert direction_policy.number == number
-    keys = [direction_policy.key for direction_policy in index.direction_policies]
+    keys = [direction_policy.key for direction_policy in index.direction_policies.values()]
     assert len(set(keys)) == len(keys)
 
 

@@ -33,7 +33,7 @@ class PortChoice(Struct, frozen=True):
 def choose_ports(index: PolicyIndex, limit: int) -> PortChoice:
     """One port that nobody names, the ends of every range of every rule, the declared container
     ports, the first ports beyond each range; in this order, at most ``limit``."""
-    ranges = sorted({r for policy in index.direction_policies for r in _ranges(policy)})
+    ranges = sorted({r for policy in index.direction_policies.values() for r in _ranges(policy)})
     declared = sorted({d for endpoint in index.endpoints.values() for d in _declared(endpoint)})
     undeclared = _undeclared(ranges, {number for _, number in declared})
     wanted = dict.fromkeys((undeclared,))
