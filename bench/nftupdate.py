@@ -32,9 +32,9 @@ from podfence.nft.objects import (
     Hook,
     Key,
     Lookup,
+    MemberSet,
     NamedObject,
     Rule,
-    Set,
     Table,
     Verdict,
     VerdictMap,
@@ -54,6 +54,7 @@ from podfence.nft.transaction import (
     Operation,
     Transaction,
 )
+from podfence.sets.members import Members
 
 TABLE = Table("podfence", "managed by podfence")
 V4 = (DataType.IPV4_ADDR,)
@@ -67,12 +68,12 @@ SLOW = 9
 """Small changes by ``nft`` that are measured; each starts a process."""
 
 
-def pods(random: Random, count: int) -> frozenset[Key]:
+def pods(random: Random, count: int) -> Members:
     """Addresses out of 11.0.0.0/8; the pod that comes and goes is none of them."""
-    return frozenset(((11 << 24) + n,) for n in random.sample(range(1 << 24), count))
+    return Members.of(4, ((11 << 24) + n for n in random.sample(range(1 << 24), count)))
 
 
-COMING: frozenset[Key] = frozenset({((10 << 24) + 1,)})
+COMING = Members.of(4, [(10 << 24) + 1])
 
 
 def peers(number: int) -> str:
@@ -91,7 +92,7 @@ def node(sets: int) -> Ruleset:
     """A node's rules with 100,000 peers in ``sets`` sets."""
     random = Random(sets)
     objects: list[NamedObject] = [
-        Set(peers(n), V4, pods(random, ELEMENTS // sets)) for n in range(sets)
+        MemberSet(peers(n), pods(random, ELEMENTS // sets)) for n in range(sets)
     ]
     objects += [
         Chain(f"in_{n}", (*policy_rules(peers(n), n), Rule((DROP,)))) for n in range(GROUPS)
@@ -134,18 +135,20 @@ def replaced_policy() -> Row:
 def _policy(old: str, new: str) -> Transaction:
     members = pods(Random(new), POLICY_PODS)
     operations: tuple[Operation, ...] = (
-        AddSet(Set(new, V4)),
+        AddSet(MemberSet(new, Members(4))),
         FlushChain("in_7"),
-        AddElements(Set(new, V4, members)),
+        AddElements(MemberSet(new, members)),
         AddRules("in_7", policy_rules(new, 7)),
-        DeleteSet(old, Set),
+        DeleteSet(old, MemberSet),
     )
     return Transaction(TABLE, operations)
 
 
 def with_policy(ruleset: Ruleset) -> Ruleset:
     """The ruleset with the set that the first replacement of the policy takes away."""
-    return Ruleset.of(TABLE, [*ruleset.objects(), Set("p4_old", V4, pods(Random(0), POLICY_PODS))])
+    return Ruleset.of(
+        TABLE, [*ruleset.objects(), MemberSet("p4_old", pods(Random(0), POLICY_PODS))]
+    )
 
 
 Run = Callable[[Transaction], None]

@@ -30,9 +30,9 @@ from podfence.nft.objects import (
     Expression,
     Hook,
     Lookup,
+    MemberSet,
     NamedObject,
     Rule,
-    Set,
     Table,
     jump,
 )
@@ -40,6 +40,7 @@ from podfence.nft.ruleset import Ruleset
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction
 from podfence.policy.index import Match, PolicyIndex
+from podfence.sets.members import Members
 
 PRIORITY = 0
 V4 = 4
@@ -96,7 +97,7 @@ class Questions:
         self._namer = Namer()
         self._peers = PeerSets(index, self._namer, [V4])
         self._ports = PortQuestions(self._namer)
-        self._subjects: dict[str, Set] = {}
+        self._subjects: dict[str, MemberSet] = {}
 
     @property
     def sets(self) -> list[NamedObject]:
@@ -105,9 +106,9 @@ class Questions:
 
     def subjects(self, addresses: set[IPAddress], view: View) -> Lookup:
         """The judged pod is one of these."""
-        keys = frozenset((int(address),) for address in addresses)
-        name = self._namer.name("s4_", repr(sorted(keys)))
-        self._subjects.setdefault(name, Set(name, _V4_KEY, keys))
+        members = Members.of(V4, map(int, addresses))
+        name = self._namer.name("s4_", repr(sorted(members)))
+        self._subjects.setdefault(name, MemberSet(name, members))
         return Lookup((view.subject[V4],), name)
 
     def peers(self, match: Match, view: View) -> Iterator[tuple[Expression, ...]]:

@@ -21,6 +21,7 @@ from podfence.nft.objects import (
     Chain,
     KeyRange,
     Lookup,
+    MemberSet,
     RangeSet,
     Rule,
     Set,
@@ -268,12 +269,18 @@ def _with(found: ElementHolder, part: ElementHolder) -> ElementHolder:
         if _overlap(ranges):
             raise _refused(RefusalCode.EXISTS, "element", found.name)
         return replace(found, elements=ranges)
+    if isinstance(found, MemberSet) and isinstance(part, MemberSet):
+        return replace(found, elements=found.elements | part.elements)
     assert isinstance(found, Set)
     assert isinstance(part, Set)
     return replace(found, elements=found.elements | part.elements)
 
 
 def _without(found: ElementHolder, part: ElementHolder) -> ElementHolder:
+    if isinstance(found, MemberSet) and isinstance(part, MemberSet):
+        if not part.elements <= found.elements:
+            raise _refused(RefusalCode.MISSING, "element", found.name)
+        return replace(found, elements=found.elements - part.elements)
     if not set(part.elements) <= set(found.elements):
         raise _refused(RefusalCode.MISSING, "element", found.name)
     if isinstance(found, VerdictMap):
@@ -282,6 +289,7 @@ def _without(found: ElementHolder, part: ElementHolder) -> ElementHolder:
     if isinstance(found, RangeSet):
         gone = set(part.elements)
         return replace(found, elements=tuple(e for e in found.elements if e not in gone))
+    assert isinstance(found, Set)
     assert isinstance(part, Set)
     return replace(found, elements=found.elements - part.elements)
 

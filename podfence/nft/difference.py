@@ -15,7 +15,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from podfence.nft.contents import Contents, Refusal, RefusalCode, Refused
-from podfence.nft.objects import RangeSet, Set, VerdictMap
+from podfence.nft.objects import MemberSet, RangeSet, Set, VerdictMap
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import (
     AddChain,
@@ -32,6 +32,7 @@ from podfence.nft.transaction import (
     Operation,
     Transaction,
 )
+from podfence.sets.members import Members
 
 T = TypeVar("T")
 
@@ -122,6 +123,8 @@ def _empty(item: ElementHolder) -> ElementHolder:
         return replace(item, elements={})
     if isinstance(item, RangeSet):
         return replace(item, elements=())
+    if isinstance(item, MemberSet):
+        return replace(item, elements=Members(item.elements.family))
     return replace(item, elements=frozenset())
 
 
@@ -146,6 +149,8 @@ def _less(item: ElementHolder, other: ElementHolder) -> ElementHolder:
     if isinstance(item, RangeSet) and isinstance(other, RangeSet):
         known = set(other.elements)
         return replace(item, elements=tuple(e for e in item.elements if e not in known))
+    if isinstance(item, MemberSet) and isinstance(other, MemberSet):
+        return replace(item, elements=item.elements - other.elements)
     assert isinstance(item, Set)
     assert isinstance(other, Set)
     return replace(item, elements=item.elements - other.elements)

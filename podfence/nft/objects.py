@@ -11,6 +11,8 @@ from enum import Enum, Flag
 
 from msgspec import Struct
 
+from podfence.sets.members import Members
+
 
 class DataType(Enum):
     """Types of the values that rules compare and sets hold, spelled as nft spells them."""
@@ -261,6 +263,8 @@ class Chain(Struct, frozen=True):
     comment: str = ""
 
 
+ADDRESS_TYPES = {4: DataType.IPV4_ADDR, 6: DataType.IPV6_ADDR}
+"""The types of addresses, by IP version."""
 Key = tuple[int, ...]
 """One number a field of the key; addresses as integers."""
 KeyRange = tuple[Key, Key]
@@ -268,12 +272,31 @@ KeyRange = tuple[Key, Key]
 
 
 class Set(Struct, frozen=True):
-    """A hash set. Empty is usual: a selector that matches nobody now keeps its set."""
+    """A hash set of ports or of concatenations; addresses alone lie in a :class:`MemberSet`."""
 
     name: str
     type: tuple[DataType, ...]
     elements: frozenset[Key] = frozenset()
     comment: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for addresses alone: the same set would have two values."""
+        if len(self.type) == 1 and self.type[0] in ADDRESS_TYPES.values():
+            raise ValueError(f"{self.name}: addresses alone are a MemberSet")
+
+
+class MemberSet(Struct, frozen=True):
+    """A hash set of addresses of one IP version. Empty is usual: a selector that matches nobody
+    now keeps its set. There may be a million elements on a node, so they are bitmaps."""
+
+    name: str
+    elements: Members
+    comment: str = ""
+
+    @property
+    def type(self) -> tuple[DataType, ...]:
+        """The type of a key: an address."""
+        return (ADDRESS_TYPES[self.elements.family],)
 
 
 class RangeSet(Struct, frozen=True):
@@ -294,4 +317,4 @@ class VerdictMap(Struct, frozen=True):
     comment: str = ""
 
 
-NamedObject = Set | RangeSet | VerdictMap | Chain
+NamedObject = Set | MemberSet | RangeSet | VerdictMap | Chain

@@ -31,6 +31,7 @@ from podfence.nft.objects import (
     Limit,
     Log,
     Lookup,
+    MemberSet,
     NamedObject,
     RangeSet,
     Rule,
@@ -206,6 +207,8 @@ def _element_texts(item: ElementHolder) -> Iterator[str]:
             f"{_key(item.type, key)} : {render_verdict(item.elements[key])}"
             for key in sorted(item.elements)
         )
+    if isinstance(item, MemberSet):
+        return (_value(item.type[0], address) for address in sorted(item.elements))
     return (_key(item.type, key) for key in sorted(item.elements))
 
 

@@ -16,6 +16,7 @@ from podfence.nft.objects import (
     DataType,
     Field,
     Lookup,
+    MemberSet,
     NamedObject,
     RangeSet,
     Rule,
@@ -28,7 +29,7 @@ from podfence.nft.objects import (
 )
 
 T = TypeVar("T")
-AnySet = Set | RangeSet
+AnySet = Set | MemberSet | RangeSet
 MAX_NAME = 128
 """Longest name that every nft of the last ten years takes."""
 _WITH_TARGET = (VerdictKind.JUMP, VerdictKind.GOTO)

@@ -32,7 +32,7 @@ from podfence.nft.objects import (
     Key,
     KeyRange,
     Lookup,
-    RangeSet,
+    MemberSet,
     Rule,
     Set,
     SetCtMark,
@@ -41,7 +41,7 @@ from podfence.nft.objects import (
     VerdictKind,
     Vmap,
 )
-from podfence.nft.ruleset import Ruleset
+from podfence.nft.ruleset import AnySet, Ruleset
 from podfence.policy.flow import Flow
 
 CLIENT_PORT = 40000
@@ -251,7 +251,9 @@ def _lowest(element: KeyRange) -> Key:
     return element[0]
 
 
-def _in_set(found: Set | RangeSet, key: Key) -> bool:
+def _in_set(found: AnySet, key: Key) -> bool:
+    if isinstance(found, MemberSet):
+        return key[0] in found.elements
     if isinstance(found, Set):
         return key in found.elements
     if len(found.type) == 1:

@@ -20,9 +20,9 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from podfence.nft.objects import BaseChain, RangeSet, Rule, Set, Table, VerdictMap
+from podfence.nft.objects import BaseChain, MemberSet, RangeSet, Rule, Set, Table, VerdictMap
 
-ElementHolder = Set | RangeSet | VerdictMap
+ElementHolder = Set | MemberSet | RangeSet | VerdictMap
 """What holds elements; the kernel calls all three sets."""
 
 
@@ -56,7 +56,7 @@ class DeleteSet(Struct, frozen=True):
     """
 
     name: str
-    kind: type[Set] | type[RangeSet] | type[VerdictMap]
+    kind: type[ElementHolder]
 
 
 class AddElements(Struct, frozen=True):

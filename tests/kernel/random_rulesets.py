@@ -12,6 +12,7 @@ from random import Random
 from podfence.kernel.nftables import nf_tables as nf
 from podfence.nft.objects import (
     ACCEPT,
+    ADDRESS_TYPES,
     DROP,
     RETURN,
     SCTP,
@@ -36,6 +37,7 @@ from podfence.nft.objects import (
     Limit,
     Log,
     Lookup,
+    MemberSet,
     RangeSet,
     Rule,
     Set,
@@ -47,7 +49,8 @@ from podfence.nft.objects import (
     goto,
     jump,
 )
-from podfence.nft.ruleset import Ruleset
+from podfence.nft.ruleset import AnySet, Ruleset
+from podfence.sets.members import Members
 
 COMMENTS = ("", "a comment", "shop/db-allow ingress[0].from[1]", "x" * 128, "({[<&|>]})")
 FAMILIES: dict[int, tuple[Field, ...]] = {
@@ -111,10 +114,13 @@ def random_ruleset(random: Random) -> Ruleset:
     return _Maker(random).ruleset()
 
 
+ADDRESSES = {(kind,): family for family, kind in ADDRESS_TYPES.items()}
+
+
 class _Maker:
     def __init__(self, random: Random) -> None:
         self._random = random
-        self._sets: list[Set | RangeSet] = []
+        self._sets: list[AnySet] = []
         self._maps: list[VerdictMap] = []
 
     def ruleset(self) -> Ruleset:
@@ -192,6 +198,9 @@ class _Maker:
         if self._random.random() < 0.5:
             elements = random_ranges(self._random, types)
             self._sets.append(RangeSet(name, types, elements, comment))
+        elif types in ADDRESSES:
+            members = Members.of(ADDRESSES[types], (key[0] for key in self._keys(types)))
+            self._sets.append(MemberSet(name, members, comment))
         else:
             keys = frozenset(self._keys(types))
             self._sets.append(Set(name, types, keys, comment))

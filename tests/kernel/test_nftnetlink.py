@@ -32,6 +32,7 @@ from podfence.nft.objects import (
     Key,
     KeyRange,
     Lookup,
+    MemberSet,
     NamedObject,
     RangeSet,
     Rule,
@@ -59,6 +60,7 @@ from podfence.nft.transaction import (
     Transaction,
 )
 from podfence.policy.compile import compile_cluster
+from podfence.sets.members import Members
 from tests.kernel.nft_namespace import NftNamespace, nft_namespace
 from tests.kernel.random_rulesets import random_ranges, random_ruleset
 from tests.nft.cases import CASES, Case
@@ -231,7 +233,7 @@ def test_many_elements_go_in_many_messages_of_one_transaction(space: NftNamespac
     assert space.table.list() == ruleset(Chain("c"))
 
 
-HELD = Set("p_set", (V4,), frozenset({(TEN,), (TEN + 1,)}))
+HELD = MemberSet("p_set", Members.of(4, [TEN, TEN + 1]))
 VERDICTS = VerdictMap("v_map", (V4,), {(TEN,): goto("deny"), (TEN + 1,): RETURN})
 SPANS = RangeSet("i_set", (V4,), (((TEN,), (TEN + 9,)),))
 DENY = Chain("deny", (Rule((DROP,)),))
@@ -244,18 +246,18 @@ FORWARD = Chain(
     BaseChain(Hook.FORWARD, 0),
 )
 LOADED = ruleset(HELD, VERDICTS, SPANS, DENY, FORWARD)
-NEARLY = AddElements(replace(HELD, elements=frozenset({(TEN + 7,)})))
+NEARLY = AddElements(replace(HELD, elements=Members.of(4, [TEN + 7])))
 """A change that would be visible."""
 
 
-MISSING: frozenset[Key] = frozenset({(TEN + 100,)})
+MISSING = Members.of(4, [TEN + 100])
 
 
 @pytest.mark.parametrize(
     ("operation", "message"),
     [
         pytest.param(
-            AddElements(Set("p4_ab12", (V4,), MISSING)),
+            AddElements(MemberSet("p4_ab12", MISSING)),
             "set p4_ab12: no such object (ENOENT)",
             id="set",
         ),
@@ -292,9 +294,11 @@ MISSING: frozenset[Key] = frozenset({(TEN + 100,)})
             id="set-of-a-rule",
         ),
         pytest.param(DeleteChain("deny"), "chain deny: still in use (EBUSY)", id="busy-chain"),
-        pytest.param(DeleteSet("p_set", Set), "set p_set: still in use (EBUSY)", id="busy-set"),
         pytest.param(
-            AddSet(Set("p_set", (V6,))),
+            DeleteSet("p_set", MemberSet), "set p_set: still in use (EBUSY)", id="busy-set"
+        ),
+        pytest.param(
+            AddSet(MemberSet("p_set", Members(6))),
             "set p_set: exists already, and differs (EEXIST)",
             id="another-set",
         ),
@@ -363,12 +367,12 @@ from podfence.kernel.nftables.table import NetlinkNft
 from podfence.kernel.nftables import nf_tables as nf
 from podfence.kernel.nftables.nftsocket import SEND_BUFFER, NftSocket
 from podfence.nft.difference import diff, load
-from podfence.nft.objects import DataType, Set, Table
+from podfence.nft.objects import MemberSet, Table
 from podfence.nft.ruleset import Ruleset
+from podfence.sets.members import Members
 
 def wanted(count):
-    keys = frozenset((number,) for number in range(count))
-    return Ruleset.of(Table("podfence"), [Set("p_set", (DataType.IPV6_ADDR,), keys)])
+    return Ruleset.of(Table("podfence"), [MemberSet("p_set", Members.of(6, range(count)))])
 
 with NftSocket() as socket:
     assert socket.limit < SEND_BUFFER
@@ -407,9 +411,7 @@ SMALL = 70_000
 
 def large(count: int, comment: str = "") -> Ruleset:
     """Chains, sets and a map that together need several transactions."""
-    sets = [
-        Set(f"s{n}", (V4,), frozenset((k,) for k in range(n, count)), comment) for n in range(4)
-    ]
+    sets = [MemberSet(f"s{n}", Members.of(4, range(n, count)), comment) for n in range(4)]
     chains = [
         Chain(f"c{n}", (Rule((Lookup((Field.IP_SADDR,), f"s{n % 4}"), RETURN)),)) for n in range(90)
     ]
@@ -441,7 +443,7 @@ def test_a_large_change_that_fails_leaves_nothing_behind(space: NftNamespace) ->
 def test_what_takes_effect_at_once_must_fit_at_once(space: NftNamespace) -> None:
     space.table.replace(LOADED)
     space.socket.limit = SMALL
-    keys = frozenset((n,) for n in range(6_000))
+    keys = Members.of(4, range(6_000))
     with pytest.raises(NftError, match=r"of \d+ bytes is more than this user may send at once"):
         space.table.run(Transaction(TABLE, (AddElements(replace(HELD, elements=keys)),)))
     with pytest.raises(NftError, match="may send at once"):
@@ -508,8 +510,7 @@ class Growing(NftSocket):
 
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_elements_that_move_are_read_again(space: NftNamespace, times: int) -> None:
-    keys = frozenset((number,) for number in range(20_000))
-    large = Ruleset.of(Table("podfence"), [Set("p_set", (DataType.IPV6_ADDR,), keys)])
+    large = Ruleset.of(Table("podfence"), [MemberSet("p_set", Members.of(6, range(20_000)))])
     space.table.replace(large)
     with Growing(space.fd) as socket:
         socket.times = times

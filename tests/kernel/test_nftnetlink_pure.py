@@ -16,7 +16,7 @@ from podfence.kernel.nftables.decode import Dump, read
 from podfence.kernel.nftables.decode_elements import Item, ranges, read_items
 from podfence.kernel.nftables.decode_rules import ForeignExpression, read_parts
 from podfence.kernel.nftables.encode import Message, encode
-from podfence.kernel.nftables.encode_elements import element_lists, key_text
+from podfence.kernel.nftables.encode_elements import ElementList, element_lists, key_text
 from podfence.kernel.nftables.encode_rules import expressions
 from podfence.kernel.nftables.stages import Existing, batch_size, packed, stages, undoing
 from podfence.nft.difference import apply, diff, load
@@ -27,6 +27,7 @@ from podfence.nft.objects import (
     DataType,
     Field,
     KeyRange,
+    MemberSet,
     RangeSet,
     Rule,
     Set,
@@ -42,9 +43,11 @@ from podfence.nft.transaction import (
     AddSet,
     AddTable,
     DeleteTable,
+    ElementHolder,
     Operation,
     Transaction,
 )
+from podfence.sets.members import Members
 from tests.kernel.random_rulesets import random_ruleset
 
 V4, V6, PROTO, PORT = (
@@ -60,15 +63,17 @@ TABLE = Table("podfence")
 # --- elements --------------------------------------------------------------------------------
 
 
-def read_back(part: Set | RangeSet | VerdictMap) -> list[Item]:
-    bodies = (
-        nested(nf.NFTA_SET_ELEM_LIST_ELEMENTS, *found.encoded) for found in element_lists(part)
-    )
+def bodies_of(part: ElementHolder) -> list[bytes]:
+    return [nested(nf.NFTA_SET_ELEM_LIST_ELEMENTS, found.data) for found in element_lists(part)]
+
+
+def read_back(part: ElementHolder) -> list[Item]:
+    bodies = bodies_of(part)
     return list(read_items(part.type, bodies))
 
 
 @pytest.mark.parametrize(
-    "types", [(V4,), (V6,), (PROTO,), (PORT,), (V4, V4), (PROTO, PORT), (V6, PROTO, PORT, V4)]
+    "types", [(PROTO,), (PORT,), (V4, V4), (PROTO, PORT), (V6, PROTO, PORT, V4)]
 )
 def test_keys_read_back(types: tuple[DataType, ...]) -> None:
     keys = {tuple(0 for _ in types), tuple(number + 1 for number, _ in enumerate(types))}
@@ -81,21 +86,21 @@ def test_no_list_is_longer_than_an_attribute_may_be() -> None:
     part = VerdictMap("m", (V6,), verdicts)  # type: ignore[arg-type]
     found = list(element_lists(part))
     assert len(found) > 3
-    assert all(
-        len(nested(nf.NFTA_SET_ELEM_LIST_ELEMENTS, *each.encoded)) <= 0xFFFF for each in found
-    )
+    assert all(len(nested(nf.NFTA_SET_ELEM_LIST_ELEMENTS, each.data)) <= 0xFFFF for each in found)
     assert {item.key: item.verdict for item in read_back(part)} == verdicts
 
 
 def test_no_list_separates_the_ends_of_a_range() -> None:
     spans = tuple(((n * 10,), (n * 10 + 3,)) for n in range(5_000))
     for found in element_lists(RangeSet("i", (V4,), spans)):
-        items = read_items((V4,), [nested(nf.NFTA_SET_ELEM_LIST_ELEMENTS, *found.encoded)])
+        assert isinstance(found, ElementList)
+        items = read_items((V4,), [nested(nf.NFTA_SET_ELEM_LIST_ELEMENTS, found.data)])
         assert ranges((V4,), items) == found.keys
 
 
 def test_elements_are_named_by_their_place() -> None:
     (found,) = element_lists(RangeSet("i", (V4,), (((1,), (1,)), ((5,), (9,)))))
+    assert isinstance(found, ElementList)
     length = len(found.encoded[0])
     assert found.name_at(0) == found.name_at(length - 1) == "0.0.0.1"
     assert found.name_at(length) == found.name_at(2 * length - 1) == "0.0.0.5-0.0.0.9"
@@ -136,7 +141,7 @@ def test_ranges_between_marks(
 @pytest.mark.parametrize(
     ("declared", "flags"),
     [
-        pytest.param(Set("s", (V4,)), 0, id="hash-set"),
+        pytest.param(MemberSet("s", Members(4)), 0, id="hash-set"),
         pytest.param(Set("s", (PROTO, PORT)), 0, id="hash-set-of-two-fields"),
         pytest.param(RangeSet("s", (V4,)), 0x4, id="ranges"),
         pytest.param(RangeSet("s", (PROTO, PORT)), 0x84, id="ranges-of-two-fields"),
@@ -144,7 +149,7 @@ def test_ranges_between_marks(
         pytest.param(VerdictMap("s", (PROTO, PORT), {}), 0x8, id="map-of-two-fields"),
     ],
 )
-def test_flags_of_a_set(declared: Set | RangeSet | VerdictMap, flags: int) -> None:
+def test_flags_of_a_set(declared: ElementHolder, flags: int) -> None:
     """NFT_SET_INTERVAL, NFT_SET_MAP, and NFT_SET_CONCAT for ranges of several fields alone."""
     (message,) = encode(Transaction(TABLE, (AddSet(declared),)))
     said = dict(attributes(message.body[4:]))
@@ -280,7 +285,7 @@ def test_a_table_that_was_not_there_is_taken_back_as_a_whole() -> None:
     assert undo.operations == (DeleteTable(),)
 
 
-ONE = frozenset({(1,)})
+ONE = Members.of(4, [1])
 
 
 @pytest.mark.parametrize(
@@ -295,9 +300,9 @@ def test_what_is_there_already_is_filled_in_the_last_step(there: Existing, prepa
     """AddSet and AddChain may meet what is there, and that may be in use: an element or a rule more
     has an effect at once."""
     steps: tuple[Operation, ...] = (
-        AddSet(Set("s", (V4,))),
+        AddSet(MemberSet("s", Members(4))),
         AddChain("c"),
-        AddElements(Set("s", (V4,), ONE)),
+        AddElements(MemberSet("s", ONE)),
         AddRules("c", (Rule((DROP,)),)),
     )
     parts = stages(Transaction(TABLE, steps), there)

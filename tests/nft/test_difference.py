@@ -12,7 +12,7 @@ from podfence.nft import objects as nft
 from podfence.nft.contents import Refusal, RefusalCode, Refused
 from podfence.nft.difference import apply, diff, load
 from podfence.nft.lowering.lower import LocalNode, lower
-from podfence.nft.objects import Chain, NamedObject, RangeSet, Rule, Set, VerdictMap
+from podfence.nft.objects import Chain, MemberSet, NamedObject, RangeSet, Rule, VerdictMap
 from podfence.nft.render import render_transaction
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import (
@@ -24,6 +24,7 @@ from podfence.nft.transaction import (
     Transaction,
 )
 from podfence.policy.compile import compile_cluster
+from podfence.sets.members import Members
 from podfence.testing.builders import pod
 from podfence.testing.fakenft import FakeNft
 from tests.nft.cases import CASES, DB_ALLOW, NODE, Case, index_of
@@ -60,10 +61,16 @@ def test_equal_cases_differ_in_nothing() -> None:
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        pytest.param(Set("s", V4), RangeSet("s", V4), id="kind of a set"),
-        pytest.param(Set("s", V4), Set("s", (nft.DataType.IPV6_ADDR,)), id="type of a key"),
-        pytest.param(Set("s", V4), Set("s", V4, comment="x"), id="comment of a set"),
-        pytest.param(Set("s", V4), VerdictMap("s", V4, {}), id="set that becomes a map"),
+        pytest.param(MemberSet("s", Members(4)), RangeSet("s", V4), id="kind of a set"),
+        pytest.param(MemberSet("s", Members(4)), MemberSet("s", Members(6)), id="type of a key"),
+        pytest.param(
+            MemberSet("s", Members(4)),
+            MemberSet("s", Members(4), comment="x"),
+            id="comment of a set",
+        ),
+        pytest.param(
+            MemberSet("s", Members(4)), VerdictMap("s", V4, {}), id="set that becomes a map"
+        ),
         pytest.param(Chain("c"), Chain("c", comment="x"), id="comment of a chain"),
         pytest.param(Chain("c"), Chain("c", (), nft.BaseChain(nft.Hook.INPUT, 0)), id="hook"),
     ],
@@ -75,8 +82,8 @@ def test_what_cannot_be_changed_replaces_the_table(before: NamedObject, after: N
 
 
 def test_another_comment_of_the_table_replaces_it() -> None:
-    before = of(Set("s", V4))
-    after = Ruleset.of(nft.Table("podfence", "other"), [Set("s", V4)])
+    before = of(MemberSet("s", Members(4)))
+    after = Ruleset.of(nft.Table("podfence", "other"), [MemberSet("s", Members(4))])
     assert apply(before, diff(before, after)) == after
 
 
@@ -129,8 +136,8 @@ delete chain inet podfence gone
 SADDR = (nft.Field.IP_SADDR,)
 TEN = 0x0A000000
 BEFORE = of(
-    Set("moved", V4, frozenset({(TEN + 1,), (TEN + 2,), (TEN + 4,)})),
-    Set("old", V4, frozenset({(1,)})),
+    MemberSet("moved", Members.of(4, [TEN + 1, TEN + 2, TEN + 4])),
+    MemberSet("old", Members.of(4, [1])),
     VerdictMap("maps", V4, {(1,): nft.goto("gone"), (2,): nft.RETURN}),
     VerdictMap("oldmap", V4, {(1,): nft.goto("gone")}),
     Chain("changed", (Rule((nft.Lookup(SADDR, "old"), nft.DROP)),)),
@@ -138,7 +145,7 @@ BEFORE = of(
     Chain("still", (Rule((nft.Lookup(SADDR, "moved"), nft.DROP)),)),
 )
 AFTER = of(
-    Set("moved", V4, frozenset({(TEN + 3,), (TEN + 4,)})),
+    MemberSet("moved", Members.of(4, [TEN + 3, TEN + 4])),
     RangeSet("new", V4, (((TEN,), (TEN + 255,)), ((TEN + 512,), (TEN + 514,))), comment="blocks"),
     VerdictMap("maps", V4, {(1,): nft.goto("fresh"), (2,): nft.RETURN}),
     VerdictMap("newmap", V4, {(9,): nft.goto("fresh")}),
@@ -165,7 +172,7 @@ def test_every_kind_of_change_byte_for_byte() -> None:
 
 
 def test_a_table_is_replaced_byte_for_byte() -> None:
-    assert render_transaction(load(of(Set("s", V4)))) == (
+    assert render_transaction(load(of(MemberSet("s", Members(4))))) == (
         'add table inet podfence { comment "managed by podfence"; }\n'
         "delete table inet podfence\n"
         'add table inet podfence { comment "managed by podfence"; }\n'
@@ -187,7 +194,7 @@ def test_nothing_to_do_is_no_text() -> None:
 
 def test_a_set_is_declared_without_elements() -> None:
     with pytest.raises(ValueError, match="s: declared with elements"):
-        AddSet(Set("s", V4, frozenset({(1,)})))
+        AddSet(MemberSet("s", Members.of(4, [1])))
 
 
 def test_no_ruleset_is_left_of_a_deleted_table() -> None:

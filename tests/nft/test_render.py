@@ -11,6 +11,7 @@ import pytest
 from podfence.nft import objects as nft
 from podfence.nft.objects import Field, Rule
 from podfence.nft.render import render, render_object, render_rule
+from podfence.sets.members import Members
 from tests.nft.cases import CASES, Case
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "nft"
@@ -92,7 +93,7 @@ def test_interval_element(element: nft.KeyRange, text: str) -> None:
     ("item", "text"),
     [
         pytest.param(
-            nft.Set("p6_1", (V6,), comment="nobody now"),
+            nft.MemberSet("p6_1", Members(6), comment="nobody now"),
             '\tset p6_1 {\n\t\ttype ipv6_addr\n\t\tcomment "nobody now"\n\t}\n',
             id="an empty set",
         ),

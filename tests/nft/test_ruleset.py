@@ -19,6 +19,7 @@ from podfence.nft.objects import (
     jump,
 )
 from podfence.nft.ruleset import InvalidRuleset, Ruleset
+from podfence.sets.members import Members
 
 V4, V6 = nft.DataType.IPV4_ADDR, nft.DataType.IPV6_ADDR
 BASE = nft.BaseChain(nft.Hook.FORWARD, 0)
@@ -32,8 +33,8 @@ def chain(name: str, *parts: nft.Expression | nft.Statement) -> Chain:
     ("objects", "message"),
     [
         ([Chain("a"), Chain("a")], "a is there twice"),
-        ([nft.Set("a", (V4,)), nft.RangeSet("a", (V4,))], "a is there twice"),
-        ([nft.Set("a", (V4,)), nft.VerdictMap("a", (V4,), {})], "both named a"),
+        ([nft.MemberSet("a", Members(4)), nft.RangeSet("a", (V4,))], "a is there twice"),
+        ([nft.MemberSet("a", Members(4)), nft.VerdictMap("a", (V4,), {})], "both named a"),
         ([Chain("")], "is no name"),
         ([Chain("a" * 129)], "is no name"),
         ([chain("a", goto("b"))], "no chain b"),
@@ -42,7 +43,7 @@ def chain(name: str, *parts: nft.Expression | nft.Statement) -> Chain:
         ([chain("a", nft.Lookup((Field.IP_SADDR,), "s"))], "no set or map s"),
         ([chain("a", nft.Vmap((Field.IP_SADDR,), "m"))], "no set or map m"),
         (
-            [nft.Set("s", (V6,)), chain("a", nft.Lookup((Field.IP_SADDR,), "s"))],
+            [nft.MemberSet("s", Members(6)), chain("a", nft.Lookup((Field.IP_SADDR,), "s"))],
             "s has another key type",
         ),
         ([chain("a", jump("b")), chain("b", goto("a"))], "leads back to itself"),

@@ -12,7 +12,7 @@ from podfence.kernel.nftcli import run_nft
 from podfence.nft import objects as nft
 from podfence.nft.contents import Refusal, RefusalCode
 from podfence.nft.difference import diff, load
-from podfence.nft.objects import Chain, RangeSet, Rule, Set, VerdictMap
+from podfence.nft.objects import Chain, MemberSet, RangeSet, Rule, VerdictMap
 from podfence.nft.render import render, render_transaction
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import (
@@ -29,6 +29,7 @@ from podfence.nft.transaction import (
     Operation,
     Transaction,
 )
+from podfence.sets.members import Members
 from podfence.testing.fakenft import FakeNft
 from tests.nft.test_difference import AFTER, BEFORE, TABLE, V4, random_ruleset
 from tests.nft.test_kernel import Kernel, needs_root
@@ -39,7 +40,7 @@ HOOK = nft.BaseChain(nft.Hook.FORWARD, 0)
 START = Ruleset.of(
     TABLE,
     [
-        Set("s", V4, frozenset({(1,)})),
+        MemberSet("s", Members.of(4, [1])),
         RangeSet("i", V4, (((16,), (31,)), ((48,), (63,)))),
         VerdictMap("m", V4, {(1,): nft.goto("a"), (2,): nft.RETURN}),
         Chain("a"),
@@ -62,8 +63,8 @@ def verdict(key: int, said: nft.Verdict) -> VerdictMap:
     return VerdictMap("m", V4, {(key,): said})
 
 
-def key(*numbers: int, name: str = "s") -> Set:
-    return Set(name, V4, frozenset((number,) for number in numbers))
+def key(*numbers: int, name: str = "s") -> MemberSet:
+    return MemberSet(name, Members.of(4, numbers))
 
 
 def rule(chain: str, *parts: nft.Expression | nft.Statement) -> AddRules:
@@ -71,8 +72,8 @@ def rule(chain: str, *parts: nft.Expression | nft.Statement) -> AddRules:
 
 
 CASES: dict[str, tuple[list[Operation], Refusal | None]] = {
-    "an equal set": ([AddSet(Set("s", V4))], None),
-    "a set with another key": ([AddSet(Set("s", V6))], Refusal(EXISTS, "set", "s")),
+    "an equal set": ([AddSet(MemberSet("s", Members(4)))], None),
+    "a set with another key": ([AddSet(MemberSet("s", Members(6)))], Refusal(EXISTS, "set", "s")),
     "a set of another kind": ([AddSet(RangeSet("s", V4))], Refusal(EXISTS, "set", "s")),
     "a map over a set": ([AddSet(VerdictMap("s", V4, {}))], Refusal(EXISTS, "set", "s")),
     "an equal chain": ([AddChain("a")], None),
@@ -111,10 +112,10 @@ CASES: dict[str, tuple[list[Operation], Refusal | None]] = {
         LOOP,
     ),
     "flush of no chain": ([FlushChain("x")], NO_CHAIN),
-    "a set that a rule names": ([DeleteSet("s", Set)], Refusal(BUSY, "set", "s")),
-    "a set after its rule": ([FlushChain("b"), DeleteSet("s", Set)], None),
+    "a set that a rule names": ([DeleteSet("s", MemberSet)], Refusal(BUSY, "set", "s")),
+    "a set after its rule": ([FlushChain("b"), DeleteSet("s", MemberSet)], None),
     "a map that a rule names": ([DeleteSet("m", VerdictMap)], Refusal(BUSY, "set", "m")),
-    "no set to delete": ([DeleteSet("x", Set)], NO_SET),
+    "no set to delete": ([DeleteSet("x", MemberSet)], NO_SET),
     "a chain that a map names": ([DeleteChain("a")], Refusal(BUSY, "chain", "a")),
     "a chain after its element": (
         [DeleteElements(verdict(1, nft.goto("a"))), DeleteChain("a")],

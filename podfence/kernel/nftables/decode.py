@@ -16,10 +16,13 @@ from podfence.kernel.netlink import attributes
 from podfence.kernel.nftables import nf_tables as nf
 from podfence.kernel.nftables.decode_elements import ranges, read_items, read_keys
 from podfence.kernel.nftables.decode_rules import ForeignExpression, read_parts
+from podfence.kernel.nftables.members import read_members
 from podfence.nft.objects import (
+    ADDRESS_TYPES,
     BaseChain,
     Chain,
     DataType,
+    MemberSet,
     RangeSet,
     Rule,
     Set,
@@ -31,6 +34,7 @@ from podfence.nft.ruleset import InvalidRuleset, Ruleset
 from podfence.nft.transaction import ElementHolder
 
 _TYPES = {number: kind for kind, number in nf.TYPE_NUMBERS.items()}
+_FAMILIES = {kind: family for family, kind in ADDRESS_TYPES.items()}
 _HOOKS = {number: hook for hook, number in nf.HOOKS.items()}
 _POLICIES = {code: Verdict(kind) for kind, code in nf.VERDICTS.items() if code >= 0}
 
@@ -117,19 +121,22 @@ def _holder(body: bytes, dumped: Mapping[str, Sequence[bytes]]) -> ElementHolder
     name = _text(data[nf.NFTA_SET_NAME])
     types = _key_types(name, int.from_bytes(data[nf.NFTA_SET_KEY_TYPE], "big"))
     comment = _comment(data.get(nf.NFTA_SET_USERDATA, b""), nf.NFTNL_UDATA_SET_COMMENT)
-    items = read_items(types, dumped.get(name, ()))
+    found = dumped.get(name, ())
     flags = int.from_bytes(data.get(nf.NFTA_SET_FLAGS, b""), "big") & ~nf.NFT_SET_CONCAT
     if flags == nf.NFT_SET_INTERVAL:
-        return RangeSet(name, types, ranges(types, items), comment)
+        return RangeSet(name, types, ranges(types, read_items(types, found)), comment)
     leads_to_verdicts = (
         int.from_bytes(data.get(nf.NFTA_SET_DATA_TYPE, b""), "big") == nf.NFT_DATA_VERDICT
     )
     if flags == nf.NFT_SET_MAP and leads_to_verdicts:
-        found = {item.key: item.verdict for item in items if item.verdict is not None}
-        return VerdictMap(name, types, found, comment)
+        items = read_items(types, found)
+        leads = {item.key: item.verdict for item in items if item.verdict is not None}
+        return VerdictMap(name, types, leads, comment)
     if flags:
         raise NftError(f"set {name} is of a kind that podfence never makes ({flags:#x})")
-    return Set(name, types, frozenset(read_keys(types, dumped.get(name, ()))), comment)
+    if len(types) == 1 and types[0] in _FAMILIES:
+        return MemberSet(name, read_members(_FAMILIES[types[0]], found), comment)
+    return Set(name, types, frozenset(read_keys(types, found)), comment)
 
 
 def _key_types(name: str, number: int) -> tuple[DataType, ...]:

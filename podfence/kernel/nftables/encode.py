@@ -16,6 +16,7 @@ from podfence.kernel.netlink import HEADER, NLM_F_APPEND, NLM_F_CREATE, attribut
 from podfence.kernel.nftables import nf_tables as nf
 from podfence.kernel.nftables.encode_elements import ElementList, element_lists
 from podfence.kernel.nftables.encode_rules import expressions
+from podfence.kernel.nftables.members import MemberList
 from podfence.nft.objects import BaseChain, DataType, RangeSet, Rule, Table, VerdictMap
 from podfence.nft.render import render_rule
 from podfence.nft.transaction import (
@@ -135,7 +136,7 @@ class _Writer:
             nf.NFTA_SET_ELEM_LIST_SET, part.name
         )
         for elements in element_lists(part, delete=kind == nf.NFT_MSG_DELSETELEM):
-            body = start + nested(nf.NFTA_SET_ELEM_LIST_ELEMENTS, *elements.encoded)
+            body = start + nested(nf.NFTA_SET_ELEM_LIST_ELEMENTS, elements.data)
             before = HEADER.size + len(FAMILY) + len(start) + 4
             yield _message(kind, flags, body, _about(part), partial(_element, elements, before))
 
@@ -154,7 +155,7 @@ def _about(holder: ElementHolder) -> str:
     return f"{'map' if isinstance(holder, VerdictMap) else 'set'} {holder.name}"
 
 
-def _element(elements: ElementList, before: int, offset: int) -> str:
+def _element(elements: ElementList | MemberList, before: int, offset: int) -> str:
     name = elements.name_at(offset - before) if offset else ""
     return f", element {name}" if name else ""
 

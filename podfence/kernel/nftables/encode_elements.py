@@ -16,7 +16,17 @@ from msgspec import Struct
 
 from podfence.kernel.netlink import MAX_ATTRIBUTE, attribute, nested, text
 from podfence.kernel.nftables import nf_tables as nf
-from podfence.nft.objects import DataType, Key, KeyRange, RangeSet, Set, Verdict, VerdictMap
+from podfence.kernel.nftables.members import MemberList, member_lists
+from podfence.nft.objects import (
+    DataType,
+    Key,
+    KeyRange,
+    MemberSet,
+    RangeSet,
+    Set,
+    Verdict,
+    VerdictMap,
+)
 from podfence.nft.transaction import ElementHolder
 
 Types = tuple[DataType, ...]
@@ -35,6 +45,11 @@ class ElementList(Struct, frozen=True):
     encoded: tuple[bytes, ...]
     keys: tuple[Key | KeyRange, ...]
 
+    @property
+    def data(self) -> bytes:
+        """The attributes of the elements."""
+        return b"".join(self.encoded)
+
     def name_at(self, offset: int) -> str:
         """The element whose attributes hold a byte, counted from the first; ``""``: none."""
         for data, key in zip(self.encoded, self.keys, strict=True):
@@ -44,11 +59,16 @@ class ElementList(Struct, frozen=True):
         return ""
 
 
-def element_lists(item: ElementHolder, *, delete: bool = False) -> Iterator[ElementList]:
+def element_lists(
+    item: ElementHolder, *, delete: bool = False
+) -> Iterator[ElementList | MemberList]:
     """All elements of ``item``, each list below the 64 kB that an attribute may have.
 
     With ``delete`` as the kernel wants them to be deleted: without verdicts.
     """
+    if isinstance(item, MemberSet):
+        yield from member_lists(item.elements)
+        return
     keys: tuple[Key | KeyRange, ...]
     if isinstance(item, RangeSet):
         make = _range if len(item.type) == 1 else _concatenated_range

@@ -15,7 +15,7 @@ from podfence.model.objects import IPAddress
 from podfence.nft.lowering.deny import STATELESS
 from podfence.nft.lowering.groups import Groups, self_sets
 from podfence.nft.lowering.identifiers import Namer
-from podfence.nft.lowering.peers import ADDRESS_TYPES, PeerSets
+from podfence.nft.lowering.peers import PeerSets
 from podfence.nft.lowering.ports import PortQuestions
 from podfence.nft.lowering.skeleton import (
     range_set,
@@ -26,6 +26,7 @@ from podfence.nft.lowering.skeleton import (
 from podfence.nft.lowering.tierchains import PREFIXES
 from podfence.nft.lowering.views import FAMILIES, VIEWS, View
 from podfence.nft.objects import (
+    ADDRESS_TYPES,
     RETURN,
     Chain,
     Key,

@@ -12,20 +12,19 @@ from collections.abc import Collection, Iterator, Mapping
 
 from podfence.nft.lowering.identifiers import Namer, printable
 from podfence.nft.objects import (
+    ADDRESS_TYPES,
     Between,
     Compare,
-    DataType,
     Expression,
     Field,
-    Key,
     Lookup,
+    MemberSet,
     RangeSet,
-    Set,
 )
 from podfence.policy.index import AddressPeers, Everyone, Peers, PodPeers, PolicyIndex
+from podfence.sets.members import Members
 
 Parts = tuple[Expression, ...]
-ADDRESS_TYPES = {4: DataType.IPV4_ADDR, 6: DataType.IPV6_ADDR}
 
 
 class PeerSets:
@@ -38,12 +37,12 @@ class PeerSets:
         self._index = index
         self._namer = namer
         self._families = families
-        self._sets: dict[str, Set | RangeSet] = {}
-        self._of_class: dict[tuple[int, int], tuple[Key, ...]] = {}
+        self._sets: dict[str, MemberSet | RangeSet] = {}
+        self._of_class: dict[tuple[int, int], Members] = {}
         self._contested = {c.endpoint_class: a for a, c in index.contested.items()}
 
     @property
-    def sets(self) -> tuple[Set | RangeSet, ...]:
+    def sets(self) -> tuple[MemberSet | RangeSet, ...]:
         """The sets asked for so far, in the order of first use."""
         return tuple(self._sets.values())
 
@@ -74,18 +73,17 @@ class PeerSets:
     def _pod_set(self, peers: PodPeers, family: int) -> str:
         name = self._namer.name(f"p{family}_", peers.key)
         if name not in self._sets:
-            keys = (k for number in peers.classes for k in self._class_keys(number, family))
-            key = (ADDRESS_TYPES[family],)
-            self._sets[name] = Set(name, key, frozenset(keys), _comment(peers))
+            parts = (self._class_members(number, family) for number in peers.classes)
+            self._sets[name] = MemberSet(name, Members.union(family, parts), _comment(peers))
         return name
 
     def _volatile_set(self, peers: AddressPeers) -> str:
         name = self._namer.name(f"n{peers.family}_", peers.key)
         if name not in self._sets:
             spans = peers.addresses
-            keys = ((address,) for low, high in spans for address in range(low, high + 1))
-            key = (ADDRESS_TYPES[peers.family],)
-            self._sets[name] = Set(name, key, frozenset(keys), _comment(peers))
+            found = (address for low, high in spans for address in range(low, high + 1))
+            members = Members.of(peers.family, found)
+            self._sets[name] = MemberSet(name, members, _comment(peers))
         return name
 
     def _block_set(self, peers: AddressPeers) -> str:
@@ -96,7 +94,7 @@ class PeerSets:
             self._sets[name] = RangeSet(name, key, ranges, _comment(peers))
         return name
 
-    def _class_keys(self, number: int, family: int) -> tuple[Key, ...]:
+    def _class_members(self, number: int, family: int) -> Members:
         """Addresses of the pods of a class; one that two pods claim is in none of their classes,
         it has a class of its own (NP-60a)."""
         found = self._of_class.get((number, family))
@@ -104,8 +102,8 @@ class PeerSets:
             known = [a for pod in self._index.members[number] for a in pod.addresses]
             if number in self._contested:
                 known.append(self._contested[number])
-            keys = ((int(address),) for address in known if address.version == family)
-            found = self._of_class[number, family] = tuple(keys)
+            addresses = (int(address) for address in known if address.version == family)
+            found = self._of_class[number, family] = Members.of(family, addresses)
         return found
 
 

@@ -27,13 +27,14 @@ from podfence.nft.objects import (
     Key,
     Log,
     Lookup,
+    MemberSet,
     RangeSet,
     Rule,
     Verdict,
     VerdictKind,
     Vmap,
 )
-from podfence.nft.ruleset import Ruleset
+from podfence.nft.ruleset import AnySet, Ruleset
 from podfence.nft.transaction import ElementHolder
 
 Condition = frozenset[Expression]
@@ -180,9 +181,17 @@ class _Proof:
     def _set_grows(self, old: str, new: str) -> bool:
         pair = (old, new)
         if pair not in self.sets:
-            before, after = self.old.sets[old].elements, self.new.sets[new].elements
-            self.sets[pair] = before is after or frozenset(before) <= frozenset(after)
+            self.sets[pair] = _within(self.old.sets[old], self.new.sets[new])
         return self.sets[pair]
+
+
+def _within(before: AnySet, after: AnySet) -> bool:
+    """Whether every element is one of the other set's."""
+    if isinstance(before, MemberSet) and isinstance(after, MemberSet):
+        return before.elements <= after.elements
+    if type(before) is not type(after):
+        return not before.elements
+    return before.elements is after.elements or set(before.elements) <= set(after.elements)
 
 
 def _equal(old: Mapping[str, ElementHolder], new: Mapping[str, ElementHolder]) -> Iterator[str]:
