@@ -136,12 +136,12 @@ def _element_changes(
     put = [item for item in added if item.elements]
     taken: list[ElementHolder] = []
     for before, after in _common(old, new):
-        taken += [part for part in (_less(before, after),) if part.elements]
-        put += [part for part in (_less(after, before),) if part.elements]
+        taken += [part for part in (without(before, after),) if part.elements]
+        put += [part for part in (without(after, before),) if part.elements]
     return taken, put
 
 
-def _less(item: ElementHolder, other: ElementHolder) -> ElementHolder:
+def without(item: ElementHolder, other: ElementHolder) -> ElementHolder:
     """``item`` with those elements that are not, or not with that verdict, in ``other``."""
     if isinstance(item, VerdictMap) and isinstance(other, VerdictMap):
         left = {key: v for key, v in item.elements.items() if other.elements.get(key) != v}

@@ -18,7 +18,7 @@ from podfence.model.objects import Pod
 from podfence.nft.difference import apply, diff
 from podfence.nft.lowering.epoch import bump, epoch, succeed, with_epoch
 from podfence.nft.lowering.lower import LocalNode, lower
-from podfence.nft.lowering.permission import removes_permission
+from podfence.nft.lowering.tightening import removes_permission
 from podfence.nft.objects import CtStateBit
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.trace import first_packet, reply_packet, trace_packet

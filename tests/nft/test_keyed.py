@@ -12,8 +12,8 @@ from podfence.model.cluster import ClusterObject
 from podfence.nft.difference import diff
 from podfence.nft.lowering import keyed, ordered
 from podfence.nft.lowering.lower import lower
-from podfence.nft.lowering.permission import removes_permission
 from podfence.nft.lowering.ports import split_ports
+from podfence.nft.lowering.tightening import removes_permission
 from podfence.nft.objects import Lookup, Verdict, VerdictMap, Vmap
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.trace import trace

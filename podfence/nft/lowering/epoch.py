@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from podfence.nft.lowering.permission import removes_permission
 from podfence.nft.lowering.skeleton import FAST, epoch_chains
+from podfence.nft.lowering.tightening import removes_permission
 from podfence.nft.objects import CtMark
 from podfence.nft.ruleset import Ruleset
 

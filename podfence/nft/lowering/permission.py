@@ -1,149 +1,104 @@
-"""Whether a change of rules takes a permission away.
+"""Whether one chain passes all that another one passes.
 
-Rule: read from the two rulesets, not from policies: what is compared is what the kernel does. The
-comparison proves that all that passed still passes, and takes for a loss whatever it cannot prove:
-it may find a loss where there is none, and never misses one.
+Rule: a proof, read from rules, not from policies: what is compared is what the kernel does. It
+takes for a loss whatever it cannot prove: it may find a loss where there is none, and never misses
+one. The proof stands on one assumption, which ``tightening`` sees to: a chain that has the same
+name before and after passes no less after than before.
 
-What it can prove: pods that come, rules and ports that are added, sets that grow, isolation that
-ends. A chain whose rules all allow, until one denies the rest, passes the union of what its rules
-say; it is compared rule by rule. Any other chain (a tier with rules that deny) has to be the same,
-down to the elements of its sets; where it is a jump before such rules, it may also be gone.
+What it can prove: rules and ports that are added, sets that are larger, isolation that ends, and
+all of that behind other tiers. A chain whose rules all allow, until one denies the rest, passes the
+union of what its rules say; it is compared rule by rule. Any other chain (a tier with rules that
+deny) is compared in order: rules that return may be new, and rules that only deny may be gone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
+from typing import Protocol
 
-from msgspec import Struct, field
+from msgspec import Struct
 
-from podfence.nft.lowering.skeleton import FAST, STAMP, range_set, verdict_map
-from podfence.nft.lowering.views import FAMILIES, VIEWS
+from podfence.nft.lowering.polarity import Polarity, rule_polarity
 from podfence.nft.objects import (
     DROP,
     RETURN,
+    Chain,
     Counter,
     Expression,
     Key,
     Log,
     Lookup,
     MemberSet,
-    RangeSet,
     Rule,
     Verdict,
     VerdictKind,
+    VerdictMap,
     Vmap,
 )
-from podfence.nft.ruleset import AnySet, Ruleset
-from podfence.nft.transaction import ElementHolder
+from podfence.nft.ruleset import AnySet
+from podfence.sets.members import Members
 
 Condition = frozenset[Expression]
 """What a rule that allows asks; the empty one asks nothing."""
+_ALL: Condition = frozenset()
 
 
-def removes_permission(current: Ruleset, wanted: Ruleset) -> bool:
-    """Whether something that passes under ``current`` may be denied under ``wanted``.
+class Rules(Protocol):
+    """What is read of a ruleset; values may be made when they are asked for."""
 
-    Both are rulesets of ``lower`` for one node; their epochs are not compared. False is a
-    proof, True is none.
-    """
-    return not _Proof(current, wanted).holds()
+    @property
+    def sets(self) -> Mapping[str, AnySet]:
+        """Sets by name."""
 
+    @property
+    def maps(self) -> Mapping[str, VerdictMap]:
+        """Verdict maps by name."""
 
-class _Allowed(Struct, frozen=True):
-    """What a chain passes: what its map's element says, or else what meets one of ``conditions``.
-
-    ``map``: name and key fields of a verdict map that is asked first; None: no map. ``guards``:
-    chains that are asked before, and may only deny.
-    """
-
-    conditions: tuple[Condition, ...]
-    map: Vmap | None = None
-    guards: tuple[str, ...] = ()
+    @property
+    def chains(self) -> Mapping[str, Chain]:
+        """Chains by name."""
 
 
-class _Proof:
-    """One attempt to show that ``new`` passes all that ``old`` passes."""
+class Proof:
+    """One attempt to show that chains of ``after`` pass what chains of ``before`` pass."""
 
-    def __init__(self, old: Ruleset, new: Ruleset) -> None:
-        self.old = old
-        self.new = new
-        self.before, self.after = _Reader(old), _Reader(new)
-        pairs = ((old.sets, new.sets), (old.maps, new.maps))
-        self.equal = frozenset(name for before, after in pairs for name in _equal(before, after))
-        """Sets and maps with the same elements before and after."""
-        self.same: dict[str, bool] = {}
-        self.chains: dict[tuple[str, str], bool] = {}
-        self.sets: dict[tuple[str, str], bool] = {}
+    def __init__(
+        self, before: Rules, after: Rules, smaller: Iterable[str], released: Mapping[int, Members]
+    ) -> None:
+        """``smaller``: sets of both that lost members other than ``released``, which nobody has any
+        more: by IP version."""
+        self._before, self._after = _Reader(before), _Reader(after)
+        self._smaller = frozenset(smaller)
+        self._released = released
+        self.leans_on_released = False
+        """Whether some proof so far holds only because nobody has certain addresses any more."""
+        self._proven: dict[tuple[str, str], bool] = {}
+        self._sets: dict[tuple[str, str], bool] = {}
 
-    def holds(self) -> bool:
-        """Base chains and what they reach without a map are equal, so the maps decide."""
-        fixed = _fixed(self.old)
-        return (
-            fixed == _fixed(self.new)
-            and all(self._same_base(name) for name in fixed)
-            and all(self._same_rules(name) for name in fixed - {FAST, STAMP})
-            and all(self._range_shrinks(range_set(family)) for family in FAMILIES)
-            and all(
-                self._pods_keep(verdict_map(view, family), range_set(family))
-                for view in VIEWS
-                for family in FAMILIES
-            )
-        )
-
-    def _same_base(self, name: str) -> bool:
-        return self.old.chains[name].base == self.new.chains[name].base
-
-    def _same_rules(self, name: str) -> bool:
-        return self.old.chains[name].rules == self.new.chains[name].rules
-
-    def _range_shrinks(self, name: str) -> bool:
-        """An address that enters the range of pods is cut off until its pod is known."""
-        return set(self.new.sets[name].elements) <= set(self.old.sets[name].elements)
-
-    def _pods_keep(self, name: str, ranges: str) -> bool:
-        """Every pod that is there stays, and no new one could pass before."""
-        old, new = self.old.maps[name].elements, self.new.maps[name].elements
-        pairs = {(verdict, new.get(key)) for key, verdict in old.items()}
-        return all(b is not None and self._verdict_keeps(a, b) for a, b in pairs) and all(
-            verdict == RETURN or _inside(self.old.sets[ranges], key)
-            for key, verdict in new.items()
-            if key not in old
-        )
-
-    def _verdict_keeps(self, old: Verdict, new: Verdict) -> bool:
+    def verdict_keeps(self, old: Verdict, new: Verdict) -> bool:
+        """Whether ``new`` passes all that ``old`` passes, as elements of a map of groups."""
         if new == RETURN or old == DROP:
             return True
-        return bool(old.chain and new.chain) and self._chain_keeps(old.chain, new.chain)
+        return bool(old.chain and new.chain) and self.keeps(old.chain, new.chain)
 
-    def _chain_keeps(self, old: str, new: str) -> bool:
+    def keeps(self, old: str, new: str) -> bool:
+        """Whether the chain ``new`` passes all that ``old`` passed."""
+        return old == new or self.proves(old, new)
+
+    def proves(self, old: str, new: str) -> bool:
+        """The same without the assumption about their own name."""
         pair = (old, new)
-        if pair not in self.chains:
-            self.chains[pair] = (old == new and self._same(old)) or self._allows_as_much(old, new)
-        return self.chains[pair]
-
-    # -- chains that are the same
-
-    def _same(self, name: str) -> bool:
-        """Equal rules, and equal in all that they refer to."""
-        if name not in self.same:
-            self.same[name] = name in self.new.chains and self._same_rules(name)
-            self.same[name] &= all(map(self._same_part, _parts(self.old.chains[name].rules)))
-        return self.same[name]
-
-    def _same_part(self, part: object) -> bool:
-        if isinstance(part, Lookup):
-            return part.set in self.equal
-        if isinstance(part, Vmap):
-            targets = {v.chain for v in self.old.maps[part.map].elements.values() if v.chain}
-            return part.map in self.equal and all(map(self._same, targets))
-        return not (isinstance(part, Verdict) and part.chain) or self._same(part.chain)
+        if pair not in self._proven:
+            self._proven[pair] = False  # chains lead nowhere back; so this is never read
+            self._proven[pair] = self._allows_as_much(old, new) or self._is_looser(old, new)
+        return self._proven[pair]
 
     # -- chains that allow, then deny
 
     def _allows_as_much(self, old: str, new: str) -> bool:
         try:
-            return self._keeps(self.before.chain(old), self.after.chain(new))
+            return self._keeps(self._before.chain(old), self._after.chain(new))
         except _NotOnlyAllowing:
             return False
 
@@ -151,15 +106,19 @@ class _Proof:
         """For the keys of both maps, and for all other packets. Raises _NotOnlyAllowing."""
         if old.map and new.map and old.map.fields != new.map.fields:
             return False
-        if not all(guard in old.guards and self._same(guard) for guard in new.guards):
+        if not all(any(self.keeps(a, b) for a in old.guards) for b in new.guards):
             return False
-        keys = {*self.before.keys(old), *self.after.keys(new)}
-        pairs = {(self.before.at(old, key), self.after.at(new, key)) for key in keys}
-        return all(self._covers(a, b) for a, b in {(old.conditions, new.conditions), *pairs})
+        keys = {*self._before.keys(old), *self._after.keys(new)}
+        pairs = {(self._before.at(old, key), self._after.at(new, key)) for key in keys}
+        return all(self._covers(a, b) for a, b in {(old.rest, new.rest), *pairs})
 
-    def _covers(self, old: tuple[Condition, ...], new: tuple[Condition, ...]) -> bool:
-        known = set(new)
-        return all(self._covered(condition, known) for condition in old)
+    def _covers(self, old: _Rest, new: _Rest) -> bool:
+        if _ALL in new.conditions:
+            return True
+        known = set(new.conditions)
+        if not all(self._covered(condition, known) for condition in old.conditions):
+            return False
+        return not old.onward or (bool(new.onward) and self.keeps(old.onward, new.onward))
 
     def _covered(self, condition: Condition, new: set[Condition]) -> bool:
         """Some new rule asks no more than an old one."""
@@ -168,110 +127,193 @@ class _Proof:
         return any(all(self._implied(part, condition) for part in asked) for asked in new)
 
     def _implied(self, asked: Expression, condition: Condition) -> bool:
-        """Whether what meets ``condition`` meets what the new ruleset calls ``asked``."""
+        """Whether what meets ``condition`` meets what the new rules call ``asked``."""
         if not isinstance(asked, Lookup):
             return asked in condition
         return any(
             isinstance(part, Lookup)
             and part.fields == asked.fields
-            and self._set_grows(part.set, asked.set)
+            and self._set_holds(part.set, asked.set)
             for part in condition
         )
 
-    def _set_grows(self, old: str, new: str) -> bool:
+    def _set_holds(self, old: str, new: str) -> bool:
+        """Whether every member of ``old``, but those that nobody has any more, is in ``new``."""
+        if old == new:
+            return old not in self._smaller
         pair = (old, new)
-        if pair not in self.sets:
-            self.sets[pair] = _within(self.old.sets[old], self.new.sets[new])
-        return self.sets[pair]
+        if pair not in self._sets:
+            before, after = self._before.rules.sets[old], self._after.rules.sets[new]
+            self._sets[pair] = _within(before, after, {})
+            if not self._sets[pair] and _within(before, after, self._released):
+                self._sets[pair] = self.leans_on_released = True
+        return self._sets[pair]
+
+    # -- chains in which order decides
+
+    def _is_looser(self, old: str, new: str) -> bool:
+        """Whether ``new`` is ``old`` with rules that return put in, or rules that only deny left
+        out, and with sets that moved as the polarity of their rules wants it."""
+        before = self._before.rules.chains[old].rules
+        at = 0
+        for rule in self._after.rules.chains[new].rules:
+            found = self._next(before, at, rule)
+            if found is not None:
+                at = found + 1
+            elif rule.parts[-1] != RETURN:
+                return False
+        return all(map(self._only_denies, before[at:]))
+
+    def _next(self, before: Sequence[Rule], start: int, rule: Rule) -> int | None:
+        """The place of the same rule, past others that only deny."""
+        for at in range(start, len(before)):
+            if self._same(before[at], rule):
+                return at
+            if not self._only_denies(before[at]):
+                return None
+        return None
+
+    def _same(self, old: Rule, new: Rule) -> bool:
+        """Whether a rule is the same, or one that passes more."""
+        return len(old.parts) == len(new.parts) and all(
+            self._same_part(a, b, rule_polarity(new))
+            for a, b in zip(old.parts, new.parts, strict=True)
+        )
+
+    def _same_part(self, old: object, new: object, polarity: Polarity) -> bool:
+        if isinstance(old, Lookup) and isinstance(new, Lookup):
+            return old.fields == new.fields and self._moves(old.set, new.set, polarity)
+        if isinstance(old, Vmap) and isinstance(new, Vmap):
+            return old.fields == new.fields and self._map_keeps(old.map, new.map)
+        if isinstance(old, Verdict) and isinstance(new, Verdict) and old.chain and new.chain:
+            return old.kind is new.kind and self.keeps(old.chain, new.chain)
+        return old == new or (isinstance(old, Log) and isinstance(new, Log))
+
+    def _moves(self, old: str, new: str, polarity: Polarity) -> bool:
+        before, after = self._before.rules.sets[old], self._after.rules.sets[new]
+        grows = Polarity.ACCEPTS not in polarity or self._set_holds(old, new)
+        return grows and (Polarity.DENIES not in polarity or _within(after, before, {}))
+
+    def _map_keeps(self, old: str, new: str) -> bool:
+        before, after = self._before.rules.maps[old].elements, self._after.rules.maps[new].elements
+        return before.keys() == after.keys() and all(
+            verdict == after[key] or self.verdict_keeps(verdict, after[key])
+            for key, verdict in before.items()
+        )
+
+    def _only_denies(self, rule: Rule) -> bool:
+        """Whether all that meets a rule is denied."""
+        last = rule.parts[-1]
+        if not isinstance(last, Verdict) or last.kind is VerdictKind.JUMP:
+            return False
+        if not last.chain:
+            return last == DROP
+        try:
+            found = self._before.chain(last.chain)
+        except _NotOnlyAllowing:
+            return False
+        return found.map is None and found.rest == _Rest(())
 
 
-def _within(before: AnySet, after: AnySet) -> bool:
-    """Whether every element is one of the other set's."""
+def _within(before: AnySet, after: AnySet, released: Mapping[int, Members]) -> bool:
     if isinstance(before, MemberSet) and isinstance(after, MemberSet):
-        return before.elements <= after.elements
+        gone = released.get(before.elements.family)
+        return (before.elements - gone if gone else before.elements) <= after.elements
     if type(before) is not type(after):
         return not before.elements
     return before.elements is after.elements or set(before.elements) <= set(after.elements)
-
-
-def _equal(old: Mapping[str, ElementHolder], new: Mapping[str, ElementHolder]) -> Iterator[str]:
-    for name, item in old.items():
-        other = new.get(name)
-        if item is other or (other is not None and item.elements == other.elements):
-            yield name
-
-
-def _fixed(ruleset: Ruleset) -> set[str]:
-    """Chains that base chains reach without a map."""
-    found: set[str] = set()
-    waiting = [chain.name for chain in ruleset.chains.values() if chain.base]
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            parts = _parts(ruleset.chains[name].rules)
-            waiting += [part.chain for part in parts if isinstance(part, Verdict) and part.chain]
-    return found
-
-
-def _parts(rules: Iterable[Rule]) -> Iterator[object]:
-    return (part for rule in rules for part in rule.parts)
-
-
-def _inside(ranges: object, key: Key) -> bool:
-    assert isinstance(ranges, RangeSet)
-    return any(low <= key <= high for low, high in ranges.elements)
 
 
 class _NotOnlyAllowing(Exception):
     """A chain that is no list of rules that allow."""
 
 
-class _Reader(Struct):
-    """Chains of one ruleset as lists of what they allow, each read once."""
+class _Rest(Struct, frozen=True):
+    """Packets pass that meet one of ``conditions``; the others go on to the chain ``onward``, or
+    are denied where there is none."""
 
-    ruleset: Ruleset
-    known: dict[str, _Allowed] = field(default_factory=dict)
+    conditions: tuple[Condition, ...]
+    onward: str = ""
+
+
+class _Allowed(Struct, frozen=True):
+    """What a chain passes: what its map's element says, or else ``rest``.
+
+    ``map``: name and key fields of a verdict map that is asked first; None: no map. ``guards``:
+    chains that are asked before, and may only deny.
+    """
+
+    rest: _Rest
+    map: Vmap | None = None
+    guards: tuple[str, ...] = ()
+
+
+class _Reader:
+    """Chains of one side as lists of what they allow, each read once."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self._known: dict[str, _Allowed | None] = {}
 
     def chain(self, name: str) -> _Allowed:
         """Raises _NotOnlyAllowing."""
-        if name not in self.known:
-            self.known[name] = self._read(self.ruleset.chains[name].rules)
-        return self.known[name]
+        if name not in self._known:
+            self._known[name] = None
+            self._known[name] = self._read(self.rules.chains[name].rules)
+        found = self._known[name]
+        if found is None:
+            raise _NotOnlyAllowing
+        return found
 
     def keys(self, allowed: _Allowed) -> Iterable[Key]:
         """The keys of the map, if there is one."""
-        return self.ruleset.maps[allowed.map.map].elements if allowed.map else ()
+        return self.rules.maps[allowed.map.map].elements if allowed.map else ()
 
-    def at(self, allowed: _Allowed, key: Key) -> tuple[Condition, ...]:
+    def at(self, allowed: _Allowed, key: Key) -> _Rest:
         """What packets with one key of the map are asked. Raises _NotOnlyAllowing."""
-        verdict = self.ruleset.maps[allowed.map.map].elements.get(key) if allowed.map else None
+        verdict = self.rules.maps[allowed.map.map].elements.get(key) if allowed.map else None
         if verdict is None:
-            return allowed.conditions
-        found = self._read([Rule((verdict,))]) if not verdict.chain else self.chain(verdict.chain)
-        if found.map is not None or found.guards:
-            raise _NotOnlyAllowing
-        return found.conditions
+            return allowed.rest
+        return self._onward(verdict.chain) if verdict.chain else _of_verdict(verdict)
 
     def _read(self, rules: Sequence[Rule]) -> _Allowed:
-        """Jumps come first, then a map; a last ``goto`` is followed."""
+        """Jumps come first, then a map, then rules that return."""
         guards = tuple(takewhile(bool, map(_guard, rules)))
         rules = rules[len(guards) :]
         first = rules[0].parts if rules else ()
         asked = first[0] if len(first) == 1 and isinstance(first[0], Vmap) else None
+        rest = self._rest(rules[1:] if asked else rules)
+        if rest.onward and not rest.conditions and asked is None:
+            # to go on in a chain is to ask it, and to return when it does
+            return _Allowed(_Rest((_ALL,)), None, (*guards, rest.onward))
+        return _Allowed(rest, asked, guards)
+
+    def _rest(self, rules: Iterable[Rule]) -> _Rest:
         conditions: list[Condition] = []
-        waiting = list(rules[:0:-1] if asked else rules[::-1])
-        while waiting:
-            condition, verdict = _split(waiting.pop())
+        for rule in rules:
+            condition, verdict = _split(rule)
             if verdict == RETURN:
                 conditions.append(condition)
-            elif verdict == DROP and not condition:
-                return _Allowed(tuple(conditions), asked, guards)
             elif verdict is not None:
-                if condition or verdict.kind is not VerdictKind.GOTO:
+                if condition or verdict.kind not in (VerdictKind.GOTO, VerdictKind.DROP):
                     raise _NotOnlyAllowing
-                waiting = list(self.ruleset.chains[verdict.chain].rules[::-1])
-        return _Allowed((*conditions, frozenset()), asked, guards)
+                onward = self._onward(verdict.chain) if verdict.chain else _of_verdict(verdict)
+                return _Rest((*conditions, *onward.conditions), onward.onward)
+        return _Rest((*conditions, _ALL))
+
+    def _onward(self, name: str) -> _Rest:
+        """A last ``goto`` is followed, into another list of rules that allow."""
+        try:
+            found = self.chain(name)
+        except _NotOnlyAllowing:
+            return _Rest((), name)
+        return _Rest((), name) if found.map is not None or found.guards else found.rest
+
+
+def _of_verdict(verdict: Verdict) -> _Rest:
+    if verdict not in (RETURN, DROP):
+        raise _NotOnlyAllowing
+    return _Rest((_ALL,) if verdict == RETURN else ())
 
 
 def _guard(rule: Rule) -> str:

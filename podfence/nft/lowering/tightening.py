@@ -1,0 +1,270 @@
+"""Whether a change of rules takes a permission away, and how soon that must be seen to.
+
+Rule: decided from what the change touches, not by reading both rulesets: a set that accepts and
+loses members, a set that denies and gains some, a pod whose packets go elsewhere, a chain that says
+something else, a wider range of pods. Everything that is left alone passes what it passed. So each
+touched thing is asked alone whether it passes all that it passed, and where that is not proven
+(``permission``), the change takes something away. Never misses a loss; may see one where there is
+none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import IntEnum
+
+from msgspec import Struct
+
+from podfence.nft.difference import without
+from podfence.nft.lowering.permission import Proof, Rules
+from podfence.nft.lowering.polarity import Polarity, Uses
+from podfence.nft.lowering.skeleton import FAST, STAMP, range_set, stateless_map, verdict_map
+from podfence.nft.lowering.views import FAMILIES, VIEWS
+from podfence.nft.objects import (
+    ADDRESS_TYPES,
+    RETURN,
+    Chain,
+    Key,
+    MemberSet,
+    RangeSet,
+    Verdict,
+    VerdictMap,
+)
+from podfence.nft.ruleset import Ruleset
+from podfence.nft.transaction import (
+    AddChain,
+    AddElements,
+    AddRules,
+    AddSet,
+    DeleteChain,
+    DeleteElements,
+    DeleteSet,
+    DeleteTable,
+    ElementHolder,
+    FlushChain,
+    Transaction,
+)
+from podfence.sets.members import Members
+
+Released = Mapping[int, Members]
+"""Addresses that nobody has any more, by IP version: their connections are dead, and what is left
+of a permission is dangerous only when somebody else gets the address."""
+_NOBODY: Released = {}
+_OF_PODS = {verdict_map(view, family): family for view in VIEWS for family in FAMILIES}
+_STATELESS = frozenset(map(stateless_map, FAMILIES))
+"""Packets without a connection carry no epoch."""
+
+
+class Tightening(IntEnum):
+    """How much a change takes away: nothing, only what was left of addresses that nobody has any
+    more (a new epoch is owed), or more (it needs a new epoch in the same transaction)."""
+
+    NO = 0
+    OWED = 1
+    NOW = 2
+
+
+class Touched(Struct, frozen=True):
+    """What differs between two rulesets, of what is in both. ``taken`` and ``put``: elements, by
+    the name of their set or map. ``chains``: their rules or hooks differ. ``made``: there is a base
+    chain more or less, or a set has become another kind of thing."""
+
+    taken: Mapping[str, ElementHolder]
+    put: Mapping[str, ElementHolder]
+    chains: frozenset[str]
+    made: bool = False
+
+    @classmethod
+    def between(cls, before: Ruleset, after: Ruleset) -> Touched:
+        """By comparing all that is not the very same object."""
+        old, new = ({**rules.sets, **rules.maps} for rules in (before, after))
+        pairs = [(item, new[name]) for name, item in old.items() if name in new]
+        pairs = [(a, b) for a, b in pairs if a is not b and a.elements != b.elements]
+        alike = [(a, b) for a, b in pairs if type(a) is type(b) and a.type == b.type]
+        chains = frozenset(
+            name
+            for name, chain in before.chains.items()
+            if (found := after.chains.get(name)) is not None and _differ(chain, found)
+        )
+        return cls(
+            {a.name: without(a, b) for a, b in alike},
+            {b.name: without(b, a) for a, b in alike},
+            chains,
+            made=len(alike) < len(pairs) or _bases(before) != _bases(after),
+        )
+
+    @classmethod
+    def by(cls, transaction: Transaction, before: Rules, after: Rules) -> Touched:
+        """What the operations of a transaction say, which leads from ``before`` to ``after``."""
+        taken: dict[str, ElementHolder] = {}
+        put: dict[str, ElementHolder] = {}
+        chains: set[str] = set()
+        made = False
+        for step in transaction:
+            match step:
+                case DeleteElements(part) if _in_both(part.name, before, after):
+                    taken[part.name] = part
+                case AddElements(part) if _in_both(part.name, before, after):
+                    put[part.name] = part
+                case FlushChain(name) | AddRules(name):
+                    chains.add(name)
+                case AddChain(name, base):
+                    made |= base is not None and name not in before.chains
+                case DeleteChain(name):
+                    made |= before.chains[name].base is not None
+                case AddSet() | DeleteSet():
+                    pass
+                case DeleteTable():
+                    made = True
+        both = (name for name in chains if name in before.chains and name in after.chains)
+        changed = (name for name in both if _differ(before.chains[name], after.chains[name]))
+        return cls(taken, put, frozenset(changed), made)
+
+
+def removes_permission(current: Ruleset, wanted: Ruleset) -> bool:
+    """Whether something that passes under ``current`` may be denied under ``wanted``.
+
+    Both are rulesets of ``lower`` for one node; their epochs are not compared. False is a
+    proof, True is none.
+    """
+    return tightening(current, wanted) is not Tightening.NO
+
+
+def tightening(before: Ruleset, after: Ruleset, released: Released = _NOBODY) -> Tightening:
+    """What the step from one whole ruleset to another takes away. ``released``: addresses that
+    only disappeared, and that nobody has got since."""
+    touched = Touched.between(before, after)
+    return judged(before, after, touched, Uses(before.chains.values()), released)
+
+
+def judged(
+    before: Rules, after: Rules, touched: Touched, uses: Uses, released: Released = _NOBODY
+) -> Tightening:
+    """The same for a step of which is known what it touches. ``uses``: of the chains of
+    ``before``. Reads nothing else than what the touched things lead to."""
+    return max(_Judgement(before, after, touched, uses, released).levels(), default=Tightening.NO)
+
+
+class _Judgement:
+    """One step."""
+
+    def __init__(
+        self, before: Rules, after: Rules, touched: Touched, uses: Uses, released: Released
+    ) -> None:
+        self._before, self._after = before, after
+        self._touched, self._uses, self._released = touched, uses, released
+        fixed = _fixed(before, uses)
+        self._fixed = {name for name in fixed if name not in (FAST, STAMP)}
+        self._chains = set(touched.chains) - {FAST, STAMP}
+        for name in {*touched.taken, *touched.put} - {*_OF_PODS, *_STATELESS}:
+            if name in before.maps:  # of ports: their chains say something else
+                self._chains |= uses.of_map(name) & after.chains.keys()
+        smaller = (n for n, part in touched.taken.items() if self._lost(part) is Tightening.NOW)
+        self._proof = Proof(before, after, smaller, released)
+
+    def levels(self) -> Iterator[Tightening]:
+        """Of each touched thing alone."""
+        if self._touched.made or self._chains & self._fixed:
+            yield Tightening.NOW
+            return
+        for name in self._chains:
+            yield _unless(self._proof.proves(name, name))
+        for name, part in self._touched.taken.items():
+            if name in self._before.sets and Polarity.ACCEPTS in self._polarity(name, part):
+                yield self._lost(part)
+        for name, part in self._touched.put.items():
+            if name in self._before.sets and part.elements:
+                denies = Polarity.DENIES in self._uses.of_set(name, self._chains)
+                yield _unless(not denies)
+        for name, family in _OF_PODS.items():
+            yield from self._pods(name, family)
+        if self._proof.leans_on_released:
+            yield Tightening.OWED
+
+    def _polarity(self, name: str, part: ElementHolder) -> Polarity:
+        """Chains that changed are proven by themselves, except for what was released, which the
+        proof leaves out."""
+        if self._lost(part) is Tightening.OWED:
+            return self._uses.of_set(name)
+        return self._uses.of_set(name, self._chains)
+
+    def _lost(self, part: ElementHolder) -> Tightening:
+        """What a set that accepts takes away with these members."""
+        if not part.elements:
+            return Tightening.NO
+        if isinstance(part, MemberSet):
+            gone = self._released.get(part.elements.family)
+            return _owed_if(gone is not None and part.elements <= gone)
+        if isinstance(part, RangeSet):
+            return Tightening.NOW
+        return _owed_if(all(self._is_released(part, key) for key in part.elements))
+
+    def _is_released(self, part: ElementHolder, key: Key) -> bool:
+        """A concatenation of addresses is gone with any of them."""
+        return any(
+            kind in part.type and address in self._released[family]
+            for family, kind in ADDRESS_TYPES.items()
+            if family in self._released
+            for address in key
+        )
+
+    def _pods(self, name: str, family: int) -> Iterator[Tightening]:
+        """Every pod that is there stays, and its packets go where they pass as much; no new one
+        could pass before."""
+        old = self._before.maps[name].elements
+        taken, put = _elements(self._touched.taken, name), _elements(self._touched.put, name)
+        for key in taken:
+            if key not in put:
+                gone = self._released.get(family, ())
+                yield _owed_if(key[0] in gone) if key in old else Tightening.NO
+        for key, verdict in put.items():
+            if key in old:
+                yield _unless(self._proof.verdict_keeps(old[key], verdict))
+            elif verdict != RETURN:
+                yield _unless(_inside(self._before.sets[range_set(family)], key))
+
+
+def _unless(proven: bool) -> Tightening:
+    return Tightening.NO if proven else Tightening.NOW
+
+
+def _owed_if(released: bool) -> Tightening:
+    return Tightening.OWED if released else Tightening.NOW
+
+
+def _elements(parts: Mapping[str, ElementHolder], name: str) -> Mapping[Key, Verdict]:
+    part = parts.get(name)
+    return part.elements if isinstance(part, VerdictMap) else {}
+
+
+def _in_both(name: str, before: Rules, after: Rules) -> bool:
+    return any(
+        name in old and name in new
+        for old, new in ((before.sets, after.sets), (before.maps, after.maps))
+    )
+
+
+def _differ(old: Chain, new: Chain) -> bool:
+    return old is not new and (old.rules, old.base) != (new.rules, new.base)
+
+
+def _bases(ruleset: Ruleset) -> set[str]:
+    return {name for name, chain in ruleset.chains.items() if chain.base is not None}
+
+
+def _fixed(rules: Rules, uses: Uses) -> set[str]:
+    """Chains that base chains reach without a map."""
+    found: set[str] = set()
+    waiting = [*uses.bases]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            parts = (part for rule in rules.chains[name].rules for part in rule.parts)
+            waiting += [part.chain for part in parts if isinstance(part, Verdict) and part.chain]
+    return found
+
+
+def _inside(ranges: object, key: Key) -> bool:
+    assert isinstance(ranges, RangeSet)
+    return any(low <= key <= high for low, high in ranges.elements)
