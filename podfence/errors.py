@@ -93,10 +93,10 @@ class Severity(Enum):
 class Source(Struct, frozen=True):
     """Where an object was read.
 
-    ``file`` is the path as the user gave it (``-`` for standard input). ``document`` counts the
-    documents of that file from 0. ``item`` is the index in a ``kind: List``, ``None`` outside one.
-    ``line`` is the first line of the document, from 1 (not of the item: that is found on demand,
-    by ``manifests.positions``).
+    ``file`` is the path as the user gave it (``-`` for standard input, "" for an object of a live
+    cluster, which has no lines). ``document`` counts the documents of that file from 0. ``item`` is
+    the index in a ``kind: List``, ``None`` outside one. ``line`` is the first line of the document,
+    from 1 (not of the item: that is found on demand, by ``manifests.positions``).
     """
 
     file: str

@@ -64,6 +64,11 @@ def is_served(kind: str, api_version: object) -> bool:
     return api_version == API_VERSIONS[kind] or api_version in _ALSO_SERVED.get(kind, ())
 
 
+def served_versions(kind: str) -> tuple[str, ...]:
+    """The versions in which a wanted kind is read, the best one first."""
+    return (API_VERSIONS[kind], *_ALSO_SERVED.get(kind, ()))
+
+
 def group_of(api_version: str) -> str:
     """``apps`` of ``apps/v1``; the core group is ``""``."""
     return api_version.rpartition("/")[0]

@@ -9,18 +9,16 @@ import click
 import msgspec
 
 from podfence.cli.common import (
-    Inputs,
     asking,
-    input_options,
     keep_going_option,
     load_cluster,
-    namespace_option,
     output_option,
     read_names,
     require_certain,
     resolve_option,
 )
-from podfence.cli.targets import port_of, protocol_of, question
+from podfence.cli.inputs import Inputs, input_options, namespace_option
+from podfence.cli.targets import namespaces_of, port_of, protocol_of, question
 from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError, QuestionError
 from podfence.policy.compile import compile_cluster
@@ -79,7 +77,7 @@ def command(
 
 
 def _one(asked: Can, inputs: Inputs, names: Names, output: str) -> int:
-    loaded = load_cluster(inputs)
+    loaded = load_cluster(inputs, namespaces_of(asked))
     with asking(loaded, inputs):
         answer = asker_of(loaded.cluster, names, asked).can(asked)
     require_certain(loaded, answer)
@@ -103,7 +101,8 @@ def _many(queries: str, inputs: Inputs, names: Names, keep_going: bool) -> int:
     if queries == "-" and "-" in inputs.paths:
         raise click.UsageError("standard input cannot be both the manifests and the queries")
     asked = read_queries(queries)
-    loaded = load_cluster(inputs)
+    about = {name.partition("/")[0] for each in asked for name in (each.src, each.dst)}
+    loaded = load_cluster(inputs, sorted(about))
     asker = Asker(compile_cluster(loaded.cluster, names))
     encoder = VerdictEncoder(loaded.locate)
     failed = 0

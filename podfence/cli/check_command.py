@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 import click
 
 from podfence.admission.channel import experimental_fields
-from podfence.cli.common import Inputs, describe_problem, input_options, output_option, read_inputs
+from podfence.cli.common import describe_problem, known_namespaces, output_option, read_inputs
+from podfence.cli.inputs import Inputs, all_namespaces_option, input_options, namespace_option
 from podfence.cli.terminal import echo
-from podfence.errors import Problem, Severity
+from podfence.errors import Problem, Severity, Source
 from podfence.manifests.load import Loaded
 from podfence.policy.compile import compile_cluster
 from podfence.questions.lint.tiers import TierFinding, tier_findings
@@ -21,6 +24,8 @@ from podfence.text import printable
 
 @click.command("check")
 @input_options
+@namespace_option
+@all_namespaces_option
 @output_option
 @click.option(
     "--kube-version",
@@ -28,24 +33,49 @@ from podfence.text import printable
     metavar="1.N",
     help="The server that is meant; the newest one when it is not given.",
 )
-def command(inputs: Inputs, output: str, kube_version: str) -> int:
+def command(
+    inputs: Inputs, namespace: str | None, all_namespaces: bool, output: str, kube_version: str
+) -> int:
     """Validate manifests as the API server would, all errors at once.
 
     NetworkPolicies, and policies of the Admin and Baseline tiers, are checked field by field; of
     other kinds, what podfence reads of them. Where there is no error, rules of those tiers that do
-    nothing, or something else than it seems, are warned of. Exit status 1 when there is an error;
-    warnings alone are fine.
+    nothing, or something else than it seems, are warned of. With -n the objects of one namespace
+    and those of none are checked. Exit status 1 when there is an error; warnings alone are fine.
     """
     strict = minor_version(kube_version) >= STRICT_CIDRS_SINCE if kube_version else True
-    loaded = read_inputs(inputs, strict_cidrs=strict)
-    problems = (*loaded.problems, *_channel_warnings(loaded), *_tier_warnings(loaded))
+    given = () if namespace is None else (namespace,)
+    scope = inputs.scope(given, everything=all_namespaces)
+    loaded = read_inputs(inputs, scope, strict_cidrs=strict)
+    known_namespaces(loaded, scope)
+    found = (*loaded.problems, *_channel_warnings(loaded), *_tier_warnings(loaded))
+    problems = tuple(p for p in found if not scope or _is_in(loaded, p.source, scope))
+    kinds = _kinds(loaded, scope)
     if output == "json":
-        click.echo(json_text(_data(loaded, problems)))
+        click.echo(json_text(_data(loaded, problems, kinds)))
     else:
         for problem in problems:
             echo(describe_problem(loaded, problem))
-        echo(_summary(loaded, problems))
-    return 1 if loaded.errors else 0
+        echo(_summary(loaded, problems, kinds))
+    return 1 if _errors(problems) else 0
+
+
+def _is_in(loaded: Loaded, source: Source | None, scope: Sequence[str]) -> bool:
+    """Whether an object is in one of the namespaces, or in none: it concerns them all."""
+    metadata = (loaded.raw(source) or {}).get("metadata")
+    namespace = metadata.get("namespace") if isinstance(metadata, dict) else None
+    return not namespace or namespace in scope
+
+
+def _kinds(loaded: Loaded, scope: Sequence[str]) -> Mapping[str, int]:
+    """Objects that were checked, by kind."""
+    if not scope:
+        return loaded.kinds
+    return Counter(str(d.data["kind"]) for d in loaded.documents if _is_in(loaded, d.source, scope))
+
+
+def _errors(problems: Iterable[Problem]) -> int:
+    return sum(problem.severity is Severity.ERROR for problem in problems)
 
 
 STRICT_CIDRS_SINCE = 36
@@ -80,20 +110,25 @@ def _warning(finding: TierFinding) -> Problem:
     return Problem(finding.code, Severity.WARNING, text, finding.source, finding.path, name)
 
 
-def _data(loaded: Loaded, problems: tuple[Problem, ...]) -> dict[str, object]:
+def _data(
+    loaded: Loaded, problems: tuple[Problem, ...], kinds: Mapping[str, int]
+) -> dict[str, object]:
     return {
         "schema": "podfence.check/v1",
-        "ok": not loaded.errors,
+        "ok": not _errors(problems),
         "problems": [problem_data(p, loaded.positions.locate_problem(p)) for p in problems],
-        "objects": dict(loaded.kinds),
+        "objects": dict(kinds),
         "passedOver": dict(loaded.passed_over),
     }
 
 
-def _summary(loaded: Loaded, problems: tuple[Problem, ...]) -> str:
+def _summary(loaded: Loaded, problems: tuple[Problem, ...], kinds: Mapping[str, int]) -> str:
     warnings = sum(p.severity is Severity.WARNING for p in problems)
-    kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(loaded.kinds.items())) or "no object"
-    words = [f"{count(loaded.files, 'file')}: {kinds}"]
+    read = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items())) or "no object"
+    where = f"cluster {printable(loaded.live)}" if loaded.live else count(loaded.files, "file")
+    words = [f"{where}: {read}"]
+    if loaded.absent:
+        words.append(f"not in this cluster: {', '.join(loaded.absent)}")
     words += [
         f"{title}: {', '.join(f'{n} {printable(k)}' for k, n in sorted(others.items()))}"
         for title, others in (
@@ -102,5 +137,5 @@ def _summary(loaded: Loaded, problems: tuple[Problem, ...]) -> str:
         )
         if others
     ]
-    words.append(f"{count(len(loaded.errors), 'error')}, {count(warnings, 'warning')}")
+    words.append(f"{count(_errors(problems), 'error')}, {count(warnings, 'warning')}")
     return "; ".join(words)

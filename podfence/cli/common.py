@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from msgspec import Struct
 from msgspec.structs import replace
 
+from podfence.cli.inputs import Inputs, complete_files, live_cluster
 from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError, Problem, Severity, UnknownObject, UnreadObject
 from podfence.manifests.load import Loaded, load
@@ -24,88 +22,9 @@ from podfence.render.problems import problem_line
 from podfence.text import printable
 
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
     from podfence.questions.can import CanAnswer
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Inputs(Struct, frozen=True):
-    """What a command reads. ``namespace``: that of objects that name none, None for ``default``.
-    ``exclude``: patterns of what is not read of directories."""
-
-    paths: tuple[str, ...]
-    namespace: str | None = None
-    exclude: tuple[str, ...] = ()
-
-    def namespace_of_names(self, given: str | None) -> str:
-        """The namespace of a name without one; ``given``: the value of ``-n``."""
-        return given or self.namespace or DEFAULT_NAMESPACE
-
-
-def input_options(function: Callable[..., int]) -> Callable[..., int]:
-    """``-f FILE|DIR|-``, repeatable, and how it is read: the parameter ``inputs: Inputs``."""
-
-    @click.option(
-        "-f",
-        "--filename",
-        "paths",
-        multiple=True,
-        required=True,
-        metavar="FILE|DIR|-",
-        shell_complete=_files,
-        help="Manifests: a file, a directory (with everything below it), or - for standard input. "
-        "May be given more than once.",
-    )
-    @click.option(
-        "--exclude",
-        multiple=True,
-        metavar="GLOB",
-        help="Files and directories that are not read of a directory, written as in .gitignore "
-        "and relative to it. May be given more than once; goes after .podfenceignore.",
-    )
-    @click.option(
-        "--input-namespace",
-        metavar="NAME",
-        callback=_namespace_name,
-        help="Namespace of objects that name none, as in kubectl apply -n and helm template -n. "
-        f"Without it: {DEFAULT_NAMESPACE}.",
-    )
-    @wraps(function)
-    def command(
-        *args: Any,
-        paths: tuple[str, ...],
-        input_namespace: str | None,
-        exclude: tuple[str, ...],
-        **others: Any,
-    ) -> int:
-        return function(*args, inputs=Inputs(paths, input_namespace, exclude), **others)
-
-    return command
-
-
-def _files(context: click.Context, parameter: click.Parameter, text: str) -> list[CompletionItem]:
-    """The shell completes names of files itself."""
-    from click.shell_completion import CompletionItem
-
-    return [CompletionItem(text, type="file")]
-
-
-def _namespace_name(
-    context: click.Context, parameter: click.Parameter, value: str | None
-) -> str | None:
-    if value is not None and not _DNS_LABEL.fullmatch(value):
-        raise click.BadParameter(
-            f"{value!r} is no name of a namespace: write lower-case letters, digits and '-', at "
-            "most 63",
-            context,
-            parameter,
-        )
-    return value
-
-
-_DNS_LABEL = re.compile(r"(?!.{64})[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
 
 
 def keep_going_option(function: F) -> F:
@@ -115,17 +34,6 @@ def keep_going_option(function: F) -> F:
         is_flag=True,
         help="Leave out the verdicts that an unreadable object could change, and let them fail "
         "nothing else.",
-    )(function)
-
-
-def namespace_option(function: F) -> F:
-    """``-n NAMESPACE``."""
-    return click.option(
-        "-n",
-        "--namespace",
-        metavar="NAME",
-        help="Namespace of names given without one on the command line. Without it: that of "
-        "--input-namespace.",
     )(function)
 
 
@@ -146,7 +54,7 @@ def resolve_option(function: F) -> F:
     return click.option(
         "--resolve",
         metavar="FILE|-",
-        shell_complete=_files,
+        shell_complete=complete_files,
         help="What the domainNames of policies stand for: a line a name, with its addresses, or a "
         "YAML or JSON mapping from names to lists of addresses.",
     )(function)
@@ -171,8 +79,15 @@ def read_names(path: str | None, *others: str | None) -> Names:
     return table.names
 
 
-def read_inputs(inputs: Inputs, *, strict_cidrs: bool = True) -> Loaded:
-    """Read manifests; the problems are in what is returned."""
+def read_inputs(inputs: Inputs, about: Iterable[str] = (), *, strict_cidrs: bool = True) -> Loaded:
+    """Read manifests or a cluster; the problems are in what is returned.
+
+    ``about``: the namespaces that the command is about: of a cluster that may not be read whole,
+    they are read alone. Raises ClusterError when a cluster cannot be asked.
+    """
+    if inputs.are_live:
+        found: Loaded = live_cluster().load_live(inputs, about, strict_cidrs=strict_cidrs)
+        return found
     stdin = sys.stdin.buffer if "-" in inputs.paths else None
     return load(
         inputs.paths,
@@ -183,12 +98,12 @@ def read_inputs(inputs: Inputs, *, strict_cidrs: bool = True) -> Loaded:
     )
 
 
-def load_cluster(inputs: Inputs) -> Loaded:
-    """Read manifests and show every problem on standard error.
+def load_cluster(inputs: Inputs, about: Iterable[str] = ()) -> Loaded:
+    """Read manifests or a cluster and show every problem on standard error.
 
-    Raises PodfenceError when nothing at all could be read.
+    ``about``: as ``read_inputs``. Raises PodfenceError when nothing at all could be read.
     """
-    loaded = read_inputs(inputs)
+    loaded = read_inputs(inputs, about)
     show_problems(loaded)
     if not loaded.documents and loaded.errors:
         raise PodfenceError("nothing could be read", code="PF006")
@@ -220,14 +135,26 @@ SHOWN_DOUBTS = 3
 
 def without_verdict(loaded: Loaded, doubts: Sequence[Doubt]) -> str:
     """Which objects leave a verdict open, with their places, in one sentence."""
-    unread = [doubt for doubt in doubts if not doubt.pods]
-    shown = unread or doubts
-    listed = some([f"{printable(str(d))}{_place(loaded, d)}" for d in shown], SHOWN_DOUBTS)
-    one = len(shown) == 1
+    unlisted = [doubt for doubt in doubts if doubt.listed_in is not None]
+    unread = [doubt for doubt in doubts if doubt.listed_in is None and not doubt.pods]
+    said = []
     if unread:
-        return f"{listed} could not be read and could change this; fix {'it' if one else 'them'}"
-    asks = f"{'asks' if one else 'ask'} for labels that only running pods have"
-    return f"{listed} {asks} and could change this; ask for labels of the template"
+        them = "it" if len(unread) == 1 else "them"
+        said.append(f"{_some(loaded, unread)} could not be read and could change this; fix {them}")
+    if unlisted:
+        listed = some([printable(str(doubt)) for doubt in unlisted], len(unlisted))
+        said.append(
+            f"{listed} could change this, and may not be listed (PF117 says which rule allows it)"
+        )
+    if not said:
+        asks = f"{'asks' if len(doubts) == 1 else 'ask'} for labels that only running pods have"
+        what = _some(loaded, doubts)
+        return f"{what} {asks} and could change this; ask for labels of the template"
+    return "; ".join(said)
+
+
+def _some(loaded: Loaded, doubts: Sequence[Doubt]) -> str:
+    return some([f"{printable(str(d))}{_place(loaded, d)}" for d in doubts], SHOWN_DOUBTS)
 
 
 def _place(loaded: Loaded, doubt: Doubt) -> str:
@@ -247,7 +174,10 @@ def known_namespaces(loaded: Loaded, asked: Iterable[str]) -> None:
     for name in asked:
         if name not in loaded.cluster.namespaces:
             known = ", ".join(sorted(loaded.cluster.namespaces)[:10])
-            raise UnknownObject(f"there is no namespace {name!r}; the input has: {known or 'none'}")
+            what = "cluster" if loaded.live else "input"
+            raise UnknownObject(
+                f"there is no namespace {name!r}; the {what} has: {known or 'none'}"
+            )
 
 
 @contextmanager

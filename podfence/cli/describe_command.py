@@ -8,19 +8,17 @@ import click
 
 from podfence.admission.kinds import POLICY_KINDS
 from podfence.cli.common import (
-    Inputs,
     asking,
     has_errors,
-    input_options,
     keep_going_option,
     known_namespaces,
     load_cluster,
-    namespace_option,
     output_option,
     read_names,
     resolve_option,
     without_verdict,
 )
+from podfence.cli.inputs import Inputs, all_namespaces_option, input_options, namespace_option
 from podfence.cli.targets import qualified
 from podfence.errors import PodfenceError, Source, UnknownObject, UnreadObject
 from podfence.manifests.load import Loaded
@@ -50,6 +48,7 @@ Policy = NetworkPolicy | ClusterNetworkPolicy
 @click.argument("name", metavar="[NAMESPACE/][KIND/]NAME", required=False)
 @input_options
 @namespace_option
+@all_namespaces_option
 @output_option
 @resolve_option
 @keep_going_option
@@ -57,6 +56,7 @@ def command(
     name: str | None,
     inputs: Inputs,
     namespace: str | None,
+    all_namespaces: bool,
     output: str,
     resolve: str | None,
     keep_going: bool,
@@ -66,11 +66,15 @@ def command(
     NAME is a policy, or a workload or pod, for which the policies that select it are listed. Where
     both have the name, the policy is meant; a kind tells them apart (netpol/db, sts/db). Policies
     of the Admin and Baseline tiers have no namespace. Without NAME every policy of the input is
-    described. Notes at the end tell where a policy does something else than its name or its shape
-    suggests.
+    described, of a cluster those of one namespace or, with -A, of all. Notes at the end tell where
+    a policy does something else than its name or its shape suggests.
     """
     names = read_names(resolve, *inputs.paths)
-    loaded = load_cluster(inputs)
+    if name is None or not inputs.are_live:
+        given = () if namespace is None else (namespace,)
+        namespace = next(iter(inputs.scope(given, everything=all_namespaces)), None)
+    about = [each for each in (namespace, (name or "").rpartition("/")[0]) if each]
+    loaded = load_cluster(inputs, about)
     with asking(loaded, inputs):
         if namespace is not None:
             known_namespaces(loaded, [namespace])

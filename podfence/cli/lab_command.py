@@ -12,15 +12,13 @@ from typing import Any, TypeVar
 import click
 
 from podfence.cli.common import (
-    Inputs,
-    input_options,
     load_cluster,
-    namespace_option,
     output_option,
     read_names,
     resolve_option,
     without_verdict,
 )
+from podfence.cli.inputs import Inputs, input_options, namespace_option
 from podfence.cli.targets import qualified, question
 from podfence.errors import HostError, LabError, PodfenceError
 from podfence.kernel import mounts, netns

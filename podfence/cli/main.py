@@ -27,6 +27,7 @@ COMMANDS = {
     "why": "Explain a yes or no: every policy that decided or came near.",
     "describe": "Say in plain sentences what a policy really does.",
     "check": "Validate manifests as the API server would.",
+    "get": "Write what podfence reads of a cluster, safe to send to somebody.",
     "lab": "Enforce the policies in this machine's kernel and test them with real packets.",
     "completion": "Print a script that makes a shell complete commands and options.",
 }
@@ -36,15 +37,15 @@ FIRST_STEPS = """podfence {version}: Kubernetes NetworkPolicy, known, tried and 
 
 Point it at a folder of manifests (nothing else is needed, no cluster):
 
-  podfence map -f manifests/                         who can reach whom
-  podfence can shop/web shop/db:5432 -f manifests/   yes or no, and which rule
-  podfence why shop/web shop/db:5432 -f manifests/   every policy that had a say
-  podfence describe shop/db-allow -f manifests/      what one policy really does
-  podfence check -f manifests/                       what the API server would refuse
-  podfence lab run -f manifests/                     real packets, real kernel, this machine
+  {program} map -f manifests/                         who can reach whom
+  {program} can shop/web shop/db:5432 -f manifests/   yes or no, and which rule
+  {program} why shop/web shop/db:5432 -f manifests/   every policy that had a say
+  {program} describe shop/db-allow -f manifests/      what one policy really does
+  {program} check -f manifests/                       what the API server would refuse
+  {program} lab run -f manifests/                     real packets, real kernel, this machine
 
-No manifests at hand? `kubectl get ns,node,pod,svc,netpol -A -o yaml | podfence map -f -`
-All commands: podfence --help
+Without -f every command asks the cluster of kubectl's current context: {program} map -A
+All commands: {program} --help
 """
 
 
@@ -95,7 +96,8 @@ class LazyGroup(click.Group):
 def cli(context: click.Context) -> None:
     """Kubernetes NetworkPolicy: who can talk to whom, why, and real packets to prove it."""
     if context.invoked_subcommand is None:
-        click.echo(FIRST_STEPS.format(version=__version__), nl=False)
+        text = FIRST_STEPS.format(version=__version__, program=_program())
+        click.echo(text, nl=False)
 
 
 def main() -> None:
@@ -164,9 +166,11 @@ def _usage(error: click.ClickException) -> NoReturn:
 
 def _advice(error: click.ClickException, context: click.Context) -> str:
     """What to write instead, where it can be told; ``""`` elsewhere."""
-    missing = error.param if isinstance(error, click.MissingParameter) else None
-    if missing is not None and missing.name == "paths":
-        return _without_files(context)
+    takes_files = any(each.name == "paths" for each in context.command.params)
+    if takes_files and error.message.startswith("Got unexpected extra argument"):
+        from podfence.cli.inputs import path_without_option
+
+        return path_without_option(context)
     unknown = _NO_COMMAND.match(error.message)
     if unknown and isinstance(context.command, click.Group):
         return _without_command(unknown[1], context.command.list_commands(context))
@@ -174,20 +178,6 @@ def _advice(error: click.ClickException, context: click.Context) -> str:
 
 
 _NO_COMMAND = re.compile(r"No such command '(.*)'", re.DOTALL)
-
-
-def _without_files(context: click.Context) -> str:
-    """A path that was given without its ``-f`` is put behind one."""
-    import shlex
-
-    program, given = context.find_root().command_path, sys.argv[1:]
-    at = len(context.command_path.split()) - len(program.split())
-    while at < len(given) and (given[at - 1][:1] == "-" or not os.path.exists(given[at])):
-        at += 1
-    if at == len(given):
-        return "no manifests are given: use -f FILE, -f DIRECTORY, or -f - for standard input"
-    words = shlex.join([*given[:at], "-f", *given[at:]])
-    return f"manifests are given with -f: {program} {words}"
 
 
 def _without_command(name: str, known: list[str]) -> str:

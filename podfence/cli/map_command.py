@@ -8,10 +8,8 @@ from collections.abc import Iterable
 import click
 
 from podfence.cli.common import (
-    Inputs,
     asking,
     has_errors,
-    input_options,
     keep_going_option,
     known_namespaces,
     load_cluster,
@@ -19,7 +17,9 @@ from podfence.cli.common import (
     resolve_option,
     without_verdict,
 )
+from podfence.cli.inputs import Inputs, all_namespaces_option, input_options
 from podfence.cli.terminal import echo, width_of
+from podfence.manifests.load import Loaded
 from podfence.policy.compile import compile_cluster
 from podfence.questions.certainty import Certainty
 from podfence.questions.connectivity import Connectivity, connectivity
@@ -47,14 +47,17 @@ FORMATS = ("table", "wide", "matrix", "json", "csv", "dot", "mermaid")
     "namespaces",
     multiple=True,
     metavar="NAME",
-    help="Only pairs with an end in this namespace. May be given more than once.",
+    help="Only pairs with an end in this namespace. May be given more than once. Without it: all "
+    "of files, and of a cluster the context's namespace.",
 )
+@all_namespaces_option
 @resolve_option
 @keep_going_option
 def command(
     inputs: Inputs,
     output: str,
     namespaces: tuple[str, ...],
+    all_namespaces: bool,
     resolve: str | None,
     keep_going: bool,
 ) -> int:
@@ -65,16 +68,17 @@ def command(
     repeat that.
     """
     names = read_names(resolve, *inputs.paths)
-    loaded = load_cluster(inputs)
+    scope = inputs.scope(namespaces, everything=all_namespaces)
+    loaded = load_cluster(inputs, scope)
     with asking(loaded, inputs):
-        known_namespaces(loaded, namespaces)
-    if not loaded.cluster.pods:
-        echo("the input holds no pods and no workloads, so the map is empty", err=True)
+        known_namespaces(loaded, scope)
+    if emptiness := _emptiness(loaded, scope):
+        echo(printable(emptiness), err=True)
     index = compile_cluster(loaded.cluster, names)
     without = Certainty(index).open_pods()
     for note in map_notes(index):
         echo(f"note: {printable(note)}", err=True)
-    answer = connectivity(index, without, frozenset(namespaces))
+    answer = connectivity(index, without, frozenset(scope))
     for piece in _render(answer, output):
         sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()
@@ -84,6 +88,20 @@ def command(
         said = f"[PF007]: {what}{without_verdict(loaded, loaded.doubts)}"
         echo(f"{'warning' if keep_going else 'error'}{said}", err=True)
     return 2 if (loaded.doubts or has_errors(loaded.problems)) and not keep_going else 0
+
+
+def _emptiness(loaded: Loaded, scope: tuple[str, ...]) -> str:
+    """Why a map is empty, "" where it is not."""
+    if not loaded.cluster.pods:
+        what = "cluster" if loaded.live else "input"
+        return f"the {what} holds no pods and no workloads, so the map is empty"
+    inhabited = {pod.namespace for pod in loaded.cluster.pods}
+    if loaded.live and not inhabited.intersection(scope or inhabited):
+        return (
+            f"there is no pod in namespace {', '.join(scope)}; use -A for all namespaces, or -n "
+            f"with {some(sorted(inhabited), SHOWN_PODS)}"
+        )
+    return ""
 
 
 def _render(answer: Connectivity, output: str) -> Iterable[bytes]:

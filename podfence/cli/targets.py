@@ -40,6 +40,12 @@ def question(source: str, target: str, namespace: str | None) -> Can:
     return Can(*ends, port, protocol, namespace or DEFAULT_NAMESPACE)
 
 
+def namespaces_of(asked: Can) -> tuple[str, ...]:
+    """The namespaces that a question may be about."""
+    first = (name.partition("/")[0] for name in (asked.source, asked.destination) if "/" in name)
+    return tuple(dict.fromkeys((asked.namespace, *first)))
+
+
 def qualified(name: str, namespace: str | None) -> str:
     """``namespace/name``: a bare name belongs to ``-n``, or else to ``default`` as for kubectl."""
     if "/" in name or ":" in name or name.replace(".", "").isdigit() or not name:

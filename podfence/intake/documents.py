@@ -24,10 +24,12 @@ class Unreadable(Struct, frozen=True):
 
     ``kind`` and ``namespace`` are guesses from the text, ``""`` where there is none. A kind of
     ``""`` or ``List`` may hide any object; a namespace of ``""`` may be any namespace.
-    ``addresses``: those that stand in the text, None where the text is not known.
+    ``addresses``: those that stand in the text, None where the text is not known. ``listed_in``: of
+    a kind that could not be listed, the namespaces in which it could; None for an object.
     """
 
     source: Source
     kind: str
     namespace: str
     addresses: tuple[str, ...] | None = ()
+    listed_in: frozenset[str] | None = None

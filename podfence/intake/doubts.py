@@ -83,7 +83,14 @@ def doubt_of_unreadable(unreadable: Unreadable) -> Doubt | None:
     if kind in _WITH_ADDRESSES:
         texts = unreadable.addresses
         addresses = None if texts is None else tuple(_parsed(texts))
-    return Doubt(kind, namespace, "", unreadable.source, addresses=addresses)
+    return Doubt(
+        kind,
+        namespace,
+        "",
+        unreadable.source,
+        addresses=addresses,
+        listed_in=unreadable.listed_in,
+    )
 
 
 def _namespace(kind: str, metadata: Json, faults: Iterable[Problem]) -> str:

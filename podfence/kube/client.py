@@ -54,11 +54,15 @@ class Response(Struct, frozen=True):
 
 
 class Refusal(ClusterError):
-    """The server answered, and did not do what was asked. ``status``: the HTTP status."""
+    """The server answered, and did not do what was asked.
 
-    def __init__(self, message: str, status: int) -> None:
+    ``status``: the HTTP status; ``said``: the server's own words.
+    """
+
+    def __init__(self, message: str, status: int, said: str = "") -> None:
         super().__init__(message)
         self.status = status
+        self.said = said
 
 
 class Client:
@@ -76,6 +80,7 @@ class Client:
         self._url = urlsplit(access.server.url)
         self._connection: http.client.HTTPConnection | None = None
         self._certificate = (b"", b"")
+        self._answered = False
 
     def get(self, path: str, query: Mapping[str, str] | None = None, accept: str = "") -> bytes:
         """The body of a 200. Raises Refusal for any other answer, ClusterError for none."""
@@ -87,10 +92,13 @@ class Client:
             except (OSError, http.client.HTTPException, EOFError, zlib.error) as error:
                 self.close()
                 failure = self._unreachable(error)
-                if isinstance(error, ssl.SSLError | socket.gaierror):
-                    raise failure from None  # these do not pass by waiting
+                # These do not pass by waiting; but a server that answered before may be restarting.
+                hopeless = isinstance(error, ssl.SSLError | socket.gaierror)
+                if hopeless or (isinstance(error, ConnectionRefusedError) and not self._answered):
+                    raise failure from None
                 after = None
             else:
+                self._answered = True
                 if response.status == 200:
                     return response.body
                 failure = _refusal(response, target)
@@ -181,13 +189,17 @@ class Client:
     def _unreachable(self, error: BaseException) -> ClusterError:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if isinstance(error, ssl.SSLCertVerificationError):
-            reason = f"its certificate is not accepted: {error.verify_message}"
+            reason = (
+                f"its certificate is not accepted ({error.verify_message}); the kubeconfig says in "
+                "certificate-authority whose are, and in tls-server-name for which name"
+            )
         elif isinstance(error, TimeoutError):
             reason = f"no answer for {TIMEOUT_SECONDS:.0f} s"
         elif isinstance(error, http.client.RemoteDisconnected):
             reason = "it closed the connection"
-        url = printable(self._access.server.url)
-        return ClusterError(f"the API server {url} cannot be asked: {printable(reason)}")
+        url, name = printable(self._access.server.url), printable(self._access.name)
+        of = f" of context {name}" if name else ""
+        return ClusterError(f"the API server {url}{of} cannot be asked: {printable(reason)}")
 
 
 class _Proxy(Struct, frozen=True):
@@ -297,7 +309,20 @@ def _refusal(response: Response, target: str) -> Refusal:
     reason = http.client.responses.get(response.status, "")
     said = printable(message[:_LARGEST_MESSAGE]) or reason
     where = printable(target.partition("?")[0])
-    return Refusal(f"the API server answers {response.status} to {where}: {said}", response.status)
+    status = response.status
+    return Refusal(
+        f"the API server answers {status} to {where}: {said}{_advice(status)}", status, said
+    )
+
+
+def _advice(status: int) -> str:
+    """What to do about an answer, where that can be told."""
+    if status == 401:
+        return (
+            "; the credential of this context is missing, wrong or expired: log in again, or use "
+            "another --context"
+        )
+    return ""
 
 
 def _pause(attempt: int, retry_after: str | None) -> float:

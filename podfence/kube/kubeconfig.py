@@ -12,6 +12,7 @@ import base64
 import binascii
 import os
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,8 @@ class Kubeconfig(Struct, frozen=True):
         entry = self.contexts.get(name)
         if entry is None:
             raise ClusterError(
-                f"there is no context {printable(name)!r} in {self._names()}{_known(self.contexts)}"
+                f"there is no context {printable(name)!r} in {self._names()}"
+                f"{_meant(name, self.contexts)}{_known(self.contexts)}"
             )
         cluster = self._named(self.clusters, entry, "cluster")
         if cluster is None:
@@ -135,9 +137,14 @@ class Kubeconfig(Struct, frozen=True):
         return ", ".join(printable(str(file)) for file in self.files)
 
 
+def _meant(name: str, entries: Mapping[str, object]) -> str:
+    close = get_close_matches(name, entries, 2)
+    return f"; did you mean {' or '.join(map(printable, close))}?" if close else ""
+
+
 def _known(entries: Mapping[str, object]) -> str:
     names = ", ".join(printable(name) for name in list(entries)[:10])
-    return f"; there are: {names}" if names else "; there is none"
+    return f"; there are: {names}" if names else "; there are none"
 
 
 def find_files(explicit: str | None, environment: Mapping[str, str]) -> tuple[Path, ...]:

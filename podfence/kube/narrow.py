@@ -1,30 +1,33 @@
-"""Objects of a cluster, cut down to the fields that verdicts depend on. Pure.
+"""Objects of a cluster, cut down to the fields that verdicts depend on.
 
 Rule: a field is kept because it is listed here. Everything else (environment variables, arguments,
-images, annotations, managed fields) never leaves: a snapshot can be sent to somebody.
+images, annotations, managed fields) is never even decoded, so a snapshot can be sent to somebody.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, cast
 
-Keep = bool | Mapping[str, "Keep"]
-"""True: the field whole. A mapping: these fields of it, of each item where it is a list."""
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+Keep = bool | Mapping[str, "Keep"] | list["Keep"]
+"""True: the field whole. A mapping: these fields of it. A list of one: that of each item."""
 
 _META: Final[Mapping[str, Keep]] = {
     "name": True,
     "namespace": True,
     "labels": True,
-    "uid": True,
     "creationTimestamp": True,
     "deletionTimestamp": True,
 }
 _OWNED: Final[Mapping[str, Keep]] = {
     **_META,
-    "ownerReferences": {"apiVersion": True, "kind": True, "name": True, "controller": True},
+    "ownerReferences": [{"apiVersion": True, "kind": True, "name": True, "controller": True}],
 }
-_CONTAINER: Final[Mapping[str, Keep]] = {"name": True, "ports": True, "restartPolicy": True}
+_CONTAINERS: Final[list[Keep]] = [{"name": True, "ports": True, "restartPolicy": True}]
 _POLICY: Final[Mapping[str, Keep]] = {"metadata": _META, "spec": True}
 
 KEPT: Final[Mapping[str, Mapping[str, Keep]]] = {
@@ -39,8 +42,8 @@ KEPT: Final[Mapping[str, Mapping[str, Keep]]] = {
         "spec": {
             "nodeName": True,
             "hostNetwork": True,
-            "containers": _CONTAINER,
-            "initContainers": _CONTAINER,
+            "containers": _CONTAINERS,
+            "initContainers": _CONTAINERS,
         },
         "status": {"phase": True, "podIP": True, "podIPs": True, "hostIP": True, "hostIPs": True},
     },
@@ -57,11 +60,10 @@ KEPT: Final[Mapping[str, Mapping[str, Keep]]] = {
         },
         "status": {"loadBalancer": True},
     },
-    "Endpoints": {"metadata": _META, "subsets": True},
     "EndpointSlice": {
         "metadata": _META,
         "addressType": True,
-        "endpoints": {"addresses": True, "conditions": True},
+        "endpoints": [{"addresses": True, "conditions": True}],
         "ports": True,
     },
     "NetworkPolicy": _POLICY,
@@ -72,20 +74,51 @@ KEPT: Final[Mapping[str, Mapping[str, Keep]]] = {
 """What is kept of each kind, besides apiVersion and kind."""
 
 
-def narrow(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    """The object with the fields of ``KEPT`` alone. KeyError for a kind that is not listed."""
-    head = {key: data[key] for key in ("apiVersion", "kind") if key in data}
-    return {**head, **_cut(data, KEPT[kind])}
+class ListMeta(Struct, frozen=True):
+    """``metadata`` of a list."""
+
+    resourceVersion: str = ""
+    next_page: str = msgspec.field(default="", name="continue")
+    remainingItemCount: int | None = None
 
 
-def _cut(value: Mapping[str, Any], keep: Mapping[str, Keep]) -> dict[str, Any]:
-    return {key: _kept(value[key], how) for key, how in keep.items() if key in value}
+class Page(Struct, frozen=True):
+    """A page of a list; ``items`` are narrow structs."""
+
+    metadata: ListMeta = ListMeta()
+    items: list[Any] | None = None
+    """A server whose list is empty may write null."""
 
 
-def _kept(value: Any, how: Keep) -> Any:
-    if isinstance(how, bool):
-        return value
-    if isinstance(value, list):
-        return [_kept(each, how) for each in value]
-    # A value of another type is kept: whoever reads it says what is wrong with it.
-    return _cut(value, how) if isinstance(value, Mapping) else value
+@cache
+def object_type(kind: str) -> type[Struct]:
+    """The struct that holds the kept fields of a kind, and nothing else."""
+    return _struct(kind, KEPT[kind])
+
+
+@cache
+def page_decoder(kind: str) -> msgspec.json.Decoder[Page]:
+    """Decodes one page of a list of a kind."""
+    item = object_type(kind)
+    fields = [("items", list[item] | None, None)]  # type: ignore[valid-type]
+    items = msgspec.defstruct(f"{kind}Page", fields, bases=(Page,), frozen=True)
+    return cast("msgspec.json.Decoder[Page]", msgspec.json.Decoder(items))
+
+
+def plain(kind: str, api_version: str, narrow: Struct) -> dict[str, Any]:
+    """A narrow object as the JSON value that it was read from, with its kind in front."""
+    return {"apiVersion": api_version, "kind": kind, **msgspec.to_builtins(narrow)}
+
+
+def _struct(name: str, keep: Mapping[str, Keep]) -> type[Struct]:
+    fields = [(each, _type_of(f"{name}_{each}", how), UNSET) for each, how in keep.items()]
+    return msgspec.defstruct(name, fields, frozen=True)
+
+
+def _type_of(name: str, keep: Keep) -> Any:
+    if isinstance(keep, bool):
+        return Any
+    if isinstance(keep, list):
+        item = _type_of(name, keep[0])
+        return list[item] | None | UnsetType  # type: ignore[valid-type]
+    return _struct(name, keep) | None | UnsetType

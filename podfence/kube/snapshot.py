@@ -1,52 +1,45 @@
 """Everything that verdicts depend on, listed once from a cluster.
 
 Rule: nothing is silently missing. A kind that may not be listed is a gap, with the rule of RBAC
-that would close it; a kind that the cluster does not have is none. Lists are read in pages, and a
-list whose pages expired is read again from its start.
+that would close it; what may be listed in the namespaces that a question is about is. A kind that
+the cluster does not have is no gap, and is named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from msgspec import Struct, field
+import msgspec
+from msgspec import Struct
 
 from podfence.errors import ClusterError
+from podfence.intake.unlisted import Unlisted
 from podfence.kube.client import Client, Refusal
-from podfence.kube.discovery import Resource, decode_json, discover
-
-PAGE: Final = 500
-"""Objects a page: what kubectl asks for, too."""
-_RESTARTS: Final = 3
-"""Times that a list is begun again because its pages expired."""
+from podfence.kube.discovery import Resource, discover
+from podfence.kube.listing import Ahead, Part, decode_page, list_parts
+from podfence.kube.narrow import Page, object_type, page_decoder, plain
+from podfence.text import printable
 
 CORE: Final = {
     "Namespace": ("namespaces", False),
     "Node": ("nodes", False),
     "Pod": ("pods", True),
     "Service": ("services", True),
-    "Endpoints": ("endpoints", True),
 }
 """Kinds of the core group, which discovery of named groups does not list: path, namespaced."""
-
-
-class Gap(Struct, frozen=True):
-    """A kind that could not be listed."""
-
-    kind: str
-    message: str
-    """What the server said, and the rule that would allow it."""
-    namespace: str = ""
-    """The namespace that was asked; "" means the whole cluster."""
+_FORBIDDEN: Final = 403
+_NOT_FOUND: Final = 404
 
 
 class Snapshot(Struct, frozen=True):
-    """Objects as the API server sent them, by kind, and what is missing."""
+    """The kept fields of all objects, with their kinds, and what is missing."""
 
-    objects: Mapping[str, tuple[dict[str, Any], ...]]
-    gaps: tuple[Gap, ...] = ()
-    elsewhere: Mapping[str, int] = field(default_factory=dict)
+    objects: tuple[dict[str, Any], ...]
+    gaps: tuple[Unlisted, ...] = ()
+    absent: tuple[str, ...] = ()
+    """Kinds that the cluster does not have."""
+    elsewhere: Mapping[str, int] = {}
     """Policies of other APIs (``Kind.group``) and how many there are; -1: that cannot be told."""
 
 
@@ -57,26 +50,39 @@ class Wanted(Struct, frozen=True):
     """``ClusterNetworkPolicy`` -> ``policy.networking.k8s.io/v1beta1``, ..."""
     is_policy_elsewhere: Callable[[str, str], bool]
     """Whether kind and group are a policy of another API."""
+    namespaces: tuple[str, ...] = ()
+    """Those that the question is about: asked one by one where the cluster may not be."""
 
 
 def read_snapshot(client: Client, wanted: Wanted) -> Snapshot:
     """List all wanted kinds. Raises ClusterError when the server cannot be asked at all."""
     groups = {v.rpartition("/")[0] for versions in wanted.versions.values() for v in versions}
     served = discover(client, groups)
-    objects: dict[str, tuple[dict[str, Any], ...]] = {}
-    gaps: list[Gap] = []
+    gaps: list[Unlisted] = []
+    absent: list[str] = []
+    resources: list[Resource] = []
     for kind, versions in wanted.versions.items():
         resource = _resource(kind, versions, served)
-        if resource is None:
-            gaps += _unread_versions(kind, versions, served)
-            continue
-        try:
-            objects[kind] = tuple(_typed(resource, list_all(client, resource)))
-        except Refusal as refusal:
-            if refusal.status != 403:
-                raise
-            gaps.append(Gap(kind, f"{refusal.message}; {rbac_rule(resource)}"))
-    return Snapshot(objects, tuple(gaps), _elsewhere(client, served, wanted))
+        if resource is not None:
+            resources.append(resource)
+        elif unread := _unread_versions(kind, versions, served):
+            gaps.append(unread)
+        else:
+            absent.append(kind)
+    objects: dict[str, list[dict[str, Any]]] = {each.kind: [] for each in resources}
+    with Ahead(_steps(client, resources, wanted.namespaces)) as steps:
+        for resource, found in steps:
+            if isinstance(found, Unlisted):
+                gaps.append(found)
+                continue
+            if found.first:
+                objects[resource.kind].clear()
+            kind, version = resource.kind, resource.api_version
+            objects[kind] += [plain(kind, version, item) for item in found.items]
+    everything = tuple(item for items in objects.values() for item in items)
+    if resources and not everything and len(gaps) >= len(resources):
+        raise ClusterError(f"nothing may be listed: {gaps[0].message}")
+    return Snapshot(everything, tuple(gaps), tuple(absent), _elsewhere(client, served, wanted))
 
 
 def _resource(kind: str, versions: tuple[str, ...], served: Iterable[Resource]) -> Resource | None:
@@ -89,54 +95,61 @@ def _resource(kind: str, versions: tuple[str, ...], served: Iterable[Resource]) 
 
 def _unread_versions(
     kind: str, versions: tuple[str, ...], served: Iterable[Resource]
-) -> Iterable[Gap]:
+) -> Unlisted | None:
     """The cluster has the kind, but in no version that podfence reads."""
     group = versions[0].rpartition("/")[0]
     others = [each.api_version for each in served if each.kind == kind and each.group == group]
-    if others:
-        known = " and ".join(versions)
-        yield Gap(kind, f"the server has {kind} of {', '.join(others)}; podfence reads {known}")
+    if not others:
+        return None
+    has, known = printable(", ".join(others)), " and ".join(versions)
+    return Unlisted(kind, f"the server has versions {has} alone, and podfence reads {known}")
 
 
-def list_all(client: Client, resource: Resource, namespace: str = "") -> list[dict[str, Any]]:
-    """All objects of a kind, page by page. Raises Refusal, ClusterError."""
-    path = resource.path(namespace)
-    for _ in range(_RESTARTS):
+Step = tuple[Resource, Part | Unlisted]
+
+
+def _steps(client: Client, resources: Iterable[Resource], near: Sequence[str]) -> Iterator[Step]:
+    for resource in resources:
         try:
-            return _pages(client, path)
+            for part in list_parts(client, resource):
+                yield resource, part
         except Refusal as refusal:
-            if refusal.status != 410:
+            if refusal.status != _FORBIDDEN:
                 raise
-    raise ClusterError(f"{path}: pages expired {_RESTARTS} times before the list was complete")
+            yield resource, Part((), first=True)
+            listed: list[str] = []
+            for namespace in dict.fromkeys(near):
+                found = _of_namespace(client, resource, namespace)
+                if found is not None:
+                    listed.append(namespace)
+                    yield resource, Part(found, first=False)
+            text = f"{refusal.said}; {rbac_rule(resource)}"
+            yield resource, Unlisted(resource.kind, text, tuple(listed))
 
 
-def _pages(client: Client, path: str) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = []
-    query = {"limit": str(PAGE)}
-    while True:
-        page = decode_json(client.get(path, query), path)
-        found = page.get("items")
-        # A server whose list is empty writes null.
-        if not isinstance(found, list | None) or not all(isinstance(i, dict) for i in found or ()):
-            raise ClusterError(f"the API server's answer to {path} is not a list of objects")
-        items += found or ()
-        metadata = page.get("metadata")
-        token = metadata.get("continue") if isinstance(metadata, dict) else None
-        if not isinstance(token, str) or not token:
-            return items
-        query["continue"] = token
-
-
-def _typed(resource: Resource, items: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
-    """Items of a list carry no kind of their own: the list tells it."""
-    for item in items:
-        yield {"apiVersion": resource.api_version, "kind": resource.kind, **item}
+def _of_namespace(client: Client, resource: Resource, namespace: str) -> tuple[Any, ...] | None:
+    """What may be read of one namespace alone, None where nothing may."""
+    try:
+        if resource.namespaced:
+            items: list[Any] = []
+            for part in list_parts(client, resource, namespace):
+                items = [*part.items] if part.first else [*items, *part.items]
+            return tuple(items)
+        if resource.kind == "Namespace":
+            body = client.get(f"{resource.path()}/{namespace}")
+            return (msgspec.json.decode(body, type=object_type(resource.kind)),)
+    except msgspec.DecodeError:
+        raise ClusterError(f"the API server's answer to {resource.path()} is no object") from None
+    except Refusal as refusal:
+        if refusal.status not in (_FORBIDDEN, _NOT_FOUND):
+            raise
+    return None
 
 
 def rbac_rule(resource: Resource) -> str:
     """The rule of a ClusterRole that allows to list a kind."""
     return (
-        "a ClusterRole with this rule allows it: "
+        "this rule of a ClusterRole allows it: "
         f'{{apiGroups: ["{resource.group}"], resources: ["{resource.name}"], '
         'verbs: ["get", "list", "watch"]}'
     )
@@ -145,18 +158,16 @@ def rbac_rule(resource: Resource) -> str:
 def _elsewhere(client: Client, served: Iterable[Resource], wanted: Wanted) -> dict[str, int]:
     """How many policies of other APIs there are; a server's preferred version is asked alone."""
     counts: dict[str, int] = {}
+    decoder: msgspec.json.Decoder[Page] = page_decoder("NetworkPolicy")
     for resource in served:
         name = f"{resource.kind}.{resource.group}"
         if name in counts or not wanted.is_policy_elsewhere(resource.kind, resource.group):
             continue
+        path = resource.path()
         try:
-            page = decode_json(client.get(resource.path(), {"limit": "1"}), resource.path())
+            page = decode_page(decoder, client.get(path, {"limit": "1"}), path)
         except Refusal:
             counts[name] = -1
             continue
-        metadata, items = page.get("metadata"), page.get("items")
-        rest = metadata.get("remainingItemCount") if isinstance(metadata, dict) else 0
-        counts[name] = (len(items) if isinstance(items, list) else 0) + (
-            rest if isinstance(rest, int) else 0
-        )
+        counts[name] = len(page.items or ()) + (page.metadata.remainingItemCount or 0)
     return {name: number for name, number in counts.items() if number}

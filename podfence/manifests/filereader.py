@@ -24,6 +24,7 @@ from podfence.admission.kinds import (
     meant_kind,
 )
 from podfence.errors import Position, Problem, Severity, Source
+from podfence.intake import unlisted
 from podfence.intake.documents import Document, Unreadable
 from podfence.manifests.fieldpaths import Steps, format_path
 from podfence.manifests.inputfiles import InputFile
@@ -127,7 +128,7 @@ class FileReader:
     def _may_matter(self, kind: str, chunk: Chunk) -> bool:
         """Whether a document of the kind must be parsed: wanted, a List, a slip of the pen for one
         of these, or of no part in a cluster's policies and yet worth a warning."""
-        if kind in self._kinds or is_list_of(kind, self._kinds):
+        if kind in self._kinds or is_list_of(kind, self._kinds) or kind == unlisted.KIND:
             return True
         if may_be_misspelt(kind) and meant_kind(kind, sure_version(chunk)):
             return True
@@ -199,6 +200,8 @@ class FileReader:
             self._report_empty_item(source, listed)
             return True
         kind = kind_of(listed.value)
+        if kind == unlisted.KIND and version_of(listed.value) == unlisted.API_VERSION:
+            return self._take_gap(source, listed.value)
         if self._is_bare_kustomization(source, listed.value, kind):
             self._contents.kustomization = source
             return False
@@ -212,6 +215,22 @@ class FileReader:
             return False
         self._note_object(True)
         self._contents.documents.append(Document(source, listed.value))
+        return True
+
+    def _take_gap(self, source: Source, value: dict[str, Any]) -> bool:
+        """What a snapshot does not hold of its cluster."""
+        gap = unlisted.read_unlisted(value)
+        self._note_object(True)
+        if isinstance(gap, unlisted.Elsewhere):
+            self._contents.passed_over[gap.kind] += gap.number
+            self._contents.policies_elsewhere.setdefault(gap.kind, source)
+            return False
+        text = f"this {unlisted.KIND} cannot be read; anything may be missing"
+        place = self._positions.locate(source, "")
+        found = Unreadable(source, "", "", None) if gap is None else gap.unreadable(source)
+        finding = Finding("PF117", text if gap is None else gap.text, place.line, place.column)
+        self._contents.unreadable.append(found)
+        self._problem(source, finding, "")
         return True
 
     def _note_object(self, may_be_object: bool) -> None:

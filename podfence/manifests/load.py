@@ -20,6 +20,7 @@ from podfence.intake.build import Reading, build_cluster
 from podfence.intake.documents import Document
 from podfence.intake.doubts import can_matter
 from podfence.intake.unknownlabels import UNKNOWN_LABEL_CODES
+from podfence.intake.unlisted import UNLISTED_CODES, Elsewhere
 from podfence.manifests.documents import Manifests, read_manifests
 from podfence.manifests.inputfiles import STDIN
 from podfence.manifests.leftout import left_out_problems
@@ -33,9 +34,9 @@ from podfence.model.objects import Pod
 LOAD_CODES = {
     "PF110": "one name, two objects that differ",
     "PF112": "the input holds no object",
-    "PF113": "policies of another API are not judged",
     "PF114": "a kustomization that was not built",
     "PF119": "policies without a namespace, where no pod is",
+    **UNLISTED_CODES,
     **CLAIM_CODES,
     **UNKNOWN_LABEL_CODES,
 }
@@ -59,6 +60,10 @@ class Loaded(Struct, frozen=True):
     files: int
     positions: Positions
     unplaced: int = 0
+    live: str = ""
+    """What the cluster is called that was asked; "" for files."""
+    absent: tuple[str, ...] = ()
+    """Wanted kinds that the asked cluster does not have."""
     _by_source: dict[Source, Mapping[str, object]] = {}
 
     @property
@@ -147,14 +152,7 @@ def _remarks(manifests: Manifests, paths: Sequence[str]) -> Iterator[Problem]:
     if manifests.kustomization:
         yield Problem("PF114", Severity.WARNING, _NOT_BUILT, manifests.kustomization, "kind")
     for kind, source in manifests.policies_elsewhere.items():
-        number = manifests.passed_over[kind]
-        name, _, group = kind.partition(".")
-        text = (
-            f"{number} {name} ({group}) {'is' if number == 1 else 'are'} not judged: "
-            "podfence reads the policies of Kubernetes alone; what it allows may be denied by "
-            "these, and what it denies allowed"
-        )
-        yield Problem("PF113", Severity.WARNING, text, source, "kind")
+        yield Elsewhere(kind, manifests.passed_over[kind]).problem(source)
 
 
 def _without_objects(paths: Sequence[str], manifests: Manifests) -> Problem:

@@ -90,10 +90,10 @@ class Positions(Struct):
     def shown(self, source: Source | None, path: str) -> Position | None:
         """The place of a field, where a person can open it.
 
-        ``None`` where name and field path say more than a line: for no source, and on standard
-        input for JSON on one line and for the answer of an API server.
+        ``None`` where name and field path say more than a line: for no source or one without a
+        file, and on standard input for JSON on one line and for the answer of an API server.
         """
-        if source is None or not self._has_lines(source):
+        if source is None or not source.file or not self._has_lines(source):
             return None
         return self.locate(source, path)
 
@@ -102,7 +102,7 @@ class Positions(Struct):
         no source. A problem of an object without a name always has its place."""
         if problem.position is not None or problem.source is None:
             return problem.position
-        if problem.object:
+        if problem.object or not problem.source.file:
             return self.shown(problem.source, problem.path)
         return self.locate(problem.source, problem.path)
 

@@ -1,4 +1,4 @@
-"""A doubt: an object that is in the input and whose meaning is not known, or not in full.
+"""A doubt: an object whose meaning is not known, or not in full, or a kind that was not listed.
 
 Rule: whatever is still known of the object stands here, so that it takes away exactly the verdicts
 that it could change. ``questions.certainty`` knows which these are.
@@ -42,13 +42,22 @@ class Doubt(Struct, frozen=True):
     """Pod: the addresses that it tells of its node."""
     owner: ObjectRef | None = None
     """Pod: the workload that it belongs to, as far as that could be read."""
+    listed_in: frozenset[str] | None = None
+    """Of a kind that could not be listed: the namespaces in which it could. None: one object."""
 
     pods: frozenset[str] = frozenset()
     """A policy that was read: the pods (``namespace/name``) that it may select or not, as subjects
     or as peers, by the value of a label that only running pods have. Only they are in doubt."""
 
+    def may_be_in(self, namespace: str) -> bool:
+        """Whether the object may be in a namespace."""
+        return self.namespace in ("", namespace) and namespace not in (self.listed_in or ())
+
     def __str__(self) -> str:
         """``NetworkPolicy shop/db`` as far as it is known."""
+        if self.listed_in is not None:
+            where = f" outside {', '.join(sorted(self.listed_in))}" if self.listed_in else ""
+            return f"any {self.kind}{where}"
         if not self.kind:
             return "an object of unknown kind"
         name = self.name or "(name unknown)"

@@ -69,7 +69,7 @@ class Certainty:
         return tuple(
             doubt
             for doubt in self.doubts
-            if doubt.kind in ("", *kinds) and doubt.namespace in ("", service.ref.namespace)
+            if doubt.kind in ("", *kinds) and doubt.may_be_in(service.ref.namespace)
         )
 
     def open_pods(self) -> frozenset[str]:
@@ -174,18 +174,25 @@ class Certainty:
         self, doubt: Doubt, direction: Direction, subject: Endpoint, peer: End, decision: Decision
     ) -> bool:
         """A node may be the own node of a pod (NP-52), and a peer of egress rules (CNP-18)."""
-        if peer.endpoint is not None or any(
-            address in self._index.by_node_address for address in peer.addresses
-        ):
+        if peer.endpoint is not None:
             return False
+        known = [self._index.by_node_address.get(address) for address in peer.addresses]
+        node = next(filter(None, known), None)
         if direction is Direction.INGRESS:
-            return not decision.allowed and subject.pod.node in ("", doubt.name)
+            runs_there = not subject.pod.node or self._may_be_node(doubt, subject.pod.node)
+            return node is None and not decision.allowed and runs_there
+        if node is not None and not self._may_be_node(doubt, node):
+            return False
         return any(
             item.nodes is not None
             for policy in self._index.cluster.admin_policies
             for rule in policy.egress
             for item in rule.peers
         )
+
+    def _may_be_node(self, doubt: Doubt, name: str) -> bool:
+        """Whether a Node that could not be read may be the one of this name."""
+        return name == doubt.name if doubt.name else name not in self._index.cluster.nodes
 
     def _namespace_turns(
         self, doubt: Doubt, direction: Direction, subject: Endpoint, peer: End, decision: Decision
@@ -273,7 +280,7 @@ class Certainty:
 
 def _selects(doubt: Doubt, direction: Direction, pod: Pod) -> bool:
     return (
-        doubt.namespace in ("", pod.namespace)
+        doubt.may_be_in(pod.namespace)
         and direction.policy_type in doubt.types
         and doubt.selector.matches(dict(pod.labels))
     )

@@ -198,7 +198,18 @@ class Directory:
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         if not hint and not known:
             hint = "; the input has no pods at all"
+        hint += self._unlisted(name.partition("/")[0])
         return f"no pod or workload is called {name!r}{hint}"
+
+    def _unlisted(self, namespace: str) -> str:
+        """Which kinds of a cluster may hide what has a name."""
+        kinds = ("Pod", "Service")
+        hidden = [
+            str(doubt)
+            for doubt in self._index.cluster.doubts
+            if doubt.listed_in is not None and doubt.kind in kinds and doubt.may_be_in(namespace)
+        ]
+        return f"; {' and '.join(hidden)} may be called so, and cannot be listed" if hidden else ""
 
     def _doubt(self, name: str) -> Doubt | None:
         """The object of this name that could not be read, or a pod of the workload of this name;

@@ -43,14 +43,19 @@ def podfence(
     stdin: bytes = b"",
     directory: Path = ROOT,
     program: str = "podfence",
+    kubeconfig: str = "no-kubeconfig",
 ) -> Done:
-    """Run ``podfence ARGUMENTS`` in ``directory``, on a terminal of 80 columns."""
+    """Run ``podfence ARGUMENTS`` in ``directory``, on a terminal of 80 columns.
+
+    ``kubeconfig``: the value of ``$KUBECONFIG``; by default there is no such file.
+    """
+    environment = {"KUBECONFIG": kubeconfig}
     streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2)]
     status = 0
     with (
         mock.patch.object(sys, "argv", [program, *arguments]),
         mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")),
-        mock.patch.dict(os.environ, {"COLUMNS": "80", "FORCE_COLOR": ""}),
+        mock.patch.dict(os.environ, {"COLUMNS": "80", "FORCE_COLOR": "", **environment}),
         contextlib.redirect_stdout(streams[0]),
         contextlib.redirect_stderr(streams[1]),
         contextlib.chdir(directory),

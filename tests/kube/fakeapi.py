@@ -24,13 +24,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What it sends back. ``hang_up``: close the connection after so many bytes of the body."""
+    """What it sends back. ``hang_up``: close the connection after so many bytes of the body.
+    ``stream``: pieces that are sent in chunks instead, each when it is there; where the iterator
+    raises ConnectionAbortedError, the connection is cut."""
 
     status: int = 200
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     zipped: bool = False
     hang_up: int | None = None
+    stream: Iterator[bytes] | None = None
 
 
 def refusal(status: int, message: str, **headers: str) -> Answer:
@@ -61,7 +64,21 @@ def serving(respond: Callable[[Request], Answer]) -> Iterator[FakeApi]:
             requests.append(request)
             self.send(respond(request))
 
+        def send_stream(self, answer: Answer, stream: Iterator[bytes]) -> None:
+            self.send_response(answer.status)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            try:
+                for piece in stream:
+                    self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+                self.wfile.write(b"0\r\n\r\n")
+            except OSError:  # the test cut it, or the client went away
+                self.close_connection = True
+
         def send(self, answer: Answer) -> None:
+            if answer.stream is not None:
+                self.send_stream(answer, answer.stream)
+                return
             raw = (
                 answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
             )
@@ -82,6 +99,7 @@ def serving(respond: Callable[[Request], Answer]) -> Iterator[FakeApi]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    server.block_on_close = False
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from podfence.errors import ClusterError
 from podfence.kube.access import Access, Fixed, ServerAddress
 from podfence.kube.client import Client
-from podfence.kube.discovery import Resource
-from podfence.kube.snapshot import Snapshot, Wanted, list_all, read_snapshot
+from podfence.kube.snapshot import Snapshot, Wanted, read_snapshot
 from tests.kube.fakeapi import Answer, FakeApi, Request, refusal, serving
 
 NETWORKING = "networking.k8s.io"
 TIERS = "policy.networking.k8s.io"
-PODS = Resource("", "v1", "Pod", "pods", namespaced=True)
 WANTED = Wanted(
     {
         "Pod": ("v1",),
@@ -61,66 +56,6 @@ def snapshot(answers: dict[str, Answer]) -> Snapshot:
         return read_snapshot(asked, WANTED)
 
 
-# --- pages -----------------------------------------------------------------------------------
-
-
-def test_pages_are_joined_in_order() -> None:
-    pages = {"": page("a", "b", token="t1"), "t1": page("c", token="t2"), "t2": page("d")}
-    with serving(lambda r: pages[r.query.get("continue", "")]) as api, client(api) as asked:
-        found = [item["metadata"]["name"] for item in list_all(asked, PODS)]
-    assert found == ["a", "b", "c", "d"]
-    assert {each.query["limit"] for each in api.requests} == {"500"}
-
-
-def test_a_list_whose_pages_expired_is_read_from_its_start() -> None:
-    state = {"expired": False}
-
-    def respond(request: Request) -> Answer:
-        if "continue" not in request.query:
-            return page("a", token="old" if not state["expired"] else "new")
-        if request.query["continue"] == "old":
-            state["expired"] = True
-            return refusal(410, "the provided continue parameter is too old")
-        return page("b")
-
-    with serving(respond) as api, client(api) as asked:
-        assert len(list_all(asked, PODS)) == 2
-        assert len(api.requests) == 4
-
-
-def test_a_list_that_always_expires_is_given_up() -> None:
-    def respond(request: Request) -> Answer:
-        return refusal(410, "too old") if "continue" in request.query else page("a", token="t")
-
-    with (
-        serving(respond) as api,
-        client(api) as asked,
-        pytest.raises(ClusterError, match="expired 3 times"),
-    ):
-        list_all(asked, PODS)
-
-
-def test_null_items_are_an_empty_list() -> None:
-    with serving(lambda _: Answer(body={"items": None})) as api, client(api) as asked:
-        assert list_all(asked, PODS) == []
-
-
-@pytest.mark.parametrize("body", [b"<html>", [1], {"items": 5}, {"items": [5]}, b"\xff"])
-def test_an_answer_that_is_no_list_is_an_error(body: Any) -> None:
-    with (
-        serving(lambda _: Answer(body=body)) as api,
-        client(api) as asked,
-        pytest.raises(ClusterError, match="is not"),
-    ):
-        list_all(asked, PODS)
-
-
-def test_one_namespace_is_asked_by_its_path() -> None:
-    with serving(lambda _: page()) as api, client(api) as asked:
-        list_all(asked, PODS, "shop")
-    assert api.requests[0].path == "/api/v1/namespaces/shop/pods"
-
-
 # --- kinds -----------------------------------------------------------------------------------
 
 
@@ -132,10 +67,12 @@ def test_objects_get_the_kind_that_their_list_does_not_repeat() -> None:
             f"/apis/{NETWORKING}/v1/networkpolicies": page("deny"),
         }
     )
-    assert found.objects["Pod"] == ({"apiVersion": "v1", "kind": "Pod", **named("a")},)
-    assert found.objects["NetworkPolicy"][0]["apiVersion"] == "networking.k8s.io/v1"
-    assert "ClusterNetworkPolicy" not in found.objects
+    assert found.objects == (
+        {"apiVersion": "v1", "kind": "Pod", **named("a")},
+        {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", **named("deny")},
+    )
     assert found.gaps == ()
+    assert found.absent == ("ClusterNetworkPolicy",)
 
 
 def test_of_two_versions_the_best_one_is_read() -> None:
@@ -151,7 +88,7 @@ def test_of_two_versions_the_best_one_is_read() -> None:
             f"/apis/{TIERS}/v1beta1/clusternetworkpolicies": page("closed"),
         }
     )
-    assert found.objects["ClusterNetworkPolicy"][0]["apiVersion"] == f"{TIERS}/v1beta1"
+    assert [each["apiVersion"] for each in found.objects] == [f"{TIERS}/v1beta1"]
 
 
 def test_a_kind_of_unknown_versions_alone_is_a_gap() -> None:
@@ -165,7 +102,7 @@ def test_a_kind_of_unknown_versions_alone_is_a_gap() -> None:
     )
     (gap,) = found.gaps
     assert gap.kind == "ClusterNetworkPolicy"
-    assert f"the server has ClusterNetworkPolicy of {TIERS}/v2" in gap.message
+    assert f"the server has versions {TIERS}/v2 alone" in gap.message
 
 
 def test_a_forbidden_kind_is_a_gap_with_the_missing_rule() -> None:
@@ -210,4 +147,4 @@ def test_an_older_server_is_asked_group_by_group() -> None:
             f"/apis/{NETWORKING}/v1/networkpolicies": page("deny"),
         }
     )
-    assert len(found.objects["NetworkPolicy"]) == 1
+    assert [each["kind"] for each in found.objects] == ["NetworkPolicy"]

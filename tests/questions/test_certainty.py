@@ -20,7 +20,18 @@ from podfence.model.objects import Namespace, Pod, Service, ServicePort
 from podfence.policy.compile import compile_cluster
 from podfence.questions.can import Asker, Can
 from podfence.questions.certainty import Certainty
-from podfence.testing.builders import namespace, peer, pod, policy, rule, selector
+from podfence.testing.builders import (
+    cluster_peer,
+    cluster_policy,
+    cluster_rule,
+    namespace,
+    node,
+    peer,
+    pod,
+    policy,
+    rule,
+    selector,
+)
 from tests.support.random_clusters import Size, random_cluster
 
 SIZE = Size(namespaces=2, pods=5, policies=4, admin_policies=2)
@@ -267,3 +278,91 @@ SERVICE = Service(ObjectRef("Service", "shop", "front"), (("app", "db"),), (), (
 )
 def test_a_pod_that_could_not_be_read_may_be_behind_a_service(doubt: Doubt, answer: str) -> None:
     assert asked(of(SERVICE), doubt, to="svc/front") == answer
+
+
+# --- kinds of a cluster that could not be listed -----------------------------------------------
+
+
+def unlisted(cluster: Cluster, kind: str, listed: frozenset[str]) -> Cluster:
+    """The cluster as it is known when a kind can be listed in some namespaces alone."""
+    doubt = Doubt(kind, addresses=None, listed_in=listed)
+    known = replace(cluster, doubts=(doubt,))
+    if kind == "NetworkPolicy":
+        seen = tuple(p for p in cluster.policies if p.ref.namespace in listed)
+        return replace(known, policies=seen)
+    if kind == "Namespace":
+        spaces = {
+            name: replace(space, source=Source(""))
+            if name in listed
+            else Namespace(name, ((METADATA_NAME_LABEL, name),))
+            for name, space in cluster.namespaces.items()
+        }
+        return replace(known, namespaces=spaces)
+    tiers = tuple(p for p in cluster.admin_policies if p.ref.kind != kind)
+    return replace(known, admin_policies=tiers)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_verdict_that_an_unlisted_kind_leaves_certain_is_the_verdict(seed: int) -> None:
+    rng = Random(f"unlisted {seed}")
+    cluster = random_cluster(rng, SIZE)
+    whole = Asker(compile_cluster(cluster))
+    names = [
+        f"{p.namespace}/{p.name}"
+        for p in cluster.pods
+        if p.addresses and not p.finished and not p.host_network
+    ]
+    listed = frozenset(rng.sample(sorted(cluster.namespaces), rng.randrange(2)))
+    for kind in ("NetworkPolicy", "Namespace", "ClusterNetworkPolicy", "AdminNetworkPolicy"):
+        known = Asker(compile_cluster(unlisted(cluster, kind, listed)))
+        for source, destination, port in product(names, names, (80, 8080)):
+            question = Can(source, destination, port)
+            try:
+                right = whole.can(question)
+            except QuestionError:  # two pods without a common IP family
+                continue
+            answer = known.can(question)
+            if not answer.doubts:
+                assert answer.allowed is right.allowed, (kind, listed, question)
+
+
+def test_policies_that_could_be_listed_take_nothing() -> None:
+    away = Doubt("NetworkPolicy", listed_in=frozenset({"shop"}))
+    assert asked(of(), away) == "yes"
+    assert asked(of(CLOSED), away) == "no"
+    assert asked(of(), away, by="away/x") == "open"
+    assert str(away) == "any NetworkPolicy outside shop"
+
+
+NO_NODES = Doubt("Node", addresses=None, listed_in=frozenset())
+ON_N1 = replace(pod("shop/here"), node="n1", host_addresses=(ip_address("172.20.0.1"),))
+
+
+def test_a_node_that_could_not_be_listed_may_be_the_own_node_of_a_pod() -> None:
+    placed = replace(DB, node="n1")
+    cluster = Cluster.of([CLOSED, *assign_addresses([placed, WEB])])
+    assert asked(cluster, NO_NODES, by="172.20.0.9") == "open"
+    listed = Cluster.of([CLOSED, node("n1", "172.20.0.1"), *assign_addresses([placed, WEB])])
+    assert asked(listed, NO_NODES, by="172.20.0.1") == "yes"
+
+
+def test_the_labels_of_an_unlisted_node_matter_to_rules_about_nodes() -> None:
+    """Pods tell the address of their node, but not its labels."""
+    by_label = cluster_policy(
+        "nodes", egress=[cluster_rule("Deny", cluster_peer(nodes={"zone": "a"}))]
+    )
+    known = {"to": "172.20.0.1", "by": "shop/web"}
+    assert asked(of(ON_N1, by_label), NO_NODES, **known) == "open"
+    assert asked(of(ON_N1), NO_NODES, **known) == "yes"
+    read = node("n1", "172.20.0.1", labels={"zone": "b"})
+    assert asked(of(ON_N1, by_label, read), NO_NODES, **known) == "yes"
+    other = replace(NO_NODES, name="n2", addresses=(), listed_in=None)
+    assert asked(of(ON_N1, by_label), other, **known) == "yes"
+
+
+def test_a_name_that_is_not_known_may_be_of_an_unlisted_pod() -> None:
+    with pytest.raises(UnknownObject, match="any Pod outside shop may be called so, and cannot"):
+        asked(of(), Doubt("Pod", addresses=None, listed_in=frozenset({"shop"})), to="far/db")
+    with pytest.raises(UnknownObject) as caught:
+        asked(of(), Doubt("Pod", addresses=None, listed_in=frozenset({"shop"})), to="shop/dbx")
+    assert "cannot be listed" not in caught.value.message

@@ -1,0 +1,56 @@
+"""``podfence get``: what a cluster holds, as far as verdicts depend on it."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from podfence.cli.inputs import Inputs, all_namespaces_option, cluster_options, live_cluster
+from podfence.cli.terminal import echo
+from podfence.render.problems import problem_line
+from podfence.text import printable
+
+
+@click.command("get")
+@cluster_options
+@click.option(
+    "-n",
+    "--namespace",
+    metavar="NAME",
+    help="The namespace to read where the cluster may not be read whole. Without it: that of the "
+    "context.",
+)
+@all_namespaces_option
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(("yaml", "json")),
+    default="yaml",
+    show_default=True,
+    help="Every command reads either with -f.",
+)
+def command(inputs: Inputs, namespace: str | None, all_namespaces: bool, output: str) -> int:
+    """Write what podfence reads of a cluster to standard output, for -f or for somebody else.
+
+    It is all that verdicts depend on, of all namespaces, and nothing besides: no environment
+    variables, arguments, images, annotations, Secrets or ConfigMaps. Answers about it are those
+    about the cluster. What could not be listed is written down too, and makes the exit status 2.
+    """
+    live = live_cluster()
+    snapshot = live.snapshot(inputs, [namespace] if namespace else [])
+    whole = {"apiVersion": "v1", "kind": "List", "items": list(live.documents_of(snapshot))}
+    if output == "json":
+        from podfence.render.jsontext import json_bytes
+
+        sys.stdout.buffer.write(json_bytes(whole) + b"\n")
+    else:
+        from podfence.render.yamltext import yaml_lines
+
+        sys.stdout.buffer.writelines(line.encode() for line in yaml_lines(whole))
+    sys.stdout.buffer.flush()
+    for problem in live.reading_of(snapshot).problems:
+        echo(problem_line(problem, None), err=True)
+    if snapshot.absent:
+        echo(f"not in this cluster: {printable(', '.join(snapshot.absent))}", err=True)
+    return 2 if snapshot.gaps else 0

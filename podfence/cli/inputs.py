@@ -1,0 +1,218 @@
+"""What commands read: the options, and the value that they make.
+
+Rule: files, or without any a cluster. Which of the two it is, no command has to know.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from msgspec import Struct
+
+from podfence.model.meta import DEFAULT_NAMESPACE
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from click.shell_completion import CompletionItem
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Inputs(Struct, frozen=True):
+    """What a command reads: files, or without any the cluster of ``context`` ("": the current one).
+
+    ``namespace``: that of objects of files that name none, None for ``default``. ``exclude``:
+    patterns of what is not read of directories.
+    """
+
+    paths: tuple[str, ...]
+    namespace: str | None = None
+    exclude: tuple[str, ...] = ()
+    context: str = ""
+    kubeconfig: str | None = None
+
+    @property
+    def are_live(self) -> bool:
+        """Whether a cluster is asked."""
+        return not self.paths
+
+    def namespace_of_names(self, given: str | None) -> str:
+        """The namespace of a name without one; ``given``: the value of ``-n``.
+
+        Raises ClusterError when no cluster can be found.
+        """
+        if given is None and self.are_live:
+            found: str = live_cluster().context_namespace(self)
+            return found
+        return given or self.namespace or DEFAULT_NAMESPACE
+
+    def scope(self, given: Sequence[str], *, everything: bool) -> tuple[str, ...]:
+        """The namespaces that a command without names is about, () for all: of files all, of a
+        cluster that of the context, as for kubectl. ``everything``: ``-A``."""
+        if everything or (not given and not self.are_live):
+            return ()
+        return tuple(given) or (self.namespace_of_names(None),)
+
+
+def live_cluster() -> ModuleType:
+    """The module that asks clusters, imported by who needs it: TLS takes longer to import than
+    a small input to read."""
+    from podfence.cli import live
+
+    return live
+
+
+def cluster_options(function: Callable[..., int]) -> Callable[..., int]:
+    """``--context`` and ``--kubeconfig`` of a command that reads no files: the parameter ``inputs:
+    Inputs``."""
+
+    @_access_options
+    @wraps(function)
+    def command(*args: Any, context: str | None, kubeconfig: str | None, **others: Any) -> int:
+        inputs = Inputs((), context=context or "", kubeconfig=kubeconfig)
+        return function(*args, inputs=inputs, **others)
+
+    return command
+
+
+def _access_options(function: F) -> F:
+    context = click.option(
+        "--context",
+        metavar="NAME",
+        shell_complete=_contexts,
+        help="Ask the cluster of this context of the kubeconfig.",
+    )
+    kubeconfig = click.option(
+        "--kubeconfig",
+        metavar="FILE",
+        shell_complete=complete_files,
+        help="The kubeconfig. Without it: $KUBECONFIG, else ~/.kube/config, else the service "
+        "account of the pod that this runs in.",
+    )
+    return context(kubeconfig(function))
+
+
+def input_options(function: Callable[..., int]) -> Callable[..., int]:
+    """``-f FILE|DIR|-``, repeatable, and how it is read, or the cluster to ask: the parameter
+    ``inputs: Inputs``."""
+
+    @click.option(
+        "-f",
+        "--filename",
+        "paths",
+        multiple=True,
+        metavar="FILE|DIR|-",
+        shell_complete=complete_files,
+        help="Manifests: a file, a directory (with everything below it), or - for standard input. "
+        "May be given more than once. Without it: the cluster of the current context.",
+    )
+    @_access_options
+    @click.option(
+        "--exclude",
+        multiple=True,
+        metavar="GLOB",
+        help="Files and directories that are not read of a directory, written as in .gitignore "
+        "and relative to it. May be given more than once; goes after .podfenceignore.",
+    )
+    @click.option(
+        "--input-namespace",
+        metavar="NAME",
+        callback=_namespace_name,
+        help="Namespace of objects that name none, as in kubectl apply -n and helm template -n. "
+        f"Without it: {DEFAULT_NAMESPACE}.",
+    )
+    @wraps(function)
+    def command(
+        *args: Any,
+        paths: tuple[str, ...],
+        input_namespace: str | None,
+        exclude: tuple[str, ...],
+        context: str | None,
+        kubeconfig: str | None,
+        **others: Any,
+    ) -> int:
+        if paths and (context is not None or kubeconfig is not None):
+            name = "--kubeconfig" if context is None else "--context"
+            raise click.UsageError(f"-f reads files and {name} asks a cluster; drop one of the two")
+        if not paths and (input_namespace is not None or exclude):
+            name = "--exclude" if exclude else "--input-namespace"
+            raise click.UsageError(f"{name} is about files, and none is given: use -f")
+        inputs = Inputs(paths, input_namespace, exclude, context or "", kubeconfig)
+        return function(*args, inputs=inputs, **others)
+
+    return command
+
+
+def _contexts(
+    context: click.Context, parameter: click.Parameter, text: str
+) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    names = live_cluster().context_names(context.params.get("kubeconfig"))
+    return [CompletionItem(name) for name in names if name.startswith(text)]
+
+
+def path_without_option(context: click.Context) -> str:
+    """What to write where a path was given without its ``-f``, "" where none was."""
+    program, given = context.find_root().command_path, sys.argv[1:]
+    at = len(context.command_path.split()) - len(program.split())
+    while at < len(given) and (given[at - 1][:1] == "-" or not os.path.exists(given[at])):
+        at += 1
+    if at >= len(given):
+        return ""
+    words = shlex.join([*given[:at], "-f", *given[at:]])
+    return f"manifests are given with -f: {program} {words}"
+
+
+def complete_files(
+    context: click.Context, parameter: click.Parameter, text: str
+) -> list[CompletionItem]:
+    """The shell completes names of files itself."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(text, type="file")]
+
+
+def _namespace_name(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> str | None:
+    if value is not None and not _DNS_LABEL.fullmatch(value):
+        raise click.BadParameter(
+            f"{value!r} is no name of a namespace: write lower-case letters, digits and '-', at "
+            "most 63",
+            context,
+            parameter,
+        )
+    return value
+
+
+_DNS_LABEL = re.compile(r"(?!.{64})[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
+
+
+def namespace_option(function: F) -> F:
+    """``-n NAMESPACE``."""
+    return click.option(
+        "-n",
+        "--namespace",
+        metavar="NAME",
+        help="Namespace of names given without one on the command line. Without it: that of "
+        "--input-namespace for files, that of the context for a cluster.",
+    )(function)
+
+
+def all_namespaces_option(function: F) -> F:
+    """``-A``."""
+    return click.option(
+        "-A",
+        "--all-namespaces",
+        is_flag=True,
+        help="All namespaces of a cluster, instead of the context's. Of files it is always all.",
+    )(function)

@@ -1,0 +1,89 @@
+"""A live cluster in place of files: where it is, and what it holds.
+
+Rule: a command never knows where its objects come from. What is read here has the form of what is
+read from files, with places that are names and field paths.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import click
+
+from podfence.cli.inputs import Inputs, path_without_option
+from podfence.collector import collector_paused
+from podfence.errors import ClusterError
+from podfence.intake.build import build_cluster
+from podfence.kube.access import Access
+from podfence.kube.kubeconfig import find_files, read_kubeconfig
+from podfence.kube.snapshot import Snapshot
+from podfence.kube.source import (
+    NoCluster,
+    documents_of,
+    find_access,
+    read_cluster,
+    reading_of,
+)
+from podfence.manifests.load import Loaded
+from podfence.manifests.positions import Positions
+
+__all__ = [
+    "context_names",
+    "context_namespace",
+    "documents_of",
+    "load_live",
+    "reading_of",
+    "snapshot",
+]
+
+
+def _access(inputs: Inputs) -> Access:
+    try:
+        return find_access(inputs.context, inputs.kubeconfig, os.environ)
+    except NoCluster as error:
+        called = click.get_current_context(silent=True)
+        advice = path_without_option(called) if called else ""
+        files = advice or "manifests are read with -f FILE, -f DIRECTORY or -f -"
+        raise ClusterError(f"{error.message}; {files}") from error
+
+
+def context_namespace(inputs: Inputs) -> str:
+    """The namespace of names without one. Raises ClusterError."""
+    return _access(inputs).namespace
+
+
+def context_names(kubeconfig: str | None) -> tuple[str, ...]:
+    """The contexts that ``--context`` takes. Raises ClusterError."""
+    found = read_kubeconfig(find_files(kubeconfig, os.environ))
+    return tuple(found.contexts) if found else ()
+
+
+def snapshot(inputs: Inputs, about: Iterable[str] = ()) -> Snapshot:
+    """What the cluster holds. Raises ClusterError."""
+    return _read(_access(inputs), about)
+
+
+def _read(access: Access, about: Iterable[str]) -> Snapshot:
+    return read_cluster(access, [*about, access.namespace])
+
+
+def load_live(inputs: Inputs, about: Iterable[str] = (), *, strict_cidrs: bool = True) -> Loaded:
+    """The same as a cluster, with everything to say of it. Raises ClusterError."""
+    access = _access(inputs)
+    with collector_paused():
+        found = _read(access, about)
+        reading = reading_of(found)
+        intake = build_cluster(reading, strict_cidrs=strict_cidrs)
+    return Loaded(
+        intake.cluster,
+        (*reading.problems, *intake.problems),
+        intake.kinds,
+        {},
+        {kind: number for kind, number in found.elsewhere.items() if number > 0},
+        reading.documents,
+        0,
+        Positions(),
+        live=access.name,
+        absent=found.absent,
+    )

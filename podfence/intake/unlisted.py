@@ -1,0 +1,115 @@
+"""Kinds that a cluster did not let be listed, or whose objects podfence does not judge.
+
+Rule: a gap is a value that travels: a live cluster gives it, a snapshot writes it down as an object
+of its own, and whoever reads the snapshot meets the same gap as who asked the cluster.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from msgspec import Struct
+
+from podfence.errors import Problem, Severity, Source
+from podfence.intake.documents import Unreadable
+
+API_VERSION: Final = "podfence/v1"
+KIND: Final = "Unlisted"
+
+UNLISTED_CODES: Final = {
+    "PF113": "policies of another API are not judged",
+    "PF117": "a kind of the cluster that cannot be listed",
+}
+
+_MEANINGS: Final = {
+    "Namespace": "labels of namespaces are not known; what rules that ask for them decide is left "
+    "open",
+    "Node": "an address may be a node's; what that could change is left open",
+    "Pod": "pods are not known; no question can name one, and an address may be a pod's",
+    "Service": "Services are not known by name, and an address may be a Service's",
+    "EndpointSlice": "what is behind a Service without a selector is not known",
+    "NetworkPolicy": "what one more policy could isolate or allow is left open",
+    "ClusterNetworkPolicy": "what a policy of another tier could decide is left open",
+    "AdminNetworkPolicy": "what a policy of the Admin tier could decide is left open",
+    "BaselineAdminNetworkPolicy": "what a baseline could decide is left open",
+}
+
+
+class Unlisted(Struct, frozen=True):
+    """A kind of which not every object is known."""
+
+    kind: str
+    """``NetworkPolicy``."""
+    message: str
+    """Why, in the server's words, and which rule of RBAC would allow it."""
+    listed_in: tuple[str, ...] = ()
+    """The namespaces in which it could be listed."""
+
+    @property
+    def text(self) -> str:
+        """What is said of it: the kind, what that means for answers, and why."""
+        where = f" outside {', '.join(self.listed_in)}" if self.listed_in else ""
+        meaning = _MEANINGS.get(self.kind, "what it could change is left open")
+        return f"{self.kind}{where}: {meaning}; {self.message}"
+
+    def problem(self, source: Source) -> Problem:
+        """The same as a problem."""
+        return Problem("PF117", Severity.ERROR, self.text, source)
+
+    def unreadable(self, source: Source) -> Unreadable:
+        """What a cluster is built with in its place."""
+        return Unreadable(source, self.kind, "", None, frozenset(self.listed_in))
+
+    def document(self) -> dict[str, Any]:
+        """The object that stands for it in a snapshot."""
+        return {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "metadata": {"name": self.kind.lower()},
+            "of": self.kind,
+            "message": self.message,
+            "listedIn": list(self.listed_in),
+        }
+
+
+class Elsewhere(Struct, frozen=True):
+    """Policies of another API, which are counted and not judged."""
+
+    kind: str
+    """``CiliumNetworkPolicy.cilium.io``."""
+    number: int
+    """-1: that cannot be told."""
+
+    def problem(self, source: Source | None) -> Problem:
+        """What is said of them."""
+        name, _, group = self.kind.partition(".")
+        number = "an unknown number of" if self.number < 0 else self.number
+        text = (
+            f"{number} {name} ({group}) {'is' if number == 1 else 'are'} not judged: "
+            "podfence reads the policies of Kubernetes alone; what it allows may be denied by "
+            "these, and what it denies allowed"
+        )
+        return Problem("PF113", Severity.WARNING, text, source, "kind")
+
+    def document(self) -> dict[str, Any]:
+        """The object that stands for them in a snapshot."""
+        return {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "metadata": {"name": self.kind.lower()},
+            "of": self.kind,
+            "number": self.number,
+        }
+
+
+def read_unlisted(data: dict[str, Any]) -> Unlisted | Elsewhere | None:
+    """What an object of a snapshot stands for; None for one that no podfence has written."""
+    kind, number, message = data.get("of"), data.get("number"), data.get("message")
+    if not isinstance(kind, str) or not kind:
+        return None
+    if isinstance(number, int) and "." in kind:
+        return Elsewhere(kind, number)
+    listed = data.get("listedIn") or []
+    if not isinstance(message, str) or not isinstance(listed, list):
+        return None
+    return Unlisted(kind, message, tuple(each for each in listed if isinstance(each, str)))

@@ -1,0 +1,126 @@
+"""Lists of one kind, page by page, and any work done one step ahead of its reader.
+
+Rule: a list is whole or it is begun again. Pages are asked for without a resourceVersion, so that
+each list is of one moment; when its pages expire (410), the reader is told to forget them.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from podfence.errors import ClusterError
+from podfence.kube.client import Client, Refusal
+from podfence.kube.discovery import Resource
+from podfence.kube.narrow import Page, page_decoder
+
+T = TypeVar("T")
+
+PAGE: Final = 500
+"""Objects a page: what kubectl asks for, too."""
+RESTARTS: Final = 3
+"""Times that a list is begun before it is given up because its pages expire."""
+GONE: Final = 410
+
+
+class Part(Struct, frozen=True):
+    """A page of a list. ``first``: what was read of the list before is to be forgotten."""
+
+    items: tuple[Any, ...]
+    """Narrow structs."""
+    first: bool
+    version: str = ""
+    """The resourceVersion of the list."""
+
+
+def list_parts(client: Client, resource: Resource, namespace: str = "") -> Iterator[Part]:
+    """All objects of a kind. Raises Refusal, ClusterError."""
+    path, decoder = resource.path(namespace), page_decoder(resource.kind)
+    for _ in range(RESTARTS):
+        try:
+            yield from _pages(client, path, decoder)
+        except Refusal as refusal:
+            if refusal.status != GONE:
+                raise
+        else:
+            return
+    raise ClusterError(f"{path}: pages expired {RESTARTS} times before the list was complete")
+
+
+def _pages(client: Client, path: str, decoder: msgspec.json.Decoder[Page]) -> Iterator[Part]:
+    query = {"limit": str(PAGE)}
+    first = True
+    while True:
+        page = decode_page(decoder, client.get(path, query), path)
+        yield Part(tuple(page.items or ()), first, page.metadata.resourceVersion)
+        if not page.metadata.next_page:
+            return
+        query["continue"] = page.metadata.next_page
+        first = False
+
+
+def decode_page(decoder: msgspec.json.Decoder[Page], body: bytes, path: str) -> Page:
+    """Raises ClusterError when the server sent anything but a list."""
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        text = f"the API server's answer to {path} is not a list of objects"
+        raise ClusterError(text) from None
+
+
+class Ahead(Generic[T]):
+    """Iterates over what another thread makes, at most ``AHEAD`` items before it is asked for: the
+    next answer of the server is on its way while this one is worked on.
+
+    An exception of the maker is raised where its next item would have been.
+    """
+
+    AHEAD: Final = 2
+
+    def __init__(self, source: Iterable[T]) -> None:
+        self._source = source
+        self._made: queue.Queue[tuple[T | None, BaseException | None, bool]] = queue.Queue(
+            self.AHEAD
+        )
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._make, daemon=True)
+
+    def __enter__(self) -> Iterator[T]:
+        self._thread.start()
+        return self._items()
+
+    def __exit__(self, *_: object) -> None:
+        """A maker that is not done ends with its current step, which nobody waits for."""
+        self._stopped.set()
+        with suppress(queue.Empty):
+            while True:
+                self._made.get_nowait()
+
+    def _make(self) -> None:
+        error: BaseException | None = None
+        try:
+            for item in self._source:
+                self._made.put((item, None, False))
+                if self._stopped.is_set():
+                    return
+        except BaseException as caught:  # noqa: BLE001 - it is raised by the reader
+            error = caught
+        finally:
+            if isinstance(self._source, Generator):
+                self._source.close()
+        self._made.put((None, error, True))
+
+    def _items(self) -> Iterator[T]:
+        while True:
+            item, error, is_end = self._made.get()
+            if error is not None:
+                raise error
+            if is_end:
+                return
+            yield item  # type: ignore[misc]

@@ -1,0 +1,378 @@
+"""Commands without files: a cluster is asked, as kubectl would ask it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cli.session import ROOT, Done, podfence
+from tests.kube.fakeapi import FakeApi, refusal, serving
+from tests.kube.fakecluster import CILIUM, TIER, FakeCluster, kubeconfig, running
+
+SHOP = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {team: sales}}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: default}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: watch}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: n1}
+status: {addresses: [{type: InternalIP, address: 172.20.0.1}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop, labels: {app: web}, annotations: {note: hush}}
+spec:
+  nodeName: n1
+  containers: [{name: c, env: [{name: PASSWORD, value: hush}], ports: [{containerPort: 80}]}]
+status: {phase: Running, podIP: 10.1.0.1, hostIP: 172.20.0.1}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: db, namespace: shop, labels: {app: db}}
+spec: {nodeName: n1, containers: [{name: c, ports: [{containerPort: 5432, name: pg}]}]}
+status: {phase: Running, podIP: 10.1.0.2, hostIP: 172.20.0.1}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: probe, namespace: watch, labels: {app: probe}}
+spec: {nodeName: n1, containers: [{name: c}]}
+status: {phase: Running, podIP: 10.1.0.3, hostIP: 172.20.0.1}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: pg, namespace: shop}
+spec: {selector: {app: db}, clusterIP: 10.2.0.9, ports: [{port: 5432, targetPort: pg}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: db, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 5432}]}]
+"""
+
+
+def shop() -> FakeCluster:
+    cluster = FakeCluster()
+    for data in yaml.safe_load_all(SHOP):
+        cluster.apply(data)
+    return cluster
+
+
+class Asked:
+    """Commands that find the cluster by a kubeconfig."""
+
+    def __init__(self, config: Path, api: FakeApi) -> None:
+        self.config = config
+        self.api = api
+
+    def __call__(self, *arguments: str, program: str = "podfence") -> Done:
+        return podfence(arguments, kubeconfig=str(self.config), program=program)
+
+
+@contextmanager
+def asking(cluster: FakeCluster, folder: Path, namespace: str = "") -> Iterator[Asked]:
+    with running(cluster) as api:
+        yield Asked(kubeconfig(folder, api.url, namespace), api)
+
+
+# --- namespaces, as kubectl means them -----------------------------------------------------------
+
+
+def test_a_question_is_answered_without_files(tmp_path: Path) -> None:
+    with asking(shop(), tmp_path) as ask:
+        assert ask("can", "shop/web", "shop/db:5432").status == 0
+        assert ask("can", "watch/probe", "shop/db:5432").status == 1
+
+
+def test_a_place_is_a_name_and_a_field(tmp_path: Path) -> None:
+    with asking(shop(), tmp_path) as ask:
+        done = ask("why", "watch/probe", "shop/pg:5432")
+    assert "shop/db: isolates\n      spec.ingress[0]: near miss" in done.out
+    data = json.loads(ask_json(shop(), tmp_path, "why", "shop/web", "shop/db:5432"))
+    assert "file" not in json.dumps(data)
+
+
+def ask_json(cluster: FakeCluster, folder: Path, *arguments: str) -> str:
+    with asking(cluster, folder) as ask:
+        return ask(*arguments, "-o", "json").out
+
+
+def test_names_without_a_namespace_are_in_that_of_the_context(tmp_path: Path) -> None:
+    with asking(shop(), tmp_path, "shop") as ask:
+        assert ask("can", "web", "db:5432").status == 0
+        assert ask("can", "web", "db:5432", "-n", "watch").status == 2
+
+
+def test_a_map_is_about_the_namespace_of_the_context(tmp_path: Path) -> None:
+    with asking(shop(), tmp_path, "watch") as ask:
+        own, everything = ask("map"), ask("map", "-A")
+        other = ask("map", "-n", "shop")
+    assert "shop/db" not in own.out
+    assert "watch/probe" in own.out
+    assert "shop/db" in everything.out
+    assert "shop/db" in other.out
+
+
+def test_an_empty_namespace_says_where_pods_are(tmp_path: Path) -> None:
+    with asking(shop(), tmp_path) as ask:
+        done = ask("map")
+    assert done.status == 0
+    assert "there is no pod in namespace default; use -A" in done.err
+    assert "shop and watch" in done.err
+
+
+def test_check_and_describe_are_about_one_namespace(tmp_path: Path) -> None:
+    with asking(shop(), tmp_path, "shop") as ask:
+        assert "NetworkPolicy shop/db" in ask("describe").out
+        assert ask("describe", "-n", "watch").status == 2
+        assert "NetworkPolicy shop/db" in ask("describe", "-A").out
+        checked = ask("check")
+    assert checked.status == 0
+    assert checked.out.startswith("cluster test: 3 Namespace, 1 NetworkPolicy, 1 Node, 2 Pod")
+    assert "not in this cluster: ClusterNetworkPolicy" in checked.out
+
+
+def test_nothing_is_written_to_a_cluster_and_no_secret_is_asked_for(tmp_path: Path) -> None:
+    with asking(shop(), tmp_path) as ask:
+        ask("map", "-A")
+        assert not [each for each in ask.api.requests if "secrets" in each.path]
+        assert {each.headers["Authorization"] for each in ask.api.requests} == {"Bearer hush"}
+
+
+# --- what may not be listed ----------------------------------------------------------------------
+
+
+def test_a_forbidden_kind_takes_away_what_it_could_turn(tmp_path: Path) -> None:
+    cluster = shop()
+    cluster.forbidden = {"networkpolicies"}
+    with asking(cluster, tmp_path) as ask:
+        open_ = ask("can", "shop/web", "shop/db:5432")
+        final = ask("can", "172.20.0.1", "shop/db:5432")
+    assert open_.status == 2
+    assert 'User "reader" cannot list resource "networkpolicies"' in open_.err
+    assert '{apiGroups: ["networking.k8s.io"], resources: ["networkpolicies"]' in open_.err
+    assert "no verdict: any NetworkPolicy could change this" in open_.err
+    assert final.status == 0, "a node reaches its own pods whatever policies say"
+
+
+def test_what_may_be_listed_in_one_namespace_is_enough_there(tmp_path: Path) -> None:
+    cluster = shop()
+    cluster.forbidden = {"networkpolicies", "pods", "services", "namespaces", "endpointslices"}
+    cluster.allowed = {"shop"}
+    with asking(cluster, tmp_path) as ask:
+        assert ask("can", "shop/web", "shop/db:5432").status == 0
+        assert ask("can", "shop/db", "shop/web:80").status == 0
+        other = ask("can", "watch/probe", "shop/db:5432")
+        outside = ask("can", "shop/web", "198.51.100.1:443")
+    assert other.status == 2
+    assert "any Pod outside shop and any Service outside shop may be called so" in other.err
+    assert outside.status == 2
+    assert "any Pod outside shop" in outside.err
+
+
+def test_policies_of_another_namespace_do_not_matter_where_none_selects(tmp_path: Path) -> None:
+    """Only policies outside shop are unknown: the direction that they could turn is watch's."""
+    cluster = shop()
+    cluster.forbidden, cluster.allowed = {"networkpolicies"}, {"shop"}
+    with asking(cluster, tmp_path) as ask:
+        assert ask("can", "watch/probe", "shop/db:5432").status == 1, "denied by shop already"
+        assert ask("can", "shop/web", "watch/probe:80", "-n", "shop").status == 2
+
+
+def test_unlisted_nodes_leave_open_what_may_be_a_node(tmp_path: Path) -> None:
+    cluster = shop()
+    cluster.forbidden = {"nodes"}
+    with asking(cluster, tmp_path) as ask:
+        assert ask("can", "shop/web", "shop/db:5432").status == 0
+        assert ask("can", "172.20.0.1", "shop/db:5432").status == 0, "its pods tell whose it is"
+        assert ask("can", "198.51.100.1", "shop/db:5432").status == 2
+
+
+def test_a_map_leaves_out_pods_and_says_so(tmp_path: Path) -> None:
+    cluster = shop()
+    cluster.forbidden, cluster.allowed = {"networkpolicies"}, {"shop"}
+    with asking(cluster, tmp_path, "shop") as ask:
+        done, going = ask("map", "-A"), ask("map", "-A", "--keep-going")
+    assert (done.status, going.status) == (2, 0)
+    assert "the map leaves out 1 pod (watch/probe)" in done.err
+
+
+def test_a_cluster_that_shows_nothing_is_an_error(tmp_path: Path) -> None:
+    cluster = shop()
+    cluster.forbidden = {plural for _, _, plural in cluster.served}
+    with asking(cluster, tmp_path) as ask:
+        done = ask("map")
+    assert done.status == 2
+    assert "error[PF008]: nothing may be listed" in done.err
+
+
+def test_a_tier_that_may_not_be_listed_leaves_everything_open(tmp_path: Path) -> None:
+    cluster = shop()
+    cluster.served[TIER] = ("ClusterNetworkPolicy", False)
+    cluster.forbidden = {TIER[2]}
+    with asking(cluster, tmp_path) as ask:
+        done = ask("can", "shop/web", "shop/db:5432")
+    assert done.status == 2
+    assert "any ClusterNetworkPolicy could change this" in done.err
+
+
+def test_policies_of_another_api_are_named(tmp_path: Path) -> None:
+    cluster = shop()
+    cluster.served[CILIUM] = ("CiliumNetworkPolicy", True)
+    for name in ("a", "b"):
+        cluster.apply(
+            {"kind": "CiliumNetworkPolicy", "metadata": {"name": name, "namespace": "shop"}}
+        )
+    with asking(cluster, tmp_path) as ask:
+        done = ask("can", "shop/web", "shop/db:5432")
+    assert done.status == 0
+    assert "warning[PF113]: 2 CiliumNetworkPolicy (cilium.io) are not judged" in done.err
+
+
+# --- snapshots -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("output", ["yaml", "json"])
+def test_a_snapshot_answers_as_its_cluster(tmp_path: Path, output: str) -> None:
+    cluster = shop()
+    cluster.served[CILIUM] = ("CiliumNetworkPolicy", True)
+    cluster.apply({"kind": "CiliumNetworkPolicy", "metadata": {"name": "a", "namespace": "shop"}})
+    with asking(cluster, tmp_path) as ask:
+        written = ask("get", "-o", output)
+        live = ask("map", "-A")
+    assert written.status == 0
+    assert "hush" not in written.out
+    file = tmp_path / f"snapshot.{output}"
+    file.write_text(written.out, encoding="utf-8")
+    read = podfence(["map", "-f", str(file)])
+    assert (read.status, read.out) == (live.status, live.out)
+    assert "1 CiliumNetworkPolicy (cilium.io) is not judged" in read.err
+
+
+@pytest.mark.parametrize("output", ["yaml", "json"])
+def test_a_snapshot_remembers_what_could_not_be_listed(tmp_path: Path, output: str) -> None:
+    cluster = shop()
+    cluster.forbidden, cluster.allowed = {"networkpolicies"}, {"shop"}
+    questions = [("shop/web", "shop/db:5432"), ("shop/web", "watch/probe:80")]
+    with asking(cluster, tmp_path) as ask:
+        written = ask("get", "-o", output, "-n", "shop")
+        live = [ask("can", *each) for each in questions]
+    assert written.status == 2
+    file = tmp_path / f"snapshot.{output}"
+    file.write_text(written.out, encoding="utf-8")
+    read = [podfence(["can", *each, "-f", str(file)]) for each in questions]
+    assert [each.status for each in read] == [each.status for each in live] == [0, 2]
+    assert "any NetworkPolicy outside shop could change this" in read[1].err
+
+
+def test_an_unlisted_that_cannot_be_read_hides_anything(tmp_path: Path) -> None:
+    file = tmp_path / "snapshot.yaml"
+    file.write_text(SHOP + "---\napiVersion: podfence/v1\nkind: Unlisted\nmetadata: {name: a}\n")
+    done = podfence(["can", "shop/web", "shop/db:5432", "-f", str(file)])
+    assert done.status == 2
+    assert "this Unlisted cannot be read" in done.err
+
+
+# --- errors --------------------------------------------------------------------------------------
+
+
+def test_without_files_and_cluster_both_ways_are_named() -> None:
+    done = podfence(["map"])
+    assert done.status == 2
+    assert "error[PF008]: no cluster is known, for there is no kubeconfig (no-k" in done.err
+    assert "--context" in done.err
+    assert "-f FILE" in done.err
+
+
+def test_a_path_without_its_option_is_put_behind_one() -> None:
+    done = podfence(["describe", "examples/shop"])
+    assert "manifests are given with -f: podfence describe -f examples/shop" in done.err
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"current-context": "tset"}, "there is no context 'tset' .*; did you mean test?"),
+        ({"current-context": ""}, "no current context is set"),
+        ({"users": [{"name": "u", "user": {"exec": {"apiVersion": "x", "command": "c"}}}]}, "'c'"),
+    ],
+)
+def test_a_kubeconfig_that_cannot_be_used_is_named(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    file = kubeconfig(tmp_path, "http://127.0.0.1:9")
+    file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), **change}))
+    done = podfence(["map"], kubeconfig=str(file))
+    assert done.status == 2
+    assert done.err.startswith("error[PF008]: ")
+    assert re.search(said, done.err)
+
+
+def test_a_server_that_is_down_is_named_with_its_context(tmp_path: Path) -> None:
+    done = podfence(["map"], kubeconfig=str(kubeconfig(tmp_path, "http://127.0.0.1:9")))
+    assert "the API server http://127.0.0.1:9 of context test cannot be asked" in done.err
+    assert done.status == 2
+
+
+def test_a_refused_credential_says_what_to_do(tmp_path: Path) -> None:
+    with serving(lambda _: refusal(401, "Unauthorized")) as api:
+        done = podfence(["map"], kubeconfig=str(kubeconfig(tmp_path, api.url)))
+    assert "answers 401 to /apis: Unauthorized; the credential of this context" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("map -f examples/shop --context a", "-f reads files and --context asks a cluster"),
+        ("map -f examples/shop --kubeconfig a", "-f reads files and --kubeconfig asks"),
+        ("map --exclude a", "--exclude is about files, and none is given"),
+        ("map --input-namespace a", "--input-namespace is about files"),
+    ],
+)
+def test_options_of_files_and_of_clusters_do_not_mix(arguments: str, said: str) -> None:
+    done = podfence(arguments.split())
+    assert done.status == 2
+    assert said in done.err
+
+
+# --- kubectl, and what it costs ------------------------------------------------------------------
+
+
+def test_as_a_plugin_of_kubectl_it_names_itself_so(tmp_path: Path) -> None:
+    with asking(shop(), tmp_path) as ask:
+        assert "kubectl podfence map -f manifests/" in ask(program="kubectl-podfence").out
+        usage = ask("map", "--nonsense", program="/usr/bin/kubectl-podfence")
+    assert usage.err.startswith("Usage: kubectl podfence map")
+
+
+def test_files_cost_no_import_of_a_client() -> None:
+    heavy = ["asyncio", "http.client", "podfence.kube", "socket", "ssl", "subprocess"]
+    words = ["podfence", "why", "shop/frontend", "shop/db:5432", "-f", "examples/shop"]
+    code = (
+        f"import sys; sys.argv = {words}\n"
+        "from podfence.cli.main import main\n"
+        f"try:\n    main()\nfinally:\n    print([m for m in {heavy} if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines()[-1] == "[]"

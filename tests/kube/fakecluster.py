@@ -1,0 +1,257 @@
+"""A cluster in memory behind the API: lists in pages, watches, versions, RBAC, compaction.
+
+It does what kube-apiserver does as far as a reader can tell, and nothing else: it is written
+against the documentation of the API ("Kubernetes API Concepts"), not against our client.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.kube.fakeapi import Answer, FakeApi, Request, refusal, serving
+
+Json = dict[str, Any]
+
+SERVED = {
+    ("", "v1", "namespaces"): ("Namespace", False),
+    ("", "v1", "nodes"): ("Node", False),
+    ("", "v1", "pods"): ("Pod", True),
+    ("", "v1", "services"): ("Service", True),
+    ("discovery.k8s.io", "v1", "endpointslices"): ("EndpointSlice", True),
+    ("networking.k8s.io", "v1", "networkpolicies"): ("NetworkPolicy", True),
+}
+"""What every cluster has: group, version and plural -> kind, namespaced."""
+TIER = ("policy.networking.k8s.io", "v1beta1", "clusternetworkpolicies")
+CILIUM = ("cilium.io", "v2", "ciliumnetworkpolicies")
+
+
+@dataclass
+class FakeCluster:
+    """State, and what is wrong with it. ``forbidden``: plurals that nobody may list in the whole
+    cluster; ``allowed``: namespaces in which they may be listed."""
+
+    served: dict[tuple[str, str, str], tuple[str, bool]] = field(
+        default_factory=lambda: dict(SERVED)
+    )
+    forbidden: set[str] = field(default_factory=set)
+    allowed: set[str] = field(default_factory=set)
+    watch_list: bool = True
+    version: int = 100
+    compacted: int = 0
+    objects: dict[tuple[str, str, str], Json] = field(default_factory=dict)
+    log: list[tuple[int, str, str, Json]] = field(default_factory=list)
+    cuts: int = 0
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    bookmark_seconds: float = 0.05
+    before: Callable[[Request], Answer | None] = lambda _: None
+    """A test's own answer to a request, None for the cluster's."""
+
+    # -- what tests do to it
+
+    def apply(self, data: Json) -> None:
+        """Create or replace an object."""
+        plural = next(key[2] for key, (kind, _) in self.served.items() if kind == data["kind"])
+        metadata = data["metadata"]
+        key = (plural, metadata.get("namespace", ""), metadata["name"])
+        with self.changed:
+            self.version += 1
+            stored = copy.deepcopy(data)
+            stored["metadata"]["resourceVersion"] = str(self.version)
+            event = "MODIFIED" if key in self.objects else "ADDED"
+            self.objects[key] = stored
+            self.log.append((self.version, event, plural, stored))
+            self.changed.notify_all()
+
+    def delete(self, plural: str, namespace: str, name: str) -> None:
+        """Delete an object that is there."""
+        with self.changed:
+            self.version += 1
+            gone = copy.deepcopy(self.objects.pop((plural, namespace, name)))
+            gone["metadata"]["resourceVersion"] = str(self.version)
+            self.log.append((self.version, "DELETED", plural, gone))
+            self.changed.notify_all()
+
+    def compact(self) -> None:
+        """Forget the past: whoever asks for it gets 410."""
+        with self.changed:
+            self.compacted = self.version
+            self.log.clear()
+            self.changed.notify_all()
+
+    def cut(self) -> None:
+        """Cut every watch that is open."""
+        with self.changed:
+            self.cuts += 1
+            self.changed.notify_all()
+
+    # -- what it answers
+
+    def respond(self, request: Request) -> Answer:
+        """The answer to one request."""
+        if (own := self.before(request)) is not None:
+            return own
+        if request.path == "/apis":
+            return Answer(body=self._discovery())
+        words = request.path.strip("/").split("/")
+        group, version = ("", words[1]) if words[0] == "api" else (words[1], words[2])
+        rest = words[2:] if words[0] == "api" else words[3:]
+        namespace = ""
+        if rest[0] == "namespaces" and len(rest) > 2:
+            namespace, rest = rest[1], rest[2:]
+        found = self.served.get((group, version, rest[0]))
+        if found is None:
+            return refusal(404, "the server could not find the requested resource")
+        name = rest[1] if len(rest) > 1 else ""
+        if rest[0] in self.forbidden and (namespace or name) not in self.allowed:
+            where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
+            full = f"{rest[0]}.{group}" if group else rest[0]
+            return refusal(
+                403,
+                f'{full} is forbidden: User "reader" cannot list resource "{rest[0]}" in API group '
+                f'"{group}" {where}',
+            )
+        if name:
+            one = self.objects.get((rest[0], namespace, name))
+            return Answer(body=one) if one else refusal(404, f'{rest[0]} "{name}" not found')
+        if request.query.get("watch") == "true":
+            return self._watch(request.query, rest[0], namespace)
+        return self._list(request.query, rest[0], namespace, found[0])
+
+    def _discovery(self) -> Json:
+        groups: dict[str, dict[str, list[Json]]] = {}
+        for (group, version, plural), (kind, namespaced) in self.served.items():
+            if group:
+                scope = "Namespaced" if namespaced else "Cluster"
+                entry = {"resource": plural, "responseKind": {"kind": kind}, "scope": scope}
+                groups.setdefault(group, {}).setdefault(version, []).append(entry)
+        items = [
+            {
+                "metadata": {"name": group},
+                "versions": [{"version": v, "resources": r} for v, r in versions.items()],
+            }
+            for group, versions in groups.items()
+        ]
+        return {"kind": "APIGroupDiscoveryList", "items": items}
+
+    def _selected(self, plural: str, namespace: str) -> list[Json]:
+        return [
+            item
+            for key, item in sorted(self.objects.items())
+            if key[0] == plural and namespace in ("", key[1])
+        ]
+
+    def _list(self, query: dict[str, str], plural: str, namespace: str, kind: str) -> Answer:
+        with self.changed:
+            version, start, items = self.version, 0, self._selected(plural, namespace)
+            if token := query.get("continue"):
+                version, start = json.loads(base64.b64decode(token))
+                if version < self.compacted:
+                    return refusal(410, "The provided continue parameter is too old")
+                if version < self.version:  # as it was then; the log knows
+                    items = self._at(version, plural, namespace)
+            limit = int(query.get("limit") or 0) or len(items)
+            metadata: Json = {"resourceVersion": str(version)}
+            if start + limit < len(items):
+                after = json.dumps([version, start + limit]).encode()
+                metadata["continue"] = base64.b64encode(after).decode()
+                metadata["remainingItemCount"] = len(items) - start - limit
+            page = items[start : start + limit]
+        return Answer(body={"kind": f"{kind}List", "metadata": metadata, "items": page})
+
+    def _at(self, version: int, plural: str, namespace: str) -> list[Json]:
+        then = {key: item for key, item in self.objects.items() if key[0] == plural}
+        for number, event, which, item in reversed(self.log):
+            if number <= version:
+                break
+            if which == plural:
+                metadata = item["metadata"]
+                key = (plural, metadata.get("namespace", ""), metadata["name"])
+                earlier = [e[3] for e in self.log if e[0] < number and _key(plural, e[3]) == key]
+                if event == "ADDED":
+                    then.pop(key, None)
+                elif earlier:
+                    then[key] = earlier[-1]
+        return [item for key, item in sorted(then.items()) if namespace in ("", key[1])]
+
+    def _watch(self, query: dict[str, str], plural: str, namespace: str) -> Answer:
+        initial = query.get("sendInitialEvents") == "true"
+        if initial and not self.watch_list:
+            return refusal(422, "sendInitialEvents is forbidden for watch")
+        return Answer(stream=self._events(query, plural, namespace, initial=initial))
+
+    def _events(
+        self, query: dict[str, str], plural: str, namespace: str, *, initial: bool
+    ) -> Iterator[bytes]:
+        cuts = self.cuts
+        if initial:
+            with self.changed:
+                position, items = self.version, self._selected(plural, namespace)
+            for item in items:
+                yield _line("ADDED", item)
+            yield _bookmark(position, **{"k8s.io/initial-events-end": "true"})
+        else:
+            position = int(query.get("resourceVersion") or self.version)
+        while True:
+            with self.changed:
+                if position < self.compacted and not any(e[0] > position for e in self.log):
+                    status = {"kind": "Status", "code": 410, "reason": "Expired", "message": "old"}
+                    yield _line("ERROR", status)
+                    return
+                events = [e for e in self.log if e[0] > position]
+                if not events:
+                    self.changed.wait(self.bookmark_seconds)
+                if self.cuts != cuts:
+                    raise ConnectionAbortedError
+            for number, event, which, item in events:
+                position = number
+                inside = namespace in ("", item["metadata"].get("namespace", ""))
+                if which == plural and inside:
+                    yield _line(event, item)
+            if not events and query.get("allowWatchBookmarks") == "true":
+                yield _bookmark(position)
+
+
+def _key(plural: str, item: Json) -> tuple[str, str, str]:
+    return plural, item["metadata"].get("namespace", ""), item["metadata"]["name"]
+
+
+def _line(event: str, item: Json) -> bytes:
+    return json.dumps({"type": event, "object": item}).encode() + b"\n"
+
+
+def _bookmark(version: int, **annotations: str) -> bytes:
+    metadata: Json = {"resourceVersion": str(version)}
+    if annotations:
+        metadata["annotations"] = annotations
+    return _line("BOOKMARK", {"kind": "Pod", "apiVersion": "v1", "metadata": metadata})
+
+
+def kubeconfig(folder: Path, url: str, namespace: str = "") -> Path:
+    """A kubeconfig for a server, with one context called ``test``."""
+    context = {"cluster": "c", "user": "u", **({"namespace": namespace} if namespace else {})}
+    data = {
+        "current-context": "test",
+        "clusters": [{"name": "c", "cluster": {"server": url}}],
+        "users": [{"name": "u", "user": {"token": "hush"}}],
+        "contexts": [{"name": "test", "context": context}],
+    }
+    file = folder / "config"
+    file.write_text(yaml.safe_dump(data), encoding="utf-8")
+    return file
+
+
+@contextmanager
+def running(cluster: FakeCluster) -> Iterator[FakeApi]:
+    """The cluster behind a server, for the time of a ``with``."""
+    with serving(cluster.respond) as api:
+        yield api
