@@ -18,7 +18,7 @@ from podfence.cli.common import (
     resolve_option,
 )
 from podfence.cli.inputs import Inputs, input_options, namespace_option
-from podfence.cli.targets import namespaces_of, port_of, protocol_of, question
+from podfence.cli.targets import namespaces_of, policies_of, port_of, protocol_of, question
 from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError, QuestionError
 from podfence.policy.compile import compile_cluster
@@ -77,7 +77,7 @@ def command(
 
 
 def _one(asked: Can, inputs: Inputs, names: Names, output: str) -> int:
-    loaded = load_cluster(inputs, namespaces_of(asked))
+    loaded = load_cluster(inputs, namespaces_of(asked), policies_of(asked))
     with asking(loaded, inputs):
         answer = asker_of(loaded.cluster, names, asked).can(asked)
     require_certain(loaded, answer)

@@ -79,14 +79,23 @@ def read_names(path: str | None, *others: str | None) -> Names:
     return table.names
 
 
-def read_inputs(inputs: Inputs, about: Iterable[str] = (), *, strict_cidrs: bool = True) -> Loaded:
+def read_inputs(
+    inputs: Inputs,
+    about: Iterable[str] = (),
+    *,
+    policies_of: tuple[str, ...] | None = None,
+    strict_cidrs: bool = True,
+) -> Loaded:
     """Read manifests or a cluster; the problems are in what is returned.
 
     ``about``: the namespaces that the command is about: of a cluster that may not be read whole,
-    they are read alone. Raises ClusterError when a cluster cannot be asked.
+    they are read alone. ``policies_of``: the namespaces whose NetworkPolicies are enough, None for
+    all. Raises ClusterError when a cluster cannot be asked.
     """
     if inputs.are_live:
-        found: Loaded = live_cluster().load_live(inputs, about, strict_cidrs=strict_cidrs)
+        found: Loaded = live_cluster().load_live(
+            inputs, about, policies_of=policies_of, strict_cidrs=strict_cidrs
+        )
         return found
     stdin = sys.stdin.buffer if "-" in inputs.paths else None
     return load(
@@ -98,12 +107,15 @@ def read_inputs(inputs: Inputs, about: Iterable[str] = (), *, strict_cidrs: bool
     )
 
 
-def load_cluster(inputs: Inputs, about: Iterable[str] = ()) -> Loaded:
+def load_cluster(
+    inputs: Inputs, about: Iterable[str] = (), policies_of: tuple[str, ...] | None = None
+) -> Loaded:
     """Read manifests or a cluster and show every problem on standard error.
 
-    ``about``: as ``read_inputs``. Raises PodfenceError when nothing at all could be read.
+    The arguments are those of ``read_inputs``. Raises PodfenceError when nothing at all could be
+    read.
     """
-    loaded = read_inputs(inputs, about)
+    loaded = read_inputs(inputs, about, policies_of=policies_of)
     show_problems(loaded)
     if not loaded.documents and loaded.errors:
         raise PodfenceError("nothing could be read", code="PF006")

@@ -24,6 +24,7 @@ from podfence.kube.source import (
     find_access,
     read_cluster,
     reading_of,
+    wanted,
 )
 from podfence.manifests.load import Loaded
 from podfence.manifests.positions import Positions
@@ -64,15 +65,21 @@ def snapshot(inputs: Inputs, about: Iterable[str] = ()) -> Snapshot:
     return _read(_access(inputs), about)
 
 
-def _read(access: Access, about: Iterable[str]) -> Snapshot:
-    return read_cluster(access, [*about, access.namespace])
+def _read(access: Access, about: Iterable[str], enough: tuple[str, ...] | None = None) -> Snapshot:
+    return read_cluster(access, wanted([*about, access.namespace], enough))
 
 
-def load_live(inputs: Inputs, about: Iterable[str] = (), *, strict_cidrs: bool = True) -> Loaded:
+def load_live(
+    inputs: Inputs,
+    about: Iterable[str] = (),
+    *,
+    policies_of: tuple[str, ...] | None = None,
+    strict_cidrs: bool = True,
+) -> Loaded:
     """The same as a cluster, with everything to say of it. Raises ClusterError."""
     access = _access(inputs)
     with collector_paused():
-        found = _read(access, about)
+        found = _read(access, about, policies_of)
         reading = reading_of(found)
         intake = build_cluster(reading, strict_cidrs=strict_cidrs)
     return Loaded(

@@ -7,6 +7,7 @@ import re
 from podfence.errors import QuestionError
 from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.questions.can import Can
+from podfence.questions.parties import literal
 from podfence.sets.ports import OTHER
 
 _TARGET = re.compile(
@@ -44,6 +45,14 @@ def namespaces_of(asked: Can) -> tuple[str, ...]:
     """The namespaces that a question may be about."""
     first = (name.partition("/")[0] for name in (asked.source, asked.destination) if "/" in name)
     return tuple(dict.fromkeys((asked.namespace, *first)))
+
+
+def policies_of(asked: Can) -> tuple[str, ...] | None:
+    """The namespaces whose NetworkPolicies decide over a question; None where that cannot be told
+    from its words: an address may be that of a pod."""
+    if any(literal(name) is not None for name in (asked.source, asked.destination)):
+        return None
+    return namespaces_of(asked)
 
 
 def qualified(name: str, namespace: str | None) -> str:

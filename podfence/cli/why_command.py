@@ -13,7 +13,7 @@ from podfence.cli.common import (
     resolve_option,
 )
 from podfence.cli.inputs import Inputs, input_options, namespace_option
-from podfence.cli.targets import namespaces_of, question
+from podfence.cli.targets import namespaces_of, policies_of, question
 from podfence.cli.terminal import echo
 from podfence.questions.can import asker_of
 from podfence.questions.why import why
@@ -42,7 +42,7 @@ def command(
     """
     asked = question(source, target, inputs.namespace_of_names(namespace))
     names = read_names(resolve, *inputs.paths)
-    loaded = load_cluster(inputs, namespaces_of(asked))
+    loaded = load_cluster(inputs, namespaces_of(asked), policies_of(asked))
     with asking(loaded, inputs):
         answer = why(asker_of(loaded.cluster, names, asked), asked)
     require_certain(loaded, answer.can)

@@ -7,7 +7,7 @@ the cluster does not have is no gap, and is named.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -52,6 +52,8 @@ class Wanted(Struct, frozen=True):
     """Whether kind and group are a policy of another API."""
     namespaces: tuple[str, ...] = ()
     """Those that the question is about: asked one by one where the cluster may not be."""
+    policies_of: tuple[str, ...] | None = None
+    """The namespaces whose NetworkPolicies are enough, for none applies in another; None: all."""
 
 
 def read_snapshot(client: Client, wanted: Wanted) -> Snapshot:
@@ -70,7 +72,7 @@ def read_snapshot(client: Client, wanted: Wanted) -> Snapshot:
         else:
             absent.append(kind)
     objects: dict[str, list[dict[str, Any]]] = {each.kind: [] for each in resources}
-    with Ahead(_steps(client, resources, wanted.namespaces)) as steps:
+    with Ahead(_steps(client, resources, wanted)) as steps:
         for resource, found in steps:
             if isinstance(found, Unlisted):
                 gaps.append(found)
@@ -108,8 +110,14 @@ def _unread_versions(
 Step = tuple[Resource, Part | Unlisted]
 
 
-def _steps(client: Client, resources: Iterable[Resource], near: Sequence[str]) -> Iterator[Step]:
+def _steps(client: Client, resources: Iterable[Resource], wanted: Wanted) -> Iterator[Step]:
     for resource in resources:
+        enough = wanted.policies_of if resource.kind == "NetworkPolicy" else None
+        if enough is not None:
+            found = [_of_namespace(client, resource, namespace) for namespace in enough]
+            if None not in found:
+                yield from ((resource, Part(items or (), first=False)) for items in found)
+                continue
         try:
             for part in list_parts(client, resource):
                 yield resource, part
@@ -117,14 +125,21 @@ def _steps(client: Client, resources: Iterable[Resource], near: Sequence[str]) -
             if refusal.status != _FORBIDDEN:
                 raise
             yield resource, Part((), first=True)
-            listed: list[str] = []
-            for namespace in dict.fromkeys(near):
-                found = _of_namespace(client, resource, namespace)
-                if found is not None:
-                    listed.append(namespace)
-                    yield resource, Part(found, first=False)
-            text = f"{refusal.said}; {rbac_rule(resource)}"
-            yield resource, Unlisted(resource.kind, text, tuple(listed))
+            yield from _one_by_one(client, resource, wanted.namespaces, refusal)
+
+
+def _one_by_one(
+    client: Client, resource: Resource, namespaces: Iterable[str], refusal: Refusal
+) -> Iterator[Step]:
+    """What may be listed in some namespaces of a kind that may not be listed in the cluster."""
+    listed: list[str] = []
+    for namespace in namespaces:
+        found = _of_namespace(client, resource, namespace)
+        if found is not None:
+            listed.append(namespace)
+            yield resource, Part(found, first=False)
+    text = f"{refusal.said}; {rbac_rule(resource)}"
+    yield resource, Unlisted(resource.kind, text, tuple(listed))
 
 
 def _of_namespace(client: Client, resource: Resource, namespace: str) -> tuple[Any, ...] | None:

@@ -6,8 +6,9 @@ without a file, numbered in the order in which it was read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from podfence.admission.kinds import is_policy_elsewhere, served_versions
 from podfence.errors import ClusterError, Problem, Source
@@ -46,10 +47,21 @@ def find_access(context: str, kubeconfig: str | None, environment: Mapping[str, 
     return access
 
 
-def wanted(namespaces: Iterable[str] = ()) -> Wanted:
-    """All that verdicts depend on. ``namespaces``: those that the question is about."""
+def wanted(namespaces: Iterable[str] = (), policies_of: tuple[str, ...] | None = None) -> Wanted:
+    """All that verdicts depend on; the arguments are those of ``Wanted``.
+
+    A namespace may come from a command line: what cannot be the name of one is not asked for.
+    """
     versions = {kind: served_versions(kind) for kind in KEPT}
-    return Wanted(versions, is_policy_elsewhere, tuple(dict.fromkeys(namespaces)))
+    enough = None if policies_of is None else _names(policies_of)
+    return Wanted(versions, is_policy_elsewhere, _names(namespaces), enough)
+
+
+def _names(namespaces: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name for name in dict.fromkeys(namespaces) if _NAME.fullmatch(name))
+
+
+_NAME: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def reading_of(snapshot: Snapshot) -> Reading:
@@ -71,7 +83,7 @@ def documents_of(snapshot: Snapshot) -> tuple[dict[str, Any], ...]:
     return (*snapshot.objects, *gaps, *elsewhere)
 
 
-def read_cluster(access: Access, namespaces: Iterable[str] = ()) -> Snapshot:
+def read_cluster(access: Access, wanted: Wanted) -> Snapshot:
     """Everything of a cluster that verdicts depend on. Raises ClusterError."""
     with Client(access) as client:
-        return read_snapshot(client, wanted(namespaces))
+        return read_snapshot(client, wanted)

@@ -158,6 +158,38 @@ def test_nothing_is_written_to_a_cluster_and_no_secret_is_asked_for(tmp_path: Pa
         assert {each.headers["Authorization"] for each in ask.api.requests} == {"Bearer hush"}
 
 
+def asked_policies(ask: Asked) -> list[str]:
+    return [each.path for each in ask.api.requests if each.path.endswith("/networkpolicies")]
+
+
+def test_one_question_lists_the_policies_of_its_namespaces_alone(tmp_path: Path) -> None:
+    everywhere = "/apis/networking.k8s.io/v1/networkpolicies"
+    with asking(shop(), tmp_path) as ask:
+        by_name = ask("why", "watch/probe", "shop/db:5432")
+        assert everywhere not in asked_policies(ask)
+        assert asked_policies(ask)[-1] == everywhere.replace("v1/", "v1/namespaces/shop/")
+    with asking(shop(), tmp_path) as ask:
+        by_address = ask("why", "10.1.0.3", "shop/db:5432")
+        assert asked_policies(ask) == [everywhere], "the address may be of any pod"
+    assert by_name.status == by_address.status == 1
+    ingress = by_name.out.partition("ingress of")[2]
+    assert ingress
+    assert ingress == by_address.out.partition("ingress of")[2]
+
+
+def test_what_can_be_no_namespace_is_not_asked_for(tmp_path: Path) -> None:
+    cluster = shop()
+    cluster.forbidden = {"pods"}
+    with asking(cluster, tmp_path) as ask:
+        done = ask("can", "..%2F..\n/web", "shop/db:5432", "-n", "a b")
+        assert done.status == 2
+        assert {each.path for each in ask.api.requests if "/pods" in each.path} == {
+            "/api/v1/pods",
+            "/api/v1/namespaces/shop/pods",
+            "/api/v1/namespaces/default/pods",
+        }
+
+
 # --- what may not be listed ----------------------------------------------------------------------
 
 
