@@ -115,20 +115,7 @@ def input_options(function: Callable[..., int]) -> Callable[..., int]:
         "May be given more than once. Without it: the cluster of the current context.",
     )
     @_access_options
-    @click.option(
-        "--exclude",
-        multiple=True,
-        metavar="GLOB",
-        help="Files and directories that are not read of a directory, written as in .gitignore "
-        "and relative to it. May be given more than once; goes after .podfenceignore.",
-    )
-    @click.option(
-        "--input-namespace",
-        metavar="NAME",
-        callback=_namespace_name,
-        help="Namespace of objects that name none, as in kubectl apply -n and helm template -n. "
-        f"Without it: {DEFAULT_NAMESPACE}.",
-    )
+    @_reading_options
     @wraps(function)
     def command(
         *args: Any,
@@ -149,6 +136,53 @@ def input_options(function: Callable[..., int]) -> Callable[..., int]:
         return function(*args, inputs=inputs, **others)
 
     return command
+
+
+def shared_input_options(function: Callable[..., int]) -> Callable[..., int]:
+    """``-f`` for what two inputs have in common, which need not be given: the parameter
+    ``common: Inputs``."""
+
+    @click.option(
+        "-f",
+        "--filename",
+        "shared",
+        multiple=True,
+        metavar="FILE|DIR|-",
+        shell_complete=complete_files,
+        help="Manifests that both sides have, as a file of workloads beside two folders of "
+        "policies. May be given more than once.",
+    )
+    @_reading_options
+    @wraps(function)
+    def command(
+        *args: Any,
+        shared: tuple[str, ...],
+        input_namespace: str | None,
+        exclude: tuple[str, ...],
+        **others: Any,
+    ) -> int:
+        return function(*args, common=Inputs(shared, input_namespace, exclude), **others)
+
+    return command
+
+
+def _reading_options(function: F) -> F:
+    """How files are read: ``--exclude`` and ``--input-namespace``."""
+    exclude = click.option(
+        "--exclude",
+        multiple=True,
+        metavar="GLOB",
+        help="Files and directories that are not read of a directory, written as in .gitignore "
+        "and relative to it. May be given more than once; goes after .podfenceignore.",
+    )
+    namespace = click.option(
+        "--input-namespace",
+        metavar="NAME",
+        callback=_namespace_name,
+        help="Namespace of objects that name none, as in kubectl apply -n and helm template -n. "
+        f"Without it: {DEFAULT_NAMESPACE}.",
+    )
+    return exclude(namespace(function))
 
 
 def _contexts(

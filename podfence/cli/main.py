@@ -26,12 +26,16 @@ COMMANDS = {
     "can": "Can one pod reach another? Answer yes or no.",
     "why": "Explain a yes or no: every policy that decided or came near.",
     "describe": "Say in plain sentences what a policy really does.",
+    "plan": "Show what a change opens and closes, and which edit does it.",
     "check": "Validate manifests as the API server would.",
     "get": "Write what podfence reads of a cluster, safe to send to somebody.",
     "lab": "Enforce the policies in this machine's kernel and test them with real packets.",
     "completion": "Print a script that makes a shell complete commands and options.",
 }
 """Command name -> one line of help, in the order of the help page."""
+
+ALIASES = {"diff": "plan"}
+"""Other names of commands; the help page does not repeat them."""
 
 FIRST_STEPS = """podfence {version}: Kubernetes NetworkPolicy, known, tried and enforced.
 
@@ -41,6 +45,7 @@ Point it at a folder of manifests (nothing else is needed, no cluster):
   {program} can shop/web shop/db:5432 -f manifests/   yes or no, and which rule
   {program} why shop/web shop/db:5432 -f manifests/   every policy that had a say
   {program} describe shop/db-allow -f manifests/      what one policy really does
+  {program} plan before/ after/                       what a change opens and closes
   {program} check -f manifests/                       what the API server would refuse
   {program} lab run -f manifests/                     real packets, real kernel, this machine
 
@@ -66,6 +71,7 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import ``podfence.cli.<name>``; its command object is called ``command``."""
+        cmd_name = ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in COMMANDS:
             return None
         found = import_module(f"podfence.cli.{cmd_name}_command").command

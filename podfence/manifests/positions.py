@@ -97,6 +97,11 @@ class Positions(Struct):
             return None
         return self.locate(source, path)
 
+    def text_of(self, source: Source) -> str:
+        """The text of the document that an object was read from; "" for one that was not read."""
+        extent = self._extents.get((source.file, source.document))
+        return "" if extent is None else self._texts[source.file][extent.start : extent.end]
+
     def locate_problem(self, problem: Problem) -> Position | None:
         """The problem's own position, else that of its field, as :meth:`shown`; ``None`` if it has
         no source. A problem of an object without a name always has its place."""

@@ -21,6 +21,9 @@ BAD_NAMES = "--resolve tests/cli/inputs/bad-names"
 MISTAKES = "-f examples/tiers/cluster/pods.yaml -f examples/tiers/mistakes"
 OLDER = "-f tests/cli/inputs/older.yaml"
 OTHERS = "-f tests/cli/inputs/others.yaml"
+PLAN = "examples/shop/policies examples/plan -f examples/shop --exclude policies/"
+BACK = "examples/plan examples/shop/policies -f examples/shop --exclude policies/"
+TOMORROW = "tests/cli/inputs/plan/old.yaml tests/cli/inputs/plan/open.yaml"
 QUERIES = "can -o json --queries tests/cli/inputs"
 
 COMMANDS = {
@@ -87,6 +90,22 @@ COMMANDS = {
     "why-yes": f"why shop/backend shop/db:sql {SHOP}",
     "why-json": f"why shop/frontend shop/db:5432 {SHOP} -o json",
     "why-wrong-port": f"why monitoring/prometheus shop/db:5432 {SHOP}",
+    "plan": f"plan {PLAN}",
+    "plan-wide": f"plan {PLAN} -o wide",
+    "plan-json": f"plan {PLAN} -o json",
+    "plan-reversed": f"diff {BACK}",
+    "plan-nothing": "plan examples/shop examples/shop",
+    "plan-tomorrow": f"plan {TOMORROW}",
+    "plan-today": f"plan {TOMORROW} --no-newcomers",
+    "plan-arrives": "plan examples/shop/policies examples/shop",
+    "plan-unread": "plan tests/cli/inputs/plan/old.yaml tests/cli/inputs/plan/torn.yaml",
+    "plan-unread-keep-going": (
+        "plan tests/cli/inputs/plan/old.yaml tests/cli/inputs/plan/torn.yaml --keep-going"
+    ),
+    "plan-unread-same": "plan tests/cli/inputs/plan/torn.yaml tests/cli/inputs/plan/torn.yaml",
+    "plan-missing": "plan examples/shop nowhere",
+    "plan-one-side": "plan examples/shop",
+    "plan-stdin-twice": "plan - -",
     "check-shop": f"check {SHOP}",
     "check-broken": "check -f examples/broken",
     "check-broken-json": "check -f examples/broken -o json",
@@ -149,7 +168,7 @@ COMMANDS = {
     "tiers-unreadable": "map -f tests/cli/inputs/torn-tier.yaml",
     "tiers-unreadable-keep-going": "map -f tests/cli/inputs/torn-tier.yaml --keep-going",
     "unknown-command": "mpa",
-    "unknown-command-far": "explain",
+    "unknown-command-far": "verify",
     "unknown-command-of-lab": "lab ls",
     "bare-lab": "lab",
     "unknown-option": f"map {SHOP} --json",

@@ -1,0 +1,1 @@
+"""What a change of the input opens and closes, and which edit does it."""

@@ -1,0 +1,171 @@
+"""What the verdicts would be with one edit taken back, or with one edit alone.
+
+Rule: nothing is guessed; the small cluster that matters is compiled and asked. A NetworkPolicy
+selects pods of its own namespace alone (NP-3), so the ends asked about and the policies of their
+namespaces are enough.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from ipaddress import IPv4Address, IPv6Address
+
+from msgspec.structs import replace
+
+from podfence.engine.connections import connections
+from podfence.model.cluster import Cluster
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
+from podfence.model.networkpolicy import NetworkPolicy
+from podfence.model.objects import IPAddress, Namespace, Node, Pod
+from podfence.policy.compile import compile_cluster
+from podfence.policy.index import PolicyIndex
+from podfence.questions.plan.edits import Edit, Edited
+from podfence.questions.plan.ends import JointClass
+from podfence.sets import PortSet
+
+_TRIED = 4096
+"""Addresses tried, of each interval, for one that no pod has."""
+
+
+class Worlds:
+    """Makes worlds in which one edit is undone or done alone."""
+
+    def __init__(self, old: PolicyIndex, new: PolicyIndex) -> None:
+        self._before, self._after = _Side(old), _Side(new)
+
+    def without(self, edit: Edit, ends: Iterable[JointClass]) -> World:
+        """The new cluster with an edit taken back."""
+        return self._world(edit, ends, self._after, edit.before, self._before)
+
+    def alone(self, edit: Edit, ends: Iterable[JointClass]) -> World:
+        """The old cluster with that edit and no other."""
+        return self._world(edit, ends, self._before, edit.after, self._after)
+
+    def _world(
+        self,
+        edit: Edit,
+        ends: Iterable[JointClass],
+        base: _Side,
+        instead: tuple[Edited, ...],
+        other: _Side,
+    ) -> World:
+        places: dict[int, IPAddress | str] = {}
+        pods: list[Pod] = []
+        for end in ends:
+            place, pod = self._end(end, other if end.edit == edit.number else base)
+            if place is not None:
+                places[end.number] = place
+            if pod is not None:
+                pods.append(pod)
+        cluster = _swapped(base.narrowed(pods), edit, instead)
+        return World(compile_cluster(cluster, base.index.names), places)
+
+    def _end(self, end: JointClass, side: _Side) -> tuple[IPAddress | str | None, Pod | None]:
+        """Where an end is found in a small cluster, and the pod that stands for it."""
+        if end.outside is not None:
+            return free_address(end, (self._before.index, self._after.index)), None
+        line = end.lines[0]
+        names = line.before if side is self._before else line.after
+        pod = side.pods[end.namespace, names[0]]
+        return f"{pod.namespace}/{pod.name}", pod
+
+
+def free_address(end: JointClass, sides: Iterable[PolicyIndex]) -> IPAddress | None:
+    """An outside address that no pod of either side has."""
+    indexes = tuple(sides)
+    for address in _some(end):
+        if not any(address in index.by_address for index in indexes):
+            return address
+    return None
+
+
+def _some(end: JointClass) -> Iterator[IPAddress]:
+    assert end.outside is not None
+    for family, kind in ((4, IPv4Address), (6, IPv6Address)):
+        for low, high in end.outside.family(family):
+            for value in range(low, min(high, low + _TRIED) + 1):
+                yield kind(value)
+
+
+class World:
+    """A small cluster, asked about joint classes."""
+
+    def __init__(self, index: PolicyIndex, places: Mapping[int, IPAddress | str]) -> None:
+        self._index = index
+        self._class = {number: self._class_at(place) for number, place in places.items()}
+        self._memo: dict[tuple[int, int, int], PortSet] = {}
+
+    def _class_at(self, place: IPAddress | str) -> int:
+        if isinstance(place, str):
+            return self._index.endpoints[place].endpoint_class
+        return self._index.class_of(place)
+
+    def ports(self, source: int, destination: int, family: int) -> PortSet | None:
+        """Everything that passes from one joint class to another; None where an end has no
+        representative."""
+        near, far = self._class.get(source), self._class.get(destination)
+        if near is None or far is None:
+            return None
+        found = self._memo.get((near, far, family))
+        if found is None:
+            found = connections(self._index, near, far, family)
+            self._memo[near, far, family] = found
+        return found
+
+
+class _Side:
+    """One cluster, looked up by what a small one needs of it."""
+
+    def __init__(self, index: PolicyIndex) -> None:
+        self.index = index
+
+    @cached_property
+    def pods(self) -> Mapping[tuple[str, str], Pod]:
+        return {(pod.namespace, pod.name): pod for pod in self.index.cluster.pods}
+
+    @cached_property
+    def _policies(self) -> Mapping[str, list[NetworkPolicy]]:
+        found: dict[str, list[NetworkPolicy]] = defaultdict(list)
+        for policy in self.index.cluster.policies:
+            found[policy.ref.namespace].append(policy)
+        return found
+
+    def narrowed(self, pods: Iterable[Pod]) -> Cluster:
+        """The cluster with these pods alone, and the policies of their namespaces."""
+        whole, kept = self.index.cluster, tuple(pods)
+        names = sorted({pod.namespace for pod in kept})
+        return replace(
+            whole,
+            pods=kept,
+            namespaces={name: whole.namespaces[name] for name in names if name in whole.namespaces},
+            policies=tuple(p for name in names for p in self._policies.get(name, ())),
+            services=(),
+            endpoint_slices=(),
+            doubts=(),
+        )
+
+
+def _swapped(cluster: Cluster, edit: Edit, instead: tuple[Edited, ...]) -> Cluster:
+    """The cluster with what an edited object is on the other side. Its pods are there already."""
+    name = edit.ref.name
+    match (*edit.before, *edit.after)[0]:
+        case NetworkPolicy():
+            kept = [p for p in cluster.policies if p.ref != edit.ref]
+            kept += [p for p in instead if isinstance(p, NetworkPolicy)]
+            return replace(cluster, policies=tuple(sorted(kept, key=lambda p: p.ref)))
+        case ClusterNetworkPolicy():
+            tiers = [p for p in cluster.admin_policies if p.ref != edit.ref]
+            tiers += [p for p in instead if isinstance(p, ClusterNetworkPolicy)]
+            return replace(cluster, admin_policies=tuple(sorted(tiers, key=lambda p: p.ref)))
+        case Namespace():
+            spaces = [each for n, each in cluster.namespaces.items() if n != name]
+            spaces += [each for each in instead if isinstance(each, Namespace)]
+            return replace(cluster, namespaces={each.name: each for each in spaces})
+        case Node():
+            nodes = [each for n, each in cluster.nodes.items() if n != name]
+            nodes += [each for each in instead if isinstance(each, Node)]
+            return replace(cluster, nodes={each.name: each for each in nodes})
+        case _:
+            return cluster

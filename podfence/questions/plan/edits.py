@@ -1,0 +1,153 @@
+"""What differs between the objects of two clusters, object by object.
+
+Rule: objects are matched by kind, namespace and name, wherever they are written. Only what can
+matter to a verdict is compared: a policy that moved to another file is no edit.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Set
+from enum import Enum
+from itertools import count
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from podfence.errors import Source
+from podfence.model.cluster import Cluster
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
+from podfence.model.meta import ObjectRef
+from podfence.model.networkpolicy import NetworkPolicy
+from podfence.model.objects import Namespace, Node, Pod
+from podfence.questions.plan.sides import is_assumed
+
+Edited = NetworkPolicy | ClusterNetworkPolicy | Namespace | Node | Pod
+
+
+class EditKind(Enum):
+    """What happened to an object."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+
+
+class Edit(Struct, frozen=True):
+    """One object that differs. ``before`` and ``after``: the object, or all pods of a workload; ()
+    on the side that does not have it."""
+
+    number: int
+    ref: ObjectRef
+    before: tuple[Edited, ...]
+    after: tuple[Edited, ...]
+
+    @property
+    def kind(self) -> EditKind:
+        """What happened to the object."""
+        if not self.before:
+            return EditKind.ADDED
+        return EditKind.CHANGED if self.after else EditKind.REMOVED
+
+    @property
+    def is_of_pods(self) -> bool:
+        """Whether the object is a workload, or a pod without one."""
+        return any(isinstance(each, Pod) for each in (*self.before, *self.after))
+
+    @property
+    def old_source(self) -> Source | None:
+        """Where it was written before."""
+        return self.before[0].source if self.before else None
+
+    @property
+    def new_source(self) -> Source | None:
+        """Where it is written now."""
+        return self.after[0].source if self.after else None
+
+
+def edits_between(
+    old: Cluster, new: Cluster, unread: Set[ObjectRef] = frozenset()
+) -> tuple[Edit, ...]:
+    """Every object that differs, policies first, by kind and name.
+
+    Of workloads only those that both sides have: a workload that comes or goes changes nobody
+    else's verdicts. ``unread``: objects of which it is not known whether they differ.
+    """
+    found: list[tuple[ObjectRef, tuple[Edited, ...], tuple[Edited, ...]]] = []
+    for kind in (_policies, _tier_policies, _namespaces, _nodes):
+        before, after = kind(old), kind(new)
+        for ref in sorted({*before, *after} - unread):
+            if not _same(before.get(ref), after.get(ref)):
+                found.append((ref, _one(before.get(ref)), _one(after.get(ref))))
+    pods_before, pods_after = workloads(old.pods), workloads(new.pods)
+    for ref in sorted(pods_before.keys() & pods_after.keys()):
+        if not _same_pods(pods_before[ref], pods_after[ref]):
+            found.append((ref, pods_before[ref], pods_after[ref]))
+    return tuple(Edit(number, *each) for number, each in zip(count(), found, strict=False))
+
+
+def workloads(pods: Iterable[Pod]) -> dict[ObjectRef, tuple[Pod, ...]]:
+    """The pods of each workload; a pod that has none stands for itself."""
+    found: dict[ObjectRef, list[Pod]] = defaultdict(list)
+    for pod in pods:
+        found[pod.owner or pod.ref].append(pod)
+    return {ref: tuple(members) for ref, members in found.items()}
+
+
+def _policies(cluster: Cluster) -> Mapping[ObjectRef, Edited]:
+    return {policy.ref: policy for policy in cluster.policies}
+
+
+def _tier_policies(cluster: Cluster) -> Mapping[ObjectRef, Edited]:
+    return {policy.ref: policy for policy in cluster.admin_policies}
+
+
+def _namespaces(cluster: Cluster) -> Mapping[ObjectRef, Edited]:
+    return {ObjectRef("Namespace", "", name): each for name, each in cluster.namespaces.items()}
+
+
+def _nodes(cluster: Cluster) -> Mapping[ObjectRef, Edited]:
+    return {ObjectRef("Node", "", name): each for name, each in cluster.nodes.items()}
+
+
+def _one(thing: Edited | None) -> tuple[Edited, ...]:
+    return () if thing is None else (thing,)
+
+
+def _same(old: Edited | None, new: Edited | None) -> bool:
+    """Whether two objects of one name mean the same. A namespace without labels of its own is no
+    other than one that nobody declares."""
+    if old is None or new is None:
+        only = old or new
+        return isinstance(only, Namespace) and len(only.labels) <= 1
+    return _meaning(old) == _meaning(new)
+
+
+def _meaning(thing: Edited) -> Edited:
+    """The object without what no verdict depends on."""
+    if isinstance(thing, NetworkPolicy):
+        return replace(thing, source=None, labels=(), declared_types=True)
+    if isinstance(thing, ClusterNetworkPolicy):
+        return replace(thing, source=None, labels=())
+    return replace(thing, source=None)
+
+
+def _same_pods(old: tuple[Pod, ...], new: tuple[Pod, ...]) -> bool:
+    """Whether the pods of a workload look the same to policies, however many there are."""
+    if {_look(pod) for pod in old} != {_look(pod) for pod in new}:
+        return False
+    named = {pod.name: pod for pod in old}
+    return all(
+        _look(named[pod.name]) == _look(pod) and _addresses(named[pod.name]) == _addresses(pod)
+        for pod in new
+        if pod.name in named
+    )
+
+
+def _look(pod: Pod) -> object:
+    return pod.labels, frozenset(pod.ports), pod.host_network, pod.finished
+
+
+def _addresses(pod: Pod) -> object:
+    """Nobody edits an address that is assumed."""
+    return () if is_assumed(pod) else frozenset(pod.addresses)

@@ -1,0 +1,158 @@
+"""Changes as people count them: workloads and outside addresses, grouped by cause.
+
+Rule: exact. An outcome is a rectangle: every one of its sources, to every one of its destinations,
+opens and closes the same ports for the same reason.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from enum import Enum
+
+from msgspec import Struct
+from pyroaring import BitMap, FrozenBitMap
+
+from podfence.questions.phrases.outside import name_outside
+from podfence.questions.plan.blame import Blame, Blamed, rectangles
+from podfence.questions.plan.ends import Ends, Line
+from podfence.sets import AddressSet, PortSet
+
+
+class Scope(Enum):
+    """Where the two ends of an outcome are."""
+
+    IN = "in"
+    """From outside addresses to pods."""
+    OUT = "out"
+    """From pods to outside addresses."""
+    PODS = "pods"
+    """Between pods."""
+
+
+class Who(Struct, frozen=True):
+    """The sources or the destinations of an outcome: pods, or addresses outside."""
+
+    lines: tuple[Line, ...] = ()
+    outside: AddressSet | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What they are called. Text of the API: never print it raw."""
+        if self.outside is not None:
+            return (f"outside {name_outside(self.outside)}",)
+        return tuple(line.name for line in self.lines)
+
+
+class Outcome(Struct, frozen=True):
+    """What opens and closes between all of ``sources`` and all of ``destinations``, and why.
+
+    ``pairs``: of workloads; of outside addresses one a workload. A single pod and itself are no
+    pair. ``family``: as in ``Change``. ``newcomers``: an end is an imaginary pod.
+    """
+
+    scope: Scope
+    sources: Who
+    destinations: Who
+    opened: PortSet
+    closed: PortSet
+    family: int | None
+    blame: Blame
+    pairs: int
+    newcomers: bool = False
+
+    @property
+    def subjects(self) -> tuple[Line, ...]:
+        """The workloads that get a way in or out; of pods both ends."""
+        return (*self.sources.lines, *self.destinations.lines)
+
+
+def outcomes(parts: Iterable[Blamed], ends: Ends) -> tuple[Outcome, ...]:
+    """All outcomes: ways in and out first, then by name."""
+    found = sorted(_outcomes(parts, ends), key=_order)
+    return tuple(found)
+
+
+def _order(outcome: Outcome) -> tuple[object, ...]:
+    rank = {Scope.IN: 0, Scope.OUT: 1, Scope.PODS: 2}[outcome.scope]
+    return (
+        rank,
+        not outcome.opened,
+        outcome.destinations.names,
+        outcome.sources.names,
+        str(outcome.opened),
+        str(outcome.closed),
+        outcome.family or 0,
+    )
+
+
+_Key = tuple[PortSet, PortSet, int | None, Blame]
+
+
+def _outcomes(parts: Iterable[Blamed], ends: Ends) -> Iterator[Outcome]:
+    by_key: dict[_Key, list[Blamed]] = defaultdict(list)
+    for part in parts:
+        by_key[part.opened, part.closed, part.family, part.blame].append(part)
+    outside, newcomers = ends.outside(), ends.newcomers()
+    people = FrozenBitMap(range(len(ends.joint))) - outside - newcomers
+    kinds = (
+        (Scope.PODS, people, people, False),
+        (Scope.IN, outside, people, False),
+        (Scope.OUT, people, outside, False),
+        (Scope.IN, outside, newcomers, True),
+        (Scope.OUT, newcomers, outside, True),
+        (Scope.PODS, newcomers, people, True),
+        (Scope.PODS, people | newcomers, newcomers, True),
+    )
+    for (opened, closed, family, blame), members in by_key.items():
+        for scope, near, far, imaginary in kinds:
+            rows = _rows(members, near, far, ends)
+            for sources, destinations in rectangles(rows):
+                yield Outcome(
+                    scope,
+                    _who(sources, ends),
+                    _who(destinations, ends),
+                    opened,
+                    closed,
+                    family,
+                    blame,
+                    _pairs(sources, destinations, ends),
+                    imaginary,
+                )
+
+
+def _rows(
+    parts: Iterable[Blamed], near: FrozenBitMap, far: FrozenBitMap, ends: Ends
+) -> dict[int, BitMap]:
+    """The sources of each destination, without a single pod from itself."""
+    rows: dict[int, BitMap] = {}
+    for part in parts:
+        sources = part.sources & near
+        for destination in part.destinations & far if sources else ():
+            rows[destination] = rows.get(destination, BitMap()) | sources
+    for destination in list(rows):
+        lines = ends.joint[destination].lines
+        if len(lines) == 1 and lines[0].is_single_pod:
+            rows[destination].discard(destination)
+            if not rows[destination]:
+                del rows[destination]
+    return rows
+
+
+def _who(joint: FrozenBitMap, ends: Ends) -> Who:
+    members = [ends.joint[number] for number in joint]
+    if members[0].outside is not None:
+        return Who(outside=AddressSet.union(m.outside for m in members if m.outside))
+    lines = (line for member in members for line in member.lines)
+    return Who(tuple(sorted(lines, key=lambda line: line.name)))
+
+
+def _pairs(sources: FrozenBitMap, destinations: FrozenBitMap, ends: Ends) -> int:
+    near, far = _count(sources, ends), _count(destinations, ends)
+    both = (ends.joint[number] for number in sources & destinations)
+    return near * far - sum(line.is_single_pod for end in both for line in end.lines)
+
+
+def _count(joint: FrozenBitMap, ends: Ends) -> int:
+    """Workloads; all outside addresses together count once."""
+    return max(1, sum(len(ends.joint[number].lines) for number in joint))

@@ -1,0 +1,168 @@
+"""What a change of the input opens and closes, for the pods of today and for those to come.
+
+Rule: takes two clusters, or two indexes that somebody has compiled already; nothing is compiled
+twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Set
+
+from msgspec import Struct
+
+from podfence.model.cluster import Cluster
+from podfence.model.doubt import Doubt
+from podfence.policy.compile import compile_cluster
+from podfence.policy.domains import NO_NAMES, Names
+from podfence.policy.index import PolicyIndex
+from podfence.questions.plan.blame import USUAL, Limits, blamed
+from podfence.questions.plan.difference import difference
+from podfence.questions.plan.edits import Edit, edits_between
+from podfence.questions.plan.ends import Ends, Line, joint_ends
+from podfence.questions.plan.newcomers import with_newcomers
+from podfence.questions.plan.outcomes import Outcome, Scope, outcomes
+from podfence.questions.plan.sides import aligned
+from podfence.questions.plan.undecided import Doubts, Touched, sort_out, touched
+
+
+class Summary(Struct, frozen=True):
+    """How much changes. ``opened``, ``closed``: pairs of workloads. ``ways_in``, ``ways_out``:
+    workloads that outside addresses newly reach, or that newly reach some; ``shut_in``,
+    ``shut_out``: those that lose some of it."""
+
+    opened: int = 0
+    closed: int = 0
+    ways_in: int = 0
+    ways_out: int = 0
+    shut_in: int = 0
+    shut_out: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing changes."""
+        return self == Summary()
+
+
+class Plan(Struct, frozen=True):
+    """What changes between two clusters.
+
+    ``outcomes``: for pods that both have; ``newcomers``: for imaginary ones. ``arrives``,
+    ``leaves``: pods of one side alone. ``families``: IP versions that only one side speaks, which
+    are not compared.
+    """
+
+    edits: tuple[Edit, ...]
+    outcomes: tuple[Outcome, ...]
+    newcomers: tuple[Outcome, ...]
+    arrives: tuple[Line, ...]
+    leaves: tuple[Line, ...]
+    families: tuple[int, ...]
+    undecided: tuple[str, ...] = ()
+    """Workloads of which some verdicts are not certain on both sides; what is said of them is."""
+
+    @property
+    def changes_something(self) -> bool:
+        """Whether any verdict differs, of pods of today or of newcomers."""
+        return bool(self.outcomes or self.newcomers)
+
+    @property
+    def silent(self) -> tuple[Edit, ...]:
+        """The edits that change no verdict."""
+        heard = {n for each in (*self.outcomes, *self.newcomers) for n in each.blame.edits}
+        return tuple(edit for edit in self.edits if edit.number not in heard)
+
+
+def comparable(old: Cluster, new: Cluster, *, newcomers: bool = True) -> tuple[Cluster, Cluster]:
+    """The two clusters with equal assumptions, and with newcomers in every namespace that both
+    have."""
+    if newcomers:
+        shared = old.namespaces.keys() & new.namespaces.keys()
+        old, new = with_newcomers(old, shared), with_newcomers(new, shared)
+    return old, aligned(old, new)
+
+
+def plan(
+    old: Cluster,
+    new: Cluster,
+    names: Names = NO_NAMES,
+    *,
+    newcomers: bool = True,
+    same: Iterable[Doubt] = (),
+) -> Plan:
+    """Compare two clusters. ``names``: what domain names stand for, on both sides. ``same``: the
+    objects that neither side can read and that both have in the same words."""
+    old, new = comparable(old, new, newcomers=newcomers)
+    return plan_of_indexes(compile_cluster(old, names), compile_cluster(new, names), same)
+
+
+def plan_of_indexes(
+    old: PolicyIndex, new: PolicyIndex, same: Iterable[Doubt] = (), limits: Limits = USUAL
+) -> Plan:
+    """Compare two compiled clusters, made ``comparable`` before."""
+    doubts = Doubts.of(old, new, same)
+    edits = edits_between(old.cluster, new.cluster, doubts.refs)
+    seen = touched(old, new, doubts)
+    edited = {edit.ref: edit.number for edit in edits if edit.is_of_pods}
+    ends = joint_ends(old, new, edited, seen.workloads)
+    found = blamed(difference(old, new, ends), edits, old, new, ends, limits)
+    parts = sort_out(found, old, new, ends, seen)
+    everything = outcomes(parts.certain, ends)
+    return Plan(
+        edits,
+        tuple(each for each in everything if not each.newcomers),
+        tuple(each for each in everything if each.newcomers),
+        _shown(ends.arrives, doubts),
+        _shown(ends.leaves, doubts),
+        _one_sided(old, new, ends),
+        tuple(sorted(_undecided(ends, seen, parts.open))),
+    )
+
+
+def _shown(lines: Iterable[Line], doubts: Doubts) -> tuple[Line, ...]:
+    """Without newcomers, and without what the other side has and cannot read."""
+    unread = doubts.refs
+    return tuple(line for line in lines if not line.is_newcomer and line.workload not in unread)
+
+
+def _undecided(ends: Ends, seen: Touched, open_ends: Set[int]) -> Iterator[str]:
+    for end in ends.joint:
+        for line in end.lines:
+            if end.number in open_ends or line.workload in seen.apart:
+                yield line.name
+
+
+def _one_sided(old: PolicyIndex, new: PolicyIndex, ends: Ends) -> tuple[int, ...]:
+    """IP versions of only one side, where there is somebody to compare."""
+    if not any(end.lines for end in ends.joint):
+        return ()
+    before, after = ({a.version for a in side.by_address} for side in (old, new))
+    return tuple(sorted(before ^ after))
+
+
+def summary(found: Iterable[Outcome]) -> Summary:
+    """How much changes; a pair whose ports open over one IP version and close over the other counts
+    for both."""
+    pairs: dict[bool, set[tuple[str, str]]] = {True: set(), False: set()}
+    ways: dict[tuple[Scope, bool], set[str]] = {
+        (scope, opens): set() for scope in Scope for opens in (True, False)
+    }
+    for each in found:
+        for opens, ports in ((True, each.opened), (False, each.closed)):
+            if not ports:
+                continue
+            ways[each.scope, opens].update(line.name for line in each.subjects)
+            if each.scope is Scope.PODS:
+                pairs[opens].update(
+                    (source.name, destination.name)
+                    for source in each.sources.lines
+                    for destination in each.destinations.lines
+                    if source is not destination or not source.is_single_pod
+                )
+    return Summary(
+        len(pairs[True]),
+        len(pairs[False]),
+        len(ways[Scope.IN, True]),
+        len(ways[Scope.OUT, True]),
+        len(ways[Scope.IN, False]),
+        len(ways[Scope.OUT, False]),
+    )

@@ -1,0 +1,196 @@
+"""What a plan cannot say, because an object of one side could not be read.
+
+Rule: a change is said only if both of its verdicts are certain (``questions.certainty``). An object
+that neither side can read, and that both have in the same words, hides no difference where no edit
+makes one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Set
+from itertools import product
+
+from msgspec import Struct
+from msgspec.structs import replace
+from pyroaring import BitMap
+
+from podfence.engine.evaluate import Judge
+from podfence.model.doubt import Doubt
+from podfence.model.meta import ObjectRef
+from podfence.policy.flow import Direction, Flow
+from podfence.policy.index import Endpoint, PolicyIndex
+from podfence.questions.certainty import Certainty
+from podfence.questions.parties import End
+from podfence.questions.plan.blame import Blamed, rectangles
+from podfence.questions.plan.counterfactual import free_address
+from podfence.questions.plan.ends import Ends, JointClass
+from podfence.sets import PortSet
+from podfence.sets.ports import EVERYTHING
+
+
+class Doubts(Struct, frozen=True):
+    """What could not be read of either side. ``same``: those of both that stand on the other side
+    in the same words."""
+
+    old: tuple[Doubt, ...] = ()
+    new: tuple[Doubt, ...] = ()
+    same: frozenset[Doubt] = frozenset()
+
+    @classmethod
+    def of(cls, old: PolicyIndex, new: PolicyIndex, same: Iterable[Doubt]) -> Doubts:
+        """The doubts of two clusters."""
+        return cls(old.cluster.doubts, new.cluster.doubts, frozenset(same))
+
+    def __bool__(self) -> bool:
+        return bool(self.old or self.new)
+
+    @property
+    def refs(self) -> frozenset[ObjectRef]:
+        """The objects that are there and could not be read: they are neither added nor removed."""
+        return frozenset(
+            ObjectRef(each.kind, each.namespace, each.name)
+            for each in (*self.old, *self.new)
+            if not each.pods
+        )
+
+
+class Touched(Struct, frozen=True):
+    """Workloads of which some pod's verdicts hang on what could not be read. ``apart``: on
+    something that the two sides do not have in the same words."""
+
+    workloads: frozenset[ObjectRef] = frozenset()
+    apart: frozenset[ObjectRef] = frozenset()
+    pods: frozenset[str] = frozenset()
+
+
+def touched(old: PolicyIndex, new: PolicyIndex, doubts: Doubts) -> Touched:
+    """Find them; without doubts there are none."""
+    if not doubts:
+        return Touched()
+    pods = frozenset().union(*(Certainty(side).open_pods() for side in (old, new)))
+    apart = frozenset().union(*(_open_pods(side, doubts.same) for side in (old, new)))
+    sides = (old, new)
+    return Touched(_workloads(sides, pods), _workloads(sides, apart), pods)
+
+
+def _open_pods(index: PolicyIndex, without: Set[Doubt]) -> frozenset[str]:
+    left = tuple(doubt for doubt in index.cluster.doubts if doubt not in without)
+    return Certainty(replace(index, cluster=replace(index.cluster, doubts=left))).open_pods()
+
+
+def _workloads(sides: Iterable[PolicyIndex], pods: Set[str]) -> frozenset[ObjectRef]:
+    endpoints = (side.endpoints[name] for side in sides for name in pods & side.endpoints.keys())
+    return frozenset(each.pod.owner or each.pod.ref for each in endpoints)
+
+
+class Sorted(Struct, frozen=True):
+    """Parts of changes that are certain, and the joint classes of which some are not."""
+
+    certain: tuple[Blamed, ...]
+    open: frozenset[int]
+
+
+def sort_out(
+    parts: Iterable[Blamed], old: PolicyIndex, new: PolicyIndex, ends: Ends, seen: Touched
+) -> Sorted:
+    """Take away what an object that could not be read could turn."""
+    if not seen.workloads:
+        return Sorted(tuple(parts), frozenset())
+    asking = _Asking(old, new, ends, seen)
+    certain: list[Blamed] = []
+    for part in parts:
+        certain += asking.certain(part)
+    return Sorted(tuple(certain), frozenset(asking.open))
+
+
+class _Asking:
+    """Asks for the certainty of single ports, one for each set of ports that all rules treat
+    alike."""
+
+    def __init__(self, old: PolicyIndex, new: PolicyIndex, ends: Ends, seen: Touched) -> None:
+        self.open: set[int] = set()
+        self._ends = ends
+        self._seen = seen
+        self._sides = (old, new)
+        self._judges = (Judge(old), Judge(new))
+        self._certainties = (Certainty(old), Certainty(new))
+        self._touched = BitMap(
+            end.number
+            for end in ends.joint
+            if any(line.workload in seen.workloads for line in end.lines)
+        )
+
+    def certain(self, part: Blamed) -> Iterator[Blamed]:
+        """The part without the ports and pairs that are open."""
+        if not (part.sources & self._touched or part.destinations & self._touched):
+            yield part
+            return
+        found: dict[tuple[PortSet, PortSet], dict[int, BitMap]] = defaultdict(
+            lambda: defaultdict(BitMap)
+        )
+        for source, destination in product(part.sources, part.destinations):
+            left = self._certain_ports(part, source, destination)
+            if left:
+                found[part.opened & left, part.closed & left][destination].add(source)
+        for (opened, closed), rows in found.items():
+            for sources, destinations in rectangles(rows):
+                yield replace(
+                    part, sources=sources, destinations=destinations, opened=opened, closed=closed
+                )
+
+    def _certain_ports(self, part: Blamed, source: int, destination: int) -> PortSet:
+        changed = part.opened | part.closed
+        near, far = self._ends.joint[source], self._ends.joint[destination]
+        kept = [ports for ports in self._alike(changed, near, far) if self._sure(ports, near, far)]
+        left = PortSet.union(kept)
+        if left != changed:
+            self.open.update({source, destination} & set(self._touched))
+        return left
+
+    def _alike(self, ports: PortSet, near: JointClass, far: JointClass) -> Iterator[PortSet]:
+        """``ports`` in parts that no rule at either end cuts."""
+        parts = [ports]
+        for cut in self._cuts(near, far):
+            split = [each for part in parts for each in (part & cut, part - cut) if each]
+            parts = split
+        yield from parts
+
+    def _cuts(self, near: JointClass, far: JointClass) -> set[PortSet]:
+        found: set[PortSet] = set()
+        for end, direction in ((near, Direction.EGRESS), (far, Direction.INGRESS)):
+            if end.outside is not None:
+                continue
+            for side, number in zip(self._sides, (end.before, end.after), strict=True):
+                for tier in side.policies[number].of(direction).tiers:
+                    found |= {match.ports for rule in tier.rules for match in rule.matches}
+        return found - {EVERYTHING}
+
+    def _sure(self, ports: PortSet, near: JointClass, far: JointClass) -> bool:
+        """Whether both verdicts are certain, over every IP version that the ends share."""
+        protocol, port, _ = next(ports.ranges())
+        for after in (0, 1):
+            source, destination = self._end(near, after), self._end(far, after)
+            for address in source.addresses:
+                to = destination.address(address.version)
+                if to is None:
+                    continue
+                verdict = self._judges[after].verdict(Flow(address, to, protocol, port))
+                if self._certainties[after].open(source, destination, verdict):
+                    return False
+        return True
+
+    def _end(self, end: JointClass, after: int) -> End:
+        """An end on one side; of several pods one that a doubt touches."""
+        side = self._sides[after]
+        if end.outside is not None:
+            address = free_address(end, self._sides)
+            return End("", None, (address,) if address else ())
+        names = [
+            f"{line.workload.namespace}/{name}"
+            for line in end.lines
+            for name in (line.after if after else line.before)
+        ]
+        name = next((n for n in names if n in self._seen.pods), names[0])
+        endpoint: Endpoint = side.endpoints[name]
+        return End(name, endpoint, endpoint.addresses)

@@ -1,0 +1,74 @@
+"""Where an edit is written: the fields that differ, each with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from podfence.errors import Position, Source
+from podfence.questions.plan.edits import Edit, EditKind
+from podfence.questions.plan.parts import parts_of
+
+Raw = Callable[[Source | None], Mapping[str, Any] | None]
+Locate = Callable[[Source | None, str], Position | None]
+
+SIGNS: Mapping[EditKind, str] = {
+    EditKind.ADDED: "+",
+    EditKind.REMOVED: "-",
+    EditKind.CHANGED: "~",
+}
+
+
+class Spot(Struct, frozen=True):
+    """One field of an edit. ``words`` hold text of the API: never print them raw. ``path``: of the
+    field, "" for a whole object. ``position``: in the new text, in the old one for what is gone
+    (``old``)."""
+
+    words: str
+    path: str
+    position: Position | None
+    old: bool = False
+
+
+class Texts(Struct, frozen=True):
+    """What one side was read from."""
+
+    raw: Raw
+    locate: Locate
+
+
+class Edits:
+    """Finds the places of edits; what was found is kept."""
+
+    def __init__(self, old: Texts, new: Texts) -> None:
+        self._old, self._new = old, new
+        self._found: dict[int, tuple[Spot, ...]] = {}
+
+    def spots(self, edit: Edit) -> tuple[Spot, ...]:
+        """The fields of an edit, at least one."""
+        if edit.number not in self._found:
+            self._found[edit.number] = self._spots(edit)
+        return self._found[edit.number]
+
+    def _spots(self, edit: Edit) -> tuple[Spot, ...]:
+        if edit.kind is EditKind.ADDED:
+            return (Spot("added", "", self._new.locate(edit.new_source, "")),)
+        if edit.kind is EditKind.REMOVED:
+            place = self._old.locate(edit.old_source, "")
+            return (Spot("removed", "", place, old=True),)
+        old, new = self._old.raw(edit.old_source), self._new.raw(edit.new_source)
+        parts = () if old is None or new is None else parts_of(edit.ref.kind, old, new)
+        found = tuple(
+            Spot(part.words, part.new, self._new.locate(edit.new_source, part.new))
+            if part.new
+            else Spot(
+                part.words,
+                part.old,
+                self._old.locate(edit.old_source, part.old),
+                old=True,
+            )
+            for part in parts
+        )
+        return found or (Spot("changed", "", self._new.locate(edit.new_source, "")),)

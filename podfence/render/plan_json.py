@@ -1,0 +1,101 @@
+"""A plan as data; its schema is docs/schemas/plan.schema.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from podfence.errors import Position
+from podfence.questions.plan.edits import Edit
+from podfence.questions.plan.ends import Line
+from podfence.questions.plan.outcomes import Outcome, Who
+from podfence.questions.plan.plan import Plan, summary
+from podfence.render.plan_edits import Spot
+from podfence.render.plan_text import Spots
+
+PLAN_SCHEMA = "podfence.plan/v1"
+
+
+def plan_data(plan: Plan, spots: Spots) -> dict[str, object]:
+    """Everything that text in its wide form says, and the paths of fields."""
+    total = summary(plan.outcomes)
+    return {
+        "schema": PLAN_SCHEMA,
+        "changes": plan.changes_something,
+        "summary": {
+            "edits": len(plan.edits),
+            "silentEdits": len(plan.silent),
+            "opened": total.opened,
+            "closed": total.closed,
+            "waysIn": total.ways_in,
+            "waysOut": total.ways_out,
+            "waysInClosed": total.shut_in,
+            "waysOutClosed": total.shut_out,
+        },
+        "edits": [_edit(edit, spots(edit)) for edit in plan.edits],
+        "outcomes": [_outcome(each) for each in plan.outcomes],
+        "newcomers": [_outcome(each) for each in plan.newcomers],
+        "arrives": _lines(plan.arrives),
+        "leaves": _lines(plan.leaves),
+        "undecided": plan.undecided,
+        "familiesNotCompared": [f"IPv{family}" for family in plan.families],
+    }
+
+
+def _edit(edit: Edit, spots: Iterable[Spot]) -> dict[str, object]:
+    ref = edit.ref
+    return {
+        "id": edit.number,
+        "change": edit.kind.value,
+        "kind": ref.kind,
+        "namespace": ref.namespace,
+        "name": ref.name,
+        "fields": [
+            {
+                "path": spot.path,
+                "words": spot.words,
+                "side": "old" if spot.old else "new",
+                **_place(spot.position),
+            }
+            for spot in spots
+        ],
+    }
+
+
+def _place(position: Position | None) -> dict[str, object]:
+    if position is None:
+        return {}
+    return {"file": position.file, "line": position.line, "column": position.column}
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "scope": outcome.scope.value,
+        "from": _who(outcome.sources),
+        "to": _who(outcome.destinations),
+        "opened": _ports(outcome.opened),
+        "closed": _ports(outcome.closed),
+        "pairs": outcome.pairs,
+        "blame": {
+            "edits": outcome.blame.edits,
+            "mode": outcome.blame.mode.value,
+            "proved": outcome.blame.proved,
+        },
+    }
+    if outcome.family:
+        data["family"] = f"IPv{outcome.family}"
+    return data
+
+
+def _ports(ports: object) -> list[str]:
+    return str(ports).split(" ") if ports else []
+
+
+def _who(who: Who) -> list[str]:
+    if who.outside is not None:
+        return [str(network) for network in who.outside.networks()]
+    return [line.name for line in who.lines]
+
+
+def _lines(lines: Iterable[Line]) -> list[str]:
+    return [line.name for line in lines]
