@@ -15,7 +15,7 @@ from podfence.model.cluster import Cluster
 from podfence.model.objects import IPAddress
 from podfence.nft.lowering.identifiers import Namer
 from podfence.nft.lowering.lower import TABLE, lower
-from podfence.nft.lowering.peers import PeerSets
+from podfence.nft.lowering.peers import ClassMembers, PeerSets
 from podfence.nft.lowering.ports import PortQuestions
 from podfence.nft.lowering.views import View
 from podfence.nft.objects import (
@@ -95,7 +95,7 @@ class Questions:
 
     def __init__(self, index: PolicyIndex) -> None:
         self._namer = Namer()
-        self._peers = PeerSets(index, self._namer, [V4])
+        self._peers = PeerSets(ClassMembers(index), self._namer, [V4])
         self._ports = PortQuestions(self._namer)
         self._subjects: dict[str, MemberSet] = {}
 

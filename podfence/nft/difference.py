@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from podfence.nft.contents import Contents, Refusal, RefusalCode, Refused
-from podfence.nft.objects import MemberSet, RangeSet, Set, VerdictMap
+from podfence.nft.objects import Chain, MemberSet, RangeSet, Set, VerdictMap
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import (
     AddChain,
@@ -84,21 +85,54 @@ def _same_shape(current: Ruleset, wanted: Ruleset) -> bool:
     )
 
 
+class Steps(Struct):
+    """What becomes of the objects of a table. ``new_sets``: all that hold elements, maps too, with
+    or without them. ``taken`` and ``put``: parts of sets, of new ones too. ``changed``: chains that
+    are there with other rules."""
+
+    new_sets: list[ElementHolder] = field(default_factory=list)
+    gone_sets: list[ElementHolder] = field(default_factory=list)
+    taken: list[ElementHolder] = field(default_factory=list)
+    put: list[ElementHolder] = field(default_factory=list)
+    new_chains: list[Chain] = field(default_factory=list)
+    changed: list[Chain] = field(default_factory=list)
+    gone_chains: list[Chain] = field(default_factory=list)
+
+    def operations(self) -> Iterator[Operation]:
+        """In the order that :mod:`podfence.nft.transaction` gives the reasons for."""
+        yield from (AddSet(_empty(item)) for item in self.new_sets)
+        yield from (AddChain(chain.name, chain.base, chain.comment) for chain in self.new_chains)
+        yield from (FlushChain(chain.name) for chain in (*self.changed, *self.gone_chains))
+        yield from (DeleteElements(part) for part in self.taken)
+        yield from (AddElements(part) for part in self.put)
+        filled = (*self.new_chains, *self.changed)
+        yield from (AddRules(chain.name, chain.rules) for chain in filled if chain.rules)
+        yield from (DeleteSet(item.name, type(item)) for item in self.gone_sets)
+        yield from (DeleteChain(chain.name) for chain in self.gone_chains)
+
+
 def _changes(current: Ruleset, wanted: Ruleset) -> Iterator[Operation]:
-    """In the order that :mod:`podfence.nft.transaction` gives the reasons for."""
-    old_sets, new_sets = _holders(current), _holders(wanted)
-    changed = [b for a, b in _common(current.chains, wanted.chains) if a.rules != b.rules]
-    added = [chain for name, chain in wanted.chains.items() if name not in current.chains]
-    gone = [chain for name, chain in current.chains.items() if name not in wanted.chains]
-    yield from (AddSet(_empty(item)) for name, item in new_sets.items() if name not in old_sets)
-    yield from (AddChain(chain.name, chain.base, chain.comment) for chain in added)
-    yield from (FlushChain(chain.name) for chain in (*changed, *gone))
+    return steps(_holders(current), _holders(wanted), current.chains, wanted.chains).operations()
+
+
+def steps(
+    old_sets: Mapping[str, ElementHolder],
+    new_sets: Mapping[str, ElementHolder],
+    old_chains: Mapping[str, Chain],
+    new_chains: Mapping[str, Chain],
+) -> Steps:
+    """What turns these objects into those. Objects of one name are of one kind, type and
+    comment."""
     taken, put = _element_changes(old_sets, new_sets)
-    yield from (DeleteElements(part) for part in taken)
-    yield from (AddElements(part) for part in put)
-    yield from (AddRules(chain.name, chain.rules) for chain in (*added, *changed) if chain.rules)
-    yield from (DeleteSet(n, type(item)) for n, item in old_sets.items() if n not in new_sets)
-    yield from (DeleteChain(chain.name) for chain in gone)
+    return Steps(
+        new_sets=[item for name, item in new_sets.items() if name not in old_sets],
+        gone_sets=[item for name, item in old_sets.items() if name not in new_sets],
+        taken=taken,
+        put=put,
+        new_chains=[chain for name, chain in new_chains.items() if name not in old_chains],
+        changed=[b for a, b in _common(old_chains, new_chains) if a.rules != b.rules],
+        gone_chains=[chain for name, chain in old_chains.items() if name not in new_chains],
+    )
 
 
 def _common(old: Mapping[str, T], new: Mapping[str, T]) -> Iterator[tuple[T, T]]:

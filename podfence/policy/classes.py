@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
 from msgspec import Struct
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.model.claims import Claim, claims
 from podfence.model.cluster import Cluster
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.meta import Labels
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule, PolicyType
 from podfence.model.objects import ContainerPort, IPAddress, Pod
@@ -131,9 +133,9 @@ class _Asked:
     as the ordinal of a StatefulSet's pod, must not make a class of its own for each pod."""
 
     def __init__(self, cluster: Cluster) -> None:
-        self._keys = frozenset(
-            key for selector in _pod_selectors(cluster) for key in selector.asked_keys
-        )
+        policies: Iterable[NetworkPolicy | ClusterNetworkPolicy]
+        policies = chain(cluster.policies, cluster.admin_policies)
+        self._keys = frozenset(chain.from_iterable(map(asked_keys, policies)))
         self._memo: dict[Labels, Labels] = {}
 
     def of(self, labels: Labels) -> Labels:
@@ -145,20 +147,26 @@ class _Asked:
         return found
 
 
-def _pod_selectors(cluster: Cluster) -> Iterator[LabelSelector]:
-    for policy in cluster.policies:
+def asked_keys(policy: NetworkPolicy | ClusterNetworkPolicy) -> Iterator[str]:
+    """The keys of the labels of pods that a policy asks for."""
+    for selector in _pod_selectors(policy):
+        yield from selector.asked_keys
+
+
+def _pod_selectors(policy: NetworkPolicy | ClusterNetworkPolicy) -> Iterator[LabelSelector]:
+    if isinstance(policy, NetworkPolicy):
         yield policy.pod_selector
         for rule in (*policy.ingress, *policy.egress):
             for peer in rule.peers:
                 if peer.pod_selector is not None:
                     yield peer.pod_selector
-    for tier_policy in cluster.admin_policies:
-        if tier_policy.subject.pods is not None:
-            yield tier_policy.subject.pods.pod_selector
-        for tier_rule in (*tier_policy.ingress, *tier_policy.egress):
-            for tier_peer in tier_rule.peers:
-                if tier_peer.pods is not None:
-                    yield tier_peer.pods.pod_selector
+        return
+    if policy.subject.pods is not None:
+        yield policy.subject.pods.pod_selector
+    for tier_rule in (*policy.ingress, *policy.egress):
+        for tier_peer in tier_rule.peers:
+            if tier_peer.pods is not None:
+                yield tier_peer.pods.pod_selector
 
 
 def _key(

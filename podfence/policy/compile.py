@@ -28,13 +28,13 @@ from podfence.policy.index import (
     EndpointPolicy,
     PolicyIndex,
 )
-from podfence.policy.namedports import NamedPorts
+from podfence.policy.namedports import ClassPorts
 from podfence.policy.rulecompiler import Numbers, PolicyRules, RuleCompiler, TierCompiler
-from podfence.policy.select import PeerSelector
+from podfence.policy.select import ClassSelector, PeerSelector
 
 Policy = NetworkPolicy | ClusterNetworkPolicy
 
-_TIERS = (
+TIERS = (
     (Tier.ADMIN.value, Action.PASS),
     (NETWORK_POLICY_TIER, Action.DENY),
     (Tier.BASELINE.value, Action.PASS),
@@ -75,10 +75,10 @@ def compile_cluster(cluster: Cluster, names: Names = NO_NAMES) -> PolicyIndex:
 def rule_compiler(classes: Classes, cluster: Cluster, numbers: Numbers) -> RuleCompiler:
     """What compiles the rules of a cluster, for a table of classes."""
     contested = tuple(classes.contested.values())
-    select = PeerSelector(
+    select = ClassSelector(
         classes.all, classes.addressless, cluster.namespaces, classes.addresses, contested
     )
-    return RuleCompiler(select, NamedPorts(classes.all, select.pods, contested), numbers)
+    return RuleCompiler(select, ClassPorts(classes.all, select.pods, contested), numbers)
 
 
 def read_policy(
@@ -114,7 +114,7 @@ class Tiers:
         compilers = {
             direction: tuple(
                 TierCompiler.of(name, default, said.get((direction, name), ()), numbers)
-                for name, default in _TIERS
+                for name, default in TIERS
             )
             for direction in Direction
         }

@@ -20,6 +20,7 @@ from podfence.model.objects import ContainerPort, IPAddress, Pod
 from podfence.policy.domains import Names
 from podfence.policy.flow import Action, Direction
 from podfence.policy.origin import Origin
+from podfence.policy.words import Selection
 from podfence.sets import AddressSet, IntervalSet, PortSet
 
 
@@ -69,6 +70,8 @@ class PodPeers(Struct, frozen=True):
     """The pods, as endpoint classes."""
     family: int | None = None
     """4 or 6: the pods' addresses of that IP version alone. None: of both."""
+    selection: Selection | None = None
+    """The pods in words; a reader without classes has these in their place."""
     volatile: ClassVar[bool] = True
     """Members come and go under one key."""
 

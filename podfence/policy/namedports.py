@@ -5,6 +5,7 @@ Rule: after this no port has a name. A name that nobody declares matches nothing
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -36,18 +37,15 @@ def named_number(ports: Iterable[ContainerPort], name: PortName) -> PortSet:
     )
 
 
-class NamedPorts:
+def in_order(ports: PortSet) -> tuple[tuple[int, int], ...]:
+    """What the numbers of a name are sorted by."""
+    return ports.line.intervals
+
+
+class NamedPorts(ABC):
     """Narrows peers to those that declare a port name, number by number."""
 
-    def __init__(
-        self,
-        classes: tuple[EndpointClass, ...],
-        pods: FrozenBitMap,
-        contested: Iterable[Contested] = (),
-    ) -> None:
-        self._classes = classes
-        self._pods = pods
-        self._contested = {each.endpoint_class: each for each in contested}
+    def __init__(self) -> None:
         self._memo: dict[tuple[str, PortName, bool], tuple[Match, ...]] = {}
 
     def narrow(self, peers: Peers, name: PortName, *, denies: bool = False) -> tuple[Match, ...]:
@@ -58,6 +56,26 @@ class NamedPorts:
             found = tuple(self._by_number(peers, name, denies))
             self._memo[peers.key, name, denies] = found
         return found
+
+    @abstractmethod
+    def _by_number(self, peers: Peers, name: PortName, denies: bool) -> Iterator[Match]:
+        """The matches, by number, not in the order of pods: that would depend on which of them came
+        first."""
+
+
+class ClassPorts(NamedPorts):
+    """The same where peers are classes."""
+
+    def __init__(
+        self,
+        classes: tuple[EndpointClass, ...],
+        pods: FrozenBitMap,
+        contested: Iterable[Contested] = (),
+    ) -> None:
+        super().__init__()
+        self._classes = classes
+        self._pods = pods
+        self._contested = {each.endpoint_class: each for each in contested}
 
     def _by_number(self, peers: Peers, name: PortName, denies: bool) -> Iterator[Match]:
         by_ports: dict[PortSet, BitMap] = defaultdict(BitMap)
@@ -71,8 +89,7 @@ class NamedPorts:
             if known and (ports := self._of_any(contested, peers, name)):
                 by_ports[ports].add(number)
                 key = f"{peers.key} or doubtful"
-        # By number, not in the order of pods: that would depend on which of them came first.
-        for ports in sorted(by_ports, key=lambda ports: ports.line.intervals):
+        for ports in sorted(by_ports, key=in_order):
             classes = FrozenBitMap(by_ports[ports])
             yield Match(
                 PodPeers(f"{key} where {name} is {ports}", classes, peers.family), ports, ""

@@ -131,7 +131,8 @@ class PolicyCompiler:
         ports = zip(self._names_of(rules), resolved, strict=True)
         return (ref.kind, ref.namespace, ref.name, *(f"{name}={found}" for name, found in ports))
 
-    def _rules_of(self, rules: RuleCompiler) -> tuple[ReadRule, ...]:
+    def read(self, rules: RuleCompiler) -> tuple[ReadRule, ...]:
+        """Its rules as they are written."""
         if self._read is None:
             self._read = tuple(self.policy.read(rules.select))
         return self._read
@@ -141,20 +142,20 @@ class PolicyCompiler:
         if self.policy.direction is Direction.EGRESS:
             return ()
         if self._names is None:
-            names = (name for rule in self._rules_of(rules) for name in rule.names)
+            names = (name for rule in self.read(rules) for name in rule.names)
             self._names = tuple(dict.fromkeys(names))
         return self._names
 
     def _compile(self, resolved: _Resolved, rules: RuleCompiler) -> Iterator[CompiledRule]:
         numbers = dict(zip(self._names_of(rules), resolved, strict=True))
-        for rule in self._rules_of(rules):
+        for rule in self.read(rules):
             if self.policy.direction is Direction.INGRESS:
                 yield rules.ingress(rule, numbers)
             else:
                 yield rules.egress(rule)
 
 
-_Parts = tuple[tuple[int, _Resolved], ...]
+Parts = tuple[tuple[int, _Resolved], ...]
 """The policies of a tier, by number, with the numbers of their port names."""
 
 
@@ -168,7 +169,7 @@ class TierCompiler:
         name: str,
         default: Action,
         applying: Mapping[int, Sequence[PolicyCompiler]],
-        tiers: dict[_Parts, CompiledTier],
+        tiers: dict[Parts, CompiledTier],
     ) -> None:
         self._name = name
         self._default = default

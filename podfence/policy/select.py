@@ -6,34 +6,56 @@ through inverted indexes from labels to bitmaps of classes.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 from msgspec.structs import replace
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.model.meta import Labels
-from podfence.model.networkpolicy import NetworkPolicyPeer
+from podfence.model.networkpolicy import IPBlock, NetworkPolicyPeer
 from podfence.model.objects import Namespace
 from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
 from podfence.policy.addressblocks import AddressClasses, Block
 from podfence.policy.index import AddressPeers, Contested, EndpointClass, Peers, PodPeers
 
+_K = TypeVar("_K", str, tuple[str, str])
+
 
 class LabelIndex:
-    """Which of a numbered family of label sets a selector matches, by bitmap operations."""
+    """Which of a numbered family of label sets a selector matches, by bitmap operations. The family
+    may grow and shrink."""
 
-    def __init__(self, label_sets: Iterable[tuple[int, Labels]]) -> None:
+    def __init__(self, label_sets: Iterable[tuple[int, Labels]] = ()) -> None:
         self._by_label: dict[tuple[str, str], BitMap] = defaultdict(BitMap)
         self._by_key: dict[str, BitMap] = defaultdict(BitMap)
-        everything = BitMap()
-        for number, labels in label_sets:
-            everything.add(number)
-            for label in labels:
-                self._by_label[label].add(number)
-                self._by_key[label[0]].add(number)
-        self.everything = FrozenBitMap(everything)
+        self._numbers = BitMap()
         self._memo: dict[LabelSelector, FrozenBitMap] = {}
+        for number, labels in label_sets:
+            self.add(number, labels)
+
+    @property
+    def everything(self) -> FrozenBitMap:
+        """All numbers."""
+        return FrozenBitMap(self._numbers)
+
+    def add(self, number: int, labels: Labels) -> None:
+        """A label set under a number that is free."""
+        self._memo.clear()
+        self._numbers.add(number)
+        for label in labels:
+            self._by_label[label].add(number)
+            self._by_key[label[0]].add(number)
+
+    def remove(self, number: int, labels: Labels) -> None:
+        """Take back what ``add`` was told. What no label set has any more takes no room."""
+        self._memo.clear()
+        self._numbers.remove(number)
+        for label in labels:
+            _take_out(self._by_label, label, number)
+            _take_out(self._by_key, label[0], number)
 
     def select(self, selector: LabelSelector) -> FrozenBitMap:
         """Numbers of the label sets that the selector matches (NP-4)."""
@@ -43,7 +65,7 @@ class LabelIndex:
         return found
 
     def _select(self, selector: LabelSelector) -> BitMap:
-        result = BitMap(self.everything)
+        result = BitMap(self._numbers)
         for label in selector.match_labels:
             result &= self._by_label.get(label, BitMap())
         for requirement in selector.match_expressions:
@@ -64,8 +86,64 @@ class LabelIndex:
         )
 
 
-class PeerSelector:
-    """Peers of rules and subjects of policies, as classes."""
+def _take_out(holders: dict[_K, BitMap], key: _K, number: int) -> None:
+    holders[key].remove(number)
+    if not holders[key]:
+        del holders[key]
+
+
+class PeerSelector(ABC):
+    """Peers of rules and subjects of policies. What names a peer is decided here, whatever its
+    members are."""
+
+    def peers(self, namespace: str, peer: NetworkPolicyPeer) -> Peers:
+        """The peers that one item of ``from``/``to`` of a policy in ``namespace`` means."""
+        if peer.ip_block is not None:
+            return self.ip_block(peer.ip_block)
+        pods = peer.pod_selector or LabelSelector()
+        if peer.namespace_selector is not None:  # NP-18, NP-19
+            return self.pods_in(pods, peer.namespace_selector)
+        key = f"pods {_canonical(pods)} of {namespace!r}"
+        return self._of_namespace(key, pods, namespace)  # NP-17
+
+    def pods_in(self, pods: LabelSelector, namespaces: LabelSelector) -> PodPeers:
+        """Pods with an address that match one selector in namespaces that match the other."""
+        key = f"pods {_canonical(pods)} in {_canonical(namespaces)}"
+        return self._of_namespaces(key, pods, namespaces)
+
+    @abstractmethod
+    def subjects(self, namespace: str, selector: LabelSelector) -> FrozenBitMap:
+        """Pods of one namespace, those without an address included (NP-3, NP-58)."""
+
+    @abstractmethod
+    def subjects_in(self, pods: LabelSelector, namespaces: LabelSelector) -> FrozenBitMap:
+        """Pods that match one selector in namespaces that match the other, those without an address
+        included."""
+
+    @abstractmethod
+    def or_doubtful(self, peers: PodPeers) -> PodPeers:
+        """For a rule that denies: the same with the addresses that one of them may have
+        (NP-60a)."""
+
+    @abstractmethod
+    def ip_block(self, block: IPBlock) -> AddressPeers:
+        """Every address of an ipBlock."""
+
+    @abstractmethod
+    def block(self, block: Block) -> AddressPeers:
+        """Every address of a block."""
+
+    @abstractmethod
+    def _of_namespace(self, key: str, pods: LabelSelector, namespace: str) -> PodPeers: ...
+
+    @abstractmethod
+    def _of_namespaces(
+        self, key: str, pods: LabelSelector, namespaces: LabelSelector
+    ) -> PodPeers: ...
+
+
+class ClassSelector(PeerSelector):
+    """Peers and subjects as classes, each distinct one worked out once."""
 
     def __init__(
         self,
@@ -95,37 +173,24 @@ class PeerSelector:
         """Every class of pods that can be a peer."""
         return self._pods.everything - self._addressless
 
-    def subjects(self, namespace: str, selector: LabelSelector) -> FrozenBitMap:
-        """Pods of one namespace, those without an address included (NP-3, NP-58)."""
-        return self._pods.select(selector) & self._by_namespace.get(namespace, BitMap())
-
     def peers(self, namespace: str, peer: NetworkPolicyPeer) -> Peers:
-        """The peers that one item of ``from``/``to`` of a policy in ``namespace`` means."""
+        """The same, worked out once for equal items."""
         scope = namespace if peer.namespace_selector is None and not peer.ip_block else ""
         found = self._memo.get((scope, peer))
         if found is None:
-            found = self._memo[scope, peer] = self._peers(scope, peer)
+            found = self._memo[scope, peer] = super().peers(scope, peer)
         return found
 
-    def _peers(self, namespace: str, peer: NetworkPolicyPeer) -> Peers:
-        if peer.ip_block is not None:
-            return self._addresses.ip_block_peers(peer.ip_block)
-        pod_selector = peer.pod_selector or LabelSelector()
-        if peer.namespace_selector is not None:  # NP-18, NP-19
-            return self.pods_in(pod_selector, peer.namespace_selector)
-        classes = self.subjects(namespace, pod_selector)  # NP-17
-        key = f"pods {_canonical(pod_selector)} of {namespace!r}"
-        return PodPeers(key, classes - self._addressless)
+    def subjects(self, namespace: str, selector: LabelSelector) -> FrozenBitMap:
+        """Classes of one namespace."""
+        return self._pods.select(selector) & self._by_namespace.get(namespace, BitMap())
 
-    def pods_in(self, pods: LabelSelector, namespaces: LabelSelector) -> PodPeers:
-        """Pods with an address that match one selector in namespaces that match the other."""
-        key = f"pods {_canonical(pods)} in {_canonical(namespaces)}"
-        classes = self.subjects_in(pods, namespaces) - self._addressless
-        return PodPeers(key, classes)
+    def subjects_in(self, pods: LabelSelector, namespaces: LabelSelector) -> FrozenBitMap:
+        """Classes that match one selector in namespaces that match the other."""
+        return self._pods.select(pods) & self._classes_of(namespaces)
 
     def or_doubtful(self, peers: PodPeers) -> PodPeers:
-        """For a rule that denies: the same with the addresses that one of them may have
-        (NP-60a)."""
+        """With the classes of the addresses that one of the peers may have."""
         found = [
             each.endpoint_class
             for each in self._contested
@@ -135,11 +200,21 @@ class PeerSelector:
             return peers
         return replace(peers, key=f"{peers.key} or doubtful", classes=peers.classes | BitMap(found))
 
-    def subjects_in(self, pods: LabelSelector, namespaces: LabelSelector) -> FrozenBitMap:
-        """The same with pods that have no address yet."""
-        return self._pods.select(pods) & self._of_namespaces(namespaces)
+    def ip_block(self, block: IPBlock) -> AddressPeers:
+        """An ipBlock that the classes were cut at."""
+        return self._addresses.ip_block_peers(block)
 
-    def _of_namespaces(self, selector: LabelSelector) -> FrozenBitMap:
+    def block(self, block: Block) -> AddressPeers:
+        """A block that the classes were cut at."""
+        return self._addresses.peers(block)
+
+    def _of_namespace(self, key: str, pods: LabelSelector, namespace: str) -> PodPeers:
+        return PodPeers(key, self.subjects(namespace, pods) - self._addressless)
+
+    def _of_namespaces(self, key: str, pods: LabelSelector, namespaces: LabelSelector) -> PodPeers:
+        return PodPeers(key, self.subjects_in(pods, namespaces) - self._addressless)
+
+    def _classes_of(self, selector: LabelSelector) -> FrozenBitMap:
         found = self._in_namespaces.get(selector)
         if found is None:
             numbers = self._namespaces.select(selector)
@@ -147,14 +222,18 @@ class PeerSelector:
             found = self._in_namespaces[selector] = FrozenBitMap(BitMap.union(*parts, BitMap()))
         return found
 
-    def block(self, block: Block) -> AddressPeers:
-        """Every address of a block that the classes were cut at."""
-        return self._addresses.peers(block)
+
+def canonical(selector: LabelSelector) -> LabelSelector:
+    """One selector for all that say the same in another order."""
+    found = (replace(r, values=tuple(sorted(set(r.values)))) for r in selector.match_expressions)
+    return replace(selector, match_expressions=tuple(sorted(found, key=_words)))
 
 
 def _canonical(selector: LabelSelector) -> str:
-    """One text for selectors that say the same in another order; ``repr`` keeps it injective."""
-    expressions = sorted(
-        (r.key, r.operator.value, tuple(sorted(set(r.values)))) for r in selector.match_expressions
-    )
+    """Its text; ``repr`` keeps it injective."""
+    expressions = list(map(_words, canonical(selector).match_expressions))
     return f"{selector.match_labels!r}{expressions!r}"
+
+
+def _words(requirement: LabelSelectorRequirement) -> tuple[str, str, tuple[str, ...]]:
+    return requirement.key, requirement.operator.value, requirement.values

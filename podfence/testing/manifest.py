@@ -31,6 +31,8 @@ from podfence.model.objects import Namespace, Pod
 from podfence.model.selectors import LabelSelector
 
 Manifest = dict[str, Any]
+_SOME_TIME = "2026-01-01T00:00:00Z"
+"""Values say whether a pod is being deleted, not since when."""
 
 
 def to_manifest(value: Namespace | Pod | NetworkPolicy | ClusterNetworkPolicy) -> Manifest:
@@ -56,6 +58,10 @@ def _pod(pod: Pod) -> Manifest:
         "namespace": pod.namespace,
         "labels": dict(pod.labels),
     }
+    if pod.created:
+        metadata["creationTimestamp"] = pod.created
+    if pod.deleting:
+        metadata["deletionTimestamp"] = _SOME_TIME
     if pod.owner is not None:
         metadata["ownerReferences"] = [_owner(pod.owner)]
     ports = [

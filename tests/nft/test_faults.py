@@ -13,7 +13,7 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
-from podfence.nft.lowering import groups, keyed, lower, ordered, ports, skeleton
+from podfence.nft.lowering import dispatch, groups, keyed, lower, ordered, ports, skeleton
 from podfence.nft.lowering.groups import Entries, Groups
 from podfence.nft.lowering.keyed import RunWriter
 from podfence.nft.lowering.peers import PeerSets
@@ -123,7 +123,7 @@ def _(patch: pytest.MonkeyPatch) -> None:
 
 @fault("NP-25 peers of the other family are forgotten")
 def _(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(lower, "_families", lambda local, node: [4])
+    patch.setattr(lower, "spoken", lambda versions, pod_cidrs: [4])
 
 
 @fault("NP-24 except is ignored where it cuts a block in two")
@@ -167,7 +167,7 @@ def _(patch: pytest.MonkeyPatch) -> None:
         other = next(v for v in VIEWS if v.direction is not view.direction)
         return right(replace(other, reply=view.reply), family)
 
-    patch.setattr(lower, "verdict_map", swapped)
+    patch.setattr(dispatch, "verdict_map", swapped)
 
 
 @fault("NP-31 rules without numbered ports are forgotten")

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from random import Random
 
 import pytest
 from msgspec.structs import replace
 
 from podfence.model.cluster import ClusterObject
+from podfence.model.clusternetworkpolicy import (
+    ClusterNetworkPolicy,
+    Peer,
+    ProtocolMatch,
+    Rule,
+    RuleAction,
+    Subject,
+    Tier,
+)
+from podfence.model.meta import ObjectRef
+from podfence.model.networkpolicy import Protocol
 from podfence.model.objects import Pod
 from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.nft.objects import RETURN, VerdictKind
 from podfence.nft.ruleset import Ruleset
 from podfence.policy.compile import compile_cluster
-from podfence.testing.builders import peer, pod, policy, rule
+from podfence.testing.builders import peer, pod, policy, rule, selector
 from tests.nft.cases import DB, DB_ALLOW, DENY_ALL, NODE, PODS, WEB, WEB_OUT, Case, index_of
-from tests.support.random_clusters import cluster_of
+from tests.support.random_clusters import TIERS, Size, cluster_of, random_cluster
+
+GUARD = ClusterNetworkPolicy(
+    ObjectRef("ClusterNetworkPolicy", "", "guard"), Tier.ADMIN, 1, Subject(selector())
+)
 
 
 def ruleset_of(*objects: ClusterObject, node: LocalNode = NODE) -> Ruleset:
@@ -74,6 +90,43 @@ def test_a_pod_without_address_is_nowhere() -> None:
     """NP-58."""
     waiting = pod("shop/wait", {"app": "web"}, has_status=True)
     assert ruleset_of(*PODS, waiting, DB_ALLOW) == ruleset_of(*PODS, DB_ALLOW)
+
+
+def test_the_chains_of_a_pod_are_there_before_its_address() -> None:
+    others = [item for item in PODS if item is not DB]
+    before = ruleset_of(*others, moved(DB), DB_ALLOW)
+    after = ruleset_of(*PODS, DB_ALLOW)
+    assert before.chains == after.chains
+    assert before.sets.keys() == after.sets.keys()
+    assert before.maps["in4"] != after.maps["in4"]
+
+
+@pytest.mark.parametrize("size", [Size(pods=10), TIERS], ids=["policies", "tiers"])
+def test_the_order_of_objects_makes_no_difference(size: Size) -> None:
+    """Neither who has an address that several claim, nor which number of a port name is first."""
+    for seed in range(60):
+        rng = Random(seed)
+        cluster = random_cluster(rng, size)
+        pods = list(cluster.pods)
+        rng.shuffle(pods)
+        objects: list[ClusterObject] = [*cluster.namespaces.values(), *cluster.nodes.values()]
+        objects += pods
+        objects += [*cluster.policies, *cluster.admin_policies]
+        assert ruleset_of(*objects) == lower(compile_cluster(cluster), NODE)
+
+
+def test_a_chain_keeps_its_comment_as_long_as_its_name() -> None:
+    """Rules of a tier that come and go: else the whole table would have to be written anew."""
+    for action in (RuleAction.DENY, RuleAction.PASS):
+        tier_rule = Rule(action, (Peer(namespaces=selector()),), (ProtocolMatch(Protocol.UDP),))
+        guard = replace(GUARD, ingress=(tier_rule,))
+        found = ruleset_of(*PODS, DENY_ALL, guard)
+        comments = {name: chain.comment for name, chain in found.chains.items()}
+        if action is RuleAction.DENY:
+            before = comments
+    shared = before.keys() & comments.keys()
+    assert {name: before[name] for name in shared} == {name: comments[name] for name in shared}
+    assert before != comments
 
 
 def test_not_isolated_pods_return_at_once() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
+from podfence.model.meta import Labels
 from podfence.model.selectors import LabelSelector
 from podfence.policy.select import LabelIndex
 from podfence.testing.builders import requirement, selector
@@ -41,3 +44,21 @@ LABELS = {
 )
 def test_np_4_who_is_selected(asked: LabelSelector, expected: set[int]) -> None:
     assert set(LabelIndex(LABELS.items()).select(asked)) == expected
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_index_that_grew_and_shrank_is_as_a_new_one(seed: int) -> None:
+    rng = Random(seed)
+    there: dict[int, Labels] = {}
+    index = LabelIndex()
+    asked = [selector({"app": "web"}), selector(None, requirement("tier", "DoesNotExist"))]
+    for _ in range(30):
+        number = rng.randrange(5)
+        if number in there:
+            index.remove(number, there.pop(number))
+        else:
+            there[number] = LABELS[rng.randrange(5)]
+            index.add(number, there[number])
+        fresh = LabelIndex(there.items())
+        assert [index.select(a) for a in asked] == [fresh.select(a) for a in asked]
+        assert index.everything == fresh.everything

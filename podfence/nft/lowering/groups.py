@@ -57,8 +57,14 @@ class Groups:
         self._isolating: dict[str, DirectionPolicy] = {}
 
     def name(self, policy: DirectionPolicy) -> str:
-        """The name of a group, of its first chain, and in its log prefix."""
-        return self._namer.name(PREFIXES[policy.direction], policy.key)
+        """The name of a group, of its first chain, and in its log prefix. A chain keeps its comment
+        as long as its name: so the tiers that the comment tells are in the name, where the key does
+        not tell them (a policy that stops denying leaves them)."""
+        asked = self._tiers_of(policy).all
+        key = policy.key
+        if asked != policy.tiers:
+            key = f"{key} asked {[tier.name for tier in asked]}"
+        return self._namer.name(PREFIXES[policy.direction], key)
 
     def denies(self, policy: DirectionPolicy) -> bool:
         """Whether a group of this policy can deny anything; otherwise it has no chains."""

@@ -90,6 +90,8 @@ class Namer:
     def __init__(self, digits: Callable[[str, int], str] | None = None) -> None:
         self._digits = digits or short_hash
         self._owners: dict[str, str] = {}
+        self.given: set[str] = set()
+        """Names asked for since that was last cleared."""
 
     def name(self, prefix: str, key: str) -> str:
         """The name for ``key``: the same at every call, ``prefix`` and 12 hexadecimal digits."""
@@ -97,8 +99,13 @@ class Namer:
         while True:
             found = f"{prefix}{self._digits(key, attempt)}"
             if self._owners.setdefault(found, key) == key:
+                self.given.add(found)
                 return found
             attempt += 1
+
+    def free(self, name: str) -> None:
+        """Nothing has a name any more."""
+        self._owners.pop(name, None)
 
 
 def short_hash(key: str, attempt: int = 0) -> str:

@@ -26,7 +26,8 @@ from podfence.nft.lowering.ports import PORT_KEY, PortQuestions, split_ports
 from podfence.nft.lowering.views import FAMILIES, View
 from podfence.nft.objects import Chain, Field, Key, Rule, Verdict, VerdictMap, Vmap, goto
 from podfence.policy.index import AddressPeers, Everyone, Peers, PodPeers
-from podfence.sets import IntervalSet, PortSet
+from podfence.policy.words import Selection
+from podfence.sets import AddressSet, IntervalSet, PortSet
 from podfence.sets.ports import EVERYTHING
 
 MAX_LINEAR = 4
@@ -194,11 +195,22 @@ def _unions(entries: Sequence[Entry], family: int) -> Iterator[Entry]:
     if pods:
         classes = FrozenBitMap.union(*(peers.classes for _, peers in pods))
         found = [entry for entry, _ in pods]
-        yield _union(found, PodPeers(_joint_key(found), classes, family))
+        words = _joint_words([peers for _, peers in pods])
+        yield _union(found, PodPeers(_joint_key(found), classes, family, words))
     for alike in (fixed, volatile):
         if alike:
             found = [entry for entry, _ in alike]
             yield _union(found, _joint_addresses(_joint_key(found), [p for _, p in alike]))
+
+
+def _joint_words(peers: Sequence[PodPeers]) -> Selection | None:
+    """The words of several peers as one; None where they have none."""
+    ordered = sorted(peers, key=lambda each: each.key)
+    words = [each.selection for each in ordered if each.selection is not None]
+    if not words:
+        return None
+    every = dict.fromkeys(pick for each in words for pick in each.any_of)
+    return Selection(tuple(every), AddressSet.union(each.addresses for each in words))
 
 
 def _joint_addresses(key: str, peers: Sequence[AddressPeers]) -> AddressPeers:

@@ -12,38 +12,27 @@ from msgspec import Struct
 
 from podfence.model.networkpolicy import IPNetwork
 from podfence.model.objects import IPAddress
-from podfence.nft.lowering.deny import STATELESS
-from podfence.nft.lowering.groups import Groups, self_sets
+from podfence.nft.lowering.dispatch import leads_of, map_types, range_sets, self_set, spoken
+from podfence.nft.lowering.groups import Groups
 from podfence.nft.lowering.identifiers import Namer
-from podfence.nft.lowering.peers import PeerSets
+from podfence.nft.lowering.peers import ClassMembers, PeerSets
 from podfence.nft.lowering.ports import PortQuestions
 from podfence.nft.lowering.skeleton import (
-    range_set,
     skeleton,
-    stateless_map,
-    verdict_map,
 )
-from podfence.nft.lowering.tierchains import PREFIXES
-from podfence.nft.lowering.views import FAMILIES, VIEWS, View
+from podfence.nft.lowering.views import FAMILIES
 from podfence.nft.objects import (
-    ADDRESS_TYPES,
-    RETURN,
     Chain,
     Key,
     NamedObject,
-    RangeSet,
-    Rule,
     Set,
     Table,
     Verdict,
     VerdictMap,
-    goto,
-    jump,
 )
 from podfence.nft.ruleset import Ruleset
 from podfence.policy.flow import Direction
 from podfence.policy.index import CompiledTier, DirectionPolicy, Endpoint, PolicyIndex
-from podfence.sets import AddressSet
 
 TABLE = "podfence"
 LEAST_RUN = 0xFF
@@ -108,16 +97,17 @@ class _Lowering:
         self._node = node
         self._local = _local(index, node)
         namer = Namer()
-        self._peers = PeerSets(index, namer, _families(self._local, node))
+        families = spoken((a.version for a in self._local), node.pod_cidrs)
+        self._peers = PeerSets(ClassMembers(index), namer, families)
         self._ports = PortQuestions(namer)
         self.groups = Groups(self._peers, self._ports, namer, node.log_group)
-        denying = _denying(index, self._local, self.groups)
+        denying = _denying(index, node, self.groups)
         self._chains = [chain for policy in denying for chain in self.groups.chains(policy)]
         self._dispatch = _Dispatch(index, self.groups, namer)
 
     def ruleset(self) -> Ruleset:
         node, dispatch = self._node, self._dispatch
-        objects: list[NamedObject] = [*_local_sets(self._local, node)]
+        objects: list[NamedObject] = [*range_sets(node.pod_cidrs), *_pairs(self._local)]
         objects += [*self._peers.sets, *self._ports.sets, *dispatch.maps(self._local)]
         objects += [*self.groups.maps, *self._chains, *dispatch.chains.values()]
         objects += skeleton(node.mark_mask, node.mark_value, node.log_group)
@@ -125,7 +115,7 @@ class _Lowering:
 
 
 Local = dict[IPAddress, tuple[Endpoint, ...]]
-"""The pods of this node by address: only pods with an address can be met. Several have an address
+"""The pods of this node by address: only such can be met. Several have an address
 when it is not clear whose it is (NP-60a)."""
 
 
@@ -137,32 +127,23 @@ def _local(index: PolicyIndex, node: LocalNode) -> Local:
     return found
 
 
-def _families(local: Local, node: LocalNode) -> list[int]:
-    """IP versions of the node's pods: a cluster of one family needs no rules for the other."""
-    spoken = {known.version for known in (*local, *node.pod_cidrs)}
-    return [family for family in FAMILIES if family in spoken]
-
-
 def _policies(index: PolicyIndex, endpoint: Endpoint) -> Iterator[DirectionPolicy]:
     for direction in Direction:
         yield index.policies[endpoint.endpoint_class].of(direction)
 
 
-def _denying(index: PolicyIndex, local: Local, groups: Groups) -> list[DirectionPolicy]:
-    """The groups of this node, each once, in the order of the index."""
-    pods = (pod for here in local.values() for pod in here)
+def _denying(index: PolicyIndex, node: LocalNode, groups: Groups) -> list[DirectionPolicy]:
+    """The groups of this node, each once, in the order of the index. A pod that has no address yet
+    has its groups already: when the address comes, only elements are left to write."""
+    pods = (pod for pod in index.endpoints.values() if node.runs(pod))
     found = {p.number: p for pod in pods for p in _policies(index, pod) if groups.denies(p)}
     return [found[number] for number in sorted(found)]
 
 
-def _local_sets(local: Local, node: LocalNode) -> Iterator[Set | RangeSet]:
-    ranges = AddressSet.of(node.pod_cidrs)
+def _pairs(local: Local) -> Iterator[Set]:
+    """A pod and itself."""
     for family in FAMILIES:
-        spans = tuple(((low,), (high,)) for low, high in ranges.family(family))
-        yield RangeSet(range_set(family), (ADDRESS_TYPES[family],), spans)
-    for family, name in self_sets().items():
-        pairs = frozenset((int(a), int(a)) for a in local if a.version == family)
-        yield Set(name, (ADDRESS_TYPES[family],) * 2, pairs)
+        yield self_set(family, (int(a) for a in local if a.version == family))
 
 
 class _Dispatch:
@@ -176,38 +157,17 @@ class _Dispatch:
 
     def maps(self, local: Local) -> Iterator[VerdictMap]:
         """The maps of every view, then those of packets without a connection."""
-        for view in VIEWS:
-            for family in FAMILIES:
-                elements = {key: self._verdict(pods, view) for key, pods in _keys(local, family)}
-                yield VerdictMap(verdict_map(view, family), (ADDRESS_TYPES[family],), elements)
-        closed = goto(f"{STATELESS}_d")
-        for family in FAMILIES:
-            elements = {
-                key: closed if self._is_judged(pods) else RETURN
-                for key, pods in _keys(local, family)
-            }
-            yield VerdictMap(stateless_map(family), (ADDRESS_TYPES[family],), elements)
+        leads: dict[str, dict[Key, Verdict]] = {name: {} for name, _ in map_types()}
+        for address, pods in local.items():
+            names = {direction: self._names(pods, direction) for direction in Direction}
+            for name, verdict, chain in leads_of(address.version, names, self._namer):
+                leads[name][int(address),] = verdict
+                if chain is not None:
+                    self.chains[chain.name] = chain
+        for name, key in map_types():
+            yield VerdictMap(name, key, leads[name])
 
-    def _is_judged(self, pods: Iterable[Endpoint]) -> bool:
-        policies = (policy for pod in pods for policy in _policies(self._index, pod))
-        return any(map(self._groups.denies, policies))
-
-    def _verdict(self, pods: Iterable[Endpoint], view: View) -> Verdict:
-        """Where the packets of a pod go in one view; all of several pods have to let them pass."""
-        policies = (self._index.policies[pod.endpoint_class].of(view.direction) for pod in pods)
-        names = dict.fromkeys(map(self._groups.name, filter(self._groups.denies, policies)))
-        targets = [f"{name}{view.suffix}" for name in names]
-        if not targets:
-            return RETURN
-        return goto(targets[0] if len(targets) == 1 else self._all_of(targets, view))
-
-    def _all_of(self, targets: list[str], view: View) -> str:
-        """The chain that asks several groups, each of which returns what it lets pass."""
-        prefix = f"{PREFIXES[view.direction]}all_"
-        name = self._namer.name(prefix, " ".join(targets))
-        self.chains[name] = Chain(name, tuple(Rule((jump(target),)) for target in targets))
-        return name
-
-
-def _keys(local: Local, family: int) -> Iterator[tuple[Key, tuple[Endpoint, ...]]]:
-    return (((int(a),), pods) for a, pods in local.items() if a.version == family)
+    def _names(self, pods: Iterable[Endpoint], direction: Direction) -> set[str]:
+        """The groups that judge an address in one direction."""
+        policies = (self._index.policies[pod.endpoint_class].of(direction) for pod in pods)
+        return set(map(self._groups.name, filter(self._groups.denies, policies)))

@@ -8,7 +8,7 @@ lie in an interval set.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from podfence.nft.lowering.identifiers import Namer, printable
 from podfence.nft.objects import (
@@ -27,19 +27,49 @@ from podfence.sets.members import Members
 Parts = tuple[Expression, ...]
 
 
+MembersOf = Callable[[PodPeers, int], Members]
+"""The addresses of one family that pods have which are peers."""
+
+
+class ClassMembers:
+    """The members of peers that are classes of an index."""
+
+    def __init__(self, index: PolicyIndex) -> None:
+        self._index = index
+        self._of_class: dict[tuple[int, int], Members] = {}
+        self._contested = {c.endpoint_class: a for a, c in index.contested.items()}
+
+    def __call__(self, peers: PodPeers, family: int) -> Members:
+        """The addresses of one family."""
+        parts = (self._class_members(number, family) for number in peers.classes)
+        return Members.union(family, parts)
+
+    def _class_members(self, number: int, family: int) -> Members:
+        """Addresses of the pods of a class; one that two pods claim is in none of their classes,
+        it has a class of its own (NP-60a)."""
+        found = self._of_class.get((number, family))
+        if found is None:
+            known = [a for pod in self._index.members[number] for a in pod.addresses]
+            if number in self._contested:
+                known.append(self._contested[number])
+            addresses = (int(address) for address in known if address.version == family)
+            found = self._of_class[number, family] = Members.of(family, addresses)
+        return found
+
+
 class PeerSets:
     """Names the sets of peers, and collects those that were asked for.
 
     ``families``: the IP versions that pods of the node can speak; there are no sets for others.
     """
 
-    def __init__(self, index: PolicyIndex, namer: Namer, families: Collection[int]) -> None:
-        self._index = index
+    def __init__(self, members: MembersOf, namer: Namer, families: Collection[int]) -> None:
+        self._members = members
         self._namer = namer
         self._families = families
         self._sets: dict[str, MemberSet | RangeSet] = {}
-        self._of_class: dict[tuple[int, int], Members] = {}
-        self._contested = {c.endpoint_class: a for a, c in index.contested.items()}
+        self.pods: dict[str, PodPeers] = {}
+        """By the name of a set of pods' addresses, whose they are."""
 
     @property
     def sets(self) -> tuple[MemberSet | RangeSet, ...]:
@@ -73,8 +103,8 @@ class PeerSets:
     def _pod_set(self, peers: PodPeers, family: int) -> str:
         name = self._namer.name(f"p{family}_", peers.key)
         if name not in self._sets:
-            parts = (self._class_members(number, family) for number in peers.classes)
-            self._sets[name] = MemberSet(name, Members.union(family, parts), _comment(peers))
+            self.pods[name] = peers
+            self._sets[name] = MemberSet(name, self._members(peers, family), _comment(peers))
         return name
 
     def _volatile_set(self, peers: AddressPeers) -> str:
@@ -93,18 +123,6 @@ class PeerSets:
             key = (ADDRESS_TYPES[peers.family],)
             self._sets[name] = RangeSet(name, key, ranges, _comment(peers))
         return name
-
-    def _class_members(self, number: int, family: int) -> Members:
-        """Addresses of the pods of a class; one that two pods claim is in none of their classes,
-        it has a class of its own (NP-60a)."""
-        found = self._of_class.get((number, family))
-        if found is None:
-            known = [a for pod in self._index.members[number] for a in pod.addresses]
-            if number in self._contested:
-                known.append(self._contested[number])
-            addresses = (int(address) for address in known if address.version == family)
-            found = self._of_class[number, family] = Members.of(family, addresses)
-        return found
 
 
 def _inline(field: Field, low: int, high: int) -> Compare | Between:

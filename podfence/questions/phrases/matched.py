@@ -19,7 +19,7 @@ from podfence.model.objects import Pod
 from podfence.model.selectors import LabelSelector
 from podfence.policy.addressblocks import AddressClasses, ip_block
 from podfence.policy.index import Endpoint, PolicyIndex
-from podfence.policy.select import PeerSelector
+from podfence.policy.select import ClassSelector
 from podfence.sets import AddressSet
 
 
@@ -74,7 +74,7 @@ class Matched:
         self.index = index
         pods = [c for c in index.classes if c.outside is None]
         addressless = (c.number for c in pods if not _has_address(index.members[c.number]))
-        self._select = PeerSelector(
+        self._select = ClassSelector(
             pods, FrozenBitMap(addressless), index.cluster.namespaces, AddressClasses.of(())
         )
 

@@ -1,0 +1,1 @@
+"""A cluster that changes: events in, what they change of the compiled form out."""

@@ -1,0 +1,185 @@
+"""Policies -> what applies to each profile that has pods on this node.
+
+Rule: what a rule means is known to the compilers of the full compile; here is only which policies
+have to be compiled, and which compiled ones still hold. A policy whose peers, port names or
+doubtful addresses mean something else now is compiled anew.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+
+from podfence.live.peerwords import Asked, WordPorts, WordSelector
+from podfence.live.policystore import OF_CLUSTER, Policy, PolicyStore
+from podfence.live.profiles import Profile
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, RuleAction
+from podfence.model.meta import ObjectRef
+from podfence.model.objects import Node
+from podfence.policy.admin import AdminReader
+from podfence.policy.compile import TIERS, Tiers, read_policy
+from podfence.policy.domains import Names
+from podfence.policy.flow import Action, Direction
+from podfence.policy.index import CompiledTier, DirectionPolicy, EndpointPolicy
+from podfence.policy.rulecompiler import (
+    Numbers,
+    Parts,
+    PolicyCompiler,
+    PolicyRules,
+    RuleCompiler,
+    TierCompiler,
+)
+
+
+class _Applying:
+    """One tier in one direction: the policies that apply to each profile, by its number."""
+
+    def __init__(self, name: str, default: Action) -> None:
+        self.name = name
+        self.by_profile: dict[int, list[PolicyCompiler]] = {}
+        self.tiers: dict[Parts, CompiledTier] = {}
+        self.compiler = TierCompiler(name, default, self.by_profile, self.tiers)
+
+    def forget(self, compiler: int) -> None:
+        """A compiler of a policy is dead, and what was made of it."""
+        for parts in [p for p in self.tiers if any(number == compiler for number, _ in p)]:
+            del self.tiers[parts]
+
+
+class LocalPolicies:
+    """The policies of the profiles that have pods here."""
+
+    def __init__(
+        self,
+        store: PolicyStore,
+        nodes: Mapping[str, Node],
+        names: Names,
+        select: WordSelector,
+        ports: WordPorts,
+    ) -> None:
+        self._store = store
+        self._reader = AdminReader(nodes, names)
+        self._ports = ports
+        self._rules = RuleCompiler(select, ports, Numbers())
+        self._applying = {
+            direction: [_Applying(name, default) for name, default in TIERS]
+            for direction in Direction
+        }
+        self._tiers = Tiers(
+            {d: tuple(a.compiler for a in applying) for d, applying in self._applying.items()}, {}
+        )
+        self._compilers: dict[ObjectRef, tuple[Policy, list[PolicyCompiler]]] = {}
+        self._asking: dict[Asked, set[ObjectRef]] = defaultdict(set)
+        self._asked: dict[ObjectRef, set[Asked]] = defaultdict(set)
+        self._users: Counter[int] = Counter()
+        self.of: dict[Profile, EndpointPolicy] = {}
+        self.new: dict[int, DirectionPolicy] = {}
+        """Those that somebody here has since that was last asked, by number."""
+        self.gone: dict[int, DirectionPolicy] = {}
+        """Those that nobody here has any more since."""
+
+    # -- what is not as before
+
+    def forget(self, ref: ObjectRef) -> None:
+        """A policy has changed, or something that it was compiled with."""
+        _, compilers = self._compilers.pop(ref, (None, ()))
+        for compiler in compilers:
+            for applying in self._applying[compiler.policy.direction]:
+                if applying.name == compiler.policy.tier:
+                    applying.forget(compiler.number)
+        for asked in self._asked.pop(ref, ()):
+            self._asking[asked].discard(ref)
+            if not self._asking[asked]:
+                del self._asking[asked]
+                self._ports.forget(asked)
+
+    def renamed(self, names: set[str], moved: set[str]) -> set[ObjectRef]:
+        """Pods that declare ports of ``names`` have come or gone, and addresses of pods that
+        declare ports of ``moved``: the policies to which that makes a difference."""
+        changed = self._ports.refresh(names, moved)
+        return {ref for asked in changed for ref in self._asking.get(asked, ())}
+
+    def of_cluster(self, *, denying: bool = False, of_nodes: bool = False) -> set[ObjectRef]:
+        """Those compiled policies of the cluster that deny, or that name nodes."""
+        found = set()
+        for ref, (policy, _) in self._compilers.items():
+            if isinstance(policy, ClusterNetworkPolicy):
+                rules = (*policy.ingress, *policy.egress)
+                if (denying and any(r.action is RuleAction.DENY for r in rules)) or (
+                    of_nodes and any(peer.nodes is not None for r in rules for peer in r.peers)
+                ):
+                    found.add(ref)
+        return found
+
+    # -- what applies now
+
+    def update(self, profile: Profile) -> bool:
+        """Work out what applies to a profile with pods here. Whether it is another thing than
+        before."""
+        said = self._said(profile)
+        for direction, tiers in self._applying.items():
+            for applying in tiers:
+                applying.by_profile[profile.number] = [
+                    compiler
+                    for compiler in said
+                    if (compiler.policy.direction, compiler.policy.tier)
+                    == (direction, applying.name)
+                ]
+        return self._set(profile, self._tiers.policy(profile.subject, self._rules))
+
+    def drop(self, profile: Profile) -> None:
+        """A profile has no pod here any more."""
+        self._set(profile, None)
+        for tiers in self._applying.values():
+            for applying in tiers:
+                applying.by_profile.pop(profile.number, None)
+
+    def _said(self, profile: Profile) -> list[PolicyCompiler]:
+        """The compilers of the policies that select a profile, in their order."""
+        found: list[PolicyCompiler] = []
+        for place in (profile.namespace, OF_CLUSTER):
+            for policy in self._store.of(place):
+                selected, said = read_policy(policy, self._rules.select, self._reader)
+                if profile.number in selected:
+                    found += self._compiled(policy, said)
+        return sorted(found, key=lambda compiler: compiler.policy.order)
+
+    def _compiled(self, policy: Policy, said: Iterable[PolicyRules]) -> list[PolicyCompiler]:
+        known = self._compilers.get(policy.ref)
+        if known is None:
+            compilers = [PolicyCompiler(rules, self._rules.numbers) for rules in said]
+            known = self._compilers[policy.ref] = policy, compilers
+            for compiler in compilers:
+                self._watch(compiler)
+        return known[1]
+
+    def _watch(self, compiler: PolicyCompiler) -> None:
+        """Remember what it asks about port names of peers."""
+        if compiler.policy.direction is Direction.EGRESS:
+            for rule in compiler.read(self._rules):
+                for peers, _ in rule.peers:
+                    for name in rule.names:
+                        asked = (peers.key, name, rule.action is Action.DENY)
+                        self._asking[asked].add(compiler.policy.ref)
+                        self._asked[compiler.policy.ref].add(asked)
+
+    def _set(self, profile: Profile, policy: EndpointPolicy | None) -> bool:
+        before = self.of.pop(profile, None)
+        if policy is not None:
+            self.of[profile] = policy
+        for each in _directions(policy):
+            self._users[each.number] += 1
+            if self._users[each.number] == 1:
+                self.new[each.number] = each
+        for each in _directions(before):
+            self._users[each.number] -= 1
+            if not self._users[each.number]:
+                del self._users[each.number]
+                del self._tiers.shared[each.direction, tuple(t.number for t in each.tiers)]
+                if self.new.pop(each.number, None) is None:
+                    self.gone[each.number] = each
+        return before != policy
+
+
+def _directions(policy: EndpointPolicy | None) -> tuple[DirectionPolicy, ...]:
+    return () if policy is None else (policy.ingress, policy.egress)

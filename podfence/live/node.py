@@ -1,0 +1,226 @@
+"""LiveIndex: a cluster as one node has to know it, followed event by event.
+
+Rule: what is there in the end follows from the objects that are there, never from the order in
+which events told of them; and an event costs what it changes. ``docs/design/live.md`` tells how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from podfence.live.change import Change
+from podfence.live.localpolicies import LocalPolicies
+from podfence.live.namespaces import Namespaces
+from podfence.live.peerwords import WordPorts, WordSelector
+from podfence.live.pods import At, Pods
+from podfence.live.policystore import NETWORK_POLICY, OF_CLUSTER, PolicyStore
+from podfence.live.profiles import FAMILIES, Profile, Profiles
+from podfence.live.selections import Selections
+from podfence.model.facts import (
+    NO_ADDRESS,
+    Event,
+    Gone,
+    NamespaceFacts,
+    NodeFacts,
+    PodFacts,
+    PolicyFacts,
+    Put,
+)
+from podfence.model.meta import Labels, ObjectRef
+from podfence.model.networkpolicy import IPNetwork
+from podfence.model.objects import Node
+from podfence.policy.classes import asked_keys
+from podfence.policy.domains import NO_NAMES, Names
+from podfence.policy.index import EndpointPolicy
+
+
+class LiveIndex:
+    """The compiled form of one node, in words. ``selections``: who looks at the members of one
+    holds it there."""
+
+    def __init__(self, node: str, names: Names = NO_NAMES) -> None:
+        self.node = node
+        self._nodes: dict[str, Node] = {}
+        self._namespaces = Namespaces()
+        self._profiles = Profiles(self._came, self._went)
+        self.selections = Selections(self._profiles, self._namespaces)
+        self._pods = Pods(node, self._profiles, self)
+        self._store = PolicyStore()
+        self._ports = WordPorts(self._profiles, self.selections, self._pods)
+        select = WordSelector(self._profiles, self.selections, self._pods)
+        self._policies = LocalPolicies(self._store, self._nodes, names, select, self._ports)
+        self._batch = _Batch()
+
+    def apply(self, events: Iterable[Event]) -> Change:
+        """Take events in, in their order. Never raises for what they hold."""
+        doubts = self._doubts()
+        for event in events:
+            self._take(event)
+        self._ask_labels()
+        self._look_again(doubts)
+        verdicts = self._update()
+        batch, self._batch = self._batch, _Batch()
+        change = Change(
+            new=tuple(self._policies.new.values()),
+            gone=tuple(self._policies.gone.values()),
+            verdicts=verdicts,
+            moved=self.selections.take(),
+            pod_cidrs=batch.pod_cidrs,
+            freed=frozenset(self._pods.freed),
+            refused=tuple(self._store.refused.values()),
+        )
+        self._policies.new.clear()
+        self._policies.gone.clear()
+        self._pods.freed.clear()
+        return change
+
+    # -- events
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case Put(PodFacts() as pod):
+                self._pods.put(pod)
+            case Put(NamespaceFacts(name, labels)):
+                self._relabel(name, labels)
+            case Put(NodeFacts() as node):
+                self._set_node(node)
+            case Put(PolicyFacts(kind, namespace, name) as policy):
+                self._store.put(policy)
+                self._policy_changed(ObjectRef(kind, namespace, name))
+            case Gone("Pod", namespace, name):
+                self._pods.gone(namespace, name)
+            case Gone("Namespace", _, name):
+                self._relabel(name, None)
+            case Gone("Node", _, name):
+                self._set_node(NodeFacts(name))
+            case Gone(kind, namespace, name):
+                self._store.gone(kind, namespace, name)
+                self._policy_changed(ObjectRef(kind, namespace, name))
+
+    def _relabel(self, name: str, labels: Labels | None) -> None:
+        before = self._namespaces.labels(name)
+        if self._namespaces.tell(name, labels):
+            self.selections.relabelled(name, before)
+            self._batch.relabelled = True
+            for number in self._profiles.of_namespace[name]:
+                profile = self._profiles.by_number[number]
+                self.populated(profile)
+                if profile.here:
+                    self._batch.dirty.add(profile)
+
+    def _set_node(self, facts: NodeFacts) -> None:
+        if facts.name == self.node:
+            before = self._nodes.get(self.node)
+            known: tuple[IPNetwork, ...] = before.pod_cidrs if before is not None else ()
+            if known != facts.pod_cidrs:
+                self._batch.pod_cidrs = facts.pod_cidrs
+        node = Node(facts.name, facts.labels, facts.addresses, facts.pod_cidrs)
+        if self._nodes.get(facts.name) != node:
+            self._nodes[facts.name] = node
+            self._forget(self._policies.of_cluster(of_nodes=True))
+
+    def _policy_changed(self, ref: ObjectRef) -> None:
+        self._forget({ref})
+
+    def _forget(self, refs: Iterable[ObjectRef]) -> None:
+        """Policies have to be compiled anew."""
+        for ref in refs:
+            self._policies.forget(ref)
+            of_namespace = ref.kind == NETWORK_POLICY
+            for profile in self._policies.of:
+                if not of_namespace or profile.namespace == ref.namespace:
+                    self._batch.dirty.add(profile)
+
+    # -- what the parts tell
+
+    def moved(self, profile: Profile, family: int, address: int, *, joins: bool) -> None:
+        """An address became surely a profile's, or is it no more."""
+        self.selections.moved(profile, family, address, joins=joins)
+        for port in profile.ports:
+            self._batch.moved_names.add(port.name)
+
+    def populated(self, profile: Profile) -> None:
+        """A profile has pods with an address for the first time, or none any more."""
+        for port in profile.ports:
+            self._batch.names.add(port.name)
+
+    def became_local(self, profile: Profile) -> None:
+        """A profile has pods on this node for the first time, or none any more."""
+        self._batch.dirty.add(profile)
+
+    def _came(self, profile: Profile) -> None:
+        self._namespaces.enter(profile.namespace)
+        self.selections.came(profile)
+
+    def _went(self, profile: Profile) -> None:
+        self.selections.went(profile)
+        if not self._profiles.of_namespace[profile.namespace]:
+            self._namespaces.leave(profile.namespace)
+
+    # -- the end of a batch
+
+    def _ask_labels(self) -> None:
+        """Read the policies that pods here may have; profiles must know the labels they ask for."""
+        here = {profile.namespace for profile in self._batch.dirty if profile.here}
+        keys = {
+            key
+            for namespace in (*here, OF_CLUSTER)
+            for policy in self._store.read(namespace)
+            for key in asked_keys(policy)
+        }
+        moved = self._profiles.ask(keys)
+        if moved:
+            self._pods.follow(moved)
+            self._profiles.settle(moved)
+
+    def _doubts(self) -> dict[At, frozenset[Profile]]:
+        """Who may have the addresses that are nobody's for sure."""
+        return {
+            at: frozenset(holder.variant.profile for holder in holders)
+            for at, holders in self._pods.contested.items()
+        }
+
+    def _look_again(self, before: dict[At, frozenset[Profile]]) -> None:
+        """Find the policies that mean something else because of pods, namespaces and nodes."""
+        after = self._doubts()
+        if before != after or (after and self._batch.relabelled):
+            for profile in frozenset().union(*before.values(), *after.values()):
+                self.populated(profile)
+            self._forget(self._policies.of_cluster(denying=True))
+        self._forget(self._policies.renamed(self._batch.names, self._batch.moved_names))
+
+    def _update(self) -> dict[At, tuple[EndpointPolicy, ...]]:
+        """Work out what applies to the pods here, where that may have changed."""
+        changed = set(self._pods.touched)
+        self._pods.touched.clear()
+        for profile in self._batch.dirty:
+            if not profile.here:
+                self._policies.drop(profile)
+            elif self._policies.update(profile):
+                changed.update(_addresses(profile))
+        return {at: tuple(self._policies_at(at)) for at in changed}
+
+    def _policies_at(self, at: At) -> Iterator[EndpointPolicy]:
+        for holder in self._pods.holders(at):
+            if holder.local:
+                yield self._policies.of[holder.variant.profile]
+
+
+class _Batch:
+    """What events have touched since the last change. ``names``: of ports that profiles declare
+    which got their first address or lost their last; ``moved_names``: whose addresses moved.
+    ``dirty``: profiles with pods here to which other policies may apply."""
+
+    def __init__(self) -> None:
+        self.dirty: set[Profile] = set()
+        self.names: set[str] = set()
+        self.moved_names: set[str] = set()
+        self.relabelled = False
+        self.pod_cidrs: tuple[IPNetwork, ...] | None = None
+
+
+def _addresses(profile: Profile) -> Iterator[At]:
+    for entry in profile.here:
+        for family in FAMILIES:
+            if (address := entry.address(family)) != NO_ADDRESS:
+                yield family, address

@@ -1,0 +1,240 @@
+"""Selections in words -> the profiles and addresses that they mean, and what moves in and out.
+
+Rule: a selection is worked out once, when somebody begins to look at it; after that only profiles
+and namespaces that come or change are compared with it, and an address that moves is one element of
+each selection that picks its profile.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import count
+
+from msgspec import Struct
+from pyroaring import BitMap
+
+from podfence.live.namespaces import Namespaces
+from podfence.live.profiles import FAMILIES, Held, Profile, Profiles, Withins
+from podfence.model.meta import Labels
+from podfence.model.selectors import LabelSelector
+from podfence.policy.namedports import PortName, named_number
+from podfence.policy.words import Pick, Selection
+from podfence.sets import AddressSet
+from podfence.sets.members import Members
+
+Scope = str | LabelSelector
+_NOTHING: tuple[AddressSet, ...] = ()
+"""Of a profile that is not picked: no address lies in none."""
+
+
+class Moved(Struct, frozen=True):
+    """What became of the members of a selection in one IP version. ``number``: ``Held.number``."""
+
+    number: int
+    family: int
+    joined: Members
+    left: Members
+
+
+class Selections:
+    """The selections that somebody looks at."""
+
+    def __init__(self, profiles: Profiles, namespaces: Namespaces) -> None:
+        self._profiles = profiles
+        self._namespaces = namespaces
+        self._numbers = count()
+        self._held: dict[Selection, Held] = {}
+        self._picks: dict[Scope, dict[Pick, set[Held]]] = defaultdict(dict)
+        """By namespace or selector of namespaces, the picks in use and whose they are."""
+        self._changed: dict[int, Held] = {}
+        self.compared = 0
+        """How often a pick was compared with a profile: the work that profiles make."""
+
+    def __len__(self) -> int:
+        """How many are looked at."""
+        return len(self._held)
+
+    def hold(self, selection: Selection) -> Held:
+        """Look at a selection from now on."""
+        held = self._held.get(selection)
+        if held is None:
+            held = self._held[selection] = Held(next(self._numbers), selection)
+            for pick in selection.any_of:
+                self._picks[_scope(pick)].setdefault(pick, set()).add(held)
+                for number in self.picked(pick):
+                    self._show(held, pick, self._profiles.by_number[number])
+        held.users += 1
+        return held
+
+    def release(self, held: Held) -> None:
+        """One less looks at it."""
+        held.users -= 1
+        if not held.users:
+            del self._held[held.selection]
+            self._changed.pop(held.number, None)
+            for number in held.profiles:
+                del self._profiles.by_number[number].shown[held]
+            for pick in held.selection.any_of:
+                self._drop(pick, held)
+
+    def members(self, held: Held, family: int) -> Members:
+        """The addresses of one IP version that a selection means now."""
+        found = [Members.of(family, _each(held.selection.addresses, family))]
+        for number in held.profiles:
+            profile = self._profiles.by_number[number]
+            if family in profile.addresses:
+                found.append(_those_within(profile.members(family), profile.shown[held]))
+        return Members.union(family, found)
+
+    def take(self) -> tuple[Moved, ...]:
+        """What moved since the last call."""
+        found: list[Moved] = []
+        known: dict[tuple[int, frozenset[int]], Members] = {}
+        for held in self._changed.values():
+            for family in FAMILIES:
+                joined, left = held.joined[family], held.left[family]
+                if joined or left:
+                    found.append(
+                        Moved(
+                            held.number,
+                            family,
+                            _members(known, family, joined),
+                            _members(known, family, left),
+                        )
+                    )
+                    joined.clear()
+                    left.clear()
+        self._changed.clear()
+        return tuple(found)
+
+    # -- what changes
+
+    def moved(self, profile: Profile, family: int, address: int, *, joins: bool) -> None:
+        """An address became surely a profile's, or is it no more."""
+        for held, withins in profile.shown.items():
+            if withins is None or _lies_in(family, address, withins):
+                held.move(family, address, joins=joins)
+                self._changed[held.number] = held
+
+    def came(self, profile: Profile) -> None:
+        """A profile is new; it has no address yet."""
+        labels = dict(profile.labels)
+        namespace = dict(self._namespaces.labels(profile.namespace))
+        for scope, picks in self._picks.items():
+            if profile.namespace == scope if isinstance(scope, str) else scope.matches(namespace):
+                self._compare(profile, labels, picks)
+
+    def went(self, profile: Profile) -> None:
+        """A profile is gone; it has no address any more."""
+        for held in profile.shown:
+            held.profiles.discard(profile.number)
+        profile.shown = {}
+
+    def relabelled(self, namespace: str, before: Labels) -> None:
+        """A namespace had labels ``before``, and has others now: its profiles may be of other
+        selections."""
+        old, new = dict(before), dict(self._namespaces.labels(namespace))
+        turned = [
+            picks
+            for scope, picks in self._picks.items()
+            if not isinstance(scope, str) and scope.matches(old) is not scope.matches(new)
+        ]
+        concerned = {held for picks in turned for helds in picks.values() for held in helds}
+        if concerned:
+            for number in list(self._profiles.of_namespace[namespace]):
+                self._compare_again(self._profiles.by_number[number], concerned)
+
+    def _compare_again(self, profile: Profile, concerned: set[Held]) -> None:
+        before = profile.shown
+        self.went(profile)
+        self.came(profile)
+        for held in concerned:
+            was, now = before.get(held, _NOTHING), profile.shown.get(held, _NOTHING)
+            if was != now:
+                self._all_move(profile, held, was, joins=False)
+                self._all_move(profile, held, now, joins=True)
+
+    def _all_move(self, profile: Profile, held: Held, withins: Withins, *, joins: bool) -> None:
+        for family in profile.addresses:
+            for address in _those_within(profile.members(family), withins):
+                held.move(family, address, joins=joins)
+                self._changed[held.number] = held
+
+    # -- who is picked
+
+    def picked(self, pick: Pick, among: BitMap | None = None) -> BitMap:
+        """The profiles that a pick takes in, whatever ports and addresses they have. ``among``:
+        only of these."""
+        found = BitMap(self._profiles.labels.select(pick.pods))
+        if among is not None:
+            found &= among
+        if pick.namespace is not None:
+            found &= self._profiles.of_namespace.get(pick.namespace, BitMap())
+        elif found and not pick.namespaces.selects_everything:
+            names = self._namespaces.select(pick.namespaces)
+            of_namespace = self._profiles.of_namespace
+            found &= BitMap.union(BitMap(), *(of_namespace[name] for name in names))
+        return found
+
+    def _compare(
+        self, profile: Profile, labels: Mapping[str, str], picks: Mapping[Pick, set[Held]]
+    ) -> None:
+        """``picks``: of the profile's namespace."""
+        self.compared += len(picks)
+        for pick, helds in picks.items():
+            if pick.pods.matches(labels):
+                for held in helds:
+                    self._show(held, pick, profile)
+
+    def _show(self, held: Held, pick: Pick, profile: Profile) -> None:
+        """A pick takes a profile in, if it declares the port."""
+        if pick.port is not None:
+            name = PortName(*pick.port)
+            if named_number(profile.ports, name) != pick.numbers:
+                return
+        held.profiles.add(profile.number)
+        known = profile.shown.get(held, _NOTHING)
+        if pick.within is None or known is None:
+            profile.shown[held] = None
+        else:
+            profile.shown[held] = (*known, pick.within)
+
+    def _drop(self, pick: Pick, held: Held) -> None:
+        picks = self._picks[_scope(pick)]
+        picks[pick].discard(held)
+        if not picks[pick]:
+            del picks[pick]
+            if not picks:
+                del self._picks[_scope(pick)]
+
+
+def _scope(pick: Pick) -> Scope:
+    return pick.namespaces if pick.namespace is None else pick.namespace
+
+
+def _lies_in(family: int, address: int, withins: Iterable[AddressSet]) -> bool:
+    return any(address in within.family(family) for within in withins)
+
+
+def _those_within(members: Members, withins: Withins) -> Members:
+    if withins is None:
+        return members
+    family = members.family
+    return Members.of(family, (a for a in members if _lies_in(family, a, withins)))
+
+
+def _each(addresses: AddressSet, family: int) -> Iterator[int]:
+    for low, high in addresses.family(family):
+        yield from range(low, high + 1)
+
+
+def _members(
+    known: dict[tuple[int, frozenset[int]], Members], family: int, addresses: set[int]
+) -> Members:
+    """One value for all selections in which the same addresses move."""
+    key = (family, frozenset(addresses))
+    found = known.get(key)
+    if found is None:
+        found = known[key] = Members.of(family, addresses)
+    return found

@@ -1,0 +1,86 @@
+"""From the address of a pod of this node to the groups that judge it: sets and maps of elements.
+
+Rule: what comes and goes with pods stands in here, and follows from the groups of each address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from podfence.model.networkpolicy import IPNetwork
+from podfence.nft.lowering.deny import STATELESS
+from podfence.nft.lowering.groups import self_sets
+from podfence.nft.lowering.identifiers import Namer
+from podfence.nft.lowering.skeleton import range_set, stateless_map, verdict_map
+from podfence.nft.lowering.tierchains import PREFIXES
+from podfence.nft.lowering.views import FAMILIES, VIEWS, View
+from podfence.nft.objects import (
+    ADDRESS_TYPES,
+    RETURN,
+    Chain,
+    DataType,
+    RangeSet,
+    Rule,
+    Set,
+    Verdict,
+    goto,
+    jump,
+)
+from podfence.policy.flow import Direction
+from podfence.sets import AddressSet
+
+GroupNames = Mapping[Direction, Collection[str]]
+"""The groups of the pods that an address may belong to, those that can deny anything. Each has to
+let its packets pass."""
+
+
+def spoken(versions: Iterable[int], pod_cidrs: Iterable[IPNetwork]) -> list[int]:
+    """IP versions of the node's pods, from those of their addresses: a cluster of one family needs
+    no rules for the other."""
+    known = {*versions, *(network.version for network in pod_cidrs)}
+    return [family for family in FAMILIES if family in known]
+
+
+def range_sets(pod_cidrs: Iterable[IPNetwork]) -> Iterator[RangeSet]:
+    """The ranges that pods of the node get addresses from."""
+    ranges = AddressSet.of(pod_cidrs)
+    for family in FAMILIES:
+        spans = tuple(((low,), (high,)) for low, high in ranges.family(family))
+        yield RangeSet(range_set(family), (ADDRESS_TYPES[family],), spans)
+
+
+def self_set(family: int, addresses: Iterable[int]) -> Set:
+    """The pairs of a pod's address and itself."""
+    pairs = frozenset((address, address) for address in addresses)
+    return Set(self_sets()[family], (ADDRESS_TYPES[family],) * 2, pairs)
+
+
+def map_types() -> Iterator[tuple[str, tuple[DataType, ...]]]:
+    """The maps that addresses of pods are in, those of every view before those of packets without
+    a connection."""
+    for view in VIEWS:
+        for family in FAMILIES:
+            yield verdict_map(view, family), (ADDRESS_TYPES[family],)
+    for family in FAMILIES:
+        yield stateless_map(family), (ADDRESS_TYPES[family],)
+
+
+def leads_of(
+    family: int, names: GroupNames, namer: Namer
+) -> Iterator[tuple[str, Verdict, Chain | None]]:
+    """For each map of a family, where the packets of an address go, and the chain that leads there
+    if several groups have to be asked."""
+    for view in VIEWS:
+        yield verdict_map(view, family), *_lead(names[view.direction], view, namer)
+    judged = any(names.values())
+    yield stateless_map(family), goto(f"{STATELESS}_d") if judged else RETURN, None
+
+
+def _lead(names: Collection[str], view: View, namer: Namer) -> tuple[Verdict, Chain | None]:
+    targets = [f"{name}{view.suffix}" for name in sorted(names)]
+    if not targets:
+        return RETURN, None
+    if len(targets) == 1:
+        return goto(targets[0]), None
+    name = namer.name(f"{PREFIXES[view.direction]}all_", " ".join(targets))
+    return goto(name), Chain(name, tuple(Rule((jump(target),)) for target in targets))

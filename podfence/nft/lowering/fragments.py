@@ -1,0 +1,69 @@
+"""DirectionPolicy -> a fragment: every object that the pods of one group need, by name.
+
+Rule: names come from origins, so fragments that need the same thing name the same thing; a ruleset
+is the union of its fragments, and an object goes with the last fragment that names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from msgspec import Struct
+
+from podfence.nft.lowering.groups import Groups
+from podfence.nft.lowering.identifiers import Namer
+from podfence.nft.lowering.peers import PeerSets
+from podfence.nft.lowering.ports import PortQuestions
+from podfence.nft.objects import Chain, MemberSet, RangeSet, Set, VerdictMap
+from podfence.policy.index import DirectionPolicy, PodPeers
+from podfence.policy.words import Selection
+from podfence.sets.members import Members
+
+Fixed = Chain | Set | RangeSet | VerdictMap
+"""What a name stands for once and for all, as long as its origin says the same."""
+
+
+class Fragment(Struct, frozen=True):
+    """``group``: the name of the group, "" if it denies nothing and has no chains. ``members``:
+    sets of addresses, with their members where these are not pods'; ``selections``: by name, the
+    pods in the others. ``names``: all that were given away for it."""
+
+    group: str = ""
+    fixed: tuple[Fixed, ...] = ()
+    members: tuple[MemberSet, ...] = ()
+    selections: dict[str, Selection] = {}
+    names: frozenset[str] = frozenset()
+
+
+NOTHING = Fragment()
+
+
+def fragment(
+    policy: DirectionPolicy, namer: Namer, families: Collection[int], log_group: int
+) -> Fragment:
+    """The objects of a group. ``policy``: its peers are words."""
+    namer.given.clear()
+    peers = PeerSets(_unknown, namer, families)
+    ports = PortQuestions(namer)
+    groups = Groups(peers, ports, namer, log_group)
+    if not groups.denies(policy):
+        return NOTHING
+    chains = tuple(groups.chains(policy))
+    ranges = [found for found in peers.sets if isinstance(found, RangeSet)]
+    return Fragment(
+        groups.name(policy),
+        (*chains, *groups.maps, *ports.sets, *ranges),
+        tuple(found for found in peers.sets if isinstance(found, MemberSet)),
+        {name: _words(pods) for name, pods in peers.pods.items()},
+        frozenset(namer.given),
+    )
+
+
+def _unknown(_peers: PodPeers, family: int) -> Members:
+    """Words do not say who is there now."""
+    return Members(family)
+
+
+def _words(pods: PodPeers) -> Selection:
+    assert pods.selection is not None
+    return pods.selection

@@ -1,0 +1,231 @@
+"""A cluster that changes at random, told as events; and the same cluster as a whole.
+
+Rule: events are told in every way that a watch tells them: twice, in pieces, for objects that are
+not there; two pods may have one address, and any object may be deleted and come back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from random import Random
+
+from msgspec.structs import replace
+
+from podfence.live.policystore import read_policy
+from podfence.model.cluster import Cluster, ClusterObject
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
+from podfence.model.facts import (
+    NO_ADDRESS,
+    Event,
+    Facts,
+    Gone,
+    NamespaceFacts,
+    NodeFacts,
+    PodFacts,
+    PolicyFacts,
+    Put,
+)
+from podfence.model.networkpolicy import NetworkPolicy
+from podfence.model.objects import Namespace, Node, Pod
+from podfence.nft.lowering.lower import LocalNode
+from podfence.testing.manifest import to_manifest
+from tests.support.random_clusters import Size, random_cluster
+
+Key = tuple[str, str, str]
+"""Kind, namespace and name."""
+
+
+def key_of(thing: ClusterObject) -> Key:
+    if isinstance(thing, NetworkPolicy | ClusterNetworkPolicy):
+        return thing.ref.kind, thing.ref.namespace, thing.ref.name
+    if isinstance(thing, Pod):
+        return "Pod", thing.namespace, thing.name
+    assert isinstance(thing, Namespace | Node)
+    return type(thing).__name__, "", thing.name
+
+
+def facts_of(thing: ClusterObject) -> Facts:
+    """What a live reader is told of an object."""
+    match thing:
+        case Pod():
+            return pod_facts(thing)
+        case Namespace():
+            return NamespaceFacts(thing.name, thing.labels)
+        case Node():
+            return NodeFacts(thing.name, thing.labels, thing.addresses, thing.pod_cidrs)
+        case NetworkPolicy() | ClusterNetworkPolicy():
+            kind, namespace, name = key_of(thing)
+            return PolicyFacts(kind, namespace, name, json.dumps(to_manifest(thing)).encode())
+        case _:
+            raise TypeError(type(thing))
+
+
+def pod_facts(pod: Pod) -> PodFacts:
+    by_family = {address.version: int(address) for address in pod.addresses}
+    named = {port for port in pod.ports if port.name}
+    return PodFacts(
+        pod.namespace,
+        pod.name,
+        json.dumps(dict(pod.labels)).encode(),
+        tuple(sorted(named, key=lambda p: (p.name, p.port, p.protocol.value))),
+        by_family.get(4, NO_ADDRESS),
+        by_family.get(6, NO_ADDRESS),
+        pod.node,
+        pod.deleting,
+        not (pod.finished or pod.host_network),
+    )
+
+
+class World:
+    """The objects of a cluster. ``step`` changes one and tells it."""
+
+    def __init__(self, rng: Random, size: Size, node: str = "n1") -> None:
+        self.rng = rng
+        self.size = size
+        self.node = node
+        self.objects: dict[Key, ClusterObject] = {}
+        self.told: dict[Key, Facts] = {}
+        """The last that was told of each object that is there."""
+
+    def step(self) -> list[Event]:
+        """One change of one object, as events."""
+        change = self.rng.choice(self.changes)
+        return change(self)
+
+    def put(self, thing: ClusterObject) -> list[Event]:
+        facts = facts_of(thing)
+        self.told[key_of(thing)] = facts
+        if isinstance(facts, PolicyFacts):
+            return self.put_policy(facts)
+        self.objects[key_of(thing)] = thing
+        return [Put(facts)]
+
+    def put_policy(self, facts: PolicyFacts) -> list[Event]:
+        """A policy that no server stores says nothing, or closes pods."""
+        key = (facts.kind, facts.namespace, facts.name)
+        policy, _ = read_policy(facts)
+        self.objects.pop(key, None)
+        if policy is not None:
+            self.objects[key] = policy
+        return [Put(facts)]
+
+    def gone(self, key: Key) -> list[Event]:
+        self.objects.pop(key, None)
+        self.told.pop(key, None)
+        return [Gone(*key)]
+
+    def cluster(self) -> Cluster:
+        """What is there, in an order of its own."""
+        things = list(self.objects.values())
+        self.rng.shuffle(things)
+        return Cluster.of(things)
+
+    def local_node(self) -> LocalNode:
+        pods = [t for t in self.objects.values() if isinstance(t, Pod) and t.node == self.node]
+        node = self.objects.get(("Node", "", self.node))
+        return LocalNode(
+            self.node,
+            frozenset(f"{pod.namespace}/{pod.name}" for pod in pods),
+            node.pod_cidrs if isinstance(node, Node) else (),
+        )
+
+    # -- what may happen
+
+    def _fresh(self, kind: type) -> ClusterObject | None:
+        """An object of another random cluster."""
+        found = [t for t in objects_of(random_cluster(self.rng, self.size)) if type(t) is kind]
+        return self.rng.choice(found) if found else None
+
+    def _comes(self) -> list[Event]:
+        """Something new, or another thing under a name that is there."""
+        kind = self.rng.choice((Pod, Pod, Pod, NetworkPolicy, NetworkPolicy, ClusterNetworkPolicy))
+        thing = self._fresh(kind)
+        return [] if thing is None else self.put(self._placed(thing))
+
+    def _namespace(self) -> list[Event]:
+        thing = self._fresh(Namespace)
+        return [] if thing is None else self.put(thing)
+
+    def _node(self) -> list[Event]:
+        thing = self._fresh(Node)
+        return [] if thing is None else self.put(thing)
+
+    def _goes(self) -> list[Event]:
+        if not self.objects:
+            return self.gone(("Pod", "x", "nobody"))
+        return self.gone(self.rng.choice(list(self.objects)))
+
+    def _again(self) -> list[Event]:
+        if not self.objects:
+            return []
+        return self.put(self.rng.choice(list(self.objects.values())))
+
+    def _pod_changes(self) -> list[Event]:
+        """One property of a pod, as a kubelet or a user changes it."""
+        pods = [thing for thing in self.objects.values() if isinstance(thing, Pod)]
+        if not pods:
+            return []
+        pod, other = self.rng.choice(pods), self.rng.choice(pods)
+        return self.put(
+            self.rng.choice(
+                (
+                    replace(pod, addresses=()),
+                    replace(pod, addresses=other.addresses),
+                    replace(pod, addresses=other.addresses[:1]),
+                    replace(pod, deleting=not pod.deleting),
+                    replace(pod, finished=not pod.finished),
+                    replace(pod, labels=other.labels),
+                    replace(pod, ports=other.ports),
+                    replace(pod, node=self.node),
+                    replace(pod, labels=(*pod.labels, ("only", pod.name))),
+                )
+            )
+        )
+
+    def _policy_changes(self) -> list[Event]:
+        """A policy is written anew under its name."""
+        policies = [
+            thing
+            for thing in self.objects.values()
+            if isinstance(thing, NetworkPolicy | ClusterNetworkPolicy)
+        ]
+        if not policies:
+            return []
+        policy = self.rng.choice(policies)
+        other = self._fresh(type(policy))
+        if not isinstance(other, NetworkPolicy | ClusterNetworkPolicy):
+            return []
+        if other.ref.kind != policy.ref.kind:
+            return []
+        return self.put(replace(other, ref=policy.ref))
+
+    def _placed(self, thing: ClusterObject) -> ClusterObject:
+        """More pods are here than elsewhere, so that there is something to be seen."""
+        if isinstance(thing, Pod) and not thing.host_network and self.rng.random() < 0.5:
+            return replace(thing, node=self.node)
+        return thing
+
+    changes: tuple[Callable[[World], list[Event]], ...] = (
+        _comes,
+        _comes,
+        _comes,
+        _namespace,
+        _node,
+        _goes,
+        _again,
+        _pod_changes,
+        _pod_changes,
+        _pod_changes,
+        _policy_changes,
+    )
+
+
+def objects_of(cluster: Cluster) -> list[ClusterObject]:
+    return [
+        *cluster.namespaces.values(),
+        *cluster.nodes.values(),
+        *cluster.pods,
+        *cluster.policies,
+        *cluster.admin_policies,
+    ]
