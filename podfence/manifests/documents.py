@@ -18,6 +18,7 @@ from podfence.manifests.inputfiles import InputFile, read_inputs
 from podfence.manifests.leftout import LeftOut
 from podfence.manifests.parsed import PROBLEM_CODES
 from podfence.manifests.positions import Positions
+from podfence.manifests.yamllines import Lines
 from podfence.manifests.yamlscalars import Scalars
 
 __all__ = ["PROBLEM_CODES", "Document", "Manifests", "Unreadable", "read_manifests"]
@@ -74,11 +75,11 @@ class _Collected:
         self._all = Contents()
         self._files = 0
         self._positions = Positions()
-        self._scalars = Scalars()
+        self._lines = Lines(Scalars())
 
     def read(self, file: InputFile) -> None:
         """Adds what one file holds."""
-        found = FileReader(self._kinds, self._scalars, self._positions).read(file)
+        found = FileReader(self._kinds, self._lines, self._positions).read(file)
         whole = self._all
         whole.passed_over.update(found.passed_over)
         if found.left_out:

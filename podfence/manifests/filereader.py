@@ -56,8 +56,7 @@ from podfence.manifests.splitting import (
     sure_kind,
     sure_version,
 )
-from podfence.manifests.yamllines import DECLINED, read_lines
-from podfence.manifests.yamlscalars import Scalars
+from podfence.manifests.yamllines import DECLINED, Lines, read_lines
 
 
 class Contents(Struct):
@@ -75,11 +74,11 @@ class Contents(Struct):
 
 
 class FileReader:
-    """Reads one file. ``scalars`` and ``positions`` are those of all files."""
+    """Reads one file. ``lines`` and ``positions`` are those of all files."""
 
-    def __init__(self, kinds: frozenset[str], scalars: Scalars, positions: Positions) -> None:
+    def __init__(self, kinds: frozenset[str], lines: Lines, positions: Positions) -> None:
         self._kinds = kinds
-        self._scalars = scalars
+        self._lines = lines
         self._positions = positions
         self._contents = Contents()
         self._was_found = False
@@ -165,13 +164,13 @@ class FileReader:
         self._take(source, parsed or self._parse_yaml(chunk), chunk.text)
 
     def _parse_yaml(self, chunk: Chunk) -> Parsed:
-        value = read_lines(chunk.text[chunk.lead :], self._scalars)
+        value = read_lines(chunk.text[chunk.lead :], self._lines)
         if value is not DECLINED:
             return Parsed(value)
         # Imported when it is met: most manifests need the line reader alone.
         from podfence.manifests.yamlreader import read_yaml
 
-        return read_yaml(chunk.text, chunk.line, self._scalars)
+        return read_yaml(chunk.text, chunk.line, self._lines.scalars)
 
     def _take(self, source: Source, parsed: Parsed, text: str) -> None:
         """Unfold a document and sort its objects into wanted, ignored and wrong."""

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from podfence.manifests.fieldpaths import Step, Steps
-from podfence.manifests.yamllines import DECLINED, LINE, read_lines
+from podfence.manifests.yamllines import DECLINED, Lines, read_lines
 from podfence.manifests.yamlscalars import Scalars
 
 
@@ -27,9 +27,10 @@ class _Token(NamedTuple):
 def find_in_lines(text: str, steps: Steps) -> tuple[int, int] | None:
     """Line and column, from 0, of the field or of its nearest existing parent; None for text that
     has to be composed. ``text``: a document without its marker."""
-    if read_lines(text, Scalars()) is DECLINED:
+    lines = Lines(Scalars())
+    if read_lines(text, lines) is DECLINED:
         return None
-    tokens = list(_tokens(text.rstrip("\n ") + "\n"))
+    tokens = list(_tokens(text.rstrip("\n "), lines))
     place = 0
     start: int | None = 0
     for step in steps:
@@ -39,12 +40,11 @@ def find_in_lines(text: str, steps: Steps) -> tuple[int, int] | None:
     return tokens[place].line, tokens[place].column
 
 
-def _tokens(text: str) -> Iterator[_Token]:
-    for number, (spaces, dashes, key, *_) in enumerate(LINE.findall(text)):
-        column = len(spaces)
-        for _ in range(len(dashes) // 2):
-            yield _Token(number, column, True, None)
-            column += 2
+def _tokens(text: str, lines: Lines) -> Iterator[_Token]:
+    for number, line in enumerate(text.split("\n")):
+        start, _, column, key, *_ = lines[line]
+        for dash in range(start, column, 2):
+            yield _Token(number, dash, True, None)
         yield _Token(number, column, False, key or None)
 
 

