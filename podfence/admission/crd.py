@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from msgspec.structs import replace
@@ -36,6 +35,7 @@ from podfence.admission.decode_strict import (
 )
 from podfence.admission.validate import quote
 from podfence.errors import Problem, Severity
+from podfence.likeness import similar
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 FAILS_CLOSED = "its rule fails closed: Accept matches nothing, Deny and Pass deny everything"
@@ -321,7 +321,7 @@ def _hint(name: str, schema: Object) -> str:
             return f'did you mean "{known}"? Case matters'
     if name in schema.hints:
         return schema.hints[name]
-    if close := get_close_matches(name, schema.fields, n=1):
+    if close := similar(name, schema.fields):
         return f'did you mean "{close[0]}"?'
     if schema is LABEL_SELECTOR:
         return 'labels go under "matchLabels"'

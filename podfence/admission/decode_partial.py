@@ -14,10 +14,10 @@ from typing import Any
 from podfence.admission.schema import NETWORK_POLICY, ListOf, Struct, TextMap, WireType
 from podfence.errors import Problem
 
-_UNIT = re.compile(r"metadata|.*(?:\.ipBlock|\.(?:ports|matchExpressions)\[\d+\])(?![^.\[])")
+_UNIT = r"metadata|.*(?:\.ipBlock|\.(?:ports|matchExpressions)\[\d+\])(?![^.\[])"
 """What is validated as one: a field of it that is not known makes the others doubtful."""
-_MAP_ENTRY = re.compile(r".*\.matchLabels\[.*\]", re.DOTALL)
-_PARENT = re.compile(r"(?:\.[^.\[\]]+|\[\d+\])\Z")
+_MAP_ENTRY = r"(?s).*\.matchLabels\[.*\]"
+_PARENT = r"(?:\.[^.\[\]]+|\[\d+\])\Z"
 
 
 def readable_part(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,13 +39,13 @@ def _readable(value: Any, wire: WireType) -> Any:
 
 def independent(problems: Iterable[Problem], wrong: Iterable[str]) -> Iterator[Problem]:
     """Those problems that hold whatever the fields at the paths ``wrong`` should have been."""
-    doubtful = [_doubts(path) for path in wrong if not _MAP_ENTRY.fullmatch(path)]
+    doubtful = [_doubts(path) for path in wrong if not re.fullmatch(_MAP_ENTRY, path)]
     return (p for p in problems if not any(doubt(p.path) for doubt in doubtful))
 
 
 def _doubts(wrong: str) -> Callable[[str], bool]:
     """Whether a problem at a path may come from not knowing the field ``wrong``."""
-    unit = _UNIT.match(wrong)
+    unit = re.match(_UNIT, wrong)
     root = unit[0] if unit else wrong
-    parent = _PARENT.sub("", wrong)
+    parent = re.sub(_PARENT, "", wrong)
     return lambda path: path in (root, parent) or path.startswith((f"{root}.", f"{root}["))

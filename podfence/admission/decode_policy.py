@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
@@ -23,6 +22,7 @@ from podfence.admission.schema import NETWORK_POLICY
 from podfence.admission.validate import cidr_warnings, validate
 from podfence.admission.validate_cidr import parse_cidr
 from podfence.errors import Problem, Severity, Source
+from podfence.likeness import similar
 from podfence.model.meta import Labels, ObjectRef
 from podfence.model.networkpolicy import (
     IPBlock,
@@ -70,9 +70,9 @@ def decode_policy(
 def leave_meaning(problem: Problem) -> Problem:
     """The problem, marked where it leaves no doubt what the policy means: metadata and status have
     no part in that, but for the names of the policy and its namespace."""
-    if problem.severity is not Severity.ERROR or not _NO_MEANING.match(problem.path):
+    if problem.severity is not Severity.ERROR or not re.match(_NO_MEANING, problem.path):
         return problem
-    if problem.code == "PF202" and _WHERE_IT_IS.fullmatch(problem.path):
+    if problem.code == "PF202" and re.fullmatch(_WHERE_IT_IS, problem.path):
         return problem
     if problem.code == "PF201" and _may_be_namespace(problem.path):
         return problem
@@ -83,7 +83,7 @@ def _may_be_namespace(path: str) -> bool:
     """Whether an unknown field of the metadata may be a misspelt ``namespace``: the policy then
     belongs elsewhere than where it seems to be."""
     field = path.removeprefix("metadata.").lower()
-    return bool(get_close_matches(field, ("namespace",), 1, _LIKE_NAMESPACE))
+    return bool(similar(field, ("namespace",), cutoff=_LIKE_NAMESPACE))
 
 
 def takes_meaning(problem: Problem) -> bool:
@@ -91,9 +91,9 @@ def takes_meaning(problem: Problem) -> bool:
     return problem.severity is Severity.ERROR and not problem.refused_only
 
 
-_NO_MEANING = re.compile(r"(?:metadata|status)(?=[.\[]|\Z)")
+_NO_MEANING = r"(?:metadata|status)(?=[.\[]|\Z)"
 _LIKE_NAMESPACE = 0.7
-_WHERE_IT_IS = re.compile(r"metadata(?:\.name|\.namespace)?")
+_WHERE_IT_IS = r"metadata(?:\.name|\.namespace)?"
 
 
 def _named(manifest: Json, source: Source) -> Json:

@@ -6,10 +6,9 @@ walk: it runs only over objects that do not conform to the schema as they stand.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -32,8 +31,9 @@ from podfence.admission.schema import (
     WireType,
 )
 from podfence.errors import Problem, Severity
+from podfence.likeness import similar
 
-_PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_PLAIN_KEY = r"[A-Za-z0-9_-]+"
 _LONGEST_SHOWN = 80
 
 
@@ -46,7 +46,7 @@ class _Place(msgspec.Struct, frozen=True):
 
     def field(self, struct: str, name: str) -> _Place:
         dot = "." if self.path else ""
-        step = f"{dot}{name}" if _PLAIN_KEY.fullmatch(name) else bracketed(name)
+        step = f"{dot}{name}" if re.fullmatch(_PLAIN_KEY, name) else bracketed(name)
         names = f"{self.names}.{name}" if self.names else name
         return _Place(f"{self.path}{step}", names, struct)
 
@@ -59,7 +59,11 @@ class _Place(msgspec.Struct, frozen=True):
 
 def bracketed(key: str) -> str:
     """A map key as a step of a field path; quoted where the brackets alone would be ambiguous."""
-    return f"[{json.dumps(key)}]" if not key or key[0] == '"' or "]" in key else f"[{key}]"
+    if key and key[0] != '"' and "]" not in key:
+        return f"[{key}]"
+    import json
+
+    return f"[{json.dumps(key)}]"
 
 
 def strict_problems(manifest: Mapping[str, Any]) -> Iterator[Problem]:
@@ -161,6 +165,8 @@ def plain(value: Any) -> str:
     """A scalar as JSON shows it, cut to a readable length."""
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 256:
         return f"of {value.bit_length()} bits"
+    import json  # as Fields and validation: only bad input pays for it
+
     text = json.dumps(value) if isinstance(value, bool | int | float | str) else str(value)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."
 
@@ -190,12 +196,12 @@ def type_hint(value: Any, wire: WireType) -> str:
             return ""
 
 
-_KEY_AND_VALUE = re.compile(r"""["']?[A-Za-z0-9](?:[-\w./]*\w)?["']?:(?!//)\S""")
+_KEY_AND_VALUE = r"""["']?[A-Za-z0-9](?:[-\w./]*\w)?["']?:(?!//)\S"""
 
 
 def missing_space(value: Any) -> str:
     """What is wrong with a text that was meant as ``key: value``, "" if it was not."""
-    if not isinstance(value, str) or not _KEY_AND_VALUE.match(value.lstrip()):
+    if not isinstance(value, str) or not re.match(_KEY_AND_VALUE, value.lstrip()):
         return ""
     first, *_ = value.split()
     shown = first if len(first) <= _LONGEST_SHOWN else f"{first[:_LONGEST_SHOWN]}..."
@@ -237,9 +243,9 @@ def _field_hint(key: str, wire: Struct, names: str) -> str:
             return f'did you mean "{name}"? Case matters'
     if (key, names) == ("status", ""):
         return "NetworkPolicy has no status: delete it"
-    if places := _KNOWN_AT.get(key):
+    if places := _known_fields().get(key):
         return f'"{key}" belongs in {_alternatives(_nearest(places, names), "or")}'
-    if close := get_close_matches(key, wire.fields, n=1):
+    if close := similar(key, wire.fields):
         return f'did you mean "{close[0]}"?'
     if wire is LABEL_SELECTOR:
         return 'labels go under "matchLabels"'
@@ -272,16 +278,14 @@ def _structs(wire: WireType, path: str) -> Iterator[tuple[str, Struct]]:
             yield from _structs(member, f"{path}.{name}" if path else name)
 
 
+@cache
 def _known_fields() -> dict[str, tuple[str, ...]]:
+    """Field name to every place of the schema that has such a field."""
     known: dict[str, list[str]] = {}
     for path, struct in _structs(NETWORK_POLICY, ""):
         for name in struct.fields:
             known.setdefault(name, []).append(path or "the object itself")
     return {name: tuple(paths) for name, paths in known.items()}
-
-
-_KNOWN_AT = _known_fields()
-"""Field name to every place of the schema that has such a field."""
 
 
 # ------------------------------------------------------------------------------------ null items

@@ -7,27 +7,26 @@ text of a refusal is Go's.
 from __future__ import annotations
 
 import re
-from calendar import monthrange
 
 _LAYOUT = "2006-01-02T15:04:05Z07:00"
-_COMMON = re.compile(rb"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ")
+_COMMON = rb"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ"
 """What servers write themselves, but for the last days of a month."""
 _PARTS = (
-    ("2006", re.compile(rb"\d{4}"), range(10_000), ""),
-    ("-", re.compile(rb"-"), None, ""),
-    ("01", re.compile(rb"\d\d"), range(1, 13), "month"),
-    ("-", re.compile(rb"-"), None, ""),
-    ("02", re.compile(rb"\d\d"), range(100), "day"),
-    ("T", re.compile(rb"T"), None, ""),
-    ("15", re.compile(rb"\d\d?"), range(24), "hour"),
-    (":", re.compile(rb":"), None, ""),
-    ("04", re.compile(rb"\d\d"), range(60), "minute"),
-    (":", re.compile(rb":"), None, ""),
-    ("05", re.compile(rb"\d\d"), range(60), "second"),
+    ("2006", rb"\d{4}", range(10_000), ""),
+    ("-", rb"-", None, ""),
+    ("01", rb"\d\d", range(1, 13), "month"),
+    ("-", rb"-", None, ""),
+    ("02", rb"\d\d", range(100), "day"),
+    ("T", rb"T", None, ""),
+    ("15", rb"\d\d?", range(24), "hour"),
+    (":", rb":", None, ""),
+    ("04", rb"\d\d", range(60), "minute"),
+    (":", rb":", None, ""),
+    ("05", rb"\d\d", range(60), "second"),
 )
 """Each element of the layout: what it matches, the numbers that it takes, and its name."""
-_FRACTION = re.compile(rb"[.,]\d+")
-_ZONE = re.compile(rb"(.)(..):(..)", re.DOTALL)
+_FRACTION = rb"[.,]\d+"
+_ZONE = rb"(?s)(.)(..):(..)"
 _LONGEST_HOURS, _LONGEST_MINUTES = 24, 60
 _ASCII = range(0x20, 0x80)
 
@@ -35,12 +34,12 @@ _ASCII = range(0x20, 0x80)
 def time_complaint(text: str) -> str:
     """What Go says of a time that it cannot parse; "" when it can."""
     value = text.encode("utf-8", "replace")
-    if _COMMON.fullmatch(value):
+    if re.fullmatch(_COMMON, value):
         return ""
     numbers: list[int] = []
     rest = value
     for element, pattern, bounds, name in _PARTS:
-        found = pattern.match(rest)
+        found = re.match(pattern, rest)
         if found is None:
             return _cannot(value, rest, element)
         if bounds is not None:
@@ -48,7 +47,7 @@ def time_complaint(text: str) -> str:
             if numbers[-1] not in bounds:
                 return _out_of_range(value, name)
         rest = rest[found.end() :]
-    if fraction := _FRACTION.match(rest):
+    if fraction := re.match(_FRACTION, rest):
         rest = rest[fraction.end() :]
     if rest[:1] == b"Z":
         rest = rest[1:]
@@ -58,6 +57,8 @@ def time_complaint(text: str) -> str:
         rest = rest[6:]
     if rest:
         return f"parsing time {_quote(value)}: extra text: {_quote(rest)}"
+    from calendar import monthrange  # few times need it, and it is slow to import
+
     year, month, day = numbers[:3]
     # A year 0 has the days of the year 2000: both are leap years.
     return "" if 1 <= day <= monthrange(year or 2000, month)[1] else _out_of_range(value, "day")
@@ -65,7 +66,7 @@ def time_complaint(text: str) -> str:
 
 def _zone_complaint(value: bytes, rest: bytes) -> str:
     """``+07:00``; an offset of 24 hours or 60 minutes is taken."""
-    found = _ZONE.match(rest)
+    found = re.match(_ZONE, rest)
     if found is None:
         return _cannot(value, rest, "Z07:00")
     sign, hours, minutes = found.groups()

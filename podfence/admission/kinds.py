@@ -7,8 +7,9 @@ group is never taken for one of ours, but it is known which of them are policies
 
 from __future__ import annotations
 
-from difflib import SequenceMatcher, get_close_matches
 from functools import lru_cache
+
+from podfence.likeness import likeness, similar
 
 _CORE = frozenset({"Namespace", "Node", "Pod", "Service", "Endpoints", "ReplicationController"})
 API_VERSIONS = {
@@ -93,14 +94,14 @@ def meant_kind(kind: str, api_version: str) -> str:
             return wanted
     group = group_of(api_version)
     known = [k for k, v in API_VERSIONS.items() if not api_version or group_of(v) == group]
-    close = get_close_matches(kind, known, 1, _ALIKE if api_version else _SURELY_ALIKE)
+    close = similar(kind, known, cutoff=_ALIKE if api_version else _SURELY_ALIKE)
     return close[0] if close else ""
 
 
 @lru_cache(maxsize=1 << 10)
 def may_be_misspelt(kind: str) -> bool:
     """Whether ``meant_kind`` may have an answer for some ``apiVersion``."""
-    return kind not in _OTHER_KINDS and bool(get_close_matches(kind, WANTED_KINDS, 1, _ALIKE))
+    return kind not in _OTHER_KINDS and bool(similar(kind, WANTED_KINDS, cutoff=_ALIKE))
 
 
 def meant_version(kind: str, api_version: str) -> str:
@@ -108,8 +109,7 @@ def meant_version(kind: str, api_version: str) -> str:
     right, group = API_VERSIONS[kind], group_of(api_version)
     if kind not in POLICY_KINDS or not is_foreign(group):
         return ""
-    likeness = SequenceMatcher(None, group, group_of(right)).ratio()
-    return right if likeness >= _GROUPS_ALIKE else ""
+    return right if likeness(group, group_of(right)) >= _GROUPS_ALIKE else ""
 
 
 def may_be_policy_elsewhere(kind: str) -> bool:

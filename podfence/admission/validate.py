@@ -8,7 +8,6 @@ Labels of one map are checked in the order of their keys (the server has no orde
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address
@@ -94,7 +93,7 @@ def server_message(name: str, problems: Iterable[Problem]) -> str:
 
 # ------------------------------------------------------------------------------ texts of errors
 
-_PLAIN = re.compile(r"[ !#-\[\]-~]*")
+_PLAIN = r"[ !#-\[\]-~]*"
 _ESCAPES = {
     '"': '\\"', "\\": "\\\\", "\a": "\\a", "\b": "\\b", "\f": "\\f",
     "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v",
@@ -116,12 +115,14 @@ def _escape(char: str) -> str:
 
 def quote(text: str) -> str:
     """A string in the server's quotes (Go's ``%q``)."""
-    return f'"{text if _PLAIN.fullmatch(text) else "".join(map(_escape, text))}"'
+    return f'"{text if re.fullmatch(_PLAIN, text) else "".join(map(_escape, text))}"'
 
 
 def _printed(value: Any) -> str:
     if isinstance(value, str):
         return quote(value)
+    import json
+
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 

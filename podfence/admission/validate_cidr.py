@@ -16,8 +16,7 @@ from msgspec import Struct
 
 from podfence.model.networkpolicy import IPNetwork
 
-_DECIMAL = re.compile(r"[0-9]+")
-_HEXADECIMAL = re.compile(r"[0-9A-Fa-f]+")
+_HEXADECIMAL = r"[0-9A-Fa-f]+"
 # No readable text is longer without being padded with zeros beyond reason; int() of a longer one
 # would be slow or refused.
 _LONGEST = 1024
@@ -68,13 +67,17 @@ def _unmapped(address: int, bits: int) -> tuple[int, int]:
     return (address & 0xFFFFFFFF, 32) if _is_mapped(address, bits) else (address, bits)
 
 
+def _is_decimal(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
 def _is_padded(digits: str) -> bool:
     return len(digits) > 1 and digits[0] == "0"
 
 
 def _ipv4(text: str) -> tuple[int, bool] | None:
     octets = text.split(".")
-    if len(octets) != 4 or not all(map(_DECIMAL.fullmatch, octets)):
+    if len(octets) != 4 or not all(map(_is_decimal, octets)):
         return None
     numbers = [int(octet) for octet in octets]
     if max(numbers) > 255:
@@ -83,7 +86,7 @@ def _ipv4(text: str) -> tuple[int, bool] | None:
 
 
 def _groups(texts: Sequence[str]) -> tuple[list[int], bool] | None:
-    if not all(map(_HEXADECIMAL.fullmatch, texts)):
+    if not all(re.fullmatch(_HEXADECIMAL, text) for text in texts):
         return None
     numbers = [int(text, 16) for text in texts]
     if any(number > 0xFFFF for number in numbers):
@@ -126,7 +129,7 @@ def _ipv6(text: str) -> tuple[int, bool] | None:
 def parse_cidr(text: str) -> Cidr | None:
     """Reads a CIDR text as the server does; ``None`` when it cannot."""
     address_text, _, length_text = text.partition("/")
-    if len(text) > _LONGEST or not _DECIMAL.fullmatch(length_text):
+    if len(text) > _LONGEST or not _is_decimal(length_text):
         return None
     length, bits, address = int(length_text), 32, _ipv4(address_text)
     if address is None:

@@ -47,8 +47,8 @@ _LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _IS_LABEL = re.compile(_LABEL)
 _IS_SUBDOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _IS_KEY_NAME = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?")
-_IS_PORT_NAME_TEXT = re.compile(r"[-a-z0-9]+")
-_HAS_LETTER = re.compile(r"[a-z]")
+_IS_PORT_NAME_TEXT = r"[-a-z0-9]+"
+_HAS_LETTER = r"[a-z]"
 
 Complaints = tuple[str, ...]
 
@@ -125,10 +125,10 @@ def port_name(text: str) -> Complaints:
     checks = (
         (byte_length(text) > 15, "must be no more than 15 characters"),
         (
-            not _IS_PORT_NAME_TEXT.fullmatch(text),
+            not re.fullmatch(_IS_PORT_NAME_TEXT, text),
             "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)",
         ),
-        (not _HAS_LETTER.search(text), "must contain at least one letter (a-z)"),
+        (not re.search(_HAS_LETTER, text), "must contain at least one letter (a-z)"),
         ("--" in text, "must not contain consecutive hyphens"),
         (text.startswith("-") or text.endswith("-"), "must not begin or end with a hyphen"),
     )

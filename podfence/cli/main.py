@@ -177,19 +177,19 @@ def _advice(error: click.ClickException, context: click.Context) -> str:
         from podfence.cli.inputs import path_without_option
 
         return path_without_option(context)
-    unknown = _NO_COMMAND.match(error.message)
+    unknown = re.match(_NO_COMMAND, error.message)
     if unknown and isinstance(context.command, click.Group):
         return _without_command(unknown[1], context.command.list_commands(context))
     return ""
 
 
-_NO_COMMAND = re.compile(r"No such command '(.*)'", re.DOTALL)
+_NO_COMMAND = r"(?s)No such command '(.*)'"
 
 
 def _without_command(name: str, known: list[str]) -> str:
-    from difflib import get_close_matches
+    from podfence.likeness import similar
 
-    close = get_close_matches(name, known, 1)
+    close = similar(name, known)
     what = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
     return f"no command is called {name!r}; {what}"
 

@@ -5,7 +5,8 @@ Rule: a loop over compiled data; nothing about selectors, defaults or manifests 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from msgspec import Struct
+from msgspec.structs import replace
 
 from podfence.engine.permitted import from_own_node, is_itself
 from podfence.model.objects import IPAddress
@@ -36,7 +37,7 @@ def evaluate(index: PolicyIndex, flow: Flow) -> Verdict:
     return Judge(index).verdict(flow)
 
 
-class Side(NamedTuple):
+class Side(Struct, frozen=True):
     """What an end of flows means, whatever the flow. ``subjects``: the pods whose policies judge
     it; several where it is not clear whose the address is (NP-60a). ``of_node``: the address is one
     of a known node."""
@@ -75,7 +76,7 @@ class Judge:
             if own and all(own):
                 return Verdict(egress, _ALLOWED[Reason.OWN_NODE])
             others = (s for s, exempt in zip(destination.subjects, own, strict=True) if not exempt)
-            destination = destination._replace(subjects=tuple(others))
+            destination = replace(destination, subjects=tuple(others))
         ingress = self.decision(destination, Direction.INGRESS, source.endpoint_class, ask)
         return Verdict(egress, ingress)
 

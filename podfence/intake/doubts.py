@@ -24,27 +24,25 @@ from podfence.model.selectors import LabelSelector
 
 Json = Mapping[str, Any]
 
-_TOOLS_METADATA = re.compile(
+_TOOLS_METADATA = (
     r"metadata\.(?:annotations|managedFields|finalizers|generation|resourceVersion|selfLink)\b"
 )
-_CONTAINER = re.compile(
-    r"spec\.(?:template\.spec\.)?(?:init|ephemeral)?[cC]ontainers\[\d+\]\.(\w+)"
-)
+_CONTAINER = r"spec\.(?:template\.spec\.)?(?:init|ephemeral)?[cC]ontainers\[\d+\]\.(\w+)"
 _READ_OF_CONTAINERS = frozenset({"ports", "restartPolicy"})
 _WITHOUT_STATUS = POLICY_KINDS | {"Namespace"}
 _WITH_ADDRESSES = frozenset({"", "Pod", "Service", "Node"})
-_LABEL = re.compile(r"metadata\.labels\[(\"?)(.*)\1\]\Z", re.DOTALL)
+_LABEL = r"(?s)metadata\.labels\[(\"?)(.*)\1\]\Z"
 
 
 def can_matter(kind: str, path: str) -> bool:
     """Whether a fault at this path of an object can change what it means for a verdict."""
-    if _TOOLS_METADATA.match(path):
+    if re.match(_TOOLS_METADATA, path):
         return False
     if kind in _WITHOUT_STATUS and re.match(r"status\b", path):
         return False
     if kind in POLICY_KINDS and re.match(r"metadata\.labels\b", path):
         return False
-    container = _CONTAINER.match(path)
+    container = re.match(_CONTAINER, path)
     return container is None or container[1] in _READ_OF_CONTAINERS
 
 
@@ -148,7 +146,7 @@ def _types(data: Json, paths: Iterable[str]) -> frozenset[PolicyType]:
 def _unread_keys(kind: str, paths: list[str]) -> frozenset[str] | None:
     if kind != "Namespace" or not paths:
         return None
-    keys = [_LABEL.match(path) for path in paths]
+    keys = [re.match(_LABEL, path) for path in paths]
     return frozenset(key[2] for key in keys if key) if all(keys) else None
 
 

@@ -12,9 +12,6 @@ from typing import Final, TypeVar
 
 from msgspec import Struct
 
-IGNORE_FILE: Final = ".podfenceignore"
-"""Read at the top of a directory that is walked, and nowhere else."""
-
 Pattern = TypeVar("Pattern")
 Item = TypeVar("Item")
 

@@ -13,7 +13,6 @@ Grammar: steps follow one another, each is one of
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -21,20 +20,17 @@ from typing import Final
 Step = str | int
 Steps = tuple[Step, ...]
 
-_STEP = re.compile(
-    r"""\[(?P<index>[0-9]{1,9})\]
+_STEP = r"""(?xs)\[(?P<index>[0-9]{1,9})\]
       | \[(?P<quoted>"(?:[^"\\]|\\.)*")\]
       | \[(?P<bracketed>[^\]]+)\]
       | \.?(?P<name>[^.\[]+)
-      | (?P<skipped>.)""",
-    re.VERBOSE | re.DOTALL,
-)
-_NAME: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]*")
+      | (?P<skipped>.)"""
+_NAME: Final = r"[A-Za-z_$][A-Za-z0-9_$-]*"
 
 
 def parse_path(path: str) -> Steps:
     """Keys and indexes of a path; ``""`` is the object itself. Never raises: see ``Positions``."""
-    return tuple(_step(match) for match in _STEP.finditer(path) if match.lastgroup != "skipped")
+    return tuple(_step(match) for match in re.finditer(_STEP, path) if match.lastgroup != "skipped")
 
 
 def _step(match: re.Match[str]) -> Step:
@@ -46,6 +42,8 @@ def _step(match: re.Match[str]) -> Step:
 
 
 def _unquoted(text: str) -> str:
+    import json
+
     try:
         return str(json.loads(text, strict=False))
     except ValueError:  # a lone backslash: the text itself is the best reading of the key
@@ -60,8 +58,10 @@ def format_path(steps: Sequence[Step]) -> str:
 def _formatted(step: Step) -> str:
     if isinstance(step, int):
         return f"[{step}]"
-    if _NAME.fullmatch(step):
+    if re.fullmatch(_NAME, step):
         return f".{step}"
     if step and step.isprintable() and not set('[]"') & set(step):
         return f"[{step}]"
+    import json
+
     return f"[{json.dumps(step)}]"

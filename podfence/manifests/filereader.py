@@ -143,7 +143,7 @@ class FileReader:
         if documents[0].parsed.is_syntax_error:
             source = Source(file, number, None, chunk.content_line)
             parsed = self._parse_yaml(chunk)
-            if parsed.readable or not (file.endswith(".json") or _JSON_START.match(text)):
+            if parsed.readable or not (file.endswith(".json") or re.match(_JSON_START, text)):
                 self._take_yaml(source, chunk, parsed)
                 return 1
         offset = chunk.start + chunk.lead
@@ -300,7 +300,7 @@ def _is_template(parsed: Parsed, text: str) -> bool:
     return "{{" in text and any(each.code in ("PF101", "PF104") for each in parsed.findings)
 
 
-_JSON_START = re.compile(r'\{\s*"|\[\s*["{[]')
+_JSON_START = r'\{\s*"|\[\s*["{[]'
 
 
 def _is_below(steps: Steps, prefix: Steps) -> bool:

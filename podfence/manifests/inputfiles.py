@@ -11,15 +11,19 @@ import codecs
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from podfence.manifests.exclusion import IGNORE_FILE, Exclusion
 from podfence.manifests.yamlscalars import shown
 
+if TYPE_CHECKING:
+    from podfence.manifests.exclusion import Exclusion
+
 STDIN: Final = "-"
+IGNORE_FILE: Final = ".podfenceignore"
+"""Read at the top of a directory that is walked, and nowhere else."""
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 """Names of files in a directory that are read; a file named on its own may have any name."""
 CHART_FILE: Final = "Chart.yaml"
@@ -81,7 +85,7 @@ def _read_directory(
         yield patterns[0]
         return
     lines = [line for file in patterns for line in file.text.split("\n")]
-    walk = _Walk(directory, Exclusion([*lines, *exclude]))
+    walk = _Walk(directory, _exclusion([*lines, *exclude]))
     found = 0
     for each in walk.files():
         if isinstance(each, Skipped):
@@ -97,6 +101,14 @@ def _read_directory(
         excluded = " that are not excluded" if walk.excluded else ""
         text = f"the directory holds no manifests ({wanted} files{excluded})"
         yield InputFile(directory, error=text)
+
+
+def _exclusion(lines: list[str]) -> Exclusion | None:
+    if not lines:  # as nearly always
+        return None
+    from podfence.manifests.exclusion import Exclusion
+
+    return Exclusion(lines)
 
 
 class _Found(Struct, frozen=True):
@@ -117,7 +129,7 @@ class _Folder(Struct, frozen=True):
 class _Walk:
     """One walk through a directory; ``errors`` and ``excluded`` are known when it has ended."""
 
-    def __init__(self, directory: str, exclusion: Exclusion) -> None:
+    def __init__(self, directory: str, exclusion: Exclusion | None) -> None:
         self.errors: list[OSError] = []
         self.excluded = 0
         self._directory = directory
@@ -150,7 +162,7 @@ class _Walk:
                 is_directory = _is_directory(entry)
                 if not is_directory and not entry.name.endswith(SUFFIXES):
                     continue
-                if self._exclusion.excludes(inner, is_directory=is_directory):
+                if self._exclusion and self._exclusion.excludes(inner, is_directory=is_directory):
                     self.excluded += 1
                 elif not is_directory:
                     yield _Found(path, folder.chart)

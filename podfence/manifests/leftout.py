@@ -29,7 +29,7 @@ _SHOWN: Final = 8
 _PARTS_OF_OBJECTS: Final = frozenset({"metadata", "spec", "items"})
 _OUR_GROUPS: Final = frozenset(map(group_of, API_VERSIONS.values()))
 _KUSTOMIZATION_FILES: Final = frozenset({"kustomization.yaml", "kustomization.yml"})
-_POLICY: Final = re.compile(r"""kind["']?[ \t]*:[ \t]*["']?(\w+)""")
+_POLICY: Final = r"""kind["']?[ \t]*:[ \t]*["']?(\w+)"""
 
 
 class LeftOut(Struct, frozen=True):
@@ -49,7 +49,7 @@ class LeftOut(Struct, frozen=True):
     @staticmethod
     def of(file: InputFile, *, is_template: bool) -> LeftOut:
         """What is to be said of a file."""
-        kinds = set(_POLICY.findall(file.text)) if is_template else set()
+        kinds = set(re.findall(_POLICY, file.text)) if is_template else set()
         return LeftOut(
             file.path, file.walked, file.chart, is_template, not kinds.isdisjoint(POLICY_KINDS)
         )

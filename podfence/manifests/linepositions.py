@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from podfence.manifests.fieldpaths import Step, Steps
 from podfence.manifests.yamllines import DECLINED, Lines, read_lines
 from podfence.manifests.yamlscalars import Scalars
 
 
-class _Token(NamedTuple):
+class _Token(Struct, frozen=True):
     """A dash, a key, or a scalar that stands for itself. ``line`` and ``column`` from 0."""
 
     line: int

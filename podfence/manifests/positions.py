@@ -16,14 +16,15 @@ from msgspec import Struct, field
 from podfence.errors import Position, Problem, Source
 from podfence.manifests.fieldpaths import Steps, parse_path
 from podfence.manifests.inputfiles import STDIN
-from podfence.manifests.jsonpositions import Places
 from podfence.manifests.linepositions import find_in_lines
 from podfence.manifests.splitting import content_offset
 
 if TYPE_CHECKING:
     from yaml.nodes import Node
 
-_SERVED: Final = re.compile(r"""["']?\bresourceVersion["']?\s*:""")
+    from podfence.manifests.jsonpositions import Places
+
+_SERVED: Final = r"""["']?\bresourceVersion["']?\s*:"""
 """A field that API servers write and people do not."""
 _MAX_TREES: Final = 8
 """Composed documents kept for the next question."""
@@ -119,7 +120,7 @@ class Positions(Struct):
         if key not in self._lined:
             text = self._texts[source.file]
             one_line = extent.is_json and "\n" not in text[extent.start : extent.end].strip()
-            served = _SERVED.search(text, extent.start, extent.end) is not None
+            served = re.compile(_SERVED).search(text, extent.start, extent.end) is not None
             self._lined[key] = not one_line and not served
         return self._lined[key]
 
@@ -148,6 +149,8 @@ class Positions(Struct):
         return self._offsets[key]
 
     def _places_in(self, file: str) -> Places:
+        from podfence.manifests.jsonpositions import Places
+
         if file not in self._places:
             self._places[file] = Places(self._texts[file])
         return self._places[file]

@@ -17,17 +17,15 @@ _LEAD = re.compile(r"(?:---(?=[ \t\n]|\Z))?(?:[ \t]*(?:#[^\n]*)?\n|%[^\n]*\n)*")
 _ONLY_COMMENT = re.compile(r"[ \t]*(?:#[^\n]*)?(?:%[^\n]*)?\Z")
 _KIND = re.compile(r"""kind["']?[ \t]*:[ \t]*(.*)""")
 _WORD = re.compile(r"([A-Za-z][A-Za-z0-9]*)[ \t]*(?:#.*)?\Z")
-_VERSION_LINE = re.compile(r"^apiVersion:[ \t]+([A-Za-z0-9./-]+)[ \t]*(?:#.*)?$", re.MULTILINE)
+_VERSION_LINE = r"(?m)^apiVersion:[ \t]+([A-Za-z0-9./-]+)[ \t]*(?:#.*)?$"
 _PLAIN_KEY = re.compile(r"[A-Za-z]+:")
-_LOOSE_KIND = re.compile(r"""(?:^|[{,\s])["']?kind["']?[ \t]*:[ \t]*["']?([A-Za-z][A-Za-z0-9]*)""")
-_LOOSE_ADDRESS = re.compile(
+_LOOSE_KIND = r"""(?:^|[{,\s])["']?kind["']?[ \t]*:[ \t]*["']?([A-Za-z][A-Za-z0-9]*)"""
+_LOOSE_ADDRESS = (
     r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}[0-9.]*)"
     r"(?![\w.:])"
 )
 """What may be an IP address; it is not said that it is one."""
-_LOOSE_NAMESPACE = re.compile(
-    r"""(?:^|[{,\s])["']?namespace["']?[ \t]*:[ \t]*["']?([a-z0-9][a-z0-9.-]*)"""
-)
+_LOOSE_NAMESPACE = r"""(?:^|[{,\s])["']?namespace["']?[ \t]*:[ \t]*["']?([a-z0-9][a-z0-9.-]*)"""
 
 
 class Chunk(Struct, frozen=True):
@@ -121,17 +119,17 @@ def _begins_line(text: str, at: int) -> bool:
 
 def sure_version(chunk: Chunk) -> str:
     """``apiVersion`` of a document of which the kind is sure, ``""`` where there is any doubt."""
-    found = _VERSION_LINE.findall(chunk.text, chunk.lead)
+    found = re.compile(_VERSION_LINE).findall(chunk.text, chunk.lead)
     return str(found[0]) if len(found) == 1 else ""
 
 
 def guess_identity(text: str) -> tuple[str, str]:
     """Kind and namespace that broken text seems to have, ``""`` for either that is not found."""
-    kind = _LOOSE_KIND.search(text)
-    namespace = _LOOSE_NAMESPACE.search(text)
+    kind = re.search(_LOOSE_KIND, text)
+    namespace = re.search(_LOOSE_NAMESPACE, text)
     return kind[1] if kind else "", namespace[1] if namespace else ""
 
 
 def addresses_in(text: str) -> tuple[str, ...]:
     """Everything in broken text that looks like an IP address."""
-    return tuple(dict.fromkeys(_LOOSE_ADDRESS.findall(text)))
+    return tuple(dict.fromkeys(re.findall(_LOOSE_ADDRESS, text)))

@@ -7,8 +7,6 @@ files or nodes.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import math
 import re
 from typing import Any, Final
@@ -26,11 +24,9 @@ _WORDS: Final[dict[str, Any]] = {
     **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
 }
 _MEANINGFUL_FIRST: Final = frozenset("+-.0123456789yYnNtTfFoO~")
-_INTEGER = re.compile(
-    r"([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|(0|[1-9][0-9]*))", re.ASCII
-)
+_INTEGER = r"(?a)([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|(0|[1-9][0-9]*))"
 _INTEGER_BASES: Final = (16, 2, 8, 10)
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
+_FLOAT = r"(?a)[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 _MAX_DIGITS: Final = 64 + 3
 """Longest spelling of a 64-bit integer: binary digits, ``0b`` and a sign; longer is no integer."""
 
@@ -51,6 +47,8 @@ def resolve_plain(text: str) -> Any:
         return text
     if text in _WORDS:
         return _WORDS[text]
+    if text[0].isalpha():
+        return text
     # A leading dot skips the integer rules, and with them the removal of underscores.
     digits = text if text[0] == "." else text.replace("_", "")
     number: int | float | None = _integer(digits)
@@ -63,7 +61,7 @@ def _integer(digits: str) -> int | None:
     """A signed or unsigned 64-bit integer, else ``None`` (kubectl then tries a float)."""
     if len(digits) > _MAX_DIGITS:
         return None
-    match = _INTEGER.fullmatch(digits)
+    match = re.fullmatch(_INTEGER, digits)
     if match is None:
         return None
     sign, *spellings = match.groups()
@@ -80,7 +78,7 @@ def fits_64_bits(value: int) -> bool:
 
 
 def _float(digits: str) -> float | None:
-    if not _FLOAT.fullmatch(digits):
+    if not re.fullmatch(_FLOAT, digits):
         return None
     value = float(digits)
     return value if math.isfinite(value) else None
@@ -139,6 +137,9 @@ CORE_SCALAR_TAGS: Final = frozenset(
 
 
 def _binary(text: str) -> str:
+    import base64
+    import binascii
+
     try:
         return base64.b64decode("".join(text.split()), validate=True).decode()
     except (binascii.Error, UnicodeDecodeError, ValueError):

@@ -49,7 +49,7 @@ UNKNOWN_KEYS: Final = frozenset(key for keys in _UNKNOWN_LABELS.values() for key
 """Keys of labels whose values some controller gives when the pods run."""
 
 _COUNT_FIELD = {"Job": "spec.parallelism", "DaemonSet": "spec"}
-_RUN_OF_CRONJOB = re.compile(r"(.+)-[0-9]{8,10}", re.DOTALL)
+_RUN_OF_CRONJOB = r"(?s)(.+)-[0-9]{8,10}"
 
 
 class Workload(Struct, frozen=True):
@@ -124,7 +124,7 @@ def _owner_above(ref: ObjectRef, known: Mapping[ObjectRef, Workload]) -> ObjectR
     if workload := known.get(ref):
         owner = workload.owner
         return owner if owner is not None and owner.kind in WORKLOAD_KINDS else None
-    run = _RUN_OF_CRONJOB.fullmatch(ref.name) if ref.kind == "Job" else None
+    run = re.fullmatch(_RUN_OF_CRONJOB, ref.name) if ref.kind == "Job" else None
     cronjob = ObjectRef("CronJob", ref.namespace, run[1]) if run else None
     return cronjob if cronjob in known else None
 

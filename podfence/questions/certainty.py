@@ -28,7 +28,7 @@ _TIER_KINDS = frozenset({"ClusterNetworkPolicy", "AdminNetworkPolicy"})
 _MAKES_PODS = WORKLOAD_KINDS | {"Pod"}
 _ENDPOINT_KINDS = frozenset({"Endpoints", "EndpointSlice"})
 _BASELINE = "BaselineAdminNetworkPolicy"
-_LIST_INDEX = re.compile(r"\[(\d+)\]")
+_LIST_INDEX = r"\[(\d+)\]"
 _UNDECIDED = frozenset({Reason.NOT_ISOLATED, Reason.DEFAULT})
 _FINAL = frozenset({Reason.SELF, Reason.NOT_A_POD, Reason.OWN_NODE})
 """No policy is asked: none that is missing could change it."""
@@ -229,7 +229,7 @@ class Certainty:
         )
 
     def _rule_of(self, origin: Origin, direction: Direction) -> Iterator[NetworkPolicyRule]:
-        policy, number = self._policies.get(origin.policy), _LIST_INDEX.search(origin.path)
+        policy, number = self._policies.get(origin.policy), re.search(_LIST_INDEX, origin.path)
         if policy is not None and number is not None:
             yield policy.rules_of(direction.policy_type)[int(number[1])]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import cached_property
 from ipaddress import ip_address
 
@@ -16,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from podfence.errors import QuestionError, UnknownObject, UnreadObject
+from podfence.likeness import similar
 from podfence.model.doubt import Doubt
 from podfence.model.kindnames import kind_called
 from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
@@ -194,7 +194,7 @@ class Directory:
         if (ported := name.rpartition(":")[0]) in known:
             return f"no pod or workload is called {name!r}; the source has no port, write {ported}"
         close = [n for n in known if n.rpartition("/")[2] == name.rpartition("/")[2]][:3]
-        close = close or get_close_matches(name, known[:20_000], n=3, cutoff=0.6)
+        close = close or similar(name, known[:20_000], 3)
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         if not hint and not known:
             hint = "; the input has no pods at all"
@@ -233,7 +233,7 @@ class Directory:
 
     def _dns_name(self, name: str) -> str:
         """What to write instead of a name of the cluster's DNS, ``""`` for any other name."""
-        found = _DNS_NAME.fullmatch(name)
+        found = re.fullmatch(_DNS_NAME, name)
         if found is None:
             return ""
         namespace, pod, service = found.group("namespace", "pod", "service")
@@ -253,7 +253,7 @@ def unread(doubt: Doubt) -> UnreadObject:
     return UnreadObject(text, doubt.source, doubt.path)
 
 
-_DNS_NAME = re.compile(
+_DNS_NAME = (
     r"(?:[^/]*/)?(?P<name>(?:(?P<pod>[^./]+)\.)?(?P<service>[^./]+)\.(?P<namespace>[^./]+)"
     r"\.svc(?:\.[^/]*)?)"
 )

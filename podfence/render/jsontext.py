@@ -6,13 +6,12 @@ so that the text is another one and the value is the same.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Final
 
 import msgspec
 
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_SURROGATE: Final = "[\ud800-\udfff]"
 
 
 def json_bytes(value: object) -> bytes:
@@ -20,8 +19,10 @@ def json_bytes(value: object) -> bytes:
     try:
         data = msgspec.json.encode(value)
     except UnicodeEncodeError:  # a file name that is not UTF-8, which JSON cannot say
+        import json
+
         text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-        data = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text).encode()
+        data = re.sub(_SURROGATE, "\N{REPLACEMENT CHARACTER}", text).encode()
     return data if data.isascii() and b"\x7f" not in data else _escaped(data)
 
 
@@ -31,6 +32,8 @@ def json_text(value: object) -> str:
 
 
 def _escaped(data: bytes) -> bytes:
+    import json
+
     return "".join(
         c if c.isprintable() else json.dumps(c)[1:-1] if c != "\x7f" else "\\u007f"
         for c in data.decode()

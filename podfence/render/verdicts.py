@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from podfence.errors import Position, Source
 from podfence.model.meta import ObjectRef
@@ -12,17 +13,19 @@ from podfence.policy.origin import Origin
 from podfence.questions.can import CanAnswer, Case
 from podfence.questions.parties import End
 from podfence.questions.phrases.tierwords import origin_name, policy_name
-from podfence.questions.why import (
-    DirectionReport,
-    PolicyReport,
-    RuleReport,
-    Rung,
-    TierReport,
-    WhyAnswer,
-)
 from podfence.render.problems import message_text
 from podfence.sets.ports import OTHER
 from podfence.text import printable
+
+if TYPE_CHECKING:
+    from podfence.questions.why import (
+        DirectionReport,
+        PolicyReport,
+        RuleReport,
+        Rung,
+        TierReport,
+        WhyAnswer,
+    )
 
 Locate = Callable[[Source | None, str], Position | None]
 
