@@ -19,7 +19,7 @@ from podfence.policy.flow import Decision, Direction, Flow, Verdict
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.questions.certainty import Certainty
 from podfence.questions.dns import DnsNotes
-from podfence.questions.parties import Directory, End
+from podfence.questions.parties import Directory, End, literal
 from podfence.questions.phrases.known import Known
 from podfence.questions.phrases.words import some
 from podfence.questions.services import Behind, Services
@@ -242,15 +242,32 @@ def asker_of(cluster: Cluster, names: Names, question: Can) -> Asker:
 
     Raises UnknownObject or QuestionError when an end cannot be found.
     """
-    # What a name means does not depend on policies, so the ends are looked up without them.
-    finder = Asker(compile_cluster(replace(cluster, policies=())))
-    namespaces = {
-        subject.pod.namespace
-        for end in finder.ends(question)
-        for subject in finder.side(end, None).subjects
-    }
+    namespaces = frozenset(_namespaces(cluster, question))
     concerned = tuple(p for p in cluster.policies if p.ref.namespace in namespaces)
-    return Asker(compile_cluster(replace(cluster, policies=concerned), names))
+    asker = Asker(compile_cluster(replace(cluster, policies=concerned), names))
+    asker.ends(question)  # a name that means nothing is said before a port that no packet has
+    return asker
+
+
+def _namespaces(cluster: Cluster, question: Can) -> Iterator[str]:
+    """Every namespace in which an end of a connection may be that the question is about."""
+    addresses: set[IPAddress] = set()
+    yield question.namespace
+    for name in (question.source, question.destination):
+        address = literal(name)
+        if address is None:
+            yield name.partition("/")[0]
+        else:
+            addresses.add(address)
+    # Behind a Service are pods of its namespace, or those that have the addresses of its endpoints.
+    for service in cluster.services:
+        if not addresses.isdisjoint(service.addresses):
+            yield service.ref.namespace
+    for each in cluster.endpoint_slices:
+        addresses.update(address for subset in each.subsets for address in subset.addresses)
+    for pod in cluster.pods if addresses else ():
+        if not addresses.isdisjoint(pod.addresses):
+            yield pod.namespace
 
 
 def check_port(question: Can) -> None:

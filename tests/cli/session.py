@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-from podfence.cli.main import main
+from podfence.cli.main import run
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "cli"
@@ -61,7 +61,7 @@ def podfence(
         contextlib.chdir(directory),
     ):
         try:
-            main()
+            run()
         except SystemExit as error:
             status = error.code if isinstance(error.code, int) else 1
     out, err = (_text(stream) for stream in streams)

@@ -88,8 +88,8 @@ def test_an_internal_error_has_its_traceback_on_demand_only(debug: str) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_a_file_without_permission_is_an_error_with_its_name() -> None:
     nobody = (
-        "import os, podfence.cli.check_command, podfence.cli.main\n"
-        "os.seteuid(65534)\n"
+        "import difflib, os, podfence.cli.check_command, podfence.cli.main\n"
+        "os.seteuid(65534)\n"  # who may not be allowed to import any more
         "from podfence.cli.main import main; main()"
     )
     with tempfile.TemporaryDirectory() as directory:
