@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -202,6 +201,8 @@ def path_without_option(context: click.Context) -> str:
         at += 1
     if at >= len(given):
         return ""
+    import shlex
+
     words = shlex.join([*given[:at], "-f", *given[at:]])
     return f"manifests are given with -f: {program} {words}"
 
@@ -218,7 +219,7 @@ def complete_files(
 def _namespace_name(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> str | None:
-    if value is not None and not _DNS_LABEL.fullmatch(value):
+    if value is not None and not re.fullmatch(_DNS_LABEL, value):
         raise click.BadParameter(
             f"{value!r} is no name of a namespace: write lower-case letters, digits and '-', at "
             "most 63",
@@ -228,7 +229,7 @@ def _namespace_name(
     return value
 
 
-_DNS_LABEL = re.compile(r"(?!.{64})[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
+_DNS_LABEL = r"(?!.{64})[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 
 
 def namespace_option(function: F) -> F:

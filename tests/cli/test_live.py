@@ -401,8 +401,8 @@ def test_files_cost_no_import_of_a_client() -> None:
     words = ["podfence", "why", "shop/frontend", "shop/db:5432", "-f", "examples/shop"]
     code = (
         f"import sys; sys.argv = {words}\n"
-        "from podfence.cli.main import main\n"
-        f"try:\n    main()\nfinally:\n    print([m for m in {heavy} if m in sys.modules])"
+        "from podfence.cli.main import run\n"
+        f"try:\n    run()\nfinally:\n    print([m for m in {heavy} if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
