@@ -7,7 +7,7 @@ out agrees with ``connections`` for every pair (a law that tests hold it to).
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import repeat
 
 from msgspec import Struct
@@ -15,7 +15,7 @@ from pyroaring import BitMap, FrozenBitMap
 
 from podfence.engine.partition import Blocks, Partitions, add_to
 from podfence.engine.porttable import EVERYTHING_ID, NOTHING_ID, PortTable
-from podfence.policy.index import PolicyIndex
+from podfence.policy.index import DirectionPolicy, PolicyIndex
 from podfence.sets import PortSet
 
 _Sending = tuple[int, FrozenBitMap, FrozenBitMap]
@@ -39,7 +39,54 @@ class Reachability(Struct, frozen=True):
 
 def all_pairs(index: PolicyIndex, family: int) -> Reachability:
     """``connections`` of every pair in which at least one end is a pod."""
-    return _AllPairs(index, family).run()
+    partitions = Partitions(index, family, PortTable())
+    found = AllPairs(index, partitions, Egress.of(index, partitions.pods))
+    everyone = partitions.everyone
+    sets = partitions.table.sets
+    rows = {
+        destination: {sets[ports]: who for ports, who in blocks.items()}
+        for destination, blocks in found.rows(everyone)
+    }
+    return Reachability(family, everyone, rows)
+
+
+class Egress(Struct, frozen=True):
+    """Sources by who judges what they send. ``free``: nobody does. ``judged``: those of each egress
+    policy, by its number."""
+
+    free: FrozenBitMap
+    judged: Mapping[int, tuple[DirectionPolicy, FrozenBitMap]]
+
+    @classmethod
+    def of(cls, index: PolicyIndex, pods: Iterable[int]) -> Egress:
+        """Of these classes of pods."""
+        free, judged = BitMap(), dict[int, tuple[DirectionPolicy, BitMap]]()
+        for number in pods:
+            policy = index.policies[number].egress
+            if not policy.tiers:
+                free.add(number)
+            elif policy.number in judged:
+                judged[policy.number][1].add(number)
+            else:
+                judged[policy.number] = policy, BitMap((number,))
+        frozen = {n: (policy, FrozenBitMap(who)) for n, (policy, who) in judged.items()}
+        return cls(FrozenBitMap(free), frozen)
+
+    def after(
+        self, before: PolicyIndex, index: PolicyIndex, moved: FrozenBitMap, pods: FrozenBitMap
+    ) -> Egress:
+        """The same of another index, which has other policies for the classes ``moved``, of which
+        ``pods`` are pods now."""
+        left = {before.policies[n].egress.number for n in moved if n < len(before.policies)}
+        judged = dict(self.judged)
+        for number in left & self.judged.keys():
+            policy, who = judged.pop(number)
+            if rest := who - moved:
+                judged[number] = policy, rest
+        come = Egress.of(index, pods)
+        for number, (policy, who) in come.judged.items():
+            judged[number] = policy, who | judged[number][1] if number in judged else who
+        return Egress((self.free - moved) | come.free, judged)
 
 
 class _Admitted(Struct, frozen=True):
@@ -50,41 +97,37 @@ class _Admitted(Struct, frozen=True):
     asked: Blocks
 
 
-class _AllPairs:
+class AllPairs:
     """The tables of one run. A bitmap that is changed in place is held by one dictionary alone."""
 
-    def __init__(self, index: PolicyIndex, family: int) -> None:
+    def __init__(self, index: PolicyIndex, partitions: Partitions, egress: Egress) -> None:
         self._index = index
-        self._family = family
-        self._table = PortTable()
-        self._partitions = Partitions(index, family, self._table)
-        self._pods, self._outside = self._partitions.pods, self._partitions.outside
-        self._everyone = self._partitions.everyone
+        self._partitions = partitions
+        self._table = partitions.table
         self._ingress: dict[int, _Admitted] = {}
-        self._free = BitMap(n for n in self._pods if not index.policies[n].egress.tiers)
+        self._free, self._judged = egress.free, egress.judged
 
-    def run(self) -> Reachability:
-        senders = _senders(self._egress())
-        rows: dict[int, Mapping[PortSet, BitMap]] = {}
-        for destination in self._everyone:
-            blocks = self._row(destination, senders.pop(destination, []))
-            rows[destination] = {self._table.sets[ports]: who for ports, who in blocks.items()}
-        return Reachability(self._family, self._everyone, rows)
+    def rows(self, destinations: FrozenBitMap) -> Iterator[tuple[int, Blocks]]:
+        """These destinations, each with its sources by the number of the ports."""
+        whole = destinations == self._partitions.everyone
+        senders = _senders(self._egress(None if whole else destinations))
+        for destination in destinations:
+            yield destination, self._row(destination, senders.pop(destination, []))
 
-    def _egress(self) -> list[_Sending]:
-        """What the egress policies permit, each pair of ports and destinations once."""
-        judged: dict[int, BitMap] = defaultdict(BitMap)
-        for source in self._pods - self._free:
-            judged[self._index.policies[source].egress.number].add(source)
+    def _egress(self, among: FrozenBitMap | None) -> list[_Sending]:
+        """What the egress policies permit, each pair of ports and destinations once. ``among``: to
+        these destinations alone."""
         found: dict[tuple[int, FrozenBitMap], BitMap] = {}
-        for number, sources in judged.items():
-            policy = self._index.direction_policies[number]
-            for ports, destinations in self._partitions.of(policy).items():
-                add_to(found, (ports, FrozenBitMap(destinations)), sources)
+        for policy, sources in self._judged.values():
+            for ports, permitted in self._partitions.of(policy).items():
+                if among is None:
+                    add_to(found, (ports, FrozenBitMap(permitted)), sources)
+                elif permitted.intersect(among):
+                    add_to(found, (ports, FrozenBitMap(permitted & among)), sources)
         return [(ports, to, FrozenBitMap(sources)) for (ports, to), sources in found.items()]
 
     def _row(self, destination: int, senders: Iterable[_Senders]) -> Blocks:
-        if destination not in self._outside:
+        if destination not in self._partitions.outside:
             return self._meet(self._admitted(destination), senders)
         blocks = {ports: BitMap(sources) for ports, sources in senders}
         if self._free:
@@ -95,7 +138,7 @@ class _AllPairs:
         policy = self._index.policies[destination].ingress
         found = self._ingress.get(policy.number)
         if found is None:
-            blocks, unjudged = self._partitions.of(policy), self._free | self._outside
+            blocks, unjudged = self._partitions.of(policy), self._free | self._partitions.outside
             sure = {ports: both for ports, who in blocks.items() if (both := who & unjudged)}
             asked = {ports: rest for ports, who in blocks.items() if (rest := who - unjudged)}
             found = self._ingress[policy.number] = _Admitted(sure, asked)

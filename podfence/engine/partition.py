@@ -5,6 +5,7 @@ Rule: agrees with ``allowed_ports`` for every remote class (a law that tests hol
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypeVar
 
 from pyroaring import BitMap, FrozenBitMap
@@ -22,12 +23,19 @@ K = TypeVar("K")
 
 class Partitions:
     """The partitions of one index in one family. ``table`` numbers the port sets; ``pods`` and
-    ``outside``: the classes that have an address of the family, ``everyone``: both."""
+    ``outside``: the classes that have an address of the family, ``everyone``: both. ``among``: of
+    these classes alone."""
 
-    def __init__(self, index: PolicyIndex, family: int, table: PortTable) -> None:
+    def __init__(
+        self,
+        index: PolicyIndex,
+        family: int,
+        table: PortTable,
+        among: Iterable[int] | None = None,
+    ) -> None:
         self.table = table
         self._family = family
-        self.pods, self.outside = _speakers(index, family)
+        self.pods, self.outside = speakers(index, family, among)
         self.everyone = FrozenBitMap(self.pods | self.outside)
         self._rules: dict[int, list[tuple[int, FrozenBitMap]]] = {}
 
@@ -132,10 +140,12 @@ def add_to(blocks: dict[K, BitMap], key: K, members: BitMap | FrozenBitMap) -> N
         known |= members
 
 
-def _speakers(index: PolicyIndex, family: int) -> tuple[BitMap, BitMap]:
-    """Classes with an address of the family: pods, outside."""
+def speakers(
+    index: PolicyIndex, family: int, among: Iterable[int] | None = None
+) -> tuple[BitMap, BitMap]:
+    """Classes with an address of the family: pods, outside. ``among``: of these alone."""
     pods, outside = BitMap(), BitMap()
-    for c in index.classes:
+    for c in index.classes if among is None else map(index.classes.__getitem__, among):
         if c.outside is not None:
             if c.outside.family(family):
                 outside.add(c.number)

@@ -56,7 +56,7 @@ class Cluster(Struct, frozen=True):
         for thing in objects:
             match thing:
                 case Namespace():
-                    namespaces[thing.name] = _with_name_label(thing)
+                    namespaces[thing.name] = with_name_label(thing)
                 case Node():
                     nodes[thing.name] = thing
                 case Pod():
@@ -71,7 +71,7 @@ class Cluster(Struct, frozen=True):
                     admin_policies[thing.ref.name, thing.ref.kind] = thing
         for namespace, _ in (*pods, *policies, *services):
             if namespace not in namespaces:
-                namespaces[namespace] = _with_name_label(Namespace(namespace))
+                namespaces[namespace] = undeclared(namespace)
         return cls(
             MappingProxyType(namespaces),
             MappingProxyType(nodes),
@@ -83,7 +83,12 @@ class Cluster(Struct, frozen=True):
         )
 
 
-def _with_name_label(namespace: Namespace) -> Namespace:
+def undeclared(name: str) -> Namespace:
+    """A namespace that objects name and that is no object of the input."""
+    return with_name_label(Namespace(name))
+
+
+def with_name_label(namespace: Namespace) -> Namespace:
     """The automatic label wins over what the manifest says (NP-21)."""
     labels = {**dict(namespace.labels), METADATA_NAME_LABEL: namespace.name}
     return replace(namespace, labels=tuple(sorted(labels.items())))

@@ -82,8 +82,9 @@ class Segments(Struct):
             yield signature, IntervalSet.of(*intervals)
 
 
-def _segments(family: int, sets: Iterable[tuple[int, IntervalSet]]) -> Segments:
-    """Sweep over all boundaries; ``sets`` are (block number, its addresses in this family)."""
+def segments_of(family: int, sets: Iterable[tuple[int, IntervalSet]]) -> Segments:
+    """One address line, cut at all boundaries. ``sets``: block number, its addresses in this
+    family."""
     opens: dict[int, list[int]] = defaultdict(list)
     closes: dict[int, list[int]] = defaultdict(list)
     for number, intervals in sets:
@@ -119,7 +120,7 @@ class AddressClasses(Struct):
         read = {block: ip_block(block) for block in dict.fromkeys(ip_blocks)}
         result = cls(tuple(dict.fromkeys((*read.values(), *others))), read)
         for family in (4, 6):
-            result.segments[family] = _segments(
+            result.segments[family] = segments_of(
                 family,
                 ((n, b.addresses.family(family)) for n, b in enumerate(result.blocks)),
             )

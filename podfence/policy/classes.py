@@ -7,7 +7,7 @@ everything after this works on classes. Clusters have few classes (workloads) an
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 
 from msgspec import Struct
@@ -17,7 +17,7 @@ from podfence.model.claims import Claim, claims
 from podfence.model.cluster import Cluster
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.meta import Labels
-from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule, PolicyType
+from podfence.model.networkpolicy import IPBlock, NetworkPolicy, NetworkPolicyRule, PolicyType
 from podfence.model.objects import ContainerPort, IPAddress, Pod
 from podfence.model.selectors import LabelSelector
 from podfence.policy.addressblocks import AddressClasses, Block, Signature
@@ -53,15 +53,17 @@ def active_rules(policy: NetworkPolicy) -> Iterable[NetworkPolicyRule]:
         yield from policy.egress
 
 
+def ip_blocks_of(policy: NetworkPolicy) -> Iterator[IPBlock]:
+    """Every ipBlock of the directions that a policy really has."""
+    for rule in active_rules(policy):
+        for peer in rule.peers:
+            if peer.ip_block is not None:
+                yield peer.ip_block
+
+
 def classify(cluster: Cluster, others: Iterable[Block] = ()) -> Classes:
     """Group the endpoints of a cluster. ``others``: blocks that are no NetworkPolicy's."""
-    ip_blocks = (
-        peer.ip_block
-        for policy in cluster.policies
-        for rule in active_rules(policy)
-        for peer in rule.peers
-        if peer.ip_block is not None
-    )
+    ip_blocks = chain.from_iterable(map(ip_blocks_of, cluster.policies))
     addresses = AddressClasses.of(ip_blocks, others)
     numbers: dict[ClassKey, int] = {}
     classes: list[EndpointClass] = []
@@ -69,13 +71,15 @@ def classify(cluster: Cluster, others: Iterable[Block] = ()) -> Classes:
     endpoints: dict[str, Endpoint] = {}
     by_address: dict[IPAddress, Endpoint] = {}
     addressless = BitMap()
-    asked = _Asked(cluster)
+    policies: Iterable[NetworkPolicy | ClusterNetworkPolicy]
+    policies = chain(cluster.policies, cluster.admin_policies)
+    asked = Asked(chain.from_iterable(map(asked_keys, policies)))
     claimed = {claim.address: claim for claim in claims(cluster.pods)}
     for pod in cluster.pods:
         if pod.host_network or pod.finished:  # NP-50, NP-60
             continue
-        doubtful = _doubtful(pod, claimed) if claimed else ()
-        key = _key(pod, asked.of(pod.labels), doubtful, addresses)
+        doubtful = doubtful_addresses(pod, claimed) if claimed else ()
+        key = class_key(pod, asked.of(pod.labels), doubtful, addresses.signature)
         number = numbers.get(key)
         if number is None:
             number = numbers[key] = len(classes)
@@ -105,7 +109,7 @@ def classify(cluster: Cluster, others: Iterable[Block] = ()) -> Classes:
     )
 
 
-def _doubtful(pod: Pod, claimed: Claims) -> tuple[IPAddress, ...]:
+def doubtful_addresses(pod: Pod, claimed: Claims) -> tuple[IPAddress, ...]:
     """The addresses of a pod that are not surely its own (NP-60a)."""
     return tuple(a for a in pod.addresses if a in claimed and claimed[a].holders != (pod,))
 
@@ -128,21 +132,19 @@ def _contested(
         yield claim.address, Contested(number, holders)
 
 
-class _Asked:
+class Asked:
     """Labels cut down to the keys that some selector asks for: a label that nobody asks for, such
     as the ordinal of a StatefulSet's pod, must not make a class of its own for each pod."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        policies: Iterable[NetworkPolicy | ClusterNetworkPolicy]
-        policies = chain(cluster.policies, cluster.admin_policies)
-        self._keys = frozenset(chain.from_iterable(map(asked_keys, policies)))
+    def __init__(self, keys: Iterable[str]) -> None:
+        self.keys = frozenset(keys)
         self._memo: dict[Labels, Labels] = {}
 
     def of(self, labels: Labels) -> Labels:
         """The labels that can make a difference."""
         found = self._memo.get(labels)
         if found is None:
-            found = tuple((key, value) for key, value in labels if key in self._keys)
+            found = tuple((key, value) for key, value in labels if key in self.keys)
             self._memo[labels] = found
         return found
 
@@ -169,11 +171,16 @@ def _pod_selectors(policy: NetworkPolicy | ClusterNetworkPolicy) -> Iterator[Lab
                 yield tier_peer.pods.pod_selector
 
 
-def _key(
-    pod: Pod, labels: Labels, doubtful: tuple[IPAddress, ...], addresses: AddressClasses
+def class_key(
+    pod: Pod,
+    labels: Labels,
+    doubtful: tuple[IPAddress, ...],
+    signature: Callable[[IPAddress], Signature],
 ) -> ClassKey:
+    """What decides about the class of a pod. ``labels``: those that some selector asks for;
+    ``signature``: of an address, the blocks that hold it."""
     ports = {port for port in pod.ports if port.name}
-    pairs = ((a.version, addresses.signature(a)) for a in pod.addresses)
+    pairs = ((a.version, signature(a)) for a in pod.addresses)
     signatures = tuple(sorted(pairs, key=lambda pair: pair[0]))
     families = frozenset(a.version for a in doubtful)
     named = tuple(sorted(ports, key=lambda p: (p.name, p.port, p.protocol.value)))
@@ -194,14 +201,14 @@ def _outside(
         for signature, members in segments.by_signature(family):
             number = of_signature[signature] = len(classes)
             full = members.size == inhabited[family, signature]
-            classes.append(EndpointClass(number, outside=_set(family, members, empty=full)))
+            classes.append(EndpointClass(number, outside=outside_set(family, members, empty=full)))
             addresses.place(number, signature)
         starts[family] = segments.starts
         numbers[family] = tuple(of_signature[signature] for signature in segments.signatures)
     return OutsideLookup(starts, numbers)
 
 
-def _set(family: int, members: IntervalSet, *, empty: bool) -> AddressSet:
+def outside_set(family: int, members: IntervalSet, *, empty: bool) -> AddressSet:
     """``empty``: pods hold every one of these addresses, so nothing is outside."""
     if empty:
         return AddressSet()

@@ -15,7 +15,7 @@ from podfence.model.cluster import Cluster
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Tier
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy
-from podfence.model.objects import IPAddress, Pod
+from podfence.model.objects import IPAddress, Node, Pod
 from podfence.policy import networkpolicies
 from podfence.policy.admin import AdminReader
 from podfence.policy.classes import Classes, classify
@@ -60,7 +60,6 @@ def compile_cluster(cluster: Cluster, names: Names = NO_NAMES) -> PolicyIndex:
         cluster=cluster,
         classes=classes.all,
         policies=both,
-        direction_policies=by_number(both),
         endpoints=classes.endpoints,
         by_address=classes.by_address,
         contested=classes.contested,
@@ -142,21 +141,20 @@ class Tiers:
         return found
 
 
-def by_number(policies: Iterable[EndpointPolicy]) -> dict[int, DirectionPolicy]:
-    """The policies of both directions, each once."""
-    return {each.number: each for both in policies for each in (both.ingress, both.egress)}
-
-
 def node_addresses(cluster: Cluster) -> dict[IPAddress, str]:
-    """Addresses of nodes, from Node objects and from what pods say of their hosts (NP-50). Node
-    objects know better than pods, and where two names are told, the first by name is meant: an
-    order of the input must not decide."""
-    told = sorted(
-        {pair for pod in cluster.pods for pair in told_by_pod(pod)}, key=_by_name, reverse=True
-    )
-    found = dict(told)
-    told = [(a, node.name) for node in cluster.nodes.values() for a in node.addresses]
-    found.update(sorted(told, key=_by_name, reverse=True))
+    """Addresses of nodes, from Node objects and from what pods say of their hosts (NP-50)."""
+    told = {pair for pod in cluster.pods for pair in told_by_pod(pod)}
+    return addresses_of_nodes(told, cluster.nodes)
+
+
+def addresses_of_nodes(
+    told: Iterable[tuple[IPAddress, str]], nodes: Mapping[str, Node]
+) -> dict[IPAddress, str]:
+    """Node objects know better than pods, and where two names are told, the first by name is meant:
+    an order of the input must not decide."""
+    found = dict(sorted(told, key=_by_name, reverse=True))
+    known = [(address, node.name) for node in nodes.values() for address in node.addresses]
+    found.update(sorted(known, key=_by_name, reverse=True))
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
+from itertools import chain
 from typing import ClassVar
 
 from msgspec import Struct, field
@@ -191,7 +192,7 @@ class DirectionPolicy(Struct, frozen=True, eq=False):
     """
 
     number: int
-    """Tells it from every other of one index, which finds it by this number."""
+    """Tells it from every other of one index."""
     key: str
     """Names the policies of all tiers: equal keys, equal policies."""
     direction: Direction
@@ -266,7 +267,6 @@ class PolicyIndex(Struct, frozen=True, eq=False):
     cluster: Cluster
     classes: tuple[EndpointClass, ...]
     policies: tuple[EndpointPolicy, ...]
-    direction_policies: Mapping[int, DirectionPolicy]
     endpoints: Mapping[str, Endpoint]
     by_address: Mapping[IPAddress, Endpoint]
     contested: Mapping[IPAddress, Contested]
@@ -275,6 +275,12 @@ class PolicyIndex(Struct, frozen=True, eq=False):
     selected: Mapping[ObjectRef, FrozenBitMap]
     outside_lookup: OutsideLookup
     names: Names = field(default_factory=dict)
+
+    @property
+    def direction_policies(self) -> dict[int, DirectionPolicy]:
+        """The policies of both directions, each once, by number. Gathered anew at every call."""
+        each = chain.from_iterable((p.ingress, p.egress) for p in self.policies)
+        return {policy.number: policy for policy in each}
 
     def class_of(self, address: IPAddress) -> int:
         """Number of the class that an address belongs to, pod or outside."""

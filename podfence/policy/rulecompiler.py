@@ -17,7 +17,7 @@ from pyroaring import FrozenBitMap
 
 from podfence.model.meta import ObjectRef
 from podfence.policy.flow import Action, Direction
-from podfence.policy.index import CompiledRule, CompiledTier, EndpointClass, Match, Peers
+from podfence.policy.index import EVERYONE, CompiledRule, CompiledTier, EndpointClass, Match, Peers
 from podfence.policy.namedports import NamedPorts, PortName, named_number
 from podfence.policy.origin import Origin
 from podfence.policy.select import PeerSelector
@@ -110,6 +110,7 @@ class PolicyCompiler:
         """Tells it from every other of all indexes that share parts."""
         self._read: tuple[ReadRule, ...] | None = None
         self._names: tuple[PortName, ...] | None = None
+        self._peers: frozenset[str] | None = None
         self._compiled: dict[_Resolved, Rules] = {}
 
     def resolved(self, subject: EndpointClass, rules: RuleCompiler) -> _Resolved:
@@ -130,6 +131,22 @@ class PolicyCompiler:
         ref = self.policy.ref
         ports = zip(self._names_of(rules), resolved, strict=True)
         return (ref.kind, ref.namespace, ref.name, *(f"{name}={found}" for name, found in ports))
+
+    @property
+    def peers(self) -> frozenset[str]:
+        """Keys of the peers that its rules were compiled with; none before they are read. Everyone
+        is always everyone, but has other port names from time to time."""
+        if self._read is None:
+            return frozenset()
+        if self._peers is None:
+            names = self.policy.direction is Direction.EGRESS
+            self._peers = frozenset(
+                peers.key
+                for rule in self._read
+                for peers, _ in rule.peers
+                if peers is not EVERYONE or (names and rule.names)
+            )
+        return self._peers
 
     def read(self, rules: RuleCompiler) -> tuple[ReadRule, ...]:
         """Its rules as they are written."""
@@ -174,7 +191,8 @@ class TierCompiler:
         self._name = name
         self._default = default
         self._applying = applying
-        self._tiers = tiers
+        self.tiers = tiers
+        """What was compiled, by its parts; compilers that follow on one another share it."""
 
     @classmethod
     def of(
@@ -193,12 +211,18 @@ class TierCompiler:
         applying = self._applying.get(subject.number)
         if not applying:
             return None
-        parts = tuple((policy.number, policy.resolved(subject, rules)) for policy in applying)
-        found = self._tiers.get(parts)
+        parts = _parts(applying, subject, rules)
+        found = self.tiers.get(parts)
         if found is None:
             resolved = [(policy, part[1]) for policy, part in zip(applying, parts, strict=True)]
-            found = self._tiers[parts] = self._tier(resolved, rules)
+            found = self.tiers[parts] = self._tier(resolved, rules)
         return found
+
+    def pruned(self, classes: Sequence[EndpointClass], rules: RuleCompiler) -> TierCompiler:
+        """The same without what no class has any more."""
+        each = (_parts(found, classes[n], rules) for n, found in self._applying.items())
+        used = {parts: self.tiers[parts] for parts in each if parts in self.tiers}
+        return TierCompiler(self._name, self._default, self._applying, used)
 
     def _tier(
         self, parts: Sequence[tuple[PolicyCompiler, _Resolved]], rules: RuleCompiler
@@ -212,3 +236,9 @@ class TierCompiler:
             self._default,
             tuple(origin for origin in isolations if origin is not None),
         )
+
+
+def _parts(
+    applying: Iterable[PolicyCompiler], subject: EndpointClass, rules: RuleCompiler
+) -> Parts:
+    return tuple((policy.number, policy.resolved(subject, rules)) for policy in applying)

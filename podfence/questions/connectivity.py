@@ -173,13 +173,21 @@ def _pod_groups(index: PolicyIndex, without: frozenset[str]) -> list[Group]:
             classes_of[workload].add(endpoint.endpoint_class)
     names = workload_names(classes_of)
     groups: list[Group] = []
-    for workload, endpoint_class in sorted(
-        found, key=lambda key: (key[0].namespace, key[0].name, key[0].kind, key[1])
+    for workload, members in sorted(
+        ((workload, members) for (workload, _), members in found.items()), key=_by_name
     ):
-        members = found[workload, endpoint_class]
         partial = len(classes_of[workload]) > 1
         groups.append(_pod_group(index, len(groups), workload, members, partial, names))
     return groups
+
+
+def _by_name(
+    group: tuple[ObjectRef, list[Endpoint]],
+) -> tuple[tuple[str, str, str], str]:
+    """By workload, then by the first pod: numbers of classes may have any order."""
+    workload, members = group
+    first = min(endpoint.pod.name for endpoint in members)
+    return (workload.namespace, workload.name, workload.kind), first
 
 
 def _outside_groups(
@@ -242,4 +250,4 @@ def _left_out(index: PolicyIndex) -> dict[str, tuple[str, ...]]:
             reasons["no address yet"].append(name)
         elif not index.endpoints[name].addresses:
             reasons["address of another pod, too"].append(name)
-    return {reason: tuple(names) for reason, names in reasons.items()}
+    return {reason: tuple(sorted(reasons[reason])) for reason in sorted(reasons)}

@@ -21,11 +21,14 @@ def equal_outside(
 ) -> tuple[tuple[int, ...], ...]:
     """The outside classes of ``maps`` (one a family), those with equal rows together.
 
-    ``pods``: the pod classes whose rows count. Ordered by the first class of each group.
+    ``pods``: the pod classes whose rows count. Ordered by address, IPv4 first, whatever the numbers
+    of the classes.
     """
     spoken = FrozenBitMap().union(*(m.speakers for m in maps))
     outside = FrozenBitMap(c.number for c in index.classes if c.outside is not None) & spoken
-    parts = _Partition(outside)
+    lookup = index.outside_lookup.numbers
+    ranked = [n for n in dict.fromkeys((*lookup[4], *lookup[6])) if n in outside]
+    parts = _Partition(ranked)
     by_row: dict[frozenset[tuple[object, FrozenBitMap]], list[int]] = defaultdict(list)
     for number in outside:
         by_row[_received(maps, number, pods)].append(number)
@@ -70,8 +73,8 @@ def _senders(
 class _Partition:
     """Numbers in parts, which are split until no set that was given cuts one."""
 
-    def __init__(self, numbers: FrozenBitMap) -> None:
-        self._numbers = numbers
+    def __init__(self, numbers: Sequence[int]) -> None:
+        self._numbers = FrozenBitMap(numbers)
         self._part_of = dict.fromkeys(numbers, 0)
         self._sizes = [len(numbers)]
 
@@ -89,7 +92,7 @@ class _Partition:
                 self._sizes.append(len(found))
 
     def parts(self) -> tuple[tuple[int, ...], ...]:
-        """All parts, ordered by their first number."""
+        """All parts, in the order in which their first numbers were given."""
         found: dict[int, list[int]] = defaultdict(list)
         for number, part in self._part_of.items():
             found[part].append(number)

@@ -19,7 +19,7 @@ from podfence.model.objects import IPAddress, Pod
 from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.trace import first_packet, reply_packet, trace, trace_packet
-from podfence.policy.compile import by_number, compile_cluster
+from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Action, Direction, Flow
 from podfence.policy.index import (
     CompiledRule,
@@ -146,11 +146,7 @@ def tiered(index: PolicyIndex, rng: Random) -> PolicyIndex:
         EndpointPolicy(direction_policy(2 * n, p.ingress), direction_policy(2 * n + 1, p.egress))
         for n, p in enumerate(index.policies)
     ]
-    return replace(
-        index,
-        policies=tuple(policies),
-        direction_policies=by_number(policies),
-    )
+    return replace(index, policies=tuple(policies))
 
 
 def _tier(

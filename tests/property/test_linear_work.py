@@ -7,10 +7,7 @@ work that grows with the square would run sixteen times as many.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
-from types import FrameType
-from typing import Any
 
 import pytest
 
@@ -34,6 +31,7 @@ from podfence.testing.builders import (
     policy,
     rule,
 )
+from tests.support.counting import lines_of
 
 WEB = pod("n/web", {"app": "web"}, addresses=["10.0.0.1", "fd00::1"])
 DB = pod("n/db", {"app": "db"}, addresses=["10.0.0.2"])
@@ -117,24 +115,6 @@ def everything(objects: Iterable[ClusterObject], changed: Iterable[ClusterObject
     wanted = succeed(ruleset, lower(next_index, NODE))
     assert [*encode(load(ruleset))]
     assert apply(ruleset, diff(ruleset, wanted)) == wanted
-
-
-def lines_of(work: Callable[[], None]) -> int:
-    """How many lines of Python ``work`` runs."""
-    count = 0
-
-    def trace(frame: FrameType, event: str, argument: Any) -> Any:
-        nonlocal count
-        count += event == "line"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        work()
-    finally:
-        sys.settrace(before)
-    return count
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,7 @@ class RelevantPorts:
 
     def __init__(self, index: PolicyIndex, choice: PortChoice) -> None:
         self._index = index
+        self._direction_policies = index.direction_policies
         self._undeclared = choice.undeclared
         self._chosen = frozenset(choice.ports)
         self._declared: dict[tuple[ContainerPort, ...], frozenset[int]] = {}
@@ -90,7 +91,7 @@ class RelevantPorts:
         if number < 0:
             return frozenset()
         if number not in self._ends:
-            ranges = sorted(set(_ranges(self._index.direction_policies[number])))
+            ranges = sorted(set(_ranges(self._direction_policies[number])))
             ends = {port for _, *both in ranges for port in both}
             self._ends[number] = frozenset(ends.union(_beyond(ranges)))
         return self._ends[number]

@@ -75,11 +75,14 @@ class Known:
 
     @cached_property
     def _owners(self) -> Mapping[IPAddress, Service | Node | Pod | Claim]:
-        finished = ((a, pod) for pod in self._cluster.pods if pod.finished for a in pod.addresses)
-        nodes = ((a, node) for node in self._cluster.nodes.values() for a in node.addresses)
+        # Of several of one kind the first by name: no order of the input decides.
+        gone = sorted((p for p in self._cluster.pods if p.finished), key=_by_name, reverse=True)
+        finished = ((a, pod) for pod in gone for a in pod.addresses)
+        known = sorted(self._cluster.nodes.items(), reverse=True, key=lambda item: item[0])
+        nodes = ((a, node) for _, node in known for a in node.addresses)
         services = (
             (address, service)
-            for service in self._cluster.services
+            for service in sorted(self._cluster.services, key=lambda s: s.ref, reverse=True)
             for address in (*service.addresses, *service.balancer_ips)
         )
         return {**dict(finished), **dict(nodes), **dict(services), **self._claims}
@@ -104,8 +107,12 @@ class Known:
 
 
 def _names(pods: Iterable[Pod]) -> str:
-    return " and ".join(f"{pod.namespace}/{pod.name}" for pod in pods)
+    return " and ".join(f"{pod.namespace}/{pod.name}" for pod in sorted(pods, key=_by_name))
 
 
 def _port(target: int | str, protocol: str) -> str:
     return f":{target}" if protocol == "TCP" else f":{target}/{protocol.lower()}"
+
+
+def _by_name(pod: Pod) -> tuple[str, str]:
+    return pod.namespace, pod.name

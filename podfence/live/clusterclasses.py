@@ -1,0 +1,68 @@
+"""The endpoint classes of a cluster, followed from one state to the next.
+
+Rule: a class keeps its number for as long as it has members. A number that nothing has is an
+outside class without addresses, as that of an address that several pods may have is: no reader has
+to know of either. What two states share is the same value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from msgspec import Struct
+from pyroaring import FrozenBitMap
+
+from podfence.live.clustercuts import Cuts
+from podfence.model.claims import Claim
+from podfence.model.objects import IPAddress, Pod
+from podfence.policy.addressblocks import Signature
+from podfence.policy.classes import ClassKey
+from podfence.policy.index import Contested, Endpoint, EndpointClass, OutsideLookup
+
+Region = tuple[int, Signature]
+"""Addresses of one family with the same signature."""
+PodChange = tuple[Pod | None, Pod | None]
+"""Before and after; None: it was not there, or is not there now."""
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
+
+
+class ClassTable(Struct, frozen=True, eq=False):
+    """``keys``: what decides about the class of each number that pods have. ``claims``: addresses
+    that several live pods have. ``inhabited``: how many addresses of a region pods have.
+    ``holding``: for each number of a block, the classes that lie in it. ``free``: numbers that
+    nothing has."""
+
+    cuts: Cuts
+    classes: tuple[EndpointClass, ...] = ()
+    members: tuple[tuple[Endpoint, ...], ...] = ()
+    numbers: Mapping[ClassKey, int] = _NOTHING
+    keys: Mapping[int, ClassKey] = _NOTHING
+    endpoints: Mapping[str, Endpoint] = _NOTHING
+    by_address: Mapping[IPAddress, Endpoint] = _NOTHING
+    claims: Mapping[IPAddress, Claim] = _NOTHING
+    contested: Mapping[IPAddress, Contested] = _NOTHING
+    inhabited: Mapping[Region, int] = _NOTHING
+    outside: Mapping[Region, int] = _NOTHING
+    holding: Mapping[int, FrozenBitMap] = _NOTHING
+    lookup: OutsideLookup = OutsideLookup(_NOTHING, _NOTHING)
+    free: tuple[int, ...] = ()
+
+
+class TableChange(Struct, frozen=True):
+    """What is another thing than before. ``born`` and ``died``: numbers of classes of pods.
+    ``relabelled``: those that selectors are shown other labels of. ``touched``: numbers with other
+    members in kind, outside classes included: nothing that was known of these holds. ``blocks``:
+    keys of blocks with other classes in them. ``contested``: whether doubtful addresses differ."""
+
+    born: FrozenBitMap = FrozenBitMap()
+    died: FrozenBitMap = FrozenBitMap()
+    relabelled: FrozenBitMap = FrozenBitMap()
+    touched: FrozenBitMap = FrozenBitMap()
+    blocks: frozenset[str] = frozenset()
+    contested: bool = False
+
+
+SAME = TableChange()
+"""Nothing is another thing than before."""

@@ -1,0 +1,118 @@
+"""What happens to a cluster, one object at a time; and what happened between two clusters.
+
+Rule: an event says all that is now known under one name. It says nothing of what was there before,
+so telling it twice, or leaving out those in between, changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+
+from msgspec import Struct
+
+from podfence.model.cluster import Cluster, ClusterObject, undeclared
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
+from podfence.model.doubt import Doubt
+from podfence.model.meta import ObjectRef
+from podfence.model.networkpolicy import NetworkPolicy
+from podfence.model.objects import EndpointSlice, Namespace, Node, Pod, Service
+
+
+class Event(Struct, frozen=True):
+    """Neither ``thing`` nor ``doubts``: the object is gone."""
+
+    ref: ObjectRef
+    """Kind, namespace and name; what has no name that can be read gets one from its source."""
+    thing: ClusterObject | None = None
+    """The object, as far as it could be read."""
+    doubts: tuple[Doubt, ...] = ()
+    """What could not be read of it."""
+
+
+def put(thing: ClusterObject, *doubts: Doubt) -> Event:
+    """An object was added or has changed."""
+    return Event(ref_of(thing), thing, doubts)
+
+
+def gone(ref: ObjectRef) -> Event:
+    """An object was deleted."""
+    return Event(ref)
+
+
+def unread(doubt: Doubt) -> Event:
+    """An object is there and cannot be read."""
+    return Event(ref_of_doubt(doubt), None, (doubt,))
+
+
+def ref_of(thing: ClusterObject) -> ObjectRef:
+    """The name of an object among all."""
+    match thing:
+        case Namespace():
+            return ObjectRef("Namespace", "", thing.name)
+        case Node():
+            return ObjectRef("Node", "", thing.name)
+        case Pod() | Service() | EndpointSlice() | NetworkPolicy() | ClusterNetworkPolicy():
+            return thing.ref
+
+
+def ref_of_doubt(doubt: Doubt) -> ObjectRef:
+    """The name of an object that could not be read. Where that is not known, the place stands for
+    it: two such objects of one source stay two."""
+    if doubt.kind and doubt.name:
+        return ObjectRef(doubt.kind, doubt.namespace, doubt.name)
+    source = doubt.source
+    place = "" if source is None else f"{source.file}#{source.document}"
+    return ObjectRef(f"unread {doubt.kind}", doubt.namespace, place)
+
+
+class Known(Struct, frozen=True):
+    """What is known under one name."""
+
+    thing: ClusterObject | None
+    doubts: tuple[Doubt, ...]
+
+
+def known_of(cluster: Cluster) -> dict[ObjectRef, Known]:
+    """Everything that a cluster holds, by name. Namespaces that no object declares are left out:
+    they are there for as long as something names them."""
+    doubts: dict[ObjectRef, list[Doubt]] = {}
+    for doubt in cluster.doubts:
+        doubts.setdefault(ref_of_doubt(doubt), []).append(doubt)
+    found = {
+        (ref := ref_of(thing)): Known(thing, tuple(doubts.pop(ref, ())))
+        for thing in _things(cluster)
+    }
+    found.update((ref, Known(None, tuple(rest))) for ref, rest in doubts.items())
+    return found
+
+
+def changes(before: Mapping[ObjectRef, Known], after: Cluster) -> Iterator[Event]:
+    """The events that lead from what was known to a cluster. Objects that are equal but for their
+    place in a file have changed: answers name that place."""
+    found = known_of(after)
+    for ref in before:
+        if ref not in found:
+            yield Event(ref)
+    for ref, known in found.items():
+        if before.get(ref) != known:
+            yield Event(ref, known.thing, known.doubts)
+
+
+def _things(cluster: Cluster) -> Iterator[ClusterObject]:
+    naming: Iterable[Pod | NetworkPolicy | Service]
+    naming = chain(cluster.pods, cluster.policies, cluster.services)
+    named = {thing.ref.namespace for thing in naming}
+    for namespace in cluster.namespaces.values():
+        if namespace.name not in named or namespace != undeclared(namespace.name):
+            yield namespace
+    things: Iterable[Iterable[ClusterObject]] = (
+        cluster.nodes.values(),
+        cluster.pods,
+        cluster.services,
+        cluster.endpoint_slices,
+        cluster.policies,
+        cluster.admin_policies,
+    )
+    for each in things:
+        yield from each

@@ -1,0 +1,278 @@
+"""ClusterIndex: a whole cluster, compiled, and followed from event to event.
+
+Rule: its ``index`` says what ``compile_cluster`` says of the same objects; what a rule means is
+known to those compilers alone. A state never changes: events make another one, which shares
+everything that they do not touch. ``docs/design/live.md`` tells how.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from types import MappingProxyType
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+from pyroaring import BitMap, FrozenBitMap
+
+from podfence.live.clusterclasses import SAME, ClassTable, TableChange
+from podfence.live.clustercuts import Cuts, Wanted, read_ip_block
+from podfence.live.clusterevents import Event, changes, known_of
+from podfence.live.clusternodes import NodeAddresses
+from podfence.live.clusterobjects import Changed, Objects
+from podfence.live.clusterselect import ClusterSelector, Scoped, SelectorChange
+from podfence.live.clusterstep import empty_table, next_table
+from podfence.live.clustertiers import ClusterTiers, Readers, Said
+from podfence.model.cluster import Cluster
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
+from podfence.model.meta import ObjectRef
+from podfence.model.networkpolicy import NetworkPolicy
+from podfence.model.objects import Node, Pod
+from podfence.model.selectors import LabelSelector
+from podfence.policy.admin import AdminReader
+from podfence.policy.classes import asked_keys, ip_blocks_of
+from podfence.policy.compile import Policy, read_policy
+from podfence.policy.domains import NO_NAMES, Names
+from podfence.policy.flow import Direction
+from podfence.policy.index import EndpointPolicy, PolicyIndex
+from podfence.policy.namedports import ClassPorts
+from podfence.policy.rulecompiler import Numbers, PolicyCompiler, RuleCompiler
+
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
+
+
+class Affected(Struct, frozen=True):
+    """What a reader of the state before may no longer rely on, by the numbers of classes. The ports
+    from a source to a destination are as before unless the source is in ``egress``, the destination
+    in ``ingress``, or one of them in ``classes``: those are other classes than before."""
+
+    ingress: FrozenBitMap = FrozenBitMap()
+    egress: FrozenBitMap = FrozenBitMap()
+    classes: FrozenBitMap = FrozenBitMap()
+
+    def __bool__(self) -> bool:
+        return bool(self.ingress or self.egress or self.classes)
+
+
+class ClusterIndex(Struct, frozen=True, eq=False):
+    """``index``: the compiled cluster. The rest is how the next state is made of this one."""
+
+    index: PolicyIndex
+    objects: Objects
+    table: ClassTable
+    said: Mapping[ObjectRef, Said]
+    tiers: ClusterTiers
+    readers: Readers
+    rules: RuleCompiler
+    select: ClusterSelector
+    nodes: NodeAddresses
+
+    @classmethod
+    def of(cls, cluster: Cluster, names: Names = NO_NAMES) -> ClusterIndex:
+        """The state of a cluster. ``names``: what domain names stand for (CNP-19)."""
+        known = known_of(cluster)
+        events = (Event(ref, each.thing, each.doubts) for ref, each in known.items())
+        return cls.empty(names).apply(events)[0]
+
+    @classmethod
+    def empty(cls, names: Names = NO_NAMES) -> ClusterIndex:
+        """The state of a cluster that holds nothing yet."""
+        objects, table, tiers = Objects(), empty_table(), ClusterTiers.empty()
+        select = ClusterSelector(table, objects.cluster.namespaces)
+        rules = _rules(select, table, Numbers())
+        index = PolicyIndex(
+            cluster=objects.cluster,
+            classes=table.classes,
+            policies=tuple(tiers.policy(c, rules) for c in table.classes),
+            endpoints=table.endpoints,
+            by_address=table.by_address,
+            contested=table.contested,
+            by_node_address=_NOTHING,
+            members=table.members,
+            selected=_NOTHING,
+            outside_lookup=table.lookup,
+            names=names,
+        )
+        return cls(
+            index, objects, table, _NOTHING, tiers, Readers(), rules, select, NodeAddresses()
+        )
+
+    def to(self, cluster: Cluster) -> tuple[ClusterIndex, Affected]:
+        """The state of another cluster, by way of what differs."""
+        return self.apply(changes(self.objects.known, cluster))
+
+    def apply(self, events: Iterable[Event]) -> tuple[ClusterIndex, Affected]:
+        """The state after these events; of several about one object the last counts."""
+        objects, changed = self.objects.after(events)
+        if objects is self.objects:
+            return self, Affected()
+        return _Step(self, objects, changed).run()
+
+
+def _rules(select: ClusterSelector, table: ClassTable, numbers: Numbers) -> RuleCompiler:
+    ports = ClassPorts(table.classes, select.pods, table.contested.values())
+    return RuleCompiler(select, ports, numbers)
+
+
+class _Step:
+    """From one state to the next."""
+
+    def __init__(self, old: ClusterIndex, objects: Objects, changed: Changed) -> None:
+        self._old = old
+        self._objects = objects
+        self._changed = changed
+        self._reader = AdminReader(objects.cluster.nodes, old.index.names)
+
+    def run(self) -> tuple[ClusterIndex, Affected]:
+        old, cluster = self._old, self._objects.cluster
+        policies = self._policies()
+        pods = self._changed.of(Pod)
+        table, of_table = next_table(old.table, self._cuts(policies), pods)
+        select, rules, of_select = old.select, old.rules, SelectorChange()
+        if of_table is not SAME or self._changed.namespaces:
+            select, of_select = old.select.after(
+                table, of_table, cluster.namespaces, self._changed.namespaces
+            )
+            rules = _rules(select, table, old.rules.numbers)
+        edited = [(old.said.get(ref), self._read(now, rules)) for ref, now in policies.items()]
+        others = self._others(policies, of_table, of_select, rules)
+        said, selected = dict(old.said), dict(old.index.selected)
+        for before, after in (*edited, *others):
+            if after is not None:
+                said[after.policy.ref], selected[after.policy.ref] = after, after.selected
+            elif before is not None:
+                del said[before.policy.ref], selected[before.policy.ref]
+        tiers, told = old.tiers.after((*edited, *others), of_table.died)
+        touched = of_table.touched | of_select.namespaces
+        retold = told | of_table.touched
+        both: list[Any] = [*old.index.policies]
+        both += [None] * (len(table.classes) - len(both))  # numbers of now: all of them touched
+        for number in retold:
+            both[number] = tiers.policy(table.classes[number], rules)
+        compiled: tuple[EndpointPolicy, ...] = tuple(both)
+        replaced = (before for before, _ in (*edited, *others) if before is not None)
+        gone = [each for before in replaced for each in _unused(before, said)]
+        readers = old.readers.after(gone, tiers.compilers(retold))
+        changed = bool(self._changed.of(Node))
+        nodes = old.nodes.after(pods, cluster.nodes, changed=changed)
+        index = PolicyIndex(
+            cluster=cluster,
+            classes=table.classes,
+            policies=compiled,
+            endpoints=table.endpoints,
+            by_address=table.by_address,
+            contested=table.contested,
+            by_node_address=nodes.found,
+            members=table.members,
+            selected=selected,
+            outside_lookup=table.lookup,
+            names=old.index.names,
+        )
+        tiers = tiers.pruned(table.classes, compiled, rules)
+        new = ClusterIndex(index, self._objects, table, said, tiers, readers, rules, select, nodes)
+        return new, Affected(
+            _subjects(edited, Direction.INGRESS),
+            _subjects(edited, Direction.EGRESS),
+            FrozenBitMap(touched),
+        )
+
+    # -- which policies are not as before
+
+    def _policies(self) -> dict[ObjectRef, Policy | None]:
+        """Policies that are others now, and those that name nodes, if nodes are others."""
+        found: dict[ObjectRef, Policy | None] = {}
+        pairs: Iterable[tuple[Policy | None, Policy | None]]
+        pairs = chain(self._changed.of(NetworkPolicy), self._changed.of(ClusterNetworkPolicy))
+        for before, now in pairs:
+            policy = now or before
+            assert policy is not None
+            found[policy.ref] = now
+        if self._changed.of(Node):
+            for policy in self._objects.cluster.admin_policies:
+                if any(peer.nodes is not None for rule in policy.egress for peer in rule.peers):
+                    found[policy.ref] = policy
+        return found
+
+    def _cuts(self, policies: Mapping[ObjectRef, Policy | None]) -> Cuts:
+        said = self._old.said
+        gone = [said[ref].wanted for ref in policies if ref in said]
+        wanted = [self._wanted(policy) for policy in policies.values() if policy is not None]
+        return self._old.table.cuts.after(gone, wanted)
+
+    def _wanted(self, policy: Policy) -> Wanted:
+        keys = tuple(set(asked_keys(policy)))
+        if isinstance(policy, NetworkPolicy):
+            return Wanted(keys, tuple(map(read_ip_block, ip_blocks_of(policy))))
+        return Wanted(keys, tuple(self._reader.blocks(policy)))
+
+    def _read(self, policy: Policy | None, rules: RuleCompiler) -> Said | None:
+        if policy is None:
+            return None
+        selected, found = read_policy(policy, rules.select, self._reader)
+        compilers = tuple([PolicyCompiler(each, rules.numbers) for each in found])
+        return Said(policy, selected, compilers, self._wanted(policy))
+
+    def _others(
+        self,
+        edited: Mapping[ObjectRef, Policy | None],
+        of_table: TableChange,
+        of_select: SelectorChange,
+        rules: RuleCompiler,
+    ) -> list[tuple[Said, Said]]:
+        """Policies that say the same words, and select others or mean others by them."""
+        found: list[tuple[Said, Said]] = []
+        if not (of_table.touched or of_select.namespaces or of_select.peers):
+            return found
+        said = self._old.said
+        of_cluster = [ref for ref in self._of_cluster() if ref in said]
+        other_peers = self._old.readers.refs(of_select.peers)
+        if of_table.contested:
+            other_peers.update(of_cluster)
+        for ref in other_peers - edited.keys():
+            now = self._read(said[ref].policy, rules)
+            assert now is not None
+            found.append((said[ref], now))
+        asking = self._asking(of_select.selected).union(of_cluster)
+        for ref in asking - other_peers - edited.keys():
+            selected, _ = read_policy(said[ref].policy, rules.select, self._reader)
+            if selected != said[ref].selected:
+                found.append((said[ref], replace(said[ref], selected=selected)))
+        return found
+
+    def _of_cluster(self) -> Iterator[ObjectRef]:
+        """The policies that may select pods of any namespace; most clusters have few of them."""
+        return (policy.ref for policy in self._objects.cluster.admin_policies)
+
+    def _asking(self, selected: Iterable[Scoped]) -> set[ObjectRef]:
+        """The NetworkPolicies that select pods with one of these selectors."""
+        found: set[ObjectRef] = set()
+        policies = self._objects.cluster.policies
+        by_namespace: dict[str, set[LabelSelector]] = {}
+        for scope, pods in selected:
+            if isinstance(scope, str):
+                by_namespace.setdefault(scope, set()).add(pods)
+        for namespace, selectors in by_namespace.items():
+            first = bisect_left(policies, namespace, key=_namespace)
+            last = bisect_right(policies, namespace, lo=first, key=_namespace)
+            found |= {p.ref for p in policies[first:last] if p.pod_selector in selectors}
+        return found
+
+
+def _subjects(
+    edited: Iterable[tuple[Said | None, Said | None]], direction: Direction
+) -> FrozenBitMap:
+    """The classes to which a policy said something, or says something now."""
+    found = (each.subjects(direction) for pair in edited for each in pair if each is not None)
+    return FrozenBitMap(BitMap.union(BitMap(), *found))
+
+
+def _unused(before: Said, said: Mapping[ObjectRef, Said]) -> tuple[PolicyCompiler, ...]:
+    """Compilers that a policy no longer has."""
+    now = said.get(before.policy.ref)
+    return () if now is not None and now.compilers is before.compilers else before.compilers
+
+
+def _namespace(policy: NetworkPolicy) -> str:
+    return policy.ref.namespace

@@ -1,0 +1,181 @@
+"""What policies say together to each class, followed from state to state.
+
+Rule: only classes that a changed policy selected, or selects now, are told anew. Compilers of
+policies, tiers and directions that are not concerned are shared with the states before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from msgspec import Struct
+from pyroaring import BitMap, FrozenBitMap
+
+from podfence.live.clustercuts import Wanted
+from podfence.model.meta import ObjectRef
+from podfence.policy.compile import TIERS, Policy, Tiers
+from podfence.policy.flow import Direction
+from podfence.policy.index import EndpointClass, EndpointPolicy
+from podfence.policy.rulecompiler import PolicyCompiler, RuleCompiler, TierCompiler
+
+_Place = tuple[Direction, str]
+"""A tier in one direction."""
+_Applying = Mapping[int, tuple[PolicyCompiler, ...]]
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
+_SPARE = 1000
+"""Tiers that nobody has any more are kept until there are so many more of them than of others."""
+
+
+class Said(Struct, frozen=True, eq=False):
+    """One policy: the classes that it selects, its compilers, and what it needs classes cut at."""
+
+    policy: Policy
+    selected: FrozenBitMap
+    compilers: tuple[PolicyCompiler, ...]
+    wanted: Wanted
+
+    def subjects(self, direction: Direction) -> FrozenBitMap:
+        """The classes to which it says something in a direction."""
+        has = any(compiler.policy.direction is direction for compiler in self.compilers)
+        return self.selected if has else FrozenBitMap()
+
+
+class ClusterTiers(Struct, frozen=True, eq=False):
+    """``applying``: for each class, the compilers of the policies that select it, in order."""
+
+    applying: Mapping[_Place, _Applying]
+    tiers: Tiers
+
+    @classmethod
+    def empty(cls) -> ClusterTiers:
+        """No policy says anything."""
+        places = [(direction, name) for direction in Direction for name, _ in TIERS]
+        nothing: Mapping[_Place, _Applying] = dict.fromkeys(places, _NOTHING)
+        return cls(nothing, _tiers(nothing, None))
+
+    def policy(self, subject: EndpointClass, rules: RuleCompiler) -> EndpointPolicy:
+        """Both directions of one class."""
+        return self.tiers.policy(subject, rules)
+
+    def after(
+        self, changed: Iterable[tuple[Said | None, Said | None]], died: FrozenBitMap
+    ) -> tuple[ClusterTiers, FrozenBitMap]:
+        """Policies before and after, and classes that are gone. Returns the classes that are told
+        something else, too."""
+        gone: dict[_Place, dict[int, set[int]]] = {}
+        put: dict[_Place, dict[int, list[PolicyCompiler]]] = {}
+        for before, now in changed:
+            for compiler in () if before is None else before.compilers:
+                of = gone.setdefault(_place(compiler), {})
+                for number in before.selected:  # type: ignore[union-attr]
+                    of.setdefault(number, set()).add(compiler.number)
+            for compiler in () if now is None else now.compilers:
+                entries = put.setdefault(_place(compiler), {})
+                for number in now.selected:  # type: ignore[union-attr]
+                    entries.setdefault(number, []).append(compiler)
+        applying = dict(self.applying)
+        told = BitMap()
+        for place in dict.fromkeys((*gone, *put)) if not died else self.applying:
+            applying[place] = new = dict(self.applying[place])
+            left, come = gone.get(place, {}), put.get(place, {})
+            for number in left.keys() | come.keys():
+                there = [c for c in new.get(number, ()) if c.number not in left.get(number, ())]
+                there += come.get(number, ())
+                there.sort(key=_order)
+                if tuple(there) != new.get(number, ()):
+                    new[number] = tuple(there)
+                    told.add(number)
+            for number in died:
+                new.pop(number, None)
+        return ClusterTiers(applying, _tiers(applying, self.tiers)), FrozenBitMap(told)
+
+    def compilers(self, numbers: Iterable[int]) -> Iterator[PolicyCompiler]:
+        """Those of the policies that select one of these classes."""
+        for number in numbers:
+            for applying in self.applying.values():
+                yield from applying.get(number, ())
+
+    def pruned(
+        self,
+        classes: Sequence[EndpointClass],
+        policies: Iterable[EndpointPolicy],
+        rules: RuleCompiler,
+    ) -> ClusterTiers:
+        """Without the tiers that no class has any more, once there are many of them."""
+        used = 2 * sum(map(len, self.applying.values())) + _SPARE
+        if len(self.tiers.shared) + sum(len(c.tiers) for c in self._compilers()) < 2 * used:
+            return self
+        shared = {
+            (each.direction, tuple(tier.number for tier in each.tiers)): each
+            for both in policies
+            for each in (both.ingress, both.egress)
+        }
+        compilers = {
+            direction: tuple(each.pruned(classes, rules) for each in compilers)
+            for direction, compilers in self.tiers.compilers.items()
+        }
+        return ClusterTiers(self.applying, Tiers(compilers, shared))
+
+    def _compilers(self) -> Iterable[TierCompiler]:
+        return (each for compilers in self.tiers.compilers.values() for each in compilers)
+
+
+class Readers(Struct, frozen=True, eq=False):
+    """Which policies were compiled with which peers. ``of``: by key of the peers, the policies by
+    the number of their compiler; ``known``: compilers that are in there, with their peers."""
+
+    of: Mapping[str, Mapping[int, ObjectRef]] = _NOTHING
+    known: Mapping[int, frozenset[str]] = _NOTHING
+
+    def after(self, gone: Iterable[PolicyCompiler], read: Iterable[PolicyCompiler]) -> Readers:
+        """Without some, and with those of ``read`` that somebody has read by now."""
+        known = dict(self.known)
+        moved: dict[str, dict[int, ObjectRef | None]] = {}
+        for compiler in gone:
+            for key in known.pop(compiler.number, ()):
+                moved.setdefault(key, {})[compiler.number] = None
+        for compiler in read:
+            if compiler.number not in known and compiler.peers:
+                known[compiler.number] = compiler.peers
+                for key in compiler.peers:
+                    moved.setdefault(key, {})[compiler.number] = compiler.policy.ref
+        if not moved:
+            return self
+        of = dict(self.of)
+        for key, entries in moved.items():
+            every = {**of.get(key, {}), **entries}
+            of[key] = {number: ref for number, ref in every.items() if ref is not None}
+            if not of[key]:
+                del of[key]
+        return Readers(of, known)
+
+    def refs(self, peers: Iterable[str]) -> set[ObjectRef]:
+        """The policies that were compiled with some of these peers."""
+        return {ref for key in peers for ref in self.of.get(key, {}).values()}
+
+
+def _tiers(applying: Mapping[_Place, _Applying], before: Tiers | None) -> Tiers:
+    """Compilers of tiers for what applies now; what they have compiled is known to all of them."""
+    compilers = {
+        direction: tuple(
+            TierCompiler(
+                name,
+                default,
+                applying[direction, name],
+                {} if before is None else before.compilers[direction][at].tiers,
+            )
+            for at, (name, default) in enumerate(TIERS)
+        )
+        for direction in Direction
+    }
+    return Tiers(compilers, {} if before is None else before.shared)
+
+
+def _place(compiler: PolicyCompiler) -> _Place:
+    return compiler.policy.direction, compiler.policy.tier
+
+
+def _order(compiler: PolicyCompiler) -> tuple[int, str, str]:
+    return compiler.policy.order
