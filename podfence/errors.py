@@ -21,6 +21,7 @@ COMMAND_CODES: Mapping[str, str] = {
     "PF006": "nothing could be read",
     "PF007": "no verdict, because an object could not be read",
     "PF008": "a cluster cannot be asked",
+    "PF009": "a revision cannot be read out of git",
 }
 """Every code that ends a command, with its meaning in one line."""
 

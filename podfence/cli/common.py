@@ -22,6 +22,7 @@ from podfence.render.problems import problem_line
 from podfence.text import printable
 
 if TYPE_CHECKING:
+    from podfence.intake.kept import Kept
     from podfence.questions.can import CanAnswer
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -85,12 +86,14 @@ def read_inputs(
     *,
     policies_of: tuple[str, ...] | None = None,
     strict_cidrs: bool = True,
+    kept: Kept | None = None,
 ) -> Loaded:
     """Read manifests or a cluster; the problems are in what is returned.
 
     ``about``: the namespaces that the command is about: of a cluster that may not be read whole,
     they are read alone. ``policies_of``: the namespaces whose NetworkPolicies are enough, None for
-    all. Raises ClusterError when a cluster cannot be asked.
+    all. ``kept``: of the reading of another version. Raises ClusterError when a cluster cannot be
+    asked.
     """
     if inputs.are_live:
         found: Loaded = live_cluster().load_live(
@@ -104,6 +107,7 @@ def read_inputs(
         exclude=inputs.exclude,
         stdin=stdin,
         strict_cidrs=strict_cidrs,
+        kept=kept,
     )
 
 
@@ -115,7 +119,14 @@ def load_cluster(
     The arguments are those of ``read_inputs``. Raises PodfenceError when nothing at all could be
     read.
     """
-    loaded = read_inputs(inputs, about, policies_of=policies_of)
+    return usable(read_inputs(inputs, about, policies_of=policies_of))
+
+
+def usable(loaded: Loaded) -> Loaded:
+    """What was read, when every problem was shown.
+
+    Raises PodfenceError when nothing at all could be read.
+    """
     show_problems(loaded)
     if not loaded.documents and loaded.errors:
         raise PodfenceError("nothing could be read", code="PF006")

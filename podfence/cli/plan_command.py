@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import click
 from msgspec.structs import replace
@@ -10,18 +12,21 @@ from msgspec.structs import replace
 from podfence.cli.common import (
     has_errors,
     keep_going_option,
-    load_cluster,
+    read_inputs,
     read_names,
     resolve_option,
+    usable,
     without_verdict,
 )
 from podfence.cli.inputs import Inputs, shared_input_options
 from podfence.cli.terminal import echo
-from podfence.manifests.load import Loaded
+from podfence.collector import collector_paused
+from podfence.intake.kept import Kept
+from podfence.manifests.inputfiles import read_inputs as read_files
+from podfence.manifests.load import Loaded, load_files
 from podfence.model.doubt import Doubt
 from podfence.questions.phrases.words import count, some
 from podfence.questions.plan.plan import Plan, plan
-from podfence.render.jsontext import json_text
 from podfence.render.plan_edits import Edits, Texts
 from podfence.text import printable
 
@@ -30,8 +35,15 @@ SHOWN_WORKLOADS = 5
 
 
 @click.command("plan")
-@click.argument("old", metavar="OLD")
-@click.argument("new", metavar="NEW")
+@click.argument("paths", metavar="OLD NEW | PATH...", nargs=-1)
+@click.option(
+    "--git",
+    "revision",
+    metavar="REV|A..B|A...",
+    help="Compare a revision with the working tree, two revisions, or the working tree with where "
+    "it left A. PATH are files and directories of the repository, all of the current directory "
+    "where none is given.",
+)
 @shared_input_options
 @click.option(
     "-o",
@@ -53,8 +65,8 @@ SHOWN_WORKLOADS = 5
 @resolve_option
 @keep_going_option
 def command(
-    old: str,
-    new: str,
+    paths: tuple[str, ...],
+    revision: str | None,
     common: Inputs,
     output: str,
     top: int,
@@ -64,23 +76,32 @@ def command(
 ) -> int:
     """Show what a change opens and closes, and which edit does it.
 
-    OLD and NEW are files or directories of manifests, - for standard input. Workloads are matched
-    by name; what opens and closes is blamed on the edit that does it, which is proved by taking
-    that edit back. Exit status 0: no verdict changes; 1: some verdict changes; 2: part of the
-    input cannot be judged.
+    OLD and NEW are files or directories of manifests, - for standard input; with --git they are
+    two versions of PATH. Workloads are matched by name; what opens and closes is blamed on the
+    edit that does it, which is proved by taking that edit back. Exit status 0: no verdict changes;
+    1: some verdict changes; 2: part of the input cannot be judged.
     """
-    if [old, new, *common.paths].count("-") > 1:
+    if [*paths, *common.paths].count("-") > 1:
         raise click.UsageError("standard input can be read once only")
-    names = read_names(resolve, old, new, *common.paths)
-    before, after = _read(old, common), _read(new, common)
-    answer = plan(
-        before.cluster,
-        after.cluster,
-        names,
-        newcomers=not no_newcomers,
-        same=_alike(before, after),
-    )
-    sides = before, after
+    names = read_names(resolve, *paths, *common.paths)
+    kept = Kept()
+    if revision is not None:
+        sides = _versions(revision, paths or (".",), common, kept)
+    elif len(paths) == 2:
+        sides = _read(paths[:1], common, kept), _read(paths[1:], common, kept)
+    else:
+        raise click.UsageError(
+            "name what was and what is: plan OLD NEW, or plan --git REV for versions in git"
+        )
+    before, after = map(usable, sides)
+    with collector_paused():
+        answer = plan(
+            before.cluster,
+            after.cluster,
+            names,
+            newcomers=not no_newcomers,
+            same=_alike(before, after),
+        )
     _show(answer, Edits(*(Texts(each.raw, each.locate) for each in sides)), output, top)
     if answer.undecided:
         _say_undecided(answer, sides, keep_going=keep_going)
@@ -90,8 +111,37 @@ def command(
     return 1 if answer.changes_something else 0
 
 
-def _read(path: str, common: Inputs) -> Loaded:
-    return load_cluster(Inputs((path, *common.paths), common.namespace, common.exclude))
+def _read(paths: Sequence[str], common: Inputs, kept: Kept) -> Loaded:
+    inputs = Inputs((*paths, *common.paths), common.namespace, common.exclude)
+    return read_inputs(inputs, kept=kept)
+
+
+def _versions(
+    revision: str, paths: Sequence[str], common: Inputs, kept: Kept
+) -> tuple[Loaded, Loaded]:
+    """Two versions of the same paths. Raises GitError."""
+    from podfence.manifests.gittree import read_range
+
+    if "-" in paths:
+        raise click.UsageError("standard input has no versions; name files and directories")
+    both = read_range(revision)
+    old = _revision(both.old, paths, common, kept)
+    if both.new:
+        return old, _revision(both.new, paths, common, kept)
+    return old, _read(paths, common, kept)
+
+
+def _revision(revision: str, paths: Sequence[str], common: Inputs, kept: Kept) -> Loaded:
+    """The paths as they are in a revision, with what is common from the disk. Raises GitError."""
+    from podfence.manifests.gittree import GitTree
+
+    stdin = sys.stdin.buffer if "-" in common.paths else None
+    files = chain(
+        GitTree.of(revision).files(paths, common.exclude),
+        read_files(common.paths, stdin, common.exclude),
+    )
+    names = [f"{revision}:{path}" for path in paths]
+    return load_files(files, [*names, *common.paths], namespace=common.namespace, kept=kept)
 
 
 def _alike(before: Loaded, after: Loaded) -> Iterator[Doubt]:
@@ -110,6 +160,7 @@ def _words(loaded: Loaded, doubt: Doubt) -> tuple[Doubt, str]:
 
 def _show(answer: Plan, edits: Edits, output: str, top: int) -> None:
     if output == "json":
+        from podfence.render.jsontext import json_text
         from podfence.render.plan_json import plan_data
 
         click.echo(json_text(plan_data(answer, edits.spots)))

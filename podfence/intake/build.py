@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from podfence.admission.decode import decode, is_wanted
+from podfence.admission.decode import Decoded, decode, is_wanted
 from podfence.admission.kinds import CLUSTER_SCOPED
 from podfence.errors import Problem, Severity, Source
 from podfence.intake.documents import Document, Unreadable
 from podfence.intake.doubts import can_matter, doubt_of, doubt_of_unreadable
+from podfence.intake.kept import Kept
 from podfence.intake.unknownlabels import unknown_labels
 from podfence.model.claims import claim_problems
 from podfence.model.cluster import Cluster, ClusterObject, assign_addresses
@@ -49,9 +50,12 @@ class Reading(Struct, frozen=True):
     """A kustomization was not built: of two objects of one name, one may be a patch."""
 
 
-def build_cluster(reading: Reading, *, strict_cidrs: bool = True) -> Intake:
-    """The cluster of what was read. ``strict_cidrs``: as ``admission.decode.decode``."""
-    builder = _Builder(reading, strict_cidrs)
+def build_cluster(
+    reading: Reading, *, strict_cidrs: bool = True, kept: Kept | None = None
+) -> Intake:
+    """The cluster of what was read. ``strict_cidrs``: as ``admission.decode.decode``; ``kept``:
+    of readings before."""
+    builder = _Builder(reading, strict_cidrs, kept)
     for document in reading.documents:
         builder.take(document)
     return builder.result()
@@ -60,7 +64,8 @@ def build_cluster(reading: Reading, *, strict_cidrs: bool = True) -> Intake:
 class _Builder:
     """Collects the objects, the problems and the doubts."""
 
-    def __init__(self, reading: Reading, strict_cidrs: bool) -> None:
+    def __init__(self, reading: Reading, strict_cidrs: bool, kept: Kept | None) -> None:
+        self._kept = kept
         self._strict_cidrs = strict_cidrs
         self._may_be_patches = reading.may_be_patches
         self._problems: list[Problem] = []
@@ -81,7 +86,7 @@ class _Builder:
         if not is_wanted(document.data):
             self._foreign[kind] += 1
             return
-        decoded = decode(document.data, document.source, strict_cidrs=self._strict_cidrs)
+        decoded = self._decoded(document)
         self._problems += decoded.problems
         self._problems += self._duplicate(document)
         self._kinds[kind] += 1
@@ -102,6 +107,15 @@ class _Builder:
                 self._workloads.append(thing)
             else:
                 self._plain.append(thing)
+
+    def _decoded(self, document: Document) -> Decoded:
+        known = self._kept.decoded(document) if self._kept else None
+        if known is not None:
+            return known
+        found = decode(document.data, document.source, strict_cidrs=self._strict_cidrs)
+        if self._kept:
+            self._kept.keep(document, found)
+        return found
 
     def result(self) -> Intake:
         """The cluster, workloads expanded."""

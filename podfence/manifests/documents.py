@@ -5,7 +5,7 @@ Rule: what is wrong with one file says nothing of another; the files are read in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import BinaryIO
 
 from msgspec import Struct
@@ -13,15 +13,16 @@ from msgspec import Struct
 from podfence.collector import collector_paused
 from podfence.errors import Problem, Source
 from podfence.intake.documents import Document, Unreadable
+from podfence.intake.kept import Kept
 from podfence.manifests.filereader import Contents, FileReader
-from podfence.manifests.inputfiles import InputFile, read_inputs
+from podfence.manifests.inputfiles import InputFile, Skipped, read_inputs
 from podfence.manifests.leftout import LeftOut
 from podfence.manifests.parsed import PROBLEM_CODES
 from podfence.manifests.positions import Positions
 from podfence.manifests.yamllines import Lines
 from podfence.manifests.yamlscalars import Scalars
 
-__all__ = ["PROBLEM_CODES", "Document", "Manifests", "Unreadable", "read_manifests"]
+__all__ = ["PROBLEM_CODES", "Document", "Manifests", "Unreadable", "manifests_of", "read_manifests"]
 
 
 class Manifests(Struct, frozen=True):
@@ -56,9 +57,16 @@ def read_manifests(
     ``kinds`` are the kinds wanted, as ``NetworkPolicy``. ``exclude``: patterns of what is not read
     of directories. Lists are unfolded. Never raises for anything found in the input.
     """
-    collected = _Collected(kinds)
+    return manifests_of(read_inputs(paths, stdin, exclude), kinds=kinds)
+
+
+def manifests_of(
+    files: Iterable[InputFile | Skipped], *, kinds: frozenset[str], kept: Kept | None = None
+) -> Manifests:
+    """The same of files that are read already. ``kept``: of another reading."""
+    collected = _Collected(kinds, kept)
     with collector_paused():
-        for each in read_inputs(paths, stdin, exclude):
+        for each in files:
             if isinstance(each, InputFile):
                 collected.read(each)
             else:
@@ -69,7 +77,8 @@ def read_manifests(
 class _Collected:
     """The result over all files."""
 
-    def __init__(self, kinds: frozenset[str]) -> None:
+    def __init__(self, kinds: frozenset[str], kept: Kept | None) -> None:
+        self._kept = kept
         self.left_out: list[LeftOut] = []
         self._kinds = kinds
         self._all = Contents()
@@ -79,7 +88,7 @@ class _Collected:
 
     def read(self, file: InputFile) -> None:
         """Adds what one file holds."""
-        found = FileReader(self._kinds, self._lines, self._positions).read(file)
+        found = FileReader(self._kinds, self._lines, self._positions, self._kept).read(file)
         whole = self._all
         whole.passed_over.update(found.passed_over)
         if found.left_out:

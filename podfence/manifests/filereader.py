@@ -26,6 +26,7 @@ from podfence.admission.kinds import (
 from podfence.errors import Position, Problem, Severity, Source
 from podfence.intake import unlisted
 from podfence.intake.documents import Document, Unreadable
+from podfence.intake.kept import Kept
 from podfence.manifests.fieldpaths import Steps, format_path
 from podfence.manifests.inputfiles import InputFile
 from podfence.manifests.leftout import (
@@ -74,9 +75,17 @@ class Contents(Struct):
 
 
 class FileReader:
-    """Reads one file. ``lines`` and ``positions`` are those of all files."""
+    """Reads one file. ``lines`` and ``positions`` are those of all files, ``kept`` may be of
+    another reading."""
 
-    def __init__(self, kinds: frozenset[str], lines: Lines, positions: Positions) -> None:
+    def __init__(
+        self,
+        kinds: frozenset[str],
+        lines: Lines,
+        positions: Positions,
+        kept: Kept | None = None,
+    ) -> None:
+        self._values = kept.values if kept else None
         self._kinds = kinds
         self._lines = lines
         self._positions = positions
@@ -164,8 +173,13 @@ class FileReader:
         self._take(source, parsed or self._parse_yaml(chunk), chunk.text)
 
     def _parse_yaml(self, chunk: Chunk) -> Parsed:
-        value = read_lines(chunk.text[chunk.lead :], self._lines)
+        text = chunk.text[chunk.lead :]
+        if self._values is not None and text in self._values:
+            return Parsed(self._values[text])
+        value = read_lines(text, self._lines)
         if value is not DECLINED:
+            if self._values is not None:
+                self._values[text] = value
             return Parsed(value)
         # Imported when it is met: most manifests need the line reader alone.
         from podfence.manifests.yamlreader import read_yaml

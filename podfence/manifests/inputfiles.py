@@ -218,7 +218,7 @@ def _read_file(path: str, status: os.stat_result) -> InputFile:
     if status.st_size > MAX_FILE_BYTES:
         return InputFile(path, error=_TOO_LARGE)
     with open(path, "rb") as file:
-        return _decoded(path, file.read())
+        return decoded(path, file.read())
 
 
 _TOO_LARGE: Final = f"larger than {MAX_FILE_BYTES >> 20} MiB: split the file"
@@ -228,7 +228,7 @@ def _read_stdin(stdin: BinaryIO | None) -> InputFile:
     if stdin is None:
         return InputFile(STDIN, error="there is no standard input to read: name a file")
     try:
-        return _decoded(STDIN, _limited(stdin))
+        return decoded(STDIN, _limited(stdin))
     except (OSError, ValueError) as error:  # ValueError: closed already
         return InputFile(STDIN, error=f"cannot read standard input: {error}")
 
@@ -251,7 +251,7 @@ _BYTE_ORDER_MARKS: Final[Sequence[tuple[bytes, str]]] = (
 )
 
 
-def _decoded(path: str, data: bytes) -> InputFile:
+def decoded(path: str, data: bytes) -> InputFile:
     """Text with ``\\n`` line ends and without a byte order mark."""
     if len(data) > MAX_FILE_BYTES:
         return InputFile(path, error=_TOO_LARGE)

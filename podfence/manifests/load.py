@@ -7,7 +7,7 @@ each with its place.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 from msgspec import Struct
@@ -19,10 +19,11 @@ from podfence.errors import Position, Problem, Severity, Source
 from podfence.intake.build import Reading, build_cluster
 from podfence.intake.documents import Document
 from podfence.intake.doubts import can_matter
+from podfence.intake.kept import Kept
 from podfence.intake.unknownlabels import UNKNOWN_LABEL_CODES
 from podfence.intake.unlisted import UNLISTED_CODES, Elsewhere
-from podfence.manifests.documents import Manifests, read_manifests
-from podfence.manifests.inputfiles import STDIN
+from podfence.manifests.documents import Manifests, manifests_of
+from podfence.manifests.inputfiles import STDIN, InputFile, Skipped, read_inputs
 from podfence.manifests.leftout import left_out_problems
 from podfence.manifests.positions import Positions
 from podfence.model.claims import CLAIM_CODES
@@ -96,31 +97,48 @@ def load(
     exclude: Sequence[str] = (),
     stdin: BinaryIO | None = None,
     strict_cidrs: bool = True,
+    kept: Kept | None = None,
 ) -> Loaded:
     """Read everything under ``paths``; never raises for what the files hold.
 
     ``namespace``: that of objects that name none, None for ``default``. ``exclude``: patterns of
     what is not read of directories, as in ``.gitignore``. ``strict_cidrs``: as
-    ``admission.decode.decode``.
+    ``admission.decode.decode``. ``kept``: of the reading of another version.
     """
+    files = read_inputs(paths, stdin, exclude)
+    return load_files(files, paths, namespace=namespace, strict_cidrs=strict_cidrs, kept=kept)
+
+
+def load_files(
+    files: Iterable[InputFile | Skipped],
+    paths: Sequence[str],
+    *,
+    namespace: str | None = None,
+    strict_cidrs: bool = True,
+    kept: Kept | None = None,
+) -> Loaded:
+    """The same of files that are read already. ``paths``: what a person calls them."""
     with collector_paused():
-        manifests = read_manifests(paths, kinds=WANTED_KINDS, exclude=exclude, stdin=stdin)
+        manifests = manifests_of(files, kinds=WANTED_KINDS, kept=kept)
         documents, unplaced = _placed(manifests.documents, namespace or DEFAULT_NAMESPACE)
-        loaded = _build(replace(manifests, documents=documents), paths, strict_cidrs)
+        manifests = replace(manifests, documents=documents)
+        loaded = _build(manifests, paths, strict_cidrs, kept)
     problems = loaded.problems
     if namespace is None:
         problems = (*problems, *_without_pods(unplaced, loaded.cluster.pods))
     return replace(loaded, problems=problems, unplaced=len(unplaced))
 
 
-def _build(manifests: Manifests, paths: Sequence[str], strict_cidrs: bool) -> Loaded:
+def _build(
+    manifests: Manifests, paths: Sequence[str], strict_cidrs: bool, kept: Kept | None
+) -> Loaded:
     reading = Reading(
         manifests.documents,
         manifests.unreadable,
         manifests.problems,
         manifests.kustomization is not None,
     )
-    intake = build_cluster(reading, strict_cidrs=strict_cidrs)
+    intake = build_cluster(reading, strict_cidrs=strict_cidrs, kept=kept)
     others = Counter(manifests.passed_over) + Counter(intake.foreign)
     return Loaded(
         intake.cluster,

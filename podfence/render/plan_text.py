@@ -257,7 +257,8 @@ def _counted(outcomes: Sequence[Outcome], way: str, *, opens: bool) -> str:
             (line.workload.namespace, line.name) for o in outcomes for line in o.subjects
         }
     )
-    largest = [f"{printable(name)} {number}" for name, number in namespaces.most_common(_NAMES)]
+    by_size = sorted(namespaces.items(), key=lambda each: (-each[1], each[0]))
+    largest = [f"{printable(name)} {number}" for name, number in by_size[:_NAMES]]
     if len(namespaces) > len(largest):
         largest.append(f"{count(len(namespaces) - len(largest), 'namespace')} more")
     pairs = sum(o.pairs for o in outcomes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from itertools import chain
 
 from msgspec import Struct
 from pyroaring import BitMap, FrozenBitMap
@@ -191,12 +192,16 @@ class Lift:
     """From classes of one side to joint classes."""
 
     def __init__(self, pairs: Iterable[tuple[int, int]]) -> None:
-        found: dict[int, BitMap] = defaultdict(BitMap)
+        found: dict[int, list[int]] = defaultdict(list)
         for of_side, joint in pairs:
-            found[of_side].add(joint)
-        self._joint = {number: FrozenBitMap(members) for number, members in found.items()}
-        self._known = FrozenBitMap(self._joint)
+            found[of_side].append(joint)
+        # Nearly every class is one joint class, and that many small bitmaps would be slow to join.
+        self._one = {n: joint[0] for n, joint in found.items() if len(joint) == 1}
+        self._several = {n: joint for n, joint in found.items() if len(joint) > 1}
+        self._ones, self._rest = FrozenBitMap(self._one), FrozenBitMap(self._several)
 
     def of(self, classes: BitMap | FrozenBitMap) -> FrozenBitMap:
         """The joint classes whose class of this side is one of these."""
-        return FrozenBitMap().union(*map(self._joint.__getitem__, classes & self._known))
+        one = map(self._one.__getitem__, classes & self._ones)
+        several = map(self._several.__getitem__, classes & self._rest)
+        return FrozenBitMap([*one, *chain.from_iterable(several)])

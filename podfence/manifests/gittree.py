@@ -1,0 +1,264 @@
+"""The files of a revision, read out of git's store: nothing is checked out, no shell is run.
+
+Rule: of a directory the same files are read as of one on disk (``inputfiles``). A link is followed
+where it leads to something of the same revision.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from podfence.errors import PodfenceError
+from podfence.manifests.exclusion import Exclusion
+from podfence.manifests.inputfiles import CHART_FILE, IGNORE_FILE, SUFFIXES, InputFile, decoded
+from podfence.text import printable
+
+_LINK: Final = "120000"
+_SUBMODULE: Final = "160000"
+_MOST_LINKS: Final = 40
+"""Links that are followed one after the other, as a kernel does."""
+
+
+class GitError(PodfenceError):
+    """A revision cannot be read."""
+
+    code = "PF009"
+
+
+class Range(Struct, frozen=True):
+    """What ``--git`` names. ``new`` "": the working tree."""
+
+    old: str
+    new: str = ""
+
+
+def read_range(text: str) -> Range:
+    """``REV``: it against the working tree. ``A..B``: two revisions. ``A...`` or ``A...B``: from
+    where B (or HEAD) left A. Raises GitError."""
+    old, dots, new = text.partition("...")
+    if dots:
+        base = _git("merge-base", "--end-of-options", commit_of(old), commit_of(new or "HEAD"))
+        return Range(base.decode().strip(), new)
+    old, _, new = text.partition("..")
+    return Range(old or "HEAD", new)
+
+
+def commit_of(revision: str) -> str:
+    """The commit that a revision names. Raises GitError for one that git does not know."""
+    asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    done = _run(asked)
+    if done.returncode == 0:
+        return done.stdout.decode().strip()
+    inside = _run(("rev-parse", "--is-shallow-repository"))
+    if inside.returncode != 0:
+        raise GitError(_reason(inside))
+    hint = "write a branch, a tag or a commit"
+    if inside.stdout.strip() == b"true":
+        hint = "this clone is shallow: fetch more history (git fetch --unshallow)"
+    raise GitError(f"git knows no revision {printable(revision)}; {hint}")
+
+
+def _git(*arguments: str, given: bytes = b"") -> bytes:
+    done = _run(arguments, given)
+    if done.returncode != 0:
+        raise GitError(_reason(done))
+    return done.stdout
+
+
+def _run(arguments: Sequence[str], given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(
+            ["git", *arguments],
+            input=given,
+            capture_output=True,
+            check=False,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
+        )
+    except FileNotFoundError as error:
+        raise GitError("there is no git on the path; install it, or name two folders") from error
+    except ValueError as error:  # a NUL in a revision
+        raise GitError(f"git cannot be asked: {error}") from error
+
+
+def _reason(done: subprocess.CompletedProcess[bytes]) -> str:
+    lines = done.stderr.decode("utf-8", "replace").strip().split("\n")
+    said = printable(lines[0].removeprefix("fatal: ")) or "it gave no reason"
+    return f"git cannot be asked: {said}"
+
+
+class _Entry(Struct, frozen=True):
+    """A file of a revision; ``mode`` as git writes it."""
+
+    mode: str
+    object: str
+
+
+class GitTree(Struct):
+    """The files of one revision. ``revision``: as a person calls it."""
+
+    revision: str
+    _entries: dict[str, _Entry] = field(default_factory=dict)
+    _folders: dict[str, set[str]] = field(default_factory=dict)
+    _prefix: str = ""
+
+    @classmethod
+    def of(cls, revision: str) -> GitTree:
+        """The tree of a revision of the repository around the working directory. Raises
+        GitError."""
+        tree = cls(revision)
+        tree._prefix = os.fsdecode(_git("rev-parse", "--show-prefix").rstrip(b"\n"))
+        listing = _git("ls-tree", "-r", "-z", "--full-tree", commit_of(revision))
+        for line in os.fsdecode(listing).split("\0"):
+            if line:
+                facts, _, path = line.partition("\t")
+                mode, _, name = facts.split(" ")
+                tree._add(path, _Entry(mode, name))
+        return tree
+
+    def _add(self, path: str, entry: _Entry) -> None:
+        self._entries[path] = entry
+        while path:
+            folder, _, name = path.rpartition("/")
+            known = self._folders.setdefault(folder, set())
+            if name in known:
+                return
+            known.add(name)
+            path = folder
+
+    def files(self, paths: Iterable[str], exclude: Sequence[str] = ()) -> Iterator[InputFile]:
+        """Every file that ``paths`` name in the revision, as ``inputfiles.read_inputs`` reads it of
+        a disk. A path that the revision does not have holds nothing. Raises GitError."""
+        found: dict[str, InputFile] = {}
+        for path in paths:
+            for place, file in self._named(path, exclude):
+                found.setdefault(place, file)
+        texts = self._texts(list(found))
+        for place, file in found.items():
+            yield self._read(file, texts[place])
+
+    def _read(self, file: InputFile, data: bytes) -> InputFile:
+        read = decoded(f"{self.revision}:{file.path}", data)
+        return replace(read, walked=file.walked, chart=file.chart)
+
+    def _named(self, path: str, exclude: Sequence[str]) -> Iterator[tuple[str, InputFile]]:
+        """Places in the tree, each with a file that has no text yet."""
+        place = posixpath.normpath(posixpath.join(self._prefix, path.replace(os.sep, "/")))
+        if place == ".." or place.startswith(("../", "/")):
+            raise GitError(f"{printable(path)} is outside of the repository; name a path in it")
+        place = "" if place == "." else place
+        real = self._followed(place)
+        if real in self._folders:
+            lines = self._ignored(real)
+            exclusion = Exclusion([*lines, *exclude])
+            walk = _Walk(self, exclusion, path)
+            yield from walk.files(real, path.rstrip("/"), "", self._chart_around(real, path))
+        elif real is not None and real in self._entries:
+            yield real, InputFile(path)
+
+    def _ignored(self, folder: str) -> list[str]:
+        place = self._followed(posixpath.join(folder, IGNORE_FILE))
+        if place is None or place not in self._entries:
+            return []
+        return decoded(IGNORE_FILE, self._texts([place])[place]).text.split("\n")
+
+    def _chart_around(self, folder: str, shown: str) -> str:
+        path, depth = folder, 0
+        while path:
+            path, depth = posixpath.dirname(path), depth + 1
+            if CHART_FILE in self._folders.get(path, ()):
+                return posixpath.normpath(posixpath.join(shown, *[".."] * depth))
+        return ""
+
+    def _followed(self, place: str) -> str | None:
+        """Where a path leads, links in it followed; None where it leads out of the revision."""
+        for _ in range(_MOST_LINKS):
+            link = self._first_link(place)
+            if link is None:
+                return place
+            target = os.fsdecode(self._texts([link])[link])
+            if target.startswith("/"):
+                return None
+            rest = place[len(link) :].lstrip("/")
+            joined = posixpath.join(posixpath.dirname(link), target, rest)
+            place = posixpath.normpath(joined)
+            if place.startswith(".."):
+                return None
+            place = "" if place == "." else place
+        return None
+
+    def _first_link(self, place: str) -> str | None:
+        steps = place.split("/")
+        for at in range(1, len(steps) + 1):
+            path = "/".join(steps[:at])
+            entry = self._entries.get(path)
+            if entry is not None and entry.mode == _LINK:
+                return path
+            if entry is not None and entry.mode == _SUBMODULE:
+                raise GitError(
+                    f"{printable(path)} is a submodule at {printable(self.revision)}, which holds "
+                    "its commit and no files; compare two folders"
+                )
+        return None
+
+    def _texts(self, places: Sequence[str]) -> dict[str, bytes]:
+        """The bytes of files, all in one call."""
+        if not places:
+            return {}
+        names = [self._entries[place].object for place in places]
+        data = _git("cat-file", "--batch", given="".join(f"{n}\n" for n in names).encode())
+        found: dict[str, bytes] = {}
+        at = 0
+        for place in places:
+            end = data.index(b"\n", at)
+            words = data[at:end].split(b" ")
+            if len(words) != 3:
+                raise GitError(f"git has lost {printable(place)} of {printable(self.revision)}")
+            size = int(words[2])
+            found[place] = data[end + 1 : end + 1 + size]
+            at = end + size + 2
+        return found
+
+
+class _Walk:
+    """One walk through a directory of a revision."""
+
+    def __init__(self, tree: GitTree, exclusion: Exclusion, walked: str) -> None:
+        self._tree = tree
+        self._exclusion = exclusion
+        self._walked = walked
+        self._entered: set[str] = set()
+
+    def files(
+        self, folder: str, shown: str, inner: str, chart: str
+    ) -> Iterator[tuple[str, InputFile]]:
+        """Files of a directory before those of the directories in it, by name."""
+        if folder in self._entered:
+            return
+        self._entered.add(folder)
+        names = sorted(self._tree._folders[folder])
+        if CHART_FILE in names:
+            chart = shown
+        below: list[tuple[str, str, str]] = []
+        for name in names:
+            if name.startswith("."):
+                continue
+            place = self._tree._followed(posixpath.join(folder, name))
+            is_folder = place is not None and place in self._tree._folders
+            if not is_folder and not name.endswith(SUFFIXES):
+                continue
+            path = posixpath.join(shown, name)
+            if self._exclusion.excludes(f"{inner}{name}", is_directory=is_folder):
+                continue
+            if place is not None and is_folder:
+                below.append((place, path, f"{inner}{name}/"))
+            elif place is not None and place in self._tree._entries:
+                yield place, InputFile(path, walked=self._walked, chart=chart)
+        for place, path, within in below:
+            yield from self.files(place, path, within, chart)
