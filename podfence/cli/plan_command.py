@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import click
 from msgspec.structs import replace
@@ -30,7 +31,10 @@ from podfence.questions.plan.plan import Plan, plan
 from podfence.render.plan_edits import Edits, Texts
 from podfence.text import printable
 
-FORMATS = ("text", "wide", "json")
+if TYPE_CHECKING:
+    from podfence.manifests.gittree import Range
+
+FORMATS = ("text", "wide", "json", "markdown", "sarif", "github")
 SHOWN_WORKLOADS = 5
 
 
@@ -51,7 +55,8 @@ SHOWN_WORKLOADS = 5
     type=click.Choice(FORMATS),
     default="text",
     show_default=True,
-    help="Text (wide names everything), or JSON for programs (schemas are under docs/schemas).",
+    help="Text (wide names everything), JSON for programs (schemas are under docs/schemas), "
+    "Markdown for a comment, SARIF for code scanning, or annotations of a GitHub workflow.",
 )
 @click.option(
     "--top",
@@ -85,8 +90,9 @@ def command(
         raise click.UsageError("standard input can be read once only")
     names = read_names(resolve, *paths, *common.paths)
     kept = Kept()
-    if revision is not None:
-        sides = _versions(revision, paths or (".",), common, kept)
+    versions = _range(revision) if revision is not None else None
+    if versions is not None:
+        sides = _versions(versions, paths or (".",), common, kept)
     elif len(paths) == 2:
         sides = _read(paths[:1], common, kept), _read(paths[1:], common, kept)
     else:
@@ -102,7 +108,9 @@ def command(
             newcomers=not no_newcomers,
             same=_alike(before, after),
         )
-    _show(answer, Edits(*(Texts(each.raw, each.locate) for each in sides)), output, top)
+    texts = (Texts(each.raw, each.locate) for each in sides)
+    revisions = (versions.old, versions.new) if versions else ()
+    _show(answer, Edits(*texts), output, top, revisions)
     if answer.undecided:
         _say_undecided(answer, sides, keep_going=keep_going)
     missing = any(has_errors(each.problems) and not each.doubts for each in sides)
@@ -116,15 +124,19 @@ def _read(paths: Sequence[str], common: Inputs, kept: Kept) -> Loaded:
     return read_inputs(inputs, kept=kept)
 
 
-def _versions(
-    revision: str, paths: Sequence[str], common: Inputs, kept: Kept
-) -> tuple[Loaded, Loaded]:
-    """Two versions of the same paths. Raises GitError."""
+def _range(text: str) -> Range:
+    """What ``--git`` names. Raises GitError."""
     from podfence.manifests.gittree import read_range
 
+    return read_range(text)
+
+
+def _versions(
+    both: Range, paths: Sequence[str], common: Inputs, kept: Kept
+) -> tuple[Loaded, Loaded]:
+    """Two versions of the same paths. Raises GitError."""
     if "-" in paths:
         raise click.UsageError("standard input has no versions; name files and directories")
-    both = read_range(revision)
     old = _revision(both.old, paths, common, kept)
     if both.new:
         return old, _revision(both.new, paths, common, kept)
@@ -158,17 +170,32 @@ def _words(loaded: Loaded, doubt: Doubt) -> tuple[Doubt, str]:
     return replace(doubt, source=None), text
 
 
-def _show(answer: Plan, edits: Edits, output: str, top: int) -> None:
-    if output == "json":
+def _show(answer: Plan, edits: Edits, output: str, top: int, revisions: Sequence[str]) -> None:
+    """``revisions``: what stands before the names of files that were read out of git."""
+    if output in ("json", "sarif"):
         from podfence.render.jsontext import json_text
+        from podfence.render.plan_findings import findings_of
         from podfence.render.plan_json import plan_data
+        from podfence.render.plan_sarif import sarif_data
 
-        click.echo(json_text(plan_data(answer, edits.spots)))
-        return
-    from podfence.render.plan_text import render_plan
+        found = findings_of(answer, edits.spots)
+        data = plan_data(answer, edits.spots) if output == "json" else sarif_data(found, revisions)
+        click.echo(json_text(data))
+    elif output == "markdown":
+        from podfence.render.plan_markdown import render_markdown
 
-    wide = output == "wide"
-    echo(render_plan(answer, edits.spots, top=0 if wide else top, wide=wide), nl=False)
+        click.echo(render_markdown(answer, edits.spots), nl=False)
+    elif output == "github":
+        from podfence.render.plan_findings import findings_of
+        from podfence.render.plan_github import workflow_commands
+
+        lines = workflow_commands(findings_of(answer, edits.spots), revisions)
+        click.echo("".join(f"{line}\n" for line in lines), nl=False)
+    else:
+        from podfence.render.plan_text import render_plan
+
+        wide = output == "wide"
+        echo(render_plan(answer, edits.spots, top=0 if wide else top, wide=wide), nl=False)
 
 
 def _say_undecided(answer: Plan, sides: tuple[Loaded, Loaded], *, keep_going: bool) -> None:

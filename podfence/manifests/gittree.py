@@ -22,6 +22,8 @@ from podfence.text import printable
 
 _LINK: Final = "120000"
 _SUBMODULE: Final = "160000"
+_SHORT: Final = 16
+"""Digits of a commit that nobody named."""
 _MOST_LINKS: Final = 40
 """Links that are followed one after the other, as a kernel does."""
 
@@ -45,7 +47,7 @@ def read_range(text: str) -> Range:
     old, dots, new = text.partition("...")
     if dots:
         base = _git("merge-base", "--end-of-options", commit_of(old), commit_of(new or "HEAD"))
-        return Range(base.decode().strip(), new)
+        return Range(base.decode().strip()[:_SHORT], new)
     old, _, new = text.partition("..")
     return Range(old or "HEAD", new)
 

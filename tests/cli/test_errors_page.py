@@ -16,6 +16,7 @@ from podfence.manifests.load import LOAD_CODES
 from podfence.manifests.parsed import PROBLEM_CODES as READ_CODES
 from podfence.questions.lint.note import NOTE_CODES
 from podfence.questions.lint.tiers import TIER_CODES
+from podfence.render.plan_findings import PLAN_CODES
 from tests.cli.session import ROOT, UPDATE, podfence
 
 PAGE = ROOT / "docs" / "errors.md"
@@ -28,6 +29,7 @@ SOURCE = {
     **MODEL_CODES,
     **TIER_CODES,
     **NOTE_CODES,
+    **PLAN_CODES,
 }
 _SECTION = re.compile(r"^### (PF\d{3}): (.*)\n((?:(?!^##).*\n)*)", re.MULTILINE)
 _EXAMPLE = re.compile(r"```(?:yaml|json)\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)

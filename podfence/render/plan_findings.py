@@ -1,0 +1,80 @@
+"""A plan as findings with places, for code scanning and annotations.
+
+Rule: one finding for each cause and kind of outcome; its place is that of the edit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from podfence.questions.plan.outcomes import Outcome, Scope
+from podfence.questions.plan.plan import Plan
+from podfence.render.plan_edits import SIGNS, Spot
+from podfence.render.plan_text import (
+    Spots,
+    causes_of,
+    counted,
+    edit_name,
+    mode_words,
+    outcome_words,
+)
+
+PLAN_CODES: Mapping[str, str] = {
+    "PF401": "a change opens connections between pods",
+    "PF402": "a change closes connections",
+    "PF403": "a change opens a way in from outside addresses",
+    "PF404": "a change opens a way out to outside addresses",
+    "PF405": "a change opens something for pods to come",
+}
+"""Codes of what a plan finds, with their meaning in one line."""
+_SHOWN = 4
+
+
+class PlanFinding(Struct, frozen=True):
+    """``code`` and what it is about. ``message`` is safe to print. ``spots``: the edits' places;
+    ``key``: tells the finding from others whatever line it stands on."""
+
+    code: str
+    message: str
+    spots: tuple[Spot, ...]
+    key: str
+
+
+def findings_of(plan: Plan, spots: Spots) -> Iterator[PlanFinding]:
+    """All findings: of ways in and out first."""
+    for outcomes, coming in ((plan.outcomes, False), (plan.newcomers, True)):
+        for cause in causes_of(outcomes):
+            by_code: dict[str, list[Outcome]] = {}
+            for outcome in cause.outcomes:
+                for code in _codes(outcome, coming=coming):
+                    by_code.setdefault(code, []).append(outcome)
+            edits = [plan.edits[number] for number in cause.blame.edits]
+            title = ", ".join(f"{SIGNS[edit.kind]} {edit_name(edit)}" for edit in edits)
+            places = tuple(spot for edit in edits for spot in spots(edit))
+            remark = mode_words(cause.blame, len(edits))
+            for code, members in sorted(by_code.items()):
+                lines = [f"{PLAN_CODES[code]}: {title}", *([remark] if remark else [])]
+                lines += _outcomes(members)
+                yield PlanFinding(
+                    code, "\n".join(lines), places, f"{code} {cause.blame.mode.value} {title}"
+                )
+
+
+def _codes(outcome: Outcome, *, coming: bool) -> Iterator[str]:
+    if coming:
+        if outcome.opened:
+            yield "PF405"
+        return
+    if outcome.opened:
+        yield {Scope.IN: "PF403", Scope.OUT: "PF404", Scope.PODS: "PF401"}[outcome.scope]
+    if outcome.closed:
+        yield "PF402"
+
+
+def _outcomes(members: Sequence[Outcome]) -> Iterator[str]:
+    if len(members) > _SHOWN:
+        yield from counted(members)
+    else:
+        yield from map(outcome_words, members)

@@ -1,0 +1,77 @@
+"""A plan as Markdown for a comment or a step summary.
+
+Rule: both hold 65,536 characters, and tools that forgot it posted nothing at all. Every name stands
+in code, where it neither becomes Markdown nor mentions anybody.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from podfence.questions.phrases.words import count
+from podfence.questions.plan.outcomes import Outcome, Scope
+from podfence.questions.plan.plan import Plan
+from podfence.render.plan_edits import SIGNS
+from podfence.render.plan_text import Spots, causes_of, edit_name, headline, render_plan
+
+LIMIT = 60_000
+MARKER = "<!-- podfence-plan -->"
+"""The first line, by which a step finds its own comment to write it anew."""
+_ROWS = 20
+_EDITS = 3
+_TICKS = re.compile("`+")
+
+
+def render_markdown(plan: Plan, spots: Spots) -> str:
+    """The whole text, with a newline at its end."""
+    lines = [MARKER, f"### Network policy: {headline(plan)}", ""]
+    lines += _table(plan)
+    if plan.newcomers:
+        lines += ["", f"**Pods to come**: {count(len(plan.newcomers), 'outcome')}, listed below."]
+    if plan.undecided:
+        lines += ["", f"**Not certain**: {count(len(plan.undecided), 'workload')}."]
+    head = "\n".join([*lines, ""])
+    return head + _details(render_plan(plan, spots, top=0, wide=True), LIMIT - len(head))
+
+
+def _table(plan: Plan) -> Iterator[str]:
+    causes = causes_of(plan.outcomes)
+    if not causes:
+        return
+    yield "| | cause | opens | closes |"
+    yield "|---|---|---:|---:|"
+    for cause in causes[:_ROWS]:
+        edits = [plan.edits[number] for number in cause.blame.edits]
+        names = [code(f"{SIGNS[edit.kind]} {edit_name(edit)}") for edit in edits[:_EDITS]]
+        if len(edits) > _EDITS:
+            names.append(f"{len(edits) - _EDITS} more")
+        warn = any(o.scope is not Scope.PODS and o.opened for o in cause.outcomes)
+        opens = _pairs(o for o in cause.outcomes if o.opened)
+        closes = _pairs(o for o in cause.outcomes if o.closed)
+        yield f"| {':warning:' if warn else ''} | {', '.join(names)} | {opens} | {closes} |"
+    if len(causes) > _ROWS:
+        yield f"| | {count(len(causes) - _ROWS, 'cause')} more | | |"
+
+
+def _pairs(outcomes: Iterator[Outcome]) -> str:
+    return str(sum(each.pairs for each in outcomes) or "")
+
+
+def _details(text: str, room: int) -> str:
+    """The text of the plan, folded; cut at a line where it is too long."""
+    fence = "`" * max(3, 1 + max((len(run) for run in _TICKS.findall(text)), default=0))
+    frame = f"\n<details><summary>Everything, by cause</summary>\n\n{fence}text\n"
+    end = f"{fence}\n\n</details>\n"
+    cut = "... cut here: podfence plan -o wide has all of it\n"
+    left = room - len(frame) - len(end)
+    if len(text) > left:
+        text = text[: text.rfind("\n", 0, left - len(cut)) + 1] + cut
+    return frame + text + end
+
+
+def code(text: str) -> str:
+    """``text`` as code in a cell of a table, whatever it holds."""
+    ticks = "`" * (1 + max((len(run) for run in _TICKS.findall(text)), default=0))
+    pad = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{ticks}{pad}{text}{pad}{ticks}".replace("|", "\\|")

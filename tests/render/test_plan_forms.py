@@ -1,0 +1,127 @@
+"""Forms of a plan: hostile names stay names, and a large plan keeps its length."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from podfence.errors import Position, Source
+from podfence.model.cluster import Cluster, ClusterObject
+from podfence.questions.plan.plan import Plan, plan
+from podfence.render.plan_edits import Edits, Texts
+from podfence.render.plan_findings import findings_of
+from podfence.render.plan_github import workflow_commands
+from podfence.render.plan_markdown import LIMIT, code, render_markdown
+from podfence.render.plan_sarif import sarif_data
+from podfence.render.plan_text import LINES, Spots, render_plan
+from podfence.testing.builders import namespace, pod, policy
+
+HOSTILE = "x`|<b>@all\n::error::,file=%0A```\x1b[31m"
+
+
+def locate(source: Source | None, path: str) -> Position | None:
+    return Position(f"main:{HOSTILE}.yaml", 3, 5) if source else None
+
+
+def texts() -> Texts:
+    return Texts(lambda source: None, locate)
+
+
+def planned(old: list[ClusterObject], new: list[ClusterObject]) -> tuple[Plan, Edits]:
+    return plan(Cluster.of(old), Cluster.of(new)), Edits(texts(), texts())
+
+
+def hostile_plan() -> tuple[Plan, Edits]:
+    world: list[ClusterObject] = [
+        namespace("shop"),
+        pod(f"shop/{HOSTILE}", addresses=["10.0.0.1"]),
+        pod("shop/db", addresses=["10.0.0.2"]),
+    ]
+    deny = replace(policy(f"shop/{HOSTILE}"), source=Source("x"))
+    return planned([*world, deny], world)
+
+
+def large_plan(namespaces: int) -> tuple[Plan, Edits]:
+    world: list[ClusterObject] = []
+    denies: list[ClusterObject] = []
+    for number in range(namespaces):
+        space = f"ns-{number}"
+        world.append(namespace(space))
+        world += [
+            pod(f"{space}/p{n}", {"app": str(n)}, addresses=[f"10.{number}.0.{n + 1}"])
+            for n in range(4)
+        ]
+        denies.append(policy(f"{space}/deny", types=["Ingress", "Egress"]))
+    return planned([*world, *denies], world)
+
+
+def test_a_workflow_command_is_one_line_and_no_other_command() -> None:
+    answer, edits = hostile_plan()
+    lines = list(workflow_commands(findings_of(answer, edits.spots), ["main"]))
+    assert lines
+    for line in lines:
+        assert "\n" not in line
+        assert "\r" not in line
+        assert "\x1b" not in line
+        properties = line.split("::")[1]
+        assert properties.startswith(("warning title=", "notice title="))
+        assert properties.count("file=") <= 1
+
+
+def test_few_annotations_and_the_others_counted() -> None:
+    answer, edits = large_plan(30)
+    lines = list(workflow_commands(findings_of(answer, edits.spots)))
+    assert len(lines) == 11
+    assert " more: " in lines[-1]
+
+
+@pytest.mark.parametrize("text", ["plain", "a`b", "``", "|", "`", "@all", "<script>"])
+def test_code_in_a_cell(text: str) -> None:
+    found = code(text)
+    ticks = len(found) - len(found.lstrip("`"))
+    assert found.endswith("`" * ticks)
+    assert "`" * ticks not in found[ticks:-ticks]
+    assert "|" not in found.replace("\\|", "")
+
+
+def test_markdown_of_hostile_names_keeps_its_fence() -> None:
+    text = render_markdown(*_with_spots(hostile_plan()))
+    _, _, below = text.partition("<details>")
+    fence = next(line for line in below.split("\n") if line.startswith("```"))
+    ticks = fence.removesuffix("text")
+    inside = below.partition(fence)[2].partition(f"\n{ticks}\n")[0]
+    assert ticks not in inside
+    assert below.rstrip().endswith("</details>")
+
+
+def test_markdown_of_a_large_plan_fits_into_a_comment() -> None:
+    text = render_markdown(*_with_spots(large_plan(60)))
+    assert len(text) <= LIMIT
+    assert "cut here" in text
+    assert text.rstrip().endswith("</details>")
+
+
+def test_text_of_a_large_plan_has_a_bound_and_says_what_it_leaves_out() -> None:
+    text = render_plan(*_with_spots(large_plan(60)))
+    assert len(text.split("\n")) <= LINES
+    assert "causes more with" in text
+
+
+def test_fingerprints_are_unique_and_know_no_lines() -> None:
+    answer, edits = large_plan(20)
+    moved = Edits(Texts(lambda s: None, lambda s, p: None), texts())
+    prints = [_fingerprints(answer, each) for each in (edits, moved)]
+    assert prints[0] == prints[1]
+    assert len({str(p) for p in prints[0]}) == len(prints[0]) > 0
+
+
+def _fingerprints(answer: Plan, edits: Edits) -> list[object]:
+    data: Any = sarif_data(findings_of(answer, edits.spots))
+    return [result["partialFingerprints"] for result in data["runs"][0]["results"]]
+
+
+def _with_spots(made: tuple[Plan, Edits]) -> tuple[Plan, Spots]:
+    answer, edits = made
+    return answer, edits.spots
