@@ -85,10 +85,11 @@ class ClusterError(PodfenceError):
 
 
 class Severity(Enum):
-    """How much a problem weighs: an error fails ``check``, a warning does not."""
+    """How much a problem weighs, the heaviest first: an error fails ``check``."""
 
     ERROR = "error"
     WARNING = "warning"
+    NOTE = "note"
 
 
 class Source(Struct, frozen=True):

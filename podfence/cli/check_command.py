@@ -1,10 +1,10 @@
-"""``podfence check``: what the API server would refuse, with file:line:col."""
+"""``podfence check``: what the API server would refuse, and what hardly was meant."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 import click
 
@@ -15,7 +15,8 @@ from podfence.cli.terminal import echo
 from podfence.errors import Problem, Severity, Source
 from podfence.manifests.load import Loaded
 from podfence.policy.compile import compile_cluster
-from podfence.questions.lint.tiers import TierFinding, tier_findings
+from podfence.questions.lint.findings import LINT_RULES
+from podfence.questions.lint.lint import lint
 from podfence.questions.phrases.words import count
 from podfence.render.jsontext import json_text
 from podfence.render.problems import problem_data
@@ -33,22 +34,50 @@ from podfence.text import printable
     metavar="1.N",
     help="The server that is meant; the newest one when it is not given.",
 )
+@click.option("--server-only", is_flag=True, help="Say only what the API server would.")
+@click.option(
+    "--select",
+    multiple=True,
+    metavar="CODES",
+    help="Of what policies really do, say only these, such as PF304 or PF31,PF22; repeatable.",
+)
+@click.option("--ignore", multiple=True, metavar="CODES", help="Say all but these; repeatable.")
+@click.option(
+    "--fail-on",
+    type=click.Choice([*(each.value for each in Severity), "never"]),
+    default=Severity.ERROR.value,
+    show_default=True,
+    help="The exit status is 1 from this weight on.",
+)
 def command(
-    inputs: Inputs, namespace: str | None, all_namespaces: bool, output: str, kube_version: str
+    inputs: Inputs,
+    namespace: str | None,
+    all_namespaces: bool,
+    output: str,
+    kube_version: str,
+    server_only: bool,
+    select: tuple[str, ...],
+    ignore: tuple[str, ...],
+    fail_on: str,
 ) -> int:
-    """Validate manifests as the API server would, all errors at once.
+    """Find what the API server would refuse, and policies that do something else than they say.
 
-    NetworkPolicies, and policies of the Admin and Baseline tiers, are checked field by field; of
-    other kinds, what podfence reads of them. Where there is no error, rules of those tiers that do
-    nothing, or something else than it seems, are warned of. With -n the objects of one namespace
-    and those of none are checked. Exit status 1 when there is an error; warnings alone are fine.
+    NetworkPolicies, and policies of the Admin and Baseline tiers, are checked field by field as the
+    server does, all errors at once; of other kinds, what podfence reads of them. Where every object
+    can be read, the policies are compiled, and rules that cannot do what is written, or hardly do
+    what was meant, are said. With -n the objects of one namespace and those of none are checked.
+    Exit status 1 when there is an error.
     """
     strict = minor_version(kube_version) >= STRICT_CIDRS_SINCE if kube_version else True
+    wanted = chosen(select) or frozenset(LINT_RULES)
+    wanted -= chosen(ignore)
     given = () if namespace is None else (namespace,)
     scope = inputs.scope(given, everything=all_namespaces)
     loaded = read_inputs(inputs, scope, strict_cidrs=strict)
     known_namespaces(loaded, scope)
-    found = (*loaded.problems, *_channel_warnings(loaded), *_tier_warnings(loaded))
+    found = (*loaded.problems, *_channel_warnings(loaded))
+    if not server_only:
+        found += _findings(loaded, wanted)
     problems = tuple(p for p in found if not scope or _is_in(loaded, p.source, scope))
     kinds = _kinds(loaded, scope)
     if output == "json":
@@ -57,7 +86,9 @@ def command(
         for problem in problems:
             echo(describe_problem(loaded, problem))
         echo(_summary(loaded, problems, kinds))
-    return 1 if _errors(problems) else 0
+        if loaded.doubts and not server_only:
+            echo("what the policies really do is checked once every object can be read")
+    return 1 if _heaviest(problems) <= _weight(fail_on) else 0
 
 
 def _is_in(loaded: Loaded, source: Source | None, scope: Sequence[str]) -> bool:
@@ -74,8 +105,35 @@ def _kinds(loaded: Loaded, scope: Sequence[str]) -> Mapping[str, int]:
     return Counter(str(d.data["kind"]) for d in loaded.documents if _is_in(loaded, d.source, scope))
 
 
-def _errors(problems: Iterable[Problem]) -> int:
-    return sum(problem.severity is Severity.ERROR for problem in problems)
+_WEIGHTS = ["never", *(each.value for each in Severity)]
+
+
+def _weight(severity: str) -> int:
+    """0 for never, then the heaviest first."""
+    return _WEIGHTS.index(severity)
+
+
+def _heaviest(problems: Iterable[Problem]) -> int:
+    return min((_weight(each.severity.value) for each in problems), default=len(_WEIGHTS))
+
+
+_CODES = re.compile(r"PF[0-9]{0,3}")
+
+
+def chosen(options: Iterable[str]) -> frozenset[str]:
+    """The codes that options name: ``PF304``, ``PF31`` for all that begin so, several with commas
+    between. Raises UsageError for others: what the server says is always said."""
+    found: set[str] = set()
+    for name in (name.strip() for option in options for name in option.split(",")):
+        codes = {code for code in LINT_RULES if code.startswith(name)}
+        if not codes or not _CODES.fullmatch(name):
+            known = " or ".join(sorted({code[:4] for code in LINT_RULES}))
+            raise click.UsageError(
+                f"{name!r} is no code of what policies really do; these begin with {known}, and "
+                "what the server would refuse is always said"
+            )
+        found |= codes
+    return frozenset(found)
 
 
 STRICT_CIDRS_SINCE = 36
@@ -96,18 +154,12 @@ def _channel_warnings(loaded: Loaded) -> tuple[Problem, ...]:
     return tuple(problem for policy in policies for problem in experimental_fields(policy))
 
 
-def _tier_warnings(loaded: Loaded) -> tuple[Problem, ...]:
-    """Nothing while there are errors: what could not be read may be what a rule is about."""
-    if loaded.doubts or not loaded.cluster.admin_policies:
+def _findings(loaded: Loaded, wanted: Container[str]) -> tuple[Problem, ...]:
+    """Nothing while an object could not be read: it may be what a policy is about."""
+    if loaded.doubts:
         return ()
-    return tuple(map(_warning, tier_findings(compile_cluster(loaded.cluster))))
-
-
-def _warning(finding: TierFinding) -> Problem:
-    policy = finding.policy
-    text = f"{finding.path}: {finding.text}"
-    name = f"{policy.kind} {policy}"
-    return Problem(finding.code, Severity.WARNING, text, finding.source, finding.path, name)
+    found = lint(compile_cluster(loaded.cluster), loaded.raw)
+    return tuple(finding.problem for finding in found if finding.code in wanted)
 
 
 def _data(
@@ -115,7 +167,7 @@ def _data(
 ) -> dict[str, object]:
     return {
         "schema": "podfence.check/v1",
-        "ok": not _errors(problems),
+        "ok": all(problem.severity is not Severity.ERROR for problem in problems),
         "problems": [problem_data(p, loaded.positions.locate_problem(p)) for p in problems],
         "objects": dict(kinds),
         "passedOver": dict(loaded.passed_over),
@@ -123,7 +175,7 @@ def _data(
 
 
 def _summary(loaded: Loaded, problems: tuple[Problem, ...], kinds: Mapping[str, int]) -> str:
-    warnings = sum(p.severity is Severity.WARNING for p in problems)
+    found = Counter(problem.severity for problem in problems)
     read = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items())) or "no object"
     where = f"cluster {printable(loaded.live)}" if loaded.live else count(loaded.files, "file")
     words = [f"{where}: {read}"]
@@ -137,5 +189,8 @@ def _summary(loaded: Loaded, problems: tuple[Problem, ...], kinds: Mapping[str, 
         )
         if others
     ]
-    words.append(f"{count(_errors(problems), 'error')}, {count(warnings, 'warning')}")
+    weights = [count(found[each], each.value) for each in (Severity.ERROR, Severity.WARNING)]
+    if found[Severity.NOTE]:
+        weights.append(count(found[Severity.NOTE], Severity.NOTE.value))
+    words.append(", ".join(weights))
     return "; ".join(words)

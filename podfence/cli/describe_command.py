@@ -32,7 +32,7 @@ from podfence.policy.index import PolicyIndex
 from podfence.questions.certainty import Certainty
 from podfence.questions.describe import describe
 from podfence.questions.describe_tiers import describe_tier_policy
-from podfence.questions.lint.notes import Note, notes_for
+from podfence.questions.lint.notes import notes_for
 from podfence.questions.lint.tiers import tier_findings
 from podfence.questions.parties import Directory, Party, unread
 from podfence.questions.phrases.tierwords import policy_name
@@ -129,9 +129,8 @@ def _texts(loaded: Loaded, wanted: list[Policy], names: Names) -> Iterator[str]:
             notes = notes_for(index, one, loaded.raw(one.source))
             yield render_description(describe(index, one), place, notes)
         else:
-            found = (f for f in findings if f.policy == one.ref)
-            remarks = tuple(Note(f.code, f.title, f.text, f.path) for f in found)
-            yield render_tier_description(describe_tier_policy(index, one), place, remarks)
+            found = tuple(f for f in findings if f.object == one.ref)
+            yield render_tier_description(describe_tier_policy(index, one), place, found)
 
 
 def _wanted(loaded: Loaded, name: str | None, namespace: str | None) -> list[Policy]:

@@ -14,8 +14,7 @@ from podfence.manifests.domaintable import NAME_TABLE_CODES
 from podfence.manifests.leftout import LEFT_OUT_CODES
 from podfence.manifests.load import LOAD_CODES
 from podfence.manifests.parsed import PROBLEM_CODES as READ_CODES
-from podfence.questions.lint.note import NOTE_CODES
-from podfence.questions.lint.tiers import TIER_CODES
+from podfence.questions.lint.findings import LINT_CODES
 from podfence.render.plan_findings import PLAN_CODES
 from tests.cli.session import ROOT, UPDATE, podfence
 
@@ -27,8 +26,7 @@ SOURCE = {
     **LEFT_OUT_CODES,
     **NAME_TABLE_CODES,
     **MODEL_CODES,
-    **TIER_CODES,
-    **NOTE_CODES,
+    **LINT_CODES,
     **PLAN_CODES,
 }
 _SECTION = re.compile(r"^### (PF\d{3}): (.*)\n((?:(?!^##).*\n)*)", re.MULTILINE)

@@ -12,7 +12,8 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction
 from podfence.policy.index import CompiledRule, Everyone, PolicyIndex
 from podfence.questions.describe import DirectionDescription, describe
-from podfence.questions.lint.notes import NOTE_CODES, notes_for
+from podfence.questions.lint.findings import LINT_CODES
+from podfence.questions.lint.notes import notes_for
 from podfence.questions.phrases.matched import PodGroup
 from podfence.render.describe import render_description
 from tests.support.random_clusters import clusters
@@ -45,7 +46,7 @@ def test_description_and_notes_always_come_out(cluster: Cluster) -> None:
         notes = notes_for(index, policy)
         text = render_description(describe(index, policy), lambda _, path: path, notes)
 
-        assert {note.code for note in notes} <= set(NOTE_CODES)
+        assert {note.code for note in notes} <= set(LINT_CODES)
         assert all(line == line.rstrip() for line in text.splitlines())
 
 

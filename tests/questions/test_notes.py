@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import pytest
@@ -11,7 +12,8 @@ from podfence.model.meta import ObjectRef, labels_of
 from podfence.model.networkpolicy import NetworkPolicy, Protocol
 from podfence.model.objects import Service, ServicePort
 from podfence.policy.compile import compile_cluster
-from podfence.questions.lint.notes import NOTE_CODES, notes_for
+from podfence.questions.lint.findings import LINT_CODES
+from podfence.questions.lint.notes import notes_for
 from podfence.testing.builders import namespace, peer, pod, policy, rule
 
 SERVICE = Service(
@@ -322,7 +324,9 @@ def test_pf306_names_pods_that_policies_leave_alone() -> None:
 
 
 def test_every_code_has_one_line() -> None:
-    assert all(code.startswith("PF3") and "\n" not in text for code, text in NOTE_CODES.items())
+    assert all(
+        re.fullmatch(r"PF[23]\d\d", code) and "\n" not in text for code, text in LINT_CODES.items()
+    )
 
 
 @pytest.mark.parametrize(

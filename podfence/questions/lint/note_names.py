@@ -14,7 +14,7 @@ from msgspec import Struct
 from podfence.model.networkpolicy import NetworkPolicyPeer, NetworkPolicyRule
 from podfence.model.selectors import LabelSelector, Operator
 from podfence.policy.flow import AS_WRITTEN, Direction
-from podfence.questions.lint.note import Case, Note, note, rule_path
+from podfence.questions.lint.note import Case, Note, rule_path
 from podfence.questions.phrases import words
 
 _DENY = frozenset(
@@ -103,7 +103,7 @@ def says_deny(case: Case) -> Iterator[Note]:
         if not broken:
             continue
         allowed = "; ".join(_allowed(case, direction, rule) for direction, _, rule in broken)
-        yield note(
+        yield Note(
             "PF301",
             f"{what} speaks of denying, but a rule can only allow. Allowed here: {allowed}. What a "
             "policy closes is what none of its rules names.",
@@ -171,4 +171,4 @@ def _reversed(case: Case, direction: Direction) -> Note:
         "side open a connection. An ingress policy selects who is to be reached, an egress policy "
         "who connects."
     )
-    return note("PF317", text, "spec.podSelector")
+    return Note("PF317", text, "spec.podSelector")

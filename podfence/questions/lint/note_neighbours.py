@@ -22,7 +22,7 @@ from podfence.policy.addressblocks import ip_block
 from podfence.policy.flow import AS_WRITTEN, Direction
 from podfence.policy.networkpolicies import rule_ports
 from podfence.questions.describe import peer_path
-from podfence.questions.lint.note import Case, Note, note, rule_path
+from podfence.questions.lint.note import Case, Note, rule_path
 from podfence.questions.phrases import words
 from podfence.sets import AddressSet
 
@@ -79,7 +79,7 @@ def _undone(
         f"{words.some(peers, _SHOWN, ', or ')}. Rules add up, so what this rule leaves out there "
         "is allowed anyway."
     )
-    return note("PF319", text, rule_path(direction, at[0]))
+    return Note("PF319", text, rule_path(direction, at[0]))
 
 
 def undone_peers(case: Case) -> Iterator[Note]:
@@ -96,7 +96,7 @@ def undone_peers(case: Case) -> Iterator[Note]:
                 "peers of a rule add up, so the wider one decides, and the narrower restrict "
                 "nothing."
             )
-            yield note("PF319", text, peer_path(direction, number, wide))
+            yield Note("PF319", text, peer_path(direction, number, wide))
 
 
 def _in_blocks(peers: Sequence[NetworkPolicyPeer]) -> Iterator[tuple[int, int]]:
@@ -205,4 +205,4 @@ def _split(
         f"meant, remove the dash before the second field: together they allow less, only {which} "
         f"{side} {who}."
     )
-    return note("PF363", text, rule_path(direction, at[0]))
+    return Note("PF363", text, rule_path(direction, at[0]))

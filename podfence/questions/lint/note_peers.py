@@ -13,7 +13,7 @@ from podfence.policy.addressblocks import ip_block
 from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint
 from podfence.questions.describe import peer_path
-from podfence.questions.lint.note import Case, Note, note, rule_path
+from podfence.questions.lint.note import Case, Note, rule_path
 from podfence.questions.phrases import words
 from podfence.questions.phrases.matched import grouped
 from podfence.questions.whyempty import BROUGHT_BY_CLUSTER, left_out, wanted_by_policy
@@ -59,7 +59,7 @@ def selects_nothing(case: Case) -> Iterator[Note]:
     elsewhere = _now(case, NetworkPolicyPeer(case.policy.pod_selector, _ANYWHERE))
     if elsewhere and not case.policy.pod_selector.selects_everything:
         text += f" Pods like that exist in another namespace: {_names(elsewhere)}."
-    yield note("PF306", text, "spec.podSelector")
+    yield Note("PF306", text, "spec.podSelector")
 
 
 def _kind(case: Case) -> str:
@@ -79,7 +79,7 @@ def lost_or(case: Case) -> Iterator[Note]:
             f"before each selector) they would be alternatives: {_names(own)} of this namespace, "
             f"or {_names(others)}."
         )
-        yield note("PF314", text, peer_path(direction, number, at))
+        yield Note("PF314", text, peer_path(direction, number, at))
 
 
 def _looks_like_lost_or(case: Case, peer: NetworkPolicyPeer) -> bool:
@@ -98,7 +98,7 @@ def lost_and(case: Case) -> Iterator[Note]:
     for direction, number, rule in case.rules():
         for at, peer in enumerate(rule.peers):
             for beside in _and_partners(case, rule, peer):
-                yield note("PF315", _torn(case, peer, beside), peer_path(direction, number, at))
+                yield Note("PF315", _torn(case, peer, beside), peer_path(direction, number, at))
 
 
 def _torn(case: Case, peer: NetworkPolicyPeer, beside: NetworkPolicyPeer) -> str:
@@ -143,7 +143,7 @@ def means_nobody(case: Case) -> Iterator[Note]:
                 continue
             text = _why_nobody(case, peer)
             if text:
-                yield note("PF307", text, peer_path(direction, number, at))
+                yield Note("PF307", text, peer_path(direction, number, at))
 
 
 def _why_nobody(case: Case, peer: NetworkPolicyPeer) -> str:
@@ -209,7 +209,7 @@ def inside_block(case: Case) -> Iterator[Note]:
                 f"{block.cidr} holds addresses of pods{who}. Pods get other addresses when they "
                 "are made anew; a podSelector follows them."
             )
-            yield note("PF311", text, path)
+            yield Note("PF311", text, path)
         if direction is Direction.EGRESS:
             yield from _service_addresses(case, block, path)
 
@@ -233,7 +233,7 @@ def _service_addresses(case: Case, block: IPBlock, path: str) -> Iterator[Note]:
             "after the Service was resolved to a pod and never see that address. Select the pods "
             "behind it."
         )
-        yield note("PF311", text, path)
+        yield Note("PF311", text, path)
 
 
 def one_family(case: Case) -> Iterator[Note]:
@@ -259,4 +259,4 @@ def one_family(case: Case) -> Iterator[Note]:
                 f"pods have both. Everything needs {'::/0' if other == 6 else '0.0.0.0/0'} "
                 f"beside it, or no {'from' if direction is Direction.INGRESS else 'to'} at all."
             )
-            yield note("PF313", text, path)
+            yield Note("PF313", text, path)

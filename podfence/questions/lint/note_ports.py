@@ -13,7 +13,7 @@ from podfence.model.objects import Service, ServicePort
 from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint
 from podfence.policy.namedports import PortName, named_number
-from podfence.questions.lint.note import Case, Note, note, rule_path
+from podfence.questions.lint.note import Case, Note, rule_path
 from podfence.questions.phrases import words
 from podfence.questions.phrases.matched import grouped
 
@@ -40,7 +40,7 @@ def unknown_name(case: Case) -> Iterator[Note]:
             continue
         if any(named_number(e.pod.ports, PortName(name, protocol)) for e in targets):
             continue
-        yield note("PF308", _why_unknown(targets, name, protocol), path)
+        yield Note("PF308", _why_unknown(targets, name, protocol), path)
 
 
 def _can_judge(case: Case, direction: Direction, targets: tuple[Endpoint, ...]) -> bool:
@@ -85,7 +85,7 @@ def service_port(case: Case) -> Iterator[Note]:
                 f"reached on {_number(targets, service_port_)}. Policies see the container's "
                 "port, so this item allows nothing that goes through the Service."
             )
-            yield note("PF309", text, path)
+            yield Note("PF309", text, path)
 
 
 def _number(targets: Iterable[Endpoint], port: ServicePort) -> str:
@@ -121,7 +121,7 @@ def other_end(case: Case) -> Iterator[Note]:
                     f"{_who(targets)}, which would be connected to. A rule names the port of the "
                     "end that is connected to; answers need no rule."
                 )
-                yield note("PF318", text, f"{rule_path(direction, number)}.ports[{at}]")
+                yield Note("PF318", text, f"{rule_path(direction, number)}.ports[{at}]")
 
 
 def _declares_ports(endpoints: tuple[Endpoint, ...]) -> bool:
@@ -169,4 +169,4 @@ def dns_over_tcp(case: Case) -> Iterator[Note]:
                     "This is TCP port 53; without protocol a port is TCP. Most questions to DNS "
                     "go over UDP and stay closed. Add {protocol: UDP, port: 53} beside it."
                 )
-                yield note("PF312", text, path)
+                yield Note("PF312", text, path)

@@ -12,7 +12,7 @@ from pyroaring import BitMap
 
 from podfence.policy.flow import AS_WRITTEN, Direction
 from podfence.questions.describe import allows_everything as is_open
-from podfence.questions.lint.note import Case, Note, note, rule_path
+from podfence.questions.lint.note import Case, Note, rule_path
 from podfence.questions.phrases import words
 
 _SAYS_OPEN = re.compile(r"(allow|permit|accept).*(all|any|every)|open|public|unrestricted")
@@ -28,7 +28,7 @@ def empty_egress(case: Case) -> Iterator[Note]:
         "these pods may still open every connection that no other policy closes. To close egress "
         "write policyTypes: [Ingress, Egress]."
     )
-    yield note("PF302", text, "spec.egress")
+    yield Note("PF302", text, "spec.egress")
 
 
 def egress_closes_ingress(case: Case) -> Iterator[Note]:
@@ -41,7 +41,7 @@ def egress_closes_ingress(case: Case) -> Iterator[Note]:
         "so nobody may connect to the selected pods unless another policy allows it. If only "
         "egress is meant, write policyTypes: [Egress]."
     )
-    yield note("PF303", text, "spec.egress")
+    yield Note("PF303", text, "spec.egress")
 
 
 def dead_rules(case: Case) -> Iterator[Note]:
@@ -61,7 +61,7 @@ def dead_rules(case: Case) -> Iterator[Note]:
             text += (
                 f" What the policy does instead is close {other.value}, for which it has no rule."
             )
-        yield note("PF304", text, f"spec.{direction.value}")
+        yield Note("PF304", text, f"spec.{direction.value}")
 
 
 def null_items(case: Case) -> Iterator[Note]:
@@ -74,7 +74,7 @@ def null_items(case: Case) -> Iterator[Note]:
                     "A list item without content (a lone dash) is read as {}: a rule that allows "
                     "everyone, outside the cluster included, on every port."
                 )
-                yield note("PF305", text, path)
+                yield Note("PF305", text, path)
             elif isinstance(rule, Mapping):
                 yield from _null_ports(rule, path)
 
@@ -83,7 +83,7 @@ def _null_ports(rule: Mapping[str, object], path: str) -> Iterator[Note]:
     for at, item in enumerate(_items(rule.get("ports"))):
         if item is None:
             text = "A list item without content is read as {}: every TCP port, and no UDP port."
-            yield note("PF305", text, f"{path}.ports[{at}]")
+            yield Note("PF305", text, f"{path}.ports[{at}]")
 
 
 def _items(value: object) -> list[object]:
@@ -104,7 +104,7 @@ def allows_everything(case: Case) -> Iterator[Note]:
             f"makes every other {direction.value} rule for them pointless. All pods of the "
             "cluster and nothing else is written namespaceSelector: {}."
         )
-        yield note("PF310", text, rule_path(direction, number))
+        yield Note("PF310", text, rule_path(direction, number))
 
 
 def _is_null(case: Case, direction: Direction, number: int) -> bool:
@@ -122,10 +122,8 @@ def pointless(case: Case) -> Iterator[Note]:
             continue
         opened = [
             p
-            for p in case.index.cluster.policies
-            if p.ref.namespace == case.namespace
-            and is_open(p, direction)
-            and case.index.selected[p.ref] & own
+            for p in case.matched.policies_of(case.namespace)
+            if is_open(p, direction) and case.index.selected[p.ref] & own
         ]
         covered = BitMap.union(*(case.index.selected[p.ref] for p in opened), BitMap())
         if not own <= covered:
@@ -137,4 +135,4 @@ def pointless(case: Case) -> Iterator[Note]:
             "allowed anyway."
         )
         rules = case.policy.rules_of(direction.policy_type)
-        yield note("PF316", text, f"spec.{direction.value}" if rules else "spec.podSelector")
+        yield Note("PF316", text, f"spec.{direction.value}" if rules else "spec.podSelector")

@@ -15,10 +15,9 @@ from podfence.questions.lint import (
     note_ports,
     note_shape,
 )
-from podfence.questions.lint.note import NOTE_CODES, Case, Note, Raw
+from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.note import Case, Raw
 from podfence.questions.phrases.matched import Matched
-
-__all__ = ["NOTE_CODES", "Note", "notes_for"]
 
 _CHECKS = (
     note_names.says_deny,
@@ -46,12 +45,20 @@ _CHECKS = (
 
 
 def notes_for(
-    index: PolicyIndex, policy: NetworkPolicy, raw: Raw | None = None
-) -> tuple[Note, ...]:
-    """Notes about one policy of the index.
+    index: PolicyIndex,
+    policy: NetworkPolicy,
+    raw: Raw | None = None,
+    matched: Matched | None = None,
+) -> tuple[Finding, ...]:
+    """Findings about one policy of the index.
 
     ``raw``: the object as it was read, for what decoding loses (empty or absent, null items,
-    annotations); without it PF302 and PF305 are never given.
+    annotations); without it PF302 and PF305 are never given. ``matched``: of this index, shared
+    by many policies.
     """
-    case = Case(index, policy, raw, Matched(index))
-    return tuple(found for check in _CHECKS for found in check(case))
+    case = Case(index, policy, raw, matched or Matched(index))
+    return tuple(
+        Finding(note.code, policy.ref, policy.source, note.path, note.text)
+        for check in _CHECKS
+        for note in check(case)
+    )

@@ -12,7 +12,6 @@ from itertools import combinations, groupby
 
 from msgspec import Struct, field
 
-from podfence.errors import Source
 from podfence.model.clusternetworkpolicy import (
     ClusterNetworkPolicy,
     Peer,
@@ -23,6 +22,7 @@ from podfence.model.meta import ObjectRef
 from podfence.policy.flow import Action, Direction
 from podfence.policy.index import AddressPeers, CompiledRule, CompiledTier, PolicyIndex
 from podfence.policy.origin import Origin
+from podfence.questions.lint.findings import Finding
 from podfence.questions.lint.tiercover import (
     FAMILIES,
     PortParts,
@@ -44,15 +44,6 @@ from podfence.questions.phrases.tierwords import (
 )
 from podfence.sets import PortSet
 
-TIER_CODES: Mapping[str, str] = {
-    "PF221": "a rule that never matches, because earlier rules of its tier match all of it",
-    "PF222": "two policies of one tier and priority that judge the same connections differently",
-    "PF223": "the subject of a policy is no pod",
-    "PF224": "networks that hold addresses of Services, which no rule ever sees",
-    "PF225": "a rule that denies every address of one IP family cuts pods too, or leaves the other",
-}
-"""Every code with its meaning in one line."""
-
 _SHOWN = 3
 _CATCH_ALL = {4: "0.0.0.0/0", 6: "::/0"}
 _DOES = {Action.ACCEPT: "accepts", Action.DENY: "denies", Action.PASS: "passes"}
@@ -60,22 +51,7 @@ Place = tuple[ObjectRef, str]
 """A policy and a field path in it."""
 
 
-class TierFinding(Struct, frozen=True):
-    """One finding. ``path`` is the field that it is about; ``text`` is complete without it."""
-
-    code: str
-    policy: ObjectRef
-    source: Source | None
-    path: str
-    text: str
-
-    @property
-    def title(self) -> str:
-        """The meaning of the code."""
-        return TIER_CODES[self.code]
-
-
-def tier_findings(index: PolicyIndex) -> tuple[TierFinding, ...]:
+def tier_findings(index: PolicyIndex) -> tuple[Finding, ...]:
     """All findings about a cluster, by policy and then by code."""
     if not index.cluster.admin_policies or not index.endpoints:
         return ()
@@ -87,16 +63,16 @@ def tier_findings(index: PolicyIndex) -> tuple[TierFinding, ...]:
         *_catch_alls(index, analysis),
     )
     order = {policy.ref: at for at, policy in enumerate(index.cluster.admin_policies)}
-    return tuple(sorted(found, key=lambda f: (order[f.policy], f.code)))
+    return tuple(sorted(found, key=lambda f: (order[f.object], f.code)))
 
 
 # -- one policy without the others
 
 
-def _alone(index: PolicyIndex, policy: ClusterNetworkPolicy) -> Iterator[TierFinding]:
+def _alone(index: PolicyIndex, policy: ClusterNetworkPolicy) -> Iterator[Finding]:
     selected = index.selected[policy.ref]
     if not policy.subject.unknown and not any(index.members[n] for n in selected):
-        yield TierFinding(
+        yield Finding(
             "PF223",
             policy.ref,
             policy.source,
@@ -109,7 +85,7 @@ def _alone(index: PolicyIndex, policy: ClusterNetworkPolicy) -> Iterator[TierFin
             text = _service_addresses(index, peer)
             if text:
                 path = f"spec.egress[{at}].to[{number}].networks"
-                yield TierFinding("PF224", policy.ref, policy.source, path, text)
+                yield Finding("PF224", policy.ref, policy.source, path, text)
 
 
 def _service_addresses(index: PolicyIndex, peer: Peer) -> str:
@@ -274,7 +250,7 @@ def _differ(first: _Said, second: _Said) -> bool:
 # -- findings
 
 
-def _covered(analysis: _Analysis) -> Iterator[TierFinding]:
+def _covered(analysis: _Analysis) -> Iterator[Finding]:
     for place, coverers in analysis.covered.items():
         if place in analysis.alive:
             continue
@@ -284,10 +260,10 @@ def _covered(analysis: _Analysis) -> Iterator[TierFinding]:
             f"never matches: all that it is about now is matched before it, by {names}; move it "
             "up, or delete it"
         )
-        yield TierFinding("PF221", origin.policy, origin.source, origin.path, text)
+        yield Finding("PF221", origin.policy, origin.source, origin.path, text)
 
 
-def _ties(analysis: _Analysis) -> Iterator[TierFinding]:
+def _ties(analysis: _Analysis) -> Iterator[Finding]:
     for tie in analysis.ties.values():
         first, second = tie.first.origin, tie.second.origin
         text = (
@@ -296,10 +272,10 @@ def _ties(analysis: _Analysis) -> Iterator[TierFinding]:
             f"({tie.ports}); which of the two is asked first is not defined (podfence goes "
             "by name): give them different priorities"
         )
-        yield TierFinding("PF222", second.policy, second.source, "spec.priority", text)
+        yield Finding("PF222", second.policy, second.source, "spec.priority", text)
 
 
-def _catch_alls(index: PolicyIndex, analysis: _Analysis) -> Iterator[TierFinding]:
+def _catch_alls(index: PolicyIndex, analysis: _Analysis) -> Iterator[Finding]:
     """CNP-17: a catch-all is not the outside, and not both families."""
     rules = written_rules(index)
     for (ref, path), cut in analysis.cut.items():
@@ -310,7 +286,7 @@ def _catch_alls(index: PolicyIndex, analysis: _Analysis) -> Iterator[TierFinding
         if text:
             origin = analysis.origins[ref, path]
             denied = words.listed([_CATCH_ALL[family] for family in sorted(families)])
-            yield TierFinding(
+            yield Finding(
                 "PF225", ref, origin.source, path, f"{denied} is not only the outside: {text}"
             )
 

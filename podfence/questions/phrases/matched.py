@@ -6,8 +6,10 @@ classes it finds back into pods, and pods into workloads.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from functools import cached_property
 
 from msgspec import Struct
 from pyroaring import FrozenBitMap
@@ -77,27 +79,53 @@ class Matched:
         self._select = ClassSelector(
             pods, FrozenBitMap(addressless), index.cluster.namespaces, AddressClasses.of(())
         )
+        self._peers: dict[tuple[str, NetworkPolicyPeer], tuple[Endpoint, ...]] = {}
+        self._rules: dict[tuple[str, tuple[NetworkPolicyPeer, ...]], tuple[Endpoint, ...]] = {}
 
     def subjects(self, policy: NetworkPolicy | ClusterNetworkPolicy) -> tuple[Endpoint, ...]:
         """Pods that a policy selects; empty too if the index does not hold the policy."""
         return self._members(self.index.selected.get(policy.ref, FrozenBitMap()))
 
+    def policies_of(self, namespace: str) -> list[NetworkPolicy]:
+        """The NetworkPolicies of one namespace."""
+        return self._policies.get(namespace, [])
+
+    @cached_property
+    def _policies(self) -> dict[str, list[NetworkPolicy]]:
+        found: dict[str, list[NetworkPolicy]] = {}
+        for policy in self.index.cluster.policies:
+            found.setdefault(policy.ref.namespace, []).append(policy)
+        return found
+
     def peers(self, namespace: str, peer: NetworkPolicyPeer) -> tuple[Endpoint, ...]:
         """Pods that one item of ``from``/``to`` means; for an ipBlock those whose address lies
         in it (NP-27). Pods without an address are nobody's peer (NP-58)."""
-        if peer.ip_block is None:
-            return self._members(self._select.peers(namespace, peer).among(self._select.pods))
-        return self._with_address_in(ip_block(peer.ip_block).addresses)
+        found = self._peers.get((namespace, peer))
+        if found is None:
+            if peer.ip_block is None:
+                classes = self._select.peers(namespace, peer).among(self._select.pods)
+                found = self._members(classes)
+            else:
+                found = self._with_address_in(ip_block(peer.ip_block).addresses)
+            self._peers[namespace, peer] = found
+        return found
 
     def rule_peers(
         self, namespace: str, peers: Iterable[NetworkPolicyPeer]
     ) -> tuple[Endpoint, ...]:
         """Pods that a rule means: the union of its peers, every pod if there is none (NP-12)."""
         items = tuple(peers)
-        if not items:
-            return self._members(self._select.pods)
-        found = {e.pod.ref: e for item in items for e in self.peers(namespace, item)}
-        return tuple(found.values())
+        found = self._rules.get((namespace, items))
+        if found is None:
+            if not items:
+                found = self._members(self._select.pods)
+            elif len(items) == 1:
+                found = self.peers(namespace, items[0])
+            else:
+                parts = (self.peers(namespace, item) for item in items)
+                found = tuple({id(e): e for part in parts for e in part}.values())
+            self._rules[namespace, items] = found
+        return found
 
     def pods_in(self, pods: LabelSelector, namespaces: LabelSelector) -> tuple[Endpoint, ...]:
         """Pods with an address that match one selector in namespaces that match the other."""
@@ -108,11 +136,28 @@ class Matched:
         return self._with_address_in(AddressSet.of(networks))
 
     def _with_address_in(self, addresses: AddressSet) -> tuple[Endpoint, ...]:
-        return tuple(
-            endpoint
-            for endpoint in self.index.endpoints.values()
-            if any(address in addresses for address in endpoint.pod.addresses)
-        )
+        found: list[int] = []
+        for version, (numbers, places) in self._by_address.items():
+            for low, high in addresses.family(version):
+                found += places[bisect_left(numbers, low) : bisect_right(numbers, high)]
+        return tuple(self._endpoints[place] for place in sorted(set(found)))
+
+    @cached_property
+    def _endpoints(self) -> list[Endpoint]:
+        return list(self.index.endpoints.values())
+
+    @cached_property
+    def _by_address(self) -> dict[int, tuple[list[int], list[int]]]:
+        """For each IP version the addresses of pods as numbers, in order, and beside each the place
+        of its pod among all."""
+        found: dict[int, list[tuple[int, int]]] = {4: [], 6: []}
+        for place, endpoint in enumerate(self._endpoints):
+            for address in endpoint.pod.addresses:
+                found[address.version].append((int(address), place))
+        return {
+            version: ([number for number, _ in pairs], [place for _, place in pairs])
+            for version, pairs in ((version, sorted(pairs)) for version, pairs in found.items())
+        }
 
     def _members(self, classes: FrozenBitMap) -> tuple[Endpoint, ...]:
         return tuple(endpoint for number in classes for endpoint in self.index.members[number])

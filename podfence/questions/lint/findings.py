@@ -1,0 +1,114 @@
+"""A finding: something that does not do what its name or its shape suggests.
+
+Rule: a finding is given only for what is certain from the input, and says what really happens; the
+server accepts the object. Every code has one meaning, stands in LINT_RULES and does not change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from podfence.errors import Problem, Severity, Source
+from podfence.model.meta import ObjectRef
+
+
+class LintRule(Struct, frozen=True):
+    """What a code means, in one line. ``severity`` says how sure it is that nobody wanted this:
+    an error cannot do what is written, a warning does something that was hardly meant, a note is
+    worth knowing."""
+
+    severity: Severity
+    title: str
+
+
+LINT_RULES: Mapping[str, LintRule] = {
+    "PF221": LintRule(
+        Severity.WARNING,
+        "a rule that never matches, because earlier rules of its tier match all of it",
+    ),
+    "PF222": LintRule(
+        Severity.WARNING,
+        "two policies of one tier and priority that judge the same connections differently",
+    ),
+    "PF223": LintRule(Severity.WARNING, "the subject of a policy is no pod"),
+    "PF224": LintRule(
+        Severity.WARNING, "networks that hold addresses of Services, which no rule ever sees"
+    ),
+    "PF225": LintRule(
+        Severity.WARNING,
+        "a rule that denies every address of one IP family cuts pods too, or leaves the other",
+    ),
+    "PF301": LintRule(Severity.WARNING, "the name or a remark says deny, the rules allow"),
+    "PF302": LintRule(
+        Severity.WARNING, "an empty egress list without policyTypes does not close egress"
+    ),
+    "PF303": LintRule(Severity.WARNING, "egress rules without policyTypes close ingress"),
+    "PF304": LintRule(
+        Severity.ERROR, "rules of a direction that policyTypes does not name count for nothing"
+    ),
+    "PF305": LintRule(
+        Severity.WARNING, "a null list item allows everything that its place can allow"
+    ),
+    "PF306": LintRule(Severity.WARNING, "the policy selects no pod"),
+    "PF307": LintRule(Severity.NOTE, "a peer means no pod and no address"),
+    "PF308": LintRule(Severity.ERROR, "a named port that no destination declares allows nothing"),
+    "PF309": LintRule(
+        Severity.WARNING, "the number is a Service's port, policies see the container's"
+    ),
+    "PF310": LintRule(Severity.NOTE, "a rule {} allows everyone, outside the cluster included"),
+    "PF311": LintRule(Severity.WARNING, "an ipBlock that covers addresses of pods or Services"),
+    "PF312": LintRule(Severity.WARNING, "port 53 over TCP alone is not enough for DNS"),
+    "PF313": LintRule(Severity.NOTE, "a catch-all of one IP family leaves the other closed"),
+    "PF314": LintRule(
+        Severity.WARNING,
+        "two selectors in one item must both hold; as two items they would match pods",
+    ),
+    "PF315": LintRule(
+        Severity.WARNING, "two items are alternatives; as one item they would match fewer pods"
+    ),
+    "PF316": LintRule(Severity.WARNING, "another policy allows everything that this one restricts"),
+    "PF317": LintRule(Severity.WARNING, "the name says A to B, the rules allow B to A"),
+    "PF318": LintRule(
+        Severity.WARNING,
+        "the port is declared by the end that connects, not by the end connected to",
+    ),
+    "PF319": LintRule(
+        Severity.WARNING, "a neighbour in the same policy allows what this one restricts"
+    ),
+    "PF363": LintRule(
+        Severity.WARNING,
+        "a rule with peers alone beside a rule with ports alone: one rule, split by a dash",
+    ),
+}
+LINT_CODES: Mapping[str, str] = {code: rule.title for code, rule in LINT_RULES.items()}
+"""Every code with its meaning in one line."""
+
+
+class Finding(Struct, frozen=True):
+    """One finding. ``path`` is the field of ``object`` that it is about; ``text`` is complete
+    without it."""
+
+    code: str
+    object: ObjectRef
+    source: Source | None
+    path: str
+    text: str
+
+    @property
+    def title(self) -> str:
+        """The meaning of the code."""
+        return LINT_RULES[self.code].title
+
+    @property
+    def problem(self) -> Problem:
+        """The same beside what the server says."""
+        return Problem(
+            self.code,
+            LINT_RULES[self.code].severity,
+            f"{self.path}: {self.text}",
+            self.source,
+            self.path,
+            f"{self.object.kind} {self.object}",
+        )

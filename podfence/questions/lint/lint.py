@@ -1,0 +1,31 @@
+"""lint(index): every finding about the policies of a cluster.
+
+Rule: what is missing from the input is no finding. Where no pod of a policy's namespace was read,
+nothing is said of selectors that match none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from podfence.errors import Source
+from podfence.policy.index import PolicyIndex
+from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.note import Raw
+from podfence.questions.lint.notes import notes_for
+from podfence.questions.lint.tiers import tier_findings
+from podfence.questions.phrases.matched import Matched
+
+_MATCHES_NOBODY = frozenset({"PF306", "PF307"})
+
+
+def lint(index: PolicyIndex, raw: Callable[[Source | None], Raw | None]) -> Iterator[Finding]:
+    """All findings, by policy. ``raw`` tells how an object was written, None where that is not
+    known."""
+    populated = {endpoint.pod.namespace for endpoint in index.endpoints.values()}
+    matched = Matched(index)
+    for policy in index.cluster.policies:
+        for finding in notes_for(index, policy, raw(policy.source), matched):
+            if finding.code not in _MATCHES_NOBODY or policy.ref.namespace in populated:
+                yield finding
+    yield from tier_findings(index)
