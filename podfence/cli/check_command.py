@@ -9,6 +9,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 import click
 
 from podfence.admission.channel import experimental_fields
+from podfence.admission.kinds import POLICY_KINDS
 from podfence.cli.common import describe_problem, known_namespaces, output_option, read_inputs
 from podfence.cli.inputs import Inputs, all_namespaces_option, input_options, namespace_option
 from podfence.cli.terminal import echo
@@ -85,9 +86,7 @@ def command(
     else:
         for problem in problems:
             echo(describe_problem(loaded, problem))
-        echo(_summary(loaded, problems, kinds))
-        if loaded.doubts and not server_only:
-            echo("what the policies really do is checked once every object can be read")
+        echo(_summary(loaded, problems, kinds, server_only=server_only))
     return 1 if _heaviest(problems) <= _weight(fail_on) else 0
 
 
@@ -174,7 +173,9 @@ def _data(
     }
 
 
-def _summary(loaded: Loaded, problems: tuple[Problem, ...], kinds: Mapping[str, int]) -> str:
+def _summary(
+    loaded: Loaded, problems: tuple[Problem, ...], kinds: Mapping[str, int], *, server_only: bool
+) -> str:
     found = Counter(problem.severity for problem in problems)
     read = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items())) or "no object"
     where = f"cluster {printable(loaded.live)}" if loaded.live else count(loaded.files, "file")
@@ -193,4 +194,6 @@ def _summary(loaded: Loaded, problems: tuple[Problem, ...], kinds: Mapping[str, 
     if found[Severity.NOTE]:
         weights.append(count(found[Severity.NOTE], Severity.NOTE.value))
     words.append(", ".join(weights))
+    if loaded.doubts and not server_only and POLICY_KINDS & kinds.keys():
+        words.append("what the policies really do is checked once all objects can be read")
     return "; ".join(words)
