@@ -18,7 +18,7 @@ from msgspec import Struct
 from podfence.errors import ClusterError
 from podfence.kube.client import Client, Refusal
 from podfence.kube.discovery import Resource
-from podfence.kube.narrow import Page, page_decoder
+from podfence.kube.narrow import Page, decode_odd_page, page_decoder
 
 T = TypeVar("T")
 
@@ -37,14 +37,22 @@ class Part(Struct, frozen=True):
     first: bool
     version: str = ""
     """The resourceVersion of the list."""
+    last: bool = False
+    """The list is complete."""
 
 
-def list_parts(client: Client, resource: Resource, namespace: str = "") -> Iterator[Part]:
-    """All objects of a kind. Raises Refusal, ClusterError."""
-    path, decoder = resource.path(namespace), page_decoder(resource.kind)
+def list_parts(
+    client: Client, resource: Resource, namespace: str = "", *, lenient: bool = False
+) -> Iterator[Part]:
+    """All objects of a kind. Raises Refusal, ClusterError.
+
+    ``lenient``: an object that does not have the form of its kind is an ``Odd``, not an error.
+    """
+    path, odd = resource.path(namespace), resource.kind if lenient else ""
+    decoder = page_decoder(resource.kind)
     for _ in range(RESTARTS):
         try:
-            yield from _pages(client, path, decoder)
+            yield from _pages(client, path, decoder, odd)
         except Refusal as refusal:
             if refusal.status != GONE:
                 raise
@@ -53,22 +61,31 @@ def list_parts(client: Client, resource: Resource, namespace: str = "") -> Itera
     raise ClusterError(f"{path}: pages expired {RESTARTS} times before the list was complete")
 
 
-def _pages(client: Client, path: str, decoder: msgspec.json.Decoder[Page]) -> Iterator[Part]:
+def _pages(
+    client: Client, path: str, decoder: msgspec.json.Decoder[Page], odd: str
+) -> Iterator[Part]:
     query = {"limit": str(PAGE)}
     first = True
     while True:
-        page = decode_page(decoder, client.get(path, query), path)
-        yield Part(tuple(page.items or ()), first, page.metadata.resourceVersion)
-        if not page.metadata.next_page:
+        page = decode_page(decoder, client.get(path, query), path, odd)
+        token, version = page.metadata.next_page, page.metadata.resourceVersion
+        yield Part(tuple(page.items or ()), first, version, last=not token)
+        if not token:
             return
-        query["continue"] = page.metadata.next_page
+        query["continue"] = token
         first = False
 
 
-def decode_page(decoder: msgspec.json.Decoder[Page], body: bytes, path: str) -> Page:
-    """Raises ClusterError when the server sent anything but a list."""
+def decode_page(decoder: msgspec.json.Decoder[Page], body: bytes, path: str, odd: str = "") -> Page:
+    """Raises ClusterError when the server sent anything but a list. ``odd``: the kind of which
+    objects of another form are kept, too."""
     try:
-        return decoder.decode(body)
+        try:
+            return decoder.decode(body)
+        except msgspec.ValidationError:
+            if not odd:
+                raise
+            return decode_odd_page(odd, body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         text = f"the API server's answer to {path} is not a list of objects"
         raise ClusterError(text) from None

@@ -28,7 +28,7 @@ CORE: Final = {
     "Service": ("services", True),
 }
 """Kinds of the core group, which discovery of named groups does not list: path, namespaced."""
-_FORBIDDEN: Final = 403
+FORBIDDEN: Final = 403
 _NOT_FOUND: Final = 404
 
 
@@ -122,7 +122,7 @@ def _steps(client: Client, resources: Iterable[Resource], wanted: Wanted) -> Ite
             for part in list_parts(client, resource):
                 yield resource, part
         except Refusal as refusal:
-            if refusal.status != _FORBIDDEN:
+            if refusal.status != FORBIDDEN:
                 raise
             yield resource, Part((), first=True)
             yield from _one_by_one(client, resource, wanted.namespaces, refusal)
@@ -156,7 +156,7 @@ def _of_namespace(client: Client, resource: Resource, namespace: str) -> tuple[A
     except msgspec.DecodeError:
         raise ClusterError(f"the API server's answer to {resource.path()} is no object") from None
     except Refusal as refusal:
-        if refusal.status not in (_FORBIDDEN, _NOT_FOUND):
+        if refusal.status not in (FORBIDDEN, _NOT_FOUND):
             raise
     return None
 

@@ -53,6 +53,8 @@ class FakeCluster:
     cuts: int = 0
     changed: threading.Condition = field(default_factory=threading.Condition)
     bookmark_seconds: float = 0.05
+    stutter: int = 0
+    """Versions before the one asked from whose events a watch sends once more."""
     before: Callable[[Request], Answer | None] = lambda _: None
     """A test's own answer to a request, None for the cluster's."""
 
@@ -201,19 +203,21 @@ class FakeCluster:
             yield _bookmark(position, **{"k8s.io/initial-events-end": "true"})
         else:
             position = int(query.get("resourceVersion") or self.version)
+        again = self.stutter
         while True:
             with self.changed:
-                if position < self.compacted and not any(e[0] > position for e in self.log):
+                if position < self.compacted:
                     status = {"kind": "Status", "code": 410, "reason": "Expired", "message": "old"}
                     yield _line("ERROR", status)
                     return
-                events = [e for e in self.log if e[0] > position]
+                events = [e for e in self.log if e[0] > position - again]
+                again = 0
                 if not events:
                     self.changed.wait(self.bookmark_seconds)
                 if self.cuts != cuts:
                     raise ConnectionAbortedError
             for number, event, which, item in events:
-                position = number
+                position = max(position, number)
                 inside = namespace in ("", item["metadata"].get("namespace", ""))
                 if which == plural and inside:
                     yield _line(event, item)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from podfence.errors import ClusterError
 from podfence.kube.access import Access, Credential, Fixed, ServerAddress
-from podfence.kube.client import LONGEST_PAUSE, TRIES, Client, Refusal
+from podfence.kube.client import LONGEST_PAUSE, TRIES, Client, Lost, Refusal
 from tests.kube.fakeapi import Answer, FakeApi, Request, refusal, serving
 
 OK = Answer(body={"kind": "Status"})
@@ -180,3 +180,51 @@ def test_a_proxy_of_another_protocol_is_an_error() -> None:
     server = ServerAddress("http://api.invalid", proxy_url="socks5://127.0.0.1:1080")
     with pytest.raises(ClusterError, match="socks5://127"):
         Client(Access(server, Fixed()), {}, lambda _: None).get("/a")
+
+
+@pytest.mark.parametrize(
+    ("environment", "proxied"),
+    [
+        ({"http_proxy": "{url}"}, True),
+        ({"HTTP_PROXY": "{url}"}, True),
+        ({"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "{url}"}, True),
+        ({"https_proxy": "{url}"}, False),
+        ({"http_proxy": "{url}", "NO_PROXY": "other,.invalid"}, False),
+        ({"http_proxy": "{url}", "no_proxy": "*"}, False),
+        ({}, False),
+    ],
+)
+def test_a_proxy_of_the_given_environment_is_used(
+    environment: dict[str, str], proxied: bool
+) -> None:
+    with serving(scripted(OK)) as api:
+        given = {name: value.format(url=api.url) for name, value in environment.items()}
+        asked = Client(
+            Access(ServerAddress("http://api.invalid:80"), Fixed()), given, lambda _: None
+        )
+        with pytest.raises(ClusterError) as caught:
+            asked.get("/a")
+    assert ("Tunnel connection failed" in caught.value.message) is proxied
+
+
+def test_lines_come_as_they_are_sent_and_a_cut_is_a_loss() -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"one\ntw"
+        yield b"o\nthree\n"
+        raise ConnectionAbortedError
+
+    with serving(lambda _: Answer(stream=pieces())) as api, client(api) as asked:
+        lines = asked.lines("/a", {})
+        assert [next(lines) for _ in range(3)] == [[], [b"one"], [b"two", b"three"]]
+        with pytest.raises(Lost):
+            next(lines)
+
+
+def test_a_stream_that_is_left_early_does_not_stand_before_the_next_answer() -> None:
+    answers = Answer(stream=iter([b"a\n", b"b\n"])), OK
+    with serving(scripted(*answers)) as api, client(api) as asked:
+        for lines in asked.lines("/a", {}):
+            if lines:
+                break
+        asked.get("/b")
+        assert [each.path for each in api.requests] == ["/a", "/b"]

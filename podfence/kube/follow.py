@@ -1,0 +1,306 @@
+"""One kind of a cluster, followed: told what happened, it tells what changed and what to do next.
+
+Pure: no socket, no clock, no randomness. Rules: an object is gone only when the server says so or
+when a whole list does not hold it, so that there is never an empty moment; a list replaces what is
+held by difference; a version that is held already, or an older one, is no change. What cannot be
+asked is said, and what is known of it stays known.
+Source: "Kubernetes API Concepts", watches, bookmarks, streaming lists and 410.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from typing import Any, Final
+
+from msgspec import Struct
+
+from podfence.errors import ClusterError
+from podfence.kube.discovery import Resource
+from podfence.kube.narrow import plain
+
+LONGEST_PAUSE: Final = 30.0
+"""Seconds between two tries at the most, where the server names none."""
+ABSENT_PAUSE: Final = 60.0
+"""Seconds until a kind that is absent or forbidden is asked for again."""
+CONFIRM_PAUSE: Final = 5.0
+"""Seconds after which an absence has to show again before what was held is given up."""
+SPREAD: Final = 5.0
+"""Seconds over which clients spread that all have to list again at one moment."""
+_FIRST_PAUSE: Final = 0.2
+
+
+class Standing(Enum):
+    """What is known of a kind."""
+
+    SYNCING = "syncing"
+    """It was never known whole."""
+    LIVE = "live"
+    """It is known, and followed."""
+    LATE = "late"
+    """It was known; changes since may be missing, for the server cannot be asked."""
+    FORBIDDEN = "forbidden"
+    """It may not be listed: unknown, or as late as it was before."""
+    ABSENT = "absent"
+    """The cluster does not have the kind."""
+
+
+class Change(Struct, frozen=True):
+    """One object that is there now (``data``: its kept fields), or that is gone (None)."""
+
+    kind: str
+    namespace: str
+    name: str
+    data: dict[str, Any] | None
+
+
+class State(Struct, frozen=True):
+    """How a kind stands, and why where that is not plain."""
+
+    kind: str
+    standing: Standing
+    message: str = ""
+
+
+class Listing(Struct, frozen=True):
+    """Do: list all objects, page by page."""
+
+    resource: Resource
+
+
+class Watching(Struct, frozen=True):
+    """Do: watch from a version. ``initial``: "" is the version, and all objects come first."""
+
+    resource: Resource
+    version: str
+    initial: bool = False
+
+
+class Pausing(Struct, frozen=True):
+    """Do: nothing for some seconds."""
+
+    seconds: float
+
+
+class Failure(Struct, frozen=True):
+    """What did not work. ``status``: the HTTP status, also of an ERROR event; 0: no answer."""
+
+    status: int
+    message: str
+    pause: float | None = None
+    """The seconds that the server asks to wait."""
+    too_new: bool = False
+    """The server knows less than the version that it was asked from (restored from a backup)."""
+
+
+Key = tuple[str, str]
+
+
+class Follow:
+    """``resources``: the kind in each version that is read, the best one first.
+
+    ``streamed``: ask for all objects as a watch (WatchList) before asking for lists.
+    """
+
+    def __init__(self, resources: Sequence[Resource], *, streamed: bool = False) -> None:
+        self.kind = resources[0].kind
+        self._resources = resources
+        self._at = 0
+        self._streamed = streamed
+        self._held: dict[Key, str] = {}
+        self._seen: set[Key] | None = None
+        """The objects of the list that is being read, None while none is."""
+        self._version = ""
+        self._is_whole = False
+        self._failures = 0
+        self._misses = 0
+        self._pause: tuple[float, float] | None = None
+        """The next pause in seconds, at the least and at the most."""
+        self.state = State(self.kind, Standing.SYNCING)
+
+    def next(self, chance: float) -> Listing | Watching | Pausing:
+        """What to do now. ``chance``: a random number from 0 to 1, for the length of pauses."""
+        if self._pause is not None:
+            (least, most), self._pause = self._pause, None
+            return Pausing(least + chance * (most - least))
+        resource = self._resources[self._at]
+        if self._version:
+            return Watching(resource, self._version)
+        return Watching(resource, "", initial=True) if self._streamed else Listing(resource)
+
+    # -- what came
+
+    def listed(
+        self, items: Sequence[Any], *, first: bool, last: bool, version: str
+    ) -> list[Change]:
+        """A page of a list. ``items``: narrow structs."""
+        self._misses = 0
+        if first or self._seen is None:
+            self._seen = set()
+        changes = [change for item in items for change in self._present(item)]
+        if last:
+            changes += self._complete(version)
+        return changes
+
+    def event(self, kind: str, item: Any) -> list[Change]:
+        """An event ADDED, MODIFIED or DELETED; ``item``: a narrow struct."""
+        version = _version_of(item)
+        self._well()
+        if self._seen is None and not _is_news(version, self._version):
+            return []  # a watch brings what is newer alone: this was sent twice
+        if kind == "DELETED":
+            changes = self._absent(_key(item), version)
+        else:
+            changes = list(self._present(item))
+        if self._seen is None:
+            self._version = version
+        return changes
+
+    def bookmark(self, version: str, *, ends_initial: bool) -> list[Change]:
+        """A bookmark; with ``ends_initial`` all objects have been sent."""
+        self._well()
+        if self._seen is not None:
+            return self._complete(version) if ends_initial else []
+        if _is_news(version, self._version):
+            self._version = version
+        return []
+
+    def opened(self, action: Listing | Watching) -> None:
+        """The server began to answer."""
+        self._misses = 0
+        if isinstance(action, Watching) and action.initial:
+            self._seen = set()
+        elif isinstance(action, Watching) and self._is_whole:
+            self._stand(Standing.LIVE)
+
+    # -- what did not
+
+    def ended(self, *, anything: bool) -> None:
+        """A watch ended as it should. ``anything``: it brought an event or a bookmark."""
+        self._seen = None
+        if not anything:  # a server that hangs up at once is not asked without end
+            self._back_off()
+
+    def failed(self, failure: Failure) -> None:
+        """A request or a stream did not work."""
+        self._seen = None
+        initial = self._streamed and not self._version
+        if failure.status != 404:
+            self._misses = 0
+        if failure.status == 410 or failure.too_new:
+            self._version = ""
+            self._failures += 1
+            self._pause = (0.0, SPREAD) if self._failures == 1 else self._growing()
+            self._stand(Standing.LATE, failure.message)
+        elif failure.status in (400, 422) and initial:
+            self._streamed = False  # a server that cannot stream lists
+        elif failure.status == 403:
+            self._version = ""
+            self._pause = (ABSENT_PAUSE / 2, ABSENT_PAUSE)
+            self.state = State(self.kind, Standing.FORBIDDEN, failure.message)
+        elif failure.status == 404:
+            self._version = ""
+            self._missed(failure)
+        else:
+            self._back_off(failure.pause)
+            self._stand(Standing.LATE, failure.message)
+
+    def given_up(self) -> list[Change]:
+        """The changes of an absence that is certain; to be asked for after ``failed``."""
+        if self.state.standing is not Standing.ABSENT:
+            return []
+        return [change for key in list(self._held) for change in self._absent(key, "")]
+
+    # -- inside
+
+    def _present(self, item: Any) -> Iterator[Change]:
+        key, version = _key(item), _version_of(item)
+        held = self._held.get(key)
+        if self._seen is not None:  # a list is the truth, whatever its numbers
+            self._seen.add(key)
+            if held == version:
+                return
+        elif held is not None and not _is_news(version, held):
+            return
+        self._held[key] = version
+        resource = self._resources[self._at]
+        yield Change(self.kind, *key, plain(self.kind, resource.api_version, item))
+
+    def _absent(self, key: Key, version: str) -> list[Change]:
+        held = self._held.get(key)
+        if held is None or (version and _is_older(version, held)):
+            return []
+        del self._held[key]
+        if self._seen is not None:
+            self._seen.discard(key)
+        return [Change(self.kind, *key, None)]
+
+    def _complete(self, version: str) -> list[Change]:
+        seen, self._seen = self._seen or set(), None
+        gone = [change for key in self._held.keys() - seen for change in self._absent(key, "")]
+        self._version = version
+        self._is_whole = True
+        self._stand(Standing.LIVE)
+        return gone
+
+    def _missed(self, failure: Failure) -> None:
+        """A kind is absent when none of its versions is served; where it was known, twice."""
+        self._misses += 1
+        self._at = (self._at + 1) % len(self._resources)
+        if self._at:
+            return
+        rounds = self._misses // len(self._resources)
+        if self._held and rounds < 2:
+            self._pause = (CONFIRM_PAUSE, 2 * CONFIRM_PAUSE)
+            self._stand(Standing.LATE, failure.message)
+        else:
+            self._pause = (ABSENT_PAUSE / 2, ABSENT_PAUSE)
+            self._is_whole = True
+            self.state = State(self.kind, Standing.ABSENT, failure.message)
+
+    def _well(self) -> None:
+        self._failures = 0
+        if self._is_whole and self._seen is None:
+            self._stand(Standing.LIVE)
+
+    def _back_off(self, asked: float | None = None) -> None:
+        self._failures += 1
+        self._pause = self._growing() if asked is None else (asked, asked * 1.25)
+
+    def _growing(self) -> tuple[float, float]:
+        """Chance keeps clients that were thrown off together from coming back together."""
+        most: float = min(_FIRST_PAUSE * 2.0 ** min(self._failures, 10), LONGEST_PAUSE)
+        return most / 2, most
+
+    def _stand(self, standing: Standing, message: str = "") -> None:
+        if standing is Standing.LATE and not self._is_whole:
+            standing = Standing.SYNCING
+        self.state = State(self.kind, standing, message)
+
+
+def _key(item: Any) -> Key:
+    namespace = _text(item, "namespace")
+    if name := _text(item, "name"):
+        return namespace, name
+    raise ClusterError("the API server sent an object without a name")
+
+
+def _version_of(item: Any) -> str:
+    return _text(item, "resourceVersion")
+
+
+def _text(item: Any, field: str) -> str:
+    found = getattr(item.metadata, field, "")
+    return found if isinstance(found, str) else ""
+
+
+def _is_news(version: str, than: str) -> bool:
+    """Whether a version may be one that was not seen yet."""
+    return version != than and not _is_older(version, than)
+
+
+def _is_older(version: str, other: str) -> bool:
+    """Whether a resourceVersion is surely older: numbers are compared, as the API allows."""
+    if version.isdecimal() and other.isdecimal():
+        return int(version) < int(other)
+    return False

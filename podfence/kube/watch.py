@@ -1,0 +1,267 @@
+"""Kinds of a cluster, followed: a thread and a connection each, and one queue of what changed.
+
+Rule: what to do is decided by ``follow``; here it is done. A thread only waits, reads and decodes;
+who takes from the queue sees the changes of a kind in the order in which the server made them.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import random
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing, suppress
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from podfence.errors import ClusterError
+from podfence.kube.access import Access
+from podfence.kube.client import Client, Refusal
+from podfence.kube.discovery import Resource
+from podfence.kube.follow import Change, Failure, Follow, Listing, Pausing, State, Watching
+from podfence.kube.listing import Ahead, list_parts
+from podfence.kube.narrow import decode_object
+from podfence.kube.snapshot import FORBIDDEN, rbac_rule
+
+SILENCE: Final = 90.0
+"""Seconds without a byte after which a watch is a dead connection: bookmarks come each minute."""
+_SHORTEST_WATCH: Final = 300
+_LONGEST_WATCH: Final = 600
+"""Seconds after which the server is asked to end a watch: not all clients at one moment."""
+_INITIAL_END: Final = "k8s.io/initial-events-end"
+_TOO_LARGE: Final = "ResourceVersionTooLarge"
+_TOO_LARGE_TEXT: Final = "Too large resource version"
+_TIMED_OUT: Final = 504
+_WAITING: Final = 256
+"""Batches that may wait for their reader before the threads wait for it."""
+
+
+class Batch(Struct, frozen=True):
+    """What came of one kind at one time, in order, and how the kind stands after it."""
+
+    changes: tuple[Change, ...]
+    state: State
+
+
+class _Event(Struct, frozen=True):
+    type: str
+    object: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _MarkMeta(Struct, frozen=True):
+    resourceVersion: str = ""
+    annotations: dict[str, str] | None = None
+
+
+class _Mark(Struct, frozen=True):
+    metadata: _MarkMeta = _MarkMeta()
+
+
+class _Cause(Struct, frozen=True):
+    reason: str = ""
+
+
+class _Details(Struct, frozen=True):
+    causes: list[_Cause] | None = None
+    retryAfterSeconds: int | None = None
+
+
+class _Status(Struct, frozen=True):
+    code: int = 0
+    message: str = ""
+    details: _Details | None = None
+
+
+_EVENT: Final = msgspec.json.Decoder(_Event)
+_MARK: Final = msgspec.json.Decoder(_Mark)
+_STATUS: Final = msgspec.json.Decoder(_Status)
+
+
+class Watch:
+    """Follows kinds of one cluster until it is closed.
+
+    ``wanted``: of each kind its resources, the best version first. ``streamed``: as ``Follow``.
+    ``chance`` gives random numbers from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        wanted: Iterable[Sequence[Resource]],
+        *,
+        environment: Mapping[str, str] = os.environ,
+        streamed: bool = False,
+        silence: float = SILENCE,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._batches: queue.Queue[Batch] = queue.Queue(_WAITING)
+        self._stopped = threading.Event()
+        self._loops = [
+            _Loop(
+                Follow(resources, streamed=streamed),
+                Client(access, environment, tries=1, silence=silence),
+                self._put,
+                self._stopped,
+                chance,
+            )
+            for resources in wanted
+        ]
+
+    def __enter__(self) -> Watch:
+        for loop in self._loops:
+            loop.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End all threads, also those that wait for the server or for their reader."""
+        self._stopped.set()
+        for loop in self._loops:
+            loop.client.interrupt()
+        for loop in self._loops:
+            while loop.thread.is_alive():
+                with suppress(queue.Empty):
+                    self._batches.get(timeout=0.02)
+                loop.client.interrupt()
+
+    def next(self, timeout: float | None = None) -> Batch | None:
+        """What came next, None when nothing did for ``timeout`` seconds."""
+        try:
+            return self._batches.get(timeout=timeout)
+        except queue.Empty:
+            return None
+
+    def _put(self, batch: Batch) -> None:
+        self._batches.put(batch)
+
+
+class _Loop:
+    """One kind: does what its ``Follow`` says."""
+
+    def __init__(
+        self,
+        follow: Follow,
+        client: Client,
+        put: Callable[[Batch], None],
+        stopped: threading.Event,
+        chance: Callable[[], float],
+    ) -> None:
+        self.client = client
+        self.thread = threading.Thread(target=self._run, name=f"watch {follow.kind}", daemon=True)
+        self._follow = follow
+        self._put = put
+        self._stopped = stopped
+        self._chance = chance
+        self._told: State | None = None
+
+    def _run(self) -> None:
+        with self.client:
+            while not self._stopped.is_set():
+                action = self._follow.next(self._chance())
+                if isinstance(action, Pausing):
+                    self._stopped.wait(action.seconds)
+                    continue
+                try:
+                    self._do(action)
+                except Refusal as refusal:
+                    self._fail(_failure_of_refusal(refusal, action.resource))
+                except ClusterError as error:
+                    self._fail(Failure(0, error.message))
+
+    def _do(self, action: Listing | Watching) -> None:
+        if isinstance(action, Listing):
+            self._list(action)
+        else:
+            self._watch(action)
+
+    def _fail(self, failure: Failure) -> None:
+        self.client.close()
+        self._follow.failed(failure)
+        self._tell(self._follow.given_up())
+
+    def _tell(self, changes: Sequence[Change]) -> None:
+        state = self._follow.state
+        if (changes or state != self._told) and not self._stopped.is_set():
+            self._told = state
+            self._put(Batch(tuple(changes), state))
+
+    def _list(self, action: Listing) -> None:
+        with Ahead(list_parts(self.client, action.resource, lenient=True)) as parts:
+            for part in parts:
+                if self._stopped.is_set():
+                    return
+                changes = self._follow.listed(
+                    part.items, first=part.first, last=part.last, version=part.version
+                )
+                self._tell(changes)
+
+    def _watch(self, action: Watching) -> None:
+        seconds = _SHORTEST_WATCH + self._chance() * (_LONGEST_WATCH - _SHORTEST_WATCH)
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(round(seconds)),
+        }
+        if action.initial:
+            query |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+        else:
+            query["resourceVersion"] = action.version
+        anything = False
+        with closing(self.client.lines(action.resource.path(), query)) as stream:
+            for lines in stream:
+                if not lines:
+                    self._follow.opened(action)
+                    self._tell([])
+                    continue
+                if self._stopped.is_set():
+                    return
+                changes: list[Change] = []
+                for line in lines:
+                    failure = self._take(line, changes)
+                    if failure is not None:
+                        self._tell(changes)
+                        self._fail(failure)
+                        return
+                anything = True
+                self._tell(changes)
+        self._follow.ended(anything=anything)
+
+    def _take(self, line: bytes, changes: list[Change]) -> Failure | None:
+        """One line of a watch; a failure where the server says that it cannot go on."""
+        try:
+            event = _EVENT.decode(line)
+            if event.type == "ERROR":
+                return _failure_of(_STATUS.decode(event.object))
+            if event.type == "BOOKMARK":
+                mark = _MARK.decode(event.object).metadata
+                ends = (mark.annotations or {}).get(_INITIAL_END) == "true"
+                changes += self._follow.bookmark(mark.resourceVersion, ends_initial=ends)
+            else:
+                item = decode_object(self._follow.kind, event.object)
+                changes += self._follow.event(event.type, item)
+        except ClusterError as error:
+            return Failure(0, error.message)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return Failure(0, f"an event of {self._follow.kind} is not JSON, or of another form")
+        return None
+
+
+def _failure_of_refusal(refusal: Refusal, resource: Resource) -> Failure:
+    text = refusal.said
+    if refusal.status == FORBIDDEN:
+        text = f"{text}; {rbac_rule(resource)}"
+    too_new = refusal.status == _TIMED_OUT and _TOO_LARGE_TEXT in refusal.said
+    return Failure(refusal.status, text, refusal.pause, too_new)
+
+
+def _failure_of(status: _Status) -> Failure:
+    details = status.details or _Details()
+    causes = {cause.reason for cause in details.causes or ()}
+    return Failure(
+        status.code,
+        status.message,
+        None if details.retryAfterSeconds is None else float(details.retryAfterSeconds),
+        _TOO_LARGE in causes,
+    )

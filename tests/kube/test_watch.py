@@ -1,0 +1,344 @@
+"""A watch against a server that forgets, hangs up, repeats itself and falls silent.
+
+The law: once it is quiet, what the reader has is what the server has; and nothing was gone for the
+reader that the server had not deleted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import Any
+
+import pytest
+
+from podfence.kube.access import Access, Fixed, ServerAddress
+from podfence.kube.discovery import Resource
+from podfence.kube.follow import Standing, State
+from podfence.kube.watch import Watch
+from tests.kube.fakeapi import Answer, FakeApi, Request, refusal
+from tests.kube.fakecluster import TIER, FakeCluster, running
+
+PODS = Resource("", "v1", "Pod", "pods", namespaced=True)
+SPACES = Resource("", "v1", "Namespace", "namespaces", namespaced=False)
+TIERS = Resource(TIER[0], TIER[1], "ClusterNetworkPolicy", TIER[2], namespaced=False)
+WAIT = 20.0
+
+
+class Reader:
+    """Applies what a watch brings, and remembers what was gone."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        self.store: dict[tuple[str, str, str], Any] = {}
+        self.gone: Counter[tuple[str, str, str]] = Counter()
+        self.states: dict[str, State] = {}
+        self.changes = 0
+
+    def read(self, timeout: float = 0.05) -> None:
+        """One batch, if one comes."""
+        batch = self.watch.next(timeout)
+        if batch is None:
+            return
+        self.states[batch.state.kind] = batch.state
+        self.changes += len(batch.changes)
+        for change in batch.changes:
+            key = (change.kind, change.namespace, change.name)
+            if change.data is None:
+                del self.store[key]
+                self.gone[key] += 1
+            else:
+                self.store[key] = change.data["metadata"].get("labels")
+
+    def until(self, true: Callable[[], bool]) -> None:
+        end = time.monotonic() + WAIT
+        while not true():
+            assert time.monotonic() < end, (self.states, len(self.store))
+            self.read()
+
+    def stands(self, standing: Standing, kind: str = "Pod") -> bool:
+        return kind in self.states and self.states[kind].standing is standing
+
+
+def state_of(cluster: FakeCluster) -> dict[tuple[str, str, str], Any]:
+    kinds = {key[2]: kind for key, (kind, _) in cluster.served.items()}
+    return {
+        (kinds[plural], namespace, name): item["metadata"].get("labels")
+        for (plural, namespace, name), item in cluster.objects.items()
+    }
+
+
+@contextmanager
+def following(
+    cluster: FakeCluster, *resources: Resource, silence: float = 5.0, streamed: bool = False
+) -> Iterator[tuple[Reader, FakeApi]]:
+    with running(cluster) as api:
+        access = Access(ServerAddress(api.url), Fixed())
+        watch = Watch(
+            access,
+            [[each] for each in resources or (PODS,)],
+            environment={},
+            streamed=streamed,
+            silence=silence,
+            chance=lambda: 0.0,
+        )
+        with watch:
+            yield Reader(watch), api
+
+
+def put(cluster: FakeCluster, name: str, **labels: str) -> None:
+    cluster.apply({"kind": "Pod", "metadata": {"name": name, "namespace": "a", "labels": labels}})
+
+
+@pytest.fixture(params=[False, True], ids=["pages", "streamed"])
+def streamed(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+def test_it_lists_and_then_follows(streamed: bool) -> None:
+    cluster = FakeCluster()
+    for number in range(1200):
+        put(cluster, f"p{number}")
+    with following(cluster, streamed=streamed) as (reader, api):
+        reader.until(lambda: reader.stands(Standing.LIVE))
+        assert len(reader.store) == 1200
+        put(cluster, "new")
+        cluster.delete("pods", "a", "p7")
+        put(cluster, "p8", app="changed")
+        reader.until(lambda: reader.store == state_of(cluster))
+        lists = [each for each in api.requests if each.query.get("watch") != "true"]
+        assert len(lists) == (0 if streamed else 3)
+
+
+def test_a_server_without_streamed_lists_is_asked_for_pages() -> None:
+    cluster = FakeCluster(watch_list=False)
+    put(cluster, "p")
+    with following(cluster, streamed=True) as (reader, _):
+        reader.until(lambda: reader.stands(Standing.LIVE))
+        assert reader.store == state_of(cluster)
+
+
+def test_a_cut_watch_is_resumed_without_a_list(streamed: bool) -> None:
+    cluster = FakeCluster()
+    put(cluster, "p")
+    with following(cluster, streamed=streamed) as (reader, api):
+        reader.until(lambda: reader.stands(Standing.LIVE))
+        before = len([each for each in api.requests if "resourceVersion" not in each.query])
+        for number in range(3):
+            cluster.cut()
+            put(cluster, f"after-{number}")
+            reader.until(lambda: reader.store == state_of(cluster))
+        after = len([each for each in api.requests if "resourceVersion" not in each.query])
+        assert after == before
+
+
+def test_a_compacted_past_is_listed_again_and_what_went_is_gone_once(streamed: bool) -> None:
+    cluster = FakeCluster()
+    for name in ("stays", "goes"):
+        put(cluster, name)
+    with following(cluster, streamed=streamed) as (reader, _):
+        reader.until(lambda: reader.stands(Standing.LIVE))
+        with cluster.changed:  # nobody may see the deletion as an event
+            cluster.cuts += 1
+            cluster.delete("pods", "a", "goes")
+            cluster.compact()
+        reader.until(lambda: reader.store == state_of(cluster))
+        assert reader.gone == Counter({("Pod", "a", "goes"): 1})
+
+
+def test_410_as_a_status_is_the_same_as_in_the_stream() -> None:
+    cluster = FakeCluster()
+    put(cluster, "p")
+    with following(cluster) as (reader, _):
+        reader.until(lambda: reader.stands(Standing.LIVE))
+        left = [refusal(410, "too old resource version")]
+        cluster.before = lambda r: left.pop() if left and "watch" in r.query else None
+        cluster.cut()
+        put(cluster, "later")
+        reader.until(lambda: reader.store == state_of(cluster) and not left)
+        assert not reader.gone
+
+
+def test_pages_that_expire_take_nothing_away() -> None:
+    cluster = FakeCluster()
+    for number in range(1100):
+        put(cluster, f"p{number:04}")
+    expired: list[int] = []
+
+    def expire(request: Request) -> Answer | None:
+        if request.query.get("continue") and len(expired) < 2:
+            cluster.delete("pods", "a", f"p000{len(expired)}")  # it was in the first page
+            expired.append(1)
+            cluster.compact()
+        return None
+
+    cluster.before = expire
+    with following(cluster) as (reader, _):
+        reader.until(lambda: reader.stands(Standing.LIVE))
+        assert reader.store == state_of(cluster)
+        assert reader.gone == Counter({("Pod", "a", "p0000"): 1, ("Pod", "a", "p0001"): 1})
+
+
+def test_a_silent_connection_is_a_dead_one() -> None:
+    cluster = FakeCluster()
+    put(cluster, "p")
+    silent: list[int] = []
+
+    def fall_silent(request: Request) -> Answer | None:
+        if request.query.get("watch") == "true" and not silent:
+            silent.append(1)
+            return Answer(stream=nothing())
+        return None
+
+    def nothing() -> Iterator[bytes]:
+        time.sleep(WAIT)
+        yield b""
+
+    cluster.before = fall_silent
+    with following(cluster, silence=0.4) as (reader, _):
+        reader.until(lambda: bool(silent))
+        put(cluster, "later")
+        reader.until(lambda: reader.store == state_of(cluster))
+
+
+def test_a_server_that_asks_for_time_gets_it() -> None:
+    cluster = FakeCluster()
+    put(cluster, "p")
+    asked: list[float] = []
+
+    def slow_down(request: Request) -> Answer | None:
+        asked.append(time.monotonic())
+        return refusal(429, "slow down", Retry_After="1") if len(asked) == 1 else None
+
+    cluster.before = slow_down
+    with following(cluster) as (reader, _):
+        reader.until(lambda: reader.stands(Standing.LIVE))
+        assert asked[1] - asked[0] >= 1.0
+
+
+def test_an_event_that_is_no_json_costs_a_reconnection_and_nothing_else() -> None:
+    cluster = FakeCluster()
+    put(cluster, "p")
+    bad: list[int] = []
+
+    def babble(request: Request) -> Answer | None:
+        if request.query.get("watch") == "true" and not bad:
+            bad.append(1)
+            return Answer(stream=iter([b"<html>\n"]))
+        return None
+
+    cluster.before = babble
+    with following(cluster) as (reader, _):
+        reader.until(lambda: bool(bad))
+        put(cluster, "later")
+        reader.until(lambda: reader.store == state_of(cluster))
+
+
+def test_a_long_event_in_many_pieces_is_one() -> None:
+    cluster = FakeCluster()
+    with following(cluster) as (reader, _):
+        reader.until(lambda: reader.stands(Standing.LIVE))
+        put(cluster, "big", **{f"l{n}": "x" * 60 for n in range(5000)})
+        reader.until(lambda: reader.store == state_of(cluster))
+
+
+def test_a_forbidden_kind_says_which_rule_is_missing_and_is_no_trouble_for_the_others() -> None:
+    cluster = FakeCluster(forbidden={"pods"})
+    cluster.apply({"kind": "Namespace", "metadata": {"name": "a"}})
+    with following(cluster, PODS, SPACES) as (reader, _):
+        reader.until(lambda: reader.stands(Standing.FORBIDDEN))
+        reader.until(lambda: reader.stands(Standing.LIVE, "Namespace"))
+        message = reader.states["Pod"].message
+        assert 'cannot list resource "pods"' in message
+        assert '{apiGroups: [""], resources: ["pods"]' in message
+        assert reader.store == {("Namespace", "", "a"): None}
+
+
+def test_an_absent_kind_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("podfence.kube.follow.ABSENT_PAUSE", 0.2)
+    cluster = FakeCluster()
+    with following(cluster, TIERS) as (reader, _):
+        reader.until(lambda: reader.stands(Standing.ABSENT, "ClusterNetworkPolicy"))
+        cluster.served[TIER] = ("ClusterNetworkPolicy", False)
+        cluster.apply({"kind": "ClusterNetworkPolicy", "metadata": {"name": "deny"}})
+        reader.until(lambda: reader.store == state_of(cluster))
+        assert reader.stands(Standing.LIVE, "ClusterNetworkPolicy")
+
+
+def test_leaving_ends_every_thread_at_once() -> None:
+    cluster = FakeCluster()
+    with following(cluster, PODS, SPACES, silence=60.0) as (reader, _):
+        reader.until(lambda: reader.stands(Standing.LIVE))
+        reader.until(lambda: reader.stands(Standing.LIVE, "Namespace"))
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 10
+
+
+class Trouble:
+    """Answers that go wrong now and then; never a kind that is away twice: that is believed."""
+
+    def __init__(self, rng: Random) -> None:
+        self.rng = rng
+        self.last = 0
+
+    def __call__(self, request: Request) -> Answer | None:
+        before, self.last = self.last, self.rng.randrange(60)
+        answers = [
+            refusal(410, "expired"),
+            refusal(500, "etcdserver: leader changed"),
+            refusal(429, "slow down", Retry_After="0"),
+            Answer(body=b"{}", hang_up=1),
+            Answer(stream=iter([])),
+            refusal(404, "not found"),
+        ]
+        if self.last >= len(answers) or before == self.last:
+            return None
+        return answers[self.last]
+
+
+class Shaker:
+    """Changes a cluster at random, and remembers what it deleted."""
+
+    def __init__(self, cluster: FakeCluster, rng: Random) -> None:
+        self.cluster = cluster
+        self.rng = rng
+        self.deleted: Counter[tuple[str, str, str]] = Counter()
+
+    def shake(self) -> None:
+        names = sorted(key[2] for key in self.cluster.objects)
+        match self.rng.randrange(24):
+            case 0 | 1 | 2:
+                self.cluster.cut()
+            case 3:
+                self.cluster.compact()
+            case number if number < 11 and names:
+                name = self.rng.choice(names)
+                self.deleted["Pod", "a", name] += 1
+                self.cluster.delete("pods", "a", name)
+            case _:
+                put(self.cluster, f"p{self.rng.randrange(40)}", v=str(self.rng.random()))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_happens_the_reader_ends_with_what_the_server_has(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("podfence.kube.follow._FIRST_PAUSE", 0.002)
+    monkeypatch.setattr("podfence.kube.follow.CONFIRM_PAUSE", 0.02)
+    monkeypatch.setattr("podfence.kube.follow.ABSENT_PAUSE", 0.02)
+    rng = Random(seed)
+    cluster = FakeCluster(watch_list=rng.random() < 0.7, stutter=seed % 2 * 30)
+    shaker = Shaker(cluster, rng)
+    for _ in range(rng.randrange(30)):
+        shaker.shake()
+    cluster.before = Trouble(rng)
+    with following(cluster, streamed=rng.random() < 0.5) as (reader, _):
+        for _ in range(150):
+            shaker.shake()
+            reader.read(0.01)
+        cluster.before = lambda _: None
+        reader.until(lambda: reader.store == state_of(cluster))
+        assert all(number <= shaker.deleted[key] for key, number in reader.gone.items())
