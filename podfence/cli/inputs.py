@@ -189,7 +189,12 @@ def _contexts(
 ) -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 
-    names = live_cluster().context_names(context.params.get("kubeconfig"))
+    from podfence.errors import ClusterError
+
+    try:
+        names = live_cluster().context_names(context.params.get("kubeconfig"))
+    except ClusterError:  # the command itself says what is wrong
+        return []
     return [CompletionItem(name) for name in names if name.startswith(text)]
 
 

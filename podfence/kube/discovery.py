@@ -10,34 +10,13 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from podfence.errors import ClusterError
 from podfence.kube.client import Client, Refusal
+from podfence.kube.resource import Resource
 
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
 _ACCEPT = ",".join((_AGGREGATED.format("v2"), _AGGREGATED.format("v2beta1"), "application/json"))
-
-
-class Resource(Struct, frozen=True):
-    """One kind of one version. ``name``: the plural of its path (``networkpolicies``)."""
-
-    group: str
-    version: str
-    kind: str
-    name: str
-    namespaced: bool
-
-    @property
-    def api_version(self) -> str:
-        """``group/version``; the core group has no name."""
-        return f"{self.group}/{self.version}" if self.group else self.version
-
-    def path(self, namespace: str = "") -> str:
-        """Where its objects are listed."""
-        prefix = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        within = f"/namespaces/{namespace}" if namespace else ""
-        return f"{prefix}{within}/{self.name}"
 
 
 def discover(client: Client, groups: Collection[str]) -> tuple[Resource, ...]:

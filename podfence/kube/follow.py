@@ -16,8 +16,8 @@ from typing import Any, Final
 from msgspec import Struct
 
 from podfence.errors import ClusterError
-from podfence.kube.discovery import Resource
 from podfence.kube.narrow import plain
+from podfence.kube.resource import Resource
 
 LONGEST_PAUSE: Final = 30.0
 """Seconds between two tries at the most, where the server names none."""

@@ -17,8 +17,8 @@ from msgspec import Struct
 
 from podfence.errors import ClusterError
 from podfence.kube.client import Client, Refusal
-from podfence.kube.discovery import Resource
 from podfence.kube.narrow import Page, decode_odd_page, page_decoder
+from podfence.kube.resource import Resource
 
 T = TypeVar("T")
 

@@ -16,18 +16,12 @@ from msgspec import Struct
 from podfence.errors import ClusterError
 from podfence.intake.unlisted import Unlisted
 from podfence.kube.client import Client, Refusal
-from podfence.kube.discovery import Resource, discover
+from podfence.kube.discovery import discover
 from podfence.kube.listing import Ahead, Part, decode_page, list_parts
 from podfence.kube.narrow import Page, object_type, page_decoder, plain
+from podfence.kube.resource import Resource, resources_of
 from podfence.text import printable
 
-CORE: Final = {
-    "Namespace": ("namespaces", False),
-    "Node": ("nodes", False),
-    "Pod": ("pods", True),
-    "Service": ("services", True),
-}
-"""Kinds of the core group, which discovery of named groups does not list: path, namespaced."""
 FORBIDDEN: Final = 403
 _NOT_FOUND: Final = 404
 
@@ -88,9 +82,8 @@ def read_snapshot(client: Client, wanted: Wanted) -> Snapshot:
 
 
 def _resource(kind: str, versions: tuple[str, ...], served: Iterable[Resource]) -> Resource | None:
-    if versions == ("v1",) and kind in CORE:
-        name, namespaced = CORE[kind]
-        return Resource("", "v1", kind, name, namespaced)
+    if versions == ("v1",):  # the core group, which discovery of named groups does not list
+        return resources_of(kind)[0]
     found = {each.api_version: each for each in served if each.kind == kind}
     return next((found[version] for version in versions if version in found), None)
 

@@ -10,14 +10,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from podfence.admission.kinds import CLUSTER_SCOPED, is_policy_elsewhere, served_versions
+from podfence.admission.kinds import is_policy_elsewhere, served_versions
 from podfence.errors import ClusterError, Problem, Source
 from podfence.intake.build import Reading
 from podfence.intake.documents import Document
 from podfence.intake.unlisted import Elsewhere
 from podfence.kube.access import Access
 from podfence.kube.client import Client
-from podfence.kube.discovery import Resource
 from podfence.kube.incluster import in_cluster
 from podfence.kube.kubeconfig import find_files, read_kubeconfig
 from podfence.kube.narrow import KEPT
@@ -56,17 +55,6 @@ def wanted(namespaces: Iterable[str] = (), policies_of: tuple[str, ...] | None =
     versions = {kind: served_versions(kind) for kind in KEPT}
     enough = None if policies_of is None else _names(policies_of)
     return Wanted(versions, is_policy_elsewhere, _names(namespaces), enough)
-
-
-def resources_of(kind: str) -> tuple[Resource, ...]:
-    """Where a wanted kind is found, in each version that is read, the best one first."""
-    plural = kind.lower()
-    plural = f"{plural[:-1]}ies" if plural.endswith("y") else f"{plural}s"
-    found = []
-    for api_version in served_versions(kind):
-        group, _, version = api_version.rpartition("/")
-        found.append(Resource(group, version, kind, plural, kind not in CLUSTER_SCOPED))
-    return tuple(found)
 
 
 def _names(namespaces: Iterable[str]) -> tuple[str, ...]:

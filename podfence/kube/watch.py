@@ -20,10 +20,10 @@ from msgspec import Struct
 from podfence.errors import ClusterError
 from podfence.kube.access import Access
 from podfence.kube.client import Client, Refusal
-from podfence.kube.discovery import Resource
 from podfence.kube.follow import Change, Failure, Follow, Listing, Pausing, State, Watching
 from podfence.kube.listing import Ahead, list_parts
 from podfence.kube.narrow import decode_object
+from podfence.kube.resource import Resource
 from podfence.kube.snapshot import FORBIDDEN, rbac_rule
 
 SILENCE: Final = 90.0

@@ -14,7 +14,8 @@ import yaml
 
 from podfence.kube.follow import Standing
 from podfence.kube.narrow import KEPT
-from podfence.kube.source import find_access, resources_of
+from podfence.kube.resource import resources_of
+from podfence.kube.source import find_access
 from podfence.kube.watch import Watch
 from tests.apiserver.client import Client
 from tests.apiserver.crds import Crds

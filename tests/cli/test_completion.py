@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.cli.session import ROOT, podfence
+from tests.kube.fakecluster import kubeconfig
 
 
 def completed(line: str) -> list[str]:
@@ -44,6 +46,14 @@ def completed(line: str) -> list[str]:
 )
 def test_what_is_offered(line: str, offered: list[str]) -> None:
     assert completed(line) == offered
+
+
+def test_the_contexts_of_the_kubeconfig_are_offered(tmp_path: Path) -> None:
+    file = kubeconfig(tmp_path, "http://127.0.0.1:9")
+    assert completed(f"podfence map --kubeconfig {file} --context t") == ["plain,test"]
+    assert completed(f"podfence map --kubeconfig {file} --context x") == []
+    file.write_text("clusters: 5\n")
+    assert completed(f"podfence map --kubeconfig {file} --context ") == []
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

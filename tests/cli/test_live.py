@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -384,6 +385,25 @@ def test_options_of_files_and_of_clusters_do_not_mix(arguments: str, said: str) 
     done = podfence(arguments.split())
     assert done.status == 2
     assert said in done.err
+
+
+# --- the lab -------------------------------------------------------------------------------------
+
+
+@pytest.mark.kernel
+def test_a_lab_of_a_cluster_is_tried_with_real_packets(tmp_path: Path) -> None:
+    with asking(shop(), tmp_path) as ask:
+        done = subprocess.run(
+            [sys.executable, "-m", "podfence", "lab", "run"],
+            cwd=ROOT,
+            env={**os.environ, "KUBECONFIG": str(ask.config)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert "3 pods, 1 node(s)" in done.stdout
+    assert "kernel and engine agree" in done.stdout
 
 
 # --- kubectl, and what it costs ------------------------------------------------------------------

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from podfence.kube.discovery import Resource
 from podfence.kube.follow import (
     ABSENT_PAUSE,
     CONFIRM_PAUSE,
@@ -22,6 +21,7 @@ from podfence.kube.follow import (
     Watching,
 )
 from podfence.kube.narrow import decode_object
+from podfence.kube.resource import Resource
 
 PODS = Resource("", "v1", "Pod", "pods", namespaced=True)
 TIERS = [

@@ -11,8 +11,8 @@ import pytest
 from podfence.errors import ClusterError
 from podfence.kube.access import Access, Fixed, ServerAddress
 from podfence.kube.client import Client
-from podfence.kube.discovery import Resource
 from podfence.kube.listing import Ahead, list_parts
+from podfence.kube.resource import Resource
 from tests.kube.fakeapi import Answer, FakeApi, Request, refusal, serving
 from tests.kube.fakecluster import FakeCluster, running
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from podfence.kube.narrow import KEPT
-from podfence.kube.snapshot import CORE
-from podfence.kube.source import NoCluster, find_access, resources_of, wanted
+from podfence.kube.resource import resources_of
+from podfence.kube.source import NoCluster, find_access, wanted
 from tests.kube.fakecluster import SERVED, TIER, kubeconfig
 
 
@@ -28,10 +28,11 @@ def test_nothing_that_names_a_cluster_is_an_error_of_its_own(tmp_path: Path) -> 
 def test_the_paths_of_kinds_are_those_of_servers() -> None:
     served = {(group, version, name): kind for (group, version, name), (kind, _) in SERVED.items()}
     served[TIER] = "ClusterNetworkPolicy"
+    scopes = dict(SERVED.values())
     for (group, version, name), kind in served.items():
         best = resources_of(kind)[0]
         assert (best.group, best.version, best.name) == (group, version, name)
-        assert kind not in CORE or (best.name, best.namespaced) == CORE[kind]
+        assert best.namespaced is scopes.get(kind, False)
     old = [each.api_version for each in resources_of("ClusterNetworkPolicy")]
     assert old == ["policy.networking.k8s.io/v1beta1", "policy.networking.k8s.io/v1alpha2"]
 

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from podfence.kube.access import Access, Fixed, ServerAddress
-from podfence.kube.discovery import Resource
 from podfence.kube.follow import Standing, State
+from podfence.kube.resource import Resource
 from podfence.kube.watch import Watch
 from tests.kube.fakeapi import Answer, FakeApi, Request, refusal
 from tests.kube.fakecluster import TIER, FakeCluster, running
