@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from msgspec.structs import replace
 
-from podfence.cli.inputs import Inputs, complete_files, live_cluster
+from podfence.cli.inputs import Inputs, complete_files
 from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError, Problem, Severity, UnknownObject, UnreadObject
 from podfence.manifests.load import Loaded, load
@@ -96,10 +96,9 @@ def read_inputs(
     asked.
     """
     if inputs.are_live:
-        found: Loaded = live_cluster().load_live(
-            inputs, about, policies_of=policies_of, strict_cidrs=strict_cidrs
-        )
-        return found
+        from podfence.cli.live import load_live
+
+        return load_live(inputs, about, policies_of=policies_of, strict_cidrs=strict_cidrs)
     stdin = sys.stdin.buffer if "-" in inputs.paths else None
     return load(
         inputs.paths,

@@ -6,8 +6,10 @@ import sys
 
 import click
 
-from podfence.cli.inputs import Inputs, all_namespaces_option, cluster_options, live_cluster
+from podfence.cli.inputs import Inputs, cluster_options
+from podfence.cli.live import snapshot
 from podfence.cli.terminal import echo
+from podfence.kube.source import documents_of, reading_of
 from podfence.render.problems import problem_line
 from podfence.text import printable
 
@@ -21,7 +23,13 @@ from podfence.text import printable
     help="The namespace to read where the cluster may not be read whole. Without it: that of the "
     "context.",
 )
-@all_namespaces_option
+@click.option(
+    "-A",
+    "--all-namespaces",
+    is_flag=True,
+    expose_value=False,
+    help="What it does anyway: peers of a namespace may be in any other.",
+)
 @click.option(
     "-o",
     "--output",
@@ -30,16 +38,15 @@ from podfence.text import printable
     show_default=True,
     help="Every command reads either with -f.",
 )
-def command(inputs: Inputs, namespace: str | None, all_namespaces: bool, output: str) -> int:
+def command(inputs: Inputs, namespace: str | None, output: str) -> int:
     """Write what podfence reads of a cluster to standard output, for -f or for somebody else.
 
     It is all that verdicts depend on, of all namespaces, and nothing besides: no environment
     variables, arguments, images, annotations, Secrets or ConfigMaps. Answers about it are those
     about the cluster. What could not be listed is written down too, and makes the exit status 2.
     """
-    live = live_cluster()
-    snapshot = live.snapshot(inputs, [namespace] if namespace else [])
-    whole = {"apiVersion": "v1", "kind": "List", "items": list(live.documents_of(snapshot))}
+    found = snapshot(inputs, [namespace] if namespace else [])
+    whole = {"apiVersion": "v1", "kind": "List", "items": list(documents_of(found))}
     if output == "json":
         from podfence.render.jsontext import json_bytes
 
@@ -49,8 +56,8 @@ def command(inputs: Inputs, namespace: str | None, all_namespaces: bool, output:
 
         sys.stdout.buffer.writelines(line.encode() for line in yaml_lines(whole))
     sys.stdout.buffer.flush()
-    for problem in live.reading_of(snapshot).problems:
+    for problem in reading_of(found).problems:
         echo(problem_line(problem, None), err=True)
-    if snapshot.absent:
-        echo(f"not in this cluster: {printable(', '.join(snapshot.absent))}", err=True)
-    return 2 if snapshot.gaps else 0
+    if found.absent:
+        echo(f"not in this cluster: {printable(', '.join(found.absent))}", err=True)
+    return 2 if found.gaps else 0

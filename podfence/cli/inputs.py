@@ -1,6 +1,8 @@
 """What commands read: the options, and the value that they make.
 
-Rule: files, or without any a cluster. Which of the two it is, no command has to know.
+Rule: files, or without any a cluster. Which of the two it is, no command has to know. What asks a
+cluster (``live``) is imported where it is needed: TLS takes longer to import than a small input to
+read.
 """
 
 from __future__ import annotations
@@ -18,8 +20,6 @@ from msgspec import Struct
 from podfence.model.meta import DEFAULT_NAMESPACE
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -49,8 +49,9 @@ class Inputs(Struct, frozen=True):
         Raises ClusterError when no cluster can be found.
         """
         if given is None and self.are_live:
-            found: str = live_cluster().context_namespace(self)
-            return found
+            from podfence.cli.live import context_namespace
+
+            return context_namespace(self)
         return given or self.namespace or DEFAULT_NAMESPACE
 
     def scope(self, given: Sequence[str], *, everything: bool) -> tuple[str, ...]:
@@ -59,14 +60,6 @@ class Inputs(Struct, frozen=True):
         if everything or (not given and not self.are_live):
             return ()
         return tuple(given) or (self.namespace_of_names(None),)
-
-
-def live_cluster() -> ModuleType:
-    """The module that asks clusters, imported by who needs it: TLS takes longer to import than
-    a small input to read."""
-    from podfence.cli import live
-
-    return live
 
 
 def cluster_options(function: Callable[..., int]) -> Callable[..., int]:
@@ -189,10 +182,11 @@ def _contexts(
 ) -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 
+    from podfence.cli.live import context_names
     from podfence.errors import ClusterError
 
     try:
-        names = live_cluster().context_names(context.params.get("kubeconfig"))
+        names = context_names(context.params.get("kubeconfig"))
     except ClusterError:  # the command itself says what is wrong
         return []
     return [CompletionItem(name) for name in names if name.startswith(text)]

@@ -20,7 +20,6 @@ from podfence.kube.kubeconfig import find_files, read_kubeconfig
 from podfence.kube.snapshot import Snapshot
 from podfence.kube.source import (
     NoCluster,
-    documents_of,
     find_access,
     read_cluster,
     reading_of,
@@ -28,15 +27,6 @@ from podfence.kube.source import (
 )
 from podfence.manifests.load import Loaded
 from podfence.manifests.positions import Positions
-
-__all__ = [
-    "context_names",
-    "context_namespace",
-    "documents_of",
-    "load_live",
-    "reading_of",
-    "snapshot",
-]
 
 
 def _access(inputs: Inputs) -> Access:
