@@ -137,9 +137,11 @@ class Client:
 
     def interrupt(self) -> None:
         """End whatever another thread reads here: it gets a Lost."""
-        connection = self._connection
-        with suppress(OSError, AttributeError):
-            connection.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+        sock = getattr(self._connection, "sock", None)
+        if sock is not None:
+            with suppress(OSError):
+                # Of the socket below TLS: TLS's own state belongs to the thread that reads.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""

@@ -97,7 +97,7 @@ class Watch:
         silence: float = SILENCE,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._batches: queue.Queue[Batch] = queue.Queue(_WAITING)
+        self._batches: queue.Queue[Batch | Exception] = queue.Queue(_WAITING)
         self._stopped = threading.Event()
         self._loops = [
             _Loop(
@@ -127,13 +127,19 @@ class Watch:
                 loop.client.interrupt()
 
     def next(self, timeout: float | None = None) -> Batch | None:
-        """What came next, None when nothing did for ``timeout`` seconds."""
+        """What came next, None when nothing did for ``timeout`` seconds.
+
+        Raises what ended a thread that nothing should end.
+        """
         try:
-            return self._batches.get(timeout=timeout)
+            found = self._batches.get(timeout=timeout)
         except queue.Empty:
             return None
+        if isinstance(found, Exception):
+            raise found
+        return found
 
-    def _put(self, batch: Batch) -> None:
+    def _put(self, batch: Batch | Exception) -> None:
         self._batches.put(batch)
 
 
@@ -144,7 +150,7 @@ class _Loop:
         self,
         follow: Follow,
         client: Client,
-        put: Callable[[Batch], None],
+        put: Callable[[Batch | Exception], None],
         stopped: threading.Event,
         chance: Callable[[], float],
     ) -> None:
@@ -157,6 +163,12 @@ class _Loop:
         self._told: State | None = None
 
     def _run(self) -> None:
+        try:
+            self._follow_on()
+        except Exception as error:  # noqa: BLE001 - the reader raises it
+            self._put(error)
+
+    def _follow_on(self) -> None:
         with self.client:
             while not self._stopped.is_set():
                 action = self._follow.next(self._chance())

@@ -268,6 +268,15 @@ def test_an_absent_kind_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         assert reader.stands(Standing.LIVE, "ClusterNetworkPolicy")
 
 
+def test_what_ends_a_thread_reaches_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("podfence.kube.follow.Follow.next", broken)
+    with following(FakeCluster()) as (reader, _), pytest.raises(ZeroDivisionError):
+        reader.read(WAIT)
+
+
 def test_leaving_ends_every_thread_at_once() -> None:
     cluster = FakeCluster()
     with following(cluster, PODS, SPACES, silence=60.0) as (reader, _):
