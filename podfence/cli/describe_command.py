@@ -70,13 +70,12 @@ def command(
     a policy does something else than its name or its shape suggests.
     """
     names = read_names(resolve, *inputs.paths)
-    if name is None or not inputs.are_live:
-        given = () if namespace is None else (namespace,)
-        namespace = next(iter(inputs.scope(given, everything=all_namespaces)), None)
-    about = [each for each in (namespace, (name or "").rpartition("/")[0]) if each]
+    given = () if namespace is None else (namespace,)
+    namespace = next(iter(inputs.scope(given, everything=all_namespaces)), None)
+    about = [each for each in (namespace, (name or "").partition("/")[0]) if each]
     loaded = load_cluster(inputs, about)
     with asking(loaded, inputs):
-        if namespace is not None:
+        if namespace is not None and (given or name is None):
             known_namespaces(loaded, [namespace])
         wanted = _wanted(loaded, name, namespace)
         if name is not None and not wanted:

@@ -152,6 +152,16 @@ def test_check_and_describe_are_about_one_namespace(tmp_path: Path) -> None:
     assert "not in this cluster: ClusterNetworkPolicy" in checked.out
 
 
+def test_a_policy_is_described_by_its_name_in_the_namespace_of_the_context(tmp_path: Path) -> None:
+    with asking(shop(), tmp_path, "shop") as ask:
+        assert "NetworkPolicy shop/db" in ask("describe", "db").out
+        assert "shop/db" in ask("describe", "po/web").out + ask("describe", "po/db").out
+    with asking(shop(), tmp_path, "watch") as ask:
+        assert ask("describe", "db").status == 2
+        for arguments in (["shop/db"], ["db", "-n", "shop"], ["db", "-A"]):
+            assert "NetworkPolicy shop/db" in ask("describe", *arguments).out
+
+
 def test_nothing_is_written_to_a_cluster_and_no_secret_is_asked_for(tmp_path: Path) -> None:
     with asking(shop(), tmp_path) as ask:
         ask("map", "-A")
