@@ -67,7 +67,7 @@ from podfence.questions.can import Asker, Can, Case
 from podfence.questions.diff import changed_verdicts
 from podfence.questions.parties import NODE
 from podfence.questions.why import why
-from podfence.reconcile import Change, Commit, commit
+from podfence.reconcile.nodes import Change, Commit, commit
 
 _HELD = "a program in the target has the port, and what it answers proves nothing"
 _BEFORE, _AFTER = 0.2, 0.3

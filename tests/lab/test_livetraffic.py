@@ -15,8 +15,7 @@ from podfence.lab.testbed.liveflows import flows_across
 from podfence.lab.testbed.livetraffic import Account, Message, Traffic, account
 from podfence.lab.testbed.probeplan import ProbePlan
 from podfence.lab.testbed.probes import Outcome, Probe, kinds_of
-from podfence.nft.lowering.epoch import epoch, with_epoch
-from podfence.nft.ruleset import Ruleset
+from podfence.nft.lowering.tightening import Tightening
 from podfence.render.lab import applied_text
 from podfence.testing.builders import peer, pod, policy, rule
 from tests.lab.clusters import SHOP, placed, plan_of
@@ -68,16 +67,16 @@ def test_changes_under_load_leak_nothing_and_lose_nothing() -> None:
     assert (seen.revoked_flows, seen.kept_flows) == (16, 16)
 
 
-def never_again(current: Ruleset, wanted: Ruleset) -> Ruleset:
-    """A change that leaves the epoch as it is, so that live connections are not judged."""
-    return with_epoch(wanted, epoch(current))
+def never(*_: object) -> Tightening:
+    """No change takes anything away: the epoch stays, so that live connections are not judged."""
+    return Tightening.NO
 
 
 @pytest.mark.kernel
 def test_a_revocation_that_spares_live_connections_is_found_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("podfence.reconcile.succeed", never_again)
+    monkeypatch.setattr("podfence.reconcile.step.tightening", never)
     seen, _ = measure(changes=3, clients=6, nodes=1)
     assert seen.leaked > 10
 

@@ -128,7 +128,7 @@ def test_what_one_node_refuses_is_taken_back_on_the_others(
 
     with running(*SHOP) as session:
         before = session.plan
-        monkeypatch.setattr("podfence.reconcile.diff", second_is_wrong)
+        monkeypatch.setattr("podfence.reconcile.step.diff", second_is_wrong)
         with pytest.raises(NftError, match="nowhere"):
             said(session, *SHOP[:3], OPEN_DB, WEB_7000, pod("shop/new"))
         monkeypatch.undo()
@@ -150,7 +150,7 @@ def test_a_refused_change_leaves_every_pod_as_it_was(monkeypatch: pytest.MonkeyP
     holder, heir = (pod(f"a/{name}", addresses=["10.0.0.9"]) for name in ("holder", "heir"))
     with running(*SHOP, holder) as session:
         before = names_in(session)
-        monkeypatch.setattr("podfence.reconcile.diff", refusing)
+        monkeypatch.setattr("podfence.reconcile.step.diff", refusing)
         with pytest.raises(NftError, match="nowhere"):
             said(session, *SHOP[:2], *SHOP[3:], heir, pod("shop/new"))
         monkeypatch.undo()

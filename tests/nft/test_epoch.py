@@ -16,15 +16,15 @@ from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.model.objects import Pod
 from podfence.nft.difference import apply, diff
-from podfence.nft.lowering.epoch import bump, epoch, succeed, with_epoch
+from podfence.nft.lowering.epoch import bump, epoch, with_epoch
 from podfence.nft.lowering.lower import LocalNode, lower
-from podfence.nft.lowering.tightening import removes_permission
 from podfence.nft.objects import CtStateBit
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.trace import first_packet, reply_packet, trace_packet
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow
 from podfence.policy.index import PolicyIndex
+from podfence.reconcile.nodes import Change
 from podfence.testing.builders import (
     cluster_peer,
     cluster_policy,
@@ -36,6 +36,7 @@ from podfence.testing.builders import (
 )
 from tests.nft.cases import CASES, DB_ALLOW, DENY_ALL, NODE, WEB_OUT, index_of
 from tests.nft.test_engine_agrees import tiered
+from tests.support.losses import removes_permission
 from tests.support.random_clusters import TIERS, FlowSource, Size, random_cluster
 from tests.support.random_tiers import NAMES
 
@@ -86,7 +87,7 @@ def check_succession(rulesets: list[Ruleset], flows: list[Flow]) -> None:
     opened = {flow: trace_packet(current, first_packet(flow)) for flow in flows}
     marks = {flow: outcome.mark for flow, outcome in opened.items() if outcome.accepted}
     for wanted in rulesets[1:]:
-        after = succeed(current, wanted)
+        after = Change.between(current, wanted).wanted
         current = apply(current, diff(current, after))
         for flow, mark in marks.items():
             for reply in (False, True):
@@ -175,7 +176,7 @@ def test_epoch_changes_when_a_permission_goes(
 ) -> None:
     node = replace(NODE, epoch=7)
     current, wanted = lower(index_of(*before), node), lower(index_of(*after), NODE)
-    assert epoch(succeed(current, wanted)) == (8 if bumped else 7)
+    assert epoch(Change.between(current, wanted).wanted) == (8 if bumped else 7)
 
 
 def test_a_remote_pod_that_comes_keeps_the_epoch() -> None:
@@ -211,4 +212,4 @@ def test_an_epoch_that_does_not_fit_is_refused() -> None:
 def test_other_bits_of_the_mark_are_no_succession() -> None:
     one, other = (lower(index_of(), LocalNode("n", mark_mask=m)) for m in (0xFF, 0xFF00))
     with pytest.raises(ValueError, match="different bits of the mark"):
-        succeed(one, other)
+        Change.between(one, other)

@@ -13,7 +13,6 @@ from podfence.nft.difference import diff
 from podfence.nft.lowering import keyed, ordered
 from podfence.nft.lowering.lower import lower
 from podfence.nft.lowering.ports import split_ports
-from podfence.nft.lowering.tightening import removes_permission
 from podfence.nft.objects import Lookup, Verdict, VerdictMap, Vmap
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.trace import trace
@@ -31,6 +30,7 @@ from podfence.testing.builders import (
 from tests.nft.cases import DB, MANY_RULES, NODE, WEB, index_of
 from tests.nft.test_engine_agrees import agree, tiered
 from tests.nft.test_epoch import test_no_connection_outlives_its_permission as follow
+from tests.support.losses import removes_permission
 from tests.support.random_clusters import TIERS, FlowSource, Size, random_cluster
 from tests.support.random_tiers import NAMES
 

@@ -11,10 +11,10 @@ from msgspec.structs import replace
 from podfence.nft.lowering.epoch import bump
 from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.nft.lowering.skeleton import FAST, STAMP
-from podfence.nft.lowering.tightening import removes_permission
 from podfence.nft.objects import DROP, RETURN, BaseChain, Chain, Counter, Hook, Rule, Verdict
 from podfence.nft.ruleset import Ruleset
 from tests.nft.cases import DB_ALLOW, NODE, WEB, index_of
+from tests.support.losses import removes_permission
 
 INDEX = index_of(DB_ALLOW)
 RULES = lower(INDEX, NODE)

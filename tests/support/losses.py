@@ -18,6 +18,8 @@ from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.model.objects import IPAddress, Namespace, Pod
+from podfence.nft.lowering.tightening import Tightening, tightening
+from podfence.nft.ruleset import Ruleset
 from podfence.policy.index import PolicyIndex
 from podfence.sets import PortSet
 from podfence.sets.members import Members
@@ -45,6 +47,11 @@ def losses(before: PolicyIndex, after: PolicyIndex) -> Iterator[Loss]:
                 gone = old.ports(source, destination) - new.ports(source, destination)
                 if gone:
                     yield Loss(source, destination, gone)
+
+
+def removes_permission(before: Ruleset, after: Ruleset) -> bool:
+    """Whether the rules of a node take something away, or are not proven not to."""
+    return tightening(before, after) is not Tightening.NO
 
 
 def released(before: PolicyIndex, after: PolicyIndex) -> dict[int, Members]:

@@ -15,14 +15,17 @@ UNKNOWN = "unknown"
 """An address of the node's pod ranges that no known pod has."""
 STATELESS = "stateless"
 """A packet without a connection, from or to an isolated pod."""
+CLOSED = "closed"
+"""A pod whose rules could not be enforced."""
+_FIXED = (UNKNOWN, STATELESS, CLOSED)
 _START = "podfence:"
 _BY_POLICIES = "deny:"
 
 
 def deny_rules(log_group: int, denier: str) -> tuple[Rule, ...]:
     """Log within limits, then count and drop (CNP-11). ``denier``: the name of a group or tier
-    whose policies deny, UNKNOWN or STATELESS."""
-    what = denier if denier in (UNKNOWN, STATELESS) else f"{_BY_POLICIES}{denier}"
+    whose policies deny, UNKNOWN, STATELESS or CLOSED."""
+    what = denier if denier in _FIXED else f"{_BY_POLICIES}{denier}"
     prefix = printable(f"{_START}{what}", MAX_LOG_PREFIX)
     return (Rule((LOG_LIMIT, Log(log_group, prefix))), Rule((Counter(), DROP)))
 
@@ -32,4 +35,4 @@ def denier_of(prefix: str) -> str | None:
     if not prefix.startswith(_START):
         return None
     what = prefix.removeprefix(_START)
-    return what if what in (UNKNOWN, STATELESS) else what.removeprefix(_BY_POLICIES) or None
+    return what if what in _FIXED else what.removeprefix(_BY_POLICIES) or None

@@ -7,7 +7,7 @@ connection notices.
 
 An epoch comes back after as many changes as the mark can count (65,535 with 16 bits). A
 connection that sent no packet all that time is taken for judged again then; conntrack forgets idle
-connections long before, unless such changes come many a second.
+connections long before, unless such changes come many a second (see ``reconcile.bumps``).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from podfence.nft.lowering.skeleton import FAST, epoch_chains
-from podfence.nft.lowering.tightening import removes_permission
 from podfence.nft.objects import CtMark
 from podfence.nft.ruleset import Ruleset
+from podfence.nft.transaction import AddRules, FlushChain, Operation
 
 
 def epoch(ruleset: Ruleset) -> int:
@@ -42,17 +42,24 @@ def bump(ruleset: Ruleset) -> Ruleset:
     return with_epoch(ruleset, epoch(ruleset) % _most(_mark(ruleset).mask) + 1)
 
 
-def succeed(current: Ruleset, wanted: Ruleset) -> Ruleset:
-    """``wanted`` under the right epoch: that of ``current``, or the next one when a permission
-    goes.
+def epoch_steps(mask: int, number: int) -> tuple[Operation, ...]:
+    """What changes the epoch of a table that is there, and nothing else."""
+    return tuple(
+        step
+        for chain in epoch_chains(mask, number * _lowest(mask))
+        for step in (FlushChain(chain.name), AddRules(chain.name, chain.rules))
+    )
 
-    Raises ValueError when they use other bits of the mark: then what connections carry means
-    nothing, and conntrack has to be emptied before ``wanted`` is loaded.
-    """
-    if _mark(current).mask != _mark(wanted).mask:
-        raise ValueError("the rulesets keep their epoch in different bits of the mark")
-    kept = with_epoch(wanted, epoch(current))
-    return bump(kept) if removes_permission(current, kept) else kept
+
+def mark_mask(ruleset: Ruleset) -> int:
+    """The bits of the mark that hold the epoch; 0: there are none."""
+    rules = ruleset.chains[FAST].rules
+    return next((p.mask for rule in rules for p in rule.parts if isinstance(p, CtMark)), 0)
+
+
+def most(ruleset: Ruleset) -> int:
+    """The last epoch before they begin at 1 again."""
+    return _most(mark_mask(ruleset))
 
 
 def _mark(ruleset: Ruleset) -> CtMark:

@@ -44,7 +44,7 @@ class LocalNode(Struct, frozen=True):
     ``pods``: its pods as "namespace/name"; None: every endpoint of the index. ``pod_cidrs``: ranges
     that its pods get addresses from; an address of these that no known pod has is cut off.
     ``addresses``: the node's own. ``epoch``: 1 up to what ``mark_mask`` holds; a new one makes
-    every live connection be judged again (see ``epoch.succeed``). ``mark_mask``: the conntrack
+    every live connection be judged again (see ``epoch``). ``mark_mask``: the conntrack
     mark bits that are ours, 8 or more in one run: fewer would soon count round. ``log_group``:
     netlink group that denied packets are copied to.
     """

@@ -121,18 +121,10 @@ class Touched(Struct, frozen=True):
         return cls(taken, put, frozenset(changed), made)
 
 
-def removes_permission(current: Ruleset, wanted: Ruleset) -> bool:
-    """Whether something that passes under ``current`` may be denied under ``wanted``.
-
-    Both are rulesets of ``lower`` for one node; their epochs are not compared. False is a
-    proof, True is none.
-    """
-    return tightening(current, wanted) is not Tightening.NO
-
-
 def tightening(before: Ruleset, after: Ruleset, released: Released = _NOBODY) -> Tightening:
-    """What the step from one whole ruleset to another takes away. ``released``: addresses that
-    only disappeared, and that nobody has got since."""
+    """What the step from one whole ruleset to another takes away; NO is a proof. Both are rulesets
+    of ``lower`` for one node; their epochs are not compared. ``released``: addresses that only
+    disappeared, and that nobody has got since."""
     touched = Touched.between(before, after)
     return judged(before, after, touched, Uses(before.chains.values()), released)
 

@@ -7,15 +7,17 @@ Pure: what enforces is passed in.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Self
 
 from msgspec import Struct
 
 from podfence.errors import PodfenceError
-from podfence.nft.difference import diff
-from podfence.nft.lowering.epoch import epoch, succeed
+from podfence.nft.lowering.epoch import epoch, mark_mask
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import Transaction
+from podfence.reconcile.states import Planned, State, Write
+from podfence.reconcile.step import step
 
 Enforce = Callable[[str, Transaction], None]
 """Applies a transaction on a node, by the node's name. Raises PodfenceError when it is refused;
@@ -33,9 +35,19 @@ class Change(Struct, frozen=True):
 
     @classmethod
     def between(cls, current: Ruleset, wanted: Ruleset) -> Self:
-        """The step from one ruleset to another, whatever epoch ``wanted`` is written in."""
-        wanted = succeed(current, wanted)
-        return cls(current, wanted, diff(current, wanted))
+        """The step from one ruleset to another, whatever epoch ``wanted`` is written in.
+
+        Raises ValueError when they keep their epochs in different bits of the mark: then what
+        connections carry means nothing, and conntrack has to be emptied first.
+        """
+        if mark_mask(current) != mark_mask(wanted):
+            raise ValueError("the rulesets keep their epoch in different bits of the mark")
+        before = State.of(current, limit=inf, strict=True)
+        after, actions = step(before, [Planned(lambda: wanted)], 0.0)
+        writes = [action.transaction for action in actions if isinstance(action, Write)]
+        if after.pending is None or after.pending.goal is None:
+            return cls(current, current, Transaction(current.table))
+        return cls(current, after.pending.goal, *writes)
 
     @property
     def judges_again(self) -> bool:

@@ -15,7 +15,7 @@ from podfence.nft.protocol import Nft
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import Transaction
 from podfence.policy.compile import compile_cluster
-from podfence.reconcile import Change, commit
+from podfence.reconcile.nodes import Change, commit
 from podfence.testing.builders import peer, pod, policy, rule
 from podfence.testing.fakenft import FakeNft
 

@@ -1,0 +1,117 @@
+"""When epochs change: what is taken away, what is owed, how often, and when old marks are cleared.
+
+Rule: a value and times in, a value out; the caller has the clock. A change that takes a permission
+away gets another epoch in its own transaction, always. What is taken away from addresses that
+nobody has any more is owed: it is paid with the next epoch, after PATIENCE at the latest, and at
+once when somebody gets one of these addresses.
+
+A new epoch makes every live connection pass the rules once more, so there are at most LIMIT of them
+a second: changes that need one are gathered, and never left out.
+
+Numbers of epochs come round. So the numbers are four quarters, and a quarter is entered only after
+connections that still carry its numbers from the round before have lost their marks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import inf
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from podfence.nft.lowering.epoch import epoch
+from podfence.nft.lowering.tightening import Released
+from podfence.nft.ruleset import Ruleset
+from podfence.sets.members import Members
+
+PATIENCE = 1.0
+"""Seconds after which an owed epoch is paid, if nothing came before."""
+LIMIT = 10
+"""Epochs a second."""
+QUARTERS = 4
+
+
+class Bumps(Struct, frozen=True):
+    """``epoch``: of the rules that are enforced, 1 to ``most``. ``owed``: addresses that nobody has
+    any more, of which a permission may be left, by IP version. ``due``: when they are paid at the
+    latest; inf: nothing is owed. ``last``: when the epoch changed last. ``dirty``: quarters of the
+    numbers that connections may carry; at a start, all of them. ``limit``: epochs a second; inf: as
+    many as it takes."""
+
+    epoch: int
+    most: int
+    owed: Mapping[int, Members] = {}
+    due: float = inf
+    last: float = -inf
+    dirty: frozenset[int] = frozenset(range(QUARTERS))
+    limit: float = LIMIT
+
+    @property
+    def free_at(self) -> float:
+        """The earliest time of the next epoch."""
+        return self.last + 1 / self.limit
+
+    def owing(self, released: Released, now: float) -> Bumps:
+        """With more addresses of which something may be left."""
+        if not any(released.values()):
+            return self
+        return replace(self, owed=joint(self.owed, released), due=min(self.due, now + PATIENCE))
+
+    def is_paid_by(self, given: Released) -> bool:
+        """Whether somebody gets an address of which something may be left: it is paid now."""
+        return meet(self.owed, given)
+
+    def at(self, enforced: Ruleset) -> Bumps:
+        """In the epoch of rules that were found in the kernel."""
+        return replace(self, epoch=epoch(enforced))
+
+    def bumped(self, now: float) -> Bumps:
+        """Under the next epoch; after the last comes 1 (0 is what nobody judged). All is paid."""
+        following = self.epoch % self.most + 1
+        return replace(self, epoch=following, owed={}, due=inf, last=now)
+
+    def becoming(self, following: Bumps) -> Bumps:
+        """``following``, with what was swept since it was made."""
+        return replace(following, dirty=self.dirty | {self.quarter(following.epoch)})
+
+    def quarter(self, number: int) -> int:
+        """The quarter of the numbers that an epoch is in, 0 to 3."""
+        return (number - 1) * QUARTERS // self.most
+
+    def numbers(self, quarter: int) -> tuple[int, int]:
+        """The first and the last epoch of a quarter."""
+        first, after = (-(-self.most * q // QUARTERS) + 1 for q in (quarter, quarter + 1))
+        return first, after - 1
+
+    def sweeps(self, following: Bumps) -> tuple[int, ...]:
+        """Quarters to clear before the step to ``following``: the one that it enters, if that was
+        not done in time, and the last but one, which comes after it."""
+        entered = self.quarter(following.epoch)
+        if entered == self.quarter(self.epoch):
+            return ()
+        return tuple(q for q in (entered, (entered + 2) % QUARTERS) if q in self.dirty)
+
+    def swept(self, quarter: int) -> Bumps:
+        """No connection carries numbers of a quarter any more, but for the present one."""
+        if quarter == self.quarter(self.epoch):
+            return self
+        return replace(self, dirty=self.dirty - {quarter})
+
+
+def joint(one: Released, other: Released) -> Mapping[int, Members]:
+    """The addresses of both."""
+    return {
+        family: Members.union(family, (each[family] for each in (one, other) if family in each))
+        for family in {*one, *other}
+    }
+
+
+def less(one: Released, other: Released) -> Mapping[int, Members]:
+    """The addresses of the first alone."""
+    return {f: found - other[f] if f in other else found for f, found in one.items()}
+
+
+def meet(one: Released, other: Released) -> bool:
+    """Whether an address is in both."""
+    return any(not one[family].isdisjoint(other[family]) for family in one.keys() & other.keys())

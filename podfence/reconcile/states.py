@@ -1,0 +1,213 @@
+"""What ``step`` takes and gives: inputs, actions, and what it remembers between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from math import inf
+
+from msgspec import Struct
+
+from podfence.nft.lowering.epoch import epoch, mark_mask, most
+from podfence.nft.lowering.skeleton import FAST, STAMP, range_set, stateless_map, verdict_map
+from podfence.nft.lowering.tightening import Released, Tightening
+from podfence.nft.lowering.views import FAMILIES, VIEWS
+from podfence.nft.objects import Table
+from podfence.nft.ruleset import Ruleset
+from podfence.nft.transaction import Transaction
+from podfence.reconcile.bumps import LIMIT, Bumps
+from podfence.reconcile.quarantine import Contents
+
+# -- inputs
+
+
+class Planned(Struct, frozen=True):
+    """The rules shall be others. ``wanted``: all of them, in any epoch, when they are asked for
+    while the step runs. ``transaction``: what leads there from what was planned before; None:
+    whole rulesets are compared. ``tightens``: what it takes away. ``released``: addresses that
+    nobody has any more; ``given``: addresses that somebody has got."""
+
+    wanted: Callable[[], Ruleset]
+    transaction: Transaction | None = None
+    tightens: Tightening = Tightening.NOW
+    released: Released = {}
+    given: Released = {}
+
+
+class Written(Struct, frozen=True):
+    """The answer to a Write. ``refusal``: the kernel's words; None: it was taken."""
+
+    ticket: int
+    refusal: str | None = None
+
+
+class Read(Struct, frozen=True):
+    """The answer to ReadBack; None: there is no table, or none that can be read."""
+
+    ruleset: Ruleset | None
+
+
+class Drifted(Struct, frozen=True):
+    """Somebody else changed our table."""
+
+
+class Swept(Struct, frozen=True):
+    """The answer to a Sweep."""
+
+    quarter: int
+    done: bool
+
+
+Input = Planned | Written | Read | Drifted | Swept
+
+# -- actions
+
+
+class Write(Struct, frozen=True):
+    """Apply a transaction as a whole; ``bumped``: it changes the epoch."""
+
+    ticket: int
+    transaction: Transaction
+    epoch: int
+    bumped: bool
+
+
+class ReadBack(Struct, frozen=True):
+    """Read the table in the kernel."""
+
+
+class Sweep(Struct, frozen=True):
+    """Take our marks off all connections that carry an epoch from ``first`` to ``last``."""
+
+    quarter: int
+    first: int
+    last: int
+
+
+class Condition(Enum):
+    """What is worth telling."""
+
+    REFUSED = "refused"
+    """The kernel refuses the rules of a group of pods: they are closed, all others are enforced."""
+    ENFORCED_AGAIN = "enforced again"
+    """A group of pods that was closed is enforced, or gone."""
+    TABLE_REFUSED = "table refused"
+    """The kernel refuses a change that cannot be taken apart: the rules stay as they were."""
+    DRIFT = "drift"
+    """Somebody else changed our table."""
+    SWEEP_FAILED = "sweep failed"
+    """Connections of a quarter of the epochs may keep their marks."""
+
+
+class Report(Struct, frozen=True):
+    """``unit``: the group of pods, by the name of its chain; "" for all."""
+
+    condition: Condition
+    unit: str
+    words: str
+
+
+class WakeAt(Struct, frozen=True):
+    """Step again at this time, if nothing comes before."""
+
+    time: float
+
+
+Action = Write | ReadBack | Sweep | Report | WakeAt
+
+# -- memory
+
+
+class Refused(Struct, frozen=True):
+    """A unit that the kernel refused, and what it said then."""
+
+    words: str
+    contents: Contents
+
+
+class Pending(Struct, frozen=True):
+    """A write under way, and what holds once the kernel takes it. ``goal``: all rules; None: not
+    known as a whole. ``closed``: units that are left out. The others: as the state had them."""
+
+    ticket: int
+    bumps: Bumps
+    goal: Ruleset | None
+    closed: Mapping[str, Refused]
+    released: Released
+    distrusted: bool = False
+    unsure: bool = False
+
+
+class Trial(Struct, frozen=True):
+    """The search for what the kernel refuses. ``contents``: of each unit of ``wanted``. ``closed``:
+    units that were left out before. ``queue``: units that are still closed, to be tried together.
+    ``applied``: whether the kernel took anything yet; ``last``: nothing else is left to try."""
+
+    wanted: Ruleset
+    contents: Mapping[str, Contents]
+    closed: Mapping[str, Refused]
+    queue: tuple[frozenset[str], ...]
+    trying: frozenset[str] = frozenset()
+    refused: Mapping[str, str] = {}
+    applied: bool = False
+    last: bool = False
+
+
+class State(Struct, frozen=True):
+    """One node. ``strict``: what is refused leaves all as it was, and nothing is looked for.
+
+    ``enforced``: the rules in the kernel; None: as planned, and not remembered. ``lost``: nobody
+    knows them. ``distrusted``: others may have let something pass under the present epoch.
+    ``unsure``: nobody knows who had an address before the start. ``check``: the table was read,
+    and is to be compared with what is wanted. ``carried``: released addresses of writes that were
+    refused. ``repairs``: when the table was read because others had changed it, in the last
+    minute.
+    """
+
+    table: Table
+    mark_mask: int
+    bumps: Bumps
+    log_group: int = 77
+    strict: bool = False
+    ticket: int = 0
+    wanted: Callable[[], Ruleset] | None = None
+    enforced: Ruleset | None = None
+    lost: bool = False
+    distrusted: bool = False
+    unsure: bool = False
+    check: bool = False
+    reading: bool = False
+    waiting: tuple[Planned, ...] = ()
+    pending: Pending | None = None
+    refused: Mapping[str, Refused] = {}
+    trial: Trial | None = None
+    carried: Released = {}
+    retry_at: float = inf
+    repair_at: float = inf
+    repairs: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, enforced: Ruleset, *, limit: float = LIMIT, strict: bool = False) -> State:
+        """A node whose kernel holds these rules of ``lower``."""
+        bumps = Bumps(epoch(enforced), most(enforced), limit=limit)
+        return cls(enforced.table, mark_mask(enforced), bumps, strict=strict, enforced=enforced)
+
+    @classmethod
+    def starting(cls, table: Table, mask: int, log_group: int = 77) -> State:
+        """A node of which nothing is known yet: its first input is Read."""
+        bumps = Bumps(1, mask // (mask & -mask))
+        return cls(table, mask, bumps, log_group, reading=True, unsure=True)
+
+
+_MAPS = frozenset(verdict_map(view, family) for view in VIEWS for family in FAMILIES)
+_OTHERS = frozenset(map(stateless_map, FAMILIES))
+
+
+def is_ours(ruleset: Ruleset, mask: int) -> bool:
+    """Whether a table that was read has all that every node has, and epochs in the same bits."""
+    return (
+        ruleset.maps.keys() >= _MAPS | _OTHERS
+        and ruleset.sets.keys() >= set(map(range_set, FAMILIES))
+        and ruleset.chains.keys() >= {FAST, STAMP}
+        and mark_mask(ruleset) == mask
+    )

@@ -1,0 +1,399 @@
+"""step(state, inputs, now) -> state and actions: what is written to one node's kernel, and when.
+
+Rule: pure. Nothing in here reads a clock or a kernel: times, answers of the kernel and what is
+wanted come in, and what should be done comes out. One write is under way at a time; what is planned
+meanwhile is gathered into the next one.
+
+As long as the kernel takes everything, the operations of plans are passed on as they are. When it
+refuses something, or holds something else than was written, its table is read back, and whole
+rulesets are compared; a refused part is looked for by halves (``quarantine``), until all is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import inf
+
+from msgspec.structs import replace
+
+from podfence.nft.difference import diff, load
+from podfence.nft.lowering.epoch import epoch_steps, with_epoch
+from podfence.nft.lowering.tightening import Released, Tightening, tightening
+from podfence.nft.ruleset import Ruleset
+from podfence.nft.transaction import DeleteTable, Operation, Transaction
+from podfence.reconcile.bumps import Bumps, joint, less, meet
+from podfence.reconcile.quarantine import halves, units, without
+from podfence.reconcile.states import (
+    Action,
+    Condition,
+    Drifted,
+    Input,
+    Pending,
+    Planned,
+    Read,
+    ReadBack,
+    Refused,
+    Report,
+    State,
+    Sweep,
+    Swept,
+    Trial,
+    WakeAt,
+    Write,
+    Written,
+    is_ours,
+)
+
+Made = tuple[tuple[Operation, ...], Ruleset | None]
+"""What is to be done to the table, and all rules after it, where they are known."""
+RETRY = 60.0
+"""Seconds after which what was refused is tried again."""
+REPAIRS = 5
+"""Times a minute that a table is mended that others change."""
+MINUTE = 60.0
+
+
+def step(state: State, inputs: Sequence[Input], now: float) -> tuple[State, list[Action]]:
+    """Take inputs in, in their order, and say what to do.
+
+    ``now``: seconds of a clock that never goes back. With no inputs, time alone has passed. The
+    actions are to be done in their order; every Write, ReadBack and Sweep is answered by an input
+    of its own. A last WakeAt says when to come again at the latest.
+    """
+    machine = _Step(state, now)
+    for each in inputs:
+        machine.take(each)
+    machine.go()
+    machine.wake()
+    return machine.state, machine.actions
+
+
+class _Step:
+    """One step in the making."""
+
+    def __init__(self, state: State, now: float) -> None:
+        self.state = state
+        self.now = now
+        self.actions: list[Action] = []
+
+    def _set(self, **fields: object) -> None:
+        self.state = replace(self.state, **fields)
+
+    # -- what comes in
+
+    def take(self, given: Input) -> None:
+        """One input."""
+        match given:
+            case Planned():
+                self._set(waiting=(*self.state.waiting, given), wanted=given.wanted)
+            case Written(ticket, refusal):
+                pending = self.state.pending
+                if pending is not None and pending.ticket == ticket:
+                    self._set(pending=None)
+                    self._taken(pending) if refusal is None else self._refused(pending, refusal)
+            case Read(ruleset):
+                self._read(ruleset)
+            case Drifted():
+                self._drifted()
+            case Swept(quarter, done):
+                if done:
+                    self._set(bumps=self.state.bumps.swept(quarter))
+                else:
+                    self._report(Condition.SWEEP_FAILED, str(quarter), "")
+
+    def _taken(self, pending: Pending) -> None:
+        """The kernel took a write."""
+        self._set(bumps=self.state.bumps.becoming(pending.bumps), enforced=pending.goal)
+        if self.state.trial is None:
+            self._finish(pending.closed)
+        else:
+            self._set(trial=replace(self.state.trial, trying=frozenset(), applied=True))
+
+    def _finish(self, closed: Mapping[str, Refused]) -> None:
+        """All is enforced but ``closed``."""
+        for unit in self.state.refused.keys() - closed.keys():
+            self._report(Condition.ENFORCED_AGAIN, unit, "")
+        for unit, refused in closed.items():
+            known = self.state.refused.get(unit)
+            if known is None or known.words != refused.words:
+                self._report(Condition.REFUSED, unit, refused.words)
+        waiting = self.now < self.state.retry_at < inf
+        again = self.state.retry_at if waiting else self.now + RETRY
+        self._set(refused=closed, retry_at=again if closed else inf)
+        if not closed and not self.state.strict:
+            self._set(enforced=None)
+
+    def _refused(self, pending: Pending, words: str) -> None:
+        """The kernel did not take a write: it holds what it held before."""
+        trial = self.state.trial
+        carried = joint(self.state.carried, pending.released)
+        self._set(carried=carried, distrusted=pending.distrusted, unsure=pending.unsure)
+        if self.state.strict:
+            self._report(Condition.TABLE_REFUSED, "", words)
+        elif trial is not None:
+            self._set(trial=_after_refusal(trial, words))
+        elif pending.goal is None:
+            self._read_back()
+        else:
+            self._start_trial(pending, words)
+
+    def _read(self, ruleset: Ruleset | None) -> None:
+        if not self.state.reading:
+            return
+        mask = self.state.mark_mask
+        known = ruleset if ruleset is not None and is_ours(ruleset, mask) else None
+        self._set(reading=False, enforced=known, lost=known is None, check=True)
+        if known is not None:
+            self._set(bumps=self.state.bumps.at(known))
+
+    def _drifted(self) -> None:
+        recent = tuple(at for at in self.state.repairs if at > self.now - MINUTE)
+        self._set(repairs=recent, distrusted=True)
+        self._report(Condition.DRIFT, "", "")
+        if len(recent) < REPAIRS:
+            self._set(repairs=(*recent, self.now))
+            self._read_back()
+        else:
+            self._set(repair_at=recent[0] + MINUTE)
+
+    def _read_back(self) -> None:
+        self._set(reading=True, repair_at=inf)
+        self.actions.append(ReadBack())
+
+    def _report(self, condition: Condition, unit: str, words: str) -> None:
+        self.actions.append(Report(condition, unit, words))
+
+    # -- what is done
+
+    def go(self) -> None:
+        """Write what can be written now."""
+        state = self.state
+        if state.pending is not None or state.reading:
+            return
+        if state.repair_at <= self.now:
+            self._set(repairs=(*state.repairs[1:], self.now))
+            self._read_back()
+        elif state.trial is not None:
+            self._try_next(state.trial)
+        elif state.wanted is None:
+            return
+        elif self._is_careful() and (state.waiting or state.check or state.retry_at <= self.now):
+            self._write_rules()
+        elif any(planned.transaction is None for planned in state.waiting):
+            self._read_back()
+        elif state.waiting:
+            self._write_operations()
+        elif state.bumps.due <= self.now:
+            self._pay()
+
+    def wake(self) -> None:
+        """Say when time alone decides something."""
+        state = self.state
+        if state.pending is not None or state.reading:
+            return
+        free = state.bumps.free_at
+        if state.wanted is not None and (state.waiting or state.check or state.trial):
+            first = min(free, state.repair_at)  # an epoch is waited for
+        else:
+            first = min(max(min(state.retry_at, state.bumps.due), free), state.repair_at)
+        if first < inf:
+            self.actions.append(WakeAt(first))
+
+    def _is_careful(self) -> bool:
+        """Whether whole rulesets are compared."""
+        state = self.state
+        return state.enforced is not None or state.lost or bool(state.refused)
+
+    def _pay(self) -> None:
+        """What is owed, alone."""
+        state = self.state
+        if self.now >= state.bumps.free_at:
+            following = state.bumps.bumped(self.now)
+            enforced = state.enforced
+            goal = with_epoch(enforced, following.epoch) if enforced is not None else None
+            steps = epoch_steps(state.mark_mask, following.epoch)
+            self._write(steps, following, goal, state.refused)
+
+    def _write_operations(self) -> None:
+        """What was planned, as it was planned."""
+        state = self.state
+        operations = [step for planned in state.waiting for step in planned.transaction or ()]
+        level = max(planned.tightens for planned in state.waiting)
+        if any(isinstance(step, DeleteTable) for step in operations):
+            level = Tightening.NOW  # with its epoch
+
+        def made(following: Bumps) -> Made:
+            bumped = following.epoch != state.bumps.epoch
+            more = epoch_steps(state.mark_mask, following.epoch) if bumped else ()
+            return (*operations, *more), None
+
+        self._settle(level, made)
+
+    def _write_rules(self) -> None:
+        """What leads from the rules that are enforced to those that are wanted."""
+        state = self.state
+        assert state.wanted is not None
+        wanted = with_epoch(state.wanted(), state.bumps.epoch)
+        closed = self._still_refused(wanted)
+        goal = without(wanted, closed, state.log_group)
+        self._settle_rules(goal, closed)
+
+    def _settle_rules(self, goal: Ruleset, closed: Mapping[str, Refused]) -> None:
+        enforced = self.state.enforced
+        level = Tightening.NOW
+        if enforced is not None and not self.state.distrusted:
+            level = tightening(enforced, goal, self._gone())
+        if self.state.unsure and enforced is not None and diff(enforced, goal):
+            level = Tightening.NOW
+
+        def made(following: Bumps) -> Made:
+            new = with_epoch(goal, following.epoch)
+            change = load(new) if enforced is None else diff(enforced, new)
+            return change.operations, new
+
+        self._settle(level, made, closed)
+
+    def _still_refused(self, wanted: Ruleset) -> dict[str, Refused]:
+        """Refused units that are as they were; all are tried again after a while."""
+        if not self.state.refused or self.state.retry_at <= self.now:
+            return {}
+        said = units(wanted)
+        return {
+            unit: refused
+            for unit, refused in self.state.refused.items()
+            if said.get(unit) == refused.contents
+        }
+
+    def _plans(self) -> tuple[Planned, ...]:
+        """What the next write takes in; while a refused part is looked for, new plans wait."""
+        return self.state.waiting if self.state.trial is None else ()
+
+    def _gone(self) -> Released:
+        """Addresses that only disappeared since the last write."""
+        found: Released = self.state.carried
+        for planned in self._plans():
+            found = less(joint(found, planned.released), planned.given)
+        return found
+
+    def _settle(
+        self,
+        level: Tightening,
+        made: Callable[[Bumps], Made],
+        closed: Mapping[str, Refused] | None = None,
+    ) -> None:
+        """Write, under the next epoch where that is needed, unless it has to wait for that."""
+        state = self.state
+        gone = self._gone()
+        owing = state.bumps
+        if level is Tightening.OWED:
+            owing = owing.owing(gone, self.now)
+        if self._must_bump(level) or owing.due <= self.now:
+            if self.now < state.bumps.free_at:
+                return
+            following = owing.bumped(self.now)
+        else:
+            following = owing
+        operations, goal = made(following)
+        self._write(operations, following, goal, closed or {})
+
+    def _must_bump(self, level: Tightening) -> bool:
+        """Something is taken away now, or somebody gets an address of which something is left."""
+        left = joint(self.state.bumps.owed, self.state.carried)
+        for planned in self._plans():
+            if meet(left, planned.given):
+                return True
+            left = joint(left, planned.released)
+        return level is Tightening.NOW
+
+    def _write(
+        self,
+        operations: tuple[Operation, ...],
+        following: Bumps,
+        goal: Ruleset | None,
+        closed: Mapping[str, Refused],
+    ) -> None:
+        state, bumps = self.state, self.state.bumps
+        bumped = following.epoch != bumps.epoch
+        pending = Pending(
+            state.ticket + 1,
+            following,
+            goal,
+            closed,
+            self._gone(),
+            state.distrusted,
+            state.unsure,
+        )
+        self._set(ticket=pending.ticket, carried={}, check=False)
+        self._set(lost=False, distrusted=False, unsure=False)
+        if state.trial is None:
+            self._set(waiting=())
+        if not operations:
+            self._taken(pending)
+            return
+        for quarter in bumps.sweeps(following) if bumped else ():
+            self.actions.append(Sweep(quarter, *bumps.numbers(quarter)))
+        transaction = Transaction(state.table, operations)
+        self.actions.append(Write(pending.ticket, transaction, following.epoch, bumped))
+        self._set(pending=pending)
+
+    # -- looking for what is refused
+
+    def _start_trial(self, pending: Pending, words: str) -> None:
+        """By halves of the units that would have changed."""
+        assert pending.goal is not None
+        assert self.state.wanted is not None
+        before = units(self.state.enforced) if self.state.enforced is not None else {}
+        after = units(pending.goal)
+        suspects = {unit for unit, said in after.items() if before.get(unit) != said}
+        if not suspects:
+            self._table_refused(words)
+            return
+        self._set(trial=Trial(pending.goal, after, pending.closed, tuple(halves(suspects))))
+
+    def _table_refused(self, words: str) -> None:
+        """Not even without all that changed: the table stays as it is."""
+        self._report(Condition.TABLE_REFUSED, "", words)
+        self._set(trial=None, retry_at=self.now + RETRY)
+
+    def _try_next(self, trial: Trial) -> None:
+        if not trial.queue:
+            self._end_trial(trial)
+            return
+        trying, rest = trial.queue[0], trial.queue[1:]
+        closed = frozenset().union(*rest) | trial.refused.keys()
+        goal = without(trial.wanted, closed, self.state.log_group)
+        self._set(trial=replace(trial, trying=trying, queue=rest))
+        before = self.state
+        self._settle_rules(with_epoch(goal, self.state.bumps.epoch), {})
+        if self.state is before:  # it has to wait
+            self._set(trial=trial)
+        elif self.state.pending is None:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        trial = self.state.trial
+        if trial is not None:
+            self._try_next(trial)
+
+    def _end_trial(self, trial: Trial) -> None:
+        closed = {
+            **trial.closed,
+            **{u: Refused(words, trial.contents[u]) for u, words in trial.refused.items()},
+        }
+        if trial.applied:
+            self._set(trial=None)
+            self._finish(closed)
+            self.go()
+        elif trial.last:
+            self._table_refused(next(iter(trial.refused.values())))
+        else:  # nothing was taken yet: at least close what was refused
+            self._set(trial=replace(trial, last=True, queue=(frozenset(),)))
+            self._go_on()
+
+
+def _after_refusal(trial: Trial, words: str) -> Trial:
+    """Halves of what was tried, or the one unit that it was."""
+    if len(trial.trying) > 1:
+        return replace(trial, trying=frozenset(), queue=(*halves(trial.trying), *trial.queue))
+    refused = {**trial.refused, **dict.fromkeys(trial.trying, words)}
+    return replace(trial, trying=frozenset(), refused=refused)

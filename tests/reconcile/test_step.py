@@ -1,0 +1,445 @@
+"""What is written to a node, and when: scenarios, then random days of a node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from math import inf
+from random import Random
+
+import pytest
+from msgspec.structs import replace
+
+from podfence.model.cluster import ClusterObject
+from podfence.model.objects import IPAddress
+from podfence.nft.difference import diff
+from podfence.nft.lowering.deny import CLOSED
+from podfence.nft.lowering.epoch import epoch, with_epoch
+from podfence.nft.lowering.lower import LocalNode, lower
+from podfence.nft.lowering.tightening import tightening
+from podfence.nft.objects import Table, goto
+from podfence.nft.ruleset import Ruleset
+from podfence.nft.trace import first_packet, trace_packet
+from podfence.nft.transaction import DeleteTable, Transaction
+from podfence.policy.compile import compile_cluster
+from podfence.policy.flow import Flow
+from podfence.reconcile.bumps import PATIENCE
+from podfence.reconcile.quarantine import addresses, units, without
+from podfence.reconcile.states import Condition, Drifted, Planned, Read, State
+from podfence.reconcile.step import MINUTE, RETRY
+from podfence.sets.members import Members
+from podfence.testing.builders import pod, policy
+from tests.nft.cases import DB_ALLOW, NODE, WEB_OUT, index_of
+from tests.reconcile.nodes import SteppedNode
+from tests.support.losses import changed, released
+from tests.support.random_clusters import TIERS, FlowSource, random_cluster
+from tests.support.random_tiers import NAMES
+
+HERE = replace(NODE, pods=frozenset(f"shop/{name}" for name in ("web", "db", "job")))
+FAR = pod("shop/far", {"app": "web"}, addresses=["10.9.0.7"])
+HEIR = pod("shop/heir", {"app": "other"}, addresses=["10.9.0.7"])
+FAR_ADDRESS = {4: Members.of(4, [(10 << 24) + (9 << 16) + 7])}
+NOBODY_TO_DB = replace(DB_ALLOW, ingress=())
+JOB_CLOSED = policy("shop/job-closed", {"app": "job"}, types=["Ingress", "Egress"])
+
+
+def rules(*objects: ClusterObject) -> Ruleset:
+    return lower(index_of(*objects), HERE)
+
+
+def planned(before: Ruleset, after: Ruleset, **given: Mapping[int, Members]) -> Planned:
+    """As an assembly plans it: operations, and what they take away."""
+    gone = given.get("released", {})
+    return Planned(lambda: after, diff(before, after), tightening(before, after, gone), **given)
+
+
+def group(ruleset: Ruleset, of: str) -> str:
+    """The name of the one group with this in its comment."""
+    (name,) = {
+        unit
+        for unit in units(ruleset)
+        if of in ruleset.chains[unit].comment and ruleset.chains[unit].comment.startswith("ingress")
+    }
+    return name
+
+
+A, B, C = rules(), rules(DB_ALLOW), rules(DB_ALLOW, JOB_CLOSED)
+
+
+def node_with(ruleset: Ruleset) -> SteppedNode:
+    """A node that has started, and takes operations as they are planned."""
+    node = SteppedNode(ruleset)
+    node.feed(Planned(lambda: ruleset))
+    assert node.state.enforced is None
+    return node
+
+
+# --- epochs ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "epochs"),
+    [
+        pytest.param(B, A, 1, id="isolation ends"),
+        pytest.param(A, B, 2, id="isolation begins"),
+        pytest.param(A, A, 1, id="nothing"),
+    ],
+)
+def test_a_new_epoch_comes_with_what_takes_away(
+    before: Ruleset, after: Ruleset, epochs: int
+) -> None:
+    node = node_with(before)
+    node.feed(planned(before, after))
+    assert node.rules == with_epoch(after, epochs)
+    assert len(node.writes) == (before is not after)
+
+
+def test_what_disappeared_is_owed_and_paid_later() -> None:
+    with_far = rules(DB_ALLOW, FAR)
+    node = node_with(with_far)
+    node.feed(planned(with_far, B, released=FAR_ADDRESS))
+    assert (epoch(node.rules), node.wake) == (1, node.now + PATIENCE)
+    node.pass_time(PATIENCE)
+    assert node.rules == with_epoch(B, 2)
+    assert node.wake == inf
+
+
+def test_the_next_epoch_pays_what_is_owed() -> None:
+    with_far = rules(DB_ALLOW, FAR)
+    node = node_with(with_far)
+    node.feed(planned(with_far, B, released=FAR_ADDRESS))
+    node.feed(planned(B, C))
+    assert epoch(node.rules) == 2
+    node.pass_time(10)
+    assert epoch(node.rules) == 2
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_an_heir_of_an_address_pays_at_once(together: bool) -> None:
+    """Even when the heir is in no set at all, and nothing else is to be written."""
+    with_far, with_heir = rules(DB_ALLOW, FAR), rules(DB_ALLOW, HEIR)
+    node = node_with(with_far)
+    plans = (
+        planned(with_far, B, released=FAR_ADDRESS),
+        planned(B, with_heir, given=FAR_ADDRESS),
+    )
+    assert not plans[1].transaction
+    if together:
+        node.feed(*plans)
+    else:
+        for plan in plans:
+            node.feed(plan)
+    assert epoch(node.rules) == 2
+
+
+def test_many_changes_at_once_share_an_epoch() -> None:
+    """At most ten epochs a second: those between wait, and nothing overtakes them."""
+    node = node_with(A)
+    current = A
+    for n in range(40):
+        wanted = (A, B, C)[n % 3]
+        node.feed(planned(current, wanted))
+        current = wanted
+        node.pass_time(0.01)
+    node.pass_time(1)
+    bumps = [at for at, _, _, write in node.writes if write is not None and write.bumped]
+    assert len(bumps) <= 5
+    assert all(later - earlier >= 0.0999 for earlier, later in pairwise(bumps))
+    assert node.rules == with_epoch(current, epoch(node.rules))
+
+
+def test_what_gives_only_does_not_wait() -> None:
+    node = node_with(A)
+    node.feed(planned(A, B))
+    node.feed(planned(B, A))
+    assert [at for at, *_ in node.writes] == [node.now, node.now]
+
+
+# --- refusals ----------------------------------------------------------------------------------
+
+
+def test_one_refused_group_closes_its_pods_and_nobody_else() -> None:
+    wanted = rules(DB_ALLOW, WEB_OUT, JOB_CLOSED)
+    node = node_with(A)
+    bad = group(wanted, "db-allow")
+    node.poisoned = {bad}
+    node.feed(planned(A, wanted))
+    node.pass_time(1)
+    assert node.reports == [(Condition.REFUSED, bad)]
+    assert node.rules == with_epoch(without(wanted, {bad}, 77), epoch(node.rules))
+    closed = addresses(wanted, bad)
+    assert closed
+    for name, verdicts in wanted.maps.items():
+        for key, verdict in verdicts.elements.items():
+            found = node.rules.maps[name].elements[key]
+            if verdict.chain.removesuffix("_r") == bad:
+                assert found == goto(CLOSED)
+            elif not name.startswith("stateless"):
+                assert found == verdict
+
+
+def test_it_is_tried_again_after_a_minute() -> None:
+    node = node_with(A)
+    node.poisoned = {bad := group(B, "db-allow")}
+    node.feed(planned(A, B))
+    node.pass_time(RETRY - 1)
+    tried = node.attempts
+    node.pass_time(2)
+    assert node.attempts > tried
+    assert node.reports == [(Condition.REFUSED, bad)]
+    node.poisoned.clear()
+    node.pass_time(RETRY)
+    assert node.reports == [(Condition.REFUSED, bad), (Condition.ENFORCED_AGAIN, bad)]
+    assert node.rules == with_epoch(B, epoch(node.rules))
+    assert node.state.enforced is None
+
+
+def test_it_is_tried_again_when_its_rules_change() -> None:
+    node = node_with(A)
+    node.poisoned = {group(B, "db-allow")}
+    node.feed(planned(A, B))
+    node.pass_time(1)
+    node.poisoned.clear()
+    node.feed(planned(B, C))
+    node.pass_time(1)
+    assert node.rules == with_epoch(without(C, node.state.refused, 77), epoch(node.rules))
+    assert len(node.state.refused) == 1  # another group changed: this one still waits
+    moved = rules(NOBODY_TO_DB)
+    node.feed(planned(C, moved))
+    node.pass_time(1)
+    assert node.rules == with_epoch(moved, epoch(node.rules))
+    assert not node.state.refused
+
+
+def test_a_change_that_is_refused_as_a_whole_leaves_all_as_it_was() -> None:
+    node = node_with(A)
+    node.refuses_all = True
+    node.feed(planned(A, B))
+    node.pass_time(1)
+    assert node.rules == A
+    assert node.reports == [(Condition.TABLE_REFUSED, "")]
+    node.refuses_all = False
+    node.pass_time(RETRY)
+    assert node.rules == with_epoch(B, epoch(node.rules))
+
+
+def test_refusals_are_found_by_halves() -> None:
+    pods = [pod(f"shop/p{n}", {"n": str(n)}, addresses=[f"10.1.0.{20 + n}"]) for n in range(64)]
+    policies = [policy(f"shop/only-{n}", {"n": str(n)}) for n in range(64)]
+    node = replace(NODE, pods=None)
+    before, after = (lower(index_of(*found), node) for found in (pods, [*pods, *policies]))
+    stepped = node_with(before)
+    stepped.poisoned = set(sorted(units(after))[3:5])
+    stepped.feed(planned(before, after))
+    stepped.pass_time(5)
+    assert {unit for _, unit in stepped.reports} == stepped.poisoned
+    assert stepped.attempts < 30
+    assert len(units(stepped.rules)) == len(units(after)) - 2
+
+
+def test_strict_nodes_keep_what_they_had() -> None:
+    node = SteppedNode(A, State.of(A, strict=True, limit=inf))
+    node.poisoned = {group(B, "db-allow")}
+    node.feed(Planned(lambda: B))
+    assert (node.rules, node.attempts) == (A, 1)
+    assert node.reports == [(Condition.TABLE_REFUSED, "")]
+
+
+# --- other hands -------------------------------------------------------------------------------
+
+
+def test_a_table_that_others_changed_is_mended() -> None:
+    node = node_with(B)
+    node.kernel.run(diff(B, A))
+    node.feed(Drifted())
+    assert node.rules == with_epoch(B, 2)
+    assert node.reports == [(Condition.DRIFT, "")]
+
+
+def test_a_table_that_is_gone_is_made_anew() -> None:
+    node = node_with(B)
+    node.kernel.run(Transaction(B.table, (DeleteTable(),)))
+    node.feed(Drifted())
+    assert node.rules == with_epoch(B, 2)
+
+
+def test_who_changes_it_again_and_again_is_answered_once_a_minute() -> None:
+    node = node_with(B)
+    for _ in range(50):
+        node.kernel.run(diff(node.rules, with_epoch(A, epoch(node.rules))))
+        node.feed(Drifted())
+        node.pass_time(1)
+    assert node.reads == 5
+    node.pass_time(MINUTE)
+    assert node.reads == 6
+    assert node.rules == with_epoch(B, epoch(node.rules))
+
+
+def test_what_is_refused_because_the_table_is_another_is_compared_first() -> None:
+    node = node_with(B)
+    node.kernel.run(diff(B, A))
+    node.feed(planned(B, rules(NOBODY_TO_DB)))
+    assert (node.reads, node.rules) == (1, with_epoch(rules(NOBODY_TO_DB), 2))
+    assert node.reports == []
+
+
+@pytest.mark.parametrize("there", [None, A, B], ids=["nothing", "other rules", "the same rules"])
+def test_a_start_writes_the_difference(there: Ruleset | None) -> None:
+    node = SteppedNode(
+        there or A, State.starting(Table("podfence", "managed by podfence"), 0xFFFF0000)
+    )
+    if there is None:
+        node.kernel.run(Transaction(A.table, (DeleteTable(),)))
+    node.feed(Read(node.kernel.list()))
+    assert node.attempts == 0
+    node.feed(Planned(lambda: B))
+    assert node.rules == with_epoch(B, epoch(node.rules))
+    assert node.attempts == (0 if there is B else 1)
+
+
+# --- sweeps ------------------------------------------------------------------------------------
+
+
+def test_each_quarter_is_swept_before_it_comes_again() -> None:
+    small = replace(HERE, mark_mask=0xFF)
+    on, off = (lower(index_of(*found), small) for found in ([DB_ALLOW], []))
+    node = SteppedNode(off, State.of(off, limit=inf))
+    current = off
+    dirty: set[int] = set()
+    for _ in range(2_000):
+        wanted = on if current is off else off
+        swept = len(node.sweeps)
+        before = epoch(node.rules)
+        node.feed(planned(current, wanted))
+        for _, first, last in node.sweeps[swept:]:
+            dirty -= set(range(first, last + 1))
+        if epoch(node.rules) != before:
+            assert epoch(node.rules) not in dirty
+            dirty.add(epoch(node.rules))
+        current = wanted
+        node.now += 1
+    assert len(node.writes) > 1_000
+    assert len(node.sweeps) == 17  # two at the first two steps into a quarter, then one
+
+
+def test_a_sweep_that_failed_is_done_again_before_its_numbers_come() -> None:
+    small = replace(HERE, mark_mask=0xFF)
+    on, off = (lower(index_of(*found), small) for found in ([DB_ALLOW], []))
+    node = SteppedNode(off, State.of(off, limit=inf))
+    node.sweeps_fail = True
+    current = off
+    for _ in range(200):
+        wanted = on if current is off else off
+        node.feed(planned(current, wanted))
+        current = wanted
+        node.now += 1
+    quarters = [quarter for quarter, _, _ in node.sweeps]
+    assert quarters == [1, 3]
+    assert (Condition.SWEEP_FAILED, "1") in node.reports
+
+
+# --- random days -------------------------------------------------------------------------------
+
+
+class Day:
+    """A node whose cluster changes, whose kernel refuses some groups, and whose table others
+    touch; with flows that were allowed once, and have to stop when they are not."""
+
+    def __init__(self, rng: Random) -> None:
+        self.rng = rng
+        self.other = random_cluster(rng, TIERS)
+        self.cluster = random_cluster(rng, TIERS)
+        self.index = compile_cluster(self.cluster, NAMES)
+        self.wanted = lower(self.index, LocalNode("n"))
+        self.node = SteppedNode(self.wanted)
+        self.node.feed(Planned(lambda: self.wanted))
+        source = FlowSource(self.cluster)
+        self.flows = [source.draw(rng) for _ in range(15)]
+        self.stale: dict[Flow, tuple[int, float]] = {}
+        """Flows that lost their permission without a new epoch: which epoch it was, and since
+        when."""
+        self.seen = 0
+
+    def act(self) -> None:
+        """Something happens; then what has to hold always is checked."""
+        node = self.node
+        match self.rng.randrange(8):
+            case 0:
+                found = sorted(units(self.wanted))
+                node.poisoned = set(self.rng.sample(found, min(len(found), 2)))
+            case 1:
+                node.poisoned.clear()
+            case 2:
+                other = with_epoch(self.rng.choice((A, self.wanted)), epoch(node.rules))
+                node.by_other_hands(diff(node.rules, other))
+                node.feed(Drifted())
+            case _:
+                self.change()
+        self.check()
+        node.pass_time(self.rng.choice((0.0, 0.01, 0.3, 2.0)))
+        self.check()
+
+    def change(self) -> None:
+        self.cluster = changed(self.rng, self.cluster, self.other)
+        index, before = compile_cluster(self.cluster, NAMES), self.wanted
+        after = lower(index, LocalNode("n"))
+        gone, given = released(self.index, index), released(index, self.index)
+        self.index, self.wanted = index, after
+        self.node.feed(planned(before, after, released=gone, given=given))
+
+    def check(self) -> None:
+        node = self.node
+        for at, before, after, _ in node.writes[self.seen :]:
+            for flow in self.flows:
+                if passes(before, flow) and not passes(after, flow):
+                    self.stale.setdefault(flow, (epoch(before), at))
+        self.seen = len(node.writes)
+        state = node.state
+        if state.waiting or state.check or state.trial or state.repair_at < inf:
+            return  # an epoch is to come, within 100 ms
+        for flow, (number, since) in [*self.stale.items()]:
+            if epoch(node.rules) != number or passes(node.rules, flow):
+                del self.stale[flow]
+            else:
+                assert any(map(self.is_nobodys, (flow.source, flow.destination))), flow
+                assert node.now <= since + PATIENCE
+
+    def is_nobodys(self, address: IPAddress) -> bool:
+        return not self.index.subjects_at(address)
+
+    def end(self) -> None:
+        """When all is quiet, the kernel holds all but what it refuses."""
+        node = self.node
+        node.pass_time(3 * RETRY)
+        self.check()
+        refused = node.state.refused.keys()
+        said = units(self.wanted)
+        led_to = {unit: {getattr(part, "name", "") for part in said[unit]} for unit in refused}
+        assert all(names & node.poisoned for names in led_to.values())
+        assert node.rules == with_epoch(without(self.wanted, refused, 77), epoch(node.rules))
+        bumps = [at for at, _, _, write in node.writes if write is not None and write.bumped]
+        assert all(later - earlier >= 0.0999 for earlier, later in pairwise(bumps))
+
+
+def passes(ruleset: Ruleset, flow: Flow) -> bool:
+    """Whether a new connection passes."""
+    return trace_packet(ruleset, first_packet(flow)).accepted
+
+
+def live(rng: Random) -> None:
+    day = Day(rng)
+    for _ in range(20):
+        day.act()
+    day.end()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_random_day(seed: int) -> None:
+    live(Random(seed))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+def test_many_random_days(seed: int) -> None:
+    for number in range(50):
+        live(Random(f"{seed} {number}"))
