@@ -77,12 +77,12 @@ class Bumps(Struct, frozen=True):
 
     def quarter(self, number: int) -> int:
         """The quarter of the numbers that an epoch is in, 0 to 3."""
-        return (number - 1) * QUARTERS // self.most
+        return number * QUARTERS // (self.most + 1)
 
     def numbers(self, quarter: int) -> tuple[int, int]:
         """The first and the last epoch of a quarter."""
-        first, after = (-(-self.most * q // QUARTERS) + 1 for q in (quarter, quarter + 1))
-        return first, after - 1
+        first, after = ((self.most + 1) * q // QUARTERS for q in (quarter, quarter + 1))
+        return max(first, 1), after - 1
 
     def sweeps(self, following: Bumps) -> tuple[int, ...]:
         """Quarters to clear before the step to ``following``: the one that it enters, if that was
