@@ -69,8 +69,10 @@ class Uses:
         """The polarity of a set in all chains but some."""
         found = _NONE
         for chain, polarity in self._sets.get(name, {}).items():
-            if chain not in apart_from:
-                found |= polarity
+            if polarity is not found and chain not in apart_from:
+                if found is not _NONE:
+                    return Polarity.BOTH  # two that differ
+                found = polarity
         return found
 
     def of_map(self, name: str) -> Set[str]:

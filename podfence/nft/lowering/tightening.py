@@ -51,8 +51,8 @@ Released = Mapping[int, Members]
 of a permission is dangerous only when somebody else gets the address."""
 _NOBODY: Released = {}
 _OF_PODS = {verdict_map(view, family): family for view in VIEWS for family in FAMILIES}
-_STATELESS = frozenset(map(stateless_map, FAMILIES))
-"""Packets without a connection carry no epoch."""
+_OF_SKELETON = _OF_PODS.keys() | set(map(stateless_map, FAMILIES))
+"""Maps of addresses; packets that ask the last two have no connection, and carry no epoch."""
 
 
 class Tightening(IntEnum):
@@ -145,18 +145,18 @@ class _Judgement:
     ) -> None:
         self._before, self._after = before, after
         self._touched, self._uses, self._released = touched, uses, released
-        fixed = _fixed(before, uses)
-        self._fixed = {name for name in fixed if name not in (FAST, STAMP)}
         self._chains = set(touched.chains) - {FAST, STAMP}
-        for name in {*touched.taken, *touched.put} - {*_OF_PODS, *_STATELESS}:
-            if name in before.maps:  # of ports: their chains say something else
+        for name in {*touched.taken, *touched.put}:
+            if (
+                name not in _OF_SKELETON and name in before.maps
+            ):  # of ports: their chains say something else
                 self._chains |= uses.of_map(name) & after.chains.keys()
         smaller = (n for n, part in touched.taken.items() if self._lost(part) is Tightening.NOW)
         self._proof = Proof(before, after, smaller, released)
 
     def levels(self) -> Iterator[Tightening]:
         """Of each touched thing alone."""
-        if self._touched.made or self._chains & self._fixed:
+        if self._touched.made or (self._chains and self._chains & _fixed(self._before, self._uses)):
             yield Tightening.NOW
             return
         for name in self._chains:
@@ -168,8 +168,8 @@ class _Judgement:
             if name in self._before.sets and part.elements:
                 denies = Polarity.DENIES in self._uses.of_set(name, self._chains)
                 yield _unless(not denies)
-        for name, family in _OF_PODS.items():
-            yield from self._pods(name, family)
+        for name in _OF_PODS.keys() & {*self._touched.taken, *self._touched.put}:
+            yield from self._pods(name, _OF_PODS[name])
         if self._proof.leans_on_released:
             yield Tightening.OWED
 
