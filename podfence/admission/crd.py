@@ -28,12 +28,21 @@ from podfence.admission.crd_shapes import (
 from podfence.admission.decode_strict import (
     STRICT,
     bracketed,
+    is_number,
     json_type,
     missing_space,
     plain,
     with_hint,
 )
-from podfence.admission.validate import quote
+from podfence.admission.refusals import (
+    quote,
+    refused,
+    required,
+    shown_number,
+    unescaped,
+    unsupported,
+)
+from podfence.admission.schema import INT64
 from podfence.errors import Problem, Severity
 from podfence.likeness import similar
 
@@ -82,8 +91,8 @@ def crd_problems(value: Any, schema: CrdType, path: str = "") -> Iterator[Proble
     """Everything that the server has against a value of which nulls are gone, place by place.
 
     PF201 unknown field, PF202 wrong type, PF203 violation: all are errors. A rule of the schema is
-    judged where all parts that it may look at are sound; the server judges none as long as anything
-    else is wrong.
+    judged where nothing that it may look at is wrong in a way that keeps the server from judging
+    rules; the server then judges none of the object.
     """
     match schema:
         case Object() if isinstance(value, dict):
@@ -94,14 +103,21 @@ def crd_problems(value: Any, schema: CrdType, path: str = "") -> Iterator[Proble
             yield from _text_map(value, path)
         case String() if isinstance(value, str):
             yield from _string(value, schema, path)
-        case Integer() if type(value) is int or (isinstance(value, float) and value.is_integer()):
-            yield from _integer(int(value), schema, path)
+        case Integer() if _is_whole(value):
+            yield from _integer(value, schema, path)
         case Opaque():
             pass
         case Unstored():
             yield from _unknown_fields(value, schema.value, path)
         case _:
             yield _wrong_type(value, schema, path)
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether the server reads a number as an integer of 64 bits."""
+    if isinstance(value, float):
+        return value.is_integer() and INT64.start <= value < INT64.stop
+    return type(value) is int and value in INT64
 
 
 def member_path(path: str, name: str) -> str:
@@ -113,14 +129,10 @@ def member_path(path: str, name: str) -> str:
 
 # --------------------------------------------------------------------------------------- texts
 
-_REASONS = {
-    "Required value": "FieldValueRequired",
-    "Invalid value": "FieldValueInvalid",
-    "Unsupported value": "FieldValueNotSupported",
-    "Duplicate value": "FieldValueDuplicate",
-    "Too long": "FieldValueTooLong",
-    "Too many": "FieldValueTooMany",
-}
+_BLOCKING = frozenset(
+    {"FieldValueRequired", "FieldValueNotSupported", "FieldValueTooLong", "FieldValueTooMany"}
+)
+"""Besides wrong types: errors that keep rules from being judged."""
 _TYPE_NAMES: Mapping[type[CrdType], str] = {
     String: "string",
     Integer: "integer",
@@ -128,12 +140,6 @@ _TYPE_NAMES: Mapping[type[CrdType], str] = {
     Object: "object",
     Array: "array",
 }
-
-
-def refused(path: str, kind: str, *details: str) -> Problem:
-    """A PF203 error in the server's form."""
-    text = ": ".join((path, kind, *details))
-    return Problem("PF203", Severity.ERROR, text, path=path, reason=_REASONS[kind])
 
 
 def _invalid(path: str, shown: str, detail: str) -> Problem:
@@ -153,18 +159,20 @@ def _broken(rule: Rule, path: str, *shown: str) -> Problem:
 def _wrong_type(value: Any, schema: CrdType, path: str, shown_path: str = "") -> Problem:
     shown = shown_path or path
     given, wanted = quote(_type_name(value)), _TYPE_NAMES[type(schema)]
-    if isinstance(schema, Integer) and isinstance(value, bool | dict | float):
+    if isinstance(schema, Integer) and isinstance(value, bool | dict | float | int):
         # The server speaks of the format where it cannot even compare the types.
-        given, wanted = quote("float64" if isinstance(value, float) else ""), "int32"
+        given, wanted = quote("float64" if is_number(value) else ""), "int32"
     text = f"{shown}: Invalid value: {given}: {shown} in body must be of type {wanted}: {given}"
     text = with_hint(text, _type_hint(value, schema))
     return Problem("PF202", Severity.ERROR, text, path=path, reason="FieldValueTypeInvalid")
 
 
 def _type_name(value: Any) -> str:
-    """The type of a value as schemas call it."""
+    """The type of a value as schemas call it; an integer of more than 64 bits is a number."""
+    if type(value) is int and value in INT64:
+        return "integer"
     name = json_type(value)
-    return {"bool": "boolean", "number": "integer" if type(value) is int else name}.get(name, name)
+    return "boolean" if name == "bool" else name
 
 
 def _type_hint(value: Any, schema: CrdType) -> str:
@@ -193,8 +201,7 @@ def _string(text: str, schema: String, path: str) -> Iterator[Problem]:
 
 def _string_faults(text: str, schema: String, path: str) -> Iterator[Problem]:
     if schema.enum and text not in schema.enum:
-        supported = ", ".join(map(quote, schema.enum))
-        yield refused(path, "Unsupported value", quote(text), f"supported values: {supported}")
+        yield unsupported(path, quote(text), schema.enum)
     if schema.longest is not None and len(text) > schema.longest:
         yield refused(path, "Too long", f"may not be more than {schema.longest} bytes")
     elif schema.pattern and not re.fullmatch(schema.pattern, text):
@@ -203,12 +210,12 @@ def _string_faults(text: str, schema: String, path: str) -> Iterator[Problem]:
         yield _broken(schema.rule, path, quote(text))
 
 
-def _integer(number: int, schema: Integer, path: str) -> Iterator[Problem]:
+def _integer(number: int | float, schema: Integer, path: str) -> Iterator[Problem]:
     if number < schema.least:
         detail = f"should be greater than or equal to {schema.least}"
-        yield _invalid(path, plain(number), detail)
+        yield _invalid(path, shown_number(number), detail)
     elif number > schema.most:
-        yield _invalid(path, plain(number), f"should be less than or equal to {schema.most}")
+        yield _invalid(path, shown_number(number), f"should be less than or equal to {schema.most}")
 
 
 def _text_map(value: dict[Any, Any], path: str) -> Iterator[Problem]:
@@ -250,12 +257,19 @@ def _object(value: dict[Any, Any], schema: Object, path: str) -> Iterator[Proble
         if name in value:
             found += crd_problems(value[name], member_schema, here)
         elif name in schema.required:
-            found.append(refused(here, "Required value"))
+            found.append(required(here))
     yield from found
-    sound = all(p.code not in ("PF202", "PF203") or p.refused_only for p in found)
-    if schema.rule and sound and not schema.rule.holds(value):
-        broken = _broken(schema.rule, path)
-        yield replace(broken, refused_only=True) if schema.stored_before(value) else broken
+    if schema.rule and not any(p.code == "PF202" or p.reason in _BLOCKING for p in found):
+        yield from _judged(value, schema, schema.rule, path)
+
+
+def _judged(value: dict[Any, Any], schema: Object, rule: Rule, path: str) -> Iterator[Problem]:
+    if any(isinstance(value[name], float) for name in rule.compares):
+        detail = f"invalid data, expected int, got float64 evaluating rule: {rule.text}"
+        problem = refused(path, "Invalid value", quote("object"), detail)
+        yield replace(problem, refused_only=rule.holds(value))
+    elif not rule.holds(value):
+        yield replace(_broken(rule, path), refused_only=schema.stored_before(value))
 
 
 def _names(value: dict[Any, Any], schema: Object, path: str) -> Iterator[Problem]:
@@ -310,7 +324,7 @@ _EMPTY = Object({})
 
 
 def _shown(name: str, path: str) -> str:
-    return quote(f"{path}.{name}" if path else name)
+    return unescaped(f"{path}.{name}" if path else name)
 
 
 def _hint(name: str, schema: Object) -> str:

@@ -19,11 +19,14 @@ class Rule(Struct, frozen=True):
     """A validation rule of the schema: it is broken when ``holds`` is false of a value.
 
     ``at`` is the field to name where the server names none: a rule of the whole object.
+    ``compares`` are integers that the server also stores as fractions (``80.0``), but then cannot
+    compare.
     """
 
     text: str
     holds: Check
     at: str = ""
+    compares: tuple[str, ...] = ()
 
 
 def never(value: Any) -> bool:

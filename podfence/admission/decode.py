@@ -26,7 +26,7 @@ from podfence.admission.kinds import (
     is_foreign,
     is_served,
 )
-from podfence.admission.validate import quote
+from podfence.admission.refusals import quote
 from podfence.errors import Problem, Severity, Source
 from podfence.model.cluster import ClusterObject
 from podfence.model.workloads import Workload

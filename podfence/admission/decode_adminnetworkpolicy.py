@@ -8,7 +8,6 @@ and a range that ends before it starts are stored by the server, and unknown her
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from podfence.admission.crd import FAILS_CLOSED
 from podfence.admission.crd_shapes import (
@@ -28,7 +27,8 @@ from podfence.admission.decode_clusternetworkpolicy import (
     subject_of,
 )
 from podfence.admission.decode_policy import text_labels
-from podfence.admission.validate import quote
+from podfence.admission.refusals import quote
+from podfence.admission.schema import Json
 from podfence.admission.validate_clusternetworkpolicy import (
     DOMAIN_NAMES_BEFORE,
     NETWORKS_BEFORE,
@@ -48,7 +48,6 @@ from podfence.model.clusternetworkpolicy import (
 )
 from podfence.model.networkpolicy import Protocol
 
-Json = Mapping[str, Any]
 _PROTOCOLS = {protocol.value: protocol for protocol in Protocol}
 _MOST = 100
 

@@ -7,7 +7,7 @@ written. Null fields are not there (the server drops them), ``metadata.namespace
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from podfence.admission.crd import crd_problems, dropped_labels, without_nulls
@@ -16,8 +16,8 @@ from podfence.admission.decode_names import generated_name
 from podfence.admission.decode_partial import readable_part
 from podfence.admission.decode_policy import leave_meaning, takes_meaning, text_labels
 from podfence.admission.decode_strict import metadata_problems
-from podfence.admission.schema import OBJECT_META
-from podfence.admission.validate import quote, validate
+from podfence.admission.refusals import quote
+from podfence.admission.schema import NOTHING, OBJECT_META, Json
 from podfence.admission.validate_cidr import parse_cidr
 from podfence.admission.validate_clusternetworkpolicy import (
     CLUSTER_NETWORK_POLICY,
@@ -27,6 +27,7 @@ from podfence.admission.validate_clusternetworkpolicy import (
     selector_faults,
     stored_but_risky,
 )
+from podfence.admission.validate_metadata import metadata_refusals
 from podfence.errors import Problem, Source
 from podfence.model.clusternetworkpolicy import (
     ClusterNetworkPolicy,
@@ -42,8 +43,6 @@ from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import IPNetwork, Protocol
 from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
 
-Json = Mapping[str, Any]
-_NOTHING: Json = {}
 _ACTIONS = {"Allow": RuleAction.ACCEPT, **{action.value: action for action in RuleAction}}
 
 
@@ -87,19 +86,26 @@ def _with_metadata(manifest: Json, source: Source) -> tuple[dict[str, Any], list
     """The object with its name filled in, and what the server has against its metadata."""
     metadata = manifest.get("metadata")
     if metadata is None:
-        metadata = _NOTHING
+        metadata = NOTHING
+    if isinstance(metadata, dict):
+        metadata = {name: _whole(value) for name, value in metadata.items()}
     problems = []
     if not OBJECT_META.conforms(metadata):
         problems = list(metadata_problems(metadata))
     if any(problem.code == "PF202" for problem in problems):
-        metadata = readable_part({"metadata": metadata})["metadata"] or _NOTHING
+        metadata = readable_part({"metadata": metadata})["metadata"] or NOTHING
     prefix = metadata.get("generateName")
     name = metadata.get("name") or (generated_name(prefix, source) if prefix else "")
     filled = {**metadata, "name": name}
-    problems += validate({"metadata": {**filled, "namespace": "default"}})
+    problems += metadata_refusals(filled, namespaced=False, built_in=False)
     if not name:
         filled["name"] = generated_name("unnamed-", source)
     return {**manifest, "metadata": filled}, problems
+
+
+def _whole(value: Any) -> Any:
+    """``1.0`` is an integer in the metadata of custom resources, as the server reads it twice."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def ref_of(stored: Json) -> ObjectRef:

@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
-from podfence.admission.decode_fields import Fields, Json, parse_address
+from podfence.admission.decode_fields import Fields, parse_address
 from podfence.admission.decode_policy import text_labels
+from podfence.admission.schema import Json
 from podfence.model.meta import METADATA_NAME_LABEL, Labels, ObjectRef
 from podfence.model.networkpolicy import IPNetwork, Protocol
 from podfence.model.objects import (

@@ -6,7 +6,7 @@ path, and reading goes on with an empty value, so that one pass finds everything
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
@@ -21,15 +21,13 @@ from podfence.admission.decode_strict import (
     type_hint,
     with_hint,
 )
-from podfence.admission.schema import Text
+from podfence.admission.schema import NOTHING, Json, Text
 from podfence.admission.validate_cidr import parse_cidr
 from podfence.errors import Problem, Severity, Source
 from podfence.model.meta import Labels, ObjectRef
 from podfence.model.networkpolicy import IPNetwork, Protocol
 from podfence.model.objects import IPAddress
 
-Json = Mapping[str, Any]
-_NOTHING: Json = {}
 _PROTOCOLS = {protocol.value: protocol for protocol in Protocol}
 
 
@@ -55,9 +53,9 @@ class Fields:
         """An object; absent and null are empty."""
         value = parent.get(key)
         if value is None or isinstance(value, dict):
-            return value or _NOTHING
+            return value or NOTHING
         self._mistyped(path, value, "an object", missing_space(value))
-        return _NOTHING
+        return NOTHING
 
     def items(self, parent: Json, key: str, path: str) -> Iterator[tuple[str, Json]]:
         """The objects of a list with their paths; absent and null are empty."""

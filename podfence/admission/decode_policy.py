@@ -11,14 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
 
 from msgspec.structs import replace
 
 from podfence.admission.decode_names import generated_name
 from podfence.admission.decode_partial import independent, readable_part
 from podfence.admission.decode_strict import strict_problems
-from podfence.admission.schema import NETWORK_POLICY
+from podfence.admission.schema import NETWORK_POLICY, NOTHING, Json
 from podfence.admission.validate import cidr_warnings, validate
 from podfence.admission.validate_cidr import parse_cidr
 from podfence.errors import Problem, Severity, Source
@@ -36,8 +35,6 @@ from podfence.model.networkpolicy import (
 )
 from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
 
-Json = Mapping[str, Any]
-_NOTHING: Json = {}
 _INGRESS = frozenset({PolicyType.INGRESS})
 _EGRESS = frozenset({PolicyType.EGRESS})
 _TYPES = {
@@ -106,7 +103,7 @@ def _named(manifest: Json, source: Source) -> Json:
 
 def _with_names(manifest: Json, source: Source) -> Json:
     """Fills in what the server fills in before it validates: name and namespace."""
-    metadata = manifest.get("metadata") or _NOTHING
+    metadata = manifest.get("metadata") or NOTHING
     name, namespace = metadata.get("name"), metadata.get("namespace")
     if name and namespace:
         return manifest
@@ -119,7 +116,7 @@ def _with_names(manifest: Json, source: Source) -> Json:
 
 
 def _policy(manifest: Json, source: Source) -> NetworkPolicy:
-    metadata, spec = manifest["metadata"], manifest.get("spec") or _NOTHING
+    metadata, spec = manifest["metadata"], manifest.get("spec") or NOTHING
     egress = _rules(spec.get("egress"), "to")
     declared = spec.get("policyTypes")
     return NetworkPolicy(
@@ -142,13 +139,13 @@ def _policy_types(declared: list[str] | None, has_egress: bool) -> frozenset[Pol
 
 
 def _rules(rules: list[Json | None] | None, peers: str) -> tuple[NetworkPolicyRule, ...]:
-    return tuple([_rule(rule or _NOTHING, peers) for rule in rules or ()])
+    return tuple([_rule(rule or NOTHING, peers) for rule in rules or ()])
 
 
 def _rule(rule: Json, peers: str) -> NetworkPolicyRule:
     return NetworkPolicyRule(
         tuple([_peer(peer) for peer in rule.get(peers) or ()]),
-        tuple([_port_of(port or _NOTHING) for port in rule.get("ports") or ()]),
+        tuple([_port_of(port or NOTHING) for port in rule.get("ports") or ()]),
     )
 
 

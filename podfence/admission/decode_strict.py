@@ -7,7 +7,7 @@ walk: it runs only over objects that do not conform to the schema as they stand.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -15,6 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from podfence.admission.gotime import time_complaint
+from podfence.admission.refusals import quote, unescaped
 from podfence.admission.schema import (
     LABEL_SELECTOR,
     NETWORK_POLICY,
@@ -38,17 +39,21 @@ _LONGEST_SHOWN = 80
 
 
 class _Place(msgspec.Struct, frozen=True):
-    """Where the walk is. ``path`` has indexes; ``names`` and ``struct`` are as Go reports them."""
+    """Where the walk is. ``path`` has indexes; ``names`` and ``struct`` are as Go reports them.
+
+    ``quote`` is how the server quotes an unknown field.
+    """
 
     path: str = ""
     names: str = ""
     struct: str = ""
+    quote: Callable[[str], str] = quote
 
     def field(self, struct: str, name: str) -> _Place:
         dot = "." if self.path else ""
         step = f"{dot}{name}" if re.fullmatch(_PLAIN_KEY, name) else bracketed(name)
         names = f"{self.names}.{name}" if self.names else name
-        return _Place(f"{self.path}{step}", names, struct)
+        return _Place(f"{self.path}{step}", names, struct, self.quote)
 
     def index(self, index: int) -> _Place:
         return replace(self, path=f"{self.path}[{index}]")
@@ -76,7 +81,7 @@ def strict_problems(manifest: Mapping[str, Any]) -> Iterator[Problem]:
 
 def metadata_problems(metadata: Any) -> Iterator[Problem]:
     """The same about the metadata of a custom resource, which the server decodes by itself."""
-    yield from _walk(metadata, OBJECT_META, _Place("metadata"))
+    yield from _walk(metadata, OBJECT_META, _Place("metadata", quote=unescaped))
 
 
 STRICT = "strict decoding error"
@@ -141,7 +146,7 @@ def _type_text(value: Any, wire: WireType, place: _Place) -> str:
 
 def _json_type(value: Any, wire: WireType) -> str:
     """Go's name of a JSON value's type; numbers that an integer field refuses are shown."""
-    if _is_number(value) and isinstance(wire, Integer | IntOrString):
+    if is_number(value) and isinstance(wire, Integer | IntOrString):
         return f"number {plain(value)}"
     return json_type(value)
 
@@ -150,14 +155,15 @@ def json_type(value: Any) -> str:
     """The JSON type of a value, in Go's words."""
     if isinstance(value, bool):
         return "bool"
-    if _is_number(value):
+    if is_number(value):
         return "number"
     return {str: "string", list: "array", dict: "object", type(None): "null"}.get(
         type(value), type(value).__name__
     )
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value is a JSON number."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -174,7 +180,7 @@ def plain(value: Any) -> str:
 def type_hint(value: Any, wire: WireType) -> str:
     """What would be right instead of a value of the wrong type; "" when there is nothing to add."""
     match wire:
-        case Text() if isinstance(value, bool) or _is_number(value):
+        case Text() if isinstance(value, bool) or is_number(value):
             became = "boolean" if isinstance(value, bool) else "number"
             return f"unquoted, became {became} {plain(value)}: quote it"
         case Integer() | IntOrString():
@@ -232,7 +238,7 @@ def _bad_key(key: object, place: _Place) -> Problem:
 def _unknown_field(key: str, wire: Struct, place: _Place) -> Problem:
     here = place.field(wire.name, key)
     dot = "." if place.path else ""
-    text = f'{STRICT}: unknown field "{place.path}{dot}{key}"'
+    text = f"{STRICT}: unknown field {place.quote(f'{place.path}{dot}{key}')}"
     hint = missing_space(key) or _field_hint(key, wire, place.names)
     return Problem("PF201", Severity.ERROR, with_hint(text, hint), path=here.path)
 

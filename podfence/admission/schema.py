@@ -13,6 +13,11 @@ import msgspec
 
 from podfence.admission.gotime import time_complaint
 
+Json = Mapping[str, Any]
+"""A JSON object."""
+NOTHING: Json = {}
+"""What an object that is absent or null is read as."""
+
 INT32 = range(-(2**31), 2**31)
 INT64 = range(-(2**63), 2**63)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from podfence.admission.crd import FAILS_CLOSED
 from podfence.admission.crd_shapes import (
@@ -25,13 +24,11 @@ from podfence.admission.crd_shapes import (
     String,
     Unstored,
 )
-from podfence.admission.validate import validate
+from podfence.admission.schema import Json
 from podfence.admission.validate_cidr import parse_cidr
+from podfence.admission.validate_metadata import selector_refusals
 from podfence.errors import Problem, Severity
 
-Json = Mapping[str, Any]
-
-_SOUND_METADATA = {"name": "p", "namespace": "p"}
 _LABEL = r"[a-zA-Z0-9]([-a-zA-Z0-9_]*[a-zA-Z0-9])?"
 # A-z is how it was published up to v0.2.0: a label may begin with [ \ ] ^ _ or ` as well.
 _LABEL_BEFORE = r"[a-zA-z0-9]([-a-zA-Z0-9_]*[a-zA-Z0-9])?"
@@ -118,7 +115,7 @@ def _range_is_rising(value: Json) -> bool:
 _RANGE = Object(
     {"start": PORT, "end": PORT},
     required=("start", "end"),
-    rule=Rule("Start port must be less than End port", _range_is_rising),
+    rule=Rule("Start port must be less than End port", _range_is_rising, compares=("start", "end")),
 )
 _L4 = Object(
     {"destinationPort": one_of({"number": PORT, "range": _RANGE})},
@@ -223,10 +220,8 @@ def selector_faults(parent: Json) -> Iterator[tuple[str, str]]:
 
 def _selector_fault(selector: Json) -> str:
     """The first fault, "" if there is none; begins with its path inside the selector."""
-    # A NetworkPolicy with this selector is refused for the same reasons and in the same words.
-    manifest = {"metadata": _SOUND_METADATA, "spec": {"podSelector": selector}}
-    for problem in validate(manifest):
-        return problem.message.removeprefix("spec.podSelector.")
+    for problem in selector_refusals(selector, ""):
+        return problem.message.removeprefix(".")
     return ""
 
 

@@ -59,11 +59,13 @@ def byte_length(text: str) -> int:
 
 
 @lru_cache(maxsize=_CACHE)
-def dns_subdomain(text: str) -> Complaints:
-    """DNS-1123 subdomain, at most 253 characters: names of most objects, prefixes of label keys."""
+def dns_subdomain(text: str, unit: str = "characters") -> Complaints:
+    """DNS-1123 subdomain of at most 253 bytes, which the server calls ``unit``: names of most
+    objects, prefixes of label keys.
+    """
     found = []
     if byte_length(text) > 253:
-        found.append("must be no more than 253 characters")
+        found.append(f"must be no more than 253 {unit}")
     if not _IS_SUBDOMAIN.fullmatch(text):
         found.append(_DNS_SUBDOMAIN_TEXT)
     return tuple(found)
@@ -89,7 +91,7 @@ def namespace_name(text: str) -> Complaints:
 def _key_prefix(prefix: str) -> list[str]:
     if not prefix:
         return ["prefix part must be non-empty"]
-    return [f"prefix part {text}" for text in dns_subdomain(prefix)]
+    return [f"prefix part {text}" for text in dns_subdomain(prefix, "bytes")]
 
 
 @lru_cache(maxsize=_CACHE)

@@ -14,6 +14,7 @@ from podfence.admission.decode_core import owner_of
 from podfence.admission.decode_fields import Fields, parse_address
 from podfence.admission.decode_policy import decode_policy
 from podfence.admission.kinds import CLUSTER_SCOPED, POLICY_KINDS, WANTED_KINDS
+from podfence.admission.schema import Json
 from podfence.errors import Problem, Severity
 from podfence.intake.documents import Document, Unreadable
 from podfence.model.doubt import BOTH_TYPES, Doubt
@@ -21,8 +22,6 @@ from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef, labels_of
 from podfence.model.networkpolicy import PolicyType
 from podfence.model.objects import IPAddress
 from podfence.model.selectors import LabelSelector
-
-Json = Mapping[str, Any]
 
 _TOOLS_METADATA = (
     r"metadata\.(?:annotations|managedFields|finalizers|generation|resourceVersion|selfLink)\b"

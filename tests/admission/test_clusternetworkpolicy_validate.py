@@ -160,6 +160,15 @@ REFUSED: list[tuple[str, Any, list[str]]] = [
         numbered({"range": {"start": 81, "end": 80}}),
         [f"{PORT}.range: Invalid value: Start port must be less than End port"],
     ),
+    (
+        "range-falling-and-beyond",
+        numbered({"range": {"start": 81, "end": 0}}),
+        [
+            below(f"{PORT}.range.end", 0, 1),
+            f"{PORT}.range: Invalid value: Start port must be less than End port",
+        ],
+    ),
+    ("priority-with-exponent", {"priority": 1e6}, [above("spec.priority", "1e+06", 1000)]),
     ("networks-empty", egress({"networks": []}), [at_least(f"{TO}.networks", 0, "items")]),
     (
         "networks-26",
@@ -346,6 +355,8 @@ def test_domain_name_that_is_one(name: str) -> None:
 TYPES: list[tuple[str, Any, str, str, str]] = [
     ("priority-text", {"priority": "5"}, "spec.priority", "integer", "string"),
     ("priority-fraction", {"priority": 1.5}, "spec.priority", "int32", "float64"),
+    ("priority-of-65-bits", {"priority": 2**64}, "spec.priority", "int32", "float64"),
+    ("tier-of-65-bits", {"tier": 2**64}, "spec.tier", "string", "number"),
     ("priority-boolean", {"priority": True}, "spec.priority", "int32", ""),
     ("priority-object", {"priority": {}}, "spec.priority", "int32", ""),
     ("priority-list", {"priority": []}, "spec.priority", "integer", "array"),
@@ -405,6 +416,18 @@ def test_label_that_is_a_number() -> None:
         f'{path}.example.com/v: Invalid value: "integer": {path}.example.com/v in body must be of '
         'type string: "integer"; unquoted, became integer 1: quote it'
     )
+
+
+def test_ports_of_a_range_that_are_written_as_fractions_are_refused_although_clear() -> None:
+    policy, (problem,) = decoded(numbered({"range": {"start": 80.0, "end": 81}}))
+    assert problem.message == (
+        f'{PORT}.range: Invalid value: "object": invalid data, expected int, got float64 '
+        "evaluating rule: Start port must be less than End port"
+    )
+    assert problem.refused_only
+    assert policy is not None
+    falling, _ = decoded(numbered({"range": {"start": 80.0, "end": 79}}))
+    assert falling is None
 
 
 def test_whole_number_written_as_a_fraction_is_an_integer() -> None:

@@ -183,3 +183,9 @@ def test_unknown_field(policy: dict[str, Any], metadata: dict[str, Any], path: s
     (problem,) = decode(data, SOURCE).problems
     assert (problem.code, problem.path) == ("PF201", path)
     assert problem.message.startswith(f'strict decoding error: unknown field "{path}"')
+
+
+def test_custom_resources_have_names_of_fields_without_escapes_and_any_finalizer() -> None:
+    written = {"name": "a", "finalizers": ["mine"], "generation": 1.0, 'a"b': 1}
+    (problem,) = decode({**clusterpolicies.manifest(), "metadata": written}, SOURCE).problems
+    assert problem.message.startswith('strict decoding error: unknown field "metadata.a"b"; ')

@@ -325,3 +325,8 @@ def test_key_that_is_no_string(key: Any, where: str) -> None:
 def test_huge_number_is_reported_without_its_digits() -> None:
     (problem,) = problems_of({"ingress": [{"ports": [{"port": 10**5000}]}]})
     assert "number of 16610 bits into" in problem.message
+
+
+def test_a_name_of_a_field_is_quoted_as_by_go() -> None:
+    (problem,) = problems_of({"podSelector": {}, 'a"b\n': 1})
+    assert problem.message.startswith('strict decoding error: unknown field "spec.a\\"b\\n"; ')

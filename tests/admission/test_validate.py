@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from podfence.admission.decode import decode
-from podfence.admission.validate import quote, server_message, validate
+from podfence.admission.refusals import quote
+from podfence.admission.validate import server_message, validate
 from podfence.errors import Severity
 from tests.admission.policies import SOURCE, manifest, messages_of, problems_of
 
@@ -46,6 +47,8 @@ REASONS = {
     "Too long": "FieldValueTooLong",
 }
 
+OWNER = {"apiVersion": "v1", "kind": "A", "name": "a", "uid": "1", "controller": True}
+OTHER_OWNER = {**OWNER, "uid": "2", "controller": False}
 METADATA: list[tuple[str, dict[str, Any], list[str]]] = [
     (
         "no-name",
@@ -97,21 +100,40 @@ METADATA: list[tuple[str, dict[str, Any], list[str]]] = [
         ["metadata.annotations: Too long: may not be more than 262144 bytes"],
     ),
     ("annotations-exact-size", {"annotations": {"ab": "é" * 131071}}, []),
-    (
-        "generation",
-        {"generation": -1},
-        ["metadata.generation: Invalid value: -1: must be greater than or equal to 0"],
-    ),
+    ("generation-is-replaced-first", {"generation": -1}, []),
     (
         "owner-reference",
         {"ownerReferences": [{}]},
         [
-            'metadata.ownerReferences.apiVersion: Invalid value: "": version must not be empty',
-            'metadata.ownerReferences.kind: Invalid value: "": must not be empty',
-            'metadata.ownerReferences.name: Invalid value: "": must not be empty',
-            'metadata.ownerReferences.uid: Invalid value: "": must not be empty',
+            f"metadata.ownerReferences[0].{field}: Required value: must not be empty"
+            for field in ("apiVersion", "kind", "name", "uid")
         ],
     ),
+    *(
+        (
+            f"owner-version-{version}",
+            {"ownerReferences": [OWNER, {**OTHER_OWNER, "apiVersion": version}]},
+            [
+                (
+                    f'metadata.ownerReferences[1].apiVersion: Invalid value: "{version}": '
+                    "must be <group>/<version> or <version>"
+                )
+            ],
+        )
+        for version in ("a/b/c", "apps/", "/")
+    ),
+    (
+        "owner-event",
+        {"ownerReferences": [{**OWNER, "kind": "Event"}]},
+        [
+            (
+                'metadata.ownerReferences[0]: Invalid value: {"apiVersion":"v1","kind":"Event",'
+                '"name":"a","uid":"1","controller":true}: '
+                "/v1, Kind=Event is disallowed from being an owner"
+            )
+        ],
+    ),
+    ("owner-twice-the-same", {"ownerReferences": [OWNER, {**OWNER}]}, []),
     (
         "finalizer",
         {"finalizers": ["mine"]},
@@ -133,8 +155,7 @@ def test_metadata(metadata: dict[str, Any], expected: list[str]) -> None:
 
 
 def test_two_controllers() -> None:
-    owner = {"apiVersion": "v1", "kind": "A", "name": "a", "uid": "1", "controller": True}
-    (message,) = messages_of({}, ownerReferences=[owner, {**owner, "name": "b"}])
+    (message,) = messages_of({}, ownerReferences=[OWNER, {**OWNER, "name": "b"}])
     assert message.endswith(
         ": Only one reference can have Controller set to true. "
         'Found "true" in references for A/a and A/b'
@@ -197,6 +218,11 @@ SELECTORS: list[tuple[str, dict[str, Any], list[str]]] = [
         "key-bad-prefix",
         _labels({"A/a": "c"}),
         [f'{SEL}: Invalid value: "A/a": prefix part {SUBDOMAIN}'],
+    ),
+    (
+        "key-long-prefix",
+        _labels({f"{'p' * 254}/a": "c"}),
+        [f'{SEL}: Invalid value: "{"p" * 254}/a": prefix part must be no more than 253 bytes'],
     ),
     ("key-two-slashes", _labels({"a/b/c": "d"}), [f'{SEL}: Invalid value: "a/b/c": {TWO_SLASHES}']),
     ("value-bad", _labels({"a": "-"}), [f'{SEL}: Invalid value: "-": {VALUE}']),
@@ -567,3 +593,13 @@ def test_invalid_policy_gives_no_value() -> None:
 def test_hostile_names_cost_no_time(unit: str) -> None:
     text = f"{unit * 200_000}!"
     assert problems_of({"podSelector": {"matchLabels": {text: text}}}, name=text, namespace=text)
+
+
+def test_words_of_a_named_type_are_shown_as_json() -> None:
+    spec = {
+        "podSelector": _expression("a", "<\ud800"),
+        "ingress": [{"ports": [{"protocol": "\0"}]}],
+        "policyTypes": ["\0"],
+    }
+    shown = [message.split(": ")[2] for message in messages_of(spec)]
+    assert shown == ['"\\u003c\ufffd"', '"\\u0000"', '"\\u0000"']
