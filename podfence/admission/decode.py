@@ -14,9 +14,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from podfence.admission.decode_codes import PROBLEM_CODES
-from podfence.admission.decode_core import DECODERS
+from podfence.admission.decode_core import CORE_DECODERS
 from podfence.admission.decode_fields import Fields
 from podfence.admission.decode_policy import decode_policy
+from podfence.admission.decode_workloads import WORKLOAD_DECODERS
 from podfence.admission.kinds import (
     API_VERSIONS,
     CLUSTER_SCOPED,
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 _FORMER_GROUP = "extensions"
+_DECODERS = {**CORE_DECODERS, **WORKLOAD_DECODERS}
 
 
 class Decoded(Struct, frozen=True):
@@ -94,7 +96,7 @@ def _decode_kind(
     if kind in POLICY_KINDS:
         return _tier_decoder(kind)(data, source)
     fields = Fields(source)
-    value = DECODERS[kind](fields, data)
+    value = _DECODERS[kind](fields, data)
     return None if fields.problems else value, tuple(fields.problems)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import Any
 
 import msgspec
 
@@ -28,18 +27,19 @@ from podfence.model.objects import (
     Service,
     ServicePort,
 )
-from podfence.model.workloads import POD_TEMPLATE_HASH, Workload, controller_of_replicaset_pod
+from podfence.model.workloads import POD_TEMPLATE_HASH, controller_of_replicaset_pod
 
-CoreObject = Namespace | Node | Pod | Service | EndpointSlice | Workload
+CoreObject = Namespace | Node | Pod | Service | EndpointSlice
 
 
-def _metadata(fields: Fields, data: Json) -> Json:
+def metadata_of(fields: Fields, data: Json) -> Json:
+    """The metadata of an object; absent is empty."""
     return fields.mapping(data, "metadata", "metadata")
 
 
 def decode_namespace(fields: Fields, data: Json) -> Namespace:
     """A Namespace; its automatic name label wins over the manifest's (NP-21)."""
-    metadata = _metadata(fields, data)
+    metadata = metadata_of(fields, data)
     name = fields.ref("Namespace", metadata, namespaced=False).name
     labels = dict(fields.labels(metadata, "labels", "metadata.labels"))
     return Namespace(name, text_labels({**labels, METADATA_NAME_LABEL: name}), fields.source)
@@ -47,7 +47,7 @@ def decode_namespace(fields: Fields, data: Json) -> Namespace:
 
 def decode_node(fields: Fields, data: Json) -> Node:
     """A Node; entries of ``status.addresses`` that are names, not addresses, are ignored."""
-    metadata = _metadata(fields, data)
+    metadata = metadata_of(fields, data)
     spec = fields.mapping(data, "spec", "spec")
     status = fields.mapping(data, "status", "status")
     found = [
@@ -76,7 +76,7 @@ def _pod_cidrs(fields: Fields, spec: Json) -> tuple[IPNetwork, ...]:
 
 def decode_pod(fields: Fields, data: Json) -> Pod:
     """A Pod. An empty ``status`` is none: client-side tools write it into manifests."""
-    metadata = _metadata(fields, data)
+    metadata = metadata_of(fields, data)
     spec = fields.mapping(data, "spec", "spec")
     status = fields.mapping(data, "status", "status")
     ref = fields.ref("Pod", metadata)
@@ -86,7 +86,7 @@ def decode_pod(fields: Fields, data: Json) -> Pod:
         ref.name,
         labels,
         addresses=_addresses(fields, status, "podIP"),
-        ports=_ports(fields, spec, "spec"),
+        ports=pod_ports(fields, spec, "spec"),
         node=fields.text(spec, "nodeName", "spec.nodeName"),
         host_addresses=_addresses(fields, status, "hostIP"),
         host_network=fields.flag(spec, "hostNetwork", "spec.hostNetwork"),
@@ -115,7 +115,7 @@ def _addresses(fields: Fields, status: Json, key: str) -> tuple[IPAddress, ...]:
     return tuple(found.values())
 
 
-def _ports(fields: Fields, spec: Json, path: str) -> tuple[ContainerPort, ...]:
+def pod_ports(fields: Fields, spec: Json, path: str) -> tuple[ContainerPort, ...]:
     """The ports of a pod's containers. The pods of a workload repeat them, so each distinct
     spelling is read once; one with a problem is read again for every pod."""
     written = _spelling((spec.get("containers"), spec.get("initContainers")))
@@ -144,6 +144,7 @@ def _spelling(value: object) -> bytes | None:
 
 
 _ENCODER = msgspec.json.Encoder()
+_PORTS = range(1, 65536)
 
 
 def _read_ports(fields: Fields, spec: Json, path: str) -> tuple[ContainerPort, ...]:
@@ -189,7 +190,7 @@ def owner_of(fields: Fields, metadata: Json, namespace: str, labels: Labels) -> 
 
 def decode_service(fields: Fields, data: Json) -> Service:
     """A Service; a headless one has no cluster address."""
-    metadata = _metadata(fields, data)
+    metadata = metadata_of(fields, data)
     spec = fields.mapping(data, "spec", "spec")
     ref = fields.ref("Service", metadata)
     ports = [
@@ -257,7 +258,7 @@ _SERVICE_LABEL = "kubernetes.io/service-name"
 
 def decode_endpoint_slice(fields: Fields, data: Json) -> EndpointSlice:
     """An EndpointSlice: the addresses that a node's proxy would send to. Domain names are none."""
-    metadata = _metadata(fields, data)
+    metadata = metadata_of(fields, data)
     service = dict(fields.labels(metadata, "labels", "metadata.labels")).get(_SERVICE_LABEL, "")
     texts: list[tuple[str, str]] = []
     if fields.text(data, "addressType", "addressType") != "FQDN":
@@ -272,7 +273,7 @@ def decode_endpoint_slice(fields: Fields, data: Json) -> EndpointSlice:
 
 def decode_endpoints(fields: Fields, data: Json) -> EndpointSlice:
     """Endpoints, the older kind; they have the name of their Service."""
-    metadata = _metadata(fields, data)
+    metadata = metadata_of(fields, data)
     ref = fields.ref("Endpoints", metadata)
     subsets = []
     for here, subset in fields.items(data, "subsets", "subsets"):
@@ -288,7 +289,7 @@ def decode_endpoints(fields: Fields, data: Json) -> EndpointSlice:
 def _endpoint_ports(
     fields: Fields, parent: Json, path: str
 ) -> tuple[tuple[str, Protocol, int], ...]:
-    """Those with a number; a port without one is nobody's."""
+    """Those with a number; another one is nobody's: the server looks at none of a slice."""
     return tuple(
         (
             fields.text(entry, "name", f"{here}.name"),
@@ -296,104 +297,16 @@ def _endpoint_ports(
             fields.port(entry, "port", f"{here}.port"),
         )
         for here, entry in fields.items(parent, "ports", path)
-        if entry.get("port") is not None
+        if (port := entry.get("port")) is not None and (type(port) is not int or port in _PORTS)
     )
 
 
-# ------------------------------------------------------------------------------------ workloads
-
-
-def _workload(kind: str, replicas: Callable[[Fields, Json, Json], int]) -> Decoder:
-    def decode(fields: Fields, data: Json) -> Workload:
-        spec = fields.mapping(data, "spec", "spec")
-        path = "spec.jobTemplate.spec" if kind == "CronJob" else "spec"
-        job = _job_template(fields, spec) if kind == "CronJob" else spec
-        count = replicas(fields, spec, fields.mapping(data, "status", "status"))
-        return _from_template(fields, kind, data, count, job, f"{path}.template")
-
-    return decode
-
-
-def _job_template(fields: Fields, spec: Json) -> Json:
-    path = "spec.jobTemplate"
-    return fields.mapping(fields.mapping(spec, "jobTemplate", path), "spec", f"{path}.spec")
-
-
-def _from_template(
-    fields: Fields, kind: str, data: Json, replicas: int, parent: Json, path: str
-) -> Workload:
-    metadata = _metadata(fields, data)
-    ref = fields.ref(kind, metadata)
-    if parent.get("template") is None:
-        fields.refuse(path, "required: the template of the pods")
-    template = fields.mapping(parent, "template", path)
-    template_metadata = fields.mapping(template, "metadata", f"{path}.metadata")
-    spec = fields.mapping(template, "spec", f"{path}.spec")
-    own_labels = fields.labels(metadata, "labels", "metadata.labels")
-    return Workload(
-        ref,
-        replicas,
-        fields.labels(template_metadata, "labels", f"{path}.metadata.labels"),
-        _ports(fields, spec, f"{path}.spec"),
-        fields.flag(spec, "hostNetwork", f"{path}.spec.hostNetwork"),
-        owner_of(fields, metadata, ref.namespace, own_labels),
-        fields.source,
-        **_of_controller(fields, kind, parent, path.removesuffix(".template")),
-    )
-
-
-def _of_controller(fields: Fields, kind: str, spec: Json, path: str) -> dict[str, Any]:
-    """What the labels depend on that a controller adds to its pods."""
-    if kind == "StatefulSet":
-        ordinals = fields.mapping(spec, "ordinals", f"{path}.ordinals")
-        return {"first": fields.count(ordinals, "start", f"{path}.ordinals.start", 0)}
-    if kind in ("Job", "CronJob"):
-        mode = fields.text(spec, "completionMode", f"{path}.completionMode")
-        manual = fields.flag(spec, "manualSelector", f"{path}.manualSelector")
-        return {"indexed": mode == "Indexed", "manual_selector": manual}
-    return {}
-
-
-def _replicas(fields: Fields, spec: Json, status: Json) -> int:
-    return fields.count(spec, "replicas", "spec.replicas", 1)
-
-
-def _one(fields: Fields, spec: Json, status: Json) -> int:
-    return 1
-
-
-def _job_pods(fields: Fields, spec: Json, status: Json) -> int:
-    """``parallelism``; none when the Job is suspended, complete or failed."""
-    parallelism = fields.count(spec, "parallelism", "spec.parallelism", 1)
-    done = fields.text(status, "completionTime", "status.completionTime") != ""
-    for path, condition in fields.items(status, "conditions", "status.conditions"):
-        kind = fields.text(condition, "type", f"{path}.type")
-        state = fields.text(condition, "status", f"{path}.status")
-        done = done or (kind in ("Complete", "Failed") and state == "True")
-    suspended = fields.flag(spec, "suspend", "spec.suspend")
-    return 0 if done or suspended else parallelism
-
-
-def _cronjob_pods(fields: Fields, spec: Json, status: Json) -> int:
-    """One pod stands for a run; a suspended CronJob has none."""
-    return 0 if fields.flag(spec, "suspend", "spec.suspend") else 1
-
-
-Decoder = Callable[[Fields, Mapping[str, Any]], CoreObject]
-
-DECODERS: Mapping[str, Decoder] = {
+CORE_DECODERS: Mapping[str, Callable[[Fields, Json], CoreObject]] = {
     "Namespace": decode_namespace,
     "Node": decode_node,
     "Pod": decode_pod,
     "Service": decode_service,
     "Endpoints": decode_endpoints,
     "EndpointSlice": decode_endpoint_slice,
-    "Deployment": _workload("Deployment", _replicas),
-    "StatefulSet": _workload("StatefulSet", _replicas),
-    "ReplicaSet": _workload("ReplicaSet", _replicas),
-    "ReplicationController": _workload("ReplicationController", _replicas),
-    "DaemonSet": _workload("DaemonSet", _one),
-    "Job": _workload("Job", _job_pods),
-    "CronJob": _workload("CronJob", _cronjob_pods),
 }
-"""Kind to its decoder."""
+"""Kind to its decoder, but for workloads."""

@@ -58,18 +58,18 @@ class Fields:
         return NOTHING
 
     def items(self, parent: Json, key: str, path: str) -> Iterator[tuple[str, Json]]:
-        """The objects of a list with their paths; absent and null are empty."""
+        """The objects of a list with their paths; absent and null are empty, items too."""
         for index, item in enumerate(self._list(parent, key, path)):
-            if isinstance(item, dict):
-                yield f"{path}[{index}]", item
+            if item is None or isinstance(item, dict):
+                yield f"{path}[{index}]", item or NOTHING
             else:
                 self._mistyped(f"{path}[{index}]", item, "an object", missing_space(item))
 
     def texts(self, parent: Json, key: str, path: str) -> Iterator[tuple[str, str]]:
-        """The strings of a list with their paths; absent and null are empty."""
+        """The strings of a list with their paths; absent and null are empty, items too."""
         for index, item in enumerate(self._list(parent, key, path)):
-            if isinstance(item, str):
-                yield f"{path}[{index}]", item
+            if item is None or isinstance(item, str):
+                yield f"{path}[{index}]", item or ""
             else:
                 self._mistyped(f"{path}[{index}]", item, "a string")
 

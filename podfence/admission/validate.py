@@ -7,7 +7,6 @@ first, then the pod selector, each ingress rule (ports, then peers), each egress
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, IPv6Address
 
 from msgspec.structs import replace
 
@@ -55,18 +54,16 @@ def _lenient_warnings(text: str) -> Iterator[str]:
     cidr = parse_cidr(text)
     if cidr is None:
         return
+    network, single = map(quote, cidr.shown)
     if cidr.address != cidr.first:
-        kind = IPv4Address if cidr.bits == 32 else IPv6Address
-        single = f"{kind(cidr.address)}/{cidr.bits}"
-        network = quote(str(cidr.network))
         yield (
             f"CIDR value {quote(text)} is ambiguous in this context "
-            f"(should be {network} or {quote(single)}?)"
+            f"(should be {network} or {single}?)"
         )
     if cidr.padded or cidr.is_mapped:
         yield (
             f"non-standard CIDR value {quote(text)} will be considered invalid in a future "
-            f"Kubernetes release: use {quote(str(cidr.network))}"
+            f"Kubernetes release: use {network}"
         )
 
 

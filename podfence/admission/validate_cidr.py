@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from msgspec import Struct
 
@@ -49,6 +49,18 @@ class Cidr(Struct, frozen=True):
         """The network, masked."""
         kind = IPv4Network if self.bits == 32 else IPv6Network
         return kind((self.first, self.length))
+
+    @property
+    def shown(self) -> tuple[str, str]:
+        """The network and the single address as Go prints them: IPv4-mapped ones as IPv4, but with
+        the length that was written for the single one.
+        """
+        network: IPNetwork = self.network
+        if _is_mapped(self.first, self.bits) and self.length >= 96:
+            network = IPv4Network((self.first & 0xFFFFFFFF, self.length - 96))
+        address, bits = _unmapped(self.address, self.bits)
+        single = IPv4Address(address) if bits == 32 else IPv6Address(address)
+        return str(network), f"{single}/{self.bits}"
 
     def contains(self, other: Cidr) -> bool:
         """Whether the network address of ``other`` is in here, as Go's IPNet.Contains has it:

@@ -12,7 +12,15 @@ from podfence.admission.kinds import WANTED_KINDS
 from podfence.errors import Severity, Source
 from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef
 from podfence.model.networkpolicy import Protocol
-from podfence.model.objects import ContainerPort, Namespace, Node, Pod, Service, ServicePort
+from podfence.model.objects import (
+    ContainerPort,
+    EndpointSlice,
+    Namespace,
+    Node,
+    Pod,
+    Service,
+    ServicePort,
+)
 from tests.admission import clusterpolicies
 
 SOURCE = Source("cluster.yaml")
@@ -421,9 +429,9 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
     ),
     (
         "container",
-        _data("Pod", spec={"containers": [None]}),
+        _data("Pod", spec={"containers": ["web"]}),
         "spec.containers[0]",
-        "expected an object, got null",
+        'expected an object, got string "web"',
     ),
     (
         "port-missing",
@@ -560,3 +568,21 @@ def test_containers_that_differ_are_told_apart(other: int | None) -> None:
 def test_values_that_json_does_not_have_are_read_too() -> None:
     container = {"ports": [{"containerPort": 80}], ("a", "key"): object()}
     assert _only(_data("Pod", spec={"containers": [container]})).ports[0].port == 80
+
+
+SLICES = "discovery.k8s.io/v1"
+
+
+def test_null_items_are_empty_ones() -> None:
+    slice_ = _data("EndpointSlice", SLICES, addressType="IPv4", endpoints=[None], ports=[None])
+    assert decode(slice_, SOURCE).problems == ()
+    containers = [{"ports": None}, None]
+    assert decode(_data("Pod", spec={"containers": containers}), SOURCE).problems == ()
+
+
+def test_a_port_of_a_slice_that_can_be_none_is_nobodys() -> None:
+    """The server takes every number there."""
+    ports = [{"port": 80}, {"port": 0}, {"port": -1}, {"port": 65536}]
+    value = _only(_data("EndpointSlice", SLICES, addressType="IPv4", ports=ports))
+    assert isinstance(value, EndpointSlice)
+    assert [number for subset in value.subsets for _, _, number in subset.ports] == [80]

@@ -66,7 +66,12 @@ class Client:
         self, method: str, path: str, body: Any = None, content: str = "application/json"
     ) -> Answer:
         """One request. Raises OSError or HTTPException when there is no answer."""
-        data = None if body is None else json.dumps(body).encode("utf-8", "replace")
+        return self.send(method, path, None if body is None else json.dumps(body).encode(), content)
+
+    def send(
+        self, method: str, path: str, data: bytes | None, content: str = "application/json"
+    ) -> Answer:
+        """The same with a body as it is."""
         for is_last in (self._connection is None, True):
             self._connection = self._connection or self._open()
             try:

@@ -44,10 +44,13 @@ class NotReady(RuntimeError):
 
 
 class ApiServer:
-    """A server that runs: ``admin`` may do everything in it."""
+    """A server that runs: ``admin`` may do everything in it. ``flags`` are further ones of the API
+    server; changed ones hold from the next start on.
+    """
 
-    def __init__(self, programs: Path, folder: Path) -> None:
+    def __init__(self, programs: Path, folder: Path, flags: str = "") -> None:
         self.folder = folder
+        self.flags = flags
         self._programs = programs
         self._token = secrets.token_hex(16)
         self._port = 0
@@ -106,7 +109,8 @@ class ApiServer:
 
     def start_apiserver(self) -> None:
         """The API server alone, at the same address as before, ready. Raises NotReady."""
-        self._apiserver = self._spawn("kube-apiserver", _apiserver_flags(self.folder, self._port))
+        flags = f"{_apiserver_flags(self.folder, self._port)} {self.flags}"
+        self._apiserver = self._spawn("kube-apiserver", flags)
         until = time.monotonic() + READY_SECONDS
         while time.monotonic() < until and self._apiserver.poll() is None:
             try:
@@ -198,10 +202,10 @@ class ApiServer:
 
 
 @contextmanager
-def running(programs: Path) -> Iterator[ApiServer]:
-    """A server for the time of a ``with``."""
+def running(programs: Path, flags: str = "") -> Iterator[ApiServer]:
+    """A server for the time of a ``with``, with further flags of the API server."""
     with tempfile.TemporaryDirectory(prefix="podfence-api-") as name:
-        server = ApiServer(programs, Path(name))
+        server = ApiServer(programs, Path(name), flags)
         try:
             server.start()
             yield server
