@@ -30,6 +30,9 @@ from podfence.policy.rulecompiler import (
     TierCompiler,
 )
 
+_SPARE = 64
+"""Compiled tiers that may wait to be had again."""
+
 
 class _Applying:
     """One tier in one direction: the policies that apply to each profile, by its number."""
@@ -40,10 +43,11 @@ class _Applying:
         self.tiers: dict[Parts, CompiledTier] = {}
         self.compiler = TierCompiler(name, default, self.by_profile, self.tiers)
 
-    def forget(self, compiler: int) -> None:
-        """A compiler of a policy is dead, and what was made of it."""
-        for parts in [p for p in self.tiers if any(number == compiler for number, _ in p)]:
-            del self.tiers[parts]
+    def sweep(self, in_use: set[int], limit: int) -> None:
+        """Forget tiers that nobody has, once these are many."""
+        if len(self.tiers) > limit:
+            for parts in [p for p, tier in self.tiers.items() if tier.number not in in_use]:
+                del self.tiers[parts]
 
 
 class LocalPolicies:
@@ -73,6 +77,7 @@ class LocalPolicies:
         self._asked: dict[ObjectRef, set[Asked]] = defaultdict(set)
         self._users: Counter[int] = Counter()
         self.of: dict[Profile, EndpointPolicy] = {}
+        self._of_namespace: dict[str, set[Profile]] = defaultdict(set)
         self.new: dict[int, DirectionPolicy] = {}
         """Those that somebody here has since that was last asked, by number."""
         self.gone: dict[int, DirectionPolicy] = {}
@@ -82,22 +87,21 @@ class LocalPolicies:
 
     def forget(self, ref: ObjectRef) -> None:
         """A policy has changed, or something that it was compiled with."""
-        _, compilers = self._compilers.pop(ref, (None, ()))
-        for compiler in compilers:
-            for applying in self._applying[compiler.policy.direction]:
-                if applying.name == compiler.policy.tier:
-                    applying.forget(compiler.number)
+        self._compilers.pop(ref, None)
         for asked in self._asked.pop(ref, ()):
             self._asking[asked].discard(ref)
             if not self._asking[asked]:
                 del self._asking[asked]
                 self._ports.forget(asked)
 
-    def renamed(self, names: set[str], moved: set[str]) -> set[ObjectRef]:
-        """Pods that declare ports of ``names`` have come or gone, and addresses of pods that
-        declare ports of ``moved``: the policies to which that makes a difference."""
-        changed = self._ports.refresh(names, moved)
-        return {ref for asked in changed for ref in self._asking.get(asked, ())}
+    def asking(self, asked: Iterable[Asked]) -> set[ObjectRef]:
+        """The policies that got these answers, as far as they are others now."""
+        changed = self._ports.refresh(each for each in asked if each in self._asking)
+        return {ref for each in changed for ref in self._asking[each]}
+
+    def of_namespace(self, namespace: str) -> Iterable[Profile]:
+        """The profiles with pods here of a namespace."""
+        return self._of_namespace.get(namespace, ())
 
     def of_cluster(self, *, denying: bool = False, of_nodes: bool = False) -> set[ObjectRef]:
         """Those compiled policies of the cluster that deny, or that name nodes."""
@@ -110,6 +114,16 @@ class LocalPolicies:
                 ):
                     found.add(ref)
         return found
+
+    def sweep(self) -> None:
+        """Forget what was compiled and nobody has, now and then."""
+        limit = 2 * len(self.of) + _SPARE
+        every = [applying for tiers in self._applying.values() for applying in tiers]
+        if any(len(applying.tiers) > limit for applying in every):
+            shared = self._tiers.shared.values()
+            in_use = {tier.number for policy in shared for tier in policy.tiers}
+            for applying in every:
+                applying.sweep(in_use, limit)
 
     # -- what applies now
 
@@ -167,6 +181,11 @@ class LocalPolicies:
         before = self.of.pop(profile, None)
         if policy is not None:
             self.of[profile] = policy
+            self._of_namespace[profile.namespace].add(profile)
+        elif before is not None:
+            self._of_namespace[profile.namespace].remove(profile)
+            if not self._of_namespace[profile.namespace]:
+                del self._of_namespace[profile.namespace]
         for each in _directions(policy):
             self._users[each.number] += 1
             if self._users[each.number] == 1:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from podfence.live.change import Change
 from podfence.live.localpolicies import LocalPolicies
 from podfence.live.namespaces import Namespaces
-from podfence.live.peerwords import WordPorts, WordSelector
+from podfence.live.peerwords import Asked, WordPorts, WordSelector
 from podfence.live.pods import At, Pods
 from podfence.live.policystore import NETWORK_POLICY, OF_CLUSTER, PolicyStore
 from podfence.live.profiles import FAMILIES, Profile, Profiles
@@ -60,18 +60,19 @@ class LiveIndex:
         self._look_again(doubts)
         verdicts = self._update()
         batch, self._batch = self._batch, _Batch()
+        released, given = self._pods.take_owned()
         change = Change(
             new=tuple(self._policies.new.values()),
             gone=tuple(self._policies.gone.values()),
             verdicts=verdicts,
             moved=self.selections.take(),
             pod_cidrs=batch.pod_cidrs,
-            freed=frozenset(self._pods.freed),
+            released=released,
+            given=given,
             refused=tuple(self._store.refused.values()),
         )
         self._policies.new.clear()
         self._policies.gone.clear()
-        self._pods.freed.clear()
         return change
 
     # -- events
@@ -99,14 +100,15 @@ class LiveIndex:
 
     def _relabel(self, name: str, labels: Labels | None) -> None:
         before = self._namespaces.labels(name)
+        profiles = [self._profiles.by_number[n] for n in self._profiles.of_namespace.get(name, ())]
+        asked = {each for profile in profiles for each in self._ports.about(profile)}
         if self._namespaces.tell(name, labels):
             self.selections.relabelled(name, before)
             self._batch.relabelled = True
-            for number in self._profiles.of_namespace[name]:
-                profile = self._profiles.by_number[number]
-                self.populated(profile)
-                if profile.here:
-                    self._batch.dirty.add(profile)
+            now = {each for profile in profiles for each in self._ports.about(profile)}
+            self._batch.asked |= asked ^ now
+            if self._store.of(OF_CLUSTER):
+                self._batch.dirty.update(profile for profile in profiles if profile.here)
 
     def _set_node(self, facts: NodeFacts) -> None:
         if facts.name == self.node:
@@ -126,23 +128,23 @@ class LiveIndex:
         """Policies have to be compiled anew."""
         for ref in refs:
             self._policies.forget(ref)
-            of_namespace = ref.kind == NETWORK_POLICY
-            for profile in self._policies.of:
-                if not of_namespace or profile.namespace == ref.namespace:
-                    self._batch.dirty.add(profile)
+            if ref.kind == NETWORK_POLICY:
+                self._batch.dirty.update(self._policies.of_namespace(ref.namespace))
+            else:
+                self._batch.dirty.update(self._policies.of)
 
     # -- what the parts tell
 
     def moved(self, profile: Profile, family: int, address: int, *, joins: bool) -> None:
         """An address became surely a profile's, or is it no more."""
         self.selections.moved(profile, family, address, joins=joins)
-        for port in profile.ports:
-            self._batch.moved_names.add(port.name)
+        if profile.ports:
+            self._batch.asked.update(self._ports.about_addresses(profile))
 
     def populated(self, profile: Profile) -> None:
         """A profile has pods with an address for the first time, or none any more."""
-        for port in profile.ports:
-            self._batch.names.add(port.name)
+        if profile.ports:
+            self._batch.asked.update(self._ports.about(profile))
 
     def became_local(self, profile: Profile) -> None:
         """A profile has pods on this node for the first time, or none any more."""
@@ -187,7 +189,7 @@ class LiveIndex:
             for profile in frozenset().union(*before.values(), *after.values()):
                 self.populated(profile)
             self._forget(self._policies.of_cluster(denying=True))
-        self._forget(self._policies.renamed(self._batch.names, self._batch.moved_names))
+        self._forget(self._policies.asking(self._batch.asked))
 
     def _update(self) -> dict[At, tuple[EndpointPolicy, ...]]:
         """Work out what applies to the pods here, where that may have changed."""
@@ -198,6 +200,7 @@ class LiveIndex:
                 self._policies.drop(profile)
             elif self._policies.update(profile):
                 changed.update(_addresses(profile))
+        self._policies.sweep()
         return {at: tuple(self._policies_at(at)) for at in changed}
 
     def _policies_at(self, at: At) -> Iterator[EndpointPolicy]:
@@ -207,14 +210,12 @@ class LiveIndex:
 
 
 class _Batch:
-    """What events have touched since the last change. ``names``: of ports that profiles declare
-    which got their first address or lost their last; ``moved_names``: whose addresses moved.
-    ``dirty``: profiles with pods here to which other policies may apply."""
+    """What events have touched since the last change. ``asked``: answers about port names that may
+    be others now. ``dirty``: profiles with pods here to which other policies may apply."""
 
     def __init__(self) -> None:
         self.dirty: set[Profile] = set()
-        self.names: set[str] = set()
-        self.moved_names: set[str] = set()
+        self.asked: set[Asked] = set()
         self.relabelled = False
         self.pod_cidrs: tuple[IPNetwork, ...] | None = None
 

@@ -101,15 +101,24 @@ class WordPorts(NamedPorts):
         self._peers.pop(asked, None)
         self._of_name[asked[1].name].discard(asked)
 
-    def refresh(self, names: set[str], moved: set[str]) -> list[Asked]:
-        """The answers that are not as before, where profiles that declare ports of ``names`` came
-        or went, and addresses of such that declare ports of ``moved``."""
-        asked = {asked for name in names for asked in self._of_name.get(name, ())}
-        for name in moved - names:
-            for each in self._of_name.get(name, ()):
-                if isinstance(self._peers[each], AddressPeers):
-                    asked.add(each)
+    def refresh(self, asked: Iterable[Asked]) -> list[Asked]:
+        """Those of these answers that are not as before."""
         return [each for each in asked if self._differs(each)]
+
+    def about(self, profile: Profile) -> Iterator[Asked]:
+        """The answers to which a profile matters while it has pods with an address."""
+        for name in {port.name for port in profile.ports}:
+            for asked in self._of_name.get(name, ()):
+                picks = _picks(self._peers[asked])
+                if any(self._selections.takes(pick, profile) for pick in picks):
+                    yield asked
+
+    def about_addresses(self, profile: Profile) -> Iterator[Asked]:
+        """The answers to which the addresses of a profile matter."""
+        for name in {port.name for port in profile.ports}:
+            for asked in self._of_name.get(name, ()):
+                if isinstance(self._peers[asked], AddressPeers):
+                    yield asked
 
     def _differs(self, asked: Asked) -> bool:
         _, name, denies = asked

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from podfence.live.profiles import FAMILIES, PodEntry, Profile, Profiles, Variant
 from podfence.model.facts import NO_ADDRESS, PodFacts
+from podfence.sets.members import Members
 
 At = tuple[int, int]
 """Family and address."""
@@ -47,8 +48,8 @@ class Pods:
         """Those of them that are nobody's for sure."""
         self.touched: set[At] = set()
         """Addresses that pods of this node had or have, where that changed."""
-        self.freed: set[At] = set()
-        """Addresses that a pod had, and none has any more."""
+        self.owned: dict[At, bool] = {}
+        """Addresses that pods got or lost, with whether a pod had them before that."""
 
     def put(self, facts: PodFacts) -> None:
         """A pod as it is now."""
@@ -83,6 +84,18 @@ class Pods:
         if isinstance(found, PodEntry):
             return (found,)
         return tuple(entry for entry in found if not entry.deleting) or found
+
+    def take_owned(self) -> tuple[dict[int, Members], dict[int, Members]]:
+        """By IP version, the addresses that no pod has any more, and those that one has got, since
+        the last call."""
+        released: dict[int, list[int]] = defaultdict(list)
+        given: dict[int, list[int]] = defaultdict(list)
+        for (family, address), before in self.owned.items():
+            after = address in self._claimed[family]
+            if before is not after:
+                (given if after else released)[family].append(address)
+        self.owned.clear()
+        return _members(released), _members(given)
 
     def follow(self, moved: Mapping[Variant, Profile]) -> None:
         """Variants have other profiles: what the pods of these are and have goes with them. No
@@ -171,10 +184,8 @@ class Pods:
         self._note_claims(at)
         if any(entry.local for entry in (*before, *after)):
             self.touched.add(at)
-        if after:
-            self.freed.discard(at)
-        else:
-            self.freed.add(at)
+        if bool(before) is not bool(after):
+            self.owned.setdefault(at, bool(before))
         if len(after) > 1:
             self.contested[at] = after
         else:
@@ -189,6 +200,10 @@ class Pods:
         if now is not None:
             now.add(*at)
             self._told.moved(now, *at, joins=True)
+
+
+def _members(found: Mapping[int, list[int]]) -> dict[int, Members]:
+    return {family: Members.of(family, addresses) for family, addresses in found.items()}
 
 
 def _all(found: PodEntry | Holders) -> Holders:

@@ -8,7 +8,7 @@ node that starts now.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -76,9 +76,9 @@ class PolicyStore:
                 found.append(policy)
         return found
 
-    def of(self, namespace: str) -> Iterator[Policy]:
+    def of(self, namespace: str) -> Collection[Policy]:
         """Those of a namespace that were read."""
-        yield from self._read.get(namespace, {}).values()
+        return self._read.get(namespace, {}).values()
 
 
 def read_policy(facts: PolicyFacts) -> tuple[Policy | None, Refusal | None]:

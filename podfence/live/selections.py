@@ -123,7 +123,11 @@ class Selections:
         namespace = dict(self._namespaces.labels(profile.namespace))
         for scope, picks in self._picks.items():
             if profile.namespace == scope if isinstance(scope, str) else scope.matches(namespace):
-                self._compare(profile, labels, picks)
+                self.compared += len(picks)
+                for pick, helds in picks.items():
+                    if pick.pods.matches(labels):
+                        for held in helds:
+                            self._show(held, pick, profile)
 
     def went(self, profile: Profile) -> None:
         """A profile is gone; it has no address any more."""
@@ -141,19 +145,29 @@ class Selections:
             if not isinstance(scope, str) and scope.matches(old) is not scope.matches(new)
         ]
         concerned = {held for picks in turned for helds in picks.values() for held in helds}
-        if concerned:
-            for number in list(self._profiles.of_namespace[namespace]):
-                self._compare_again(self._profiles.by_number[number], concerned)
+        for number in self._profiles.of_namespace.get(namespace, ()):
+            profile = self._profiles.by_number[number]
+            labels = dict(profile.labels)
+            for held in concerned:
+                was = profile.shown.pop(held, _NOTHING)
+                held.profiles.discard(number)
+                self._compare_with(held, profile, labels, new)
+                now = profile.shown.get(held, _NOTHING)
+                if was != now:
+                    self._all_move(profile, held, was, joins=False)
+                    self._all_move(profile, held, now, joins=True)
 
-    def _compare_again(self, profile: Profile, concerned: set[Held]) -> None:
-        before = profile.shown
-        self.went(profile)
-        self.came(profile)
-        for held in concerned:
-            was, now = before.get(held, _NOTHING), profile.shown.get(held, _NOTHING)
-            if was != now:
-                self._all_move(profile, held, was, joins=False)
-                self._all_move(profile, held, now, joins=True)
+    def _compare_with(
+        self,
+        held: Held,
+        profile: Profile,
+        labels: Mapping[str, str],
+        namespace: Mapping[str, str],
+    ) -> None:
+        for pick in held.selection.any_of:
+            self.compared += 1
+            if pick.pods.matches(labels) and _is_of(pick, profile.namespace, namespace):
+                self._show(held, pick, profile)
 
     def _all_move(self, profile: Profile, held: Held, withins: Withins, *, joins: bool) -> None:
         for family in profile.addresses:
@@ -162,6 +176,13 @@ class Selections:
                 self._changed[held.number] = held
 
     # -- who is picked
+
+    def takes(self, pick: Pick, profile: Profile) -> bool:
+        """Whether a pick takes a profile in, whatever its ports and addresses."""
+        namespace = dict(self._namespaces.labels(profile.namespace))
+        return _is_of(pick, profile.namespace, namespace) and pick.pods.matches(
+            dict(profile.labels)
+        )
 
     def picked(self, pick: Pick, among: BitMap | None = None) -> BitMap:
         """The profiles that a pick takes in, whatever ports and addresses they have. ``among``:
@@ -176,16 +197,6 @@ class Selections:
             of_namespace = self._profiles.of_namespace
             found &= BitMap.union(BitMap(), *(of_namespace[name] for name in names))
         return found
-
-    def _compare(
-        self, profile: Profile, labels: Mapping[str, str], picks: Mapping[Pick, set[Held]]
-    ) -> None:
-        """``picks``: of the profile's namespace."""
-        self.compared += len(picks)
-        for pick, helds in picks.items():
-            if pick.pods.matches(labels):
-                for held in helds:
-                    self._show(held, pick, profile)
 
     def _show(self, held: Held, pick: Pick, profile: Profile) -> None:
         """A pick takes a profile in, if it declares the port."""
@@ -207,6 +218,11 @@ class Selections:
             del picks[pick]
             if not picks:
                 del self._picks[_scope(pick)]
+
+
+def _is_of(pick: Pick, name: str, labels: Mapping[str, str]) -> bool:
+    """Whether a pick is about a namespace."""
+    return pick.namespaces.matches(labels) if pick.namespace is None else pick.namespace == name
 
 
 def _scope(pick: Pick) -> Scope:

@@ -15,8 +15,10 @@ from podfence.nft.difference import apply
 from podfence.nft.lowering.assembly import Assembly
 from podfence.nft.lowering.delta import Delta
 from podfence.nft.lowering.lower import LocalNode, lower
+from podfence.nft.lowering.tightening import Tightening, tightening
 from podfence.nft.objects import MemberSet
 from podfence.nft.ruleset import Ruleset
+from podfence.nft.transaction import AddChain, AddElements, DeleteElements, FlushChain
 from podfence.policy.compile import compile_cluster
 from podfence.testing.builders import namespace, peer, pod, policy, rule
 from tests.support.live_worlds import World, facts_of, key_of
@@ -40,7 +42,7 @@ class Node:
         delta = self.assembly.apply(self.index.apply(events))
         self.applied = apply(before, delta.transaction)
         assert self.applied == self.assembly.ruleset()
-        assert_tells_the_difference(delta, before, self.applied)
+        assert delta.tightens is tightening(before, self.applied, delta.released)
         return delta
 
     def put(self, *things: ClusterObject) -> Delta:
@@ -48,21 +50,6 @@ class Node:
 
     def gone(self, thing: ClusterObject) -> Delta:
         return self.take(Gone(*key_of(thing)))
-
-
-def assert_tells_the_difference(delta: Delta, before: Ruleset, after: Ruleset) -> None:
-    sets = {change.name: (set(change.joined), set(change.left)) for change in delta.sets}
-    for name in before.sets.keys() | after.sets.keys():
-        old, new = before.sets.get(name), after.sets.get(name)
-        if isinstance(old or new, MemberSet):
-            had = set(old.elements) if isinstance(old, MemberSet) else set()
-            has = set(new.elements) if isinstance(new, MemberSet) else set()
-            assert sets.pop(name, (set(), set())) == (has - had, had - has)
-    assert not sets
-    names = before.chains.keys() | after.chains.keys()
-    pairs = {name: (before.chains.get(name), after.chains.get(name)) for name in names}
-    told = {chain.name: (a, b) for a, b in delta.chains for chain in (a or b,) if chain}
-    assert told == {name: (a, b) for name, (a, b) in pairs.items() if a != b}
 
 
 def wanted(world: World) -> Ruleset:
@@ -119,6 +106,7 @@ def test_neither_order_nor_history_is_left(seed: int, size: str) -> None:
 
 WEB = pod("shop/web", {"app": "web"}, addresses=["10.0.0.1"], node=NODE)
 DB = pod("shop/db", {"app": "db"}, addresses=["10.0.1.1"], node="n2")
+MORE = pod("shop/db-2", {"app": "db"}, addresses=["10.0.1.9"], node="n2")
 FAR = pod("far/api", {"app": "api"}, addresses=["10.0.1.2"], node="n2")
 WEB_FROM_DB = policy("shop/web-from-db", {"app": "web"}, ingress=[rule(peer(pods={"app": "db"}))])
 WEB_FROM_ALL = policy("shop/web-from-all", {"app": "web"}, ingress=[rule(peer(namespaces={}))])
@@ -134,17 +122,23 @@ def reader() -> Node:
 
 
 def touched(delta: Delta) -> set[str]:
-    return {change.name for change in delta.sets}
+    """The sets of addresses that get or lose some."""
+    steps = [step for step in delta.transaction if isinstance(step, AddElements | DeleteElements)]
+    return {step.part.name for step in steps if isinstance(step.part, MemberSet)}
+
+
+def chains(delta: Delta) -> set[str]:
+    steps = (step for step in delta.transaction if isinstance(step, AddChain | FlushChain))
+    return {step.name for step in steps}
 
 
 def test_another_pod_of_a_known_profile_is_an_element_of_its_sets(reader: Node) -> None:
     compared = reader.index.selections.compared
-    more = replace(DB, name="db-2", addresses=pod("a/b", addresses=["10.0.1.9"]).addresses)
-    delta = reader.put(more)
+    delta = reader.put(MORE)
     assert len(delta.transaction) == len(touched(delta)) == 2
-    assert not delta.chains
+    assert not chains(delta)
     assert reader.index.selections.compared == compared
-    assert len(reader.gone(more).transaction) == 2
+    assert len(reader.gone(MORE).transaction) == 2
 
 
 def test_a_pod_that_says_nothing_new_and_a_pod_without_address_change_nothing(
@@ -158,7 +152,7 @@ def test_a_pod_of_this_node_gets_its_address_by_elements_alone(reader: Node) -> 
     more = pod("shop/web-2", {"app": "web"}, addresses=["10.0.0.2"], node=NODE)
     assert not reader.put(replace(more, addresses=(), has_status=True)).transaction
     delta = reader.put(more)
-    assert not delta.chains
+    assert not chains(delta)
     assert len(delta.transaction) == 5 + 1 + 1  # maps, itself, one set of all pods
 
 
@@ -185,6 +179,34 @@ def test_a_relabelled_namespace_moves_what_its_selectors_say(reader: Node) -> No
     team = policy("shop/team", {"app": "web"}, ingress=[rule(peer(namespaces={"team": "blue"}))])
     (made,) = touched(reader.put(team))
     assert touched(reader.put(namespace("far", {"team": "red"}))) == {made}
+
+
+# -- what a change takes away
+
+
+@pytest.mark.parametrize(
+    ("change", "level"),
+    [
+        pytest.param(Put(facts_of(MORE)), Tightening.NO, id="a pod more"),
+        pytest.param(Gone(*key_of(DB)), Tightening.OWED, id="a pod less"),
+        pytest.param(Put(facts_of(replace(DB, labels=()))), Tightening.NOW, id="other labels"),
+        pytest.param(Put(facts_of(replace(DB, deleting=True))), Tightening.NO, id="is deleted"),
+        pytest.param(Gone(*key_of(WEB_FROM_ALL)), Tightening.NOW, id="a policy less"),
+    ],
+)
+def test_a_delta_says_what_it_takes_away(reader: Node, change: Event, level: Tightening) -> None:
+    assert reader.take(change).tightens is level
+
+
+def test_who_gets_an_address_and_who_leaves_one(reader: Node) -> None:
+    gone = reader.gone(FAR)
+    assert {family: set(found) for family, found in gone.released.items()} == {4: {0x0A000102}}
+    assert not gone.given
+    again = reader.put(replace(FAR, name="other"))
+    assert {family: set(found) for family, found in again.given.items()} == {4: {0x0A000102}}
+    moved = reader.take(Gone(*key_of(replace(FAR, name="other"))), Put(facts_of(FAR)))
+    assert not moved.released
+    assert not moved.given
 
 
 # -- what cannot be read

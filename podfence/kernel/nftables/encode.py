@@ -7,8 +7,8 @@ here. What the messages make, ``nft list`` shows as if ``nft`` had read it from 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache, partial
 
 from msgspec import Struct
 
@@ -17,7 +17,7 @@ from podfence.kernel.nftables import nf_tables as nf
 from podfence.kernel.nftables.encode_elements import ElementList, element_lists
 from podfence.kernel.nftables.encode_rules import expressions
 from podfence.kernel.nftables.members import MemberList
-from podfence.nft.objects import BaseChain, DataType, RangeSet, Rule, Table, VerdictMap
+from podfence.nft.objects import BaseChain, DataType, MemberSet, RangeSet, Rule, Table, VerdictMap
 from podfence.nft.render import render_rule
 from podfence.nft.transaction import (
     AddChain,
@@ -35,6 +35,9 @@ from podfence.nft.transaction import (
     Transaction,
 )
 
+Elements = tuple[ElementList | MemberList, bytes]
+_FEW = 64
+"""Members that are worth to be remembered as bytes."""
 FAMILY = struct.pack(">BBH", nf.NFPROTO_INET, 0, 0)
 """The header of the protocol, before the attributes of each message."""
 
@@ -70,6 +73,8 @@ class _Writer:
     def __init__(self, table: Table) -> None:
         self._table = table
         self._sets = 0
+        self._members: dict[int, tuple[Elements, ...]] = {}
+        """By identity: the transaction holds them."""
 
     def messages(self, operation: Operation) -> Iterator[Message]:
         match operation:
@@ -132,13 +137,21 @@ class _Writer:
         return _message(nf.NFT_MSG_NEWSET, NLM_F_CREATE, body, _about(declared))
 
     def _elements(self, kind: int, flags: int, part: ElementHolder) -> Iterator[Message]:
-        start = text(nf.NFTA_SET_ELEM_LIST_TABLE, self._table.name) + text(
-            nf.NFTA_SET_ELEM_LIST_SET, part.name
-        )
-        for elements in element_lists(part, delete=kind == nf.NFT_MSG_DELSETELEM):
-            body = start + nested(nf.NFTA_SET_ELEM_LIST_ELEMENTS, elements.data)
-            before = HEADER.size + len(FAMILY) + len(start) + 4
-            yield _message(kind, flags, body, _about(part), partial(_element, elements, before))
+        start = _of_set(self._table.name, part.name)
+        before = HEADER.size + len(FAMILY) + len(start) + 4
+        about = _about(part)
+        for elements, data in self._lists(part, delete=kind == nf.NFT_MSG_DELSETELEM):
+            yield _message(kind, flags, start + data, about, partial(_element, elements, before))
+
+    def _lists(self, part: ElementHolder, *, delete: bool) -> Iterable[Elements]:
+        """The elements as attributes. Many sets of a transaction get the very same few members."""
+        if not isinstance(part, MemberSet) or len(part.elements) > _FEW:
+            return _attributes(element_lists(part, delete=delete))
+        found = self._members.get(id(part.elements))
+        if found is None:
+            found = tuple(_attributes(element_lists(part)))
+            self._members[id(part.elements)] = found
+        return found
 
 
 def _message(
@@ -149,6 +162,16 @@ def _message(
 
 def _number(kind: int, value: int) -> bytes:
     return attribute(kind, struct.pack(">I", value))
+
+
+@lru_cache(maxsize=8192)
+def _of_set(table: str, name: str) -> bytes:
+    """What a message about elements begins with."""
+    return text(nf.NFTA_SET_ELEM_LIST_TABLE, table) + text(nf.NFTA_SET_ELEM_LIST_SET, name)
+
+
+def _attributes(lists: Iterable[ElementList | MemberList]) -> Iterator[Elements]:
+    return ((each, nested(nf.NFTA_SET_ELEM_LIST_ELEMENTS, each.data)) for each in lists)
 
 
 def _about(holder: ElementHolder) -> str:

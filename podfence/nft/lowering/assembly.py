@@ -7,9 +7,8 @@ is done to the kernel's table to get there. Elements that are asked for and not 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from podfence.live.change import Change
@@ -18,33 +17,33 @@ from podfence.live.profiles import Held
 from podfence.live.selections import Moved, Selections
 from podfence.model.networkpolicy import IPNetwork
 from podfence.nft.difference import Steps, steps
-from podfence.nft.lowering.delta import Delta, Objects, SetChange, set_changes
-from podfence.nft.lowering.dispatch import leads_of, map_types, range_sets, self_set, spoken
+from podfence.nft.lowering.delta import Delta, Gathered
+from podfence.nft.lowering.dispatch import range_sets, spoken
 from podfence.nft.lowering.fragments import Fixed, Fragment, fragment
 from podfence.nft.lowering.identifiers import Namer
+from podfence.nft.lowering.leads import Leads
 from podfence.nft.lowering.lower import TABLE, LocalNode
-from podfence.nft.lowering.skeleton import skeleton
+from podfence.nft.lowering.polarity import Uses
+from podfence.nft.lowering.side import Name, Objects, Side
+from podfence.nft.lowering.skeleton import range_set, skeleton
+from podfence.nft.lowering.tightening import Released, Tightening, Touched, judged
 from podfence.nft.lowering.views import FAMILIES
 from podfence.nft.objects import (
     Chain,
-    Key,
     MemberSet,
     NamedObject,
     RangeSet,
-    Set,
     Table,
-    Verdict,
     VerdictMap,
 )
 from podfence.nft.ruleset import Ruleset
-from podfence.nft.transaction import ElementHolder, Transaction
+from podfence.nft.transaction import Transaction
 from podfence.policy.flow import Direction
 from podfence.policy.index import DirectionPolicy, EndpointPolicy
 from podfence.sets.members import Members
 
 OUR_TABLE = Table(TABLE, "managed by podfence")
-Name = tuple[bool, str]
-"""Chains and sets may share names: whether it is a chain, and its name."""
+_RANGES = {range_set(family): family for family in FAMILIES}
 
 
 class _Members:
@@ -74,8 +73,12 @@ class Assembly:
         self._members: dict[str, _Members] = {}
         self._showing: dict[int, dict[str, int]] = {}
         """By ``Held.number``, the sets that show it, each with its family."""
-        self._local: dict[At, _Lead] = {}
-        self._leads: dict[str, dict[Key, Verdict]] = {name: {} for name, _ in map_types()}
+        self._leads = Leads(self._namer)
+        self._speaking = dict.fromkeys(FAMILIES, 0)
+        """By IP version, how many addresses lead somewhere."""
+        fixed = skeleton(node.mark_mask, node.mark_value, node.log_group)
+        self._skeleton = {chain.name: chain for chain in fixed}
+        self._chain_uses = Uses(self._skeleton.values())
         self._batch = _Batch({})
 
     def __len__(self) -> int:
@@ -84,7 +87,11 @@ class Assembly:
 
     def apply(self, change: Change) -> Delta:
         """Take a change in. Changes have to be taken in one by one, each when it was made."""
+        if not change:
+            nothing = Transaction(OUR_TABLE)
+            return Delta(nothing, released=change.released, given=change.given)
         self._batch = _Batch({(m.number, m.family): m for m in change.moved})
+        self._leads.begin()
         self._set_cidrs(change.pod_cidrs)
         self._take_policies(change)
         for at, policies in change.verdicts.items():
@@ -96,12 +103,15 @@ class Assembly:
 
     def ruleset(self) -> Ruleset:
         """The whole table as it is wanted now."""
-        objects: list[NamedObject] = [*range_sets(self._cidrs), *self._pairs()]
+        objects: list[NamedObject] = [*range_sets(self._cidrs)]
+        for name in self._leads.names():
+            found = self._leads.find(name)
+            if isinstance(found, VerdictMap):
+                found = replace(found, elements=dict(found.elements))
+            objects.append(found)
         objects += map(self._with_members, self._members.values())
-        objects += [VerdictMap(name, key, dict(self._leads[name])) for name, key in map_types()]
         objects += self._fixed.values()
-        node = self._node
-        objects += skeleton(node.mark_mask, node.mark_value, node.log_group)
+        objects += self._skeleton.values()
         return Ruleset.of(OUR_TABLE, objects)
 
     # -- fragments
@@ -112,9 +122,9 @@ class Assembly:
             del self._policies[policy.number]
         for policy in change.new:
             self._policies[policy.number] = policy
-        here = {at for at in self._local if at not in change.verdicts}
-        here.update(at for at, policies in change.verdicts.items() if policies)
-        self._families = spoken((family for family, _ in here), self._cidrs)
+        for at, policies in change.verdicts.items():
+            self._speaking[at[0]] += bool(policies) - (at in self._leads)
+        self._families = spoken((f for f, pods in self._speaking.items() if pods), self._cidrs)
         changed = change.new if self._families == before else tuple(self._policies.values())
         for policy in changed:
             made = fragment(policy, self._namer, self._families, self._node.log_group)
@@ -148,12 +158,12 @@ class Assembly:
 
     def _set_fixed(self, name: Name, item: Fixed) -> None:
         self._uses[name] += 1
-        self._batch.fixed.setdefault(name, self._fixed.get(name))
+        self._batch.changed.setdefault(name, self._fixed.get(name))
         self._fixed[name] = item
 
     def _drop_fixed(self, name: Name) -> None:
         if self._is_unused(name):
-            self._batch.fixed.setdefault(name, self._fixed[name])
+            self._batch.changed.setdefault(name, self._fixed[name])
             del self._fixed[name]
 
     def _is_unused(self, name: Name) -> bool:
@@ -200,9 +210,9 @@ class Assembly:
     def _note(self, name: str, known: _Members | None) -> None:
         """Remember what a set was when the batch began, before it comes, goes or shows another
         selection."""
-        if name not in self._batch.members:
+        if (False, name) not in self._batch.changed:
             before = None if known is None else self._before(known)
-            self._batch.members[name] = before
+            self._batch.changed[False, name] = before
 
     def _before(self, known: _Members) -> MemberSet:
         if known.held is None:
@@ -226,23 +236,6 @@ class Assembly:
 
     def _lead(self, at: At, policies: tuple[EndpointPolicy, ...]) -> None:
         """Lead the packets of an address to the groups of the pods that it may belong to."""
-        family, address = at
-        before = self._local.pop(at, None)
-        if policies:
-            after = self._local[at] = self._lead_of(family, policies)
-            self._acquire(after.chains)
-            for name, verdict in after.verdicts.items():
-                self._set_lead(name, (address,), verdict)
-        elif before is not None:
-            for name in before.verdicts:
-                self._set_lead(name, (address,), None)
-        if before is not None:
-            self._release(before.chains)
-        if bool(policies) is not bool(before):
-            self._batch.pairs[at] = bool(policies)
-
-    def _lead_of(self, family: int, policies: Iterable[EndpointPolicy]) -> _Lead:
-        self._namer.given.clear()
         groups = {
             direction: {
                 name
@@ -251,108 +244,111 @@ class Assembly:
             }
             for direction in Direction
         }
-        leads = list(leads_of(family, groups, self._namer))
-        chains = tuple(chain for _, _, chain in leads if chain is not None)
-        return _Lead(
-            {name: verdict for name, verdict, _ in leads},
-            Fragment(fixed=chains, names=frozenset(self._namer.given)),
-        )
-
-    def _set_lead(self, name: str, key: Key, verdict: Verdict | None) -> None:
-        known = self._leads[name]
-        self._batch.leads.setdefault(name, {}).setdefault(key, known.get(key))
-        if verdict is None:
-            known.pop(key, None)
-        else:
-            known[key] = verdict
-
-    def _pairs(self) -> Iterator[Set]:
-        for family in FAMILIES:
-            yield self_set(family, (a for version, a in self._local if version == family))
+        new, old = self._leads.lead(at, groups if policies else None)
+        self._acquire(new)
+        self._release(old)
 
     # -- the delta
 
     def _set_cidrs(self, pod_cidrs: tuple[IPNetwork, ...] | None) -> None:
         if pod_cidrs is not None:
-            self._batch.ranges = tuple(range_sets(self._cidrs))
+            self._batch.changed.update(((False, s.name), s) for s in range_sets(self._cidrs))
             self._cidrs = pod_cidrs
 
     def _delta(self, change: Change) -> Delta:
-        before, after = Objects(), Objects()
-        for (is_chain, name), item in self._batch.fixed.items():
+        before, after = Gathered(), Gathered()
+        for name, item in self._batch.changed.items():
             before.add(item)
-            after.add(self._fixed.get((is_chain, name)))
-        for ranges in self._batch.ranges:
-            before.add(ranges)
-        for ranges in range_sets(self._cidrs) if self._batch.ranges else ():
-            after.add(ranges)
-        for name, declared in self._batch.members.items():
-            before.add(declared)
-            shown = self._members.get(name)
-            after.add(None if shown is None else self._with_members(shown))
+            after.add(None if self._kind(name) is None else self._find(name))
         found = steps(before.sets, after.sets, before.chains, after.chains)
-        changes = [*set_changes(before.sets, after.sets)]
         for moved in change.moved:
-            changes += self._show_moved(moved, found)
-        for taken, put in self._led():
+            self._show_moved(moved, found)
+        for taken, put in self._leads.changes():
             found.taken += taken
             found.put += put
-        names = dict.fromkeys((*before.chains, *after.chains))
-        chains = ((before.chains.get(name), after.chains.get(name)) for name in names)
-        return Delta(
-            Transaction(OUR_TABLE, tuple(found.operations())),
-            tuple(changes),
-            tuple((a, b) for a, b in chains if a != b),
-            change.freed,
-        )
+        transaction = Transaction(OUR_TABLE, tuple(found.operations()))
+        tightens = self._tightens(transaction, change.released)
+        for chain in before.chains.values():
+            self._chain_uses.remove(chain)
+        for chain in after.chains.values():
+            self._chain_uses.add(chain)
+        return Delta(transaction, tightens, change.released, change.given)
 
-    def _show_moved(self, moved: Moved, found: Steps) -> Iterator[SetChange]:
+    def _tightens(self, transaction: Transaction, released: Released) -> Tightening:
+        if not transaction:
+            return Tightening.NO
+        before = Side(Objects(self._kind_before, self._find_before, self._names_before))
+        after = Side(Objects(self._kind, self._find, self._names))
+        touched = Touched.by(transaction, before, after)
+        return judged(before, after, touched, self._chain_uses, released)
+
+    def _show_moved(self, moved: Moved, found: Steps) -> None:
         """What moved in a selection moves in the sets that showed it before and do so now."""
         for name, family in self._showing.get(moved.number, {}).items():
-            if family == moved.family and name not in self._batch.members:
+            if family == moved.family and (False, name) not in self._batch.changed:
                 declared = self._members[name].declared
                 if moved.left:
                     found.taken.append(replace(declared, elements=moved.left))
                 if moved.joined:
                     found.put.append(replace(declared, elements=moved.joined))
-                yield SetChange(name, moved.joined, moved.left)
 
-    def _led(self) -> Iterator[tuple[list[ElementHolder], list[ElementHolder]]]:
-        """Elements of the maps and sets that lead pods to their groups."""
-        types = dict(map_types())
-        for name, before in self._batch.leads.items():
-            after = self._leads[name]
-            old = {k: v for k, v in before.items() if v is not None and after.get(k) != v}
-            new = {k: after[k] for k, v in before.items() if k in after and after[k] != v}
-            yield (
-                [VerdictMap(name, types[name], old)] if old else [],
-                [VerdictMap(name, types[name], new)] if new else [],
-            )
-        for family in FAMILIES:
-            pairs = {a: put for (f, a), put in self._batch.pairs.items() if f == family}
-            gone = self_set(family, (a for a, put in pairs.items() if not put))
-            came = self_set(family, (a for a, put in pairs.items() if put))
-            yield [gone] if gone.elements else [], [came] if came.elements else []
+    # -- every object of the table by name, as it is and as it was before this change
 
+    def _kind(self, name: Name) -> type[NamedObject] | None:
+        is_chain, text = name
+        item = self._fixed.get(name)
+        if item is not None:
+            return type(item)
+        if is_chain:
+            return Chain if text in self._skeleton else None
+        if text in self._members:
+            return MemberSet
+        return RangeSet if text in _RANGES else self._leads.kind(text)
 
-class _Lead(Struct, frozen=True):
-    """Where the packets of an address go, by map; and the chains that lead to several groups."""
+    def _find(self, name: Name) -> NamedObject:
+        is_chain, text = name
+        item = self._fixed.get(name)
+        if item is not None:
+            return item
+        if is_chain:
+            return self._skeleton[text]
+        if text in self._members:
+            return self._with_members(self._members[text])
+        if text in _RANGES:
+            return next(ranges for ranges in range_sets(self._cidrs) if ranges.name == text)
+        return self._leads.find(text)
 
-    verdicts: dict[str, Verdict]
-    chains: Fragment
+    def _names(self) -> Iterator[Name]:
+        yield from self._fixed
+        yield from ((True, name) for name in self._skeleton)
+        yield from ((False, name) for name in (*self._members, *_RANGES, *self._leads.names()))
+
+    def _kind_before(self, name: Name) -> type[NamedObject] | None:
+        if name in self._batch.changed:
+            item = self._batch.changed[name]
+            return None if item is None else type(item)
+        return self._kind(name)
+
+    def _find_before(self, name: Name) -> NamedObject:
+        item = self._batch.changed.get(name)
+        if item is not None:
+            return item
+        _, text = name
+        if text in self._members:
+            return self._before(self._members[text])
+        is_led = name not in self._fixed and self._leads.kind(text) is not None
+        return self._leads.find_before(text) if is_led else self._find(name)
+
+    def _names_before(self) -> Iterator[Name]:
+        yield from dict.fromkeys((*self._names(), *self._batch.changed))
 
 
 class _Batch:
     """What was there before a change touched it. ``moved``: members of selections, by number and
-    family. ``fixed`` and ``members``: objects by name, None where there was none. ``leads``:
-    elements of maps. ``pairs``: addresses that came (True) or went. ``unnamed``: names that a
-    fragment gave back."""
+    family. ``changed``: objects that are others now, None where there was none. ``unnamed``: names
+    that a fragment gave back."""
 
     def __init__(self, moved: Mapping[tuple[int, int], Moved]) -> None:
         self.moved = moved
-        self.fixed: dict[Name, Fixed | None] = {}
-        self.members: dict[str, MemberSet | None] = {}
-        self.leads: dict[str, dict[Key, Verdict | None]] = {}
-        self.pairs: dict[At, bool] = {}
-        self.ranges: tuple[RangeSet, ...] = ()
+        self.changed: dict[Name, NamedObject | None] = {}
         self.unnamed: set[str] = set()

@@ -1,40 +1,26 @@
-"""What a change does to a table, as a value.
-
-Rule: a delta tells exactly what differs between the rulesets before and after, so whoever decides
-what that takes away need not read either of them.
-"""
+"""What a change does to a table, as a value."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-
 from msgspec import Struct
 
-from podfence.live.pods import At
-from podfence.nft.objects import Chain, MemberSet, NamedObject
+from podfence.nft.lowering.tightening import Released, Tightening
+from podfence.nft.objects import Chain, NamedObject
 from podfence.nft.transaction import ElementHolder, Transaction
-from podfence.sets.members import Members
-
-
-class SetChange(Struct, frozen=True):
-    """The members that a set got and lost: of a new one all, of one that goes those of before."""
-
-    name: str
-    joined: Members
-    left: Members
 
 
 class Delta(Struct, frozen=True):
-    """What a change does to the table. ``sets``: of addresses. ``chains``: before and after, None
-    where it is not there. ``freed``: addresses that a pod had and no pod has any more."""
+    """``transaction``: leads from the ruleset before to that after. ``tightens``: what it takes
+    away. ``released``: addresses that a pod had and none has any more; ``given``: addresses that
+    none had and a pod has now; both even where the table stays as it is."""
 
     transaction: Transaction
-    sets: tuple[SetChange, ...] = ()
-    chains: tuple[tuple[Chain | None, Chain | None], ...] = ()
-    freed: frozenset[At] = frozenset()
+    tightens: Tightening = Tightening.NO
+    released: Released = {}
+    given: Released = {}
 
 
-class Objects:
+class Gathered:
     """Objects of a table by name."""
 
     def __init__(self) -> None:
@@ -47,16 +33,3 @@ class Objects:
             self.chains[item.name] = item
         elif item is not None:
             self.sets[item.name] = item
-
-
-def set_changes(
-    before: Mapping[str, ElementHolder], after: Mapping[str, ElementHolder]
-) -> Iterator[SetChange]:
-    """What came and went in the sets of addresses that are new, gone or show others."""
-    for name in dict.fromkeys((*before, *after)):
-        old, new = before.get(name), after.get(name)
-        family = next((s.elements.family for s in (old, new) if isinstance(s, MemberSet)), None)
-        if family is not None:
-            had = old.elements if isinstance(old, MemberSet) else Members(family)
-            has = new.elements if isinstance(new, MemberSet) else Members(family)
-            yield SetChange(name, has - had, had - has)

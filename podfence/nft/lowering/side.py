@@ -1,0 +1,86 @@
+"""The ruleset before or after a change, object by object, as far as somebody asks for them.
+
+Rule: what is asked for is made then; whoever reads a few objects pays for a few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Generic, TypeVar
+
+from podfence.nft.objects import Chain, MemberSet, NamedObject, RangeSet, Set, VerdictMap
+from podfence.nft.ruleset import AnySet
+
+Name = tuple[bool, str]
+"""Chains and sets may share names: whether it is a chain, and its name."""
+T = TypeVar("T", bound=NamedObject)
+
+
+class Objects:
+    """Where objects come from. ``kind``: what a name stands for, None for nothing; ``find``: the
+    object. ``names``: all that there are."""
+
+    def __init__(
+        self,
+        kind: Callable[[Name], type[NamedObject] | None],
+        find: Callable[[Name], NamedObject],
+        names: Callable[[], Iterator[Name]],
+    ) -> None:
+        self.kind = kind
+        self.find = find
+        self.names = names
+
+
+class Side:
+    """Objects by kind and name."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._sets = _ByName[AnySet](objects, False, (Set, MemberSet, RangeSet))
+        self._maps = _ByName[VerdictMap](objects, False, (VerdictMap,))
+        self._chains = _ByName[Chain](objects, True, (Chain,))
+
+    @property
+    def sets(self) -> Mapping[str, AnySet]:
+        """Sets by name."""
+        return self._sets
+
+    @property
+    def maps(self) -> Mapping[str, VerdictMap]:
+        """Verdict maps by name."""
+        return self._maps
+
+    @property
+    def chains(self) -> Mapping[str, Chain]:
+        """Chains by name."""
+        return self._chains
+
+
+class _ByName(Mapping[str, T], Generic[T]):
+    """Objects of some kinds, each made once."""
+
+    def __init__(self, objects: Objects, is_chain: bool, kinds: tuple[type[T], ...]) -> None:
+        self._objects = objects
+        self._is_chain = is_chain
+        self._kinds = kinds
+        self._made: dict[str, T] = {}
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._objects.kind((self._is_chain, name)) in self._kinds
+
+    def __getitem__(self, name: str) -> T:
+        found = self._made.get(name)
+        if found is None:
+            if name not in self:
+                raise KeyError(name)
+            made = self._objects.find((self._is_chain, name))
+            assert isinstance(made, self._kinds)
+            found = self._made[name] = made
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        for is_chain, name in self._objects.names():
+            if is_chain is self._is_chain and name in self:
+                yield name
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
