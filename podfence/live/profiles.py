@@ -45,6 +45,13 @@ class Held:
         self.joined: dict[int, set[int]] = {4: set(), 6: set()}
         self.left: dict[int, set[int]] = {4: set(), 6: set()}
 
+    def move_all(self, family: int, addresses: frozenset[int], *, joins: bool) -> None:
+        """The same for many addresses."""
+        here, there = (self.joined, self.left) if joins else (self.left, self.joined)
+        back = there[family] & addresses
+        there[family] -= back
+        here[family] |= addresses - back
+
     def move(self, family: int, address: int, *, joins: bool) -> None:
         """An address comes or goes; one that does both did nothing."""
         here, there = (self.joined, self.left) if joins else (self.left, self.joined)

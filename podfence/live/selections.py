@@ -21,7 +21,7 @@ from podfence.model.selectors import LabelSelector
 from podfence.policy.namedports import PortName, named_number
 from podfence.policy.words import Pick, Selection
 from podfence.sets import AddressSet
-from podfence.sets.members import Members
+from podfence.sets.members import Members, MutableMembers
 
 Scope = str | LabelSelector
 _NOTHING: tuple[AddressSet, ...] = ()
@@ -48,6 +48,8 @@ class Selections:
         self._picks: dict[Scope, dict[Pick, set[Held]]] = defaultdict(dict)
         """By namespace or selector of namespaces, the picks in use and whose they are."""
         self._changed: dict[int, Held] = {}
+        self._in_namespaces: dict[LabelSelector, BitMap] = {}
+        """Profiles by selector of namespaces, until one of either comes, goes or changes."""
         self.compared = 0
         """How often a pick was compared with a profile: the work that profiles make."""
 
@@ -80,12 +82,18 @@ class Selections:
 
     def members(self, held: Held, family: int) -> Members:
         """The addresses of one IP version that a selection means now."""
-        found = [Members.of(family, _each(held.selection.addresses, family))]
+        found = Members.of(family, _each(held.selection.addresses, family))
+        whole: list[MutableMembers] = []
         for number in held.profiles:
             profile = self._profiles.by_number[number]
-            if family in profile.addresses:
-                found.append(_those_within(profile.members(family), profile.shown[held]))
-        return Members.union(family, found)
+            addresses = profile.addresses.get(family)
+            if addresses is not None:
+                withins = profile.shown[held]
+                if withins is None:
+                    whole.append(addresses)
+                else:
+                    found |= _those_within(addresses.frozen(), withins)
+        return found | MutableMembers.union(family, whole)
 
     def take(self) -> tuple[Moved, ...]:
         """What moved since the last call."""
@@ -119,6 +127,7 @@ class Selections:
 
     def came(self, profile: Profile) -> None:
         """A profile is new; it has no address yet."""
+        self._in_namespaces.clear()
         labels = dict(profile.labels)
         namespace = dict(self._namespaces.labels(profile.namespace))
         for scope, picks in self._picks.items():
@@ -131,6 +140,7 @@ class Selections:
 
     def went(self, profile: Profile) -> None:
         """A profile is gone; it has no address any more."""
+        self._in_namespaces.clear()
         for held in profile.shown:
             held.profiles.discard(profile.number)
         profile.shown = {}
@@ -138,6 +148,7 @@ class Selections:
     def relabelled(self, namespace: str, before: Labels) -> None:
         """A namespace had labels ``before``, and has others now: its profiles may be of other
         selections."""
+        self._in_namespaces.clear()
         old, new = dict(before), dict(self._namespaces.labels(namespace))
         turned = [
             picks
@@ -148,14 +159,15 @@ class Selections:
         for number in self._profiles.of_namespace.get(namespace, ()):
             profile = self._profiles.by_number[number]
             labels = dict(profile.labels)
+            members = {family: frozenset(m.frozen()) for family, m in profile.addresses.items()}
             for held in concerned:
                 was = profile.shown.pop(held, _NOTHING)
                 held.profiles.discard(number)
                 self._compare_with(held, profile, labels, new)
                 now = profile.shown.get(held, _NOTHING)
                 if was != now:
-                    self._all_move(profile, held, was, joins=False)
-                    self._all_move(profile, held, now, joins=True)
+                    self._all_move(members, held, was, joins=False)
+                    self._all_move(members, held, now, joins=True)
 
     def _compare_with(
         self,
@@ -169,10 +181,20 @@ class Selections:
             if pick.pods.matches(labels) and _is_of(pick, profile.namespace, namespace):
                 self._show(held, pick, profile)
 
-    def _all_move(self, profile: Profile, held: Held, withins: Withins, *, joins: bool) -> None:
-        for family in profile.addresses:
-            for address in _those_within(profile.members(family), withins):
-                held.move(family, address, joins=joins)
+    def _all_move(
+        self,
+        members: Mapping[int, frozenset[int]],
+        held: Held,
+        withins: Withins,
+        *,
+        joins: bool,
+    ) -> None:
+        for family, addresses in members.items():
+            found = addresses
+            if withins is not None:
+                found = frozenset(a for a in addresses if _lies_in(family, a, withins))
+            if found:
+                held.move_all(family, found, joins=joins)
                 self._changed[held.number] = held
 
     # -- who is picked
@@ -193,9 +215,15 @@ class Selections:
         if pick.namespace is not None:
             found &= self._profiles.of_namespace.get(pick.namespace, BitMap())
         elif found and not pick.namespaces.selects_everything:
-            names = self._namespaces.select(pick.namespaces)
+            found &= self._of_namespaces(pick.namespaces)
+        return found
+
+    def _of_namespaces(self, selector: LabelSelector) -> BitMap:
+        found = self._in_namespaces.get(selector)
+        if found is None:
             of_namespace = self._profiles.of_namespace
-            found &= BitMap.union(BitMap(), *(of_namespace[name] for name in names))
+            parts = (of_namespace[name] for name in self._namespaces.select(selector))
+            found = self._in_namespaces[selector] = BitMap.union(BitMap(), *parts)
         return found
 
     def _show(self, held: Held, pick: Pick, profile: Profile) -> None:
@@ -233,9 +261,7 @@ def _lies_in(family: int, address: int, withins: Iterable[AddressSet]) -> bool:
     return any(address in within.family(family) for within in withins)
 
 
-def _those_within(members: Members, withins: Withins) -> Members:
-    if withins is None:
-        return members
+def _those_within(members: Members, withins: Iterable[AddressSet]) -> Members:
     family = members.family
     return Members.of(family, (a for a in members if _lies_in(family, a, withins)))
 

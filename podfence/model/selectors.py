@@ -54,6 +54,7 @@ class LabelSelector(Struct, frozen=True):
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether a label set is selected."""
-        return all(labels.get(k) == v for k, v in self.match_labels) and all(
-            requirement.matches(labels) for requirement in self.match_expressions
-        )
+        for key, value in self.match_labels:  # a loop, since this is asked very often
+            if labels.get(key) != value:
+                return False
+        return all(requirement.matches(labels) for requirement in self.match_expressions)

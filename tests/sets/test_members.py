@@ -80,6 +80,8 @@ def test_equal_members_are_equal_values(family: int, prefixes: int, data: st.Dat
     for address in wanted:
         changing.add(address)
     assert changing.frozen() == found
+    halves = [MutableMembers(family, Members.of(family, part)) for part in (wanted[::2], wanted)]
+    assert MutableMembers.union(family, halves) == found
 
 
 @NUMBERED

@@ -99,7 +99,10 @@ class Assembly:
         for policy in change.gone:
             self._release(self._fragments.pop(policy.number))
         self._free_names()
-        return self._delta(change)
+        delta = self._delta(change)
+        for held in self._batch.unheld:
+            self._selections.release(held)
+        return delta
 
     def ruleset(self) -> Ruleset:
         """The whole table as it is wanted now."""
@@ -205,14 +208,12 @@ class Assembly:
             del showing[name]
             if not showing:
                 del self._showing[shown.held.number]
-            self._selections.release(shown.held)
+            self._batch.unheld.append(shown.held)
 
     def _note(self, name: str, known: _Members | None) -> None:
         """Remember what a set was when the batch began, before it comes, goes or shows another
         selection."""
-        if (False, name) not in self._batch.changed:
-            before = None if known is None else self._before(known)
-            self._batch.changed[False, name] = before
+        self._batch.shown.setdefault(name, known)
 
     def _before(self, known: _Members) -> MemberSet:
         if known.held is None:
@@ -260,6 +261,11 @@ class Assembly:
         for name, item in self._batch.changed.items():
             before.add(item)
             after.add(None if self._kind(name) is None else self._find(name))
+        for text, known in self._batch.shown.items():
+            now = self._members.get(text)
+            if known is not None:  # of a set that goes, nobody need know who was in it
+                before.add(known.declared if now is None else self._before(known))
+            after.add(None if now is None else self._with_members(now))
         found = steps(before.sets, after.sets, before.chains, after.chains)
         for moved in change.moved:
             self._show_moved(moved, found)
@@ -285,7 +291,7 @@ class Assembly:
     def _show_moved(self, moved: Moved, found: Steps) -> None:
         """What moved in a selection moves in the sets that showed it before and do so now."""
         for name, family in self._showing.get(moved.number, {}).items():
-            if family == moved.family and (False, name) not in self._batch.changed:
+            if family == moved.family and name not in self._batch.shown:
                 declared = self._members[name].declared
                 if moved.left:
                     found.taken.append(replace(declared, elements=moved.left))
@@ -327,28 +333,36 @@ class Assembly:
         if name in self._batch.changed:
             item = self._batch.changed[name]
             return None if item is None else type(item)
+        is_chain, text = name
+        if not is_chain and text in self._batch.shown:
+            return None if self._batch.shown[text] is None else MemberSet
         return self._kind(name)
 
     def _find_before(self, name: Name) -> NamedObject:
         item = self._batch.changed.get(name)
         if item is not None:
             return item
-        _, text = name
-        if text in self._members:
-            return self._before(self._members[text])
+        is_chain, text = name
+        shown = self._batch.shown.get(text) or self._members.get(text)
+        if shown is not None and not is_chain:
+            return self._before(shown)
         is_led = name not in self._fixed and self._leads.kind(text) is not None
         return self._leads.find_before(text) if is_led else self._find(name)
 
     def _names_before(self) -> Iterator[Name]:
-        yield from dict.fromkeys((*self._names(), *self._batch.changed))
+        shown = ((False, name) for name in self._batch.shown)
+        yield from dict.fromkeys((*self._names(), *self._batch.changed, *shown))
 
 
 class _Batch:
     """What was there before a change touched it. ``moved``: members of selections, by number and
-    family. ``changed``: objects that are others now, None where there was none. ``unnamed``: names
-    that a fragment gave back."""
+    family. ``changed`` and ``shown``: objects, and sets of addresses, that are others now; None
+    where there was none. ``unheld``: selections that are looked at until the change is told.
+    ``unnamed``: names that a fragment gave back."""
 
     def __init__(self, moved: Mapping[tuple[int, int], Moved]) -> None:
         self.moved = moved
         self.changed: dict[Name, NamedObject | None] = {}
+        self.shown: dict[str, _Members | None] = {}
+        self.unheld: list[Held] = []
         self.unnamed: set[str] = set()
