@@ -119,7 +119,7 @@ def new_block(world: World) -> list[Event]:
 def pod_more(world: World) -> list[Event]:
     """One more pod of a workload that is there."""
     pod = world.random.choice(world.cluster.pods)
-    address = ip_address(f"10.250.{world.random.randrange(256)}.{world.random.randrange(1, 255)}")
+    address = ip_address(f"10.70.{world.random.randrange(256)}.{world.random.randrange(1, 255)}")
     return [put(replace(pod, name=f"{pod.name}-more", addresses=(address,)))]
 
 

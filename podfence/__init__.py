@@ -23,6 +23,8 @@ _HOMES = {
     "Flow": "podfence.policy.flow",
     "Verdict": "podfence.policy.flow",
     "evaluate": "podfence.engine.evaluate",
+    "ClusterIndex": "podfence.live.clusterindex",
+    "ClusterPairs": "podfence.engine.clusterpairs",
     "connections": "podfence.engine.connections",
     "AddressSet": "podfence.sets",
     "PortSet": "podfence.sets",
@@ -31,6 +33,8 @@ _HOMES = {
 __all__ = [
     "AddressSet",
     "Cluster",
+    "ClusterIndex",
+    "ClusterPairs",
     "Flow",
     "Namespace",
     "NetworkPolicy",

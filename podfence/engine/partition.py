@@ -71,9 +71,10 @@ class Partitions:
         found = self._rules.get(rule.number)
         if found is None:
             found = self._rules[rule.number] = [
-                (self.table.number(match.ports), match.peers.among(self.everyone))
+                (self.table.number(match.ports), who)
                 for match in rule.matches
                 if match.peers.family in (None, self._family)
+                and (who := match.peers.among(self.everyone))  # ports are slow to hash
             ]
         return found
 

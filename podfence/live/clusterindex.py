@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from pyroaring import BitMap, FrozenBitMap
 
-from podfence.live.clusterclasses import SAME, ClassTable, TableChange
+from podfence.live.clusterclasses import ClassTable, TableChange
 from podfence.live.clustercuts import Cuts, Wanted, read_ip_block
 from podfence.live.clusterevents import Event, changes, known_of
 from podfence.live.clusternodes import NodeAddresses
@@ -46,7 +46,10 @@ _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 class Affected(Struct, frozen=True):
     """What a reader of the state before may no longer rely on, by the numbers of classes. The ports
     from a source to a destination are as before unless the source is in ``egress``, the destination
-    in ``ingress``, or one of them in ``classes``: those are other classes than before."""
+    in ``ingress``, or one of them in ``classes``: those are other classes than before.
+
+    It is about classes. A pod may have gone from one class to another, and what is known of single
+    pods alone (their addresses, their node: NP-52, NP-54) stands in the indexes."""
 
     ingress: FrozenBitMap = FrozenBitMap()
     egress: FrozenBitMap = FrozenBitMap()
@@ -128,22 +131,28 @@ class _Step:
     def run(self) -> tuple[ClusterIndex, Affected]:
         old, cluster = self._old, self._objects.cluster
         policies = self._policies()
+        wanted = {ref: self._wanted(now) for ref, now in policies.items() if now is not None}
         pods = self._changed.of(Pod)
-        table, of_table = next_table(old.table, self._cuts(policies), pods)
+        table, of_table = next_table(old.table, self._cuts(policies, wanted), pods)
         select, rules, of_select = old.select, old.rules, SelectorChange()
-        if of_table is not SAME or self._changed.namespaces:
+        if self._changed.namespaces or not _selects_alike(old.table, table, of_table):
             select, of_select = old.select.after(
                 table, of_table, cluster.namespaces, self._changed.namespaces
             )
             rules = _rules(select, table, old.rules.numbers)
-        edited = [(old.said.get(ref), self._read(now, rules)) for ref, now in policies.items()]
+        edited = [
+            (old.said.get(ref), None if now is None else self._read(now, wanted[ref], rules))
+            for ref, now in policies.items()
+        ]
         others = self._others(policies, of_table, of_select, rules)
-        said, selected = dict(old.said), dict(old.index.selected)
-        for before, after in (*edited, *others):
-            if after is not None:
-                said[after.policy.ref], selected[after.policy.ref] = after, after.selected
-            elif before is not None:
-                del said[before.policy.ref], selected[before.policy.ref]
+        said, selected = old.said, old.index.selected
+        if edited or others:
+            said, selected = dict(said), dict(selected)
+            for before, after in (*edited, *others):
+                if after is not None:
+                    said[after.policy.ref], selected[after.policy.ref] = after, after.selected
+                elif before is not None:
+                    del said[before.policy.ref], selected[before.policy.ref]
         tiers, told = old.tiers.after((*edited, *others), of_table.died)
         touched = of_table.touched | of_select.namespaces
         retold = told | of_table.touched
@@ -195,11 +204,12 @@ class _Step:
                     found[policy.ref] = policy
         return found
 
-    def _cuts(self, policies: Mapping[ObjectRef, Policy | None]) -> Cuts:
+    def _cuts(
+        self, policies: Mapping[ObjectRef, Policy | None], wanted: Mapping[ObjectRef, Wanted]
+    ) -> Cuts:
         said = self._old.said
         gone = [said[ref].wanted for ref in policies if ref in said]
-        wanted = [self._wanted(policy) for policy in policies.values() if policy is not None]
-        return self._old.table.cuts.after(gone, wanted)
+        return self._old.table.cuts.after(gone, wanted.values())
 
     def _wanted(self, policy: Policy) -> Wanted:
         keys = tuple(set(asked_keys(policy)))
@@ -207,12 +217,10 @@ class _Step:
             return Wanted(keys, tuple(map(read_ip_block, ip_blocks_of(policy))))
         return Wanted(keys, tuple(self._reader.blocks(policy)))
 
-    def _read(self, policy: Policy | None, rules: RuleCompiler) -> Said | None:
-        if policy is None:
-            return None
+    def _read(self, policy: Policy, wanted: Wanted, rules: RuleCompiler) -> Said:
         selected, found = read_policy(policy, rules.select, self._reader)
         compilers = tuple([PolicyCompiler(each, rules.numbers) for each in found])
-        return Said(policy, selected, compilers, self._wanted(policy))
+        return Said(policy, selected, compilers, wanted)
 
     def _others(
         self,
@@ -231,9 +239,8 @@ class _Step:
         if of_table.contested:
             other_peers.update(of_cluster)
         for ref in other_peers - edited.keys():
-            now = self._read(said[ref].policy, rules)
-            assert now is not None
-            found.append((said[ref], now))
+            before = said[ref]
+            found.append((before, self._read(before.policy, before.wanted, rules)))
         asking = self._asking(of_select.selected).union(of_cluster)
         for ref in asking - other_peers - edited.keys():
             selected, _ = read_policy(said[ref].policy, rules.select, self._reader)
@@ -266,6 +273,13 @@ def _subjects(
     """The classes to which a policy said something, or says something now."""
     found = (each.subjects(direction) for pair in edited for each in pair if each is not None)
     return FrozenBitMap(BitMap.union(BitMap(), *found))
+
+
+def _selects_alike(before: ClassTable, now: ClassTable, change: TableChange) -> bool:
+    """Whether selectors and blocks mean the same classes in both: pods have joined or left classes
+    that stay, and nothing else."""
+    cuts = before.cuts.asked is now.cuts.asked and before.cuts.numbers is now.cuts.numbers
+    return cuts and not change.touched and not change.relabelled
 
 
 def _unused(before: Said, said: Mapping[ObjectRef, Said]) -> tuple[PolicyCompiler, ...]:

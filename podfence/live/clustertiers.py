@@ -64,6 +64,9 @@ class ClusterTiers(Struct, frozen=True, eq=False):
     ) -> tuple[ClusterTiers, FrozenBitMap]:
         """Policies before and after, and classes that are gone. Returns the classes that are told
         something else, too."""
+        changed = tuple(changed)
+        if not changed and not died:
+            return self, FrozenBitMap()
         gone: dict[_Place, dict[int, set[int]]] = {}
         put: dict[_Place, dict[int, list[PolicyCompiler]]] = {}
         for before, now in changed:
@@ -157,20 +160,21 @@ class Readers(Struct, frozen=True, eq=False):
 
 
 def _tiers(applying: Mapping[_Place, _Applying], before: Tiers | None) -> Tiers:
-    """Compilers of tiers for what applies now; what they have compiled is known to all of them."""
+    """Compilers of tiers for what applies now. They know what those before have compiled, and these
+    learn nothing of theirs: a state that is left in many ways must not remember all of them."""
     compilers = {
         direction: tuple(
             TierCompiler(
                 name,
                 default,
                 applying[direction, name],
-                {} if before is None else before.compilers[direction][at].tiers,
+                {} if before is None else dict(before.compilers[direction][at].tiers),
             )
             for at, (name, default) in enumerate(TIERS)
         )
         for direction in Direction
     }
-    return Tiers(compilers, {} if before is None else before.shared)
+    return Tiers(compilers, {} if before is None else dict(before.shared))
 
 
 def _place(compiler: PolicyCompiler) -> _Place:

@@ -192,7 +192,7 @@ class TierCompiler:
         self._default = default
         self._applying = applying
         self.tiers = tiers
-        """What was compiled, by its parts; compilers that follow on one another share it."""
+        """What was compiled, by its parts."""
 
     @classmethod
     def of(
