@@ -59,6 +59,8 @@ def wanted(world: World) -> Ruleset:
 def follow(world: World, steps: int) -> None:
     """Several events at once now and then."""
     reader = Node(world.node)
+    reader.take(*world.start())
+    assert reader.applied == wanted(world)
     for _ in range(steps):
         events = [event for _ in range(world.rng.choice((1, 1, 1, 4))) for event in world.step()]
         reader.take(*events)
@@ -66,7 +68,7 @@ def follow(world: World, steps: int) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(20))
 def test_what_follows_events_is_what_a_compile_from_nothing_is(seed: int, size: str) -> None:
     follow(World(Random(seed), SIZES[size]), 30)
 

@@ -26,6 +26,7 @@ from podfence.model.facts import (
     PolicyFacts,
     Put,
 )
+from podfence.model.meta import METADATA_NAME_LABEL, labels_of
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.model.objects import Namespace, Node, Pod
 from podfence.nft.lowering.lower import LocalNode
@@ -88,6 +89,11 @@ class World:
         self.told: dict[Key, Facts] = {}
         """The last that was told of each object that is there."""
 
+    def start(self) -> list[Event]:
+        """A whole cluster at once, most of it on this node."""
+        things = objects_of(random_cluster(self.rng, self.size))
+        return [event for thing in things for event in self.put(self._placed(thing))]
+
     def step(self) -> list[Event]:
         """One change of one object, as events."""
         change = self.rng.choice(self.changes)
@@ -146,6 +152,16 @@ class World:
     def _namespace(self) -> list[Event]:
         thing = self._fresh(Namespace)
         return [] if thing is None else self.put(thing)
+
+    def _namespace_and_back(self) -> list[Event]:
+        """Other labels for a moment; then those of before, or others again."""
+        there = [thing for thing in self.objects.values() if isinstance(thing, Namespace)]
+        thing, other = self._fresh(Namespace), self._fresh(Namespace)
+        if not there or not isinstance(thing, Namespace) or not isinstance(other, Namespace):
+            return []
+        known = self.rng.choice(there)
+        first = self.put(_renamed(thing, known.name))
+        return first + self.put(self.rng.choice((known, _renamed(other, known.name))))
 
     def _node(self) -> list[Event]:
         thing = self._fresh(Node)
@@ -211,6 +227,7 @@ class World:
         _comes,
         _comes,
         _namespace,
+        _namespace_and_back,
         _node,
         _goes,
         _again,
@@ -219,6 +236,11 @@ class World:
         _pod_changes,
         _policy_changes,
     )
+
+
+def _renamed(namespace: Namespace, name: str) -> Namespace:
+    labels = {**dict(namespace.labels), METADATA_NAME_LABEL: name}
+    return Namespace(name, labels_of(labels))
 
 
 def objects_of(cluster: Cluster) -> list[ClusterObject]:

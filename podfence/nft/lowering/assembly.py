@@ -83,7 +83,8 @@ class Assembly:
 
     def __len__(self) -> int:
         """How many objects and names there are for groups of pods."""
-        return len(self._fixed) + len(self._members) + len(self._lent) + len(self._uses)
+        objects = len(self._fixed) + len(self._members) + len(self._uses)
+        return objects + len(self._lent) + len(self._namer)
 
     def apply(self, change: Change) -> Delta:
         """Take a change in. Changes have to be taken in one by one, each when it was made."""

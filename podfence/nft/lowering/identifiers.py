@@ -93,6 +93,10 @@ class Namer:
         self.given: set[str] = set()
         """Names asked for since that was last cleared."""
 
+    def __len__(self) -> int:
+        """How many names something has."""
+        return len(self._owners)
+
     def name(self, prefix: str, key: str) -> str:
         """The name for ``key``: the same at every call, ``prefix`` and 12 hexadecimal digits."""
         attempt = 0
