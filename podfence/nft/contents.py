@@ -168,11 +168,11 @@ class Contents:
         found = self._holder(part)
         for name in _chains_named(part):
             self._check_target(name)
-        self._replace_set(found, with_elements(found, part))
+        self._replace_set(found, _with(found, part))
 
     def _delete_elements(self, part: ElementHolder) -> None:
         found = self._holder(part)
-        self._replace_set(found, without_elements(found, part))
+        self._replace_set(found, _without(found, part))
 
     def _replace_set(self, old: ElementHolder, new: ElementHolder) -> None:
         self._uses.subtract(_references(old))
@@ -258,9 +258,8 @@ def _chains_named(item: ElementHolder) -> Iterator[str]:
 # -- elements
 
 
-def with_elements(found: ElementHolder, part: ElementHolder) -> ElementHolder:
-    """``found`` with the elements of ``part``; both are of one type. Raises Refused for a key with
-    another verdict, or an overlap."""
+def _with(found: ElementHolder, part: ElementHolder) -> ElementHolder:
+    """``found`` with the elements of ``part``; both are of one type."""
     if isinstance(found, VerdictMap) and isinstance(part, VerdictMap):
         if any(found.elements.get(key, v) != v for key, v in part.elements.items()):
             raise _refused(RefusalCode.EXISTS, "element", found.name)
@@ -277,9 +276,7 @@ def with_elements(found: ElementHolder, part: ElementHolder) -> ElementHolder:
     return replace(found, elements=found.elements | part.elements)
 
 
-def without_elements(found: ElementHolder, part: ElementHolder) -> ElementHolder:
-    """``found`` without the elements of ``part``; both are of one type. Raises Refused when one is
-    not there."""
+def _without(found: ElementHolder, part: ElementHolder) -> ElementHolder:
     if isinstance(found, MemberSet) and isinstance(part, MemberSet):
         if not part.elements <= found.elements:
             raise _refused(RefusalCode.MISSING, "element", found.name)

@@ -287,7 +287,7 @@ class _Step:
         owing = state.bumps
         if level is Tightening.OWED:
             owing = owing.owing(gone, self.now)
-        if self._must_bump(level) or owing.due <= self.now:
+        if self._must_bump(level):
             if self.now < state.bumps.free_at:
                 return
             following = owing.bumped(self.now)

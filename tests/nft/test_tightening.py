@@ -37,6 +37,7 @@ FAR_HEIR = pod("shop/heir", {"app": "other"}, addresses=["10.9.0.7", "fd00:9::7"
 FAR_MOVED = pod("shop/far", {"app": "moved"}, addresses=["10.9.0.7", "fd00:9::7"])
 NEAR = pod("shop/near", {"app": "web"}, addresses=["10.1.0.9"])
 MORE = policy("shop/db-more", {"app": "db"}, ingress=[rule(peer(pods={"app": "job"}), ports=[1])])
+DB_MORE = replace(DB_ALLOW, ingress=(*DB_ALLOW.ingress, rule(peer(pods={"app": "job"}))))
 OPEN_DB = policy("shop/db-allow", {"app": "db"}, ingress=[rule()])
 
 
@@ -65,6 +66,9 @@ PASS_ACCEPT = cluster_policy(
         pytest.param([DB_ALLOW, FAR], [DB_ALLOW, FAR_MOVED], NOW, id="a peer is relabelled"),
         pytest.param([DB_ALLOW, NEAR], [DB_ALLOW], OWED, id="a local pod disappears"),
         pytest.param([DB_ALLOW, MORE], [DB_ALLOW], NOW, id="a policy goes"),
+        pytest.param([DB_ALLOW], [DB_MORE], NO, id="a policy allows more"),
+        pytest.param([DB_ALLOW, FAR], [DB_MORE, FAR_MOVED], NOW, id="more, and a peer less"),
+        pytest.param([DB_ALLOW, FAR], [DB_MORE], OWED, id="more, and a peer is gone"),
         pytest.param([DB_ALLOW, MORE, FAR], [DB_ALLOW], NOW, id="a policy and a peer go"),
         pytest.param([DENY_WEB], [DENY_WEB, FAR], NOW, id="CNP-11 a pod joins a set that denies"),
         pytest.param([DENY_WEB, FAR], [DENY_WEB], NO, id="CNP-11 one leaves it and is gone"),
