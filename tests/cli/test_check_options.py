@@ -9,7 +9,7 @@ import pytest
 from tests.cli.session import podfence
 
 GOTCHAS = ["check", "-f", "examples/gotchas"]
-EVERY = ["PF304", "PF306", "PF308", "PF309", "PF311", "PF315"]
+EVERY = ["PF304", "PF308", "PF309", "PF311", "PF315", "PF320"]
 
 
 def codes(*options: str) -> list[str]:
@@ -26,7 +26,7 @@ def codes(*options: str) -> list[str]:
         (("--select", "PF304,PF308"), ["PF304", "PF308"]),
         (("--select", "PF304", "--select", " PF308"), ["PF304", "PF308"]),
         (("--select", "PF31"), ["PF311", "PF315"]),
-        (("--ignore", "PF30"), ["PF311", "PF315"]),
+        (("--ignore", "PF30"), ["PF311", "PF315", "PF320"]),
         (("--ignore", "PF3"), []),
         (("--select", "PF31", "--ignore", "PF315"), ["PF311"]),
         (("--select", "PF22"), []),
@@ -50,9 +50,9 @@ def test_only_codes_of_findings_can_be_chosen(option: str, name: str) -> None:
     ("only", "fail_on", "status"),
     [
         ("PF304", "error", 1),
-        ("PF306", "error", 0),
-        ("PF306", "warning", 1),
-        ("PF306", "note", 1),
+        ("PF311", "error", 0),
+        ("PF311", "warning", 1),
+        ("PF311", "note", 1),
         ("PF304", "never", 0),
         ("PF22", "note", 0),
     ],

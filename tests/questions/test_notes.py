@@ -67,7 +67,8 @@ def codes(
             policy("shop/dead", WEB, types=["Ingress"], egress=[FROM_DB]),
             id="NP-15 dead rules",
         ),
-        pytest.param("PF306", policy("shop/none", {"app": "wbe"}), id="NP-3 selects nothing"),
+        pytest.param("PF306", policy("shop/none", {"app": "cart"}), id="NP-3 selects nothing"),
+        pytest.param("PF320", policy("shop/none", {"app": "wbe"}), id="NP-3 a label misspelt"),
         pytest.param("PF306", policy("nowhere/none"), id="NP-3 empty namespace"),
         pytest.param(
             "PF307",
@@ -75,7 +76,7 @@ def codes(
             id="NP-17 the pod lives elsewhere",
         ),
         pytest.param(
-            "PF307",
+            "PF321",
             policy("shop/p", DB, ingress=[rule(peer(namespaces={"name": "mon"}))]),
             id="NP-21 a name is no label",
         ),

@@ -17,7 +17,7 @@ MISTAKES: dict[str, dict[str, list[str]]] = {
         "bank/ledger-metrics": ["PF315"],
         "bank/ledger-from-teller": ["PF309"],
         "bank/teller-egress": ["PF304"],
-        "bank/teller-closed": ["PF306"],
+        "bank/teller-closed": ["PF320"],
         "watch/watcher-egress": ["PF311", "PF308"],
     },
     "tutorials/01-database-access": {

@@ -77,6 +77,10 @@ LINT_RULES: Mapping[str, LintRule] = {
     "PF319": LintRule(
         Severity.WARNING, "a neighbour in the same policy allows what this one restricts"
     ),
+    "PF320": LintRule(
+        Severity.ERROR, "a label that nobody has; somebody has one that is spelt alike"
+    ),
+    "PF321": LintRule(Severity.ERROR, "a label of no namespace, with the name of one as its value"),
     "PF363": LintRule(
         Severity.WARNING,
         "a rule with peers alone beside a rule with ports alone: one rule, split by a dash",

@@ -16,7 +16,7 @@ from podfence.questions.lint.notes import notes_for
 from podfence.questions.lint.tiers import tier_findings
 from podfence.questions.phrases.matched import Matched
 
-_MATCHES_NOBODY = frozenset({"PF306", "PF307"})
+_MATCHES_NOBODY = frozenset({"PF306", "PF307", "PF320", "PF321"})
 
 
 def lint(index: PolicyIndex, raw: Callable[[Source | None], Raw | None]) -> Iterator[Finding]:

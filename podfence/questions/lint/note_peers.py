@@ -155,9 +155,7 @@ def _why_nobody(case: Case, peer: NetworkPolicyPeer) -> str:
         return ""
     selector = peer.namespace_selector
     if selector is not None and not _some_namespace(case, selector):
-        return f"There is now no namespace that fits ({words.namespaces(selector)})." + _hint(
-            case, selector
-        )
+        return f"There is now no namespace that fits ({words.namespaces(selector)})."
     cluster = case.index.cluster
     text = f"No pod fits now ({words.peer(peer, case.namespace)})."
     unfindable = left_out(cluster.pods, wanted_by_policy(cluster, case.namespace, peer))
@@ -181,17 +179,6 @@ def _not_read(case: Case, peer: NetworkPolicyPeer) -> bool:
 def _some_namespace(case: Case, selector: LabelSelector) -> bool:
     namespaces = case.index.cluster.namespaces.values()
     return any(selector.matches(dict(namespace.labels)) for namespace in namespaces)
-
-
-def _hint(case: Case, selector: LabelSelector) -> str:
-    """A label value that is a namespace's name: names are no labels, but for one (NP-21)."""
-    for _, value in selector.match_labels:
-        if value in case.index.cluster.namespaces:
-            return (
-                f" A namespace named {value} exists; its name can be asked for with the label "
-                "kubernetes.io/metadata.name."
-            )
-    return ""
 
 
 def inside_block(case: Case) -> Iterator[Note]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.index import PolicyIndex
 from podfence.questions.lint import (
+    note_labels,
     note_names,
     note_neighbours,
     note_peers,
@@ -31,6 +32,8 @@ _CHECKS = (
     note_neighbours.undone_rule,
     note_neighbours.undone_peers,
     note_neighbours.stray_dash,
+    note_labels.misspelt_subject,
+    note_labels.misspelt_peers,
     note_peers.selects_nothing,
     note_peers.lost_or,
     note_peers.lost_and,
@@ -42,6 +45,10 @@ _CHECKS = (
     note_ports.other_end,
     note_ports.dns_over_tcp,
 )
+
+_SAY_NOBODY = frozenset({"PF306", "PF307"})
+_SAY_WHY_NOBODY = frozenset({"PF320", "PF321"})
+"""They stand in the place of the others: the cause says more."""
 
 
 def notes_for(
@@ -57,8 +64,10 @@ def notes_for(
     by many policies.
     """
     case = Case(index, policy, raw, matched or Matched(index))
+    notes = [note for check in _CHECKS for note in check(case)]
+    explained = [note.path for note in notes if note.code in _SAY_WHY_NOBODY]
     return tuple(
         Finding(note.code, policy.ref, policy.source, note.path, note.text)
-        for check in _CHECKS
-        for note in check(case)
+        for note in notes
+        if note.code not in _SAY_NOBODY or not any(p.startswith(note.path) for p in explained)
     )

@@ -97,6 +97,17 @@ class Matched:
             found.setdefault(policy.ref.namespace, []).append(policy)
         return found
 
+    def pods_of(self, namespace: str) -> list[Endpoint]:
+        """The pods of one namespace that are endpoints."""
+        return self._pods.get(namespace, [])
+
+    @cached_property
+    def _pods(self) -> dict[str, list[Endpoint]]:
+        found: dict[str, list[Endpoint]] = {}
+        for endpoint in self.index.endpoints.values():
+            found.setdefault(endpoint.pod.namespace, []).append(endpoint)
+        return found
+
     def peers(self, namespace: str, peer: NetworkPolicyPeer) -> tuple[Endpoint, ...]:
         """Pods that one item of ``from``/``to`` means; for an ipBlock those whose address lies
         in it (NP-27). Pods without an address are nobody's peer (NP-58)."""

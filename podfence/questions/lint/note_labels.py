@@ -1,0 +1,177 @@
+"""Notes about labels that nobody has, though somebody has one that looks the same.
+
+Rule: a near miss is said only where the selector matches nobody, so that the text is true whatever
+was meant. Words that differ in digits alone are other words: web-1 and web-2.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+
+from podfence.model.meta import METADATA_NAME_LABEL, Labels
+from podfence.model.networkpolicy import NetworkPolicyPeer
+from podfence.model.selectors import LabelSelector
+from podfence.policy.index import Endpoint
+from podfence.questions.describe import peer_path
+from podfence.questions.lint.note import Case, Note
+from podfence.questions.phrases import words
+from podfence.questions.phrases.matched import grouped
+
+_SHOWN = 3
+_ONE_EDIT = 4
+"""Letters from which on one edit makes a near word; below, only two that changed places."""
+_TWO_EDITS = 8
+_SAID_ALIKE = re.compile(r"[-_.]|s\b")
+_DIGITS = re.compile(r"\d+")
+
+Label = tuple[str, str]
+
+
+def misspelt_subject(case: Case) -> Iterator[Note]:
+    """PF320: the policy selects no pod; with one label spelt otherwise it would."""
+    if case.subjects or _is_named_so(case):
+        return
+    pods = case.matched.pods_of(case.namespace)
+    if near := _near_pods(case.policy.pod_selector, pods):
+        text = (
+            f"No pod of namespace {case.namespace} is {_asked(case.policy.pod_selector)}, so the "
+            f"policy is about nobody; {near}."
+        )
+        yield Note("PF320", text, "spec.podSelector")
+
+
+def _is_named_so(case: Case) -> bool:
+    """A value that stands in the policy's name is not misspelt: its pods come later."""
+    name, asked = case.policy.ref.name, case.policy.pod_selector.match_labels
+    return any(value and value in name for _, value in asked)
+
+
+def misspelt_peers(case: Case) -> Iterator[Note]:
+    """PF320 for the items of ``from`` and ``to``, and PF321: the label of a namespace that should
+    be its name (NP-21)."""
+    for direction, number, rule in case.rules():
+        for at, peer in enumerate(rule.peers):
+            if peer.ip_block is None and not case.matched.peers(case.namespace, peer):
+                yield from _misspelt_peer(case, peer, peer_path(direction, number, at))
+
+
+def _misspelt_peer(case: Case, peer: NetworkPolicyPeer, path: str) -> Iterator[Note]:
+    namespaces, pods = [case.namespace], peer.pod_selector
+    if (spaces := peer.namespace_selector) is not None:
+        known = case.index.cluster.namespaces
+        namespaces = [name for name, each in known.items() if spaces.matches(dict(each.labels))]
+        if not namespaces:
+            yield from _misspelt_namespace(case, spaces, f"{path}.namespaceSelector")
+            return
+    if pods is None:
+        return
+    among = [pod for name in namespaces for pod in case.matched.pods_of(name)]
+    if near := _near_pods(pods, among):
+        where = f" of namespace {namespaces[0]}" if len(namespaces) == 1 else ""
+        text = f"No pod{where} is {_asked(pods)}, so this item means nobody; {near}."
+        yield Note("PF320", text, f"{path}.podSelector")
+
+
+def _misspelt_namespace(case: Case, spaces: LabelSelector, path: str) -> Iterator[Note]:
+    known = case.index.cluster.namespaces
+    for key, value in spaces.match_labels:
+        if key != METADATA_NAME_LABEL and value in known:
+            text = (
+                f"No namespace is labelled {key}={value}, so this item means nobody. A namespace "
+                f"named {value} exists, and {METADATA_NAME_LABEL} is the label that holds the name."
+            )
+            yield Note("PF321", text, path)
+            return
+    for wrong, right, having in _near(spaces, {name: each.labels for name, each in known.items()}):
+        text = (
+            f"No namespace is {_asked(spaces)}, so this item means nobody; "
+            f"{_label(right)} instead of {_label(wrong)} would mean {words.some(having, _SHOWN)}."
+        )
+        yield Note("PF320", text, path)
+        return
+
+
+def _near_pods(selector: LabelSelector, pods: Iterable[Endpoint]) -> str:
+    """What to write instead, and whom it would mean; "" where nothing is near."""
+    by_name = {f"{end.pod.namespace}/{end.pod.name}": end for end in pods}
+    found = _near(selector, {name: end.pod.labels for name, end in by_name.items()})
+    return words.listed(
+        [
+            f"{_label(right)} instead of {_label(wrong)} would mean "
+            + words.some([str(g) for g in grouped(by_name[name] for name in having)], _SHOWN)
+            for wrong, right, having in found[:_SHOWN]
+        ],
+        "or",
+    )
+
+
+def _near(
+    selector: LabelSelector, labels: Mapping[str, Labels]
+) -> list[tuple[Label, Label, list[str]]]:
+    """A label of the selector, a near one, and who would be selected with it in its place."""
+    having: dict[Label, list[str]] = {}
+    for name, pairs in labels.items():
+        for pair in pairs:
+            having.setdefault(pair, []).append(name)
+    found = []
+    for wrong in selector.match_labels:
+        rest = LabelSelector(
+            tuple(label for label in selector.match_labels if label != wrong),
+            selector.match_expressions,
+        )
+        for right, names in having.items():
+            if _is_near(wrong, right) and (
+                fitting := [name for name in names if rest.matches(dict(labels[name]))]
+            ):
+                found.append((wrong, right, fitting))
+    return sorted(found)
+
+
+def _is_near(wrong: Label, right: Label) -> bool:
+    """The same key with a near value, or the same value under a near key."""
+    (key, value), (other_key, other_value) = wrong, right
+    if key == other_key:
+        return _alike(value, other_value)
+    return value == other_value and (
+        _alike(key, other_key) or {key, other_key} == {"app", "app.kubernetes.io/name"}
+    )
+
+
+@lru_cache(maxsize=65536)
+def _alike(word: str, other: str) -> bool:
+    """Whether one is most likely the other, misspelt."""
+    if word == other or _DIGITS.sub("", word) == _DIGITS.sub("", other):
+        return False
+    if _SAID_ALIKE.sub("", word.lower()) == _SAID_ALIKE.sub("", other.lower()):
+        return True
+    shorter = min(len(word), len(other))
+    if abs(len(word) - len(other)) > 2 or shorter < 3:
+        return False
+    if shorter < _ONE_EDIT:
+        return sorted(word) == sorted(other) and _edits(word, other) == 1
+    return _edits(word, other) <= (2 if shorter >= _TWO_EDITS else 1)
+
+
+def _edits(word: str, other: str) -> int:
+    """Letters to add, drop, replace, or to swap with the next one (Damerau-Levenshtein, each letter
+    touched once)."""
+    before: list[int] = []
+    line = list(range(len(other) + 1))
+    for row, letter in enumerate(word, 1):
+        older, before, line = before, line, [row]
+        for column, another in enumerate(other, 1):
+            cost = min(line[-1] + 1, before[column] + 1, before[column - 1] + (letter != another))
+            if row > 1 and column > 1 and (letter, word[row - 2]) == (other[column - 2], another):
+                cost = min(cost, older[column - 2] + 1)
+            line.append(cost)
+    return line[-1]
+
+
+def _asked(selector: LabelSelector) -> str:
+    return words.conditions(selector)
+
+
+def _label(label: Label) -> str:
+    return f"{label[0]}={label[1]}"

@@ -1,0 +1,142 @@
+"""PF320 and PF321: labels that nobody has, though somebody has one that looks the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from podfence.model.cluster import Cluster, ClusterObject
+from podfence.model.meta import METADATA_NAME_LABEL
+from podfence.policy.compile import compile_cluster
+from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.note_labels import _alike, _edits
+from podfence.questions.lint.notes import notes_for
+from podfence.testing.builders import namespace, peer, pod, policy, rule
+
+TELLER = pod("bank/teller-1", {"app": "teller", "tier": "front"}, addresses=["10.1.0.1"])
+VAULT = pod("bank/vault-1", {"app.kubernetes.io/name": "vault"}, addresses=["10.1.0.2"])
+WATCHER = pod("watch/watcher-1", {"app": "watcher"}, addresses=["10.1.0.3"])
+OBJECTS: tuple[ClusterObject, ...] = (namespace("watch", {"team": "blue"}), TELLER, VAULT, WATCHER)
+
+
+def found(value: ClusterObject, *more: ClusterObject) -> list[Finding]:
+    index = compile_cluster(Cluster.of([*OBJECTS, *more, value]))
+    return list(notes_for(index, index.cluster.policies[0]))
+
+
+def about(labels: dict[str, str], name: str = "bank/closed") -> list[Finding]:
+    return found(policy(name, labels))
+
+
+@pytest.mark.parametrize(
+    ("labels", "instead"),
+    [
+        ({"app": "tellre"}, "app=teller instead of app=tellre would mean bank/teller-1"),
+        ({"app": "Teller"}, "app=teller instead of app=Teller"),
+        ({"app": "tellers"}, "app=teller instead of app=tellers"),
+        ({"ap": "teller"}, ""),
+        ({"tiers": "front"}, "tier=front instead of tiers=front"),
+        ({"app": "teler", "tier": "front"}, "app=teller instead of app=teler"),
+        ({"app": "teller", "tier": "fornt"}, "tier=front instead of tier=fornt"),
+        ({"app": "vault"}, "app.kubernetes.io/name=vault instead of app=vault"),
+    ],
+)
+def test_the_near_label_is_named(labels: dict[str, str], instead: str) -> None:
+    findings = about(labels)
+    if instead:
+        [finding] = findings
+        assert (finding.code, finding.path) == ("PF320", "spec.podSelector")
+        assert instead in finding.text
+    else:
+        assert [finding.code for finding in findings] == ["PF306"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(policy("bank/p", {"app": "cashier"}), id="nothing is near"),
+        pytest.param(policy("bank/p", {"app": "teler", "tier": "back"}), id="two are wrong"),
+        pytest.param(policy("bank/teler-closed", {"app": "teler"}), id="the name says so, too"),
+        pytest.param(policy("watch/p", {"app": "teler"}), id="near only in another namespace"),
+        pytest.param(policy("bank/p", {"app": "teller2"}), id="a number more"),
+    ],
+)
+def test_what_is_not_near_selects_nobody_as_before(value: ClusterObject) -> None:
+    assert [finding.code for finding in found(value)] == ["PF306"]
+
+
+def test_a_pod_that_is_meant_silences_it() -> None:
+    assert found(policy("bank/p", {"app": "tellre"}), pod("bank/x", {"app": "tellre"})) == []
+
+
+@pytest.mark.parametrize(
+    ("item", "code", "path", "instead"),
+    [
+        (peer(pods={"app": "tellre"}), "PF320", "podSelector", "app=teller instead of app=tellre"),
+        (
+            peer(pods={"app": "wacher"}, namespaces={"team": "blue"}),
+            "PF320",
+            "podSelector",
+            "app=watcher instead of app=wacher would mean watch/watcher-1",
+        ),
+        (
+            peer(pods={"app": "wacher"}, namespaces={}),
+            "PF320",
+            "podSelector",
+            "app=watcher instead of app=wacher",
+        ),
+        (
+            peer(namespaces={"team": "bleu"}),
+            "PF320",
+            "namespaceSelector",
+            "team=blue instead of team=bleu would mean watch",
+        ),
+        (
+            peer(namespaces={METADATA_NAME_LABEL: "wathc"}),
+            "PF320",
+            "namespaceSelector",
+            f"{METADATA_NAME_LABEL}=watch instead of",
+        ),
+        (
+            peer(pods={"app": "watcher"}, namespaces={"name": "watch"}),
+            "PF321",
+            "namespaceSelector",
+            f"{METADATA_NAME_LABEL} is the label that holds the name",
+        ),
+    ],
+)
+def test_peers(item: object, code: str, path: str, instead: str) -> None:
+    value = policy("bank/p", {"app": "teller"}, ingress=[rule(peer(pods={})), rule(item)])  # type: ignore[arg-type]
+    [finding] = [each for each in found(value) if each.code != "PF319"]
+    assert (finding.code, finding.path) == (code, f"spec.ingress[1].from[0].{path}")
+    assert instead in finding.text
+
+
+@pytest.mark.parametrize(
+    ("word", "other", "edits"),
+    [
+        ("teller", "tellre", 1),
+        ("teller", "teler", 1),
+        ("teller", "ttellerr", 2),
+        ("web", "wbe", 1),
+        ("abc", "cab", 2),
+        ("", "ab", 2),
+        ("same", "same", 0),
+    ],
+)
+def test_edits_are_counted(word: str, other: str, edits: int) -> None:
+    assert _edits(word, other) == _edits(other, word) == edits
+
+
+@pytest.mark.parametrize(
+    ("word", "other"),
+    [
+        ("web-1", "web-2"),
+        ("redis", "redis6"),
+        ("api", "app"),
+        ("dev", "prod"),
+        ("db", "bd"),
+        ("stage", "stack"),
+    ],
+)
+def test_other_words_are_other_words(word: str, other: str) -> None:
+    assert not _alike(word, other)
