@@ -138,6 +138,31 @@ def queries(pods: Sequence[str]) -> Iterator[dict[str, object]]:
         yield {"src": src, "dst": dst, "protocol": "TCP", "port": source.choice(PORTS)}
 
 
+def plans(scratch: Path) -> Iterator[Row]:
+    """A change of some policies: everything else is read, parsed and compiled on both sides."""
+    for sizes, edits, target, is_large in (
+        ((20, 500, 300, 1), 1, "<= 0.6 Y", False),
+        ((604, 5413, 13678, 6), 30, "<= 8 Y, < 500 MiB", True),
+    ):
+        words = partial(_plan, partial(made, scratch, *sizes), edits)
+        name = f"plan, {sizes[1]:,} pods, {sizes[2]:,} policies, {edits} removed"
+        yield Row(name, words, target, statuses=(0, 1), large=is_large)
+
+
+def _plan(manifests: Callable[[], Path], edits: int) -> Sequence[str]:
+    """Between a made-up cluster and the same without some policies, always the same ones."""
+    old = manifests()
+    new = old.with_name(f"{old.name}-without-{edits}")
+    if not new.exists():
+        new.mkdir()
+        (new / "cluster.yaml").write_text((old / "cluster.yaml").read_text("utf-8"), "utf-8")
+        policies = (old / "policies.yaml").read_text("utf-8").split("\n---\n")
+        gone = set(random.Random(1).sample(range(len(policies)), edits))
+        kept = (text for number, text in enumerate(policies) if number not in gone)
+        (new / "policies.yaml").write_text("\n---\n".join(kept), "utf-8")
+    return PODFENCE, "plan", str(old), str(new)
+
+
 def large(scratch: Path) -> Iterator[Row]:
     """Large clusters, with pods that share a workload and with none that do."""
     for replicas, target in ((6, "<= 4 Y, < 400 MiB"), (1, "")):
@@ -232,6 +257,7 @@ def rows(scratch: Path, given: Path | None) -> Iterator[Row]:
     small = partial(made, scratch, 20, 500, 300, 1)
     targets = ("<= 0.25 Y", "<= 0.15 Y", "<= 0.15 Y", "< 1.5 s")
     yield from questions("500 pods, 300 policies", small, scratch, targets)
+    yield from plans(scratch)
     yield from large(scratch)
     yield from blocks(scratch)
     yield from kernel(scratch)

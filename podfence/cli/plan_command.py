@@ -67,6 +67,12 @@ SHOWN_WORKLOADS = 5
     help="Causes shown at most; 0 shows all.",
 )
 @click.option("--no-newcomers", is_flag=True, help="Leave out pods that do not exist yet.")
+@click.option(
+    "--order",
+    is_flag=True,
+    help="Also find in which order the edits can be applied, so that no state in between cuts or "
+    "opens more; with a temporary policy where it needs one.",
+)
 @resolve_option
 @keep_going_option
 def command(
@@ -76,6 +82,7 @@ def command(
     output: str,
     top: int,
     no_newcomers: bool,
+    order: bool,
     resolve: str | None,
     keep_going: bool,
 ) -> int:
@@ -107,10 +114,11 @@ def command(
             names,
             newcomers=not no_newcomers,
             same=_alike(before, after),
+            order=order,
         )
     texts = (Texts(each.raw, each.locate) for each in sides)
     revisions = (versions.old, versions.new) if versions else ()
-    _show(answer, Edits(*texts), output, top, revisions)
+    _show(answer, Edits(*texts), output, top, revisions, order)
     if answer.undecided:
         _say_undecided(answer, sides, keep_going=keep_going)
     missing = any(has_errors(each.problems) and not each.doubts for each in sides)
@@ -170,7 +178,9 @@ def _words(loaded: Loaded, doubt: Doubt) -> tuple[Doubt, str]:
     return replace(doubt, source=None), text
 
 
-def _show(answer: Plan, edits: Edits, output: str, top: int, revisions: Sequence[str]) -> None:
+def _show(
+    answer: Plan, edits: Edits, output: str, top: int, revisions: Sequence[str], order: bool
+) -> None:
     """``revisions``: what stands before the names of files that were read out of git."""
     if output in ("json", "sarif"):
         from podfence.render.jsontext import json_text
@@ -196,6 +206,10 @@ def _show(answer: Plan, edits: Edits, output: str, top: int, revisions: Sequence
 
         wide = output == "wide"
         echo(render_plan(answer, edits.spots, top=0 if wide else top, wide=wide), nl=False)
+    if order and output in ("text", "wide"):
+        from podfence.render.plan_order import render_order
+
+        echo(render_order(answer.order), nl=False)
 
 
 def _say_undecided(answer: Plan, sides: tuple[Loaded, Loaded], *, keep_going: bool) -> None:

@@ -11,6 +11,7 @@ from podfence.questions.plan.ends import Line
 from podfence.questions.plan.outcomes import Outcome, Who
 from podfence.questions.plan.plan import Plan, summary
 from podfence.render.plan_edits import Spot
+from podfence.render.plan_order import order_data
 from podfence.render.plan_text import Spots
 
 PLAN_SCHEMA = "podfence.plan/v1"
@@ -19,7 +20,8 @@ PLAN_SCHEMA = "podfence.plan/v1"
 def plan_data(plan: Plan, spots: Spots) -> dict[str, object]:
     """Everything that text in its wide form says, and the paths of fields."""
     total = summary(plan.outcomes)
-    return {
+    order = {} if plan.order is None else {"order": order_data(plan.order)}
+    return order | {
         "schema": PLAN_SCHEMA,
         "changes": plan.changes_something,
         "summary": {

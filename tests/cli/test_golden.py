@@ -22,6 +22,7 @@ MISTAKES = "-f examples/tiers/cluster/pods.yaml -f examples/tiers/mistakes"
 OLDER = "-f tests/cli/inputs/older.yaml"
 OTHERS = "-f tests/cli/inputs/others.yaml"
 PLAN = "examples/shop/policies examples/plan -f examples/shop --exclude policies/"
+CLOSING = "tests/cli/inputs/plan/flat.yaml tests/cli/inputs/plan/closed.yaml"
 BACK = "examples/plan examples/shop/policies -f examples/shop --exclude policies/"
 TOMORROW = "tests/cli/inputs/plan/old.yaml tests/cli/inputs/plan/open.yaml"
 QUERIES = "can -o json --queries tests/cli/inputs"
@@ -98,6 +99,8 @@ COMMANDS = {
     "plan-github": f"plan {PLAN} -o github",
     "plan-nothing-github": "plan examples/shop examples/shop -o github",
     "plan-nothing-sarif": "plan examples/shop examples/shop -o sarif",
+    "plan-order": f"plan {CLOSING} --order --no-newcomers",
+    "plan-order-json": f"plan {CLOSING} --order --no-newcomers -o json",
     "plan-reversed": f"diff {BACK}",
     "plan-nothing": "plan examples/shop examples/shop",
     "plan-tomorrow": f"plan {TOMORROW}",

@@ -165,7 +165,7 @@ class _Blamer:
         key = policies[0].number, policies[1].number
         found = self._policies.get(key)
         if found is None:
-            refs = {ref for policy in policies for ref in _refs(policy)}
+            refs = {ref for policy in policies for ref in applying(policy)}
             found = frozenset(self._by_ref[ref] for ref in refs if ref in self._by_ref)
             self._policies[key] = found
         return found
@@ -276,7 +276,8 @@ class _Blamer:
         return tuple(sorted(spoken))
 
 
-def _refs(policy: DirectionPolicy) -> Iterator[ObjectRef]:
+def applying(policy: DirectionPolicy) -> Iterator[ObjectRef]:
+    """The policies that a direction is made of."""
     for tier in policy.tiers:
         yield from (origin.policy for origin in tier.isolated_by)
         yield from (rule.origin.policy for rule in tier.rules)

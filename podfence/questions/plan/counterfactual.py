@@ -8,7 +8,7 @@ namespaces are enough.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 
@@ -42,6 +42,28 @@ class Worlds:
     def alone(self, edit: Edit, ends: Iterable[JointClass]) -> World:
         """The old cluster with that edit and no other."""
         return self._world(edit, ends, self._before, edit.after, self._after)
+
+    def after(
+        self,
+        done: Sequence[Edit],
+        ends: Iterable[JointClass],
+        helpers: Iterable[NetworkPolicy] = (),
+    ) -> World:
+        """The old cluster with some of the edits, and with other policies beside them."""
+        places: dict[int, IPAddress | str] = {}
+        pods: list[Pod] = []
+        numbers = {edit.number for edit in done}
+        for end in ends:
+            place, pod = self._end(end, self._after if end.edit in numbers else self._before)
+            if place is not None:
+                places[end.number] = place
+            if pod is not None:
+                pods.append(pod)
+        cluster = self._before.narrowed(pods)
+        for edit in done:
+            cluster = _swapped(cluster, edit, edit.after)
+        cluster = replace(cluster, policies=(*cluster.policies, *helpers))
+        return World(compile_cluster(cluster, self._before.index.names), places)
 
     def _world(
         self,

@@ -7,7 +7,7 @@ Pods that one side alone has open and close nothing: they arrive or leave.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import chain
 
@@ -169,7 +169,7 @@ def _which(pods: Sequence[str]) -> str:
 
 
 def _outside(old: PolicyIndex, new: PolicyIndex) -> Iterator[tuple[int, int, AddressSet]]:
-    """Outside addresses, cut at the ipBlocks of both sides. Where pods of one side hold all of
+    """Outside addresses, cut at the ipBlocks of both sides. Where pods of either side hold all of
     them, nothing is outside on both."""
     for family in (4, 6):
         spans: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
@@ -178,10 +178,24 @@ def _outside(old: PolicyIndex, new: PolicyIndex) -> Iterator[tuple[int, int, Add
         for low, high in zip(starts, ends, strict=True):
             pair = _at(old.outside_lookup, family, low), _at(new.outside_lookup, family, low)
             spans[pair].append((low, high))
+        held = Counter(
+            (_at(old.outside_lookup, family, address), _at(new.outside_lookup, family, address))
+            for address in _held(old, new, family)
+        )
         for (a, b), intervals in spans.items():
-            if old.classes[a].outside and new.classes[b].outside:
-                members = IntervalSet.of(*intervals)
+            members = IntervalSet.of(*intervals)
+            if members.size > held[a, b] and old.classes[a].outside and new.classes[b].outside:
                 yield a, b, AddressSet(v4=members) if family == 4 else AddressSet(v6=members)
+
+
+def _held(old: PolicyIndex, new: PolicyIndex, family: int) -> set[int]:
+    """The addresses that pods of either side have."""
+    return {
+        int(address)
+        for side in (old, new)
+        for address in (*side.by_address, *side.contested)
+        if address.version == family
+    }
 
 
 def _at(lookup: OutsideLookup, family: int, address: int) -> int:

@@ -20,6 +20,7 @@ from podfence.questions.plan.difference import difference
 from podfence.questions.plan.edits import Edit, edits_between
 from podfence.questions.plan.ends import Ends, Line, joint_ends
 from podfence.questions.plan.newcomers import with_newcomers
+from podfence.questions.plan.order import Order, safe_order
 from podfence.questions.plan.outcomes import Outcome, Scope, outcomes
 from podfence.questions.plan.sides import aligned
 from podfence.questions.plan.undecided import Doubts, Touched, sort_out, touched
@@ -60,6 +61,9 @@ class Plan(Struct, frozen=True):
     undecided: tuple[str, ...] = ()
     """Workloads of which some verdicts are not certain on both sides; what is said of them is."""
 
+    order: Order | None = None
+    """In which order the edits can be applied; None if nobody asked, or it would take too long."""
+
     @property
     def changes_something(self) -> bool:
         """Whether any verdict differs, of pods of today or of newcomers."""
@@ -88,15 +92,23 @@ def plan(
     *,
     newcomers: bool = True,
     same: Iterable[Doubt] = (),
+    order: bool = False,
 ) -> Plan:
     """Compare two clusters. ``names``: what domain names stand for, on both sides. ``same``: the
-    objects that neither side can read and that both have in the same words."""
+    objects that neither side can read and that both have in the same words. ``order``: whether to
+    find in which order the edits can be applied."""
     old, new = comparable(old, new, newcomers=newcomers)
-    return plan_of_indexes(compile_cluster(old, names), compile_cluster(new, names), same)
+    indexes = compile_cluster(old, names), compile_cluster(new, names)
+    return plan_of_indexes(*indexes, same, order=order)
 
 
 def plan_of_indexes(
-    old: PolicyIndex, new: PolicyIndex, same: Iterable[Doubt] = (), limits: Limits = USUAL
+    old: PolicyIndex,
+    new: PolicyIndex,
+    same: Iterable[Doubt] = (),
+    limits: Limits = USUAL,
+    *,
+    order: bool = False,
 ) -> Plan:
     """Compare two compiled clusters, made ``comparable`` before."""
     doubts = Doubts.of(old, new, same)
@@ -115,6 +127,7 @@ def plan_of_indexes(
         _shown(ends.leaves, doubts),
         _one_sided(old, new, ends),
         tuple(sorted(_undecided(ends, seen, parts.open))),
+        safe_order(edits, old, new, ends) if order and not doubts else None,
     )
 
 

@@ -13,35 +13,24 @@ from podfence.engine.connections import connections
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
-from podfence.questions.plan.blame import USUAL, Blamed, Limits, Mode, blamed
-from podfence.questions.plan.difference import Change, difference
-from podfence.questions.plan.edits import Edit, edits_between
-from podfence.questions.plan.ends import JointClass, joint_ends
+from podfence.questions.plan.blame import Blamed, Limits, Mode
+from podfence.questions.plan.difference import Change
+from podfence.questions.plan.edits import Edit
+from podfence.questions.plan.ends import JointClass
 from podfence.sets import PortSet
 from podfence.testing.builders import namespace, peer, pod, policy, rule
+from tests.support.planlaws import Compared
 from tests.support.random_changes import objects_of, random_change
-
-
-class Compared:
-    """Two clusters, compared and blamed."""
-
-    def __init__(self, old: Cluster, new: Cluster, limits: Limits = USUAL) -> None:
-        self.old, self.new = compile_cluster(old), compile_cluster(new)
-        self.edits = edits_between(old, new)
-        numbers = {edit.ref: edit.number for edit in self.edits if edit.is_of_pods}
-        self.ends = joint_ends(self.old, self.new, numbers)
-        self.changes = difference(self.old, self.new, self.ends)
-        self.blamed = blamed(self.changes, self.edits, self.old, self.new, self.ends, limits)
 
 
 def whole_world(base: Cluster, edit: Edit, *, back: bool) -> PolicyIndex:
     """The whole cluster with an edit taken back, or done, compiled anew."""
     gone, instead = (edit.after, edit.before) if back else (edit.before, edit.after)
-    kept = [t for t in objects_of(base) if not any(_is_same_object(t, g) for g in gone)]
+    kept = [t for t in objects_of(base) if not any(is_same_object(t, g) for g in gone)]
     return compile_cluster(Cluster.of([*kept, *instead]))
 
 
-def _is_same_object(thing: object, gone: object) -> bool:
+def is_same_object(thing: object, gone: object) -> bool:
     if type(thing) is not type(gone):
         return False
     name = getattr(thing, "ref", None) or getattr(thing, "name", None)
@@ -52,11 +41,11 @@ def verdict(
     index: PolicyIndex, seen: Compared, source: int, destination: int, family: int
 ) -> PortSet:
     """What passes in a whole world between representatives of two joint classes."""
-    near, far = (_class(index, seen, seen.ends.joint[n]) for n in (source, destination))
+    near, far = (class_in(index, seen, seen.ends.joint[n]) for n in (source, destination))
     return connections(index, near, far, family)
 
 
-def _class(index: PolicyIndex, seen: Compared, end: JointClass) -> int:
+def class_in(index: PolicyIndex, seen: Compared, end: JointClass) -> int:
     if end.outside is not None:
         for network in end.outside.networks():
             for address in network:
@@ -146,9 +135,9 @@ def _moved(seen: Compared, world: PolicyIndex, number: int) -> bool:
     return world.endpoints[name].addresses != seen.new.endpoints[name].addresses
 
 
-def families_of(seen: Compared, part: Blamed | Change, *numbers: int) -> list[int]:
-    """The IP versions over which a pair of a part changes."""
-    if part.family:
+def families_of(seen: Compared, part: Blamed | Change | None, *numbers: int) -> list[int]:
+    """The IP versions over which a pair of a part changes; of any pair those that it speaks."""
+    if part is not None and part.family:
         return [part.family]
     spoken = {4, 6}
     for number in numbers:

@@ -2,85 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from ipaddress import ip_address
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podfence.engine.connections import connections
 from podfence.model.cluster import Cluster
 from podfence.policy.compile import compile_cluster
-from podfence.policy.index import PolicyIndex
-from podfence.questions.plan.difference import difference
-from podfence.questions.plan.ends import Ends, joint_ends
-from podfence.sets import PortSet
+from podfence.questions.plan.ends import joint_ends
+from podfence.sets import AddressSet
+from podfence.testing.builders import namespace, peer, pod, policy, rule
+from tests.support.planlaws import agree
 from tests.support.random_changes import random_change
-
-Pair = tuple[int, int, int]
-"""Joint classes of source and destination, family."""
-Verdicts = dict[Pair, tuple[PortSet, PortSet]]
-
-
-def asked_alone(old: PolicyIndex, new: PolicyIndex, ends: Ends) -> Verdicts:
-    """Every pair that differs, each asked of the engine."""
-    found: Verdicts = {}
-    for source in ends.joint:
-        for destination in ends.joint:
-            if source.outside is not None and destination.outside is not None:
-                continue
-            for family in (4, 6):
-                if not all(
-                    _speaks(i, c, family) for i, c in _classes(old, new, source, destination)
-                ):
-                    continue
-                before = connections(old, source.before, destination.before, family)
-                after = connections(new, source.after, destination.after, family)
-                if before != after:
-                    found[source.number, destination.number, family] = before, after
-    return found
-
-
-def _classes(
-    old: PolicyIndex, new: PolicyIndex, *ends: object
-) -> Iterator[tuple[PolicyIndex, int]]:
-    for end in ends:
-        yield old, end.before  # type: ignore[attr-defined]
-        yield new, end.after  # type: ignore[attr-defined]
-
-
-def _speaks(index: PolicyIndex, number: int, family: int) -> bool:
-    outside = index.classes[number].outside
-    if outside is not None:
-        return bool(outside.family(family))
-    return any(a.version == family for a in index.members[number][0].addresses)
-
-
-def by_sets(old: PolicyIndex, new: PolicyIndex, ends: Ends) -> Verdicts:
-    """The same from ``difference``; a pair that stands in two changes fails."""
-    found: Verdicts = {}
-    for change in difference(old, new, ends):
-        for family in (4, 6):
-            if change.family not in (None, family):
-                continue
-            for source in change.sources:
-                for destination in change.destinations:
-                    joint = [ends.joint[source], ends.joint[destination]]
-                    if all(_speaks(i, c, family) for i, c in _classes(old, new, *joint)):
-                        key = source, destination, family
-                        assert key not in found, "said twice"
-                        found[key] = change.before, change.after
-    return found
-
-
-def agree(old: Cluster, new: Cluster) -> int:
-    """Both ways find the same; how many pairs differ."""
-    a, b = compile_cluster(old), compile_cluster(new)
-    ends = joint_ends(a, b, {})
-    expected = asked_alone(a, b, ends)
-    assert by_sets(a, b, ends) == expected
-    return len(expected)
 
 
 @given(st.randoms(use_true_random=False), st.integers(0, 4))
@@ -93,3 +28,15 @@ def test_at_length() -> None:
     """Two hundred pairs of clusters in a run of the suite; ``bench.planlaw`` runs ten thousand."""
     changed = sum(agree(*random_change(Random(f"plan/{n}"), n % 5)) > 0 for n in range(200))
     assert changed > 60
+
+
+def test_an_address_that_pods_hold_is_nobody_outside() -> None:
+    """Blocks of the two sides overlap in one address, which a pod has."""
+    pods = namespace("shop"), pod("shop/web", addresses=["10.0.0.1"])
+    blocks = peer(cidr="10.0.0.0/31"), peer(cidr="10.0.0.0/30", except_=["10.0.0.0/32"])
+    old, new = (Cluster.of([*pods, policy("shop/p", egress=[rule(block)])]) for block in blocks)
+    a, b = compile_cluster(old), compile_cluster(new)
+    outside = [end.outside for end in joint_ends(a, b, {}).joint if end.outside]
+    alone = AddressSet.of([ip_address("10.0.0.1")])
+    assert alone not in outside
+    assert outside

@@ -1,0 +1,98 @@
+"""The order in which a change can be applied, for people and as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from podfence.model.networkpolicy import NetworkPolicy, PolicyType
+from podfence.model.selectors import LabelSelector
+from podfence.questions.phrases.words import count
+from podfence.questions.plan.order import Order, Step
+from podfence.render.yamltext import yaml_lines
+from podfence.text import printable
+
+
+def render_order(order: Order | None) -> str:
+    """The steps, and the manifests of temporary policies."""
+    return "".join(f"{line}\n" for line in _lines(order))
+
+
+def _lines(order: Order | None) -> Iterator[str]:
+    yield ""
+    if order is None:
+        yield "order: not worked out: too much to try, or part of the input could not be read"
+        return
+    if not order.steps:
+        yield "order: there is nothing to apply"
+        return
+    if order.is_safe:
+        yield "order: no state in between cuts or opens more"
+    else:
+        yield "order: none was found that is safe at every step; this one does least harm"
+    for number, step in enumerate(order.steps, start=1):
+        yield f"  {number}. {_words(step)}"
+    for helper in order.temporary:
+        yield "---"
+        yield from (line.rstrip("\n") for line in yaml_lines(manifest(helper)))
+
+
+def _words(step: Step) -> str:
+    kept = " (temporary)" if step.temporary else ""
+    harm = [
+        f"{verb} {count(number, 'pair')}"
+        for number, verb in ((step.cuts, "cuts"), (step.opens, "opens"))
+        if number
+    ]
+    said = f": {' and '.join(harm)} until later steps" if harm else ""
+    return f"{step.verb.value} {printable(f'{step.ref.kind} {step.ref}')}{kept}{said}"
+
+
+def order_data(order: Order) -> dict[str, Any]:
+    """The same for ``-o json``."""
+    return {
+        "safe": order.is_safe,
+        "steps": [
+            {
+                "verb": step.verb.value,
+                "kind": step.ref.kind,
+                "namespace": step.ref.namespace,
+                "name": step.ref.name,
+                "temporary": step.temporary,
+                "cuts": step.cuts,
+                "opens": step.opens,
+            }
+            for step in order.steps
+        ],
+        "temporary": [manifest(helper) for helper in order.temporary],
+    }
+
+
+def manifest(policy: NetworkPolicy) -> dict[str, Any]:
+    """A policy without peers and ports, as the API writes it."""
+    spec: dict[str, Any] = {
+        "podSelector": _selector(policy.pod_selector),
+        "policyTypes": [kind.value for kind in PolicyType if kind in policy.policy_types],
+    }
+    for field, rules in (("ingress", policy.ingress), ("egress", policy.egress)):
+        if rules:
+            spec[field] = [{} for _ in rules]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": policy.ref.kind,
+        "metadata": {"name": policy.ref.name, "namespace": policy.ref.namespace},
+        "spec": spec,
+    }
+
+
+def _selector(selector: LabelSelector) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if selector.match_labels:
+        found["matchLabels"] = dict(selector.match_labels)
+    if selector.match_expressions:
+        found["matchExpressions"] = [
+            {"key": each.key, "operator": each.operator.value}
+            | ({"values": list(each.values)} if each.values else {})
+            for each in selector.match_expressions
+        ]
+    return found
