@@ -174,6 +174,7 @@ class _Family:
     ) -> None:
         self.family = family
         self._sides = (old, new)
+        self._directions = (old.direction_policies, new.direction_policies)  # made when asked for
         self._forms = forms
         self._table = PortTable()
         self._partitions = tuple(Partitions(index, family, self._table) for index in self._sides)
@@ -274,8 +275,8 @@ class _Family:
         return self._forms.differ(old, new)
 
     def _policies(self, profile: _Profile) -> tuple[DirectionPolicy, DirectionPolicy]:
-        old, new = self._sides
-        return old.direction_policies[profile[0]], new.direction_policies[profile[1]]
+        old, new = self._directions
+        return old[profile[0]], new[profile[1]]
 
     def _of(self, direction: Direction, profile: _Profile) -> tuple[_Block, ...]:
         """All that a direction permits before or after, or both."""
@@ -306,7 +307,7 @@ class _Family:
 
     def _permits(self, side: int, number: int) -> dict[int, FrozenBitMap]:
         """What one side permits, in joint classes."""
-        policy = self._sides[side].direction_policies[number]
+        policy = self._directions[side][number]
         if not policy.tiers:
             return {EVERYTHING_ID: self.everyone}
         blocks = self._partitions[side].of(policy)
