@@ -57,8 +57,8 @@ class Partitions:
             for known, members in list(blocks.items()):
                 if not who:
                     break
-                both = members & who
-                if both:
+                if members.intersect(who):  # seldom, and cheaper to ask than to make a bitmap
+                    both = members & who
                     who -= both
                     members -= both
                     add_to(blocks, self.table.union(known, ports), both)

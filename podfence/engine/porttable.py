@@ -36,9 +36,10 @@ class PortTable:
             return b
         if b == EVERYTHING_ID:
             return a
-        found = self._and.get((a, b))
+        pair = (a, b) if a < b else (b, a)
+        found = self._and.get(pair)
         if found is None:
-            found = self._and[a, b] = self.number(self.sets[a] & self.sets[b])
+            found = self._and[pair] = self.number(self.sets[a] & self.sets[b])
         return found
 
     def union(self, a: int, b: int) -> int:
@@ -47,9 +48,10 @@ class PortTable:
             return b
         if b == NOTHING_ID:
             return a
-        found = self._or.get((a, b))
+        pair = (a, b) if a < b else (b, a)
+        found = self._or.get(pair)
         if found is None:
-            found = self._or[a, b] = self.number(self.sets[a] | self.sets[b])
+            found = self._or[pair] = self.number(self.sets[a] | self.sets[b])
         return found
 
     def difference(self, a: int, b: int) -> int:

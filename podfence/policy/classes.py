@@ -179,12 +179,17 @@ def class_key(
 ) -> ClassKey:
     """What decides about the class of a pod. ``labels``: those that some selector asks for;
     ``signature``: of an address, the blocks that hold it."""
-    ports = {port for port in pod.ports if port.name}
-    pairs = ((a.version, signature(a)) for a in pod.addresses)
-    signatures = tuple(sorted(pairs, key=lambda pair: pair[0]))
-    families = frozenset(a.version for a in doubtful)
-    named = tuple(sorted(ports, key=lambda p: (p.name, p.port, p.protocol.value)))
+    signatures = tuple([(a.version, signature(a)) for a in pod.addresses])
+    if len(signatures) > 1:
+        signatures = tuple(sorted(signatures, key=lambda pair: pair[0]))
+    named = tuple([port for port in pod.ports if port.name])
+    if len(named) > 1:
+        named = tuple(sorted(set(named), key=lambda p: (p.name, p.port, p.protocol.value)))
+    families = frozenset([a.version for a in doubtful]) if doubtful else _NO_FAMILY
     return pod.namespace, labels, named, signatures, families
+
+
+_NO_FAMILY: frozenset[int] = frozenset()
 
 
 def _outside(

@@ -66,16 +66,22 @@ class IntervalSet(Struct, frozen=True):
 
     def __and__(self, other: IntervalSet) -> IntervalSet:
         a, b = self.intervals, other.intervals
+        if not a or not b or a[-1][1] < b[0][0] or b[-1][1] < a[0][0]:
+            return _EMPTY
         out: list[Interval] = []
         i = j = 0
         while i < len(a) and j < len(b):
-            low, high = max(a[i][0], b[j][0]), min(a[i][1], b[j][1])
-            if low <= high:
-                out.append((low, high))
-            if a[i][1] < b[j][1]:
+            low, high = a[i]
+            other_low, other_high = b[j]
+            if high < other_high:
                 i += 1
             else:
                 j += 1
+                high = other_high
+            if low < other_low:
+                low = other_low
+            if low <= high:
+                out.append((low, high))
         return IntervalSet(tuple(out))
 
     def __sub__(self, other: IntervalSet) -> IntervalSet:
@@ -98,3 +104,6 @@ class IntervalSet(Struct, frozen=True):
     def __le__(self, other: IntervalSet) -> bool:
         """Subset."""
         return not (self - other)
+
+
+_EMPTY = IntervalSet()
