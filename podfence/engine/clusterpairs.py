@@ -151,9 +151,7 @@ class _Patch:
             rows.update(found.rows(FrozenBitMap(anew)))
         sources = self._moved(Direction.EGRESS) | affected.classes
         for destination, added in self._sent(sources, everyone - anew):
-            blocks = _without(rows[destination], sources)
-            for ports, who in added:
-                add_to(blocks, ports, who)
+            blocks = _moved(rows[destination], sources, added)
             if blocks != rows[destination]:
                 rows[destination] = blocks
                 changed.add(destination)
@@ -291,6 +289,23 @@ def _corrected(
     result = _without(blocks, touched)
     for ports, who in fresh.of(policy).items():
         add_to(result, ports, who)
+    return result
+
+
+def _moved(
+    row: Blocks, sources: FrozenBitMap, added: Iterable[tuple[int, BitMap | FrozenBitMap]]
+) -> Blocks:
+    """A row with some sources where they belong now. It shares all other blocks with the row: of
+    the many blocks of a row few hold one of the sources."""
+    result = dict(row)
+    for ports, who in row.items():
+        if who.intersect(sources):
+            if rest := who - sources:
+                result[ports] = rest
+            else:
+                del result[ports]
+    for ports, members in added:
+        result[ports] = BitMap(members) | result[ports] if ports in result else BitMap(members)
     return result
 
 
