@@ -110,8 +110,12 @@ def _ruling(
     pods = _subjects(connection, direction)
     if not pods:
         return Ruling(True)
-    # NP-60a: where several pods may have the address, the policies of each have to allow it.
-    said = [_ruling_of(cluster, connection, pod, direction, names) for pod in pods]
+    # NP-60a: where several pods may have the address, the policies of each have to allow it. The
+    # first by name that denies is the one that is told, else the first of all; a pod that is not
+    # asked (NP-52) only where no other is.
+    by_name = sorted(pods, key=lambda pod: (pod.namespace, pod.name))
+    asked = [pod for pod in by_name if not _is_exempt(cluster, connection, pod, direction)]
+    said = [_ruling_of(cluster, connection, pod, direction, names) for pod in asked or by_name]
     return next((ruling for ruling in said if not ruling.allowed), said[0])
 
 
