@@ -414,7 +414,11 @@ class Day:
         self.check()
         refused = node.state.refused.keys()
         said = units(self.wanted)
-        led_to = {unit: {getattr(part, "name", "") for part in said[unit]} for unit in refused}
+        # The node refuses both views of a group: the one of answers has its own suffix.
+        led_to = {
+            unit: {str(getattr(part, "name", "")).removesuffix("_r") for part in said[unit]}
+            for unit in refused
+        }
         assert all(names & node.poisoned for names in led_to.values())
         assert node.rules == with_epoch(without(self.wanted, refused, 77), epoch(node.rules))
         bumps = [at for at, _, _, write in node.writes if write is not None and write.bumped]
