@@ -171,7 +171,10 @@ def large(scratch: Path) -> Iterator[Row]:
         yield Row(
             f"map -o json, {name}", partial(_on, there, "map", "-o", "json"), target, large=True
         )
-    yield Row("check, 13,678 policies", partial(_on, there, "check"), large=True)
+    for options in ((), ("--server-only",)):
+        name = " ".join(("check", *options))
+        command = partial(_on, there, "check", "--fail-on", "never", *options)
+        yield Row(f"{name}, 13,678 policies", command, large=True)
     there = partial(made, scratch, 1000, 100_000, 10_000, 12, "list")
     yield Row(
         "map -o json, 100,000 pods, 10,000 policies, one JSON List",
