@@ -11,16 +11,15 @@ from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import replace
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.live.clusterclasses import ClassTable, TableChange
-from podfence.model.networkpolicy import IPBlock, NetworkPolicyPeer
+from podfence.model.networkpolicy import IPBlock
 from podfence.model.objects import Namespace
 from podfence.model.selectors import LabelSelector
 from podfence.policy.addressblocks import Block
-from podfence.policy.index import EVERYONE, AddressPeers, EndpointClass, Peers, PodPeers
-from podfence.policy.select import LabelIndex, PeerSelector
+from podfence.policy.index import EVERYONE, AddressPeers, EndpointClass, PodPeers, doubtful_key
+from podfence.policy.select import ByClasses, LabelIndex
 
 Scope = str | LabelSelector
 """A namespace by name, or those that a selector selects."""
@@ -43,7 +42,7 @@ class SelectorChange(Struct, frozen=True):
     namespaces: FrozenBitMap = FrozenBitMap()
 
 
-class ClusterSelector(PeerSelector):
+class ClusterSelector(ByClasses):
     """Peers and subjects as classes of a ClassTable. What it is asked it remembers, and so do those
     that follow on it."""
 
@@ -53,6 +52,7 @@ class ClusterSelector(PeerSelector):
         namespaces: Mapping[str, Namespace],
         before: ClusterSelector | None = None,
     ) -> None:
+        super().__init__(table.contested.values())
         self._table = table
         self._namespaces = namespaces
         self._found: dict[Scoped, FrozenBitMap] = dict(before._found) if before else {}
@@ -72,18 +72,9 @@ class ClusterSelector(PeerSelector):
         """Every class of pods that can be a peer."""
         self._changed: set[Scoped] = set()
         """What selects others than in the table before."""
-        self._memo: dict[tuple[str, NetworkPolicyPeer], Peers] = {}
         self._labels: LabelIndex | None = None
 
     # -- what rules ask
-
-    def peers(self, namespace: str, peer: NetworkPolicyPeer) -> Peers:
-        """Worked out once for equal items."""
-        scope = namespace if peer.namespace_selector is None and not peer.ip_block else ""
-        found = self._memo.get((scope, peer))
-        if found is None:
-            found = self._memo[scope, peer] = super().peers(scope, peer)
-        return found
 
     def subjects(self, namespace: str, selector: LabelSelector) -> FrozenBitMap:
         """Classes of one namespace."""
@@ -92,17 +83,6 @@ class ClusterSelector(PeerSelector):
     def subjects_in(self, pods: LabelSelector, namespaces: LabelSelector) -> FrozenBitMap:
         """Classes that match one selector in namespaces that match the other."""
         return self._select((namespaces, pods))
-
-    def or_doubtful(self, peers: PodPeers) -> PodPeers:
-        """With the classes of the addresses that one of the peers may have."""
-        found = [
-            each.endpoint_class
-            for each in self._table.contested.values()
-            if any(holder.endpoint_class in peers.classes for holder in each.holders)
-        ]
-        if not found:
-            return peers
-        return replace(peers, key=_doubtful(peers.key), classes=peers.classes | BitMap(found))
 
     def ip_block(self, block: IPBlock) -> AddressPeers:
         """An ipBlock that the classes were cut at."""
@@ -191,7 +171,7 @@ class ClusterSelector(PeerSelector):
         new.pods -= change.died
         new._add(change.born)
         keys = {new._keys[scoped] for scoped in new._changed if scoped in new._keys}
-        keys |= {_doubtful(key) for key in keys} | change.blocks
+        keys |= {doubtful_key(key) for key in keys} | change.blocks
         if new.pods != self.pods:
             keys.add(EVERYONE.key)
         return new, SelectorChange(frozenset(new._changed), frozenset(keys), FrozenBitMap(moved))
@@ -274,7 +254,3 @@ def _hint(scoped: Scoped) -> Hint:
     scope, pods = scoped
     label = pods.match_labels[0] if pods.match_labels else None
     return scope, label
-
-
-def _doubtful(key: str) -> str:
-    return f"{key} or doubtful"

@@ -19,7 +19,7 @@ from podfence.live.selections import Selections
 from podfence.model.networkpolicy import IPBlock
 from podfence.model.selectors import LabelSelector
 from podfence.policy.addressblocks import Block, ip_block
-from podfence.policy.index import AddressPeers, Everyone, Match, Peers, PodPeers
+from podfence.policy.index import AddressPeers, Everyone, Match, Peers, PodPeers, doubtful_key
 from podfence.policy.namedports import NamedPorts, PortName, in_order, named_number
 from podfence.policy.select import PeerSelector, canonical
 from podfence.policy.words import Pick, Selection
@@ -66,7 +66,7 @@ class WordSelector(PeerSelector):
         if not found:
             return peers
         words = replace(peers.selection, addresses=_addresses(found))
-        return replace(peers, key=f"{peers.key} or doubtful", selection=words)
+        return replace(peers, key=doubtful_key(peers.key), selection=words)
 
     def ip_block(self, block: IPBlock) -> AddressPeers:
         """Every address of an ipBlock."""
@@ -128,7 +128,7 @@ class WordPorts(NamedPorts):
         picks = _picks(peers)
         numbers = {ports for pick in picks for ports in self._numbers(pick, name)}
         doubtful = self._doubtful(peers, picks, name) if denies and self._pods.contested else {}
-        key = f"{peers.key} or doubtful" if doubtful else peers.key
+        key = doubtful_key(peers.key) if doubtful else peers.key
         port = (name.name, name.protocol)
         for ports in sorted(numbers.union(doubtful), key=in_order):
             words = Selection(

@@ -243,6 +243,11 @@ class Endpoint(Struct, frozen=True):
         return tuple(a for a in self.pod.addresses if a not in self.doubtful)
 
 
+def doubtful_key(key: str) -> str:
+    """The key of peers with the addresses that one of them may have (NP-60a)."""
+    return f"{key} or doubtful"
+
+
 class Contested(Struct, frozen=True):
     """What is known of an address that several pods may have (NP-60a).
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.model.objects import ContainerPort
-from podfence.policy.index import Contested, EndpointClass, Match, Peers, PodPeers
+from podfence.policy.index import Contested, EndpointClass, Match, Peers, PodPeers, doubtful_key
 from podfence.sets import PortSet
 
 
@@ -88,7 +88,7 @@ class ClassPorts(NamedPorts):
             known = bool(peers.among(FrozenBitMap((number,))))
             if known and (ports := self._of_any(contested, peers, name)):
                 by_ports[ports].add(number)
-                key = f"{peers.key} or doubtful"
+                key = doubtful_key(peers.key)
         for ports in sorted(by_ports, key=in_order):
             classes = FrozenBitMap(by_ports[ports])
             yield Match(

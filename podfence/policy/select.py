@@ -19,7 +19,14 @@ from podfence.model.networkpolicy import IPBlock, NetworkPolicyPeer
 from podfence.model.objects import Namespace
 from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
 from podfence.policy.addressblocks import AddressClasses, Block
-from podfence.policy.index import AddressPeers, Contested, EndpointClass, Peers, PodPeers
+from podfence.policy.index import (
+    AddressPeers,
+    Contested,
+    EndpointClass,
+    Peers,
+    PodPeers,
+    doubtful_key,
+)
 
 _K = TypeVar("_K", str, tuple[str, str])
 
@@ -92,6 +99,11 @@ def _take_out(holders: dict[_K, BitMap], key: _K, number: int) -> None:
         del holders[key]
 
 
+def scoped(namespace: str, peer: NetworkPolicyPeer) -> str:
+    """The namespace of a policy as far as it counts for an item of ``from``/``to``, else ""."""
+    return namespace if peer.namespace_selector is None and not peer.ip_block else ""
+
+
 class PeerSelector(ABC):
     """Peers of rules and subjects of policies. What names a peer is decided here, whatever its
     members are."""
@@ -142,7 +154,35 @@ class PeerSelector(ABC):
     ) -> PodPeers: ...
 
 
-class ClassSelector(PeerSelector):
+class ByClasses(PeerSelector):
+    """What readers that answer with classes have in common: equal items are worked out once, and
+    ``contested`` addresses have classes of their own."""
+
+    def __init__(self, contested: Iterable[Contested]) -> None:
+        self._contested = contested
+        self._memo: dict[tuple[str, NetworkPolicyPeer], Peers] = {}
+
+    def peers(self, namespace: str, peer: NetworkPolicyPeer) -> Peers:
+        """The same, worked out once for equal items."""
+        asked = scoped(namespace, peer), peer
+        found = self._memo.get(asked)
+        if found is None:
+            found = self._memo[asked] = super().peers(*asked)
+        return found
+
+    def or_doubtful(self, peers: PodPeers) -> PodPeers:
+        """With the classes of the addresses that one of the peers may have."""
+        found = [
+            each.endpoint_class
+            for each in self._contested
+            if any(holder.endpoint_class in peers.classes for holder in each.holders)
+        ]
+        if not found:
+            return peers
+        return replace(peers, key=doubtful_key(peers.key), classes=peers.classes | BitMap(found))
+
+
+class ClassSelector(ByClasses):
     """Peers and subjects as classes, each distinct one worked out once."""
 
     def __init__(
@@ -153,7 +193,7 @@ class ClassSelector(PeerSelector):
         addresses: AddressClasses,
         contested: Iterable[Contested] = (),
     ) -> None:
-        self._contested = tuple(contested)
+        super().__init__(tuple(contested))
         pods = [c for c in classes if c.outside is None]
         self._pods = LabelIndex((c.number, c.labels) for c in pods)
         self._addressless = addressless
@@ -166,20 +206,11 @@ class ClassSelector(PeerSelector):
         for c in pods:
             self._by_namespace[c.namespace].add(c.number)
         self._in_namespaces: dict[LabelSelector, FrozenBitMap] = {}
-        self._memo: dict[tuple[str, NetworkPolicyPeer], Peers] = {}
 
     @property
     def pods(self) -> FrozenBitMap:
         """Every class of pods that can be a peer."""
         return self._pods.everything - self._addressless
-
-    def peers(self, namespace: str, peer: NetworkPolicyPeer) -> Peers:
-        """The same, worked out once for equal items."""
-        scope = namespace if peer.namespace_selector is None and not peer.ip_block else ""
-        found = self._memo.get((scope, peer))
-        if found is None:
-            found = self._memo[scope, peer] = super().peers(scope, peer)
-        return found
 
     def subjects(self, namespace: str, selector: LabelSelector) -> FrozenBitMap:
         """Classes of one namespace."""
@@ -188,17 +219,6 @@ class ClassSelector(PeerSelector):
     def subjects_in(self, pods: LabelSelector, namespaces: LabelSelector) -> FrozenBitMap:
         """Classes that match one selector in namespaces that match the other."""
         return self._pods.select(pods) & self._classes_of(namespaces)
-
-    def or_doubtful(self, peers: PodPeers) -> PodPeers:
-        """With the classes of the addresses that one of the peers may have."""
-        found = [
-            each.endpoint_class
-            for each in self._contested
-            if any(holder.endpoint_class in peers.classes for holder in each.holders)
-        ]
-        if not found:
-            return peers
-        return replace(peers, key=f"{peers.key} or doubtful", classes=peers.classes | BitMap(found))
 
     def ip_block(self, block: IPBlock) -> AddressPeers:
         """An ipBlock that the classes were cut at."""
