@@ -43,8 +43,11 @@ class _Selection(Struct, frozen=True):
 def unknown_labels(cluster: Cluster) -> Iterator[tuple[Problem, Doubt]]:
     """A warning and a doubt for each policy that may select pods by a value that is not known."""
     for policy in chain[_Policy](cluster.policies, cluster.admin_policies):
-        asking = [each for each in _selections(policy) if _asked_by_value(each.pods)]
-        found = [(each, pods) for each in asking if (pods := _perhaps_selected(each, cluster))]
+        found = [
+            (each, pods)
+            for each in _selections(policy)
+            if (pods := _perhaps_selected(each, cluster))
+        ]
         if found:
             selection, pods = found[0]
             names = frozenset(f"{pod.namespace}/{pod.name}" for _, pods in found for pod in pods)
@@ -52,6 +55,7 @@ def unknown_labels(cluster: Cluster) -> Iterator[tuple[Problem, Doubt]]:
 
 
 def _selections(policy: _Policy) -> Iterator[_Selection]:
+    """Those that ask for the value of a label that only running pods have."""
     if isinstance(policy, ClusterNetworkPolicy):
         return _of_tier_policy(policy)
     return _of_network_policy(policy)
@@ -59,11 +63,12 @@ def _selections(policy: _Policy) -> Iterator[_Selection]:
 
 def _of_network_policy(policy: NetworkPolicy) -> Iterator[_Selection]:
     home = policy.ref.namespace
-    yield _Selection("spec.podSelector", policy.pod_selector, namespace=home)
+    if _asked_by_value(policy.pod_selector):
+        yield _Selection("spec.podSelector", policy.pod_selector, namespace=home)
     for direction, peers_field in _PEERS.items():
         for number, rule in enumerate(policy.rules_of(direction)):
             for position, peer in enumerate(rule.peers):
-                if peer.pod_selector is None:
+                if peer.pod_selector is None or not _asked_by_value(peer.pod_selector):
                     continue
                 path = f"spec.{peers_field.format(number)}[{position}].podSelector"
                 if peer.namespace_selector is None:
@@ -83,7 +88,7 @@ def _of_tier_policy(policy: ClusterNetworkPolicy) -> Iterator[_Selection]:
 
 
 def _of_pods(path: str, pods: NamespacedPod | None) -> Iterator[_Selection]:
-    if pods is not None:
+    if pods is not None and _asked_by_value(pods.pod_selector):
         namespaces = pods.namespace_selector or _EVERYTHING
         yield _Selection(f"{path}.podSelector", pods.pod_selector, namespaces)
 

@@ -19,7 +19,7 @@ from podfence.model.objects import Pod
 from podfence.model.selectors import LabelSelector
 from podfence.policy.namedports import PortName, named_number
 from podfence.questions.phrases import words
-from podfence.questions.phrases.matched import workload_of
+from podfence.questions.phrases.matched import unfindable, workload_of
 
 _SHOWN = 3
 BROUGHT_BY_CLUSTER = frozenset({"kube-system", "kube-public", "kube-node-lease"})
@@ -71,20 +71,11 @@ def left_out(pods: Iterable[Pod], peer: Wanted) -> str:
     """Which of ``pods`` have the labels and are found by no selector, and why; "" if none."""
     found: dict[str, dict[str, int]] = {}
     for pod in pods:
-        if (reason := _unfindable(pod)) and peer.fits(pod):
+        if (reason := unfindable(pod)) and peer.fits(pod):
             name = workload_of(pod)[0]
             group = found.setdefault(reason, {})
             group[name] = group.get(name, 0) + 1
     return "; ".join(_would_fit(reason, group) for reason, group in found.items())
-
-
-def _unfindable(pod: Pod) -> str:
-    """Why no selector finds a pod, to follow "it" or "they"; "" if selectors do."""
-    if pod.finished:
-        return "finished"
-    if pod.host_network:
-        return "on the network of a node, where no selector finds pods; use an ipBlock of the nodes"
-    return "" if pod.addresses else "without an address yet"
 
 
 def _would_fit(reason: str, group: dict[str, int]) -> str:

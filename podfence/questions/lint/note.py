@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 
 from msgspec import Struct
@@ -49,12 +49,15 @@ class Case(Struct, frozen=True, dict=True):
         spec = (self.raw or {}).get("spec")
         return spec if isinstance(spec, Mapping) else {}
 
-    def rules(self) -> Iterator[tuple[Direction, int, NetworkPolicyRule]]:
+    @cached_property
+    def rules(self) -> tuple[tuple[Direction, int, NetworkPolicyRule], ...]:
         """Direction, number and rule of every rule that counts (NP-15)."""
-        for direction in Direction:
-            if direction.policy_type in self.policy.policy_types:
-                for number, rule in enumerate(self.policy.rules_of(direction.policy_type)):
-                    yield direction, number, rule
+        return tuple(
+            (direction, number, rule)
+            for direction in Direction
+            if direction.policy_type in self.policy.policy_types
+            for number, rule in enumerate(self.policy.rules_of(direction.policy_type))
+        )
 
     def targets(self, direction: Direction, rule: NetworkPolicyRule) -> tuple[Endpoint, ...]:
         """Pods whose ports a rule is about: the end that is connected to (NP-32)."""

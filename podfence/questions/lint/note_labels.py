@@ -51,7 +51,7 @@ def _is_named_so(case: Case) -> bool:
 def misspelt_peers(case: Case) -> Iterator[Note]:
     """PF320 for the items of ``from`` and ``to``, and PF321: the label of a namespace that should
     be its name (NP-21)."""
-    for direction, number, rule in case.rules():
+    for direction, number, rule in case.rules:
         for at, peer in enumerate(rule.peers):
             if peer.ip_block is None and not case.matched.peers(case.namespace, peer):
                 yield from _misspelt_peer(case, peer, peer_path(direction, number, at))

@@ -97,7 +97,7 @@ def says_deny(case: Case) -> Iterator[Note]:
         promise = _Promise.of(text)
         broken = [
             (direction, number, rule)
-            for direction, number, rule in case.rules()
+            for direction, number, rule in case.rules
             if promise.concerns(direction) and promise.broken_by(rule)
         ]
         if not broken:
@@ -141,7 +141,7 @@ def reversed_direction(case: Case) -> Iterator[Note]:
         here, there = (right, left) if direction is Direction.INGRESS else (left, right)
         peers = _words(
             value
-            for counted, _, rule in case.rules()
+            for counted, _, rule in case.rules
             if counted is direction
             for peer in rule.peers
             for value in _values(peer)

@@ -36,7 +36,7 @@ _DNS = 53
 def undone_rule(case: Case) -> Iterator[Note]:
     """PF319: another rule allows to or from more peers what this one restricts (NP-7)."""
     for direction in AS_WRITTEN:
-        rules = [(number, rule) for d, number, rule in case.rules() if d is direction]
+        rules = [(number, rule) for d, number, rule in case.rules if d is direction]
         for number, rule in rules:
             for at, beside in rules:
                 if at == number or not _opens(beside, rule):
@@ -84,7 +84,7 @@ def _undone(
 
 def undone_peers(case: Case) -> Iterator[Note]:
     """PF319: a peer that holds other peers of its rule, which then restrict nothing (NP-14)."""
-    for direction, number, rule in case.rules():
+    for direction, number, rule in case.rules:
         held: dict[int, list[int]] = defaultdict(list)
         for narrow, wide in (*_in_blocks(rule.peers), *_in_selectors(rule.peers)):
             held[wide].append(narrow)
@@ -168,7 +168,7 @@ def _implies(narrow: LabelSelector, wide: LabelSelector) -> bool:
 def stray_dash(case: Case) -> Iterator[Note]:
     """PF363: a rule with peers alone beside a rule with ports alone (NP-12, NP-13)."""
     for direction in AS_WRITTEN:
-        rules = [(number, rule) for d, number, rule in case.rules() if d is direction]
+        rules = [(number, rule) for d, number, rule in case.rules if d is direction]
         noted = -1
         for (first, one), (second, other) in pairwise(rules):
             kinds = [(bool(r.peers), bool(r.ports)) for r in (one, other)]

@@ -24,7 +24,7 @@ _SHOWN = 3
 
 
 def _peers(case: Case) -> Iterator[tuple[Direction, int, int, NetworkPolicyPeer]]:
-    for direction, number, rule in case.rules():
+    for direction, number, rule in case.rules:
         for at, peer in enumerate(rule.peers):
             yield direction, number, at, peer
 
@@ -46,7 +46,7 @@ def selects_nothing(case: Case) -> Iterator[Note]:
         text = f"Namespace {case.namespace} has no pod now, so it does nothing yet."
     unreachable = [
         f"{pod.namespace}/{pod.name}"
-        for pod in case.index.cluster.pods
+        for pod in case.matched.unfindable
         if pod.namespace == case.namespace
         and (pod.host_network or pod.finished)
         and case.policy.pod_selector.matches(dict(pod.labels))
@@ -95,7 +95,7 @@ def _looks_like_lost_or(case: Case, peer: NetworkPolicyPeer) -> bool:
 def lost_and(case: Case) -> Iterator[Note]:
     """PF315: a podSelector alone that finds nobody at home, beside a namespaceSelector alone in
     whose namespaces such pods live (NP-19, NP-20)."""
-    for direction, number, rule in case.rules():
+    for direction, number, rule in case.rules:
         for at, peer in enumerate(rule.peers):
             for beside in _and_partners(case, rule, peer):
                 yield Note("PF315", _torn(case, peer, beside), peer_path(direction, number, at))
@@ -137,7 +137,7 @@ def _pods_alone(peer: NetworkPolicyPeer) -> bool:
 
 def means_nobody(case: Case) -> Iterator[Note]:
     """PF307: a peer without a pod or an address; PF314 and PF315 say it better where they apply."""
-    for direction, number, rule in case.rules():
+    for direction, number, rule in case.rules:
         for at, peer in enumerate(rule.peers):
             if _looks_like_lost_or(case, peer) or _and_partners(case, rule, peer):
                 continue
@@ -158,7 +158,7 @@ def _why_nobody(case: Case, peer: NetworkPolicyPeer) -> str:
         return f"There is now no namespace that fits ({words.namespaces(selector)})."
     cluster = case.index.cluster
     text = f"No pod fits now ({words.peer(peer, case.namespace)})."
-    unfindable = left_out(cluster.pods, wanted_by_policy(cluster, case.namespace, peer))
+    unfindable = left_out(case.matched.unfindable, wanted_by_policy(cluster, case.namespace, peer))
     if unfindable:
         return f"{text[:-1]}: {unfindable}."
     elsewhere = _now(case, NetworkPolicyPeer(peer.pod_selector, _ANYWHERE))
@@ -233,7 +233,7 @@ def one_family(case: Case) -> Iterator[Note]:
     for direction in Direction:
         found = {
             peer.ip_block.cidr.version: rule_path(direction, number)
-            for counted, number, rule in case.rules()
+            for counted, number, rule in case.rules
             if counted is direction
             for peer in rule.peers
             if peer.ip_block is not None and peer.ip_block.cidr.prefixlen == 0

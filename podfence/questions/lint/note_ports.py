@@ -25,7 +25,7 @@ def _ports(
     case: Case,
 ) -> Iterator[tuple[Direction, str, tuple[Endpoint, ...], NetworkPolicyPort]]:
     """Direction, path, destination pods and port item, of every port item that counts."""
-    for direction, number, rule in case.rules():
+    for direction, number, rule in case.rules:
         if rule.ports:
             targets = case.targets(direction, rule)
             for at, port in enumerate(rule.ports):
@@ -105,7 +105,7 @@ def _number(targets: Iterable[Endpoint], port: ServicePort) -> str:
 def other_end(case: Case) -> Iterator[Note]:
     """PF318: the pods connected to do not declare the number, those that connect do (NP-32,
     NP-38)."""
-    for direction, number, rule in case.rules():
+    for direction, number, rule in case.rules:
         peers = case.matched.rule_peers(case.namespace, rule.peers) if rule.peers else ()
         targets, openers = peers, case.subjects
         if direction is Direction.INGRESS:

@@ -94,7 +94,7 @@ def allows_everything(case: Case) -> Iterator[Note]:
     """PF310: a rule ``{}`` (NP-11), unless the policy's name says so."""
     if _SAYS_OPEN.search(case.policy.ref.name.lower()):
         return
-    for direction, number, rule in case.rules():
+    for direction, number, rule in case.rules:
         if rule.peers or rule.ports or _is_null(case, direction, number):
             continue
         side = "to" if direction is Direction.INGRESS else "from"

@@ -21,7 +21,7 @@ from podfence.model.objects import Pod
 from podfence.model.selectors import LabelSelector
 from podfence.policy.addressblocks import AddressClasses, ip_block
 from podfence.policy.index import Endpoint, PolicyIndex
-from podfence.policy.select import ClassSelector
+from podfence.policy.select import ClassSelector, scoped
 from podfence.sets import AddressSet
 
 
@@ -69,6 +69,19 @@ def grouped(endpoints: Iterable[Endpoint]) -> tuple[PodGroup, ...]:
     return tuple(PodGroup(*key, tuple(sorted(names))) for key, names in sorted(members.items()))
 
 
+def unfindable(pod: Pod) -> str:
+    """Why no selector finds a pod, to follow "it" or "they"; "" if selectors do."""
+    if pod.finished:
+        return "finished"
+    if pod.host_network:
+        return "on the network of a node, where no selector finds pods; use an ipBlock of the nodes"
+    return "" if pod.addresses else "without an address yet"
+
+
+_Item = tuple[str, NetworkPolicyPeer]
+"""An item of ``from``/``to``, and the namespace that it looks into if it tells none itself."""
+
+
 class Matched:
     """Looks up pods for one index; what it has found out is kept."""
 
@@ -79,8 +92,8 @@ class Matched:
         self._select = ClassSelector(
             pods, FrozenBitMap(addressless), index.cluster.namespaces, AddressClasses.of(())
         )
-        self._peers: dict[tuple[str, NetworkPolicyPeer], tuple[Endpoint, ...]] = {}
-        self._rules: dict[tuple[str, tuple[NetworkPolicyPeer, ...]], tuple[Endpoint, ...]] = {}
+        self._peers: dict[_Item, tuple[Endpoint, ...]] = {}
+        self._rules: dict[tuple[_Item, ...], tuple[Endpoint, ...]] = {}
 
     def subjects(self, policy: NetworkPolicy | ClusterNetworkPolicy) -> tuple[Endpoint, ...]:
         """Pods that a policy selects; empty too if the index does not hold the policy."""
@@ -108,34 +121,40 @@ class Matched:
             found.setdefault(endpoint.pod.namespace, []).append(endpoint)
         return found
 
+    @cached_property
+    def unfindable(self) -> list[Pod]:
+        """The pods that no selector finds."""
+        return [pod for pod in self.index.cluster.pods if unfindable(pod)]
+
     def peers(self, namespace: str, peer: NetworkPolicyPeer) -> tuple[Endpoint, ...]:
         """Pods that one item of ``from``/``to`` means; for an ipBlock those whose address lies
         in it (NP-27). Pods without an address are nobody's peer (NP-58)."""
-        found = self._peers.get((namespace, peer))
+        item = scoped(namespace, peer), peer
+        found = self._peers.get(item)
         if found is None:
             if peer.ip_block is None:
                 classes = self._select.peers(namespace, peer).among(self._select.pods)
                 found = self._members(classes)
             else:
                 found = self._with_address_in(ip_block(peer.ip_block).addresses)
-            self._peers[namespace, peer] = found
+            self._peers[item] = found
         return found
 
     def rule_peers(
         self, namespace: str, peers: Iterable[NetworkPolicyPeer]
     ) -> tuple[Endpoint, ...]:
         """Pods that a rule means: the union of its peers, every pod if there is none (NP-12)."""
-        items = tuple(peers)
-        found = self._rules.get((namespace, items))
+        items = tuple([(scoped(namespace, peer), peer) for peer in peers])
+        found = self._rules.get(items)
         if found is None:
             if not items:
                 found = self._members(self._select.pods)
             elif len(items) == 1:
-                found = self.peers(namespace, items[0])
+                found = self.peers(*items[0])
             else:
-                parts = (self.peers(namespace, item) for item in items)
+                parts = (self.peers(*item) for item in items)
                 found = tuple({id(e): e for part in parts for e in part}.values())
-            self._rules[namespace, items] = found
+            self._rules[items] = found
         return found
 
     def pods_in(self, pods: LabelSelector, namespaces: LabelSelector) -> tuple[Endpoint, ...]:
