@@ -58,10 +58,6 @@ class Bumps(Struct, frozen=True):
             return self
         return replace(self, owed=joint(self.owed, released), due=min(self.due, now + PATIENCE))
 
-    def is_paid_by(self, given: Released) -> bool:
-        """Whether somebody gets an address of which something may be left: it is paid now."""
-        return meet(self.owed, given)
-
     def at(self, enforced: Ruleset) -> Bumps:
         """In the epoch of rules that were found in the kernel."""
         return replace(self, epoch=epoch(enforced))

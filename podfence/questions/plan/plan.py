@@ -38,11 +38,6 @@ class Summary(Struct, frozen=True):
     shut_in: int = 0
     shut_out: int = 0
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing changes."""
-        return self == Summary()
-
 
 class Plan(Struct, frozen=True):
     """What changes between two clusters.
