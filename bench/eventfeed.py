@@ -221,13 +221,18 @@ def _filled(thing: Manifest) -> Manifest:
     return found
 
 
-def main() -> None:
-    """Write the lines to standard output."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def arguments(description: str | None) -> argparse.Namespace:
+    """What the feed, and who measures it, are told: the shape and the number of events."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("shape", choices=SHAPES)
     parser.add_argument("--events", type=int, default=10_000)
     parser.add_argument("--dual-stack", action="store_true")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Write the lines to standard output."""
+    options = arguments(__doc__)
     shape = SHAPES[options.shape]
     if options.dual_stack:
         shape = Shape(shape.namespaces, shape.pods, shape.policies, shape.replicas, 1, True)

@@ -9,7 +9,6 @@ agent. Every event is a batch of its own, and what it takes away is decided too.
 
 from __future__ import annotations
 
-import argparse
 import gc
 import resource
 import subprocess
@@ -17,10 +16,10 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO
 
-from bench.eventfeed import NODE, SHAPES
+from bench.eventfeed import NODE, arguments
+from bench.memory import resident
 from podfence.kernel.nftables.encode import encode
 from podfence.live import wire
 from podfence.live.node import LiveIndex
@@ -29,14 +28,7 @@ from podfence.nft.difference import load
 from podfence.nft.lowering.assembly import Assembly
 from podfence.nft.lowering.lower import LocalNode
 
-PAGE = resource.getpagesize()
 MIB = 1 << 20
-
-
-def resident() -> float:
-    """MiB of this process that are in memory."""
-    gc.collect()
-    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE / MIB
 
 
 def told(lines: IO[bytes]) -> Iterator[Event]:
@@ -83,15 +75,11 @@ def kind_of(line: bytes, operations: int) -> str:
 
 def main() -> None:
     """Run and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("shape", choices=SHAPES)
-    parser.add_argument("--events", type=int, default=10_000)
-    parser.add_argument("--dual-stack", action="store_true")
-    options = parser.parse_args()
+    options = arguments(__doc__)
     command = [sys.executable, "-m", "bench.eventfeed", options.shape]
     command += ["--events", str(options.events)]
     command += ["--dual-stack"] if options.dual_stack else []
-    print(f"{resident():.0f} MiB at the start")
+    print(f"{resident() / MIB:.0f} MiB at the start")
     with subprocess.Popen(command, stdout=subprocess.PIPE) as feed:
         assert feed.stdout is not None
         measure(feed.stdout)
@@ -104,7 +92,7 @@ def measure(lines: IO[bytes]) -> None:
     start = time.process_time()
     change = index.apply(told(lines))
     listed = time.process_time()
-    print(f"first list {listed - start:.2f} s, {resident():.0f} MiB")
+    print(f"first list {listed - start:.2f} s, {resident() / MIB:.0f} MiB")
     assembly.apply(change)
     ruleset = assembly.ruleset()
     lowered = time.process_time()
@@ -117,7 +105,7 @@ def measure(lines: IO[bytes]) -> None:
         f": {sets} sets, {elements} elements, {len(ruleset.chains)} chains, {rules} rules"
     )
     del ruleset, change
-    print(f"{resident():.0f} MiB after the first list")
+    print(f"{resident() / MIB:.0f} MiB after the first list")
     gc.freeze()
     times = Times()
     for line in lines:
@@ -130,7 +118,7 @@ def measure(lines: IO[bytes]) -> None:
     print(f"{'':<28}{'events':>7}{'p50':>9}{'p99':>9}{'max':>9}   CPU ms")
     print("\n".join(times.rows()))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{resident():.0f} MiB at the end, {peak:.0f} MiB at most")
+    print(f"{resident() / MIB:.0f} MiB at the end, {peak:.0f} MiB at most")
 
 
 if __name__ == "__main__":

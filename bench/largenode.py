@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from bench.generate import Shape, generate
+from bench.memory import resident
 from podfence.kernel import netns
 from podfence.kernel.nftables.encode import encode
 from podfence.kernel.nftables.nftsocket import NftSocket
@@ -41,7 +41,6 @@ LOCAL = 100
 """Pods of the measured node."""
 SETS = 12
 """Sets that a remote pod is in."""
-PAGE = resource.getpagesize()
 
 
 def made(pods: int, dual_stack: bool) -> Cluster:
@@ -52,12 +51,6 @@ def made(pods: int, dual_stack: bool) -> Cluster:
         items = [item for part in generate(shape) for item in part]
         path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
         return load_files([str(path)]).cluster
-
-
-def resident() -> int:
-    """Bytes of this process that are in memory."""
-    gc.collect()
-    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
 
 
 def measured(name: str, step: Callable[[], T]) -> T:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from ipaddress import ip_network
 from random import Random
 
@@ -37,7 +36,7 @@ from podfence.testing.builders import (
 from tests.nft.cases import CASES, DB_ALLOW, DENY_ALL, NODE, WEB_OUT, index_of
 from tests.nft.test_engine_agrees import tiered
 from tests.support.losses import removes_permission
-from tests.support.random_clusters import TIERS, FlowSource, Size, random_cluster
+from tests.support.random_clusters import TIERS, FlowSource, Size, objects_of, random_cluster
 from tests.support.random_tiers import NAMES
 
 RANGES = ((ip_network("10.0.0.0/28"), ip_network("fd00::/16")), (ip_network("10.0.0.0/30"),), ())
@@ -53,14 +52,6 @@ def changed(rng: Random, cluster: Cluster, other: Cluster) -> Cluster:
     named = [item for item in kept if isinstance(item, Pod | NetworkPolicy | ClusterNetworkPolicy)]
     gone = rng.choice(named or [None])
     return Cluster.of(item for item in kept if item is not gone)
-
-
-def objects_of(cluster: Cluster) -> Iterator[ClusterObject]:
-    yield from cluster.namespaces.values()
-    yield from cluster.pods
-    yield from cluster.nodes.values()
-    yield from cluster.policies
-    yield from cluster.admin_policies
 
 
 def key(item: ClusterObject) -> object:

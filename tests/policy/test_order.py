@@ -6,22 +6,16 @@ from random import Random
 
 import pytest
 
-from podfence.model.cluster import Cluster, ClusterObject
+from podfence.model.cluster import Cluster
 from podfence.policy.compile import compile_cluster
 from podfence.testing.builders import namespace, node, pod
 from tests.support.described import described
-from tests.support.random_clusters import TIERS, random_cluster
+from tests.support.random_clusters import TIERS, objects_of, random_cluster
 from tests.support.random_tiers import NAMES
 
 
 def shuffled(cluster: Cluster, rng: Random) -> Cluster:
-    objects: list[ClusterObject] = [
-        *cluster.namespaces.values(),
-        *cluster.nodes.values(),
-        *cluster.pods,
-        *cluster.policies,
-        *cluster.admin_policies,
-    ]
+    objects = objects_of(cluster)
     rng.shuffle(objects)
     return Cluster.of(objects)
 

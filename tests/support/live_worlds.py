@@ -31,7 +31,7 @@ from podfence.model.networkpolicy import NetworkPolicy
 from podfence.model.objects import Namespace, Node, Pod
 from podfence.nft.lowering.lower import LocalNode
 from podfence.testing.manifest import to_manifest
-from tests.support.random_clusters import Size, random_cluster
+from tests.support.random_clusters import Size, objects_of, random_cluster
 
 Key = tuple[str, str, str]
 """Kind, namespace and name."""
@@ -241,13 +241,3 @@ class World:
 def _renamed(namespace: Namespace, name: str) -> Namespace:
     labels = {**dict(namespace.labels), METADATA_NAME_LABEL: name}
     return Namespace(name, labels_of(labels))
-
-
-def objects_of(cluster: Cluster) -> list[ClusterObject]:
-    return [
-        *cluster.namespaces.values(),
-        *cluster.nodes.values(),
-        *cluster.pods,
-        *cluster.policies,
-        *cluster.admin_policies,
-    ]

@@ -23,7 +23,7 @@ from podfence.nft.ruleset import Ruleset
 from podfence.policy.index import PolicyIndex
 from podfence.sets import PortSet
 from podfence.sets.members import Members
-from tests.support.random_clusters import OUTSIDE, cluster_of
+from tests.support.random_clusters import OUTSIDE, cluster_of, objects_of
 
 Policy = TypeVar("Policy", NetworkPolicy, ClusterNetworkPolicy)
 
@@ -86,15 +86,6 @@ def changed(rng: Random, cluster: Cluster, other: Cluster) -> Cluster:
             new = _edited(rng, old, rng.choice(likes))
             kept = [new if o is old else o for o in objects if o is not old or new is not None]
             return cluster_of(o for o in kept if o is not None)
-
-
-def objects_of(cluster: Cluster) -> Iterator[ClusterObject]:
-    """All of a cluster."""
-    yield from cluster.namespaces.values()
-    yield from cluster.pods
-    yield from cluster.nodes.values()
-    yield from cluster.policies
-    yield from cluster.admin_policies
 
 
 def _edited(rng: Random, old: ClusterObject, like: ClusterObject) -> ClusterObject | None:

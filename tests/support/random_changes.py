@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.objects import Namespace, Node, Pod
-from tests.support.random_clusters import Size, random_cluster
+from tests.support.random_clusters import Size, objects_of, random_cluster
 
 CHANGES = Size(policies=5, admin_policies=2)
 
@@ -25,17 +25,6 @@ def random_change(rng: Random, edits: int, size: Size = CHANGES) -> tuple[Cluste
     for _ in range(edits):
         things = _edited(rng, things, objects_of(donor))
     return old, Cluster.of(things)
-
-
-def objects_of(cluster: Cluster) -> list[ClusterObject]:
-    """Everything that a cluster was made of, and the namespaces that it implies."""
-    return [
-        *cluster.namespaces.values(),
-        *cluster.nodes.values(),
-        *cluster.pods,
-        *cluster.policies,
-        *cluster.admin_policies,
-    ]
 
 
 def _edited(

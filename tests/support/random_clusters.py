@@ -193,6 +193,17 @@ def interesting_ports(cluster: Cluster) -> list[int]:
     return sorted(port for port in edges if 0 <= port <= 65535)
 
 
+def objects_of(cluster: Cluster) -> list[ClusterObject]:
+    """Everything that a cluster was made of, and the namespaces that it implies."""
+    return [
+        *cluster.namespaces.values(),
+        *cluster.nodes.values(),
+        *cluster.pods,
+        *cluster.policies,
+        *cluster.admin_policies,
+    ]
+
+
 @st.composite
 def clusters(draw: st.DrawFn, size: Size = Size()) -> Cluster:
     """Strategy of clusters; hypothesis owns every choice, so failures shrink to small clusters."""

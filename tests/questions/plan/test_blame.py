@@ -20,7 +20,8 @@ from podfence.questions.plan.ends import JointClass
 from podfence.sets import PortSet
 from podfence.testing.builders import namespace, peer, pod, policy, rule
 from tests.support.planlaws import Compared
-from tests.support.random_changes import objects_of, random_change
+from tests.support.random_changes import random_change
+from tests.support.random_clusters import objects_of
 
 
 def whole_world(base: Cluster, edit: Edit, *, back: bool) -> PolicyIndex:

@@ -18,7 +18,8 @@ from podfence.sets import PortSet
 from podfence.testing.builders import namespace, peer, pod, policy, rule
 from tests.questions.plan.test_blame import class_in, families_of, is_same_object
 from tests.support.planlaws import Compared
-from tests.support.random_changes import objects_of, random_change
+from tests.support.random_changes import random_change
+from tests.support.random_clusters import objects_of
 
 Verdicts = dict[tuple[int, int, int], PortSet]
 
