@@ -29,6 +29,9 @@ SPREAD: Final = 5.0
 """Seconds over which clients spread that all have to list again at one moment."""
 _FIRST_PAUSE: Final = 0.2
 
+Key = tuple[str, str]
+"""Namespace and name."""
+
 
 class Standing(Enum):
     """What is known of a kind."""
@@ -52,6 +55,13 @@ class Change(Struct, frozen=True):
     namespace: str
     name: str
     data: dict[str, Any] | None
+    version: str = ""
+    """Its resourceVersion; "" for what a list did not hold any more."""
+
+    @property
+    def key(self) -> Key:
+        """Which of its kind it is."""
+        return self.namespace, self.name
 
 
 class State(Struct, frozen=True):
@@ -60,6 +70,8 @@ class State(Struct, frozen=True):
     kind: str
     standing: Standing
     message: str = ""
+    only: str = ""
+    """The field selector of the part that is meant, "" for the whole kind."""
 
 
 class Listing(Struct, frozen=True):
@@ -93,11 +105,9 @@ class Failure(Struct, frozen=True):
     """The server knows less than the version that it was asked from (restored from a backup)."""
 
 
-Key = tuple[str, str]
-
-
 class Follow:
-    """``resources``: the kind in each version that is read, the best one first.
+    """``resources``: the kind in each version that is read, the best one first; or one part of a
+    kind, and after it wider ones for servers that cannot select it.
 
     ``streamed``: ask for all objects as a watch (WatchList) before asking for lists.
     """
@@ -116,7 +126,12 @@ class Follow:
         self._misses = 0
         self._pause: tuple[float, float] | None = None
         """The next pause in seconds, at the least and at the most."""
-        self.state = State(self.kind, Standing.SYNCING)
+        self._only = resources[0].only
+        self.state = State(self.kind, Standing.SYNCING, only=self._only)
+
+    def held(self, key: Key) -> str | None:
+        """The version in which an object is held; None for one that is not. Any thread may ask."""
+        return self._held.get(key)
 
     def next(self, chance: float) -> Listing | Watching | Pausing:
         """What to do now. ``chance``: a random number from 0 to 1, for the length of pauses."""
@@ -146,7 +161,7 @@ class Follow:
         """An event ADDED, MODIFIED or DELETED; ``item``: a narrow struct."""
         version = _version_of(item)
         self._well()
-        if self._seen is None and not _is_news(version, self._version):
+        if self._seen is None and not is_news(version, self._version):
             return []  # a watch brings what is newer alone: this was sent twice
         if kind == "DELETED":
             changes = self._absent(_key(item), version)
@@ -161,7 +176,7 @@ class Follow:
         self._well()
         if self._seen is not None:
             return self._complete(version) if ends_initial else []
-        if _is_news(version, self._version):
+        if is_news(version, self._version):
             self._version = version
         return []
 
@@ -194,10 +209,12 @@ class Follow:
             self._stand(Standing.LATE, failure.message)
         elif failure.status in (400, 422) and initial:
             self._streamed = False  # a server that cannot stream lists
+        elif failure.status == 400 and self._wider():
+            self._version = ""
         elif failure.status == 403:
             self._version = ""
             self._pause = (ABSENT_PAUSE / 2, ABSENT_PAUSE)
-            self.state = State(self.kind, Standing.FORBIDDEN, failure.message)
+            self._stand(Standing.FORBIDDEN, failure.message)
         elif failure.status == 404:
             self._version = ""
             self._missed(failure)
@@ -220,11 +237,11 @@ class Follow:
             self._seen.add(key)
             if held == version:
                 return
-        elif held is not None and not _is_news(version, held):
+        elif held is not None and not is_news(version, held):
             return
         self._held[key] = version
         resource = self._resources[self._at]
-        yield Change(self.kind, *key, plain(self.kind, resource.api_version, item))
+        yield Change(self.kind, *key, plain(self.kind, resource.api_version, item), version)
 
     def _absent(self, key: Key, version: str) -> list[Change]:
         held = self._held.get(key)
@@ -233,7 +250,7 @@ class Follow:
         del self._held[key]
         if self._seen is not None:
             self._seen.discard(key)
-        return [Change(self.kind, *key, None)]
+        return [Change(self.kind, *key, None, version)]
 
     def _complete(self, version: str) -> list[Change]:
         seen, self._seen = self._seen or set(), None
@@ -256,7 +273,15 @@ class Follow:
         else:
             self._pause = (ABSENT_PAUSE / 2, ABSENT_PAUSE)
             self._is_whole = True
-            self.state = State(self.kind, Standing.ABSENT, failure.message)
+            self._stand(Standing.ABSENT, failure.message)
+
+    def _wider(self) -> bool:
+        """Whether more may be asked for than this, where the server cannot select it."""
+        here = self._resources[self._at]
+        if here.only and self._at + 1 < len(self._resources):
+            self._at += 1
+            return True
+        return False
 
     def _well(self) -> None:
         self._failures = 0
@@ -275,7 +300,7 @@ class Follow:
     def _stand(self, standing: Standing, message: str = "") -> None:
         if standing is Standing.LATE and not self._is_whole:
             standing = Standing.SYNCING
-        self.state = State(self.kind, standing, message)
+        self.state = State(self.kind, standing, message, self._only)
 
 
 def _key(item: Any) -> Key:
@@ -294,7 +319,7 @@ def _text(item: Any, field: str) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _is_news(version: str, than: str) -> bool:
+def is_news(version: str, than: str) -> bool:
     """Whether a version may be one that was not seen yet."""
     return version != than and not _is_older(version, than)
 

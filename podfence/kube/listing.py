@@ -52,7 +52,7 @@ def list_parts(
     decoder = page_decoder(resource.kind)
     for _ in range(RESTARTS):
         try:
-            yield from _pages(client, path, decoder, odd)
+            yield from _pages(client, path, resource.query(limit=str(PAGE)), decoder, odd)
         except Refusal as refusal:
             if refusal.status != GONE:
                 raise
@@ -62,9 +62,12 @@ def list_parts(
 
 
 def _pages(
-    client: Client, path: str, decoder: msgspec.json.Decoder[Page], odd: str
+    client: Client,
+    path: str,
+    query: dict[str, str],
+    decoder: msgspec.json.Decoder[Page],
+    odd: str,
 ) -> Iterator[Part]:
-    query = {"limit": str(PAGE)}
     first = True
     while True:
         page = decode_page(decoder, client.get(path, query), path, odd)

@@ -20,7 +20,7 @@ from msgspec import Struct
 from podfence.errors import ClusterError
 from podfence.kube.access import Access
 from podfence.kube.client import Client, Refusal
-from podfence.kube.follow import Change, Failure, Follow, Listing, Pausing, State, Watching
+from podfence.kube.follow import Change, Failure, Follow, Listing, Pausing, State, Watching, is_news
 from podfence.kube.listing import Ahead, list_parts
 from podfence.kube.narrow import decode_object
 from podfence.kube.resource import Resource
@@ -83,7 +83,9 @@ _STATUS: Final = msgspec.json.Decoder(_Status)
 class Watch:
     """Follows kinds of one cluster until it is closed.
 
-    ``wanted``: of each kind its resources, the best version first. ``streamed``: as ``Follow``.
+    ``wanted``: of each kind its resources, the best version first; of a kind that is asked for in
+    parts, each part. An object is gone when no part holds it; of parts that overlap, that may be
+    said twice. ``streamed``: as ``Follow``.
     ``chance`` gives random numbers from 0 to 1.
     """
 
@@ -97,7 +99,7 @@ class Watch:
         silence: float = SILENCE,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._batches: queue.Queue[Batch | Exception] = queue.Queue(_WAITING)
+        self._batches: queue.Queue[tuple[Follow, Batch] | Exception] = queue.Queue(_WAITING)
         self._stopped = threading.Event()
         self._loops = [
             _Loop(
@@ -109,6 +111,9 @@ class Watch:
             )
             for resources in wanted
         ]
+        self._parts: dict[str, list[Follow]] = {}
+        for loop in self._loops:
+            self._parts.setdefault(loop.follow.kind, []).append(loop.follow)
 
     def __enter__(self) -> Watch:
         for loop in self._loops:
@@ -137,10 +142,22 @@ class Watch:
             return None
         if isinstance(found, Exception):
             raise found
-        return found
+        follow, batch = found
+        parts = [part for part in self._parts[follow.kind] if part is not follow]
+        if not parts:
+            return batch
+        return Batch(tuple(c for c in batch.changes if _counts(c, parts)), batch.state)
 
-    def _put(self, batch: Batch | Exception) -> None:
-        self._batches.put(batch)
+    def _put(self, found: tuple[Follow, Batch] | Exception) -> None:
+        self._batches.put(found)
+
+
+def _counts(change: Change, others: Sequence[Follow]) -> bool:
+    """Whether a change in one part of a kind is one of the kind: the other parts hold nothing of
+    that name, or something older. Asked when the change is taken: what the others hold by then is
+    told already, or waits behind it."""
+    held = [version for part in others if (version := part.held(change.key)) is not None]
+    return not held or (change.data is not None and all(is_news(change.version, v) for v in held))
 
 
 class _Loop:
@@ -150,13 +167,13 @@ class _Loop:
         self,
         follow: Follow,
         client: Client,
-        put: Callable[[Batch | Exception], None],
+        put: Callable[[tuple[Follow, Batch] | Exception], None],
         stopped: threading.Event,
         chance: Callable[[], float],
     ) -> None:
         self.client = client
         self.thread = threading.Thread(target=self._run, name=f"watch {follow.kind}", daemon=True)
-        self._follow = follow
+        self.follow = follow
         self._put = put
         self._stopped = stopped
         self._chance = chance
@@ -171,7 +188,7 @@ class _Loop:
     def _follow_on(self) -> None:
         with self.client:
             while not self._stopped.is_set():
-                action = self._follow.next(self._chance())
+                action = self.follow.next(self._chance())
                 if isinstance(action, Pausing):
                     self._stopped.wait(action.seconds)
                     continue
@@ -190,32 +207,30 @@ class _Loop:
 
     def _fail(self, failure: Failure) -> None:
         self.client.close()
-        self._follow.failed(failure)
-        self._tell(self._follow.given_up())
+        self.follow.failed(failure)
+        self._tell(self.follow.given_up())
 
     def _tell(self, changes: Sequence[Change]) -> None:
-        state = self._follow.state
+        state = self.follow.state
         if (changes or state != self._told) and not self._stopped.is_set():
             self._told = state
-            self._put(Batch(tuple(changes), state))
+            self._put((self.follow, Batch(tuple(changes), state)))
 
     def _list(self, action: Listing) -> None:
         with Ahead(list_parts(self.client, action.resource, lenient=True)) as parts:
             for part in parts:
                 if self._stopped.is_set():
                     return
-                changes = self._follow.listed(
+                changes = self.follow.listed(
                     part.items, first=part.first, last=part.last, version=part.version
                 )
                 self._tell(changes)
 
     def _watch(self, action: Watching) -> None:
         seconds = _SHORTEST_WATCH + self._chance() * (_LONGEST_WATCH - _SHORTEST_WATCH)
-        query = {
-            "watch": "true",
-            "allowWatchBookmarks": "true",
-            "timeoutSeconds": str(round(seconds)),
-        }
+        query = action.resource.query(
+            watch="true", allowWatchBookmarks="true", timeoutSeconds=str(round(seconds))
+        )
         if action.initial:
             query |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
         else:
@@ -224,7 +239,7 @@ class _Loop:
         with closing(self.client.lines(action.resource.path(), query)) as stream:
             for lines in stream:
                 if not lines:
-                    self._follow.opened(action)
+                    self.follow.opened(action)
                     self._tell([])
                     continue
                 if self._stopped.is_set():
@@ -238,7 +253,7 @@ class _Loop:
                         return
                 anything = True
                 self._tell(changes)
-        self._follow.ended(anything=anything)
+        self.follow.ended(anything=anything)
 
     def _take(self, line: bytes, changes: list[Change]) -> Failure | None:
         """One line of a watch; a failure where the server says that it cannot go on."""
@@ -249,14 +264,14 @@ class _Loop:
             if event.type == "BOOKMARK":
                 mark = _MARK.decode(event.object).metadata
                 ends = (mark.annotations or {}).get(_INITIAL_END) == "true"
-                changes += self._follow.bookmark(mark.resourceVersion, ends_initial=ends)
+                changes += self.follow.bookmark(mark.resourceVersion, ends_initial=ends)
             else:
-                item = decode_object(self._follow.kind, event.object)
-                changes += self._follow.event(event.type, item)
+                item = decode_object(self.follow.kind, event.object)
+                changes += self.follow.event(event.type, item)
         except ClusterError as error:
             return Failure(0, error.message)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return Failure(0, f"an event of {self._follow.kind} is not JSON, or of another form")
+            return Failure(0, f"an event of {self.follow.kind} is not JSON, or of another form")
         return None
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -27,6 +28,8 @@ import yaml
 from tests.apiserver.client import Answer, Client
 
 READY_SECONDS = 100
+_REQUEST = "req -x509 -newkey=ec -pkeyopt=ec_paramgen_curve:P-256 -nodes -days=2".split()
+_AUTHORITY = (*_REQUEST, "-keyout=clients.key")
 _ATTEMPTS = 3
 """A port that was free may be taken by the time that the server asks for it."""
 
@@ -59,6 +62,8 @@ class ApiServer:
         line = f"{self._token},admin,admin,system:masters\n"
         (folder / "tokens.csv").write_text(line, encoding="ascii")
         (folder / "accounts.key").write_text(_private_key(), encoding="ascii")
+        if shutil.which("openssl"):
+            _openssl(folder, *_AUTHORITY, "-subj=/CN=clients", "-out=clients.crt")
 
     @property
     def url(self) -> str:
@@ -79,19 +84,30 @@ class ApiServer:
         """A client of whom the token belongs to."""
         return Client(self._port, self.ca, token)
 
-    def kubeconfig(self, file: Path, token: str = "", **user: Any) -> Path:
-        """A kubeconfig of the administrator, or of whom the token belongs to, as a file."""
+    def kubeconfig(
+        self, file: Path, token: str = "", user: Mapping[str, str] | None = None
+    ) -> Path:
+        """A kubeconfig of the administrator, of whom the token belongs to, or of a user that shows
+        something else, as a file."""
         cluster = {"server": self.url, "certificate-authority": str(self.ca)}
         config = {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "test",
             "clusters": [{"name": "here", "cluster": cluster}],
-            "users": [{"name": "me", "user": {"token": token or self._token, **user}}],
+            "users": [{"name": "me", "user": user or {"token": token or self._token}}],
             "contexts": [{"name": "test", "context": {"cluster": "here", "user": "me"}}],
         }
         file.write_text(yaml.safe_dump(config), encoding="utf-8")
         return file
+
+    def certificate(self, user: str, group: str) -> tuple[Path, Path]:
+        """A certificate by which the server knows a user of a group, and its key. Needs openssl."""
+        certificate, key = self.folder / f"{user}.crt", self.folder / f"{user}.key"
+        named = f"-subj=/O={group}/CN={user}", f"-keyout={key.name}", f"-out={certificate.name}"
+        signed = "-CA=clients.crt", "-CAkey=clients.key", "-addext=extendedKeyUsage=clientAuth"
+        _openssl(self.folder, *_REQUEST, *named, *signed)
+        return certificate, key
 
     # ------------------------------------------------------------------------- life and death
 
@@ -229,6 +245,13 @@ def _private_key() -> str:
     return f"-----BEGIN EC PRIVATE KEY-----\n{body}-----END EC PRIVATE KEY-----\n"
 
 
+def _openssl(folder: Path, *words: str) -> None:
+    """Words with a value: ``-name=value``."""
+    command = [part for word in words for part in word.split("=", 1 if word[0] == "-" else 0)]
+    done = subprocess.run(["openssl", *command], cwd=folder, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+
+
 def _etcd_flags(folder: Path) -> str:
     client, peer = f"unix://{folder}/c.sock", f"unix://{folder}/p.sock"
     return (
@@ -240,7 +263,8 @@ def _etcd_flags(folder: Path) -> str:
 
 def _apiserver_flags(folder: Path, port: int) -> str:
     """NamespaceLifecycle is off, so that a namespace is judged by its name and need not exist."""
-    return (
+    clients = folder / "clients.crt"
+    return (f"--client-ca-file={clients} " if clients.exists() else "") + (
         f"--etcd-servers=unix://{folder}/c.sock --cert-dir={folder} --bind-address=127.0.0.1 "
         f"--advertise-address=127.0.0.1 --secure-port={port} --endpoint-reconciler-type=none "
         f"--service-cluster-ip-range=10.0.0.0/24 --authorization-mode=RBAC --profiling=false "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,7 @@ import yaml
 
 from podfence.kube.follow import Standing
 from podfence.kube.narrow import KEPT
-from podfence.kube.resource import resources_of
+from podfence.kube.resource import own_node, pods_for, resources_of
 from podfence.kube.source import find_access
 from podfence.kube.watch import Watch
 from tests.apiserver.client import Client
@@ -138,6 +140,28 @@ def test_a_developer_of_one_namespace_gets_its_verdicts(
         assert done.status == 0
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
+@pytest.mark.parametrize("inline", [False, True], ids=["files", "data"])
+def test_a_client_certificate_is_shown(
+    apiserver: ApiServer, shop: str, tmp_path: Path, inline: bool
+) -> None:
+    def user(*parts: Path) -> dict[str, str]:
+        names = "client-certificate", "client-key"
+        if not inline:
+            return {name: str(part) for name, part in zip(names, parts, strict=True)}
+        texts = (base64.b64encode(part.read_bytes()).decode() for part in parts)
+        return {f"{name}-data": text for name, text in zip(names, texts, strict=True)}
+
+    question = "can", f"{shop}/web", f"{shop}/db:80"
+    known = user(*apiserver.certificate("boss", "system:masters"))
+    done = run(apiserver.kubeconfig(tmp_path / "boss", user=known), *question)
+    assert done.status == 0, done.err
+    stranger = user(*apiserver.certificate("stranger", "nobody"))
+    done = run(apiserver.kubeconfig(tmp_path / "stranger", user=stranger), *question)
+    assert done.status == 2
+    assert 'User "stranger" cannot list resource' in done.err
+
+
 # --- watches -------------------------------------------------------------------------------------
 
 
@@ -208,6 +232,37 @@ def test_what_went_while_nobody_could_see_it_is_gone_after_a_compaction(
         apiserver.compact()
         reader.until(reader.has(namespace, "two"))
         assert reader.gone == ["one"]
+
+
+def test_the_pods_of_a_node_are_followed_in_parts(
+    kubeconfig: Path, admin: Client, namespace: str
+) -> None:
+    """Of other nodes, pods with an address alone."""
+    path = PODS.format(namespace)
+    add_pod(admin, namespace, "there", "10.8.2.1")
+    spec = {"nodeName": "n1", "containers": [{"name": "main", "image": "none"}]}
+    for name, node in (("here", "n1"), ("waits", "n2")):
+        body = {"metadata": {"name": name}, "spec": {**spec, "nodeName": node}}
+        admin.create(path, body)
+    access = find_access("", str(kubeconfig), os.environ)
+    with Watch(access, pods_for("n1"), chance=lambda: 0.0) as watch:
+        reader = Reader(watch)
+        reader.until(reader.has(namespace, "there", "here"))
+        patch = "application/merge-patch+json"
+        for phase, expected in (("Running", "waits"), ("Succeeded", "")):
+            status = {"phase": phase, "podIP": "10.8.2.2", "podIPs": [{"ip": "10.8.2.2"}]}
+            admin.request("PATCH", f"{path}/waits/status", {"status": status}, patch)
+            names = {"there", "here", expected} - {""}
+            reader.until(reader.has(namespace, *names))
+        for name in ("here", "there"):
+            assert admin.request("DELETE", f"{path}/{name}?gracePeriodSeconds=0").status == 200
+        admin.create(path, {"metadata": {"name": "there"}, "spec": spec})
+        reader.until(reader.has(namespace, "there"))
+    with Watch(access, [own_node("n1")], chance=lambda: 0.0) as watch:
+        for name in ("n1", "n2"):
+            admin.create("/api/v1/nodes", {"metadata": {"name": name}})
+        reader = Reader(watch)
+        reader.until(lambda: reader.names.get(("Node", "")) == {"n1"})
 
 
 def test_every_kind_is_live_or_absent(kubeconfig: Path) -> None:

@@ -55,6 +55,17 @@ class FakeCluster:
     bookmark_seconds: float = 0.05
     stutter: int = 0
     """Versions before the one asked from whose events a watch sends once more."""
+    selects: frozenset[str] = frozenset(
+        (
+            "metadata.name",
+            "metadata.namespace",
+            "spec.nodeName",
+            "spec.hostNetwork",
+            "status.phase",
+            "status.podIP",
+        )
+    )
+    """The fields by which objects can be selected."""
     before: Callable[[Request], Answer | None] = lambda _: None
     """A test's own answer to a request, None for the cluster's."""
 
@@ -125,9 +136,13 @@ class FakeCluster:
         if name:
             one = self.objects.get((rest[0], namespace, name))
             return Answer(body=one) if one else refusal(404, f'{rest[0]} "{name}" not found')
+        selected = _Selected(rest[0], namespace, request.query.get("fieldSelector", ""))
+        for field_, _, _ in selected.wanted:
+            if field_ not in self.selects:
+                return refusal(400, f"field label not supported: {field_}")
         if request.query.get("watch") == "true":
-            return self._watch(request.query, rest[0], namespace)
-        return self._list(request.query, rest[0], namespace, found[0])
+            return self._watch(request.query, selected)
+        return self._list(request.query, selected, found[0])
 
     def _discovery(self) -> Json:
         groups: dict[str, dict[str, list[Json]]] = {}
@@ -145,22 +160,15 @@ class FakeCluster:
         ]
         return {"kind": "APIGroupDiscoveryList", "items": items}
 
-    def _selected(self, plural: str, namespace: str) -> list[Json]:
-        return [
-            item
-            for key, item in sorted(self.objects.items())
-            if key[0] == plural and namespace in ("", key[1])
-        ]
-
-    def _list(self, query: dict[str, str], plural: str, namespace: str, kind: str) -> Answer:
+    def _list(self, query: dict[str, str], selected: _Selected, kind: str) -> Answer:
         with self.changed:
-            version, start, items = self.version, 0, self._selected(plural, namespace)
+            version, start, items = self.version, 0, selected.among(self.objects)
             if token := query.get("continue"):
                 version, start = json.loads(base64.b64decode(token))
                 if version < self.compacted:
                     return refusal(410, "The provided continue parameter is too old")
                 if version < self.version:  # as it was then; the log knows
-                    items = self._at(version, plural, namespace)
+                    items = selected.among(self._at(version, selected.plural))
             limit = int(query.get("limit") or 0) or len(items)
             metadata: Json = {"resourceVersion": str(version)}
             if start + limit < len(items):
@@ -170,7 +178,7 @@ class FakeCluster:
             page = items[start : start + limit]
         return Answer(body={"kind": f"{kind}List", "metadata": metadata, "items": page})
 
-    def _at(self, version: int, plural: str, namespace: str) -> list[Json]:
+    def _at(self, version: int, plural: str) -> dict[tuple[str, str, str], Json]:
         then = {key: item for key, item in self.objects.items() if key[0] == plural}
         for number, event, which, item in reversed(self.log):
             if number <= version:
@@ -183,27 +191,30 @@ class FakeCluster:
                     then.pop(key, None)
                 elif earlier:
                     then[key] = earlier[-1]
-        return [item for key, item in sorted(then.items()) if namespace in ("", key[1])]
+        return then
 
-    def _watch(self, query: dict[str, str], plural: str, namespace: str) -> Answer:
+    def _watch(self, query: dict[str, str], selected: _Selected) -> Answer:
         initial = query.get("sendInitialEvents") == "true"
         if initial and not self.watch_list:
             return refusal(422, "sendInitialEvents is forbidden for watch")
-        return Answer(stream=self._events(query, plural, namespace, initial=initial))
+        return Answer(stream=self._events(query, selected, initial=initial))
 
     def _events(
-        self, query: dict[str, str], plural: str, namespace: str, *, initial: bool
+        self, query: dict[str, str], selected: _Selected, *, initial: bool
     ) -> Iterator[bytes]:
         cuts = self.cuts
         if initial:
             with self.changed:
-                position, items = self.version, self._selected(plural, namespace)
+                position, items = self.version, selected.among(self.objects)
             for item in items:
                 yield _line("ADDED", item)
             yield _bookmark(position, **{"k8s.io/initial-events-end": "true"})
         else:
             position = int(query.get("resourceVersion") or self.version)
         again = self.stutter
+        with self.changed:
+            started = self._at(position, selected.plural)
+        known = {_key(selected.plural, item) for item in selected.among(started)}
         while True:
             with self.changed:
                 if position < self.compacted:
@@ -218,11 +229,43 @@ class FakeCluster:
                     raise ConnectionAbortedError
             for number, event, which, item in events:
                 position = max(position, number)
-                inside = namespace in ("", item["metadata"].get("namespace", ""))
-                if which == plural and inside:
-                    yield _line(event, item)
+                key = _key(which, item)
+                if event != "DELETED" and selected.takes(key, item):
+                    yield _line(event if event == "ADDED" or key in known else "ADDED", item)
+                    known.add(key)
+                elif key in known or (event == "DELETED" and selected.takes(key, item)):
+                    yield _line("DELETED", item)
+                    known.discard(key)
             if not events and query.get("allowWatchBookmarks") == "true":
                 yield _bookmark(position)
+
+
+class _Selected:
+    """The objects that a request is about: of a namespace, of all for "", with a field selector."""
+
+    def __init__(self, plural: str, namespace: str, fields: str) -> None:
+        self.plural = plural
+        self.namespace = namespace
+        parts = [part.partition("!=" if "!=" in part else "=") for part in fields.split(",")]
+        self.wanted = [part for part in parts if part[0]]
+
+    def among(self, objects: dict[tuple[str, str, str], Json]) -> list[Json]:
+        """Those of some objects, in order."""
+        return [item for key, item in sorted(objects.items()) if self.takes(key, item)]
+
+    def takes(self, key: tuple[str, str, str], item: Json) -> bool:
+        """Whether it is about an object."""
+        if key[0] != self.plural or self.namespace not in ("", key[1]):
+            return False
+        return all((_value(item, f) == value) is (how == "=") for f, how, value in self.wanted)
+
+
+def _value(item: Json, path: str) -> str:
+    found: Any = item
+    for name in path.split("."):
+        found = (found or {}).get(name)
+    default = "false" if path == "spec.hostNetwork" else ""
+    return default if found is None else str(found).lower() if found in (True, False) else found
 
 
 def _key(plural: str, item: Json) -> tuple[str, str, str]:

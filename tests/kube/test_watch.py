@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
 from typing import Any
@@ -17,7 +17,7 @@ import pytest
 
 from podfence.kube.access import Access, Fixed, ServerAddress
 from podfence.kube.follow import Standing, State
-from podfence.kube.resource import Resource
+from podfence.kube.resource import Resource, own_node, pods_for
 from podfence.kube.watch import Watch
 from tests.kube.fakeapi import Answer, FakeApi, Request, refusal
 from tests.kube.fakecluster import TIER, FakeCluster, running
@@ -36,6 +36,7 @@ class Reader:
         self.store: dict[tuple[str, str, str], Any] = {}
         self.gone: Counter[tuple[str, str, str]] = Counter()
         self.states: dict[str, State] = {}
+        self.parts: dict[str, State] = {}
         self.changes = 0
 
     def read(self, timeout: float = 0.05) -> None:
@@ -43,12 +44,14 @@ class Reader:
         batch = self.watch.next(timeout)
         if batch is None:
             return
-        self.states[batch.state.kind] = batch.state
+        self.states[batch.state.kind] = self.parts[batch.state.only] = batch.state
         self.changes += len(batch.changes)
         for change in batch.changes:
             key = (change.kind, change.namespace, change.name)
             if change.data is None:
-                del self.store[key]
+                if len(self.parts) == 1:  # parts may overlap
+                    assert key in self.store
+                self.store.pop(key, None)
                 self.gone[key] += 1
             else:
                 self.store[key] = change.data["metadata"].get("labels")
@@ -73,13 +76,16 @@ def state_of(cluster: FakeCluster) -> dict[tuple[str, str, str], Any]:
 
 @contextmanager
 def following(
-    cluster: FakeCluster, *resources: Resource, silence: float = 5.0, streamed: bool = False
+    cluster: FakeCluster,
+    *resources: Resource | Sequence[Resource],
+    silence: float = 5.0,
+    streamed: bool = False,
 ) -> Iterator[tuple[Reader, FakeApi]]:
     with running(cluster) as api:
         access = Access(ServerAddress(api.url), Fixed())
         watch = Watch(
             access,
-            [[each] for each in resources or (PODS,)],
+            [[each] if isinstance(each, Resource) else each for each in resources or (PODS,)],
             environment={},
             streamed=streamed,
             silence=silence,
@@ -357,3 +363,101 @@ def test_whatever_happens_the_reader_ends_with_what_the_server_has(
         cluster.before = lambda _: None
         reader.until(lambda: reader.store == state_of(cluster))
         assert all(number <= shaker.deleted[key] for key, number in reader.gone.items())
+
+
+# -- a kind in parts
+
+
+def place(cluster: FakeCluster, name: str, node: str, ip: str = "", **labels: str) -> None:
+    """A pod on a node; without an address it was only scheduled."""
+    metadata = {"name": name, "namespace": "a", "labels": labels}
+    status = {"phase": "Running" if ip else "Pending", "podIP": ip}
+    pod = {"kind": "Pod", "metadata": metadata, "spec": {"nodeName": node}, "status": status}
+    cluster.apply(pod)
+
+
+def on(cluster: FakeCluster, node: str) -> dict[tuple[str, str, str], Any]:
+    """What that node has to know of the pods: its own, and those with an address."""
+    return {
+        ("Pod", namespace, name): item["metadata"].get("labels")
+        for (plural, namespace, name), item in cluster.objects.items()
+        if plural == "pods"
+        and (
+            item["spec"]["nodeName"] == node
+            or (item["status"].get("podIP") and item["status"]["phase"] != "Succeeded")
+        )
+    }
+
+
+def both_live(reader: Reader) -> bool:
+    return len(reader.parts) == 2 and all(
+        state.standing is Standing.LIVE for state in reader.parts.values()
+    )
+
+
+@pytest.mark.parametrize(
+    "without", [(), ("spec.hostNetwork",), ("status.podIP",)], ids=["all", "1.27", "hardly any"]
+)
+def test_pods_of_a_node_are_followed_in_two_parts(without: tuple[str, ...], streamed: bool) -> None:
+    cluster = FakeCluster()
+    cluster.selects -= set(without)
+    place(cluster, "here", "n1")
+    place(cluster, "there", "n2", "10.0.0.1")
+    place(cluster, "waits", "n2")
+
+    def seen() -> dict[tuple[str, str, str], Any]:
+        return state_of(cluster) if "status.podIP" in without else on(cluster, "n1")
+
+    with following(cluster, *pods_for("n1"), streamed=streamed) as (reader, _):
+        reader.until(lambda: both_live(reader))
+        assert reader.store == seen()
+        place(cluster, "waits", "n2", "10.0.0.2")
+        place(cluster, "here", "n1", "10.0.0.3", app="x")
+        reader.until(lambda: reader.store == seen())
+        cluster.delete("pods", "a", "there")
+        place(cluster, "there", "n1")
+        reader.until(lambda: reader.store == seen())
+        cluster.delete("pods", "a", "here")
+        place(cluster, "here", "n2", "10.0.0.4")
+        reader.until(lambda: reader.store == seen())
+        cluster.delete("pods", "a", "here")
+        reader.until(lambda: reader.store == seen())
+        cluster.forbidden.add("pods")
+        cluster.cut()
+        reader.until(lambda: all(s.standing is Standing.FORBIDDEN for s in reader.parts.values()))
+        assert reader.store == seen()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_names_that_move_between_parts_end_as_the_server_has_them(seed: int) -> None:
+    """Two streams tell of one name, each in its own time."""
+    rng = Random(seed)
+    cluster = FakeCluster()
+    with following(cluster, *pods_for("n1")) as (reader, _):
+        reader.until(lambda: both_live(reader))
+        for number in range(120):
+            name = f"p{rng.randrange(4)}"
+            if ("pods", "a", name) in cluster.objects:
+                cluster.delete("pods", "a", name)
+            if rng.random() < 0.8:
+                place(cluster, name, rng.choice(("n1", "n2")), f"10.0.0.{number}", n=str(number))
+            if rng.random() < 0.1:
+                cluster.cut()
+            if rng.random() < 0.05:
+                cluster.compact()
+            reader.read(0)
+        reader.until(lambda: reader.store == on(cluster, "n1"))
+
+
+def test_one_object_alone_may_be_followed() -> None:
+    cluster = FakeCluster()
+    for name in ("n1", "n2"):
+        cluster.apply({"kind": "Node", "metadata": {"name": name}})
+    with following(cluster, own_node("n1")) as (reader, _):
+        reader.until(lambda: reader.stands(Standing.LIVE, "Node"))
+        assert set(reader.store) == {("Node", "", "n1")}
+
+
+def test_a_value_in_a_selector_is_escaped() -> None:
+    (resource,) = own_node("a,b=c\\d")
+    assert resource.only == "metadata.name=a\\,b\\=c\\\\d"
