@@ -15,6 +15,7 @@ import re
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
@@ -33,6 +34,7 @@ COMMANDS = {
     "check": "Validate manifests as the API server would.",
     "get": "Write what podfence reads of a cluster, safe to send to somebody.",
     "lab": "Enforce the policies in this machine's kernel and test them with real packets.",
+    "agent": "Enforce the policies of a cluster on one of its nodes.",
     "completion": "Print a script that makes a shell complete commands and options.",
 }
 """Command name -> one line of help, in the order of the help page."""
@@ -66,18 +68,27 @@ class ReaderGone(Exception):
 
 
 class LazyGroup(click.Group):
-    """Knows its commands by name; imports one only to run it or to show its own help."""
+    """Knows its commands by name; imports one only to run it or to show its own help.
+
+    ``lazy``: a command's name -> one line of help, in the order of the help page. ``module``: where
+    a command is, with ``{}`` for its name; its command object is called ``command``.
+    """
+
+    def __init__(self, *args: Any, lazy: Mapping[str, str], module: str, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self._lazy = lazy
+        self._module = module
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All commands, in the order of the help page."""
-        return list(COMMANDS)
+        return list(self._lazy)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import ``podfence.cli.<name>``; its command object is called ``command``."""
+        """Import the module of a command."""
         cmd_name = ALIASES.get(cmd_name, cmd_name)
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self._lazy:
             return None
-        found = import_module(f"podfence.cli.{cmd_name}_command").command
+        found = import_module(self._module.format(cmd_name)).command
         return found if isinstance(found, click.Command) else None
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -91,11 +102,13 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, without importing any."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl(list(self._lazy.items()))
 
 
 @click.group(
     cls=LazyGroup,
+    lazy=COMMANDS,
+    module="podfence.cli.{}_command",
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit status: 0 yes or clean, 1 no or findings, 2 bad input or usage.",

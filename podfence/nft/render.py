@@ -138,7 +138,7 @@ def _braced(head: str, body: Iterable[str]) -> str:
 
 def _element_list(part: ElementHolder) -> str:
     """One element a line, so that what nft refuses is shown alone."""
-    texts = ",\n".join(f"\t{text}" for text in _element_texts(part))
+    texts = ",\n".join(f"\t{text}" for text in element_texts(part))
     return f"{{\n{texts}\n}}"
 
 
@@ -163,7 +163,7 @@ def _body(item: NamedObject) -> Iterator[str]:
         yield from _chain_body(item)
         return
     yield from _declaration(item)
-    yield from _elements(_element_texts(item))
+    yield from _elements(element_texts(item))
 
 
 def _declaration(item: ElementHolder) -> Iterator[str]:
@@ -199,7 +199,8 @@ def _elements(texts: Iterable[str]) -> Iterator[str]:
         yield "}"
 
 
-def _element_texts(item: ElementHolder) -> Iterator[str]:
+def element_texts(item: ElementHolder) -> Iterator[str]:
+    """Every element as nft writes it, in order: a key, a range, or a key and its verdict."""
     if isinstance(item, RangeSet):
         return (_key_range(item.type, element) for element in item.elements)
     if isinstance(item, VerdictMap):

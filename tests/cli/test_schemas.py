@@ -17,8 +17,17 @@ SCHEMAS = ROOT / "docs" / "schemas"
 REFUSED = re.compile(r"not-a-list|missing|policy-json")
 """Names of commands that answer nothing."""
 
+
+def _published(command: str) -> str:
+    """The schema of what a command prints."""
+    if "--queries" in command:
+        return "answers"
+    words = command.split()
+    return "-".join(words[:2] if words[0] == "agent" else words[:1])
+
+
 CASES = {
-    name: "answers" if "--queries" in command else command.split()[0]
+    name: _published(command)
     for name, command in COMMANDS.items()
     if "-o json" in command and not REFUSED.search(name)
 } | {
