@@ -78,6 +78,10 @@ class NftError(PodfenceError):
     code = "PF005"
 
 
+class NftUnanswered(NftError):
+    """The kernel was not reached, or its answer was not: what was sent may have been applied."""
+
+
 class ClusterError(PodfenceError):
     """A cluster cannot be asked: no access to it, or no answer from it."""
 

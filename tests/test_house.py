@@ -30,6 +30,11 @@ REGISTRY_HOSTS = ("pypi" + ".org", "python" + "hosted", "npm" + "js", "artifact"
 WORKPLACE_PATHS = re.compile(r"(?<![\w.~-])/(?:work|home|root|Users)/[a-z]")
 
 PURE = {
+    "agent.conditions",
+    "agent.latency",
+    "agent.localpods",
+    "agent.status",
+    "agent.wanted",
     "live",
     "errors",
     "text",

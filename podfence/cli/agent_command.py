@@ -1,17 +1,88 @@
-"""``podfence agent``: the commands of one node of a real cluster, each imported when called."""
+"""``podfence agent``: the policies of a cluster, enforced on one of its nodes.
+
+Rule: each command of the group is imported when it is called, and so is the agent itself.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
+from podfence.cli.agent_options import mark_option, netns_option, opened, ranges_option
 from podfence.cli.main import LazyGroup
+
+if TYPE_CHECKING:
+    from podfence.model.networkpolicy import IPNetwork
 
 COMMANDS = {
     "render": "Print the nftables rules that a node would get.",
+    "cleanup": "Remove what the agent enforces on this node: afterwards everything passes.",
 }
 """Command name -> one line of help, in the order of the help page."""
 
 
-@click.group("agent", cls=LazyGroup, lazy=COMMANDS, module="podfence.cli.agent_{}")
-def command() -> None:
-    """Enforce the policies of a cluster on one of its nodes."""
+@click.group(
+    "agent",
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    module="podfence.cli.agent_{}",
+    invoke_without_command=True,
+)
+@click.option(
+    "--node",
+    "name",
+    envvar="NODE_NAME",
+    metavar="NAME",
+    help="The Node object of this node; else $NODE_NAME.",
+)
+@click.option("--kubeconfig", metavar="FILE", help="Else as kubectl, else the pod's own account.")
+@click.option(
+    "--context", "cluster", default="", metavar="NAME", help="The context of the kubeconfig."
+)
+@ranges_option
+@click.option(
+    "--run-dir",
+    type=click.Path(path_type=Path),
+    default=Path("/run/podfence"),
+    show_default=True,
+    metavar="DIR",
+    help="Where the lock lies that keeps a second agent away.",
+)
+@mark_option
+@netns_option
+@click.pass_context
+def command(
+    context: click.Context,
+    name: str | None,
+    kubeconfig: str | None,
+    cluster: str,
+    ranges: tuple[IPNetwork, ...],
+    run_dir: Path,
+    mark_mask: int,
+    netns: Path | None,
+) -> None:
+    """Enforce the policies of a cluster on one of its nodes, until SIGTERM.
+
+    What is enforced stays when the agent ends; `podfence agent cleanup` removes it. Needs
+    CAP_NET_ADMIN in the node's network namespace. Logs are lines of JSON on standard error.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if not name:
+        raise click.UsageError("which node this is, is not known: give --node or set NODE_NAME")
+    from podfence.agent import main
+    from podfence.agent.log import Log
+    from podfence.kube.source import find_access
+    from podfence.nft.lowering.lower import LocalNode
+
+    options = main.Options(
+        LocalNode(name, pod_cidrs=ranges, mark_mask=mark_mask),
+        find_access(cluster, kubeconfig, os.environ),
+        run_dir,
+        opened(netns),
+    )
+    sys.exit(main.run(options, Log(sys.stderr)))

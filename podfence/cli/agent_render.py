@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import ip_network
 
 import click
 
+from podfence.cli.agent_options import ranges_option
 from podfence.cli.common import (
     load_cluster,
     output_option,
@@ -33,31 +33,10 @@ from podfence.text import printable
 SHOWN_NODES = 10
 
 
-def _networks(
-    context: click.Context, parameter: click.Parameter, value: tuple[str, ...]
-) -> tuple[IPNetwork, ...]:
-    found: list[IPNetwork] = []
-    for text in value:
-        try:
-            found.append(ip_network(text))
-        except ValueError as error:
-            message = f"{text!r} is no CIDR ({error}); write one like 10.244.1.0/24"
-            raise click.BadParameter(message, context, parameter) from error
-    return tuple(found)
-
-
 @click.command("render")
 @click.option("--node", "name", required=True, metavar="NAME", help="The node.")
 @input_options
-@click.option(
-    "--pod-cidr",
-    "ranges",
-    callback=_networks,
-    multiple=True,
-    metavar="CIDR",
-    help="The range that the node's pods get addresses from, instead of spec.podCIDRs of its Node "
-    "object. May be given more than once.",
-)
+@ranges_option
 @resolve_option
 @output_option
 def command(

@@ -128,6 +128,8 @@ class Follow:
         """The next pause in seconds, at the least and at the most."""
         self._only = resources[0].only
         self.state = State(self.kind, Standing.SYNCING, only=self._only)
+        self.relists: dict[str, int] = {}
+        """Lists that are begun again though the kind was known, by reason."""
 
     def held(self, key: Key) -> str | None:
         """The version in which an object is held; None for one that is not. Any thread may ask."""
@@ -203,7 +205,7 @@ class Follow:
         if failure.status != 404:
             self._misses = 0
         if failure.status == 410 or failure.too_new:
-            self._version = ""
+            self._begin_again("expired" if failure.status == 410 else "restored")
             self._failures += 1
             self._pause = (0.0, SPREAD) if self._failures == 1 else self._growing()
             self._stand(Standing.LATE, failure.message)
@@ -212,11 +214,11 @@ class Follow:
         elif failure.status == 400 and self._wider():
             self._version = ""
         elif failure.status == 403:
-            self._version = ""
+            self._begin_again("forbidden")
             self._pause = (ABSENT_PAUSE / 2, ABSENT_PAUSE)
             self._stand(Standing.FORBIDDEN, failure.message)
         elif failure.status == 404:
-            self._version = ""
+            self._begin_again("absent")
             self._missed(failure)
         else:
             self._back_off(failure.pause)
@@ -282,6 +284,11 @@ class Follow:
             self._at += 1
             return True
         return False
+
+    def _begin_again(self, reason: str) -> None:
+        if self._version:
+            self.relists[reason] = self.relists.get(reason, 0) + 1
+        self._version = ""
 
     def _well(self) -> None:
         self._failures = 0

@@ -10,6 +10,7 @@ import os
 import queue
 import random
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from typing import Final
@@ -44,6 +45,17 @@ class Batch(Struct, frozen=True):
 
     changes: tuple[Change, ...]
     state: State
+    at: float = 0.0
+    """When the last of it was read, in seconds of the monotonic clock."""
+
+
+class Standing(Struct, frozen=True):
+    """How a kind stands now. ``heard``: when the server last said anything about it, in seconds of
+    the monotonic clock; None: never. ``relists``: lists that were begun again, by reason."""
+
+    state: State
+    heard: float | None
+    relists: Mapping[str, int]
 
 
 class _Event(Struct, frozen=True):
@@ -146,7 +158,11 @@ class Watch:
         parts = [part for part in self._parts[follow.kind] if part is not follow]
         if not parts:
             return batch
-        return Batch(tuple(c for c in batch.changes if _counts(c, parts)), batch.state)
+        return Batch(tuple(c for c in batch.changes if _counts(c, parts)), batch.state, batch.at)
+
+    def standings(self) -> tuple[Standing, ...]:
+        """How each kind stands, or each part of one; for any thread."""
+        return tuple(loop.standing for loop in self._loops)
 
     def _put(self, found: tuple[Follow, Batch] | Exception) -> None:
         self._batches.put(found)
@@ -178,6 +194,15 @@ class _Loop:
         self._stopped = stopped
         self._chance = chance
         self._told: State | None = None
+        self._heard: float | None = None
+
+    @property
+    def standing(self) -> Standing:
+        """How the kind stands now."""
+        return Standing(self.follow.state, self._heard, dict(self.follow.relists))
+
+    def _hear(self) -> None:
+        self._heard = time.monotonic()
 
     def _run(self) -> None:
         try:
@@ -214,11 +239,12 @@ class _Loop:
         state = self.follow.state
         if (changes or state != self._told) and not self._stopped.is_set():
             self._told = state
-            self._put((self.follow, Batch(tuple(changes), state)))
+            self._put((self.follow, Batch(tuple(changes), state, time.monotonic())))
 
     def _list(self, action: Listing) -> None:
         with Ahead(list_parts(self.client, action.resource, lenient=True)) as parts:
             for part in parts:
+                self._hear()
                 if self._stopped.is_set():
                     return
                 changes = self.follow.listed(
@@ -238,6 +264,7 @@ class _Loop:
         anything = False
         with closing(self.client.lines(action.resource.path(), query)) as stream:
             for lines in stream:
+                self._hear()
                 if not lines:
                     self.follow.opened(action)
                     self._tell([])

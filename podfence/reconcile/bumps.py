@@ -71,6 +71,10 @@ class Bumps(Struct, frozen=True):
         """``following``, with what was swept since it was made."""
         return replace(following, dirty=self.dirty | {self.quarter(following.epoch)})
 
+    def using(self, following: Bumps) -> Bumps:
+        """The same; connections may carry the epoch of ``following``, too."""
+        return replace(self, dirty=self.dirty | {self.quarter(following.epoch)})
+
     def quarter(self, number: int) -> int:
         """The quarter of the numbers that an epoch is in, 0 to 3."""
         return number * QUARTERS // (self.most + 1)

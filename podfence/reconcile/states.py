@@ -7,6 +7,7 @@ from enum import Enum
 from math import inf
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from podfence.nft.lowering.epoch import epoch, mark_mask, most
 from podfence.nft.lowering.skeleton import FAST, STAMP, range_set, stateless_map, verdict_map
@@ -16,7 +17,7 @@ from podfence.nft.objects import Table
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import Transaction
 from podfence.reconcile.bumps import LIMIT, Bumps
-from podfence.reconcile.quarantine import Contents
+from podfence.reconcile.quarantine import Contents, halves
 
 # -- inputs
 
@@ -41,6 +42,12 @@ class Written(Struct, frozen=True):
     refusal: str | None = None
 
 
+class Unanswered(Struct, frozen=True):
+    """Nobody knows whether a Write was done: the kernel was not reached, or its answer was lost."""
+
+    ticket: int
+
+
 class Read(Struct, frozen=True):
     """The answer to ReadBack; None: there is no table, or none that can be read."""
 
@@ -58,7 +65,7 @@ class Swept(Struct, frozen=True):
     done: bool
 
 
-Input = Planned | Written | Read | Drifted | Swept
+Input = Planned | Written | Unanswered | Read | Drifted | Swept
 
 # -- actions
 
@@ -152,16 +159,23 @@ class Trial(Struct, frozen=True):
     applied: bool = False
     last: bool = False
 
+    def after_refusal(self, words: str) -> Trial:
+        """Halves of what was tried, or the one unit that it was."""
+        if len(self.trying) > 1:
+            return replace(self, trying=frozenset(), queue=(*halves(self.trying), *self.queue))
+        refused = {**self.refused, **dict.fromkeys(self.trying, words)}
+        return replace(self, trying=frozenset(), refused=refused)
+
 
 class State(Struct, frozen=True):
     """One node. ``strict``: what is refused leaves all as it was, and nothing is looked for.
 
     ``enforced``: the rules in the kernel; None: as planned, and not remembered. ``lost``: nobody
     knows them. ``distrusted``: others may have let something pass under the present epoch.
-    ``unsure``: nobody knows who had an address before the start. ``check``: the table was read,
-    and is to be compared with what is wanted. ``carried``: released addresses of writes that were
-    refused. ``repairs``: when the table was read because others had changed it, in the last
-    minute.
+    ``unsure``: nobody knows who had an address before the start, or what was written last.
+    ``check``: the table was read, and is to be compared with what is wanted. ``carried``: released
+    addresses of writes that were refused. ``repairs``: when the table was read because others had
+    changed it, in the last minute.
     """
 
     table: Table

@@ -38,6 +38,7 @@ from podfence.reconcile.states import (
     Sweep,
     Swept,
     Trial,
+    Unanswered,
     WakeAt,
     Write,
     Written,
@@ -86,11 +87,11 @@ class _Step:
         match given:
             case Planned():
                 self._set(waiting=(*self.state.waiting, given), wanted=given.wanted)
-            case Written(ticket, refusal):
+            case Written() | Unanswered():
                 pending = self.state.pending
-                if pending is not None and pending.ticket == ticket:
+                if pending is not None and pending.ticket == given.ticket:
                     self._set(pending=None)
-                    self._taken(pending) if refusal is None else self._refused(pending, refusal)
+                    self._answered(pending, given)
             case Read(ruleset):
                 self._read(ruleset)
             case Drifted():
@@ -100,6 +101,14 @@ class _Step:
                     self._set(bumps=self.state.bumps.swept(quarter))
                 else:
                     self._report(Condition.SWEEP_FAILED, str(quarter), "")
+
+    def _answered(self, pending: Pending, given: Written | Unanswered) -> None:
+        if isinstance(given, Unanswered):
+            self._unanswered(pending)
+        elif given.refusal is None:
+            self._taken(pending)
+        else:
+            self._refused(pending, given.refusal)
 
     def _taken(self, pending: Pending) -> None:
         """The kernel took a write."""
@@ -131,11 +140,19 @@ class _Step:
         if self.state.strict:
             self._report(Condition.TABLE_REFUSED, "", words)
         elif trial is not None:
-            self._set(trial=_after_refusal(trial, words))
+            self._set(trial=trial.after_refusal(words))
         elif pending.goal is None:
             self._read_back()
         else:
             self._start_trial(pending, words)
+
+    def _unanswered(self, pending: Pending) -> None:
+        """The kernel holds what it held before, or all of a write: its table will say."""
+        state = self.state
+        carried = joint(state.carried, pending.released)
+        self._set(trial=None, carried=carried, distrusted=pending.distrusted, unsure=True)
+        self._set(bumps=state.bumps.using(pending.bumps))
+        self._read_back()
 
     def _read(self, ruleset: Ruleset | None) -> None:
         if not self.state.reading:
@@ -315,13 +332,7 @@ class _Step:
         state, bumps = self.state, self.state.bumps
         bumped = following.epoch != bumps.epoch
         pending = Pending(
-            state.ticket + 1,
-            following,
-            goal,
-            closed,
-            self._gone(),
-            state.distrusted,
-            state.unsure,
+            state.ticket + 1, following, goal, closed, self._gone(), state.distrusted, state.unsure
         )
         self._set(ticket=pending.ticket, carried={}, check=False)
         self._set(lost=False, distrusted=False, unsure=False)
@@ -367,13 +378,8 @@ class _Step:
         self._settle_rules(with_epoch(goal, self.state.bumps.epoch), {})
         if self.state is before:  # it has to wait
             self._set(trial=trial)
-        elif self.state.pending is None:
-            self._go_on()
-
-    def _go_on(self) -> None:
-        trial = self.state.trial
-        if trial is not None:
-            self._try_next(trial)
+        elif self.state.pending is None and self.state.trial is not None:
+            self._try_next(self.state.trial)
 
     def _end_trial(self, trial: Trial) -> None:
         closed = {
@@ -387,13 +393,4 @@ class _Step:
         elif trial.last:
             self._table_refused(next(iter(trial.refused.values())))
         else:  # nothing was taken yet: at least close what was refused
-            self._set(trial=replace(trial, last=True, queue=(frozenset(),)))
-            self._go_on()
-
-
-def _after_refusal(trial: Trial, words: str) -> Trial:
-    """Halves of what was tried, or the one unit that it was."""
-    if len(trial.trying) > 1:
-        return replace(trial, trying=frozenset(), queue=(*halves(trial.trying), *trial.queue))
-    refused = {**trial.refused, **dict.fromkeys(trial.trying, words)}
-    return replace(trial, trying=frozenset(), refused=refused)
+            self._try_next(replace(trial, last=True, queue=(frozenset(),)))

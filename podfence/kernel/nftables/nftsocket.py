@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
-from podfence.errors import NftError
+from podfence.errors import NftError, NftUnanswered
 from podfence.kernel import netns
 from podfence.kernel.netlink import (
     NETLINK_CAP_ACK,
@@ -86,6 +86,8 @@ class NftSocket:
         self._sequence = 0
         self.limit = _room(self._socket)
         """Bytes of the largest transaction that this socket can send."""
+        self.port: int = self._socket.getsockname()[0]
+        """The address of the socket, by which the kernel names who changed something."""
 
     def __enter__(self) -> Self:
         return self
@@ -106,6 +108,7 @@ class NftSocket:
         """Apply all messages, or none of them.
 
         Raises NftError that names the first object that the kernel refused; nothing was applied.
+        Raises NftUnanswered when nobody knows whether it was.
         """
         if not batch:
             return
@@ -119,7 +122,7 @@ class NftSocket:
         answers = [a for a in self._answers() if a.sequence >= first]
         _raise_first(batch, first, answers)
         if all(answer.sequence != last for answer in answers):
-            raise NftError("the kernel did not say whether it took the transaction")
+            raise NftUnanswered("the kernel did not say whether it took the transaction")
 
     def dump(self, kind: int, body: bytes) -> list[bytes]:
         """The bodies of everything that a request lists, each without the protocol's header.
@@ -166,13 +169,13 @@ class NftSocket:
         try:
             self._socket.send(data)
         except OSError as error:
-            raise NftError(f"nothing was sent to the kernel: {error.strerror}") from error
+            raise NftUnanswered(f"nothing was sent to the kernel: {error.strerror}") from error
 
     def _receive(self) -> bytes:
         try:
             return self._socket.recv(_RECEIVE)
         except OSError as error:
-            raise NftError(f"the rules cannot be read: {error.strerror}") from error
+            raise NftUnanswered(f"the rules cannot be read: {error.strerror}") from error
 
     def _answers(self) -> Iterator[Answer]:
         """What lies in the buffer. When it was too small for all refusals, the first are there."""
@@ -183,7 +186,7 @@ class NftSocket:
                 return
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
-                    raise NftError(f"no answer of the kernel: {error.strerror}") from error
+                    raise NftUnanswered(f"no answer of the kernel: {error.strerror}") from error
                 continue
             yield from decode_answers(data)
 

@@ -24,8 +24,9 @@ from podfence.kernel.nftables.stages import (
 )
 from podfence.nft.difference import apply, diff, load
 from podfence.nft.lowering.lower import TABLE
+from podfence.nft.objects import Table
 from podfence.nft.ruleset import Ruleset
-from podfence.nft.transaction import DeleteTable, Transaction
+from podfence.nft.transaction import AddTable, DeleteTable, Transaction
 
 T = TypeVar("T")
 _ATTEMPTS = 50
@@ -63,6 +64,13 @@ class NetlinkNft:
             if _deletes_table(same):
                 raise too_large(size, self._socket.limit)
             self.run(same)
+
+    def delete(self) -> bool:
+        """Delete the table with all that it holds; whether there was one. Raises NftError."""
+        found = self._undisturbed(self._existing).table
+        whole = AddTable(), DeleteTable()  # right, too, when somebody else was quicker
+        self._socket.transact([*encode(Transaction(Table(self._table, ""), whole))])
+        return found
 
     def list(self) -> Ruleset | None:
         """What the table holds, None when there is no table.
@@ -102,7 +110,8 @@ class NetlinkNft:
             now = self._undisturbed(self._existing)
             self._socket.transact([*encode(undoing(prepared, before, now))])
         except NftError as error:
-            raise NftError(f"{reason}; parts without effect are left behind: {error}") from reason
+            said = f"{reason}; parts without effect are left behind: {error}"
+            raise type(reason)(said) from reason
 
     # -- reading
 

@@ -1,0 +1,91 @@
+"""What is wrong at present, as values: raised when it begins, cleared when it ends.
+
+Rule: a condition is a kind and a subject, and is told once when it begins, once when its message
+changes, and once when it ends.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+
+class Kind(Enum):
+    """Kinds of conditions, by the names that users see."""
+
+    API_UNREACHABLE = "ApiUnreachable"
+    """The API server has not been heard of for a while; ``subject``: the kind of objects."""
+    FORBIDDEN = "Forbidden"
+    """A kind may not be listed and watched; the message names the RBAC rule that would do."""
+    REFUSED = "Refused"
+    """An object cannot be read: the pods that it may be about are closed where it is a policy."""
+    KERNEL_REFUSED = "KernelRefused"
+    """The kernel refuses the rules of a group of pods: they are closed, all others enforced."""
+    TABLE_REFUSED = "TableRefused"
+    """The kernel refuses a change that cannot be taken apart: the rules stay as they were."""
+    DRIFT = "Drift"
+    """Somebody else changes our table."""
+    SWEEP_FAILED = "SweepFailed"
+    """Connections may keep marks of old epochs."""
+    NOT_FAIL_CLOSED = "NotFailClosed"
+    """The pod ranges of the node are not known: a pod that nobody knows yet is not closed."""
+
+
+class Condition(Struct, frozen=True):
+    """``since``: monotonic seconds. ``closed``: the pods that are closed for it, namespace/name."""
+
+    kind: Kind
+    subject: str
+    message: str
+    since: float
+    closed: tuple[str, ...] = ()
+
+
+class Teller(Protocol):
+    """What is told of conditions (``Log``)."""
+
+    def info(self, event: str, **fields: str | int | float | bool | None) -> None:
+        """What is as it should be."""
+
+    def warning(self, event: str, **fields: str | int | float | bool | None) -> None:
+        """What somebody should know."""
+
+
+class Conditions:
+    """Those that hold. For one thread; ``now`` gives a value that others may keep."""
+
+    def __init__(self, log: Teller) -> None:
+        self._log = log
+        self._held: dict[tuple[Kind, str], Condition] = {}
+
+    def hold(
+        self, kind: Kind, subject: str, message: str, at: float, closed: tuple[str, ...] = ()
+    ) -> None:
+        """A condition holds."""
+        known = self._held.get((kind, subject))
+        since = at if known is None else known.since
+        found = Condition(kind, subject, message, since, closed)
+        self._held[kind, subject] = found
+        if known is None or replace(known, closed=closed) != found:
+            pods = ", ".join(closed) or None
+            self._log.warning(
+                "condition", condition=kind.value, subject=subject, message=message, closed=pods
+            )
+
+    def end(self, kind: Kind, subject: str) -> None:
+        """A condition holds no more, if it did."""
+        if self._held.pop((kind, subject), None) is not None:
+            self._log.info("condition ended", condition=kind.value, subject=subject)
+
+    def only(self, kind: Kind, subjects: frozenset[str]) -> None:
+        """Of a kind, no others hold."""
+        for known, subject in [*self._held]:
+            if known is kind and subject not in subjects:
+                self.end(kind, subject)
+
+    def now(self) -> tuple[Condition, ...]:
+        """All that hold."""
+        return tuple(self._held.values())

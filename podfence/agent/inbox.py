@@ -1,0 +1,146 @@
+"""What threads tell the one that enforces: the latest of each object, nothing twice.
+
+Rule: an object that changes again while it waits is one event, the latest; order between objects
+means nothing, since what is enforced follows from the objects that are there. What pods of this
+node depend on has its own place and goes first: a storm of other nodes' pods cannot hold it up.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from itertools import islice
+
+from msgspec import Struct
+
+from podfence.kernel.nftables.notices import Notice
+from podfence.kube.follow import Standing, State
+from podfence.model.facts import Event, Gone, NamespaceFacts, NodeFacts, PodFacts, Put
+
+Part = tuple[str, str]
+"""A kind, and the field selector of the part of it that is meant."""
+MOST = 500
+"""Events of one batch."""
+Key = tuple[str, str, str]
+"""Kind, namespace, name."""
+
+
+class Told(Struct, frozen=True):
+    """An event. ``at``: monotonic seconds of its arrival; of several that became one, the first."""
+
+    key: Key
+    event: Event
+    at: float
+
+
+class Taken(Struct, frozen=True):
+    """What was waiting. ``whole``: every kind was listed to its end, and all that came of it was
+    taken. ``standings``: of kinds, those that changed."""
+
+    events: tuple[Told, ...] = ()
+    standings: tuple[State, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    whole: bool = False
+    ended: bool = False
+
+
+class Inbox:
+    """``parts``: what has to be known before anything is whole. ``node``: the node whose
+    pods go first."""
+
+    def __init__(self, node: str, parts: Iterable[Part]) -> None:
+        self._node = node
+        self._missing = set(parts)
+        self._changed = threading.Condition()
+        self._near: dict[Key, Told] = {}
+        self._far: dict[Key, Told] = {}
+        self._here: set[Key] = set()
+        self._standings: dict[Part, State] = {}
+        self._notices: list[Notice] = []
+        self._ended = False
+
+    def tell(self, events: Iterable[Event], at: float) -> None:
+        """Events, in their order."""
+        with self._changed:
+            for event in events:
+                self._put(event, at)
+            self._changed.notify()
+
+    def stand(self, state: State) -> None:
+        """How a kind stands, after the events that led there."""
+        with self._changed:
+            self._standings[part_of(state)] = state
+            if state.standing in (Standing.LIVE, Standing.ABSENT):
+                self._missing.discard(part_of(state))
+            self._changed.notify()
+
+    def notice(self, notice: Notice) -> None:
+        """Somebody else changed our table."""
+        with self._changed:
+            self._notices.append(notice)
+            self._changed.notify()
+
+    def end(self) -> None:
+        """No more is to be done."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+
+    def take(self, seconds: float) -> Taken:
+        """What waits, at most ``MOST`` events; where nothing does, what comes within the time."""
+        with self._changed:
+            self._changed.wait_for(self._has_anything, seconds)
+            events = self._pick(self._near, MOST)
+            events += self._pick(self._far, MOST - len(events))
+            standings, self._standings = tuple(self._standings.values()), {}
+            notices, self._notices = tuple(self._notices), []
+            whole = not (self._missing or self._near or self._far)
+            return Taken(tuple(events), standings, notices, whole, self._ended)
+
+    def __len__(self) -> int:
+        """How many events wait."""
+        return len(self._near) + len(self._far)
+
+    def _has_anything(self) -> bool:
+        return bool(self._near or self._far or self._standings or self._notices or self._ended)
+
+    def _put(self, event: Event, at: float) -> None:
+        key = key_of(event)
+        near = self._is_near(key, event)
+        known = self._near.pop(key, None) or self._far.pop(key, None)
+        told = Told(key, event, at if known is None else known.at)
+        (self._near if near else self._far)[key] = told
+
+    def _is_near(self, key: Key, event: Event) -> bool:
+        if key[0] != "Pod":
+            return True
+        was_here = key in self._here
+        facts = event.facts if isinstance(event, Put) else None
+        if isinstance(facts, PodFacts) and facts.node == self._node:
+            self._here.add(key)
+            return True
+        self._here.discard(key)
+        return was_here
+
+    @staticmethod
+    def _pick(lane: dict[Key, Told], count: int) -> list[Told]:
+        keys = [*islice(lane, count)]
+        return [lane.pop(key) for key in keys]
+
+
+def part_of(state: State) -> Part:
+    """What a state is about."""
+    return state.kind, state.only
+
+
+def key_of(event: Event) -> Key:
+    """The object that an event is about."""
+    if isinstance(event, Gone):
+        return event.kind, event.namespace, event.name
+    facts = event.facts
+    if isinstance(facts, NodeFacts):
+        return "Node", "", facts.name
+    if isinstance(facts, NamespaceFacts):
+        return "Namespace", "", facts.name
+    kind = "Pod" if isinstance(facts, PodFacts) else facts.kind
+    return kind, facts.namespace, facts.name

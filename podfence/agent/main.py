@@ -1,0 +1,127 @@
+"""The agent as a process: its threads, its signals, its end.
+
+Rule: a thread that dies takes the process down, with status 1, and the table stays: there is no
+half agent. SIGTERM and SIGINT finish the write that is under way, and leave the table.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from podfence.agent.enforcer import Enforcer
+from podfence.agent.inbox import Inbox
+from podfence.agent.lock import only_agent
+from podfence.agent.log import Log
+from podfence.agent.sources import feed, resources, sources
+from podfence.agent.status import Status
+from podfence.agent.table import KernelTable
+from podfence.kernel import netns
+from podfence.kernel.nftables.notices import Notices
+from podfence.kube.access import Access
+from podfence.kube.watch import Watch
+from podfence.nft.lowering.lower import TABLE, LocalNode
+
+RUN_DIR = Path("/run/podfence")
+_POLL = 0.5
+_PATIENCE = 30.0
+"""Seconds that a write may take when the process is asked to end."""
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Options(Struct, frozen=True):
+    """``node``: this one, with the pod ranges that are given by hand. ``run_dir``: for the lock.
+    ``namespace_fd``: the network namespace to enforce in, when it is not that of the process."""
+
+    node: LocalNode
+    access: Access
+    run_dir: Path = RUN_DIR
+    namespace_fd: int | None = None
+    environment: Mapping[str, str] = {}
+
+
+class Agent:
+    """The parts of a running agent. ``status`` may be asked by any thread."""
+
+    def __init__(self, options: Options, log: Log) -> None:
+        """Raises NftError."""
+        self._log = log
+        self._stopped = threading.Event()
+        self._ends: queue.SimpleQueue[int | BaseException] = queue.SimpleQueue()
+        wanted = resources(options.node.name)
+        self._inbox = Inbox(options.node.name, ((each[0].kind, each[0].only) for each in wanted))
+        self._notices = Notices(TABLE, options.namespace_fd)
+        table = KernelTable(options.node.mark_mask, self._notices, options.namespace_fd)
+        self._enforcer = Enforcer(options.node, table, self._inbox, log, time.monotonic)
+        self._watch = Watch(options.access, wanted, environment=options.environment or os.environ)
+
+    def status(self) -> Status:
+        """How the agent stands now."""
+        found = self._enforcer.status
+        return replace(found, sources=sources(self._watch))
+
+    def run(self) -> int:
+        """Until a signal, or until a thread dies; the exit status."""
+        for number in _SIGNALS:
+            # put() may interrupt itself: it is made for this.
+            signal.signal(number, lambda found, _: self._ends.put(found))
+        enforcer = self._thread("enforcer", self._enforcer.run)
+        feeder = self._thread("feed", lambda: feed(self._watch, self._inbox, self._stopped))
+        self._thread("notices", self._notice)
+        end = self._ends.get()
+        self._stopped.set()
+        self._inbox.end()
+        if isinstance(end, BaseException):
+            self._log.error("end", reason=f"{type(end).__name__}: {end}", table="stays")
+            return 1
+        enforcer.join(_PATIENCE)
+        feeder.join(_PATIENCE)
+        self._log.info("end", reason=signal.Signals(end).name, table="stays")
+        return 0
+
+    def _notice(self) -> None:
+        while not self._stopped.is_set():
+            found = self._notices.wait(_POLL)
+            if found is not None:
+                self._inbox.notice(found)
+
+    def _thread(self, name: str, function: Callable[[], None]) -> threading.Thread:
+        def guarded() -> None:
+            try:
+                function()
+                if not self._stopped.is_set():
+                    raise RuntimeError(f"the thread {name} ended")
+            except BaseException as error:  # noqa: BLE001 - it ends the process, and is told
+                self._ends.put(error)
+
+        thread = threading.Thread(target=guarded, name=name, daemon=True)
+        thread.start()
+        return thread
+
+
+def run(options: Options, log: Log) -> int:
+    """Enforce until a signal; the exit status. Raises PodfenceError where nothing was begun."""
+    fd = options.namespace_fd
+    namespace = netns.identity() if fd is None else os.fstat(fd).st_ino
+    with only_agent(options.run_dir, namespace):
+        return Agent(options, log).run()
+
+
+def cleanup(mark_mask: int, namespace_fd: int | None = None) -> bool:
+    """Delete our table and take our marks off connections; whether there was a table.
+
+    Raises NftError.
+    """
+    table = KernelTable(mark_mask, None, namespace_fd)
+    found = table.delete()
+    table.sweep_all()
+    table.close()
+    return found

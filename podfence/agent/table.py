@@ -1,0 +1,78 @@
+"""Our table in the kernel of this node, through a socket that is made anew when it fails."""
+
+from __future__ import annotations
+
+from podfence.errors import NftError, NftUnanswered
+from podfence.kernel import ctsweep
+from podfence.kernel.nftables.nftsocket import NftSocket
+from podfence.kernel.nftables.notices import Notices
+from podfence.kernel.nftables.table import NetlinkNft
+from podfence.nft.ruleset import Ruleset
+from podfence.nft.transaction import Transaction
+
+
+class KernelTable:
+    """For one thread. ``notices``: what is told of others' changes, so that ours are left out.
+
+    ``namespace_fd``: another network namespace than that of the thread that makes this.
+    """
+
+    def __init__(
+        self, mark_mask: int, notices: Notices | None = None, namespace_fd: int | None = None
+    ) -> None:
+        """Raises NftError."""
+        self._mask = mark_mask
+        self._notices = notices
+        self._namespace_fd = namespace_fd
+        self._socket = NftSocket(namespace_fd)
+        self._table = self._opened()
+
+    def list(self) -> Ruleset | None:
+        """What the table holds; None where there is none, or one that holds what we never write.
+
+        Raises NftUnanswered.
+        """
+        try:
+            return self._table.list()
+        except NftUnanswered:
+            self.reopen()
+            return self._table.list()
+        except NftError:
+            return None
+
+    def run(self, transaction: Transaction) -> None:
+        """Apply a transaction. Raises NftError where the kernel refuses it, and NftUnanswered
+        where nobody knows; then there is a new socket."""
+        try:
+            self._table.run(transaction)
+        except NftUnanswered:
+            self.reopen()
+            raise
+
+    def sweep(self, first: int, last: int) -> int:
+        """Take our marks off connections that carry an epoch from ``first`` to ``last``; how many
+        there were. Raises NftError."""
+        return ctsweep.sweep(self._mask, first, last, self._namespace_fd)
+
+    def sweep_all(self) -> int:
+        """Take our marks off all connections. Raises NftError."""
+        return self.sweep(1, self._mask // (self._mask & -self._mask))
+
+    def delete(self) -> bool:
+        """Delete the table; whether there was one. Raises NftError."""
+        return self._table.delete()
+
+    def reopen(self) -> None:
+        """A new socket in the place of one that fails. Raises NftError."""
+        self._socket.close()
+        self._socket = NftSocket(self._namespace_fd)
+        self._table = self._opened()
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        self._socket.close()
+
+    def _opened(self) -> NetlinkNft:
+        if self._notices is not None:
+            self._notices.ignore(self._socket.port)
+        return NetlinkNft(self._socket)

@@ -1,0 +1,94 @@
+"""What one node should enforce: events in, plans out. Pure.
+
+Rule: before everything was listed, nothing is planned but a table that closes the pod ranges, and
+that only where there was no table. Policies are looked into once all of them are there; pods and
+namespaces on the way, so that fetching and indexing overlap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from msgspec.structs import replace
+
+from podfence.live.node import LiveIndex
+from podfence.live.policystore import Refusal
+from podfence.model.facts import Event, Gone, NodeFacts, PolicyFacts, Put
+from podfence.nft.lowering.assembly import Assembly
+from podfence.nft.lowering.delta import Delta
+from podfence.nft.lowering.lower import LocalNode
+from podfence.nft.ruleset import Ruleset
+from podfence.reconcile.states import Planned
+
+
+class Wanted:
+    """``node``: with the pod ranges that were given by hand, if any; these count instead of those
+    of the Node object. ``is_new``: there was no table at the start."""
+
+    def __init__(self, node: LocalNode) -> None:
+        self.ranges = node.pod_cidrs
+        self.in_sync = False
+        self.is_new = False
+        self.refused: tuple[Refusal, ...] = ()
+        self._node = node
+        self._index = LiveIndex(node.name)
+        self._assembly = Assembly(node, self._index.selections)
+        self._held: list[Event] = []
+
+    def begin(self, *, is_new: bool) -> list[Planned]:
+        """The start. ``is_new``: there is no table."""
+        self.is_new = is_new
+        return [self._closed()] if is_new else []
+
+    def take(self, events: Iterable[Event], *, whole: bool) -> list[Planned]:
+        """Events; ``whole``: with them, everything is known that was there at the start."""
+        ranges = self.ranges
+        told = [self._with_ranges(event) for event in events]
+        if self.in_sync:
+            return _plan(self._assembly, self._apply(told))
+        self._apply([event for event in told if not _is_policy(event)])
+        self._held += filter(_is_policy, told)
+        if whole:
+            self._apply(self._held)
+            self._held = []
+            self.in_sync = True
+            return [Planned(self._assembly.ruleset)]
+        return [self._closed()] if self.is_new and self.ranges != ranges else []
+
+    def ruleset(self) -> Ruleset:
+        """All rules as they are wanted now."""
+        return self._assembly.ruleset()
+
+    def _apply(self, events: Sequence[Event]) -> Delta:
+        change = self._index.apply(events)
+        self.refused = change.refused
+        return self._assembly.apply(change)
+
+    def _with_ranges(self, event: Event) -> Event:
+        """The ranges that are closed go with our own Node, and outlive it: pods may, too."""
+        match event:
+            case Put(NodeFacts() as node) if node.name == self._node.name:
+                self.ranges = self._node.pod_cidrs or node.pod_cidrs or self.ranges
+                return Put(replace(node, pod_cidrs=self.ranges))
+            case Gone("Node", _, name) if name == self._node.name:
+                return Put(NodeFacts(name, pod_cidrs=self.ranges))
+        return event
+
+    def _closed(self) -> Planned:
+        """A table that knows no pod."""
+        node = replace(self._node, pod_cidrs=self.ranges)
+        return Planned(Assembly(node, LiveIndex(node.name).selections).ruleset)
+
+
+def _is_policy(event: Event) -> bool:
+    if isinstance(event, Gone):
+        return event.kind not in ("Pod", "Namespace", "Node")
+    return isinstance(event.facts, PolicyFacts)
+
+
+def _plan(assembly: Assembly, delta: Delta) -> list[Planned]:
+    if not (delta.transaction or any(delta.released.values()) or any(delta.given.values())):
+        return []
+    return [
+        Planned(assembly.ruleset, delta.transaction, delta.tightens, delta.released, delta.given)
+    ]
