@@ -17,6 +17,8 @@ from hypothesis import HealthCheck, settings
 
 from podfence.kernel import netns
 from tests.apiserver import build
+from tests.cluster import build as cluster_build
+from tests.support.golang import Unavailable
 
 SLOW_DRAWS = [HealthCheck.too_slow, HealthCheck.data_too_large]
 """A random cluster takes a few hundred draws, which these checks take for a mistake."""
@@ -64,7 +66,7 @@ def apiserver_obstacle() -> str:
     """Why there is no API server for the tests; empty when there is one."""
     try:
         build.assets()
-    except build.Unavailable as error:
+    except Unavailable as error:
         return str(error)
     return ""
 
@@ -72,6 +74,7 @@ def apiserver_obstacle() -> str:
 OBSTACLES: dict[str, tuple[str, Callable[[], str]]] = {
     "kernel": ("kernel tests cannot run", kernel_obstacle),
     "apiserver": ("API server tests cannot run", apiserver_obstacle),
+    "cluster": ("cluster tests cannot run", cluster_build.obstacle),
 }
 """Marker -> what is said of tests that this machine cannot run, and why it cannot."""
 

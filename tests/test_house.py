@@ -224,7 +224,7 @@ def test_nothing_that_is_shipped_imports_tests() -> None:
     assert [found for found in imports("podfence") if is_below(found[1], "tests")] == []
 
 
-SHARED_TESTS = {"apiserver", "docs", "fuzz", "golden", "property", "spec", "support"}
+SHARED_TESTS = {"apiserver", "cluster", "docs", "fuzz", "golden", "property", "spec", "support"}
 """Folders of tests that look at several rooms at once."""
 
 

@@ -37,15 +37,15 @@ class Answer(Struct, frozen=True):
 class Client:
     """Requests of one identity; to be closed, as with ``with``."""
 
-    def __init__(self, port: int, ca: Path, token: str) -> None:
-        self._port = port
+    def __init__(self, port: int, ca: Path, token: str, host: str = "127.0.0.1") -> None:
+        self._address = (host, port)
         self._ca = ca
         self._token = token
         self._connection: HTTPSConnection | None = None
 
     def _open(self) -> HTTPSConnection:
         context = ssl.create_default_context(cafile=str(self._ca))
-        return HTTPSConnection("127.0.0.1", self._port, timeout=TIMEOUT, context=context)
+        return HTTPSConnection(*self._address, timeout=TIMEOUT, context=context)
 
     def __enter__(self) -> Client:
         return self

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.apiserver.build import KUBERNETES, Unavailable, assets, crd_file
+from tests.apiserver.build import KUBERNETES, assets, crd_file
 from tests.apiserver.client import Client
 from tests.apiserver.crds import Crds
 from tests.apiserver.server import ApiServer, running
+from tests.support.golang import Unavailable
 
 _numbers = count(1)
 

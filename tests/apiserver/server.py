@@ -61,7 +61,7 @@ class ApiServer:
         self._apiserver: subprocess.Popen[bytes] | None = None
         line = f"{self._token},admin,admin,system:masters\n"
         (folder / "tokens.csv").write_text(line, encoding="ascii")
-        (folder / "accounts.key").write_text(_private_key(), encoding="ascii")
+        (folder / "accounts.key").write_text(private_key(), encoding="ascii")
         if shutil.which("openssl"):
             _openssl(folder, *_AUTHORITY, "-subj=/CN=clients", "-out=clients.crt")
 
@@ -113,7 +113,7 @@ class ApiServer:
 
     def start(self) -> None:
         """Both processes, ready. Raises NotReady."""
-        self._etcd = self._spawn("etcd", _etcd_flags(self.folder))
+        self._etcd = self._spawn("etcd", etcd_flags(self.folder))
         for attempt in range(_ATTEMPTS):
             self._port = _free_port()
             try:
@@ -236,7 +236,7 @@ def _free_port() -> int:
         return port
 
 
-def _private_key() -> str:
+def private_key() -> str:
     """A key of the curve P-256 in the form of SEC 1, its public half left out."""
     head, curve = bytes.fromhex("30310201010420"), bytes.fromhex("a00a06082a8648ce3d030107")
     # A number below 2**255 is below the order of the curve.
@@ -252,7 +252,8 @@ def _openssl(folder: Path, *words: str) -> None:
     assert done.returncode == 0, done.stderr.decode()
 
 
-def _etcd_flags(folder: Path) -> str:
+def etcd_flags(folder: Path) -> str:
+    """etcd on Unix sockets in a folder."""
     client, peer = f"unix://{folder}/c.sock", f"unix://{folder}/p.sock"
     return (
         f"--name=test --data-dir={folder}/etcd --listen-client-urls={client} "

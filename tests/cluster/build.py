@@ -1,0 +1,145 @@
+"""Gets the programs of a cluster and the suites that run in it: ``python -m tests.cluster build``.
+
+Rule: what is built is named by the module's files and by the table below; a folder of that name
+is complete or not there. etcd and the API server are those of ``tests/apiserver``; containerd, runc
+and the programs of the CNI are the distribution's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.apiserver import build as apiserver
+from tests.cluster.layout import CNI_PROGRAMS
+from tests.support.golang import Go, Unavailable, version_flags
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+CACHE = ROOT / ".apiserver"
+KUBERNETES = apiserver.KUBERNETES
+NETWORK_POLICY_API = apiserver.CRDS[0].partition("@")[2]
+PROGRAMS = {
+    **{
+        name: f"k8s.io/kubernetes/cmd/{name}"
+        for name in (
+            "kubelet",
+            "kube-controller-manager",
+            "kube-scheduler",
+            "kube-proxy",
+            "kubectl",
+        )
+    },
+    "agnhost": "k8s.io/kubernetes/test/images/agnhost",
+    "pause": "podfence.invalid/tests/cluster/pause",
+}
+SUITES = {
+    "netpol.test": "podfence.invalid/tests/cluster",
+    "conformance.test": "sigs.k8s.io/network-policy-api/conformance",
+}
+READY_MADE = "PODFENCE_CLUSTER_ASSETS"
+"""A variable that names a folder with all of them: nothing is built then."""
+PACKAGES = {
+    "containerd": "containerd",
+    "ctr": "containerd",
+    "runc": "runc",
+    "bash-static": "bash-static",
+    "conntrack": "conntrack",
+    "nft": "nftables",
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+}
+"""Programs of the distribution, and the packages that hold them."""
+UNAVAILABLE = apiserver.UNAVAILABLE
+
+
+def assets() -> Path:
+    """The folder with the programs, without building any. Raises Unavailable."""
+    if given := os.environ.get(READY_MADE):
+        wanted = [*apiserver.PROGRAMS, *PROGRAMS, *SUITES]
+        missing = [name for name in wanted if not (Path(given) / name).is_file()]
+        if missing:
+            raise Unavailable(f"{READY_MADE}={given} holds no {' and no '.join(missing)}")
+        return Path(given)
+    if not _folder().is_dir():
+        raise Unavailable("its programs were not built yet: ./dev cluster build")
+    return _folder()
+
+
+def _folder() -> Path:
+    files = [HERE / "go.mod", HERE / "go.sum", *sorted(HERE.rglob("*.go"))]
+    named = f"{sys.platform} {platform.machine()} {KUBERNETES} {PROGRAMS} {SUITES}".encode()
+    contents = [*(file.read_bytes() for file in files), named]
+    return CACHE / f"cluster-{hashlib.sha256(bytes(0).join(contents)).hexdigest()[:16]}"
+
+
+def obstacle() -> str:
+    """Why there can be no cluster on this machine; empty when there can."""
+    if os.geteuid() != 0:
+        return "only root can start nodes"
+    missing = {package for name, package in PACKAGES.items() if not shutil.which(name)}
+    if not (CNI_PROGRAMS / "ptp").is_file():
+        missing.add("containernetworking-plugins")
+    if missing:
+        return f"programs are missing (apt-get install {' '.join(sorted(missing))})"
+    try:
+        assets()
+    except Unavailable as error:
+        return str(error)
+    return ""
+
+
+def build() -> Path:
+    """Builds what is missing; the folder. Raises Unavailable, or CalledProcessError where the
+    compiler refuses sources that are all there.
+    """
+    folder = _folder()
+    if folder.is_dir():
+        return folder
+    CACHE.mkdir(exist_ok=True)
+    try:
+        of_apiserver = apiserver.assets()
+    except Unavailable:
+        of_apiserver = apiserver.build()
+    with tempfile.TemporaryDirectory(dir=CACHE, prefix="unfinished-") as name:
+        unfinished = Path(name) / "assets"
+        unfinished.mkdir()
+        go = Go(HERE, CACHE)
+        _say("fetching sources")
+        go.fetch("list", "-mod=readonly", "-deps", *PROGRAMS.values())
+        go.fetch("list", "-mod=readonly", "-deps", "-test", *SUITES.values())
+        for program in apiserver.PROGRAMS:
+            shutil.copy2(of_apiserver / program, unfinished / program)
+        flags = version_flags(KUBERNETES)
+        for program, package in PROGRAMS.items():
+            _say(f"building {program}")
+            go.build(unfinished / program, package, flags)
+        for program, package in SUITES.items():
+            _say(f"building {program}")
+            go.build(unfinished / program, package, flags, kind=("test", "-c"))
+        if not folder.is_dir():  # someone else may have been quicker
+            unfinished.rename(folder)
+    return folder
+
+
+def _say(text: str) -> None:
+    print(f"cluster: {text}", file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """Prints the folder with the programs; exit status 3 where they cannot be had."""
+    try:
+        print(assets() if os.environ.get(READY_MADE) else build())
+    except Unavailable as error:
+        _say(f"!!! NO CLUSTER, so NOTHING WILL BE TESTED in one: {error}")
+        return UNAVAILABLE
+    except (subprocess.CalledProcessError, OSError) as error:
+        _say(f"its programs cannot be built: {error}")
+        return 1
+    return 0

@@ -1,0 +1,140 @@
+"""The suites that others publish, run in a cluster: which of their tests passed, and in what time.
+
+Rule: a suite is run as it is. What is left out is left out by its own flags, for a reason that is
+written down beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from tests.cluster import build
+from tests.cluster.cluster import Cluster
+
+PASSED, FAILED, LEFT_OUT = "passed", "failed", "left out"
+NO_SCTP = "this kernel has no SCTP sockets"
+CONFORMANCE_FLAGS = ("-all-features", "-test.v", "-test.run=^TestConformance$", "-test.timeout=60m")
+
+
+class Result(Struct, frozen=True):
+    """One test of a suite. ``why``: what a failed one says, or why one was left out."""
+
+    name: str
+    state: str
+    seconds: float = 0.0
+    why: str = ""
+
+
+# ---------------------------------------------------- Kubernetes' own for NetworkPolicy (Ginkgo)
+
+
+def netpol(cluster: Cluster, only: str = "", without: str = "", processes: int = 1) -> list[Result]:
+    """Runs the specifications whose name matches ``only`` and not ``without``, in several
+    processes at once: each has namespaces of its own, and mostly waits.
+    """
+    specs = _netpol(cluster, ["--ginkgo.dry-run", "--ginkgo.focus=."])
+    wanted = [
+        spec
+        for spec in specs
+        if re.search(only, spec.name) and not (without and re.search(without, spec.name))
+    ]
+    left_out = [
+        msgspec.structs.replace(spec, state=LEFT_OUT, seconds=0.0, why=NO_SCTP)
+        for spec in specs
+        if without and re.search(without, spec.name)
+    ]
+    shares = [wanted[first::processes] for first in range(processes)]
+    with ThreadPoolExecutor(max_workers=processes) as pool:
+        ran = list(pool.map(lambda share: _netpol(cluster, _focus(share)), filter(None, shares)))
+    return sorted([result for share in ran for result in share] + left_out, key=_by_name)
+
+
+def _by_name(result: Result) -> str:
+    return result.name
+
+
+def _focus(specs: Sequence[Result]) -> list[str]:
+    return [f"--ginkgo.focus=^({'|'.join(re.escape(spec.name) for spec in specs)})$"]
+
+
+def _netpol(cluster: Cluster, flags: Sequence[str]) -> list[Result]:
+    with tempfile.TemporaryDirectory() as name:
+        report = Path(name) / "report.json"
+        words = [
+            str(build.assets() / "netpol.test"),
+            f"--kubeconfig={cluster.kubeconfig}",
+            f"--ginkgo.json-report={report}",
+            "--ginkgo.timeout=2h",
+            "--test.timeout=2h",
+            *flags,
+        ]
+        done = subprocess.run(
+            cluster.command(words), stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
+        if not report.exists():
+            raise RuntimeError(f"the suite wrote no report\n{done.stdout}\n{done.stderr}")
+        suites = json.loads(report.read_text(encoding="utf-8"))
+    return [
+        _spec(spec)
+        for suite in suites
+        for spec in suite["SpecReports"] or ()
+        if spec["LeafNodeType"] == "It" and spec["State"] != "skipped"
+    ]
+
+
+def _spec(spec: dict[str, Any]) -> Result:
+    name = " ".join([*(spec["ContainerHierarchyTexts"] or ()), spec["LeafNodeText"]])
+    why = spec.get("Failure", {}).get("Message", "")
+    state = PASSED if spec["State"] == "passed" else FAILED
+    return Result(name, state, spec["RunTime"] / 1e9, why)
+
+
+# -------------------------------------------------- that of the cluster tiers (Go's own runner)
+
+
+def conformance(cluster: Cluster, only: str = "", without: str = "") -> list[Result]:
+    """Runs the tests whose name matches ``only``; Go reads both expressions level by level."""
+    run = f"-test.run=^TestConformance$/{only}" if only else "-test.run=^TestConformance$"
+    words = [str(build.assets() / "conformance.test"), *CONFORMANCE_FLAGS, run]
+    if without:
+        words.append(f"-test.skip=/{without}")
+    environment = ["env", f"KUBECONFIG={cluster.kubeconfig}"]
+    done = subprocess.run(
+        cluster.command([*environment, *words]),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return results_of_go(done.stdout)
+
+
+_LINE = re.compile(r"^( *)--- (PASS|FAIL|SKIP): (\S+) \(([0-9.]+)s\)$")
+_STATES = {"PASS": PASSED, "FAIL": FAILED, "SKIP": LEFT_OUT}
+
+
+def results_of_go(output: str) -> list[Result]:
+    """The innermost tests that Go's runner speaks of. Raises RuntimeError where it ran none."""
+    found: dict[str, Result] = {}
+    for line in output.splitlines():
+        if match := _LINE.match(line):
+            _, state, name, seconds = match.groups()
+            found[name] = Result(name, _STATES[state], float(seconds))
+    inner = [
+        result
+        for name, result in found.items()
+        if not any(other.startswith(f"{name}/") for other in found)
+    ]
+    if not inner:
+        raise RuntimeError(f"the suite ran no test\n{output[-4000:]}")
+    return inner
