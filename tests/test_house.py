@@ -224,8 +224,18 @@ def test_nothing_that_is_shipped_imports_tests() -> None:
     assert [found for found in imports("podfence") if is_below(found[1], "tests")] == []
 
 
-SHARED_TESTS = {"apiserver", "cluster", "docs", "fuzz", "golden", "property", "spec", "support"}
-"""Folders of tests that look at several rooms at once."""
+SHARED_TESTS = {
+    "apiserver",
+    "cluster",
+    "deploy",
+    "docs",
+    "fuzz",
+    "golden",
+    "property",
+    "spec",
+    "support",
+}
+"""Folders of tests that look at several rooms at once, or at what is outside of all."""
 
 
 def test_tests_mirror_the_rooms() -> None:
