@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from podfence.admission.decode import Decoded, decode, is_wanted
 from podfence.admission.kinds import CLUSTER_SCOPED
+from podfence.admission.schema import Json
 from podfence.errors import Problem, Severity, Source
 from podfence.intake.documents import Document, Unreadable
 from podfence.intake.doubts import can_matter, doubt_of, doubt_of_unreadable
@@ -82,25 +83,26 @@ class _Builder:
 
     def take(self, document: Document) -> None:
         """Decode one document."""
-        kind = str(document.data.get("kind"))
-        if not is_wanted(document.data):
+        data = document.data
+        kind = str(data.get("kind"))
+        if not is_wanted(data):
             self._foreign[kind] += 1
             return
-        decoded = self._decoded(document)
+        decoded = self._decoded(document, data)
         self._problems += decoded.problems
-        self._problems += self._duplicate(document)
+        self._problems += self._duplicate(document, data)
         self._kinds[kind] += 1
         # A key that stands twice was read, but perhaps not as it was meant.
         faults = [p for p in self._text_faults[document.source] if can_matter(kind, p.path)]
         if not decoded.objects or faults:
             doubt = doubt_of(document, [*decoded.problems, *faults])
-            if self._first.get(_key(document), document) is not document:
+            if self._first.get(_key(data), document) is not document:
                 # It may or may not take the place of another, whose pods are doubtful then, too.
                 doubt = replace(doubt, selector=LabelSelector(), types=BOTH_TYPES)
             self._doubts.append(doubt)
             if doubt.kind == "Namespace" and doubt.keys is not None:
                 # Only its other labels are in doubt: rules may ask for those that could be read.
-                self._plain += _with_readable_labels(document)
+                self._plain += _with_readable_labels(data, document.source)
             return
         for thing in decoded.objects:
             if isinstance(thing, Workload):
@@ -108,11 +110,11 @@ class _Builder:
             else:
                 self._plain.append(thing)
 
-    def _decoded(self, document: Document) -> Decoded:
+    def _decoded(self, document: Document, data: Json) -> Decoded:
         known = self._kept.decoded(document) if self._kept else None
         if known is not None:
             return known
-        found = decode(document.data, document.source, strict_cidrs=self._strict_cidrs)
+        found = decode(data, document.source, strict_cidrs=self._strict_cidrs)
         if self._kept:
             self._kept.keep(document, found)
         return found
@@ -130,13 +132,13 @@ class _Builder:
         found = (*self._problems, *problems, *claim_problems(pods), *(said for said, _ in unknown))
         return Intake(cluster, found, self._kinds, self._foreign)
 
-    def _duplicate(self, document: Document) -> Iterator[Problem]:
+    def _duplicate(self, document: Document, data: Json) -> Iterator[Problem]:
         """The API holds one object of a kind and name: of two documents the later one stays."""
-        key = _key(document)
+        key = _key(data)
         if key is None:
             return
         earlier = self._first.setdefault(key, document)
-        if earlier is not document and earlier.data != document.data:
+        if earlier is not document and earlier.data != data:
             name = " ".join(key)
             used = "as kubectl apply would leave it"
             if self._may_be_patches:
@@ -152,26 +154,26 @@ class _Builder:
             )
 
 
-def _with_readable_labels(document: Document) -> Iterator[Namespace]:
+def _with_readable_labels(data: Json, source: Source) -> Iterator[Namespace]:
     """The Namespace without the labels that are no text."""
-    metadata = document.data["metadata"]
+    metadata = data["metadata"]
     labels = {
         key: value
         for key, value in metadata["labels"].items()
         if value is None or isinstance(value, str)
     }
-    readable = {**document.data, "metadata": {**metadata, "labels": labels}}
-    for thing in decode(readable, document.source).objects:
+    readable = {**data, "metadata": {**metadata, "labels": labels}}
+    for thing in decode(readable, source).objects:
         if isinstance(thing, Namespace):
             yield thing
 
 
-def _key(document: Document) -> tuple[str, str] | None:
+def _key(data: Json) -> tuple[str, str] | None:
     """Kind and name, with the namespace; None where the name is not known."""
-    metadata = document.data.get("metadata")
+    metadata = data.get("metadata")
     if not isinstance(metadata, Mapping) or not isinstance(metadata.get("name"), str):
         return None
-    kind = str(document.data["kind"])
+    kind = str(data["kind"])
     scope = "" if kind in CLUSTER_SCOPED else f"{metadata.get('namespace') or DEFAULT_NAMESPACE}/"
     return kind, f"{scope}{metadata['name']}"
 

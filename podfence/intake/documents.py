@@ -7,16 +7,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Raw, Struct
+from msgspec.json import Decoder
 
 from podfence.errors import Source
 
+_DECODER = Decoder()
+
 
 class Document(Struct, frozen=True):
-    """One API object. ``data`` holds JSON values, parts of which may be shared: read only."""
+    """One API object."""
 
     source: Source
-    data: dict[str, Any]
+    content: dict[str, Any] | Raw
+    """Its value, or JSON text that is known to be good. The values of a large input take four
+    times the memory of its text, and each of them is needed for a moment only."""
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The object as JSON values, parts of which may be shared: read only. They are made of a
+        text anew each time, so ask once."""
+        if isinstance(self.content, Raw):
+            value: dict[str, Any] = _DECODER.decode(self.content)
+            return value
+        return self.content
 
 
 class Unreadable(Struct, frozen=True):

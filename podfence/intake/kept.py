@@ -25,7 +25,7 @@ class Kept(Struct):
 
     def decoded(self, document: Document) -> Decoded | None:
         """What an object with the very same value was decoded to, as if it were read from here."""
-        known = self._decoded.get(id(document.data))
+        known = self._decoded.get(id(document.content))
         if known is None:
             return None
         things = known[1].objects
@@ -34,4 +34,4 @@ class Kept(Struct):
     def keep(self, document: Document, decoded: Decoded) -> None:
         """Keep what an object was decoded to, if there is nothing to say of it."""
         if not decoded.problems:
-            self._decoded[id(document.data)] = document.data, decoded
+            self._decoded[id(document.content)] = document.content, decoded

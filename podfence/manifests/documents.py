@@ -43,6 +43,8 @@ class Manifests(Struct, frozen=True):
     left_out: tuple[LeftOut, ...]
     files: int
     positions: Positions
+    unplaced: tuple[Document, ...] = ()
+    """Those of ``documents`` that got their namespace here."""
 
 
 def read_manifests(
@@ -61,10 +63,15 @@ def read_manifests(
 
 
 def manifests_of(
-    files: Iterable[InputFile | Skipped], *, kinds: frozenset[str], kept: Kept | None = None
+    files: Iterable[InputFile | Skipped],
+    *,
+    kinds: frozenset[str],
+    kept: Kept | None = None,
+    namespace: str = "",
 ) -> Manifests:
-    """The same of files that are read already. ``kept``: of another reading."""
-    collected = _Collected(kinds, kept)
+    """The same of files that are read already. ``kept``: of another reading. ``namespace``: that
+    of objects that name none, though their kind has one; "" leaves them without."""
+    collected = _Collected(kinds, kept, namespace)
     with collector_paused():
         for each in files:
             if isinstance(each, InputFile):
@@ -77,8 +84,9 @@ def manifests_of(
 class _Collected:
     """The result over all files."""
 
-    def __init__(self, kinds: frozenset[str], kept: Kept | None) -> None:
+    def __init__(self, kinds: frozenset[str], kept: Kept | None, namespace: str) -> None:
         self._kept = kept
+        self._namespace = namespace
         self.left_out: list[LeftOut] = []
         self._kinds = kinds
         self._all = Contents()
@@ -88,7 +96,8 @@ class _Collected:
 
     def read(self, file: InputFile) -> None:
         """Adds what one file holds."""
-        found = FileReader(self._kinds, self._lines, self._positions, self._kept).read(file)
+        reader = FileReader(self._kinds, self._lines, self._positions, self._kept, self._namespace)
+        found = reader.read(file)
         whole = self._all
         whole.passed_over.update(found.passed_over)
         if found.left_out:
@@ -96,6 +105,7 @@ class _Collected:
             return
         self._files += not file.error
         whole.documents += found.documents
+        whole.unplaced += found.unplaced
         whole.unreadable += found.unreadable
         whole.problems += found.problems
         whole.policies_elsewhere = found.policies_elsewhere | whole.policies_elsewhere
@@ -114,4 +124,5 @@ class _Collected:
             left_out=tuple(self.left_out),
             files=self._files,
             positions=self._positions,
+            unplaced=tuple(whole.unplaced),
         )

@@ -15,6 +15,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from podfence.admission.kinds import (
+    CLUSTER_SCOPED,
     KUSTOMIZATIONS,
     group_of,
     is_kustomization,
@@ -64,6 +65,7 @@ class Contents(Struct):
     """What one file holds; the fields of ``Manifests`` for one file."""
 
     documents: list[Document] = field(default_factory=list)
+    unplaced: list[Document] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     passed_over: Counter[str] = field(default_factory=Counter)
@@ -76,7 +78,7 @@ class Contents(Struct):
 
 class FileReader:
     """Reads one file. ``lines`` and ``positions`` are those of all files, ``kept`` may be of
-    another reading."""
+    another reading. ``namespace``: that of objects that name none."""
 
     def __init__(
         self,
@@ -84,7 +86,9 @@ class FileReader:
         lines: Lines,
         positions: Positions,
         kept: Kept | None = None,
+        namespace: str = "",
     ) -> None:
+        self._namespace = namespace
         self._values = kept.values if kept else None
         self._kinds = kinds
         self._lines = lines
@@ -198,8 +202,12 @@ class FileReader:
             for finding in parsed.findings:
                 self._problem(source, finding, format_path(finding.steps))
         elif parsed.value is not None:
-            listed = unfold(parsed.value, self._kinds)
-            kept = [each for each in listed if self._take_object(source, each)]
+            listed, kept = [], []
+            for each in unfold(parsed.value, self._kinds):
+                counts = self._take_object(source, each)
+                if parsed.findings:  # else the value of an item is not needed any longer
+                    listed.append(each)
+                    kept += [each] if counts else []
             for finding in parsed.findings:
                 self._report(source, finding, listed, kept)
 
@@ -227,8 +235,26 @@ class FileReader:
             self._pass_over(source, kind, listed.value)
             return False
         self._note_object(True)
-        self._contents.documents.append(Document(source, listed.value))
+        self._keep(source, listed)
         return True
+
+    def _keep(self, source: Source, listed: Listed) -> None:
+        """Keep an object as kubectl sends it: with a namespace. One whose metadata cannot be read
+        is left as it is."""
+        value = listed.value
+        metadata = value.get("metadata") or {}
+        if (
+            self._namespace
+            and isinstance(metadata, dict)
+            and metadata.get("namespace") in (None, "")
+            and value["kind"] not in CLUSTER_SCOPED
+        ):
+            placed = {**value, "metadata": {**metadata, "namespace": self._namespace}}
+            document = Document(source, placed)
+            self._contents.unplaced.append(document)
+        else:
+            document = Document(source, value if listed.text is None else listed.text)
+        self._contents.documents.append(document)
 
     def _take_gap(self, source: Source, value: dict[str, Any]) -> bool:
         """What a snapshot does not hold of its cluster."""

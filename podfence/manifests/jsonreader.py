@@ -82,10 +82,40 @@ def read_json(text: str, first_line: int) -> list[JsonDocument]:
     start = skip_blank(text, 0)
     line = first_line + text.count("\n", 0, start)
     try:
-        parsed = _checked(msgspec.json.decode(text), text, line)
+        parsed = _list_of_texts(text) or _checked(msgspec.json.decode(text), text, line)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return list(_stream(text, start, line))
     return [JsonDocument(start, len(text), line, parsed)]
+
+
+def _list_of_texts(text: str) -> Parsed | None:
+    """A List whose items are texts, all of them good JSON; None for any other value and for one
+    that there is something to say of.
+
+    A large cluster is one List. The values of its items take several times the memory of the text,
+    and most of the time that reading takes goes into getting that memory.
+    """
+    if not surely_shallow(text) or _ESCAPED_COLON.search(text):
+        return None
+    try:
+        members = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        if bytes(members["kind"]) != b'"List"':
+            return None
+        items = msgspec.json.decode(members.pop("items"), type=list[msgspec.Raw])
+        value: dict[str, Any] = {k: msgspec.json.decode(raw) for k, raw in members.items()}
+        colons = 1 + _colons(value) + sum(_colons(_ITEM.decode(item)) for item in items)
+    except (KeyError, msgspec.ValidationError, UnicodeEncodeError):
+        return None
+    return Parsed({**value, "items": items}) if colons == text.count(":") else None
+
+
+_ITEM: Final = msgspec.json.Decoder()
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+def _colons(value: Any) -> int:
+    """How many colons the text of a value holds that has no key twice."""
+    return _ENCODER.encode(value).count(b":")
 
 
 def _stream(text: str, start: int, line: int) -> Iterator[JsonDocument]:
@@ -133,7 +163,7 @@ def _checked(value: Any, text: str, line: int) -> Parsed:
     if not surely_shallow(text) and not _shallow(value):
         return unreadable("PF105", _TOO_DEEP, line, 1)
     try:
-        colons = msgspec.json.encode(value).count(b":")
+        colons = _colons(value)
     except UnicodeEncodeError:
         message = "a \\ud800 to \\udfff escape is not half of a pair: correct the character"
         return unreadable("PF108", message, line, 1)

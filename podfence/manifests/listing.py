@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Raw, Struct
+from msgspec.json import Decoder
 
 from podfence.admission.kinds import (
     API_VERSIONS,
@@ -24,11 +25,15 @@ from podfence.manifests.yamlscalars import shown
 
 
 class Listed(Struct, frozen=True):
-    """A value that should be an API object; ``item`` numbers the objects of a List from 0."""
+    """A value that should be an API object; ``item`` numbers the objects of a List from 0.
+
+    ``text``: its JSON text, where the List holds that in place of the value.
+    """
 
     value: Any
     steps: Steps = ()
     item: int | None = None
+    text: Raw | None = None
 
 
 def is_list_of(kind: str, kinds: frozenset[str]) -> bool:
@@ -36,21 +41,30 @@ def is_list_of(kind: str, kinds: frozenset[str]) -> bool:
     return kind.endswith("List") and (kind == "List" or kind[:-4] in kinds)
 
 
-def unfold(value: Any, kinds: frozenset[str]) -> list[Listed]:
-    """The objects of a document in order, nested lists too; a document that is no list itself."""
+def unfold(value: Any, kinds: frozenset[str]) -> Iterator[Listed]:
+    """The objects of a document in order, nested lists too; a document that is no list itself.
+
+    Items of a List that are texts (``Raw``) are decoded one by one, when they are asked for.
+    """
     if _items(value, kinds) is None:
-        return [Listed(value)]
-    found = _leaves(value, (), kinds)
-    return [Listed(leaf, steps, number) for number, (leaf, steps) in enumerate(found)]
-
-
-def _leaves(value: Any, steps: Steps, kinds: frozenset[str]) -> Iterator[tuple[Any, Steps]]:
-    items = _items(value, kinds)
-    if items is None:
-        yield value, steps
+        yield Listed(value)
         return
-    for index, item in enumerate(items):
-        yield from _leaves(_typed(item, value), (*steps, "items", index), kinds)
+    for number, leaf in enumerate(_leaves(value, (), kinds)):
+        yield Listed(leaf.value, leaf.steps, number, leaf.text)
+
+
+def _leaves(value: Any, steps: Steps, kinds: frozenset[str]) -> Iterator[Listed]:
+    for index, item in enumerate(_items(value, kinds) or ()):
+        text = item if isinstance(item, Raw) else None
+        each = _typed(item, value) if text is None else _DECODER.decode(text)
+        here = (*steps, "items", index)
+        if _items(each, kinds) is None:
+            yield Listed(each, here, text=text)
+        else:
+            yield from _leaves(each, here, kinds)
+
+
+_DECODER: Final = Decoder()
 
 
 def _items(value: Any, kinds: frozenset[str]) -> list[Any] | None:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from msgspec import Struct
 from msgspec.structs import replace
 
-from podfence.admission.kinds import CLUSTER_SCOPED, POLICY_KINDS, WANTED_KINDS
+from podfence.admission.kinds import POLICY_KINDS, WANTED_KINDS
 from podfence.collector import collector_paused
 from podfence.errors import Position, Problem, Severity, Source
 from podfence.intake.build import Reading, build_cluster
@@ -65,7 +65,7 @@ class Loaded(Struct, frozen=True):
     """What the cluster is called that was asked; "" for files."""
     absent: tuple[str, ...] = ()
     """Wanted kinds that the asked cluster does not have."""
-    _by_source: dict[Source, Mapping[str, object]] = {}
+    _by_source: dict[Source, Document] = {}
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -86,8 +86,9 @@ class Loaded(Struct, frozen=True):
         if source is None:
             return None
         if not self._by_source:
-            self._by_source.update((d.source, d.data) for d in self.documents)
-        return self._by_source.get(source)
+            self._by_source.update((d.source, d) for d in self.documents)
+        document = self._by_source.get(source)
+        return None if document is None else document.data
 
 
 def load(
@@ -119,14 +120,14 @@ def load_files(
 ) -> Loaded:
     """The same of files that are read already. ``paths``: what a person calls them."""
     with collector_paused():
-        manifests = manifests_of(files, kinds=WANTED_KINDS, kept=kept)
-        documents, unplaced = _placed(manifests.documents, namespace or DEFAULT_NAMESPACE)
-        manifests = replace(manifests, documents=documents)
+        manifests = manifests_of(
+            files, kinds=WANTED_KINDS, kept=kept, namespace=namespace or DEFAULT_NAMESPACE
+        )
         loaded = _build(manifests, paths, strict_cidrs, kept)
-    problems = loaded.problems
-    if namespace is None:
-        problems = (*problems, *_without_pods(unplaced, loaded.cluster.pods))
-    return replace(loaded, problems=problems, unplaced=len(unplaced))
+    if namespace is not None:
+        return loaded
+    homeless = _without_pods(manifests.unplaced, loaded.cluster.pods)
+    return replace(loaded, problems=(*loaded.problems, *homeless))
 
 
 def _build(
@@ -149,6 +150,7 @@ def _build(
         manifests.documents,
         manifests.files,
         manifests.positions,
+        len(manifests.unplaced),
     )
 
 
@@ -186,30 +188,6 @@ _NOT_BUILT = (
     "a kustomization is not built here: its bases and patches are read as if each were a whole "
     "object; build it and pipe in the result: kubectl kustomize DIRECTORY | podfence ... -f -"
 )
-
-
-def _placed(
-    documents: Sequence[Document], namespace: str
-) -> tuple[tuple[Document, ...], list[Document]]:
-    """The documents as kubectl sends them, and those that named no namespace.
-
-    An object whose metadata cannot be read is left as it is.
-    """
-    sent: list[Document] = []
-    unplaced: list[Document] = []
-    for document in documents:
-        data = document.data
-        metadata = data.get("metadata") or {}
-        if (
-            data.get("kind") not in CLUSTER_SCOPED
-            and isinstance(metadata, dict)
-            and metadata.get("namespace") in (None, "")
-        ):
-            data = {**data, "metadata": {**metadata, "namespace": namespace}}
-            document = Document(document.source, data)
-            unplaced.append(document)
-        sent.append(document)
-    return tuple(sent), unplaced
 
 
 def _without_pods(unplaced: Sequence[Document], pods: Sequence[Pod]) -> Iterator[Problem]:
