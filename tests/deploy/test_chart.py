@@ -17,6 +17,7 @@ HEAD = """\
 # podfence on every node of a cluster: kubectl apply -f install.yaml
 # Made of deploy/chart by a test; docs/deploy.md says what is in here and why.
 """
+PROBES = ("livenessProbe", "readinessProbe")
 needs_go = pytest.mark.skipif(
     bool(chart.obstacle()), reason=f"chart tests cannot run: {chart.obstacle()}"
 )
@@ -59,6 +60,19 @@ def test_the_image_is_the_one_of_this_version_or_the_one_that_is_named() -> None
     assert _container()["image"] == f"podfence/podfence:{podfence.__version__}"
     named = _container(image={"repository": "own/podfence", "tag": "x"})
     assert (named["image"], named["imagePullPolicy"]) == ("own/podfence:x", "IfNotPresent")
+
+
+@needs_go
+@pytest.mark.parametrize("address", ["", "127.0.0.1"])
+def test_it_is_probed_where_it_listens(address: str) -> None:
+    found = _container(http={"address": address, "port": 1234})
+    assert f"--http-address={address or '$(HOST_IP)'}" in found["args"]
+    assert "--http-port=1234" in found["args"]
+    assert found["ports"] == [{"name": "http", "containerPort": 1234, "hostPort": 1234}]
+    probes = {found[each]["httpGet"]["path"]: found[each] for each in PROBES}
+    assert set(probes) == {"/healthz", "/readyz"}
+    for probe in probes.values():
+        assert (probe["httpGet"]["port"], probe["httpGet"]["host"]) == ("http", address)
 
 
 @needs_go
