@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from tests.cluster import build, cluster, layout, scores
+from tests.cluster import build, cluster, layout, scores, suites
 
 
 def main() -> int:
@@ -43,8 +43,7 @@ def _run(asked: argparse.Namespace) -> int:
     if asked.command == "score":
         return _score(found, asked.enforcer, asked.suites or list(scores.SUITES))
     if asked.command == "kubectl":
-        program = str(build.assets() / "kubectl")
-        words = found.command([program, f"--kubeconfig={found.kubeconfig}", *asked.words])
+        words = found.command([*found.kubectl_command, *asked.words])
     else:
         words = found.command(asked.words, found.nodes[asked.node - 1])
     return subprocess.run(words, check=False).returncode
@@ -66,6 +65,7 @@ def _up(nodes: int) -> int:
 
 
 def _score(found: cluster.Cluster, enforcer: str, names: list[str]) -> int:
+    suites.install_tiers(found)
     with scores.ENFORCERS[enforcer](found):
         for name in names:
             file = scores.FOLDER / f"{name}-{enforcer}.txt"

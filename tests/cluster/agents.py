@@ -5,6 +5,8 @@ Rule: whatever is started here is gone with the cluster at the latest.
 
 from __future__ import annotations
 
+import gzip
+import shutil
 import subprocess
 import sys
 import time
@@ -16,11 +18,55 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.layout import Node
 
 READY_SECONDS = 60
+_IN_SYNC = '"event":"in sync"'
 _PID = "/run/agent.pid"
 
 
 class NotReady(RuntimeError):
     """An agent ended, or did not program its node; its last words."""
+
+
+@contextmanager
+def from_image(cluster: Cluster) -> Iterator[None]:
+    """The agent as users get it: the image that ``./dev image`` makes, and ``deploy/install.yaml``;
+    removed by ``deploy/cleanup.yaml``. Raises NotReady.
+    """
+    archive = cluster.folder / "podfence.tar.gz"
+    subprocess.run([sys.executable, build.ROOT / "deploy" / "image.py", archive], check=True)
+    # containerd before 2.0 takes no archive that is compressed.
+    unpacked = archive.with_suffix("")
+    with gzip.open(archive) as packed, unpacked.open("wb") as file:
+        shutil.copyfileobj(packed, file)
+    cluster.load(unpacked)
+    install, cleanup = _INSTALL.format("install"), _INSTALL.format("cleanup")
+    cluster.kubectl("apply", "-f", install)
+    try:
+        _roll_out(cluster, "podfence")
+        _wait_in_sync(cluster)
+        yield
+    finally:
+        cluster.kubectl("delete", "-f", install)
+        cluster.kubectl("apply", "-f", cleanup)
+        _roll_out(cluster, "podfence-cleanup")
+        cluster.kubectl("delete", "-f", cleanup)
+
+
+_INSTALL = str(build.ROOT / "deploy" / "{}.yaml")
+
+
+def _roll_out(cluster: Cluster, name: str) -> None:
+    words = ("rollout", "status", "-n", "kube-system", f"daemonset/{name}", "--timeout=90s")
+    cluster.kubectl(*words)
+
+
+def _wait_in_sync(cluster: Cluster) -> None:
+    """Until every agent says so in its log."""
+    until = time.monotonic() + READY_SECONDS
+    words = ("logs", "-n", "kube-system", "-l", "app.kubernetes.io/name=podfence", "--tail=-1")
+    while (said := cluster.kubectl(*words)).count(_IN_SYNC) < len(cluster.nodes):
+        if time.monotonic() > until:
+            raise NotReady(said[-3000:])
+        time.sleep(0.2)
 
 
 @contextmanager
@@ -50,7 +96,7 @@ def _on_node(cluster: Cluster, node: Node) -> Iterator[None]:
         )
     try:
         until = time.monotonic() + READY_SECONDS
-        while "in sync" not in log.read_text(errors="replace"):
+        while _IN_SYNC not in log.read_text(errors="replace"):
             if process.poll() is not None or time.monotonic() > until:
                 raise NotReady(f"{node.name}: {log.read_text(errors='replace')[-3000:]}")
             time.sleep(0.1)

@@ -37,12 +37,15 @@ PROGRAMS = {
         )
     },
     "agnhost": "k8s.io/kubernetes/test/images/agnhost",
-    "pause": "podfence.invalid/tests/cluster/pause",
+    "front": "podfence.invalid/tests/cluster/front",
 }
 SUITES = {
     "netpol.test": "podfence.invalid/tests/cluster",
     "conformance.test": "sigs.k8s.io/network-policy-api/conformance",
 }
+CRD = "clusternetworkpolicies.yaml"
+"""The kind of the cluster tiers with every field, of the same module as its suite."""
+_CRD_FILE = "config/crd/experimental/policy.networking.k8s.io_clusternetworkpolicies.yaml"
 READY_MADE = "PODFENCE_CLUSTER_ASSETS"
 """A variable that names a folder with all of them: nothing is built then."""
 PACKAGES = {
@@ -62,7 +65,7 @@ UNAVAILABLE = apiserver.UNAVAILABLE
 def assets() -> Path:
     """The folder with the programs, without building any. Raises Unavailable."""
     if given := os.environ.get(READY_MADE):
-        wanted = [*apiserver.PROGRAMS, *PROGRAMS, *SUITES]
+        wanted = [*apiserver.PROGRAMS, *PROGRAMS, *SUITES, CRD]
         missing = [name for name in wanted if not (Path(given) / name).is_file()]
         if missing:
             raise Unavailable(f"{READY_MADE}={given} holds no {' and no '.join(missing)}")
@@ -74,8 +77,8 @@ def assets() -> Path:
 
 def _folder() -> Path:
     files = [HERE / "go.mod", HERE / "go.sum", *sorted(HERE.rglob("*.go"))]
-    named = f"{sys.platform} {platform.machine()} {KUBERNETES} {PROGRAMS} {SUITES}".encode()
-    contents = [*(file.read_bytes() for file in files), named]
+    named = f"{sys.platform} {platform.machine()} {KUBERNETES} {PROGRAMS} {SUITES} {_CRD_FILE}"
+    contents = [*(file.read_bytes() for file in files), named.encode()]
     return CACHE / f"cluster-{hashlib.sha256(bytes(0).join(contents)).hexdigest()[:16]}"
 
 
@@ -114,6 +117,9 @@ def build() -> Path:
         _say("fetching sources")
         go.fetch("list", "-mod=readonly", "-deps", *PROGRAMS.values())
         go.fetch("list", "-mod=readonly", "-deps", "-test", *SUITES.values())
+        module = "sigs.k8s.io/network-policy-api"
+        source = go.fetch("list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module).strip()
+        shutil.copyfile(Path(source) / _CRD_FILE, unfinished / CRD)
         for program in apiserver.PROGRAMS:
             shutil.copy2(of_apiserver / program, unfinished / program)
         flags = version_flags(KUBERNETES)
@@ -122,7 +128,7 @@ def build() -> Path:
             go.build(unfinished / program, package, flags)
         for program, package in SUITES.items():
             _say(f"building {program}")
-            go.build(unfinished / program, package, flags, kind=("test", "-c"))
+            go.build(unfinished / program, package, flags, kind=("test", "-c", "-vet=off"))
         if not folder.is_dir():  # someone else may have been quicker
             unfinished.rename(folder)
     return folder

@@ -43,6 +43,11 @@ class Cluster:
         self.nodes = layout.nodes(len(list(folder.glob("node?.kubeconfig"))))
 
     @property
+    def assets(self) -> Path:
+        """The folder with the programs that it was started with."""
+        return self.folder / keeper.ASSETS
+
+    @property
     def kubeconfig(self) -> Path:
         """The administrator's; its address is one of the cluster's own network."""
         return self.folder / f"{layout.ADMIN}.kubeconfig"
@@ -75,8 +80,12 @@ class Cluster:
 
     def kubectl(self, *words: str, check: bool = True) -> str:
         """Its output. Raises CalledProcessError."""
-        program = str(build.assets() / "kubectl")
-        return self.run(program, f"--kubeconfig={self.kubeconfig}", *words, check=check)
+        return self.run(*self.kubectl_command, *words, check=check)
+
+    @property
+    def kubectl_command(self) -> tuple[str, str]:
+        """kubectl as the administrator, for who is in the cluster's network."""
+        return str(self.assets / "kubectl"), f"--kubeconfig={self.kubeconfig}"
 
     def load(self, archive: Path) -> None:
         """Gives an image to every node. Raises CalledProcessError."""

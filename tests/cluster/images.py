@@ -78,9 +78,9 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
 def write_all(folder: Path, programs: Path, bash: Path) -> list[Path]:
     """The archives of every image that a node needs before its first pod."""
     pause, agnhost = folder / "pause.tar", folder / "agnhost.tar"
-    write(pause, [PAUSE], {"/pause": programs / "pause"}, ["/pause"])
+    write(pause, [PAUSE], {"/pause": programs / "front"}, ["/pause"])
     files = {
-        "/agnhost": programs / "pause",
+        "/agnhost": programs / "front",
         "/agnhost.real": programs / "agnhost",
         "/bin/bash": bash,
         "/bin/sh": bash,

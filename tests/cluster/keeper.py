@@ -21,6 +21,7 @@ from pathlib import Path
 from tests.cluster import cgroups, images, world
 
 LOCK = "lock"
+ASSETS = "assets"
 KEEP = b"keep\n"
 _PR_SET_CHILD_SUBREAPER = 36
 _LAUNCHER = """
@@ -36,6 +37,7 @@ def main(folder: Path, cluster: str, nodes: int, assets: Path) -> int:
     """Runs until the cluster ends or is to end; 1 when it ended by itself."""
     # Whatever of the cluster loses its parent can be waited for here.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    (folder / ASSETS).symlink_to(assets)
     (folder / "images").mkdir()
     images.write_all(folder / "images", assets, Path(shutil.which("bash-static") or ""))
     cgroups.create(cluster, nodes)

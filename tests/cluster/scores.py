@@ -49,15 +49,6 @@ def summary(results: Sequence[Result]) -> str:
     return ", ".join(f"{number} {state}" for state, number in count.items())
 
 
-def netpol(cluster: Cluster) -> list[Result]:
-    without = "" if has_sctp() else "SCTP"
-    return suites.netpol(cluster, without=without, processes=PROCESSES)
-
-
-def conformance(cluster: Cluster) -> list[Result]:
-    return suites.conformance(cluster, without="" if has_sctp() else "SCTP")
-
-
 def has_sctp() -> bool:
     """Whether this kernel has SCTP sockets, which agnhost serves with."""
     try:
@@ -70,18 +61,18 @@ def has_sctp() -> bool:
 SUITES: dict[str, tuple[str, Callable[[Cluster], list[Result]]]] = {
     "networkpolicy": (
         f"Kubernetes {build.KUBERNETES}, test/e2e/network/netpol",
-        netpol,
+        lambda cluster: suites.netpol(cluster, processes=PROCESSES),
     ),
     "clusternetworkpolicy": (
         f"network-policy-api {build.NETWORK_POLICY_API}, conformance, all features",
-        conformance,
+        suites.conformance,
     ),
 }
 
 
 ENFORCERS: dict[str, Callable[[Cluster], AbstractContextManager[None]]] = {
     "none": lambda _: nullcontext(),
-    "podfence": agents.from_sources,
+    "podfence": agents.from_image,
 }
 
 
@@ -93,6 +84,7 @@ def write(cluster: Cluster, name: str, enforcer: str, file: Path) -> Sequence[Re
     where = [
         f"{len(cluster.nodes)} nodes (tests/cluster), Linux {platform.release().split('-')[0]},",
         f"containerd {_containerd(cluster)}, CNI plugin ptp, kube-proxy in nftables mode",
+        *([] if has_sctp() else ["SCTP through raw sockets, since this kernel has no others"]),
     ]
     text = text_of(title, enforcer, results, time.monotonic() - started, where)
     file.parent.mkdir(exist_ok=True)

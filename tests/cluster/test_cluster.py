@@ -70,8 +70,7 @@ def pods(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 def connects(cluster: Cluster, source: str, host: str) -> bool:
     address = f"[{host}]:80" if ":" in host else f"{host}:80"
     words = ["exec", "-n", "reach", source, "--", "/agnhost", "connect", address, "--timeout=3s"]
-    program = str(build.assets() / "kubectl")
-    command = cluster.command([program, f"--kubeconfig={cluster.kubeconfig}", *words])
+    command = cluster.command([*cluster.kubectl_command, *words])
     return subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode == 0
 
 
