@@ -32,6 +32,7 @@ from podfence.policy.index import PolicyIndex
 from podfence.questions.certainty import Certainty
 from podfence.questions.describe import describe
 from podfence.questions.describe_tiers import describe_tier_policy
+from podfence.questions.lint.note import Written
 from podfence.questions.lint.notes import notes_for
 from podfence.questions.lint.tiers import tier_findings
 from podfence.questions.parties import Directory, Party, unread
@@ -120,12 +121,13 @@ def _show(selection: Selection, loaded: Loaded, output: str) -> int:
 def _texts(loaded: Loaded, wanted: list[Policy], names: Names) -> Iterator[str]:
     index = compile_cluster(loaded.cluster, names)
     place = _place(loaded)
+    written = Written(index, loaded.raw)
     findings = (
         tier_findings(index) if any(isinstance(p, ClusterNetworkPolicy) for p in wanted) else ()
     )
     for one in wanted:
         if isinstance(one, NetworkPolicy):
-            notes = notes_for(index, one, loaded.raw(one.source))
+            notes = notes_for(index, one, loaded.raw(one.source), written=written)
             yield render_description(describe(index, one), place, notes)
         else:
             found = tuple(f for f in findings if f.object == one.ref)

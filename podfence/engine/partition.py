@@ -49,7 +49,7 @@ class Partitions:
         """The partition where order is of no matter: accepts alone, and all else denied (NP-7)."""
         by_ports: dict[int, BitMap] = {}
         for rule in tier.rules:
-            for ports, classes in self._matches(rule):
+            for ports, classes in self.matches(rule):
                 add_to(by_ports, ports, classes)
         blocks: Blocks = {}
         for ports, who in by_ports.items():
@@ -66,7 +66,7 @@ class Partitions:
                 add_to(blocks, ports, who)
         return {ports: who for ports, who in blocks.items() if who}
 
-    def _matches(self, rule: CompiledRule) -> list[tuple[int, FrozenBitMap]]:
+    def matches(self, rule: CompiledRule) -> list[tuple[int, FrozenBitMap]]:
         """The matches of a rule in this family: number of the ports, classes."""
         found = self._rules.get(rule.number)
         if found is None:
@@ -86,7 +86,7 @@ class Partitions:
         }
         for tier in policy.tiers:
             for rule in tier.rules:
-                for ports, classes in self._matches(rule):
+                for ports, classes in self.matches(rule):
                     blocks = self._split(blocks, rule.action, ports, classes)
             left: dict[State, BitMap] = {}
             for (accepted, undecided, passed), who in blocks.items():

@@ -25,7 +25,13 @@ from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.policy.namedports import PortName, named_number
 from podfence.questions.phrases import words
-from podfence.questions.phrases.matched import Matched, PodGroup, grouped, workload_of
+from podfence.questions.phrases.matched import (
+    Matched,
+    PodGroup,
+    allows_everything,
+    grouped,
+    workload_of,
+)
 from podfence.questions.phrases.tierwords import in_order, policy_words
 
 _PEER_LIST = {Direction.INGRESS: "from", Direction.EGRESS: "to"}
@@ -105,13 +111,6 @@ class PolicyDescription(Struct, frozen=True):
 def describe(index: PolicyIndex, policy: NetworkPolicy) -> PolicyDescription:
     """What ``policy``, one of the policies of ``index``, does; never fails."""
     return _Describer(index, policy).describe()
-
-
-def allows_everything(policy: NetworkPolicy, direction: Direction) -> bool:
-    """Whether the policy has the direction and a rule ``{}`` in it (NP-11)."""
-    return direction.policy_type in policy.policy_types and any(
-        not rule.peers and not rule.ports for rule in policy.rules_of(direction.policy_type)
-    )
 
 
 def peer_path(direction: Direction, rule: int, peer: int) -> str:

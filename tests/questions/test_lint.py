@@ -13,8 +13,13 @@ MISSPELT = policy("shop/db", {"app": "dbb"}, ingress=[rule(peer(pods={"app": "we
 DB = pod("shop/db", {"app": "db"})
 
 
+UNCOVERED = frozenset({"PF350", "PF351"})
+"""What no policy covers is asked in test_lint_together."""
+
+
 def codes(*objects: ClusterObject) -> list[str]:
-    return [each.code for each in lint(compile_cluster(Cluster.of(objects)), lambda _: None)]
+    found = lint(compile_cluster(Cluster.of(objects)), lambda _: None)
+    return [each.code for each in found if each.code not in UNCOVERED]
 
 
 def test_a_selector_that_matches_no_pod_is_a_finding() -> None:
@@ -34,7 +39,8 @@ def test_all_policies_say_what_each_says_alone() -> None:
     ]
     index = compile_cluster(Cluster.of([MISSPELT, DB, *others]))
     alone = [found for one in index.cluster.policies for found in notes_for(index, one)]
-    assert list(lint(index, lambda _: None)) == alone
+    found = [each for each in lint(index, lambda _: None) if each.code not in UNCOVERED]
+    assert found == alone
     assert {each.object.name for each in alone} == {"db", "egress", "every-web"}
 
 
@@ -42,5 +48,5 @@ def test_a_finding_weighs_as_its_code_says() -> None:
     for finding in lint(compile_cluster(Cluster.of([MISSPELT, DB])), lambda _: None):
         problem = finding.problem
         assert problem.severity is LINT_RULES[finding.code].severity
-        assert problem.object == "NetworkPolicy shop/db"
+        assert problem.object == f"{finding.object.kind} {finding.object}"
         assert problem.message.startswith(f"{finding.path}: ")

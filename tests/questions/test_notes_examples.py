@@ -15,10 +15,10 @@ TUTORIALS = EXAMPLES / "tutorials"
 MISTAKES: dict[str, dict[str, list[str]]] = {
     "gotchas": {
         "bank/ledger-metrics": ["PF315"],
-        "bank/ledger-from-teller": ["PF309"],
+        "bank/ledger-from-teller": ["PF329"],
         "bank/teller-egress": ["PF304"],
         "bank/teller-closed": ["PF320"],
-        "watch/watcher-egress": ["PF311", "PF308"],
+        "watch/watcher-egress": ["PF340", "PF308"],
     },
     "tutorials/01-database-access": {
         "clinic/portal-and-database": ["PF318"],

@@ -182,10 +182,6 @@ def test_no_pf363(rules: list[NetworkPolicyRule]) -> None:
     ("left_out", "reason"),
     [
         (
-            pod("mon/agent", {"app": "agent"}, host_network=True, addresses=["192.0.2.1"]),
-            ON_NODE,
-        ),
-        (
             pod("mon/agent", {"app": "agent"}, finished=True),
             "mon/agent would fit by its labels, but it is finished",
         ),

@@ -81,6 +81,52 @@ LINT_RULES: Mapping[str, LintRule] = {
         Severity.ERROR, "a label that nobody has; somebody has one that is spelt alike"
     ),
     "PF321": LintRule(Severity.ERROR, "a label of no namespace, with the name of one as its value"),
+    "PF322": LintRule(
+        Severity.ERROR, "a label that the workload has itself, and its pods have not"
+    ),
+    "PF323": LintRule(
+        Severity.WARNING, "a selector asks for a label that changes with the next release"
+    ),
+    "PF324": LintRule(
+        Severity.WARNING, "a peer that is only told who it is not means strangers, too"
+    ),
+    "PF325": LintRule(
+        Severity.ERROR, "a selector that fits no pod of its namespace, and pods of another"
+    ),
+    "PF326": LintRule(
+        Severity.WARNING, "a port name that some of the pods declare, and others serve without it"
+    ),
+    "PF327": LintRule(Severity.ERROR, "the port is declared for another protocol"),
+    "PF328": LintRule(Severity.WARNING, "a range of ports that holds nearly all of them"),
+    "PF329": LintRule(
+        Severity.ERROR, "the number is a Service's port, and no connection through it passes"
+    ),
+    "PF330": LintRule(
+        Severity.WARNING, "all that a rule allows is denied by the policies of the other end"
+    ),
+    "PF331": LintRule(Severity.NOTE, "a rule that allows only what other rules allow anyway"),
+    "PF332": LintRule(Severity.NOTE, "a policy that changes no verdict"),
+    "PF333": LintRule(Severity.ERROR, "pods that may not ask the cluster's DNS"),
+    "PF334": LintRule(Severity.ERROR, "DNS is asked at the node, where no rule allows it"),
+    "PF335": LintRule(
+        Severity.WARNING, "DNS to everywhere is the only way out, and one for tunnels"
+    ),
+    "PF336": LintRule(Severity.NOTE, "a Service that nobody may reach"),
+    "PF340": LintRule(
+        Severity.ERROR, "an ipBlock of Service addresses alone, which no rule ever sees"
+    ),
+    "PF341": LintRule(
+        Severity.WARNING, "a rule for the internet also holds pods of other namespaces"
+    ),
+    "PF350": LintRule(Severity.NOTE, "pods that no policy isolates"),
+    "PF351": LintRule(Severity.WARNING, "a namespace with policies whose next pod would be open"),
+    "PF352": LintRule(
+        Severity.WARNING, "outside addresses reach pods that nothing offers to the outside"
+    ),
+    "PF353": LintRule(Severity.WARNING, "a rule allows the metadata service of a cloud"),
+    "PF354": LintRule(Severity.NOTE, "a rule for all ports of all outside addresses"),
+    "PF356": LintRule(Severity.WARNING, "the port of a data store is open to more than named pods"),
+    "PF360": LintRule(Severity.ERROR, "only pods on the network of their node are meant"),
     "PF363": LintRule(
         Severity.WARNING,
         "a rule with peers alone beside a rule with ports alone: one rule, split by a dash",
@@ -99,6 +145,13 @@ class Finding(Struct, frozen=True):
     source: Source | None
     path: str
     text: str
+    severity: Severity | None = None
+    """Where it weighs otherwise than its code does."""
+
+    @property
+    def weight(self) -> Severity:
+        """How much it weighs."""
+        return self.severity or LINT_RULES[self.code].severity
 
     @property
     def title(self) -> str:
@@ -110,7 +163,7 @@ class Finding(Struct, frozen=True):
         """The same beside what the server says."""
         return Problem(
             self.code,
-            LINT_RULES[self.code].severity,
+            self.weight,
             f"{self.path}: {self.text}",
             self.source,
             self.path,

@@ -10,13 +10,17 @@ from collections.abc import Callable, Iterator
 
 from podfence.errors import Source
 from podfence.policy.index import PolicyIndex
+from podfence.questions.lint.coverage import coverage
 from podfence.questions.lint.findings import Finding
-from podfence.questions.lint.note import Raw
+from podfence.questions.lint.note import Raw, Written
 from podfence.questions.lint.notes import notes_for
+from podfence.questions.lint.reach import Reach
+from podfence.questions.lint.resolving import resolving
 from podfence.questions.lint.tiers import tier_findings
+from podfence.questions.lint.together import together
 from podfence.questions.phrases.matched import Matched
 
-_MATCHES_NOBODY = frozenset({"PF306", "PF307", "PF320", "PF321"})
+_MATCHES_NOBODY = frozenset({"PF306", "PF307", "PF320", "PF321", "PF322"})
 
 
 def lint(index: PolicyIndex, raw: Callable[[Source | None], Raw | None]) -> Iterator[Finding]:
@@ -24,8 +28,16 @@ def lint(index: PolicyIndex, raw: Callable[[Source | None], Raw | None]) -> Iter
     known."""
     populated = {endpoint.pod.namespace for endpoint in index.endpoints.values()}
     matched = Matched(index)
+    written = Written(index, raw)
+    said: list[Finding] = []
     for policy in index.cluster.policies:
-        for finding in notes_for(index, policy, raw(policy.source), matched):
+        for finding in notes_for(index, policy, raw(policy.source), matched, written):
             if finding.code not in _MATCHES_NOBODY or policy.ref.namespace in populated:
+                said.append(finding)
                 yield finding
+    if populated:
+        reach = Reach.of(index, matched, written)
+        yield from together(reach, said)
+        yield from resolving(reach)
+        yield from coverage(reach, said)
     yield from tier_findings(index)

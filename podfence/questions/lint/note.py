@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 
 from msgspec import Struct
 
+from podfence.errors import Severity, Source
+from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule
+from podfence.model.selectors import LabelSelector
 from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.questions.phrases.matched import Matched
@@ -22,6 +25,70 @@ class Note(Struct, frozen=True):
     code: str
     text: str
     path: str
+    severity: Severity | None = None
+    """Where it weighs otherwise than its code does."""
+
+
+def field_of(value: object, *path: str) -> object:
+    """A field of what was written, None where it is not there."""
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+_POD_SPECS = (
+    ("spec",),
+    ("spec", "template", "spec"),
+    ("spec", "jobTemplate", "spec", "template", "spec"),
+)
+
+
+def pod_spec(raw: Raw | None) -> Raw:
+    """The spec of the pods that an object is or runs; empty if that is not known."""
+    for path in reversed(_POD_SPECS):
+        spec = field_of(raw, *path)
+        if isinstance(spec, Mapping):
+            return spec
+    return {}
+
+
+class Owner(Struct, frozen=True):
+    """A workload that runs pods, with the labels that it has itself."""
+
+    ref: ObjectRef
+    labels: Mapping[str, str]
+
+
+class Written:
+    """How the objects of an index were written. ``raw``: None where that is not known."""
+
+    def __init__(self, index: PolicyIndex, raw: Callable[[Source | None], Raw | None]) -> None:
+        self._index = index
+        self.raw = raw
+
+    def owners(self, selector: LabelSelector) -> list[Owner]:
+        """The workloads whose own labels a selector fits; none for a selector without labels."""
+        if not selector.match_labels:
+            return []
+        known = self._owners.get(selector.match_labels[0], [])
+        return [owner for owner in known if selector.matches(owner.labels)]
+
+    @cached_property
+    def _owners(self) -> dict[tuple[str, str], list[Owner]]:
+        sources = {
+            end.pod.source: end.pod.owner
+            for end in self._index.endpoints.values()
+            if end.pod.source is not None and end.pod.owner is not None
+        }
+        found: dict[tuple[str, str], list[Owner]] = {}
+        for source, ref in sources.items():
+            raw = self.raw(source)
+            labels = field_of(raw, "metadata", "labels")
+            if isinstance(labels, Mapping) and field_of(raw, "kind") != "Pod":
+                own = {key: value for key, value in labels.items() if isinstance(value, str)}
+                for label in own.items():
+                    found.setdefault(label, []).append(Owner(ref, own))
+        return found
 
 
 class Case(Struct, frozen=True, dict=True):
@@ -32,6 +99,7 @@ class Case(Struct, frozen=True, dict=True):
     policy: NetworkPolicy
     raw: Raw | None
     matched: Matched
+    written: Written
 
     @property
     def namespace(self) -> str:

@@ -7,8 +7,9 @@ was meant. Words that differ in digits alone are other words: web-1 and web-2.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 from podfence.model.meta import METADATA_NAME_LABEL, Labels
 from podfence.model.networkpolicy import NetworkPolicyPeer
@@ -17,7 +18,6 @@ from podfence.policy.index import Endpoint
 from podfence.questions.describe import peer_path
 from podfence.questions.lint.note import Case, Note
 from podfence.questions.phrases import words
-from podfence.questions.phrases.matched import grouped
 
 _SHOWN = 3
 _ONE_EDIT = 4
@@ -27,6 +27,7 @@ _SAID_ALIKE = re.compile(r"[-_.]|s\b")
 _DIGITS = re.compile(r"\d+")
 
 Label = tuple[str, str]
+T = TypeVar("T")
 
 
 def misspelt_subject(case: Case) -> Iterator[Note]:
@@ -34,7 +35,7 @@ def misspelt_subject(case: Case) -> Iterator[Note]:
     if case.subjects or _is_named_so(case):
         return
     pods = case.matched.pods_of(case.namespace)
-    if near := _near_pods(case.policy.pod_selector, pods):
+    if near := _near_pods(case, case.policy.pod_selector, pods):
         text = (
             f"No pod of namespace {case.namespace} is {_asked(case.policy.pod_selector)}, so the "
             f"policy is about nobody; {near}."
@@ -60,15 +61,14 @@ def misspelt_peers(case: Case) -> Iterator[Note]:
 def _misspelt_peer(case: Case, peer: NetworkPolicyPeer, path: str) -> Iterator[Note]:
     namespaces, pods = [case.namespace], peer.pod_selector
     if (spaces := peer.namespace_selector) is not None:
-        known = case.index.cluster.namespaces
-        namespaces = [name for name, each in known.items() if spaces.matches(dict(each.labels))]
+        namespaces = case.matched.namespaces(spaces)
         if not namespaces:
             yield from _misspelt_namespace(case, spaces, f"{path}.namespaceSelector")
             return
     if pods is None:
         return
-    among = [pod for name in namespaces for pod in case.matched.pods_of(name)]
-    if near := _near_pods(pods, among):
+    among = case.matched.peers(case.namespace, NetworkPolicyPeer(LabelSelector(), spaces))
+    if near := _near_pods(case, pods, among):
         where = f" of namespace {namespaces[0]}" if len(namespaces) == 1 else ""
         text = f"No pod{where} is {_asked(pods)}, so this item means nobody; {near}."
         yield Note("PF320", text, f"{path}.podSelector")
@@ -84,49 +84,52 @@ def _misspelt_namespace(case: Case, spaces: LabelSelector, path: str) -> Iterato
             )
             yield Note("PF321", text, path)
             return
-    for wrong, right, having in _near(spaces, {name: each.labels for name, each in known.items()}):
+    having: dict[Label, list[str]] = {}
+    for name, each in known.items():
+        for label in each.labels:
+            having.setdefault(label, []).append(name)
+    for wrong, right, names in _near(spaces, having, lambda name: known[name].labels):
         text = (
             f"No namespace is {_asked(spaces)}, so this item means nobody; "
-            f"{_label(right)} instead of {_label(wrong)} would mean {words.some(having, _SHOWN)}."
+            f"{_label(right)} instead of {_label(wrong)} would mean {words.some(names, _SHOWN)}."
         )
         yield Note("PF320", text, path)
         return
 
 
-def _near_pods(selector: LabelSelector, pods: Iterable[Endpoint]) -> str:
+def _near_pods(case: Case, selector: LabelSelector, pods: tuple[Endpoint, ...]) -> str:
     """What to write instead, and whom it would mean; "" where nothing is near."""
-    by_name = {f"{end.pod.namespace}/{end.pod.name}": end for end in pods}
-    found = _near(selector, {name: end.pod.labels for name, end in by_name.items()})
+    having = case.matched.by_label(pods)
+    found = _near(selector, having, lambda end: end.pod.labels)
     return words.listed(
         [
             f"{_label(right)} instead of {_label(wrong)} would mean "
-            + words.some([str(g) for g in grouped(by_name[name] for name in having)], _SHOWN)
-            for wrong, right, having in found[:_SHOWN]
+            + case.matched.names(fitting, _SHOWN, " and ")
+            for wrong, right, fitting in found[:_SHOWN]
         ],
         "or",
     )
 
 
 def _near(
-    selector: LabelSelector, labels: Mapping[str, Labels]
-) -> list[tuple[Label, Label, list[str]]]:
-    """A label of the selector, a near one, and who would be selected with it in its place."""
-    having: dict[Label, list[str]] = {}
-    for name, pairs in labels.items():
-        for pair in pairs:
-            having.setdefault(pair, []).append(name)
+    selector: LabelSelector,
+    having: Mapping[Label, Sequence[T]],
+    labels: Callable[[T], Labels],
+) -> list[tuple[Label, Label, list[T]]]:
+    """A label of the selector, a near one, and who would be selected with it in its place.
+    ``having``: everybody by label."""
     found = []
     for wrong in selector.match_labels:
         rest = LabelSelector(
             tuple(label for label in selector.match_labels if label != wrong),
             selector.match_expressions,
         )
-        for right, names in having.items():
+        for right, ends in having.items():
             if _is_near(wrong, right) and (
-                fitting := [name for name in names if rest.matches(dict(labels[name]))]
+                fitting := [end for end in ends if rest.matches(dict(labels(end)))]
             ):
                 found.append((wrong, right, fitting))
-    return sorted(found)
+    return sorted(found, key=lambda each: each[:2])
 
 
 def _is_near(wrong: Label, right: Label) -> bool:

@@ -55,7 +55,7 @@ def _opens(wide: NetworkPolicyRule, rule: NetworkPolicyRule) -> bool:
         return bool(wide.ports)
     if len(wide.peers) * len(rule.peers) > _COMPARED:
         return False
-    covered = all(any(p == w or _wider(w, p) for w in wide.peers) for p in rule.peers)
+    covered = all(any(p == w or wider(w, p) for w in wide.peers) for p in rule.peers)
     return covered and any(p not in wide.peers for p in rule.peers)
 
 
@@ -138,27 +138,27 @@ def _in_selectors(peers: Sequence[NetworkPolicyPeer]) -> Iterator[tuple[int, int
         return
     for peer, at in selectors:
         for other, wide in selectors:
-            if _wider(other, peer) and not _wider(peer, other):
+            if wider(other, peer) and not wider(peer, other):
                 yield at, wide
                 break
 
 
-def _wider(wide: NetworkPolicyPeer, peer: NetworkPolicyPeer) -> bool:
+def wider(wide: NetworkPolicyPeer, peer: NetworkPolicyPeer) -> bool:
     """Whether ``wide`` holds all that ``peer`` means, by what is written."""
     if wide.ip_block is not None and peer.ip_block is not None:
         return ip_block(peer.ip_block).addresses <= ip_block(wide.ip_block).addresses
     if wide.ip_block is not None or peer.ip_block is not None:
         return False
-    if not _implies(peer.pod_selector or _EVERY, wide.pod_selector or _EVERY):
+    if not implies(peer.pod_selector or _EVERY, wide.pod_selector or _EVERY):
         return False
     if wide.namespace_selector is None:
         return peer.namespace_selector is None
-    return _implies(peer.namespace_selector or _EVERY, wide.namespace_selector) or (
+    return implies(peer.namespace_selector or _EVERY, wide.namespace_selector) or (
         peer.namespace_selector is None and wide.namespace_selector.selects_everything
     )
 
 
-def _implies(narrow: LabelSelector, wide: LabelSelector) -> bool:
+def implies(narrow: LabelSelector, wide: LabelSelector) -> bool:
     """Whether everything that ``narrow`` selects, ``wide`` selects: it demands a part of it."""
     return set(wide.match_labels) <= set(narrow.match_labels) and set(
         wide.match_expressions

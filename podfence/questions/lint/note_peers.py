@@ -15,7 +15,6 @@ from podfence.policy.index import Endpoint
 from podfence.questions.describe import peer_path
 from podfence.questions.lint.note import Case, Note, rule_path
 from podfence.questions.phrases import words
-from podfence.questions.phrases.matched import grouped
 from podfence.questions.whyempty import BROUGHT_BY_CLUSTER, left_out, wanted_by_policy
 from podfence.sets import AddressSet
 
@@ -33,8 +32,8 @@ def _now(case: Case, peer: NetworkPolicyPeer) -> tuple[Endpoint, ...]:
     return case.matched.peers(case.namespace, peer)
 
 
-def _names(endpoints: tuple[Endpoint, ...]) -> str:
-    return words.some([str(group) for group in grouped(endpoints)], _SHOWN, ", ")
+def _names(case: Case, endpoints: tuple[Endpoint, ...]) -> str:
+    return case.matched.names(endpoints, _SHOWN)
 
 
 def selects_nothing(case: Case) -> Iterator[Note]:
@@ -58,7 +57,7 @@ def selects_nothing(case: Case) -> Iterator[Note]:
         )
     elsewhere = _now(case, NetworkPolicyPeer(case.policy.pod_selector, _ANYWHERE))
     if elsewhere and not case.policy.pod_selector.selects_everything:
-        text += f" Pods like that exist in another namespace: {_names(elsewhere)}."
+        text += f" Pods like that exist in another namespace: {_names(case, elsewhere)}."
     yield Note("PF306", text, "spec.podSelector")
 
 
@@ -76,8 +75,8 @@ def lost_or(case: Case) -> Iterator[Note]:
         text = (
             f"No pod is both {words.conditions(peer.pod_selector or _ANYWHERE)} and in "
             f"{words.namespaces(peer.namespace_selector or _ANYWHERE)}. As two items (a dash "
-            f"before each selector) they would be alternatives: {_names(own)} of this namespace, "
-            f"or {_names(others)}."
+            f"before each selector) they would be alternatives: {_names(case, own)} of this "
+            f"namespace, or {_names(case, others)}."
         )
         yield Note("PF314", text, peer_path(direction, number, at))
 
@@ -107,8 +106,8 @@ def _torn(case: Case, peer: NetworkPolicyPeer, beside: NetworkPolicyPeer) -> str
     meant = _now(case, NetworkPolicyPeer(peer.pod_selector, beside.namespace_selector))
     return (
         f"This namespace ({case.namespace}) has no {pods} now, and the item beside it allows every "
-        f"pod in {where} ({_names(_now(case, beside))} now). As one item, with one dash for both "
-        f"selectors, they would mean {pods} there ({_names(meant)} now)."
+        f"pod in {where} ({_names(case, _now(case, beside))} now). As one item, with one dash "
+        f"for both selectors, they would mean {pods} there ({_names(case, meant)} now)."
     )
 
 
@@ -154,16 +153,16 @@ def _why_nobody(case: Case, peer: NetworkPolicyPeer) -> str:
     if _now(case, peer) or _not_read(case, peer):
         return ""
     selector = peer.namespace_selector
-    if selector is not None and not _some_namespace(case, selector):
+    if selector is not None and not case.matched.namespaces(selector):
         return f"There is now no namespace that fits ({words.namespaces(selector)})."
     cluster = case.index.cluster
     text = f"No pod fits now ({words.peer(peer, case.namespace)})."
-    unfindable = left_out(case.matched.unfindable, wanted_by_policy(cluster, case.namespace, peer))
-    if unfindable:
+    hidden = case.matched.unfindable
+    if hidden and (unfindable := left_out(hidden, wanted_by_policy(cluster, case.namespace, peer))):
         return f"{text[:-1]}: {unfindable}."
     elsewhere = _now(case, NetworkPolicyPeer(peer.pod_selector, _ANYWHERE))
     if peer.pod_selector is not None and elsewhere:
-        text += f" Pods with these labels exist elsewhere: {_names(elsewhere)}."
+        text += f" Pods with these labels exist elsewhere: {_names(case, elsewhere)}."
         if selector is None:
             text += " A podSelector alone looks at the policy's own namespace only."
     return text
@@ -176,11 +175,6 @@ def _not_read(case: Case, peer: NetworkPolicyPeer) -> bool:
     )
 
 
-def _some_namespace(case: Case, selector: LabelSelector) -> bool:
-    namespaces = case.index.cluster.namespaces.values()
-    return any(selector.matches(dict(namespace.labels)) for namespace in namespaces)
-
-
 def inside_block(case: Case) -> Iterator[Note]:
     """PF311: an ipBlock, not a catch-all, over addresses that a cluster gives and takes (NP-27,
     NP-47)."""
@@ -189,9 +183,17 @@ def inside_block(case: Case) -> Iterator[Note]:
         if block is None or block.cidr.prefixlen == 0:
             continue
         path = peer_path(direction, number, at)
+        if services := _services_alone(case, block):
+            text = (
+                f"{block.cidr} holds addresses of Services only ({words.some(services, _SHOWN)}). "
+                "Policies are asked after a Service was resolved to a pod, so no packet ever comes "
+                "from there or goes there, and this item allows nothing. Select the pods behind it."
+            )
+            yield Note("PF340", text, path)
+            continue
         pods = tuple(e for e in _now(case, peer) if e.pod.has_status)
         if pods or _overlaps_pod_range(case, block):
-            who = f" ({_names(pods)} now)" if pods else ""
+            who = f" ({_names(case, pods)} now)" if pods else ""
             text = (
                 f"{block.cidr} holds addresses of pods{who}. Pods get other addresses when they "
                 "are made anew; a podSelector follows them."
@@ -199,6 +201,18 @@ def inside_block(case: Case) -> Iterator[Note]:
             yield Note("PF311", text, path)
         if direction is Direction.EGRESS:
             yield from _service_addresses(case, block, path)
+
+
+def _services_alone(case: Case, block: IPBlock) -> list[str]:
+    """The Services, if every address of a block is one of theirs."""
+    addresses = ip_block(block).addresses
+    found = {
+        address: f"{service.ref} ({address})"
+        for service in case.index.cluster.services
+        for address in service.cluster_ips
+        if address in addresses
+    }
+    return list(found.values()) if found and addresses <= AddressSet.of(found) else []
 
 
 def _overlaps_pod_range(case: Case, block: IPBlock) -> bool:

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from podfence.engine.connections import end_ports
 from podfence.model.networkpolicy import NetworkPolicyPort, Protocol
-from podfence.model.objects import Service, ServicePort
+from podfence.model.objects import ContainerPort, Service, ServicePort
 from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint
 from podfence.policy.namedports import PortName, named_number
 from podfence.questions.lint.note import Case, Note, rule_path
 from podfence.questions.phrases import words
-from podfence.questions.phrases.matched import grouped
 
 _DNS = 53
 _SHOWN = 3
+_COMPARED = 2_000
+"""Most pairs of classes that are asked about one rule."""
 
 
 def _ports(
@@ -38,9 +40,10 @@ def unknown_name(case: Case) -> Iterator[Note]:
         name, protocol = port.port, port.protocol.value
         if not isinstance(name, str) or not _can_judge(case, direction, targets):
             continue
-        if any(named_number(e.pod.ports, PortName(name, protocol)) for e in targets):
+        lists = case.matched.port_lists(targets)
+        if any(named_number(ports, PortName(name, protocol)) for ports in lists):
             continue
-        yield Note("PF308", _why_unknown(targets, name, protocol), path)
+        yield Note("PF308", _why_unknown(case, targets, name, protocol), path)
 
 
 def _can_judge(case: Case, direction: Direction, targets: tuple[Endpoint, ...]) -> bool:
@@ -53,7 +56,7 @@ def _can_judge(case: Case, direction: Direction, targets: tuple[Endpoint, ...]) 
     return bool(targets) or only_blocks
 
 
-def _why_unknown(targets: tuple[Endpoint, ...], name: str, protocol: str) -> str:
+def _why_unknown(case: Case, targets: tuple[Endpoint, ...], name: str, protocol: str) -> str:
     if not targets:
         return f"Addresses outside the cluster have no port names: {name} allows nothing there."
     others = sorted({p.protocol.value for e in targets for p in e.pod.ports if p.name == name})
@@ -66,7 +69,8 @@ def _why_unknown(targets: tuple[Endpoint, ...], name: str, protocol: str) -> str
     declared = (
         f"The names declared there: {', '.join(known[:8])}." if known else "It declares none."
     )
-    return f"No destination ({_who(targets)}) declares a {protocol} port named {name}. {declared}"
+    who = _who(case, targets)
+    return f"No destination ({who}) declares a {protocol} port named {name}. {declared}"
 
 
 def service_port(case: Case) -> Iterator[Note]:
@@ -77,7 +81,7 @@ def service_port(case: Case) -> Iterator[Note]:
             continue
         if direction is Direction.EGRESS and len(targets) == len(case.index.endpoints):
             continue  # a rule for everyone may well mean addresses outside
-        if _declared(targets, port.port, port.protocol):
+        if _declared(case.matched.port_lists(targets), port.port, port.protocol):
             continue
         for service, service_port_ in _in_front(case, targets, port):
             text = (
@@ -85,7 +89,41 @@ def service_port(case: Case) -> Iterator[Note]:
                 f"reached on {_number(targets, service_port_)}. Policies see the container's "
                 "port, so this item allows nothing that goes through the Service."
             )
-            yield Note("PF309", text, path)
+            if _nothing_passes(case, direction, path, service, service_port_):
+                text += " No other rule allows it, so every connection through it is denied."
+                yield Note("PF329", text, path)
+            else:
+                yield Note("PF309", text, path)
+
+
+def _nothing_passes(
+    case: Case, direction: Direction, path: str, service: Service, port: ServicePort
+) -> bool:
+    """Whether the end that the policy is about denies all connections of its rule to a port of a
+    Service: what is asked is the engine, so that every policy counts."""
+    number = int(path.partition("[")[2].partition("]")[0])
+    rule = next(r for d, n, r in case.rules if (d, n) == (direction, number))
+    remotes = case.matched.rule_peers(case.namespace, rule.peers)
+    pairs = [
+        (subject, remote, subject if direction is Direction.INGRESS else remote)
+        for subject in _one_of_each(case.subjects)
+        for remote in _one_of_each(remotes)
+    ]
+    behind = [pair for pair in pairs if _selects(service, pair[2])]
+    if not behind or len(behind) > _COMPARED:
+        return False
+    return not any(
+        (port.protocol.value, at)
+        in end_ports(case.index, subject.endpoint_class, direction, remote.endpoint_class, family)
+        for subject, remote, target in behind
+        if (at := port.on(target.pod)) is not None
+        for family in {a.version for a in remote.pod.addresses}
+    )
+
+
+def _one_of_each(endpoints: Iterable[Endpoint]) -> Iterable[Endpoint]:
+    """One pod of each class: policies cannot tell the others from it."""
+    return {end.endpoint_class: end for end in endpoints}.values()
 
 
 def _number(targets: Iterable[Endpoint], port: ServicePort) -> str:
@@ -113,28 +151,25 @@ def other_end(case: Case) -> Iterator[Note]:
         for at, port in enumerate(rule.ports):
             if port.end_port is not None or not isinstance(port.port, int):
                 continue
-            if not _declares_ports(targets) or _declared(targets, port.port, port.protocol):
+            lists = case.matched.port_lists(targets)
+            if not (lists and all(lists)) or _declared(lists, port.port, port.protocol):
                 continue
-            if openers and all(_declared((e,), port.port, port.protocol) for e in openers):
+            opening = case.matched.port_lists(openers)
+            if openers and all(_declared([ports], port.port, port.protocol) for ports in opening):
                 text = (
-                    f"{port.port} is declared by {_who(openers)}, which would connect, and not by "
-                    f"{_who(targets)}, which would be connected to. A rule names the port of the "
-                    "end that is connected to; answers need no rule."
+                    f"{port.port} is declared by {_who(case, openers)}, which would connect, "
+                    f"and not by {_who(case, targets)}, which would be connected to. A rule names "
+                    "the port of the end that is connected to; answers need no rule."
                 )
                 yield Note("PF318", text, f"{rule_path(direction, number)}.ports[{at}]")
 
 
-def _declares_ports(endpoints: tuple[Endpoint, ...]) -> bool:
-    """Whether all of them say at all where they listen."""
-    return bool(endpoints) and all(endpoint.pod.ports for endpoint in endpoints)
+def _who(case: Case, endpoints: tuple[Endpoint, ...]) -> str:
+    return case.matched.names(endpoints, _SHOWN)
 
 
-def _who(endpoints: tuple[Endpoint, ...]) -> str:
-    return words.some([str(group) for group in grouped(endpoints)], _SHOWN, ", ")
-
-
-def _declared(targets: Iterable[Endpoint], number: int, protocol: Protocol) -> bool:
-    return any(p.port == number and p.protocol is protocol for e in targets for p in e.pod.ports)
+def _declared(lists: Iterable[tuple[ContainerPort, ...]], number: int, protocol: Protocol) -> bool:
+    return any(p.port == number and p.protocol is protocol for ports in lists for p in ports)
 
 
 def _in_front(

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from pyroaring import BitMap
 
 from podfence.policy.flow import AS_WRITTEN, Direction
-from podfence.questions.describe import allows_everything as is_open
 from podfence.questions.lint.note import Case, Note, rule_path
 from podfence.questions.phrases import words
+from podfence.questions.phrases.matched import allows_everything as is_open
 
 _SAYS_OPEN = re.compile(r"(allow|permit|accept).*(all|any|every)|open|public|unrestricted")
 
@@ -122,8 +122,8 @@ def pointless(case: Case) -> Iterator[Note]:
             continue
         opened = [
             p
-            for p in case.matched.policies_of(case.namespace)
-            if is_open(p, direction) and case.index.selected[p.ref] & own
+            for p in case.matched.open_policies(case.namespace, direction)
+            if case.index.selected[p.ref] & own
         ]
         covered = BitMap.union(*(case.index.selected[p.ref] for p in opened), BitMap())
         if not own <= covered:

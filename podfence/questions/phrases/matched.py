@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
+from heapq import nsmallest
 
 from msgspec import Struct
 from pyroaring import FrozenBitMap
@@ -17,11 +18,13 @@ from pyroaring import FrozenBitMap
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import IPNetwork, NetworkPolicy, NetworkPolicyPeer
-from podfence.model.objects import Pod
+from podfence.model.objects import ContainerPort, Pod
 from podfence.model.selectors import LabelSelector
 from podfence.policy.addressblocks import AddressClasses, ip_block
+from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.policy.select import ClassSelector, scoped
+from podfence.questions.phrases.words import some
 from podfence.sets import AddressSet
 
 
@@ -69,6 +72,13 @@ def grouped(endpoints: Iterable[Endpoint]) -> tuple[PodGroup, ...]:
     return tuple(PodGroup(*key, tuple(sorted(names))) for key, names in sorted(members.items()))
 
 
+def allows_everything(policy: NetworkPolicy, direction: Direction) -> bool:
+    """Whether the policy has the direction and a rule ``{}`` in it (NP-11)."""
+    return direction.policy_type in policy.policy_types and any(
+        not rule.peers and not rule.ports for rule in policy.rules_of(direction.policy_type)
+    )
+
+
 def unfindable(pod: Pod) -> str:
     """Why no selector finds a pod, to follow "it" or "they"; "" if selectors do."""
     if pod.finished:
@@ -78,6 +88,7 @@ def unfindable(pod: Pod) -> str:
     return "" if pod.addresses else "without an address yet"
 
 
+_Ends = tuple[Endpoint, ...]
 _Item = tuple[str, NetworkPolicyPeer]
 """An item of ``from``/``to``, and the namespace that it looks into if it tells none itself."""
 
@@ -94,6 +105,11 @@ class Matched:
         )
         self._peers: dict[_Item, tuple[Endpoint, ...]] = {}
         self._rules: dict[tuple[_Item, ...], tuple[Endpoint, ...]] = {}
+        self._open: dict[tuple[str, Direction], list[NetworkPolicy]] = {}
+        # By identity, beside what is known by it: so no other tuple gets the same one.
+        self._port_lists: dict[int, tuple[_Ends, list[tuple[ContainerPort, ...]]]] = {}
+        self._by_label: dict[int, tuple[_Ends, dict[tuple[str, str], list[Endpoint]]]] = {}
+        self._spaces: dict[LabelSelector, list[str]] = {}
 
     def subjects(self, policy: NetworkPolicy | ClusterNetworkPolicy) -> tuple[Endpoint, ...]:
         """Pods that a policy selects; empty too if the index does not hold the policy."""
@@ -103,6 +119,14 @@ class Matched:
         """The NetworkPolicies of one namespace."""
         return self._policies.get(namespace, [])
 
+    def open_policies(self, namespace: str, direction: Direction) -> list[NetworkPolicy]:
+        """Those of them that allow every connection of a direction."""
+        found = self._open.get((namespace, direction))
+        if found is None:
+            found = [p for p in self.policies_of(namespace) if allows_everything(p, direction)]
+            self._open[namespace, direction] = found
+        return found
+
     @cached_property
     def _policies(self) -> dict[str, list[NetworkPolicy]]:
         found: dict[str, list[NetworkPolicy]] = {}
@@ -110,16 +134,16 @@ class Matched:
             found.setdefault(policy.ref.namespace, []).append(policy)
         return found
 
-    def pods_of(self, namespace: str) -> list[Endpoint]:
+    def pods_of(self, namespace: str) -> tuple[Endpoint, ...]:
         """The pods of one namespace that are endpoints."""
-        return self._pods.get(namespace, [])
+        return self._pods.get(namespace, ())
 
     @cached_property
-    def _pods(self) -> dict[str, list[Endpoint]]:
+    def _pods(self) -> dict[str, tuple[Endpoint, ...]]:
         found: dict[str, list[Endpoint]] = {}
         for endpoint in self.index.endpoints.values():
             found.setdefault(endpoint.pod.namespace, []).append(endpoint)
-        return found
+        return {namespace: tuple(ends) for namespace, ends in found.items()}
 
     @cached_property
     def unfindable(self) -> list[Pod]:
@@ -155,6 +179,54 @@ class Matched:
                 parts = (self.peers(*item) for item in items)
                 found = tuple({id(e): e for part in parts for e in part}.values())
             self._rules[items] = found
+        return found
+
+    def names(self, endpoints: Iterable[Endpoint], shown: int, last: str = ", ") -> str:
+        """``grouped`` in words, of which only the first few are made; ``last`` as of ``some``."""
+        sizes = Counter(map(self._workloads.__getitem__, map(id, endpoints)))
+        first = nsmallest(shown, sizes) if len(sizes) > shown else sorted(sizes)
+        items = [f"{key[0]} ({sizes[key]} pods)" if sizes[key] > 1 else key[0] for key in first]
+        if len(sizes) > shown:
+            return f"{', '.join(items)} and {len(sizes) - shown} more"
+        return some(items, shown, last)
+
+    @cached_property
+    def _workloads(self) -> dict[int, tuple[str, str]]:
+        """Of each endpoint of the index, by identity: the pods of one workload are told apart only
+        where texts are made, and that is often."""
+        shared: dict[tuple[str, str], tuple[str, str]] = {}
+        found = {}
+        for endpoint in self._endpoints:
+            key = workload_of(endpoint.pod)
+            found[id(endpoint)] = shared.setdefault(key, key)
+        return found
+
+    def port_lists(self, endpoints: tuple[Endpoint, ...]) -> list[tuple[ContainerPort, ...]]:
+        """What pods declare, each list once: pods of one workload share it."""
+        known = self._port_lists.get(id(endpoints))
+        if known is None:
+            lists = {id(end.pod.ports): end.pod.ports for end in endpoints}
+            known = self._port_lists[id(endpoints)] = endpoints, list(lists.values())
+        return known[1]
+
+    def by_label(self, endpoints: tuple[Endpoint, ...]) -> dict[tuple[str, str], list[Endpoint]]:
+        """Every label with the pods that have it."""
+        known = self._by_label.get(id(endpoints))
+        if known is None:
+            found: dict[tuple[str, str], list[Endpoint]] = {}
+            for end in endpoints:
+                for label in end.pod.labels:
+                    found.setdefault(label, []).append(end)
+            known = self._by_label[id(endpoints)] = endpoints, found
+        return known[1]
+
+    def namespaces(self, selector: LabelSelector) -> list[str]:
+        """The namespaces that a selector fits."""
+        found = self._spaces.get(selector)
+        if found is None:
+            known = self.index.cluster.namespaces
+            found = [name for name, each in known.items() if selector.matches(dict(each.labels))]
+            self._spaces[selector] = found
         return found
 
     def pods_in(self, pods: LabelSelector, namespaces: LabelSelector) -> tuple[Endpoint, ...]:

@@ -1,0 +1,128 @@
+"""Findings about what no policy covers: pods of today, the next pod, Services that nobody reaches.
+
+Rule: nothing is said while the input has no NetworkPolicy, and nothing of namespaces of the system
+or of those that policies of another API may close.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from pyroaring import BitMap
+
+from podfence.errors import Severity, Source
+from podfence.model.meta import ObjectRef
+from podfence.model.networkpolicy import NetworkPolicy
+from podfence.model.objects import Service
+from podfence.policy.flow import AS_WRITTEN, Direction
+from podfence.policy.index import Endpoint
+from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.reach import Reach
+from podfence.questions.phrases import words
+from podfence.sets import PortSet
+
+_SHOWN = 5
+_OF_THE_SYSTEM = frozenset({"kube-system", "kube-public", "kube-node-lease"})
+
+
+def coverage(reach: Reach, said: Collection[Finding]) -> Iterator[Finding]:
+    """PF336, PF350 and PF351. ``said``: what was found of single policies; a Service that nobody
+    reaches may be the consequence of an error in one of its pods'."""
+    faulty = BitMap.union(
+        BitMap(),
+        *(reach.index.selected[f.object] for f in said if f.weight is Severity.ERROR),
+    )
+    cluster = reach.index.cluster
+    if not cluster.policies:
+        return
+    for name in sorted({end.pod.namespace for end in reach.index.endpoints.values()}):
+        if name not in _OF_THE_SYSTEM:
+            yield from _of_namespace(reach, name)
+    for service in cluster.services:
+        if service.ref.namespace in _OF_THE_SYSTEM or not _is_shut(reach, service):
+            continue
+        if not any(end.endpoint_class in faulty for end in _behind(reach, service)):
+            text = (
+                f"No pod and no address may connect to any port of this Service: the policies of "
+                f"{reach.matched.names(_behind(reach, service), _SHOWN)} admit nobody there."
+            )
+            yield Finding("PF336", service.ref, service.source, "spec.ports", text)
+
+
+def _of_namespace(reach: Reach, name: str) -> Iterator[Finding]:
+    ends = reach.matched.pods_of(name)
+    policies = reach.matched.policies_of(name)
+    ref, source, path = _place(reach, name, policies)
+    open_ways = {d: [e for e in ends if not _isolated(reach, e, d)] for d in AS_WRITTEN}
+    parts = [
+        f"for {direction.value}: {reach.matched.names(open_ends, _SHOWN)}"
+        for direction, open_ends in open_ways.items()
+        if open_ends
+    ]
+    if parts:
+        text = f"No policy isolates these pods of namespace {name}, {'; '.join(parts)}."
+        yield Finding("PF350", ref, source, path, text)
+    if not policies or reach.index.cluster.admin_policies:
+        return
+    closing = {p.policy_types: p for p in policies if p.pod_selector.matches({})}
+    news = [
+        direction
+        for direction in AS_WRITTEN
+        if len(open_ways[direction]) < len(ends)
+        and not any(direction.policy_type in types for types in closing)
+    ]
+    if news:
+        does = {Direction.INGRESS: "accept", Direction.EGRESS: "open"}
+        text = (
+            f"The next pod of namespace {name} without labels may "
+            f"{words.listed([does[d] for d in news])} every connection, though policies isolate "
+            f"pods of today there. A policy with podSelector: {{}} and policyTypes: "
+            f"[{', '.join(d.policy_type.value for d in news)}] closes that."
+        )
+        yield Finding("PF351", ref, source, path, text)
+
+
+def _place(
+    reach: Reach, name: str, policies: list[NetworkPolicy]
+) -> tuple[ObjectRef, Source | None, str]:
+    """The Namespace, or the first policy in it where the namespace is no object of the input."""
+    namespace = reach.index.cluster.namespaces[name]
+    ref = ObjectRef("Namespace", "", name)
+    if namespace.source is None and policies:
+        return ref, policies[0].source, "metadata.namespace"
+    return ref, namespace.source, "metadata.name"
+
+
+def _isolated(reach: Reach, end: Endpoint, direction: Direction) -> bool:
+    return reach.index.policies[end.endpoint_class].of(direction).isolates
+
+
+def _behind(reach: Reach, service: Service) -> list[Endpoint]:
+    selector = set(service.selector)
+    pods = reach.matched.pods_of(service.ref.namespace)
+    return [end for end in pods if selector and selector <= set(end.pod.labels)]
+
+
+def _is_shut(reach: Reach, service: Service) -> bool:
+    """Whether the pods behind a Service are isolated, and the ports that it leads to are open to
+    nobody."""
+    behind = {end.endpoint_class: end for end in _behind(reach, service)}
+    if not behind:
+        return False
+    for number, end in behind.items():
+        policy = reach.index.policies[number].ingress
+        if not policy.isolates:
+            return False
+        served = PortSet.union(
+            PortSet.port(port.protocol.value, at)
+            for port in service.ports
+            if (at := port.on(end.pod)) is not None
+        )
+        wanted = reach.table.number(served)
+        for family, partitions in reach.partitions.items():
+            if number in partitions.pods and any(
+                reach.table.intersection(ports, wanted) and who != BitMap([number])
+                for ports, who in reach.blocks(policy, family).items()
+            ):
+                return False
+    return True

@@ -1,0 +1,171 @@
+"""Notes about selectors that ask for a label where it is not, or not for long.
+
+Rule: "nobody" is said only where the selector matches no pod, so that the text is true whatever was
+meant; what stands elsewhere is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Set
+from typing import Final
+
+from podfence.errors import Severity
+from podfence.model.meta import METADATA_NAME_LABEL
+from podfence.model.networkpolicy import NetworkPolicyPeer
+from podfence.model.selectors import LabelSelector, Operator
+from podfence.questions.describe import peer_path
+from podfence.questions.lint.note import Case, Note
+from podfence.questions.phrases import words
+
+_SHOWN = 3
+_ANYWHERE = LabelSelector()
+_NEGATIVE = frozenset({Operator.NOT_IN, Operator.DOES_NOT_EXIST})
+_CHANGING: Final = {
+    "pod-template-hash": "changes whenever the template of the pods does",
+    "controller-revision-hash": "changes whenever the template of the pods does",
+    "pod-template-generation": "changes whenever the template of the pods does",
+    "controller-uid": "is new for every run",
+    "batch.kubernetes.io/controller-uid": "is new for every run",
+    "helm.sh/chart": "holds the version of the chart",
+    "chart": "holds the version of the chart",
+    "app.kubernetes.io/version": "holds the version of the application",
+}
+
+
+def label_of_workload(case: Case) -> Iterator[Note]:
+    """PF322: the pods do not have the label, the workload that runs them has."""
+    selector = case.policy.pod_selector
+    if not case.subjects and (text := _on_workload(case, selector, {case.namespace})):
+        what = f"No pod of namespace {case.namespace} is {_asked(selector)}"
+        yield Note("PF322", f"{what}, so the policy is about nobody. {text}", "spec.podSelector")
+    for direction, number, rule in case.rules:
+        for at, peer in enumerate(rule.peers):
+            pods, spaces = peer.pod_selector, peer.namespace_selector
+            if pods is None or case.matched.peers(case.namespace, peer):
+                continue
+            where = {case.namespace} if spaces is None else {*case.matched.namespaces(spaces)}
+            if text := _on_workload(case, pods, where):
+                what = f"No pod is {_asked(pods)}, so this item means nobody"
+                path = f"{peer_path(direction, number, at)}.podSelector"
+                yield Note("PF322", f"{what}. {text}", path)
+
+
+def _on_workload(case: Case, selector: LabelSelector, namespaces: Set[str]) -> str:
+    found = {
+        f"{owner.ref.kind} {owner.ref}"
+        for owner in case.written.owners(selector)
+        if owner.ref.namespace in namespaces
+    }
+    if not found:
+        return ""
+    has = "has this label itself" if len(found) == 1 else "have this label themselves"
+    return (
+        f"{words.some(sorted(found), _SHOWN)} {has}, under metadata.labels; policies look at the "
+        "labels of pods, which stand under spec.template.metadata.labels."
+    )
+
+
+def of_another_namespace(case: Case) -> Iterator[Note]:
+    """PF325: no pod here, and pods of exactly one other namespace (NP-3)."""
+    selector = case.policy.pod_selector
+    if case.subjects or not selector.match_labels or _left_alone(case):
+        return
+    elsewhere = case.matched.peers(case.namespace, NetworkPolicyPeer(selector, _ANYWHERE))
+    spaces = {end.pod.namespace for end in elsewhere}
+    if len(spaces) != 1:
+        return
+    [other] = spaces
+    known = case.matched.pods_of(case.namespace)
+    written = case.raw is None or isinstance(_own_metadata(case).get("namespace"), str)
+    where = (
+        f"namespace {case.namespace}"
+        if written
+        else f"{case.namespace}, since it names no namespace"
+    )
+    text = (
+        f"The policy is in {where}, where no pod is {_asked(selector)}; the pods like that are all "
+        f"in {other}: {case.matched.names(elsewhere, _SHOWN)}. A policy selects pods of its own "
+        f"namespace only, so it does nothing; metadata.namespace: {other} would select them."
+    )
+    yield Note("PF325", text, "spec.podSelector", None if known else Severity.NOTE)
+
+
+def _own_metadata(case: Case) -> dict[str, object]:
+    metadata = (case.raw or {}).get("metadata")
+    return dict(metadata) if isinstance(metadata, dict) else {}
+
+
+def _left_alone(case: Case) -> bool:
+    """Whether pods of the own namespace fit that no policy can select (PF306, PF360)."""
+    selector = case.policy.pod_selector
+    return any(
+        pod.namespace == case.namespace and selector.matches(dict(pod.labels))
+        for pod in case.matched.unfindable
+    )
+
+
+def _selectors(case: Case) -> Iterator[tuple[str, LabelSelector]]:
+    """Every selector of the rules that count, and that of the policy, with its path."""
+    yield "spec.podSelector", case.policy.pod_selector
+    for direction, number, rule in case.rules:
+        for at, peer in enumerate(rule.peers):
+            path = peer_path(direction, number, at)
+            for field, selector in (
+                ("podSelector", peer.pod_selector),
+                ("namespaceSelector", peer.namespace_selector),
+            ):
+                if selector is not None:
+                    yield f"{path}.{field}", selector
+
+
+def changing_label(case: Case) -> Iterator[Note]:
+    """PF323: a label that the next release gives another value."""
+    for path, selector in _selectors(case):
+        asked = [key for key, _ in selector.match_labels]
+        asked += [r.key for r in selector.match_expressions if r.operator is Operator.IN]
+        for key in asked:
+            if key in _CHANGING:
+                text = (
+                    f"The label {key} {_CHANGING[key]}: the selector fits until then, and nobody "
+                    "afterwards. Ask for a label that stays, such as app.kubernetes.io/name."
+                )
+                yield Note("PF323", text, path)
+                break
+
+
+def strangers(case: Case) -> Iterator[Note]:
+    """PF324: NotIn and DoesNotExist hold for whoever lacks the key (NP-4)."""
+    for direction, number, rule in case.rules:
+        for at, peer in enumerate(rule.peers):
+            path = peer_path(direction, number, at)
+            spaces = peer.namespace_selector
+            if spaces is not None and _only_negative(spaces):
+                if peer.pod_selector is not None and _is_positive(peer.pod_selector):
+                    continue
+                text = (
+                    f"This means {words.namespaces(spaces)}: every namespace without that label is "
+                    "one, and so is each that will be made. Ask for what the right ones have."
+                )
+                yield Note("PF324", text, f"{path}.namespaceSelector")
+
+
+def _only_negative(selector: LabelSelector) -> bool:
+    """Whether it asks only for what must not be, of labels that an object may lack."""
+    return (
+        not selector.match_labels
+        and bool(selector.match_expressions)
+        and all(
+            r.operator in _NEGATIVE and r.key != METADATA_NAME_LABEL
+            for r in selector.match_expressions
+        )
+    )
+
+
+def _is_positive(selector: LabelSelector) -> bool:
+    return bool(selector.match_labels) or any(
+        r.operator not in _NEGATIVE for r in selector.match_expressions
+    )
+
+
+def _asked(selector: LabelSelector) -> str:
+    return words.conditions(selector)

@@ -1,0 +1,133 @@
+"""Notes about port numbers and names that only seem to be those of the pods.
+
+Rule: what a pod declares is only a remark to the API, so nothing is said of pods that declare no
+port at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from podfence.errors import Severity
+from podfence.model.networkpolicy import NetworkPolicyPort, NetworkPolicyRule, Protocol
+from podfence.model.objects import ContainerPort
+from podfence.policy.flow import Direction
+from podfence.policy.namedports import PortName, named_number
+from podfence.policy.networkpolicies import rule_ports
+from podfence.questions.lint.note import Case, Note, rule_path
+from podfence.questions.phrases import words
+from podfence.sets import PortSet
+from podfence.sets.ports import MAX_PORT
+
+_DNS = 53
+_SHOWN = 3
+_WIDE = 10_000
+"""Ports from which on a range is a wide one."""
+_REGISTERED = 1024
+"""The first port that any program may take: ranges of media streams over UDP begin there."""
+
+Item = tuple[Direction, NetworkPolicyRule, str, NetworkPolicyPort]
+
+
+def _items(case: Case) -> Iterator[Item]:
+    """Direction, rule, path and port item of every port item that counts."""
+    for direction, number, rule in case.rules:
+        for at, port in enumerate(rule.ports):
+            yield direction, rule, f"{rule_path(direction, number)}.ports[{at}]", port
+
+
+def other_protocol(case: Case) -> Iterator[Note]:
+    """PF327: the pods declare the number for another protocol only (NP-30)."""
+    for direction, rule, path, port in _items(case):
+        number = port.port
+        if not isinstance(number, int) or port.end_port is not None or number == _DNS:
+            continue
+        if direction is Direction.EGRESS and not _selectors_alone(rule):
+            continue
+        targets = case.targets(direction, rule)
+        lists = case.matched.port_lists(targets)
+        declared = {p.protocol for ports in lists for p in ports if p.port == number}
+        named = {p.protocol for p in rule.ports if p.port == number}
+        if not declared or declared & named or not all(lists):
+            continue
+        have = words.listed(sorted(protocol.value for protocol in declared))
+        text = (
+            f"This is {port.protocol.value} port {number}; {case.matched.names(targets, _SHOWN)} "
+            f"declares {number} for {have} and for no other protocol, so this item allows nothing "
+            f"that is served. Without protocol a port is TCP; use {{protocol: {have}, port: "
+            f"{number}}}."
+        )
+        yield Note("PF327", text, path)
+
+
+def _selectors_alone(rule: NetworkPolicyRule) -> bool:
+    """Whether only pods are meant, and some."""
+    return bool(rule.peers) and all(peer.ip_block is None for peer in rule.peers)
+
+
+def name_of_some(case: Case) -> Iterator[Note]:
+    """PF326: pods that serve the number of a port name, and do not declare the name (NP-34)."""
+    for direction, rule, path, port in _items(case):
+        if not isinstance(port.port, str):
+            continue
+        name = PortName(port.port, port.protocol.value)
+        targets = case.targets(direction, rule)
+        lists = case.matched.port_lists(targets)
+        meant = PortSet.union(named_number(ports, name) for ports in lists)
+        unnamed = {id(ports) for ports in lists if _serves_unnamed(ports, name, meant)}
+        serving = [end for end in targets if id(end.pod.ports) in unnamed] if unnamed else []
+        if serving:
+            having = [end for end in targets if named_number(end.pod.ports, name)]
+            text = (
+                f"{case.matched.names(having, _SHOWN)} declares the port name {port.port} ({meant})"
+                f"; {case.matched.names(serving, _SHOWN)} declares the number without the name, and"
+                " stays closed. A name holds only on pods that declare it: use the number, or name "
+                "the port there, too."
+            )
+            yield Note("PF326", text, path)
+
+
+def _serves_unnamed(ports: Iterable[ContainerPort], name: PortName, meant: PortSet) -> bool:
+    return not named_number(ports, name) and any((p.protocol.value, p.port) in meant for p in ports)
+
+
+def range_of_all(case: Case) -> Iterator[Note]:
+    """PF328: from the first port to the last, or over a port that another item names (NP-37)."""
+    for direction, _, path, port in _items(case):
+        low, high = port.port, port.end_port
+        if not isinstance(low, int) or high is None or high - low < _WIDE:
+            continue
+        if port.protocol is Protocol.UDP and low >= _REGISTERED:
+            continue
+        if low <= 1 and high == MAX_PORT:
+            text = (
+                f"{low} to {high} is every {port.protocol.value} port. {{protocol: "
+                f"{port.protocol.value}}} without a number says so, and costs one rule less in "
+                "kernels that keep ranges apart; no ports at all would be every protocol, too."
+            )
+            yield Note("PF328", text, path, Severity.NOTE)
+        elif inside := _named_inside(case, direction, path, port):
+            text = (
+                f"{low} to {high} are {high - low + 1} ports, and {words.listed(inside)}, which "
+                "another item of this policy names, is one of them: the item adds nothing there."
+            )
+            yield Note("PF328", text, path)
+
+
+def _named_inside(
+    case: Case, direction: Direction, path: str, wide: NetworkPolicyPort
+) -> list[str]:
+    whole, _ = rule_ports([wide])
+    own = path.rpartition(".ports")[0]
+    rule = next(r for d, n, r in case.rules if d is direction and rule_path(d, n) == own)
+    found = {
+        f"{port.protocol.value}/{port.port}"
+        for other, beside, where, port in _items(case)
+        if other is direction
+        and where != path
+        and isinstance(port.port, int)
+        and port.end_port is None
+        and (not rule.peers or (beside.peers and set(beside.peers) <= set(rule.peers)))
+        and rule_ports([port])[0] <= whole
+    }
+    return sorted(found)

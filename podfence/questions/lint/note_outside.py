@@ -1,0 +1,173 @@
+"""Notes about what egress rules allow outside the cluster, meant or not.
+
+Rule: an ipBlock means addresses, whoever has them: pods, the node, services of the cloud (NP-27).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
+
+from pyroaring import BitMap
+
+from podfence.engine.connections import end_ports
+from podfence.model.networkpolicy import NetworkPolicyPeer, NetworkPolicyRule
+from podfence.policy.addressblocks import ip_block
+from podfence.policy.flow import Direction
+from podfence.policy.index import Endpoint, Everyone, PodPeers
+from podfence.policy.networkpolicies import rule_ports
+from podfence.questions.describe import peer_path
+from podfence.questions.lint.note import Case, Note, pod_spec, rule_path
+from podfence.questions.phrases import words
+from podfence.sets import AddressSet, PortSet
+
+_SHOWN = 3
+_DNS = 53
+_DNS_PORTS = PortSet.union([PortSet.port("UDP", _DNS), PortSet.port("TCP", _DNS)])
+_METADATA = {
+    ip_address("169.254.169.254"): "of most clouds",
+    ip_address("fd00:ec2::254"): "of AWS over IPv6",
+    ip_address("168.63.129.16"): "of Azure",
+}
+_METADATA_PORT = ("TCP", 80)
+_PRIVATE = AddressSet.of(
+    map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"))
+)
+_COMPARED = 2_000
+
+
+def _egress(case: Case) -> Iterator[tuple[int, NetworkPolicyRule]]:
+    for direction, number, rule in case.rules:
+        if direction is Direction.EGRESS:
+            yield number, rule
+
+
+def _catch_alls(rule: NetworkPolicyRule) -> Iterator[tuple[int, NetworkPolicyPeer]]:
+    for at, peer in enumerate(rule.peers):
+        if peer.ip_block is not None and peer.ip_block.cidr.prefixlen == 0:
+            yield at, peer
+
+
+def internet(case: Case) -> Iterator[Note]:
+    """PF341: a catch-all reaches pods of other namespaces that no other rule allows (NP-27)."""
+    for number, rule in _egress(case):
+        for at, peer in _catch_alls(rule):
+            if peer.ip_block is None or _excepts_private(peer):
+                continue
+            others = _reached_by_block_alone(case, peer)
+            if not others:
+                continue
+            spaces = {end.pod.namespace for end in others}
+            where = words.count(len(spaces), "other namespace")
+            who = case.matched.names(others, _SHOWN)
+            text = (
+                f"{peer.ip_block.cidr} is not only the internet: it also lets these pods reach "
+                f"{words.count(len(others), 'pod')} of "
+                f"{where} ({who}), which no other rule "
+                "allows. Leave the addresses of pods out with except. Some plugins never match "
+                "pods by an ipBlock; "
+                "there nothing changes."
+            )
+            yield Note("PF341", text, peer_path(Direction.EGRESS, number, at))
+            break
+
+
+def _excepts_private(peer: NetworkPolicyPeer) -> bool:
+    """Whether private addresses are left out: those of pods mostly are among them."""
+    block = peer.ip_block
+    return block is not None and bool(AddressSet.of(block.except_) & _PRIVATE)
+
+
+def _reached_by_block_alone(case: Case, peer: NetworkPolicyPeer) -> list[Endpoint]:
+    """Pods of other namespaces in the block that no rule for these pods means by a selector."""
+    inside = [
+        end
+        for end in case.matched.peers(case.namespace, peer)
+        if end.pod.namespace != case.namespace
+    ]
+    if not inside or not case.subjects:
+        return []
+    policies = (case.index.policies[end.endpoint_class].egress for end in case.subjects)
+    meant = BitMap()
+    for policy in {policy.number: policy for policy in policies}.values():
+        for match in (m for tier in policy.tiers for rule in tier.rules for m in rule.matches):
+            if isinstance(match.peers, Everyone):
+                return []
+            if isinstance(match.peers, PodPeers):
+                meant |= match.peers.classes
+    return [end for end in inside if end.endpoint_class not in meant]
+
+
+def metadata(case: Case) -> Iterator[Note]:
+    """PF353: the address from which pods of a cloud get credentials."""
+    for number, rule in _egress(case):
+        numbers, _ = rule_ports(rule.ports)
+        if _METADATA_PORT not in numbers:
+            continue
+        for at, peer in enumerate(rule.peers):
+            block = peer.ip_block
+            if block is None:
+                continue
+            addresses = ip_block(block).addresses
+            hit = [address for address in _METADATA if address in addresses]
+            if not hit or block.cidr.num_addresses == 1:
+                continue  # whoever writes the one address means it
+            exact = [f"{address}/{address.max_prefixlen}" for address in hit]
+            text = (
+                f"{block.cidr} holds {words.listed([str(a) for a in hit])}, the metadata service "
+                f"{_METADATA[hit[0]]}, where every pod on a machine can get the credentials of the "
+                f"machine. Leave it out: except: [{', '.join(exact)}]."
+            )
+            yield Note("PF353", text, peer_path(Direction.EGRESS, number, at))
+            break
+
+
+def everything_outside(case: Case) -> Iterator[Note]:
+    """PF354: an egress rule for all ports of all addresses outside."""
+    for number, rule in _egress(case):
+        blocks = [peer.ip_block for _, peer in _catch_alls(rule) if peer.ip_block]
+        whole = [block.cidr.version for block in blocks]
+        if rule.ports or not whole:
+            continue
+        versions = words.listed([f"IPv{version}" for version in sorted(set(whole))])
+        text = (
+            f"Every port of every {versions} address outside is allowed, but for those in except: "
+            "what stays closed are pods at most. Name the ports that are needed."
+        )
+        yield Note("PF354", text, rule_path(Direction.EGRESS, number))
+
+
+def dns_anywhere(case: Case) -> Iterator[Note]:
+    """PF335: port 53 of every address, for pods that otherwise reach no address outside."""
+    for number, rule in _egress(case):
+        numbers, names = rule_ports(rule.ports)
+        if not numbers or names or not numbers <= _DNS_PORTS:
+            continue
+        if rule.peers and not any(_catch_alls(rule)):
+            continue
+        if any(
+            pod_spec(case.written.raw(e.pod.source)).get("dnsPolicy") == "Default"
+            for e in case.subjects
+        ):
+            continue
+        if case.subjects and not _reaches_outside_otherwise(case):
+            text = (
+                "Port 53 of every address is the only way out of the cluster for these pods, and "
+                "one that tunnels use. Allow the pods of the cluster's DNS alone, such as "
+                "k8s-app=kube-dns in namespace kube-system."
+            )
+            yield Note("PF335", text, rule_path(Direction.EGRESS, number))
+
+
+def _reaches_outside_otherwise(case: Case) -> bool:
+    subjects = {end.endpoint_class for end in case.subjects}
+    outside = [c for c in case.index.classes if c.outside is not None]
+    if len(subjects) * len(outside) > _COMPARED:
+        return True
+    return any(
+        (end_ports(case.index, subject, Direction.EGRESS, remote.number, family) - _DNS_PORTS)
+        for subject in subjects
+        for remote in outside
+        for family in (4, 6)
+        if remote.outside is not None and remote.outside.family(family)
+    )

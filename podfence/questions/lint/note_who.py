@@ -1,0 +1,165 @@
+"""Notes about who is meant: too many for a data store, or only pods that no policy reaches.
+
+Rule: a peer that asks for a label of pods was thought about; nothing is said of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from podfence.errors import Severity
+from podfence.model.networkpolicy import NetworkPolicyPeer, NetworkPolicyRule, Protocol
+from podfence.model.objects import Pod
+from podfence.model.selectors import LabelSelector
+from podfence.policy.flow import Direction
+from podfence.policy.networkpolicies import rule_ports
+from podfence.questions.describe import peer_path
+from podfence.questions.lint.note import Case, Note, field_of, pod_spec, rule_path
+from podfence.questions.phrases import words
+from podfence.questions.whyempty import wanted_by_policy
+
+_SHOWN = 3
+_STORES: Final = {
+    5432: "PostgreSQL",
+    3306: "MySQL",
+    1433: "SQL Server",
+    1521: "Oracle",
+    27017: "MongoDB",
+    6379: "Redis",
+    9200: "Elasticsearch",
+    9042: "Cassandra",
+    2379: "etcd",
+    11211: "memcached",
+    5672: "AMQP",
+    9092: "Kafka",
+}
+
+
+def open_store(case: Case) -> Iterator[Note]:
+    """PF356: all namespaces, or the outside, may reach the port of a data store."""
+    for direction, number, rule in case.rules:
+        if not (rule.peers or rule.ports):
+            continue  # PF310 says more
+        if direction is Direction.EGRESS or not (who := _wide(rule)):
+            continue
+        open_ports, names = rule_ports(rule.ports)
+        for port, store in _STORES.items():
+            declaring = [
+                end
+                for end in case.subjects
+                for p in end.pod.ports
+                if p.port == port
+                and p.protocol is Protocol.TCP
+                and (("TCP", port) in open_ports or any(n.name == p.name for n in names))
+            ]
+            if declaring:
+                text = (
+                    f"{who} may connect to {case.matched.names(declaring, _SHOWN)} on port {port} "
+                    f"({store}). Name the pods that need it: a podSelector beside the "
+                    "namespaceSelector, or alone for this namespace."
+                )
+                yield Note("PF356", text, rule_path(direction, number))
+                break
+
+
+def _wide(rule: NetworkPolicyRule) -> str:
+    """Whom a rule means, if nothing is asked of them; "" otherwise."""
+    if not rule.peers:
+        return "Everyone, addresses outside the cluster included,"
+    for peer in rule.peers:
+        block = peer.ip_block
+        if block is not None and block.cidr.prefixlen == 0:
+            return f"Every IPv{block.cidr.version} address"
+        spaces = peer.namespace_selector
+        anybody = peer.pod_selector is None or peer.pod_selector.selects_everything
+        if block is None and spaces is not None and spaces.selects_everything and anybody:
+            return "Every pod of every namespace"
+    return ""
+
+
+def open_outside(case: Case) -> Iterator[Note]:
+    """PF352: everybody outside may connect, and nothing offers the pods to the outside."""
+    for direction, number, rule in case.rules:
+        if direction is Direction.EGRESS or not rule.ports or not case.subjects:
+            continue
+        catch_all = any(p.ip_block and p.ip_block.cidr.prefixlen == 0 for p in rule.peers)
+        if (rule.peers and not catch_all) or not _inside_only(case):
+            continue
+        text = (
+            f"Addresses outside the cluster may connect to "
+            f"{case.matched.names(case.subjects, _SHOWN)}, whose Services are of type ClusterIP: "
+            "nothing leads there from outside. Name who needs it; all pods of the cluster are "
+            "written namespaceSelector: {}."
+        )
+        yield Note("PF352", text, rule_path(direction, number))
+
+
+def _inside_only(case: Case) -> bool:
+    """Whether Services lead to all of the subjects, none of them from outside, and no hostPort
+    does."""
+    for end in case.subjects:
+        labels = set(end.pod.labels)
+        services = [
+            service
+            for service in case.index.cluster.services
+            if service.ref.namespace == case.namespace
+            and service.selector
+            and labels.issuperset(service.selector)
+        ]
+        specs = [field_of(case.written.raw(service.source), "spec") for service in services]
+        if not specs or not all(_is_cluster_ip(spec) for spec in specs):
+            return False
+        if any(service.external_ips or service.balancer_ips for service in services):
+            return False
+        containers = pod_spec(case.written.raw(end.pod.source)).get("containers")
+        for container in containers if isinstance(containers, list) else ():
+            ports = field_of(container, "ports")
+            if any(
+                field_of(port, "hostPort") for port in (ports if isinstance(ports, list) else ())
+            ):
+                return False
+    return True
+
+
+def _is_cluster_ip(spec: object) -> bool:
+    return isinstance(spec, Mapping) and spec.get("type", "ClusterIP") == "ClusterIP"
+
+
+def on_the_host(case: Case) -> Iterator[Note]:
+    """PF360: selectors that fit only pods on the network of their node (NP-50)."""
+    hosted = [pod for pod in case.matched.unfindable if pod.host_network and not pod.finished]
+    if not hosted:
+        return
+    if not case.subjects and not case.policy.pod_selector.selects_everything:
+        own = NetworkPolicyPeer(case.policy.pod_selector)
+        if found := _fitting(case, own, hosted):
+            text = (
+                f"{found} use the network of their node, where no policy of pods is asked, so "
+                "this policy does nothing. Close the node instead, by its firewall."
+            )
+            yield Note("PF360", text, "spec.podSelector")
+    for direction, number, rule in case.rules:
+        for at, peer in enumerate(rule.peers):
+            if peer.ip_block is not None or case.matched.peers(case.namespace, peer):
+                continue
+            if _asks(peer) and (found := _fitting(case, peer, hosted)):
+                text = (
+                    f"{found} use the network of their node: what they send comes from the address "
+                    "of the node, and no selector finds them. Use an ipBlock of the nodes."
+                )
+                yield Note("PF360", text, peer_path(direction, number, at), Severity.WARNING)
+
+
+def _asks(peer: NetworkPolicyPeer) -> bool:
+    return not (peer.pod_selector or LabelSelector()).selects_everything
+
+
+def _fitting(case: Case, peer: NetworkPolicyPeer, pods: list[Pod]) -> str:
+    wanted = wanted_by_policy(case.index.cluster, case.namespace, peer)
+    found = {
+        f"{pod.namespace}/{pod.owner.name if pod.owner else pod.name}"
+        for pod in pods
+        if wanted.fits(pod)
+    }
+    return words.some(sorted(found), _SHOWN)

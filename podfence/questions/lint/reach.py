@@ -1,0 +1,77 @@
+"""Reach: what the engine says of all pods of an index, kept for every rule that asks.
+
+Rule: nothing is judged here; classes, not pods, are asked about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+
+from msgspec import Struct
+from pyroaring import BitMap, FrozenBitMap
+
+from podfence.engine.partition import Blocks, Partitions
+from podfence.engine.porttable import PortTable
+from podfence.policy.flow import Direction
+from podfence.policy.index import DirectionPolicy, Endpoint, PolicyIndex
+from podfence.questions.lint.note import Written
+from podfence.questions.phrases.matched import Matched
+
+FAMILIES = (4, 6)
+OTHER_SIDE = {Direction.INGRESS: Direction.EGRESS, Direction.EGRESS: Direction.INGRESS}
+
+
+class Reach(Struct, frozen=True, dict=True):
+    """One index with what was asked of it. ``written``: how objects were written."""
+
+    index: PolicyIndex
+    matched: Matched
+    written: Written
+    table: PortTable
+
+    @classmethod
+    def of(cls, index: PolicyIndex, matched: Matched, written: Written) -> Reach:
+        """Of an index and of what is known of its pods."""
+        return cls(index, matched, written, PortTable())
+
+    @cached_property
+    def holders(self) -> dict[Direction, dict[int, tuple[DirectionPolicy, FrozenBitMap]]]:
+        """Of each direction every policy with the classes of pods that have it, by number."""
+        found: dict[Direction, dict[int, tuple[DirectionPolicy, BitMap]]] = {}
+        for direction in Direction:
+            by_number = found[direction] = {}
+            for number, members in enumerate(self.index.members):
+                if members:
+                    policy = self.index.policies[number].of(direction)
+                    by_number.setdefault(policy.number, (policy, BitMap()))[1].add(number)
+        return {
+            direction: {n: (policy, FrozenBitMap(who)) for n, (policy, who) in each.items()}
+            for direction, each in found.items()
+        }
+
+    @cached_property
+    def partitions(self) -> dict[int, Partitions]:
+        """The partitions of every IP version that pods speak."""
+        made = {family: Partitions(self.index, family, self.table) for family in FAMILIES}
+        return {family: each for family, each in made.items() if each.pods}
+
+    @cached_property
+    def _blocks(self) -> dict[tuple[int, int], Blocks]:
+        return {}
+
+    def blocks(self, policy: DirectionPolicy, family: int) -> Blocks:
+        """Every remote class by what a policy permits, kept."""
+        key = policy.number, family
+        found = self._blocks.get(key)
+        if found is None:
+            found = self._blocks[key] = self.partitions[family].of(policy)
+        return found
+
+    def members(self, classes: Iterable[int]) -> Iterator[Endpoint]:
+        """The pods of classes."""
+        return (end for number in classes for end in self.index.members[number])
+
+    def names(self, classes: Iterable[int], shown: int = 3) -> str:
+        """The workloads of classes, in words."""
+        return self.matched.names(self.members(classes), shown)

@@ -1,0 +1,211 @@
+"""Findings about DNS: pods that may not ask for a name.
+
+Rule: what is asked is the engine, for the pods of the cluster's DNS that were read. Where none was,
+only what no rule allows to anybody is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
+
+from msgspec import Struct
+
+from podfence.engine.connections import connections, end_ports
+from podfence.errors import Severity
+from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef
+from podfence.model.networkpolicy import NetworkPolicy, PolicyType, Protocol
+from podfence.model.objects import Pod, Service
+from podfence.policy.flow import Direction
+from podfence.policy.index import DirectionPolicy, Endpoint
+from podfence.policy.networkpolicies import rule_ports
+from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.note import pod_spec
+from podfence.questions.lint.reach import FAMILIES, Reach
+from podfence.sets import PortSet
+
+_DNS = 53
+_SYSTEM, _SERVICE = "kube-system", "kube-dns"
+_LABELS = (("k8s-app", "kube-dns"), ("k8s-app", "coredns"))
+_OPENSHIFT = ("openshift-dns", ("dns.operator.openshift.io/daemonset-dns", "default"))
+_NODE_LOCAL = "node-local-dns"
+_NODE_LOCAL_ADDRESS = ip_address("169.254.20.10")
+_ASKED_OTHERWISE = frozenset({"None", "Default"})
+_PORTS = (53, 5353, 8053)
+"""Where DNS servers listen, behind a Service that has 53."""
+
+
+class _Server(Struct, frozen=True):
+    """Where DNS is asked: a class of pods, and the ports that its Service leads to."""
+
+    endpoint_class: int
+    udp: PortSet
+    tcp: PortSet
+
+
+def resolving(reach: Reach) -> Iterator[Finding]:
+    """PF333 and PF334."""
+    servers = list(_servers(reach))
+    at_node = _asked_at_the_node(reach)
+    said: dict[tuple[NetworkPolicy, str], list[Endpoint]] = {}
+    policies = {policy.ref: policy for policy in reach.index.cluster.policies}
+    for policy, subjects in reach.holders[Direction.EGRESS].values():
+        writers = _writers(reach, policy, policies)
+        if not writers:
+            continue
+        for number in subjects:
+            ends = [end for end in reach.index.members[number] if _asks_the_cluster(reach, end.pod)]
+            if ends and (missing := _missing(reach, number, servers, writers, at_node)):
+                said.setdefault((writers[0], missing), []).extend(ends)
+    for (writer, missing), ends in said.items():
+        yield _finding(reach, writer, missing, ends)
+
+
+def _writers(
+    reach: Reach, policy: DirectionPolicy, policies: Mapping[ObjectRef, NetworkPolicy]
+) -> list[NetworkPolicy]:
+    """The NetworkPolicies that close egress, those with rules first; none if no rule allows
+    anything: who may connect to nobody needs no name."""
+    found = [
+        policies[origin.policy]
+        for tier in policy.tiers
+        for origin in tier.isolated_by
+        if origin.policy in policies
+    ]
+    allowing = [each for each in found if each.egress]
+    return [*allowing, *(each for each in found if not each.egress)] if allowing else []
+
+
+def _asks_the_cluster(reach: Reach, pod: Pod) -> bool:
+    return pod_spec(reach.written.raw(pod.source)).get("dnsPolicy") not in _ASKED_OTHERWISE
+
+
+def _servers(reach: Reach) -> Iterator[_Server]:
+    service = next(
+        (
+            s
+            for s in reach.index.cluster.services
+            if s.ref.namespace == _SYSTEM and s.ref.name == _SERVICE
+        ),
+        None,
+    )
+    seen = set[int]()
+    for end in reach.index.endpoints.values():
+        if end.endpoint_class not in seen and _serves(end.pod, service):
+            seen.add(end.endpoint_class)
+            yield _Server(
+                end.endpoint_class,
+                _listening(end.pod, service, Protocol.UDP),
+                _listening(end.pod, service, Protocol.TCP),
+            )
+
+
+def _serves(pod: Pod, service: Service | None) -> bool:
+    if pod.namespace == _OPENSHIFT[0]:
+        return _OPENSHIFT[1] in pod.labels
+    if pod.namespace != _SYSTEM:
+        return False
+    if service is not None and service.selector:
+        return set(service.selector) <= set(pod.labels)
+    return any(label in pod.labels for label in _LABELS)
+
+
+def _listening(pod: Pod, service: Service | None, protocol: Protocol) -> PortSet:
+    if pod.namespace == _OPENSHIFT[0]:
+        return PortSet.port(protocol.value, 5353)
+    numbers = {
+        number
+        for port in (service.ports if service is not None else ())
+        if port.port == _DNS and port.protocol is protocol and (number := port.on(pod)) is not None
+    }
+    return PortSet.union(PortSet.port(protocol.value, n) for n in numbers or {_DNS})
+
+
+def _asked_at_the_node(reach: Reach) -> bool:
+    return any(
+        pod.host_network and pod.owner is not None and pod.owner.name == _NODE_LOCAL
+        for pod in reach.index.cluster.pods
+    )
+
+
+def _missing(
+    reach: Reach,
+    number: int,
+    servers: list[_Server],
+    writers: list[NetworkPolicy],
+    at_node: bool,
+) -> str:
+    """What a class may not do: ``nothing`` (no rule names the port), ``UDP``, ``TCP``, ``node``;
+    "" if all is well."""
+    if not servers:
+        return "" if any(_names_dns(writer) for writer in writers) else "nothing"
+    udp = tcp = False
+    for server in servers:
+        for family in FAMILIES:
+            if not _both_speak(reach, number, server.endpoint_class, family):
+                continue
+            passing = connections(reach.index, number, server.endpoint_class, family)
+            udp = udp or bool(passing & server.udp)
+            tcp = tcp or bool(passing & server.tcp)
+    if not udp:
+        return "UDP"
+    if at_node and not _reaches_node_cache(reach, number):
+        return "node"
+    return "" if tcp else "TCP"
+
+
+def _both_speak(reach: Reach, one: int, other: int, family: int) -> bool:
+    partitions = reach.partitions.get(family)
+    return partitions is not None and one in partitions.pods and other in partitions.pods
+
+
+def _names_dns(policy: NetworkPolicy) -> bool:
+    """Whether some rule allows UDP where DNS servers listen, to whomever."""
+    if PolicyType.EGRESS not in policy.policy_types:
+        return False
+    for rule in policy.egress:
+        numbers, names = rule_ports(rule.ports)
+        if any(name.protocol == "UDP" for name in names):
+            return True
+        if any(("UDP", port) in numbers for port in _PORTS):
+            return True
+    return False
+
+
+def _reaches_node_cache(reach: Reach, number: int) -> bool:
+    remote = reach.index.class_of(_NODE_LOCAL_ADDRESS)
+    ports = end_ports(reach.index, number, Direction.EGRESS, remote, 4)
+    return ("UDP", _DNS) in ports
+
+
+def _finding(reach: Reach, writer: NetworkPolicy, missing: str, ends: list[Endpoint]) -> Finding:
+    who = reach.matched.names(ends, 3)
+    add = (
+        "Add an egress rule to namespaceSelector {"
+        f"{METADATA_NAME_LABEL}: {_SYSTEM}}} with podSelector {{k8s-app: kube-dns}}, ports 53 UDP "
+        "and TCP."
+    )
+    code, severity = "PF333", None
+    if missing == "UDP":
+        text = f"{who} may not ask the cluster's DNS over UDP: no name is resolved there. {add}"
+    elif missing == "TCP":
+        severity = Severity.WARNING
+        text = (
+            f"{who} may ask the cluster's DNS over UDP and not over TCP: long answers are asked "
+            "for again over TCP, and fail. Add {protocol: TCP, port: 53} beside it."
+        )
+    elif missing == "node":
+        code = "PF334"
+        text = (
+            f"The DNS of {who} goes to the cache on the node, {_NODE_LOCAL_ADDRESS} by custom "
+            f"(DaemonSet {_NODE_LOCAL}), which no rule allows. Add an ipBlock of "
+            f"{_NODE_LOCAL_ADDRESS}/32 with port 53 over UDP and TCP; where kube-proxy uses "
+            "iptables, the address of the Service is answered there, too."
+        )
+    else:
+        severity = Severity.WARNING
+        text = (
+            f"No rule allows {who} UDP port 53, to anybody, so no name is resolved there. (No pod "
+            f"of the cluster's DNS was read.) {add}"
+        )
+    return Finding(code, writer.ref, writer.source, "spec.egress", text, severity)

@@ -1,0 +1,319 @@
+"""Findings about what rules do together: rules that the other end undoes, and rules that others
+make idle.
+
+Rule: a rule is found idle or undone only if it is so for every pod that its policy selects. One
+pod for which it matters ends the search, so that most rules cost one look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+from msgspec import Struct
+from pyroaring import BitMap, FrozenBitMap
+
+from podfence.engine.porttable import NOTHING_ID
+from podfence.errors import Severity
+from podfence.model.meta import ObjectRef
+from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule
+from podfence.policy.flow import Direction
+from podfence.policy.index import (
+    NETWORK_POLICY_TIER,
+    CompiledRule,
+    CompiledTier,
+    DirectionPolicy,
+    PodPeers,
+)
+from podfence.policy.networkpolicies import rule_ports
+from podfence.policy.origin import Origin
+from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.note import rule_path
+from podfence.questions.lint.note_neighbours import implies, wider
+from podfence.questions.lint.reach import OTHER_SIDE, Reach
+from podfence.questions.phrases import words
+
+_SHOWN = 3
+_SAID_BETTER = frozenset({"PF310", "PF316", "PF319", "PF329"})
+"""What already says that rules of the policy count for nothing."""
+
+
+class _Use(Struct, frozen=True):
+    """Where a written rule counts: for the pods of one direction policy, beside the other rules of
+    the tier."""
+
+    policy: DirectionPolicy
+    tier: CompiledTier
+    rule: CompiledRule
+    subjects: FrozenBitMap
+
+
+Uses = Mapping[Origin, list[_Use]]
+
+
+def together(reach: Reach, said: Collection[Finding]) -> Iterator[Finding]:
+    """PF330, PF331 and PF332. ``said``: what was found of single policies."""
+    skipped = {finding.object for finding in said if finding.code in _SAID_BETTER}
+    uses = _uses(reach)
+    yield from _one_sided(reach, uses, [f for f in said if f.weight is Severity.ERROR])
+    yield from _Idle(reach, {o: each for o, each in uses.items() if o.policy not in skipped}).all()
+
+
+def _uses(reach: Reach) -> dict[Origin, list[_Use]]:
+    """Every written rule of a NetworkPolicy that counts for a pod."""
+    found: dict[Origin, list[_Use]] = {}
+    for holders in reach.holders.values():
+        for policy, subjects in holders.values():
+            for tier in policy.tiers:
+                if tier.name == NETWORK_POLICY_TIER:
+                    for rule in tier.rules:
+                        use = _Use(policy, tier, rule, subjects)
+                        found.setdefault(rule.origin, []).append(use)
+    return found
+
+
+# -- PF330
+
+
+def _one_sided(reach: Reach, uses: Uses, errors: Collection[Finding]) -> Iterator[Finding]:
+    own: dict[ObjectRef, list[str]] = {}
+    for error in errors:
+        own.setdefault(error.object, []).append(error.path)
+    faulty = BitMap.union(BitMap(), *(reach.index.selected[ref] for ref in own))
+    for origin, each in uses.items():
+        peers = _pods_alone(each)
+        if not peers or any(_passes(reach, use) for use in each):
+            continue
+        # An error in the rule, or in a policy of the other end: repaired, the rule may be right.
+        if not peers & faulty and not any(
+            path.startswith(origin.path) for path in own.get(origin.policy, ())
+        ):
+            yield _undone(reach, origin, each, peers)
+
+
+def _pods_alone(uses: list[_Use]) -> BitMap | None:
+    """The pods that a rule means; None if it means addresses, too."""
+    peers = BitMap()
+    for use in uses:
+        for match in use.rule.matches:
+            if not isinstance(match.peers, PodPeers):
+                return None
+            peers |= match.peers.classes
+    return peers
+
+
+def _passes(reach: Reach, use: _Use) -> bool:
+    """Whether the other end permits anything that the rule allows."""
+    other = OTHER_SIDE[use.policy.direction]
+    for family, partitions in reach.partitions.items():
+        subjects = use.subjects & partitions.pods
+        if not subjects:
+            continue
+        for match in use.rule.matches:
+            ports = reach.table.number(match.ports)
+            seen = set[int]()
+            for remote in match.peers.among(FrozenBitMap(partitions.pods)):
+                far = reach.index.policies[remote].of(other)
+                if not far.tiers:
+                    return True
+                if far.number in seen:
+                    continue
+                seen.add(far.number)
+                for permitted, who in reach.blocks(far, family).items():
+                    if who.intersect(subjects) and reach.table.intersection(permitted, ports):
+                        return True
+    return False
+
+
+def _undone(reach: Reach, origin: Origin, uses: list[_Use], peers: BitMap) -> Finding:
+    direction = uses[0].policy.direction
+    subjects = BitMap.union(*(use.subjects for use in uses))
+    other = OTHER_SIDE[direction]
+    far, near = reach.names(peers), reach.names(subjects)
+    isolating = {
+        str(o.policy)
+        for remote in peers
+        for tier in reach.index.policies[remote].of(other).tiers
+        for o in tier.isolated_by
+    }
+    policies = words.some(sorted(isolating), _SHOWN) or "other tiers"
+    verb = "accept" if other is Direction.INGRESS else "open"
+    side = "from" if other is Direction.INGRESS else "to"
+    text = (
+        f"All that this rule allows is denied by the other end: {far} may {verb} no such connection"
+        f" {side} {near} ({policies}). Connections must be allowed at both ends: a rule for {far} "
+        f"is missing there, {other.value} {side} {near}."
+    )
+    return Finding("PF330", origin.policy, origin.source, origin.path, text)
+
+
+# -- PF331 and PF332
+
+
+class _Idle:
+    """Rules that allow nothing that the rules beside them do not."""
+
+    def __init__(self, reach: Reach, uses: Uses) -> None:
+        self._reach = reach
+        self._uses = uses
+        self._written = {policy.ref: policy for policy in reach.index.cluster.policies}
+
+    def all(self) -> Iterator[Finding]:
+        idle = {
+            origin: each
+            for origin, each in self._uses.items()
+            if self._means_somebody(each)
+            and all(self._is_covered(use, without_policy=False) for use in each)
+        }
+        without = set(self._without_effect(idle))
+        for ref in sorted(without):
+            policy = self._written[ref]
+            text = (
+                "Without this policy every verdict is what it is now, for the pods of today: "
+                "other policies isolate the same pods and allow the same."
+            )
+            yield Finding("PF332", ref, policy.source, "metadata.name", text)
+        for origin in idle:
+            if origin.policy not in without:
+                yield from self._idle(origin)
+
+    def _means_somebody(self, uses: list[_Use]) -> bool:
+        return any(
+            who
+            for partitions in self._reach.partitions.values()
+            for use in uses
+            for _, who in partitions.matches(use.rule)
+        )
+
+    def _is_covered(self, use: _Use, *, without_policy: bool) -> bool:
+        """Whether the other rules of the tier allow all that one allows; ``without_policy``: those
+        of other policies."""
+        own = use.rule.origin
+        others = [
+            rule
+            for rule in use.tier.rules
+            if (rule.origin.policy != own.policy if without_policy else rule.origin != own)
+        ]
+        return all(
+            self._holds(partitions.matches(use.rule), [partitions.matches(r) for r in others])
+            for partitions in self._reach.partitions.values()
+            if use.subjects & partitions.pods
+        )
+
+    def _holds(
+        self,
+        matches: list[tuple[int, FrozenBitMap]],
+        others: list[list[tuple[int, FrozenBitMap]]],
+    ) -> bool:
+        table = self._reach.table
+        around = [match for each in others for match in each]
+        for ports, who in matches:
+            if not who:
+                continue
+            first = who[0]
+            left = ports
+            for other, classes in around:  # most rules are the only ones for some class
+                if first in classes:
+                    left = table.difference(left, other)
+            if left != NOTHING_ID or not self._all_covered(ports, who, around):
+                return False
+        return True
+
+    def _all_covered(
+        self, ports: int, who: FrozenBitMap, around: list[tuple[int, FrozenBitMap]]
+    ) -> bool:
+        table = self._reach.table
+        parts: dict[int, BitMap] = {ports: BitMap(who)}
+        for other, classes in around:
+            left: dict[int, BitMap] = {}
+            for open_ports, members in parts.items():
+                inside = members & classes
+                if inside and (rest := table.difference(open_ports, other)) != NOTHING_ID:
+                    left[rest] = left.get(rest, BitMap()) | inside
+                if outside := members - classes:
+                    left[open_ports] = left.get(open_ports, BitMap()) | outside
+            parts = left
+            if not parts:
+                return True
+        return not parts
+
+    def _without_effect(self, idle: Collection[Origin]) -> Iterator[ObjectRef]:
+        """Policies that isolate nobody alone and of which no rule counts, not even for a pod
+        without labels."""
+        by_policy: dict[ObjectRef, list[Origin]] = {}
+        alive: set[ObjectRef] = set()
+        for origin in self._uses:
+            if origin in idle:
+                by_policy.setdefault(origin.policy, []).append(origin)
+            else:
+                alive.add(origin.policy)
+        alone = self._alone()
+        for ref, origins in by_policy.items():
+            policy = self._written[ref]
+            if ref in alive or ref in alone or policy.pod_selector.matches({}):
+                continue
+            uses = (use for origin in origins for use in self._uses[origin])
+            if all(self._is_covered(use, without_policy=True) for use in uses):
+                yield ref
+
+    def _alone(self) -> set[ObjectRef]:
+        """Policies that isolate some pod alone in some direction."""
+        return {
+            tier.isolated_by[0].policy
+            for holders in self._reach.holders.values()
+            for policy, _ in holders.values()
+            for tier in policy.tiers
+            if len(tier.isolated_by) == 1
+        }
+
+    def _idle(self, origin: Origin) -> Iterator[Finding]:
+        policy = self._written[origin.policy]
+        direction = self._uses[origin][0].policy.direction
+        covering = self._covers_always(policy, direction, origin.path)
+        if covering is not None:
+            text = (
+                f"{covering} allows all of this, whatever pods there are: this rule can be deleted."
+            )
+            yield Finding(
+                "PF331", origin.policy, origin.source, origin.path, text, Severity.WARNING
+            )
+            return
+        rest = {
+            str(rule.origin.policy)
+            for use in self._uses[origin]
+            for rule in use.tier.rules
+            if rule.origin.policy != origin.policy
+        }
+        if not rest:
+            return
+        names = words.some(sorted(rest), _SHOWN)
+        text = f"For the pods of today, rules of {names} allow all of this, too."
+        yield Finding("PF331", origin.policy, origin.source, origin.path, text)
+
+    def _covers_always(self, policy: NetworkPolicy, direction: Direction, path: str) -> str | None:
+        """A rule of another policy that allows everything that a rule does, in every cluster."""
+        rules = policy.rules_of(direction.policy_type)
+        number = next(n for n in range(len(rules)) if rule_path(direction, n) == path)
+        for other in self._reach.matched.policies_of(policy.ref.namespace):
+            if other.ref == policy.ref or direction.policy_type not in other.policy_types:
+                continue
+            if not implies(policy.pod_selector, other.pod_selector):
+                continue
+            for at, wide in enumerate(other.rules_of(direction.policy_type)):
+                if not _allows_all_of(wide, rules[number]):
+                    continue
+                equal = _allows_all_of(rules[number], wide) and implies(
+                    other.pod_selector, policy.pod_selector
+                )
+                if not equal or other.ref < policy.ref:  # of two equal ones one is enough
+                    return f"{rule_path(direction, at)} of {other.ref}"
+        return None
+
+
+def _allows_all_of(wide: NetworkPolicyRule, rule: NetworkPolicyRule) -> bool:
+    if wide.peers and (
+        not rule.peers
+        or not all(any(p == w or wider(w, p) for w in wide.peers) for p in rule.peers)
+    ):
+        return False
+    (numbers, names), (more, others) = rule_ports(rule.ports), rule_ports(wide.ports)
+    return not wide.ports or (bool(rule.ports) and numbers <= more and set(names) <= set(others))
