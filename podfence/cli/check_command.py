@@ -78,7 +78,7 @@ def command(
     known_namespaces(loaded, scope)
     found = (*loaded.problems, *_channel_warnings(loaded))
     if not server_only:
-        found += _findings(loaded, wanted)
+        found += _findings(loaded, wanted, scope)
     problems = tuple(p for p in found if not scope or _is_in(loaded, p.source, scope))
     kinds = _kinds(loaded, scope)
     if output == "json":
@@ -153,12 +153,17 @@ def _channel_warnings(loaded: Loaded) -> tuple[Problem, ...]:
     return tuple(problem for policy in policies for problem in experimental_fields(policy))
 
 
-def _findings(loaded: Loaded, wanted: Container[str]) -> tuple[Problem, ...]:
+def _findings(loaded: Loaded, wanted: Container[str], scope: Sequence[str]) -> tuple[Problem, ...]:
     """Nothing while an object could not be read: it may be what a policy is about."""
     if loaded.doubts:
         return ()
     found = lint(compile_cluster(loaded.cluster), loaded.raw)
-    return tuple(finding.problem for finding in found if finding.code in wanted)
+    return tuple(
+        finding.problem
+        for finding in found
+        if finding.code in wanted
+        and (finding.object.kind != "Namespace" or not scope or finding.object.name in scope)
+    )
 
 
 def _data(

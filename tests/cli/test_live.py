@@ -148,7 +148,9 @@ def test_check_and_describe_are_about_one_namespace(tmp_path: Path) -> None:
         assert "NetworkPolicy shop/db" in ask("describe", "-A").out
         checked = ask("check")
     assert checked.status == 0
-    assert checked.out.startswith("cluster test: 3 Namespace, 1 NetworkPolicy, 1 Node, 2 Pod")
+    assert checked.out.splitlines()[-1].startswith(
+        "cluster test: 3 Namespace, 1 NetworkPolicy, 1 Node, 2 Pod"
+    )
     assert "not in this cluster: ClusterNetworkPolicy" in checked.out
 
 
