@@ -27,6 +27,8 @@ _ALSO_SERVED = {"ClusterNetworkPolicy": ("policy.networking.k8s.io/v1alpha2",)}
 """Older versions with the same schema."""
 WANTED_KINDS = frozenset(API_VERSIONS)
 """Kinds that judgements depend on."""
+TESTS_KIND = "PolicyTests"
+"""Of podfence's own test files, which may lie among manifests; no server knows it."""
 POLICY_KINDS = frozenset(kind for kind in API_VERSIONS if kind.endswith("NetworkPolicy"))
 """Kinds whose absence changes what is allowed."""
 CLUSTER_SCOPED = frozenset({"Namespace", "Node", *POLICY_KINDS} - {"NetworkPolicy"})

@@ -31,6 +31,7 @@ COMMANDS = {
     "why": "Explain a yes or no: every policy that decided or came near.",
     "describe": "Say in plain sentences what a policy really does.",
     "plan": "Show what a change opens and closes, and which edit does it.",
+    "test": "Judge whether the cluster keeps what test files promise.",
     "check": "Validate manifests as the API server would.",
     "get": "Write what podfence reads of a cluster, safe to send to somebody.",
     "lab": "Enforce the policies in this machine's kernel and test them with real packets.",

@@ -58,6 +58,15 @@ class ClusterPairs:
         rows = _Rows(self._rows, partitions.table)
         return Reachability(partitions.family, partitions.everyone, rows)
 
+    @property
+    def partitions(self) -> Partitions:
+        """What each direction permits, with the table that numbers the ports."""
+        return self._partitions
+
+    def row(self, destination: int) -> Blocks:
+        """The sources of a destination, by number of the ports."""
+        return self._rows[destination]
+
     def after(self, index: PolicyIndex, affected: Affected) -> ClusterPairs:
         """The pairs of the state that an event led to."""
         patch = _Patch(self._index, self._partitions, self._egress, self._rows, index, affected)

@@ -129,7 +129,7 @@ def what_is_wrong(value: Any, kind: str, kinds: frozenset[str]) -> tuple[str, st
     if not kind:
         return _without_kind(value)
     if kind in kinds:
-        if not version_of(value):
+        if not version_of(value) and kind in API_VERSIONS:
             return f"{kind} has no apiVersion: write apiVersion: {API_VERSIONS[kind]}", ""
     elif kind == "List":
         return "a List needs a list of objects under items", "items"

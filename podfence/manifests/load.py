@@ -13,7 +13,7 @@ from typing import BinaryIO
 from msgspec import Struct
 from msgspec.structs import replace
 
-from podfence.admission.kinds import POLICY_KINDS, WANTED_KINDS
+from podfence.admission.kinds import POLICY_KINDS, TESTS_KIND, WANTED_KINDS
 from podfence.collector import collector_paused
 from podfence.errors import Position, Problem, Severity, Source
 from podfence.intake.build import Reading, build_cluster
@@ -145,7 +145,7 @@ def _build(
         intake.cluster,
         (*_weighed(manifests), *_remarks(manifests, paths), *intake.problems),
         intake.kinds,
-        {k: n for k, n in others.items() if k not in manifests.policies_elsewhere},
+        {k: n for k, n in others.items() if k not in (*manifests.policies_elsewhere, TESTS_KIND)},
         {k: n for k, n in others.items() if k in manifests.policies_elsewhere},
         manifests.documents,
         manifests.files,

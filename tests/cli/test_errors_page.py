@@ -14,7 +14,9 @@ from podfence.manifests.domaintable import NAME_TABLE_CODES
 from podfence.manifests.leftout import LEFT_OUT_CODES
 from podfence.manifests.load import LOAD_CODES
 from podfence.manifests.parsed import PROBLEM_CODES as READ_CODES
+from podfence.manifests.testfiles import TEST_FILE_CODES
 from podfence.questions.lint.findings import LINT_CODES
+from podfence.questions.tests.ends import TEST_CODES
 from podfence.render.plan_findings import PLAN_CODES
 from tests.cli.session import ROOT, UPDATE, podfence
 
@@ -28,6 +30,8 @@ SOURCE = {
     **MODEL_CODES,
     **LINT_CODES,
     **PLAN_CODES,
+    **TEST_FILE_CODES,
+    **TEST_CODES,
 }
 OF_ALL_TOGETHER = frozenset("PF330 PF331 PF332 PF333 PF334 PF336 PF350 PF351".split())
 """Findings that are not about one policy alone, so that ``describe`` has none of them."""

@@ -25,6 +25,7 @@ PLAN = "examples/shop/policies examples/plan -f examples/shop --exclude policies
 CLOSING = "tests/cli/inputs/plan/flat.yaml tests/cli/inputs/plan/closed.yaml"
 BACK = "examples/plan examples/shop/policies -f examples/shop --exclude policies/"
 TOMORROW = "tests/cli/inputs/plan/old.yaml tests/cli/inputs/plan/open.yaml"
+TESTS = "tests/cli/inputs/tests"
 QUERIES = "can -o json --queries tests/cli/inputs"
 
 COMMANDS = {
@@ -97,6 +98,23 @@ COMMANDS = {
     "plan-markdown": f"plan {PLAN} -o markdown",
     "plan-sarif": f"plan {PLAN} -o sarif",
     "plan-github": f"plan {PLAN} -o github",
+    "test": f"test examples/tests/shop.podfence.yaml {SHOP}",
+    "test-failing": f"test {TESTS}/failing.podfence.yaml {SHOP}",
+    "test-failing-json": f"test {TESTS}/failing.podfence.yaml {SHOP} -o json",
+    "test-failing-junit": f"test {TESTS}/failing.podfence.yaml {SHOP} -o junit",
+    "test-failing-tap": f"test {TESTS}/failing.podfence.yaml {SHOP} -o tap",
+    "test-failing-github": f"test {TESTS}/failing.podfence.yaml {SHOP} -o github",
+    "test-vacuous-strict": f"test {TESTS}/vacuous.podfence.yaml {SHOP} --strict",
+    "test-vacuous-json": f"test {TESTS}/vacuous.podfence.yaml {SHOP} -o json",
+    "test-one": f"test {TESTS}/failing.podfence.yaml {SHOP} --tag db",
+    "test-none": f"test {TESTS}/failing.podfence.yaml {SHOP} --run nothing",
+    "test-broken": f"test {TESTS}/broken.podfence.yaml {SHOP}",
+    "test-no-tests": f"test examples/shop {SHOP}",
+    "test-no-file": f"test {SHOP}",
+    "test-unknown-format": f"test {TESTS}/broken.podfence.yaml {SHOP} -o xml",
+    "test-two-formats": f"test {TESTS}/broken.podfence.yaml {SHOP} -o tap -o text",
+    "test-undecided": f"test {TESTS}/mixed.podfence.yaml {MIXED}",
+    "test-undecided-keep-going": f"test {TESTS}/mixed.podfence.yaml {MIXED} --keep-going",
     "plan-nothing-github": "plan examples/shop examples/shop -o github",
     "plan-nothing-sarif": "plan examples/shop examples/shop -o sarif",
     "plan-order": f"plan {CLOSING} --order --no-newcomers",

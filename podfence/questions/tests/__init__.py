@@ -1,0 +1,1 @@
+"""Promises about a cluster, written in test files and judged by the engine."""

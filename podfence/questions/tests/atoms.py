@@ -1,0 +1,111 @@
+"""Classes cut by the ends of a test: of the members of an atom either all belong to an end or none.
+
+Rule: an atom of a class that no end cuts has the number of the class, so bitmaps of classes are
+bitmaps of atoms but for the few classes that are cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pyroaring import BitMap, FrozenBitMap
+
+from podfence.questions.tests.ends import Found
+from podfence.questions.tests.world import World
+from podfence.sets import AddressSet
+
+_Part = tuple[FrozenBitMap, AddressSet]
+
+
+class Atoms:
+    """The atoms of one world. ``of`` gives what each of the ends is made of."""
+
+    def __init__(self, world: World, ends: Sequence[Found]) -> None:
+        self._world = world
+        self._members: dict[int, _Part] = {}
+        self._extra: dict[int, list[int]] = {}
+        self._base: dict[int, int] = {}
+        touched = [self._touched(end) for end in ends]
+        cuts: dict[int, list[Found]] = {}
+        for end, (some, whole) in zip(ends, touched, strict=True):
+            for number in some - whole:
+                cuts.setdefault(number, []).append(end)
+        free = len(world.index.classes)
+        for number, cutting in sorted(cuts.items()):
+            parts = _cut(self.members(number), cutting)
+            numbers = [number, *range(free, free + len(parts) - 1)]
+            free += len(parts) - 1
+            self._extra[number] = numbers[1:]
+            self._members.update(zip(numbers, parts, strict=True))
+            self._base.update(dict.fromkeys(numbers, number))
+        self._cut = FrozenBitMap(cuts)
+        self._of = {
+            end: self._within(end, some, whole)
+            for end, (some, whole) in zip(ends, touched, strict=True)
+        }
+
+    def of(self, end: Found) -> FrozenBitMap:
+        """The atoms of one of the ends."""
+        return self._of[end]
+
+    def base(self, atom: int) -> int:
+        """The class of an atom."""
+        return self._base.get(atom, atom)
+
+    def bases(self, atoms: Iterable[int]) -> FrozenBitMap:
+        """The classes of atoms."""
+        return FrozenBitMap(self._base.get(atom, atom) for atom in atoms)
+
+    def lift(self, classes: BitMap | FrozenBitMap) -> BitMap | FrozenBitMap:
+        """The atoms of classes."""
+        hit = classes & self._cut if self._cut else None
+        if not hit:
+            return classes
+        lifted = BitMap(classes)
+        for number in hit:
+            lifted.update(self._extra[number])
+        return lifted
+
+    def members(self, atom: int) -> _Part:
+        """The pods of an atom, or its addresses."""
+        known = self._members.get(atom)
+        if known is None:
+            outside = self._world.index.classes[atom].outside
+            known = self._members[atom] = self._world.members[atom], outside or AddressSet()
+        return known
+
+    def _touched(self, end: Found) -> tuple[FrozenBitMap, FrozenBitMap]:
+        """The classes of which some members belong to an end, and those of which all do."""
+        world = self._world
+        class_of, members = world.class_of, world.members
+        some = BitMap(class_of[pod] for pod in end.pods)
+        whole = BitMap(n for n in some if members[n].issubset(end.pods))
+        if end.addresses:
+            for number in world.outside:
+                both = world.overlap(end.addresses, number)
+                if both:
+                    some.add(number)
+                    if both == world.index.classes[number].outside:
+                        whole.add(number)
+        return FrozenBitMap(some), FrozenBitMap(whole)
+
+    def _within(self, end: Found, some: FrozenBitMap, whole: FrozenBitMap) -> FrozenBitMap:
+        found = BitMap(self.lift(whole))
+        for number in some - whole:
+            for atom in (number, *self._extra[number]):
+                pods, addresses = self._members[atom]
+                if pods & end.pods or addresses & end.addresses:
+                    found.add(atom)
+        return FrozenBitMap(found)
+
+
+def _cut(whole: _Part, ends: Iterable[Found]) -> list[_Part]:
+    parts = [whole]
+    for end in ends:
+        cut: list[_Part] = []
+        for pods, addresses in parts:
+            inside = pods & end.pods, addresses & end.addresses
+            outside = pods - end.pods, addresses - end.addresses
+            cut += [part for part in (inside, outside) if part[0] or part[1]]
+        parts = cut
+    return parts

@@ -1,0 +1,320 @@
+"""A test as cells: these sources, this destination, these ports, and whether they must get through.
+
+Rule: everything that a test can ask is a list of cells; the judge, coverage and the lab read the
+same list. Sources and destinations are atoms, ports are numbers of the family's table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec import Struct
+from pyroaring import BitMap, FrozenBitMap
+
+from podfence.engine.porttable import EVERYTHING_ID, NOTHING_ID
+from podfence.questions.plan.newcomers import NAME
+from podfence.questions.tests.atoms import Atoms
+from podfence.questions.tests.ends import (
+    MISSPELT,
+    NO_PORT,
+    NOBODY,
+    Aim,
+    Found,
+    Miss,
+    Resolver,
+    union,
+)
+from podfence.questions.tests.form import Expect, PolicyTest, Ports
+from podfence.questions.tests.world import Family, World
+from podfence.sets import PortSet
+
+
+class Cell(Struct, frozen=True):
+    """``must``: every source has to reach the destination on all ports, or with ``one`` on one of
+    them; else none on any."""
+
+    sources: BitMap | FrozenBitMap
+    destination: int
+    ports: int
+    must: bool
+    one: bool = False
+
+
+class _Entry(Struct, frozen=True):
+    aims: tuple[Aim, ...]
+    optional: bool
+
+
+class _Exception(Struct, frozen=True):
+    sources: Found | None
+    aims: tuple[Aim, ...] | None
+    ports: Ports
+
+
+class Asked:
+    """One test, its ends looked up in a world. ``misses``: why it may look at nobody."""
+
+    def __init__(self, test: PolicyTest, resolver: Resolver, world: World) -> None:
+        self.test = test
+        everybody = resolver.everybody()
+        real = Found(world.real)
+        self.sources = self.aims = None
+        if test.sources is not None:
+            self.sources = resolver.sources(test.sources)
+        elif test.group_by:
+            self.sources = real
+        if test.targets is not None:
+            self.aims = resolver.aims(test.targets, test.ports)
+        elif test.group_by:
+            self.aims = (Aim(real, test.ports),)
+        self.everybody = everybody if test.only is not None else None
+        self.entries = tuple(
+            _Entry(
+                resolver.aims(each.targets, each.ports),
+                each.optional,
+            )
+            for each in test.only or ()
+        )
+        self.unless = tuple(
+            _Exception(
+                None if each.sources is None else resolver.sources(each.sources),
+                None if each.targets is None else resolver.aims(each.targets, each.ports),
+                each.ports,
+            )
+            for each in test.unless
+        )
+        self.groups = _groups(world, test.group_by) if test.group_by else None
+        self.misses = tuple(self._missing(world))
+
+    def _missing(self, world: World) -> Iterator[Miss]:
+        """Ends that mean nobody. An optional entry and an exception may."""
+        if self.groups is not None and len(self.groups) < 2:
+            label = self.test.group_by
+            spaces = ", ".join(sorted(world.index.cluster.namespaces.keys() - {NAME}))
+            value = next((value for value, _ in self.groups), None)
+            all_of = "no namespace has the label" if value is None else "all have the same value of"
+            yield Miss(NOBODY, f"{all_of} {label} (namespaces: {spaces})")
+        founds = [] if self.sources is None else [self.sources]
+        founds += [aim.found for aim in self.aims or ()]
+        founds += [aim.found for entry in self.entries if not entry.optional for aim in entry.aims]
+        for found in founds:
+            yield from found.misses
+        for entry in self.entries:
+            for miss in (m for aim in entry.aims if entry.optional for m in aim.found.misses):
+                if miss.is_near:
+                    yield Miss(MISSPELT, miss.text)
+        aims = [
+            *(self.aims or ()),
+            *(aim for e in self.entries if not e.optional for aim in e.aims),
+        ]
+        for aim in aims:
+            yield from _undeclared(world, aim, self._destinations(world, aim))
+
+    def _destinations(self, world: World, aim: Aim) -> Found:
+        """Where the ports of an aim are: an entry that is a source has the test's destinations."""
+        of_test = self.aims is not None and not any(aim is each for each in self.aims)
+        if of_test and self.test.only is not None:
+            return union(each.found for each in self.aims or ())
+        return aim.found
+
+    def ends(self) -> list[Found]:
+        """Every end that cuts classes."""
+        found = [self.sources, self.everybody]
+        found += [aim.found for aim in self.aims or ()]
+        for entry in self.entries:
+            for aim in entry.aims:
+                found += [aim.found, aim.found.everybody]
+        for each in self.unless:
+            found += [each.sources, *(aim.found for aim in each.aims or ())]
+        if self.groups is not None:
+            found += [Found(pods) for _, pods in self.groups]
+        return [Found(each.pods, each.addresses) for each in found if each is not None]
+
+
+def _undeclared(world: World, aim: Aim, where: Found) -> Iterator[Miss]:
+    """Port names that no destination declares."""
+    if not aim.ports.names or where.is_nobody:
+        return
+    declared = {
+        (port.name, port.protocol.value)
+        for pod in where.pods
+        for port in world.endpoint(pod).pod.ports
+        if port.name
+    }
+    for name in aim.ports.names:
+        if (name.name, name.protocol) not in declared:
+            known = ", ".join(sorted(f"{n}/{p.lower()}" if p != "TCP" else n for n, p in declared))
+            text = f"no destination declares the {name.protocol} port {name.name}"
+            yield Miss(NO_PORT, f"{text}; there are {known or 'none'}")
+
+
+def _groups(world: World, label: str) -> list[tuple[str | None, FrozenBitMap]]:
+    """The pods of today by the value that their namespace has for a label."""
+    found: dict[str | None, BitMap] = {}
+    spaces = world.index.cluster.namespaces
+    values = {name: dict(each.labels).get(label) for name, each in spaces.items()}
+    for pod in world.real:
+        value = values.get(world.pods[pod].partition("/")[0])
+        found.setdefault(value, BitMap()).add(pod)
+    return [(value, FrozenBitMap(pods)) for value, pods in found.items()]
+
+
+class Cells:
+    """The cells of a test in one world."""
+
+    def __init__(self, asked: Asked, world: World) -> None:
+        self.asked = asked
+        self.world = world
+        self.atoms = Atoms(world, asked.ends())
+        self._group_of = {
+            atom: members
+            for _, pods in asked.groups or ()
+            for members in (self._of(Found(pods)),)
+            for atom in members
+        }
+        self._numbers: dict[tuple[int, Ports, int], int] = {}
+
+    def _of(self, found: Found) -> FrozenBitMap:
+        return self.atoms.of(Found(found.pods, found.addresses))
+
+    def of(self, family: Family) -> Iterator[Cell]:
+        """The cells of one IP version."""
+        speaking = self.atoms.lift(family.everyone)
+        found = self._only(family) if self.asked.test.only is not None else self._pairs(family)
+        pods = self.atoms.lift(family.partitions.pods)
+        for cell in found:
+            sources = cell.sources & speaking
+            if self.atoms.base(cell.destination) in family.partitions.outside:
+                sources &= pods  # nobody judges what outside addresses send one another
+            if sources and cell.ports != NOTHING_ID and cell.destination in speaking:
+                yield Cell(sources, cell.destination, cell.ports, cell.must, cell.one)
+
+    def destinations(self) -> FrozenBitMap:
+        """The classes of every destination."""
+        asked = self.asked
+        if asked.aims is not None:
+            return self.atoms.bases(n for aim in asked.aims for n in self._of(aim.found))
+        assert asked.everybody is not None
+        return self.atoms.bases(self._of(asked.everybody))
+
+    # -- pairs
+
+    def _pairs(self, family: Family) -> Iterator[Cell]:
+        asked = self.asked
+        assert asked.sources is not None
+        assert asked.aims is not None
+        must = asked.test.expect is not Expect.DENY
+        sources = self._of(asked.sources)
+        for aim in asked.aims:
+            for destination in self._of(aim.found):
+                ports = self._ports(family, aim.ports, destination)
+                senders = sources - self._group_of.get(destination, FrozenBitMap())
+                for who, left in self._left(family, destination, senders, ports):
+                    yield Cell(who, destination, left, must)
+
+    def _left(
+        self, family: Family, destination: int, sources: FrozenBitMap, ports: int
+    ) -> Iterable[tuple[BitMap | FrozenBitMap, int]]:
+        """What the exceptions leave to be looked at."""
+        parts: list[tuple[BitMap | FrozenBitMap, int]] = [(sources, ports)]
+        for each in self.asked.unless:
+            aims = each.aims
+            if aims is None:
+                numbers = [self._ports(family, each.ports, destination)]
+            else:
+                numbers = [
+                    self._ports(family, aim.ports, destination)
+                    for aim in aims
+                    if destination in self._of(aim.found)
+                ]
+            who = sources if each.sources is None else self._of(each.sources)
+            for number in numbers:
+                parts = _less(family, parts, who, number)
+        return parts
+
+    # -- only
+
+    def _only(self, family: Family) -> Iterator[Cell]:
+        asked = self.asked
+        assert asked.everybody is not None
+        everybody = self._of(asked.everybody)
+        if asked.aims is not None:
+            for aim in asked.aims:
+                for destination in self._of(aim.found):
+                    yield from self._only_from(family, aim, destination, everybody)
+        else:
+            assert asked.sources is not None
+            sources = self._of(asked.sources)
+            for destination in everybody:
+                yield from self._only_to(family, sources, destination)
+
+    def _only_from(
+        self, family: Family, aim: Aim, destination: int, everybody: FrozenBitMap
+    ) -> Iterator[Cell]:
+        scope = self._ports(family, aim.ports, destination)
+        parts: list[tuple[BitMap | FrozenBitMap, int]] = [(everybody, scope)]
+        for entry in self.asked.entries:
+            for each in entry.aims:
+                ports = self._ports(family, each.ports, destination)
+                ports = family.table.intersection(ports, scope)
+                if not entry.optional:
+                    one = ports == EVERYTHING_ID  # nobody named a port
+                    yield Cell(self._of(each.found), destination, ports, must=True, one=one)
+                parts = _less(family, parts, self._of(each.found.everybody), ports)
+        for who, ports in parts:
+            yield Cell(who, destination, ports, must=False)
+
+    def _only_to(self, family: Family, sources: FrozenBitMap, destination: int) -> Iterator[Cell]:
+        left = self._ports(family, self.asked.test.ports, destination)
+        scope = left
+        for entry in self.asked.entries:
+            for each in entry.aims:
+                if destination not in self._of(each.found.everybody):
+                    continue
+                ports = self._ports(family, each.ports, destination)
+                ports = family.table.intersection(ports, scope)
+                if not entry.optional and destination in self._of(each.found):
+                    one = ports == EVERYTHING_ID
+                    yield Cell(sources, destination, ports, must=True, one=one)
+                left = family.table.difference(left, ports)
+        yield Cell(sources, destination, left, must=False)
+
+    # -- ports
+
+    def _ports(self, family: Family, ports: Ports, destination: int) -> int:
+        """The number of the ports of a destination."""
+        base = self.atoms.base(destination)
+        key = family.number, ports, base if ports.names else -1
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = family.table.number(self._resolved(ports, base))
+        return number
+
+    def _resolved(self, ports: Ports, number: int) -> PortSet:
+        found = ports.numbers
+        for name in ports.names:
+            for port in self.world.index.classes[number].named_ports:
+                if (port.name, port.protocol.value) == (name.name, name.protocol):
+                    found |= PortSet.port(name.protocol, port.port)
+        return found
+
+
+def _less(
+    family: Family,
+    parts: Sequence[tuple[BitMap | FrozenBitMap, int]],
+    who: BitMap | FrozenBitMap,
+    ports: int,
+) -> list[tuple[BitMap | FrozenBitMap, int]]:
+    """Without these ports for these sources."""
+    cut: list[tuple[BitMap | FrozenBitMap, int]] = []
+    for members, number in parts:
+        inside = members & who
+        if not inside:
+            cut.append((members, number))
+            continue
+        left = family.table.difference(number, ports)
+        if left != NOTHING_ID:
+            cut.append((inside, left))
+        if rest := members - who:
+            cut.append((rest, number))
+    return cut

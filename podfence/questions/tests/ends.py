@@ -1,0 +1,306 @@
+"""The ends of a test -> the pods and addresses that they mean in one cluster.
+
+Rule: an end that means nobody is said with what was probably meant. Ends mean the pods of today;
+pods to come are meant where a test names them, and where ``only`` speaks of everybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from pyroaring import BitMap, FrozenBitMap
+
+from podfence.errors import QuestionError, UnknownObject
+from podfence.likeness import similar
+from podfence.model.objects import IPAddress
+from podfence.model.selectors import LabelSelector
+from podfence.questions.parties import End as PartyEnd
+from podfence.questions.phrases.words import count
+from podfence.questions.tests.form import (
+    ALL_PORTS,
+    AddressEnd,
+    End,
+    NamedEnd,
+    NewcomerEnd,
+    Ports,
+    SelectedEnd,
+    Target,
+    UnionEnd,
+)
+from podfence.sets import AddressSet, PortSet
+from podfence.sets.addresses import EVERY_ADDRESS
+
+if TYPE_CHECKING:
+    from podfence.questions.tests.world import World
+
+NOBODY, NOT_JUDGED, NO_PORT = "PF501", "PF502", "PF503"
+NOTHING_LEFT, MISSPELT, WEAK = "PF504", "PF505", "PF506"
+TEST_CODES: Mapping[str, str] = {
+    NOBODY: "an end of a test is nobody",
+    NOT_JUDGED: "a test looks at no pair that policies judge",
+    NO_PORT: "a test asks for a port that no destination has",
+    NOTHING_LEFT: "the exceptions of a test leave no pair",
+    MISSPELT: "an optional entry of a test is probably misspelt",
+    WEAK: "a test proves little",
+}
+"""Why a test may prove nothing, in one line each."""
+
+
+class Miss(Struct, frozen=True):
+    """An end, or a part of one, that means nobody. ``code``: why."""
+
+    code: str
+    text: str
+    is_near: bool = False
+    """Somebody has a name or label that is spelt alike."""
+
+
+class Found(Struct, frozen=True):
+    """What an end means. ``coming``: pods to come that fit it and that it does not ask for."""
+
+    pods: FrozenBitMap = FrozenBitMap()
+    addresses: AddressSet = AddressSet()
+    coming: FrozenBitMap = FrozenBitMap()
+    misses: tuple[Miss, ...] = ()
+
+    @property
+    def is_nobody(self) -> bool:
+        """Whether it means no pod and no address."""
+        return not self.pods and not self.addresses
+
+    @property
+    def everybody(self) -> Found:
+        """With the pods to come that fit it."""
+        return Found(self.pods | self.coming, self.addresses)
+
+
+class Aim(Struct, frozen=True):
+    """Ends with the ports that are asked for there."""
+
+    found: Found
+    ports: Ports
+
+
+def union(parts: Iterable[Found]) -> Found:
+    """All of them."""
+    each = tuple(parts)
+    return Found(
+        FrozenBitMap.union(FrozenBitMap(), *(part.pods for part in each)),
+        AddressSet.union(part.addresses for part in each),
+        FrozenBitMap.union(FrozenBitMap(), *(part.coming for part in each)),
+        tuple(miss for part in each for miss in part.misses),
+    )
+
+
+class Resolver:
+    """Looks ends up in one cluster; remembers what it found."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._known: dict[End, Found] = {}
+
+    def everybody(self) -> Found:
+        """Every pod of today, the unlabelled ones to come, every address outside, every node."""
+        world = self._world
+        return Found(world.real | world.strangers, EVERY_ADDRESS)
+
+    def found(self, end: End) -> Found:
+        """What an end means."""
+        known = self._known.get(end)
+        if known is None:
+            known = self._known[end] = self._found(end)
+        return known
+
+    def sources(self, targets: Iterable[Target]) -> Found:
+        """What ends without ports mean together."""
+        return union(self.found(target.end) for target in targets)
+
+    def aims(self, targets: Iterable[Target], ports: Ports = ALL_PORTS) -> tuple[Aim, ...]:
+        """What ends mean, each with its ports, or else with those that all have."""
+        return tuple(aim for each in targets for aim in self._aims(each, each.ports or ports))
+
+    def _aims(self, target: Target, ports: Ports) -> Iterator[Aim]:
+        if isinstance(target.end, NamedEnd) and target.end.is_service:
+            yield from self._behind(target.end, ports)
+        else:
+            yield Aim(self.found(target.end), ports)
+
+    def _found(self, end: End) -> Found:
+        match end:
+            case NamedEnd():
+                return self._named(end)
+            case SelectedEnd():
+                return self._selected(end)
+            case AddressEnd():
+                return self._addressed(end)
+            case NewcomerEnd():
+                return self._coming(end)
+            case UnionEnd():
+                whole = union(map(self.found, end.ends))
+                less = union(map(self.found, end.without))
+                return Found(
+                    whole.pods - less.pods,
+                    whole.addresses - less.addresses,
+                    whole.coming - less.coming,
+                    (*whole.misses, *less.misses),
+                )
+
+    # -- names
+
+    def _named(self, end: NamedEnd) -> Found:
+        if end.is_service:
+            text = f"{end.text} is a Service; it can be where connections go, with a port"
+            return Found(misses=(Miss(NO_PORT, text),))
+        try:
+            return self._parties(self._world.directory.find(end.name, end.namespace).ends)
+        except UnknownObject as error:
+            is_near = "did you mean" in error.message
+            return Found(misses=(Miss(NOBODY, error.message, is_near=is_near),))
+        except QuestionError as error:
+            return Found(misses=(Miss(NOT_JUDGED, error.message),))
+
+    def _parties(self, ends: Iterable[PartyEnd]) -> Found:
+        pods = BitMap()
+        addresses: list[IPAddress] = []
+        for each in ends:
+            if each.endpoint is not None:
+                pods.add(self._world.number_of[each.name])
+            else:
+                addresses += each.addresses
+        return Found(FrozenBitMap(pods), AddressSet.of(addresses))
+
+    def _behind(self, end: NamedEnd, ports: Ports) -> Iterator[Aim]:
+        """What is behind a Service, with the ports that its own are rewritten to."""
+        asked: list[tuple[int | str, str]] = [(n.name, n.protocol) for n in ports.names]
+        for protocol, low, high in ports.numbers.ranges():
+            if low != high:
+                text = f"{end.text} is a Service; ask for one of its ports, not for {ports.text}"
+                yield Aim(Found(misses=(Miss(NO_PORT, text),)), ports)
+                return
+            asked.append((low, protocol))
+        for port, protocol in asked:
+            try:
+                behind = self._world.services.behind(end.name, end.namespace, port, protocol)
+            except QuestionError as error:
+                yield Aim(Found(misses=(Miss(NO_PORT, error.message),)), ports)
+                continue
+            if behind is None:
+                text = f"no Service is called {end.name.replace('/service/', '/')}"
+                yield Aim(Found(misses=(Miss(NOBODY, text),)), ports)
+                continue
+            by_number: dict[int, list[PartyEnd]] = {}
+            for each, number in behind.ways:
+                by_number.setdefault(number, []).append(each)
+            for number, ends in by_number.items():
+                numbers = PortSet.port(protocol, number)
+                yield Aim(self._parties(ends), Ports(str(number), numbers))
+
+    # -- labels
+
+    def _selected(self, end: SelectedEnd) -> Found:
+        spaces = self._spaces(end)
+        real, coming = BitMap(), BitMap()
+        for number in self._within(spaces):
+            if end.pods.matches(self._labels[number]):
+                (coming if number in self._world.newcomers else real).add(number)
+        coming &= self._world.strangers
+        if real:
+            return Found(FrozenBitMap(real), coming=FrozenBitMap(coming))
+        text = self._nobody(end, spaces)
+        miss = Miss(NOBODY, text, is_near="did you mean" in text)
+        return Found(coming=FrozenBitMap(coming), misses=(miss,))
+
+    def _spaces(self, end: SelectedEnd) -> list[str]:
+        every = self._world.index.cluster.namespaces
+        if end.namespace is not None:
+            return [end.namespace] if end.namespace in every else []
+        if end.namespaces.selects_everything:
+            return list(every)
+        return [n for n, each in every.items() if end.namespaces.matches(dict(each.labels))]
+
+    def _within(self, spaces: Iterable[str]) -> Iterator[int]:
+        for space in spaces:
+            yield from self._by_namespace.get(space, ())
+
+    @cached_property
+    def _by_namespace(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for number, name in enumerate(self._world.pods):
+            found.setdefault(name.partition("/")[0], []).append(number)
+        return found
+
+    @cached_property
+    def _labels(self) -> list[dict[str, str]]:
+        return [dict(self._world.endpoint(n).pod.labels) for n in range(len(self._world.pods))]
+
+    def _nobody(self, end: SelectedEnd, spaces: list[str]) -> str:
+        """Why nobody fits, and what was probably meant."""
+        every = self._world.index.cluster.namespaces
+        if not spaces and end.namespace is not None:
+            close = similar(end.namespace, every)
+            there = (
+                f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(every))}"
+            )
+            return f"{end.text} matches nobody: there is no namespace {end.namespace}; {there}"
+        if not spaces:
+            hint = _near(
+                end.namespaces, [dict(each.labels) for each in every.values()], "namespace"
+            )
+            return f"{end.text} matches nobody: no namespace has these labels{hint}"
+        labels = [self._labels[n] for n in self._within(spaces) if n in self._world.real]
+        if not labels:
+            return f"{end.text} matches nobody: no pod is there"
+        return f"{end.text} matches nobody{_near(end.pods, labels, 'pod')}"
+
+    # -- addresses
+
+    def _addressed(self, end: AddressEnd) -> Found:
+        if end.is_outside:
+            return Found(addresses=end.addresses - self._nodes)
+        index = self._world.index
+        within = (e for a, e in index.by_address.items() if a in end.addresses)
+        names = (f"{each.pod.namespace}/{each.pod.name}" for each in within)
+        numbers = FrozenBitMap(self._world.number_of[name] for name in names)
+        taken = AddressSet.of([a for a in index.by_address if a in end.addresses])
+        return Found(numbers & self._world.real, end.addresses - taken)
+
+    @cached_property
+    def _nodes(self) -> AddressSet:
+        return AddressSet.of(list(self._world.index.by_node_address))
+
+    # -- newcomers
+
+    def _coming(self, end: NewcomerEnd) -> Found:
+        world = self._world
+        numbers = FrozenBitMap(
+            number
+            for number in world.newcomers
+            if (pod := world.endpoint(number).pod).labels == end.labels
+            and end.namespace in (None, pod.namespace)
+        )
+        if numbers:
+            return Found(numbers)
+        close = similar(end.namespace or "", world.index.cluster.namespaces)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        return Found(misses=(Miss(NOBODY, f"there is no namespace {end.namespace}{hint}"),))
+
+
+def _near(selector: LabelSelector, labels: list[dict[str, str]], what: str) -> str:
+    """A label that somebody has, and that is spelt like one that was asked for."""
+    for key, value in selector.match_labels:
+        if any(each.get(key) == value for each in labels):
+            continue
+        values = {each[key] for each in labels if key in each}
+        close = similar(value, sorted(values))
+        if close:
+            number = sum(each.get(key) == close[0] for each in labels)
+            return f": {key}={value}; did you mean {key}={close[0]} ({count(number, what)})?"
+        if not values:
+            keys = similar(key, sorted({each for one in labels for each in one}))
+            other = f"; did you mean {keys[0]}?" if keys else ""
+            return f": no {what} has the label {key}{other}"
+        return f": no {what} has {key}={value}; there are {', '.join(sorted(values)[:5])}"
+    return ""

@@ -1,0 +1,193 @@
+"""What a test file says, as values. ``decode`` makes them; ``ends`` finds what they mean.
+
+Rule: shapes alone. ``text`` is what the file's writer wrote; ``path`` is the field, for messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+from msgspec import Struct
+
+from podfence.errors import Source
+from podfence.model.cluster import ClusterObject
+from podfence.model.meta import Labels
+from podfence.model.selectors import LabelSelector
+from podfence.model.workloads import Workload
+from podfence.policy.flow import Direction
+from podfence.sets import AddressSet, PortSet
+from podfence.sets.ports import EVERYTHING
+
+
+class NamedPort(Struct, frozen=True):
+    """A container port by its name; it may be another number on every pod."""
+
+    name: str
+    protocol: str
+
+
+class Ports(Struct, frozen=True):
+    """Ports of a destination. ``numbers``: those that are known; ``names``: those that the
+    destination declares."""
+
+    text: str
+    numbers: PortSet
+    names: tuple[NamedPort, ...] = ()
+
+
+ALL_PORTS = Ports("any", EVERYTHING)
+
+
+class NamedEnd(Struct, frozen=True):
+    """A pod, workload or node by its name, or a Service, which stands for what is behind it."""
+
+    text: str
+    name: str
+    namespace: str
+    is_service: bool = False
+
+
+class SelectedEnd(Struct, frozen=True):
+    """Pods by their labels. ``namespace``: of this namespace alone; None: of all that
+    ``namespaces`` selects."""
+
+    text: str
+    namespace: str | None
+    namespaces: LabelSelector
+    pods: LabelSelector
+
+
+class AddressEnd(Struct, frozen=True):
+    """Addresses, whoever has them. ``is_outside``: without those that pods and nodes have."""
+
+    text: str
+    addresses: AddressSet
+    is_outside: bool = False
+
+
+class NewcomerEnd(Struct, frozen=True):
+    """A pod that does not exist yet. ``namespace`` None: one in each namespace, and one in a
+    namespace that nobody has made yet."""
+
+    text: str
+    namespace: str | None
+    labels: Labels = ()
+
+
+class UnionEnd(Struct, frozen=True):
+    """Several ends. ``without``: less these."""
+
+    text: str
+    ends: tuple[End, ...]
+    without: tuple[End, ...] = ()
+
+
+End = NamedEnd | SelectedEnd | AddressEnd | NewcomerEnd | UnionEnd
+
+
+class Target(Struct, frozen=True):
+    """An end, with the ports that are asked for; None: those of the test."""
+
+    end: End
+    ports: Ports | None = None
+
+
+class Expect(Enum):
+    """``ALLOW``: every pair on every port. ``DENY``: none. ``SOME``: one pair on one port."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+    SOME = "some"
+
+
+class Entry(Struct, frozen=True):
+    """One item of ``only``: what has to be allowed, and may be. ``optional``: may be, alone."""
+
+    path: str
+    targets: tuple[Target, ...]
+    ports: Ports
+    optional: bool = False
+
+
+class Unless(Struct, frozen=True):
+    """One item of ``unless``: pairs that a test does not look at. None: every end."""
+
+    path: str
+    sources: tuple[Target, ...] | None
+    targets: tuple[Target, ...] | None
+    ports: Ports
+
+
+class Patch(Struct, frozen=True):
+    """Labels that are put on an object, or with None taken off."""
+
+    path: str
+    kind: str
+    namespace: str
+    name: str
+    labels: Mapping[str, str | None]
+
+
+class Removal(Struct, frozen=True):
+    """An object that goes."""
+
+    path: str
+    kind: str
+    namespace: str
+    name: str
+
+
+class Addition(Struct, frozen=True):
+    """An object that comes, or takes the place of another."""
+
+    path: str
+    objects: tuple[ClusterObject | Workload, ...]
+
+
+Given = Patch | Removal | Addition
+
+
+class PolicyTest(Struct, frozen=True):
+    """One promise. Exactly one of ``expect``, ``only`` and ``isolated`` is there."""
+
+    name: str
+    path: str
+    source: Source
+    sources: tuple[Target, ...] | None = None
+    targets: tuple[Target, ...] | None = None
+    ports: Ports = ALL_PORTS
+    expect: Expect | None = None
+    only: tuple[Entry, ...] | None = None
+    isolated: tuple[Direction, ...] = ()
+    newcomers: NewcomerEnd | None = None
+    group_by: str = ""
+    unless: tuple[Unless, ...] = ()
+    by: Direction | None = None
+    given: tuple[Given, ...] = ()
+    skip: str = ""
+    expect_failure: str = ""
+    tags: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
+    """Where it runs: ``model``, ``lab``; () everywhere."""
+    allow_empty: bool = False
+
+
+class FixturePod(Struct, frozen=True):
+    """A pod that the manifests do not hold."""
+
+    namespace: str
+    name: str
+    labels: Labels
+    ports: tuple[tuple[str, int], ...] = ()
+
+
+class PolicyTests(Struct, frozen=True):
+    """One document of a test file. ``fixtures``: pods and labels of namespaces that the manifests
+    lack."""
+
+    name: str
+    source: Source
+    tests: tuple[PolicyTest, ...]
+    fixture_pods: tuple[FixturePod, ...] = ()
+    fixture_namespaces: tuple[tuple[str, Labels], ...] = ()

@@ -1,0 +1,390 @@
+"""One test in one world -> what came of it, with the smallest counterexample.
+
+Rule: the engine answers for classes; a test fails by a pair that really is one. A pod and itself,
+a node and its own pod, and two ends that no policy judges are no pairs (NP-54, NP-52, NP-1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from ipaddress import IPv4Address, IPv6Address
+
+from msgspec import Struct
+from msgspec.structs import replace
+from pyroaring import BitMap, FrozenBitMap
+
+from podfence.engine.partition import Blocks, add_to
+from podfence.engine.permitted import from_own_node
+from podfence.engine.porttable import NOTHING_ID
+from podfence.model.objects import IPAddress
+from podfence.policy.flow import Action, Decision, Direction, Flow
+from podfence.policy.index import NETWORK_POLICY_TIER, DirectionPolicy
+from podfence.policy.origin import Origin
+from podfence.questions.tests.cells import Asked, Cell, Cells
+from podfence.questions.tests.ends import NOT_JUDGED, NOTHING_LEFT, Miss, Resolver
+from podfence.questions.tests.form import Expect, PolicyTest
+from podfence.questions.tests.world import Family, World
+from podfence.sets import PortSet
+from podfence.sets.ports import OTHER
+
+_TRIED = 1024
+"""Addresses tried, of an outside end, for one that no pod has."""
+
+
+class Status(Enum):
+    """What came of a test."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    VACUOUS = "vacuous"
+    SKIPPED = "skipped"
+    UNDECIDED = "undecided"
+
+
+class Witness(Struct, frozen=True):
+    """One connection, and what became of it. ``source_pod``, ``destination_pod``: names of pods,
+    "" for addresses. ``decisions``: by direction, those that a test asked about."""
+
+    source: str
+    destination: str
+    source_address: IPAddress
+    destination_address: IPAddress
+    protocol: str
+    port: int
+    allowed: bool
+    decisions: tuple[tuple[Direction, Decision], ...]
+    source_pod: str = ""
+    destination_pod: str = ""
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """What decided: rules that allow, or policies that deny."""
+        found = [d for _, d in self.decisions if d.allowed is self.allowed]
+        return tuple(dict.fromkeys(origin for each in found for origin in each.origins))
+
+
+class Result(Struct, frozen=True):
+    """``pairs``: how many were looked at; ``total``: how many of them are not as they should be.
+    ``weak``: why the test proves little, "" where it does not."""
+
+    test: PolicyTest
+    status: Status
+    pairs: int = 0
+    witness: Witness | None = None
+    total: int = 0
+    misses: tuple[Miss, ...] = ()
+    text: str = ""
+    weak: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.status in (Status.PASSED, Status.SKIPPED)
+
+
+def judge(test: PolicyTest, world: World, resolver: Resolver) -> Result:
+    """Judge one test. Doubts of the cluster are not asked for here."""
+    found = _judge(test, world, resolver)
+    if not test.expect_failure or found.status not in (Status.PASSED, Status.FAILED):
+        return found
+    if found.status is Status.FAILED:
+        return replace(found, status=Status.PASSED, witness=None, text="fails, as expected")
+    text = f"passes, though it is expected to fail: {test.expect_failure}"
+    return replace(found, status=Status.FAILED, text=text)
+
+
+def _judge(test: PolicyTest, world: World, resolver: Resolver) -> Result:
+    if test.isolated:
+        return _isolated(test, world, resolver)
+    asked = Asked(test, resolver, world)
+    if asked.misses and not test.allow_empty:
+        return Result(test, Status.VACUOUS, misses=asked.misses)
+    return Judging(asked, world).result()
+
+
+class Judging:
+    """One test whose ends mean somebody."""
+
+    def __init__(self, asked: Asked, world: World) -> None:
+        self.asked = asked
+        self.world = world
+        self.cells = Cells(asked, world)
+        self._senders: dict[int, list[tuple[Blocks, BitMap]]] = {}
+
+    def result(self) -> Result:
+        """Judge it."""
+        test, cells = self.asked.test, self.cells
+        destinations = cells.destinations()
+        looked = _Count(self)
+        wrong = _Count(self)
+        witness: Witness | None = None
+        some = False
+        for family in self.world.families.values():
+            family.want(destinations)
+            for cell in cells.of(family):
+                looked.add(cell.sources, cell.destination)
+                for who, ports in self._wrong(family, cell):
+                    pair = self._pair(family, who, cell.destination)
+                    if pair is None:
+                        continue
+                    wrong.add(who, cell.destination)
+                    if witness is None:
+                        port = self._port(family.table.sets[ports], cell.destination)
+                        witness = self._witness(pair, port, not cell.must)
+                if test.expect is Expect.SOME and not some:
+                    some = self._some(family, cell)
+        pairs = looked.total()
+        if not pairs or (witness is None and not some and not self.has_pair()):
+            return self._nobody(pairs)
+        if witness is not None and not some:
+            return Result(test, Status.FAILED, pairs, witness, wrong.total())
+        return Result(test, Status.PASSED, pairs, weak=self._weak())
+
+    def _nobody(self, pairs: int) -> Result:
+        """Nothing was looked at."""
+        test = self.asked.test
+        if test.allow_empty:
+            return Result(test, Status.PASSED)
+        if test.unless and not pairs:
+            return Result(
+                test, Status.VACUOUS, misses=(Miss(NOTHING_LEFT, "unless removes every pair"),)
+            )
+        text = (
+            "no pair can be judged: a pod and itself, a node and its own pod, ends that no policy "
+            "judges or that share no IP version"
+        )
+        return Result(test, Status.VACUOUS, misses=(Miss(NOT_JUDGED, text),))
+
+    # -- verdicts
+
+    def row(self, family: Family, destination: int) -> Iterable[tuple[int, BitMap | FrozenBitMap]]:
+        """Who reaches a destination on which ports, or what one direction says of it."""
+        base = self.cells.atoms.base(destination)
+        by = self.asked.test.by
+        if by is None:
+            blocks = family.row(base)
+        elif by is Direction.INGRESS:
+            blocks = family.permitted(base, by)
+        else:
+            blocks = self._sent(family, base)
+        return [(ports, self.cells.atoms.lift(who)) for ports, who in blocks.items()]
+
+    def _sent(self, family: Family, destination: int) -> Blocks:
+        """What the sources' own policies let through to a destination."""
+        if family.number not in self._senders:
+            groups: dict[int, tuple[Blocks, BitMap]] = {}
+            for number in family.everyone:
+                key = self.world.index.policies[number].egress.number
+                key = -1 if number in family.partitions.outside else key
+                if key not in groups:
+                    groups[key] = family.permitted(number, Direction.EGRESS), BitMap()
+                groups[key][1].add(number)
+            self._senders[family.number] = list(groups.values())
+        found: Blocks = {}
+        for blocks, sources in self._senders[family.number]:
+            for ports, who in blocks.items():
+                if destination in who:
+                    add_to(found, ports, sources)
+        return found
+
+    def _wrong(self, family: Family, cell: Cell) -> Iterator[tuple[BitMap | FrozenBitMap, int]]:
+        """Sources with the ports that are not as they should be."""
+        table = family.table
+        rest = cell.sources
+        for ports, who in self.row(family, cell.destination):
+            hit = who & cell.sources
+            if not hit:
+                continue
+            if cell.must:
+                rest = rest - who
+                bad = NOTHING_ID if cell.one else table.difference(cell.ports, ports)
+            else:
+                bad = table.intersection(cell.ports, ports)
+            if bad != NOTHING_ID:
+                yield hit, bad
+        if cell.must and rest:
+            yield rest, cell.ports
+
+    def _some(self, family: Family, cell: Cell) -> bool:
+        for ports, who in self.row(family, cell.destination):
+            both = family.table.intersection(ports, cell.ports)
+            hit = who & cell.sources
+            if hit and both != NOTHING_ID and self._pair(family, hit, cell.destination):
+                return True
+        return False
+
+    # -- pairs that are pairs
+
+    def has_pair(self) -> bool:
+        """Whether any pair that is looked at is one."""
+        return any(
+            self._pair(family, cell.sources, cell.destination)
+            for family in self.world.families.values()
+            for cell in self.cells.of(family)
+        )
+
+    def _pair(
+        self, family: Family, sources: BitMap | FrozenBitMap, destination: int
+    ) -> tuple[_Place, _Place] | None:
+        for source in sources:
+            for near in self._places(family, source):
+                for far in self._places(family, destination):
+                    if near.pod and near.pod == far.pod:
+                        continue
+                    if not near.pod and far.pod:
+                        endpoint = self.world.index.endpoints[far.pod]
+                        if from_own_node(self.world.index, near.address, endpoint):
+                            continue
+                    return near, far
+        return None
+
+    def _places(self, family: Family, atom: int) -> Iterator[_Place]:
+        """The pods of an atom, or some of its addresses that no pod has."""
+        pods, addresses = self.cells.atoms.members(atom)
+        world = self.world
+        for pod in pods:
+            endpoint = world.endpoint(pod)
+            for address in endpoint.addresses:
+                if address.version == family.number:
+                    yield _Place(world.names[pod], world.pods[pod], address)
+        kind = IPv4Address if family.number == 4 else IPv6Address
+        for low, high in addresses.family(family.number):
+            for value in range(low, min(high, low + _TRIED) + 1):
+                address = kind(value)
+                if address not in world.index.by_address and address not in world.index.contested:
+                    node = world.index.by_node_address.get(address)
+                    yield _Place(f"node/{node}" if node else str(address), "", address)
+
+    def _witness(
+        self, pair: tuple[_Place, _Place], port: tuple[str, int], allowed: bool
+    ) -> Witness:
+        """One connection, with what decided over it."""
+        near, far = pair
+        verdict = self.world.judge.verdict(Flow(near.address, far.address, *port))
+        decisions = ((Direction.EGRESS, verdict.egress), (Direction.INGRESS, verdict.ingress))
+        by = self.asked.test.by
+        kept = tuple(each for each in decisions if by in (None, each[0]))
+        places = near.name, far.name, near.address, far.address
+        return Witness(*places, *port, allowed, kept, near.pod, far.pod)
+
+    def _port(self, ports: PortSet, destination: int) -> tuple[str, int]:
+        """The port to show: one that a pod declares, or else the first."""
+        pods, _ = self.cells.atoms.members(destination)
+        for pod in pods[:1]:
+            for each in self.world.endpoint(pod).pod.ports:
+                if (each.protocol.value, each.port) in ports:
+                    return each.protocol.value, each.port
+        protocol, low, high = next(iter(ports.ranges()))
+        return protocol, low if low or protocol == OTHER or not high else 1
+
+    # -- weakness
+
+    def _weak(self) -> str:
+        """Why a test that passes proves little, "" where it does not (PF506)."""
+        test = self.asked.test
+        if test.only is not None or test.group_by or test.expect is Expect.SOME:
+            return ""
+        assert self.asked.sources is not None
+        assert self.asked.aims is not None
+        policies, pods = self.world.index.policies, self.world.class_of
+        sources = {pods[p] for p in self.asked.sources.pods}
+        targets = {pods[p] for aim in self.asked.aims for p in aim.found.pods}
+        if test.expect is Expect.ALLOW:
+            free = not any(policies[n].egress.tiers for n in sources) and not any(
+                policies[n].ingress.tiers for n in targets
+            )
+            return "no policy has a say, so it would pass without any" if free else ""
+        founds = (self.asked.sources, *(aim.found for aim in self.asked.aims))
+        if test.given or any(found.pods & self.world.newcomers for found in founds):
+            return ""  # that a pod to come, or one that changes, is closed is the promise itself
+        if not self.asked.sources.addresses and not self._permit(sources, Direction.EGRESS):
+            return "the source can reach nothing at all, so the denial proves little"
+        outside = any(aim.found.addresses for aim in self.asked.aims)
+        if not outside and not self._permit(targets, Direction.INGRESS):
+            return "nobody can reach the target, so the denial proves little"
+        return ""
+
+    def _permit(self, classes: Iterable[int], direction: Direction) -> bool:
+        """Whether the policies of any of these classes let anything through."""
+        return any(
+            number in family.everyone and family.permitted(number, direction)
+            for number in classes
+            for family in self.world.families.values()
+        )
+
+
+class _Place(Struct, frozen=True):
+    name: str
+    pod: str
+    address: IPAddress
+
+
+class _Count:
+    """Pairs of workloads; outside addresses that no policy tells apart count as one."""
+
+    def __init__(self, judging: Judging) -> None:
+        self._judging = judging
+        self._pairs: dict[int, BitMap] = {}
+        self._ids: dict[int, FrozenBitMap] = {}
+
+    def add(self, sources: Iterable[int], destination: int) -> None:
+        found = BitMap.union(BitMap(), *map(self._of, sources))
+        for number in self._of(destination):
+            self._pairs.setdefault(number, BitMap()).update(found)
+
+    def _of(self, atom: int) -> FrozenBitMap:
+        known = self._ids.get(atom)
+        if known is None:
+            world = self._judging.world
+            pods, _ = self._judging.cells.atoms.members(atom)
+            ids = [world.workloads[pod] for pod in pods] or [len(world.pods) + atom]
+            known = self._ids[atom] = FrozenBitMap(ids)
+        return known
+
+    def total(self) -> int:
+        return sum(map(len, self._pairs.values()))
+
+
+# -- isolation
+
+
+def _isolated(test: PolicyTest, world: World, resolver: Resolver) -> Result:
+    """Whether pods are closed in a direction but for what rules allow."""
+    if test.newcomers is not None:
+        found = resolver.found(test.newcomers)
+    else:
+        found = resolver.sources(test.targets or ())
+    if found.misses or not found.pods:
+        misses = found.misses or (Miss(NOT_JUDGED, "no pod that policies could select"),)
+        if test.allow_empty:
+            return Result(test, Status.PASSED)
+        return Result(test, Status.VACUOUS, misses=misses)
+    wrong: dict[Direction, list[int]] = {}
+    for direction in test.isolated:
+        for pod in found.pods:
+            policy = world.index.policies[world.class_of[pod]].of(direction)
+            if not is_closed(policy, world, world.class_of[pod], direction):
+                wrong.setdefault(direction, []).append(pod)
+    pairs = len({world.workloads[pod] for pod in found.pods})
+    if not wrong:
+        return Result(test, Status.PASSED, pairs)
+    said = [
+        f"{world.names[pods[0]]} is not isolated for {direction.value}: no policy closes it"
+        + (f" ({len(pods) - 1} more)" if len(pods) > 1 else "")
+        for direction, pods in wrong.items()
+    ]
+    total = len({pod for pods in wrong.values() for pod in pods})
+    return Result(test, Status.FAILED, pairs, total=total, text="; ".join(said))
+
+
+def is_closed(policy: DirectionPolicy, world: World, number: int, direction: Direction) -> bool:
+    """Whether what no rule allows is denied: a NetworkPolicy isolates the pod, or other policies
+    deny everything in this direction."""
+    for tier in policy.in_force:
+        if tier.name == NETWORK_POLICY_TIER and tier.default is Action.DENY:
+            return True
+    return bool(policy.tiers) and not any(
+        number in family.everyone and family.permitted(number, direction)
+        for family in world.families.values()
+    )

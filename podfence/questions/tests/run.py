@@ -1,0 +1,169 @@
+"""All tests of some files, judged against one cluster.
+
+Rule: a test that something unreadable could turn is undecided, never passed. Worlds are made once:
+one for the files, one for each list of what-if edits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from podfence.live.clusterindex import ClusterIndex
+from podfence.model.cluster import Cluster
+from podfence.model.doubt import Doubt
+from podfence.model.workloads import WORKLOAD_KINDS
+from podfence.policy.compile import compile_cluster
+from podfence.policy.domains import NO_NAMES, Names
+from podfence.policy.flow import Direction
+from podfence.questions.certainty import Certainty
+from podfence.questions.tests.cells import Asked
+from podfence.questions.tests.edits import edited, prepared
+from podfence.questions.tests.ends import Miss, Resolver
+from podfence.questions.tests.form import Expect, PolicyTest, PolicyTests
+from podfence.questions.tests.judge import Result, Status, judge
+from podfence.questions.tests.world import World
+
+_MAKES_PODS = WORKLOAD_KINDS | {"Pod", ""}
+
+
+class Found(Struct, frozen=True):
+    """The results of one document of a test file, in its order."""
+
+    file: PolicyTests
+    results: tuple[Result, ...]
+
+
+class Runs:
+    """Judges tests against one cluster. ``live``: compile it so that it can be changed step by
+    step, as mutation and what-if edits do."""
+
+    def __init__(self, cluster: Cluster, names: Names = NO_NAMES) -> None:
+        self._cluster = cluster
+        self._names = names
+
+    def all(
+        self, files: Sequence[PolicyTests], wanted: Callable[[PolicyTest], bool] = lambda _: True
+    ) -> Iterator[Found]:
+        """The results of every file. ``wanted``: which of its tests are run at all."""
+        plain: Bench | None = None
+        for file in files:
+            if file.fixture_pods or file.fixture_namespaces:
+                bench = Bench(prepared(self._cluster, files, file), self._names)
+            else:
+                if plain is None:
+                    plain = Bench(prepared(self._cluster, files, file), self._names)
+                bench = plain
+            results = [bench.result(test) for test in file.tests if wanted(test)]
+            yield Found(file, tuple(results))
+
+
+class Bench:
+    """One prepared cluster, on which tests are judged."""
+
+    def __init__(self, cluster: Cluster, names: Names) -> None:
+        self.cluster = cluster
+        self.names = names
+
+    @cached_property
+    def state(self) -> ClusterIndex:
+        """The cluster in the form that can be changed step by step."""
+        return ClusterIndex.of(self.cluster, self.names)
+
+    @cached_property
+    def world(self) -> World:
+        """The cluster as it is."""
+        return World(compile_cluster(self.cluster, self.names))
+
+    @cached_property
+    def resolver(self) -> Resolver:
+        """Looks up ends as they are, whatever a test supposes."""
+        return Resolver(self.world)
+
+    def result(self, test: PolicyTest) -> Result:
+        """Judge one test."""
+        if test.skip:
+            return Result(test, Status.SKIPPED, text=test.skip)
+        if test.places and "model" not in test.places:
+            return Result(test, Status.SKIPPED, text=f"runs in {', '.join(test.places)} alone")
+        world, resolver, misses = self.supposed(test)
+        if misses:
+            return Result(test, Status.VACUOUS, misses=misses)
+        found = judge(test, world, resolver)
+        if found.status is Status.VACUOUS and resolver is self.resolver and test.given:
+            found = judge(test, world, Resolver(world))  # an end that is given first
+        if not self.cluster.doubts:
+            return found
+        return self._certain(found, world, resolver)
+
+    def supposed(self, test: PolicyTest) -> tuple[World, Resolver, tuple[Miss, ...]]:
+        """The world that a test is about, where its ends are looked up, and edits of nothing."""
+        if not test.given:
+            return self.world, self.resolver, ()
+        cluster, misses = edited(self.cluster, test.given)
+        state, _ = self.state.to(cluster)
+        world = World(state.index, self.world)
+        same = world.pods is self.world.pods
+        return world, self.resolver if same else Resolver(world), misses
+
+    # -- what could not be read
+
+    def _certain(self, result: Result, world: World, resolver: Resolver) -> Result:
+        """The result, if nothing that could not be read can turn it."""
+        test = result.test
+        if result.status in (Status.VACUOUS, Status.SKIPPED):
+            doubts: tuple[Doubt, ...] = ()
+            if result.status is Status.VACUOUS:
+                doubts = tuple(d for d in self.cluster.doubts if d.kind in _MAKES_PODS)
+        elif test.isolated:
+            doubts = self._about_everybody()
+        else:
+            doubts = self._of_pairs(result, world, resolver)
+        if not doubts:
+            return result
+        said = ", ".join(dict.fromkeys(map(str, doubts)))
+        return replace(result, status=Status.UNDECIDED, text=said, witness=None)
+
+    def _about_everybody(self) -> tuple[Doubt, ...]:
+        return self.cluster.doubts
+
+    def _of_pairs(self, result: Result, world: World, resolver: Resolver) -> tuple[Doubt, ...]:
+        """The doubts about one of the pods that a test looks at. A denial that one side alone makes
+        needs nothing of the other."""
+        test, asked = result.test, Asked(result.test, resolver, world)
+        certainty = Certainty(world.index)
+        if result.witness is not None and test.expect is not Expect.SOME:
+            names = [n for n in (result.witness.source_pod, result.witness.destination_pod) if n]
+            return tuple(certainty.about(names))
+        near = [] if asked.sources is None else [asked.sources]
+        far = [aim.found for aim in asked.aims or ()]
+        denies = test.only is None and test.expect is Expect.DENY and test.by is None
+        sides = [(Direction.EGRESS, near), (Direction.INGRESS, far)] if denies else []
+        for direction, founds in sides:
+            names = [world.pods[pod] for found in founds for pod in found.pods]
+            if not names or certainty.about(names) or self._may_be_more(test):
+                continue
+            if judge(replace(test, by=direction), world, resolver).status is Status.PASSED:
+                return ()
+        if test.only is not None or self._may_be_more(test):
+            return self.cluster.doubts
+        names = [world.pods[pod] for found in (*near, *far) for pod in found.pods]
+        return tuple(certainty.about(names))
+
+    def _may_be_more(self, test: PolicyTest) -> bool:
+        """Whether an end may hold pods that could not be read."""
+        return any(doubt.kind in _MAKES_PODS for doubt in self.cluster.doubts)
+
+
+def chosen(run: str, tags: Iterable[str]) -> Callable[[PolicyTest], bool]:
+    """Which tests are run. ``run``: a regular expression that the name has to hold; ``tags``: one
+    of these. Raises ``re.error``."""
+    import re
+
+    pattern, wanted = re.compile(run), frozenset(tags)
+    return lambda test: (
+        bool(pattern.search(test.name)) and (not wanted or not wanted.isdisjoint(test.tags))
+    )

@@ -1,0 +1,37 @@
+"""Annotations of GitHub's workflow commands.
+
+Rule: a name must not become a command: what begins or ends one is escaped. Few annotations of a
+step are shown, so whoever writes them puts the worst first and counts the others.
+"""
+
+from __future__ import annotations
+
+from podfence.errors import Position
+from podfence.render.plan_sarif import file_of
+
+SHOWN = 10
+"""Annotations of one level that a step shows."""
+
+
+def annotation(
+    level: str, title: str, message: str, place: Position | None, revisions: tuple[str, ...] = ()
+) -> str:
+    """One line. ``level``: error, warning or notice. ``message`` may have several lines;
+    ``revisions``: what stands before the names of files that were read out of git."""
+    fields = {"title": title}
+    if place is not None:
+        fields |= {
+            "file": file_of(place, revisions),
+            "line": str(place.line),
+            "col": str(place.column),
+        }
+    said = ",".join(f"{key}={_property(value)}" for key, value in fields.items())
+    return f"::{level} {said}::{_text(message)}"
+
+
+def _text(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _text(text).replace(":", "%3A").replace(",", "%2C")
