@@ -19,6 +19,7 @@ from podfence.kernel import netns
 from tests.apiserver import build
 from tests.cluster import build as cluster_build
 from tests.support.golang import Unavailable
+from tests.web import chromium
 
 SLOW_DRAWS = [HealthCheck.too_slow, HealthCheck.data_too_large]
 """A random cluster takes a few hundred draws, which these checks take for a mistake."""
@@ -71,10 +72,16 @@ def apiserver_obstacle() -> str:
     return ""
 
 
+def web_obstacle() -> str:
+    """Why no page can be opened here; empty when one can."""
+    return "" if chromium.program() else "chromium not found (apt-get install chromium)"
+
+
 OBSTACLES: dict[str, tuple[str, Callable[[], str]]] = {
     "kernel": ("kernel tests cannot run", kernel_obstacle),
     "apiserver": ("API server tests cannot run", apiserver_obstacle),
     "cluster": ("cluster tests cannot run", cluster_build.obstacle),
+    "web": ("browser tests cannot run", web_obstacle),
 }
 """Marker -> what is said of tests that this machine cannot run, and why it cannot."""
 

@@ -234,6 +234,7 @@ SHARED_TESTS = {
     "property",
     "spec",
     "support",
+    "web",
 }
 """Folders of tests that look at several rooms at once, or at what is outside of all."""
 

@@ -16,6 +16,7 @@ from podfence.cli.terminal import echo
 from podfence.errors import Problem, Severity, Source
 from podfence.manifests.load import Loaded
 from podfence.policy.compile import compile_cluster
+from podfence.policy.index import PolicyIndex
 from podfence.questions.lint.findings import LINT_RULES
 from podfence.questions.lint.lint import lint
 from podfence.questions.phrases.words import count
@@ -153,11 +154,23 @@ def _channel_warnings(loaded: Loaded) -> tuple[Problem, ...]:
     return tuple(problem for policy in policies for problem in experimental_fields(policy))
 
 
-def _findings(loaded: Loaded, wanted: Container[str], scope: Sequence[str]) -> tuple[Problem, ...]:
+def all_problems(loaded: Loaded, index: PolicyIndex) -> tuple[Problem, ...]:
+    """All that ``check`` says of a cluster without options. ``index``: its compiled form."""
+    channel = _channel_warnings(loaded)
+    return (*loaded.problems, *channel, *_findings(loaded, LINT_RULES, index=index))
+
+
+def _findings(
+    loaded: Loaded,
+    wanted: Container[str],
+    scope: Sequence[str] = (),
+    *,
+    index: PolicyIndex | None = None,
+) -> tuple[Problem, ...]:
     """Nothing while an object could not be read: it may be what a policy is about."""
     if loaded.doubts:
         return ()
-    found = lint(compile_cluster(loaded.cluster), loaded.raw)
+    found = lint(index or compile_cluster(loaded.cluster), loaded.raw)
     return tuple(
         finding.problem
         for finding in found

@@ -33,6 +33,7 @@ COMMANDS = {
     "plan": "Show what a change opens and closes, and which edit does it.",
     "test": "Judge whether the cluster keeps what test files promise.",
     "check": "Validate manifests as the API server would.",
+    "report": "Write one HTML file that shows who can reach whom, and why.",
     "get": "Write what podfence reads of a cluster, safe to send to somebody.",
     "lab": "Enforce the policies in this machine's kernel and test them with real packets.",
     "agent": "Enforce the policies of a cluster on one of its nodes.",

@@ -103,6 +103,11 @@ class Positions(Struct):
         extent = self._extents.get((source.file, source.document))
         return "" if extent is None else self._texts[source.file][extent.start : extent.end]
 
+    def lines_of(self, source: Source) -> tuple[int, str]:
+        """The number of the first line of ``text_of``, from 1, and the text."""
+        extent = self._extents.get((source.file, source.document))
+        return (source.line if extent is None else extent.line), self.text_of(source)
+
     def locate_problem(self, problem: Problem) -> Position | None:
         """The problem's own position, else that of its field, as :meth:`shown`; ``None`` if it has
         no source. A problem of an object without a name always has its place."""

@@ -108,20 +108,14 @@ class Relay:
             self._pairs.clear()
 
     def _accept(self, listening: socket.socket) -> None:
-        while True:
-            try:
+        with suppress(OSError):
+            while True:
                 here, _ = listening.accept()
-            except OSError:  # it was cut
-                return
-            try:
                 there = socket.create_connection(("127.0.0.1", self._port))
-            except OSError:  # the server does not run
-                here.close()
-                continue
-            with self._lock:
-                self._pairs += [here, there]
-            for one, other in ((here, there), (there, here)):
-                threading.Thread(target=_pump, args=(one, other), daemon=True).start()
+                with self._lock:
+                    self._pairs += [here, there]
+                for one, other in ((here, there), (there, here)):
+                    threading.Thread(target=_pump, args=(one, other), daemon=True).start()
 
 
 def _pump(one: socket.socket, other: socket.socket) -> None:

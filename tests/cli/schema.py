@@ -55,9 +55,23 @@ class _Validator:
     def _required(self, value: Any, wanted: list[str], at: str) -> Iterator[str]:
         yield from (f"{at}: lacks {key!r}" for key in wanted if key not in value)
 
-    def _items(self, value: Any, wanted: Mapping[str, Any], at: str) -> Iterator[str]:
-        for number, item in enumerate(value):
-            yield from self.check(item, wanted, f"{at}[{number}]")
+    def _items(self, value: Any, wanted: Mapping[str, Any] | bool, at: str) -> Iterator[str]:
+        """Of a tuple (``prefixItems``) ``false``: it has no more items than these."""
+        for number, item in enumerate(value if isinstance(value, list) else ()):
+            if isinstance(wanted, dict):
+                yield from self.check(item, wanted, f"{at}[{number}]")
+
+    def _prefixItems(self, value: Any, wanted: list[Mapping[str, Any]], at: str) -> Iterator[str]:
+        if not isinstance(value, list):
+            return
+        if len(value) > len(wanted):
+            yield f"{at}: more than {len(wanted)} items"
+        for number, (item, schema) in enumerate(zip(value, wanted, strict=False)):
+            yield from self.check(item, schema, f"{at}[{number}]")
+
+    def _minItems(self, value: Any, wanted: int, at: str) -> Iterator[str]:
+        if isinstance(value, list) and len(value) < wanted:
+            yield f"{at}: fewer than {wanted} items"
 
     def _enum(self, value: Any, wanted: list[Any], at: str) -> Iterator[str]:
         if value not in wanted:

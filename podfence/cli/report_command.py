@@ -1,0 +1,229 @@
+"""``podfence report``: one HTML file that shows who reaches whom, and why."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from importlib.resources import files
+
+import click
+
+from podfence._version import __version__
+from podfence.cli.check_command import all_problems
+from podfence.cli.common import (
+    asking,
+    has_errors,
+    keep_going_option,
+    known_namespaces,
+    load_cluster,
+    read_inputs,
+    read_names,
+    resolve_option,
+    usable,
+    without_verdict,
+)
+from podfence.cli.inputs import Inputs, all_namespaces_option, input_options
+from podfence.cli.terminal import echo
+from podfence.collector import collector_paused
+from podfence.errors import PodfenceError
+from podfence.manifests.load import Loaded
+from podfence.policy.compile import compile_cluster
+from podfence.policy.domains import Names
+from podfence.policy.index import PolicyIndex
+from podfence.questions.dns import map_notes
+from podfence.questions.phrases.words import some
+from podfence.questions.report import Report, report
+from podfence.render.problems import problem_data
+from podfence.render.report_html import Assets, report_html
+from podfence.render.report_map import map_data
+from podfence.render.report_names import Anonymous, AsWritten
+from podfence.render.report_rules import rules_data
+from podfence.text import printable
+
+ABOUT_SCHEMA = "podfence.report-about/v1"
+SHOWN_PATHS = 3
+
+
+@click.command("report")
+@input_options
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    required=True,
+    metavar="FILE.html|-",
+    help="Where the page is written; - for standard output.",
+)
+@click.option(
+    "-n",
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    metavar="NAME",
+    help="Only pairs with an end in this namespace. May be given more than once. Without it: all "
+    "of files, and of a cluster the context's namespace.",
+)
+@all_namespaces_option
+@click.option(
+    "--plan",
+    "before",
+    multiple=True,
+    metavar="FILE|DIR",
+    help="Everything as it was, workloads included: the page also shows what the change opens and "
+    "closes. May be given more than once; --exclude goes for it too.",
+)
+@click.option("--title", default="", metavar="TEXT", help="The page's title.")
+@click.option("--no-text", is_flag=True, help="Leave the text of the manifests out.")
+@click.option(
+    "--anonymise",
+    is_flag=True,
+    help="Put numbered words in place of every name, and leave texts, addresses and findings out: "
+    "a page to show to others.",
+)
+@resolve_option
+@keep_going_option
+def command(
+    inputs: Inputs,
+    target: str,
+    namespaces: tuple[str, ...],
+    all_namespaces: bool,
+    before: tuple[str, ...],
+    title: str,
+    no_text: bool,
+    anonymise: bool,
+    resolve: str | None,
+    keep_going: bool,
+) -> int:
+    """Write one HTML file that shows who can reach whom, and why.
+
+    The page needs no network, no server and no installation: it opens from disk, as an attachment
+    or as a build artefact. It holds the whole map, the rules behind every verdict with their lines,
+    and what `podfence check` finds. Exit status 0 when it is written, 2 when part of the input
+    cannot be judged; what such a part could change, the page shows as unknown.
+    """
+    if before and anonymise:
+        raise click.UsageError("a plan names what it is about; drop --plan or --anonymise")
+    if before and inputs.are_live:
+        raise click.UsageError("--plan compares files; use -f")
+    names = read_names(resolve, *inputs.paths, *before)
+    scope = inputs.scope(namespaces, everything=all_namespaces)
+    loaded = load_cluster(inputs, scope)
+    with asking(loaded, inputs):
+        known_namespaces(loaded, scope)
+    with collector_paused():
+        index = compile_cluster(loaded.cluster, names)
+        found = report(index, frozenset(scope))
+        shown = Anonymous() if anonymise else AsWritten()
+        parts = _parts(loaded, index, found, shown, text=not no_text)
+        if before:
+            parts["plan"] = _plan(before, inputs, loaded, names)
+        title = title or ("podfence" if anonymise else f"podfence: {_called(inputs, loaded)}")
+        parts["about"] = _about(loaded, title, _called(inputs, loaded), shown)
+        page = report_html(title, parts, _assets())
+    _write(target, page.encode("utf-8", "replace"))
+    if loaded.doubts:
+        pods = sum(len(g.pods) for g in found.map.groups if g.number in found.open_groups)
+        what = (
+            f"the page shows {pods} pods as unknown" if pods else "nothing on the page is unknown"
+        )
+        said = f"[PF007]: {what}: {without_verdict(loaded, loaded.doubts)}"
+        echo(f"{'warning' if keep_going else 'error'}{said}", err=True)
+    return 2 if (loaded.doubts or has_errors(loaded.problems)) and not keep_going else 0
+
+
+def _called(inputs: Inputs, loaded: Loaded) -> str:
+    return loaded.live or some([os.fspath(path) for path in inputs.paths], SHOWN_PATHS)
+
+
+def _parts(
+    loaded: Loaded, index: PolicyIndex, found: Report, shown: AsWritten, *, text: bool
+) -> dict[str, object]:
+    excerpt = loaded.positions.lines_of if text else None
+    parts: dict[str, object] = {
+        "map": map_data(found, shown, map_notes(index)),
+        "rules": rules_data(found, shown, loaded.locate, excerpt),
+    }
+    if not shown.hides:
+        problems = all_problems(loaded, index)
+        locate = loaded.positions.locate_problem
+        parts["findings"] = [problem_data(problem, locate(problem)) for problem in problems]
+    return parts
+
+
+def _about(loaded: Loaded, title: str, source: str, shown: AsWritten) -> dict[str, object]:
+    doubts = [] if shown.hides else list(_doubts(loaded))
+    return {
+        "schema": ABOUT_SCHEMA,
+        "version": __version__,
+        "title": title,
+        "source": "" if shown.hides else source,
+        "live": bool(loaded.live),
+        "objects": dict(loaded.kinds),
+        "doubts": doubts,
+    }
+
+
+def _doubts(loaded: Loaded) -> Iterable[dict[str, object]]:
+    for doubt in loaded.doubts:
+        position = loaded.locate(doubt.source, doubt.path)
+        place = {} if position is None else {"file": position.file, "line": position.line}
+        yield {"object": str(doubt), "namespace": doubt.namespace, **place}
+
+
+def _plan(
+    before: tuple[str, ...], inputs: Inputs, after: Loaded, names: Names
+) -> dict[str, object]:
+    """The change from ``before`` to what is shown, as ``plan -o json`` says it."""
+    from podfence.questions.plan.plan import plan
+    from podfence.render.plan_edits import Edits, Texts
+    from podfence.render.plan_json import plan_data
+
+    old = usable(read_inputs(Inputs(before, inputs.namespace, inputs.exclude)))
+    answer = plan(old.cluster, after.cluster, names)
+    sides = (Texts(each.raw, each.locate) for each in (old, after))
+    return plan_data(answer, Edits(*sides).spots)
+
+
+def _assets() -> Assets:
+    static = files("podfence") / "web" / "static"
+    script, style = (
+        (static / name).read_text(encoding="utf-8") for name in ("report.js", "report.css")
+    )
+    return Assets(script, style)
+
+
+def _write(target: str, page: bytes) -> None:
+    """Through a temporary file: who reads the old page meanwhile gets it whole."""
+    if target == "-":
+        sys.stdout.buffer.write(page)
+        sys.stdout.buffer.flush()
+        return
+    folder = os.path.dirname(target) or "."
+    try:
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".podfence-", suffix=".html")
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(page)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+    except OSError as error:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise _unwritable(target, error) from error
+
+
+def _umask() -> int:
+    """The process's mask; it can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _unwritable(target: str, error: OSError) -> PodfenceError:
+    reason = error.strerror or type(error).__name__
+    return PodfenceError(f"{printable(target)} cannot be written: {reason}")

@@ -1,0 +1,106 @@
+"""The map of a report as data: who reaches whom, small enough for a page.
+
+Rule: a name, a set of ports and a row stand once each; lists of numbers hold the difference from
+the number before. The schema is docs/schemas/report.schema.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain
+
+from podfence.model.objects import ContainerPort
+from podfence.questions.connectivity import Group
+from podfence.questions.report import Report
+from podfence.render.report_names import AsWritten
+from podfence.sets import PortSet
+
+MAP_SCHEMA = "podfence.report-map/v1"
+
+
+class Ports:
+    """A table of port sets: each is a list of first and last places on the line of all ports
+    (``sets.ports``), ends included."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[PortSet, int] = {}
+
+    def number(self, ports: PortSet) -> int:
+        """The place of a set in the table."""
+        return self._numbers.setdefault(ports, len(self._numbers))
+
+    def data(self) -> list[list[int]]:
+        """The table."""
+        return [list(chain.from_iterable(ports.line)) for ports in self._numbers]
+
+
+def differences(numbers: Iterable[int]) -> list[int]:
+    """Numbers in rising order, each as the difference from the one before."""
+    found, last = [], 0
+    for number in sorted(numbers):
+        found.append(number - last)
+        last = number
+    return found
+
+
+def map_data(report: Report, names: AsWritten, notes: Iterable[str] = ()) -> dict[str, object]:
+    """Everything that the matrix needs. ``notes``: what is to be said of the map as a whole."""
+    ports, classes = Ports(), report.classes()
+    namespaces = sorted({g.workload.namespace for g in report.map.groups if g.workload})
+    numbers = {name: number for number, name in enumerate(namespaces)}
+    rows = [
+        (
+            row.destination.number,
+            ports.number(row.ports),
+            row.family or 0,
+            differences(source.number for source in row.sources),
+        )
+        for row in report.map.rows()
+    ]
+    return {
+        "schema": MAP_SCHEMA,
+        "anonymous": names.hides,
+        "families": [family for family, _ in report.families],
+        "namespaces": [names.namespace(name) for name in namespaces],
+        "endpoints": [
+            _endpoint(report, group, names, numbers, classes) for group in report.map.groups
+        ],
+        "ports": ports.data(),
+        "rows": rows,
+        "leftOut": names.left_out(report.map.left_out),
+        "notes": [] if names.hides else list(notes),
+        "policies": len(report.index.cluster.policies) + len(report.index.cluster.admin_policies),
+    }
+
+
+def _endpoint(
+    report: Report,
+    group: Group,
+    names: AsWritten,
+    namespaces: dict[str, int],
+    classes: dict[int, int],
+) -> dict[str, object]:
+    data: dict[str, object] = {
+        "name": names.group(group),
+        "class": classes[group.endpoint_class],
+        "families": report.families_of(group),
+    }
+    if group.workload is None:
+        return data | {"kind": "Outside", "addresses": names.addresses(group)}
+    data |= {
+        "kind": group.workload.kind,
+        "namespace": namespaces[group.workload.namespace],
+        "workload": names.workload(group),
+        "pods": names.pods(group),
+        "ports": [
+            [port.protocol.value, port.port, names.port(port.name or "")]
+            for port in _declared(report, group)
+        ],
+        "isolated": group.isolated_ingress + 2 * group.isolated_egress,
+    }
+    return data | ({"open": True} if group.number in report.open_groups else {})
+
+
+def _declared(report: Report, group: Group) -> tuple[ContainerPort, ...]:
+    assert group.workload is not None
+    return report.index.endpoints[f"{group.workload.namespace}/{group.pods[0]}"].pod.ports

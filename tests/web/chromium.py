@@ -1,0 +1,277 @@
+"""A headless Chromium that is told what to do through a pipe, with the DevTools protocol.
+
+Rule: what the page says on its console, every exception and every request that it makes is kept, so
+that a test can ask for silence. No driver program and no port is needed: the browser reads commands
+from file descriptor 3 and answers on 4.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import select
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+_WAIT = 60.0  # seconds; a busy machine is slow, a dead browser is noticed at once
+
+
+def program() -> str | None:
+    """The browser of this machine; ``PODFENCE_CHROMIUM`` names another."""
+    named = os.environ.get("PODFENCE_CHROMIUM")
+    return named or next(filter(None, map(shutil.which, NAMES)), None)
+
+
+class PageError(Exception):
+    """What was asked of the page has failed there."""
+
+
+class Browser:
+    """One browser with one page; a context manager."""
+
+    def __init__(self, width: int = 1280, height: int = 800) -> None:
+        self.console: list[str] = []
+        self.requests: list[str] = []
+        self._size = width, height
+        self._number = 0
+        self._buffer = b""
+        self._loaded = False
+
+    def __enter__(self) -> Self:
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="podfence-web-", ignore_cleanup_errors=True
+        )
+        down, up = os.pipe(), os.pipe()
+        self._write, self._read = down[1], up[0]
+        path = program()
+        assert path is not None
+        self._process = subprocess.Popen(
+            [
+                "nice",
+                path,
+                "--headless=new",
+                "--remote-debugging-pipe",
+                "--no-sandbox",
+                "--no-first-run",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--hide-scrollbars",
+                "--force-device-scale-factor=1",
+                "--host-resolver-rules=MAP * ~NOTFOUND",
+                f"--window-size={self._size[0]},{self._size[1]}",
+                f"--user-data-dir={self._folder.name}",
+            ],
+            pass_fds=(3, 4),
+            preexec_fn=lambda: _as_three_and_four(down[0], up[1]),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(down[0])
+        os.close(up[1])
+        try:
+            self._attach()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _attach(self) -> None:
+        self._session = ""
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+        self.resize(*self._size)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self._write)
+        os.close(self._read)
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._folder.cleanup()
+
+    # -- what a person does
+
+    def resize(self, width: int, height: int) -> None:
+        """The window's size, in CSS pixels."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+
+    def theme(self, name: str) -> None:
+        """``light`` or ``dark``, as the system would say."""
+        features = [{"name": "prefers-color-scheme", "value": name}]
+        self.call("Emulation.setEmulatedMedia", features=features)
+
+    def open(self, path: Path, fragment: str = "") -> None:
+        """A file, until its page has said that it is ready, or why not."""
+        self._loaded = False
+        self.call("Page.navigate", url="about:blank")
+        self.call("Page.navigate", url=f"{path.resolve().as_uri()}{fragment}")
+        self.wait("document.documentElement?.dataset.state !== undefined")
+
+    def go(self, fragment: str) -> None:
+        """Another state of the same page."""
+        self.run(f"location.hash = {json.dumps(fragment)}")
+        self.settle()
+
+    def press(self, *keys: str) -> None:
+        """Keys one after the other, by their names: ``Tab``, ``Enter``, ``Control+ArrowRight``."""
+        for each in keys:
+            *modifiers, key = each.split("+") if each != "+" else [each]
+            code = {"Control": 2, "Shift": 8, "Alt": 1}
+            mask = sum(code[name] for name in modifiers)
+            event: dict[str, Any] = {"key": key, "modifiers": mask}
+            if key in _KEY_CODES:
+                event |= {"windowsVirtualKeyCode": _KEY_CODES[key], "code": key}
+            if key == "Enter":
+                event["text"] = "\r"
+            elif len(key) == 1:
+                event["text"] = key
+            self.call("Input.dispatchKeyEvent", type="keyDown", **event)
+            event.pop("text", None)
+            self.call("Input.dispatchKeyEvent", type="keyUp", **event)
+        self.settle()
+
+    def click(self, x: float, y: float) -> None:
+        """The left button at a place of the window."""
+        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        self.settle()
+
+    def type(self, text: str) -> None:
+        """Text into what has the focus."""
+        self.call("Input.insertText", text=text)
+        self.settle()
+
+    # -- what a person sees
+
+    def text(self, selector: str = "body") -> str:
+        """The text of the first element of a selector, as it is shown; "" where there is none."""
+        found = self.run(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''")
+        return str(found)
+
+    def screenshot(self, path: Path) -> None:
+        """The window as PNG."""
+        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
+
+    def pdf(self) -> bytes:
+        """The page printed."""
+        return base64.b64decode(self.call("Page.printToPDF")["data"])
+
+    # -- the page as a program
+
+    def run(self, expression: str) -> Any:
+        """The value of an expression in the page; promises are waited for."""
+        answer = self.call(
+            "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
+        )
+        if "exceptionDetails" in answer:
+            raise PageError(json.dumps(answer["exceptionDetails"])[:2000])
+        return answer["result"].get("value")
+
+    def settle(self) -> None:
+        """Until what was asked has been drawn: two frames later."""
+        self.run("new Promise(r => requestAnimationFrame(() => requestAnimationFrame(() => r(0))))")
+
+    def wait(self, condition: str) -> None:
+        """Until an expression is true."""
+        deadline = time.monotonic() + _WAIT
+        while not self.run(condition):
+            if time.monotonic() > deadline:
+                raise PageError(f"never true: {condition}; {self.console}")
+            time.sleep(0.02)
+        self.settle()
+
+    # -- the protocol
+
+    def call(self, method: str, **arguments: Any) -> Mapping[str, Any]:
+        """One command; what is told meanwhile is kept."""
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": arguments}
+        if self._session:
+            message["sessionId"] = self._session
+        _write_all(self._write, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._next()
+            if answer.get("id") == self._number:
+                if "error" in answer:
+                    raise PageError(f"{method}: {answer['error']}")
+                result: Mapping[str, Any] = answer["result"]
+                return result
+            self._told(answer)
+
+    def _next(self) -> Mapping[str, Any]:
+        while b"\0" not in self._buffer:
+            ready, _, _ = select.select([self._read], [], [], _WAIT)
+            piece = os.read(self._read, 1 << 20) if ready else b""
+            if not piece:
+                raise PageError("the browser has gone silent")
+            self._buffer += piece
+        text, _, self._buffer = self._buffer.partition(b"\0")
+        found: Mapping[str, Any] = json.loads(text)
+        return found
+
+    def _told(self, event: Mapping[str, Any]) -> None:
+        method, said = event.get("method"), event.get("params", {})
+        if method == "Runtime.consoleAPICalled":
+            self.console.append(f"{said['type']}: {json.dumps(said['args'])}")
+        elif method == "Runtime.exceptionThrown":
+            self.console.append(f"exception: {json.dumps(said['exceptionDetails'])[:2000]}")
+        elif method == "Log.entryAdded":
+            self.console.append(f"{said['entry']['level']}: {said['entry']['text']}")
+        elif method == "Network.requestWillBeSent":
+            self.requests.append(said["request"]["url"])
+
+
+def _as_three_and_four(read: int, write: int) -> None:
+    """In the new process: the two ends where the browser looks for them, whatever their numbers."""
+    copies = os.dup(read), os.dup(write)
+    os.dup2(copies[0], 3)
+    os.dup2(copies[1], 4)
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(handle, data) :]
+
+
+_KEY_CODES = {
+    "Tab": 9,
+    "Enter": 13,
+    "Escape": 27,
+    "End": 35,
+    "Home": 36,
+    "ArrowLeft": 37,
+    "ArrowUp": 38,
+    "ArrowRight": 39,
+    "ArrowDown": 40,
+    "PageUp": 33,
+    "PageDown": 34,
+}

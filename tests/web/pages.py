@@ -1,0 +1,183 @@
+"""Pages to look at: reports of examples and of values, and the engine's answers in the page's form.
+
+Rule: the page is written as ``podfence report`` writes it; what it is compared with is asked of the
+engine, never of the page's own data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import Any
+
+from podfence.engine.evaluate import Judge
+from podfence.model.cluster import Cluster
+from podfence.model.objects import IPAddress
+from podfence.policy.compile import compile_cluster
+from podfence.policy.flow import Decision, Flow
+from podfence.policy.index import PolicyIndex
+from podfence.questions.connectivity import Group
+from podfence.questions.report import Report, report
+from podfence.render.report_html import Assets, report_html
+from podfence.render.report_map import map_data
+from podfence.render.report_names import AsWritten
+from podfence.render.report_rules import rules_data
+from podfence.sets.ports import OTHER, PROTOCOLS
+from tests.cli.session import ROOT, podfence
+
+STATIC = ROOT / "podfence" / "web" / "static"
+EXAMPLES = (
+    "examples/shop",
+    "examples/tiers",
+    "examples/gotchas",
+    *sorted(
+        str(path.relative_to(ROOT))
+        for path in ROOT.glob("examples/tutorials/0*")
+        if path.is_dir() and "as-printed" not in path.name
+    ),
+)
+
+
+def assets() -> Assets:
+    """The front end that is shipped."""
+    script, style = ((STATIC / name).read_text("utf-8") for name in ("report.js", "report.css"))
+    return Assets(script, style)
+
+
+def write(folder: Path, *arguments: str, stdin: bytes = b"", expected: int = 0) -> Path:
+    """The page that ``podfence report`` writes."""
+    page = folder / "report.html"
+    done = podfence(["report", "-o", str(page), *arguments], stdin=stdin)
+    assert done.status == expected, done.err
+    return page
+
+
+def write_cluster(folder: Path, cluster: Cluster) -> tuple[Path, Report]:
+    """The page of a cluster that stands in no file."""
+    found = report(compile_cluster(cluster))
+    about = {
+        "schema": "podfence.report-about/v1",
+        "version": "0",
+        "title": "a cluster",
+        "source": "",
+        "live": False,
+        "objects": {},
+        "doubts": [],
+    }
+    parts = {
+        "about": about,
+        "map": map_data(found, AsWritten()),
+        "rules": rules_data(found, AsWritten(), lambda source, path: None, None),
+    }
+    page = folder / "cluster.html"
+    page.write_text(report_html("a cluster", parts, assets()), "utf-8")
+    return page, found
+
+
+def place(protocol: str, port: int) -> int:
+    """A port's place on the line of all ports."""
+    return 3 << 16 if protocol == OTHER else (PROTOCOLS.index(protocol) << 16) + port
+
+
+def places(rules: dict[str, Any], most: int) -> list[int]:
+    """Places on both sides of every boundary in the rules, and a few that none names."""
+    found = {place("TCP", 80), place("UDP", 53), place(OTHER, 0)}
+    for ports in rules["ports"]:
+        for first, last in zip(ports[::2], ports[1::2], strict=True):
+            found |= {first - 1, first, last, last + 1}
+    inside = sorted(each for each in found if 0 <= each <= place(OTHER, 0))
+    step = max(1, len(inside) // most)
+    return inside[::step]
+
+
+Expected = dict[str, Any]
+
+
+def answers(
+    found: Report, pairs: Sequence[tuple[int, int]], asked: Sequence[int]
+) -> list[Expected]:
+    """What the engine says, one entry a pair, family and place."""
+    judge = Judge(found.index)
+    groups = found.map.groups
+    said = []
+    for source, destination in pairs:
+        for family in _shared(found, groups[source], groups[destination]):
+            ends = (
+                _address(found.index, groups[source], family, last=False),
+                _address(found.index, groups[destination], family, last=True),
+            )
+            if None in ends:
+                continue
+            for at in asked:
+                protocol = OTHER if at == 3 << 16 else PROTOCOLS[at >> 16]
+                port = 0 if protocol == OTHER else at & 0xFFFF
+                flow = Flow(ends[0], ends[1], protocol, port)  # type: ignore[arg-type]
+                verdict = judge.verdict(flow)
+                said.append(
+                    {
+                        "from": groups[source].name,
+                        "to": groups[destination].name,
+                        "family": family,
+                        "place": at,
+                        "allowed": verdict.allowed,
+                        "egress": _decision(verdict.egress),
+                        "ingress": _decision(verdict.ingress),
+                    }
+                )
+    return said
+
+
+def _shared(found: Report, source: Group, destination: Group) -> Iterator[int]:
+    for family in found.families_of(source):
+        if family in found.families_of(destination):
+            yield family
+
+
+def _address(index: PolicyIndex, group: Group, family: int, *, last: bool) -> IPAddress | None:
+    """An address that stands for a group; None where every one of it is a node's, too, or one that
+    several pods may have: about single addresses a map says nothing."""
+    if group.workload is not None:
+        pod = group.pods[-1 if last else 0]
+        endpoint = index.endpoints[f"{group.workload.namespace}/{pod}"]
+        return next((a for a in endpoint.addresses if a.version == family), None)
+    outside = index.classes[group.endpoint_class].outside
+    assert outside is not None
+    for low, high in outside.family(family):
+        for number in range(low, min(low + 8, high) + 1):
+            address = IPv4Address(number) if family == 4 else IPv6Address(number)
+            known = (index.by_node_address, index.contested, index.by_address)
+            if not any(address in each for each in known):
+                return address
+    return None
+
+
+def _decision(decision: Decision) -> list[Any]:
+    origins = [[str(origin.policy), origin.path] for origin in decision.origins]
+    return [decision.allowed, decision.reason.value, origins]
+
+
+ASK = """
+(async ({pairs, places}) => {
+  const rules = await podfence.rules();
+  const names = podfence.world.endpoints.map((each) => each.name);
+  const named = ({namespace, name}) => namespace ? `${namespace}/${name}` : name;
+  const decision = ({allowed, reason, origins}) =>
+    [allowed, reason, origins.map((each) => [named(rules.policies[each.policy]), each.path])];
+  const said = [];
+  for (const [from, to] of pairs) {
+    for (const place of places) {
+      const protocol = place === 3 << 16 ? "OTHER" : ["TCP", "UDP", "SCTP"][place >> 16];
+      const port = protocol === "OTHER" ? 0 : place & 0xffff;
+      for (const each of await podfence.why(names[from], names[to], protocol, port)) {
+        said.push({
+          from: names[from], to: names[to], family: each.family, place, allowed: each.allowed,
+          egress: decision(each.egress.decision), ingress: decision(each.ingress.decision),
+        });
+      }
+    }
+  }
+  return said;
+})
+"""
+"""What the page says, in the same form."""

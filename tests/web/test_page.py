@@ -1,0 +1,259 @@
+"""The page in a browser: hostile names, the keyboard, addresses, states, printing."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.cli.session import ROOT
+from tests.cli.test_hostile import NAMES, manifests
+from tests.cli.test_report import CHANGE
+from tests.web.chromium import Browser
+from tests.web.pages import write
+
+pytestmark = pytest.mark.web
+
+SHOP = ("-f", "examples/shop")
+PAGES = ("#/map", "#/map?view=picture", "#/map?view=table", "#/policies", "#/exposed", "#/findings")
+TRAP = "globalThis.sprung = true"
+MARKUP = (
+    f"</script><script>{TRAP}</script>",
+    f'"><img src=x onerror="{TRAP}">',
+    f"<svg onload={TRAP}>",
+    f"javascript:{TRAP}",
+    f"<style>*{{display:none}}</style><b onmouseover='{TRAP}'>",
+    "\u202egnp.exe\u2066\x00\x1b[2J",
+)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    return write(tmp_path, *SHOP)
+
+
+FOREIGN = "#app :is(script, img, svg, iframe, style, b)"
+PIECES = ("<", ">", "&lt;", "'", '"', "`", "\u2067", "\u200f", "\u0301" * 40, "${", "}}")
+
+
+# -- hostile names
+
+
+def fuzzed(seed: int) -> str:
+    """Pieces that mean something to HTML, to scripts, to style sheets and to writing directions."""
+    rng = random.Random(seed)
+    pieces = [
+        *MARKUP,
+        "<",
+        ">",
+        "&lt;",
+        "'",
+        '"',
+        "`",
+        "\u2067",
+        "\u200f",
+        "\u0301" * 40,
+        "${",
+        "}}",
+    ]
+    return "".join(rng.choice(pieces) for _ in range(rng.randint(1, 5)))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*MARKUP, *NAMES.values(), *map(fuzzed, range(12))],
+    ids=lambda name: ascii(name)[:30],
+)
+def test_no_name_is_run_or_obeyed(browser: Browser, tmp_path: Path, name: str) -> None:
+    page = write(tmp_path, "-f", "-", "--title", name, stdin=manifests(name))
+    browser.open(page)
+    for fragment in PAGES:
+        browser.go(fragment)
+        assert browser.run("globalThis.sprung") is None
+        assert (
+            browser.run(
+                "document.querySelectorAll('#app :is(script, img, svg, iframe, style)').length"
+            )
+            == 0
+        )
+        text = browser.run("document.body.innerText + document.title")
+        assert not set(text) & set("\u202e\u2066\u2067\u200f\u200b\x00\x1b\x9b")
+        wide = browser.run("document.documentElement.scrollWidth - innerWidth")
+        assert wide <= 0
+
+
+def test_ten_thousand_names_in_one_page(browser: Browser, tmp_path: Path) -> None:
+    items = "".join(
+        "---\napiVersion: v1\nkind: Pod\n"
+        f"metadata: {{name: {quoted(fuzzed(seed))}, namespace: n{seed % 40}}}\n"
+        for seed in range(10_000)
+    )
+    browser.open(write(tmp_path, "-f", "-", stdin=items.encode(), expected=0))
+    browser.go("#/map?open=*")
+    browser.go("#/map?view=table")
+    assert browser.run("globalThis.sprung") is None
+
+
+def quoted(name: str) -> str:
+    """A scalar of YAML in double quotes."""
+    return '"' + "".join(f"\\u{ord(c):04x}" for c in name) + '"'
+
+
+# -- the keyboard
+
+
+def test_from_the_matrix_to_the_reason_without_a_pointer(browser: Browser, shop: Path) -> None:
+    browser.open(shop)
+    for _ in range(30):
+        browser.press("Tab")
+        if browser.run("document.activeElement.getAttribute('role')") == "grid":
+            break
+    assert browser.run("document.activeElement.getAttribute('role')") == "grid"
+    browser.press("Home", "PageUp", "Control+Home")
+    label = "document.getElementById('focused-cell').getAttribute('aria-label')"
+    browser.press("ArrowDown", "ArrowRight")
+    assert (
+        browser.run(label)
+        == "monitoring/prometheus to monitoring/prometheus: a pod always reaches itself"
+    )
+    browser.press("Control+ArrowRight")
+    assert browser.run(label) == "monitoring/prometheus to shop/backend: TCP/9100-9110"
+    browser.press("Enter")
+    browser.wait("document.querySelector('.panel .verdict') !== null")
+    assert browser.text(".panel .verdict") == "yes: TCP/9100"
+    assert browser.run(label) == "monitoring/prometheus to shop/backend: TCP/9100-9110"
+    browser.run("document.querySelector('.panel button').focus()")
+    browser.press("Escape")
+    assert browser.text(".panel") == ""
+    assert browser.run("document.activeElement.getAttribute('role')") == "grid"
+
+
+def test_namespaces_fold_from_the_keyboard(browser: Browser, shop: Path) -> None:
+    browser.open(shop)
+    browser.run("document.querySelector('[role=grid]').focus()")
+    browser.press("Control+Home", "Enter")
+    assert "open=shop,OUTSIDE" in browser.run("location.hash")
+    browser.press("Control+Home", "ArrowRight", "Enter")
+    assert browser.run("document.querySelectorAll('.rows .folded').length") == 0
+
+
+def test_the_slash_goes_to_the_search(browser: Browser, shop: Path) -> None:
+    browser.open(shop)
+    browser.press("/")
+    browser.type("backend")
+    assert browser.run("document.activeElement.id") == "search"
+    assert "q=backend" in browser.run("location.hash")
+    shown = browser.run("[...document.querySelectorAll('.rows .end')].map((e) => e.textContent)")
+    payments = "203.0.113.0/25, 2001:db8:113::/48"
+    assert shown == ["prometheus", "backend", "db", "frontend", payments]
+
+
+# -- addresses
+
+
+def test_a_link_restores_view_filter_and_pair(browser: Browser, shop: Path) -> None:
+    asked = "#/map?view=table&q=frontend&port=tcp/8000&pair=shop/frontend~shop/backend&ask=tcp/8000"
+    browser.open(shop, asked)
+    browser.wait("document.querySelector('.panel .verdict') !== null")
+    assert browser.text(".panel .verdict") == "yes: TCP/8000"
+    assert browser.text(".count") == "1 allowed pair"
+    assert browser.run("document.getElementById('search').value") == "frontend"
+    assert browser.run("location.hash") == asked
+
+
+@pytest.mark.parametrize(
+    "fragment", ["#/nowhere", "#/map?pair=a~b", "#/map?%E0%A4%A", "#/policies?policy=x", "#//?=&&~"]
+)
+def test_an_address_that_means_nothing_shows_a_page(
+    browser: Browser, shop: Path, fragment: str
+) -> None:
+    browser.open(shop, fragment)
+    assert browser.text("main") != ""
+
+
+# -- states
+
+
+def test_without_pods(browser: Browser, tmp_path: Path) -> None:
+    browser.open(write(tmp_path, "-f", "examples/shop/policies"))
+    assert "No pods and no workloads were read." in browser.text("main")
+
+
+def test_without_policies(browser: Browser, tmp_path: Path) -> None:
+    browser.open(write(tmp_path, *SHOP, "--exclude", "policies/"))
+    assert "There is no policy" in browser.text("main")
+    browser.go("#/policies")
+    assert "every pod may talk to every other" in browser.text("main")
+
+
+def test_with_a_policy_that_could_not_be_read(browser: Browser, tmp_path: Path) -> None:
+    broken = tmp_path / "torn.yaml"
+    broken.write_text(
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
+        "metadata: {name: torn, namespace: shop}\nspec: {podSelector: 5}\n"
+    )
+    page = write(tmp_path, *SHOP, "-f", str(broken), expected=2)
+    browser.open(page, "#/map?pair=shop/frontend~shop/db")
+    assert "1 object could not be read." in browser.text(".banner")
+    assert "NetworkPolicy shop/torn" in browser.text(".banner")
+    browser.wait("document.querySelector('.panel .verdict') !== null")
+    assert browser.text(".panel .verdict").startswith("Unknown:")
+
+
+def test_a_change(browser: Browser, tmp_path: Path) -> None:
+    browser.open(write(tmp_path, *CHANGE), "#/plan")
+    text = browser.text("main")
+    assert "opened" in text
+    assert "shop/backup" in text
+
+
+def test_a_search_that_finds_nothing(browser: Browser, shop: Path) -> None:
+    browser.open(shop, "#/map?q=nobody")
+    assert "Nothing is called “nobody”." in browser.text("main")
+
+
+def test_a_broken_file_says_so(browser: Browser, shop: Path) -> None:
+    text = shop.read_text("utf-8")
+    start = text.index('id="data-map"')
+    shop.write_text(text[:start] + 'id="data-gone"' + text[start + 13 :], "utf-8")
+    browser.open(shop)
+    assert browser.text("#app") == (
+        "The report cannot be shown: this file lacks its part “map”; write the report again"
+    )
+
+
+# -- paper, small windows, other people's needs
+
+
+def test_the_table_can_be_printed(browser: Browser, shop: Path) -> None:
+    browser.open(shop, "#/map?view=table")
+    assert browser.pdf().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("fragment", [*PAGES, "#/map?pair=shop/frontend~shop/db"])
+def test_a_narrow_window_loses_nothing(browser: Browser, shop: Path, fragment: str) -> None:
+    browser.resize(480, 800)
+    browser.open(shop, fragment)
+    assert browser.run("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="browser tests cannot run: axe-core (./dev web)")
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("fragment", [*PAGES, "#/plan", "#/map?pair=shop/backend~shop/db"])
+def test_nothing_serious_is_found_by_axe(
+    browser: Browser, tmp_path: Path, fragment: str, theme: str
+) -> None:
+    page = write(tmp_path, *CHANGE)
+    browser.theme(theme)
+    browser.open(page, fragment)
+    browser.run(AXE.read_text("utf-8") + "; 0")
+    found = browser.run(
+        "axe.run(document, {resultTypes: ['violations']}).then(r => r.violations.filter("
+        "v => ['serious', 'critical'].includes(v.impact)).map("
+        "v => [v.id, v.nodes.slice(0, 3).map(n => n.html + ' ' + n.failureSummary)]))"
+    )
+    assert found == []

@@ -1,0 +1,77 @@
+// The state of the page is its address, so that a link shows what its sender saw:
+// #/map?view=table&q=db&pair=shop/frontend~shop/db&ask=tcp/5432
+
+import { useEffect, useState } from "preact/hooks";
+
+export const PAGES = ["map", "policies", "exposed", "findings", "plan"] as const;
+export type Page = (typeof PAGES)[number];
+export type View = "matrix" | "picture" | "table";
+
+export type Place = {
+  page: Page;
+  /** Everything after the question mark. */
+  asked: ReadonlyMap<string, string>;
+};
+
+const encode = (text: string): string =>
+  encodeURIComponent(text).replaceAll("%2F", "/").replaceAll("%2C", ",").replaceAll("%3A", ":");
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+export function parse(hash: string): Place {
+  const [path = "", query = ""] = hash.replace(/^#\/?/, "").split("?", 2);
+  const page = PAGES.find((each) => each === path) ?? "map";
+  const asked = new Map<string, string>();
+  for (const part of query.split("&")) {
+    const at = part.indexOf("=");
+    if (at > 0) asked.set(part.slice(0, at), decode(part.slice(at + 1)));
+  }
+  return { page, asked };
+}
+
+export function format(page: Page, asked: ReadonlyMap<string, string>): string {
+  const parts = [...asked].filter(([, value]) => value !== "");
+  const query = parts.map(([name, value]) => `${name}=${encode(value)}`).join("&");
+  return `#/${page}${query ? `?${query}` : ""}`;
+}
+
+/** Values to set; "" takes one away. */
+export type Change = Record<string, string>;
+
+/** The present state as another page, or with some values changed. */
+export function linkTo(place: Place, change: Change, page: Page = place.page): string {
+  const asked = new Map(page === place.page ? place.asked : kept(place));
+  for (const [name, value] of Object.entries(change)) asked.set(name, value);
+  return format(page, asked);
+}
+
+/** What goes along to another page: the filters. */
+function kept(place: Place): Map<string, string> {
+  return new Map([...place.asked].filter(([name]) => name === "q" || name === "port"));
+}
+
+export function go(place: Place, change: Change, page?: Page, replace = false): void {
+  const hash = linkTo(place, change, page);
+  if (replace) {
+    history.replaceState(null, "", hash);
+    dispatchEvent(new HashChangeEvent("hashchange"));
+  } else {
+    location.hash = hash;
+  }
+}
+
+export function usePlace(): Place {
+  const [place, show] = useState(() => parse(location.hash));
+  useEffect(() => {
+    const changed = (): void => show(parse(location.hash));
+    addEventListener("hashchange", changed);
+    return () => removeEventListener("hashchange", changed);
+  }, []);
+  return place;
+}

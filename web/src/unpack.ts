@@ -1,0 +1,72 @@
+// The data of the page: JSON, packed by zlib, as base64, in elements that no browser runs.
+
+import type { About, Finding, Reach, Rules } from "./schema";
+
+async function unpack<T>(name: string): Promise<T | null> {
+  const element = document.getElementById(`data-${name}`);
+  if (element === null) return null;
+  const text = atob(element.textContent ?? "");
+  const bytes = new Uint8Array(text.length);
+  for (let at = 0; at < text.length; at += 1) bytes[at] = text.charCodeAt(at);
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return (await new Response(stream).json()) as T;
+}
+
+async function needed<T>(name: string): Promise<T> {
+  const found = await unpack<T>(name);
+  if (found === null) throw new Error(`this file lacks its part “${name}”; write the report again`);
+  return found;
+}
+
+export const canUnpack = (): boolean => typeof DecompressionStream !== "undefined";
+
+export const about = (): Promise<About> => needed<About>("about");
+export const reach = (): Promise<Reach> => needed<Reach>("map");
+export const findings = (): Promise<Finding[] | null> => unpack<Finding[]>("findings");
+export const plan = (): Promise<Plan | null> => unpack<Plan>("plan");
+
+let rulesOnce: Promise<Rules> | null = null;
+/** The rules are large and wanted late: unpacked when first asked for, once. */
+export function rules(): Promise<Rules> {
+  rulesOnce ??= needed<Rules>("rules");
+  return rulesOnce;
+}
+
+/** docs/schemas/plan.schema.json, as far as the page shows it. */
+export type Plan = {
+  changes: boolean;
+  summary: {
+    edits: number;
+    silentEdits: number;
+    opened: number;
+    closed: number;
+    waysIn: number;
+    waysOut: number;
+    waysInClosed: number;
+    waysOutClosed: number;
+  };
+  edits: PlanEdit[];
+  outcomes: PlanOutcome[];
+  newcomers: PlanOutcome[];
+  arrives: string[];
+  leaves: string[];
+  undecided: string[];
+};
+export type PlanEdit = {
+  id: number;
+  change: string;
+  kind: string;
+  namespace: string;
+  name: string;
+  fields: { path: string; words: string; side: "old" | "new"; file?: string; line?: number }[];
+};
+export type PlanOutcome = {
+  scope: string;
+  from: string[];
+  to: string[];
+  opened: string[];
+  closed: string[];
+  pairs: number;
+  family?: string;
+  blame: { edits: number[]; mode: string; proved: boolean };
+};

@@ -1,0 +1,217 @@
+// The shell: pages on the left, filters above, the panel of a pair on the right.
+
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { Asking } from "../asking";
+import { shownEndpoints } from "../filter";
+import { openGroups } from "../layout";
+import { go, linkTo, type Page, type Place, usePlace, type View } from "../location";
+import { parsePlace } from "../ports";
+import type { About, Finding } from "../schema";
+import { type Plan, rules } from "../unpack";
+import { count, visible, visibleText } from "../visible";
+import type { World } from "../world";
+import { Banners } from "./Banners";
+import { Exposed } from "./Exposed";
+import { Findings } from "./Findings";
+import { Matrix } from "./Matrix";
+import { Neighbourhood } from "./Neighbourhood";
+import { Pair } from "./Pair";
+import { PlanPage } from "./PlanPage";
+import { Policies } from "./Policies";
+import { Table } from "./Table";
+import { ThemeButton, useTheme } from "./Theme";
+
+export type Loaded = { about: About; world: World; found: readonly Finding[] | null; plan: Plan | null };
+
+export function App({ about, world, found, plan }: Loaded) {
+  const place = usePlace();
+  const [theme, setTheme] = useTheme();
+  const [asking, setAsking] = useState<Asking | null>(null);
+  const pair = useMemo(() => pairOf(world, place), [world, place]);
+  const port = parsePlace(place.asked.get("port") ?? "");
+  const needsRules = pair !== null || place.page === "policies";
+  useEffect(() => {
+    if (!needsRules || asking !== null) return;
+    void rules().then((read) => setAsking(new Asking(world, read)));
+  }, [needsRules, asking, world]);
+  return (
+    <div class={pair === null ? "shell" : "shell paired"}>
+      <a class="skip" href="#main" onClick={skip}>
+        To the content
+      </a>
+      <header class="bar">
+        <h1 title={visibleText(about.source)}>{visibleText(about.title)}</h1>
+        <Search place={place} />
+        <PortFilter place={place} />
+        <ThemeButton theme={theme} set={setTheme} />
+      </header>
+      <Rail {...{ place, world, found, plan }} />
+      <main id="main" tabIndex={-1}>
+        <Banners {...{ about, world }} />
+        <Content {...{ place, world, asking, found, plan, port, pair, theme }} />
+      </main>
+      {pair !== null && <Pair {...{ world, asking, place, port, pair }} />}
+      <footer>
+        <span>
+          {count(world.endpoints.filter((each) => each.namespace !== undefined).length, "workload")},{" "}
+          {count(world.reach.policies, "policy", "policies")}, {count(world.pairs, "allowed pair")}
+        </span>
+        <LeftOut world={world} />
+        <span>podfence {about.version}</span>
+      </footer>
+    </div>
+  );
+}
+
+function skip(event: MouseEvent): void {
+  event.preventDefault();
+  document.getElementById("main")?.focus();
+}
+
+function pairOf(world: World, place: Place): readonly [number, number] | null {
+  const names = (place.asked.get("pair") ?? "").split("~");
+  const from = world.byName.get(names[0] ?? "");
+  const to = world.byName.get(names[1] ?? "");
+  return from === undefined || to === undefined || !world.isPair(from, to) ? null : [from, to];
+}
+
+type ContentProps = {
+  place: Place;
+  world: World;
+  asking: Asking | null;
+  found: readonly Finding[] | null;
+  plan: Plan | null;
+  port: number | null;
+  pair: readonly [number, number] | null;
+  theme: string;
+};
+
+function Content({ place, world, asking, found, plan, port, pair, theme }: ContentProps) {
+  switch (place.page) {
+    case "policies":
+      return <Policies {...{ asking, place, found }} />;
+    case "exposed":
+      return <Exposed {...{ world, place, port }} />;
+    case "findings":
+      return <Findings {...{ found, place }} />;
+    case "plan":
+      if (plan !== null) return <PlanPage {...{ plan, place }} />;
+      return <p class="plain">This page was written without --plan, so it shows no change.</p>;
+    case "map":
+      return <Map {...{ place, world, port, pair, theme }} />;
+  }
+}
+
+function Map({ place, world, port, pair, theme }: Pick<ContentProps, "place" | "world" | "port" | "pair" | "theme">) {
+  const query = place.asked.get("q") ?? "";
+  const { endpoints: shown, named } = useMemo(() => shownEndpoints(world, query), [world, query]);
+  const asked = place.asked.get("open");
+  const open = useMemo(() => openGroups(world, asked, shown.length), [world, asked, shown.length]);
+  const view = viewOf(place);
+  if (world.size === 0) return null;
+  return (
+    <>
+      <nav class="views" aria-label="Views">
+        {(["matrix", "picture", "table"] as const).map((each) => (
+          <a key={each} href={linkTo(place, { view: each })} aria-current={view === each ? "page" : undefined}>
+            {VIEWS[each]}
+          </a>
+        ))}
+        {view === "matrix" && (
+          <span class="fold">
+            <a href={linkTo(place, { open: "*" })}>Open all</a>
+            <a href={linkTo(place, { open: "-" })}>Fold all</a>
+          </span>
+        )}
+      </nav>
+      {shown.length === 0 ? (
+        <p class="plain">
+          Nothing is called “{visible(query)}”. <a href={linkTo(place, { q: "" })}>Show everything</a>
+        </p>
+      ) : view === "matrix" ? (
+        <Matrix {...{ world, place, port, shown, open, theme }} chosen={pair} />
+      ) : view === "picture" ? (
+        <Neighbourhood {...{ world, place, port }} shown={named === null ? shown : [...named]} />
+      ) : (
+        <Table {...{ world, place, port, shown, named }} />
+      )}
+    </>
+  );
+}
+
+const VIEWS: Record<View, string> = { matrix: "Matrix", picture: "Neighbourhood", table: "Table" };
+
+function viewOf(place: Place): View {
+  const asked = place.asked.get("view");
+  return asked === "picture" || asked === "table" ? asked : "matrix";
+}
+
+function Rail({ place, world, found, plan }: Pick<ContentProps, "place" | "world" | "found" | "plan">) {
+  const entries: [Page, string, string][] = [
+    ["map", "Map", ""],
+    ["policies", "Policies", world.reach.policies.toLocaleString("en")],
+    ["exposed", "Exposed", ""],
+  ];
+  if (found !== null) entries.push(["findings", "Findings", found.length.toLocaleString("en")]);
+  if (plan !== null) entries.push(["plan", "Change", plan.changes ? "±" : "="]);
+  return (
+    <nav class="rail" aria-label="Pages">
+      {entries.map(([page, name, badge]) => (
+        <a key={page} href={linkTo(place, page === place.page ? { policy: "" } : {}, page)} aria-current={page === place.page ? "page" : undefined}>
+          {name}
+          {badge && <small>{badge}</small>}
+        </a>
+      ))}
+    </nav>
+  );
+}
+
+function Search({ place }: { place: Place }) {
+  useEffect(() => {
+    const pressed = (event: KeyboardEvent): void => {
+      const { target } = event;
+      if (event.key !== "/" || event.ctrlKey || event.metaKey) return;
+      if (target instanceof HTMLInputElement || target instanceof HTMLSelectElement) return;
+      event.preventDefault();
+      document.getElementById("search")?.focus();
+    };
+    addEventListener("keydown", pressed);
+    return () => removeEventListener("keydown", pressed);
+  }, []);
+  return (
+    <label class="search">
+      <span class="hidden">Search</span>
+      <input
+        id="search"
+        type="search"
+        placeholder="Search names  /"
+        value={place.asked.get("q") ?? ""}
+        onInput={(event) => go(place, { q: event.currentTarget.value }, undefined, true)}
+      />
+    </label>
+  );
+}
+
+function PortFilter({ place }: { place: Place }) {
+  const asked = place.asked.get("port") ?? "";
+  const wrong = asked !== "" && parsePlace(asked) === null;
+  return (
+    <label class="port-filter">
+      <span class="hidden">Port</span>
+      <input
+        placeholder="any port"
+        value={asked}
+        aria-invalid={wrong}
+        title={wrong ? "Write a port such as 443 or 53/udp." : "Only what is allowed on this port"}
+        onInput={(event) => go(place, { port: event.currentTarget.value.trim() }, undefined, true)}
+      />
+    </label>
+  );
+}
+
+function LeftOut({ world }: { world: World }) {
+  const reasons = Object.entries(world.reach.leftOut);
+  if (reasons.length === 0) return null;
+  const said = reasons.map(([reason, pods]) => `${pods.length} ${reason}`).join(", ");
+  return <span title={reasons.map(([reason, pods]) => `${reason}: ${pods.map(visible).join(", ")}`).join("\n")}>not on the map: {said}</span>;
+}

@@ -1,0 +1,72 @@
+// What `podfence check` says, by code.
+
+import { useState } from "preact/hooks";
+import { matches, searchWords } from "../filter";
+import type { Place } from "../location";
+import type { Finding } from "../schema";
+import { count, visible, visibleText } from "../visible";
+
+export function Findings({ found, place }: { found: readonly Finding[] | null; place: Place }) {
+  if (found === null) return <p class="plain">Findings are left out of this page.</p>;
+  if (found.length === 0) return <p class="plain">podfence check found nothing.</p>;
+  const asked = searchWords(place.asked.get("q") ?? "");
+  const shown = found.filter((each) => matches(`${each.code} ${each.object} ${each.message} ${each.file ?? ""}`, asked));
+  const codes = new Map<string, Finding[]>();
+  for (const each of shown) {
+    const known = codes.get(each.code);
+    if (known === undefined) codes.set(each.code, [each]);
+    else known.push(each);
+  }
+  const order = ["error", "warning", "note"];
+  const sorted = [...codes].sort(
+    ([one, [a]], [other, [b]]) =>
+      order.indexOf(a!.severity) - order.indexOf(b!.severity) || one.localeCompare(other),
+  );
+  const number = (severity: string): number => found.filter((each) => each.severity === severity).length;
+  return (
+    <div class="findings-page">
+      <h2>Findings</h2>
+      <p class="count">
+        {order.map((each) => count(number(each), each)).join(", ")}
+        {shown.length < found.length && `; ${shown.length} match the search`}
+      </p>
+      {sorted.map(([code, each]) => (
+        <Code key={code} code={code} found={each} />
+      ))}
+    </div>
+  );
+}
+
+const FIRST = 10;
+
+function Code({ code, found }: { code: string; found: readonly Finding[] }) {
+  const [most, setMost] = useState(FIRST);
+  return (
+    <section>
+      <h3>
+        <span class={`severity ${found[0]!.severity}`}>{found[0]!.severity}</span> {code} <small>{found.length}</small>
+      </h3>
+      <ul class="findings">
+        {found.slice(0, most).map((each, at) => (
+          <FindingLine key={at} finding={each} />
+        ))}
+      </ul>
+      {found.length > most && (
+        <button type="button" class="quiet" onClick={() => setMost(most + 200)}>
+          {found.length - most} more
+        </button>
+      )}
+    </section>
+  );
+}
+
+export function FindingLine({ finding }: { finding: Finding }) {
+  const place = finding.file === undefined ? "" : `${visibleText(finding.file)}:${finding.line}:${finding.column}`;
+  return (
+    <li class={finding.severity}>
+      <span class="severity">{finding.severity}</span> <span class="code">{finding.code}</span>{" "}
+      {finding.object && <strong>{visible(finding.object)}</strong>} {visibleText(finding.message)}
+      {place && <span class="file">{place}</span>}
+    </li>
+  );
+}

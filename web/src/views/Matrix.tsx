@@ -1,0 +1,342 @@
+// Who reaches whom as a matrix: rows from, columns to. Only what is in the window is drawn; the grid
+// that a screen reader sees holds the one cell that has the focus.
+
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { groupKey, lines, type Line, Shares } from "../layout";
+import { go, linkTo, type Place } from "../location";
+import { CELL, colours, mark, paint } from "../paint";
+import type { Standing, World } from "../world";
+import { cellWords, lineName, shortName } from "../words";
+
+type Props = {
+  world: World;
+  place: Place;
+  port: number | null;
+  shown: readonly number[];
+  open: ReadonlySet<number>;
+  chosen: readonly [number, number] | null;
+  theme: string;
+};
+
+type Window = { left: number; top: number; width: number; height: number };
+type Focus = { row: number; column: number };
+
+const NOWHERE: Focus = { row: -1, column: -1 };
+
+export function Matrix({ world, place, port, shown, open, chosen, theme }: Props) {
+  const all = useMemo(() => lines(world, shown, open), [world, shown, open]);
+  const shares = useMemo(() => new Shares(world, all, port), [world, all, port]);
+  const sizes = useMemo(() => headerSizes(world, all), [world, all]);
+  const scroller = useRef<HTMLDivElement>(null);
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const grid = useRef<HTMLDivElement>(null);
+  const [view, setView] = useState<Window>({ left: 0, top: 0, width: 0, height: 0 });
+  const [hover, setHover] = useState<Focus>(NOWHERE);
+  const [focus, setFocus] = useState<Focus>(() => firstCell(all, chosen));
+  const [focused, setFocused] = useState(false);
+
+  useLayoutEffect(() => {
+    const element = scroller.current!;
+    const measure = (): void => {
+      setView({
+        left: element.scrollLeft,
+        top: element.scrollTop,
+        width: Math.max(0, element.clientWidth - sizes.width),
+        height: Math.max(0, element.clientHeight - sizes.height),
+      });
+    };
+    measure();
+    const observer = new ResizeObserver(measure);
+    observer.observe(element);
+    element.addEventListener("scroll", measure, { passive: true });
+    return () => {
+      observer.disconnect();
+      element.removeEventListener("scroll", measure);
+    };
+  }, [sizes, all.length]);
+
+  useEffect(() => {
+    setHover(NOWHERE);
+    setFocus((was) => (was.row < all.length && was.column < all.length ? was : firstCell(all, null)));
+  }, [all]);
+
+  const cross = hover.row >= 0 ? hover : focused ? focus : NOWHERE;
+  useLayoutEffect(() => {
+    const element = canvas.current!;
+    const scale = devicePixelRatio || 1;
+    const width = Math.round(view.width * scale);
+    const height = Math.round(view.height * scale);
+    if (element.width !== width) element.width = width;
+    if (element.height !== height) element.height = height;
+    const context = element.getContext("2d");
+    if (context === null || width === 0 || height === 0) return;
+    const scene = { world, shares, place: port, colours: colours(element), ...view, ...cross, chosen };
+    paint(context, scene);
+  }, [world, shares, port, view, cross.row, cross.column, chosen, theme]);
+
+  const at = (event: MouseEvent): Focus => {
+    const box = canvas.current!.getBoundingClientRect();
+    const column = Math.floor((event.clientX - box.left + view.left) / CELL);
+    const row = Math.floor((event.clientY - box.top + view.top) / CELL);
+    return row < all.length && column < all.length ? { row, column } : NOWHERE;
+  };
+
+  const activate = ({ row, column }: Focus): void => {
+    const from = all[row];
+    const to = all[column];
+    if (from === undefined || to === undefined) return;
+    if (from.kind === "end" && to.kind === "end") {
+      if (!world.isPair(from.endpoint, to.endpoint)) return;
+      const names = [from, to].map((line) => world.endpoints[line.endpoint]!.name);
+      go(place, { pair: names.join("~"), ask: "" });
+      return;
+    }
+    toggle(world, place, open, [from, to]);
+  };
+
+  const move = (event: KeyboardEvent): void => {
+    if (event.key === "Enter" || event.key === " ") {
+      event.preventDefault();
+      activate(focus);
+      return;
+    }
+    const next = moved(event, focus, all, shares, world);
+    if (next === null) return;
+    event.preventDefault();
+    setFocus(next);
+    setHover(NOWHERE);
+    reveal(scroller.current!, next, sizes);
+  };
+
+  const cell = focused || hover.row < 0 ? focus : hover;
+  const said = all[cell.row] ? cellWords(world, shares, cell.row, cell.column, port) : "";
+  const status = hover.row >= 0 ? cellWords(world, shares, hover.row, hover.column, port) : focused ? said : "";
+  const total = all.length * CELL;
+  return (
+    <div class="matrix">
+      <div class="scroller" ref={scroller}>
+        <div class="space" style={{ width: `${total + sizes.width}px`, height: `${total + sizes.height}px` }}>
+          <div class="window" style={{ width: `${sizes.width + view.width}px`, height: `${sizes.height + view.height}px` }}>
+            <div class="corner" style={{ width: `${sizes.width}px`, height: `${sizes.height}px` }}>
+              <span class="corner-to">to →</span>
+              <span class="corner-from">from ↓</span>
+            </div>
+            <Headers axis="columns" {...{ world, all, view, sizes, place, open, hot: cross.column }} />
+            <Headers axis="rows" {...{ world, all, view, sizes, place, open, hot: cross.row }} />
+            <canvas
+              ref={canvas}
+              style={{ left: `${sizes.width}px`, top: `${sizes.height}px`, width: `${view.width}px`, height: `${view.height}px` }}
+              onMouseMove={(event) => setHover(at(event))}
+              onMouseLeave={() => setHover(NOWHERE)}
+              onClick={(event) => {
+                const cellAt = at(event);
+                if (cellAt.row < 0) return;
+                setFocus(cellAt);
+                grid.current!.focus({ preventScroll: true });
+                activate(cellAt);
+              }}
+            />
+          </div>
+        </div>
+      </div>
+      <div
+        class="grid"
+        ref={grid}
+        role="grid"
+        tabIndex={0}
+        aria-label="Who reaches whom: rows from, columns to. Arrow keys move, Control with an arrow key goes to the next allowed cell, Enter opens it."
+        aria-rowcount={all.length}
+        aria-colcount={all.length}
+        aria-activedescendant="focused-cell"
+        onKeyDown={move}
+        onFocus={() => setFocused(true)}
+        onBlur={() => setFocused(false)}
+        style={{ left: `${sizes.width}px`, top: `${sizes.height}px` }}
+      >
+        <div role="row" aria-rowindex={focus.row + 1}>
+          <div role="gridcell" id="focused-cell" aria-colindex={focus.column + 1} aria-label={said} />
+        </div>
+      </div>
+      <div class="status" aria-live={focused ? "polite" : "off"}>
+        {status || <Legend theme={theme} folded={all.some((line) => line.kind === "folded")} />}
+      </div>
+    </div>
+  );
+}
+
+type HeaderProps = {
+  axis: "rows" | "columns";
+  world: World;
+  all: readonly Line[];
+  view: Window;
+  sizes: Sizes;
+  place: Place;
+  open: ReadonlySet<number>;
+  hot: number;
+};
+
+function Headers({ axis, world, all, view, sizes, place, open, hot }: HeaderProps) {
+  const offset = axis === "rows" ? view.top : view.left;
+  const extent = axis === "rows" ? view.height : view.width;
+  const first = Math.floor(offset / CELL);
+  const last = Math.min(all.length, Math.ceil((offset + extent) / CELL));
+  const style =
+    axis === "rows"
+      ? { top: `${sizes.height}px`, width: `${sizes.width}px`, height: `${view.height}px` }
+      : { left: `${sizes.width}px`, height: `${sizes.height}px`, width: `${view.width}px` };
+  return (
+    <div class={`headers ${axis}`} style={style}>
+      {all.slice(first, last).map((line, index) => {
+        const number = first + index;
+        const at = `${number * CELL - offset}px`;
+        const name = line.kind === "end" ? shortName(world, line.endpoint) : lineName(world, line);
+        const title = lineName(world, line);
+        const common = {
+          key: line.kind === "end" ? `e${line.endpoint}` : `g${line.group}`,
+          class: `${line.kind}${number === hot ? " hot" : ""}`,
+          style: axis === "rows" ? { top: at } : { left: at },
+          title,
+        };
+        if (line.kind === "end") {
+          const item = world.endpoints[line.endpoint]!.name;
+          const href = linkTo(place, { view: "picture", item, pair: "", ask: "" });
+          return (
+            <a {...common} href={href} tabIndex={-1}>
+              <span>{name}</span>
+            </a>
+          );
+        }
+        return (
+          <button {...common} type="button" tabIndex={-1} onClick={() => toggle(world, place, open, [line])}>
+            <span>
+              {line.kind === "head" ? "▾ " : "▸ "}
+              {name}
+              {line.kind === "folded" && <small> {line.members.length}</small>}
+            </span>
+          </button>
+        );
+      })}
+    </div>
+  );
+}
+
+/** Opens what is folded; folds the rest if nothing of it was. */
+function toggle(world: World, place: Place, open: ReadonlySet<number>, chosen: readonly Line[]): void {
+  const next = new Set(open);
+  const folded = chosen.filter((line) => line.kind === "folded");
+  for (const line of folded) next.add(line.group);
+  if (folded.length === 0) for (const line of chosen) if (line.kind === "head") next.delete(line.group);
+  const names = [...next].sort((a, b) => a - b).map((group) => groupKey(world, group));
+  go(place, { open: names.join(",") || "-" });
+}
+
+function moved(
+  event: KeyboardEvent,
+  focus: Focus,
+  all: readonly Line[],
+  shares: Shares,
+  world: World,
+): Focus | null {
+  const last = all.length - 1;
+  const steps: Record<string, [number, number]> = {
+    ArrowUp: [-1, 0],
+    ArrowDown: [1, 0],
+    ArrowLeft: [0, -1],
+    ArrowRight: [0, 1],
+  };
+  const clamp = (value: number): number => Math.max(0, Math.min(last, value));
+  if (event.key === "Home") return { row: event.ctrlKey ? 0 : focus.row, column: 0 };
+  if (event.key === "End") return { row: event.ctrlKey ? last : focus.row, column: last };
+  if (event.key === "PageDown") return { ...focus, row: clamp(focus.row + 10) };
+  if (event.key === "PageUp") return { ...focus, row: clamp(focus.row - 10) };
+  const step = steps[event.key];
+  if (step === undefined) return null;
+  let { row, column } = focus;
+  do {
+    row += step[0];
+    column += step[1];
+    if (row < 0 || column < 0 || row > last || column > last) {
+      return event.ctrlKey ? focus : { row: clamp(row), column: clamp(column) };
+    }
+  } while (event.ctrlKey && !isAllowed(all, shares, world, row, column));
+  return { row, column };
+}
+
+function isAllowed(all: readonly Line[], shares: Shares, world: World, row: number, column: number): boolean {
+  const from = all[row]!;
+  const to = all[column]!;
+  if (from.kind === "head" || to.kind === "head") return false;
+  if (from.kind === "end" && to.kind === "end") {
+    return ["some", "all"].includes(world.standing(from.endpoint, to.endpoint, shares.place));
+  }
+  return shares.of(row, column).allowed > 0;
+}
+
+function firstCell(all: readonly Line[], chosen: readonly [number, number] | null): Focus {
+  const find = (endpoint: number): number =>
+    all.findIndex((line) => line.kind === "end" && line.endpoint === endpoint);
+  if (chosen !== null) {
+    const [row, column] = [find(chosen[0]), find(chosen[1])];
+    if (row >= 0 && column >= 0) return { row, column };
+  }
+  const first = Math.max(0, all.findIndex((line) => line.kind !== "head"));
+  return { row: first, column: first };
+}
+
+function reveal(element: HTMLElement, { row, column }: Focus, sizes: Sizes): void {
+  const inside = (offset: number, extent: number, at: number): number => {
+    if (at * CELL < offset) return at * CELL;
+    if ((at + 1) * CELL > offset + extent) return (at + 1) * CELL - extent;
+    return offset;
+  };
+  element.scrollTop = inside(element.scrollTop, element.clientHeight - sizes.height, row);
+  element.scrollLeft = inside(element.scrollLeft, element.clientWidth - sizes.width, column);
+}
+
+type Sizes = { width: number; height: number };
+
+/** As much room as the longest names need, within bounds. */
+function headerSizes(world: World, all: readonly Line[]): Sizes {
+  let longest = 0;
+  for (const line of all) {
+    const name = line.kind === "end" ? shortName(world, line.endpoint) : lineName(world, line);
+    longest = Math.max(longest, name.length + (line.kind === "end" ? 2 : 5));
+  }
+  const width = Math.min(280, Math.max(120, longest * 7.2 + 18));
+  return { width, height: Math.min(210, width) };
+}
+
+const SHAPES: [Standing, string][] = [
+  ["all", "every port"],
+  ["some", "some ports"],
+  ["none", "nothing"],
+  ["unknown", "unknown"],
+];
+
+function Legend({ theme, folded }: { theme: string; folded: boolean }) {
+  return (
+    <span class="legend">
+      {SHAPES.map(([standing, text]) => (
+        <span key={standing}>
+          <Shape standing={standing} theme={theme} /> {text}
+        </span>
+      ))}
+      {folded && <span>between namespaces: filled as far as pairs are allowed</span>}
+    </span>
+  );
+}
+
+export function Shape({ standing, theme }: { standing: Standing; theme: string }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  useLayoutEffect(() => {
+    const element = canvas.current!;
+    const scale = devicePixelRatio || 1;
+    element.width = element.height = CELL * scale;
+    const context = element.getContext("2d");
+    if (context === null) return;
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    context.clearRect(0, 0, CELL, CELL);
+    mark(context, colours(element), standing, 0, 0);
+  }, [standing, theme]);
+  return <canvas class="shape" ref={canvas} aria-hidden="true" />;
+}

@@ -1,0 +1,205 @@
+// The panel of a pair: what is allowed, and for one port why.
+
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { alike, type Answer, type Asking } from "../asking";
+import { go, type Place } from "../location";
+import { firstPlace, parsePlace, placeArgument, placeKey, placeOf, placeWords } from "../ports";
+import { visible } from "../visible";
+import { allowedWords } from "../words";
+import type { World } from "../world";
+import { Reason } from "./Reason";
+
+type Props = {
+  world: World;
+  asking: Asking | null;
+  place: Place;
+  port: number | null;
+  pair: readonly [number, number];
+};
+
+export function Pair({ world, asking, place, port, pair: [from, to] }: Props) {
+  const panel = useRef<HTMLElement>(null);
+  const asked = parsePlace(place.asked.get("ask") ?? "") ?? port ?? usual(world, from, to);
+  const answers = useMemo(
+    () => (asking === null ? [] : asking.ask(from, to, asked)),
+    [asking, from, to, asked],
+  );
+  useEffect(() => panel.current?.scrollTo(0, 0), [from, to]);
+  const close = (): void => {
+    go(place, { pair: "", ask: "" });
+    document.querySelector<HTMLElement>("[role=grid]")?.focus({ preventScroll: true });
+  };
+  const open = world.isOpen(from, to);
+  const ends = [from, to].map((each) => visible(world.endpoints[each]!.name));
+  return (
+    <aside
+      class="panel"
+      ref={panel}
+      aria-label={`${ends[0]} to ${ends[1]}`}
+      onKeyDown={(event) => {
+        if (event.key === "Escape") close();
+      }}
+    >
+      <header>
+        <h2>
+          <span>{ends[0]}</span> <span class="arrow">→</span> <span>{ends[1]}</span>
+        </h2>
+        <button type="button" class="quiet" onClick={close} aria-label="Close">
+          ✕
+        </button>
+      </header>
+      {open ? (
+        <p class="verdict unknown">Unknown: an object could not be read that may change this.</p>
+      ) : (
+        <p>
+          Allowed: <strong>{allowedWords(world, from, to)}</strong>
+        </p>
+      )}
+      <Chips {...{ world, place, from, to, asked }} />
+      {asking === null && <p class="waiting">Reading the rules …</p>}
+      {grouped(answers).map((same) => (
+        <Said key={same[0]!.family} {...{ asking: asking!, place, same, every: answers.length, asked, open }} />
+      ))}
+      {!world.reach.anonymous && <Command {...{ world, from, to, asked }} />}
+    </aside>
+  );
+}
+
+/** Answers of several IP versions that say the same are said once. */
+function grouped(answers: readonly Answer[]): Answer[][] {
+  const found: Answer[][] = [];
+  for (const answer of answers) {
+    const known = found.find(([first]) => alike(first!, answer));
+    if (known === undefined) found.push([answer]);
+    else known.push(answer);
+  }
+  return found;
+}
+
+function Said({
+  asking,
+  place,
+  same,
+  every,
+  asked,
+  open,
+}: {
+  asking: Asking;
+  place: Place;
+  same: readonly Answer[];
+  every: number;
+  asked: number;
+  open: boolean;
+}) {
+  const answer = same[0]!;
+  const families = same.length < every ? ` over ${same.map((each) => `IPv${each.family}`).join(", ")}` : "";
+  const verdict = answer.allowed ? "yes" : "no";
+  return (
+    <>
+      <p class={`verdict ${open ? "unknown" : verdict}`} aria-live="polite">
+        {open ? "As far as it could be read: " : ""}
+        {verdict}: {placeWords(asked)}
+        {families}
+      </p>
+      <Reason asking={asking} place={place} answer={answer.egress} />
+      <Reason asking={asking} place={place} answer={answer.ingress} />
+    </>
+  );
+}
+
+/** The port that a person most likely means. */
+function usual(world: World, from: number, to: number): number {
+  const allowed = firstPlace(world.ports(from, to));
+  if (allowed !== null) return allowed;
+  const declared = world.endpoints[to]!.ports?.[0];
+  return declared === undefined ? placeOf("TCP", 80) : placeOf(declared[0], declared[1]);
+}
+
+const MOST_CHIPS = 12;
+
+function Chips({
+  world,
+  place,
+  from,
+  to,
+  asked,
+}: {
+  world: World;
+  place: Place;
+  from: number;
+  to: number;
+  asked: number;
+}) {
+  const [wrong, setWrong] = useState(false);
+  const chips = new Map<number, string>();
+  for (const [protocol, number, name] of world.endpoints[to]!.ports ?? []) {
+    chips.set(placeOf(protocol, number), name ? `${placeWords(placeOf(protocol, number))} ${visible(name)}` : "");
+  }
+  for (const [ports] of world.allowed(from, to)) {
+    for (let at = 0; at < ports.length; at += 2) {
+      if (ports[at] === ports[at + 1] && !chips.has(ports[at]!)) chips.set(ports[at]!, "");
+    }
+  }
+  chips.set(asked, chips.get(asked) ?? "");
+  const places = [...chips.keys()].slice(0, MOST_CHIPS);
+  if (!places.includes(asked)) places.push(asked);
+  return (
+    <form
+      class="ports"
+      onSubmit={(event) => {
+        event.preventDefault();
+        const input = event.currentTarget.elements.namedItem("port") as HTMLInputElement;
+        const found = parsePlace(input.value);
+        setWrong(found === null);
+        if (found !== null) go(place, { ask: placeKey(found) }, undefined, true);
+      }}
+    >
+      <span class="chips" role="group" aria-label="Ports">
+        {places.map((each) => (
+          <button
+            key={each}
+            type="button"
+            class={each === asked ? "port on" : "port"}
+            aria-pressed={each === asked}
+            onClick={() => go(place, { ask: placeKey(each) }, undefined, true)}
+          >
+            {chips.get(each) || placeWords(each)}
+          </button>
+        ))}
+      </span>
+      <label>
+        <span class="hidden">Another port</span>
+        <input name="port" placeholder="another: 443, 53/udp" autocomplete="off" aria-invalid={wrong} />
+      </label>
+      {wrong && <span class="wrong">Write a port such as 443 or 53/udp.</span>}
+    </form>
+  );
+}
+
+/** The same question on the command line. */
+function Command({ world, from, to, asked }: { world: World; from: number; to: number; asked: number }) {
+  const name = (endpoint: number): string => {
+    const { namespace, pods, workload, kind, addresses } = world.endpoints[endpoint]!;
+    if (namespace === undefined) return (addresses?.[0] ?? "ADDRESS").replace(/\/\d+$/, "");
+    const group = world.namespaces[namespace]!;
+    return kind === "Pod" ? `${group}/${pods?.[0] ?? workload}` : `${group}/${kind.toLowerCase()}/${workload}`;
+  };
+  const destination = name(to);
+  const target = destination.includes(":") ? `[${destination}]` : destination;
+  const text = `podfence why ${name(from)} ${target}:${placeArgument(asked)}`;
+  const [done, setDone] = useState(false);
+  return (
+    <p class="command">
+      <code>{visible(text)}</code>
+      <button
+        type="button"
+        class="quiet"
+        onClick={() => {
+          void navigator.clipboard?.writeText(visible(text)).then(() => setDone(true));
+        }}
+      >
+        {done ? "copied" : "copy"}
+      </button>
+    </p>
+  );
+}

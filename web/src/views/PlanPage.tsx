@@ -1,0 +1,150 @@
+// What a change opens and closes, and which edit does it: the answer of `podfence plan`.
+
+import { useState } from "preact/hooks";
+import { matches, searchWords } from "../filter";
+import type { Place } from "../location";
+import type { Plan, PlanEdit, PlanOutcome } from "../unpack";
+import { count, visible, visibleText } from "../visible";
+
+export function PlanPage({ plan, place }: { plan: Plan; place: Place }) {
+  const { summary } = plan;
+  const asked = searchWords(place.asked.get("q") ?? "");
+  const wanted = (outcome: PlanOutcome): boolean =>
+    matches([...outcome.from, ...outcome.to].join(" "), asked);
+  const silent = plan.edits.length - summary.edits;
+  return (
+    <div class="plan">
+      <h2>The change</h2>
+      <p class="count">
+        <span class="opens">+ {count(summary.opened, "pair")} opened</span>{" "}
+        <span class="closes">− {count(summary.closed, "pair")} closed</span> by {count(summary.edits, "edit")}
+        {silent > 0 && `; ${count(silent, "edit")} more without effect`}
+      </p>
+      {!plan.changes && <p class="plain">No verdict changes, for the pods of today and those to come.</p>}
+      {plan.undecided.length > 0 && (
+        <p class="banner">Not certain, because an object could not be read: {plan.undecided.map(visible).join(", ")}.</p>
+      )}
+      <Outcomes title="For the pods of today" outcomes={plan.outcomes.filter(wanted)} edits={plan.edits} />
+      <Outcomes title="For pods to come" outcomes={plan.newcomers.filter(wanted)} edits={plan.edits} />
+      <Names title="Arrives" names={plan.arrives} />
+      <Names title="Leaves" names={plan.leaves} />
+      <h3>
+        Edits <small>{plan.edits.length}</small>
+      </h3>
+      <Edits edits={plan.edits} />
+    </div>
+  );
+}
+
+const FIRST = 50;
+
+function Outcomes({ title, outcomes, edits }: { title: string; outcomes: readonly PlanOutcome[]; edits: readonly PlanEdit[] }) {
+  const [most, setMost] = useState(FIRST);
+  if (outcomes.length === 0) return null;
+  return (
+    <section>
+      <h3>
+        {title} <small>{outcomes.length}</small>
+      </h3>
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">From</th>
+            <th scope="col">To</th>
+            <th scope="col">Change</th>
+            <th scope="col">By</th>
+          </tr>
+        </thead>
+        <tbody>
+          {outcomes.slice(0, most).map((each, at) => (
+            <tr key={at}>
+              <td>{ends(each.from)}</td>
+              <td>{ends(each.to)}</td>
+              <td>
+                {each.opened.length > 0 && <div class="opens">+ opens {each.opened.join(" ")}</div>}
+                {each.closed.length > 0 && <div class="closes">− closes {each.closed.join(" ")}</div>}
+                {each.family && <small>over {each.family}</small>}
+              </td>
+              <td>
+                {each.blame.edits.map((id) => (
+                  <a key={id} href={`#edit-${id}`} onClick={(event) => show(event, id)}>
+                    {editName(edits.find((edit) => edit.id === id))}
+                  </a>
+                ))}
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {outcomes.length > most && (
+        <button type="button" onClick={() => setMost(most + 500)}>
+          Show more ({outcomes.length - most} left)
+        </button>
+      )}
+    </section>
+  );
+}
+
+/** Addresses of the page hold its state, so a jump inside it must not change them. */
+function show(event: MouseEvent, id: number): void {
+  event.preventDefault();
+  const element = document.getElementById(`edit-${id}`);
+  element?.scrollIntoView({ block: "center" });
+  element?.focus();
+}
+
+const SHOWN_ENDS = 4;
+function ends(names: readonly string[]): string {
+  const shown = names.slice(0, SHOWN_ENDS).map(visible).join(", ");
+  return names.length > SHOWN_ENDS ? `${shown} and ${names.length - SHOWN_ENDS} more` : shown;
+}
+
+function editName(edit: PlanEdit | undefined): string {
+  if (edit === undefined) return "";
+  const name = edit.namespace ? `${edit.namespace}/${edit.name}` : edit.name;
+  return visible(edit.kind === "NetworkPolicy" ? name : `${edit.kind} ${name}`);
+}
+
+function Names({ title, names }: { title: string; names: readonly string[] }) {
+  if (names.length === 0) return null;
+  return (
+    <section>
+      <h3>
+        {title} <small>{names.length}</small>
+      </h3>
+      <p>{ends(names)}</p>
+    </section>
+  );
+}
+
+function Edits({ edits }: { edits: readonly PlanEdit[] }) {
+  const [most, setMost] = useState(200);
+  return (
+    <>
+      <ul class="edits">
+        {edits.slice(0, most).map((edit) => (
+          <li key={edit.id} id={`edit-${edit.id}`} tabIndex={-1}>
+            <strong>{editName(edit)}</strong> <span class="chip">{edit.change}</span>
+            <ul>
+              {edit.fields.map((field, at) => (
+                <li key={at} class={field.side === "new" ? "opens" : "closes"}>
+                  {field.side === "new" ? "+" : "−"} {visibleText(field.words)} <code>{visible(field.path)}</code>
+                  {field.file !== undefined && (
+                    <span class="file">
+                      {visibleText(field.file)}:{field.line}
+                    </span>
+                  )}
+                </li>
+              ))}
+            </ul>
+          </li>
+        ))}
+      </ul>
+      {edits.length > most && (
+        <button type="button" onClick={() => setMost(most + 1000)}>
+          Show more ({edits.length - most} left)
+        </button>
+      )}
+    </>
+  );
+}

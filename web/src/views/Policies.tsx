@@ -1,0 +1,183 @@
+// All policies as a table, and one with its text, its findings and whom it selects.
+
+import { useMemo, useState } from "preact/hooks";
+import type { Asking } from "../asking";
+import { matches, searchWords } from "../filter";
+import { linkTo, type Place } from "../location";
+import type { Finding } from "../schema";
+import { count, visible } from "../visible";
+import { FindingLine } from "./Findings";
+import { policyKey, policyName } from "./Reason";
+import { fileName, type Mark, textLines, Yaml } from "./Yaml";
+
+type Props = { asking: Asking | null; place: Place; found: readonly Finding[] | null };
+
+const PAGE = 300;
+
+export function Policies({ asking, place, found }: Props) {
+  if (asking === null) return <p class="waiting">Reading the rules …</p>;
+  const key = place.asked.get("policy");
+  const number = key === undefined ? -1 : asking.rules.policies.findIndex((each) => policyKey(each) === key);
+  if (number >= 0) return <OnePolicy {...{ asking, place, found, number }} />;
+  return <List {...{ asking, place, found }} missing={key} />;
+}
+
+function List({
+  asking,
+  place,
+  found,
+  missing,
+}: {
+  asking: Asking;
+  place: Place;
+  found: readonly Finding[] | null;
+  missing: string | undefined;
+}) {
+  const [most, setMost] = useState(PAGE);
+  const asked = searchWords(place.asked.get("q") ?? "");
+  const { policies, documents } = asking.rules;
+  const shown = [...policies.keys()].filter((each) => matches(policyName(policies[each]!), asked));
+  const said = useMemo(() => findingsByObject(found), [found]);
+  if (policies.length === 0) {
+    return (
+      <p class="plain">There is no policy, so every pod may talk to every other and to everything outside.</p>
+    );
+  }
+  return (
+    <div class="table-view">
+      <h2>Policies</h2>
+      {missing !== undefined && <p class="plain">There is no policy {visible(missing)}.</p>}
+      <p class="count">
+        {shown.length < policies.length ? `${shown.length} of ` : ""}
+        {count(policies.length, "policy", "policies")}
+      </p>
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Policy</th>
+            <th scope="col" class="figure">Selects</th>
+            <th scope="col">Ingress</th>
+            <th scope="col">Egress</th>
+            <th scope="col" class="figure">Findings</th>
+            <th scope="col">Where</th>
+          </tr>
+        </thead>
+        <tbody>
+          {shown.slice(0, most).map((each) => {
+            const policy = policies[each]!;
+            const document = documents[policy.document];
+            const findings = said.get(objectName(policy))?.length ?? 0;
+            return (
+              <tr key={each}>
+                <td>
+                  <a href={linkTo(place, { policy: policyKey(policy) })}>{policyName(policy)}</a>
+                  {policy.tier !== undefined && (
+                    <small>
+                      {" "}
+                      {policy.tier} tier{policy.priority === null ? "" : `, priority ${policy.priority}`}
+                    </small>
+                  )}
+                </td>
+                <td class={policy.selected.length === 0 ? "figure none" : "figure"}>
+                  {policy.selected.length === 0 ? "nobody" : policy.selected.length.toLocaleString("en")}
+                </td>
+                <td>{direction(policy.types[0], policy.rules[0], policy.tier)}</td>
+                <td>{direction(policy.types[1], policy.rules[1], policy.tier)}</td>
+                <td class="figure">{findings || ""}</td>
+                <td class="file">
+                  {document === undefined || policy.line === 0 ? "" : `${fileName(document)}:${policy.line}`}
+                </td>
+              </tr>
+            );
+          })}
+        </tbody>
+      </table>
+      {shown.length > most && (
+        <button type="button" onClick={() => setMost(most + 1000)}>
+          Show more ({(shown.length - most).toLocaleString("en")} left)
+        </button>
+      )}
+    </div>
+  );
+}
+
+function direction(judges: boolean, rules: number, tier: string | undefined): string {
+  if (!judges) return rules > 0 ? `${count(rules, "rule")}, ignored` : "–";
+  if (rules > 0) return count(rules, "rule");
+  return tier === undefined ? "allows nothing" : "–";
+}
+
+type Named = { kind: string; namespace: string; name: string };
+function objectName({ kind, namespace, name }: Named): string {
+  return `${kind} ${namespace ? `${namespace}/` : ""}${name}`;
+}
+
+function findingsByObject(found: readonly Finding[] | null): Map<string, Finding[]> {
+  const by = new Map<string, Finding[]>();
+  for (const each of found ?? []) {
+    const known = by.get(each.object);
+    if (known === undefined) by.set(each.object, [each]);
+    else known.push(each);
+  }
+  return by;
+}
+
+const MOST_LINES = 400;
+
+function OnePolicy({
+  asking,
+  place,
+  found,
+  number,
+}: {
+  asking: Asking;
+  place: Place;
+  found: readonly Finding[] | null;
+  number: number;
+}) {
+  const policy = asking.rules.policies[number]!;
+  const document = asking.rules.documents[policy.document];
+  const findings = findingsByObject(found).get(objectName(policy)) ?? [];
+  const marks = new Map<number, Mark>();
+  for (const each of findings) if (each.line !== undefined) marks.set(each.line, "near");
+  const selected = asking.selected(number);
+  const { world } = asking;
+  const start = document?.line ?? 1;
+  const length = document === undefined ? 0 : textLines(document).length;
+  const first = length > MOST_LINES ? Math.max(start, policy.line - 4) : start;
+  return (
+    <article class="policy">
+      <p>
+        <a href={linkTo(place, { policy: "" })}>All policies</a>
+      </p>
+      <h2>{policyName(policy)}</h2>
+      {document !== undefined && policy.line > 0 && (
+        <p class="file">
+          {fileName(document)}:{policy.line}
+        </p>
+      )}
+      <h3>
+        Selects {selected.length === 0 ? "nobody" : count(selected.length, "line of the map", "lines of the map")}
+      </h3>
+      <ul class="names">
+        {selected.slice(0, 60).map((each) => (
+          <li key={each}>
+            <a href={linkTo(place, { view: "picture", item: world.endpoints[each]!.name }, "map")}>
+              {visible(world.endpoints[each]!.name)}
+            </a>
+          </li>
+        ))}
+        {selected.length > 60 && <li>and {selected.length - 60} more</li>}
+      </ul>
+      {findings.length > 0 && <h3>What podfence check says</h3>}
+      <ul class="findings">
+        {findings.map((each, at) => (
+          <FindingLine key={at} finding={each} />
+        ))}
+      </ul>
+      {document?.text !== undefined && (
+        <Yaml document={document} first={first} last={Math.min(first + MOST_LINES, start + length)} marks={marks} />
+      )}
+    </article>
+  );
+}

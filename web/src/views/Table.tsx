@@ -1,0 +1,77 @@
+// The map as a table: for reading aloud, for printing, for copying.
+
+import { useMemo, useState } from "preact/hooks";
+import { linkTo, type Place } from "../location";
+import { holds } from "../ports";
+import { count, visible } from "../visible";
+import { allowedWords } from "../words";
+import type { World } from "../world";
+
+type Props = {
+  world: World;
+  place: Place;
+  port: number | null;
+  shown: readonly number[];
+  named: ReadonlySet<number> | null;
+};
+
+const PAGE = 300;
+
+export function Table({ world, place, port, shown, named }: Props) {
+  const pairs = useMemo(() => pairsOf(world, shown, named, port), [world, shown, named, port]);
+  const [most, setMost] = useState(PAGE);
+  return (
+    <div class="table-view">
+      <p class="count">{count(pairs.length, "allowed pair")}</p>
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">From</th>
+            <th scope="col">To</th>
+            <th scope="col">Ports</th>
+          </tr>
+        </thead>
+        <tbody>
+          {pairs.slice(0, most).map(([from, to]) => {
+            const names = [from, to].map((each) => world.endpoints[each]!.name);
+            return (
+              <tr key={`${from} ${to}`}>
+                <td>{visible(names[0]!)}</td>
+                <td>{visible(names[1]!)}</td>
+                <td>
+                  <a href={linkTo(place, { pair: names.join("~"), ask: "" })}>{allowedWords(world, from, to)}</a>
+                </td>
+              </tr>
+            );
+          })}
+        </tbody>
+      </table>
+      {pairs.length > most && (
+        <p>
+          <button type="button" onClick={() => setMost(most + 1000)}>
+            Show more
+          </button>{" "}
+          {(pairs.length - most).toLocaleString("en")} are not shown; search for a name to see fewer.
+        </p>
+      )}
+    </div>
+  );
+}
+
+function pairsOf(
+  world: World,
+  shown: readonly number[],
+  named: ReadonlySet<number> | null,
+  port: number | null,
+): [number, number][] {
+  const found: [number, number][] = [];
+  for (const from of shown) {
+    for (const to of shown) {
+      if (named !== null && !named.has(from) && !named.has(to)) continue;
+      const allowed = world.allowed(from, to);
+      if (allowed.length === 0 || world.isOpen(from, to)) continue;
+      if (port === null || allowed.some(([ports]) => holds(ports, port))) found.push([from, to]);
+    }
+  }
+  return found;
+}

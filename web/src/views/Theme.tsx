@@ -1,0 +1,49 @@
+// Light, dark, or as the system says.
+
+import { useEffect, useState } from "preact/hooks";
+
+const ORDER = ["system", "light", "dark"] as const;
+type Theme = (typeof ORDER)[number];
+const KEY = "podfence-theme";
+
+function stored(): Theme {
+  try {
+    return ORDER.find((each) => each === localStorage.getItem(KEY)) ?? "system";
+  } catch {
+    return "system"; // a browser may refuse storage to pages from disk
+  }
+}
+
+/** The theme, and a text that changes whenever colours do. */
+export function useTheme(): [string, (theme: Theme) => void] {
+  const [theme, setTheme] = useState<Theme>(stored);
+  const [dark, setDark] = useState(() => matchMedia("(prefers-color-scheme: dark)").matches);
+  useEffect(() => {
+    const query = matchMedia("(prefers-color-scheme: dark)");
+    const changed = (): void => setDark(query.matches);
+    query.addEventListener("change", changed);
+    return () => query.removeEventListener("change", changed);
+  }, []);
+  const shown = theme === "system" ? (dark ? "dark" : "light") : theme;
+  if (document.documentElement.dataset.theme !== shown) document.documentElement.dataset.theme = shown;
+  const set = (next: Theme): void => {
+    try {
+      localStorage.setItem(KEY, next);
+    } catch {
+      // It then lasts as long as the page.
+    }
+    setTheme(next);
+  };
+  return [`${theme} ${dark}`, set];
+}
+
+export function ThemeButton({ theme, set }: { theme: string; set: (theme: Theme) => void }) {
+  const now = ORDER.find((each) => theme.startsWith(each)) ?? "system";
+  const next = ORDER[(ORDER.indexOf(now) + 1) % ORDER.length]!;
+  return (
+    <button type="button" class="quiet theme" onClick={() => set(next)} title={`Theme: ${now}; change to ${next}`}>
+      <span class="hidden">Theme: </span>
+      {now === "system" ? "auto" : now}
+    </button>
+  );
+}
