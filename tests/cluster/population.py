@@ -266,7 +266,7 @@ def _with_addresses(found: Mapping[str, Any], pod: Pod) -> Pod:
 def _namespaces_by_address(cluster: Cluster, stack: ExitStack) -> Iterator[tuple[IPAddress, int]]:
     """The network namespaces of all pods of all nodes, by their addresses."""
     for node in cluster.nodes:
-        for file in Path(f"/proc/{cluster.pid(node)}/root/run/netns").iterdir():
+        for file in Path(f"/proc/{cluster.pid(node)}", "root", "run", "netns").iterdir():
             namespace = os.open(file, os.O_RDONLY)
             stack.callback(os.close, namespace)
             with netns.inside(namespace):
