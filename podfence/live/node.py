@@ -100,13 +100,13 @@ class LiveIndex:
 
     def _relabel(self, name: str, labels: Labels | None) -> None:
         before = self._namespaces.labels(name)
-        profiles = [self._profiles.by_number[n] for n in self._profiles.of_namespace.get(name, ())]
-        asked = {each for profile in profiles for each in self._ports.about(profile)}
         if self._namespaces.tell(name, labels):
             self.selections.relabelled(name, before)
             self._batch.relabelled = True
-            now = {each for profile in profiles for each in self._ports.about(profile)}
-            self._batch.asked |= asked ^ now
+            here = self._profiles.of_namespace.get(name, ())
+            profiles = [self._profiles.by_number[number] for number in here]
+            after = self._namespaces.labels(name)
+            self._batch.asked.update(self._ports.about_namespace(profiles, before, after))
             if self._store.of(OF_CLUSTER):
                 self._batch.dirty.update(profile for profile in profiles if profile.here)
 

@@ -16,6 +16,7 @@ from pyroaring import BitMap, FrozenBitMap
 from podfence.live.pods import At, Holders, Pods
 from podfence.live.profiles import Profile, Profiles
 from podfence.live.selections import Selections
+from podfence.model.meta import Labels
 from podfence.model.networkpolicy import IPBlock
 from podfence.model.selectors import LabelSelector
 from podfence.policy.addressblocks import Block, ip_block
@@ -112,6 +113,23 @@ class WordPorts(NamedPorts):
                 picks = _picks(self._peers[asked])
                 if any(self._selections.takes(pick, profile) for pick in picks):
                     yield asked
+
+    def about_namespace(
+        self, profiles: Iterable[Profile], before: Labels, after: Labels
+    ) -> set[Asked]:
+        """The answers to which the profiles of a namespace matter that has other labels now."""
+        old, new = dict(before), dict(after)
+        names = {port.name for profile in profiles for port in profile.ports}
+        return {
+            asked
+            for name in names
+            for asked in self._of_name.get(name, ())
+            if any(
+                pick.namespace is None
+                and pick.namespaces.matches(old) != pick.namespaces.matches(new)
+                for pick in _picks(self._peers[asked])
+            )
+        }
 
     def about_addresses(self, profile: Profile) -> Iterator[Asked]:
         """The answers to which the addresses of a profile matter."""

@@ -26,6 +26,8 @@ from podfence.sets.members import Members, MutableMembers
 
 FAMILIES = (4, 6)
 _labels = Decoder(dict[str, str])
+Some = set[int] | frozenset[int]
+NONE: frozenset[int] = frozenset()
 Withins = tuple[AddressSet, ...] | None
 """None: wherever the address lies; else in one of these."""
 
@@ -42,23 +44,28 @@ class Held:
         self.selection = selection
         self.users = 0
         self.profiles = BitMap()
-        self.joined: dict[int, set[int]] = {4: set(), 6: set()}
-        self.left: dict[int, set[int]] = {4: set(), 6: set()}
+        self.joined: dict[int, Some] = {4: NONE, 6: NONE}
+        self.left: dict[int, Some] = {4: NONE, 6: NONE}
 
     def move_all(self, family: int, addresses: frozenset[int], *, joins: bool) -> None:
-        """The same for many addresses."""
+        """The same for many addresses. Where nothing else moves, the value is kept as it is: many
+        selections share it."""
         here, there = (self.joined, self.left) if joins else (self.left, self.joined)
         back = there[family] & addresses
-        there[family] -= back
-        here[family] |= addresses - back
+        if back:
+            there[family] -= back
+            addresses -= back
+        here[family] = here[family] | addresses if here[family] else addresses
 
     def move(self, family: int, address: int, *, joins: bool) -> None:
         """An address comes or goes; one that does both did nothing."""
         here, there = (self.joined, self.left) if joins else (self.left, self.joined)
         if address in there[family]:
-            there[family].discard(address)
+            there[family] -= {address}
+        elif isinstance(found := here[family], set):
+            found.add(address)
         else:
-            here[family].add(address)
+            here[family] = {*found, address}
 
 
 class Profile:

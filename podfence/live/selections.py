@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
 
 from msgspec import Struct
-from pyroaring import BitMap
+from pyroaring import BitMap, FrozenBitMap
 
 from podfence.live.namespaces import Namespaces
-from podfence.live.profiles import FAMILIES, Held, Profile, Profiles, Withins
+from podfence.live.profiles import FAMILIES, NONE, Held, Profile, Profiles, Some, Withins
 from podfence.model.meta import Labels
 from podfence.model.selectors import LabelSelector
 from podfence.policy.namedports import PortName, named_number
@@ -24,6 +24,7 @@ from podfence.sets import AddressSet
 from podfence.sets.members import Members, MutableMembers
 
 Scope = str | LabelSelector
+_NO_PROFILE = FrozenBitMap()
 _NOTHING: tuple[AddressSet, ...] = ()
 """Of a profile that is not picked: no address lies in none."""
 
@@ -111,8 +112,7 @@ class Selections:
                             _members(known, family, left),
                         )
                     )
-                    joined.clear()
-                    left.clear()
+                    held.joined[family] = held.left[family] = NONE
         self._changed.clear()
         return tuple(found)
 
@@ -149,25 +149,85 @@ class Selections:
         """A namespace had labels ``before``, and has others now: its profiles may be of other
         selections."""
         self._in_namespaces.clear()
+        here = self._profiles.of_namespace.get(namespace)
+        if not here:
+            return
         old, new = dict(before), dict(self._namespaces.labels(namespace))
-        turned = [
-            picks
-            for scope, picks in self._picks.items()
-            if not isinstance(scope, str) and scope.matches(old) is not scope.matches(new)
-        ]
-        concerned = {held for picks in turned for helds in picks.values() for held in helds}
-        for number in self._profiles.of_namespace.get(namespace, ()):
-            profile = self._profiles.by_number[number]
-            labels = dict(profile.labels)
-            members = {family: frozenset(m.frozen()) for family, m in profile.addresses.items()}
-            for held in concerned:
-                was = profile.shown.pop(held, _NOTHING)
-                held.profiles.discard(number)
-                self._compare_with(held, profile, labels, new)
-                now = profile.shown.get(held, _NOTHING)
-                if was != now:
-                    self._all_move(members, held, was, joins=False)
-                    self._all_move(members, held, now, joins=True)
+        now = {scope: scope.matches(new) for scope in self._picks if not isinstance(scope, str)}
+        turned = [scope for scope, matches in now.items() if scope.matches(old) is not matches]
+        concerned = {
+            held for scope in turned for helds in self._picks[scope].values() for held in helds
+        }
+        taken: dict[Pick, FrozenBitMap] = {}
+        addresses: dict[FrozenBitMap, dict[int, frozenset[int]]] = {}
+        for held in concerned:
+            picks = held.selection.any_of
+            if any(pick.within is not None for pick in picks):
+                for number in here:
+                    self._compare_again(self._profiles.by_number[number], held, new)
+                continue
+            parts = []
+            for pick in picks:
+                if now[pick.namespaces] if pick.namespace is None else pick.namespace == namespace:
+                    if pick not in taken:
+                        self.compared += len(here)
+                        taken[pick] = self._taken(pick, here)
+                    parts.append(taken[pick])
+            picked = FrozenBitMap.union(*parts) if parts else _NO_PROFILE
+            known = held.profiles & here
+            self._exchange(held, addresses, FrozenBitMap(known - picked), joins=False)
+            self._exchange(held, addresses, picked - known, joins=True)
+
+    def _taken(self, pick: Pick, among: BitMap) -> FrozenBitMap:
+        """The profiles, of some in namespaces that a pick is about, that it takes in."""
+        found = self._profiles.labels.select(pick.pods) & among
+        if pick.port is None:
+            return found
+        return FrozenBitMap(n for n in found if _declares(pick, self._profiles.by_number[n]))
+
+    def _exchange(
+        self,
+        held: Held,
+        known: dict[FrozenBitMap, dict[int, frozenset[int]]],
+        numbers: FrozenBitMap,
+        *,
+        joins: bool,
+    ) -> None:
+        """Profiles, with all their addresses, come into a selection, or leave it. ``known``: the
+        addresses of several of them."""
+        if not numbers:
+            return
+        profiles = [self._profiles.by_number[number] for number in numbers]
+        if numbers not in known:
+            known[numbers] = {
+                family: frozenset(
+                    address
+                    for profile in profiles
+                    if family in profile.addresses
+                    for address in profile.addresses[family].frozen()
+                )
+                for family in FAMILIES
+            }
+        if joins:
+            held.profiles |= numbers
+            for profile in profiles:
+                profile.shown[held] = None
+        else:
+            held.profiles -= numbers
+            for profile in profiles:
+                del profile.shown[held]
+        self._all_move(known[numbers], held, None, joins=joins)
+
+    def _compare_again(self, profile: Profile, held: Held, namespace: Mapping[str, str]) -> None:
+        """Compare a profile whose namespace has other labels."""
+        members = {family: frozenset(m.frozen()) for family, m in profile.addresses.items()}
+        was = profile.shown.pop(held, _NOTHING)
+        held.profiles.discard(profile.number)
+        self._compare_with(held, profile, dict(profile.labels), namespace)
+        now = profile.shown.get(held, _NOTHING)
+        if was != now:
+            self._all_move(members, held, was, joins=False)
+            self._all_move(members, held, now, joins=True)
 
     def _compare_with(
         self,
@@ -228,10 +288,8 @@ class Selections:
 
     def _show(self, held: Held, pick: Pick, profile: Profile) -> None:
         """A pick takes a profile in, if it declares the port."""
-        if pick.port is not None:
-            name = PortName(*pick.port)
-            if named_number(profile.ports, name) != pick.numbers:
-                return
+        if not _declares(pick, profile):
+            return
         held.profiles.add(profile.number)
         known = profile.shown.get(held, _NOTHING)
         if pick.within is None or known is None:
@@ -253,6 +311,13 @@ def _is_of(pick: Pick, name: str, labels: Mapping[str, str]) -> bool:
     return pick.namespaces.matches(labels) if pick.namespace is None else pick.namespace == name
 
 
+def _declares(pick: Pick, profile: Profile) -> bool:
+    """Whether a profile gives the number to the port that a pick asks for, if it asks for one."""
+    if pick.port is None:
+        return True
+    return named_number(profile.ports, PortName(*pick.port)) == pick.numbers
+
+
 def _scope(pick: Pick) -> Scope:
     return pick.namespaces if pick.namespace is None else pick.namespace
 
@@ -272,7 +337,7 @@ def _each(addresses: AddressSet, family: int) -> Iterator[int]:
 
 
 def _members(
-    known: dict[tuple[int, frozenset[int]], Members], family: int, addresses: set[int]
+    known: dict[tuple[int, frozenset[int]], Members], family: int, addresses: Some
 ) -> Members:
     """One value for all selections in which the same addresses move."""
     key = (family, frozenset(addresses))

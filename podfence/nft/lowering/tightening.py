@@ -134,7 +134,12 @@ def judged(
 ) -> Tightening:
     """The same for a step of which is known what it touches. ``uses``: of the chains of
     ``before``. Reads nothing else than what the touched things lead to."""
-    return max(_Judgement(before, after, touched, uses, released).levels(), default=Tightening.NO)
+    found = Tightening.NO
+    for level in _Judgement(before, after, touched, uses, released).levels():
+        found = max(found, level)
+        if found is Tightening.NOW:
+            break
+    return found
 
 
 class _Judgement:
