@@ -76,12 +76,20 @@ class LocalPolicies:
         self._asking: dict[Asked, set[ObjectRef]] = defaultdict(set)
         self._asked: dict[ObjectRef, set[Asked]] = defaultdict(set)
         self._users: Counter[int] = Counter()
+        self._selected_by: dict[Profile, tuple[ObjectRef, ...]] = {}
+        self._selects: Counter[ObjectRef] = Counter()
+        self._idle: set[ObjectRef] = set()
+        """Policies that have stopped to select pods here."""
         self.of: dict[Profile, EndpointPolicy] = {}
         self._of_namespace: dict[str, set[Profile]] = defaultdict(set)
         self.new: dict[int, DirectionPolicy] = {}
         """Those that somebody here has since that was last asked, by number."""
         self.gone: dict[int, DirectionPolicy] = {}
         """Those that nobody here has any more since."""
+
+    def __len__(self) -> int:
+        """How many policies are compiled."""
+        return len(self._compilers)
 
     # -- what is not as before
 
@@ -116,7 +124,14 @@ class LocalPolicies:
         return found
 
     def sweep(self) -> None:
-        """Forget what was compiled and nobody has, now and then."""
+        """Forget policies that select nobody here any more; and tiers that nobody has, now and
+        then."""
+        for ref in self._idle:
+            if ref not in self._selects:
+                self.forget(ref)
+                if ref.namespace != OF_CLUSTER:
+                    self._store.put_away(ref)
+        self._idle.clear()
         limit = 2 * len(self.of) + _SPARE
         every = [applying for tiers in self._applying.values() for applying in tiers]
         if any(len(applying.tiers) > limit for applying in every):
@@ -143,6 +158,7 @@ class LocalPolicies:
 
     def drop(self, profile: Profile) -> None:
         """A profile has no pod here any more."""
+        self._select(profile, ())
         self._set(profile, None)
         for tiers in self._applying.values():
             for applying in tiers:
@@ -150,17 +166,36 @@ class LocalPolicies:
 
     def _said(self, profile: Profile) -> list[PolicyCompiler]:
         """The compilers of the policies that select a profile, in their order."""
-        found: list[PolicyCompiler] = []
-        for place in (profile.namespace, OF_CLUSTER):
-            for policy in self._store.of(place):
-                selected, said = read_policy(policy, self._rules.select, self._reader)
-                if profile.number in selected:
-                    found += self._compiled(policy, said)
-        return sorted(found, key=lambda compiler: compiler.policy.order)
+        found: dict[ObjectRef, list[PolicyCompiler]] = {}
+        for policy in self._store.selecting(profile.namespace, dict(profile.labels)):
+            found[policy.ref] = self._compiled(policy)
+        for policy in self._store.of_cluster():
+            selected, said = read_policy(policy, self._rules.select, self._reader)
+            if profile.number in selected:
+                found[policy.ref] = self._compiled(policy, said)
+        self._select(profile, found)
+        every = (compiler for compilers in found.values() for compiler in compilers)
+        return sorted(every, key=lambda compiler: compiler.policy.order)
 
-    def _compiled(self, policy: Policy, said: Iterable[PolicyRules]) -> list[PolicyCompiler]:
+    def _select(self, profile: Profile, refs: Iterable[ObjectRef]) -> None:
+        """These policies, and no others, select a profile with pods here."""
+        before = self._selected_by.pop(profile, ())
+        if new := tuple(refs):
+            self._selected_by[profile] = new
+        self._selects.update(new)
+        for ref in before:
+            self._selects[ref] -= 1
+            if not self._selects[ref]:
+                del self._selects[ref]
+                self._idle.add(ref)
+
+    def _compiled(
+        self, policy: Policy, said: Iterable[PolicyRules] | None = None
+    ) -> list[PolicyCompiler]:
         known = self._compilers.get(policy.ref)
         if known is None:
+            if said is None:
+                _, said = read_policy(policy, self._rules.select, self._reader)
             compilers = [PolicyCompiler(rules, self._rules.numbers) for rules in said]
             known = self._compilers[policy.ref] = policy, compilers
             for compiler in compilers:

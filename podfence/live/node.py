@@ -29,14 +29,13 @@ from podfence.model.facts import (
 from podfence.model.meta import Labels, ObjectRef
 from podfence.model.networkpolicy import IPNetwork
 from podfence.model.objects import Node
-from podfence.policy.classes import asked_keys
 from podfence.policy.domains import NO_NAMES, Names
 from podfence.policy.index import EndpointPolicy
 
 
 class LiveIndex:
     """The compiled form of one node, in words. ``selections``: who looks at the members of one
-    holds it there."""
+    holds it there. ``policies``: what applies to the pods here."""
 
     def __init__(self, node: str, names: Names = NO_NAMES) -> None:
         self.node = node
@@ -48,7 +47,7 @@ class LiveIndex:
         self._store = PolicyStore()
         self._ports = WordPorts(self._profiles, self.selections, self._pods)
         select = WordSelector(self._profiles, self.selections, self._pods)
-        self._policies = LocalPolicies(self._store, self._nodes, names, select, self._ports)
+        self.policies = LocalPolicies(self._store, self._nodes, names, select, self._ports)
         self._batch = _Batch()
 
     def apply(self, events: Iterable[Event]) -> Change:
@@ -62,8 +61,8 @@ class LiveIndex:
         batch, self._batch = self._batch, _Batch()
         released, given = self._pods.take_owned()
         change = Change(
-            new=tuple(self._policies.new.values()),
-            gone=tuple(self._policies.gone.values()),
+            new=tuple(self.policies.new.values()),
+            gone=tuple(self.policies.gone.values()),
             verdicts=verdicts,
             moved=self.selections.take(),
             pod_cidrs=batch.pod_cidrs,
@@ -71,8 +70,8 @@ class LiveIndex:
             given=given,
             refused=tuple(self._store.refused.values()),
         )
-        self._policies.new.clear()
-        self._policies.gone.clear()
+        self.policies.new.clear()
+        self.policies.gone.clear()
         return change
 
     # -- events
@@ -107,7 +106,7 @@ class LiveIndex:
             profiles = [self._profiles.by_number[number] for number in here]
             after = self._namespaces.labels(name)
             self._batch.asked.update(self._ports.about_namespace(profiles, before, after))
-            if self._store.of(OF_CLUSTER):
+            if any(self._store.of_cluster()):
                 self._batch.dirty.update(profile for profile in profiles if profile.here)
 
     def _set_node(self, facts: NodeFacts) -> None:
@@ -119,7 +118,7 @@ class LiveIndex:
         node = Node(facts.name, facts.labels, facts.addresses, facts.pod_cidrs)
         if self._nodes.get(facts.name) != node:
             self._nodes[facts.name] = node
-            self._forget(self._policies.of_cluster(of_nodes=True))
+            self._forget(self.policies.of_cluster(of_nodes=True))
 
     def _policy_changed(self, ref: ObjectRef) -> None:
         self._forget({ref})
@@ -127,11 +126,11 @@ class LiveIndex:
     def _forget(self, refs: Iterable[ObjectRef]) -> None:
         """Policies have to be compiled anew."""
         for ref in refs:
-            self._policies.forget(ref)
+            self.policies.forget(ref)
             if ref.kind == NETWORK_POLICY:
-                self._batch.dirty.update(self._policies.of_namespace(ref.namespace))
+                self._batch.dirty.update(self.policies.of_namespace(ref.namespace))
             else:
-                self._batch.dirty.update(self._policies.of)
+                self._batch.dirty.update(self.policies.of)
 
     # -- what the parts tell
 
@@ -162,14 +161,14 @@ class LiveIndex:
     # -- the end of a batch
 
     def _ask_labels(self) -> None:
-        """Read the policies that pods here may have; profiles must know the labels they ask for."""
+        """Read the policies that pods here may have; profiles must know the labels they ask for:
+        first those by which pods are selected, then those of peers."""
         here = {profile.namespace for profile in self._batch.dirty if profile.here}
-        keys = {
-            key
-            for namespace in (*here, OF_CLUSTER)
-            for policy in self._store.read(namespace)
-            for key in asked_keys(policy)
-        }
+        self._ask(key for place in (*here, OF_CLUSTER) for key in self._store.look(place))
+        selected = [(p.namespace, dict(p.labels)) for p in self._batch.dirty if p.here]
+        self._ask(key for pod in selected for key in self._store.read(*pod))
+
+    def _ask(self, keys: Iterable[str]) -> None:
         moved = self._profiles.ask(keys)
         if moved:
             self._pods.follow(moved)
@@ -188,8 +187,8 @@ class LiveIndex:
         if before != after or (after and self._batch.relabelled):
             for profile in frozenset().union(*before.values(), *after.values()):
                 self.populated(profile)
-            self._forget(self._policies.of_cluster(denying=True))
-        self._forget(self._policies.asking(self._batch.asked))
+            self._forget(self.policies.of_cluster(denying=True))
+        self._forget(self.policies.asking(self._batch.asked))
 
     def _update(self) -> dict[At, tuple[EndpointPolicy, ...]]:
         """Work out what applies to the pods here, where that may have changed."""
@@ -197,16 +196,16 @@ class LiveIndex:
         self._pods.touched.clear()
         for profile in self._batch.dirty:
             if not profile.here:
-                self._policies.drop(profile)
-            elif self._policies.update(profile):
+                self.policies.drop(profile)
+            elif self.policies.update(profile):
                 changed.update(_addresses(profile))
-        self._policies.sweep()
+        self.policies.sweep()
         return {at: tuple(self._policies_at(at)) for at in changed}
 
     def _policies_at(self, at: At) -> Iterator[EndpointPolicy]:
         for holder in self._pods.holders(at):
             if holder.local:
-                yield self._policies.of[holder.variant.profile]
+                yield self.policies.of[holder.variant.profile]
 
 
 class _Batch:

@@ -8,11 +8,12 @@ node that starts now.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct, field
+from msgspec.json import Decoder
 
 from podfence.admission.decode import decode
 from podfence.errors import Severity, Source
@@ -21,12 +22,27 @@ from podfence.model.facts import PolicyFacts
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy, PolicyType
 from podfence.model.selectors import LabelSelector
+from podfence.policy.classes import asked_keys
 
 Policy = NetworkPolicy | ClusterNetworkPolicy
 NETWORK_POLICY = "NetworkPolicy"
 OF_CLUSTER = ""
 """The namespace of policies that have none."""
 _SOURCE = Source("the cluster")
+_MAX_SELECTORS = 1 << 12
+_selectors: dict[bytes, LabelSelector] = {}
+"""By their text: most workloads have more than one policy."""
+
+
+class _Spec(Struct, rename="camel"):
+    pod_selector: Raw = field(default_factory=Raw)
+
+
+class _Subject(Struct):
+    spec: _Spec
+
+
+_subject = Decoder(_Subject)
 
 
 class Refusal(Struct, frozen=True):
@@ -38,47 +54,116 @@ class Refusal(Struct, frozen=True):
     closes: bool
 
 
+class _Stored:
+    """A policy. ``subject``: whom it selects, once that was looked at; ``policy``: all of it, while
+    that is needed. Neither is known of one that says nothing because it could not be read."""
+
+    __slots__ = ("facts", "policy", "subject")
+
+    def __init__(self, facts: PolicyFacts) -> None:
+        self.facts = facts
+        self.subject: LabelSelector | None = None
+        self.policy: Policy | None = None
+
+
 class PolicyStore:
-    """All policies. Those of a namespace, and those of the cluster (namespace ""), are read when
-    they are first asked for, and then kept."""
+    """All policies. Of those of a namespace with pods here it is read whom they select, and the
+    rest where that is a pod here; those of the cluster (namespace "") are read whole."""
 
     def __init__(self) -> None:
-        self._unread: dict[str, dict[ObjectRef, PolicyFacts]] = defaultdict(dict)
-        self._read: dict[str, dict[ObjectRef, Policy]] = defaultdict(dict)
+        self._unseen: dict[str, dict[ObjectRef, _Stored]] = defaultdict(dict)
+        """Those of which nothing was read."""
+        self._seen: dict[str, dict[ObjectRef, _Stored]] = defaultdict(dict)
         self.refused: dict[ObjectRef, Refusal] = {}
 
     def put(self, facts: PolicyFacts) -> None:
         """A policy as it is now."""
         self.gone(facts.kind, facts.namespace, facts.name)
         ref = ObjectRef(facts.kind, facts.namespace, facts.name)
-        self._unread[facts.namespace][ref] = facts
+        self._unseen[facts.namespace][ref] = _Stored(facts)
 
     def gone(self, kind: str, namespace: str, name: str) -> None:
         """A policy is not there any more."""
         ref = ObjectRef(kind, namespace, name)
-        for places in (self._unread, self._read):
+        for places in (self._unseen, self._seen):
             if namespace in places:
                 places[namespace].pop(ref, None)
                 if not places[namespace]:
                     del places[namespace]
         self.refused.pop(ref, None)
 
-    def read(self, namespace: str) -> list[Policy]:
-        """Read those of a namespace that nobody has read yet; a policy that says nothing, because
-        it could not be read, is not among them."""
-        found: list[Policy] = []
-        for ref, facts in self._unread.pop(namespace, {}).items():
-            policy, refusal = read_policy(facts)
-            if refusal is not None:
-                self.refused[ref] = refusal
-            if policy is not None:
-                self._read[namespace][ref] = policy
-                found.append(policy)
-        return found
+    def look(self, namespace: str) -> Iterator[str]:
+        """Read whom the policies of a namespace select, where nobody has yet; and the policies of
+        the cluster. The keys of the pod labels that are asked for."""
+        for ref, stored in self._unseen.pop(namespace, {}).items():
+            self._seen[namespace][ref] = stored
+            if ref.kind == NETWORK_POLICY and namespace != OF_CLUSTER:
+                stored.subject = subject_of(stored.facts)
+            if stored.subject is not None:
+                yield from stored.subject.asked_keys
+            else:
+                yield from self._read(ref, stored)
 
-    def of(self, namespace: str) -> Collection[Policy]:
-        """Those of a namespace that were read."""
-        return self._read.get(namespace, {}).values()
+    def read(self, namespace: str, labels: Mapping[str, str]) -> Iterator[str]:
+        """Read the policies of a namespace that select these labels, where nobody has yet. The keys
+        of the pod labels that they ask for."""
+        for ref, stored in self._selecting(namespace, labels):
+            if stored.policy is None:
+                yield from self._read(ref, stored)
+
+    def selecting(self, namespace: str, labels: Mapping[str, str]) -> Iterator[Policy]:
+        """The policies of a namespace that select these labels, read before."""
+        for _, stored in self._selecting(namespace, labels):
+            assert stored.policy is not None
+            yield stored.policy
+
+    def of_cluster(self) -> Iterator[Policy]:
+        """The policies of the cluster that could be read."""
+        for stored in self._seen.get(OF_CLUSTER, {}).values():
+            if stored.policy is not None:
+                yield stored.policy
+
+    def put_away(self, ref: ObjectRef) -> None:
+        """Nobody here is selected any more by a policy of a namespace: it is read again when
+        somebody is."""
+        stored = self._seen.get(ref.namespace, {}).get(ref)
+        if stored is not None:
+            stored.policy = None
+            self.refused.pop(ref, None)
+
+    def _selecting(
+        self, namespace: str, labels: Mapping[str, str]
+    ) -> Iterator[tuple[ObjectRef, _Stored]]:
+        for ref, stored in self._seen.get(namespace, {}).items():
+            if stored.subject is not None and stored.subject.matches(labels):
+                yield ref, stored
+
+    def _read(self, ref: ObjectRef, stored: _Stored) -> Iterator[str]:
+        policy, refusal = read_policy(stored.facts)
+        if refusal is not None:
+            self.refused[ref] = refusal
+        stored.policy = policy
+        if policy is not None:
+            if isinstance(policy, NetworkPolicy):
+                stored.subject = policy.pod_selector
+            yield from asked_keys(policy)
+
+
+def subject_of(facts: PolicyFacts) -> LabelSelector | None:
+    """Whom a NetworkPolicy selects; None where only the whole may tell."""
+    try:
+        text = bytes(_subject.decode(facts.document).spec.pod_selector)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    found = _selectors.get(text)
+    if found is None and text:
+        value = msgspec.json.decode(text)
+        found = _selector(ObjectRef(facts.kind, facts.namespace, facts.name), value)
+        if found is not None:
+            if len(_selectors) >= _MAX_SELECTORS:
+                _selectors.clear()
+            _selectors[text] = found
+    return found
 
 
 def read_policy(facts: PolicyFacts) -> tuple[Policy | None, Refusal | None]:
@@ -109,13 +194,19 @@ def _closing(ref: ObjectRef, document: Mapping[str, Any]) -> NetworkPolicy:
     """Isolates, in both directions, the pods that a policy selects, or all of its namespace where
     that cannot be read."""
     spec = document.get("spec")
+    known = _selector(ref, spec.get("podSelector")) if isinstance(spec, dict) else None
+    return NetworkPolicy(ref, known or LabelSelector(), frozenset(PolicyType))
+
+
+def _selector(ref: ObjectRef, value: Any) -> LabelSelector | None:
+    """The ``podSelector`` of a NetworkPolicy, None for what is none."""
     part = {
         "apiVersion": "networking.k8s.io/v1",
-        "kind": ref.kind,
+        "kind": NETWORK_POLICY,
         "metadata": {"namespace": ref.namespace, "name": ref.name},
-        "spec": {"podSelector": spec.get("podSelector") if isinstance(spec, dict) else None},
+        "spec": {"podSelector": value},
     }
-    known = decode(part, _SOURCE).objects if isinstance(spec, dict) else ()
-    selectors = [found.pod_selector for found in known if isinstance(found, NetworkPolicy)]
-    selector = selectors[0] if selectors else LabelSelector()
-    return NetworkPolicy(ref, selector, frozenset(PolicyType))
+    for found in decode(part, _SOURCE).objects:
+        if isinstance(found, NetworkPolicy):
+            return found.pod_selector
+    return None
