@@ -34,35 +34,37 @@ Withins = tuple[AddressSet, ...] | None
 
 class Held:
     """A selection that somebody looks at. ``number``: tells it from every other of one index;
-    ``users``: how many look; ``profiles``: those that it picks, by number. ``joined`` and ``left``:
-    by family, the addresses that came and went since that was last asked."""
+    ``users``: how many look; ``profiles``: those that it picks, by number; ``within``: which
+    addresses of one, where not all. ``joined`` and ``left``: by family, the addresses that came and
+    went since that was last asked."""
 
-    __slots__ = ("joined", "left", "number", "profiles", "selection", "users")
+    __slots__ = ("joined", "left", "number", "profiles", "selection", "users", "within")
 
     def __init__(self, number: int, selection: Selection) -> None:
         self.number = number
         self.selection = selection
         self.users = 0
         self.profiles = BitMap()
-        self.joined: dict[int, Some] = {4: NONE, 6: NONE}
-        self.left: dict[int, Some] = {4: NONE, 6: NONE}
+        self.within: dict[int, tuple[AddressSet, ...]] = {}
+        self.joined: dict[int, Some] = {}
+        self.left: dict[int, Some] = {}
 
     def move_all(self, family: int, addresses: frozenset[int], *, joins: bool) -> None:
         """The same for many addresses. Where nothing else moves, the value is kept as it is: many
         selections share it."""
         here, there = (self.joined, self.left) if joins else (self.left, self.joined)
-        back = there[family] & addresses
+        back = there.get(family, NONE) & addresses
         if back:
             there[family] -= back
             addresses -= back
-        here[family] = here[family] | addresses if here[family] else addresses
+        here[family] = here[family] | addresses if here.get(family) else addresses
 
     def move(self, family: int, address: int, *, joins: bool) -> None:
         """An address comes or goes; one that does both did nothing."""
         here, there = (self.joined, self.left) if joins else (self.left, self.joined)
-        if address in there[family]:
+        if address in there.get(family, NONE):
             there[family] -= {address}
-        elif isinstance(found := here[family], set):
+        elif isinstance(found := here.get(family, NONE), set):
             found.add(address)
         else:
             here[family] = {*found, address}
@@ -96,8 +98,8 @@ class Profile:
         self.pods = 0
         self.addressed = 0
         self.here: set[PodEntry] = set()
-        self.shown: dict[Held, Withins] = {}
-        """The selections that pick it, and which of its addresses."""
+        self.shown = BitMap()
+        """The selections that pick it, by number."""
 
     @property
     def subject(self) -> EndpointClass:

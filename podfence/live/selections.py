@@ -46,6 +46,7 @@ class Selections:
         self._namespaces = namespaces
         self._numbers = count()
         self._held: dict[Selection, Held] = {}
+        self._by_number: dict[int, Held] = {}
         self._picks: dict[Scope, dict[Pick, set[Held]]] = defaultdict(dict)
         """By namespace or selector of namespaces, the picks in use and whose they are."""
         self._changed: dict[int, Held] = {}
@@ -63,6 +64,7 @@ class Selections:
         held = self._held.get(selection)
         if held is None:
             held = self._held[selection] = Held(next(self._numbers), selection)
+            self._by_number[held.number] = held
             for pick in selection.any_of:
                 self._picks[_scope(pick)].setdefault(pick, set()).add(held)
                 for number in self.picked(pick):
@@ -75,9 +77,10 @@ class Selections:
         held.users -= 1
         if not held.users:
             del self._held[held.selection]
+            del self._by_number[held.number]
             self._changed.pop(held.number, None)
             for number in held.profiles:
-                del self._profiles.by_number[number].shown[held]
+                self._profiles.by_number[number].shown.discard(held.number)
             for pick in held.selection.any_of:
                 self._drop(pick, held)
 
@@ -89,7 +92,7 @@ class Selections:
             profile = self._profiles.by_number[number]
             addresses = profile.addresses.get(family)
             if addresses is not None:
-                withins = profile.shown[held]
+                withins = held.within.get(number)
                 if withins is None:
                     whole.append(addresses)
                 else:
@@ -102,7 +105,7 @@ class Selections:
         known: dict[tuple[int, frozenset[int]], Members] = {}
         for held in self._changed.values():
             for family in FAMILIES:
-                joined, left = held.joined[family], held.left[family]
+                joined, left = held.joined.pop(family, NONE), held.left.pop(family, NONE)
                 if joined or left:
                     found.append(
                         Moved(
@@ -112,7 +115,6 @@ class Selections:
                             _members(known, family, left),
                         )
                     )
-                    held.joined[family] = held.left[family] = NONE
         self._changed.clear()
         return tuple(found)
 
@@ -120,7 +122,9 @@ class Selections:
 
     def moved(self, profile: Profile, family: int, address: int, *, joins: bool) -> None:
         """An address became surely a profile's, or is it no more."""
-        for held, withins in profile.shown.items():
+        for number in profile.shown:
+            held = self._by_number[number]
+            withins = held.within.get(profile.number)
             if withins is None or _lies_in(family, address, withins):
                 held.move(family, address, joins=joins)
                 self._changed[held.number] = held
@@ -141,9 +145,8 @@ class Selections:
     def went(self, profile: Profile) -> None:
         """A profile is gone; it has no address any more."""
         self._in_namespaces.clear()
-        for held in profile.shown:
-            held.profiles.discard(profile.number)
-        profile.shown = {}
+        for number in profile.shown:
+            self._hide(self._by_number[number], profile)
 
     def relabelled(self, namespace: str, before: Labels) -> None:
         """A namespace had labels ``before``, and has others now: its profiles may be of other
@@ -211,20 +214,21 @@ class Selections:
         if joins:
             held.profiles |= numbers
             for profile in profiles:
-                profile.shown[held] = None
+                profile.shown.add(held.number)
         else:
             held.profiles -= numbers
             for profile in profiles:
-                del profile.shown[held]
+                profile.shown.discard(held.number)
         self._all_move(known[numbers], held, None, joins=joins)
 
     def _compare_again(self, profile: Profile, held: Held, namespace: Mapping[str, str]) -> None:
         """Compare a profile whose namespace has other labels."""
         members = {family: frozenset(m.frozen()) for family, m in profile.addresses.items()}
-        was = profile.shown.pop(held, _NOTHING)
-        held.profiles.discard(profile.number)
+        was = _shown(held, profile)
+        self._hide(held, profile)
+        profile.shown.discard(held.number)
         self._compare_with(held, profile, dict(profile.labels), namespace)
-        now = profile.shown.get(held, _NOTHING)
+        now = _shown(held, profile)
         if was != now:
             self._all_move(members, held, was, joins=False)
             self._all_move(members, held, now, joins=True)
@@ -290,12 +294,17 @@ class Selections:
         """A pick takes a profile in, if it declares the port."""
         if not _declares(pick, profile):
             return
+        known = _shown(held, profile)
         held.profiles.add(profile.number)
-        known = profile.shown.get(held, _NOTHING)
-        if pick.within is None or known is None:
-            profile.shown[held] = None
+        profile.shown.add(held.number)
+        if pick.within is not None and known is not None:
+            held.within[profile.number] = (*known, pick.within)
         else:
-            profile.shown[held] = (*known, pick.within)
+            held.within.pop(profile.number, None)
+
+    def _hide(self, held: Held, profile: Profile) -> None:
+        held.profiles.discard(profile.number)
+        held.within.pop(profile.number, None)
 
     def _drop(self, pick: Pick, held: Held) -> None:
         picks = self._picks[_scope(pick)]
@@ -309,6 +318,11 @@ class Selections:
 def _is_of(pick: Pick, name: str, labels: Mapping[str, str]) -> bool:
     """Whether a pick is about a namespace."""
     return pick.namespaces.matches(labels) if pick.namespace is None else pick.namespace == name
+
+
+def _shown(held: Held, profile: Profile) -> Withins:
+    """Which addresses of a profile are in a selection."""
+    return held.within.get(profile.number) if profile.number in held.profiles else _NOTHING
 
 
 def _declares(pick: Pick, profile: Profile) -> bool:

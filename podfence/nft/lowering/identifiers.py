@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
+from sys import intern
 
 from podfence.policy.flow import Direction
 from podfence.policy.index import CompiledRule, CompiledTier, Match
@@ -101,7 +102,7 @@ class Namer:
         """The name for ``key``: the same at every call, ``prefix`` and 12 hexadecimal digits."""
         attempt = 0
         while True:
-            found = f"{prefix}{self._digits(key, attempt)}"
+            found = intern(f"{prefix}{self._digits(key, attempt)}")  # many rules hold it
             if self._owners.setdefault(found, key) == key:
                 self.given.add(found)
                 return found
