@@ -10,23 +10,21 @@ from collections.abc import Iterable, Sequence
 
 from pyroaring import BitMap, FrozenBitMap
 
-from podfence.questions.tests.ends import Found
+from podfence.questions.tests.ends import Part
 from podfence.questions.tests.world import World
 from podfence.sets import AddressSet
-
-_Part = tuple[FrozenBitMap, AddressSet]
 
 
 class Atoms:
     """The atoms of one world. ``of`` gives what each of the ends is made of."""
 
-    def __init__(self, world: World, ends: Sequence[Found]) -> None:
+    def __init__(self, world: World, ends: Sequence[Part]) -> None:
         self._world = world
-        self._members: dict[int, _Part] = {}
+        self._members: dict[int, Part] = {}
         self._extra: dict[int, list[int]] = {}
         self._base: dict[int, int] = {}
         touched = [self._touched(end) for end in ends]
-        cuts: dict[int, list[Found]] = {}
+        cuts: dict[int, list[Part]] = {}
         for end, (some, whole) in zip(ends, touched, strict=True):
             for number in some - whole:
                 cuts.setdefault(number, []).append(end)
@@ -44,7 +42,7 @@ class Atoms:
             for end, (some, whole) in zip(ends, touched, strict=True)
         }
 
-    def of(self, end: Found) -> FrozenBitMap:
+    def of(self, end: Part) -> FrozenBitMap:
         """The atoms of one of the ends."""
         return self._of[end]
 
@@ -66,7 +64,7 @@ class Atoms:
             lifted.update(self._extra[number])
         return lifted
 
-    def members(self, atom: int) -> _Part:
+    def members(self, atom: int) -> Part:
         """The pods of an atom, or its addresses."""
         known = self._members.get(atom)
         if known is None:
@@ -74,38 +72,38 @@ class Atoms:
             known = self._members[atom] = self._world.members[atom], outside or AddressSet()
         return known
 
-    def _touched(self, end: Found) -> tuple[FrozenBitMap, FrozenBitMap]:
+    def _touched(self, end: Part) -> tuple[FrozenBitMap, FrozenBitMap]:
         """The classes of which some members belong to an end, and those of which all do."""
         world = self._world
         class_of, members = world.class_of, world.members
-        some = BitMap(class_of[pod] for pod in end.pods)
-        whole = BitMap(n for n in some if members[n].issubset(end.pods))
-        if end.addresses:
+        some = BitMap(class_of[pod] for pod in end[0])
+        whole = BitMap(n for n in some if members[n].issubset(end[0]))
+        if end[1]:
             for number in world.outside:
-                both = world.overlap(end.addresses, number)
+                both = world.overlap(end[1], number)
                 if both:
                     some.add(number)
                     if both == world.index.classes[number].outside:
                         whole.add(number)
         return FrozenBitMap(some), FrozenBitMap(whole)
 
-    def _within(self, end: Found, some: FrozenBitMap, whole: FrozenBitMap) -> FrozenBitMap:
+    def _within(self, end: Part, some: FrozenBitMap, whole: FrozenBitMap) -> FrozenBitMap:
         found = BitMap(self.lift(whole))
         for number in some - whole:
             for atom in (number, *self._extra[number]):
                 pods, addresses = self._members[atom]
-                if pods & end.pods or addresses & end.addresses:
+                if pods & end[0] or addresses & end[1]:
                     found.add(atom)
         return FrozenBitMap(found)
 
 
-def _cut(whole: _Part, ends: Iterable[Found]) -> list[_Part]:
+def _cut(whole: Part, ends: Iterable[Part]) -> list[Part]:
     parts = [whole]
     for end in ends:
-        cut: list[_Part] = []
+        cut: list[Part] = []
         for pods, addresses in parts:
-            inside = pods & end.pods, addresses & end.addresses
-            outside = pods - end.pods, addresses - end.addresses
+            inside = pods & end[0], addresses & end[1]
+            outside = pods - end[0], addresses - end[1]
             cut += [part for part in (inside, outside) if part[0] or part[1]]
         parts = cut
     return parts

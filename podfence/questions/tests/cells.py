@@ -21,6 +21,7 @@ from podfence.questions.tests.ends import (
     Aim,
     Found,
     Miss,
+    Part,
     Resolver,
     union,
 )
@@ -57,7 +58,7 @@ class Asked:
     def __init__(self, test: PolicyTest, resolver: Resolver, world: World) -> None:
         self.test = test
         everybody = resolver.everybody()
-        real = Found(world.real)
+        real = Found.of_pods(world.real)
         self.sources = self.aims = None
         if test.sources is not None:
             self.sources = resolver.sources(test.sources)
@@ -117,8 +118,8 @@ class Asked:
             return union(each.found for each in self.aims or ())
         return aim.found
 
-    def ends(self) -> list[Found]:
-        """Every end that cuts classes."""
+    def ends(self, family: int) -> list[Part]:
+        """Every end that cuts classes, in one IP version."""
         found = [self.sources, self.everybody]
         found += [aim.found for aim in self.aims or ()]
         for entry in self.entries:
@@ -127,8 +128,8 @@ class Asked:
         for each in self.unless:
             found += [each.sources, *(aim.found for aim in each.aims or ())]
         if self.groups is not None:
-            found += [Found(pods) for _, pods in self.groups]
-        return [Found(each.pods, each.addresses) for each in found if each is not None]
+            found += [Found.of_pods(pods) for _, pods in self.groups]
+        return [each.part(family) for each in found if each is not None]
 
 
 def _undeclared(world: World, aim: Aim, where: Found) -> Iterator[Miss]:
@@ -160,27 +161,29 @@ def _groups(world: World, label: str) -> list[tuple[str | None, FrozenBitMap]]:
 
 
 class Cells:
-    """The cells of a test in one world."""
+    """The cells of a test in one world and one IP version."""
 
-    def __init__(self, asked: Asked, world: World) -> None:
+    def __init__(self, asked: Asked, world: World, family: Family) -> None:
         self.asked = asked
         self.world = world
-        self.atoms = Atoms(world, asked.ends())
+        self.family = family
+        self.atoms = Atoms(world, asked.ends(family.number))
         self._group_of = {
             atom: members
             for _, pods in asked.groups or ()
-            for members in (self._of(Found(pods)),)
+            for members in (self._of(Found.of_pods(pods)),)
             for atom in members
         }
-        self._numbers: dict[tuple[int, Ports, int], int] = {}
+        self._numbers: dict[tuple[Ports, int], int] = {}
 
     def _of(self, found: Found) -> FrozenBitMap:
-        return self.atoms.of(Found(found.pods, found.addresses))
+        return self.atoms.of(found.part(self.family.number))
 
-    def of(self, family: Family) -> Iterator[Cell]:
-        """The cells of one IP version."""
+    def all(self) -> Iterator[Cell]:
+        """Every cell."""
+        family = self.family
         speaking = self.atoms.lift(family.everyone)
-        found = self._only(family) if self.asked.test.only is not None else self._pairs(family)
+        found = self._only() if self.asked.test.only is not None else self._pairs()
         pods = self.atoms.lift(family.partitions.pods)
         for cell in found:
             sources = cell.sources & speaking
@@ -199,7 +202,7 @@ class Cells:
 
     # -- pairs
 
-    def _pairs(self, family: Family) -> Iterator[Cell]:
+    def _pairs(self) -> Iterator[Cell]:
         asked = self.asked
         assert asked.sources is not None
         assert asked.aims is not None
@@ -207,87 +210,85 @@ class Cells:
         sources = self._of(asked.sources)
         for aim in asked.aims:
             for destination in self._of(aim.found):
-                ports = self._ports(family, aim.ports, destination)
+                ports = self._ports(aim.ports, destination)
                 senders = sources - self._group_of.get(destination, FrozenBitMap())
-                for who, left in self._left(family, destination, senders, ports):
+                for who, left in self._left(destination, senders, ports):
                     yield Cell(who, destination, left, must)
 
     def _left(
-        self, family: Family, destination: int, sources: FrozenBitMap, ports: int
+        self, destination: int, sources: FrozenBitMap, ports: int
     ) -> Iterable[tuple[BitMap | FrozenBitMap, int]]:
         """What the exceptions leave to be looked at."""
         parts: list[tuple[BitMap | FrozenBitMap, int]] = [(sources, ports)]
         for each in self.asked.unless:
             aims = each.aims
             if aims is None:
-                numbers = [self._ports(family, each.ports, destination)]
+                numbers = [self._ports(each.ports, destination)]
             else:
                 numbers = [
-                    self._ports(family, aim.ports, destination)
+                    self._ports(aim.ports, destination)
                     for aim in aims
                     if destination in self._of(aim.found)
                 ]
             who = sources if each.sources is None else self._of(each.sources)
             for number in numbers:
-                parts = _less(family, parts, who, number)
+                parts = _less(self.family, parts, who, number)
         return parts
 
     # -- only
 
-    def _only(self, family: Family) -> Iterator[Cell]:
+    def _only(self) -> Iterator[Cell]:
         asked = self.asked
         assert asked.everybody is not None
         everybody = self._of(asked.everybody)
         if asked.aims is not None:
             for aim in asked.aims:
                 for destination in self._of(aim.found):
-                    yield from self._only_from(family, aim, destination, everybody)
+                    yield from self._only_from(aim, destination, everybody)
         else:
             assert asked.sources is not None
             sources = self._of(asked.sources)
             for destination in everybody:
-                yield from self._only_to(family, sources, destination)
+                yield from self._only_to(sources, destination)
 
-    def _only_from(
-        self, family: Family, aim: Aim, destination: int, everybody: FrozenBitMap
-    ) -> Iterator[Cell]:
-        scope = self._ports(family, aim.ports, destination)
+    def _only_from(self, aim: Aim, destination: int, everybody: FrozenBitMap) -> Iterator[Cell]:
+        scope = self._ports(aim.ports, destination)
         parts: list[tuple[BitMap | FrozenBitMap, int]] = [(everybody, scope)]
         for entry in self.asked.entries:
             for each in entry.aims:
-                ports = self._ports(family, each.ports, destination)
-                ports = family.table.intersection(ports, scope)
+                ports = self._ports(each.ports, destination)
+                ports = self.family.table.intersection(ports, scope)
                 if not entry.optional:
                     one = ports == EVERYTHING_ID  # nobody named a port
                     yield Cell(self._of(each.found), destination, ports, must=True, one=one)
-                parts = _less(family, parts, self._of(each.found.everybody), ports)
+                parts = _less(self.family, parts, self._of(each.found.everybody), ports)
         for who, ports in parts:
             yield Cell(who, destination, ports, must=False)
 
-    def _only_to(self, family: Family, sources: FrozenBitMap, destination: int) -> Iterator[Cell]:
-        left = self._ports(family, self.asked.test.ports, destination)
+    def _only_to(self, sources: FrozenBitMap, destination: int) -> Iterator[Cell]:
+        left = self._ports(self.asked.test.ports, destination)
         scope = left
         for entry in self.asked.entries:
             for each in entry.aims:
                 if destination not in self._of(each.found.everybody):
                     continue
-                ports = self._ports(family, each.ports, destination)
-                ports = family.table.intersection(ports, scope)
+                ports = self._ports(each.ports, destination)
+                ports = self.family.table.intersection(ports, scope)
                 if not entry.optional and destination in self._of(each.found):
                     one = ports == EVERYTHING_ID
                     yield Cell(sources, destination, ports, must=True, one=one)
-                left = family.table.difference(left, ports)
+                left = self.family.table.difference(left, ports)
         yield Cell(sources, destination, left, must=False)
 
     # -- ports
 
-    def _ports(self, family: Family, ports: Ports, destination: int) -> int:
+    def _ports(self, ports: Ports, destination: int) -> int:
         """The number of the ports of a destination."""
         base = self.atoms.base(destination)
-        key = family.number, ports, base if ports.names else -1
+        key = ports, base if ports.names else -1
         number = self._numbers.get(key)
         if number is None:
-            number = self._numbers[key] = family.table.number(self._resolved(ports, base))
+            number = self._numbers[key] = self.family.table.number(self._resolved(ports, base))
         return number
 
     def _resolved(self, ports: Ports, number: int) -> PortSet:

@@ -49,6 +49,10 @@ TEST_CODES: Mapping[str, str] = {
 """Why a test may prove nothing, in one line each."""
 
 
+Part = tuple[FrozenBitMap, AddressSet]
+"""The pods and the addresses of an end in one IP version."""
+
+
 class Miss(Struct, frozen=True):
     """An end, or a part of one, that means nobody. ``code``: why."""
 
@@ -58,13 +62,36 @@ class Miss(Struct, frozen=True):
     """Somebody has a name or label that is spelt alike."""
 
 
-class Found(Struct, frozen=True):
-    """What an end means. ``coming``: pods to come that fit it and that it does not ask for."""
+_NO_PODS = FrozenBitMap()
 
-    pods: FrozenBitMap = FrozenBitMap()
+
+class Found(Struct, frozen=True):
+    """What an end means. ``speaking``: its pods, in IPv4 and in IPv6: a block of addresses means a
+    pod in one of them. ``coming``: pods to come that fit it and that it does not ask for."""
+
+    speaking: tuple[FrozenBitMap, FrozenBitMap] = (FrozenBitMap(), FrozenBitMap())
     addresses: AddressSet = AddressSet()
     coming: FrozenBitMap = FrozenBitMap()
     misses: tuple[Miss, ...] = ()
+
+    @classmethod
+    def of_pods(
+        cls,
+        pods: FrozenBitMap,
+        addresses: AddressSet = AddressSet(),
+        coming: FrozenBitMap = _NO_PODS,
+    ) -> Found:
+        """Pods in whatever they speak."""
+        return cls((pods, pods), addresses, coming)
+
+    @property
+    def pods(self) -> FrozenBitMap:
+        """All its pods."""
+        return self.speaking[0] | self.speaking[1]
+
+    def part(self, family: int) -> Part:
+        """What it means in one IP version."""
+        return self.speaking[family == 6], self.addresses
 
     @property
     def is_nobody(self) -> bool:
@@ -74,7 +101,8 @@ class Found(Struct, frozen=True):
     @property
     def everybody(self) -> Found:
         """With the pods to come that fit it."""
-        return Found(self.pods | self.coming, self.addresses)
+        four, six = self.speaking
+        return Found((four | self.coming, six | self.coming), self.addresses)
 
 
 class Aim(Struct, frozen=True):
@@ -88,7 +116,10 @@ def union(parts: Iterable[Found]) -> Found:
     """All of them."""
     each = tuple(parts)
     return Found(
-        FrozenBitMap.union(FrozenBitMap(), *(part.pods for part in each)),
+        (
+            FrozenBitMap.union(FrozenBitMap(), *(part.speaking[0] for part in each)),
+            FrozenBitMap.union(FrozenBitMap(), *(part.speaking[1] for part in each)),
+        ),
         AddressSet.union(part.addresses for part in each),
         FrozenBitMap.union(FrozenBitMap(), *(part.coming for part in each)),
         tuple(miss for part in each for miss in part.misses),
@@ -105,7 +136,7 @@ class Resolver:
     def everybody(self) -> Found:
         """Every pod of today, the unlabelled ones to come, every address outside, every node."""
         world = self._world
-        return Found(world.real | world.strangers, EVERY_ADDRESS)
+        return Found.of_pods(world.real | world.strangers, EVERY_ADDRESS)
 
     def found(self, end: End) -> Found:
         """What an end means."""
@@ -142,7 +173,10 @@ class Resolver:
                 whole = union(map(self.found, end.ends))
                 less = union(map(self.found, end.without))
                 return Found(
-                    whole.pods - less.pods,
+                    (
+                        whole.speaking[0] - less.speaking[0],
+                        whole.speaking[1] - less.speaking[1],
+                    ),
                     whole.addresses - less.addresses,
                     whole.coming - less.coming,
                     (*whole.misses, *less.misses),
@@ -170,7 +204,7 @@ class Resolver:
                 pods.add(self._world.number_of[each.name])
             else:
                 addresses += each.addresses
-        return Found(FrozenBitMap(pods), AddressSet.of(addresses))
+        return Found.of_pods(FrozenBitMap(pods), AddressSet.of(addresses))
 
     def _behind(self, end: NamedEnd, ports: Ports) -> Iterator[Aim]:
         """What is behind a Service, with the ports that its own are rewritten to."""
@@ -208,7 +242,7 @@ class Resolver:
                 (coming if number in self._world.newcomers else real).add(number)
         coming &= self._world.strangers
         if real:
-            return Found(FrozenBitMap(real), coming=FrozenBitMap(coming))
+            return Found.of_pods(FrozenBitMap(real), coming=FrozenBitMap(coming))
         text = self._nobody(end, spaces)
         miss = Miss(NOBODY, text, is_near="did you mean" in text)
         return Found(coming=FrozenBitMap(coming), misses=(miss,))
@@ -260,12 +294,16 @@ class Resolver:
     def _addressed(self, end: AddressEnd) -> Found:
         if end.is_outside:
             return Found(addresses=end.addresses - self._nodes)
-        index = self._world.index
-        within = (e for a, e in index.by_address.items() if a in end.addresses)
-        names = (f"{each.pod.namespace}/{each.pod.name}" for each in within)
-        numbers = FrozenBitMap(self._world.number_of[name] for name in names)
-        taken = AddressSet.of([a for a in index.by_address if a in end.addresses])
-        return Found(numbers & self._world.real, end.addresses - taken)
+        world = self._world
+        pods = {4: BitMap(), 6: BitMap()}
+        taken: list[IPAddress] = []
+        for address, endpoint in world.index.by_address.items():
+            if address in end.addresses:
+                taken.append(address)
+                name = f"{endpoint.pod.namespace}/{endpoint.pod.name}"
+                pods[address.version].add(world.number_of[name])
+        four, six = (FrozenBitMap(pods[family] & world.real) for family in (4, 6))
+        return Found((four, six), end.addresses - AddressSet.of(taken))
 
     @cached_property
     def _nodes(self) -> AddressSet:
@@ -282,7 +320,7 @@ class Resolver:
             and end.namespace in (None, pod.namespace)
         )
         if numbers:
-            return Found(numbers)
+            return Found.of_pods(numbers)
         close = similar(end.namespace or "", world.index.cluster.namespaces)
         hint = f"; did you mean {close[0]}?" if close else ""
         return Found(misses=(Miss(NOBODY, f"there is no namespace {end.namespace}{hint}"),))

@@ -25,7 +25,6 @@ from podfence.questions.tests.cells import Asked, Cell, Cells
 from podfence.questions.tests.ends import NOT_JUDGED, NOTHING_LEFT, Miss, Resolver
 from podfence.questions.tests.form import Expect, PolicyTest
 from podfence.questions.tests.world import Family, World
-from podfence.sets import PortSet
 from podfence.sets.ports import OTHER
 
 _TRIED = 1024
@@ -109,31 +108,29 @@ class Judging:
     def __init__(self, asked: Asked, world: World) -> None:
         self.asked = asked
         self.world = world
-        self.cells = Cells(asked, world)
+        self.cells = [Cells(asked, world, family) for family in world.families.values()]
         self._senders: dict[int, list[tuple[Blocks, BitMap]]] = {}
 
     def result(self) -> Result:
         """Judge it."""
-        test, cells = self.asked.test, self.cells
-        destinations = cells.destinations()
-        looked = _Count(self)
-        wrong = _Count(self)
+        test = self.asked.test
+        looked, wrong = _Count(self.world), _Count(self.world)
         witness: Witness | None = None
         some = False
-        for family in self.world.families.values():
-            family.want(destinations)
-            for cell in cells.of(family):
-                looked.add(cell.sources, cell.destination)
-                for who, ports in self._wrong(family, cell):
-                    pair = self._pair(family, who, cell.destination)
+        for cells in self.cells:
+            cells.family.want(cells.destinations())
+            for cell in cells.all():
+                looked.add(cells, cell.sources, cell.destination)
+                for who, ports in self._wrong(cells, cell):
+                    pair = self._pair(cells, who, cell.destination)
                     if pair is None:
                         continue
-                    wrong.add(who, cell.destination)
+                    wrong.add(cells, who, cell.destination)
                     if witness is None:
-                        port = self._port(family.table.sets[ports], cell.destination)
+                        port = self._port(cells, ports, cell.destination)
                         witness = self._witness(pair, port, not cell.must)
                 if test.expect is Expect.SOME and not some:
-                    some = self._some(family, cell)
+                    some = self._some(cells, cell)
         pairs = looked.total()
         if not pairs or (witness is None and not some and not self.has_pair()):
             return self._nobody(pairs)
@@ -158,9 +155,9 @@ class Judging:
 
     # -- verdicts
 
-    def row(self, family: Family, destination: int) -> Iterable[tuple[int, BitMap | FrozenBitMap]]:
+    def row(self, cells: Cells, destination: int) -> Iterable[tuple[int, BitMap | FrozenBitMap]]:
         """Who reaches a destination on which ports, or what one direction says of it."""
-        base = self.cells.atoms.base(destination)
+        base, family = cells.atoms.base(destination), cells.family
         by = self.asked.test.by
         if by is None:
             blocks = family.row(base)
@@ -168,7 +165,7 @@ class Judging:
             blocks = family.permitted(base, by)
         else:
             blocks = self._sent(family, base)
-        return [(ports, self.cells.atoms.lift(who)) for ports, who in blocks.items()]
+        return [(ports, cells.atoms.lift(who)) for ports, who in blocks.items()]
 
     def _sent(self, family: Family, destination: int) -> Blocks:
         """What the sources' own policies let through to a destination."""
@@ -188,11 +185,11 @@ class Judging:
                     add_to(found, ports, sources)
         return found
 
-    def _wrong(self, family: Family, cell: Cell) -> Iterator[tuple[BitMap | FrozenBitMap, int]]:
+    def _wrong(self, cells: Cells, cell: Cell) -> Iterator[tuple[BitMap | FrozenBitMap, int]]:
         """Sources with the ports that are not as they should be."""
-        table = family.table
+        table = cells.family.table
         rest = cell.sources
-        for ports, who in self.row(family, cell.destination):
+        for ports, who in self.row(cells, cell.destination):
             hit = who & cell.sources
             if not hit:
                 continue
@@ -206,11 +203,11 @@ class Judging:
         if cell.must and rest:
             yield rest, cell.ports
 
-    def _some(self, family: Family, cell: Cell) -> bool:
-        for ports, who in self.row(family, cell.destination):
-            both = family.table.intersection(ports, cell.ports)
+    def _some(self, cells: Cells, cell: Cell) -> bool:
+        for ports, who in self.row(cells, cell.destination):
+            both = cells.family.table.intersection(ports, cell.ports)
             hit = who & cell.sources
-            if hit and both != NOTHING_ID and self._pair(family, hit, cell.destination):
+            if hit and both != NOTHING_ID and self._pair(cells, hit, cell.destination):
                 return True
         return False
 
@@ -219,17 +216,17 @@ class Judging:
     def has_pair(self) -> bool:
         """Whether any pair that is looked at is one."""
         return any(
-            self._pair(family, cell.sources, cell.destination)
-            for family in self.world.families.values()
-            for cell in self.cells.of(family)
+            self._pair(cells, cell.sources, cell.destination)
+            for cells in self.cells
+            for cell in cells.all()
         )
 
     def _pair(
-        self, family: Family, sources: BitMap | FrozenBitMap, destination: int
+        self, cells: Cells, sources: BitMap | FrozenBitMap, destination: int
     ) -> tuple[_Place, _Place] | None:
         for source in sources:
-            for near in self._places(family, source):
-                for far in self._places(family, destination):
+            for near in self._places(cells, source):
+                for far in self._places(cells, destination):
                     if near.pod and near.pod == far.pod:
                         continue
                     if not near.pod and far.pod:
@@ -239,10 +236,10 @@ class Judging:
                     return near, far
         return None
 
-    def _places(self, family: Family, atom: int) -> Iterator[_Place]:
+    def _places(self, cells: Cells, atom: int) -> Iterator[_Place]:
         """The pods of an atom, or some of its addresses that no pod has."""
-        pods, addresses = self.cells.atoms.members(atom)
-        world = self.world
+        pods, addresses = cells.atoms.members(atom)
+        world, family = self.world, cells.family
         for pod in pods:
             endpoint = world.endpoint(pod)
             for address in endpoint.addresses:
@@ -268,9 +265,10 @@ class Judging:
         places = near.name, far.name, near.address, far.address
         return Witness(*places, *port, allowed, kept, near.pod, far.pod)
 
-    def _port(self, ports: PortSet, destination: int) -> tuple[str, int]:
+    def _port(self, cells: Cells, number: int, destination: int) -> tuple[str, int]:
         """The port to show: one that a pod declares, or else the first."""
-        pods, _ = self.cells.atoms.members(destination)
+        ports = cells.family.table.sets[number]
+        pods, _ = cells.atoms.members(destination)
         for pod in pods[:1]:
             for each in self.world.endpoint(pod).pod.ports:
                 if (each.protocol.value, each.port) in ports:
@@ -323,23 +321,25 @@ class _Place(Struct, frozen=True):
 class _Count:
     """Pairs of workloads; outside addresses that no policy tells apart count as one."""
 
-    def __init__(self, judging: Judging) -> None:
-        self._judging = judging
+    def __init__(self, world: World) -> None:
+        self._world = world
         self._pairs: dict[int, BitMap] = {}
-        self._ids: dict[int, FrozenBitMap] = {}
+        self._ids: dict[tuple[int, int], FrozenBitMap] = {}
 
-    def add(self, sources: Iterable[int], destination: int) -> None:
-        found = BitMap.union(BitMap(), *map(self._of, sources))
-        for number in self._of(destination):
+    def add(self, cells: Cells, sources: Iterable[int], destination: int) -> None:
+        found = BitMap.union(BitMap(), *(self._of(cells, each) for each in sources))
+        for number in self._of(cells, destination):
             self._pairs.setdefault(number, BitMap()).update(found)
 
-    def _of(self, atom: int) -> FrozenBitMap:
-        known = self._ids.get(atom)
+    def _of(self, cells: Cells, atom: int) -> FrozenBitMap:
+        key = cells.family.number, atom
+        known = self._ids.get(key)
         if known is None:
-            world = self._judging.world
-            pods, _ = self._judging.cells.atoms.members(atom)
-            ids = [world.workloads[pod] for pod in pods] or [len(world.pods) + atom]
-            known = self._ids[atom] = FrozenBitMap(ids)
+            world = self._world
+            pods, _ = cells.atoms.members(atom)
+            ids = [world.workloads[pod] for pod in pods]
+            known = FrozenBitMap(ids or [len(world.pods) + cells.atoms.base(atom)])
+            self._ids[key] = known
         return known
 
     def total(self) -> int:

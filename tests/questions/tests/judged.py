@@ -30,7 +30,7 @@ def cluster(text: str) -> Cluster:
     return build_cluster(Reading(documents)).cluster
 
 
-def tests_of(*tests: Mapping[str, Any], **fields: Any) -> PolicyTests:
+def file_of(*tests: Mapping[str, Any], **fields: Any) -> PolicyTests:
     """A test file with these tests; a test without a name gets its number."""
     named = [{"name": str(number), **test} for number, test in enumerate(tests)]
     found, problems = decode({**HEAD, "tests": named, **fields}, Source("t.yaml"))
@@ -40,7 +40,7 @@ def tests_of(*tests: Mapping[str, Any], **fields: Any) -> PolicyTests:
 
 def results(of: Cluster, *tests: Mapping[str, Any], **fields: Any) -> list[Result]:
     """What comes of the tests."""
-    (found,) = Runs(of).all([tests_of(*tests, **fields)])
+    (found,) = Runs(of).all([file_of(*tests, **fields)])
     return list(found.results)
 
 
