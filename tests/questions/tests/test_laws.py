@@ -43,9 +43,8 @@ def _count(results: list[Result]) -> tuple[int, int, int]:
     return found.count(Status.PASSED), found.count(Status.FAILED), found.count(Status.VACUOUS)
 
 
-@pytest.mark.parametrize("first", range(0, 60, 20))
-def test_tests_say_what_asking_one_by_one_says(first: int) -> None:
-    counted = [judged(seed) for seed in range(first, first + 20)]
+def test_tests_say_what_asking_one_by_one_says() -> None:
+    counted = [judged(seed) for seed in range(20)]
 
     passed, failed, _ = (sum(each) for each in zip(*counted, strict=True))
     assert passed > 5
@@ -61,7 +60,7 @@ def test_the_same_at_length() -> None:
 
 def test_isolated_is_what_policies_isolate() -> None:
     closed = 0
-    for seed in range(150):
+    for seed in range(60):
         cluster = replace(random_cluster(Random(seed), Size()), admin_policies=())
         for direction in Direction:
             file = file_of({"newcomers": {}, "isolated": [direction.value]})
@@ -73,4 +72,4 @@ def test_isolated_is_what_policies_isolate() -> None:
             assert (result.status is Status.PASSED) is (not said), seed
             assert result.total == len(said)
             closed += len(coming) - len(said)
-    assert closed > 50
+    assert closed > 20
