@@ -13,7 +13,7 @@ from math import inf
 from typing import Protocol
 
 from podfence.agent.conditions import Conditions, Kind
-from podfence.agent.inbox import Inbox, Taken
+from podfence.agent.inbox import Inbox, Key, Taken
 from podfence.agent.latency import Latencies, Latency
 from podfence.agent.localpods import LocalPods
 from podfence.agent.log import Log
@@ -22,7 +22,9 @@ from podfence.agent.status import Sizes, Status, Waiting, Writes
 from podfence.agent.wanted import Wanted
 from podfence.errors import NftError, NftUnanswered
 from podfence.kernel.nftables.notices import Notice
+from podfence.live.policystore import Refusal
 from podfence.model.facts import Gone
+from podfence.model.networkpolicy import IPNetwork
 from podfence.nft.lowering.assembly import OUR_TABLE
 from podfence.nft.lowering.lower import LocalNode
 from podfence.nft.ruleset import Ruleset
@@ -42,6 +44,7 @@ from podfence.reconcile.states import (
     WakeAt,
     Write,
     Written,
+    is_ours,
 )
 from podfence.reconcile.step import step
 
@@ -51,6 +54,7 @@ FRESH = 0.2
 """Seconds that a status may be older than what it tells."""
 DRIFT_HOLDS = 60.0
 """Seconds after which a change by others is past."""
+_UNREAD = "it is known by its name alone: without labels, and as a pod without address"
 SIZED = 10.0
 """Seconds between two counts of what the table holds."""
 
@@ -72,7 +76,8 @@ class Table(Protocol):
 
 
 class Enforcer:
-    """``clock``: monotonic seconds. ``status``: the latest, for other threads."""
+    """``clock``: monotonic seconds. ``status``: the latest, for other threads. ``wake``: when time
+    alone decides something; inf: never."""
 
     def __init__(
         self, node: LocalNode, table: Table, inbox: Inbox, log: Log, clock: Callable[[], float]
@@ -91,8 +96,9 @@ class Enforcer:
         self._durations = Latencies()
         self._counts: Counter[str] = Counter()
         self._events: Counter[tuple[str, str]] = Counter()
+        self._faults: dict[Key, str] = {}
         self._waiting: list[tuple[str, float]] = []
-        self._wake = inf
+        self.wake = inf
         self._sizes, self._sized = Sizes(), -inf
         self._drifted = Notice("", 0)
         self._drifted_at = -inf
@@ -100,6 +106,11 @@ class Enforcer:
         self.started = clock()
         self.status = Status(node.name, self.started, self.started)
         self._published = -inf
+
+    @property
+    def ranges(self) -> tuple[IPNetwork, ...]:
+        """The ranges that are closed for whom nobody knows."""
+        return self._wanted.ranges
 
     def run(self) -> None:
         """Until the inbox ends. Raises what nothing should raise."""
@@ -111,7 +122,7 @@ class Enforcer:
         """Look at the table; where there is none, close the pod ranges that are known."""
         found = self._table.list()
         self._log.info("start", node=self._node.name, table="found" if found else "none")
-        if found is None:
+        if found is None or not is_ours(found, self._node.mark_mask):
             self._forget_marks()
         self._step([Read(found), *self._wanted.begin(is_new=found is None)])
 
@@ -119,7 +130,7 @@ class Enforcer:
         """One batch; whether there is to be another."""
         now = self._clock()
         is_stale = self._published < now - FRESH
-        pause = min(TURN if is_stale else FRESH, max(0.0, self._wake - now))
+        pause = min(TURN if is_stale else FRESH, max(0.0, self.wake - now))
         taken = self._inbox.take(pause)
         self._take(taken)
         self._publish(idle=not taken.events)
@@ -130,6 +141,9 @@ class Enforcer:
     def _take(self, taken: Taken) -> None:
         now = self._clock()
         for told in taken.events:
+            self._faults.pop(told.key, None)
+            if told.fault:
+                self._faults[told.key] = told.fault
             self._pods.take(told.event, told.at)
             self._events[told.key[0], "gone" if isinstance(told.event, Gone) else "put"] += 1
         self._standings.take(taken.standings, now)
@@ -142,7 +156,7 @@ class Enforcer:
         if planned and was_in_sync:
             self._waiting += [(told.key[0], told.at) for told in taken.events]
         inputs += planned
-        if inputs or self._clock() >= self._wake:
+        if inputs or self._clock() >= self.wake:
             self._step(inputs)
         if self._wanted.in_sync and not was_in_sync:
             self._synced()
@@ -168,7 +182,7 @@ class Enforcer:
             before = self._state.bumps.epoch
             self._state, actions = step(self._state, inputs, self._clock())
             self._counts["bumps"] += self._state.bumps.epoch != before
-            self._wake = inf
+            self.wake = inf
             answers: list[Input] = []
             for action in actions:
                 match action:
@@ -182,7 +196,7 @@ class Enforcer:
                     case Report():
                         self._report(action)
                     case WakeAt(time):
-                        self._wake = time
+                        self.wake = time
             if not answers:
                 break
             inputs = answers
@@ -218,7 +232,7 @@ class Enforcer:
         return Swept(action.quarter, True)
 
     def _forget_marks(self) -> None:
-        """Without a table nobody knows which epochs connections carry from an earlier life."""
+        """Without our table nobody knows which epochs connections carry from an earlier life."""
         try:
             self._table.sweep_all()
         except NftError as error:
@@ -304,12 +318,16 @@ class Enforcer:
     def _tell_state(self, now: float) -> None:
         """Conditions that hold for as long as something is so."""
         self._standings.look(now)
-        refusals = {f"{r.ref.kind} {_name(r.ref)}": r for r in self._wanted.refused}
-        self._conditions.only(Kind.REFUSED, frozenset(refusals))
-        for subject, refusal in refusals.items():
-            said = f"{refusal.path}: {refusal.reason}" if refusal.path else refusal.reason
-            closes = "; the pods that it may select are closed" if refusal.closes else ""
-            self._hold(Kind.REFUSED, subject, f"{said}{closes}")
+        refused = {
+            **{_text(*key): f"{fault}; {_UNREAD}" for key, fault in self._faults.items()},
+            **{
+                _text(r.ref.kind, r.ref.namespace, r.ref.name): _said(r)
+                for r in self._wanted.refused
+            },
+        }
+        self._conditions.only(Kind.REFUSED, frozenset(refused))
+        for subject, message in refused.items():
+            self._hold(Kind.REFUSED, subject, message)
         if self._state.refused:
             self._tell_refused()
         if now - self._drifted_at > DRIFT_HOLDS:
@@ -321,9 +339,15 @@ class Enforcer:
             self._conditions.end(Kind.NOT_FAIL_CLOSED, "")
 
 
-def _name(ref: object) -> str:
-    namespace, name = getattr(ref, "namespace", ""), getattr(ref, "name", "")
-    return f"{namespace}/{name}" if namespace else str(name)
+def _text(kind: str, namespace: str, name: str) -> str:
+    return f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
+
+
+def _said(refusal: Refusal) -> str:
+    """What is wrong with a policy, and what that does."""
+    where = f"{refusal.path}: " if refusal.path else ""
+    closes = "the pods that it may select are closed" if refusal.closes else "it is not enforced"
+    return f"{where}{refusal.reason}; {closes}"
 
 
 def _sizes(ruleset: Ruleset) -> Sizes:

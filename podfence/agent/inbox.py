@@ -25,12 +25,18 @@ Key = tuple[str, str, str]
 """Kind, namespace, name."""
 
 
+Heard = tuple[Event, str]
+"""An event, and why its object is known by its name alone; "" where it could be read."""
+
+
 class Told(Struct, frozen=True):
-    """An event. ``at``: monotonic seconds of its arrival; of several that became one, the first."""
+    """An event. ``at``: monotonic seconds of its arrival; of several that became one, the first.
+    ``fault``: as in ``Heard``."""
 
     key: Key
     event: Event
     at: float
+    fault: str = ""
 
 
 class Taken(Struct, frozen=True):
@@ -59,11 +65,12 @@ class Inbox:
         self._notices: list[Notice] = []
         self._ended = False
 
-    def tell(self, events: Iterable[Event], at: float) -> None:
+    def tell(self, heard: Iterable[Heard], at: float) -> None:
         """Events, in their order."""
+        found = [*heard]  # decoded before the lock is held
         with self._changed:
-            for event in events:
-                self._put(event, at)
+            for event, fault in found:
+                self._put(event, at, fault)
             self._changed.notify()
 
     def stand(self, state: State) -> None:
@@ -104,11 +111,11 @@ class Inbox:
     def _has_anything(self) -> bool:
         return bool(self._near or self._far or self._standings or self._notices or self._ended)
 
-    def _put(self, event: Event, at: float) -> None:
+    def _put(self, event: Event, at: float, fault: str) -> None:
         key = key_of(event)
         near = self._is_near(key, event)
         known = self._near.pop(key, None) or self._far.pop(key, None)
-        told = Told(key, event, at if known is None else known.at)
+        told = Told(key, event, at if known is None else known.at, fault)
         (self._near if near else self._far)[key] = told
 
     def _is_near(self, key: Key, event: Event) -> bool:

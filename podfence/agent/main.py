@@ -21,9 +21,11 @@ from podfence.agent.enforcer import Enforcer
 from podfence.agent.inbox import Inbox
 from podfence.agent.lock import only_agent
 from podfence.agent.log import Log
+from podfence.agent.machine import Meter
 from podfence.agent.sources import feed, resources, sources
 from podfence.agent.status import Status
 from podfence.agent.table import KernelTable
+from podfence.agent.web import Listen, Pages, WebServer
 from podfence.kernel import netns
 from podfence.kernel.nftables.notices import Notices
 from podfence.kube.access import Access
@@ -39,20 +41,22 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 class Options(Struct, frozen=True):
     """``node``: this one, with the pod ranges that are given by hand. ``run_dir``: for the lock.
-    ``namespace_fd``: the network namespace to enforce in, when it is not that of the process."""
+    ``namespace_fd``: the network namespace to enforce in, when it is not that of the process.
+    ``listen``: for health and metrics; None: nowhere."""
 
     node: LocalNode
     access: Access
     run_dir: Path = RUN_DIR
     namespace_fd: int | None = None
     environment: Mapping[str, str] = {}
+    listen: Listen | None = None
 
 
 class Agent:
     """The parts of a running agent. ``status`` may be asked by any thread."""
 
     def __init__(self, options: Options, log: Log) -> None:
-        """Raises NftError."""
+        """Raises NftError, and HostError where nothing can be listened on."""
         self._log = log
         self._stopped = threading.Event()
         self._ends: queue.SimpleQueue[int | BaseException] = queue.SimpleQueue()
@@ -62,6 +66,11 @@ class Agent:
         table = KernelTable(options.node.mark_mask, self._notices, options.namespace_fd)
         self._enforcer = Enforcer(options.node, table, self._inbox, log, time.monotonic)
         self._watch = Watch(options.access, wanted, environment=options.environment or os.environ)
+
+        self._web: WebServer | None = None
+        if options.listen is not None:
+            pages = Pages(self.status, Meter(TABLE, options.namespace_fd))
+            self._web = WebServer(options.listen, pages, log)
 
     def status(self) -> Status:
         """How the agent stands now."""
@@ -76,6 +85,8 @@ class Agent:
         enforcer = self._thread("enforcer", self._enforcer.run)
         feeder = self._thread("feed", lambda: feed(self._watch, self._inbox, self._stopped))
         self._thread("notices", self._notice)
+        if self._web is not None:
+            self._thread("web", self._web.run)
         end = self._ends.get()
         self._stopped.set()
         self._inbox.end()

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from podfence.agent.conditions import Conditions, Kind
-from podfence.agent.inbox import Inbox, Part, part_of
+from podfence.agent.inbox import Heard, Inbox, Part, part_of
 from podfence.agent.status import Source
 from podfence.kube.follow import Change, Standing, State
 from podfence.kube.resource import Resource, pods_for, resources_of
 from podfence.kube.watch import Watch
 from podfence.live import wire
-from podfence.model.facts import Event, Gone, Put
+from podfence.model.facts import Gone, Put
 
 KINDS = (
     "Namespace",
@@ -40,15 +40,15 @@ def resources(node: str) -> tuple[tuple[Resource, ...], ...]:
     return (*map(resources_of, KINDS), *pods_for(node))
 
 
-def events_of(changes: Iterable[Change]) -> Iterator[Event]:
+def heard(changes: Iterable[Change]) -> Iterator[Heard]:
     """What changes of the API are to the index."""
     for change in changes:
         if change.data is None:
-            yield Gone(change.kind, change.namespace, change.name)
+            yield Gone(change.kind, change.namespace, change.name), ""
             continue
-        facts = wire.facts(change.kind, msgspec.json.encode(change.data))
-        if facts is not None:
-            yield Put(facts)
+        found = wire.read(change.kind, msgspec.json.encode(change.data))
+        if found.facts is not None:
+            yield Put(found.facts), found.fault
 
 
 def feed(watch: Watch, inbox: Inbox, stopped: threading.Event) -> None:
@@ -60,7 +60,7 @@ def feed(watch: Watch, inbox: Inbox, stopped: threading.Event) -> None:
             if batch is None:
                 continue
             if batch.changes:
-                inbox.tell(events_of(batch.changes), batch.at)
+                inbox.tell(heard(batch.changes), batch.at)
             if told.get(part_of(batch.state)) != batch.state:
                 told[part_of(batch.state)] = batch.state
                 inbox.stand(batch.state)

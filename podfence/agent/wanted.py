@@ -1,8 +1,8 @@
 """What one node should enforce: events in, plans out. Pure.
 
 Rule: before everything was listed, nothing is planned but a table that closes the pod ranges, and
-that only where there was no table. Policies are looked into once all of them are there; pods and
-namespaces on the way, so that fetching and indexing overlap.
+that only where there was no table and ranges are known. Policies are looked into once all of them
+are there; pods and namespaces on the way, so that fetching and indexing overlap.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Wanted:
     def begin(self, *, is_new: bool) -> list[Planned]:
         """The start. ``is_new``: there is no table."""
         self.is_new = is_new
-        return [self._closed()] if is_new else []
+        return [self._closed()] if is_new and self.ranges else []
 
     def take(self, events: Iterable[Event], *, whole: bool) -> list[Planned]:
         """Events; ``whole``: with them, everything is known that was there at the start."""

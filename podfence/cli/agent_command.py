@@ -52,6 +52,20 @@ COMMANDS = {
     metavar="DIR",
     help="Where the lock lies that keeps a second agent away.",
 )
+@click.option(
+    "--http-address",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="Where /healthz, /readyz and /metrics are served.",
+)
+@click.option(
+    "--http-port",
+    type=click.IntRange(0, 65535),
+    default=9740,
+    show_default=True,
+    help="And at which port; 0: nowhere.",
+)
 @mark_option
 @netns_option
 @click.pass_context
@@ -62,6 +76,8 @@ def command(
     cluster: str,
     ranges: tuple[IPNetwork, ...],
     run_dir: Path,
+    http_address: str,
+    http_port: int,
     mark_mask: int,
     netns: Path | None,
 ) -> None:
@@ -76,6 +92,7 @@ def command(
         raise click.UsageError("which node this is, is not known: give --node or set NODE_NAME")
     from podfence.agent import main
     from podfence.agent.log import Log
+    from podfence.agent.web import Listen
     from podfence.kube.source import find_access
     from podfence.nft.lowering.lower import LocalNode
 
@@ -84,5 +101,6 @@ def command(
         find_access(cluster, kubeconfig, os.environ),
         run_dir,
         opened(netns),
+        listen=Listen(http_address, http_port) if http_port else None,
     )
     sys.exit(main.run(options, Log(sys.stderr)))

@@ -124,23 +124,41 @@ def event(kind: str, line: bytes) -> Event | None:
     return None if known is None else Gone(kind, known.namespace, known.name)
 
 
+class Reading(Struct, frozen=True):
+    """What is to be known of an object; None where it does not even tell its name. ``fault``: why
+    it is known by its name alone, "" where it could be read. Policies are read later."""
+
+    facts: Facts | None
+    fault: str = ""
+
+
 def facts(kind: str, document: bytes) -> Facts | None:
-    """What is to be known of an object; None where it does not even tell its name."""
+    """What is to be known of an object, whether it can be read or not."""
+    return read(kind, document).facts
+
+
+def read(kind: str, document: bytes) -> Reading:
+    """What is to be known of an object, and what is wrong with it."""
     if kind in POLICY_KINDS:
         named = _names(document)
-        return named if named is None else PolicyFacts(kind, named.namespace, named.name, document)
+        if named is None:
+            return Reading(None, "it has no name")
+        return Reading(PolicyFacts(kind, named.namespace, named.name, document))
     try:
-        if kind == "Pod":
-            return _pod_facts(_pod.decode(document))
-        if kind == "Namespace":
-            metadata = _namespace.decode(document).metadata
-            labels = {**(metadata.labels or {}), METADATA_NAME_LABEL: metadata.name}
-            return NamespaceFacts(metadata.name, tuple(sorted(labels.items())))
-        if kind == "Node":
-            return _node_facts(document)
-    except (msgspec.DecodeError, ValueError):
-        pass  # by its name alone
-    return _unread(kind, document)
+        return Reading(_read(kind, document))
+    except (msgspec.DecodeError, ValueError) as error:
+        return Reading(_unread(kind, document), str(error))
+
+
+def _read(kind: str, document: bytes) -> Facts | None:
+    """Raises DecodeError, ValueError."""
+    if kind == "Pod":
+        return _pod_facts(_pod.decode(document))
+    if kind == "Namespace":
+        metadata = _namespace.decode(document).metadata
+        labels = {**(metadata.labels or {}), METADATA_NAME_LABEL: metadata.name}
+        return NamespaceFacts(metadata.name, tuple(sorted(labels.items())))
+    return _node_facts(document) if kind == "Node" else None
 
 
 def _unread(kind: str, document: bytes) -> Facts | None:

@@ -72,8 +72,9 @@ class Bumps(Struct, frozen=True):
         return replace(following, dirty=self.dirty | {self.quarter(following.epoch)})
 
     def using(self, following: Bumps) -> Bumps:
-        """The same; connections may carry the epoch of ``following``, too."""
-        return replace(self, dirty=self.dirty | {self.quarter(following.epoch)})
+        """The same; ``following`` may have come into force, and connections may carry its epoch."""
+        dirty = self.dirty | {self.quarter(following.epoch)}
+        return replace(self, last=following.last, dirty=dirty)
 
     def quarter(self, number: int) -> int:
         """The quarter of the numbers that an epoch is in, 0 to 3."""

@@ -108,14 +108,20 @@ class Relay:
             self._pairs.clear()
 
     def _accept(self, listening: socket.socket) -> None:
-        with suppress(OSError):
-            while True:
+        while True:
+            try:
                 here, _ = listening.accept()
+            except OSError:  # it was cut
+                return
+            try:
                 there = socket.create_connection(("127.0.0.1", self._port))
-                with self._lock:
-                    self._pairs += [here, there]
-                for one, other in ((here, there), (there, here)):
-                    threading.Thread(target=_pump, args=(one, other), daemon=True).start()
+            except OSError:  # the server does not run
+                here.close()
+                continue
+            with self._lock:
+                self._pairs += [here, there]
+            for one, other in ((here, there), (there, here)):
+                threading.Thread(target=_pump, args=(one, other), daemon=True).start()
 
 
 def _pump(one: socket.socket, other: socket.socket) -> None:

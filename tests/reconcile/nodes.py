@@ -19,6 +19,7 @@ from podfence.reconcile.states import (
     State,
     Sweep,
     Swept,
+    Unanswered,
     WakeAt,
     Write,
     Written,
@@ -28,8 +29,9 @@ from podfence.testing.fakenft import FakeNft
 
 
 class SteppedNode:
-    """``poisoned``: groups whose chains the kernel refuses. ``writes``: when, from
-    what, to what, and by which action; None: by other hands."""
+    """``poisoned``: groups whose chains the kernel refuses. ``lost``: answers that get lost, each
+    before (False) or after (True) the write was done. ``writes``: when, from what, to what, and by
+    which action; None: by other hands."""
 
     def __init__(self, rules: Ruleset, state: State | None = None) -> None:
         self.kernel = FakeNft()
@@ -39,6 +41,7 @@ class SteppedNode:
         self.wake = inf
         self.poisoned: set[str] = set()
         self.refuses_all = False
+        self.lost: list[bool] = []
         self.sweeps_fail = False
         self.writes: list[tuple[float, Ruleset, Ruleset, Write | None]] = []
         self.attempts = 0
@@ -92,9 +95,12 @@ class SteppedNode:
             self.feed()
         self.now = end
 
-    def _write(self, action: Write) -> Written:
+    def _write(self, action: Write) -> Written | Unanswered:
         self.attempts += 1
         before = self.kernel.list()
+        is_lost = bool(self.lost)
+        if is_lost and not self.lost.pop(0):
+            return Unanswered(action.ticket)
         try:
             if self.refuses_all or self.poisoned.intersection(_made(action.transaction)):
                 raise NftError("poison")
@@ -104,7 +110,7 @@ class SteppedNode:
         if before is not None:
             assert epoch(self.rules) == action.epoch
             self.writes.append((self.now, before, self.rules, action))
-        return Written(action.ticket)
+        return Unanswered(action.ticket) if is_lost else Written(action.ticket)
 
 
 def _made(transaction: Transaction) -> Iterator[str]:

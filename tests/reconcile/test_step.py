@@ -297,6 +297,41 @@ def test_a_start_writes_the_difference(there: Ruleset | None) -> None:
     assert node.attempts == (0 if there is B else 1)
 
 
+# --- answers that get lost ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("applied", [False, True])
+def test_a_lost_answer_is_looked_up_in_the_table(applied: bool) -> None:
+    """What was taken away is, under another epoch, whether the write was done or not."""
+    node = node_with(B)
+    node.lost = [applied]
+    node.feed(planned(B, C))
+    node.pass_time(1)
+    assert node.reads == 1
+    assert node.rules == with_epoch(C, 2)
+    assert node.state.enforced is None
+    assert 0 in node.state.bumps.dirty
+
+
+def test_what_is_owed_when_an_answer_is_lost_is_still_paid() -> None:
+    with_far = rules(DB_ALLOW, FAR)
+    node = node_with(with_far)
+    node.lost = [False]
+    node.feed(planned(with_far, B, released=FAR_ADDRESS))
+    node.pass_time(PATIENCE)
+    assert node.rules == with_epoch(B, 2)
+
+
+def test_the_search_for_what_is_refused_begins_again_when_an_answer_is_lost() -> None:
+    node = node_with(A)
+    wanted = rules(DB_ALLOW, WEB_OUT, JOB_CLOSED)
+    node.poisoned = {bad := group(wanted, "db-allow")}
+    node.lost = [False, True, False]
+    node.feed(planned(A, wanted))
+    node.pass_time(2)
+    assert node.rules == with_epoch(without(wanted, {bad}, 77), epoch(node.rules))
+
+
 # --- sweeps ------------------------------------------------------------------------------------
 
 
@@ -363,6 +398,7 @@ class Day:
     def act(self) -> None:
         """Something happens; then what has to hold always is checked."""
         node = self.node
+        node.lost = [self.rng.random() < 0.5] if self.rng.random() < 0.1 else []
         match self.rng.randrange(8):
             case 0:
                 found = sorted(units(self.wanted))

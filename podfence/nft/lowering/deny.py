@@ -6,8 +6,11 @@ text of the API; ``lower.deniers`` leads from that name back to the policies.
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from podfence.nft.lowering.identifiers import MAX_LOG_PREFIX, printable
 from podfence.nft.objects import DROP, Counter, Limit, Log, Rule
+from podfence.policy.flow import Direction
 
 LOG_LIMIT = Limit(rate=20, burst=40)
 """A flood of denied packets must not become a flood of log messages."""
@@ -20,6 +23,26 @@ CLOSED = "closed"
 _FIXED = (UNKNOWN, STATELESS, CLOSED)
 _START = "podfence:"
 _BY_POLICIES = "deny:"
+
+PREFIXES = {Direction.EGRESS: "eg_", Direction.INGRESS: "in_"}
+"""What the names of chains that judge one direction begin with."""
+
+
+class Denied(Struct, frozen=True):
+    """What denies. ``direction``: None where no direction of a policy is asked. ``reason``:
+    "policy", UNKNOWN, STATELESS or CLOSED."""
+
+    direction: Direction | None
+    reason: str
+
+
+def denied_in(chain: str) -> Denied | None:
+    """What the counter of a chain counts; None: nothing that is denied."""
+    for direction, prefix in PREFIXES.items():
+        if chain.startswith(prefix):
+            return Denied(direction, "policy")
+    reason = chain.removesuffix("_d")
+    return Denied(None, reason) if reason in _FIXED else None
 
 
 def deny_rules(log_group: int, denier: str) -> tuple[Rule, ...]:

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from podfence.model.networkpolicy import IPNetwork
-from podfence.nft.lowering.deny import STATELESS
+from podfence.nft.lowering.deny import PREFIXES, STATELESS
 from podfence.nft.lowering.groups import self_sets
 from podfence.nft.lowering.identifiers import Namer
 from podfence.nft.lowering.skeleton import range_set, stateless_map, verdict_map
-from podfence.nft.lowering.tierchains import PREFIXES
 from podfence.nft.lowering.views import FAMILIES, VIEWS, View
 from podfence.nft.objects import (
     ADDRESS_TYPES,

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
-from podfence.nft.lowering.deny import deny_rules
+from podfence.nft.lowering.deny import PREFIXES, deny_rules
 from podfence.nft.lowering.identifiers import Namer, group_comment, match_comment
 from podfence.nft.lowering.keyed import RunWriter
 from podfence.nft.lowering.peers import PeerSets
 from podfence.nft.lowering.portruns import Entry, in_runs
 from podfence.nft.lowering.ports import PortQuestions
-from podfence.nft.lowering.tierchains import PREFIXES, SharedTiers
+from podfence.nft.lowering.tierchains import SharedTiers
 from podfence.nft.lowering.views import DESTINATIONS, FAMILIES, SOURCES, View
 from podfence.nft.objects import RETURN, Chain, Lookup, Rule, Verdict, VerdictMap, goto, jump
 from podfence.policy.index import CompiledTier, DirectionPolicy

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from podfence.nft.lowering.deny import deny_rules
+from podfence.nft.lowering.deny import PREFIXES, deny_rules
 from podfence.nft.lowering.identifiers import Namer, action_comment
 from podfence.nft.lowering.identifiers import tier_comment as comment_of
 from podfence.nft.lowering.identifiers import tier_key as key_of
@@ -23,10 +23,8 @@ from podfence.nft.objects import (
     Verdict,
     goto,
 )
-from podfence.policy.flow import Action, Direction
+from podfence.policy.flow import Action
 from podfence.policy.index import CompiledTier
-
-PREFIXES = {Direction.EGRESS: "eg_", Direction.INGRESS: "in_"}
 
 
 class SharedTiers:

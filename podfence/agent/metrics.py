@@ -1,0 +1,183 @@
+"""How the agent stands, as Prometheus reads it.
+
+Rule: labels are kinds, reasons and directions: never a name that comes from the API, so that their
+number is bounded. Names and units are an interface: docs/agent.md lists them. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from podfence._version import __version__
+from podfence.agent.conditions import Kind
+from podfence.agent.latency import Latency
+from podfence.agent.machine import Machine
+from podfence.agent.status import Source, Status
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+Labels = Mapping[str, str]
+Sample = tuple[Labels, float]
+NO_LABELS: Labels = {}
+
+
+def exposition(status: Status, machine: Machine, now: float) -> str:
+    """All metrics; ``now``: seconds of the monotonic clock."""
+    families = (*_agent(status), *_api(status, now), *_kernel(status, machine), *_process(machine))
+    return "".join(f"{line}\n" for family in families for line in family)
+
+
+def _agent(status: Status) -> Iterator[Iterator[str]]:
+    yield _gauge("build_info", "The version; always 1.", [({"version": __version__}, 1)])
+    yield _gauge("in_sync", "Whether everything was listed, and is enforced.", status.in_sync)
+    if status.sync_seconds is not None:
+        yield _gauge("sync_seconds", "From the start until then.", status.sync_seconds)
+    yield _histogram(
+        "event_to_kernel_seconds",
+        "From the arrival of an event to the kernel's answer, by kind of object.",
+        [({"kind": kind}, found) for kind, found in sorted(status.latency.items())],
+    )
+    events = [({"kind": k, "type": t}, n) for (k, t), n in sorted(status.events.items())]
+    yield _counter("events_total", "Events taken in.", events)
+    yield _gauge("events_queued", "Events that wait.", status.queued)
+    yield _gauge("pods", "Pods of this node that policies see.", status.pods)
+    yield _gauge("pods_pending", "Those without address: they pass nothing.", len(status.pending))
+    closed = {pod for condition in status.conditions for pod in condition.closed}
+    yield _gauge("pods_closed", "Pods that are closed for a condition.", len(closed))
+    held = Counter(condition.kind for condition in status.conditions)
+    yield _gauge(
+        "conditions",
+        "Conditions that hold now.",
+        [({"condition": kind.value}, held[kind]) for kind in Kind],
+    )
+    yield _gauge("objects_refused", "Objects that cannot be read.", held[Kind.REFUSED])
+
+
+def _api(status: Status, now: float) -> Iterator[Iterator[str]]:
+    heard = [(each, now - each.heard) for each in status.sources if each.heard is not None]
+    yield _gauge(
+        "source_age_seconds",
+        "Since the API server said anything about a kind; it says something each minute.",
+        [(_labels(each), age) for each, age in heard],
+    )
+    yield _gauge(
+        "source_live",
+        "Whether a kind is known and followed, or not served.",
+        [(_labels(each), each.standing in ("live", "absent")) for each in status.sources],
+    )
+    yield _counter(
+        "relists_total",
+        "Lists that were begun again.",
+        [
+            ({**_labels(each), "reason": reason}, number)
+            for each in status.sources
+            for reason, number in sorted(each.relists.items())
+        ],
+    )
+
+
+def _labels(source: Source) -> Labels:
+    return {"kind": source.kind, "part": source.part}
+
+
+def _kernel(status: Status, machine: Machine) -> Iterator[Iterator[str]]:
+    writes, sizes = status.writes, status.sizes
+    results = {"taken": writes.taken, "refused": writes.refused, "unanswered": writes.unanswered}
+    yield _counter(
+        "transactions_total",
+        "Changes of the table, by what the kernel said.",
+        [({"result": result}, number) for result, number in results.items()],
+    )
+    yield _counter("transaction_operations_total", "Operations in those.", writes.operations)
+    transactions = [(NO_LABELS, writes.duration)]
+    yield _histogram("transaction_seconds", "How long each took.", transactions)
+    for name in ("sets", "chains", "rules", "elements"):
+        yield _gauge(name, f"Number of {name} in the table.", getattr(sizes, name))
+    yield _gauge("epoch", "The epoch of the rules in force.", status.epoch)
+    yield _counter("epoch_bumps_total", "How often it changed.", status.bumps)
+    yield _counter("sweeps_total", "Clearings of old marks.", status.sweeps)
+    yield _counter("drifts_total", "Changes of the table by others.", status.drifts)
+    yield _counter("table_reads_total", "Readings of the whole table.", status.reads)
+    denied = [
+        ({"direction": d.direction.value if d.direction else "any", "reason": d.reason}, found)
+        for d, found in machine.denied.items()
+    ]
+    denied.sort(key=lambda each: sorted(each[0].items()))
+    yield _counter(
+        "denied_packets_total", "Denied packets.", [(k, found.packets) for k, found in denied]
+    )
+    yield _counter("denied_bytes_total", "Their bytes.", [(k, found.bytes) for k, found in denied])
+    if machine.conntrack is not None:
+        entries, most = machine.conntrack
+        yield _gauge("conntrack_entries", "Connections that the kernel tracks.", entries)
+        yield _gauge("conntrack_max", "How many it may.", most)
+
+
+def _process(machine: Machine) -> Iterator[Iterator[str]]:
+    """Under the names that every Prometheus client has for these."""
+    found = machine.process
+    if found is None:
+        return
+    for name, text, kind, value in (
+        ("resident_memory_bytes", "Memory in use.", "gauge", found.resident),
+        ("virtual_memory_bytes", "Address space.", "gauge", found.virtual),
+        ("cpu_seconds_total", "CPU time.", "counter", found.cpu),
+        ("start_time_seconds", "Start, since 1970.", "gauge", found.started),
+        ("open_fds", "Open files.", "gauge", found.files),
+    ):
+        yield _family(f"process_{name}", text, kind, [(NO_LABELS, value)])
+
+
+# -- the text format
+
+
+def _gauge(name: str, text: str, found: float | Iterable[Sample]) -> Iterator[str]:
+    return _family(f"podfence_{name}", text, "gauge", _samples(found))
+
+
+def _counter(name: str, text: str, found: float | Iterable[Sample]) -> Iterator[str]:
+    return _family(f"podfence_{name}", text, "counter", _samples(found))
+
+
+def _samples(found: float | Iterable[Sample]) -> Iterable[Sample]:
+    return [(NO_LABELS, found)] if isinstance(found, (int, float)) else found
+
+
+def _family(name: str, text: str, kind: str, samples: Iterable[Sample]) -> Iterator[str]:
+    yield from _head(name, text, kind)
+    for labels, value in samples:
+        yield f"{name}{_braced(labels)} {_value(value)}"
+
+
+def _histogram(name: str, text: str, found: Iterable[tuple[Labels, Latency]]) -> Iterator[str]:
+    name = f"podfence_{name}"
+    yield from _head(name, text, "histogram")
+    for labels, latency in found:
+        total = 0
+        for bound, number in zip((*latency.bounds, None), latency.counts, strict=True):
+            total += number
+            upper = "+Inf" if bound is None else _value(bound)
+            yield f"{name}_bucket{_braced({**labels, 'le': upper})} {total}"
+        yield f"{name}_sum{_braced(labels)} {_value(latency.seconds)}"
+        yield f"{name}_count{_braced(labels)} {total}"
+
+
+def _head(name: str, text: str, kind: str) -> Iterator[str]:
+    yield f"# HELP {name} {text}"
+    yield f"# TYPE {name} {kind}"
+
+
+def _braced(labels: Labels) -> str:
+    if not labels:
+        return ""
+    words = (f'{name}="{_escaped(value)}"' for name, value in labels.items())
+    return f"{{{','.join(words)}}}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+
+
+def _value(value: float) -> str:
+    """As Go reads it; a number of events as a whole one."""
+    return str(int(value)) if float(value).is_integer() else repr(float(value))

@@ -1,0 +1,158 @@
+"""Small parts of the agent: log lines, conditions, latencies, the pods of the node, the lock."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from podfence.agent.conditions import Conditions, Kind
+from podfence.agent.latency import BOUNDS, Latencies
+from podfence.agent.localpods import LocalPods
+from podfence.agent.lock import only_agent
+from podfence.agent.log import Log, now_text
+from podfence.agent.sources import UNREACHABLE, Standings, heard
+from podfence.agent.status import HUNG, Status
+from podfence.errors import HostError
+from podfence.kube.follow import Change, Standing, State
+from podfence.model.facts import Gone, PodFacts, Put
+
+
+def lines(stream: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def logged() -> tuple[Log, io.StringIO]:
+    stream = io.StringIO()
+    return Log(stream, lambda: "now"), stream
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nb", "\x1b[2J", "right\u202eleft", "back\\slash", '"quoted"', "\ud800"]
+)
+def test_a_line_is_one_line_that_acts_on_nothing(name: str) -> None:
+    log, stream = logged()
+    log.info("pod", name=name, number=1)
+    (line,) = lines(stream)
+    assert (line["level"], line["event"], line["number"]) == ("info", "pod", 1)
+    assert str(line["name"]).isprintable()
+    assert stream.getvalue().count("\n") == 1
+
+
+def test_the_time_of_a_line_is_of_rfc_3339() -> None:
+    assert now_text()[10:].startswith("T")
+    assert now_text().endswith("Z")
+
+
+def test_a_condition_is_told_when_it_begins_changes_and_ends() -> None:
+    log, stream = logged()
+    conditions = Conditions(log)
+    conditions.hold(Kind.DRIFT, "", "one", 1.0)
+    conditions.hold(Kind.DRIFT, "", "one", 2.0)
+    conditions.hold(Kind.DRIFT, "", "other", 3.0)
+    (found,) = conditions.now()
+    assert (found.message, found.since) == ("other", 1.0)
+    conditions.end(Kind.DRIFT, "")
+    conditions.end(Kind.DRIFT, "")
+    assert conditions.now() == ()
+    assert [line["event"] for line in lines(stream)] == [
+        "condition",
+        "condition",
+        "condition ended",
+    ]
+
+
+def test_of_a_kind_only_some_conditions_go_on() -> None:
+    log, _ = logged()
+    conditions = Conditions(log)
+    for kind, subject in ((Kind.REFUSED, "a"), (Kind.REFUSED, "b"), (Kind.DRIFT, "c")):
+        conditions.hold(kind, subject, "", 1.0)
+    conditions.only(Kind.REFUSED, frozenset({"b"}))
+    assert [c.subject for c in conditions.now()] == ["b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "step"), [(0.0, 0), (BOUNDS[0], 0), (0.0006, 1), (30.0, -2), (31.0, -1)]
+)
+def test_a_latency_counts_in_the_first_step_that_holds_it(seconds: float, step: int) -> None:
+    latencies = Latencies()
+    latencies.add("Pod", seconds)
+    found = latencies.now()["Pod"]
+    assert (found.counts[step], found.count, found.seconds) == (1, 1, seconds)
+    assert len(found.counts) == len(found.bounds) + 1
+
+
+def test_pods_of_the_node_wait_for_an_address() -> None:
+    pods = LocalPods("n1")
+    for facts in (
+        PodFacts("a", "new", node="n1"),
+        PodFacts("a", "far", node="n2"),
+        PodFacts("a", "unseen", node="n1", seen=False),
+        PodFacts("a", "there", node="n1", v4=7, v6=8),
+    ):
+        pods.take(Put(facts), 1.0)
+    assert (len(pods), [pod.text for pod in pods.pending()]) == (2, ["a/new"])
+    assert pods.at(frozenset({(6, 8), (4, 9)})) == ("a/there",)
+    pods.take(Put(PodFacts("a", "new", node="n1", v4=9)), 2.0)
+    assert [*pods.pending()] == []
+    pods.take(Put(PodFacts("a", "new", node="n2", v4=9)), 3.0)
+    pods.take(Gone("Pod", "a", "there"), 3.0)
+    assert len(pods) == 0
+
+
+def test_a_lock_is_held_once_a_namespace(tmp_path: Path) -> None:
+    with only_agent(tmp_path / "run", 1):
+        with only_agent(tmp_path / "run", 2):
+            pass
+        with pytest.raises(HostError, match="runs on this node already"):
+            only_agent(tmp_path / "run", 1).__enter__()
+    with only_agent(tmp_path / "run", 1):
+        pass
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(HostError, match="--run-dir"):
+        only_agent(tmp_path / "file", 1).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("standing", "held"),
+    [
+        (Standing.LIVE, []),
+        (Standing.ABSENT, []),
+        (Standing.LATE, [Kind.API_UNREACHABLE]),
+        (Standing.SYNCING, [Kind.API_UNREACHABLE]),
+        (Standing.FORBIDDEN, [Kind.FORBIDDEN]),
+    ],
+)
+def test_what_the_server_does_not_say_is_a_condition_after_a_while(
+    standing: Standing, held: list[Kind]
+) -> None:
+    conditions = Conditions(logged()[0])
+    standings = Standings(conditions)
+    standings.take([State("Pod", standing, "words")], 0.0)
+    standings.look(1.0)
+    assert [c.kind for c in conditions.now()] == [k for k in held if k is Kind.FORBIDDEN]
+    standings.look(UNREACHABLE + 1)
+    assert [c.kind for c in conditions.now()] == held
+    standings.take([State("Pod", Standing.LIVE)], UNREACHABLE + 2)
+    standings.look(UNREACHABLE + 2)
+    assert conditions.now() == ()
+
+
+def test_what_cannot_be_read_is_known_by_its_name() -> None:
+    pod = {"metadata": {"namespace": "a", "name": "b"}, "spec": {"nodeName": 7}}
+    gone = Change("Pod", "a", "c", None)
+    found = [*heard([Change("Pod", "a", "b", pod), gone])]
+    assert [event for event, _ in found] == [Put(PodFacts("a", "b")), Gone("Pod", "a", "c")]
+    assert "nodeName" in found[0][1]
+    assert found[1][1] == ""
+
+
+def test_who_does_not_come_round_is_stuck() -> None:
+    status = Status("n1", started=0.0, turned=100.0)
+    assert status.is_alive(100.0 + HUNG - 1)
+    assert not status.is_alive(100.0 + HUNG)

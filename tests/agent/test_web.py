@@ -1,0 +1,166 @@
+"""Health, readiness and metrics over HTTP: what is answered, and that nobody can hold it up."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+from msgspec.structs import replace
+
+from podfence.agent.conditions import Condition, Kind
+from podfence.agent.log import Log
+from podfence.agent.machine import Meter
+from podfence.agent.status import HUNG, Source, Status
+from podfence.agent.web import CONNECTIONS, Listen, Pages, WebServer
+from podfence.errors import HostError
+from tests.agent.exposition import parse
+
+NOW = 1000.0
+WELL = Status("n1", started=0.0, turned=NOW, in_sync=True)
+
+
+class Server:
+    """A server on loopback; ``status`` is what it is to tell."""
+
+    def __init__(self) -> None:
+        self.status = WELL
+        self.logged = io.StringIO()
+        pages = Pages(self._status, Meter("podfence"), lambda: NOW)
+        self.server = WebServer(Listen(port=0), pages, Log(self.logged))
+        self.thread = threading.Thread(target=self.server.run, daemon=True)
+        self.thread.start()
+
+    def _status(self) -> Status:
+        if self.status is None:
+            raise ZeroDivisionError("a mistake of ours")
+        return self.status
+
+    def get(self, path: str, method: str = "GET") -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20)
+        with suppress(http.client.RemoteDisconnected):
+            connection.request(method, path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        return 0, ""
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.server.port), timeout=20)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def test_it_is_healthy_while_the_thread_comes_round(server: Server) -> None:
+    assert server.get("/healthz") == (200, "ok\n")
+    server.status = replace(WELL, turned=NOW - HUNG - 1)
+    status, text = server.get("/healthz")
+    assert (status, "has not come round for 31 s" in text) == (503, True)
+
+
+def test_it_is_ready_from_the_first_time_that_all_is_enforced(server: Server) -> None:
+    server.status = replace(
+        WELL,
+        in_sync=False,
+        sources=(Source("Pod", "own", "syncing"), Source("Node", "", "live")),
+        conditions=(Condition(Kind.FORBIDDEN, "Pod", "no", 1.0),),
+    )
+    assert server.get("/readyz") == (503, "not in sync\nPod: syncing\nForbidden: 1\n")
+    server.status = replace(server.status, in_sync=True)
+    assert server.get("/readyz") == (200, "ok\nForbidden: 1\n")
+
+
+def test_metrics_are_served_with_their_content_type(server: Server) -> None:
+    status, text = server.get("/metrics?x=y")
+    assert status == 200
+    samples = parse(text)
+    assert samples["podfence_in_sync", ()] == 1
+    assert samples["process_resident_memory_bytes", ()] > 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "status"),
+    [
+        ("/", "GET", 404),
+        ("/healthz/", "GET", 404),
+        ("/metrics", "POST", 501),
+        ("/healthz", "DELETE", 501),
+    ],
+)
+def test_nothing_else_is_there(server: Server, path: str, method: str, status: int) -> None:
+    assert server.get(path, method)[0] == status
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\0\xff\xfe\n\n",
+        b"GET " + b"a" * 70000 + b" HTTP/1.1\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\n" + b"a: b\r\n" * 200 + b"\r\n",
+        b"GET /healthz HTTP/9.9\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"\r\n\r\n",
+    ],
+)
+def test_nonsense_harms_nobody(server: Server, data: bytes) -> None:
+    with server.connect() as client, suppress(OSError):
+        client.sendall(data)
+        while client.recv(65536):
+            pass
+    assert server.get("/healthz") == (200, "ok\n")
+    assert server.logged.getvalue() == ""
+
+
+def test_who_asks_nothing_holds_nobody_up(server: Server) -> None:
+    silent = [server.connect() for _ in range(4 * CONNECTIONS)]
+    assert server.get("/healthz") == (200, "ok\n")
+    until = time.monotonic() + 20
+    while (left := threading.active_count()) > CONNECTIONS + 5:
+        assert time.monotonic() < until, left
+        time.sleep(0.01)
+    for each in silent:
+        each.close()
+
+
+def test_a_mistake_of_ours_is_logged(server: Server) -> None:
+    server.status = None  # type: ignore[assignment]
+    assert server.get("/healthz") == (0, "")
+    assert "a mistake of ours" in server.logged.getvalue()
+
+
+def test_a_port_that_somebody_has_is_an_error_with_a_way_out(server: Server) -> None:
+    pages = Pages(lambda: WELL, Meter("podfence"))
+    with pytest.raises(HostError, match=r"127.0.0.1:\d+ cannot be listened on: .*--http-port"):
+        WebServer(Listen(port=server.server.port), pages, Log(io.StringIO()))
+
+
+@pytest.mark.parametrize("address", ["no-address", "203.0.113.1", "", "::ffff:1.2.3.4:5"])
+def test_an_address_that_is_not_here_is_one_too(address: str) -> None:
+    if not address:
+        address = "a" * 300
+    pages = Pages(lambda: WELL, Meter("podfence"))
+    with pytest.raises(HostError, match="cannot be listened on"):
+        WebServer(Listen(address, 0), pages, Log(io.StringIO()))
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/net/if_inet6"), reason="no IPv6 here")
+def test_it_listens_on_ipv6() -> None:
+    pages = Pages(lambda: WELL, Meter("podfence"), lambda: NOW)
+    made = WebServer(Listen("::1", 0), pages, Log(io.StringIO()))
+    threading.Thread(target=made.run, daemon=True).start()
+    connection = http.client.HTTPConnection("::1", made.port, timeout=20)
+    connection.request("GET", "/healthz")
+    assert connection.getresponse().status == 200
+    made.shutdown()
+    made.server_close()
