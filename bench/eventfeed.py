@@ -204,11 +204,11 @@ class Line(Struct, frozen=True):
 
 def line(kind: str, thing: Manifest) -> bytes:
     """An event as a server writes it; labels in the order of their keys."""
-    found = json.dumps({"type": kind, "object": _filled(thing)}, separators=(",", ":"))
+    found = json.dumps({"type": kind, "object": filled(thing)}, separators=(",", ":"))
     return f"{thing['kind']} {found}\n".encode()
 
 
-def _filled(thing: Manifest) -> Manifest:
+def filled(thing: Manifest) -> Manifest:
     """With what nobody asks for: managed fields, conditions, volumes."""
     metadata = dict(thing["metadata"])
     metadata["labels"] = dict(sorted(metadata.get("labels", {}).items()))
@@ -227,6 +227,9 @@ def arguments(description: str | None) -> argparse.Namespace:
     parser.add_argument("shape", choices=SHAPES)
     parser.add_argument("--events", type=int, default=10_000)
     parser.add_argument("--dual-stack", action="store_true")
+    parser.add_argument(
+        "--rate", type=float, default=200, help="events a second, where that counts"
+    )
     return parser.parse_args()
 
 

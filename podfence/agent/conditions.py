@@ -80,6 +80,10 @@ class Conditions:
         if self._held.pop((kind, subject), None) is not None:
             self._log.info("condition ended", condition=kind.value, subject=subject)
 
+    def holds(self, kind: Kind, subject: str) -> bool:
+        """Whether a condition holds."""
+        return (kind, subject) in self._held
+
     def only(self, kind: Kind, subjects: frozenset[str]) -> None:
         """Of a kind, no others hold."""
         for known, subject in [*self._held]:

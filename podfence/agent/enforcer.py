@@ -80,7 +80,13 @@ class Enforcer:
     alone decides something; inf: never."""
 
     def __init__(
-        self, node: LocalNode, table: Table, inbox: Inbox, log: Log, clock: Callable[[], float]
+        self,
+        node: LocalNode,
+        table: Table,
+        inbox: Inbox,
+        log: Log,
+        clock: Callable[[], float],
+        latencies: Latencies | None = None,
     ) -> None:
         self._node = node
         self._table = table
@@ -92,7 +98,7 @@ class Enforcer:
         self._pods = LocalPods(node.name)
         self._conditions = Conditions(log)
         self._standings = Standings(self._conditions)
-        self._latencies = Latencies()
+        self._latencies = latencies or Latencies()
         self._durations = Latencies()
         self._counts: Counter[str] = Counter()
         self._events: Counter[tuple[str, str]] = Counter()
@@ -158,8 +164,6 @@ class Enforcer:
         inputs += planned
         if inputs or self._clock() >= self.wake:
             self._step(inputs)
-        if self._wanted.in_sync and not was_in_sync:
-            self._synced()
 
     def _synced(self) -> None:
         self._sync_seconds = self._clock() - self.started
@@ -200,8 +204,14 @@ class Enforcer:
             if not answers:
                 break
             inputs = answers
-        if not (self._state.waiting or self._state.trial or self._state.check):
+        if self._is_settled():
             self._arrived()
+
+    def _is_settled(self) -> bool:
+        """Whether the kernel holds all that is wanted, but for what is closed."""
+        state = self._state
+        open_ends = state.waiting or state.trial or state.check or state.lost or state.reading
+        return not open_ends and not self._conditions.holds(Kind.TABLE_REFUSED, "")
 
     def _write(self, action: Write) -> Input:
         begin = self._clock()
@@ -244,6 +254,8 @@ class Enforcer:
         for kind, at in self._waiting:
             self._latencies.add(kind, now - at)
         self._waiting.clear()
+        if self._wanted.in_sync and self._sync_seconds is None:
+            self._synced()
 
     # -- what is told
 
@@ -292,7 +304,7 @@ class Enforcer:
             node=self._node.name,
             started=self.started,
             turned=now,
-            in_sync=self._wanted.in_sync,
+            in_sync=self._sync_seconds is not None,
             sync_seconds=self._sync_seconds,
             epoch=self._state.bumps.epoch,
             bumps=counts["bumps"],

@@ -11,9 +11,9 @@ import pytest
 from tests.agent.cluster import Cluster
 from tests.agent.network import Node, node
 from tests.apiserver.client import Client
-from tests.apiserver.conftest import admin, apiserver, kubeconfig, namespace
+from tests.apiserver.conftest import admin, apiserver, crds, kubeconfig, namespace, newest
 
-__all__ = ["admin", "apiserver", "kubeconfig", "namespace"]
+__all__ = ["admin", "apiserver", "crds", "kubeconfig", "namespace", "newest"]
 _numbers = count(1)
 
 

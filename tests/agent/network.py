@@ -166,7 +166,7 @@ class Node:
     def __init__(self, name: str, folder: Path, kubeconfig: Path) -> None:
         self.name = name
         self._folder = folder
-        self._kubeconfig = kubeconfig
+        self.kubeconfig = kubeconfig
         self.namespace = netns.create()
         self.prefix = ""
         """The first two numbers of the addresses of its pods."""
@@ -235,7 +235,7 @@ class Node:
         number = len(self._agents)
         log = self._folder / f"{self.name}-agent-{number}.log"
         command = [sys.executable, "-c", _LAUNCHER, str(os.getpid()), str(self.namespace), "agent"]
-        command += ["--node", self.name, "--kubeconfig", str(self._kubeconfig)]
+        command += ["--node", self.name, "--kubeconfig", str(self.kubeconfig)]
         command += ["--run-dir", str(self._folder / "run"), *options]
         with log.open("wb") as stream:
             process = subprocess.Popen(

@@ -48,12 +48,13 @@ class FailingTable(FakeNft):
     def __init__(self) -> None:
         super().__init__()
         self.refused: set[str] = set()
+        self.refuses_all = False
         self.lost: list[bool] = []
         self.swept: list[tuple[int, int]] = []
 
     def run(self, transaction: Transaction) -> None:
         made = {step.name for step in transaction if isinstance(step, AddChain)}
-        if made & self.refused:
+        if self.refuses_all or made & self.refused:
             raise NftError("poison")
         if self.lost:
             if self.lost.pop(0):
@@ -157,6 +158,24 @@ def test_a_table_of_before_becomes_what_is_wanted_now_under_another_epoch() -> N
     stage.put(HERE, WEB, DB, ONLY_WEB)
     stage.whole()
     assert stage.rules == with_epoch(wanted(WEB, DB, ONLY_WEB), 2)
+
+
+def test_what_the_kernel_does_not_take_is_not_in_sync() -> None:
+    table = FailingTable()
+    before = wanted(WEB, DB)
+    table.run(load(before))
+    stage = Stage(table)
+    stage.put(HERE, WEB, DB, ONLY_WEB)
+    table.refuses_all = True
+    stage.whole()
+    assert Kind.TABLE_REFUSED in stage.holds()
+    assert not stage.enforcer.status.in_sync
+    assert stage.rules == before
+    table.refuses_all = False
+    stage.pass_time(61)
+    assert stage.enforcer.status.in_sync
+    assert same(stage.rules, wanted(WEB, DB, ONLY_WEB))
+    assert stage.holds() == []
 
 
 @pytest.mark.parametrize("applied", [False, True])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import pytest
 
 from tests.agent.cluster import Cluster
 from tests.agent.network import Node
+from tests.apiserver.crds import Crds
+from tests.apiserver.server import ApiServer
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.kernel, pytest.mark.timeout(240)]
 
@@ -147,6 +150,69 @@ def test_a_second_agent_refuses(here: Node) -> None:
     here.agent()
     second = here.agent(wait=False)
     assert second.process.wait(timeout=30) == 2
+
+
+def test_policies_of_the_cluster_take_effect(here: Node, cluster: Cluster, crds: Crds) -> None:
+    crds.install("experimental")
+    agent = here.agent()
+    name = {"kubernetes.io/metadata.name": cluster.namespace}
+    deny = {
+        "tier": "Admin",
+        "priority": 1,
+        "subject": {"pods": {"namespaceSelector": {"matchLabels": name}, "podSelector": {}}},
+        "ingress": [
+            {
+                "action": "Deny",
+                "from": [
+                    {
+                        "pods": {
+                            "namespaceSelector": {"matchLabels": name},
+                            "podSelector": {"matchLabels": {"app": "far"}},
+                        }
+                    }
+                ],
+            }
+        ],
+    }
+    version = f"policy.networking.k8s.io/{crds.versions()[0]}"
+    path = f"/apis/{version}/clusternetworkpolicies"
+    body = {
+        "apiVersion": version,
+        "kind": "ClusterNetworkPolicy",
+        "metadata": {"name": cluster.namespace},
+        "spec": deny,
+    }
+    cluster.admin.create(path, body)
+    here.becomes(False, "far", "db")
+    assert here.passes("web", "db")
+    cluster.policy("db", DB, {"app": "far"})  # does not overrule an administrator
+    here.becomes(False, "web", "db")
+    assert not here.passes("far", "db")
+    assert cluster.admin.request("DELETE", f"{path}/{cluster.namespace}").status == 200
+    here.becomes(True, "far", "db")
+    assert agent.lines("condition") == []
+
+
+def test_a_kind_that_may_not_be_listed_keeps_it_from_being_in_sync(
+    here: Node, cluster: Cluster, apiserver: ApiServer, tmp_path: Path
+) -> None:
+    """It may hold a policy. The rule that is missing is named; what is there stays."""
+    cluster.policy("db", DB, WEB)
+    here.agent().end()
+    before = here.rules()
+    groups = [("", ["namespaces", "nodes", "pods"]), ("policy.networking.k8s.io", ["*"])]
+    rules = [
+        {"apiGroups": [group], "resources": kinds, "verbs": ["list", "watch"]}
+        for group, kinds in groups
+    ]
+    token = apiserver.service_account(cluster.namespace, "agent", rules)
+    here.kubeconfig = apiserver.kubeconfig(tmp_path / "limited", token)
+    agent = here.agent(wait=False)
+    condition = agent.wait_for("condition")
+    assert (condition["condition"], condition["subject"]) == ("Forbidden", "NetworkPolicy")
+    assert 'resources: ["networkpolicies"]' in str(condition["message"])
+    assert agent.lines("in sync") == []
+    assert here.rules() == before
 
 
 def test_cleanup_lets_everything_pass(here: Node, cluster: Cluster) -> None:
