@@ -16,7 +16,7 @@ COMMAND_CODES: Mapping[str, str] = {
     "PF001": "the command line cannot be understood",
     "PF002": "a question names something that the input does not hold",
     "PF003": "a question is malformed",
-    "PF004": "the lab cannot be built or run on this machine",
+    "PF004": "this machine cannot do it: the lab, or the agent",
     "PF005": "the kernel, or nft, refused a ruleset",
     "PF006": "nothing could be read",
     "PF007": "no verdict, because an object could not be read",

@@ -32,6 +32,16 @@ class Kind(Enum):
     """Connections may keep marks of old epochs."""
     NOT_FAIL_CLOSED = "NotFailClosed"
     """The pod ranges of the node are not known: a pod that nobody knows yet is not closed."""
+    BYPASSED = "Bypassed"
+    """Packets of pods do not meet the rules: a bridge, an eBPF datapath, Open vSwitch."""
+    SECOND_ENFORCER = "SecondEnforcer"
+    """Somebody else enforces policies on this node. Only a start is refused for it."""
+    MARK_IN_USE = "MarkInUse"
+    """Other rules write our bits of conntrack marks. Only a start is refused for it."""
+    UNSUPPORTED = "Unsupported"
+    """The kernel, or who runs the agent, does not let rules be written. The same."""
+    CONNTRACK_FULL = "ConntrackFull"
+    """The kernel can track hardly any more connections: new ones will be lost."""
 
 
 class Condition(Struct, frozen=True):

@@ -68,7 +68,7 @@ class Meter:
         with self._lock:
             if self._clock() - self._at >= FRESH:
                 self._count()
-            return Machine(dict(self._denied), self._conntrack(), _process())
+            return Machine(dict(self._denied), self.conntrack(), _process())
 
     def _count(self) -> None:
         """Counters begin anew when their chain is written again or goes; what they had stays
@@ -86,7 +86,9 @@ class Meter:
                 self._denied[denied] = self._denied.get(denied, Counted()) + more
         self._last = now
 
-    def _conntrack(self) -> tuple[int, int] | None:
+    def conntrack(self) -> tuple[int, int] | None:
+        """Connections that the kernel tracks, and how many it may; None where it does not say."""
+
         def numbers() -> tuple[int, int]:
             return _number(f"{_CONNTRACK}count"), _number(f"{_CONNTRACK}max")
 

@@ -22,6 +22,8 @@ from podfence.agent.inbox import Inbox
 from podfence.agent.lock import only_agent
 from podfence.agent.log import Log
 from podfence.agent.machine import Meter
+from podfence.agent.nodefacts import device_facts
+from podfence.agent.outlook import Outlook, require_a_clear_way
 from podfence.agent.sources import feed, resources, sources
 from podfence.agent.status import Status
 from podfence.agent.table import KernelTable
@@ -42,7 +44,8 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class Options(Struct, frozen=True):
     """``node``: this one, with the pod ranges that are given by hand. ``run_dir``: for the lock.
     ``namespace_fd``: the network namespace to enforce in, when it is not that of the process.
-    ``listen``: for health and metrics; None: nowhere."""
+    ``listen``: for health and metrics; None: nowhere. ``override``: names of obstacles that are
+    none (``preflight``)."""
 
     node: LocalNode
     access: Access
@@ -50,6 +53,7 @@ class Options(Struct, frozen=True):
     namespace_fd: int | None = None
     environment: Mapping[str, str] = {}
     listen: Listen | None = None
+    override: frozenset[str] = frozenset()
 
 
 class Agent:
@@ -67,15 +71,24 @@ class Agent:
         self._enforcer = Enforcer(options.node, table, self._inbox, log, time.monotonic)
         self._watch = Watch(options.access, wanted, environment=options.environment or os.environ)
 
+        meter = Meter(TABLE, options.namespace_fd)
+        self._outlook = Outlook(
+            log,
+            lambda: self._enforcer.ranges,
+            options.override,
+            meter,
+            lambda: device_facts(options.namespace_fd),
+        )
         self._web: WebServer | None = None
         if options.listen is not None:
-            pages = Pages(self.status, Meter(TABLE, options.namespace_fd))
+            pages = Pages(self.status, meter)
             self._web = WebServer(options.listen, pages, log)
 
     def status(self) -> Status:
         """How the agent stands now."""
         found = self._enforcer.status
-        return replace(found, sources=sources(self._watch))
+        conditions = (*found.conditions, *self._outlook.conditions)
+        return replace(found, sources=sources(self._watch), conditions=conditions)
 
     def run(self) -> int:
         """Until a signal, or until a thread dies; the exit status."""
@@ -85,6 +98,7 @@ class Agent:
         enforcer = self._thread("enforcer", self._enforcer.run)
         feeder = self._thread("feed", lambda: feed(self._watch, self._inbox, self._stopped))
         self._thread("notices", self._notice)
+        self._thread("outlook", lambda: self._outlook.run(self._stopped))
         if self._web is not None:
             self._thread("web", self._web.run)
         end = self._ends.get()
@@ -122,7 +136,9 @@ def run(options: Options, log: Log) -> int:
     """Enforce until a signal; the exit status. Raises PodfenceError where nothing was begun."""
     fd = options.namespace_fd
     namespace = netns.identity() if fd is None else os.fstat(fd).st_ino
+    node = options.node
     with only_agent(options.run_dir, namespace):
+        require_a_clear_way(log, node.mark_mask, node.pod_cidrs, options.override, fd)
         return Agent(options, log).run()
 
 

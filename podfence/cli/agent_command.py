@@ -66,6 +66,13 @@ COMMANDS = {
     show_default=True,
     help="And at which port; 0: nowhere.",
 )
+@click.option(
+    "--override",
+    multiple=True,
+    metavar="NAME",
+    help="Start although this is found in the way; the message that refuses names it. May be given "
+    "more than once.",
+)
 @mark_option
 @netns_option
 @click.pass_context
@@ -78,6 +85,7 @@ def command(
     run_dir: Path,
     http_address: str,
     http_port: int,
+    override: tuple[str, ...],
     mark_mask: int,
     netns: Path | None,
 ) -> None:
@@ -102,5 +110,6 @@ def command(
         run_dir,
         opened(netns),
         listen=Listen(http_address, http_port) if http_port else None,
+        override=frozenset(override),
     )
     sys.exit(main.run(options, Log(sys.stderr)))

@@ -488,11 +488,11 @@ class Disturbed(NftSocket):
     times = 0
     other: NetlinkNft
 
-    def dump(self, kind: int, body: bytes) -> list[bytes]:
+    def dump(self, kind: int, body: bytes, family: int | None = None) -> list[bytes]:
         if self.times:
             self.times -= 1
             self.other.replace(replace(LOADED, table=Table("other")))
-        return super().dump(kind, body)
+        return super().dump(kind, body, family)
 
 
 class Growing(NftSocket):
@@ -500,8 +500,8 @@ class Growing(NftSocket):
 
     times = 0
 
-    def dump(self, kind: int, body: bytes) -> list[bytes]:
-        found = super().dump(kind, body)
+    def dump(self, kind: int, body: bytes, family: int | None = None) -> list[bytes]:
+        found = super().dump(kind, body, family)
         if kind == nf.NFT_MSG_GETSETELEM and self.times:
             self.times -= 1
             return found[: -self.times - 1]

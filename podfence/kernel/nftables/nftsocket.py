@@ -124,12 +124,12 @@ class NftSocket:
         if all(answer.sequence != last for answer in answers):
             raise NftUnanswered("the kernel did not say whether it took the transaction")
 
-    def dump(self, kind: int, body: bytes) -> list[bytes]:
+    def dump(self, kind: int, body: bytes, family: int | None = None) -> list[bytes]:
         """The bodies of everything that a request lists, each without the protocol's header.
 
-        Raises DumpInterrupted, or NftError.
+        ``family``: of tables of another family than ours. Raises DumpInterrupted, or NftError.
         """
-        self._request(kind, NLM_F_DUMP, body)
+        self._request(kind, NLM_F_DUMP, body, FAMILY if family is None else _head(family))
         found: list[bytes] = []
         interrupted = False
         while True:
@@ -154,14 +154,14 @@ class NftSocket:
             return None
         raise NftError(f"the rules cannot be read: {_reason(error)}")
 
-    def _request(self, kind: int, flags: int, body: bytes) -> None:
+    def _request(self, kind: int, flags: int, body: bytes, head: bytes = FAMILY) -> None:
         self._sequence += 1
         self._send(
             message(
                 nf.NFNL_SUBSYS_NFTABLES << 8 | kind,
                 NLM_F_REQUEST | flags,
                 self._sequence,
-                FAMILY + body,
+                head + body,
             )
         )
 
@@ -189,6 +189,10 @@ class NftSocket:
                     raise NftUnanswered(f"no answer of the kernel: {error.strerror}") from error
                 continue
             yield from decode_answers(data)
+
+
+def _head(family: int) -> bytes:
+    return struct.pack("=BBH", family, 0, 0)
 
 
 def _open(namespace_fd: int | None) -> socket.socket:

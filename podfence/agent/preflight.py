@@ -1,0 +1,230 @@
+"""Whether policies can be enforced on this node at all: what else is there that would make them
+not hold. A table in the kernel that packets never meet is worse than none.
+
+Rule: what is wrong is one obstacle with what was seen, why it matters and what to do. Pure: the
+facts are read elsewhere (``nodefacts``). Each obstacle has a name, by which who knows better
+overrides it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+
+from msgspec import Struct
+
+from podfence.agent.conditions import Kind
+from podfence.kernel.links import Link
+from podfence.kernel.nftables.foreign import ForeignChain, MarkWriter
+from podfence.model.networkpolicy import IPNetwork
+from podfence.text import printable
+
+SHOWN = 3
+"""Things of a kind that a message names."""
+
+
+class Facts(Struct, frozen=True):
+    """What a node is like. ``bridge_filters``: by IP version, whether the host's filters see what
+    passes a bridge (br_netfilter); a version is missing without that module. ``unsupported``: what
+    the kernel said when our rules were tried, "" when it took them. ``may_write``: whether the
+    process has CAP_NET_ADMIN."""
+
+    links: tuple[Link, ...] = ()
+    bridge_filters: frozenset[int] = frozenset()
+    chains: tuple[ForeignChain, ...] = ()
+    mark_writers: tuple[MarkWriter, ...] = ()
+    unsupported: str = ""
+    may_write: bool = True
+
+
+class Obstacle(Struct, frozen=True):
+    """``kind``: of the condition that it is. ``name``: for ``--override``, "" where nothing is
+    to be overridden."""
+
+    kind: Kind
+    name: str
+    seen: str
+    matters: str
+    fix: str
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        instead = f"; if this is wrong: --override {self.name}" if self.name else ""
+        return f"{self.seen}: {self.matters}; {self.fix}{instead}"
+
+
+def obstacles(
+    facts: Facts, mark_mask: int, ranges: Iterable[IPNetwork] = (), override: Collection[str] = ()
+) -> tuple[Obstacle, ...]:
+    """Everything in the way but what is overridden. ``ranges``: of the node's pods, as far as they
+    are known."""
+    found = (
+        *_kernel(facts),
+        *_marks(facts.mark_writers, mark_mask),
+        *_second_enforcers(facts),
+        *bypasses(facts, ranges),
+    )
+    return tuple(each for each in found if not each.name or each.name not in override)
+
+
+# -- the kernel
+
+
+def _kernel(facts: Facts) -> Iterator[Obstacle]:
+    if not facts.may_write:
+        yield Obstacle(
+            Kind.UNSUPPORTED,
+            "",
+            "the process lacks CAP_NET_ADMIN",
+            "it cannot write nftables rules",
+            "add the capability NET_ADMIN to the container, as deploy/install.yaml does",
+        )
+    elif facts.unsupported:
+        yield Obstacle(
+            Kind.UNSUPPORTED,
+            "",
+            f"the kernel refuses rules of our form ({printable(facts.unsupported)})",
+            "nothing could be enforced",
+            "use a kernel with nf_tables (inet), nft_ct, nft_log, nft_limit and nft_counter, 5.15 "
+            "or newer",
+        )
+
+
+def _marks(writers: Iterable[MarkWriter], mark_mask: int) -> Iterator[Obstacle]:
+    clashing: dict[ForeignChain, int] = {}
+    for each in writers:
+        if each.bits & mark_mask:
+            clashing[each.chain] = clashing.get(each.chain, 0) | each.bits
+    if clashing:
+        bits = 0
+        for one in clashing.values():
+            bits |= one
+        where = _some(f"chain {chain}" for chain in clashing)
+        yield Obstacle(
+            Kind.MARK_IN_USE,
+            "mark",
+            f"other rules write bits {bits & mark_mask:#x} of conntrack marks ({where})",
+            f"podfence keeps there ({mark_mask:#x}) which connections were judged by which rules; "
+            "a connection could pass without being judged",
+            "name other bits with --mark-mask",
+        )
+
+
+# -- who else enforces
+
+_ENFORCERS = (
+    # name, in words, tables, chains
+    ("calico", "Calico (also as part of Canal)", r"calico", r"(.*-)?cali-.*"),
+    (
+        "kube-router",
+        "kube-router",
+        r"",
+        r"KUBE-(ROUTER-(FORWARD|INPUT|OUTPUT)|POD-FW-.*|NWPLCY-.*)",
+    ),
+    ("kube-network-policies", "kube-network-policies", r"kube-network-policies.*", r""),
+    ("weave-npc", "weave-npc", r"", r"WEAVE-NPC.*"),
+    ("antrea", "Antrea", r"antrea.*", r"ANTREA-.*"),
+)
+
+
+def _second_enforcers(facts: Facts) -> Iterator[Obstacle]:
+    for name, words, tables, chains in _ENFORCERS:
+        found = [
+            chain
+            for chain in facts.chains
+            if (tables and re.fullmatch(tables, chain.table))
+            or (chains and re.fullmatch(chains, chain.name))
+        ]
+        if found:
+            yield Obstacle(
+                Kind.SECOND_ENFORCER,
+                name,
+                f"rules of {words} are on this node ({_some(f'chain {c}' for c in found)})",
+                "it enforces the same policies in its own way: what either denies is denied, and "
+                "nobody can tell by whom",
+                "end it on this node and remove its rules",
+            )
+
+
+# -- what packets pass by
+
+
+def bypasses(facts: Facts, ranges: Iterable[IPNetwork] = ()) -> Iterator[Obstacle]:
+    """Ways on which packets of pods do not meet the forward hook of the host."""
+    yield from _ebpf(facts.links)
+    yield from _switches(facts.links)
+    yield from _bridges(facts, tuple(ranges))
+
+
+_EBPF = re.compile(r"cilium_.*|lxc(_health|[0-9a-f]{12,})|bpf(in|out)\.cali")
+_SWITCHES = re.compile(r"ovs-.*|br-int|ovn-k8s-.*|antrea-gw.*|genev_sys_.*")
+_OTHERS_BRIDGES = re.compile(r"docker.*|br-[0-9a-f]{12}|podman.*|virbr.*|lxcbr.*|lxdbr.*")
+"""Bridges of programs that run no pods."""
+
+
+def _ebpf(links: Iterable[Link]) -> Iterator[Obstacle]:
+    found = [each for each in links if _EBPF.fullmatch(each.name) or each.kind == "netkit"]
+    if found:
+        yield Obstacle(
+            Kind.BYPASSED,
+            "ebpf",
+            f"pods have an eBPF datapath ({_devices(found)})",
+            "it hands packets from pod to pod past the host's forward hook, where rules are",
+            "let that network plugin enforce policies, or use one that routes through the host",
+        )
+
+
+def _switches(links: Iterable[Link]) -> Iterator[Obstacle]:
+    found = [e for e in links if e.kind == "openvswitch" or _SWITCHES.fullmatch(e.name)]
+    if found:
+        yield Obstacle(
+            Kind.BYPASSED,
+            "ovs",
+            f"pods hang on Open vSwitch ({_devices(found)})",
+            "it switches packets from pod to pod past the host's forward hook, where rules are",
+            "let that network plugin enforce policies, or use one that routes through the host",
+        )
+
+
+def _bridges(facts: Facts, ranges: tuple[IPNetwork, ...]) -> Iterator[Obstacle]:
+    for bridge in facts.links:
+        ports = [each for each in facts.links if each.master == bridge.name and each.kind == "veth"]
+        if bridge.kind != "bridge" or not ports or not _has_pods(bridge, ranges):
+            continue
+        missing = sorted({4, 6} - bridge.filters - facts.bridge_filters)
+        if 4 in missing or (missing and _speaks(bridge, 6)):
+            settings = " and ".join(_SETTINGS[version] for version in missing)
+            yield Obstacle(
+                Kind.BYPASSED,
+                f"bridge-{bridge.name}",
+                f"pods hang on the bridge {printable(bridge.name)}, and {settings} "
+                f"{'is' if len(missing) == 1 else 'are'} not 1",
+                "packets between pods of this node pass the bridge and no rules",
+                "load br_netfilter and set it to 1 (sysctl, on the node), or use a network plugin "
+                "that routes (ptp)",
+            )
+
+
+_SETTINGS = {4: "net.bridge.bridge-nf-call-iptables", 6: "net.bridge.bridge-nf-call-ip6tables"}
+
+
+def _has_pods(bridge: Link, ranges: tuple[IPNetwork, ...]) -> bool:
+    """Of known ranges, a bridge that pods hang on has an address, or it has none at all."""
+    if ranges and bridge.addresses:
+        return any(a.version == r.version and a in r for a in bridge.addresses for r in ranges)
+    return not _OTHERS_BRIDGES.fullmatch(bridge.name)
+
+
+def _speaks(bridge: Link, version: int) -> bool:
+    return any(a.version == version and not a.is_link_local for a in bridge.addresses)
+
+
+def _devices(links: Iterable[Link]) -> str:
+    return _some(f"device {printable(each.name)}" for each in links)
+
+
+def _some(items: Iterable[str]) -> str:
+    found = [printable(each) for each in dict.fromkeys(items)]
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return f"{', '.join(found[:SHOWN])}{more}"
