@@ -121,24 +121,33 @@ def load_cluster(
     return usable(read_inputs(inputs, about, policies_of=policies_of))
 
 
-def usable(loaded: Loaded) -> Loaded:
-    """What was read, when every problem was shown.
+def usable(loaded: Loaded, told: set[str] | None = None) -> Loaded:
+    """What was read, when every problem was shown. ``told``: lines that were shown before, and are
+    not again.
 
     Raises PodfenceError when nothing at all could be read.
     """
-    show_problems(loaded)
+    show_problems(loaded, set() if told is None else told)
     if not loaded.documents and loaded.errors:
         raise PodfenceError("nothing could be read", code="PF006")
     return loaded
 
 
-def show_problems(loaded: Loaded) -> None:
-    """All problems, then the kinds that were ignored, on standard error."""
+def show_problems(loaded: Loaded, told: set[str]) -> None:
+    """All problems, then the kinds that were ignored, on standard error; no line of those told."""
+    before = frozenset(told)
+    for line in _problem_lines(loaded):
+        if line not in before:
+            echo(line, err=True)
+        told.add(line)
+
+
+def _problem_lines(loaded: Loaded) -> Iterator[str]:
     for problem in loaded.problems:
-        echo(describe_problem(loaded, as_verdicts_see_it(problem)), err=True)
+        yield describe_problem(loaded, as_verdicts_see_it(problem))
     if loaded.passed_over:
         kinds = ", ".join(f"{n} {printable(k)}" for k, n in sorted(loaded.passed_over.items()))
-        echo(f"ignored (no part in network policy): {kinds}", err=True)
+        yield f"ignored (no part in network policy): {kinds}"
 
 
 def describe_problem(loaded: Loaded, problem: Problem) -> str:

@@ -66,7 +66,7 @@ def cluster_options(function: Callable[..., int]) -> Callable[..., int]:
     """``--context`` and ``--kubeconfig`` of a command that reads no files: the parameter ``inputs:
     Inputs``."""
 
-    @_access_options
+    @access_options
     @wraps(function)
     def command(*args: Any, context: str | None, kubeconfig: str | None, **others: Any) -> int:
         inputs = Inputs((), context=context or "", kubeconfig=kubeconfig)
@@ -75,7 +75,8 @@ def cluster_options(function: Callable[..., int]) -> Callable[..., int]:
     return command
 
 
-def _access_options(function: F) -> F:
+def access_options(function: F) -> F:
+    """``--context`` and ``--kubeconfig``."""
     context = click.option(
         "--context",
         metavar="NAME",
@@ -106,7 +107,7 @@ def input_options(function: Callable[..., int]) -> Callable[..., int]:
         help="Manifests: a file, a directory (with everything below it), or - for standard input. "
         "May be given more than once. Without it: the cluster of the current context.",
     )
-    @_access_options
+    @access_options
     @_reading_options
     @wraps(function)
     def command(

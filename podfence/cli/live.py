@@ -7,14 +7,14 @@ read from files, with places that are names and field paths.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import click
 
 from podfence.cli.inputs import Inputs, path_without_option
 from podfence.collector import collector_paused
 from podfence.errors import ClusterError
-from podfence.intake.build import build_cluster
+from podfence.intake.build import Reading, build_cluster
 from podfence.kube.access import Access
 from podfence.kube.kubeconfig import find_files, read_kubeconfig
 from podfence.kube.snapshot import Snapshot
@@ -59,6 +59,15 @@ def _read(access: Access, about: Iterable[str], enough: tuple[str, ...] | None =
     return read_cluster(access, wanted([*about, access.namespace], enough))
 
 
+def load_applied(inputs: Inputs, read: Callable[[Reading, str], Loaded]) -> tuple[Loaded, Loaded]:
+    """A cluster as it is, and with files applied to it. ``read``: reads them onto what is there,
+    those that name no namespace into the given one. Raises ClusterError."""
+    access = _access(inputs)
+    with collector_paused():
+        found = _read(access, ())
+        return _loaded(access, found), read(reading_of(found), access.namespace)
+
+
 def load_live(
     inputs: Inputs,
     about: Iterable[str] = (),
@@ -69,9 +78,12 @@ def load_live(
     """The same as a cluster, with everything to say of it. Raises ClusterError."""
     access = _access(inputs)
     with collector_paused():
-        found = _read(access, about, policies_of)
-        reading = reading_of(found)
-        intake = build_cluster(reading, strict_cidrs=strict_cidrs)
+        return _loaded(access, _read(access, about, policies_of), strict_cidrs=strict_cidrs)
+
+
+def _loaded(access: Access, found: Snapshot, *, strict_cidrs: bool = True) -> Loaded:
+    reading = reading_of(found)
+    intake = build_cluster(reading, strict_cidrs=strict_cidrs)
     return Loaded(
         intake.cluster,
         (*reading.problems, *intake.problems),

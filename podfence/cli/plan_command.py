@@ -19,12 +19,13 @@ from podfence.cli.common import (
     usable,
     without_verdict,
 )
-from podfence.cli.inputs import Inputs, shared_input_options
+from podfence.cli.inputs import Inputs, access_options, shared_input_options
 from podfence.cli.terminal import echo
 from podfence.collector import collector_paused
+from podfence.intake.build import Reading
 from podfence.intake.kept import Kept
 from podfence.manifests.inputfiles import read_inputs as read_files
-from podfence.manifests.load import Loaded, load_files
+from podfence.manifests.load import Loaded, load, load_files
 from podfence.model.doubt import Doubt
 from podfence.questions.phrases.words import count, some
 from podfence.questions.plan.plan import Plan, plan
@@ -48,6 +49,7 @@ SHOWN_WORKLOADS = 5
     "it left A. PATH are files and directories of the repository, all of the current directory "
     "where none is given.",
 )
+@access_options
 @shared_input_options
 @click.option(
     "-o",
@@ -78,6 +80,8 @@ SHOWN_WORKLOADS = 5
 def command(
     paths: tuple[str, ...],
     revision: str | None,
+    context: str | None,
+    kubeconfig: str | None,
     common: Inputs,
     output: str,
     top: int,
@@ -89,24 +93,34 @@ def command(
     """Show what a change opens and closes, and which edit does it.
 
     OLD and NEW are files or directories of manifests, - for standard input; with --git they are
-    two versions of PATH. Workloads are matched by name; what opens and closes is blamed on the
-    edit that does it, which is proved by taking that edit back. Exit status 0: no verdict changes;
-    1: some verdict changes; 2: part of the input cannot be judged.
+    two versions of PATH; with --context OLD is a cluster as it is now, and NEW the same with the
+    files of PATH applied to it: what no file names stays. Workloads are matched by name; what opens
+    and closes is blamed on the edit that does it, which is proved by taking that edit back. Exit
+    status 0: no verdict changes; 1: some verdict changes; 2: part of the input cannot be judged.
     """
     if [*paths, *common.paths].count("-") > 1:
         raise click.UsageError("standard input can be read once only")
     names = read_names(resolve, *paths, *common.paths)
     kept = Kept()
+    asked = None
+    if context is not None or kubeconfig is not None:
+        asked = Inputs((), common.namespace, common.exclude, context or "", kubeconfig)
     versions = _range(revision) if revision is not None else None
-    if versions is not None:
+    if asked is not None:
+        if versions is not None or common.paths:
+            raise click.UsageError("--context compares a cluster with files; drop --git and -f")
+        sides = _applied(asked, paths)
+    elif versions is not None:
         sides = _versions(versions, paths or (".",), common, kept)
     elif len(paths) == 2:
         sides = _read(paths[:1], common, kept), _read(paths[1:], common, kept)
     else:
         raise click.UsageError(
-            "name what was and what is: plan OLD NEW, or plan --git REV for versions in git"
+            "name what was and what is: plan OLD NEW, plan --git REV for versions in git, or plan "
+            "--context NAME PATH for what applying files to a cluster would do"
         )
-    before, after = map(usable, sides)
+    told: set[str] = set()
+    before, after = (usable(side, told) for side in sides)
     with collector_paused():
         answer = plan(
             before.cluster,
@@ -130,6 +144,26 @@ def command(
 def _read(paths: Sequence[str], common: Inputs, kept: Kept) -> Loaded:
     inputs = Inputs((*paths, *common.paths), common.namespace, common.exclude)
     return read_inputs(inputs, kept=kept)
+
+
+def _applied(asked: Inputs, paths: Sequence[str]) -> tuple[Loaded, Loaded]:
+    """A cluster, and the same with files applied. Raises ClusterError."""
+    from podfence.cli.live import load_applied
+
+    if not paths:
+        raise click.UsageError("name the files that would be applied: plan --context NAME PATH...")
+
+    def read(onto: Reading, namespace: str) -> Loaded:
+        stdin = sys.stdin.buffer if "-" in paths else None
+        return load(
+            paths,
+            namespace=asked.namespace or namespace,
+            exclude=asked.exclude,
+            stdin=stdin,
+            onto=onto,
+        )
+
+    return load_applied(asked, read)
 
 
 def _range(text: str) -> Range:

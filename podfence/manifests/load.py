@@ -99,15 +99,19 @@ def load(
     stdin: BinaryIO | None = None,
     strict_cidrs: bool = True,
     kept: Kept | None = None,
+    onto: Reading | None = None,
 ) -> Loaded:
     """Read everything under ``paths``; never raises for what the files hold.
 
     ``namespace``: that of objects that name none, None for ``default``. ``exclude``: patterns of
     what is not read of directories, as in ``.gitignore``. ``strict_cidrs``: as
-    ``admission.decode.decode``. ``kept``: of the reading of another version.
+    ``admission.decode.decode``. ``kept``: of the reading of another version. ``onto``: what is
+    there besides, and stays where no file has an object of the same kind and name.
     """
     files = read_inputs(paths, stdin, exclude)
-    return load_files(files, paths, namespace=namespace, strict_cidrs=strict_cidrs, kept=kept)
+    return load_files(
+        files, paths, namespace=namespace, strict_cidrs=strict_cidrs, kept=kept, onto=onto
+    )
 
 
 def load_files(
@@ -117,13 +121,14 @@ def load_files(
     namespace: str | None = None,
     strict_cidrs: bool = True,
     kept: Kept | None = None,
+    onto: Reading | None = None,
 ) -> Loaded:
     """The same of files that are read already. ``paths``: what a person calls them."""
     with collector_paused():
         manifests = manifests_of(
             files, kinds=WANTED_KINDS, kept=kept, namespace=namespace or DEFAULT_NAMESPACE
         )
-        loaded = _build(manifests, paths, strict_cidrs, kept)
+        loaded = _build(manifests, paths, strict_cidrs, kept, onto or Reading(()))
     if namespace is not None:
         return loaded
     homeless = _without_pods(manifests.unplaced, loaded.cluster.pods)
@@ -131,27 +136,41 @@ def load_files(
 
 
 def _build(
-    manifests: Manifests, paths: Sequence[str], strict_cidrs: bool, kept: Kept | None
+    manifests: Manifests,
+    paths: Sequence[str],
+    strict_cidrs: bool,
+    kept: Kept | None,
+    onto: Reading,
 ) -> Loaded:
+    named = {_key(document) for document in manifests.documents} if onto.documents else set()
+    left = tuple(document for document in onto.documents if _key(document) not in named)
     reading = Reading(
-        manifests.documents,
-        manifests.unreadable,
-        manifests.problems,
+        (*left, *manifests.documents),
+        (*onto.unreadable, *manifests.unreadable),
+        (*onto.problems, *manifests.problems),
         manifests.kustomization is not None,
     )
     intake = build_cluster(reading, strict_cidrs=strict_cidrs, kept=kept)
     others = Counter(manifests.passed_over) + Counter(intake.foreign)
     return Loaded(
         intake.cluster,
-        (*_weighed(manifests), *_remarks(manifests, paths), *intake.problems),
+        (*onto.problems, *_weighed(manifests), *_remarks(manifests, paths), *intake.problems),
         intake.kinds,
         {k: n for k, n in others.items() if k not in (*manifests.policies_elsewhere, TESTS_KIND)},
         {k: n for k, n in others.items() if k in manifests.policies_elsewhere},
-        manifests.documents,
+        reading.documents,
         manifests.files,
         manifests.positions,
         len(manifests.unplaced),
     )
+
+
+def _key(document: Document) -> tuple[object, ...]:
+    """What an object is called; a file may say it in another version than a cluster."""
+    data = document.data
+    metadata = data.get("metadata")
+    named = metadata if isinstance(metadata, Mapping) else {}
+    return data.get("kind"), named.get("namespace") or "", named.get("name")
 
 
 def _weighed(manifests: Manifests) -> Iterator[Problem]:
