@@ -7,6 +7,7 @@ that a reader sees where there is no verdict.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address
 
 from msgspec import Struct
 
@@ -28,13 +29,26 @@ class Report(Struct, frozen=True):
 
     def families_of(self, group: Group) -> tuple[int, ...]:
         """The IP versions that a group speaks, of those that a pod speaks."""
+        if group.addresses is not None:
+            return tuple(family for family, _ in self.families if group.addresses.family(family))
         return tuple(family for family, classes in self.families if group.endpoint_class in classes)
+
+    def class_in(self, group: Group, family: int) -> int:
+        """The class that stands for a group in an IP version that it speaks. Outside groups may
+        hold several: their verdicts are equal, the rules behind them need not be. Then it is that
+        of the first address."""
+        if group.addresses is None:
+            return group.endpoint_class
+        first = next(iter(group.addresses.family(family)))[0]
+        address = IPv4Address(first) if family == 4 else IPv6Address(first)
+        return self.index.outside_lookup.find(address)
 
     def classes(self) -> dict[int, int]:
         """The classes of the groups, numbered anew from 0 in the order of the groups."""
         numbers: dict[int, int] = {}
         for group in self.map.groups:
-            numbers.setdefault(group.endpoint_class, len(numbers))
+            for family in self.families_of(group):
+                numbers.setdefault(self.class_in(group, family), len(numbers))
         return numbers
 
 

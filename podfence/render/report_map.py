@@ -80,10 +80,11 @@ def _endpoint(
     namespaces: dict[str, int],
     classes: dict[int, int],
 ) -> dict[str, object]:
+    families = report.families_of(group)
     data: dict[str, object] = {
         "name": names.group(group),
-        "class": classes[group.endpoint_class],
-        "families": report.families_of(group),
+        "families": families,
+        "classes": [classes[report.class_in(group, family)] for family in families],
     }
     if group.workload is None:
         return data | {"kind": "Outside", "addresses": names.addresses(group)}

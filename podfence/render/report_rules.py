@@ -75,10 +75,9 @@ class _Rules:
 
     def data(self) -> dict[str, object]:
         """All tables."""
-        outside = {g.endpoint_class for g in self._report.map.groups if g.workload is None}
         classes = [
             None
-            if number in outside
+            if self._index.classes[number].outside is not None
             else [
                 self._direction(self._index.policies[number].ingress),
                 self._direction(self._index.policies[number].egress),

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-_WAIT = 60.0  # seconds; a busy machine is slow, a dead browser is noticed at once
+_WAIT = 120.0  # seconds; a busy machine is slow, a dead browser is noticed at once
 
 
 def program() -> str | None:

@@ -141,14 +141,15 @@ def _address(index: PolicyIndex, group: Group, family: int, *, last: bool) -> IP
         pod = group.pods[-1 if last else 0]
         endpoint = index.endpoints[f"{group.workload.namespace}/{pod}"]
         return next((a for a in endpoint.addresses if a.version == family), None)
-    outside = index.classes[group.endpoint_class].outside
-    assert outside is not None
-    for low, high in outside.family(family):
-        for number in range(low, min(low + 8, high) + 1):
-            address = IPv4Address(number) if family == 4 else IPv6Address(number)
-            known = (index.by_node_address, index.contested, index.by_address)
-            if not any(address in each for each in known):
-                return address
+    assert group.addresses is not None
+    make = IPv4Address if family == 4 else IPv6Address
+    low, high = next(iter(group.addresses.family(family)))
+    addresses = [make(number) for number in range(low, min(low + 8, high) + 1)]
+    known = (index.by_node_address, index.contested, index.by_address)
+    for address in addresses:
+        same = index.outside_lookup.find(address) == index.outside_lookup.find(addresses[0])
+        if same and not any(address in each for each in known):
+            return address
     return None
 
 

@@ -18,7 +18,8 @@ from tests.support.random_clusters import TIERS, Size, random_cluster
 from tests.web.chromium import Browser
 from tests.web.pages import ASK, EXAMPLES, answers, places, write, write_cluster
 
-pytestmark = pytest.mark.web
+# A busy machine starts a browser late.
+pytestmark = [pytest.mark.web, pytest.mark.timeout(300)]
 
 CELLS = """
 (() => {

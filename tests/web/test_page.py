@@ -13,7 +13,8 @@ from tests.cli.test_report import CHANGE
 from tests.web.chromium import Browser
 from tests.web.pages import write
 
-pytestmark = pytest.mark.web
+# A busy machine starts a browser late.
+pytestmark = [pytest.mark.web, pytest.mark.timeout(300)]
 
 SHOP = ("-f", "examples/shop")
 PAGES = ("#/map", "#/map?view=picture", "#/map?view=table", "#/policies", "#/exposed", "#/findings")

@@ -63,8 +63,8 @@ export class Asking {
     place: number,
   ): DirectionAnswer {
     const { endpoints } = this.world;
-    const near = endpoints[subject]!.class;
-    const far = endpoints[other]!.class;
+    const near = this.world.classIn(subject, family);
+    const far = this.world.classIn(other, family);
     const decision: Decision =
       subject === other && endpoints[subject]!.pods?.length === 1
         ? { allowed: true, reason: "self", origins: [] }

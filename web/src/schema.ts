@@ -34,7 +34,7 @@ export type Ports = ((number)[])[];
 /** One line of the map: pods of a workload that no policy tells apart, or outside addresses with equal rows. */
 export type Endpoint = {
   name: string;
-  /** What the rules know it as, an index of classes. */ class: number;
+  /** What the rules know it as in each of its families, as indexes of classes. Of outside addresses with several classes it is that of the first address: their verdicts are equal, the rules behind them need not be. */ classes: (number)[];
   families: (4 | 6)[];
   kind: string;
   /** An index of namespaces; absent outside. */ namespace?: number;

@@ -97,6 +97,20 @@ export class World {
     return this.endpoints[from]!.families.filter((family) => theirs.includes(family));
   }
 
+  /** What the rules know an endpoint as in an IP version that it speaks. */
+  classIn(endpoint: number, family: number): number {
+    const { classes, families } = this.endpoints[endpoint]!;
+    return classes[families.findIndex((each) => each === family)]!;
+  }
+
+  /** The address whose reasons stand for all of an outside endpoint; "" where it has no other. */
+  example(endpoint: number, family: number): string {
+    const { addresses } = this.endpoints[endpoint]!;
+    if (addresses === undefined || addresses.length < 2) return "";
+    const first = addresses.find((each) => each.includes(":") === (family === 6));
+    return first?.replace(/\/\d+$/, "") ?? "";
+  }
+
   standing(from: number, to: number, place: number | null): Standing {
     if (from === to && this.endpoints[from]!.pods?.length === 1) return "self";
     if (!this.isPair(from, to)) return "apart";

@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { matches, searchWords } from "../filter";
-import type { Place } from "../location";
+import { linkTo, type Place } from "../location";
 import type { Finding } from "../schema";
 import { count, visible, visibleText } from "../visible";
 
@@ -31,7 +31,7 @@ export function Findings({ found, place }: { found: readonly Finding[] | null; p
         {shown.length < found.length && `; ${shown.length} match the search`}
       </p>
       {sorted.map(([code, each]) => (
-        <Code key={code} code={code} found={each} />
+        <Code key={code} code={code} found={each} place={place} />
       ))}
     </div>
   );
@@ -39,7 +39,7 @@ export function Findings({ found, place }: { found: readonly Finding[] | null; p
 
 const FIRST = 10;
 
-function Code({ code, found }: { code: string; found: readonly Finding[] }) {
+function Code({ code, found, place }: { code: string; found: readonly Finding[]; place: Place }) {
   const [most, setMost] = useState(FIRST);
   return (
     <section>
@@ -48,7 +48,7 @@ function Code({ code, found }: { code: string; found: readonly Finding[] }) {
       </h3>
       <ul class="findings">
         {found.slice(0, most).map((each, at) => (
-          <FindingLine key={at} finding={each} />
+          <FindingLine key={at} finding={each} place={place} />
         ))}
       </ul>
       {found.length > most && (
@@ -60,12 +60,20 @@ function Code({ code, found }: { code: string; found: readonly Finding[] }) {
   );
 }
 
-export function FindingLine({ finding }: { finding: Finding }) {
+/** `place`: where a link to the policy starts from; none beside the policy itself. */
+export function FindingLine({ finding, place: from }: { finding: Finding; place?: Place }) {
+  const name = visible(finding.object);
+  const policy = /^(\w*NetworkPolicy) (?:([^/]*)\/)?(.*)$/s.exec(finding.object);
   const place = finding.file === undefined ? "" : `${visibleText(finding.file)}:${finding.line}:${finding.column}`;
   return (
     <li class={finding.severity}>
       <span class="severity">{finding.severity}</span> <span class="code">{finding.code}</span>{" "}
-      {finding.object && <strong>{visible(finding.object)}</strong>} {visibleText(finding.message)}
+      {from !== undefined && policy !== null ? (
+        <a href={linkTo(from, { policy: policy.slice(1).map((each) => each ?? "").join("/"), q: "" }, "policies")}>{name}</a>
+      ) : (
+        finding.object && <strong>{name}</strong>
+      )}{" "}
+      {visibleText(finding.message)}
       {place && <span class="file">{place}</span>}
     </li>
   );

@@ -93,6 +93,10 @@ function Said({
 }) {
   const answer = same[0]!;
   const families = same.length < every ? ` over ${same.map((each) => `IPv${each.family}`).join(", ")}` : "";
+  const { world } = asking;
+  const example = [answer.egress.subject, answer.ingress.subject]
+    .map((each) => world.example(each, answer.family))
+    .join("");
   const verdict = answer.allowed ? "yes" : "no";
   return (
     <>
@@ -101,6 +105,11 @@ function Said({
         {verdict}: {placeWords(asked)}
         {families}
       </p>
+      {example !== "" && (
+        <p class="count">
+          The reasons are those of {visible(example)}; all addresses of its line have the same verdict.
+        </p>
+      )}
       <Reason asking={asking} place={place} answer={answer.egress} />
       <Reason asking={asking} place={place} answer={answer.ingress} />
     </>

@@ -67,9 +67,11 @@ function Outcomes({ title, outcomes, edits }: { title: string; outcomes: readonl
               </td>
               <td>
                 {each.blame.edits.map((id) => (
-                  <a key={id} href={`#edit-${id}`} onClick={(event) => show(event, id)}>
-                    {editName(edits.find((edit) => edit.id === id))}
-                  </a>
+                  <div key={id}>
+                    <a href={`#edit-${id}`} onClick={(event) => show(event, id)}>
+                      {editName(edits.find((edit) => edit.id === id))}
+                    </a>
+                  </div>
                 ))}
               </td>
             </tr>
@@ -128,7 +130,8 @@ function Edits({ edits }: { edits: readonly PlanEdit[] }) {
             <ul>
               {edit.fields.map((field, at) => (
                 <li key={at} class={field.side === "new" ? "opens" : "closes"}>
-                  {field.side === "new" ? "+" : "−"} {visibleText(field.words)} <code>{visible(field.path)}</code>
+                  {field.side === "new" ? "+" : "−"} {visibleText(field.words)}{" "}
+                  {!field.words.startsWith(field.path) && <code>{visible(field.path)}</code>}
                   {field.file !== undefined && (
                     <span class="file">
                       {visibleText(field.file)}:{field.line}
