@@ -138,6 +138,44 @@ def queries(pods: Sequence[str]) -> Iterator[dict[str, object]]:
         yield {"src": src, "dst": dst, "protocol": "TCP", "port": source.choice(PORTS)}
 
 
+def promises(scratch: Path) -> Iterator[Row]:
+    """A hundred tests of every sort."""
+    manifests = partial(made, scratch, 20, 500, 300, 1)
+
+    def words() -> Sequence[str]:
+        there = manifests()
+        file = scratch / "promises.podfence.yaml"
+        head = {"apiVersion": "podfence.io/v1alpha1", "kind": "PolicyTests"}
+        tests = list(random_tests(pod_names(there)))
+        file.write_text(json.dumps({**head, "tests": tests}), encoding="utf-8")
+        return PODFENCE, "test", str(file), "-f", str(there)
+
+    yield Row(
+        "test, 100 tests, 500 pods, 300 policies", words, "<= 0.5 Y", statuses=(0, 1), amount=100
+    )
+
+
+def random_tests(pods: Sequence[str]) -> Iterator[dict[str, object]]:
+    """Always the same tests for the same pods."""
+    source = random.Random(1)
+
+    def pod() -> str:
+        return source.choice(pods)
+
+    def namespace() -> str:
+        return pod().partition("/")[0]
+
+    for number in range(100):
+        test: dict[str, object] = {
+            0: lambda: {"from": pod(), "to": pod(), "expect": "deny"},
+            1: lambda: {"from": f"{namespace()}/*", "to": pod(), "ports": [80], "expect": "deny"},
+            2: lambda: {"to": pod(), "only": [{"from": pod(), "ports": [80], "optional": True}]},
+            3: lambda: {"from": pod(), "only": [{"to": "outside", "optional": True}]},
+            4: lambda: {"newcomers": {"namespace": namespace()}, "isolated": ["ingress"]},
+        }[number % 5]()
+        yield {"name": f"test {number}", **test}
+
+
 def plans(scratch: Path) -> Iterator[Row]:
     """A change of some policies: everything else is read, parsed and compiled on both sides."""
     for sizes, edits, target, is_large in (
@@ -260,6 +298,7 @@ def rows(scratch: Path, given: Path | None) -> Iterator[Row]:
     small = partial(made, scratch, 20, 500, 300, 1)
     targets = ("<= 0.25 Y", "<= 0.15 Y", "<= 0.15 Y", "< 1.5 s")
     yield from questions("500 pods, 300 policies", small, scratch, targets)
+    yield from promises(scratch)
     yield from plans(scratch)
     yield from large(scratch)
     yield from blocks(scratch)

@@ -2,18 +2,34 @@
 
 The names below are what the library promises; everything else may change.
 
->>> from podfence import compile_cluster, evaluate, load
->>> index = compile_cluster(load(["manifests/"]).cluster)      # doctest: +SKIP
+>>> from podfence import load
+>>> load("manifests/").can("shop/web", "shop/db:5432")         # doctest: +SKIP
 """
 
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from podfence._version import __version__
 
+if TYPE_CHECKING:
+    from podfence.engine.clusterpairs import ClusterPairs
+    from podfence.engine.connections import connections
+    from podfence.engine.evaluate import evaluate
+    from podfence.library import Input, load
+    from podfence.live.clusterindex import ClusterIndex
+    from podfence.model.cluster import Cluster
+    from podfence.model.networkpolicy import NetworkPolicy
+    from podfence.model.objects import Namespace, Pod
+    from podfence.policy.compile import compile_cluster
+    from podfence.policy.flow import Flow, Verdict
+    from podfence.policy.index import PolicyIndex
+    from podfence.sets import AddressSet, PortSet
+
 _HOMES = {
-    "load": "podfence.manifests.load",
+    "load": "podfence.library",
+    "Input": "podfence.library",
     "Cluster": "podfence.model.cluster",
     "NetworkPolicy": "podfence.model.networkpolicy",
     "Namespace": "podfence.model.objects",
@@ -36,6 +52,7 @@ __all__ = [
     "ClusterIndex",
     "ClusterPairs",
     "Flow",
+    "Input",
     "Namespace",
     "NetworkPolicy",
     "Pod",

@@ -7,6 +7,7 @@ same list. Sources and destinations are atoms, ports are numbers of the family's
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 
 from msgspec import Struct
 from pyroaring import BitMap, FrozenBitMap
@@ -237,6 +238,19 @@ class Cells:
 
     # -- only
 
+    @cached_property
+    def _entries(self) -> list[tuple[FrozenBitMap, FrozenBitMap, Ports]]:
+        """The ends of each entry that have to be allowed, those that may be, and their ports."""
+        return [
+            (
+                FrozenBitMap() if entry.optional else self._of(aim.found),
+                self._of(aim.found.everybody),
+                aim.ports,
+            )
+            for entry in self.asked.entries
+            for aim in entry.aims
+        ]
+
     def _only(self) -> Iterator[Cell]:
         asked = self.asked
         assert asked.everybody is not None
@@ -254,30 +268,26 @@ class Cells:
     def _only_from(self, aim: Aim, destination: int, everybody: FrozenBitMap) -> Iterator[Cell]:
         scope = self._ports(aim.ports, destination)
         parts: list[tuple[BitMap | FrozenBitMap, int]] = [(everybody, scope)]
-        for entry in self.asked.entries:
-            for each in entry.aims:
-                ports = self._ports(each.ports, destination)
-                ports = self.family.table.intersection(ports, scope)
-                if not entry.optional:
-                    one = ports == EVERYTHING_ID  # nobody named a port
-                    yield Cell(self._of(each.found), destination, ports, must=True, one=one)
-                parts = _less(self.family, parts, self._of(each.found.everybody), ports)
+        for required, covered, asked in self._entries:
+            ports = self.family.table.intersection(self._ports(asked, destination), scope)
+            if required:
+                one = ports == EVERYTHING_ID  # nobody named a port
+                yield Cell(required, destination, ports, must=True, one=one)
+            parts = _less(self.family, parts, covered, ports)
         for who, ports in parts:
             yield Cell(who, destination, ports, must=False)
 
     def _only_to(self, sources: FrozenBitMap, destination: int) -> Iterator[Cell]:
         left = self._ports(self.asked.test.ports, destination)
         scope = left
-        for entry in self.asked.entries:
-            for each in entry.aims:
-                if destination not in self._of(each.found.everybody):
-                    continue
-                ports = self._ports(each.ports, destination)
-                ports = self.family.table.intersection(ports, scope)
-                if not entry.optional and destination in self._of(each.found):
-                    one = ports == EVERYTHING_ID
-                    yield Cell(sources, destination, ports, must=True, one=one)
-                left = self.family.table.difference(left, ports)
+        for required, covered, asked in self._entries:
+            if destination not in covered:
+                continue
+            ports = self.family.table.intersection(self._ports(asked, destination), scope)
+            if destination in required:
+                one = ports == EVERYTHING_ID
+                yield Cell(sources, destination, ports, must=True, one=one)
+            left = self.family.table.difference(left, ports)
         yield Cell(sources, destination, left, must=False)
 
     # -- ports

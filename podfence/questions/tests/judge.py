@@ -323,27 +323,32 @@ class _Count:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._pairs: dict[int, BitMap] = {}
-        self._ids: dict[tuple[int, int], FrozenBitMap] = {}
+        self._found: dict[int, tuple[Cells, dict[FrozenBitMap, BitMap]]] = {}
 
-    def add(self, cells: Cells, sources: Iterable[int], destination: int) -> None:
-        found = BitMap.union(BitMap(), *(self._of(cells, each) for each in sources))
-        for number in self._of(cells, destination):
-            self._pairs.setdefault(number, BitMap()).update(found)
-
-    def _of(self, cells: Cells, atom: int) -> FrozenBitMap:
-        key = cells.family.number, atom
-        known = self._ids.get(key)
-        if known is None:
-            world = self._world
-            pods, _ = cells.atoms.members(atom)
-            ids = [world.workloads[pod] for pod in pods]
-            known = FrozenBitMap(ids or [len(world.pods) + cells.atoms.base(atom)])
-            self._ids[key] = known
-        return known
+    def add(self, cells: Cells, sources: BitMap | FrozenBitMap, destination: int) -> None:
+        """Pairs of atoms; most destinations of a test have the same sources."""
+        _, groups = self._found.setdefault(cells.family.number, (cells, {}))
+        groups.setdefault(FrozenBitMap(sources), BitMap()).add(destination)
 
     def total(self) -> int:
-        return sum(map(len, self._pairs.values()))
+        pairs: dict[int, BitMap] = {}
+        for cells, groups in self._found.values():
+            for sources, destinations in groups.items():
+                near = self._names(cells, sources)
+                for far in self._names(cells, destinations):
+                    pairs.setdefault(far, BitMap()).update(near)
+        return sum(map(len, pairs.values()))
+
+    def _names(self, cells: Cells, atoms: Iterable[int]) -> BitMap:
+        """Workloads of atoms, and classes of addresses, as numbers."""
+        found, world = BitMap(), self._world
+        for atom in atoms:
+            pods, _ = cells.atoms.members(atom)
+            if pods:
+                found.update(map(world.workloads.__getitem__, pods))
+            else:
+                found.add(len(world.pods) + cells.atoms.base(atom))
+        return found
 
 
 # -- isolation
