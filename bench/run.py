@@ -166,14 +166,14 @@ def random_tests(pods: Sequence[str]) -> Iterator[dict[str, object]]:
         return pod().partition("/")[0]
 
     for number in range(100):
-        test: dict[str, object] = {
-            0: lambda: {"from": pod(), "to": pod(), "expect": "deny"},
-            1: lambda: {"from": f"{namespace()}/*", "to": pod(), "ports": [80], "expect": "deny"},
-            2: lambda: {"to": pod(), "only": [{"from": pod(), "ports": [80], "optional": True}]},
-            3: lambda: {"from": pod(), "only": [{"to": "outside", "optional": True}]},
-            4: lambda: {"newcomers": {"namespace": namespace()}, "isolated": ["ingress"]},
-        }[number % 5]()
-        yield {"name": f"test {number}", **test}
+        tests: tuple[dict[str, object], ...] = (
+            {"from": pod(), "to": pod(), "expect": "deny"},
+            {"from": f"{namespace()}/*", "to": pod(), "ports": [80], "expect": "deny"},
+            {"to": pod(), "only": [{"from": pod(), "ports": [80], "optional": True}]},
+            {"from": pod(), "only": [{"to": "outside", "optional": True}]},
+            {"newcomers": {"namespace": namespace()}, "isolated": ["ingress"]},
+        )
+        yield {"name": f"test {number}", **tests[number % len(tests)]}
 
 
 def plans(scratch: Path) -> Iterator[Row]:
