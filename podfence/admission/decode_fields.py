@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address
 from typing import Any
 
 from podfence.admission.decode_names import generated_name
@@ -170,9 +170,19 @@ class Fields:
         return ObjectRef(kind, namespace, name)
 
 
+_OCTETS = {str(number): number for number in range(256)}
+
+
 @lru_cache(maxsize=1 << 14)
 def parse_address(text: str) -> IPAddress | None:
     """An address without a zone, else ``None``."""
+    try:
+        # The common spelling, in a quarter of the time that `ipaddress` takes: a large cluster has
+        # an address for each of its pods.
+        a, b, c, d = text.split(".")
+        return IPv4Address(_OCTETS[a] << 24 | _OCTETS[b] << 16 | _OCTETS[c] << 8 | _OCTETS[d])
+    except (ValueError, KeyError):
+        pass
     try:
         return None if "%" in text else ip_address(text)
     except ValueError:

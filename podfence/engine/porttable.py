@@ -18,7 +18,7 @@ class PortTable:
     def __init__(self) -> None:
         self.sets: list[PortSet] = [NOTHING, EVERYTHING]
         self._ids: dict[PortSet, int] = {NOTHING: NOTHING_ID, EVERYTHING: EVERYTHING_ID}
-        self._and: dict[tuple[int, int], int] = {}
+        self._and: dict[int, dict[int, int]] = {}
         self._or: dict[tuple[int, int], int] = {}
         self._sub: dict[tuple[int, int], int] = {}
 
@@ -36,11 +36,16 @@ class PortTable:
             return b
         if b == EVERYTHING_ID:
             return a
-        pair = (a, b) if a < b else (b, a)
-        found = self._and.get(pair)
+        known = self.intersections(a)
+        found = known.get(b)
         if found is None:
-            found = self._and[pair] = self.number(self.sets[a] & self.sets[b])
+            found = self.number(self.sets[a] & self.sets[b])
+            known[b] = self.intersections(b)[a] = found
         return found
+
+    def intersections(self, a: int) -> dict[int, int]:
+        """Numbers of ``a & b`` by ``b``, those that ``intersection`` was asked for so far."""
+        return self._and.setdefault(a, {})
 
     def union(self, a: int, b: int) -> int:
         """Number of ``a | b``."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from podfence.admission.decode import PROBLEM_CODES, Decoded, decode, is_wanted
+from podfence.admission.decode_fields import parse_address
 from podfence.admission.kinds import WANTED_KINDS
 from podfence.errors import Severity, Source
 from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef
@@ -586,3 +587,19 @@ def test_a_port_of_a_slice_that_can_be_none_is_nobodys() -> None:
     value = _only(_data("EndpointSlice", SLICES, addressType="IPv4", ports=ports))
     assert isinstance(value, EndpointSlice)
     assert [number for subset in value.subsets for _, _, number in subset.ports] == [80]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("0.0.0.0", "255.255.255.255", "10.0.0.1", "1.2.3", "1.2.3.4.5", "1.2.3.256", "01.2.3.4"),
+        *("1.2.3.-4", "+1.2.3.4", "1.2.3.4 ", "1.2.3.4\n", "1.2.3.4%eth0", "\u0661.2.3.4", "..."),
+        *("::1", "::ffff:1.2.3.4", "::1.2.3", "", "1e1.2.3.4", "1_0.2.3.4", "0x1.2.3.4"),
+    ],
+)
+def test_an_address_is_what_the_library_reads_in_it(text: str) -> None:
+    try:
+        known = None if "%" in text else ip_address(text)
+    except ValueError:
+        known = None
+    assert parse_address(text) == known
