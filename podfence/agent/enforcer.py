@@ -63,7 +63,7 @@ class Table(Protocol):
     """What ``KernelTable`` does; or a stand-in."""
 
     def list(self) -> Ruleset | None:
-        """What is there."""
+        """What is there; None: nothing. Raises NftError where it cannot be read."""
 
     def run(self, transaction: Transaction) -> None:
         """Change it. Raises NftError, NftUnanswered."""
@@ -109,6 +109,7 @@ class Enforcer:
         self._drifted = Notice("", 0)
         self._drifted_at = -inf
         self._sync_seconds: float | None = None
+        self._is_foreign = False
         self.started = clock()
         self.status = Status(node.name, self.started, self.started)
         self._published = -inf
@@ -126,11 +127,13 @@ class Enforcer:
 
     def start(self) -> None:
         """Look at the table; where there is none, close the pod ranges that are known."""
-        found = self._table.list()
-        self._log.info("start", node=self._node.name, table="found" if found else "none")
+        found, is_new = self._read()
+        what = "none" if is_new else ("found" if found else "cannot be read")
+        self._log.info("start", node=self._node.name, table=what)
         if found is None or not is_ours(found, self._node.mark_mask):
             self._forget_marks()
-        self._step([Read(found), *self._wanted.begin(is_new=found is None)])
+        self._is_foreign = found is None and not is_new
+        self._step([Read(found), *self._wanted.begin(is_new=is_new)])
 
     def turn(self) -> bool:
         """One batch; whether there is to be another."""
@@ -167,6 +170,8 @@ class Enforcer:
 
     def _synced(self) -> None:
         self._sync_seconds = self._clock() - self.started
+        if self._is_foreign:
+            self._forget_marks()  # until now the other table wrote them, with epochs nobody knows
         gc.collect()
         gc.freeze()  # what is there now stays for long: it is not looked through again and again
         self._log.info(
@@ -194,7 +199,7 @@ class Enforcer:
                         answers.append(self._write(action))
                     case ReadBack():
                         self._counts["reads"] += 1
-                        answers.append(Read(self._table.list()))
+                        answers.append(Read(self._read()[0]))
                     case Sweep():
                         answers.append(self._sweep(action))
                     case Report():
@@ -212,6 +217,18 @@ class Enforcer:
         state = self._state
         open_ends = state.waiting or state.trial or state.check or state.lost or state.reading
         return not open_ends and not self._conditions.holds(Kind.TABLE_REFUSED, "")
+
+    def _read(self) -> tuple[Ruleset | None, bool]:
+        """The table, as far as it can be read, and whether there is none. One that is there and
+        cannot be read is replaced as a whole when its turn comes."""
+        try:
+            found = self._table.list()
+        except NftUnanswered:
+            raise
+        except NftError as error:
+            self._log.warning("the table cannot be read", message=error.message)
+            return None, False
+        return found, found is None
 
     def _write(self, action: Write) -> Input:
         begin = self._clock()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from podfence.errors import NftError, NftUnanswered
+from podfence.errors import NftUnanswered
 from podfence.kernel import ctsweep
 from podfence.kernel.nftables.nftsocket import NftSocket
 from podfence.kernel.nftables.notices import Notices
@@ -28,17 +28,13 @@ class KernelTable:
         self._table = self._opened()
 
     def list(self) -> Ruleset | None:
-        """What the table holds; None where there is none, or one that holds what we never write.
-
-        Raises NftUnanswered.
-        """
+        """What the table holds; None where there is none. Raises NftError for one that cannot be
+        read, as when it holds what we never write."""
         try:
             return self._table.list()
         except NftUnanswered:
             self.reopen()
             return self._table.list()
-        except NftError:
-            return None
 
     def run(self, transaction: Transaction) -> None:
         """Apply a transaction. Raises NftError where the kernel refuses it, and NftUnanswered

@@ -49,6 +49,7 @@ class FailingTable(FakeNft):
         super().__init__()
         self.refused: set[str] = set()
         self.refuses_all = False
+        self.unreadable = False
         self.lost: list[bool] = []
         self.swept: list[tuple[int, int]] = []
 
@@ -61,6 +62,11 @@ class FailingTable(FakeNft):
                 super().run(transaction)
             raise NftUnanswered("nobody knows")
         super().run(transaction)
+
+    def list(self) -> Ruleset | None:
+        if self.unreadable:
+            raise NftError("a rule of somebody else")
+        return super().list()
 
     def sweep(self, first: int, last: int) -> int:
         self.swept.append((first, last))
@@ -149,6 +155,23 @@ def test_with_a_table_nothing_is_touched_before_all_is_known() -> None:
     assert len(table.transactions) == 1  # and then there is nothing to do
     assert table.list() == before
     assert table.swept == []
+
+
+def test_a_table_that_cannot_be_read_stays_until_all_is_known_and_is_replaced() -> None:
+    """Whatever it stamps on connections meanwhile is taken off them."""
+    table = FailingTable()
+    table.run(load(wanted(WEB, DB)))
+    table.unreadable = True
+    stage = Stage(table)
+    stage.put(HERE, WEB, DB, ONLY_WEB)
+    assert len(table.transactions) == 1
+    assert table.swept == [(1, 0xFFFF)]
+    stage.whole()
+    table.unreadable = False
+    assert same(stage.rules, wanted(WEB, DB, ONLY_WEB))
+    assert len(table.transactions) == 2
+    assert table.swept == [(1, 0xFFFF)] * 2
+    assert '"table":"cannot be read"' in stage.log.getvalue()
 
 
 def test_a_table_of_before_becomes_what_is_wanted_now_under_another_epoch() -> None:
