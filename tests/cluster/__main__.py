@@ -17,15 +17,17 @@ def main() -> int:
     up = commands.add_parser("up", help="start a cluster; it stays until: ./dev cluster down")
     up.add_argument("--nodes", type=int, default=2, choices=range(1, layout.MOST_NODES + 1))
     commands.add_parser("down", help="end it, and remove whatever one has left")
-    kubectl = commands.add_parser("kubectl", help="kubectl as its administrator")
-    inside = commands.add_parser("run", help="a command in the namespaces of a node")
+    commands.add_parser("kubectl", help="kubectl as its administrator: kubectl WORDS")
+    inside = commands.add_parser("run", help="a command in the namespaces of a node: run 1 WORDS")
     inside.add_argument("node", type=int)
     score = commands.add_parser("score", help="run the suites of others, write docs/scores")
     score.add_argument("enforcer", choices=sorted(scores.ENFORCERS))
     score.add_argument("suites", nargs="*", choices=[*scores.SUITES, []])
-    for command in (kubectl, inside):
-        command.add_argument("words", nargs=argparse.REMAINDER)
-    return _run(parser.parse_args())
+    # What comes after these is theirs, options included.
+    taken = {"kubectl": 1, "run": 2}.get(sys.argv[1] if len(sys.argv) > 1 else "", len(sys.argv))
+    asked = parser.parse_args(sys.argv[1 : 1 + taken])
+    asked.words = sys.argv[1 + taken :]
+    return _run(asked)
 
 
 def _run(asked: argparse.Namespace) -> int:

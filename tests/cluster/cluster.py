@@ -27,7 +27,7 @@ from tests.cluster.layout import Node
 
 NAME = f"podfence-cluster-{hashlib.sha256(os.fsencode(build.ROOT)).hexdigest()[:8]}"
 FOLDER = Path("/tmp") / NAME
-START_SECONDS = 400
+START_SECONDS = 660
 STOP_SECONDS = 60
 
 

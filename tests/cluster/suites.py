@@ -105,7 +105,12 @@ def install_tiers(cluster: Cluster) -> None:
 
 
 def conformance(cluster: Cluster, only: str = "") -> list[Result]:
-    """Runs the tests whose name matches, as Go reads it: level by level."""
+    """Runs the tests whose name matches, as Go reads it: level by level. What they say is in a log
+    in the cluster's folder.
+    """
+    # Those of a run before may still be going away.
+    namespaces = ("--for=delete", "namespace", "--selector=conformance-house")
+    cluster.kubectl("wait", *namespaces, "--timeout=180s", check=False)
     run = f"-test.run=^TestConformance$/{only}"
     words = [str(cluster.assets / "conformance.test"), *CONFORMANCE_FLAGS, run]
     environment = ["env", f"KUBECONFIG={cluster.kubeconfig}"]
@@ -116,6 +121,7 @@ def conformance(cluster: Cluster, only: str = "") -> list[Result]:
         stderr=subprocess.STDOUT,
         text=True,
     )
+    (cluster.folder / "conformance.log").write_text(done.stdout, encoding="utf-8")
     return results_of_go(done.stdout)
 
 

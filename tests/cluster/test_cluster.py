@@ -24,9 +24,15 @@ FAMILIES = {"IPv4": 0, "IPv6": 1}
 
 def pod(name: str, node: str) -> dict[str, object]:
     container = {"name": "server", "image": AGNHOST[0], "args": ["netexec", "--http-port=80"]}
+    porter = {
+        "name": "porter",
+        "image": AGNHOST[0],
+        "args": ["porter"],
+        "env": [{"name": f"SERVE_{port}", "value": "x"} for port in ("SCTP_PORT_90", "PORT_91")],
+    }
     spec = {
         "nodeName": node,
-        "containers": [container],
+        "containers": [container, porter],
         "terminationGracePeriodSeconds": 0,
     }
     return {
@@ -67,9 +73,12 @@ def pods(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     }
 
 
-def connects(cluster: Cluster, source: str, host: str) -> bool:
-    address = f"[{host}]:80" if ":" in host else f"{host}:80"
-    words = ["exec", "-n", "reach", source, "--", "/agnhost", "connect", address, "--timeout=3s"]
+def connects(
+    cluster: Cluster, source: str, host: str, port: int = 80, protocol: str = "tcp"
+) -> bool:
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    asked = ["/agnhost", "connect", address, "--timeout=3s", f"--protocol={protocol}"]
+    words = ["exec", "-n", "reach", "-c", "server", source, "--", *asked]
     command = cluster.command([*cluster.kubectl_command, *words])
     return subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode == 0
 
@@ -80,6 +89,17 @@ def test_pods_reach_each_other(
     cluster: Cluster, pods: dict[str, list[str]], source: str, target: str, family: str
 ) -> None:
     assert connects(cluster, source, pods[target][FAMILIES[family]])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_sctp_opens_where_it_is_served_and_nowhere_else(
+    cluster: Cluster, pods: dict[str, list[str]], family: str
+) -> None:
+    """With or without a kernel that has sockets for it; the porter beside it serves TCP, too."""
+    host = pods["c"][FAMILIES[family]]
+    assert connects(cluster, "a", host, 90, "sctp")
+    assert connects(cluster, "a", host, 91)
+    assert not connects(cluster, "a", host, 92, "sctp")
 
 
 @pytest.mark.parametrize("family", FAMILIES)

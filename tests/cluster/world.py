@@ -21,8 +21,8 @@ from tests.cluster.programs import Programs
 
 READY = "ready"
 LOG = "world.log"
-API_SECONDS = 120
-NODES_SECONDS = 180
+API_SECONDS = 300
+NODES_SECONDS = 300
 _NAMESPACES = "--mount --uts --ipc --pid --fork --kill-child=SIGKILL --mount-proc"
 
 
