@@ -6,7 +6,7 @@ first, then the pod selector, each ingress rule (ports, then peers), each egress
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from msgspec.structs import replace
 
@@ -65,13 +65,6 @@ def _lenient_warnings(text: str) -> Iterator[str]:
             f"non-standard CIDR value {quote(text)} will be considered invalid in a future "
             f"Kubernetes release: use {network}"
         )
-
-
-def server_message(name: str, problems: Iterable[Problem]) -> str:
-    """The text of the server's 422 answer for the validation errors among ``problems``."""
-    texts = list(dict.fromkeys(problem.message for problem in problems if problem.code == "PF203"))
-    listed = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
-    return f"NetworkPolicy.networking.k8s.io {quote(name)} is invalid: {listed}"
 
 
 # ---------------------------------------------------------------------------------------- rules

@@ -8,7 +8,7 @@ import pytest
 
 from podfence.admission.decode import decode
 from podfence.admission.refusals import quote
-from podfence.admission.validate import server_message, validate
+from podfence.admission.validate import validate
 from podfence.errors import Severity
 from tests.admission.policies import SOURCE, manifest, messages_of, problems_of
 
@@ -546,25 +546,6 @@ def test_problem_names_field_type_and_object(case: tuple[str, Any, list[str]]) -
         assert (problem.code, problem.severity) == ("PF203", Severity.ERROR)
         assert (problem.path, problem.reason) == (field, REASONS[kind])
         assert (problem.object, problem.source) == ("NetworkPolicy shop/p", SOURCE)
-
-
-# --------------------------------------------------------------------- server's answer
-
-
-def test_answer_with_one_error() -> None:
-    assert server_message("p", problems_of({"ingress": [{"ports": [{"port": 0}]}]})) == (
-        'NetworkPolicy.networking.k8s.io "p" is invalid: '
-        f"spec.ingress[0].ports[0].port: Invalid value: 0: {PORT_RANGE}"
-    )
-
-
-def test_answer_with_several_errors_merges_equal_texts() -> None:
-    spec = {"podSelector": _labels({"a": "-", "b": "-"}), "policyTypes": ["x"]}
-    assert server_message("p", problems_of(spec)) == (
-        'NetworkPolicy.networking.k8s.io "p" is invalid: '
-        f'[{SEL}: Invalid value: "-": {VALUE}, '
-        'spec.policyTypes[0]: Unsupported value: "x": supported values: "Ingress", "Egress"]'
-    )
 
 
 @pytest.mark.parametrize(

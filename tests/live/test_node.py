@@ -280,5 +280,6 @@ def test_a_policy_that_cannot_be_read_closes_pods(event: Put, closed: set[str]) 
         verdicts = {reader.applied.maps[map_].elements[key] for map_ in ("in4", "eg4")}
         assert all(verdict.chain for verdict in verdicts) is (name in closed)
     reader.take(Gone("NetworkPolicy", "shop", "bad"))
+    assert not reader.index.apply(()).refused
     other.put(*here)
     assert reader.applied == other.applied

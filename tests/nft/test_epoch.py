@@ -15,7 +15,7 @@ from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.model.objects import Pod
 from podfence.nft.difference import apply, diff
-from podfence.nft.lowering.epoch import bump, epoch, with_epoch
+from podfence.nft.lowering.epoch import epoch, most, with_epoch
 from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.nft.objects import CtStateBit
 from podfence.nft.ruleset import Ruleset
@@ -23,6 +23,7 @@ from podfence.nft.trace import first_packet, reply_packet, trace_packet
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow
 from podfence.policy.index import PolicyIndex
+from podfence.reconcile.bumps import Bumps
 from podfence.reconcile.nodes import Change
 from podfence.testing.builders import (
     cluster_peer,
@@ -179,7 +180,7 @@ def test_a_remote_pod_that_comes_keeps_the_epoch() -> None:
 
 def test_an_epoch_changes_two_chains_only() -> None:
     ruleset = CASES[2].ruleset
-    after = bump(ruleset)
+    after = with_epoch(ruleset, 8)
     assert {n for n, c in after.chains.items() if c != ruleset.chains[n]} == {"fast", "stamp"}
 
 
@@ -190,9 +191,10 @@ def test_an_epoch_changes_two_chains_only() -> None:
 def test_epoch_count_round_and_skip_zero(mask: int, number: int, following: int) -> None:
     ruleset = lower(index_of(), LocalNode("n", epoch=number, mark_mask=mask))
     assert epoch(ruleset) == number
-    assert epoch(bump(ruleset)) == following
+    bumped = Bumps(number, most(ruleset)).bumped(0.0)
+    assert bumped.epoch == following
     expected = lower(index_of(), LocalNode("n", epoch=following, mark_mask=mask))
-    assert bump(ruleset) == expected
+    assert with_epoch(ruleset, bumped.epoch) == expected
 
 
 def test_an_epoch_that_does_not_fit_is_refused() -> None:

@@ -8,7 +8,7 @@ from ipaddress import ip_network
 import pytest
 from msgspec.structs import replace
 
-from podfence.nft.lowering.epoch import bump
+from podfence.nft.lowering.epoch import with_epoch
 from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.nft.lowering.skeleton import FAST, STAMP
 from podfence.nft.objects import DROP, RETURN, BaseChain, Chain, Counter, Hook, Rule, Verdict
@@ -43,7 +43,7 @@ def test_equal_rules_take_nothing_away() -> None:
 
 
 def test_the_epoch_is_not_compared() -> None:
-    assert not removes_permission(RULES, bump(RULES))
+    assert not removes_permission(RULES, with_epoch(RULES, 8))
 
 
 @pytest.mark.parametrize("name", reached_from_base())

@@ -36,12 +36,6 @@ def with_epoch(ruleset: Ruleset, number: int) -> Ruleset:
     return replace(ruleset, chains=chains)
 
 
-def bump(ruleset: Ruleset) -> Ruleset:
-    """The same ruleset under the next epoch. After the last comes 1: 0 is what connections
-    carry that nobody judged."""
-    return with_epoch(ruleset, epoch(ruleset) % _most(_mark(ruleset).mask) + 1)
-
-
 def epoch_steps(mask: int, number: int) -> tuple[Operation, ...]:
     """What changes the epoch of a table that is there, and nothing else."""
     return tuple(
