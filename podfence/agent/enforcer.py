@@ -65,6 +65,9 @@ class Table(Protocol):
     def list(self) -> Ruleset | None:
         """What is there; None: nothing. Raises NftError where it cannot be read."""
 
+    def exists(self) -> bool:
+        """Whether there is anything. Raises NftError."""
+
     def run(self, transaction: Transaction) -> None:
         """Change it. Raises NftError, NftUnanswered."""
 
@@ -159,7 +162,7 @@ class Enforcer:
         inputs: list[Input] = []
         if taken.notices:
             self._drifted = taken.notices[-1]
-            inputs.append(Drifted())
+            inputs.append(Drifted(gone=not self._table.exists()))
         was_in_sync = self._wanted.in_sync
         planned = self._wanted.take((told.event for told in taken.events), whole=taken.whole)
         if planned and was_in_sync:

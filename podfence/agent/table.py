@@ -36,6 +36,14 @@ class KernelTable:
             self.reopen()
             return self._table.list()
 
+    def exists(self) -> bool:
+        """Whether there is a table. Raises NftError."""
+        try:
+            return self._table.exists()
+        except NftUnanswered:
+            self.reopen()
+            return self._table.exists()
+
     def run(self, transaction: Transaction) -> None:
         """Apply a transaction. Raises NftError where the kernel refuses it, and NftUnanswered
         where nobody knows; then there is a new socket."""

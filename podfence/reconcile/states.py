@@ -55,7 +55,9 @@ class Read(Struct, frozen=True):
 
 
 class Drifted(Struct, frozen=True):
-    """Somebody else changed our table."""
+    """Somebody else changed our table. ``gone``: it is not there, so nothing is enforced."""
+
+    gone: bool = False
 
 
 class Swept(Struct, frozen=True):

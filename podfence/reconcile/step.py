@@ -50,7 +50,7 @@ Made = tuple[tuple[Operation, ...], Ruleset | None]
 RETRY = 60.0
 """Seconds after which what was refused is tried again."""
 REPAIRS = 5
-"""Times a minute that a table is mended that others change."""
+"""Times a minute that a table is mended that others change; one that is gone always is."""
 MINUTE = 60.0
 
 
@@ -94,8 +94,8 @@ class _Step:
                     self._answered(pending, given)
             case Read(ruleset):
                 self._read(ruleset)
-            case Drifted():
-                self._drifted()
+            case Drifted(gone):
+                self._drifted(gone)
             case Swept(quarter, done):
                 if done:
                     self._set(bumps=self.state.bumps.swept(quarter))
@@ -163,11 +163,11 @@ class _Step:
         if known is not None:
             self._set(bumps=self.state.bumps.at(known))
 
-    def _drifted(self) -> None:
+    def _drifted(self, gone: bool) -> None:
         recent = tuple(at for at in self.state.repairs if at > self.now - MINUTE)
         self._set(repairs=recent, distrusted=True)
         self._report(Condition.DRIFT, "", "")
-        if len(recent) < REPAIRS:
+        if gone or len(recent) < REPAIRS:
             self._set(repairs=(*recent, self.now))
             self._read_back()
         else:

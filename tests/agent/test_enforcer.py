@@ -68,6 +68,9 @@ class FailingTable(FakeNft):
             raise NftError("a rule of somebody else")
         return super().list()
 
+    def exists(self) -> bool:
+        return super().list() is not None
+
     def sweep(self, first: int, last: int) -> int:
         self.swept.append((first, last))
         return 0
@@ -268,6 +271,18 @@ def test_other_hands_are_named_and_mended() -> None:
     assert "iptables (process 7)" in stage.enforcer.status.conditions[0].message
     stage.pass_time(61)
     assert stage.holds() == []
+
+
+def test_a_table_that_is_deleted_again_and_again_is_mended_every_time() -> None:
+    """Others that only change it are answered a few times a minute; without it nothing holds."""
+    stage = Stage()
+    stage.put(HERE, WEB, DB, ONLY_WEB)
+    stage.whole()
+    for _ in range(20):
+        stage.table.run(Transaction(stage.rules.table, (DeleteTable(),)))
+        stage.inbox.notice(Notice("iptables", 7))
+        stage.pass_time(0.2)
+        assert same(stage.rules, wanted(WEB, DB, ONLY_WEB))
 
 
 def test_a_node_without_ranges_is_said() -> None:

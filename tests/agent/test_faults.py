@@ -19,7 +19,6 @@ from podfence.kernel.nftables.notices import Notices
 from podfence.nft.lowering.epoch import with_epoch
 from podfence.nft.lowering.lower import TABLE
 from podfence.nft.ruleset import Ruleset
-from podfence.reconcile.step import REPAIRS
 from tests.agent.cluster import Cluster
 from tests.agent.network import PATIENCE, Node
 from tests.agent.traffic import Flow, Traffic, traffic
@@ -254,7 +253,7 @@ def test_a_table_that_is_deleted_by_hand(watched: Watched) -> None:
     delete = partial(watched.node.nft, "delete", "table", "inet", TABLE)
     with traffic(*watched.flows) as packets:
         watched.settle()
-        for _ in range(min(ROUNDS, REPAIRS)):
+        for _ in range(ROUNDS):
             time.sleep(0.3)
             watched.denied.expect(None)
             begin = time.monotonic()

@@ -275,6 +275,15 @@ def test_who_changes_it_again_and_again_is_answered_once_a_minute() -> None:
     assert node.rules == with_epoch(B, epoch(node.rules))
 
 
+def test_a_table_that_is_gone_is_made_anew_every_time() -> None:
+    node = node_with(B)
+    for _ in range(50):
+        node.kernel.run(Transaction(B.table, (DeleteTable(),)))
+        node.feed(Drifted(gone=True))
+        node.pass_time(0.2)
+        assert node.rules == with_epoch(B, epoch(node.rules))
+
+
 def test_what_is_refused_because_the_table_is_another_is_compared_first() -> None:
     node = node_with(B)
     node.kernel.run(diff(B, A))

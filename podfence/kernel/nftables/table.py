@@ -65,9 +65,14 @@ class NetlinkNft:
                 raise too_large(size, self._socket.limit)
             self.run(same)
 
+    def exists(self) -> bool:
+        """Whether there is a table. Raises NftError."""
+        request = text(nf.NFTA_TABLE_NAME, self._table)
+        return self._socket.get(nf.NFT_MSG_GETTABLE, request) is not None
+
     def delete(self) -> bool:
         """Delete the table with all that it holds; whether there was one. Raises NftError."""
-        found = self._undisturbed(self._existing).table
+        found = self.exists()
         whole = AddTable(), DeleteTable()  # right, too, when somebody else was quicker
         self._socket.transact([*encode(Transaction(Table(self._table, ""), whole))])
         return found
@@ -132,7 +137,7 @@ class NetlinkNft:
         return genid(self._socket.get(nf.NFT_MSG_GETGEN, b"") or b"")
 
     def _existing(self) -> Existing:
-        if self._socket.get(nf.NFT_MSG_GETTABLE, text(nf.NFTA_TABLE_NAME, self._table)) is None:
+        if not self.exists():
             return Existing(table=False)
         sets = self._socket.dump(nf.NFT_MSG_GETSET, text(nf.NFTA_SET_TABLE, self._table))
         chains = chain_names(self._socket.dump(nf.NFT_MSG_GETCHAIN, b""), self._table)
