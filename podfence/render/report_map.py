@@ -36,8 +36,13 @@ class Ports:
 
 def differences(numbers: Iterable[int]) -> list[int]:
     """Numbers in rising order, each as the difference from the one before."""
+    return steps(sorted(numbers))
+
+
+def steps(numbers: Iterable[int]) -> list[int]:
+    """Numbers in the order that they have, each as the difference from the one before."""
     found, last = [], 0
-    for number in sorted(numbers):
+    for number in numbers:
         found.append(number - last)
         last = number
     return found

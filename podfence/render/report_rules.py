@@ -25,7 +25,7 @@ from podfence.policy.index import (
 from podfence.policy.origin import Origin
 from podfence.questions.phrases.tierwords import priority_of, written_rules
 from podfence.questions.report import Report
-from podfence.render.report_map import Ports, differences
+from podfence.render.report_map import Ports, differences, steps
 from podfence.render.report_names import AsWritten
 
 RULES_SCHEMA = "podfence.report-rules/v1"
@@ -58,6 +58,8 @@ class _Rules:
         self._peers: list[object] = []
         self._rule_numbers: dict[int, int] = {}
         self._rules: list[object] = []
+        self._isolation_numbers: dict[tuple[ObjectRef, str], int] = {}
+        self._isolations: list[object] = []
         self._tier_numbers: dict[int, int] = {}
         self._tiers: list[object] = []
         self._direction_numbers: dict[int, int] = {}
@@ -90,6 +92,7 @@ class _Rules:
             "classes": classes,
             "directions": self._directions,
             "tiers": self._tiers,
+            "isolations": self._isolations,
             "rules": self._rules,
             "peers": self._peers,
             "ports": self._ports.data(),
@@ -115,10 +118,18 @@ class _Rules:
                 {
                     "name": tier.name,
                     "default": _ACTIONS[tier.default],
-                    "rules": [self._rule(rule) for rule in tier.rules],
-                    "isolatedBy": [self._origin(origin) for origin in tier.isolated_by],
+                    "rules": steps(self._rule(rule) for rule in tier.rules),
+                    "isolatedBy": steps(self._isolation(each) for each in tier.isolated_by),
                 }
             )
+        return found
+
+    def _isolation(self, origin: Origin) -> int:
+        key = origin.policy, origin.path
+        found = self._isolation_numbers.get(key)
+        if found is None:
+            found = self._isolation_numbers[key] = len(self._isolations)
+            self._isolations.append(self._origin(origin))
         return found
 
     def _rule(self, rule: CompiledRule) -> int:

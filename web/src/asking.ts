@@ -1,6 +1,7 @@
 // One question of a person: may this reach that on a port, and why.
 
 import type { Rules } from "./schema";
+import { relative } from "./unpack";
 import { Engine, type Decision, type Direction, type PolicyLook } from "./why";
 import type { World } from "./world";
 
@@ -36,8 +37,7 @@ export class Asking {
 
   /** The endpoints that a policy selects. */
   selected(policy: number): number[] {
-    let last = 0;
-    return this.rules.policies[policy]!.selected.map((number) => (last += number));
+    return relative(this.rules.policies[policy]!.selected);
   }
 
   /** The policies that select an endpoint. */

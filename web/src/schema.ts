@@ -53,9 +53,10 @@ export type Rules = {
   tiers: ({
   name: string;
   default: Action;
-  /** Indexes of rules, in order. */ rules: (number)[];
-  isolatedBy: ([number, number, number, number])[];
+  /** Indexes of rules, in order. Each number as the difference from the one before. */ rules: (number)[];
+  /** Indexes of isolations, in order. Each number as the difference from the one before. */ isolatedBy: (number)[];
 })[];
+  /** Where policies isolate. */ isolations: ([number, number, number, number])[];
   rules: ([number, number, number, number, Action, ([number, number, number, number, number])[], string])[];
   /** null: everyone. */ peers: (null | [number, (number)[]])[];
   ports: Ports;

@@ -18,6 +18,12 @@ async function needed<T>(name: string): Promise<T> {
   return found;
 }
 
+/** Numbers of which each is written as the difference from the one before. */
+export function relative(steps: readonly number[]): number[] {
+  let last = 0;
+  return steps.map((step) => (last += step));
+}
+
 export const canUnpack = (): boolean => typeof DecompressionStream !== "undefined";
 
 export const about = (): Promise<About> => needed<About>("about");

@@ -2,6 +2,7 @@
 // both to the same verdicts and the same origins.
 
 import { holds, union, type PortSet } from "./ports";
+import { relative } from "./unpack";
 import type { Action, Rules } from "./schema";
 
 export type Direction = "ingress" | "egress";
@@ -34,7 +35,8 @@ export type PolicyLook = {
 };
 
 type Rule = Rules["rules"][number];
-type Tier = Rules["tiers"][number];
+type Place = Rules["isolations"][number];
+type Tier = { name: string; default: Action; rules: number[]; isolatedBy: Place[] };
 
 const DENY = 1;
 const PASS = 2;
@@ -42,6 +44,8 @@ export const ORDER = ["Admin", "NetworkPolicy", "Baseline"];
 
 export class Engine {
   private readonly members: (Set<number> | null | undefined)[] = [];
+
+  private readonly allTiers: (Tier | undefined)[] = [];
 
   constructor(readonly rules: Rules) {}
 
@@ -103,7 +107,21 @@ export class Engine {
     const both = this.rules.classes[subject];
     if (both === null || both === undefined) return null;
     const number = both[direction === "ingress" ? 0 : 1];
-    return this.rules.directions[number]!.map((tier) => this.rules.tiers[tier]!);
+    return this.rules.directions[number]!.map((each) => this.tier(each));
+  }
+
+  private tier(number: number): Tier {
+    let found = this.allTiers[number];
+    if (found === undefined) {
+      const packed = this.rules.tiers[number]!;
+      found = {
+        ...packed,
+        rules: relative(packed.rules),
+        isolatedBy: relative(packed.isolatedBy).map((each) => this.rules.isolations[each]!),
+      };
+      this.allTiers[number] = found;
+    }
+    return found;
   }
 
   private *tierLooks(
@@ -185,8 +203,7 @@ export class Engine {
     if (written[0] !== 0 && written[0] !== family) return false;
     let members = this.members[peers];
     if (members === undefined) {
-      let last = 0;
-      members = this.members[peers] = new Set(written[1].map((number) => (last += number)));
+      members = this.members[peers] = new Set(relative(written[1]));
     }
     return members!.has(remote);
   }

@@ -3,17 +3,13 @@
 
 import { holds, union, type PortSet } from "./ports";
 import type { Endpoint, Reach } from "./schema";
+import { relative } from "./unpack";
 
 /** What a pair may do: ports, for one IP version or (0) for all that the two share. */
 export type Allowed = readonly (readonly [ports: PortSet, family: number])[];
 
 /** What there is to say of a pair before any port is asked for. */
 export type Standing = "none" | "some" | "all" | "unknown" | "self" | "apart";
-
-const RELATIVE = (numbers: readonly number[]): number[] => {
-  let last = 0;
-  return numbers.map((number) => (last += number));
-};
 
 export class World {
   readonly size: number;
@@ -41,7 +37,7 @@ export class World {
     let pairs = 0;
     for (const [to, ports, family, from] of this.reach.rows) {
       const set = this.reach.ports[ports]!;
-      for (const source of RELATIVE(from)) {
+      for (const source of relative(from)) {
         const at = source * this.size + to;
         const before = this.cells[at]!;
         if (before === 0) pairs += 1;

@@ -8,6 +8,9 @@ import type { Origin, PolicyLook, RuleLook } from "../why";
 import { reasonWords } from "../words";
 import { blockEnd, fileName, type Mark, Yaml } from "./Yaml";
 
+/** Origins whose lines are shown; of more, their places are enough. */
+const QUOTED = 4;
+
 type Props = { asking: Asking; place: Place; answer: DirectionAnswer };
 
 export function Reason({ asking, place, answer }: Props) {
@@ -20,9 +23,17 @@ export function Reason({ asking, place, answer }: Props) {
         <span class={decision.allowed ? "chip yes" : "chip no"}>{decision.allowed ? "allowed" : "denied"}</span>
       </h3>
       <p>{reasonWords(asking.world, answer)}</p>
-      {decision.origins.map((origin) => (
+      {decision.origins.slice(0, QUOTED).map((origin) => (
         <Deciding key={`${origin.policy} ${origin.path}`} {...{ asking, place, origin, looks }} />
       ))}
+      {decision.origins.length > QUOTED && (
+        <details>
+          <summary>{decision.origins.length - QUOTED} more that say the same</summary>
+          {decision.origins.slice(QUOTED).map((origin) => (
+            <Where key={`${origin.policy} ${origin.path}`} {...{ asking, place, origin }} />
+          ))}
+        </details>
+      )}
       {looks.length > 0 && (
         <details>
           <summary>
