@@ -178,6 +178,14 @@ CASES: dict[str, list[Step]] = {
         far("y", "10.0.1.9", app="y", where="near"),
         gone(far("y", where="near")),
     ],
+    "more addresses are contested, and fewer again": [
+        DENY_TEAM,
+        namespace("far", A),
+        *(far(f"x{last}", f"10.0.1.{last}") for last in (8, 9)),
+        far("y", "10.0.1.9", app="y", where="near"),
+        far("z", "10.0.1.8", app="y", where="near"),
+        gone(far("y", where="near")),
+    ],
     "a contested address with a port name that is denied": [
         DENY_PORT,
         far("x", "10.0.1.9", port=81),
