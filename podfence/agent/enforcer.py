@@ -23,7 +23,7 @@ from podfence.agent.wanted import Wanted
 from podfence.errors import NftError, NftUnanswered
 from podfence.kernel.nftables.notices import Notice
 from podfence.live.policystore import Refusal
-from podfence.model.facts import Gone
+from podfence.model.facts import Event, Gone
 from podfence.model.networkpolicy import IPNetwork
 from podfence.nft.lowering.assembly import OUR_TABLE
 from podfence.nft.lowering.lower import LocalNode
@@ -79,8 +79,8 @@ class Table(Protocol):
 
 
 class Enforcer:
-    """``clock``: monotonic seconds. ``status``: the latest, for other threads. ``wake``: when time
-    alone decides something; inf: never."""
+    """``clock``: monotonic seconds. ``arrived`` is told events that are enforced. ``status``: the
+    latest, for other threads. ``wake``: when time alone decides something; inf: never."""
 
     def __init__(
         self,
@@ -90,6 +90,7 @@ class Enforcer:
         log: Log,
         clock: Callable[[], float],
         latencies: Latencies | None = None,
+        arrived: Callable[[Sequence[Event]], object] = len,
     ) -> None:
         self._node = node
         self._table = table
@@ -107,6 +108,7 @@ class Enforcer:
         self._events: Counter[tuple[str, str]] = Counter()
         self._faults: dict[Key, str] = {}
         self._waiting: list[tuple[str, float]] = []
+        self._tell_arrived, self._unarrived = arrived, list[Event]()
         self.wake = inf
         self._sizes, self._sized = Sizes(), -inf
         self._drifted = Notice("", 0)
@@ -168,8 +170,11 @@ class Enforcer:
         if planned and was_in_sync:
             self._waiting += [(told.key[0], told.at) for told in taken.events]
         inputs += planned
+        self._unarrived += [told.event for told in taken.events if was_in_sync]
         if inputs or self._clock() >= self.wake:
             self._step(inputs)
+        elif taken.events and self._is_settled():
+            self._arrived()
 
     def _synced(self) -> None:
         self._sync_seconds = self._clock() - self.started
@@ -276,6 +281,8 @@ class Enforcer:
         self._waiting.clear()
         if self._wanted.in_sync and self._sync_seconds is None:
             self._synced()
+        self._tell_arrived(self._unarrived)
+        self._unarrived = []
 
     # -- what is told
 

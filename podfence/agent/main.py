@@ -23,7 +23,9 @@ from podfence.agent.lock import only_agent
 from podfence.agent.log import Log
 from podfence.agent.machine import Meter
 from podfence.agent.nodefacts import device_facts
+from podfence.agent.nri import Gate
 from podfence.agent.outlook import Outlook, require_a_clear_way
+from podfence.agent.podstarts import PodStarts
 from podfence.agent.sources import feed, resources, sources
 from podfence.agent.status import Status
 from podfence.agent.table import KernelTable
@@ -45,7 +47,8 @@ class Options(Struct, frozen=True):
     """``node``: this one, with the pod ranges that are given by hand. ``run_dir``: for the lock.
     ``namespace_fd``: the network namespace to enforce in, when it is not that of the process.
     ``listen``: for health and metrics; None: nowhere. ``override``: names of obstacles that are
-    none (``preflight``)."""
+    none (``preflight``). ``nri``: the runtime's socket for plugins; None: starts of pods do not
+    wait."""
 
     node: LocalNode
     access: Access
@@ -54,6 +57,7 @@ class Options(Struct, frozen=True):
     environment: Mapping[str, str] = {}
     listen: Listen | None = None
     override: frozenset[str] = frozenset()
+    nri: Path | None = None
 
 
 class Agent:
@@ -68,7 +72,11 @@ class Agent:
         self._inbox = Inbox(options.node.name, ((each[0].kind, each[0].only) for each in wanted))
         self._notices = Notices(TABLE, options.namespace_fd)
         table = KernelTable(options.node.mark_mask, self._notices, options.namespace_fd)
-        self._enforcer = Enforcer(options.node, table, self._inbox, log, time.monotonic)
+        self._starts = PodStarts(options.node.name, self._inbox)
+        self._gate = None if options.nri is None else Gate(options.nri, self._starts.start, log)
+        self._enforcer = Enforcer(
+            options.node, table, self._inbox, log, time.monotonic, arrived=self._starts.arrived
+        )
         self._watch = Watch(options.access, wanted, environment=options.environment or os.environ)
 
         meter = Meter(TABLE, options.namespace_fd)
@@ -88,7 +96,13 @@ class Agent:
         """How the agent stands now."""
         found = self._enforcer.status
         conditions = (*found.conditions, *self._outlook.conditions)
-        return replace(found, sources=sources(self._watch), conditions=conditions)
+        return replace(
+            found,
+            sources=sources(self._watch),
+            conditions=conditions,
+            runtime=self._gate.runtime if self._gate else "",
+            starts=self._starts.counts,
+        )
 
     def run(self) -> int:
         """Until a signal, or until a thread dies; the exit status."""
@@ -96,9 +110,12 @@ class Agent:
             # put() may interrupt itself: it is made for this.
             signal.signal(number, lambda found, _: self._ends.put(found))
         enforcer = self._thread("enforcer", self._enforcer.run)
-        feeder = self._thread("feed", lambda: feed(self._watch, self._inbox, self._stopped))
+        feeder = self._thread("feed", lambda: feed(self._watch, self._starts, self._stopped))
         self._thread("notices", self._notice)
         self._thread("outlook", lambda: self._outlook.run(self._stopped))
+        if self._gate is not None:
+            gate = self._gate
+            self._thread("nri", lambda: gate.run(self._stopped))
         if self._web is not None:
             self._thread("web", self._web.run)
         end = self._ends.get()

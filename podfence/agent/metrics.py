@@ -42,6 +42,11 @@ def _agent(status: Status) -> Iterator[Iterator[str]]:
     yield _gauge("events_queued", "Events that wait.", status.queued)
     yield _gauge("pods", "Pods of this node that policies see.", status.pods)
     yield _gauge("pods_pending", "Those without address: they pass nothing.", len(status.pending))
+    yield _gauge(
+        "runtime_connected", "Whether starts of pods wait for rules.", status.runtime != ""
+    )
+    starts = [({"outcome": outcome}, n) for outcome, n in sorted(status.starts.items())]
+    yield _counter("pod_starts_total", "Starts of pods that waited, by outcome.", starts)
     closed = {pod for condition in status.conditions for pod in condition.closed}
     yield _gauge("pods_closed", "Pods that are closed for a condition.", len(closed))
     held = Counter(condition.kind for condition in status.conditions)

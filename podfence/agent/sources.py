@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 import msgspec
 
 from podfence.agent.conditions import Conditions, Kind
-from podfence.agent.inbox import Heard, Inbox, Part, part_of
+from podfence.agent.inbox import Heard, Part, part_of
 from podfence.agent.status import Source
 from podfence.kube.follow import Change, Standing, State
 from podfence.kube.resource import Resource, pods_for, resources_of
@@ -51,7 +52,17 @@ def heard(changes: Iterable[Change]) -> Iterator[Heard]:
             yield Put(found.facts), found.fault
 
 
-def feed(watch: Watch, inbox: Inbox, stopped: threading.Event) -> None:
+class Ear(Protocol):
+    """Who is told what the API says (``Inbox``, ``PodStarts``)."""
+
+    def tell(self, heard: Iterable[Heard], at: float) -> None:
+        """Events, in their order."""
+
+    def stand(self, state: State) -> None:
+        """How a kind stands, after the events that led there."""
+
+
+def feed(watch: Watch, inbox: Ear, stopped: threading.Event) -> None:
     """Hand over what a watch brings, until it is to stop. Raises what ended a thread of it."""
     told: dict[Part, State] = {}
     with watch:

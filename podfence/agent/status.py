@@ -68,7 +68,8 @@ class Status(Struct, frozen=True):
     of them without address. ``events``: taken in, by kind and "put" or "gone".
     ``latency``: from the arrival of an event to the kernel's answer, by
     kind of object. ``queued``: events that wait. ``drifts``: times that others changed the table;
-    ``reads``: times that it was read back; ``sweeps``: of old marks.
+    ``reads``: times that it was read back; ``sweeps``: of old marks. ``runtime``: the container
+    runtime that holds up starts of pods for us, "" for none; ``starts``: how many, by outcome.
     """
 
     node: str
@@ -90,6 +91,8 @@ class Status(Struct, frozen=True):
     reads: int = 0
     sweeps: int = 0
     sizes: Sizes = Sizes()
+    runtime: str = ""
+    starts: Mapping[str, int] = {}
 
     def is_alive(self, now: float) -> bool:
         """Whether the thread that enforces comes round."""

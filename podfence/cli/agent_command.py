@@ -67,6 +67,13 @@ COMMANDS = {
     help="And at which port; 0: nowhere.",
 )
 @click.option(
+    "--nri",
+    type=click.Path(path_type=Path),
+    metavar="SOCKET",
+    help="The container runtime's NRI socket: then the start of a pod waits, a second at the most, "
+    "until its rules are there. Without it, a pod that starts early is closed for that long.",
+)
+@click.option(
     "--override",
     multiple=True,
     metavar="NAME",
@@ -85,6 +92,7 @@ def command(
     run_dir: Path,
     http_address: str,
     http_port: int,
+    nri: Path | None,
     override: tuple[str, ...],
     mark_mask: int,
     netns: Path | None,
@@ -111,5 +119,6 @@ def command(
         opened(netns),
         listen=Listen(http_address, http_port) if http_port else None,
         override=frozenset(override),
+        nri=nri,
     )
     sys.exit(main.run(options, Log(sys.stderr)))

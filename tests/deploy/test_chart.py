@@ -45,6 +45,7 @@ def test_install_yaml_is_the_chart_with_its_own_values() -> None:
     [
         ({}, []),
         ({"podCIDRs": ["10.1.0.0/16", "fd00::/48"]}, ["10.1.0.0/16", "fd00::/48"]),
+        ({"nri": True}, ["--nri=/var/run/nri/nri.sock"]),
         ({"markMask": "0xff00"}, ["--mark-mask=0xff00"]),
         ({"arguments": ["--run-dir=/run/x y"]}, ["--run-dir=/run/x y"]),
     ],
@@ -73,6 +74,15 @@ def test_it_is_probed_where_it_listens(address: str) -> None:
     assert set(probes) == {"/healthz", "/readyz"}
     for probe in probes.values():
         assert (probe["httpGet"]["port"], probe["httpGet"]["host"]) == ("http", address)
+
+
+@needs_go
+@pytest.mark.parametrize("wanted", [False, True])
+def test_the_runtime_s_socket_is_mounted_for_who_wants_it(wanted: bool) -> None:
+    found = chart.only(chart.objects(chart.rendered(nri=wanted)), "DaemonSet")
+    volumes = {each["name"]: each for each in found["spec"]["template"]["spec"]["volumes"]}
+    mounted = {each["mountPath"] for each in _container(nri=wanted)["volumeMounts"]}
+    assert ("nri" in volumes, "/var/run/nri" in mounted) == (wanted, wanted)
 
 
 @needs_go

@@ -1,0 +1,416 @@
+"""The gate at the start of pods, with a runtime that speaks NRI, and with one that does not."""
+
+from __future__ import annotations
+
+import io
+import random
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from podfence.agent import nri
+from podfence.agent.inbox import Inbox
+from podfence.agent.log import Log
+from podfence.agent.nri import Gate, Sandbox, Session, sandbox
+from podfence.agent.podstarts import PodStarts
+from podfence.agent.ttrpc import (
+    MOST,
+    Call,
+    Malformed,
+    Trunk,
+    field,
+    fields,
+    read_call,
+    read_error,
+    request,
+    response,
+)
+from podfence.model.facts import Gone, PodFacts, Put
+from tests.agent.cluster import Cluster
+from tests.agent.network import Node
+from tests.agent.runtime import PLUGIN, Runtime, listening, pod
+
+A, B = int(ip_address("10.1.0.1")), int(ip_address("10.1.0.2"))
+NEW = PodFacts("shop", "web", b'{"app":"web"}', node="n1")
+
+
+# --- the wire ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [0, 1, 127, 128, 300, 2**32, 2**63, 2**64 - 1])
+def test_a_number_is_read_as_it_was_written(value: int) -> None:
+    assert [*fields(field(1, value) + field(2, "x"))] == [(1, value), (2, b"x")]
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [("089601", 150), ("08ffffffffffffffffff01", 2**64 - 1)],
+)
+def test_numbers_of_the_specification(data: str, value: int) -> None:
+    assert dict(fields(bytes.fromhex(data))) == {1: value}
+
+
+def test_other_types_are_passed_over() -> None:
+    data = bytes.fromhex("0d01020304") + bytes.fromhex("110102030405060708") + field(3, "x")
+    assert [number for number, _ in fields(data)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "08",  # a number that is missing
+        "0880",  # cut
+        "08ffffffffffffffffffff01",  # too long
+        "0a05616263",  # a text that is cut
+        "0affffffffffffffffff01",  # one of 2**64 bytes
+        "0b",  # a group
+        "0f",  # no type
+        "00",  # field 0
+        "0d010203",
+    ],
+)
+def test_what_is_no_message_is_refused(data: str) -> None:
+    with pytest.raises(Malformed):
+        [*fields(bytes.fromhex(data))]
+
+
+def test_a_call_is_read_as_it_was_written() -> None:
+    call = Call("a.B", "C", b"\0\xff")
+    assert read_call(request(1, call)[10:]) == call
+    assert read_error(response(1, b"x", 12, "no")[10:]) == "no"
+    assert read_error(response(1, b"x")[10:]) == ""
+
+
+@pytest.mark.parametrize("size", [1, 7, 4096])
+def test_messages_may_come_in_pieces(size: int) -> None:
+    here, there = socket.socketpair()
+    data = request(1, Call("s", "m", bytes(9000))) + request(3, Call("s", "n", b""))
+    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+    there.sendall(b"".join(b"\0\0\0\1" + len(p).to_bytes(4, "big") + p for p in pieces))
+    there.close()
+    with here:
+        found = [(c, m.stream, read_call(m.data).method) for c, m in Trunk(here).messages()]
+    assert found == [(1, 1, "m"), (1, 3, "n")]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\0\0\0\1" + (MOST + 11).to_bytes(4, "big"),  # a piece that is too long
+        b"\0\0\0\7" + bytes(4),  # a connection that nobody opened
+        b"\0\0\0\1\0\0\0\x0a" + (MOST + 1).to_bytes(4, "big") + bytes(6),  # a message too long
+        b"\0\0\0\1\0\0\0\x0aabc",  # cut
+        b"\0\0\0",
+    ],
+)
+def test_lengths_are_bounded_before_anything_is_kept(data: bytes) -> None:
+    here, there = socket.socketpair()
+    there.sendall(data)
+    there.close()
+    with here, pytest.raises(Malformed):
+        [*Trunk(here).messages()]
+
+
+def test_random_bytes_are_malformed_or_nothing() -> None:
+    draw = random.Random(1)
+    for _ in range(3000):
+        data = draw.randbytes(draw.randint(0, 40))
+        try:
+            sandbox(data)
+            read_call(data)
+        except Malformed:
+            pass
+
+
+# --- the plugin ----------------------------------------------------------------------------------
+
+
+class Plugin:
+    """A session with a runtime of the tests; ``started``: pods that went through the gate."""
+
+    def __init__(self) -> None:
+        here, there = socket.socketpair()
+        self.started: list[Sandbox] = []
+        self.runtime = Runtime(there)
+        self.session = Session(here, self.started.append)
+        self.error: Exception | None = None
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+        self._sockets = here, there
+
+    def _run(self) -> None:
+        try:
+            self.session.run()
+        except (Malformed, OSError) as error:
+            self.error = error
+
+    def close(self) -> None:
+        self._sockets[1].close()
+        self.thread.join(20)
+        self._sockets[0].close()
+
+
+@pytest.fixture
+def plugin() -> Iterator[Plugin]:
+    made = Plugin()
+    yield made
+    made.close()
+
+
+def test_it_registers_and_asks_for_one_event(plugin: Plugin) -> None:
+    said = plugin.runtime.registration()
+    assert (said[1], said[2]) == (b"podfence", b"90")
+    answer, _ = plugin.runtime.call("Configure", field(2, "cri-o") + field(3, "1.33"))
+    assert dict(fields(answer)) == {2: 1}
+    assert plugin.session.runtime == "cri-o 1.33"
+
+
+@pytest.mark.parametrize("method", ["StateChange", "RunPodSandbox"])
+def test_a_pod_goes_through_the_gate(plugin: Plugin, method: str) -> None:
+    plugin.runtime.greet()
+    found = pod("shop", "web", "10.1.0.1", "fd00::1")
+    payload = field(1, 1) + field(2, found) if method == "StateChange" else field(1, found)
+    assert plugin.runtime.call(method, payload) == (b"", "")
+    addresses = (ip_address("10.1.0.1"), ip_address("fd00::1"))
+    assert plugin.started == [Sandbox("shop", "web", addresses)]
+
+
+def test_other_events_and_more_of_the_same_are_answered(plugin: Plugin) -> None:
+    plugin.runtime.greet()
+    assert plugin.runtime.call("StateChange", field(1, 3) + field(2, pod("a", "b"))) == (b"", "")
+    assert plugin.runtime.call("Synchronize", field(3, 1)) == (field(2, 1), "")
+    assert plugin.runtime.call("Shutdown") == (b"", "")
+    assert plugin.started == []
+
+
+@pytest.mark.parametrize(
+    ("method", "payload", "service", "words"),
+    [
+        ("CreateContainer", b"", "nri.pkg.api.v1alpha1.Plugin", "no method CreateContainer"),
+        ("Configure", b"", "other", "no service other"),
+        ("RunPodSandbox", field(1, b""), "nri.pkg.api.v1alpha1.Plugin", "a pod without a name"),
+        (
+            "RunPodSandbox",
+            field(1, pod("a", "b", "10.0.0")),
+            "nri.pkg.api.v1alpha1.Plugin",
+            "'10.0.0' does not appear to be an IPv4 or IPv6 address",
+        ),
+        ("StateChange", b"\xff", "nri.pkg.api.v1alpha1.Plugin", "no number"),
+    ],
+)
+def test_what_is_not_understood_is_an_error_and_not_the_end(
+    plugin: Plugin, method: str, payload: bytes, service: str, words: str
+) -> None:
+    plugin.runtime.greet()
+    assert words in plugin.runtime.call(method, payload, service)[1]
+    plugin.runtime.starts(pod("shop", "web"))
+    assert len(plugin.started) == 1
+
+
+def test_a_runtime_that_speaks_otherwise_ends_the_session_alone(plugin: Plugin) -> None:
+    plugin.runtime.greet()
+    plugin.runtime.trunk.send(PLUGIN, b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    plugin.thread.join(20)
+    assert isinstance(plugin.error, Malformed)
+
+
+def test_a_runtime_is_looked_for_until_it_is_there_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nri, "AGAIN", 0.01)
+    path, stopped, logged = tmp_path / "s", threading.Event(), io.StringIO()
+    started: list[Sandbox] = []
+    gate = Gate(path, started.append, Log(logged))
+    thread = threading.Thread(target=gate.run, args=(stopped,), daemon=True)
+    thread.start()
+    until = time.monotonic() + 20
+    while "No such file or directory" not in logged.getvalue():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    for name in ("web", "db"):
+        with listening(path) as server:
+            opened, _ = server.accept()
+            with opened:
+                runtime = Runtime(opened)
+                runtime.greet()
+                assert gate.runtime == "containerd v2.2.9"
+                runtime.starts(pod("shop", name))
+        path.unlink()
+    stopped.set()
+    thread.join(20)
+    assert [each.name for each in started] == ["web", "db"]
+    assert gate.runtime == ""
+
+
+# --- what a start waits for ----------------------------------------------------------------------
+
+
+class Starts:
+    """Pod starts with an inbox that is emptied at once, as a writer would."""
+
+    def __init__(self, patience: float = 20.0) -> None:
+        self.inbox = Inbox("n1", [])
+        self.starts = PodStarts("n1", self.inbox, patience=patience)
+        self.enforced: dict[str, PodFacts | None] = {}
+
+    def enforce(self) -> None:
+        """One turn of the writer."""
+        events = [told.event for told in self.inbox.take(0.0).events]
+        for event in events:
+            if isinstance(event, Gone):
+                self.enforced[event.name] = None
+            elif isinstance(event.facts, PodFacts):
+                self.enforced[event.facts.name] = event.facts
+        self.starts.arrived(events)
+
+    def api(self, *events: Put | Gone) -> None:
+        self.starts.tell([(event, "") for event in events], 0.0)
+        self.enforce()
+
+    def start(self, address: str) -> threading.Thread:
+        given = Sandbox("shop", "web", (ip_address(address),) if address else ())
+        thread = threading.Thread(target=self.starts.start, args=(given,), daemon=True)
+        thread.start()
+        return thread
+
+    def until_done(self, thread: threading.Thread) -> None:
+        for _ in range(2000):
+            self.enforce()
+            thread.join(0.01)
+            if not thread.is_alive():
+                return
+        raise AssertionError("it waits for ever")
+
+    def now(self) -> tuple[int, int] | None:
+        found = self.enforced["web"]
+        return None if found is None else (found.v4, found.v6)
+
+
+def test_a_start_waits_until_the_address_is_enforced() -> None:
+    world = Starts()
+    world.api(Put(NEW))
+    thread = world.start("10.1.0.1")
+    thread.join(0.2)
+    assert thread.is_alive()
+    world.until_done(thread)
+    assert world.now() == (A, -1)
+    assert world.enforced["web"] is not None
+    assert world.enforced["web"].labels == NEW.labels
+    assert world.starts.counts == {"in_time": 1}
+
+
+def test_a_pod_that_the_api_tells_of_later_has_its_address_at_once() -> None:
+    world = Starts()
+    thread = world.start("10.1.0.1")
+    thread.join(0.1)
+    world.api(Put(NEW))
+    world.until_done(thread)
+    assert world.now() == (A, -1)
+
+
+def test_news_without_an_address_do_not_take_it_away() -> None:
+    world = Starts()
+    world.api(Put(NEW))
+    world.until_done(world.start("10.1.0.1"))
+    labels = b'{"app":"x"}'
+    world.api(Put(PodFacts("shop", "web", labels, node="n1")))
+    assert world.now() == (A, -1)
+    found = world.enforced["web"]
+    assert found is not None
+    assert found.labels == labels
+
+
+@pytest.mark.parametrize("address", [A, B])
+def test_the_api_has_the_last_word(address: int) -> None:
+    world = Starts()
+    world.api(Put(NEW))
+    world.until_done(world.start("10.1.0.1"))
+    world.api(Put(PodFacts("shop", "web", v4=address, node="n1")))
+    assert world.now() == (address, -1)
+    world.api(Put(NEW))
+    assert world.now() == (-1, -1)
+
+
+def test_a_pod_of_the_same_name_does_not_inherit_the_address() -> None:
+    world = Starts()
+    world.api(Put(NEW))
+    world.until_done(world.start("10.1.0.1"))
+    world.api(Gone("Pod", "shop", "web"))
+    world.api(Put(NEW))
+    assert world.now() == (-1, -1)
+
+
+def test_a_pod_takes_the_place_of_one_that_is_going() -> None:
+    world = Starts()
+    world.api(Put(PodFacts("shop", "web", v4=A, node="n1", deleting=True)))
+    thread = world.start("10.1.0.2")
+    thread.join(0.1)
+    world.enforce()
+    assert world.now() == (A, -1)
+    world.api(Gone("Pod", "shop", "web"))
+    world.api(Put(NEW))
+    world.until_done(thread)
+    assert world.now() == (B, -1)
+
+
+def test_a_second_network_of_a_known_pod_is_taken() -> None:
+    world = Starts()
+    old = PodFacts("shop", "web", v4=A, node="n1")
+    world.api(Put(old))
+    world.until_done(world.start("10.1.0.2"))
+    assert world.now() == (B, -1)
+    world.api(Put(old))  # the API has not heard of it yet
+    assert world.now() == (B, -1)
+
+
+@pytest.mark.parametrize(
+    ("known", "address", "outcome"),
+    [
+        (None, "10.1.0.1", "late"),
+        (NEW, "10.1.0.1", "late"),
+        (NEW, "", "no_address"),
+        (PodFacts("shop", "web", v4=A, node="n1"), "10.1.0.1", "in_time"),
+        (PodFacts("shop", "web", node="n1", seen=False), "10.1.0.1", "in_time"),
+        (PodFacts("shop", "web", node="other"), "10.1.0.1", "late"),
+    ],
+)
+def test_a_start_never_waits_for_long(known: PodFacts | None, address: str, outcome: str) -> None:
+    world = Starts(patience=0.05)
+    if known is not None:
+        world.api(Put(known))
+    thread = world.start(address)  # and nobody enforces anything
+    thread.join(20)
+    assert not thread.is_alive()
+    assert world.starts.counts == {outcome: 1}
+
+
+@pytest.mark.kernel
+@pytest.mark.apiserver
+@pytest.mark.timeout(240)
+def test_a_pod_passes_and_is_isolated_from_its_first_packet(
+    here: Node, cluster: Cluster, tmp_path: Path
+) -> None:
+    """Its address is known to the runtime alone; the API is told of it later."""
+    path = tmp_path / "nri.sock"
+    with listening(path) as server:
+        cluster.policy("new", {"app": "new"}, {"app": "web"})
+        here.agent("--nri", str(path))
+        opened, _ = server.accept()
+        with opened:
+            runtime = Runtime(opened)
+            runtime.greet()
+            for number in range(20):
+                name, address = f"new-{number}", f"{here.prefix}.0.{100 + number}"
+                here.add(name, address)
+                cluster.pod(name, here.name, labels={"app": "new"})
+                runtime.starts(pod(cluster.namespace, name, address))
+                assert here.passes("web", name)
+                assert not here.passes("far", name)
+                cluster.address(name, address)
+            here.becomes(True, "web", "new-19")
+            assert not here.passes("far", "new-19")
