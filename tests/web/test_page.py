@@ -84,6 +84,8 @@ def test_no_name_is_run_or_obeyed(browser: Browser, tmp_path: Path, name: str) -
         assert wide <= 0
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # 25 CPU-s, most of them for names that are all escapes
 def test_ten_thousand_names_in_one_page(browser: Browser, tmp_path: Path) -> None:
     items = "".join(
         "---\napiVersion: v1\nkind: Pod\n"
