@@ -22,8 +22,8 @@ from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError, Position, Source
 from podfence.manifests.load import Loaded
 from podfence.manifests.testfiles import ReadTests, read_test_files
-from podfence.policy.domains import Names
 from podfence.questions.tests.judge import Status
+from podfence.questions.tests.mutation import Mutation
 from podfence.questions.tests.run import Found, Runs, chosen
 from podfence.render.jsontext import json_text
 from podfence.render.problems import problem_line
@@ -55,6 +55,26 @@ FORMATS = ("text", "json", "junit", "tap", "github")
     help="text, json, junit, tap or github; with =FILE it is written to a file. Repeatable: "
     "-o text -o junit=out.xml. Without it: text.",
 )
+@click.option(
+    "--mutate",
+    is_flag=True,
+    help="Also make one small mistake after the other in the policies, and say which of them no "
+    "test notices.",
+)
+@click.option(
+    "--mutants",
+    type=click.IntRange(min=1),
+    default=2000,
+    show_default=True,
+    metavar="N",
+    help="Mistakes tried at most, spread evenly over all.",
+)
+@click.option(
+    "--score",
+    type=click.FloatRange(0, 100),
+    metavar="PERCENT",
+    help="With --mutate: fail when a smaller part of the mistakes is noticed.",
+)
 @click.option("--strict", is_flag=True, help="A test that proves little (PF506) fails.")
 @resolve_option
 @keep_going_option
@@ -64,6 +84,9 @@ def command(
     pattern: str,
     tags: tuple[str, ...],
     outputs: tuple[str, ...],
+    mutate: bool,
+    mutants: int,
+    score: float | None,
     strict: bool,
     resolve: str | None,
     keep_going: bool,
@@ -81,10 +104,18 @@ def command(
     wanted = read_outputs(outputs, FORMATS)
     names = read_names(resolve, *files, *inputs.paths)
     tests = _read(files)
+    if score is not None and not mutate:
+        raise click.UsageError("--score is about mistakes; use it with --mutate")
     loaded = load_cluster(inputs)
-    found = _judged(tests, loaded, names, pattern, tags)
-    _show(found, tests, loaded, wanted, strict=strict)
-    return _status(found, loaded, strict=strict, keep_going=keep_going)
+    runs = Runs(loaded.cluster, names)
+    found = _judged(tests, runs, pattern, tags)
+    mutation = runs.mutation(found, mutants) if mutate else None
+    _show(found, tests, loaded, wanted, mutation, strict=strict)
+    status = _status(found, loaded, strict=strict, keep_going=keep_going)
+    if status == 0 and mutation is not None and score is not None:
+        killed, every = mutation.score
+        return int(killed * 100 < score * every)  # the fraction, never its rounded figure
+    return status
 
 
 def _read(files: Sequence[str]) -> ReadTests:
@@ -97,14 +128,12 @@ def _read(files: Sequence[str]) -> ReadTests:
     return tests
 
 
-def _judged(
-    tests: ReadTests, loaded: Loaded, names: Names, pattern: str, tags: Sequence[str]
-) -> list[Found]:
+def _judged(tests: ReadTests, runs: Runs, pattern: str, tags: Sequence[str]) -> list[Found]:
     try:
         wanted = chosen(pattern, tags)
     except re.error as error:
         raise click.UsageError(f"--run {pattern!r} is no regular expression: {error}") from error
-    return list(Runs(loaded.cluster, names).all(tests.files, wanted))
+    return list(runs.all(tests.files, wanted))
 
 
 def _show(
@@ -112,6 +141,7 @@ def _show(
     tests: ReadTests,
     loaded: Loaded,
     outputs: Sequence[Output],
+    mutation: Mutation | None,
     *,
     strict: bool,
 ) -> None:
@@ -122,22 +152,39 @@ def _show(
         return (tests.positions.shown if of_test else loaded.locate)(source, path)
 
     for output in outputs:
-        write_output(output, _text(found, locate, output.format, strict=strict))
+        write_output(output, _text(found, locate, output.format, mutation, strict=strict))
 
 
-def _text(found: Sequence[Found], locate: Locate, output: str, *, strict: bool) -> str:
+def _text(
+    found: Sequence[Found],
+    locate: Locate,
+    output: str,
+    mutation: Mutation | None,
+    *,
+    strict: bool,
+) -> str:
     if output == "text":
         from podfence.render.tests_text import render_tests
 
-        return render_tests(found, locate, strict=strict)
+        text = render_tests(found, locate, strict=strict)
+        if mutation is not None:
+            from podfence.render.tests_mutation import mutation_lines
+
+            text += "".join(f"{line}\n" for line in mutation_lines(mutation, locate))
+        return text
     from podfence.render import tests_formats as formats
 
     if output == "json":
-        return f"{json_text(formats.results_data(found, locate))}\n"
+        from podfence.render.tests_mutation import mutation_data
+
+        extra = {} if mutation is None else mutation_data(mutation, locate)
+        return f"{json_text(formats.results_data(found, locate, extra))}\n"
     if output == "junit":
         from podfence.render.junit import junit_text
+        from podfence.render.tests_mutation import mutation_properties
 
-        return junit_text(formats.suites(found, locate, strict=strict))
+        figures = [] if mutation is None else mutation_properties(mutation)
+        return junit_text(formats.suites(found, locate, strict=strict, properties=figures))
     write = formats.tap_lines if output == "tap" else formats.annotations_of
     return "".join(f"{line}\n" for line in write(found, locate, strict=strict))
 

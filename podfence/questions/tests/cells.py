@@ -119,6 +119,15 @@ class Asked:
             return union(each.found for each in self.aims or ())
         return aim.found
 
+    def looks_at(self, pods: FrozenBitMap, *, outside: bool) -> bool:
+        """Whether some of these pods, or ``outside`` addresses, are destinations of the test."""
+        if self.aims is None:
+            return True
+        return any(
+            aim.found.pods.intersect(pods) or (outside and bool(aim.found.addresses))
+            for aim in self.aims
+        )
+
     def ends(self, family: int) -> list[Part]:
         """Every end that cuts classes, in one IP version."""
         found = [self.sources, self.everybody]

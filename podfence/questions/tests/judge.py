@@ -96,9 +96,13 @@ def judge(test: PolicyTest, world: World, resolver: Resolver) -> Result:
 def _judge(test: PolicyTest, world: World, resolver: Resolver) -> Result:
     if test.isolated:
         return _isolated(test, world, resolver)
-    asked = Asked(test, resolver, world)
-    if asked.misses and not test.allow_empty:
-        return Result(test, Status.VACUOUS, misses=asked.misses)
+    return judge_asked(Asked(test, resolver, world), world)
+
+
+def judge_asked(asked: Asked, world: World) -> Result:
+    """The same for a test whose ends were looked up already, in a world of the same pods."""
+    if asked.misses and not asked.test.allow_empty:
+        return Result(asked.test, Status.VACUOUS, misses=asked.misses)
     return Judging(asked, world).result()
 
 

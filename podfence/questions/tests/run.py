@@ -25,6 +25,7 @@ from podfence.questions.tests.edits import edited, prepared
 from podfence.questions.tests.ends import Miss, Resolver
 from podfence.questions.tests.form import Expect, PolicyTest, PolicyTests
 from podfence.questions.tests.judge import Result, Status, judge
+from podfence.questions.tests.mutation import Mutation, mutate
 from podfence.questions.tests.world import World
 
 _MAKES_PODS = WORKLOAD_KINDS | {"Pod", ""}
@@ -59,6 +60,20 @@ class Runs:
                 bench = plain
             results = [bench.result(test) for test in file.tests if wanted(test)]
             yield Found(file, tuple(results))
+
+    def mutation(self, found: Sequence[Found], most: int = 0) -> Mutation:
+        """Which mistakes the tests that passed would notice. Fixtures are those of the first file
+        that has any."""
+        files = [each.file for each in found]
+        first = next((f for f in files if f.fixture_pods or f.fixture_namespaces), files[0])
+        bench = Bench(prepared(self._cluster, files, first), self._names)
+        passed = [
+            result.test
+            for each in found
+            for result in each.results
+            if result.status is Status.PASSED and not result.test.allow_empty
+        ]
+        return mutate(bench.state, passed, most)
 
 
 class Bench:
