@@ -9,8 +9,10 @@ from collections.abc import Sequence
 import click
 
 from podfence.cli.common import (
+    asking,
     has_errors,
     keep_going_option,
+    known_namespaces,
     load_cluster,
     read_names,
     resolve_option,
@@ -22,6 +24,7 @@ from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError, Position, Source
 from podfence.manifests.load import Loaded
 from podfence.manifests.testfiles import ReadTests, read_test_files
+from podfence.policy.domains import Names
 from podfence.questions.tests.judge import Status
 from podfence.questions.tests.mutation import Mutation
 from podfence.questions.tests.run import Found, Runs, chosen
@@ -56,6 +59,12 @@ FORMATS = ("text", "json", "junit", "tap", "github")
     "-o text -o junit=out.xml. Without it: text.",
 )
 @click.option(
+    "--init",
+    "first",
+    metavar="NS",
+    help="Write a test file that says what is true of this namespace now, to be edited.",
+)
+@click.option(
     "--mutate",
     is_flag=True,
     help="Also make one small mistake after the other in the policies, and say which of them no "
@@ -84,6 +93,7 @@ def command(
     pattern: str,
     tags: tuple[str, ...],
     outputs: tuple[str, ...],
+    first: str | None,
     mutate: bool,
     mutants: int,
     score: float | None,
@@ -97,6 +107,10 @@ def command(
     1: one failed, or looked at nobody; 2: no test ran, a file is wrong, or part of the input
     cannot be judged.
     """
+    if first is not None:
+        if files:
+            raise click.UsageError("--init writes a test file, and reads none; drop one of the two")
+        return _first(inputs, read_names(resolve, *inputs.paths), first)
     if not files:
         raise click.UsageError("name at least one test file; podfence test --init NS writes one")
     if [*files, *inputs.paths].count("-") > 1:
@@ -116,6 +130,25 @@ def command(
         killed, every = mutation.score
         return int(killed * 100 < score * every)  # the fraction, never its rounded figure
     return status
+
+
+def _first(inputs: Inputs, names: Names, namespace: str) -> int:
+    """A first test file. Nothing is written while something could not be read."""
+    import yaml
+
+    loaded = load_cluster(inputs, (namespace,))
+    with asking(loaded, inputs):
+        known_namespaces(loaded, (namespace,))
+    if loaded.doubts:
+        said = without_verdict(loaded, loaded.doubts)
+        raise PodfenceError(f"no test file: {said}", code="PF007")
+    found = Runs(loaded.cluster, names).first(namespace)
+    if not found["tests"]:
+        raise PodfenceError(
+            f"no policy closes anything in {namespace}, so there is nothing to keep"
+        )
+    click.echo(yaml.safe_dump(found, sort_keys=False, width=100), nl=False)
+    return 0
 
 
 def _read(files: Sequence[str]) -> ReadTests:

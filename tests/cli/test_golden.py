@@ -25,6 +25,7 @@ PLAN = "examples/shop/policies examples/plan -f examples/shop --exclude policies
 CLOSING = "tests/cli/inputs/plan/flat.yaml tests/cli/inputs/plan/closed.yaml"
 BACK = "examples/plan examples/shop/policies -f examples/shop --exclude policies/"
 TOMORROW = "tests/cli/inputs/plan/old.yaml tests/cli/inputs/plan/open.yaml"
+GOTCHAS = "-f examples/gotchas/workloads.yaml"
 TESTS = "tests/cli/inputs/tests"
 QUERIES = "can -o json --queries tests/cli/inputs"
 
@@ -106,6 +107,14 @@ COMMANDS = {
     "test-failing-github": f"test {TESTS}/failing.podfence.yaml {SHOP} -o github",
     "test-vacuous-strict": f"test {TESTS}/vacuous.podfence.yaml {SHOP} --strict",
     "test-vacuous-json": f"test {TESTS}/vacuous.podfence.yaml {SHOP} -o json",
+    "test-mutate": f"test examples/tests/shop.podfence.yaml {SHOP} --mutate --score 77",
+    "test-mutate-json": f"test examples/tests/shop.podfence.yaml {SHOP} -o json --mutate",
+    "test-mutate-junit": f"test examples/tests/shop.podfence.yaml {SHOP} -o junit --mutate",
+    "test-score-alone": f"test examples/tests/shop.podfence.yaml {SHOP} --score 77",
+    "test-init": f"test --init shop {SHOP}",
+    "test-init-unknown": f"test --init shopp {SHOP}",
+    "test-init-unread": f"test --init torn {MIXED}",
+    "test-init-open": f"test --init watch {GOTCHAS}",
     "test-one": f"test {TESTS}/failing.podfence.yaml {SHOP} --tag db",
     "test-none": f"test {TESTS}/failing.podfence.yaml {SHOP} --run nothing",
     "test-broken": f"test {TESTS}/broken.podfence.yaml {SHOP}",

@@ -6,12 +6,14 @@ one for the files, one for each list of what-if edits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from podfence.admission.kinds import TESTS_KIND
 from podfence.live.clusterindex import ClusterIndex
 from podfence.model.cluster import Cluster
 from podfence.model.doubt import Doubt
@@ -20,9 +22,11 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import NO_NAMES, Names
 from podfence.policy.flow import Direction
 from podfence.questions.certainty import Certainty
+from podfence.questions.plan.newcomers import with_newcomers
 from podfence.questions.tests.cells import Asked
 from podfence.questions.tests.edits import edited, prepared
 from podfence.questions.tests.ends import Miss, Resolver
+from podfence.questions.tests.first import first_file
 from podfence.questions.tests.form import Expect, PolicyTest, PolicyTests
 from podfence.questions.tests.judge import Result, Status, judge
 from podfence.questions.tests.mutation import Mutation, mutate
@@ -60,6 +64,11 @@ class Runs:
                 bench = plain
             results = [bench.result(test) for test in file.tests if wanted(test)]
             yield Found(file, tuple(results))
+
+    def first(self, namespace: str) -> Mapping[str, Any]:
+        """A test file that says what is true of a namespace now."""
+        bench = Bench(with_newcomers(self._cluster, self._cluster.namespaces.keys()), self._names)
+        return first_file(bench.world, namespace, TESTS_KIND)
 
     def mutation(self, found: Sequence[Found], most: int = 0) -> Mutation:
         """Which mistakes the tests that passed would notice. Fixtures are those of the first file

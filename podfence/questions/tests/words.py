@@ -67,7 +67,7 @@ def read_port(word: str | int) -> Ports:
         return Ports(text, PortSet(), (NamedPort(found["name"], protocol),))
     low = int(found["low"])
     high = int(found["high"] or low)
-    if not 0 < low <= high <= MAX_PORT:
+    if not 0 <= low <= high <= MAX_PORT or not high:
         raise ValueError(f"{text!r} is no port; ports are 1 to {MAX_PORT}, the lower one first")
     return Ports(text, PortSet.port(protocol, low, high))
 
