@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from podfence.cli.common import (
     resolve_option,
     without_verdict,
 )
-from podfence.cli.inputs import Inputs, input_options, namespace_option
+from podfence.cli.inputs import Inputs, complete_files, input_options, namespace_option
 from podfence.cli.targets import qualified, question
 from podfence.errors import HostError, LabError, PodfenceError
 from podfence.kernel import mounts, netns
@@ -35,6 +35,7 @@ from podfence.lab.trial import LabOptions
 from podfence.manifests.load import Loaded
 from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.policy.compile import compile_cluster
+from podfence.policy.domains import Names
 from podfence.render import lab as texts
 from podfence.render import lab_json as data
 from podfence.render.jsontext import json_text
@@ -197,15 +198,57 @@ def why(source: str, target: str, namespace: str | None, name: str, output: str)
 
 
 @command.command("test")
+@click.argument("files", metavar="[FILE...]", nargs=-1, shell_complete=complete_files)
+@input_options
+@nodes_option
+@resolve_option
 @name_option
 @output_option
-def test(name: str, output: str) -> int:
-    """Probe every pair of a lab that is up, and compare with the engine.
+def test(
+    files: tuple[str, ...],
+    inputs: Inputs,
+    nodes: int | None,
+    resolve: str | None,
+    name: str,
+    output: str,
+) -> int:
+    """Probe every pair of a lab that is up, or try test files with packets.
 
-    Exit status 0 when the kernel did what the engine says in every probe, 1 when it did not.
+    Without FILE: a lab that is up, compared with the engine. With FILE, of kind PolicyTests as for
+    `podfence test`, and -f: a lab of its own is built, with pods to come, and packets decide what
+    comes of each test. Exit status 0 when all is as it should be, 1 when it is not.
     """
+    if files:
+        if not inputs.paths:
+            raise click.UsageError("name the manifests with -f: a lab of its own is built for them")
+        return _try_files(files, inputs, read_names(resolve, *files, *inputs.paths), nodes, output)
+    if inputs.paths:
+        raise click.UsageError("-f goes with test files; a lab that is up has its input")
     tested = client.ask(name, messages.TryAll())
     return _report(tested.report, tested.places.locate, output)
+
+
+def _try_files(
+    files: Sequence[str], inputs: Inputs, names: Names, nodes: int | None, output: str
+) -> int:
+    from podfence.cli.test_command import read_tests
+    from podfence.lab.promises import prove
+    from podfence.render.lab_tests import proved_data, proved_text
+
+    tests = read_tests(files)
+    loaded = _load(inputs)
+    options = LabOptions(nodes=nodes or 0)
+    found = [
+        result
+        for file in tests.files
+        for result in prove(loaded.cluster, names, file, lambda _: True, options, _progress)
+    ]
+    locate = tests.positions.shown
+    _say(output, proved_data(found, locate), proved_text(found, locate))
+    if all(result.status == "skipped" for result in found):
+        click.echo("error[PF001]: no test was run", err=True)
+        return 2
+    return int(any(result.status not in ("passed", "skipped") for result in found))
 
 
 @command.command("exec", context_settings={"ignore_unknown_options": True})

@@ -117,7 +117,7 @@ def command(
         raise click.UsageError("standard input can be read once only")
     wanted = read_outputs(outputs, FORMATS)
     names = read_names(resolve, *files, *inputs.paths)
-    tests = _read(files)
+    tests = read_tests(files)
     if score is not None and not mutate:
         raise click.UsageError("--score is about mistakes; use it with --mutate")
     loaded = load_cluster(inputs)
@@ -151,7 +151,7 @@ def _first(inputs: Inputs, names: Names, namespace: str) -> int:
     return 0
 
 
-def _read(files: Sequence[str]) -> ReadTests:
+def read_tests(files: Sequence[str]) -> ReadTests:
     """The test files. Raises PodfenceError when one of them is wrong, after all was said."""
     tests = read_test_files(files, sys.stdin.buffer if "-" in files else None)
     for problem in tests.problems:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from pyroaring import BitMap, FrozenBitMap
 
+from podfence.model.objects import IPAddress
 from podfence.questions.tests.ends import Part
 from podfence.questions.tests.world import World
 from podfence.sets import AddressSet
@@ -49,6 +50,19 @@ class Atoms:
     def base(self, atom: int) -> int:
         """The class of an atom."""
         return self._base.get(atom, atom)
+
+    def of_pod(self, pod: int) -> int:
+        """The atom of a pod."""
+        number = self._world.class_of[pod]
+        every = (number, *self._extra.get(number, ()))
+        found: int = next(atom for atom in every if pod in self.members(atom)[0])
+        return found
+
+    def of_address(self, address: IPAddress, number: int) -> int:
+        """The atom of an address of an outside class."""
+        every = (number, *self._extra.get(number, ()))
+        found: int = next((a for a in every if address in self.members(a)[1]), number)
+        return found
 
     def bases(self, atoms: Iterable[int]) -> FrozenBitMap:
         """The classes of atoms."""

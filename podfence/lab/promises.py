@@ -1,0 +1,218 @@
+"""Tests of test files judged by packets: what a lab saw of the connections that a test looks at.
+
+Rule: packets alone decide. A probe without control was left out before, so a denial counts only
+where the target answered on the open network; a test of which no connection was probed is unproved,
+and that is no pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from msgspec import Struct
+
+from podfence.engine.permitted import from_own_node
+from podfence.lab.run import Progress, run_lab
+from podfence.lab.testbed.placement import schedule
+from podfence.lab.testbed.probeplan import Party, Side
+from podfence.lab.testbed.report import LabReport, PortSeen
+from podfence.lab.trial import LabOptions
+from podfence.model.cluster import Cluster
+from podfence.policy.compile import compile_cluster
+from podfence.policy.domains import Names
+from podfence.questions.tests.cells import Asked, Cell, Cells
+from podfence.questions.tests.edits import edited, prepared
+from podfence.questions.tests.ends import Miss, Resolver
+from podfence.questions.tests.form import Expect, PolicyTest, PolicyTests
+from podfence.questions.tests.world import World
+
+
+class Seen(Struct, frozen=True):
+    """One connection that was not as the test says. ``agrees``: the engine says so too."""
+
+    source: str
+    target: str
+    family: int
+    protocol: str
+    port: int
+    open: bool
+    agrees: bool
+
+
+class Proved(Struct, frozen=True):
+    """What packets say of a test. ``status``: passed, failed, vacuous, unproved or skipped;
+    ``packets``: probes of its connections, ``denials`` those that had to get nowhere; ``differ``:
+    probes that did not do what the engine says."""
+
+    test: PolicyTest
+    status: str
+    packets: int = 0
+    denials: int = 0
+    differ: int = 0
+    first: Seen | None = None
+    wrong: int = 0
+    misses: tuple[Miss, ...] = ()
+    text: str = ""
+
+
+def prove(
+    cluster: Cluster,
+    names: Names,
+    file: PolicyTests,
+    wanted: Callable[[PolicyTest], bool],
+    options: LabOptions,
+    progress: Progress,
+) -> Iterator[Proved]:
+    """Try the tests of a document in labs of their own: one for the cluster as it is, one for
+    each list of what-if edits. Raises LabError where a lab cannot be built."""
+    whole = prepared(cluster, [file], file)
+    labs: dict[str, tuple[World, LabReport]] = {}
+    for test in filter(wanted, file.tests):
+        reason = _not_by_packets(test)
+        if reason:
+            yield Proved(test, "skipped", text=reason)
+            continue
+        given, misses = edited(whole, test.given)
+        if misses:
+            yield Proved(test, "vacuous", misses=misses)
+            continue
+        lab = test.path if test.given else ""
+        if lab not in labs:
+            index = compile_cluster(schedule(given, options.nodes), names)
+            labs[lab] = World(index), run_lab(index, options, progress=progress)
+        world, report = labs[lab]
+        before = World(compile_cluster(schedule(whole, options.nodes), names))
+        same = before.pods == world.pods
+        asked = Asked(test, Resolver(before if same else world), world)
+        if asked.misses and not test.allow_empty:
+            yield Proved(test, "vacuous", misses=asked.misses)
+        else:
+            yield _judged(asked, world, report)
+
+
+def _not_by_packets(test: PolicyTest) -> str:
+    if test.skip:
+        return test.skip
+    if test.places and "lab" not in test.places:
+        return f"runs in {', '.join(test.places)} alone"
+    if test.isolated:
+        return "that rules allow nothing else is not seen by packets; podfence test judges it"
+    if test.by is not None:
+        return "packets meet both directions; podfence test judges one of them"
+    return ""
+
+
+def _judged(asked: Asked, world: World, report: LabReport) -> Proved:
+    test = asked.test
+    packets = denials = differ = 0
+    wrong: list[Seen] = []
+    some = False
+    for source, target, port, must in _looked_at(asked, world, report):
+        packets += 1
+        denials += not must
+        differ += not port.agrees
+        if test.expect is Expect.SOME:
+            some = some or port.open
+        elif port.open is not must:
+            wrong.append(
+                Seen(
+                    _name(source, report),
+                    _name(target, report),
+                    port.family,
+                    port.protocol,
+                    port.port,
+                    port.open,
+                    port.agrees,
+                )
+            )
+    failed = bool(wrong) or (test.expect is Expect.SOME and not some)
+    if not packets:
+        text = "none of its connections was probed, or none answered on the open network"
+        return Proved(test, "unproved", text=text)
+    text = ""
+    if test.expect_failure:
+        text = "fails, as expected" if failed else "passes, though it is expected to fail"
+        failed = not failed
+    elif failed and not wrong:
+        text = "none of its connections is open"
+    status = "failed" if failed or differ else "passed"
+    first = wrong[0] if wrong and failed and not test.expect_failure else None
+    return Proved(test, status, packets, denials, differ, first, len(wrong), text=text)
+
+
+def _name(party: Party, report: LabReport) -> str:
+    if party.side is Side.POD:
+        return report.workloads.get(party.name, party.name)
+    return f"node/{party.name}" if party.side is Side.NODE else party.name
+
+
+def _looked_at(
+    asked: Asked, world: World, report: LabReport
+) -> Iterator[tuple[Party, Party, PortSeen, bool]]:
+    """The probes of a test, each with whether it has to be open."""
+    sides: dict[int, _Side] = {
+        number: _Side(Cells(asked, world, family)) for number, family in world.families.items()
+    }
+    for pair in report.pairs:
+        # What is behind a Service is probed by itself, on the ports that policies see.
+        if pair.target.name.startswith("service ") or pair.source == pair.target:
+            continue
+        if _is_own_node(world, pair.source, pair.target):
+            continue
+        for port in pair.ports:
+            side = sides.get(port.family)
+            if side is None:
+                continue
+            for cell in side.cells_of(pair.source, pair.target, port):
+                if not cell.one:  # one of many ports is not shown by a single packet
+                    yield pair.source, pair.target, port, cell.must
+
+
+def _is_own_node(world: World, source: Party, target: Party) -> bool:
+    if target.side is not Side.POD or source.side is Side.POD:
+        return False
+    endpoint = world.index.endpoints[target.name]
+    return any(from_own_node(world.index, address, endpoint) for address in source.addresses)
+
+
+class _Side:
+    """The cells of one IP version by destination."""
+
+    def __init__(self, cells: Cells) -> None:
+        self._cells = cells
+        self._by_destination: dict[int, list[Cell]] = {}
+        for cell in cells.all():
+            self._by_destination.setdefault(cell.destination, []).append(cell)
+        self._known: dict[Party, int | None] = {}
+
+    def cells_of(self, source: Party, target: Party, port: PortSeen) -> Iterator[Cell]:
+        near, far = self._atom(source), self._atom(target)
+        if near is None or far is None:
+            return
+        sets = self._cells.family.table.sets
+        for cell in self._by_destination.get(far, ()):
+            if near in cell.sources and (port.protocol, port.port) in sets[cell.ports]:
+                yield cell
+
+    def _atom(self, party: Party) -> int | None:
+        if party not in self._known:
+            self._known[party] = self._found(party)
+        return self._known[party]
+
+    def _found(self, party: Party) -> int | None:
+        world, family = self._cells.world, self._cells.family.number
+        if party.side is Side.POD:
+            pod = world.number_of.get(party.name)
+            return None if pod is None else self._cells.atoms.of_pod(pod)
+        for address in party.addresses:
+            if address.version == family:
+                return self._cells.atoms.of_address(address, world.index.class_of(address))
+        return None
+
+
+def counted(found: Sequence[Proved]) -> dict[str, int]:
+    """How many tests there are of each status."""
+    numbers: dict[str, int] = {}
+    for each in found:
+        numbers[each.status] = numbers.get(each.status, 0) + 1
+    return numbers
