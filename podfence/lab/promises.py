@@ -7,14 +7,13 @@ and that is no pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-
-from msgspec import Struct
+from collections.abc import Callable, Iterator
 
 from podfence.engine.permitted import from_own_node
 from podfence.lab.run import Progress, run_lab
 from podfence.lab.testbed.placement import schedule
 from podfence.lab.testbed.probeplan import Party, Side
+from podfence.lab.testbed.proved import Proved, Seen
 from podfence.lab.testbed.report import LabReport, PortSeen
 from podfence.lab.trial import LabOptions
 from podfence.model.cluster import Cluster
@@ -22,37 +21,9 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import Names
 from podfence.questions.tests.cells import Asked, Cell, Cells
 from podfence.questions.tests.edits import edited, prepared
-from podfence.questions.tests.ends import Miss, Resolver
+from podfence.questions.tests.ends import Resolver
 from podfence.questions.tests.form import Expect, PolicyTest, PolicyTests
 from podfence.questions.tests.world import World
-
-
-class Seen(Struct, frozen=True):
-    """One connection that was not as the test says. ``agrees``: the engine says so too."""
-
-    source: str
-    target: str
-    family: int
-    protocol: str
-    port: int
-    open: bool
-    agrees: bool
-
-
-class Proved(Struct, frozen=True):
-    """What packets say of a test. ``status``: passed, failed, vacuous, unproved or skipped;
-    ``packets``: probes of its connections, ``denials`` those that had to get nowhere; ``differ``:
-    probes that did not do what the engine says."""
-
-    test: PolicyTest
-    status: str
-    packets: int = 0
-    denials: int = 0
-    differ: int = 0
-    first: Seen | None = None
-    wrong: int = 0
-    misses: tuple[Miss, ...] = ()
-    text: str = ""
 
 
 def prove(
@@ -208,11 +179,3 @@ class _Side:
             if address.version == family:
                 return self._cells.atoms.of_address(address, world.index.class_of(address))
         return None
-
-
-def counted(found: Sequence[Proved]) -> dict[str, int]:
-    """How many tests there are of each status."""
-    numbers: dict[str, int] = {}
-    for each in found:
-        numbers[each.status] = numbers.get(each.status, 0) + 1
-    return numbers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from podfence.lab.promises import Proved, counted
+from podfence.lab.testbed.proved import Proved, counted
 from podfence.questions.phrases.words import count
 from podfence.render.verdicts import Locate, protocol_text
 from podfence.text import printable
