@@ -4,32 +4,39 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import click
 
 from podfence.admission.channel import experimental_fields
-from podfence.admission.kinds import POLICY_KINDS
-from podfence.cli.common import describe_problem, known_namespaces, output_option, read_inputs
+from podfence.cli.baseline import read_baseline
+from podfence.cli.baseline import write_baseline as write
+from podfence.cli.check_answer import Answer, Judged, judge, show
+from podfence.cli.common import known_namespaces, read_inputs
+from podfence.cli.explaining import explain
 from podfence.cli.inputs import Inputs, all_namespaces_option, input_options, namespace_option
-from podfence.cli.terminal import echo
+from podfence.cli.settings import read_settings
 from podfence.errors import Problem, Severity, Source
 from podfence.manifests.load import Loaded
-from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
 from podfence.questions.lint.findings import LINT_RULES
-from podfence.questions.lint.lint import lint
-from podfence.questions.phrases.words import count
-from podfence.render.jsontext import json_text
-from podfence.render.problems import problem_data
-from podfence.text import printable
+
+FORMATS = ("text", "json", "sarif", "github", "junit")
 
 
 @click.command("check")
 @input_options
 @namespace_option
 @all_namespaces_option
-@output_option
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(FORMATS),
+    default="text",
+    show_default=True,
+    help="Text for people, JSON for programs (schemas are under docs/schemas), SARIF for code "
+    "scanning, annotations of a GitHub workflow, or JUnit for build servers.",
+)
 @click.option(
     "--kube-version",
     default="",
@@ -47,9 +54,24 @@ from podfence.text import printable
 @click.option(
     "--fail-on",
     type=click.Choice([*(each.value for each in Severity), "never"]),
-    default=Severity.ERROR.value,
-    show_default=True,
-    help="The exit status is 1 from this weight on.",
+    help="The exit status is 1 from this weight on; error, where podfence.toml says nothing else.",
+)
+@click.option("--strict", is_flag=True, help="Pods that no policy isolates are a warning.")
+@click.option(
+    "--baseline",
+    metavar="FILE",
+    help="Say only findings that are not in this file.",
+)
+@click.option("--write-baseline", metavar="FILE", help="Write all findings there, as known ones.")
+@click.option("--config", metavar="FILE", help="Use this file in place of podfence.toml.")
+@click.option("--no-config", is_flag=True, help="Look for no podfence.toml.")
+@click.option(
+    "--explain",
+    metavar="CODE",
+    is_eager=True,
+    expose_value=False,
+    callback=explain,
+    help="Say what a code means, with an example, and end.",
 )
 def command(
     inputs: Inputs,
@@ -60,7 +82,12 @@ def command(
     server_only: bool,
     select: tuple[str, ...],
     ignore: tuple[str, ...],
-    fail_on: str,
+    fail_on: str | None,
+    strict: bool,
+    baseline: str | None,
+    write_baseline: str | None,
+    config: str | None,
+    no_config: bool,
 ) -> int:
     """Find what the API server would refuse, and policies that do something else than they say.
 
@@ -70,25 +97,30 @@ def command(
     what was meant, are said. With -n the objects of one namespace and those of none are checked.
     Exit status 1 when there is an error.
     """
-    strict = minor_version(kube_version) >= STRICT_CIDRS_SINCE if kube_version else True
+    strict_cidrs = minor_version(kube_version) >= STRICT_CIDRS_SINCE if kube_version else True
+    settings = read_settings(config, none=no_config)
     wanted = chosen(select) or frozenset(LINT_RULES)
     wanted -= chosen(ignore)
+    wanted = frozenset(code for code in wanted if not code.startswith(settings.ignore))
+    known = frozenset[str]() if baseline is None else read_baseline(baseline)
     given = () if namespace is None else (namespace,)
     scope = inputs.scope(given, everything=all_namespaces)
-    loaded = read_inputs(inputs, scope, strict_cidrs=strict)
+    loaded = read_inputs(inputs, scope, strict_cidrs=strict_cidrs)
     known_namespaces(loaded, scope)
-    found = (*loaded.problems, *_channel_warnings(loaded))
+    problems = [
+        problem
+        for problem in (*loaded.problems, *_channel_warnings(loaded))
+        if not scope or _is_in(loaded, problem.source, scope)
+    ]
+    judged = Judged()
     if not server_only:
-        found += _findings(loaded, wanted, scope)
-    problems = tuple(p for p in found if not scope or _is_in(loaded, p.source, scope))
-    kinds = _kinds(loaded, scope)
-    if output == "json":
-        click.echo(json_text(_data(loaded, problems, kinds)))
-    else:
-        for problem in problems:
-            echo(describe_problem(loaded, problem))
-        echo(_summary(loaded, problems, kinds, server_only=server_only))
-    return 1 if _heaviest(problems) <= _weight(fail_on) else 0
+        judged = judge(loaded, scope, wanted, settings, known, strict=strict)
+    if write_baseline is not None:
+        write(write_baseline, judged.kept)
+    answer = Answer(loaded, tuple(problems), judged, _kinds(loaded, scope), server_only)
+    show(answer, output)
+    limit = fail_on or settings.fail_on or Severity.ERROR.value
+    return 1 if _heaviest(answer.all_problems) <= _weight(limit) else 0
 
 
 def _is_in(loaded: Loaded, source: Source | None, scope: Sequence[str]) -> bool:
@@ -156,62 +188,6 @@ def _channel_warnings(loaded: Loaded) -> tuple[Problem, ...]:
 
 def all_problems(loaded: Loaded, index: PolicyIndex) -> tuple[Problem, ...]:
     """All that ``check`` says of a cluster without options. ``index``: its compiled form."""
-    channel = _channel_warnings(loaded)
-    return (*loaded.problems, *channel, *_findings(loaded, LINT_RULES, index=index))
-
-
-def _findings(
-    loaded: Loaded,
-    wanted: Container[str],
-    scope: Sequence[str] = (),
-    *,
-    index: PolicyIndex | None = None,
-) -> tuple[Problem, ...]:
-    """Nothing while an object could not be read: it may be what a policy is about."""
-    if loaded.doubts:
-        return ()
-    found = lint(index or compile_cluster(loaded.cluster), loaded.raw)
-    return tuple(
-        finding.problem
-        for finding in found
-        if finding.code in wanted
-        and (finding.object.kind != "Namespace" or not scope or finding.object.name in scope)
-    )
-
-
-def _data(
-    loaded: Loaded, problems: tuple[Problem, ...], kinds: Mapping[str, int]
-) -> dict[str, object]:
-    return {
-        "schema": "podfence.check/v1",
-        "ok": all(problem.severity is not Severity.ERROR for problem in problems),
-        "problems": [problem_data(p, loaded.positions.locate_problem(p)) for p in problems],
-        "objects": dict(kinds),
-        "passedOver": dict(loaded.passed_over),
-    }
-
-
-def _summary(
-    loaded: Loaded, problems: tuple[Problem, ...], kinds: Mapping[str, int], *, server_only: bool
-) -> str:
-    found = Counter(problem.severity for problem in problems)
-    read = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items())) or "no object"
-    where = f"cluster {printable(loaded.live)}" if loaded.live else count(loaded.files, "file")
-    words = [f"{where}: {read}"]
-    if loaded.absent:
-        words.append(f"not in this cluster: {', '.join(loaded.absent)}")
-    words += [
-        f"{title}: {', '.join(f'{n} {printable(k)}' for k, n in sorted(others.items()))}"
-        for title, others in (
-            ("not judged", loaded.not_judged),
-            ("ignored", loaded.passed_over),
-        )
-        if others
-    ]
-    weights = [count(found[each], each.value) for each in (Severity.ERROR, Severity.WARNING)]
-    if found[Severity.NOTE]:
-        weights.append(count(found[Severity.NOTE], Severity.NOTE.value))
-    words.append(", ".join(weights))
-    if loaded.doubts and not server_only and POLICY_KINDS & kinds.keys():
-        words.append("what the policies really do is checked once all objects can be read")
-    return "; ".join(words)
+    judged = judge(loaded, (), LINT_RULES.keys(), index=index)
+    found = (finding.problem for finding in judged.new)
+    return (*loaded.problems, *_channel_warnings(loaded), *judged.problems, *found)

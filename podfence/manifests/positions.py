@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
@@ -107,6 +108,10 @@ class Positions(Struct):
         """The number of the first line of ``text_of``, from 1, and the text."""
         extent = self._extents.get((source.file, source.document))
         return (source.line if extent is None else extent.line), self.text_of(source)
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Every file that was read, with its text."""
+        yield from self._texts.items()
 
     def locate_problem(self, problem: Problem) -> Position | None:
         """The problem's own position, else that of its field, as :meth:`shown`; ``None`` if it has

@@ -1,33 +1,23 @@
-"""A plan as SARIF 2.1.0, for code scanning.
-
-Rule: no line number is part of a fingerprint, so that a finding stays the same one when text moves.
-Code scanning takes 25,000 results and shows 5,000 of a run.
-"""
+"""A plan as SARIF, for code scanning."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from hashlib import sha256
-from itertools import islice
 
-from podfence._version import __version__
 from podfence.errors import Position
 from podfence.render.plan_edits import Spot
 from podfence.render.plan_findings import PLAN_CODES, PlanFinding
+from podfence.render.sarif import sarif_place, sarif_run
 
-_MOST = 5000
 _LEVELS = {"PF403": "error", "PF404": "error", "PF402": "note"}
 """Every other code is a warning."""
-_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def sarif_data(findings: Iterable[PlanFinding], revisions: Iterable[str] = ()) -> dict[str, object]:
     """One run. ``revisions``: as of ``file_of``."""
     rules = [{"id": code, "shortDescription": {"text": text}} for code, text in PLAN_CODES.items()]
-    driver = {"name": "podfence", "version": __version__, "rules": rules}
-    results = [_result(finding, revisions) for finding in islice(findings, _MOST)]
-    run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
-    return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
+    return sarif_run(rules, (_result(finding, revisions) for finding in findings))
 
 
 def _result(finding: PlanFinding, revisions: Iterable[str]) -> dict[str, object]:
@@ -48,18 +38,10 @@ def _result(finding: PlanFinding, revisions: Iterable[str]) -> dict[str, object]
 
 def _location(spot: Spot, revisions: Iterable[str]) -> dict[str, object]:
     assert spot.position is not None
-    region = {"startLine": spot.position.line, "startColumn": spot.position.column}
+    file = file_of(spot.position, revisions)
     if spot.old:  # the line is gone: nobody can open it
-        region = {"startLine": 1}
-    place: dict[str, object] = {
-        "physicalLocation": {
-            "artifactLocation": {"uri": file_of(spot.position, revisions)},
-            "region": region,
-        }
-    }
-    if spot.words:
-        place["message"] = {"text": spot.words}
-    return place
+        return sarif_place(file, 1, None, spot.words)
+    return sarif_place(file, spot.position.line, spot.position.column, spot.words)
 
 
 def file_of(position: Position, revisions: Iterable[str]) -> str:

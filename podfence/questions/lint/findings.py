@@ -7,6 +7,7 @@ server accepts the object. Every code has one meaning, stands in LINT_RULES and 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 
 from msgspec import Struct
 
@@ -152,6 +153,12 @@ class Finding(Struct, frozen=True):
     def weight(self) -> Severity:
         """How much it weighs."""
         return self.severity or LINT_RULES[self.code].severity
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells the finding from every other, wherever it is written."""
+        parts = (self.code, self.object.kind, str(self.object), self.path, self.text)
+        return sha256("\0".join(parts).encode()).hexdigest()[:32]
 
     @property
     def title(self) -> str:

@@ -113,7 +113,7 @@ def _passes(reach: Reach, use: _Use) -> bool:
             seen = set[int]()
             for remote in match.peers.among(FrozenBitMap(partitions.pods)):
                 far = reach.index.policies[remote].of(other)
-                if not far.tiers:
+                if not far.tiers or _is_itself(reach, remote, subjects):
                     return True
                 if far.number in seen:
                     continue
@@ -122,6 +122,11 @@ def _passes(reach: Reach, use: _Use) -> bool:
                     if who.intersect(subjects) and reach.table.intersection(permitted, ports):
                         return True
     return False
+
+
+def _is_itself(reach: Reach, remote: int, subjects: FrozenBitMap) -> bool:
+    """Whether one pod is at both ends: nothing keeps it from itself (NP-54)."""
+    return remote in subjects and len(reach.index.members[remote]) == 1
 
 
 def _undone(reach: Reach, origin: Origin, uses: list[_Use], peers: BitMap) -> Finding:

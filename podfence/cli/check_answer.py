@@ -1,0 +1,211 @@
+"""What ``check`` found, and how it is shown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
+from datetime import date
+
+import click
+from msgspec import Struct
+from msgspec.structs import replace
+
+from podfence.admission.kinds import POLICY_KINDS
+from podfence.cli.baseline import held_back
+from podfence.cli.common import describe_problem
+from podfence.cli.settings import NO_SETTINGS, Settings
+from podfence.cli.terminal import echo
+from podfence.errors import Problem, Severity
+from podfence.manifests.load import Loaded
+from podfence.policy.compile import compile_cluster
+from podfence.policy.index import PolicyIndex
+from podfence.questions.lint.findings import LINT_CODES, Finding
+from podfence.questions.lint.ignoring import (
+    IGNORE_CODES,
+    Remark,
+    remarks_of_documents,
+    remarks_of_text,
+    sift,
+)
+from podfence.questions.lint.lint import lint
+from podfence.questions.phrases.words import count
+from podfence.render.jsontext import json_text
+from podfence.render.problems import problem_data
+from podfence.text import printable
+
+_STRICT = {"PF350": Severity.WARNING}
+
+
+class Judged(Struct, frozen=True):
+    """Findings of what policies really do: ``new`` ones, those that remarks ignore, and what is
+    wrong with remarks. ``kept``: with those of the baseline, of which ``known`` are still there and
+    ``gone`` are not."""
+
+    new: tuple[Finding, ...] = ()
+    kept: tuple[Finding, ...] = ()
+    ignored: tuple[tuple[Finding, Remark], ...] = ()
+    problems: tuple[Problem, ...] = ()
+    known: int = 0
+    gone: int = 0
+
+
+class Answer(Struct, frozen=True):
+    """All that is to be shown. ``problems``: what the server says; ``kinds``: objects by kind."""
+
+    loaded: Loaded
+    problems: tuple[Problem, ...]
+    judged: Judged
+    kinds: Mapping[str, int]
+    server_only: bool
+
+    @property
+    def all_problems(self) -> tuple[Problem, ...]:
+        """What counts for the exit status."""
+        found = (finding.problem for finding in self.judged.new)
+        return (*self.problems, *self.judged.problems, *found)
+
+
+def judge(
+    loaded: Loaded,
+    scope: Sequence[str],
+    wanted: Set[str],
+    settings: Settings = NO_SETTINGS,
+    known: Set[str] = frozenset(),
+    *,
+    strict: bool = False,
+    index: PolicyIndex | None = None,
+) -> Judged:
+    """What policies really do. ``index``: the compiled form, where there is one already. Nothing
+    while an object could not be read: it may be what a policy is about."""
+    if loaded.doubts:
+        return Judged()
+    weights = {**(_STRICT if strict else {}), **settings.severity}
+    found = [
+        replace(finding, severity=weights[finding.code]) if finding.code in weights else finding
+        for finding in lint(index or compile_cluster(loaded.cluster), loaded.raw)
+        if finding.code in wanted and _is_about(loaded, finding, scope)
+    ]
+    if settings.paths:
+        found = [each for each in found if not settings.ignored_in(_file(each), each.code)]
+    texts = loaded.positions.texts()
+    remarks = [remark for file, text in texts for remark in remarks_of_text(file, text)]
+    remarks += remarks_of_documents((d.source, d.data) for d in loaded.documents)
+    sifted = sift(
+        found,
+        remarks,
+        lambda finding: loaded.locate(finding.source, finding.path),
+        wanted if not scope else frozenset(),
+        date.today(),  # noqa: DTZ011 - a day as the person who wrote until= means it
+    )
+    new, still, gone = held_back(sifted.kept, known) if known else (sifted.kept, 0, 0)
+    return Judged(new, sifted.kept, sifted.ignored, sifted.problems, still, gone)
+
+
+def _file(finding: Finding) -> str:
+    return finding.source.file if finding.source else ""
+
+
+def _is_about(loaded: Loaded, finding: Finding, scope: Sequence[str]) -> bool:
+    if not scope:
+        return True
+    ref = finding.object
+    return (not ref.namespace and ref.kind != "Namespace") or (ref.namespace or ref.name) in scope
+
+
+def show(answer: Answer, output: str) -> None:
+    """Print everything."""
+    loaded = answer.loaded
+    if output == "json":
+        click.echo(json_text(_data(answer)))
+    elif output == "text":
+        for problem in answer.all_problems:
+            echo(describe_problem(loaded, problem))
+        echo(_summary(answer))
+    else:
+        _show_form(answer, output)
+
+
+def _show_form(answer: Answer, output: str) -> None:
+    from podfence.cli.explaining import sections
+    from podfence.render.check_forms import (
+        Said,
+        junit_report,
+        sarif_data,
+        workflow_commands,
+    )
+
+    heads = {code: text.partition("\n")[0] for code, text in sections().items()}
+    titles = {code: head.partition(": ")[2] for code, head in heads.items()}
+    locate = answer.loaded.positions.locate_problem
+
+    def said(problem: Problem, fingerprint: str = "", ignored: str = "") -> Said:
+        title = titles.get(problem.code, problem.code)
+        return Said(problem, locate(problem), title, fingerprint, ignored)
+
+    found = [said(each) for each in (*answer.problems, *answer.judged.problems)]
+    found += [said(each.problem, each.fingerprint) for each in answer.judged.new]
+    if output == "sarif":
+        ignored = [
+            said(each.problem, each.fingerprint, remark.reason)
+            for each, remark in answer.judged.ignored
+        ]
+        click.echo(json_text(sarif_data([*found, *ignored], sections())))
+    elif output == "github":
+        click.echo("".join(f"{line}\n" for line in workflow_commands(found)), nl=False)
+    else:
+        click.echo(junit_report(found, {**LINT_CODES, **IGNORE_CODES}), nl=False)
+
+
+def _data(answer: Answer) -> dict[str, object]:
+    loaded, judged = answer.loaded, answer.judged
+    locate = loaded.positions.locate_problem
+    others = [*answer.problems, *judged.problems]
+    problems = [problem_data(problem, locate(problem)) for problem in others]
+    problems += [
+        {**problem_data(each.problem, locate(each.problem)), "fingerprint": each.fingerprint}
+        for each in judged.new
+    ]
+    return {
+        "schema": "podfence.check/v1",
+        "ok": all(each.severity is not Severity.ERROR for each in answer.all_problems),
+        "problems": problems,
+        "ignored": [
+            {
+                **problem_data(each.problem, locate(each.problem)),
+                "fingerprint": each.fingerprint,
+                "because": remark.reason,
+            }
+            for each, remark in judged.ignored
+        ],
+        "heldBack": judged.known,
+        "objects": dict(answer.kinds),
+        "passedOver": dict(loaded.passed_over),
+    }
+
+
+def _summary(answer: Answer) -> str:
+    return "; ".join(_parts(answer))
+
+
+def _parts(answer: Answer) -> Iterator[str]:
+    loaded, judged = answer.loaded, answer.judged
+    found = Counter(problem.severity for problem in answer.all_problems)
+    read = ", ".join(f"{n} {kind}" for kind, n in sorted(answer.kinds.items())) or "no object"
+    where = f"cluster {printable(loaded.live)}" if loaded.live else count(loaded.files, "file")
+    yield f"{where}: {read}"
+    if loaded.absent:
+        yield f"not in this cluster: {', '.join(loaded.absent)}"
+    for title, others in (("not judged", loaded.not_judged), ("ignored", loaded.passed_over)):
+        if others:
+            yield f"{title}: {', '.join(f'{n} {printable(k)}' for k, n in sorted(others.items()))}"
+    weights = [count(found[each], each.value) for each in (Severity.ERROR, Severity.WARNING)]
+    if found[Severity.NOTE]:
+        weights.append(count(found[Severity.NOTE], Severity.NOTE.value))
+    yield ", ".join(weights)
+    if judged.ignored:
+        yield f"{count(len(judged.ignored), 'finding')} ignored by remarks"
+    if judged.known or judged.gone:
+        gone = f" ({judged.gone} more are gone: --write-baseline forgets them)"
+        yield f"{judged.known} held back by the baseline{gone if judged.gone else ''}"
+    if loaded.doubts and not answer.server_only and POLICY_KINDS & answer.kinds.keys():
+        yield "what the policies really do is checked once all objects can be read"

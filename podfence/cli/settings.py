@@ -1,0 +1,125 @@
+"""``podfence.toml``: what a repository says once for every run of ``check``.
+
+Rule: it is looked for from the working directory up to the root of the repository; a key that
+nobody reads is an error, so that a misspelt one cannot be without effect.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from msgspec import Struct, field
+
+from podfence.errors import PodfenceError, Severity
+from podfence.likeness import similar
+from podfence.questions.lint.findings import LINT_RULES
+
+NAME = "podfence.toml"
+_KEYS = ("fail-on", "ignore", "paths", "severity")
+_WEIGHTS = {each.value: each for each in Severity}
+
+
+class Settings(Struct, frozen=True):
+    """``[check]``: from which weight on it fails, codes (or their beginnings) that are not said,
+    codes that weigh otherwise, and codes that are not said of some files. ``file``: where it was
+    read, "" where there is none."""
+
+    file: str = ""
+    fail_on: str = ""
+    ignore: tuple[str, ...] = ()
+    severity: Mapping[str, Severity] = {}
+    paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def ignored_in(self, file: str, code: str) -> bool:
+        """Whether a code is not said of a file."""
+        return any(fnmatch(file, each) and code.startswith(c) for each, c in self.paths.items())
+
+
+NO_SETTINGS = Settings()
+
+
+def read_settings(given: str | None, *, none: bool) -> Settings:
+    """The file of ``--config``, else the nearest ``podfence.toml``; empty with ``--no-config``.
+
+    Raises PodfenceError for a file that cannot be used."""
+    if none:
+        if given is not None:
+            raise click.UsageError("--config and --no-config exclude each other")
+        return NO_SETTINGS
+    path = Path(given) if given is not None else _nearest(Path.cwd())
+    if path is None:
+        return NO_SETTINGS
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PodfenceError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PodfenceError(f"{path}: {error}") from error
+    return _Reader(str(path)).settings(data)
+
+
+def _nearest(directory: Path) -> Path | None:
+    for each in (directory, *directory.parents):
+        if (each / NAME).is_file():
+            return each / NAME
+        if (each / ".git").exists():
+            return None
+    return None
+
+
+class _Reader:
+    """Reads one file; every complaint names the key."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+
+    def settings(self, data: Mapping[str, Any]) -> Settings:
+        self._known(data, ("check",), "")
+        check = self._table(data.get("check", {}), "check")
+        self._known(check, _KEYS, "check.")
+        fail_on = check.get("fail-on", "")
+        if fail_on not in ("", "never", *_WEIGHTS):
+            self._refuse("check.fail-on", f"{fail_on!r}: use error, warning, note or never")
+        weights = {}
+        for code, weight in self._table(check.get("severity", {}), "check.severity").items():
+            if code not in LINT_RULES or weight not in _WEIGHTS:
+                self._refuse(
+                    f"check.severity.{code}", 'use a code and a weight, such as PF331 = "error"'
+                )
+            weights[code] = _WEIGHTS[weight]
+        paths = {}
+        for pattern, each in self._table(check.get("paths", {}), "check.paths").items():
+            table = self._table(each, f"check.paths.{pattern!r}")
+            self._known(table, ("ignore",), f"check.paths.{pattern!r}.")
+            paths[pattern] = self._codes(table.get("ignore", []), f"check.paths.{pattern!r}.ignore")
+        ignore = self._codes(check.get("ignore", []), "check.ignore")
+        return Settings(self._file, fail_on, ignore, weights, paths)
+
+    def _codes(self, value: object, key: str) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            self._refuse(key, 'use a list of codes, such as ["PF350"]')
+        for code in value:
+            if not code.startswith("PF") or not any(c.startswith(code) for c in LINT_RULES):
+                self._refuse(key, f"{code!r} begins no code of what policies really do")
+        return tuple(value)
+
+    def _table(self, value: object, key: str) -> Mapping[str, Any]:
+        if not isinstance(value, dict):
+            self._refuse(key, "use a table")
+        return value
+
+    def _known(self, table: Mapping[str, Any], keys: tuple[str, ...], prefix: str) -> None:
+        for key in table:
+            if key not in keys:
+                close = similar(key, keys)
+                hint = f"; did you mean {prefix}{close[0]}?" if close else ""
+                known = ", ".join(f"{prefix}{each}" for each in keys)
+                self._refuse(f"{prefix}{key}", f"no such key{hint} (known: {known})")
+
+    def _refuse(self, key: str, text: str) -> NoReturn:
+        raise PodfenceError(f"{self._file}: {key}: {text}")

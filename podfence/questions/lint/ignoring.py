@@ -1,0 +1,193 @@
+"""Remarks that a finding is meant: ``# podfence: ignore[PF331] reason``.
+
+Rule: a remark counts only with a reason, and only for findings of what policies really do; what the
+server refuses cannot be ignored. A remark that ignores nothing is a finding itself, so that none
+outlives what it was for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from datetime import date
+
+from msgspec import Struct
+
+from podfence.errors import Position, Problem, Severity, Source
+from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
+from podfence.questions.lint.findings import LINT_RULES, Finding
+
+IGNORE_CODES: Mapping[str, str] = {
+    "PF601": "a remark without a reason ignores nothing",
+    "PF602": "a remark that ignores no finding",
+    "PF603": "a remark names a code that no finding has",
+    "PF604": "the day has passed until which a remark counts",
+}
+"""Codes of what is wrong with remarks, with their meaning in one line."""
+ANNOTATION = "podfence.io/ignore"
+_MARK = "podfence:"
+_REMARK = re.compile(
+    r"^(?P<before>.*?)#\s*podfence:\s*(?P<what>ignore|ignore-file)\[(?P<codes>[^\]]*)\](?P<rest>.*)$"
+)
+_UNTIL = re.compile(r"[,\s]*\buntil=(\S+?)(?=[,;\s]|$)")
+_HEAD = 10
+"""Lines of a file in which ``ignore-file`` is looked for."""
+_CODE = re.compile(r"PF[0-9]{1,3}")
+
+
+class Remark(Struct, frozen=True):
+    """Codes or their beginnings that are meant, and why. ``place``: where it is written. ``lines``:
+    the lines of its file that it is about, None for all; ``object``: of an annotation."""
+
+    codes: tuple[str, ...]
+    reason: str
+    until: str
+    place: Position | None
+    lines: tuple[int, ...] | None = None
+    object: ObjectRef | None = None
+    source: Source | None = None
+
+    def problem(self, code: str, text: str) -> Problem:
+        """Something wrong with it."""
+        path = f"metadata.annotations[{ANNOTATION}]" if self.object else ""
+        name = f"{self.object.kind} {self.object}" if self.object else ""
+        return Problem(code, Severity.WARNING, text, self.source, path, name, self.place)
+
+
+class Sifted(Struct, frozen=True):
+    """Findings with the remarks taken into account: those that stay, those that are ignored, with
+    the remark, and what is wrong with remarks."""
+
+    kept: tuple[Finding, ...]
+    ignored: tuple[tuple[Finding, Remark], ...]
+    problems: tuple[Problem, ...]
+
+
+def remarks_of_text(file: str, text: str) -> Iterator[Remark]:
+    """The remarks of a file. One alone on its line is about the next line, too."""
+    if _MARK not in text:
+        return
+    for number, line in enumerate(text.split("\n"), 1):
+        found = _REMARK.match(line) if _MARK in line else None
+        if found is None or (found["what"] == "ignore-file" and number > _HEAD):
+            continue
+        alone = not found["before"].strip()
+        lines = (number, number + 1) if alone else (number,)
+        yield _remark(
+            found["codes"],
+            found["rest"],
+            Position(file, number, len(found["before"]) + 1),
+            None if found["what"] == "ignore-file" else lines,
+        )
+
+
+def remarks_of_object(ref: ObjectRef, source: Source, annotations: object) -> Iterator[Remark]:
+    """The remarks of an object's annotation, which hold for all that is found of it; of a
+    Namespace for all objects in it."""
+    value = annotations.get(ANNOTATION) if isinstance(annotations, Mapping) else None
+    for part in value.split(";") if isinstance(value, str) else ():
+        codes, _, rest = part.strip().partition(" ")
+        yield _remark(codes, rest, None, None, ref, source)
+
+
+def _remark(
+    codes: str,
+    rest: str,
+    place: Position | None,
+    lines: tuple[int, ...] | None,
+    ref: ObjectRef | None = None,
+    source: Source | None = None,
+) -> Remark:
+    until = _UNTIL.search(rest)
+    reason = _UNTIL.sub("", rest).strip(" ,\t\r")
+    named = tuple(code.strip() for code in codes.split(",") if code.strip())
+    return Remark(named, reason, until[1] if until else "", place, lines, ref, source)
+
+
+def sift(
+    findings: Sequence[Finding],
+    remarks: Sequence[Remark],
+    place: Callable[[Finding], Position | None],
+    wanted: Container[str],
+    today: date,
+) -> Sifted:
+    """Take the remarks into account. ``wanted``: the codes that are looked for at all; a remark
+    about others may be used another time. ``today``: what ``until=`` is compared with."""
+    problems: list[Problem] = []
+    valid = [each for each in remarks if _is_valid(each, today, problems)]
+    used: set[int] = set()
+    kept, ignored = [], []
+    for finding in findings:
+        position = place(finding) if any(each.place for each in valid) else None
+        hit = next(
+            (at for at, each in enumerate(valid) if _is_about(each, finding, position)), None
+        )
+        if hit is None:
+            kept.append(finding)
+        else:
+            used.add(hit)
+            ignored.append((finding, valid[hit]))
+    for at, remark in enumerate(valid):
+        if at not in used and all(_codes(code, wanted) for code in remark.codes):
+            text = f"nothing here is {' or '.join(remark.codes)} now: delete the remark"
+            problems.append(remark.problem("PF602", text))
+    return Sifted(tuple(kept), tuple(ignored), tuple(problems))
+
+
+def _is_valid(remark: Remark, today: date, problems: list[Problem]) -> bool:
+    unknown = [code for code in remark.codes if not _codes(code, LINT_RULES)]
+    if unknown or not remark.codes:
+        text = (
+            f"{', '.join(unknown) or 'no code'}: a remark names codes of what policies really do, "
+            "such as PF331, or their beginning; what the server refuses cannot be ignored"
+        )
+        problems.append(remark.problem("PF603", text))
+        return False
+    if not remark.reason:
+        text = f"say why {', '.join(remark.codes)} is meant here; without a reason it still counts"
+        problems.append(remark.problem("PF601", text))
+        return False
+    if remark.until:
+        try:
+            over = date.fromisoformat(remark.until) < today
+        except ValueError:
+            over = True
+        if over:
+            text = f"until={remark.until} is no day to come (YYYY-MM-DD): it ignores nothing"
+            problems.append(remark.problem("PF604", text))
+            return False
+    return True
+
+
+def _codes(beginning: str, among: Container[str]) -> bool:
+    """Whether some code begins so."""
+    return bool(_CODE.fullmatch(beginning)) and any(
+        code in among for code in LINT_RULES if code.startswith(beginning)
+    )
+
+
+def _is_about(remark: Remark, finding: Finding, position: Position | None) -> bool:
+    if not finding.code.startswith(remark.codes):
+        return False
+    if remark.object is not None:
+        own = remark.object == finding.object
+        return own or (remark.object.kind, remark.object.name) == (
+            "Namespace",
+            finding.object.namespace,
+        )
+    if position is None or remark.place is None or position.file != remark.place.file:
+        return False
+    return remark.lines is None or position.line in remark.lines
+
+
+def remarks_of_documents(
+    documents: Iterable[tuple[Source, Mapping[str, object]]],
+) -> Iterator[Remark]:
+    """The remarks of all objects that have some."""
+    for source, data in documents:
+        metadata = data.get("metadata")
+        if isinstance(metadata, Mapping) and metadata.get("annotations"):
+            kind, name = str(data.get("kind")), str(metadata.get("name"))
+            namespace = str(metadata.get("namespace") or DEFAULT_NAMESPACE)
+            ref = ObjectRef(kind, "" if kind == "Namespace" else namespace, name)
+            yield from remarks_of_object(ref, source, metadata["annotations"])

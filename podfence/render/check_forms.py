@@ -1,0 +1,107 @@
+"""What ``check`` says, for code scanning, annotations and build servers.
+
+Rule: the same messages as in text, made harmless as there; an ignored finding is in SARIF with its
+reason, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from podfence.errors import Position, Problem, Severity
+from podfence.questions.phrases.words import count
+from podfence.render.annotations import SHOWN, annotation
+from podfence.render.junit import Case, Suite, junit_text
+from podfence.render.problems import message_text
+from podfence.render.sarif import sarif_place, sarif_run
+from podfence.text import printable
+
+_ORDER = (Severity.ERROR, Severity.WARNING, Severity.NOTE)
+_GITHUB = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
+
+
+class Said(Struct, frozen=True):
+    """A problem with its place. ``title``: the meaning of its code. ``fingerprint``: tells it from
+    others whatever line it stands on, "" for what the server says. ``ignored``: why, if it is."""
+
+    problem: Problem
+    position: Position | None
+    title: str
+    fingerprint: str = ""
+    ignored: str = ""
+
+    @property
+    def text(self) -> str:
+        """Object and message."""
+        subject = f"{printable(self.problem.object)}: " if self.problem.object else ""
+        return subject + message_text(self.problem.message)
+
+
+def sarif_data(said: Sequence[Said], helps: Mapping[str, str]) -> dict[str, object]:
+    """One run. ``helps``: what is to be said of a code, in Markdown."""
+    titles = {each.problem.code: each.title for each in said}
+    rules = [_rule(code, title, helps.get(code, "")) for code, title in sorted(titles.items())]
+    return sarif_run(rules, (_result(each) for each in said))
+
+
+def _rule(code: str, title: str, more: str) -> dict[str, object]:
+    rule: dict[str, object] = {"id": code, "shortDescription": {"text": title}}
+    if more:
+        rule["help"] = {"text": more, "markdown": more}
+    return rule
+
+
+def _result(each: Said) -> dict[str, object]:
+    result: dict[str, object] = {
+        "ruleId": each.problem.code,
+        "level": each.problem.severity.value,
+        "message": {"text": each.text},
+        "locations": [],
+    }
+    if each.position is not None:
+        place = each.position
+        result["locations"] = [sarif_place(printable(place.file), place.line, place.column)]
+    if each.fingerprint:
+        result["partialFingerprints"] = {"podfenceCheck/v1": each.fingerprint}
+    if each.ignored:
+        result["suppressions"] = [{"kind": "inSource", "justification": printable(each.ignored)}]
+    return result
+
+
+def workflow_commands(said: Iterable[Said]) -> Iterator[str]:
+    """Annotations, a line each, the heaviest first; those that a step does not show are counted."""
+    found = sorted(said, key=lambda each: _ORDER.index(each.problem.severity))
+    for each in found[:SHOWN]:
+        title = f"podfence {each.problem.code}: {each.title}"
+        yield annotation(_GITHUB[each.problem.severity], title, each.text, each.position)
+    if len(found) > SHOWN:
+        rest = count(len(found) - SHOWN, "finding")
+        yield f"::notice title=podfence check::and {rest} more: podfence check"
+
+
+def junit_report(said: Iterable[Said], rules: Mapping[str, str]) -> str:
+    """One case for each finding, and one that passed for each rule that found nothing. Warnings
+    and notes pass, and say what they say in the name."""
+    found = list(said)
+    silent = dict(rules)
+    for each in found:
+        silent.pop(each.problem.code, None)
+    cases = [_case(each) for each in found]
+    cases += [Case(f"{code} {title}", "podfence.check") for code, title in silent.items()]
+    return junit_text([Suite("podfence check", tuple(cases))])
+
+
+def _case(each: Said) -> Case:
+    problem, place = each.problem, each.position
+    failed = problem.severity is Severity.ERROR
+    return Case(
+        f"{problem.code} {each.title}: {printable(problem.object)}",
+        f"podfence.check.{problem.code}",
+        "failure" if failed else "skipped",
+        f"{problem.severity.value} {problem.code}",
+        each.text,
+        printable(place.file) if place else "",
+        place.line if place else 0,
+    )
