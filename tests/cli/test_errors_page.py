@@ -70,10 +70,8 @@ def test_every_code_in_the_source_is_declared() -> None:
 
 
 def test_the_package_holds_the_page() -> None:
-    inside = ROOT / "podfence" / "cli" / "errors.md"
-    if UPDATE:
-        inside.write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
-    assert inside.read_text(encoding="utf-8") == PAGE.read_text(encoding="utf-8")
+    """A link in the sources, so that there is one page; a wheel holds the page itself."""
+    assert (ROOT / "podfence" / "cli" / "errors.md").samefile(PAGE)
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=str)
