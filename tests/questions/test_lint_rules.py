@@ -284,6 +284,18 @@ def test_a_surer_cause_is_said_in_place_of_the_others() -> None:
         assert at == [code]
 
 
+@pytest.mark.parametrize(("labels", "name"), [(WEB, "sohp"), ("", "sohp"), (WEB, "shp")])
+def test_a_misspelt_namespace_is_an_error(labels: str, name: str) -> None:
+    [finding] = [f for f in found(policy(labels, namespace=name)) if f.code == "PF325"]
+    assert (finding.path, finding.weight.value) == ("metadata.namespace", "error")
+    assert "in namespace shop it would select" in finding.text
+
+
+@pytest.mark.parametrize("namespace", ["shop2", "m", "other"])
+def test_another_namespace_is_another(namespace: str) -> None:
+    assert "PF325" not in {f.code for f in found(policy("", namespace=namespace))}
+
+
 def test_a_policy_without_pods_around_is_only_noted() -> None:
     [finding] = [f for f in found(policy("app: prom", namespace="elsewhere")) if f.code == "PF325"]
     assert finding.weight.value == "note"

@@ -8,7 +8,7 @@ from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.meta import METADATA_NAME_LABEL
 from podfence.policy.compile import compile_cluster
 from podfence.questions.lint.findings import Finding
-from podfence.questions.lint.note_labels import _alike, _edits
+from podfence.questions.lint.note_labels import _edits, alike
 from podfence.questions.lint.notes import notes_for
 from podfence.testing.builders import namespace, peer, pod, policy, rule
 
@@ -33,7 +33,8 @@ def about(labels: dict[str, str], name: str = "bank/closed") -> list[Finding]:
         ({"app": "tellre"}, "app=teller instead of app=tellre would mean bank/teller-1"),
         ({"app": "Teller"}, "app=teller instead of app=Teller"),
         ({"app": "tellers"}, "app=teller instead of app=tellers"),
-        ({"ap": "teller"}, ""),
+        ({"ap": "teller"}, "app=teller instead of ap=teller"),
+        ({"appp": "vault"}, ""),
         ({"tiers": "front"}, "tier=front instead of tiers=front"),
         ({"app": "teler", "tier": "front"}, "app=teller instead of app=teler"),
         ({"app": "teller", "tier": "fornt"}, "tier=front instead of tier=fornt"),
@@ -62,6 +63,20 @@ def test_the_near_label_is_named(labels: dict[str, str], instead: str) -> None:
 )
 def test_what_is_not_near_selects_nobody_as_before(value: ClusterObject) -> None:
     assert [finding.code for finding in found(value)] == ["PF306"]
+
+
+def test_a_key_may_be_misspelt_though_the_name_says_the_value() -> None:
+    [finding] = about({"appp": "teller"}, "bank/teller-closed")
+    assert finding.code == "PF320"
+    assert "app=teller instead of appp=teller" in finding.text
+
+
+def test_namespaces_that_every_cluster_has_are_near_too() -> None:
+    wrong = peer(namespaces={METADATA_NAME_LABEL: "kube-sytem"})
+    value = policy("bank/p", {"app": "teller"}, ingress=[rule(wrong)])
+    [finding] = found(value)
+    assert finding.code == "PF320"
+    assert "would mean kube-system" in finding.text
 
 
 def test_a_pod_that_is_meant_silences_it() -> None:
@@ -139,4 +154,4 @@ def test_edits_are_counted(word: str, other: str, edits: int) -> None:
     ],
 )
 def test_other_words_are_other_words(word: str, other: str) -> None:
-    assert not _alike(word, other)
+    assert not alike(word, other)

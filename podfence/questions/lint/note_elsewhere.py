@@ -15,6 +15,7 @@ from podfence.model.networkpolicy import NetworkPolicyPeer
 from podfence.model.selectors import LabelSelector, Operator
 from podfence.questions.describe import peer_path
 from podfence.questions.lint.note import Case, Note
+from podfence.questions.lint.note_labels import alike, is_one_letter_less
 from podfence.questions.phrases import words
 
 _SHOWN = 3
@@ -75,6 +76,8 @@ def of_another_namespace(case: Case) -> Iterator[Note]:
     if len(spaces) != 1:
         return
     [other] = spaces
+    if not case.matched.pods_of(case.namespace) and _is_like(case.namespace, other):
+        return  # said of the name of the namespace
     known = case.matched.pods_of(case.namespace)
     written = case.raw is None or isinstance(_own_metadata(case).get("namespace"), str)
     where = (
@@ -88,6 +91,31 @@ def of_another_namespace(case: Case) -> Iterator[Note]:
         f"namespace only, so it does nothing; metadata.namespace: {other} would select them."
     )
     yield Note("PF325", text, "spec.podSelector", None if known else Severity.NOTE)
+
+
+def misspelt_namespace(case: Case) -> Iterator[Note]:
+    """PF325: the policy's namespace is nowhere else in the input, and one that is spelt alike has
+    the pods."""
+    spaces = case.index.cluster.namespaces
+    own = spaces.get(case.namespace)
+    if case.matched.pods_of(case.namespace) or own is None or own.source is not None:
+        return
+    selector = case.policy.pod_selector
+    for other in sorted(spaces):
+        ends = case.matched.pods_of(other) if _is_like(case.namespace, other) else ()
+        fitting = [end for end in ends if selector.matches(dict(end.pod.labels))]
+        if fitting:
+            text = (
+                f"There is no pod and no Namespace {case.namespace} in the input, so the policy "
+                f"does nothing; in namespace {other} it would select "
+                f"{case.matched.names(fitting, _SHOWN)}. Is the name misspelt?"
+            )
+            yield Note("PF325", text, "metadata.namespace")
+            return
+
+
+def _is_like(namespace: str, other: str) -> bool:
+    return alike(namespace, other) or is_one_letter_less(namespace, other)
 
 
 def _own_metadata(case: Case) -> dict[str, object]:

@@ -18,6 +18,7 @@ from podfence.policy.index import Endpoint
 from podfence.questions.describe import peer_path
 from podfence.questions.lint.note import Case, Note
 from podfence.questions.phrases import words
+from podfence.questions.whyempty import BROUGHT_BY_CLUSTER
 
 _SHOWN = 3
 _ONE_EDIT = 4
@@ -32,21 +33,15 @@ T = TypeVar("T")
 
 def misspelt_subject(case: Case) -> Iterator[Note]:
     """PF320: the policy selects no pod; with one label spelt otherwise it would."""
-    if case.subjects or _is_named_so(case):
+    if case.subjects:
         return
     pods = case.matched.pods_of(case.namespace)
-    if near := _near_pods(case, case.policy.pod_selector, pods):
+    if near := _near_pods(case, case.policy.pod_selector, pods, case.policy.ref.name):
         text = (
             f"No pod of namespace {case.namespace} is {_asked(case.policy.pod_selector)}, so the "
             f"policy is about nobody; {near}."
         )
         yield Note("PF320", text, "spec.podSelector")
-
-
-def _is_named_so(case: Case) -> bool:
-    """A value that stands in the policy's name is not misspelt: its pods come later."""
-    name, asked = case.policy.ref.name, case.policy.pod_selector.match_labels
-    return any(value and value in name for _, value in asked)
 
 
 def misspelt_peers(case: Case) -> Iterator[Note]:
@@ -85,10 +80,13 @@ def _misspelt_namespace(case: Case, spaces: LabelSelector, path: str) -> Iterato
             yield Note("PF321", text, path)
             return
     having: dict[Label, list[str]] = {}
-    for name, each in known.items():
-        for label in each.labels:
+    every = {name: each.labels for name, each in known.items()}
+    for name in BROUGHT_BY_CLUSTER - known.keys():
+        every[name] = ((METADATA_NAME_LABEL, name),)
+    for name, labels in sorted(every.items()):
+        for label in labels:
             having.setdefault(label, []).append(name)
-    for wrong, right, names in _near(spaces, having, lambda name: known[name].labels):
+    for wrong, right, names in _near(spaces, having, every.__getitem__):
         text = (
             f"No namespace is {_asked(spaces)}, so this item means nobody; "
             f"{_label(right)} instead of {_label(wrong)} would mean {words.some(names, _SHOWN)}."
@@ -97,10 +95,15 @@ def _misspelt_namespace(case: Case, spaces: LabelSelector, path: str) -> Iterato
         return
 
 
-def _near_pods(case: Case, selector: LabelSelector, pods: tuple[Endpoint, ...]) -> str:
-    """What to write instead, and whom it would mean; "" where nothing is near."""
+def _near_pods(
+    case: Case, selector: LabelSelector, pods: tuple[Endpoint, ...], policy: str = ""
+) -> str:
+    """What to write instead, and whom it would mean; "" where nothing is near. A value that stands
+    in the name of the ``policy`` is not misspelt: its pods come later. Its key may be."""
     having = case.matched.by_label(pods)
     found = _near(selector, having, lambda end: end.pod.labels)
+    named = any(value and value in policy for _, value in selector.match_labels)
+    found = [each for each in found if not named or each[0][1] == each[1][1]]
     return words.listed(
         [
             f"{_label(right)} instead of {_label(wrong)} would mean "
@@ -136,14 +139,18 @@ def _is_near(wrong: Label, right: Label) -> bool:
     """The same key with a near value, or the same value under a near key."""
     (key, value), (other_key, other_value) = wrong, right
     if key == other_key:
-        return _alike(value, other_value)
+        named = key == METADATA_NAME_LABEL and is_one_letter_less(value, other_value)
+        return named or alike(value, other_value)
     return value == other_value and (
-        _alike(key, other_key) or {key, other_key} == {"app", "app.kubernetes.io/name"}
+        alike(key, other_key)
+        or {key, other_key} == {"app", "app.kubernetes.io/name"}
+        # With the very value beside it, a short key is surely the same one, too.
+        or (min(len(key), len(other_key)) > 1 and value != "" and _edits(key, other_key) == 1)
     )
 
 
 @lru_cache(maxsize=65536)
-def _alike(word: str, other: str) -> bool:
+def alike(word: str, other: str) -> bool:
     """Whether one is most likely the other, misspelt."""
     if word == other or _DIGITS.sub("", word) == _DIGITS.sub("", other):
         return False
@@ -155,6 +162,11 @@ def _alike(word: str, other: str) -> bool:
     if shorter < _ONE_EDIT:
         return sorted(word) == sorted(other) and _edits(word, other) == 1
     return _edits(word, other) <= (2 if shorter >= _TWO_EDITS else 1)
+
+
+def is_one_letter_less(word: str, other: str) -> bool:
+    """Whether a letter is missing: enough where everything else says that the other is meant."""
+    return len(word) + 1 == len(other) > _ONE_EDIT - 1 and _edits(word, other) == 1
 
 
 def _edits(word: str, other: str) -> int:

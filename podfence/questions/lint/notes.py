@@ -43,6 +43,7 @@ _CHECKS = (
     note_labels.misspelt_subject,
     note_labels.misspelt_peers,
     note_elsewhere.of_another_namespace,
+    note_elsewhere.misspelt_namespace,
     note_elsewhere.changing_label,
     note_elsewhere.strangers,
     note_peers.selects_nothing,
