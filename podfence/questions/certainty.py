@@ -278,6 +278,12 @@ class Certainty:
         )
 
 
+def may_turn(doubt: Doubt, direction: Direction, pod: Pod) -> bool:
+    """Whether what could not be read may be about this direction of a pod: a NetworkPolicy is about
+    the pods that it may select, and anything else may be about all."""
+    return doubt.kind != "NetworkPolicy" or _selects(doubt, direction, pod)
+
+
 def _selects(doubt: Doubt, direction: Direction, pod: Pod) -> bool:
     return (
         doubt.may_be_in(pod.namespace)

@@ -108,7 +108,7 @@ def plan_of_indexes(
     """Compare two compiled clusters, made ``comparable`` before."""
     doubts = Doubts.of(old, new, same)
     edits = edits_between(old.cluster, new.cluster, doubts.refs)
-    seen = touched(old, new, doubts)
+    seen = touched(old, new, doubts, edits)
     edited = {edit.ref: edit.number for edit in edits if edit.is_of_pods}
     ends = joint_ends(old, new, edited, seen.workloads)
     found = blamed(difference(old, new, ends), edits, old, new, ends, limits)

@@ -2,7 +2,8 @@
 
 Rule: a change is said only if both of its verdicts are certain (``questions.certainty``). An object
 that neither side can read, and that both have in the same words, hides no difference where no edit
-makes one.
+makes one; where one may, the pods that the object is about are named, though what could be read
+shows no change.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from pyroaring import BitMap
 from podfence.engine.evaluate import Judge
 from podfence.model.doubt import Doubt
 from podfence.model.meta import ObjectRef
+from podfence.model.networkpolicy import NetworkPolicy
+from podfence.model.objects import Pod
 from podfence.policy.flow import Direction, Flow
 from podfence.policy.index import Endpoint, PolicyIndex
-from podfence.questions.certainty import Certainty
+from podfence.questions.certainty import Certainty, may_turn
 from podfence.questions.parties import End
 from podfence.questions.plan.blame import Blamed, rectangles
 from podfence.questions.plan.counterfactual import free_address
+from podfence.questions.plan.edits import Edit
 from podfence.questions.plan.ends import Ends, JointClass
 from podfence.sets import PortSet
 from podfence.sets.ports import EVERYTHING
@@ -57,26 +61,66 @@ class Doubts(Struct, frozen=True):
 
 class Touched(Struct, frozen=True):
     """Workloads of which some pod's verdicts hang on what could not be read. ``apart``: on
-    something that the two sides do not have in the same words."""
+    something that the two sides do not have in the same words, or beside an edit."""
 
     workloads: frozenset[ObjectRef] = frozenset()
     apart: frozenset[ObjectRef] = frozenset()
     pods: frozenset[str] = frozenset()
 
 
-def touched(old: PolicyIndex, new: PolicyIndex, doubts: Doubts) -> Touched:
-    """Find them; without doubts there are none."""
+def touched(
+    old: PolicyIndex, new: PolicyIndex, doubts: Doubts, edits: Iterable[Edit] = ()
+) -> Touched:
+    """Find them; without doubts there are none. ``edits``: what differs between the two."""
     if not doubts:
         return Touched()
-    pods = frozenset().union(*(Certainty(side).open_pods() for side in (old, new)))
-    apart = frozenset().union(*(_open_pods(side, doubts.same) for side in (old, new)))
+    edited = tuple(edits)
     sides = (old, new)
-    return Touched(_workloads(sides, pods), _workloads(sides, apart), pods)
+    pods, apart = set[str](), set[str]()
+    for side in sides:
+        same = tuple(doubt for doubt in side.cluster.doubts if doubt in doubts.same)
+        other = tuple(doubt for doubt in side.cluster.doubts if doubt not in doubts.same)
+        hidden = _open_pods(side, same)
+        alone = _open_pods(side, other)
+        pods |= hidden | alone
+        apart.update(alone, _beside_edits(side, same, hidden, edited))
+    return Touched(_workloads(sides, pods), _workloads(sides, apart), frozenset(pods))
 
 
-def _open_pods(index: PolicyIndex, without: Set[Doubt]) -> frozenset[str]:
-    left = tuple(doubt for doubt in index.cluster.doubts if doubt not in without)
-    return Certainty(replace(index, cluster=replace(index.cluster, doubts=left))).open_pods()
+def _open_pods(index: PolicyIndex, doubts: tuple[Doubt, ...]) -> frozenset[str]:
+    return Certainty(replace(index, cluster=replace(index.cluster, doubts=doubts))).open_pods()
+
+
+def _beside_edits(
+    index: PolicyIndex, doubts: tuple[Doubt, ...], pods: Iterable[str], edits: tuple[Edit, ...]
+) -> Iterator[str]:
+    """Of ``pods``, which ``doubts`` are about, those of which an edit may turn a verdict together
+    with what the doubts do not say.
+
+    A verdict needs both of its directions. So does a difference: an edit makes one in the direction
+    that the unread policy is about, or in the other one at the other end. Only edits of
+    NetworkPolicies are told apart like this; labels, say, may be what the unread policy asks for.
+    """
+    changed = [each for edit in edits for each in (*edit.before, *edit.after)]
+    policies = [each for each in changed if isinstance(each, NetworkPolicy)]
+    if len(policies) < len(changed):
+        yield from pods
+        return
+    anywhere = {direction for policy in policies for direction in _directions(policy)}
+    for name in pods:
+        pod = index.endpoints[name].pod
+        here = {d for policy in policies if _selects(policy, pod) for d in _directions(policy)}
+        unread = {d for doubt in doubts for d in Direction if may_turn(doubt, d, pod)}
+        if any(d in here or anywhere - {d} for d in unread):
+            yield name
+
+
+def _directions(policy: NetworkPolicy) -> Iterator[Direction]:
+    return (each for each in Direction if each.policy_type in policy.policy_types)
+
+
+def _selects(policy: NetworkPolicy, pod: Pod) -> bool:
+    return policy.ref.namespace == pod.namespace and policy.pod_selector.matches(dict(pod.labels))
 
 
 def _workloads(sides: Iterable[PolicyIndex], pods: Set[str]) -> frozenset[ObjectRef]:

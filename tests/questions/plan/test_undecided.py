@@ -5,13 +5,14 @@ from __future__ import annotations
 from itertools import product
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.doubt import Doubt
-from podfence.model.networkpolicy import NetworkPolicy
+from podfence.model.networkpolicy import NetworkPolicy, PolicyType
 from podfence.model.selectors import LabelSelector
 from podfence.questions.plan.plan import Plan, plan
 from podfence.sets import PortSet
@@ -100,20 +101,59 @@ def test_pods_that_it_does_not_select_keep_their_changes() -> None:
     assert found.undecided == ("lab/pc",)
 
 
+# -- an edit whose effect shows only together with what was not read
+
+FROM_ALL = policy("shop/all", {"app": "db"}, ingress=[rule()])
+TO_ALL = policy("lab/all", {"app": "pc"}, types=["Egress"], egress=[rule()])
+RELABELLED = pod("lab/pc", {"app": "mac"}, addresses=["10.0.0.3"])
+
+
+@pytest.mark.parametrize(
+    ("types", "edited", "undecided"),
+    [
+        pytest.param(
+            {"Ingress"}, [*WORLD, FROM_ALL], ("shop/db",), id="the pod is isolated already, perhaps"
+        ),
+        pytest.param(
+            {"Ingress"}, [*WORLD, TO_ALL], ("shop/db",), id="the other end, the other direction"
+        ),
+        pytest.param(
+            {"Ingress"},
+            [*WORLD[:-1], RELABELLED],
+            ("shop/db",),
+            id="labels that it may ask for",
+        ),
+        pytest.param({"Egress"}, [*WORLD, TO_ALL], (), id="the same direction of another pod"),
+    ],
+)
+def test_a_change_that_only_the_unread_policy_would_show_is_open(
+    types: set[str], edited: list[ClusterObject], undecided: tuple[str, ...]
+) -> None:
+    """What was read gives the same verdicts before and after."""
+    doubt = replace(torn("x", "db"), types=frozenset(map(PolicyType, types)))
+    found = planned(WORLD, edited, (doubt,), (doubt,), (doubt,))
+    assert (found.outcomes, found.undecided) == ((), undecided)
+
+
 # -- what is said is so, whatever the unread policy says
 
 
 Said = dict[tuple[str, str, int], tuple[PortSet, PortSet]]
 
 
-def said(found: Plan) -> Said:
-    """What opens and closes between pods, one entry for each IP version."""
+def said(found: Plan, cluster: Cluster) -> Said:
+    """What opens and closes between pods, one entry for each IP version that both have."""
+    versions = {
+        f"{pod.ref.namespace}/{pod.ref.name}": {address.version for address in pod.addresses}
+        for pod in cluster.pods
+    }
     everything: Said = {}
     for each in found.outcomes:
         for source, destination, family in product(
             each.sources.lines, each.destinations.lines, (4, 6)
         ):
-            if each.family in (None, family):
+            shared = versions[source.name] & versions[destination.name]
+            if each.family in (None, family) and family in shared:
                 key = source.name, destination.name, family
                 opened, closed_ = everything.get(key, (NOTHING, NOTHING))
                 everything[key] = opened | each.opened, closed_ | each.closed
@@ -137,10 +177,10 @@ def test_what_is_certain_is_what_the_whole_input_says(
         selector=hidden.pod_selector,
         types=hidden.policy_types,
     )
-    whole = said(plan(old, new, newcomers=False))
+    whole = said(plan(old, new, newcomers=False), new)
     sides = [old if not of_both else _without(old, hidden, doubt), _without(new, hidden, doubt)]
     found = plan(sides[0], sides[1], newcomers=False, same=(doubt,) if of_both else ())
-    certain = said(found)
+    certain = said(found, new)
     for key, (opened, shut) in certain.items():
         assert opened <= whole.get(key, (NOTHING, NOTHING))[0]
         assert shut <= whole.get(key, (NOTHING, NOTHING))[1]
