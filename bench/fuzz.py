@@ -24,13 +24,16 @@ from tests.support.fuzzing import CASE_SECONDS, Failure, Tally, run_cases
 from tests.support.mutations import case, seeds
 
 ADDRESS_SPACE = 1 << 30
-"""Bytes that a worker may map; a case that wants more gets a MemoryError, which is a violation."""
+"""Bytes that a worker may map beyond what it inherits; a case that wants more gets a MemoryError,
+which is a violation."""
 
 CHUNK = 250
 
 
 def _limit_memory() -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + ADDRESS_SPACE
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def run_in_parts(count: int, seed: int, jobs: int) -> Tally:

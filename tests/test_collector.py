@@ -12,6 +12,7 @@ from podfence.collector import collector_paused
 
 @pytest.fixture(autouse=True)
 def an_enabled_collector() -> Iterator[None]:
+    gc.unfreeze()  # tests before this one may have frozen theirs
     gc.enable()
     yield
     gc.unfreeze()
