@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from itertools import product
 from random import Random
 
@@ -14,6 +15,7 @@ from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.doubt import Doubt
 from podfence.model.networkpolicy import NetworkPolicy, PolicyType
 from podfence.model.selectors import LabelSelector
+from podfence.policy.compile import compile_cluster
 from podfence.questions.plan.plan import Plan, plan
 from podfence.sets import PortSet
 from podfence.sets.ports import NOTHING
@@ -142,11 +144,11 @@ Said = dict[tuple[str, str, int], tuple[PortSet, PortSet]]
 
 
 def said(found: Plan, cluster: Cluster) -> Said:
-    """What opens and closes between pods, one entry for each IP version that both have."""
-    versions = {
-        f"{pod.ref.namespace}/{pod.ref.name}": {address.version for address in pod.addresses}
-        for pod in cluster.pods
-    }
+    """What opens and closes between pods, one entry for each IP version that both have an address
+    of, which nobody else has."""
+    versions: dict[str, set[int]] = defaultdict(set)
+    for address, holder in compile_cluster(cluster).by_address.items():
+        versions[f"{holder.pod.namespace}/{holder.pod.name}"].add(address.version)
     everything: Said = {}
     for each in found.outcomes:
         for source, destination, family in product(
