@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_network
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -52,6 +53,7 @@ class Naive:
         for family in (4, 6):
             others = {*interesting_addresses(cluster, family)}
             others |= {a for a in self.nodes if a.version == family}
+            others |= {a for a in _in_blocks() if a.version == family}
             self.places += [Place(a) for a in sorted(others - claimed, key=int)]
         self.ports = [
             *((p, n) for p in ("TCP", "UDP", "SCTP") for n in interesting_ports(cluster)),
@@ -123,6 +125,12 @@ class Naive:
         return {"egress": found.egress_allowed, "ingress": found.ingress_allowed}.get(
             by or "", found.allowed
         )
+
+
+def _in_blocks() -> Iterator[IPAddress]:
+    """The first addresses of the blocks that tests name: between those of pods, too."""
+    for block in map(ip_network, BLOCKS):
+        yield from islice(block, 8)
 
 
 def _of_host(pod: Pod) -> tuple[IPAddress, ...]:
@@ -197,14 +205,15 @@ def _must_of_only(
     subject, other = (destination, source) if key == "from" else (source, destination)
     if not naive.holds(test["to" if key == "from" else "from"], subject, coming=False):
         return None
-    if other.is_coming and other.pod is not None and other.pod.labels:
-        return None  # a newcomer of another test
     covered = required = False
     for entry in test["only"]:
         if naive.asks(entry["ports"], protocol, port, destination.pod):
             covered |= naive.holds(entry[key], other, coming=True)
             required |= not entry.get("optional") and naive.holds(entry[key], other, coming=False)
-    return True if required else None if covered else False
+    if required:
+        return True
+    is_of_another_test = other.is_coming and other.pod is not None and bool(other.pod.labels)
+    return None if covered or is_of_another_test else False
 
 
 def check(test: Json, result: Result, naive: Naive) -> None:

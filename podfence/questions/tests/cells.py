@@ -271,8 +271,9 @@ class Cells:
         else:
             assert asked.sources is not None
             sources = self._of(asked.sources)
-            for destination in everybody:
-                yield from self._only_to(sources, destination)
+            named = everybody.union(*(required for required, _, _ in self._entries))
+            for destination in named:
+                yield from self._only_to(sources, destination, is_new=destination not in everybody)
 
     def _only_from(self, aim: Aim, destination: int, everybody: FrozenBitMap) -> Iterator[Cell]:
         scope = self._ports(aim.ports, destination)
@@ -286,7 +287,8 @@ class Cells:
         for who, ports in parts:
             yield Cell(who, destination, ports, must=False)
 
-    def _only_to(self, sources: FrozenBitMap, destination: int) -> Iterator[Cell]:
+    def _only_to(self, sources: FrozenBitMap, destination: int, *, is_new: bool) -> Iterator[Cell]:
+        """``is_new``: a pod to come that an entry describes: others of its words are not asked."""
         left = self._ports(self.asked.test.ports, destination)
         scope = left
         for required, covered, asked in self._entries:
@@ -297,7 +299,8 @@ class Cells:
                 one = ports == EVERYTHING_ID
                 yield Cell(sources, destination, ports, must=True, one=one)
             left = self.family.table.difference(left, ports)
-        yield Cell(sources, destination, left, must=False)
+        if not is_new:
+            yield Cell(sources, destination, left, must=False)
 
     # -- ports
 

@@ -120,6 +120,21 @@ PASSED, FAILED, VACUOUS = Status.PASSED, Status.FAILED, Status.VACUOUS
         ("{to: db, only: [web, watch/*, 203.0.113.0/25]}", PASSED),
         ("{to: 'db:sql', only: [web, {from: watch/eye, optional: true}]}", PASSED),
         ("{to: 'db:80', only: [{from: web, optional: true}]}", PASSED),
+        # a pod to come that the test describes: the ingress of the shop is closed to it
+        (
+            (
+                "{from: watch/eye, ports: [9100], only: [db, outside, watch/*, lone/*,"
+                " {to: +/*, optional: true}, {to: {namespace: shop, newcomer: {app: db}}}]}"
+            ),
+            PASSED,
+        ),
+        (
+            (
+                "{from: watch/eye, ports: [9100], only: [db, outside, watch/*, lone/*,"
+                " {to: +/*, optional: true}, {to: {namespace: shop, newcomer: {app: new}}}]}"
+            ),
+            FAILED,
+        ),
         ("{from: web, ports: [5432], only: [db, outside, watch/*, lone/*]}", FAILED),
         (
             (
