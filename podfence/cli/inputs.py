@@ -243,6 +243,19 @@ def namespace_option(function: F) -> F:
     )(function)
 
 
+def pair_namespaces_option(function: F) -> F:
+    """``-n``, of commands that show pairs: passed on as ``namespaces``."""
+    return click.option(
+        "-n",
+        "--namespace",
+        "namespaces",
+        multiple=True,
+        metavar="NAME",
+        help="Only pairs with an end in this namespace. May be given more than once. Without it: "
+        "all of files, and of a cluster the context's namespace.",
+    )(function)
+
+
 def all_namespaces_option(function: F) -> F:
     """``-A``."""
     return click.option(

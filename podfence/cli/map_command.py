@@ -17,7 +17,12 @@ from podfence.cli.common import (
     resolve_option,
     without_verdict,
 )
-from podfence.cli.inputs import Inputs, all_namespaces_option, input_options
+from podfence.cli.inputs import (
+    Inputs,
+    all_namespaces_option,
+    input_options,
+    pair_namespaces_option,
+)
 from podfence.cli.terminal import echo, width_of
 from podfence.manifests.load import Loaded
 from podfence.policy.compile import compile_cluster
@@ -41,15 +46,7 @@ FORMATS = ("table", "wide", "matrix", "json", "csv", "dot", "mermaid")
     show_default=True,
     help="Text (wide names every source), data, or a graph for Graphviz or Mermaid.",
 )
-@click.option(
-    "-n",
-    "--namespace",
-    "namespaces",
-    multiple=True,
-    metavar="NAME",
-    help="Only pairs with an end in this namespace. May be given more than once. Without it: all "
-    "of files, and of a cluster the context's namespace.",
-)
+@pair_namespaces_option
 @all_namespaces_option
 @resolve_option
 @keep_going_option

@@ -25,7 +25,12 @@ from podfence.cli.common import (
     usable,
     without_verdict,
 )
-from podfence.cli.inputs import Inputs, all_namespaces_option, input_options
+from podfence.cli.inputs import (
+    Inputs,
+    all_namespaces_option,
+    input_options,
+    pair_namespaces_option,
+)
 from podfence.cli.terminal import echo
 from podfence.collector import collector_paused
 from podfence.errors import PodfenceError
@@ -57,15 +62,7 @@ SHOWN_PATHS = 3
     metavar="FILE.html|-",
     help="Where the page is written; - for standard output.",
 )
-@click.option(
-    "-n",
-    "--namespace",
-    "namespaces",
-    multiple=True,
-    metavar="NAME",
-    help="Only pairs with an end in this namespace. May be given more than once. Without it: all "
-    "of files, and of a cluster the context's namespace.",
-)
+@pair_namespaces_option
 @all_namespaces_option
 @click.option(
     "--plan",
