@@ -1,0 +1,208 @@
+"""What the enforcer tells of itself: conditions, counts, and the status that other threads read.
+
+Rule: everything in here is for people; nothing that is enforced follows from it. For one thread,
+but for ``status``, a frozen value.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from math import inf
+
+from podfence.agent.conditions import Conditions, Kind, Teller
+from podfence.agent.inbox import Key, Taken
+from podfence.agent.latency import Latencies, Latency
+from podfence.agent.localpods import LocalPods
+from podfence.agent.sources import Standings
+from podfence.agent.status import Sizes, Status, Waiting, Writes
+from podfence.agent.wanted import Wanted
+from podfence.kernel.nftables.notices import Notice
+from podfence.live.policystore import Refusal
+from podfence.model.facts import Gone
+from podfence.nft.ruleset import Ruleset
+from podfence.reconcile.quarantine import addresses
+from podfence.reconcile.states import Condition, Report, State
+
+FRESH = 0.2
+"""Seconds that a status may be older than what it tells."""
+DRIFT_HOLDS = 60.0
+"""Seconds after which a change by others is past."""
+SIZED = 10.0
+"""Seconds between two counts of what the table holds."""
+_UNREAD = "it is known by its name alone: without labels, and as a pod without address"
+
+
+class Account:
+    """``clock``: monotonic seconds. ``counts``: of what was done, by names of its own.
+    ``published``: when the status was made."""
+
+    def __init__(
+        self, node: str, log: Teller, clock: Callable[[], float], latencies: Latencies
+    ) -> None:
+        self._clock = clock
+        self.conditions = Conditions(log)
+        self.counts: Counter[str] = Counter()
+        self._pods = LocalPods(node)
+        self._standings = Standings(self.conditions)
+        self._latencies = latencies
+        self._durations = Latencies()
+        self._events: Counter[tuple[str, str]] = Counter()
+        self._faults: dict[Key, str] = {}
+        self._drifted = Notice("", 0)
+        self._drifted_at = -inf
+        self._sizes, self._sized = Sizes(), -inf
+        self._sync_seconds: float | None = None
+        self._started = clock()
+        self.status = Status(node, self._started, self._started)
+        self.published = -inf
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether the kernel has held all that is wanted, once."""
+        return self._sync_seconds is not None
+
+    @property
+    def pods(self) -> int:
+        """How many of this node are known."""
+        return len(self._pods)
+
+    def take(self, taken: Taken) -> None:
+        """What has come in."""
+        for told in taken.events:
+            self._faults.pop(told.key, None)
+            if told.fault:
+                self._faults[told.key] = told.fault
+            self._pods.take(told.event, told.at)
+            self._events[told.key[0], "gone" if isinstance(told.event, Gone) else "put"] += 1
+        self._standings.take(taken.standings, self._clock())
+        if taken.notices:
+            self._drifted = taken.notices[-1]
+
+    def arrived(self, events: Iterable[tuple[str, float]]) -> None:
+        """The kernel holds what came of events: their kinds, and when each had come."""
+        now = self._clock()
+        for kind, at in events:
+            self._latencies.add(kind, now - at)
+
+    def wrote(self, seconds: float) -> None:
+        """The kernel took a write, which lasted so long."""
+        self._durations.add("write", seconds)
+
+    def synced(self) -> float:
+        """The kernel holds all that is wanted, for the first time; seconds from the start."""
+        self._sync_seconds = self._clock() - self._started
+        return self._sync_seconds
+
+    def hold(self, kind: Kind, subject: str, message: str, closed: tuple[str, ...] = ()) -> None:
+        """A condition holds from now on."""
+        self.conditions.hold(kind, subject, message, self._clock(), closed)
+
+    def report(self, report: Report, state: State, wanted: Wanted) -> None:
+        """What ``step`` has to say."""
+        match report.condition:
+            case Condition.DRIFT:
+                self.counts["drifts"] += 1
+                self._drifted_at = self._clock()
+                who = self._drifted
+                name = f"{who.process} (process {who.number})" if who.number else "nobody knows who"
+                self.hold(Kind.DRIFT, "", f"the table podfence was changed by another: {name}")
+            case Condition.TABLE_REFUSED:
+                self.hold(Kind.TABLE_REFUSED, "", report.words)
+            case Condition.SWEEP_FAILED:
+                pass  # told with its reason when it failed
+            case Condition.REFUSED | Condition.ENFORCED_AGAIN:
+                self._tell_refused(state, wanted)
+
+    def publish(self, state: State, wanted: Wanted, queued: int, *, idle: bool) -> None:
+        """Make the status anew, unless there is more to do and it is fresh."""
+        now = self._clock()
+        if not idle and now - self.published < FRESH:
+            return
+        self.published = now
+        self._tell_state(state, wanted, now)
+        if now - self._sized > SIZED and idle and wanted.in_sync:
+            self._sizes, self._sized = _sizes(wanted.ruleset()), now
+        counts = self.counts
+        duration = self._durations.now().get("write", Latency())
+        self.status = Status(
+            node=self.status.node,
+            started=self._started,
+            turned=now,
+            in_sync=self.in_sync,
+            sync_seconds=self._sync_seconds,
+            epoch=state.bumps.epoch,
+            bumps=counts["bumps"],
+            pods=len(self._pods),
+            pending=tuple(Waiting(pod.text, pod.since) for pod in self._pods.pending()),
+            conditions=self.conditions.now(),
+            events=dict(self._events),
+            latency=self._latencies.now(),
+            queued=queued,
+            writes=Writes(
+                counts["taken"],
+                counts["refused"],
+                counts["unanswered"],
+                counts["operations"],
+                duration,
+            ),
+            drifts=counts["drifts"],
+            reads=counts["reads"],
+            sweeps=counts["sweeps"],
+            sizes=self._sizes,
+        )
+
+    def _tell_refused(self, state: State, wanted: Wanted) -> None:
+        """Groups of pods whose rules the kernel refuses, with what they are for."""
+        refused = state.refused
+        self.conditions.only(Kind.KERNEL_REFUSED, frozenset(refused))
+        if not refused:
+            return
+        ruleset = wanted.ruleset()
+        for unit, found in refused.items():
+            chain = ruleset.chains.get(unit)
+            what = f"{chain.comment}: " if chain and chain.comment else ""
+            closed = self._pods.at(addresses(ruleset, unit))
+            self.hold(Kind.KERNEL_REFUSED, unit, f"{what}{found.words}", closed)
+
+    def _tell_state(self, state: State, wanted: Wanted, now: float) -> None:
+        """Conditions that hold for as long as something is so."""
+        self._standings.look(now)
+        refused = {
+            **{_text(*key): f"{fault}; {_UNREAD}" for key, fault in self._faults.items()},
+            **{_text(r.ref.kind, r.ref.namespace, r.ref.name): _said(r) for r in wanted.refused},
+        }
+        self.conditions.only(Kind.REFUSED, frozenset(refused))
+        for subject, message in refused.items():
+            self.hold(Kind.REFUSED, subject, message)
+        if state.refused:
+            self._tell_refused(state, wanted)
+        if now - self._drifted_at > DRIFT_HOLDS:
+            self.conditions.end(Kind.DRIFT, "")
+        if wanted.in_sync and not wanted.ranges:
+            text = "the Node has no podCIDRs: give the pod ranges of this node with --pod-cidr"
+            self.hold(Kind.NOT_FAIL_CLOSED, "", text)
+        else:
+            self.conditions.end(Kind.NOT_FAIL_CLOSED, "")
+
+
+def _text(kind: str, namespace: str, name: str) -> str:
+    return f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
+
+
+def _said(refusal: Refusal) -> str:
+    """What is wrong with a policy, and what that does."""
+    where = f"{refusal.path}: " if refusal.path else ""
+    closes = "the pods that it may select are closed" if refusal.closes else "it is not enforced"
+    return f"{where}{refusal.reason}; {closes}"
+
+
+def _sizes(ruleset: Ruleset) -> Sizes:
+    elements = sum(len(item.elements) for item in ruleset.sets.values())
+    elements += sum(len(item.elements) for item in ruleset.maps.values())
+    return Sizes(
+        len(ruleset.sets) + len(ruleset.maps),
+        len(ruleset.chains),
+        sum(len(chain.rules) for chain in ruleset.chains.values()),
+        elements,
+    )
