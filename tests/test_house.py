@@ -33,6 +33,7 @@ PURE = {
     "agent.conditions",
     "agent.latency",
     "agent.localpods",
+    "agent.nodereport",
     "agent.status",
     "agent.wanted",
     "live",

@@ -17,8 +17,11 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from podfence.agent.answers import routes
+from podfence.agent.endpoint import Endpoint
 from podfence.agent.enforcer import Enforcer
 from podfence.agent.inbox import Inbox
+from podfence.agent.listening import BoundedServer, Listen
 from podfence.agent.lock import only_agent
 from podfence.agent.log import Log
 from podfence.agent.machine import Meter
@@ -26,13 +29,16 @@ from podfence.agent.nodefacts import device_facts
 from podfence.agent.nri import Gate
 from podfence.agent.outlook import Outlook, require_a_clear_way
 from podfence.agent.podstarts import PodStarts
+from podfence.agent.reviews import Reviewer
+from podfence.agent.selfsigned import server_context
 from podfence.agent.sources import feed, resources, sources
 from podfence.agent.status import Status
 from podfence.agent.table import KernelTable
-from podfence.agent.web import Listen, Pages, WebServer
+from podfence.agent.web import Pages, WebServer
 from podfence.kernel import netns
 from podfence.kernel.nftables.notices import Notices
 from podfence.kube.access import Access
+from podfence.kube.client import Client
 from podfence.kube.watch import Watch
 from podfence.nft.lowering.lower import TABLE, LocalNode
 
@@ -40,15 +46,17 @@ RUN_DIR = Path("/run/podfence")
 _POLL = 0.5
 _PATIENCE = 30.0
 """Seconds that a write may take when the process is asked to end."""
+_REVIEW = 5.0
+"""Seconds of silence of the API server after which nobody's right is known."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Options(Struct, frozen=True):
     """``node``: this one, with the pod ranges that are given by hand. ``run_dir``: for the lock.
     ``namespace_fd``: the network namespace to enforce in, when it is not that of the process.
-    ``listen``: for health and metrics; None: nowhere. ``override``: names of obstacles that are
-    none (``preflight``). ``nri``: the runtime's socket for plugins; None: starts of pods do not
-    wait."""
+    ``listen``: for health and metrics; ``https``: for who shows a token; None: nowhere.
+    ``override``: names of obstacles that are none (``preflight``). ``nri``: the runtime's socket
+    for plugins; None: starts of pods do not wait."""
 
     node: LocalNode
     access: Access
@@ -56,6 +64,7 @@ class Options(Struct, frozen=True):
     namespace_fd: int | None = None
     environment: Mapping[str, str] = {}
     listen: Listen | None = None
+    https: Listen | None = None
     override: frozenset[str] = frozenset()
     nri: Path | None = None
 
@@ -77,7 +86,8 @@ class Agent:
         self._enforcer = Enforcer(
             options.node, table, self._inbox, log, time.monotonic, arrived=self._starts.arrived
         )
-        self._watch = Watch(options.access, wanted, environment=options.environment or os.environ)
+        environment = options.environment or os.environ
+        self._watch = Watch(options.access, wanted, environment=environment)
 
         meter = Meter(TABLE, options.namespace_fd)
         self._outlook = Outlook(
@@ -87,10 +97,18 @@ class Agent:
             meter,
             lambda: device_facts(options.namespace_fd),
         )
-        self._web: WebServer | None = None
+        self._servers: dict[str, BoundedServer] = {}
         if options.listen is not None:
-            pages = Pages(self.status, meter)
-            self._web = WebServer(options.listen, pages, log)
+            self._servers["web"] = WebServer(options.listen, Pages(self.status, meter), log)
+        if options.https is not None:
+            client = Client(options.access, environment, tries=2, silence=_REVIEW)
+            self._servers["endpoint"] = Endpoint(
+                options.https,
+                server_context(),
+                Reviewer(client, time.monotonic),
+                routes(self.status),
+                log,
+            )
 
     def status(self) -> Status:
         """How the agent stands now."""
@@ -116,8 +134,8 @@ class Agent:
         if self._gate is not None:
             gate = self._gate
             self._thread("nri", lambda: gate.run(self._stopped))
-        if self._web is not None:
-            self._thread("web", self._web.run)
+        for name, server in self._servers.items():
+            self._thread(name, server.run)
         end = self._ends.get()
         self._stopped.set()
         self._inbox.end()

@@ -67,6 +67,20 @@ COMMANDS = {
     help="And at which port; 0: nowhere.",
 )
 @click.option(
+    "--https-address",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="Where podfence status asks, with a token that the API server knows.",
+)
+@click.option(
+    "--https-port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default=True,
+    help="And at which port, 9741 by custom; 0: nowhere.",
+)
+@click.option(
     "--nri",
     type=click.Path(path_type=Path),
     metavar="SOCKET",
@@ -92,6 +106,8 @@ def command(
     run_dir: Path,
     http_address: str,
     http_port: int,
+    https_address: str,
+    https_port: int,
     nri: Path | None,
     override: tuple[str, ...],
     mark_mask: int,
@@ -107,8 +123,8 @@ def command(
     if not name:
         raise click.UsageError("which node this is, is not known: give --node or set NODE_NAME")
     from podfence.agent import main
+    from podfence.agent.listening import Listen
     from podfence.agent.log import Log
-    from podfence.agent.web import Listen
     from podfence.kube.source import find_access
     from podfence.nft.lowering.lower import LocalNode
 
@@ -118,6 +134,7 @@ def command(
         run_dir,
         opened(netns),
         listen=Listen(http_address, http_port) if http_port else None,
+        https=Listen(https_address, https_port) if https_port else None,
         override=frozenset(override),
         nri=nri,
     )

@@ -1,7 +1,7 @@
 """Requests to an API server: one connection, one request at a time, by ``http.client``.
 
-Rule: a request is repeated only where that cannot do harm (all requests in here read), and never
-without end. What the server says is passed on in its own words; what it says is hostile text.
+Rule: a request that reads is repeated where that cannot do harm, and never without end; one that
+writes is made once. What the server says is passed on in its own words, and is hostile text.
 Sources: client-go's transport for the order of credentials and proxies; RFC 9110 for Retry-After.
 """
 
@@ -18,10 +18,12 @@ import time
 import zlib
 from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Final, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
+from msgspec import Struct
 
 from podfence._version import __version__
 from podfence.errors import ClusterError
@@ -68,11 +70,19 @@ class Lost(ClusterError):
         self.passing = passing
 
 
+class _Sent(Struct, frozen=True):
+    """What a request that writes carries. ``kind``: its media type."""
+
+    method: str
+    body: bytes
+    kind: str
+
+
 class Client:
     """A connection to one API server, opened when it is needed and again when it is lost.
 
     ``tries``: requests made for one answer, the first included. ``silence``: seconds without a byte
-    that count as a lost connection.
+    that count as a lost connection. ``headers``: of every request, besides.
     """
 
     def __init__(
@@ -83,12 +93,14 @@ class Client:
         *,
         tries: int = TRIES,
         silence: float = TIMEOUT_SECONDS,
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._access = access
         self._environment = environment
         self._sleep = sleep
         self._tries = tries
         self._silence = silence
+        self._headers = headers
         self._url = urlsplit(access.server.url)
         self._connection: http.client.HTTPConnection | None = None
         self._certificate = (b"", b"")
@@ -111,6 +123,15 @@ class Client:
                     raise
             self._sleep(_pause(attempt, pause))
         raise AssertionError("the last attempt returns or raises")
+
+    def write(self, method: str, path: str, body: bytes, content_type: str) -> bytes:
+        """Send an object, or a part of one: the body of a 200 or a 201. Asked for once.
+
+        Raises Refusal for any other answer, Lost for none: then nobody knows whether it was done.
+        """
+        sent = _Sent(method, body, content_type)
+        answer = self._answer(path, "application/json", packed=False, sent=sent)
+        return self._reading(lambda: _whole(answer))
 
     def lines(self, path: str, query: Mapping[str, str]) -> Generator[list[bytes], None, None]:
         """The lines of an answer that goes on, as many at a time as have come; first none, when the
@@ -160,16 +181,19 @@ class Client:
         answer = self._answer(target, accept)
         return self._reading(lambda: _whole(answer))
 
-    def _answer(self, target: str, accept: str, *, packed: bool = True) -> http.client.HTTPResponse:
-        """An answer of 200 whose body is still to be read. A refused credential is renewed once."""
+    def _answer(
+        self, target: str, accept: str, *, packed: bool = True, sent: _Sent | None = None
+    ) -> http.client.HTTPResponse:
+        """An answer of 200 (or 201, to what writes) whose body is still to be read. A refused
+        credential is renewed once."""
         # Packing costs a server as much as making a list: not worth it where nothing travels.
         encoding = "gzip" if packed and not is_loopback(self._url.hostname or "") else "identity"
-        answer = self._reading(lambda: self._ask(target, accept, encoding))
+        answer = self._reading(lambda: self._ask(target, accept, encoding, sent))
         self._answered = True
         if answer.status == 401 and self._access.credentials.refused():
             self._reading(answer.read)
-            answer = self._reading(lambda: self._ask(target, accept, encoding))
-        if answer.status != 200:
+            answer = self._reading(lambda: self._ask(target, accept, encoding, sent))
+        if answer.status != 200 and (sent is None or answer.status != 201):
             raise _refusal(answer, self._reading(lambda: _whole(answer)), target)
         return answer
 
@@ -184,7 +208,9 @@ class Client:
             refused = isinstance(error, ConnectionRefusedError) and not self._answered
             raise self._lost(error, passing=not hopeless and not refused) from None
 
-    def _ask(self, target: str, accept: str, encoding: str) -> http.client.HTTPResponse:
+    def _ask(
+        self, target: str, accept: str, encoding: str, sent: _Sent | None
+    ) -> http.client.HTTPResponse:
         credential = self._access.credentials.get()
         connection = self._connected(credential)
         headers: list[tuple[str, str]] = [
@@ -192,13 +218,18 @@ class Client:
             ("Accept-Encoding", encoding),
             ("User-Agent", f"podfence/{__version__}"),
             *_authorization(credential),
+            *self._headers.items(),
         ]
         for name, values in self._access.impersonate.items():
             headers += [(name, value) for value in values]
-        connection.putrequest("GET", self._url.path.rstrip("/") + target, skip_accept_encoding=True)
+        if sent is not None:
+            headers += [("Content-Type", sent.kind), ("Content-Length", str(len(sent.body)))]
+        method = "GET" if sent is None else sent.method
+        path = self._url.path.rstrip("/") + target
+        connection.putrequest(method, path, skip_accept_encoding=True)
         for name, value in headers:
             connection.putheader(name, value)
-        connection.endheaders()
+        connection.endheaders(None if sent is None else sent.body)
         return connection.getresponse()
 
     def _connected(self, credential: Credential) -> http.client.HTTPConnection:

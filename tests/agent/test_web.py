@@ -15,10 +15,11 @@ import pytest
 from msgspec.structs import replace
 
 from podfence.agent.conditions import Condition, Kind
+from podfence.agent.listening import CONNECTIONS, Listen
 from podfence.agent.log import Log
 from podfence.agent.machine import Meter
 from podfence.agent.status import HUNG, Source, Status
-from podfence.agent.web import CONNECTIONS, Listen, Pages, WebServer
+from podfence.agent.web import Pages, WebServer
 from podfence.errors import HostError
 from tests.agent.exposition import parse
 

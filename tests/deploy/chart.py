@@ -83,7 +83,7 @@ def cleanup() -> Json:
     return found
 
 
-def only(found: list[Json], kind: str) -> Json:
-    """The one of a kind."""
-    (one,) = (each for each in found if each["kind"] == kind)
+def only(found: list[Json], kind: str, name: str = "podfence") -> Json:
+    """The one of a kind and a name."""
+    (one,) = (e for e in found if (e["kind"], e["metadata"]["name"]) == (kind, name))
     return one

@@ -69,11 +69,29 @@ def test_it_is_probed_where_it_listens(address: str) -> None:
     found = _container(http={"address": address, "port": 1234})
     assert f"--http-address={address or '$(HOST_IP)'}" in found["args"]
     assert "--http-port=1234" in found["args"]
-    assert found["ports"] == [{"name": "http", "containerPort": 1234, "hostPort": 1234}]
+    assert found["ports"][0] == {"name": "http", "containerPort": 1234, "hostPort": 1234}
     probes = {found[each]["httpGet"]["path"]: found[each] for each in PROBES}
     assert set(probes) == {"/healthz", "/readyz"}
     for probe in probes.values():
         assert (probe["httpGet"]["port"], probe["httpGet"]["host"]) == ("http", address)
+
+
+@needs_go
+def test_who_asks_with_a_token_is_answered_at_a_port_of_its_own() -> None:
+    found = _container(https={"address": "", "port": 1235})
+    assert {"--https-address=$(HOST_IP)", "--https-port=1235"} <= {*found["args"]}
+    assert found["ports"][1] == {"name": "https", "containerPort": 1235, "hostPort": 1235}
+
+
+@needs_go
+def test_without_that_port_there_is_no_right_for_it_either() -> None:
+    made = chart.objects(chart.rendered(https={"port": 0}))
+    assert {each["metadata"]["name"] for each in made} == {"podfence"}
+    (container,) = chart.only(made, "DaemonSet")["spec"]["template"]["spec"]["containers"]
+    assert [each["name"] for each in container["ports"]] == ["http"]
+    assert not [each for each in container["args"] if "https" in each]
+    verbs = {v for rule in chart.only(made, "ClusterRole")["rules"] for v in rule["verbs"]}
+    assert verbs == {"list", "watch"}
 
 
 @needs_go

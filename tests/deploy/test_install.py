@@ -54,9 +54,17 @@ def test_a_new_version_shows_on_one_node_first() -> None:
     assert found == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}}
 
 
-def test_it_may_read_and_nothing_else() -> None:
+REVIEWS = {"tokenreviews", "subjectaccessreviews"}
+"""Of these the server keeps nothing."""
+
+
+def test_it_may_read_and_ask_and_nothing_else() -> None:
     rules = chart.only(chart.installed(), "ClusterRole")["rules"]
-    assert {verb for rule in rules for verb in rule["verbs"]} == {"list", "watch"}
+    asking = [rule for rule in rules if REVIEWS & {*rule["resources"]}]
+    assert {name for rule in asking for name in rule["resources"]} == REVIEWS
+    assert {verb for rule in asking for verb in rule["verbs"]} == {"create"}
+    reading = [rule for rule in rules if rule not in asking]
+    assert {verb for rule in reading for verb in rule["verbs"]} == {"list", "watch"}
     assert not any("*" in (*rule["resources"], *rule["apiGroups"]) for rule in rules)
     assert "secrets" not in {name for rule in rules for name in rule["resources"]}
 
@@ -66,6 +74,33 @@ def test_only_the_pods_of_the_agent_get_its_token(pod: Json) -> None:
     assert account["automountServiceAccountToken"] is False
     assert pod["automountServiceAccountToken"] is True
     assert pod["serviceAccountName"] == account["metadata"]["name"]
+
+
+def test_the_account_that_agents_answer_may_do_nothing_else() -> None:
+    found = chart.installed()
+    account = chart.only(found, "ServiceAccount", "podfence-viewer")
+    assert account["automountServiceAccountToken"] is False
+    bound = [
+        each["roleRef"]
+        for each in found
+        if "roleRef" in each and each["subjects"][0]["name"] == "podfence-viewer"
+    ]
+    assert [(each["kind"], each["name"]) for each in bound] == [("ClusterRole", "podfence-answers")]
+    assert chart.only(found, "ClusterRole", "podfence-answers")["rules"] == [
+        {"apiGroups": ["podfence.io"], "resources": ["status", "drops"], "verbs": ["get"]}
+    ]
+
+
+def test_people_get_no_right_but_to_look() -> None:
+    found = chart.installed()
+    role = chart.only(found, "Role", "podfence-viewer")["rules"]
+    whole = chart.only(found, "ClusterRole", "podfence-viewer")["rules"]
+    verbs = {verb for rule in (*role, *whole) for verb in rule["verbs"]}
+    assert verbs == {"get", "list", "create"}
+    (creating,) = (rule for rule in role if "create" in rule["verbs"])
+    assert creating["resources"] == ["serviceaccounts/token"]
+    assert creating["resourceNames"] == ["podfence-viewer"]
+    assert not any("create" in rule["verbs"] for rule in whole)
 
 
 def test_a_node_that_starts_has_all_the_cpu_that_it_finds(container: Json) -> None:

@@ -1,0 +1,159 @@
+"""What people ask an agent: by TLS, with a token, since answers name objects of the cluster.
+
+Rule: nothing is answered before the API server has said who asks and that they may. A request is a
+GET of a path and a few words; an answer is a stream of pieces that ends with the connection.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl
+
+from msgspec import Struct
+
+from podfence.agent.listening import BoundedServer, Handler, Listen
+from podfence.agent.log import Log
+from podfence.agent.reviews import Outcome, Reviewer, Wish
+from podfence.kube.agents import HEADER
+
+PORT = 9741
+LONGEST = 2048
+"""Characters of a path with its words."""
+_WORDS = 16
+_REFUSED = {
+    Outcome.UNKNOWN: (
+        HTTPStatus.UNAUTHORIZED,
+        f"a token of the API server for the audience podfence.io belongs into {HEADER}",
+    ),
+    Outcome.FORBIDDEN: (HTTPStatus.FORBIDDEN, ""),
+    Outcome.BUSY: (HTTPStatus.SERVICE_UNAVAILABLE, "many ask at present; ask again in a second"),
+    Outcome.UNASKED: (
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "the API server cannot be asked who this is, so nothing is answered",
+    ),
+}
+
+
+class BadRequest(Exception):
+    """Words that an answer cannot be made of; the message says what would be right."""
+
+
+class Route(Struct, frozen=True):
+    """What a path answers. ``resource``: whose ``get`` in the group ``podfence.io`` is asked for.
+    ``answer``: pieces of JSON, made while they are sent; for any thread. It raises BadRequest
+    before the first piece. ``of_namespace``: the answer is about the namespace of the word
+    ``namespace`` alone where there is one, and so is the right; else about all of them."""
+
+    resource: str
+    answer: Callable[[Mapping[str, str]], Iterator[bytes]]
+    of_namespace: bool = False
+
+    def wish(self, query: Mapping[str, str]) -> Wish:
+        """What somebody must be allowed to read."""
+        return Wish(self.resource, query.get("namespace", "") if self.of_namespace else "")
+
+
+class _Handler(Handler):
+    """One request; the end of the connection ends the answer."""
+
+    server: Endpoint
+    protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        """Hands are shaken in the thread of the connection, which may wait."""
+        self.request.settimeout(self.timeout)
+        self.request.do_handshake()
+        super().setup()
+
+    def do_GET(self) -> None:
+        self.close_connection = True
+        path, _, words = self.path.partition("?")
+        route = self.server.routes.get(path)
+        query = _query(words) if len(self.path) <= LONGEST else None
+        if query is None:
+            self._say(HTTPStatus.BAD_REQUEST, "the words of the path cannot be read")
+            return
+        # Who may nothing does not learn which paths there are.
+        wish = route.wish(query) if route else Wish("status")
+        outcome = self.server.reviewer.review(self.headers.get(HEADER, ""), wish)
+        if outcome is not Outcome.ALLOWED:
+            status, text = _REFUSED[outcome]
+            scope = f"namespace {wish.namespace}" if wish.namespace else "all namespaces"
+            text = text or f"no right to get {wish.resource}.podfence.io in {scope}"
+            self._say(status, text)
+        elif route is None:
+            self._say(HTTPStatus.NOT_FOUND, f"there are {', '.join(self.server.routes)}")
+        elif not self.server.admit(self.request):
+            self._say(HTTPStatus.SERVICE_UNAVAILABLE, "many are answered at present")
+        else:
+            self._answer(route, query)
+
+    def _answer(self, route: Route, query: Mapping[str, str]) -> None:
+        pieces = route.answer(query)
+        try:
+            first = next(pieces, b"")
+        except BadRequest as error:
+            self._say(HTTPStatus.BAD_REQUEST, str(error))
+            return
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        for piece in _with_first(first, pieces):
+            if piece:  # an empty one would be the end
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        self.wfile.write(b"0\r\n\r\n")
+
+    def _say(self, status: HTTPStatus, text: str) -> None:
+        data = f"{text}\n".encode("utf-8", "replace")
+        self.send_response(status)
+        self.send_header("Content-Type", "text/plain; charset=utf-8")
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(data)
+
+
+def _query(words: str) -> dict[str, str] | None:
+    try:
+        return dict(
+            parse_qsl(words, keep_blank_values=True, max_num_fields=_WORDS, errors="strict")
+        )
+    except ValueError:
+        return None
+
+
+def _with_first(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
+
+
+class Endpoint(BoundedServer):
+    """``routes``: by path. ``context``: of TLS."""
+
+    def __init__(
+        self,
+        listen: Listen,
+        context: ssl.SSLContext,
+        reviewer: Reviewer,
+        routes: Mapping[str, Route],
+        log: Log,
+    ) -> None:
+        """Raises HostError."""
+        self.routes = routes
+        self.reviewer = reviewer
+        self._context = context
+        super().__init__(listen, _Handler, log, ("--https-address", "--https-port"))
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """A connection that is yet to shake hands."""
+        found, address = super().get_request()
+        wrapped = self._context.wrap_socket(
+            found, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=True
+        )
+        return wrapped, address

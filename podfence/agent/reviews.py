@@ -1,0 +1,162 @@
+"""Whether somebody may ask: the API server says so, and its answer is remembered briefly.
+
+Rule: no unless the API server says yes. What cannot be asked is no answer, and nobody can make an
+agent ask often.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from podfence.errors import ClusterError
+from podfence.kube.agents import AUDIENCE
+from podfence.kube.client import Lost
+
+_T = TypeVar("_T")
+TOKENS = "/apis/authentication.k8s.io/v1/tokenreviews"
+RIGHTS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+LONGEST = 16384
+"""Characters of a token; those of Kubernetes have about a thousand."""
+REMEMBERED = 10.0
+"""Seconds that an answer of the API server counts."""
+KEPT = 256
+"""Answers that are remembered at the most."""
+RATE = 20
+"""Reviews a second at the most."""
+
+
+class Outcome(Enum):
+    """What becomes of a request."""
+
+    ALLOWED = "allowed"
+    UNKNOWN = "unknown"
+    """Nobody is known by this token, or it is for somebody else."""
+    FORBIDDEN = "forbidden"
+    BUSY = "busy"
+    """Many have asked in this second."""
+    UNASKED = "unasked"
+    """The API server did not answer."""
+
+
+class Wish(Struct, frozen=True):
+    """What somebody wants to read: a resource of the group ``podfence.io``, of one namespace or,
+    with "", of all."""
+
+    resource: str
+    namespace: str = ""
+
+
+class Writer(Protocol):
+    """What ``Client.write`` does."""
+
+    def write(self, method: str, path: str, body: bytes, content_type: str) -> bytes:
+        """Raises ClusterError."""
+
+
+class _User(Struct):
+    username: str = ""
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+    extra: dict[str, tuple[str, ...]] = {}
+
+
+class _Token(Struct):
+    authenticated: bool = False
+    audiences: tuple[str, ...] = ()
+    user: _User | None = None
+
+
+class _TokenReview(Struct):
+    status: _Token
+
+
+class _Right(Struct):
+    allowed: bool = False
+    denied: bool = False
+
+
+class _RightReview(Struct):
+    status: _Right
+
+
+class Reviewer:
+    """For any thread; the API server is asked one question at a time. ``clock``: monotonic
+    seconds."""
+
+    def __init__(self, server: Writer, clock: Callable[[], float]) -> None:
+        self._server = server
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._known: dict[tuple[bytes, Wish], tuple[float, Outcome]] = {}
+        self._second, self._asked = 0, 0
+
+    def review(self, token: str, wish: Wish) -> Outcome:
+        """Whether whom a token belongs to may read this."""
+        if not 0 < len(token) <= LONGEST or not token.isascii() or not token.isprintable():
+            return Outcome.UNKNOWN
+        key = hashlib.sha256(token.encode("ascii")).digest(), wish
+        with self._lock:
+            known = self._known.get(key)
+            if known is not None and self._clock() - known[0] < REMEMBERED:
+                return known[1]
+            if not self._may_ask():
+                return Outcome.BUSY
+            try:
+                outcome = self._ask(token, wish)
+            except (ClusterError, msgspec.DecodeError):
+                return Outcome.UNASKED
+            self._known.pop(key, None)
+            while len(self._known) >= KEPT:
+                del self._known[next(iter(self._known))]
+            self._known[key] = self._clock(), outcome
+            return outcome
+
+    def _may_ask(self) -> bool:
+        second = int(self._clock())
+        if second != self._second:
+            self._second, self._asked = second, 0
+        self._asked += 1
+        return self._asked <= RATE
+
+    def _ask(self, token: str, wish: Wish) -> Outcome:
+        """Raises ClusterError, DecodeError."""
+        spec: dict[str, Any] = {"token": token, "audiences": [AUDIENCE]}
+        found = self._post(TOKENS, "TokenReview", "authentication.k8s.io/v1", spec, _TokenReview)
+        status = found.status
+        # A server that knows no audiences would take a token that is for anybody.
+        if not status.authenticated or AUDIENCE not in status.audiences or status.user is None:
+            return Outcome.UNKNOWN
+        user = status.user
+        spec = {
+            "user": user.username,
+            "uid": user.uid,
+            "groups": user.groups,
+            "extra": user.extra,
+            "resourceAttributes": {
+                "group": AUDIENCE,
+                "resource": wish.resource,
+                "namespace": wish.namespace,
+                "verb": "get",
+            },
+        }
+        right = self._post(
+            RIGHTS, "SubjectAccessReview", "authorization.k8s.io/v1", spec, _RightReview
+        ).status
+        return Outcome.ALLOWED if right.allowed and not right.denied else Outcome.FORBIDDEN
+
+    def _post(
+        self, path: str, kind: str, version: str, spec: Mapping[str, Any], form: type[_T]
+    ) -> _T:
+        body = msgspec.json.encode({"apiVersion": version, "kind": kind, "spec": spec})
+        try:
+            found = self._server.write("POST", path, body, "application/json")
+        except Lost:  # a connection that was idle for long; the server keeps nothing of a review
+            found = self._server.write("POST", path, body, "application/json")
+        return msgspec.json.decode(found, type=form)

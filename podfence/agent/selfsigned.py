@@ -1,0 +1,72 @@
+"""The certificate of an agent's endpoint: made at the start, kept in memory, known to nobody.
+
+Rule: it keeps what is said from those who listen on the way. Who asks is known by a token, and who
+answers by nothing: so a token is good for an agent alone (``kube.agents``). It is made in another
+process, because what makes it would be a third of the agent's memory.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+from podfence.errors import HostError
+
+_YEARS = timedelta(days=3650)
+"""An agent lives for less; nobody looks at the end of a certificate that nobody vouches for."""
+_SECONDS = 30.0
+_MAKE = "import sys; sys.path[:] = sys.argv[1:]; from podfence.agent import selfsigned as made; "
+_MAKE += "sys.stdout.write(made.pem())"
+
+
+def server_context() -> ssl.SSLContext:
+    """TLS 1.2 or newer with a certificate that is made now. Raises HostError."""
+    try:
+        made = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", _MAKE, *sys.path],
+            capture_output=True,
+            timeout=_SECONDS,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        said = getattr(error, "stderr", None) or b""
+        last = said.decode("utf-8", "replace").strip().rpartition("\n")[2] or str(error)
+        raise HostError(f"no certificate can be made for --https-port: {last}") from error
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, made)
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+    return context
+
+
+def pem() -> str:
+    """A new key and its certificate."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "podfence agent")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + _YEARS)
+        .sign(key, hashes.SHA256())
+    )
+    secret = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return (secret + certificate.public_bytes(serialization.Encoding.PEM)).decode("ascii")

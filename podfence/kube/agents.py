@@ -1,0 +1,137 @@
+"""The agents of a cluster, found and asked: through the API server, or at their own addresses.
+
+Rule: an agent is never shown the credential of who asks. It gets a token that the API server makes
+for a service account and for this one audience, so that whoever answers at the agent's port can do
+nothing with it but ask other agents the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from msgspec import Struct, field
+
+from podfence.kube.access import Access, Credential, Fixed, ServerAddress
+from podfence.kube.client import Client
+
+AUDIENCE: Final = "podfence.io"
+"""Whom tokens for agents are for, and the API group of what they are asked for."""
+HEADER: Final = "X-Podfence-Token"
+"""Where the token stands: the API server takes ``Authorization`` for itself."""
+LABEL: Final = "app.kubernetes.io/name=podfence"
+"""The pods of the DaemonSet."""
+PORT: Final = "https"
+"""The name of the port at which they answer."""
+SECONDS: Final = 10.0
+"""Silence of an agent after which it counts as away."""
+_LINUX: Final = "linux"
+_LIFE: Final = 600
+"""Seconds that a token is good for; the API server makes none for less."""
+
+
+class Agent(Struct, frozen=True, order=True):
+    """An agent. ``node``: where it runs. ``port`` 0: it answers nobody. ``pod`` "": it is asked at
+    its own address, not through the API server."""
+
+    node: str
+    address: str = ""
+    port: int = 0
+    namespace: str = ""
+    pod: str = ""
+
+
+class Fleet(Struct, frozen=True):
+    """The Linux nodes of a cluster by name, and the agents."""
+
+    nodes: tuple[str, ...]
+    agents: tuple[Agent, ...]
+
+
+class _Metadata(Struct):
+    name: str
+    labels: dict[str, str] = {}
+
+
+class _Port(Struct, rename="camel"):
+    container_port: int
+    name: str = ""
+
+
+class _Container(Struct):
+    ports: tuple[_Port, ...] = ()
+
+
+class _Spec(Struct, rename="camel"):
+    node_name: str = ""
+    containers: tuple[_Container, ...] = ()
+
+
+class _Status(Struct):
+    phase: str = ""
+    pod_ip: str = field(default="", name="podIP")
+
+
+class _Object(Struct):
+    metadata: _Metadata
+    spec: _Spec = field(default_factory=_Spec)
+    status: _Status = field(default_factory=_Status)
+
+
+class _List(Struct):
+    items: tuple[_Object, ...] = ()
+
+
+class _Token(Struct):
+    token: str
+
+
+class _TokenRequest(Struct):
+    status: _Token
+
+
+def find_fleet(client: Client, namespace: str) -> Fleet:
+    """The nodes, and the agents that the DaemonSet in ``namespace`` has started. Raises
+    ClusterError."""
+    nodes = _items(client, "/api/v1/nodes", {})
+    pods = _items(client, f"/api/v1/namespaces/{namespace}/pods", {"labelSelector": LABEL})
+    running = (pod for pod in pods if pod.status.phase not in ("Succeeded", "Failed"))
+    return Fleet(
+        tuple(sorted(node.metadata.name for node in nodes if _is_linux(node))),
+        tuple(sorted(_agent(namespace, pod) for pod in running if pod.spec.node_name)),
+    )
+
+
+def _is_linux(node: _Object) -> bool:
+    return node.metadata.labels.get("kubernetes.io/os", _LINUX) == _LINUX
+
+
+def _agent(namespace: str, pod: _Object) -> Agent:
+    ports = (each for container in pod.spec.containers for each in container.ports)
+    port = next((each.container_port for each in ports if each.name == PORT), 0)
+    return Agent(pod.spec.node_name, pod.status.pod_ip, port, namespace, pod.metadata.name)
+
+
+def _items(client: Client, path: str, query: Mapping[str, str]) -> tuple[_Object, ...]:
+    return msgspec.json.decode(client.get(path, query), type=_List).items
+
+
+def request_token(client: Client, namespace: str, account: str) -> str:
+    """A token of a service account that agents accept, and nobody else. Raises ClusterError."""
+    spec = {"audiences": [AUDIENCE], "expirationSeconds": _LIFE}
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
+    made = client.write("POST", path, msgspec.json.encode({"spec": spec}), "application/json")
+    return msgspec.json.decode(made, type=_TokenRequest).status.token
+
+
+def client_of(agent: Agent, access: Access, token: str) -> tuple[Client, str]:
+    """A client that asks an agent, and what its paths begin with."""
+    if agent.pod:
+        place = f"/api/v1/namespaces/{agent.namespace}/pods/https:{agent.pod}:{agent.port}/proxy"
+        return Client(access, tries=2, silence=SECONDS, headers={HEADER: token}), place
+    host = f"[{agent.address}]" if ":" in agent.address else agent.address
+    # Nobody vouches for the certificate of an agent; the token is worth nothing elsewhere.
+    server = ServerAddress(f"https://{host}:{agent.port}", insecure=True)
+    direct = Access(server, Fixed(Credential()))
+    return Client(direct, {}, tries=2, silence=SECONDS, headers={HEADER: token}), ""
