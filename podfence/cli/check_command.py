@@ -34,7 +34,7 @@ FORMATS = ("text", "json", "sarif", "github", "junit")
     type=click.Choice(FORMATS),
     default="text",
     show_default=True,
-    help="Text for people, JSON for programs (schemas are under docs/schemas), SARIF for code "
+    help="Text for people, JSON for programs (schemas: podfence schema), SARIF for code "
     "scanning, annotations of a GitHub workflow, or JUnit for build servers.",
 )
 @click.option(

@@ -46,7 +46,7 @@ def output_option(function: F) -> F:
         type=click.Choice(("text", "json")),
         default="text",
         show_default=True,
-        help="Text for people, or JSON for programs (schemas are under docs/schemas).",
+        help="Text for people, or JSON for programs (schemas: podfence schema).",
     )(function)
 
 

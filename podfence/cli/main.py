@@ -37,6 +37,7 @@ COMMANDS = {
     "get": "Write what podfence reads of a cluster, safe to send to somebody.",
     "lab": "Enforce the policies in this machine's kernel and test them with real packets.",
     "agent": "Enforce the policies of a cluster on one of its nodes.",
+    "schema": "Print the schema of what a command prints as JSON.",
     "completion": "Print a script that makes a shell complete commands and options.",
 }
 """Command name -> one line of help, in the order of the help page."""

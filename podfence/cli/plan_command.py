@@ -57,7 +57,7 @@ SHOWN_WORKLOADS = 5
     type=click.Choice(FORMATS),
     default="text",
     show_default=True,
-    help="Text (wide names everything), JSON for programs (schemas are under docs/schemas), "
+    help="Text (wide names everything), JSON for programs (schemas: podfence schema), "
     "Markdown for a comment, SARIF for code scanning, or annotations of a GitHub workflow.",
 )
 @click.option(
