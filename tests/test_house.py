@@ -30,11 +30,14 @@ REGISTRY_HOSTS = ("pypi" + ".org", "python" + "hosted", "npm" + "js", "artifact"
 WORKPLACE_PATHS = re.compile(r"(?<![\w.~-])/(?:work|home|root|Users)/[a-z]")
 
 PURE = {
+    "agent.conditionevents",
     "agent.conditions",
+    "agent.eventseries",
     "agent.latency",
     "agent.localpods",
     "agent.nodereport",
     "agent.status",
+    "agent.unenforced",
     "agent.wanted",
     "live",
     "errors",

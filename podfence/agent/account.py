@@ -16,10 +16,12 @@ from podfence.agent.latency import Latencies, Latency
 from podfence.agent.localpods import LocalPods
 from podfence.agent.sources import Standings
 from podfence.agent.status import Sizes, Status, Waiting, Writes
+from podfence.agent.unenforced import unenforced
 from podfence.agent.wanted import Wanted
 from podfence.kernel.nftables.notices import Notice
 from podfence.live.policystore import Refusal
-from podfence.model.facts import Gone
+from podfence.model.facts import Gone, PolicyFacts
+from podfence.model.meta import ObjectRef
 from podfence.nft.ruleset import Ruleset
 from podfence.reconcile.quarantine import addresses
 from podfence.reconcile.states import Condition, Report, State
@@ -49,6 +51,7 @@ class Account:
         self._durations = Latencies()
         self._events: Counter[tuple[str, str]] = Counter()
         self._faults: dict[Key, str] = {}
+        self._partly: dict[Key, str] = {}
         self._drifted = Notice("", 0)
         self._drifted_at = -inf
         self._sizes, self._sized = Sizes(), -inf
@@ -73,6 +76,10 @@ class Account:
             self._faults.pop(told.key, None)
             if told.fault:
                 self._faults[told.key] = told.fault
+            self._partly.pop(told.key, None)
+            facts = None if isinstance(told.event, Gone) else told.event.facts
+            if isinstance(facts, PolicyFacts) and (left_out := unenforced(facts)):
+                self._partly[told.key] = left_out
             self._pods.take(told.event, told.at)
             self._events[told.key[0], "gone" if isinstance(told.event, Gone) else "put"] += 1
         self._standings.take(taken.standings, self._clock())
@@ -97,6 +104,12 @@ class Account:
     def hold(self, kind: Kind, subject: str, message: str, closed: tuple[str, ...] = ()) -> None:
         """A condition holds from now on."""
         self.conditions.hold(kind, subject, message, self._clock(), closed)
+
+    def _hold_of(self, kind: Kind, found: dict[ObjectRef, str]) -> None:
+        """Of a kind of conditions that are about objects, these hold, and no others."""
+        self.conditions.only(kind, frozenset(map(_text, found)))
+        for about, message in found.items():
+            self.conditions.hold(kind, _text(about), message, self._clock(), about=about)
 
     def report(self, report: Report, state: State, wanted: Wanted) -> None:
         """What ``step`` has to say."""
@@ -168,13 +181,11 @@ class Account:
     def _tell_state(self, state: State, wanted: Wanted, now: float) -> None:
         """Conditions that hold for as long as something is so."""
         self._standings.look(now)
-        refused = {
-            **{_text(*key): f"{fault}; {_UNREAD}" for key, fault in self._faults.items()},
-            **{_text(r.ref.kind, r.ref.namespace, r.ref.name): _said(r) for r in wanted.refused},
-        }
-        self.conditions.only(Kind.REFUSED, frozenset(refused))
-        for subject, message in refused.items():
-            self.hold(Kind.REFUSED, subject, message)
+        refused = {ObjectRef(*key): f"{fault}; {_UNREAD}" for key, fault in self._faults.items()}
+        refused.update((each.ref, _said(each)) for each in wanted.refused)
+        self._hold_of(Kind.REFUSED, refused)
+        partly = {ObjectRef(*key): said for key, said in self._partly.items()}
+        self._hold_of(Kind.PARTLY_ENFORCED, partly)
         if state.refused:
             self._tell_refused(state, wanted)
         if now - self._drifted_at > DRIFT_HOLDS:
@@ -186,8 +197,8 @@ class Account:
             self.conditions.end(Kind.NOT_FAIL_CLOSED, "")
 
 
-def _text(kind: str, namespace: str, name: str) -> str:
-    return f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
+def _text(about: ObjectRef) -> str:
+    return f"{about.kind} {about}"
 
 
 def _said(refusal: Refusal) -> str:

@@ -12,6 +12,8 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
+from podfence.model.meta import ObjectRef
+
 
 class Kind(Enum):
     """Kinds of conditions, by the names that users see."""
@@ -22,6 +24,8 @@ class Kind(Enum):
     """A kind may not be listed and watched; the message names the RBAC rule that would do."""
     REFUSED = "Refused"
     """An object cannot be read: the pods that it may be about are closed where it is a policy."""
+    PARTLY_ENFORCED = "PartlyEnforced"
+    """Some of a policy is not enforced; the rest is, and what is left out allows nothing."""
     KERNEL_REFUSED = "KernelRefused"
     """The kernel refuses the rules of a group of pods: they are closed, all others enforced."""
     TABLE_REFUSED = "TableRefused"
@@ -45,13 +49,15 @@ class Kind(Enum):
 
 
 class Condition(Struct, frozen=True):
-    """``since``: monotonic seconds. ``closed``: the pods that are closed for it, namespace/name."""
+    """``since``: monotonic seconds. ``closed``: the pods that are closed for it, namespace/name.
+    ``about``: the object that it is about, where there is one."""
 
     kind: Kind
     subject: str
     message: str
     since: float
     closed: tuple[str, ...] = ()
+    about: ObjectRef | None = None
 
 
 class Teller(Protocol):
@@ -72,12 +78,18 @@ class Conditions:
         self._held: dict[tuple[Kind, str], Condition] = {}
 
     def hold(
-        self, kind: Kind, subject: str, message: str, at: float, closed: tuple[str, ...] = ()
+        self,
+        kind: Kind,
+        subject: str,
+        message: str,
+        at: float,
+        closed: tuple[str, ...] = (),
+        about: ObjectRef | None = None,
     ) -> None:
         """A condition holds."""
         known = self._held.get((kind, subject))
         since = at if known is None else known.since
-        found = Condition(kind, subject, message, since, closed)
+        found = Condition(kind, subject, message, since, closed, about)
         self._held[kind, subject] = found
         if known is None or replace(known, closed=closed) != found:
             pods = ", ".join(closed) or None

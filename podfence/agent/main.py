@@ -18,8 +18,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from podfence.agent.answers import routes
+from podfence.agent.conditions import Condition
 from podfence.agent.endpoint import Endpoint
 from podfence.agent.enforcer import Enforcer
+from podfence.agent.eventwriter import EventWriter
 from podfence.agent.inbox import Inbox
 from podfence.agent.listening import BoundedServer, Listen
 from podfence.agent.lock import only_agent
@@ -88,6 +90,7 @@ class Agent:
         )
         environment = options.environment or os.environ
         self._watch = Watch(options.access, wanted, environment=environment)
+        self._events = EventWriter(options.access, options.node.name, log, environment)
 
         meter = Meter(TABLE, options.namespace_fd)
         self._outlook = Outlook(
@@ -113,11 +116,10 @@ class Agent:
     def status(self) -> Status:
         """How the agent stands now."""
         found = self._enforcer.status
-        conditions = (*found.conditions, *self._outlook.conditions)
         return replace(
             found,
             sources=sources(self._watch),
-            conditions=conditions,
+            conditions=self._conditions(),
             runtime=self._gate.runtime if self._gate else "",
             starts=self._starts.counts,
         )
@@ -131,6 +133,7 @@ class Agent:
         feeder = self._thread("feed", lambda: feed(self._watch, self._starts, self._stopped))
         self._thread("notices", self._notice)
         self._thread("outlook", lambda: self._outlook.run(self._stopped))
+        self._thread("events", lambda: self._events.run(self._stopped, self._conditions))
         if self._gate is not None:
             gate = self._gate
             self._thread("nri", lambda: gate.run(self._stopped))
@@ -146,6 +149,9 @@ class Agent:
         feeder.join(_PATIENCE)
         self._log.info("end", reason=signal.Signals(end).name, table="stays")
         return 0
+
+    def _conditions(self) -> tuple[Condition, ...]:
+        return (*self._enforcer.status.conditions, *self._outlook.conditions)
 
     def _notice(self) -> None:
         while not self._stopped.is_set():

@@ -58,12 +58,14 @@ REVIEWS = {"tokenreviews", "subjectaccessreviews"}
 """Of these the server keeps nothing."""
 
 
-def test_it_may_read_and_ask_and_nothing_else() -> None:
+def test_it_may_read_and_ask_and_write_events_and_nothing_else() -> None:
     rules = chart.only(chart.installed(), "ClusterRole")["rules"]
     asking = [rule for rule in rules if REVIEWS & {*rule["resources"]}]
     assert {name for rule in asking for name in rule["resources"]} == REVIEWS
     assert {verb for rule in asking for verb in rule["verbs"]} == {"create"}
-    reading = [rule for rule in rules if rule not in asking]
+    events = {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]}
+    reading = [rule for rule in rules if rule not in asking and rule != events]
+    assert events in rules
     assert {verb for rule in reading for verb in rule["verbs"]} == {"list", "watch"}
     assert not any("*" in (*rule["resources"], *rule["apiGroups"]) for rule in rules)
     assert "secrets" not in {name for rule in rules for name in rule["resources"]}

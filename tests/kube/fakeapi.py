@@ -20,6 +20,8 @@ class Request:
     path: str
     query: dict[str, str]
     headers: dict[str, str]
+    method: str = "GET"
+    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,12 @@ def serving(respond: Callable[[Request], Answer]) -> Iterator[FakeApi]:
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
             query = {key: values[0] for key, values in parse_qs(parts.query).items()}
-            request = Request(parts.path, query, dict(self.headers))
+            body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            request = Request(parts.path, query, dict(self.headers), self.command, body)
             requests.append(request)
             self.send(respond(request))
+
+        do_POST = do_PATCH = do_GET
 
         def send_stream(self, answer: Answer, stream: Iterator[bytes]) -> None:
             self.send_response(answer.status)

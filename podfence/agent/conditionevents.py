@@ -1,0 +1,53 @@
+"""Conditions as people meet them who ask about an object: what is said of a policy, a pod, a node.
+
+Rule: a condition is said when it begins, when its message changes, and now and then while it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from podfence.agent.conditions import Condition, Kind
+from podfence.agent.eventseries import FORGET, Said
+from podfence.model.meta import ObjectRef
+
+AGAIN: Final = FORGET / 2
+"""Seconds after which what still holds is said again, before servers forget it."""
+OF_NODE: Final = frozenset(
+    {
+        Kind.DRIFT,
+        Kind.TABLE_REFUSED,
+        Kind.SWEEP_FAILED,
+        Kind.NOT_FAIL_CLOSED,
+        Kind.BYPASSED,
+        Kind.CONNTRACK_FULL,
+    }
+)
+"""Conditions of the node itself. That the API cannot be asked is not said through the API."""
+
+
+class ConditionEvents:
+    """Of one node. Times are monotonic seconds."""
+
+    def __init__(self, node: str) -> None:
+        self._node = ObjectRef("Node", "", node)
+        self._said: dict[Said, float] = {}
+
+    def look(self, conditions: Sequence[Condition], now: float) -> list[Said]:
+        """What is to be said of those that hold now."""
+        held = {said: None for each in conditions for said in self._of(each)}
+        self._said = {said: at for said, at in self._said.items() if said in held}
+        found = [said for said in held if now - self._said.get(said, now - AGAIN) >= AGAIN]
+        self._said.update(dict.fromkeys(found, now))
+        return found
+
+    def _of(self, condition: Condition) -> Iterator[Said]:
+        if condition.about is not None:
+            yield Said(condition.about, condition.kind.value, condition.message)
+        elif condition.kind in OF_NODE:
+            yield Said(self._node, condition.kind.value, condition.message)
+        for pod in condition.closed:
+            namespace, _, name = pod.partition("/")
+            note = f"nothing of this pod passes: {condition.message}"
+            yield Said(ObjectRef("Pod", namespace, name), "Closed", note)
