@@ -26,7 +26,7 @@ from podfence.admission.decode_clusternetworkpolicy import (
     stored_form,
     subject_of,
 )
-from podfence.admission.decode_policy import text_labels
+from podfence.admission.policy_values import text_labels
 from podfence.admission.refusals import quote
 from podfence.admission.schema import Json
 from podfence.admission.validate_clusternetworkpolicy import (

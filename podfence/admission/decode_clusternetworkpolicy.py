@@ -14,8 +14,9 @@ from podfence.admission.crd import crd_problems, dropped_labels, without_nulls
 from podfence.admission.crd_shapes import Object
 from podfence.admission.decode_names import generated_name
 from podfence.admission.decode_partial import readable_part
-from podfence.admission.decode_policy import leave_meaning, takes_meaning, text_labels
+from podfence.admission.decode_policy import leave_meaning, takes_meaning
 from podfence.admission.decode_strict import metadata_problems
+from podfence.admission.policy_values import text_labels
 from podfence.admission.refusals import quote
 from podfence.admission.schema import NOTHING, OBJECT_META, Json
 from podfence.admission.validate_cidr import parse_cidr

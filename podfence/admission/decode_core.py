@@ -12,7 +12,7 @@ from functools import lru_cache
 import msgspec
 
 from podfence.admission.decode_fields import Fields, parse_address
-from podfence.admission.decode_policy import text_labels
+from podfence.admission.policy_values import text_labels
 from podfence.admission.schema import Json
 from podfence.model.meta import METADATA_NAME_LABEL, Labels, ObjectRef
 from podfence.model.networkpolicy import IPNetwork, Protocol

@@ -12,7 +12,6 @@ from ipaddress import IPv4Address, ip_address
 from typing import Any
 
 from podfence.admission.decode_names import generated_name
-from podfence.admission.decode_policy import text_labels
 from podfence.admission.decode_strict import (
     bracketed,
     json_type,
@@ -21,6 +20,7 @@ from podfence.admission.decode_strict import (
     type_hint,
     with_hint,
 )
+from podfence.admission.policy_values import text_labels
 from podfence.admission.schema import NOTHING, Json, Text
 from podfence.admission.validate_cidr import parse_cidr
 from podfence.errors import Problem, Severity, Source

@@ -9,40 +9,21 @@ items are zero values (NP-15a). An explicit protocol "" is not defaulted, but re
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from functools import lru_cache
 
 from msgspec.structs import replace
 
+from podfence.admission.decode_known import decode_known
 from podfence.admission.decode_names import generated_name
 from podfence.admission.decode_partial import independent, readable_part
 from podfence.admission.decode_strict import strict_problems
+from podfence.admission.policy_values import policy_types_of, rules_of, selector_of, text_labels
 from podfence.admission.schema import NETWORK_POLICY, NOTHING, Json
 from podfence.admission.validate import cidr_warnings, validate
-from podfence.admission.validate_cidr import parse_cidr
 from podfence.errors import Problem, Severity, Source
 from podfence.likeness import similar
-from podfence.model.meta import Labels, ObjectRef
-from podfence.model.networkpolicy import (
-    IPBlock,
-    IPNetwork,
-    NetworkPolicy,
-    NetworkPolicyPeer,
-    NetworkPolicyPort,
-    NetworkPolicyRule,
-    PolicyType,
-    Protocol,
-)
-from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
-
-_INGRESS = frozenset({PolicyType.INGRESS})
-_EGRESS = frozenset({PolicyType.EGRESS})
-_TYPES = {
-    frozenset(type_.value for type_ in types): types
-    for types in (_INGRESS, _EGRESS, _INGRESS | _EGRESS)
-}
-_OPERATORS = {operator.value: operator for operator in Operator}
-_PROTOCOLS = {protocol.value: protocol for protocol in Protocol}
+from podfence.model.meta import ObjectRef
+from podfence.model.networkpolicy import NetworkPolicy
+from podfence.model.selectors import LabelSelector
 
 
 def decode_policy(
@@ -53,6 +34,16 @@ def decode_policy(
 
     Where a field has the wrong type the server validates nothing; here the rest is validated.
     """
+    known = decode_known(manifest, source)
+    if known is not None:
+        return known, ()
+    return decode_unknown(manifest, source, strict_cidrs)
+
+
+def decode_unknown(
+    manifest: Json, source: Source, strict_cidrs: bool = True
+) -> tuple[NetworkPolicy | None, tuple[Problem, ...]]:
+    """The same, whatever was met before."""
     problems = [] if NETWORK_POLICY.conforms(manifest) else list(strict_problems(manifest))
     wrong = [problem.path for problem in problems if problem.code == "PF202"]
     defaulted = _with_names(readable_part(manifest) if wrong else manifest, source)
@@ -117,96 +108,15 @@ def _with_names(manifest: Json, source: Source) -> Json:
 
 def _policy(manifest: Json, source: Source) -> NetworkPolicy:
     metadata, spec = manifest["metadata"], manifest.get("spec") or NOTHING
-    egress = _rules(spec.get("egress"), "to")
+    egress = rules_of(spec.get("egress"), "to")
     declared = spec.get("policyTypes")
     return NetworkPolicy(
         ref=ObjectRef("NetworkPolicy", metadata["namespace"], metadata["name"]),
-        pod_selector=_selector(spec.get("podSelector")) or LabelSelector(),
-        policy_types=_policy_types(declared, bool(egress)),
-        ingress=_rules(spec.get("ingress"), "from"),
+        pod_selector=selector_of(spec.get("podSelector")) or LabelSelector(),
+        policy_types=policy_types_of(declared, bool(egress)),
+        ingress=rules_of(spec.get("ingress"), "from"),
         egress=egress,
         labels=text_labels(metadata.get("labels")),
         declared_types=bool(declared),
         source=source,
     )
-
-
-def _policy_types(declared: list[str] | None, has_egress: bool) -> frozenset[PolicyType]:
-    """NP-8: without policyTypes: ingress, and egress only if there are egress rules."""
-    if declared:
-        return _TYPES[frozenset(declared)]
-    return _INGRESS | _EGRESS if has_egress else _INGRESS
-
-
-def _rules(rules: list[Json | None] | None, peers: str) -> tuple[NetworkPolicyRule, ...]:
-    return tuple([_rule(rule or NOTHING, peers) for rule in rules or ()])
-
-
-def _rule(rule: Json, peers: str) -> NetworkPolicyRule:
-    return NetworkPolicyRule(
-        tuple([_peer(peer) for peer in rule.get(peers) or ()]),
-        tuple([_port_of(port or NOTHING) for port in rule.get("ports") or ()]),
-    )
-
-
-def _port_of(port: Json) -> NetworkPolicyPort:
-    return _port(port.get("protocol"), port.get("port"), port.get("endPort"))
-
-
-@lru_cache(maxsize=1 << 14)
-def _port(protocol: str | None, port: int | str | None, end: int | None) -> NetworkPolicyPort:
-    return NetworkPolicyPort(_PROTOCOLS[protocol or "TCP"], port, end)
-
-
-def _peer(peer: Json) -> NetworkPolicyPeer:
-    return NetworkPolicyPeer(
-        _selector(peer.get("podSelector")),
-        _selector(peer.get("namespaceSelector")),
-        _ip_block(peer.get("ipBlock")),
-    )
-
-
-def _ip_block(block: Json | None) -> IPBlock | None:
-    if block is None:
-        return None
-    return IPBlock(_network(block["cidr"]), tuple(map(_network, block.get("except") or ())))
-
-
-@lru_cache(maxsize=1 << 14)
-def _network(text: str) -> IPNetwork:
-    cidr = parse_cidr(text)
-    assert cidr is not None, "validated before"
-    return cidr.network
-
-
-def _selector(selector: Json | None) -> LabelSelector | None:
-    """``None`` stays ``None``: a peer without this selector. ``{}`` selects everything."""
-    if selector is None:
-        return None
-    labels = text_labels(selector.get("matchLabels"))
-    requirements = selector.get("matchExpressions")
-    if not requirements:
-        return _labels_only(labels)
-    return LabelSelector(labels, tuple([_requirement(item) for item in requirements]))
-
-
-@lru_cache(maxsize=1 << 16)
-def _labels_only(labels: Labels) -> LabelSelector:
-    return LabelSelector(labels)
-
-
-def _requirement(requirement: Json) -> LabelSelectorRequirement:
-    values = tuple([value or "" for value in requirement.get("values") or ()])
-    return LabelSelectorRequirement(requirement["key"], _OPERATORS[requirement["operator"]], values)
-
-
-def text_labels(labels: Mapping[str, str | None] | None) -> Labels:
-    """Sorted label pairs, shared among equal label sets; a null value is ""."""
-    if not labels:
-        return ()
-    return _shared_labels(tuple(sorted([(key, value or "") for key, value in labels.items()])))
-
-
-@lru_cache(maxsize=1 << 16)
-def _shared_labels(labels: Labels) -> Labels:
-    return labels

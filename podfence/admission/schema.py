@@ -232,17 +232,17 @@ _PORT = Struct(
     },
 )
 
+PEERS = ListOf(_PEER)
+PORTS = ListOf(_PORT)
+POLICY_TYPES = ListOf(Text("v1.PolicyType"))
+
 NETWORK_POLICY_SPEC = Struct(
     "NetworkPolicySpec",
     {
         "podSelector": LABEL_SELECTOR,
-        "policyTypes": ListOf(Text("v1.PolicyType")),
-        "ingress": ListOf(
-            Struct("NetworkPolicyIngressRule", {"ports": ListOf(_PORT), "from": ListOf(_PEER)})
-        ),
-        "egress": ListOf(
-            Struct("NetworkPolicyEgressRule", {"ports": ListOf(_PORT), "to": ListOf(_PEER)})
-        ),
+        "policyTypes": POLICY_TYPES,
+        "ingress": ListOf(Struct("NetworkPolicyIngressRule", {"ports": PORTS, "from": PEERS})),
+        "egress": ListOf(Struct("NetworkPolicyEgressRule", {"ports": PORTS, "to": PEERS})),
     },
 )
 

@@ -6,7 +6,7 @@ first, then the pod selector, each ingress rule (ports, then peers), each egress
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
@@ -34,7 +34,7 @@ def validate(manifest: Json, strict_cidrs: bool = True) -> list[Problem]:
     problems += selector_refusals(spec.get("podSelector"), "spec.podSelector")
     problems += _rules(spec.get("ingress"), "spec.ingress", "from", strict_cidrs)
     problems += _rules(spec.get("egress"), "spec.egress", "to", strict_cidrs)
-    problems += _policy_types(spec.get("policyTypes") or [])
+    problems += policy_type_refusals(spec.get("policyTypes") or [])
     return problems
 
 
@@ -78,11 +78,27 @@ def _rules(
         if not rule:
             continue
         here = f"{path}[{index}]"
-        for number, port in enumerate(rule.get("ports") or ()):
-            if port:
-                problems += _port(port, f"{here}.ports[{number}]")
-        for number, peer in enumerate(rule.get(peers) or ()):
-            problems += _peer(peer or NOTHING, f"{here}.{peers}[{number}]", strict_cidrs)
+        problems += port_refusals(rule.get("ports") or (), f"{here}.ports")
+        problems += peer_refusals(rule.get(peers) or (), f"{here}.{peers}", strict_cidrs)
+    return problems
+
+
+def port_refusals(ports: Iterable[Json | None], path: str) -> list[Problem]:
+    """Everything against the ports of one rule."""
+    problems: list[Problem] = []
+    for number, port in enumerate(ports):
+        if port:
+            problems += _port(port, f"{path}[{number}]")
+    return problems
+
+
+def peer_refusals(
+    peers: Iterable[Json | None], path: str, strict_cidrs: bool = True
+) -> list[Problem]:
+    """Everything against the peers of one rule."""
+    problems: list[Problem] = []
+    for number, peer in enumerate(peers):
+        problems += _peer(peer or NOTHING, f"{path}[{number}]", strict_cidrs)
     return problems
 
 
@@ -167,7 +183,8 @@ def _cidrs(spec: Json) -> Iterator[tuple[str, str | None]]:
                         yield f"{path}.except[{k}]", excepted
 
 
-def _policy_types(types: list[str | None]) -> list[Problem]:
+def policy_type_refusals(types: list[str | None]) -> list[Problem]:
+    """Everything against ``spec.policyTypes``."""
     if len(types) > len(_POLICY_TYPES):
         shown = [text or "" for text in types]
         return invalid("spec.policyTypes", shown, "may not specify more than two policyTypes")
