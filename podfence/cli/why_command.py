@@ -44,7 +44,7 @@ def command(
     names = read_names(resolve, *inputs.paths)
     loaded = load_cluster(inputs, namespaces_of(asked), policies_of(asked))
     with asking(loaded, inputs):
-        answer = why(asker_of(loaded.cluster, names, asked), asked)
+        answer = why(asker_of(loaded.cluster, names, asked, explains=True), asked)
     require_certain(loaded, answer.can)
     if output == "json":
         click.echo(json_text(VerdictEncoder(loaded.locate).why(answer)))

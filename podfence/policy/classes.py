@@ -61,8 +61,8 @@ def ip_blocks_of(policy: NetworkPolicy) -> Iterator[IPBlock]:
                 yield peer.ip_block
 
 
-def classify(cluster: Cluster, others: Iterable[Block] = ()) -> Classes:
-    """Group the endpoints of a cluster. ``others``: blocks that are no NetworkPolicy's."""
+def classify(cluster: Cluster, others: Iterable[Block], pods: Iterable[Pod]) -> Classes:
+    """Group these pods of a cluster. ``others``: blocks that are no NetworkPolicy's."""
     ip_blocks = chain.from_iterable(map(ip_blocks_of, cluster.policies))
     addresses = AddressClasses.of(ip_blocks, others)
     numbers: dict[ClassKey, int] = {}
@@ -74,8 +74,9 @@ def classify(cluster: Cluster, others: Iterable[Block] = ()) -> Classes:
     policies: Iterable[NetworkPolicy | ClusterNetworkPolicy]
     policies = chain(cluster.policies, cluster.admin_policies)
     asked = Asked(chain.from_iterable(map(asked_keys, policies)))
-    claimed = {claim.address: claim for claim in claims(cluster.pods)}
-    for pod in cluster.pods:
+    pods = tuple(pods)
+    claimed = {claim.address: claim for claim in claims(pods)}
+    for pod in pods:
         if pod.host_network or pod.finished:  # NP-50, NP-60
             continue
         doubtful = doubtful_addresses(pod, claimed) if claimed else ()

@@ -42,11 +42,18 @@ TIERS = (
 """In the order in which they are asked (CNP-1), with what each says when no rule of it fits."""
 
 
-def compile_cluster(cluster: Cluster, names: Names = NO_NAMES) -> PolicyIndex:
-    """The compiled form of a cluster. ``names``: what domain names stand for now (CNP-19)."""
+def compile_cluster(
+    cluster: Cluster, names: Names = NO_NAMES, pods: Iterable[Pod] | None = None
+) -> PolicyIndex:
+    """The compiled form of a cluster. ``names``: what domain names stand for now (CNP-19).
+
+    ``pods``: those that become endpoints, None for all. Without the others rules lose peers, so
+    only verdicts between these pods, or between one of them and an address that no pod has, are
+    those of the whole cluster. They must be all that have one of their addresses.
+    """
     reader = AdminReader(cluster.nodes, names)
     blocks = (block for policy in cluster.admin_policies for block in reader.blocks(policy))
-    classes = classify(cluster, blocks)
+    classes = classify(cluster, blocks, cluster.pods if pods is None else pods)
     rules = rule_compiler(classes, cluster, Numbers())
     selected: dict[ObjectRef, FrozenBitMap] = {}
     said: list[PolicyRules] = []

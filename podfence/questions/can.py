@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from podfence.engine.evaluate import Judge, Side
 from podfence.errors import QuestionError
+from podfence.model.claims import claims
 from podfence.model.cluster import Cluster
 from podfence.model.doubt import Doubt
 from podfence.model.meta import DEFAULT_NAMESPACE
@@ -234,17 +235,24 @@ class Asker:
         return Side((), self.index.outside_lookup.find(address), of_node=True)
 
 
-def asker_of(cluster: Cluster, names: Names, question: Can) -> Asker:
+def asker_of(cluster: Cluster, names: Names, question: Can, *, explains: bool = False) -> Asker:
     """Answers one question as ``Asker(compile_cluster(cluster, names))`` does, in less time.
 
     A NetworkPolicy selects pods of its own namespace alone (NP-3), so only the policies in the
-    namespaces of the two ends are compiled.
+    namespaces of the two ends are compiled, and their pods. ``explains``: the answer is to be
+    explained, which takes the other pods too: a rule that fits neither end may fit them.
 
     Raises UnknownObject or QuestionError when an end cannot be found.
     """
     namespaces = frozenset(_namespaces(cluster, question))
     concerned = tuple(p for p in cluster.policies if p.ref.namespace in namespaces)
-    asker = Asker(compile_cluster(replace(cluster, policies=concerned), names))
+    asked = replace(cluster, policies=concerned)
+    if not (explains or cluster.doubts or cluster.admin_policies or claims(cluster.pods)):
+        pods = [pod for pod in cluster.pods if pod.namespace in namespaces]
+        asker = Asker(compile_cluster(asked, names, pods))
+        if all(end.endpoint is not None or end.is_address for end in asker.ends(question)):
+            return asker
+    asker = Asker(compile_cluster(asked, names))
     asker.ends(question)  # a name that means nothing is said before a port that no packet has
     return asker
 

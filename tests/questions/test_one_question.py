@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from itertools import product
 from random import Random
 
@@ -9,7 +11,6 @@ import pytest
 from msgspec.structs import replace
 
 from podfence.errors import PodfenceError
-from podfence.model.cluster import Cluster
 from podfence.model.doubt import Doubt
 from podfence.model.selectors import LabelSelector
 from podfence.policy.compile import compile_cluster
@@ -29,19 +30,24 @@ DOUBTS = (
 )
 
 
-def answers(asker: Asker, question: Can) -> tuple[object, ...]:
-    """What ``can`` and ``why`` print, and the doubts that take the answer away."""
-    answer, report = asker.can(question), why(asker, question)
-    texts = can_text(answer, lambda *_: None), why_text(report, lambda *_: None)
-    return answer.allowed, answer.doubts, *texts
+Answer = tuple[object, ...]
 
 
-def outcome(cluster: Cluster, question: Can, *, alone: bool) -> tuple[object, ...]:
-    """The answers, or the error, of a question asked alone or of the whole index."""
+def answered(asker: Asker, question: Can) -> Answer:
+    """What ``can`` prints, and the doubts that take the answer away."""
+    answer = asker.can(question)
+    return answer.allowed, answer.doubts, can_text(answer, lambda *_: None)
+
+
+def explained(asker: Asker, question: Can) -> Answer:
+    """What ``why`` prints."""
+    return (why_text(why(asker, question), lambda *_: None),)
+
+
+def outcome(ask: Callable[[Asker, Can], Answer], asker: Callable[[], Asker], asked: Can) -> Answer:
+    """The answer, or the error."""
     try:
-        if alone:
-            return answers(asker_of(cluster, NAMES, question), question)
-        return answers(Asker(compile_cluster(cluster, NAMES)), question)
+        return ask(asker(), asked)
     except PodfenceError as error:
         return error.code, error.message
 
@@ -56,14 +62,21 @@ def test_alone_as_among_all(seed: int, size: Size) -> None:
     ends = [*pods, *addresses, "192.0.2.9", "x/nobody"]
     for source, destination in rng.sample(list(product(ends, ends)), 8):
         question = Can(source, destination, rng.choice((53, 80, 81, 8080)))
-        whole = outcome(cluster, question, alone=False)
-        assert outcome(cluster, question, alone=True) == whole
+        index = compile_cluster(cluster, NAMES)
+        for ask, explains in ((answered, False), (explained, True)):
+            alone = partial(asker_of, cluster, NAMES, question, explains=explains)
+            whole = outcome(ask, lambda: Asker(index), question)  # noqa: B023 (called here)
+            assert outcome(ask, alone, question) == whole
 
 
-def test_policies_of_other_namespaces_are_not_compiled() -> None:
-    cluster = random_cluster(Random(3), Size(namespaces=4, pods=12, policies=20))
+def test_policies_and_pods_of_other_namespaces_are_not_compiled() -> None:
+    cluster = random_cluster(Random(5), Size(namespaces=4, pods=12, policies=20))
     first, *_ = (pod for pod in cluster.pods if not pod.host_network and not pod.finished)
     name = f"{first.namespace}/{first.name}"
-    asked = asker_of(cluster, NAMES, Can(name, name, 80)).index.cluster
-    assert {policy.ref.namespace for policy in asked.policies} == {first.namespace}
+    index = asker_of(cluster, NAMES, Can(name, name, 80)).index
+    assert {policy.ref.namespace for policy in index.cluster.policies} == {first.namespace}
     assert len({policy.ref.namespace for policy in cluster.policies}) > 1
+    assert {end.pod.namespace for end in index.endpoints.values()} == {first.namespace}
+    explaining = asker_of(cluster, NAMES, Can(name, name, 80), explains=True).index
+    assert {policy.ref.namespace for policy in explaining.cluster.policies} == {first.namespace}
+    assert explaining.endpoints.keys() == compile_cluster(cluster, NAMES).endpoints.keys()
