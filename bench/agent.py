@@ -27,12 +27,13 @@ from podfence.agent.enforcer import Enforcer
 from podfence.agent.inbox import Inbox
 from podfence.agent.latency import Latencies
 from podfence.agent.log import Log
-from podfence.agent.sources import heard, resources
+from podfence.agent.sources import heard, read, resources
 from podfence.agent.table import KernelTable
 from podfence.kernel import netns
 from podfence.kernel.nftables.notices import Notices
 from podfence.kube.source import find_access
 from podfence.kube.watch import Watch
+from podfence.live.wire import Reading
 from podfence.nft.lowering.lower import TABLE, LocalNode
 
 MIB = 1 << 20
@@ -52,7 +53,7 @@ class Exact(Latencies):
         self.all.append(seconds * 1000)
 
 
-def feed(watch: Watch, inbox: Inbox, stopped: threading.Event) -> None:
+def feed(watch: Watch[Reading], inbox: Inbox, stopped: threading.Event) -> None:
     """As the agent's, with the times at which events were sent."""
     while not stopped.is_set():
         batch = watch.next(0.5)
@@ -113,7 +114,7 @@ def measure(folder: Path, events: int, rate: float) -> None:
         print(f"{resident() / MIB:.0f} MiB at the start; load {os.getloadavg()[0]:.1f}")
         cpu = time.process_time()
         enforcer = Enforcer(node, table, inbox, log, time.monotonic, exact)
-        watch = Watch(access, wanted)
+        watch = Watch(access, wanted, read)
         stopped = threading.Event()
         with watch:
             threads = [
@@ -153,7 +154,8 @@ def report(exact: Exact, events: int, cpu: float, wall: float, folder: Path) -> 
     rate = (folder / "done").read_text()
     print(
         f"{events} events at {rate}/s, {len(ordered)} in writes: p50 {p50:.2f} p90 {p90:.2f} "
-        f"p99 {p99:.2f} max {ordered[-1]:.2f} ms; CPU {100 * cpu / wall:.0f} % of a core; "
+        f"p99 {p99:.2f} max {ordered[-1]:.2f} ms; CPU {1000 * cpu / events:.2f} ms an event, "
+        f"{100 * cpu / wall:.0f} % of a core; "
         f"load {os.getloadavg()[0]:.1f}"
     )
 

@@ -33,7 +33,7 @@ from podfence.agent.outlook import Outlook, require_a_clear_way
 from podfence.agent.podstarts import PodStarts
 from podfence.agent.reviews import Reviewer
 from podfence.agent.selfsigned import server_context
-from podfence.agent.sources import feed, resources, sources
+from podfence.agent.sources import feed, read, resources, sources
 from podfence.agent.status import Status
 from podfence.agent.table import KernelTable
 from podfence.agent.web import Pages, WebServer
@@ -89,7 +89,7 @@ class Agent:
             options.node, table, self._inbox, log, time.monotonic, arrived=self._starts.arrived
         )
         environment = options.environment or os.environ
-        self._watch = Watch(options.access, wanted, environment=environment)
+        self._watch = Watch(options.access, wanted, read, environment=environment)
         self._events = EventWriter(options.access, options.node.name, log, environment)
 
         meter = Meter(TABLE, options.namespace_fd)

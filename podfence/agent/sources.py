@@ -1,7 +1,7 @@
 """Where events come from: the watches of a cluster, turned into facts, and how each kind stands.
 
-Rule: what the server cannot be asked changes nothing that is enforced. The thread in here decodes
-and hands over; it decides nothing.
+Rule: what the server cannot be asked changes nothing that is enforced. Objects are decoded once,
+by the thread that reads them; what is handed over decides nothing.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import msgspec
 from podfence.agent.conditions import Conditions, Kind
 from podfence.agent.inbox import Heard, Part, part_of
 from podfence.agent.status import Source
-from podfence.kube.follow import Change, Standing, State
+from podfence.errors import ClusterError
+from podfence.kube.follow import Change, Item, Standing, State
 from podfence.kube.resource import Resource, pods_for, resources_of
 from podfence.kube.watch import Watch
 from podfence.live import wire
-from podfence.model.facts import Gone, Put
+from podfence.live.wire import Reading
+from podfence.model.facts import Gone, NamespaceFacts, NodeFacts, PodFacts, PolicyFacts, Put
 
 KINDS = (
     "Namespace",
@@ -41,15 +43,24 @@ def resources(node: str) -> tuple[tuple[Resource, ...], ...]:
     return (*map(resources_of, KINDS), *pods_for(node))
 
 
-def heard(changes: Iterable[Change]) -> Iterator[Heard]:
+def read(resource: Resource, text: msgspec.Raw) -> Item[Reading]:
+    """What the index is to know of an object. Raises ClusterError for one without a name."""
+    found = wire.read(resource.kind, text, resource.api_version)
+    match found.facts:
+        case PodFacts(namespace, name) | PolicyFacts(_, namespace, name):
+            return Item(namespace, name, found.version, found)
+        case NamespaceFacts(name) | NodeFacts(name):
+            return Item("", name, found.version, found)
+    raise ClusterError(f"the API server sent a {resource.kind} without a name")
+
+
+def heard(changes: Iterable[Change[Reading]]) -> Iterator[Heard]:
     """What changes of the API are to the index."""
     for change in changes:
         if change.data is None:
             yield Gone(change.kind, change.namespace, change.name), ""
-            continue
-        found = wire.read(change.kind, msgspec.json.encode(change.data))
-        if found.facts is not None:
-            yield Put(found.facts), found.fault
+        elif change.data.facts is not None:
+            yield Put(change.data.facts), change.data.fault
 
 
 class Ear(Protocol):
@@ -62,7 +73,7 @@ class Ear(Protocol):
         """How a kind stands, after the events that led there."""
 
 
-def feed(watch: Watch, inbox: Ear, stopped: threading.Event) -> None:
+def feed(watch: Watch[Reading], inbox: Ear, stopped: threading.Event) -> None:
     """Hand over what a watch brings, until it is to stop. Raises what ended a thread of it."""
     told: dict[Part, State] = {}
     with watch:
@@ -77,7 +88,7 @@ def feed(watch: Watch, inbox: Ear, stopped: threading.Event) -> None:
                 inbox.stand(batch.state)
 
 
-def sources(watch: Watch) -> tuple[Source, ...]:
+def sources(watch: Watch[Reading]) -> tuple[Source, ...]:
     """How each kind stands now, or each part of one."""
     return tuple(
         Source(

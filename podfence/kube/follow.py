@@ -9,15 +9,15 @@ Source: "Kubernetes API Concepts", watches, bookmarks, streaming lists and 410.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
-from typing import Any, Final
+from typing import Final, Generic, TypeVar
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
-from podfence.errors import ClusterError
-from podfence.kube.narrow import plain
 from podfence.kube.resource import Resource
+
+T = TypeVar("T")
 
 LONGEST_PAUSE: Final = 30.0
 """Seconds between two tries at the most, where the server names none."""
@@ -48,13 +48,34 @@ class Standing(Enum):
     """The cluster does not have the kind."""
 
 
-class Change(Struct, frozen=True):
-    """One object that is there now (``data``: its kept fields), or that is gone (None)."""
+class Item(Struct, Generic[T], frozen=True):
+    """An object as it was read. ``version``: its resourceVersion; "" where it has none."""
+
+    namespace: str
+    """"" for kinds without one."""
+    name: str
+    version: str
+    data: T
+
+    @property
+    def key(self) -> Key:
+        """Which of its kind it is."""
+        return self.namespace, self.name
+
+
+Read = Callable[[Resource, Raw], Item[T]]
+"""Reads the bytes of one object, once. Raises ClusterError for what is no object, or has no name;
+an object that does not have the form of its kind takes nothing away from the others. Threads call
+it, each with a kind of its own."""
+
+
+class Change(Struct, Generic[T], frozen=True):
+    """One object that is there now (``data``: what was read of it), or that is gone (None)."""
 
     kind: str
     namespace: str
     name: str
-    data: dict[str, Any] | None
+    data: T | None
     version: str = ""
     """Its resourceVersion; "" for what a list did not hold any more."""
 
@@ -105,7 +126,7 @@ class Failure(Struct, frozen=True):
     """The server knows less than the version that it was asked from (restored from a backup)."""
 
 
-class Follow:
+class Follow(Generic[T]):
     """``resources``: the kind in each version that is read, the best one first; or one part of a
     kind, and after it wider ones for servers that cannot select it.
 
@@ -148,9 +169,9 @@ class Follow:
     # -- what came
 
     def listed(
-        self, items: Sequence[Any], *, first: bool, last: bool, version: str
-    ) -> list[Change]:
-        """A page of a list. ``items``: narrow structs."""
+        self, items: Sequence[Item[T]], *, first: bool, last: bool, version: str
+    ) -> list[Change[T]]:
+        """A page of a list."""
         self._misses = 0
         if first or self._seen is None:
             self._seen = set()
@@ -159,21 +180,21 @@ class Follow:
             changes += self._complete(version)
         return changes
 
-    def event(self, kind: str, item: Any) -> list[Change]:
-        """An event ADDED, MODIFIED or DELETED; ``item``: a narrow struct."""
-        version = _version_of(item)
+    def event(self, kind: str, item: Item[T]) -> list[Change[T]]:
+        """An event ADDED, MODIFIED or DELETED."""
+        version = item.version
         self._well()
         if self._seen is None and not is_news(version, self._version):
             return []  # a watch brings what is newer alone: this was sent twice
         if kind == "DELETED":
-            changes = self._absent(_key(item), version)
+            changes = self._absent(item.key, version)
         else:
             changes = list(self._present(item))
         if self._seen is None:
             self._version = version
         return changes
 
-    def bookmark(self, version: str, *, ends_initial: bool) -> list[Change]:
+    def bookmark(self, version: str, *, ends_initial: bool) -> list[Change[T]]:
         """A bookmark; with ``ends_initial`` all objects have been sent."""
         self._well()
         if self._seen is not None:
@@ -224,7 +245,7 @@ class Follow:
             self._back_off(failure.pause)
             self._stand(Standing.LATE, failure.message)
 
-    def given_up(self) -> list[Change]:
+    def given_up(self) -> list[Change[T]]:
         """The changes of an absence that is certain; to be asked for after ``failed``."""
         if self.state.standing is not Standing.ABSENT:
             return []
@@ -232,8 +253,8 @@ class Follow:
 
     # -- inside
 
-    def _present(self, item: Any) -> Iterator[Change]:
-        key, version = _key(item), _version_of(item)
+    def _present(self, item: Item[T]) -> Iterator[Change[T]]:
+        key, version = item.key, item.version
         held = self._held.get(key)
         if self._seen is not None:  # a list is the truth, whatever its numbers
             self._seen.add(key)
@@ -242,10 +263,9 @@ class Follow:
         elif held is not None and not is_news(version, held):
             return
         self._held[key] = version
-        resource = self._resources[self._at]
-        yield Change(self.kind, *key, plain(self.kind, resource.api_version, item), version)
+        yield Change(self.kind, *key, item.data, version)
 
-    def _absent(self, key: Key, version: str) -> list[Change]:
+    def _absent(self, key: Key, version: str) -> list[Change[T]]:
         held = self._held.get(key)
         if held is None or (version and _is_older(version, held)):
             return []
@@ -254,7 +274,7 @@ class Follow:
             self._seen.discard(key)
         return [Change(self.kind, *key, None, version)]
 
-    def _complete(self, version: str) -> list[Change]:
+    def _complete(self, version: str) -> list[Change[T]]:
         seen, self._seen = self._seen or set(), None
         gone = [change for key in self._held.keys() - seen for change in self._absent(key, "")]
         self._version = version
@@ -308,22 +328,6 @@ class Follow:
         if standing is Standing.LATE and not self._is_whole:
             standing = Standing.SYNCING
         self.state = State(self.kind, standing, message, self._only)
-
-
-def _key(item: Any) -> Key:
-    namespace = _text(item, "namespace")
-    if name := _text(item, "name"):
-        return namespace, name
-    raise ClusterError("the API server sent an object without a name")
-
-
-def _version_of(item: Any) -> str:
-    return _text(item, "resourceVersion")
-
-
-def _text(item: Any, field: str) -> str:
-    found = getattr(item.metadata, field, "")
-    return found if isinstance(found, str) else ""
 
 
 def is_news(version: str, than: str) -> bool:

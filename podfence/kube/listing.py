@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, Final, Generic, TypeVar
 
@@ -17,7 +17,8 @@ from msgspec import Struct
 
 from podfence.errors import ClusterError
 from podfence.kube.client import Client, Refusal
-from podfence.kube.narrow import Page, decode_odd_page, page_decoder
+from podfence.kube.follow import Item, Read
+from podfence.kube.narrow import ListMeta, Page, page_decoder
 from podfence.kube.resource import Resource
 
 T = TypeVar("T")
@@ -27,13 +28,21 @@ PAGE: Final = 500
 RESTARTS: Final = 3
 """Times that a list is begun before it is given up because its pages expire."""
 GONE: Final = 410
+Decode = Callable[[bytes], Page]
 
 
-class Part(Struct, frozen=True):
+class _RawPage(Struct, frozen=True):
+    metadata: ListMeta = ListMeta()
+    items: list[msgspec.Raw] | None = None
+
+
+_raw_page: Final = msgspec.json.Decoder(_RawPage)
+
+
+class Part(Struct, Generic[T], frozen=True):
     """A page of a list. ``first``: what was read of the list before is to be forgotten."""
 
-    items: tuple[Any, ...]
-    """Narrow structs."""
+    items: tuple[T, ...]
     first: bool
     version: str = ""
     """The resourceVersion of the list."""
@@ -41,18 +50,33 @@ class Part(Struct, frozen=True):
     """The list is complete."""
 
 
-def list_parts(
-    client: Client, resource: Resource, namespace: str = "", *, lenient: bool = False
-) -> Iterator[Part]:
-    """All objects of a kind. Raises Refusal, ClusterError.
-
-    ``lenient``: an object that does not have the form of its kind is an ``Odd``, not an error.
-    """
-    path, odd = resource.path(namespace), resource.kind if lenient else ""
+def list_parts(client: Client, resource: Resource, namespace: str = "") -> Iterator[Part[Any]]:
+    """All objects of a kind, as narrow structs. Raises Refusal, ClusterError."""
     decoder = page_decoder(resource.kind)
+
+    def decode(body: bytes) -> Page:
+        return decoder.decode(body)
+
+    return _parts(client, resource, namespace, decode)
+
+
+def list_items(client: Client, resource: Resource, read: Read[T]) -> Iterator[Part[Item[T]]]:
+    """All objects of a kind, each as ``read`` reads it. Raises Refusal, ClusterError."""
+
+    def decode(body: bytes) -> Page:
+        page = _raw_page.decode(body)
+        return Page(page.metadata, [read(resource, item) for item in page.items or ()])
+
+    return _parts(client, resource, "", decode)
+
+
+def _parts(
+    client: Client, resource: Resource, namespace: str, decode: Decode
+) -> Iterator[Part[Any]]:
+    path = resource.path(namespace)
     for _ in range(RESTARTS):
         try:
-            yield from _pages(client, path, resource.query(limit=str(PAGE)), decoder, odd)
+            yield from _pages(client, path, resource.query(limit=str(PAGE)), decode)
         except Refusal as refusal:
             if refusal.status != GONE:
                 raise
@@ -61,16 +85,10 @@ def list_parts(
     raise ClusterError(f"{path}: pages expired {RESTARTS} times before the list was complete")
 
 
-def _pages(
-    client: Client,
-    path: str,
-    query: dict[str, str],
-    decoder: msgspec.json.Decoder[Page],
-    odd: str,
-) -> Iterator[Part]:
+def _pages(client: Client, path: str, query: dict[str, str], decode: Decode) -> Iterator[Part[Any]]:
     first = True
     while True:
-        page = decode_page(decoder, client.get(path, query), path, odd)
+        page = decode_page(decode, client.get(path, query), path)
         token, version = page.metadata.next_page, page.metadata.resourceVersion
         yield Part(tuple(page.items or ()), first, version, last=not token)
         if not token:
@@ -79,16 +97,10 @@ def _pages(
         first = False
 
 
-def decode_page(decoder: msgspec.json.Decoder[Page], body: bytes, path: str, odd: str = "") -> Page:
-    """Raises ClusterError when the server sent anything but a list. ``odd``: the kind of which
-    objects of another form are kept, too."""
+def decode_page(decode: Decode, body: bytes, path: str) -> Page:
+    """Raises ClusterError when the server sent anything but a list."""
     try:
-        try:
-            return decoder.decode(body)
-        except msgspec.ValidationError:
-            if not odd:
-                raise
-            return decode_odd_page(odd, body)
+        return decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         text = f"the API server's answer to {path} is not a list of objects"
         raise ClusterError(text) from None

@@ -13,8 +13,6 @@ from typing import Any, Final, cast
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from podfence.errors import ClusterError
-
 Keep = bool | Mapping[str, "Keep"] | list["Keep"]
 """True: the field whole. A mapping: these fields of it. A list of one: that of each item."""
 
@@ -22,7 +20,6 @@ _META: Final[Mapping[str, Keep]] = {
     "name": True,
     "namespace": True,
     "labels": True,
-    "resourceVersion": True,
     "creationTimestamp": True,
     "deletionTimestamp": True,
 }
@@ -95,10 +92,7 @@ class Page(Struct, frozen=True):
 
 @cache
 def object_type(kind: str) -> type[Struct]:
-    """The struct that holds the kept fields of a kind, and nothing else.
-
-    The resourceVersion is among them, for who follows changes; ``plain`` drops it.
-    """
+    """The struct that holds the kept fields of a kind, and nothing else."""
     return _struct(kind, KEPT[kind])
 
 
@@ -111,65 +105,9 @@ def page_decoder(kind: str) -> msgspec.json.Decoder[Page]:
     return cast("msgspec.json.Decoder[Page]", msgspec.json.Decoder(items))
 
 
-class OddMeta(Struct, frozen=True):
-    """What is needed to know which object one is."""
-
-    name: str
-    namespace: str | None = None
-    resourceVersion: str = ""
-
-
-class Odd(Struct, frozen=True):
-    """An object that does not have the form of its kind, whole: who decodes it says what is wrong.
-    It takes nothing away from the others."""
-
-    metadata: OddMeta
-    data: dict[str, Any] = {}
-
-
-def decode_object(kind: str, text: bytes | msgspec.Raw) -> Any:
-    """A narrow object, or an Odd. Raises ClusterError for what is no object at all."""
-    try:
-        return _object_decoder(kind).decode(text)
-    except msgspec.ValidationError:
-        pass
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise ClusterError(f"the API server sent a {kind} that is not JSON") from None
-    try:
-        metadata = msgspec.json.decode(text, type=_Named).metadata
-        return Odd(metadata, msgspec.json.decode(text, type=dict[str, Any]))
-    except (msgspec.DecodeError, RecursionError):
-        raise ClusterError(f"the API server sent a {kind} without a name") from None
-
-
-class _Named(Struct, frozen=True):
-    metadata: OddMeta
-
-
-@cache
-def _object_decoder(kind: str) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(object_type(kind))
-
-
-class _RawPage(Struct, frozen=True):
-    metadata: ListMeta = ListMeta()
-    items: list[msgspec.Raw] | None = None
-
-
-def decode_odd_page(kind: str, body: bytes) -> Page:
-    """A page in which some object does not have the form of its kind. Raises ClusterError."""
-    raw = msgspec.json.decode(body, type=_RawPage)
-    return Page(raw.metadata, [decode_object(kind, item) for item in raw.items or ()])
-
-
 def plain(kind: str, api_version: str, narrow: Struct) -> dict[str, Any]:
     """A narrow object as the JSON value that it was read from, with its kind in front."""
-    if isinstance(narrow, Odd):
-        return {**narrow.data, "apiVersion": api_version, "kind": kind}
-    data = {"apiVersion": api_version, "kind": kind, **msgspec.to_builtins(narrow)}
-    if metadata := data.get("metadata"):
-        metadata.pop("resourceVersion", None)
-    return data
+    return {"apiVersion": api_version, "kind": kind, **msgspec.to_builtins(narrow)}
 
 
 def _struct(name: str, keep: Mapping[str, Keep]) -> type[Struct]:

@@ -18,7 +18,7 @@ from podfence.intake.unlisted import Unlisted
 from podfence.kube.client import Client, Refusal
 from podfence.kube.discovery import discover
 from podfence.kube.listing import Ahead, Part, decode_page, list_parts
-from podfence.kube.narrow import Page, object_type, page_decoder, plain
+from podfence.kube.narrow import object_type, page_decoder, plain
 from podfence.kube.resource import Resource, resources_of
 from podfence.text import printable
 
@@ -100,7 +100,7 @@ def _unread_versions(
     return Unlisted(kind, f"the server has versions {has} alone, and podfence reads {known}")
 
 
-Step = tuple[Resource, Part | Unlisted]
+Step = tuple[Resource, Part[Any] | Unlisted]
 
 
 def _steps(client: Client, resources: Iterable[Resource], wanted: Wanted) -> Iterator[Step]:
@@ -166,14 +166,14 @@ def rbac_rule(resource: Resource) -> str:
 def _elsewhere(client: Client, served: Iterable[Resource], wanted: Wanted) -> dict[str, int]:
     """How many policies of other APIs there are; a server's preferred version is asked alone."""
     counts: dict[str, int] = {}
-    decoder: msgspec.json.Decoder[Page] = page_decoder("NetworkPolicy")
+    decode = page_decoder("NetworkPolicy").decode
     for resource in served:
         name = f"{resource.kind}.{resource.group}"
         if name in counts or not wanted.is_policy_elsewhere(resource.kind, resource.group):
             continue
         path = resource.path()
         try:
-            page = decode_page(decoder, client.get(path, {"limit": "1"}), path)
+            page = decode_page(decode, client.get(path, {"limit": "1"}), path)
         except Refusal:
             counts[name] = -1
             continue

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -21,11 +21,22 @@ from msgspec import Struct
 from podfence.errors import ClusterError
 from podfence.kube.access import Access
 from podfence.kube.client import Client, Refusal
-from podfence.kube.follow import Change, Failure, Follow, Listing, Pausing, State, Watching, is_news
-from podfence.kube.listing import Ahead, list_parts
-from podfence.kube.narrow import decode_object
+from podfence.kube.follow import (
+    Change,
+    Failure,
+    Follow,
+    Listing,
+    Pausing,
+    Read,
+    State,
+    Watching,
+    is_news,
+)
+from podfence.kube.listing import Ahead, list_items
 from podfence.kube.resource import Resource
 from podfence.kube.snapshot import FORBIDDEN, rbac_rule
+
+T = TypeVar("T")
 
 SILENCE: Final = 90.0
 """Seconds without a byte after which a watch is a dead connection: bookmarks come each minute."""
@@ -40,10 +51,10 @@ _WAITING: Final = 256
 """Batches that may wait for their reader before the threads wait for it."""
 
 
-class Batch(Struct, frozen=True):
+class Batch(Struct, Generic[T], frozen=True):
     """What came of one kind at one time, in order, and how the kind stands after it."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[Change[T], ...]
     state: State
     at: float = 0.0
     """When the last of it was read, in seconds of the monotonic clock."""
@@ -92,9 +103,10 @@ _MARK: Final = msgspec.json.Decoder(_Mark)
 _STATUS: Final = msgspec.json.Decoder(_Status)
 
 
-class Watch:
+class Watch(Generic[T]):
     """Follows kinds of one cluster until it is closed.
 
+    ``read``: what is to be known of an object, from its bytes: they are decoded once.
     ``wanted``: of each kind its resources, the best version first; of a kind that is asked for in
     parts, each part. An object is gone when no part holds it; of parts that overlap, that may be
     said twice. ``streamed``: as ``Follow``.
@@ -105,17 +117,19 @@ class Watch:
         self,
         access: Access,
         wanted: Iterable[Sequence[Resource]],
+        read: Read[T],
         *,
         environment: Mapping[str, str] = os.environ,
         streamed: bool = False,
         silence: float = SILENCE,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._batches: queue.Queue[tuple[Follow, Batch] | Exception] = queue.Queue(_WAITING)
+        self._batches: queue.Queue[tuple[Follow[T], Batch[T]] | Exception] = queue.Queue(_WAITING)
         self._stopped = threading.Event()
         self._loops = [
             _Loop(
-                Follow(resources, streamed=streamed),
+                Follow[T](resources, streamed=streamed),
+                read,
                 Client(access, environment, tries=1, silence=silence),
                 self._put,
                 self._stopped,
@@ -123,11 +137,11 @@ class Watch:
             )
             for resources in wanted
         ]
-        self._parts: dict[str, list[Follow]] = {}
+        self._parts: dict[str, list[Follow[T]]] = {}
         for loop in self._loops:
             self._parts.setdefault(loop.follow.kind, []).append(loop.follow)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Watch[T]:
         for loop in self._loops:
             loop.thread.start()
         return self
@@ -143,7 +157,7 @@ class Watch:
                     self._batches.get(timeout=0.02)
                 loop.client.interrupt()
 
-    def next(self, timeout: float | None = None) -> Batch | None:
+    def next(self, timeout: float | None = None) -> Batch[T] | None:
         """What came next, None when nothing did for ``timeout`` seconds.
 
         Raises what ended a thread that nothing should end.
@@ -164,11 +178,11 @@ class Watch:
         """How each kind stands, or each part of one; for any thread."""
         return tuple(loop.standing for loop in self._loops)
 
-    def _put(self, found: tuple[Follow, Batch] | Exception) -> None:
+    def _put(self, found: tuple[Follow[T], Batch[T]] | Exception) -> None:
         self._batches.put(found)
 
 
-def _counts(change: Change, others: Sequence[Follow]) -> bool:
+def _counts(change: Change[T], others: Sequence[Follow[T]]) -> bool:
     """Whether a change in one part of a kind is one of the kind: the other parts hold nothing of
     that name, or something older. Asked when the change is taken: what the others hold by then is
     told already, or waits behind it."""
@@ -176,20 +190,22 @@ def _counts(change: Change, others: Sequence[Follow]) -> bool:
     return not held or (change.data is not None and all(is_news(change.version, v) for v in held))
 
 
-class _Loop:
+class _Loop(Generic[T]):
     """One kind: does what its ``Follow`` says."""
 
     def __init__(
         self,
-        follow: Follow,
+        follow: Follow[T],
+        read: Read[T],
         client: Client,
-        put: Callable[[tuple[Follow, Batch] | Exception], None],
+        put: Callable[[tuple[Follow[T], Batch[T]] | Exception], None],
         stopped: threading.Event,
         chance: Callable[[], float],
     ) -> None:
         self.client = client
         self.thread = threading.Thread(target=self._run, name=f"watch {follow.kind}", daemon=True)
         self.follow = follow
+        self._read = read
         self._put = put
         self._stopped = stopped
         self._chance = chance
@@ -235,14 +251,14 @@ class _Loop:
         self.follow.failed(failure)
         self._tell(self.follow.given_up())
 
-    def _tell(self, changes: Sequence[Change]) -> None:
+    def _tell(self, changes: Sequence[Change[T]]) -> None:
         state = self.follow.state
         if (changes or state != self._told) and not self._stopped.is_set():
             self._told = state
             self._put((self.follow, Batch(tuple(changes), state, time.monotonic())))
 
     def _list(self, action: Listing) -> None:
-        with Ahead(list_parts(self.client, action.resource, lenient=True)) as parts:
+        with Ahead(list_items(self.client, action.resource, self._read)) as parts:
             for part in parts:
                 self._hear()
                 if self._stopped.is_set():
@@ -271,9 +287,9 @@ class _Loop:
                     continue
                 if self._stopped.is_set():
                     return
-                changes: list[Change] = []
+                changes: list[Change[T]] = []
                 for line in lines:
-                    failure = self._take(line, changes)
+                    failure = self._take(action.resource, line, changes)
                     if failure is not None:
                         self._tell(changes)
                         self._fail(failure)
@@ -282,7 +298,7 @@ class _Loop:
                 self._tell(changes)
         self.follow.ended(anything=anything)
 
-    def _take(self, line: bytes, changes: list[Change]) -> Failure | None:
+    def _take(self, resource: Resource, line: bytes, changes: list[Change[T]]) -> Failure | None:
         """One line of a watch; a failure where the server says that it cannot go on."""
         try:
             event = _EVENT.decode(line)
@@ -293,8 +309,7 @@ class _Loop:
                 ends = (mark.annotations or {}).get(_INITIAL_END) == "true"
                 changes += self.follow.bookmark(mark.resourceVersion, ends_initial=ends)
             else:
-                item = decode_object(self.follow.kind, event.object)
-                changes += self.follow.event(event.type, item)
+                changes += self.follow.event(event.type, self._read(resource, event.object))
         except ClusterError as error:
             return Failure(0, error.message)
         except (msgspec.DecodeError, UnicodeDecodeError):

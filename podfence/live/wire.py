@@ -10,8 +10,8 @@ from ipaddress import ip_address
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Raw, Struct, field
-from msgspec.json import Decoder
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
+from msgspec.json import Decoder, Encoder
 
 from podfence.admission.decode import decode
 from podfence.admission.kinds import POLICY_KINDS
@@ -31,14 +31,17 @@ from podfence.model.meta import METADATA_NAME_LABEL
 from podfence.model.networkpolicy import Protocol
 from podfence.model.objects import ContainerPort, Node
 
+Document = bytes | Raw
+"""An object as JSON."""
 _SOURCE = Source("the cluster")
 _FINISHED = ("Succeeded", "Failed")
 _Number = Annotated[int, Meta(ge=1, le=65535)]
 
 
-class _Named(Struct, gc=False):
+class _Named(Struct, rename="camel", gc=False):
     name: str
-    namespace: str = ""
+    namespace: str | None = None
+    resource_version: str = ""
 
 
 class _Known(Struct):
@@ -50,6 +53,7 @@ class _Metadata(Struct, rename="camel"):
     namespace: str = ""
     labels: Raw = field(default_factory=Raw)
     deletion_timestamp: str | None = None
+    resource_version: str = ""
 
 
 class _Port(Struct, rename="camel"):
@@ -86,13 +90,35 @@ class _Pod(Struct):
     status: _PodStatus = field(default_factory=_PodStatus)
 
 
-class _Labelled(Struct):
+class _Labelled(Struct, rename="camel"):
     name: str
     labels: dict[str, str] | None = None
+    resource_version: str = ""
 
 
 class _Namespace(Struct):
     metadata: _Labelled
+
+
+class _Policy(Struct, rename="camel"):
+    metadata: _Named
+    api_version: str = ""
+    kind: str = ""
+    spec: Raw | UnsetType = UNSET
+
+
+class _Kept(Struct, rename="camel", omit_defaults=True):
+    """A policy without what nobody reads of it."""
+
+    api_version: str
+    kind: str
+    metadata: _KeptMetadata
+    spec: Raw | UnsetType = UNSET
+
+
+class _KeptMetadata(Struct, omit_defaults=True):
+    name: str
+    namespace: str = ""
 
 
 class _Line(Struct):
@@ -103,7 +129,9 @@ class _Line(Struct):
 _line = Decoder(_Line)
 _pod = Decoder(_Pod)
 _namespace = Decoder(_Namespace)
+_policy = Decoder(_Policy)
 _known = Decoder(_Known)
+_encode = Encoder().encode
 _anything = Decoder(dict[str, Any])
 _ports: dict[tuple[tuple[str, int, Protocol], ...], tuple[ContainerPort, ...]] = {}
 _MAX_PORTS = 1 << 14
@@ -118,58 +146,81 @@ def event(kind: str, line: bytes) -> Event | None:
     if told.type not in ("ADDED", "MODIFIED", "DELETED"):
         return None
     if told.type != "DELETED":
-        found = facts(kind, bytes(told.object))
+        found = facts(kind, told.object)
         return None if found is None else Put(found)
-    known = _names(bytes(told.object))
-    return None if known is None else Gone(kind, known.namespace, known.name)
+    known = _names(told.object)
+    return None if known is None else Gone(kind, known.namespace or "", known.name)
 
 
 class Reading(Struct, frozen=True):
     """What is to be known of an object; None where it does not even tell its name. ``fault``: why
-    it is known by its name alone, "" where it could be read. Policies are read later."""
+    it is known by its name alone, "" where it could be read. Policies are read later. ``version``:
+    its resourceVersion."""
 
     facts: Facts | None
     fault: str = ""
+    version: str = ""
 
 
-def facts(kind: str, document: bytes) -> Facts | None:
+def facts(kind: str, document: Document) -> Facts | None:
     """What is to be known of an object, whether it can be read or not."""
     return read(kind, document).facts
 
 
-def read(kind: str, document: bytes) -> Reading:
-    """What is to be known of an object, and what is wrong with it."""
-    if kind in POLICY_KINDS:
-        named = _names(document)
-        if named is None:
-            return Reading(None, "it has no name")
-        return Reading(PolicyFacts(kind, named.namespace, named.name, document))
+def read(kind: str, document: Document, api_version: str = "") -> Reading:
+    """What is to be known of an object, and what is wrong with it. Nothing of ``document`` is held
+    on to. ``api_version``: for an object that does not tell its own, as in lists."""
     try:
-        return Reading(_read(kind, document))
-    except (msgspec.DecodeError, ValueError) as error:
-        return Reading(_unread(kind, document), str(error))
+        if kind in POLICY_KINDS:
+            return _policy_reading(kind, document, api_version)
+        return _read(kind, document)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        return _unread(kind, document, str(error))
 
 
-def _read(kind: str, document: bytes) -> Facts | None:
+def _read(kind: str, document: Document) -> Reading:
     """Raises DecodeError, ValueError."""
     if kind == "Pod":
-        return _pod_facts(_pod.decode(document))
+        pod = _pod.decode(document)
+        return Reading(_pod_facts(pod), "", pod.metadata.resource_version)
     if kind == "Namespace":
         metadata = _namespace.decode(document).metadata
         labels = {**(metadata.labels or {}), METADATA_NAME_LABEL: metadata.name}
-        return NamespaceFacts(metadata.name, tuple(sorted(labels.items())))
-    return _node_facts(document) if kind == "Node" else None
+        found = NamespaceFacts(metadata.name, tuple(sorted(labels.items())))
+        return Reading(found, "", metadata.resource_version)
+    return _node_reading(document) if kind == "Node" else Reading(None)
 
 
-def _unread(kind: str, document: bytes) -> Facts | None:
+def _policy_reading(kind: str, document: Document, api_version: str) -> Reading:
+    """Raises DecodeError."""
+    policy = _policy.decode(document)
+    metadata = policy.metadata
+    namespace = metadata.namespace or ""
+    kept = _Kept(
+        policy.api_version or api_version,
+        policy.kind or kind,
+        _KeptMetadata(metadata.name, namespace),
+        policy.spec,
+    )
+    found = PolicyFacts(kind, namespace, metadata.name, _encode(kept))
+    return Reading(found, "", metadata.resource_version)
+
+
+def _unread(kind: str, document: Document, fault: str) -> Reading:
     named = _names(document)
     if named is None:
-        return None
+        return Reading(None, "it has no name")
+    return Reading(_by_name(kind, named.namespace or "", named.name), fault, named.resource_version)
+
+
+def _by_name(kind: str, namespace: str, name: str) -> Facts | None:
     if kind == "Pod":
-        return PodFacts(named.namespace, named.name)
+        return PodFacts(namespace, name)
     if kind == "Namespace":
-        return NamespaceFacts(named.name, ((METADATA_NAME_LABEL, named.name),))
-    return NodeFacts(named.name) if kind == "Node" else None
+        return NamespaceFacts(name, ((METADATA_NAME_LABEL, name),))
+    if kind in POLICY_KINDS:
+        return PolicyFacts(kind, namespace, name, b"{}")
+    return NodeFacts(name) if kind == "Node" else None
 
 
 def _pod_facts(pod: _Pod) -> PodFacts:
@@ -214,16 +265,18 @@ def _named_ports(spec: _PodSpec) -> tuple[ContainerPort, ...]:
     return ports
 
 
-def _node_facts(document: bytes) -> NodeFacts:
+def _node_reading(document: Document) -> Reading:
     """Nodes are few, so they are read as everywhere."""
-    for found in decode(_anything.decode(document), _SOURCE).objects:
+    data = {"apiVersion": "v1", "kind": "Node", **_anything.decode(document)}
+    for found in decode(data, _SOURCE).objects:
         if isinstance(found, Node):
-            return NodeFacts(found.name, found.labels, found.addresses, found.pod_cidrs)
+            facts = NodeFacts(found.name, found.labels, found.addresses, found.pod_cidrs)
+            return Reading(facts, "", str(data["metadata"].get("resourceVersion", "")))
     raise ValueError("no node")
 
 
-def _names(document: bytes) -> _Named | None:
+def _names(document: Document) -> _Named | None:
     try:
         return _known.decode(document).metadata
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return None

@@ -7,17 +7,22 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec import Raw
 
 from podfence.agent.conditions import Conditions, Kind
 from podfence.agent.latency import BOUNDS, Latencies
 from podfence.agent.localpods import LocalPods
 from podfence.agent.lock import only_agent
 from podfence.agent.log import Log, now_text
-from podfence.agent.sources import UNREACHABLE, Standings, heard
+from podfence.agent.sources import KINDS, UNREACHABLE, Standings, heard, read
 from podfence.agent.status import HUNG, Status
-from podfence.errors import HostError
+from podfence.errors import ClusterError, HostError
 from podfence.kube.follow import Change, Standing, State
+from podfence.kube.resource import resources_of
+from podfence.live.wire import Reading
 from podfence.model.facts import Gone, PodFacts, Put
+
+POD = resources_of("Pod")[0]
 
 
 def lines(stream: io.StringIO) -> list[dict[str, object]]:
@@ -144,12 +149,33 @@ def test_what_the_server_does_not_say_is_a_condition_after_a_while(
 
 
 def test_what_cannot_be_read_is_known_by_its_name() -> None:
-    pod = {"metadata": {"namespace": "a", "name": "b"}, "spec": {"nodeName": 7}}
-    gone = Change("Pod", "a", "c", None)
-    found = [*heard([Change("Pod", "a", "b", pod), gone])]
+    text = b'{"metadata": {"namespace": "a", "name": "b", "resourceVersion": "7"}, "spec": 1}'
+    item = read(POD, Raw(text))
+    assert (item.key, item.version) == (("a", "b"), "7")
+    there = Change[Reading]("Pod", *item.key, item.data)
+    found = [*heard([there, Change[Reading]("Pod", "a", "c", None)])]
     assert [event for event, _ in found] == [Put(PodFacts("a", "b")), Gone("Pod", "a", "c")]
-    assert "nodeName" in found[0][1]
+    assert "spec" in found[0][1]
     assert found[1][1] == ""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_object_of_a_list_is_known_by_its_names(kind: str) -> None:
+    """Objects of a list tell neither their kind nor its version."""
+    (resource, *_) = resources_of(kind)
+    metadata = {"name": "b", "resourceVersion": "7"}
+    if resource.namespaced:
+        metadata["namespace"] = "a"
+    item = read(resource, Raw(json.dumps({"metadata": metadata, "spec": {}}).encode()))
+    assert (item.key, item.version) == (("a" if resource.namespaced else "", "b"), "7")
+    assert item.data.fault == ""
+
+
+@pytest.mark.parametrize("text", [b"{}", b'{"metadata": {"name": 1}}', b"[]", b"[" * 9999])
+@pytest.mark.parametrize("kind", ["Pod", *KINDS])
+def test_an_object_without_a_name_is_an_answer_that_nobody_can_use(kind: str, text: bytes) -> None:
+    with pytest.raises(ClusterError, match=f"sent a {kind} without a name"):
+        read(resources_of(kind)[0], Raw(text))
 
 
 def test_who_does_not_come_round_is_stuck() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec.json import encode
 
-from podfence.agent.sources import KINDS, resources
+from podfence.agent.sources import KINDS, read, resources
 from podfence.kube.follow import Standing
 from podfence.kube.resource import resources_of
 from podfence.kube.source import find_access
@@ -75,7 +75,7 @@ def standings(
     token = server.service_account(namespace, f"agent-{next(_numbers)}", rules)
     access = find_access("", str(server.kubeconfig(folder / "kubeconfig", token)), {})
     end = time.monotonic() + WAIT
-    with Watch(access, resources("n")) as watch:
+    with Watch(access, resources("n"), read) as watch:
         while True:
             found: dict[str, Standing] = {}
             for each in watch.standings():

@@ -23,6 +23,7 @@ from tests.apiserver.client import Client
 from tests.apiserver.crds import Crds
 from tests.apiserver.server import ApiServer
 from tests.cli.session import ROOT, Done, podfence
+from tests.support.items import whole
 
 pytestmark = pytest.mark.apiserver
 
@@ -168,7 +169,7 @@ def test_a_client_certificate_is_shown(
 class Reader:
     """The names that a watch has, by kind and namespace."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch[Any]) -> None:
         self.watch = watch
         self.names: dict[tuple[str, str], set[str]] = {}
         self.gone: list[str] = []
@@ -194,9 +195,9 @@ class Reader:
         return lambda: self.names.get(("Pod", namespace)) == set(names)
 
 
-def watching(config: Path, *kinds: str, streamed: bool = False) -> Watch:
+def watching(config: Path, *kinds: str, streamed: bool = False) -> Watch[Any]:
     access = find_access("", str(config), os.environ)
-    return Watch(access, map(resources_of, kinds), streamed=streamed, chance=lambda: 0.0)
+    return Watch(access, map(resources_of, kinds), whole, streamed=streamed, chance=lambda: 0.0)
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -245,7 +246,7 @@ def test_the_pods_of_a_node_are_followed_in_parts(
         body = {"metadata": {"name": name}, "spec": {**spec, "nodeName": node}}
         admin.create(path, body)
     access = find_access("", str(kubeconfig), os.environ)
-    with Watch(access, pods_for("n1"), chance=lambda: 0.0) as watch:
+    with Watch(access, pods_for("n1"), whole, chance=lambda: 0.0) as watch:
         reader = Reader(watch)
         reader.until(reader.has(namespace, "there", "here"))
         patch = "application/merge-patch+json"
@@ -258,7 +259,7 @@ def test_the_pods_of_a_node_are_followed_in_parts(
             assert admin.request("DELETE", f"{path}/{name}?gracePeriodSeconds=0").status == 200
         admin.create(path, {"metadata": {"name": "there"}, "spec": spec})
         reader.until(reader.has(namespace, "there"))
-    with Watch(access, [own_node("n1")], chance=lambda: 0.0) as watch:
+    with Watch(access, [own_node("n1")], whole, chance=lambda: 0.0) as watch:
         for name in ("n1", "n2"):
             admin.create("/api/v1/nodes", {"metadata": {"name": name}})
         reader = Reader(watch)

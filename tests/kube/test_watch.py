@@ -21,6 +21,7 @@ from podfence.kube.resource import Resource, own_node, pods_for
 from podfence.kube.watch import Watch
 from tests.kube.fakeapi import Answer, FakeApi, Request, refusal
 from tests.kube.fakecluster import TIER, FakeCluster, running
+from tests.support.items import whole
 
 PODS = Resource("", "v1", "Pod", "pods", namespaced=True)
 SPACES = Resource("", "v1", "Namespace", "namespaces", namespaced=False)
@@ -31,7 +32,7 @@ WAIT = 20.0
 class Reader:
     """Applies what a watch brings, and remembers what was gone."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch[dict[str, Any]]) -> None:
         self.watch = watch
         self.store: dict[tuple[str, str, str], Any] = {}
         self.gone: Counter[tuple[str, str, str]] = Counter()
@@ -86,6 +87,7 @@ def following(
         watch = Watch(
             access,
             [[each] if isinstance(each, Resource) else each for each in resources or (PODS,)],
+            whole,
             environment={},
             streamed=streamed,
             silence=silence,

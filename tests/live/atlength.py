@@ -15,7 +15,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from random import Random
 
 from msgspec.structs import replace
@@ -30,13 +30,25 @@ from podfence.policy.compile import compile_cluster
 from tests.kernel.nft_namespace import NftNamespace, nft_namespace
 from tests.live.test_cluster import Followed, agree, batches
 from tests.live.test_node import SIZES, Node, wanted
-from tests.support.live_worlds import World
+from tests.support.live_worlds import Stock, World, stock_of
 from tests.support.losses import losses
-from tests.support.random_clusters import TIERS
+from tests.support.random_clusters import TIERS, Size
 from tests.support.random_events import cluster_after, random_events
 
 CHECKED = 0.06
 """The part of the events after which all is compared; the last one always is."""
+READ = 0.25
+"""The same for what a kernel is read back after."""
+SMALL = {
+    "policies": Size(namespaces=3, pods=5, policies=3, rules=2, items=2),
+    "tiers": Size(namespaces=3, pods=5, policies=2, rules=2, items=2, admin_policies=2),
+}
+"""Most clusters: what two objects do to each other shows in them, and they cost a third."""
+LARGE = 4
+"""One cluster of so many is as large as those of the tests."""
+STOCK = 40
+"""Random clusters that are drawn from when something new comes, for ``SHARING`` sequences."""
+SHARING = 100
 TOLD = 100
 """Sequences between two lines of what was done."""
 
@@ -54,10 +66,28 @@ class Done:
         )
 
 
+def size_of(number: int) -> Size:
+    """Tiers in every other sequence; one of ``LARGE`` pairs is large."""
+    sizes = SMALL if number // 2 % LARGE else SIZES
+    return sizes["tiers" if number % 2 else "policies"]
+
+
+@lru_cache(maxsize=4)
+def shared_stock(block: int, size: Size) -> Stock:
+    """What comes newly in the sequences of a block."""
+    return stock_of(Random(f"stock {block}"), size, STOCK)
+
+
+def world_of(law: str, number: int) -> World:
+    """The cluster of a sequence."""
+    size = size_of(number)
+    return World(Random(f"{law} {number}"), size, stock=shared_stock(number // SHARING, size))
+
+
 def node(number: int, events: int, done: Done) -> None:
-    """One node's reader; every other sequence in large batches."""
-    rng = Random(f"node {number}")
-    world = World(rng, SIZES["tiers" if number % 2 else "policies"])
+    """One node's reader; now and then several events at once."""
+    world = world_of("node", number)
+    rng = world.rng
     reader = Node(world.node, watchful=False)
     reader.take(*world.start())
     for step in range(events):
@@ -86,17 +116,18 @@ def cluster(number: int, events: int, done: Done) -> None:
 
 
 def kernel(namespace: NftNamespace, number: int, events: int, done: Done) -> None:
-    """What deltas leave in a kernel, read back after each."""
-    world = World(Random(f"kernel {number}"), SIZES["tiers" if number % 2 else "policies"])
+    """What deltas leave in a kernel, read back after some of them and at the end."""
+    world = world_of("kernel", number)
     reader = Node(world.node, watchful=False)
     reader.take(*world.start())
     namespace.table.run(load(reader.assembly.ruleset()))
-    for _ in range(events):
+    for step in range(events):
         told = world.step()
         delta = reader.take(*told)
         done.events += len(told)
         if delta.transaction:
             namespace.table.run(delta.transaction)
+        if step == events - 1 or (delta.transaction and world.rng.random() < READ):
             done.compared += 1
             assert namespace.table.list() == reader.assembly.ruleset()
 

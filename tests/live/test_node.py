@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from podfence.live.node import LiveIndex
 from podfence.model.cluster import ClusterObject
 from podfence.model.facts import Event, Gone, PolicyFacts, Put
-from podfence.nft.difference import apply
+from podfence.nft.contents import Contents
 from podfence.nft.lowering.assembly import Assembly
 from podfence.nft.lowering.delta import Delta
 from podfence.nft.lowering.lower import LocalNode, lower
@@ -36,16 +36,25 @@ class Node:
         self.watchful = watchful
         self.index = LiveIndex(name)
         self.assembly = Assembly(LocalNode(name), self.index.selections)
-        self.applied = self.assembly.ruleset()
+        self._table = Contents(self.assembly.ruleset())
+
+    @property
+    def applied(self) -> Ruleset:
+        """What the deltas have made of the table."""
+        found = self._table.ruleset()
+        assert found is not None
+        return found
 
     def take(self, *events: Event) -> Delta:
         """Every delta does to the table what it says."""
-        before = self.applied
+        before = self.applied if self.watchful else None
         delta = self.assembly.apply(self.index.apply(events))
-        self.applied = apply(before, delta.transaction)
-        if self.watchful:
-            assert self.applied == self.assembly.ruleset()
-            assert delta.tightens is tightening(before, self.applied, delta.released)
+        for operation in delta.transaction:
+            self._table.do(delta.transaction.table, operation)
+        if before is not None:
+            after = self.applied
+            assert after == self.assembly.ruleset()
+            assert delta.tightens is tightening(before, after, delta.released)
         return delta
 
     def put(self, *things: ClusterObject) -> Delta:

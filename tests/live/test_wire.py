@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from podfence.live import wire
+from podfence.live.policystore import read_policy
 from podfence.model.facts import (
     NO_ADDRESS,
     Gone,
@@ -36,9 +37,25 @@ def test_facts_say_what_the_objects_say(seed: int) -> None:
             assert wire.facts(type(thing).__name__, written(thing)) == facts_of(thing)
         elif isinstance(thing, NetworkPolicy):
             found = wire.facts("NetworkPolicy", written(thing))
-            assert found == PolicyFacts(
-                "NetworkPolicy", thing.ref.namespace, thing.ref.name, written(thing)
-            )
+            assert isinstance(found, PolicyFacts)
+            whole = PolicyFacts(found.kind, found.namespace, found.name, written(thing))
+            assert read_policy(found) == read_policy(whole)
+            assert (found.namespace, found.name) == (thing.ref.namespace, thing.ref.name)
+
+
+def test_of_a_policy_nothing_is_kept_that_nobody_reads() -> None:
+    """And what a list does not say of its objects is said."""
+    metadata = {"name": "a", "namespace": "n", "managedFields": [1], "resourceVersion": "5"}
+    text = json.dumps({"metadata": metadata, "spec": {"podSelector": {}}, "status": 1}).encode()
+    found = wire.read("NetworkPolicy", text, "networking.k8s.io/v1")
+    assert found.version == "5"
+    assert isinstance(found.facts, PolicyFacts)
+    assert json.loads(found.facts.document) == {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "a", "namespace": "n"},
+        "spec": {"podSelector": {}},
+    }
 
 
 def pod_of(**fields: Any) -> PodFacts | None:

@@ -7,7 +7,7 @@ not there; two pods may have one address, and any object may be deleted and come
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from msgspec.structs import replace
@@ -78,13 +78,30 @@ def pod_facts(pod: Pod) -> PodFacts:
     )
 
 
-class World:
-    """The objects of a cluster. ``step`` changes one and tells it."""
+Stock = Mapping[type, Sequence[ClusterObject]]
+"""Objects of random clusters by their type."""
 
-    def __init__(self, rng: Random, size: Size, node: str = "n1") -> None:
+
+def stock_of(rng: Random, size: Size, clusters: int) -> Stock:
+    """All objects of some random clusters."""
+    found: dict[type, list[ClusterObject]] = {}
+    for _ in range(clusters):
+        for thing in objects_of(random_cluster(rng, size)):
+            found.setdefault(type(thing), []).append(thing)
+    return found
+
+
+class World:
+    """The objects of a cluster. ``step`` changes one and tells it. ``stock``: what comes newly is
+    drawn from here; None: each time from a random cluster of its own, which costs more."""
+
+    def __init__(
+        self, rng: Random, size: Size, node: str = "n1", stock: Stock | None = None
+    ) -> None:
         self.rng = rng
         self.size = size
         self.node = node
+        self.stock = stock
         self.objects: dict[Key, ClusterObject] = {}
         self.told: dict[Key, Facts] = {}
         """The last that was told of each object that is there."""
@@ -140,7 +157,8 @@ class World:
 
     def _fresh(self, kind: type) -> ClusterObject | None:
         """An object of another random cluster."""
-        found = [t for t in objects_of(random_cluster(self.rng, self.size)) if type(t) is kind]
+        stock = self.stock or stock_of(self.rng, self.size, 1)
+        found = stock.get(kind)
         return self.rng.choice(found) if found else None
 
     def _comes(self) -> list[Event]:
