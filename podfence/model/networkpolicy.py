@@ -84,3 +84,7 @@ class NetworkPolicy(Struct, frozen=True):
     def rules_of(self, direction: PolicyType) -> tuple[NetworkPolicyRule, ...]:
         """The rules that are written for a direction, whether the policy has it or not (NP-15)."""
         return self.ingress if direction is PolicyType.INGRESS else self.egress
+
+    def selects(self, namespace: str, labels: Labels) -> bool:
+        """Whether it is about a pod of these labels, if policies see that pod at all (NP-3)."""
+        return self.ref.namespace == namespace and self.pod_selector.matches(dict(labels))

@@ -1,24 +1,21 @@
 """Gets etcd, kube-apiserver and the CRDs of the cluster tiers: ``python -m tests.apiserver.build``.
 
-Rule: what is built is named by go.mod, go.sum and this file; a folder of that name is complete or
-not there. Nothing of the programs is copied into the repository: Go's module proxy has their
-sources, go.sum and ``CRDS`` their hashes. Where they cannot be had, that is said and is no failure.
+Rule: what is built is named by go.mod, go.sum and the tables below; a folder of that name is
+complete or not there. Nothing of the programs is copied into the repository: Go's module proxy has
+their sources, go.sum and ``CRDS`` their hashes. Where they cannot be had, that is said, and is no
+failure.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import platform
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import NoReturn
 
-from tests.support import golang
-from tests.support.golang import Go, Unavailable, version_flags
+from tests.support.golang import Go, Unavailable, cache_folder, filled, version_flags
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -60,33 +57,26 @@ def crd_file(channel: str) -> Path:
 
 
 def _folder() -> Path:
-    files = (HERE / "go.mod", HERE / "go.sum", Path(__file__), Path(golang.__file__))
-    contents = [file.read_bytes() for file in files]
-    contents.append(f"{sys.platform} {platform.machine()}".encode())
-    return CACHE / hashlib.sha256(b"\0".join(contents)).hexdigest()[:16]
+    words = f"{PROGRAMS} {CRDS} {CHANNELS} {_CRD_FILE}"
+    files = (HERE / "go.mod", HERE / "go.sum")
+    return cache_folder(CACHE, "", files, words, version_flags(KUBERNETES))
 
 
 def build() -> Path:
     """Builds what is missing; the folder. Raises Unavailable, or CalledProcessError where the
     compiler refuses sources that are all there.
     """
-    folder = _folder()
-    if folder.is_dir():
-        return folder
-    CACHE.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE, prefix="unfinished-") as name:
-        unfinished = Path(name) / "assets"
-        unfinished.mkdir()
-        go = Go(HERE, CACHE)
-        _say("fetching sources of etcd, kube-apiserver and the CRDs")
-        go.fetch("list", "-mod=readonly", "-deps", *PROGRAMS.values())
-        _copy_crds(go, unfinished)
-        for program, package in PROGRAMS.items():
-            _say(f"building {program}")
-            go.build(unfinished / program, package, version_flags(KUBERNETES))
-        if not folder.is_dir():  # someone else may have been quicker
-            unfinished.rename(folder)
-    return folder
+    return filled(_folder(), _fill)
+
+
+def _fill(folder: Path) -> None:
+    go = Go(HERE, CACHE)
+    _say("fetching sources of etcd, kube-apiserver and the CRDs")
+    go.fetch("list", "-mod=readonly", "-deps", *PROGRAMS.values())
+    _copy_crds(go, folder)
+    for program, package in PROGRAMS.items():
+        _say(f"building {program}")
+        go.build(folder / program, package, version_flags(KUBERNETES))
 
 
 def _copy_crds(go: Go, folder: Path) -> None:

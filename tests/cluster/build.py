@@ -7,18 +7,15 @@ and the programs of the CNI are the distribution's.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import platform
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from tests.apiserver import build as apiserver
 from tests.cluster.layout import CNI_PROGRAMS
-from tests.support.golang import Go, Unavailable, version_flags
+from tests.support.golang import Go, Unavailable, cache_folder, filled, version_flags
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -77,9 +74,8 @@ def assets() -> Path:
 
 def _folder() -> Path:
     files = [HERE / "go.mod", HERE / "go.sum", *sorted(HERE.rglob("*.go"))]
-    named = f"{sys.platform} {platform.machine()} {KUBERNETES} {PROGRAMS} {SUITES} {_CRD_FILE}"
-    contents = [*(file.read_bytes() for file in files), named.encode()]
-    return CACHE / f"cluster-{hashlib.sha256(bytes(0).join(contents)).hexdigest()[:16]}"
+    words = f"{KUBERNETES} {PROGRAMS} {SUITES} {_CRD_FILE}"
+    return cache_folder(CACHE, "cluster-", files, words, version_flags(KUBERNETES))
 
 
 def obstacle() -> str:
@@ -102,36 +98,30 @@ def build() -> Path:
     """Builds what is missing; the folder. Raises Unavailable, or CalledProcessError where the
     compiler refuses sources that are all there.
     """
-    folder = _folder()
-    if folder.is_dir():
-        return folder
-    CACHE.mkdir(exist_ok=True)
+    return filled(_folder(), _fill)
+
+
+def _fill(folder: Path) -> None:
     try:
         of_apiserver = apiserver.assets()
     except Unavailable:
         of_apiserver = apiserver.build()
-    with tempfile.TemporaryDirectory(dir=CACHE, prefix="unfinished-") as name:
-        unfinished = Path(name) / "assets"
-        unfinished.mkdir()
-        go = Go(HERE, CACHE)
-        _say("fetching sources")
-        go.fetch("list", "-mod=readonly", "-deps", *PROGRAMS.values())
-        go.fetch("list", "-mod=readonly", "-deps", "-test", *SUITES.values())
-        module = "sigs.k8s.io/network-policy-api"
-        source = go.fetch("list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module).strip()
-        shutil.copyfile(Path(source) / _CRD_FILE, unfinished / CRD)
-        for program in apiserver.PROGRAMS:
-            shutil.copy2(of_apiserver / program, unfinished / program)
-        flags = version_flags(KUBERNETES)
-        for program, package in PROGRAMS.items():
-            _say(f"building {program}")
-            go.build(unfinished / program, package, flags)
-        for program, package in SUITES.items():
-            _say(f"building {program}")
-            go.build(unfinished / program, package, flags, kind=("test", "-c", "-vet=off"))
-        if not folder.is_dir():  # someone else may have been quicker
-            unfinished.rename(folder)
-    return folder
+    go = Go(HERE, CACHE)
+    _say("fetching sources")
+    go.fetch("list", "-mod=readonly", "-deps", *PROGRAMS.values())
+    go.fetch("list", "-mod=readonly", "-deps", "-test", *SUITES.values())
+    module = "sigs.k8s.io/network-policy-api"
+    source = go.fetch("list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module).strip()
+    shutil.copyfile(Path(source) / _CRD_FILE, folder / CRD)
+    for program in apiserver.PROGRAMS:
+        shutil.copy2(of_apiserver / program, folder / program)
+    flags = version_flags(KUBERNETES)
+    for program, package in PROGRAMS.items():
+        _say(f"building {program}")
+        go.build(folder / program, package, flags)
+    for program, package in SUITES.items():
+        _say(f"building {program}")
+        go.build(folder / program, package, flags, kind=("test", "-c", "-vet=off"))
 
 
 def _say(text: str) -> None:

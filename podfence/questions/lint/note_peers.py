@@ -46,9 +46,7 @@ def selects_nothing(case: Case) -> Iterator[Note]:
     unreachable = [
         f"{pod.namespace}/{pod.name}"
         for pod in case.matched.unfindable
-        if pod.namespace == case.namespace
-        and (pod.host_network or pod.finished)
-        and case.policy.pod_selector.matches(dict(pod.labels))
+        if (pod.host_network or pod.finished) and case.policy.selects(pod.namespace, pod.labels)
     ]
     if unreachable:
         text += (

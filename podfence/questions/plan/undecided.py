@@ -20,7 +20,6 @@ from podfence.engine.evaluate import Judge
 from podfence.model.doubt import Doubt
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy
-from podfence.model.objects import Pod
 from podfence.policy.flow import Direction, Flow
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.questions.certainty import Certainty, may_turn
@@ -109,7 +108,12 @@ def _beside_edits(
     anywhere = {direction for policy in policies for direction in _directions(policy)}
     for name in pods:
         pod = index.endpoints[name].pod
-        here = {d for policy in policies if _selects(policy, pod) for d in _directions(policy)}
+        here = {
+            d
+            for policy in policies
+            if policy.selects(pod.namespace, pod.labels)
+            for d in _directions(policy)
+        }
         unread = {d for doubt in doubts for d in Direction if may_turn(doubt, d, pod)}
         if any(d in here or anywhere - {d} for d in unread):
             yield name
@@ -117,10 +121,6 @@ def _beside_edits(
 
 def _directions(policy: NetworkPolicy) -> Iterator[Direction]:
     return (each for each in Direction if each.policy_type in policy.policy_types)
-
-
-def _selects(policy: NetworkPolicy, pod: Pod) -> bool:
-    return policy.ref.namespace == pod.namespace and policy.pod_selector.matches(dict(pod.labels))
 
 
 def _workloads(sides: Iterable[PolicyIndex], pods: Set[str]) -> frozenset[ObjectRef]:
