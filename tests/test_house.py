@@ -19,7 +19,7 @@ import podfence._version
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "podfence"
-LOCKS = ("requirements/dev.txt", "requirements/runtime.txt")
+LOCKS = ("requirements/dev.txt", "requirements/runtime.txt", "requirements/site.txt")
 
 MAX_LINES = 400
 LONG_MODULES: dict[str, str] = {}
