@@ -19,11 +19,11 @@ from podfence.cli.common import (
     without_verdict,
 )
 from podfence.cli.inputs import Inputs, all_namespaces_option, input_options, namespace_option
+from podfence.cli.policynames import Policy, is_called, wanted_policies
 from podfence.cli.targets import qualified
 from podfence.errors import PodfenceError, Source, UnknownObject, UnreadObject
 from podfence.manifests.load import Loaded
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
-from podfence.model.kindnames import kind_called
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.compile import compile_cluster
@@ -41,8 +41,6 @@ from podfence.questions.selecting import Selection, selecting
 from podfence.render.describe import render_description, render_tier_description
 from podfence.render.jsontext import json_text
 from podfence.render.selection import render_selection, selection_data
-
-Policy = NetworkPolicy | ClusterNetworkPolicy
 
 
 @click.command("describe")
@@ -78,7 +76,7 @@ def command(
     with asking(loaded, inputs):
         if namespace is not None and (given or name is None):
             known_namespaces(loaded, [namespace])
-        wanted = _wanted(loaded, name, namespace)
+        wanted = wanted_policies(loaded, name, namespace)
         if name is not None and not wanted:
             index = compile_cluster(loaded.cluster, names)
             party = _party(loaded, index, name, inputs.namespace_of_names(namespace))
@@ -101,7 +99,7 @@ def _party(loaded: Loaded, index: PolicyIndex, name: str, namespace: str) -> Par
     except UnknownObject as error:
         for doubt in loaded.doubts:
             ref = ObjectRef(doubt.kind, doubt.namespace, doubt.name)
-            if doubt.kind in POLICY_KINDS and _is_called(ref, name, namespace):
+            if doubt.kind in POLICY_KINDS and is_called(ref, name, namespace):
                 raise unread(doubt) from error
         policies: list[Policy] = [*loaded.cluster.policies, *loaded.cluster.admin_policies]
         known = ", ".join(policy_name(p.ref) for p in policies[:10])
@@ -132,37 +130,6 @@ def _texts(loaded: Loaded, wanted: list[Policy], names: Names) -> Iterator[str]:
         else:
             found = tuple(f for f in findings if f.object == one.ref)
             yield render_tier_description(describe_tier_policy(index, one), place, found)
-
-
-def _wanted(loaded: Loaded, name: str | None, namespace: str | None) -> list[Policy]:
-    """The policies that are meant; none when nothing but a pod can be."""
-    policies: list[Policy] = [*loaded.cluster.policies, *loaded.cluster.admin_policies]
-    if name is None:
-        found = [p for p in policies if namespace in (None, p.ref.namespace)]
-        if not found:
-            where = f"namespace {namespace!r}" if namespace else "the input"
-            raise UnknownObject(f"there is no policy in {where}")
-        return found
-    found = [p for p in policies if _is_called(p.ref, name, namespace)]
-    if len(found) < 2:
-        return found
-    several = ", ".join(policy_name(p.ref) for p in found)
-    where = "is in several namespaces" if all(p.ref.namespace for p in found) else "is several"
-    raise UnknownObject(f"{name!r} {where}: {several}; use NAMESPACE/NAME or KIND/NAME")
-
-
-def _is_called(ref: ObjectRef, name: str, namespace: str | None) -> bool:
-    """``NAME``, ``KIND/NAME``, ``NAMESPACE/NAME`` or ``NAMESPACE/KIND/NAME``. ``-n`` is for names
-    without a namespace; policies of the whole cluster have none."""
-    if ref.namespace and str(ref) == name:
-        return True
-    *outer, last = name.split("/")
-    if outer and kind_called(outer.pop()) != ref.kind:
-        return False
-    wanted = outer[0] if outer else namespace
-    if len(outer) > 1 or (outer and not ref.namespace):
-        return False
-    return ref.name == last and (wanted is None or ref.namespace in ("", wanted))
 
 
 def _place(loaded: Loaded) -> Callable[[Source | None, str], str]:

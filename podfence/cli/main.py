@@ -33,6 +33,7 @@ COMMANDS = {
     "map": "Show who can reach whom.",
     "can": "Can one pod reach another? Answer yes or no.",
     "why": "Explain a yes or no: every policy that decided or came near.",
+    "find": "Look up who reaches what, what stands open, and what a policy is for.",
     "describe": "Say in plain sentences what a policy really does.",
     "plan": "Show what a change opens and closes, and which edit does it.",
     "test": "Judge whether the cluster keeps what test files promise.",
@@ -57,6 +58,7 @@ Point it at a folder of manifests (nothing else is needed, no cluster):
   {program} can shop/web shop/db:5432 -f manifests/   yes or no, and which rule
   {program} why shop/web shop/db:5432 -f manifests/   every policy that had a say
   {program} describe shop/db-allow -f manifests/      what one policy really does
+  {program} find to shop/db -f manifests/             who reaches one thing, and by which rule
   {program} plan before/ after/                       what a change opens and closes
   {program} check -f manifests/                       what the API server would refuse
   {program} lab run -f manifests/                     real packets, real kernel, this machine

@@ -46,6 +46,11 @@ FORMATS = ("table", "wide", "matrix", "json", "csv", "dot", "mermaid")
     show_default=True,
     help="Text (wide names every source), data, or a graph for Graphviz or Mermaid.",
 )
+@click.option("--to", "to", metavar="END", help="Only connections to this end.")
+@click.option("--from", "source", metavar="END", help="Only connections from this end.")
+@click.option(
+    "--port", "port", metavar="PORT", help="Only this port: 5432, 53/udp, 9100-9110, a port's name."
+)
 @pair_namespaces_option
 @all_namespaces_option
 @resolve_option
@@ -53,6 +58,9 @@ FORMATS = ("table", "wide", "matrix", "json", "csv", "dot", "mermaid")
 def command(
     inputs: Inputs,
     output: str,
+    to: str | None,
+    source: str | None,
+    port: str | None,
     namespaces: tuple[str, ...],
     all_namespaces: bool,
     resolve: str | None,
@@ -62,7 +70,7 @@ def command(
 
     Pods are grouped by workload, addresses outside the cluster by what may connect to and from
     them. A pod can always reach itself, and a node the pods that run on it; the map does not
-    repeat that.
+    repeat that. Ends of --to and --from are written as for `podfence find`.
     """
     names = read_names(resolve, *inputs.paths)
     scope = inputs.scope(namespaces, everything=all_namespaces)
@@ -76,6 +84,11 @@ def command(
     for note in map_notes(index):
         echo(f"note: {printable(note)}", err=True)
     answer = connectivity(index, without, frozenset(scope))
+    if to is not None or source is not None or port is not None:
+        from podfence.cli.ends import narrowed_map
+
+        with asking(loaded, inputs):
+            answer = narrowed_map(answer, index, (source, to, port), inputs)
     for piece in _render(answer, output):
         sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()

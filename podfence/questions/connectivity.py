@@ -67,12 +67,22 @@ class Row(Struct, frozen=True):
 
 class Connectivity(Struct, frozen=True):
     """``rows()`` computes the rows, ordered by destination. ``left_out``: pods that are not on the
-    map: finished, on the host network, or without an address, by reason. ``only``: as asked."""
+    map: finished, on the host network, or without an address, by reason. ``only``: as asked.
+    ``asked``: numbers of the destinations that were asked for, None for all."""
 
     groups: tuple[Group, ...]
     rows: Callable[[], Iterator[Row]]
     left_out: dict[str, tuple[str, ...]]
     only: frozenset[str] = frozenset()
+    asked: frozenset[int] | None = None
+
+    def is_about(self, group: Group) -> bool:
+        """Whether "nobody reaches it" is worth a line."""
+        if group.workload is None:
+            return False
+        if self.asked is not None and group.number not in self.asked:
+            return False
+        return not self.only or group.workload.namespace in self.only
 
 
 def connectivity(

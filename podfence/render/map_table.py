@@ -26,26 +26,19 @@ def render_table(
         rows = by_destination.get(group.number, [])
         for row in rows:
             lines.append((name(group), ports_text(row), everyone.words(row.sources, group, wide)))
-        if not rows and _wanted(connectivity, group):
+        if not rows and connectivity.is_about(group):
             lines.append((name(group), "none", "nobody"))
     return table(("TO", "PORTS", "FROM"), lines, width=width) + _left_out(connectivity, wide=wide)
 
 
 def shown(connectivity: Connectivity) -> tuple[Group, ...]:
     """The groups that a map of some namespaces is about: those in them, and whoever they meet."""
-    if not connectivity.only:
+    if not connectivity.only and connectivity.asked is None:
         return connectivity.groups
     touched = {g.number for row in connectivity.rows() for g in (row.destination, *row.sources)} | {
-        g.number for g in connectivity.groups if _wanted(connectivity, g)
+        g.number for g in connectivity.groups if connectivity.is_about(g)
     }
     return tuple(g for g in connectivity.groups if g.number in touched)
-
-
-def _wanted(connectivity: Connectivity, group: Group) -> bool:
-    """Whether "nobody reaches it" is worth a line."""
-    if group.workload is None:
-        return False
-    return not connectivity.only or group.workload.namespace in connectivity.only
 
 
 def ports_text(row: Row) -> str:

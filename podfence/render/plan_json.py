@@ -35,8 +35,8 @@ def plan_data(plan: Plan, spots: Spots) -> dict[str, object]:
             "waysOutClosed": total.shut_out,
         },
         "edits": [_edit(edit, spots(edit)) for edit in plan.edits],
-        "outcomes": [_outcome(each) for each in plan.outcomes],
-        "newcomers": [_outcome(each) for each in plan.newcomers],
+        "outcomes": [outcome_data(each) for each in plan.outcomes],
+        "newcomers": [outcome_data(each) for each in plan.newcomers],
         "arrives": _lines(plan.arrives),
         "leaves": _lines(plan.leaves),
         "undecided": plan.undecided,
@@ -70,7 +70,8 @@ def _place(position: Position | None) -> dict[str, object]:
     return {"file": position.file, "line": position.line, "column": position.column}
 
 
-def _outcome(outcome: Outcome) -> dict[str, Any]:
+def outcome_data(outcome: Outcome) -> dict[str, Any]:
+    """What opens and closes, and why."""
     data: dict[str, Any] = {
         "scope": outcome.scope.value,
         "from": _who(outcome.sources),

@@ -1,0 +1,63 @@
+"""Ends and ports as words of a command line, written as in test files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from podfence.cli.inputs import Inputs
+from podfence.errors import QuestionError, UnknownObject
+from podfence.policy.index import PolicyIndex
+from podfence.questions.connectivity import Connectivity
+from podfence.questions.find.narrow import Wish, narrowed
+from podfence.questions.tests.ends import Found, Resolver
+from podfence.questions.tests.form import End, Ports
+from podfence.questions.tests.words import read_end, read_port
+from podfence.questions.tests.world import World
+
+T = TypeVar("T")
+
+
+def worded(read: Callable[[], T]) -> T:
+    """What a word means. Raises QuestionError where it means nothing."""
+    try:
+        return read()
+    except ValueError as error:
+        raise QuestionError(str(error)) from error
+
+
+def end_of(word: str, namespace: str) -> End:
+    """An end; ``namespace``: that of names without one. Raises QuestionError."""
+    return worded(lambda: read_end(word, namespace))
+
+
+def ports_of(word: str) -> Ports:
+    """Ports. Raises QuestionError."""
+    return worded(lambda: read_port(word))
+
+
+def found_end(resolver: Resolver, word: str, namespace: str) -> Found:
+    """Whom a word means. Raises QuestionError, and UnknownObject where that is nobody."""
+    found = resolver.found(end_of(word, namespace))
+    if found.misses:
+        raise UnknownObject(found.misses[0].text)
+    return found
+
+
+def narrowed_map(
+    answer: Connectivity,
+    index: PolicyIndex,
+    words: tuple[str | None, str | None, str | None],
+    inputs: Inputs,
+) -> Connectivity:
+    """A map of some sources, destinations and ports alone. Raises QuestionError and
+    UnknownObject."""
+    world = World(index)
+    resolver, space = Resolver(world), inputs.namespace_of_names(None)
+    source, to, port = words
+    wish = Wish(
+        None if source is None else found_end(resolver, source, space),
+        None if to is None else found_end(resolver, to, space),
+        None if port is None else ports_of(port),
+    )
+    return narrowed(answer, world, wish)

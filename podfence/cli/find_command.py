@@ -1,0 +1,369 @@
+"""``podfence find``: queries over who reaches whom, one sub-command a question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, NamedTuple
+
+import click
+
+from podfence.cli.common import (
+    asking,
+    has_errors,
+    keep_going_option,
+    load_cluster,
+    output_option,
+    read_names,
+    resolve_option,
+    without_verdict,
+)
+from podfence.cli.ends import end_of, found_end, ports_of, worded
+from podfence.cli.inputs import Inputs, input_options, namespace_option
+from podfence.cli.policynames import Policy, wanted_policies
+from podfence.cli.targets import qualified
+from podfence.cli.terminal import echo
+from podfence.errors import PodfenceError, QuestionError, UnknownObject
+from podfence.manifests.load import Loaded
+from podfence.policy.compile import compile_cluster
+from podfence.policy.domains import Names
+from podfence.policy.flow import Direction
+from podfence.policy.index import PolicyIndex
+from podfence.questions.certainty import Certainty
+from podfence.questions.find.openness import newcomers, unprotected
+from podfence.questions.find.path import shortest
+from podfence.questions.find.reach import OUTSIDE, everybody, reach
+from podfence.questions.find.removal import Purpose, about, purpose
+from podfence.questions.find.selectors import unused_selectors
+from podfence.questions.parties import Directory
+from podfence.questions.phrases.words import count
+from podfence.questions.plan.newcomers import NAME, with_newcomers
+from podfence.questions.plan.outcomes import Outcome
+from podfence.questions.selecting import selecting
+from podfence.questions.tests.ends import Resolver
+from podfence.questions.tests.form import ALL_PORTS, End, NamedEnd, Ports, Target, UnionEnd
+from podfence.questions.tests.words import read_end, read_target
+from podfence.questions.tests.world import World
+from podfence.render import find as texts
+from podfence.render.find_json import FindEncoder
+from podfence.render.jsontext import json_text
+
+NEWEST = f"{NAME}/{NAME}"
+"""A pod in a namespace that nobody has made: no NetworkPolicy can be there."""
+NONE = 1
+"""Exit status where nothing was found."""
+
+
+@click.group("find")
+def command() -> None:
+    """Look up who reaches what, what stands open, and what a policy is for.
+
+    Ends are written as in test files: shop/db, shop/*, shop/app=web, service/shop/db, 10.0.0.0/8,
+    outside, internet, node/worker-1, +/+. Exit status 0: something was found; 1: nothing; 2: part
+    of the input cannot be judged.
+    """
+
+
+class Asked(NamedTuple):
+    """What every question has in common."""
+
+    loaded: Loaded
+    inputs: Inputs
+    names: Names
+    output: str
+    keep_going: bool
+    namespace: str
+
+    def show(self, text: Callable[[], str], data: Callable[[], object]) -> None:
+        """Print the answer."""
+        if self.output == "json":
+            click.echo(json_text(data()))
+        else:
+            echo(text(), nl=False)
+
+    def world(self) -> World:
+        """The compiled cluster, with a pod to come in each namespace and in a new one."""
+        cluster = self.loaded.cluster
+        return World(
+            compile_cluster(with_newcomers(cluster, cluster.namespaces.keys()), self.names)
+        )
+
+    def status(self, found: object, uncertain: int = 0) -> int:
+        """The exit status, when the answer was printed. ``uncertain``: pods that it leaves out."""
+        loaded = self.loaded
+        if loaded.doubts:
+            what = f"{count(uncertain, 'pod')} left out: " if uncertain else ""
+            level = "warning" if self.keep_going else "error"
+            said = without_verdict(loaded, loaded.doubts)
+            echo(f"{level}[PF007]: {what}{said}", err=True)
+        if (loaded.doubts or has_errors(loaded.problems)) and not self.keep_going:
+            return 2
+        return 0 if found else NONE
+
+
+def _question(function: Callable[..., int]) -> Callable[..., int]:
+    """The options of every question: the parameter ``asked: Asked``."""
+
+    @input_options
+    @namespace_option
+    @output_option
+    @resolve_option
+    @keep_going_option
+    @wraps(function)
+    def command(
+        *args: Any,
+        inputs: Inputs,
+        namespace: str | None,
+        output: str,
+        resolve: str | None,
+        keep_going: bool,
+        **others: Any,
+    ) -> int:
+        names = read_names(resolve, *inputs.paths)
+        space = inputs.namespace_of_names(namespace)
+        loaded = load_cluster(inputs)
+        with asking(loaded, inputs):
+            return function(
+                *args,
+                asked=Asked(loaded, inputs, names, output, keep_going, space),
+                **others,
+            )
+
+    return command
+
+
+# -- connections
+
+
+@command.command("to")
+@click.argument("end", metavar="END[:PORT]")
+@click.argument("port", metavar="[PORT]", required=False)
+@_question
+def find_to(end: str, port: str | None, asked: Asked) -> int:
+    """Who can reach END, on which ports, and by which rule; and that nobody else can."""
+    return _reached("to", asked, None, _targets(end, port, asked), Direction.INGRESS)
+
+
+@command.command("from")
+@click.argument("end", metavar="END")
+@click.argument("port", metavar="[PORT]", required=False)
+@_question
+def find_from(end: str, port: str | None, asked: Asked) -> int:
+    """What END can reach, on which ports, and by which rule."""
+    source = end_of(end, asked.namespace)
+    ports = ports_of(port) if port else ALL_PORTS
+    return _reached("from", asked, [Target(source)], None, Direction.EGRESS, ports)
+
+
+@command.command("exposed")
+@click.option("--to-internet", is_flag=True, help="Those that reach outside instead.")
+@_question
+def find_exposed(to_internet: bool, asked: Asked) -> int:
+    """Pods that addresses outside the cluster reach, on which ports, and by which rule."""
+    pods = Target(read_end("*", asked.namespace))
+    if to_internet:
+        internet = Target(read_end("internet", asked.namespace))
+        return _reached("exposed", asked, [pods], [internet], Direction.EGRESS)
+    return _reached("exposed", asked, [Target(OUTSIDE)], [pods], Direction.INGRESS)
+
+
+def _targets(end: str, port: str | None, asked: Asked) -> list[Target]:
+    found, ports = worded(lambda: read_target(end, asked.namespace))
+    if port and ports:
+        raise click.UsageError("the port is given twice; drop one of the two")
+    return [Target(found, ports_of(port) if port else ports)]
+
+
+def _reached(
+    question: str,
+    asked: Asked,
+    sources: list[Target] | None,
+    targets: list[Target] | None,
+    near: Direction,
+    ports: Ports = ALL_PORTS,
+) -> int:
+    """None: everybody."""
+    world = asked.world()
+    open_pods: frozenset[str] = frozenset()
+    if asked.loaded.doubts:
+        open_pods = Certainty(world.index).open_pods()
+        _require_somebody(world, targets if sources is None else sources, open_pods, asked.loaded)
+    every = [Target(everybody(world))]
+    answer = reach(
+        world,
+        _without(every if sources is None else sources, open_pods),
+        _without(every if targets is None else targets, open_pods),
+        near,
+        ports,
+    )
+    locate, whole = asked.loaded.locate, question == "exposed"
+    asked.show(
+        lambda: texts.reached_text(answer, near, locate, whole=whole, certain=not open_pods),
+        lambda: FindEncoder(question, locate).reached(answer),
+    )
+    return asked.status(answer.rows, len(open_pods))
+
+
+def _require_somebody(
+    world: World, named: list[Target] | None, pods: frozenset[str], loaded: Loaded
+) -> None:
+    """Raises PodfenceError where nothing is certain of the end that was asked about."""
+    resolver = Resolver(world)
+    for each in named or ():
+        found = resolver.found(each.end)
+        if (
+            found.pods
+            and not found.addresses
+            and pods.issuperset(world.pods[n] for n in found.pods)
+        ):
+            said = without_verdict(loaded, loaded.doubts)
+            raise PodfenceError(f"no answer: {said}", code="PF007")
+
+
+def _without(targets: list[Target], pods: Iterable[str]) -> list[Target]:
+    """The ends less pods about which nothing is certain."""
+    less = tuple(NamedEnd(pod, pod, pod.partition("/")[0]) for pod in sorted(pods))
+    if not less:
+        return targets
+    return [
+        each
+        if _is_service(each.end)
+        else Target(UnionEnd(each.end.text, (each.end,), less), each.ports)
+        for each in targets
+    ]
+
+
+def _is_service(end: End) -> bool:
+    return isinstance(end, NamedEnd) and end.is_service
+
+
+# -- one pod, one policy, one way
+
+
+@command.command("policies")
+@click.argument("name", metavar="NAME")
+@_question
+def find_policies(name: str, asked: Asked) -> int:
+    """Which policies select a pod or workload, and which of its connections hang on each alone."""
+    index = compile_cluster(asked.loaded.cluster, asked.names)
+    party = Directory(index).find(qualified(name, asked.namespace), asked.namespace)
+    selection = selecting(index, party)
+    doubts = Certainty(index).about(selection.pods)
+    if doubts:
+        said = without_verdict(asked.loaded, doubts)
+        raise PodfenceError(f"not all policies are known: {said}", code="PF007")
+    refs = {each.policy for each in (*selection.ingress, *selection.egress)}
+    pods = [index.endpoints[pod].pod for pod in selection.pods]
+    owners = frozenset(pod.owner or pod.ref for pod in pods)
+    every: list[Policy] = [*index.cluster.admin_policies, *index.cluster.policies]
+    purposes = [purpose(index, policy) for policy in every if policy.ref in refs]
+    found = [(each, about(each.without, owners)) for each in purposes]
+    return _purposes("policies", found, asked)
+
+
+@command.command("pods")
+@click.argument("policy", metavar="[NAMESPACE/][KIND/]NAME")
+@_question
+def find_pods(policy: str, asked: Asked) -> int:
+    """Whom a policy selects, and what would close and open without it."""
+    found = wanted_policies(asked.loaded, policy, asked.namespace)
+    if not found:
+        raise UnknownObject(f"no policy is called {policy!r}")
+    index = compile_cluster(asked.loaded.cluster, asked.names)
+    answer = purpose(index, found[0])
+    return _purposes("pods", [(answer, answer.without)], asked, found=answer.selects)
+
+
+def _purposes(
+    question: str,
+    purposes: list[tuple[Purpose, tuple[Outcome, ...]]],
+    asked: Asked,
+    found: object = None,
+) -> int:
+    locate = asked.loaded.locate
+    asked.show(
+        lambda: "\n".join(texts.purpose_text(*each, locate) for each in purposes) or "no policy\n",
+        lambda: FindEncoder(question, locate).purposes(purposes),
+    )
+    return asked.status(purposes if found is None else found)
+
+
+@command.command("path")
+@click.argument("source", metavar="SRC")
+@click.argument("target", metavar="DST")
+@click.option(
+    "--hops",
+    type=click.IntRange(min=1, max=64),
+    default=3,
+    show_default=True,
+    metavar="N",
+    help="Connections at most, one after the other.",
+)
+@click.option(
+    "--port", "ports", metavar="PORT", default="any", help="Each hop uses this port; any port."
+)
+@_question
+def find_path(source: str, target: str, hops: int, ports: str, asked: Asked) -> int:
+    """A shortest way from SRC to DST over pods that connect onward."""
+    world = asked.world()
+    allowed = ports_of(ports)
+    if allowed.names:
+        raise QuestionError(f"{ports!r}: a hop has no port names; write a number")
+    resolver = Resolver(world)
+    near, far = (found_end(resolver, word, asked.namespace).pods for word in (source, target))
+    if not near or not far:
+        raise QuestionError("a way leads from pods to pods; find to and from take addresses")
+    way = shortest(world, near, far, allowed.numbers, hops)
+    asked.show(
+        lambda: texts.path_text(way, hops),
+        lambda: FindEncoder("path", asked.loaded.locate).path(way),
+    )
+    return asked.status(way)
+
+
+# -- what stands open, what does nothing
+
+
+@command.command("unprotected")
+@_question
+def find_unprotected(asked: Asked) -> int:
+    """Pods that no policy closes in some direction."""
+    world = asked.world()
+    found = unprotected(world)
+    asked.show(
+        lambda: texts.openness_text(found),
+        lambda: FindEncoder("unprotected", asked.loaded.locate).openness(found),
+    )
+    return asked.status(found)
+
+
+@command.command("newcomers")
+@_question
+def find_newcomers(asked: Asked) -> int:
+    """Whether the next pod without labels would be closed, in each namespace and in a new one.
+
+    Exit status 0: in some namespace that is there it would be open.
+    """
+    found = newcomers(asked.world())
+    asked.show(
+        lambda: texts.openness_text(found, closed=True),
+        lambda: FindEncoder("newcomers", asked.loaded.locate).openness(found),
+    )
+    return asked.status([each for each in found if each.open and each.name != NEWEST])
+
+
+@command.command("unused-selectors")
+@_question
+def find_unused_selectors(asked: Asked) -> int:
+    """Selectors of policies and of their peers that fit no pod now."""
+    found = tuple(unused_selectors(_index(asked)))
+    locate = asked.loaded.locate
+    asked.show(
+        lambda: texts.selectors_text(found, locate),
+        lambda: FindEncoder("unused-selectors", locate).selectors(found),
+    )
+    return asked.status(found)
+
+
+def _index(asked: Asked) -> PolicyIndex:
+    return compile_cluster(asked.loaded.cluster, asked.names)

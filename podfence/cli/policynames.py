@@ -1,0 +1,47 @@
+"""The words of a command line that name policies."""
+
+from __future__ import annotations
+
+from podfence.errors import UnknownObject
+from podfence.manifests.load import Loaded
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
+from podfence.model.kindnames import kind_called
+from podfence.model.meta import ObjectRef
+from podfence.model.networkpolicy import NetworkPolicy
+from podfence.questions.phrases.tierwords import policy_name
+
+Policy = NetworkPolicy | ClusterNetworkPolicy
+
+
+def wanted_policies(loaded: Loaded, name: str | None, namespace: str | None) -> list[Policy]:
+    """The policies that are meant, all without a name; none when nothing but a pod can be.
+
+    Raises UnknownObject for a name that several policies have.
+    """
+    policies: list[Policy] = [*loaded.cluster.policies, *loaded.cluster.admin_policies]
+    if name is None:
+        found = [p for p in policies if namespace in (None, p.ref.namespace)]
+        if not found:
+            where = f"namespace {namespace!r}" if namespace else "the input"
+            raise UnknownObject(f"there is no policy in {where}")
+        return found
+    found = [p for p in policies if is_called(p.ref, name, namespace)]
+    if len(found) < 2:
+        return found
+    several = ", ".join(policy_name(p.ref) for p in found)
+    where = "is in several namespaces" if all(p.ref.namespace for p in found) else "is several"
+    raise UnknownObject(f"{name!r} {where}: {several}; use NAMESPACE/NAME or KIND/NAME")
+
+
+def is_called(ref: ObjectRef, name: str, namespace: str | None) -> bool:
+    """``NAME``, ``KIND/NAME``, ``NAMESPACE/NAME`` or ``NAMESPACE/KIND/NAME``. ``-n`` is for names
+    without a namespace; policies of the whole cluster have none."""
+    if ref.namespace and str(ref) == name:
+        return True
+    *outer, last = name.split("/")
+    if outer and kind_called(outer.pop()) != ref.kind:
+        return False
+    wanted = outer[0] if outer else namespace
+    if len(outer) > 1 or (outer and not ref.namespace):
+        return False
+    return ref.name == last and (wanted is None or ref.namespace in ("", wanted))

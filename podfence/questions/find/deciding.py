@@ -1,0 +1,61 @@
+"""deciding(policy, remote, family, ports) -> the rules that let ports through in one direction.
+
+Rule: tiers are walked as the engine walks them (CNP-1, CNP-7), so a rule is named only for ports
+that reach it; what no rule had a say on is told apart.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from podfence.policy.flow import Action
+from podfence.policy.index import CompiledRule, DirectionPolicy
+from podfence.policy.origin import Origin
+from podfence.sets import PortSet
+from podfence.sets.ports import EVERYTHING, NOTHING
+
+
+class Deciding(Struct, frozen=True):
+    """``rules``: each allows some of the ports. ``free``: of some no policy says anything."""
+
+    rules: tuple[Origin, ...] = ()
+    free: bool = False
+
+    def joined(self, other: Deciding) -> Deciding:
+        """Both, as of two IP versions."""
+        rules = tuple(dict.fromkeys((*self.rules, *other.rules)))
+        return Deciding(rules, self.free or other.free)
+
+
+FREE = Deciding(free=True)
+"""An end that no policy judges."""
+
+
+def deciding(
+    policy: DirectionPolicy, remote: int, family: int, ports: PortSet = EVERYTHING
+) -> Deciding:
+    """What lets ``ports``, all of them allowed, through to or from a class."""
+    found: dict[Origin, None] = {}
+    undecided = ports
+    for tier in policy.tiers:
+        passed, left = NOTHING, undecided
+        for rule in tier.rules:
+            hit = left & matched(rule, remote, family)
+            if not hit:
+                continue
+            if rule.action is Action.ACCEPT:
+                found[rule.origin] = None
+            elif rule.action is Action.PASS:
+                passed |= hit
+            if tier.ordered:  # else every rule that fits allows, whatever the others do
+                left -= hit
+        undecided = passed if tier.default is Action.DENY else left | passed
+        if not undecided:
+            break
+    return Deciding(tuple(found), bool(undecided))
+
+
+def matched(rule: CompiledRule, remote: int, family: int) -> PortSet:
+    """The ports on which a rule fits a class."""
+    held = [match.ports for match in rule.matches if match.peers.holds(remote, family)]
+    return PortSet.union(held) if held else NOTHING

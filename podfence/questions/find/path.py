@@ -1,0 +1,99 @@
+"""A way from one pod to another over pods that connect onward: how far a break-in could go.
+
+Rule: each hop is a connection that the policies allow; which of several pods of a class takes it
+does not matter, so the search runs over classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+from pyroaring import BitMap, FrozenBitMap
+
+from podfence.engine.porttable import NOTHING_ID
+from podfence.questions.tests.world import Family, World
+from podfence.sets import PortSet
+
+
+class Hop(Struct, frozen=True):
+    """One connection. Names are of workloads."""
+
+    source: str
+    destination: str
+    ports: PortSet
+    family: int
+
+
+def shortest(
+    world: World, sources: FrozenBitMap, targets: FrozenBitMap, ports: PortSet, hops: int
+) -> tuple[Hop, ...]:
+    """The hops of a shortest way from one of ``sources`` to one of ``targets``, all over one IP
+    version; () where there is none of at most ``hops``. ``ports``: those that each hop may use."""
+    found = [_shortest(world, family, sources, targets, ports, hops) for family in _all(world)]
+    ways = [way for way in found if way]
+    return min(ways, key=len) if ways else ()
+
+
+def _all(world: World) -> tuple[Family, ...]:
+    return tuple(world.families.values())
+
+
+def _shortest(
+    world: World,
+    family: Family,
+    sources: FrozenBitMap,
+    targets: FrozenBitMap,
+    ports: PortSet,
+    hops: int,
+) -> tuple[Hop, ...]:
+    """Backwards from the targets: rows are by destination."""
+    usable, pods = family.table.number(ports), family.partitions.pods
+    start = FrozenBitMap(world.class_of[pod] for pod in sources) & pods
+    goal = FrozenBitMap(world.class_of[pod] for pod in targets) & pods
+    onward: dict[int, tuple[int, int]] = {}
+    frontier = goal
+    for _ in range(hops):
+        family.want(frontier)
+        reached = BitMap()
+        for destination in frontier:
+            for number, who in family.row(destination).items():
+                both = family.table.intersection(number, usable)
+                for source in (who & pods) if both != NOTHING_ID else ():
+                    if source in onward or (source in goal and source not in start):
+                        continue
+                    if source != destination or _has_two(world, source, sources, targets):
+                        onward[source] = destination, both
+                        reached.add(source)
+        if first := start & reached:
+            return tuple(_hops(world, family, min(first), onward, goal))
+        frontier = FrozenBitMap(reached)
+    return ()
+
+
+def _has_two(world: World, number: int, sources: FrozenBitMap, targets: FrozenBitMap) -> bool:
+    """Whether a pod of a class can connect to another one of it: a source to a target."""
+    members = world.members[number]
+    near, far = members & sources, members & targets
+    return bool(near and far) and len(near | far) > 1
+
+
+def _hops(
+    world: World,
+    family: Family,
+    here: int,
+    onward: dict[int, tuple[int, int]],
+    goal: FrozenBitMap,
+) -> Iterator[Hop]:
+    while True:
+        there, number = onward[here]
+        names = _name(world, here), _name(world, there)
+        yield Hop(*names, family.table.sets[number], family.number)
+        if there in goal:
+            return
+        here = there
+
+
+def _name(world: World, number: int) -> str:
+    """The workload of the first pod of a class."""
+    return world.names[world.members[number][0]]

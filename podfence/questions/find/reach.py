@@ -1,0 +1,285 @@
+"""Who of some ends reaches which others, on which ports, and by which rules.
+
+Rule: exact. What a row says holds for each of its sources and each of its destinations; a pod and
+itself, and a node and its own pods, are no rows (NP-54, NP-52). Ends are cut where they are, never
+rounded to classes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+
+from msgspec import Struct
+
+from podfence.engine.porttable import NOTHING_ID
+from podfence.errors import Source, UnknownObject
+from podfence.model.selectors import LabelSelector
+from podfence.policy.flow import Direction
+from podfence.questions.find.deciding import FREE, Deciding, deciding
+from podfence.questions.phrases.outside import name_outside
+from podfence.questions.tests.cells import Asked, Cells
+from podfence.questions.tests.ends import Part, Resolver
+from podfence.questions.tests.form import (
+    ALL_PORTS,
+    AddressEnd,
+    Expect,
+    NewcomerEnd,
+    PolicyTest,
+    Ports,
+    SelectedEnd,
+    Target,
+    UnionEnd,
+)
+from podfence.questions.tests.world import Family, World
+from podfence.sets import AddressSet, PortSet
+from podfence.sets.addresses import EVERY_ADDRESS
+
+OUTSIDE = AddressEnd("outside", EVERY_ADDRESS, is_outside=True)
+
+
+_PODS = SelectedEnd("*", None, LabelSelector(), LabelSelector())
+
+
+def everybody(world: World) -> UnionEnd:
+    """Every pod, every address outside, every node, and the pods to come without labels."""
+    nodes = AddressEnd("node/*", AddressSet.of(list(world.index.by_node_address)))
+    return UnionEnd("*", (_PODS, OUTSIDE, nodes, NewcomerEnd("*/+", None)))
+
+
+class Side(Struct, frozen=True):
+    """The sources or the destinations of a row: pods (``namespace/name``), or addresses outside,
+    those that a pod has left in. ``names``: of workloads, or what the addresses are called.
+    ``coming``: pods to come."""
+
+    names: tuple[str, ...]
+    pods: tuple[str, ...] = ()
+    addresses: AddressSet = AddressSet()
+    coming: bool = False
+
+
+class Row(Struct, frozen=True):
+    """All of ``sources`` reach all of ``destinations`` on ``ports``. ``family``: 4 or 6 where it
+    holds over that IP version alone. ``by``: what lets it through at the end that was asked
+    about."""
+
+    sources: Side
+    destinations: Side
+    ports: PortSet
+    family: int | None
+    by: Deciding
+
+    @property
+    def is_to_come(self) -> bool:
+        """Whether an end does not exist yet."""
+        return self.sources.coming or self.destinations.coming
+
+
+class Rest(Struct, frozen=True):
+    """Who has no connection at all: so many workloads and pods to come, and these of the addresses
+    outside. ``whole``: whether these are all that were asked for."""
+
+    workloads: int
+    coming: int
+    outside: AddressSet = AddressSet()
+    whole: bool = False
+
+
+class Reached(Struct, frozen=True):
+    """The rows of a question: those of today first. ``rest``: of the end that was not named."""
+
+    rows: tuple[Row, ...]
+    rest: Rest
+
+    @property
+    def today(self) -> tuple[Row, ...]:
+        """Without pods to come."""
+        return tuple(row for row in self.rows if not row.is_to_come)
+
+
+def reach(
+    world: World,
+    sources: Sequence[Target],
+    targets: Sequence[Target],
+    near: Direction,
+    ports: Ports = ALL_PORTS,
+) -> Reached:
+    """Every connection from ``sources`` to ``targets``. ``near`` INGRESS: the destinations were
+    asked about, so their rules are told; EGRESS: the sources.
+
+    Raises UnknownObject for an end that means nobody.
+    """
+    return _Reaching(world, sources, targets, near, ports).answer()
+
+
+_Key = tuple[Part, Part, PortSet]
+"""Source, destination, ports."""
+_Joint = tuple[PortSet, int | None, Deciding, tuple[bool, bool], tuple[Part, ...]]
+"""What rows have in common, and their far ends."""
+
+
+class _Reaching:
+    def __init__(
+        self,
+        world: World,
+        sources: Sequence[Target],
+        targets: Sequence[Target],
+        near: Direction,
+        ports: Ports,
+    ) -> None:
+        test = PolicyTest("", "", Source("", 0), tuple(sources), tuple(targets), ports, Expect.DENY)
+        self._asked = Asked(test, Resolver(world), world)
+        if self._asked.misses:
+            raise UnknownObject(self._asked.misses[0].text)
+        self._world = world
+        self._near = near
+        self._by: dict[tuple[int, int, int, PortSet], Deciding] = {}
+
+    def answer(self) -> Reached:
+        found: dict[_Key, dict[int, Deciding]] = defaultdict(dict)
+        for family in self._world.families.values():
+            for key, by in self._of_family(family):
+                found[key][family.number] = by
+        rows = tuple(sorted(self._rows(found), key=_order))
+        return Reached(rows, self._rest(rows))
+
+    def _of_family(self, family: Family) -> Iterator[tuple[_Key, Deciding]]:
+        cells = Cells(self._asked, self._world, family)
+        family.want(cells.destinations())
+        atoms, table = cells.atoms, family.table
+        for cell in cells.all():
+            to = atoms.members(cell.destination)
+            base = atoms.base(cell.destination)
+            for number, who in family.row(base).items():
+                ports = table.intersection(number, cell.ports)
+                if ports == NOTHING_ID:
+                    continue
+                for source in atoms.lift(who) & cell.sources:
+                    by = self._deciding(family, atoms.base(source), base, table.sets[ports])
+                    yield (atoms.members(source), to, table.sets[ports]), by
+
+    def _deciding(self, family: Family, source: int, to: int, ports: PortSet) -> Deciding:
+        near, far = (to, source) if self._near is Direction.INGRESS else (source, to)
+        direction = self._near
+        if self._world.index.classes[near].outside is not None:  # the other end alone is judged
+            near, far, direction = far, near, _other(direction)
+        policy = self._world.index.policies[near].of(direction)
+        if not policy.tiers:
+            return FREE
+        key = policy.number, far, family.number, ports
+        if key not in self._by:
+            self._by[key] = deciding(policy, far, family.number, ports)
+        return self._by[key]
+
+    # -- rows
+
+    def _rows(self, found: dict[_Key, dict[int, Deciding]]) -> Iterator[Row]:
+        """Parts that have the same in common, joined: first those at the far end."""
+        single: dict[tuple[PortSet, int | None, Deciding, bool, Part], list[Part]]
+        single = defaultdict(list)
+        for (source, to, ports), by in found.items():
+            if source == to and len(source[0]) == 1:
+                continue
+            family = self._family(source, to, by)
+            said = next(iter(by.values()))
+            for each in by.values():
+                said = said.joined(each)
+            near, far = (to, source) if self._near is Direction.INGRESS else (source, to)
+            single[ports, family, said, self._is_coming(far), near].append(far)
+        joined: dict[_Joint, list[Part]] = defaultdict(list)
+        for (ports, family, said, coming, near), fars in single.items():
+            both = coming, self._is_coming(near)
+            joined[ports, family, said, both, tuple(fars)].append(near)
+        for (ports, family, said, _, some), nears in joined.items():
+            sides = self._side(nears), self._side(some)
+            first, second = sides[::-1] if self._near is Direction.INGRESS else sides
+            yield Row(first, second, ports, family, said)
+
+    def _family(self, source: Part, to: Part, by: dict[int, Deciding]) -> int | None:
+        """The IP version of a row, where both ends speak the other too."""
+        if len(by) > 1:
+            return None
+        (family,) = by
+        other = 10 - family
+        return family if self._speaks(source, other) and self._speaks(to, other) else None
+
+    def _speaks(self, part: Part, family: int) -> bool:
+        if part[1] and not part[0]:
+            return False  # addresses are of one version, and the name says which
+        return any(
+            address.version == family
+            for pod in part[0]
+            for address in self._world.endpoint(pod).addresses
+        )
+
+    def _is_coming(self, part: Part) -> bool:
+        return bool(part[0] & self._world.newcomers)
+
+    def _side(self, parts: Iterable[Part]) -> Side:
+        pods = sorted({pod for part in parts for pod in part[0]})
+        addresses = AddressSet.union(part[1] for part in parts if not part[0])
+        names = tuple(self._names(pods))
+        if addresses:
+            names = (*names, f"outside {name_outside(addresses)}")
+        coming = any(self._is_coming(part) for part in parts)
+        return Side(names, tuple(self._world.pods[pod] for pod in pods), addresses, coming)
+
+    def _names(self, pods: Sequence[int]) -> Iterator[str]:
+        """By workload; where not all its pods are meant, with those that are."""
+        found: dict[str, list[int]] = defaultdict(list)
+        for pod in pods:
+            found[self._world.names[pod]].append(pod)
+        for name, members in sorted(found.items()):
+            if len(members) == self._sizes[name]:
+                yield name
+            else:
+                shown = sorted(self._world.pods[pod].partition("/")[2] for pod in members)
+                yield f"{name}[{','.join(shown)}]"
+
+    @cached_property
+    def _sizes(self) -> dict[str, int]:
+        found: dict[str, int] = defaultdict(int)
+        for pod, name in enumerate(self._world.names):
+            found[name] += bool(self._world.endpoint(pod).addresses)
+        return found
+
+    # -- nobody else
+
+    def _rest(self, rows: Iterable[Row]) -> Rest:
+        asked, world = self._asked, self._world
+        assert asked.sources is not None
+        assert asked.aims is not None
+        far = [asked.sources] if self._near is Direction.INGRESS else [a.found for a in asked.aims]
+        near = [a.found for a in asked.aims] if self._near is Direction.INGRESS else [asked.sources]
+        seen: set[int] = set()
+        met = AddressSet()
+        for row in rows:
+            side = row.sources if self._near is Direction.INGRESS else row.destinations
+            seen.update(world.workloads[world.number_of[pod]] for pod in side.pods)
+            met |= side.addresses
+        own = {world.workloads[pod] for found in near for pod in found.pods}
+        everyone = {pod for found in far for pod in found.pods if world.endpoint(pod).addresses}
+        others = {p for p in everyone if world.workloads[p] not in seen | own}
+        coming = {world.workloads[pod] for pod in others if pod in world.newcomers}
+        judged = any(found.pods for found in near)  # addresses among one another are not
+        asked_for = AddressSet.union(found.addresses for found in far if judged)
+        left = asked_for - met
+        numbers = {world.workloads[pod] for pod in others} - coming
+        return Rest(len(numbers), len(coming), left, whole=left == asked_for)
+
+
+def _order(row: Row) -> tuple[object, ...]:
+    """Pods of today, then addresses, then pods to come; by name."""
+    return (
+        row.is_to_come,
+        bool(row.sources.addresses or row.destinations.addresses),
+        row.destinations.names,
+        row.sources.names,
+        str(row.ports),
+        row.family or 0,
+    )
+
+
+def _other(direction: Direction) -> Direction:
+    return Direction.INGRESS if direction is Direction.EGRESS else Direction.EGRESS

@@ -1,0 +1,58 @@
+"""What a policy is for: what would close, and what would open, if it were deleted.
+
+Rule: it is the plan of its removal, so it counts pods of today and pods to come.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
+from podfence.model.meta import ObjectRef
+from podfence.model.networkpolicy import NetworkPolicy
+from podfence.policy.flow import Direction
+from podfence.policy.index import PolicyIndex
+from podfence.questions.phrases.matched import PodGroup, grouped
+from podfence.questions.plan.outcomes import Outcome
+from podfence.questions.plan.plan import plan
+
+Policy = NetworkPolicy | ClusterNetworkPolicy
+
+
+class Purpose(Struct, frozen=True):
+    """``selects``: the pods of today, by workload; ``directions``: in which it isolates or has
+    rules. ``without``: what changes if the policy is deleted."""
+
+    policy: Policy
+    selects: tuple[PodGroup, ...]
+    directions: tuple[Direction, ...]
+    without: tuple[Outcome, ...]
+
+
+def purpose(index: PolicyIndex, policy: Policy) -> Purpose:
+    """What one policy of a cluster is for. ``index``: without pods to come."""
+    cluster = index.cluster
+    less = replace(
+        cluster,
+        policies=tuple(p for p in cluster.policies if p.ref != policy.ref),
+        admin_policies=tuple(p for p in cluster.admin_policies if p.ref != policy.ref),
+    )
+    found = plan(cluster, less, index.names)
+    members = index.selected.get(policy.ref, ())
+    ends = [end for end in index.endpoints.values() if end.endpoint_class in members]
+    directions = tuple(d for d in Direction if _has(policy, d))
+    return Purpose(policy, grouped(ends), directions, (*found.outcomes, *found.newcomers))
+
+
+def about(outcomes: tuple[Outcome, ...], owners: frozenset[ObjectRef]) -> tuple[Outcome, ...]:
+    """Those in which one of some workloads is an end."""
+    return tuple(
+        each for each in outcomes if any(line.workload in owners for line in each.subjects)
+    )
+
+
+def _has(policy: Policy, direction: Direction) -> bool:
+    if isinstance(policy, NetworkPolicy):
+        return direction.policy_type in policy.policy_types
+    return bool(policy.rules_of(direction.policy_type))

@@ -1,0 +1,154 @@
+"""Answers of ``find`` as text: tables, and who has no connection at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from podfence.policy.flow import AS_WRITTEN, Direction
+from podfence.questions.find.deciding import Deciding
+from podfence.questions.find.openness import Openness
+from podfence.questions.find.path import Hop
+from podfence.questions.find.reach import Reached, Rest, Row, Side
+from podfence.questions.find.removal import Purpose
+from podfence.questions.find.selectors import Unused
+from podfence.questions.phrases.tierwords import policy_name
+from podfence.questions.phrases.words import count, listed, some
+from podfence.questions.plan.outcomes import Outcome
+from podfence.render.plan_text import outcome_words, short_ports
+from podfence.render.tables import table
+from podfence.render.verdicts import Locate, origin_text
+from podfence.text import printable
+
+_RULES = 2
+_NAMES = 6
+NOBODY = "nobody (proved for all addresses and ports that were asked for)"
+
+
+def reached_text(answer: Reached, near: Direction, locate: Locate, *, whole: bool = False) -> str:
+    """The connections of one end, or of several. ``near`` INGRESS: who reaches it. ``whole``: of
+    every pod, so that there is no one whom nobody else reaches. ``certain``: nothing is left
+    out."""
+    if not answer.rows:
+        return f"{NOBODY}\n" if certain else "nobody of those that are certain\n"
+    own = {_own((row.sources, row.destinations), near).names for row in answer.rows}
+    several = whole or len(own) > 1
+    today = _rows(answer.today, near, locate, several=several)
+    pieces = [today] if answer.today else []
+    coming = [row for row in answer.rows if row.is_to_come]
+    if coming:
+        title = "pods to come (+ is a pod without labels that nobody has made yet):\n"
+        pieces += [*(["\n"] if pieces else []), title, _rows(coming, near, locate, several=several)]
+    if not whole:
+        pieces += ["\n", rest_text(answer.rest), "\n"]
+    return "".join(pieces)
+
+
+def _rows(rows: Sequence[Row], near: Direction, locate: Locate, *, several: bool) -> str:
+    """``several``: the end that was asked about stands in a column of its own."""
+    header = ["FROM", "PORTS", "BY"] if near is Direction.INGRESS else ["TO", "PORTS", "BY"]
+    if several:
+        header = ["TO", "FROM", *header[1:]] if near is Direction.INGRESS else ["FROM", *header]
+    lines = []
+    for row in rows:
+        sides = row.sources, row.destinations
+        far = sides[0] if near is Direction.INGRESS else sides[1]
+        cells = [_names(far), _ports(row), _by(row.by, locate)]
+        lines.append([_names(_own(sides, near)), *cells] if several else cells)
+    return table(header, lines)
+
+
+def _own(sides: tuple[Side, Side], near: Direction) -> Side:
+    return sides[1] if near is Direction.INGRESS else sides[0]
+
+
+def _names(side: Side) -> str:
+    return printable(some(side.names, _NAMES, ", "))
+
+
+def _ports(row: Row) -> str:
+    return short_ports(row.ports) + (f" (IPv{row.family} only)" if row.family else "")
+
+
+def _by(by: Deciding, locate: Locate) -> str:
+    said = [origin_text(origin, locate) for origin in by.rules]
+    if by.free:
+        said.append("no policy closes it")
+    return some(said, _RULES, ", ")
+
+
+def rest_text(rest: Rest) -> str:
+    """``nobody else: no such connection for 2 workloads and every address outside``."""
+    parts = [count(rest.workloads, "workload")] if rest.workloads else []
+    if rest.outside:
+        parts.append("every address outside" if rest.whole else "all other addresses outside")
+    if rest.coming:
+        parts.append(f"{count(rest.coming, 'pod')} to come")
+    if not parts:
+        return "and there is nobody else"
+    return f"nobody else: no such connection for {listed(parts)}"
+
+
+def openness_text(found: Iterable[Openness], *, closed: bool = False) -> str:
+    """Pods, and in which directions they are open. ``closed``: those that are not, too."""
+    lines = []
+    for each in found:
+        number = len(each.pods)
+        name = printable(each.name) + (f" ({number} pods)" if number > 1 else "")
+        state = [_open(each, direction) for direction in AS_WRITTEN]
+        if each.open or closed:
+            lines.append([name, *state])
+    return table(["PODS", "INGRESS", "EGRESS"], lines) if lines else "nobody\n"
+
+
+def _open(each: Openness, direction: Direction) -> str:
+    return "open" if direction in each.open else "closed"
+
+
+def selectors_text(found: Iterable[Unused], locate: Locate) -> str:
+    """Selectors that fit nobody, each with its place."""
+    lines = [f"{_unused(each, locate)}\n" for each in found]
+    return "".join(lines) or "every selector fits some pod\n"
+
+
+def _unused(each: Unused, locate: Locate) -> str:
+    said = f": {printable(each.words)}" if each.words else ""
+    return f"{origin_text(each.origin, locate)}{said}"
+
+
+def path_text(hops: Sequence[Hop], most: int) -> str:
+    """A way, a line a hop."""
+    if not hops:
+        return f"no way of at most {count(most, 'hop')} (proved over all pods)\n"
+    lines = [
+        [printable(hop.source), printable(hop.destination), short_ports(hop.ports)] for hop in hops
+    ]
+    return f"{count(len(hops), 'hop')}, IPv{hops[0].family}\n" + table(
+        ["FROM", "TO", "PORTS"], lines
+    )
+
+
+def purpose_text(purpose: Purpose, without: Sequence[Outcome], locate: Locate) -> str:
+    """One policy: whom it selects, and what changes without it."""
+    return "".join(f"{line}\n" for line in _purpose(purpose, without, locate))
+
+
+def _purpose(purpose: Purpose, without: Sequence[Outcome], locate: Locate) -> Iterator[str]:
+    policy = purpose.policy
+    position = locate(policy.source, "")
+    place = f"  ({printable(str(position))})" if position else ""
+    yield f"{printable(policy_name(policy.ref))}{place}"
+    pods = [str(group) for group in purpose.selects]
+    yield f"  selects {printable(some(pods, _NAMES)) if pods else 'nobody'}"
+    ways = listed([d.value for d in AS_WRITTEN if d in purpose.directions])
+    yield f"  has a say on {ways or 'nothing'}"
+    today = [each for each in without if not each.newcomers]
+    coming = [each for each in without if each.newcomers]
+    for title, found in (("without it", today), ("without it, for pods to come", coming)):
+        lines = [outcome_words(each) for each in found]
+        if not lines:
+            yield f"  {title}: nothing changes"
+        else:
+            yield f"  {title}:"
+            yield from (f"    {line}" for line in lines[:12])
+            if len(lines) > 12:
+                yield f"    and {len(lines) - 12} more (-o json)"

@@ -1,0 +1,125 @@
+"""Answers of ``find`` as data; the schema is docs/schemas/find.schema.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from podfence.policy.flow import AS_WRITTEN
+from podfence.questions.find.deciding import Deciding
+from podfence.questions.find.openness import Openness
+from podfence.questions.find.path import Hop
+from podfence.questions.find.reach import Reached, Row, Side
+from podfence.questions.find.removal import Purpose
+from podfence.questions.find.selectors import Unused
+from podfence.questions.plan.outcomes import Outcome
+from podfence.render.plan_json import outcome_data
+from podfence.render.verdicts import Locate, VerdictEncoder
+
+FIND_SCHEMA = "podfence.find/v1"
+
+
+class FindEncoder:
+    """Makes data of answers. ``question``: the word after ``find``."""
+
+    def __init__(self, question: str, locate: Locate) -> None:
+        self._head = {"schema": FIND_SCHEMA, "question": question}
+        self._locate = locate
+        self._verdicts = VerdictEncoder(locate)
+
+    def reached(self, answer: Reached) -> dict[str, object]:
+        """Connections."""
+        rest = answer.rest
+        return self._head | {
+            "connections": [self._row(row) for row in answer.rows],
+            "without": {
+                "workloads": rest.workloads,
+                "toCome": rest.coming,
+                "outside": [str(network) for network in rest.outside.networks()],
+            },
+        }
+
+    def _row(self, row: Row) -> dict[str, object]:
+        family = {"family": f"IPv{row.family}"} if row.family else {}
+        return family | {
+            "from": _side(row.sources),
+            "to": _side(row.destinations),
+            "ports": str(row.ports).split(" "),
+            "toCome": row.is_to_come,
+            "by": self._by(row.by),
+        }
+
+    def _by(self, by: Deciding) -> dict[str, object]:
+        return {"rules": [self._verdicts.origin(rule) for rule in by.rules], "noPolicy": by.free}
+
+    def openness(self, found: Iterable[Openness]) -> dict[str, object]:
+        """Pods, and in which directions they are open."""
+        return self._head | {
+            "pods": [
+                {
+                    "name": each.name,
+                    "pods": each.pods,
+                    "open": [d.value for d in AS_WRITTEN if d in each.open],
+                }
+                for each in found
+            ]
+        }
+
+    def selectors(self, found: Iterable[Unused]) -> dict[str, object]:
+        """Selectors that fit nobody."""
+        return self._head | {
+            "selectors": [
+                {**self._verdicts.origin(each.origin), "words": each.words} for each in found
+            ]
+        }
+
+    def path(self, hops: Sequence[Hop]) -> dict[str, object]:
+        """The hops of a way; none where there is none."""
+        return self._head | {
+            "hops": [
+                {
+                    "from": hop.source,
+                    "to": hop.destination,
+                    "ports": str(hop.ports).split(" "),
+                    "family": f"IPv{hop.family}",
+                }
+                for hop in hops
+            ]
+        }
+
+    def purposes(self, found: Iterable[tuple[Purpose, Sequence[Outcome]]]) -> dict[str, object]:
+        """Policies, and what changes without each."""
+        return self._head | {"policies": [self._purpose(*each) for each in found]}
+
+    def _purpose(self, purpose: Purpose, without: Sequence[Outcome]) -> dict[str, object]:
+        policy = purpose.policy
+        position = self._locate(policy.source, "")
+        place = (
+            {"file": position.file, "line": position.line, "column": position.column}
+            if position
+            else {}
+        )
+        return place | {
+            "kind": policy.ref.kind,
+            "namespace": policy.ref.namespace,
+            "name": policy.ref.name,
+            "selects": [
+                {"name": group.name, "kind": group.kind, "pods": group.pods}
+                for group in purpose.selects
+            ],
+            "directions": [d.value for d in AS_WRITTEN if d in purpose.directions],
+            "without": [_outcome(each) for each in without],
+        }
+
+
+def _side(side: Side) -> dict[str, object]:
+    return {
+        "names": side.names,
+        "pods": side.pods,
+        "addresses": [str(network) for network in side.addresses.networks()],
+    }
+
+
+def _outcome(outcome: Outcome) -> dict[str, object]:
+    """Without a blame: the removal alone is to blame."""
+    data = {key: value for key, value in outcome_data(outcome).items() if key != "blame"}
+    return {**data, "toCome": outcome.newcomers}
