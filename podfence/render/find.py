@@ -24,7 +24,14 @@ _NAMES = 6
 NOBODY = "nobody (proved for all addresses and ports that were asked for)"
 
 
-def reached_text(answer: Reached, near: Direction, locate: Locate, *, whole: bool = False) -> str:
+def reached_text(
+    answer: Reached,
+    near: Direction,
+    locate: Locate,
+    *,
+    whole: bool = False,
+    certain: bool = True,
+) -> str:
     """The connections of one end, or of several. ``near`` INGRESS: who reaches it. ``whole``: of
     every pod, so that there is no one whom nobody else reaches. ``certain``: nothing is left
     out."""

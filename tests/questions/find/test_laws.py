@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -27,10 +28,11 @@ from tests.support.random_tiers import NAMES
 from tests.support.testlaws import Naive, Place
 
 ENDS = ("x/*", "y/app=a", "z/tier=b", "outside", "10.0.0.0/29", "fd00::/126", "*")
+PLAIN = Size()
 PORTS = ("any", "80", "53/udp", "80-8080", "icmp")
 
 
-def world_of(seed: int, size: Size = Size()) -> World:
+def world_of(seed: int, size: Size = PLAIN) -> World:
     cluster = random_cluster(Random(seed), size)
     return World(compile_cluster(with_newcomers(cluster, cluster.namespaces.keys()), NAMES))
 
@@ -70,7 +72,7 @@ def asked(word: str, port: str, near: Direction, world: World) -> Reached | None
 @pytest.mark.parametrize("near", Direction)
 @pytest.mark.parametrize("seed", range(8))
 def test_rows_are_the_pairs_of_the_engine(seed: int, near: Direction) -> None:
-    world, rng = world_of(seed, TIERS if seed % 2 else Size()), Random(seed)
+    world, rng = world_of(seed, TIERS if seed % 2 else PLAIN), Random(seed)
     naive, permitted = naive_of(world), Permitted(world.index)
     for word in rng.sample(ENDS, 3):
         port = rng.choice(PORTS)
@@ -90,7 +92,7 @@ def test_rows_are_the_pairs_of_the_engine(seed: int, near: Direction) -> None:
 def test_the_rules_of_a_row_are_those_that_decide() -> None:
     decided = 0
     for seed in range(8):
-        world = world_of(seed, TIERS if seed % 2 else Size())
+        world = world_of(seed, TIERS if seed % 2 else PLAIN)
         naive = naive_of(world)
         for near in Direction:
             found = asked("*", "any", near, world)
@@ -200,7 +202,7 @@ def test_a_way_is_a_shortest_one_and_each_hop_is_allowed() -> None:
         way = shortest(world, near, far, EVERYTHING, 9)
         shown = [d for f in world.families if (d := _distance(world, near, far, f))]
         assert len(way) == min(shown, default=0), seed
-        assert all(_follows(one, other) for one, other in zip(way, way[1:], strict=False))
+        assert all(_follows(one, other) for one, other in pairwise(way))
         lengths.append(len(way))
     assert lengths.count(0) > 2
     assert max(lengths) > 1
