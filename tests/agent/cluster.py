@@ -41,12 +41,21 @@ class Cluster:
     def relabel(self, name: str, labels: Mapping[str, str | None]) -> None:
         self._patch(f"{PODS.format(self.namespace)}/{name}", {"metadata": {"labels": labels}})
 
+    def relabel_namespace(self, labels: Mapping[str, str | None]) -> None:
+        self._patch(f"/api/v1/namespaces/{self.namespace}", {"metadata": {"labels": labels}})
+
     def delete_pod(self, name: str) -> None:
         self._delete(f"{PODS.format(self.namespace)}/{name}?gracePeriodSeconds=0")
 
-    def policy(self, name: str, target: Labels, sources: Labels | None) -> None:
-        """Only pods with the labels of ``sources`` may come in; None: nobody may."""
-        allowed = [{"from": [{"podSelector": {"matchLabels": dict(sources)}}]}] if sources else []
+    def policy(
+        self, name: str, target: Labels, sources: Labels | None, namespaces: Labels | None = None
+    ) -> None:
+        """Only pods with the labels of ``sources`` may come in; None: nobody may. ``namespaces``:
+        labels of the namespaces that they are in; None: this one."""
+        peer: dict[str, Any] = {"podSelector": {"matchLabels": dict(sources or {})}}
+        if namespaces is not None:
+            peer["namespaceSelector"] = {"matchLabels": dict(namespaces)}
+        allowed = [{"from": [peer]}] if sources else []
         selector = {"matchLabels": dict(target)}
         spec = {"podSelector": selector, "ingress": allowed, "policyTypes": ["Ingress"]}
         path = POLICIES.format(self.namespace)

@@ -53,6 +53,25 @@ netns.die_with_parent(int(sys.argv[1]))
 netns.join(int(sys.argv[2]))
 os.execv(sys.executable, [sys.executable, "-m", "podfence", *sys.argv[3:]])
 """
+_JUMPING = """
+import datetime, os, sys, time
+from pathlib import Path
+offset = Path(sys.argv[4])
+real, day = time.time, datetime.datetime
+time.time = lambda: real() + float(offset.read_text() or 0)
+class Jumping(day):
+    @classmethod
+    def now(cls, tz=None):
+        return day.fromtimestamp(time.time(), tz)
+datetime.datetime = Jumping
+from podfence.kernel import netns
+netns.die_with_parent(int(sys.argv[1]))
+netns.join(int(sys.argv[2]))
+from podfence.cli.main import main
+sys.argv = ["podfence", sys.argv[3], *sys.argv[5:]]
+main()
+"""
+"""A launcher after which the time of the day is off by what a file says, whenever it is asked."""
 PATIENCE = 60.0
 
 
@@ -166,6 +185,8 @@ class Node:
     def __init__(self, name: str, folder: Path, kubeconfig: Path) -> None:
         self.name = name
         self._folder = folder
+        self.clock = folder / "clock"
+        """For an agent whose time of the day jumps."""
         self.kubeconfig = kubeconfig
         self.namespace = netns.create()
         self.prefix = ""
@@ -230,11 +251,14 @@ class Node:
             links.apply([link_gone(pod.index)], of=name)
         os.close(pod.namespace)
 
-    def agent(self, *options: str, wait: bool = True) -> Agent:
-        """Start the agent; ``wait`` until it is in sync."""
+    def agent(self, *options: str, wait: bool = True, jumping: bool = False) -> Agent:
+        """Start the agent; ``wait`` until it is in sync. ``jumping``: its time of the day is off by
+        what ``clock`` says."""
         number = len(self._agents)
         log = self._folder / f"{self.name}-agent-{number}.log"
-        command = [sys.executable, "-c", _LAUNCHER, str(os.getpid()), str(self.namespace), "agent"]
+        launcher = _JUMPING if jumping else _LAUNCHER
+        command = [sys.executable, "-c", launcher, str(os.getpid()), str(self.namespace), "agent"]
+        command += [str(self.clock)] if jumping else []
         command += ["--node", self.name, "--kubeconfig", str(self.kubeconfig)]
         command += ["--run-dir", str(self._folder / "run"), *options]
         with log.open("wb") as stream:

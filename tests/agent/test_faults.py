@@ -1,86 +1,28 @@
 """What fails, under traffic: no packet passes that should not, and none is lost that should pass.
 
-Rule: a permission that ends, ends with the kernel's commit: from the moment in which the kernel
-told of it, not one packet passes. ``PODFENCE_FAULTS``: rounds of each fault (a few by default).
+``PODFENCE_FAULTS``: rounds of each fault (a few by default).
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
 
-from podfence.kernel.nftables.notices import Notices
-from podfence.nft.lowering.epoch import with_epoch
 from podfence.nft.lowering.lower import TABLE
-from podfence.nft.ruleset import Ruleset
 from tests.agent.cluster import Cluster
-from tests.agent.network import PATIENCE, Node
-from tests.agent.traffic import Flow, Traffic, traffic
+from tests.agent.network import Node
+from tests.agent.traffic import Traffic, traffic
+from tests.agent.watched import DB, FAR, WEB, Watched, same
 from tests.apiserver.server import ApiServer
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.kernel, pytest.mark.timeout(1200)]
 
 ROUNDS = int(os.environ.get("PODFENCE_FAULTS", "3"))
-DB, WEB, FAR = {"app": "db"}, {"app": "web"}, {"app": "far"}
-
-
-class Watched:
-    """A node under traffic. Of the pods, ``web`` may reach ``db``, and ``far`` may not."""
-
-    def __init__(self, node: Node, cluster: Cluster) -> None:
-        self.node = node
-        self.cluster = cluster
-        pods = node.pods
-        self.kept = Flow(1, pods["web"], pods["db"])
-        self.denied = Flow(2, pods["far"], pods["db"])
-        self.flows = [self.kept, self.denied]
-        self._commits = 0
-        self._seen = threading.Condition()
-        self._notices = Notices(TABLE, node.namespace)
-        self._ended = False
-        self._counting = threading.Thread(target=self._count, daemon=True)
-        self._counting.start()
-
-    def flow(self, source: str, target: str) -> Flow:
-        """One more, before the traffic starts."""
-        found = Flow(len(self.flows) + 1, self.node.pods[source], self.node.pods[target])
-        self.flows.append(found)
-        return found
-
-    def settle(self) -> None:
-        """From now on what the policy says is expected."""
-        self.kept.expect(True)
-        self.denied.expect(False)
-
-    def after_commit(self, change: Callable[[], object]) -> None:
-        """Make a change, and wait until the kernel has told of a commit of the agent's.
-
-        The table of a commit that is under way can be read before all of it holds.
-        """
-        with self._seen:
-            before = self._commits
-        change()
-        with self._seen:
-            assert self._seen.wait_for(lambda: self._commits > before, PATIENCE)
-
-    def _count(self) -> None:
-        while not self._ended:
-            found = self._notices.wait(0.5)
-            if found is not None and found.process != "nft":
-                with self._seen:
-                    self._commits += 1
-                    self._seen.notify_all()
-
-    def end(self) -> None:
-        self._ended = True
-        self._counting.join(PATIENCE)
-        self._notices.close()
 
 
 @pytest.fixture
@@ -285,11 +227,6 @@ def test_rules_that_are_edited_by_hand(watched: Watched) -> None:
                 flow.expect(None)
             watched.after_commit(partial(watched.node.nft, *edit))
             watched.settle()
-            assert _same(watched.node, expected), edit
+            assert same(watched.node, expected), edit
             time.sleep(0.2)
     assert_right(packets)
-
-
-def _same(node: Node, expected: Ruleset) -> bool:
-    found = node.rules()
-    return found is not None and with_epoch(found, 1) == with_epoch(expected, 1)

@@ -78,14 +78,20 @@ class Traffic:
 
     def wrong(self) -> Counter[str]:
         """What became of packets that was not expected: ``leaked`` and ``lost``, by flow."""
-        found: Counter[str] = Counter()
+        return Counter(what for _, what in self.wrong_ones())
+
+    def wrong_ones(self) -> Iterator[tuple[float, str]]:
+        """Each of them: when it was sent, and what it was."""
         for flow, kind, number, first, last in self._sent:
             expected = flow.expected(first, last)
             passed = (flow.number, number, kind) in self._arrived
             if expected is not None and passed is not expected:
                 what = "leaked" if passed else "lost"
-                found[f"{what} {flow.name} {'new' if kind == NEW else 'old'}"] += 1
-        return found
+                yield first, f"{what} {flow.name} {'new' if kind == NEW else 'old'}"
+
+    def has_passed(self, flow: Flow) -> bool:
+        """Whether a packet of a flow has arrived so far."""
+        return any(number == flow.number for number, _, _ in [*self._arrived])
 
     def judged(self) -> int:
         """Packets of which something was expected."""
