@@ -59,6 +59,11 @@ class Day:
         """Start one, and wait until it is in sync."""
         return self.node.agent("--http-port", "0", jumping=True)
 
+    def start_again(self) -> None:
+        """Start the next; nothing has changed, and it writes nothing."""
+        self.agent = self.new_agent()
+        assert self.agent.wait_for("in sync")["operations"] == 0
+
     def flows(self) -> dict[Flow, bool]:
         """What is to be expected of each while nothing happens."""
         watched = self.watched
@@ -100,12 +105,12 @@ class Day:
 
 def killed(day: Day) -> None:
     day.agent.end(signal.SIGKILL)
-    day.agent = day.new_agent()
+    day.start_again()
 
 
 def ended(day: Day) -> None:
     assert day.agent.end() == 0
-    day.agent = day.new_agent()
+    day.start_again()
 
 
 def updated(day: Day) -> None:
@@ -269,11 +274,23 @@ def clock_jumps(day: Day) -> None:
 
 
 class Fault(Struct, frozen=True):
-    """``weight``: how often it is drawn. ``slow``: it takes many seconds."""
+    """``weight``: how often it is drawn. ``slow``: it takes many seconds. ``conditions``: what the
+    agent may say of it. ``needs``: why a machine cannot have it, "" where it can."""
 
     name: str
     do: Callable[[Day], None]
     weight: int = 10
+    slow: bool = False
+    conditions: frozenset[str] = frozenset()
+    needs: Callable[[Day], str] | None = None
+
+
+_DRIFT = frozenset({"Drift"})
+
+
+def _has_room(day: Day) -> str:
+    most = conntrack.room(day.node.namespace)
+    return "" if most <= conntrack.LARGEST else f"{most} connections are too many to make"
 
 
 FAULTS = (
@@ -289,10 +306,17 @@ FAULTS = (
     Fault("labels of the namespace changed", namespace_changed, 10),
     Fault("address given to another pod", address_reused, 10),
     Fault("40 pods created and deleted at once", many_pods, 3),
-    Fault("table deleted", table_deleted, 10),
-    Fault("table edited", table_edited, 10),
-    Fault("table edited while a change comes", edited_and_changed, 10),
-    Fault("connections full", connections_full, 1),
+    Fault("table deleted", table_deleted, 10, conditions=_DRIFT),
+    Fault("table edited", table_edited, 10, conditions=_DRIFT),
+    Fault("table edited while a change comes", edited_and_changed, 10, conditions=_DRIFT),
+    Fault(
+        "connections full",
+        connections_full,
+        1,
+        slow=True,
+        conditions=frozenset({"ConntrackFull"}),
+        needs=_has_room,
+    ),
     Fault("time of the day jumps", clock_jumps, 5),
 )
 

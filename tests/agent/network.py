@@ -189,6 +189,7 @@ class Node:
         """For an agent whose time of the day jumps."""
         self.kubeconfig = kubeconfig
         self.namespace = netns.create()
+        self.is_closed = False
         self.prefix = ""
         """The first two numbers of the addresses of its pods."""
         self.pods: dict[str, Pod] = {}
@@ -205,6 +206,9 @@ class Node:
         self.relay = Relay(self.namespace, int(server.rpartition(":")[2]))
 
     def close(self) -> None:
+        """Tear it down, pods and agents too; for once."""
+        if self.is_closed:
+            return
         for agent in self._agents:
             if agent.process.poll() is None:
                 agent.process.kill()
@@ -214,6 +218,7 @@ class Node:
         for pod in self.pods.values():
             os.close(pod.namespace)
         os.close(self.namespace)
+        self.is_closed = True
 
     def add(self, name: str, address: str) -> Pod:
         """A pod that hangs on the node, or anything else that is reached through it."""
@@ -313,6 +318,7 @@ class Node:
 @contextmanager
 def node(name: str, folder: Path, kubeconfig: Path) -> Iterator[Node]:
     """A node for the time of a ``with``."""
+    folder.mkdir(exist_ok=True)
     made = Node(name, folder, kubeconfig)
     try:
         yield made
