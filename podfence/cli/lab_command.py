@@ -121,23 +121,84 @@ def _progress(line: str) -> None:
 @resolve_option
 @name_option
 @output_option
-def up(inputs: Inputs, nodes: int | None, resolve: str | None, name: str, output: str) -> int:
+@click.option(
+    "--api",
+    is_flag=True,
+    help="No files: the lab gets an API server of its own, and kubectl brings the objects. "
+    "`podfence agent` enforces on each node (1 without --nodes).",
+)
+@click.option(
+    "--api-programs",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where etcd and kube-apiserver are. Without it: $PODFENCE_APISERVER_ASSETS, "
+    "$KUBEBUILDER_ASSETS, /usr/local/kubebuilder/bin, or the PATH.",
+)
+def up(
+    inputs: Inputs,
+    nodes: int | None,
+    resolve: str | None,
+    name: str,
+    output: str,
+    api: bool,
+    api_programs: Path | None,
+) -> int:
     """Build a lab that stays, with the policies enforced.
 
     It runs in the background until `podfence lab down`. Every pod answers on every port that some
     policy or container names.
     """
+    if api_programs is not None and not api:
+        raise click.UsageError("--api-programs goes with --api")
     path = socket_path(name)
     if client.is_up(name):
         raise LabError(
             f"a lab named {name} is up already; change it with podfence lab apply, or end it with "
             "podfence lab down"
         )
+    if api:
+        _refuse_input(inputs, resolve)
+        return _up_with_api(path, name, nodes or 1, api_programs, output)
     names = read_names(resolve, *inputs.paths)
     loaded = _load(inputs)
     options = LabOptions(nodes=nodes or 0)
     first = world(messages.Input.of(loaded.cluster, loaded.positions, names), options)
     begin = partial(_session, name=name, first=first, options=options)
+    stated = start(path, LabProcess(first.plan), begin)
+    _say(output, data.stated_data(stated), texts.stated_text(stated, parties=False))
+    return 0
+
+
+def _refuse_input(inputs: Inputs, resolve: str | None) -> None:
+    """With an API server, there is nothing to be read."""
+    if inputs.paths:
+        raise click.UsageError("--api takes no files: drop -f, and use kubectl apply -f")
+    if inputs.context or inputs.kubeconfig:
+        raise click.UsageError("--api makes an API server of its own: drop --context, --kubeconfig")
+    if resolve is not None:
+        raise click.UsageError(
+            "--api has agents enforce, which know no domain names: drop --resolve"
+        )
+
+
+def _up_with_api(path: Path, name: str, nodes: int, folder: Path | None, output: str) -> int:
+    from podfence.lab.api.folder import link_of
+    from podfence.lab.api.programs import find_programs
+    from podfence.lab.api.up import bring_up, empty_world, nodes_of
+
+    programs = find_programs(folder)
+    options = LabOptions(nodes=nodes)
+    first = empty_world(nodes_of(nodes), options)
+    _progress("starting etcd, kube-apiserver and an agent for each node")
+    begin = partial(
+        bring_up,
+        name=name,
+        nodes=nodes_of(nodes),
+        first=first,
+        options=options,
+        programs=programs,
+        link=link_of(path),
+    )
     stated = start(path, LabProcess(first.plan), begin)
     _say(output, data.stated_data(stated), texts.stated_text(stated, parties=False))
     return 0

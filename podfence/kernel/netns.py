@@ -174,11 +174,24 @@ def enter(process: int, number: int, *, rootless: bool) -> None:
     try:
         namespace = os.open(f"/proc/{process}/fd/{number}", os.O_RDONLY | os.O_CLOEXEC)
         if rootless:
-            user = os.open(f"/proc/{process}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-            _check(_LIBC.setns(user, CLONE_NEWUSER), "setns")
+            _join_user(process)
         join(namespace)
     except OSError as error:
         raise HostError(f"cannot enter the network namespace: {error.strerror}") from error
+
+
+def enter_user(process: int) -> None:
+    """Become root of another process's user namespace, for good; the network stays. The process
+    must have one thread only. Raises HostError."""
+    try:
+        _join_user(process)
+    except OSError as error:
+        raise HostError(f"cannot enter the user namespace: {error.strerror}") from error
+
+
+def _join_user(process: int) -> None:
+    user = os.open(f"/proc/{process}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    _check(_LIBC.setns(user, CLONE_NEWUSER), "setns")
 
 
 def read_sysctl(name: str) -> str | None:

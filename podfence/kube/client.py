@@ -40,6 +40,9 @@ LONGEST_PAUSE: Final = 30.0
 _FIRST_PAUSE: Final = 0.25
 _BUSY: Final = frozenset({429, 500, 502, 503, 504})
 """Answers of a server, or of what stands before it, that may be another one in a moment."""
+_FOUND: Final = frozenset({200})
+_DONE: Final = frozenset({200, 201, 202})
+"""Answers to what reads, and to what writes."""
 _LARGEST_MESSAGE: Final = 4096
 _PIECE: Final = 1 << 16
 
@@ -125,7 +128,7 @@ class Client:
         raise AssertionError("the last attempt returns or raises")
 
     def write(self, method: str, path: str, body: bytes, content_type: str) -> bytes:
-        """Send an object, or a part of one: the body of a 200 or a 201. Asked for once.
+        """Send an object, or a part of one: the body of a 200, 201 or 202. Asked for once.
 
         Raises Refusal for any other answer, Lost for none: then nobody knows whether it was done.
         """
@@ -184,8 +187,8 @@ class Client:
     def _answer(
         self, target: str, accept: str, *, packed: bool = True, sent: _Sent | None = None
     ) -> http.client.HTTPResponse:
-        """An answer of 200 (or 201, to what writes) whose body is still to be read. A refused
-        credential is renewed once."""
+        """An answer of success whose body is still to be read. A refused credential is renewed
+        once."""
         # Packing costs a server as much as making a list: not worth it where nothing travels.
         encoding = "gzip" if packed and not is_loopback(self._url.hostname or "") else "identity"
         answer = self._reading(lambda: self._ask(target, accept, encoding, sent))
@@ -193,7 +196,7 @@ class Client:
         if answer.status == 401 and self._access.credentials.refused():
             self._reading(answer.read)
             answer = self._reading(lambda: self._ask(target, accept, encoding, sent))
-        if answer.status != 200 and (sent is None or answer.status != 201):
+        if answer.status not in (_FOUND if sent is None else _DONE):
             raise _refusal(answer, self._reading(lambda: _whole(answer)), target)
         return answer
 

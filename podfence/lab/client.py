@@ -18,6 +18,7 @@ from typing import TypeVar, cast
 
 from podfence._version import __version__
 from podfence.errors import LabError, PodfenceError
+from podfence.lab.api.folder import link_of, remove_folder
 from podfence.lab.messages import Down, Message
 
 R = TypeVar("R")
@@ -64,11 +65,12 @@ def no_such_lab(name: str) -> LabError:
 
 
 def is_up(name: str) -> bool:
-    """Whether a lab of this name runs; the socket of one that does not is removed."""
+    """Whether a lab of this name runs; what is left of one that does not is removed."""
     path = socket_path(name)
     try:
         _connect(path).close()
     except OSError:
+        remove_folder(link_of(path))
         path.unlink(missing_ok=True)
         return False
     return True

@@ -44,9 +44,19 @@ class NodeState(Struct, frozen=True):
     """A node of a lab."""
 
     node: LabNode
-    epoch: int
-    """Goes up when live connections are judged again."""
+    epoch: int | None
+    """Goes up when live connections are judged again; None: an agent alone knows it."""
     pods: tuple[Party, ...]
+
+
+class ServedBy(Struct, frozen=True):
+    """The API server that a lab follows, and the agents that enforce. ``agents``: the process of
+    each node's."""
+
+    url: str
+    kubeconfig: str
+    version: str
+    agents: Mapping[str, int]
 
 
 class Stated(Struct, frozen=True):
@@ -61,6 +71,8 @@ class Stated(Struct, frozen=True):
     services: tuple[Service, ...]
     """Those with an address that can be dialled."""
     notes: tuple[str, ...]
+    api: ServedBy | None = None
+    """None: files are its input."""
 
     @property
     def pods(self) -> int:

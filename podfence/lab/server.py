@@ -11,7 +11,7 @@ import os
 import signal
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from multiprocessing.connection import Connection, Listener
 from multiprocessing.reduction import recv_handle
 from pathlib import Path
@@ -66,9 +66,10 @@ def _run(
         # The socket is there before the lab and goes after it: two labs never share a name.
         with _listener(path) as listener, process as lab:
             session = begin(lab)
-            parent.send(session.status())
-            parent.close()
-            _serve(listener, session)
+            with closing(session):
+                parent.send(session.status())
+                parent.close()
+                _serve(listener, session)
         status = 0
     except PodfenceError as error:
         with suppress(OSError):

@@ -149,7 +149,7 @@ class Session:
         nodes = (
             NodeState(
                 node,
-                epoch(self._world.rules[node.name]),
+                epoch(self._world.rules[node.name]) if self._world.rules else None,
                 tuple(party for party in pods if party.node == node.name),
             )
             for node in plan.nodes
@@ -212,6 +212,11 @@ class Session:
         changes = {
             node: Change.between(old.rules[node], wanted) for node, wanted in new.rules.items()
         }
+        self._change(old, new, changes)
+        return _applied(old, new, changes, monotonic() - start)
+
+    def _change(self, old: World, new: World, changes: Mapping[str, Change]) -> None:
+        """All of it or nothing. Raises PodfenceError."""
         try:
             self.lab.call(Grow(new.plan))
             self._serve(new)
@@ -223,7 +228,9 @@ class Session:
             raise
         self._world = replace(new, rules=done.rules)
         self.lab.call(Settle(new.plan))
-        return _applied(old, new, changes, monotonic() - start)
+
+    def close(self) -> None:
+        """The lab process is all that was started."""
 
     def _serve(self, wanted: World) -> None:
         """Make the Services of a world reachable on every node."""

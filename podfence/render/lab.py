@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from podfence.lab.replies import Applied, Explained, NotSent, Stated
+from podfence.lab.replies import Applied, Explained, NodeState, NotSent, Stated
 from podfence.lab.testbed.livetraffic import Account
 from podfence.lab.testbed.probeplan import Party
 from podfence.lab.testbed.report import Packet
@@ -26,12 +26,15 @@ def stated_text(stated: Stated, *, parties: bool) -> str:
 def _stated(stated: Stated, parties: bool) -> Iterator[str]:
     how = " rootless" if stated.rootless else ""
     yield f"lab {stated.name} is up{how} since {stated.since:%Y-%m-%d %H:%M:%S}"
+    if stated.api is not None:
+        yield f"API server {printable(stated.api.version)} at {stated.api.url}"
+        yield f"  export KUBECONFIG={printable(stated.api.kubeconfig)}"
     yield counts_text(stated)
     for state in stated.nodes:
         addresses = ", ".join(map(str, state.node.addresses))
         yield (
             f"  node {printable(state.node.name)} ({addresses}): {len(state.pods)} pods, "
-            f"epoch {state.epoch}"
+            f"{_enforced(stated, state)}"
         )
         if parties:
             yield from (f"    {_with_addresses(pod)}" for pod in state.pods)
@@ -43,6 +46,13 @@ def _stated(stated: Stated, parties: bool) -> Iterator[str]:
             ports = ", ".join(f"{p.protocol.value}/{p.port}" for p in service.ports)
             yield f"  service {printable(str(service.ref))} ({addresses}): {ports}"
     yield from _notes(stated.notes)
+
+
+def _enforced(stated: Stated, state: NodeState) -> str:
+    """By which rules, or by whom."""
+    if stated.api is not None:
+        return f"agent is process {stated.api.agents.get(state.node.name, 0)}"
+    return f"epoch {state.epoch}"
 
 
 def counts_text(stated: Stated) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from podfence.lab.replies import Applied, Explained, NotSent, Stated
+from podfence.lab.replies import Applied, Explained, NotSent, ServedBy, Stated
 from podfence.lab.testbed.livetraffic import Account
 from podfence.lab.testbed.probeplan import Party, Side
 from podfence.lab.testbed.report import Check, LabReport, Packet, PairResult, PortSeen
@@ -178,7 +178,7 @@ def stated_data(stated: Stated) -> Data:
             {
                 "name": state.node.name,
                 "addresses": [str(address) for address in state.node.addresses],
-                "epoch": state.epoch,
+                **({} if state.epoch is None else {"epoch": state.epoch}),
                 "pods": [_end(pod) for pod in state.pods],
             }
             for state in stated.nodes
@@ -186,6 +186,16 @@ def stated_data(stated: Stated) -> Data:
         "outside": stated.outside,
         "services": [_service(service) for service in stated.services],
         "notes": stated.notes,
+        **({} if stated.api is None else {"api": _api(stated.api)}),
+    }
+
+
+def _api(served: ServedBy) -> Data:
+    return {
+        "url": served.url,
+        "version": served.version,
+        "kubeconfig": served.kubeconfig,
+        "agents": dict(served.agents),
     }
 
 

@@ -60,6 +60,10 @@ class Pending(Generic[A]):
         return self._receive()
 
 
+class LabEnded(LabError):
+    """The lab process is gone, and all networks with it."""
+
+
 class LabProcess:
     """The parent's handle. A context manager: leaving it ends the lab, whatever happened."""
 
@@ -124,7 +128,7 @@ class LabProcess:
         try:
             message: object = self._connection.recv()
         except (EOFError, ConnectionError):
-            raise LabError("the lab process ended unexpectedly; was it killed?") from None
+            raise LabEnded("the lab process ended unexpectedly; was it killed?") from None
         match message:
             case PodfenceError():
                 raise message

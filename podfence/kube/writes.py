@@ -1,0 +1,44 @@
+"""Changes of objects of a cluster, as values. Pure.
+
+Rule: a change is about one object, or about all of a collection. One that names the uid of its
+object is not made to another object of that name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from msgspec import Struct
+
+
+class Verb(Enum):
+    """What is done, by its HTTP method."""
+
+    CREATE = "POST"
+    PATCH = "PATCH"
+    """Merged into the object (RFC 7396): lists are replaced as a whole."""
+    REPLACE = "PUT"
+    DELETE = "DELETE"
+
+
+class Write(Struct, frozen=True):
+    """A change. ``path``: of the object, of what lies below it (``/status``), or of the collection
+    that it is to be in. ``body``: an object, a patch, or options of a deletion."""
+
+    verb: Verb
+    path: str
+    body: Mapping[str, Any]
+
+
+def delete(path: str, uid: str = "", *, at_once: bool = False) -> Write:
+    """Delete one object, or all of a collection. ``uid``: only the one that has it. ``at_once``:
+    nobody is waited for any more."""
+    body: dict[str, Any] = {"kind": "DeleteOptions", "apiVersion": "v1"}
+    body["propagationPolicy"] = "Background"
+    if uid:
+        body["preconditions"] = {"uid": uid}
+    if at_once:
+        body["gracePeriodSeconds"] = 0
+    return Write(Verb.DELETE, path, body)

@@ -1,0 +1,37 @@
+"""Makes changes of objects of a cluster, and says what the server said to them.
+
+Rule: nothing is written twice. Who does not know whether a change was made reads again.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from podfence.errors import ClusterError
+from podfence.kube.client import Client, Refusal
+from podfence.kube.writes import Verb, Write
+
+GONE: Final = frozenset({404, 409})
+"""Answers that say: somebody was quicker. The object is not there, is there already, or is another
+one."""
+
+
+def write(client: Client, change: Write) -> bool:
+    """Make a change; False where somebody was quicker (``GONE``).
+
+    Raises Refusal for any other answer, Lost where none came.
+    """
+    content = "application/merge-patch+json" if change.verb is Verb.PATCH else "application/json"
+    try:
+        body = msgspec.json.encode(change.body)
+    except (TypeError, ValueError) as error:
+        raise ClusterError(f"{change.path}: what is to be written is no JSON: {error}") from error
+    try:
+        client.write(change.verb.value, change.path, body, content)
+    except Refusal as refusal:
+        if refusal.status in GONE:
+            return False
+        raise
+    return True

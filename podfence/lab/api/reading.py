@@ -1,0 +1,74 @@
+"""The cluster as it is now: all kinds listed, and what verdicts make of them. Process: the
+background one of a lab.
+
+Rule: a reading is whole or it is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from podfence.errors import ClusterError, Source
+from podfence.intake.build import Reading, build_cluster
+from podfence.intake.documents import Document
+from podfence.kube.client import Client, Refusal
+from podfence.kube.resource import Resource, resources_of
+from podfence.lab.api.nodes import Run
+from podfence.lab.api.state import KINDS, POLICIES, Object, State
+from podfence.model.cluster import Cluster
+from podfence.model.objects import Node, Pod
+
+_NOT_FOUND = 404
+_LIST = msgspec.json.Decoder(dict[str, Any])
+
+
+def read_state(client: Client) -> State:
+    """All of it. Raises ClusterError."""
+    return State({kind: tuple(_listed(client, kind)) for kind in KINDS})
+
+
+def _listed(client: Client, kind: str) -> Iterator[Object]:
+    for where in resources_of(kind):
+        try:
+            body = client.get(where.path())
+        except Refusal as refusal:
+            if refusal.status != _NOT_FOUND:
+                raise
+            continue
+        yield from _items(body, where)
+        return
+
+
+def _items(body: bytes, where: Resource) -> Iterator[Object]:
+    """Items of a list do not say of which kind they are."""
+    try:
+        items = _LIST.decode(body).get("items") or ()
+    except msgspec.DecodeError:
+        raise ClusterError(f"the API server's answer to {where.path()} is no list") from None
+    return ({**each, "apiVersion": where.api_version, "kind": where.kind} for each in items)
+
+
+def cluster_of(state: State, nodes: Iterable[Node], running: Iterable[Run]) -> Cluster:
+    """The cluster that the lab is to be: its own nodes, and of the pods those that run on them."""
+    others = [each for kind in ("Namespace", "Service", *POLICIES) for each in state.of(kind)]
+    runs = {run.text: run for run in running}
+    objects = [*others, *(run.pod for run in runs.values())]
+    documents = tuple(Document(Source("", at), dict(each)) for at, each in enumerate(objects))
+    read = build_cluster(Reading(documents), strict_cidrs=False).cluster
+    pods = (_placed(pod, runs[f"{pod.namespace}/{pod.name}"]) for pod in read.pods)
+    return replace(read, nodes={node.name: node for node in nodes}, pods=tuple(pods))
+
+
+def _placed(pod: Pod, run: Run) -> Pod:
+    addresses = () if run.host_network else run.addresses
+    return replace(
+        pod,
+        node=run.node.name,
+        addresses=addresses,
+        host_addresses=run.node.addresses,
+        has_status=True,
+    )

@@ -1,0 +1,157 @@
+"""What a cluster needs besides its API server and its agents: controllers, a scheduler, and nodes
+that run pods. Process: the background one of a lab, in a thread of its own.
+
+Rule: a round reads all, changes what is not as it should be, and remembers nothing; the next one
+sees what came of it. A pod is running once its network is there, and gone once that is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from msgspec.structs import replace
+
+from podfence._version import __version__
+from podfence.errors import ClusterError, PodfenceError
+from podfence.kube.access import Access
+from podfence.kube.client import Client
+from podfence.kube.resource import resources_of
+from podfence.kube.writes import Write, delete
+from podfence.kube.writing import write
+from podfence.lab.api.agents import Agents
+from podfence.lab.api.garbage import garbage
+from podfence.lab.api.nodes import Run, bindings, left, missing_nodes, runs
+from podfence.lab.api.podstatus import told
+from podfence.lab.api.reading import cluster_of, read_state
+from podfence.lab.api.session import ApiSession
+from podfence.lab.api.state import KINDS, State, path_of, uid
+from podfence.lab.api.wakeups import Wakeups
+from podfence.lab.api.workloads import controllers
+from podfence.lab.probing.process import LabEnded
+from podfence.model.objects import Node
+
+_IDLE = 5.0
+"""Seconds between two rounds when nobody changes anything."""
+_TOGETHER = 0.02
+"""Seconds in which changes come together, so that one round does for them."""
+_AFTER_TROUBLE = 1.0
+_ROUNDS = 10
+"""Rounds that a change takes at the most: a workload, its pods, their nodes, their networks."""
+_NO_NETWORK = "the lab has no room for its network"
+
+
+class Runtime:
+    """``trouble``: what went wrong in the last round, for other threads."""
+
+    def __init__(
+        self, access: Access, session: ApiSession, nodes: Sequence[Node], agents: Agents
+    ) -> None:
+        self._access = access
+        self._session = session
+        self._nodes = nodes
+        self._agents = agents
+        self._client = Client(access)
+        self._turn = threading.Lock()
+        self._woken = threading.Event()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="rounds", daemon=True)
+        self._wakeups: Wakeups | None = None
+        self.trouble: tuple[str, ...] = ()
+
+    def start(self) -> None:
+        """The first round, with its nodes; then a round whenever something changes. Raises
+        PodfenceError."""
+        self.settle()
+        resources = [each for kind in KINDS for each in resources_of(kind)]
+        self._wakeups = Wakeups(self._access, resources, self._woken)
+        self._thread.start()
+
+    def close(self) -> None:
+        """No round after this."""
+        self._stopped.set()
+        self._woken.set()
+        if self._wakeups is not None:
+            self._wakeups.close()
+
+    def settle(self) -> None:
+        """Rounds until nothing is to be done, or a few. Raises PodfenceError."""
+        for _ in range(_ROUNDS):
+            if not self.round():
+                return
+
+    def round(self) -> bool:
+        """Once; whether anything was changed. Raises PodfenceError."""
+        with self._turn:
+            now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+            state = read_state(self._client)
+            names = [node.name for node in self._nodes]
+            changed = self._write(missing_nodes(state, self._nodes, f"podfence-{__version__}", now))
+            changed |= self._write(controllers(state, names, now))
+            changed |= self._write(garbage(state))
+            state = self._bind(state)
+            running = runs(state.of("Pod"), self._nodes)
+            changed |= self._session.become(cluster_of(state, self._nodes, running))
+            changed |= self._write(self._statuses(running, now))
+            gone = (
+                delete(path_of("Pod", p), uid(p), at_once=True) for p in left(state, self._nodes)
+            )
+            return self._write(gone) or changed
+
+    def _bind(self, state: State) -> State:
+        """Give nodes to pods that have none, and read them as having them."""
+        bound: dict[str, str] = {}
+        for wanted, change in bindings(state, self._nodes):
+            if write(self._client, change) and wanted:
+                bound[wanted] = change.body["target"]["name"]
+        pods = tuple(
+            {**pod, "spec": {**pod["spec"], "nodeName": bound[uid(pod)]}}
+            if uid(pod) in bound
+            else pod
+            for pod in state.of("Pod")
+        )
+        return replace(state, of_kind={**state.of_kind, "Pod": pods})
+
+    def _statuses(self, running: Iterable[Run], now: str) -> Iterable[Write]:
+        networks = self._session.pods()
+        for run in running:
+            has_one = run.host_network or run.text in networks
+            yield from told(run, now, "" if has_one else _NO_NETWORK)
+
+    def _write(self, changes: Iterable[Write]) -> bool:
+        """Make changes; whether there were any. One that is refused keeps no other from being
+        made. Raises Lost, and the first refusal."""
+        any_made = False
+        refused: ClusterError | None = None
+        for each in changes:
+            try:
+                write(self._client, each)
+            except ClusterError as error:
+                refused = refused or error
+            any_made = True
+        if refused is not None:
+            raise refused
+        return any_made
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self._woken.wait(_IDLE)
+            time.sleep(_TOGETHER)
+            self._woken.clear()
+            if self._stopped.is_set():
+                return
+            try:
+                self._agents.mend()
+                self.round()
+                self.trouble = ()
+            except PodfenceError as error:
+                self.trouble = (f"the last round failed: {error.message}",)
+                if isinstance(error, LabEnded):
+                    os.kill(os.getpid(), signal.SIGTERM)  # without networks there is no lab
+                    return
+                self._stopped.wait(_AFTER_TROUBLE)
+                self._woken.set()

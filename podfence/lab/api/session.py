@@ -1,0 +1,95 @@
+"""A lab whose cluster is an API server's. Process: the background one of a lab.
+
+Rule: the lab makes networks of pods and answers on their ports; what passes is decided by agents
+alone. So no rules are ever written from here, and what the engine says of packets judges agents.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from msgspec.structs import replace
+
+from podfence.errors import LabError
+from podfence.lab.messages import Apply, Exec, Input, Message, TryAll, Why
+from podfence.lab.probing.process import LabProcess
+from podfence.lab.replies import ServedBy, Stated
+from podfence.lab.session import Session, World
+from podfence.lab.testbed.probeplan import ProbePlan, Side, make_plan
+from podfence.lab.testbed.services import frontends
+from podfence.lab.trial import LabOptions, families
+from podfence.manifests.positions import Positions
+from podfence.model.cluster import Cluster
+from podfence.policy.compile import compile_cluster
+from podfence.policy.index import PolicyIndex
+
+ALWAYS = frozenset({80})
+"""Ports on which every pod answers, declared or not: the images of most tutorials do."""
+
+
+def world_of(cluster: Cluster, options: LabOptions) -> World:
+    """What a lab is to be, its rules left to agents. It may have no pod."""
+    index = compile_cluster(cluster)
+    plan = make_plan(index, options.limits, families())
+    plan = replace(plan, ports=tuple(sorted({*plan.ports, *ALWAYS, *_served(index, plan)})))
+    return World(Input.of(cluster, Positions()), index, plan, {})
+
+
+def _served(index: PolicyIndex, plan: ProbePlan) -> set[int]:
+    """Ports of pods that Services send to, which need not be declared."""
+    return {port for each in frontends(index, plan) for _, port, _ in each.backends}
+
+
+class ApiSession(Session):
+    """``fresh`` brings what the cluster says now; it is called before packets are judged by it.
+    ``close`` ends what was started beside the lab process."""
+
+    def __init__(self, name: str, lab: LabProcess, first: World, options: LabOptions) -> None:
+        super().__init__(name, lab, first, options)
+        self._turn = threading.RLock()
+        self.fresh: Callable[[], None] = lambda: None
+        self.closing: Callable[[], None] = lambda: None
+        self.served_by: ServedBy | None = None
+        self.trouble: Callable[[], tuple[str, ...]] = tuple
+
+    def do(self, message: Message[Any]) -> object:
+        """As of any lab, but that its input comes from elsewhere."""
+        if isinstance(message, Apply):
+            raise LabError(
+                "this lab follows its API server: change it with kubectl apply (podfence lab "
+                "status says with which kubeconfig)"
+            )
+        if isinstance(message, Why | TryAll | Exec):
+            self.fresh()
+        with self._turn:
+            return super().do(message)
+
+    def status(self) -> Stated:
+        """What is there, and what serves it."""
+        stated = super().status()
+        notes = (*stated.notes, *self.trouble())
+        return replace(stated, api=self.served_by, notes=notes)
+
+    def step_aside(self, party: str, descriptor: int) -> None:
+        """As of any lab."""
+        with self._turn:
+            super().step_aside(party, descriptor)
+
+    def become(self, cluster: Cluster) -> bool:
+        """Make the networks of another cluster; whether there was anything to do. Raises
+        LabError."""
+        with self._turn:
+            if cluster == self._world.index.cluster:
+                return False
+            self._change(self._world, world_of(cluster, self._options), {})
+            return True
+
+    def pods(self) -> frozenset[str]:
+        """Pods that have a network, by name."""
+        return frozenset(p.name for p in self.plan.parties if p.side is Side.POD)
+
+    def close(self) -> None:
+        """The end of all that was started beside the lab process."""
+        self.closing()

@@ -1,0 +1,109 @@
+"""What a cluster holds, as its objects were read: the input of controllers and nodes. Pure.
+
+Rule: one reading is all that a decision knows. Objects are JSON values, read only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from podfence.kube.resource import Resource, resources_of
+
+Object = Mapping[str, Any]
+
+WORKLOADS = (
+    "Deployment",
+    "ReplicaSet",
+    "ReplicationController",
+    "StatefulSet",
+    "DaemonSet",
+    "Job",
+)
+"""Kinds that pods are made for."""
+POLICIES = (
+    "NetworkPolicy",
+    "ClusterNetworkPolicy",
+    "AdminNetworkPolicy",
+    "BaselineAdminNetworkPolicy",
+)
+SEEN = ("Namespace", "Pod", "Service", *POLICIES)
+"""Kinds that verdicts depend on, but for the nodes, which the lab knows by itself."""
+KINDS = ("Node", *SEEN, *WORKLOADS)
+"""All that is read."""
+
+
+class State(Struct, frozen=True):
+    """``of_kind``: all objects of each kind; one that the server does not have is empty."""
+
+    of_kind: Mapping[str, tuple[Object, ...]]
+
+    def of(self, kind: str) -> tuple[Object, ...]:
+        """All of a kind."""
+        return self.of_kind.get(kind, ())
+
+    def owned(self, kind: str, owner: Object) -> Iterator[Object]:
+        """Those of a kind whose controller an object is."""
+        wanted = uid(owner)
+        return (each for each in self.of(kind) if controller(each).get("uid") == wanted)
+
+
+def uid(of: Object) -> str:
+    """What tells an object from all others that ever had its name."""
+    return str(of["metadata"]["uid"])
+
+
+def name(of: Object) -> str:
+    """Its name."""
+    return str(of["metadata"]["name"])
+
+
+def namespace(of: Object) -> str:
+    """Its namespace, ``""`` where it has none."""
+    return str(of["metadata"].get("namespace", ""))
+
+
+def labels(of: Object) -> Mapping[str, str]:
+    """Its labels."""
+    return of["metadata"].get("labels") or {}
+
+
+def is_going(of: Object) -> bool:
+    """Whether it is being deleted."""
+    return "deletionTimestamp" in of["metadata"]
+
+
+def finalizers(of: Object) -> list[str]:
+    """What has to be done before it is gone."""
+    return list(of["metadata"].get("finalizers") or ())
+
+
+def controller(of: Object) -> Mapping[str, Any]:
+    """The reference to its controller; empty where it has none."""
+    references = of["metadata"].get("ownerReferences") or ()
+    return next((each for each in references if each.get("controller")), {})
+
+
+def resource(kind: str) -> Resource:
+    """Where a kind is found, in the version to write."""
+    return resources_of(kind)[0]
+
+
+def path_of(kind: str, of: Object, below: str = "") -> str:
+    """The path of an object, or of what lies below it (``status``)."""
+    path = f"{resource(kind).path(namespace(of))}/{name(of)}"
+    return f"{path}/{below}" if below else path
+
+
+def holds(known: Any, wanted: Any) -> bool:
+    """Whether an object has all that is wanted; it may have more. The server leaves out what is
+    empty or 0."""
+    if isinstance(wanted, Mapping):
+        return isinstance(known, Mapping) and all(
+            holds(known.get(field), value) for field, value in wanted.items()
+        )
+    if isinstance(wanted, list) and isinstance(known, list):
+        return len(known) == len(wanted) and all(map(holds, known, wanted))
+    return bool(known == wanted) or (known is None and not wanted)
