@@ -16,10 +16,12 @@ from podfence.kube.writes import Verb, Write
 GONE: Final = frozenset({404, 409})
 """Answers that say: somebody was quicker. The object is not there, is there already, or is another
 one."""
+_ANOTHER: Final = "metadata.uid: Invalid value"
+"""What is said of a patch whose uid is not that of the object."""
 
 
 def write(client: Client, change: Write) -> bool:
-    """Make a change; False where somebody was quicker (``GONE``).
+    """Make a change; False where somebody was quicker: ``GONE``, or another object has the name.
 
     Raises Refusal for any other answer, Lost where none came.
     """
@@ -31,7 +33,7 @@ def write(client: Client, change: Write) -> bool:
     try:
         client.write(change.verb.value, change.path, body, content)
     except Refusal as refusal:
-        if refusal.status in GONE:
+        if refusal.status in GONE or (refusal.status == 422 and _ANOTHER in refusal.said):
             return False
         raise
     return True

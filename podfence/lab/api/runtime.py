@@ -32,7 +32,6 @@ from podfence.lab.api.session import ApiSession
 from podfence.lab.api.state import KINDS, State, path_of, uid
 from podfence.lab.api.wakeups import Wakeups
 from podfence.lab.api.workloads import controllers
-from podfence.lab.probing.process import LabEnded
 from podfence.model.objects import Node
 
 _IDLE = 5.0
@@ -144,14 +143,14 @@ class Runtime:
             self._woken.clear()
             if self._stopped.is_set():
                 return
+            if self._session.lab.has_ended:  # without networks there is no lab
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
             try:
                 self._agents.mend()
                 self.round()
                 self.trouble = ()
             except PodfenceError as error:
                 self.trouble = (f"the last round failed: {error.message}",)
-                if isinstance(error, LabEnded):
-                    os.kill(os.getpid(), signal.SIGTERM)  # without networks there is no lab
-                    return
                 self._stopped.wait(_AFTER_TROUBLE)
                 self._woken.set()

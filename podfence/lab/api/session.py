@@ -51,7 +51,7 @@ class ApiSession(Session):
         self._turn = threading.RLock()
         self.fresh: Callable[[], None] = lambda: None
         self.closing: Callable[[], None] = lambda: None
-        self.served_by: ServedBy | None = None
+        self.served_by: Callable[[], ServedBy | None] = lambda: None
         self.trouble: Callable[[], tuple[str, ...]] = tuple
 
     def do(self, message: Message[Any]) -> object:
@@ -70,7 +70,7 @@ class ApiSession(Session):
         """What is there, and what serves it."""
         stated = super().status()
         notes = (*stated.notes, *self.trouble())
-        return replace(stated, api=self.served_by, notes=notes)
+        return replace(stated, api=self.served_by(), notes=notes)
 
     def step_aside(self, party: str, descriptor: int) -> None:
         """As of any lab."""

@@ -64,7 +64,8 @@ def bring_up(
             agents.start(admin)
             version = _version(admin)
         runtime.start()
-        session.served_by = ServedBy(plane.url, str(plane.kubeconfig), version, agents.pids)
+        url, kubeconfig = plane.url, str(plane.kubeconfig)
+        session.served_by = lambda: ServedBy(url, kubeconfig, version, agents.pids)
         session.fresh = runtime.settle
         session.trouble = lambda: runtime.trouble
         session.closing = stack.pop_all().close

@@ -160,7 +160,12 @@ def _condition(of: Object, kind: str, holds: bool, reason: str, now: str) -> dic
 
 def _replicas(state: State, kind: str, owner: Object) -> Iterator[Write]:
     wanted = int(owner["spec"].get("replicas", 1))
-    pods = _active(state, owner)
+    owned = _active(state, owner)
+    selector = owner["spec"].get("selector") or {}
+    if kind == "ReplicaSet":
+        selector = selector.get("matchLabels") or {}
+    pods = [pod for pod in owned if selector.items() <= labels(pod).items()]
+    yield from (_released(pod) for pod in owned if pod not in pods)
     template = owner["spec"]["template"]
     for title in _free_names(state, owner, wanted - len(pods)):
         yield _pod(kind, owner, template, title)
@@ -258,6 +263,12 @@ def _surplus(pods: Sequence[Object], wanted: int) -> Iterator[Write]:
 
 def _deleted(pod: Object) -> Write:
     return delete(path_of("Pod", pod), uid(pod))
+
+
+def _released(pod: Object) -> Write:
+    """A pod that somebody labelled otherwise is nobody's any more, and goes on."""
+    patch = {"metadata": {"uid": uid(pod), "ownerReferences": None}}
+    return Write(Verb.PATCH, path_of("Pod", pod), patch)
 
 
 def _free_names(state: State, owner: Object, number: int, seed: str = "") -> Iterator[str]:

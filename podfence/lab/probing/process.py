@@ -60,10 +60,6 @@ class Pending(Generic[A]):
         return self._receive()
 
 
-class LabEnded(LabError):
-    """The lab process is gone, and all networks with it."""
-
-
 class LabProcess:
     """The parent's handle. A context manager: leaving it ends the lab, whatever happened."""
 
@@ -101,6 +97,12 @@ class LabProcess:
         os.waitpid(self.pid, 0)
         self._connection.close()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the child has ended by itself, or was killed by somebody else."""
+        found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        return found is not None
+
     def ask(self, request: Request[A]) -> Pending[A]:
         """Send a request; the child answers requests in order. A child that has failed meanwhile
         says so in place of the answer."""
@@ -128,7 +130,7 @@ class LabProcess:
         try:
             message: object = self._connection.recv()
         except (EOFError, ConnectionError):
-            raise LabEnded("the lab process ended unexpectedly; was it killed?") from None
+            raise LabError("the lab process ended unexpectedly; was it killed?") from None
         match message:
             case PodfenceError():
                 raise message

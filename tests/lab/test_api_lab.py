@@ -1,0 +1,335 @@
+"""A lab on a real API server: objects come by the API, agents enforce, and packets show it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.apiserver.build import assets
+from tests.apiserver.client import Client
+from tests.lab.test_commands import PODFENCE, becoming
+
+pytestmark = [pytest.mark.apiserver, pytest.mark.kernel, pytest.mark.timeout(300)]
+
+PATIENCE = 60.0
+"""Seconds: machines are shared. What is awaited comes within one on a free one."""
+POLICIES = "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies"
+DEPLOYMENTS = "/apis/apps/v1/namespaces/{}/deployments"
+MERGE = "application/merge-patch+json"
+
+
+class Lab:
+    """A lab that is up, by its command line, and a client of its API server."""
+
+    def __init__(self, runtime: Path, user: tuple[str, ...] = ()) -> None:
+        self.runtime = runtime
+        self.user = user
+
+    def run(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        environment = {
+            **os.environ,
+            "XDG_RUNTIME_DIR": str(self.runtime),
+            "TMPDIR": str(self.runtime),
+            "PODFENCE_APISERVER_ASSETS": str(assets()),
+        }
+        return subprocess.run(
+            [*self.user, *PODFENCE, *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+        )
+
+    def ok(self, *arguments: str) -> str:
+        done = self.run(*arguments)
+        assert done.returncode == 0, (arguments, done.stdout, done.stderr)
+        return done.stdout
+
+    @property
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.ok("status", "-o", "json"))
+        return found
+
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        config = yaml.safe_load(Path(self.status["api"]["kubeconfig"]).read_text())
+        port = int(config["clusters"][0]["cluster"]["server"].rpartition(":")[2])
+        ca = Path(self.status["api"]["kubeconfig"]).parent / "apiserver.crt"
+        with Client(port, ca, config["users"][0]["user"]["token"]) as opened:
+            yield opened
+
+    def passes(self, source: str, target: str, port: int = 80) -> bool:
+        """Whether a packet that asks for a connection is answered; the engine has to agree."""
+        done = self.run("why", source, f"{target}:{port}", "-o", "json")
+        assert done.returncode in (0, 1), done.stderr
+        found = json.loads(done.stdout)
+        assert found["agrees"], done.stdout
+        return done.returncode == 0
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < until, "it never happened"
+        time.sleep(0.05)
+
+
+@contextmanager
+def runtime_directory() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="pf-", dir="/tmp") as directory:
+        os.chmod(directory, 0o777)
+        yield Path(directory)
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with runtime_directory() as directory:
+        found = Lab(directory)
+        found.ok("up", "--api", "--nodes", "2")
+        try:
+            yield found
+        finally:
+            found.run("down")
+
+
+@pytest.fixture
+def admin(lab: Lab) -> Iterator[Client]:
+    with lab.client() as client:
+        yield client
+
+
+@pytest.fixture
+def namespace(admin: Client, request: pytest.FixtureRequest) -> str:
+    name = f"t{abs(hash(request.node.name)) % 10**8}"
+    admin.create("/api/v1/namespaces", {"metadata": {"name": name}})
+    return name
+
+
+def spec(**more: Any) -> dict[str, Any]:
+    return {"containers": [{"name": "main", "image": "nginx"}], **more}
+
+
+def add_pods(admin: Client, namespace: str, *names: str, **more: Any) -> None:
+    path = f"/api/v1/namespaces/{namespace}/pods"
+    for name in names:
+        admin.create(
+            path, {"metadata": {"name": name, "labels": {"app": name}}, "spec": spec(**more)}
+        )
+    for name in names:
+        eventually(lambda: is_ready(admin, f"{path}/{name}"))  # noqa: B023 - called at once
+
+
+def is_ready(admin: Client, path: str) -> bool:
+    conditions = admin.request("GET", path).body.get("status", {}).get("conditions", ())
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def phases(admin: Client, namespace: str) -> list[str]:
+    items = admin.request("GET", f"/api/v1/namespaces/{namespace}/pods").body["items"]
+    return [
+        item["status"]["phase"] for item in items if "deletionTimestamp" not in item["metadata"]
+    ]
+
+
+def allow(pods: dict[str, str], source: dict[str, str]) -> dict[str, Any]:
+    peer = {"podSelector": {"matchLabels": source}}
+    return {
+        "metadata": {"name": "only"},
+        "spec": {"podSelector": {"matchLabels": pods}, "ingress": [{"from": [peer]}]},
+    }
+
+
+# -- what users do
+
+
+def test_a_policy_that_is_applied_holds_for_packets_of_all_nodes(
+    lab: Lab, admin: Client, namespace: str
+) -> None:
+    add_pods(admin, namespace, "db", "web", "far", "away")
+    db, web = f"{namespace}/db", f"{namespace}/web"
+    on = {p["name"]: n["name"] for n in lab.status["nodes"] for p in n["pods"]}
+    assert len({on[name] for name in on if name.startswith(namespace)}) == 2
+    assert lab.passes(web, db)
+    admin.create(POLICIES.format(namespace), allow({"app": "db"}, {"app": "web"}))
+    eventually(lambda: not lab.passes(f"{namespace}/far", db))
+    assert not lab.passes(f"{namespace}/away", db)
+    assert lab.passes(web, db)
+    assert lab.ok("test").endswith("probes\n")
+    labels = {"metadata": {"labels": {"app": "other"}}}
+    admin.request("PATCH", f"/api/v1/namespaces/{namespace}/pods/web", labels, MERGE)
+    eventually(lambda: not lab.passes(web, db))
+    admin.request("DELETE", f"{POLICIES.format(namespace)}/only")
+    eventually(lambda: lab.passes(f"{namespace}/far", db))
+
+
+def test_a_deployment_behind_a_service(lab: Lab, admin: Client, namespace: str) -> None:
+    add_pods(admin, namespace, "client")
+    labels = {"app": "web"}
+    template = {"metadata": {"labels": labels}, "spec": spec()}
+    body = {"replicas": 2, "selector": {"matchLabels": labels}, "template": template}
+    admin.create(DEPLOYMENTS.format(namespace), {"metadata": {"name": "web"}, "spec": body})
+    ports = [{"port": 8080, "targetPort": 8000}]
+    admin.create(
+        f"/api/v1/namespaces/{namespace}/services",
+        {"metadata": {"name": "web"}, "spec": {"selector": labels, "ports": ports}},
+    )
+    eventually(lambda: phases(admin, namespace) == ["Running"] * 3)
+    web = f"{DEPLOYMENTS.format(namespace)}/web"
+    eventually(lambda: admin.request("GET", web).body["status"].get("readyReplicas") == 2)
+    asks = "exec", f"{namespace}/client", "--", "curl", "-s", "-m", "5", "http://web:8080/"
+    if shutil.which("curl"):
+        assert lab.ok(*asks).startswith(f"{namespace}/web-")
+    admin.request("PATCH", web, {"spec": {"replicas": 0}}, MERGE)
+    eventually(lambda: len(phases(admin, namespace)) == 1)
+    admin.request("DELETE", web)
+    eventually(
+        lambda: (
+            not admin.request("GET", f"/apis/apps/v1/namespaces/{namespace}/replicasets").body[
+                "items"
+            ]
+        )
+    )
+
+
+def test_a_pod_that_is_deleted_is_gone_with_its_network(
+    lab: Lab, admin: Client, namespace: str
+) -> None:
+    add_pods(admin, namespace, "a", "b")
+    admin.request("DELETE", f"/api/v1/namespaces/{namespace}/pods/a")
+    eventually(lambda: phases(admin, namespace) == ["Running"])
+    eventually(lambda: lab.run("exec", f"{namespace}/a", "--", "true").returncode == 2)
+    assert lab.run("exec", f"{namespace}/b", "--", "true").returncode == 0
+
+
+def test_a_namespace_goes_with_its_policies(admin: Client, namespace: str) -> None:
+    add_pods(admin, namespace, "a")
+    admin.create(POLICIES.format(namespace), allow({"app": "a"}, {"app": "b"}))
+    path = f"/api/v1/namespaces/{namespace}"
+    admin.request("DELETE", path)
+    eventually(lambda: admin.request("GET", path).status == 404)
+    admin.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
+    assert admin.request("GET", POLICIES.format(namespace)).body["items"] == []
+    assert phases(admin, namespace) == []
+
+
+def test_files_are_for_the_api_server(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "pod.yaml").write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Namespace"}))
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": spec()}
+    (tmp_path / "pod.yaml").write_text(yaml.safe_dump(pod))
+    done = lab.run("apply", "-f", str(tmp_path))
+    assert done.returncode == 2
+    assert "kubectl apply" in done.stderr
+
+
+def test_what_needs_a_kubelet_fails_at_once(admin: Client, namespace: str) -> None:
+    add_pods(admin, namespace, "a")
+    answer = admin.request("GET", f"/api/v1/namespaces/{namespace}/pods/a/log")
+    assert answer.status >= 400
+    assert "no preferred addresses" in answer.message
+
+
+# -- what fails
+
+
+def test_an_agent_that_is_killed_comes_again_and_nothing_opens_meanwhile(
+    lab: Lab, admin: Client, namespace: str
+) -> None:
+    add_pods(admin, namespace, "db", "web")
+    admin.create(POLICIES.format(namespace), allow({"app": "db"}, {"app": "nobody"}))
+    web, db = f"{namespace}/web", f"{namespace}/db"
+    eventually(lambda: not lab.passes(web, db))
+    before = lab.status["api"]["agents"]
+    for pid in before.values():
+        os.kill(pid, signal.SIGKILL)
+    assert not lab.passes(web, db)
+    eventually(lambda: not set(before.values()) & set(lab.status["api"]["agents"].values()))
+    admin.request("DELETE", f"{POLICIES.format(namespace)}/only")
+    eventually(lambda: lab.passes(web, db))
+
+
+@pytest.mark.parametrize("ending", ["down", "SIGTERM", "SIGKILL", "SIGKILL of the network"])
+def test_nothing_is_left_however_it_ends(ending: str) -> None:
+    with runtime_directory() as directory:
+        lab = Lab(directory)
+        lab.ok("up", "--api")
+        with lab.client() as admin:
+            add_pods(admin, "default", "a")
+        first = lab.status["api"]["agents"]["lab-node"]
+        background = parent_of(first)
+        processes = {background, *children_of(background)}
+        assert len(processes) >= 4
+        if ending == "down":
+            lab.ok("down")
+        elif ending == "SIGKILL of the network":
+            networks = [p for p in children_of(background) if children_of(p)]
+            os.kill(networks[0], signal.SIGKILL)
+        else:
+            os.kill(background, getattr(signal, ending))
+        eventually(lambda: not any(map(lives, processes)))
+        lab.ok("down", "--all")
+        assert [path.name for path in directory.iterdir()] == ["podfence-0"]
+        assert list((directory / "podfence-0").iterdir()) == []
+
+
+def test_a_server_that_does_not_start_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    for name in ("etcd", "kube-apiserver"):
+        (tmp_path / name).write_text("#!/bin/sh\necho no such luck >&2\nexit 7\n")
+        (tmp_path / name).chmod(0o755)
+    with runtime_directory() as directory:
+        lab = Lab(directory)
+        done = lab.run("up", "--api", "--api-programs", str(tmp_path))
+        assert done.returncode == 2
+        assert "etcd ended with status 7 and said: no such luck" in done.stderr
+        assert [path.name for path in directory.iterdir()] == ["podfence-0"]
+        assert list((directory / "podfence-0").iterdir()) == []
+
+
+def test_without_root_agents_enforce_in_the_lab_s_user_namespace() -> None:
+    with runtime_directory() as directory, becoming("somebody") as user:
+        lab = Lab(directory, user)
+        lab.ok("up", "--api")
+        try:
+            assert lab.status["rootless"]
+            with lab.client() as admin:
+                add_pods(admin, "default", "db", "web")
+                admin.create(POLICIES.format("default"), allow({"app": "db"}, {"app": "x"}))
+                eventually(lambda: not lab.passes("default/web", "default/db"))
+        finally:
+            lab.run("down")
+
+
+# -- processes
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs; one that nobody has waited for yet does not."""
+    return stat_of(pid)[:1] not in ([], ["Z"])
+
+
+def parent_of(pid: int) -> int:
+    return int(stat_of(pid)[1])
+
+
+def children_of(pid: int) -> list[int]:
+    every = map(int, filter(str.isdecimal, os.listdir("/proc")))
+    return [each for each in every if stat_of(each)[1:2] == [str(pid)]]
+
+
+def stat_of(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
