@@ -101,6 +101,9 @@ def decode_pod(fields: Fields, data: Json) -> Pod:
 
 def _addresses(fields: Fields, status: Json, key: str) -> tuple[IPAddress, ...]:
     """``status.podIPs`` or ``hostIPs``; the older singular field where the list is missing."""
+    single = _single_text(status, key)
+    if single and (known := _alone(single)):
+        return known
     path = f"status.{key}"
     found = {}
     for here, entry in fields.items(status, f"{key}s", f"{path}s"):
@@ -113,6 +116,25 @@ def _addresses(fields: Fields, status: Json, key: str) -> tuple[IPAddress, ...]:
     if not found and (only := fields.address(fields.text(status, key, path), path)):
         found[only.version] = only
     return tuple(found.values())
+
+
+def _single_text(status: Json, key: str) -> str:
+    """The only address, as it is written, of nearly every pod; "" where it takes a closer look."""
+    listed = status.get(f"{key}s")
+    if listed is None:
+        only = status.get(key)
+    elif type(listed) is list and len(listed) == 1 and type(listed[0]) is dict:
+        only = listed[0].get("ip")
+    else:
+        return ""
+    return only if type(only) is str else ""
+
+
+@lru_cache(maxsize=1 << 14)
+def _alone(text: str) -> tuple[IPAddress, ...]:
+    """The address by itself; () where the text is none. The pods of a node share their host's."""
+    address = parse_address(text)
+    return () if address is None else (address,)
 
 
 def pod_ports(fields: Fields, spec: Json, path: str) -> tuple[ContainerPort, ...]:
@@ -180,9 +202,14 @@ def owner_of(fields: Fields, metadata: Json, namespace: str, labels: Labels) -> 
         name = fields.text(reference, "name", f"{here}.name")
         is_controller = fields.flag(reference, "controller", f"{here}.controller")
         if is_controller and kind not in ("", "Node") and name:
-            hash_label = dict(labels).get(POD_TEMPLATE_HASH, "")
-            return controller_of_replicaset_pod(ObjectRef(kind, namespace, name), hash_label)
+            hash_label = next((value for key, value in labels if key == POD_TEMPLATE_HASH), "")
+            return _controller(kind, namespace, name, hash_label)
     return None
+
+
+@lru_cache(maxsize=1 << 14)
+def _controller(kind: str, namespace: str, name: str, hash_label: str) -> ObjectRef:
+    return controller_of_replicaset_pod(ObjectRef(kind, namespace, name), hash_label)
 
 
 # ------------------------------------------------------------------------------------- services

@@ -128,6 +128,14 @@ class Fields:
     def labels(self, parent: Json, key: str, path: str) -> Labels:
         """A map of strings; a null value is ""."""
         labels = self.mapping(parent, key, path)
+        if not labels:
+            return ()
+        for name, value in labels.items():
+            if type(name) is not str or type(value) is not str:
+                return self._odd_labels(labels, path)
+        return text_labels(labels)
+
+    def _odd_labels(self, labels: Json, path: str) -> Labels:
         sound: dict[str, str] = {}
         for name, value in labels.items():
             if not isinstance(name, str):

@@ -603,3 +603,39 @@ def test_an_address_is_what_the_library_reads_in_it(text: str) -> None:
     except ValueError:
         known = None
     assert parse_address(text) == known
+
+
+@pytest.mark.parametrize(
+    ("status", "paths"),
+    [
+        ({"podIP": "10.0.0.01"}, ["status.podIP"]),
+        ({"podIP": 7}, ["status.podIP"]),
+        ({"podIP": ["10.0.0.1"]}, ["status.podIP"]),
+        ({"podIPs": [{"ip": "10.0.0.1%eth0"}]}, ["status.podIPs[0].ip"]),
+        ({"podIPs": [{"ip": True}]}, ["status.podIPs[0].ip"]),
+        ({"podIPs": ["10.0.0.1"]}, ["status.podIPs[0]"]),
+        ({"podIPs": "10.0.0.1"}, ["status.podIPs"]),
+        ({"podIPs": [{"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}]}, ["status.podIPs[1].ip"]),
+        ({"hostIP": "nowhere"}, ["status.hostIP"]),
+    ],
+)
+def test_an_address_that_is_none_is_refused_where_it_stands(
+    status: dict[str, Any], paths: list[str]
+) -> None:
+    assert [path for path, _ in _refused(_data("Pod", status=status))] == paths
+
+
+@pytest.mark.parametrize(
+    ("status", "address"),
+    [
+        ({"podIPs": [{"ip": "10.0.0.1"}], "podIP": "10.0.0.2"}, "10.0.0.1"),
+        ({"podIPs": [{"ip": ""}], "podIP": "10.0.0.2"}, "10.0.0.2"),
+        ({"podIPs": [None], "podIP": "10.0.0.2"}, "10.0.0.2"),
+        ({"podIPs": [], "podIP": "10.0.0.2"}, "10.0.0.2"),
+        ({"podIPs": None, "podIP": "fd00::2"}, "fd00::2"),
+    ],
+)
+def test_the_list_of_addresses_goes_before_the_single_one(
+    status: dict[str, Any], address: str
+) -> None:
+    assert _only(_data("Pod", status=status)).addresses == (ip_address(address),)
