@@ -44,6 +44,7 @@ PURE = {
     "text",
     "likeness",
     "reconcile",
+    "drops",
     "sets",
     "model",
     "admission",

@@ -103,11 +103,11 @@ class Enforcer:
         """The ranges that are closed for whom nobody knows."""
         return self._wanted.ranges
 
-    def run(self) -> None:
-        """Until the inbox ends. Raises what nothing should raise."""
+    def run(self, between: Callable[[Wanted], object] = bool) -> None:
+        """Until the inbox ends; ``between`` turns. Raises what nothing should raise."""
         self.start()
         while self.turn():
-            pass
+            between(self._wanted)
 
     def start(self) -> None:
         """Look at the table; where there is none, close the pod ranges that are known."""

@@ -19,11 +19,13 @@ from msgspec.structs import replace
 
 from podfence.agent.answers import routes
 from podfence.agent.conditions import Condition
+from podfence.agent.drops import Watcher
 from podfence.agent.endpoint import Endpoint
 from podfence.agent.enforcer import Enforcer
 from podfence.agent.eventwriter import EventWriter
 from podfence.agent.inbox import Inbox
 from podfence.agent.listening import BoundedServer, Listen
+from podfence.agent.localsocket import LocalServer
 from podfence.agent.lock import only_agent
 from podfence.agent.log import Log
 from podfence.agent.machine import Meter
@@ -74,8 +76,9 @@ class Options(Struct, frozen=True):
 class Agent:
     """The parts of a running agent. ``status`` may be asked by any thread."""
 
-    def __init__(self, options: Options, log: Log) -> None:
-        """Raises NftError, and HostError where nothing can be listened on."""
+    def __init__(self, options: Options, namespace: int, log: Log) -> None:
+        """``namespace``: the inode of the network namespace that is enforced in. Raises NftError,
+        and HostError where nothing can be listened on."""
         self._log = log
         self._stopped = threading.Event()
         self._ends: queue.SimpleQueue[int | BaseException] = queue.SimpleQueue()
@@ -83,6 +86,8 @@ class Agent:
         self._inbox = Inbox(options.node.name, ((each[0].kind, each[0].only) for each in wanted))
         self._notices = Notices(TABLE, options.namespace_fd)
         table = KernelTable(options.node.mark_mask, self._notices, options.namespace_fd)
+        self._drops = Watcher(options.node.name, options.node.log_group, log, options.namespace_fd)
+        self._local = LocalServer(options.run_dir, namespace, self._drops.drops, log)
         self._starts = PodStarts(options.node.name, self._inbox)
         self._gate = None if options.nri is None else Gate(options.nri, self._starts.start, log)
         self._enforcer = Enforcer(
@@ -122,6 +127,7 @@ class Agent:
             conditions=self._conditions(),
             runtime=self._gate.runtime if self._gate else "",
             starts=self._starts.counts,
+            drops=self._drops.counts(),
         )
 
     def run(self) -> int:
@@ -129,9 +135,14 @@ class Agent:
         for number in _SIGNALS:
             # put() may interrupt itself: it is made for this.
             signal.signal(number, lambda found, _: self._ends.put(found))
-        enforcer = self._thread("enforcer", self._enforcer.run)
+        enforcer = self._thread(
+            "enforcer",
+            lambda: self._enforcer.run(lambda wanted: self._drops.name(wanted.attribution)),
+        )
         feeder = self._thread("feed", lambda: feed(self._watch, self._starts, self._stopped))
         self._thread("notices", self._notice)
+        self._thread("drops", lambda: self._drops.run(self._stopped))
+        self._thread("local socket", self._local.run)
         self._thread("outlook", lambda: self._outlook.run(self._stopped))
         self._thread("events", lambda: self._events.run(self._stopped, self._conditions))
         if self._gate is not None:
@@ -180,7 +191,7 @@ def run(options: Options, log: Log) -> int:
     node = options.node
     with only_agent(options.run_dir, namespace):
         require_a_clear_way(log, node.mark_mask, node.pod_cidrs, options.override, fd)
-        return Agent(options, log).run()
+        return Agent(options, namespace, log).run()
 
 
 def cleanup(mark_mask: int, namespace_fd: int | None = None) -> bool:

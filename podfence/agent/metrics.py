@@ -14,6 +14,7 @@ from podfence.agent.conditions import Kind
 from podfence.agent.latency import Latency
 from podfence.agent.machine import Machine
 from podfence.agent.status import Source, Status
+from podfence.drops.ledger import Counts
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Labels = Mapping[str, str]
@@ -112,10 +113,21 @@ def _kernel(status: Status, machine: Machine) -> Iterator[Iterator[str]]:
         "denied_packets_total", "Denied packets.", [(k, found.packets) for k, found in denied]
     )
     yield _counter("denied_bytes_total", "Their bytes.", [(k, found.bytes) for k, found in denied])
+    yield from _drops(status.drops)
     if machine.conntrack is not None:
         entries, most = machine.conntrack
         yield _gauge("conntrack_entries", "Connections that the kernel tracks.", entries)
         yield _gauge("conntrack_max", "How many it may.", most)
+
+
+def _drops(counts: Counts) -> Iterator[Iterator[str]]:
+    seen = [
+        ({"direction": d or "any", "reason": r}, n) for (d, r), n in sorted(counts.seen.items())
+    ]
+    yield _counter("drops_total", "Denied packets that were logged and named.", seen)
+    yield _counter("drops_lost_total", "Logged packets that nobody could look at.", counts.lost)
+    yield _counter("drops_forgotten_total", "Drops that gave way to others.", counts.forgotten)
+    yield _gauge("drops_kept", "Drops that can be asked for.", counts.kept)
 
 
 def _process(machine: Machine) -> Iterator[Iterator[str]]:

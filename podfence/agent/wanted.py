@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
+from podfence.drops.attribution import Attribution
 from podfence.live.node import LiveIndex
 from podfence.live.policystore import Refusal
 from podfence.model.facts import Event, Gone, NodeFacts, PolicyFacts, Put
@@ -54,6 +55,11 @@ class Wanted:
             self.in_sync = True
             return [Planned(self._assembly.ruleset)]
         return [self._closed()] if self.is_new and self.ranges != ranges else []
+
+    @property
+    def attribution(self) -> Attribution:
+        """Who and why, by what is wanted now."""
+        return Attribution(self._index, self._assembly.group)
 
     def ruleset(self) -> Ruleset:
         """All rules as they are wanted now."""

@@ -5,6 +5,8 @@ Rule: a loop over compiled data; nothing about selectors, defaults or manifests 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -123,17 +125,40 @@ class Judge:
     def _decide(
         self, policy: DirectionPolicy, remote_class: int, family: int, protocol: str, port: int
     ) -> Decision:
-        """Tiers in order; PASS goes on; nothing decided: accept."""
-        for tier in policy.tiers:
-            fitting = [r for r in tier.rules if fits(r, remote_class, family, protocol, port)]
-            action = fitting[0].action if fitting else tier.default
-            if action is not Action.PASS:
-                key = (tier.number, *(rule.number for rule in fitting))
-                found = self._same.get(key)
-                if found is None:
-                    found = self._same[key] = _decision(tier, action, fitting)
-                return found
-        return _ALLOWED[Reason.DEFAULT if policy.tiers else Reason.NOT_ISOLATED]
+        """As ``deciding``, with one object for decisions of the same rules."""
+        found = deciding(policy, lambda r: fits(r, remote_class, family, protocol, port))
+        if found is None:
+            return _ALLOWED[Reason.DEFAULT if policy.tiers else Reason.NOT_ISOLATED]
+        tier, action, fitting = found
+        key = (tier.number, *(rule.number for rule in fitting))
+        same = self._same.get(key)
+        if same is None:
+            same = self._same[key] = _decision(tier, action, fitting)
+        return same
+
+
+def decide(
+    policy: DirectionPolicy, fits: Callable[[CompiledRule], bool]
+) -> tuple[Decision, CompiledTier | None]:
+    """One direction, for readers that know by themselves which rules fit; and the tier that
+    decides, if one does."""
+    found = deciding(policy, fits)
+    if found is None:
+        return _ALLOWED[Reason.DEFAULT if policy.tiers else Reason.NOT_ISOLATED], None
+    return _decision(*found), found[0]
+
+
+def deciding(
+    policy: DirectionPolicy, fits: Callable[[CompiledRule], bool]
+) -> tuple[CompiledTier, Action, list[CompiledRule]] | None:
+    """The tier that decides, what it says, and its rules that fit. Tiers in order; PASS goes on;
+    None: nothing decides."""
+    for tier in policy.tiers:
+        fitting = [rule for rule in tier.rules if fits(rule)]
+        action = fitting[0].action if fitting else tier.default
+        if action is not Action.PASS:
+            return tier, action, fitting
+    return None
 
 
 def _decision(tier: CompiledTier, action: Action, fitting: list[CompiledRule]) -> Decision:

@@ -12,9 +12,9 @@ from podfence.live.change import Change
 from podfence.live.localpolicies import LocalPolicies
 from podfence.live.namespaces import Namespaces
 from podfence.live.peerwords import Asked, WordPorts, WordSelector
-from podfence.live.pods import At, Pods
+from podfence.live.pods import At, Holders, Pods
 from podfence.live.policystore import NETWORK_POLICY, OF_CLUSTER, PolicyStore
-from podfence.live.profiles import FAMILIES, Profile, Profiles
+from podfence.live.profiles import FAMILIES, PodEntry, Profile, Profiles
 from podfence.live.selections import Selections
 from podfence.model.facts import (
     NO_ADDRESS,
@@ -30,7 +30,7 @@ from podfence.model.meta import Labels, ObjectRef
 from podfence.model.networkpolicy import IPNetwork
 from podfence.model.objects import Node
 from podfence.policy.domains import NO_NAMES, Names
-from podfence.policy.index import EndpointPolicy
+from podfence.policy.index import AddressPeers, EndpointPolicy, Everyone, Peers
 
 
 class LiveIndex:
@@ -40,6 +40,7 @@ class LiveIndex:
     def __init__(self, node: str, names: Names = NO_NAMES) -> None:
         self.node = node
         self._nodes: dict[str, Node] = {}
+        self._node_names: dict[At, str] | None = None
         self._namespaces = Namespaces()
         self._profiles = Profiles(self._came, self._went)
         self.selections = Selections(self._profiles, self._namespaces)
@@ -73,6 +74,40 @@ class LiveIndex:
         self.policies.new.clear()
         self.policies.gone.clear()
         return change
+
+    # -- what is asked about addresses
+
+    def holders(self, at: At) -> Holders:
+        """The pods that an address may belong to (NP-60a)."""
+        return self._pods.holders(at)
+
+    def name(self, pod: PodEntry) -> str:
+        """namespace/name of a pod."""
+        return f"{pod.variant.namespace}/{self._pods.name(pod)}"
+
+    def node_at(self, at: At) -> str:
+        """The node that has an address; "" if none has."""
+        if self._node_names is None:
+            self._node_names = {
+                (address.version, int(address)): node.name
+                for node in self._nodes.values()
+                for address in node.addresses
+            }
+        return self._node_names.get(at, "")
+
+    def holds(self, peers: Peers, at: At) -> bool:
+        """Whether an address is one of the peers of a rule now."""
+        family, address = at
+        if isinstance(peers, Everyone):
+            return True
+        if peers.family not in (None, family):
+            return False
+        if isinstance(peers, AddressPeers):
+            return address in peers.addresses
+        assert peers.selection is not None
+        holders = self._pods.holders(at)
+        profile = holders[0].variant.profile if len(holders) == 1 else None
+        return self.selections.means(peers.selection, family, address, profile)
 
     # -- events
 
@@ -118,6 +153,7 @@ class LiveIndex:
         node = Node(facts.name, facts.labels, facts.addresses, facts.pod_cidrs)
         if self._nodes.get(facts.name) != node:
             self._nodes[facts.name] = node
+            self._node_names = None
             self._forget(self.policies.of_cluster(of_nodes=True))
 
     def _policy_changed(self, ref: ObjectRef) -> None:

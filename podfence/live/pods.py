@@ -85,6 +85,12 @@ class Pods:
             return (found,)
         return tuple(entry for entry in found if not entry.deleting) or found
 
+    def name(self, entry: PodEntry) -> str:
+        """The name of a pod within its namespace; "" if it is gone. Entries know no name, to be
+        small: it is looked for among the pods of the namespace."""
+        named = self._pods.get(entry.variant.namespace, {})
+        return next((name for name, found in named.items() if found is entry), "")
+
     def take_owned(self) -> tuple[dict[int, Members], dict[int, Members]]:
         """By IP version, the addresses that no pod has any more, and those that one has got, since
         the last call."""

@@ -270,6 +270,18 @@ class Selections:
             dict(profile.labels)
         )
 
+    def means(self, selection: Selection, family: int, address: int, of: Profile | None) -> bool:
+        """Whether a selection means an address that is surely one of a profile's; ``of`` None: it
+        is nobody's for sure."""
+        if address in selection.addresses.family(family):
+            return True
+        return of is not None and any(
+            self.takes(pick, of)
+            and _declares(pick, of)
+            and (pick.within is None or address in pick.within.family(family))
+            for pick in selection.any_of
+        )
+
     def picked(self, pick: Pick, among: BitMap | None = None) -> BitMap:
         """The profiles that a pick takes in, whatever ports and addresses they have. ``among``:
         only of these."""

@@ -12,6 +12,7 @@ from podfence.policy.index import NETWORK_POLICY_TIER
 from podfence.policy.origin import Origin
 from podfence.questions.can import CanAnswer, Case
 from podfence.questions.parties import End
+from podfence.questions.phrases.nearmiss import near_miss
 from podfence.questions.phrases.tierwords import origin_name, policy_name
 from podfence.render.problems import message_text
 from podfence.sets.ports import OTHER
@@ -238,16 +239,10 @@ def _rule_text(rule: RuleReport, locate: Locate) -> str:
     if rule.fits:
         verb = "ALLOWS" if rule.reached else "would allow"
         said = f"{verb} this ({rule.ports}; {', '.join(rule.peer_paths)})"
-    elif rule.peer_paths and not rule.port_fits:
-        peers = "everyone" if rule.peer_paths == (rule.origin.path,) else ", ".join(rule.peer_paths)
-        said = f"near miss: the peer fits ({peers}), but it allows "
-        said += f"only {rule.ports}" if rule.ports else "no port"
-    elif rule.peer_paths:
-        said = f"near miss: the peer fits, but not on this port ({', '.join(rule.peer_paths)})"
-    elif rule.port_fits:
-        said = f"near miss: the port fits ({rule.ports}), but no peer does"
     else:
-        said = f"neither peer nor port fits (it allows {rule.ports})"
+        path, peers = rule.origin.path, rule.peer_paths
+        said = near_miss(path, peers, rule.ports, port_fits=rule.port_fits)
+        said = said or f"neither peer nor port fits (it allows {rule.ports})"
     if rule.remark:
         said += f"; {message_text(rule.remark)}"
     return f"{rule.origin.path}: {said}{f'  {where}' if where else ''}"

@@ -67,7 +67,7 @@ def test_queries_that_are_understood_are_valid(name: str) -> None:
 def test_every_schema_is_used() -> None:
     published = {path.name.removesuffix(".schema.json") for path in SCHEMAS.iterdir()}
     lab = {f"lab-{name}" for name in ("report", "apply", "why", "status", "list", "down", "tests")}
-    elsewhere = {"queries", "report"}  # tests/cli/test_report.py
+    elsewhere = {"queries", "report", "drops"}  # tests/cli/test_report.py, tests/render
     assert published == {*CASES.values(), *elsewhere, *lab}  # tests/render/test_lab_json.py
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podfence.nft.lowering.deny import STATELESS, UNKNOWN, denier_of, deny_rules
+from podfence.nft.lowering.deny import STATELESS, UNKNOWN, Logged, deny_rules, logged
 from podfence.nft.lowering.lower import deniers, lower
 from podfence.nft.objects import Log
 from podfence.nft.ruleset import Ruleset
@@ -28,15 +28,20 @@ def prefixes(ruleset: Ruleset) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("denier", ["in_0123456789ab", "eg_admin_0123456789ab_a", UNKNOWN])
-def test_what_is_written_is_read(denier: str) -> None:
-    (log,) = (p for rule in deny_rules(7, denier) for p in rule.parts if isinstance(p, Log))
+@pytest.mark.parametrize("is_reply", [False, True])
+def test_what_is_written_is_read(denier: str, is_reply: bool) -> None:
+    rules = deny_rules(7, denier, is_reply=is_reply)
+    (log,) = (part for rule in rules for part in rule.parts if isinstance(part, Log))
     assert len(log.prefix) <= 63
-    assert denier_of(log.prefix) == denier
+    assert logged(log.prefix) == Logged(denier, is_reply and denier != UNKNOWN)
 
 
-@pytest.mark.parametrize("prefix", ["", "IN= OUT=eth0", "podfence", "podfence:", "calico:deny:x"])
+@pytest.mark.parametrize(
+    "prefix",
+    ["", "IN= OUT=eth0", "podfence", "podfence:", "podfence:deny:", "podfence:x", "calico:deny:x"],
+)
 def test_messages_of_others(prefix: str) -> None:
-    assert denier_of(prefix) is None
+    assert logged(prefix) is None
 
 
 def test_a_group_and_a_tier_lead_to_their_policies() -> None:
@@ -59,4 +64,6 @@ def test_a_group_and_a_tier_lead_to_their_policies() -> None:
 def test_every_prefix_is_known(rng: Random) -> None:
     index = compile_cluster(random_cluster(rng, TIERS), NAMES)
     known = {*deniers(index, NODE), UNKNOWN, STATELESS}
-    assert {denier_of(prefix) for prefix in prefixes(lower(index, NODE))} <= known
+    found = [logged(prefix) for prefix in prefixes(lower(index, NODE))]
+    assert {each.denier for each in found if each is not None} <= known
+    assert None not in found

@@ -105,6 +105,11 @@ class Assembly:
             self._selections.release(held)
         return delta
 
+    def group(self, policy: DirectionPolicy) -> str:
+        """The name of a group, as it is in log prefixes; "" where it has no chains."""
+        found = self._fragments.get(policy.number)
+        return "" if found is None else found.group
+
     def ruleset(self) -> Ruleset:
         """The whole table as it is wanted now."""
         objects: list[NamedObject] = [*range_sets(self._cidrs)]

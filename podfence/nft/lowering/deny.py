@@ -22,7 +22,8 @@ CLOSED = "closed"
 """A pod whose rules could not be enforced."""
 _FIXED = (UNKNOWN, STATELESS, CLOSED)
 _START = "podfence:"
-_BY_POLICIES = "deny:"
+_BY_POLICIES = {False: "deny:", True: "answer:"}
+"""By whether packets of the reply direction come to it."""
 
 PREFIXES = {Direction.EGRESS: "eg_", Direction.INGRESS: "in_"}
 """What the names of chains that judge one direction begin with."""
@@ -45,17 +46,30 @@ def denied_in(chain: str) -> Denied | None:
     return Denied(None, reason) if reason in _FIXED else None
 
 
-def deny_rules(log_group: int, denier: str) -> tuple[Rule, ...]:
-    """Log within limits, then count and drop (CNP-11). ``denier``: the name of a group or tier
-    whose policies deny, UNKNOWN, STATELESS or CLOSED."""
-    what = denier if denier in _FIXED else f"{_BY_POLICIES}{denier}"
+class Logged(Struct, frozen=True):
+    """What a log prefix says. ``denier``: the name of a group or tier whose policies deny, UNKNOWN,
+    STATELESS or CLOSED. ``is_reply``: the packet was an answer within a connection."""
+
+    denier: str
+    is_reply: bool = False
+
+
+def deny_rules(log_group: int, denier: str, *, is_reply: bool = False) -> tuple[Rule, ...]:
+    """Log within limits, then count and drop (CNP-11). ``denier`` and ``is_reply`` as in
+    ``Logged``."""
+    what = denier if denier in _FIXED else f"{_BY_POLICIES[is_reply]}{denier}"
     prefix = printable(f"{_START}{what}", MAX_LOG_PREFIX)
     return (Rule((LOG_LIMIT, Log(log_group, prefix))), Rule((Counter(), DROP)))
 
 
-def denier_of(prefix: str) -> str | None:
-    """The ``denier`` of a log message with this prefix; None: the message is not ours."""
+def logged(prefix: str) -> Logged | None:
+    """What a message with this prefix says; None: the message is not ours."""
     if not prefix.startswith(_START):
         return None
     what = prefix.removeprefix(_START)
-    return what if what in _FIXED else what.removeprefix(_BY_POLICIES) or None
+    if what in _FIXED:
+        return Logged(what)
+    for is_reply, word in _BY_POLICIES.items():
+        if what.startswith(word) and what != word:
+            return Logged(what.removeprefix(word), is_reply)
+    return None

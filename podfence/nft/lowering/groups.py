@@ -3,7 +3,8 @@
 Rule: ``return`` means allowed in this direction, and the other direction is still asked; nothing
 accepts in here. A group has a chain of its own for its isolation (the NetworkPolicy tier); every
 other tier is written once, whoever it applies to (see ``sharedtiers``), and asked before. Each
-deny chain is of one chain, so that a denied packet names it.
+deny chain is of one chain and one view, so that a denied packet names it, and whether it is an
+answer.
 """
 
 from __future__ import annotations
@@ -107,20 +108,21 @@ class Groups:
         if entries is None:
             yield replace(start, name=name, rules=(*jumps[:-1], Rule((goto(tiers[-1]),))))
             return
-        deny = f"{start.name}_d{view.suffix if appeal else ''}"
+        deny = f"{start.name}_d{view.suffix}"
         first = replace(start, name=name, rules=jumps)
         yield from self._runs.chains(first, in_runs(entries), goto(deny), view)
-        yield replace(start, name=deny, rules=self._deny_rules(start.name, appeal))
+        yield replace(start, name=deny, rules=self._deny_rules(start.name, appeal, view))
 
-    def _deny_rules(self, name: str, appeal: str) -> tuple[Rule, ...]:
+    def _deny_rules(self, name: str, appeal: str, view: View) -> tuple[Rule, ...]:
         """A pod cannot block itself (NP-54, NP-55): asked here only, where it seldom costs, and
         where no tier but isolation is concerned (CNP-27)."""
         to_itself = (
             Rule((Lookup((SOURCES[family], DESTINATIONS[family]), pairs), RETURN))
             for family, pairs in self_sets().items()
         )
-        end = (Rule((goto(appeal),)),) if appeal else deny_rules(self._log_group, name)
-        return (*to_itself, *end)
+        if appeal:
+            return (*to_itself, Rule((goto(appeal),)))
+        return (*to_itself, *deny_rules(self._log_group, name, is_reply=view.reply))
 
     def _tiers_of(self, policy: DirectionPolicy) -> _Asked:
         found = self._asked.get(policy.number)

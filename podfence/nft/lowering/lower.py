@@ -85,7 +85,7 @@ def lower(index: PolicyIndex, node: LocalNode) -> Ruleset:
 
 
 def deniers(index: PolicyIndex, node: LocalNode) -> Mapping[str, DirectionPolicy | CompiledTier]:
-    """The way back from a log message: by what ``deny.denier_of`` reads from its prefix, the
+    """The way back from a log message: by what ``deny.logged`` reads from its prefix, the
     policies that deny in ``lower(index, node)``."""
     return _Lowering(index, node).groups.deniers
 

@@ -75,27 +75,28 @@ class SharedTiers:
 
     def _denier(self, tier: CompiledTier, name: str, appeal: str, view: View) -> str:
         verdicts = {Action.ACCEPT: RETURN, Action.PASS: RETURN}
-        verdicts[Action.DENY] = self._denied_by(tier, name, appeal)
+        verdicts[Action.DENY] = self._denied_by(tier, name, appeal, view)
         return self._write(tier, name, "denied by", verdicts, view)
 
     def _appeal(self, tier: CompiledTier, name: str, appeal: str, view: View) -> str:
         """What the tier denies does not come here."""
-        onward = self._denied_by(tier, name, appeal)
+        onward = self._denied_by(tier, name, appeal, view)
         verdicts = {Action.ACCEPT: RETURN, Action.PASS: onward}
         return self._write(tier, name, "accepted by", verdicts, view, onward)
 
-    def _denied_by(self, tier: CompiledTier, name: str, appeal: str) -> Verdict:
+    def _denied_by(self, tier: CompiledTier, name: str, appeal: str, view: View) -> Verdict:
         if not appeal:
             self.deniers[name] = tier
-        return self._denied(name, appeal)
+        return self._denied(name, appeal, view)
 
-    def _denied(self, name: str, appeal: str) -> Verdict:
+    def _denied(self, name: str, appeal: str, view: View) -> Verdict:
         """Where denied packets go: to an earlier tier's acceptance, or to an end of their own."""
         if appeal:
             return goto(appeal)
-        end = f"{name}_d"
+        end = f"{name}_d{view.suffix}"
         if end not in self._written:
-            self._add(Chain(end, deny_rules(self._log_group, name)))
+            rules = deny_rules(self._log_group, name, is_reply=view.reply)
+            self._add(Chain(end, rules))
         return goto(end)
 
     def _write(

@@ -1,0 +1,114 @@
+"""Denied packets: a thread takes their copies in, and the thread that enforces names them.
+
+Rule: nobody waits for it. Copies beyond a budget are counted and left; the thread that enforces
+names a few attempts a turn, when its own work is done. Without a log there are no names, and
+everything else goes on.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from podfence.agent.log import Log
+from podfence.drops.attempt import Attempt, attempt_of
+from podfence.drops.attribution import Attribution
+from podfence.drops.ledger import Counts, Ledger, Names
+from podfence.drops.record import Drops
+from podfence.errors import NftError
+from podfence.kernel.nflog import Copies, LogListener
+
+BUDGET = 2000
+"""Copies that are looked at in a second."""
+NAMED = 100
+"""Attempts that are named in one turn of the thread that enforces: some milliseconds."""
+AGAIN = 30.0
+"""Seconds until a log that is not to be had is tried again."""
+_POLL = 0.5
+
+
+def date(seconds: float) -> str:
+    """Seconds since 1970, as RFC 3339 has them."""
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+class Watcher:
+    """``group``: the log group. ``namespace_fd``: another network namespace than the process's."""
+
+    def __init__(
+        self,
+        node: str,
+        group: int,
+        log: Log,
+        namespace_fd: int | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._group = group
+        self._log = log
+        self._namespace_fd = namespace_fd
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._ledger = Ledger(node, date)
+        self._second, self._left = 0, BUDGET
+
+    def run(self, stopped: threading.Event) -> None:
+        """Until it is to stop."""
+        said = ""
+        while not stopped.is_set():
+            try:
+                listener = LogListener(self._group, self._namespace_fd)
+                try:
+                    said = ""
+                    while not stopped.is_set():
+                        self.take(listener.wait(_POLL))
+                finally:
+                    listener.close()
+            except NftError as error:
+                if error.message != said:
+                    self._log.warning("denied packets are not told", message=error.message)
+                said = error.message
+                stopped.wait(AGAIN)
+
+    def take(self, copies: Copies) -> None:
+        """What came."""
+        now = self._clock()
+        if int(now) != self._second:
+            self._second, self._left = int(now), BUDGET
+        looked, beyond = copies.packets[: self._left], copies.packets[self._left :]
+        self._left -= len(looked)
+        read = [attempt_of(c.prefix, c.family, c.data) for c in looked]
+        with self._lock:
+            for attempt in read:
+                if attempt is not None:
+                    self._ledger.add(attempt, now)
+            self._ledger.lose(copies.lost + len(beyond))
+
+    def name(self, attribution: Attribution) -> None:
+        """Name some of what came. For the thread that enforces: its index is not to change."""
+        with self._lock:
+            asked = self._ledger.questions(NAMED)
+        if not asked:
+            return
+        now = self._clock()
+        answers = [(each, _names(attribution, each)) for each in asked]
+        with self._lock:
+            for attempt, names in answers:
+                self._ledger.answer(attempt, names, now)
+
+    def drops(self, since: int = 0) -> Drops:
+        """What has changed after a serial."""
+        with self._lock:
+            return self._ledger.drops(since)
+
+    def counts(self) -> Counts:
+        """For metrics."""
+        with self._lock:
+            return self._ledger.counts()
+
+
+def _names(attribution: Attribution, attempt: Attempt) -> Names:
+    source, destination = attribution.end(attempt.source), attribution.end(attempt.destination)
+    return Names(source, destination, attribution.cause(attempt))

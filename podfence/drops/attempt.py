@@ -1,0 +1,50 @@
+"""A copy of a denied packet -> the attempt that it belongs to: what drops are told apart by.
+
+Rule: an attempt is told from the side of who began, also where the packet is an answer; ports of
+the client are left out, since policies never look at them.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from podfence.drops.headers import read_headers
+from podfence.nft.lowering.deny import PREFIXES, logged
+from podfence.policy.flow import Direction
+
+At = tuple[int, int]
+"""Family and address."""
+
+
+class Attempt(Struct, frozen=True):
+    """``denier``: as ``deny.logged`` reads it from the log prefix. ``number``, ``protocol`` and
+    ``shown``: of the transport protocol, as policies see it, and as people call it."""
+
+    denier: str
+    source: At
+    destination: At
+    number: int
+    protocol: str
+    shown: str
+    port: int | None = None
+    reply: bool = False
+
+    @property
+    def direction(self) -> Direction | None:
+        """Whose policies deny; None where no policy is asked."""
+        starts = (d for d, prefix in PREFIXES.items() if self.denier.startswith(prefix))
+        return next(starts, None)
+
+
+def attempt_of(prefix: str, family: int, data: bytes) -> Attempt | None:
+    """None: a message that is not ours, or bytes that are no packet."""
+    said = logged(prefix)
+    found = read_headers(family, data) if said is not None else None
+    if said is None or found is None:
+        return None
+    source, destination = (family, found.source), (family, found.destination)
+    port = found.destination_port
+    if said.is_reply:
+        source, destination, port = destination, source, found.source_port
+    number, protocol, shown = found.number, found.protocol, found.shown
+    return Attempt(said.denier, source, destination, number, protocol, shown, port, said.is_reply)

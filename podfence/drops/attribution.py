@@ -1,0 +1,105 @@
+"""An attempt that was denied -> whose it was, and which policies deny it. Pure.
+
+Rule: the log says in which direction it was denied; why, the policies say that are in force when
+it is asked for. Where these would allow it by now, that is said, and nobody is blamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address, IPv6Address
+
+from podfence.drops.attempt import At, Attempt
+from podfence.drops.record import ISOLATED, PAST, RULE, Cause, End, Place
+from podfence.engine.evaluate import decide
+from podfence.live.node import LiveIndex
+from podfence.policy.flow import Decision, Direction, Reason
+from podfence.policy.index import CompiledRule, CompiledTier, DirectionPolicy
+from podfence.policy.origin import Origin
+from podfence.questions.phrases.nearmiss import near_miss
+from podfence.sets import PortSet
+from podfence.sets.ports import OTHER
+
+NEAREST = 3
+"""Near misses that are told: nobody reads more."""
+
+
+class Attribution:
+    """Asks the index of one node. ``group``: the name that a policy has in log prefixes."""
+
+    def __init__(self, index: LiveIndex, group: Callable[[DirectionPolicy], str]) -> None:
+        self._index = index
+        self._group = group
+
+    def end(self, at: At) -> End:
+        """Whose an address is now."""
+        family, address = at
+        text = str(IPv4Address(address) if family == 4 else IPv6Address(address))
+        pods = tuple(sorted(map(self._index.name, self._index.holders(at))))
+        return End(text, pods, "" if pods else self._index.node_at(at))
+
+    def cause(self, attempt: Attempt) -> Cause:
+        """Why it is denied."""
+        direction = attempt.direction
+        if direction is None:
+            return Cause(attempt.denier)
+        for policy in self._policies(attempt, direction):
+            decision, tier = decide(policy, lambda rule: self._fits(rule, attempt, direction))
+            if tier is not None and not decision.allowed:
+                return self._denied(decision, tier, attempt, direction)
+        return Cause(PAST)
+
+    def _policies(self, attempt: Attempt, direction: Direction) -> list[DirectionPolicy]:
+        """What judges it: the policies of each pod here that may have the address; those that the
+        log names come first, for several pods may be denied the same (NP-60a)."""
+        is_egress = direction is Direction.EGRESS
+        pods = self._index.holders(attempt.source if is_egress else attempt.destination)
+        known = (self._index.policies.of.get(pod.variant.profile) for pod in pods if pod.local)
+        found = (policies.of(direction) for policies in known if policies is not None)
+        return sorted(found, key=lambda policy: self._group(policy) != attempt.denier)
+
+    def _denied(
+        self, decision: Decision, tier: CompiledTier, attempt: Attempt, direction: Direction
+    ) -> Cause:
+        places = tuple(map(_place, decision.origins))
+        if decision.reason is Reason.RULE:
+            return Cause(RULE, tier.name, places)
+        near = sorted(self._near(tier.rules, attempt, direction), key=lambda found: found[0])
+        nearest = dict.fromkeys(place for _, place in near)
+        return Cause(ISOLATED, tier.name, places, tuple(nearest)[:NEAREST])
+
+    def _near(
+        self, rules: tuple[CompiledRule, ...], attempt: Attempt, direction: Direction
+    ) -> Iterator[tuple[bool, Place]]:
+        """Rules of an isolation of which the peer or the port fits, and whether it is the
+        port alone."""
+        remote = _remote(attempt, direction)
+        for rule in rules:
+            ports = PortSet.union(match.ports for match in rule.matches)
+            held = [m.path for m in rule.matches if self._index.holds(m.peers, remote)]
+            paths = tuple(dict.fromkeys(held))
+            port_fits = _asked(attempt) in ports
+            said = near_miss(rule.origin.path, paths, ports, port_fits=port_fits)
+            if said:
+                place = _place(rule.origin)
+                yield not paths, Place(place.kind, place.policy, place.path, said)
+
+    def _fits(self, rule: CompiledRule, attempt: Attempt, direction: Direction) -> bool:
+        remote, asked = _remote(attempt, direction), _asked(attempt)
+        return any(
+            asked in match.ports and self._index.holds(match.peers, remote)
+            for match in rule.matches
+        )
+
+
+def _remote(attempt: Attempt, direction: Direction) -> At:
+    return attempt.destination if direction is Direction.EGRESS else attempt.source
+
+
+def _asked(attempt: Attempt) -> tuple[str, int]:
+    """Protocol and port as rules know them. A port that nobody knows is none that a rule names."""
+    return attempt.protocol, 0 if attempt.protocol == OTHER else (attempt.port or 0)
+
+
+def _place(origin: Origin) -> Place:
+    return Place(origin.policy.kind, str(origin.policy), origin.path)

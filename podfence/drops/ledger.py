@@ -1,0 +1,145 @@
+"""Denied attempts, folded: one entry for all packets that are alike, as many as there is room for.
+
+Rule: memory is bounded whatever comes: the entry that saw no packet for longest gives way, and is
+counted. An entry is told from when it has names on. For one thread at a time; time is handed in.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+
+from msgspec import Struct
+
+from podfence.drops.attempt import Attempt
+from podfence.drops.record import Cause, Drop, Drops, End
+
+MOST = 4096
+"""Entries."""
+HOLDS = 10.0
+"""Seconds after which an entry that sees packets again is asked anew who and why."""
+
+
+class Names(Struct, frozen=True):
+    """What attribution says of an attempt."""
+
+    source: End
+    destination: End
+    cause: Cause
+
+
+class Counts(Struct, frozen=True):
+    """``seen``: packets by direction ("" where no policy is asked) and reason. ``lost``,
+    ``forgotten``: as in ``Drops``. ``kept``: entries."""
+
+    seen: Mapping[tuple[str, str], int] = {}
+    lost: int = 0
+    forgotten: int = 0
+    kept: int = 0
+
+
+class _Entry:
+    __slots__ = ("count", "first", "last", "named", "names", "serial", "uncounted")
+
+    def __init__(self, now: float) -> None:
+        self.first = now
+        self.last = now
+        self.count = 0
+        self.serial = 0
+        self.names: Names | None = None
+        self.named = float("-inf")
+        self.uncounted = 0
+        """Packets that are in no count by reason yet."""
+
+
+class Ledger:
+    """``date``: seconds since 1970 as text. ``most``: entries."""
+
+    def __init__(self, node: str, date: Callable[[float], str], most: int = MOST) -> None:
+        self._node = node
+        self._date = date
+        self._most = most
+        self._entries: OrderedDict[Attempt, _Entry] = OrderedDict()
+        self._asked: dict[Attempt, None] = {}
+        self._serial = 0
+        self._total = 0
+        self._seen: Counter[tuple[str, str]] = Counter()
+        self._lost = 0
+        self._forgotten = 0
+
+    def add(self, attempt: Attempt, now: float) -> None:
+        """A packet."""
+        self._total += 1
+        entry = self._entries.get(attempt)
+        if entry is None:
+            if len(self._entries) >= self._most:
+                gone, _ = self._entries.popitem(last=False)
+                self._asked.pop(gone, None)
+                self._forgotten += 1
+            entry = self._entries[attempt] = _Entry(now)
+        else:
+            self._entries.move_to_end(attempt)
+        entry.count += 1
+        entry.uncounted += 1
+        entry.last = now
+        self._serial += 1
+        entry.serial = self._serial
+        if now - entry.named > HOLDS or now < entry.named:  # clocks are set back, too
+            self._asked[attempt] = None
+        else:
+            self._count(attempt, entry)
+
+    def lose(self, number: int) -> None:
+        """Packets that nobody could look at."""
+        self._lost += number
+
+    def questions(self, most: int) -> list[Attempt]:
+        """Attempts that want names, those that have waited longest."""
+        return [attempt for attempt, _ in zip(self._asked, range(most), strict=False)]
+
+    def answer(self, attempt: Attempt, names: Names, now: float) -> None:
+        """What they are; nothing where the entry had to give way."""
+        self._asked.pop(attempt, None)
+        entry = self._entries.get(attempt)
+        if entry is not None:
+            entry.names, entry.named = names, now
+            self._serial += 1
+            entry.serial = self._serial
+            self._count(attempt, entry)
+
+    def drops(self, since: int = 0) -> Drops:
+        """All that has changed after a serial, the oldest first."""
+        found = tuple(self._told(since))
+        seen = self._total
+        return Drops(self._node, self._serial, seen, self._lost, self._forgotten, found)
+
+    def counts(self) -> Counts:
+        """For metrics."""
+        return Counts(dict(self._seen), self._lost, self._forgotten, len(self._entries))
+
+    def _count(self, attempt: Attempt, entry: _Entry) -> None:
+        if entry.names is not None:
+            self._seen[_direction(attempt), entry.names.cause.reason] += entry.uncounted
+            entry.uncounted = 0
+
+    def _told(self, since: int) -> Iterator[Drop]:
+        for attempt, entry in self._entries.items():
+            if entry.names is not None and entry.serial > since:
+                yield Drop(
+                    self._node,
+                    entry.serial,
+                    self._date(entry.first),
+                    self._date(entry.last),
+                    entry.count,
+                    _direction(attempt),
+                    entry.names.source,
+                    entry.names.destination,
+                    attempt.shown,
+                    entry.names.cause,
+                    attempt.port,
+                    attempt.reply,
+                )
+
+
+def _direction(attempt: Attempt) -> str:
+    return attempt.direction.value if attempt.direction else ""

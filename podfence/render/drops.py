@@ -1,0 +1,92 @@
+"""What was denied, as lines and as JSON data. Nothing is decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from podfence.drops.record import ISOLATED, PAST, RULE, Drop, Drops, End, Place
+from podfence.text import printable
+
+SCHEMA = "podfence.drops/v1"
+_REASONS = {
+    PAST: "the policies of now would allow it",
+    "unknown": "no pod that the API server knows has this address yet",
+    "stateless": "no packet of a connection that the kernel knows",
+    "closed": "the pod is closed, for its rules are not enforced: see the agent's conditions",
+}
+_INDENT = "    "
+
+
+def drop_text(drop: Drop, *, with_node: bool = False) -> str:
+    """``2026-11-29T15:35:52Z 3x shop/web -> shop/db TCP/5432 ingress: isolated by shop/db-allow, no
+    rule matches``, and a line for each near miss."""
+    port = drop.protocol if drop.port is None else f"{drop.protocol}/{drop.port}"
+    answer = " (answers)" if drop.reply else ""
+    where = f"{printable(drop.node)} " if with_node else ""
+    direction = f"{printable(drop.direction)}: " if drop.direction else ""
+    head = (
+        f"{_second(drop.last)} {where}{drop.count}x {_end(drop.source)} -> "
+        f"{_end(drop.destination)} {printable(port)}{answer} {direction}{_cause(drop)}"
+    )
+    return "".join(f"{line}\n" for line in (head, *_near(drop)))
+
+
+def lost_text(drops: Drops) -> str:
+    """What is missing; "" where nothing is."""
+    parts = []
+    if drops.lost:
+        parts.append(f"{drops.lost} logged packets could not be looked at")
+    if drops.forgotten:
+        parts.append(f"{drops.forgotten} older drops had to give way")
+    return f"node {printable(drops.node)}: {'; '.join(parts)}" if parts else ""
+
+
+def drops_data(nodes: Sequence[Drops]) -> dict[str, object]:
+    """By node."""
+    return {"schema": SCHEMA, "nodes": [_data(each) for each in nodes]}
+
+
+def drop_data(drop: Drop) -> dict[str, object]:
+    """One drop, as a line of ``--follow -o json``."""
+    return {"schema": SCHEMA, "drop": _data(drop)}
+
+
+def _data(value: Drop | Drops) -> object:
+    return msgspec.to_builtins(value)
+
+
+def _second(date: str) -> str:
+    """Without its fraction."""
+    day, point, _ = printable(date).partition(".")
+    return f"{day}Z" if point else day
+
+
+def _end(end: End) -> str:
+    if end.pods:
+        return " or ".join(map(printable, end.pods))
+    address = printable(end.address)
+    return f"{address} (node {printable(end.node)})" if end.node else address
+
+
+def _cause(drop: Drop) -> str:
+    cause = drop.cause
+    names = [_place(place) for place in cause.policies]
+    if cause.reason == ISOLATED:
+        return f"isolated by {', '.join(names)}, no rule matches"
+    if cause.reason == RULE:
+        return f"denied by {', '.join(names)} (tier {printable(cause.tier)})"
+    return _REASONS.get(cause.reason, printable(cause.reason))
+
+
+def _place(place: Place) -> str:
+    """NetworkPolicies go by their name, as everywhere; who isolates needs no path."""
+    kind = "" if place.kind == "NetworkPolicy" else f"{printable(place.kind)} "
+    path = "" if place.path == "spec.podSelector" else f" {printable(place.path)}"
+    return f"{kind}{printable(place.policy)}{path}"
+
+
+def _near(drop: Drop) -> Iterator[str]:
+    for place in drop.cause.near:
+        yield f"{_INDENT}{_place(place)}: {printable(place.said)}"
