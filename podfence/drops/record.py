@@ -66,7 +66,7 @@ class Drop(Struct, frozen=True, omit_defaults=True):
     reply: bool = False
 
 
-class Drops(Struct, frozen=True, omit_defaults=True):
+class Drops(Struct, frozen=True):
     """What a node tells. ``serial``: the latest. ``seen``: packets since the agent started that
     were looked at; ``lost``: that were logged, and that nobody could look at; ``forgotten``: drops
     that had to give way to newer ones."""

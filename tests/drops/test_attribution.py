@@ -11,7 +11,7 @@ from podfence.live.node import LiveIndex
 from podfence.model.cluster import ClusterObject
 from podfence.model.facts import Gone, Put
 from podfence.testing.builders import node, peer, pod, policy, rule
-from tests.drops.worlds import compare
+from tests.support.drop_worlds import compare
 from tests.support.live_worlds import facts_of, key_of
 
 WEB = pod("shop/web", {"app": "web"}, addresses=["10.0.0.1"], node="n2")
