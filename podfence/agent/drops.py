@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from podfence.agent.eventseries import Said
 from podfence.agent.log import Log
 from podfence.drops.attempt import Attempt, attempt_of
 from podfence.drops.attribution import Attribution
+from podfence.drops.events import DropEvents
 from podfence.drops.ledger import Counts, Ledger, Names
 from podfence.drops.record import Drops
 from podfence.errors import NftError
@@ -26,6 +28,8 @@ NAMED = 100
 """Attempts that are named in one turn of the thread that enforces: some milliseconds."""
 AGAIN = 30.0
 """Seconds until a log that is not to be had is tried again."""
+DROPPED = "PacketsDenied"
+"""The reason of Events on pods."""
 _POLL = 0.5
 
 
@@ -36,7 +40,8 @@ def date(seconds: float) -> str:
 
 
 class Watcher:
-    """``group``: the log group. ``namespace_fd``: another network namespace than the process's."""
+    """``group``: the log group. ``namespace_fd``: another network namespace than the process's.
+    ``say`` is told what is to be an Event on a pod."""
 
     def __init__(
         self,
@@ -45,6 +50,7 @@ class Watcher:
         log: Log,
         namespace_fd: int | None = None,
         clock: Callable[[], float] = time.time,
+        say: Callable[[Said], object] = bool,
     ) -> None:
         self._group = group
         self._log = log
@@ -52,6 +58,7 @@ class Watcher:
         self._clock = clock
         self._lock = threading.Lock()
         self._ledger = Ledger(node, date)
+        self._say, self._events = say, DropEvents()
         self._second, self._left = 0, BUDGET
 
     def run(self, stopped: threading.Event) -> None:
@@ -97,6 +104,10 @@ class Watcher:
         with self._lock:
             for attempt, names in answers:
                 self._ledger.answer(attempt, names, now)
+        for attempt, names in answers:
+            denial = self._events.denial(attempt, names, now)
+            if denial is not None:
+                self._say(Said(denial.pod, DROPPED, denial.note))
 
     def drops(self, since: int = 0) -> Drops:
         """What has changed after a serial."""

@@ -86,8 +86,6 @@ class Agent:
         self._inbox = Inbox(options.node.name, ((each[0].kind, each[0].only) for each in wanted))
         self._notices = Notices(TABLE, options.namespace_fd)
         table = KernelTable(options.node.mark_mask, self._notices, options.namespace_fd)
-        self._drops = Watcher(options.node.name, options.node.log_group, log, options.namespace_fd)
-        self._local = LocalServer(options.run_dir, namespace, self._drops.drops, log)
         self._starts = PodStarts(options.node.name, self._inbox)
         self._gate = None if options.nri is None else Gate(options.nri, self._starts.start, log)
         self._enforcer = Enforcer(
@@ -96,6 +94,14 @@ class Agent:
         environment = options.environment or os.environ
         self._watch = Watch(options.access, wanted, read, environment=environment)
         self._events = EventWriter(options.access, options.node.name, log, environment)
+        self._drops = Watcher(
+            options.node.name,
+            options.node.log_group,
+            log,
+            options.namespace_fd,
+            say=self._events.say,
+        )
+        self._local = LocalServer(options.run_dir, namespace, self._drops.drops, log)
 
         meter = Meter(TABLE, options.namespace_fd)
         self._outlook = Outlook(
@@ -114,7 +120,7 @@ class Agent:
                 options.https,
                 server_context(),
                 Reviewer(client, time.monotonic),
-                routes(self.status),
+                routes(self.status, self._drops.drops),
                 log,
             )
 

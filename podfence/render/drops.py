@@ -72,7 +72,8 @@ def _end(end: End) -> str:
 
 def _cause(drop: Drop) -> str:
     cause = drop.cause
-    names = [_place(place) for place in cause.policies]
+    # Who may see one namespace alone is not told of policies of others.
+    names = [_place(place) for place in cause.policies] or ["policies of another namespace"]
     if cause.reason == ISOLATED:
         return f"isolated by {', '.join(names)}, no rule matches"
     if cause.reason == RULE:

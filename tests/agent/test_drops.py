@@ -152,6 +152,24 @@ def test_another_listener_keeps_nothing_from_being_enforced(
     other.close()
 
 
+def test_the_pod_is_told_by_an_event(here: Node, cluster: Cluster, tmp_path: Path) -> None:
+    cluster.policy("db", DB, WEB)
+    here.agent()
+    here.becomes(False, "far", "db")
+    path = f"/api/v1/namespaces/{cluster.namespace}/events?fieldSelector=reason=PacketsDenied"
+    end = time.monotonic() + PATIENCE
+    while not (found := cluster.admin.request("GET", path).body["items"]):
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    (event,) = found
+    space = cluster.namespace
+    assert (event["involvedObject"]["kind"], event["involvedObject"]["name"]) == ("Pod", "db")
+    assert event["message"].startswith(
+        f"ingress from {space}/far at UDP/80 is denied: isolated by {space}/db, no rule matches; "
+        "spec.ingress[0]: near miss"
+    )
+
+
 def test_root_alone_may_ask(here: Node, cluster: Cluster, tmp_path: Path) -> None:
     here.agent()
     path = tmp_path / "run" / f"agent-{os.fstat(here.namespace).st_ino}.sock"

@@ -1,0 +1,38 @@
+"""What of a node's drops somebody may see who may see one namespace alone.
+
+Rule: the packets of its pods, with both ends, for whoever has one end can see the other. What
+policies of other namespaces say is left out.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from podfence.drops.record import Cause, Drop, Drops, Place
+
+
+def of_namespace(drops: Drops, namespace: str) -> Drops:
+    """Those of which an end is a pod of the namespace. Counts of the node stay."""
+    found = tuple(_narrowed(drop, namespace) for drop in drops.drops if _is_of(drop, namespace))
+    return replace(drops, drops=found)
+
+
+def _is_of(drop: Drop, namespace: str) -> bool:
+    pods = (*drop.source.pods, *drop.destination.pods)
+    return any(pod.partition("/")[0] == namespace for pod in pods)
+
+
+def _narrowed(drop: Drop, namespace: str) -> Drop:
+    cause = drop.cause
+    places = tuple(place for place in cause.policies if _may_see(place, namespace))
+    near = tuple(place for place in cause.near if _may_see(place, namespace))
+    if (places, near) == (cause.policies, cause.near):
+        return drop
+    return replace(drop, cause=Cause(cause.reason, cause.tier, places, near))
+
+
+def _may_see(place: Place, namespace: str) -> bool:
+    """Policies of the cluster are not of a namespace; their names are told to everybody whom they
+    deny."""
+    where, slash, _ = place.policy.partition("/")
+    return not slash or where == namespace

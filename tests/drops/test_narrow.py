@@ -1,0 +1,42 @@
+"""What somebody may see who may see one namespace alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from podfence.drops.narrow import of_namespace
+from podfence.drops.record import Cause, Drop, Drops, End, Place
+
+WEB, DB, OUTSIDE = End("10.0.0.1", ("web/a",)), End("10.0.0.2", ("db/b",)), End("192.0.2.1")
+OF_DB = Place("NetworkPolicy", "db/closed", "spec.podSelector")
+GUARD = Place("ClusterNetworkPolicy", "guard", "spec.ingress[0]")
+NEAR = Place("NetworkPolicy", "db/closed", "spec.ingress[0]", "near miss")
+ISOLATED = Cause("isolated", "NetworkPolicy", (OF_DB,), (NEAR,))
+
+
+def drops(source: End, destination: End, cause: Cause) -> Drops:
+    drop = Drop("n1", 1, "a", "b", 1, "ingress", source, destination, "TCP", cause, 80)
+    return Drops("n1", 1, 5, 2, 3, (drop,))
+
+
+def test_the_owner_of_the_policy_sees_all() -> None:
+    found = drops(WEB, DB, ISOLATED)
+    assert of_namespace(found, "db") == found
+
+
+def test_the_other_end_sees_that_it_was_denied_and_not_by_which_policy() -> None:
+    (drop,) = of_namespace(drops(WEB, DB, ISOLATED), "web").drops
+    assert (drop.source, drop.destination) == (WEB, DB)
+    assert drop.cause == Cause("isolated", "NetworkPolicy")
+
+
+def test_policies_of_the_cluster_are_told_to_whom_they_deny() -> None:
+    found = drops(WEB, DB, Cause("rule", "Admin", (GUARD,)))
+    assert of_namespace(found, "web") == found
+
+
+@pytest.mark.parametrize(("source", "destination"), [(WEB, DB), (OUTSIDE, DB), (OUTSIDE, OUTSIDE)])
+@pytest.mark.parametrize("namespace", ["else", "we", "webs", ""])
+def test_nobody_else_sees_anything(source: End, destination: End, namespace: str) -> None:
+    found = of_namespace(drops(source, destination, ISOLATED), namespace)
+    assert (found.drops, found.lost, found.forgotten) == ((), 2, 3)
