@@ -211,7 +211,7 @@ def _(patch: pytest.MonkeyPatch) -> None:
 
 @fault("CNP-12 Pass accepts")
 def _(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(SharedTiers, "_denied", lambda s, name, appeal: RETURN)
+    patch.setattr(SharedTiers, "_denied", lambda *_: RETURN)
 
 
 @fault("CNP-13 isolation passes to Baseline")
