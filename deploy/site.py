@@ -7,16 +7,13 @@ beyond that is done here. A link to a file that is not there fails the build.
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
-from posixpath import normpath
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-_LINK = re.compile(
-    r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!https?:|#|mailto:)([^)\s#]+)(#[^)\s]*)?\)"
-)
-_FENCE = re.compile(r"^(```+|~~~+).*?^\1\s*$", re.MULTILINE | re.DOTALL)
+from deploy.links import ROOT, rewritten
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -41,33 +38,16 @@ def site_links(text: str, path: str) -> str:
     A link to a page of ``docs`` stays one, written from where the page is in the site. Other files
     of the repository are no part of the site: their links become their words, with the path.
     """
-    parts = []
-    at = 0
-    for fence in _FENCE.finditer(text):
-        parts += [_links_of(text[at : fence.start()], path), fence[0]]
-        at = fence.end()
-    return "".join([*parts, _links_of(text[at:], path)])
+    # From the folder of the page to the top of the site.
+    up = "../" * (path.count("/") - 1)
 
+    def link(words: str, target: str, anchor: str) -> str:
+        if target == "README.md":
+            return f"[{words}]({up}index.md{anchor})"
+        if target.startswith("docs/") and target.endswith(".md"):
+            return f"[{words}]({up}{target.removeprefix('docs/')}{anchor})"
+        if re.sub(r"[`*]", "", words) == target:
+            return f"`{target}`"
+        return f"{words} (`{target}`)"
 
-def _links_of(text: str, path: str) -> str:
-    folder = path.rpartition("/")[0]
-
-    def link(found: re.Match[str]) -> str:
-        words, target, anchor = found[1], found[2], found[3] or ""
-        whole = normpath(f"{folder}/{target}" if folder else target)
-        if not (ROOT / whole).exists():
-            return found[0]  # mkdocs says so
-        if whole == "README.md":
-            return f"[{words}]({_up(path)}index.md{anchor})"
-        if whole.startswith("docs/") and whole.endswith(".md"):
-            return f"[{words}]({_up(path)}{whole.removeprefix('docs/')}{anchor})"
-        if re.sub(r"[`*]", "", words) == whole:
-            return f"`{whole}`"
-        return f"{words} (`{whole}`)"
-
-    return _LINK.sub(link, text)
-
-
-def _up(path: str) -> str:
-    """From the folder of a file's page to the top of the site."""
-    return "../" * (path.count("/") - 1)
+    return rewritten(text, path, link)
