@@ -62,8 +62,11 @@ class Stream:
         """Whether an object is of this part."""
         if not self._selector:
             return True
-        operator = "!=" if self._selector.startswith("spec.nodeName!=") else "="
-        node = self._selector.split(",")[0].partition(operator)[2]
+        first = self._selector.split(",")[0]
+        operator = "!=" if "!=" in first else "="
+        node = first.partition(operator)[2]
+        if thing["kind"] == "Node":
+            return (thing["metadata"]["name"] == node) is (operator == "=")
         return (is_other if operator == "!=" else is_own)(thing, node)
 
     def hold(self, thing: Mapping[str, Any]) -> None:

@@ -81,6 +81,11 @@ class Inbox:
                 self._missing.discard(part_of(state))
             self._changed.notify()
 
+    def need(self, part: Part) -> None:
+        """One more part has to be known before anything is whole."""
+        with self._changed:
+            self._missing.add(part)
+
     def notice(self, notice: Notice) -> None:
         """Somebody else changed our table."""
         with self._changed:

@@ -35,7 +35,7 @@ from podfence.agent.outlook import Outlook, require_a_clear_way
 from podfence.agent.podstarts import PodStarts
 from podfence.agent.reviews import Reviewer
 from podfence.agent.selfsigned import server_context
-from podfence.agent.sources import feed, read, resources, sources
+from podfence.agent.sources import feed, nodes_of_others, read, resources, sources
 from podfence.agent.status import Status
 from podfence.agent.table import KernelTable
 from podfence.agent.web import Pages, WebServer
@@ -82,8 +82,10 @@ class Agent:
         self._log = log
         self._stopped = threading.Event()
         self._ends: queue.SimpleQueue[int | BaseException] = queue.SimpleQueue()
+        self._others = nodes_of_others(options.node.name)
         wanted = resources(options.node.name)
-        self._inbox = Inbox(options.node.name, ((each[0].kind, each[0].only) for each in wanted))
+        parts = ((each[0].kind, each[0].only) for each in wanted)
+        self._inbox = Inbox(options.node.name, (part for part in parts if part != self._others))
         self._notices = Notices(TABLE, options.namespace_fd)
         table = KernelTable(options.node.mark_mask, self._notices, options.namespace_fd)
         self._starts = PodStarts(options.node.name, self._inbox)
@@ -92,7 +94,9 @@ class Agent:
             options.node, table, self._inbox, log, time.monotonic, arrived=self._starts.arrived
         )
         environment = options.environment or os.environ
-        self._watch = Watch(options.access, wanted, read, environment=environment)
+        self._watch = Watch(
+            options.access, wanted, read, later=[self._others], environment=environment
+        )
         self._events = EventWriter(options.access, options.node.name, log, environment)
         self._drops = Watcher(
             options.node.name,
@@ -145,7 +149,9 @@ class Agent:
             "enforcer",
             lambda: self._enforcer.run(lambda wanted: self._drops.name(wanted.attribution)),
         )
-        feeder = self._thread("feed", lambda: feed(self._watch, self._starts, self._stopped))
+        feeder = self._thread(
+            "feed", lambda: feed(self._watch, self._starts, self._stopped, self._others)
+        )
         self._thread("notices", self._notice)
         self._thread("drops", lambda: self._drops.run(self._stopped))
         self._thread("local socket", self._local.run)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from podfence.agent.inbox import Heard, Inbox
+from podfence.agent.inbox import Heard, Inbox, Part
 from podfence.agent.nri import Sandbox
 from podfence.kube.follow import State
 from podfence.model.facts import NO_ADDRESS, Event, Gone, PodFacts, Put
@@ -81,6 +81,10 @@ class PodStarts:
     def stand(self, state: State) -> None:
         """As ``Inbox.stand``."""
         self._inbox.stand(state)
+
+    def need(self, part: Part) -> None:
+        """As ``Inbox.need``."""
+        self._inbox.need(part)
 
     def _completed(self, event: Event) -> Event:
         match event:

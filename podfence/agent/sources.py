@@ -17,15 +17,14 @@ from podfence.agent.inbox import Heard, Part, part_of
 from podfence.agent.status import Source
 from podfence.errors import ClusterError
 from podfence.kube.follow import Change, Item, Standing, State
-from podfence.kube.resource import Resource, pods_for, resources_of
+from podfence.kube.resource import Resource, other_nodes, own_node, pods_for, resources_of
 from podfence.kube.watch import Watch
 from podfence.live import wire
 from podfence.live.wire import Reading
-from podfence.model.facts import Gone, NamespaceFacts, NodeFacts, PodFacts, PolicyFacts, Put
+from podfence.model.facts import Event, Gone, NamespaceFacts, NodeFacts, PodFacts, PolicyFacts, Put
 
 KINDS = (
     "Namespace",
-    "Node",
     "NetworkPolicy",
     "ClusterNetworkPolicy",
     "AdminNetworkPolicy",
@@ -35,12 +34,27 @@ KINDS = (
 UNREACHABLE = 30.0
 """Seconds of silence after which people are told."""
 _POLL = 0.5
+_OWN = ("spec.nodeName=", "metadata.name=")
 
 
 def resources(node: str) -> tuple[tuple[Resource, ...], ...]:
-    """What an agent watches: its own pods, of the others those that have an address, and all else
-    that policies depend on."""
-    return (*map(resources_of, KINDS), *pods_for(node))
+    """What an agent watches: its own pods, of the others those that have an address, its own Node,
+    the other Nodes (``nodes_of_others``), and all else that policies depend on."""
+    return (*map(resources_of, KINDS), own_node(node), other_nodes(node), *pods_for(node))
+
+
+def nodes_of_others(node: str) -> Part:
+    """The part that is watched only when a policy asks for Nodes. The own one always is: its pod
+    ranges are closed, and its addresses are let in (NP-52)."""
+    resource = other_nodes(node)[0]
+    return resource.kind, resource.only
+
+
+def asks_for_nodes(event: Event) -> bool:
+    """Whether it is a policy whose peers are Nodes (CNP-18), or may be."""
+    if not isinstance(event, Put) or not isinstance(event.facts, PolicyFacts):
+        return False
+    return event.facts.kind != "NetworkPolicy" and b'"nodes"' in event.facts.document
 
 
 def read(resource: Resource, text: msgspec.Raw) -> Item[Reading]:
@@ -72,9 +86,14 @@ class Ear(Protocol):
     def stand(self, state: State) -> None:
         """How a kind stands, after the events that led there."""
 
+    def need(self, part: Part) -> None:
+        """One more part has to be known before anything is whole."""
 
-def feed(watch: Watch[Reading], inbox: Ear, stopped: threading.Event) -> None:
-    """Hand over what a watch brings, until it is to stop. Raises what ended a thread of it."""
+
+def feed(watch: Watch[Reading], inbox: Ear, stopped: threading.Event, nodes: Part) -> None:
+    """Hand over what a watch brings, until it is to stop. ``nodes``: the part that is begun with
+    the first policy that asks for it, before that policy is told. Raises what ended a thread."""
+    later = True
     told: dict[Part, State] = {}
     with watch:
         while not stopped.is_set():
@@ -82,7 +101,12 @@ def feed(watch: Watch[Reading], inbox: Ear, stopped: threading.Event) -> None:
             if batch is None:
                 continue
             if batch.changes:
-                inbox.tell(heard(batch.changes), batch.at)
+                found = [*heard(batch.changes)]
+                if later and any(asks_for_nodes(event) for event, _ in found):
+                    later = False
+                    inbox.need(nodes)
+                    watch.begin(*nodes)
+                inbox.tell(found, batch.at)
             if told.get(part_of(batch.state)) != batch.state:
                 told[part_of(batch.state)] = batch.state
                 inbox.stand(batch.state)
@@ -106,7 +130,7 @@ def sources(watch: Watch[Reading]) -> tuple[Source, ...]:
 def _part_name(state: State) -> str:
     if not state.only:
         return ""
-    return "own" if state.only.startswith("spec.nodeName=") else "other"
+    return "own" if state.only.startswith(_OWN) else "other"
 
 
 class Standings:

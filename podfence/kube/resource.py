@@ -68,6 +68,11 @@ def own_node(node: str) -> tuple[Resource, ...]:
     return resources_of("Node", f"metadata.name={_escaped(node)}")
 
 
+def other_nodes(node: str) -> tuple[Resource, ...]:
+    """All but one node's object."""
+    return resources_of("Node", f"metadata.name!={_escaped(node)}")
+
+
 def _escaped(value: str) -> str:
     """A value in a field selector."""
     return re.sub(r"([\\,=])", r"\\\1", value)

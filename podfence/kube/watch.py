@@ -11,7 +11,7 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from typing import Final, Generic, TypeVar
 
@@ -109,7 +109,8 @@ class Watch(Generic[T]):
     ``read``: what is to be known of an object, from its bytes: they are decoded once.
     ``wanted``: of each kind its resources, the best version first; of a kind that is asked for in
     parts, each part. An object is gone when no part holds it; of parts that overlap, that may be
-    said twice. ``streamed``: as ``Follow``.
+    said twice. ``later``: parts, by kind and field selector, that nobody follows before ``begin``.
+    ``streamed``: as ``Follow``.
     ``chance`` gives random numbers from 0 to 1.
     """
 
@@ -119,6 +120,7 @@ class Watch(Generic[T]):
         wanted: Iterable[Sequence[Resource]],
         read: Read[T],
         *,
+        later: Collection[tuple[str, str]] = (),
         environment: Mapping[str, str] = os.environ,
         streamed: bool = False,
         silence: float = SILENCE,
@@ -137,14 +139,24 @@ class Watch(Generic[T]):
             )
             for resources in wanted
         ]
+        self._later = {*later}
         self._parts: dict[str, list[Follow[T]]] = {}
         for loop in self._loops:
             self._parts.setdefault(loop.follow.kind, []).append(loop.follow)
 
     def __enter__(self) -> Watch[T]:
         for loop in self._loops:
-            loop.thread.start()
+            if loop.part not in self._later:
+                loop.thread.start()
         return self
+
+    def begin(self, kind: str, only: str) -> None:
+        """Follow a part from now on that was left for later; for the thread that takes batches."""
+        if (kind, only) in self._later:
+            self._later.remove((kind, only))
+            for loop in self._loops:
+                if loop.part == (kind, only):
+                    loop.thread.start()
 
     def __exit__(self, *_: object) -> None:
         """End all threads, also those that wait for the server or for their reader."""
@@ -175,8 +187,10 @@ class Watch(Generic[T]):
         return Batch(tuple(c for c in batch.changes if _counts(c, parts)), batch.state, batch.at)
 
     def standings(self) -> tuple[Standing, ...]:
-        """How each kind stands, or each part of one; for any thread."""
-        return tuple(loop.standing for loop in self._loops)
+        """How each kind stands, or each part of one, but for those left for later; for any
+        thread."""
+        later = {*self._later}
+        return tuple(loop.standing for loop in self._loops if loop.part not in later)
 
     def _put(self, found: tuple[Follow[T], Batch[T]] | Exception) -> None:
         self._batches.put(found)
@@ -211,6 +225,11 @@ class _Loop(Generic[T]):
         self._chance = chance
         self._told: State | None = None
         self._heard: float | None = None
+
+    @property
+    def part(self) -> tuple[str, str]:
+        """The kind, and the field selector of the part of it that is meant."""
+        return self.follow.state.kind, self.follow.state.only
 
     @property
     def standing(self) -> Standing:

@@ -32,7 +32,7 @@ PLACES = {
 }
 STRICT = "?dryRun=All&fieldValidation=Strict"
 WAIT = 30.0
-WATCHED = (*KINDS, "Pod")
+WATCHED = (*KINDS, "Node", "Pod")
 NOT_SERVED = {"AdminNetworkPolicy", "BaselineAdminNetworkPolicy"}
 """No release of the API that has the newer kind has these."""
 RULES = [
