@@ -13,7 +13,7 @@ mkdirSync(target, { recursive: true });
 
 const result = await build({
   absWorkingDir: web,
-  entryPoints: { report: "src/main.tsx" },
+  entryPoints: { report: "src/main.tsx", serve: "src/serve.tsx", editor: "src/editor.ts" },
   bundle: true,
   minify: true,
   format: "iife",
@@ -28,7 +28,8 @@ const result = await build({
 });
 const style = await build({
   absWorkingDir: web,
-  entryPoints: { report: "src/report.css" },
+  entryPoints: { report: "src/report.css", serve: "src/serve.css" },
+  bundle: true,
   minify: true,
   charset: "utf8",
   target: ["chrome109", "firefox115", "safari16.4"],

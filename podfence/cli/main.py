@@ -39,6 +39,7 @@ COMMANDS = {
     "test": "Judge whether the cluster keeps what test files promise.",
     "check": "Validate manifests as the API server would.",
     "report": "Write one HTML file that shows who can reach whom, and why.",
+    "serve": "Show that page from this machine; it follows the files.",
     "get": "Write what podfence reads of a cluster, safe to send to somebody.",
     "lab": "Enforce the policies in this machine's kernel and test them with real packets.",
     "agent": "Enforce the policies of a cluster on one of its nodes.",

@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterable
 from contextlib import suppress
 from importlib.resources import files
 
 import click
 
-from podfence._version import __version__
-from podfence.cli.check_command import all_problems
 from podfence.cli.common import (
     asking,
     has_errors,
@@ -31,24 +28,19 @@ from podfence.cli.inputs import (
     input_options,
     pair_namespaces_option,
 )
+from podfence.cli.pageparts import PARTS, PageParts
 from podfence.cli.terminal import echo
 from podfence.collector import collector_paused
 from podfence.errors import PodfenceError
 from podfence.manifests.load import Loaded
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import Names
-from podfence.policy.index import PolicyIndex
-from podfence.questions.dns import map_notes
 from podfence.questions.phrases.words import some
-from podfence.questions.report import Report, report
-from podfence.render.problems import problem_data
+from podfence.questions.report import report
 from podfence.render.report_html import Assets, report_html
-from podfence.render.report_map import map_data
 from podfence.render.report_names import Anonymous, AsWritten
-from podfence.render.report_rules import rules_data
 from podfence.text import printable
 
-ABOUT_SCHEMA = "podfence.report-about/v1"
 SHOWN_PATHS = 3
 
 
@@ -114,11 +106,12 @@ def command(
         index = compile_cluster(loaded.cluster, names)
         found = report(index, frozenset(scope))
         shown = Anonymous() if anonymise else AsWritten()
-        parts = _parts(loaded, index, found, shown, text=not no_text)
+        source = called(inputs, loaded)
+        title = title or ("podfence" if anonymise else f"podfence: {source}")
+        made = PageParts(loaded, index, found, title, source, shown, text=not no_text)
+        parts = {name: made.part(name) for name in PARTS if not _hidden(name, shown)}
         if before:
             parts["plan"] = _plan(before, inputs, loaded, names)
-        title = title or ("podfence" if anonymise else f"podfence: {_called(inputs, loaded)}")
-        parts["about"] = _about(loaded, title, _called(inputs, loaded), shown)
         page = report_html(title, parts, _assets())
     _write(target, page.encode("utf-8", "replace"))
     if loaded.doubts:
@@ -131,43 +124,14 @@ def command(
     return 2 if (loaded.doubts or has_errors(loaded.problems)) and not keep_going else 0
 
 
-def _called(inputs: Inputs, loaded: Loaded) -> str:
+def called(inputs: Inputs, loaded: Loaded) -> str:
+    """What a page says that it was made of."""
     return loaded.live or some([os.fspath(path) for path in inputs.paths], SHOWN_PATHS)
 
 
-def _parts(
-    loaded: Loaded, index: PolicyIndex, found: Report, shown: AsWritten, *, text: bool
-) -> dict[str, object]:
-    excerpt = loaded.positions.lines_of if text else None
-    parts: dict[str, object] = {
-        "map": map_data(found, shown, map_notes(index)),
-        "rules": rules_data(found, shown, loaded.locate, excerpt),
-    }
-    if not shown.hides:
-        problems = all_problems(loaded, index)
-        locate = loaded.positions.locate_problem
-        parts["findings"] = [problem_data(problem, locate(problem)) for problem in problems]
-    return parts
-
-
-def _about(loaded: Loaded, title: str, source: str, shown: AsWritten) -> dict[str, object]:
-    doubts = [] if shown.hides else list(_doubts(loaded))
-    return {
-        "schema": ABOUT_SCHEMA,
-        "version": __version__,
-        "title": title,
-        "source": "" if shown.hides else source,
-        "live": bool(loaded.live),
-        "objects": dict(loaded.kinds),
-        "doubts": doubts,
-    }
-
-
-def _doubts(loaded: Loaded) -> Iterable[dict[str, object]]:
-    for doubt in loaded.doubts:
-        position = loaded.locate(doubt.source, doubt.path)
-        place = {} if position is None else {"file": position.file, "line": position.line}
-        yield {"object": str(doubt), "namespace": doubt.namespace, **place}
+def _hidden(part: str, shown: AsWritten) -> bool:
+    """Findings quote names."""
+    return part == "findings" and shown.hides
 
 
 def _plan(

@@ -40,6 +40,8 @@ class Browser:
     def __init__(self, width: int = 1280, height: int = 800) -> None:
         self.console: list[str] = []
         self.requests: list[str] = []
+        self.dialogs: list[str] = []  # accepted as they came
+        self.own: tuple[str, ...] = ()  # where else a page may fetch from
         self._size = width, height
         self._number = 0
         self._buffer = b""
@@ -68,7 +70,7 @@ class Browser:
                 "--disable-sync",
                 "--hide-scrollbars",
                 "--force-device-scale-factor=1",
-                "--host-resolver-rules=MAP * ~NOTFOUND",
+                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
                 f"--window-size={self._size[0]},{self._size[1]}",
                 f"--user-data-dir={self._folder.name}",
             ],
@@ -131,9 +133,13 @@ class Browser:
 
     def open(self, path: Path, fragment: str = "") -> None:
         """A file, until its page has said that it is ready, or why not."""
+        self.visit(f"{path.resolve().as_uri()}{fragment}")
+
+    def visit(self, address: str) -> None:
+        """The same of any address."""
         self._loaded = False
         self.call("Page.navigate", url="about:blank")
-        self.call("Page.navigate", url=f"{path.resolve().as_uri()}{fragment}")
+        self.call("Page.navigate", url=address)
         self.wait("document.documentElement?.dataset.state !== undefined")
 
     def go(self, fragment: str) -> None:
@@ -213,19 +219,23 @@ class Browser:
 
     def call(self, method: str, **arguments: Any) -> Mapping[str, Any]:
         """One command; what is told meanwhile is kept."""
-        self._number += 1
-        message: dict[str, Any] = {"id": self._number, "method": method, "params": arguments}
-        if self._session:
-            message["sessionId"] = self._session
-        _write_all(self._write, json.dumps(message).encode() + b"\0")
+        number = self._send(method, **arguments)
         while True:
             answer = self._next()
-            if answer.get("id") == self._number:
+            if answer.get("id") == number:
                 if "error" in answer:
                     raise PageError(f"{method}: {answer['error']}")
                 result: Mapping[str, Any] = answer["result"]
                 return result
             self._told(answer)
+
+    def _send(self, method: str, **arguments: Any) -> int:
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": arguments}
+        if self._session:
+            message["sessionId"] = self._session
+        _write_all(self._write, json.dumps(message).encode() + b"\0")
+        return self._number
 
     def _next(self) -> Mapping[str, Any]:
         while b"\0" not in self._buffer:
@@ -246,6 +256,9 @@ class Browser:
             self.console.append(f"exception: {json.dumps(said['exceptionDetails'])[:2000]}")
         elif method == "Log.entryAdded":
             self.console.append(f"{said['entry']['level']}: {said['entry']['text']}")
+        elif method == "Page.javascriptDialogOpening":
+            self.dialogs.append(str(said["type"]))
+            self._send("Page.handleJavaScriptDialog", accept=True)  # its answer is passed over
         elif method == "Network.requestWillBeSent":
             self.requests.append(said["request"]["url"])
 
@@ -274,4 +287,6 @@ _KEY_CODES = {
     "ArrowDown": 40,
     "PageUp": 33,
     "PageDown": 34,
+    "Backspace": 8,
+    "Delete": 46,
 }

@@ -20,8 +20,10 @@ def browser(one_browser: Browser) -> Iterator[Browser]:
     """The browser; afterwards no error was said, nothing was refused and nothing was fetched."""
     one_browser.console.clear()
     one_browser.requests.clear()
+    one_browser.own = ()
     one_browser.resize(1280, 800)
     one_browser.theme("light")
     yield one_browser
-    fetched = [url for url in one_browser.requests if not url.startswith(("file:", "about:"))]
+    allowed = ("file:", "about:", "data:,", *one_browser.own)
+    fetched = [url for url in one_browser.requests if not url.startswith(allowed)]
     assert (one_browser.console, fetched) == ([], [])

@@ -30,12 +30,12 @@ export const about = (): Promise<About> => needed<About>("about");
 export const reach = (): Promise<Reach> => needed<Reach>("map");
 export const findings = (): Promise<Finding[] | null> => unpack<Finding[]>("findings");
 export const plan = (): Promise<Plan | null> => unpack<Plan>("plan");
+export const rules = once(() => needed<Rules>("rules"));
 
-let rulesOnce: Promise<Rules> | null = null;
-/** The rules are large and wanted late: unpacked when first asked for, once. */
-export function rules(): Promise<Rules> {
-  rulesOnce ??= needed<Rules>("rules");
-  return rulesOnce;
+/** What is large and wanted late: made when first asked for, once. */
+export function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | null = null;
+  return () => (made ??= make());
 }
 
 /** docs/schemas/plan.schema.json, as far as the page shows it. */

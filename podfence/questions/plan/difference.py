@@ -63,24 +63,31 @@ def difference(old: PolicyIndex, new: PolicyIndex, ends: Ends) -> tuple[Change, 
         _Family(old, new, ends, forms, family)
         for family in sorted({a.version for a in new.by_address})
     ]
+    return across([(each.family, each.everyone, each.changes()) for each in families])
+
+
+_OfFamily = tuple[int, FrozenBitMap, Iterable[Change]]
+"""An IP version, the joint classes that speak it, and the changes in it."""
+
+
+def across(families: Sequence[_OfFamily]) -> tuple[Change, ...]:
+    """The changes of all IP versions; what is the same in all that are spoken is said once."""
     found: dict[Change, list[int]] = defaultdict(list)
-    for each in families:
-        for change in each.changes():
-            found[change].append(each.family)
+    for family, _, changes in families:
+        for change in changes:
+            found[change].append(family)
     return tuple(
         replace(change, family=_only_in(families, change, versions))
         for change, versions in found.items()
     )
 
 
-def _only_in(families: Iterable[_Family], change: Change, versions: Sequence[int]) -> int | None:
+def _only_in(families: Iterable[_OfFamily], change: Change, versions: Sequence[int]) -> int | None:
     """The family of a change that was found in ``versions``: None where no pair of it speaks
     another."""
-    for each in families:
-        speaks = change.sources.intersect(each.everyone) and change.destinations.intersect(
-            each.everyone
-        )
-        if each.family not in versions and speaks:
+    for family, everyone, _ in families:
+        speaks = change.sources.intersect(everyone) and change.destinations.intersect(everyone)
+        if family not in versions and speaks:
             return versions[0]
     return None
 

@@ -1,13 +1,14 @@
 // The shell: pages on the left, filters above, the panel of a pair on the right.
 
+import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { Asking } from "../asking";
 import { shownEndpoints } from "../filter";
 import { openGroups } from "../layout";
 import { go, linkTo, type Page, type Place, usePlace, type View } from "../location";
 import { parsePlace } from "../ports";
-import type { About, Finding } from "../schema";
-import { type Plan, rules } from "../unpack";
+import type { About, Finding, Rules } from "../schema";
+import type { Plan } from "../unpack";
 import { count, visible, visibleText } from "../visible";
 import type { World } from "../world";
 import { Banners } from "./Banners";
@@ -21,19 +22,33 @@ import { Policies } from "./Policies";
 import { Table } from "./Table";
 import { ThemeButton, useTheme } from "./Theme";
 
-export type Loaded = { about: About; world: World; found: readonly Finding[] | null; plan: Plan | null };
+export type Loaded = {
+  about: About;
+  world: World;
+  rules: () => Promise<Rules>;
+  found: readonly Finding[] | null;
+  plan: Plan | null;
+  /** What a server adds: its standing above the content, and more pages. */
+  more?: More;
+};
+export type More = {
+  standing: ComponentChildren;
+  pages: readonly { page: Page; name: string; badge: string; show: (place: Place, theme: string) => ComponentChildren }[];
+};
 
-export function App({ about, world, found, plan }: Loaded) {
+export function App({ about, world, rules, found, plan, more }: Loaded) {
   const place = usePlace();
   const [theme, setTheme] = useTheme();
-  const [asking, setAsking] = useState<Asking | null>(null);
+  const [known, setKnown] = useState<Asking | null>(null);
+  const asking = known?.world === world ? known : null;
   const pair = useMemo(() => pairOf(world, place), [world, place]);
   const port = parsePlace(place.asked.get("port") ?? "");
   const needsRules = pair !== null || place.page === "policies";
   useEffect(() => {
     if (!needsRules || asking !== null) return;
-    void rules().then((read) => setAsking(new Asking(world, read)));
-  }, [needsRules, asking, world]);
+    void rules().then((read) => setKnown(new Asking(world, read)));
+  }, [needsRules, asking, world, rules]);
+  const extra = more?.pages.find((each) => each.page === place.page);
   return (
     <div class={pair === null ? "shell" : "shell paired"}>
       <a class="skip" href="#main" onClick={skip}>
@@ -45,10 +60,15 @@ export function App({ about, world, found, plan }: Loaded) {
         <PortFilter place={place} />
         <ThemeButton theme={theme} set={setTheme} />
       </header>
-      <Rail {...{ place, world, found, plan }} />
+      <Rail {...{ place, world, found, plan }} more={more?.pages ?? []} />
       <main id="main" tabIndex={-1}>
         <Banners {...{ about, world }} />
-        <Content {...{ place, world, asking, found, plan, port, pair, theme }} />
+        {more?.standing}
+        {extra === undefined ? (
+          <Content {...{ place, world, asking, found, plan, port, pair, theme }} />
+        ) : (
+          extra.show(place, theme)
+        )}
       </main>
       {pair !== null && <Pair {...{ world, asking, place, port, pair }} />}
       <footer>
@@ -97,7 +117,7 @@ function Content({ place, world, asking, found, plan, port, pair, theme }: Conte
     case "plan":
       if (plan !== null) return <PlanPage {...{ plan, place }} />;
       return <p class="plain">This page was written without --plan, so it shows no change.</p>;
-    case "map":
+    default:
       return <Map {...{ place, world, port, pair, theme }} />;
   }
 }
@@ -146,7 +166,7 @@ function viewOf(place: Place): View {
   return asked === "picture" || asked === "table" ? asked : "matrix";
 }
 
-function Rail({ place, world, found, plan }: Pick<ContentProps, "place" | "world" | "found" | "plan">) {
+function Rail({ place, world, found, plan, more }: Pick<ContentProps, "place" | "world" | "found" | "plan"> & { more: More["pages"] }) {
   const entries: [Page, string, string][] = [
     ["map", "Map", ""],
     ["policies", "Policies", world.reach.policies.toLocaleString("en")],
@@ -154,6 +174,7 @@ function Rail({ place, world, found, plan }: Pick<ContentProps, "place" | "world
   ];
   if (found !== null) entries.push(["findings", "Findings", found.length.toLocaleString("en")]);
   if (plan !== null) entries.push(["plan", "Change", plan.changes ? "±" : "="]);
+  for (const { page, name, badge } of more) entries.push([page, name, badge]);
   return (
     <nav class="rail" aria-label="Pages">
       {entries.map(([page, name, badge]) => (

@@ -3,10 +3,10 @@
 import type { Asking, DirectionAnswer } from "../asking";
 import { linkTo, type Place } from "../location";
 import { words } from "../ports";
-import { visible } from "../visible";
+import { visible, visibleText } from "../visible";
 import type { Origin, PolicyLook, RuleLook } from "../why";
 import { reasonWords } from "../words";
-import { blockEnd, fileName, type Mark, Yaml } from "./Yaml";
+import { blockEnd, type Mark, Yaml } from "./Yaml";
 
 /** Origins whose lines are shown; of more, their places are enough. */
 const QUOTED = 4;
@@ -83,6 +83,19 @@ function Deciding({
   );
 }
 
+/** Whether places are links to the editor. */
+export const editing = { on: false };
+
+function FilePlace({ file, line, column, place }: { file: string; line: number; column: number; place: Place }) {
+  const said = `${visibleText(file)}:${line}:${column}`;
+  if (!editing.on) return <span class="file">{said}</span>;
+  return (
+    <a class="file" href={linkTo(place, { file, line: String(line) }, "edit")} title="Edit this file">
+      {said}
+    </a>
+  );
+}
+
 export function Where({ asking, place, origin }: { asking: Asking; place: Place; origin: Origin }) {
   const policy = asking.rules.policies[origin.policy]!;
   const document = asking.rules.documents[policy.document];
@@ -91,9 +104,7 @@ export function Where({ asking, place, origin }: { asking: Asking; place: Place;
     <p class="where">
       <a href={link}>{policyName(policy)}</a> <code>{origin.path}</code>
       {document !== undefined && origin.line > 0 && (
-        <span class="file">
-          {fileName(document)}:{origin.line}:{origin.column}
-        </span>
+        <FilePlace file={document.file} line={origin.line} column={origin.column} place={place} />
       )}
     </p>
   );

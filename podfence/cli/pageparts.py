@@ -1,0 +1,75 @@
+"""The data of a page, part by part: of a report in one file, or of a page from a server.
+
+Rule: a part is made when it is asked for; what two parts need is made once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec import Struct
+
+from podfence._version import __version__
+from podfence.cli.check_command import all_problems
+from podfence.manifests.load import Loaded
+from podfence.policy.index import PolicyIndex
+from podfence.questions.dns import map_notes
+from podfence.questions.report import Report
+from podfence.render.problems import problem_data
+from podfence.render.report_map import map_data
+from podfence.render.report_names import AsWritten
+from podfence.render.report_rules import rules_data
+
+ABOUT_SCHEMA: Final = "podfence.report-about/v1"
+PARTS: Final = ("map", "rules", "findings", "about")
+"""Names of parts, in the order in which a file holds them."""
+
+
+class PageParts(Struct, frozen=True):
+    """``title``, ``source``: what the page is called, and what was read. ``text``: with the texts
+    of manifests."""
+
+    loaded: Loaded
+    index: PolicyIndex
+    found: Report
+    title: str
+    source: str
+    shown: AsWritten
+    text: bool = True
+
+    def part(self, name: str) -> object:
+        """One of ``PARTS`` as JSON values. Raises KeyError for any other name."""
+        match name:
+            case "map":
+                return map_data(self.found, self.shown, map_notes(self.index))
+            case "rules":
+                excerpt = self.loaded.positions.lines_of if self.text else None
+                return rules_data(self.found, self.shown, self.loaded.locate, excerpt)
+            case "findings":
+                return self._findings()
+            case "about":
+                return self._about()
+        raise KeyError(name)
+
+    def _findings(self) -> list[dict[str, object]]:
+        locate = self.loaded.positions.locate_problem
+        problems = all_problems(self.loaded, self.index)
+        return [problem_data(problem, locate(problem)) for problem in problems]
+
+    def _about(self) -> dict[str, object]:
+        return {
+            "schema": ABOUT_SCHEMA,
+            "version": __version__,
+            "title": self.title,
+            "source": "" if self.shown.hides else self.source,
+            "live": bool(self.loaded.live),
+            "objects": dict(self.loaded.kinds),
+            "doubts": [] if self.shown.hides else list(self._doubts()),
+        }
+
+    def _doubts(self) -> Iterable[dict[str, object]]:
+        for doubt in self.loaded.doubts:
+            position = self.loaded.locate(doubt.source, doubt.path)
+            place = {} if position is None else {"file": position.file, "line": position.line}
+            yield {"object": str(doubt), "namespace": doubt.namespace, **place}

@@ -1,0 +1,164 @@
+"""``podfence serve``: the page of ``report`` from a server of this machine, following changes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+
+import click
+from msgspec.structs import replace
+
+from podfence.cli.common import (
+    asking,
+    known_namespaces,
+    read_inputs,
+    read_names,
+    resolve_option,
+    usable,
+)
+from podfence.cli.inputs import (
+    Inputs,
+    all_namespaces_option,
+    input_options,
+    pair_namespaces_option,
+)
+from podfence.cli.pageparts import PARTS, PageParts
+from podfence.cli.report_command import called
+from podfence.cli.terminal import echo
+from podfence.collector import collector_paused
+from podfence.errors import HostError, PodfenceError
+from podfence.intake.kept import Kept
+from podfence.manifests.inputfiles import InputFile, Skipped
+from podfence.manifests.load import Loaded
+from podfence.policy.compile import compile_cluster
+from podfence.policy.domains import Names
+from podfence.policy.index import PolicyIndex
+from podfence.questions.report import report
+from podfence.render.report_names import AsWritten
+from podfence.web.folder import Folder
+from podfence.web.revision import Input, Make
+from podfence.web.served import Served, Source
+
+CLUSTER_SECONDS = 60.0
+"""A cluster that somebody looks at is read again as often as this."""
+
+
+@click.command("serve")
+@input_options
+@pair_namespaces_option
+@all_namespaces_option
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default=True,
+    metavar="PORT",
+    help="The port to listen on; 0 takes any free one.",
+)
+@click.option(
+    "--edit",
+    is_flag=True,
+    help="Edit the files in the page: what an edit opens and closes stands beside it before it is "
+    "saved. Only files that -f names, or new ones beside them, are ever written.",
+)
+@click.option("--title", default="", metavar="TEXT", help="The page's title.")
+@resolve_option
+def command(
+    inputs: Inputs,
+    namespaces: tuple[str, ...],
+    all_namespaces: bool,
+    port: int,
+    edit: bool,
+    title: str,
+    resolve: str | None,
+) -> int:
+    """Show the page of `podfence report` from a server of this machine, until Ctrl+C.
+
+    The page follows the files: what is saved is shown. Of a cluster, it is read again each minute
+    while somebody looks, or at a click. The server listens on this machine's own addresses alone,
+    and only the address that it prints, with the token in it, gives access. Exit status 0 when it
+    is ended, 2 when nothing could be read or the port cannot be used.
+    """
+    if "-" in inputs.paths:
+        raise click.UsageError("serve reads its files again when they change; name files, not -")
+    if edit and inputs.are_live:
+        raise click.UsageError("a cluster is never written; --edit goes with -f")
+    names = read_names(resolve)
+    scope = inputs.scope(namespaces, everything=all_namespaces)
+    folder = Folder(inputs.paths, inputs.namespace, inputs.exclude)
+    source = _cluster(inputs, scope, names) if inputs.are_live else _files(folder, names)
+    first = source.read()
+    loaded = usable(first.loaded)
+    with asking(loaded, inputs):
+        known_namespaces(loaded, scope)
+    served = Served(_begun(first, source), _parts(inputs, scope, title), edit=edit)
+    _serve(served, port, (folder, names) if edit else None)
+    return 0
+
+
+def _begun(first: Input, source: Source) -> Source:
+    """The source, with what was read of it already."""
+    waiting = [first]
+    return replace(source, read=lambda: waiting.pop() if waiting else source.read())
+
+
+def _files(folder: Folder, names: Names) -> Source:
+    def read() -> Input:
+        loaded, files = folder.read(Kept())
+        return _input(loaded, names, files)
+
+    return Source(read, folder.stamp)
+
+
+def _cluster(inputs: Inputs, scope: tuple[str, ...], names: Names) -> Source:
+    def read() -> Input:
+        return _input(read_inputs(inputs, scope), names, ())
+
+    return Source(read, time.monotonic, CLUSTER_SECONDS)
+
+
+def _input(loaded: Loaded, names: Names, files: tuple[InputFile | Skipped, ...]) -> Input:
+    if not loaded.documents and loaded.errors:
+        raise PodfenceError(loaded.errors[0].message, code="PF006")
+    with collector_paused():
+        return Input(loaded, compile_cluster(loaded.cluster, names), files)
+
+
+def _parts(inputs: Inputs, scope: tuple[str, ...], title: str) -> Make:
+    def made(loaded: Loaded, index: PolicyIndex) -> Mapping[str, Callable[[], object]]:
+        source = called(inputs, loaded)
+
+        @cache
+        def parts() -> PageParts:
+            found = report(index, frozenset(scope))
+            shown = title or f"podfence: {source}"
+            return PageParts(loaded, index, found, shown, source, AsWritten())
+
+        return {name: partial(_part, parts, name) for name in PARTS}
+
+    return made
+
+
+def _part(parts: Callable[[], PageParts], name: str) -> object:
+    with collector_paused():
+        return parts().part(name)
+
+
+def _serve(served: Served, port: int, edited: tuple[Folder, Names] | None) -> None:
+    """``edited``: what may be written; None for nothing."""
+    try:
+        from podfence.web.editing import Editing
+        from podfence.web.server import Bound, until_stopped
+    except ModuleNotFoundError as error:
+        raise HostError(
+            "serve needs the package aiohttp, which comes with: pip install 'podfence[serve]'"
+        ) from error
+    from podfence.web.shell import Static
+
+    def tell(bound: Bound) -> None:
+        echo(f"The page is at {bound.address}\nCtrl+C ends it.")
+
+    more = () if edited is None else (Editing(served, *edited).add,)
+    asyncio.run(until_stopped(served, Static(edit=edited is not None), port, tell, *more))

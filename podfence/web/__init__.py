@@ -1,0 +1,1 @@
+"""The page from a server of this machine: what it shows, what may be written, who may ask."""

@@ -1,0 +1,218 @@
+"""Texts that are not saved yet, judged against what the files hold.
+
+Rule: the same readers, checks and plan as the commands have; nothing is judged a second way. Texts
+in which only policies differ cost what they touch; any other edit costs a whole reading. Of a text
+that cannot be read nothing is said but why.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from podfence.collector import collector_paused
+from podfence.errors import Position, Problem, Severity, Source
+from podfence.intake.documents import Document
+from podfence.intake.kept import Kept
+from podfence.live.clusterevents import Event, gone, put
+from podfence.live.clusterindex import ClusterIndex
+from podfence.manifests.inputfiles import InputFile
+from podfence.manifests.load import Loaded, load_files
+from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
+from podfence.policy.domains import Names
+from podfence.questions.lint.lint import lint
+from podfence.questions.lint.note import Written
+from podfence.questions.lint.notes import notes_for
+from podfence.questions.phrases.matched import Matched
+from podfence.questions.plan.followed import Followed
+from podfence.questions.plan.plan import Plan, comparable, plan
+from podfence.web.folder import Folder
+from podfence.web.revision import Input
+
+SMALL: Final = 500
+"""Policies of which all are checked together while somebody types; of more, those of the text."""
+_OF_ALL: Final = frozenset({"PF112", "PF114", "PF119"})
+"""Codes about the input as a whole, which a single text is not."""
+
+Locate = Callable[[Source | None, str], Position | None]
+
+
+class Side(Struct, frozen=True):
+    """What one side of a plan was read from."""
+
+    raw: Callable[[Source | None], Mapping[str, Any] | None]
+    locate: Locate
+
+
+class Judgement(Struct, frozen=True):
+    """What comes of drafts. ``plan``: None for texts that cannot be judged. ``problems``: those of
+    the texts, with their places; ``sides``: of the plan."""
+
+    problems: tuple[tuple[Problem, Position | None], ...]
+    plan: Plan | None = None
+    sides: tuple[Side, Side] | None = None
+
+
+class Base:
+    """The state of the input that drafts are judged against."""
+
+    def __init__(self, folder: Folder, read: Input, names: Names) -> None:
+        self._folder = folder
+        self._read = read
+        self._names = names
+        self._kept = Kept()
+
+    def prepare(self) -> None:
+        """Work out now what the first draft would have to wait for."""
+        with collector_paused():
+            self._followed.prepare()
+            _ = self._plain, self._policies, self._elsewhere
+
+    def judge(self, texts: Mapping[str, str]) -> Judgement:
+        """``texts``: of files, by name; a name that is not there yet is a new file."""
+        with collector_paused():
+            parts = {path: self._alone(path, text) for path, text in texts.items()}
+            if any(part.doubts for part in parts.values()):
+                return Judgement(tuple(_problems(parts)))
+            events = self._events(parts)
+            if events is None:
+                return self._whole(texts, parts)
+            found = self._followed.plan(events)
+            new, _ = self._plain.apply(events)
+            draft = _Draft(self._read.loaded, parts)
+            notes = tuple(draft.notes(new))
+            sides = Side(self._read.loaded.raw, self._read.loaded.locate), draft.side
+            return Judgement((*_problems(parts), *notes), found, sides)
+
+    # -- states
+
+    @cached_property
+    def _followed(self) -> Followed:
+        cluster, _ = comparable(*[self._read.loaded.cluster] * 2)
+        return Followed(ClusterIndex.of(cluster, self._names))
+
+    @cached_property
+    def _plain(self) -> ClusterIndex:
+        """Without newcomers: a check is about what is there."""
+        return ClusterIndex.of(self._read.loaded.cluster, self._names)
+
+    # -- one text
+
+    def _alone(self, path: str, text: str) -> Loaded:
+        namespace = self._folder.namespace or DEFAULT_NAMESPACE
+        return load_files([InputFile(path, text)], [path], namespace=namespace)
+
+    @cached_property
+    def _documents(self) -> Mapping[str, list[Document]]:
+        found: dict[str, list[Document]] = defaultdict(list)
+        for document in self._read.loaded.documents:
+            found[document.source.file].append(document)
+        return found
+
+    @cached_property
+    def _policies(self) -> Mapping[str, tuple[ObjectRef, ...]]:
+        """The NetworkPolicies of each file that holds nothing else."""
+        found: dict[str, list[ObjectRef]] = {path: [] for path in self._documents}
+        for policy in self._read.loaded.cluster.policies:
+            if policy.source is not None:
+                found[policy.source.file].append(policy.ref)
+        return {
+            path: tuple(refs)
+            for path, refs in found.items()
+            if len(refs) == len(self._documents[path])
+        }
+
+    @cached_property
+    def _elsewhere(self) -> Mapping[ObjectRef, str]:
+        return {ref: path for path, refs in self._policies.items() for ref in refs}
+
+    def _events(self, parts: Mapping[str, Loaded]) -> tuple[Event, ...] | None:
+        """What the drafts change, where it is only NetworkPolicies, each in one file."""
+        events: dict[ObjectRef, Event] = {}
+        for path in parts:
+            if path in self._documents and path not in self._policies:
+                return None
+            events.update((ref, gone(ref)) for ref in self._policies.get(path, ()))
+        added: set[ObjectRef] = set()
+        for part in parts.values():
+            policies = part.cluster.policies
+            if len(policies) != len(part.documents):
+                return None
+            for policy in policies:
+                before = self._elsewhere.get(policy.ref)
+                known = policy.ref in self._plain.objects.known
+                if policy.ref in added or (known and before not in parts):
+                    return None
+                added.add(policy.ref)
+                events[policy.ref] = put(policy)
+        return tuple(events.values())
+
+    # -- everything anew
+
+    def _whole(self, texts: Mapping[str, str], parts: Mapping[str, Loaded]) -> Judgement:
+        left = dict(texts)
+        files = [
+            replace(file, text=left.pop(file.path))
+            if isinstance(file, InputFile) and file.path in left
+            else file
+            for file in self._read.files
+        ]
+        files += [InputFile(path, text) for path, text in left.items()]
+        loaded = load_files(
+            files, self._folder.paths, namespace=self._folder.namespace, kept=self._kept
+        )
+        before = self._read.loaded
+        found = plan(before.cluster, loaded.cluster, self._names)
+        sides = Side(before.raw, before.locate), Side(loaded.raw, loaded.locate)
+        return Judgement(tuple(_problems(parts)), found, sides)
+
+
+class _Draft:
+    """The input with some texts replaced by others, where only policies differ."""
+
+    def __init__(self, before: Loaded, parts: Mapping[str, Loaded]) -> None:
+        self._before = before
+        self._parts = parts
+        self.side = Side(self.raw, self.locate)
+
+    def _of(self, source: Source | None) -> Loaded:
+        return self._parts.get(source.file, self._before) if source else self._before
+
+    def raw(self, source: Source | None) -> Mapping[str, Any] | None:
+        return self._of(source).raw(source)
+
+    def locate(self, source: Source | None, path: str) -> Position | None:
+        return self._of(source).locate(source, path)
+
+    def notes(self, state: ClusterIndex) -> Iterator[tuple[Problem, Position | None]]:
+        """What ``check`` says of the policies in the texts."""
+        index = state.index
+        if len(index.cluster.policies) <= SMALL:
+            found = lint(index, self.raw)
+        else:
+            matched, written = Matched(index), Written(index, self.raw)
+            found = (
+                finding
+                for part in self._parts.values()
+                for policy in part.cluster.policies
+                for finding in notes_for(index, policy, self.raw(policy.source), matched, written)
+            )
+        for finding in found:
+            if finding.source is not None and finding.source.file in self._parts:
+                yield finding.problem, self.locate(finding.source, finding.path)
+
+
+def _problems(parts: Mapping[str, Loaded]) -> Iterator[tuple[Problem, Position | None]]:
+    """What the server would say of the texts, errors first."""
+    found = [
+        (problem, part.positions.locate_problem(problem))
+        for part in parts.values()
+        for problem in part.problems
+        if problem.code not in _OF_ALL
+    ]
+    yield from sorted(found, key=lambda each: each[0].severity is not Severity.ERROR)

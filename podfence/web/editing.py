@@ -1,0 +1,189 @@
+"""Routes of the editor: files, drafts, completion, saving."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, Final, TypeVar
+
+import msgspec
+from aiohttp import web
+from msgspec import Struct
+
+from podfence.policy.domains import Names
+from podfence.questions.completion import Completion, complete
+from podfence.render.jsontext import json_bytes
+from podfence.render.plan_edits import Edits, Texts
+from podfence.render.plan_json import plan_data
+from podfence.render.plan_text import render_plan
+from podfence.render.problems import problem_data
+from podfence.web.draft import Base, Judgement
+from podfence.web.folder import Changed, FileText, Folder, NotWritten
+from podfence.web.revision import Revision
+from podfence.web.served import Served
+from podfence.web.server import json_body, said
+
+T = TypeVar("T")
+SHOWN: Final = 40
+"""Causes of a plan that are written out beside a text."""
+
+
+class Draft(Struct, forbid_unknown_fields=True):
+    """A text that is not saved yet."""
+
+    path: str
+    text: str
+
+
+class Evaluate(Struct, forbid_unknown_fields=True):
+    """``tab``: tells one page from another; of each only the newest drafts are judged."""
+
+    tab: str
+    files: list[Draft]
+
+
+class Save(Struct, forbid_unknown_fields=True):
+    """``digest``: of what the editor has read."""
+
+    path: str
+    text: str
+    digest: str
+
+
+class Complete(Struct, forbid_unknown_fields=True):
+    """``line`` from 1, ``column`` from 0, in characters of the line."""
+
+    text: str
+    line: int
+    column: int
+
+
+class Editing:
+    """The editor's side of a server."""
+
+    def __init__(self, served: Served, folder: Folder, names: Names) -> None:
+        self._served = served
+        self._folder = folder
+        self._names = names
+        self._base: tuple[Revision, Base] | None = None
+        self._newest: dict[str, object] = {}
+
+    def add(self, app: web.Application) -> None:
+        """The routes."""
+        app.router.add_get("/api/v1/files", self.files)
+        app.router.add_get("/api/v1/file", self.file)
+        app.router.add_put("/api/v1/file", self.save)
+        app.router.add_post("/api/v1/evaluate", self.evaluate)
+        app.router.add_post("/api/v1/complete", self.complete)
+
+    # -- files
+
+    @property
+    def _paths(self) -> tuple[str, ...]:
+        return self._served.revision.read.paths
+
+    async def files(self, request: web.Request) -> web.Response:
+        """Names of all files, in the order in which they were read."""
+        return web.json_response({"files": self._paths})
+
+    async def file(self, request: web.Request) -> web.Response:
+        """One of them: ``?path=``."""
+        path = request.query.get("path", "")
+        try:
+            found = await self._run(lambda: self._folder.open(path, self._paths))
+        except NotWritten as error:
+            return said(404, str(error))
+        return json_body(json_bytes(_file(found)))
+
+    async def save(self, request: web.Request) -> web.Response:
+        """Write one, if it is what the editor has read."""
+        asked = await _read(request, Save)
+        try:
+            found = await self._run(
+                lambda: self._folder.save(asked.path, asked.text, asked.digest, self._paths)
+            )
+        except Changed as error:
+            return json_body(json_bytes({"message": str(error), **_file(error.file)}), status=409)
+        except NotWritten as error:
+            return said(403, str(error))
+        await self._served.look()
+        return json_body(json_bytes(_file(found)))
+
+    # -- drafts
+
+    async def evaluate(self, request: web.Request) -> web.Response:
+        """What the drafts would open and close. 409 for drafts that newer ones have overtaken."""
+        asked = await _read(request, Evaluate)
+        texts = {each.path: each.text for each in asked.files}
+        for path in texts:
+            if not self._folder.may_hold(path, self._paths):
+                return said(404, "no file of the input is called so")
+        mine = self._newest[asked.tab] = object()
+        if len(self._newest) > SHOWN:
+            del self._newest[next(iter(self._newest))]
+
+        def judged() -> bytes | None:
+            return self._judged(texts) if self._newest.get(asked.tab) is mine else None
+
+        body = await self._run(judged)
+        return said(409, "newer drafts came") if body is None else json_body(body)
+
+    def _judged(self, texts: dict[str, str]) -> bytes:
+        revision = self._served.revision
+        if self._base is None or self._base[0] is not revision:
+            self._base = revision, Base(self._folder, revision.read, self._names)
+            self._base[1].prepare()
+        start = perf_counter()
+        data = judgement_data(self._base[1].judge(texts))
+        data["revision"] = revision.name
+        data["ms"] = round(1000 * (perf_counter() - start), 1)
+        return json_bytes(data)
+
+    async def complete(self, request: web.Request) -> web.Response:
+        """What may stand where somebody types."""
+        asked = await _read(request, Complete)
+        cluster = self._served.revision.read.loaded.cluster
+        found = await self._run(lambda: complete(cluster, asked.text, asked.line, asked.column))
+        return json_body(json_bytes(_completion(found)))
+
+    async def _run(self, job: Callable[[], T]) -> T:
+        return await self._served.worker.run(job)
+
+
+async def _read(request: web.Request, form: type[T]) -> T:
+    """The body as a value. Raises HTTPBadRequest for anything else."""
+    if request.content_type != "application/json":
+        raise web.HTTPUnsupportedMediaType(reason="send JSON")
+    try:
+        return msgspec.json.decode(await request.read(), type=form)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise web.HTTPBadRequest(reason="the body is not what is expected here") from error
+
+
+def _file(file: FileText) -> dict[str, object]:
+    return {"path": file.path, "text": file.text, "digest": file.digest}
+
+
+def judgement_data(found: Judgement) -> dict[str, Any]:
+    """The answer about drafts; without a plan where a text cannot be judged."""
+    data: dict[str, Any] = {
+        "problems": [problem_data(problem, place) for problem, place in found.problems]
+    }
+    if found.plan is None or found.sides is None:
+        return data
+    spots = Edits(*(Texts(side.raw, side.locate) for side in found.sides)).spots
+    data["plan"] = plan_data(found.plan, spots)
+    data["text"] = render_plan(found.plan, spots, top=SHOWN, wide=False)
+    return data
+
+
+def _completion(found: Completion | None) -> dict[str, object]:
+    if found is None:
+        return {"from": 0, "options": []}
+    return {
+        "from": found.start,
+        "options": [
+            {"label": each.text, "detail": each.detail, "weight": each.weight}
+            for each in found.options
+        ],
+    }

@@ -1,0 +1,180 @@
+"""The files of the input: which there are, when they change, how one is saved.
+
+Rule: a name is one of the files that were read, or a new one beside them; never a path to be
+followed. What is written lies, after links, below a path that a person gave with ``-f``. A file
+that has changed since it was read is not overwritten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Final
+
+from msgspec import Struct
+
+from podfence.collector import collector_paused
+from podfence.intake.kept import Kept
+from podfence.manifests.inputfiles import SUFFIXES, InputFile, Skipped, read_inputs
+from podfence.manifests.load import Loaded, load_files
+
+MOST_WATCHED: Final = 20_000
+"""Files and directories that are looked at for changes."""
+_NEW_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.(?:yaml|yml|json)")
+
+
+class NotWritten(Exception):
+    """A file cannot be read or saved, and why."""
+
+
+class Changed(NotWritten):
+    """The file is not what the editor has read. ``text``: what it is now."""
+
+    def __init__(self, file: FileText) -> None:
+        super().__init__("the file has changed since it was read")
+        self.file = file
+
+
+class FileText(Struct, frozen=True):
+    """``text`` with ``\\n`` line ends. ``digest``: of the bytes, "" for a file that is not there.
+    ``newline``: how its lines end."""
+
+    path: str
+    text: str
+    digest: str
+    newline: str = "\n"
+
+
+class Folder(Struct, frozen=True):
+    """``paths``: files and directories as given. ``namespace``, ``exclude``: as ``load``."""
+
+    paths: tuple[str, ...]
+    namespace: str | None = None
+    exclude: tuple[str, ...] = ()
+
+    def read(self, kept: Kept | None = None) -> tuple[Loaded, tuple[InputFile | Skipped, ...]]:
+        """Everything, and the files that it was read from."""
+        with collector_paused():
+            files = tuple(read_inputs(self.paths, None, self.exclude))
+            loaded = load_files(files, self.paths, namespace=self.namespace, kept=kept)
+        return loaded, files
+
+    def stamp(self) -> tuple[object, ...]:
+        """What is another value once a file has changed, come or gone."""
+        found: list[object] = []
+        for path in self._watched():
+            try:
+                status = os.stat(path)
+            except OSError:
+                found.append((path, None))
+                continue
+            size = 0 if stat.S_ISDIR(status.st_mode) else status.st_size
+            found.append((path, status.st_mtime_ns, size, status.st_ino))
+            if len(found) >= MOST_WATCHED:
+                break
+        return tuple(found)
+
+    def _watched(self) -> Iterator[str]:
+        for given in self.paths:
+            yield given
+            for folder, below, names in os.walk(given):
+                below[:] = sorted(name for name in below if not name.startswith("."))
+                yield folder
+                yield from (os.path.join(folder, name) for name in sorted(names) if _is_read(name))
+
+    # -- one file
+
+    def may_hold(self, path: str, known: Sequence[str]) -> bool:
+        """Whether a file that was read is called so, or a new one beside them may be."""
+        folder, name = os.path.split(path)
+        beside = {os.path.dirname(each) for each in known}
+        return path in known or (folder in beside and _NEW_NAME.fullmatch(name) is not None)
+
+    def open(self, path: str, known: Sequence[str]) -> FileText:
+        """The file as it is now. ``known``: names of the files that were read.
+
+        Raises NotWritten for anything else than those and new files beside them, and for a file
+        that cannot be edited here.
+        """
+        return _read(path, self._real(path, known))
+
+    def save(self, path: str, text: str, digest: str, known: Sequence[str]) -> FileText:
+        """Write a file, through a temporary one: who reads meanwhile gets the old or the new one,
+        whole. ``digest``: of what the editor has read.
+
+        Raises Changed if it is not that any more, NotWritten as ``open``.
+        """
+        real = self._real(path, known)
+        before = _read(path, real)
+        if before.digest != digest:
+            raise Changed(before)
+        data = text.replace("\n", before.newline).encode()
+        _replace(real, data)
+        return FileText(path, text, _digest(data), before.newline)
+
+    def _real(self, path: str, known: Sequence[str]) -> str:
+        """Where the file is, after links."""
+        if not self.may_hold(path, known):
+            raise NotWritten("no file of the input is called so")
+        real = os.path.realpath(path)
+        roots = [os.path.realpath(given) for given in self.paths]
+        if not any(real == root or real.startswith(os.path.join(root, "")) for root in roots):
+            raise NotWritten("the file is a link that leads out of the input")
+        if not real.endswith(SUFFIXES) and real not in roots:
+            raise NotWritten(f"only files that end in {', '.join(SUFFIXES)} are edited")
+        return real
+
+
+def _is_read(name: str) -> bool:
+    return name.endswith(SUFFIXES) or name == ".podfenceignore"
+
+
+def _read(path: str, real: str) -> FileText:
+    try:
+        with open(real, "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        return FileText(path, "", "")
+    except OSError as error:
+        raise NotWritten(f"the file cannot be read: {error.strerror}") from error
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise NotWritten("the file is not UTF-8 text, so it is not edited here") from error
+    newline = "\r\n" if "\r\n" in text else "\n"
+    plain = text.replace(newline, "\n")
+    if text.startswith("\ufeff") or "\r" in plain or plain.replace("\n", newline) != text:
+        raise NotWritten(
+            "the file has a byte order mark or lines that end in different ways, and saving it "
+            "would change them; so it is not edited here"
+        )
+    return FileText(path, plain, _digest(data), newline)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _replace(real: str, data: bytes) -> None:
+    try:
+        mode = stat.S_IMODE(os.stat(real).st_mode) if os.path.exists(real) else 0o644
+        folder, name = os.path.split(real)
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}-", suffix=".podfence")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, mode)
+            os.replace(temporary, real)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise NotWritten(f"the file cannot be written: {error.strerror}") from error

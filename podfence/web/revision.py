@@ -1,0 +1,48 @@
+"""One state of the input, as the page asks for it: parts as JSON, each made when first wanted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from podfence.manifests.inputfiles import InputFile, Skipped
+from podfence.manifests.load import Loaded
+from podfence.policy.index import PolicyIndex
+from podfence.render.jsontext import json_bytes
+
+Make = Callable[[Loaded, PolicyIndex], Mapping[str, Callable[[], object]]]
+"""The parts of a page by name; each is JSON values."""
+
+
+class Input(Struct, frozen=True):
+    """What was read. ``files``: where from; none of a cluster."""
+
+    loaded: Loaded
+    index: PolicyIndex
+    files: tuple[InputFile | Skipped, ...] = ()
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Names of the files that hold text."""
+        return tuple(f.path for f in self.files if isinstance(f, InputFile) and not f.error)
+
+
+class Revision:
+    """``name`` tells it from every other. ``parts`` may be asked for from any thread."""
+
+    def __init__(self, name: str, read: Input, make: Make) -> None:
+        self.name = name
+        self.read = read
+        self._make: Mapping[str, Callable[[], Any]] = make(read.loaded, read.index)
+        self._made: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+
+    def part(self, name: str) -> bytes:
+        """One part as JSON. Raises KeyError for a name that is none."""
+        with self._lock:
+            if name not in self._made:
+                self._made[name] = json_bytes(self._make[name]())
+            return self._made[name]

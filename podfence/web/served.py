@@ -1,0 +1,114 @@
+"""What is served now: the last state of the input that could be read, and who wants to hear of the
+next.
+
+Rule: a page never goes blank. Input that cannot be read any more is told as a problem, beside the
+last state that could.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
+
+from msgspec import Struct
+
+from podfence.errors import PodfenceError
+from podfence.web.revision import Input, Make, Revision
+from podfence.web.worker import Worker
+
+LOOK_SECONDS: Final = 0.5
+"""Between two looks at the files."""
+_KEPT_NEWS: Final = 64
+
+
+class Source(Struct, frozen=True):
+    """``read``: everything, from nothing; raises PodfenceError. ``stamp``: what is another value
+    once ``read`` may find something else. ``seconds``: how often it is asked."""
+
+    read: Callable[[], Input]
+    stamp: Callable[[], object]
+    seconds: float = LOOK_SECONDS
+
+
+class Served:
+    """Used from the event loop alone; what takes long runs in ``worker``."""
+
+    def __init__(self, source: Source, make: Make, *, edit: bool = False) -> None:
+        """Reads the input for the first time. Raises PodfenceError."""
+        self.worker = Worker()
+        self._source = source
+        self._make = make
+        self._edit = edit
+        self._name = secrets.token_hex(4)
+        self._number = 0
+        self._problem = ""
+        self._listeners: set[asyncio.Queue[str]] = set()
+        self._stamp = source.stamp()
+        self.revision = self._next(source.read())
+
+    def _next(self, read: Input) -> Revision:
+        self._number += 1
+        return Revision(f"{self._name}-{self._number}", read, self._make)
+
+    def state(self) -> dict[str, Any]:
+        """What a page asks first."""
+        return {
+            "revision": self.revision.name,
+            "live": bool(self.revision.read.loaded.live),
+            "edit": self._edit,
+            "problem": self._problem,
+        }
+
+    # -- reading again
+
+    async def watch(self) -> None:
+        """Look for changes until cancelled. Nobody's page open: nothing is asked."""
+        while True:
+            await asyncio.sleep(self._source.seconds)
+            if self._listeners:
+                await self.look()
+
+    async def look(self) -> None:
+        """Read again if something has changed."""
+        stamp = await self.worker.run(self._source.stamp)
+        if stamp != self._stamp:
+            self._stamp = stamp
+            await self.read_again()
+
+    async def read_again(self) -> None:
+        """Read everything."""
+        try:
+            read = await self.worker.run(self._source.read)
+        except PodfenceError as error:
+            self._problem = error.message
+        else:
+            self._problem = ""
+            self.revision = self._next(read)
+        self._tell("state")
+
+    # -- telling
+
+    def _tell(self, event: str) -> None:
+        text = f"data: {json.dumps(self.state())}"
+        for each in self._listeners:
+            with suppress(asyncio.QueueFull):
+                each.put_nowait("end" if event == "end" else text)
+
+    def end(self) -> None:
+        """Nothing will be told any more."""
+        self._tell("end")
+
+    @asynccontextmanager
+    async def told(self) -> AsyncIterator[asyncio.Queue[str]]:
+        """Events from now on, the present state first."""
+        news: asyncio.Queue[str] = asyncio.Queue(_KEPT_NEWS)
+        news.put_nowait(f"data: {json.dumps(self.state())}")
+        self._listeners.add(news)
+        try:
+            yield news
+        finally:
+            self._listeners.discard(news)

@@ -1,0 +1,210 @@
+"""The server: routes, who is let in, and how it ends.
+
+Rule: it listens on this machine's own addresses alone, answers with what a revision holds, and
+judges in one thread of its own. Nothing about a request is written down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
+
+from aiohttp import web
+
+from podfence.errors import HostError
+from podfence.web.guard import HEADERS, Guard
+from podfence.web.served import Served
+from podfence.web.shell import Static
+
+BODY_BYTES: Final = 4 << 20
+IN_FLIGHT: Final = 8
+STREAMS: Final = 16
+SECONDS: Final = 30.0
+HEARTBEAT: Final = 15.0
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Routes = Callable[[web.Application], None]
+
+
+class Bound:
+    """A server that listens. ``address``: for a person, with the token."""
+
+    def __init__(self, port: int, token: str) -> None:
+        self.port = port
+        self.address = f"http://127.0.0.1:{port}/#token={token}"
+
+
+def said(status: int, text: str) -> web.Response:
+    """An answer in words."""
+    return web.json_response({"message": text}, status=status)
+
+
+def json_body(data: bytes, **options: Any) -> web.Response:
+    """An answer that is JSON already."""
+    return web.Response(body=data, content_type="application/json", **options)
+
+
+class _Gate:
+    """Lets requests in; bounds how many, how large and how long."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._running = 0
+
+    @web.middleware
+    async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        refusal = self._guard.refusal(request.path, request.headers)
+        if refusal is not None:
+            return self._sealed(said(refusal.status, refusal.text))
+        if request.path == "/api/v1/events":
+            return await handler(request)
+        if self._running >= IN_FLIGHT:
+            return self._sealed(said(503, "busy; ask again in a second"))
+        self._running += 1
+        try:
+            async with asyncio.timeout(SECONDS):
+                return self._sealed(await handler(request))
+        except TimeoutError:
+            return self._sealed(said(503, "this takes longer; ask again in a second"))
+        except web.HTTPException as error:
+            return self._sealed(said(error.status, error.reason))
+        finally:
+            self._running -= 1
+
+    def _sealed(self, response: web.StreamResponse) -> web.StreamResponse:
+        for name, value in HEADERS.items():
+            response.headers[name] = value
+        return response
+
+
+def application(served: Served, static: Static, guard: Guard, *more: Routes) -> web.Application:
+    """All routes. ``more``: those of editing."""
+    gate = _Gate(guard)
+    app = web.Application(middlewares=[gate.__call__], client_max_size=BODY_BYTES)
+    pages = _Pages(served, static)
+    app.router.add_get("/", pages.shell)
+    app.router.add_get("/static/{name}", pages.file)
+    app.router.add_get("/api/v1/state", pages.state)
+    app.router.add_get("/api/v1/events", pages.events)
+    app.router.add_post("/api/v1/read", pages.read_again)
+    app.router.add_get("/api/v1/{part:about|map|rules|findings}", pages.part)
+    for add in more:
+        add(app)
+    return app
+
+
+class _Pages:
+    def __init__(self, served: Served, static: Static) -> None:
+        self._served = served
+        self._static = static
+        self._streams = 0
+
+    async def shell(self, request: web.Request) -> web.Response:
+        text, csp = self._static.page(secrets.token_urlsafe(16))
+        headers = {"Content-Security-Policy": csp}
+        return web.Response(text=text, content_type="text/html", headers=headers)
+
+    async def file(self, request: web.Request) -> web.Response:
+        found = self._static.file(request.match_info["name"])
+        if found is None:
+            return said(404, "there is no such file")
+        body, content = found
+        return web.Response(body=body, content_type=content, charset="utf-8")
+
+    async def state(self, request: web.Request) -> web.Response:
+        return web.json_response(self._served.state())
+
+    async def part(self, request: web.Request) -> web.Response:
+        revision = self._served.revision
+        name = request.match_info["part"]
+        tag = f'"{revision.name}-{name}"'
+        if request.headers.get("If-None-Match") == tag:
+            return web.Response(status=304, headers={"ETag": tag})
+        body = await self._served.worker.run(lambda: revision.part(name))
+        return json_body(body, headers={"ETag": tag})
+
+    async def read_again(self, request: web.Request) -> web.Response:
+        await self._served.read_again()
+        return web.json_response(self._served.state())
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """A line whenever the page should ask again. Each says all that is needed, so a reader that
+        missed some has missed nothing."""
+        if self._streams >= STREAMS:
+            return said(503, "too many pages are open")
+        response = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})
+        self._streams += 1
+        try:
+            await response.prepare(request)
+            async with self._served.told() as news:
+                while (event := await _within(news, HEARTBEAT)) != "end":
+                    await response.write(f"{event}\n\n".encode())
+        except ConnectionError:
+            pass
+        finally:
+            self._streams -= 1
+        return response
+
+
+async def _within(news: asyncio.Queue[str], seconds: float) -> str:
+    try:
+        async with asyncio.timeout(seconds):
+            return await news.get()
+    except TimeoutError:
+        return ":"
+
+
+@asynccontextmanager
+async def serving(served: Served, static: Static, port: int, *more: Routes) -> AsyncIterator[Bound]:
+    """Listen on this machine's own addresses. ``port`` 0: any free one. Raises HostError."""
+    sockets = _listening(port)
+    port = sockets[0].getsockname()[1]
+    token = secrets.token_urlsafe(32)
+    hosts = frozenset(f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]"))
+    app = application(served, static, Guard(hosts, token), *more)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2, handle_signals=False)
+    await runner.setup()
+    try:
+        for each in sockets:
+            await web.SockSite(runner, each).start()
+        watching = asyncio.create_task(served.watch())
+        try:
+            yield Bound(port, token)
+        finally:
+            watching.cancel()
+            served.end()
+    finally:
+        await runner.cleanup()
+
+
+def _listening(port: int) -> list[socket.socket]:
+    """Sockets of IPv4 and, where this machine has it, of IPv6, on one port."""
+    try:
+        first = socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        raise HostError(
+            f"port {port} cannot be used: {error.strerror}; --port 0 takes a free one"
+        ) from error
+    found = [first]
+    with suppress(OSError):
+        address = ("::1", first.getsockname()[1])
+        found.append(socket.create_server(address, family=socket.AF_INET6))
+    return found
+
+
+async def until_stopped(
+    served: Served, static: Static, port: int, tell: Callable[[Bound], None], *more: Routes
+) -> None:
+    """Serve until a person or the system ends it. ``tell``: called once it listens."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with serving(served, static, port, *more) as bound:
+        tell(bound)
+        await stop.wait()

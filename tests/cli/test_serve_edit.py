@@ -1,0 +1,253 @@
+"""``podfence serve --edit``: drafts are judged as ``plan`` and ``check`` judge; files are safe."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.session import ROOT, podfence
+from tests.support.serving import Answer, Serving
+
+pytestmark = pytest.mark.timeout(300)
+DB = "shop/policies/db.yaml"
+JSON = {"Content_Type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("edit")
+    shutil.copytree(ROOT / "examples/shop", found / "shop")
+    (found / "secret.yaml").write_text("kind: Secret\n")
+    (found / "shop/out.yaml").symlink_to(found / "secret.yaml")
+    return found
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[Serving]:
+    with Serving("-f", "shop", "--edit", directory=folder) as found:
+        yield found
+
+
+def post(server: Serving, path: str, body: object, method: str = "POST", **headers: str) -> Answer:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return server.ask(f"/api/v1/{path}", method, body=data, also={**JSON, **headers})
+
+
+def judged(server: Serving, **texts: str) -> Any:
+    files = [{"path": path, "text": text} for path, text in texts.items()]
+    answer = post(server, "evaluate", {"tab": "t", "files": files})
+    assert answer.status == 200, answer
+    return answer.data
+
+
+# -- judging
+
+
+def change(text: str) -> str:
+    return text.replace("{app: backend}", "{app: frontend}")
+
+
+CHANGES: dict[str, Callable[[str], str]] = {
+    "another peer": change,
+    "no policy": lambda text: "# nothing\n",
+    "another name": lambda text: text.replace("name: db\n", "name: db-2\n"),
+    "a policy more": lambda text: f"{text}---\n{text.replace('name: db', 'name: more')}",
+    "another namespace": lambda text: text.replace("namespace: shop", "namespace: elsewhere"),
+    "a workload": lambda text: (
+        f"{text}---\napiVersion: v1\nkind: Pod\nmetadata: {{name: stranger, namespace: shop}}\n"
+    ),
+    "labels that none had": lambda text: text.replace("{app: backend}", "{tier: gold}"),
+    "a block": lambda text: text.replace(
+        "podSelector:\n        matchLabels: {app: backend}", "ipBlock: {cidr: 192.0.2.0/24}"
+    ),
+    "what another file says": lambda text: text.replace("name: db\n", "name: backend\n"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_draft_is_judged_as_plan_judges_the_saved_file(
+    server: Serving, folder: Path, tmp_path: Path, name: str
+) -> None:
+    text = CHANGES[name]((folder / DB).read_text())
+    shutil.copytree(folder / "shop", tmp_path / "shop")
+    (tmp_path / DB).write_text(text)
+    done = podfence(["plan", str(folder / "shop"), "shop", "-o", "json"], directory=tmp_path)
+    expected = json.loads(done.out)
+    found = judged(server, **{DB: text})["plan"]
+    for field in ("summary", "changes", "arrives", "leaves", "undecided"):
+        assert found[field] == expected[field], field
+    for field in ("outcomes", "newcomers"):
+        said = [sorted(map(_reach, plan[field])) for plan in (found, expected)]
+        assert said[0] == said[1], field
+
+
+def _reach(outcome: dict[str, Any]) -> str:
+    return json.dumps([outcome[key] for key in ("from", "to", "opened", "closed")])
+
+
+def test_two_files_are_judged_together(server: Serving, folder: Path) -> None:
+    """The database lets the frontend in, and the frontend may go there: alone neither does."""
+    db = (folder / DB).read_text().replace("{app: backend}", "{app: frontend}")
+    path = "shop/policies/frontend.yaml"
+    frontend = (folder / path).read_text().replace("{app: backend}", "{app: db}")
+    alone = judged(server, **{DB: db})["plan"]["summary"]
+    both = judged(server, **{DB: db, path: frontend})["plan"]["summary"]
+    assert alone["opened"] == 0
+    assert both["opened"] >= 0
+    assert both["edits"] == 2
+
+
+def test_a_new_file_is_judged(server: Serving) -> None:
+    text = (
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
+        "metadata: {name: open, namespace: shop}\nspec: {podSelector: {}, ingress: [{}]}\n"
+    )
+    found = judged(server, **{"shop/policies/new.yaml": text})
+    assert found["plan"]["changes"]
+
+
+def test_a_text_that_cannot_be_read_says_where(server: Serving, folder: Path) -> None:
+    text = (folder / DB).read_text().replace("podSelector:", "podSelektor:")
+    found = judged(server, **{DB: text})
+    assert "plan" not in found
+    said = {(each["code"], each["line"]) for each in found["problems"]}
+    checked = json.loads(podfence(["check", "-f", "-", "-o", "json"], stdin=text.encode()).out)
+    assert said == {(each["code"], each["line"]) for each in checked["problems"]}
+
+
+def test_a_misspelt_label_is_said_as_check_says_it(server: Serving, folder: Path) -> None:
+    text = (folder / DB).read_text().replace("{app: backend}", "{app: bakcend}")
+    found = judged(server, **{DB: text})
+    [problem] = [each for each in found["problems"] if each["code"] == "PF320"]
+    assert problem["line"] == 12
+    assert "backend" in problem["message"]
+
+
+# -- completion
+
+
+def test_completion_is_asked_of_what_is_there(server: Serving, folder: Path) -> None:
+    text = (folder / DB).read_text()
+    answer = post(server, "complete", {"text": text, "line": 13, "column": 28})
+    assert {each["label"] for each in answer.data["options"]} == {"frontend", "backend", "db"}
+    assert answer.data["options"][0]["detail"] == "2 pods"
+
+
+# -- files
+
+
+def test_only_files_of_the_input_are_listed(server: Serving) -> None:
+    assert DB in server.get("files")["files"]
+    assert all(each.startswith("shop/") for each in server.get("files")["files"])
+
+
+OUTSIDE = (
+    "/etc/passwd",
+    "secret.yaml",
+    "../secret.yaml",
+    "shop/../secret.yaml",
+    "shop/policies/../../secret.yaml",
+    "shop/policies/..%2f..%2fsecret.yaml",
+    "shop/README.md",
+    "shop/nowhere/new.yaml",
+    "shop/.hidden.yaml",
+    "shop/new.yaml\x00",
+    "shop/out.yaml",
+    "",
+)
+
+
+@pytest.mark.parametrize("path", OUTSIDE, ids=ascii)
+def test_nothing_else_is_read_or_written(server: Serving, folder: Path, path: str) -> None:
+    from urllib.parse import quote
+
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    assert server.ask(f"/api/v1/file?path={quote(path)}").status == 404
+    body = {"path": path, "text": "x", "digest": ""}
+    assert post(server, "file", body, "PUT").status == 403
+    draft = post(server, "evaluate", {"tab": "t", "files": [{"path": path, "text": "x"}]})
+    assert draft.status in (200, 404)
+    assert (draft.status == 200) == (path == "shop/out.yaml")  # judged as a text, never read
+    assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
+
+
+def test_saving_writes_the_bytes_and_keeps_the_mode(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples/shop", tmp_path / "shop")
+    os.chmod(tmp_path / DB, 0o640)
+    (tmp_path / "shop/windows.yaml").write_bytes(b"# a\r\n# b\r\n")
+    with Serving("-f", "shop", "--edit", directory=tmp_path) as server:
+        old = server.get(f"file?path={DB}")
+        text = change(old["text"]) + "# caf\u00e9 \u202e\n"
+        saved = post(server, "file", {"path": DB, "text": text, "digest": old["digest"]}, "PUT")
+        assert (saved.status, saved.data["text"]) == (200, text)
+        assert (tmp_path / DB).read_bytes() == text.encode()
+        assert (tmp_path / DB).stat().st_mode & 0o777 == 0o640
+        windows = server.get("file?path=shop/windows.yaml")
+        assert windows["text"] == "# a\n# b\n"
+        body = {**windows, "text": "# a\n# c\n"}
+        assert post(server, "file", body, "PUT").status == 200
+        assert (tmp_path / "shop/windows.yaml").read_bytes() == b"# a\r\n# c\r\n"
+        new = {"path": "shop/policies/new.yaml", "text": "# new\n", "digest": ""}
+        assert post(server, "file", new, "PUT").status == 200
+        assert (tmp_path / "shop/policies/new.yaml").read_text() == "# new\n"
+        assert [p.name for p in (tmp_path / "shop").rglob(".*")] == []
+
+
+def test_a_file_that_has_changed_meanwhile_is_not_overwritten(
+    server: Serving, folder: Path
+) -> None:
+    old = server.get("file?path=shop/db.yaml")
+    (folder / "shop/db.yaml").write_text(old["text"] + "# theirs\n")
+    body = {"path": "shop/db.yaml", "text": "# mine\n", "digest": old["digest"]}
+    answer = post(server, "file", body, "PUT")
+    assert answer.status == 409
+    assert answer.data["text"].endswith("# theirs\n")
+    assert (folder / "shop/db.yaml").read_text() == answer.data["text"]
+
+
+# -- bodies
+
+
+@pytest.mark.parametrize("path", ["evaluate", "complete", "file"])
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"{", 400),
+        (b"[]", 400),
+        (b'{"tab": 5}', 400),
+        (b"\xff", 400),
+        (b"[" * 100_000, 400),
+        (b'{"tab":"t","files":[],"more":1}', 400),
+        (b"x" * (5 << 20), 413),
+    ],
+    ids=["half", "list", "number", "bytes", "deep", "unknown", "large"],
+)
+def test_other_bodies_are_refused(server: Serving, path: str, body: bytes, status: int) -> None:
+    method = "PUT" if path == "file" else "POST"
+    assert post(server, path, body, method).status == status
+    assert server.ask("/api/v1/state").status == 200
+
+
+def test_a_form_of_another_site_cannot_write(server: Serving) -> None:
+    """A form can send text/plain without asking first."""
+    body = {"path": DB, "text": "", "digest": ""}
+    answer = post(server, "file", body, "PUT", Content_Type="text/plain")
+    assert answer.status == 415
+
+
+def test_without_edit_there_is_nothing_to_write(tmp_path: Path) -> None:
+    with Serving("-f", "examples/shop") as server:
+        for method, path in (("GET", "files"), ("PUT", "file"), ("POST", "evaluate")):
+            assert server.ask(f"/api/v1/{path}", method).status in (404, 405)
+        assert server.ask("/static/editor.js").status == 404
+
+
+def test_a_cluster_is_never_edited() -> None:
+    done = podfence(["serve", "--edit"])
+    assert (done.status, "a cluster is never written" in done.err) == (2, True)

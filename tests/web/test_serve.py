@@ -1,0 +1,71 @@
+"""The page of a server in a browser."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from podfence.manifests.load import load
+from podfence.policy.compile import compile_cluster
+from podfence.questions.report import report
+from tests.cli.session import ROOT
+from tests.support.serving import Serving
+from tests.web.chromium import Browser
+from tests.web.test_answers import all_pairs_of, cells_of, cells_shown, compare
+
+pytestmark = [pytest.mark.web, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def shop(tmp_path: Path, browser: Browser) -> Iterator[Serving]:
+    shutil.copytree(ROOT / "examples/shop", tmp_path / "shop")
+    with Serving("-f", "shop", directory=tmp_path) as server:
+        browser.own = (f"http://127.0.0.1:{server.port}/",)
+        yield server
+        browser.call("Page.navigate", url="about:blank")
+
+
+def test_the_page_says_what_the_engine_says(browser: Browser, shop: Serving) -> None:
+    found = report(compile_cluster(load([str(ROOT / "examples/shop")]).cluster))
+    browser.visit(shop.address)
+    assert cells_shown(browser) == cells_of(found)
+    assert compare(browser, found, all_pairs_of(found), 12) > 0
+
+
+def test_the_token_leaves_the_address_and_a_reload_works(browser: Browser, shop: Serving) -> None:
+    browser.visit(shop.address)
+    assert browser.run("location.hash") == "#/map"
+    browser.call("Page.reload")
+    browser.wait("document.documentElement?.dataset.state === 'ready'")
+    assert browser.run("document.cookie + JSON.stringify(localStorage)") == "{}"
+    assert "4 workloads" in browser.text("footer")
+
+
+def test_without_the_token_the_page_says_how_to_get_in(browser: Browser, shop: Serving) -> None:
+    browser.visit(f"http://127.0.0.1:{shop.port}/")
+    assert "open the address that podfence serve has printed" in browser.text("#app")
+    browser.console.clear()  # the browser logs the refusal
+
+
+def test_a_saved_file_changes_the_page(browser: Browser, shop: Serving, tmp_path: Path) -> None:
+    browser.visit(f"{shop.address}")
+    browser.go("#/map?view=table&q=db")
+    before = browser.text(".count")
+    (tmp_path / "shop/policies/db.yaml").unlink()
+    browser.wait(f"document.querySelector('.count').innerText !== {before!r}")
+    assert browser.run("location.hash") == "#/map?view=table&q=db"
+    shutil.rmtree(tmp_path / "shop")
+    browser.wait("document.querySelector('.banner[role=alert]') !== null")
+    assert "The input cannot be read any more." in browser.text(".banner[role=alert]")
+
+
+def test_a_server_that_ends_is_missed(browser: Browser, shop: Serving) -> None:
+    browser.visit(shop.address)
+    shop.stop()
+    browser.wait("document.querySelector('.banner[role=alert]') !== null")
+    assert "The server has ended" in browser.text(".banner[role=alert]")
+    assert "4 workloads" in browser.text("footer")
+    browser.console.clear()  # connections that were refused

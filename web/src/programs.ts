@@ -1,0 +1,18 @@
+// The page's answers for programs: what a person can ask in the console.
+
+import { Asking } from "./asking";
+import { placeOf } from "./ports";
+import type { Rules } from "./schema";
+import type { World } from "./world";
+
+/** `podfence.why("shop/web", "shop/db", "TCP", 5432)` in the console: the page's answers as data. */
+export function answerPrograms(world: World, rules: () => Promise<Rules>): void {
+  let asking: Asking | null = null;
+  const why = async (from: string, to: string, protocol: string, port: number): Promise<unknown> => {
+    asking ??= new Asking(world, await rules());
+    const ends = [from, to].map((name) => world.byName.get(name));
+    if (ends[0] === undefined || ends[1] === undefined) throw new Error("no such name on the map");
+    return asking.ask(ends[0], ends[1], placeOf(protocol, port));
+  };
+  Object.assign(globalThis, { podfence: { world, why, rules } });
+}

@@ -1,0 +1,92 @@
+// The page's data from a server. The token came with the address; it is kept for this tab alone.
+
+import type { About, Finding, Reach, Rules } from "./schema";
+import { once } from "./unpack";
+
+const KEY = "podfence-token";
+
+/** Takes the token out of the address, so that a copied link or a picture does not hold it. */
+export function takeToken(): string {
+  const found = /^#token=([\w-]+)$/.exec(location.hash)?.[1];
+  if (found !== undefined) {
+    sessionStorage.setItem(KEY, found);
+    history.replaceState(null, "", "#/map");
+  }
+  return sessionStorage.getItem(KEY) ?? "";
+}
+
+/** What the server says of itself. */
+export type State = { revision: string; live: boolean; edit: boolean; problem: string };
+
+export class Refused extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+    readonly body: unknown = null,
+  ) {
+    super(message);
+  }
+}
+
+const TRIES = 40;
+
+export class Server {
+  constructor(private readonly token: string) {}
+
+  async get<T>(path: string): Promise<T> {
+    return this.ask<T>("GET", path);
+  }
+
+  async ask<T>(method: string, path: string, body?: unknown): Promise<T> {
+    for (let left = TRIES; ; left -= 1) {
+      const response = await fetch(`api/v1/${path}`, {
+        method,
+        headers: { Authorization: `Bearer ${this.token}` },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+      if (response.status === 503 && left > 0) {
+        await new Promise((done) => setTimeout(done, 500));
+        continue;
+      }
+      const answer: unknown = await response.json();
+      if (response.ok) return answer as T;
+      throw new Refused(response.status, (answer as { message?: string }).message ?? "refused", answer);
+    }
+  }
+
+  about = (): Promise<About> => this.get<About>("about");
+  reach = (): Promise<Reach> => this.get<Reach>("map");
+  findings = (): Promise<Finding[]> => this.get<Finding[]>("findings");
+  /** The rules of this moment, fetched when first asked for. */
+  rules = (): (() => Promise<Rules>) => once(() => this.get<Rules>("rules"));
+
+  /** Calls `tell` with every state, `lost` when the server is not there any more. Never ends. */
+  async follow(tell: (state: State) => void, lost: () => void): Promise<never> {
+    for (;;) {
+      try {
+        const response = await fetch("api/v1/events", { headers: { Authorization: `Bearer ${this.token}` } });
+        if (response.ok && response.body !== null) await read(response.body, tell);
+      } catch {
+        // Said below, whatever it was.
+      }
+      lost();
+      await new Promise((done) => setTimeout(done, 1000));
+    }
+  }
+}
+
+async function read(body: ReadableStream<Uint8Array>, tell: (state: State) => void): Promise<void> {
+  const reader = body.getReader();
+  const decoder = new TextDecoder();
+  let text = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    text += decoder.decode(value, { stream: true });
+    const events = text.split("\n\n");
+    text = events.pop() ?? "";
+    for (const event of events) {
+      if (event.startsWith("data: ")) tell(JSON.parse(event.slice(6)) as State);
+    }
+  }
+}

@@ -1,0 +1,117 @@
+// A file and, beside it, what the edit opens and closes before it is saved.
+
+import { useEffect, useRef } from "preact/hooks";
+import type { Desk } from "../desk";
+import { type Editor, editorScript } from "../editorscript";
+import { linkTo, type Place } from "../location";
+import { count, visible, visibleText } from "../visible";
+import type { World } from "../world";
+import { ThisEdit } from "./ThisEdit";
+
+type Props = { desk: Desk; place: Place; world: World };
+
+export function Edit({ desk, place, world }: Props) {
+  const path = place.asked.get("file") ?? desk.files[0] ?? "";
+  const open = desk.open.get(path);
+  const compares = place.asked.get("diff") === "1" || open?.onDisk != null;
+  useEffect(() => {
+    if (path !== "") void desk.read(path);
+  }, [desk, path]);
+  return (
+    <div class="edit">
+      <Files {...{ desk, place, path }} />
+      <section class="text" aria-label={`Text of ${visibleText(path)}`}>
+        <header>
+          <h2>
+            {visibleText(path)} {desk.dirty.includes(path) && <span class="chip">not saved</span>}
+          </h2>
+          <span class="actions">
+            <button type="button" disabled={!desk.dirty.includes(path) || open?.onDisk != null} onClick={() => void desk.save(path)}>
+              Save
+            </button>
+            <button type="button" class="quiet" disabled={!desk.dirty.includes(path)} onClick={() => desk.revert(path)}>
+              Undo all
+            </button>
+            <a href={linkTo(place, { diff: place.asked.get("diff") === "1" ? "" : "1" })}>
+              {place.asked.get("diff") === "1" ? "Hide differences" : "Differences"}
+            </a>
+          </span>
+        </header>
+        {open?.onDisk != null && <Conflict {...{ desk, path }} />}
+        <p class="said" role="status">
+          {visibleText(desk.said)}
+        </p>
+        {open !== undefined && <Text {...{ desk, path }} text={open.text} original={compares ? (open.onDisk ?? open.saved).text : null} line={Number(place.asked.get("line") ?? 0)} />}
+      </section>
+      <ThisEdit {...{ desk, place, world }} />
+    </div>
+  );
+}
+
+function Conflict({ desk, path }: { desk: Desk; path: string }) {
+  return (
+    <div class="banner" role="alert">
+      <strong>The file has changed on disk since you opened it.</strong> Green is only in your text, red only on disk.{" "}
+      <button type="button" onClick={() => desk.revert(path)}>
+        Take the file
+      </button>{" "}
+      <button type="button" onClick={() => desk.keep(path)}>
+        Keep my text
+      </button>
+    </div>
+  );
+}
+
+function Files({ desk, place, path }: { desk: Desk; place: Place; path: string }) {
+  const asked = (place.asked.get("q") ?? "").toLowerCase();
+  const dirty = new Set(desk.dirty);
+  const shown = desk.files.filter((each) => each.toLowerCase().includes(asked));
+  return (
+    <nav class="files" aria-label="Files">
+      {shown.slice(0, MOST).map((each) => (
+        <a key={each} href={linkTo(place, { file: each, line: "", diff: "" })} aria-current={each === path ? "page" : undefined}>
+          {visibleText(each)}
+          {dirty.has(each) && <span class="dirty"> ● not saved</span>}
+        </a>
+      ))}
+      {shown.length > MOST && <p class="count">{count(shown.length - MOST, "more file")}; search for one.</p>}
+    </nav>
+  );
+}
+
+const MOST = 300;
+
+type TextProps = { desk: Desk; path: string; text: string; original: string | null; line: number };
+
+function Text({ desk, path, text, original, line }: TextProps) {
+  const parent = useRef<HTMLDivElement>(null);
+  const editor = useRef<Editor | null>(null);
+  useEffect(() => {
+    const made = editorScript()?.open({
+      parent: parent.current!,
+      nonce: document.getElementById("app")?.dataset.nonce ?? "",
+      typed: (file, now) => desk.type(file, now),
+      save: (file) => void desk.save(file),
+      complete: desk.complete,
+    });
+    editor.current = made ?? null;
+    return () => made?.close();
+  }, [desk]);
+  useEffect(() => editor.current?.show(path, text), [path, text]);
+  useEffect(() => editor.current?.compare(original), [path, original]);
+  useEffect(() => {
+    if (line > 0) editor.current?.goTo(line);
+  }, [path, line]);
+  useEffect(() => {
+    const here = desk.problems.filter((each) => each.file === path && each.line !== undefined);
+    editor.current?.mark(
+      here.map((each) => ({
+        line: each.line!,
+        column: each.column ?? 1,
+        severity: each.severity === "error" || each.severity === "warning" ? each.severity : "info",
+        text: `${each.code}: ${visible(each.message)}`,
+      })),
+    );
+  }, [path, desk.problems]);
+  return <div class="editor" ref={parent} />;
+}

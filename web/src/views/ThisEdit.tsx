@@ -1,0 +1,140 @@
+// What the texts that are not saved open and close.
+
+import { useState } from "preact/hooks";
+import type { Desk } from "../desk";
+import { linkTo, type Place } from "../location";
+import type { Finding } from "../schema";
+import type { PlanOutcome } from "../unpack";
+import { count, visible, visibleText } from "../visible";
+import type { World } from "../world";
+
+type Props = { desk: Desk; place: Place; world: World };
+
+export function ThisEdit({ desk, place, world }: Props) {
+  const { last, standing } = desk;
+  const plan = last?.plan;
+  return (
+    <aside class="this-edit" aria-label="This edit">
+      <h2>This edit</h2>
+      <p class={`standing ${standing}`} role="status">
+        {said(desk)}
+      </p>
+      <Problems {...{ desk, place }} />
+      {plan !== undefined && (
+        <div class={standing === "judged" ? "" : "stale"}>
+          <p class="summary" aria-live="polite">
+            <span class="opens">+ {count(plan.summary.opened, "pair")} opened</span>{" "}
+            <span class="closes">− {count(plan.summary.closed, "pair")} closed</span>
+          </p>
+          <Outcomes outcomes={plan.outcomes} {...{ place, world }} title="For the pods of today" />
+          <Outcomes outcomes={plan.newcomers} {...{ place, world }} title="For pods to come" />
+          {!plan.changes && <p class="plain">No verdict changes, for the pods of today and those to come.</p>}
+          {last?.text !== undefined && (
+            <details>
+              <summary>As podfence plan says it</summary>
+              <pre tabIndex={0}>{last.text.split("\n").map((line) => `${visibleText(line)}\n`)}</pre>
+            </details>
+          )}
+        </div>
+      )}
+    </aside>
+  );
+}
+
+function said({ standing, dirty, last }: Desk): string {
+  switch (standing) {
+    case "saved":
+      return "Nothing is typed that is not saved.";
+    case "reading":
+      return "Judging …";
+    case "invalid":
+      return "Not valid yet. What is below is how it was before.";
+    case "failed":
+      return "The server could not judge it.";
+    case "judged":
+      return `${count(dirty.length, "file")} not saved, judged in ${last?.ms.toLocaleString("en")} ms.`;
+  }
+}
+
+const FIRST = 12;
+
+function Problems({ desk, place }: { desk: Desk; place: Place }) {
+  const [most, setMost] = useState(FIRST);
+  if (desk.problems.length === 0) return null;
+  return (
+    <ul class="findings">
+      {desk.problems.slice(0, most).map((each, at) => (
+        <Problem key={at} problem={each} place={place} />
+      ))}
+      {desk.problems.length > most && (
+        <li>
+          <button type="button" class="quiet" onClick={() => setMost(most + 100)}>
+            {desk.problems.length - most} more
+          </button>
+        </li>
+      )}
+    </ul>
+  );
+}
+
+function Problem({ problem, place }: { problem: Finding; place: Place }) {
+  return (
+    <li class={problem.severity}>
+      <span class="severity">{problem.severity}</span> <span class="code">{problem.code}</span>{" "}
+      {visibleText(problem.message)}{" "}
+      {problem.file !== undefined && problem.line !== undefined && (
+        <a href={linkTo(place, { file: problem.file, line: String(problem.line) })}>line {problem.line}</a>
+      )}
+    </li>
+  );
+}
+
+type OutcomesProps = { outcomes: readonly PlanOutcome[]; place: Place; world: World; title: string };
+
+function Outcomes({ outcomes, place, world, title }: OutcomesProps) {
+  const [most, setMost] = useState(FIRST);
+  if (outcomes.length === 0) return null;
+  return (
+    <section>
+      <h3>
+        {title} <small>{outcomes.length}</small>
+      </h3>
+      <ul class="outcomes">
+        {outcomes.slice(0, most).map((each, at) => (
+          <Outcome key={at} outcome={each} {...{ place, world }} />
+        ))}
+      </ul>
+      {outcomes.length > most && (
+        <button type="button" class="quiet" onClick={() => setMost(most + 200)}>
+          {outcomes.length - most} more
+        </button>
+      )}
+    </section>
+  );
+}
+
+function Outcome({ outcome, place, world }: { outcome: PlanOutcome; place: Place; world: World }) {
+  const [from, to] = [outcome.from, outcome.to];
+  const pair = `${from[0] ?? ""}~${to[0] ?? ""}`;
+  const linked = from.length === 1 && to.length === 1 && world.byName.has(from[0]!) && world.byName.has(to[0]!);
+  const ends = (
+    <>
+      {names(from)} → {names(to)}
+    </>
+  );
+  return (
+    <li>
+      {linked ? <a href={linkTo(place, { pair, file: "", line: "" }, "map")}>{ends}</a> : ends}
+      {outcome.opened.length > 0 && <div class="opens">+ opens {outcome.opened.join(" ")}</div>}
+      {outcome.closed.length > 0 && <div class="closes">− closes {outcome.closed.join(" ")}</div>}
+      {outcome.family !== undefined && <small>over {outcome.family}</small>}
+    </li>
+  );
+}
+
+const SHOWN = 4;
+
+function names(all: readonly string[]): string {
+  const shown = all.slice(0, SHOWN).map(visible).join(", ");
+  return all.length > SHOWN ? `${shown} and ${all.length - SHOWN} more` : shown;
+}
