@@ -19,6 +19,7 @@ KIND: Final = "Unlisted"
 UNLISTED_CODES: Final = {
     "PF113": "policies of another API are not judged",
     "PF117": "a kind of the cluster that cannot be listed",
+    "PF118": "CronJobs of the cluster that cannot be listed",
 }
 
 _MEANINGS: Final = {
@@ -27,6 +28,7 @@ _MEANINGS: Final = {
     "Node": "an address may be a node's; what that could change is left open",
     "Pod": "pods are not known; no question can name one, and an address may be a pod's",
     "Service": "Services are not known by name, and an address may be a Service's",
+    "CronJob": "those that do not run now are not known, and no question can name them",
     "EndpointSlice": "what is behind a Service without a selector is not known",
     "NetworkPolicy": "what one more policy could isolate or allow is left open",
     "ClusterNetworkPolicy": "what a policy of another tier could decide is left open",
@@ -55,6 +57,10 @@ class Unlisted(Struct, frozen=True):
     def problem(self, source: Source) -> Problem:
         """The same as a problem."""
         return Problem("PF117", Severity.ERROR, self.text, source)
+
+    def note(self) -> Problem:
+        """The same, where it takes no verdict away: nobody that is there now is missing."""
+        return Problem("PF118", Severity.NOTE, self.text)
 
     def unreadable(self, source: Source) -> Unreadable:
         """What a cluster is built with in its place."""

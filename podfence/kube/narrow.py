@@ -47,6 +47,26 @@ KEPT: Final[Mapping[str, Mapping[str, Keep]]] = {
         },
         "status": {"phase": True, "podIP": True, "podIPs": True, "hostIP": True, "hostIPs": True},
     },
+    "CronJob": {
+        "metadata": _OWNED,
+        "spec": {
+            "suspend": True,
+            "jobTemplate": {
+                "spec": {
+                    "completionMode": True,
+                    "manualSelector": True,
+                    "template": {
+                        "metadata": {"labels": True},
+                        "spec": {
+                            "hostNetwork": True,
+                            "containers": _CONTAINERS,
+                            "initContainers": _CONTAINERS,
+                        },
+                    },
+                }
+            },
+        },
+    },
     "Service": {
         "metadata": _META,
         "spec": {

@@ -31,6 +31,8 @@ class Snapshot(Struct, frozen=True):
 
     objects: tuple[dict[str, Any], ...]
     gaps: tuple[Unlisted, ...] = ()
+    unseen: tuple[Unlisted, ...] = ()
+    """Kinds that could not be listed, whose objects nothing that is there now depends on."""
     absent: tuple[str, ...] = ()
     """Kinds that the cluster does not have."""
     elsewhere: Mapping[str, int] = {}
@@ -46,6 +48,8 @@ class Wanted(Struct, frozen=True):
     """Whether kind and group are a policy of another API."""
     namespaces: tuple[str, ...] = ()
     """Those that the question is about: asked one by one where the cluster may not be."""
+    optional: frozenset[str] = frozenset()
+    """Kinds that are no gap where they may not be listed."""
     policies_of: tuple[str, ...] | None = None
     """The namespaces whose NetworkPolicies are enough, for none applies in another; None: all."""
 
@@ -55,6 +59,7 @@ def read_snapshot(client: Client, wanted: Wanted) -> Snapshot:
     groups = {v.rpartition("/")[0] for versions in wanted.versions.values() for v in versions}
     served = discover(client, groups)
     gaps: list[Unlisted] = []
+    unseen: list[Unlisted] = []
     absent: list[str] = []
     resources: list[Resource] = []
     for kind, versions in wanted.versions.items():
@@ -62,23 +67,24 @@ def read_snapshot(client: Client, wanted: Wanted) -> Snapshot:
         if resource is not None:
             resources.append(resource)
         elif unread := _unread_versions(kind, versions, served):
-            gaps.append(unread)
+            (unseen if kind in wanted.optional else gaps).append(unread)
         else:
             absent.append(kind)
     objects: dict[str, list[dict[str, Any]]] = {each.kind: [] for each in resources}
     with Ahead(_steps(client, resources, wanted)) as steps:
         for resource, found in steps:
             if isinstance(found, Unlisted):
-                gaps.append(found)
+                (unseen if resource.kind in wanted.optional else gaps).append(found)
                 continue
             if found.first:
                 objects[resource.kind].clear()
             kind, version = resource.kind, resource.api_version
             objects[kind] += [plain(kind, version, item) for item in found.items]
     everything = tuple(item for items in objects.values() for item in items)
-    if resources and not everything and len(gaps) >= len(resources):
+    if resources and not everything and len(gaps) + len(unseen) >= len(resources):
         raise ClusterError(f"nothing may be listed: {gaps[0].message}")
-    return Snapshot(everything, tuple(gaps), tuple(absent), _elsewhere(client, served, wanted))
+    others = _elsewhere(client, served, wanted)
+    return Snapshot(everything, tuple(gaps), tuple(unseen), tuple(absent), others)
 
 
 def _resource(kind: str, versions: tuple[str, ...], served: Iterable[Resource]) -> Resource | None:

@@ -54,13 +54,15 @@ def wanted(namespaces: Iterable[str] = (), policies_of: tuple[str, ...] | None =
     """
     versions = {kind: served_versions(kind) for kind in KEPT}
     enough = None if policies_of is None else _names(policies_of)
-    return Wanted(versions, is_policy_elsewhere, _names(namespaces), enough)
+    return Wanted(versions, is_policy_elsewhere, _names(namespaces), _OPTIONAL, enough)
 
 
 def _names(namespaces: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in dict.fromkeys(namespaces) if _NAME.fullmatch(name))
 
 
+_OPTIONAL: Final = frozenset({"CronJob"})
+"""Their pods are there while they run; between runs they tell who will be."""
 _NAME: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -71,6 +73,7 @@ def reading_of(snapshot: Snapshot) -> Reading:
     )
     gaps = [(Source("", len(documents) + number), gap) for number, gap in enumerate(snapshot.gaps)]
     problems: list[Problem] = [gap.problem(source) for source, gap in gaps]
+    problems += [gap.note() for gap in snapshot.unseen]
     problems += [Elsewhere(*each).problem(None) for each in snapshot.elsewhere.items()]
     unreadable = tuple(gap.unreadable(source) for source, gap in gaps)
     return Reading(documents, unreadable, tuple(problems))

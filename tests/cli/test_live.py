@@ -252,6 +252,61 @@ def test_unlisted_nodes_leave_open_what_may_be_a_node(tmp_path: Path) -> None:
         assert ask("can", "198.51.100.1", "shop/db:5432").status == 2
 
 
+BACKUP = """
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: backup, namespace: shop}
+spec:
+  schedule: "@daily"
+  jobTemplate:
+    spec:
+      template:
+        metadata: {labels: {app: web}, annotations: {note: hush}}
+        spec: {containers: [{name: c, env: [{name: PASSWORD, value: hush}]}]}
+"""
+RUN = """
+apiVersion: v1
+kind: Pod
+metadata:
+  name: backup-29000000-x
+  namespace: shop
+  labels: {app: web}
+  ownerReferences: [{apiVersion: batch/v1, kind: Job, name: backup-29000000, controller: true}]
+spec: {nodeName: n1, containers: [{name: c}]}
+status: {phase: Running, podIP: 10.1.0.8, hostIP: 172.20.0.1}
+"""
+
+
+@pytest.mark.parametrize("runs", [False, True], ids=["between two runs", "while it runs"])
+def test_a_cronjob_is_somebody(runs: bool, tmp_path: Path) -> None:
+    cluster = shop()
+    cluster.apply(yaml.safe_load(BACKUP))
+    if runs:
+        cluster.apply(yaml.safe_load(RUN))
+    file = tmp_path / "backup.yaml"
+    file.write_text(BACKUP)
+    with asking(cluster, tmp_path) as ask:
+        assert ask("can", "shop/backup", "shop/db:5432").status == 0
+        assert ask("map", "-A").out.count("shop/backup") == 1
+        assert ask("plan", "--context", "test", str(file)).status == 0, "it is there already"
+        snapshot = ask("get").out
+    assert "hush" not in snapshot
+    assert "kind: CronJob" in snapshot
+
+
+def test_without_cronjobs_no_verdict_is_lost(tmp_path: Path) -> None:
+    cluster = shop()
+    cluster.apply(yaml.safe_load(BACKUP))
+    cluster.forbidden = {"cronjobs"}
+    with asking(cluster, tmp_path) as ask:
+        done, snapshot = ask("can", "shop/web", "shop/db:5432"), ask("get")
+        assert ask("map", "-A").status == 0
+    assert done.status == snapshot.status == 0
+    assert done.err.count("note[PF118]: CronJob: those that do not run now are not known") == 1
+    assert '{apiGroups: ["batch"], resources: ["cronjobs"]' in done.err
+    assert "Unlisted" not in snapshot.out
+
+
 def test_a_map_leaves_out_pods_and_says_so(tmp_path: Path) -> None:
     cluster = shop()
     cluster.forbidden, cluster.allowed = {"networkpolicies"}, {"shop"}

@@ -27,6 +27,7 @@ SERVED = {
     ("", "v1", "nodes"): ("Node", False),
     ("", "v1", "pods"): ("Pod", True),
     ("", "v1", "services"): ("Service", True),
+    ("batch", "v1", "cronjobs"): ("CronJob", True),
     ("discovery.k8s.io", "v1", "endpointslices"): ("EndpointSlice", True),
     ("networking.k8s.io", "v1", "networkpolicies"): ("NetworkPolicy", True),
 }
