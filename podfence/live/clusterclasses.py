@@ -7,12 +7,12 @@ to know of either. What two states share is the same value.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct
-from pyroaring import FrozenBitMap
+from pyroaring import BitMap, FrozenBitMap
 
 from podfence.live.clustercuts import Cuts
 from podfence.model.claims import Claim
@@ -48,6 +48,28 @@ class ClassTable(Struct, frozen=True, eq=False):
     holding: Mapping[int, FrozenBitMap] = _NOTHING
     lookup: OutsideLookup = OutsideLookup(_NOTHING, _NOTHING)
     free: tuple[int, ...] = ()
+
+    def cut_by(self, cuts: Cuts) -> Sequence[int]:
+        """The classes of pods that may part or join under other cuts: all, where other labels are
+        asked for; else those that lie in a block that comes or goes."""
+        if cuts.asked is not self.cuts.asked:
+            return sorted(self.keys)
+        before, now = self.cuts.numbers, cuts.numbers
+        found = BitMap()
+        gone = {number for block, number in before.items() if block not in now}
+        if gone:
+            for number, key in self.keys.items():
+                if any(not gone.isdisjoint(signature) for _, signature in key[3]):
+                    found.add(number)
+        come = [block.addresses for block in now if block not in before]
+        if come:
+            for address, endpoint in self.by_address.items():
+                if any(int(address) in each.family(address.version) for each in come):
+                    found.add(endpoint.endpoint_class)
+            for claim in self.claims.values():  # addresses that are nobody's for sure
+                names = (f"{pod.namespace}/{pod.name}" for pod in claim.pods)
+                found.update(self.endpoints[name].endpoint_class for name in names)
+        return [*found]
 
 
 class TableChange(Struct, frozen=True):

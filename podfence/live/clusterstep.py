@@ -152,10 +152,12 @@ class _Step:
     def _regroup(self) -> None:
         """Selectors ask for other labels, or blocks are others: classes part and join. One that
         stays whole keeps its number, whatever it is called now."""
-        old, self._numbers, self._keys = self._keys, {}, {}
+        old = {number: self._keys.pop(number) for number in self._old.cut_by(self._cuts)}
+        for key in old.values():
+            del self._numbers[key]
         kept: set[int] = set()
         moving: list[tuple[Endpoint, ClassKey]] = []
-        for number, before in sorted(old.items()):
+        for number, before in old.items():
             for endpoint in self._members[number]:
                 key = self._key(endpoint.pod, endpoint.doubtful)
                 target = self._numbers.get(key)

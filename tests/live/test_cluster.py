@@ -13,12 +13,15 @@ from msgspec.structs import replace
 
 from podfence.engine.allpairs import Reachability, all_pairs
 from podfence.engine.clusterpairs import ClusterPairs
+from podfence.live import clusterstep
 from podfence.live.clusterevents import Event, gone, put, unread
 from podfence.live.clusterindex import Affected, ClusterIndex
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.doubt import Doubt
 from podfence.model.meta import ObjectRef
+from podfence.model.objects import Pod
 from podfence.nft.lowering.lower import LocalNode, lower
+from podfence.policy.classes import ClassKey, class_key
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
 from podfence.questions.can import Asker, Can
@@ -320,6 +323,27 @@ OPENED = policy("n3/db", {"app": "db"}, ingress=[rule(peer(pods={"app": "web"}))
 def test_the_work_for_an_event_does_not_grow_with_the_cluster(event: Event) -> None:
     few, many = (work(event, count) for count in (FEW, FEW * TIMES))
     assert many < 1.5 * few, f"{many / few:.1f} times the lines in {TIMES} times the cluster"
+
+
+@pytest.mark.parametrize("namespaces", [FEW, FEW * TIMES])
+def test_a_block_puts_only_pods_that_lie_in_it_in_a_class_again(
+    namespaces: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When it is named for the first time, and when it no longer is."""
+    asked: list[str] = []
+
+    def counted(pod: Pod, *rest: Any) -> ClassKey:
+        asked.append(f"{pod.namespace}/{pod.name}")
+        return class_key(pod, *rest)
+
+    live = ClusterIndex.of(Cluster.of(many_namespaces(namespaces)))
+    monkeypatch.setattr(clusterstep, "class_key", counted)
+    block = policy("n3/web", {"app": "web"}, egress=[rule(peer(cidr="10.5.0.0/24"))])
+    cut, _ = live.apply([put(block)])
+    assert sorted(asked) == ["n5/db", "n5/web"]
+    asked.clear()
+    cut.apply([gone(block.ref)])
+    assert sorted(asked) == ["n5/db", "n5/web"]
 
 
 def work(event: Event, namespaces: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from ipaddress import IPv4Address, IPv6Address
 from random import Random
 
 from msgspec.structs import replace
@@ -31,7 +32,14 @@ from podfence.model.networkpolicy import NetworkPolicy
 from podfence.model.objects import Namespace, Node, Pod
 from podfence.nft.lowering.lower import LocalNode
 from podfence.testing.manifest import to_manifest
-from tests.support.random_clusters import Size, objects_of, random_cluster
+from tests.support.random_clusters import (
+    POOL,
+    V4_PODS,
+    V6_PODS,
+    Size,
+    objects_of,
+    random_cluster,
+)
 
 Key = tuple[str, str, str]
 """Kind, namespace and name."""
@@ -217,6 +225,17 @@ class World:
             )
         )
 
+    def _one_more(self) -> list[Event]:
+        """A pod like one that is there, so that a profile has several."""
+        pods = [thing for thing in self.objects.values() if isinstance(thing, Pod)]
+        if not pods:
+            return []
+        pod, number = self.rng.choice(pods), self.rng.randrange(POOL)
+        bases = (IPv4Address(V4_PODS + number), IPv6Address(V6_PODS + number))
+        name = f"{pod.name[:2]}-{self.rng.choice('ab')}"
+        addresses = bases[: self.rng.choice((1, 1, 2))]
+        return self.put(replace(pod, name=name, addresses=addresses, has_status=True))
+
     def _policy_changes(self) -> list[Event]:
         """A policy is written anew under its name."""
         policies = [
@@ -244,6 +263,8 @@ class World:
         _comes,
         _comes,
         _comes,
+        _one_more,
+        _one_more,
         _namespace,
         _namespace_and_back,
         _node,
