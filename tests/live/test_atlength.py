@@ -11,7 +11,6 @@ import pytest
 from podfence.live.localpolicies import LocalPolicies
 from podfence.live.node import LiveIndex
 from podfence.live.peerwords import WordPorts
-from podfence.live.pods import Pods
 from podfence.live.selections import Selections
 from podfence.nft.contents import Refused
 from podfence.nft.lowering.assembly import Assembly
@@ -20,7 +19,7 @@ from podfence.nft.lowering.tightening import Tightening
 from tests.live.atlength import node, run
 
 pytestmark = pytest.mark.slow
-MOST = 400
+MOST = 200
 """Sequences until a fault has to be found."""
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -38,28 +37,6 @@ def first_alone(patch: pytest.MonkeyPatch) -> None:
         return refresh(self, list(asked)[:1])
 
     patch.setattr(WordPorts, "refresh", some)
-
-
-def known_families(patch: pytest.MonkeyPatch) -> None:
-    """The IP versions of a node are those that it once had."""
-    take = Assembly._take_policies
-
-    def forgetful(self: Assembly, change: Any) -> None:
-        before = self._families
-        take(self, change)
-        if before and not self._families:
-            self._families = before
-
-    patch.setattr(Assembly, "_take_policies", forgetful)
-
-
-def kept_within(patch: pytest.MonkeyPatch) -> None:
-    """A profile that leaves a selection leaves the blocks behind in which its addresses were."""
-
-    def hide(self: Selections, held: Any, profile: Any) -> None:
-        held.profiles.discard(profile.number)
-
-    patch.setattr(Selections, "_hide", hide)
 
 
 def owed(patch: pytest.MonkeyPatch) -> None:
@@ -84,10 +61,6 @@ def owed(patch: pytest.MonkeyPatch) -> None:
         pytest.param(nothing(LiveIndex, "_look_again"), id="nothing is looked at again"),
         pytest.param(nothing(LocalPolicies, "of_cluster", set()), id="CNP-18 nodes, NP-60a"),
         pytest.param(nothing(Selections, "relabelled"), id="a relabelled namespace"),
-        pytest.param(nothing(Selections, "_compare_again"), id="the same, of ports in blocks"),
-        pytest.param(kept_within, id="blocks of a profile that left"),
-        pytest.param(nothing(Pods, "follow"), id="pods of profiles that part"),
-        pytest.param(known_families, id="the last pod of an IP version"),
         pytest.param(nothing(Leads, "changes", ()), id="an address here"),
         pytest.param(owed, id="what is taken away"),
     ],
