@@ -61,6 +61,7 @@ PURE = {
     "lab.api.garbage",
     "lab.api.nodes",
     "lab.api.podstatus",
+    "lab.api.slices",
     "lab.api.state",
     "lab.api.workloads",
     "lab.testbed",

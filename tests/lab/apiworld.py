@@ -15,6 +15,7 @@ from podfence.kube.writes import Verb, Write, delete
 from podfence.lab.api.garbage import garbage
 from podfence.lab.api.nodes import bindings, lab_nodes, left, missing_nodes, runs
 from podfence.lab.api.podstatus import told
+from podfence.lab.api.slices import endpoint_slices
 from podfence.lab.api.state import KINDS, State, path_of, resource, uid
 from podfence.lab.api.workloads import controllers
 
@@ -77,6 +78,7 @@ class World:
         made = self._all(missing_nodes(self.state, NODES, "test", NOW))
         made += self._all(controllers(self.state, NAMES, NOW))
         made += self._all(garbage(self.state))
+        made += self._all(endpoint_slices(self.state))
         made += self._all(write for _, write in bindings(self.state, NODES))
         made += self._all(w for run in runs(self.of("Pod"), NODES) for w in told(run, NOW))
         gone = (delete(path_of("Pod", p), uid(p), at_once=True) for p in left(self.state, NODES))

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from podfence.lab.api.session import ApiSession
+from podfence.lab.messages import Status
+from podfence.lab.replies import Explained, NotSent, Places
+from podfence.questions.why import WhyAnswer
 from tests.cli.session import podfence
 
 
@@ -40,3 +45,31 @@ def test_missing_programs_are_an_error_that_says_what_to_do(tmp_path: Path) -> N
     assert "nowhere ($KUBEBUILDER_ASSETS) holds no etcd and no kube-apiserver" in done.err
     assert "--api-programs DIR" in done.err
     assert [p for p in (tmp_path / "run").rglob("*") if not p.is_dir()] == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "asked", "last"),
+    [([True], 1, True), ([False, False, True], 3, True), ([False] * 9, 4, False)],
+)
+def test_packets_that_differ_are_sent_again_a_few_times(
+    monkeypatch: pytest.MonkeyPatch, answers: list[bool], asked: int, last: bool
+) -> None:
+    """Agents hear of a change when the lab does, and need a moment to write it."""
+    monkeypatch.setattr("podfence.lab.api.session.sleep", lambda _: None)
+    replies = iter(answers)
+    told: list[object] = []
+
+    def ask(self: ApiSession, message: object) -> Explained:
+        told.append(message)
+        return explained(agrees=next(replies))
+
+    monkeypatch.setattr(ApiSession, "_ask", ask)
+    session = ApiSession.__new__(ApiSession)
+    reply = session.do(Status())
+    assert isinstance(reply, Explained)
+    assert (reply.agrees, len(told)) == (last, asked)
+
+
+def explained(*, agrees: bool) -> Explained:
+    """Of no question in particular."""
+    return Explained(cast("WhyAnswer", None), Places({}), NotSent(""), agrees)

@@ -37,16 +37,19 @@ class Lab:
         self.runtime = runtime
         self.user = user
 
-    def run(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        environment = {
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
             **os.environ,
             "XDG_RUNTIME_DIR": str(self.runtime),
             "TMPDIR": str(self.runtime),
             "PODFENCE_APISERVER_ASSETS": str(assets()),
         }
+
+    def run(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*self.user, *PODFENCE, *arguments],
-            env=environment,
+            env=self.environment,
             capture_output=True,
             text=True,
             check=False,
@@ -189,6 +192,8 @@ def test_a_deployment_behind_a_service(lab: Lab, admin: Client, namespace: str) 
     eventually(lambda: phases(admin, namespace) == ["Running"] * 3)
     web = f"{DEPLOYMENTS.format(namespace)}/web"
     eventually(lambda: admin.request("GET", web).body["status"].get("readyReplicas") == 2)
+    slices = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
+    eventually(lambda: len(admin.request("GET", slices).body["items"][0]["endpoints"]) == 2)
     asks = "exec", f"{namespace}/client", "--", "curl", "-s", "-m", "5", "http://web:8080/"
     if shutil.which("curl"):
         assert lab.ok(*asks).startswith(f"{namespace}/web-")
@@ -258,6 +263,22 @@ def test_an_agent_that_is_killed_comes_again_and_nothing_opens_meanwhile(
     eventually(lambda: not set(before.values()) & set(lab.status["api"]["agents"].values()))
     admin.request("DELETE", f"{POLICIES.format(namespace)}/only")
     eventually(lambda: lab.passes(web, db))
+
+
+def test_agents_that_stand_still_are_found_out(lab: Lab, admin: Client, namespace: str) -> None:
+    """Stopped ones write nothing: packets still pass, and the lab says that they should not."""
+    add_pods(admin, namespace, "db", "web")
+    asks = "why", f"{namespace}/web", f"{namespace}/db:80"
+    agents = lab.status["api"]["agents"].values()
+    for pid in agents:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        admin.create(POLICIES.format(namespace), allow({"app": "db"}, {"app": "nobody"}))
+        assert "open: the engine DIFFERS" in lab.run(*asks).stdout
+    finally:
+        for pid in agents:
+            os.kill(pid, signal.SIGCONT)
+    eventually(lambda: "no answer: as the engine says" in lab.run(*asks).stdout)
 
 
 @pytest.mark.parametrize("ending", ["down", "SIGTERM", "SIGKILL", "SIGKILL of the network"])

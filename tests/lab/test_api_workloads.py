@@ -190,6 +190,58 @@ def test_a_pod_that_is_labelled_otherwise_is_let_go_and_replaced(world: World, k
     assert "ownerReferences" not in first["metadata"]
 
 
+# -- Services
+
+
+def service(world: World, **ports: int | str) -> dict[str, Any]:
+    wanted = [{"name": name, "port": 80, "targetPort": target} for name, target in ports.items()]
+    families = {"ipFamilies": ["IPv4", "IPv6"], "selector": {"app": "web"}}
+    return world.create("Service", "web", {**families, "ports": wanted})
+
+
+def behind(world: World) -> dict[str, list[str]]:
+    return {
+        each["addressType"]: sorted(a for e in each["endpoints"] for a in e["addresses"])
+        for each in world.of("EndpointSlice")
+    }
+
+
+def test_the_pods_behind_a_service_are_told_for_each_ip_version(world: World) -> None:
+    found = workload(world, "ReplicaSet", "web", 2)
+    world.pod("other")
+    service(world, http=8000)
+    world.settle()
+    addresses = [
+        a for pod in world.of("Pod") if "web" in pod["metadata"]["name"] for a in addresses_of(pod)
+    ]
+    assert behind(world) == {
+        f"IPv{version}": sorted(str(a) for a in addresses if a.version == version)
+        for version in (4, 6)
+    }
+    assert all(e["conditions"]["ready"] for s in world.of("EndpointSlice") for e in s["endpoints"])
+    found["spec"]["replicas"] = 0
+    world.settle()
+    assert behind(world) == {"IPv4": [], "IPv6": []}
+
+
+def test_a_named_port_is_that_of_the_pods(world: World) -> None:
+    container = {"name": "main", "image": "i", "ports": [{"name": "web", "containerPort": 8081}]}
+    world.pod("a", containers=[container])["metadata"]["labels"] = {"app": "web"}
+    service(world, http="web", other="nobody-has-it", number=9)
+    world.settle()
+    assert [port["port"] for port in world.of("EndpointSlice")[0]["ports"]] == [8081, 9]
+
+
+def test_the_slices_of_a_service_go_with_it_and_those_of_others_stay(world: World) -> None:
+    service(world, http=80)
+    world.create("EndpointSlice", "by-hand", {})
+    world.settle()
+    assert world.names("EndpointSlice") == ["by-hand", "web-ipv4", "web-ipv6"]
+    world.remove("Service", "web")
+    world.settle()
+    assert world.names("EndpointSlice") == ["by-hand"]
+
+
 # -- what is deleted
 
 

@@ -28,7 +28,6 @@ _DEPENDENT: Final = ("ReplicaSet", "Pod")
 _FOREGROUND, _ORPHAN = "foregroundDeletion", "orphan"
 _ALSO: Final = ("configmaps", "secrets", "serviceaccounts", "endpoints")
 """Kinds of the core group that nobody here reads, and that go with their namespace."""
-_ALSO_SLICES: Final = "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices"
 
 
 def garbage(state: State) -> Iterator[Write]:
@@ -93,6 +92,5 @@ def _namespace(state: State, going: Object) -> Iterator[Write]:
                 yield delete(where.path(title))
     if not left:
         yield from (delete(f"/api/v1/namespaces/{title}/{plural}") for plural in _ALSO)
-        yield delete(_ALSO_SLICES.format(title))
         body = {**going, "apiVersion": "v1", "kind": "Namespace", "spec": {"finalizers": []}}
         yield Write(Verb.REPLACE, f"/api/v1/namespaces/{title}/finalize", body)

@@ -29,6 +29,7 @@ from podfence.lab.api.nodes import Run, bindings, left, missing_nodes, runs
 from podfence.lab.api.podstatus import told
 from podfence.lab.api.reading import cluster_of, read_state
 from podfence.lab.api.session import ApiSession
+from podfence.lab.api.slices import endpoint_slices
 from podfence.lab.api.state import KINDS, State, path_of, uid
 from podfence.lab.api.wakeups import Wakeups
 from podfence.lab.api.workloads import controllers
@@ -92,6 +93,7 @@ class Runtime:
             changed = self._write(missing_nodes(state, self._nodes, f"podfence-{__version__}", now))
             changed |= self._write(controllers(state, names, now))
             changed |= self._write(garbage(state))
+            changed |= self._write(endpoint_slices(state))
             state = self._bind(state)
             running = runs(state.of("Pod"), self._nodes)
             changed |= self._session.become(cluster_of(state, self._nodes, running))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from time import sleep
 from typing import Any
 
 from msgspec.structs import replace
@@ -15,7 +16,7 @@ from msgspec.structs import replace
 from podfence.errors import LabError
 from podfence.lab.messages import Apply, Exec, Input, Message, TryAll, Why
 from podfence.lab.probing.process import LabProcess
-from podfence.lab.replies import ServedBy, Stated
+from podfence.lab.replies import Explained, ServedBy, Stated, Tested
 from podfence.lab.session import Session, World
 from podfence.lab.testbed.probeplan import ProbePlan, Side, make_plan
 from podfence.lab.testbed.services import frontends
@@ -27,6 +28,9 @@ from podfence.policy.index import PolicyIndex
 
 ALWAYS = frozenset({80})
 """Ports on which every pod answers, declared or not: the images of most tutorials do."""
+_LAGS = (0.2, 0.5, 1.0)
+"""Seconds after which packets are sent again where they do not do what the engine says: an agent
+hears of a change when the lab does, and needs a moment to write it."""
 
 
 def world_of(cluster: Cluster, options: LabOptions) -> World:
@@ -40,6 +44,16 @@ def world_of(cluster: Cluster, options: LabOptions) -> World:
 def _served(index: PolicyIndex, plan: ProbePlan) -> set[int]:
     """Ports of pods that Services send to, which need not be declared."""
     return {port for each in frontends(index, plan) for _, port, _ in each.backends}
+
+
+def _agrees(reply: object) -> bool:
+    """Whether packets did what the engine says; what sent none is no disagreement."""
+    match reply:
+        case Explained(agrees=agreed):
+            return agreed
+        case Tested(report=report):
+            return report.clean
+    return True
 
 
 class ApiSession(Session):
@@ -61,6 +75,15 @@ class ApiSession(Session):
                 "this lab follows its API server: change it with kubectl apply (podfence lab "
                 "status says with which kubeconfig)"
             )
+        reply = self._ask(message)
+        for pause in _LAGS:
+            if _agrees(reply):
+                break
+            sleep(pause)
+            reply = self._ask(message)
+        return reply
+
+    def _ask(self, message: Message[Any]) -> object:
         if isinstance(message, Why | TryAll | Exec):
             self.fresh()
         with self._turn:

@@ -31,7 +31,7 @@ POLICIES = (
 )
 SEEN = ("Namespace", "Pod", "Service", *POLICIES)
 """Kinds that verdicts depend on, but for the nodes, which the lab knows by itself."""
-KINDS = ("Node", *SEEN, *WORKLOADS)
+KINDS = ("Node", *SEEN, *WORKLOADS, "EndpointSlice")
 """All that is read."""
 
 
