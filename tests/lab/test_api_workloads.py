@@ -158,14 +158,15 @@ def test_a_rolling_update_keeps_the_old_pods_until_the_new_ones_are_ready(world:
     found = workload(world, "Deployment", "web", 2)
     world.settle()
     old = set(world.names("Pod"))
-    found["spec"]["template"]["spec"]["containers"][0]["image"] = "nginx:2"
-    ready = 0
-    while old & set(world.names("Pod")):
-        ready = phases(world).count("Running")
-        assert ready >= 2
-        world.round()
+    new = found["spec"]["template"]["spec"]
+    new["nodeSelector"] = {"disk": "ssd"}  # which no node has
     world.settle()
-    assert len(world.names("Pod")) == 2
+    assert old <= set(world.names("Pod"))
+    assert phases(world).count("Running") == 2
+    new["nodeSelector"] = {}
+    world.settle()
+    assert phases(world) == ["Running"] * 2
+    assert not old & set(world.names("Pod"))
 
 
 def test_a_deleted_pod_of_a_workload_is_replaced_under_another_name(world: World) -> None:
