@@ -4,24 +4,52 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from typing import Final, Protocol
 
 import msgspec
 
+from podfence.admission.kinds import CLUSTER_SCOPED, POLICY_KINDS
 from podfence.agent.endpoint import BadRequest, Route
-from podfence.agent.nodereport import node_report
+from podfence.agent.inquiry import Inquiry
+from podfence.agent.nodereport import node_report, policy_report
+from podfence.agent.revisions import Revisions
 from podfence.agent.status import Status
 from podfence.drops.narrow import of_namespace
 from podfence.drops.record import Drops
+from podfence.kube.agents import POLICY_PATH, STATUS_PATH
+from podfence.model.meta import ObjectRef
 
-STATUS, DROPS = "/v1/status", "/v1/drops"
+DROPS = "/v1/drops"
+PATIENCE: Final = 3.0
+"""Seconds that the thread that enforces has to tell whom a policy selects."""
 _DIGITS = 20
 
 
-def routes(status: Callable[[], Status], drops: Callable[[int], Drops]) -> dict[str, Route]:
+class Asked(Protocol):
+    """What ``Inbox.ask`` does."""
+
+    def ask(self, inquiry: Inquiry) -> None:
+        """Hand a question to the thread that enforces."""
+
+
+def routes(
+    status: Callable[[], Status],
+    revisions: Revisions,
+    inbox: Asked,
+    drops: Callable[[int], Drops],
+) -> dict[str, Route]:
     """By path. ``drops``: those that have changed after a serial."""
 
     def of_node(_: Mapping[str, str]) -> Iterator[bytes]:
         yield msgspec.json.encode(node_report(status(), time.monotonic()))
+
+    def of_policy(query: Mapping[str, str]) -> Iterator[bytes]:
+        policy = _policy(query)
+        inquiry = Inquiry(policy)
+        inbox.ask(inquiry)
+        selected = inquiry.wait(PATIENCE)
+        found = status(), time.monotonic(), policy, revisions.of(policy), selected
+        yield msgspec.json.encode(policy_report(*found))
 
     def of_drops(query: Mapping[str, str]) -> Iterator[bytes]:
         since = query.get("since", "0")
@@ -33,6 +61,18 @@ def routes(status: Callable[[], Status], drops: Callable[[int], Drops]) -> dict[
         yield msgspec.json.encode(found)
 
     return {
-        STATUS: Route("status", of_node),
+        STATUS_PATH: Route("status", of_node),
+        POLICY_PATH: Route("status", of_policy, of_namespace=True),
         DROPS: Route("drops", of_drops, of_namespace=True),
     }
+
+
+def _policy(query: Mapping[str, str]) -> ObjectRef:
+    """Raises BadRequest."""
+    kind, name = query.get("kind", ""), query.get("name", "")
+    namespace = query.get("namespace", "")
+    if kind not in POLICY_KINDS:
+        raise BadRequest(f"kind: one of {', '.join(sorted(POLICY_KINDS))}")
+    if not name or bool(namespace) == (kind in CLUSTER_SCOPED):
+        raise BadRequest("name: the policy's, with namespace where its kind has one")
+    return ObjectRef(kind, namespace, name)

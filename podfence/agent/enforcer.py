@@ -11,20 +11,24 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import Protocol
 
+from podfence.admission.kinds import POLICY_KINDS
 from podfence.agent.account import FRESH, Account
 from podfence.agent.conditions import Kind
 from podfence.agent.inbox import Inbox, Taken
 from podfence.agent.latency import Latencies
 from podfence.agent.log import Log
+from podfence.agent.revisions import Selected
 from podfence.agent.status import Status
 from podfence.agent.wanted import Wanted
 from podfence.errors import NftError, NftUnanswered
 from podfence.model.facts import Event
+from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import IPNetwork
 from podfence.nft.lowering.assembly import OUR_TABLE
 from podfence.nft.lowering.lower import LocalNode
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import Transaction
+from podfence.reconcile.quarantine import addresses
 from podfence.reconcile.states import (
     Drifted,
     Input,
@@ -141,11 +145,25 @@ class Enforcer:
         if planned and was_in_sync:
             self._waiting += [(told.key[0], told.at) for told in taken.events]
         inputs += planned
-        self._unarrived += [told.event for told in taken.events if was_in_sync]
+        for told in taken.events:
+            # Of what was there at the start, only policies: nobody waits for the rest.
+            if was_in_sync or told.key[0] in POLICY_KINDS:
+                self._unarrived.append(told.event)
+        for inquiry in taken.inquiries:
+            inquiry.answer(self._selected(inquiry.policy))
         if inputs or self._clock() >= self.wake:
             self._step(inputs)
         elif taken.events and self._is_settled():
             self._arrived()
+
+    def _selected(self, policy: ObjectRef) -> Selected:
+        """Whom a policy selects here."""
+        found = self._wanted.selected(policy)
+        if not self._state.refused:
+            return Selected(len(found))
+        rules = self._wanted.ruleset()
+        closed = frozenset(at for unit in self._state.refused for at in addresses(rules, unit))
+        return Selected(len(found), sum(not closed.isdisjoint(each) for each in found))
 
     def _synced(self) -> None:
         seconds = self._account.synced()
@@ -245,10 +263,12 @@ class Enforcer:
             self._account.hold(Kind.SWEEP_FAILED, "", error.message)
 
     def _arrived(self) -> None:
-        """The kernel holds all that events asked for."""
+        """The kernel holds all that events asked for, as soon as all is known."""
+        if not self._wanted.in_sync:
+            return
         self._account.arrived(self._waiting)
         self._waiting.clear()
-        if self._wanted.in_sync and not self._account.in_sync:
+        if not self._account.in_sync:
             self._synced()
         self._tell_arrived(self._unarrived)
         self._unarrived = []

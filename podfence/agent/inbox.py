@@ -13,6 +13,7 @@ from itertools import islice
 
 from msgspec import Struct
 
+from podfence.agent.inquiry import Inquiry
 from podfence.kernel.nftables.notices import Notice
 from podfence.kube.follow import Standing, State
 from podfence.model.facts import Event, Gone, NamespaceFacts, NodeFacts, PodFacts, Put
@@ -46,6 +47,7 @@ class Taken(Struct, frozen=True):
     events: tuple[Told, ...] = ()
     standings: tuple[State, ...] = ()
     notices: tuple[Notice, ...] = ()
+    inquiries: tuple[Inquiry, ...] = ()
     whole: bool = False
     ended: bool = False
 
@@ -63,6 +65,7 @@ class Inbox:
         self._here: set[Key] = set()
         self._standings: dict[Part, State] = {}
         self._notices: list[Notice] = []
+        self._inquiries: list[Inquiry] = []
         self._ended = False
 
     def tell(self, heard: Iterable[Heard], at: float) -> None:
@@ -92,6 +95,12 @@ class Inbox:
             self._notices.append(notice)
             self._changed.notify()
 
+    def ask(self, inquiry: Inquiry) -> None:
+        """Somebody wants to know what only the thread that enforces can tell."""
+        with self._changed:
+            self._inquiries.append(inquiry)
+            self._changed.notify()
+
     def end(self) -> None:
         """No more is to be done."""
         with self._changed:
@@ -106,15 +115,17 @@ class Inbox:
             events += self._pick(self._far, MOST - len(events))
             standings, self._standings = tuple(self._standings.values()), {}
             notices, self._notices = tuple(self._notices), []
+            inquiries, self._inquiries = tuple(self._inquiries), []
             whole = not (self._missing or self._near or self._far)
-            return Taken(tuple(events), standings, notices, whole, self._ended)
+            return Taken(tuple(events), standings, notices, inquiries, whole, self._ended)
 
     def __len__(self) -> int:
         """How many events wait."""
         return len(self._near) + len(self._far)
 
     def _has_anything(self) -> bool:
-        return bool(self._near or self._far or self._standings or self._notices or self._ended)
+        waiting = self._near or self._far or self._standings or self._notices or self._inquiries
+        return bool(waiting or self._ended)
 
     def _put(self, event: Event, at: float, fault: str) -> None:
         key = key_of(event)

@@ -11,7 +11,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -34,6 +34,7 @@ from podfence.agent.nri import Gate
 from podfence.agent.outlook import Outlook, require_a_clear_way
 from podfence.agent.podstarts import PodStarts
 from podfence.agent.reviews import Reviewer
+from podfence.agent.revisions import Revisions
 from podfence.agent.selfsigned import server_context
 from podfence.agent.sources import feed, nodes_of_others, read, resources, sources
 from podfence.agent.status import Status
@@ -44,6 +45,7 @@ from podfence.kernel.nftables.notices import Notices
 from podfence.kube.access import Access
 from podfence.kube.client import Client
 from podfence.kube.watch import Watch
+from podfence.model.facts import Event
 from podfence.nft.lowering.lower import TABLE, LocalNode
 
 RUN_DIR = Path("/run/podfence")
@@ -89,9 +91,10 @@ class Agent:
         self._notices = Notices(TABLE, options.namespace_fd)
         table = KernelTable(options.node.mark_mask, self._notices, options.namespace_fd)
         self._starts = PodStarts(options.node.name, self._inbox)
+        self._revisions = Revisions()
         self._gate = None if options.nri is None else Gate(options.nri, self._starts.start, log)
         self._enforcer = Enforcer(
-            options.node, table, self._inbox, log, time.monotonic, arrived=self._starts.arrived
+            options.node, table, self._inbox, log, time.monotonic, arrived=self._arrived
         )
         environment = options.environment or os.environ
         self._watch = Watch(
@@ -124,7 +127,7 @@ class Agent:
                 options.https,
                 server_context(),
                 Reviewer(client, time.monotonic),
-                routes(self.status, self._drops.drops),
+                routes(self.status, self._revisions, self._inbox, self._drops.drops),
                 log,
             )
 
@@ -175,6 +178,11 @@ class Agent:
 
     def _conditions(self) -> tuple[Condition, ...]:
         return (*self._enforcer.status.conditions, *self._outlook.conditions)
+
+    def _arrived(self, events: Sequence[Event]) -> None:
+        """The kernel holds all that follows from these."""
+        self._starts.arrived(events)
+        self._revisions.arrived(events)
 
     def _notice(self) -> None:
         while not self._stopped.is_set():

@@ -1,4 +1,4 @@
-"""How one node stands, as an agent tells those who may know: what goes over the wire.
+"""How a node stands, and a policy on it, as an agent tells it to those who may know.
 
 Rule: seconds are ages, not times, since clocks of nodes differ; names are as the API has them. Who
 reads it ignores fields that it does not know. Pure.
@@ -9,8 +9,10 @@ from __future__ import annotations
 from msgspec import Struct
 
 from podfence._version import __version__
-from podfence.agent.conditions import Kind
+from podfence.agent.conditions import Condition, Kind
+from podfence.agent.revisions import Revision, Selected
 from podfence.agent.status import Status
+from podfence.model.meta import ObjectRef
 
 
 class Pending(Struct, frozen=True):
@@ -69,6 +71,45 @@ class NodeReport(Struct, frozen=True):
         return tuple(sorted({pod for held in self.conditions for pod in held.closed}))
 
 
+class PolicyReport(Struct, frozen=True):
+    """One policy on one node. ``uid`` and ``generation``: of the revision in force, "" for none.
+    ``pods``: how many of this node it selects, None where that could not be told in time;
+    ``closed``: those of them whose rules the kernel refuses. ``conditions``: those about it."""
+
+    node: str
+    in_sync: bool = False
+    alive: bool = True
+    uid: str = ""
+    generation: int = 0
+    pods: int | None = None
+    closed: int = 0
+    conditions: tuple[Held, ...] = ()
+
+    @property
+    def refused(self) -> str:
+        """Why it cannot be read, "" where it can."""
+        refused = (c.message for c in self.conditions if c.condition == Kind.REFUSED.value)
+        return next(refused, "")
+
+
+def policy_report(
+    status: Status, now: float, policy: ObjectRef, revision: Revision | None, found: Selected | None
+) -> PolicyReport:
+    """``revision``: the one in force; ``found``: whom it selects here, if that is known."""
+    return PolicyReport(
+        node=status.node,
+        in_sync=status.in_sync,
+        alive=status.is_alive(now),
+        uid=revision.uid if revision else "",
+        generation=revision.generation if revision else 0,
+        pods=found.pods if found else None,
+        closed=found.closed if found else 0,
+        conditions=tuple(
+            _held(c, now) for c in status.conditions if c.subject == f"{policy.kind} {policy}"
+        ),
+    )
+
+
 def node_report(status: Status, now: float) -> NodeReport:
     """``now``: seconds of the clock of ``status``."""
     sources = tuple(
@@ -84,14 +125,16 @@ def node_report(status: Status, now: float) -> NodeReport:
         epoch=status.epoch,
         pods=status.pods,
         pending=tuple(Pending(each.pod, _age(now, each.since)) for each in status.pending),
-        conditions=tuple(
-            Held(c.kind.value, c.subject, c.message, _age(now, c.since), c.closed)
-            for c in status.conditions
-        ),
+        conditions=tuple(_held(each, now) for each in status.conditions),
         sources=sources,
         lag=max((s.seconds for s in sources if s.seconds is not None), default=None),
         queued=status.queued,
     )
+
+
+def _held(found: Condition, now: float) -> Held:
+    since = _age(now, found.since)
+    return Held(found.kind.value, found.subject, found.message, since, found.closed)
 
 
 def _age(now: float, since: float) -> float:

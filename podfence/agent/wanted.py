@@ -13,8 +13,10 @@ from msgspec.structs import replace
 
 from podfence.drops.attribution import Attribution
 from podfence.live.node import LiveIndex
+from podfence.live.pods import At
 from podfence.live.policystore import Refusal
 from podfence.model.facts import Event, Gone, NodeFacts, PolicyFacts, Put
+from podfence.model.meta import ObjectRef
 from podfence.nft.lowering.assembly import Assembly
 from podfence.nft.lowering.delta import Delta
 from podfence.nft.lowering.lower import LocalNode
@@ -64,6 +66,10 @@ class Wanted:
     def ruleset(self) -> Ruleset:
         """All rules as they are wanted now."""
         return self._assembly.ruleset()
+
+    def selected(self, policy: ObjectRef) -> list[tuple[At, ...]]:
+        """The addresses of each pod of this node that a policy selects."""
+        return self._index.selected(policy)
 
     def _apply(self, events: Sequence[Event]) -> Delta:
         change = self._index.apply(events)

@@ -43,6 +43,8 @@ COMMANDS = {
     "get": "Write what podfence reads of a cluster, safe to send to somebody.",
     "lab": "Enforce the policies in this machine's kernel and test them with real packets.",
     "agent": "Enforce the policies of a cluster on one of its nodes.",
+    "status": "Show how each node stands, and where a policy is in force.",
+    "wait": "Wait until a policy is in force on every node.",
     "drops": "Show what a node denied, and by which policy.",
     "schema": "Print the schema of what a command prints as JSON.",
     "completion": "Print a script that makes a shell complete commands and options.",

@@ -22,9 +22,11 @@ HEADER: Final = "X-Podfence-Token"
 """Where the token stands: the API server takes ``Authorization`` for itself."""
 LABEL: Final = "app.kubernetes.io/name=podfence"
 """The pods of the DaemonSet."""
+STATUS_PATH: Final = "/v1/status"
+POLICY_PATH: Final = "/v1/policy"
 PORT: Final = "https"
 """The name of the port at which they answer."""
-SECONDS: Final = 10.0
+SECONDS: Final = 5.0
 """Silence of an agent after which it counts as away."""
 _LINUX: Final = "linux"
 _LIFE: Final = 600
@@ -129,9 +131,9 @@ def client_of(agent: Agent, access: Access, token: str) -> tuple[Client, str]:
     """A client that asks an agent, and what its paths begin with."""
     if agent.pod:
         place = f"/api/v1/namespaces/{agent.namespace}/pods/https:{agent.pod}:{agent.port}/proxy"
-        return Client(access, tries=2, silence=SECONDS, headers={HEADER: token}), place
+        return Client(access, tries=1, silence=SECONDS, headers={HEADER: token}), place
     host = f"[{agent.address}]" if ":" in agent.address else agent.address
     # Nobody vouches for the certificate of an agent; the token is worth nothing elsewhere.
     server = ServerAddress(f"https://{host}:{agent.port}", insecure=True)
     direct = Access(server, Fixed(Credential()))
-    return Client(direct, {}, tries=2, silence=SECONDS, headers={HEADER: token}), ""
+    return Client(direct, {}, tries=1, silence=SECONDS, headers={HEADER: token}), ""

@@ -66,11 +66,13 @@ class Refusal(ClusterError):
 
 
 class Lost(ClusterError):
-    """No connection, or one that was lost. ``passing``: another try may have more luck."""
+    """No connection, or one that was lost. ``passing``: another try may have more luck;
+    ``reason``: what went wrong, without who was asked."""
 
-    def __init__(self, message: str, *, passing: bool) -> None:
+    def __init__(self, message: str, *, passing: bool, reason: str = "") -> None:
         super().__init__(message)
         self.passing = passing
+        self.reason = reason
 
 
 class _Sent(Struct, frozen=True):
@@ -259,8 +261,9 @@ class Client:
             reason = "it closed the connection"
         url, name = printable(self._access.server.url), printable(self._access.name)
         of = f" of context {name}" if name else ""
-        text = f"the API server {url}{of} cannot be asked: {printable(reason)}"
-        return Lost(text, passing=passing)
+        reason = printable(reason)
+        text = f"the API server {url}{of} cannot be asked: {reason}"
+        return Lost(text, passing=passing, reason=reason)
 
 
 def _authorization(credential: Credential) -> list[tuple[str, str]]:

@@ -91,6 +91,10 @@ class LocalPolicies:
         """How many policies are compiled."""
         return len(self._compilers)
 
+    def selected(self, policy: ObjectRef) -> list[Profile]:
+        """The profiles with pods here that a policy selects."""
+        return [profile for profile, refs in self._selected_by.items() if policy in refs]
+
     # -- what is not as before
 
     def forget(self, ref: ObjectRef) -> None:

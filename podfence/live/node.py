@@ -109,6 +109,14 @@ class LiveIndex:
         profile = holders[0].variant.profile if len(holders) == 1 else None
         return self.selections.means(peers.selection, family, address, profile)
 
+    def selected(self, policy: ObjectRef) -> list[tuple[At, ...]]:
+        """The addresses of each pod here that a policy selects."""
+        return [
+            tuple((f, a) for f in FAMILIES if (a := entry.address(f)) != NO_ADDRESS)
+            for profile in self.policies.selected(policy)
+            for entry in profile.here
+        ]
+
     # -- events
 
     def _take(self, event: Event) -> None:

@@ -100,8 +100,13 @@ class _Namespace(Struct):
     metadata: _Labelled
 
 
+class _Revised(_Named, rename="camel", gc=False):
+    uid: str = ""
+    generation: int = 0
+
+
 class _Policy(Struct, rename="camel"):
-    metadata: _Named
+    metadata: _Revised
     api_version: str = ""
     kind: str = ""
     spec: Raw | UnsetType = UNSET
@@ -119,6 +124,8 @@ class _Kept(Struct, rename="camel", omit_defaults=True):
 class _KeptMetadata(Struct, omit_defaults=True):
     name: str
     namespace: str = ""
+    uid: str = ""
+    generation: int = 0
 
 
 class _Line(Struct):
@@ -199,7 +206,7 @@ def _policy_reading(kind: str, document: Document, api_version: str) -> Reading:
     kept = _Kept(
         policy.api_version or api_version,
         policy.kind or kind,
-        _KeptMetadata(metadata.name, namespace),
+        _KeptMetadata(metadata.name, namespace, metadata.uid, metadata.generation),
         policy.spec,
     )
     found = PolicyFacts(kind, namespace, metadata.name, _encode(kept))

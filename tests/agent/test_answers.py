@@ -1,4 +1,4 @@
-"""The paths of an agent's endpoint: drops, as far as who asks may see them."""
+"""The paths of an agent's endpoint: drops, as far as who asks may see them, and policies."""
 
 from __future__ import annotations
 
@@ -7,15 +7,38 @@ import pytest
 
 from podfence.agent.answers import DROPS, routes
 from podfence.agent.endpoint import BadRequest
+from podfence.agent.inquiry import Inquiry
+from podfence.agent.nodereport import PolicyReport
 from podfence.agent.reviews import Wish
+from podfence.agent.revisions import Revisions, Selected
 from podfence.agent.status import Status
 from podfence.drops.record import Cause, Drop, Drops, End
+from podfence.kube.agents import POLICY_PATH
+from podfence.model.facts import PolicyFacts, Put
 
 ENDS = End("10.0.0.1", ("shop/web",)), End("10.0.0.2", ("shop/db",))
 DROP = Drop("n1", 7, "a", "b", 1, "ingress", *ENDS, "TCP", Cause("past"), 80)
-ROUTE = routes(lambda: Status("n1", 0.0, 0.0), lambda since: Drops("n1", since, drops=(DROP,)))[
-    DROPS
-]
+
+
+class Box:
+    """In place of the thread that enforces: one pod here is selected, or nobody answers."""
+
+    is_stuck = False
+
+    def ask(self, inquiry: Inquiry) -> None:
+        if not self.is_stuck:
+            inquiry.answer(Selected(1))
+
+
+BOX, REVISIONS = Box(), Revisions()
+REVISIONS.arrived([Put(PolicyFacts("NetworkPolicy", "shop", "db", b'{"metadata": {"uid": "u"}}'))])
+ROUTES = routes(
+    lambda: Status("n1", 0.0, 0.0),
+    REVISIONS,
+    BOX,
+    lambda since: Drops("n1", since, drops=(DROP,)),
+)
+ROUTE = ROUTES[DROPS]
 
 
 def ask(**words: str) -> Drops:
@@ -38,3 +61,34 @@ def test_a_namespace_is_asked_for_with_the_right_to_it_alone() -> None:
 def test_what_is_no_serial(since: str) -> None:
     with pytest.raises(BadRequest, match="serial"):
         ask(since=since)
+
+
+def policy(**words: str) -> PolicyReport:
+    return msgspec.json.decode(b"".join(ROUTES[POLICY_PATH].answer(words)), type=PolicyReport)
+
+
+def test_a_policy_is_told_with_the_right_to_its_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = {"kind": "NetworkPolicy", "namespace": "shop", "name": "db"}
+    assert ROUTES[POLICY_PATH].wish(words) == Wish("status", "shop")
+    found = policy(**words)
+    assert (found.uid, found.pods) == ("u", 1)
+    assert (policy(**{**words, "name": "other"}).uid) == ""
+    monkeypatch.setattr(BOX, "is_stuck", True)
+    monkeypatch.setattr("podfence.agent.answers.PATIENCE", 0.0)
+    found = policy(**words)
+    assert (found.uid, found.pods) == ("u", None)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {},
+        {"kind": "NetworkPolicy", "namespace": "shop"},
+        {"kind": "NetworkPolicy", "name": "db"},
+        {"kind": "Pod", "namespace": "shop", "name": "db"},
+        {"kind": "ClusterNetworkPolicy", "namespace": "shop", "name": "db"},
+    ],
+)
+def test_what_names_no_policy(words: dict[str, str]) -> None:
+    with pytest.raises(BadRequest):
+        policy(**words)

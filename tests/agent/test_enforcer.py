@@ -15,12 +15,15 @@ from msgspec.structs import replace
 from podfence.agent.conditions import Kind
 from podfence.agent.enforcer import Enforcer
 from podfence.agent.inbox import Inbox
+from podfence.agent.inquiry import Inquiry
 from podfence.agent.log import Log
+from podfence.agent.revisions import Selected
 from podfence.errors import NftError, NftUnanswered
 from podfence.kernel.nftables.notices import Notice
 from podfence.kube.follow import Standing, State
 from podfence.model.cluster import Cluster
 from podfence.model.facts import Event, PodFacts, PolicyFacts, Put
+from podfence.model.meta import ObjectRef
 from podfence.model.objects import Node
 from podfence.nft.difference import diff, load
 from podfence.nft.lowering.epoch import epoch, with_epoch
@@ -356,3 +359,59 @@ def test_a_random_day_ends_with_what_is_wanted_and_a_restart_writes_nothing(
 def test_many_random_days(seed: int, size: str) -> None:
     for number in range(20):
         live(Random(f"{seed} {number}"), SIZES[size])
+
+
+def test_a_policy_is_told_when_the_kernel_holds_it_and_not_before() -> None:
+    told: list[Event] = []
+    inbox, table = Inbox("n1", PARTS), FailingTable()
+    local = LocalNode("n1", pod_cidrs=HERE.pod_cidrs)
+    enforcer = Enforcer(
+        local, table, inbox, Log(io.StringIO()), lambda: 1000.0, arrived=told.extend
+    )
+    enforcer.start()  # closes the range, and that is in the kernel
+    before = Put(facts_of(ONLY_WEB))
+    inbox.tell([(Put(facts_of(each)), "") for each in (HERE, WEB, DB)], 1000.0)
+    inbox.tell([(before, "")], 1000.0)
+    assert enforcer.turn()
+    assert told == []
+    inbox.stand(State("Pod", Standing.LIVE))
+    assert enforcer.turn()
+    assert told == [before]
+    table.refuses_all = True
+    after = Put(facts_of(policy("shop/db", {"app": "db"})))
+    inbox.tell([(after, "")], 1000.0)
+    assert enforcer.turn()
+    assert told == [before]
+
+
+def test_whom_a_policy_selects_is_told_to_other_threads() -> None:
+    stage = Stage()
+    stage.put(HERE, WEB, DB, ONLY_WEB)
+    stage.whole()
+    found = {}
+    for name in ("shop/db", "shop/none"):
+        namespace, _, last = name.partition("/")
+        inquiry = Inquiry(ObjectRef("NetworkPolicy", namespace, last))
+        stage.inbox.ask(inquiry)
+        stage.turn()
+        found[name] = inquiry.wait(0)
+    assert found == {"shop/db": Selected(1), "shop/none": Selected(0)}
+
+
+def test_pods_whose_rules_are_refused_are_counted_with_their_policy_alone() -> None:
+    stage = Stage()
+    stage.put(HERE, WEB, DB)
+    stage.whole()
+    chains = wanted(WEB, DB, ONLY_WEB).chains
+    stage.table.refused = {
+        next(n for n, c in chains.items() if c.comment.startswith("ingress") and n[-2:] != "_r")
+    }
+    stage.put(ONLY_WEB, policy("shop/web", {"app": "web"}))
+    assert stage.holds() == [Kind.KERNEL_REFUSED]
+    found = []
+    for name in ("db", "web"):
+        inquiry = Inquiry(ObjectRef("NetworkPolicy", "shop", name))
+        stage.inbox.ask(inquiry)
+        stage.turn()
+        found.append(inquiry.wait(0))
+    assert found == [Selected(1, closed=1), Selected(1)]

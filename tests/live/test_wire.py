@@ -157,3 +157,11 @@ def test_a_node_has_its_ranges() -> None:
 )
 def test_lines_of_a_watch(line: dict[str, Any], event: object) -> None:
     assert wire.event("Pod", json.dumps(line).encode()) == event
+
+
+def test_the_revision_of_a_policy_goes_with_it() -> None:
+    metadata = {"name": "a", "namespace": "s", "uid": "u-1", "generation": 4, "labels": {"x": "y"}}
+    found = wire.read("NetworkPolicy", json.dumps({"metadata": metadata, "spec": {}}).encode())
+    assert isinstance(found.facts, PolicyFacts)
+    kept = json.loads(found.facts.document)["metadata"]
+    assert kept == {"name": "a", "namespace": "s", "uid": "u-1", "generation": 4}

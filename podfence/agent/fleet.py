@@ -1,0 +1,58 @@
+"""What all agents of a cluster tell together: who is well, and where a policy is in force.
+
+Rule: a node of which nothing is known is not well, and holds nothing. Pure.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+from podfence.agent.nodereport import NodeReport, PolicyReport
+from podfence.agent.revisions import Revision
+
+T = TypeVar("T")
+
+
+class Told(Struct, Generic[T], frozen=True):
+    """What the agent of a node told; None where it did not, and why."""
+
+    node: str
+    answer: T | None = None
+    fault: str = ""
+
+
+class Standing(Enum):
+    """A revision of a policy on a node."""
+
+    IN_FORCE = "in-force"
+    OTHER = "other-revision"
+    """Another revision is in force, or none; that may change in a moment."""
+    REFUSED = "refused"
+    """The agent cannot read the policy, or the kernel its rules for some pods: they are closed."""
+    NOT_IN_SYNC = "not-in-sync"
+    """The agent has not taken in everything yet, or hangs."""
+    NOT_KNOWN = "not-known"
+    """No agent, or none that answers."""
+
+
+def is_well(told: Told[NodeReport]) -> bool:
+    """Whether a node is in sync, and nothing is wrong with it."""
+    found = told.answer
+    return found is not None and found.alive and found.in_sync and not found.conditions
+
+
+def standing(told: Told[PolicyReport], wanted: Revision) -> Standing:
+    """Whether a revision is in force on a node."""
+    found = told.answer
+    if found is None:
+        return Standing.NOT_KNOWN
+    if not found.in_sync or not found.alive:
+        return Standing.NOT_IN_SYNC
+    if not Revision(found.uid, found.generation).covers(wanted):
+        return Standing.OTHER
+    if found.refused or found.closed:
+        return Standing.REFUSED
+    return Standing.IN_FORCE

@@ -1,0 +1,78 @@
+"""Which revision of each policy is in force on this node, and for whom.
+
+Rule: a revision is known here from when the kernel holds what follows from it, and until it holds
+what follows from another or from none. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import Struct
+from msgspec.json import Decoder
+
+from podfence.model.facts import Event, Gone, PolicyFacts, Put
+from podfence.model.meta import ObjectRef
+
+
+class Revision(Struct, frozen=True):
+    """``uid``: of the object, another one when it was deleted and made anew. ``generation``: as the
+    API server counts changes of its ``spec``; 0 where it does not."""
+
+    uid: str
+    generation: int = 0
+
+    def covers(self, wanted: Revision) -> bool:
+        """Whether this is a revision, or a later one of the same object."""
+        return self.uid == wanted.uid and self.generation >= wanted.generation
+
+
+class Selected(Struct, frozen=True):
+    """How many pods of this node a policy selects; ``closed``: those of them whose rules the kernel
+    refuses, so that they are closed."""
+
+    pods: int
+    closed: int = 0
+
+
+class _Metadata(Struct):
+    uid: str = ""
+    generation: int = 0
+
+
+class _Object(Struct):
+    metadata: _Metadata
+
+
+_object = Decoder(_Object)
+_NONE = Revision("")
+
+
+class Revisions:
+    """``arrived`` is for the thread that enforces, ``of`` for any."""
+
+    def __init__(self) -> None:
+        self._held: dict[ObjectRef, Revision] = {}
+
+    def arrived(self, events: Iterable[Event]) -> None:
+        """The kernel holds all that follows from these."""
+        for event in events:
+            match event:
+                case Put(PolicyFacts(kind, namespace, name, document)):
+                    self._held[ObjectRef(kind, namespace, name)] = revision_of(document)
+                case Gone(kind, namespace, name):
+                    self._held.pop(ObjectRef(kind, namespace, name), None)
+
+    def of(self, policy: ObjectRef) -> Revision | None:
+        """The one in force; None where there is none."""
+        return self._held.get(policy)
+
+
+def revision_of(document: bytes) -> Revision:
+    """That of an object as the API sends it."""
+    try:
+        metadata = _object.decode(document).metadata
+    except msgspec.DecodeError:
+        return _NONE
+    return Revision(metadata.uid, metadata.generation)

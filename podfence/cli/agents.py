@@ -1,0 +1,235 @@
+"""The agents of a cluster, asked all at once: options, and who answers what.
+
+Rule: an agent that does not answer is a line of the answer, never the end of it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import wraps
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import click
+import msgspec
+from msgspec import Struct
+
+from podfence.agent.fleet import Told
+from podfence.agent.revisions import Revision
+from podfence.cli.inputs import access_options
+from podfence.errors import ClusterError, UnknownObject
+from podfence.kube.access import Access
+from podfence.kube.agents import Agent, Fleet, client_of, find_fleet, request_token
+from podfence.kube.client import Client, Lost, Refusal
+from podfence.kube.resource import resources_of
+from podfence.kube.source import find_access
+from podfence.model.kindnames import kind_called
+from podfence.model.meta import ObjectRef
+
+T = TypeVar("T")
+AT_ONCE: Final = 16
+"""Agents that are asked at the same time."""
+RENEWED: Final = 300.0
+"""Seconds that a token is used for; it is good for twice as long."""
+_KINDS: Final = (
+    "NetworkPolicy",
+    "ClusterNetworkPolicy",
+    "AdminNetworkPolicy",
+    "BaselineAdminNetworkPolicy",
+)
+
+
+class Where(Struct, frozen=True):
+    """How agents are found and asked. ``namespace``: of the DaemonSet; ``account``: whose token
+    they accept, NAMESPACE/NAME; ``direct``: agents that are asked at their own addresses, in place
+    of those of the DaemonSet on the same nodes."""
+
+    context: str = ""
+    kubeconfig: str | None = None
+    namespace: str = "kube-system"
+    account: str = ""
+    direct: tuple[Agent, ...] = ()
+
+
+def agents_options(function: Callable[..., int]) -> Callable[..., int]:
+    """``--context``, ``--kubeconfig`` and how agents are found: the parameter ``where: Where``."""
+
+    @access_options
+    @click.option(
+        "--agent-namespace",
+        default="kube-system",
+        show_default=True,
+        metavar="NAME",
+        help="Where the DaemonSet of the agents is.",
+    )
+    @click.option(
+        "--account",
+        default="",
+        metavar="NAMESPACE/NAME",
+        help="The ServiceAccount whose token agents are shown; else podfence-viewer beside them.",
+    )
+    @click.option(
+        "--agent",
+        "direct",
+        multiple=True,
+        metavar="NODE=HOST:PORT",
+        callback=_direct,
+        help="Ask the agent of this node there, and not through the API server. May be given more "
+        "than once.",
+    )
+    @wraps(function)
+    def command(
+        *args: Any,
+        context: str | None,
+        kubeconfig: str | None,
+        agent_namespace: str,
+        account: str,
+        direct: tuple[Agent, ...],
+        **others: Any,
+    ) -> int:
+        where = Where(context or "", kubeconfig, agent_namespace, account, direct)
+        return function(*args, where=where, **others)
+
+    return command
+
+
+def _direct(
+    context: click.Context, parameter: click.Parameter, value: tuple[str, ...]
+) -> tuple[Agent, ...]:
+    found: list[Agent] = []
+    for text in value:
+        node, _, address = text.partition("=")
+        try:
+            parts = urlsplit(f"//{address}")
+            host, port = parts.hostname or "", parts.port or 0
+        except ValueError:
+            host, port = "", 0
+        if not (node and host and port):
+            message = f"{text!r}: write NODE=HOST:PORT, such as worker-1=192.0.2.7:9741"
+            raise click.BadParameter(message, context, parameter)
+        found.append(Agent(node, host, port))
+    return tuple(found)
+
+
+class Agents:
+    """The agents of a cluster. To be used as a context; for one thread."""
+
+    def __init__(self, where: Where) -> None:
+        """Raises ClusterError."""
+        self._where = where
+        self.access: Access = find_access(where.context, where.kubeconfig, os.environ)
+        self._client = Client(self.access)
+        self._pool = ThreadPoolExecutor(AT_ONCE)
+        self._token: tuple[float, str] | None = None
+
+    def __enter__(self) -> Agents:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        self._client.close()
+
+    def policy(self, name: str, namespace: str | None) -> tuple[ObjectRef, Revision]:
+        """The policy that a word means, and its revision as the API server has it now.
+
+        Raises UnknownObject, ClusterError.
+        """
+        refs = _meant(name, namespace or self.access.namespace)
+        for ref in refs:
+            for resource in resources_of(ref.kind):
+                path = f"{resource.path(ref.namespace)}/{ref.name}"
+                try:
+                    found = msgspec.json.decode(self._client.get(path), type=_Object)
+                except Refusal as refusal:
+                    if refusal.status != 404:
+                        raise
+                else:
+                    return ref, Revision(found.metadata.uid, found.metadata.generation)
+        looked = " or ".join(f"{ref.kind} {ref}" for ref in refs)
+        raise UnknownObject(f"the cluster has no {looked}")
+
+    def ask(
+        self, path: str, query: Mapping[str, str], form: type[T], but: frozenset[str] = frozenset()
+    ) -> list[Told[T]]:
+        """What the agent of each node tells, by the names of nodes. ``but``: nodes that need not be
+        asked. Raises ClusterError where agents cannot be found, or nobody may ask."""
+        fleet = find_fleet(self._client, self._where.namespace)
+        agents = _agents(fleet, self._where.direct)
+        nodes = sorted({*fleet.nodes, *agents} - but)
+        token = self._shown()
+
+        def one(node: str) -> Told[T]:
+            agent = agents.get(node)
+            if agent is None:
+                return Told(node, None, "no agent runs there")
+            if not agent.port:
+                return Told(node, None, "its agent answers nobody: it runs without --https-port")
+            return _told(agent, self.access, token, (path, query), form)
+
+        return list(self._pool.map(one, nodes))
+
+    def _shown(self) -> str:
+        """The token that agents are shown."""
+        if self._token is None or time.monotonic() - self._token[0] > RENEWED:
+            namespace, _, name = self._where.account.partition("/")
+            account = (namespace, name) if name else (self._where.namespace, "podfence-viewer")
+            self._token = time.monotonic(), request_token(self._client, *account)
+        return self._token[1]
+
+
+class _Metadata(Struct):
+    uid: str = ""
+    generation: int = 0
+
+
+class _Object(Struct):
+    metadata: _Metadata
+
+
+def _meant(name: str, namespace: str) -> list[ObjectRef]:
+    """The policies that a word may mean, the likeliest first: ``NAME``, ``KIND/NAME``,
+    ``NAMESPACE/NAME`` or ``NAMESPACE/KIND/NAME``. Raises UnknownObject."""
+    *outer, last = name.split("/")
+    kind = kind_called(outer[-1]) if outer else ""
+    if kind:
+        outer.pop()
+    if len(outer) > 1 or not all((*outer, last)) or (kind and kind not in _KINDS):
+        raise UnknownObject(f"{name!r} names no policy; use [NAMESPACE/][KIND/]NAME")
+    within = outer[0] if outer else namespace
+    kinds = (kind,) if kind else _KINDS[: 1 if outer else None]
+    return [ObjectRef(each, within if each == _KINDS[0] else "", last) for each in kinds]
+
+
+def _agents(fleet: Fleet, direct: tuple[Agent, ...]) -> dict[str, Agent]:
+    """By node; of two on one, as while one is replaced, the one that can answer."""
+    found: dict[str, Agent] = {}
+    for agent in fleet.agents:
+        if agent.node not in found or not found[agent.node].address:
+            found[agent.node] = agent
+    return {**found, **{agent.node: agent for agent in direct}}
+
+
+def _told(
+    agent: Agent,
+    access: Access,
+    token: str,
+    asked: tuple[str, Mapping[str, str]],
+    form: type[T],
+) -> Told[T]:
+    client, prefix = client_of(agent, access, token)
+    path, query = asked
+    try:
+        with client:
+            answer = client.get(prefix + path, query)
+        return Told(agent.node, msgspec.json.decode(answer, type=form))
+    except Refusal as refusal:
+        return Told(agent.node, None, f"its agent cannot be asked: {refusal.status} {refusal.said}")
+    except Lost as lost:
+        return Told(agent.node, None, f"its agent cannot be asked: {lost.reason}")
+    except ClusterError as error:
+        return Told(agent.node, None, error.message)
+    except msgspec.DecodeError as error:
+        return Told(agent.node, None, f"its agent's answer cannot be read: {error}")

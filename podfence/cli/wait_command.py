@@ -1,0 +1,69 @@
+"""``podfence wait``: until a policy is in force on every node."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from podfence.agent.fleet import Standing, Told, standing
+from podfence.agent.nodereport import PolicyReport
+from podfence.cli.agents import Agents, Where, agents_options
+from podfence.cli.common import output_option
+from podfence.cli.terminal import echo
+from podfence.kube.agents import POLICY_PATH
+
+PAUSE = 0.5
+"""Seconds between two rounds."""
+
+
+@click.command("wait")
+@click.argument("name", metavar="[NAMESPACE/][KIND/]POLICY")
+@agents_options
+@click.option(
+    "-n",
+    "--namespace",
+    metavar="NAME",
+    help="The namespace of a policy given without one. Without it: that of the context.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, 86400),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait at the most; 0: ask once.",
+)
+@output_option
+def command(name: str, where: Where, namespace: str | None, timeout: float, output: str) -> int:
+    """Wait until a policy, as the API server has it now, is in the kernel of every node.
+
+    A later revision will do; another object of the same name will not. A node without an agent that
+    answers is waited for. Exit status 0: in force everywhere; 1: not within the time, and the nodes
+    that miss are printed.
+    """
+    end = time.monotonic() + timeout
+    with Agents(where) as agents:
+        policy, revision = agents.policy(name, namespace)
+        query = {"kind": policy.kind, "namespace": policy.namespace, "name": policy.name}
+        done: dict[str, Told[PolicyReport]] = {}
+        while True:
+            told = agents.ask(POLICY_PATH, query, PolicyReport, frozenset(done))
+            holding = {e.node: e for e in told if standing(e, revision) is Standing.IN_FORCE}
+            done.update(holding)
+            missing = [each for each in told if each.node not in holding]
+            is_last = time.monotonic() + PAUSE > end
+            if (not missing and done) or is_last:
+                break
+            time.sleep(PAUSE)
+    every = sorted((*done.values(), *missing), key=lambda each: each.node)
+    if output == "json":
+        from podfence.render.fleet_data import policy_data
+        from podfence.render.jsontext import json_text
+
+        click.echo(json_text(policy_data(policy, revision, every)))
+    else:
+        from podfence.render.fleet_text import waited_text
+
+        echo(waited_text(policy, revision, every), nl=False)
+    return 0 if done and not missing else 1

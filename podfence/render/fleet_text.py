@@ -1,0 +1,149 @@
+"""What agents tell, as text: a line a node, and below what is wrong.
+
+Rule: what an agent says is hostile: another one may have answered in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from podfence.agent.fleet import Standing, Told, standing
+from podfence.agent.nodereport import Held, NodeReport, PolicyReport
+from podfence.agent.revisions import Revision
+from podfence.model.meta import ObjectRef
+from podfence.questions.phrases.words import count, some
+from podfence.render.tables import table
+from podfence.text import printable
+
+_NAMED = 5
+_NODE_COLUMNS = (
+    "NODE",
+    "IN SYNC",
+    "EPOCH",
+    "PODS",
+    "PENDING",
+    "CLOSED",
+    "REFUSED",
+    "API LAG",
+    "VERSION",
+)
+_POLICY_COLUMNS = ("NODE", "IN FORCE", "GENERATION", "PODS", "CLOSED")
+_NOTHING = "-"
+
+
+def seconds_text(seconds: float | None) -> str:
+    """An age, as kubectl writes one."""
+    if seconds is None:
+        return _NOTHING
+    whole = int(seconds)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if whole >= 2 * size:
+            return f"{whole // size}{unit}"
+    return f"{whole}s"
+
+
+def nodes_text(told: Sequence[Told[NodeReport]]) -> str:
+    """``podfence status``."""
+    rows = [_node_row(each) for each in told]
+    return table(_NODE_COLUMNS, rows) + "".join(f"{line}\n" for line in _node_notes(told))
+
+
+def _node_row(told: Told[NodeReport]) -> tuple[str, ...]:
+    found = told.answer
+    if found is None:
+        return (printable(told.node), "unknown", *[_NOTHING] * (len(_NODE_COLUMNS) - 2))
+    in_sync = "yes" if found.in_sync else "no"
+    return (
+        printable(told.node),
+        in_sync if found.alive else "hangs",
+        str(found.epoch),
+        str(found.pods),
+        str(len(found.pending)),
+        str(len(found.closed)),
+        str(len(found.refused)),
+        seconds_text(found.lag),
+        printable(found.version),
+    )
+
+
+def _node_notes(told: Sequence[Told[NodeReport]]) -> Iterator[str]:
+    for each in told:
+        node, found = printable(each.node), each.answer
+        if found is None:
+            yield f"{node}: {printable(each.fault)}"
+            continue
+        waiting = [s for s in found.sources if s.standing not in ("live", "absent")]
+        if waiting:
+            kinds = [printable(f"{s.kind} {s.part}".strip()) for s in waiting]
+            yield f"{node}: not followed yet: {some(kinds, _NAMED)}"
+        if found.pending:
+            pods = [f"{printable(p.pod)} for {seconds_text(p.seconds)}" for p in found.pending]
+            yield f"{node}: without address, so closed: {some(pods, _NAMED)}"
+        yield from _condition_notes(node, found.conditions)
+
+
+def policy_text(policy: ObjectRef, revision: Revision, told: Sequence[Told[PolicyReport]]) -> str:
+    """``podfence status POLICY``."""
+    head = _head(policy, revision, told)
+    rows = [_policy_row(each, revision) for each in told]
+    notes = "".join(f"{line}\n" for line in _policy_notes(told))
+    return head + table(_POLICY_COLUMNS, rows) + notes
+
+
+def waited_text(policy: ObjectRef, revision: Revision, told: Sequence[Told[PolicyReport]]) -> str:
+    """``podfence wait POLICY``: one line where all is well, else the nodes that miss."""
+    missing = [each for each in told if standing(each, revision) is not Standing.IN_FORCE]
+    if not missing:
+        return _head(policy, revision, told)
+    rows = [_policy_row(each, revision) for each in missing]
+    notes = "".join(f"{line}\n" for line in _policy_notes(missing))
+    return _head(policy, revision, told) + table(_POLICY_COLUMNS, rows) + notes
+
+
+def _head(policy: ObjectRef, revision: Revision, told: Sequence[Told[PolicyReport]]) -> str:
+    holds = sum(standing(each, revision) is Standing.IN_FORCE for each in told)
+    return (
+        f"{policy.kind} {printable(str(policy))}, generation {revision.generation}: "
+        f"in force on {holds} of {count(len(told), 'node')}\n"
+    )
+
+
+_STANDINGS = {
+    Standing.IN_FORCE: "yes",
+    Standing.OTHER: "not yet",
+    Standing.REFUSED: "refused",
+    Standing.NOT_IN_SYNC: "not in sync",
+    Standing.NOT_KNOWN: "unknown",
+}
+
+
+def _policy_row(told: Told[PolicyReport], revision: Revision) -> tuple[str, ...]:
+    word = _STANDINGS[standing(told, revision)]
+    found = told.answer
+    if found is None:
+        return (printable(told.node), word, *[_NOTHING] * 3)
+    generation = _NOTHING
+    if found.uid:
+        same = found.uid == revision.uid
+        generation = str(found.generation) if same else "of another object"
+    pods = _NOTHING if found.pods is None else str(found.pods)
+    return printable(told.node), word, generation, pods, str(found.closed)
+
+
+def _policy_notes(told: Sequence[Told[PolicyReport]]) -> Iterator[str]:
+    for each in told:
+        node, found = printable(each.node), each.answer
+        if found is None:
+            yield f"{node}: {printable(each.fault)}"
+            continue
+        if found.closed:
+            closed = count(found.closed, "pod")
+            yield f"{node}: the kernel refuses rules of {closed}, closed until it takes them"
+        yield from _condition_notes(node, found.conditions)
+
+
+def _condition_notes(node: str, conditions: Sequence[Held]) -> Iterator[str]:
+    for held in conditions:
+        subject = f" {printable(held.subject)}" if held.subject else ""
+        age = seconds_text(held.seconds)
+        yield f"{node}: {printable(held.condition)}{subject} for {age}: {printable(held.message)}"

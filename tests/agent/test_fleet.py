@@ -1,0 +1,237 @@
+"""What agents tell together: where a policy is in force, and what people are shown."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+
+from podfence.agent.conditions import Condition, Kind
+from podfence.agent.fleet import Standing, Told, is_well, standing
+from podfence.agent.nodereport import NodeReport, PolicyReport, node_report, policy_report
+from podfence.agent.revisions import Revision, Revisions, Selected
+from podfence.agent.status import HUNG, Source, Status, Waiting
+from podfence.model.facts import Gone, PolicyFacts, Put
+from podfence.model.meta import ObjectRef
+from podfence.render.fleet_data import nodes_data, policy_data
+from podfence.render.fleet_text import nodes_text, policy_text, seconds_text, waited_text
+from tests.cli.schema import violations
+from tests.cli.session import ROOT
+
+NOW = 1000.0
+WEB = ObjectRef("NetworkPolicy", "shop", "web")
+WANTED = Revision("u1", 3)
+REFUSED = Condition(Kind.REFUSED, "NetworkPolicy shop/web", "spec: no", NOW - 30)
+CLOSED = Condition(Kind.KERNEL_REFUSED, "i_1", "no", NOW - 130, ("shop/b", "shop/a"))
+STATUS = Status(
+    "n1",
+    started=NOW - 200,
+    turned=NOW,
+    in_sync=True,
+    epoch=7,
+    pods=3,
+    pending=(Waiting("shop/new", NOW - 5),),
+    sources=(
+        Source("Pod", "own", "live", heard=NOW - 2),
+        Source("Pod", "other", "live", heard=NOW - 40),
+        Source("AdminNetworkPolicy", "", "absent"),
+    ),
+)
+
+
+def put(uid: str, generation: int, name: str = "web") -> Put:
+    document = {"metadata": {"name": name, "uid": uid, "generation": generation}}
+    return Put(PolicyFacts("NetworkPolicy", "shop", name, json.dumps(document).encode()))
+
+
+# --- revisions
+
+
+def test_a_revision_is_known_until_another_or_none_takes_its_place() -> None:
+    found = Revisions()
+    assert found.of(WEB) is None
+    found.arrived([put("u1", 1), put("u1", 2)])
+    assert found.of(WEB) == Revision("u1", 2)
+    found.arrived([Gone("Pod", "shop", "web"), Gone("NetworkPolicy", "shop", "other")])
+    assert found.of(WEB) == Revision("u1", 2)
+    found.arrived([Gone("NetworkPolicy", "shop", "web"), put("u2", 1)])
+    assert found.of(WEB) == Revision("u2", 1)
+    found.arrived([Gone("NetworkPolicy", "shop", "web")])
+    assert found.of(WEB) is None
+
+
+@pytest.mark.parametrize("document", [b"", b"[]", b'{"metadata": {"uid": 7}}', b"\xff"])
+def test_what_cannot_be_read_is_no_revision_that_anybody_waits_for(document: bytes) -> None:
+    found = Revisions()
+    found.arrived([Put(PolicyFacts("NetworkPolicy", "shop", "web", document))])
+    assert found.of(WEB) == Revision("")
+    assert not Revision("").covers(Revision("u1"))
+
+
+@pytest.mark.parametrize(
+    ("held", "covers"),
+    [
+        (Revision("u1", 3), True),
+        (Revision("u1", 4), True),
+        (Revision("u1", 2), False),
+        (Revision("u2", 3), False),
+        (Revision("u2", 9), False),
+    ],
+)
+def test_a_later_revision_of_the_same_object_will_do(held: Revision, covers: bool) -> None:
+    assert held.covers(WANTED) is covers
+
+
+# --- where a policy is in force
+
+
+def told(
+    *conditions: Condition, revision: Revision | None = WANTED, closed: int = 0
+) -> Told[PolicyReport]:
+    status = msgspec.structs.replace(STATUS, conditions=conditions)
+    return Told("n1", policy_report(status, NOW, WEB, revision, Selected(2, closed)))
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (told(), Standing.IN_FORCE),
+        (told(revision=None), Standing.OTHER),
+        (told(revision=Revision("u1", 2)), Standing.OTHER),
+        (told(REFUSED), Standing.REFUSED),
+        (told(CLOSED), Standing.IN_FORCE),  # of pods that it does not select
+        (told(CLOSED, closed=1), Standing.REFUSED),
+        (Told[PolicyReport]("n1", None, "no agent runs there"), Standing.NOT_KNOWN),
+        (
+            Told("n1", PolicyReport("n1", in_sync=False, uid="u1", generation=3)),
+            Standing.NOT_IN_SYNC,
+        ),
+        (
+            Told("n1", PolicyReport("n1", in_sync=True, alive=False, uid="u1", generation=3)),
+            Standing.NOT_IN_SYNC,
+        ),
+    ],
+)
+def test_a_policy_is_in_force_where_its_rules_are_in_the_kernel(
+    found: Told[PolicyReport], expected: Standing
+) -> None:
+    assert standing(found, WANTED) is expected
+
+
+# --- what a node says of itself
+
+
+def test_times_become_ages() -> None:
+    found = node_report(msgspec.structs.replace(STATUS, conditions=(CLOSED,)), NOW)
+    assert (found.uptime, found.lag) == (200.0, 40.0)
+    assert [(each.pod, each.seconds) for each in found.pending] == [("shop/new", 5.0)]
+    assert [held.seconds for held in found.conditions] == [130.0]
+    assert found.closed == ("shop/a", "shop/b")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, True),
+        ({"in_sync": False}, False),
+        ({"conditions": (REFUSED,)}, False),
+        ({"turned": NOW - HUNG - 1}, False),
+    ],
+)
+def test_a_node_is_well_in_sync_and_without_conditions(
+    change: dict[str, object], expected: bool
+) -> None:
+    status = msgspec.structs.replace(STATUS, **change)
+    assert is_well(Told("n1", node_report(status, NOW))) is expected
+    assert not is_well(Told[NodeReport]("n1", None, "away"))
+
+
+def test_a_report_survives_the_wire_and_fields_of_later_versions() -> None:
+    found = node_report(msgspec.structs.replace(STATUS, conditions=(CLOSED,)), NOW)
+    data = {**msgspec.json.decode(msgspec.json.encode(found)), "of tomorrow": 1}
+    assert msgspec.json.decode(msgspec.json.encode(data), type=NodeReport) == found
+
+
+# --- what people see
+
+NODES = [
+    Told("n1", node_report(msgspec.structs.replace(STATUS, conditions=(REFUSED, CLOSED)), NOW)),
+    Told("n2", NodeReport("n2", "0.1.0", in_sync=True, epoch=2, pods=1, lag=3.2)),
+    Told[NodeReport]("n3", None, "no agent runs there"),
+    Told("n4", NodeReport("n4", "0.1.0", alive=False, in_sync=True)),
+]
+
+
+def test_nodes_are_lines_and_what_is_wrong_stands_below() -> None:
+    assert nodes_text(NODES) == (
+        "NODE   IN SYNC   EPOCH   PODS   PENDING   CLOSED   REFUSED   API LAG   VERSION\n"
+        "n1     yes       7       3      1         2        1         40s       0.1.0\n"
+        "n2     yes       2       1      0         0        0         3s        0.1.0\n"
+        "n3     unknown   -       -      -         -        -         -         -\n"
+        "n4     hangs     0       0      0         0        0         -         0.1.0\n"
+        "n1: without address, so closed: shop/new for 5s\n"
+        "n1: Refused NetworkPolicy shop/web for 30s: spec: no\n"
+        "n1: KernelRefused i_1 for 2m: no\n"
+        "n3: no agent runs there\n"
+    )
+
+
+def test_a_policy_is_a_line_a_node_and_waiting_shows_those_that_miss() -> None:
+    found = [
+        told(),
+        Told("n2", PolicyReport("n2", in_sync=True, uid="u1", generation=2, pods=0)),
+        Told[PolicyReport]("n3", None, "away"),
+    ]
+    head = "NetworkPolicy shop/web, generation 3: in force on 1 of 3 nodes\n"
+    rows = (
+        "n2     not yet    2            0      0\n"
+        "n3     unknown    -            -      -\n"
+        "n3: away\n"
+    )
+    columns = "NODE   IN FORCE   GENERATION   PODS   CLOSED\n"
+    first = "n1     yes        3            2      0\n"
+    assert policy_text(WEB, WANTED, found) == head + columns + first + rows
+    assert waited_text(WEB, WANTED, found) == head + columns + rows
+    all_ = "NetworkPolicy shop/web, generation 3: in force on 1 of 1 node\n"
+    assert waited_text(WEB, WANTED, [told()]) == all_
+
+
+HOSTILE = "a\x1b[31m\nb\u202e"
+
+
+def test_what_an_agent_says_never_acts_on_a_terminal() -> None:
+    status = Status(
+        HOSTILE,
+        NOW,
+        NOW,
+        pending=(Waiting(HOSTILE, NOW),),
+        conditions=(Condition(Kind.REFUSED, f"NetworkPolicy {HOSTILE}", HOSTILE, NOW, (HOSTILE,)),),
+        sources=(Source(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
+    )
+    node = msgspec.structs.replace(node_report(status, NOW), version=HOSTILE)
+    policy = ObjectRef("NetworkPolicy", HOSTILE, HOSTILE)
+    report = policy_report(status, NOW, policy, WANTED, None)
+    nodes = [Told(HOSTILE, node), Told[NodeReport](HOSTILE, None, HOSTILE)]
+    policies = [Told(HOSTILE, report), Told[PolicyReport](HOSTILE, None, HOSTILE)]
+    for text in (nodes_text(nodes), policy_text(policy, WANTED, policies)):
+        assert text.replace("\n", "").isprintable()
+        assert len(text.splitlines()) == len(text.split("\n")) - 1
+
+
+def test_data_is_valid_for_the_published_schemas() -> None:
+    policies = [told(CLOSED, closed=1), told(revision=None), Told[PolicyReport]("n3", None, "away")]
+    for name, data in (
+        ("status", nodes_data(NODES)),
+        ("policy-status", policy_data(WEB, WANTED, policies)),
+    ):
+        schema = json.loads((ROOT / f"docs/schemas/{name}.schema.json").read_text("utf-8"))
+        assert violations(json.loads(msgspec.json.encode(data)), schema, schema) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "-"), (0.4, "0s"), (119, "119s"), (120, "2m"), (7300, "2h"), (200000, "2d")],
+)
+def test_ages_are_short(seconds: float | None, text: str) -> None:
+    assert seconds_text(seconds) == text
