@@ -158,8 +158,9 @@ def addresses_of_nodes(
     told: Iterable[tuple[IPAddress, str]], nodes: Mapping[str, Node]
 ) -> dict[IPAddress, str]:
     """Node objects know better than pods, and where two names are told, the first by name is meant:
-    an order of the input must not decide."""
-    found = dict(sorted(told, key=_by_name, reverse=True))
+    an order of the input must not decide. The addresses of a node that only pods tell are in the
+    order of their numbers, IPv4 first."""
+    found = dict(sorted(sorted(told, key=_by_number), key=_by_name, reverse=True))
     known = [(address, node.name) for node in nodes.values() for address in node.addresses]
     found.update(sorted(known, key=_by_name, reverse=True))
     return found
@@ -174,3 +175,7 @@ def told_by_pod(pod: Pod) -> Iterator[tuple[IPAddress, str]]:
 
 def _by_name(told: tuple[IPAddress, str]) -> str:
     return told[1]
+
+
+def _by_number(told: tuple[IPAddress, str]) -> tuple[int, int]:
+    return told[0].version, int(told[0])

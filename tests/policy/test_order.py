@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+from itertools import permutations
 from random import Random
 
 import pytest
 
 from podfence.model.cluster import Cluster
-from podfence.policy.compile import compile_cluster
+from podfence.policy.compile import addresses_of_nodes, compile_cluster
 from podfence.testing.builders import namespace, node, pod
 from tests.support.described import described
 from tests.support.random_clusters import TIERS, objects_of, random_cluster
@@ -37,3 +39,9 @@ def test_an_address_that_two_nodes_tell_is_that_of_the_first_by_name(first: int)
     nodes = [node("n3", "172.18.0.3"), node("n4", "172.18.0.3")]
     index = compile_cluster(Cluster.of([namespace("n"), *pods[::first], *nodes[::first]]))
     assert list(index.by_node_address.values()) == ["n1", "n3"]
+
+
+def test_the_addresses_that_pods_tell_of_their_node_have_one_order() -> None:
+    told = [(ip_address(text), "n1") for text in ("172.18.0.2", "172.18.0.10", "fd18::2")]
+    for order in permutations(told):
+        assert list(addresses_of_nodes(order, {})) == [address for address, _ in told]
