@@ -16,10 +16,9 @@ from podfence.agent.revisions import Revisions
 from podfence.agent.status import Status
 from podfence.drops.narrow import of_namespace
 from podfence.drops.record import Drops
-from podfence.kube.agents import POLICY_PATH, STATUS_PATH
+from podfence.kube.agents import DROPS_PATH, POLICY_PATH, STATUS_PATH
 from podfence.model.meta import ObjectRef
 
-DROPS = "/v1/drops"
 PATIENCE: Final = 3.0
 """Seconds that the thread that enforces has to tell whom a policy selects."""
 _DIGITS = 20
@@ -63,7 +62,7 @@ def routes(
     return {
         STATUS_PATH: Route("status", of_node),
         POLICY_PATH: Route("status", of_policy, of_namespace=True),
-        DROPS: Route("drops", of_drops, of_namespace=True),
+        DROPS_PATH: Route("drops", of_drops, of_namespace=True),
     }
 
 

@@ -86,6 +86,11 @@ class _RightReview(Struct):
     status: _Right
 
 
+# Made here: msgspec may not work out one form in two threads at once.
+_TOKEN: Final = msgspec.json.Decoder(_TokenReview)
+_RIGHT: Final = msgspec.json.Decoder(_RightReview)
+
+
 class Reviewer:
     """For any thread; the API server is asked one question at a time. ``clock``: monotonic
     seconds."""
@@ -128,7 +133,7 @@ class Reviewer:
     def _ask(self, token: str, wish: Wish) -> Outcome:
         """Raises ClusterError, DecodeError."""
         spec: dict[str, Any] = {"token": token, "audiences": [AUDIENCE]}
-        found = self._post(TOKENS, "TokenReview", "authentication.k8s.io/v1", spec, _TokenReview)
+        found = self._post(TOKENS, "TokenReview", "authentication.k8s.io/v1", spec, _TOKEN)
         status = found.status
         # A server that knows no audiences would take a token that is for anybody.
         if not status.authenticated or AUDIENCE not in status.audiences or status.user is None:
@@ -147,16 +152,21 @@ class Reviewer:
             },
         }
         right = self._post(
-            RIGHTS, "SubjectAccessReview", "authorization.k8s.io/v1", spec, _RightReview
+            RIGHTS, "SubjectAccessReview", "authorization.k8s.io/v1", spec, _RIGHT
         ).status
         return Outcome.ALLOWED if right.allowed and not right.denied else Outcome.FORBIDDEN
 
     def _post(
-        self, path: str, kind: str, version: str, spec: Mapping[str, Any], form: type[_T]
+        self,
+        path: str,
+        kind: str,
+        version: str,
+        spec: Mapping[str, Any],
+        decoder: msgspec.json.Decoder[_T],
     ) -> _T:
         body = msgspec.json.encode({"apiVersion": version, "kind": kind, "spec": spec})
         try:
             found = self._server.write("POST", path, body, "application/json")
         except Lost:  # a connection that was idle for long; the server keeps nothing of a review
             found = self._server.write("POST", path, body, "application/json")
-        return msgspec.json.decode(found, type=form)
+        return decoder.decode(found)

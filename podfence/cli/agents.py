@@ -160,6 +160,8 @@ class Agents:
         agents = _agents(fleet, self._where.direct)
         nodes = sorted({*fleet.nodes, *agents} - but)
         token = self._shown()
+        # Made here: msgspec may not work out one form in two threads at once.
+        decoder = msgspec.json.Decoder(form)
 
         def one(node: str) -> Told[T]:
             agent = agents.get(node)
@@ -167,7 +169,7 @@ class Agents:
                 return Told(node, None, "no agent runs there")
             if not agent.port:
                 return Told(node, None, "its agent answers nobody: it runs without --https-port")
-            return _told(agent, self.access, token, (path, query), form)
+            return _told(agent, self.access, token, (path, query), decoder)
 
         return list(self._pool.map(one, nodes))
 
@@ -217,14 +219,14 @@ def _told(
     access: Access,
     token: str,
     asked: tuple[str, Mapping[str, str]],
-    form: type[T],
+    decoder: msgspec.json.Decoder[T],
 ) -> Told[T]:
     client, prefix = client_of(agent, access, token)
     path, query = asked
     try:
         with client:
             answer = client.get(prefix + path, query)
-        return Told(agent.node, msgspec.json.decode(answer, type=form))
+        return Told(agent.node, decoder.decode(answer))
     except Refusal as refusal:
         return Told(agent.node, None, f"its agent cannot be asked: {refusal.status} {refusal.said}")
     except Lost as lost:

@@ -1,22 +1,33 @@
-"""``podfence drops``: what a node denied, and by what."""
+"""``podfence drops``: what nodes denied, and by what."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 import click
 from msgspec.structs import replace
 
-from podfence.agent.localsocket import ask_drops
+from podfence.agent.fleet import Told
+from podfence.agent.localsocket import ask_drops, socket_name
+from podfence.cli.agents import Agents, Where, agents_options
 from podfence.cli.common import output_option
 from podfence.cli.terminal import echo
 from podfence.drops.record import Drop, Drops, End
 from podfence.kernel import netns
+from podfence.kube.agents import DROPS_PATH
 from podfence.render.drops import drop_data, drop_text, drops_data, lost_text
 from podfence.render.jsontext import json_bytes, json_text
+from podfence.text import printable
 
-_PAUSE = 0.5
+_PAUSE: Final = 1.0
+
+
+_Ask = Callable[[], list[Told[Drops]]]
+"""What each node tells now."""
 
 
 @click.command("drops")
@@ -26,13 +37,14 @@ _PAUSE = 0.5
 )
 @click.option("--pod", metavar="POD", help="Only of this pod (namespace/name, or a name).")
 @output_option
+@click.option("--local", is_flag=True, help="Ask the agent of this node alone, at its socket.")
 @click.option(
     "--run-dir",
     type=click.Path(path_type=Path),
     default=Path("/run/podfence"),
     show_default=True,
     metavar="DIR",
-    help="Where the agent's socket lies.",
+    help="Where that socket lies.",
 )
 @click.option(
     "--netns",
@@ -41,53 +53,97 @@ _PAUSE = 0.5
     metavar="FILE",
     help="The network namespace that the agent enforces in, where it is not this one.",
 )
+@agents_options
 def command(
     follow: bool,
     namespace: str | None,
     pod: str | None,
     output: str,
+    local: bool,
     run_dir: Path,
     namespace_file: Path | None,
+    where: Where,
 ) -> int:
-    """Show what this node denied: which packets, whose, and by which policy.
+    """Show what was denied: which packets, whose, and by which policy.
 
-    Run it on the node, as root; the agent answers. Packets that are alike are one line, with how
-    many were seen; a flood is seen in part. Near misses say what the policy would have allowed.
+    The agents of all nodes are asked, through the API server. On a node, as root, its own agent is
+    asked at its socket, unless --context, --kubeconfig or --agent say which cluster. Packets that
+    are alike are one line, with how many were seen; a flood is seen in part. Near misses say what
+    the policy would have allowed. Exit status 1: a node did not answer.
     """
     number = netns.identity() if namespace_file is None else namespace_file.stat().st_ino
+    is_named = bool(where.context or where.kubeconfig or where.direct)
+    if local or namespace_file or (not is_named and (run_dir / socket_name(number)).exists()):
+        return _run(lambda: _here(run_dir, number), follow, namespace, pod, output)
+    with Agents(where) as agents:
+        query = {"namespace": namespace} if namespace else {}
+        ask = partial(agents.ask, DROPS_PATH, query, Drops)
+        return _run(ask, follow, namespace, pod, output)
+
+
+def _here(run_dir: Path, number: int) -> list[Told[Drops]]:
     found = ask_drops(run_dir, number)
-    wanted = [drop for drop in found.drops if _is_about(drop, namespace, pod)]
+    return [Told(found.node, found)]
+
+
+def _run(ask: _Ask, follow: bool, namespace: str | None, pod: str | None, output: str) -> int:
+    told = ask()
     if not follow and output == "json":
-        click.echo(json_text(drops_data([_with(found, wanted)])))
-        return 0
-    _print(wanted, output)
-    _tell_lost(found, None)
+        click.echo(json_text(drops_data([_chosen(each, namespace, pod) for each in told])))
+        return _status(told)
+    shown = Shown(len(told) > 1)
+    shown.show([_chosen(each, namespace, pod) for each in told], output)
     while follow:
         time.sleep(_PAUSE)
-        before, found = found, ask_drops(run_dir, number, found.serial)
-        if found.serial < before.serial:  # another agent, which counts anew
-            found = ask_drops(run_dir, number)
-        _print([drop for drop in found.drops if _is_about(drop, namespace, pod)], output)
-        _tell_lost(found, before)
-    return 0
+        shown.show([_chosen(each, namespace, pod) for each in ask()], output)
+    return _status(told)
 
 
-def _with(found: Drops, wanted: list[Drop]) -> Drops:
-    return replace(found, drops=tuple(wanted))
+def _status(told: Sequence[Told[Drops]]) -> int:
+    return 0 if told and all(each.answer is not None for each in told) else 1
 
 
-def _print(drops: list[Drop], output: str) -> None:
-    for drop in drops:
-        if output == "json":
-            click.echo(json_bytes(drop_data(drop)))
-        else:
-            click.echo(drop_text(drop), nl=False)
+class Shown:
+    """What was shown of each node already. ``several``: the node stands in each line."""
+
+    def __init__(self, several: bool) -> None:
+        self._several = several
+        self._serials: dict[str, int] = {}
+        self._notes: dict[str, str] = {}
+
+    def show(self, told: Sequence[Told[Drops]], output: str) -> None:
+        """What is new, the oldest first."""
+        new = [drop for each in told for drop in self._new(each)]
+        for drop in sorted(new, key=lambda drop: drop.last):
+            if output == "json":
+                click.echo(json_bytes(drop_data(drop)))
+            else:
+                click.echo(drop_text(drop, with_node=self._several), nl=False)
+
+    def _new(self, told: Told[Drops]) -> list[Drop]:
+        found = told.answer
+        if found is None:
+            self._note(told.node, f"node {printable(told.node)}: {printable(told.fault)}")
+            return []
+        self._note(told.node, lost_text(found))
+        before = self._serials.get(told.node, 0)
+        self._serials[told.node] = found.serial
+        if found.serial < before:  # another agent, which counts anew
+            before = 0
+        return [drop for drop in found.drops if drop.serial > before]
+
+    def _note(self, node: str, text: str) -> None:
+        """Once, until it is another one."""
+        if text and self._notes.get(node) != text:
+            echo(f"note: {text}", err=True)
+        self._notes[node] = text
 
 
-def _tell_lost(found: Drops, before: Drops | None) -> None:
-    is_news = before is None or (found.lost, found.forgotten) != (before.lost, before.forgotten)
-    if is_news and (text := lost_text(found)):
-        echo(f"note: {text}", err=True)
+def _chosen(told: Told[Drops], namespace: str | None, pod: str | None) -> Told[Drops]:
+    if told.answer is None:
+        return told
+    drops = tuple(drop for drop in told.answer.drops if _is_about(drop, namespace, pod))
+    return Told(told.node, replace(told.answer, drops=drops))
 
 
 def _is_about(drop: Drop, namespace: str | None, pod: str | None) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from podfence.agent.fleet import Told
 from podfence.drops.record import ISOLATED, PAST, RULE, Drop, Drops, End, Place
 from podfence.text import printable
 
@@ -43,9 +44,15 @@ def lost_text(drops: Drops) -> str:
     return f"node {printable(drops.node)}: {'; '.join(parts)}" if parts else ""
 
 
-def drops_data(nodes: Sequence[Drops]) -> dict[str, object]:
-    """By node."""
-    return {"schema": SCHEMA, "nodes": [_data(each) for each in nodes]}
+def drops_data(nodes: Sequence[Told[Drops]]) -> dict[str, object]:
+    """By node; of one that did not answer, why."""
+    return {"schema": SCHEMA, "nodes": [_node(each) for each in nodes]}
+
+
+def _node(told: Told[Drops]) -> object:
+    if told.answer is None:
+        return {"node": told.node, "fault": told.fault}
+    return _data(told.answer)
 
 
 def drop_data(drop: Drop) -> dict[str, object]:

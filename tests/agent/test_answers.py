@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from podfence.agent.answers import DROPS, routes
+from podfence.agent.answers import routes
 from podfence.agent.endpoint import BadRequest
 from podfence.agent.inquiry import Inquiry
 from podfence.agent.nodereport import PolicyReport
@@ -13,7 +13,7 @@ from podfence.agent.reviews import Wish
 from podfence.agent.revisions import Revisions, Selected
 from podfence.agent.status import Status
 from podfence.drops.record import Cause, Drop, Drops, End
-from podfence.kube.agents import POLICY_PATH
+from podfence.kube.agents import DROPS_PATH, POLICY_PATH
 from podfence.model.facts import PolicyFacts, Put
 
 ENDS = End("10.0.0.1", ("shop/web",)), End("10.0.0.2", ("shop/db",))
@@ -38,7 +38,7 @@ ROUTES = routes(
     BOX,
     lambda since: Drops("n1", since, drops=(DROP,)),
 )
-ROUTE = ROUTES[DROPS]
+ROUTE = ROUTES[DROPS_PATH]
 
 
 def ask(**words: str) -> Drops:

@@ -49,10 +49,10 @@ class Fleet:
         self.one, self.two = (f"{name}-{cluster.namespace}" for name in ("one", "two"))
         self.agents: dict[str, Agent] = {}
         self.ports: dict[str, int] = {}
-        self._namespaces: list[int] = []
+        self.namespaces: list[int] = []
         accounts = f"/api/v1/namespaces/{cluster.namespace}/serviceaccounts"
         cluster.admin.create(accounts, {"metadata": {"name": "podfence-viewer"}})
-        rule = {"apiGroups": ["podfence.io"], "resources": ["status"], "verbs": ["get"]}
+        rule = {"apiGroups": ["podfence.io"], "resources": ["status", "drops"], "verbs": ["get"]}
         rbac = "/apis/rbac.authorization.k8s.io/v1"
         role = {"metadata": {"name": cluster.namespace}, "rules": [rule]}
         cluster.admin.create(f"{rbac}/clusterroles", role)
@@ -74,7 +74,7 @@ class Fleet:
         if not agent:
             return
         namespace = netns.create()
-        self._namespaces.append(namespace)
+        self.namespaces.append(namespace)
         self.ports[name] = free_port()
         log = self._folder / f"{name}.log"
         command = [sys.executable, "-c", _LAUNCHER, str(os.getpid()), "agent", "--node", name]
@@ -116,7 +116,7 @@ class Fleet:
             if agent.process.poll() is None:
                 agent.process.kill()
                 agent.process.wait(timeout=PATIENCE)
-        for namespace in self._namespaces:
+        for namespace in self.namespaces:
             os.close(namespace)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from podfence.agent.fleet import Told
 from podfence.drops.record import Cause, Drop, Drops, End, Place
 from podfence.render.drops import drop_data, drop_text, drops_data, lost_text
 from podfence.render.jsontext import json_bytes, json_text
@@ -90,7 +91,7 @@ def test_names_act_on_no_terminal() -> None:
         text = drop_text(replace(drop, cause=each), with_node=True)
         assert not {"\x1b", "\u202e"} & set(text)
         assert all(line.isprintable() for line in text.splitlines())
-    assert "\x1b" not in json_text(drops_data([Drops(evil, drops=(drop,))]))
+    assert "\x1b" not in json_text(drops_data([Told(evil, Drops(evil, drops=(drop,)))]))
     assert "\x1b" not in lost_text(Drops(evil, lost=1))
 
 
@@ -105,7 +106,12 @@ def test_data_is_valid_for_the_schema() -> None:
     schema = json.loads((ROOT / "docs/schemas/drops.schema.json").read_text("utf-8"))
     found = [DROP, replace(DROP, cause=BY_RULE, reply=True, port=None, direction="")]
     found.append(replace(DROP, source=End("::1", (), "n2"), cause=Cause("past")))
-    whole = json.loads(json_text(drops_data([Drops("n1", 1, 2, 3, 4, tuple(found)), Drops("n2")])))
+    told = [
+        Told("n1", Drops("n1", 1, 2, 3, 4, tuple(found))),
+        Told("n2", Drops("n2")),
+        Told("n3", None, "no agent runs there"),
+    ]
+    whole = json.loads(json_text(drops_data(told)))
     lines = [json.loads(json_bytes(drop_data(drop))) for drop in found]
     for value in (whole, *lines):
         assert violations(value, schema, schema) == []

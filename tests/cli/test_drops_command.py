@@ -1,0 +1,60 @@
+"""``podfence drops``: what is shown of what nodes tell, and what is said of those that do not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from msgspec.structs import replace
+
+from podfence.agent.fleet import Told
+from podfence.cli.drops_command import Shown
+from podfence.drops.record import Cause, Drop, Drops, End
+
+WEB, DB = End("10.0.0.1", ("shop/web",)), End("10.0.0.2", ("shop/db",))
+BEGIN, END = "2026-01-01T10:00:00.1Z", "2026-01-01T10:00:05.1Z"
+DROP = Drop("n1", 3, BEGIN, END, 1, "ingress", WEB, DB, "TCP", Cause("past"), 80)
+LATER = replace(DROP, node="n2", last="2026-01-01T10:00:09.1Z")
+Captured = pytest.CaptureFixture[str]
+
+
+def told(node: str, serial: int, *drops: Drop, lost: int = 0) -> Told[Drops]:
+    return Told(node, Drops(node, serial, 9, lost, 0, drops))
+
+
+def test_drops_of_all_nodes_in_the_order_of_time(capsys: Captured) -> None:
+    Shown(several=True).show([told("n2", 3, LATER), told("n1", 3, DROP)], "table")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["2026-01-01T10:00:05Z", "n1"],
+        ["2026-01-01T10:00:09Z", "n2"],
+    ]
+
+
+def test_nothing_is_shown_twice_but_what_goes_on(capsys: Captured) -> None:
+    shown = Shown(several=False)
+    shown.show([told("n1", 3, DROP)], "json")
+    shown.show([told("n1", 3, DROP)], "json")
+    shown.show([told("n1", 4, replace(DROP, serial=4, count=2))], "json")
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["drop"]["count"] for line in lines] == [1, 2]
+
+
+def test_an_agent_that_was_started_again_counts_anew(capsys: Captured) -> None:
+    shown = Shown(several=False)
+    shown.show([told("n1", 30, replace(DROP, serial=30))], "table")
+    shown.show([told("n1", 2, replace(DROP, serial=2))], "table")
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_a_node_that_does_not_answer_is_named_once(capsys: Captured) -> None:
+    shown = Shown(several=True)
+    for _ in range(3):
+        shown.show([told("n1", 3, DROP), Told("n2\x1b", None, "no agent runs there")], "table")
+    shown.show([told("n1", 3, lost=4)], "table")
+    found = capsys.readouterr()
+    assert found.err.splitlines() == [
+        "note: node n2\\x1b: no agent runs there",
+        "note: node n1: 4 logged packets could not be looked at",
+    ]
+    assert len(found.out.splitlines()) == 1
