@@ -45,7 +45,7 @@ COMMANDS = {
     "agent": "Enforce the policies of a cluster on one of its nodes.",
     "status": "Show how each node stands, and where a policy is in force.",
     "wait": "Wait until a policy is in force on every node.",
-    "drops": "Show what a node denied, and by which policy.",
+    "drops": "Show what was denied, and by which policy.",
     "schema": "Print the schema of what a command prints as JSON.",
     "completion": "Print a script that makes a shell complete commands and options.",
 }
