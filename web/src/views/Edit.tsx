@@ -97,7 +97,8 @@ function Text({ desk, path, text, original, line }: TextProps) {
     editor.current = made ?? null;
     return () => made?.close();
   }, [desk]);
-  useEffect(() => editor.current?.show(path, text), [path, text]);
+  // The text of now, not that of when this was drawn: more may have been typed meanwhile.
+  useEffect(() => editor.current?.show(path, desk.open.get(path)?.text ?? text), [path, text]);
   useEffect(() => editor.current?.compare(original), [path, original]);
   useEffect(() => {
     if (line > 0) editor.current?.goTo(line);
