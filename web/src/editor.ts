@@ -35,10 +35,13 @@ const theme = EditorView.theme({
   ".cm-deletedChunk": { backgroundColor: "color-mix(in srgb, var(--no) 12%, transparent)" },
 });
 
+/** The texts that were shown before, each with its undo: they outlive a view, so that going to the
+ * map and back loses nothing. */
+const states = new Map<string, EditorState>();
+const compared = new Compartment();
+
 class View implements Editor {
   private readonly view: EditorView;
-  private readonly states = new Map<string, EditorState>();
-  private readonly compared = new Compartment();
   private path = "";
 
   constructor(private readonly options: EditorOptions) {
@@ -80,7 +83,7 @@ class View implements Editor {
           ...lintKeymap,
           ...defaultKeymap,
         ]),
-        this.compared.of([]),
+        compared.of([]),
         theme,
       ],
     });
@@ -88,9 +91,9 @@ class View implements Editor {
 
   show(path: string, text: string): void {
     if (path !== this.path) {
-      if (this.path !== "") this.states.set(this.path, this.view.state);
+      this.keep();
       this.path = path;
-      this.view.setState(this.states.get(path) ?? this.fresh(path, text));
+      this.view.setState(states.get(path) ?? this.fresh(path, text));
     }
     const now = this.view.state.doc.toString();
     if (now !== text) this.view.dispatch({ changes: { from: 0, to: now.length, insert: text } });
@@ -115,10 +118,15 @@ class View implements Editor {
 
   compare(original: string | null): void {
     const extension = original === null ? [] : unifiedMergeView({ original, mergeControls: false });
-    this.view.dispatch({ effects: this.compared.reconfigure(extension) });
+    this.view.dispatch({ effects: compared.reconfigure(extension) });
+  }
+
+  private keep(): void {
+    if (this.path !== "") states.set(this.path, this.view.state);
   }
 
   close(): void {
+    this.keep();
     this.view.destroy();
   }
 }

@@ -41,7 +41,7 @@ export class Server {
     for (let left = TRIES; ; left -= 1) {
       const response = await fetch(`api/v1/${path}`, {
         method,
-        headers: { Authorization: `Bearer ${this.token}` },
+        headers: { Authorization: `Bearer ${this.token}`, "Content-Type": "application/json" },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });
       if (response.status === 503 && left > 0) {
