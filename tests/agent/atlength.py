@@ -1,12 +1,13 @@
 """Faults, pod starts and revocations under traffic, for as long as one likes.
 
-    python -m tests.agent.atlength faults --count 1000 [--seed 0]
+    python -m tests.agent.atlength faults --count 1000 [--seed 0] [--minutes 30]
     python -m tests.agent.atlength starts --count 1000
     python -m tests.agent.atlength changes --count 1000
 
 Rule: every packet is judged by what was expected when it was sent (``traffic``); wrong ones are
 told with the fault that was under way. Ends with status 1 where there was one. Needs root, and
-etcd and kube-apiserver as the tests do; everything is in namespaces of its own.
+etcd and kube-apiserver as the tests do; everything is in namespaces of its own. On a machine that
+others use, PODFENCE_PATIENCE=600 waits longer for what should happen.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from math import inf
 from pathlib import Path
 from random import Random
 
@@ -33,18 +35,25 @@ from tests.apiserver.build import assets
 from tests.apiserver.server import ApiServer, running
 from tests.support.golang import Unavailable
 
-ROUND = 25
+ROUND = 20
 """Faults of one node: then another is made, and the one of before is torn down."""
 ROUND_OF_CHANGES = 200
 
 
 class Tally:
-    """What was done, what was judged, and what was wrong."""
+    """What was done, what was judged, and what was wrong. ``ends``: when no more is begun, in
+    monotonic seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, ends: float) -> None:
+        self._ends = ends
         self.done: Counter[str] = Counter()
         self.wrong: Counter[str] = Counter()
         self.judged = 0
+
+    @property
+    def has_time(self) -> bool:
+        """Whether another round may begin."""
+        return time.monotonic() < self._ends
 
     def judge(self, packets: Traffic, begun: list[tuple[float, str]]) -> None:
         """Packets of a round; ``begun``: what was done, and when."""
@@ -96,10 +105,9 @@ class Site:
             admin.request("DELETE", f"/api/v1/nodes/{name}")
 
 
-def faults(site: Site, count: int, rng: Random) -> Tally:
+def faults(site: Site, count: int, rng: Random, tally: Tally) -> None:
     """Random faults, by weight; each node bears some, and is torn down after them."""
-    tally = Tally()
-    while (left := count - sum(tally.done.values())) > 0:
+    while (left := count - sum(tally.done.values())) > 0 and tally.has_time:
         with site.node() as (made, cluster):
             day = Day(made, cluster, site.server, rng)
             begun: list[tuple[float, str]] = []
@@ -111,7 +119,7 @@ def faults(site: Site, count: int, rng: Random) -> Tally:
                         fault.do(day)
                         day.settle()
                     except AssertionError as error:
-                        raise RuntimeError(f"{fault.name}, after {tally}: {error}") from error
+                        raise RuntimeError(f"{fault.name}: {error}") from error
                     time.sleep(0.1)
                     tally.done[fault.name] += 1
             day.end()
@@ -121,15 +129,13 @@ def faults(site: Site, count: int, rng: Random) -> Tally:
             f"{sum(tally.done.values())}: {tally.judged} judged, {sum(tally.wrong.values())} wrong"
         )
         sys.stdout.flush()
-    return tally
 
 
-def changes(site: Site, count: int, rng: Random) -> Tally:
+def changes(site: Site, count: int, rng: Random, tally: Tally) -> None:
     """A policy that allows one of two pods, and then the other: what it takes away ends with the
     commit, and what others allow never pauses."""
-    tally = Tally()
     name = "a permission that ends"
-    while tally.done[name] < count:
+    while tally.done[name] < count and tally.has_time:
         with site.node() as (made, cluster):
             cluster.policy("db", DB, WEB)
             watched = Watched(made, cluster)
@@ -151,14 +157,12 @@ def changes(site: Site, count: int, rng: Random) -> Tally:
             tally.judge(packets, [(0.0, "a change")])
         print(f"{tally.done[name]}: {tally.judged} judged, {sum(tally.wrong.values())} wrong")
         sys.stdout.flush()
-    return tally
 
 
-def starts(site: Site, count: int, rng: Random) -> Tally:
+def starts(site: Site, count: int, rng: Random, tally: Tally) -> None:
     """Pods that send and are sent to from the first moment that they have a network."""
-    tally = Tally()
     name = "a pod's start"
-    while tally.done[name] < count:
+    while tally.done[name] < count and tally.has_time:
         with site.node() as (made, cluster):
             begun = Starts(made, cluster, rng)
             made.agent("--http-port", "0")
@@ -169,10 +173,9 @@ def starts(site: Site, count: int, rng: Random) -> Tally:
             tally.wrong.update(begun.wrong)
         print(f"{tally.done[name]}: {tally.judged} judged, {sum(tally.wrong.values())} wrong")
         sys.stdout.flush()
-    return tally
 
 
-RUNS: dict[str, Callable[[Site, int, Random], Tally]] = {
+RUNS: dict[str, Callable[[Site, int, Random, Tally], None]] = {
     "faults": faults,
     "changes": changes,
     "starts": starts,
@@ -185,6 +188,7 @@ def main() -> int:
     parser.add_argument("what", choices=RUNS)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=inf, help="after which no round begins")
     asked = parser.parse_args()
     begin = time.monotonic()
     try:
@@ -192,9 +196,13 @@ def main() -> int:
     except Unavailable as error:
         print(error, file=sys.stderr)
         return 3
-    with tempfile.TemporaryDirectory(prefix="podfence-") as folder, running(found) as server:
-        tally = RUNS[asked.what](Site(server, Path(folder)), asked.count, Random(asked.seed))
-    print(tally)
+    tally = Tally(begin + 60 * asked.minutes)
+    try:
+        with tempfile.TemporaryDirectory(prefix="podfence-") as folder, running(found) as server:
+            site = Site(server, Path(folder))
+            RUNS[asked.what](site, asked.count, Random(asked.seed), tally)
+    finally:
+        print(tally)
     print(f"seed {asked.seed}, {time.monotonic() - begin:.0f} s")
     return 1 if tally.wrong else 0
 

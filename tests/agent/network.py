@@ -72,7 +72,8 @@ sys.argv = ["podfence", sys.argv[3], *sys.argv[5:]]
 main()
 """
 """A launcher after which the time of the day is off by what a file says, whenever it is asked."""
-PATIENCE = 60.0
+PATIENCE = float(os.environ.get("PODFENCE_PATIENCE", "60"))
+"""Seconds after which what should have happened has not; more on a machine that others use."""
 
 
 class Pod:
