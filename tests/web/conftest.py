@@ -24,6 +24,6 @@ def browser(one_browser: Browser) -> Iterator[Browser]:
     one_browser.resize(1280, 800)
     one_browser.theme("light")
     yield one_browser
-    allowed = ("file:", "about:", "data:,", *one_browser.own)
+    allowed = ("file:", "about:", "data:", *one_browser.own)
     fetched = [url for url in one_browser.requests if not url.startswith(allowed)]
     assert (one_browser.console, fetched) == ([], [])

@@ -59,12 +59,20 @@ def test_a_misspelt_label_is_typed_key_by_key(
     assert browser.run("document.querySelectorAll('.cm-lintRange').length") > 0
     browser.press("ArrowLeft", "Backspace", "Backspace", "Backspace")
     browser.type("end")
-    said(browser, "PF330")
+    browser.wait(f"!{SAID}.includes('PF320')")
+    assert "No verdict changes" in browser.text(".this-edit")  # the other end says no
     browser.press("Escape", "Control+s")
     browser.wait("document.querySelector('.said').innerText.includes('is saved')")
     lines = before.splitlines(keepends=True)
     typed = ["    - podSelector:\n", "        matchLabels: {app: frontend}\n"]
     assert (tmp_path / DB).read_text() == "".join([*lines[:13], *typed, *lines[13:]])
+
+
+def test_a_rule_that_the_other_end_denies_is_said(browser: Browser, server: Serving) -> None:
+    opened(browser, server, line=13)
+    browser.press("End", "ArrowLeft", *["Backspace"] * len("backend"))
+    browser.type("frontend")
+    said(browser, "PF330")
 
 
 def test_a_text_that_cannot_be_read_keeps_the_last_answer(
