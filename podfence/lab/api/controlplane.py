@@ -49,7 +49,7 @@ class ControlPlane:
         self._running: list[subprocess.Popen[bytes]] = []
         self._tokens = {"admin": secrets.token_hex(16), AGENT: secrets.token_hex(16)}
         remove_folder(link)
-        self.folder = Path(tempfile.mkdtemp(prefix="podfence-api-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="podfence-lab-"))
         try:
             link.symlink_to(self.folder)
         except OSError as error:
