@@ -180,6 +180,6 @@ def test_root_alone_may_ask(here: Node, cluster: Cluster, tmp_path: Path) -> Non
 def test_without_an_agent_nobody_answers(here: Node, tmp_path: Path, has_folder: bool) -> None:
     if has_folder:
         (tmp_path / "run").mkdir()
-    done = here.podfence("drops", "--run-dir", str(tmp_path / "run"))
+    done = here.podfence("drops", "--local", "--run-dir", str(tmp_path / "run"))
     assert done.returncode == 2
     assert "no agent runs in this network namespace" in done.stderr
