@@ -27,6 +27,11 @@ from podfence.render.verdicts import VerdictEncoder, why_text
 @input_options
 @namespace_option
 @output_option
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Where it is denied: the smallest edit that allows it, and all that the edit opens.",
+)
 @resolve_option
 def command(
     source: str,
@@ -34,6 +39,7 @@ def command(
     inputs: Inputs,
     namespace: str | None,
     output: str,
+    repair: bool,
     resolve: str | None,
 ) -> int:
     """Explain whether SRC can reach DST on PORT: both directions, every policy, every rule.
@@ -42,12 +48,27 @@ def command(
     """
     asked = question(source, target, inputs.namespace_of_names(namespace))
     names = read_names(resolve, *inputs.paths)
-    loaded = load_cluster(inputs, namespaces_of(asked), policies_of(asked))
+    policies = None if repair else policies_of(asked)
+    loaded = load_cluster(inputs, namespaces_of(asked), policies)
     with asking(loaded, inputs):
         answer = why(asker_of(loaded.cluster, names, asked, explains=True), asked)
     require_certain(loaded, answer.can)
+    edits = None
+    if repair and not answer.can.allowed:
+        from podfence.cli.repairing import proposal
+
+        edits = proposal(loaded, names, asked)
     if output == "json":
-        click.echo(json_text(VerdictEncoder(loaded.locate).why(answer)))
+        data = VerdictEncoder(loaded.locate).why(answer)
+        if edits is not None:
+            from podfence.render.repair import repair_data
+
+            data["repair"] = repair_data(edits)
+        click.echo(json_text(data))
     else:
         echo(why_text(answer, loaded.locate), nl=False)
+        if edits is not None:
+            from podfence.render.repair import repair_text
+
+            echo(repair_text(edits), nl=False)
     return 0 if answer.can.allowed else 1

@@ -104,6 +104,12 @@ class Positions(Struct):
         extent = self._extents.get((source.file, source.document))
         return "" if extent is None else self._texts[source.file][extent.start : extent.end]
 
+    def placed(self, source: Source) -> tuple[str, int, int, Steps]:
+        """The whole text of a file, where the document of an object begins and ends in it, and the
+        steps to the object, in a List. Raises KeyError for one that was not read from a file."""
+        extent = self._extents[source.file, source.document]
+        return self._texts[source.file], extent.start, extent.end, self._steps_to(source)
+
     def lines_of(self, source: Source) -> tuple[int, str]:
         """The number of the first line of ``text_of``, from 1, and the text."""
         extent = self._extents.get((source.file, source.document))

@@ -21,7 +21,7 @@ from podfence.questions.phrases import words
 _SHOWN = 3
 _ANYWHERE = LabelSelector()
 _NEGATIVE = frozenset({Operator.NOT_IN, Operator.DOES_NOT_EXIST})
-_CHANGING: Final = {
+CHANGING: Final = {
     "pod-template-hash": "changes whenever the template of the pods does",
     "controller-revision-hash": "changes whenever the template of the pods does",
     "pod-template-generation": "changes whenever the template of the pods does",
@@ -31,6 +31,7 @@ _CHANGING: Final = {
     "chart": "holds the version of the chart",
     "app.kubernetes.io/version": "holds the version of the application",
 }
+"""Labels that are other ones after the next release, and why."""
 
 
 def label_of_workload(case: Case) -> Iterator[Note]:
@@ -152,9 +153,9 @@ def changing_label(case: Case) -> Iterator[Note]:
         asked = [key for key, _ in selector.match_labels]
         asked += [r.key for r in selector.match_expressions if r.operator is Operator.IN]
         for key in asked:
-            if key in _CHANGING:
+            if key in CHANGING:
                 text = (
-                    f"The label {key} {_CHANGING[key]}: the selector fits until then, and nobody "
+                    f"The label {key} {CHANGING[key]}: the selector fits until then, and nobody "
                     "afterwards. Ask for a label that stays, such as app.kubernetes.io/name."
                 )
                 yield Note("PF323", text, path)

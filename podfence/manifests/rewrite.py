@@ -1,0 +1,96 @@
+"""Edits of objects -> the new texts of their files, and the input as it is afterwards.
+
+Rule: nothing is written here. What the input would be is made of the same edits as the texts, and a
+text whose values are not those is refused (``yamledit``).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from podfence.errors import Source
+from podfence.intake.build import Reading, build_cluster
+from podfence.intake.documents import Document
+from podfence.manifests.inputfiles import STDIN
+from podfence.manifests.load import Loaded
+from podfence.manifests.yamledit import CannotEdit, edited, new_document
+from podfence.model.cluster import Cluster
+from podfence.questions.repair.changes import Change, Edit, NewObject, applied
+
+_NEW = 1_000_000
+"""Documents that are not there yet are counted from here."""
+
+
+class Rewritten(Struct, frozen=True):
+    """``texts``: old and new text by file. ``cluster``: of the input with the edits made."""
+
+    texts: Mapping[str, tuple[str, str]]
+    cluster: Cluster
+
+
+def rewritten(loaded: Loaded, edits: Sequence[Edit | NewObject]) -> Rewritten:
+    """What edits make of the files. Raises CannotEdit, and then none of them may be made."""
+    by_document: dict[tuple[str, int], list[Edit | NewObject]] = defaultdict(list)
+    for edit in edits:
+        source = edit.after if isinstance(edit, NewObject) else edit.source
+        by_document[source.file, source.document].append(edit)
+    texts: dict[str, tuple[str, str]] = {}
+    for (file, _), members in sorted(by_document.items(), reverse=True):
+        before, text = texts.get(file) or (_text(loaded, members[0]),) * 2
+        texts[file] = before, _in_document(loaded, text, members)
+    return Rewritten(texts, _cluster(loaded, edits))
+
+
+def _source(edit: Edit | NewObject) -> Source:
+    return edit.after if isinstance(edit, NewObject) else edit.source
+
+
+def _text(loaded: Loaded, edit: Edit | NewObject) -> str:
+    source = _source(edit)
+    if source.file in ("", STDIN):
+        raise CannotEdit("it was not read from a file")
+    try:
+        return loaded.positions.placed(source)[0]
+    except KeyError:
+        raise CannotEdit("it was not read from a file") from None
+
+
+def _in_document(loaded: Loaded, text: str, edits: Sequence[Edit | NewObject]) -> str:
+    """The text of a file with one document edited; those before it are as they were."""
+    whole, start, end, _ = loaded.positions.placed(_source(edits[0]))
+    tail = len(whole) - end
+    head, rest = text[:start], text[len(text) - tail :] if tail else ""
+    document = text[start : len(text) - tail]
+    for edit in edits:
+        if isinstance(edit, Edit):
+            prefix = loaded.positions.placed(edit.source)[3]
+            document = edited(document, prefix, edit.changes)
+    for edit in edits:
+        if isinstance(edit, NewObject):
+            if document.lstrip()[:1] in ("{", "["):
+                raise CannotEdit("the file is JSON, which holds one document; write another file")
+            lead = "" if document.endswith("\n") else "\n"
+            document += lead + new_document(edit.value)
+    return head + document + rest
+
+
+def _cluster(loaded: Loaded, edits: Iterable[Edit | NewObject]) -> Cluster:
+    changes: dict[Source, list[Change]] = defaultdict(list)
+    new: list[Document] = []
+    for edit in edits:
+        if isinstance(edit, Edit):
+            changes[edit.source] += edit.changes
+        else:
+            value: dict[str, Any] = dict(edit.value)
+            new.append(Document(Source(edit.after.file, _NEW + len(new)), value))
+    documents = [
+        Document(each.source, applied(each.data, changes[each.source]))
+        if each.source in changes
+        else each
+        for each in loaded.documents
+    ]
+    return build_cluster(Reading((*documents, *new))).cluster

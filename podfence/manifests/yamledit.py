@@ -1,0 +1,268 @@
+"""Changes of an object -> the text of its file with as few characters changed as possible.
+
+Rule: comments, order and quotes of everything else stay. What was written is read again: if any
+value of the file is not what the changes make of it, nothing is edited.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import yaml
+from msgspec import Struct
+from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
+
+from podfence.errors import PodfenceError
+from podfence.manifests.fieldpaths import Step, Steps, parse_path
+from podfence.manifests.yamlreader import compose_or_none
+from podfence.questions.repair.changes import Append, Change, Put, Rename, applied
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class Span(Struct, frozen=True):
+    """``text`` stands in place of the characters from ``start`` to ``end``."""
+
+    start: int
+    end: int
+    text: str
+
+
+class CannotEdit(PodfenceError):
+    """A text that cannot be edited so that nothing else changes. ``message``: why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code="PF605")
+
+
+def edited(text: str, prefix: Steps, changes: Sequence[Change]) -> str:
+    """One document with the changes made, one after the other. ``prefix``: the steps to the object,
+    in a List. Raises CannotEdit."""
+    for change in changes:
+        span = _span(text, prefix, change)
+        made = text[: span.start] + span.text + text[span.end :]
+        _require_same(text, made, prefix, change)
+        text = made
+    return text
+
+
+def new_document(value: Any) -> str:
+    """An object as a document of its own, with the marker before it."""
+    shown = yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=100, default_flow_style=False)
+    return f"---\n{shown}"
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes the words that kubectl reads as true or false, and PyYAML as text."""
+
+
+def _text(dumper: _Dumper, value: str) -> yaml.ScalarNode:
+    style = '"' if value.lower() in _WORDS else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def _require_same(before: str, after: str, prefix: Steps, change: Change) -> None:
+    try:
+        was, now = _value(before), _value(after)
+        path = "".join(f"[{step}]" for step in prefix)
+        whole = _with_prefix(path, change)
+        wanted = applied(was, [whole])
+    except (yaml.YAMLError, KeyError, IndexError, TypeError) as error:
+        raise CannotEdit("the text does not allow this edit; make it by hand") from error
+    if now != wanted:
+        raise CannotEdit("the same text is meant in several places; edit it by hand")
+
+
+def _with_prefix(path: str, change: Change) -> Change:
+    joined = f"{path}.{change.path}" if path else change.path
+    match change:
+        case Append():
+            return Append(joined, change.value)
+        case Put():
+            return Put(joined, change.value)
+        case Rename():
+            return Rename(joined, change.name)
+
+
+def _value(text: str) -> Any:
+    return yaml.load(text, Loader=_LOADER)  # noqa: S506 - a safe one
+
+
+# -- spans
+
+
+def _span(text: str, prefix: Steps, change: Change) -> Span:
+    root = compose_or_none(text)
+    if root is None or "\r" in text or "\t" in text:
+        raise CannotEdit("the text has tabs, or line ends of another kind; edit it by hand")
+    *parents, last = (*prefix, *parse_path(change.path))
+    parent = root
+    for step in parents:
+        parent = _below(parent, step)[1]
+    writer = _Writer(text, is_json=not _is_block(root))
+    match change:
+        case Rename():
+            key, _ = _below(parent, last)
+            return Span(key.start_mark.index, key.end_mark.index, writer.flow(change.name))
+        case Put():
+            return writer.put(parent, last, change.value)
+        case Append():
+            return writer.append(parent, str(last), change.value)
+
+
+def _below(node: Node, step: Step) -> tuple[Node, Node]:
+    """Key and value of a member, the item itself twice of a list. Raises CannotEdit."""
+    if isinstance(node, MappingNode):
+        for key, value in node.value:
+            if isinstance(key, ScalarNode) and key.value == str(step):
+                return key, value
+    if isinstance(node, SequenceNode) and isinstance(step, int) and step < len(node.value):
+        return node.value[step], node.value[step]
+    raise CannotEdit("the field is not written where it counts; edit it by hand")
+
+
+def _member(parent: Node, last: Step) -> tuple[Node, Node] | None:
+    try:
+        return _below(parent, last)
+    except CannotEdit:
+        return None
+
+
+class _Writer:
+    """Makes spans of one text. ``is_json``: every value is written as JSON."""
+
+    def __init__(self, text: str, *, is_json: bool) -> None:
+        self._text = text
+        self._is_json = is_json
+
+    def put(self, parent: Node, last: Step, value: Any) -> Span:
+        """A field that is ``value`` afterwards."""
+        known = _member(parent, last)
+        if known is None:
+            return self._add_key(parent, str(last), value)
+        key, old = known
+        end = self._end(old)
+        if isinstance(value, list) and value and _is_block_list(old):
+            column = old.start_mark.column
+            lines = "".join(f"\n{' ' * column}- {self.flow(item)}" for item in value)
+            return Span(self._colon(key), end, lines)
+        return Span(old.start_mark.index, end, f"{' ' * _is_null(old)}{self.flow(value)}")
+
+    def append(self, parent: Node, key: str, value: Any) -> Span:
+        """A list with one item more."""
+        known = _member(parent, key)
+        if known is None:
+            return self._add_key(parent, key, [value])
+        node = known[1]
+        if isinstance(node, SequenceNode) and node.value:
+            end = self._end(node.value[-1])
+            if node.flow_style:
+                return Span(end, end, f", {self.flow(value)}")
+            end = self._line_end(end)
+            return Span(end, end, self._item(value, node.start_mark.column))
+        if not (_is_null(node) or isinstance(node, SequenceNode)):
+            raise CannotEdit("the field is no list; edit it by hand")
+        if not _is_block(parent):
+            return Span(node.start_mark.index, self._end(node), f"[{self.flow(value)}]")
+        start = self._colon(known[0])
+        column = known[0].start_mark.column
+        return Span(start, max(self._end(node), start), self._item(value, column))
+
+    def _add_key(self, parent: Node, key: str, value: Any) -> Span:
+        if not isinstance(parent, MappingNode):
+            raise CannotEdit("there is no mapping to add the field to; edit it by hand")
+        if not _is_block(parent):
+            said = f"{self.flow(key)}: {self.flow(value)}"
+            if not parent.value:
+                at = parent.start_mark.index + 1
+                return Span(at, at, said)
+            at = self._end(parent.value[-1][1])
+            return Span(at, at, f", {said}")
+        column = parent.start_mark.column
+        at = self._line_end(self._end(parent.value[-1][1]))
+        head = f"\n{' ' * column}{self.flow(key)}:"
+        if isinstance(value, list) and value:
+            return Span(at, at, head + "".join(self._item(item, column) for item in value))
+        return Span(at, at, f"{head} {self.flow(value)}")
+
+    def _item(self, value: Any, column: int) -> str:
+        """An item of a list in block style; the members of a mapping on lines of their own."""
+        if isinstance(value, dict) and value:
+            members = [f"{self.flow(k)}: {self.flow(v)}" for k, v in value.items()]
+            said = f"\n{' ' * (column + 2)}".join(members)
+        else:
+            said = self.flow(value)
+        return f"\n{' ' * column}- {said}"
+
+    # -- places
+
+    def _colon(self, key: Node) -> int:
+        """Behind the colon of a key."""
+        return self._text.index(":", key.end_mark.index) + 1
+
+    def _end(self, node: Node) -> int:
+        """Where the last character of a node is: marks of block collections reach up to the next
+        token."""
+        if isinstance(node, ScalarNode):
+            end = int(node.end_mark.index)
+            if node.style in ("|", ">"):
+                return len(self._text[:end].rstrip("\n"))
+            return end
+        if not isinstance(node, CollectionNode) or node.flow_style or not node.value:
+            return int(node.end_mark.index)
+        last = node.value[-1]
+        return self._end(last[1] if isinstance(node, MappingNode) else last)
+
+    def _line_end(self, at: int) -> int:
+        """The end of a line: a remark behind a value stays with it."""
+        found = self._text.find("\n", at)
+        return len(self._text) if found < 0 else found
+
+    # -- values
+
+    def flow(self, value: Any) -> str:
+        """A value on one line."""
+        if self._is_json:
+            return json.dumps(value)
+        if isinstance(value, dict):
+            members = (f"{self.flow(k)}: {self.flow(v)}" for k, v in value.items())
+            return "{" + ", ".join(members) + "}"
+        if isinstance(value, list):
+            return "[" + ", ".join(map(self.flow, value)) + "]"
+        plain = isinstance(value, str) and _PLAIN.match(value) and value.lower() not in _WORDS
+        return value if plain else json.dumps(value)
+
+
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*\Z")
+_WORDS = frozenset("true false yes no on off null y n".split())
+
+
+def _is_block(node: Node) -> bool:
+    return isinstance(node, MappingNode) and not node.flow_style
+
+
+def _is_block_list(node: Node) -> bool:
+    return isinstance(node, SequenceNode) and not node.flow_style and bool(node.value)
+
+
+def _is_null(node: Node) -> bool:
+    """Whether nothing at all is written."""
+    return isinstance(node, ScalarNode) and node.start_mark.index == node.end_mark.index
+
+
+def changed_lines(before: str, after: str) -> Iterator[tuple[int, str, str]]:
+    """The lines that differ, in order: their number in the text that has them (from 1), ``-`` or
+    ``+``, and the line."""
+    from difflib import SequenceMatcher
+
+    old, new = before.split("\n"), after.split("\n")
+    for tag, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if tag != "equal":
+            yield from ((n + 1, "-", old[n]) for n in range(a, b))
+            yield from ((n + 1, "+", new[n]) for n in range(c, d))

@@ -1,0 +1,1 @@
+"""Edits of objects that repair something, as values; ``manifests`` writes them into text."""

@@ -1,0 +1,92 @@
+"""Changes of one object, as a person would make them in its text, and what they make of its value.
+
+Rule: paths are field paths of the object (``spec.ingress[0].ports``). A change says what the value
+is afterwards; how it is written is another question.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from podfence.errors import Source
+
+Json = Any
+
+
+class Append(Struct, frozen=True):
+    """``value`` becomes the last item of the list at ``path``, which need not be there yet."""
+
+    path: str
+    value: Json
+
+
+class Put(Struct, frozen=True):
+    """The field at ``path`` is ``value``, whatever it was; its parent is there."""
+
+    path: str
+    value: Json
+
+
+class Rename(Struct, frozen=True):
+    """The key that ends ``path`` is called ``name``, and keeps its value."""
+
+    path: str
+    name: str
+
+
+Change = Append | Put | Rename
+
+
+class Edit(Struct, frozen=True):
+    """Changes of the object that was read from ``source``."""
+
+    source: Source
+    changes: tuple[Change, ...]
+
+
+class NewObject(Struct, frozen=True):
+    """An object that is written behind the document of ``after``."""
+
+    after: Source
+    value: Json
+
+
+def applied(value: Json, changes: Sequence[Change]) -> Json:
+    """The object with the changes made. Raises KeyError, IndexError or TypeError where a parent is
+    not there."""
+    found = _copied(value)
+    for change in changes:
+        *parents, last = steps(change.path)
+        parent = found
+        for step in parents:
+            parent = parent[step]
+        match change:
+            case Append():
+                parent[last] = [*(parent.get(last) or ()), change.value]
+            case Put():
+                parent[last] = change.value
+            case Rename():
+                renamed = {change.name if k == last else k: v for k, v in parent.items()}
+                parent.clear()
+                parent.update(renamed)
+    return found
+
+
+def _copied(value: Json) -> Json:
+    """Without parts in common: an alias of YAML is one value in two places."""
+    if isinstance(value, dict):
+        return {key: _copied(each) for key, each in value.items()}
+    return [_copied(each) for each in value] if isinstance(value, list) else value
+
+
+_STEP = re.compile(r"\[(\d+)\]|\[([^\]]+)\]|\.?([^.\[]+)")
+
+
+def steps(path: str) -> tuple[str | int, ...]:
+    """Keys and indexes of a path."""
+    found = (match.groups() for match in _STEP.finditer(path))
+    return tuple(int(index) if index else key or name for index, key, name in found)

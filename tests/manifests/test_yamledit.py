@@ -1,0 +1,127 @@
+"""Edits of text: the value is what was asked for, and nothing else of the text differs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from podfence.manifests.yamledit import CannotEdit, edited, new_document
+from podfence.questions.repair.changes import Append, Change, Put, Rename, applied
+
+BLOCK = """\
+# who may reach the database
+spec:
+  podSelector:
+    matchLabels: {app: db}   # the database
+  ingress:
+  - from:
+    - podSelector:
+        matchLabels:
+          app: backend   # talks SQL
+    ports:
+    - port: sql
+
+# the end
+"""
+FLOW = '{"spec": {"podSelector": {}, "ingress": [{"from": [{"podSelector": {}}]}], "egress": []}}'
+PEER = {"podSelector": {"matchLabels": {"app": "web"}}}
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        (
+            Append("spec.ingress[0].from", PEER),
+            "          app: backend   # talks SQL\n    - podSelector: {matchLabels: {app: web}}\n",
+        ),
+        (Append("spec.ingress[0].ports", {"port": 53, "protocol": "UDP"}),
+         "    - port: sql\n    - port: 53\n      protocol: UDP\n"),
+        (Append("spec.ingress", {"from": [PEER]}),
+         "    - port: sql\n  - from: [{podSelector: {matchLabels: {app: web}}}]\n\n# the end"),
+        (Append("spec.egress", {}), "    - port: sql\n  egress:\n  - {}\n\n# the end"),
+        (Put("spec.policyTypes", ["Ingress", "Egress"]),
+         "    - port: sql\n  policyTypes:\n  - Ingress\n  - Egress\n\n# the end"),
+        (Put("spec.ingress[0].ports[0].port", 5432), "    - port: 5432\n\n# the end"),
+        (Rename("spec.podSelector.matchLabels.app", "app.kubernetes.io/name"),
+         "matchLabels: {app.kubernetes.io/name: db}   # the database"),
+        (Put("spec.podSelector.matchLabels.app", "no"), 'matchLabels: {app: "no"}   # the'),
+    ],
+)  # fmt: skip
+def test_a_change_is_written_in_the_style_that_is_there(change: Change, wanted: str) -> None:
+    made = edited(BLOCK, (), [change])
+
+    assert wanted in made
+    kept = [line for line in BLOCK.splitlines() if "#" in line]
+    assert [line.partition("#")[2] for line in kept] == [
+        line.partition("#")[2] for line in made.splitlines() if "#" in line
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        Append("spec.ingress[0].from", PEER),
+        Append("spec.ingress[0].ports", {"port": 80}),
+        Append("spec.egress", {}),
+        Put("spec.policyTypes", ["Ingress"]),
+        Put("spec.podSelector.matchLabels", {"app": "db"}),
+        Rename("spec.egress", "ingress2"),
+    ],
+)
+def test_json_stays_json(change: Change) -> None:
+    for text in (FLOW, json.dumps(json.loads(FLOW), indent=2) + "\n"):
+        assert json.loads(edited(text, (), [change])) == applied(json.loads(text), [change])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["spec:\n  ingress:\n", "spec:\n  ingress: []\n", "spec:\n  ingress: # none\n  x: 1\n",
+     "spec: {ingress: []}\n", "spec: {}\n", "spec:\n  x: |\n    a\n    b\n", "spec:\n  x: 1"],
+)  # fmt: skip
+def test_a_list_that_is_empty_or_missing_is_made(text: str) -> None:
+    made = edited(text, (), [Append("spec.ingress", {"from": [PEER]})])
+
+    assert yaml.safe_load(made)["spec"]["ingress"] == [{"from": [PEER]}]
+
+
+def test_an_object_in_a_list() -> None:
+    text = "kind: List\nitems:\n- spec: {ports: [1]}\n- spec:\n    ports:\n    - 1\n"
+
+    made = edited(text, ("items", 1), [Append("spec.ports", 2)])
+
+    assert made == f"{text}    - 2\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &x\n  ports:\n  - 1\nspec: *x\n",
+        "base: &x {ports: [1]}\nspec:\n  <<: *x\n",
+        "spec: [\n",
+        "spec:\r\n  ports:\r\n  - 1\r\n",
+        "- 1\n",
+    ],
+)
+def test_a_text_in_which_something_else_would_change_is_not_edited(text: str) -> None:
+    with pytest.raises(CannotEdit):
+        edited(text, (), [Append("spec.ports", 2)])
+
+
+def test_several_changes_one_after_the_other() -> None:
+    changes: list[Change] = [
+        Append("spec.ingress", {"from": [PEER]}),
+        Append("spec.ingress[1].from", PEER),
+        Put("spec.policyTypes", ["Ingress"]),
+    ]
+    value: Any = yaml.safe_load(BLOCK)
+
+    assert yaml.safe_load(edited(BLOCK, (), changes)) == applied(value, changes)
+
+
+def test_words_that_kubectl_reads_as_true_are_quoted_in_a_new_document() -> None:
+    text = new_document({"metadata": {"namespace": "y", "name": "web"}, "no": "off"})
+
+    assert text == '---\nmetadata:\n  namespace: "y"\n  name: web\n"no": "off"\n'
