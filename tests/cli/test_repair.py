@@ -71,10 +71,10 @@ def check(rng: Random, folder: Path) -> bool:
     """Try one random question of one random cluster; False where nothing is repaired."""
     before = load(path := written(random_cluster(rng, SIZE), folder))
     names = sorted(before.index.endpoints)
+    if before.doubts or not names:  # pods that share an address, and the like
+        return False
     source, destination = rng.choice(names), rng.choice(names)
     target = f"{destination}:{rng.choice(('80', '53/udp', '8080'))}"
-    if before.doubts:  # pods that share an address, and the like
-        return False
     done = podfence(["why", source, target, "-f", str(path), "--repair", "-o", "json"])
     repair = json.loads(done.out).get("repair", {}) if done.status == 1 else {}
     if "files" not in repair:
