@@ -13,7 +13,7 @@ from functools import cached_property
 
 from msgspec import Struct
 
-from podfence.cli.check_command import all_problems
+from podfence.cli.check_answer import all_problems
 from podfence.cli.common import asking, has_errors, require_certain, without_verdict
 from podfence.cli.inputs import Inputs
 from podfence.cli.targets import question

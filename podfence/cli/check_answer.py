@@ -10,6 +10,7 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
+from podfence.admission.channel import experimental_fields
 from podfence.admission.kinds import POLICY_KINDS
 from podfence.cli.baseline import held_back
 from podfence.cli.common import describe_problem
@@ -19,7 +20,7 @@ from podfence.errors import Problem, Severity
 from podfence.manifests.load import Loaded
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
-from podfence.questions.lint.findings import LINT_CODES, Finding
+from podfence.questions.lint.findings import LINT_CODES, LINT_RULES, Finding
 from podfence.questions.lint.ignoring import (
     IGNORE_CODES,
     Remark,
@@ -209,3 +210,16 @@ def _parts(answer: Answer) -> Iterator[str]:
         yield f"{judged.known} held back by the baseline{gone if judged.gone else ''}"
     if loaded.doubts and not answer.server_only and POLICY_KINDS & answer.kinds.keys():
         yield "what the policies really do is checked once all objects can be read"
+
+
+def channel_warnings(loaded: Loaded) -> tuple[Problem, ...]:
+    """Fields of policies of tiers that only the experimental channel of their API has."""
+    policies = loaded.cluster.admin_policies
+    return tuple(problem for policy in policies for problem in experimental_fields(policy))
+
+
+def all_problems(loaded: Loaded, index: PolicyIndex) -> tuple[Problem, ...]:
+    """All that ``check`` says of a cluster without options. ``index``: its compiled form."""
+    judged = judge(loaded, (), LINT_RULES.keys(), index=index)
+    found = (finding.problem for finding in judged.new)
+    return (*loaded.problems, *channel_warnings(loaded), *judged.problems, *found)

@@ -8,17 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import click
 
-from podfence.admission.channel import experimental_fields
 from podfence.cli.baseline import read_baseline
 from podfence.cli.baseline import write_baseline as write
-from podfence.cli.check_answer import Answer, Judged, judge, show
+from podfence.cli.check_answer import Answer, Judged, channel_warnings, judge, show
 from podfence.cli.common import known_namespaces, read_inputs
 from podfence.cli.explaining import explain
 from podfence.cli.inputs import Inputs, all_namespaces_option, input_options, namespace_option
 from podfence.cli.settings import read_settings
 from podfence.errors import Problem, Severity, Source
 from podfence.manifests.load import Loaded
-from podfence.policy.index import PolicyIndex
 from podfence.questions.lint.findings import LINT_RULES
 
 FORMATS = ("text", "json", "sarif", "github", "junit")
@@ -63,6 +61,13 @@ FORMATS = ("text", "json", "sarif", "github", "junit")
     help="Say only findings that are not in this file.",
 )
 @click.option("--write-baseline", metavar="FILE", help="Write all findings there, as known ones.")
+@click.option(
+    "--fix",
+    is_flag=True,
+    help="Edit the files where the repair is clear and opens nothing that the policy does not say; "
+    "then say what is left.",
+)
+@click.option("--fix-diff", is_flag=True, help="Say what --fix would do, and edit nothing.")
 @click.option("--config", metavar="FILE", help="Use this file in place of podfence.toml.")
 @click.option("--no-config", is_flag=True, help="Look for no podfence.toml.")
 @click.option(
@@ -86,6 +91,8 @@ def command(
     strict: bool,
     baseline: str | None,
     write_baseline: str | None,
+    fix: bool,
+    fix_diff: bool,
     config: str | None,
     no_config: bool,
 ) -> int:
@@ -95,7 +102,7 @@ def command(
     server does, all errors at once; of other kinds, what podfence reads of them. Where every object
     can be read, the policies are compiled, and rules that cannot do what is written, or hardly do
     what was meant, are said. With -n the objects of one namespace and those of none are checked.
-    Exit status 1 when there is an error.
+    Exit status 1 when there is an error, and for --fix-diff when there is something to fix.
     """
     strict_cidrs = minor_version(kube_version) >= STRICT_CIDRS_SINCE if kube_version else True
     settings = read_settings(config, none=no_config)
@@ -105,16 +112,34 @@ def command(
     known = frozenset[str]() if baseline is None else read_baseline(baseline)
     given = () if namespace is None else (namespace,)
     scope = inputs.scope(given, everything=all_namespaces)
-    loaded = read_inputs(inputs, scope, strict_cidrs=strict_cidrs)
-    known_namespaces(loaded, scope)
+    if (fix or fix_diff) and server_only:
+        raise click.UsageError("--server-only finds nothing to fix; drop one of the two")
+    if fix_diff and (fix or output != "text"):
+        raise click.UsageError("--fix-diff prints text and edits nothing; drop --fix and -o")
+
+    def read() -> tuple[Loaded, Judged]:
+        loaded = read_inputs(inputs, scope, strict_cidrs=strict_cidrs)
+        known_namespaces(loaded, scope)
+        if server_only:
+            return loaded, Judged()
+        return loaded, judge(loaded, scope, wanted, settings, known, strict=strict)
+
+    loaded, judged = read()
+    if fix or fix_diff:
+        from podfence.cli.fixing import fixes_for, show_fixes, write_fixes
+
+        fixed = fixes_for(loaded, judged.new)
+        if fix_diff:
+            show_fixes(fixed, loaded, diff=True)
+            return 1 if fixed.made else 0
+        write_fixes(fixed.texts)
+        show_fixes(fixed, loaded, diff=False)
+        loaded, judged = read()
     problems = [
         problem
-        for problem in (*loaded.problems, *_channel_warnings(loaded))
+        for problem in (*loaded.problems, *channel_warnings(loaded))
         if not scope or _is_in(loaded, problem.source, scope)
     ]
-    judged = Judged()
-    if not server_only:
-        judged = judge(loaded, scope, wanted, settings, known, strict=strict)
     if write_baseline is not None:
         write(write_baseline, judged.kept)
     answer = Answer(loaded, tuple(problems), judged, _kinds(loaded, scope), server_only)
@@ -179,15 +204,3 @@ def minor_version(text: str) -> int:
     if found is None:
         raise click.UsageError(f"--kube-version {text!r} is no version; write for example 1.35")
     return int(found[1])
-
-
-def _channel_warnings(loaded: Loaded) -> tuple[Problem, ...]:
-    policies = loaded.cluster.admin_policies
-    return tuple(problem for policy in policies for problem in experimental_fields(policy))
-
-
-def all_problems(loaded: Loaded, index: PolicyIndex) -> tuple[Problem, ...]:
-    """All that ``check`` says of a cluster without options. ``index``: its compiled form."""
-    judged = judge(loaded, (), LINT_RULES.keys(), index=index)
-    found = (finding.problem for finding in judged.new)
-    return (*loaded.problems, *_channel_warnings(loaded), *judged.problems, *found)

@@ -34,9 +34,6 @@ class Span(Struct, frozen=True):
 class CannotEdit(PodfenceError):
     """A text that cannot be edited so that nothing else changes. ``message``: why."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, code="PF605")
-
 
 def edited(text: str, prefix: Steps, changes: Sequence[Change]) -> str:
     """One document with the changes made, one after the other. ``prefix``: the steps to the object,
@@ -239,7 +236,7 @@ class _Writer:
         return value if plain else json.dumps(value)
 
 
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*\Z")
+_PLAIN = re.compile(r"(?:[A-Za-z][A-Za-z0-9_./-]*|\d+(?:\.\d+){3}/\d+)\Z")
 _WORDS = frozenset("true false yes no on off null y n".split())
 
 

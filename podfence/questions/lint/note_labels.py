@@ -79,13 +79,7 @@ def _misspelt_namespace(case: Case, spaces: LabelSelector, path: str) -> Iterato
             )
             yield Note("PF321", text, path)
             return
-    having: dict[Label, list[str]] = {}
-    every = {name: each.labels for name, each in known.items()}
-    for name in BROUGHT_BY_CLUSTER - known.keys():
-        every[name] = ((METADATA_NAME_LABEL, name),)
-    for name, labels in sorted(every.items()):
-        for label in labels:
-            having.setdefault(label, []).append(name)
+    having, every = _namespaces(case)
     for wrong, right, names in _near(spaces, having, every.__getitem__):
         text = (
             f"No namespace is {_asked(spaces)}, so this item means nobody; "
@@ -95,15 +89,56 @@ def _misspelt_namespace(case: Case, spaces: LabelSelector, path: str) -> Iterato
         return
 
 
-def _near_pods(
+def near_labels(case: Case, path: str) -> list[tuple[Label, Label]]:
+    """Of a selector that matches nobody: its labels that are misspelt, each with one that somebody
+    has (PF320). ``path``: of the selector."""
+    if path == "spec.podSelector":
+        pods = case.matched.pods_of(case.namespace)
+        found = _near_of(case, case.policy.pod_selector, pods, case.policy.ref.name)
+        return [(wrong, right) for wrong, right, _ in found]
+    for direction, number, rule in case.rules:
+        for at, peer in enumerate(rule.peers):
+            base = peer_path(direction, number, at)
+            if path == f"{base}.podSelector" and peer.pod_selector is not None:
+                every = NetworkPolicyPeer(LabelSelector(), peer.namespace_selector)
+                among = case.matched.peers(case.namespace, every)
+                near = _near_of(case, peer.pod_selector, among)
+                return [(wrong, right) for wrong, right, _ in near]
+            if path == f"{base}.namespaceSelector" and peer.namespace_selector is not None:
+                having, labels = _namespaces(case)
+                spaces = _near(peer.namespace_selector, having, labels.__getitem__)
+                return [(wrong, right) for wrong, right, _ in spaces]
+    return []
+
+
+def _namespaces(case: Case) -> tuple[Mapping[Label, list[str]], Mapping[str, Labels]]:
+    """Namespaces by label, and the labels of each; those that every cluster has, too."""
+    having: dict[Label, list[str]] = {}
+    every = {name: each.labels for name, each in case.index.cluster.namespaces.items()}
+    for name in BROUGHT_BY_CLUSTER - every.keys():
+        every[name] = ((METADATA_NAME_LABEL, name),)
+    for name, labels in sorted(every.items()):
+        for label in labels:
+            having.setdefault(label, []).append(name)
+    return having, every
+
+
+def _near_of(
     case: Case, selector: LabelSelector, pods: tuple[Endpoint, ...], policy: str = ""
-) -> str:
-    """What to write instead, and whom it would mean; "" where nothing is near. A value that stands
-    in the name of the ``policy`` is not misspelt: its pods come later. Its key may be."""
+) -> list[tuple[Label, Label, list[Endpoint]]]:
+    """A value that stands in the name of the ``policy`` is not misspelt: its pods come later. Its
+    key may be."""
     having = case.matched.by_label(pods)
     found = _near(selector, having, lambda end: end.pod.labels)
     named = any(value and value in policy for _, value in selector.match_labels)
-    found = [each for each in found if not named or each[0][1] == each[1][1]]
+    return [each for each in found if not named or each[0][1] == each[1][1]]
+
+
+def _near_pods(
+    case: Case, selector: LabelSelector, pods: tuple[Endpoint, ...], policy: str = ""
+) -> str:
+    """What to write instead, and whom it would mean; "" where nothing is near."""
+    found = _near_of(case, selector, pods, policy)
     return words.listed(
         [
             f"{_label(right)} instead of {_label(wrong)} would mean "

@@ -24,7 +24,7 @@ from podfence.sets import AddressSet, PortSet
 _SHOWN = 3
 _DNS = 53
 _DNS_PORTS = PortSet.union([PortSet.port("UDP", _DNS), PortSet.port("TCP", _DNS)])
-_METADATA = {
+METADATA = {
     ip_address("169.254.169.254"): "of most clouds",
     ip_address("fd00:ec2::254"): "of AWS over IPv6",
     ip_address("168.63.129.16"): "of Azure",
@@ -109,13 +109,13 @@ def metadata(case: Case) -> Iterator[Note]:
             if block is None:
                 continue
             addresses = ip_block(block).addresses
-            hit = [address for address in _METADATA if address in addresses]
+            hit = [address for address in METADATA if address in addresses]
             if not hit or block.cidr.num_addresses == 1:
                 continue  # whoever writes the one address means it
             exact = [f"{address}/{address.max_prefixlen}" for address in hit]
             text = (
                 f"{block.cidr} holds {words.listed([str(a) for a in hit])}, the metadata service "
-                f"{_METADATA[hit[0]]}, where every pod on a machine can get the credentials of the "
+                f"{METADATA[hit[0]]}, where every pod on a machine can get the credentials of the "
                 f"machine. Leave it out: except: [{', '.join(exact)}]."
             )
             yield Note("PF353", text, peer_path(Direction.EGRESS, number, at))

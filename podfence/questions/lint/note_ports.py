@@ -83,7 +83,7 @@ def service_port(case: Case) -> Iterator[Note]:
             continue  # a rule for everyone may well mean addresses outside
         if _declared(case.matched.port_lists(targets), port.port, port.protocol):
             continue
-        for service, service_port_ in _in_front(case, targets, port):
+        for service, service_port_ in services_in_front(case, targets, port):
             text = (
                 f"{port.port} is the port of Service {service.ref}; the pods behind it are "
                 f"reached on {_number(targets, service_port_)}. Policies see the container's "
@@ -172,9 +172,10 @@ def _declared(lists: Iterable[tuple[ContainerPort, ...]], number: int, protocol:
     return any(p.port == number and p.protocol is protocol for ports in lists for p in ports)
 
 
-def _in_front(
+def services_in_front(
     case: Case, targets: tuple[Endpoint, ...], port: NetworkPolicyPort
 ) -> Iterator[tuple[Service, ServicePort]]:
+    """The ports of Services that have the number of a port item and lead to another one."""
     for service in case.index.cluster.services:
         if not any(_selects(service, endpoint) for endpoint in targets):
             continue

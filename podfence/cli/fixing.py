@@ -1,0 +1,149 @@
+"""``check --fix`` and ``--fix-diff``: clear repairs, each proved by the engine, written whole.
+
+Rule: a fix that opens what the edited policy does not say is withdrawn. Files are written beside
+themselves first and put in place together; if one cannot be, all are as they were.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from difflib import unified_diff
+
+from msgspec import Struct
+
+from podfence.cli.terminal import echo
+from podfence.errors import PodfenceError
+from podfence.manifests.load import Loaded
+from podfence.manifests.rewrite import Rewritten, rewritten
+from podfence.manifests.yamledit import CannotEdit
+from podfence.policy.compile import compile_cluster
+from podfence.policy.domains import NO_NAMES
+from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.fixes import Fix, Fixes
+from podfence.questions.lint.note import Written
+from podfence.questions.phrases.words import count
+from podfence.questions.plan.plan import Plan, plan
+from podfence.questions.repair.changes import Edit
+from podfence.questions.repair.harmless import judged
+from podfence.render.plan_text import outcome_words
+from podfence.text import printable
+
+_MOST = 200
+"""Fixes that are proved in one run: each needs the cluster compiled."""
+_SHOWN = 20
+
+
+class Fixed(Struct, frozen=True):
+    """``made``: the fixes that are clear and harmless; ``withdrawn``: those that are not, with the
+    reason. ``texts``: old and new by file. ``plan``: of all that were made."""
+
+    made: tuple[Fix, ...] = ()
+    withdrawn: tuple[tuple[Fix, str], ...] = ()
+    texts: Mapping[str, tuple[str, str]] = {}
+    plan: Plan | None = None
+
+
+def fixes_for(loaded: Loaded, findings: Iterable[Finding]) -> Fixed:
+    """The fixes of findings, one proved after the other. Raises PodfenceError where nothing can be
+    fixed: in a cluster, on standard input, or beside objects that cannot be read."""
+    if loaded.live:
+        raise PodfenceError("--fix edits files; a cluster is never changed, use -f")
+    if loaded.doubts:
+        raise PodfenceError("--fix: not every object can be read; fix that first", code="PF007")
+    index = compile_cluster(loaded.cluster)
+    fixes = Fixes(index, Written(index, loaded.raw))
+    wanted = [fix for finding in findings if (fix := fixes.of(finding)) is not None]
+    made: list[Fix] = []
+    withdrawn: list[tuple[Fix, str]] = [(fix, "one run makes no more") for fix in wanted[_MOST:]]
+    now = Rewritten({}, loaded.cluster)
+    for fix in wanted[:_MOST]:
+        try:
+            then = rewritten(loaded, [*_edits(made), fix.edit])
+        except CannotEdit as error:
+            withdrawn.append((fix, error.message))
+            continue
+        _, harm = judged(now.cluster, then.cluster, NO_NAMES, fix.policy)
+        if harm is not None:
+            withdrawn.append((fix, f"it would open more: {outcome_words(harm)}"))
+            continue
+        made.append(fix)
+        now = then
+    found = plan(loaded.cluster, now.cluster) if made else None
+    return Fixed(tuple(made), tuple(withdrawn), now.texts, found)
+
+
+def _edits(fixes: Sequence[Fix]) -> Iterator[Edit]:
+    for fix in fixes:
+        yield fix.edit
+
+
+def show_fixes(fixed: Fixed, loaded: Loaded, *, diff: bool) -> None:
+    """Say what was done, or with ``diff`` what would be."""
+    if diff:
+        for file, (before, after) in sorted(fixed.texts.items()):
+            lines = unified_diff(
+                before.splitlines(keepends=True),
+                after.splitlines(keepends=True),
+                f"a/{file.lstrip('/')}",
+                f"b/{file.lstrip('/')}",
+            )
+            for line in lines:
+                echo("\t".join(map(printable, line.rstrip("\n").split("\t"))))
+    verb = "would fix" if diff else "fixed"
+    err = not diff
+    for fix in fixed.made:
+        echo(_said(fix, loaded, f"{verb}: {fix.words}"), err=err)
+    for fix, because in fixed.withdrawn:
+        echo(_said(fix, loaded, f"not fixed: {because}"), err=err)
+    if fixed.plan is not None:
+        found = [outcome_words(each) for each in (*fixed.plan.outcomes, *fixed.plan.newcomers)]
+        number = count(len(fixed.made), "edit")
+        said = f"{number}, which together:" if found else f"{number}: no verdict changes"
+        echo(said, err=err)
+        for line in found[:_SHOWN]:
+            echo(f"  {line}", err=err)
+        if len(found) > _SHOWN:
+            echo(f"  and {len(found) - _SHOWN} more (podfence plan shows them)", err=err)
+
+
+def _said(fix: Fix, loaded: Loaded, what: str) -> str:
+    position = loaded.locate(fix.finding.source, fix.finding.path)
+    place = f"{printable(str(position))}: " if position else ""
+    finding = fix.finding
+    return f"{place}{finding.code}: NetworkPolicy {printable(str(fix.policy))}: {what}"
+
+
+def write_fixes(texts: Mapping[str, tuple[str, str]]) -> None:
+    """Put the new texts in place, all or none. Raises PodfenceError where that is not possible, and
+    for a file that is not as it was read."""
+    texts = {os.path.realpath(file): both for file, both in texts.items()}
+    beside = {file: f"{file}.{os.getpid()}.tmp" for file in texts}
+    done: list[str] = []
+    try:
+        for file, (before, after) in texts.items():
+            with open(file, encoding="utf-8", newline="") as stream:
+                if stream.read() != before:
+                    raise PodfenceError(f"--fix: {file} was changed meanwhile; run it again")
+            _write_like(file, beside[file], after)
+        for file in texts:
+            os.replace(beside[file], file)
+            done.append(file)
+    except OSError as error:
+        for file in done:
+            _write_like(file, beside[file], texts[file][0])
+            os.replace(beside[file], file)
+        said = f"{error.strerror}: {error.filename}"
+        raise PodfenceError(f"--fix: nothing was changed: {said}") from error
+    finally:
+        for made in beside.values():
+            with suppress(OSError):
+                os.unlink(made)
+
+
+def _write_like(file: str, beside: str, text: str) -> None:
+    """A file beside another, with its mode."""
+    with open(beside, "w", encoding="utf-8", newline="") as stream:
+        stream.write(text)
+    os.chmod(beside, os.stat(file).st_mode & 0o7777)

@@ -1,0 +1,181 @@
+"""fix_of(index, finding) -> the edit that repairs what a finding says, where it is clear.
+
+Rule: one repair, or none: where two things may be meant, nothing is proposed. Whether the repair
+opens more than the policy says is asked of the engine afterwards (``questions.repair.harmless``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from ipaddress import ip_address
+
+from msgspec import Struct
+
+from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef
+from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule
+from podfence.policy.addressblocks import ip_block
+from podfence.policy.flow import Direction
+from podfence.policy.index import PolicyIndex
+from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.note import Case, Written
+from podfence.questions.lint.note_labels import near_labels
+from podfence.questions.lint.note_outside import METADATA
+from podfence.questions.lint.note_ports import services_in_front
+from podfence.questions.phrases.matched import Matched
+from podfence.questions.repair.changes import Append, Change, Edit, Put, Rename
+
+
+class Fix(Struct, frozen=True):
+    """The repair of one finding. ``words``: what the edit does."""
+
+    finding: Finding
+    policy: ObjectRef
+    edit: Edit
+    words: str
+
+
+_Found = tuple[tuple[Change, ...], str]
+"""Changes, and what they do in words."""
+
+
+class Fixes:
+    """Repairs for findings of one index. ``written``: how objects were written."""
+
+    def __init__(self, index: PolicyIndex, written: Written) -> None:
+        self._index = index
+        self._written = written
+        self._matched = Matched(index)
+        self._policies = {policy.ref: policy for policy in index.cluster.policies}
+
+    def of(self, finding: Finding) -> Fix | None:
+        """The repair; None where none is clear."""
+        policy = self._policies.get(finding.object)
+        make = _FIXES.get(finding.code)
+        if policy is None or make is None or policy.source is None:
+            return None
+        raw = self._written.raw(policy.source)
+        case = Case(self._index, policy, raw, self._matched, self._written)
+        found = next(make(case, finding.path), None)
+        if found is None:
+            return None
+        changes, words = found
+        return Fix(finding, policy.ref, Edit(policy.source, changes), words)
+
+
+_AT = re.compile(
+    r"spec\.(?P<way>ingress|egress)\[(?P<rule>\d+)\]"
+    r"(?:\.(?P<list>from|to|ports)\[(?P<item>\d+)\])?"
+)
+
+
+class _Place(Struct, frozen=True):
+    """A rule, and perhaps an item of one of its lists."""
+
+    direction: Direction
+    rule: NetworkPolicyRule
+    item: int
+
+    @classmethod
+    def of(cls, policy: NetworkPolicy, path: str) -> _Place | None:
+        found = _AT.match(path)
+        if found is None:
+            return None
+        direction = Direction(found["way"])
+        rules = policy.rules_of(direction.policy_type)
+        return cls(direction, rules[int(found["rule"])], int(found["item"] or 0))
+
+
+def _misspelt(case: Case, path: str) -> Iterator[_Found]:
+    """PF320: the one label that is near."""
+    near = near_labels(case, path)
+    if len(near) != 1:
+        return
+    ((key, value), (right, meant)) = near[0]
+    where = f"{path}.matchLabels[{key}]"
+    if key == right:
+        yield (Put(where, meant),), f"{key}={value} becomes {key}={meant}"
+    else:
+        yield (Rename(where, right),), f"the key {key} becomes {right}"
+
+
+def _name_of_namespace(case: Case, path: str) -> Iterator[_Found]:
+    """PF321: the label that holds the name of a namespace."""
+    place = _Place.of(case.policy, path)
+    spaces = place.rule.peers[place.item].namespace_selector if place else None
+    known = case.index.cluster.namespaces
+    for key, value in spaces.match_labels if spaces is not None else ():
+        if key != METADATA_NAME_LABEL and value in known:
+            change = Rename(f"{path}.matchLabels[{key}]", METADATA_NAME_LABEL)
+            yield (change,), f"the key {key} becomes {METADATA_NAME_LABEL}"
+
+
+def _egress_alone(case: Case, _: str) -> Iterator[_Found]:
+    """PF303."""
+    yield (Put("spec.policyTypes", ["Egress"]),), "policyTypes: [Egress] is written"
+
+
+def _type_missing(case: Case, path: str) -> Iterator[_Found]:
+    """PF304."""
+    missing = Direction(path.removeprefix("spec.")).policy_type.value
+    yield (Append("spec.policyTypes", missing),), f"policyTypes gets {missing}"
+
+
+def _dns_over_udp(case: Case, path: str) -> Iterator[_Found]:
+    """PF312."""
+    ports = path.rpartition("[")[0]
+    yield (Append(ports, {"protocol": "UDP", "port": 53}),), "UDP port 53 is added beside it"
+
+
+def _other_protocol(case: Case, path: str) -> Iterator[_Found]:
+    """PF327: where the pods declare the number for one protocol."""
+    place = _Place.of(case.policy, path)
+    if place is None:
+        return
+    number = place.rule.ports[place.item].port
+    lists = case.matched.port_lists(case.targets(place.direction, place.rule))
+    declared = {p.protocol.value for ports in lists for p in ports if p.port == number}
+    if len(declared) == 1:
+        [protocol] = declared
+        yield (Put(f"{path}.protocol", protocol),), f"the protocol becomes {protocol}"
+
+
+def _port_of_pods(case: Case, path: str) -> Iterator[_Found]:
+    """PF309, PF329: the port of the pods in place of that of their Service."""
+    place = _Place.of(case.policy, path)
+    if place is None:
+        return
+    targets = case.targets(place.direction, place.rule)
+    services = services_in_front(case, targets, place.rule.ports[place.item])
+    meant = {item.target_port for _, item in services}
+    if len(meant) == 1:
+        [port] = meant
+        yield (Put(f"{path}.port", port),), f"the port becomes {port}"
+
+
+def _without_metadata(case: Case, path: str) -> Iterator[_Found]:
+    """PF353: where every address is allowed."""
+    place = _Place.of(case.policy, path)
+    block = place.rule.peers[place.item].ip_block if place else None
+    if block is None or block.cidr.prefixlen:
+        return
+    addresses = ip_block(block).addresses
+    hit = [address for address in map(ip_address, map(str, METADATA)) if address in addresses]
+    wanted = [f"{address}/{address.max_prefixlen}" for address in hit]
+    changes = tuple(Append(f"{path}.ipBlock.except", each) for each in wanted)
+    yield changes, f"except gets {', '.join(wanted)}"
+
+
+_FIXES: Mapping[str, Callable[[Case, str], Iterator[_Found]]] = {
+    "PF303": _egress_alone,
+    "PF304": _type_missing,
+    "PF309": _port_of_pods,
+    "PF312": _dns_over_udp,
+    "PF320": _misspelt,
+    "PF321": _name_of_namespace,
+    "PF327": _other_protocol,
+    "PF329": _port_of_pods,
+    "PF353": _without_metadata,
+}
+FIXABLE = tuple(_FIXES)
+"""The codes for which a repair may be clear."""

@@ -1,0 +1,257 @@
+"""``check --fix``: what is clear is repaired in place, harmless or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from podfence.cli.fixing import fixes_for, write_fixes
+from podfence.engine.evaluate import evaluate
+from podfence.errors import PodfenceError
+from podfence.library import Input, load
+from podfence.manifests.load import load as load_manifests
+from podfence.policy.compile import compile_cluster
+from podfence.policy.flow import Flow
+from podfence.questions.lint.lint import lint
+from tests.cli.session import ROOT, podfence
+
+CODES = ["PF304", "PF320", "PF321", "PF327", "PF329", "PF353"]
+
+
+@pytest.fixture
+def newcomer(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "examples/newcomer", tmp_path / "tree")
+    return tmp_path / "tree"
+
+
+def files(tree: Path) -> dict[Path, str]:
+    return {path: path.read_text() for path in tree.rglob("*") if path.is_file()}
+
+
+def test_the_mistakes_of_newcomers_are_repaired_and_nothing_else_changes(newcomer: Path) -> None:
+    given = ["check", "-f", str(newcomer / "apps"), "-f", str(newcomer / "mistakes")]
+    before = files(newcomer)
+
+    shown = podfence([*given, "--fix-diff"])
+    untouched = files(newcomer)
+    done = podfence([*given, "--fix"])
+    after = files(newcomer)
+
+    assert (shown.status, untouched) == (1, before)
+    assert sorted(re.findall(r"(PF\d+): NetworkPolicy \S+ would fix", shown.out)) == CODES
+    assert sorted(re.findall(r"(PF\d+): NetworkPolicy \S+ fixed", done.err)) == CODES
+    left = set(re.findall(r"\[(PF\d+)\]", done.out))
+    assert not left & (set(CODES) - {"PF353"})
+    assert before.keys() == after.keys()
+    changed = [path.name for path in before if before[path] != after[path]]
+    assert len(changed) == len(CODES)
+    for path in before:  # remarks stay
+        remarks = [line for line in before[path].split("\n") if line.lstrip().startswith("#")]
+        assert [r for r in remarks if r not in after[path]] == []
+    assert podfence([*given, "--fix-diff"]).status == 0
+
+
+APPS = """\
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop, labels: {app: web}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: db, namespace: shop, labels: {app: db}}
+"""
+OPENS = """\
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: db-out, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  egress:   # no policyTypes: this closes ingress, too
+  - to: [{podSelector: {matchLabels: {app: web}}}]
+"""
+
+
+def test_a_fix_that_opens_what_the_policy_does_not_say_is_withdrawn(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(APPS + OPENS)
+
+    done = podfence(["check", "-f", str(path), "--fix"])
+
+    assert "PF303: NetworkPolicy shop/db-out: not fixed: it would open more: " in done.err
+    assert path.read_text() == APPS + OPENS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-f", "-", "--fix"], "it was not read from a file"),
+        (["-f", "X", "--fix", "--fix-diff"], "drop --fix and -o"),
+        (["-f", "X", "--fix", "--server-only"], "drop one of the two"),
+    ],
+)
+def test_what_cannot_be_fixed_is_said(arguments: list[str], said: str) -> None:
+    text = (ROOT / "examples/newcomer/mistakes/api-metrics.yaml").read_text()
+    spaces = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: monitoring}\n"
+
+    whole = f"{text}{spaces}---\n{APPS.replace('shop', 'store')}"
+    done = podfence(["check", *arguments], stdin=whole.encode())
+
+    assert said in done.err
+
+
+def test_an_object_that_cannot_be_read_stops_every_fix(newcomer: Path) -> None:
+    (newcomer / "mistakes/torn.yaml").write_text("kind: NetworkPolicy\napiVersion: [\n")
+    before = files(newcomer)
+
+    done = podfence(
+        ["check", "-f", str(newcomer / "apps"), "-f", str(newcomer / "mistakes"), "--fix"]
+    )
+
+    assert (done.status, "not every object can be read" in done.err) == (2, True)
+    assert files(newcomer) == before
+
+
+# -- writing
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> dict[str, tuple[str, str]]:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("old")
+    return {str(tmp_path / name): ("old", "new") for name in ("a", "b")}
+
+
+def test_a_file_that_changed_meanwhile_stops_all(two: dict[str, tuple[str, str]]) -> None:
+    last = Path(list(two)[-1])
+    last.write_text("other")
+
+    with pytest.raises(PodfenceError, match="was changed meanwhile"):
+        write_fixes(two)
+
+    assert [Path(path).read_text() for path in two] == ["old", "other"]
+    assert len(list(last.parent.iterdir())) == 2
+
+
+def test_files_are_written_all_or_none(
+    two: dict[str, tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = os.replace, 0
+
+    def failing(source: str, target: str) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise OSError(28, "No space left on device", target)
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", failing)
+
+    with pytest.raises(PodfenceError, match="nothing was changed: No space left"):
+        write_fixes(two)
+
+    assert [Path(path).read_text() for path in two] == ["old", "old"]
+    assert len(list(Path(next(iter(two))).parent.iterdir())) == 2
+
+
+def test_a_link_stays_a_link_and_a_mode_stays(tmp_path: Path) -> None:
+    path, link = tmp_path / "real", tmp_path / "link"
+    path.write_text("old")
+    path.chmod(0o640)
+    link.symlink_to(path)
+
+    write_fixes({str(link): ("old", "new")})
+
+    assert (link.is_symlink(), path.read_text(), path.stat().st_mode & 0o777) == (
+        True,
+        "new",
+        0o640,
+    )
+
+
+# -- the law
+
+
+def slip(rng: Random, text: str) -> str:
+    """One label value, key or port with a letter dropped, doubled or swapped."""
+    places = list(re.finditer(r"(?:app|team|metadata\.name|sql|http|metrics)\b: ?(\w{4,})", text))
+    if not places:
+        return text
+    word = rng.choice(places)
+    start = word.start(1) + rng.randrange(len(word[1]) - 1)
+    kind = rng.randrange(3)
+    made = ["", text[start] * 2, text[start + 1] + text[start]][kind]
+    return text[:start] + made + text[start + (2 if kind == 2 else 1) :]
+
+
+def opened(before: Input, after: Input) -> set[tuple[str, str]]:
+    was = {(c.source, c.destination, c.family): c.ports for c in before.map()}
+    return {
+        (c.source, c.destination)
+        for c in after.map()
+        if was.get((c.source, c.destination, c.family)) != c.ports
+    }
+
+
+def check_slip(rng: Random, tree: Path) -> bool:
+    """Whether a slip of the pen is repaired; what its repair opens is decided by that policy."""
+    path = rng.choice(sorted((tree / "policies").glob("*.yaml")))
+    good = path.read_text()
+    path.write_text(slip(rng, good))
+    try:
+        loaded = load_manifests([str(tree)])
+        found = list(lint(compile_cluster(loaded.cluster), loaded.raw))
+        fixed = fixes_for(loaded, found)
+        if len(fixed.made) != 1:
+            return False
+        before = load(tree)
+        write_fixes(fixed.texts)
+        after = load(tree)
+        [fix] = fixed.made
+        for near, far in opened(before, after):
+            assert _decided(after, near, far, str(fix.policy)), (near, far, fix)
+        return True
+    finally:
+        path.write_text(good)
+
+
+def _decided(after: Input, near: str, far: str, policy: str) -> bool:
+    """Whether a rule of the policy decides over some connection of two workloads."""
+    if near.startswith("outside") or far.startswith("outside"):
+        return True  # the map names blocks, not addresses
+    ends = list(after.index.endpoints.values())
+    pairs = [
+        (source, target)
+        for source in ends
+        for target in ends
+        if str(source.pod.owner or source.pod.ref) == near
+        if str(target.pod.owner or target.pod.ref) == far
+    ]
+    for source, target in pairs:
+        for port in target.pod.ports:
+            for one, other in zip(source.addresses, target.addresses, strict=False):
+                flow = Flow(one, other, port.protocol.value, port.port)
+                verdict = evaluate(after.index, flow)
+                origins = (*verdict.egress.origins, *verdict.ingress.origins)
+                if any(str(origin.policy) == policy for origin in origins):
+                    return True
+    return False
+
+
+def test_what_a_fix_opens_is_decided_by_the_policy_that_was_fixed(tmp_path: Path) -> None:
+    tree = tmp_path / "shop"
+    shutil.copytree(ROOT / "examples/shop", tree)
+    rng = Random(0)
+
+    repaired = sum(check_slip(rng, tree) for _ in range(40))
+
+    assert repaired > 15
