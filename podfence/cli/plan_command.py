@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -22,13 +23,14 @@ from podfence.cli.common import (
 from podfence.cli.inputs import Inputs, access_options, shared_input_options
 from podfence.cli.terminal import echo
 from podfence.collector import collector_paused
+from podfence.errors import PodfenceError
 from podfence.intake.build import Reading
 from podfence.intake.kept import Kept
 from podfence.manifests.inputfiles import read_inputs as read_files
 from podfence.manifests.load import Loaded, load, load_files
 from podfence.model.doubt import Doubt
 from podfence.questions.phrases.words import count, some
-from podfence.questions.plan.plan import Plan, plan
+from podfence.questions.plan.plan import FailOn, Plan, plan
 from podfence.render.plan_edits import Edits, Texts
 from podfence.text import printable
 
@@ -75,6 +77,18 @@ SHOWN_WORKLOADS = 5
     help="Also find in which order the edits can be applied, so that no state in between cuts or "
     "opens more; with a temporary policy where it needs one.",
 )
+@click.option(
+    "--transition",
+    metavar="DIR",
+    help="With what --order says: write the temporary policies there, a file each.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice([each.value for each in FailOn]),
+    default=FailOn.ANY.value,
+    show_default=True,
+    help="The exit status is 1 for these changes alone; outside: new ways in from outside, or out.",
+)
 @resolve_option
 @keep_going_option
 def command(
@@ -87,6 +101,8 @@ def command(
     top: int,
     no_newcomers: bool,
     order: bool,
+    transition: str | None,
+    fail_on: str,
     resolve: str | None,
     keep_going: bool,
 ) -> int:
@@ -96,7 +112,8 @@ def command(
     two versions of PATH; with --context OLD is a cluster as it is now, and NEW the same with the
     files of PATH applied to it: what no file names stays. Workloads are matched by name; what opens
     and closes is blamed on the edit that does it, which is proved by taking that edit back. Exit
-    status 0: no verdict changes; 1: some verdict changes; 2: part of the input cannot be judged.
+    status 0: no verdict changes; 1: one does that --fail-on names; 2: part of the input cannot be
+    judged.
     """
     if [*paths, *common.paths].count("-") > 1:
         raise click.UsageError("standard input can be read once only")
@@ -121,6 +138,7 @@ def command(
         )
     told: set[str] = set()
     before, after = (usable(side, told) for side in sides)
+    order = order or transition is not None
     with collector_paused():
         answer = plan(
             before.cluster,
@@ -133,12 +151,14 @@ def command(
     texts = (Texts(each.raw, each.locate) for each in sides)
     revisions = (versions.old, versions.new) if versions else ()
     _show(answer, Edits(*texts), output, top, revisions, order)
+    if transition is not None:
+        _write_temporary(answer, transition)
     if answer.undecided:
         _say_undecided(answer, sides, keep_going=keep_going)
     missing = any(has_errors(each.problems) and not each.doubts for each in sides)
     if (answer.undecided or missing) and not keep_going:
         return 2
-    return 1 if answer.changes_something else 0
+    return 1 if answer.fails(FailOn(fail_on)) else 0
 
 
 def _read(paths: Sequence[str], common: Inputs, kept: Kept) -> Loaded:
@@ -244,6 +264,26 @@ def _show(
         from podfence.render.plan_order import render_order
 
         echo(render_order(answer.order), nl=False)
+
+
+def _write_temporary(answer: Plan, folder: str) -> None:
+    """The policies that are needed in between. Raises PodfenceError where they cannot be written,
+    and leaves files alone that are there."""
+    from podfence.render.plan_order import manifest
+    from podfence.render.yamltext import yaml_lines
+
+    if answer.order is None or not answer.order.temporary:
+        echo("no temporary policy is needed, or none was found that helps", err=True)
+        return
+    for helper in answer.order.temporary:
+        path = Path(folder) / f"{helper.ref.namespace}.{helper.ref.name}.yaml"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("x", encoding="utf-8") as file:
+                file.writelines(yaml_lines(manifest(helper)))
+        except OSError as error:
+            raise PodfenceError(f"--transition: {path}: {error.strerror}") from error
+        echo(f"wrote {printable(str(path))}", err=True)
 
 
 def _say_undecided(answer: Plan, sides: tuple[Loaded, Loaded], *, keep_going: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
 
@@ -29,7 +29,7 @@ from podfence.questions.tests.judge import Status
 from podfence.questions.tests.mutation import Mutation
 from podfence.questions.tests.run import Found, Runs, chosen
 from podfence.render.jsontext import json_text
-from podfence.render.problems import problem_line
+from podfence.render.problems import message_text, problem_line
 from podfence.render.verdicts import Locate
 
 FORMATS = ("text", "json", "junit", "tap", "github")
@@ -84,6 +84,11 @@ FORMATS = ("text", "json", "junit", "tap", "github")
     metavar="PERCENT",
     help="With --mutate: fail when a smaller part of the mistakes is noticed.",
 )
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Run again whenever a test file or a manifest changes; Ctrl+C ends it.",
+)
 @click.option("--strict", is_flag=True, help="A test that proves little (PF506) fails.")
 @resolve_option
 @keep_going_option
@@ -97,6 +102,7 @@ def command(
     mutate: bool,
     mutants: int,
     score: float | None,
+    watch: bool,
     strict: bool,
     resolve: str | None,
     keep_going: bool,
@@ -117,19 +123,46 @@ def command(
         raise click.UsageError("standard input can be read once only")
     wanted = read_outputs(outputs, FORMATS)
     names = read_names(resolve, *files, *inputs.paths)
-    tests = read_tests(files)
     if score is not None and not mutate:
         raise click.UsageError("--score is about mistakes; use it with --mutate")
-    loaded = load_cluster(inputs)
-    runs = Runs(loaded.cluster, names)
-    found = _judged(tests, runs, pattern, tags)
-    mutation = runs.mutation(found, mutants) if mutate else None
-    _show(found, tests, loaded, wanted, mutation, strict=strict)
-    status = _status(found, loaded, strict=strict, keep_going=keep_going)
-    if status == 0 and mutation is not None and score is not None:
-        killed, every = mutation.score
-        return int(killed * 100 < score * every)  # the fraction, never its rounded figure
-    return status
+
+    def run() -> int:
+        tests = read_tests(files)
+        loaded = load_cluster(inputs)
+        runs = Runs(loaded.cluster, names)
+        found = _judged(tests, runs, pattern, tags)
+        mutation = runs.mutation(found, mutants) if mutate else None
+        _show(found, tests, loaded, wanted, mutation, strict=strict)
+        status = _status(found, loaded, strict=strict, keep_going=keep_going)
+        if status == 0 and mutation is not None and score is not None:
+            killed, every = mutation.score
+            return int(killed * 100 < score * every)  # the fraction, never its rounded figure
+        return status
+
+    if not watch:
+        return run()
+    watched = [*files, *inputs.paths]
+    if inputs.are_live or "-" in watched:
+        raise click.UsageError("--watch looks at files; name them, and the manifests with -f")
+    return _again_and_again(run, watched)
+
+
+def _again_and_again(run: Callable[[], int], paths: Sequence[str]) -> int:
+    """Run now and after every change; a file that cannot be read ends nothing."""
+    from podfence.cli.watching import changes
+
+    def once() -> None:
+        try:
+            run()
+        except PodfenceError as error:
+            echo(f"error[{error.code}]: {message_text(error.message)}", err=True)
+        sys.stdout.flush()
+
+    once()
+    for _ in changes(paths):
+        echo("\n-- something changed")
+        once()
+    return 0
 
 
 def _first(inputs: Inputs, names: Names, namespace: str) -> int:

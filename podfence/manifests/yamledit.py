@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -251,15 +251,3 @@ def _is_block_list(node: Node) -> bool:
 def _is_null(node: Node) -> bool:
     """Whether nothing at all is written."""
     return isinstance(node, ScalarNode) and node.start_mark.index == node.end_mark.index
-
-
-def changed_lines(before: str, after: str) -> Iterator[tuple[int, str, str]]:
-    """The lines that differ, in order: their number in the text that has them (from 1), ``-`` or
-    ``+``, and the line."""
-    from difflib import SequenceMatcher
-
-    old, new = before.split("\n"), after.split("\n")
-    for tag, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if tag != "equal":
-            yield from ((n + 1, "-", old[n]) for n in range(a, b))
-            yield from ((n + 1, "+", new[n]) for n in range(c, d))

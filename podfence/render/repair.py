@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
-from podfence.manifests.yamledit import changed_lines
 from podfence.questions.plan.outcomes import Outcome
 from podfence.questions.plan.plan import Plan
+from podfence.questions.repair.lines import changed_lines
 from podfence.render.plan_json import outcome_data
 from podfence.render.plan_text import outcome_words
 from podfence.text import printable

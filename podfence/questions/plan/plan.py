@@ -7,6 +7,7 @@ twice.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
+from enum import Enum
 
 from msgspec import Struct
 
@@ -39,6 +40,16 @@ class Summary(Struct, frozen=True):
     shut_out: int = 0
 
 
+class FailOn(Enum):
+    """Which changes a gate is shut for. ``OUTSIDE``: new ways in from outside, or out to it."""
+
+    ANY = "any"
+    OPENS = "opens"
+    CLOSES = "closes"
+    OUTSIDE = "outside"
+    NEVER = "never"
+
+
 class Plan(Struct, frozen=True):
     """What changes between two clusters.
 
@@ -63,6 +74,21 @@ class Plan(Struct, frozen=True):
     def changes_something(self) -> bool:
         """Whether any verdict differs, of pods of today or of newcomers."""
         return bool(self.outcomes or self.newcomers)
+
+    def fails(self, on: FailOn) -> bool:
+        """Whether something changes that ``on`` names, of pods of today or to come."""
+        every = (*self.outcomes, *self.newcomers)
+        match on:
+            case FailOn.ANY:
+                return bool(every)
+            case FailOn.OPENS:
+                return any(each.opened for each in every)
+            case FailOn.CLOSES:
+                return any(each.closed for each in every)
+            case FailOn.OUTSIDE:
+                return any(each.opened for each in every if each.scope is not Scope.PODS)
+            case FailOn.NEVER:
+                return False
 
     @property
     def silent(self) -> tuple[Edit, ...]:
