@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from podfence._version import __version__
-from podfence.cli.check_command import all_problems
+from podfence.cli.check_answer import all_problems
 from podfence.manifests.load import Loaded
 from podfence.policy.index import PolicyIndex
 from podfence.questions.dns import map_notes
