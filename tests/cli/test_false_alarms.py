@@ -53,7 +53,7 @@ def any_of(key: str, *values: str) -> Json:
     return {"matchExpressions": [{"key": key, "operator": "In", "values": list(values)}]}
 
 
-EVERY_NAMESPACE = {"namespaceSelector": {}}
+EVERY_NAMESPACE: Json = {"namespaceSelector": {}}
 TYPES = ["Ingress", "Egress"]
 
 PROJECTS = {
