@@ -60,11 +60,9 @@ def _text(loaded: Loaded, edit: Edit | NewObject) -> str:
 
 
 def _in_document(loaded: Loaded, text: str, edits: Sequence[Edit | NewObject]) -> str:
-    """The text of a file with one document edited; those before it are as they were."""
-    whole, start, end, _ = loaded.positions.placed(_source(edits[0]))
-    tail = len(whole) - end
-    head, rest = text[:start], text[len(text) - tail :] if tail else ""
-    document = text[start : len(text) - tail]
+    """The text of a file with one document edited; those behind it may be edited already."""
+    _, start, end, _ = loaded.positions.placed(_source(edits[0]))
+    head, document, rest = text[:start], text[start:end], text[end:]
     for edit in edits:
         if isinstance(edit, Edit):
             prefix = loaded.positions.placed(edit.source)[3]
