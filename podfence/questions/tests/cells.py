@@ -88,6 +88,18 @@ class Asked:
         self.groups = _groups(world, test.group_by) if test.group_by else None
         self.misses = tuple(self._missing(world))
 
+    def sharing(self, world: World) -> str:
+        """Why pods of its ends are in no pair: other pods have their addresses, too, and whose they
+        are is not known (NP-60a). Nothing where there is none."""
+        founds = [self.sources, *(aim.found for aim in self.aims or ())]
+        pods = BitMap.union(BitMap(), *(found.pods for found in founds if found is not None))
+        ends = [(world.pods[pod], world.endpoint(pod)) for pod in pods]
+        names = [name for name, end in ends if end.doubtful and not end.addresses]
+        if not names:
+            return ""
+        listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        return f"no address of {listed} is surely its own: other pods have the same (NP-60a)"
+
     def _missing(self, world: World) -> Iterator[Miss]:
         """Ends that mean nobody. An optional entry and an exception may."""
         if self.groups is not None and len(self.groups) < 2:

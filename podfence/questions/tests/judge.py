@@ -147,11 +147,11 @@ class Judging:
         test = self.asked.test
         if test.allow_empty:
             return Result(test, Status.PASSED)
-        if test.unless and not pairs:
-            return Result(
-                test, Status.VACUOUS, misses=(Miss(NOTHING_LEFT, "unless removes every pair"),)
-            )
-        text = (
+        shared = self.asked.sharing(self.world)
+        if test.unless and not pairs and not shared:
+            miss = Miss(NOTHING_LEFT, "unless removes every pair")
+            return Result(test, Status.VACUOUS, misses=(miss,))
+        text = shared or (
             "no pair can be judged: a pod and itself, a node and its own pod, ends that no policy "
             "judges or that share no IP version"
         )

@@ -256,6 +256,45 @@ def test_a_test_that_proves_nothing_is_no_pass(text: str, code: str, said: str) 
     )
 
 
+SHARED = cluster(
+    """
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+"""
+    + "".join(
+        f"""
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}, namespace: shop}}
+spec: {{containers: [{{name: c}}]}}
+status: {{podIP: {address}, podIPs: [{{ip: {address}}}]}}
+"""
+        for name, address in (("web", "10.0.0.1"), ("old", "10.0.0.1"), ("db", "10.0.0.2"))
+    )
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{from: web, to: db, expect: allow}",
+        "{from: db, to: [web, old], expect: allow}",
+        "{from: web, to: db, expect: allow, unless: [{to: old}]}",
+    ],
+)
+def test_pods_of_one_address_are_in_no_pair_and_are_named(text: str) -> None:
+    """NP-60a: whose the address is nobody knows."""
+    found = result(SHARED, text)
+
+    assert found.status is VACUOUS
+    (miss,) = found.misses
+    assert (miss.code, "is surely its own" in miss.text) == ("PF502", True)
+    assert "shop/web" in miss.text
+    assert "shop/db" not in miss.text
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
