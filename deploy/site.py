@@ -16,6 +16,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from deploy.links import ROOT, rewritten
 
 
+_MARKED = re.compile(r"^(```+|~~~+)([\w-]+) .*$", re.MULTILINE)
+"""The first line of a code block with words for the tests behind its language. The site's Markdown
+would take the block for text, and what follows for code."""
+
+
 def on_files(files: Any, config: Any) -> Any:
     """Add the first page: the README."""
     # Only the environment of the site has it.
@@ -33,7 +38,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def site_links(text: str, path: str) -> str:
-    """The Markdown of a file of the repository with links for the site.
+    """The Markdown of a file of the repository as the site reads it, with links for the site.
 
     A link to a page of ``docs`` stays one, written from where the page is in the site. Other files
     of the repository are no part of the site: their links become their words, with the path.
@@ -50,4 +55,4 @@ def site_links(text: str, path: str) -> str:
             return f"`{target}`"
         return f"{words} (`{target}`)"
 
-    return rewritten(text, path, link)
+    return rewritten(_MARKED.sub(r"\1\2", text), path, link)

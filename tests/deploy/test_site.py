@@ -46,6 +46,13 @@ def test_what_is_no_link_to_a_page_stays(text: str) -> None:
     assert site_links(text, "README.md") == text
 
 
+@pytest.mark.parametrize("marks", ["not-run", "not-run expect=2"])
+def test_what_tests_are_told_behind_a_language_is_not_for_the_site(marks: str) -> None:
+    text = f"```console {marks}\n$ podfence map\n```\n\n## After\n"
+    wanted = "```console\n$ podfence map\n```\n\n## After\n"
+    assert site_links(text, "docs/lab.md") == wanted
+
+
 def test_every_page_is_in_the_navigation() -> None:
     text = (ROOT / "mkdocs.yml").read_text("utf-8")
     named = {line.split(": ")[-1].strip() for line in text.splitlines() if line.endswith(".md")}
