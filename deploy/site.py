@@ -15,7 +15,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from deploy.links import ROOT, rewritten
 
-
 _MARKED = re.compile(r"^(```+|~~~+)([\w-]+) .*$", re.MULTILINE)
 """The first line of a code block with words for the tests behind its language. The site's Markdown
 would take the block for text, and what follows for code."""

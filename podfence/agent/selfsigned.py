@@ -36,6 +36,8 @@ def server_context() -> ssl.SSLContext:
         last = said.decode("utf-8", "replace").strip().rpartition("\n")[2] or str(error)
         raise HostError(f"no certificate can be made for --https-port: {last}") from error
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    # The oldest version is the system's matter otherwise, and not every system has one.
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
     try:
         os.write(descriptor, made)

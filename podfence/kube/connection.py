@@ -128,6 +128,7 @@ def _tls_context(server: ServerAddress, credential: Credential) -> ssl.SSLContex
     context = ssl.create_default_context(
         cadata=None if server.ca is None else server.ca.decode("ascii", "replace")
     )
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # as kubectl; not every system has a limit
     # Certificates of clusters are often made by hand: Go takes what RFC 5280's strict reading
     # refuses, and Python 3.13 made the strict reading the default.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT

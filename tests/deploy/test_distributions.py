@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import tarfile
 import zipfile
 from email.parser import HeaderParser
 from pathlib import Path
@@ -87,8 +86,7 @@ def test_a_wheel_says_what_it_needs_and_what_it_may_be_used_for(wheel: Path) -> 
 
 def test_the_sources_make_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
     sdist = _build("build_sdist", ROOT, tmp_path)
-    with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path, filter="data")
+    subprocess.run(["tar", "-xzf", sdist, "-C", tmp_path], check=True)
     again = _build("build_wheel", tmp_path / sdist.name.removesuffix(".tar.gz"), tmp_path)
     with zipfile.ZipFile(wheel) as one, zipfile.ZipFile(again) as other:
         assert {each: one.read(each) for each in one.namelist()} == {

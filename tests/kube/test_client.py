@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
+from ssl import TLSVersion
 
 import pytest
 
 from podfence.errors import ClusterError
 from podfence.kube.access import Access, Credential, Fixed, ServerAddress
 from podfence.kube.client import LONGEST_PAUSE, TRIES, Client, Lost, Refusal
+from podfence.kube.connection import _tls_context
 from tests.kube.fakeapi import Answer, FakeApi, Request, refusal, serving
 
 OK = Answer(body={"kind": "Status"})
@@ -232,3 +234,10 @@ def test_a_stream_that_is_left_early_does_not_stand_before_the_next_answer() -> 
                 break
         asked.get("/b")
         assert [each.path for each in api.requests] == ["/a", "/b"]
+
+
+@pytest.mark.parametrize("insecure", [False, True])
+def test_an_old_tls_is_not_spoken(insecure: bool) -> None:
+    """Where the system has no limit of its own, either; CPython of Debian 12 has none."""
+    context = _tls_context(ServerAddress("https://example", insecure=insecure), Credential())
+    assert context.minimum_version is TLSVersion.TLSv1_2
