@@ -44,10 +44,12 @@ def routes(
 
     def of_policy(query: Mapping[str, str]) -> Iterator[bytes]:
         policy = _policy(query)
+        # What is told of a revision was so when it was in force already, or later.
+        revision = revisions.of(policy)
         inquiry = Inquiry(policy)
         inbox.ask(inquiry)
         selected = inquiry.wait(PATIENCE)
-        found = status(), time.monotonic(), policy, revisions.of(policy), selected
+        found = status(), time.monotonic(), policy, revision, selected
         yield msgspec.json.encode(policy_report(*found))
 
     def of_drops(query: Mapping[str, str]) -> Iterator[bytes]:

@@ -19,7 +19,7 @@ from podfence.agent.latency import Latencies
 from podfence.agent.log import Log
 from podfence.agent.revisions import Selected
 from podfence.agent.status import Status
-from podfence.agent.wanted import Wanted
+from podfence.agent.wanted import Wanted, is_policy
 from podfence.errors import NftError, NftUnanswered
 from podfence.model.facts import Event
 from podfence.model.meta import ObjectRef
@@ -270,5 +270,8 @@ class Enforcer:
         self._waiting.clear()
         if not self._account.in_sync:
             self._synced()
+        if any(map(is_policy, self._unarrived)):
+            # Who hears of a revision has to hear what is wrong with it.
+            self._account.publish(self._state, self._wanted, len(self._inbox), idle=True)
         self._tell_arrived(self._unarrived)
         self._unarrived = []

@@ -134,7 +134,7 @@ class EventSeries:
         """What became of the write that ``next`` gave."""
         if outcome in (Outcome.FAILED, Outcome.FORBIDDEN):
             self._failures += 1
-            pause = min(REFILL * 2.0 ** (self._failures - 1), _LONGEST_PAUSE)
+            pause = min(REFILL * 2.0 ** min(self._failures - 1, 10), _LONGEST_PAUSE)
             self._not_before = now + (_FORBIDDEN_PAUSE if outcome is Outcome.FORBIDDEN else pause)
             return
         self._failures = 0

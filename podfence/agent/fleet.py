@@ -53,6 +53,8 @@ def standing(told: Told[PolicyReport], wanted: Revision) -> Standing:
         return Standing.NOT_IN_SYNC
     if not Revision(found.uid, found.generation).covers(wanted):
         return Standing.OTHER
+    if found.pods is None:  # nor is it known then which of them are closed
+        return Standing.NOT_IN_SYNC
     if found.refused or found.closed:
         return Standing.REFUSED
     return Standing.IN_FORCE

@@ -21,6 +21,8 @@ from podfence.errors import HostError
 
 CONNECTIONS = 16
 """Connections at one time: the oldest gives way to one more."""
+HEAD = 1 << 16
+"""Bytes of a request."""
 SECONDS = 5.0
 """How long a connection may be silent."""
 
@@ -41,12 +43,36 @@ class Handler(BaseHTTPRequestHandler):
 
     timeout = SECONDS
 
+    def setup(self) -> None:
+        """A request has few bytes, whoever asks."""
+        super().setup()
+        self.rfile: Any = _Head(self.rfile)
+
     def log_message(self, *_: object) -> None:
         """Nothing: what strangers ask for is not worth a line."""
 
     def version_string(self) -> str:
         """Nobody has to know which Python this is."""
         return "podfence"
+
+
+class _Head:
+    """The lines of a request, up to so many bytes."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._left = HEAD
+
+    def readline(self, size: int) -> bytes:
+        """Raises OSError where there are more."""
+        line: bytes = self._file.readline(min(size, self._left + 1))
+        self._left -= len(line)
+        if self._left < 0:
+            raise OSError("a request of too many bytes")
+        return line
+
+    def close(self) -> None:
+        self._file.close()
 
 
 class BoundedServer(ThreadingHTTPServer):

@@ -28,6 +28,8 @@ REMEMBERED = 10.0
 """Seconds that an answer of the API server counts."""
 KEPT = 256
 """Answers that are remembered at the most."""
+WAITING = 8
+"""Who waits for the API server at the most."""
 RATE = 20
 """Reviews a second at the most."""
 
@@ -99,6 +101,7 @@ class Reviewer:
         self._server = server
         self._clock = clock
         self._lock = threading.Lock()
+        self._places = threading.BoundedSemaphore(WAITING)
         self._known: dict[tuple[bytes, Wish], tuple[float, Outcome]] = {}
         self._second, self._asked = 0, 0
 
@@ -107,15 +110,28 @@ class Reviewer:
         if not 0 < len(token) <= LONGEST or not token.isascii() or not token.isprintable():
             return Outcome.UNKNOWN
         key = hashlib.sha256(token.encode("ascii")).digest(), wish
+        if (known := self._remembered(key)) is not None:
+            return known
+        if not self._places.acquire(blocking=False):
+            return Outcome.BUSY
+        try:
+            return self._reviewed(key, token, wish)
+        finally:
+            self._places.release()
+
+    def _remembered(self, key: tuple[bytes, Wish]) -> Outcome | None:
+        known = self._known.get(key)
+        return known[1] if known is not None and self._clock() - known[0] < REMEMBERED else None
+
+    def _reviewed(self, key: tuple[bytes, Wish], token: str, wish: Wish) -> Outcome:
         with self._lock:
-            known = self._known.get(key)
-            if known is not None and self._clock() - known[0] < REMEMBERED:
-                return known[1]
+            if (known := self._remembered(key)) is not None:
+                return known
             if not self._may_ask():
                 return Outcome.BUSY
             try:
                 outcome = self._ask(token, wish)
-            except (ClusterError, msgspec.DecodeError):
+            except (ClusterError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 return Outcome.UNASKED
             self._known.pop(key, None)
             while len(self._known) >= KEPT:

@@ -49,8 +49,8 @@ class Wanted:
         told = [self._with_ranges(event) for event in events]
         if self.in_sync:
             return _plan(self._assembly, self._apply(told))
-        self._apply([event for event in told if not _is_policy(event)])
-        self._held += filter(_is_policy, told)
+        self._apply([event for event in told if not is_policy(event)])
+        self._held += filter(is_policy, told)
         if whole:
             self._apply(self._held)
             self._held = []
@@ -92,7 +92,8 @@ class Wanted:
         return Planned(Assembly(node, LiveIndex(node.name).selections).ruleset)
 
 
-def _is_policy(event: Event) -> bool:
+def is_policy(event: Event) -> bool:
+    """Whether an event is about a policy, of any kind."""
     if isinstance(event, Gone):
         return event.kind not in ("Pod", "Namespace", "Node")
     return isinstance(event.facts, PolicyFacts)

@@ -233,5 +233,5 @@ def _told(
         return Told(agent.node, None, f"its agent cannot be asked: {lost.reason}")
     except ClusterError as error:
         return Told(agent.node, None, error.message)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Told(agent.node, None, f"its agent's answer cannot be read: {error}")

@@ -89,19 +89,24 @@ def command(
     scope = inputs.scope(namespaces, everything=all_namespaces)
     folder = Folder(inputs.paths, inputs.namespace, inputs.exclude)
     source = _cluster(inputs, scope, names) if inputs.are_live else _files(folder, names)
+    stamp = source.stamp()  # before the reading: what changes meanwhile is a change
     first = source.read()
     loaded = usable(first.loaded)
     with asking(loaded, inputs):
         known_namespaces(loaded, scope)
-    served = Served(_begun(first, source), _parts(inputs, scope, title), edit=edit)
+    served = Served(_begun(first, stamp, source), _parts(inputs, scope, title), edit=edit)
     _serve(served, port, (folder, names) if edit else None)
     return 0
 
 
-def _begun(first: Input, source: Source) -> Source:
+def _begun(first: Input, stamp: object, source: Source) -> Source:
     """The source, with what was read of it already."""
-    waiting = [first]
-    return replace(source, read=lambda: waiting.pop() if waiting else source.read())
+    waiting, stamps = [first], [stamp]
+    return replace(
+        source,
+        read=lambda: waiting.pop() if waiting else source.read(),
+        stamp=lambda: stamps.pop() if stamps else source.stamp(),
+    )
 
 
 def _files(folder: Folder, names: Names) -> Source:

@@ -10,6 +10,8 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from podfence.manifests.inputfiles import folders
+
 PAUSE = 0.3
 """Seconds between two looks."""
 MOST = 5_000
@@ -49,6 +51,5 @@ def _files(paths: Sequence[str]) -> Iterator[str]:
         if not os.path.isdir(path):
             yield path
             continue
-        for folder, folders, names in os.walk(path):
-            folders[:] = sorted(each for each in folders if not each.startswith("."))
-            yield from (os.path.join(folder, name) for name in sorted(names))
+        for folder, names in folders(path):
+            yield from (os.path.join(folder, name) for name in names)

@@ -20,6 +20,8 @@ from podfence.questions.phrases.nearmiss import near_miss
 from podfence.sets import PortSet
 from podfence.sets.ports import OTHER
 
+BLAMED = 8
+"""Policies that are told: thousands of drops are kept, each with its own."""
 NEAREST = 3
 """Near misses that are told: nobody reads more."""
 
@@ -61,12 +63,13 @@ class Attribution:
     def _denied(
         self, decision: Decision, tier: CompiledTier, attempt: Attempt, direction: Direction
     ) -> Cause:
-        places = tuple(map(_place, decision.origins))
+        places = tuple(map(_place, decision.origins[:BLAMED]))
         if decision.reason is Reason.RULE:
             return Cause(RULE, tier.name, places)
         near = sorted(self._near(tier.rules, attempt, direction), key=lambda found: found[0])
         nearest = dict.fromkeys(place for _, place in near)
-        return Cause(ISOLATED, tier.name, places, tuple(nearest)[:NEAREST])
+        more = len(decision.origins) - len(places)
+        return Cause(ISOLATED, tier.name, places, tuple(nearest)[:NEAREST], more)
 
     def _near(
         self, rules: tuple[CompiledRule, ...], attempt: Attempt, direction: Direction

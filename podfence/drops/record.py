@@ -37,12 +37,13 @@ PAST = "past"
 class Cause(Struct, frozen=True, omit_defaults=True):
     """What denies. ``reason``: ISOLATED, RULE, PAST, or ``unknown``, ``stateless``, ``closed``.
     ``tier``: that of the policies. ``policies``: those that isolate, or the rule that denies.
-    ``near``: rules that nearly fit."""
+    ``more``: how many policies are not told. ``near``: rules that nearly fit."""
 
     reason: str
     tier: str = ""
     policies: tuple[Place, ...] = ()
     near: tuple[Place, ...] = ()
+    more: int = 0
 
 
 class Drop(Struct, frozen=True, omit_defaults=True):

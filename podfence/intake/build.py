@@ -96,7 +96,7 @@ class _Builder:
         faults = [p for p in self._text_faults[document.source] if can_matter(kind, p.path)]
         if not decoded.objects or faults:
             doubt = doubt_of(document, [*decoded.problems, *faults])
-            if self._first.get(_key(data), document) is not document:
+            if self._first.get(key_of(data), document) is not document:
                 # It may or may not take the place of another, whose pods are doubtful then, too.
                 doubt = replace(doubt, selector=LabelSelector(), types=BOTH_TYPES)
             self._doubts.append(doubt)
@@ -134,7 +134,7 @@ class _Builder:
 
     def _duplicate(self, document: Document, data: Json) -> Iterator[Problem]:
         """The API holds one object of a kind and name: of two documents the later one stays."""
-        key = _key(data)
+        key = key_of(data)
         if key is None:
             return
         earlier = self._first.setdefault(key, document)
@@ -168,7 +168,7 @@ def _with_readable_labels(data: Json, source: Source) -> Iterator[Namespace]:
             yield thing
 
 
-def _key(data: Json) -> tuple[str, str] | None:
+def key_of(data: Json) -> tuple[str, str] | None:
     """Kind and name, with the namespace; None where the name is not known."""
     metadata = data.get("metadata")
     if not isinstance(metadata, Mapping) or not isinstance(metadata.get("name"), str):

@@ -7,6 +7,7 @@ nothing with it but ask other agents the same.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Final
 
@@ -29,6 +30,10 @@ PORT: Final = "https"
 """The name of the port at which they answer."""
 SECONDS: Final = 5.0
 """Silence of an agent after which it counts as away."""
+LARGEST: Final = 1 << 24
+"""Bytes of an answer: a full ledger of drops is less."""
+LONGEST: Final = 30.0
+"""Seconds that an answer may take."""
 _LINUX: Final = "linux"
 _LIFE: Final = 600
 """Seconds that a token is good for; the API server makes none for less."""
@@ -132,9 +137,21 @@ def client_of(agent: Agent, access: Access, token: str) -> tuple[Client, str]:
     """A client that asks an agent, and what its paths begin with."""
     if agent.pod:
         place = f"/api/v1/namespaces/{agent.namespace}/pods/https:{agent.pod}:{agent.port}/proxy"
-        return Client(access, tries=1, silence=SECONDS, headers={HEADER: token}), place
+        return _client(access, os.environ, token), place
     host = f"[{agent.address}]" if ":" in agent.address else agent.address
     # Nobody vouches for the certificate of an agent; the token is worth nothing elsewhere.
     server = ServerAddress(f"https://{host}:{agent.port}", insecure=True)
     direct = Access(server, Fixed(Credential()))
-    return Client(direct, {}, tries=1, silence=SECONDS, headers={HEADER: token}), ""
+    return _client(direct, {}, token), ""
+
+
+def _client(access: Access, environment: Mapping[str, str], token: str) -> Client:
+    return Client(
+        access,
+        environment,
+        tries=1,
+        silence=SECONDS,
+        headers={HEADER: token},
+        largest=LARGEST,
+        longest=LONGEST,
+    )

@@ -87,7 +87,8 @@ class Client:
     """A connection to one API server, opened when it is needed and again when it is lost.
 
     ``tries``: requests made for one answer, the first included. ``silence``: seconds without a byte
-    that count as a lost connection. ``headers``: of every request, besides.
+    that count as a lost connection. ``headers``: of every request, besides. ``largest``: bytes of
+    a body, and ``longest``: seconds that it may take, from a server that is not trusted; 0: any.
     """
 
     def __init__(
@@ -99,7 +100,10 @@ class Client:
         tries: int = TRIES,
         silence: float = TIMEOUT_SECONDS,
         headers: Mapping[str, str] = MappingProxyType({}),
+        largest: int = 0,
+        longest: float = 0.0,
     ) -> None:
+        self._bounds = (largest, longest)
         self._access = access
         self._environment = environment
         self._sleep = sleep
@@ -136,7 +140,7 @@ class Client:
         """
         sent = _Sent(method, body, content_type)
         answer = self._answer(path, "application/json", packed=False, sent=sent)
-        return self._reading(lambda: _whole(answer))
+        return self._reading(lambda: _whole(answer, *self._bounds))
 
     def lines(self, path: str, query: Mapping[str, str]) -> Generator[list[bytes], None, None]:
         """The lines of an answer that goes on, as many at a time as have come; first none, when the
@@ -184,7 +188,7 @@ class Client:
 
     def _body(self, target: str, accept: str) -> bytes:
         answer = self._answer(target, accept)
-        return self._reading(lambda: _whole(answer))
+        return self._reading(lambda: _whole(answer, *self._bounds))
 
     def _answer(
         self, target: str, accept: str, *, packed: bool = True, sent: _Sent | None = None
@@ -199,7 +203,7 @@ class Client:
             self._reading(answer.read)
             answer = self._reading(lambda: self._ask(target, accept, encoding, sent))
         if answer.status not in (_FOUND if sent is None else _DONE):
-            raise _refusal(answer, self._reading(lambda: _whole(answer)), target)
+            raise _refusal(answer, self._reading(lambda: _whole(answer, *self._bounds)), target)
         return answer
 
     def _reading(self, step: Callable[[], T]) -> T:
@@ -277,14 +281,30 @@ def _authorization(credential: Credential) -> list[tuple[str, str]]:
     return []
 
 
-def _whole(answer: http.client.HTTPResponse) -> bytes:
-    body = answer.read()
+def _whole(answer: http.client.HTTPResponse, largest: int = 0, longest: float = 0.0) -> bytes:
+    body = _bounded(answer, largest, longest) if largest else answer.read()
+    if largest and answer.headers.get("Content-Encoding") == "gzip":
+        unpacked = zlib.decompressobj(31).decompress(body, largest + 1)
+        if len(unpacked) > largest:
+            raise http.client.HTTPException(f"its answer has more than {largest} bytes")
+        return unpacked
     return gzip.decompress(body) if answer.headers.get("Content-Encoding") == "gzip" else body
+
+
+def _bounded(answer: http.client.HTTPResponse, largest: int, longest: float) -> bytes:
+    until, body = time.monotonic() + longest, bytearray()
+    while piece := answer.read1(_PIECE):
+        body += piece
+        if len(body) > largest or time.monotonic() > until:
+            raise http.client.HTTPException(
+                f"its answer has more than {largest} bytes, or takes more than {longest:.0f} s"
+            )
+    return bytes(body)
 
 
 def _refusal(answer: http.client.HTTPResponse, body: bytes, target: str) -> Refusal:
     message = ""
-    with suppress(msgspec.DecodeError, UnicodeDecodeError):
+    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         found = msgspec.json.decode(body)
         if isinstance(found, dict) and isinstance(found.get("message"), str):
             message = found["message"]

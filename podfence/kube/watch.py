@@ -331,7 +331,7 @@ class _Loop(Generic[T]):
                 changes += self.follow.event(event.type, self._read(resource, event.object))
         except ClusterError as error:
             return Failure(0, error.message)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return Failure(0, f"an event of {self.follow.kind} is not JSON, or of another form")
         return None
 

@@ -274,5 +274,5 @@ def decoded_labels(labels: bytes) -> Labels:
         return ()
     try:
         return labels_of(_labels.decode(labels))
-    except DecodeError:
+    except (DecodeError, UnicodeDecodeError):
         return ()

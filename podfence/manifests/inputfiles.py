@@ -178,6 +178,20 @@ class _Walk:
         return real != self._real and self._real.startswith(os.path.join(real, ""))
 
 
+def folders(given: str) -> Iterator[tuple[str, list[str]]]:
+    """The directories that are read of a path, with the names in each; links are followed as
+    there."""
+    root, entered = os.path.realpath(given), set[str]()
+    for folder, below, names in os.walk(given, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in entered or (real != root and root.startswith(os.path.join(real, ""))):
+            below.clear()
+            continue
+        entered.add(real)
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        yield folder, sorted(names)
+
+
 def _is_directory(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()

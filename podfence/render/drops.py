@@ -82,7 +82,8 @@ def _cause(drop: Drop) -> str:
     # Who may see one namespace alone is not told of policies of others.
     names = [_place(place) for place in cause.policies] or ["policies of another namespace"]
     if cause.reason == ISOLATED:
-        return f"isolated by {', '.join(names)}, no rule matches"
+        more = f" and {cause.more} more" if cause.more else ""
+        return f"isolated by {', '.join(names)}{more}, no rule matches"
     if cause.reason == RULE:
         return f"denied by {', '.join(names)} (tier {printable(cause.tier)})"
     return _REASONS.get(cause.reason, printable(cause.reason))

@@ -7,7 +7,7 @@ that cannot be read nothing is said but why.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, Final
@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from podfence.collector import collector_paused
 from podfence.errors import Position, Problem, Severity, Source
+from podfence.intake.build import key_of
 from podfence.intake.documents import Document
 from podfence.intake.kept import Kept
 from podfence.live.clusterevents import Event, gone, put
@@ -121,10 +122,13 @@ class Base:
         for policy in self._read.loaded.cluster.policies:
             if policy.source is not None:
                 found[policy.source.file].append(policy.ref)
+        times = Counter(key_of(document.data) for document in self._read.loaded.documents)
+        # Of one that is defined twice, the other would take its place.
         return {
             path: tuple(refs)
             for path, refs in found.items()
             if len(refs) == len(self._documents[path])
+            and all(times[key_of(each.data)] == 1 for each in self._documents[path])
         }
 
     @cached_property

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from podfence.collector import collector_paused
 from podfence.intake.kept import Kept
-from podfence.manifests.inputfiles import SUFFIXES, InputFile, Skipped, read_inputs
+from podfence.manifests.inputfiles import SUFFIXES, InputFile, Skipped, folders, read_inputs
 from podfence.manifests.load import Loaded, load_files
 
 MOST_WATCHED: Final = 20_000
@@ -82,10 +82,9 @@ class Folder(Struct, frozen=True):
     def _watched(self) -> Iterator[str]:
         for given in self.paths:
             yield given
-            for folder, below, names in os.walk(given):
-                below[:] = sorted(name for name in below if not name.startswith("."))
+            for folder, names in folders(given):
                 yield folder
-                yield from (os.path.join(folder, name) for name in sorted(names) if _is_read(name))
+                yield from (os.path.join(folder, name) for name in names if _is_read(name))
 
     # -- one file
 
@@ -93,7 +92,11 @@ class Folder(Struct, frozen=True):
         """Whether a file that was read is called so, or a new one beside them may be."""
         folder, name = os.path.split(path)
         beside = {os.path.dirname(each) for each in known}
-        return path in known or (folder in beside and _NEW_NAME.fullmatch(name) is not None)
+        if path in known:
+            return True
+        # One that is there and was not read is excluded: it is not the editor's.
+        is_new = _NEW_NAME.fullmatch(name) is not None and not os.path.lexists(path)
+        return folder in beside and is_new
 
     def open(self, path: str, known: Sequence[str]) -> FileText:
         """The file as it is now. ``known``: names of the files that were read.

@@ -76,8 +76,8 @@ class Served:
         """Read again if something has changed."""
         stamp = await self.worker.run(self._source.stamp)
         if stamp != self._stamp:
-            self._stamp = stamp
             await self.read_again()
+            self._stamp = stamp  # not before: who asked may have been sent away meanwhile
 
     async def read_again(self) -> None:
         """Read everything."""
@@ -85,6 +85,8 @@ class Served:
             read = await self.worker.run(self._source.read)
         except PodfenceError as error:
             self._problem = error.message
+        except Exception as error:  # noqa: BLE001 - what is shown is not to stop following
+            self._problem = f"the input cannot be read: {type(error).__name__}: {error}"
         else:
             self._problem = ""
             self.revision = self._next(read)

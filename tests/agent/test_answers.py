@@ -92,3 +92,24 @@ def test_a_policy_is_told_with_the_right_to_its_namespace(monkeypatch: pytest.Mo
 def test_what_names_no_policy(words: dict[str, str]) -> None:
     with pytest.raises(BadRequest):
         policy(**words)
+
+
+def test_what_is_told_of_a_revision_is_no_older_than_it() -> None:
+    """A revision that arrives while somebody asks: what was wrong before it is not said of it."""
+    revisions = Revisions()
+
+    class Late(Box):
+        """The revision comes while the thread that enforces answers."""
+
+        def ask(self, inquiry: Inquiry) -> None:
+            inquiry.answer(Selected(1))
+            put = Put(PolicyFacts("NetworkPolicy", "shop", "db", b'{"metadata": {"uid": "u"}}'))
+            revisions.arrived([put])
+
+    asked = routes(lambda: Status("n1", 0.0, 0.0), revisions, Late(), lambda since: Drops("n1", 0))
+    words = {"kind": "NetworkPolicy", "namespace": "shop", "name": "db"}
+    told = [
+        msgspec.json.decode(b"".join(asked[POLICY_PATH].answer(words)), type=PolicyReport).uid
+        for _ in range(2)
+    ]
+    assert told == ["", "u"]

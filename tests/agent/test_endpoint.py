@@ -20,7 +20,17 @@ import pytest
 from podfence.agent.endpoint import BadRequest, Endpoint, Route
 from podfence.agent.listening import CONNECTIONS, Listen
 from podfence.agent.log import Log
-from podfence.agent.reviews import KEPT, RATE, REMEMBERED, RIGHTS, TOKENS, Outcome, Reviewer, Wish
+from podfence.agent.reviews import (
+    KEPT,
+    RATE,
+    REMEMBERED,
+    RIGHTS,
+    TOKENS,
+    WAITING,
+    Outcome,
+    Reviewer,
+    Wish,
+)
 from podfence.agent.selfsigned import server_context
 from podfence.errors import ClusterError
 from podfence.kube.agents import AUDIENCE, HEADER
@@ -306,3 +316,59 @@ def test_reviews_go_to_the_paths_of_the_api() -> None:
 
 def test_old_tls_is_refused(context: ssl.SSLContext) -> None:
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+
+
+class Hanging(Server):
+    """An API server that answers when it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+        self.asking = threading.Semaphore(0)
+
+    def write(self, method: str, path: str, body: bytes, content_type: str) -> bytes:
+        self.asking.release()
+        assert self.go.wait(30)
+        return super().write(method, path, body, content_type)
+
+
+def test_few_wait_for_an_api_server_that_hangs() -> None:
+    """Whoever knocks would hold a thread and a connection otherwise."""
+    api = Hanging()
+    reviewer = Reviewer(api, Clock())
+    found: list[Outcome] = []
+
+    def knock(token: str) -> None:
+        found.append(reviewer.review(token, WISH))
+
+    knocking = [
+        threading.Thread(target=knock, args=(f"t{number}",)) for number in range(WAITING + 5)
+    ]
+    for each in knocking:
+        each.start()
+    assert api.asking.acquire(timeout=20)
+    until = time.monotonic() + 20
+    while len(found) < 5:
+        assert time.monotonic() < until, found
+        time.sleep(0.01)
+    assert found == [Outcome.BUSY] * 5
+    api.go.set()
+    for each in knocking:
+        each.join(20)
+    assert len(found) == len(knocking)
+
+
+def test_who_is_known_does_not_wait_for_who_is_not() -> None:
+    api = Hanging()
+    api.go.set()
+    reviewer = Reviewer(api, Clock())
+    assert reviewer.review(GOOD, WISH) is Outcome.ALLOWED
+    api.go.clear()
+    while api.asking.acquire(blocking=False):
+        pass
+    stranger = threading.Thread(target=reviewer.review, args=("stranger", WISH))
+    stranger.start()
+    assert api.asking.acquire(timeout=20)
+    assert reviewer.review(GOOD, WISH) is Outcome.ALLOWED
+    api.go.set()
+    stranger.join(20)

@@ -146,6 +146,17 @@ def test_what_fails_is_tried_later_and_slower(outcome: Outcome) -> None:
     assert len(times) < 20
 
 
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.FORBIDDEN])
+def test_what_fails_for_weeks_is_still_tried(outcome: Outcome) -> None:
+    series = EventSeries("n")
+    now = 0.0
+    for _ in range(1100):
+        series.say(REFUSED, now)
+        while (write := series.next(now)) is None:
+            now += 300
+        series.answered(write, outcome, now)
+
+
 def test_an_event_that_expired_is_written_anew() -> None:
     series = EventSeries("n")
     series.say(REFUSED, 0)

@@ -111,6 +111,10 @@ def told(
             Told("n1", PolicyReport("n1", in_sync=True, alive=False, uid="u1", generation=3)),
             Standing.NOT_IN_SYNC,
         ),
+        (  # the thread that enforces has not said which of its pods are closed
+            Told("n1", PolicyReport("n1", in_sync=True, uid="u1", generation=3, pods=None)),
+            Standing.NOT_IN_SYNC,
+        ),
     ],
 )
 def test_a_policy_is_in_force_where_its_rules_are_in_the_kernel(

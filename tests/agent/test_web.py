@@ -15,7 +15,7 @@ import pytest
 from msgspec.structs import replace
 
 from podfence.agent.conditions import Condition, Kind
-from podfence.agent.listening import CONNECTIONS, Listen
+from podfence.agent.listening import CONNECTIONS, HEAD, Listen
 from podfence.agent.log import Log
 from podfence.agent.machine import Meter
 from podfence.agent.status import HUNG, Source, Status
@@ -109,6 +109,7 @@ def test_nothing_else_is_there(server: Server, path: str, method: str, status: i
         b"\0\xff\xfe\n\n",
         b"GET " + b"a" * 70000 + b" HTTP/1.1\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\n" + b"a: b\r\n" * 200 + b"\r\n",
+        b"GET /healthz HTTP/1.1\r\n" + (b"a: " + b"b" * 60000 + b"\r\n") * 2 + b"\r\n",
         b"GET /healthz HTTP/9.9\r\n\r\n",
         b"GET\r\n\r\n",
         b"\r\n\r\n",
@@ -121,6 +122,19 @@ def test_nonsense_harms_nobody(server: Server, data: bytes) -> None:
             pass
     assert server.get("/healthz") == (200, "ok\n")
     assert server.logged.getvalue() == ""
+
+
+@pytest.mark.parametrize(("length", "answers"), [(HEAD // 2, True), (HEAD, False)])
+def test_a_request_has_few_bytes(server: Server, length: int, answers: bool) -> None:
+    """Sixteen connections of a hundred headers of 64 KiB each would be more than the memory that an
+    agent may have."""
+    header = b"a: " + b"b" * (length // 2 - 5) + b"\r\n"
+    with server.connect() as client, suppress(OSError):
+        client.sendall(b"GET /healthz HTTP/1.0\r\n" + header * 2 + b"\r\n")
+        found = b""
+        while piece := client.recv(65536):
+            found += piece
+    assert found.endswith(b"ok\n") is answers
 
 
 def test_who_asks_nothing_holds_nobody_up(server: Server) -> None:

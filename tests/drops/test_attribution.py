@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from podfence.drops.attempt import Attempt
-from podfence.drops.attribution import NEAREST, Attribution
+from podfence.drops.attribution import BLAMED, NEAREST, Attribution
 from podfence.drops.record import PAST, Cause, End, Place
 from podfence.live.node import LiveIndex
 from podfence.model.cluster import ClusterObject
@@ -69,6 +69,14 @@ def test_near_misses_are_few() -> None:
     rules = [rule(peer(pods={"app": f"x{number}"})) for number in range(NEAREST + 5)]
     _, asked = asker(WEB, DB, policy("shop/many", {"app": "db"}, ingress=rules))
     assert len(asked.cause(TO_DB).near) == NEAREST
+
+
+def test_policies_that_isolate_are_few_and_the_others_are_counted() -> None:
+    """Thousands of drops are kept, each with its cause."""
+    many = [policy(f"shop/p{number:03}", {"app": "db"}, ingress=[]) for number in range(BLAMED + 3)]
+    _, asked = asker(WEB, DB, *many)
+    cause = asked.cause(TO_DB)
+    assert (len(cause.policies), cause.more) == (BLAMED, 3)
 
 
 def test_rules_that_are_gone_are_not_blamed() -> None:

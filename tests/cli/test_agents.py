@@ -1,0 +1,96 @@
+"""What agents answer is not trusted: one that answers nonsense is named, and the others are told."""
+
+from __future__ import annotations
+
+import gzip
+import http.server
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+import msgspec
+import pytest
+
+from podfence.agent.nodereport import NodeReport
+from podfence.cli.agents import _told
+from podfence.kube import agents
+from podfence.kube.access import Access, Credential, Fixed, ServerAddress
+from podfence.kube.agents import Agent
+
+BOMB = gzip.compress(b" " * (4 << 20), 9)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers by the name of the pod that is asked."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+    def do_GET(self) -> None:
+        kind = self.path.split("https:")[1].split(":")[0]
+        self.send_response(500 if kind == "deep-refusal" else 200)
+        self.send_header("Transfer-Encoding", "chunked")
+        if kind == "bomb":
+            self.send_header("Content-Encoding", "gzip")
+        self.end_headers()
+        with suppress(OSError):
+            for piece in self._pieces(kind):
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            self.wfile.write(b"0\r\n\r\n")
+
+    def _pieces(self, kind: str) -> Iterator[bytes]:
+        match kind:
+            case "sound":
+                yield from (b'{"node": ', b'"n1"}')
+            case "no-text":
+                yield b'{"node": "\xff"}'
+            case "deep":
+                yield b'{"x": ' + b"[" * 50_000
+            case "deep-refusal":
+                yield b"[" * 50_000
+            case "large":
+                yield from (b" " * (1 << 16) for _ in range(64))
+            case "bomb":
+                yield BOMB
+            case "slow":
+                for _ in range(100):
+                    yield b" "
+                    time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def access() -> Iterator[Access]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield Access(ServerAddress(f"http://127.0.0.1:{server.server_port}"), Fixed(Credential()))
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("sound", ""),
+        ("no-text", "answer cannot be read"),
+        ("deep", "answer cannot be read"),
+        ("deep-refusal", "500"),
+        ("large", "more than"),
+        ("bomb", "more than"),
+        ("slow", "more than"),
+    ],
+)
+def test_an_agent_that_answers_nonsense_is_named(
+    access: Access, monkeypatch: pytest.MonkeyPatch, kind: str, said: str
+) -> None:
+    monkeypatch.setattr(agents, "LARGEST", 1 << 20)
+    monkeypatch.setattr(agents, "LONGEST", 0.5)
+    agent = Agent("n1", "10.0.0.1", 9741, "kube-system", kind)
+    found = _told(agent, access, "token", ("/v1/status", {}), msgspec.json.Decoder(NodeReport))
+    if not said:
+        assert found.report is not None
+        return
+    assert found.report is None
+    assert said in found.fault
