@@ -21,7 +21,7 @@ from podfence.errors import HostError
 
 CONNECTIONS = 16
 """Connections at one time: the oldest gives way to one more."""
-HEAD = 1 << 16
+HEAD = 1 << 17
 """Bytes of a request."""
 SECONDS = 5.0
 """How long a connection may be silent."""

@@ -116,6 +116,8 @@ def command(
         raise click.UsageError("--server-only finds nothing to fix; drop one of the two")
     if fix_diff and (fix or output != "text"):
         raise click.UsageError("--fix-diff prints text and edits nothing; drop --fix and -o")
+    if fix and "-" in inputs.paths:
+        raise click.UsageError("--fix edits files, and standard input is none; use --fix-diff")
 
     def read() -> tuple[Loaded, Judged]:
         loaded = read_inputs(inputs, scope, strict_cidrs=strict_cidrs)

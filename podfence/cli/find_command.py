@@ -313,6 +313,8 @@ def find_path(source: str, target: str, hops: int, ports: str, asked: Asked) -> 
     near, far = (found_end(resolver, word, asked.namespace).pods for word in (source, target))
     if not near or not far:
         raise QuestionError("a way leads from pods to pods; find to and from take addresses")
+    if doubts := Certainty(world.index).doubts:  # any pod may be on the way
+        raise PodfenceError(f"no answer: {without_verdict(asked.loaded, doubts)}", code="PF007")
     way = shortest(world, near, far, allowed.numbers, hops)
     asked.show(
         lambda: texts.path_text(way, hops),
@@ -329,12 +331,13 @@ def find_path(source: str, target: str, hops: int, ports: str, asked: Asked) -> 
 def find_unprotected(asked: Asked) -> int:
     """Pods that no policy closes in some direction."""
     world = asked.world()
-    found = unprotected(world)
+    open_pods = Certainty(world.index).open_pods()
+    found = unprotected(world, open_pods)
     asked.show(
         lambda: texts.openness_text(found),
         lambda: FindEncoder("unprotected", asked.loaded.locate).openness(found),
     )
-    return asked.status(found)
+    return asked.status(found, len(open_pods))
 
 
 @command.command("newcomers")
@@ -344,7 +347,9 @@ def find_newcomers(asked: Asked) -> int:
 
     Exit status 0: in some namespace that is there it would be open.
     """
-    found = newcomers(asked.world())
+    world = asked.world()
+    open_pods = Certainty(world.index).open_pods()
+    found = newcomers(world, open_pods)
     asked.show(
         lambda: texts.openness_text(found, closed=True),
         lambda: FindEncoder("newcomers", asked.loaded.locate).openness(found),

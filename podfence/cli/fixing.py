@@ -61,6 +61,7 @@ def fixes_for(loaded: Loaded, findings: Iterable[Finding]) -> Fixed:
     for fix in wanted[:_MOST]:
         try:
             then = rewritten(loaded, [*_edits(made), fix.edit])
+            _require_as_read(then.texts)
         except CannotEdit as error:
             withdrawn.append((fix, error.message))
             continue
@@ -72,6 +73,17 @@ def fixes_for(loaded: Loaded, findings: Iterable[Finding]) -> Fixed:
         now = then
     found = plan(loaded.cluster, now.cluster) if made else None
     return Fixed(tuple(made), tuple(withdrawn), now.texts, found)
+
+
+def _require_as_read(texts: Mapping[str, tuple[str, str]]) -> None:
+    """Raises CannotEdit for a file of other bytes than its text was read as."""
+    for file, (before, _) in texts.items():
+        with suppress(OSError), open(file, "rb") as stream:
+            if stream.read() != before.encode():
+                raise CannotEdit(
+                    "the file has line ends of another kind, a byte order mark or another "
+                    "encoding, or was changed meanwhile; edit it by hand"
+                )
 
 
 def _edits(fixes: Sequence[Fix]) -> Iterator[Edit]:
@@ -91,6 +103,8 @@ def show_fixes(fixed: Fixed, loaded: Loaded, *, diff: bool) -> None:
             )
             for line in lines:
                 echo("\t".join(map(printable, line.rstrip("\n").split("\t"))))
+                if not line.endswith("\n"):
+                    echo("\\ No newline at end of file")
     verb = "would fix" if diff else "fixed"
     err = not diff
     for fix in fixed.made:

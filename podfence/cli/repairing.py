@@ -25,7 +25,7 @@ def proposal(loaded: Loaded, names: Names, asked: Can) -> Proposal:
     cluster: Cluster = loaded.cluster
     made: Rewritten | None = None
     for _ in range(_ROUNDS):
-        asker = asker_of(cluster, names, asked)
+        asker = asker_of(cluster, names, asked, explains=True)
         answer = asker.can(asked)
         if answer.allowed and made is not None:
             return Proposal(made.texts, plan(loaded.cluster, cluster, names))

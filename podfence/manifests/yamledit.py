@@ -57,7 +57,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: _Dumper, value: str) -> yaml.ScalarNode:
-    style = '"' if value.lower() in _WORDS else None
+    style = None if _PLAIN.match(value) and value.lower() not in _WORDS else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 

@@ -125,7 +125,8 @@ def _unused(each: Unused, locate: Locate) -> str:
 def path_text(hops: Sequence[Hop], most: int) -> str:
     """A way, a line a hop."""
     if not hops:
-        return f"no way of at most {count(most, 'hop')} (proved over all pods)\n"
+        said = "proved over all pods but those on the host network"
+        return f"no way of at most {count(most, 'hop')} ({said})\n"
     lines = [
         [printable(hop.source), printable(hop.destination), short_ports(hop.ports)] for hop in hops
     ]

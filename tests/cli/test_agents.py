@@ -1,4 +1,4 @@
-"""What agents answer is not trusted: one that answers nonsense is named, and the others are told."""
+"""What agents answer is not trusted: one that answers nonsense is named, the others are told."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_an_agent_that_answers_nonsense_is_named(
     agent = Agent("n1", "10.0.0.1", 9741, "kube-system", kind)
     found = _told(agent, access, "token", ("/v1/status", {}), msgspec.json.Decoder(NodeReport))
     if not said:
-        assert found.report is not None
+        assert found.answer is not None
         return
-    assert found.report is None
+    assert found.answer is None
     assert said in found.fault

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -94,7 +95,7 @@ def test_a_fix_that_opens_what_the_policy_does_not_say_is_withdrawn(tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["-f", "-", "--fix"], "it was not read from a file"),
+        (["-f", "-", "--fix"], "standard input is none; use --fix-diff"),
         (["-f", "X", "--fix", "--fix-diff"], "drop --fix and -o"),
         (["-f", "X", "--fix", "--server-only"], "drop one of the two"),
     ],
@@ -255,3 +256,41 @@ def test_what_a_fix_opens_is_decided_by_the_policy_that_was_fixed(tmp_path: Path
     repaired = sum(check_slip(rng, tree) for _ in range(40))
 
     assert repaired > 15
+
+
+def test_no_key_is_written_twice(tmp_path: Path) -> None:
+    """PF321 would rename a label to one that stands beside it."""
+    path = tmp_path / "all.yaml"
+    text = (
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: ops}\n---\n"
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: web, namespace: ops}\n---\n"
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
+        "metadata: {name: p, namespace: ops}\n"
+        "spec:\n  podSelector: {}\n  ingress:\n  - from:\n    - namespaceSelector:\n"
+        "        matchLabels: {name: ops, kubernetes.io/metadata.name: ops}\n"
+    )
+    path.write_text(text)
+    podfence(["check", "-f", str(path), "--fix"])
+    assert path.read_text().count("kubernetes.io/metadata.name") == 1
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda text: text.replace("\n", "\r\n").encode(),
+        lambda text: text.encode("utf-8-sig"),
+        lambda text: text.encode("utf-16"),
+    ],
+    ids=["CRLF", "BOM", "UTF-16"],
+)
+def test_a_file_of_another_form_is_left_and_named(
+    tmp_path: Path, form: Callable[[str], bytes]
+) -> None:
+    path = tmp_path / "p.yaml"
+    text = (ROOT / "examples/newcomer/mistakes/api-metrics.yaml").read_text()
+    spaces = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: monitoring}\n"
+    before = form(text + spaces + f"---\n{APPS.replace('shop', 'store')}")
+    path.write_bytes(before)
+    done = podfence(["check", "-f", str(path), "--fix"])
+    assert "edit it by hand" in done.out + done.err
+    assert path.read_bytes() == before

@@ -6,7 +6,7 @@ Rule: closed means that what no rule allows is denied, as for ``isolated`` in te
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 
 from msgspec import Struct
 
@@ -23,20 +23,20 @@ class Openness(Struct, frozen=True):
     open: tuple[Direction, ...]
 
 
-def unprotected(world: World) -> tuple[Openness, ...]:
-    """Pods of today that are open in some direction."""
-    return tuple(each for each in _openness(world, world.real) if each.open)
+def unprotected(world: World, without: Set[str] = frozenset()) -> tuple[Openness, ...]:
+    """Pods of today that are open in some direction. ``without``: those that are not certain."""
+    return tuple(each for each in _openness(world, world.real, without) if each.open)
 
 
-def newcomers(world: World) -> tuple[Openness, ...]:
+def newcomers(world: World, without: Set[str] = frozenset()) -> tuple[Openness, ...]:
     """Each pod to come, whether it would be open or not."""
-    return tuple(_openness(world, world.newcomers))
+    return tuple(_openness(world, world.newcomers, without))
 
 
-def _openness(world: World, pods: Iterable[int]) -> Iterator[Openness]:
+def _openness(world: World, pods: Iterable[int], without: Set[str]) -> Iterator[Openness]:
     found: dict[tuple[str, tuple[Direction, ...]], list[str]] = defaultdict(list)
     known: dict[int, tuple[Direction, ...]] = {}
-    for pod in pods:
+    for pod in (each for each in pods if world.pods[each] not in without):
         number = world.class_of[pod]
         if number not in known:
             known[number] = tuple(d for d in Direction if not _is_closed(world, number, d))

@@ -49,6 +49,7 @@ def _shortest(
 ) -> tuple[Hop, ...]:
     """Backwards from the targets: rows are by destination."""
     usable, pods = family.table.number(ports), family.partitions.pods
+    pods &= FrozenBitMap(world.class_of[pod] for pod in world.real | sources | targets)
     start = FrozenBitMap(world.class_of[pod] for pod in sources) & pods
     goal = FrozenBitMap(world.class_of[pod] for pod in targets) & pods
     onward: dict[int, tuple[int, int]] = {}
@@ -66,7 +67,7 @@ def _shortest(
                         onward[source] = destination, both
                         reached.add(source)
         if first := start & reached:
-            return tuple(_hops(world, family, min(first), onward, goal))
+            return tuple(_hops(world, family, min(first), onward, (sources, targets)))
         frontier = FrozenBitMap(reached)
     return ()
 
@@ -83,17 +84,17 @@ def _hops(
     family: Family,
     here: int,
     onward: dict[int, tuple[int, int]],
-    goal: FrozenBitMap,
+    ends: tuple[FrozenBitMap, FrozenBitMap],
 ) -> Iterator[Hop]:
+    sources, targets = ends
+    near = (world.members[here] & sources)[0]
     while True:
         there, number = onward[here]
-        names = _name(world, here), _name(world, there)
-        yield Hop(*names, family.table.sets[number], family.number)
-        if there in goal:
+        last = world.members[there] & targets
+        if last == FrozenBitMap((near,)):  # a pod and itself are no hop
+            near = (world.members[here] & sources - last)[0]
+        far = next(pod for pod in last or world.members[there] & world.real if pod != near)
+        yield Hop(world.names[near], world.names[far], family.table.sets[number], family.number)
+        if last:
             return
-        here = there
-
-
-def _name(world: World, number: int) -> str:
-    """The workload of the first pod of a class."""
-    return world.names[world.members[number][0]]
+        here, near = there, far

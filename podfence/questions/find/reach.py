@@ -14,11 +14,12 @@ from functools import cached_property
 from msgspec import Struct
 
 from podfence.engine.porttable import NOTHING_ID
-from podfence.errors import Source, UnknownObject
+from podfence.errors import QuestionError, Source, UnknownObject
 from podfence.model.selectors import LabelSelector
 from podfence.policy.flow import Direction
 from podfence.questions.find.deciding import FREE, Deciding, deciding
 from podfence.questions.phrases.outside import name_outside
+from podfence.questions.phrases.words import some as some_of
 from podfence.questions.tests.cells import Asked, Cells
 from podfence.questions.tests.ends import Part, Resolver
 from podfence.questions.tests.form import (
@@ -134,7 +135,22 @@ class _Reaching:
             raise UnknownObject(self._asked.misses[0].text)
         self._world = world
         self._near = near
+        self._require_addresses()
         self._by: dict[tuple[int, int, int, PortSet], Deciding] = {}
+
+    def _require_addresses(self) -> None:
+        """No row speaks of a pod without an address of its own (NP-58, NP-60a): a silence that
+        would read as a proof."""
+        asked, world = self._asked, self._world
+        for found in (asked.sources, *(aim.found for aim in asked.aims or ())):
+            if found is None or found.addresses or not found.pods:
+                continue
+            if not any(world.endpoint(pod).addresses for pod in found.pods):
+                names = some_of([world.pods[pod] for pod in found.pods], 3, ", ")
+                raise QuestionError(
+                    f"no address is surely that of {names}: it has none yet, or other pods have "
+                    "the same (NP-60a); podfence can judges the pod by itself"
+                )
 
     def answer(self) -> Reached:
         found: dict[_Key, dict[int, Deciding]] = defaultdict(dict)
@@ -157,7 +173,17 @@ class _Reaching:
                     continue
                 for source in atoms.lift(who) & cell.sources:
                     by = self._deciding(family, atoms.base(source), base, table.sets[ports])
-                    yield (atoms.members(source), to, table.sets[ports]), by
+                    for near in self._by_time(atoms.members(source)):
+                        for far in self._by_time(to):
+                            yield (near, far, table.sets[ports]), by
+
+    def _by_time(self, part: Part) -> tuple[Part, ...]:
+        """Pods of today and pods to come, which may be of one class, apart."""
+        pods, addresses = part
+        coming = pods & self._world.newcomers
+        if not coming or coming == pods:
+            return (part,)
+        return (pods - coming, addresses), (coming, addresses)
 
     def _deciding(self, family: Family, source: int, to: int, ports: PortSet) -> Deciding:
         near, far = (to, source) if self._near is Direction.INGRESS else (source, to)

@@ -70,6 +70,8 @@ def applied(value: Json, changes: Sequence[Change]) -> Json:
             case Put():
                 parent[last] = change.value
             case Rename():
+                if change.name in parent:
+                    raise KeyError(change.name)  # a key twice: no server reads that
                 renamed = {change.name if k == last else k: v for k, v in parent.items()}
                 parent.clear()
                 parent.update(renamed)

@@ -303,7 +303,22 @@ class Resolver:
                 name = f"{endpoint.pod.namespace}/{endpoint.pod.name}"
                 pods[address.version].add(world.number_of[name])
         four, six = (FrozenBitMap(pods[family] & world.real) for family in (4, 6))
-        return Found((four, six), end.addresses - AddressSet.of(taken))
+        shared = [address for address in world.index.contested if address in end.addresses]
+        rest = end.addresses - AddressSet.of([*taken, *shared])
+        if shared and not (rest or four or six):
+            text = f"{end.text} is the address of several pods, and it is not clear whose (NP-60a)"
+            return Found(misses=(Miss(NOT_JUDGED, text),))
+        if rest and not (four or six) and (service := self._service_of(rest)):
+            text = f"{end.text} is Service {service}, judged by what is behind it (NP-45); name it"
+            return Found(misses=(Miss(NOT_JUDGED, text),))
+        return Found((four, six), rest)
+
+    def _service_of(self, addresses: AddressSet) -> str:
+        """The Service that has all of some addresses; "" where none does."""
+        for service in self._world.index.cluster.services:
+            if not addresses - AddressSet.of(list(service.addresses)):
+                return f"service/{service.ref}"
+        return ""
 
     @cached_property
     def _nodes(self) -> AddressSet:

@@ -1,0 +1,126 @@
+"""``find`` and ``why --repair`` never say more than ``can``: ends without an address of their own,
+Services, pods that do not exist, and objects that cannot be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.session import Done, podfence
+
+CLOSED = "{podSelector: {matchLabels: {app: APP}}, policyTypes: [Egress, Ingress]}"
+
+
+def pod(name: str, namespace: str = "shop", address: str = "", app: str = "") -> str:
+    status = f"status: {{phase: Running, podIP: {address}, podIPs: [{{ip: {address}}}]}}\n"
+    return (
+        "---\napiVersion: v1\nkind: Pod\n"
+        f"metadata: {{name: {name}, namespace: {namespace}, labels: {{app: {app or name}}}}}\n"
+        "spec: {nodeName: n1, containers: [{name: c}]}\n" + (status if address else "")
+    )
+
+
+def policy(name: str, spec: str) -> str:
+    head = "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
+    return f"{head}metadata: {{name: {name}, namespace: shop}}\nspec: {spec}\n"
+
+
+DB, WEB = pod("db", address="10.0.0.2"), pod("web", address="10.0.0.1")
+OTHER = pod("aaa", "alpha", "10.0.0.9", app="web")
+SHARED = (
+    WEB
+    + pod("x", address="10.0.0.2")
+    + pod("zz", address="10.0.0.2")
+    + policy("zz", CLOSED.replace("APP", "zz"))
+)
+SERVICE = (
+    "---\napiVersion: v1\nkind: Service\nmetadata: {name: db, namespace: shop}\n"
+    "spec: {selector: {app: db}, clusterIP: 10.96.0.1, ports: [{port: 80, targetPort: 8080}]}\n"
+)
+
+
+def run(*words: str, manifests: str) -> Done:
+    return podfence([*words, "-f", "-"], stdin=manifests.encode())
+
+
+def test_pods_of_today_and_pods_to_come_are_apart() -> None:
+    done = run("find", "to", "shop/db", manifests=OTHER + WEB + DB)
+    today, _, coming = done.out.partition("pods to come")
+    assert "alpha/aaa" in today
+    assert "shop/web" in today
+    assert "alpha/aaa" not in coming
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("find", "from", "shop/x"), "no address is surely that of shop/x"),
+        (("find", "to", "shop/zz"), "no address is surely that of shop/zz"),
+        (("find", "from", "10.0.0.2"), "10.0.0.2 is the address of several pods"),
+    ],
+)
+def test_whose_an_address_is_has_to_be_known(words: tuple[str, ...], said: str) -> None:
+    """NP-60a: "nobody" would be no proof."""
+    done = run(*words, manifests=SHARED)
+    assert (done.status, done.out) == (2, "")
+    assert said in done.err
+
+
+def test_a_pod_without_an_address_is_in_no_row_and_that_is_said() -> None:
+    pending = pod("pend") + "status: {phase: Pending}\n"
+    done = run("find", "from", "shop/pend", manifests=WEB + DB + pending)
+    assert (done.status, done.out) == (2, "")
+    assert "no address is surely that of shop/pend" in done.err
+
+
+def test_the_address_of_a_service_is_not_an_address_outside() -> None:
+    """NP-45: it is judged by what is behind it."""
+    manifests = WEB + DB + SERVICE + policy("db", CLOSED.replace("APP", "db"))
+    done = run("find", "to", "10.96.0.1:80", manifests=manifests)
+    assert (done.status, done.out) == (2, "")
+    assert "service/shop/db" in done.err
+
+
+def test_a_way_leads_over_pods_that_exist() -> None:
+    """Only a pod without the label app is let in, and there is none."""
+    rule = "{podSelector: {matchExpressions: [{key: app, operator: DoesNotExist}]}}"
+    spec = f"{{podSelector: {{matchLabels: {{app: db}}}}, ingress: [{{from: [{rule}]}}]}}"
+    done = run("find", "path", "shop/web", "shop/db", manifests=WEB + DB + policy("db", spec))
+    assert done.status == 1
+    assert "no way" in done.out
+
+
+def test_a_way_begins_where_it_was_asked_to() -> None:
+    done = run("find", "path", "shop/web", "shop/db", manifests=OTHER + WEB + DB)
+    assert done.status == 0
+    assert "shop/web   shop/db" in done.out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("unprotected",), ("newcomers",), ("path", "shop/web", "shop/db")],
+    ids=lambda words: words[0],
+)
+def test_what_an_unread_policy_may_turn_is_not_told_as_certain(words: tuple[str, ...]) -> None:
+    unread = policy("y", "{podSelector: {matchLabels: {app: {a: b}}}, policyTypes: [Ingress]}")
+    done = run("find", *words, "--keep-going", manifests=WEB + DB + unread)
+    assert "shop/db" not in done.out
+
+
+def test_a_repair_does_not_widen_a_rule_that_means_others_too(tmp_path: Path) -> None:
+    spaces = "".join(
+        f"---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n"
+        for name in ("shop", "ops", "third")
+    )
+    pods = DB + pod("web", "ops", "10.0.0.3") + pod("webx", "third", "10.0.0.4", app="web")
+    rule = (
+        "  podSelector: {matchLabels: {app: db}}\n  ingress:\n  - from:\n"
+        "    - namespaceSelector: {}\n      podSelector: {matchLabels: {app: web}}\n"
+        "    ports:\n    - port: 5432\n"
+    )
+    path = tmp_path / "all.yaml"
+    path.write_text(spaces + pods + policy("db", f"\n{rule}"))
+    done = podfence(["why", "ops/web", "shop/db:9000", "--repair", "-f", str(path)])
+    assert "ops/web -> shop/db: opens TCP/9000" in done.out
+    assert "third/webx" not in done.out.partition("repair:")[2]
