@@ -207,13 +207,21 @@ class Browser:
         self.run("new Promise(r => requestAnimationFrame(() => requestAnimationFrame(() => r(0))))")
 
     def wait(self, condition: str) -> None:
-        """Until an expression is true."""
+        """Until an expression is true. While a page gives way to another nothing is."""
         deadline = time.monotonic() + _WAIT
-        while not self.run(condition):
+        while not self._holds(condition):
             if time.monotonic() > deadline:
                 raise PageError(f"never true: {condition}; {self.console}")
             time.sleep(0.02)
         self.settle()
+
+    def _holds(self, condition: str) -> bool:
+        try:
+            return bool(self.run(condition))
+        except PageError as error:
+            if "navigated" not in str(error):
+                raise
+            return False
 
     # -- the protocol
 
