@@ -56,7 +56,8 @@ def test_the_server_takes_every_object(admin: Client, found: Json) -> None:
 
 @pytest.mark.parametrize("objects", [chart.installed(), [chart.cleanup()]])
 def test_the_server_takes_the_pods_of_a_daemonset(admin: Client, objects: list[Json]) -> None:
-    template = chart.only(objects, "DaemonSet")["spec"]["template"]
+    (daemons,) = (each for each in objects if each["kind"] == "DaemonSet")
+    template = daemons["spec"]["template"]
     pod = {**template, "metadata": {**template["metadata"], "name": "podfence-x"}}
     answer = admin.send("POST", f"/api/v1/namespaces/kube-system/pods{STRICT}", encode(pod))
     assert (answer.status, answer.message) == (201, "")
