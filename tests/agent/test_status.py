@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,16 @@ class Fleet:
         assert done.err == ""
         return json.loads(done.out)
 
+    def wait_for(self, pods: Mapping[str, int]) -> None:
+        """Until each agent is in sync and knows so many pods of its node."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            nodes = self.json("status")["nodes"]
+            if {node["node"]: node["pods"] for node in nodes if node.get("inSync")} == pods:
+                return
+            assert time.monotonic() < until, nodes
+            time.sleep(0.05)
+
     def close(self) -> None:
         for agent in self.agents.values():
             if agent.process.poll() is None:
@@ -130,6 +140,7 @@ def fleet(cluster: Cluster, kubeconfig: Path, tmp_path: Path) -> Iterator[Fleet]
             made.node(name)
         for last, pod in enumerate(("web", "db"), 1):
             cluster.pod(pod, made.one, f"10.251.0.{last}")
+        made.wait_for({made.one: 2, made.two: 0})
         yield made
     finally:
         made.close()
