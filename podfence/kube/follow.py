@@ -267,7 +267,7 @@ class Follow(Generic[T]):
 
     def _absent(self, key: Key, version: str) -> list[Change[T]]:
         held = self._held.get(key)
-        if held is None or (version and _is_older(version, held)):
+        if held is None or (version and is_older(version, held)):
             return []
         del self._held[key]
         if self._seen is not None:
@@ -332,10 +332,10 @@ class Follow(Generic[T]):
 
 def is_news(version: str, than: str) -> bool:
     """Whether a version may be one that was not seen yet."""
-    return version != than and not _is_older(version, than)
+    return version != than and not is_older(version, than)
 
 
-def _is_older(version: str, other: str) -> bool:
+def is_older(version: str, other: str) -> bool:
     """Whether a resourceVersion is surely older: numbers are compared, as the API allows."""
     if version.isdecimal() and other.isdecimal():
         return int(version) < int(other)

@@ -30,7 +30,7 @@ from podfence.kube.follow import (
     Read,
     State,
     Watching,
-    is_news,
+    is_older,
 )
 from podfence.kube.listing import Ahead, list_items
 from podfence.kube.resource import Resource
@@ -198,10 +198,13 @@ class Watch(Generic[T]):
 
 def _counts(change: Change[T], others: Sequence[Follow[T]]) -> bool:
     """Whether a change in one part of a kind is one of the kind: the other parts hold nothing of
-    that name, or something older. Asked when the change is taken: what the others hold by then is
-    told already, or waits behind it."""
+    that name, or nothing newer. Asked when the change is taken: what is newer there is told
+    already, or waits behind it. Of one version that two parts hold neither may count on the other:
+    both may wait."""
     held = [version for part in others if (version := part.held(change.key)) is not None]
-    return not held or (change.data is not None and all(is_news(change.version, v) for v in held))
+    if change.data is None:
+        return not held
+    return not any(is_older(change.version, version) for version in held)
 
 
 class _Loop(Generic[T]):

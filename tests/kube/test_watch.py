@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from podfence.kube.access import Access, Fixed, ServerAddress
-from podfence.kube.follow import Standing, State
+from podfence.kube.follow import Change, Follow, Standing, State
 from podfence.kube.resource import Resource, own_node, pods_for
-from podfence.kube.watch import Watch
+from podfence.kube.watch import Watch, _counts
 from tests.kube.fakeapi import Answer, FakeApi, Request, refusal
 from tests.kube.fakecluster import TIER, FakeCluster, running
 from tests.support.items import whole
@@ -463,3 +464,27 @@ def test_one_object_alone_may_be_followed() -> None:
 def test_a_value_in_a_selector_is_escaped() -> None:
     (resource,) = own_node("a,b=c\\d")
     assert resource.only == "metadata.name=a\\,b\\=c\\\\d"
+
+
+@pytest.mark.parametrize(
+    ("version", "held", "counts"),
+    [
+        ("5", None, True),
+        ("5", "4", True),
+        # Both parts have seen it, and neither has been told of yet: it is said twice, not never.
+        ("5", "5", True),
+        ("5", "6", False),
+        ("opaque", "other", True),
+        ("", None, True),
+        ("", "4", False),
+    ],
+)
+def test_of_parts_that_overlap_the_newest_is_told(
+    version: str, held: str | None, counts: bool
+) -> None:
+    """No version: the object is gone from the part."""
+    other = mock.create_autospec(Follow, instance=True)
+    other.held.return_value = held
+    data: Any = {"metadata": {}} if version else None
+    change = Change("Pod", "a", "web", data, version)
+    assert _counts(change, [other]) is counts

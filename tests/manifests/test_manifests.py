@@ -332,7 +332,7 @@ _FRAGMENTS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=2000)
+@settings(max_examples=300, deadline=20_000)
 @given(st.one_of(st.binary(max_size=200), st.lists(_FRAGMENTS, max_size=30).map("".join)))
 @example("a: &a\n  <<: *a\n")
 @example("? [*a]\n: &a b")
@@ -367,7 +367,7 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=2000)
+@settings(max_examples=200, deadline=20_000)
 @given(_JSON)
 def test_json_means_the_same_as_json_and_as_yaml(value: object) -> None:
     text = json.dumps({"apiVersion": "v1", "kind": "Pod", "spec": value})
