@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from podfence.cli.agent_options import mark_option, netns_option, opened, ranges_option
+from podfence.cli.agent_options import (
+    mark_option,
+    netns_option,
+    opened,
+    ranges_option,
+    run_dir_option,
+)
 from podfence.cli.main import LazyGroup
 
 if TYPE_CHECKING:
@@ -44,14 +50,7 @@ COMMANDS = {
     "--context", "cluster", default="", metavar="NAME", help="The context of the kubeconfig."
 )
 @ranges_option
-@click.option(
-    "--run-dir",
-    type=click.Path(path_type=Path),
-    default=Path("/run/podfence"),
-    show_default=True,
-    metavar="DIR",
-    help="Where the lock lies that keeps a second agent away.",
-)
+@run_dir_option("Where the lock lies that keeps a second agent away.")
 @click.option(
     "--http-address",
     default="127.0.0.1",

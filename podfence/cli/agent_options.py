@@ -44,6 +44,18 @@ def ranges_option(function: F) -> F:
     )(function)
 
 
+def run_dir_option(text: str) -> Callable[[F], F]:
+    """``--run-dir DIR``; ``text``: what lies there."""
+    return click.option(
+        "--run-dir",
+        type=click.Path(path_type=Path),
+        default=Path("/run/podfence"),
+        show_default=True,
+        metavar="DIR",
+        help=text,
+    )
+
+
 def _mask(context: click.Context, parameter: click.Parameter, value: str) -> int:
     from podfence.nft.lowering.lower import LocalNode
 

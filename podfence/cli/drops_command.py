@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from podfence.agent.fleet import Told
 from podfence.agent.localsocket import ask_drops, socket_name
+from podfence.cli.agent_options import run_dir_option
 from podfence.cli.agents import Agents, Where, agents_options
 from podfence.cli.common import output_option
 from podfence.cli.terminal import echo
@@ -38,14 +39,7 @@ _Ask = Callable[[], list[Told[Drops]]]
 @click.option("--pod", metavar="POD", help="Only of this pod (namespace/name, or a name).")
 @output_option
 @click.option("--local", is_flag=True, help="Ask the agent of this node alone, at its socket.")
-@click.option(
-    "--run-dir",
-    type=click.Path(path_type=Path),
-    default=Path("/run/podfence"),
-    show_default=True,
-    metavar="DIR",
-    help="Where that socket lies.",
-)
+@run_dir_option("Where that socket lies.")
 @click.option(
     "--netns",
     "namespace_file",

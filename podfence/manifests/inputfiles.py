@@ -166,16 +166,17 @@ class _Walk:
                     self.excluded += 1
                 elif not is_directory:
                     yield _Found(path, folder.chart)
-                elif entry.is_symlink() and self._leads_up(path):
+                elif entry.is_symlink() and _holds(os.path.realpath(path), self._real):
                     yield Skipped(path, self._directory)
                 else:
                     below.append(_Folder(path, f"{inner}/", folder.chart))
             waiting += reversed(below)
 
-    def _leads_up(self, link: str) -> bool:
-        """Whether a link leads out of the directory to one that holds it, such as ``/``."""
-        real = os.path.realpath(link)
-        return real != self._real and self._real.startswith(os.path.join(real, ""))
+
+def _holds(real: str, directory: str) -> bool:
+    """Whether a path leads out of a directory to one that holds it, such as ``/``. Both are without
+    links."""
+    return real != directory and directory.startswith(os.path.join(real, ""))
 
 
 def folders(given: str) -> Iterator[tuple[str, list[str]]]:
@@ -184,7 +185,7 @@ def folders(given: str) -> Iterator[tuple[str, list[str]]]:
     root, entered = os.path.realpath(given), set[str]()
     for folder, below, names in os.walk(given, followlinks=True):
         real = os.path.realpath(folder)
-        if real in entered or (real != root and root.startswith(os.path.join(real, ""))):
+        if real in entered or _holds(real, root):
             below.clear()
             continue
         entered.add(real)

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from base64 import encodebytes
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
@@ -25,6 +24,7 @@ from typing import Any
 
 import yaml
 
+from podfence.lab.api.controlplane import private_key
 from tests.apiserver.client import Answer, Client
 
 READY_SECONDS = 100
@@ -234,15 +234,6 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def private_key() -> str:
-    """A key of the curve P-256 in the form of SEC 1, its public half left out."""
-    head, curve = bytes.fromhex("30310201010420"), bytes.fromhex("a00a06082a8648ce3d030107")
-    # A number below 2**255 is below the order of the curve.
-    number = (secrets.randbits(255) | 1).to_bytes(32, "big")
-    body = encodebytes(head + number + curve).decode("ascii")
-    return f"-----BEGIN EC PRIVATE KEY-----\n{body}-----END EC PRIVATE KEY-----\n"
 
 
 def _openssl(folder: Path, *words: str) -> None:

@@ -13,8 +13,9 @@ from http.client import HTTPException
 from pathlib import Path
 
 from podfence.kernel import netns
+from podfence.lab.api.controlplane import private_key
 from tests.apiserver.client import Client
-from tests.apiserver.server import etcd_flags, private_key
+from tests.apiserver.server import etcd_flags
 from tests.cluster import layout, network
 from tests.cluster.layout import Node
 from tests.cluster.programs import Programs
