@@ -188,7 +188,9 @@ def main() -> None:
     server = Server(feed)
     server.socket = certificate(options.folder).wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    (options.folder / "port").write_text(str(server.server_port))
+    port = options.folder / "port.new"
+    port.write_text(str(server.server_port))
+    port.rename(options.folder / "port")  # who sees it sees all of it
     while not (options.folder / "go").exists():
         time.sleep(0.01)
     begin = time.monotonic()
@@ -202,7 +204,9 @@ def main() -> None:
             if stream.kind == told["kind"]:
                 stream.tell(what, told)
     took = time.monotonic() - begin
-    (options.folder / "done").write_text(f"{options.events / took:.0f}")
+    done = options.folder / "done.new"
+    done.write_text(f"{options.events / took:.0f}")
+    done.rename(options.folder / "done")
     threading.Event().wait()
 
 

@@ -6,7 +6,8 @@ nobody has any more is owed: it is paid with the next epoch, after PATIENCE at t
 once when somebody gets one of these addresses.
 
 A new epoch makes every live connection pass the rules once more, so there are at most LIMIT of them
-a second: changes that need one are gathered, and never left out.
+a second in the long run, and at most BURST at once: what comes now and then does not wait, and in a
+storm changes that need one are gathered, and never left out.
 
 Numbers of epochs come round. So the numbers are four quarters, and a quarter is entered only after
 connections that still carry its numbers from the round before have lost their marks.
@@ -27,30 +28,32 @@ from podfence.sets.members import Members
 
 PATIENCE = 1.0
 """Seconds after which an owed epoch is paid, if nothing came before."""
-LIMIT = 10
-"""Epochs a second."""
+LIMIT = 20
+"""Epochs a second, in the long run."""
+BURST = 20
+"""Epochs at once, after a second without any."""
 QUARTERS = 4
 
 
 class Bumps(Struct, frozen=True):
     """``epoch``: of the rules that are enforced, 1 to ``most``. ``owed``: addresses that nobody has
     any more, of which a permission may be left, by IP version. ``due``: when they are paid at the
-    latest; inf: nothing is owed. ``last``: when the epoch changed last. ``dirty``: quarters of the
-    numbers that connections may carry; at a start, all of them. ``limit``: epochs a second; inf: as
-    many as it takes."""
+    latest; inf: nothing is owed. ``rested``: from when on BURST epochs may come at once again.
+    ``dirty``: quarters of the numbers that connections may carry; at a start, all of them.
+    ``limit``: epochs a second; inf: as many as it takes."""
 
     epoch: int
     most: int
     owed: Mapping[int, Members] = {}
     due: float = inf
-    last: float = -inf
+    rested: float = -inf
     dirty: frozenset[int] = frozenset(range(QUARTERS))
     limit: float = LIMIT
 
     @property
     def free_at(self) -> float:
         """The earliest time of the next epoch."""
-        return self.last + 1 / self.limit
+        return self.rested - (BURST - 1) / self.limit
 
     def owing(self, released: Released, now: float) -> Bumps:
         """With more addresses of which something may be left."""
@@ -65,7 +68,8 @@ class Bumps(Struct, frozen=True):
     def bumped(self, now: float) -> Bumps:
         """Under the next epoch; after the last comes 1 (0 is what nobody judged). All is paid."""
         following = self.epoch % self.most + 1
-        return replace(self, epoch=following, owed={}, due=inf, last=now)
+        rested = max(self.rested, now) + 1 / self.limit
+        return replace(self, epoch=following, owed={}, due=inf, rested=rested)
 
     def becoming(self, following: Bumps) -> Bumps:
         """``following``, with what was swept since it was made."""
@@ -74,7 +78,7 @@ class Bumps(Struct, frozen=True):
     def using(self, following: Bumps) -> Bumps:
         """The same; ``following`` may have come into force, and connections may carry its epoch."""
         dirty = self.dirty | {self.quarter(following.epoch)}
-        return replace(self, last=following.last, dirty=dirty)
+        return replace(self, rested=following.rested, dirty=dirty)
 
     def quarter(self, number: int) -> int:
         """The quarter of the numbers that an epoch is in, 0 to 3."""

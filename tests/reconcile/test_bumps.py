@@ -6,7 +6,7 @@ from math import inf
 
 import pytest
 
-from podfence.reconcile.bumps import LIMIT, PATIENCE, QUARTERS, Bumps, joint, less, meet
+from podfence.reconcile.bumps import BURST, LIMIT, PATIENCE, QUARTERS, Bumps, joint, less, meet
 from podfence.sets.members import Members
 
 ONE, TWO = {4: Members.of(4, [1])}, {4: Members.of(4, [2]), 6: Members.of(6, [1])}
@@ -62,8 +62,23 @@ def test_nothing_released_is_no_debt() -> None:
 
 def test_the_next_epoch_has_its_time() -> None:
     assert Bumps(1, 0xFF).free_at == -inf
-    assert Bumps(1, 0xFF).bumped(5.0).free_at == 5.0 + 1 / LIMIT
+    assert Bumps(1, 0xFF).bumped(5.0).free_at <= 5.0
     assert Bumps(1, 0xFF, limit=inf).bumped(5.0).free_at == 5.0
+
+
+def test_as_many_epochs_as_the_burst_come_at_once_and_the_rest_by_the_rate() -> None:
+    bumps = Bumps(1, 0xFF)
+    for _ in range(BURST):
+        assert bumps.free_at <= 5.0
+        bumps = bumps.bumped(5.0)
+    assert bumps.free_at == pytest.approx(5.0 + 1 / LIMIT)
+
+
+def test_rest_gives_back_no_more_than_the_burst() -> None:
+    bumps = Bumps(1, 0xFF).bumped(0.0)
+    for _ in range(BURST):
+        bumps = bumps.bumped(1000.0)
+    assert bumps.free_at > 1000.0
 
 
 def test_addresses_of_two_versions() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
 from math import inf
 from random import Random
 
@@ -23,7 +22,7 @@ from podfence.nft.trace import first_packet, trace_packet
 from podfence.nft.transaction import DeleteTable, Transaction
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow
-from podfence.reconcile.bumps import PATIENCE
+from podfence.reconcile.bumps import BURST, LIMIT, PATIENCE
 from podfence.reconcile.quarantine import addresses, units, without
 from podfence.reconcile.states import Condition, Drifted, Planned, Read, State
 from podfence.reconcile.step import MINUTE, RETRY
@@ -132,20 +131,41 @@ def test_an_heir_of_an_address_pays_at_once(together: bool) -> None:
     assert epoch(node.rules) == 2
 
 
+def is_paced(bumps: list[float]) -> bool:
+    """Whether no stretch of time has more epochs than a burst and what the rate adds to it."""
+    return all(
+        bumps[last] - bumps[first] >= (last - first + 1 - BURST) / LIMIT - 1e-6
+        for first in range(len(bumps))
+        for last in range(first, len(bumps))
+    )
+
+
 def test_many_changes_at_once_share_an_epoch() -> None:
-    """At most ten epochs a second: those between wait, and nothing overtakes them."""
+    """After the first ones they have a rate: those between wait, and nothing overtakes them."""
     node = node_with(A)
     current = A
-    for n in range(40):
+    for n in range(120):
         wanted = (A, B, C)[n % 3]
         node.feed(planned(current, wanted))
         current = wanted
         node.pass_time(0.01)
     node.pass_time(1)
     bumps = [at for at, _, _, write in node.writes if write is not None and write.bumped]
-    assert len(bumps) <= 5
-    assert all(later - earlier >= 0.0999 for earlier, later in pairwise(bumps))
+    assert len(bumps) > BURST
+    assert is_paced(bumps)
     assert node.rules == with_epoch(current, epoch(node.rules))
+
+
+def test_a_few_changes_after_a_rest_do_not_wait() -> None:
+    """Each is written when it comes, under an epoch of its own."""
+    node = node_with(A)
+    current = A
+    for n in range(BURST // 2):
+        wanted = (B, A)[n % 2]
+        node.feed(planned(current, wanted))
+        current = wanted
+        assert node.rules == with_epoch(wanted, epoch(node.rules))
+        assert not node.state.waiting
 
 
 def test_what_gives_only_does_not_wait() -> None:
@@ -467,7 +487,7 @@ class Day:
         assert all(names & node.poisoned for names in led_to.values())
         assert node.rules == with_epoch(without(self.wanted, refused, 77), epoch(node.rules))
         bumps = [at for at, _, _, write in node.writes if write is not None and write.bumped]
-        assert all(later - earlier >= 0.0999 for earlier, later in pairwise(bumps))
+        assert is_paced(bumps)
 
 
 def passes(ruleset: Ruleset, flow: Flow) -> bool:
