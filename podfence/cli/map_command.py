@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import click
 
@@ -33,7 +33,7 @@ from podfence.questions.phrases.words import count, some
 from podfence.text import printable
 
 SHOWN_PODS = 5
-FORMATS = ("table", "wide", "matrix", "json", "csv", "dot", "mermaid")
+FORMATS = ("table", "wide", "matrix", "json", "csv", "dot", "mermaid", "svg")
 
 
 @click.command("map")
@@ -44,7 +44,7 @@ FORMATS = ("table", "wide", "matrix", "json", "csv", "dot", "mermaid")
     type=click.Choice(FORMATS),
     default="table",
     show_default=True,
-    help="Text (wide names every source), data, or a graph for Graphviz or Mermaid.",
+    help="Text (wide names every source), data, a graph for Graphviz or Mermaid, or a picture.",
 )
 @click.option("--to", "to", metavar="END", help="Only connections to this end.")
 @click.option("--from", "source", metavar="END", help="Only connections from this end.")
@@ -117,6 +117,8 @@ def _emptiness(loaded: Loaded, scope: tuple[str, ...]) -> str:
 def _render(answer: Connectivity, output: str) -> Iterable[bytes]:
     from podfence.render import map_data, map_table
 
+    if output in ("dot", "mermaid", "svg"):
+        return _drawn(answer, output)
     if output == "json":
         return map_data.map_json(answer)
     if output == "matrix":
@@ -127,5 +129,23 @@ def _render(answer: Connectivity, output: str) -> Iterable[bytes]:
                 answer, wide=output == "wide", width=width_of(sys.stdout)
             ).encode()
         ]
-    writers = {"csv": map_data.map_csv, "dot": map_data.map_dot, "mermaid": map_data.map_mermaid}
-    return (piece.encode() for piece in writers[output](answer))
+    return (piece.encode() for piece in map_data.map_csv(answer))
+
+
+def _drawn(answer: Connectivity, output: str) -> Iterator[bytes]:
+    """A graph or a picture; what it leaves to be wished is said afterwards."""
+    from podfence.render.map_graphs import Graph, advice
+    from podfence.render.map_svg import folding, pictured, svg
+
+    if output == "svg":
+        picture = pictured(answer)
+        yield from (piece.encode() for piece in svg(picture))
+        said = folding(picture)
+    else:
+        graph = Graph(answer)
+        yield from (
+            piece.encode() for piece in (graph.dot() if output == "dot" else graph.mermaid())
+        )
+        said = advice(graph.edges, mermaid=output == "mermaid")
+    if said:
+        echo(f"note: {said}", err=True)

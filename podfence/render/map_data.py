@@ -1,7 +1,7 @@
-"""A connectivity map as data: JSON, CSV, DOT, Mermaid.
+"""A connectivity map as data: JSON, CSV.
 
 Rule: text is made row by row, so that a large map is never held in memory; every name is escaped
-for the language that it is written in.
+for the format that it is written in.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from podfence.questions.connectivity import Connectivity, Group, Row, ports_words
 from podfence.render.jsontext import json_bytes
-from podfence.render.map_table import ports_text, shown
+from podfence.render.map_table import shown
 from podfence.sets import PortSet
 from podfence.text import printable
 
@@ -82,41 +82,3 @@ def _inert(cell: str) -> str:
     """A spreadsheet must not take a name for a formula, nor a terminal for a command."""
     cell = printable(cell)
     return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "'")) else cell
-
-
-def map_dot(connectivity: Connectivity) -> Iterator[str]:
-    """A Graphviz digraph: one box a group, one edge a pair."""
-    yield "digraph podfence {\n  rankdir=LR;\n  node [shape=box];\n"
-    for group in shown(connectivity):
-        style = ", style=dashed" if group.workload is None else ""
-        yield f"  n{group.number} [label={_dot(group.name)}{style}];\n"
-    for row in connectivity.rows():
-        for source in row.sources:
-            label = _dot(ports_text(row))
-            yield f"  n{source.number} -> n{row.destination.number} [label={label}];\n"
-    yield "}\n"
-
-
-def _dot(text: str) -> str:
-    escaped = printable(text).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
-
-
-def map_mermaid(connectivity: Connectivity) -> Iterator[str]:
-    """A Mermaid flowchart: one box a group, one edge a pair."""
-    yield "flowchart LR\n"
-    for group in shown(connectivity):
-        left, right = ("([", "])") if group.workload is None else ("[", "]")
-        yield f"  n{group.number}{left}{_mermaid(group.name)}{right}\n"
-    for row in connectivity.rows():
-        for source in row.sources:
-            label = _mermaid(ports_text(row))
-            yield f"  n{source.number} -->|{label}| n{row.destination.number}\n"
-
-
-def _mermaid(text: str) -> str:
-    """Only letters, digits and harmless signs stay; the rest becomes character entities."""
-    plain = "".join(
-        c if c.isascii() and (c.isalnum() or c in " ./-_:,") else f"#{ord(c)};" for c in text
-    )
-    return f'"{plain}"'

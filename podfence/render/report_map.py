@@ -13,6 +13,7 @@ from podfence.model.objects import ContainerPort
 from podfence.questions.connectivity import Group
 from podfence.questions.report import Report
 from podfence.render.report_names import AsWritten
+from podfence.render.report_picture import picture_data
 from podfence.sets import PortSet
 
 MAP_SCHEMA = "podfence.report-map/v1"
@@ -62,6 +63,7 @@ def map_data(report: Report, names: AsWritten, notes: Iterable[str] = ()) -> dic
         )
         for row in report.map.rows()
     ]
+    picture = picture_data(report.map, names, numbers)
     return {
         "schema": MAP_SCHEMA,
         "anonymous": names.hides,
@@ -75,6 +77,7 @@ def map_data(report: Report, names: AsWritten, notes: Iterable[str] = ()) -> dic
         "leftOut": names.left_out(report.map.left_out),
         "notes": [] if names.hides else list(notes),
         "policies": len(report.index.cluster.policies) + len(report.index.cluster.admin_policies),
+        **({} if picture is None else {"picture": picture}),
     }
 
 

@@ -37,6 +37,7 @@ COMMANDS = {
     "map-shop-json": f"map {SHOP} -o json",
     "map-shop-csv": f"map {SHOP} -o csv",
     "map-shop-dot": f"map {SHOP} -o dot",
+    "map-shop-svg": f"map {SHOP} -o svg",
     "map-shop-mermaid": f"map {SHOP} -o mermaid",
     "map-shop-monitoring": f"map {SHOP} -n monitoring",
     "map-shop-monitoring-dot": f"map {SHOP} -n monitoring -o dot",

@@ -13,9 +13,11 @@ import re
 import unicodedata
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
+from podfence.text import printable
 from tests.cli.session import Done, podfence
 
 NAMES = {
@@ -176,7 +178,8 @@ _DOT_TEXT = r'"(?:[^"\\]|\\\\|\\")*"'
 _PROBLEM = re.compile(r"(-:1:\d+: )?(error|warning)\[PF\d{3}\]: ")
 _DOT = re.compile(
     rf"digraph podfence \{{|  rankdir=LR;|  node \[shape=box\];|\}}|"
-    rf"  n\d+ \[label={_DOT_TEXT}(, style=dashed)?\];|  n\d+ -> n\d+ \[label={_DOT_TEXT}\];"
+    rf"  subgraph cluster_\d+ \{{|    label={_DOT_TEXT};|  \}}|    n\d+ \[label={_DOT_TEXT}\];|"
+    rf"  n\d+ \[label={_DOT_TEXT}, style=dashed\];|  n\d+ -> n\d+ \[label={_DOT_TEXT}\];"
 )
 
 
@@ -187,7 +190,8 @@ def test_map_dot_is_a_digraph_of_plain_statements(name: str) -> None:
 
 _MERMAID_TEXT = r'"(?:[A-Za-z0-9 ./_:,-]|#\d+;)*"'
 _MERMAID = re.compile(
-    rf"flowchart LR|  n\d+(\[{_MERMAID_TEXT}\]|\(\[{_MERMAID_TEXT}\]\))|"
+    rf"flowchart LR|  subgraph s\d+\[{_MERMAID_TEXT}\]|  end|    n\d+\[{_MERMAID_TEXT}\]|"
+    rf"  n\d+\(\[{_MERMAID_TEXT}\]\)|"
     rf"  n\d+ -->\|{_MERMAID_TEXT}\| n\d+"
 )
 
@@ -195,6 +199,16 @@ _MERMAID = re.compile(
 def test_map_mermaid_is_a_flowchart_of_plain_statements(name: str) -> None:
     text = run(name, "map", "-o", "mermaid").out
     assert [line for line in text.splitlines() if not _MERMAID.fullmatch(line)] == []
+
+
+def test_map_svg_holds_nothing_but_shapes_and_text(name: str) -> None:
+    root = ElementTree.fromstring(run(name, "map", "-o", "svg").out)
+    elements = [(each.tag.partition("}")[2], set(each.attrib)) for each in root.iter()]
+    assert {tag for tag, _ in elements} == {"svg", "title", "style", "rect", "text", "path", "g"}
+    kinds = {"x", "y", "width", "height", "viewBox", "role", "class", "rx", "d", "id"}
+    assert set().union(*(given for _, given in elements)) <= kinds
+    titles = [each.text or "" for each in root.iter("{http://www.w3.org/2000/svg}title")]
+    assert [each for each in titles if printable(name) in each]
 
 
 @pytest.mark.parametrize("command", ["can", "why"])

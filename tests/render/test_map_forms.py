@@ -22,12 +22,14 @@ from podfence.model.objects import Pod
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
 from podfence.questions.connectivity import Connectivity, connectivity
-from podfence.render.map_data import map_csv, map_dot, map_json, map_mermaid
+from podfence.render.map_data import map_csv, map_json
+from podfence.render.map_graphs import MOST_OUTSIDE, Graph, advice
 from podfence.render.map_table import render_matrix, render_table
 from podfence.sets import AddressSet
 from podfence.testing.builders import namespace, peer, pod, policy, rule
 from tests.support.mapreading import (
     MapData,
+    folded,
     read_csv,
     read_dot,
     read_matrix,
@@ -98,11 +100,12 @@ def agree(index: PolicyIndex, answer: Connectivity) -> None:
         "wide": read_table(data, wide),
         "matrix": matrix,
         "csv": read_csv(data, "".join(map_csv(answer))),
-        "dot": read_dot(data, "".join(map_dot(answer))),
-        "mermaid": read_mermaid("".join(map_mermaid(answer))),
     }
     for form, pairs in read.items():
         assert sorted(pairs) == expected, form
+    in_graphs = sorted(folded(data, data.pairs, MOST_OUTSIDE))
+    assert sorted(read_dot(data, "".join(Graph(answer).dot()))) == in_graphs
+    assert sorted(read_mermaid(data, "".join(Graph(answer).mermaid()))) == in_graphs
     assert blank == not_asked(data, answer.only)
     cut_as_it_says(data, render_table(answer), wide)
     judged(index, answer, data)
@@ -308,6 +311,38 @@ def test_a_thousand_blocks_are_two_lines_of_text_and_all_of_them_in_the_data() -
         "outside 100.0.0.0/24, 100.0.2.0/24, 100.0.4.0/24 and 997 more",
     ]
     assert [*data.endpoints.values()][-1]["addresses"] == many
+
+
+def apart(number: int) -> list[NetworkPolicy]:
+    """So many blocks that no two of them are reached alike."""
+    return [
+        policy(
+            f"d/p{n}",
+            {"app": "a"},
+            types=["Egress"],
+            egress=[rule(peer(cidr=f"192.0.2.{n * 4}/30"), ports=[80 + n])],
+        )
+        for n in range(number)
+    ]
+
+
+@pytest.mark.parametrize(("blocks_apart", "nodes"), [(3, 4), (20, 1)])
+def test_many_outside_groups_are_one_node_of_a_graph(blocks_apart: int, nodes: int) -> None:
+    answer = connectivity(compile_cluster(Cluster.of([*A_AND_B, *apart(blocks_apart)])))
+    graph = Graph(answer)
+    text = "".join(graph.dot())
+    data = MapData.of(b"".join(map_json(answer)).decode())
+
+    assert text.count("style=dashed") == nodes
+    assert sorted(read_dot(data, text)) == sorted(folded(data, data.pairs, MOST_OUTSIDE))
+    assert graph.edges == text.count(" -> ")
+
+
+def test_a_graph_that_cannot_be_read_comes_with_advice() -> None:
+    assert advice(150, mermaid=True) == ""
+    assert "151 connections" in advice(151, mermaid=False)
+    assert "Mermaid draws 500" in advice(501, mermaid=True)
+    assert "Mermaid" not in advice(501, mermaid=False)
 
 
 def test_what_a_map_of_some_namespaces_is_not_about_divides_no_addresses() -> None:

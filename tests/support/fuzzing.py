@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import FrameType
+from xml.etree import ElementTree
 
 import msgspec
 
@@ -31,7 +32,9 @@ from podfence.questions.describe import describe
 from podfence.questions.lint.notes import notes_for
 from podfence.questions.why import why
 from podfence.render.describe import render_description
-from podfence.render.map_data import map_csv, map_dot, map_json, map_mermaid
+from podfence.render.map_data import map_csv, map_json
+from podfence.render.map_graphs import Graph
+from podfence.render.map_svg import pictured, svg
 from podfence.render.map_table import render_matrix, render_table
 from podfence.render.problems import problem_data
 from podfence.render.verdicts import VerdictEncoder, can_text, why_text
@@ -118,8 +121,9 @@ def _map(index: PolicyIndex) -> None:
     check_harmless(render_table(answer))
     check_harmless(render_matrix(answer))
     _json(map_json(answer))
-    for piece in (*map_csv(answer), *map_dot(answer), *map_mermaid(answer)):
+    for piece in (*map_csv(answer), *Graph(answer).dot(), *Graph(answer).mermaid()):
         piece.encode()
+    ElementTree.fromstring("".join(svg(pictured(answer))))
 
 
 def _describe(loaded: Loaded, index: PolicyIndex) -> None:

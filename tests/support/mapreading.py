@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -188,24 +188,93 @@ def read_csv(data: MapData, text: str) -> list[Pair]:
     return [(cell(source), cell(to), ports, family) for source, to, ports, family in rows]
 
 
-def read_dot(data: MapData, text: str) -> list[Pair]:
-    names = {printable(name): name for name in data.endpoints}
+# -- graphs
 
+
+@dataclass(frozen=True)
+class GraphText:
+    """Nodes with the names that they stand for, and edges as pairs."""
+
+    nodes: dict[str, str]
+    pairs: list[Pair]
+
+
+_SHARE = re.compile(r"(.*), (\d+) of (\d+)")
+
+
+def read_dot(data: MapData, text: str) -> list[Pair]:
     def plain(label: str) -> str:
         return re.sub(r"\\(.)", r"\1", label)
 
-    label = r'\[label="((?:[^"\\]|\\.)*)"(?:, style=dashed)?\];'
-    nodes = {n: names[plain(t)] for n, t in re.findall(rf"^  (n\d+) {label}$", text, re.M)}
-    edges = re.findall(rf"^  (n\d+) -> (n\d+) {label}$", text, re.M)
-    assert len(nodes) + len(edges) + 4 == len(text.splitlines())
-    return [(nodes[a], nodes[b], *split_ports(plain(ports))) for a, b, ports in edges]
+    names = {printable(name): name for name in data.endpoints}
+    spaces = {
+        printable(data.namespace(name) or ""): data.namespace(name) for name in data.endpoints
+    }
+    quoted_text = r'"((?:[^"\\]|\\.)*)"'
+    nodes, edges = dict[str, str](), list[tuple[str, str, str]]()
+    namespace: str | None = None
+    lines = text.splitlines()
+    assert lines[:3] == ["digraph podfence {", "  rankdir=LR;", "  node [shape=box];"]
+    assert lines[-1] == "}"
+    for line in lines[3:-1]:
+        if found := re.fullmatch(rf"    label={quoted_text};", line):
+            namespace = spaces[plain(found[1])]
+        elif found := re.fullmatch(rf"    (n\d+) \[label={quoted_text}\];", line):
+            assert namespace is not None
+            nodes[found[1]] = names[printable(f"{namespace}/") + plain(found[2])]
+        elif found := re.fullmatch(rf"  (\w+) \[label={quoted_text}, style=dashed\];", line):
+            nodes[found[1]] = names.get(plain(found[2]), plain(found[2]))
+        elif found := re.fullmatch(rf"  (\w+) -> (\w+) \[label={quoted_text}\];", line):
+            edges.append((found[1], found[2], plain(found[3])))
+        else:
+            assert re.fullmatch(r"  subgraph cluster_\d+ \{|  \}", line), line
+    return [pair for edge in edges for pair in _pairs_of(data, nodes, *edge)]
 
 
-def read_mermaid(text: str) -> list[Pair]:
+def read_mermaid(data: MapData, text: str) -> list[Pair]:
     def plain(label: str) -> str:
         return re.sub(r"#(\d+);", lambda found: chr(int(found[1])), label)
 
-    nodes = {n: plain(t) for n, t in re.findall(r'^  (n\d+)\(?\["([^"]*)"\]\)?$', text, re.M)}
-    edges = re.findall(r'^  (n\d+) -->\|"([^"]*)"\| (n\d+)$', text, re.M)
-    assert len(nodes) + len(edges) + 1 == len(text.splitlines())
-    return [(nodes[a], nodes[b], *split_ports(plain(ports))) for a, ports, b in edges]
+    nodes, edges = dict[str, str](), list[tuple[str, str, str]]()
+    namespace: str | None = None
+    head, *lines = text.splitlines()
+    assert head == "flowchart LR"
+    for line in lines:
+        if found := re.fullmatch(r'  subgraph s\d+\["([^"]*)"\]', line):
+            namespace = plain(found[1])
+        elif found := re.fullmatch(r'    (n\d+)\["([^"]*)"\]', line):
+            nodes[found[1]] = f"{namespace}/{plain(found[2])}"
+        elif found := re.fullmatch(r'  (\w+)\(\["([^"]*)"\]\)', line):
+            nodes[found[1]] = plain(found[2])
+        elif found := re.fullmatch(r'  (\w+) -->\|"([^"]*)"\| (\w+)', line):
+            edges.append((found[1], found[3], plain(found[2])))
+        else:
+            assert line == "  end", line
+    return [pair for edge in edges for pair in _pairs_of(data, nodes, *edge)]
+
+
+def _pairs_of(
+    data: MapData, nodes: dict[str, str], source: str, to: str, label: str
+) -> Iterator[Pair]:
+    """The pairs of an edge; one of the folded outside is ``outside`` as often as it says."""
+    ends = tuple("outside" if node == "outside" else nodes[node] for node in (source, to))
+    number = 1
+    if "outside" in ends:
+        groups = sum(map(data.is_outside, data.endpoints))
+        assert nodes["outside"] == f"outside: {groups} groups of addresses"
+        share = _SHARE.fullmatch(label)
+        if share is not None:
+            assert int(share[3]) == groups
+        label, number = (share[1], int(share[2])) if share else (label, groups)
+    yield from [(ends[0], ends[1], *split_ports(label))] * number
+
+
+def folded(data: MapData, pairs: Iterable[Pair], most: int) -> list[Pair]:
+    """Pairs as a graph shows them: more than so many groups of addresses are one node."""
+    if sum(map(data.is_outside, data.endpoints)) <= most:
+        return list(pairs)
+
+    def node(name: str) -> str:
+        return "outside" if data.is_outside(name) else name
+
+    return [(node(source), node(to), ports, family) for source, to, ports, family in pairs]

@@ -74,7 +74,8 @@ def test_no_name_is_run_or_obeyed(browser: Browser, tmp_path: Path, name: str) -
         assert browser.run("globalThis.sprung") is None
         assert (
             browser.run(
-                "document.querySelectorAll('#app :is(script, img, svg, iframe, style)').length"
+                "document.querySelectorAll('#app :is(script, img, iframe, style), "
+                "#app svg:not(.picture-scroll > svg)').length"
             )
             == 0
         )
@@ -260,3 +261,49 @@ def test_nothing_serious_is_found_by_axe(
         "v => [v.id, v.nodes.slice(0, 3).map(n => n.html + ' ' + n.failureSummary)]))"
     )
     assert found == []
+
+
+# -- the picture
+
+
+def test_the_picture_has_every_name_and_every_line_of_words(browser: Browser, shop: Path) -> None:
+    browser.open(shop, "#/map?view=picture")
+    names = browser.run("[...document.querySelectorAll('.end title')].map((e) => e.textContent)")
+    assert {"shop/db", "shop/frontend", "monitoring/prometheus"} <= set(names)
+    rows = browser.run("podfence.world.reach.rows.length")
+    assert browser.run("document.querySelectorAll('.slot').length") == rows
+
+
+def test_a_name_in_the_picture_leaves_its_own_lines_and_opens_its_neighbourhood(
+    browser: Browser, shop: Path
+) -> None:
+    browser.open(shop, "#/map?view=picture")
+    ends = "[...document.querySelectorAll('.end')]"
+    browser.run(f"{ends}.find((e) => e.ariaLabel.endsWith('receives: shop/db')).focus()")
+    browser.settle()
+    lit = browser.run(
+        "[...document.querySelectorAll('.slot:not(.dim) .ports')].map((e) => e.lastChild.data)"
+    )
+    assert sorted(lit) == ["TCP/5432", "TCP/9100-9110"]
+    browser.press("Enter")
+    browser.wait("document.querySelector('.middle h2')?.textContent === 'shop/db'")
+
+
+def test_ports_in_the_picture_lead_to_the_reason(browser: Browser, shop: Path) -> None:
+    browser.open(shop, "#/map?view=picture")
+    browser.run(
+        "[...document.querySelectorAll('.slot a')]"
+        ".find((e) => e.textContent.includes('5432')).focus()"
+    )
+    browser.press("Enter")
+    browser.wait("document.querySelector('.panel .verdict') !== null")
+    assert browser.text(".panel .verdict") == "yes: TCP/5432"
+
+
+def test_a_picture_of_too_much_is_a_neighbourhood(browser: Browser, tmp_path: Path) -> None:
+    pods = "\n---\n".join(
+        f"{{apiVersion: v1, kind: Pod, metadata: {{name: p{n}, namespace: a}}}}" for n in range(61)
+    )
+    browser.open(write(tmp_path, "-f", "-", stdin=pods.encode()), "#/map?view=picture")
+    assert browser.run("document.querySelector('.picture-view')") is None
+    assert browser.text(".middle h2") == "a/p0"

@@ -26,6 +26,7 @@ export type Reach = {
   /** Pods that are not on the map, by reason. */ leftOut: Record<string, (string)[]>;
   notes: (string)[];
   /** How many policies there are. */ policies: number;
+  picture?: Picture;
 };
 
 /** Sets of ports. */
@@ -97,6 +98,16 @@ export type Finding = {
   file?: string;
   line?: number;
   column?: number;
+};
+
+/** Where everything of a picture of all pairs stands, in CSS pixels; absent where there is too much for one. */
+export type Picture = {
+  /** Extent. */ size: [number, number];
+  /** Places from left to right. */ columns: [number, number, number, number];
+  boxes: ([number, number, number, number, number, number])[];
+  ends: ([number, number, number, number, number, number])[];
+  slots: ([number, number, number])[];
+  lines: ([number, number, (number)[], (number)[]])[];
 };
 
 /** The data of one page of podfence report. Each property is an element of the page: JSON, packed by zlib, as base64. */

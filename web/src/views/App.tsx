@@ -17,6 +17,7 @@ import { Findings } from "./Findings";
 import { Matrix } from "./Matrix";
 import { Neighbourhood } from "./Neighbourhood";
 import { Pair } from "./Pair";
+import { Picture } from "./Picture";
 import { PlanPage } from "./PlanPage";
 import { Policies } from "./Policies";
 import { Table } from "./Table";
@@ -128,12 +129,13 @@ function Map({ place, world, port, pair, theme }: Pick<ContentProps, "place" | "
   const asked = place.asked.get("open");
   const open = useMemo(() => openGroups(world, asked, shown.length), [world, asked, shown.length]);
   const view = viewOf(place);
+  const layout = world.reach.picture;
   if (world.size === 0) return null;
   return (
     <>
       <nav class="views" aria-label="Views">
         {(["matrix", "picture", "table"] as const).map((each) => (
-          <a key={each} href={linkTo(place, { view: each })} aria-current={view === each ? "page" : undefined}>
+          <a key={each} href={linkTo(place, { view: each, item: "" })} aria-current={view === each ? "page" : undefined}>
             {VIEWS[each]}
           </a>
         ))}
@@ -150,6 +152,8 @@ function Map({ place, world, port, pair, theme }: Pick<ContentProps, "place" | "
         </p>
       ) : view === "matrix" ? (
         <Matrix {...{ world, place, port, shown, open, theme }} chosen={pair} />
+      ) : view === "picture" && layout !== undefined && !place.asked.get("item") ? (
+        <Picture {...{ world, layout, place, port, named }} />
       ) : view === "picture" ? (
         <Neighbourhood {...{ world, place, port }} shown={named === null ? shown : [...named]} />
       ) : (
@@ -159,7 +163,7 @@ function Map({ place, world, port, pair, theme }: Pick<ContentProps, "place" | "
   );
 }
 
-const VIEWS: Record<View, string> = { matrix: "Matrix", picture: "Neighbourhood", table: "Table" };
+const VIEWS: Record<View, string> = { matrix: "Matrix", picture: "Picture", table: "Table" };
 
 function viewOf(place: Place): View {
   const asked = place.asked.get("view");

@@ -1,0 +1,53 @@
+"""The picture of a map as data for a page: numbers alone, since names and ports stand in the map.
+
+Rule: places are those of ``picture_layout``; nothing is laid out a second time in a browser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from podfence.questions.connectivity import Connectivity
+from podfence.render.picture import of_workloads
+from podfence.render.picture_layout import Rect, begins, layout
+from podfence.render.report_names import AsWritten
+
+
+def picture_data(
+    connectivity: Connectivity, names: AsWritten, namespaces: Mapping[str, int]
+) -> dict[str, object] | None:
+    """The picture of a map's workloads; None where they are too many. ``namespaces``: numbers."""
+    picture = of_workloads(connectivity, names)
+    if picture is None or not picture.ends:
+        return None
+    places = layout(picture)
+    groups = {group.number: group for group in connectivity.groups}
+    numbers = [end.number for end in picture.ends]
+
+    def namespace(box: int) -> int:
+        workload = groups[numbers[picture.boxes[box].ends[0]]].workload
+        return -1 if workload is None else namespaces[workload.namespace]
+
+    return {
+        "size": [places.width, places.height],
+        "columns": [places.ends_at, places.hub, places.join, places.arrow],
+        "boxes": [[side, namespace(box), *_rect(at)] for (side, box), at in places.boxes.items()],
+        "ends": [[side, numbers[end], *_rect(at)] for (side, end), at in places.ends.items()],
+        "slots": [
+            [numbers[slot.end], slot.row, places.slots[number]]
+            for number, slot in enumerate(picture.slots)
+        ],
+        "lines": [
+            [
+                begins(line, places.boxes, places.ends),
+                places.hubs.get(line.slots, -1),
+                list(line.slots),
+                [numbers[member] for member in line.members],
+            ]
+            for line in picture.lines
+        ],
+    }
+
+
+def _rect(at: Rect) -> tuple[int, int, int, int]:
+    return at.left, at.top, at.width, at.height
