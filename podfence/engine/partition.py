@@ -41,7 +41,7 @@ class Partitions:
 
     def of(self, policy: DirectionPolicy) -> Blocks:
         """Every remote class by what it may use; classes that may use nothing are left out."""
-        if len(policy.tiers) == 1 and not policy.tiers[0].ordered:
+        if is_union(policy):
             return self._union(policy.tiers[0])
         return self._in_order(policy)
 
@@ -130,6 +130,11 @@ class Partitions:
             table.difference(undecided, hit),
             table.union(passed, hit) if action is Action.PASS else passed,
         )
+
+
+def is_union(policy: DirectionPolicy) -> bool:
+    """Whether order is of no matter: rules only accept, so what one of them allows is allowed."""
+    return len(policy.tiers) == 1 and not policy.tiers[0].ordered
 
 
 def add_to(blocks: dict[K, BitMap], key: K, members: BitMap | FrozenBitMap) -> None:

@@ -27,6 +27,7 @@ from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.policy.namedports import PortName
 from podfence.questions.describe import PeerDescription, resolution
 from podfence.questions.phrases import tierphrases, words
+from podfence.questions.phrases.ends import Ends
 from podfence.questions.phrases.matched import Matched, PodGroup, grouped
 from podfence.questions.phrases.tierwords import (
     in_order,
@@ -176,7 +177,7 @@ class _Describer:
             return PeerDescription(path, text, (), outside=True, now=self._known(rule, peer))
         return PeerDescription(path, text, grouped(self._pods(peer)), outside=False)
 
-    def _pods(self, peer: Peer) -> tuple[Endpoint, ...]:
+    def _pods(self, peer: Peer) -> Ends:
         if peer.pods is not None:
             namespaces = peer.pods.namespace_selector or tierphrases.ANYTHING  # CNP-15
             return self._matched.pods_in(peer.pods.pod_selector, namespaces)

@@ -9,10 +9,16 @@ from msgspec import Struct
 
 from podfence.errors import Severity, Source
 from podfence.model.meta import ObjectRef
-from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule
+from podfence.model.networkpolicy import (
+    NetworkPolicy,
+    NetworkPolicyPeer,
+    NetworkPolicyPort,
+    NetworkPolicyRule,
+)
 from podfence.model.selectors import LabelSelector
 from podfence.policy.flow import Direction
-from podfence.policy.index import Endpoint, PolicyIndex
+from podfence.policy.index import PolicyIndex
+from podfence.questions.phrases.ends import Ends
 from podfence.questions.phrases.matched import Matched
 
 Raw = Mapping[str, object]
@@ -91,6 +97,33 @@ class Written:
         return found
 
 
+class PeerItem(Struct, frozen=True):
+    """An item of ``from`` or ``to``: ``at`` in the rule ``number``. ``ends``: whom it means now."""
+
+    direction: Direction
+    number: int
+    at: int
+    peer: NetworkPolicyPeer
+    ends: Ends
+
+
+class PortItem(Struct, frozen=True):
+    """An item of ``ports``: ``at`` in the rule ``number``. ``targets``: the pods whose ports the
+    rule is about."""
+
+    direction: Direction
+    number: int
+    at: int
+    rule: NetworkPolicyRule
+    port: NetworkPolicyPort
+    targets: Ends
+
+    @property
+    def path(self) -> str:
+        """``spec.ingress[0].ports[1]``."""
+        return f"{rule_path(self.direction, self.number)}.ports[{self.at}]"
+
+
 class Case(Struct, frozen=True, dict=True):
     """One policy with everything that the checks ask about it. ``raw`` None: how it was written
     is not known, and the checks that depend on it are silent."""
@@ -107,7 +140,7 @@ class Case(Struct, frozen=True, dict=True):
         return self.policy.ref.namespace
 
     @cached_property
-    def subjects(self) -> tuple[Endpoint, ...]:
+    def subjects(self) -> Ends:
         """Pods that the policy selects now."""
         return self.matched.subjects(self.policy)
 
@@ -127,7 +160,32 @@ class Case(Struct, frozen=True, dict=True):
             for number, rule in enumerate(self.policy.rules_of(direction.policy_type))
         )
 
-    def targets(self, direction: Direction, rule: NetworkPolicyRule) -> tuple[Endpoint, ...]:
+    @cached_property
+    def peers(self) -> tuple[PeerItem, ...]:
+        """Every peer of these rules; most checks ask whom it means."""
+        pods, namespace = self.matched.peers, self.namespace
+        return tuple(
+            [
+                PeerItem(direction, number, at, peer, pods(namespace, peer))
+                for direction, number, rule in self.rules
+                for at, peer in enumerate(rule.peers)
+            ]
+        )
+
+    @cached_property
+    def ports(self) -> tuple[PortItem, ...]:
+        """Every port of these rules."""
+        return tuple(
+            [
+                PortItem(direction, number, at, rule, port, targets)
+                for direction, number, rule in self.rules
+                if rule.ports
+                for targets in (self.targets(direction, rule),)
+                for at, port in enumerate(rule.ports)
+            ]
+        )
+
+    def targets(self, direction: Direction, rule: NetworkPolicyRule) -> Ends:
         """Pods whose ports a rule is about: the end that is connected to (NP-32)."""
         if direction is Direction.INGRESS:
             return self.subjects

@@ -40,16 +40,15 @@ def label_of_workload(case: Case) -> Iterator[Note]:
     if not case.subjects and (text := _on_workload(case, selector, {case.namespace})):
         what = f"No pod of namespace {case.namespace} is {_asked(selector)}"
         yield Note("PF322", f"{what}, so the policy is about nobody. {text}", "spec.podSelector")
-    for direction, number, rule in case.rules:
-        for at, peer in enumerate(rule.peers):
-            pods, spaces = peer.pod_selector, peer.namespace_selector
-            if pods is None or case.matched.peers(case.namespace, peer):
-                continue
-            where = {case.namespace} if spaces is None else {*case.matched.namespaces(spaces)}
-            if text := _on_workload(case, pods, where):
-                what = f"No pod is {_asked(pods)}, so this item means nobody"
-                path = f"{peer_path(direction, number, at)}.podSelector"
-                yield Note("PF322", f"{what}. {text}", path)
+    for item in case.peers:
+        pods, spaces = item.peer.pod_selector, item.peer.namespace_selector
+        if pods is None or item.ends:
+            continue
+        where = {case.namespace} if spaces is None else {*case.matched.namespaces(spaces)}
+        if text := _on_workload(case, pods, where):
+            what = f"No pod is {_asked(pods)}, so this item means nobody"
+            path = f"{peer_path(item.direction, item.number, item.at)}.podSelector"
+            yield Note("PF322", f"{what}. {text}", path)
 
 
 def _on_workload(case: Case, selector: LabelSelector, namespaces: Set[str]) -> str:
@@ -133,49 +132,47 @@ def _left_alone(case: Case) -> bool:
     )
 
 
-def _selectors(case: Case) -> Iterator[tuple[str, LabelSelector]]:
-    """Every selector of the rules that count, and that of the policy, with its path."""
-    yield "spec.podSelector", case.policy.pod_selector
-    for direction, number, rule in case.rules:
-        for at, peer in enumerate(rule.peers):
-            path = peer_path(direction, number, at)
-            for field, selector in (
-                ("podSelector", peer.pod_selector),
-                ("namespaceSelector", peer.namespace_selector),
-            ):
-                if selector is not None:
-                    yield f"{path}.{field}", selector
-
-
 def changing_label(case: Case) -> Iterator[Note]:
     """PF323: a label that the next release gives another value."""
-    for path, selector in _selectors(case):
-        asked = [key for key, _ in selector.match_labels]
-        asked += [r.key for r in selector.match_expressions if r.operator is Operator.IN]
-        for key in asked:
-            if key in CHANGING:
-                text = (
-                    f"The label {key} {CHANGING[key]}: the selector fits until then, and nobody "
-                    "afterwards. Ask for a label that stays, such as app.kubernetes.io/name."
-                )
-                yield Note("PF323", text, path)
-                break
+    if key := _changing(case.policy.pod_selector):
+        yield _changes(key, "spec.podSelector")
+    for item in case.peers:
+        for field, selector in (
+            ("podSelector", item.peer.pod_selector),
+            ("namespaceSelector", item.peer.namespace_selector),
+        ):
+            if selector is not None and (key := _changing(selector)):
+                yield _changes(key, f"{peer_path(item.direction, item.number, item.at)}.{field}")
+
+
+def _changing(selector: LabelSelector) -> str:
+    """The first key in ``CHANGING`` that a selector wants a value of; "" for none."""
+    asked = [key for key, _ in selector.match_labels]
+    asked += [r.key for r in selector.match_expressions if r.operator is Operator.IN]
+    return next((key for key in asked if key in CHANGING), "")
+
+
+def _changes(key: str, path: str) -> Note:
+    text = (
+        f"The label {key} {CHANGING[key]}: the selector fits until then, and nobody "
+        "afterwards. Ask for a label that stays, such as app.kubernetes.io/name."
+    )
+    return Note("PF323", text, path)
 
 
 def strangers(case: Case) -> Iterator[Note]:
     """PF324: NotIn and DoesNotExist hold for whoever lacks the key (NP-4)."""
-    for direction, number, rule in case.rules:
-        for at, peer in enumerate(rule.peers):
-            path = peer_path(direction, number, at)
-            spaces = peer.namespace_selector
-            if spaces is not None and _only_negative(spaces):
-                if peer.pod_selector is not None and _is_positive(peer.pod_selector):
-                    continue
-                text = (
-                    f"This means {words.namespaces(spaces)}: every namespace without that label is "
-                    "one, and so is each that will be made. Ask for what the right ones have."
-                )
-                yield Note("PF324", text, f"{path}.namespaceSelector")
+    for item in case.peers:
+        pods, spaces = item.peer.pod_selector, item.peer.namespace_selector
+        if spaces is None or not _only_negative(spaces):
+            continue
+        if pods is None or not _is_positive(pods):
+            text = (
+                f"This means {words.namespaces(spaces)}: every namespace without that label is "
+                "one, and so is each that will be made. Ask for what the right ones have."
+            )
+            path = peer_path(item.direction, item.number, item.at)
+            yield Note("PF324", text, f"{path}.namespaceSelector")
 
 
 def _only_negative(selector: LabelSelector) -> bool:

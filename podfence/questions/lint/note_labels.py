@@ -18,6 +18,7 @@ from podfence.policy.index import Endpoint
 from podfence.questions.describe import peer_path
 from podfence.questions.lint.note import Case, Note
 from podfence.questions.phrases import words
+from podfence.questions.phrases.ends import Ends
 from podfence.questions.whyempty import BROUGHT_BY_CLUSTER
 
 _SHOWN = 3
@@ -47,10 +48,10 @@ def misspelt_subject(case: Case) -> Iterator[Note]:
 def misspelt_peers(case: Case) -> Iterator[Note]:
     """PF320 for the items of ``from`` and ``to``, and PF321: the label of a namespace that should
     be its name (NP-21)."""
-    for direction, number, rule in case.rules:
-        for at, peer in enumerate(rule.peers):
-            if peer.ip_block is None and not case.matched.peers(case.namespace, peer):
-                yield from _misspelt_peer(case, peer, peer_path(direction, number, at))
+    for item in case.peers:
+        if item.peer.ip_block is None and not item.ends:
+            path = peer_path(item.direction, item.number, item.at)
+            yield from _misspelt_peer(case, item.peer, path)
 
 
 def _misspelt_peer(case: Case, peer: NetworkPolicyPeer, path: str) -> Iterator[Note]:
@@ -124,7 +125,7 @@ def _namespaces(case: Case) -> tuple[Mapping[Label, list[str]], Mapping[str, Lab
 
 
 def _near_of(
-    case: Case, selector: LabelSelector, pods: tuple[Endpoint, ...], policy: str = ""
+    case: Case, selector: LabelSelector, pods: Ends, policy: str = ""
 ) -> list[tuple[Label, Label, list[Endpoint]]]:
     """A value that stands in the name of the ``policy`` is not misspelt: its pods come later. Its
     key may be."""
@@ -134,9 +135,7 @@ def _near_of(
     return [each for each in found if not named or each[0][1] == each[1][1]]
 
 
-def _near_pods(
-    case: Case, selector: LabelSelector, pods: tuple[Endpoint, ...], policy: str = ""
-) -> str:
+def _near_pods(case: Case, selector: LabelSelector, pods: Ends, policy: str = "") -> str:
     """What to write instead, and whom it would mean; "" where nothing is near."""
     found = _near_of(case, selector, pods, policy)
     return words.listed(

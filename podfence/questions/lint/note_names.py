@@ -95,6 +95,8 @@ def says_deny(case: Case) -> Iterator[Note]:
     """PF301: no rule of a NetworkPolicy can deny (NP-7)."""
     for what, path, text in _texts(case):
         promise = _Promise.of(text)
+        if not promise.denied:
+            continue
         broken = [
             (direction, number, rule)
             for direction, number, rule in case.rules

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from podfence.errors import Severity
-from podfence.model.networkpolicy import NetworkPolicyPort, NetworkPolicyRule, Protocol
+from podfence.model.networkpolicy import NetworkPolicyRule, Protocol
 from podfence.model.objects import ContainerPort
 from podfence.policy.flow import Direction
 from podfence.policy.namedports import PortName, named_number
 from podfence.policy.networkpolicies import rule_ports
-from podfence.questions.lint.note import Case, Note, rule_path
+from podfence.questions.lint.note import Case, Note, PortItem
 from podfence.questions.phrases import words
 from podfence.sets import PortSet
 from podfence.sets.ports import MAX_PORT
@@ -26,25 +26,16 @@ _WIDE = 10_000
 _REGISTERED = 1024
 """The first port that any program may take: ranges of media streams over UDP begin there."""
 
-Item = tuple[Direction, NetworkPolicyRule, str, NetworkPolicyPort]
-
-
-def _items(case: Case) -> Iterator[Item]:
-    """Direction, rule, path and port item of every port item that counts."""
-    for direction, number, rule in case.rules:
-        for at, port in enumerate(rule.ports):
-            yield direction, rule, f"{rule_path(direction, number)}.ports[{at}]", port
-
 
 def other_protocol(case: Case) -> Iterator[Note]:
     """PF327: the pods declare the number for another protocol only (NP-30)."""
-    for direction, rule, path, port in _items(case):
+    for item in case.ports:
+        rule, port, targets = item.rule, item.port, item.targets
         number = port.port
         if not isinstance(number, int) or port.end_port is not None or number == _DNS:
             continue
-        if direction is Direction.EGRESS and not _selectors_alone(rule):
+        if item.direction is Direction.EGRESS and not _selectors_alone(rule):
             continue
-        targets = case.targets(direction, rule)
         lists = case.matched.port_lists(targets)
         declared = {p.protocol for ports in lists for p in ports if p.port == number}
         named = {p.protocol for p in rule.ports if p.port == number}
@@ -57,7 +48,7 @@ def other_protocol(case: Case) -> Iterator[Note]:
             f"that is served. Without protocol a port is TCP; use {{protocol: {have}, port: "
             f"{number}}}."
         )
-        yield Note("PF327", text, path)
+        yield Note("PF327", text, item.path)
 
 
 def _selectors_alone(rule: NetworkPolicyRule) -> bool:
@@ -67,11 +58,11 @@ def _selectors_alone(rule: NetworkPolicyRule) -> bool:
 
 def name_of_some(case: Case) -> Iterator[Note]:
     """PF326: pods that serve the number of a port name, and do not declare the name (NP-34)."""
-    for direction, rule, path, port in _items(case):
+    for item in case.ports:
+        port, targets = item.port, item.targets
         if not isinstance(port.port, str):
             continue
         name = PortName(port.port, port.protocol.value)
-        targets = case.targets(direction, rule)
         lists = case.matched.port_lists(targets)
         meant = PortSet.union(named_number(ports, name) for ports in lists)
         unnamed = {id(ports) for ports in lists if _serves_unnamed(ports, name, meant)}
@@ -84,7 +75,7 @@ def name_of_some(case: Case) -> Iterator[Note]:
                 " stays closed. A name holds only on pods that declare it: use the number, or name "
                 "the port there, too."
             )
-            yield Note("PF326", text, path)
+            yield Note("PF326", text, item.path)
 
 
 def _serves_unnamed(ports: Iterable[ContainerPort], name: PortName, meant: PortSet) -> bool:
@@ -93,7 +84,8 @@ def _serves_unnamed(ports: Iterable[ContainerPort], name: PortName, meant: PortS
 
 def range_of_all(case: Case) -> Iterator[Note]:
     """PF328: from the first port to the last, or over a port that another item names (NP-37)."""
-    for direction, _, path, port in _items(case):
+    for item in case.ports:
+        port = item.port
         low, high = port.port, port.end_port
         if not isinstance(low, int) or high is None or high - low < _WIDE:
             continue
@@ -105,29 +97,26 @@ def range_of_all(case: Case) -> Iterator[Note]:
                 f"{port.protocol.value}}} without a number says so, and costs one rule less in "
                 "kernels that keep ranges apart; no ports at all would be every protocol, too."
             )
-            yield Note("PF328", text, path, Severity.NOTE)
-        elif inside := _named_inside(case, direction, path, port):
+            yield Note("PF328", text, item.path, Severity.NOTE)
+        elif inside := _named_inside(case, item):
             text = (
                 f"{low} to {high} are {high - low + 1} ports, and {words.listed(inside)}, which "
                 "another item of this policy names, is one of them: the item adds nothing there."
             )
-            yield Note("PF328", text, path)
+            yield Note("PF328", text, item.path)
 
 
-def _named_inside(
-    case: Case, direction: Direction, path: str, wide: NetworkPolicyPort
-) -> list[str]:
-    whole, _ = rule_ports([wide])
-    own = path.rpartition(".ports")[0]
-    rule = next(r for d, n, r in case.rules if d is direction and rule_path(d, n) == own)
+def _named_inside(case: Case, wide: PortItem) -> list[str]:
+    whole, _ = rule_ports([wide.port])
+    peers = set(wide.rule.peers)
     found = {
-        f"{port.protocol.value}/{port.port}"
-        for other, beside, where, port in _items(case)
-        if other is direction
-        and where != path
-        and isinstance(port.port, int)
-        and port.end_port is None
-        and (not rule.peers or (beside.peers and set(beside.peers) <= set(rule.peers)))
-        and rule_ports([port])[0] <= whole
+        f"{item.port.protocol.value}/{item.port.port}"
+        for item in case.ports
+        if item.direction is wide.direction
+        and item is not wide
+        and isinstance(item.port.port, int)
+        and item.port.end_port is None
+        and (not peers or (item.rule.peers and peers.issuperset(item.rule.peers)))
+        and rule_ports([item.port])[0] <= whole
     }
     return sorted(found)

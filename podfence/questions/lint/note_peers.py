@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from podfence.model.networkpolicy import IPBlock, NetworkPolicyPeer, NetworkPolicyRule
+from podfence.model.networkpolicy import IPBlock, NetworkPolicyPeer
 from podfence.model.selectors import LabelSelector
 from podfence.policy.addressblocks import ip_block
 from podfence.policy.flow import Direction
-from podfence.policy.index import Endpoint
 from podfence.questions.describe import peer_path
-from podfence.questions.lint.note import Case, Note, rule_path
+from podfence.questions.lint.note import Case, Note, PeerItem, rule_path
 from podfence.questions.phrases import words
+from podfence.questions.phrases.ends import Ends
 from podfence.questions.whyempty import BROUGHT_BY_CLUSTER, left_out, wanted_by_policy
 from podfence.sets import AddressSet
 
@@ -22,17 +22,15 @@ _ANYWHERE = LabelSelector()
 _SHOWN = 3
 
 
-def _peers(case: Case) -> Iterator[tuple[Direction, int, int, NetworkPolicyPeer]]:
-    for direction, number, rule in case.rules:
-        for at, peer in enumerate(rule.peers):
-            yield direction, number, at, peer
-
-
-def _now(case: Case, peer: NetworkPolicyPeer) -> tuple[Endpoint, ...]:
+def _now(case: Case, peer: NetworkPolicyPeer) -> Ends:
     return case.matched.peers(case.namespace, peer)
 
 
-def _names(case: Case, endpoints: tuple[Endpoint, ...]) -> str:
+def _path(item: PeerItem) -> str:
+    return peer_path(item.direction, item.number, item.at)
+
+
+def _names(case: Case, endpoints: Ends) -> str:
     return case.matched.names(endpoints, _SHOWN)
 
 
@@ -65,8 +63,9 @@ def _kind(case: Case) -> str:
 
 def lost_or(case: Case) -> Iterator[Note]:
     """PF314: both selectors in one item match nobody, either alone would (NP-19, NP-20)."""
-    for direction, number, at, peer in _peers(case):
-        if not _looks_like_lost_or(case, peer):
+    for item in case.peers:
+        peer = item.peer
+        if not _looks_like_lost_or(case, item):
             continue
         own = _now(case, NetworkPolicyPeer(peer.pod_selector))
         others = _now(case, NetworkPolicyPeer(None, peer.namespace_selector))
@@ -76,14 +75,17 @@ def lost_or(case: Case) -> Iterator[Note]:
             f"before each selector) they would be alternatives: {_names(case, own)} of this "
             f"namespace, or {_names(case, others)}."
         )
-        yield Note("PF314", text, peer_path(direction, number, at))
+        yield Note("PF314", text, _path(item))
 
 
-def _looks_like_lost_or(case: Case, peer: NetworkPolicyPeer) -> bool:
-    both = (peer.pod_selector, peer.namespace_selector)
+def _looks_like_lost_or(case: Case, item: PeerItem) -> bool:
+    peer = item.peer
     return (
-        all(s is not None and not s.selects_everything for s in both)
-        and not _now(case, peer)
+        not item.ends
+        and all(
+            selector is not None and not selector.selects_everything
+            for selector in (peer.pod_selector, peer.namespace_selector)
+        )
         and bool(_now(case, NetworkPolicyPeer(peer.pod_selector)))
         and bool(_now(case, NetworkPolicyPeer(None, peer.namespace_selector)))
     )
@@ -92,10 +94,9 @@ def _looks_like_lost_or(case: Case, peer: NetworkPolicyPeer) -> bool:
 def lost_and(case: Case) -> Iterator[Note]:
     """PF315: a podSelector alone that finds nobody at home, beside a namespaceSelector alone in
     whose namespaces such pods live (NP-19, NP-20)."""
-    for direction, number, rule in case.rules:
-        for at, peer in enumerate(rule.peers):
-            for beside in _and_partners(case, rule, peer):
-                yield Note("PF315", _torn(case, peer, beside), peer_path(direction, number, at))
+    for item in case.peers:
+        for beside in _and_partners(case, item):
+            yield Note("PF315", _torn(case, item.peer, beside), _path(item))
 
 
 def _torn(case: Case, peer: NetworkPolicyPeer, beside: NetworkPolicyPeer) -> str:
@@ -109,15 +110,14 @@ def _torn(case: Case, peer: NetworkPolicyPeer, beside: NetworkPolicyPeer) -> str
     )
 
 
-def _and_partners(
-    case: Case, rule: NetworkPolicyRule, peer: NetworkPolicyPeer
-) -> list[NetworkPolicyPeer]:
-    """Items of the rule with which ``peer`` looks like one item torn apart."""
-    if not _pods_alone(peer) or _now(case, peer):
+def _and_partners(case: Case, item: PeerItem) -> list[NetworkPolicyPeer]:
+    """Items of the rule with which ``item`` looks like one item torn apart."""
+    peer = item.peer
+    if item.ends or not _pods_alone(peer):
         return []
     return [
         beside
-        for beside in rule.peers
+        for beside in case.policy.rules_of(item.direction.policy_type)[item.number].peers
         if beside.namespace_selector is not None
         and beside.pod_selector is None
         and _now(case, NetworkPolicyPeer(peer.pod_selector, beside.namespace_selector))
@@ -134,21 +134,21 @@ def _pods_alone(peer: NetworkPolicyPeer) -> bool:
 
 def means_nobody(case: Case) -> Iterator[Note]:
     """PF307: a peer without a pod or an address; PF314 and PF315 say it better where they apply."""
-    for direction, number, rule in case.rules:
-        for at, peer in enumerate(rule.peers):
-            if _looks_like_lost_or(case, peer) or _and_partners(case, rule, peer):
-                continue
-            text = _why_nobody(case, peer)
-            if text:
-                yield Note("PF307", text, peer_path(direction, number, at))
+    for item in case.peers:
+        if _looks_like_lost_or(case, item) or _and_partners(case, item):
+            continue
+        text = _why_nobody(case, item)
+        if text:
+            yield Note("PF307", text, _path(item))
 
 
-def _why_nobody(case: Case, peer: NetworkPolicyPeer) -> str:
+def _why_nobody(case: Case, item: PeerItem) -> str:
     """ "" if somebody is meant, or if the answer lies in a namespace that was not read."""
+    peer = item.peer
     if peer.ip_block is not None:
         empty = not ip_block(peer.ip_block).addresses
         return "Its except lists cover the whole cidr: no address is left." if empty else ""
-    if _now(case, peer) or _not_read(case, peer):
+    if item.ends or _not_read(case, peer):
         return ""
     selector = peer.namespace_selector
     if selector is not None and not case.matched.namespaces(selector):
@@ -176,11 +176,11 @@ def _not_read(case: Case, peer: NetworkPolicyPeer) -> bool:
 def inside_block(case: Case) -> Iterator[Note]:
     """PF311: an ipBlock, not a catch-all, over addresses that a cluster gives and takes (NP-27,
     NP-47)."""
-    for direction, number, at, peer in _peers(case):
-        block = peer.ip_block
+    for item in case.peers:
+        block = item.peer.ip_block
         if block is None or block.cidr.prefixlen == 0:
             continue
-        path = peer_path(direction, number, at)
+        path = _path(item)
         if services := _services_alone(case, block):
             text = (
                 f"{block.cidr} holds addresses of Services only ({words.some(services, _SHOWN)}). "
@@ -189,15 +189,15 @@ def inside_block(case: Case) -> Iterator[Note]:
             )
             yield Note("PF340", text, path)
             continue
-        pods = tuple(e for e in _now(case, peer) if e.pod.has_status)
-        if pods or _overlaps_pod_range(case, block):
+        pods = case.matched.in_block(block)
+        if pods or ip_block(block).addresses & case.matched.pod_range:
             who = f" ({_names(case, pods)} now)" if pods else ""
             text = (
                 f"{block.cidr} holds addresses of pods{who}. Pods get other addresses when they "
                 "are made anew; a podSelector follows them."
             )
             yield Note("PF311", text, path)
-        if direction is Direction.EGRESS:
+        if item.direction is Direction.EGRESS:
             yield from _service_addresses(case, block, path)
 
 
@@ -211,11 +211,6 @@ def _services_alone(case: Case, block: IPBlock) -> list[str]:
         if address in addresses
     }
     return list(found.values()) if found and addresses <= AddressSet.of(found) else []
-
-
-def _overlaps_pod_range(case: Case, block: IPBlock) -> bool:
-    ranges = AddressSet.of(c for node in case.index.cluster.nodes.values() for c in node.pod_cidrs)
-    return bool(ip_block(block).addresses & ranges)
 
 
 def _service_addresses(case: Case, block: IPBlock, path: str) -> Iterator[Note]:

@@ -14,8 +14,9 @@ from podfence.model.objects import ContainerPort, Service, ServicePort
 from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint
 from podfence.policy.namedports import PortName, named_number
-from podfence.questions.lint.note import Case, Note, rule_path
+from podfence.questions.lint.note import Case, Note, PortItem
 from podfence.questions.phrases import words
+from podfence.questions.phrases.ends import Ends
 
 _DNS = 53
 _SHOWN = 3
@@ -23,30 +24,19 @@ _COMPARED = 2_000
 """Most pairs of classes that are asked about one rule."""
 
 
-def _ports(
-    case: Case,
-) -> Iterator[tuple[Direction, str, tuple[Endpoint, ...], NetworkPolicyPort]]:
-    """Direction, path, destination pods and port item, of every port item that counts."""
-    for direction, number, rule in case.rules:
-        if rule.ports:
-            targets = case.targets(direction, rule)
-            for at, port in enumerate(rule.ports):
-                yield direction, f"{rule_path(direction, number)}.ports[{at}]", targets, port
-
-
 def unknown_name(case: Case) -> Iterator[Note]:
     """PF308: no destination has a port of this name and protocol (NP-33, NP-35)."""
-    for direction, path, targets, port in _ports(case):
-        name, protocol = port.port, port.protocol.value
-        if not isinstance(name, str) or not _can_judge(case, direction, targets):
+    for item in case.ports:
+        targets, name, protocol = item.targets, item.port.port, item.port.protocol.value
+        if not isinstance(name, str) or not _can_judge(case, item.direction, targets):
             continue
         lists = case.matched.port_lists(targets)
         if any(named_number(ports, PortName(name, protocol)) for ports in lists):
             continue
-        yield Note("PF308", _why_unknown(case, targets, name, protocol), path)
+        yield Note("PF308", _why_unknown(case, targets, name, protocol), item.path)
 
 
-def _can_judge(case: Case, direction: Direction, targets: tuple[Endpoint, ...]) -> bool:
+def _can_judge(case: Case, direction: Direction, targets: Ends) -> bool:
     """Whether destinations are known at all: if the selectors find nobody, PF306 and PF307 say
     so."""
     only_blocks = direction is Direction.EGRESS and any(
@@ -56,7 +46,7 @@ def _can_judge(case: Case, direction: Direction, targets: tuple[Endpoint, ...]) 
     return bool(targets) or only_blocks
 
 
-def _why_unknown(case: Case, targets: tuple[Endpoint, ...], name: str, protocol: str) -> str:
+def _why_unknown(case: Case, targets: Ends, name: str, protocol: str) -> str:
     if not targets:
         return f"Addresses outside the cluster have no port names: {name} allows nothing there."
     others = sorted({p.protocol.value for e in targets for p in e.pod.ports if p.name == name})
@@ -76,7 +66,8 @@ def _why_unknown(case: Case, targets: tuple[Endpoint, ...], name: str, protocol:
 def service_port(case: Case) -> Iterator[Note]:
     """PF309: a number that a Service in front of the pods has, and the pods have not (NP-38,
     NP-46)."""
-    for direction, path, targets, port in _ports(case):
+    for item in case.ports:
+        direction, targets, port = item.direction, item.targets, item.port
         if not isinstance(port.port, int) or port.end_port is not None:
             continue
         if direction is Direction.EGRESS and len(targets) == len(case.index.endpoints):
@@ -89,21 +80,18 @@ def service_port(case: Case) -> Iterator[Note]:
                 f"reached on {_number(targets, service_port_)}. Policies see the container's "
                 "port, so this item allows nothing that goes through the Service."
             )
-            if _nothing_passes(case, direction, path, service, service_port_):
+            if _nothing_passes(case, item, service, service_port_):
                 text += " No other rule allows it, so every connection through it is denied."
-                yield Note("PF329", text, path)
+                yield Note("PF329", text, item.path)
             else:
-                yield Note("PF309", text, path)
+                yield Note("PF309", text, item.path)
 
 
-def _nothing_passes(
-    case: Case, direction: Direction, path: str, service: Service, port: ServicePort
-) -> bool:
+def _nothing_passes(case: Case, item: PortItem, service: Service, port: ServicePort) -> bool:
     """Whether the end that the policy is about denies all connections of its rule to a port of a
     Service: what is asked is the engine, so that every policy counts."""
-    number = int(path.partition("[")[2].partition("]")[0])
-    rule = next(r for d, n, r in case.rules if (d, n) == (direction, number))
-    remotes = case.matched.rule_peers(case.namespace, rule.peers)
+    direction = item.direction
+    remotes = case.matched.rule_peers(case.namespace, item.rule.peers)
     pairs = [
         (subject, remote, subject if direction is Direction.INGRESS else remote)
         for subject in _one_of_each(case.subjects)
@@ -143,28 +131,27 @@ def _number(targets: Iterable[Endpoint], port: ServicePort) -> str:
 def other_end(case: Case) -> Iterator[Note]:
     """PF318: the pods connected to do not declare the number, those that connect do (NP-32,
     NP-38)."""
-    for direction, number, rule in case.rules:
-        peers = case.matched.rule_peers(case.namespace, rule.peers) if rule.peers else ()
-        targets, openers = peers, case.subjects
-        if direction is Direction.INGRESS:
-            targets, openers = openers, targets
-        for at, port in enumerate(rule.ports):
-            if port.end_port is not None or not isinstance(port.port, int):
-                continue
-            lists = case.matched.port_lists(targets)
-            if not (lists and all(lists)) or _declared(lists, port.port, port.protocol):
-                continue
-            opening = case.matched.port_lists(openers)
-            if openers and all(_declared([ports], port.port, port.protocol) for ports in opening):
-                text = (
-                    f"{port.port} is declared by {_who(case, openers)}, which would connect, "
-                    f"and not by {_who(case, targets)}, which would be connected to. A rule names "
-                    "the port of the end that is connected to; answers need no rule."
-                )
-                yield Note("PF318", text, f"{rule_path(direction, number)}.ports[{at}]")
+    for item in case.ports:
+        port, targets = item.port, item.targets
+        if not item.rule.peers or port.end_port is not None or not isinstance(port.port, int):
+            continue
+        lists = case.matched.port_lists(targets)
+        if not (lists and all(lists)) or _declared(lists, port.port, port.protocol):
+            continue
+        openers = case.subjects
+        if item.direction is Direction.INGRESS:
+            openers = case.matched.rule_peers(case.namespace, item.rule.peers)
+        opening = case.matched.port_lists(openers)
+        if openers and all(_declared([ports], port.port, port.protocol) for ports in opening):
+            text = (
+                f"{port.port} is declared by {_who(case, openers)}, which would connect, "
+                f"and not by {_who(case, targets)}, which would be connected to. A rule names "
+                "the port of the end that is connected to; answers need no rule."
+            )
+            yield Note("PF318", text, item.path)
 
 
-def _who(case: Case, endpoints: tuple[Endpoint, ...]) -> str:
+def _who(case: Case, endpoints: Ends) -> str:
     return case.matched.names(endpoints, _SHOWN)
 
 
@@ -173,7 +160,7 @@ def _declared(lists: Iterable[tuple[ContainerPort, ...]], number: int, protocol:
 
 
 def services_in_front(
-    case: Case, targets: tuple[Endpoint, ...], port: NetworkPolicyPort
+    case: Case, targets: Ends, port: NetworkPolicyPort
 ) -> Iterator[tuple[Service, ServicePort]]:
     """The ports of Services that have the number of a port item and lead to another one."""
     for service in case.index.cluster.services:
@@ -196,13 +183,14 @@ def _selects(service: Service, endpoint: Endpoint) -> bool:
 def dns_over_tcp(case: Case) -> Iterator[Note]:
     """PF312: ``port: 53`` without protocol is TCP, and names are asked for over UDP (NP-30)."""
     for direction in Direction:
-        items = [(p, path) for d, path, _, p in _ports(case) if d is direction]
-        if any(p.protocol is Protocol.UDP and p.port in (None, _DNS) for p, _ in items):
+        items = [item for item in case.ports if item.direction is direction]
+        if any(i.port.protocol is Protocol.UDP and i.port.port in (None, _DNS) for i in items):
             continue
-        for port, path in items:
+        for item in items:
+            port = item.port
             if port.protocol is Protocol.TCP and port.port == _DNS and port.end_port is None:
                 text = (
                     "This is TCP port 53; without protocol a port is TCP. Most questions to DNS "
                     "go over UDP and stay closed. Add {protocol: UDP, port: 53} beside it."
                 )
-                yield Note("PF312", text, path)
+                yield Note("PF312", text, item.path)

@@ -123,10 +123,9 @@ def pointless(case: Case) -> Iterator[Note]:
         opened = [
             p
             for p in case.matched.open_policies(case.namespace, direction)
-            if case.index.selected[p.ref] & own
+            if case.index.selected[p.ref].intersect(own)
         ]
-        covered = BitMap.union(*(case.index.selected[p.ref] for p in opened), BitMap())
-        if not own <= covered:
+        if not opened or not own <= BitMap.union(*(case.index.selected[p.ref] for p in opened)):
             continue
         names = words.listed([str(p.ref) for p in opened])
         text = (

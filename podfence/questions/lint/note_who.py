@@ -139,16 +139,16 @@ def on_the_host(case: Case) -> Iterator[Note]:
                 "this policy does nothing. Close the node instead, by its firewall."
             )
             yield Note("PF360", text, "spec.podSelector")
-    for direction, number, rule in case.rules:
-        for at, peer in enumerate(rule.peers):
-            if peer.ip_block is not None or case.matched.peers(case.namespace, peer):
-                continue
-            if _asks(peer) and (found := _fitting(case, peer, hosted)):
-                text = (
-                    f"{found} use the network of their node: what they send comes from the address "
-                    "of the node, and no selector finds them. Use an ipBlock of the nodes."
-                )
-                yield Note("PF360", text, peer_path(direction, number, at), Severity.WARNING)
+    for item in case.peers:
+        if item.peer.ip_block is not None or item.ends:
+            continue
+        if _asks(item.peer) and (found := _fitting(case, item.peer, hosted)):
+            text = (
+                f"{found} use the network of their node: what they send comes from the address "
+                "of the node, and no selector finds them. Use an ipBlock of the nodes."
+            )
+            path = peer_path(item.direction, item.number, item.at)
+            yield Note("PF360", text, path, Severity.WARNING)
 
 
 def _asks(peer: NetworkPolicyPeer) -> bool:

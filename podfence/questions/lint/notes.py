@@ -94,6 +94,8 @@ def notes_for(
     """
     case = Case(index, policy, raw, matched or Matched(index), written or _not_known(index))
     notes = [note for check in _CHECKS for note in check(case)]
+    if not notes:
+        return ()
     return tuple(
         Finding(note.code, policy.ref, policy.source, note.path, note.text, note.severity)
         for note in notes

@@ -11,7 +11,7 @@ from functools import cached_property
 from msgspec import Struct
 from pyroaring import BitMap, FrozenBitMap
 
-from podfence.engine.partition import Blocks, Partitions
+from podfence.engine.partition import Blocks, Partitions, is_union
 from podfence.engine.porttable import PortTable
 from podfence.policy.flow import Direction
 from podfence.policy.index import DirectionPolicy, Endpoint, PolicyIndex
@@ -51,6 +51,12 @@ class Reach(Struct, frozen=True, dict=True):
         }
 
     @cached_property
+    def single(self) -> FrozenBitMap:
+        """The classes of one pod."""
+        members = self.index.members
+        return FrozenBitMap(number for number, ends in enumerate(members) if len(ends) == 1)
+
+    @cached_property
     def partitions(self) -> dict[int, Partitions]:
         """The partitions of every IP version that pods speak."""
         made = {family: Partitions(self.index, family, self.table) for family in FAMILIES}
@@ -67,6 +73,24 @@ class Reach(Struct, frozen=True, dict=True):
         if found is None:
             found = self._blocks[key] = self.partitions[family].of(policy)
         return found
+
+    def permits(
+        self, policy: DirectionPolicy, family: int, ports: int, classes: FrozenBitMap
+    ) -> bool:
+        """Whether a policy permits any of the ports to or from any of the classes. ``ports``: their
+        number in the table."""
+        common, open_ways = self.table.intersection, self._open_ways(policy, family)
+        return any(who.intersect(classes) and common(open_, ports) for open_, who in open_ways)
+
+    def _open_ways(
+        self, policy: DirectionPolicy, family: int
+    ) -> Iterator[tuple[int, BitMap | FrozenBitMap]]:
+        """Ports, and classes that may use them; for rules that add up nothing has to be cut."""
+        if not is_union(policy):
+            yield from self.blocks(policy, family).items()
+            return
+        for rule in policy.tiers[0].rules:
+            yield from self.partitions[family].matches(rule)
 
     def members(self, classes: Iterable[int]) -> Iterator[Endpoint]:
         """The pods of classes."""

@@ -45,17 +45,19 @@ class _Server(Struct, frozen=True):
 
 def resolving(reach: Reach) -> Iterator[Finding]:
     """PF333 and PF334."""
+    policies = {policy.ref: policy for policy in reach.index.cluster.policies}
     servers = list(_servers(reach))
     at_node = _asked_at_the_node(reach)
     said: dict[tuple[NetworkPolicy, str], list[Endpoint]] = {}
-    policies = {policy.ref: policy for policy in reach.index.cluster.policies}
+    named = {ref for ref, policy in policies.items() if _names_dns(policy)}
     for policy, subjects in reach.holders[Direction.EGRESS].values():
         writers = _writers(reach, policy, policies)
         if not writers:
             continue
+        names = any(writer.ref in named for writer in writers)
         for number in subjects:
             ends = [end for end in reach.index.members[number] if _asks_the_cluster(reach, end.pod)]
-            if ends and (missing := _missing(reach, number, servers, writers, at_node)):
+            if ends and (missing := _missing(reach, number, servers, names, at_node)):
                 said.setdefault((writers[0], missing), []).extend(ends)
     for (writer, missing), ends in said.items():
         yield _finding(reach, writer, missing, ends)
@@ -132,13 +134,13 @@ def _missing(
     reach: Reach,
     number: int,
     servers: list[_Server],
-    writers: list[NetworkPolicy],
+    names_dns: bool,
     at_node: bool,
 ) -> str:
     """What a class may not do: ``nothing`` (no rule names the port), ``UDP``, ``TCP``, ``node``;
-    "" if all is well."""
+    "" if all is well. ``names_dns``: of its policies."""
     if not servers:
-        return "" if any(_names_dns(writer) for writer in writers) else "nothing"
+        return "" if names_dns else "nothing"
     udp = tcp = False
     for server in servers:
         for family in FAMILIES:

@@ -110,23 +110,16 @@ def _passes(reach: Reach, use: _Use) -> bool:
             continue
         for match in use.rule.matches:
             ports = reach.table.number(match.ports)
-            seen = set[int]()
-            for remote in match.peers.among(FrozenBitMap(partitions.pods)):
-                far = reach.index.policies[remote].of(other)
-                if not far.tiers or _is_itself(reach, remote, subjects):
+            remotes = BitMap(match.peers.among(FrozenBitMap(partitions.pods)))
+            # Of one pod at both ends nothing keeps it from itself (NP-54).
+            if remotes.intersect(subjects & reach.single):
+                return True
+            while remotes:
+                far = reach.index.policies[remotes[0]].of(other)
+                if not far.tiers or reach.permits(far, family, ports, subjects):
                     return True
-                if far.number in seen:
-                    continue
-                seen.add(far.number)
-                for permitted, who in reach.blocks(far, family).items():
-                    if who.intersect(subjects) and reach.table.intersection(permitted, ports):
-                        return True
+                remotes -= reach.holders[other][far.number][1]
     return False
-
-
-def _is_itself(reach: Reach, remote: int, subjects: FrozenBitMap) -> bool:
-    """Whether one pod is at both ends: nothing keeps it from itself (NP-54)."""
-    return remote in subjects and len(reach.index.members[remote]) == 1
 
 
 def _undone(reach: Reach, origin: Origin, uses: list[_Use], peers: BitMap) -> Finding:

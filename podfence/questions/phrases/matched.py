@@ -11,19 +11,21 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 from heapq import nsmallest
+from itertools import accumulate
 
 from msgspec import Struct
-from pyroaring import FrozenBitMap
+from pyroaring import BitMap, FrozenBitMap
 
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.meta import ObjectRef
-from podfence.model.networkpolicy import IPNetwork, NetworkPolicy, NetworkPolicyPeer
+from podfence.model.networkpolicy import IPBlock, IPNetwork, NetworkPolicy, NetworkPolicyPeer
 from podfence.model.objects import ContainerPort, Pod
 from podfence.model.selectors import LabelSelector
 from podfence.policy.addressblocks import AddressClasses, ip_block
 from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.policy.select import ClassSelector, scoped
+from podfence.questions.phrases.ends import Ends
 from podfence.questions.phrases.words import some
 from podfence.sets import AddressSet
 
@@ -88,7 +90,6 @@ def unfindable(pod: Pod) -> str:
     return "" if pod.addresses else "without an address yet"
 
 
-_Ends = tuple[Endpoint, ...]
 _Item = tuple[str, NetworkPolicyPeer]
 """An item of ``from``/``to``, and the namespace that it looks into if it tells none itself."""
 
@@ -103,17 +104,15 @@ class Matched:
         self._select = ClassSelector(
             pods, FrozenBitMap(addressless), index.cluster.namespaces, AddressClasses.of(())
         )
-        self._peers: dict[_Item, tuple[Endpoint, ...]] = {}
-        self._rules: dict[tuple[_Item, ...], tuple[Endpoint, ...]] = {}
+        self._peers: dict[_Item, Ends] = {}
+        self._rules: dict[tuple[_Item, ...], Ends] = {}
         self._open: dict[tuple[str, Direction], list[NetworkPolicy]] = {}
-        # By identity, beside what is known by it: so no other tuple gets the same one.
-        self._port_lists: dict[int, tuple[_Ends, list[tuple[ContainerPort, ...]]]] = {}
-        self._by_label: dict[int, tuple[_Ends, dict[tuple[str, str], list[Endpoint]]]] = {}
+        self._in_blocks: dict[IPBlock, Ends] = {}
         self._spaces: dict[LabelSelector, list[str]] = {}
 
-    def subjects(self, policy: NetworkPolicy | ClusterNetworkPolicy) -> tuple[Endpoint, ...]:
+    def subjects(self, policy: NetworkPolicy | ClusterNetworkPolicy) -> Ends:
         """Pods that a policy selects; empty too if the index does not hold the policy."""
-        return self._members(self.index.selected.get(policy.ref, FrozenBitMap()))
+        return self._ends(self._places_of(self.index.selected.get(policy.ref, ())))
 
     def policies_of(self, namespace: str) -> list[NetworkPolicy]:
         """The NetworkPolicies of one namespace."""
@@ -134,23 +133,23 @@ class Matched:
             found.setdefault(policy.ref.namespace, []).append(policy)
         return found
 
-    def pods_of(self, namespace: str) -> tuple[Endpoint, ...]:
+    def pods_of(self, namespace: str) -> Ends:
         """The pods of one namespace that are endpoints."""
-        return self._pods.get(namespace, ())
+        return self._ends(self._pods.get(namespace, BitMap()))
 
     @cached_property
-    def _pods(self) -> dict[str, tuple[Endpoint, ...]]:
-        found: dict[str, list[Endpoint]] = {}
-        for endpoint in self.index.endpoints.values():
-            found.setdefault(endpoint.pod.namespace, []).append(endpoint)
-        return {namespace: tuple(ends) for namespace, ends in found.items()}
+    def _pods(self) -> dict[str, BitMap]:
+        found: dict[str, BitMap] = {}
+        for place, endpoint in enumerate(self._endpoints):
+            found.setdefault(endpoint.pod.namespace, BitMap()).add(place)
+        return found
 
     @cached_property
     def unfindable(self) -> list[Pod]:
         """The pods that no selector finds."""
         return [pod for pod in self.index.cluster.pods if unfindable(pod)]
 
-    def peers(self, namespace: str, peer: NetworkPolicyPeer) -> tuple[Endpoint, ...]:
+    def peers(self, namespace: str, peer: NetworkPolicyPeer) -> Ends:
         """Pods that one item of ``from``/``to`` means; for an ipBlock those whose address lies
         in it (NP-27). Pods without an address are nobody's peer (NP-58)."""
         item = scoped(namespace, peer), peer
@@ -158,31 +157,35 @@ class Matched:
         if found is None:
             if peer.ip_block is None:
                 classes = self._select.peers(namespace, peer).among(self._select.pods)
-                found = self._members(classes)
+                places = self._places_of(classes)
             else:
-                found = self._with_address_in(ip_block(peer.ip_block).addresses)
-            self._peers[item] = found
+                places = self._with_address_in(ip_block(peer.ip_block).addresses)
+            found = self._peers[item] = self._ends(places)
         return found
 
-    def rule_peers(
-        self, namespace: str, peers: Iterable[NetworkPolicyPeer]
-    ) -> tuple[Endpoint, ...]:
+    def rule_peers(self, namespace: str, peers: Iterable[NetworkPolicyPeer]) -> Ends:
         """Pods that a rule means: the union of its peers, every pod if there is none (NP-12)."""
         items = tuple([(scoped(namespace, peer), peer) for peer in peers])
         found = self._rules.get(items)
         if found is None:
             if not items:
-                found = self._members(self._select.pods)
+                found = self._ends(self._places_of(self._select.pods))
             elif len(items) == 1:
                 found = self.peers(*items[0])
             else:
-                parts = (self.peers(*item) for item in items)
-                found = tuple({id(e): e for part in parts for e in part}.values())
+                found = self._ends(BitMap.union(*[self.peers(*item).places for item in items]))
             self._rules[items] = found
         return found
 
     def names(self, endpoints: Iterable[Endpoint], shown: int, last: str = ", ") -> str:
         """``grouped`` in words, of which only the first few are made; ``last`` as of ``some``."""
+        if not isinstance(endpoints, Ends):
+            return self._named(endpoints, shown, last)
+        if (shown, last) not in endpoints.names:
+            endpoints.names[shown, last] = self._named(endpoints, shown, last)
+        return endpoints.names[shown, last]
+
+    def _named(self, endpoints: Iterable[Endpoint], shown: int, last: str) -> str:
         sizes = Counter(map(self._workloads.__getitem__, map(id, endpoints)))
         first = nsmallest(shown, sizes) if len(sizes) > shown else sorted(sizes)
         items = [f"{key[0]} ({sizes[key]} pods)" if sizes[key] > 1 else key[0] for key in first]
@@ -201,24 +204,34 @@ class Matched:
             found[id(endpoint)] = shared.setdefault(key, key)
         return found
 
-    def port_lists(self, endpoints: tuple[Endpoint, ...]) -> list[tuple[ContainerPort, ...]]:
+    def port_lists(self, endpoints: Ends) -> list[tuple[ContainerPort, ...]]:
         """What pods declare, each list once: pods of one workload share it."""
-        known = self._port_lists.get(id(endpoints))
-        if known is None:
-            lists = {id(end.pod.ports): end.pod.ports for end in endpoints}
-            known = self._port_lists[id(endpoints)] = endpoints, list(lists.values())
-        return known[1]
+        if endpoints.port_lists is None:
+            places = endpoints.places
+            if len(places) > len(self._by_ports):
+                lists = [ports for ports, having in self._by_ports if having.intersect(places)]
+            else:
+                lists = list({id(end.pod.ports): end.pod.ports for end in endpoints}.values())
+            endpoints.port_lists = lists
+        return endpoints.port_lists
 
-    def by_label(self, endpoints: tuple[Endpoint, ...]) -> dict[tuple[str, str], list[Endpoint]]:
+    @cached_property
+    def _by_ports(self) -> list[tuple[tuple[ContainerPort, ...], BitMap]]:
+        """Every list of ports that a pod declares, with the places of the pods that have it."""
+        found: dict[int, tuple[tuple[ContainerPort, ...], BitMap]] = {}
+        for place, end in enumerate(self._endpoints):
+            found.setdefault(id(end.pod.ports), (end.pod.ports, BitMap()))[1].add(place)
+        return list(found.values())
+
+    def by_label(self, endpoints: Ends) -> dict[tuple[str, str], list[Endpoint]]:
         """Every label with the pods that have it."""
-        known = self._by_label.get(id(endpoints))
-        if known is None:
+        if endpoints.by_label is None:
             found: dict[tuple[str, str], list[Endpoint]] = {}
             for end in endpoints:
                 for label in end.pod.labels:
                     found.setdefault(label, []).append(end)
-            known = self._by_label[id(endpoints)] = endpoints, found
-        return known[1]
+            endpoints.by_label = found
+        return endpoints.by_label
 
     def namespaces(self, selector: LabelSelector) -> list[str]:
         """The namespaces that a selector fits."""
@@ -229,24 +242,57 @@ class Matched:
             self._spaces[selector] = found
         return found
 
-    def pods_in(self, pods: LabelSelector, namespaces: LabelSelector) -> tuple[Endpoint, ...]:
+    def pods_in(self, pods: LabelSelector, namespaces: LabelSelector) -> Ends:
         """Pods with an address that match one selector in namespaces that match the other."""
-        return self._members(self._select.pods_in(pods, namespaces).classes)
+        return self._ends(self._places_of(self._select.pods_in(pods, namespaces).classes))
 
-    def in_networks(self, networks: Iterable[IPNetwork]) -> tuple[Endpoint, ...]:
+    def in_networks(self, networks: Iterable[IPNetwork]) -> Ends:
         """Pods with an address in one of these (CNP-17)."""
-        return self._with_address_in(AddressSet.of(networks))
+        return self._ends(self._with_address_in(AddressSet.of(networks)))
 
-    def _with_address_in(self, addresses: AddressSet) -> tuple[Endpoint, ...]:
+    def in_block(self, block: IPBlock) -> Ends:
+        """Pods whose address is in a block and was given by a cluster, not made up here."""
+        found = self._in_blocks.get(block)
+        if found is None:
+            places = self._with_address_in(ip_block(block).addresses)
+            found = self._in_blocks[block] = self._ends(places & self._with_status)
+        return found
+
+    @cached_property
+    def _with_status(self) -> BitMap:
+        return BitMap(place for place, end in enumerate(self._endpoints) if end.pod.has_status)
+
+    @cached_property
+    def pod_range(self) -> AddressSet:
+        """The addresses that nodes give to pods, as far as the nodes say."""
+        nodes = self.index.cluster.nodes.values()
+        return AddressSet.of(cidr for node in nodes for cidr in node.pod_cidrs)
+
+    def _with_address_in(self, addresses: AddressSet) -> BitMap:
         found: list[int] = []
         for version, (numbers, places) in self._by_address.items():
             for low, high in addresses.family(version):
                 found += places[bisect_left(numbers, low) : bisect_right(numbers, high)]
-        return tuple(self._endpoints[place] for place in sorted(set(found)))
+        return BitMap(found)
 
     @cached_property
     def _endpoints(self) -> list[Endpoint]:
-        return list(self.index.endpoints.values())
+        """All endpoints, class by class; where one stands in the list is its place."""
+        return [endpoint for members in self.index.members for endpoint in members]
+
+    @cached_property
+    def _first(self) -> list[int]:
+        """Of each class the place of its first endpoint; at the end, behind the last one."""
+        return [0, *accumulate(map(len, self.index.members))]
+
+    def _places_of(self, classes: Iterable[int]) -> BitMap:
+        found, first = BitMap(), self._first
+        for number in classes:
+            found.add_range(first[number], first[number + 1])
+        return found
+
+    def _ends(self, places: BitMap) -> Ends:
+        return Ends(self._endpoints, places)
 
     @cached_property
     def _by_address(self) -> dict[int, tuple[list[int], list[int]]]:
@@ -260,9 +306,6 @@ class Matched:
             version: ([number for number, _ in pairs], [place for _, place in pairs])
             for version, pairs in ((version, sorted(pairs)) for version, pairs in found.items())
         }
-
-    def _members(self, classes: FrozenBitMap) -> tuple[Endpoint, ...]:
-        return tuple(endpoint for number in classes for endpoint in self.index.members[number])
 
 
 def _has_address(members: Iterable[Endpoint]) -> bool:
