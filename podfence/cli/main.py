@@ -12,7 +12,6 @@ import atexit
 import gc
 import os
 import re
-import signal
 import sys
 import threading
 from collections.abc import Mapping
@@ -25,9 +24,11 @@ from typing import Any, NoReturn
 # among them again and again cost half the time of a large map, and a tenth of what is imported.
 gc.set_threshold(200_000, 50, 50)
 
-import click  # noqa: E402 - behind the threshold, which holds for its import too
+from podfence._version import __version__  # noqa: E402 - behind the threshold, as all imports
+from podfence.cli.standin import left_out, without  # noqa: E402
 
-from podfence._version import __version__  # noqa: E402
+with left_out("inspect"):
+    import click
 
 COMMANDS = {
     "map": "Show who can reach whom.",
@@ -72,8 +73,8 @@ All commands: {program} --help
 """
 
 
-INTERRUPTED = 128 + signal.SIGINT
-READER_GONE = 128 + signal.SIGPIPE
+INTERRUPTED = 128 + 2  # SIGINT; the module `signal` makes an enum of all of them
+READER_GONE = 128 + 13  # SIGPIPE
 
 
 class ReaderGone(Exception):
@@ -101,6 +102,9 @@ class LazyGroup(click.Group):
         cmd_name = ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in self._lazy:
             return None
+        # Where it is installed, msgspec asks it for types of older Pythons, which nothing here has.
+        with without("typing_extensions"), left_out("inspect", "textwrap"):
+            import_module("msgspec")
         found = import_module(self._module.format(cmd_name)).command
         return found if isinstance(found, click.Command) else None
 
