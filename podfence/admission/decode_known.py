@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Generic, TypeVar
 
 from podfence.admission.policy_values import (
+    is_audited,
     peers_of,
     policy_types_of,
     ports_of,
@@ -132,6 +133,7 @@ def decode_known(manifest: Json, source: Source) -> NetworkPolicy | None:
         labels=text_labels(metadata.get("labels")),
         declared_types=bool(declared),
         source=source,
+        audited=is_audited(metadata),
     )
 
 

@@ -16,7 +16,13 @@ from podfence.admission.decode_known import decode_known
 from podfence.admission.decode_names import generated_name
 from podfence.admission.decode_partial import independent, readable_part
 from podfence.admission.decode_strict import strict_problems
-from podfence.admission.policy_values import policy_types_of, rules_of, selector_of, text_labels
+from podfence.admission.policy_values import (
+    is_audited,
+    policy_types_of,
+    rules_of,
+    selector_of,
+    text_labels,
+)
 from podfence.admission.schema import NETWORK_POLICY, NOTHING, Json
 from podfence.admission.validate import cidr_warnings, validate
 from podfence.errors import Problem, Severity, Source
@@ -119,4 +125,5 @@ def _policy(manifest: Json, source: Source) -> NetworkPolicy:
         labels=text_labels(metadata.get("labels")),
         declared_types=bool(declared),
         source=source,
+        audited=is_audited(metadata),
     )

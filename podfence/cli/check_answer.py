@@ -76,14 +76,15 @@ def judge(
     strict: bool = False,
     index: PolicyIndex | None = None,
 ) -> Judged:
-    """What policies really do. ``index``: the compiled form, where there is one already. Nothing
-    while an object could not be read: it may be what a policy is about."""
+    """What policies really do, those that are audited as if they were enforced. ``index``: the
+    compiled form, where there is one already. Nothing while an object could not be read: it may
+    be what a policy is about."""
     if loaded.doubts:
         return Judged()
     weights = {**(_STRICT if strict else {}), **settings.severity}
     found = [
         replace(finding, severity=weights[finding.code]) if finding.code in weights else finding
-        for finding in lint(index or compile_cluster(loaded.cluster), loaded.raw)
+        for finding in lint(index or compile_cluster(loaded.cluster.with_audited()), loaded.raw)
         if finding.code in wanted and _is_about(loaded, finding, scope)
     ]
     if settings.paths:

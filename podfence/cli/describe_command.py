@@ -26,7 +26,7 @@ from podfence.manifests.load import Loaded
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy
-from podfence.policy.compile import compile_cluster
+from podfence.policy.compile import audit_of, compile_cluster
 from podfence.policy.domains import Names
 from podfence.policy.index import PolicyIndex
 from podfence.questions.certainty import Certainty
@@ -41,6 +41,10 @@ from podfence.questions.selecting import Selection, selecting
 from podfence.render.describe import render_description, render_tier_description
 from podfence.render.jsontext import json_text
 from podfence.render.selection import render_selection, selection_data
+from podfence.text import printable
+
+AUDITED = """{} is audited and enforces nothing. This is what it would do, enforced:
+"""
 
 
 @click.command("describe")
@@ -101,7 +105,8 @@ def _party(loaded: Loaded, index: PolicyIndex, name: str, namespace: str) -> Par
             ref = ObjectRef(doubt.kind, doubt.namespace, doubt.name)
             if doubt.kind in POLICY_KINDS and is_called(ref, name, namespace):
                 raise unread(doubt) from error
-        policies: list[Policy] = [*loaded.cluster.policies, *loaded.cluster.admin_policies]
+        whole = loaded.cluster.with_audited()
+        policies: list[Policy] = [*whole.policies, *whole.admin_policies]
         known = ", ".join(policy_name(p.ref) for p in policies[:10])
         raise UnknownObject(
             f"no policy, workload or pod is called {name!r}; the policies are: {known or 'none'}"
@@ -117,13 +122,23 @@ def _show(selection: Selection, loaded: Loaded, output: str) -> int:
 
 
 def _texts(loaded: Loaded, wanted: list[Policy], names: Names) -> Iterator[str]:
-    index = compile_cluster(loaded.cluster, names)
+    enforced = compile_cluster(loaded.cluster, names)
+    for audited in (False, True):
+        index = audit_of(enforced) if audited else enforced
+        policies = [policy for policy in wanted if policy.audited is audited]
+        if index is not None and policies:
+            yield from _texts_of(loaded, index, policies)
+
+
+def _texts_of(loaded: Loaded, index: PolicyIndex, wanted: list[Policy]) -> Iterator[str]:
     place = _place(loaded)
     written = Written(index, loaded.raw)
     findings = (
         tier_findings(index) if any(isinstance(p, ClusterNetworkPolicy) for p in wanted) else ()
     )
     for one in wanted:
+        if one.audited:
+            yield AUDITED.format(printable(policy_name(one.ref)))
         if isinstance(one, NetworkPolicy):
             notes = notes_for(index, one, loaded.raw(one.source), written=written)
             yield render_description(describe(index, one), place, notes)

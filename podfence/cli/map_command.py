@@ -26,6 +26,7 @@ from podfence.cli.inputs import (
 from podfence.cli.terminal import echo, width_of
 from podfence.manifests.load import Loaded
 from podfence.policy.compile import compile_cluster
+from podfence.questions.audited import audit_notes
 from podfence.questions.certainty import Certainty
 from podfence.questions.connectivity import Connectivity, connectivity
 from podfence.questions.dns import map_notes
@@ -81,7 +82,7 @@ def command(
         echo(printable(emptiness), err=True)
     index = compile_cluster(loaded.cluster, names)
     without = Certainty(index).open_pods()
-    for note in map_notes(index):
+    for note in (*map_notes(index), *audit_notes(index)):
         echo(f"note: {printable(note)}", err=True)
     answer = connectivity(index, without, frozenset(scope))
     if to is not None or source is not None or port is not None:

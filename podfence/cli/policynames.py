@@ -18,7 +18,11 @@ def wanted_policies(loaded: Loaded, name: str | None, namespace: str | None) -> 
 
     Raises UnknownObject for a name that several policies have.
     """
-    policies: list[Policy] = [*loaded.cluster.policies, *loaded.cluster.admin_policies]
+    policies: list[Policy] = [
+        *loaded.cluster.policies,
+        *loaded.cluster.admin_policies,
+        *loaded.cluster.audited,
+    ]
     if name is None:
         found = [p for p in policies if namespace in (None, p.ref.namespace)]
         if not found:

@@ -101,7 +101,8 @@ def changes(before: Mapping[ObjectRef, Known], after: Cluster) -> Iterator[Event
 
 def _things(cluster: Cluster) -> Iterator[ClusterObject]:
     naming: Iterable[Pod | NetworkPolicy | Service]
-    naming = chain(cluster.pods, cluster.policies, cluster.services)
+    audited = (policy for policy in cluster.audited if isinstance(policy, NetworkPolicy))
+    naming = chain(cluster.pods, cluster.policies, cluster.services, audited)
     named = {thing.ref.namespace for thing in naming}
     for namespace in cluster.namespaces.values():
         if namespace.name not in named or namespace != undeclared(namespace.name):
@@ -113,6 +114,7 @@ def _things(cluster: Cluster) -> Iterator[ClusterObject]:
         cluster.endpoint_slices,
         cluster.policies,
         cluster.admin_policies,
+        cluster.audited,
     )
     for each in things:
         yield from each

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from podfence.live.clusterevents import Event, Known
-from podfence.model.cluster import Cluster, ClusterObject, undeclared, with_name_label
+from podfence.model.cluster import Cluster, ClusterObject, Policy, undeclared, with_name_label
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.doubt import Doubt
 from podfence.model.meta import ObjectRef
@@ -77,7 +77,7 @@ class Objects(Struct, frozen=True, eq=False):
         doubtful = any(before.doubts or now.doubts for before, now in moved.values())
         cluster = self._cluster(kinds, known if doubtful else None, things, namespaces)
         changed = Changed(
-            tuple(things.values()),
+            tuple((_in_force(before), _in_force(now)) for before, now in things.values()),
             tuple((self.cluster.namespaces.get(n), now) for n, now in namespaces.items()),
         )
         return Objects(known, kinds, named, cluster), changed
@@ -129,10 +129,26 @@ class Objects(Struct, frozen=True, eq=False):
             MappingProxyType(dict(_with(old.nodes, nodes))) if nodes else old.nodes,
             _sorted(old.pods, _of_kind(Pod, things), _by_namespace),
             _sorted(old.services, _of_kind(Service, things), _by_namespace),
-            _sorted(old.policies, _of_kind(NetworkPolicy, things), _by_namespace),
-            _sorted(old.admin_policies, _of_kind(ClusterNetworkPolicy, things), _by_kind),
+            _sorted(old.policies, _enforced(NetworkPolicy, things), _by_namespace),
+            _sorted(old.admin_policies, _enforced(ClusterNetworkPolicy, things), _by_kind),
             old.doubts if known is None else _doubts(known),
             _sorted(old.endpoint_slices, _of_kind(EndpointSlice, things), _by_namespace),
+            self._audited(kinds, things),
+        )
+
+    def _audited(
+        self, kinds: Kinds, things: Mapping[ObjectRef, tuple[Any, Any]]
+    ) -> tuple[Policy, ...]:
+        """Audited policies, in the order of ``Cluster.of``."""
+        old = {policy.ref for policy in self.cluster.audited}
+        moved = (ref in old or getattr(now, "audited", False) for ref, (_, now) in things.items())
+        if not any(moved):
+            return self.cluster.audited
+        plain = (each for each in kinds[NetworkPolicy].values() if each.audited)
+        tiered = (each for each in kinds[ClusterNetworkPolicy].values() if each.audited)
+        return (
+            *sorted(plain, key=lambda each: _by_namespace(each.ref)),
+            *sorted(tiered, key=lambda each: _by_kind(each.ref)),
         )
 
 
@@ -140,6 +156,18 @@ def _of_kind(
     kind: type[T], things: Mapping[ObjectRef, tuple[Any, Any]]
 ) -> dict[ObjectRef, T | None]:
     return {ref: now for ref, (old, now) in things.items() if isinstance(old or now, kind)}
+
+
+def _in_force(thing: ClusterObject | None) -> ClusterObject | None:
+    """An audited policy is none to whoever asks what holds (AUD-2)."""
+    audited = isinstance(thing, NetworkPolicy | ClusterNetworkPolicy) and thing.audited
+    return None if audited else thing
+
+
+def _enforced(
+    kind: type[T], things: Mapping[ObjectRef, tuple[Any, Any]]
+) -> dict[ObjectRef, Any | None]:
+    return {ref: _in_force(now) for ref, now in _of_kind(kind, things).items()}
 
 
 def _with(old: Mapping[Any, Any], changed: Mapping[Any, Any]) -> Mapping[Any, Any]:

@@ -155,7 +155,8 @@ class LocalPolicies:
                 applying.by_profile[profile.number] = [
                     compiler
                     for compiler in said
-                    if (compiler.policy.direction, compiler.policy.tier)
+                    if not compiler.policy.audited
+                    and (compiler.policy.direction, compiler.policy.tier)
                     == (direction, applying.name)
                 ]
         return self._set(profile, self._tiers.policy(profile.subject, self._rules))

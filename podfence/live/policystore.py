@@ -1,8 +1,8 @@
 """Policies as the API sent them, read when somebody has to know what they say.
 
 Rule: what is in force follows from the objects that are there now. A NetworkPolicy that cannot be
-read closes the pods that it may select: a version of before would still hold here, and not on a
-node that starts now.
+read closes the pods that it may select, unless it is audited: a version of before would still hold
+here, and not on a node that starts now.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from msgspec import Raw, Struct, field
 from msgspec.json import Decoder
 
 from podfence.admission.decode import decode
+from podfence.admission.policy_values import is_audited
 from podfence.errors import Severity, Source
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.facts import PolicyFacts
@@ -143,7 +144,9 @@ class PolicyStore:
         if refusal is not None:
             self.refused[ref] = refusal
         stored.policy = policy
-        if policy is not None:
+        if policy is None:
+            stored.subject = None
+        else:
             if isinstance(policy, NetworkPolicy):
                 stored.subject = policy.pod_selector
             yield from asked_keys(policy)
@@ -185,7 +188,10 @@ def read_policy(facts: PolicyFacts) -> tuple[Policy | None, Refusal | None]:
 def _refused(
     ref: ObjectRef, document: Mapping[str, Any], path: str, reason: str
 ) -> tuple[Policy | None, Refusal]:
-    closes = ref.kind == NETWORK_POLICY
+    metadata = document.get("metadata")
+    closes = ref.kind == NETWORK_POLICY and not (
+        isinstance(metadata, Mapping) and is_audited(metadata)
+    )
     policy = _closing(ref, document) if closes else None
     return policy, Refusal(ref, path, reason, closes)
 

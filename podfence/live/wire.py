@@ -27,7 +27,7 @@ from podfence.model.facts import (
     PolicyFacts,
     Put,
 )
-from podfence.model.meta import METADATA_NAME_LABEL
+from podfence.model.meta import METADATA_NAME_LABEL, MODE_ANNOTATION
 from podfence.model.networkpolicy import Protocol
 from podfence.model.objects import ContainerPort, Node
 
@@ -100,9 +100,16 @@ class _Namespace(Struct):
     metadata: _Labelled
 
 
-class _Revised(_Named, rename="camel", gc=False):
+class _Annotations(Struct, omit_defaults=True):
+    """The one annotation of policies that is read: the others are skipped."""
+
+    mode: str | None = field(default=None, name=MODE_ANNOTATION)
+
+
+class _Revised(_Named, rename="camel"):
     uid: str = ""
     generation: int = 0
+    annotations: _Annotations | None = None
 
 
 class _Policy(Struct, rename="camel"):
@@ -126,6 +133,7 @@ class _KeptMetadata(Struct, omit_defaults=True):
     namespace: str = ""
     uid: str = ""
     generation: int = 0
+    annotations: _Annotations | None = None
 
 
 class _Line(Struct):
@@ -202,11 +210,13 @@ def _policy_reading(kind: str, document: Document, api_version: str) -> Reading:
     """Raises DecodeError."""
     policy = _policy.decode(document)
     metadata = policy.metadata
-    namespace = metadata.namespace or ""
+    namespace, annotations = metadata.namespace or "", metadata.annotations
+    if annotations is not None and annotations.mode is None:
+        annotations = None
     kept = _Kept(
         policy.api_version or api_version,
         policy.kind or kind,
-        _KeptMetadata(metadata.name, namespace, metadata.uid, metadata.generation),
+        _KeptMetadata(metadata.name, namespace, metadata.uid, metadata.generation, annotations),
         policy.spec,
     )
     found = PolicyFacts(kind, namespace, metadata.name, _encode(kept))

@@ -22,6 +22,8 @@ ClusterObject = (
     Namespace | Node | Pod | Service | EndpointSlice | NetworkPolicy | ClusterNetworkPolicy
 )
 
+Policy = NetworkPolicy | ClusterNetworkPolicy
+
 ASSUMED_V4 = IPv4Address("10.244.0.0")
 ASSUMED_V6 = IPv6Address("fd00:10:244::")
 """Manifests carry no pod addresses: those without one get the next address after these."""
@@ -31,7 +33,9 @@ class Cluster(Struct, frozen=True):
     """``namespaces`` hold every namespace that any object names, with the automatic label (NP-21).
 
     ``policies`` are sorted by namespace and name, so that nothing depends on the order of files.
-    ``doubts``: objects that are there, too, and could not be read.
+    ``doubts``: objects that are there, too, and could not be read. ``audited``: policies that are
+    evaluated and enforce nothing (AUD-1): they are in neither of the other two, so that whoever
+    asks what holds cannot meet them.
     """
 
     namespaces: Mapping[str, Namespace]
@@ -42,6 +46,7 @@ class Cluster(Struct, frozen=True):
     admin_policies: tuple[ClusterNetworkPolicy, ...] = ()
     doubts: tuple[Doubt, ...] = ()
     endpoint_slices: tuple[EndpointSlice, ...] = ()
+    audited: tuple[Policy, ...] = ()
 
     @classmethod
     def of(cls, objects: Iterable[ClusterObject]) -> Cluster:
@@ -80,7 +85,41 @@ class Cluster(Struct, frozen=True):
             tuple(policies[key] for key in sorted(policies)),
             tuple(admin_policies[key] for key in sorted(admin_policies)),
             endpoint_slices=tuple(slices.values()),
+        )._with_audited_apart()
+
+    def with_audited(self) -> Cluster:
+        """The cluster in which its audited policies are enforced (AUD-3)."""
+        if not self.audited:
+            return self
+        enforced = [replace(policy, audited=False) for policy in self.audited]
+        plain = [policy for policy in enforced if isinstance(policy, NetworkPolicy)]
+        tiered = [policy for policy in enforced if isinstance(policy, ClusterNetworkPolicy)]
+        return replace(
+            self,
+            policies=tuple(sorted((*self.policies, *plain), key=_by_namespace)),
+            admin_policies=tuple(sorted((*self.admin_policies, *tiered), key=_by_kind)),
+            audited=(),
         )
+
+    def _with_audited_apart(self) -> Cluster:
+        every: tuple[Policy, ...] = (*self.policies, *self.admin_policies)
+        audited = tuple(policy for policy in every if policy.audited)
+        if not audited:
+            return self
+        return replace(
+            self,
+            policies=tuple(policy for policy in self.policies if not policy.audited),
+            admin_policies=tuple(policy for policy in self.admin_policies if not policy.audited),
+            audited=audited,
+        )
+
+
+def _by_namespace(policy: NetworkPolicy) -> tuple[str, str]:
+    return policy.ref.namespace, policy.ref.name
+
+
+def _by_kind(policy: ClusterNetworkPolicy) -> tuple[str, str]:
+    return policy.ref.name, policy.ref.kind
 
 
 def undeclared(name: str) -> Namespace:

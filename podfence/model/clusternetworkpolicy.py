@@ -109,7 +109,8 @@ class ClusterNetworkPolicy(Struct, frozen=True):
     """A cluster-scoped policy; ``ref.kind`` tells the kind it was written as.
 
     ``priority`` 0..1000, lower is evaluated earlier inside the tier (CNP-6). ``ingress``/``egress``
-    empty: the direction is not touched (CNP-4); otherwise their order counts (CNP-7).
+    empty: the direction is not touched (CNP-4); otherwise their order counts (CNP-7). ``audited``:
+    it is evaluated and enforces nothing (AUD-1).
     """
 
     ref: ObjectRef
@@ -120,6 +121,7 @@ class ClusterNetworkPolicy(Struct, frozen=True):
     egress: tuple[Rule, ...] = ()
     labels: Labels = ()
     source: Source | None = None
+    audited: bool = False
 
     def rules_of(self, direction: PolicyType) -> tuple[Rule, ...]:
         """The rules of one direction, in order."""

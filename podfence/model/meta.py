@@ -12,6 +12,11 @@ Labels = tuple[tuple[str, str], ...]
 METADATA_NAME_LABEL = "kubernetes.io/metadata.name"
 """Label that every namespace carries with its own name as the value (NP-21)."""
 
+MODE_ANNOTATION = "podfence.io/mode"
+"""Annotation of a policy that says whether it is enforced (AUD-1)."""
+AUDIT, ENFORCE = "audit", "enforce"
+"""Its values; whatever else it says, the policy is enforced."""
+
 DEFAULT_NAMESPACE = "default"
 """Namespace of objects and names that are given without one."""
 

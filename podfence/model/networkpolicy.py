@@ -70,6 +70,7 @@ class NetworkPolicy(Struct, frozen=True):
 
     ``ingress``/``egress`` empty: the direction has no rules and allows nothing (NP-9).
     ``declared_types`` tells whether the manifest itself had a non-empty policyTypes list.
+    ``audited``: it is evaluated and enforces nothing (AUD-1).
     """
 
     ref: ObjectRef
@@ -80,6 +81,7 @@ class NetworkPolicy(Struct, frozen=True):
     labels: Labels = ()
     declared_types: bool = True
     source: Source | None = None
+    audited: bool = False
 
     def rules_of(self, direction: PolicyType) -> tuple[NetworkPolicyRule, ...]:
         """The rules that are written for a direction, whether the policy has it or not (NP-15)."""

@@ -76,7 +76,13 @@ class AdminReader:
             return None
         read = partial(self._read, policy, direction)
         return PolicyRules(
-            policy.ref, policy.tier.value, direction, precedence(policy), selected, read
+            policy.ref,
+            policy.tier.value,
+            direction,
+            precedence(policy),
+            selected,
+            read,
+            audited=policy.audited,
         )
 
     def blocks(self, policy: ClusterNetworkPolicy) -> Iterator[Block]:

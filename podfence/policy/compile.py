@@ -78,6 +78,13 @@ def compile_cluster(
     )
 
 
+def audit_of(index: PolicyIndex) -> PolicyIndex | None:
+    """The same cluster with its audited policies enforced (AUD-3); None: it has none."""
+    if not index.cluster.audited:
+        return None
+    return compile_cluster(index.cluster.with_audited(), index.names)
+
+
 def rule_compiler(classes: Classes, cluster: Cluster, numbers: Numbers) -> RuleCompiler:
     """What compiles the rules of a cluster, for a table of classes."""
     contested = tuple(classes.contested.values())

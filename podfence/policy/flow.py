@@ -94,6 +94,10 @@ class Verdict(Struct, frozen=True):
     egress: Decision
     ingress: Decision
 
+    def of(self, direction: Direction) -> Decision:
+        """The judgement of one direction."""
+        return self.ingress if direction is Direction.INGRESS else self.egress
+
     @property
     def allowed(self) -> bool:
         """Whether both directions allow the connection."""

@@ -205,6 +205,12 @@ class DirectionPolicy(Struct, frozen=True, eq=False):
         return bool(self.tiers)
 
     @property
+    def policies(self) -> tuple[ObjectRef, ...]:
+        """The policies that apply, in their order."""
+        each = ((*tier.isolated_by, *(rule.origin for rule in tier.rules)) for tier in self.tiers)
+        return tuple(dict.fromkeys(origin.policy for origin in chain.from_iterable(each)))
+
+    @property
     def in_force(self) -> tuple[CompiledTier, ...]:
         """The tiers up to the first that passes nothing on (CNP-13)."""
         for at, tier in enumerate(self.tiers, start=1):

@@ -43,6 +43,7 @@ def rules_of(
         selected,
         partial(_read, policy, direction),
         Origin(policy.ref, "spec.podSelector", policy.source),
+        policy.audited,
     )
 
 

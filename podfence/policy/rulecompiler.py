@@ -56,6 +56,8 @@ class PolicyRules(Struct, frozen=True, eq=False):
     """Its rules. Called once, and only if the policy applies to a class."""
     isolation: Origin | None = None
     """Set for a policy that isolates (NP-5)."""
+    audited: bool = False
+    """Whether it enforces nothing (AUD-2)."""
 
 
 class Numbers(Struct):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -12,12 +13,13 @@ from podfence.errors import QuestionError
 from podfence.model.claims import claims
 from podfence.model.cluster import Cluster
 from podfence.model.doubt import Doubt
-from podfence.model.meta import DEFAULT_NAMESPACE
+from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
 from podfence.model.objects import IPAddress
-from podfence.policy.compile import compile_cluster
+from podfence.policy.compile import audit_of, compile_cluster
 from podfence.policy.domains import Names
 from podfence.policy.flow import Decision, Direction, Flow, Verdict
 from podfence.policy.index import Endpoint, PolicyIndex
+from podfence.questions.audited import audited_at, audited_of
 from podfence.questions.certainty import Certainty
 from podfence.questions.dns import DnsNotes
 from podfence.questions.parties import Directory, End, literal
@@ -60,6 +62,14 @@ def _family_of(source: End, destination: End) -> int:
     return known[0].version if known else 4
 
 
+class Audited(Struct, frozen=True):
+    """The answer if audited policies were enforced. ``policies``: those of them that apply to an
+    end in a direction that would be judged otherwise; where none would be, in any."""
+
+    answer: CanAnswer
+    policies: tuple[ObjectRef, ...]
+
+
 class CanAnswer(Struct, frozen=True):
     """``cases``: every pair of pods and every family that the question can mean; the first decides
     unless they differ. ``note`` is "" or says what a yes or no alone would hide."""
@@ -70,11 +80,18 @@ class CanAnswer(Struct, frozen=True):
     note: str = ""
     doubts: tuple[Doubt, ...] = ()
     """What could not be read and could turn the answer: with any, ``allowed`` is no answer."""
+    audited: Audited | None = None
+    """Where audited policies apply to an end (AUD-3)."""
+
+    @property
+    def case(self) -> Case:
+        """The case that ``allowed`` stands for."""
+        return next(c for c in self.cases if c.verdict.allowed is self.allowed)
 
     @property
     def verdict(self) -> Verdict:
         """The verdict that ``allowed`` stands for."""
-        return next(c.verdict for c in self.cases if c.verdict.allowed is self.allowed)
+        return self.case.verdict
 
 
 class Asker:
@@ -91,6 +108,33 @@ class Asker:
 
     def can(self, question: Can) -> CanAnswer:
         """Raises UnknownObject or QuestionError when the question cannot be asked."""
+        answer = self._enforced(question)
+        if self.with_audited is None:
+            return answer
+        would = self.with_audited.can(question)
+        policies = self._audited(answer, would)
+        return replace(answer, audited=Audited(would, policies)) if policies else answer
+
+    @cached_property
+    def with_audited(self) -> Asker | None:
+        """Who answers as if audited policies were enforced; None: there are none."""
+        index = audit_of(self.index)
+        return None if index is None else Asker(index)
+
+    def _audited(self, answer: CanAnswer, would: CanAnswer) -> tuple[ObjectRef, ...]:
+        """The audited policies where a direction would be judged otherwise, else all that apply."""
+        assert self.with_audited is not None
+        audited = audited_of(self.index)
+        found: dict[bool, dict[ObjectRef, None]] = {True: {}, False: {}}
+        for was, case in zip(answer.cases, would.cases, strict=True):
+            for direction, end in zip(Direction, (case.source, case.destination), strict=True):
+                turned = was.verdict.of(direction).allowed is not case.verdict.of(direction).allowed
+                if end.endpoint is not None:
+                    asked = (self.with_audited.index, audited, end.endpoint, direction)
+                    found[turned].update(dict.fromkeys(audited_at(*asked)))
+        return tuple(found[True] or found[False])
+
+    def _enforced(self, question: Can) -> CanAnswer:
         check_port(question)
         behind = self._behind(question)
         cases = self._cases(question, behind)

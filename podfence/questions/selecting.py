@@ -6,16 +6,19 @@ stands in a direction when it isolates there or has rules there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from podfence.errors import QuestionError, Source
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Tier
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy
-from podfence.policy.flow import Direction
+from podfence.policy.compile import audit_of
+from podfence.policy.flow import AS_WRITTEN, Direction
 from podfence.policy.index import NETWORK_POLICY_TIER, PolicyIndex
+from podfence.questions.audited import audited_of
 from podfence.questions.parties import End, Party
 from podfence.questions.phrases.tierwords import in_order, priority_of
 
@@ -33,6 +36,8 @@ class SelectingPolicy(Struct, frozen=True):
     """How many rules it has in this direction; a NetworkPolicy without one allows nothing."""
     pods: tuple[str, ...]
     """``namespace/name`` of those of the pods that it selects; never empty."""
+    audited: bool = False
+    """Whether it enforces nothing (AUD-2)."""
 
 
 class Selection(Struct, frozen=True):
@@ -57,13 +62,29 @@ def selecting(index: PolicyIndex, party: Party) -> Selection:
         for end in party.ends
         if end.endpoint is not None
     }
+    ingress, egress = (
+        (*_policies(index, pods, direction), *_audited(index, pods, direction))
+        for direction in AS_WRITTEN
+    )
     return Selection(
         name=party.name,
         pods=tuple(pods),
         exempt=tuple(end.name for end in party.ends if end.endpoint is None),
-        ingress=tuple(_policies(index, pods, Direction.INGRESS)),
-        egress=tuple(_policies(index, pods, Direction.EGRESS)),
+        ingress=ingress,
+        egress=egress,
     )
+
+
+def _audited(
+    index: PolicyIndex, pods: Iterable[str], direction: Direction
+) -> Iterator[SelectingPolicy]:
+    audit = audit_of(index)
+    if audit is not None:
+        refs = audited_of(index)
+        classes = {name: audit.endpoints[name].endpoint_class for name in pods}
+        for found in _policies(audit, classes, direction):
+            if found.policy in refs:
+                yield replace(found, audited=True)
 
 
 def _is_host_pod(index: PolicyIndex, end: End) -> bool:

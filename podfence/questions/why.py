@@ -119,12 +119,14 @@ class DirectionReport(Struct, frozen=True):
 
 
 class WhyAnswer(Struct, frozen=True):
-    """The answer of ``can`` with the case that it stands for, explained."""
+    """The answer of ``can`` with the case that it stands for, explained. ``audited``: the same
+    if audited policies were enforced, where that would be another answer."""
 
     can: CanAnswer
     case: Case
     egress: DirectionReport
     ingress: DirectionReport
+    audited: WhyAnswer | None = None
 
     def origins(self) -> Iterator[Origin]:
         """Every policy and rule that the answer names."""
@@ -138,12 +140,16 @@ class WhyAnswer(Struct, frozen=True):
 def why(asker: Asker, question: Can) -> WhyAnswer:
     """Raises UnknownObject or QuestionError when the question cannot be asked."""
     answer = asker.can(question)
-    case = next(c for c in answer.cases if c.verdict.allowed is answer.allowed)
+    case = answer.case
+    audited = None
+    if answer.audited is not None and asker.with_audited is not None:
+        audited = why(asker.with_audited, question)
     return WhyAnswer(
         answer,
         case,
         _direction(asker, case, Direction.EGRESS),
         _direction(asker, case, Direction.INGRESS),
+        audited,
     )
 
 

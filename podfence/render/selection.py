@@ -33,13 +33,14 @@ def _lines(selection: Selection, locate: Locate) -> Iterator[str]:
         return
     for direction, policies in (("Ingress", selection.ingress), ("Egress", selection.egress)):
         yield ""
+        enforced = [policy for policy in policies if not policy.audited]
         if not policies:
             yield f"{direction}: no policy, so every connection is allowed"
             continue
         yield f"{direction}: {_counted(len(policies))}"
         for policy in policies:
             yield f"  {_policy(policy, number)}{_place(locate(policy.source, ''))}"
-        if all(policy.tier != NETWORK_POLICY_TIER for policy in policies):
+        if all(policy.tier != NETWORK_POLICY_TIER for policy in enforced):
             yield "  no NetworkPolicy isolates: what no tier denies is allowed"
 
 
@@ -56,7 +57,8 @@ def _policy(policy: SelectingPolicy, pods: int) -> str:
         priority = "" if policy.priority is None else f", priority {policy.priority}"
         does = f"{policy.tier} tier{priority}, {rules}"
     part = "" if len(policy.pods) == pods else f", selects {len(policy.pods)} of these {pods} pods"
-    return printable(f"{name}: {does}{part}")
+    audited = ", audited: enforces nothing" if policy.audited else ""
+    return printable(f"{name}: {does}{part}{audited}")
 
 
 def _place(position: Position | None) -> str:
@@ -83,6 +85,7 @@ def _data(policy: SelectingPolicy, locate: Locate) -> dict[str, object]:
     if policy.priority is not None:
         data["priority"] = policy.priority
     data |= {"rules": policy.rules, "pods": list(policy.pods)}
+    data |= {"audited": True} if policy.audited else {}
     position = locate(policy.source, "")
     if position is not None:
         data |= {"file": position.file, "line": position.line, "column": position.column}

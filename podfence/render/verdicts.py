@@ -10,10 +10,11 @@ from podfence.model.meta import ObjectRef
 from podfence.policy.flow import Action, Decision, Direction, Reason
 from podfence.policy.index import NETWORK_POLICY_TIER
 from podfence.policy.origin import Origin
-from podfence.questions.can import CanAnswer, Case
+from podfence.questions.can import Audited, CanAnswer, Case
 from podfence.questions.parties import End
 from podfence.questions.phrases.nearmiss import near_miss
 from podfence.questions.phrases.tierwords import origin_name, policy_name
+from podfence.questions.phrases.words import some
 from podfence.render.problems import message_text
 from podfence.sets.ports import OTHER
 from podfence.text import printable
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
         WhyAnswer,
     )
 
+_SHOWN = 5
+"""Audited policies that are named."""
 Locate = Callable[[Source | None, str], Position | None]
 
 _REASONS = {
@@ -68,18 +71,32 @@ def _flow_text(case: Case) -> str:
 
 def can_text(answer: CanAnswer, locate: Locate) -> str:
     """Yes or no first; then one line a direction."""
-    case = next(c for c in answer.cases if c.verdict.allowed is answer.allowed)
-    lines = [f"{'yes' if answer.allowed else 'no'}: {_flow_text(case)}"]
-    ends = (
-        (Direction.EGRESS, case.source, case.verdict.egress),
-        (Direction.INGRESS, case.destination, case.verdict.ingress),
-    )
-    for direction, subject, decision in ends:
-        lines.append(f"  {_decision_text(direction, subject, decision)}")
-        lines.extend(f"      {origin_text(o, locate)}" for o in decision.origins)
+    lines = [f"{'yes' if answer.allowed else 'no'}: {_flow_text(answer.case)}"]
+    lines += _decision_lines(answer.case, locate)
+    if answer.audited is not None:
+        would = answer.audited.answer
+        lines.append(f"  audited: {_audited_text(answer.audited, answer.allowed)}")
+        if would.allowed is not answer.allowed:
+            lines += (f"  {line}" for line in _decision_lines(would.case, locate))
     if answer.note:
         lines.append(f"  note: {printable(answer.note)}")
     return "\n".join(lines) + "\n"
+
+
+def _decision_lines(case: Case, locate: Locate) -> Iterator[str]:
+    for direction, subject in zip(Direction, (case.source, case.destination), strict=True):
+        decision = case.verdict.of(direction)
+        yield f"  {_decision_text(direction, subject, decision)}"
+        yield from (f"      {origin_text(o, locate)}" for o in decision.origins)
+
+
+def _audited_text(audited: Audited, allowed: bool) -> str:
+    """``no, if shop/db were enforced``."""
+    names = some([printable(policy_name(ref)) for ref in audited.policies], _SHOWN)
+    would = "yes" if audited.answer.allowed else "no"
+    return (
+        f"{would}{', too' if audited.answer.allowed is allowed else ''}, if {names} were enforced"
+    )
 
 
 def _reason_text(direction: Direction, subject: End, decision: Decision) -> str:
@@ -107,9 +124,21 @@ def why_text(answer: WhyAnswer, locate: Locate) -> str:
     for report, end in zip((answer.egress, answer.ingress), ends, strict=True):
         lines.append("")
         lines.extend(_direction_lines(report, end, locate))
+    if answer.audited is not None and answer.can.audited is not None:
+        lines.extend(["", f"audited: {_audited_text(answer.can.audited, answer.can.allowed)}"])
+        lines.extend(f"  {line}" for line in _turned_lines(answer, answer.audited, locate))
     if answer.can.note:
         lines.extend(["", f"note: {printable(answer.can.note)}"])
     return "\n".join(lines) + "\n"
+
+
+def _turned_lines(answer: WhyAnswer, audited: WhyAnswer, locate: Locate) -> Iterator[str]:
+    """The directions that audited policies would judge otherwise."""
+    ends = (audited.case.source, audited.case.destination)
+    pairs = ((answer.egress, audited.egress), (answer.ingress, audited.ingress))
+    for (now, would), end in zip(pairs, ends, strict=True):
+        if now.decision.allowed is not would.decision.allowed:
+            yield from _direction_lines(would, end, locate)
 
 
 def _direction_lines(report: DirectionReport, end: End, locate: Locate) -> Iterator[str]:
@@ -270,6 +299,9 @@ class VerdictEncoder:
         }
         if answer.note:
             data["note"] = answer.note
+        if answer.audited is not None:
+            policies = [_named(policy) for policy in answer.audited.policies]
+            data["audited"] = {**self.answer(answer.audited.answer), "policies": policies}
         return data
 
     def decision(self, decision: Decision) -> dict[str, object]:

@@ -19,7 +19,7 @@ from podfence.model.clusternetworkpolicy import (
     Subject,
     Tier,
 )
-from podfence.model.meta import ObjectRef
+from podfence.model.meta import AUDIT, MODE_ANNOTATION, ObjectRef
 from podfence.model.networkpolicy import (
     NetworkPolicy,
     NetworkPolicyPeer,
@@ -103,6 +103,7 @@ def _policy(policy: NetworkPolicy) -> Manifest:
         "name": policy.ref.name,
         "namespace": policy.ref.namespace,
         "labels": dict(policy.labels),
+        **_mode(policy),
     }
     return {
         "apiVersion": "networking.k8s.io/v1",
@@ -110,6 +111,10 @@ def _policy(policy: NetworkPolicy) -> Manifest:
         "metadata": metadata,
         "spec": spec,
     }
+
+
+def _mode(policy: NetworkPolicy | ClusterNetworkPolicy) -> Manifest:
+    return {"annotations": {MODE_ANNOTATION: AUDIT}} if policy.audited else {}
 
 
 def _selector(selector: LabelSelector) -> Manifest:
@@ -167,7 +172,11 @@ def _cluster_policy(policy: ClusterNetworkPolicy) -> Manifest:
     return {
         "apiVersion": f"policy.networking.k8s.io/{version}",
         "kind": policy.ref.kind,
-        "metadata": {"name": policy.ref.name, "labels": dict(policy.labels)},
+        "metadata": {
+            "name": policy.ref.name,
+            "labels": dict(policy.labels),
+            **_mode(policy),
+        },
         "spec": spec,
     }
 

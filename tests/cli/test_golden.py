@@ -13,6 +13,7 @@ from tests.cli.session import GOLDEN, ROOT, compare, podfence
 
 SHOP = "-f examples/shop"
 STATES = "-f tests/cli/inputs/states.yaml"
+AUDIT = "-f examples/audit"
 FAMILIES = "-f tests/cli/inputs/families.yaml"
 MIXED = "-f tests/cli/inputs/mixed.yaml"
 TIERS = "-f examples/tiers/cluster"
@@ -54,6 +55,16 @@ COMMANDS = {
     "map-no-pods": "map -f tests/cli/inputs/unbuilt",
     "map-others": f"map {OTHERS}",
     "map-unknown-namespace": f"map {SHOP} -n shopp",
+    "audit-can": f"can shop/cron-1 shop/db-0:5432 {AUDIT}",
+    "audit-can-alike": f"can shop/web-1 shop/db-0:5432 {AUDIT}",
+    "audit-why": f"why shop/cron-1 shop/db-0:5432 {AUDIT}",
+    "audit-why-json": f"why shop/cron-1 shop/db-0:5432 {AUDIT} -o json",
+    "audit-can-json": f"can shop/cron-1 shop/db-0:5432 {AUDIT} -o json",
+    "audit-describe-json": f"describe shop/db-0 {AUDIT} -o json",
+    "audit-describe-pod": f"describe shop/db-0 {AUDIT}",
+    "audit-map": f"map {AUDIT}",
+    "audit-describe": f"describe shop/db {AUDIT}",
+    "audit-check": f"check {AUDIT} --select PF36",
     "can-yes": f"can shop/backend shop/db:5432 {SHOP}",
     "can-yes-named-port": f"can shop/frontend shop/backend:http {SHOP}",
     "can-yes-in-namespace": f"can backend db:sql -n shop {SHOP}",

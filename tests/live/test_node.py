@@ -85,6 +85,12 @@ def test_what_follows_events_is_what_a_compile_from_nothing_is(seed: int, size: 
     follow(World(Random(seed), SIZES[size]), 30)
 
 
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("seed", range(12))
+def test_policies_come_and_go_as_audited_ones(seed: int, size: str) -> None:
+    follow(World(Random(seed), SIZES[size], audited=(0.3, 0.7)[seed % 2]), 30)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("block", range(8))

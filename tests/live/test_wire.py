@@ -159,6 +159,29 @@ def test_lines_of_a_watch(line: dict[str, Any], event: object) -> None:
     assert wire.event("Pod", json.dumps(line).encode()) == event
 
 
+@pytest.mark.parametrize("kind", ["NetworkPolicy", "ClusterNetworkPolicy"])
+@pytest.mark.parametrize("mode", [None, "audit", "enforce", "future"])
+def test_of_annotations_the_mode_alone_goes_with_it(kind: str, mode: str | None) -> None:
+    annotations = {"kubectl.kubernetes.io/last-applied-configuration": "{}"}
+    known = {} if mode is None else {"podfence.io/mode": mode}
+    metadata = {"name": "a", "namespace": "s", "annotations": {**annotations, **known}}
+    found = wire.read(kind, json.dumps({"metadata": metadata, "spec": {}}).encode())
+    assert isinstance(found.facts, PolicyFacts)
+    assert json.loads(found.facts.document)["metadata"].get("annotations", {}) == known
+
+
+def test_an_audited_policy_that_cannot_be_read_closes_nobody() -> None:
+    spec = {"podSelector": {}, "ingress": "all"}
+    for mode, closes in (({"podfence.io/mode": "audit"}, False), ({}, True)):
+        metadata = {"name": "a", "namespace": "s", "annotations": mode}
+        data = {"apiVersion": "networking.k8s.io/v1", "metadata": metadata, "spec": spec}
+        found = wire.facts("NetworkPolicy", json.dumps(data).encode())
+        assert isinstance(found, PolicyFacts)
+        policy, refusal = read_policy(found)
+        assert refusal is not None
+        assert (refusal.closes, policy is not None) == (closes, closes)
+
+
 def test_the_revision_of_a_policy_goes_with_it() -> None:
     metadata = {"name": "a", "namespace": "s", "uid": "u-1", "generation": 4, "labels": {"x": "y"}}
     found = wire.read("NetworkPolicy", json.dumps({"metadata": metadata, "spec": {}}).encode())

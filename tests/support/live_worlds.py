@@ -101,15 +101,22 @@ def stock_of(rng: Random, size: Size, clusters: int) -> Stock:
 
 class World:
     """The objects of a cluster. ``step`` changes one and tells it. ``stock``: what comes newly is
-    drawn from here; None: each time from a random cluster of its own, which costs more."""
+    drawn from here; None: each time from a random cluster of its own, which costs more.
+    ``audited``: the share of policies that are."""
 
     def __init__(
-        self, rng: Random, size: Size, node: str = "n1", stock: Stock | None = None
+        self,
+        rng: Random,
+        size: Size,
+        node: str = "n1",
+        stock: Stock | None = None,
+        audited: float = 0.0,
     ) -> None:
         self.rng = rng
         self.size = size
         self.node = node
         self.stock = stock
+        self.audited = audited
         self.objects: dict[Key, ClusterObject] = {}
         self.told: dict[Key, Facts] = {}
         """The last that was told of each object that is there."""
@@ -125,6 +132,8 @@ class World:
         return change(self)
 
     def put(self, thing: ClusterObject) -> list[Event]:
+        if self.audited and isinstance(thing, NetworkPolicy | ClusterNetworkPolicy):
+            thing = replace(thing, audited=self.rng.random() < self.audited)
         facts = facts_of(thing)
         self.told[key_of(thing)] = facts
         if isinstance(facts, PolicyFacts):

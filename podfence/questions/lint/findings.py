@@ -128,6 +128,8 @@ LINT_RULES: Mapping[str, LintRule] = {
     "PF354": LintRule(Severity.NOTE, "a rule for all ports of all outside addresses"),
     "PF356": LintRule(Severity.WARNING, "the port of a data store is open to more than named pods"),
     "PF360": LintRule(Severity.ERROR, "only pods on the network of their node are meant"),
+    "PF361": LintRule(Severity.WARNING, "a mode that nobody knows: the policy is enforced"),
+    "PF362": LintRule(Severity.NOTE, "the policy is audited, and enforces nothing"),
     "PF363": LintRule(
         Severity.WARNING,
         "a rule with peers alone beside a rule with ports alone: one rule, split by a dash",

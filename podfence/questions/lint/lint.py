@@ -12,6 +12,7 @@ from podfence.errors import Source
 from podfence.policy.index import PolicyIndex
 from podfence.questions.lint.coverage import coverage
 from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.modes import modes
 from podfence.questions.lint.note import Raw, Written
 from podfence.questions.lint.notes import notes_for
 from podfence.questions.lint.reach import Reach
@@ -30,6 +31,7 @@ def lint(index: PolicyIndex, raw: Callable[[Source | None], Raw | None]) -> Iter
     matched = Matched(index)
     written = Written(index, raw)
     said: list[Finding] = []
+    yield from modes(index, raw)
     for policy in index.cluster.policies:
         for finding in notes_for(index, policy, raw(policy.source), matched, written):
             if finding.code not in _MATCHES_NOBODY or policy.ref.namespace in populated:

@@ -170,16 +170,18 @@ class _Side:
 
 
 def _swapped(cluster: Cluster, edit: Edit, instead: tuple[Edited, ...]) -> Cluster:
-    """The cluster with what an edited object is on the other side. Its pods are there already."""
+    """The cluster with what an edited object is on the other side. Its pods are there already.
+    Audited policies enforce nothing."""
     name = edit.ref.name
     match (*edit.before, *edit.after)[0]:
         case NetworkPolicy():
             kept = [p for p in cluster.policies if p.ref != edit.ref]
-            kept += [p for p in instead if isinstance(p, NetworkPolicy)]
+            kept += [p for p in instead if isinstance(p, NetworkPolicy) and not p.audited]
             return replace(cluster, policies=tuple(sorted(kept, key=lambda p: p.ref)))
         case ClusterNetworkPolicy():
             tiers = [p for p in cluster.admin_policies if p.ref != edit.ref]
-            tiers += [p for p in instead if isinstance(p, ClusterNetworkPolicy)]
+            now = (p for p in instead if isinstance(p, ClusterNetworkPolicy))
+            tiers += [p for p in now if not p.audited]
             return replace(cluster, admin_policies=tuple(sorted(tiers, key=lambda p: p.ref)))
         case Namespace():
             spaces = [each for n, each in cluster.namespaces.items() if n != name]

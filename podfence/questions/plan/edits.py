@@ -95,11 +95,13 @@ def workloads(pods: Iterable[Pod]) -> dict[ObjectRef, tuple[Pod, ...]]:
 
 
 def _policies(cluster: Cluster) -> Mapping[ObjectRef, Edited]:
-    return {policy.ref: policy for policy in cluster.policies}
+    audited = [policy for policy in cluster.audited if isinstance(policy, NetworkPolicy)]
+    return {policy.ref: policy for policy in (*cluster.policies, *audited)}
 
 
 def _tier_policies(cluster: Cluster) -> Mapping[ObjectRef, Edited]:
-    return {policy.ref: policy for policy in cluster.admin_policies}
+    audited = [policy for policy in cluster.audited if isinstance(policy, ClusterNetworkPolicy)]
+    return {policy.ref: policy for policy in (*cluster.admin_policies, *audited)}
 
 
 def _namespaces(cluster: Cluster) -> Mapping[ObjectRef, Edited]:

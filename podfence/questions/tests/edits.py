@@ -182,6 +182,7 @@ def _with(cluster: Cluster, added: Addition) -> Cluster:
         *cluster.endpoint_slices,
         *cluster.policies,
         *cluster.admin_policies,
+        *cluster.audited,
         *assign_addresses((*rest, *pods)),
         *others,
     )
