@@ -57,6 +57,28 @@ _POLICIES = frozenset(
 _NOT_ENFORCED = ("Staged", "MultiNetworkPolicy")
 """How policies begin that deny nothing yet, or on secondary networks alone."""
 
+NAMESPACED_ELSEWHERE = frozenset(
+    {
+        "AuthorizationPolicy",
+        "CiliumNetworkPolicy",
+        "EgressFirewall",
+        "MeshTrafficPermission",
+        "NetworkPolicy",
+        "SecurityGroupPolicy",
+        "ServiceIntentions",
+    }
+)
+"""Kinds of other APIs whose objects are always in a namespace; of other kinds, one without may be
+of the cluster."""
+_GATEWAY_KINDS = "Gateway GatewayClass HTTPRoute GRPCRoute TLSRoute TCPRoute UDPRoute".split()
+_BESIDE = {
+    "Ingress": frozenset({"networking.k8s.io", "extensions"}),
+    "IngressClass": frozenset({"networking.k8s.io"}),
+    "Route": frozenset({"route.openshift.io"}),
+    **dict.fromkeys(_GATEWAY_KINDS, frozenset({"gateway.networking.k8s.io"})),
+}
+"""Kinds that tell who wants to be reached, with their groups. No verdict depends on them."""
+
 KUSTOMIZATIONS = frozenset({"Kustomization", "Component"})
 """Kinds of ``is_kustomization``."""
 _KUSTOMIZE = "kustomize.config.k8s.io"
@@ -125,6 +147,21 @@ def may_be_policy_elsewhere(kind: str) -> bool:
 def is_policy_elsewhere(kind: str, group: str) -> bool:
     """Whether a kind of another API decides over connections of pods: Calico's, Cilium's, ..."""
     return is_foreign(group) and may_be_policy_elsewhere(kind)
+
+
+def is_entry(kind: str) -> bool:
+    """Whether a kind tells who wants to be reached from outside, in some group."""
+    return kind in _BESIDE
+
+
+def may_be_beside(kind: str) -> bool:
+    """Whether ``is_beside`` for some group."""
+    return kind in _BESIDE or may_be_policy_elsewhere(kind)
+
+
+def is_beside(kind: str, group: str) -> bool:
+    """Whether an object decides over no verdict and yet is kept, because answers speak of it."""
+    return group in _BESIDE.get(kind, ()) or is_policy_elsewhere(kind, group)
 
 
 def is_kustomization(kind: str, api_version: str) -> bool:

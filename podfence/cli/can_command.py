@@ -8,6 +8,7 @@ from typing import Any
 import click
 import msgspec
 
+from podfence.cli.beside import say_unjudged
 from podfence.cli.common import (
     asking,
     keep_going_option,
@@ -79,8 +80,10 @@ def command(
 def _one(asked: Can, inputs: Inputs, names: Names, output: str) -> int:
     loaded = load_cluster(inputs, namespaces_of(asked), policies_of(asked))
     with asking(loaded, inputs):
-        answer = asker_of(loaded.cluster, names, asked).can(asked)
+        asker = asker_of(loaded.cluster, names, asked)
+        answer = asker.can(asked)
     require_certain(loaded, answer)
+    say_unjudged(loaded, asker.index, (pod for case in answer.cases for pod in case.pods))
     if output == "json":
         click.echo(json_text(VerdictEncoder(loaded.locate).answer(answer)))
     else:

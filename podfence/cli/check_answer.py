@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from podfence.admission.channel import experimental_fields
 from podfence.admission.kinds import POLICY_KINDS
 from podfence.cli.baseline import held_back
+from podfence.cli.beside import touched_pods
 from podfence.cli.common import describe_problem
 from podfence.cli.settings import NO_SETTINGS, Settings
 from podfence.cli.terminal import echo
@@ -29,6 +30,7 @@ from podfence.questions.lint.ignoring import (
     sift,
 )
 from podfence.questions.lint.lint import lint
+from podfence.questions.lint.surroundings import Surroundings
 from podfence.questions.phrases.words import count
 from podfence.render.jsontext import json_text
 from podfence.render.problems import problem_data
@@ -81,10 +83,16 @@ def judge(
     be what a policy is about."""
     if loaded.doubts:
         return Judged()
+    index = index or compile_cluster(loaded.cluster.with_audited())
+    around = Surroundings(
+        touched_pods(loaded, index),
+        loaded.beside.routes,
+        settings.cluster.controllers,
+    )
     weights = {**(_STRICT if strict else {}), **settings.severity}
     found = [
         replace(finding, severity=weights[finding.code]) if finding.code in weights else finding
-        for finding in lint(index or compile_cluster(loaded.cluster.with_audited()), loaded.raw)
+        for finding in lint(index, loaded.raw, around)
         if finding.code in wanted and _is_about(loaded, finding, scope)
     ]
     if settings.paths:

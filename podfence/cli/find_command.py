@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from podfence.cli.beside import entry_rows, touched_pods
 from podfence.cli.common import (
     asking,
     has_errors,
@@ -30,6 +31,7 @@ from podfence.policy.domains import Names
 from podfence.policy.flow import Direction
 from podfence.policy.index import PolicyIndex
 from podfence.questions.certainty import Certainty
+from podfence.questions.entries import EntryRow, State
 from podfence.questions.find.openness import newcomers, unprotected
 from podfence.questions.find.path import shortest
 from podfence.questions.find.reach import OUTSIDE, everybody, reach
@@ -45,6 +47,7 @@ from podfence.questions.tests.form import ALL_PORTS, End, NamedEnd, Ports, Targe
 from podfence.questions.tests.words import read_end, read_target
 from podfence.questions.tests.world import World
 from podfence.render import find as texts
+from podfence.render.entries import entries_data, entries_text
 from podfence.render.find_json import FindEncoder
 from podfence.render.jsontext import json_text
 
@@ -159,7 +162,8 @@ def find_from(end: str, port: str | None, asked: Asked) -> int:
 @click.option("--to-internet", is_flag=True, help="Those that reach outside instead.")
 @_question
 def find_exposed(to_internet: bool, asked: Asked) -> int:
-    """Pods that addresses outside the cluster reach, on which ports, and by which rule."""
+    """Pods that addresses outside the cluster reach, on which ports, and by which rule; then every
+    Ingress, route, Service and port of a node that leads in, and who can come in through it."""
     pods = Target(read_end("*", asked.namespace))
     if to_internet:
         internet = Target(read_end("internet", asked.namespace))
@@ -197,11 +201,24 @@ def _reached(
         ports,
     )
     locate, whole = asked.loaded.locate, question == "exposed"
-    asked.show(
-        lambda: texts.reached_text(answer, near, locate, whole=whole, certain=not open_pods),
-        lambda: FindEncoder(question, locate).reached(answer),
-    )
-    return asked.status(answer.rows, len(open_pods))
+    touched = touched_pods(asked.loaded, world.index)
+    entries: tuple[EntryRow, ...] = ()
+    if whole and near is Direction.INGRESS:
+        entries = entry_rows(asked.loaded, world.index)
+
+    def text() -> str:
+        said = texts.reached_text(
+            answer, near, locate, whole=whole, certain=not open_pods, touched=touched
+        )
+        return f"{said}\n{entries_text(entries, locate, touched)}" if entries else said
+
+    def data() -> dict[str, object]:
+        made = FindEncoder(question, locate, touched).reached(answer)
+        return made | {"entries": entries_data(entries, locate)} if entries else made
+
+    asked.show(text, data)
+    open_entry = any(row.state is State.OPEN for row in entries)
+    return asked.status(answer.rows or open_entry, len(open_pods))
 
 
 def _require_somebody(
@@ -334,7 +351,7 @@ def find_unprotected(asked: Asked) -> int:
     open_pods = Certainty(world.index).open_pods()
     found = unprotected(world, open_pods)
     asked.show(
-        lambda: texts.openness_text(found),
+        lambda: texts.openness_text(found, touched=touched_pods(asked.loaded, world.index)),
         lambda: FindEncoder("unprotected", asked.loaded.locate).openness(found),
     )
     return asked.status(found, len(open_pods))

@@ -14,6 +14,7 @@ import click
 from podfence.cli.inputs import Inputs, path_without_option
 from podfence.collector import collector_paused
 from podfence.errors import ClusterError
+from podfence.intake.beside import Beside
 from podfence.intake.build import Reading, build_cluster
 from podfence.kube.access import Access
 from podfence.kube.kubeconfig import find_files, read_kubeconfig
@@ -95,4 +96,5 @@ def _loaded(access: Access, found: Snapshot, *, strict_cidrs: bool = True) -> Lo
         Positions(),
         live=access.name,
         absent=found.absent,
+        beside=Beside(counted=found.elsewhere),
     )

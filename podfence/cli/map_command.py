@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import click
 
+from podfence.cli.beside import Ways, entry_rows, touched_pods
 from podfence.cli.common import (
     asking,
     has_errors,
@@ -33,6 +35,9 @@ from podfence.questions.dns import map_notes
 from podfence.questions.phrases.words import count, some
 from podfence.text import printable
 
+if TYPE_CHECKING:
+    from podfence.questions.entries import EntryRow
+
 SHOWN_PODS = 5
 FORMATS = ("table", "wide", "matrix", "json", "csv", "dot", "mermaid", "svg")
 
@@ -52,6 +57,12 @@ FORMATS = ("table", "wide", "matrix", "json", "csv", "dot", "mermaid", "svg")
 @click.option(
     "--port", "port", metavar="PORT", help="Only this port: 5432, 53/udp, 9100-9110, a port's name."
 )
+@click.option(
+    "--entries",
+    is_flag=True,
+    help="Then the ways in from outside: Ingress, routes, Services and ports of nodes, each with "
+    "who can come in (-o table, wide, json; wide shows them anyway).",
+)
 @pair_namespaces_option
 @all_namespaces_option
 @resolve_option
@@ -62,6 +73,7 @@ def command(
     to: str | None,
     source: str | None,
     port: str | None,
+    entries: bool,
     namespaces: tuple[str, ...],
     all_namespaces: bool,
     resolve: str | None,
@@ -74,6 +86,8 @@ def command(
     repeat that. Ends of --to and --from are written as for `podfence find`.
     """
     names = read_names(resolve, *inputs.paths)
+    if entries and output not in ("table", "wide", "json"):
+        raise click.UsageError(f"-o {output} shows no entries; use table, wide or json")
     scope = inputs.scope(namespaces, everything=all_namespaces)
     loaded = load_cluster(inputs, scope)
     with asking(loaded, inputs):
@@ -84,13 +98,21 @@ def command(
     without = Certainty(index).open_pods()
     for note in (*map_notes(index), *audit_notes(index)):
         echo(f"note: {printable(note)}", err=True)
-    answer = connectivity(index, without, frozenset(scope))
+    touched = touched_pods(loaded, index)
+    answer = connectivity(index, without, frozenset(scope), touched)
     if to is not None or source is not None or port is not None:
         from podfence.cli.ends import narrowed_map
 
         with asking(loaded, inputs):
             answer = narrowed_map(answer, index, (source, to, port), inputs)
-    for piece in _render(answer, output):
+    rows: tuple[EntryRow, ...] = ()
+    if entries or output == "wide":
+        rows = tuple(
+            row
+            for row in entry_rows(loaded, index)
+            if not scope or row.entry.ref.namespace in scope
+        )
+    for piece in _render(answer, output, Ways(rows, loaded.locate, touched)):
         sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()
     if loaded.doubts:
@@ -115,21 +137,19 @@ def _emptiness(loaded: Loaded, scope: tuple[str, ...]) -> str:
     return ""
 
 
-def _render(answer: Connectivity, output: str) -> Iterable[bytes]:
+def _render(answer: Connectivity, output: str, ways: Ways) -> Iterable[bytes]:
     from podfence.render import map_data, map_table
 
     if output in ("dot", "mermaid", "svg"):
         return _drawn(answer, output)
     if output == "json":
-        return map_data.map_json(answer)
+        return map_data.map_json(answer, ways.data())
     if output == "matrix":
         return [map_table.render_matrix(answer).encode()]
     if output in ("table", "wide"):
-        return [
-            map_table.render_table(
-                answer, wide=output == "wide", width=width_of(sys.stdout)
-            ).encode()
-        ]
+        width = width_of(sys.stdout)
+        text = map_table.render_table(answer, wide=output == "wide", width=width)
+        return [f"{text}{ways.text()}".encode()]
     return (piece.encode() for piece in map_data.map_csv(answer))
 
 

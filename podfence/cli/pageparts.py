@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from podfence._version import __version__
+from podfence.cli.beside import map_remarks
 from podfence.cli.check_answer import all_problems
 from podfence.manifests.load import Loaded
 from podfence.policy.index import PolicyIndex
@@ -42,7 +43,7 @@ class PageParts(Struct, frozen=True):
         """One of ``PARTS`` as JSON values. Raises KeyError for any other name."""
         match name:
             case "map":
-                return map_data(self.found, self.shown, map_notes(self.index))
+                return map_data(self.found, self.shown, self._notes())
             case "rules":
                 excerpt = self.loaded.positions.lines_of if self.text else None
                 return rules_data(self.found, self.shown, self.loaded.locate, excerpt)
@@ -51,6 +52,11 @@ class PageParts(Struct, frozen=True):
             case "about":
                 return self._about()
         raise KeyError(name)
+
+    def _notes(self) -> list[str]:
+        if self.shown.hides:
+            return []
+        return [*map_notes(self.index), *map_remarks(self.loaded, self.index)]
 
     def _findings(self) -> list[dict[str, object]]:
         locate = self.loaded.positions.locate_problem

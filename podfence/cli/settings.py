@@ -1,4 +1,4 @@
-"""``podfence.toml``: what a repository says once for every run of ``check``.
+"""``podfence.toml``: what a repository says once for every run.
 
 Rule: it is looked for from the working directory up to the root of the repository; a key that
 nobody reads is an error, so that a misspelt one cannot be without effect.
@@ -17,11 +17,20 @@ from msgspec import Struct, field
 
 from podfence.errors import PodfenceError, Severity
 from podfence.likeness import similar
+from podfence.model.entries import Controllers
+from podfence.model.meta import Labels, labels_of
 from podfence.questions.lint.findings import LINT_RULES
 
 NAME = "podfence.toml"
 _KEYS = ("fail-on", "ignore", "paths", "severity")
+_CLUSTER_KEYS = ("ingress-controllers",)
 _WEIGHTS = {each.value: each for each in Severity}
+
+
+class ClusterSettings(Struct, frozen=True):
+    """``[cluster]``: facts that manifests do not hold. ``controllers``: who serves entries."""
+
+    controllers: Controllers = Controllers()
 
 
 class Settings(Struct, frozen=True):
@@ -38,6 +47,8 @@ class Settings(Struct, frozen=True):
     def ignored_in(self, file: str, code: str) -> bool:
         """Whether a code is not said of a file."""
         return any(fnmatch(file, each) and code.startswith(c) for each, c in self.paths.items())
+
+    cluster: ClusterSettings = ClusterSettings()
 
 
 NO_SETTINGS = Settings()
@@ -79,7 +90,7 @@ class _Reader:
         self._file = file
 
     def settings(self, data: Mapping[str, Any]) -> Settings:
-        self._known(data, ("check",), "")
+        self._known(data, ("check", "cluster"), "")
         check = self._table(data.get("check", {}), "check")
         self._known(check, _KEYS, "check.")
         fail_on = check.get("fail-on", "")
@@ -98,7 +109,26 @@ class _Reader:
             self._known(table, ("ignore",), f"check.paths.{pattern!r}.")
             paths[pattern] = self._codes(table.get("ignore", []), f"check.paths.{pattern!r}.ignore")
         ignore = self._codes(check.get("ignore", []), "check.ignore")
-        return Settings(self._file, fail_on, ignore, weights, paths)
+        cluster = self._cluster(self._table(data.get("cluster", {}), "cluster"))
+        return Settings(self._file, fail_on, ignore, weights, paths, cluster)
+
+    def _cluster(self, table: Mapping[str, Any]) -> ClusterSettings:
+        self._known(table, _CLUSTER_KEYS, "cluster.")
+        key = "cluster.ingress-controllers"
+        named = self._table(table.get("ingress-controllers", {}), key)
+        controllers = {name: self._pods(value, f"{key}.{name}") for name, value in named.items()}
+        return ClusterSettings(Controllers(controllers))
+
+    def _pods(self, value: object, key: str) -> tuple[str, Labels]:
+        """``NAMESPACE/KEY=VALUE,...``; keys may hold slashes themselves."""
+        said = 'use a namespace and labels, such as "ingress-nginx/app=controller"'
+        if not isinstance(value, str):
+            self._refuse(key, said)
+        namespace, found, rest = value.partition("/")
+        pairs = [each.partition("=") for each in rest.split(",")]
+        if not namespace or not found or not all(name and sign for name, sign, _ in pairs):
+            self._refuse(key, said)
+        return namespace, labels_of({name: text for name, _, text in pairs})
 
     def _codes(self, value: object, key: str) -> tuple[str, ...]:
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from podfence.cli.beside import say_unjudged
 from podfence.cli.common import (
     asking,
     load_cluster,
@@ -51,8 +52,10 @@ def command(
     policies = None if repair else policies_of(asked)
     loaded = load_cluster(inputs, namespaces_of(asked), policies)
     with asking(loaded, inputs):
-        answer = why(asker_of(loaded.cluster, names, asked, explains=True), asked)
+        asker = asker_of(loaded.cluster, names, asked, explains=True)
+        answer = why(asker, asked)
     require_certain(loaded, answer.can)
+    say_unjudged(loaded, asker.index, (pod for case in answer.can.cases for pod in case.pods))
     edits = None
     if repair and not answer.can.allowed:
         from podfence.cli.repairing import proposal

@@ -45,6 +45,8 @@ class Manifests(Struct, frozen=True):
     positions: Positions
     unplaced: tuple[Document, ...] = ()
     """Those of ``documents`` that got their namespace here."""
+    beside: tuple[Document, ...] = ()
+    """Objects of other kinds that answers speak of; they are counted as passed over, too."""
 
 
 def read_manifests(
@@ -105,6 +107,7 @@ class _Collected:
             return
         self._files += not file.error
         whole.documents += found.documents
+        whole.beside += found.beside
         whole.unplaced += found.unplaced
         whole.unreadable += found.unreadable
         whole.problems += found.problems
@@ -125,4 +128,5 @@ class _Collected:
             files=self._files,
             positions=self._positions,
             unplaced=tuple(whole.unplaced),
+            beside=tuple(whole.beside),
         )

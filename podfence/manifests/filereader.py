@@ -17,11 +17,14 @@ from msgspec.structs import replace
 from podfence.admission.kinds import (
     CLUSTER_SCOPED,
     KUSTOMIZATIONS,
+    NAMESPACED_ELSEWHERE,
     group_of,
+    is_beside,
+    is_entry,
     is_kustomization,
     is_policy_elsewhere,
+    may_be_beside,
     may_be_misspelt,
-    may_be_policy_elsewhere,
     meant_kind,
 )
 from podfence.errors import Position, Problem, Severity, Source
@@ -65,6 +68,7 @@ class Contents(Struct):
     """What one file holds; the fields of ``Manifests`` for one file."""
 
     documents: list[Document] = field(default_factory=list)
+    beside: list[Document] = field(default_factory=list)
     unplaced: list[Document] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -134,8 +138,28 @@ class FileReader:
             return 1
         if chunk.text.startswith(("{", "["), chunk.lead):
             return self._read_flow(file, number, chunk)
-        self._take_yaml(Source(file, number, None, chunk.content_line), chunk)
+        source = Source(file, number, None, chunk.content_line)
+        if is_entry(kind):
+            self._take_entry(source, chunk, kind)
+        else:
+            self._take_yaml(source, chunk)
         return 1
+
+    def _take_entry(self, source: Source, chunk: Chunk, kind: str) -> None:
+        """An object that no verdict depends on: one that cannot be parsed is a warning, and a
+        template is nobody's fault."""
+        parsed = self._parse_yaml(chunk)
+        if isinstance(parsed.value, dict) and parsed.readable:
+            self._positions.add_document(
+                source, start=chunk.start, end=chunk.end, line=chunk.line, is_json=False
+            )
+            self._pass_over(source, kind, parsed.value)
+            return
+        self._contents.passed_over[kind] += 1
+        for each in () if _is_template(parsed, chunk.text) else parsed.findings[:1]:
+            text = f"{each.message}; what this {kind} leads to from outside is not known"
+            found = replace(each, code="PF122", message=text, severity=Severity.WARNING)
+            self._problem(source, found, format_path(each.steps))
 
     def _may_matter(self, kind: str, chunk: Chunk) -> bool:
         """Whether a document of the kind must be parsed: wanted, a List, a slip of the pen for one
@@ -144,7 +168,7 @@ class FileReader:
             return True
         if may_be_misspelt(kind) and meant_kind(kind, sure_version(chunk)):
             return True
-        return may_be_policy_elsewhere(kind) or kind in KUSTOMIZATIONS
+        return may_be_beside(kind) or kind in KUSTOMIZATIONS
 
     def _read_flow(self, file: str, number: int, chunk: Chunk) -> int:
         """Read JSON values, or YAML in flow style if that is what the text rather is."""
@@ -242,19 +266,21 @@ class FileReader:
         """Keep an object as kubectl sends it: with a namespace. One whose metadata cannot be read
         is left as it is."""
         value = listed.value
-        metadata = value.get("metadata") or {}
-        if (
-            self._namespace
-            and isinstance(metadata, dict)
-            and metadata.get("namespace") in (None, "")
-            and value["kind"] not in CLUSTER_SCOPED
-        ):
-            placed = {**value, "metadata": {**metadata, "namespace": self._namespace}}
+        placed = value if value["kind"] in CLUSTER_SCOPED else self._placed(value)
+        if placed is not value:
             document = Document(source, placed)
             self._contents.unplaced.append(document)
         else:
             document = Document(source, value if listed.text is None else listed.text)
         self._contents.documents.append(document)
+
+    def _placed(self, value: dict[str, Any]) -> dict[str, Any]:
+        """An object with the namespace of those that name none; itself where it names one."""
+        metadata = value.get("metadata") or {}
+        names_one = not isinstance(metadata, dict) or metadata.get("namespace") not in (None, "")
+        if names_one or not self._namespace:
+            return value
+        return {**value, "metadata": {**metadata, "namespace": self._namespace}}
 
     def _take_gap(self, source: Source, value: dict[str, Any]) -> bool:
         """What a snapshot does not hold of its cluster."""
@@ -294,6 +320,10 @@ class FileReader:
     def _pass_over(self, source: Source, kind: str, value: dict[str, Any]) -> None:
         self._contents.passed_over[kind] += 1
         version = version_of(value)
+        if is_beside(value["kind"], group_of(version)):
+            placed = value["kind"] in NAMESPACED_ELSEWHERE or is_entry(value["kind"])
+            kept = self._placed(value) if placed else value
+            self._contents.beside.append(Document(source, kept))
         if is_policy_elsewhere(value["kind"], group_of(version)):
             self._contents.policies_elsewhere.setdefault(kind, source)
         elif self._contents.kustomization is None and is_kustomization(kind, version):

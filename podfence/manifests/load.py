@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from podfence.admission.kinds import POLICY_KINDS, TESTS_KIND, WANTED_KINDS
 from podfence.collector import collector_paused
 from podfence.errors import Position, Problem, Severity, Source
+from podfence.intake.beside import BESIDE_CODES, NOTHING_BESIDE, Beside
 from podfence.intake.build import Reading, build_cluster
 from podfence.intake.documents import Document
 from podfence.intake.doubts import can_matter
@@ -37,6 +38,7 @@ LOAD_CODES = {
     "PF112": "the input holds no object",
     "PF114": "a kustomization that was not built",
     "PF119": "policies without a namespace, where no pod is",
+    **BESIDE_CODES,
     **UNLISTED_CODES,
     **CLAIM_CODES,
     **UNKNOWN_LABEL_CODES,
@@ -65,6 +67,8 @@ class Loaded(Struct, frozen=True):
     """What the cluster is called that was asked; "" for files."""
     absent: tuple[str, ...] = ()
     """Wanted kinds that the asked cluster does not have."""
+    beside: Beside = NOTHING_BESIDE
+    """Ways in from outside, and policies of other APIs."""
     _by_source: dict[Source, Document] = {}
 
     @property
@@ -86,7 +90,8 @@ class Loaded(Struct, frozen=True):
         if source is None:
             return None
         if not self._by_source:
-            self._by_source.update((d.source, d) for d in self.documents)
+            every = (*self.documents, *self.beside.documents)
+            self._by_source.update((d.source, d) for d in every)
         document = self._by_source.get(source)
         return None if document is None else document.data
 
@@ -152,16 +157,25 @@ def _build(
     )
     intake = build_cluster(reading, strict_cidrs=strict_cidrs, kept=kept)
     others = Counter(manifests.passed_over) + Counter(intake.foreign)
+    elsewhere = {k: n for k, n in others.items() if k in manifests.policies_elsewhere}
+    beside = Beside(manifests.beside, elsewhere)
     return Loaded(
         intake.cluster,
-        (*onto.problems, *_weighed(manifests), *_remarks(manifests, paths), *intake.problems),
+        (
+            *onto.problems,
+            *_weighed(manifests),
+            *_remarks(manifests, paths),
+            *intake.problems,
+            *beside.problems,
+        ),
         intake.kinds,
         {k: n for k, n in others.items() if k not in (*manifests.policies_elsewhere, TESTS_KIND)},
-        {k: n for k, n in others.items() if k in manifests.policies_elsewhere},
+        elsewhere,
         reading.documents,
         manifests.files,
         manifests.positions,
         len(manifests.unplaced),
+        beside=beside,
     )
 
 

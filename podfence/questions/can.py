@@ -56,6 +56,12 @@ class Case(Struct, frozen=True):
         """The IP version that was judged: where an end has no address yet, one of the other's."""
         return self.family or _family_of(self.source, self.destination)
 
+    @property
+    def pods(self) -> tuple[str, ...]:
+        """The pods among its ends, ``namespace/name``."""
+        ends = (self.source.endpoint, self.destination.endpoint)
+        return tuple(f"{e.pod.namespace}/{e.pod.name}" for e in ends if e is not None)
+
 
 def _family_of(source: End, destination: End) -> int:
     known = (*source.addresses, *destination.addresses)

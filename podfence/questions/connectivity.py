@@ -21,6 +21,7 @@ from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.questions.outsideclasses import equal_outside
 from podfence.questions.phrases.matched import workload_names
 from podfence.questions.phrases.outside import name_outside
+from podfence.questions.unjudged import UNTOUCHED, Touched
 from podfence.sets import AddressSet, PortSet
 
 
@@ -47,6 +48,8 @@ class Group(Struct, frozen=True):
     """Whether some policy selects the pods for ingress."""
     isolated_egress: bool = False
     """Whether some policy selects the pods for egress."""
+    unjudged: tuple[str, ...] = ()
+    """Policies of other APIs that may touch the pods, as text of the API."""
 
     @property
     def is_single_pod(self) -> bool:
@@ -89,12 +92,14 @@ def connectivity(
     index: PolicyIndex,
     without: frozenset[str] = frozenset(),
     only: frozenset[str] = frozenset(),
+    touched: Touched = UNTOUCHED,
 ) -> Connectivity:
     """The map of a cluster. ``without``: pods (``namespace/name``) that are left out; ``only``:
-    when not empty, pairs with an end in one of these namespaces."""
+    when not empty, pairs with an end in one of these namespaces; ``touched``: pods that policies
+    of other APIs may touch."""
     families = sorted({a.version for a in index.by_address})
     maps = [all_pairs(index, family) for family in families]
-    pods = _pod_groups(index, without)
+    pods = [_marked(group, touched) for group in _pod_groups(index, without)]
     shown = FrozenBitMap(g.endpoint_class for g in pods if not only or _namespace(g) in only)
     outside = equal_outside(index, maps, shown)
     groups = tuple(_named_apart([*pods, *_outside_groups(index, len(pods), outside)]))
@@ -114,6 +119,14 @@ def connectivity(
                     yield Row(destination, ports, family, sources)
 
     return Connectivity(groups, rows, _left_out(index), only)
+
+
+def _marked(group: Group, touched: Touched) -> Group:
+    if not touched or group.workload is None:
+        return group
+    space = group.workload.namespace
+    policies = touched.by(f"{space}/{pod}" for pod in group.pods)
+    return replace(group, unjudged=tuple(map(str, policies))) if policies else group
 
 
 def _order(row: tuple[PortSet, int | None, object]) -> tuple[bool, str, int]:

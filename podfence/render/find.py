@@ -14,6 +14,8 @@ from podfence.questions.find.selectors import Unused
 from podfence.questions.phrases.tierwords import policy_name
 from podfence.questions.phrases.words import count, listed, some
 from podfence.questions.plan.outcomes import Outcome
+from podfence.questions.unjudged import UNTOUCHED, Touched
+from podfence.render.map_table import UNJUDGED
 from podfence.render.plan_text import outcome_words, short_ports
 from podfence.render.tables import table
 from podfence.render.verdicts import Locate, origin_text
@@ -31,45 +33,66 @@ def reached_text(
     *,
     whole: bool = False,
     certain: bool = True,
+    touched: Touched = UNTOUCHED,
 ) -> str:
     """The connections of one end, or of several. ``near`` INGRESS: who reaches it. ``whole``: of
     every pod, so that there is no one whom nobody else reaches. ``certain``: nothing is left
-    out."""
+    out. ``touched``: pods that policies of other APIs may touch."""
     if not answer.rows:
         return f"{NOBODY}\n" if certain else "nobody of those that are certain\n"
     own = {_own((row.sources, row.destinations), near).names for row in answer.rows}
     several = whole or len(own) > 1
-    today = _rows(answer.today, near, locate, several=several)
+    writer = _Writer(near, locate, several, touched)
+    today = writer.rows(answer.today)
     pieces = [today] if answer.today else []
     coming = [row for row in answer.rows if row.is_to_come]
     if coming:
         title = "pods to come (+ is a pod without labels that nobody has made yet):\n"
-        pieces += [*(["\n"] if pieces else []), title, _rows(coming, near, locate, several=several)]
+        pieces += [*(["\n"] if pieces else []), title, writer.rows(coming)]
+    if writer.marked:
+        pieces.append(
+            f"\n{UNJUDGED.strip()} a policy of another API may decide as well, unjudged\n"
+        )
     if not whole:
         pieces += ["\n", rest_text(answer.rest), "\n"]
     return "".join(pieces)
 
 
-def _rows(rows: Sequence[Row], near: Direction, locate: Locate, *, several: bool) -> str:
-    """``several``: the end that was asked about stands in a column of its own."""
-    header = ["FROM", "PORTS", "BY"] if near is Direction.INGRESS else ["TO", "PORTS", "BY"]
-    if several:
-        header = ["TO", "FROM", *header[1:]] if near is Direction.INGRESS else ["FROM", *header]
-    lines = []
-    for row in rows:
-        sides = row.sources, row.destinations
-        far = sides[0] if near is Direction.INGRESS else sides[1]
-        cells = [_names(far), _ports(row), _by(row.by, locate)]
-        lines.append([_names(_own(sides, near)), *cells] if several else cells)
-    return table(header, lines)
+class _Writer:
+    """Writes rows. ``several``: the end that was asked about stands in a column of its own."""
+
+    def __init__(self, near: Direction, locate: Locate, several: bool, touched: Touched) -> None:
+        self.marked = False
+        self._near = near
+        self._locate = locate
+        self._several = several
+        self._touched = touched
+
+    def rows(self, rows: Sequence[Row]) -> str:
+        """A table."""
+        inward = self._near is Direction.INGRESS
+        header = ["FROM", "PORTS", "BY"] if inward else ["TO", "PORTS", "BY"]
+        if self._several:
+            header = ["TO", "FROM", *header[1:]] if inward else ["FROM", *header]
+        lines = []
+        for row in rows:
+            sides = row.sources, row.destinations
+            far = sides[0] if inward else sides[1]
+            cells = [self._names(far), _ports(row), _by(row.by, self._locate)]
+            own = self._names(_own(sides, self._near))
+            lines.append([own, *cells] if self._several else cells)
+        return table(header, lines)
+
+    def _names(self, side: Side) -> str:
+        names = printable(some(side.names, _NAMES, ", "))
+        if not self._touched.any(side.pods):
+            return names
+        self.marked = True
+        return names + UNJUDGED
 
 
 def _own(sides: tuple[Side, Side], near: Direction) -> Side:
     return sides[1] if near is Direction.INGRESS else sides[0]
-
-
-def _names(side: Side) -> str:
-    return printable(some(side.names, _NAMES, ", "))
 
 
 def _ports(row: Row) -> str:
@@ -95,12 +118,16 @@ def rest_text(rest: Rest) -> str:
     return f"nobody else: no such connection for {listed(parts)}"
 
 
-def openness_text(found: Iterable[Openness], *, closed: bool = False) -> str:
-    """Pods, and in which directions they are open. ``closed``: those that are not, too."""
+def openness_text(
+    found: Iterable[Openness], *, closed: bool = False, touched: Touched = UNTOUCHED
+) -> str:
+    """Pods, and in which directions they are open. ``closed``: those that are not, too;
+    ``touched``: pods that policies of other APIs may close."""
     lines = []
     for each in found:
         number = len(each.pods)
         name = printable(each.name) + (f" ({number} pods)" if number > 1 else "")
+        name += UNJUDGED if touched.any(each.pods) else ""
         state = [_open(each, direction) for direction in AS_WRITTEN]
         if each.open or closed:
             lines.append([name, *state])

@@ -12,6 +12,7 @@ from podfence.questions.find.reach import Reached, Row, Side
 from podfence.questions.find.removal import Purpose
 from podfence.questions.find.selectors import Unused
 from podfence.questions.plan.outcomes import Outcome
+from podfence.questions.unjudged import UNTOUCHED, Touched
 from podfence.render.plan_json import outcome_data
 from podfence.render.verdicts import Locate, VerdictEncoder
 
@@ -21,7 +22,8 @@ FIND_SCHEMA = "podfence.find/v1"
 class FindEncoder:
     """Makes data of answers. ``question``: the word after ``find``."""
 
-    def __init__(self, question: str, locate: Locate) -> None:
+    def __init__(self, question: str, locate: Locate, touched: Touched = UNTOUCHED) -> None:
+        self._touched = touched
         self._head = {"schema": FIND_SCHEMA, "question": question}
         self._locate = locate
         self._verdicts = VerdictEncoder(locate)
@@ -41,12 +43,21 @@ class FindEncoder:
     def _row(self, row: Row) -> dict[str, object]:
         family = {"family": f"IPv{row.family}"} if row.family else {}
         return family | {
-            "from": _side(row.sources),
-            "to": _side(row.destinations),
+            "from": self._side(row.sources),
+            "to": self._side(row.destinations),
             "ports": str(row.ports).split(" "),
             "toCome": row.is_to_come,
             "by": self._by(row.by),
         }
+
+    def _side(self, side: Side) -> dict[str, object]:
+        data: dict[str, object] = {
+            "names": side.names,
+            "pods": side.pods,
+            "addresses": [str(network) for network in side.addresses.networks()],
+        }
+        policies = self._touched.by(side.pods)
+        return data | ({"unjudged": [str(each) for each in policies]} if policies else {})
 
     def _by(self, by: Deciding) -> dict[str, object]:
         return {"rules": [self._verdicts.origin(rule) for rule in by.rules], "noPolicy": by.free}
@@ -109,14 +120,6 @@ class FindEncoder:
             "directions": [d.value for d in AS_WRITTEN if d in purpose.directions],
             "without": [_outcome(each) for each in without],
         }
-
-
-def _side(side: Side) -> dict[str, object]:
-    return {
-        "names": side.names,
-        "pods": side.pods,
-        "addresses": [str(network) for network in side.addresses.networks()],
-    }
 
 
 def _outcome(outcome: Outcome) -> dict[str, object]:

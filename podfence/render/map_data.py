@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from podfence.questions.connectivity import Connectivity, Group, Row, ports_words
 from podfence.render.jsontext import json_bytes
@@ -19,7 +19,9 @@ from podfence.text import printable
 MAP_SCHEMA = "podfence.map/v1"
 
 
-def map_json(connectivity: Connectivity) -> Iterator[bytes]:
+def map_json(
+    connectivity: Connectivity, entries: Sequence[object] | None = None
+) -> Iterator[bytes]:
     """One JSON object, in pieces; its schema is docs/schemas/map.schema.json."""
     yield b'{"schema":"' + MAP_SCHEMA.encode() + b'",\n"endpoints":[\n'
     for at, group in enumerate(shown(connectivity)):
@@ -32,14 +34,19 @@ def map_json(connectivity: Connectivity) -> Iterator[bytes]:
         if words is None:
             words = ports[row.ports] = json_bytes(ports_words(row.ports).split(" "))
         yield (b",\n" if at else b"") + _row_text(row, words, names)
-    yield b'\n],\n"leftOut":' + json_bytes(connectivity.left_out) + b"}\n"
+    if entries is not None:
+        yield b'\n],\n"entries":' + json_bytes(entries) + b',\n"leftOut":'
+    else:
+        yield b'\n],\n"leftOut":'
+    yield json_bytes(connectivity.left_out) + b"}\n"
 
 
 def _group_data(group: Group) -> dict[str, object]:
     if group.workload is None:
         addresses = group.addresses.networks() if group.addresses else ()
         return {"name": group.name, "kind": "Outside", "addresses": [str(n) for n in addresses]}
-    return {
+    unjudged = {"unjudged": group.unjudged} if group.unjudged else {}
+    return unjudged | {
         "name": group.name,
         "kind": group.workload.kind,
         "namespace": group.workload.namespace,

@@ -12,6 +12,9 @@ from podfence.sets import PortSet
 from podfence.text import printable
 
 _SHOWN = 8
+_OTHERS = 3
+UNJUDGED = " [?]"
+"""Follows the name of pods that a policy of another API may touch."""
 
 
 def render_table(
@@ -28,7 +31,8 @@ def render_table(
             lines.append((name(group), ports_text(row), everyone.words(row.sources, group, wide)))
         if not rows and connectivity.is_about(group):
             lines.append((name(group), "none", "nobody"))
-    return table(("TO", "PORTS", "FROM"), lines, width=width) + _left_out(connectivity, wide=wide)
+    below = _left_out(connectivity, wide=wide) + _unjudged(connectivity, wide=wide)
+    return table(("TO", "PORTS", "FROM"), lines, width=width) + below
 
 
 def shown(connectivity: Connectivity) -> tuple[Group, ...]:
@@ -48,7 +52,9 @@ def ports_text(row: Row) -> str:
 
 def name(group: Group) -> str:
     """The name of a group, safe to print and never to be taken for words or for several names."""
-    return printable(group.name) if group.workload is None else _quoted(group.name)
+    if group.workload is None:
+        return printable(group.name)
+    return _quoted(group.name) + (UNJUDGED if group.unjudged else "")
 
 
 def _quoted(text: str) -> str:
@@ -83,23 +89,29 @@ class _Everyone:
         itself = 1 if destination.is_single_pod else 0
         every_pod = found.total() == self._pods - itself
         every_address = outside == self._outside
+        mark = UNJUDGED if any(group.unjudged for group in sources) else ""
         words: list[str] = []
         said: set[str | None] = set()
         if every_pod and every_address and found and outside:
-            return "everyone"
+            return f"everyone{mark}"
         if every_pod and found.total() > 1:
-            words.append("all pods")
+            words.append(f"all pods{mark}")
             said.update(found)
         for namespace, size in found.items() if not said else ():
             own = itself if namespace == _namespace(destination) else 0
             if size == self._sizes[namespace] - own and size > 1:
-                words.append(f"all of {_quoted(namespace or '')}")
+                own_mark = mark and self._mark(namespace, sources)
+                words.append(f"all of {_quoted(namespace or '')}{own_mark}")
                 said.add(namespace)
         if every_address and outside:
             words.append("all outside addresses")
             said.add(None)
         words.extend(name(g) for g in _in_order(sources) if _namespace(g) not in said)
         return ", ".join(words) if wide else _cut(words)
+
+    def _mark(self, namespace: str | None, sources: Sequence[Group]) -> str:
+        own = (group for group in sources if _namespace(group) == namespace)
+        return UNJUDGED if any(group.unjudged for group in own) else ""
 
 
 def _namespace(group: Group) -> str | None:
@@ -125,6 +137,18 @@ def _left_out(connectivity: Connectivity, *, wide: bool) -> str:
     return "".join(["\n", *lines]) if lines else ""
 
 
+def _unjudged(connectivity: Connectivity, *, wide: bool) -> str:
+    """What the mark of a name means."""
+    found = [g for g in shown(connectivity) if g.unjudged]
+    if not found:
+        return ""
+    parts = [
+        f"{_quoted(g.name)} ({some(list(map(printable, g.unjudged)), _OTHERS)})" for g in found
+    ]
+    said = ", ".join(parts) if wide else _cut(parts)
+    return f"\n{UNJUDGED.strip()} a policy of another API may decide as well, unjudged: {said}\n"
+
+
 def render_matrix(connectivity: Connectivity) -> str:
     """Sources down, destinations across; letters stand for the port sets below the matrix."""
     groups = shown(connectivity)
@@ -138,6 +162,7 @@ def render_matrix(connectivity: Connectivity) -> str:
     lines = [[f"{g.number + 1} {name(g)}", *_cells(connectivity, groups, g, cells)] for g in groups]
     header = ["FROM \\ TO", *(str(group.number + 1) for group in groups)]
     below = legend.text(narrowed=bool(connectivity.only)) + _left_out(connectivity, wide=True)
+    below += _unjudged(connectivity, wide=True)
     return f"{table(header, lines, gap=2)}\n{below}"
 
 

@@ -29,9 +29,12 @@ from podfence.policy.index import PolicyIndex
 from podfence.questions.can import Asker, Can
 from podfence.questions.connectivity import connectivity
 from podfence.questions.describe import describe
+from podfence.questions.entries import judge_entries
 from podfence.questions.lint.notes import notes_for
+from podfence.questions.unjudged import Touched
 from podfence.questions.why import why
 from podfence.render.describe import render_description
+from podfence.render.entries import entries_data, entries_text
 from podfence.render.map_data import map_csv, map_json
 from podfence.render.map_graphs import Graph
 from podfence.render.map_svg import pictured, svg
@@ -97,6 +100,7 @@ def exercise(data: bytes) -> list[str]:
     _check(loaded)
     index = compile_cluster(loaded.cluster)
     _map(index)
+    _beside(loaded, index)
     _describe(loaded, index)
     _ask(loaded, index)
     return [problem.code for problem in loaded.problems]
@@ -124,6 +128,15 @@ def _map(index: PolicyIndex) -> None:
     for piece in (*map_csv(answer), *Graph(answer).dot(), *Graph(answer).mermaid()):
         piece.encode()
     ElementTree.fromstring("".join(svg(pictured(answer))))
+
+
+def _beside(loaded: Loaded, index: PolicyIndex) -> None:
+    """Ways in from outside, and pods that policies of other APIs may touch."""
+    touched = Touched.of(index, loaded.beside.foreign)
+    rows = judge_entries(index, loaded.beside.entries(loaded.cluster, loaded.raw))
+    check_harmless(entries_text(rows, loaded.locate, touched))
+    _json([msgspec.json.encode(entries_data(rows, loaded.locate))])
+    check_harmless(render_table(connectivity(index, touched=touched)))
 
 
 def _describe(loaded: Loaded, index: PolicyIndex) -> None:

@@ -19,15 +19,19 @@ from podfence.policy.index import Endpoint
 from podfence.questions.lint.findings import Finding
 from podfence.questions.lint.reach import Reach
 from podfence.questions.phrases import words
+from podfence.questions.unjudged import UNTOUCHED, Touched
 from podfence.sets import PortSet
 
 _SHOWN = 5
 _OF_THE_SYSTEM = frozenset({"kube-system", "kube-public", "kube-node-lease"})
 
 
-def coverage(reach: Reach, said: Collection[Finding]) -> Iterator[Finding]:
+def coverage(
+    reach: Reach, said: Collection[Finding], touched: Touched = UNTOUCHED
+) -> Iterator[Finding]:
     """PF336, PF350 and PF351. ``said``: what was found of single policies; a Service that nobody
-    reaches may be the consequence of an error in one of its pods'."""
+    reaches may be the consequence of an error in one of its pods'. ``touched``: pods that policies
+    of other APIs may close."""
     faulty = BitMap.union(
         BitMap(),
         *(reach.index.selected[f.object] for f in said if f.weight is Severity.ERROR),
@@ -37,7 +41,7 @@ def coverage(reach: Reach, said: Collection[Finding]) -> Iterator[Finding]:
         return
     for name in sorted({end.pod.namespace for end in reach.index.endpoints.values()}):
         if name not in _OF_THE_SYSTEM:
-            yield from _of_namespace(reach, name)
+            yield from _of_namespace(reach, name, touched)
     for service in cluster.services:
         if service.ref.namespace in _OF_THE_SYSTEM or not _is_shut(reach, service):
             continue
@@ -49,8 +53,12 @@ def coverage(reach: Reach, said: Collection[Finding]) -> Iterator[Finding]:
             yield Finding("PF336", service.ref, service.source, "spec.ports", text)
 
 
-def _of_namespace(reach: Reach, name: str) -> Iterator[Finding]:
-    ends = reach.matched.pods_of(name)
+def _of_namespace(reach: Reach, name: str, touched: Touched) -> Iterator[Finding]:
+    ends = [
+        end
+        for end in reach.matched.pods_of(name)
+        if not touched.any([f"{end.pod.namespace}/{end.pod.name}"])
+    ]
     policies = reach.matched.policies_of(name)
     ref, source, path = _place(reach, name, policies)
     open_ways = {d: [e for e in ends if not _isolated(reach, e, d)] for d in AS_WRITTEN}
@@ -62,7 +70,7 @@ def _of_namespace(reach: Reach, name: str) -> Iterator[Finding]:
     if parts:
         text = f"No policy isolates these pods of namespace {name}, {'; '.join(parts)}."
         yield Finding("PF350", ref, source, path, text)
-    if not policies or reach.index.cluster.admin_policies:
+    if not policies or reach.index.cluster.admin_policies or name in touched.namespaces:
         return
     closing = {p.policy_types: p for p in policies if p.pod_selector.matches({})}
     news = [

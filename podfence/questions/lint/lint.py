@@ -17,6 +17,7 @@ from podfence.questions.lint.note import Raw, Written
 from podfence.questions.lint.notes import notes_for
 from podfence.questions.lint.reach import Reach
 from podfence.questions.lint.resolving import resolving
+from podfence.questions.lint.surroundings import NOWHERE, Surroundings
 from podfence.questions.lint.tiers import tier_findings
 from podfence.questions.lint.together import together
 from podfence.questions.phrases.matched import Matched
@@ -24,7 +25,11 @@ from podfence.questions.phrases.matched import Matched
 _MATCHES_NOBODY = frozenset({"PF306", "PF307", "PF320", "PF321", "PF322"})
 
 
-def lint(index: PolicyIndex, raw: Callable[[Source | None], Raw | None]) -> Iterator[Finding]:
+def lint(
+    index: PolicyIndex,
+    raw: Callable[[Source | None], Raw | None],
+    around: Surroundings = NOWHERE,
+) -> Iterator[Finding]:
     """All findings, by policy. ``raw`` tells how an object was written, None where that is not
     known."""
     populated = {endpoint.pod.namespace for endpoint in index.endpoints.values()}
@@ -41,5 +46,5 @@ def lint(index: PolicyIndex, raw: Callable[[Source | None], Raw | None]) -> Iter
         reach = Reach.of(index, matched, written)
         yield from together(reach, said)
         yield from resolving(reach)
-        yield from coverage(reach, said)
+        yield from coverage(reach, said, around.touched)
     yield from tier_findings(index)

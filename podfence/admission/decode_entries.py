@@ -1,0 +1,214 @@
+"""Ingress, Gateway API routes and OpenShift Routes -> entries.
+
+Rule: unknown fields are ignored, as the server of their kind may know more of them; a needed field
+that cannot be used is a problem, and reading goes on without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from podfence.admission.decode_fields import Fields
+from podfence.admission.schema import Json
+from podfence.model.entries import ControllerClass, Entry, Gateway, Way
+from podfence.model.meta import ObjectRef
+from podfence.model.networkpolicy import Protocol
+
+EntryObject = Entry | Gateway | ControllerClass
+
+_CLASS_ANNOTATION = "kubernetes.io/ingress.class"
+_DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"
+
+
+def _ref(fields: Fields, kind: str, data: Json, *, namespaced: bool = True) -> ObjectRef:
+    return fields.ref(kind, fields.mapping(data, "metadata", "metadata"), namespaced=namespaced)
+
+
+def _annotation(fields: Fields, data: Json, key: str) -> str:
+    metadata = fields.mapping(data, "metadata", "metadata")
+    annotations = fields.mapping(metadata, "annotations", "metadata.annotations")
+    value = annotations.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _port(fields: Fields, parent: Json, key: str, path: str) -> int | str | None:
+    """A number, or a name; None where it is not given."""
+    value = parent.get(key)
+    if isinstance(value, str):
+        return value or None
+    return None if value in (None, 0) else fields.port(parent, key, path) or None
+
+
+# -- Ingress
+
+
+def decode_ingress(fields: Fields, data: Json) -> Iterator[EntryObject]:
+    """One entry for each path, and one for the default backend."""
+    ref = _ref(fields, "Ingress", data)
+    spec = fields.mapping(data, "spec", "spec")
+    named = fields.text(spec, "ingressClassName", "spec.ingressClassName")
+    named = named or _annotation(fields, data, _CLASS_ANNOTATION)
+    classes = (named,) if named else ()
+    for key in ("defaultBackend", "backend"):
+        whole = fields.mapping(spec, key, f"spec.{key}")
+        yield from _of_ingress(fields, ref, classes, "", whole, f"spec.{key}")
+    for here, rule in fields.items(spec, "rules", "spec.rules"):
+        host = fields.text(rule, "host", f"{here}.host")
+        http = fields.mapping(rule, "http", f"{here}.http")
+        for at, each in fields.items(http, "paths", f"{here}.http.paths"):
+            asked = f"{host}{fields.text(each, 'path', f'{at}.path') or '/'}"
+            backend = fields.mapping(each, "backend", f"{at}.backend")
+            yield from _of_ingress(fields, ref, classes, asked, backend, f"{at}.backend")
+
+
+def _of_ingress(
+    fields: Fields, ref: ObjectRef, classes: tuple[str, ...], asked: str, backend: Json, path: str
+) -> Iterator[Entry]:
+    service = fields.mapping(backend, "service", f"{path}.service")
+    name = fields.text(service, "name", f"{path}.service.name")
+    port: int | str | None
+    if name:
+        at = f"{path}.service.port"
+        given = fields.mapping(service, "port", at)
+        port = fields.text(given, "name", f"{at}.name") or _port(
+            fields, given, "number", f"{at}.number"
+        )
+    else:  # extensions/v1beta1
+        name = fields.text(backend, "serviceName", f"{path}.serviceName")
+        port = _port(fields, backend, "servicePort", f"{path}.servicePort")
+    if name:  # else a resource of another API, which no policy knows
+        target = ObjectRef("Service", ref.namespace, name)
+        yield Entry(
+            ref,
+            Way.CONTROLLER,
+            asked,
+            target,
+            port,
+            classes=classes,
+            source=fields.source,
+            path=path,
+        )
+
+
+def decode_ingress_class(fields: Fields, data: Json) -> Iterator[EntryObject]:
+    """A name for a controller."""
+    spec = fields.mapping(data, "spec", "spec")
+    yield ControllerClass(
+        "IngressClass",
+        _ref(fields, "IngressClass", data, namespaced=False).name,
+        fields.text(spec, "controller", "spec.controller"),
+        _annotation(fields, data, _DEFAULT_CLASS) == "true",
+    )
+
+
+# -- Gateway API
+
+
+def decode_gateway_class(fields: Fields, data: Json) -> Iterator[EntryObject]:
+    """A name for a controller."""
+    spec = fields.mapping(data, "spec", "spec")
+    yield ControllerClass(
+        "GatewayClass",
+        _ref(fields, "GatewayClass", data, namespaced=False).name,
+        fields.text(spec, "controllerName", "spec.controllerName"),
+    )
+
+
+def decode_gateway(fields: Fields, data: Json) -> Iterator[EntryObject]:
+    """A Gateway; it leads nowhere without a route."""
+    spec = fields.mapping(data, "spec", "spec")
+    named = fields.text(spec, "gatewayClassName", "spec.gatewayClassName")
+    yield Gateway(_ref(fields, "Gateway", data), named)
+
+
+def _route_of(kind: str) -> Callable[[Fields, Json], Iterator[EntryObject]]:
+    def decode(fields: Fields, data: Json) -> Iterator[EntryObject]:
+        return _of_route(fields, kind, data)
+
+    return decode
+
+
+def _of_route(fields: Fields, kind: str, data: Json) -> Iterator[EntryObject]:
+    """One entry for each backend of each rule. A route of a mesh, whose parent is a Service, is
+    none: nobody comes from outside through it."""
+    ref = _ref(fields, kind, data)
+    spec = fields.mapping(data, "spec", "spec")
+    gateways = []
+    for here, parent in fields.items(spec, "parentRefs", "spec.parentRefs"):
+        if (fields.text(parent, "kind", f"{here}.kind") or "Gateway") == "Gateway":
+            space = fields.text(parent, "namespace", f"{here}.namespace") or ref.namespace
+            name = fields.text(parent, "name", f"{here}.name")
+            gateways.append(ObjectRef("Gateway", space, name))
+    if not gateways:
+        return
+    hosts = [text for _, text in fields.texts(spec, "hostnames", "spec.hostnames")]
+    host = hosts[0] if len(hosts) == 1 else f"{hosts[0]}, ..." if hosts else ""
+    protocol = Protocol.UDP if kind == "UDPRoute" else Protocol.TCP
+    for here, rule in fields.items(spec, "rules", "spec.rules"):
+        paths = [
+            fields.text(fields.mapping(match, "path", f"{at}.path"), "value", f"{at}.path.value")
+            for at, match in fields.items(rule, "matches", f"{here}.matches")
+            if kind == "HTTPRoute"
+        ]
+        asked = f"{host}{paths[0] if len(paths) == 1 else ''}"
+        for at, backend in fields.items(rule, "backendRefs", f"{here}.backendRefs"):
+            if (fields.text(backend, "kind", f"{at}.kind") or "Service") != "Service":
+                continue
+            if fields.text(backend, "group", f"{at}.group") not in ("", "core"):
+                continue
+            name = fields.text(backend, "name", f"{at}.name")
+            space = fields.text(backend, "namespace", f"{at}.namespace") or ref.namespace
+            yield Entry(
+                ref,
+                Way.CONTROLLER,
+                asked,
+                ObjectRef("Service", space, name),
+                _port(fields, backend, "port", f"{at}.port"),
+                protocol=protocol,
+                gateways=tuple(gateways),
+                source=fields.source,
+                path=at,
+            )
+
+
+# -- OpenShift
+
+
+def decode_route(fields: Fields, data: Json) -> Iterator[EntryObject]:
+    """One entry for each Service that a Route leads to. Its port is one of the pods, by number or
+    by the name of the Service's port."""
+    ref = _ref(fields, "Route", data)
+    spec = fields.mapping(data, "spec", "spec")
+    asked = fields.text(spec, "host", "spec.host") + fields.text(spec, "path", "spec.path")
+    port = _port(fields, fields.mapping(spec, "port", "spec.port"), "targetPort", "spec.port")
+    targets = [("spec.to", fields.mapping(spec, "to", "spec.to"))]
+    targets += fields.items(spec, "alternateBackends", "spec.alternateBackends")
+    for path, target in targets:
+        if name := fields.text(target, "name", f"{path}.name"):
+            yield Entry(
+                ref,
+                Way.CONTROLLER,
+                asked,
+                ObjectRef("Service", ref.namespace, name),
+                port,
+                isinstance(port, int),
+                classes=("openshift",),
+                source=fields.source,
+                path=path,
+            )
+
+
+_GATEWAY = "gateway.networking.k8s.io"
+ENTRY_DECODERS: Mapping[tuple[str, str], Callable[[Fields, Json], Iterator[EntryObject]]] = {
+    ("Ingress", "networking.k8s.io"): decode_ingress,
+    ("Ingress", "extensions"): decode_ingress,
+    ("IngressClass", "networking.k8s.io"): decode_ingress_class,
+    ("GatewayClass", _GATEWAY): decode_gateway_class,
+    ("Gateway", _GATEWAY): decode_gateway,
+    ("Route", "route.openshift.io"): decode_route,
+    **{
+        (kind, _GATEWAY): _route_of(kind)
+        for kind in ("HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute")
+    },
+}
+"""Kind and API group to the decoder."""

@@ -1,0 +1,86 @@
+"""What commands say beside verdicts: ways in from outside, and policies of other APIs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from podfence.cli.settings import read_settings
+from podfence.cli.terminal import echo
+from podfence.manifests.load import Loaded
+from podfence.policy.index import PolicyIndex
+from podfence.questions.unjudged import UNTOUCHED, Touched, said_of
+from podfence.text import printable
+
+if TYPE_CHECKING:
+    from podfence.questions.entries import EntryRow
+    from podfence.render.verdicts import Locate
+
+_SHOWN = 20
+"""Ways in that a page names above its map."""
+
+
+class Ways(Struct, frozen=True):
+    """Ways in from outside, as a map ends with them."""
+
+    rows: tuple[EntryRow, ...]
+    locate: Locate
+    touched: Touched
+
+    def text(self) -> str:
+        """A table under the map; "" where there are none."""
+        if not self.rows:
+            return ""
+        from podfence.render.entries import entries_text
+
+        return f"\n{entries_text(self.rows, self.locate, self.touched)}"
+
+    def data(self) -> list[dict[str, object]] | None:
+        """The same as data; None where there are none."""
+        if not self.rows:
+            return None
+        from podfence.render.entries import entries_data
+
+        return entries_data(self.rows, self.locate)
+
+
+def map_remarks(loaded: Loaded, index: PolicyIndex) -> tuple[str, ...]:
+    """What a page says of its map: pods that other policies may touch, and the ways in."""
+    from podfence.render.entries import entry_lines
+
+    said = said_of(touched_pods(loaded, index))
+    lines = list(entry_lines(entry_rows(loaded, index)))
+    more = [f"{len(lines) - _SHOWN} more ways in: podfence find exposed"]
+    return (*([said] if said else []), *lines[:_SHOWN], *(more if len(lines) > _SHOWN else ()))
+
+
+def touched_pods(loaded: Loaded, index: PolicyIndex) -> Touched:
+    """The pods that policies of other APIs may touch."""
+    if not loaded.beside.documents and not loaded.beside.counted:
+        return UNTOUCHED
+    return Touched.of(index, loaded.beside.foreign)
+
+
+def say_unjudged(loaded: Loaded, index: PolicyIndex, pods: Iterable[str]) -> None:
+    """On standard error: that a verdict about these pods is not the last word."""
+    touched = touched_pods(loaded, index)
+    for pod in dict.fromkeys(pods):
+        if said := touched.words([pod]):
+            echo(
+                f"note: {printable(said)} may decide over {printable(pod)} as well, unjudged",
+                err=True,
+            )
+
+
+def entry_rows(loaded: Loaded, index: PolicyIndex) -> tuple[EntryRow, ...]:
+    """Every way in from outside with who comes in, by the settings of ``podfence.toml``.
+
+    Raises PodfenceError for settings that cannot be used."""
+    from podfence.questions.entries import judge_entries
+
+    entries = loaded.beside.entries(loaded.cluster, loaded.raw)
+    if not entries.entries:
+        return ()
+    return judge_entries(index, entries, read_settings(None, none=False).cluster.controllers)

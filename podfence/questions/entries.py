@@ -1,0 +1,396 @@
+"""Entries from outside: who can really come in through an Ingress, a route, a Service or a port.
+
+Rule: an entry grants nothing; the policies of both ends decide. What is not known is never said to
+be open: a controller that was not read may be anybody, so it is open only if everybody may connect,
+and closed only if no rule could mean anybody.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from functools import cached_property
+from ipaddress import ip_network
+
+from msgspec import Struct
+from pyroaring import BitMap
+
+from podfence.engine.connections import connections
+from podfence.engine.partition import Partitions
+from podfence.engine.porttable import PortTable
+from podfence.model.entries import Controllers, Entries, Entry, Way
+from podfence.model.meta import ObjectRef
+from podfence.model.objects import Pod, Service
+from podfence.policy.flow import Direction
+from podfence.policy.index import CompiledTier, Endpoint, PolicyIndex
+from podfence.policy.networkpolicies import rule_ports
+from podfence.policy.origin import Origin
+from podfence.questions.certainty import Certainty
+from podfence.questions.controllers import Finder
+from podfence.questions.find.deciding import deciding
+from podfence.questions.phrases.matched import grouped
+from podfence.questions.phrases.outside import name_outside
+from podfence.questions.phrases.words import some
+from podfence.sets import AddressSet, PortSet
+
+_SHOWN = 4
+_WHOLE = {4: AddressSet.of([ip_network("0.0.0.0/0")]), 6: AddressSet.of([ip_network("::/0")])}
+
+
+class State(Enum):
+    """Whether what an entry leads to can be reached through it."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    UNKNOWN = "unknown"
+
+
+class EntryRow(Struct, frozen=True):
+    """One entry, one sort of sources, one workload behind it. ``by``: the rules that let them in,
+    or none where no policy closes it. ``pods``: those behind it, ``namespace/name``."""
+
+    entry: Entry
+    sources: str
+    to: str
+    port: str
+    state: State
+    by: tuple[Origin, ...] = ()
+    because: str = ""
+    pods: tuple[str, ...] = ()
+    controller: str = ""
+    """The pods that serve it; "" where it is not known who does, or nobody but the client."""
+
+
+class _Target(Struct, frozen=True):
+    """Pods behind an entry that policies cannot tell apart, and their port."""
+
+    name: str
+    endpoint_class: int
+    port: int
+    wanted: PortSet
+    pods: tuple[str, ...]
+    families: tuple[int, ...]
+
+
+def judge_entries(
+    index: PolicyIndex, entries: Entries, known: Controllers | None = None
+) -> tuple[EntryRow, ...]:
+    """Every entry with its state. ``known``: who serves which class, as the configuration says."""
+    judge = _Judge(index, entries, known or Controllers())
+    return tuple(row for entry in entries.entries for row in judge.rows(entry))
+
+
+class _Judge:
+    def __init__(self, index: PolicyIndex, entries: Entries, known: Controllers) -> None:
+        self._index = index
+        self._finder = Finder(index, entries, known)
+        self._services = {service.ref: service for service in index.cluster.services}
+        self._table = PortTable()
+        self._uncertain = Certainty(index).open_pods()
+        self._admitted: dict[tuple[int, int, PortSet], BitMap] = {}
+
+    @cached_property
+    def _partitions(self) -> dict[int, Partitions]:
+        made = {family: Partitions(self._index, family, self._table) for family in (4, 6)}
+        return {family: each for family, each in made.items() if each.pods}
+
+    @cached_property
+    def _by_namespace(self) -> dict[str, list[Endpoint]]:
+        found: dict[str, list[Endpoint]] = defaultdict(list)
+        for end in self._index.endpoints.values():
+            found[end.pod.namespace].append(end)
+        return found
+
+    def rows(self, entry: Entry) -> Iterator[EntryRow]:
+        """What comes of one entry."""
+        service = None if entry.service is None else self._services.get(entry.service)
+        if entry.service is not None and service is None:
+            yield _nowhere(entry, f"Service {entry.service} is not in the input")
+            return
+        found = list(self._targets(entry, service))
+        if not found:
+            yield _nowhere(entry, self._emptiness(entry, service))
+        for target in found:
+            if not self._uncertain.isdisjoint(target.pods):
+                said = "an object that could not be read could change it"
+                yield _row(entry, target, "", State.UNKNOWN, because=said)
+            elif entry.way is Way.CONTROLLER:
+                yield from self._through_controller(entry, target)
+            else:
+                yield self._from_clients(entry, target)
+
+    # -- what is behind it
+
+    def _targets(self, entry: Entry, service: Service | None) -> Iterator[_Target]:
+        found: dict[tuple[int, int], list[Endpoint]] = defaultdict(list)
+        for end in self._behind(entry, service):
+            for number in _numbers(entry, service, end.pod):
+                found[end.endpoint_class, number].append(end)
+        for (number, port), ends in found.items():
+            names = [group.name for group in grouped(ends)]
+            yield _Target(
+                some(names, _SHOWN, ", "),
+                number,
+                port,
+                PortSet.port(entry.protocol.value, port),
+                tuple(f"{end.pod.namespace}/{end.pod.name}" for end in ends),
+                tuple(sorted({a.version for end in ends for a in end.addresses})),
+            )
+
+    def _behind(self, entry: Entry, service: Service | None) -> Iterator[Endpoint]:
+        if entry.pods_of is not None:
+            for end in self._by_namespace.get(entry.pods_of.namespace, ()):
+                if (end.pod.owner or end.pod.ref) == entry.pods_of and end.addresses:
+                    yield end
+        elif service is not None and service.selector:
+            wanted = set(service.selector)
+            for end in self._by_namespace.get(service.ref.namespace, ()):
+                if wanted <= set(end.pod.labels) and end.addresses:
+                    yield end
+
+    def _emptiness(self, entry: Entry, service: Service | None) -> str:
+        if service is None:
+            return "no pod has the port now"
+        if service.external_name:
+            return f"Service {service.ref} stands for a name outside the cluster"
+        if not service.selector:
+            return f"Service {service.ref} has no selector, so no policy of pods is asked"
+        if not any(True for _ in self._behind(entry, service)):
+            return f"no pod is behind Service {service.ref} now"
+        return f"Service {service.ref} leads to no pod on port {entry.port}"
+
+    # -- through a controller
+
+    def _through_controller(self, entry: Entry, target: _Target) -> Iterator[EntryRow]:
+        pods = self._finder.pods(entry)
+        ends = [
+            end
+            for pod in pods
+            if (end := self._index.endpoints.get(f"{pod.namespace}/{pod.name}")) is not None
+            and end.addresses
+        ]
+        hosted = [pod for pod in pods if pod.host_network]
+        if not ends and not hosted:
+            yield self._from_anybody(entry, target)
+        verdicts: dict[bool, list[Endpoint]] = defaultdict(list)
+        for end in ends:
+            verdicts[self._passes(end, target)].append(end)
+        for passes, some_ends in sorted(verdicts.items(), reverse=True):
+            names = some([group.name for group in grouped(some_ends)], _SHOWN, ", ")
+            first = some_ends[0]
+            if not passes:
+                yield _row(
+                    entry,
+                    target,
+                    names,
+                    State.CLOSED,
+                    because=self._closed_by(first, target),
+                    controller=names,
+                )
+                continue
+            rules = self._rules(target, first.endpoint_class, first)
+            yield _row(entry, target, names, State.OPEN, rules, controller=names)
+        if hosted:
+            yield self._from_nodes(entry, target, hosted)
+
+    def _passes(self, end: Endpoint, target: _Target) -> bool:
+        """Over some IP version; a pod reaches itself (NP-54)."""
+        if f"{end.pod.namespace}/{end.pod.name}" in target.pods and len(target.pods) == 1:
+            return True
+        return any(
+            connections(self._index, end.endpoint_class, target.endpoint_class, family)
+            & target.wanted
+            for family in _shared(end, target)
+        )
+
+    def _rules(self, target: _Target, remote: int, end: Endpoint | None) -> tuple[Origin, ...]:
+        """The ingress rules that let a class in."""
+        policy = self._index.policies[target.endpoint_class].ingress
+        families = target.families if end is None else _shared(end, target)
+        found = (deciding(policy, remote, family, target.wanted) for family in families)
+        return tuple(dict.fromkeys(rule for each in found for rule in each.rules))
+
+    def _closed_by(self, end: Endpoint, target: _Target) -> str:
+        """Which end denies."""
+        ingress = self._index.policies[target.endpoint_class].ingress
+        if not any(
+            end.endpoint_class in self._who(target, family) for family in _shared(end, target)
+        ):
+            names = _policies(ingress.tiers)
+            return f"the ingress policies of {target.name} do not let it in ({names})"
+        names = _policies(self._index.policies[end.endpoint_class].egress.tiers)
+        return f"its own egress policies do not let it out ({names})"
+
+    def _who(self, target: _Target, family: int) -> BitMap:
+        """The classes, outside included, that the ingress policies behind an entry let in."""
+        partitions = self._partitions.get(family)
+        if partitions is None:
+            return BitMap()
+        policy = self._index.policies[target.endpoint_class].ingress
+        key = policy.number, family, target.wanted
+        if key not in self._admitted:
+            wanted = self._table.number(target.wanted)
+            blocks = partitions.of(policy)
+            self._admitted[key] = BitMap.union(
+                BitMap(),
+                *(who for ports, who in blocks.items() if self._table.intersection(ports, wanted)),
+            )
+        return self._admitted[key]
+
+    def _from_anybody(self, entry: Entry, target: _Target) -> EntryRow:
+        """A controller that is not known."""
+        known = {f: self._who(target, f) for f in target.families if f in self._partitions}
+        own = BitMap([target.endpoint_class])
+        if any(self._partitions[f].everyone <= who | own for f, who in known.items()):
+            outside = min(self._partitions[target.families[0]].outside, default=None)
+            rules = () if outside is None else self._rules(target, outside, None)
+            return _row(entry, target, "whoever the controller is", State.OPEN, rules)
+        name = "controller unknown"
+        rules = tuple(self._possible(target))
+        members = [
+            end
+            for number in BitMap.union(BitMap(), *known.values())
+            for end in self._index.members[number]
+        ]
+        if not rules and not members and not self._index.cluster.admin_policies:
+            policies = _policies(self._index.policies[target.endpoint_class].ingress.tiers)
+            said = f"no rule lets anybody in on this port ({policies})"
+            return _row(entry, target, name, State.CLOSED, because=said)
+        said = "open if the controller is one that this rule means"
+        if members and not rules:
+            said = "open if the controller is one of"
+        if members:
+            names = some([str(group) for group in grouped(members)], _SHOWN, ", ")
+            said += f": {names}" if not rules else f", as {names}"
+        return _row(entry, target, name, State.UNKNOWN, rules, said)
+
+    def _possible(self, target: _Target) -> Iterator[Origin]:
+        """Rules that let somebody in on the port, whoever that is, be there nobody now."""
+        for policy in self._index.cluster.policies:
+            if target.endpoint_class not in self._index.selected.get(policy.ref, ()):
+                continue
+            if Direction.INGRESS.policy_type not in policy.policy_types:
+                continue
+            for number, rule in enumerate(policy.ingress):
+                numbers, names = rule_ports(rule.ports)
+                if not rule.ports or numbers & target.wanted or names:
+                    yield Origin(policy.ref, f"spec.ingress[{number}]", policy.source)
+
+    # -- from addresses
+
+    def _from_nodes(self, entry: Entry, target: _Target, hosted: list[Pod]) -> EntryRow:
+        """A controller on the network of its node: its packets come from the node (NP-51)."""
+        names = {f"{pod.namespace}/{pod.owner.name if pod.owner else pod.name}" for pod in hosted}
+        who = some(sorted(names), _SHOWN, ", ")
+        nodes = {pod.node for pod in hosted}
+        known = self._index.cluster.nodes
+        addresses = {address for pod in hosted for address in pod.host_addresses} | {
+            address for name in nodes if name in known for address in known[name].addresses
+        }
+        from_node = f"nodes of {who}"
+        if addresses:
+            passing = [
+                address
+                for address in addresses
+                if address.version in target.families
+                and self._index.class_of(address) in self._who(target, address.version)
+            ]
+            if passing:
+                rules = self._rules(target, self._index.class_of(min(passing, key=str)), None)
+                return _row(entry, target, from_node, State.OPEN, rules, controller=who)
+            said = "no rule lets the addresses of these nodes in; a pod on the same node is reached"
+            return _row(entry, target, from_node, State.CLOSED, because=said, controller=who)
+        said = "the addresses of these nodes are not known"
+        found = self._clients(entry, target)
+        if found and found == self._clients(entry, target, everyone=True):
+            return _row(entry, target, from_node, State.OPEN, controller=who)
+        return _row(entry, target, from_node, State.UNKNOWN, because=said, controller=who)
+
+    def _from_clients(self, entry: Entry, target: _Target) -> EntryRow:
+        """Clients themselves, or whoever they pass through (NP-48)."""
+        found = self._clients(entry, target)
+        name = f"outside {name_outside(found)}" if found else "outside"
+        if not found:
+            names = _policies(self._index.policies[target.endpoint_class].ingress.tiers)
+            said = f"no rule lets addresses outside in on this port ({names})"
+            return _row(entry, target, name, State.CLOSED, because=said)
+        every = self._clients(entry, target, everyone=True)
+        rules = self._rules_for(target, found)
+        whole = any(
+            found & _WHOLE[f] == every & _WHOLE[f] and bool(found & _WHOLE[f])
+            for f in target.families
+        )
+        if not whole and entry.way is Way.NODE:
+            said = "packets may come from the address of a node or a load balancer in place of the "
+            said += "client's (externalTrafficPolicy: Cluster)"
+            return _row(entry, target, name, State.UNKNOWN, rules, said)
+        return _row(entry, target, name, State.OPEN, rules)
+
+    def _clients(self, entry: Entry, target: _Target, *, everyone: bool = False) -> AddressSet:
+        """Addresses outside that are let in, of those that the entry takes; ``everyone``: all
+        that it takes."""
+        parts = []
+        for family in target.families:
+            if family not in self._partitions:
+                continue
+            outside = BitMap(self._partitions[family].outside)
+            who = outside if everyone else outside & self._who(target, family)
+            parts += [
+                (self._index.classes[number].outside or AddressSet()) & _WHOLE[family]
+                for number in who
+            ]
+        found = AddressSet.union(parts)
+        return found & AddressSet.of(entry.ranges) if entry.ranges else found
+
+    def _rules_for(self, target: _Target, addresses: AddressSet) -> tuple[Origin, ...]:
+        found: dict[Origin, None] = {}
+        for family in target.families:
+            for number in self._partitions[family].outside if family in self._partitions else ():
+                if (self._index.classes[number].outside or AddressSet()) & addresses:
+                    found |= dict.fromkeys(self._rules(target, number, None))
+        return tuple(found)
+
+
+def _row(
+    entry: Entry,
+    target: _Target,
+    sources: str,
+    state: State,
+    by: tuple[Origin, ...] = (),
+    because: str = "",
+    controller: str = "",
+) -> EntryRow:
+    port = f"{entry.protocol.value}/{target.port}"
+    return EntryRow(entry, sources, target.name, port, state, by, because, target.pods, controller)
+
+
+def _nowhere(entry: Entry, because: str) -> EntryRow:
+    to = entry.service or entry.pods_of
+    port = "" if entry.port is None else f"{entry.protocol.value}/{entry.port}"
+    return EntryRow(entry, "", str(to), port, State.UNKNOWN, because=because)
+
+
+def _numbers(entry: Entry, service: Service | None, pod: Pod) -> Iterable[int]:
+    """The ports of a pod that an entry leads to."""
+    if service is None or entry.is_target:
+        return (entry.port,) if isinstance(entry.port, int) else ()
+    ports = [
+        port
+        for port in service.ports
+        if port.protocol is entry.protocol and entry.port in (None, port.port, port.name or None)
+    ]
+    return dict.fromkeys(number for port in ports if (number := port.on(pod)) is not None)
+
+
+def _shared(end: Endpoint, target: _Target) -> tuple[int, ...]:
+    own = {address.version for address in end.addresses}
+    return tuple(family for family in target.families if family in own)
+
+
+def _policies(tiers: Iterable[CompiledTier]) -> str:
+    refs: dict[ObjectRef, None] = {}
+    for tier in tiers:
+        for origin in tier.isolated_by:
+            refs[origin.policy] = None
+    return some([str(ref) for ref in refs], _SHOWN, ", ") or "a policy of another tier"

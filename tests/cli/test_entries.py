@@ -1,0 +1,92 @@
+"""``find exposed`` and ``map --entries``: ways in from outside, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.session import podfence
+
+INPUT = ["-f", "examples/shop", "-f", "examples/entries"]
+KINDS = ["Ingress", "Ingress", "HTTPRoute", "LoadBalancer"]
+WEB = """
+{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: shop, labels: {app: web}},
+ spec: {containers: [{name: c, ports: [{containerPort: 80}]}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: proxy, namespace: edge, labels: {app: p, tier: a}},
+ spec: {containers: [{name: c}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop},
+ spec: {selector: {app: web}, ports: [{port: 80}]}}
+---
+{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: front, namespace: shop},
+ spec: {ingressClassName: mine, defaultBackend: {service: {name: web, port: {number: 80}}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    "words", [["find", "exposed", "-o", "json"], ["map", "--entries", "-o", "json"]]
+)
+def test_programs_get_every_entry(words: list[str]) -> None:
+    entries = json.loads(podfence([*words, *INPUT]).out)["entries"]
+    assert [entry["kind"] for entry in entries] == KINDS
+    front = entries[0]
+    assert (front["asked"], front["state"]) == ("shop.example/", "open")
+    assert front["controller"] == "ingress-nginx/ingress-nginx-controller"
+    assert front["by"][0]["file"] == "examples/shop/policies/frontend.yaml"
+    assert entries[1]["state"] == "closed"
+    assert "because" in entries[1]
+
+
+def test_a_map_names_entries_where_it_is_asked_to() -> None:
+    assert "ENTRY" in podfence(["map", "--entries", *INPUT]).out
+    assert "ENTRY" in podfence(["map", "-o", "wide", *INPUT]).out
+    assert "ENTRY" not in podfence(["map", *INPUT]).out
+    assert "entries" not in json.loads(podfence(["map", "-o", "json", *INPUT]).out)
+    assert "ENTRY" not in podfence(["map", "--entries", "-n", "other", *INPUT]).out
+
+
+@pytest.mark.parametrize("output", ["csv", "dot", "mermaid", "matrix"])
+def test_other_forms_show_none_and_say_so(output: str) -> None:
+    done = podfence(["map", "--entries", "-o", output, *INPUT])
+    assert done.status == 2
+    assert f"-o {output} shows no entries" in done.err
+
+
+def test_exposed_to_the_internet_has_no_entries() -> None:
+    assert "ENTRY" not in podfence(["find", "exposed", "--to-internet", *INPUT]).out
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ('{ mine = "edge/app=p" }', "edge/proxy"),
+        ('{ mine = "edge/app=p,tier=a" }', "edge/proxy"),
+        ('{ mine = "edge/app=p,tier=b" }', "whoever the controller is"),
+        ('{ other = "edge/app=p" }', "whoever the controller is"),
+    ],
+)
+def test_the_settings_name_controllers(tmp_path: Path, settings: str, found: str) -> None:
+    text = f"[cluster]\ningress-controllers = {settings}\n"
+    (tmp_path / "podfence.toml").write_text(text)
+    done = podfence(["find", "exposed", "-f", "-"], stdin=WEB.encode(), directory=tmp_path)
+    assert found in done.out
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("ingress-controllers = 5", "cluster.ingress-controllers: use a table"),
+        ("ingress-controllers = { a = 5 }", "ingress-controllers.a: use a namespace and labels"),
+        ('ingress-controllers = { a = "edge" }', "use a namespace and labels"),
+        ('ingress-controllers = { a = "edge/app" }', "use a namespace and labels"),
+        ("ingress-controller = {}", "did you mean cluster.ingress-controllers?"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named(tmp_path: Path, settings: str, said: str) -> None:
+    (tmp_path / "podfence.toml").write_text(f"[cluster]\n{settings}\n")
+    done = podfence(["find", "exposed", "-f", "-"], stdin=WEB.encode(), directory=tmp_path)
+    assert done.status == 2
+    assert said in done.err

@@ -1,0 +1,309 @@
+"""Ways in from outside: who can come in, and what stays unknown."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from podfence.manifests.load import load
+from podfence.model.entries import Controllers
+from podfence.policy.compile import compile_cluster
+from podfence.questions.entries import EntryRow, State, judge_entries
+
+NGINX = "app.kubernetes.io/name: ingress-nginx, app.kubernetes.io/component: controller"
+CONTROLLER_AT = "from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ingress}}}]"
+ANYBODY = "ingress: [{ports: [{port: 8080}]}]"
+
+
+def obj(version: str, kind: str, name: str, rest: str, namespace: str = "shop") -> str:
+    metadata = f"{{name: {name}, namespace: {namespace}}}"
+    return f"---\n{{apiVersion: {version}, kind: {kind}, metadata: {metadata}, {rest}}}\n"
+
+
+def pod(
+    name: str, namespace: str = "shop", labels: str = "", spec: str = "", port: str = ""
+) -> str:
+    metadata = f"{{name: {name}, namespace: {namespace}, labels: {{app: {name}{labels}}}}}"
+    ports = f"ports: [{{containerPort: 8080, name: http{port}}}]"
+    return (
+        f"---\n{{apiVersion: v1, kind: Pod, metadata: {metadata}, "
+        f"spec: {{{spec}containers: [{{name: c, {ports}}}]}}}}\n"
+    )
+
+
+def service(name: str = "web", spec: str = "") -> str:
+    ports = "ports: [{name: main, port: 80, targetPort: http}]"
+    return obj("v1", "Service", name, f"spec: {{selector: {{app: {name}}}, {ports}{spec}}}")
+
+
+def policy(rules: str, name: str = "web", namespace: str = "shop") -> str:
+    spec = f"spec: {{podSelector: {{matchLabels: {{app: {name}}}}}, {rules}}}"
+    return obj("networking.k8s.io/v1", "NetworkPolicy", f"{name}-policy", spec, namespace)
+
+
+def ingress(spec: str = "", port: str = "number: 80", name: str = "web") -> str:
+    backend = f"backend: {{service: {{name: {name}, port: {{{port}}}}}}}"
+    rules = f"rules: [{{host: a.example, http: {{paths: [{{path: /, {backend}}}]}}}}]"
+    return obj("networking.k8s.io/v1", "Ingress", "front", f"spec: {{{spec}{rules}}}")
+
+
+def route(kind: str = "HTTPRoute", parent: str = "name: gw", port: int = 80) -> str:
+    rules = f"rules: [{{backendRefs: [{{name: web, port: {port}}}]}}]"
+    spec = f"spec: {{parentRefs: [{{{parent}}}], {rules}}}"
+    return obj("gateway.networking.k8s.io/v1", kind, "r", spec)
+
+
+WEB = pod("web") + service()
+CONTROLLER = pod("nginx-1", "ingress", f", {NGINX}")
+LOCAL = ", type: LoadBalancer, externalTrafficPolicy: Local"
+
+
+def rows(*texts: str, known: Controllers | None = None) -> tuple[EntryRow, ...]:
+    loaded = load(["-"], stdin=io.BytesIO("".join(texts).encode()))
+    assert not loaded.errors
+    entries = loaded.beside.entries(loaded.cluster, loaded.raw)
+    return judge_entries(compile_cluster(loaded.cluster), entries, known)
+
+
+def states(*texts: str) -> list[tuple[str, str]]:
+    return [(row.sources, row.state.value) for row in rows(*texts)]
+
+
+# -- a controller that was read
+
+
+@pytest.mark.parametrize(
+    ("rules", "state"),
+    [
+        ("ingress: []", "closed"),
+        (ANYBODY, "open"),
+        (f"ingress: [{{{CONTROLLER_AT}}}]", "open"),
+        (f"ingress: [{{{CONTROLLER_AT}, ports: [{{port: http}}]}}]", "open"),
+        (f"ingress: [{{{CONTROLLER_AT}, ports: [{{port: 80}}]}}]", "closed"),
+        ("ingress: [{from: [{podSelector: {}}]}]", "closed"),
+        ("ingress: [{from: [{ipBlock: {cidr: 0.0.0.0/0}}]}]", "open"),
+    ],
+    ids=["nobody", "anybody", "it", "by name", "port of the Service", "neighbours", "a block"],
+)
+def test_the_policies_of_the_pods_behind_decide(rules: str, state: str) -> None:
+    assert states(WEB, CONTROLLER, ingress(), policy(rules)) == [("ingress/nginx-1", state)]
+
+
+def test_the_controller_has_to_be_let_out_too() -> None:
+    closed = policy("policyTypes: [Egress], egress: []", "nginx-1", "ingress")
+    [row] = rows(WEB, CONTROLLER, ingress(), closed)
+    assert row.state is State.CLOSED
+    assert row.because.startswith("its own egress policies do not let it out")
+
+
+def test_controllers_that_differ_have_a_row_each() -> None:
+    other = pod("nginx-2", "ingress", f", {NGINX}, zone: b")
+    one = "from: [{namespaceSelector: {}, podSelector: {matchLabels: {zone: b}}}]"
+    found = states(WEB, CONTROLLER, other, ingress(), policy(f"ingress: [{{{one}}}]"))
+    assert found == [("ingress/nginx-2", "open"), ("ingress/nginx-1", "closed")]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (ingress("ingressClassName: nginx, "), "ingress/nginx-1"),
+        (ingress("ingressClassName: traefik, "), "whoever the controller is"),
+        (ingress("ingressClassName: mine, "), "whoever the controller is"),
+        (
+            ingress("ingressClassName: mine, ")
+            + "---\n{apiVersion: networking.k8s.io/v1, kind: IngressClass, metadata: {name: mine}, "
+            "spec: {controller: k8s.io/ingress-nginx}}\n",
+            "ingress/nginx-1",
+        ),
+        (
+            ingress()
+            + "---\n{apiVersion: networking.k8s.io/v1, kind: IngressClass, metadata: {name: mine, "
+            "annotations: {ingressclass.kubernetes.io/is-default-class: 'true'}}, "
+            "spec: {controller: example.com/unknown}}\n",
+            "whoever the controller is",
+        ),
+    ],
+    ids=["its name", "another", "unknown", "by its class", "the default is another"],
+)
+def test_a_controller_is_known_by_its_class(text: str, found: str) -> None:
+    assert [row.sources for row in rows(WEB, CONTROLLER, text)] == [found]
+
+
+def test_the_configuration_names_a_controller() -> None:
+    known = Controllers({"mine": ("edge", (("app", "proxy"),))})
+    [row] = rows(WEB, pod("proxy", "edge"), ingress("ingressClassName: mine, "), known=known)
+    assert row.controller == "edge/proxy"
+
+
+def test_a_controller_on_the_network_of_its_node_comes_from_the_node() -> None:
+    hosted = pod("nginx-1", "ingress", f", {NGINX}", "hostNetwork: true, nodeName: n1, ")
+    node = (
+        "---\n{apiVersion: v1, kind: Node, metadata: {name: n1}, "
+        "status: {addresses: [{type: InternalIP, address: 192.0.2.7}]}}\n"
+    )
+    block = policy("ingress: [{from: [{ipBlock: {cidr: 192.0.2.0/24}}]}]")
+    other = policy("ingress: [{from: [{ipBlock: {cidr: 198.51.100.0/24}}]}]")
+    assert states(WEB, hosted, node, ingress(), block) == [("nodes of ingress/nginx-1", "open")]
+    assert states(WEB, hosted, node, ingress(), other) == [("nodes of ingress/nginx-1", "closed")]
+    assert states(WEB, hosted, ingress(), block) == [("nodes of ingress/nginx-1", "unknown")]
+    assert states(WEB, hosted, ingress()) == [("nodes of ingress/nginx-1", "open")]
+
+
+# -- a controller that was not read
+
+
+@pytest.mark.parametrize(
+    ("rules", "state"),
+    [
+        ("ingress: []", "closed"),
+        ("ingress: [{ports: [{port: 9}]}]", "closed"),
+        (ANYBODY, "open"),
+        (f"ingress: [{{{CONTROLLER_AT}}}]", "unknown"),
+        ("ingress: [{from: [{podSelector: {}}]}]", "unknown"),
+        ("ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8}}]}]", "unknown"),
+    ],
+    ids=["nobody", "another port", "anybody", "a namespace that is not there", "pods", "a block"],
+)
+def test_a_controller_that_is_not_known_may_be_anybody(rules: str, state: str) -> None:
+    [row] = rows(WEB, pod("other"), ingress(), policy(rules))
+    assert row.state.value == state
+    assert not row.controller
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ingress(name="none"),
+        ingress(port="number: 81"),
+        ingress(port="name: other"),
+        route(port=8080),
+    ],
+    ids=["no Service", "no such port", "no such name", "the port of the pods"],
+)
+def test_an_entry_that_leads_nowhere_is_unknown_and_says_so(text: str) -> None:
+    [row] = rows(WEB, text)
+    assert row.state is State.UNKNOWN
+    assert "Service shop/" in row.because
+
+
+def test_a_service_without_pods_is_unknown() -> None:
+    [row] = rows(service(), ingress())
+    assert row.because == "no pod is behind Service shop/web now"
+
+
+# -- other kinds
+
+
+@pytest.mark.parametrize("kind", ["HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute"])
+def test_the_pods_of_a_gateway_serve_its_routes(kind: str) -> None:
+    proxy = pod("proxy", labels=", gateway.networking.k8s.io/gateway-name: gw")
+    elsewhere = pod("far", "other", ", gateway.networking.k8s.io/gateway-name: gw")
+    assert states(WEB, proxy, elsewhere, route(kind)) == [("shop/proxy", "open")]
+
+
+def test_a_route_of_a_mesh_is_no_way_in() -> None:
+    assert rows(WEB, route(parent="kind: Service, name: web")) == ()
+
+
+@pytest.mark.parametrize(
+    ("port", "state"),
+    [("", "open"), (", port: {targetPort: main}", "open"), (", port: {targetPort: 8080}", "open")],
+)
+def test_a_route_of_openshift_names_the_port_of_the_pods(port: str, state: str) -> None:
+    spec = f"spec: {{host: a.example, to: {{kind: Service, name: web}}{port}}}"
+    text = obj("route.openshift.io/v1", "Route", "r", spec)
+    [row] = rows(WEB, text, policy(ANYBODY))
+    assert (row.port, row.state.value) == ("TCP/8080", state)
+
+
+def test_a_kind_of_the_same_name_in_another_group_is_no_entry() -> None:
+    assert rows(WEB, obj("serving.knative.dev/v1", "Route", "r", "spec: {}")) == ()
+
+
+@pytest.mark.parametrize(
+    ("spec", "rules", "found"),
+    [
+        (LOCAL, "ingress: []", ("outside", "closed")),
+        (LOCAL, ANYBODY, ("outside 0.0.0.0/0, ::/0", "open")),
+        (
+            LOCAL,
+            "ingress: [{from: [{ipBlock: {cidr: 203.0.113.0/24}}]}]",
+            ("outside 203.0.113.0/24", "open"),
+        ),
+        (
+            ", type: LoadBalancer",
+            "ingress: [{from: [{ipBlock: {cidr: 203.0.113.0/24}}]}]",
+            ("outside 203.0.113.0/24", "unknown"),
+        ),
+        (", type: NodePort", ANYBODY, ("outside 0.0.0.0/0, ::/0", "open")),
+        (", externalIPs: [192.0.2.1]", ANYBODY, ("outside 0.0.0.0/0, ::/0", "open")),
+        (
+            f"{LOCAL}, loadBalancerSourceRanges: [203.0.113.0/24]",
+            ANYBODY,
+            ("outside 203.0.113.0/24", "open"),
+        ),
+        (
+            f"{LOCAL}, loadBalancerSourceRanges: [203.0.113.0/24]",
+            "ingress: [{from: [{ipBlock: {cidr: 198.51.100.0/24}}]}]",
+            ("outside", "closed"),
+        ),
+    ],
+    ids=[
+        "nobody",
+        "anybody",
+        "the address is kept",
+        "the address may be a node's",
+        "node port",
+        "external address",
+        "source ranges",
+        "no range is let in",
+    ],
+)
+def test_a_service_from_outside(spec: str, rules: str, found: tuple[str, str]) -> None:
+    assert states(pod("web"), service(spec=spec), policy(rules)) == [found]
+
+
+def test_a_service_inside_the_cluster_is_no_entry() -> None:
+    assert rows(WEB) == ()
+
+
+@pytest.mark.parametrize(("rules", "state"), [("ingress: []", "closed"), (ANYBODY, "open")])
+def test_a_port_of_the_node_leads_to_the_pod(rules: str, state: str) -> None:
+    [row] = rows(pod("web", port=", hostPort: 80"), policy(rules))
+    assert (row.entry.asked, row.port, row.state.value) == (":80", "TCP/8080", state)
+
+
+# -- what cannot be read
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        (obj("networking.k8s.io/v1", "Ingress", "i", "spec: 5"), "spec"),
+        (obj("networking.k8s.io/v1", "Ingress", "i", "spec: {rules: {}}"), "spec.rules"),
+        (ingress(port="number: 99999"), "spec.rules[0].http.paths[0].backend.service.port.number"),
+        (route(port=0).replace("port: 0", "port: -1"), "spec.rules[0].backendRefs[0].port"),
+    ],
+)
+def test_an_entry_that_cannot_be_read_is_a_warning_with_its_place(text: str, path: str) -> None:
+    loaded = load(["-"], stdin=io.BytesIO((WEB + text).encode()))
+    [problem] = loaded.problems
+    assert (problem.code, problem.severity.value, problem.path) == ("PF122", "warning", path)
+    assert loaded.positions.locate_problem(problem) is not None
+
+
+def test_an_entry_that_is_no_yaml_takes_nothing_with_it() -> None:
+    text = WEB + "---\napiVersion: networking.k8s.io/v1\nkind: Ingress\nspec: [}\n---\n" + ingress()
+    loaded = load(["-"], stdin=io.BytesIO(text.encode()))
+    assert [problem.code for problem in loaded.problems] == ["PF122"]
+    assert not loaded.doubts
+    assert len(loaded.beside.entries(loaded.cluster, loaded.raw).entries) == 1
+
+
+def test_a_policy_that_cannot_be_read_leaves_an_entry_open() -> None:
+    text = WEB + ingress() + policy("ingress: 5")
+    loaded = load(["-"], stdin=io.BytesIO(text.encode()))
+    entries = loaded.beside.entries(loaded.cluster, loaded.raw)
+    [row] = judge_entries(compile_cluster(loaded.cluster), entries)
+    assert row.state is State.UNKNOWN
