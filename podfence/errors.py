@@ -22,6 +22,7 @@ COMMAND_CODES: Mapping[str, str] = {
     "PF007": "no verdict, because an object could not be read",
     "PF008": "a cluster cannot be asked",
     "PF009": "a revision cannot be read out of git",
+    "PF010": "a chart or a kustomization cannot be rendered",
 }
 """Every code that ends a command, with its meaning in one line."""
 

@@ -11,7 +11,7 @@ import click
 from podfence.cli.baseline import read_baseline
 from podfence.cli.baseline import write_baseline as write
 from podfence.cli.check_answer import Answer, Judged, channel_warnings, judge, show
-from podfence.cli.common import known_namespaces, read_inputs
+from podfence.cli.common import known_namespaces, read_inputs, renders
 from podfence.cli.explaining import explain
 from podfence.cli.inputs import Inputs, all_namespaces_option, input_options, namespace_option
 from podfence.cli.settings import read_settings
@@ -118,6 +118,8 @@ def command(
         raise click.UsageError("--fix-diff prints text and edits nothing; drop --fix and -o")
     if fix and "-" in inputs.paths:
         raise click.UsageError("--fix edits files, and standard input is none; use --fix-diff")
+    if fix and renders(inputs):
+        raise click.UsageError("--fix edits files, and what is rendered is none; use --fix-diff")
 
     def read() -> tuple[Loaded, Judged]:
         loaded = read_inputs(inputs, scope, strict_cidrs=strict_cidrs)

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from podfence.cli.inputs import Inputs, complete_files
 from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError, Problem, Severity, UnknownObject, UnreadObject
-from podfence.manifests.load import Loaded, load
+from podfence.manifests.inputfiles import is_source
+from podfence.manifests.load import Loaded, load, load_files
 from podfence.model.doubt import Doubt
 from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.policy.domains import NO_NAMES, Names
@@ -100,6 +101,16 @@ def read_inputs(
 
         return load_live(inputs, about, policies_of=policies_of, strict_cidrs=strict_cidrs)
     stdin = sys.stdin.buffer if "-" in inputs.paths else None
+    if renders(inputs):
+        from podfence.cli.rendering import rendered_files
+
+        return load_files(
+            rendered_files(inputs, stdin),
+            inputs.paths,
+            namespace=inputs.namespace,
+            strict_cidrs=strict_cidrs,
+            kept=kept,
+        )
     return load(
         inputs.paths,
         namespace=inputs.namespace,
@@ -108,6 +119,19 @@ def read_inputs(
         strict_cidrs=strict_cidrs,
         kept=kept,
     )
+
+
+def renders(inputs: Inputs) -> bool:
+    """Whether reading may start a program. Raises UsageError for options of charts that are none
+    to be rendered."""
+    rendering = inputs.rendering
+    named = any(is_source(path) for path in inputs.paths)
+    found = rendering.wanted or (rendering.wanted is None and named)
+    if rendering.is_of_charts and not found:
+        raise click.UsageError(
+            "--values, --set and --release are about charts: name a Chart.yaml, or use --render"
+        )
+    return bool(found)
 
 
 def load_cluster(

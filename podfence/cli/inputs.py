@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 from msgspec import Struct
@@ -23,6 +23,21 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Rendering(Struct, frozen=True):
+    """What charts and kustomizations are rendered with. ``wanted``: True for those that directories
+    hold as well, None for those whose file is named, False for none."""
+
+    wanted: bool | None = None
+    values: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+    release: str = ""
+
+    @property
+    def is_of_charts(self) -> bool:
+        """Whether anything of it is about charts alone."""
+        return bool(self.values or self.sets or self.release)
 
 
 class Inputs(Struct, frozen=True):
@@ -37,6 +52,7 @@ class Inputs(Struct, frozen=True):
     exclude: tuple[str, ...] = ()
     context: str = ""
     kubeconfig: str | None = None
+    rendering: Rendering = Rendering()
 
     @property
     def are_live(self) -> bool:
@@ -115,6 +131,7 @@ def input_options(function: Callable[..., int]) -> Callable[..., int]:
         paths: tuple[str, ...],
         input_namespace: str | None,
         exclude: tuple[str, ...],
+        rendering: Rendering,
         context: str | None,
         kubeconfig: str | None,
         **others: Any,
@@ -125,7 +142,9 @@ def input_options(function: Callable[..., int]) -> Callable[..., int]:
         if not paths and (input_namespace is not None or exclude):
             name = "--exclude" if exclude else "--input-namespace"
             raise click.UsageError(f"{name} is about files, and none is given: use -f")
-        inputs = Inputs(paths, input_namespace, exclude, context or "", kubeconfig)
+        if not paths and (rendering.wanted is not None or rendering.is_of_charts):
+            raise click.UsageError("charts are files, and none is given: use -f")
+        inputs = Inputs(paths, input_namespace, exclude, context or "", kubeconfig, rendering)
         return function(*args, inputs=inputs, **others)
 
     return command
@@ -152,9 +171,11 @@ def shared_input_options(function: Callable[..., int]) -> Callable[..., int]:
         shared: tuple[str, ...],
         input_namespace: str | None,
         exclude: tuple[str, ...],
+        rendering: Rendering,
         **others: Any,
     ) -> int:
-        return function(*args, common=Inputs(shared, input_namespace, exclude), **others)
+        common = Inputs(shared, input_namespace, exclude, rendering=rendering)
+        return function(*args, common=common, **others)
 
     return command
 
@@ -175,7 +196,54 @@ def _reading_options(function: F) -> F:
         help="Namespace of objects that name none, as in kubectl apply -n and helm template -n. "
         f"Without it: {DEFAULT_NAMESPACE}.",
     )
-    return exclude(namespace(function))
+    return exclude(namespace(_rendering_options(function)))
+
+
+def _rendering_options(function: F) -> F:
+    """How charts and kustomizations become objects: the parameter ``rendering: Rendering``."""
+
+    @click.option(
+        "--render/--no-render",
+        "wanted",
+        default=None,
+        help="Render the charts and kustomizations that directories hold, by your helm, kustomize "
+        "or kubectl. Without it: those whose Chart.yaml or kustomization.yaml is named.",
+    )
+    @click.option(
+        "--values",
+        multiple=True,
+        metavar="FILE",
+        shell_complete=complete_files,
+        help="Values for charts, as of helm. May be given more than once.",
+    )
+    @click.option(
+        "--set",
+        "sets",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="A value for charts, as of helm. May be given more than once.",
+    )
+    @click.option(
+        "--release",
+        default="",
+        metavar="NAME",
+        help="The release that charts are rendered for. Without it: the name of the chart.",
+    )
+    @wraps(function)
+    def command(
+        *args: Any,
+        wanted: bool | None,
+        values: tuple[str, ...],
+        sets: tuple[str, ...],
+        release: str,
+        **others: Any,
+    ) -> Any:
+        if release and not re.fullmatch(_DNS_LABEL, release):
+            raise click.UsageError(f"--release {release!r} is no name of a release")
+        rendering = Rendering(wanted, values, sets, release)
+        return function(*args, rendering=rendering, **others)
+
+    return cast("F", command)
 
 
 def _contexts(

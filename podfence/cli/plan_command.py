@@ -162,8 +162,7 @@ def command(
 
 
 def _read(paths: Sequence[str], common: Inputs, kept: Kept) -> Loaded:
-    inputs = Inputs((*paths, *common.paths), common.namespace, common.exclude)
-    return read_inputs(inputs, kept=kept)
+    return read_inputs(replace(common, paths=(*paths, *common.paths)), kept=kept)
 
 
 def _applied(asked: Inputs, paths: Sequence[str]) -> tuple[Loaded, Loaded]:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from importlib.resources import files
 
 import click
+from msgspec.structs import replace
 
 from podfence.cli.common import (
     asking,
@@ -142,7 +143,7 @@ def _plan(
     from podfence.render.plan_edits import Edits, Texts
     from podfence.render.plan_json import plan_data
 
-    old = usable(read_inputs(Inputs(before, inputs.namespace, inputs.exclude)))
+    old = usable(read_inputs(replace(inputs, paths=before)))
     answer = plan(old.cluster, after.cluster, names)
     sides = (Texts(each.raw, each.locate) for each in (old, after))
     return plan_data(answer, Edits(*sides).spots)

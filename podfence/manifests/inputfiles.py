@@ -28,6 +28,8 @@ SUFFIXES: Final = (".yaml", ".yml", ".json")
 """Names of files in a directory that are read; a file named on its own may have any name."""
 CHART_FILE: Final = "Chart.yaml"
 """Its directory is a Helm chart."""
+KUSTOMIZATION_FILES: Final = frozenset({"kustomization.yaml", "kustomization.yml"})
+"""Their directory is what ``kubectl kustomize`` builds."""
 
 MAX_FILE_BYTES: Final = 1 << 30
 """Longest file that is read."""
@@ -54,6 +56,11 @@ class Skipped(Struct, frozen=True):
 
     path: str
     walked: str
+
+
+def is_source(path: str) -> bool:
+    """Whether a file has the name of one that manifests are rendered from."""
+    return os.path.basename(path) in {CHART_FILE, *KUSTOMIZATION_FILES}
 
 
 def read_inputs(

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from podfence.admission.kinds import API_VERSIONS, POLICY_KINDS, group_of
 from podfence.errors import Position, Problem, Severity, Source
-from podfence.manifests.inputfiles import InputFile, Skipped
+from podfence.manifests.inputfiles import KUSTOMIZATION_FILES, InputFile, Skipped
 from podfence.manifests.listing import version_of, wanted_kind_of
 from podfence.manifests.splitting import guess_identity
 
@@ -28,7 +28,6 @@ _SHOWN: Final = 8
 """Names in the warning; the others are counted."""
 _PARTS_OF_OBJECTS: Final = frozenset({"metadata", "spec", "items"})
 _OUR_GROUPS: Final = frozenset(map(group_of, API_VERSIONS.values()))
-_KUSTOMIZATION_FILES: Final = frozenset({"kustomization.yaml", "kustomization.yml"})
 _POLICY: Final = r"""kind["']?[ \t]*:[ \t]*["']?(\w+)"""
 
 
@@ -93,7 +92,7 @@ def is_template_of_chart(file: InputFile) -> bool:
 
 def is_kustomization_file(path: str) -> bool:
     """Whether ``kubectl kustomize`` builds from a file of this name: it may do without a kind."""
-    return path.rpartition("/")[2] in _KUSTOMIZATION_FILES
+    return path.rpartition("/")[2] in KUSTOMIZATION_FILES
 
 
 def left_out_problems(files: Sequence[LeftOut]) -> Iterator[Problem]:

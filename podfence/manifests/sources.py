@@ -1,0 +1,127 @@
+"""Which files of an input are sources of others: charts and kustomizations, found and replaced by
+what they give.
+
+Rule: a ``Chart.yaml`` or ``kustomization.yaml`` that was named is one; those that a directory holds
+are only when that was asked for. What a chart or a kustomization is made of is not read besides.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from msgspec import Struct
+
+from podfence.manifests.inputfiles import CHART_FILE, InputFile, Skipped, is_source
+from podfence.manifests.rendering import (
+    ChartOptions,
+    Rendered,
+    render_chart,
+    render_kustomization,
+)
+from podfence.manifests.yamlreader import read_yaml
+from podfence.manifests.yamlscalars import Scalars
+
+_LISTS: Final = ("resources", "bases", "components", "crds", "configurations", "transformers")
+_LIBRARY: Final = "library"
+
+
+class Replaced(Struct, frozen=True):
+    """``files``: with what was rendered in the place of its sources; ``said``: a line for each of
+    these."""
+
+    files: tuple[InputFile | Skipped, ...]
+    said: tuple[str, ...]
+
+
+def with_rendered(
+    files: Iterable[InputFile | Skipped], options: ChartOptions, *, everything: bool
+) -> Replaced:
+    """``everything``: also what directories hold. Raises RenderError."""
+    read = tuple(files)
+    sources = [
+        file
+        for file in read
+        if isinstance(file, InputFile)
+        and not file.error
+        and is_source(file.path)
+        and (everything or not file.walked)
+    ]
+    charts = [file for file in sources if os.path.basename(file.path) == CHART_FILE]
+    others = [file for file in sources if file not in charts]
+    inner = {_place(file) for file in charts}
+    chosen = [f for f in charts if not f.walked or not _is_below(_parent(_place(f)), inner)]
+    used = {path for file in others for path in _references(file)}
+    chosen += [
+        f
+        for f in others
+        if not f.walked or (_place(f) not in used and not _is_below(_place(f), inner))
+    ]
+    roots = {_place(file) for file in (*charts, *others) if file.walked}
+    named = {id(file) for file in sources if not file.walked}
+    left = tuple(
+        file
+        for file in read
+        if not (
+            id(file) in named
+            or (
+                isinstance(file, InputFile)
+                and file.walked
+                and (_is_below(os.path.realpath(file.path), roots | used))
+            )
+        )
+    )
+    made = [(file, rendered) for file in chosen if (rendered := _render(file, options))]
+    said = tuple(f"rendered {_folder(file)} {rendered.said}" for file, rendered in made)
+    return Replaced((*left, *(each for _, one in made for each in one.files)), said)
+
+
+def _render(file: InputFile, options: ChartOptions) -> Rendered | None:
+    """None for a chart that gives no objects by itself."""
+    if os.path.basename(file.path) != CHART_FILE:
+        return render_kustomization(_folder(file))
+    chart = _mapping(file)
+    name = chart.get("name")
+    if file.walked and chart.get("type") == _LIBRARY:
+        return None
+    return render_chart(_folder(file), name if isinstance(name, str) else "", options)
+
+
+def _folder(file: InputFile) -> str:
+    return os.path.dirname(file.path) or "."
+
+
+def _place(file: InputFile) -> str:
+    return os.path.realpath(_folder(file))
+
+
+def _parent(path: str) -> str:
+    return os.path.dirname(path)
+
+
+def _is_below(path: str, roots: Iterable[str]) -> bool:
+    """Whether a path is one of these or lies in one."""
+    return any(path == root or path.startswith(os.path.join(root, "")) for root in roots)
+
+
+def _mapping(file: InputFile) -> Mapping[str, Any]:
+    parsed = read_yaml(file.text, 1, Scalars())
+    value = parsed.value if parsed.readable else None
+    return value if isinstance(value, Mapping) else {}
+
+
+def _references(file: InputFile) -> Iterator[str]:
+    """The files and directories of this machine that a kustomization is made of."""
+    value = _mapping(file)
+    for key in _LISTS:
+        listed = value.get(key)
+        for each in listed if isinstance(listed, list) else ():
+            if isinstance(each, str) and "://" not in each:
+                yield os.path.realpath(os.path.join(_folder(file), each))
+    for key in ("patches", "patchesStrategicMerge", "patchesJson6902"):
+        listed = value.get(key)
+        for each in listed if isinstance(listed, list) else ():
+            path = each.get("path") if isinstance(each, Mapping) else each
+            if isinstance(path, str) and "\n" not in path:
+                yield os.path.realpath(os.path.join(_folder(file), path))

@@ -1,0 +1,305 @@
+"""Charts and kustomizations: what is started, with what, and what becomes of its output.
+
+A stand-in that speaks the command line of helm, or of kustomize, is the only program on PATH.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from podfence.manifests import rendering
+from tests.cli.session import Done, podfence
+
+POLICY = """apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: NAME}
+spec: {podSelector: {}, ingres: []}
+"""
+POD = (
+    "apiVersion: v1\nkind: Pod\nmetadata: {name: web, labels: {app: web}}\n"
+    "spec: {containers: [{name: c}]}\n"
+)
+OUTPUT = (
+    "---\n# Source: shop/templates/pod.yaml\n" + POD + "---\n# Source: shop/templates/netpol.yaml\n"
+    + POLICY.replace("NAME", "one") + "---\n# Source: shop/templates/netpol.yaml\n"
+    + POLICY.replace("NAME", "two")
+)  # fmt: skip
+STAND_IN = """#!{python}
+import json, os, sys
+if sys.argv[1] == "version":
+    print("v3.99.1+gabc")
+    sys.exit()
+with open({log!r}, "a") as log:
+    log.write(json.dumps({{"arguments": sys.argv[1:], "environment": dict(os.environ)}}) + "\\n")
+{body}
+"""
+PRINTS = "sys.stdout.write({text!r})"
+
+
+PLAIN = "template shop ./shop --namespace=default --skip-tests"
+
+
+class Bench:
+    """A directory with a chart ``shop``, a kustomization ``overlay``, and one program."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.programs = directory / "bin"
+        self.programs.mkdir()
+        self.log = directory / "calls"
+        self.write("shop/Chart.yaml", "apiVersion: v2\nname: shop\nversion: 1.0.0\n")
+        self.write("shop/templates/pod.yaml", "{{ if true }}\n" + POD + "{{ end }}\n")
+        self.write("base/kustomization.yaml", "resources: [policy.yaml]\n")
+        self.write("base/policy.yaml", POLICY.replace("NAME", "base"))
+        self.write("overlay/kustomization.yaml", "resources: [../base]\n")
+
+    def write(self, name: str, text: str) -> None:
+        path = self.directory / name
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text(text)
+
+    def program(self, name: str, body: str = PRINTS.format(text=OUTPUT)) -> None:
+        path = self.programs / name
+        path.write_text(STAND_IN.format(python=sys.executable, log=str(self.log), body=body))
+        path.chmod(0o755)
+
+    def run(self, *words: str) -> Done:
+        with mock.patch.dict(os.environ, {"PATH": str(self.programs), "SECRET": "x"}):
+            return podfence(words, directory=self.directory)
+
+    @property
+    def calls(self) -> list[dict[str, object]]:
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return [json.loads(line) for line in lines]
+
+    @property
+    def arguments(self) -> list[str]:
+        return [shlex.join(map(str, _list(call["arguments"]))) for call in self.calls]
+
+
+def _list(value: object) -> Sequence[object]:
+    assert isinstance(value, list)
+    return value
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+# -- what is started, and what is not
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["-f", "shop"], ["-f", "."], ["-f", "shop/Chart.yaml", "--no-render"], ["-f", "overlay"]],
+)
+def test_nothing_is_started_that_was_not_named(bench: Bench, words: list[str]) -> None:
+    bench.program("helm")
+    bench.program("kustomize")
+    bench.run("check", *words)
+    assert bench.calls == []
+
+
+@pytest.mark.parametrize(
+    ("words", "arguments"),
+    [
+        (["-f", "shop/Chart.yaml"], PLAIN),
+        (["-f", "shop", "--render"], PLAIN),
+        (
+            ["-f", "shop/Chart.yaml", "--input-namespace", "prod", "--release", "r1"],
+            "template r1 ./shop --namespace=prod --skip-tests",
+        ),
+        (
+            ["-f", "shop/Chart.yaml", "--values", "v.yaml", "--set", "a=$(id)", "--set", "b=1"],
+            f"{PLAIN} --values=./v.yaml '--set=a=$(id)' --set=b=1",
+        ),
+    ],
+)
+def test_helm_is_told_what_was_given(bench: Bench, words: list[str], arguments: str) -> None:
+    bench.program("helm")
+    bench.write("v.yaml", "{}")
+    bench.run("check", *words)
+    assert bench.arguments == [arguments]
+
+
+def test_a_directory_is_never_an_option(bench: Bench) -> None:
+    bench.program("helm")
+    bench.write("--post-renderer=x/Chart.yaml", "name: --debug\n")
+    bench.run("check", "-f", "--post-renderer=x/Chart.yaml")
+    [call] = bench.arguments
+    assert call == "template release ./--post-renderer=x --namespace=default --skip-tests"
+
+
+def test_the_program_sees_no_more_of_the_environment_and_no_network(bench: Bench) -> None:
+    bench.program("helm")
+    bench.run("check", "-f", "shop/Chart.yaml")
+    environment = bench.calls[0]["environment"]
+    assert isinstance(environment, dict)
+    assert "SECRET" not in environment
+    assert environment["HTTPS_PROXY"] == "http://127.0.0.1:9"
+    assert environment["GIT_ALLOW_PROTOCOL"] == "none"
+
+
+def test_kustomize_goes_before_kubectl(bench: Bench) -> None:
+    bench.program("kubectl", PRINTS.format(text=POD))
+    done = bench.run("check", "-f", "overlay/kustomization.yaml")
+    assert "rendered overlay with kubectl kustomize\n" in done.err
+    bench.program("kustomize", PRINTS.format(text=POD))
+    done = bench.run("check", "-f", "overlay/kustomization.yaml")
+    assert "rendered overlay with kustomize v3.99.1\n" in done.err
+    assert bench.arguments == ["kustomize ./overlay", "build ./overlay"]
+
+
+# -- what becomes of the output
+
+
+def test_places_are_those_of_templates(bench: Bench) -> None:
+    bench.program("helm")
+    done = bench.run("check", "-f", "shop/Chart.yaml")
+    said = "rendered shop with helm v3.99.1 (release shop, namespace default)\n"
+    assert said in done.err
+    places = [line.partition(": ")[0] for line in done.out.splitlines() if "PF201" in line]
+    assert places == [
+        "shop/templates/netpol.yaml (rendered):6:25",
+        "shop/templates/netpol.yaml (rendered):12:25",
+    ]
+
+
+def test_objects_are_in_the_namespace_of_the_release(bench: Bench) -> None:
+    bench.program("helm", PRINTS.format(text=POD))
+    done = bench.run("map", "-f", "shop/Chart.yaml", "--input-namespace", "prod")
+    assert "prod/web" in done.out
+
+
+@pytest.mark.parametrize(
+    ("template", "said"), [('{{ lookup "v1" "Secret" "a" "b" }}', True), ("# lookup it", False)]
+)
+def test_a_chart_that_asks_a_cluster_is_said(bench: Bench, template: str, said: bool) -> None:
+    bench.program("helm")
+    bench.write("shop/templates/more.yaml", template)
+    done = bench.run("check", "-f", "shop/Chart.yaml")
+    assert ("it uses lookup, which finds nothing" in done.err) is said
+
+
+def test_other_files_are_read_beside_it(bench: Bench) -> None:
+    bench.program("helm", PRINTS.format(text=POD))
+    done = bench.run("check", "-f", "shop/Chart.yaml", "-f", "base/policy.yaml")
+    assert "2 files: 1 NetworkPolicy, 1 Pod" in done.out
+
+
+def test_of_a_directory_each_thing_is_rendered_once(bench: Bench) -> None:
+    """What a kustomization is made of is neither rendered nor read besides, nor are parts of a
+    chart; a library gives nothing by itself."""
+    bench.program("helm", PRINTS.format(text=POD))
+    bench.program("kustomize", PRINTS.format(text=POLICY.replace("ingres:", "ingress:")))
+    bench.write("shop/charts/inner/Chart.yaml", "name: inner\n")
+    bench.write("common/Chart.yaml", "name: common\ntype: library\n")
+    bench.write("plain.yaml", POD.replace("name: web", "name: plain"))
+    done = bench.run("check", "-f", ".", "--render")
+    assert bench.arguments == [
+        PLAIN,
+        "build ./overlay",
+    ]
+    assert "1 NetworkPolicy, 2 Pod" in done.out
+
+
+def test_what_is_excluded_is_not_rendered(bench: Bench) -> None:
+    bench.program("helm")
+    bench.program("kustomize")
+    bench.run("check", "-f", ".", "--render", "--exclude", "shop/", "--exclude", "overlay/")
+    assert bench.arguments == ["build ./base"]
+
+
+def test_a_plan_compares_what_is_rendered(bench: Bench) -> None:
+    bench.program("helm", "print(open(os.path.join(sys.argv[3], 'out')).read())")
+    closed = POLICY.replace("ingres:", "ingress:")
+    for name, text in (("old", POD), ("new", f"{POD}---\n{closed}")):
+        bench.write(f"{name}/Chart.yaml", "name: shop\n")
+        bench.write(f"{name}/out", text)
+    done = bench.run("plan", "old/Chart.yaml", "new/Chart.yaml")
+    assert done.status == 1
+    assert "new/ (rendered)" not in done.out
+    assert "closes" in done.out
+
+
+# -- what goes wrong
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["-f", "shop/Chart.yaml"], "error[PF010]: shop: helm is not installed here"),
+        (["-f", "overlay/kustomization.yaml"], "overlay: neither kustomize nor kubectl is"),
+    ],
+)
+def test_a_program_that_is_missing_is_an_error(bench: Bench, words: list[str], said: str) -> None:
+    done = bench.run("check", *words)
+    assert done.status == 2
+    assert said in done.err
+    assert "pipe in the result" in done.err
+    assert not done.out
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            "sys.exit('Error: dependencies are missing:\\n\\tredis')",
+            "shop: helm template failed: Error: dependencies are missing:; redis",
+        ),
+        ("sys.stderr.write('\\x1b[31mred'); sys.exit(3)", "failed: \\x1b[31mred"),
+        ("sys.exit(1)", "failed: it does not say why"),
+        ("sys.stdout.buffer.write(b'a: \\xff')", "is not UTF-8 text"),
+        ("sys.stdout.write('x' * 5000)", "printed more than"),
+        ("import time; time.sleep(30)", "took longer than"),
+        ("import subprocess; subprocess.run(['/bin/sleep', '30'])", "took longer than"),
+        ("os.kill(os.getpid(), 9)", "failed: it does not say why"),
+    ],
+    ids=["its words", "colours", "silence", "bytes", "size", "time", "children", "killed"],
+)
+def test_a_program_that_fails_is_an_error(
+    bench: Bench, body: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rendering, "MAX_BYTES", 1000)
+    monkeypatch.setattr(rendering, "SECONDS", 1)
+    bench.program("helm", body)
+    done = bench.run("check", "-f", "shop/Chart.yaml")
+    assert done.status == 2
+    assert "error[PF010]" in done.err
+    assert said in done.err
+    assert not done.out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["-f", "base", "--values", "v.yaml"], "name a Chart.yaml, or use --render"),
+        (["-f", "shop/Chart.yaml", "--values", "none.yaml"], "none.yaml: no such file of values"),
+        (["-f", "shop/Chart.yaml", "--values", "https://a.example/v"], "no such file of values"),
+        (["-f", "shop/Chart.yaml", "--release", "--debug"], "is no name of a release"),
+        (["--render"], "charts are files, and none is given"),
+        (["-f", "shop/Chart.yaml", "--fix"], "what is rendered is none; use --fix-diff"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(bench: Bench, words: list[str], said: str) -> None:
+    bench.program("helm")
+    done = bench.run("check", *words)
+    assert done.status == 2
+    assert said in done.err
+    assert bench.calls == []
+
+
+def test_hostile_names_in_the_output_stay_names(bench: Bench) -> None:
+    text = "---\n# Source: shop/../../etc/\x1b[31mx\n" + POD.replace("apiVersion", "apiVersio")
+    bench.program("helm", PRINTS.format(text=text))
+    done = bench.run("check", "-f", "shop/Chart.yaml")
+    assert "\x1b" not in done.out + done.err
