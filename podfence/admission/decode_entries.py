@@ -1,4 +1,4 @@
-"""Ingress, Gateway API routes and OpenShift Routes -> entries.
+"""Ingress, Gateway API routes and OpenShift Routes -> entries; webhooks and bindings of rights.
 
 Rule: unknown fields are ignored, as the server of their kind may know more of them; a needed field
 that cannot be used is a problem, and reading goes on without it.
@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 from podfence.admission.decode_fields import Fields
 from podfence.admission.schema import Json
-from podfence.model.entries import ControllerClass, Entry, Gateway, Way
+from podfence.model.entries import Account, Callback, ControllerClass, Entry, Gateway, Way
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import Protocol
 
-EntryObject = Entry | Gateway | ControllerClass
+EntryObject = Entry | Gateway | ControllerClass | Callback | Account
 
 _CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 _DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"
@@ -198,6 +198,64 @@ def decode_route(fields: Fields, data: Json) -> Iterator[EntryObject]:
             )
 
 
+# -- what the API server calls, and who calls it
+
+
+def _callback(
+    fields: Fields, ref: ObjectRef, what: str, parent: Json, path: str
+) -> Iterator[EntryObject]:
+    """A reference to a Service; the port is 443 where none is given."""
+    service = fields.mapping(parent, "service", f"{path}.service")
+    name = fields.text(service, "name", f"{path}.service.name")
+    space = fields.text(service, "namespace", f"{path}.service.namespace")
+    if name and space:
+        given = service.get("port") is not None
+        port = fields.port(service, "port", f"{path}.service.port") if given else 443
+        target = ObjectRef("Service", space, name)
+        yield Callback(ref, what, target, port, fields.source, f"{path}.service")
+
+
+def _webhooks_of(kind: str) -> Callable[[Fields, Json], Iterator[EntryObject]]:
+    def decode(fields: Fields, data: Json) -> Iterator[EntryObject]:
+        ref = _ref(fields, kind, data, namespaced=False)
+        for here, hook in fields.items(data, "webhooks", "webhooks"):
+            client = fields.mapping(hook, "clientConfig", f"{here}.clientConfig")
+            yield from _callback(fields, ref, "this webhook", client, f"{here}.clientConfig")
+
+    return decode
+
+
+def decode_api_service(fields: Fields, data: Json) -> Iterator[EntryObject]:
+    """An API that a Service serves in the place of the API server."""
+    spec = fields.mapping(data, "spec", "spec")
+    ref = _ref(fields, "APIService", data, namespaced=False)
+    yield from _callback(fields, ref, "this API", spec, "spec")
+
+
+def decode_definition(fields: Fields, data: Json) -> Iterator[EntryObject]:
+    """The conversion webhook of a CustomResourceDefinition."""
+    spec = fields.mapping(data, "spec", "spec")
+    conversion = fields.mapping(spec, "conversion", "spec.conversion")
+    path = "spec.conversion.webhook"
+    webhook = fields.mapping(conversion, "webhook", path)
+    client = fields.mapping(webhook, "clientConfig", f"{path}.clientConfig")
+    if client:
+        ref = _ref(fields, "CustomResourceDefinition", data, namespaced=False)
+        said = "the conversion of these objects"
+        yield from _callback(fields, ref, said, client, f"{path}.clientConfig")
+
+
+def decode_binding(fields: Fields, data: Json) -> Iterator[EntryObject]:
+    """The ServiceAccounts that get rights."""
+    metadata = fields.mapping(data, "metadata", "metadata")
+    own = fields.text(metadata, "namespace", "metadata.namespace")
+    for here, subject in fields.items(data, "subjects", "subjects"):
+        name = fields.text(subject, "name", f"{here}.name")
+        space = fields.text(subject, "namespace", f"{here}.namespace") or own
+        if subject.get("kind") == "ServiceAccount" and name and space:
+            yield Account(space, name)
+
+
 _GATEWAY = "gateway.networking.k8s.io"
 ENTRY_DECODERS: Mapping[tuple[str, str], Callable[[Fields, Json], Iterator[EntryObject]]] = {
     ("Ingress", "networking.k8s.io"): decode_ingress,
@@ -206,6 +264,16 @@ ENTRY_DECODERS: Mapping[tuple[str, str], Callable[[Fields, Json], Iterator[Entry
     ("GatewayClass", _GATEWAY): decode_gateway_class,
     ("Gateway", _GATEWAY): decode_gateway,
     ("Route", "route.openshift.io"): decode_route,
+    ("APIService", "apiregistration.k8s.io"): decode_api_service,
+    ("CustomResourceDefinition", "apiextensions.k8s.io"): decode_definition,
+    **{
+        (kind, "admissionregistration.k8s.io"): _webhooks_of(kind)
+        for kind in ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
+    },
+    **{
+        (kind, "rbac.authorization.k8s.io"): decode_binding
+        for kind in ("RoleBinding", "ClusterRoleBinding")
+    },
     **{
         (kind, _GATEWAY): _route_of(kind)
         for kind in ("HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute")

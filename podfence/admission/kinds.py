@@ -75,9 +75,16 @@ _BESIDE = {
     "Ingress": frozenset({"networking.k8s.io", "extensions"}),
     "IngressClass": frozenset({"networking.k8s.io"}),
     "Route": frozenset({"route.openshift.io"}),
+    "APIService": frozenset({"apiregistration.k8s.io"}),
+    "CustomResourceDefinition": frozenset({"apiextensions.k8s.io"}),
+    "ValidatingWebhookConfiguration": frozenset({"admissionregistration.k8s.io"}),
+    "MutatingWebhookConfiguration": frozenset({"admissionregistration.k8s.io"}),
+    "RoleBinding": frozenset({"rbac.authorization.k8s.io"}),
+    "ClusterRoleBinding": frozenset({"rbac.authorization.k8s.io"}),
     **dict.fromkeys(_GATEWAY_KINDS, frozenset({"gateway.networking.k8s.io"})),
 }
-"""Kinds that tell who wants to be reached, with their groups. No verdict depends on them."""
+"""Kinds that tell who wants to be reached, or to reach the API, with their groups. No verdict
+depends on them."""
 
 KUSTOMIZATIONS = frozenset({"Kustomization", "Component"})
 """Kinds of ``is_kustomization``."""
@@ -150,7 +157,7 @@ def is_policy_elsewhere(kind: str, group: str) -> bool:
 
 
 def is_entry(kind: str) -> bool:
-    """Whether a kind tells who wants to be reached from outside, in some group."""
+    """Whether a kind tells who wants to be reached, or to reach the API, in some group."""
     return kind in _BESIDE
 
 

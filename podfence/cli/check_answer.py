@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from podfence.admission.channel import experimental_fields
+from podfence.admission.decode import decode
 from podfence.admission.kinds import POLICY_KINDS
 from podfence.cli.baseline import held_back
 from podfence.cli.beside import touched_pods
@@ -19,8 +20,10 @@ from podfence.cli.settings import NO_SETTINGS, Settings
 from podfence.cli.terminal import echo
 from podfence.errors import Problem, Severity
 from podfence.manifests.load import Loaded
+from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
+from podfence.questions.lint.conflicts import Twin
 from podfence.questions.lint.findings import LINT_CODES, LINT_RULES, Finding
 from podfence.questions.lint.ignoring import (
     IGNORE_CODES,
@@ -88,6 +91,11 @@ def judge(
         touched_pods(loaded, index),
         loaded.beside.routes,
         settings.cluster.controllers,
+        settings.cluster.api_server,
+        settings.cluster.tenant_label,
+        settings.shared,
+        settings.cluster.plugin,
+        tuple(_twins(loaded)),
     )
     weights = {**(_STRICT if strict else {}), **settings.severity}
     found = [
@@ -109,6 +117,21 @@ def judge(
     )
     new, still, gone = held_back(sifted.kept, known) if known else (sifted.kept, 0, 0)
     return Judged(new, sifted.kept, sifted.ignored, sifted.problems, still, gone)
+
+
+def _twins(loaded: Loaded) -> Iterator[Twin]:
+    """Policies that others of the same name took the place of (PF110); none where one of two may be
+    a patch (PF114)."""
+    codes = {problem.code for problem in loaded.problems}
+    if "PF110" not in codes or "PF114" in codes:
+        return
+    used = {policy.ref: policy.source for policy in loaded.cluster.policies}
+    for document in loaded.documents:
+        if document.data.get("kind") != "NetworkPolicy":
+            continue
+        for thing in decode(document.data, document.source).objects:
+            if isinstance(thing, NetworkPolicy) and used.get(thing.ref) != thing.source:
+                yield Twin(thing)
 
 
 def _file(finding: Finding) -> str:

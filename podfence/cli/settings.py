@@ -7,8 +7,9 @@ nobody reads is an error, so that a misspelt one cannot be without effect.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatch
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,11 +20,12 @@ from podfence.errors import PodfenceError, Severity
 from podfence.likeness import similar
 from podfence.model.entries import Controllers
 from podfence.model.meta import Labels, labels_of
+from podfence.model.objects import IPAddress
 from podfence.questions.lint.findings import LINT_RULES
 
 NAME = "podfence.toml"
-_KEYS = ("fail-on", "ignore", "paths", "severity")
-_CLUSTER_KEYS = ("ingress-controllers",)
+_KEYS = ("fail-on", "ignore", "paths", "severity", "shared")
+_CLUSTER_KEYS = ("api-server", "ingress-controllers", "plugin", "tenant-label")
 _WEIGHTS = {each.value: each for each in Severity}
 
 
@@ -31,6 +33,9 @@ class ClusterSettings(Struct, frozen=True):
     """``[cluster]``: facts that manifests do not hold. ``controllers``: who serves entries."""
 
     controllers: Controllers = Controllers()
+    api_server: tuple[IPAddress, ...] = ()
+    tenant_label: str = ""
+    plugin: str = ""
 
 
 class Settings(Struct, frozen=True):
@@ -49,6 +54,8 @@ class Settings(Struct, frozen=True):
         return any(fnmatch(file, each) and code.startswith(c) for each, c in self.paths.items())
 
     cluster: ClusterSettings = ClusterSettings()
+    shared: frozenset[str] = frozenset()
+    """Namespaces that every tenant may meet."""
 
 
 NO_SETTINGS = Settings()
@@ -110,14 +117,40 @@ class _Reader:
             paths[pattern] = self._codes(table.get("ignore", []), f"check.paths.{pattern!r}.ignore")
         ignore = self._codes(check.get("ignore", []), "check.ignore")
         cluster = self._cluster(self._table(data.get("cluster", {}), "cluster"))
-        return Settings(self._file, fail_on, ignore, weights, paths, cluster)
+        said = 'use namespaces, such as ["kube-system"]'
+        shared = frozenset(self._texts(check.get("shared", []), "check.shared", said))
+        return Settings(self._file, fail_on, ignore, weights, paths, cluster, shared)
 
     def _cluster(self, table: Mapping[str, Any]) -> ClusterSettings:
         self._known(table, _CLUSTER_KEYS, "cluster.")
         key = "cluster.ingress-controllers"
         named = self._table(table.get("ingress-controllers", {}), key)
         controllers = {name: self._pods(value, f"{key}.{name}") for name, value in named.items()}
-        return ClusterSettings(Controllers(controllers))
+        return ClusterSettings(
+            Controllers(controllers),
+            tuple(self._addresses(table.get("api-server", []), "cluster.api-server")),
+            self._text(table.get("tenant-label", ""), "cluster.tenant-label"),
+            self._text(table.get("plugin", ""), "cluster.plugin"),
+        )
+
+    def _addresses(self, value: object, key: str) -> Iterator[IPAddress]:
+        """Addresses, each with or without a port."""
+        for each in self._texts(value, key, 'use addresses, such as ["192.0.2.10:6443"]'):
+            host = each.rpartition(":")[0] if each.count(":") == 1 or "]:" in each else each
+            try:
+                yield ip_address(host.strip("[]"))
+            except ValueError:
+                self._refuse(key, f"{each!r} is no address, such as 192.0.2.10:6443")
+
+    def _text(self, value: object, key: str) -> str:
+        if not isinstance(value, str):
+            self._refuse(key, "use a text")
+        return value
+
+    def _texts(self, value: object, key: str, said: str) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            self._refuse(key, said)
+        return tuple(value)
 
     def _pods(self, value: object, key: str) -> tuple[str, Labels]:
         """``NAMESPACE/KEY=VALUE,...``; keys may hold slashes themselves."""

@@ -19,7 +19,15 @@ from podfence.admission.schema import Json
 from podfence.errors import Problem, Severity, Source
 from podfence.intake.documents import Document
 from podfence.model.cluster import Cluster
-from podfence.model.entries import ControllerClass, Entries, Entry, Gateway, Way
+from podfence.model.entries import (
+    Account,
+    Callback,
+    ControllerClass,
+    Entries,
+    Entry,
+    Gateway,
+    Way,
+)
 from podfence.model.foreign import ForeignPolicy
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import IPNetwork, Protocol
@@ -46,6 +54,8 @@ class Beside(Struct, frozen=True, dict=True):
         entries: list[Entry] = []
         gateways: dict[ObjectRef, Gateway] = {}
         classes: list[ControllerClass] = []
+        callbacks: list[Callback] = []
+        accounts: set[Account] = set()
         problems: list[Problem] = []
         for document in self.documents:
             data = document.data
@@ -62,8 +72,15 @@ class Beside(Struct, frozen=True, dict=True):
                         gateways[thing.ref] = thing
                     case ControllerClass():
                         classes.append(thing)
+                    case Callback():
+                        callbacks.append(thing)
+                    case Account():
+                        accounts.add(thing)
             problems += _warnings(fields, data)
-        return Entries(tuple(entries), gateways, tuple(classes)), tuple(problems)
+        found = Entries(
+            tuple(entries), gateways, tuple(classes), tuple(callbacks), frozenset(accounts)
+        )
+        return found, tuple(problems)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -117,7 +134,7 @@ def _warnings(fields: Fields, data: Json) -> Iterator[Problem]:
     known = metadata if isinstance(metadata, Mapping) else {}
     name = f"{data.get('kind')} {known.get('namespace') or 'default'}/{known.get('name')}"
     for problem in fields.problems:
-        text = f"{problem.message}; what it leads to from outside is not known"
+        text = f"{problem.message}; what it leads to is not known"
         yield Problem("PF122", Severity.WARNING, text, fields.source, problem.path, name)
 
 

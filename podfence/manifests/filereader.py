@@ -63,6 +63,10 @@ from podfence.manifests.splitting import (
 )
 from podfence.manifests.yamllines import DECLINED, Lines, read_lines
 
+_DEFINITION = "CustomResourceDefinition"
+_WEBHOOK = "clientConfig"
+"""Stands in a definition whose objects a webhook converts."""
+
 
 class Contents(Struct):
     """What one file holds; the fields of ``Manifests`` for one file."""
@@ -157,7 +161,7 @@ class FileReader:
             return
         self._contents.passed_over[kind] += 1
         for each in () if _is_template(parsed, chunk.text) else parsed.findings[:1]:
-            text = f"{each.message}; what this {kind} leads to from outside is not known"
+            text = f"{each.message}; what this {kind} leads to is not known"
             found = replace(each, code="PF122", message=text, severity=Severity.WARNING)
             self._problem(source, found, format_path(each.steps))
 
@@ -168,6 +172,8 @@ class FileReader:
             return True
         if may_be_misspelt(kind) and meant_kind(kind, sure_version(chunk)):
             return True
+        if kind == _DEFINITION:  # mostly schemas, which are long
+            return _WEBHOOK in chunk.text
         return may_be_beside(kind) or kind in KUSTOMIZATIONS
 
     def _read_flow(self, file: str, number: int, chunk: Chunk) -> int:

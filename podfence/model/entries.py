@@ -71,6 +71,25 @@ class ControllerClass(Struct, frozen=True):
     is_default: bool = False
 
 
+class Callback(Struct, frozen=True):
+    """What the API server calls itself: a webhook, or an API that a Service serves. ``what``: in
+    words, for people."""
+
+    ref: ObjectRef
+    what: str
+    service: ObjectRef
+    port: int
+    source: Source | None = None
+    path: str = ""
+
+
+class Account(Struct, frozen=True):
+    """A ServiceAccount that a RoleBinding or ClusterRoleBinding names."""
+
+    namespace: str
+    name: str
+
+
 class Controllers(Struct, frozen=True):
     """Who serves entries, as the configuration says: by class, a namespace and labels."""
 
@@ -83,3 +102,5 @@ class Entries(Struct, frozen=True):
     entries: tuple[Entry, ...] = ()
     gateways: Mapping[ObjectRef, Gateway] = {}
     classes: tuple[ControllerClass, ...] = ()
+    callbacks: tuple[Callback, ...] = ()
+    accounts: frozenset[Account] = frozenset()

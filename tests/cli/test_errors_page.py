@@ -35,7 +35,9 @@ SOURCE = {
     **TEST_CODES,
     **IGNORE_CODES,
 }
-OF_ALL_TOGETHER = frozenset("PF330 PF331 PF332 PF333 PF334 PF336 PF350 PF351 PF361 PF362".split())
+OF_ALL_TOGETHER = frozenset(
+    "PF330 PF331 PF332 PF333 PF334 PF336 PF337 PF338 PF339 PF350 PF351 PF361 PF362 PF365".split()
+)
 """Findings that are not about one policy alone, so that ``describe`` has none of them."""
 _SECTION = re.compile(r"^### (PF\d{3}): (.*)\n((?:(?!^##).*\n)*)", re.MULTILINE)
 _EXAMPLE = re.compile(r"```(?:yaml|json)\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)

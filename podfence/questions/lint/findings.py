@@ -113,6 +113,11 @@ LINT_RULES: Mapping[str, LintRule] = {
         Severity.WARNING, "DNS to everywhere is the only way out, and one for tunnels"
     ),
     "PF336": LintRule(Severity.NOTE, "a Service that nobody may reach"),
+    "PF337": LintRule(
+        Severity.ERROR, "an Ingress or a route leads to pods that may not be reached through it"
+    ),
+    "PF338": LintRule(Severity.ERROR, "the API server may not call a webhook, or an API"),
+    "PF339": LintRule(Severity.WARNING, "pods that use the API may not connect to its server"),
     "PF340": LintRule(
         Severity.ERROR, "an ipBlock of Service addresses alone, which no rule ever sees"
     ),
@@ -126,6 +131,7 @@ LINT_RULES: Mapping[str, LintRule] = {
     ),
     "PF353": LintRule(Severity.WARNING, "a rule allows the metadata service of a cloud"),
     "PF354": LintRule(Severity.NOTE, "a rule for all ports of all outside addresses"),
+    "PF355": LintRule(Severity.ERROR, "tenants that are not to meet may connect"),
     "PF356": LintRule(Severity.WARNING, "the port of a data store is open to more than named pods"),
     "PF360": LintRule(Severity.ERROR, "only pods on the network of their node are meant"),
     "PF361": LintRule(Severity.WARNING, "a mode that nobody knows: the policy is enforced"),
@@ -133,6 +139,10 @@ LINT_RULES: Mapping[str, LintRule] = {
     "PF363": LintRule(
         Severity.WARNING,
         "a rule with peers alone beside a rule with ports alone: one rule, split by a dash",
+    ),
+    "PF364": LintRule(Severity.WARNING, "the network plugin does not do what the policy says"),
+    "PF365": LintRule(
+        Severity.WARNING, "two sources write one policy, and mean different things by it"
     ),
 }
 LINT_CODES: Mapping[str, str] = {code: rule.title for code, rule in LINT_RULES.items()}

@@ -10,16 +10,19 @@ from collections.abc import Callable, Iterator
 
 from podfence.errors import Source
 from podfence.policy.index import PolicyIndex
+from podfence.questions.lint.conflicts import conflicts
 from podfence.questions.lint.coverage import coverage
 from podfence.questions.lint.findings import Finding
 from podfence.questions.lint.modes import modes
 from podfence.questions.lint.note import Raw, Written
 from podfence.questions.lint.notes import notes_for
+from podfence.questions.lint.plugins import plugin_findings
 from podfence.questions.lint.reach import Reach
 from podfence.questions.lint.resolving import resolving
 from podfence.questions.lint.surroundings import NOWHERE, Surroundings
 from podfence.questions.lint.tiers import tier_findings
 from podfence.questions.lint.together import together
+from podfence.questions.lint.wanted import wanted
 from podfence.questions.phrases.matched import Matched
 
 _MATCHES_NOBODY = frozenset({"PF306", "PF307", "PF320", "PF321", "PF322"})
@@ -47,4 +50,7 @@ def lint(
         yield from together(reach, said)
         yield from resolving(reach)
         yield from coverage(reach, said, around.touched)
+        yield from wanted(reach, around)
+    yield from plugin_findings(index, around.plugin)
+    yield from conflicts(index, around.twins)
     yield from tier_findings(index)

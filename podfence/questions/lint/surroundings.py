@@ -8,6 +8,8 @@ from __future__ import annotations
 from msgspec import Struct
 
 from podfence.model.entries import Controllers, Entries
+from podfence.model.objects import IPAddress
+from podfence.questions.lint.conflicts import Twin
 from podfence.questions.unjudged import UNTOUCHED, Touched
 
 
@@ -18,6 +20,16 @@ class Surroundings(Struct, frozen=True):
     touched: Touched = UNTOUCHED
     entries: Entries = Entries()
     controllers: Controllers = Controllers()
+    api_server: tuple[IPAddress, ...] = ()
+    """The addresses of the API server."""
+    tenant_label: str = ""
+    """Of namespaces: those with different values are not to meet."""
+    shared: frozenset[str] = frozenset()
+    """Namespaces that every tenant may meet."""
+    plugin: str = ""
+    """The network plugin, with its version where that is known: ``calico 3.30``."""
+    twins: tuple[Twin, ...] = ()
+    """Policies that others of the same name took the place of."""
 
 
 NOWHERE = Surroundings()

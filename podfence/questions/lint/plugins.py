@@ -1,0 +1,144 @@
+"""Findings about the network plugin: what a policy says and the plugin does not do.
+
+Rule: the table holds only what a plugin's own pages or issues say, with the place where they do. Of
+a plugin, or a version, that is not in it nothing is said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import Final
+
+from msgspec import Struct
+
+from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule, Protocol
+from podfence.policy.flow import Direction
+from podfence.policy.index import PolicyIndex
+from podfence.questions.describe import peer_path
+from podfence.questions.lint.findings import Finding
+from podfence.questions.lint.note import rule_path
+
+
+class _Lack(Enum):
+    """What a plugin may lack."""
+
+    EVERYTHING = "everything"
+    RANGE = "endPort"
+    SCTP = "SCTP"
+    POD_BLOCK = "ipBlock"
+
+
+class _Known(Struct, frozen=True):
+    """``until``: the first version of which this is not said; () for none. ``says``: what happens
+    instead. ``page``: where the plugin says so."""
+
+    plugin: str
+    lack: _Lack
+    until: tuple[int, ...]
+    says: str
+    page: str
+
+
+_TABLE: Final = (
+    _Known(
+        "flannel",
+        _Lack.EVERYTHING,
+        (),
+        "it enforces no NetworkPolicy by itself, so this one does nothing",
+        "https://github.com/flannel-io/flannel#networking-details",
+    ),
+    _Known(
+        "cilium",
+        _Lack.RANGE,
+        (1, 16),
+        "it takes the policy and ignores endPort, so the ports above the first are closed",
+        "https://github.com/cilium/cilium/issues/28684",
+    ),
+    _Known(
+        "cilium",
+        _Lack.SCTP,
+        (),
+        "it enforces rules for SCTP only where sctp.enabled is set, a beta feature",
+        "https://docs.cilium.io/en/stable/configuration/sctp/",
+    ),
+    _Known(
+        "cilium",
+        _Lack.POD_BLOCK,
+        (),
+        "it does not match pods by their addresses, so this block means none of them",
+        "https://docs.cilium.io/en/stable/network/kubernetes/policy/",
+    ),
+    _Known(
+        "kube-router",
+        _Lack.SCTP,
+        (),
+        "it has no rules for SCTP",
+        "https://github.com/cloudnativelabs/kube-router/issues/1019",
+    ),
+)
+
+
+def plugin_findings(index: PolicyIndex, plugin: str) -> Iterator[Finding]:
+    """PF364. ``plugin``: a name, and perhaps a version, as ``cilium 1.15.3``."""
+    name, _, version = plugin.strip().lower().partition(" ")
+    number = tuple(map(int, re.findall(r"\d{1,6}", version)[:3]))
+    for known in _TABLE:
+        if known.plugin != name or (known.until and not (number and number < known.until)):
+            continue
+        for policy in index.cluster.policies:
+            for path, what in _USES[known.lack](index, policy):
+                text = f"{what}; {name} is the plugin, and {known.says} ({known.page})."
+                yield Finding("PF364", policy.ref, policy.source, path, text)
+
+
+def _every(index: PolicyIndex, policy: NetworkPolicy) -> Iterator[tuple[str, str]]:
+    yield "spec", "This is a NetworkPolicy"
+
+
+def _ranges(index: PolicyIndex, policy: NetworkPolicy) -> Iterator[tuple[str, str]]:
+    for direction, at, rule in _rules(policy):
+        for number, port in enumerate(rule.ports):
+            if port.end_port is not None and port.end_port != port.port:
+                path = f"{rule_path(direction, at)}.ports[{number}].endPort"
+                yield path, f"The rule is for ports {port.port} to {port.end_port}"
+
+
+def _sctp(index: PolicyIndex, policy: NetworkPolicy) -> Iterator[tuple[str, str]]:
+    for direction, at, rule in _rules(policy):
+        for number, port in enumerate(rule.ports):
+            if port.protocol is Protocol.SCTP:
+                yield f"{rule_path(direction, at)}.ports[{number}]", "The rule is for SCTP"
+
+
+def _pod_blocks(index: PolicyIndex, policy: NetworkPolicy) -> Iterator[tuple[str, str]]:
+    """Blocks with the address of a pod that was read, but for those of all addresses: they are
+    meant for outside, and PF341 speaks of them."""
+    real = [end for end in index.endpoints.values() if end.pod.has_status]
+    for direction, at, rule in _rules(policy):
+        for number, peer in enumerate(rule.peers):
+            block = peer.ip_block
+            if block is None or block.cidr.prefixlen == 0:
+                continue
+            for end in real:
+                if any(a.version == block.cidr.version and a in block.cidr for a in end.addresses):
+                    path = peer_path(direction, at, number)
+                    name = f"{end.pod.namespace}/{end.pod.name}"
+                    yield path, f"{block.cidr} holds addresses of pods ({name})"
+                    break
+
+
+_USES: Final[dict[_Lack, Callable[[PolicyIndex, NetworkPolicy], Iterator[tuple[str, str]]]]] = {
+    _Lack.EVERYTHING: _every,
+    _Lack.RANGE: _ranges,
+    _Lack.SCTP: _sctp,
+    _Lack.POD_BLOCK: _pod_blocks,
+}
+
+
+def _rules(policy: NetworkPolicy) -> Iterator[tuple[Direction, int, NetworkPolicyRule]]:
+    for direction in Direction:
+        if direction.policy_type in policy.policy_types:
+            for at, rule in enumerate(policy.rules_of(direction.policy_type)):
+                yield direction, at, rule
