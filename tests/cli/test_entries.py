@@ -48,7 +48,7 @@ def test_a_map_names_entries_where_it_is_asked_to() -> None:
     assert "ENTRY" not in podfence(["map", "--entries", "-n", "other", *INPUT]).out
 
 
-@pytest.mark.parametrize("output", ["csv", "dot", "mermaid", "matrix"])
+@pytest.mark.parametrize("output", ["csv", "dot", "mermaid", "matrix", "svg"])
 def test_other_forms_show_none_and_say_so(output: str) -> None:
     done = podfence(["map", "--entries", "-o", output, *INPUT])
     assert done.status == 2
