@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from podfence.errors import QuestionError
+from podfence.model.kindnames import kind_called
 from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.questions.can import Can
 from podfence.questions.parties import literal
@@ -56,7 +57,11 @@ def policies_of(asked: Can) -> tuple[str, ...] | None:
 
 
 def qualified(name: str, namespace: str | None) -> str:
-    """``namespace/name``: a bare name belongs to ``-n``, or else to ``default`` as for kubectl."""
+    """``namespace/name``: a bare name belongs to ``-n``, or else to ``default`` as for kubectl.
+    ``service/NAMESPACE/NAME``, as in test files, is ``NAMESPACE/service/NAME``."""
+    words = name.split("/")
+    if len(words) == 3 and kind_called(words[0]) == "Service" and not kind_called(words[1]):
+        return f"{words[1]}/{words[0]}/{words[2]}"
     if "/" in name or ":" in name or name.replace(".", "").isdigit() or not name:
         return name
     return f"{namespace or DEFAULT_NAMESPACE}/{name}"

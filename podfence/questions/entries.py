@@ -24,10 +24,12 @@ from podfence.model.meta import ObjectRef
 from podfence.model.objects import Pod, Service
 from podfence.policy.flow import Direction
 from podfence.policy.index import CompiledTier, Endpoint, PolicyIndex
+from podfence.policy.namedports import PortName
 from podfence.policy.networkpolicies import rule_ports
 from podfence.policy.origin import Origin
 from podfence.questions.certainty import Certainty
 from podfence.questions.controllers import Finder
+from podfence.questions.entrytargets import Target, numbers_of, shared_families
 from podfence.questions.find.deciding import deciding
 from podfence.questions.phrases.matched import grouped
 from podfence.questions.phrases.outside import name_outside
@@ -60,17 +62,6 @@ class EntryRow(Struct, frozen=True):
     pods: tuple[str, ...] = ()
     controller: str = ""
     """The pods that serve it; "" where it is not known who does, or nobody but the client."""
-
-
-class _Target(Struct, frozen=True):
-    """Pods behind an entry that policies cannot tell apart, and their port."""
-
-    name: str
-    endpoint_class: int
-    port: int
-    wanted: PortSet
-    pods: tuple[str, ...]
-    families: tuple[int, ...]
 
 
 def judge_entries(
@@ -122,14 +113,14 @@ class _Judge:
 
     # -- what is behind it
 
-    def _targets(self, entry: Entry, service: Service | None) -> Iterator[_Target]:
+    def _targets(self, entry: Entry, service: Service | None) -> Iterator[Target]:
         found: dict[tuple[int, int], list[Endpoint]] = defaultdict(list)
         for end in self._behind(entry, service):
-            for number in _numbers(entry, service, end.pod):
+            for number in numbers_of(entry, service, end.pod):
                 found[end.endpoint_class, number].append(end)
         for (number, port), ends in found.items():
             names = [group.name for group in grouped(ends)]
-            yield _Target(
+            yield Target(
                 some(names, _SHOWN, ", "),
                 number,
                 port,
@@ -162,7 +153,7 @@ class _Judge:
 
     # -- through a controller
 
-    def _through_controller(self, entry: Entry, target: _Target) -> Iterator[EntryRow]:
+    def _through_controller(self, entry: Entry, target: Target) -> Iterator[EntryRow]:
         pods = self._finder.pods(entry)
         ends = [
             end
@@ -194,35 +185,36 @@ class _Judge:
         if hosted:
             yield self._from_nodes(entry, target, hosted)
 
-    def _passes(self, end: Endpoint, target: _Target) -> bool:
+    def _passes(self, end: Endpoint, target: Target) -> bool:
         """Over some IP version; a pod reaches itself (NP-54)."""
         if f"{end.pod.namespace}/{end.pod.name}" in target.pods and len(target.pods) == 1:
             return True
         return any(
             connections(self._index, end.endpoint_class, target.endpoint_class, family)
             & target.wanted
-            for family in _shared(end, target)
+            for family in shared_families(end, target)
         )
 
-    def _rules(self, target: _Target, remote: int, end: Endpoint | None) -> tuple[Origin, ...]:
+    def _rules(self, target: Target, remote: int, end: Endpoint | None) -> tuple[Origin, ...]:
         """The ingress rules that let a class in."""
         policy = self._index.policies[target.endpoint_class].ingress
-        families = target.families if end is None else _shared(end, target)
+        families = target.families if end is None else shared_families(end, target)
         found = (deciding(policy, remote, family, target.wanted) for family in families)
         return tuple(dict.fromkeys(rule for each in found for rule in each.rules))
 
-    def _closed_by(self, end: Endpoint, target: _Target) -> str:
+    def _closed_by(self, end: Endpoint, target: Target) -> str:
         """Which end denies."""
         ingress = self._index.policies[target.endpoint_class].ingress
         if not any(
-            end.endpoint_class in self._who(target, family) for family in _shared(end, target)
+            end.endpoint_class in self._who(target, family)
+            for family in shared_families(end, target)
         ):
             names = _policies(ingress.tiers)
             return f"the ingress policies of {target.name} do not let it in ({names})"
         names = _policies(self._index.policies[end.endpoint_class].egress.tiers)
         return f"its own egress policies do not let it out ({names})"
 
-    def _who(self, target: _Target, family: int) -> BitMap:
+    def _who(self, target: Target, family: int) -> BitMap:
         """The classes, outside included, that the ingress policies behind an entry let in."""
         partitions = self._partitions.get(family)
         if partitions is None:
@@ -238,7 +230,7 @@ class _Judge:
             )
         return self._admitted[key]
 
-    def _from_anybody(self, entry: Entry, target: _Target) -> EntryRow:
+    def _from_anybody(self, entry: Entry, target: Target) -> EntryRow:
         """A controller that is not known."""
         known = {f: self._who(target, f) for f in target.families if f in self._partitions}
         own = BitMap([target.endpoint_class])
@@ -265,7 +257,7 @@ class _Judge:
             said += f": {names}" if not rules else f", as {names}"
         return _row(entry, target, name, State.UNKNOWN, rules, said)
 
-    def _possible(self, target: _Target) -> Iterator[Origin]:
+    def _possible(self, target: Target) -> Iterator[Origin]:
         """Rules that let somebody in on the port, whoever that is, be there nobody now."""
         for policy in self._index.cluster.policies:
             if target.endpoint_class not in self._index.selected.get(policy.ref, ()):
@@ -274,12 +266,21 @@ class _Judge:
                 continue
             for number, rule in enumerate(policy.ingress):
                 numbers, names = rule_ports(rule.ports)
-                if not rule.ports or numbers & target.wanted or names:
+                if not rule.ports or numbers & target.wanted or self._declares(target, names):
                     yield Origin(policy.ref, f"spec.ingress[{number}]", policy.source)
+
+    def _declares(self, target: Target, names: tuple[PortName, ...]) -> bool:
+        """Whether one of the names is that of the port behind an entry."""
+        wanted = {(name.name, name.protocol) for name in names}
+        return any(
+            (port.name, port.protocol.value) in wanted and port.port == target.port
+            for pod in target.pods
+            for port in self._index.endpoints[pod].pod.ports
+        )
 
     # -- from addresses
 
-    def _from_nodes(self, entry: Entry, target: _Target, hosted: list[Pod]) -> EntryRow:
+    def _from_nodes(self, entry: Entry, target: Target, hosted: list[Pod]) -> EntryRow:
         """A controller on the network of its node: its packets come from the node (NP-51)."""
         names = {f"{pod.namespace}/{pod.owner.name if pod.owner else pod.name}" for pod in hosted}
         who = some(sorted(names), _SHOWN, ", ")
@@ -307,7 +308,7 @@ class _Judge:
             return _row(entry, target, from_node, State.OPEN, controller=who)
         return _row(entry, target, from_node, State.UNKNOWN, because=said, controller=who)
 
-    def _from_clients(self, entry: Entry, target: _Target) -> EntryRow:
+    def _from_clients(self, entry: Entry, target: Target) -> EntryRow:
         """Clients themselves, or whoever they pass through (NP-48)."""
         found = self._clients(entry, target)
         name = f"outside {name_outside(found)}" if found else "outside"
@@ -327,7 +328,7 @@ class _Judge:
             return _row(entry, target, name, State.UNKNOWN, rules, said)
         return _row(entry, target, name, State.OPEN, rules)
 
-    def _clients(self, entry: Entry, target: _Target, *, everyone: bool = False) -> AddressSet:
+    def _clients(self, entry: Entry, target: Target, *, everyone: bool = False) -> AddressSet:
         """Addresses outside that are let in, of those that the entry takes; ``everyone``: all
         that it takes."""
         parts = []
@@ -343,7 +344,7 @@ class _Judge:
         found = AddressSet.union(parts)
         return found & AddressSet.of(entry.ranges) if entry.ranges else found
 
-    def _rules_for(self, target: _Target, addresses: AddressSet) -> tuple[Origin, ...]:
+    def _rules_for(self, target: Target, addresses: AddressSet) -> tuple[Origin, ...]:
         found: dict[Origin, None] = {}
         for family in target.families:
             for number in self._partitions[family].outside if family in self._partitions else ():
@@ -354,7 +355,7 @@ class _Judge:
 
 def _row(
     entry: Entry,
-    target: _Target,
+    target: Target,
     sources: str,
     state: State,
     by: tuple[Origin, ...] = (),
@@ -369,23 +370,6 @@ def _nowhere(entry: Entry, because: str) -> EntryRow:
     to = entry.service or entry.pods_of
     port = "" if entry.port is None else f"{entry.protocol.value}/{entry.port}"
     return EntryRow(entry, "", str(to), port, State.UNKNOWN, because=because)
-
-
-def _numbers(entry: Entry, service: Service | None, pod: Pod) -> Iterable[int]:
-    """The ports of a pod that an entry leads to."""
-    if service is None or entry.is_target:
-        return (entry.port,) if isinstance(entry.port, int) else ()
-    ports = [
-        port
-        for port in service.ports
-        if port.protocol is entry.protocol and entry.port in (None, port.port, port.name or None)
-    ]
-    return dict.fromkeys(number for port in ports if (number := port.on(pod)) is not None)
-
-
-def _shared(end: Endpoint, target: _Target) -> tuple[int, ...]:
-    own = {address.version for address in end.addresses}
-    return tuple(family for family in target.families if family in own)
 
 
 def _policies(tiers: Iterable[CompiledTier]) -> str:

@@ -266,10 +266,57 @@ def documents(project: Project) -> list[Json]:
     return found
 
 
+def entry(kind: str, group: str, name: str, namespace: str = "", **rest: Any) -> Json:
+    metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
+    return {"apiVersion": group, "kind": kind, "metadata": metadata, **rest}
+
+
+def service(name: str, namespace: str, own: Json, number: int, target: int) -> Json:
+    spec = {"selector": own, "ports": [{"port": number, "targetPort": target}]}
+    return entry("Service", "v1", name, namespace, spec=spec)
+
+
+def hook(name: str, service_name: str, namespace: str) -> Json:
+    client = {"service": {"name": service_name, "namespace": namespace}}
+    return entry(
+        "ValidatingWebhookConfiguration",
+        "admissionregistration.k8s.io/v1",
+        name,
+        webhooks=[{"name": "a.example", "clientConfig": client}],
+    )
+
+
+def ingress(name: str, namespace: str, number: int) -> Json:
+    backend = {"service": {"name": name, "port": {"number": number}}}
+    spec = {"ingressClassName": "nginx", "defaultBackend": backend}
+    return entry("Ingress", "networking.k8s.io/v1", name, namespace, spec=spec)
+
+
+BESIDE = {
+    "argo-cd": [
+        service("argocd-server", "argocd", named("argocd-server"), 80, 8080),
+        ingress("argocd-server", "argocd", 80),
+    ],
+    "longhorn": [
+        service("longhorn-admission", "longhorn-system", {"app": "longhorn-manager"}, 443, 9502),
+        hook("longhorn", "longhorn-admission", "longhorn-system"),
+    ],
+    "kubeflow": [
+        service("ml-pipeline", "kubeflow", {"app": "ml-pipeline"}, 80, 8888),
+        ingress("ml-pipeline", "kubeflow", 80),
+    ],
+    "cert-manager": [
+        service("webhook", "cert-manager", named("webhook", "webhook"), 443, 10250),
+        hook("webhook", "webhook", "cert-manager"),
+    ],
+}
+"""Services, ways in and webhooks as these projects have them."""
+
+
 @pytest.mark.parametrize("name", PROJECTS)
 def test_every_error_is_confirmed(name: str, tmp_path: Path) -> None:
     path = tmp_path / "all.yaml"
-    path.write_text(yaml.safe_dump_all(documents(PROJECTS[name])))
+    path.write_text(yaml.safe_dump_all([*documents(PROJECTS[name]), *BESIDE.get(name, [])]))
 
     done = podfence(["check", "-f", str(path), "--no-config"])
 

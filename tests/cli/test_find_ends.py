@@ -44,6 +44,15 @@ def run(*words: str, manifests: str) -> Done:
     return podfence([*words, "-f", "-"], stdin=manifests.encode())
 
 
+@pytest.mark.parametrize("name", ["service/shop/db", "svc/shop/db", "shop/service/db", "10.96.0.1"])
+@pytest.mark.parametrize("word", ["can", "why"])
+def test_a_service_has_the_same_words_everywhere(word: str, name: str) -> None:
+    """In a test file and in ``find`` it is ``service/shop/db``."""
+    done = run(word, "shop/web", f"{name}:80", manifests=WEB + DB + SERVICE)
+    assert done.status == 0
+    assert "shop/web -> shop/db TCP/8080" in done.out
+
+
 def test_pods_of_today_and_pods_to_come_are_apart() -> None:
     done = run("find", "to", "shop/db", manifests=OTHER + WEB + DB)
     today, _, coming = done.out.partition("pods to come")

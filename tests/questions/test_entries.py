@@ -158,12 +158,23 @@ def test_a_controller_on_the_network_of_its_node_comes_from_the_node() -> None:
     [
         ("ingress: []", "closed"),
         ("ingress: [{ports: [{port: 9}]}]", "closed"),
+        ("ingress: [{ports: [{port: other}], from: [{podSelector: {}}]}]", "closed"),
+        ("ingress: [{ports: [{port: http}], from: [{podSelector: {}}]}]", "unknown"),
         (ANYBODY, "open"),
         (f"ingress: [{{{CONTROLLER_AT}}}]", "unknown"),
         ("ingress: [{from: [{podSelector: {}}]}]", "unknown"),
         ("ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8}}]}]", "unknown"),
     ],
-    ids=["nobody", "another port", "anybody", "a namespace that is not there", "pods", "a block"],
+    ids=[
+        "nobody",
+        "another port",
+        "another name",
+        "its name",
+        "anybody",
+        "a namespace that is not there",
+        "pods",
+        "a block",
+    ],
 )
 def test_a_controller_that_is_not_known_may_be_anybody(rules: str, state: str) -> None:
     [row] = rows(WEB, pod("other"), ingress(), policy(rules))

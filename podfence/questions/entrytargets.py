@@ -1,0 +1,41 @@
+"""What is behind an entry: pods that policies cannot tell apart, and the port that counts there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from podfence.model.entries import Entry
+from podfence.model.objects import Pod, Service
+from podfence.policy.index import Endpoint
+from podfence.sets import PortSet
+
+
+class Target(Struct, frozen=True):
+    """Pods behind an entry that policies cannot tell apart, and their port."""
+
+    name: str
+    endpoint_class: int
+    port: int
+    wanted: PortSet
+    pods: tuple[str, ...]
+    families: tuple[int, ...]
+
+
+def numbers_of(entry: Entry, service: Service | None, pod: Pod) -> Iterable[int]:
+    """The ports of a pod that an entry leads to."""
+    if service is None or entry.is_target:
+        return (entry.port,) if isinstance(entry.port, int) else ()
+    ports = [
+        port
+        for port in service.ports
+        if port.protocol is entry.protocol and entry.port in (None, port.port, port.name or None)
+    ]
+    return dict.fromkeys(number for port in ports if (number := port.on(pod)) is not None)
+
+
+def shared_families(end: Endpoint, target: Target) -> tuple[int, ...]:
+    """The IP versions that both speak."""
+    own = {address.version for address in end.addresses}
+    return tuple(family for family in target.families if family in own)
