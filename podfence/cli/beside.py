@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from podfence.cli.settings import read_settings
 from podfence.cli.terminal import echo
 from podfence.manifests.load import Loaded
 from podfence.policy.index import PolicyIndex
@@ -78,6 +77,7 @@ def entry_rows(loaded: Loaded, index: PolicyIndex) -> tuple[EntryRow, ...]:
     """Every way in from outside with who comes in, by the settings of ``podfence.toml``.
 
     Raises PodfenceError for settings that cannot be used."""
+    from podfence.cli.settings import read_settings
     from podfence.questions.entries import judge_entries
 
     entries = loaded.beside.entries(loaded.cluster, loaded.raw)
