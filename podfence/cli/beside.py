@@ -57,7 +57,7 @@ def map_remarks(loaded: Loaded, index: PolicyIndex) -> tuple[str, ...]:
 
 def touched_pods(loaded: Loaded, index: PolicyIndex) -> Touched:
     """The pods that policies of other APIs may touch."""
-    if not loaded.beside.documents and not loaded.beside.counted:
+    if not loaded.beside.has_policies:
         return UNTOUCHED
     return Touched.of(index, loaded.beside.foreign)
 

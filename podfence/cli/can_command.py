@@ -8,7 +8,6 @@ from typing import Any
 import click
 import msgspec
 
-from podfence.cli.beside import say_unjudged
 from podfence.cli.common import (
     asking,
     keep_going_option,
@@ -83,7 +82,10 @@ def _one(asked: Can, inputs: Inputs, names: Names, output: str) -> int:
         asker = asker_of(loaded.cluster, names, asked)
         answer = asker.can(asked)
     require_certain(loaded, answer)
-    say_unjudged(loaded, asker.index, (pod for case in answer.cases for pod in case.pods))
+    if loaded.beside.has_policies:
+        from podfence.cli.beside import say_unjudged
+
+        say_unjudged(loaded, asker.index, (pod for case in answer.cases for pod in case.pods))
     if output == "json":
         click.echo(json_text(VerdictEncoder(loaded.locate).answer(answer)))
     else:

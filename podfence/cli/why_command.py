@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from podfence.cli.beside import say_unjudged
 from podfence.cli.common import (
     asking,
     load_cluster,
@@ -55,7 +54,10 @@ def command(
         asker = asker_of(loaded.cluster, names, asked, explains=True)
         answer = why(asker, asked)
     require_certain(loaded, answer.can)
-    say_unjudged(loaded, asker.index, (pod for case in answer.can.cases for pod in case.pods))
+    if loaded.beside.has_policies:
+        from podfence.cli.beside import say_unjudged
+
+        say_unjudged(loaded, asker.index, (pod for case in answer.can.cases for pod in case.pods))
     edits = None
     if repair and not answer.can.allowed:
         from podfence.cli.repairing import proposal

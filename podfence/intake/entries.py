@@ -1,0 +1,195 @@
+"""Objects beside the policies -> entries from outside, and policies of other APIs.
+
+Rule: what cannot be read is a warning with its place, and the rest is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from msgspec.structs import replace
+
+from podfence.admission.decode_entries import ENTRY_DECODERS
+from podfence.admission.decode_fields import Fields
+from podfence.admission.decode_foreign import decode_foreign
+from podfence.admission.kinds import group_of, is_policy_elsewhere
+from podfence.admission.schema import Json
+from podfence.errors import Problem, Severity, Source
+from podfence.intake.documents import Document
+from podfence.model.cluster import Cluster
+from podfence.model.entries import (
+    Account,
+    Callback,
+    ControllerClass,
+    Entries,
+    Entry,
+    Gateway,
+    Way,
+)
+from podfence.model.foreign import ForeignPolicy
+from podfence.model.meta import ObjectRef
+from podfence.model.networkpolicy import IPNetwork, Protocol
+from podfence.model.objects import Service
+
+_POD_SPECS = (
+    ("spec", "jobTemplate", "spec", "template", "spec"),
+    ("spec", "template", "spec"),
+    ("spec",),
+)
+_FROM_OUTSIDE = frozenset({"LoadBalancer", "NodePort"})
+
+
+def entries_of(documents: Iterable[Document]) -> tuple[Entries, tuple[Problem, ...]]:
+    """What objects tell of who wants to be reached, and what could not be read of them."""
+    entries: list[Entry] = []
+    gateways: dict[ObjectRef, Gateway] = {}
+    classes: list[ControllerClass] = []
+    callbacks: list[Callback] = []
+    accounts: set[Account] = set()
+    problems: list[Problem] = []
+    for document in documents:
+        data = document.data
+        key = str(data.get("kind")), group_of(str(data.get("apiVersion")))
+        decoder = ENTRY_DECODERS.get(key)
+        if decoder is None:
+            continue
+        fields = Fields(document.source)
+        for thing in decoder(fields, data):
+            match thing:
+                case Entry():
+                    entries.append(thing)
+                case Gateway():
+                    gateways[thing.ref] = thing
+                case ControllerClass():
+                    classes.append(thing)
+                case Callback():
+                    callbacks.append(thing)
+                case Account():
+                    accounts.add(thing)
+        problems += _warnings(fields, data)
+    found = Entries(tuple(entries), gateways, tuple(classes), tuple(callbacks), frozenset(accounts))
+    return found, tuple(problems)
+
+
+def foreign_of(
+    documents: Iterable[Document], counted: Mapping[str, int]
+) -> tuple[ForeignPolicy, ...]:
+    """Policies of other APIs. ``counted``: those that are known by number alone."""
+    found = [
+        decode_foreign(document.data, document.source)
+        for document in documents
+        if _is_foreign(document.data)
+    ]
+    known = {policy.kind for policy in found}
+    others = [
+        ForeignPolicy(kind, number=number)
+        for kind, number in counted.items()
+        if kind not in known and number
+    ]
+    return (*found, *others)
+
+
+def with_services(
+    routes: Entries, cluster: Cluster, raw: Callable[[Source | None], Json | None]
+) -> Entries:
+    """With the entries of Services and of ports of nodes. ``raw``: how an object was written, None
+    where that is not known."""
+    services = (each for s in cluster.services for each in _of_service(s, raw(s.source)))
+    ports = _of_host_ports(cluster, raw)
+    return replace(routes, entries=(*routes.entries, *services, *ports))
+
+
+def _is_foreign(data: Json) -> bool:
+    kind, version = data.get("kind"), data.get("apiVersion")
+    return (
+        isinstance(kind, str)
+        and isinstance(version, str)
+        and is_policy_elsewhere(kind, group_of(version))
+    )
+
+
+def _warnings(fields: Fields, data: Json) -> Iterator[Problem]:
+    metadata = data.get("metadata")
+    known = metadata if isinstance(metadata, Mapping) else {}
+    name = f"{data.get('kind')} {known.get('namespace') or 'default'}/{known.get('name')}"
+    for problem in fields.problems:
+        text = f"{problem.message}; what it leads to is not known"
+        yield Problem("PF122", Severity.WARNING, text, fields.source, problem.path, name)
+
+
+def _of_service(service: Service, data: Json | None) -> Iterator[Entry]:
+    spec = (data or {}).get("spec")
+    if not isinstance(spec, Mapping):
+        return
+    kind = spec.get("type")
+    if kind not in _FROM_OUTSIDE and not service.external_ips:
+        return
+    local = spec.get("externalTrafficPolicy") == "Local"
+    ranges = spec.get("loadBalancerSourceRanges") if kind == "LoadBalancer" else None
+    networks = tuple(_networks(ranges if isinstance(ranges, list) else ()))
+    label = kind if kind in _FROM_OUTSIDE else "externalIPs"
+    for number, port in enumerate(service.ports):
+        yield Entry(
+            ObjectRef(str(label), service.ref.namespace, service.ref.name),
+            Way.CLIENT if local else Way.NODE,
+            f":{port.port}",
+            service.ref,
+            port.port,
+            protocol=port.protocol,
+            ranges=networks,
+            source=service.source,
+            path=f"spec.ports[{number}]",
+        )
+
+
+def _networks(texts: Iterable[object]) -> Iterator[IPNetwork]:
+    fields = Fields(Source(""))
+    for text in texts:
+        network = fields.network(text.strip(), "") if isinstance(text, str) else None
+        if network is not None:
+            yield network
+
+
+def _of_host_ports(
+    cluster: Cluster, raw: Callable[[Source | None], Json | None]
+) -> Iterator[Entry]:
+    seen: set[tuple[Source, ObjectRef]] = set()
+    for pod in cluster.pods:
+        if pod.source is None or pod.host_network or pod.finished or not pod.ports:
+            continue
+        owner = pod.owner or pod.ref
+        if (pod.source, owner) in seen:
+            continue
+        seen.add((pod.source, owner))
+        for path, entry in _container_ports(raw(pod.source)):
+            number, host = entry.get("containerPort"), entry.get("hostPort")
+            protocol = entry.get("protocol") or "TCP"
+            if type(host) is int and host and type(number) is int:
+                yield Entry(
+                    ObjectRef("hostPort", owner.namespace, owner.name),
+                    Way.CLIENT,
+                    f":{host}",
+                    port=number,
+                    protocol=Protocol(protocol),
+                    pods_of=owner,
+                    source=pod.source,
+                    path=f"{path}.hostPort",
+                )
+
+
+def _container_ports(data: Json | None) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """The ports of an object's containers, with their paths; its shape was checked when it was
+    read."""
+    for steps in _POD_SPECS:
+        spec: object = data
+        for step in steps:
+            spec = spec.get(step) if isinstance(spec, Mapping) else None
+        containers = spec.get("containers") if isinstance(spec, Mapping) else None
+        if not isinstance(containers, list):
+            continue
+        for at, container in enumerate(containers):
+            ports = container.get("ports") if isinstance(container, Mapping) else None
+            for number, entry in enumerate(ports if isinstance(ports, list) else ()):
+                if isinstance(entry, Mapping):
+                    yield f"{'.'.join(steps)}.containers[{at}].ports[{number}]", entry
+        return
