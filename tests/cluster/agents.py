@@ -5,13 +5,12 @@ Rule: whatever is started here is gone with the cluster at the latest.
 
 from __future__ import annotations
 
-import gzip
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from tests.cluster import build
 from tests.cluster.cluster import Cluster
@@ -33,11 +32,7 @@ def from_image(cluster: Cluster) -> Iterator[None]:
     """
     archive = cluster.folder / "podfence.tar.gz"
     subprocess.run([sys.executable, build.ROOT / "deploy" / "image.py", archive], check=True)
-    # containerd before 2.0 takes no archive that is compressed.
-    unpacked = archive.with_suffix("")
-    with gzip.open(archive) as packed, unpacked.open("wb") as file:
-        shutil.copyfileobj(packed, file)
-    cluster.load(unpacked)
+    cluster.load(archive)
     install, cleanup = _INSTALL.format("install"), _INSTALL.format("cleanup")
     cluster.kubectl("apply", "-f", install)
     try:
@@ -70,22 +65,27 @@ def _wait_in_sync(cluster: Cluster) -> None:
 
 
 @contextmanager
-def from_sources(cluster: Cluster) -> Iterator[None]:
-    """The agent of this copy of the repository on every node, as a process of the node. Raises
-    NotReady.
+def from_sources(cluster: Cluster, *options: str) -> Iterator[None]:
+    """The agent of this copy of the repository on every node, as a process of the node, with more
+    options. Raises NotReady.
     """
     with ExitStack() as stack:
         for node in cluster.nodes:
-            stack.enter_context(_on_node(cluster, node))
+            stack.enter_context(_on_node(cluster, node, options))
         yield
 
 
+def log_of(cluster: Cluster, node: Node) -> Path:
+    """What the agent of a node that runs from sources says."""
+    return cluster.folder / node.name / "agent.log"
+
+
 @contextmanager
-def _on_node(cluster: Cluster, node: Node) -> Iterator[None]:
+def _on_node(cluster: Cluster, node: Node, options: Sequence[str]) -> Iterator[None]:
     """A process in the node's PID namespace, so that it ends with the node, too."""
-    log = cluster.folder / node.name / "agent.log"
+    log = log_of(cluster, node)
     podfence = [sys.executable, "-m", "podfence", "agent"]
-    words = [*podfence, "--node", node.name, "--kubeconfig", str(cluster.kubeconfig)]
+    words = [*podfence, "--node", node.name, "--kubeconfig", str(cluster.kubeconfig), *options]
     with log.open("wb") as output:
         process = subprocess.Popen(
             cluster.command(["sh", "-c", f'echo $$ >{_PID}; exec "$@"', "sh", *words], node),

@@ -1,8 +1,9 @@
 """Gets the programs of a cluster and the suites that run in it: ``python -m tests.cluster build``.
 
 Rule: what is built is named by the module's files and by the table below; a folder of that name
-is complete or not there. etcd and the API server are those of ``tests/apiserver``; containerd, runc
-and the programs of the CNI are the distribution's.
+is complete or not there. etcd and the API server are those of ``tests/apiserver``; runc and the
+programs of the CNI are the distribution's. containerd is not: a stable distribution has one without
+the Node Resource Interface.
 """
 
 from __future__ import annotations
@@ -36,6 +37,12 @@ PROGRAMS = {
     "agnhost": "k8s.io/kubernetes/test/images/agnhost",
     "front": "podfence.invalid/tests/cluster/front",
 }
+CONTAINERD = {
+    name: f"github.com/containerd/containerd/v2/cmd/{name}"
+    for name in ("containerd", "containerd-shim-runc-v2", "ctr")
+}
+"""Of a module of its own (``containerd/go.mod``)."""
+_CONTAINERD_MODULE = "github.com/containerd/containerd/v2"
 SUITES = {
     "netpol.test": "podfence.invalid/tests/cluster",
     "conformance.test": "sigs.k8s.io/network-policy-api/conformance",
@@ -46,8 +53,6 @@ _CRD_FILE = "config/crd/experimental/policy.networking.k8s.io_clusternetworkpoli
 READY_MADE = "PODFENCE_CLUSTER_ASSETS"
 """A variable that names a folder with all of them: nothing is built then."""
 PACKAGES = {
-    "containerd": "containerd",
-    "ctr": "containerd",
     "runc": "runc",
     "bash-static": "bash-static",
     "conntrack": "conntrack",
@@ -62,7 +67,7 @@ UNAVAILABLE = apiserver.UNAVAILABLE
 def assets() -> Path:
     """The folder with the programs, without building any. Raises Unavailable."""
     if given := os.environ.get(READY_MADE):
-        wanted = [*apiserver.PROGRAMS, *PROGRAMS, *SUITES, CRD]
+        wanted = [*apiserver.PROGRAMS, *PROGRAMS, *CONTAINERD, *SUITES, CRD]
         missing = [name for name in wanted if not (Path(given) / name).is_file()]
         if missing:
             raise Unavailable(f"{READY_MADE}={given} holds no {' and no '.join(missing)}")
@@ -73,8 +78,8 @@ def assets() -> Path:
 
 
 def _folder() -> Path:
-    files = [HERE / "go.mod", HERE / "go.sum", *sorted(HERE.rglob("*.go"))]
-    words = f"{KUBERNETES} {PROGRAMS} {SUITES} {_CRD_FILE}"
+    files = [*sorted(HERE.rglob("go.*")), *sorted(HERE.rglob("*.go"))]
+    words = f"{KUBERNETES} {PROGRAMS} {CONTAINERD} {SUITES} {_CRD_FILE}"
     return cache_folder(CACHE, "cluster-", files, words, version_flags(KUBERNETES))
 
 
@@ -122,6 +127,13 @@ def _fill(folder: Path) -> None:
     for program, package in SUITES.items():
         _say(f"building {program}")
         go.build(folder / program, package, flags, kind=("test", "-c", "-vet=off"))
+    containerd = Go(HERE / "containerd", CACHE)
+    containerd.fetch("list", "-mod=readonly", "-deps", *CONTAINERD.values())
+    version = containerd.fetch("list", "-m", "-f", "{{.Version}}", _CONTAINERD_MODULE).strip()
+    for program, package in CONTAINERD.items():
+        _say(f"building {program}")
+        flag = f"-s -w -X {_CONTAINERD_MODULE}/version.Version={version}"
+        containerd.build(folder / program, package, flag)
 
 
 def _say(text: str) -> None:

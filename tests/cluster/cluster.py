@@ -90,8 +90,8 @@ class Cluster:
     def load(self, archive: Path) -> None:
         """Gives an image to every node. Raises CalledProcessError."""
         for node in self.nodes:
-            words = ("ctr", "--namespace", "k8s.io", "images", "import", str(archive))
-            self.run(*words, node=node)
+            words = ("--namespace", "k8s.io", "images", "import", str(archive))
+            self.run(str(self.assets / "ctr"), *words, node=node)
 
     @property
     def admin(self) -> Client:

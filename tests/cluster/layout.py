@@ -180,14 +180,16 @@ def kubelet_config(folder: Path, cluster: str, node: Node) -> str:
 
 
 def containerd_config(folder: Path, node: Node) -> str:
-    return f"""version = 2
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "{PAUSE}"
+    """Its Node Resource Interface is on, as it is unless somebody turns it off."""
+    return f"""version = 3
+[plugins."io.containerd.cri.v1.images".pinned_images]
+  sandbox = "{PAUSE}"
+[plugins."io.containerd.cri.v1.runtime"]
   # Root in a container may not lower the score, and runc would fail over it.
   restrict_oom_score_adj = true
   disable_apparmor = true
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "{CNI_PROGRAMS}"
+  [plugins."io.containerd.cri.v1.runtime".cni]
+    bin_dirs = ["{CNI_PROGRAMS}"]
     conf_dir = "{folder}/{node.name}/cni"
 """
 

@@ -31,6 +31,8 @@ def main(folder: Path, cluster: str, node: Node, assets: Path) -> None:
     (own / "containerd.toml").write_text(layout.containerd_config(folder, node))
     (own / "kubelet.yaml").write_text(layout.kubelet_config(folder, cluster, node))
     (own / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+    # containerd looks for its shim there.
+    os.environ["PATH"] = f"{assets}:{os.environ['PATH']}"
     programs = Programs(own)
     programs.start("containerd", ["containerd", "--config", own / "containerd.toml"])
     programs.wait_until("containerd", _has_containerd, READY_SECONDS)
