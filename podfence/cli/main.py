@@ -37,6 +37,7 @@ COMMANDS = {
     "find": "Look up who reaches what, what stands open, and what a policy is for.",
     "describe": "Say in plain sentences what a policy really does.",
     "plan": "Show what a change opens and closes, and which edit does it.",
+    "suggest": "Suggest policies for traffic that was seen.",
     "test": "Judge whether the cluster keeps what test files promise.",
     "check": "Validate manifests as the API server would.",
     "report": "Write one HTML file that shows who can reach whom, and why.",

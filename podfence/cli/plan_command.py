@@ -268,7 +268,7 @@ def _show(
 def _write_temporary(answer: Plan, folder: str) -> None:
     """The policies that are needed in between. Raises PodfenceError where they cannot be written,
     and leaves files alone that are there."""
-    from podfence.render.plan_order import manifest
+    from podfence.render.policies import policy_manifest
     from podfence.render.yamltext import yaml_lines
 
     if answer.order is None or not answer.order.temporary:
@@ -279,7 +279,7 @@ def _write_temporary(answer: Plan, folder: str) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("x", encoding="utf-8") as file:
-                file.writelines(yaml_lines(manifest(helper)))
+                file.writelines(yaml_lines(policy_manifest(helper)))
         except OSError as error:
             raise PodfenceError(f"--transition: {path}: {error.strerror}") from error
         echo(f"wrote {printable(str(path))}", err=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from podfence.model.networkpolicy import NetworkPolicy, PolicyType
-from podfence.model.selectors import LabelSelector
 from podfence.questions.phrases.words import count
 from podfence.questions.plan.order import Order, Step
+from podfence.render.policies import policy_manifest
 from podfence.render.yamltext import yaml_lines
 from podfence.text import printable
 
@@ -34,7 +33,7 @@ def _lines(order: Order | None) -> Iterator[str]:
         yield f"  {number}. {_words(step)}"
     for helper in order.temporary:
         yield "---"
-        yield from (line.rstrip("\n") for line in yaml_lines(manifest(helper)))
+        yield from (line.rstrip("\n") for line in yaml_lines(policy_manifest(helper)))
 
 
 def _words(step: Step) -> str:
@@ -64,35 +63,5 @@ def order_data(order: Order) -> dict[str, Any]:
             }
             for step in order.steps
         ],
-        "temporary": [manifest(helper) for helper in order.temporary],
+        "temporary": [policy_manifest(helper) for helper in order.temporary],
     }
-
-
-def manifest(policy: NetworkPolicy) -> dict[str, Any]:
-    """A policy without peers and ports, as the API writes it."""
-    spec: dict[str, Any] = {
-        "podSelector": _selector(policy.pod_selector),
-        "policyTypes": [kind.value for kind in PolicyType if kind in policy.policy_types],
-    }
-    for field, rules in (("ingress", policy.ingress), ("egress", policy.egress)):
-        if rules:
-            spec[field] = [{} for _ in rules]
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": policy.ref.kind,
-        "metadata": {"name": policy.ref.name, "namespace": policy.ref.namespace},
-        "spec": spec,
-    }
-
-
-def _selector(selector: LabelSelector) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    if selector.match_labels:
-        found["matchLabels"] = dict(selector.match_labels)
-    if selector.match_expressions:
-        found["matchExpressions"] = [
-            {"key": each.key, "operator": each.operator.value}
-            | ({"values": list(each.values)} if each.values else {})
-            for each in selector.match_expressions
-        ]
-    return found

@@ -1,0 +1,215 @@
+"""``podfence suggest``: policies for traffic that was seen."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from podfence.cli.common import (
+    asking,
+    has_errors,
+    keep_going_option,
+    load_cluster,
+    read_names,
+    resolve_option,
+    without_verdict,
+)
+from podfence.cli.inputs import Inputs, complete_files, input_options
+from podfence.cli.targets import qualified
+from podfence.cli.terminal import echo
+from podfence.errors import PodfenceError
+from podfence.flows.seen import Seen
+from podfence.manifests.flowfiles import read_flows
+from podfence.manifests.load import Loaded
+from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
+from podfence.policy.compile import compile_cluster
+from podfence.policy.flow import Direction
+from podfence.questions.parties import Directory
+from podfence.questions.suggest.rules import Outside, Wish
+from podfence.questions.suggest.suggest import Suggestion, suggest
+from podfence.render.jsontext import json_text
+from podfence.text import printable
+
+if TYPE_CHECKING:
+    from podfence.policy.domains import Names
+
+_DIRECTIONS: Final = {
+    "both": frozenset(Direction),
+    "ingress": frozenset({Direction.INGRESS}),
+    "egress": frozenset({Direction.EGRESS}),
+}
+
+
+@click.command("suggest")
+@click.argument("workloads", metavar="[WORKLOAD]...", nargs=-1)
+@click.option(
+    "--flows",
+    "files",
+    multiple=True,
+    required=True,
+    metavar="FILE|-",
+    shell_complete=complete_files,
+    help="Flow records: hubble observe -o jsonpb, flow logs of Calico, conntrack -L, podfence "
+    "drops -o json, or CSV with source,destination,protocol,port. gzip too. May be given more "
+    "than once.",
+)
+@click.option(
+    "-n",
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    metavar="NAME",
+    help="Only for workloads of this namespace. May be given more than once.",
+)
+@click.option(
+    "--direction",
+    type=click.Choice(tuple(_DIRECTIONS)),
+    default="both",
+    show_default=True,
+    help="Whether policies are about what comes to workloads, what leaves them, or both.",
+)
+@click.option(
+    "--outside",
+    type=click.Choice([each.value for each in Outside]),
+    default=Outside.LEAVE.value,
+    show_default=True,
+    help="What is written for addresses outside the cluster and for nodes: nothing, so that a "
+    "direction with some stays as it is; those that were seen; or every address.",
+)
+@click.option("--with-denied", is_flag=True, help="Allow what was denied when it was seen, too.")
+@click.option(
+    "--out",
+    "folder",
+    metavar="DIR",
+    help="Write a file for each policy there, and no policy to standard output.",
+)
+@input_options
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(("yaml", "text", "json")),
+    default="yaml",
+    show_default=True,
+    help="Policies for kubectl apply, with the report on standard error; the report alone; or "
+    "JSON for programs (schemas: podfence schema).",
+)
+@resolve_option
+@keep_going_option
+def command(
+    workloads: tuple[str, ...],
+    files: tuple[str, ...],
+    namespaces: tuple[str, ...],
+    direction: str,
+    outside: str,
+    with_denied: bool,
+    folder: str | None,
+    inputs: Inputs,
+    output: str,
+    resolve: str | None,
+    keep_going: bool,
+) -> int:
+    """Suggest the least NetworkPolicies that allow the traffic that was seen.
+
+    Policies are about WORKLOADs by labels that last, never about pods or their addresses. What was
+    seen is judged by the engine under the policies that exist and those that are suggested: a
+    direction for which no policy could allow all of it stays as it is. Records are evidence of
+    their time alone; what runs once a month is not in a week. Exit status 0: all of it is allowed;
+    1: some of it is not; 2: records or part of the input cannot be read.
+    """
+    if "-" in files and ("-" in inputs.paths or resolve == "-"):
+        raise click.UsageError("standard input can be read once only")
+    names = read_names(resolve, *inputs.paths)
+    loaded = load_cluster(inputs)
+    seen = read_flows(files, sys.stdin.buffer if "-" in files else None)
+    _show_unread(seen)
+    with asking(loaded, inputs):
+        wish = Wish(
+            _DIRECTIONS[direction],
+            Outside(outside),
+            _wanted(loaded, names, workloads, namespaces, inputs),
+        )
+        found = suggest(loaded.cluster, seen.flows(), wish, names, with_denied=with_denied)
+    _show(found, seen, output, folder)
+    return _status(loaded, seen, found, keep_going=keep_going)
+
+
+def _wanted(
+    loaded: Loaded,
+    names: Names,
+    workloads: Sequence[str],
+    namespaces: Sequence[str],
+    inputs: Inputs,
+) -> frozenset[ObjectRef] | None:
+    """The workloads that policies shall be for, None for all. Raises UnknownObject."""
+    from podfence.cli.common import known_namespaces
+
+    if not workloads and not namespaces:
+        return None
+    known_namespaces(loaded, namespaces)
+    pods = loaded.cluster.pods
+    found = {pod.owner or pod.ref for pod in pods if pod.namespace in namespaces}
+    if workloads:
+        directory = Directory(compile_cluster(loaded.cluster, names))
+        space = namespaces[0] if namespaces else inputs.namespace or DEFAULT_NAMESPACE
+        named = {
+            end.endpoint.pod.owner or end.endpoint.pod.ref
+            for word in workloads
+            for end in directory.find(qualified(word, space), space).ends
+            if end.endpoint is not None
+        }
+        return frozenset(named)
+    return frozenset(found)
+
+
+def _show_unread(seen: Seen) -> None:
+    for place in seen.places:
+        where = f"{printable(place.file)}:{place.line}"
+        echo(f"{where}: error[PF010]: {printable(place.message)}", err=True)
+    more = seen.unread - len(seen.places)
+    if more > 0:
+        echo(f"error[PF010]: {more:,} more records cannot be read", err=True)
+
+
+def _show(found: Suggestion, seen: Seen, output: str, folder: str | None) -> None:
+    from podfence.render.suggest import policies_yaml, suggest_data, suggest_text
+
+    if folder is not None:
+        _write(found, folder)
+    if output == "json":
+        click.echo(json_text(suggest_data(found, seen)))
+        return
+    is_report = output == "text" or folder is not None
+    if not is_report:
+        click.echo(policies_yaml(found), nl=False)
+    echo(suggest_text(found, seen), nl=False, err=not is_report)
+
+
+def _write(found: Suggestion, folder: str) -> None:
+    """A file for each policy; none that is there is written over. Raises PodfenceError."""
+    from podfence.render.suggest import policy_yaml
+
+    for each in found.policies:
+        ref = each.policy.ref
+        path = Path(folder) / f"{ref.namespace}.{ref.name}.yaml"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("x", encoding="utf-8") as file:
+                file.write(policy_yaml(each))
+        except OSError as error:
+            raise PodfenceError(f"--out: {path}: {error.strerror}") from error
+        echo(f"wrote {printable(str(path))}", err=True)
+
+
+def _status(loaded: Loaded, seen: Seen, found: Suggestion, *, keep_going: bool) -> int:
+    if loaded.doubts:
+        level = "warning" if keep_going else "error"
+        said = without_verdict(loaded, loaded.doubts)
+        echo(f"{level}[PF007]: the replay is not certain: {said}", err=True)
+    unsure = bool(loaded.doubts) or has_errors(loaded.problems) or bool(seen.unread)
+    if unsure and not keep_going:
+        return 2
+    return 1 if found.replay.refused else 0

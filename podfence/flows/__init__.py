@@ -1,0 +1,1 @@
+"""Flow records of other tools and of our own, folded to what was seen."""

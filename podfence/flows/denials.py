@@ -1,0 +1,92 @@
+"""What ``podfence drops -o json`` prints, with or without ``--follow``.
+
+Rule: all of it was denied; answers are none of it. Addresses that may be several pods' are not
+placed (NP-60a).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from podfence.flows.jsonlines import JsonLines
+from podfence.flows.protocols import port_of, protocol_of
+from podfence.flows.seen import End, Left, Seen, Sort, Verdict
+
+
+class _End(Struct):
+    address: str = ""
+    pods: list[str] = []
+    node: str = ""
+
+
+class _Drop(Struct):
+    source: _End
+    destination: _End
+    protocol: str
+    first: str = ""
+    last: str = ""
+    count: int = 1
+    port: int | None = None
+    reply: bool = False
+
+
+class _Node(Struct):
+    drops: list[_Drop] = []
+
+
+class Line(Struct):
+    """One line of ``--follow``, or the whole."""
+
+    drop: _Drop | None = None
+    nodes: list[_Node] = []
+
+
+DECODER: Final[msgspec.json.Decoder[Line]] = msgspec.json.Decoder(Line)
+
+
+class DenialReader:
+    """Counts drops."""
+
+    def __init__(self, seen: Seen, file: str) -> None:
+        self._seen = seen
+        self.lines = JsonLines(seen, file, DECODER, self._take).lines
+
+    def document(self, data: bytes) -> None:
+        """Read one answer. Raises msgspec.DecodeError."""
+        self._take(DECODER.decode(data))
+
+    def _take(self, line: Line) -> None:
+        drops = [line.drop] if line.drop is not None else []
+        for drop in (*drops, *(each for node in line.nodes for each in node.drops)):
+            self._count(drop)
+
+    def _count(self, drop: _Drop) -> None:
+        seen = self._seen
+        seen.records += 1
+        protocol = protocol_of(drop.protocol)
+        port = None if protocol is None else port_of(protocol, drop.port)
+        if drop.reply:
+            seen.left[Left.REPLY] += 1
+        elif protocol is None or port is None:
+            seen.left[Left.PROTOCOL] += 1
+        else:
+            seen.add(
+                (_end(drop.source), _end(drop.destination)),
+                protocol,
+                port,
+                Verdict.DENIED,
+                times=(drop.first, drop.last),
+                count=max(drop.count, 1),
+            )
+
+
+def _end(end: _End) -> End:
+    if len(end.pods) == 1:
+        namespace, _, pod = end.pods[0].partition("/")
+        return End(namespace, pod)
+    if end.node:
+        return End(address=end.address, sort=Sort.NODE)
+    return End(address=end.address)

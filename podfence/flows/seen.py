@@ -1,0 +1,189 @@
+"""What flow records come to: who began a connection to whom, how often, and when.
+
+Rule: records that say the same are one value as soon as they are read, so that memory grows with
+what is different and not with what is read. All text comes from packets and logs and is hostile;
+whoever prints it escapes it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from enum import Enum
+from typing import Final
+
+from msgspec import Struct, field
+
+MAX_FLOWS: Final = 100_000
+"""Different flows that are kept at most; a cluster of 5,000 workloads has fewer."""
+MAX_OUTSIDE: Final = 10_000
+"""Different addresses outside that are told apart; more of them are one end without an address."""
+MAX_PLACES: Final = 5
+"""Places of records that cannot be read, told at most."""
+
+
+class Verdict(Enum):
+    """What became of a flow where it was recorded."""
+
+    ALLOWED = "allowed"
+    DENIED = "denied"
+
+
+class Sort(Enum):
+    """What a record says that an end is."""
+
+    UNTOLD = ""
+    """Nothing: its name or its address says it."""
+    OUTSIDE = "outside"
+    """An address outside the cluster."""
+    OWN_NODE = "own-node"
+    """The node that runs the pod at the other end: no policy keeps it out (NP-52)."""
+    NODE = "node"
+    """A node, or a pod on its network."""
+    API_SERVER = "api-server"
+
+
+class End(Struct, frozen=True):
+    """One end as a record names it. ``pod``: its name, or one that ends in ``*`` and stands for all
+    that begin so. ``word``: a name as podfence takes it on the command line."""
+
+    namespace: str = ""
+    pod: str = ""
+    workload: str = ""
+    address: str = ""
+    sort: Sort = Sort.UNTOLD
+    word: str = ""
+
+    def __str__(self) -> str:
+        if self.word:
+            return self.word
+        if self.pod or self.workload:
+            return f"{self.namespace}/{self.pod or self.workload}"
+        return self.address or self.sort.value or "an end without a name"
+
+
+class Flow(Struct, frozen=True):
+    """Records that say the same. ``protocol``: TCP, UDP, SCTP, or ``sets.ports.OTHER``, whose port
+    is 0. ``first``, ``last``: as the records write times, or RFC 3339; "" where none is told."""
+
+    source: End
+    destination: End
+    protocol: str
+    port: int
+    verdict: Verdict
+    count: int
+    first: str
+    last: str
+
+
+class Left(Enum):
+    """Why a record is no evidence."""
+
+    REPLY = "replies"
+    DIRECTION = "of which it is not told who began"
+    UNANSWERED = "that nobody answered"
+    VERDICT = "with a verdict that is none"
+    PROTOCOL = "of no protocol that policies know"
+    EMPTY = "without two ends"
+    TOO_MANY = f"beyond {MAX_FLOWS:,} different flows"
+
+
+class Unread(Struct, frozen=True):
+    """A record that cannot be read: the line, from 1, and what is wrong."""
+
+    file: str
+    line: int
+    message: str
+
+
+_Key = tuple[End, End, str, int, Verdict]
+
+
+class Tally(Struct):
+    """How often and when. ``sent``, ``received``: as seen at the source and at the destination,
+    which both tell of one flow; ``once``: of records that stand alone."""
+
+    sent: int = 0
+    received: int = 0
+    once: int = 0
+    first: str = ""
+    last: str = ""
+
+    @property
+    def count(self) -> int:
+        """Flows, each once."""
+        return max(self.sent, self.received) + self.once
+
+    def note(self, time: str) -> None:
+        """A time at which it was seen."""
+        if time:
+            if not self.first or time < self.first:
+                self.first = time
+            if time > self.last:
+                self.last = time
+
+
+class Seen(Struct):
+    """Everything that was read so far. ``records``: all of them; ``left``: those that are no
+    evidence, by reason; ``unread``: how many could not be read, ``places``: the first of these."""
+
+    records: int = 0
+    left: Counter[Left] = field(default_factory=Counter)
+    unread: int = 0
+    places: list[Unread] = field(default_factory=list)
+    tallies: dict[_Key, Tally] = field(default_factory=dict)
+    outside: set[str] = field(default_factory=set)
+
+    def tally(
+        self, source: End, destination: End, protocol: str, port: int, verdict: Verdict
+    ) -> Tally | None:
+        """Where a flow is counted; None if there are too many different ones."""
+        key = self._bounded(source), self._bounded(destination), protocol, port, verdict
+        found = self.tallies.get(key)
+        if found is None and len(self.tallies) < MAX_FLOWS:
+            found = self.tallies[key] = Tally()
+        return found
+
+    def _bounded(self, end: End) -> End:
+        if end.sort is not Sort.OUTSIDE or not end.address or end.address in self.outside:
+            return end
+        if len(self.outside) >= MAX_OUTSIDE:
+            return End(sort=Sort.OUTSIDE)
+        self.outside.add(end.address)
+        return end
+
+    def add(
+        self,
+        ends: tuple[End, End],
+        protocol: str,
+        port: int,
+        verdict: Verdict = Verdict.ALLOWED,
+        *,
+        times: tuple[str, ...] = (),
+        count: int = 1,
+        at: str = "",
+    ) -> None:
+        """Count a record. ``at``: ``sent`` or ``received`` where the other end tells it, too."""
+        tally = self.tally(*ends, protocol, port, verdict)
+        if tally is None:
+            self.left[Left.TOO_MANY] += 1
+            return
+        if at == "sent":
+            tally.sent += count
+        elif at == "received":
+            tally.received += count
+        else:
+            tally.once += count
+        for time in times:
+            tally.note(time)
+
+    def fault(self, file: str, line: int, message: str) -> None:
+        """A record cannot be read."""
+        self.unread += 1
+        if len(self.places) < MAX_PLACES:
+            self.places.append(Unread(file, line, message))
+
+    def flows(self) -> Iterator[Flow]:
+        """What was seen, in the order in which it was first read."""
+        for (source, to, protocol, port, verdict), tally in self.tallies.items():
+            yield Flow(source, to, protocol, port, verdict, tally.count, tally.first, tally.last)

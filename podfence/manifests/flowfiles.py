@@ -1,0 +1,73 @@
+"""Files of flow records, read as a stream: gzip too, and standard input.
+
+Rule: never more than a piece of a file is in memory. A file that cannot be read is an error; a
+record that cannot be is counted.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterable, Iterator
+from io import BufferedReader
+from typing import BinaryIO, Final, cast
+
+from podfence.errors import PodfenceError
+from podfence.flows.formats import FlowReader, UnknownFormat
+from podfence.flows.seen import Seen
+from podfence.text import printable
+
+_PIECE: Final = 1 << 20
+"""Bytes of lines that are decoded at once."""
+_LONGEST: Final = 1 << 24
+"""Bytes of a line at most; what is longer is no record."""
+_GZIP: Final = b"\x1f\x8b"
+
+
+def read_flows(paths: Iterable[str], stdin: BinaryIO | None) -> Seen:
+    """What all files say together. Raises PodfenceError (PF010) for one that cannot be read."""
+    seen = Seen()
+    for path in paths:
+        try:
+            if path == "-":
+                if stdin is None:
+                    raise PodfenceError("there is no standard input to read", code="PF010")
+                _read(stdin, path, seen)
+            else:
+                with open(path, "rb") as file:
+                    _read(file, path, seen)
+        except (OSError, EOFError, zlib.error) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise PodfenceError(f"{printable(path)}: {reason}", code="PF010") from error
+        except UnknownFormat as error:
+            raise PodfenceError(f"{printable(path)}: {error}", code="PF010") from error
+    return seen
+
+
+def _read(file: BinaryIO, path: str, seen: Seen) -> None:
+    reader = FlowReader(seen, path)
+    number = 1
+    for lines in _pieces(_plain(file)):
+        reader.lines(lines, number)
+        number += len(lines)
+    reader.end()
+
+
+def _plain(file: BinaryIO) -> BinaryIO:
+    """The file, unpacked if it is packed."""
+    start = file.peek(2)[:2] if isinstance(file, BufferedReader) else b""
+    return cast(BinaryIO, gzip.GzipFile(fileobj=file)) if start == _GZIP else file
+
+
+def _pieces(file: BinaryIO) -> Iterator[list[bytes]]:
+    """Whole lines, so many at a time, without their line breaks."""
+    rest = b""
+    while piece := file.read(_PIECE):
+        lines = (rest + piece).split(b"\n")
+        rest = lines.pop()
+        if len(rest) > _LONGEST:
+            raise UnknownFormat(f"a line of more than {_LONGEST >> 20} MiB is no record")
+        if lines:
+            yield lines
+    if rest:
+        yield [rest]

@@ -1,0 +1,175 @@
+"""Flows -> connections between workloads of this cluster, and what of them is no evidence.
+
+Rule: a record counts for the workloads at its ends, not for their pods: pods come and go. Nothing
+is left out silently.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from podfence.flows.seen import Flow, Sort, Verdict
+from podfence.questions.parties import literal
+from podfence.questions.suggest.places import Party, Places, Unplaced
+from podfence.sets.ports import OTHER
+
+EPHEMERAL: Final = 32768
+"""Ports from here on are given to clients by systems of the usual settings."""
+_MOST_HIGH: Final = 3
+"""More undeclared ports than this, from EPHEMERAL on and between the same ends, are ephemeral."""
+
+
+class Connection(Struct, frozen=True):
+    """Who reached whom on which port. ``first``, ``last``: "" where no record tells times.
+    ``families``: the IP versions that records tell; where none does, all that the ends share."""
+
+    source: Party
+    destination: Party
+    protocol: str
+    port: int
+    count: int = 0
+    first: str = ""
+    last: str = ""
+    families: frozenset[int] = frozenset()
+
+    def joined(self, other: Connection) -> Connection:
+        """This and what else was seen of the same."""
+        return replace(
+            self,
+            count=self.count + other.count,
+            first=min(filter(None, (self.first, other.first)), default=""),
+            last=max(self.last, other.last),
+            families=self.families | other.families,
+        )
+
+
+class Aside(Enum):
+    """Why flows that could be placed are no evidence."""
+
+    OWN_NODE = "from the node of the pod itself, which no policy keeps out"
+    NO_POD = "between ends of which neither is a pod that policies see"
+    ITSELF = "from a pod to itself, which no policy keeps out"
+    EPHEMERAL = "to changing ports that no pod declares, as answers have them"
+    PORTLESS = "of ICMP, which a NetworkPolicy can only allow together with every port"
+
+
+class Nameless(Struct, frozen=True):
+    """A flow with an end that is not known, and why."""
+
+    flow: Flow
+    because: str
+
+
+class Evidence(Struct, frozen=True):
+    """``seen``: what passed; ``denied``: what did not. ``aside``: flows that are no evidence,
+    counted."""
+
+    seen: tuple[Connection, ...]
+    denied: tuple[Connection, ...]
+    nameless: tuple[Nameless, ...]
+    aside: Mapping[Aside, int]
+
+    @property
+    def first(self) -> str:
+        """When the first of it was seen, "" where no record tells times."""
+        return min((each.first for each in self.seen + self.denied if each.first), default="")
+
+    @property
+    def last(self) -> str:
+        """When the last of it was seen."""
+        return max((each.last for each in self.seen + self.denied), default="")
+
+
+_Key = tuple[Party, Party, str, int]
+
+
+def evidence(flows: Iterable[Flow], places: Places) -> Evidence:
+    """What the flows say about the workloads of a cluster."""
+    sums: dict[Verdict, dict[_Key, Connection]] = {each: {} for each in Verdict}
+    nameless: list[Nameless] = []
+    aside: dict[Aside, int] = defaultdict(int)
+    for flow in flows:
+        if flow.source.sort is Sort.OWN_NODE:
+            aside[Aside.OWN_NODE] += flow.count
+            continue
+        try:
+            source = places.source(flow.source)
+            ways = list(places.destinations(flow.destination, flow.protocol, flow.port))
+        except Unplaced as error:
+            nameless.append(Nameless(flow, str(error)))
+            continue
+        for to, port in ways:
+            why = _no_evidence(source, to, flow.protocol, places)
+            if why is not None:
+                aside[why] += flow.count
+                continue
+            key = source, to, flow.protocol, port
+            found = sums[flow.verdict]
+            new = Connection(*key, flow.count, flow.first, flow.last, _families(flow))
+            found[key] = found[key].joined(new) if key in found else new
+    seen = _without_ephemeral(sums[Verdict.ALLOWED], places, aside)
+    denied = _without_ephemeral(sums[Verdict.DENIED], places, aside)
+    return Evidence(seen, denied, tuple(nameless), dict(aside))
+
+
+def _no_evidence(source: Party, to: Party, protocol: str, places: Places) -> Aside | None:
+    if source.workload is None and to.workload is None:
+        return Aside.NO_POD
+    if protocol == OTHER:
+        return Aside.PORTLESS
+    if source.workload is not None and source.workload == to.workload:
+        return Aside.ITSELF if len(places.members[source.workload]) == 1 else None
+    if source.is_node and source.address is not None and to.workload is not None:
+        return Aside.OWN_NODE if _is_own(source, to, places) else None
+    return None
+
+
+def _is_own(node: Party, to: Party, places: Places) -> bool:
+    """Whether every pod of a workload runs on this node."""
+    assert to.workload is not None
+    return all(
+        node.address in pod.host_addresses or places.node_of(node) == pod.node != ""
+        for pod in places.members[to.workload]
+    )
+
+
+def _families(flow: Flow) -> frozenset[int]:
+    """The IP version of a flow, if an end is told by its address."""
+    found = (literal(end.address) for end in (flow.source, flow.destination) if end.address)
+    return frozenset(address.version for address in found if address is not None)
+
+
+def _without_ephemeral(
+    found: Mapping[_Key, Connection], places: Places, aside: dict[Aside, int]
+) -> tuple[Connection, ...]:
+    """Less those that look like answers of which the beginning was not seen."""
+    high: dict[tuple[Party, Party, str], list[_Key]] = defaultdict(list)
+    for key in found:
+        source, to, protocol, port = key
+        if port >= EPHEMERAL and not _declares(to, protocol, port, places):
+            high[source, to, protocol].append(key)
+    left = {key for keys in high.values() if len(keys) > _MOST_HIGH for key in keys}
+    for key in left:
+        aside[Aside.EPHEMERAL] += found[key].count
+    kept = (connection for key, connection in found.items() if key not in left)
+    return tuple(sorted(kept, key=_order))
+
+
+def _declares(to: Party, protocol: str, port: int, places: Places) -> bool:
+    if to.workload is None:
+        return False
+    return any(
+        (each.protocol.value, each.port) == (protocol, port)
+        for pod in places.members[to.workload]
+        for each in pod.ports
+    )
+
+
+def _order(each: Connection) -> tuple[str, str, str, int]:
+    return each.destination.name, each.source.name, each.protocol, each.port

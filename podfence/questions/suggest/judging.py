@@ -1,0 +1,93 @@
+"""Connections between workloads judged by the engine.
+
+Rule: a connection of workloads is allowed if each pod of the one reaches each pod of the other,
+over every IP version in which it was seen. Pods of one class are judged once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from podfence.engine.evaluate import Judge
+from podfence.model.meta import ObjectRef
+from podfence.model.objects import IPAddress, Pod
+from podfence.policy.flow import Direction, Flow, Verdict
+from podfence.policy.index import NETWORK_POLICY_TIER, CompiledTier, PolicyIndex
+from podfence.questions.suggest.evidence import Connection
+from podfence.questions.suggest.places import Party
+
+_FAMILIES: Final = frozenset({4, 6})
+
+
+class Judging:
+    """Judges in one index. ``members``: the pods of each workload, the same in every index of one
+    cluster."""
+
+    def __init__(self, index: PolicyIndex, members: Mapping[ObjectRef, tuple[Pod, ...]]) -> None:
+        self._index = index
+        self._members = members
+        self._judge = Judge(index)
+        self._addresses: dict[ObjectRef, tuple[tuple[str, tuple[IPAddress, ...]], ...]] = {}
+
+    def verdicts(self, connection: Connection) -> Iterator[Verdict]:
+        """What the engine says; nothing where an end has no address that is known."""
+        for source, far in self._pairs(connection):
+            flow = Flow(source, far, connection.protocol, connection.port)
+            yield self._judge.verdict(flow)
+
+    def denied(self, connection: Connection) -> Verdict | None:
+        """A verdict that denies, None where there is none."""
+        return next((each for each in self.verdicts(connection) if not each.allowed), None)
+
+    def is_judged(self, connection: Connection) -> bool:
+        """Whether both ends have addresses."""
+        return next(self._pairs(connection), None) is not None
+
+    def allows(self, connection: Connection, direction: Direction) -> bool:
+        """Whether one direction allows it, for all pods."""
+        if direction is Direction.EGRESS:
+            return all(each.egress.allowed for each in self.verdicts(connection))
+        return all(each.ingress.allowed for each in self.verdicts(connection))
+
+    def isolates(self, workload: ObjectRef, direction: Direction) -> bool:
+        """Whether NetworkPolicies isolate every pod of a workload."""
+        return all(
+            any(tier.name == NETWORK_POLICY_TIER for tier in self._tiers(pod, direction))
+            for pod in self._members[workload]
+        )
+
+    def _tiers(self, pod: Pod, direction: Direction) -> tuple[CompiledTier, ...]:
+        endpoint = self._index.endpoints[f"{pod.namespace}/{pod.name}"]
+        return self._index.policies[endpoint.endpoint_class].of(direction).tiers
+
+    def _pairs(self, connection: Connection) -> Iterator[tuple[IPAddress, IPAddress]]:
+        families = connection.families or _FAMILIES
+        for name, near in self._of(connection.source):
+            for other, far in self._of(connection.destination):
+                if name and name == other:
+                    continue  # a pod reaches itself in any case (NP-54)
+                yield from (
+                    (address, remote)
+                    for address in near
+                    for remote in far
+                    if address.version == remote.version and address.version in families
+                )
+
+    def _of(self, party: Party) -> tuple[tuple[str, tuple[IPAddress, ...]], ...]:
+        """Pods that stand for all of a party, with their addresses; two of each class, so that one
+        is left beside itself."""
+        if party.workload is None:
+            return (("", (party.address,)),) if party.address is not None else ()
+        found = self._addresses.get(party.workload)
+        if found is None:
+            of_class: dict[int, list[tuple[str, tuple[IPAddress, ...]]]] = {}
+            for pod in self._members[party.workload]:
+                name = f"{pod.namespace}/{pod.name}"
+                endpoint = self._index.endpoints[name]
+                some = of_class.setdefault(endpoint.endpoint_class, [])
+                if len(some) < 2 and endpoint.addresses:
+                    some.append((name, endpoint.addresses))
+            found = tuple(each for some in of_class.values() for each in some)
+            self._addresses[party.workload] = found
+        return found

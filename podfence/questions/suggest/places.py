@@ -1,0 +1,217 @@
+"""Ends of flow records -> who they are in this cluster.
+
+Rule: what cannot be placed is said, never guessed. An address that podfence assumed for a pod of a
+manifest places nothing; a private address of which nobody knows whose it was is no address outside.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
+from typing import Final
+
+from msgspec import Struct
+
+from podfence.errors import PodfenceError
+from podfence.flows.seen import End, Sort
+from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
+from podfence.model.objects import IPAddress, Pod
+from podfence.policy.index import PolicyIndex
+from podfence.questions.parties import Directory, literal
+from podfence.questions.parties import End as Named
+from podfence.questions.phrases.matched import workload_names
+from podfence.questions.plan.sides import is_assumed
+from podfence.questions.services import Services
+
+_WHERE_PODS_LIVE: Final = tuple(
+    ip_network(text)
+    for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+)
+"""The ranges that clusters take the addresses of pods from (RFC 1918, 6598 and 4193)."""
+_SAFE: Final = "[bcdfghjklmnpqrstvwxz2456789]"
+"""The letters of the names that controllers make up."""
+_ENDINGS: Final = (
+    re.compile(rf"-{_SAFE}{{6,10}}-{_SAFE}{{5}}\Z"),  # a Deployment's pod
+    re.compile(rf"-[0-9]{{8,10}}-{_SAFE}{{5}}\Z"),  # a CronJob's
+    re.compile(rf"-{_SAFE}{{5}}\Z"),  # a DaemonSet's, a ReplicaSet's, a Job's
+    re.compile(r"-[0-9]+\Z"),  # a StatefulSet's
+    re.compile(rf"-{_SAFE}{{6,10}}-\*\Z"),  # the same, of many pods
+    re.compile(r"-\*\Z"),
+    re.compile(r"\*\Z"),
+)
+
+
+class Party(Struct, frozen=True):
+    """An end that is known. ``workload``: all of its pods, or a pod that has none; else
+    ``address``, which is outside the cluster or a node's, and None where it is not told. ``name``
+    is text of the API: never print it raw."""
+
+    name: str
+    workload: ObjectRef | None = None
+    address: IPAddress | None = None
+    is_node: bool = False
+
+
+OUTSIDE: Final = Party("outside")
+_SERVICE: Final = re.compile(r"service/([^/]+)/([^/]+)\Z")
+"""As test files write a Service."""
+
+
+class Unplaced(Exception):
+    """Nobody knows who an end is; the message says why."""
+
+
+class Places:
+    """Places ends in one index; remembers what it found."""
+
+    def __init__(self, index: PolicyIndex) -> None:
+        self._index = index
+        cluster = index.cluster
+        self._directory = Directory(index)
+        self._services = Services(index, self._directory)
+        self._pods = {(pod.namespace, pod.name): pod for pod in cluster.pods}
+        self.members: Mapping[ObjectRef, tuple[Pod, ...]] = _members(index)
+        self.names = workload_names(self.members.keys())
+        self._called: dict[tuple[str, str], list[ObjectRef]] = defaultdict(list)
+        for ref in self.members:
+            self._called[ref.namespace, ref.name].append(ref)
+        self._of_services = {a for each in cluster.services for a in each.addresses}
+        self._ranges = [cidr for node in cluster.nodes.values() for cidr in node.pod_cidrs]
+        self._known: dict[End, Party] = {}
+
+    def source(self, end: End) -> Party:
+        """Who began. Raises Unplaced."""
+        found = self._known.get(end)
+        if found is None:
+            found = self._known[end] = self._party(end)
+        return found
+
+    def destinations(self, end: End, protocol: str, port: int) -> Iterator[tuple[Party, int]]:
+        """Whom it reached on which port: what is behind a Service. Raises Unplaced."""
+        word = _SERVICE.sub(r"\1/service/\2", end.word)
+        address = literal(end.address) if end.address else None
+        if not end.pod and not end.workload and (word or address in self._of_services):
+            try:
+                behind = self._services.behind(
+                    word or end.address, DEFAULT_NAMESPACE, port, protocol
+                )
+            except PodfenceError as error:
+                raise Unplaced(error.message) from error
+            if behind is not None:
+                ways = [(self._of_named(way), number) for way, number in behind.ways]
+                yield from dict.fromkeys(ways)
+                return
+        yield self.source(end), port
+
+    def node_of(self, party: Party) -> str | None:
+        """The name of the node that has an address, None if none that is known has it."""
+        return self._index.by_node_address.get(party.address) if party.address else None
+
+    # -- one end
+
+    def _party(self, end: End) -> Party:
+        if end.word:
+            return self._of_word(end.word)
+        if end.pod or end.workload:
+            return self._of_pod(end)
+        if end.address:
+            return self._of_address(end)
+        if end.sort is Sort.OUTSIDE:
+            return OUTSIDE
+        if end.sort in (Sort.NODE, Sort.OWN_NODE):
+            return Party("a node", is_node=True)
+        raise Unplaced("the record names nobody")
+
+    def _of_word(self, word: str) -> Party:
+        if word == OUTSIDE.name:
+            return OUTSIDE
+        try:
+            found = self._directory.find(word, DEFAULT_NAMESPACE)
+        except PodfenceError as error:
+            raise Unplaced(error.message) from error
+        return self._of_named(found.ends[0])
+
+    def _of_named(self, end: Named) -> Party:
+        if end.endpoint is not None:
+            return self._of(end.endpoint.pod)
+        if not end.addresses:
+            raise Unplaced(f"{end.name} has no address")
+        return self._of_address(End(address=str(end.addresses[0])))
+
+    def _of(self, pod: Pod) -> Party:
+        ref = pod.owner or pod.ref
+        return Party(self.names[ref], ref)
+
+    def _of_pod(self, end: End) -> Party:
+        pod = self._pods.get((end.namespace, end.pod))
+        if pod is not None and pod.host_network:
+            return self._host(pod)
+        for name in _workloads(end):
+            found = self._called.get((end.namespace, name), ())
+            if len(found) > 1:
+                raise Unplaced(f"several workloads are called {end.namespace}/{name}")
+            if found:
+                return Party(self.names[found[0]], found[0])
+        if pod is not None:
+            raise Unplaced(f"no pod of {end} is running")
+        raise Unplaced(f"no pod or workload is called {end}")
+
+    def _host(self, pod: Pod) -> Party:
+        addresses = (*pod.addresses, *pod.host_addresses)
+        name = f"{pod.namespace}/{pod.name}"
+        return Party(name, address=addresses[0] if addresses else None, is_node=True)
+
+    def _of_address(self, end: End) -> Party:
+        address = literal(end.address)
+        if address is None:
+            raise Unplaced(f"{end.address} is no address")
+        if address.is_multicast or address.is_unspecified or address.is_loopback:
+            raise Unplaced(f"{address} is the address of no single machine")
+        index = self._index
+        endpoint = index.by_address.get(address)
+        if endpoint is not None and not is_assumed(endpoint.pod):
+            return self._of(endpoint.pod)
+        if address in index.contested:
+            raise Unplaced(f"{address} may be that of several pods")
+        is_node = address in index.by_node_address or end.sort in (Sort.NODE, Sort.OWN_NODE)
+        outside = Party(str(address), address=address, is_node=is_node)
+        if is_node or end.sort in (Sort.OUTSIDE, Sort.API_SERVER):
+            return outside
+        if address in self._of_services:
+            raise Unplaced(f"{address} is that of a Service, and nothing comes from one")
+        if any(address in cidr for cidr in self._ranges):
+            raise Unplaced(f"{address} is in the range of pods, and no pod has it now")
+        if not self._ranges and any(address in cidr for cidr in _WHERE_PODS_LIVE):
+            raise Unplaced(
+                f"{address} is private, and whether a pod had it is not known: no node of the "
+                "input tells its range of pods (spec.podCIDR)"
+            )
+        return outside
+
+
+def _members(index: PolicyIndex) -> dict[ObjectRef, tuple[Pod, ...]]:
+    """The pods that policies see, by workload."""
+    found: dict[ObjectRef, list[Pod]] = defaultdict(list)
+    for endpoint in index.endpoints.values():
+        pod = endpoint.pod
+        found[pod.owner or pod.ref].append(pod)
+    return {ref: tuple(pods) for ref, pods in found.items()}
+
+
+def _workloads(end: End) -> Iterator[str]:
+    """What the workload of a pod may be called, the surest first."""
+    if end.pod:
+        yield end.pod
+    if end.workload:
+        yield end.workload
+    yield from stems(end.pod)
+
+
+def stems(pod: str) -> Iterator[str]:
+    """What the controller of a pod may be called, to judge by the pod's name."""
+    for ending in _ENDINGS:
+        stem = ending.sub("", pod)
+        if stem != pod:
+            yield stem

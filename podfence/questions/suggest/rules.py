@@ -1,0 +1,303 @@
+"""Connections -> the least NetworkPolicies that allow them.
+
+Rule: a policy is written for a direction of a group of workloads only if it can allow everything
+that was seen there; else the direction stays as it is, and the reason is told. Each peer and each
+port of a rule is there because of a connection; the one exception is DNS, which needs TCP beside
+UDP.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import Enum
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
+from typing import Final
+
+from msgspec import Struct
+
+from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef
+from podfence.model.networkpolicy import (
+    IPBlock,
+    IPNetwork,
+    NetworkPolicy,
+    NetworkPolicyPeer,
+    NetworkPolicyPort,
+    NetworkPolicyRule,
+    Protocol,
+)
+from podfence.model.selectors import LabelSelector
+from podfence.policy.flow import AS_WRITTEN, Direction
+from podfence.questions.suggest.evidence import Connection
+from podfence.questions.suggest.groups import Group, Groups
+from podfence.questions.suggest.judging import Judging
+from podfence.questions.suggest.places import Party
+
+MAX_BLOCKS: Final = 64
+"""Addresses that a rule names at most; with more of them nobody can read it."""
+_DNS: Final = ("UDP", 53)
+DNS_OVER_TCP: Final = ("TCP", 53)
+_EVERYWHERE: Final[Mapping[int, IPNetwork]] = {
+    4: IPv4Network("0.0.0.0/0"),
+    6: IPv6Network("::/0"),
+}
+SUFFIX: Final = "-from-flows"
+
+
+class Outside(Enum):
+    """What is written for addresses outside the cluster, and for nodes."""
+
+    LEAVE = "leave"
+    """Nothing: a direction that has some stays open."""
+    ADDRESSES = "addresses"
+    """Those that were seen."""
+    ANY = "any"
+    """Every address, those of pods included (NP-27)."""
+
+
+class Wish(Struct, frozen=True):
+    """What is asked for. ``workloads``: policies for these alone, None: for all."""
+
+    directions: frozenset[Direction] = frozenset(Direction)
+    outside: Outside = Outside.LEAVE
+    workloads: frozenset[ObjectRef] | None = None
+
+
+EVERYTHING_SEEN: Final = Wish()
+
+
+class LeftOpen(Struct, frozen=True):
+    """A direction for which nothing is suggested, though something was seen. ``names``: of the
+    workloads; text of the API."""
+
+    names: tuple[str, ...]
+    direction: Direction
+    because: str
+
+
+class Suggested(Struct, frozen=True):
+    """A policy, and what it is there for, by direction. ``group``: whom it isolates."""
+
+    policy: NetworkPolicy
+    group: Group
+    basis: Mapping[Direction, tuple[Connection, ...]]
+
+
+class Written(Struct, frozen=True):
+    """``settled``: directions of workloads that existing policies isolate, and that allow all that
+    was seen there."""
+
+    policies: tuple[Suggested, ...]
+    left_open: tuple[LeftOpen, ...]
+    settled: int
+
+
+_Ports = frozenset[tuple[str, int]]
+_Key = Group | IPNetwork
+
+
+class Writer:
+    """Writes policies for connections. ``taken``: names of policies that exist. ``names``: what
+    workloads are called."""
+
+    def __init__(
+        self,
+        groups: Groups,
+        judging: Judging,
+        names: Mapping[ObjectRef, str],
+        taken: Iterable[ObjectRef],
+        wish: Wish,
+    ) -> None:
+        self._groups = groups
+        self._judging = judging
+        self._names = names
+        self._taken = set(taken)
+        self._wish = wish
+        self._left: list[LeftOpen] = []
+        self._settled = 0
+
+    def write(self, connections: Sequence[Connection]) -> Written:
+        """The policies, by namespace and name."""
+        found: dict[Group, dict[Direction, tuple[Connection, ...]]] = defaultdict(dict)
+        for direction in AS_WRITTEN:
+            if direction in self._wish.directions:
+                for group, needed in self._needed(connections, direction):
+                    found[group][direction] = needed
+        order = sorted(found, key=lambda group: (group.namespace, self._members(group)))
+        policies = tuple(self._policy(group, found[group]) for group in order)
+        return Written(policies, tuple(self._left), self._settled)
+
+    # -- what needs a policy
+
+    def _needed(
+        self, connections: Sequence[Connection], direction: Direction
+    ) -> Iterator[tuple[Group, tuple[Connection, ...]]]:
+        """Groups that need a policy in a direction, with what it has to allow."""
+        by_workload: dict[ObjectRef, list[Connection]] = defaultdict(list)
+        for each in connections:
+            near, _ = ends_of(each, direction)
+            if near.workload is not None:
+                by_workload[near.workload].append(each)
+        wanted = self._wish.workloads
+        groups = {self._groups.of(ref) for ref in by_workload if wanted is None or ref in wanted}
+        written: set[ObjectRef] = set()
+        for group in sorted(groups, key=lambda group: (-len(group.members), self._members(group))):
+            members = sorted(group.members - written)
+            seen = [each for ref in members for each in by_workload.get(ref, ())]
+            needed = self._of_group(group, seen, direction)
+            if needed:
+                written |= group.members
+                yield group, needed
+
+    def _of_group(
+        self, group: Group, seen: Sequence[Connection], direction: Direction
+    ) -> tuple[Connection, ...]:
+        """What a policy has to allow; nothing where none is needed, or none can."""
+        needed = [each for each in seen if not self._is_settled(each, direction)]
+        if not needed:
+            self._settled += bool(seen)
+            return ()
+        far = [ends_of(each, direction)[1] for each in needed]
+        because = self._beyond(group, [party for party in far if party.workload is None])
+        if not because:
+            return tuple(needed)
+        near = sorted({ends_of(each, direction)[0].name for each in needed})
+        self._left.append(LeftOpen(tuple(near), direction, because))
+        return ()
+
+    def _is_settled(self, each: Connection, direction: Direction) -> bool:
+        """Whether policies that exist isolate the pods and allow it already."""
+        near = ends_of(each, direction)[0].workload
+        assert near is not None
+        return self._judging.isolates(near, direction) and self._judging.allows(each, direction)
+
+    def _beyond(self, group: Group, outside: Sequence[Party]) -> str:
+        """Why no policy can allow all of it; "" if one can."""
+        if not group.labels:
+            return "no label that lasts tells these pods from the others of their namespace"
+        mode = self._wish.outside
+        if not outside or mode is Outside.ANY:
+            return ""
+        named = sorted({party.name for party in outside})
+        some = ", ".join(named[:3]) + (f" and {len(named) - 3} more" if len(named) > 3 else "")
+        if mode is Outside.LEAVE:
+            return f"the other end is outside ({some}); --outside writes ipBlocks"
+        if any(party.address is None for party in outside):
+            return f"of some ends outside no address is told ({some}); --outside any allows all"
+        if len(named) > MAX_BLOCKS:
+            return f"{len(named)} addresses outside are too many to list; --outside any allows all"
+        return ""
+
+    # -- policies
+
+    def _policy(self, group: Group, basis: Mapping[Direction, tuple[Connection, ...]]) -> Suggested:
+        rules = {
+            direction: tuple(self._rules(group.namespace, needed, direction))
+            for direction, needed in basis.items()
+        }
+        policy = NetworkPolicy(
+            self._name(group),
+            LabelSelector(group.labels),
+            frozenset(direction.policy_type for direction in basis),
+            rules.get(Direction.INGRESS, ()),
+            rules.get(Direction.EGRESS, ()),
+        )
+        return Suggested(policy, group, basis)
+
+    def _name(self, group: Group) -> ObjectRef:
+        stem = min(ref.name for ref in group.members)[: 253 - len(SUFFIX) - 4] + SUFFIX
+        number, name = 1, stem
+        while (ref := ObjectRef("NetworkPolicy", group.namespace, name)) in self._taken:
+            number += 1
+            name = f"{stem}-{number}"
+        self._taken.add(ref)
+        return ref
+
+    def _rules(
+        self, namespace: str, needed: Sequence[Connection], direction: Direction
+    ) -> Iterator[NetworkPolicyRule]:
+        """Peers with the same ports share a rule."""
+        by_ports: dict[_Ports, list[_Key]] = defaultdict(list)
+        for key, ports in self._ports(needed, direction).items():
+            by_ports[ports].append(key)
+        for ports in sorted(by_ports, key=sorted):
+            keys = by_ports[ports]
+            groups = [key for key in keys if isinstance(key, Group)]
+            groups.sort(key=lambda group: (group.namespace, self._members(group)))
+            peers = [_peer(group, namespace) for group in groups]
+            peers += [NetworkPolicyPeer(ip_block=IPBlock(block)) for block in _blocks(keys)]
+            yield NetworkPolicyRule(tuple(peers), tuple(map(_port, sorted(ports))))
+
+    def _ports(
+        self, needed: Sequence[Connection], direction: Direction
+    ) -> dict[_Key, frozenset[tuple[str, int]]]:
+        """What each peer is allowed. Where labels of one peer fit another as well, a port is said
+        of the larger one alone."""
+        found: dict[_Key, dict[tuple[str, int], set[ObjectRef]]] = defaultdict(dict)
+        for each in needed:
+            far = ends_of(each, direction)[1]
+            ports = [(each.protocol, each.port)]
+            if direction is Direction.EGRESS and is_dns(far, each):
+                ports.append(DNS_OVER_TCP)
+            for key in self._keys(far):
+                for port in ports:
+                    users = found[key].setdefault(port, set())
+                    users |= {far.workload} if far.workload is not None else set()
+        groups = sorted((key for key in found if isinstance(key, Group)), key=_size)
+        for key in groups if any(_size(key) > 1 for key in groups) else ():
+            larger = [other for other in groups if other is not key and _size(other) > 1]
+            for port, users in list(found[key].items()):
+                held = {ref for other in larger if port in found[other] for ref in other.members}
+                if users <= held:
+                    del found[key][port]
+        return {key: frozenset(ports) for key, ports in found.items() if ports}
+
+    def _keys(self, far: Party) -> Iterator[_Key]:
+        if far.workload is not None:
+            yield self._groups.of(far.workload)
+        elif self._wish.outside is Outside.ANY:
+            yield from (
+                block
+                for version, block in _EVERYWHERE.items()
+                if far.address is None or far.address.version == version
+            )
+        elif far.address is not None:
+            yield ip_network(far.address)
+
+    def _members(self, group: Group) -> tuple[str, ...]:
+        return tuple(sorted(self._names[ref] for ref in group.members))
+
+
+def ends_of(each: Connection, direction: Direction) -> tuple[Party, Party]:
+    """The end whose policies are asked, and the other."""
+    if direction is Direction.INGRESS:
+        return each.destination, each.source
+    return each.source, each.destination
+
+
+def is_dns(far: Party, each: Connection) -> bool:
+    """Whether it is a question to the cluster's DNS: long answers come over TCP."""
+    return far.workload is not None and (each.protocol, each.port) == _DNS
+
+
+def _size(group: Group) -> int:
+    return len(group.members)
+
+
+def _peer(group: Group, namespace: str) -> NetworkPolicyPeer:
+    pods = LabelSelector(group.labels)
+    if group.namespace == namespace:
+        return NetworkPolicyPeer(pods)
+    space = LabelSelector(((METADATA_NAME_LABEL, group.namespace),))
+    return NetworkPolicyPeer(pods, space)
+
+
+def _blocks(keys: Iterable[_Key]) -> Iterator[IPNetwork]:
+    """Addresses as the fewest blocks that hold them and nothing else."""
+    blocks = [key for key in keys if not isinstance(key, Group)]
+    yield from collapse_addresses(b for b in blocks if isinstance(b, IPv4Network))
+    yield from collapse_addresses(b for b in blocks if isinstance(b, IPv6Network))
+
+
+def _port(item: tuple[str, int]) -> NetworkPolicyPort:
+    return NetworkPolicyPort(Protocol(item[0]), item[1])

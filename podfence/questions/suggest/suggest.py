@@ -1,0 +1,188 @@
+"""suggest(cluster, flows) -> policies for what was seen, with the proof that they allow it.
+
+Rule: what was seen is judged by the engine under the policies that exist together with those that
+are suggested; what these allow beyond the evidence is told, and so is what they close.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from podfence.flows.seen import Flow
+from podfence.model.cluster import Cluster
+from podfence.model.meta import ObjectRef
+from podfence.model.networkpolicy import NetworkPolicy
+from podfence.policy.compile import compile_cluster
+from podfence.policy.domains import NO_NAMES, Names
+from podfence.policy.flow import Direction, Verdict
+from podfence.policy.index import PolicyIndex
+from podfence.questions.plan.plan import Summary, plan_of_indexes, summary
+from podfence.questions.suggest.evidence import Connection, Evidence, evidence
+from podfence.questions.suggest.groups import Group, Groups
+from podfence.questions.suggest.judging import Judging
+from podfence.questions.suggest.places import Party, Places
+from podfence.questions.suggest.rules import (
+    DNS_OVER_TCP,
+    EVERYTHING_SEEN,
+    LeftOpen,
+    Suggested,
+    Wish,
+    Writer,
+    Written,
+    ends_of,
+    is_dns,
+)
+from podfence.questions.suggest.standins import with_dns
+
+
+class Refused(Struct, frozen=True):
+    """A connection that was seen and would be denied, and by what."""
+
+    connection: Connection
+    verdict: Verdict
+
+
+class Replay(Struct, frozen=True):
+    """What the engine says of the evidence. ``unjudged``: connections with an end without any
+    address."""
+
+    allowed: int
+    refused: tuple[Refused, ...]
+    unjudged: int
+
+
+class Suggestion(Struct, frozen=True):
+    """``beyond``: what the suggested policies allow that nobody was seen to use. ``change``: what
+    they open and close. ``assumed``: workloads of DNS that the input does not hold. ``after``: the
+    cluster with the policies."""
+
+    evidence: Evidence
+    policies: tuple[Suggested, ...]
+    left_open: tuple[LeftOpen, ...]
+    settled: int
+    replay: Replay
+    beyond: tuple[Connection, ...]
+    change: Summary
+    assumed: tuple[str, ...]
+    after: PolicyIndex
+
+
+def suggest(
+    cluster: Cluster,
+    flows: Iterable[Flow],
+    wish: Wish = EVERYTHING_SEEN,
+    names: Names = NO_NAMES,
+    *,
+    with_denied: bool = False,
+) -> Suggestion:
+    """Policies for traffic. ``with_denied``: what was denied shall be allowed, too."""
+    every = tuple(flows)
+    cluster, assumed = with_dns(cluster, every)
+    before = compile_cluster(cluster, names)
+    places = Places(before)
+    found = evidence(every, places)
+    wanted = found.seen + found.denied if with_denied else found.seen
+    groups = Groups(cluster, places.members)
+    if assumed:
+        ours = wish.workloads if wish.workloads is not None else frozenset(places.members)
+        wish = replace(wish, workloads=ours - set(assumed))
+    taken = (policy.ref for policy in cluster.policies)
+    now = Judging(before, places.members)
+    written = Writer(groups, now, places.names, taken, wish).write(_merged(wanted))
+    policies = [each.policy for each in written.policies]
+    after = compile_cluster(with_policies(cluster, policies), names) if policies else before
+    then = Judging(after, places.members)
+    beyond = _beyond(written, wanted, places.names, groups, then)
+    return Suggestion(
+        found,
+        written.policies,
+        written.left_open,
+        written.settled,
+        replayed(_merged(wanted), then),
+        tuple(dict.fromkeys(beyond)),
+        summary(plan_of_indexes(before, after).outcomes) if policies else Summary(),
+        tuple(ref.name for ref in assumed),
+        after,
+    )
+
+
+def with_policies(cluster: Cluster, policies: Iterable[NetworkPolicy]) -> Cluster:
+    """The cluster with more policies."""
+    every = Cluster.of([*cluster.policies, *policies])
+    return replace(cluster, policies=every.policies)
+
+
+def replayed(connections: Iterable[Connection], judging: Judging) -> Replay:
+    """Judge connections again."""
+    allowed, unjudged = 0, 0
+    refused: list[Refused] = []
+    for each in connections:
+        verdict = judging.denied(each)
+        if verdict is not None:
+            refused.append(Refused(each, verdict))
+        elif judging.is_judged(each):
+            allowed += 1
+        else:
+            unjudged += 1
+    return Replay(allowed, tuple(refused), unjudged)
+
+
+_Key = tuple[Party, Party, str, int]
+
+
+def _key(each: Connection) -> _Key:
+    return each.source, each.destination, each.protocol, each.port
+
+
+def _merged(connections: Sequence[Connection]) -> list[Connection]:
+    """Each connection once, though some of it passed and some was denied."""
+    found: dict[_Key, Connection] = {}
+    for each in connections:
+        known = found.get(_key(each))
+        found[_key(each)] = each if known is None else known.joined(each)
+    return list(found.values())
+
+
+def _beyond(
+    written: Written,
+    wanted: Sequence[Connection],
+    names: Mapping[ObjectRef, str],
+    groups: Groups,
+    judging: Judging,
+) -> Iterator[Connection]:
+    """What rules allow that was not seen: other workloads of a peer's labels, TCP for DNS."""
+    seen = {_key(each) for each in wanted}
+    for each in written.policies:
+        for direction, basis in each.basis.items():
+            for candidate in _candidates(each.group, direction, basis, names, groups):
+                if _key(candidate) in seen:
+                    continue
+                if judging.is_judged(candidate) and judging.denied(candidate) is None:
+                    yield candidate
+
+
+def _candidates(
+    group: Group,
+    direction: Direction,
+    basis: Sequence[Connection],
+    names: Mapping[ObjectRef, str],
+    groups: Groups,
+) -> Iterator[Connection]:
+    """Everything between workloads that the rules of a policy name."""
+    for each in basis:
+        _, far = ends_of(each, direction)
+        if far.workload is None:
+            continue
+        ports = [(each.protocol, each.port)]
+        if direction is Direction.EGRESS and is_dns(far, each):
+            ports.append(DNS_OVER_TCP)
+        for near in sorted(group.members):
+            for other in sorted(groups.of(far.workload).members):
+                source, to = Party(names[near], near), Party(names[other], other)
+                if direction is Direction.INGRESS:
+                    source, to = to, source
+                for protocol, port in ports:
+                    yield Connection(source, to, protocol, port)

@@ -1,0 +1,101 @@
+"""Hubble's flows: what is evidence, and what is a reply, a drop, or of unknown direction."""
+
+from __future__ import annotations
+
+import pytest
+
+from podfence.flows.seen import End, Left, Sort, Verdict
+from podfence.sets.ports import OTHER
+from tests.flows.samples import APISERVER, HOST, WEB, WORLD, flows, hubble, jsonpb, lines, one, read
+
+
+@pytest.mark.parametrize("data", [jsonpb(hubble()), lines(hubble())], ids=["jsonpb", "bare"])
+def test_a_flow_has_pods_and_the_port_of_the_destination(data: bytes) -> None:
+    flow = one(data)
+
+    assert flow.source == End("shop", "web-9b649846d-bxqfc", "web")
+    assert flow.destination == End("shop", "db-0", "db")
+    assert (flow.protocol, flow.port, flow.verdict) == ("TCP", 5432, Verdict.ALLOWED)
+    assert flow.first == flow.last == "2026-07-31T10:41:02.202450754Z"
+
+
+def test_packets_that_say_the_same_are_one_flow() -> None:
+    early = hubble(time="2026-07-31T10:00:00Z")
+    late = hubble(time="2026-07-31T11:00:00Z")
+    flow = one(jsonpb(hubble(), late, early))
+
+    assert (flow.count, flow.first, flow.last) == (3, early["time"], late["time"])
+
+
+def test_what_both_ends_tell_counts_once() -> None:
+    received = hubble(traffic_direction="INGRESS")
+    assert one(jsonpb(hubble(), hubble(), received, received, received)).count == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "left"),
+    [
+        ({"is_reply": True}, Left.REPLY),
+        ({"is_reply": None, "reply": True}, Left.REPLY),
+        ({"is_reply": None, "l4": {"UDP": {"destination_port": 53}}}, Left.DIRECTION),
+        ({"verdict": "TRANSLATED"}, Left.VERDICT),
+        ({"verdict": "ERROR"}, Left.VERDICT),
+        ({"l4": None}, Left.PROTOCOL),
+        ({"l4": {"VRRP": {}}}, Left.PROTOCOL),
+        ({"l4": {"TCP": {"destination_port": 0}}}, Left.PROTOCOL),
+    ],
+)
+def test_left_out(changes: dict[str, object], left: Left) -> None:
+    seen = read(jsonpb(hubble(**changes)))
+    assert (list(seen.flows()), dict(seen.left), seen.records) == ([], {left: 1}, 1)
+
+
+def test_the_first_packet_of_a_connection_needs_no_word_about_its_direction() -> None:
+    assert one(jsonpb(hubble(is_reply=None))).port == 5432
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({"verdict": "DROPPED", "is_reply": None, "drop_reason_desc": "POLICY_DENIED"}, "denied"),
+        ({"verdict": "REDIRECTED"}, "allowed"),
+        ({"verdict": "AUDIT"}, "allowed"),
+    ],
+)
+def test_verdicts(changes: dict[str, object], verdict: str) -> None:
+    assert one(jsonpb(hubble(**changes))).verdict.value == verdict
+
+
+@pytest.mark.parametrize(
+    ("source", "direction", "end"),
+    [
+        (WORLD, "INGRESS", End(address="10.0.1.235", sort=Sort.OUTSIDE)),
+        ({"identity": 16777220}, "INGRESS", End(address="10.0.1.235", sort=Sort.OUTSIDE)),
+        (HOST, "INGRESS", End(sort=Sort.OWN_NODE)),
+        (APISERVER, "INGRESS", End(address="10.0.1.235", sort=Sort.API_SERVER)),
+        ({"identity": 6}, "INGRESS", End(address="10.0.1.235", sort=Sort.NODE)),
+        ({}, "INGRESS", End(address="10.0.1.235")),
+    ],
+)
+def test_ends_that_are_no_pods(source: dict[str, object], direction: str, end: End) -> None:
+    assert one(jsonpb(hubble(source=source, traffic_direction=direction))).source == end
+
+
+def test_icmp_has_no_port() -> None:
+    flow = one(jsonpb(hubble(l4={"ICMPv4": {"type": 8}})))
+    assert (flow.protocol, flow.port) == (OTHER, 0)
+
+
+def test_a_line_that_is_no_record_does_not_take_the_others_with_it() -> None:
+    data = jsonpb(hubble()) + b'{"flow": {"verdict": 7}}\n\n{"flow":\n' + jsonpb(hubble(source=WEB))
+    seen = read(data)
+
+    assert [flow.count for flow in seen.flows()] == [2]
+    assert (seen.records, seen.unread) == (4, 2)
+    assert [place.line for place in seen.places] == [2, 4]
+    assert "verdict" in seen.places[0].message
+
+
+def test_events_that_are_no_flows_are_left_out() -> None:
+    lost = {"lost_events": {"source": "HUBBLE_RING_BUFFER", "num_events_lost": "3"}}
+    assert len(flows(lines(lost) + jsonpb(hubble()))) == 1
