@@ -47,6 +47,7 @@ PURE = {
     "likeness",
     "reconcile",
     "drops",
+    "flows",
     "sets",
     "model",
     "admission",

@@ -25,6 +25,7 @@ from podfence.text import printable
 
 SCHEMA: Final = "podfence.suggest/v1"
 _SHOWN: Final = 10
+_DNS: Final = 53
 
 
 # -- YAML
@@ -118,6 +119,7 @@ def _lines(found: Suggestion, seen: Seen) -> Iterator[str]:
         label = "k8s-app=kube-dns"
         yield f"  assumed that the pods of kube-system/{printable(name)} are labelled {label}"
     yield from _few([f"  {_left(each)}" for each in found.left_open])
+    yield from _deaf(found)
     yield from _denied(found)
     yield from _proof(found)
 
@@ -125,6 +127,20 @@ def _lines(found: Suggestion, seen: Seen) -> Iterator[str]:
 def _left(each: LeftOpen) -> str:
     names = printable(some(each.names, _SHOWN))
     return f"{names}: {each.direction.value} stays as it is: {printable(each.because)}"
+
+
+def _deaf(found: Suggestion) -> Iterator[str]:
+    """Who may send, and was never seen to ask for a name."""
+    names = {
+        connection.source.name
+        for each in found.policies
+        if Direction.EGRESS in each.closes
+        and not any(c.port == _DNS for c in each.basis[Direction.EGRESS])
+        for connection in each.basis[Direction.EGRESS]
+    }
+    if names:
+        said = printable(some(sorted(names), _SHOWN))
+        yield f"  no question to DNS was seen from {said}: names will not be resolved there"
 
 
 def _denied(found: Suggestion) -> Iterator[str]:
@@ -141,13 +157,24 @@ def _proof(found: Suggestion) -> Iterator[str]:
     yield from _few([f"  {_refused(each)}" for each in replay.refused])
     if replay.unjudged:
         yield f"  {count(replay.unjudged, 'connection')} not judged: an end has no address"
+    wide = [line for each in found.policies for line in _everywhere(each)]
     if found.beyond:
         yield f"beyond the evidence: {count(len(found.beyond), 'connection')} allowed"
         yield from _few([f"  {connection_text(each, bare=True)}" for each in found.beyond])
-    elif found.policies:
+    elif found.policies and not wide:
         yield "beyond the evidence: nothing between workloads"
+    yield from wide
     if found.policies:
         yield _change(found)
+
+
+def _everywhere(each: Suggested) -> Iterator[str]:
+    name = printable(each.policy.ref.name)
+    for direction, block, rule in each.everywhere:
+        ports = ", ".join(_port(port.protocol.value, int(port.port or 0)) for port in rule.ports)
+        way = "from" if direction is Direction.INGRESS else "to"
+        what = f"{ports} {way} every IPv{block.version} address, those of pods too"
+        yield f"beyond the evidence: {printable(each.policy.ref.namespace)}/{name} allows {what}"
 
 
 def _change(found: Suggestion) -> str:

@@ -28,6 +28,8 @@ BACK = "examples/plan examples/shop/policies -f examples/shop --exclude policies
 TOMORROW = "tests/cli/inputs/plan/old.yaml tests/cli/inputs/plan/open.yaml"
 GOTCHAS = "-f examples/gotchas/workloads.yaml"
 TESTS = "tests/cli/inputs/tests"
+FLOWS = "examples/flows"
+OPEN = f"{SHOP} --exclude policies/"
 QUERIES = "can -o json --queries tests/cli/inputs"
 
 COMMANDS = {
@@ -111,6 +113,15 @@ COMMANDS = {
     "why-repair-allowed": f"why shop/backend shop/db:5432 {SHOP} --repair",
     "why-repair-tier": f"why blue/web red/web:8080 {TIERS} --repair",
     "why-wrong-port": f"why monitoring/prometheus shop/db:5432 {SHOP}",
+    "suggest": f"suggest --flows {FLOWS}/hubble.jsonl {OPEN}",
+    "suggest-text": f"suggest -o text --flows {FLOWS}/hubble.jsonl {OPEN}",
+    "suggest-json": f"suggest -o json --flows {FLOWS}/hubble.jsonl {OPEN}",
+    "suggest-outside": f"suggest shop/frontend --outside any --flows {FLOWS}/shop.csv {OPEN}",
+    "suggest-beside": f"suggest --with-denied --flows {FLOWS}/shop.csv {SHOP}",
+    "suggest-hostile": f"suggest --flows tests/cli/inputs/hostile-flows.jsonl {OPEN}",
+    "suggest-no-flows": f"suggest --flows {FLOWS}/missing {OPEN}",
+    "suggest-unknown": f"suggest shop/bd --flows {FLOWS}/shop.csv {OPEN}",
+    "suggest-mixed": f"suggest -o text --flows {FLOWS}/shop.csv {MIXED}",
     "find-to": f"find to shop/db {SHOP}",
     "find-to-json": f"find to shop/db:sql {SHOP} -o json",
     "find-to-namespace": f"find to shop/* {SHOP}",

@@ -76,11 +76,24 @@ class LeftOpen(Struct, frozen=True):
 
 
 class Suggested(Struct, frozen=True):
-    """A policy, and what it is there for, by direction. ``group``: whom it isolates."""
+    """A policy, and what it is there for, by direction. ``group``: whom it isolates. ``closes``:
+    directions in which no policy isolated all of them before."""
 
     policy: NetworkPolicy
     group: Group
     basis: Mapping[Direction, tuple[Connection, ...]]
+    closes: frozenset[Direction]
+
+    @property
+    def everywhere(self) -> tuple[tuple[Direction, IPNetwork, NetworkPolicyRule], ...]:
+        """Its rules about every address of an IP version, which those of pods are, too (NP-27)."""
+        return tuple(
+            (direction, peer.ip_block.cidr, rule)
+            for direction in AS_WRITTEN
+            for rule in self.policy.rules_of(direction.policy_type)
+            for peer in rule.peers
+            if peer.ip_block is not None and peer.ip_block.cidr.prefixlen == 0
+        )
 
 
 class Written(Struct, frozen=True):
@@ -202,7 +215,12 @@ class Writer:
             rules.get(Direction.INGRESS, ()),
             rules.get(Direction.EGRESS, ()),
         )
-        return Suggested(policy, group, basis)
+        closes = frozenset(
+            direction
+            for direction in basis
+            if not all(self._judging.isolates(ref, direction) for ref in group.members)
+        )
+        return Suggested(policy, group, basis, closes)
 
     def _name(self, group: Group) -> ObjectRef:
         stem = min(ref.name for ref in group.members)[: 253 - len(SUFFIX) - 4] + SUFFIX
