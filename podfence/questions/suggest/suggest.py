@@ -7,6 +7,7 @@ are suggested; what these allow beyond the evidence is told, and so is what they
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,6 +20,7 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import NO_NAMES, Names
 from podfence.policy.flow import Direction, Verdict
 from podfence.policy.index import PolicyIndex
+from podfence.questions.plan.blame import Limits
 from podfence.questions.plan.plan import Summary, plan_of_indexes, summary
 from podfence.questions.suggest.evidence import Connection, Evidence, evidence
 from podfence.questions.suggest.groups import Group, Groups
@@ -36,6 +38,9 @@ from podfence.questions.suggest.rules import (
     is_dns,
 )
 from podfence.questions.suggest.standins import with_dns
+
+_NO_BLAME: Final = Limits(worlds=0, verdicts=0)
+"""Each policy is there to close; which of them closes what is not asked."""
 
 
 class Refused(Struct, frozen=True):
@@ -103,7 +108,9 @@ def suggest(
         written.settled,
         replayed(_merged(wanted), then),
         tuple(dict.fromkeys(beyond)),
-        summary(plan_of_indexes(before, after).outcomes) if policies else Summary(),
+        summary(plan_of_indexes(before, after, limits=_NO_BLAME).outcomes)
+        if policies
+        else Summary(),
         tuple(ref.name for ref in assumed),
         after,
     )
