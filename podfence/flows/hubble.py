@@ -6,7 +6,7 @@ that a long connection is many. Sources: flow.proto of Cilium; reserved identiti
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from podfence.flows.jsonlines import JsonLines
 from podfence.flows.seen import End, Left, Seen, Sort, Tally, Verdict
-from podfence.sets.ports import OTHER
+from podfence.sets.ports import MAX_PORT, OTHER
 
 _ALLOWED: Final = frozenset({"FORWARDED", "REDIRECTED", "AUDIT"})
 """REDIRECTED: on to a proxy of layer 7. AUDIT: it passed, and a policy would have denied it."""
@@ -90,106 +90,139 @@ class Record(Struct):
 
 
 _DECODER: Final = msgspec.json.Decoder(Record)
-_Raw = tuple[str, str, int, str, str, str, int, str, str, int, str]
+_WRAPPED: Final = b'{"flow":{"time":"'
+_BARE: Final = b'{"time":"'
+_IDENTIFIER: Final = b'","uuid":"'
+_CLIENT: Final = b'"source_port":'
+_REPLY: Final = b'"is_reply":true'
+_TAIL: Final = -600
+"""Where ``is_reply`` stands in a line that does not say much more."""
+_MOST_ALIKE: Final = 200_000
+"""Shapes of lines that are remembered."""
+_Shape = tuple[int, ...]
+"""Two hashes of 64 bits with a secret of the process: no two shapes ever share both."""
+_NO_SHAPE: Final[tuple[_Shape, bytes]] = ((), b"")
+_AT: Final = {"EGRESS": "sent", "INGRESS": "received"}
 
 
 class HubbleReader:
-    """Counts Hubble's records."""
+    """Counts Hubble's records.
+
+    Hubble tells of each packet, so that most lines are like one that was decoded before but for
+    their times and the port of the client. Such lines are not decoded again.
+    """
 
     def __init__(self, seen: Seen, file: str) -> None:
         self._seen = seen
-        self._known: dict[_Raw, Tally | None] = {}
-        self.lines = JsonLines(seen, file, _DECODER, self._take).lines
+        self._decoding = JsonLines(seen, file, _DECODER, self._take)
+        self._alike: dict[_Shape, tuple[Tally, str]] = {}
+        self._counted: tuple[Tally, str] | None = None
+        """Where the record that was decoded last is counted."""
+
+    def lines(self, lines: Sequence[bytes], first: int) -> None:
+        """Read lines, of which the first has this number."""
+        seen, alike = self._seen, self._alike
+        replies = known = 0
+        for number, line in enumerate(lines, first):
+            if line.find(_REPLY, _TAIL) >= 0 and line.endswith(b"}"):
+                replies += 1
+                continue
+            key, time = _shape(line)
+            counted = alike.get(key)
+            if counted is None:
+                self._counted = None
+                self._decoding.one(line, number)
+                if key and self._counted is not None:
+                    if len(alike) >= _MOST_ALIKE:
+                        alike.clear()
+                    alike[key] = self._counted
+                continue
+            known += 1
+            _count(counted, time.decode("ascii", "replace"))
+        seen.records += replies + known
+        if replies:
+            seen.left[Left.REPLY] += replies
 
     def _take(self, record: Record) -> None:
-        """This runs for every packet that Hubble saw: what was seen before takes the short way."""
         seen = self._seen
         seen.records += 1
         flow = record.flow or record
-        verdict = flow.verdict
-        if flow.is_reply or flow.reply:
-            seen.left[Left.REPLY] += 1
-            return
         layer = flow.l4
         protocol, port = ("", 0) if layer is None else _port(layer)
-        if layer is None or not protocol:
+        if flow.is_reply or flow.reply:
+            seen.left[Left.REPLY] += 1
+        elif layer is None or not protocol:
             seen.left[Left.PROTOCOL] += 1
-            return
-        if flow.is_reply is None and verdict != _DENIED and not _begins(layer):
+        elif flow.is_reply is None and flow.verdict != _DENIED and not _begins(layer):
             seen.left[Left.DIRECTION] += 1
-            return
-        near, far, addresses = flow.source, flow.destination, flow.IP
-        key = (
-            near.namespace,
-            near.pod_name,
-            near.identity,
-            "" if near.pod_name else addresses.source,
-            far.namespace,
-            far.pod_name,
-            far.identity,
-            "" if far.pod_name else addresses.destination,
-            protocol,
-            port,
-            verdict,
-        )
-        try:
-            tally = self._known[key]
-        except KeyError:
-            if not self._is_known_verdict(verdict) or not self._has_port(protocol, port):
-                return
-            tally = self._first(flow, key)
-        if tally is None:
-            seen.left[Left.TOO_MANY] += 1
-            return
-        direction = flow.traffic_direction
-        if direction == "EGRESS":
-            tally.sent += 1
-        elif direction == "INGRESS":
-            tally.received += 1
+        elif flow.verdict not in _ALLOWED and flow.verdict != _DENIED:
+            seen.left[Left.VERDICT] += 1
         else:
-            tally.once += 1
-        time = flow.time
-        if time > tally.last:
-            tally.last = time
-            tally.first = tally.first or time
-        elif time and time < tally.first:
-            tally.first = time
+            self._add(flow, protocol, port)
 
-    def _is_known_verdict(self, verdict: str) -> bool:
-        if verdict in _ALLOWED or verdict == _DENIED:
-            return True
-        self._seen.left[Left.VERDICT] += 1
-        return False
-
-    def _has_port(self, protocol: str, port: int) -> bool:
-        if protocol == OTHER or 0 < port < 1 << 16:
-            return True
-        self._seen.left[Left.PROTOCOL] += 1
-        return False
-
-    def _first(self, flow: Record, key: _Raw) -> Tally | None:
-        """A flow that was not seen before in this file."""
+    def _add(self, flow: Record, protocol: str, port: int) -> None:
         source = _end(flow.source, flow.IP.source)
         destination = _end(flow.destination, flow.IP.destination)
         if flow.source.identity == _HOST and flow.traffic_direction != "EGRESS":
             source = End(sort=Sort.OWN_NODE)
         verdict = Verdict.DENIED if flow.verdict == _DENIED else Verdict.ALLOWED
-        tally = self._seen.tally(source, destination, key[8], key[9], verdict)
-        if len(self._known) > len(self._seen.tallies):  # addresses beyond those told apart
-            self._known.clear()
-        self._known[key] = tally
-        return tally
+        tally = self._seen.tally(source, destination, protocol, port, verdict)
+        if tally is None:
+            self._seen.left[Left.TOO_MANY] += 1
+            return
+        self._counted = tally, _AT.get(flow.traffic_direction, "once")
+        _count(self._counted, flow.time)
+
+
+def _shape(line: bytes) -> tuple[_Shape, bytes]:
+    """A line without its times, its identifier and the port of the client, and its time: lines of
+    the same shape say the same. () for a line that is written in another way.
+
+    No string of JSON holds the marks that are looked for: quotes are escaped in it.
+    """
+    if line.startswith(_WRAPPED):
+        start = len(_WRAPPED)
+    elif line.startswith(_BARE):
+        start = len(_BARE)
+    else:
+        return _NO_SHAPE
+    end = line.find(b'"', start)
+    head = end
+    if line.startswith(_IDENTIFIER, end):
+        head = line.find(b'"', end + len(_IDENTIFIER))
+    client = line.find(_CLIENT, head)
+    after = line.find(b",", client)
+    if client < 0 or not line[client + len(_CLIENT) : after].isdigit() or not line.endswith(b"}"):
+        return _NO_SHAPE
+    time = line[start:end]
+    # Around a flow, its time stands once more.
+    stop = len(line) - len(time) - 2 if line.endswith(time + b'"}') else len(line)
+    return (hash(line[head:client]), hash(line[after:stop])), time
+
+
+def _count(counted: tuple[Tally, str], time: str) -> None:
+    tally, at = counted
+    if at == "sent":
+        tally.sent += 1
+    elif at == "received":
+        tally.received += 1
+    else:
+        tally.once += 1
+    if time > tally.last:
+        tally.last = time
+        tally.first = tally.first or time
+    elif time and time < tally.first:
+        tally.first = time
 
 
 def _port(layer: _Layer4) -> tuple[str, int]:
     """Protocol and port; "" for what policies do not know."""
-    if layer.TCP is not None:
-        return "TCP", layer.TCP.destination_port
-    if layer.UDP is not None:
-        return "UDP", layer.UDP.destination_port
-    if layer.SCTP is not None:
-        return "SCTP", layer.SCTP.destination_port
-    return (OTHER, 0) if layer.ICMPv4 is not None or layer.ICMPv6 is not None else ("", 0)
+    if layer.ICMPv4 is not None or layer.ICMPv6 is not None:
+        return OTHER, 0
+    for protocol, ports in (("TCP", layer.TCP), ("UDP", layer.UDP), ("SCTP", layer.SCTP)):
+        if ports is not None and 0 < ports.destination_port <= MAX_PORT:
+            return protocol, ports.destination_port
+    return "", 0
 
 
 def _begins(layer: _Layer4) -> bool:

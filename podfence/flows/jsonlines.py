@@ -41,15 +41,19 @@ class JsonLines(Generic[T]):
 
     def _one_by_one(self, lines: Sequence[bytes], first: int) -> None:
         for number, line in enumerate(lines, first):
-            if not line.strip():
-                continue
-            try:
-                record = self._decoder.decode(line)
-            except ERRORS as error:
-                self._seen.records += 1
-                self._seen.fault(self._file, number, said(error))
-            else:
-                self._take(record)
+            self.one(line, number)
+
+    def one(self, line: bytes, number: int) -> None:
+        """Read a line that has this number."""
+        if not line.strip():
+            return
+        try:
+            record = self._decoder.decode(line)
+        except ERRORS as error:
+            self._seen.records += 1
+            self._seen.fault(self._file, number, said(error))
+        else:
+            self._take(record)
 
 
 def said(error: Exception) -> str:

@@ -63,7 +63,8 @@ def _pieces(file: BinaryIO) -> Iterator[list[bytes]]:
     """Whole lines, so many at a time, without their line breaks."""
     rest = b""
     while piece := file.read(_PIECE):
-        lines = (rest + piece).split(b"\n")
+        lines = piece.split(b"\n")
+        lines[0] = rest + lines[0]
         rest = lines.pop()
         if len(rest) > _LONGEST:
             raise UnknownFormat(f"a line of more than {_LONGEST >> 20} MiB is no record")

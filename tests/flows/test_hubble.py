@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from podfence.flows.seen import End, Left, Sort, Verdict
@@ -99,3 +101,39 @@ def test_a_line_that_is_no_record_does_not_take_the_others_with_it() -> None:
 def test_events_that_are_no_flows_are_left_out() -> None:
     lost = {"lost_events": {"source": "HUBBLE_RING_BUFFER", "num_events_lost": "3"}}
     assert len(flows(lines(lost) + jsonpb(hubble()))) == 1
+
+
+def test_lines_of_one_shape_are_counted_as_if_each_were_decoded() -> None:
+    """Times, identifiers and ports of clients differ; all else is part of the shape."""
+
+    def compact(number: int, **changes: object) -> bytes:
+        ports = {"source_port": 40000 + number, "destination_port": 5432}
+        flow = hubble(
+            time=f"2026-07-31T10:41:{number:02d}Z",
+            uuid=f"cd75b2ac-8dd3-486b-beca-{number:012d}",
+            l4={"TCP": ports},
+            **changes,
+        )
+        outer = {"flow": flow, "node_name": "prod/worker-1", "time": flow["time"]}
+        return json.dumps(outer, separators=(",", ":")).encode() + b"\n"
+
+    data = [
+        *(compact(n) for n in range(9)),
+        *(compact(n, traffic_direction="INGRESS") for n in range(5)),
+        *(compact(n, is_reply=True) for n in range(3)),
+        *(compact(n, verdict="DROPPED", is_reply=None) for n in range(2)),
+        *(compact(n, source=WORLD) for n in range(4)),
+        compact(10)[:-9] + b"\n",
+        compact(11).replace(b'"source_port":40011', b'"source_port":x'),
+    ]
+    seen = read(b"".join(data))
+    spaced = read(b"".join(line.replace(b'":', b'": ') for line in data))
+
+    assert seen.records == spaced.records == 25
+    assert seen.unread == spaced.unread == 2
+    assert [(f.count, f.first[-3:], f.last[-3:], f.verdict) for f in seen.flows()] == [
+        (9, "00Z", "08Z", Verdict.ALLOWED),
+        (2, "00Z", "01Z", Verdict.DENIED),
+        (4, "00Z", "03Z", Verdict.ALLOWED),
+    ]
+    assert seen.left == spaced.left == {Left.REPLY: 3}
