@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from random import Random
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -65,7 +66,7 @@ def _dense(cluster: Cluster, rng: Random) -> list[Attempt]:
 
 
 def _numbers() -> Iterable[int]:
-    return range(60)
+    return range(24)
 
 
 def _suggestion(seed: int, outside: Outside) -> tuple[Cluster, Suggestion]:
@@ -75,13 +76,15 @@ def _suggestion(seed: int, outside: Outside) -> tuple[Cluster, Suggestion]:
 
 
 @law(st.integers(0, 2**32), _numbers)
+@settings(max_examples=20)
 def test_everything_that_was_seen_stays_allowed(seed: int) -> None:
-    for outside in Outside:
-        _, found = _suggestion(seed, outside)
-        assert found.replay.refused == ()
+    modes = list(Outside)
+    _, found = _suggestion(seed, modes[seed % len(modes)])
+    assert found.replay.refused == ()
 
 
 @law(st.integers(0, 2**32), _numbers)
+@settings(max_examples=20)
 def test_each_peer_and_port_is_needed(seed: int) -> None:
     cluster, found = _suggestion(seed, Outside.ADDRESSES)
     members = Places(found.after).members
