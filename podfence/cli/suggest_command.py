@@ -168,10 +168,10 @@ def _wanted(
 def _show_unread(seen: Seen) -> None:
     for place in seen.places:
         where = f"{printable(place.file)}:{place.line}"
-        echo(f"{where}: error[PF010]: {printable(place.message)}", err=True)
+        echo(f"{where}: error[PF011]: {printable(place.message)}", err=True)
     more = seen.unread - len(seen.places)
     if more > 0:
-        echo(f"error[PF010]: {more:,} more records cannot be read", err=True)
+        echo(f"error[PF011]: {more:,} more records cannot be read", err=True)
 
 
 def _show(found: Suggestion, seen: Seen, output: str, folder: str | None) -> None:

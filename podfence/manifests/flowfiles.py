@@ -25,22 +25,22 @@ _GZIP: Final = b"\x1f\x8b"
 
 
 def read_flows(paths: Iterable[str], stdin: BinaryIO | None) -> Seen:
-    """What all files say together. Raises PodfenceError (PF010) for one that cannot be read."""
+    """What all files say together. Raises PodfenceError (PF011) for one that cannot be read."""
     seen = Seen()
     for path in paths:
         try:
             if path == "-":
                 if stdin is None:
-                    raise PodfenceError("there is no standard input to read", code="PF010")
+                    raise PodfenceError("there is no standard input to read", code="PF011")
                 _read(stdin, path, seen)
             else:
                 with open(path, "rb") as file:
                     _read(file, path, seen)
         except (OSError, EOFError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise PodfenceError(f"{printable(path)}: {reason}", code="PF010") from error
+            raise PodfenceError(f"{printable(path)}: {reason}", code="PF011") from error
         except UnknownFormat as error:
-            raise PodfenceError(f"{printable(path)}: {error}", code="PF010") from error
+            raise PodfenceError(f"{printable(path)}: {error}", code="PF011") from error
     return seen
 
 

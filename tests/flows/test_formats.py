@@ -74,7 +74,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     for path in (tmp_path / "none", tmp_path, cut):
         with pytest.raises(PodfenceError) as caught:
             read_flows([str(path)], None)
-        assert caught.value.code == "PF010"
+        assert caught.value.code == "PF011"
 
 
 def test_memory_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
