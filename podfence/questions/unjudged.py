@@ -104,4 +104,4 @@ def said_of(touched: Touched) -> str:
     said = some([f"{number} {kind}" for kind, number in sorted(kinds.items())], len(kinds))
     pods = some(sorted(touched.policies), _SHOWN)
     are = "selects" if sum(kinds.values()) == 1 else "select"
-    return f"{said} also {are} {pods}, and what they decide is not judged"
+    return f"{said} also {are} {pods}; what that decides is not judged"
