@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from podfence.drops.headers import read_headers
-from podfence.nft.lowering.deny import PREFIXES, logged
+from podfence.nft.lowering.deny import direction_of, is_audit, logged
 from podfence.policy.flow import Direction
 
 At = tuple[int, int]
@@ -32,8 +32,12 @@ class Attempt(Struct, frozen=True):
     @property
     def direction(self) -> Direction | None:
         """Whose policies deny; None where no policy is asked."""
-        starts = (d for d, prefix in PREFIXES.items() if self.denier.startswith(prefix))
-        return next(starts, None)
+        return direction_of(self.denier)
+
+    @property
+    def audit(self) -> bool:
+        """Whether it passed, and would have been denied if audited policies were enforced."""
+        return is_audit(self.denier)
 
 
 def attempt_of(prefix: str, family: int, data: bytes) -> Attempt | None:

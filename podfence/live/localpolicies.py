@@ -72,6 +72,15 @@ class LocalPolicies:
         self._tiers = Tiers(
             {d: tuple(a.compiler for a in applying) for d, applying in self._applying.items()}, {}
         )
+        self._auditing = {
+            direction: [_Applying(name, default) for name, default in TIERS]
+            for direction in Direction
+        }
+        self._audits = Tiers(
+            {d: tuple(a.compiler for a in applying) for d, applying in self._auditing.items()},
+            {},
+            audited=True,
+        )
         self._compilers: dict[ObjectRef, tuple[Policy, list[PolicyCompiler]]] = {}
         self._asking: dict[Asked, set[ObjectRef]] = defaultdict(set)
         self._asked: dict[ObjectRef, set[Asked]] = defaultdict(set)
@@ -137,9 +146,10 @@ class LocalPolicies:
                     self._store.put_away(ref)
         self._idle.clear()
         limit = 2 * len(self.of) + _SPARE
-        every = [applying for tiers in self._applying.values() for applying in tiers]
+        both = (*self._applying.values(), *self._auditing.values())
+        every = [applying for tiers in both for applying in tiers]
         if any(len(applying.tiers) > limit for applying in every):
-            shared = self._tiers.shared.values()
+            shared = (*self._tiers.shared.values(), *self._audits.shared.values())
             in_use = {tier.number for policy in shared for tier in policy.tiers}
             for applying in every:
                 applying.sweep(in_use, limit)
@@ -150,24 +160,29 @@ class LocalPolicies:
         """Work out what applies to a profile with pods here. Whether it is another thing than
         before."""
         said = self._said(profile)
-        for direction, tiers in self._applying.items():
-            for applying in tiers:
-                applying.by_profile[profile.number] = [
-                    compiler
-                    for compiler in said
-                    if not compiler.policy.audited
-                    and (compiler.policy.direction, compiler.policy.tier)
-                    == (direction, applying.name)
-                ]
-        return self._set(profile, self._tiers.policy(profile.subject, self._rules))
+        _apply(self._applying, profile, [each for each in said if not each.policy.audited])
+        policy = self._tiers.policy(profile.subject, self._rules)
+        audited = {each.policy.direction for each in said if each.policy.audited}
+        if audited:
+            _apply(self._auditing, profile, said)
+            subject = profile.subject
+            asked = {d: self._audits.direction(d, subject, self._rules) for d in audited}
+            policy = EndpointPolicy(
+                policy.ingress,
+                policy.egress,
+                asked.get(Direction.INGRESS),
+                asked.get(Direction.EGRESS),
+            )
+        else:
+            _stop(self._auditing, profile)
+        return self._set(profile, policy)
 
     def drop(self, profile: Profile) -> None:
         """A profile has no pod here any more."""
         self._select(profile, ())
         self._set(profile, None)
-        for tiers in self._applying.values():
-            for applying in tiers:
-                applying.by_profile.pop(profile.number, None)
+        _stop(self._applying, profile)
+        _stop(self._auditing, profile)
 
     def _said(self, profile: Profile) -> list[PolicyCompiler]:
         """The compilers of the policies that select a profile, in their order."""
@@ -234,11 +249,31 @@ class LocalPolicies:
             self._users[each.number] -= 1
             if not self._users[each.number]:
                 del self._users[each.number]
-                del self._tiers.shared[each.direction, tuple(t.number for t in each.tiers)]
+                tiers = self._audits if each.audited else self._tiers
+                del tiers.shared[each.direction, tuple(t.number for t in each.tiers)]
                 if self.new.pop(each.number, None) is None:
                     self.gone[each.number] = each
         return before != policy
 
 
 def _directions(policy: EndpointPolicy | None) -> tuple[DirectionPolicy, ...]:
-    return () if policy is None else (policy.ingress, policy.egress)
+    return () if policy is None else policy.all
+
+
+_Tiers = Mapping[Direction, Iterable[_Applying]]
+
+
+def _apply(to: _Tiers, profile: Profile, said: Iterable[PolicyCompiler]) -> None:
+    """These policies apply to a profile, in their order."""
+    by_tier: dict[tuple[Direction, str], list[PolicyCompiler]] = defaultdict(list)
+    for compiler in said:
+        by_tier[compiler.policy.direction, compiler.policy.tier].append(compiler)
+    for direction, tiers in to.items():
+        for applying in tiers:
+            applying.by_profile[profile.number] = by_tier[direction, applying.name]
+
+
+def _stop(to: _Tiers, profile: Profile) -> None:
+    for tiers in to.values():
+        for applying in tiers:
+            applying.by_profile.pop(profile.number, None)

@@ -114,9 +114,13 @@ class Tiers:
         self,
         compilers: Mapping[Direction, tuple[TierCompiler, ...]],
         shared: dict[tuple[Direction, tuple[int, ...]], DirectionPolicy],
+        *,
+        audited: bool = False,
     ) -> None:
+        """``audited``: audited policies are among them."""
         self.compilers = compilers
         self.shared = shared
+        self.audited = audited
 
     @classmethod
     def of(cls, policies: Iterable[PolicyRules], numbers: Numbers) -> Tiers:
@@ -136,11 +140,11 @@ class Tiers:
     def policy(self, subject: EndpointClass, rules: RuleCompiler) -> EndpointPolicy:
         """Both directions of one class. No policy selects an outside class (NP-1)."""
         return EndpointPolicy(
-            ingress=self._direction(Direction.INGRESS, subject, rules),
-            egress=self._direction(Direction.EGRESS, subject, rules),
+            ingress=self.direction(Direction.INGRESS, subject, rules),
+            egress=self.direction(Direction.EGRESS, subject, rules),
         )
 
-    def _direction(
+    def direction(
         self, direction: Direction, subject: EndpointClass, rules: RuleCompiler
     ) -> DirectionPolicy:
         """The form shared by all classes to which the same rules apply, tiers in order."""
@@ -151,7 +155,8 @@ class Tiers:
         if found is None:
             key = repr((direction.value, [tier.key for tier in tiers]))
             number = next(rules.numbers.directions)
-            found = self.shared[numbers] = DirectionPolicy(number, key, direction, tuple(tiers))
+            found = DirectionPolicy(number, key, direction, tuple(tiers), self.audited)
+            self.shared[numbers] = found
         return found
 
 

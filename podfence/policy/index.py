@@ -198,6 +198,9 @@ class DirectionPolicy(Struct, frozen=True, eq=False):
     direction: Direction
     tiers: tuple[CompiledTier, ...] = ()
     """Admin, NetworkPolicy, Baseline (CNP-1), without those that no policy applies in."""
+    audited: bool = False
+    """Whether audited policies are among them: it says what would be (AUD-3), and is enforced
+    nowhere."""
 
     @property
     def isolates(self) -> bool:
@@ -220,14 +223,28 @@ class DirectionPolicy(Struct, frozen=True, eq=False):
 
 
 class EndpointPolicy(Struct, frozen=True):
-    """Both directions of one class."""
+    """Both directions of one class. ``audit_ingress`` and ``audit_egress``: what would apply if
+    audited policies were enforced, for who follows one node; None where none of them applies, and
+    in an index of a whole cluster (see ``compile.audit_of``)."""
 
     ingress: DirectionPolicy
     egress: DirectionPolicy
+    audit_ingress: DirectionPolicy | None = None
+    audit_egress: DirectionPolicy | None = None
 
     def of(self, direction: Direction) -> DirectionPolicy:
         """The policy of one direction."""
         return self.ingress if direction is Direction.INGRESS else self.egress
+
+    def audit(self, direction: Direction) -> DirectionPolicy | None:
+        """What an audit asks in one direction, if anything."""
+        return self.audit_ingress if direction is Direction.INGRESS else self.audit_egress
+
+    @property
+    def all(self) -> tuple[DirectionPolicy, ...]:
+        """Of both directions, enforced and audited."""
+        audits = (self.audit_ingress, self.audit_egress)
+        return (self.ingress, self.egress, *(each for each in audits if each is not None))
 
 
 class Endpoint(Struct, frozen=True):

@@ -12,11 +12,12 @@ from msgspec.structs import replace
 
 from podfence.nft.lowering.deny import CLOSED, STATELESS, deny_rules
 from podfence.nft.lowering.skeleton import stateless_map, verdict_map
-from podfence.nft.lowering.views import FAMILIES, VIEWS
+from podfence.nft.lowering.views import AUDIT_VIEWS, FAMILIES, VIEWS
 from podfence.nft.objects import Chain, Lookup, Verdict, VerdictMap, Vmap, goto
 from podfence.nft.ruleset import Ruleset
 
 _OF_PODS = {verdict_map(view, family): family for view in VIEWS for family in FAMILIES}
+_AUDITS = {verdict_map(view, family) for view in AUDIT_VIEWS for family in FAMILIES}
 _STATELESS = {stateless_map(family): family for family in FAMILIES}
 _REPLY = "_r"
 Contents = tuple[object, ...]
@@ -28,7 +29,12 @@ def units(ruleset: Ruleset) -> dict[str, Contents]:
 
     A group has elements that lead to it, or nothing leads to it: its pods have no address yet.
     """
-    verdicts = (v for name in _OF_PODS for v in set(ruleset.maps[name].elements.values()))
+    audits = [name for name in _AUDITS if name in ruleset.maps]
+    verdicts = (
+        verdict
+        for name in (*_OF_PODS, *audits)
+        for verdict in set(ruleset.maps[name].elements.values())
+    )
     found = {_unit(verdict.chain) for verdict in verdicts if verdict.chain}
     names = [(isinstance(item, Chain), item.name) for item in ruleset.objects()]
     led_to = {target for name in names for target in _named(ruleset, name)}
@@ -91,12 +97,14 @@ def _shut(
     item: VerdictMap, shut: Collection[tuple[int, int]], closed: Collection[str]
 ) -> VerdictMap:
     """Each direction of a pod is closed with its own unit; packets without a connection with
-    any."""
+    any. What only audits closes nobody: it is left out."""
     if item.name in _OF_PODS:
         elements = {
             key: goto(CLOSED) if _unit(verdict.chain) in closed else verdict
             for key, verdict in item.elements.items()
         }
+    elif item.name in _AUDITS:
+        elements = {k: v for k, v in item.elements.items() if _unit(v.chain) not in closed}
     elif item.name in _STATELESS:
         family = _STATELESS[item.name]
         end = goto(f"{STATELESS}_d")

@@ -7,7 +7,7 @@ is done to the kernel's table to get there. Elements that are asked for and not 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec.structs import replace
 
@@ -18,7 +18,7 @@ from podfence.live.selections import Moved, Selections
 from podfence.model.networkpolicy import IPNetwork
 from podfence.nft.difference import Steps, steps
 from podfence.nft.lowering.delta import Delta, Gathered
-from podfence.nft.lowering.dispatch import range_sets, spoken
+from podfence.nft.lowering.dispatch import AUDIT_MAPS, range_sets, spoken
 from podfence.nft.lowering.fragments import Fixed, Fragment, fragment
 from podfence.nft.lowering.identifiers import Namer
 from podfence.nft.lowering.leads import Leads
@@ -76,8 +76,8 @@ class Assembly:
         self._leads = Leads(self._namer)
         self._speaking = dict.fromkeys(FAMILIES, 0)
         """By IP version, how many addresses lead somewhere."""
-        fixed = skeleton(node.mark_mask, node.mark_value, node.log_group)
-        self._skeleton = {chain.name: chain for chain in fixed}
+        self._audits = False
+        self._skeleton = _skeleton(node, audit=False)
         self._chain_uses = Uses(self._skeleton.values())
         self._batch = _Batch({})
 
@@ -97,6 +97,7 @@ class Assembly:
         self._take_policies(change)
         for at, policies in change.verdicts.items():
             self._lead(at, policies)
+        self._set_audit()
         for policy in change.gone:
             self._release(self._fragments.pop(policy.number))
         self._free_names()
@@ -243,19 +244,33 @@ class Assembly:
 
     def _lead(self, at: At, policies: tuple[EndpointPolicy, ...]) -> None:
         """Lead the packets of an address to the groups of the pods that it may belong to."""
-        groups = {
-            direction: {
-                name
-                for policy in policies
-                if (name := self._fragments[policy.of(direction).number].group)
-            }
-            for direction in Direction
-        }
-        new, old = self._leads.lead(at, groups if policies else None)
+        groups = {d: self._groups_of(p.of(d) for p in policies) for d in Direction}
+        audits = {d: self._groups_of(p.audit(d) for p in policies) for d in Direction}
+        new, old = self._leads.lead(at, groups if policies else None, audits)
         self._acquire(new)
         self._release(old)
 
+    def _groups_of(self, policies: Iterable[DirectionPolicy | None]) -> set[str]:
+        """The names of those that have chains."""
+        fragments = (self._fragments[policy.number] for policy in policies if policy is not None)
+        return {fragment.group for fragment in fragments if fragment.group}
+
     # -- the delta
+
+    def _set_audit(self) -> None:
+        """What asks for audits is there as long as anything is audited."""
+        audits = self._leads.audits
+        if audits is self._audits:
+            return
+        self._audits = audits
+        before, self._skeleton = self._skeleton, _skeleton(self._node, audit=audits)
+        for name in {**before, **self._skeleton}:
+            if before.get(name) != self._skeleton.get(name):
+                self._batch.changed[True, name] = before.get(name)
+        for name in AUDIT_MAPS:
+            known = None if audits else self._leads.find_before(name)
+            assert known is None or isinstance(known, VerdictMap)
+            self._batch.changed[False, name] = known
 
     def _set_cidrs(self, pod_cidrs: tuple[IPNetwork, ...] | None) -> None:
         if pod_cidrs is not None:
@@ -358,6 +373,11 @@ class Assembly:
     def _names_before(self) -> Iterator[Name]:
         shown = ((False, name) for name in self._batch.shown)
         yield from dict.fromkeys((*self._names(), *self._batch.changed, *shown))
+
+
+def _skeleton(node: LocalNode, *, audit: bool) -> dict[str, Chain]:
+    fixed = skeleton(node.mark_mask, node.mark_value, node.log_group, audit=audit)
+    return {chain.name: chain for chain in fixed}
 
 
 class _Batch:

@@ -1,7 +1,9 @@
-"""Where packets are denied: the rules that end them, and what their log messages say.
+"""Where packets are denied, or would be: the rules that end them, and what their log messages say.
 
-Rule: the log prefix is written and read here alone. It holds the name of a group or tier, never
-text of the API; ``lower.deniers`` leads from that name back to the policies.
+Rule: what would be denied is accepted, in the last place where anything is asked; so the ends alone
+tell an audit from what is enforced. The log prefix is written and read here alone. It holds the
+name of a group or tier, never text of the API; ``lower.deniers`` leads from that name back to the
+policies.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from podfence.nft.lowering.identifiers import MAX_LOG_PREFIX, printable
-from podfence.nft.objects import DROP, Counter, Limit, Log, Rule
+from podfence.nft.objects import ACCEPT, DROP, Counter, Limit, Log, Rule
 from podfence.policy.flow import Direction
 
 LOG_LIMIT = Limit(rate=20, burst=40)
@@ -20,18 +22,40 @@ STATELESS = "stateless"
 """A packet without a connection, from or to an isolated pod."""
 CLOSED = "closed"
 """A pod whose rules could not be enforced."""
+AUDIT = "audit"
+"""Policies that are audited would deny."""
 _FIXED = (UNKNOWN, STATELESS, CLOSED)
 _START = "podfence:"
-_BY_POLICIES = {False: "deny:", True: "answer:"}
-"""By whether packets of the reply direction come to it."""
+_AUDIT = "audit_"
+_BY_POLICIES = {
+    (False, False): "deny:",
+    (False, True): "answer:",
+    (True, False): "would-deny:",
+    (True, True): "would-deny-answer:",
+}
+"""By whether it is only audited, and whether packets of the reply direction come to it."""
+_PREFIXES = {Direction.EGRESS: "eg_", Direction.INGRESS: "in_"}
 
-PREFIXES = {Direction.EGRESS: "eg_", Direction.INGRESS: "in_"}
-"""What the names of chains that judge one direction begin with."""
+
+def prefix_of(direction: Direction, *, audit: bool) -> str:
+    """What the names of groups, tiers and chains that judge one direction begin with."""
+    return f"{_AUDIT if audit else ''}{_PREFIXES[direction]}"
+
+
+def is_audit(name: str) -> bool:
+    """Whether a group, tier or chain only audits (AUD-4)."""
+    return direction_of(name) is not None and name.startswith(_AUDIT)
+
+
+def direction_of(name: str) -> Direction | None:
+    """The direction that a group, tier or chain judges; None: of no policy."""
+    bare = name.removeprefix(_AUDIT)
+    return next((d for d, prefix in _PREFIXES.items() if bare.startswith(prefix)), None)
 
 
 class Denied(Struct, frozen=True):
     """What denies. ``direction``: None where no direction of a policy is asked. ``reason``:
-    "policy", UNKNOWN, STATELESS or CLOSED."""
+    "policy", UNKNOWN, STATELESS or CLOSED; AUDIT: nothing is denied, and would be."""
 
     direction: Direction | None
     reason: str
@@ -39,9 +63,9 @@ class Denied(Struct, frozen=True):
 
 def denied_in(chain: str) -> Denied | None:
     """What the counter of a chain counts; None: nothing that is denied."""
-    for direction, prefix in PREFIXES.items():
-        if chain.startswith(prefix):
-            return Denied(direction, "policy")
+    direction = direction_of(chain)
+    if direction is not None:
+        return Denied(direction, AUDIT if is_audit(chain) else "policy")
     reason = chain.removesuffix("_d")
     return Denied(None, reason) if reason in _FIXED else None
 
@@ -55,11 +79,13 @@ class Logged(Struct, frozen=True):
 
 
 def deny_rules(log_group: int, denier: str, *, is_reply: bool = False) -> tuple[Rule, ...]:
-    """Log within limits, then count and drop (CNP-11). ``denier`` and ``is_reply`` as in
-    ``Logged``."""
-    what = denier if denier in _FIXED else f"{_BY_POLICIES[is_reply]}{denier}"
+    """Log within limits, then count and drop (CNP-11), or let pass what is only audited. ``denier``
+    and ``is_reply`` as in ``Logged``."""
+    audit = is_audit(denier)
+    what = denier if denier in _FIXED else f"{_BY_POLICIES[audit, is_reply]}{denier}"
     prefix = printable(f"{_START}{what}", MAX_LOG_PREFIX)
-    return (Rule((LOG_LIMIT, Log(log_group, prefix))), Rule((Counter(), DROP)))
+    end = ACCEPT if audit else DROP
+    return (Rule((LOG_LIMIT, Log(log_group, prefix))), Rule((Counter(), end)))
 
 
 def logged(prefix: str) -> Logged | None:
@@ -69,7 +95,8 @@ def logged(prefix: str) -> Logged | None:
     what = prefix.removeprefix(_START)
     if what in _FIXED:
         return Logged(what)
-    for is_reply, word in _BY_POLICIES.items():
-        if what.startswith(word) and what != word:
-            return Logged(what.removeprefix(word), is_reply)
+    for (audit, is_reply), word in _BY_POLICIES.items():
+        denier = what.removeprefix(word)
+        if what.startswith(word) and denier and is_audit(denier) is audit:
+            return Logged(denier, is_reply)
     return None

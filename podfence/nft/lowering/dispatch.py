@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from podfence.model.networkpolicy import IPNetwork
-from podfence.nft.lowering.deny import PREFIXES, STATELESS
+from podfence.nft.lowering.deny import STATELESS, prefix_of
 from podfence.nft.lowering.groups import self_sets
 from podfence.nft.lowering.identifiers import Namer
 from podfence.nft.lowering.skeleton import range_set, stateless_map, verdict_map
-from podfence.nft.lowering.views import FAMILIES, VIEWS, View
+from podfence.nft.lowering.views import AUDIT_VIEWS, FAMILIES, VIEWS, View
 from podfence.nft.objects import (
     ADDRESS_TYPES,
     RETURN,
@@ -64,15 +64,30 @@ def map_types() -> Iterator[tuple[str, tuple[DataType, ...]]]:
         yield stateless_map(family), (ADDRESS_TYPES[family],)
 
 
+def audit_map_types() -> Iterator[tuple[str, tuple[DataType, ...]]]:
+    """The maps that the addresses of pods are in for which something is audited."""
+    for view in AUDIT_VIEWS:
+        for family in FAMILIES:
+            yield verdict_map(view, family), (ADDRESS_TYPES[family],)
+
+
+AUDIT_MAPS = tuple(name for name, _ in audit_map_types())
+"""Their names."""
+
+
 def leads_of(
-    family: int, names: GroupNames, namer: Namer
+    family: int, names: GroupNames, audits: GroupNames, namer: Namer
 ) -> Iterator[tuple[str, Verdict, Chain | None]]:
     """For each map of a family, where the packets of an address go, and the chain that leads there
-    if several groups have to be asked."""
+    if several groups have to be asked. ``audits``: the groups that audit; maps of audits have no
+    element where there is none."""
     for view in VIEWS:
         yield verdict_map(view, family), *_lead(names[view.direction], view, namer)
     judged = any(names.values())
     yield stateless_map(family), goto(f"{STATELESS}_d") if judged else RETURN, None
+    for view in AUDIT_VIEWS:
+        if audits[view.direction]:
+            yield verdict_map(view, family), *_lead(audits[view.direction], view, namer)
 
 
 def _lead(names: Collection[str], view: View, namer: Namer) -> tuple[Verdict, Chain | None]:
@@ -81,5 +96,6 @@ def _lead(names: Collection[str], view: View, namer: Namer) -> tuple[Verdict, Ch
         return RETURN, None
     if len(targets) == 1:
         return goto(targets[0]), None
-    name = namer.name(f"{PREFIXES[view.direction]}all_", " ".join(targets))
+    prefix = prefix_of(view.direction, audit=view.audit)
+    name = namer.name(f"{prefix}all_", " ".join(targets))
     return goto(name), Chain(name, tuple(Rule((jump(target),)) for target in targets))

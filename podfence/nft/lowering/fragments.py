@@ -45,7 +45,7 @@ def fragment(
     namer.given.clear()
     peers = PeerSets(_unknown, namer, families)
     ports = PortQuestions(namer)
-    groups = Groups(peers, ports, namer, log_group)
+    groups = Groups(peers, ports, namer, log_group, audit=policy.audited)
     if not groups.denies(policy):
         return NOTHING
     chains = tuple(groups.chains(policy))

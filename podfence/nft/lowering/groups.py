@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
-from podfence.nft.lowering.deny import PREFIXES, deny_rules
+from podfence.nft.lowering.deny import deny_rules, prefix_of
 from podfence.nft.lowering.identifiers import Namer, group_comment, match_comment
 from podfence.nft.lowering.keyed import RunWriter
 from podfence.nft.lowering.peers import PeerSets
@@ -47,13 +47,23 @@ class _Asked(Struct, frozen=True):
 
 
 class Groups:
-    """Names and writes the chains of isolation groups."""
+    """Names and writes the chains of isolation groups. ``audit``: of what is only audited, which
+    has chains of its own."""
 
-    def __init__(self, peers: PeerSets, ports: PortQuestions, namer: Namer, log_group: int) -> None:
+    def __init__(
+        self,
+        peers: PeerSets,
+        ports: PortQuestions,
+        namer: Namer,
+        log_group: int,
+        *,
+        audit: bool = False,
+    ) -> None:
         self._runs = RunWriter(peers, ports, namer)
         self._tiers = SharedTiers(self._runs, namer, log_group)
         self._namer = namer
         self._log_group = log_group
+        self._audit = audit
         self._asked: dict[int, _Asked] = {}
         self._isolating: dict[str, DirectionPolicy] = {}
 
@@ -65,7 +75,7 @@ class Groups:
         key = policy.key
         if asked != policy.tiers:
             key = f"{key} asked {[tier.name for tier in asked]}"
-        return self._namer.name(PREFIXES[policy.direction], key)
+        return self._namer.name(prefix_of(policy.direction, audit=self._audit), key)
 
     def denies(self, policy: DirectionPolicy) -> bool:
         """Whether a group of this policy can deny anything; otherwise it has no chains."""
@@ -92,7 +102,9 @@ class Groups:
         found = {
             chain.name: chain
             for reply in (False, True)
-            for chain in self._of_view(start, asked, entries, View(policy.direction, reply))
+            for chain in self._of_view(
+                start, asked, entries, View(policy.direction, reply, self._audit)
+            )
         }
         yield from found.values()
 

@@ -10,7 +10,13 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from podfence.live.pods import At
-from podfence.nft.lowering.dispatch import GroupNames, leads_of, map_types, self_set
+from podfence.nft.lowering.dispatch import (
+    GroupNames,
+    audit_map_types,
+    leads_of,
+    map_types,
+    self_set,
+)
 from podfence.nft.lowering.fragments import NOTHING, Fragment
 from podfence.nft.lowering.groups import self_sets
 from podfence.nft.lowering.identifiers import Namer
@@ -18,7 +24,8 @@ from podfence.nft.lowering.views import FAMILIES
 from podfence.nft.objects import Key, NamedObject, Set, Verdict, VerdictMap
 from podfence.nft.transaction import ElementHolder
 
-_TYPES = dict(map_types())
+_AUDITS = dict(audit_map_types())
+_TYPES = {**dict(map_types()), **_AUDITS}
 _PAIRS = {name: family for family, name in self_sets().items()}
 
 
@@ -39,6 +46,8 @@ class Leads:
         self._before: dict[str, dict[Key, Verdict | None]] = {}
         self._moved: dict[At, bool] = {}
         """Addresses that came (True) or went since the last change."""
+        self._audited = False
+        """Whether anything was audited when the last change began."""
 
     def __contains__(self, at: At) -> bool:
         return at in self._local
@@ -47,15 +56,24 @@ class Leads:
         """What is now is what was before."""
         self._before = {}
         self._moved = {}
+        self._audited = self.audits
 
-    def lead(self, at: At, groups: GroupNames | None) -> tuple[Fragment, Fragment]:
+    @property
+    def audits(self) -> bool:
+        """Whether anything is audited: only then there are maps for it."""
+        return any(self._elements[name] for name in _AUDITS)
+
+    def lead(
+        self, at: At, groups: GroupNames | None, audits: GroupNames
+    ) -> tuple[Fragment, Fragment]:
         """Lead an address to these groups; None: it is no pod's. The chains that are needed for
         that, and those that were needed before."""
         family, address = at
         old = self._local.pop(at, None)
-        new = None if groups is None else self._lead_of(family, groups)
-        for name in (new or old or _NOWHERE).verdicts:
-            self._set(name, (address,), None if new is None else new.verdicts[name])
+        new = None if groups is None else self._lead_of(family, groups, audits)
+        verdicts = (new or _NOWHERE).verdicts
+        for name in {**(old or _NOWHERE).verdicts, **verdicts}:
+            self._set(name, (address,), verdicts.get(name))
         if new is not None:
             self._local[at] = new
         if bool(new) is not bool(old):
@@ -63,8 +81,12 @@ class Leads:
         return (new or _NOWHERE).chains, (old or _NOWHERE).chains
 
     def changes(self) -> Iterator[tuple[list[ElementHolder], list[ElementHolder]]]:
-        """Parts of maps and sets to take out and to put in."""
+        """Parts of maps and sets to take out and to put in, of those that are there before and
+        after."""
+        new_or_gone = _AUDITS if self._audited is not self.audits else {}
         for name, before in self._before.items():
+            if name in new_or_gone:
+                continue
             after = self._elements[name]
             old = {k: v for k, v in before.items() if v is not None and after.get(k) != v}
             new = {k: after[k] for k, v in before.items() if k in after and after[k] != v}
@@ -83,11 +105,14 @@ class Leads:
     def kind(self, name: str) -> type[NamedObject] | None:
         """What a name stands for, None for nothing of these."""
         if name in _TYPES:
-            return VerdictMap
+            return VerdictMap if name not in _AUDITS or self.audits else None
         return Set if name in _PAIRS else None
 
     def find(self, name: str) -> VerdictMap | Set:
-        """An object as it is; a map goes on changing."""
+        """An object as it is; a map goes on changing, but for those of audits, which come and go as
+        a whole."""
+        if name in _AUDITS:
+            return VerdictMap(name, _TYPES[name], dict(self._elements[name]))
         if name in _TYPES:
             return VerdictMap(name, _TYPES[name], self._elements[name])
         family = _PAIRS[name]
@@ -108,12 +133,12 @@ class Leads:
 
     def names(self) -> Iterator[str]:
         """Of all objects."""
-        yield from _TYPES
+        yield from (name for name in _TYPES if self.kind(name) is not None)
         yield from _PAIRS
 
-    def _lead_of(self, family: int, groups: GroupNames) -> _Lead:
+    def _lead_of(self, family: int, groups: GroupNames, audits: GroupNames) -> _Lead:
         self._namer.given.clear()
-        leads = list(leads_of(family, groups, self._namer))
+        leads = list(leads_of(family, groups, audits, self._namer))
         chains = tuple(chain for _, _, chain in leads if chain is not None)
         return _Lead(
             {name: verdict for name, verdict, _ in leads},

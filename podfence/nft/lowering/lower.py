@@ -6,13 +6,20 @@ the peers that their policies name, never the number of policies of the cluster.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
 from podfence.model.networkpolicy import IPNetwork
 from podfence.model.objects import IPAddress
-from podfence.nft.lowering.dispatch import leads_of, map_types, range_sets, self_set, spoken
+from podfence.nft.lowering.dispatch import (
+    audit_map_types,
+    leads_of,
+    map_types,
+    range_sets,
+    self_set,
+    spoken,
+)
 from podfence.nft.lowering.groups import Groups
 from podfence.nft.lowering.identifiers import Namer
 from podfence.nft.lowering.peers import ClassMembers, PeerSets
@@ -30,7 +37,8 @@ from podfence.nft.objects import (
     Verdict,
     VerdictMap,
 )
-from podfence.nft.ruleset import Ruleset
+from podfence.nft.ruleset import AnySet, Ruleset
+from podfence.policy.compile import audit_of
 from podfence.policy.flow import Direction
 from podfence.policy.index import CompiledTier, DirectionPolicy, Endpoint, PolicyIndex
 
@@ -87,7 +95,7 @@ def lower(index: PolicyIndex, node: LocalNode) -> Ruleset:
 def deniers(index: PolicyIndex, node: LocalNode) -> Mapping[str, DirectionPolicy | CompiledTier]:
     """The way back from a log message: by what ``deny.logged`` reads from its prefix, the
     policies that deny in ``lower(index, node)``."""
-    return _Lowering(index, node).groups.deniers
+    return _Lowering(index, node).deniers
 
 
 class _Lowering:
@@ -100,18 +108,74 @@ class _Lowering:
         families = spoken((a.version for a in self._local), node.pod_cidrs)
         self._peers = PeerSets(ClassMembers(index), namer, families)
         self._ports = PortQuestions(namer)
-        self.groups = Groups(self._peers, self._ports, namer, node.log_group)
-        denying = _denying(index, node, self.groups)
-        self._chains = [chain for policy in denying for chain in self.groups.chains(policy)]
-        self._dispatch = _Dispatch(index, self.groups, namer)
+        self._groups = Groups(self._peers, self._ports, namer, node.log_group)
+        denying = _denying(_policies(index, pod) for pod in _pods(index, node))
+        denying = [policy for policy in denying if self._groups.denies(policy)]
+        self._chains = [chain for policy in denying for chain in self._groups.chains(policy)]
+        self._audit = _Audit.of(index, node, namer, self._ports, families)
+        self._dispatch = _Dispatch(index, self._groups, self._audit, namer)
+
+    @property
+    def deniers(self) -> Mapping[str, DirectionPolicy | CompiledTier]:
+        audits = {} if self._audit is None else self._audit.groups.deniers
+        return {**self._groups.deniers, **audits}
 
     def ruleset(self) -> Ruleset:
         node, dispatch = self._node, self._dispatch
         objects: list[NamedObject] = [*range_sets(node.pod_cidrs), *_pairs(self._local)]
-        objects += [*self._peers.sets, *self._ports.sets, *dispatch.maps(self._local)]
-        objects += [*self.groups.maps, *self._chains, *dispatch.chains.values()]
-        objects += skeleton(node.mark_mask, node.mark_value, node.log_group)
+        objects += [*self._sets(), *self._ports.sets, *dispatch.maps(self._local)]
+        objects += [*self._groups.maps, *self._chains, *dispatch.chains.values()]
+        if self._audit is not None:
+            objects += [*self._audit.groups.maps, *self._audit.chains]
+        audits = dispatch.audits
+        objects += skeleton(node.mark_mask, node.mark_value, node.log_group, audit=audits)
         return Ruleset.of(Table(TABLE, "managed by podfence"), objects)
+
+    def _sets(self) -> Iterable[AnySet]:
+        """Of one name, an audit means the same peers as what is enforced."""
+        audited = () if self._audit is None else self._audit.peers.sets
+        return {found.name: found for found in (*self._peers.sets, *audited)}.values()
+
+
+class _Audit(Struct, frozen=True):
+    """What is asked of audited policies. ``index``: in it they are enforced."""
+
+    index: PolicyIndex
+    enforced: PolicyIndex
+    groups: Groups
+    peers: PeerSets
+    chains: tuple[Chain, ...]
+
+    @classmethod
+    def of(
+        cls,
+        enforced: PolicyIndex,
+        node: LocalNode,
+        namer: Namer,
+        ports: PortQuestions,
+        families: Collection[int],
+    ) -> _Audit | None:
+        """None: nothing is audited."""
+        index = audit_of(enforced)
+        if index is None:
+            return None
+        peers = PeerSets(ClassMembers(index), namer, families)
+        groups = Groups(peers, ports, namer, node.log_group, audit=True)
+        found = cls(index, enforced, groups, peers, ())
+        asked = _denying(found.policies(pod) for pod in _pods(enforced, node))
+        chains = (chain for policy in asked for chain in groups.chains(policy))
+        return cls(index, enforced, groups, peers, tuple(chains))
+
+    def policies(self, pod: Endpoint) -> Iterator[DirectionPolicy]:
+        """What would apply to a pod of the enforced index, in directions in which audited policies
+        apply and something could be denied."""
+        name = f"{pod.pod.namespace}/{pod.pod.name}"
+        pairs = zip(
+            _policies(self.index, self.index.endpoints[name]),
+            _policies(self.enforced, pod),
+            strict=True,
+        )
+        return (one for one, now in pairs if one.key != now.key and self.groups.denies(one))
 
 
 Local = dict[IPAddress, tuple[Endpoint, ...]]
@@ -132,11 +196,15 @@ def _policies(index: PolicyIndex, endpoint: Endpoint) -> Iterator[DirectionPolic
         yield index.policies[endpoint.endpoint_class].of(direction)
 
 
-def _denying(index: PolicyIndex, node: LocalNode, groups: Groups) -> list[DirectionPolicy]:
-    """The groups of this node, each once, in the order of the index. A pod that has no address yet
-    has its groups already: when the address comes, only elements are left to write."""
-    pods = (pod for pod in index.endpoints.values() if node.runs(pod))
-    found = {p.number: p for pod in pods for p in _policies(index, pod) if groups.denies(p)}
+def _pods(index: PolicyIndex, node: LocalNode) -> Iterator[Endpoint]:
+    """The pods of this node. One that has no address yet has its groups already: when the address
+    comes, only elements are left to write."""
+    return (pod for pod in index.endpoints.values() if node.runs(pod))
+
+
+def _denying(of_pods: Iterable[Iterable[DirectionPolicy]]) -> list[DirectionPolicy]:
+    """The policies of pods, each once, in the order of the index."""
+    found = {policy.number: policy for policies in of_pods for policy in policies}
     return [found[number] for number in sorted(found)]
 
 
@@ -147,25 +215,42 @@ def _pairs(local: Local) -> Iterator[Set]:
 
 
 class _Dispatch:
-    """Leads the packets of each pod to its groups; ``chains``: those that lead to several."""
+    """Leads the packets of each pod to its groups; ``chains``: those that lead to several.
+    ``audits``: whether some pod has any that audit."""
 
-    def __init__(self, index: PolicyIndex, groups: Groups, namer: Namer) -> None:
+    def __init__(
+        self, index: PolicyIndex, groups: Groups, audit: _Audit | None, namer: Namer
+    ) -> None:
         self._index = index
         self._groups = groups
+        self._audit = audit
         self._namer = namer
         self.chains: dict[str, Chain] = {}
+        self.audits = False
 
-    def maps(self, local: Local) -> Iterator[VerdictMap]:
-        """The maps of every view, then those of packets without a connection."""
-        leads: dict[str, dict[Key, Verdict]] = {name: {} for name, _ in map_types()}
+    def maps(self, local: Local) -> list[VerdictMap]:
+        """The maps of every view, those of packets without a connection, then those of audits."""
+        types = dict((*map_types(), *audit_map_types()))
+        leads: dict[str, dict[Key, Verdict]] = {name: {} for name in types}
         for address, pods in local.items():
             names = {direction: self._names(pods, direction) for direction in Direction}
-            for name, verdict, chain in leads_of(address.version, names, self._namer):
+            audits = {direction: self._audits(pods, direction) for direction in Direction}
+            for name, verdict, chain in leads_of(address.version, names, audits, self._namer):
                 leads[name][int(address),] = verdict
                 if chain is not None:
                     self.chains[chain.name] = chain
-        for name, key in map_types():
-            yield VerdictMap(name, key, leads[name])
+            self.audits = self.audits or any(audits.values())
+        for name in () if self.audits else dict(audit_map_types()):
+            del leads[name]
+        return [VerdictMap(name, types[name], elements) for name, elements in leads.items()]
+
+    def _audits(self, pods: Iterable[Endpoint], direction: Direction) -> set[str]:
+        """The groups that audit an address in one direction."""
+        audit = self._audit
+        if audit is None:
+            return set()
+        policies = (policy for pod in pods for policy in audit.policies(pod))
+        return {audit.groups.name(each) for each in policies if each.direction is direction}
 
     def _names(self, pods: Iterable[Endpoint], direction: Direction) -> set[str]:
         """The groups that judge an address in one direction."""

@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from podfence.nft.lowering.polarity import Polarity, rule_polarity
 from podfence.nft.objects import (
+    ACCEPT,
     DROP,
     RETURN,
     Chain,
@@ -42,6 +43,8 @@ from podfence.sets.members import Members
 Condition = frozenset[Expression]
 """What a rule that allows asks; the empty one asks nothing."""
 _ALL: Condition = frozenset()
+_ENDS = (DROP, ACCEPT)
+"""Of what is denied, and of what would be, which is accepted where nothing is left to ask."""
 
 
 class Rules(Protocol):
@@ -207,7 +210,7 @@ class Proof:
         if not isinstance(last, Verdict) or last.kind is VerdictKind.JUMP:
             return False
         if not last.chain:
-            return last == DROP
+            return last in _ENDS
         try:
             found = self._before.chain(last.chain)
         except _NotOnlyAllowing:
@@ -295,7 +298,7 @@ class _Reader:
             if verdict == RETURN:
                 conditions.append(condition)
             elif verdict is not None:
-                if condition or verdict.kind not in (VerdictKind.GOTO, VerdictKind.DROP):
+                if condition or (verdict.kind is not VerdictKind.GOTO and verdict not in _ENDS):
                     raise _NotOnlyAllowing
                 onward = self._onward(verdict.chain) if verdict.chain else _of_verdict(verdict)
                 return _Rest((*conditions, *onward.conditions), onward.onward)
@@ -311,7 +314,7 @@ class _Reader:
 
 
 def _of_verdict(verdict: Verdict) -> _Rest:
-    if verdict not in (RETURN, DROP):
+    if verdict not in (RETURN, *_ENDS):
         raise _NotOnlyAllowing
     return _Rest((_ALL,) if verdict == RETURN else ())
 

@@ -6,10 +6,17 @@ in the base chains and is argued there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 
-from podfence.nft.lowering.deny import STATELESS, UNKNOWN, deny_rules
-from podfence.nft.lowering.views import DESTINATIONS, FAMILIES, SOURCES, VIEWS, View
+from podfence.nft.lowering.deny import STATELESS, UNKNOWN, deny_rules, prefix_of
+from podfence.nft.lowering.views import (
+    AUDIT_VIEWS,
+    DESTINATIONS,
+    FAMILIES,
+    SOURCES,
+    VIEWS,
+    View,
+)
 from podfence.nft.objects import (
     ACCEPT,
     ICMP,
@@ -41,7 +48,6 @@ FULL_MARK = 0xFFFFFFFF
 FAST, STAMP = "fast", "stamp"
 _ND_TYPES = Between(Field.ICMPV6_TYPE, 133, 137)
 _ON_LINK = Compare(Field.IP6_HOPLIMIT, 255)
-_MAP_PREFIXES = {Direction.EGRESS: "eg", Direction.INGRESS: "in"}
 
 
 def range_set(family: int) -> str:
@@ -51,7 +57,8 @@ def range_set(family: int) -> str:
 
 def verdict_map(view: View, family: int) -> str:
     """The map from local pod addresses to their group's chain in a view."""
-    return f"{_MAP_PREFIXES[view.direction]}{family}{view.suffix}"
+    prefix = prefix_of(view.direction, audit=view.audit).removesuffix("_")
+    return f"{prefix}{family}{view.suffix}"
 
 
 def stateless_map(family: int) -> str:
@@ -61,11 +68,14 @@ def stateless_map(family: int) -> str:
 
 def dispatch_chain(view: View) -> str:
     """The chain that looks the judged pod up."""
-    return f"{view.direction.value}{view.suffix}"
+    return f"{'audit_' if view.audit else ''}{view.direction.value}{view.suffix}"
 
 
-def skeleton(mark_mask: int, mark_value: int, log_group: int) -> Iterator[Chain]:
-    """Every fixed chain; ``mark_value`` is the current epoch, in place within the mask."""
+def skeleton(
+    mark_mask: int, mark_value: int, log_group: int, *, audit: bool = False
+) -> Iterator[Chain]:
+    """Every fixed chain; ``mark_value`` is the current epoch, in place within the mask. ``audit``:
+    whether anything is audited; the maps of ``AUDIT_VIEWS`` are there then."""
     yield Chain(UNKNOWN, deny_rules(log_group, UNKNOWN))
     yield Chain(f"{STATELESS}_d", deny_rules(log_group, STATELESS))
     for view in VIEWS:
@@ -73,9 +83,13 @@ def skeleton(mark_mask: int, mark_value: int, log_group: int) -> Iterator[Chain]
         yield Chain(dispatch_chain(view), _dispatch(view.subject, maps))
     yield from _stateless_chains()
     yield from epoch_chains(mark_mask, mark_value)
-    yield Chain("reply", _judge(reply=True))
-    yield Chain("forward", _forward(), BaseChain(Hook.FORWARD, PRIORITY))
-    yield Chain("input", _input(), BaseChain(Hook.INPUT, PRIORITY))
+    audits = AUDIT_VIEWS if audit else ()
+    for view in audits:
+        known = (Rule((Vmap((view.subject[f],), verdict_map(view, f)),)) for f in FAMILIES)
+        yield Chain(dispatch_chain(view), tuple(known))
+    yield Chain("reply", _judge(audits, reply=True))
+    yield Chain("forward", _forward(audits), BaseChain(Hook.FORWARD, PRIORITY))
+    yield Chain("input", _input(audits), BaseChain(Hook.INPUT, PRIORITY))
 
 
 def epoch_chains(mark_mask: int, mark_value: int) -> Iterator[Chain]:
@@ -102,10 +116,16 @@ def _stateless_chains() -> Iterator[Chain]:
     yield Chain(STATELESS, tuple(Rule((jump(name),)) for name in ends))
 
 
-def _judge(*, reply: bool) -> tuple[Rule, ...]:
-    """Both ends must agree (NP-6); then the connection carries the epoch that judged it."""
+def _judge(audits: Collection[View], *, reply: bool) -> tuple[Rule, ...]:
+    """Both ends must agree (NP-6); then the connection carries the epoch that judged it. What is
+    audited comes last: it accepts what it would deny, so nothing may be left to ask."""
     views = [view for view in VIEWS if view.reply is reply]
-    return (*(Rule((jump(dispatch_chain(view)),)) for view in views), Rule((jump(STAMP),)))
+    asked = [view for view in audits if view.reply is reply]
+    return (*_jumps(views), Rule((jump(STAMP),)), *_jumps(asked))
+
+
+def _jumps(views: Iterable[View]) -> Iterator[Rule]:
+    return (Rule((jump(dispatch_chain(view)),)) for view in views)
 
 
 def _passes_always() -> Iterator[Rule]:
@@ -120,18 +140,18 @@ def _passes_always() -> Iterator[Rule]:
         yield Rule((related, Compare(Field.L4PROTO, protocol), ACCEPT), "errors of connections")
 
 
-def _forward() -> tuple[Rule, ...]:
+def _forward(audits: Collection[View]) -> tuple[Rule, ...]:
     return (
         *_passes_always(),
         # after the fast path, which they never take: they have no mark
         Rule((CtState(CtStateBit.INVALID | CtStateBit.UNTRACKED), goto(STATELESS))),
         # a connection judged under an older epoch, met on its way back
         Rule((CtDirection(CtDirectionValue.REPLY), goto("reply"))),
-        *_judge(reply=False),
+        *_judge(audits, reply=False),
     )
 
 
-def _input() -> tuple[Rule, ...]:
+def _input(audits: Collection[View]) -> tuple[Rule, ...]:
     """From pods to their own node: egress is judged (NP-53), answers to the node pass (NP-52).
 
     A packet without a connection is judged like the first one of a connection.
@@ -141,4 +161,5 @@ def _input() -> tuple[Rule, ...]:
         Rule((CtDirection(CtDirectionValue.REPLY), RETURN)),
         Rule((jump(dispatch_chain(View(Direction.EGRESS, reply=False))),)),
         Rule((jump(STAMP),)),
+        *_jumps(v for v in audits if v.direction is Direction.EGRESS and not v.reply),
     )

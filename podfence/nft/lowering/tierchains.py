@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from podfence.nft.lowering.deny import PREFIXES, deny_rules
+from podfence.nft.lowering.deny import deny_rules, prefix_of
 from podfence.nft.lowering.identifiers import Namer, action_comment
 from podfence.nft.lowering.identifiers import tier_comment as comment_of
 from podfence.nft.lowering.identifiers import tier_key as key_of
@@ -64,7 +64,7 @@ class SharedTiers:
         return deniers, appeal
 
     def _name(self, tier: CompiledTier, appeal: str, view: View) -> str:
-        prefix = f"{PREFIXES[view.direction]}{tier.name.lower()}_"
+        prefix = f"{prefix_of(view.direction, audit=view.audit)}{tier.name.lower()}_"
         return self._namer.name(prefix, f"{appeal.removesuffix(view.suffix)} {self._key(tier)}")
 
     def _key(self, tier: CompiledTier) -> str:

@@ -19,7 +19,7 @@ from podfence.nft.difference import without
 from podfence.nft.lowering.permission import Proof, Rules
 from podfence.nft.lowering.polarity import Polarity, Uses
 from podfence.nft.lowering.skeleton import FAST, STAMP, range_set, stateless_map, verdict_map
-from podfence.nft.lowering.views import FAMILIES, VIEWS
+from podfence.nft.lowering.views import AUDIT_VIEWS, FAMILIES, VIEWS, View
 from podfence.nft.objects import (
     ADDRESS_TYPES,
     RETURN,
@@ -51,7 +51,13 @@ Released = Mapping[int, Members]
 of a permission is dangerous only when somebody else gets the address."""
 _NOBODY: Released = {}
 _OF_PODS = {verdict_map(view, family): family for view in VIEWS for family in FAMILIES}
-_OF_SKELETON = _OF_PODS.keys() | set(map(stateless_map, FAMILIES))
+_AUDITS = {
+    verdict_map(view, family): verdict_map(View(view.direction, view.reply), family)
+    for view in AUDIT_VIEWS
+    for family in FAMILIES
+}
+"""Maps of what is audited, each with the map of the same view that every pod is in."""
+_OF_SKELETON = _OF_PODS.keys() | _AUDITS.keys() | set(map(stateless_map, FAMILIES))
 """Maps of addresses; packets that ask the last two have no connection, and carry no epoch."""
 
 
@@ -175,6 +181,8 @@ class _Judgement:
                 yield _unless(not denies)
         for name in _OF_PODS.keys() & {*self._touched.taken, *self._touched.put}:
             yield from self._pods(name, _OF_PODS[name])
+        for name in _AUDITS.keys() & self._touched.put.keys():
+            yield from self._audited(name, _AUDITS[name])
         if self._proof.leans_on_released:
             yield Tightening.OWED
 
@@ -219,6 +227,14 @@ class _Judgement:
                 yield _unless(self._proof.verdict_keeps(old[key], verdict))
             elif verdict != RETURN:
                 yield _unless(_inside(self._before.sets[range_set(family)], key))
+
+    def _audited(self, name: str, of_pods: str) -> Iterator[Tightening]:
+        """What an audit would take away is asked of connections that live: they are judged again.
+        An element that goes takes nothing away, and one of a new pod finds no connection."""
+        old, known = self._before.maps[name].elements, self._before.maps[of_pods].elements
+        for key, verdict in _elements(self._touched.put, name).items():
+            if key in known:
+                yield _unless(key in old and self._proof.verdict_keeps(old[key], verdict))
 
 
 def _unless(proven: bool) -> Tightening:

@@ -18,10 +18,12 @@ FAMILIES = (4, 6)
 
 class View(Struct, frozen=True):
     """One policy direction, seen in packets of the original direction or, if ``reply``, of the
-    reply direction."""
+    reply direction. ``audit``: what audited policies would say of it, asked after all that is
+    enforced."""
 
     direction: Direction
     reply: bool
+    audit: bool = False
 
     @property
     def suffix(self) -> str:
@@ -50,3 +52,5 @@ class View(Struct, frozen=True):
 
 VIEWS = tuple(View(direction, reply) for reply in (False, True) for direction in Direction)
 """Egress before ingress, original before reply."""
+AUDIT_VIEWS = tuple(View(view.direction, view.reply, audit=True) for view in VIEWS)
+"""The same, of what is only audited."""
