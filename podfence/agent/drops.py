@@ -30,6 +30,8 @@ AGAIN = 30.0
 """Seconds until a log that is not to be had is tried again."""
 DROPPED = "PacketsDenied"
 """The reason of Events on pods."""
+AUDITED = "PacketsAudited"
+"""The same, where nothing was denied, and would be if audited policies were enforced."""
 _POLL = 0.5
 
 
@@ -107,7 +109,7 @@ class Watcher:
         for attempt, names in answers:
             denial = self._events.denial(attempt, names, now)
             if denial is not None:
-                self._say(Said(denial.pod, DROPPED, denial.note))
+                self._say(Said(denial.pod, AUDITED if denial.audit else DROPPED, denial.note))
 
     def drops(self, since: int = 0) -> Drops:
         """What has changed after a serial."""

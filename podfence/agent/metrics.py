@@ -15,6 +15,7 @@ from podfence.agent.latency import Latency
 from podfence.agent.machine import Machine
 from podfence.agent.status import Source, Status
 from podfence.drops.ledger import Counts
+from podfence.nft.lowering.deny import AUDIT
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Labels = Mapping[str, str]
@@ -107,12 +108,24 @@ def _kernel(status: Status, machine: Machine) -> Iterator[Iterator[str]]:
     denied = [
         ({"direction": d.direction.value if d.direction else "any", "reason": d.reason}, found)
         for d, found in machine.denied.items()
+        if d.reason != AUDIT
     ]
     denied.sort(key=lambda each: sorted(each[0].items()))
     yield _counter(
         "denied_packets_total", "Denied packets.", [(k, found.packets) for k, found in denied]
     )
     yield _counter("denied_bytes_total", "Their bytes.", [(k, found.bytes) for k, found in denied])
+    audited = [
+        ({"direction": d.direction.value}, found.packets)
+        for d, found in machine.denied.items()
+        if d.reason == AUDIT and d.direction is not None
+    ]
+    audited.sort(key=lambda each: each[0]["direction"])
+    yield _counter(
+        "audited_packets_total",
+        "Packets that passed, and that audited policies would have denied.",
+        audited,
+    )
     yield from _drops(status.drops)
     if machine.conntrack is not None:
         entries, most = machine.conntrack
@@ -122,7 +135,9 @@ def _kernel(status: Status, machine: Machine) -> Iterator[Iterator[str]]:
 
 def _drops(counts: Counts) -> Iterator[Iterator[str]]:
     seen = [
-        ({"direction": d or "any", "reason": r}, n) for (d, r), n in sorted(counts.seen.items())
+        ({"direction": d or "any", "reason": r}, n)
+        for (d, r), n in sorted(counts.seen.items())
+        if r != AUDIT
     ]
     yield _counter("drops_total", "Denied packets that were logged and named.", seen)
     yield _counter("drops_lost_total", "Logged packets that nobody could look at.", counts.lost)

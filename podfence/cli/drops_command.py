@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import click
+from msgspec import Struct
 from msgspec.structs import replace
 
 from podfence.agent.fleet import Told
@@ -31,12 +32,38 @@ _Ask = Callable[[], list[Told[Drops]]]
 """What each node tells now."""
 
 
+class Wanted(Struct, frozen=True):
+    """What is asked for. ``pod`` with a namespace of its own needs no other."""
+
+    namespace: str | None = None
+    pod: str | None = None
+    audit: bool = False
+
+    def holds(self, drop: Drop) -> bool:
+        """Whether a drop is asked for, by either end."""
+        if self.audit and not drop.audit:
+            return False
+        return any(map(self._is_of, (drop.source, drop.destination)))
+
+    def _is_of(self, end: End) -> bool:
+        if self.namespace is None and self.pod is None:
+            return True
+        for each in end.pods:
+            where, _, name = each.partition("/")
+            if self.namespace in (None, where) and self.pod in (None, each, name):
+                return True
+        return False
+
+
 @click.command("drops")
 @click.option("--follow", is_flag=True, help="Go on, until you end it.")
 @click.option(
     "-n", "--namespace", metavar="NAMESPACE", help="Only of pods in this namespace, at either end."
 )
 @click.option("--pod", metavar="POD", help="Only of this pod (namespace/name, or a name).")
+@click.option(
+    "--audit", is_flag=True, help="Only what audited policies would drop if they were enforced."
+)
 @output_option
 @click.option("--local", is_flag=True, help="Ask the agent of this node alone, at its socket.")
 @run_dir_option("Where that socket lies.")
@@ -52,6 +79,7 @@ def command(
     follow: bool,
     namespace: str | None,
     pod: str | None,
+    audit: bool,
     output: str,
     local: bool,
     run_dir: Path,
@@ -63,16 +91,18 @@ def command(
     The agents of all nodes are asked, through the API server. On a node, as root, its own agent is
     asked at its socket, unless --context, --kubeconfig or --agent say which cluster. Packets that
     are alike are one line, with how many were seen; a flood is seen in part. Near misses say what
-    the policy would have allowed. Exit status 1: a node did not answer.
+    the policy would have allowed. "would drop" is said of packets that passed, and that audited
+    policies would have denied. Exit status 1: a node did not answer.
     """
+    wanted = Wanted(namespace, pod, audit)
     number = netns.identity() if namespace_file is None else namespace_file.stat().st_ino
     is_named = bool(where.context or where.kubeconfig or where.direct)
     if local or namespace_file or (not is_named and (run_dir / socket_name(number)).exists()):
-        return _run(lambda: _here(run_dir, number), follow, namespace, pod, output)
+        return _run(lambda: _here(run_dir, number), follow, wanted, output)
     with Agents(where) as agents:
         query = {"namespace": namespace} if namespace else {}
         ask = partial(agents.ask, DROPS_PATH, query, Drops)
-        return _run(ask, follow, namespace, pod, output)
+        return _run(ask, follow, wanted, output)
 
 
 def _here(run_dir: Path, number: int) -> list[Told[Drops]]:
@@ -80,16 +110,16 @@ def _here(run_dir: Path, number: int) -> list[Told[Drops]]:
     return [Told(found.node, found)]
 
 
-def _run(ask: _Ask, follow: bool, namespace: str | None, pod: str | None, output: str) -> int:
+def _run(ask: _Ask, follow: bool, wanted: Wanted, output: str) -> int:
     told = ask()
     if not follow and output == "json":
-        click.echo(json_text(drops_data([_chosen(each, namespace, pod) for each in told])))
+        click.echo(json_text(drops_data([_chosen(each, wanted) for each in told])))
         return _status(told)
     shown = Shown(len(told) > 1)
-    shown.show([_chosen(each, namespace, pod) for each in told], output)
+    shown.show([_chosen(each, wanted) for each in told], output)
     while follow:
         time.sleep(_PAUSE)
-        shown.show([_chosen(each, namespace, pod) for each in ask()], output)
+        shown.show([_chosen(each, wanted) for each in ask()], output)
     return _status(told)
 
 
@@ -133,23 +163,8 @@ class Shown:
         self._notes[node] = text
 
 
-def _chosen(told: Told[Drops], namespace: str | None, pod: str | None) -> Told[Drops]:
+def _chosen(told: Told[Drops], wanted: Wanted) -> Told[Drops]:
     if told.answer is None:
         return told
-    drops = tuple(drop for drop in told.answer.drops if _is_about(drop, namespace, pod))
+    drops = tuple(filter(wanted.holds, told.answer.drops))
     return Told(told.node, replace(told.answer, drops=drops))
-
-
-def _is_about(drop: Drop, namespace: str | None, pod: str | None) -> bool:
-    return any(_is_of(end, namespace, pod) for end in (drop.source, drop.destination))
-
-
-def _is_of(end: End, namespace: str | None, pod: str | None) -> bool:
-    """Whether an end is asked for; ``pod`` with a namespace of its own needs no other."""
-    if namespace is None and pod is None:
-        return True
-    for each in end.pods:
-        where, _, name = each.partition("/")
-        if (namespace is None or where == namespace) and (pod is None or pod in (each, name)):
-            return True
-    return False

@@ -1,4 +1,4 @@
-"""An attempt that was denied -> whose it was, and which policies deny it. Pure.
+"""An attempt that was denied, or would be -> whose it was, and which policies deny it. Pure.
 
 Rule: the log says in which direction it was denied; why, the policies say that are in force when
 it is asked for. Where these would allow it by now, that is said, and nobody is blamed.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv6Address
+
+from msgspec.structs import replace
 
 from podfence.drops.attempt import At, Attempt
 from podfence.drops.record import ISOLATED, PAST, RULE, Cause, End, Place
@@ -45,20 +47,31 @@ class Attribution:
         direction = attempt.direction
         if direction is None:
             return Cause(attempt.denier)
-        for policy in self._policies(attempt, direction):
+        for policy, audited in self._policies(attempt, direction):
             decision, tier = decide(policy, lambda rule: self._fits(rule, attempt, direction))
             if tier is not None and not decision.allowed:
-                return self._denied(decision, tier, attempt, direction)
+                cause = self._denied(decision, tier, attempt, direction)
+                return replace(cause, audited=audited) if audited else cause
         return Cause(PAST)
 
-    def _policies(self, attempt: Attempt, direction: Direction) -> list[DirectionPolicy]:
+    def _policies(
+        self, attempt: Attempt, direction: Direction
+    ) -> list[tuple[DirectionPolicy, tuple[Place, ...]]]:
         """What judges it: the policies of each pod here that may have the address; those that the
-        log names come first, for several pods may be denied the same (NP-60a)."""
+        log names come first, for several pods may be denied the same (NP-60a). With the audited
+        ones among them, where these are asked."""
         is_egress = direction is Direction.EGRESS
         pods = self._index.holders(attempt.source if is_egress else attempt.destination)
         known = (self._index.policies.of.get(pod.variant.profile) for pod in pods if pod.local)
-        found = (policies.of(direction) for policies in known if policies is not None)
-        return sorted(found, key=lambda policy: self._group(policy) != attempt.denier)
+        found = []
+        for policies in known:
+            policy = None if policies is None else policies.of(direction)
+            audit = policies.audit(direction) if policies is not None and attempt.audit else None
+            if audit is not None and policy is not None:
+                found.append((audit, _audited(audit, policy)))
+            elif policy is not None and not attempt.audit:
+                found.append((policy, ()))
+        return sorted(found, key=lambda each: self._group(each[0]) != attempt.denier)
 
     def _denied(
         self, decision: Decision, tier: CompiledTier, attempt: Attempt, direction: Direction
@@ -93,6 +106,12 @@ class Attribution:
             asked in match.ports and self._index.holds(match.peers, remote)
             for match in rule.matches
         )
+
+
+def _audited(audit: DirectionPolicy, enforced: DirectionPolicy) -> tuple[Place, ...]:
+    """The policies that are asked and not enforced."""
+    known = {*enforced.policies}
+    return tuple(Place(r.kind, str(r), "") for r in audit.policies if r not in known)[:BLAMED]
 
 
 def _remote(attempt: Attempt, direction: Direction) -> At:

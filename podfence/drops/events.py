@@ -23,10 +23,11 @@ _REASONS = (ISOLATED, RULE)
 
 
 class Denial(Struct, frozen=True):
-    """What is said of a pod."""
+    """What is said of a pod. ``audit``: nothing was denied, and would be."""
 
     pod: ObjectRef
     note: str
+    audit: bool = False
 
 
 class DropEvents:
@@ -49,8 +50,11 @@ class DropEvents:
         remote = names.destination if is_egress else names.source
         port = attempt.shown if attempt.port is None else f"{attempt.shown}/{attempt.port}"
         word = f"to {_end(remote)} at {port}" if is_egress else f"from {_end(remote)} at {port}"
+        be = "would be" if attempt.audit else "is"
         return Denial(
-            ObjectRef("Pod", namespace, name), f"{direction.value} {word} is denied: {_why(names)}"
+            ObjectRef("Pod", namespace, name),
+            f"{direction.value} {word} {be} denied: {_why(names)}",
+            attempt.audit,
         )
 
     def _may(self, now: float) -> bool:
@@ -70,8 +74,13 @@ def _why(names: Names) -> str:
     policies = ", ".join(map(_place, names.cause.policies))
     if names.cause.reason == ISOLATED:
         near = "".join(f"; {place.path}: {place.said}" for place in names.cause.near[:1])
-        return f"isolated by {policies}, no rule matches{near}"
-    return f"{policies} denies"
+        return f"isolated by {policies}, no rule matches{near}{_audited(names)}"
+    return f"{policies} denies{_audited(names)}"
+
+
+def _audited(names: Names) -> str:
+    audited = ", ".join(place.policy for place in names.cause.audited)
+    return f" (audited: {audited})" if audited else ""
 
 
 def _place(place: Place) -> str:

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from podfence.drops.attempt import Attempt
 from podfence.drops.record import Cause, Drop, Drops, End
+from podfence.nft.lowering.deny import AUDIT
 
 MOST = 4096
 """Entries."""
@@ -29,7 +30,8 @@ class Names(Struct, frozen=True):
 
 
 class Counts(Struct, frozen=True):
-    """``seen``: packets by direction ("" where no policy is asked) and reason. ``lost``,
+    """``seen``: packets by direction ("" where no policy is asked) and reason; AUDIT: they passed,
+    and would have been dropped. ``lost``,
     ``forgotten``: as in ``Drops``. ``kept``: entries."""
 
     seen: Mapping[tuple[str, str], int] = {}
@@ -119,7 +121,8 @@ class Ledger:
 
     def _count(self, attempt: Attempt, entry: _Entry) -> None:
         if entry.names is not None:
-            self._seen[_direction(attempt), entry.names.cause.reason] += entry.uncounted
+            reason = AUDIT if attempt.audit else entry.names.cause.reason
+            self._seen[_direction(attempt), reason] += entry.uncounted
             entry.uncounted = 0
 
     def _told(self, since: int) -> Iterator[Drop]:
@@ -138,6 +141,7 @@ class Ledger:
                     entry.names.cause,
                     attempt.port,
                     attempt.reply,
+                    attempt.audit,
                 )
 
 

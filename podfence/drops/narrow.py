@@ -26,9 +26,10 @@ def _narrowed(drop: Drop, namespace: str) -> Drop:
     cause = drop.cause
     places = tuple(place for place in cause.policies if _may_see(place, namespace))
     near = tuple(place for place in cause.near if _may_see(place, namespace))
-    if (places, near) == (cause.policies, cause.near):
+    audited = tuple(place for place in cause.audited if _may_see(place, namespace))
+    if (places, near, audited) == (cause.policies, cause.near, cause.audited):
         return drop
-    return replace(drop, cause=Cause(cause.reason, cause.tier, places, near))
+    return replace(drop, cause=Cause(cause.reason, cause.tier, places, near, audited=audited))
 
 
 def _may_see(place: Place, namespace: str) -> bool:

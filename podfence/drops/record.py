@@ -37,13 +37,15 @@ PAST = "past"
 class Cause(Struct, frozen=True, omit_defaults=True):
     """What denies. ``reason``: ISOLATED, RULE, PAST, or ``unknown``, ``stateless``, ``closed``.
     ``tier``: that of the policies. ``policies``: those that isolate, or the rule that denies.
-    ``more``: how many policies are not told. ``near``: rules that nearly fit."""
+    ``more``: how many policies are not told. ``near``: rules that nearly fit. ``audited``: where it
+    was not dropped, the audited policies without which all would be as it is."""
 
     reason: str
     tier: str = ""
     policies: tuple[Place, ...] = ()
     near: tuple[Place, ...] = ()
     more: int = 0
+    audited: tuple[Place, ...] = ()
 
 
 class Drop(Struct, frozen=True, omit_defaults=True):
@@ -51,7 +53,8 @@ class Drop(Struct, frozen=True, omit_defaults=True):
     where no policy is asked. ``protocol``: as people call it. ``port``: at the destination; None
     where there is none, or it is not known. ``reply``: they were answers, and ``source`` is who had
     begun the connection. ``count``: those that were seen: floods are logged in part. ``first`` and
-    ``last``: RFC 3339. ``serial``: grows with each change, over all drops of the node."""
+    ``last``: RFC 3339. ``serial``: grows with each change, over all drops of the node. ``audit``:
+    they passed, and would have been dropped if audited policies were enforced (AUD-4)."""
 
     node: str
     serial: int
@@ -65,6 +68,7 @@ class Drop(Struct, frozen=True, omit_defaults=True):
     cause: Cause
     port: int | None = None
     reply: bool = False
+    audit: bool = False
 
 
 class Drops(Struct, frozen=True):

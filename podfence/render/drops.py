@@ -29,7 +29,8 @@ def drop_text(drop: Drop, *, with_node: bool = False) -> str:
     direction = f"{printable(drop.direction)}: " if drop.direction else ""
     head = (
         f"{_second(drop.last)} {where}{drop.count}x {_end(drop.source)} -> "
-        f"{_end(drop.destination)} {printable(port)}{answer} {direction}{_cause(drop)}"
+        f"{_end(drop.destination)} {printable(port)}{answer} {direction}"
+        f"{'would drop: ' if drop.audit else ''}{_cause(drop)}{_audited(drop)}"
     )
     return "".join(f"{line}\n" for line in (head, *_near(drop)))
 
@@ -89,10 +90,16 @@ def _cause(drop: Drop) -> str:
     return _REASONS.get(cause.reason, printable(cause.reason))
 
 
+def _audited(drop: Drop) -> str:
+    """The policies that are not enforced; none where only others deny already."""
+    names = ", ".join(map(_place, drop.cause.audited))
+    return f" (audited: {names})" if names else ""
+
+
 def _place(place: Place) -> str:
     """NetworkPolicies go by their name, as everywhere; who isolates needs no path."""
     kind = "" if place.kind == "NetworkPolicy" else f"{printable(place.kind)} "
-    path = "" if place.path == "spec.podSelector" else f" {printable(place.path)}"
+    path = "" if place.path in ("", "spec.podSelector") else f" {printable(place.path)}"
     return f"{kind}{printable(place.policy)}{path}"
 
 

@@ -59,6 +59,7 @@ MACHINE = Machine(
         Denied(Direction.INGRESS, "policy"): Counted(5, 300),
         Denied(Direction.EGRESS, "policy"): Counted(6, 360),
         Denied(None, UNKNOWN): Counted(1, 60),
+        Denied(Direction.EGRESS, "audit"): Counted(7, 420),
     },
     (17, 65536),
     Process(resident=1 << 25, virtual=1 << 28, cpu=1.25, started=1.7e9, files=20),
@@ -130,6 +131,15 @@ def test_a_histogram_counts_what_took_no_longer(bound: str, number: int) -> None
     assert len([found for found, _ in samples if found == f"{name}_bucket"]) == len(BOUNDS) + 1
 
 
+def test_what_would_be_denied_is_counted_apart() -> None:
+    samples = parse(exposition(BUSY, MACHINE, 120.0))
+    assert _value(samples, "podfence_audited_packets_total", direction="egress") == 7
+    assert (
+        _value(samples, "podfence_denied_packets_total", direction="egress", reason="policy") == 6
+    )
+    assert not [labels for _, labels in samples if dict(labels).get("reason") == "audit"]
+
+
 def test_no_name_of_an_object_is_in_it() -> None:
     text = exposition(BUSY, MACHINE, 120.0)
     assert "secret-name" not in text
@@ -142,11 +152,14 @@ def test_no_name_of_an_object_is_in_it() -> None:
         ("in_4be0c0ffee00_d", Denied(Direction.INGRESS, "policy")),
         ("eg_4be0c0ffee00_d_r", Denied(Direction.EGRESS, "policy")),
         ("eg_admin_4be0c0ffee00_d", Denied(Direction.EGRESS, "policy")),
+        ("audit_in_4be0c0ffee00_d", Denied(Direction.INGRESS, "audit")),
+        ("audit_eg_admin_4be0c0ffee00_a_d_r", Denied(Direction.EGRESS, "audit")),
         ("unknown", Denied(None, UNKNOWN)),
         ("stateless_d", Denied(None, STATELESS)),
         ("closed", Denied(None, CLOSED)),
         ("forward", None),
         ("ingress", None),
+        ("audit_ingress", None),
     ],
 )
 def test_a_chain_tells_what_it_denies(chain: str, denied: Denied | None) -> None:

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from podfence.agent.fleet import Told
-from podfence.cli.drops_command import Shown
+from podfence.cli.drops_command import Shown, Wanted
 from podfence.drops.record import Cause, Drop, Drops, End
 
 WEB, DB = End("10.0.0.1", ("shop/web",)), End("10.0.0.2", ("shop/db",))
@@ -45,6 +45,21 @@ def test_an_agent_that_was_started_again_counts_anew(capsys: Captured) -> None:
     shown.show([told("n1", 30, replace(DROP, serial=30))], "table")
     shown.show([told("n1", 2, replace(DROP, serial=2))], "table")
     assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("wanted", "shown"),
+    [
+        (Wanted(), [False, True]),
+        (Wanted(audit=True), [True]),
+        (Wanted("shop", "db", audit=True), [True]),
+        (Wanted(pod="shop/cron", audit=True), []),
+        (Wanted("ops"), []),
+    ],
+)
+def test_what_is_asked_for(wanted: Wanted, shown: list[bool]) -> None:
+    drops = (DROP, replace(DROP, audit=True))
+    assert [drop.audit for drop in drops if wanted.holds(drop)] == shown
 
 
 def test_a_node_that_does_not_answer_is_named_once(capsys: Captured) -> None:

@@ -39,6 +39,11 @@ def test_the_cause_is_that_of_the_engine(seed: int) -> None:
     compare(seed, 60)
 
 
+@pytest.mark.parametrize("seed", range(24))
+def test_what_audited_policies_would_drop_has_the_cause_that_the_engine_has(seed: int) -> None:
+    compare(seed, 60, audited=(0.4, 0.8)[seed % 2])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("block", range(10))
 def test_the_same_for_many_clusters(block: int) -> None:

@@ -27,6 +27,17 @@ def test_the_pod_whose_policies_deny_is_told() -> None:
     )
 
 
+def test_of_an_audit_it_is_said_that_nothing_was_denied() -> None:
+    audited = (Place("NetworkPolicy", "shop/db-allow", ""),)
+    names = replace(NAMES, cause=Cause("isolated", "NetworkPolicy", (PLACE,), audited=audited))
+    assert DropEvents().denial(replace(TO_DB, denier="audit_in_0"), names, 1.0) == Denial(
+        ObjectRef("Pod", "shop", "db"),
+        "ingress from shop/web at TCP/5432 would be denied: isolated by shop/db-allow, no rule "
+        "matches (audited: shop/db-allow)",
+        audit=True,
+    )
+
+
 def test_of_egress_it_is_the_source() -> None:
     names = replace(NAMES, destination=End("192.0.2.1"), cause=BY_RULE)
     attempt = replace(TO_DB, denier="eg_admin_0", shown="ICMP", port=None)

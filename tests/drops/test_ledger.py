@@ -104,6 +104,19 @@ def test_packets_count_by_direction_and_reason_once_they_have_names() -> None:
     assert made.counts().seen == {("ingress", "isolated"): 4, ("", "unknown"): 1}
 
 
+def test_what_passed_is_told_as_such_and_counted_apart() -> None:
+    made = ledger()
+    audit = replace(ONE, denier="audit_in_a")
+    for attempt in (ONE, audit):
+        made.add(attempt, 1.0)
+        made.answer(attempt, NAMES, 1.0)
+    assert [(drop.audit, drop.direction) for drop in made.drops().drops] == [
+        (False, "ingress"),
+        (True, "ingress"),
+    ]
+    assert made.counts().seen == {("ingress", "isolated"): 1, ("ingress", "audit"): 1}
+
+
 def test_lost_packets_are_told() -> None:
     made = ledger()
     made.lose(7)

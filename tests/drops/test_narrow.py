@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from podfence.drops.narrow import of_namespace
 from podfence.drops.record import Cause, Drop, Drops, End, Place
@@ -28,6 +29,13 @@ def test_the_other_end_sees_that_it_was_denied_and_not_by_which_policy() -> None
     (drop,) = of_namespace(drops(WEB, DB, ISOLATED), "web").drops
     assert (drop.source, drop.destination) == (WEB, DB)
     assert drop.cause == Cause("isolated", "NetworkPolicy")
+
+
+def test_an_audited_policy_is_named_to_its_namespace_alone() -> None:
+    found = drops(WEB, DB, replace(ISOLATED, audited=(OF_DB, GUARD)))
+    assert of_namespace(found, "db") == found
+    (drop,) = of_namespace(found, "web").drops
+    assert drop.cause == Cause("isolated", "NetworkPolicy", audited=(GUARD,))
 
 
 def test_policies_of_the_cluster_are_told_to_whom_they_deny() -> None:

@@ -31,6 +31,9 @@ DROP = Drop(
     5432,
 )
 BY_RULE = Cause("rule", "Admin", (Place("ClusterNetworkPolicy", "guard", "spec.ingress[0]"),))
+AUDITED = (
+    "would drop: denied by ClusterNetworkPolicy guard spec.ingress[0] (tier Admin) (audited: a/b)"
+)
 HEAD = "2026-01-01T10:00:09Z 4x shop/web -> shop/db TCP/5432 ingress: "
 
 
@@ -49,6 +52,15 @@ def test_isolation_with_its_near_misses() -> None:
             f"{HEAD}denied by ClusterNetworkPolicy guard spec.ingress[0] (tier Admin)",
         ),
         ({"cause": Cause("past")}, f"{HEAD}the policies of now would allow it"),
+        (
+            {
+                "cause": Cause(
+                    "rule", "Admin", BY_RULE.policies, audited=(Place("NetworkPolicy", "a/b", ""),)
+                ),
+                "audit": True,
+            },
+            HEAD + AUDITED,
+        ),
         (
             {"cause": BY_RULE, "reply": True},
             HEAD.replace("TCP/5432", "TCP/5432 (answers)")

@@ -13,13 +13,13 @@ from podfence.engine.evaluate import Judge
 from podfence.live.node import LiveIndex
 from podfence.model.objects import IPAddress
 from podfence.nft.lowering.assembly import Assembly
-from podfence.nft.lowering.deny import Logged
+from podfence.nft.lowering.deny import Logged, is_audit
 from podfence.nft.lowering.deny import logged as read_prefix
 from podfence.nft.lowering.lower import LocalNode, deniers, lower
 from podfence.nft.objects import Log
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.trace import trace
-from podfence.policy.compile import compile_cluster
+from podfence.policy.compile import audit_of, compile_cluster
 from podfence.policy.flow import Decision, Direction, Flow, Reason
 from podfence.policy.index import DirectionPolicy, PolicyIndex
 from podfence.sets.ports import OTHER
@@ -44,14 +44,12 @@ def flows(rng: Random, index: PolicyIndex, count: int) -> Iterator[Flow]:
 
 
 def logged(ruleset: Ruleset, flow: Flow, *, reply: bool = False) -> Logged | None:
-    """The log message of what the rules drop; None: they pass it."""
+    """The log message of what the rules drop, or would; None: there is none."""
     outcome = trace(ruleset, flow, reply=reply)
-    if outcome.accepted:
-        return None
-    chain = ruleset.chains[outcome.steps[-1].chain]
-    (log,) = (part for rule in chain.rules for part in rule.parts if isinstance(part, Log))
-    said = read_prefix(log.prefix)
-    assert said is not None
+    rules = ruleset.chains[outcome.steps[-1].chain].rules if outcome.steps else ()
+    logs = [part for rule in rules for part in rule.parts if isinstance(part, Log)]
+    said = read_prefix(logs[0].prefix) if logs else None
+    assert outcome.accepted is (said is None or is_audit(said.denier))
     return said
 
 
@@ -90,11 +88,12 @@ def isolating(policy: DirectionPolicy) -> list[Place]:
     return [Place(o.policy.kind, str(o.policy), o.path) for o in origins]
 
 
-def compare(seed: int, count: int) -> int:
+def compare(seed: int, count: int, audited: float = 0.0) -> int:
     """Follow a random cluster; how many denied attempts were compared. Each has the cause that the
-    engine has, from the log of the rules that ``lower`` writes."""
+    engine has, from the log of the rules that ``lower`` writes. ``audited``: the share of policies
+    that are; then what would be denied is compared, too."""
     rng = Random(seed)
-    world = World(rng, SIZES[seed % len(SIZES)])
+    world = World(rng, SIZES[seed % len(SIZES)], audited=audited)
     live = LiveIndex(world.node)
     assembly = Assembly(LocalNode(world.node), live.selections)
     assembly.apply(live.apply(world.start()))
@@ -103,7 +102,9 @@ def compare(seed: int, count: int) -> int:
     index = compile_cluster(world.cluster())
     ruleset = lower(index, world.local_node())
     named = deniers(index, world.local_node())
-    judge, asker = Judge(index), Attribution(live, assembly.group)
+    judges = {False: Judge(index), True: Judge(audit_of(index) or index)}
+    refs = {(policy.ref.kind, str(policy.ref)) for policy in index.cluster.audited}
+    asker = Attribution(live, assembly.group)
     compared = 0
     for flow in flows(rng, index, count):
         reply = rng.random() < 0.3
@@ -116,7 +117,9 @@ def compare(seed: int, count: int) -> int:
         if found.direction is None:
             assert cause == Cause(denier), flow
             continue
-        said = decisions(judge, flow, found.direction)
+        said = decisions(judges[found.audit], flow, found.direction)
+        assert bool(cause.audited) is found.audit
+        assert {(place.kind, place.policy) for place in cause.audited} <= refs
         if any(decision.reason is Reason.OWN_NODE for decision in said):
             continue  # never forwarded, so never logged
         expected = [told(decision) for decision in said if not decision.allowed]
