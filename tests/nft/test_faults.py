@@ -165,7 +165,7 @@ def _(patch: pytest.MonkeyPatch) -> None:
 
     def swapped(view: View, family: int) -> str:
         other = next(v for v in VIEWS if v.direction is not view.direction)
-        return right(replace(other, reply=view.reply), family)
+        return right(replace(other, reply=view.reply, audit=view.audit), family)
 
     patch.setattr(dispatch, "verdict_map", swapped)
 
