@@ -7,13 +7,15 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
-from podfence.nft.lowering.deny import CLOSED
+from podfence.nft.lowering.deny import CLOSED, is_audit
+from podfence.nft.lowering.dispatch import AUDIT_MAPS
 from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.nft.objects import MemberSet, goto
 from podfence.nft.trace import first_packet, trace_packet
 from podfence.policy.compile import compile_cluster
 from podfence.reconcile.quarantine import addresses, halves, units, without
 from podfence.sets.members import Members
+from tests.support.audits import audited_cluster, flows_of
 from tests.support.random_clusters import TIERS, FlowSource, random_cluster
 from tests.support.random_tiers import NAMES
 
@@ -78,3 +80,19 @@ def test_halves(count: int) -> None:
     assert sum(map(len, parts)) == count
     assert len(parts) == min(count, 2)
     assert all(len(part) in (count // 2, (count + 1) // 2) for part in parts)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_only_audits_closes_nobody(seed: int) -> None:
+    rng = Random(seed)
+    cluster = audited_cluster(rng, TIERS)
+    ruleset = lower(compile_cluster(cluster, NAMES), LocalNode("n1"))
+    audits = [unit for unit in units(ruleset) if is_audit(unit)]
+    left = without(ruleset, audits, 77)
+    for name, enforced in ruleset.maps.items():
+        assert name.startswith("audit_") or left.maps[name] == enforced
+    for flow in flows_of(rng, cluster, 40):
+        packet = first_packet(flow)
+        assert trace_packet(left, packet).accepted is trace_packet(ruleset, packet).accepted
+    assert not any(left.maps[name].elements for name in AUDIT_MAPS if name in left.maps)
+    assert not any(addresses(ruleset, unit) for unit in audits)
