@@ -152,10 +152,16 @@ class Agents:
         raise UnknownObject(f"the cluster has no {looked}")
 
     def ask(
-        self, path: str, query: Mapping[str, str], form: type[T], but: frozenset[str] = frozenset()
+        self,
+        path: str,
+        query: Mapping[str, str],
+        form: type[T],
+        but: frozenset[str] = frozenset(),
+        since: Mapping[str, int] | None = None,
     ) -> list[Told[T]]:
         """What the agent of each node tells, by the names of nodes. ``but``: nodes that need not be
-        asked. Raises ClusterError where agents cannot be found, or nobody may ask."""
+        asked. ``since``: by node, the serial after which changes are asked for. Raises ClusterError
+        where agents cannot be found, or nobody may ask."""
         fleet = find_fleet(self._client, self._where.namespace)
         agents = _agents(fleet, self._where.direct)
         nodes = sorted({*fleet.nodes, *agents} - but)
@@ -169,7 +175,10 @@ class Agents:
                 return Told(node, None, "no agent runs there")
             if not agent.port:
                 return Told(node, None, "its agent answers nobody: it runs without --https-port")
-            return _told(agent, self.access, token, (path, query), decoder)
+            asked = query
+            if since and node in since:
+                asked = {**query, "since": str(since[node])}
+            return _told(agent, self.access, token, (path, asked), decoder)
 
         return list(self._pool.map(one, nodes))
 

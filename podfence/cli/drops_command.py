@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,8 +27,8 @@ from podfence.text import printable
 _PAUSE: Final = 1.0
 
 
-_Ask = Callable[[], list[Told[Drops]]]
-"""What each node tells now."""
+_Ask = Callable[[Mapping[str, int]], list[Told[Drops]]]
+"""What each node tells now of what has changed after a serial, by node; else all."""
 
 
 class Wanted(Struct, frozen=True):
@@ -98,20 +97,21 @@ def command(
     number = netns.identity() if namespace_file is None else namespace_file.stat().st_ino
     is_named = bool(where.context or where.kubeconfig or where.direct)
     if local or namespace_file or (not is_named and (run_dir / socket_name(number)).exists()):
-        return _run(lambda: _here(run_dir, number), follow, wanted, output)
+        return _run(lambda since: _here(run_dir, number, since), follow, wanted, output)
     with Agents(where) as agents:
         query = {"namespace": namespace} if namespace else {}
-        ask = partial(agents.ask, DROPS_PATH, query, Drops)
-        return _run(ask, follow, wanted, output)
+        return _run(
+            lambda since: agents.ask(DROPS_PATH, query, Drops, since=since), follow, wanted, output
+        )
 
 
-def _here(run_dir: Path, number: int) -> list[Told[Drops]]:
-    found = ask_drops(run_dir, number)
+def _here(run_dir: Path, number: int, since: Mapping[str, int]) -> list[Told[Drops]]:
+    found = ask_drops(run_dir, number, max(since.values(), default=0))
     return [Told(found.node, found)]
 
 
 def _run(ask: _Ask, follow: bool, wanted: Wanted, output: str) -> int:
-    told = ask()
+    told = ask({})
     if not follow and output == "json":
         click.echo(json_text(drops_data([_chosen(each, wanted) for each in told])))
         return _status(told)
@@ -119,7 +119,7 @@ def _run(ask: _Ask, follow: bool, wanted: Wanted, output: str) -> int:
     shown.show([_chosen(each, wanted) for each in told], output)
     while follow:
         time.sleep(_PAUSE)
-        shown.show([_chosen(each, wanted) for each in ask()], output)
+        shown.show([_chosen(each, wanted) for each in ask(shown.serials)], output)
     return _status(told)
 
 
@@ -132,7 +132,8 @@ class Shown:
 
     def __init__(self, several: bool) -> None:
         self._several = several
-        self._serials: dict[str, int] = {}
+        self.serials: dict[str, int] = {}
+        """By node, the serial of what was told last; 0 where another agent counts anew."""
         self._notes: dict[str, str] = {}
 
     def show(self, told: Sequence[Told[Drops]], output: str) -> None:
@@ -150,10 +151,12 @@ class Shown:
             self._note(told.node, f"node {printable(told.node)}: {printable(told.fault)}")
             return []
         self._note(told.node, lost_text(found))
-        before = self._serials.get(told.node, 0)
-        self._serials[told.node] = found.serial
+        before = self.serials.get(told.node, 0)
+        self.serials[told.node] = found.serial
         if found.serial < before:  # another agent, which counts anew
             before = 0
+            if not found.drops:  # it was asked for what came after a serial of the other
+                self.serials[told.node] = 0
         return [drop for drop in found.drops if drop.serial > before]
 
     def _note(self, node: str, text: str) -> None:

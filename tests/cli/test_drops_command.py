@@ -62,6 +62,16 @@ def test_what_is_asked_for(wanted: Wanted, shown: list[bool]) -> None:
     assert [drop.audit for drop in drops if wanted.holds(drop)] == shown
 
 
+def test_all_is_asked_for_again_of_an_agent_that_was_started_again() -> None:
+    shown = Shown(several=False)
+    shown.show([told("n1", 30, replace(DROP, serial=30))], "table")
+    assert shown.serials == {"n1": 30}
+    shown.show([told("n1", 2)], "table")
+    assert shown.serials == {"n1": 0}
+    shown.show([told("n1", 3, DROP)], "table")
+    assert shown.serials == {"n1": 3}
+
+
 def test_a_node_that_does_not_answer_is_named_once(capsys: Captured) -> None:
     shown = Shown(several=True)
     for _ in range(3):
