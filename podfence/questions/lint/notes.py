@@ -6,7 +6,7 @@ Case to notes; their order here is the order in which people read them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.index import PolicyIndex
@@ -26,46 +26,71 @@ from podfence.questions.lint.findings import Finding
 from podfence.questions.lint.note import Case, Note, Raw, Written
 from podfence.questions.phrases.matched import Matched
 
-_CHECKS = (
-    note_names.says_deny,
-    note_names.reversed_direction,
-    note_shape.empty_egress,
-    note_shape.egress_closes_ingress,
-    note_shape.dead_rules,
-    note_shape.null_items,
-    note_shape.allows_everything,
-    note_shape.pointless,
-    note_neighbours.undone_rule,
-    note_neighbours.undone_peers,
-    note_neighbours.stray_dash,
-    note_elsewhere.label_of_workload,
-    note_who.on_the_host,
-    note_labels.misspelt_subject,
-    note_labels.misspelt_peers,
-    note_elsewhere.of_another_namespace,
-    note_elsewhere.misspelt_namespace,
-    note_elsewhere.changing_label,
-    note_elsewhere.strangers,
-    note_peers.selects_nothing,
-    note_peers.lost_or,
-    note_peers.lost_and,
-    note_peers.means_nobody,
-    note_peers.inside_block,
-    note_peers.one_family,
-    note_ports.unknown_name,
-    note_ports.service_port,
-    note_ports.other_end,
-    note_numbers.other_protocol,
-    note_numbers.name_of_some,
-    note_numbers.range_of_all,
-    note_ports.dns_over_tcp,
-    note_outside.dns_anywhere,
-    note_outside.internet,
-    note_outside.metadata,
-    note_outside.everything_outside,
-    note_who.open_store,
-    note_who.open_outside,
+_PORTS, _BLOCKS, _PEERS, _TWO_PEERS, _TWO_RULES = 1, 2, 4, 8, 16
+_NO_SUBJECT, _NO_PEER, _NOBODY = 32, 64, 128
+
+CHECKS: tuple[tuple[Callable[[Case], Iterator[Note]], int], ...] = (
+    (note_names.says_deny, 0),
+    (note_names.reversed_direction, _PEERS),
+    (note_shape.empty_egress, 0),
+    (note_shape.egress_closes_ingress, 0),
+    (note_shape.dead_rules, 0),
+    (note_shape.null_items, 0),
+    (note_shape.allows_everything, 0),
+    (note_shape.pointless, 0),
+    (note_neighbours.undone_rule, _TWO_RULES),
+    (note_neighbours.undone_peers, _TWO_PEERS),
+    (note_neighbours.stray_dash, _TWO_RULES),
+    (note_elsewhere.label_of_workload, _NOBODY),
+    (note_who.on_the_host, _NOBODY),
+    (note_labels.misspelt_subject, _NO_SUBJECT),
+    (note_labels.misspelt_peers, _NO_PEER),
+    (note_elsewhere.of_another_namespace, _NO_SUBJECT),
+    (note_elsewhere.misspelt_namespace, _NO_SUBJECT),
+    (note_elsewhere.changing_label, 0),
+    (note_elsewhere.strangers, _PEERS),
+    (note_peers.selects_nothing, _NO_SUBJECT),
+    (note_peers.lost_or, _NO_PEER),
+    (note_peers.lost_and, _NO_PEER),
+    (note_peers.means_nobody, _NO_PEER),
+    (note_peers.inside_block, _BLOCKS),
+    (note_peers.one_family, _BLOCKS),
+    (note_ports.unknown_name, _PORTS),
+    (note_ports.service_port, _PORTS),
+    (note_ports.other_end, _PORTS),
+    (note_numbers.other_protocol, _PORTS),
+    (note_numbers.name_of_some, _PORTS),
+    (note_numbers.range_of_all, _PORTS),
+    (note_ports.dns_over_tcp, _PORTS),
+    (note_outside.dns_anywhere, _PORTS),
+    (note_outside.internet, _BLOCKS),
+    (note_outside.metadata, _BLOCKS),
+    (note_outside.everything_outside, _BLOCKS),
+    (note_who.open_store, 0),
+    (note_who.open_outside, _PORTS),
 )
+"""Each with what a policy must have for it to say anything (``traits``): most policies lack most of
+that, and a check that is not asked costs nothing."""
+
+
+def traits(case: Case) -> int:
+    """What checks can be about: port items, blocks, peers, a rule with two of them, two rules; and
+    whom nobody is: a policy without pods, a peer without any, either of the two."""
+    found = _PORTS if case.ports else 0
+    if not case.subjects:
+        found |= _NO_SUBJECT | _NOBODY
+    if len(case.rules) > 1:
+        found |= _TWO_RULES
+    for item in case.peers:
+        found |= _PEERS
+        if item.at:
+            found |= _TWO_PEERS
+        if item.peer.ip_block is not None:
+            found |= _BLOCKS
+        if not item.ends:
+            found |= _NO_PEER | _NOBODY
+    return found
+
 
 _SAY_SURER: Mapping[str, frozenset[str]] = {
     "PF306": frozenset({"PF320", "PF321", "PF322", "PF325", "PF360"}),
@@ -93,7 +118,8 @@ def notes_for(
     by many policies. ``written``: how any object was written.
     """
     case = Case(index, policy, raw, matched or Matched(index), written or _not_known(index))
-    notes = [note for check in _CHECKS for note in check(case)]
+    has = traits(case)
+    notes = [note for check, needs in CHECKS if not needs & ~has for note in check(case)]
     if not notes:
         return ()
     return tuple(

@@ -79,18 +79,30 @@ class Reach(Struct, frozen=True, dict=True):
     ) -> bool:
         """Whether a policy permits any of the ports to or from any of the classes. ``ports``: their
         number in the table."""
-        common, open_ways = self.table.intersection, self._open_ways(policy, family)
-        return any(who.intersect(classes) and common(open_, ports) for open_, who in open_ways)
+        common = self.table.intersection
+        for open_ports, who in self._open_ways(policy, family):
+            if who.intersect(classes) and common(open_ports, ports):
+                return True
+        return False
 
     def _open_ways(
         self, policy: DirectionPolicy, family: int
-    ) -> Iterator[tuple[int, BitMap | FrozenBitMap]]:
-        """Ports, and classes that may use them; for rules that add up nothing has to be cut."""
-        if not is_union(policy):
-            yield from self.blocks(policy, family).items()
-            return
-        for rule in policy.tiers[0].rules:
-            yield from self.partitions[family].matches(rule)
+    ) -> list[tuple[int, BitMap | FrozenBitMap]]:
+        """Ports, and classes that may use them. Rules that add up need not be cut apart."""
+        key = policy.number, family
+        found = self._open.get(key)
+        if found is None:
+            if is_union(policy):
+                rules, matches = policy.tiers[0].rules, self.partitions[family].matches
+                found = [match for rule in rules for match in matches(rule)]
+            else:
+                found = list(self.blocks(policy, family).items())
+            self._open[key] = found
+        return found
+
+    @cached_property
+    def _open(self) -> dict[tuple[int, int], list[tuple[int, BitMap | FrozenBitMap]]]:
+        return {}
 
     def members(self, classes: Iterable[int]) -> Iterator[Endpoint]:
         """The pods of classes."""
