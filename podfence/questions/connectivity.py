@@ -7,7 +7,7 @@ write a large cluster while it is computed. A name means one group.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 
@@ -58,6 +58,48 @@ class Group(Struct, frozen=True):
         return len(self.pods) == 1
 
 
+class Sources(Collection[Group]):
+    """The groups of some classes, but for ``apart``. A large map has millions of sources in its
+    rows, and most are only written, class by class."""
+
+    __slots__ = ("_apart", "_by_class", "_classes", "_found")
+
+    def __init__(
+        self, by_class: Sequence[Sequence[Group]], classes: BitMap, apart: Group | None = None
+    ) -> None:
+        self._by_class = by_class
+        self._classes = classes
+        self._apart = apart
+        self._found: tuple[Group, ...] | None = None
+
+    def __iter__(self) -> Iterator[Group]:
+        if self._found is None:
+            found = chain.from_iterable(map(self._by_class.__getitem__, self._classes))
+            self._found = tuple(g for g in found if g is not self._apart)
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __contains__(self, group: object) -> bool:
+        return any(group is each for each in self)
+
+    def __bool__(self) -> bool:
+        only = self._apart and len(self._classes) == 1 and self._by_class[self._classes[0]]
+        return bool(self._classes) and only != [self._apart]
+
+    def joined(self, names: Sequence[bytes], of_class: Sequence[bytes]) -> bytes:
+        """The names of the groups with commas between. ``names``: by number of the group;
+        ``of_class``: by class, those of its groups with commas between."""
+        parts = list(map(of_class.__getitem__, self._classes))
+        if self._apart is not None:
+            number = self._apart.endpoint_class
+            others = [names[g.number] for g in self._by_class[number] if g is not self._apart]
+            at = self._classes.rank(number) - 1
+            parts[at : at + 1] = [b",".join(others)] if others else []
+        return b",".join(parts)
+
+
 class Row(Struct, frozen=True):
     """``sources`` reach ``destination`` on ``ports``. ``family``: 4 or 6 when it holds for that IP
     version only, None when it holds for every one that the two share."""
@@ -65,7 +107,7 @@ class Row(Struct, frozen=True):
     destination: Group
     ports: PortSet
     family: int | None
-    sources: tuple[Group, ...]
+    sources: Collection[Group]
 
 
 class Connectivity(Struct, frozen=True):
@@ -107,16 +149,18 @@ def connectivity(
     for group in groups:
         by_class[group.endpoint_class].append(group)
 
+    populated = BitMap(number for number, found in enumerate(by_class) if found)
+
     def rows() -> Iterator[Row]:
         for destination in groups:
             found = sorted(_merged(maps, destination.endpoint_class), key=_order)
             for ports, family, classes in found:
-                sources = tuple(chain.from_iterable(map(by_class.__getitem__, classes)))
-                if destination.endpoint_class in classes:
-                    sources = _without_itself(destination, sources)
-                sources = _within(only, destination, sources)
-                if sources:
-                    yield Row(destination, ports, family, sources)
+                there = classes & populated
+                # A pod reaches itself whatever the policies say (NP-54): not repeated here.
+                itself = destination.is_single_pod and destination.endpoint_class in there
+                sources = Sources(by_class, there, destination if itself else None)
+                if sources and (shown := _within(only, destination, sources)):
+                    yield Row(destination, ports, family, shown)
 
     return Connectivity(groups, rows, _left_out(index), only)
 
@@ -142,8 +186,8 @@ def ports_words(ports: PortSet) -> str:
 
 
 def _within(
-    only: frozenset[str], destination: Group, sources: tuple[Group, ...]
-) -> tuple[Group, ...]:
+    only: frozenset[str], destination: Group, sources: Collection[Group]
+) -> Collection[Group]:
     if not only or _namespace(destination) in only:
         return sources
     return tuple(g for g in sources if _namespace(g) in only)
@@ -151,13 +195,6 @@ def _within(
 
 def _namespace(group: Group) -> str | None:
     return group.workload.namespace if group.workload else None
-
-
-def _without_itself(destination: Group, sources: tuple[Group, ...]) -> tuple[Group, ...]:
-    """A pod reaches itself whatever the policies say (NP-54), so the map does not repeat it."""
-    if not destination.is_single_pod:
-        return sources
-    return tuple(g for g in sources if g is not destination)
 
 
 def _merged(

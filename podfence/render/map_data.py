@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
-from podfence.questions.connectivity import Connectivity, Group, Row, ports_words
+from podfence.questions.connectivity import Connectivity, Group, Row, Sources, ports_words
 from podfence.render.jsontext import json_bytes
 from podfence.render.map_table import shown
 from podfence.sets import PortSet
@@ -27,7 +27,7 @@ def map_json(
     for at, group in enumerate(shown(connectivity)):
         yield (b",\n" if at else b"") + json_bytes(_group_data(group))
     yield b'\n],\n"connections":[\n'
-    names = [json_bytes(group.name) for group in connectivity.groups]
+    names = _Names(connectivity.groups)
     ports: dict[PortSet, bytes] = {}
     for at, row in enumerate(connectivity.rows()):
         words = ports.get(row.ports)
@@ -56,15 +56,32 @@ def _group_data(group: Group) -> dict[str, object]:
     }
 
 
-def _row_text(row: Row, ports: bytes, names: list[bytes]) -> bytes:
-    """One connection, put together from parts that are encoded once: a large map repeats its names
-    by the million."""
-    sources = b",".join([names[source.number] for source in row.sources])
+class _Names:
+    """Names that are encoded once: a large map repeats them by the million."""
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self.of_group = [json_bytes(group.name) for group in groups]
+        by_class: dict[int, list[bytes]] = {}
+        for group in groups:
+            by_class.setdefault(group.endpoint_class, []).append(self.of_group[group.number])
+        self._of_class = [
+            b",".join(by_class.get(n, ())) for n in range(max(by_class, default=0) + 1)
+        ]
+
+    def joined(self, sources: Collection[Group]) -> bytes:
+        """With commas between."""
+        if isinstance(sources, Sources):
+            return sources.joined(self.of_group, self._of_class)
+        return b",".join([self.of_group[source.number] for source in sources])
+
+
+def _row_text(row: Row, ports: bytes, names: _Names) -> bytes:
+    """One connection, put together from parts."""
     family = b',"family":"IPv%d"' % row.family if row.family is not None else b""
     return b'{"to":%b,"ports":%b,"from":[%b]%b}' % (
-        names[row.destination.number],
+        names.of_group[row.destination.number],
         ports,
-        sources,
+        names.joined(row.sources),
         family,
     )
 

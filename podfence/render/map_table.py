@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from podfence.questions.connectivity import Connectivity, Group, Row, ports_words
 from podfence.questions.phrases.words import some
@@ -82,7 +82,7 @@ class _Everyone:
         self._outside = self._sizes.pop(None, 0)
         self._pods = self._sizes.total()
 
-    def words(self, sources: Sequence[Group], destination: Group, wide: bool) -> str:
+    def words(self, sources: Collection[Group], destination: Group, wide: bool) -> str:
         """The sources in few words."""
         found = Counter(_namespace(group) for group in sources)
         outside = found.pop(None, 0)
