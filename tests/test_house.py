@@ -48,6 +48,7 @@ PURE = {
     "reconcile",
     "drops",
     "flows",
+    "dns",
     "sets",
     "model",
     "admission",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from podfence.model.objects import IPAddress
 
 Names = Mapping[str, frozenset[IPAddress]]
 """Domain names (lower case, no final dot) with the addresses that they stand for now."""
+At = tuple[int, int]
+"""An address: IP version, number."""
 NO_NAMES: Names = MappingProxyType({})
 
 
@@ -19,3 +21,12 @@ def resolve(name: str, names: Names) -> frozenset[IPAddress]:
     suffix = name[1:]
     empty: frozenset[IPAddress] = frozenset()
     return empty.union(*(found for known, found in names.items() if known.endswith(suffix)))
+
+
+def patterns_of(name: str) -> Iterator[str]:
+    """What a policy may write that means a name (CNP-19): itself, and a wildcard for each suffix
+    of whole labels that something is left in front of."""
+    yield name
+    while rest := name.partition(".")[2]:
+        yield f"*.{rest}"
+        name = rest

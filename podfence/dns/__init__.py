@@ -1,0 +1,1 @@
+"""DNS as a node sees it pass: which addresses the pods were told that a name has."""

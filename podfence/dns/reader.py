@@ -1,0 +1,114 @@
+"""Copies of packets of DNS -> what the cache learns, and how often which of them told nothing.
+
+Rule: an address counts when a resolver that is trusted told it to a pod that had asked for a name
+that some rule means. Everything else tells nothing, whatever it says.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from ipaddress import IPv6Address, IPv6Network, ip_address
+
+from msgspec import Struct
+
+from podfence.dns.cache import Cache
+from podfence.dns.message import Head, read_addresses, read_head, text_of
+from podfence.dns.packets import TCP, Packet, read_packet
+from podfence.dns.questions import Questions, Way
+from podfence.dns.streams import Streams
+from podfence.policy.domains import At
+
+PORT = 53
+_NAT64 = IPv6Network("64:ff9b::/96")
+
+
+class Copied(Struct, frozen=True):
+    """A packet to a resolver, or from one. ``data``: from the IP header on."""
+
+    family: int
+    data: bytes
+    way: Way
+
+
+class Reader:
+    """``is_resolver``: whether an address is that of a resolver that is trusted. Times are
+    monotonic seconds, and never go back."""
+
+    def __init__(self, cache: Cache, is_resolver: Callable[[At], bool]) -> None:
+        self._cache = cache
+        self._is_resolver = is_resolver
+        self._questions = Questions()
+        self._streams = Streams()
+        self._counts: Counter[str] = Counter()
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many packets and messages there were, by what came of them."""
+        return dict(self._counts)
+
+    def take(self, copied: Copied, now: float) -> None:
+        """A packet passes."""
+        packet = read_packet(copied.family, copied.data)
+        if packet is None:
+            self._counts["unreadable"] += 1
+            return
+        if packet.destination_port == PORT and self._trusts(packet.family, packet.destination):
+            for head, _ in self._messages(packet, copied.way, now):
+                if not head.is_answer:
+                    self._counts["question"] += 1
+                    self._questions.ask(packet, head.number, head.question, copied.way, now)
+        elif packet.source_port == PORT and self._trusts(packet.family, packet.source):
+            for head, data in self._messages(packet, copied.way, now):
+                self._counts[self._answer(packet, head, data, copied.way, now)] += 1
+        else:
+            self._counts["stranger"] += 1
+
+    def _answer(self, packet: Packet, head: Head, data: bytes, way: Way, now: float) -> str:
+        """Learn from a message of a resolver; what came of it."""
+        if not head.is_answer or not self._questions.answer(
+            packet, head.number, head.question, way, now
+        ):
+            return "unasked"
+        name = text_of(head.question.name)
+        if name is None or not self._cache.is_wanted(name):
+            return "not wanted"
+        told = [each for each in read_addresses(data, head) if is_usable(each.address)]
+        self._cache.learn(name, told, now)
+        return "learnt" if told else "nothing"
+
+    def _messages(self, packet: Packet, way: Way, now: float) -> Iterator[tuple[Head, bytes]]:
+        found = (
+            self._streams.take(packet, (way.comes, way.port_in), now)
+            if packet.protocol == TCP
+            else (packet.payload,)
+        )
+        for data in found:
+            head = read_head(data)
+            if head is None:
+                self._counts["of other things"] += 1
+            else:
+                yield head, data
+
+    def _trusts(self, family: int, address: int) -> bool:
+        return self._is_resolver((family, address))
+
+
+def is_usable(at: At) -> bool:
+    """Whether a name may stand for an address: not for the pod itself, a link (on which clouds
+    tell secrets), a group or nobody, in whichever form that is written."""
+    family, number = at
+    address = ip_address(number.to_bytes(4 if family == 4 else 16, "big"))
+    if isinstance(address, IPv6Address):
+        if address in _NAT64:
+            return is_usable((4, number & 0xFFFFFFFF))
+        return number >> 32 not in (0, 0xFFFF) and not (
+            address.is_link_local or address.is_multicast
+        )
+    return not (
+        address.is_loopback
+        or address.is_link_local
+        or address.is_multicast
+        or address.is_reserved
+        or number >> 24 == 0
+    )
