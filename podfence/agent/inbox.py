@@ -16,7 +16,7 @@ from msgspec import Struct
 from podfence.agent.inquiry import Inquiry
 from podfence.kernel.nftables.notices import Notice
 from podfence.kube.follow import Standing, State
-from podfence.model.facts import Event, Gone, NamespaceFacts, NodeFacts, PodFacts, Put
+from podfence.model.facts import Event, Gone, NameFacts, NamespaceFacts, NodeFacts, PodFacts, Put
 
 Part = tuple[str, str]
 """A kind, and the field selector of the part of it that is meant."""
@@ -165,5 +165,7 @@ def key_of(event: Event) -> Key:
         return "Node", "", facts.name
     if isinstance(facts, NamespaceFacts):
         return "Namespace", "", facts.name
+    if isinstance(facts, NameFacts):
+        return "DomainName", "", facts.name
     kind = "Pod" if isinstance(facts, PodFacts) else facts.kind
     return kind, facts.namespace, facts.name

@@ -95,7 +95,7 @@ class Wanted:
 def is_policy(event: Event) -> bool:
     """Whether an event is about a policy, of any kind."""
     if isinstance(event, Gone):
-        return event.kind not in ("Pod", "Namespace", "Node")
+        return event.kind not in ("Pod", "Namespace", "Node", "DomainName")
     return isinstance(event.facts, PolicyFacts)
 
 

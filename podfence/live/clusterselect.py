@@ -92,7 +92,9 @@ class ClusterSelector(ByClasses):
         """A block that the classes were cut at."""
         classes = self._table.holding[self._table.cuts.numbers[block]]
         addresses = block.addresses.family(block.family)
-        return AddressPeers(block.key, block.family, addresses, classes, block.volatile)
+        return AddressPeers(
+            block.key, block.family, addresses, classes, block.volatile, block.names
+        )
 
     def _of_namespace(self, key: str, pods: LabelSelector, namespace: str) -> PodPeers:
         return self._peers(key, (namespace, pods))

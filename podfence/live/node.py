@@ -20,6 +20,7 @@ from podfence.model.facts import (
     NO_ADDRESS,
     Event,
     Gone,
+    NameFacts,
     NamespaceFacts,
     NodeFacts,
     PodFacts,
@@ -31,6 +32,7 @@ from podfence.model.networkpolicy import IPNetwork
 from podfence.model.objects import Node
 from podfence.policy.domains import NO_NAMES, Names
 from podfence.policy.index import AddressPeers, EndpointPolicy, Everyone, Peers
+from podfence.policy.words import Selection
 
 
 class LiveIndex:
@@ -103,7 +105,8 @@ class LiveIndex:
         if peers.family not in (None, family):
             return False
         if isinstance(peers, AddressPeers):
-            return address in peers.addresses
+            words = Selection(names=peers.names)
+            return address in peers.addresses or self.selections.names.means(words, at)
         assert peers.selection is not None
         holders = self._pods.holders(at)
         profile = holders[0].variant.profile if len(holders) == 1 else None
@@ -127,6 +130,10 @@ class LiveIndex:
                 self._relabel(name, labels)
             case Put(NodeFacts() as node):
                 self._set_node(node)
+            case Put(NameFacts() as name_facts):
+                self.selections.named(name_facts)
+            case Gone("DomainName", _, name):
+                self.selections.named(NameFacts(name))
             case Put(PolicyFacts(kind, namespace, name) as policy):
                 self._store.put(policy)
                 self._policy_changed(ObjectRef(kind, namespace, name))

@@ -76,7 +76,9 @@ class WordSelector(PeerSelector):
     def block(self, block: Block) -> AddressPeers:
         """Every address of a block."""
         addresses = block.addresses.family(block.family)
-        return AddressPeers(block.key, block.family, addresses, _NOBODY, block.volatile)
+        return AddressPeers(
+            block.key, block.family, addresses, _NOBODY, block.volatile, block.names
+        )
 
 
 class WordPorts(NamedPorts):

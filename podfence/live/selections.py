@@ -14,8 +14,10 @@ from itertools import count
 from msgspec import Struct
 from pyroaring import BitMap, FrozenBitMap
 
+from podfence.live.domainnames import DomainNames
 from podfence.live.namespaces import Namespaces
 from podfence.live.profiles import FAMILIES, NONE, Held, Profile, Profiles, Some, Withins
+from podfence.model.facts import NameFacts
 from podfence.model.meta import Labels
 from podfence.model.selectors import LabelSelector
 from podfence.policy.namedports import PortName, named_number
@@ -49,6 +51,7 @@ class Selections:
         self._by_number: dict[int, Held] = {}
         self._picks: dict[Scope, dict[Pick, set[Held]]] = defaultdict(dict)
         """By namespace or selector of namespaces, the picks in use and whose they are."""
+        self.names = DomainNames()
         self._changed: dict[int, Held] = {}
         self._in_namespaces: dict[LabelSelector, BitMap] = {}
         """Profiles by selector of namespaces, until one of either comes, goes or changes."""
@@ -65,6 +68,7 @@ class Selections:
         if held is None:
             held = self._held[selection] = Held(next(self._numbers), selection)
             self._by_number[held.number] = held
+            self.names.hold(held)
             for pick in selection.any_of:
                 self._picks[_scope(pick)].setdefault(pick, set()).add(held)
                 for number in self.picked(pick):
@@ -79,6 +83,7 @@ class Selections:
             del self._held[held.selection]
             del self._by_number[held.number]
             self._changed.pop(held.number, None)
+            self.names.release(held)
             for number in held.profiles:
                 self._profiles.by_number[number].shown.discard(held.number)
             for pick in held.selection.any_of:
@@ -87,6 +92,8 @@ class Selections:
     def members(self, held: Held, family: int) -> Members:
         """The addresses of one IP version that a selection means now."""
         found = Members.of(family, _each(held.selection.addresses, family))
+        if held.selection.names:
+            return found | self.names.members(held, family)
         whole: list[MutableMembers] = []
         for number in held.profiles:
             profile = self._profiles.by_number[number]
@@ -128,6 +135,12 @@ class Selections:
             if withins is None or _lies_in(family, address, withins):
                 held.move(family, address, joins=joins)
                 self._changed[held.number] = held
+
+    def named(self, facts: NameFacts) -> None:
+        """A domain name has these addresses now."""
+        for held, (family, address), joins in self.names.put(facts):
+            held.move(family, address, joins=joins)
+            self._changed[held.number] = held
 
     def came(self, profile: Profile) -> None:
         """A profile is new; it has no address yet."""
@@ -275,6 +288,8 @@ class Selections:
         is nobody's for sure."""
         if address in selection.addresses.family(family):
             return True
+        if selection.names:
+            return self.names.means(selection, (family, address))
         return of is not None and any(
             self.takes(pick, of)
             and _declares(pick, of)

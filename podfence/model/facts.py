@@ -57,7 +57,16 @@ class PolicyFacts(Struct, frozen=True):
     document: bytes
 
 
-Facts = PodFacts | NamespaceFacts | NodeFacts | PolicyFacts
+class NameFacts(Struct, frozen=True):
+    """A domain name, in lower case without a final dot, as pods of this node were told of it.
+    ``live``: its addresses, as IP version and number; ``kept``: those that it had."""
+
+    name: str
+    live: frozenset[tuple[int, int]] = frozenset()
+    kept: frozenset[tuple[int, int]] = frozenset()
+
+
+Facts = PodFacts | NamespaceFacts | NodeFacts | PolicyFacts | NameFacts
 
 
 class Put(Struct, frozen=True):

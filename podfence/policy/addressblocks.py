@@ -33,6 +33,7 @@ class Block(Struct, frozen=True):
     family: int
     addresses: AddressSet
     volatile: bool = False
+    names: tuple[str, ...] = ()
 
 
 def ip_block(block: IPBlock) -> Block:
@@ -53,12 +54,14 @@ def by_family(key: str, addresses: AddressSet) -> Iterator[Block]:
         yield Block(f"{key} of IPv6", 6, AddressSet(v6=addresses.v6))
 
 
-def volatile(key: str, addresses: Iterable[IPAddress]) -> Iterator[Block]:
+def volatile(
+    key: str, addresses: Iterable[IPAddress], names: tuple[str, ...] = ()
+) -> Iterator[Block]:
     """Single addresses that come and go under one key (domain names, nodes), as a block for either
     family. A family without members has its block, too: it may get some later."""
     found = AddressSet.of(addresses)
-    yield Block(f"{key} of IPv4", 4, AddressSet(v4=found.v4), volatile=True)
-    yield Block(f"{key} of IPv6", 6, AddressSet(v6=found.v6), volatile=True)
+    yield Block(f"{key} of IPv4", 4, AddressSet(v4=found.v4), True, names)
+    yield Block(f"{key} of IPv6", 6, AddressSet(v6=found.v6), True, names)
 
 
 class Segments(Struct):
@@ -145,4 +148,6 @@ class AddressClasses(Struct):
         """Every address of the block, those of pods included (NP-27)."""
         classes = FrozenBitMap(self._classes[self._numbers[block]])
         addresses = block.addresses.family(block.family)
-        return AddressPeers(block.key, block.family, addresses, classes, block.volatile)
+        return AddressPeers(
+            block.key, block.family, addresses, classes, block.volatile, block.names
+        )

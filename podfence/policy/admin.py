@@ -134,8 +134,9 @@ class AdminReader:
             )
             yield from volatile(f"nodes {peer.nodes!r}", addresses)
         elif peer.domain_names:
-            found = (a for name in peer.domain_names for a in resolve(name, self._names))
-            yield from volatile(f"names {sorted(peer.domain_names)}", found)
+            names = tuple(sorted(peer.domain_names))
+            found = (a for name in names for a in resolve(name, self._names))
+            yield from volatile(f"names {[*names]}", found, names)
 
 
 def _pods(

@@ -100,6 +100,8 @@ class AddressPeers(Struct, frozen=True):
     volatile: bool = False
     """Whether addresses come and go under one key: nodes and domain names. The addresses of CIDRs
     follow from their key."""
+    names: tuple[str, ...] = ()
+    """The domain names, as policies write them, that have more addresses now and then (CNP-19)."""
 
     def holds(self, endpoint_class: int, family: int) -> bool:
         """Whether an endpoint of a class, speaking IP version ``family``, is a peer."""

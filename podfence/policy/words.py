@@ -28,8 +28,11 @@ class Pick(Struct, frozen=True):
 
 
 class Selection(Struct, frozen=True):
-    """The addresses of the pods that any of ``any_of`` picks, and ``addresses``: those that may be
-    such a pod's (NP-60a)."""
+    """The addresses of the pods that any of ``any_of`` picks; ``addresses``: those that may be such
+    a pod's (NP-60a), or that are meant in any case; and those that domain names stand for that
+    ``names`` mean, or when ``kept``, that such names stood for (CNP-19)."""
 
     any_of: tuple[Pick, ...] = ()
     addresses: AddressSet = AddressSet()
+    names: tuple[str, ...] = ()
+    kept: bool = False

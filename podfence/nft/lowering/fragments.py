@@ -25,8 +25,8 @@ Fixed = Chain | Set | RangeSet | VerdictMap
 
 class Fragment(Struct, frozen=True):
     """``group``: the name of the group, "" if it denies nothing and has no chains. ``members``:
-    sets of addresses, with their members where these are not pods'; ``selections``: by name, the
-    pods in the others. ``names``: all that were given away for it."""
+    sets of addresses, with their members where these are nodes'; ``selections``: by name, the
+    pods and domain names in the others. ``names``: all that were given away for it."""
 
     group: str = ""
     fixed: tuple[Fixed, ...] = ()
@@ -54,7 +54,7 @@ def fragment(
         groups.name(policy),
         (*chains, *groups.maps, *ports.sets, *ranges),
         tuple(found for found in peers.sets if isinstance(found, MemberSet)),
-        {name: _words(pods) for name, pods in peers.pods.items()},
+        {name: _words(found) for name, found in peers.selections.items()},
         frozenset(namer.given),
     )
 
@@ -64,6 +64,6 @@ def _unknown(_peers: PodPeers, family: int) -> Members:
     return Members(family)
 
 
-def _words(pods: PodPeers) -> Selection:
-    assert pods.selection is not None
-    return pods.selection
+def _words(found: Selection | None) -> Selection:
+    assert found is not None
+    return found

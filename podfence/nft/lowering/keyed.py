@@ -179,11 +179,12 @@ def _united(entries: Iterable[Entry]) -> Iterator[Entry]:
 
 
 def _unions(entries: Sequence[Entry], family: int) -> Iterator[Entry]:
-    """One entry for all pods of a family, one for all its ipBlocks, and one for all addresses that
-    come and go."""
+    """One entry for all pods of a family, one for all its ipBlocks, one for all nodes, and one for
+    all domain names."""
     pods: list[tuple[Entry, PodPeers]] = []
     fixed: list[tuple[Entry, AddressPeers]] = []
     volatile: list[tuple[Entry, AddressPeers]] = []
+    named: list[tuple[Entry, AddressPeers]] = []
     for entry in entries:
         peers = entry.peers
         if isinstance(peers, Everyone) or peers.family not in (None, family):
@@ -191,13 +192,14 @@ def _unions(entries: Sequence[Entry], family: int) -> Iterator[Entry]:
         if isinstance(peers, PodPeers):
             pods.append((entry, peers))
         else:
-            (volatile if peers.volatile else fixed).append((entry, peers))
+            kinds = named if peers.names else volatile if peers.volatile else fixed
+            kinds.append((entry, peers))
     if pods:
         classes = FrozenBitMap.union(*(peers.classes for _, peers in pods))
         found = [entry for entry, _ in pods]
         words = _joint_words([peers for _, peers in pods])
         yield _union(found, PodPeers(_joint_key(found), classes, family, words))
-    for alike in (fixed, volatile):
+    for alike in (fixed, volatile, named):
         if alike:
             found = [entry for entry, _ in alike]
             yield _union(found, _joint_addresses(_joint_key(found), [p for _, p in alike]))
@@ -214,11 +216,13 @@ def _joint_words(peers: Sequence[PodPeers]) -> Selection | None:
 
 
 def _joint_addresses(key: str, peers: Sequence[AddressPeers]) -> AddressPeers:
-    """Peers of one family, all volatile or none, as one."""
+    """Peers of one family, all of one kind, as one."""
     spans = chain.from_iterable(each.addresses for each in peers)
     classes = FrozenBitMap.union(*(each.classes for each in peers))
     first = peers[0]
-    return AddressPeers(key, first.family, IntervalSet.of(*spans), classes, first.volatile)
+    names = tuple(sorted({name for each in peers for name in each.names}))
+    addresses = IntervalSet.of(*spans)
+    return AddressPeers(key, first.family, addresses, classes, first.volatile, names)
 
 
 def _joint_key(entries: Sequence[Entry]) -> str:

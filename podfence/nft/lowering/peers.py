@@ -3,7 +3,8 @@
 Rule: one set for each distinct ``Peers.key`` and family, whoever refers to it. Pods lie in hash
 sets, and so do nodes and what domain names stand for; such a set stays when it is empty: who
 matches later changes elements only. ipBlocks never change: one range stands in the rule, several
-lie in an interval set.
+lie in an interval set. Domain names have two sets: what they stand for now, and what they stood
+for, where connections may stay that are there already (CNP-19).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from podfence.nft.objects import (
     ADDRESS_TYPES,
     Between,
     Compare,
+    CtState,
+    CtStateBit,
     Expression,
     Field,
     Lookup,
@@ -22,9 +25,13 @@ from podfence.nft.objects import (
     RangeSet,
 )
 from podfence.policy.index import AddressPeers, Everyone, Peers, PodPeers, PolicyIndex
+from podfence.policy.words import Selection
+from podfence.sets import AddressSet, IntervalSet
 from podfence.sets.members import Members
 
 Parts = tuple[Expression, ...]
+NAMES = {family: (f"d{family}_", f"k{family}_") for family in ADDRESS_TYPES}
+"""What the names of sets begin with that hold what domain names stand for, and stood for."""
 
 
 MembersOf = Callable[[PodPeers, int], Members]
@@ -68,8 +75,9 @@ class PeerSets:
         self._namer = namer
         self._families = families
         self._sets: dict[str, MemberSet | RangeSet] = {}
-        self.pods: dict[str, PodPeers] = {}
-        """By the name of a set of pods' addresses, whose they are."""
+        self.selections: dict[str, Selection | None] = {}
+        """By the name of a set whose members come and go with pods or domain names, whose they are
+        in words; None where the index has classes."""
 
     @property
     def sets(self) -> tuple[MemberSet | RangeSet, ...]:
@@ -93,6 +101,10 @@ class PeerSets:
     ) -> Iterator[Parts]:
         if isinstance(peers, PodPeers):
             yield (Lookup((field,), self._pod_set(peers, family)),)
+        elif peers.names:
+            yield (Lookup((field,), self._names_set(peers)),)
+            there = CtState(CtStateBit.ESTABLISHED)
+            yield (there, Lookup((field,), self._names_set(peers, kept=True)))
         elif peers.volatile:
             yield (Lookup((field,), self._volatile_set(peers)),)
         elif len(peers.addresses) == 1:
@@ -103,7 +115,7 @@ class PeerSets:
     def _pod_set(self, peers: PodPeers, family: int) -> str:
         name = self._namer.name(f"p{family}_", peers.key)
         if name not in self._sets:
-            self.pods[name] = peers
+            self.selections[name] = peers.selection
             self._sets[name] = MemberSet(name, self._members(peers, family), _comment(peers))
         return name
 
@@ -114,6 +126,17 @@ class PeerSets:
             found = (address for low, high in spans for address in range(low, high + 1))
             members = Members.of(peers.family, found)
             self._sets[name] = MemberSet(name, members, _comment(peers))
+        return name
+
+    def _names_set(self, peers: AddressPeers, *, kept: bool = False) -> str:
+        name = self._namer.name(NAMES[peers.family][kept], peers.key)
+        if name not in self._sets:
+            spans = () if kept else tuple(peers.addresses)
+            found = (address for low, high in spans for address in range(low, high + 1))
+            known = AddressSet(**{f"v{peers.family}": IntervalSet.of(*spans)})
+            self.selections[name] = Selection((), known, peers.names, kept)
+            comment = printable(f"{'stood for, ' * kept}{_comment(peers)}")
+            self._sets[name] = MemberSet(name, Members.of(peers.family, found), comment)
         return name
 
     def _block_set(self, peers: AddressPeers) -> str:
