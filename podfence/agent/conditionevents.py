@@ -22,6 +22,7 @@ OF_NODE: Final = frozenset(
         Kind.NOT_FAIL_CLOSED,
         Kind.BYPASSED,
         Kind.CONNTRACK_FULL,
+        Kind.NAMES_UNREAD,
     }
 )
 """Conditions of the node itself. That the API cannot be asked is not said through the API."""

@@ -25,7 +25,7 @@ class Kind(Enum):
     REFUSED = "Refused"
     """An object cannot be read: the pods that it may be about are closed where it is a policy."""
     PARTLY_ENFORCED = "PartlyEnforced"
-    """Some of a policy is not enforced; the rest is, and what is left out allows nothing."""
+    """Some of a policy does nothing; the rest is enforced."""
     KERNEL_REFUSED = "KernelRefused"
     """The kernel refuses the rules of a group of pods: they are closed, all others enforced."""
     TABLE_REFUSED = "TableRefused"
@@ -44,6 +44,8 @@ class Kind(Enum):
     """Other rules write our bits of conntrack marks. Only a start is refused for it."""
     UNSUPPORTED = "Unsupported"
     """The kernel, or who runs the agent, does not let rules be written. The same."""
+    NAMES_UNREAD = "NamesUnread"
+    """Answers of DNS cannot be read: domain names get no new addresses."""
     CONNTRACK_FULL = "ConntrackFull"
     """The kernel can track hardly any more connections: new ones will be lost."""
 

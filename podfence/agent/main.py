@@ -29,16 +29,20 @@ from podfence.agent.localsocket import LocalServer
 from podfence.agent.lock import only_agent
 from podfence.agent.log import Log
 from podfence.agent.machine import Meter
+from podfence.agent.names import Names
+from podfence.agent.names import delete as delete_names
 from podfence.agent.nodefacts import device_facts
 from podfence.agent.nri import Gate
 from podfence.agent.outlook import Outlook, require_a_clear_way
 from podfence.agent.podstarts import PodStarts
+from podfence.agent.resolvers import Resolvers
 from podfence.agent.reviews import Reviewer
 from podfence.agent.revisions import Revisions
 from podfence.agent.selfsigned import server_context
 from podfence.agent.sources import feed, nodes_of_others, read, resources, sources
 from podfence.agent.status import Status
 from podfence.agent.table import KernelTable
+from podfence.agent.wanted import Wanted
 from podfence.agent.web import Pages, WebServer
 from podfence.kernel import netns
 from podfence.kernel.nftables.notices import Notices
@@ -47,6 +51,7 @@ from podfence.kube.client import Client
 from podfence.kube.watch import Watch
 from podfence.model.facts import Event
 from podfence.nft.lowering.lower import TABLE, LocalNode
+from podfence.policy.domains import At
 
 RUN_DIR = Path("/run/podfence")
 _POLL = 0.5
@@ -62,7 +67,8 @@ class Options(Struct, frozen=True):
     ``namespace_fd``: the network namespace to enforce in, when it is not that of the process.
     ``listen``: for health and metrics; ``https``: for who shows a token; None: nowhere.
     ``override``: names of obstacles that are none (``preflight``). ``nri``: the runtime's socket
-    for plugins; None: starts of pods do not wait."""
+    for plugins; None: starts of pods do not wait. ``resolvers``: whose answers about domain names
+    are believed, beside the cluster's own."""
 
     node: LocalNode
     access: Access
@@ -73,6 +79,7 @@ class Options(Struct, frozen=True):
     https: Listen | None = None
     override: frozenset[str] = frozenset()
     nri: Path | None = None
+    resolvers: frozenset[At] = frozenset()
 
 
 class Agent:
@@ -91,6 +98,15 @@ class Agent:
         self._notices = Notices(TABLE, options.namespace_fd)
         table = KernelTable(options.node.mark_mask, self._notices, options.namespace_fd)
         self._starts = PodStarts(options.node.name, self._inbox)
+        self._resolvers = Resolvers(self._starts, options.resolvers)
+        self._names = Names(
+            self._inbox.tell,
+            lambda: self._resolvers.addresses,
+            options.node.log_group + 1,
+            options.run_dir / f"names-{namespace}.json",
+            log,
+            options.namespace_fd,
+        )
         self._revisions = Revisions()
         self._gate = None if options.nri is None else Gate(options.nri, self._starts.start, log)
         self._enforcer = Enforcer(
@@ -141,6 +157,7 @@ class Agent:
             runtime=self._gate.runtime if self._gate else "",
             starts=self._starts.counts,
             drops=self._drops.counts(),
+            names=self._names.counts(),
         )
 
     def run(self) -> int:
@@ -148,13 +165,12 @@ class Agent:
         for number in _SIGNALS:
             # put() may interrupt itself: it is made for this.
             signal.signal(number, lambda found, _: self._ends.put(found))
-        enforcer = self._thread(
-            "enforcer",
-            lambda: self._enforcer.run(lambda wanted: self._drops.name(wanted.attribution)),
-        )
+        self._names.begin()
+        enforcer = self._thread("enforcer", lambda: self._enforcer.run(self._between))
         feeder = self._thread(
-            "feed", lambda: feed(self._watch, self._starts, self._stopped, self._others)
+            "feed", lambda: feed(self._watch, self._resolvers, self._stopped, self._others)
         )
+        reader = self._thread("names", lambda: self._names.run(self._stopped))
         self._thread("notices", self._notice)
         self._thread("drops", lambda: self._drops.run(self._stopped))
         self._thread("local socket", self._local.run)
@@ -173,11 +189,19 @@ class Agent:
             return 1
         enforcer.join(_PATIENCE)
         feeder.join(_PATIENCE)
+        reader.join(_PATIENCE)
         self._log.info("end", reason=signal.Signals(end).name, table="stays")
         return 0
 
     def _conditions(self) -> tuple[Condition, ...]:
-        return (*self._enforcer.status.conditions, *self._outlook.conditions)
+        held = self._enforcer.status.conditions
+        return (*held, *self._outlook.conditions, *self._names.conditions)
+
+    def _between(self, wanted: Wanted) -> None:
+        """Between two turns of the thread that enforces."""
+        self._drops.name(wanted.attribution)
+        if wanted.in_sync:
+            self._names.want(wanted.names)
 
     def _arrived(self, events: Sequence[Event]) -> None:
         """The kernel holds all that follows from these."""
@@ -223,4 +247,4 @@ def cleanup(mark_mask: int, namespace_fd: int | None = None) -> bool:
     found = table.delete()
     table.sweep_all()
     table.close()
-    return found
+    return delete_names(namespace_fd) or found

@@ -14,6 +14,7 @@ from podfence.agent.conditions import Kind
 from podfence.agent.latency import Latency
 from podfence.agent.machine import Machine
 from podfence.agent.status import Source, Status
+from podfence.dns.counts import NameCounts
 from podfence.drops.ledger import Counts
 from podfence.nft.lowering.deny import AUDIT
 
@@ -127,6 +128,7 @@ def _kernel(status: Status, machine: Machine) -> Iterator[Iterator[str]]:
         audited,
     )
     yield from _drops(status.drops)
+    yield from _names(status.names)
     if machine.conntrack is not None:
         entries, most = machine.conntrack
         yield _gauge("conntrack_entries", "Connections that the kernel tracks.", entries)
@@ -143,6 +145,14 @@ def _drops(counts: Counts) -> Iterator[Iterator[str]]:
     yield _counter("drops_lost_total", "Logged packets that nobody could look at.", counts.lost)
     yield _counter("drops_forgotten_total", "Drops that gave way to others.", counts.forgotten)
     yield _gauge("drops_kept", "Drops that can be asked for.", counts.kept)
+
+
+def _names(counts: NameCounts) -> Iterator[Iterator[str]]:
+    messages = [({"outcome": outcome}, n) for outcome, n in sorted(counts.messages.items())]
+    yield _counter("dns_messages_total", "Packets of DNS, by what came of them.", messages)
+    yield _counter("dns_lost_total", "Copies of them that nobody could look at.", counts.lost)
+    yield _gauge("names_addresses", "Addresses of names, live or kept.", counts.addresses)
+    yield _counter("names_evicted_total", "Those that gave way to others.", counts.evicted)
 
 
 def _process(machine: Machine) -> Iterator[Iterator[str]]:

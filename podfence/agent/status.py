@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from podfence.agent.conditions import Condition
 from podfence.agent.latency import Latency
+from podfence.dns.counts import NameCounts
 from podfence.drops.ledger import Counts
 
 HUNG = 30.0
@@ -71,7 +72,7 @@ class Status(Struct, frozen=True):
     kind of object. ``queued``: events that wait. ``drifts``: times that others changed the table;
     ``reads``: times that it was read back; ``sweeps``: of old marks. ``runtime``: the container
     runtime that holds up starts of pods for us, "" for none; ``starts``: how many, by outcome.
-    ``drops``: denied packets that were logged.
+    ``drops``: denied packets that were logged. ``names``: what answers of DNS told.
     """
 
     node: str
@@ -96,6 +97,7 @@ class Status(Struct, frozen=True):
     runtime: str = ""
     starts: Mapping[str, int] = {}
     drops: Counts = Counts()
+    names: NameCounts = NameCounts()
 
     def is_alive(self, now: float) -> bool:
         """Whether the thread that enforces comes round."""

@@ -1,6 +1,6 @@
-"""What of a policy this node cannot enforce, though it is read. Pure.
+"""What of a policy does nothing, though it is read. Pure.
 
-Rule: what is left out allows nothing, so it never opens; people are told which field it is.
+Rule: people are told which field it is (CNP-19).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ class _Peer(Struct, rename="camel"):
 
 
 class _Rule(Struct):
+    action: str = ""
     to: list[_Peer] = []
 
 
@@ -27,13 +28,15 @@ class _Policy(Struct):
     spec: _Spec
 
 
+_KINDS = ("ClusterNetworkPolicy", "AdminNetworkPolicy")
+_ACCEPTING = ("Accept", "Allow")
 _policy = Decoder(_Policy)
 
 
 def unenforced(facts: PolicyFacts) -> str:
-    """The fields that are not enforced, and why; "" for none. What cannot be read is told
+    """The fields that do nothing, and why; "" for none. What cannot be read is told
     elsewhere."""
-    if facts.kind != "ClusterNetworkPolicy" or b'"domainNames"' not in facts.document:
+    if facts.kind not in _KINDS or b'"domainNames"' not in facts.document:
         return ""
     try:
         rules = _policy.decode(facts.document).spec.egress
@@ -43,9 +46,9 @@ def unenforced(facts: PolicyFacts) -> str:
         f"spec.egress[{rule}].to[{peer}].domainNames"
         for rule, each in enumerate(rules)
         for peer, found in enumerate(each.to)
-        if found.domain_names
+        if found.domain_names and each.action not in _ACCEPTING
     ]
     if not paths:
         return ""
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    return f"{paths[0]}{more}: the agent resolves no domain names; they allow nothing"
+    return f"{paths[0]}{more}: names are for rules that accept; here they match nothing"

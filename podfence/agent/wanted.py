@@ -63,6 +63,11 @@ class Wanted:
         """Who and why, by what is wanted now."""
         return Attribution(self._index, self._assembly.group)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The domain names, as they are written, of policies that select pods here."""
+        return self._index.selections.names.patterns
+
     def ruleset(self) -> Ruleset:
         """All rules as they are wanted now."""
         return self._assembly.ruleset()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from podfence.cli.agent_options import (
+    addresses,
     mark_option,
     netns_option,
     opened,
@@ -23,6 +24,7 @@ from podfence.cli.main import LazyGroup
 
 if TYPE_CHECKING:
     from podfence.model.networkpolicy import IPNetwork
+    from podfence.model.objects import IPAddress
 
 COMMANDS = {
     "render": "Print the nftables rules that a node would get.",
@@ -93,6 +95,16 @@ COMMANDS = {
     help="Start although this is found in the way; the message that refuses names it. May be given "
     "more than once.",
 )
+@click.option(
+    "--resolver",
+    "resolvers",
+    callback=addresses,
+    multiple=True,
+    metavar="ADDRESS",
+    help="A DNS server whose answers about domainNames are believed, beside the pods of "
+    "kube-system with the label k8s-app=kube-dns. May be given more than once; without it, those "
+    "of /etc/resolv.conf.",
+)
 @mark_option
 @netns_option
 @click.pass_context
@@ -109,6 +121,7 @@ def command(
     https_port: int,
     nri: Path | None,
     override: tuple[str, ...],
+    resolvers: tuple[IPAddress, ...],
     mark_mask: int,
     netns: Path | None,
 ) -> None:
@@ -124,6 +137,7 @@ def command(
     from podfence.agent import main
     from podfence.agent.listening import Listen
     from podfence.agent.log import Log
+    from podfence.agent.resolvers import own_nameservers
     from podfence.kube.source import find_access
     from podfence.nft.lowering.lower import LocalNode
 
@@ -136,5 +150,6 @@ def command(
         https=Listen(https_address, https_port) if https_port else None,
         override=frozenset(override),
         nri=nri,
+        resolvers=frozenset([(each.version, int(each)) for each in resolvers] or own_nameservers()),
     )
     sys.exit(main.run(options, Log(sys.stderr)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ import click
 
 from podfence.errors import PodfenceError
 from podfence.model.networkpolicy import IPNetwork
+from podfence.model.objects import IPAddress
 from podfence.text import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,6 +30,17 @@ def networks(
             message = f"{text!r} is no CIDR ({error}); write one like 10.244.1.0/24"
             raise click.BadParameter(message, context, parameter) from error
     return tuple(found)
+
+
+def addresses(
+    context: click.Context, parameter: click.Parameter, value: tuple[str, ...]
+) -> tuple[IPAddress, ...]:
+    """Addresses, as a callback of an option."""
+    try:
+        return tuple(map(ip_address, value))
+    except ValueError as error:
+        message = f"{error}; write one like 10.96.0.10"
+        raise click.BadParameter(message, context, parameter) from error
 
 
 def ranges_option(function: F) -> F:

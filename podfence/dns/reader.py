@@ -72,7 +72,7 @@ class Reader:
             return "unasked"
         name = text_of(head.question.name)
         if name is None or not self._cache.is_wanted(name):
-            return "not wanted"
+            return "not_wanted"
         told = [each for each in read_addresses(data, head) if is_usable(each.address)]
         self._cache.learn(name, told, now)
         return "learnt" if told else "nothing"
@@ -86,7 +86,7 @@ class Reader:
         for data in found:
             head = read_head(data)
             if head is None:
-                self._counts["of other things"] += 1
+                self._counts["other"] += 1
             else:
                 yield head, data
 

@@ -34,6 +34,7 @@ _CFG_CMD, _CFG_MODE, _CFG_NLBUFSIZ, _CFG_TIMEOUT, _CFG_QTHRESH, _CFG_FLAGS = ran
 _BIND, _COPY_PACKET = b"\1", 2
 _NUMBERED = 0x1
 _HEADER, _PAYLOAD, _PREFIX, _NUMBER = 1, 9, 10, 12
+_IN, _OUT, _PORT_IN, _PORT_OUT = 4, 5, 6, 7
 COPIED = 128
 """Bytes of a packet that are copied: an IPv6 header, some extension headers, ports."""
 BUFFER = 1 << 20
@@ -48,11 +49,16 @@ _SPACE = 1 << 15
 
 class Copy(Struct, frozen=True):
     """A logged packet. ``family``: 4 or 6. ``data``: its first bytes, from the IP header on; they
-    are what strangers sent."""
+    are what strangers sent. The rest: numbers of the interfaces that it came in by and goes out by,
+    and of the ports of a bridge; 0 for none."""
 
     prefix: str
     family: int
     data: bytes
+    comes: int = 0
+    goes: int = 0
+    port_in: int = 0
+    port_out: int = 0
 
 
 class Copies(Struct, frozen=True):
@@ -65,12 +71,21 @@ class Copies(Struct, frozen=True):
 class LogListener:
     """Listens to a group, in the network namespace of the calling thread. For one thread."""
 
-    def __init__(self, group: int, namespace_fd: int | None = None) -> None:
-        """``namespace_fd``: another namespace, as an open ``/proc/PID/ns/net``.
+    def __init__(
+        self,
+        group: int,
+        namespace_fd: int | None = None,
+        copied: int = COPIED,
+        *,
+        at_once: bool = False,
+    ) -> None:
+        """``namespace_fd``: another namespace, as an open ``/proc/PID/ns/net``. ``copied``: bytes
+        of a packet. ``at_once``: copies do not wait for others to come with them.
 
         Raises NftError: another process listens to the group, or the kernel has no nfnetlink_log.
         """
         self._next: int | None = None
+        self._copied, self._together = copied, 1 if at_once else _TOGETHER
         try:
             opened = netns.run_inside(namespace_fd, _open) if namespace_fd else _open()
         except OSError as error:
@@ -109,14 +124,14 @@ class LogListener:
         return Copies(tuple(packets), lost)
 
     def _configure(self, group: int) -> None:
-        mode = struct.pack(">IBx", COPIED, _COPY_PACKET)
+        mode = struct.pack(">IBx", self._copied, _COPY_PACKET)
         self._ask(group, attribute(_CFG_CMD, _BIND))
         self._ask(group, attribute(_CFG_MODE, mode))
         self._ask(
             group,
             attribute(_CFG_NLBUFSIZ, struct.pack(">I", _SPACE))
             + attribute(_CFG_TIMEOUT, struct.pack(">I", _TIMEOUT))
-            + attribute(_CFG_QTHRESH, struct.pack(">I", _TOGETHER)),
+            + attribute(_CFG_QTHRESH, struct.pack(">I", self._together)),
         )
         self._ask(group, attribute(_CFG_FLAGS, struct.pack(">H", _NUMBERED)))
 
@@ -147,6 +162,8 @@ def read_copies(data: bytes) -> Iterator[tuple[int | None, Copy]]:
                 said.get(_PREFIX, b"").rstrip(b"\0").decode("ascii", "replace"),
                 family,
                 said.get(_PAYLOAD, b""),
+                *(int.from_bytes(said.get(at, b""), "big") for at in (_IN, _OUT)),
+                *(int.from_bytes(said.get(at, b""), "big") for at in (_PORT_IN, _PORT_OUT)),
             ),
         )
 

@@ -240,10 +240,12 @@ class Table(Struct, frozen=True):
 
 
 class Hook(Enum):
-    """Where the kernel calls a base chain: FORWARD for routed packets, INPUT for the host's own."""
+    """Where the kernel calls a base chain: FORWARD for routed packets, INPUT for those to the host,
+    OUTPUT for those that it sends."""
 
     FORWARD = "forward"
     INPUT = "input"
+    OUTPUT = "output"
 
 
 class BaseChain(Struct, frozen=True):

@@ -10,13 +10,14 @@ import pytest
 from podfence.agent.unenforced import unenforced
 from podfence.model.facts import PolicyFacts
 
-LEFT_OUT = ": the agent resolves no domain names; they allow nothing"
+LEFT_OUT = ": names are for rules that accept; here they match nothing"
 NAMES = {"domainNames": ["api.example.com"]}
 NETWORKS = {"networks": ["10.0.0.0/8"]}
 
 
-def policy(kind: str, *rules: list[Any], **more: Any) -> PolicyFacts:
-    document = {"spec": {"egress": [{"to": rule} for rule in rules], **more}}
+def policy(kind: str, *rules: list[Any], action: str = "Deny", **more: Any) -> PolicyFacts:
+    egress = [{"action": action, "to": rule} for rule in rules]
+    document = {"spec": {"egress": egress, **more}}
     return PolicyFacts(kind, "", "x", msgspec.json.encode(document))
 
 
@@ -32,6 +33,11 @@ def policy(kind: str, *rules: list[Any], **more: Any) -> PolicyFacts:
 )
 def test_domain_names(rules: list[list[Any]], expected: str) -> None:
     assert unenforced(policy("ClusterNetworkPolicy", *rules)) == expected
+
+
+def test_rules_that_accept_are_what_names_are_for() -> None:
+    assert unenforced(policy("ClusterNetworkPolicy", [NAMES], action="Accept")) == ""
+    assert unenforced(policy("AdminNetworkPolicy", [NAMES], action="Allow")) == ""
 
 
 def test_the_word_elsewhere_is_none() -> None:

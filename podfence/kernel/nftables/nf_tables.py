@@ -93,7 +93,7 @@ BYTEORDER_BIG_ENDIAN = 2
 OPEN_INTERVAL = struct.pack("=BBI", 1, 4, 1)
 """Userdata of an element that starts a range and has no end: it goes up to the last value."""
 
-HOOKS = {Hook.INPUT: 1, Hook.FORWARD: 2}
+HOOKS = {Hook.INPUT: 1, Hook.FORWARD: 2, Hook.OUTPUT: 3}
 VERDICTS = {
     VerdictKind.DROP: 0,
     VerdictKind.ACCEPT: 1,

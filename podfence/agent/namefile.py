@@ -1,0 +1,72 @@
+"""What is known of names, over a restart of the agent: a file beside the lock.
+
+Rule: it is written whole or not at all, and read as if anybody had written it. Times are those of
+the monotonic clock, which runs on over restarts of the agent and begins anew with the machine; so
+the file names the machine's run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from ipaddress import ip_address
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from podfence.dns.cache import Known
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_LARGEST = 1 << 25
+"""Bytes; 65,536 addresses with long names are less."""
+
+
+class _Line(Struct, array_like=True):
+    name: str
+    address: str
+    until: float
+
+
+class _Content(Struct):
+    boot: str
+    known: list[_Line]
+
+
+class NameFile:
+    """``path``: where it lies."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def load(self) -> list[Known]:
+        """What was known; nothing where there is no such file, or one that cannot be used."""
+        try:
+            with self._path.open("rb") as opened:
+                data = opened.read(_LARGEST + 1)
+            content = msgspec.json.decode(data, type=_Content)
+            if len(data) > _LARGEST or content.boot != _boot():
+                return []
+            found = ((line, ip_address(line.address)) for line in content.known)
+            return [Known(line.name, (a.version, int(a)), line.until) for line, a in found]
+        except (OSError, ValueError):  # msgspec's errors are ValueErrors
+            return []
+
+    def save(self, known: Iterable[Known]) -> None:
+        """Raises OSError."""
+        lines = [_Line(each.name, _text(each), each.until) for each in known]
+        data = msgspec.json.encode(_Content(_boot(), lines))
+        new = self._path.with_suffix(".new")
+        opened = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(opened, "wb") as file:
+            file.write(data)
+        new.replace(self._path)
+
+
+def _text(known: Known) -> str:
+    family, number = known.at
+    return str(ip_address(number.to_bytes(4 if family == 4 else 16, "big")))
+
+
+def _boot() -> str:
+    return _BOOT.read_text("ascii").strip()

@@ -1,0 +1,100 @@
+"""Whose answers about names are believed: resolvers that were given, and those of the cluster.
+
+Rule: the cluster's are the pods of ``kube-system`` with the label ``k8s-app: kube-dns``, which
+installers of Kubernetes keep; who may make such pods rules the cluster anyway.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Collection, Iterable
+from ipaddress import ip_address
+from pathlib import Path
+
+from msgspec import DecodeError, ValidationError
+from msgspec.json import Decoder
+
+from podfence.agent.inbox import Heard, Part
+from podfence.agent.sources import Ear
+from podfence.kube.follow import State
+from podfence.model.facts import NO_ADDRESS, Event, Gone, PodFacts, Put
+from podfence.policy.domains import At
+
+NAMESPACE, KEY, VALUE = "kube-system", "k8s-app", "kube-dns"
+_NAMESERVER = re.compile(r"^nameserver\s+([^\s%#;]+)", re.MULTILINE)
+_labels = Decoder(dict[str, str])
+
+
+class Resolvers:
+    """Hears what the API tells, and passes it on. For several threads."""
+
+    def __init__(self, ear: Ear, given: Iterable[At] = ()) -> None:
+        self._ear = ear
+        self._given = frozenset(given)
+        self._pods: dict[str, frozenset[At]] = {}
+        self._lock = threading.Lock()
+        self._addresses = self._given
+
+    @property
+    def addresses(self) -> frozenset[At]:
+        """Those that are believed now."""
+        return self._addresses
+
+    def tell(self, heard: Iterable[Heard], at: float) -> None:
+        """As ``Inbox.tell``."""
+        found = [*heard]
+        with self._lock:
+            before = dict(self._pods)
+            for event, _ in found:
+                self._note(event)
+            if self._pods != before:
+                self._addresses = self._given.union(*self._pods.values())
+        self._ear.tell(found, at)
+
+    def stand(self, state: State) -> None:
+        """As ``Inbox.stand``."""
+        self._ear.stand(state)
+
+    def need(self, part: Part) -> None:
+        """As ``Inbox.need``."""
+        self._ear.need(part)
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case Put(PodFacts(namespace, name) as pod) if namespace == NAMESPACE:
+                self._pods.pop(name, None)
+                if pod.seen and _is_resolver(pod.labels):
+                    pairs = ((4, pod.v4), (6, pod.v6))
+                    self._pods[name] = frozenset(at for at in pairs if at[1] != NO_ADDRESS)
+            case Gone("Pod", namespace, name) if namespace == NAMESPACE:
+                self._pods.pop(name, None)
+
+
+def nameservers(text: str) -> Collection[At]:
+    """The addresses in a ``resolv.conf``; what is none is left out."""
+    found: list[At] = []
+    for word in _NAMESERVER.findall(text):
+        try:
+            address = ip_address(word)
+        except ValueError:
+            continue
+        if not address.is_loopback:  # no packet of a pod goes there
+            found.append((address.version, int(address)))
+    return found
+
+
+def own_nameservers(path: Path = Path("/etc/resolv.conf")) -> Collection[At]:
+    """Those of this machine, as pods with ``dnsPolicy: Default`` have them; none where they cannot
+    be read."""
+    try:
+        return nameservers(path.read_text("utf-8", "replace"))
+    except OSError:
+        return ()
+
+
+def _is_resolver(labels: bytes) -> bool:
+    try:
+        return bool(labels) and _labels.decode(labels).get(KEY) == VALUE
+    except (DecodeError, ValidationError):
+        return False
