@@ -91,6 +91,13 @@ class Place:
     def address(self, family: int) -> str:
         return str(next(each for each in self.addresses if each.version == family))
 
+    def inject(self, data: bytes) -> None:
+        """Send a packet as it is out of here, whoever it says that it is from."""
+        with netns.inside(self.namespace):
+            raw = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
+        with raw:
+            raw.sendto(data, ("eth0", 0x800, 0, 0, _GATEWAY_MAC))
+
     def socket(self, kind: socket.SocketKind, address: str, port: int = 0) -> socket.socket:
         with netns.inside(self.namespace):
             family = socket.AF_INET6 if ":" in address else socket.AF_INET

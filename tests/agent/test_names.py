@@ -11,7 +11,6 @@ import pytest
 
 from podfence.dns import cache
 from podfence.dns.table import TABLE
-from podfence.kernel import netns
 from podfence.kernel.nftables.nftsocket import NftSocket
 from podfence.kernel.nftables.table import NetlinkNft
 from tests.agent.nameworld import RESOLVER, WEB, NameWorld, name_world
@@ -107,6 +106,8 @@ def test_the_end_of_its_time_closes_for_new_connections_and_leaves_old_ones(
         other.close()
         world.becomes(False, X)
         assert world.agent.names.counts().addresses == before, "it is kept"
+        turned = world.agent.enforcer.status.turned
+        world.until(lambda: world.agent.enforcer.status.turned > turned, "another turn")
         assert world.agent.enforcer.status.epoch == epoch, "nobody is judged again"
         with world.outside.socket(socket.SOCK_DGRAM, X, 443) as again:
             world.allow(API, denied="198.51.0.0/16")
@@ -226,10 +227,7 @@ def test_an_answer_in_the_name_of_the_resolver_opens_nothing(world: NameWorld) -
             answer(API, [(API, 60, "A", X)], number=1),
         )
         for place in (world.web, world.other):
-            with netns.inside(place.namespace):
-                raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
-            with raw:
-                raw.sendto(forged, (WEB[0], 0))
+            place.inject(forged)
         asking.settimeout(2)
         assert asking.recv(1000), "the forged answer reaches the pod"
     world.until(lambda: world.agent.names.counts().messages.get("unasked", 0) >= 3, "refused")

@@ -50,7 +50,7 @@ def answer(
 
 
 def udp(source: Address, source_port: int, destination: Address, port: int, data: bytes) -> bytes:
-    """A packet of UDP from the IP header on; checksums are the kernel's business."""
+    """A packet of UDP from the IP header on, without a checksum of UDP."""
     return _ip(
         source, destination, 17, struct.pack(">HHHH", source_port, port, 8 + len(data), 0) + data
     )
@@ -73,7 +73,11 @@ def tcp(
 def _ip(source: Address, destination: Address, protocol: int, data: bytes) -> bytes:
     if isinstance(source, IPv4Address):
         length = 20 + len(data)
-        head = _HEAD.pack(0x45, 0, length, 0, 0, 64, protocol, 0, source.packed, destination.packed)
-        return head + data
+        ends = source.packed, destination.packed
+        words = struct.unpack(">10H", _HEAD.pack(0x45, 0, length, 0, 0, 64, protocol, 0, *ends))
+        total = sum(words)
+        total = (total & 0xFFFF) + (total >> 16)
+        check = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+        return _HEAD.pack(0x45, 0, length, 0, 0, 64, protocol, check, *ends) + data
     head = struct.pack(">IHBB", 6 << 28, len(data), protocol, 64)
     return head + source.packed + destination.packed + data
