@@ -177,7 +177,7 @@ def _refuse_input(inputs: Inputs, resolve: str | None) -> None:
         raise click.UsageError("--api makes an API server of its own: drop --context, --kubeconfig")
     if resolve is not None:
         raise click.UsageError(
-            "--api has agents enforce, which know no domain names: drop --resolve"
+            "--api has agents enforce, which take no table of names: drop --resolve"
         )
 
 

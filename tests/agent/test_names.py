@@ -13,8 +13,8 @@ from podfence.dns import cache
 from podfence.dns.table import TABLE
 from podfence.kernel.nftables.nftsocket import NftSocket
 from podfence.kernel.nftables.table import NetlinkNft
-from tests.agent.nameworld import RESOLVER, WEB, NameWorld, name_world
-from tests.dns.messages import answer, udp
+from tests.support.dnsmessages import answer, udp
+from tests.support.nameworld import RESOLVER, WEB, NameWorld, name_world
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(120)]
 

@@ -24,7 +24,7 @@ from podfence.dns.message import (
     read_head,
     text_of,
 )
-from tests.dns.messages import answer, at, question
+from tests.support.dnsmessages import answer, at, question
 
 NAME = "api.example.com"
 ONE = [(NAME, 60, "A", "192.0.2.1")]

@@ -14,7 +14,7 @@ from podfence.dns.questions import MOST, SILENCE, Way
 from podfence.dns.reader import Copied, Reader, is_usable
 from podfence.dns.streams import MOST_BYTES, MOST_STREAMS
 from podfence.policy.domains import At
-from tests.dns.messages import (
+from tests.support.dnsmessages import (
     BACK,
     POD,
     POD6,

@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 
+from podfence.model.cluster import ClusterObject
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Peer
 from podfence.model.facts import Event, Gone, NameFacts, Put
 from podfence.nft.lowering.lower import LocalNode, lower
@@ -200,7 +201,7 @@ def random_policies(rng: Random) -> Iterator[ClusterNetworkPolicy]:
 def test_what_was_learnt_in_any_order_is_what_a_table_of_names_says(seed: int) -> None:
     """The last states of all names, given to a compile from nothing, lead to the same rules."""
     rng = Random(seed)
-    things = [namespace("shop"), WEB, node(NODE, "172.18.0.3")]
+    things: list[ClusterObject] = [namespace("shop"), WEB, node(NODE, "172.18.0.3")]
     found = Node()
     found.put(*things)
     now: dict[str, Names] = {}

@@ -151,7 +151,7 @@ class NameWorld:
     """One node and its agent. ``policy``: names that pods may connect to, at any port, beside the
     resolver; everything else outside is closed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, outside: Iterable[str] = OUTSIDE) -> None:
         self.folder = folder
         self.node = netns.create()
         with netns.inside(self.node):
@@ -162,7 +162,7 @@ class NameWorld:
         self.web = Place(self.node, 1, WEB)
         self.other = Place(self.node, 2, OTHER)
         self.resolver = Place(self.node, 3, RESOLVER)
-        self.outside = Place(self.node, 4, OUTSIDE)
+        self.outside = Place(self.node, 4, outside)
         self.server = Server(self.resolver)
         self.agent = Threads(self)
 
@@ -185,7 +185,7 @@ class NameWorld:
             cluster_rule("Accept", cluster_peer(domain_names=names[at : at + 25]))
             for at in range(0, len(names), 25)
         ]
-        pods = [
+        pods: list[ClusterObject] = [
             namespace("shop"),
             namespace("kube-system"),
             pod("shop/web", {"app": "web"}, addresses=WEB, node=NODE),
@@ -212,7 +212,7 @@ class NameWorld:
         )
         deny = cluster_rule("Deny", cluster_peer(networks=[denied]))
         first = cluster_policy("first", pods={"app": "web"}, egress=[deny])
-        things = [*pods, first, *policies, closed]
+        things: list[ClusterObject] = [*pods, first, *policies, closed]
         if self.agent.things:
             self.agent.tell(things)
         else:
@@ -312,9 +312,9 @@ class Threads:
 
 
 @contextmanager
-def name_world(folder: Path) -> Iterator[NameWorld]:
-    """A world for the time of a ``with``."""
-    made = NameWorld(folder)
+def name_world(folder: Path, outside: Iterable[str] = OUTSIDE) -> Iterator[NameWorld]:
+    """A world for the time of a ``with``. ``outside``: addresses that no policy allows."""
+    made = NameWorld(folder, outside)
     try:
         yield made
     finally:
