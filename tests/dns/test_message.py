@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import dns.exception
 import dns.message
+import dns.rdataclass
 import dns.rdatatype
 import pytest
 from hypothesis import given
@@ -24,6 +25,7 @@ from podfence.dns.message import (
     read_head,
     text_of,
 )
+from podfence.policy.domains import At
 from tests.support.dnsmessages import answer, at, question
 
 NAME = "api.example.com"
@@ -285,15 +287,20 @@ def test_what_is_told_is_what_another_reader_finds(
     found = read_head(bytes(data))
     ours = () if found is None else read_addresses(bytes(data), found)
     if ours:
-        theirs = dns.message.from_wire(bytes(data), ignore_trailing=True, one_rr_per_rrset=True)
-        every = {
-            at(item.address)
-            for rrset in theirs.answer
-            if rrset.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA)
-            for item in rrset
-        }
-        assert {each.address for each in ours} <= every
-        assert isinstance(theirs, dns.message.QueryMessage)
-        chained = theirs.resolve_chaining()
-        assert chained.answer is not None
-        assert {at(item.address) for item in chained.answer} <= every
+        theirs = read_by_dnspython(bytes(data))
+        assert theirs is None or {each.address for each in ours} <= theirs
+
+
+def read_by_dnspython(data: bytes) -> set[At] | None:
+    """All addresses in an answer; None where it refuses something that is not looked at here."""
+    try:
+        theirs = dns.message.from_wire(data, ignore_trailing=True, one_rr_per_rrset=True)
+    except (dns.exception.DNSException, ValueError):
+        return None
+    return {
+        at(item.address)
+        for rrset in theirs.answer
+        if rrset.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA)
+        and rrset.rdclass == dns.rdataclass.IN
+        for item in rrset
+    }
