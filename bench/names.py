@@ -1,13 +1,16 @@
 """What domain names cost, and how late they are: real packets, a resolver, the agent's threads.
 
     python -m bench.names [--names 1000] [--rounds 200] [--seconds 10]
+    python -m bench.names --fuzz 200000
 
 Rule: everything is in network namespaces that this makes for itself. The agent's threads and the
 resolver are one process, the pods that ask are others. *Late* is from the moment that a
 pod has the answer to the first packet of it that passes. *At once* is the share of first packets
 that pass when they are sent so long after the answer. A packet is wrong that passes to an address
-that nobody was told, or that does not pass to one that a pod was told half a second ago. Exit 1:
-there are wrong packets.
+that nobody was told, or that does not pass to one that a pod was told half a second ago. *Sent*
+is what ``send`` costs of an established connection, all of the kernel's work on the way included.
+``--fuzz``: answers with some bytes changed; what is told must be what dnspython reads, too, and of
+no other name. Exit 1: there are wrong packets or answers.
 """
 
 from __future__ import annotations
@@ -28,11 +31,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from ipaddress import IPv4Address
 from pathlib import Path
+from random import Random
 from typing import TypeVar
 
+import dns.exception
+import dns.message
+
 from podfence.dns import cache
+from podfence.dns.message import read_addresses, read_head
+from podfence.dns.table import TABLE, names_table
+from podfence.kernel.nftables.nftsocket import NftSocket
+from podfence.kernel.nftables.table import NetlinkNft
+from podfence.policy.domains import At
 from podfence.render.tables import table
-from tests.support.dnsmessages import question
+from tests.support.dnsmessages import answer, at, question
 from tests.support.nameworld import RESOLVER, NameWorld, name_world
 
 T = TypeVar("T")
@@ -94,12 +106,14 @@ def measure(names: int, rounds: int, seconds: float) -> int:
         wrong += more + _apart(lambda: _all_of_them(prober, names))
         flood, more = _flood(world, prober, seconds)
         wrong += more
+        costs = _established(world, prober)
         latency = world.agent.enforcer.status.latency.get("DomainName")
         rows = [
             ("names, each with an address", f"{names}"),
             ("late, median and 99 of 100", f"{_ms(late, 0.5)}, {_ms(late, 0.99)}"),
             *((f"at once, {1000 * p:g} ms after the answer", f"{s:.0%}") for p, s in shares),
             *flood,
+            *((f"sent, {what} the table of names", f"{c:.2f} µs") for what, c in costs),
             ("wrong packets", str(wrong)),
         ]
         if latency is not None:
@@ -130,10 +144,10 @@ def _at_once(prober: Prober, names: int, rounds: int) -> tuple[list[tuple[float,
     found, wrong = [], 0
     known = names // 2
     each = max(1, min(rounds, (names - known) // len(_PAUSES)))
-    for at, pause in enumerate(_PAUSES):
+    for turn, pause in enumerate(_PAUSES):
         passed = 0
         for n in range(each):
-            number = known + at * each + n
+            number = known + turn * each + n
             prober.ask(f"n{number}.example.com")
             time.sleep(pause)
             passed += prober.arrives(prober.send(_FIRST + number), 0.05)
@@ -216,6 +230,66 @@ def _apart(function: Callable[[], T]) -> T:
     return found
 
 
+def _established(world: NameWorld, prober: Prober) -> list[tuple[str, float]]:
+    """Microseconds of a packet, without and with the rules that copy packets of DNS."""
+    found: dict[str, list[float]] = {"without": [], "with": []}
+    wanted = names_table(79, [(4, int(IPv4Address(RESOLVER[0])))])
+    opened = NftSocket(world.node)
+    table_ = NetlinkNft(opened, TABLE)
+    world.agent.stop()  # it would write the table again
+    for turn in range(40):
+        what = "with" if turn % 2 else "without"
+        if turn % 2:
+            table_.replace(wanted)
+        else:
+            table_.delete()
+        found[what].append(_apart(lambda: _send_on(prober, 5000)))
+    opened.close()
+    return [(what, statistics.median(each)) for what, each in found.items()]
+
+
+def _send_on(prober: Prober, number: int) -> float:
+    begin = time.perf_counter()
+    for _ in range(number):
+        prober.send(_FIRST)
+    return (time.perf_counter() - begin) / number * 1e6
+
+
+def fuzz(count: int) -> int:
+    """How many of so many changed answers told what they should not."""
+    rng, wrong, told = Random(1), 0, 0
+    name = "api.example.com"
+    chain = [(name, 60, "CNAME", "x.cdn.test."), ("x.cdn.test", 30, "A", "192.0.2.1")]
+    seeds = [
+        answer(name, [(name, 60, "A", "192.0.2.1"), (name, 60, "A", "192.0.2.2")]),
+        answer(name, chain),
+        answer(name, [(name, 60, "AAAA", "2001:db8::1")], "AAAA"),
+    ]
+    slowest = 0.0
+    for _ in range(count):
+        data = bytearray(rng.choice(seeds))
+        for _ in range(rng.randint(1, 4)):
+            data[rng.randrange(len(data))] = rng.choice((rng.randrange(256), 0xC0, 0, 12))
+        begin = time.process_time()
+        head = read_head(bytes(data))
+        found = () if head is None else read_addresses(bytes(data), head)
+        slowest = max(slowest, time.process_time() - begin)
+        told += bool(found)
+        wrong += bool(found) and not _dnspython_agrees(bytes(data), {t.address for t in found})
+    print(f"{count} answers, {told} told something, {wrong} wrong; at most {slowest * 1000:.1f} ms")
+    return wrong
+
+
+def _dnspython_agrees(data: bytes, addresses: set[At]) -> bool:
+    try:
+        message = dns.message.from_wire(data, ignore_trailing=True)
+    except dns.exception.DNSException:
+        return True  # something beside the answers, which is not read here
+    every = (item for rrset in message.answer for item in rrset)
+    texts = (item.address for item in every if item.rdclass == 1 and item.rdtype in (1, 28))
+    return addresses <= {at(text) for text in texts}
+
+
 def _cpu() -> float:
     found = resource.getrusage(resource.RUSAGE_SELF)
     return found.ru_utime + found.ru_stime
@@ -233,7 +307,10 @@ def main() -> int:
     parser.add_argument("--names", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--fuzz", type=int, default=0)
     options = parser.parse_args()
+    if options.fuzz:
+        return int(fuzz(options.fuzz) > 0)
     cache.LEAST = 600  # nothing ends while it is measured
     return int(measure(options.names, options.rounds, options.seconds) > 0)
 
