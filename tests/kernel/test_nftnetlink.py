@@ -468,7 +468,7 @@ def test_what_takes_effect_at_once_must_fit_at_once(space: NftNamespace) -> None
         ("chain c { reject; }", "chain c .* reject"),
         ("chain c { continue; }", "verdict that podfence never writes"),
         ("chain c { th dport { 80, 90 }; }", "set __set0 is of a kind"),
-        ("chain c { type filter hook output priority 0; }", "chain c is on a hook"),
+        ("chain c { type filter hook prerouting priority 0; }", "chain c is on a hook"),
         ("set s { type ipv4_addr; flags timeout; }", "set s is of a kind"),
         ("set s { type mark; }", "set s has keys of a type"),
         ("map m { type ipv4_addr : mark; }", "set m is of a kind"),
