@@ -61,6 +61,7 @@ PURE = {
     "kube.follow",
     "kube.narrow",
     "kube.resource",
+    "kube.substitute",
     "kube.writes",
     "lab.api.garbage",
     "lab.api.nodes",
@@ -70,6 +71,9 @@ PURE = {
     "lab.api.workloads",
     "lab.testbed",
     "lab.replies",
+    "mirror.history",
+    "mirror.packing",
+    "mirror.requests",
     "render",
 }
 WORLDLY = {

@@ -27,11 +27,11 @@ LONGEST = 16384
 REMEMBERED = 10.0
 """Seconds that an answer of the API server counts."""
 KEPT = 256
-"""Answers that are remembered at the most."""
+"""Answers that are remembered at the most, where nobody says otherwise."""
 WAITING = 8
 """Who waits for the API server at the most."""
 RATE = 20
-"""Reviews a second at the most."""
+"""Reviews a second at the most, where nobody says otherwise."""
 
 
 class Outcome(Enum):
@@ -95,11 +95,15 @@ _RIGHT: Final = msgspec.json.Decoder(_RightReview)
 
 class Reviewer:
     """For any thread; the API server is asked one question at a time. ``clock``: monotonic
-    seconds."""
+    seconds. ``rate``: reviews a second at the most; ``kept``: answers that are remembered."""
 
-    def __init__(self, server: Writer, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, server: Writer, clock: Callable[[], float], *, rate: int = RATE, kept: int = KEPT
+    ) -> None:
         self._server = server
         self._clock = clock
+        self._rate = rate
+        self._kept = kept
         self._lock = threading.Lock()
         self._places = threading.BoundedSemaphore(WAITING)
         self._known: dict[tuple[bytes, Wish], tuple[float, Outcome]] = {}
@@ -134,7 +138,7 @@ class Reviewer:
             except (ClusterError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 return Outcome.UNASKED
             self._known.pop(key, None)
-            while len(self._known) >= KEPT:
+            while len(self._known) >= self._kept:
                 del self._known[next(iter(self._known))]
             self._known[key] = self._clock(), outcome
             return outcome
@@ -144,7 +148,7 @@ class Reviewer:
         if second != self._second:
             self._second, self._asked = second, 0
         self._asked += 1
-        return self._asked <= RATE
+        return self._asked <= self._rate
 
     def _ask(self, token: str, wish: Wish) -> Outcome:
         """Raises ClusterError, DecodeError."""

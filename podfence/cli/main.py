@@ -45,6 +45,7 @@ COMMANDS = {
     "get": "Write what podfence reads of a cluster, safe to send to somebody.",
     "lab": "Enforce the policies in this machine's kernel and test them with real packets.",
     "agent": "Enforce the policies of a cluster on one of its nodes.",
+    "mirror": "Tell the agents of a large cluster its pods, in place of the API server.",
     "status": "Show how each node stands, and where a policy is in force.",
     "wait": "Wait until a policy is in force on every node.",
     "drops": "Show what was denied, and by which policy.",

@@ -45,6 +45,7 @@ _DONE: Final = frozenset({200, 201, 202})
 """Answers to what reads, and to what writes."""
 _LARGEST_MESSAGE: Final = 4096
 _PIECE: Final = 1 << 16
+_UNPACKED: Final = 1 << 20
 
 T = TypeVar("T")
 
@@ -142,19 +143,22 @@ class Client:
         answer = self._answer(path, "application/json", packed=False, sent=sent)
         return self._reading(lambda: _whole(answer, *self._bounds))
 
-    def lines(self, path: str, query: Mapping[str, str]) -> Generator[list[bytes], None, None]:
+    def lines(
+        self, path: str, query: Mapping[str, str], *, packed: bool = False
+    ) -> Generator[list[bytes], None, None]:
         """The lines of an answer that goes on, as many at a time as have come; first none, when the
-        answer begins. Asked for once.
+        answer begins. Asked for once. ``packed``: the answer may be, all of it.
 
         Raises Refusal for another answer than 200, Lost when the connection is.
         """
         target = f"{path}?{urlencode(query)}"
-        answer = self._answer(target, "application/json", packed=False)
+        answer = self._answer(target, "application/json", packed=packed)
+        pieces = _pieces(answer)
         rest: list[bytes] = []
         is_read = False
         try:
             yield []
-            while piece := self._reading(lambda: answer.read1(_PIECE)):
+            while piece := self._reading(lambda: next(pieces, b"")):
                 first, *more = piece.split(b"\n")
                 rest.append(first)
                 if more:  # the pieces of a long line are joined once
@@ -187,16 +191,17 @@ class Client:
         self.close()
 
     def _body(self, target: str, accept: str) -> bytes:
-        answer = self._answer(target, accept)
+        # Packing costs a server as much as making a list: not worth it where nothing travels.
+        packed = not is_loopback(self._url.hostname or "")
+        answer = self._answer(target, accept, packed=packed)
         return self._reading(lambda: _whole(answer, *self._bounds))
 
     def _answer(
-        self, target: str, accept: str, *, packed: bool = True, sent: _Sent | None = None
+        self, target: str, accept: str, *, packed: bool, sent: _Sent | None = None
     ) -> http.client.HTTPResponse:
         """An answer of success whose body is still to be read. A refused credential is renewed
         once."""
-        # Packing costs a server as much as making a list: not worth it where nothing travels.
-        encoding = "gzip" if packed and not is_loopback(self._url.hostname or "") else "identity"
+        encoding = "gzip" if packed else "identity"
         answer = self._reading(lambda: self._ask(target, accept, encoding, sent))
         self._answered = True
         if answer.status == 401 and self._access.credentials.refused():
@@ -289,6 +294,20 @@ def _whole(answer: http.client.HTTPResponse, largest: int = 0, longest: float = 
             raise http.client.HTTPException(f"its answer has more than {largest} bytes")
         return unpacked
     return gzip.decompress(body) if answer.headers.get("Content-Encoding") == "gzip" else body
+
+
+def _pieces(answer: http.client.HTTPResponse) -> Generator[bytes, None, None]:
+    """The body as it comes; none of the pieces is empty."""
+    is_packed = answer.headers.get("Content-Encoding") == "gzip"
+    unpacking = zlib.decompressobj(31) if is_packed else None
+    while piece := answer.read1(_PIECE):
+        if unpacking is None:
+            yield piece
+            continue
+        # A piece may hold a thousand times as much: it is taken out a part at a time.
+        while part := unpacking.decompress(piece, _UNPACKED):
+            yield part
+            piece = unpacking.unconsumed_tail
 
 
 def _bounded(answer: http.client.HTTPResponse, largest: int, longest: float) -> bytes:

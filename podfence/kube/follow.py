@@ -148,9 +148,16 @@ class Follow(Generic[T]):
         self._pause: tuple[float, float] | None = None
         """The next pause in seconds, at the least and at the most."""
         self._only = resources[0].only
+        self.remark = ""
+        """What is said of a part that is live all the same."""
         self.state = State(self.kind, Standing.SYNCING, only=self._only)
         self.relists: dict[str, int] = {}
         """Lists that are begun again though the kind was known, by reason."""
+
+    @property
+    def version(self) -> str:
+        """Up to which version all is known; "" while that is not so of any."""
+        return self._version if self._seen is None else ""
 
     def held(self, key: Key) -> str | None:
         """The version in which an object is held; None for one that is not. Any thread may ask."""
@@ -193,6 +200,24 @@ class Follow(Generic[T]):
         if self._seen is None:
             self._version = version
         return changes
+
+    def became(
+        self, items: Sequence[Item[T]], gone: Sequence[Key], version: str
+    ) -> list[Change[T]]:
+        """What is so at a version, of all that has changed since the last one."""
+        self._well()
+        if is_older(version, self._version):
+            return []
+        changes = [change for key in gone for change in self._absent(key, version)]
+        for item in items:
+            self._held[item.key] = version
+            changes.append(Change(self.kind, *item.key, item.data, version))
+        self._version = version
+        return changes
+
+    def begin_again(self) -> None:
+        """Ask for all objects next, whatever is known."""
+        self._version = ""
 
     def bookmark(self, version: str, *, ends_initial: bool) -> list[Change[T]]:
         """A bookmark; with ``ends_initial`` all objects have been sent."""
@@ -327,6 +352,8 @@ class Follow(Generic[T]):
     def _stand(self, standing: Standing, message: str = "") -> None:
         if standing is Standing.LATE and not self._is_whole:
             standing = Standing.SYNCING
+        if standing is Standing.LIVE:
+            message = self.remark
         self.state = State(self.kind, standing, message, self._only)
 
 

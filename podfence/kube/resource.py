@@ -57,10 +57,19 @@ def pods_for(node: str) -> tuple[tuple[Resource, ...], ...]:
     A server that cannot select so (``spec.hostNetwork`` since Kubernetes 1.28) is asked for more.
     """
     name = _escaped(node)
-    others = f"spec.nodeName!={name},status.podIP!=,status.phase!=Succeeded,status.phase!=Failed"
-    selected = (f"{others},spec.hostNetwork=false", others, "")
     own = resources_of("Pod", f"spec.nodeName={name}")
-    return own, tuple(each for only in selected for each in resources_of("Pod", only))
+    return own, _seen(f"spec.nodeName!={name},")
+
+
+def pods_anywhere() -> tuple[Resource, ...]:
+    """The pods of all nodes that have an address and are seen by policies."""
+    return _seen("")
+
+
+def _seen(which: str) -> tuple[Resource, ...]:
+    others = f"{which}status.podIP!=,status.phase!=Succeeded,status.phase!=Failed"
+    selected = (f"{others},spec.hostNetwork=false", others, "")
+    return tuple(each for only in selected for each in resources_of("Pod", only))
 
 
 def own_node(node: str) -> tuple[Resource, ...]:

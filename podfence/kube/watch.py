@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
+from types import MappingProxyType
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -35,6 +36,7 @@ from podfence.kube.follow import (
 from podfence.kube.listing import Ahead, list_items
 from podfence.kube.resource import Resource
 from podfence.kube.snapshot import FORBIDDEN, rbac_rule
+from podfence.kube.substitute import Substitute
 
 T = TypeVar("T")
 
@@ -58,6 +60,8 @@ class Batch(Struct, Generic[T], frozen=True):
     state: State
     at: float = 0.0
     """When the last of it was read, in seconds of the monotonic clock."""
+    version: str = ""
+    """As ``Follow.version``, after it."""
 
 
 class Standing(Struct, frozen=True):
@@ -110,7 +114,7 @@ class Watch(Generic[T]):
     ``wanted``: of each kind its resources, the best version first; of a kind that is asked for in
     parts, each part. An object is gone when no part holds it; of parts that overlap, that may be
     said twice. ``later``: parts, by kind and field selector, that nobody follows before ``begin``.
-    ``streamed``: as ``Follow``.
+    ``streamed``: as ``Follow``. ``instead``: who is asked first for a part.
     ``chance`` gives random numbers from 0 to 1.
     """
 
@@ -125,6 +129,7 @@ class Watch(Generic[T]):
         streamed: bool = False,
         silence: float = SILENCE,
         chance: Callable[[], float] = random.random,
+        instead: Mapping[tuple[str, str], Substitute[T]] = MappingProxyType({}),
     ) -> None:
         self._batches: queue.Queue[tuple[Follow[T], Batch[T]] | Exception] = queue.Queue(_WAITING)
         self._stopped = threading.Event()
@@ -136,6 +141,7 @@ class Watch(Generic[T]):
                 self._put,
                 self._stopped,
                 chance,
+                instead.get((resources[0].kind, resources[0].only)),
             )
             for resources in wanted
         ]
@@ -162,12 +168,12 @@ class Watch(Generic[T]):
         """End all threads, also those that wait for the server or for their reader."""
         self._stopped.set()
         for loop in self._loops:
-            loop.client.interrupt()
+            loop.interrupt()
         for loop in self._loops:
             while loop.thread.is_alive():
                 with suppress(queue.Empty):
                     self._batches.get(timeout=0.02)
-                loop.client.interrupt()
+                loop.interrupt()
 
     def next(self, timeout: float | None = None) -> Batch[T] | None:
         """What came next, None when nothing did for ``timeout`` seconds.
@@ -184,7 +190,8 @@ class Watch(Generic[T]):
         parts = [part for part in self._parts[follow.kind] if part is not follow]
         if not parts:
             return batch
-        return Batch(tuple(c for c in batch.changes if _counts(c, parts)), batch.state, batch.at)
+        counting = tuple(c for c in batch.changes if _counts(c, parts))
+        return Batch(counting, batch.state, batch.at, batch.version)
 
     def standings(self) -> tuple[Standing, ...]:
         """How each kind stands, or each part of one, but for those left for later; for any
@@ -218,15 +225,17 @@ class _Loop(Generic[T]):
         put: Callable[[tuple[Follow[T], Batch[T]] | Exception], None],
         stopped: threading.Event,
         chance: Callable[[], float],
+        instead: Substitute[T] | None = None,
     ) -> None:
         self.client = client
+        self._instead = instead
         self.thread = threading.Thread(target=self._run, name=f"watch {follow.kind}", daemon=True)
         self.follow = follow
         self._read = read
         self._put = put
         self._stopped = stopped
         self._chance = chance
-        self._told: State | None = None
+        self._told: tuple[State, str] | None = None
         self._heard: float | None = None
 
     @property
@@ -239,8 +248,18 @@ class _Loop(Generic[T]):
         """How the kind stands now."""
         return Standing(self.follow.state, self._heard, dict(self.follow.relists))
 
+    def interrupt(self) -> None:
+        """End what the thread waits for."""
+        self.client.interrupt()
+        if self._instead is not None:
+            self._instead.interrupt()
+
     def _hear(self) -> None:
         self._heard = time.monotonic()
+
+    def _hear_of(self, changes: Sequence[Change[T]], heard: float) -> None:
+        self._heard = heard
+        self._tell(changes)
 
     def _run(self) -> None:
         try:
@@ -263,7 +282,11 @@ class _Loop(Generic[T]):
                     self._fail(Failure(0, error.message))
 
     def _do(self, action: Listing | Watching) -> None:
-        if isinstance(action, Listing):
+        if self._instead is not None and self._instead.is_asked():
+            self.client.close()
+            self._instead.run(action, self.follow, self._hear_of)
+            self._tell([])
+        elif isinstance(action, Listing):
             self._list(action)
         else:
             self._watch(action)
@@ -274,10 +297,10 @@ class _Loop(Generic[T]):
         self._tell(self.follow.given_up())
 
     def _tell(self, changes: Sequence[Change[T]]) -> None:
-        state = self.follow.state
-        if (changes or state != self._told) and not self._stopped.is_set():
-            self._told = state
-            self._put((self.follow, Batch(tuple(changes), state, time.monotonic())))
+        state, version = self.follow.state, self.follow.version
+        if (changes or (state, version) != self._told) and not self._stopped.is_set():
+            self._told = state, version
+            self._put((self.follow, Batch(tuple(changes), state, time.monotonic(), version)))
 
     def _list(self, action: Listing) -> None:
         with Ahead(list_items(self.client, action.resource, self._read)) as parts:
@@ -291,7 +314,9 @@ class _Loop(Generic[T]):
                 self._tell(changes)
 
     def _watch(self, action: Watching) -> None:
-        seconds = _SHORTEST_WATCH + self._chance() * (_LONGEST_WATCH - _SHORTEST_WATCH)
+        longest = _LONGEST_WATCH if self._instead is None else self._instead.longest
+        shortest = _SHORTEST_WATCH * longest // _LONGEST_WATCH
+        seconds = shortest + self._chance() * (longest - shortest)
         query = action.resource.query(
             watch="true", allowWatchBookmarks="true", timeoutSeconds=str(round(seconds))
         )

@@ -1,0 +1,237 @@
+"""Pods of other nodes, as a mirror tells them instead of the API server.
+
+Rule: what pods of this node depend on never comes from here: they, policies and namespaces are told
+by the API server. What a mirror cannot be asked stays as it was; when that has lasted for long, the
+API server is asked again, from the version that the mirror has come to.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from podfence.errors import ClusterError
+from podfence.kube.access import Access, ServerAddress
+from podfence.kube.client import Client, Refusal
+from podfence.kube.follow import Change, Failure, Follow, Item, Listing, Watching
+from podfence.kube.incluster import TokenFile
+from podfence.live.frames import FRAME, PATH, Frame, Identities, frame_of
+from podfence.live.wire import Reading
+from podfence.model.facts import PodFacts
+from podfence.text import printable
+
+PATIENCE = 60.0
+"""Seconds without a word of a mirror after which the API server is asked."""
+START: Final = 10.0
+"""The same for an agent that has never heard of one: until then nothing is in sync."""
+RETRY: Final = 60.0
+"""Seconds until a mirror is asked again that was away."""
+SILENCE: Final = 30.0
+"""Seconds without a byte that count as a lost connection: a mirror says something each ten."""
+STALE: Final = 120.0
+"""Seconds of silence of the API server after which a mirror knows too little."""
+_SHORTEST, _LONGEST = 0.2, 5.0
+_EXPIRED, _TIMED_OUT = 410, 504
+Tell = Callable[[Sequence[Change[Reading]], float], None]
+
+
+class MirrorAddress(Struct, frozen=True):
+    """Where mirrors are asked. ``ca``: certificates that theirs must lead to; ``token``: a file
+    with a token of this agent for the audience ``podfence.io``. Both are read again and again."""
+
+    url: str
+    ca: Path
+    token: Path
+    patience: float = PATIENCE
+
+
+class _Event(Struct, frozen=True):
+    type: str
+    object: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _MarkMeta(Struct, frozen=True, rename="camel"):
+    resource_version: str = ""
+
+
+class _Mark(Struct, frozen=True):
+    metadata: _MarkMeta = _MarkMeta()
+
+
+class _Status(Struct, frozen=True):
+    code: int = 0
+    message: str = ""
+
+
+_EVENT: Final = msgspec.json.Decoder(_Event)
+_MARK: Final = msgspec.json.Decoder(_Mark)
+_STATUS: Final = msgspec.json.Decoder(_Status)
+
+
+class Mirrored:
+    """A ``Substitute`` of the API server. ``node``: whose pods are left out."""
+
+    longest = round(2 * RETRY)
+
+    def __init__(
+        self,
+        address: MirrorAddress,
+        node: str,
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._address = address
+        self._token = TokenFile(address.token)
+        self._clock = clock
+        self._chance = chance
+        self._identities = Identities(node)
+        self._at = ""
+        """The version of which the identities are known."""
+        self._newest = ""
+        """The version that a snapshot must have reached."""
+        self._heard = clock() - max(address.patience - START, 0.0)
+        self._again = 0.0
+        self._failures = 0
+        self._client: Client | None = None
+
+    def is_asked(self) -> bool:
+        """Whether it is asked now: while it was heard of lately, and now and then after that."""
+        return not self._is_away() or self._clock() >= self._again
+
+    def _is_away(self) -> bool:
+        return self._clock() - self._heard > self._address.patience
+
+    def interrupt(self) -> None:
+        """End what ``run`` waits for."""
+        if (client := self._client) is not None:
+            client.interrupt()
+
+    def run(self, action: Listing | Watching, follow: Follow[Reading], tell: Tell) -> None:
+        """Ask a mirror for what ``action`` asks the API server for, until its answer ends."""
+        version = action.version if isinstance(action, Watching) else ""
+        self._newest = version or self._newest
+        try:
+            with self._opened() as self._client:
+                self._read(self._client, action, follow, tell)
+        except Refusal as refusal:
+            self._fail(follow, refusal.status, refusal.said, refusal.pause)
+        except ClusterError as error:
+            self._fail(follow, 0, error.message)
+        finally:
+            self._client = None
+
+    def _opened(self) -> Client:
+        """Raises ClusterError."""
+        try:
+            ca = self._address.ca.read_bytes()
+        except OSError as error:
+            raise ClusterError(f"{printable(str(self._address.ca))}: {error.strerror}") from None
+        access = Access(ServerAddress(self._address.url, ca), self._token)
+        return Client(access, {}, tries=1, silence=SILENCE)
+
+    def _read(
+        self, client: Client, action: Listing | Watching, follow: Follow[Reading], tell: Tell
+    ) -> None:
+        """Raises ClusterError."""
+        is_resumed = isinstance(action, Watching) and "" != self._at == action.version
+        query = {"watch": "true", "allowWatchBookmarks": "true"}
+        if self._newest:
+            query["resourceVersion"] = self._newest
+        if not is_resumed:
+            query["sendInitialEvents"] = "true"
+            query["resourceVersionMatch"] = "NotOlderThan"
+            self._at = ""
+            self._identities.clear()
+        stream = _Stream(follow, self._identities, self._at)
+        with closing(client.lines(PATH, query, packed=True)) as pieces:
+            for lines in pieces:
+                if not lines:
+                    follow.remark = ""
+                    if is_resumed:
+                        follow.opened(action)
+                for line in lines:
+                    self._take(stream, line, tell)
+                    self._at = stream.version
+                    if self._at:
+                        self._newest = self._at
+                        self._heard, self._failures = self._clock(), 0
+        follow.ended(anything=True)
+
+    def _take(self, stream: _Stream, line: bytes, tell: Tell) -> None:
+        """One line. Raises ClusterError."""
+        changes, age = stream.line(line)
+        if age > STALE:
+            raise ClusterError(f"it has not heard of the API server for {age:.0f} s")
+        tell(changes, self._clock() - age)
+
+    def _fail(
+        self, follow: Follow[Reading], status: int, said: str, pause: float | None = None
+    ) -> None:
+        message = f"the mirror {printable(self._address.url)} cannot be asked: {printable(said)}"
+        follow.remark = message
+        if status == _EXPIRED:
+            self._at = ""
+        elif status == _TIMED_OUT:  # it knows no such version, nor will it
+            self._at = self._newest = ""
+            follow.begin_again()
+        if self._is_away():
+            self._again = self._clock() + RETRY * (0.5 + self._chance() / 2)
+            follow.ended(anything=True)  # without a pause: the API server is asked
+            return
+        self._failures += 1
+        growing = min(_SHORTEST * 2.0**self._failures, _LONGEST) * (0.5 + self._chance() / 2)
+        follow.failed(Failure(0, message, growing if pause is None else pause))
+
+
+class _Stream:
+    """One answer of a mirror. ``version``: up to which all is told; "" at the beginning of a
+    snapshot."""
+
+    def __init__(self, follow: Follow[Reading], identities: Identities, version: str) -> None:
+        self._follow = follow
+        self._identities = identities
+        self._is_first = True
+        self.version = version
+
+    def line(self, line: bytes) -> tuple[list[Change[Reading]], float]:
+        """What changed with it, and how old the mirror's knowledge is. Raises ClusterError."""
+        try:
+            event = _EVENT.decode(line)
+            if event.type == FRAME:
+                frame = frame_of(event.object)
+                return self._frame(frame), float(frame.age)
+            if event.type == "BOOKMARK":
+                return self._end(_MARK.decode(event.object).metadata.resource_version), 0.0
+            status = _STATUS.decode(event.object)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise ClusterError("an event is not JSON, or of another form") from None
+        raise Refusal(status.message, status.code, status.message)
+
+    def _frame(self, frame: Frame) -> list[Change[Reading]]:
+        pods, gone = self._identities.take(frame)
+        if not frame.version.isdecimal():
+            raise ClusterError("a frame has no version")
+        items = _items(pods, frame.version)
+        if self.version:
+            self.version = frame.version
+            return self._follow.became(items, gone, frame.version)
+        first, self._is_first = self._is_first, False
+        return self._follow.listed(items, first=first, last=False, version="")
+
+    def _end(self, version: str) -> list[Change[Reading]]:
+        """The end of a snapshot."""
+        if self.version or not version.isdecimal():
+            return []
+        self.version = version
+        return self._follow.listed((), first=self._is_first, last=True, version=version)
+
+
+def _items(pods: Sequence[PodFacts], version: str) -> list[Item[Reading]]:
+    return [Item(pod.namespace, pod.name, version, Reading(pod, "", version)) for pod in pods]

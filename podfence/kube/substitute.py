@@ -1,0 +1,35 @@
+"""Who may tell of a part of a kind instead of the API server.
+
+Rule: it speaks of the API server's own versions, so that the two may take turns in the middle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from podfence.kube.follow import Change, Follow, Listing, Watching
+
+T = TypeVar("T")
+
+
+class Substitute(Protocol[T]):
+    """For the thread that follows the part, but for ``interrupt``."""
+
+    longest: int
+    """Seconds that a watch at the API server may last before the substitute is asked again."""
+
+    def is_asked(self) -> bool:
+        """Whether it is asked now, and not the API server."""
+
+    def run(
+        self,
+        action: Listing | Watching,
+        follow: Follow[T],
+        tell: Callable[[Sequence[Change[T]], float], None],
+    ) -> None:
+        """Do it, to its end. ``tell``: what changed, and when the API server was last heard of, in
+        seconds of the monotonic clock. Whatever is wrong is told to ``follow``."""
+
+    def interrupt(self) -> None:
+        """End what ``run`` waits for."""

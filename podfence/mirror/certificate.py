@@ -1,0 +1,108 @@
+"""What mirrors show, so that agents know that they speak to one: a certificate from a Secret.
+
+Rule: agents take what a mirror says for true, so theirs is checked, unlike an agent's own. The
+files are read again when they change, and one that cannot be used leaves the one before in its
+place.
+"""
+
+from __future__ import annotations
+
+import ssl
+from base64 import b64encode
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from podfence.agent.log import Log
+from podfence.errors import HostError
+from podfence.text import printable
+
+CERTIFICATE, KEY, AUTHORITY = "tls.crt", "tls.key", "ca.crt"
+"""As a Secret of the type kubernetes.io/tls names them."""
+_DAY_BEFORE = timedelta(days=1)
+
+
+class Certificate:
+    """The files of a folder, in which a Secret is mounted."""
+
+    def __init__(self, folder: Path, log: Log) -> None:
+        """Raises HostError."""
+        self._folder = folder
+        self._log = log
+        self._read = self._times()
+        self._context = self._made()
+
+    def context(self) -> ssl.SSLContext:
+        """TLS 1.2 or newer with the certificate of now."""
+        times = self._times()
+        if times != self._read:
+            self._read = times
+            try:
+                self._context = self._made()
+                self._log.info("certificate", folder=str(self._folder))
+            except HostError as error:
+                self._log.error("certificate", reason=str(error))
+        return self._context
+
+    def _times(self) -> Sequence[int]:
+        try:
+            return [(self._folder / name).stat().st_mtime_ns for name in (CERTIFICATE, KEY)]
+        except OSError:
+            return []
+
+    def _made(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        # Who comes back has a new connection all the same, and tickets are bytes for each.
+        context.num_tickets = 0
+        try:
+            context.load_cert_chain(self._folder / CERTIFICATE, self._folder / KEY)
+        except (OSError, ssl.SSLError) as error:
+            folder = printable(str(self._folder))
+            reason = getattr(error, "strerror", None) or str(error)
+            raise HostError(
+                f"{folder}: {CERTIFICATE} and {KEY} cannot be used: {printable(reason)}; "
+                "podfence mirror certificate makes a Secret with both"
+            ) from None
+        return context
+
+
+def secret(name: str, namespace: str, hosts: Sequence[str], days: int) -> dict[str, object]:
+    """A Secret with a key and a certificate that vouches for itself, for these host names."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "podfence mirror")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _DAY_BEFORE)
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(h) for h in hosts]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
+        .sign(key, hashes.SHA256())
+    )
+    own = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    public = made.public_bytes(serialization.Encoding.PEM)
+    data = {AUTHORITY: public, CERTIFICATE: public, KEY: own}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/tls",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": {"app.kubernetes.io/name": "podfence-mirror"},
+        },
+        "data": {key: b64encode(value).decode("ascii") for key, value in data.items()},
+    }

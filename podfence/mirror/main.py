@@ -1,0 +1,143 @@
+"""The mirror as a process: its threads, its signals, its end.
+
+Rule: a thread that dies takes the process down, with status 1: agents ask another mirror.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import resource
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from podfence.agent.listening import Listen
+from podfence.agent.log import Log
+from podfence.agent.reviews import Reviewer
+from podfence.agent.sources import read
+from podfence.kube.access import Access
+from podfence.kube.client import Client
+from podfence.kube.resource import Resource, pods_anywhere
+from podfence.kube.watch import Watch
+from podfence.mirror.certificate import Certificate
+from podfence.mirror.feed import feed
+from podfence.mirror.server import AGENTS, Server
+from podfence.mirror.web import WebServer
+
+PORT: Final = 9742
+HTTP_PORT: Final = 9743
+_REVIEW: Final = 5.0
+"""Seconds of silence of the API server after which nobody's right is known."""
+_RATE: Final = 250
+"""Reviews a second: agents that lost a mirror come to the others all at once."""
+_HUNG: Final = 30.0
+_PATIENCE: Final = 10.0
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Options(Struct, frozen=True):
+    """``certificate``: the folder with the certificate and its key. ``agents``: streams at the
+    most. ``http``: for health and metrics; None: nowhere."""
+
+    access: Access
+    certificate: Path
+    listen: Listen = Listen(port=PORT)
+    http: Listen | None = None
+    agents: int = AGENTS
+    environment: Mapping[str, str] = {}
+
+
+def resources() -> tuple[tuple[Resource, ...], ...]:
+    """What a mirror watches."""
+    return (pods_anywhere(),)
+
+
+class Mirror:
+    """The parts of a running mirror."""
+
+    def __init__(self, options: Options, log: Log) -> None:
+        """Raises HostError."""
+        self._log = log
+        self._stopped = threading.Event()
+        self._ends: queue.SimpleQueue[int | BaseException] = queue.SimpleQueue()
+        self._turned = time.monotonic()
+        environment = options.environment or os.environ
+        self._watch = Watch(options.access, resources(), read, environment=environment)
+        client = Client(options.access, environment, tries=2, silence=_REVIEW)
+        reviewer = Reviewer(client, time.monotonic, rate=_RATE, kept=options.agents)
+        certificate = Certificate(options.certificate, log)
+        self.server = Server(options.listen, certificate.context, reviewer, log, options.agents)
+        self._web = (
+            None
+            if options.http is None
+            else WebServer(options.http, self.server, self._is_alive, log)
+        )
+        _more_files(options.agents)
+
+    def run(self) -> int:
+        """Until a signal, or until a thread dies; the exit status."""
+        for number in _SIGNALS:
+            # put() may interrupt itself: it is made for this.
+            signal.signal(number, lambda found, _: self._ends.put(found))
+        loop = self._thread("loop", self.server.run)
+        self._thread(
+            "feed", lambda: feed(self._watch, self.server, self._stopped, self._log, self._turn)
+        )
+        if self._web is not None:
+            self._thread("web", self._web.run)
+        self._log.info("start", port=self.server.port)
+        end = self._ends.get()
+        self._stopped.set()
+        if isinstance(end, BaseException):
+            self._log.error("end", reason=f"{type(end).__name__}: {end}")
+            return 1
+        self.server.stop()
+        loop.join(_PATIENCE)
+        self._log.info("end", reason=signal.Signals(end).name)
+        return 0
+
+    def _turn(self) -> None:
+        self._turned = time.monotonic()
+
+    def _is_alive(self) -> bool:
+        return time.monotonic() - self._turned < _HUNG
+
+    def _thread(self, name: str, function: Callable[[], None]) -> threading.Thread:
+        def guarded() -> None:
+            try:
+                function()
+                if not self._stopped.is_set():
+                    raise RuntimeError(f"the thread {name} ended")
+            except BaseException as error:  # noqa: BLE001 - it ends the process, and is told
+                self._ends.put(error)
+
+        thread = threading.Thread(target=guarded, name=name, daemon=True)
+        thread.start()
+        return thread
+
+
+def _more_files(agents: int) -> None:
+    """A connection is a file; what may not be had is not needed for fewer agents."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * agents + 1024
+    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and limit > soft:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+
+
+def run(options: Options, log: Log) -> int:
+    """Mirror until a signal; the exit status. Raises PodfenceError where nothing was begun."""
+    return Mirror(options, log).run()
+
+
+def names_of(service: str, namespace: str) -> Sequence[str]:
+    """The host names of a Service."""
+    return (f"{service}.{namespace}.svc", f"{service}.{namespace}.svc.cluster.local", service)

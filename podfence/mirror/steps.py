@@ -1,0 +1,59 @@
+"""TLS in a loop, step by step: the sockets' own, without a copy of what is sent.
+
+Rule: a step is tried when the other side lets it be done, and nothing else is done to the
+connection meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_PIECE = 1 << 13
+_END = b"\r\n\r\n"
+
+
+async def attempt(connection: ssl.SSLSocket, step: Callable[[], T]) -> T:
+    """One step, once it can be done. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            return step()
+        except ssl.SSLWantReadError:
+            await _ready(loop, connection, loop.add_reader, loop.remove_reader)
+        except ssl.SSLWantWriteError:
+            await _ready(loop, connection, loop.add_writer, loop.remove_writer)
+
+
+async def read_head(connection: ssl.SSLSocket, largest: int) -> bytes:
+    """A request up to its empty line. Raises OSError where there is none of so many bytes."""
+    head = b""
+    while _END not in head:
+        piece = await attempt(connection, lambda: connection.recv(_PIECE))
+        if not piece or len(head) + len(piece) > largest:
+            raise OSError("no request")
+        head += piece
+    return head.partition(_END)[0]
+
+
+async def _ready(
+    loop: asyncio.AbstractEventLoop,
+    connection: ssl.SSLSocket,
+    add: Callable[..., Any],
+    remove: Callable[..., Any],
+) -> None:
+    ready: asyncio.Future[None] = loop.create_future()
+
+    def set_ready() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    add(connection, set_ready)
+    try:
+        await ready
+    finally:
+        remove(connection)

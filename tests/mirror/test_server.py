@@ -1,0 +1,299 @@
+"""Real mirrors, a real reader of an agent, TLS between them; only the API server is a fake."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from podfence.agent.reviews import Outcome, Wish
+from podfence.kube.follow import Standing
+from tests.kube.fakeapi import FakeApi, serving
+from tests.kube.fakecluster import FakeCluster
+from tests.mirror.replicas import Agent, Replica, following, place, until, write_certificate
+
+Start = Callable[..., Replica]
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("podfence.kube.follow._FIRST_PAUSE", 0.002)
+    monkeypatch.setattr("podfence.kube.follow.LONGEST_PAUSE", 0.2)
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    found = FakeCluster()
+    for number in range(5):
+        place(found, f"p{number}", f"n{number % 2 + 1}", f"10.0.0.{number}", app="x")
+    place(found, "waits", "n2", "")
+    return found
+
+
+@pytest.fixture
+def api(cluster: FakeCluster) -> Iterator[FakeApi]:
+    with serving(cluster.respond) as found:
+        yield found
+        cluster.cut()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_certificate(tmp_path / "certificate")
+
+
+@pytest.fixture
+def start(api: FakeApi, folder: Path) -> Iterator[Start]:
+    """Starts mirrors, and ends those that are left."""
+    started: list[Replica] = []
+
+    def begin(port: int = 0, window: float = 600.0) -> Replica:
+        started.append(Replica(api.url, folder, port, window))
+        return started[-1].until_ready()
+
+    yield begin
+    for each in started:
+        each.end()
+
+
+def lists_of_others(api: FakeApi) -> int:
+    """How often agents have asked the API server itself for pods of other nodes."""
+    return sum("nodeName!=" in each.query.get("fieldSelector", "") for each in api.requests)
+
+
+def test_pods_of_other_nodes_come_from_the_mirror_alone(
+    cluster: FakeCluster, api: FakeApi, folder: Path, start: Start
+) -> None:
+    replica = start()
+    with following(Agent(api.url, folder, replica.port)) as agent:
+        agent.until_it_knows(cluster)
+        place(cluster, "waits", "n2", "10.0.0.9", app="y")
+        place(cluster, "own", "n1", "10.0.0.10")
+        cluster.delete("pods", "a", "p1")
+        agent.until_it_knows(cluster)
+        assert agent.state.standing is Standing.LIVE
+    assert lists_of_others(api) == 0
+    assert replica.doorkeeper.asked == [("right", Wish("mirror"))]
+    assert (replica.server.counts.snapshots, replica.server.counts.resumed) == (1, 0)
+
+
+def test_one_that_changes_mirror_misses_nothing_and_is_told_no_more_than_is_new(
+    cluster: FakeCluster, api: FakeApi, folder: Path, start: Start
+) -> None:
+    first, second = start(), start()
+    with following(Agent(api.url, folder, first.port)) as agent:
+        agent.until_it_knows(cluster)
+        agent.mirrored._address = agent.mirrored._address.__class__(
+            f"https://localhost:{second.port}", folder / "ca.crt", folder / "token"
+        )
+        place(cluster, "before", "n2", "10.0.0.20", app="new")
+        first.end()
+        place(cluster, "after", "n2", "10.0.0.21", app="new")
+        agent.until_it_knows(cluster)
+    assert (second.server.counts.snapshots, second.server.counts.resumed) == (0, 1)
+    assert lists_of_others(api) == 0
+
+
+def test_without_a_mirror_all_stays_and_then_the_api_server_is_asked_from_there(
+    cluster: FakeCluster, api: FakeApi, folder: Path, start: Start
+) -> None:
+    replica = start()
+    with following(Agent(api.url, folder, replica.port, patience=2.0)) as agent:
+        agent.until_it_knows(cluster)
+        known = dict(agent.store)
+        replica.end()
+        place(cluster, "new", "n2", "10.0.0.30")
+        place(cluster, "own", "n1", "10.0.0.31")
+        agent.until(lambda: ("a", "own") in agent.store)  # local knowledge does not wait
+        assert set(agent.store) == {*known, ("a", "own")}
+        agent.until_it_knows(cluster)
+        assert agent.state.standing is Standing.LIVE
+        assert "the mirror https://localhost:" in agent.state.message
+    selected = [r for r in api.requests if "nodeName!=" in r.query.get("fieldSelector", "")]
+    assert {each.query.get("watch") for each in selected} == {"true"}  # no list of everything
+    assert all(each.query["resourceVersion"] for each in selected)
+
+
+def test_the_mirror_is_asked_again_when_it_is_back(
+    cluster: FakeCluster, api: FakeApi, folder: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("podfence.agent.mirrored.RETRY", 0.5)
+    replica = start()
+    with following(Agent(api.url, folder, replica.port, patience=0.5)) as agent:
+        agent.until_it_knows(cluster)
+        replica.end()
+        agent.until(lambda: agent.state.message != "" and agent.state.standing is Standing.LIVE)
+        again = start(replica.port)
+
+        def is_back() -> bool:
+            if not again.server.streams:
+                cluster.cut()  # watches of the API end after a minute or two
+            return len(again.server.streams) == 1 and agent.state.message == ""
+
+        agent.until(is_back)
+        place(cluster, "later", "n2", "10.0.0.40", app="never seen before")
+        agent.until_it_knows(cluster)
+
+
+def test_an_agent_that_never_saw_its_mirror_asks_the_api_server_soon(
+    cluster: FakeCluster, api: FakeApi, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("podfence.agent.mirrored.START", 0.5)
+    with following(Agent(api.url, folder, 1)) as agent:
+        agent.until_it_knows(cluster)
+        assert "Connection refused" in agent.state.message
+
+
+def test_what_is_forgotten_is_told_anew(
+    cluster: FakeCluster, api: FakeApi, folder: Path, start: Start
+) -> None:
+    first, second = start(), start(window=0.0)
+    with following(Agent(api.url, folder, first.port)) as agent:
+        agent.until_it_knows(cluster)
+        agent.mirrored._address = agent.mirrored._address.__class__(
+            f"https://localhost:{second.port}", folder / "ca.crt", folder / "token"
+        )
+        first.end()
+        cluster.delete("pods", "a", "p1")
+        for number in range(3):
+            place(cluster, f"q{number}", "n2", f"10.0.1.{number}")
+            frames = second.server.counts.frames
+            until(lambda frames=frames: second.server.counts.frames > frames)  # type: ignore[misc]
+        agent.until_it_knows(cluster)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_happens_the_agent_ends_with_what_the_api_server_has(
+    cluster: FakeCluster, api: FakeApi, folder: Path, start: Start, seed: int
+) -> None:
+    """Law 10: mirrors come and go, lose their watch, and are changed in the middle."""
+    rng = Random(seed)
+    replicas = [start(), start()]
+    with following(Agent(api.url, folder, replicas[0].port, patience=1.5, seed=seed)) as agent:
+        for number in range(80):
+            name, node = f"p{rng.randrange(12)}", rng.choice(("n1", "n2", "n3"))
+            match rng.randrange(14):
+                case 0:
+                    cluster.cut()
+                case 1:
+                    cluster.compact()
+                case 2:
+                    at = rng.randrange(2)
+                    replicas[at].end()
+                    replicas[at] = start(replicas[at].port)
+                case 3 | 4:
+                    port = rng.choice(replicas).port
+                    agent.mirrored._address = agent.mirrored._address.__class__(
+                        f"https://localhost:{port}", folder / "ca.crt", folder / "token", 1.5
+                    )
+                    agent.mirrored.interrupt()
+                case 5 | 6 | 7 if ("pods", "a", name) in cluster.objects:
+                    cluster.delete("pods", "a", name)
+                case _:
+                    place(cluster, name, node, f"10.0.{number}.1", v=str(rng.randrange(4)))
+            agent.read()
+        agent.until_it_knows(cluster)
+
+
+# -- who may ask, and strangers
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [(Outcome.UNKNOWN, 401), (Outcome.FORBIDDEN, 403), (Outcome.BUSY, 503), (Outcome.UNASKED, 503)],
+)
+def test_nothing_is_told_to_who_may_not_know(
+    folder: Path, start: Start, outcome: Outcome, status: int
+) -> None:
+    replica = start()
+    replica.doorkeeper.outcome = outcome
+    answer = say(replica, folder, request())
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert b"10.0.0" not in answer
+
+
+def request(path: str = "/mirror/v1/pods?watch=true&sendInitialEvents=true", more: str = "") -> str:
+    return (
+        f"GET {path} HTTP/1.1\r\nAccept-Encoding: gzip\r\nAuthorization: Bearer right\r\n{more}\r\n"
+    )
+
+
+def say(replica: Replica, folder: Path, text: str) -> bytes:
+    """What is answered, to its end."""
+    context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+    with (
+        socket.create_connection(("127.0.0.1", replica.port), 10) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as tls,
+    ):
+        tls.sendall(text.encode("latin-1"))
+        found = b""
+        try:
+            while piece := tls.recv(1 << 16):
+                found += piece
+        except (ssl.SSLError, ConnectionError):
+            pass
+        return found
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("\x00\x01\x02\r\n\r\n", 400),
+        ("GET /\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\n\r\n", 405),
+        (request("/"), 404),
+        (request("/mirror/v1/pods"), 400),
+        (request("/mirror/v1/pods?watch=true"), 400),
+        (request("/mirror/v1/pods?watch=true&resourceVersion=-1"), 400),
+        (request("/mirror/v1/pods?watch=true&resourceVersion=" + "9" * 30), 400),
+        (request("/mirror/v1/pods?watch=true&resourceVersion=\u00b2"), 400),
+        (request("/mirror/v1/pods?" + "&".join("a=b" for _ in range(99))), 400),
+        (request(more="Content-Length: 5\r\n"), 400),
+        (request(more="no header\r\n"), 400),
+        (request(more="a: b\r\n" * 99), 400),
+        (request().replace("gzip", "br"), 406),
+        (request().replace("right", "wrong"), 401),
+        (request().replace("Bearer right", "Basic right"), 401),
+        (request("/mirror/v1/pods?watch=true&resourceVersion=1"), 410),
+    ],
+)
+def test_strangers_are_told_what_would_be_right_and_nothing_else(
+    folder: Path, start: Start, text: str, status: int
+) -> None:
+    replica = start()
+    answer = say(replica, folder, text)
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert b'"kind":"Status"' in answer
+    assert replica.lines.getvalue().count("request") == 0
+
+
+def test_a_request_without_an_end_is_none(folder: Path, start: Start) -> None:
+    replica = start()
+    assert say(replica, folder, request(more=f"x: {'y' * (1 << 16)}")) == b""
+
+
+def test_a_version_that_nobody_has_reached_is_not_waited_for_without_end(
+    folder: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("podfence.mirror.server._CATCH_UP", 0.3)
+    answer = say(start(), folder, request("/mirror/v1/pods?watch=true&resourceVersion=99999"))
+    assert answer.startswith(b"HTTP/1.1 504 ")
+    assert b"Too large resource version" in answer
+
+
+def test_a_mirror_that_does_not_hear_of_the_api_server_sends_its_agents_away(
+    cluster: FakeCluster, api: FakeApi, folder: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replica = start()
+    with following(Agent(api.url, folder, replica.port)) as agent:
+        agent.until_it_knows(cluster)
+        monkeypatch.setattr("podfence.mirror.server.LATE", 0.2)
+        cluster.forbidden.add("pods")
+        cluster.cut()
+        agent.until(lambda: not replica.server.streams)
+        assert not replica.server.is_ready
+        assert say(replica, folder, request()).startswith(b"HTTP/1.1 503 ")
