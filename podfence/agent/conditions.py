@@ -20,6 +20,8 @@ class Kind(Enum):
 
     API_UNREACHABLE = "ApiUnreachable"
     """The API server has not been heard of for a while; ``subject``: the kind of objects."""
+    MIRROR_AWAY = "MirrorAway"
+    """The mirror cannot be asked, and the API server tells what it would."""
     FORBIDDEN = "Forbidden"
     """A kind may not be listed and watched; the message names the RBAC rule that would do."""
     REFUSED = "Refused"

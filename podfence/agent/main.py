@@ -23,12 +23,13 @@ from podfence.agent.drops import Watcher
 from podfence.agent.endpoint import Endpoint
 from podfence.agent.enforcer import Enforcer
 from podfence.agent.eventwriter import EventWriter
-from podfence.agent.inbox import Inbox
+from podfence.agent.inbox import Inbox, Part
 from podfence.agent.listening import BoundedServer, Listen
 from podfence.agent.localsocket import LocalServer
 from podfence.agent.lock import only_agent
 from podfence.agent.log import Log
 from podfence.agent.machine import Meter
+from podfence.agent.mirrored import MirrorAddress, Mirrored
 from podfence.agent.names import Names
 from podfence.agent.names import delete as delete_names
 from podfence.agent.nodefacts import device_facts
@@ -39,7 +40,14 @@ from podfence.agent.resolvers import Resolvers
 from podfence.agent.reviews import Reviewer
 from podfence.agent.revisions import Revisions
 from podfence.agent.selfsigned import server_context
-from podfence.agent.sources import feed, nodes_of_others, read, resources, sources
+from podfence.agent.sources import (
+    feed,
+    nodes_of_others,
+    pods_of_others,
+    read,
+    resources,
+    sources,
+)
 from podfence.agent.status import Status
 from podfence.agent.table import KernelTable
 from podfence.agent.wanted import Wanted
@@ -68,7 +76,8 @@ class Options(Struct, frozen=True):
     ``listen``: for health and metrics; ``https``: for who shows a token; None: nowhere.
     ``override``: names of obstacles that are none (``preflight``). ``nri``: the runtime's socket
     for plugins; None: starts of pods do not wait. ``resolvers``: whose answers about domain names
-    are believed, beside the cluster's own."""
+    are believed, beside the cluster's own. ``mirror``: who tells of pods of other nodes; None: the
+    API server."""
 
     node: LocalNode
     access: Access
@@ -80,6 +89,7 @@ class Options(Struct, frozen=True):
     override: frozenset[str] = frozenset()
     nri: Path | None = None
     resolvers: frozenset[At] = frozenset()
+    mirror: MirrorAddress | None = None
 
 
 class Agent:
@@ -114,7 +124,12 @@ class Agent:
         )
         environment = options.environment or os.environ
         self._watch = Watch(
-            options.access, wanted, read, later=[self._others], environment=environment
+            options.access,
+            wanted,
+            read,
+            later=[self._others],
+            environment=environment,
+            instead=_instead(options),
         )
         self._events = EventWriter(options.access, options.node.name, log, environment)
         self._drops = Watcher(
@@ -226,6 +241,14 @@ class Agent:
         thread = threading.Thread(target=guarded, name=name, daemon=True)
         thread.start()
         return thread
+
+
+def _instead(options: Options) -> Mapping[Part, Mirrored]:
+    """Who is asked instead of the API server, by part."""
+    if options.mirror is None:
+        return {}
+    node = options.node.name
+    return {pods_of_others(node): Mirrored(options.mirror, node)}
 
 
 def run(options: Options, log: Log) -> int:

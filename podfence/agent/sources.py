@@ -50,6 +50,12 @@ def nodes_of_others(node: str) -> Part:
     return resource.kind, resource.only
 
 
+def pods_of_others(node: str) -> Part:
+    """The part that a mirror may tell instead of the API server."""
+    resource = pods_for(node)[1][0]
+    return resource.kind, resource.only
+
+
 def asks_for_nodes(event: Event) -> bool:
     """Whether it is a policy whose peers are Nodes (CNP-18), or may be."""
     if not isinstance(event, Put) or not isinstance(event.facts, PolicyFacts):
@@ -158,6 +164,11 @@ class Standings:
                 self._conditions.hold(Kind.FORBIDDEN, kind, state.message, now)
             else:
                 self._conditions.end(Kind.FORBIDDEN, kind)
+            if state.standing is Standing.LIVE:
+                if state.message:
+                    self._conditions.hold(Kind.MIRROR_AWAY, kind, state.message, now)
+                else:
+                    self._conditions.end(Kind.MIRROR_AWAY, kind)
             since = self._ill_since.get(part)
             late = since is not None and now - since > UNREACHABLE
             if late and state.message and state.standing is not Standing.FORBIDDEN:

@@ -15,6 +15,7 @@ import click
 from podfence.cli.agent_options import (
     addresses,
     mark_option,
+    mirror_options,
     netns_option,
     opened,
     ranges_option,
@@ -23,6 +24,7 @@ from podfence.cli.agent_options import (
 from podfence.cli.main import LazyGroup
 
 if TYPE_CHECKING:
+    from podfence.agent.mirrored import MirrorAddress
     from podfence.model.networkpolicy import IPNetwork
     from podfence.model.objects import IPAddress
 
@@ -88,6 +90,7 @@ COMMANDS = {
     help="The container runtime's NRI socket: then the start of a pod waits, a second at the most, "
     "until its rules are there. Without it, a pod that starts early is closed for that long.",
 )
+@mirror_options
 @click.option(
     "--override",
     multiple=True,
@@ -120,6 +123,7 @@ def command(
     https_address: str,
     https_port: int,
     nri: Path | None,
+    mirror: MirrorAddress | None,
     override: tuple[str, ...],
     resolvers: tuple[IPAddress, ...],
     mark_mask: int,
@@ -151,5 +155,6 @@ def command(
         override=frozenset(override),
         nri=nri,
         resolvers=frozenset([(each.version, int(each)) for each in resolvers] or own_nameservers()),
+        mirror=mirror,
     )
     sys.exit(main.run(options, Log(sys.stderr)))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -14,6 +15,9 @@ from podfence.errors import PodfenceError
 from podfence.model.networkpolicy import IPNetwork
 from podfence.model.objects import IPAddress
 from podfence.text import printable
+
+if TYPE_CHECKING:
+    from podfence.agent.mirrored import MirrorAddress
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -97,6 +101,72 @@ def netns_option(function: F) -> F:
         metavar="FILE",
         help="Enforce in this network namespace, not in that of the process.",
     )(function)
+
+
+def mirror_options(function: F) -> F:
+    """``--mirror URL`` and what belongs to it, as one argument ``mirror``."""
+
+    @functools.wraps(function)
+    def with_address(
+        *args: Any,
+        mirror_url: str | None,
+        mirror_ca: Path | None,
+        mirror_token: Path | None,
+        mirror_patience: float,
+        **others: Any,
+    ) -> Any:
+        mirror = _mirror(mirror_url, mirror_ca, mirror_token, mirror_patience)
+        return function(*args, mirror=mirror, **others)
+
+    options = (
+        click.option(
+            "--mirror",
+            "mirror_url",
+            metavar="URL",
+            help="Where podfence mirror tells of pods of other nodes; else the API server does.",
+        ),
+        click.option(
+            "--mirror-ca",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="The certificates that the mirror's must lead to.",
+        ),
+        click.option(
+            "--mirror-token",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="A token for the audience podfence.io, which the mirror is shown.",
+        ),
+        click.option(
+            "--mirror-patience",
+            type=click.FloatRange(1.0, 3600.0),
+            default=60.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="After how much silence of the mirror the API server is asked.",
+        ),
+    )
+    for option in reversed(options):
+        with_address = option(with_address)
+    return cast(F, with_address)
+
+
+def _mirror(
+    url: str | None, ca: Path | None, token: Path | None, patience: float
+) -> MirrorAddress | None:
+    if not url:
+        return None
+    if not url.startswith("https://"):
+        raise click.UsageError(
+            "--mirror is a URL of https://, since what a mirror says is believed"
+        )
+    if ca is None or token is None:
+        raise click.UsageError(
+            "--mirror needs --mirror-ca and --mirror-token: whom to believe, and what to show"
+        )
+    from podfence.agent.mirrored import MirrorAddress
+
+    return MirrorAddress(url, ca, token, patience)
 
 
 def opened(path: Path | None) -> int | None:

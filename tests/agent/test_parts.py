@@ -138,7 +138,8 @@ def test_what_the_server_does_not_say_is_a_condition_after_a_while(
 ) -> None:
     conditions = Conditions(logged()[0])
     standings = Standings(conditions)
-    standings.take([State("Pod", standing, "words")], 0.0)
+    words = "" if standing is Standing.LIVE else "words"
+    standings.take([State("Pod", standing, words)], 0.0)
     standings.look(1.0)
     assert [c.kind for c in conditions.now()] == [k for k in held if k is Kind.FORBIDDEN]
     standings.look(UNREACHABLE + 1)
@@ -182,3 +183,20 @@ def test_who_does_not_come_round_is_stuck() -> None:
     status = Status("n1", started=0.0, turned=100.0)
     assert status.is_alive(100.0 + HUNG - 1)
     assert not status.is_alive(100.0 + HUNG)
+
+
+def test_a_mirror_that_is_away_is_a_condition_until_it_is_back() -> None:
+    log, _ = logged()
+    conditions = Conditions(log)
+    standings = Standings(conditions)
+    only = "spec.nodeName!=n1"
+    for standing, message, holds in (
+        (Standing.LIVE, "", False),
+        (Standing.LATE, "the mirror cannot be asked", False),
+        (Standing.LIVE, "the mirror cannot be asked", True),
+        (Standing.LATE, "the API server cannot be asked", True),
+        (Standing.LIVE, "", False),
+    ):
+        standings.take([State("Pod", standing, message, only)], 0.0)
+        standings.look(1.0)
+        assert conditions.holds(Kind.MIRROR_AWAY, "Pod (other)") is holds
