@@ -29,7 +29,7 @@ from podfence.text import printable
 
 PATIENCE = 60.0
 """Seconds without a word of a mirror after which the API server is asked."""
-START: Final = 10.0
+START = 10.0
 """The same for an agent that has never heard of one: until then nothing is in sync."""
 RETRY: Final = 60.0
 """Seconds until a mirror is asked again that was away."""

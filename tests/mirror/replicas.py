@@ -28,7 +28,7 @@ from podfence.mirror.server import Server
 from podfence.model.facts import PodFacts
 from tests.kube.fakecluster import FakeCluster
 
-WAIT = 20.0
+WAIT = 60.0
 TOKEN = "right"
 
 

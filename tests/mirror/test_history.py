@@ -222,7 +222,7 @@ def day(seed: int) -> tuple[Api, Agent, list[Mirror]]:
     return api, agent, mirrors
 
 
-@pytest.mark.parametrize("seed", range(300))
+@pytest.mark.parametrize("seed", range(150))
 def test_who_goes_from_mirror_to_mirror_knows_in_the_end_what_the_api_has(seed: int) -> None:
     api, agent, mirrors = day(seed)
     assert agent.store == api.seen_by("n1")

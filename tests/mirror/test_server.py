@@ -23,6 +23,7 @@ Start = Callable[..., Replica]
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("podfence.kube.follow._FIRST_PAUSE", 0.002)
     monkeypatch.setattr("podfence.kube.follow.LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr("podfence.agent.mirrored.START", 60.0)  # machines may be busy
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def test_without_a_mirror_all_stays_and_then_the_api_server_is_asked_from_there(
     cluster: FakeCluster, api: FakeApi, folder: Path, start: Start
 ) -> None:
     replica = start()
-    with following(Agent(api.url, folder, replica.port, patience=2.0)) as agent:
+    with following(Agent(api.url, folder, replica.port, patience=8.0)) as agent:
         agent.until_it_knows(cluster)
         known = dict(agent.store)
         replica.end()
