@@ -27,6 +27,8 @@ from podfence.live.frames import FRAME, PATH, Identities, frame_of
 
 READERS: Final = 4
 """Agents that unpack and know what they are told."""
+ASKING: Final = 200
+"""Agents that ask at one time."""
 _PIECE: Final = 1 << 16
 
 
@@ -69,16 +71,19 @@ class Agent:
         self.reader = reader
         self.bytes = self.reads = self.resumed = 0
         self.status = b""
+        self._request = b""
         self._head = b""
         self._chunks = b""
 
     def connect(self, context: ssl.SSLContext, port: int, version: str) -> None:
-        """Ask. Waits for the handshake and no longer."""
+        """Ask, once hands are shaken."""
         plain = socket.create_connection(("127.0.0.1", port), 60)
-        self.socket = context.wrap_socket(plain, server_hostname="localhost")
+        self.socket = context.wrap_socket(
+            plain, server_hostname="localhost", do_handshake_on_connect=False
+        )
         words = f"resourceVersion={version}" if version else "sendInitialEvents=true"
         token = f"token-{self.number}"
-        self.socket.sendall(
+        self._request = (
             f"GET {PATH}?watch=true&{words} HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n"
             f"Authorization: Bearer {token}\r\n\r\n".encode()
         )
@@ -86,11 +91,16 @@ class Agent:
         self.status, self._head, self._chunks = b"", b"", b""
         if self.reader is not None:
             self.reader.begin()
+        self.read()
 
     def read(self) -> bool:
         """What has come; False where it ended."""
         while True:
             try:
+                if self._request:
+                    self.socket.do_handshake()
+                    self.socket.sendall(self._request)
+                    self._request = b""
                 data = self.socket.recv(_PIECE)
             except (ssl.SSLWantReadError, BlockingIOError):
                 return True
@@ -136,14 +146,15 @@ class Agents:
         """Connect, and read what comes meanwhile."""
         waiting = list(agents)
         while waiting or any(not each.status for each in agents):
-            for agent in waiting[:8]:
+            asked = sum(not each.status for each in agents) - len(waiting)
+            for agent in waiting[: max(ASKING - asked, 0)]:
                 try:
                     agent.connect(self.context, self.port, version)
                 except OSError:
                     continue
                 waiting.remove(agent)
                 self.selector.register(agent.socket, selectors.EVENT_READ, agent)
-            self.turn(0.0 if waiting else 0.1)
+            self.turn(0.02)
             waiting += self.lost
             self.lost.clear()
             for agent in [a for a in agents if a.status not in (b"", b"200")]:

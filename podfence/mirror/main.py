@@ -28,6 +28,7 @@ from podfence.kube.resource import Resource, pods_anywhere
 from podfence.kube.watch import Watch
 from podfence.mirror.certificate import Certificate
 from podfence.mirror.feed import feed
+from podfence.mirror.reviewers import Reviewers
 from podfence.mirror.server import AGENTS, Server
 from podfence.mirror.web import WebServer
 
@@ -37,6 +38,7 @@ _REVIEW: Final = 5.0
 """Seconds of silence of the API server after which nobody's right is known."""
 _RATE: Final = 250
 """Reviews a second: agents that lost a mirror come to the others all at once."""
+_REVIEWERS: Final = 8
 _HUNG: Final = 30.0
 _PATIENCE: Final = 10.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -70,10 +72,19 @@ class Mirror:
         self._turned = time.monotonic()
         environment = options.environment or os.environ
         self._watch = Watch(options.access, resources(), read, environment=environment)
-        client = Client(options.access, environment, tries=2, silence=_REVIEW)
-        reviewer = Reviewer(client, time.monotonic, rate=_RATE, kept=options.agents)
+        reviewers = Reviewers(
+            [
+                Reviewer(
+                    Client(options.access, environment, tries=2, silence=_REVIEW),
+                    time.monotonic,
+                    rate=_RATE // _REVIEWERS,
+                    kept=options.agents // _REVIEWERS + 1,
+                )
+                for _ in range(_REVIEWERS)
+            ]
+        )
         certificate = Certificate(options.certificate, log)
-        self.server = Server(options.listen, certificate.context, reviewer, log, options.agents)
+        self.server = Server(options.listen, certificate.context, reviewers, log, options.agents)
         self._web = (
             None
             if options.http is None

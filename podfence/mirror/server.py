@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from podfence.agent.listening import Listen
 from podfence.agent.log import Log
-from podfence.agent.reviews import Outcome, Reviewer, Wish
+from podfence.agent.reviews import Outcome, Wish
 from podfence.errors import ClusterError, HostError
 from podfence.kube.follow import Change
 from podfence.live.frames import RESOURCE, line_of
@@ -28,6 +28,7 @@ from podfence.live.wire import Reading
 from podfence.mirror import packing
 from podfence.mirror.history import WINDOW, History, Where
 from podfence.mirror.requests import LARGEST, Refused, Request, parse
+from podfence.mirror.reviewers import Judge
 from podfence.mirror.steps import attempt, read_head
 from podfence.mirror.streams import Broadcast, Stream
 
@@ -54,7 +55,7 @@ _CATCH_UP: Final = 10.0
 """Seconds that one who knows more than we do waits for us."""
 _FRESH: Final = 30.0
 """Seconds for which a snapshot serves."""
-_REVIEWERS: Final = 4
+_REVIEWERS: Final = 16
 _WISH: Final = Wish(RESOURCE)
 _REFUSED: Final = {
     Outcome.UNKNOWN: (HTTPStatus.UNAUTHORIZED, "who asks shows a token for podfence.io"),
@@ -93,7 +94,7 @@ class Server:
         self,
         listen: Listen,
         context: Callable[[], ssl.SSLContext],
-        reviewer: Reviewer,
+        reviewer: Judge,
         log: Log,
         agents: int = AGENTS,
         window: float = WINDOW,
