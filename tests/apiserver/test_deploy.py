@@ -29,6 +29,9 @@ PLACES = {
     "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
     "DaemonSet": "/apis/apps/v1/namespaces/{}/daemonsets",
+    "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
+    "Service": "/api/v1/namespaces/{}/services",
+    "PodDisruptionBudget": "/apis/policy/v1/namespaces/{}/poddisruptionbudgets",
 }
 STRICT = "?dryRun=All&fieldValidation=Strict"
 WAIT = 30.0
@@ -52,6 +55,14 @@ def test_the_server_takes_every_object(admin: Client, found: Json) -> None:
     place = PLACES[found["kind"]].format(found["metadata"].get("namespace", ""))
     answer = admin.send("POST", place + STRICT, encode(found))
     assert (answer.status, answer.message, answer.warnings) == (201, "", ())
+
+
+@pytest.mark.skipif(bool(chart.obstacle()), reason=chart.obstacle() or "-")
+def test_the_server_takes_mirrors(admin: Client) -> None:
+    for found in chart.objects(chart.rendered(mirror={"replicas": 2})):
+        place = PLACES[found["kind"]].format(found["metadata"].get("namespace", ""))
+        answer = admin.send("POST", place + STRICT, encode(found))
+        assert (answer.status, answer.message, answer.warnings) == (201, "", ()), found
 
 
 @pytest.mark.parametrize("objects", [chart.installed(), [chart.cleanup()]])

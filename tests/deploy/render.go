@@ -5,10 +5,12 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"text/template"
 )
 
@@ -43,9 +45,12 @@ func main() {
 		if err != nil {
 			panic(err)
 		}
-		fmt.Println("---")
-		if err := parsed.Execute(os.Stdout, values); err != nil {
+		var made bytes.Buffer
+		if err := parsed.Execute(&made, values); err != nil {
 			panic(err)
+		}
+		if strings.TrimSpace(made.String()) != "" { // as Helm leaves out what is empty
+			fmt.Print("---\n", strings.TrimPrefix(made.String(), "\n"))
 		}
 	}
 }
