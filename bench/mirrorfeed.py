@@ -19,7 +19,7 @@ from collections import deque
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from random import Random
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -32,6 +32,7 @@ from bench.eventfeed import filled
 NAMESPACES: Final = 1000
 REPLICAS: Final = 12
 PAGE: Final = 500
+BOOKMARK: Final = 5.0
 LIFE: Final = ("address", "status", "status", "status", "mark", "end")
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
@@ -172,7 +173,15 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         while True:
-            line = stream.get()
+            try:
+                line = stream.get(timeout=BOOKMARK)
+            except Empty:
+                with self.feed.lock:  # an event of an older version may not come after it
+                    if not stream.empty():
+                        continue
+                    meta = {"resourceVersion": str(self.feed.version)}
+                line = json.dumps({"type": "BOOKMARK", "object": {"metadata": meta}}).encode()
+                line += b"\n"
             self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
 
     def handle(self) -> None:
