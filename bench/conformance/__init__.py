@@ -1,0 +1,1 @@
+"""Podfence and its peers on the same cases: ``python -m bench.conformance``."""
