@@ -1,7 +1,7 @@
 """What a release is made of, and whether it may be made: ``python -m deploy.release``.
 
     check TAG                                  every place that names a version names this one
-    build DIR --home URL --revision TAG        wheel, sources, chart and notes
+    build DIR --home URL --revision TAG        wheel, sources, chart, krew plugin and notes
 
 Rule: the sources know no address of their own. Where they live is known when a release is made, and
 is written into a copy: the package's links, and its page, whose links must be whole there.
@@ -22,6 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from deploy import krew
 from deploy.links import ROOT, rewritten
 
 CHART = "deploy/chart"
@@ -105,6 +106,7 @@ def build(folder: Path, home: str, revision: str) -> None:
             )
     with tarfile.open(folder / f"podfence-chart-{version}.tgz", "w:gz") as chart:
         chart.add(ROOT / CHART, arcname="podfence")
+    krew.write(folder, home, revision)
     (folder / "NOTES.md").write_text(notes(version) + "\n", encoding="utf-8")
 
 
@@ -114,7 +116,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     check = commands.add_parser("check", help="whether this tag can be released")
     check.add_argument("tag")
-    made = commands.add_parser("build", help="wheel, sources, chart and notes")
+    made = commands.add_parser("build", help="wheel, sources, chart, krew plugin and notes")
     made.add_argument("folder", type=Path)
     made.add_argument(
         "--home", required=True, help="where the sources live, https://HOST/OWNER/NAME"

@@ -26,7 +26,7 @@ def arguments() -> argparse.ArgumentParser:
         prog="python -m bench.conformance", description="Podfence and its peers on the same cases."
     )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--clusters", type=int, default=100, help="random ones of each sort")
+    parser.add_argument("--clusters", type=int, default=60, help="random ones of each sort")
     parser.add_argument("--only", default="", metavar="PEER", help="peers whose name holds PEER")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the page")
     return parser

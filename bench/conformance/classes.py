@@ -14,7 +14,7 @@ from bench.conformance.asking import Ask, Miss, Objects
 from bench.conformance.peers import Peer
 from bench.conformance.shrinking import smallest
 
-LOOKED_INTO = 40
+LOOKED_INTO = 30
 """Wrong answers of one tool that are made small."""
 
 
@@ -57,6 +57,11 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
+def _has_bare_item(ports: object) -> bool:
+    items = ports if isinstance(ports, list) else []
+    return any(isinstance(item, dict) and set(item) <= {"protocol"} for item in items)
+
+
 KINDS = (
     Kind(
         "`NotIn` on a key that is missing",
@@ -95,6 +100,19 @@ KINDS = (
         "allowed*.",
         lambda objects: _has(objects, "cidr", _is_text),
     ),
+    Kind(
+        "An item without `port` taken for every protocol",
+        "NP-31",
+        "API reference, NetworkPolicyPort: `protocol` is *the protocol (TCP, UDP, or SCTP) which "
+        "traffic must match*; without `port` all port names and numbers match.",
+        lambda objects: _has(objects, "ports", _has_bare_item),
+    ),
+    Kind(
+        "`matchExpressions` not looked at",
+        "NP-4",
+        "API reference, LabelSelector: `matchLabels` and `matchExpressions` are ANDed.",
+        lambda objects: _has(objects, "matchExpressions", bool),
+    ),
 )
 
 
@@ -118,5 +136,5 @@ def classes(wrong: list[Miss], ask: Ask, peer: Peer) -> Iterator[Found]:
 
 def _spread(wrong: list[Miss]) -> list[Miss]:
     """Not more than LOOKED_INTO, from all over the list."""
-    step = max(1, -(-len(wrong) // LOOKED_INTO))
-    return wrong[::step]
+    count = min(len(wrong), LOOKED_INTO)
+    return [wrong[number * len(wrong) // count] for number in range(count)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from typing import Any
 
 from bench.conformance.asking import Ask, Miss, Objects, supports
 from bench.conformance.cases import Connection, cluster_of
@@ -83,9 +84,11 @@ def _smaller(objects: Objects) -> Iterator[Objects]:
         for path in _paths(objects[number]):
             changed = copy.deepcopy(objects)
             _remove(changed[number], path)
+            changed[number]["spec"] = _served(changed[number].get("spec", {}))
             yield changed
 
 
+_LISTS = ("ingress", "egress", "from", "to", "ports", "except")
 Path = tuple[str | int, ...]
 
 
@@ -105,6 +108,14 @@ def _paths(value: object, here: Path = ()) -> Iterator[Path]:
                 yield (*here, number)
         for number, item in enumerate(value):
             yield from _paths(item, (*here, number))
+
+
+def _served(value: Any) -> Any:
+    """As an API server gives it back: an empty list of rules, peers or ports is no list."""
+    if isinstance(value, dict):
+        kept = {key: _served(item) for key, item in value.items()}
+        return {key: item for key, item in kept.items() if key not in _LISTS or item}
+    return [_served(item) for item in value] if isinstance(value, list) else value
 
 
 def _remove(value: object, path: Path) -> None:

@@ -80,12 +80,14 @@ def test_the_page_of_the_package_has_no_link_that_is_not_whole(built: Path) -> N
     assert f"Homepage, {HOME}" in metadata.get_all("Project-URL", [])
 
 
-def test_a_release_is_wheel_sources_chart_and_notes(built: Path) -> None:
+def test_a_release_is_wheel_sources_chart_plugin_and_notes(built: Path) -> None:
     assert sorted(each.name for each in built.iterdir()) == [
         "NOTES.md",
         f"podfence-{__version__}-py3-none-any.whl",
         f"podfence-{__version__}.tar.gz",
         f"podfence-chart-{__version__}.tgz",
+        f"podfence-krew-{__version__}.tar.gz",
+        "podfence-krew.yaml",
     ]
     with tarfile.open(built / f"podfence-chart-{__version__}.tgz") as chart:
         assert "podfence/Chart.yaml" in chart.getnames()

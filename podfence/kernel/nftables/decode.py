@@ -51,6 +51,13 @@ class Dump(Struct):
 
 def read(dump: Dump) -> Ruleset:
     """The ruleset in a dump. Raises NftError for what podfence never writes."""
+    try:
+        return _ruleset(dump)
+    except (KeyError, IndexError, ValueError) as error:
+        raise NftError(f"the table is of another form than podfence writes: {error!r}") from error
+
+
+def _ruleset(dump: Dump) -> Ruleset:
     data = dict(attributes(dump.table))
     table = Table(_text(data[nf.NFTA_TABLE_NAME]), _comment(data.get(nf.NFTA_TABLE_USERDATA, b"")))
     holders = [_holder(body, dump.elements) for body in dump.sets]

@@ -22,6 +22,9 @@ _NUMBER = struct.Struct(">I")
 _CODE = struct.Struct(">i")
 
 
+_NO_KEY = "an element of the table has a key of another length than podfence writes"
+
+
 class Item(Struct):
     """One element as the kernel keeps it; ``end``: it is the value after the last of a range."""
 
@@ -97,6 +100,8 @@ def _item(types: tuple[DataType, ...], body: bytes, start: int, end: int) -> Ite
         elif kind == nf.NFTA_SET_ELEM_KEY_END:
             item.key_end = _key(types, _inner(body, first, last, nf.NFTA_DATA_VALUE))
         elif kind == nf.NFTA_SET_ELEM_FLAGS:
+            if last - first < _NUMBER.size:
+                raise NftError("an element of the table holds flags that podfence never writes")
             item.end = _NUMBER.unpack_from(body, first)[0] == nf.NFT_SET_ELEM_INTERVAL_END
         elif kind == nf.NFTA_SET_ELEM_DATA:
             item.verdict = read_verdict(_inner(body, first, last, nf.NFTA_DATA_VERDICT))
@@ -117,6 +122,8 @@ def read_verdict(data: bytes) -> Verdict:
     code, chain = 0, ""
     for kind, start, end in spans(data, 0, len(data)):
         if kind == nf.NFTA_VERDICT_CODE:
+            if end - start < _CODE.size:
+                raise NftError("the table holds a verdict that podfence never writes")
             (code,) = _CODE.unpack_from(data, start)
         elif kind == nf.NFTA_VERDICT_CHAIN:
             chain = data[start:end].rstrip(b"\0").decode("utf-8", "replace")
@@ -130,7 +137,11 @@ def read_verdict(data: bytes) -> Verdict:
 
 def _key(types: tuple[DataType, ...], data: bytes) -> Key:
     if len(types) == 1:
+        if len(data) != nf.SIZES[types[0]]:
+            raise NftError(_NO_KEY)
         return (int.from_bytes(data, "big"),)
+    if len(data) != sum(nf.padded(nf.SIZES[kind]) for kind in types):
+        raise NftError(_NO_KEY)
     values, at = [], 0
     for kind in types:
         size = nf.SIZES[kind]

@@ -47,7 +47,7 @@ def read_parts(data: bytes) -> tuple[Part, ...]:
     reader = _Reader()
     for _, item in attributes(data):
         expression = dict(attributes(item))
-        name = _text(expression[nf.NFTA_EXPR_NAME])
+        name = _text(expression.get(nf.NFTA_EXPR_NAME, b""))
         try:
             reader.take(name, dict(attributes(expression.get(nf.NFTA_EXPR_DATA, b""))))
         except ForeignExpression:
