@@ -26,7 +26,10 @@ from podfence.model.objects import Node, Pod
 from podfence.model.selectors import LabelSelector
 from podfence.policy.flow import Flow
 from podfence.testing.manifest import to_manifest
-from tests.spec.scenarios import (
+from tests.support.judging import make
+from tests.support.oracle import judge
+from tests.support.oracle_facts import Names
+from tests.support.scenarios import (
     CONFORMANCE,
     E2E,
     Scenario,
@@ -36,9 +39,6 @@ from tests.spec.scenarios import (
     e2e_scenario,
     stages,
 )
-from tests.support.judging import make
-from tests.support.oracle import judge
-from tests.support.oracle_facts import Names
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 EXAMPLE_PORTS = (80, 443, 5432, 8080)

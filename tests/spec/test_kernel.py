@@ -15,7 +15,7 @@ from podfence.lab.testbed.report import LabReport
 from podfence.lab.trial import LabOptions
 from podfence.policy.compile import compile_cluster
 from podfence.render.lab_report import packet_text
-from tests.spec.scenarios import (
+from tests.support.scenarios import (
     CONFORMANCE,
     E2E,
     Scenario,

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.spec.scenarios import (
+from tests.support.judges import EACH_JUDGE, Answer, Judge
+from tests.support.scenarios import (
     CONFORMANCE,
     E2E,
     Expectation,
@@ -19,7 +20,6 @@ from tests.spec.scenarios import (
     staged_tests,
     stages,
 )
-from tests.support.judges import EACH_JUDGE, Answer, Judge
 
 SEMANTICS = Path(__file__).parents[2] / "docs" / "semantics.md"
 CLAUSE = re.compile(r"^\*\*(C?NP-\d+a?)\.\*\* ", re.MULTILINE)

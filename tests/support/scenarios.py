@@ -38,7 +38,7 @@ from podfence.policy.flow import Flow
 from podfence.sets.ports import OTHER
 from tests.support.oracle_facts import Names
 
-SPEC = Path(__file__).parent
+SPEC = Path(__file__).parents[1] / "spec"
 E2E = SPEC / "e2e.yaml"
 CONFORMANCE = SPEC / "conformance.yaml"
 CASE_KEYS = {"from", "to", "port", "protocol", "family", "allowed", "denied_by"}
