@@ -111,21 +111,36 @@ class AllPairs:
     def rows(self, destinations: FrozenBitMap) -> Iterator[tuple[int, Blocks]]:
         """These destinations, each with its sources by the number of the ports."""
         whole = destinations == self._partitions.everyone
-        senders = _senders(self._egress(None if whole else destinations))
+        senders = _senders(self._egress() if whole else self._egress_to(destinations))
         for destination in destinations:
             yield destination, self._row(destination, senders.pop(destination, []))
 
-    def _egress(self, among: FrozenBitMap | None) -> list[_Sending]:
-        """What the egress policies permit, each pair of ports and destinations once. ``among``: to
-        these destinations alone."""
+    def _egress(self) -> list[_Sending]:
+        """What the egress policies permit, each pair of ports and destinations once."""
         found: dict[tuple[int, FrozenBitMap], BitMap] = {}
         for policy, sources in self._judged.values():
             for ports, permitted in self._partitions.of(policy).items():
-                if among is None:
-                    add_to(found, (ports, FrozenBitMap(permitted)), sources)
-                elif permitted.intersect(among):
+                add_to(found, (ports, FrozenBitMap(permitted)), sources)
+        return [(ports, to, FrozenBitMap(sources)) for (ports, to), sources in found.items()]
+
+    def _egress_to(self, among: FrozenBitMap) -> list[_Sending]:
+        """The same to these destinations alone, and of those alone that they admit."""
+        asked = self._asked(among)
+        found: dict[tuple[int, FrozenBitMap], BitMap] = {}
+        for policy, sources in self._judged.values():
+            if not sources.intersect(asked) or not self._partitions.reach(policy).intersect(among):
+                continue
+            for ports, permitted in self._partitions.of(policy).items():
+                if permitted.intersect(among):
                     add_to(found, (ports, FrozenBitMap(permitted & among)), sources)
         return [(ports, to, FrozenBitMap(sources)) for (ports, to), sources in found.items()]
+
+    def _asked(self, destinations: FrozenBitMap) -> FrozenBitMap:
+        """Whose own egress has a say about connections to these."""
+        if destinations.intersect(self._partitions.outside):
+            return self._partitions.everyone
+        admitted = (self._admitted(each).all_asked for each in destinations)
+        return FrozenBitMap.union(FrozenBitMap(), *admitted)
 
     def _row(self, destination: int, senders: Iterable[_Senders]) -> Blocks:
         if destination not in self._partitions.outside:

@@ -63,6 +63,11 @@ class ClusterPairs:
         """What each direction permits, with the table that numbers the ports."""
         return self._partitions
 
+    def prepare(self) -> None:
+        """Work out now what the first step would have to wait for."""
+        for policy, _ in self._egress.judged.values():
+            self._partitions.reach(policy)
+
     def row(self, destination: int) -> Blocks:
         """The sources of a destination, by number of the ports."""
         return self._rows[destination]
@@ -103,6 +108,7 @@ class _Kept(Partitions):
         super().__init__(index, family, table, among)
         self.family = family
         self.kept: dict[int, Blocks] = {}
+        self._reaches: dict[int, tuple[Blocks, FrozenBitMap]] = {}
 
     def after(self, index: PolicyIndex, touched: FrozenBitMap) -> _Kept:
         """Those of the next state, of which nothing is worked out yet."""
@@ -110,6 +116,7 @@ class _Kept(Partitions):
         new.pods |= self.pods - touched
         new.outside |= self.outside - touched
         new.everyone = FrozenBitMap(new.pods | new.outside)
+        new._reaches = {n: found for n, found in self._reaches.items() if n in self.kept}
         return new
 
     def of(self, policy: DirectionPolicy) -> Blocks:
@@ -118,6 +125,14 @@ class _Kept(Partitions):
         if found is None:
             found = self.kept[policy.number] = super().of(policy)
         return found
+
+    def reach(self, policy: DirectionPolicy) -> FrozenBitMap:
+        """Worked out once for the same blocks."""
+        blocks = self.of(policy)
+        known = self._reaches.get(policy.number)
+        if known is None or known[0] is not blocks:
+            known = self._reaches[policy.number] = blocks, super().reach(policy)
+        return known[1]
 
 
 class _Patch:

@@ -45,6 +45,10 @@ class Partitions:
             return self._union(policy.tiers[0])
         return self._in_order(policy)
 
+    def reach(self, policy: DirectionPolicy) -> FrozenBitMap:
+        """Every remote class that may use something."""
+        return FrozenBitMap.union(FrozenBitMap(), *self.of(policy).values())
+
     def _union(self, tier: CompiledTier) -> Blocks:
         """The partition where order is of no matter: accepts alone, and all else denied (NP-7)."""
         by_ports: dict[int, BitMap] = {}

@@ -25,7 +25,9 @@ from podfence.live.clusterindex import ClusterIndex
 from podfence.manifests.inputfiles import InputFile
 from podfence.manifests.load import Loaded, load_files
 from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
+from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.domains import Names
+from podfence.policy.index import PolicyIndex
 from podfence.questions.lint.lint import lint
 from podfence.questions.lint.note import Written
 from podfence.questions.lint.notes import notes_for
@@ -73,6 +75,9 @@ class Base:
         with collector_paused():
             self._followed.prepare()
             _ = self._plain, self._policies, self._elsewhere
+            if len(self._read.loaded.cluster.policies) > SMALL:
+                self._matched.prepare()
+                self._written.prepare()
 
     def judge(self, texts: Mapping[str, str]) -> Judgement:
         """``texts``: of files, by name; a name that is not there yet is a new file."""
@@ -86,7 +91,7 @@ class Base:
             found = self._followed.plan(events)
             new, _ = self._plain.apply(events)
             draft = _Draft(self._read.loaded, parts)
-            notes = tuple(draft.notes(new))
+            notes = tuple(draft.notes(new.index, *self._known_of(new.index, events, draft)))
             sides = Side(self._read.loaded.raw, self._read.loaded.locate), draft.side
             return Judgement((*_problems(parts), *notes), found, sides)
 
@@ -101,6 +106,24 @@ class Base:
     def _plain(self) -> ClusterIndex:
         """Without newcomers: a check is about what is there."""
         return ClusterIndex.of(self._read.loaded.cluster, self._names)
+
+    @cached_property
+    def _matched(self) -> Matched:
+        return Matched(self._plain.index)
+
+    @cached_property
+    def _written(self) -> Written:
+        return Written(self._plain.index, self._read.loaded.raw)
+
+    def _known_of(
+        self, index: PolicyIndex, events: tuple[Event, ...], draft: _Draft
+    ) -> tuple[Matched, Written]:
+        """What checks ask of pods and workloads, which a draft of policies leaves as they are."""
+        changed = {
+            event.ref: event.thing if isinstance(event.thing, NetworkPolicy) else None
+            for event in events
+        }
+        return self._matched.after(index, changed), self._written.after(draft.raw)
 
     # -- one text
 
@@ -193,13 +216,13 @@ class _Draft:
     def locate(self, source: Source | None, path: str) -> Position | None:
         return self._of(source).locate(source, path)
 
-    def notes(self, state: ClusterIndex) -> Iterator[tuple[Problem, Position | None]]:
+    def notes(
+        self, index: PolicyIndex, matched: Matched, written: Written
+    ) -> Iterator[tuple[Problem, Position | None]]:
         """What ``check`` says of the policies in the texts."""
-        index = state.index
         if len(index.cluster.policies) <= SMALL:
             found = lint(index, self.raw)
         else:
-            matched, written = Matched(index), Written(index, self.raw)
             found = (
                 finding
                 for part in self._parts.values()

@@ -72,6 +72,16 @@ class Written:
         self._index = index
         self.raw = raw
 
+    def after(self, raw: Callable[[Source | None], Raw | None]) -> Written:
+        """The same workloads, beside policies that are written as ``raw`` says."""
+        new = Written(self._index, raw)
+        new._owners = self._owners
+        return new
+
+    def prepare(self) -> None:
+        """Read all workloads now."""
+        _ = self._owners
+
     def owners(self, selector: LabelSelector) -> list[Owner]:
         """The workloads whose own labels a selector fits; none for a selector without labels."""
         if not selector.match_labels:

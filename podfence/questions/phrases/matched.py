@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from heapq import nsmallest
 from itertools import accumulate
@@ -109,6 +110,31 @@ class Matched:
         self._open: dict[tuple[str, Direction], list[NetworkPolicy]] = {}
         self._in_blocks: dict[IPBlock, Ends] = {}
         self._spaces: dict[LabelSelector, list[str]] = {}
+
+    def after(
+        self, index: PolicyIndex, changed: Mapping[ObjectRef, NetworkPolicy | None]
+    ) -> Matched:
+        """The same for an index in which some NetworkPolicies are others (None: gone). What is
+        known of pods is kept if the pods are the same."""
+        old, now = self.index.cluster, index.cluster
+        same = index.members is self.index.members and index.endpoints is self.index.endpoints
+        same &= now.pods is old.pods and now.namespaces is old.namespaces
+        if not same or now.nodes is not old.nodes:
+            return Matched(index)
+        new = copy(self)  # what is found out of pods is shared both ways
+        new.index, new._open = index, {}
+        policies = dict(self._policies)
+        for name in {ref.namespace for ref in changed}:
+            others = [each for each in policies.get(name, ()) if each.ref not in changed]
+            others += [each for each in changed.values() if each and each.ref.namespace == name]
+            policies[name] = sorted(others, key=lambda each: each.ref.name)
+        new._policies = policies
+        return new
+
+    def prepare(self) -> None:
+        """Find out now what is asked of every policy."""
+        _ = self._policies, self._pods, self._workloads, self._by_address, self.unfindable
+        _ = self._by_ports, self._with_status, self.pod_range
 
     def subjects(self, policy: NetworkPolicy | ClusterNetworkPolicy) -> Ends:
         """Pods that a policy selects; empty too if the index does not hold the policy."""

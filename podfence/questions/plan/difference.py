@@ -191,7 +191,7 @@ class _Family:
             if j.before in self._partitions[0].everyone and j.after in self._partitions[1].everyone
         ]
         self.everyone = FrozenBitMap(j.number for j in speaking)
-        self._outside = self.everyone & ends.outside()
+        self._outside = self.everyone & ends.outside
         self._lifts = (
             Lift((j.before, j.number) for j in speaking),
             Lift((j.after, j.number) for j in speaking),

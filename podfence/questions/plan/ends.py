@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from functools import cached_property
 from itertools import chain
 
 from msgspec import Struct
@@ -64,17 +65,19 @@ class JointClass(Struct, frozen=True):
     edit: int | None = None
 
 
-class Ends(Struct, frozen=True):
+class Ends(Struct, frozen=True, dict=True):
     """``joint[n].number == n``. ``arrives``, ``leaves``: pods that only one side has."""
 
     joint: tuple[JointClass, ...]
     arrives: tuple[Line, ...]
     leaves: tuple[Line, ...]
 
+    @cached_property
     def outside(self) -> FrozenBitMap:
         """Those that are outside addresses."""
         return FrozenBitMap(j.number for j in self.joint if j.outside is not None)
 
+    @cached_property
     def newcomers(self) -> FrozenBitMap:
         """Those that are imaginary pods. They share a joint class with no real pod."""
         return FrozenBitMap(

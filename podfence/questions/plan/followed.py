@@ -58,7 +58,9 @@ class Followed:
 
     def prepare(self) -> None:
         """Work out now what the first plan would have to wait for."""
-        _ = self._pairs, self._lift
+        _ = self._lift
+        for _, pairs in self._pairs:
+            pairs.prepare()
 
     def plan(self, events: tuple[Event, ...]) -> Plan:
         """What these events open and close."""
@@ -160,15 +162,22 @@ class _Rows(Struct, frozen=True):
 
 
 def _differing(before: Blocks, after: Blocks) -> Iterator[tuple[int, int, BitMap]]:
-    """The sources of one destination whose ports differ, by the numbers of both."""
-    was_any = BitMap().union(*before.values())
-    now_any = BitMap().union(*after.values())
+    """The sources of one destination whose ports differ, by the numbers of both.
+
+    A row may have hundreds of blocks on either side; source by source its cost is that of what
+    differs, where block by block it is that of all pairs of blocks.
+    """
+    was_of: dict[int, int] = {}
     for was, members in before.items():
-        for now, others in after.items():
-            if was != now and (both := members & others):
-                yield was, now, BitMap(both)
-        if gone := members - now_any:
-            yield was, NOTHING_ID, BitMap(gone)
+        same = after.get(was)
+        moved = members if same is None else members - same
+        was_of |= dict.fromkeys(moved, was)
+    found: dict[tuple[int, int], BitMap] = defaultdict(BitMap)
     for now, members in after.items():
-        if come := members - was_any:
-            yield NOTHING_ID, now, BitMap(come)
+        same = before.get(now)
+        for source in members if same is None else members - same:
+            found[was_of.pop(source, NOTHING_ID), now].add(source)
+    for source, was in was_of.items():
+        found[was, NOTHING_ID].add(source)
+    for (was, now), sources in found.items():
+        yield was, now, sources

@@ -93,7 +93,7 @@ def _outcomes(parts: Iterable[Blamed], ends: Ends) -> Iterator[Outcome]:
     by_key: dict[_Key, list[Blamed]] = defaultdict(list)
     for part in parts:
         by_key[part.opened, part.closed, part.family, part.blame].append(part)
-    outside, newcomers = ends.outside(), ends.newcomers()
+    outside, newcomers = ends.outside, ends.newcomers
     people = FrozenBitMap(range(len(ends.joint))) - outside - newcomers
     kinds = (
         (Scope.PODS, people, people, False),
