@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from functools import cache, partial
+from typing import Any
 
 import click
 from msgspec.structs import replace
@@ -95,8 +96,20 @@ def command(
     with asking(loaded, inputs):
         known_namespaces(loaded, scope)
     served = Served(_begun(first, stamp, source), _parts(inputs, scope, title), edit=edit)
-    _serve(served, port, (folder, names) if edit else None)
+    asked = partial(_denied, inputs) if inputs.are_live else None
+    _serve(served, port, (folder, names) if edit else None, asked)
     return 0
+
+
+def _denied(inputs: Inputs) -> dict[str, Any]:
+    """What the agents of the cluster tell of drops. Raises PodfenceError."""
+    from podfence.cli.agents import Agents, Where
+    from podfence.drops.record import Drops
+    from podfence.kube.agents import DROPS_PATH
+    from podfence.render.drops import page_data
+
+    with Agents(Where(inputs.context, inputs.kubeconfig)) as agents:
+        return page_data(agents.ask(DROPS_PATH, {}, Drops))
 
 
 def _begun(first: Input, stamp: object, source: Source) -> Source:
@@ -151,9 +164,15 @@ def _part(parts: Callable[[], PageParts], name: str) -> object:
         return parts().part(name)
 
 
-def _serve(served: Served, port: int, edited: tuple[Folder, Names] | None) -> None:
-    """``edited``: what may be written; None for nothing."""
+def _serve(
+    served: Served,
+    port: int,
+    edited: tuple[Folder, Names] | None,
+    denied: Callable[[], dict[str, Any]] | None,
+) -> None:
+    """``edited``: what may be written; None for nothing. ``denied``: asks for drops."""
     try:
+        from podfence.web.denied import Denied
         from podfence.web.editing import Editing
         from podfence.web.server import Bound, until_stopped
     except ModuleNotFoundError as error:
@@ -165,5 +184,7 @@ def _serve(served: Served, port: int, edited: tuple[Folder, Names] | None) -> No
     def tell(bound: Bound) -> None:
         echo(f"The page is at {bound.address}\nCtrl+C ends it.")
 
-    more = () if edited is None else (Editing(served, *edited).add,)
+    more = [Denied(denied).add]
+    if edited is not None:
+        more.append(Editing(served, *edited).add)
     asyncio.run(until_stopped(served, Static(edit=edited is not None), port, tell, *more))

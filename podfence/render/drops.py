@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import msgspec
 
@@ -18,6 +19,7 @@ _REASONS = {
     "closed": "the pod is closed, for its rules are not enforced: see the agent's conditions",
 }
 _INDENT = "    "
+_MOST_NOTES = 20
 
 
 def drop_text(drop: Drop, *, with_node: bool = False) -> str:
@@ -48,6 +50,43 @@ def lost_text(drops: Drops) -> str:
 def drops_data(nodes: Sequence[Told[Drops]]) -> dict[str, object]:
     """By node; of one that did not answer, why."""
     return {"schema": SCHEMA, "nodes": [_node(each) for each in nodes]}
+
+
+MOST: Final = 500
+"""Drops that a page holds."""
+
+
+def page_data(nodes: Sequence[Told[Drops]]) -> dict[str, object]:
+    """For a page: the latest first, with causes in words. ``notes``: what is missing. ``absent``:
+    why there is nothing to show, "" where drops are told."""
+    found = [drop for each in nodes if each.answer for drop in each.answer.drops]
+    latest = sorted(found, key=lambda drop: drop.last, reverse=True)[:MOST]
+    faults = [f"node {printable(each.node)}: {each.fault}" for each in nodes if not each.answer]
+    lost = [text for each in nodes if each.answer and (text := lost_text(each.answer))]
+    told = any(each.answer for each in nodes)
+    return {
+        "drops": [_row(drop) for drop in latest],
+        "notes": [printable(text) for text in faults[:_MOST_NOTES]] + lost,
+        "absent": "" if told else "No agent of the cluster tells of drops.",
+    }
+
+
+def _row(drop: Drop) -> dict[str, object]:
+    """``pods``: of both ends; the port as an address asks for it."""
+    return {
+        "node": drop.node,
+        "last": _second(drop.last),
+        "count": drop.count,
+        "from": _end(drop.source),
+        "to": _end(drop.destination),
+        "pods": [list(drop.source.pods), list(drop.destination.pods)],
+        "protocol": drop.protocol,
+        "port": drop.port,
+        "reply": drop.reply,
+        "direction": drop.direction,
+        "cause": _cause(drop),
+        "near": [line.strip() for line in _near(drop)],
+    }
 
 
 def _node(told: Told[Drops]) -> object:

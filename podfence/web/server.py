@@ -26,6 +26,8 @@ IN_FLIGHT: Final = 8
 STREAMS: Final = 16
 SECONDS: Final = 30.0
 HEARTBEAT: Final = 15.0
+_STREAMING: Final = frozenset({"/api/v1/events", "/api/v1/drops"})
+"""Answers that go on for as long as a page is open; each route bounds how many."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Routes = Callable[[web.Application], None]
@@ -61,7 +63,7 @@ class _Gate:
         refusal = self._guard.refusal(request.path, request.headers)
         if refusal is not None:
             return self._sealed(said(refusal.status, refusal.text))
-        if request.path == "/api/v1/events":
+        if request.path in _STREAMING:
             return await handler(request)
         if self._running >= IN_FLIGHT:
             return self._sealed(said(503, "busy; ask again in a second"))

@@ -9,6 +9,7 @@ import type { About, Finding, Rules } from "./schema";
 import { Refused, Server, type State, takeToken } from "./server";
 import { visibleText } from "./visible";
 import { App, type More } from "./views/App";
+import { Drops } from "./views/Drops";
 import { Edit } from "./views/Edit";
 import { editing } from "./views/Reason";
 import { World } from "./world";
@@ -59,7 +60,13 @@ function Served({ server, first }: { server: Server; first: Read }) {
   editing.on = desk !== null;
   useEffect(() => void desk?.refresh(), [desk, read.state.revision]);
   const standing = <Standing {...{ server, state, lost }} />;
-  const pages: More["pages"] =
+  const drops: More["pages"][number] = {
+    page: "drops",
+    name: "Drops",
+    badge: "",
+    show: (place) => <Drops {...{ server, place, world: read.world }} />,
+  };
+  const edit: More["pages"] =
     desk === null
       ? []
       : [
@@ -70,6 +77,7 @@ function Served({ server, first }: { server: Server; first: Read }) {
             show: (place) => <Edit {...{ desk, place, world: read.world }} />,
           },
         ];
+  const pages = [...edit, drops];
   return <App {...read} plan={null} more={{ standing, pages }} />;
 }
 

@@ -15,6 +15,23 @@ export function takeToken(): string {
   return sessionStorage.getItem(KEY) ?? "";
 }
 
+/** What agents tell of denied packets; `absent`: why there is nothing to tell. */
+export type Denials = { drops: readonly Denial[]; notes: readonly string[]; absent: string };
+export type Denial = {
+  node: string;
+  last: string;
+  count: number;
+  from: string;
+  to: string;
+  pods: readonly [readonly string[], readonly string[]];
+  protocol: string;
+  port: number | null;
+  reply: boolean;
+  direction: string;
+  cause: string;
+  near: readonly string[];
+};
+
 /** What the server says of itself. */
 export type State = { revision: string; live: boolean; edit: boolean; problem: string };
 
@@ -63,19 +80,32 @@ export class Server {
   /** Calls `tell` with every state, `lost` when the server is not there any more. Never ends. */
   async follow(tell: (state: State) => void, lost: () => void): Promise<never> {
     for (;;) {
-      try {
-        const response = await fetch("api/v1/events", { headers: { Authorization: `Bearer ${this.token}` } });
-        if (response.ok && response.body !== null) await read(response.body, tell);
-      } catch {
-        // Said below, whatever it was.
-      }
+      await this.read("events", tell);
       lost();
       await new Promise((done) => setTimeout(done, 1000));
     }
   }
+
+  /** Calls `tell` whenever agents tell something else, until the signal. */
+  async denials(tell: (denials: Denials) => void, until: AbortSignal): Promise<void> {
+    while (!until.aborted) {
+      await this.read("drops", tell, until);
+      await new Promise((done) => setTimeout(done, 5000));
+    }
+  }
+
+  private async read<T>(path: string, tell: (value: T) => void, signal?: AbortSignal): Promise<void> {
+    try {
+      const headers = { Authorization: `Bearer ${this.token}` };
+      const response = await fetch(`api/v1/${path}`, { headers, ...(signal && { signal }) });
+      if (response.ok && response.body !== null) await read(response.body, tell);
+    } catch {
+      // Whoever asked goes on asking, whatever it was.
+    }
+  }
 }
 
-async function read(body: ReadableStream<Uint8Array>, tell: (state: State) => void): Promise<void> {
+async function read<T>(body: ReadableStream<Uint8Array>, tell: (value: T) => void): Promise<void> {
   const reader = body.getReader();
   const decoder = new TextDecoder();
   let text = "";
@@ -86,7 +116,7 @@ async function read(body: ReadableStream<Uint8Array>, tell: (state: State) => vo
     const events = text.split("\n\n");
     text = events.pop() ?? "";
     for (const event of events) {
-      if (event.startsWith("data: ")) tell(JSON.parse(event.slice(6)) as State);
+      if (event.startsWith("data: ")) tell(JSON.parse(event.slice(6)) as T);
     }
   }
 }

@@ -1,0 +1,82 @@
+"""What agents denied, told to pages that look.
+
+Rule: agents are asked only while somebody looks, by a thread of its own, so that a node which is
+slow to answer delays no verdict. Each event holds everything, so a reader that missed some has
+missed nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from aiohttp import web
+
+from podfence.errors import PodfenceError
+from podfence.render.jsontext import json_bytes
+from podfence.web.guard import HEADERS
+from podfence.web.server import said
+from podfence.web.worker import Worker
+
+PATH: Final = "/api/v1/drops"
+SECONDS: Final = 2.0
+"""Between two questions."""
+STREAMS: Final = 4
+HEARTBEATS: Final = 7
+"""So many questions without news are followed by a sign of life."""
+
+Ask = Callable[[], dict[str, Any]]
+"""What is told of drops now. Raises PodfenceError where agents cannot be asked."""
+
+
+class Denied:
+    """The route. ``ask`` None: the input is no cluster, so there is nobody to ask."""
+
+    def __init__(self, ask: Ask | None, seconds: float = SECONDS) -> None:
+        self._ask = ask
+        self._seconds = seconds
+        self._worker = Worker()
+        self._streams = 0
+
+    def add(self, app: web.Application) -> None:
+        """The route."""
+        app.router.add_get(PATH, self.stream)
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """An event whenever what agents tell is another thing than before."""
+        if self._streams >= STREAMS:
+            return said(503, "too many pages look at drops")
+        response = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})
+        self._streams += 1
+        try:
+            await response.prepare(request)
+            last, silent = b"", 0
+            while True:
+                told = await self._told()
+                if told != last or silent >= HEARTBEATS:
+                    await response.write(b":\n\n" if told == last else b"data: %b\n\n" % told)
+                    last, silent = told, 0
+                silent += 1
+                if self._ask is None:
+                    break
+                await asyncio.sleep(self._seconds)
+        except ConnectionError:
+            pass
+        finally:
+            self._streams -= 1
+        return response
+
+    async def _told(self) -> bytes:
+        if self._ask is None:
+            return json_bytes({"drops": [], "notes": [], "absent": _NO_CLUSTER})
+        try:
+            return json_bytes(await self._worker.run(self._ask))
+        except PodfenceError as error:
+            return json_bytes({"drops": [], "notes": [], "absent": error.message})
+
+
+_NO_CLUSTER: Final = (
+    "Drops are told by the podfence agents of a cluster, and this page shows files. "
+    "`podfence serve` without -f shows the cluster of kubectl's context."
+)

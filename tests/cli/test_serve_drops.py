@@ -1,0 +1,227 @@
+"""What agents denied, as a served page gets it; and a page of a live cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from podfence.agent.fleet import Told
+from podfence.cli.common import read_names
+from podfence.cli.serve_command import _files
+from podfence.drops.record import Cause, Drop, Drops, End, Place
+from podfence.errors import ClusterError
+from podfence.render.drops import MOST, page_data
+from podfence.web.denied import Denied
+from podfence.web.folder import Folder
+from podfence.web.served import Served
+from podfence.web.server import Bound, serving
+from podfence.web.shell import Static
+from tests.cli.test_live import shop
+from tests.kube.fakecluster import kubeconfig, running
+from tests.support.serving import Serving
+
+pytestmark = pytest.mark.timeout(300)
+
+WEB, DB = End("10.0.0.1", ("shop/web",)), End("10.0.0.2", ("shop/db",))
+CAUSE = Cause(
+    "isolated",
+    "networkpolicy",
+    (Place("NetworkPolicy", "shop/db", "spec.podSelector"),),
+    (Place("NetworkPolicy", "shop/db", "spec.ingress[0]", "the port fits, no peer does"),),
+)
+DROP = Drop(
+    "n1",
+    3,
+    "2026-01-01T10:00:00.1Z",
+    "2026-01-01T10:00:05.1Z",
+    4,
+    "ingress",
+    WEB,
+    DB,
+    "TCP",
+    CAUSE,
+    80,
+)
+LATER = replace(DROP, node="n2\x1b", last="2026-01-01T10:00:09.1Z", source=End("10.0.0.9\u202e"))
+
+
+def told(node: str, *drops: Drop, lost: int = 0) -> Told[Drops]:
+    return Told(node, Drops(node, 3, 9, lost, 0, drops))
+
+
+# -- what a page is told
+
+
+def test_the_latest_comes_first_with_its_cause_in_words() -> None:
+    data: Any = page_data([told("n1", DROP), told("n2\x1b", LATER)])
+    assert [each["last"] for each in data["drops"]] == [
+        "2026-01-01T10:00:09Z",
+        "2026-01-01T10:00:05Z",
+    ]
+    first = data["drops"][1]
+    assert (first["from"], first["to"], first["port"], first["count"]) == (
+        "shop/web",
+        "shop/db",
+        80,
+        4,
+    )
+    assert first["cause"] == "isolated by shop/db, no rule matches"
+    assert first["near"] == ["shop/db spec.ingress[0]: the port fits, no peer does"]
+    assert data["absent"] == ""
+
+
+def test_words_are_harmless() -> None:
+    data: Any = page_data(
+        [told("n2\x1b", LATER, lost=3), Told("n3\x1b", None, "no agent\x07 runs there")]
+    )
+    assert data["drops"][0]["from"] == "10.0.0.9\\u202e"
+    assert not set("".join(data["notes"])) & {"\x1b", "\x07"}
+    assert any("3 logged packets" in each for each in data["notes"])
+
+
+def test_a_page_holds_so_many() -> None:
+    data: Any = page_data([told("n1", *[replace(DROP, serial=n) for n in range(MOST + 5)])])
+    assert len(data["drops"]) == MOST
+
+
+def test_where_nobody_tells_it_is_said_why() -> None:
+    data: Any = page_data([Told("n1", None, "no agent runs there")])
+    assert data["absent"] == "No agent of the cluster tells of drops."
+    assert data["notes"] == ["node n1: no agent runs there"]
+
+
+# -- the stream
+
+
+@contextmanager
+def serving_denied(denied: Denied, folder: Path) -> Iterator[Bound]:
+    """A server in a thread of its own."""
+    (folder / "p.yaml").write_text("{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: a}}")
+    ready = threading.Event()
+    bound: list[Bound] = []
+    ending: list[Any] = []
+
+    async def run() -> None:
+        source = _files(Folder((str(folder),)), read_names(None))
+        served = Served(source, lambda loaded, index: {})
+        stop = asyncio.Event()
+        ending.extend((asyncio.get_running_loop(), stop))
+        async with serving(served, Static(edit=False), 0, denied.add) as found:
+            bound.append(found)
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()))
+    thread.start()
+    try:
+        assert ready.wait(60)
+        yield bound[0]
+    finally:
+        ending[0].call_soon_threadsafe(ending[1].set)
+        thread.join(60)
+
+
+@contextmanager
+def stream(port: int, token: str) -> Iterator[http.client.HTTPResponse]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", "/api/v1/drops", headers={"Authorization": f"Bearer {token}"})
+    yield connection.getresponse()
+    connection.close()
+
+
+def event(news: http.client.HTTPResponse) -> Any:
+    while not (line := news.readline()).startswith(b"data: "):
+        assert line, "the stream has ended"
+    return json.loads(line[6:])
+
+
+def token_of(bound: Bound) -> str:
+    return bound.address.partition("token=")[2]
+
+
+@contextmanager
+def looking(denied: Denied, folder: Path, token: str = "") -> Iterator[http.client.HTTPResponse]:
+    """A stream of a server, with its own token unless another is given."""
+    with (
+        serving_denied(denied, folder) as bound,
+        stream(bound.port, token or token_of(bound)) as news,
+    ):
+        yield news
+
+
+def test_only_news_is_sent_and_nobody_is_asked_before_somebody_looks(tmp_path: Path) -> None:
+    answers: list[Any] = [page_data([told("n1")])] * 3 + [page_data([told("n1", DROP)])]
+    asked = []
+
+    def ask() -> Any:
+        asked.append(1)
+        return answers[min(len(asked), len(answers)) - 1]
+
+    with serving_denied(Denied(ask, 0.01), tmp_path) as bound:
+        assert asked == []
+        with stream(bound.port, token_of(bound)) as news:
+            assert event(news)["drops"] == []
+            assert [each["to"] for each in event(news)["drops"]] == ["shop/db"]
+    assert len(asked) >= 4
+
+
+def test_agents_that_cannot_be_asked_are_said_and_asked_again(tmp_path: Path) -> None:
+    tries = []
+
+    def ask() -> Any:
+        tries.append(1)
+        if len(tries) == 1:
+            raise ClusterError("the cluster has no DaemonSet podfence")
+        return page_data([told("n1", DROP)])
+
+    with looking(Denied(ask, 0.01), tmp_path) as news:
+        assert event(news)["absent"] == "the cluster has no DaemonSet podfence"
+        assert event(news)["absent"] == ""
+
+
+def test_without_the_token_nothing_is_told(tmp_path: Path) -> None:
+    denied = Denied(lambda: page_data([told("n1", DROP)]))
+    with looking(denied, tmp_path, "wrong") as news:
+        assert news.status == 401
+
+
+def test_of_files_it_says_that_nobody_tells() -> None:
+    with Serving("-f", "examples/shop") as server, stream(server.port, server.token) as news:
+        found = event(news)
+        assert "this page shows files" in found["absent"]
+        assert news.read() == b"\n", "the stream ends, for there will be no news"
+
+
+# -- a live cluster
+
+
+def test_a_cluster_is_served_and_read_again_at_a_click(tmp_path: Path) -> None:
+    cluster = shop()
+    with running(cluster) as api:
+        config = str(kubeconfig(tmp_path, api.url, ""))
+        with Serving("--kubeconfig", config, "-A") as server:
+            assert server.get("state")["live"] is True
+            names = [each["name"] for each in server.get("map")["endpoints"]]
+            assert {"shop/web", "shop/db", "watch/probe"} <= set(names)
+            assert server.get("map")["policies"] == 1
+            with stream(server.port, server.token) as news:
+                assert event(news)["absent"], "there are no agents"
+            cluster.apply(
+                {
+                    "apiVersion": "networking.k8s.io/v1",
+                    "kind": "NetworkPolicy",
+                    "metadata": {"name": "closed", "namespace": "watch"},
+                    "spec": {"podSelector": {}},
+                }
+            )
+            server.ask("/api/v1/read", method="POST")
+            assert server.get("map")["policies"] == 2

@@ -1,0 +1,117 @@
+// What the agents of the cluster denied, the latest first, each with its cause.
+
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { matches, searchWords } from "../filter";
+import { linkTo, type Place } from "../location";
+import type { Denial, Denials, Server } from "../server";
+import { count, visibleText } from "../visible";
+import type { World } from "../world";
+
+export function Drops({ server, world, place }: { server: Server; world: World; place: Place }) {
+  const [told, tell] = useState<Denials | null>(null);
+  useEffect(() => {
+    const ending = new AbortController();
+    void server.denials(tell, ending.signal);
+    return () => ending.abort();
+  }, [server]);
+  const ends = useMemo(() => endpointOfPods(world), [world]);
+  if (told === null) return <p class="plain" role="status">The agents of the cluster are asked …</p>;
+  if (told.absent !== "") {
+    return (
+      <div class="plain">
+        <h2>No drops are told here</h2>
+        <p>{visibleText(told.absent)}</p>
+        <Notes notes={told.notes} />
+      </div>
+    );
+  }
+  const words = searchWords(place.asked.get("q") ?? "");
+  const shown = told.drops.filter((drop) => matches(`${drop.from} ${drop.to} ${drop.cause}`, words));
+  return (
+    <div class="drops">
+      <p class="count" role="status">
+        {count(shown.length, "kind")} of denied packets, the latest first. Packets that are alike are one line.
+      </p>
+      <Notes notes={told.notes} />
+      {shown.length === 0 ? (
+        <p>Nothing was denied{words.length > 0 ? " that the search fits" : " since the agents started"}.</p>
+      ) : (
+        <table>
+          <thead>
+            <tr>
+              {["Last", "Seen", "From", "To", "Port", "Denied by"].map((each) => (
+                <th scope="col" key={each}>
+                  {each}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {shown.map((drop) => (
+              <Row key={`${drop.node} ${drop.from} ${drop.to} ${drop.protocol} ${drop.port} ${drop.direction} ${drop.cause}`} {...{ drop, place, world, ends }} />
+            ))}
+          </tbody>
+        </table>
+      )}
+    </div>
+  );
+}
+
+function Notes({ notes }: { notes: readonly string[] }) {
+  if (notes.length === 0) return null;
+  return (
+    <ul class="plain-list">
+      {notes.map((each) => (
+        <li key={each}>{visibleText(each)}</li>
+      ))}
+    </ul>
+  );
+}
+
+type RowProps = { drop: Denial; place: Place; world: World; ends: ReadonlyMap<string, number> };
+
+function Row({ drop, place, world, ends }: RowProps) {
+  const [from, to] = drop.pods.map((pods) => (pods.length === 1 ? ends.get(pods[0]!) : undefined));
+  const port = drop.port === null ? drop.protocol : `${drop.protocol}/${drop.port}`;
+  const known = from !== undefined && to !== undefined && world.isPair(from, to);
+  const ask = drop.port === null ? "" : port.toLowerCase();
+  return (
+    <tr>
+      <td>
+        <time dateTime={drop.last}>{visibleText(drop.last)}</time>
+      </td>
+      <td>{drop.count.toLocaleString("en")}</td>
+      <td>{visibleText(drop.from)}</td>
+      <td>{visibleText(drop.to)}</td>
+      <td>
+        {visibleText(port)}
+        {drop.reply && " (answers)"}
+      </td>
+      <td>
+        {drop.direction && `${visibleText(drop.direction)}: `}
+        {visibleText(drop.cause)}
+        {drop.near.map((each) => (
+          <div class="near" key={each}>
+            {visibleText(each)}
+          </div>
+        ))}
+        {known && (
+          <a href={linkTo(place, { pair: `${world.endpoints[from]!.name}~${world.endpoints[to]!.name}`, ask })}>
+            why, by the policies of now
+          </a>
+        )}
+      </td>
+    </tr>
+  );
+}
+
+/** `namespace/pod` to the line of the map that it is in. */
+function endpointOfPods(world: World): ReadonlyMap<string, number> {
+  const found = new Map<string, number>();
+  world.endpoints.forEach((each, number) => {
+    if (each.namespace === undefined) return;
+    const namespace = world.namespaces[each.namespace]!;
+    for (const pod of each.pods ?? []) found.set(`${namespace}/${pod}`, number);
+  });
+  return found;
+}
