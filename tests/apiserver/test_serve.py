@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.apiserver.client import Client
+from tests.apiserver.test_kube import add_pod
 from tests.cli.session import podfence
 from tests.support.serving import Serving
 
@@ -26,11 +27,7 @@ def pairs(served: dict[str, list[list[object]]], names: list[str]) -> set[tuple[
 
 def test_the_page_of_a_cluster(kubeconfig: Path, admin: Client, namespace: str) -> None:
     for name, address in (("web", "10.77.0.1"), ("db", "10.77.0.2")):
-        spec = {"containers": [{"name": "c", "image": "none"}], "nodeName": "n1"}
-        body = {"metadata": {"name": name, "labels": {"app": name}}, "spec": spec}
-        admin.create(f"/api/v1/namespaces/{namespace}/pods", body)
-        status = {"status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}}
-        admin.request("PATCH", f"/api/v1/namespaces/{namespace}/pods/{name}/status", status)
+        add_pod(admin, namespace, name, address)
     with Serving("--kubeconfig", str(kubeconfig), "-A") as server:
         served = server.get("map")
         names = [each["name"] for each in served["endpoints"]]

@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from podfence.agent.fleet import Told
 from podfence.cli.common import read_names
-from podfence.cli.serve_command import _files
+from podfence.cli.inputs import Inputs
+from podfence.cli.serve_command import _files, _parts
 from podfence.drops.record import Cause, Drop, Drops, End, Place
 from podfence.errors import ClusterError
 from podfence.render.drops import MOST, page_data
@@ -112,7 +113,7 @@ def serving_denied(denied: Denied, folder: Path) -> Iterator[Bound]:
 
     async def run() -> None:
         source = _files(Folder((str(folder),)), read_names(None))
-        served = Served(source, lambda loaded, index: {})
+        served = Served(source, _parts(Inputs((str(folder),)), (), "drops"))
         stop = asyncio.Event()
         ending.extend((asyncio.get_running_loop(), stop))
         async with serving(served, Static(edit=False), 0, denied.add) as found:

@@ -1,0 +1,51 @@
+"""The page of drops in a browser: what is told, what is not there, and names that are hostile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from podfence.drops.record import End
+from podfence.render.drops import page_data
+from podfence.web.denied import Denied
+from tests.cli.test_serve_drops import DB, DROP, LATER, WEB, serving_denied, told
+from tests.support.serving import Serving
+from tests.web.chromium import Browser
+from tests.web.test_page import MARKUP
+
+pytestmark = [pytest.mark.web, pytest.mark.timeout(300)]
+
+
+def test_of_files_it_says_what_is_not_there(browser: Browser) -> None:
+    with Serving("-f", "examples/shop") as server:
+        browser.own = (f"http://127.0.0.1:{server.port}/",)
+        browser.visit(server.address)
+        browser.go("#/drops")
+        browser.wait("document.querySelector('main h2')?.textContent === 'No drops are told here'")
+        assert "shows files" in browser.text("main")
+        browser.call("Page.navigate", url="about:blank")
+
+
+def test_drops_are_told_with_their_causes(browser: Browser, tmp_path: Path) -> None:
+    hostile = [
+        replace(DROP, serial=n, source=End("10.0.0.9", (f"shop/{markup}",)), destination=DB)
+        for n, markup in enumerate(MARKUP)
+    ]
+    data = page_data([told("n1", DROP, *hostile), told("n2\x1b", LATER, lost=2)])
+    with serving_denied(Denied(lambda: data), tmp_path) as bound:
+        browser.own = (f"http://127.0.0.1:{bound.port}/",)
+        browser.visit(bound.address)
+        browser.go("#/drops")
+        browser.wait("document.querySelectorAll('.drops tbody tr').length > 1")
+        rows = browser.run(
+            "[...document.querySelectorAll('.drops tbody tr')].map((e) => e.innerText)"
+        )
+        assert len(rows) == len(hostile) + 2
+        assert "shop/db" in rows[0]
+        assert "isolated by shop/db, no rule matches" in browser.text(".drops")
+        assert "2 logged packets could not be looked at" in browser.text(".drops")
+        assert browser.run("globalThis.sprung") is None
+        assert WEB.pods[0] in browser.text(".drops")
+        browser.call("Page.navigate", url="about:blank")
