@@ -23,7 +23,7 @@ def nothing_written(source: object) -> None:
     return None
 
 
-def notes(index: PolicyIndex, matched: Matched) -> list[list[object]]:
+def notes(index: PolicyIndex, matched: Matched) -> list[tuple[object, ...]]:
     written = Written(index, nothing_written)
     return [notes_for(index, each, None, matched, written) for each in index.cluster.policies]
 
