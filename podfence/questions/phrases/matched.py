@@ -126,7 +126,8 @@ class Matched:
         policies = dict(self._policies)
         for name in {ref.namespace for ref in changed}:
             others = [each for each in policies.get(name, ()) if each.ref not in changed]
-            others += [each for each in changed.values() if each and each.ref.namespace == name]
+            come = (each for each in changed.values() if each and not each.audited)
+            others += [each for each in come if each.ref.namespace == name]
             policies[name] = sorted(others, key=lambda each: each.ref.name)
         new._policies = policies
         return new
