@@ -109,7 +109,7 @@ class _Everyone:
         words.extend(name(g) for g in _in_order(sources) if _namespace(g) not in said)
         return ", ".join(words) if wide else _cut(words)
 
-    def _mark(self, namespace: str | None, sources: Sequence[Group]) -> str:
+    def _mark(self, namespace: str | None, sources: Collection[Group]) -> str:
         own = (group for group in sources if _namespace(group) == namespace)
         return UNJUDGED if any(group.unjudged for group in own) else ""
 

@@ -90,9 +90,14 @@ def random_policies(rng: Random) -> Iterator[ClusterObject]:
             for _ in range(rng.randint(1, 2))
         ]
         tier = rng.choice(("Admin", "Baseline"))
-        where = {rng.choice(("ingress", "egress")): said}
+        is_ingress = rng.choice((True, False))
         wide = cluster_policy(
-            f"c{number}", tier=tier, priority=number, pods={"app": rng.choice(apps)}, **where
+            f"c{number}",
+            tier=tier,
+            priority=number,
+            pods={"app": rng.choice(apps)},
+            ingress=said if is_ingress else (),
+            egress=() if is_ingress else said,
         )
         yield replace(wide, audited=rng.random() < 0.6)
 
