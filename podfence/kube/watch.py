@@ -31,9 +31,9 @@ from podfence.kube.follow import (
     Read,
     State,
     Watching,
-    is_older,
 )
 from podfence.kube.listing import Ahead, list_items
+from podfence.kube.parts import Parts
 from podfence.kube.resource import Resource
 from podfence.kube.snapshot import FORBIDDEN, rbac_rule
 from podfence.kube.substitute import Substitute
@@ -146,9 +146,14 @@ class Watch(Generic[T]):
             for resources in wanted
         ]
         self._later = {*later}
-        self._parts: dict[str, list[Follow[T]]] = {}
-        for loop in self._loops:
-            self._parts.setdefault(loop.follow.kind, []).append(loop.follow)
+        self._parts: dict[str, Parts[T]] = {
+            kind: Parts(
+                [loop.follow for loop in loops if not loop.is_substituted],
+                [loop.follow for loop in loops if loop.is_substituted],
+            )
+            for kind in {loop.follow.kind for loop in self._loops}
+            if len(loops := [loop for loop in self._loops if loop.follow.kind == kind]) > 1
+        }
 
     def __enter__(self) -> Watch[T]:
         for loop in self._loops:
@@ -187,10 +192,10 @@ class Watch(Generic[T]):
         if isinstance(found, Exception):
             raise found
         follow, batch = found
-        parts = [part for part in self._parts[follow.kind] if part is not follow]
-        if not parts:
+        parts = self._parts.get(follow.kind)
+        if parts is None:
             return batch
-        counting = tuple(c for c in batch.changes if _counts(c, parts))
+        counting = parts.counting(follow, batch.changes)
         return Batch(counting, batch.state, batch.at, batch.version)
 
     def standings(self) -> tuple[Standing, ...]:
@@ -201,17 +206,6 @@ class Watch(Generic[T]):
 
     def _put(self, found: tuple[Follow[T], Batch[T]] | Exception) -> None:
         self._batches.put(found)
-
-
-def _counts(change: Change[T], others: Sequence[Follow[T]]) -> bool:
-    """Whether a change in one part of a kind is one of the kind: the other parts hold nothing of
-    that name, or nothing newer. Asked when the change is taken: what is newer there is told
-    already, or waits behind it. Of one version that two parts hold neither may count on the other:
-    both may wait."""
-    held = [version for part in others if (version := part.held(change.key)) is not None]
-    if change.data is None:
-        return not held
-    return not any(is_older(change.version, version) for version in held)
 
 
 class _Loop(Generic[T]):
@@ -242,6 +236,11 @@ class _Loop(Generic[T]):
     def part(self) -> tuple[str, str]:
         """The kind, and the field selector of the part of it that is meant."""
         return self.follow.state.kind, self.follow.state.only
+
+    @property
+    def is_substituted(self) -> bool:
+        """Whether somebody else is asked first."""
+        return self._instead is not None
 
     @property
     def standing(self) -> Standing:

@@ -18,8 +18,9 @@ import pytest
 
 from podfence.kube.access import Access, Fixed, ServerAddress
 from podfence.kube.follow import Change, Follow, Standing, State
+from podfence.kube.parts import Parts
 from podfence.kube.resource import Resource, own_node, pods_for
-from podfence.kube.watch import Watch, _counts
+from podfence.kube.watch import Watch
 from tests.kube.fakeapi import Answer, FakeApi, Request, refusal
 from tests.kube.fakecluster import TIER, FakeCluster, running
 from tests.support.items import whole
@@ -487,4 +488,5 @@ def test_of_parts_that_overlap_the_newest_is_told(
     other.held.return_value = held
     data: Any = {"metadata": {}} if version else None
     change = Change("Pod", "a", "web", data, version)
-    assert _counts(change, [other]) is counts
+    part = mock.create_autospec(Follow, instance=True)
+    assert bool(Parts([part, other]).counting(part, [change])) is counts

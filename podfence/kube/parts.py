@@ -1,0 +1,84 @@
+"""Parts of one kind, followed apart from one another, as changes of the one kind.
+
+Rule: an object is gone when no part holds it, and of what two parts hold the newer counts. But
+versions are words, too: who is asked in place of the server says nothing of what a part holds that
+the server itself tells of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Generic, TypeVar
+
+from podfence.kube.follow import Change, Follow, Key, is_older
+
+T = TypeVar("T")
+
+
+class Parts(Generic[T]):
+    """``told``: the parts that the server tells of; ``substituted``: those of which somebody else
+    is asked first. For the thread that takes changes."""
+
+    def __init__(self, told: Sequence[Follow[T]], substituted: Sequence[Follow[T]] = ()) -> None:
+        self._told = told
+        self._substituted = substituted
+        self._kept: dict[Key, Change[T]] = {}
+        """The latest word of a substitute on what the server still tells of; as many as that."""
+        self._overridden: set[Key] = set()
+        """What a substitute told of before the server did."""
+
+    def counting(self, part: Follow[T], changes: Iterable[Change[T]]) -> tuple[Change[T], ...]:
+        """The changes of a part that are changes of the kind."""
+        return tuple(found for change in changes for found in self._of(part, change))
+
+    def _of(self, part: Follow[T], change: Change[T]) -> Iterator[Change[T]]:
+        if not self._substituted:
+            if _counts(change, self._others(part)):
+                yield change
+        elif part in self._substituted:
+            yield from self._word(part, change)
+        elif change.data is None:
+            yield from self._end(part, change)
+        else:
+            yield from self._there(part, change)
+
+    def _word(self, part: Follow[T], change: Change[T]) -> Iterator[Change[T]]:
+        self._kept.pop(change.key, None)
+        if any(told.held(change.key) is not None for told in self._told):
+            if change.data is not None:
+                self._kept[change.key] = change
+        elif _counts(change, self._others(part)):
+            self._overridden.discard(change.key)
+            yield change
+
+    def _there(self, part: Follow[T], change: Change[T]) -> Iterator[Change[T]]:
+        """What the server tells of. Where its part holds it no longer, that is told soon."""
+        if not _counts(change, self._others(part)):
+            if part.held(change.key) is None:
+                return
+            self._overridden.add(change.key)
+        yield change
+
+    def _end(self, part: Follow[T], change: Change[T]) -> Iterator[Change[T]]:
+        """The word of a substitute counts from now on; where it was lost, nothing is known."""
+        word = self._kept.pop(change.key, None)
+        is_lost = change.key in self._overridden
+        self._overridden.discard(change.key)
+        if word is not None:
+            yield word
+        elif is_lost or _counts(change, self._others(part)):
+            yield change
+
+    def _others(self, part: Follow[T]) -> list[Follow[T]]:
+        return [each for each in (*self._told, *self._substituted) if each is not part]
+
+
+def _counts(change: Change[T], others: Sequence[Follow[T]]) -> bool:
+    """Whether a change in one part of a kind is one of the kind: the other parts hold nothing of
+    that name, or nothing newer. Asked when the change is taken: what is newer there is told
+    already, or waits behind it. Of one version that two parts hold neither may count on the other:
+    both may wait."""
+    held = [version for part in others if (version := part.held(change.key)) is not None]
+    if change.data is None:
+        return not held
+    return not any(is_older(change.version, version) for version in held)
