@@ -7,11 +7,9 @@ half agent. SIGTERM and SIGINT finish the write that is under way, and leave the
 from __future__ import annotations
 
 import os
-import queue
 import signal
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -50,6 +48,7 @@ from podfence.agent.sources import (
 )
 from podfence.agent.status import Status
 from podfence.agent.table import KernelTable
+from podfence.agent.threads import Threads
 from podfence.agent.wanted import Wanted
 from podfence.agent.web import Pages, WebServer
 from podfence.kernel import netns
@@ -67,7 +66,6 @@ _PATIENCE = 30.0
 """Seconds that a write may take when the process is asked to end."""
 _REVIEW = 5.0
 """Seconds of silence of the API server after which nobody's right is known."""
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Options(Struct, frozen=True):
@@ -99,8 +97,7 @@ class Agent:
         """``namespace``: the inode of the network namespace that is enforced in. Raises NftError,
         and HostError where nothing can be listened on."""
         self._log = log
-        self._stopped = threading.Event()
-        self._ends: queue.SimpleQueue[int | BaseException] = queue.SimpleQueue()
+        self._threads = Threads()
         self._others = nodes_of_others(options.node.name)
         wanted = resources(options.node.name)
         parts = ((each[0].kind, each[0].only) for each in wanted)
@@ -177,27 +174,26 @@ class Agent:
 
     def run(self) -> int:
         """Until a signal, or until a thread dies; the exit status."""
-        for number in _SIGNALS:
-            # put() may interrupt itself: it is made for this.
-            signal.signal(number, lambda found, _: self._ends.put(found))
+        self._threads.take_signals()
         self._names.begin()
-        enforcer = self._thread("enforcer", lambda: self._enforcer.run(self._between))
-        feeder = self._thread(
-            "feed", lambda: feed(self._watch, self._resolvers, self._stopped, self._others)
+        enforcer = self._threads.start("enforcer", lambda: self._enforcer.run(self._between))
+        feeder = self._threads.start(
+            "feed", lambda: feed(self._watch, self._resolvers, self._threads.stopped, self._others)
         )
-        reader = self._thread("names", lambda: self._names.run(self._stopped))
-        self._thread("notices", self._notice)
-        self._thread("drops", lambda: self._drops.run(self._stopped))
-        self._thread("local socket", self._local.run)
-        self._thread("outlook", lambda: self._outlook.run(self._stopped))
-        self._thread("events", lambda: self._events.run(self._stopped, self._conditions))
+        reader = self._threads.start("names", lambda: self._names.run(self._threads.stopped))
+        self._threads.start("notices", self._notice)
+        self._threads.start("drops", lambda: self._drops.run(self._threads.stopped))
+        self._threads.start("local socket", self._local.run)
+        self._threads.start("outlook", lambda: self._outlook.run(self._threads.stopped))
+        self._threads.start(
+            "events", lambda: self._events.run(self._threads.stopped, self._conditions)
+        )
         if self._gate is not None:
             gate = self._gate
-            self._thread("nri", lambda: gate.run(self._stopped))
+            self._threads.start("nri", lambda: gate.run(self._threads.stopped))
         for name, server in self._servers.items():
-            self._thread(name, server.run)
-        end = self._ends.get()
-        self._stopped.set()
+            self._threads.start(name, server.run)
+        end = self._threads.end()
         self._inbox.end()
         if isinstance(end, BaseException):
             self._log.error("end", reason=f"{type(end).__name__}: {end}", table="stays")
@@ -224,23 +220,10 @@ class Agent:
         self._revisions.arrived(events)
 
     def _notice(self) -> None:
-        while not self._stopped.is_set():
+        while not self._threads.stopped.is_set():
             found = self._notices.wait(_POLL)
             if found is not None:
                 self._inbox.notice(found)
-
-    def _thread(self, name: str, function: Callable[[], None]) -> threading.Thread:
-        def guarded() -> None:
-            try:
-                function()
-                if not self._stopped.is_set():
-                    raise RuntimeError(f"the thread {name} ended")
-            except BaseException as error:  # noqa: BLE001 - it ends the process, and is told
-                self._ends.put(error)
-
-        thread = threading.Thread(target=guarded, name=name, daemon=True)
-        thread.start()
-        return thread
 
 
 def _instead(options: Options) -> Mapping[Part, Mirrored]:

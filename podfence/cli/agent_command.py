@@ -14,6 +14,7 @@ import click
 
 from podfence.cli.agent_options import (
     addresses,
+    http_options,
     mark_option,
     mirror_options,
     netns_option,
@@ -55,20 +56,7 @@ COMMANDS = {
 )
 @ranges_option
 @run_dir_option("Where the lock lies that keeps a second agent away.")
-@click.option(
-    "--http-address",
-    default="127.0.0.1",
-    show_default=True,
-    metavar="ADDRESS",
-    help="Where /healthz, /readyz and /metrics are served.",
-)
-@click.option(
-    "--http-port",
-    type=click.IntRange(0, 65535),
-    default=9740,
-    show_default=True,
-    help="And at which port; 0: nowhere.",
-)
+@http_options(9740)
 @click.option(
     "--https-address",
     default="127.0.0.1",

@@ -47,6 +47,29 @@ def addresses(
         raise click.BadParameter(message, context, parameter) from error
 
 
+def http_options(port: int) -> Callable[[F], F]:
+    """``--http-address`` and ``--http-port``, with the port that is taken otherwise."""
+
+    def both(function: F) -> F:
+        address = click.option(
+            "--http-address",
+            default="127.0.0.1",
+            show_default=True,
+            metavar="ADDRESS",
+            help="Where /healthz, /readyz and /metrics are served.",
+        )
+        number = click.option(
+            "--http-port",
+            type=click.IntRange(0, 65535),
+            default=port,
+            show_default=True,
+            help="And at which port; 0: nowhere.",
+        )
+        return address(number(function))
+
+    return both
+
+
 def ranges_option(function: F) -> F:
     """``--pod-cidr CIDR``."""
     return click.option(

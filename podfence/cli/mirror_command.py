@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from podfence.cli.agent_options import http_options
 from podfence.cli.main import LazyGroup
 
 COMMANDS = {
@@ -46,20 +47,7 @@ COMMANDS = {
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=9742, show_default=True, help="And at which."
 )
-@click.option(
-    "--http-address",
-    default="127.0.0.1",
-    show_default=True,
-    metavar="ADDRESS",
-    help="Where /healthz, /readyz and /metrics are served.",
-)
-@click.option(
-    "--http-port",
-    type=click.IntRange(0, 65535),
-    default=9743,
-    show_default=True,
-    help="And at which port; 0: nowhere.",
-)
+@http_options(9743)
 @click.option(
     "--agents",
     type=click.IntRange(1),

@@ -6,12 +6,10 @@ Rule: a thread that dies takes the process down, with status 1: agents ask anoth
 from __future__ import annotations
 
 import os
-import queue
 import resource
 import signal
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -22,6 +20,7 @@ from podfence.agent.listening import Listen
 from podfence.agent.log import Log
 from podfence.agent.reviews import Reviewer
 from podfence.agent.sources import read
+from podfence.agent.threads import Threads
 from podfence.kube.access import Access
 from podfence.kube.client import Client
 from podfence.kube.resource import Resource, pods_anywhere
@@ -33,7 +32,6 @@ from podfence.mirror.server import AGENTS, Server
 from podfence.mirror.web import WebServer
 
 PORT: Final = 9742
-HTTP_PORT: Final = 9743
 _REVIEW: Final = 5.0
 """Seconds of silence of the API server after which nobody's right is known."""
 _RATE: Final = 250
@@ -41,7 +39,6 @@ _RATE: Final = 250
 _REVIEWERS: Final = 8
 _HUNG: Final = 30.0
 _PATIENCE: Final = 10.0
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Options(Struct, frozen=True):
@@ -67,8 +64,7 @@ class Mirror:
     def __init__(self, options: Options, log: Log) -> None:
         """Raises HostError."""
         self._log = log
-        self._stopped = threading.Event()
-        self._ends: queue.SimpleQueue[int | BaseException] = queue.SimpleQueue()
+        self._threads = Threads()
         self._turned = time.monotonic()
         environment = options.environment or os.environ
         self._watch = Watch(options.access, resources(), read, environment=environment)
@@ -94,18 +90,16 @@ class Mirror:
 
     def run(self) -> int:
         """Until a signal, or until a thread dies; the exit status."""
-        for number in _SIGNALS:
-            # put() may interrupt itself: it is made for this.
-            signal.signal(number, lambda found, _: self._ends.put(found))
-        loop = self._thread("loop", self.server.run)
-        self._thread(
-            "feed", lambda: feed(self._watch, self.server, self._stopped, self._log, self._turn)
+        self._threads.take_signals()
+        loop = self._threads.start("loop", self.server.run)
+        self._threads.start(
+            "feed",
+            lambda: feed(self._watch, self.server, self._threads.stopped, self._log, self._turn),
         )
         if self._web is not None:
-            self._thread("web", self._web.run)
+            self._threads.start("web", self._web.run)
         self._log.info("start", port=self.server.port)
-        end = self._ends.get()
-        self._stopped.set()
+        end = self._threads.end()
         if isinstance(end, BaseException):
             self._log.error("end", reason=f"{type(end).__name__}: {end}")
             return 1
@@ -119,19 +113,6 @@ class Mirror:
 
     def _is_alive(self) -> bool:
         return time.monotonic() - self._turned < _HUNG
-
-    def _thread(self, name: str, function: Callable[[], None]) -> threading.Thread:
-        def guarded() -> None:
-            try:
-                function()
-                if not self._stopped.is_set():
-                    raise RuntimeError(f"the thread {name} ended")
-            except BaseException as error:  # noqa: BLE001 - it ends the process, and is told
-                self._ends.put(error)
-
-        thread = threading.Thread(target=guarded, name=name, daemon=True)
-        thread.start()
-        return thread
 
 
 def _more_files(agents: int) -> None:
