@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import IO, Final
 
 from msgspec import Struct
@@ -30,9 +31,9 @@ _SHOWN: Final = 12
 """Lines of what a program says when it fails."""
 _PIECE: Final = 1 << 16
 _NOWHERE: Final = "http://127.0.0.1:9"
-_SOURCE: Final = re.compile(r"^# Source: (\S.*?)\s*$", re.MULTILINE)
+_SOURCE: Final = re.compile(r"^# Source: (\S.*)$", re.MULTILINE)
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?")
-_LOOKUP: Final = re.compile(r"\{\{[^}]*\blookup\s+[\"'(.$]")
+_LOOKUP: Final = re.compile(r"\{\{[^{}]{0,400}\blookup\s+[\"'(.$]")
 RENDERED: Final = " (rendered)"
 """Ends the name of a file that is nowhere: its lines are those of what was rendered."""
 
@@ -148,12 +149,12 @@ def _output(arguments: Sequence[str], directory: str) -> str:
             data = _limited(process.stdout)
             if data is None:
                 raise RenderError(f"{place}: {called} printed more than {MAX_BYTES >> 20} MiB")
-            status = process.wait()
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         finally:
             limit.end()
         if limit.passed:
             raise RenderError(f"{place}: {called} took longer than {SECONDS} seconds")
-        if status != 0:
+        if process.returncode != 0:
             said.seek(0)
             raise RenderError(f"{place}: {called} failed: {_words(said.read(1 << 16))}")
     file = decoded(directory, data)
@@ -190,13 +191,14 @@ class _Limit:
 
     def _kill(self) -> None:
         """The group has the number of the program until that was waited for, so it is nobody
-        else's."""
-        if self._process.poll() is None:
+        else's. A program that has ended may have left others, with its output in their hands."""
+        with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def end(self) -> None:
         """Leaves nothing running."""
         self._timer.cancel()
+        self._timer.join()
         self._kill()
         self._process.wait()
         if self._process.stdout is not None:
@@ -236,7 +238,7 @@ def _by_template(directory: str, text: str) -> Iterator[InputFile]:
     for document in re.split(r"^(?=---\s*$)", text, flags=re.MULTILINE):
         found = _SOURCE.search(document)
         if found is not None:
-            source = found[1]
+            source = found[1].rstrip()
         if document.strip():
             parts.setdefault(source, []).append(document)
     for source, documents in parts.items():
@@ -249,8 +251,11 @@ def _uses_lookup(directory: str) -> bool:
     """Whether a template of the chart asks a cluster."""
     for folder, _, names in os.walk(os.path.join(directory, "templates")):
         for name in names:
+            path = os.path.join(folder, name)
+            if not os.path.isfile(path):  # a pipe, say, would let us wait
+                continue
             try:
-                with open(os.path.join(folder, name), "rb") as file:
+                with open(path, "rb") as file:
                     text = file.read(1 << 20).decode("utf-8", "replace")
             except OSError:
                 continue

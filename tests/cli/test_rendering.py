@@ -262,13 +262,15 @@ def test_a_program_that_is_missing_is_an_error(bench: Bench, words: list[str], s
         ("sys.stdout.write('x' * 5000)", "printed more than"),
         ("import time; time.sleep(30)", "took longer than"),
         ("import subprocess; subprocess.run(['/bin/sleep', '30'])", "took longer than"),
+        ("import subprocess; subprocess.Popen(['/bin/sleep', '300'])", "took longer than"),
         ("os.kill(os.getpid(), 9)", "failed: it does not say why"),
     ],
-    ids=["its words", "colours", "silence", "bytes", "size", "time", "children", "killed"],
+    ids=["its words", "colours", "silence", "bytes", "size", "time", "children", "left", "killed"],
 )
 def test_a_program_that_fails_is_an_error(
     bench: Bench, body: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """``left``: it has ended, and what it has started holds its output for longer."""
     monkeypatch.setattr(rendering, "MAX_BYTES", 1000)
     monkeypatch.setattr(rendering, "SECONDS", 1)
     bench.program("helm", body)
@@ -303,3 +305,27 @@ def test_hostile_names_in_the_output_stay_names(bench: Bench) -> None:
     bench.program("helm", PRINTS.format(text=text))
     done = bench.run("check", "-f", "shop/Chart.yaml")
     assert "\x1b" not in done.out + done.err
+
+
+def test_what_a_program_has_started_ends_with_it(bench: Bench) -> None:
+    """Also where the program is done and has said all."""
+    start = "import subprocess; found = subprocess.Popen(['/bin/sleep', '60'], stdout=2)"
+    note = f"open({str(bench.directory / 'started')!r}, 'w').write(str(found.pid))"
+    bench.program("helm", f"{start}\n{note}\n{PRINTS.format(text=POD)}")
+    assert bench.run("map", "-f", "shop/Chart.yaml").status == 0
+    left = Path(f"/proc/{(bench.directory / 'started').read_text()}/stat")
+    assert not left.exists() or left.read_text().rpartition(") ")[2].startswith("Z")
+
+
+@pytest.mark.parametrize("text", ["# Source: a" + " " * 200_000 + "b", "# " + "{" * 400_000])
+def test_long_lines_cost_what_they_are_long(bench: Bench, text: str) -> None:
+    """Ten seconds and more where each blank is looked at from each other one."""
+    bench.write("shop/templates/long.yaml", text)
+    bench.program("helm", PRINTS.format(text=f"---\n{POD}") + f"; print('---\\n' + {text!r})")
+    assert bench.run("map", "-f", "shop/Chart.yaml").status == 0
+
+
+def test_a_pipe_among_the_templates_is_not_read(bench: Bench) -> None:
+    os.mkfifo(bench.directory / "shop" / "templates" / "pipe.yaml")
+    bench.program("helm", PRINTS.format(text=POD))
+    assert bench.run("map", "-f", "shop/Chart.yaml").status == 0
