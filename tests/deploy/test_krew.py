@@ -21,7 +21,12 @@ def launcher(tmp_path: Path) -> Path:
     krew.write(tmp_path, HOME, "v1.2.3")
     with tarfile.open(tmp_path / "podfence-krew-1.2.3.tar.gz") as archive:
         assert archive.getnames() == ["kubectl-podfence", "LICENSE"]
-        archive.extractall(tmp_path, filter="data")
+        member = archive.getmember("kubectl-podfence")
+        file = archive.extractfile(member)
+        assert file is not None
+        # Not extractall(): the oldest 3.11 knows no filter, and newer ones warn without.
+        (tmp_path / member.name).write_bytes(file.read())
+        (tmp_path / member.name).chmod(member.mode)
     return tmp_path / "kubectl-podfence"
 
 
