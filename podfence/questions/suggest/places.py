@@ -18,6 +18,7 @@ from podfence.errors import PodfenceError
 from podfence.flows.seen import End, Sort
 from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
 from podfence.model.objects import IPAddress, Pod
+from podfence.model.workloads import WORKLOAD_KINDS
 from podfence.policy.index import PolicyIndex
 from podfence.questions.parties import Directory, literal
 from podfence.questions.parties import End as Named
@@ -32,15 +33,21 @@ _WHERE_PODS_LIVE: Final = tuple(
 """The ranges that clusters take the addresses of pods from (RFC 1918, 6598 and 4193)."""
 _SAFE: Final = "[bcdfghjklmnpqrstvwxz2456789]"
 """The letters of the names that controllers make up."""
+_KINDS: Final = WORKLOAD_KINDS | {"Pod"}
 _ENDINGS: Final = (
-    re.compile(rf"-{_SAFE}{{6,10}}-{_SAFE}{{5}}\Z"),  # a Deployment's pod
-    re.compile(rf"-[0-9]{{8,10}}-{_SAFE}{{5}}\Z"),  # a CronJob's
-    re.compile(rf"-{_SAFE}{{5}}\Z"),  # a DaemonSet's, a ReplicaSet's, a Job's
-    re.compile(r"-[0-9]+\Z"),  # a StatefulSet's
-    re.compile(rf"-{_SAFE}{{6,10}}-\*\Z"),  # the same, of many pods
-    re.compile(r"-\*\Z"),
-    re.compile(r"\*\Z"),
+    (re.compile(rf"-{_SAFE}{{6,10}}-{_SAFE}{{5}}\Z"), frozenset({"Deployment"})),
+    (re.compile(rf"-[0-9]{{8,10}}-{_SAFE}{{5}}\Z"), frozenset({"CronJob"})),
+    (
+        re.compile(rf"-{_SAFE}{{5}}\Z"),
+        frozenset({"DaemonSet", "ReplicaSet", "ReplicationController", "Job"}),
+    ),
+    (re.compile(r"-[0-9]+\Z"), frozenset({"StatefulSet"})),
+    (re.compile(rf"-{_SAFE}{{6,10}}-\*\Z"), frozenset({"Deployment"})),  # the same, of many pods
+    (re.compile(r"-\*\Z"), WORKLOAD_KINDS),
+    (re.compile(r"\*\Z"), WORKLOAD_KINDS),
 )
+"""How controllers make a name of their own, and which of them do. Of other controllers it is not
+known how they do it."""
 
 
 class Party(Struct, frozen=True):
@@ -148,8 +155,12 @@ class Places:
         pod = self._pods.get((end.namespace, end.pod))
         if pod is not None and pod.host_network:
             return self._host(pod)
-        for name in _workloads(end):
-            found = self._called.get((end.namespace, name), ())
+        endpoint = self._index.endpoints.get(f"{end.namespace}/{end.pod}")
+        if endpoint is not None and not is_assumed(endpoint.pod):
+            return self._of(endpoint.pod)
+        for name, kinds in _workloads(end):
+            called = self._called.get((end.namespace, name), ())
+            found = [ref for ref in called if ref.kind in kinds or ref.kind not in _KINDS]
             if len(found) > 1:
                 raise Unplaced(f"several workloads are called {end.namespace}/{name}")
             if found:
@@ -200,18 +211,22 @@ def _members(index: PolicyIndex) -> dict[ObjectRef, tuple[Pod, ...]]:
     return {ref: tuple(pods) for ref, pods in found.items()}
 
 
-def _workloads(end: End) -> Iterator[str]:
-    """What the workload of a pod may be called, the surest first."""
+def _workloads(end: End) -> Iterator[tuple[str, frozenset[str]]]:
+    """What the workload of a pod may be called, the surest first, and of which kind it is then."""
     if end.pod:
-        yield end.pod
+        yield end.pod, _KINDS
     if end.workload:
-        yield end.workload
-    yield from stems(end.pod)
+        yield end.workload, _KINDS
+    yield from _stems(end.pod)
 
 
 def stems(pod: str) -> Iterator[str]:
     """What the controller of a pod may be called, to judge by the pod's name."""
-    for ending in _ENDINGS:
+    return (stem for stem, _ in _stems(pod))
+
+
+def _stems(pod: str) -> Iterator[tuple[str, frozenset[str]]]:
+    for ending, kinds in _ENDINGS:
         stem = ending.sub("", pod)
         if stem != pod:
-            yield stem
+            yield stem, kinds

@@ -251,6 +251,26 @@ def test_places(where: End, who: str) -> None:
     assert Places(compile_cluster(cluster())).source(where).name == who
 
 
+@pytest.mark.parametrize("name", ["web-5", "web-bxqfc", "web-29012345-bxqfc", "db-9b649846d-bxqfc"])
+def test_a_name_that_the_controller_would_not_make_is_somebody_else(name: str) -> None:
+    """Whoever may start a pod of such a name may not get the rules of a workload with it."""
+    with pytest.raises(Unplaced, match="no pod or workload is called"):
+        Places(compile_cluster(cluster())).source(End("shop", name))
+
+
+@pytest.mark.parametrize("kind", ["DaemonSet", "CronJob", "Rollout"])
+def test_a_pod_that_is_there_is_its_owners_whatever_its_name(kind: str) -> None:
+    other = running("db-5", "batch", {"app": "batch"}, "10.244.2.10", kind=kind)
+    assert Places(compile_cluster(cluster(other))).source(End("shop", "db-5")).name == "shop/batch"
+
+
+def test_how_controllers_of_other_apis_name_their_pods_is_not_known() -> None:
+    other = running("site-x", "site", {"app": "site"}, "10.244.2.10", kind="Rollout")
+    places = Places(compile_cluster(cluster(other)))
+    for name in ("site-9b649846d-bxqfc", "site-3"):
+        assert places.source(End("shop", name)).name == "shop/site"
+
+
 @pytest.mark.parametrize(
     ("where", "why"),
     [
