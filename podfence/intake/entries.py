@@ -6,6 +6,7 @@ Rule: what cannot be read is a warning with its place, and the rest is kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from ipaddress import ip_address
 
 from msgspec.structs import replace
 
@@ -127,19 +128,32 @@ def _of_service(service: Service, data: Json | None) -> Iterator[Entry]:
     local = spec.get("externalTrafficPolicy") == "Local"
     ranges = spec.get("loadBalancerSourceRanges") if kind == "LoadBalancer" else None
     networks = tuple(_networks(ranges if isinstance(ranges, list) else ()))
-    label = kind if kind in _FROM_OUTSIDE else "externalIPs"
+    label = str(kind) if kind in _FROM_OUTSIDE else "externalIPs"
+    ways = [(label, networks)]
+    if networks and spec.get("allocateLoadBalancerNodePorts") is not False:
+        ways.append(("NodePort", ()))  # no range counts at the ports of nodes
     for number, port in enumerate(service.ports):
-        yield Entry(
-            ObjectRef(str(label), service.ref.namespace, service.ref.name),
-            Way.CLIENT if local else Way.NODE,
-            f":{port.port}",
-            service.ref,
-            port.port,
-            protocol=port.protocol,
-            ranges=networks,
-            source=service.source,
-            path=f"spec.ports[{number}]",
-        )
+        for sort, ranges in ways:
+            yield Entry(
+                ObjectRef(sort, service.ref.namespace, service.ref.name),
+                Way.CLIENT if local else Way.NODE,
+                _node_port(spec, number) if sort == "NodePort" else f":{port.port}",
+                service.ref,
+                port.port,
+                protocol=port.protocol,
+                ranges=ranges,
+                source=service.source,
+                path=f"spec.ports[{number}]",
+            )
+
+
+def _node_port(spec: Mapping[str, object], number: int) -> str:
+    """The port of the nodes that leads to a port of a Service. Where none is written, the API
+    server chooses one."""
+    ports = spec.get("ports")
+    port = ports[number] if isinstance(ports, list) and number < len(ports) else None
+    found = port.get("nodePort") if isinstance(port, Mapping) else None
+    return f":{found}" if type(found) is int and found else "a port of the nodes"
 
 
 def _networks(texts: Iterable[object]) -> Iterator[IPNetwork]:
@@ -163,6 +177,8 @@ def _of_host_ports(
         seen.add((pod.source, owner))
         for path, entry in _container_ports(raw(pod.source)):
             number, host = entry.get("containerPort"), entry.get("hostPort")
+            if _is_loopback(entry.get("hostIP")):
+                continue
             protocol = entry.get("protocol") or "TCP"
             if type(host) is int and host and type(number) is int:
                 yield Entry(
@@ -184,12 +200,25 @@ def _container_ports(data: Json | None) -> Iterator[tuple[str, Mapping[str, obje
         spec: object = data
         for step in steps:
             spec = spec.get(step) if isinstance(spec, Mapping) else None
-        containers = spec.get("containers") if isinstance(spec, Mapping) else None
-        if not isinstance(containers, list):
+        if not isinstance(spec, Mapping) or not isinstance(spec.get("containers"), list):
             continue
-        for at, container in enumerate(containers):
-            ports = container.get("ports") if isinstance(container, Mapping) else None
-            for number, entry in enumerate(ports if isinstance(ports, list) else ()):
-                if isinstance(entry, Mapping):
-                    yield f"{'.'.join(steps)}.containers[{at}].ports[{number}]", entry
+        for key in ("containers", "initContainers"):
+            listed = spec.get(key)
+            for at, container in enumerate(listed if isinstance(listed, list) else ()):
+                if not isinstance(container, Mapping):
+                    continue
+                if key == "initContainers" and container.get("restartPolicy") != "Always":
+                    continue  # done before the pod is (NP-34)
+                ports = container.get("ports")
+                for number, entry in enumerate(ports if isinstance(ports, list) else ()):
+                    if isinstance(entry, Mapping):
+                        yield f"{'.'.join(steps)}.{key}[{at}].ports[{number}]", entry
         return
+
+
+def _is_loopback(address: object) -> bool:
+    """Whether nobody but the node itself can ask at an address."""
+    try:
+        return isinstance(address, str) and ip_address(address).is_loopback
+    except ValueError:
+        return False

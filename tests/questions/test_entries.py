@@ -57,6 +57,8 @@ def route(kind: str = "HTTPRoute", parent: str = "name: gw", port: int = 80) -> 
 WEB = pod("web") + service()
 CONTROLLER = pod("nginx-1", "ingress", f", {NGINX}")
 LOCAL = ", type: LoadBalancer, externalTrafficPolicy: Local"
+WITH_NODE_PORTS = f"{LOCAL}, loadBalancerSourceRanges: [203.0.113.0/24]"
+RANGES = f"{WITH_NODE_PORTS}, allocateLoadBalancerNodePorts: false"
 
 
 def rows(*texts: str, known: Controllers | None = None) -> tuple[EntryRow, ...]:
@@ -250,12 +252,12 @@ def test_a_kind_of_the_same_name_in_another_group_is_no_entry() -> None:
         (", type: NodePort", ANYBODY, ("outside 0.0.0.0/0, ::/0", "open")),
         (", externalIPs: [192.0.2.1]", ANYBODY, ("outside 0.0.0.0/0, ::/0", "open")),
         (
-            f"{LOCAL}, loadBalancerSourceRanges: [203.0.113.0/24]",
+            RANGES,
             ANYBODY,
             ("outside 203.0.113.0/24", "open"),
         ),
         (
-            f"{LOCAL}, loadBalancerSourceRanges: [203.0.113.0/24]",
+            RANGES,
             "ingress: [{from: [{ipBlock: {cidr: 198.51.100.0/24}}]}]",
             ("outside", "closed"),
         ),
@@ -275,6 +277,25 @@ def test_a_service_from_outside(spec: str, rules: str, found: tuple[str, str]) -
     assert states(pod("web"), service(spec=spec), policy(rules)) == [found]
 
 
+def test_source_ranges_of_a_load_balancer_do_not_count_at_the_ports_of_nodes() -> None:
+    found = rows(pod("web"), service(spec=WITH_NODE_PORTS), policy(ANYBODY))
+    assert [(row.entry.ref.kind, row.sources, row.state.value) for row in found] == [
+        ("LoadBalancer", "outside 203.0.113.0/24", "open"),
+        ("NodePort", "outside 0.0.0.0/0, ::/0", "open"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "asked"), [(", nodePort: 30080", ":30080"), ("", "a port of the nodes")]
+)
+def test_a_node_port_is_asked_for_at_the_nodes(written: str, asked: str) -> None:
+    text = service(spec=", type: NodePort").replace(
+        "targetPort: http", f"targetPort: http{written}"
+    )
+    [row] = rows(pod("web"), text)
+    assert (row.entry.asked, row.port) == (asked, "TCP/8080")
+
+
 def test_a_service_inside_the_cluster_is_no_entry() -> None:
     assert rows(WEB) == ()
 
@@ -283,6 +304,24 @@ def test_a_service_inside_the_cluster_is_no_entry() -> None:
 def test_a_port_of_the_node_leads_to_the_pod(rules: str, state: str) -> None:
     [row] = rows(pod("web", port=", hostPort: 80"), policy(rules))
     assert (row.entry.asked, row.port, row.state.value) == (":80", "TCP/8080", state)
+
+
+@pytest.mark.parametrize(
+    ("address", "is_entry"), [("127.0.0.1", False), ("'::1'", False), ("192.0.2.1", True)]
+)
+def test_a_port_that_the_node_alone_can_ask_for_is_no_entry(address: str, is_entry: bool) -> None:
+    found = rows(pod("web", port=f", hostPort: 80, hostIP: {address}"))
+    assert bool(found) is is_entry
+
+
+@pytest.mark.parametrize(("policy", "is_entry"), [("Always", True), ("", False)])
+def test_a_sidecar_may_have_a_port_of_the_node(policy: str, is_entry: bool) -> None:
+    """An init container that ends has none by the time the pod runs."""
+    restarts = f", restartPolicy: {policy}" if policy else ""
+    init = f"{{name: i, ports: [{{containerPort: 9000, hostPort: 90}}]{restarts}}}"
+    found = rows(pod("web", spec=f"initContainers: [{init}], "))
+    wanted = ["spec.initContainers[0].ports[0].hostPort"] if is_entry else []
+    assert [row.entry.path for row in found] == wanted
 
 
 # -- what cannot be read

@@ -14,7 +14,7 @@ from pyroaring import BitMap
 
 from podfence.engine.allpairs import all_pairs
 from podfence.engine.connections import allowed_ports
-from podfence.errors import Severity
+from podfence.errors import Severity, Source
 from podfence.model.entries import Account, Callback
 from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyPeer
@@ -52,10 +52,12 @@ def wanted(reach: Reach, around: Surroundings) -> Iterator[Finding]:
 def _closed_entries(reach: Reach, around: Surroundings) -> Iterator[Finding]:
     if not around.entries.entries:
         return
-    said: dict[tuple[ObjectRef, str, str], EntryRow] = {}
+    said: dict[tuple[Source | None, ObjectRef | None, str, str], EntryRow] = {}
     for row in judge_entries(reach.index, around.entries, around.controllers):
         if row.state is State.CLOSED and not around.touched.any(row.pods):
-            said.setdefault((row.entry.ref, row.to, row.port), row)
+            # A Service may be an entry in two ways.
+            ref = row.entry.ref if row.entry.source is None else None
+            said.setdefault((row.entry.source, ref, row.to, row.port), row)
     for row in said.values():
         entry = row.entry
         asked = f" {entry.asked}" if entry.asked else ""
