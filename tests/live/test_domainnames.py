@@ -7,10 +7,13 @@ from ipaddress import ip_address
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
+from podfence.engine.permitted import Permitted
 from podfence.model.cluster import ClusterObject
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Peer
 from podfence.model.facts import Event, Gone, NameFacts, Put
+from podfence.model.objects import IPAddress
 from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.nft.lowering.tightening import Tightening
 from podfence.nft.objects import CtDirectionValue, CtStateBit
@@ -19,6 +22,7 @@ from podfence.nft.trace import Packet, trace_packet
 from podfence.nft.transaction import AddElements, DeleteElements
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import At, Names
+from podfence.sets import PortSet
 from podfence.testing.builders import (
     cluster_peer,
     cluster_policy,
@@ -28,6 +32,7 @@ from podfence.testing.builders import (
     pod,
 )
 from tests.live.test_node import Node
+from tests.support.live_worlds import facts_of, key_of
 from tests.support.random_clusters import cluster_of
 from tests.support.random_tiers import NAMES, PATTERNS
 
@@ -145,6 +150,17 @@ def test_a_rule_that_loses_a_name_takes_it_from_what_is_connected_too() -> None:
     assert not passes(found.applied, Y, there=True)
 
 
+@pytest.mark.parametrize(("more", "others"), [(0, ()), (10, ()), (10, ("b.test", "c.test"))])
+def test_a_name_that_goes_ends_connections_to_what_it_stood_for_long_ago(
+    more: int, others: tuple[str, ...]
+) -> None:
+    """No set has their addresses any more, so the sets of before and after look alike."""
+    found = reader(API, *others, more=more)
+    found.take(told(API, X))
+    found.take(told(API))
+    assert found.put(allowing("other.test", *others, more=more)).tightens is Tightening.NOW
+
+
 def test_the_names_that_rules_ask_for_are_those_of_pods_here() -> None:
     found = reader(API, "*.b.test")
     assert found.index.selections.names.patterns == {API, "*.b.test"}
@@ -195,6 +211,87 @@ def random_policies(rng: Random) -> Iterator[ClusterNetworkPolicy]:
                 for _ in range(rng.randint(1, 8))
             ],
         )
+
+
+CLOSED = cluster_policy(
+    "closed",
+    tier="Baseline",
+    egress=[cluster_rule("Deny", cluster_peer(networks=["0.0.0.0/0", "::/0"]))],
+)
+EVERYWHERE = sorted({address for found in NAMES.values() for address in found}, key=str)
+
+
+def losing(rng: Random, steps: int) -> int:
+    """Policies with names come and go, some audited, while names get and lose addresses. Who could
+    have connected, whatever names had at any time, and could not any more, is judged again; and all
+    rules are those that a compile from nothing makes. How many losses."""
+    things: list[ClusterObject] = [namespace("shop"), WEB, node(NODE, "172.18.0.3"), CLOSED]
+    found, lost = Node(), 0
+    found.put(*things)
+    now: dict[str, frozenset[IPAddress]] = {}
+    policies: dict[str, ClusterNetworkPolicy] = {}
+    local = LocalNode(NODE, frozenset({"shop/web"}), addresses=frozenset())
+    for _ in range(steps):
+        before = [*things, *policies.values()]
+        events = [*_learning(rng, now)] if rng.random() < 0.4 else []
+        if rng.random() < 0.6:
+            events += _changing(rng, policies)
+        after = [*things, *policies.values()]
+        level = found.take(*events).tightens
+        assert found.applied == lower(compile_cluster(cluster_of(after), now), local)
+        pairs = zip(_open(before), _open(after), strict=True)
+        taken = any(old - new for old, new in pairs)
+        lost += taken
+        assert not taken or level is Tightening.NOW
+    return lost
+
+
+def _open(things: list[ClusterObject]) -> Iterator[PortSet]:
+    """What is open to each address that a name could have; enforced, and as audits ask."""
+    cluster = cluster_of(things)
+    for each in (cluster, cluster.with_audited()):
+        permitted = Permitted(compile_cluster(each, NAMES))
+        for address in EVERYWHERE:
+            source = next(a for a in WEB.addresses if a.version == address.version)
+            yield permitted.ports(source, address)
+
+
+def _learning(rng: Random, now: dict[str, frozenset[IPAddress]]) -> Iterator[Event]:
+    name = rng.choice([*NAMES])
+    now[name] = frozenset(each for each in sorted(NAMES[name], key=str) if rng.random() < 0.3)
+    yield Put(NameFacts(name, frozenset((each.version, int(each)) for each in now[name])))
+
+
+def _changing(rng: Random, policies: dict[str, ClusterNetworkPolicy]) -> Iterator[Event]:
+    """One comes, is audited or no more, has other names in its rules, or goes."""
+    new = rng.choice([*random_policies(rng)])
+    known = policies.get(new.ref.name)
+    changed: ClusterNetworkPolicy | None = replace(new, audited=rng.random() < 0.3)
+    if known is not None:
+        moved = replace(known, audited=not known.audited)
+        others = [_renamed(rng, known) for _ in range(4)]
+        changed = rng.choice((changed, moved, *others, None))
+    if changed is None:
+        policies.pop(new.ref.name, None)
+        yield Gone(*key_of(new))
+    else:
+        policies[new.ref.name] = changed
+        yield Put(facts_of(changed))
+
+
+def _renamed(rng: Random, policy: ClusterNetworkPolicy) -> ClusterNetworkPolicy:
+    def other(peer: Peer) -> Peer:
+        if not peer.domain_names or rng.random() < 0.5:
+            return peer
+        return cluster_peer(domain_names=rng.sample(WRITABLE, rng.randint(1, 2)))
+
+    rules = (replace(rule, peers=tuple(map(other, rule.peers))) for rule in policy.egress)
+    return replace(policy, egress=tuple(rules))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_names_and_audits_meet_and_no_loss_is_missed(seed: int) -> None:
+    assert sum(losing(Random(f"names {seed} {number}"), 12) for number in range(4))
 
 
 @pytest.mark.parametrize("seed", range(60))

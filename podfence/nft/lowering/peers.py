@@ -32,6 +32,8 @@ from podfence.sets.members import Members
 Parts = tuple[Expression, ...]
 NAMES = {family: (f"d{family}_", f"k{family}_") for family in ADDRESS_TYPES}
 """What the names of sets begin with that hold what domain names stand for, and stood for."""
+OF_NAMES = tuple(prefix for prefixes in NAMES.values() for prefix in prefixes)
+"""All of these beginnings."""
 
 
 MembersOf = Callable[[PodPeers, int], Members]

@@ -16,7 +16,7 @@ from enum import IntEnum
 from msgspec import Struct
 
 from podfence.nft.difference import without
-from podfence.nft.lowering.peers import NAMES
+from podfence.nft.lowering.peers import OF_NAMES
 from podfence.nft.lowering.permission import Proof, Rules
 from podfence.nft.lowering.polarity import Polarity, Uses
 from podfence.nft.lowering.skeleton import FAST, STAMP, range_set, stateless_map, verdict_map
@@ -58,9 +58,6 @@ _AUDITS = {
     for family in FAMILIES
 }
 """Maps of what is audited, each with the map of the same view that every pod is in."""
-_OF_NAMES = tuple(prefix for prefixes in NAMES.values() for prefix in prefixes)
-"""Sets of what domain names stand or stood for. What ends there ends for new connections alone, so
-no epoch is needed (CNP-19): where the rule that asks stays, nobody is to be judged again."""
 _OF_SKELETON = _OF_PODS.keys() | _AUDITS.keys() | set(map(stateless_map, FAMILIES))
 """Maps of addresses; packets that ask the last two have no connection, and carry no epoch."""
 
@@ -198,8 +195,9 @@ class _Judgement:
         return self._uses.of_set(name, self._chains)
 
     def _lost(self, part: ElementHolder) -> Tightening:
-        """What a set that accepts takes away with these members."""
-        if not part.elements or part.name.startswith(_OF_NAMES):
+        """What a set that accepts takes away with these members. What ends of domain names ends for
+        new connections alone (CNP-19): where the rule that asks stays, nobody is judged again."""
+        if not part.elements or part.name.startswith(OF_NAMES):
             return Tightening.NO
         if isinstance(part, MemberSet):
             gone = self._released.get(part.elements.family)
