@@ -54,16 +54,23 @@ def names_table(group: int, resolvers: Collection[At]) -> Ruleset:
     back = (CtDirection(CtDirectionValue.REPLY), CtState(CtStateBit.ESTABLISHED))
     to = {4: Field.IP_DADDR, 6: Field.IP6_DADDR}
     by = {4: Field.IP_SADDR, 6: Field.IP6_SADDR}
+    alone = (CtState(CtStateBit.UNTRACKED),)
     objects += [
         Chain("questions", tuple(_copies(to, there, Log(group, QUESTION)))),
         Chain("answers", tuple(_copies(by, back, Log(group, ANSWER)))),
+        Chain("questions_alone", tuple(_copies(to, alone, Log(group, QUESTION)))),
+        Chain("answers_alone", tuple(_copies(by, alone, Log(group, ANSWER)))),
     ]
     asks = tuple(_leads(Field.TH_DPORT, "questions"))
     tells = tuple(_leads(Field.TH_SPORT, "answers"))
+    # A resolver of the node itself; NodeLocal DNSCache has its packets not tracked. Only the node
+    # sends by the hook of answers, so there they need no connection to be believed.
+    asks_here = (*asks, *_leads(Field.TH_DPORT, "questions_alone"))
+    tells_here = (*tells, *_leads(Field.TH_SPORT, "answers_alone"))
     for hook, rules in (
         (Hook.FORWARD, (*asks, *tells)),
-        (Hook.INPUT, asks),  # a resolver of the node itself
-        (Hook.OUTPUT, tells),
+        (Hook.INPUT, asks_here),
+        (Hook.OUTPUT, tells_here),
     ):
         objects.append(Chain(hook.value, rules, BaseChain(hook, PRIORITY + 1)))
     return Ruleset.of(Table(TABLE, "managed by podfence"), objects)

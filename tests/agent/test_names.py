@@ -19,6 +19,7 @@ from tests.support.nameworld import RESOLVER, WEB, NameWorld, name_world
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(120)]
 
 API, X, Y = "api.example.com", "192.0.2.1", "192.0.2.2"
+CACHE = "169.254.20.10"
 
 
 @pytest.fixture
@@ -82,6 +83,19 @@ def test_what_one_pod_is_told_holds_for_all_that_may(world: NameWorld) -> None:
     world.ask(API)
     world.becomes(True, X)
     assert world.passes(X, by=world.other)
+
+
+@pytest.mark.parametrize("tcp", [False, True], ids=["UDP", "TCP"])
+def test_a_resolver_of_the_node_whose_packets_have_no_connection(
+    world: NameWorld, tcp: bool
+) -> None:
+    """NodeLocal DNSCache has conntrack leave its packets alone."""
+    world.caches(CACHE)
+    world.server.records = {API: [(API, 60, "A", X)]}
+    world.allow(API, resolvers=f"{CACHE}/32")
+    world.ask(API, tcp=tcp)
+    world.becomes(True, X)
+    assert not world.passes(Y)
 
 
 @pytest.mark.usefixtures("short")

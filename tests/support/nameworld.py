@@ -11,6 +11,7 @@ import os
 import selectors
 import socket
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -44,6 +45,7 @@ from podfence.model.cluster import ClusterObject
 from podfence.model.facts import Put
 from podfence.model.objects import IPAddress
 from podfence.nft.lowering.lower import LocalNode
+from podfence.policy.domains import At
 from podfence.testing.builders import cluster_peer, cluster_policy, cluster_rule, namespace, pod
 from tests.support.live_worlds import facts_of
 
@@ -62,17 +64,41 @@ _SYSCTLS = (
     ("net/ipv4/conf/all/rp_filter", "0"),
     ("net/ipv4/conf/default/rp_filter", "0"),
 )
+_UNTRACKED = """add table ip raw
+add chain ip raw in {{ type filter hook prerouting priority -300; }}
+add chain ip raw out {{ type filter hook output priority -300; }}
+add rule ip raw in ip daddr {0} meta l4proto {{ tcp, udp }} th dport 53 notrack
+add rule ip raw out ip saddr {0} meta l4proto {{ tcp, udp }} th sport 53 notrack"""
 Record = tuple[str, int, str, str]
 """Owner, seconds, type, value."""
 
 
-class Place:
-    """A namespace that hangs on the node by one link, and has some addresses."""
+class Spot:
+    """A namespace with some addresses."""
+
+    def __init__(self, namespace: int, addresses: Iterable[str]) -> None:
+        self.namespace = namespace
+        self.addresses: list[IPAddress] = [ip_address(text) for text in addresses]
+
+    def address(self, family: int) -> str:
+        return str(next(each for each in self.addresses if each.version == family))
+
+    def socket(self, kind: socket.SocketKind, address: str, port: int = 0) -> socket.socket:
+        with netns.inside(self.namespace):
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            opened = socket.socket(family, kind)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind((address, port))
+        opened.settimeout(ENOUGH)
+        return opened
+
+
+class Place(Spot):
+    """One that hangs on the node by one link."""
 
     def __init__(self, node: int, number: int, addresses: Iterable[str]) -> None:
+        super().__init__(netns.create(), addresses)
         self.index = 100 + number
-        self.namespace = netns.create()
-        self.addresses: list[IPAddress] = [ip_address(text) for text in addresses]
         mac = bytes((2, 2)) + number.to_bytes(4, "big")
         with netns.inside(node), Rtnetlink() as links:
             here = VethEnd(f"p{number}", self.index, _GATEWAY_MAC)
@@ -88,9 +114,6 @@ class Place:
                 made += [neighbour(gateway, _GATEWAY_MAC, _UPLINK), default_route(gateway, _UPLINK)]
             links.apply(made, of="place")
 
-    def address(self, family: int) -> str:
-        return str(next(each for each in self.addresses if each.version == family))
-
     def inject(self, data: bytes) -> None:
         """Send a packet as it is out of here, whoever it says that it is from."""
         with netns.inside(self.namespace):
@@ -98,20 +121,11 @@ class Place:
         with raw:
             raw.sendto(data, ("eth0", 0x800, 0, 0, _GATEWAY_MAC))
 
-    def socket(self, kind: socket.SocketKind, address: str, port: int = 0) -> socket.socket:
-        with netns.inside(self.namespace):
-            family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            opened = socket.socket(family, kind)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.bind((address, port))
-        opened.settimeout(ENOUGH)
-        return opened
-
 
 class Server:
     """A resolver that says what ``records`` has for a name, all of it, in one answer."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Spot) -> None:
         self.records: Mapping[str, list[Record]] = {}
         self.asked = 0
         for address in place.addresses:
@@ -161,16 +175,17 @@ class NameWorld:
                 links.apply([link_up(_LOOPBACK)], of="node")
         self.web = Place(self.node, 1, WEB)
         self.other = Place(self.node, 2, OTHER)
-        self.resolver = Place(self.node, 3, RESOLVER)
+        self.resolver: Spot = Place(self.node, 3, RESOLVER)
         self.outside = Place(self.node, 4, outside)
         self.server = Server(self.resolver)
+        self.given: frozenset[At] = frozenset()
         self.agent = Threads(self)
 
     def close(self) -> None:
         self.agent.stop()
-        for place in (self.web, self.other, self.resolver, self.outside):
-            os.close(place.namespace)
-        os.close(self.node)
+        places = (self.web, self.other, self.resolver, self.outside)
+        for opened in {self.node, *(place.namespace for place in places)}:
+            os.close(opened)
 
     def restart(self) -> None:
         """The agent ends, and another one begins; what is in the kernel stays."""
@@ -179,8 +194,24 @@ class NameWorld:
         self.agent = Threads(self)
         self.agent.start(things)
 
-    def allow(self, *names: str, denied: str = "203.0.113.0/24") -> None:
-        """The policies of the node, and whom they are about. ``denied``: whatever names say."""
+    def caches(self, address: str) -> None:
+        """The node has a resolver of its own, whose packets have no connection (NodeLocal DNSCache
+        wants it so). Before the first policy."""
+        with netns.inside(self.node):
+            with Rtnetlink() as links:
+                links.apply([host_address(ip_address(address), _LOOPBACK)], of="node")
+            subprocess.run(["nft", _UNTRACKED.format(address)], check=True)
+        self.resolver = Spot(self.node, [address])
+        self.server = Server(self.resolver)
+        self.given = frozenset([(4, int(ip_address(address)))])
+        self.agent.stop()
+        self.agent = Threads(self)
+
+    def allow(
+        self, *names: str, denied: str = "203.0.113.0/24", resolvers: str = "198.18.0.0/32"
+    ) -> None:
+        """The policies of the node, and whom they are about. ``denied``: whatever names say.
+        ``resolvers``: networks that are open beside the pods."""
         rules = [
             cluster_rule("Accept", cluster_peer(domain_names=names[at : at + 25]))
             for at in range(0, len(names), 25)
@@ -206,7 +237,7 @@ class NameWorld:
             priority=900,
             pods={"app": "web"},
             egress=[
-                cluster_rule("Accept", cluster_peer(pods={})),
+                cluster_rule("Accept", cluster_peer(pods={}), cluster_peer(networks=[resolvers])),
                 cluster_rule("Deny", cluster_peer(networks=["0.0.0.0/0", "::/0"])),
             ],
         )
@@ -221,7 +252,12 @@ class NameWorld:
     # -- what a pod does
 
     def ask(
-        self, name: str, kind: str = "A", family: int = 4, number: int = 7, tcp: bool = False
+        self,
+        name: str,
+        kind: str = "A",
+        family: int = 4,
+        number: int = 7,
+        tcp: bool = False,
     ) -> None:
         """Ask the resolver, and wait for its answer."""
         data = dns.message.make_query(name, kind, id=number).to_wire()
@@ -264,7 +300,7 @@ class Threads:
         log = Log(self._out)
         node = LocalNode(NODE)
         self.inbox = Inbox(NODE, [("Pod", "")])
-        self.resolvers = Resolvers(self.inbox)
+        self.resolvers = Resolvers(self.inbox, world.given)
         self.names = Names(
             self.inbox.tell,
             lambda: self.resolvers.addresses,
