@@ -10,11 +10,20 @@ from collections.abc import Callable, Iterator, Mapping
 
 from podfence.admission.decode_fields import Fields
 from podfence.admission.schema import Json
-from podfence.model.entries import Account, Callback, ControllerClass, Entry, Gateway, Way
+from podfence.model.entries import (
+    Account,
+    Callback,
+    ControllerClass,
+    Entry,
+    Gateway,
+    Grant,
+    Way,
+)
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import Protocol
+from podfence.model.selectors import LabelSelector
 
-EntryObject = Entry | Gateway | ControllerClass | Callback | Account
+EntryObject = Entry | Gateway | ControllerClass | Callback | Account | Grant
 
 _CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 _DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"
@@ -118,7 +127,45 @@ def decode_gateway(fields: Fields, data: Json) -> Iterator[EntryObject]:
     """A Gateway; it leads nowhere without a route."""
     spec = fields.mapping(data, "spec", "spec")
     named = fields.text(spec, "gatewayClassName", "spec.gatewayClassName")
-    yield Gateway(_ref(fields, "Gateway", data), named)
+    takes = [
+        _taken(fields, listener, here)
+        for here, listener in fields.items(spec, "listeners", "spec.listeners")
+    ]
+    if spec.get("allowedListeners"):  # other objects may add listeners
+        takes = []
+    yield Gateway(_ref(fields, "Gateway", data), named, tuple(takes))
+
+
+def _taken(fields: Fields, listener: Json, path: str) -> LabelSelector | None:
+    """The namespaces of which a listener takes routes; a selector that is not plain means all."""
+    path = f"{path}.allowedRoutes.namespaces"
+    allowed = fields.mapping(listener, "allowedRoutes", path.rpartition(".")[0])
+    namespaces = fields.mapping(allowed, "namespaces", path)
+    match fields.text(namespaces, "from", f"{path}.from") or "Same":
+        case "Same":
+            return None
+        case "Selector":
+            selector = fields.mapping(namespaces, "selector", f"{path}.selector")
+            if not selector.get("matchExpressions"):
+                labels = fields.labels(selector, "matchLabels", f"{path}.selector.matchLabels")
+                return LabelSelector(labels)
+    return LabelSelector()
+
+
+def decode_reference_grant(fields: Fields, data: Json) -> Iterator[EntryObject]:
+    """Routes of other namespaces that may lead to Services of this one."""
+    own = _ref(fields, "ReferenceGrant", data).namespace
+    spec = fields.mapping(data, "spec", "spec")
+    services = [
+        fields.text(to, "name", f"{at}.name")
+        for at, to in fields.items(spec, "to", "spec.to")
+        if fields.text(to, "kind", f"{at}.kind") == "Service"
+    ]
+    for here, source in fields.items(spec, "from", "spec.from"):
+        kind = fields.text(source, "kind", f"{here}.kind")
+        space = fields.text(source, "namespace", f"{here}.namespace")
+        for service in services:
+            yield Grant(kind, space, own, service)
 
 
 def _route_of(kind: str) -> Callable[[Fields, Json], Iterator[EntryObject]]:
@@ -263,6 +310,7 @@ ENTRY_DECODERS: Mapping[tuple[str, str], Callable[[Fields, Json], Iterator[Entry
     ("IngressClass", "networking.k8s.io"): decode_ingress_class,
     ("GatewayClass", _GATEWAY): decode_gateway_class,
     ("Gateway", _GATEWAY): decode_gateway,
+    ("ReferenceGrant", _GATEWAY): decode_reference_grant,
     ("Route", "route.openshift.io"): decode_route,
     ("APIService", "apiregistration.k8s.io"): decode_api_service,
     ("CustomResourceDefinition", "apiextensions.k8s.io"): decode_definition,

@@ -70,7 +70,9 @@ NAMESPACED_ELSEWHERE = frozenset(
 )
 """Kinds of other APIs whose objects are always in a namespace; of other kinds, one without may be
 of the cluster."""
-_GATEWAY_KINDS = "Gateway GatewayClass HTTPRoute GRPCRoute TLSRoute TCPRoute UDPRoute".split()
+_GATEWAY_KINDS = (
+    "Gateway GatewayClass ReferenceGrant HTTPRoute GRPCRoute TLSRoute TCPRoute UDPRoute".split()
+)
 _BESIDE = {
     "Ingress": frozenset({"networking.k8s.io", "extensions"}),
     "IngressClass": frozenset({"networking.k8s.io"}),

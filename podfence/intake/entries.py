@@ -25,6 +25,7 @@ from podfence.model.entries import (
     Entries,
     Entry,
     Gateway,
+    Grant,
     Way,
 )
 from podfence.model.foreign import ForeignPolicy
@@ -47,6 +48,7 @@ def entries_of(documents: Iterable[Document]) -> tuple[Entries, tuple[Problem, .
     classes: list[ControllerClass] = []
     callbacks: list[Callback] = []
     accounts: set[Account] = set()
+    grants: set[Grant] = set()
     problems: list[Problem] = []
     for document in documents:
         data = document.data
@@ -67,8 +69,17 @@ def entries_of(documents: Iterable[Document]) -> tuple[Entries, tuple[Problem, .
                     callbacks.append(thing)
                 case Account():
                     accounts.add(thing)
+                case Grant():
+                    grants.add(thing)
         problems += _warnings(fields, data)
-    found = Entries(tuple(entries), gateways, tuple(classes), tuple(callbacks), frozenset(accounts))
+    found = Entries(
+        tuple(entries),
+        gateways,
+        tuple(classes),
+        tuple(callbacks),
+        frozenset(accounts),
+        frozenset(grants),
+    )
     return found, tuple(problems)
 
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 from podfence.errors import Source
 from podfence.model.meta import Labels, ObjectRef
 from podfence.model.networkpolicy import IPNetwork, Protocol
+from podfence.model.selectors import LabelSelector
 
 
 class Way(Enum):
@@ -56,10 +57,22 @@ class Entry(Struct, frozen=True):
 
 
 class Gateway(Struct, frozen=True):
-    """A Gateway and its class."""
+    """A Gateway and its class. ``takes``: of which namespaces its listeners take routes, None for
+    its own; () where that is not known."""
 
     ref: ObjectRef
     class_name: str
+    takes: tuple[LabelSelector | None, ...] = ()
+
+
+class Grant(Struct, frozen=True):
+    """A ReferenceGrant: routes of a kind and a namespace may lead to a Service of another one;
+    ``service`` "": to any of it."""
+
+    kind: str
+    namespace: str
+    to_namespace: str
+    service: str = ""
 
 
 class ControllerClass(Struct, frozen=True):
@@ -104,3 +117,4 @@ class Entries(Struct, frozen=True):
     classes: tuple[ControllerClass, ...] = ()
     callbacks: tuple[Callback, ...] = ()
     accounts: frozenset[Account] = frozenset()
+    grants: frozenset[Grant] = frozenset()

@@ -14,6 +14,7 @@ from functools import cached_property
 from ipaddress import ip_network
 
 from msgspec import Struct
+from msgspec.structs import replace
 from pyroaring import BitMap
 
 from podfence.engine.connections import connections
@@ -34,6 +35,7 @@ from podfence.questions.find.deciding import deciding
 from podfence.questions.phrases.matched import grouped
 from podfence.questions.phrases.outside import name_outside
 from podfence.questions.phrases.words import some
+from podfence.questions.routes import refusal
 from podfence.sets import AddressSet, PortSet
 
 _SHOWN = 4
@@ -69,7 +71,15 @@ def judge_entries(
 ) -> tuple[EntryRow, ...]:
     """Every entry with its state. ``known``: who serves which class, as the configuration says."""
     judge = _Judge(index, entries, known or Controllers())
-    return tuple(row for entry in entries.entries for row in judge.rows(entry))
+    found: list[EntryRow] = []
+    for entry in entries.entries:
+        refused = refusal(entry, entries, index.cluster.namespaces)
+        for row in judge.rows(entry):
+            unknown = refused and row.state is State.OPEN
+            found.append(
+                replace(row, state=State.UNKNOWN, because=refused, by=()) if unknown else row
+            )
+    return tuple(found)
 
 
 class _Judge:

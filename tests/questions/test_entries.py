@@ -11,6 +11,8 @@ from podfence.model.entries import Controllers
 from podfence.policy.compile import compile_cluster
 from podfence.questions.entries import EntryRow, State, judge_entries
 
+GATEWAY_GROUP = "gateway.networking.k8s.io"
+GATEWAY_API = f"{GATEWAY_GROUP}/v1"
 NGINX = "app.kubernetes.io/name: ingress-nginx, app.kubernetes.io/component: controller"
 CONTROLLER_AT = "from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ingress}}}]"
 ANYBODY = "ingress: [{ports: [{port: 8080}]}]"
@@ -213,6 +215,69 @@ def test_the_pods_of_a_gateway_serve_its_routes(kind: str) -> None:
     proxy = pod("proxy", labels=", gateway.networking.k8s.io/gateway-name: gw")
     elsewhere = pod("far", "other", ", gateway.networking.k8s.io/gateway-name: gw")
     assert states(WEB, proxy, elsewhere, route(kind)) == [("shop/proxy", "open")]
+
+
+def gateway(allowed: str) -> str:
+    listener = f"{{name: http, port: 80, protocol: HTTP{allowed}}}"
+    spec = f"spec: {{gatewayClassName: c, listeners: [{listener}]}}"
+    labels = ", gateway.networking.k8s.io/gateway-name: gw"
+    return obj(GATEWAY_API, "Gateway", "gw", spec, "infra") + pod("proxy", "infra", labels)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "state"),
+    [
+        ("", "unknown"),
+        (", allowedRoutes: {namespaces: {from: Same}}", "unknown"),
+        (", allowedRoutes: {namespaces: {from: All}}", "open"),
+        (
+            ", allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {a: b}}}}",
+            "open",
+        ),
+        (
+            ", allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {a: c}}}}",
+            "unknown",
+        ),
+    ],
+    ids=["its own", "its own, written", "all", "these", "others"],
+)
+def test_a_gateway_serves_the_routes_that_it_takes(allowed: str, state: str) -> None:
+    space = "---\n{apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {a: b}}}\n"
+    parent = "name: gw, namespace: infra"
+    [row] = rows(WEB, space, gateway(allowed), route(parent=parent))
+    assert row.state.value == state
+    assert ("takes no routes of namespace shop" in row.because) is (state == "unknown")
+
+
+def test_of_a_namespace_that_was_not_read_it_may_take_routes() -> None:
+    allowed = ", allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {a: b}}}}"
+    [row] = rows(WEB, gateway(allowed), route(parent="name: gw, namespace: infra"))
+    assert row.state is State.OPEN
+
+
+@pytest.mark.parametrize(
+    ("source", "to", "state"),
+    [
+        ("", "", "unknown"),
+        ("kind: HTTPRoute, namespace: infra", "kind: Service", "open"),
+        ("kind: HTTPRoute, namespace: infra", "kind: Service, name: web", "open"),
+        ("kind: HTTPRoute, namespace: infra", "kind: Service, name: other", "unknown"),
+        ("kind: HTTPRoute, namespace: other", "kind: Service", "unknown"),
+        ("kind: GRPCRoute, namespace: infra", "kind: Service", "unknown"),
+        ("kind: HTTPRoute, namespace: infra", "kind: Secret", "unknown"),
+    ],
+)
+def test_a_route_leads_to_another_namespace_where_that_grants_it(
+    source: str, to: str, state: str
+) -> None:
+    spec = f"spec: {{from: [{{group: {GATEWAY_GROUP}, {source}}}], to: [{{group: '', {to}}}]}}"
+    grant = obj(f"{GATEWAY_GROUP}/v1beta1", "ReferenceGrant", "g", spec) if source else ""
+    there = route().replace("namespace: shop", "namespace: infra", 1)
+    there = there.replace("{name: web,", "{name: web, namespace: shop,")
+    [row] = rows(WEB, gateway(""), grant, there)
+    assert row.state.value == state
+    closed = rows(WEB, gateway(""), grant, there, policy("ingress: []"))
+    assert [row.state for row in closed] == [State.CLOSED]
 
 
 def test_a_route_of_a_mesh_is_no_way_in() -> None:

@@ -1,0 +1,45 @@
+"""What a route needs besides policies: a Gateway that takes it, and leave to lead elsewhere.
+
+Rule: what a Gateway would refuse is not said to be open. What was not read may allow it, so it is
+not said to be closed either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from podfence.model.entries import Entries, Entry, Gateway
+from podfence.model.objects import Namespace
+
+
+def refusal(entry: Entry, entries: Entries, namespaces: Mapping[str, Namespace]) -> str:
+    """Why Gateways do not serve a route as it stands; "" where nothing is known against it."""
+    if not entry.gateways:
+        return ""
+    known = [entries.gateways.get(ref) for ref in entry.gateways]
+    own = entry.ref.namespace
+    if not any(each is None or _takes(each, own, namespaces) for each in known):
+        names = ", ".join(f"{ref.namespace}/{ref.name}" for ref in entry.gateways)
+        return f"Gateway {names} takes no routes of namespace {own} (allowedRoutes)"
+    service = entry.service
+    if service is None or service.namespace == own:
+        return ""
+    granted = any(
+        (grant.kind, grant.namespace, grant.to_namespace)
+        == (entry.ref.kind, own, service.namespace)
+        and grant.service in ("", service.name)
+        for grant in entries.grants
+    )
+    if granted:
+        return ""
+    return f"no ReferenceGrant of namespace {service.namespace} lets routes of {own} lead there"
+
+
+def _takes(gateway: Gateway, namespace: str, namespaces: Mapping[str, Namespace]) -> bool:
+    if not gateway.takes or (namespace == gateway.ref.namespace and None in gateway.takes):
+        return True
+    found = namespaces.get(namespace)
+    selectors = [each for each in gateway.takes if each is not None]
+    if found is None or found.source is None:  # its labels are not known
+        return bool(selectors)
+    return any(each.matches(dict(found.labels)) for each in selectors)
