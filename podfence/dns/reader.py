@@ -20,7 +20,27 @@ from podfence.dns.streams import Streams
 from podfence.policy.domains import At
 
 PORT = 53
-_NAT64 = IPv6Network("64:ff9b::/96")
+_CLOTHES = (
+    (IPv6Network("64:ff9b::/96"), 0),
+    (IPv6Network("64:ff9b:1::/48"), 0),
+    (IPv6Network("2002::/16"), 80),
+)
+"""Networks of IPv6 that stand for addresses of IPv4 (RFC 6052, 8215, 3056), and how many bits come
+after these."""
+_SECRETS = frozenset(
+    map(
+        ip_address,
+        (
+            "fd00:ec2::254",  # AWS
+            "fd00:ec2::23",
+            "fd20:ce::254",  # Google
+            "168.63.129.16",  # Azure
+            "100.100.100.200",  # Alibaba
+            "192.0.0.192",  # Oracle
+        ),
+    )
+)
+"""Where clouds tell a node its secrets, beside 169.254.0.0/16."""
 
 
 class Copied(Struct, frozen=True):
@@ -95,13 +115,16 @@ class Reader:
 
 
 def is_usable(at: At) -> bool:
-    """Whether a name may stand for an address: not for the pod itself, a link (on which clouds
-    tell secrets), a group or nobody, in whichever form that is written."""
+    """Whether a name may stand for an address: not for the pod itself, a link, what tells secrets
+    of a cloud, a group or nobody, in whichever form that is written."""
     family, number = at
     address = ip_address(number.to_bytes(4 if family == 4 else 16, "big"))
+    if address in _SECRETS:
+        return False
     if isinstance(address, IPv6Address):
-        if address in _NAT64:
-            return is_usable((4, number & 0xFFFFFFFF))
+        for network, after in _CLOTHES:
+            if address in network:
+                return is_usable((4, number >> after & 0xFFFFFFFF))
         return number >> 32 not in (0, 0xFFFF) and not (
             address.is_link_local or address.is_multicast
         )
