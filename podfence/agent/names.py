@@ -103,6 +103,7 @@ class Names:
             if self._restored is None:
                 delete(self._namespace_fd)
                 self._trusted = frozenset()
+                self._hold("")
             while not (stopped.wait(_POLL) or self._is_news()):
                 pass
             return

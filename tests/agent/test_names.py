@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from podfence.dns import cache
 from podfence.dns.table import TABLE
 from podfence.kernel.nftables.nftsocket import NftSocket
 from podfence.kernel.nftables.table import NetlinkNft
+from podfence.model.facts import Gone
 from tests.support.dnsmessages import answer, udp
 from tests.support.nameworld import RESOLVER, WEB, NameWorld, name_world
 
@@ -192,6 +194,16 @@ def test_nothing_is_copied_while_no_policy_has_names(world: NameWorld) -> None:
     world.until(lambda: not table(world), "the table is deleted")
     world.allow(API)
     world.until(lambda: table(world), "the table is there again")
+
+
+def test_a_fault_of_reading_ends_with_the_last_policy_that_has_names(world: NameWorld) -> None:
+    world.allow(API)
+    heard = time.monotonic()
+    world.agent.resolvers.tell([(Gone("Pod", "kube-system", "dns"), "")], heard)
+    world.until(lambda: bool(world.agent.names.conditions), "no resolver is known")
+    world.agent.inbox.tell([(Gone("ClusterNetworkPolicy", "", "names0"), "")], heard)
+    world.until(lambda: not table(world), "the table is deleted")
+    world.until(lambda: not world.agent.names.conditions, "nothing is amiss")
 
 
 def test_a_table_that_somebody_deletes_comes_again(
