@@ -61,6 +61,8 @@ class Denied:
                 if self._ask is None:
                     break
                 await asyncio.sleep(self._seconds)
+                if request.transport is None or request.transport.is_closing():
+                    break  # nobody looks; a write would tell only when there is news
         except ConnectionError:
             pass
         finally:

@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from podfence.cli.serve_command import _files, _parts
 from podfence.drops.record import Cause, Drop, Drops, End, Place
 from podfence.errors import ClusterError
 from podfence.render.drops import MOST, page_data
-from podfence.web.denied import Denied
+from podfence.web.denied import STREAMS, Denied
 from podfence.web.folder import Folder
 from podfence.web.served import Served
 from podfence.web.server import Bound, serving
@@ -226,3 +227,22 @@ def test_a_cluster_is_served_and_read_again_at_a_click(tmp_path: Path) -> None:
             )
             server.ask("/api/v1/read", method="POST")
             assert server.get("map")["policies"] == 2
+
+
+def test_pages_that_have_gone_leave_their_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As soon as agents are asked again, though there is nothing to tell: a page may be loaded
+    anew several times in a few seconds."""
+    monkeypatch.setattr("podfence.web.denied.HEARTBEATS", 10**9)
+    data = page_data([told("n1", DROP)])
+    with serving_denied(Denied(lambda: data, seconds=0.05), tmp_path) as bound:
+        for _ in range(STREAMS):
+            with stream(bound.port, token_of(bound)) as news:
+                assert event(news) == data
+        for _ in range(100):
+            with stream(bound.port, token_of(bound)) as news:
+                if news.status == 200:
+                    break
+            time.sleep(0.1)
+        assert news.status == 200
