@@ -34,6 +34,9 @@ LOOK = 5.0
 """Seconds until the table is looked at again: somebody may have deleted it."""
 SAVED = 1.0
 """Seconds between two writings of the file at the least."""
+_SHARE = 20
+"""How many times as long as the last writing took is waited for the next: many names take long, and
+who fills them must not have a processor write them."""
 _POLL = 0.5
 
 
@@ -61,6 +64,7 @@ class Names:
         self._reader = Reader(self._cache, lambda at: at in self._trusted)
         self._lost = 0
         self._file, self._saved, self._is_dirty = NameFile(path), -inf, False
+        self._rest = SAVED
         self._restored: list[Known] | None = self._file.load()
         """What was known before a restart, until it is known which names are meant."""
         self._held = Conditions(log)
@@ -159,13 +163,16 @@ class Names:
 
     def _save(self, now: float) -> None:
         """Now and then, also because names that are told again hold longer."""
-        if self._restored is not None or now - self._saved < (SAVED if self._is_dirty else AGAIN):
+        if self._restored is not None or now - self._saved < (
+            self._rest if self._is_dirty else AGAIN
+        ):
             return
         self._saved, self._is_dirty = now, False
         try:
             self._file.save(self._cache.known())
         except OSError as error:
             self._log.warning("names are not kept over a restart", message=error.strerror)
+        self._rest = max(SAVED, _SHARE * (self._clock() - now))
 
     # -- the table
 
