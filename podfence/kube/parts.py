@@ -13,6 +13,9 @@ from typing import Generic, TypeVar
 from podfence.kube.follow import Change, Follow, Key, is_older
 
 T = TypeVar("T")
+LATEST = 4096
+"""Words that are kept, which is more than what the server tells later than a substitute: a second
+or two of a large cluster."""
 
 
 class Parts(Generic[T]):
@@ -25,7 +28,10 @@ class Parts(Generic[T]):
         self._kept: dict[Key, Change[T]] = {}
         """The latest word of a substitute on what the server still tells of; as many as that."""
         self._overridden: set[Key] = set()
-        """What a substitute told of before the server did."""
+        """What a substitute told of before the server did, in words that are not kept."""
+        self._latest: dict[Key, Change[T]] = {}
+        """The last words of substitutes that counted, at most ``LATEST``: the server may tell late
+        of what was here before."""
 
     def counting(self, part: Follow[T], changes: Iterable[Change[T]]) -> tuple[Change[T], ...]:
         """The changes of a part that are changes of the kind."""
@@ -49,14 +55,28 @@ class Parts(Generic[T]):
                 self._kept[change.key] = change
         elif _counts(change, self._others(part)):
             self._overridden.discard(change.key)
+            self._remember(change)
             yield change
+
+    def _remember(self, word: Change[T]) -> None:
+        self._latest.pop(word.key, None)
+        if word.data is not None:
+            self._latest[word.key] = word
+        if len(self._latest) > LATEST:
+            del self._latest[next(iter(self._latest))]
 
     def _there(self, part: Follow[T], change: Change[T]) -> Iterator[Change[T]]:
         """What the server tells of. Where its part holds it no longer, that is told soon."""
         if not _counts(change, self._others(part)):
             if part.held(change.key) is None:
                 return
-            self._overridden.add(change.key)
+            word = self._latest.pop(change.key, None)
+            if word is not None and any(
+                part.held(change.key) == word.version for part in self._substituted
+            ):
+                self._kept[change.key] = word
+            else:
+                self._overridden.add(change.key)
         yield change
 
     def _end(self, part: Follow[T], change: Change[T]) -> Iterator[Change[T]]:

@@ -51,6 +51,8 @@ class FakeCluster:
     compacted: int = 0
     objects: dict[tuple[str, str, str], Json] = field(default_factory=dict)
     log: list[tuple[int, str, str, Json]] = field(default_factory=list)
+    remembered: dict[tuple[str, str, str], Json] = field(default_factory=dict)
+    """What there was when the past was forgotten last."""
     cuts: int = 0
     changed: threading.Condition = field(default_factory=threading.Condition)
     bookmark_seconds: float = 0.05
@@ -99,6 +101,7 @@ class FakeCluster:
         """Forget the past: whoever asks for it gets 410."""
         with self.changed:
             self.compacted = self.version
+            self.remembered = {**self.objects}
             self.log.clear()
             self.changed.notify_all()
 
@@ -180,18 +183,14 @@ class FakeCluster:
         return Answer(body={"kind": f"{kind}List", "metadata": metadata, "items": page})
 
     def _at(self, version: int, plural: str) -> dict[tuple[str, str, str], Json]:
-        then = {key: item for key, item in self.objects.items() if key[0] == plural}
-        for number, event, which, item in reversed(self.log):
-            if number <= version:
-                break
-            if which == plural:
-                metadata = item["metadata"]
-                key = (plural, metadata.get("namespace", ""), metadata["name"])
-                earlier = [e[3] for e in self.log if e[0] < number and _key(plural, e[3]) == key]
-                if event == "ADDED":
-                    then.pop(key, None)
-                elif earlier:
-                    then[key] = earlier[-1]
+        """What there was at a version that is not forgotten yet."""
+        then = {key: item for key, item in self.remembered.items() if key[0] == plural}
+        for number, event, which, item in self.log:
+            if number <= version and which == plural:
+                if event == "DELETED":
+                    then.pop(_key(plural, item), None)
+                else:
+                    then[_key(plural, item)] = item
         return then
 
     def _watch(self, query: dict[str, str], selected: _Selected) -> Answer:

@@ -7,6 +7,7 @@ from itertools import combinations
 
 import pytest
 
+from podfence.kube import parts
 from podfence.kube.follow import Change, Follow, Item
 from podfence.kube.parts import Parts
 from podfence.kube.resource import pods_for
@@ -88,9 +89,25 @@ def test_what_a_substitute_took_back_meanwhile_does_not_count() -> None:
     assert kind.now is None
 
 
-def test_what_was_overridden_is_not_known_until_it_is_told_anew() -> None:
+def test_what_a_substitute_told_first_counts_once_the_server_tells_of_it_no_more() -> None:
+    """The server tells late of what was here: its end must not be the end of what is there."""
     kind = Kind()
     kind.other_says(20, "there")
+    kind.own_says(10, "here")
+    assert kind.now == "here"
+    kind.own_says(15, None)
+    assert kind.now == "there"
+    kind.other_says(30, None)
+    assert kind.now is None
+
+
+def test_of_what_was_told_long_ago_nothing_is_known_until_it_is_told_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(parts, "LATEST", 1)
+    kind = Kind()
+    kind.other_says(20, "there")
+    kind.take((kind.others, kind.others.became([Item("shop", "web-0", "21", "x")], [], "21")))
     kind.own_says(10, "here")
     kind.own_says(15, None)
     assert kind.now is None
@@ -127,7 +144,7 @@ def test_a_name_that_moves_between_nodes_ends_where_it_is(ahead: bool) -> None:
 
 
 @pytest.mark.parametrize("ahead", [False, True])
-def test_a_name_that_goes_away_from_a_node_ends_elsewhere_or_is_not_known_yet(ahead: bool) -> None:
+def test_a_name_that_goes_away_from_a_node_ends_elsewhere(ahead: bool) -> None:
     own, other = [(10, "here"), (15, None)], [(20, "there")]
     ends = []
     for order in orders(len(own), len(other)):
@@ -143,5 +160,4 @@ def test_a_name_that_goes_away_from_a_node_ends_elsewhere_or_is_not_known_yet(ah
             else:
                 kind.other_says(*next(right))
         ends.append(kind.now)
-    assert set(ends) <= {"there", None}
-    assert ends.count(None) <= 1  # where the server told of it last of all
+    assert set(ends) == {"there"}
