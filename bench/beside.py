@@ -22,13 +22,13 @@ from tempfile import TemporaryDirectory
 
 from bench.conformance.cases import objects_of, question
 from bench.conformance.peers import PEERS, program, say
-from bench.run import PODFENCE, Sample, machine, made, pod_names, run
+from bench.run import PODFENCE, Sample, machine, made, pod_names, run, written
 from podfence.manifests.load import load
 from podfence.model.cluster import Cluster
 from podfence.policy.flow import Flow
 from tests.support.golang import Unavailable
 
-BEGIN, END = "<!-- beside:begin -->", "<!-- beside:end -->"
+MARKS = ("<!-- beside:begin -->", "<!-- beside:end -->")
 QUESTIONS = 10_000
 HEADER = """| work | podfence CPU | peer | its CPU | peer / podfence | runs |
 |---|---:|---|---:|---:|---:|"""
@@ -137,15 +137,6 @@ def line(row: Row, ours: Sequence[Sample], theirs: Sequence[Sample]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def written(text: str, table: str) -> str:
-    """``text`` with the table between its two marks. Raises ValueError when a mark is missing."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"no place for the table: write {BEGIN} and {END} on lines of their own")
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
-
-
 def main(given: Sequence[str] | None = None) -> int:
     """Measure, print, write; see the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m bench.beside", description="Beside peers.")
@@ -169,7 +160,8 @@ def main(given: Sequence[str] | None = None) -> int:
                 print(lines[-1], flush=True)
     if options.write is not None:
         text = options.write.read_text(encoding="utf-8")
-        options.write.write_text(written(text, "\n".join(lines)), encoding="utf-8")
+        text = written(text, "\n".join(lines), MARKS)
+        options.write.write_text(text, encoding="utf-8")
     return 1 if any("| FAILED |" in each for each in lines) else 0
 
 

@@ -348,13 +348,14 @@ HEADER = """| what | target | elapsed | CPU | CPU / Y | peak memory | rate | run
 |---|---|---:|---:|---:|---:|---:|---:|"""
 
 
-def written(text: str, table: str) -> str:
+def written(text: str, table: str, marks: tuple[str, str] = (BEGIN, END)) -> str:
     """``text`` with the table between its two marks. Raises ValueError when a mark is missing."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    first, last = marks
+    before, begin, rest = text.partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        raise ValueError(f"no place for the table: write {BEGIN} and {END} on lines of their own")
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+        raise ValueError(f"no place for the table: write {first} and {last} on lines of their own")
+    return f"{before}{first}\n{table}\n{last}{after}"
 
 
 def arguments() -> argparse.ArgumentParser:

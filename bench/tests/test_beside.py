@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.beside import BEGIN, END, Row, _answering, _asked, flows, line, rows, written
+from bench.beside import MARKS, Row, _answering, _asked, flows, line, rows
 from bench.conformance.peers import PEERS
-from bench.run import Sample
+from bench.run import Sample, written
 from podfence.manifests.load import load
 
 SHOP = Path(__file__).resolve().parents[2] / "examples" / "shop"
@@ -31,9 +31,11 @@ def test_a_command_that_failed_has_no_ratio() -> None:
 
 
 def test_the_table_goes_between_its_marks() -> None:
-    assert written(f"a\n{BEGIN}\nold\n{END}\nb", "new") == f"a\n{BEGIN}\nnew\n{END}\nb"
+    begin, end = MARKS
+    text = written(f"a\n{begin}\nold\n{end}\nb", "new", MARKS)
+    assert text == f"a\n{begin}\nnew\n{end}\nb"
     with pytest.raises(ValueError, match="no place"):
-        written("a", "new")
+        written("a", "new", MARKS)
 
 
 def test_both_sides_are_asked_the_same(tmp_path: Path) -> None:

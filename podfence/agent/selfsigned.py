@@ -11,11 +11,16 @@ import os
 import ssl
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from podfence.errors import HostError
 
-_YEARS = timedelta(days=3650)
+if TYPE_CHECKING:
+    from cryptography.x509 import ExtensionType
+
+_LIFE = timedelta(days=3650)
 """An agent lives for less; nobody looks at the end of a certificate that nobody vouches for."""
 _SECONDS = 30.0
 _MAKE = "import sys; sys.path[:] = sys.argv[1:]; from podfence.agent import selfsigned as made; "
@@ -48,27 +53,38 @@ def server_context() -> ssl.SSLContext:
 
 
 def pem() -> str:
-    """A new key and its certificate."""
+    """A new key and its certificate, for an agent."""
+    certificate, key = issued("podfence agent", _LIFE)
+    return (key + certificate).decode("ascii")
+
+
+def issued(
+    name: str, life: timedelta, extensions: Iterable[tuple[ExtensionType, bool]] = ()
+) -> tuple[bytes, bytes]:
+    """A certificate that vouches for itself, and its new key, in PEM. ``extensions``: each with
+    whether who does not know it has to refuse."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "podfence agent")])
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
-    certificate = (
+    builder = (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
+        .subject_name(subject)
+        .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + _YEARS)
-        .sign(key, hashes.SHA256())
+        .not_valid_after(now + life)
     )
+    for extension, is_critical in extensions:
+        builder = builder.add_extension(extension, is_critical)
     secret = key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    return (secret + certificate.public_bytes(serialization.Encoding.PEM)).decode("ascii")
+    certificate = builder.sign(key, hashes.SHA256())
+    return certificate.public_bytes(serialization.Encoding.PEM), secret

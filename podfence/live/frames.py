@@ -74,11 +74,6 @@ class Frame(Struct, frozen=True, omit_defaults=True):
     gone: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
-class _Line(Struct, omit_defaults=True):
-    type: str
-    object: Frame
-
-
 class _Short(Struct, omit_defaults=True):
     """A frame with rows cut short."""
 

@@ -10,16 +10,16 @@ from __future__ import annotations
 import ssl
 from base64 import b64encode
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from podfence.agent.log import Log
+from podfence.agent.selfsigned import issued
 from podfence.errors import HostError
 from podfence.text import printable
 
 CERTIFICATE, KEY, AUTHORITY = "tls.crt", "tls.key", "ca.crt"
 """As a Secret of the type kubernetes.io/tls names them."""
-_DAY_BEFORE = timedelta(days=1)
 
 
 class Certificate:
@@ -70,30 +70,11 @@ class Certificate:
 def secret(name: str, namespace: str, hosts: Sequence[str], days: int) -> dict[str, object]:
     """A Secret with a key and a certificate that vouches for itself, for these host names."""
     from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
 
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "podfence mirror")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _DAY_BEFORE)
-        .not_valid_after(now + timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(h) for h in hosts]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
-        .sign(key, hashes.SHA256())
-    )
-    own = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    public = made.public_bytes(serialization.Encoding.PEM)
+    names = x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts])
+    authority = x509.BasicConstraints(ca=True, path_length=0)
+    extensions = ((names, False), (authority, True))
+    public, own = issued("podfence mirror", timedelta(days=days), extensions)
     data = {AUTHORITY: public, CERTIFICATE: public, KEY: own}
     return {
         "apiVersion": "v1",
