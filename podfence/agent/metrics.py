@@ -26,54 +26,58 @@ NO_LABELS: Labels = {}
 
 def exposition(status: Status, machine: Machine, now: float) -> str:
     """All metrics; ``now``: seconds of the monotonic clock."""
-    families = (*_agent(status), *_api(status, now), *_kernel(status, machine), *_process(machine))
+    return exposed(
+        (*_agent(status), *_api(status, now), *_kernel(status, machine), *_process(machine))
+    )
+
+
+def exposed(families: Iterable[Iterable[str]]) -> str:
+    """The lines of metrics as Prometheus reads them."""
     return "".join(f"{line}\n" for family in families for line in family)
 
 
 def _agent(status: Status) -> Iterator[Iterator[str]]:
-    yield _gauge("build_info", "The version; always 1.", [({"version": __version__}, 1)])
-    yield _gauge("in_sync", "Whether everything was listed, and is enforced.", status.in_sync)
+    yield gauge("build_info", "The version; always 1.", [({"version": __version__}, 1)])
+    yield gauge("in_sync", "Whether everything was listed, and is enforced.", status.in_sync)
     if status.sync_seconds is not None:
-        yield _gauge("sync_seconds", "From the start until then.", status.sync_seconds)
+        yield gauge("sync_seconds", "From the start until then.", status.sync_seconds)
     yield _histogram(
         "event_to_kernel_seconds",
         "From the arrival of an event to the kernel's answer, by kind of object.",
         [({"kind": kind}, found) for kind, found in sorted(status.latency.items())],
     )
     events = [({"kind": k, "type": t}, n) for (k, t), n in sorted(status.events.items())]
-    yield _counter("events_total", "Events taken in.", events)
-    yield _gauge("events_queued", "Events that wait.", status.queued)
-    yield _gauge("pods", "Pods of this node that policies see.", status.pods)
-    yield _gauge("pods_pending", "Those without address: they pass nothing.", len(status.pending))
-    yield _gauge(
-        "runtime_connected", "Whether starts of pods wait for rules.", status.runtime != ""
-    )
+    yield counter("events_total", "Events taken in.", events)
+    yield gauge("events_queued", "Events that wait.", status.queued)
+    yield gauge("pods", "Pods of this node that policies see.", status.pods)
+    yield gauge("pods_pending", "Those without address: they pass nothing.", len(status.pending))
+    yield gauge("runtime_connected", "Whether starts of pods wait for rules.", status.runtime != "")
     starts = [({"outcome": outcome}, n) for outcome, n in sorted(status.starts.items())]
-    yield _counter("pod_starts_total", "Starts of pods that waited, by outcome.", starts)
+    yield counter("pod_starts_total", "Starts of pods that waited, by outcome.", starts)
     closed = {pod for condition in status.conditions for pod in condition.closed}
-    yield _gauge("pods_closed", "Pods that are closed for a condition.", len(closed))
+    yield gauge("pods_closed", "Pods that are closed for a condition.", len(closed))
     held = Counter(condition.kind for condition in status.conditions)
-    yield _gauge(
+    yield gauge(
         "conditions",
         "Conditions that hold now.",
         [({"condition": kind.value}, held[kind]) for kind in Kind],
     )
-    yield _gauge("objects_refused", "Objects that cannot be read.", held[Kind.REFUSED])
+    yield gauge("objects_refused", "Objects that cannot be read.", held[Kind.REFUSED])
 
 
 def _api(status: Status, now: float) -> Iterator[Iterator[str]]:
     heard = [(each, now - each.heard) for each in status.sources if each.heard is not None]
-    yield _gauge(
+    yield gauge(
         "source_age_seconds",
         "Since the API server said anything about a kind; it says something each minute.",
         [(_labels(each), age) for each, age in heard],
     )
-    yield _gauge(
+    yield gauge(
         "source_live",
         "Whether a kind is known and followed, or not served.",
         [(_labels(each), each.standing in ("live", "absent")) for each in status.sources],
     )
-    yield _counter(
+    yield counter(
         "relists_total",
         "Lists that were begun again.",
         [
@@ -91,38 +95,38 @@ def _labels(source: Source) -> Labels:
 def _kernel(status: Status, machine: Machine) -> Iterator[Iterator[str]]:
     writes, sizes = status.writes, status.sizes
     results = {"taken": writes.taken, "refused": writes.refused, "unanswered": writes.unanswered}
-    yield _counter(
+    yield counter(
         "transactions_total",
         "Changes of the table, by what the kernel said.",
         [({"result": result}, number) for result, number in results.items()],
     )
-    yield _counter("transaction_operations_total", "Operations in those.", writes.operations)
+    yield counter("transaction_operations_total", "Operations in those.", writes.operations)
     transactions = [(NO_LABELS, writes.duration)]
     yield _histogram("transaction_seconds", "How long each took.", transactions)
     for name in ("sets", "chains", "rules", "elements"):
-        yield _gauge(name, f"Number of {name} in the table.", getattr(sizes, name))
-    yield _gauge("epoch", "The epoch of the rules in force.", status.epoch)
-    yield _counter("epoch_bumps_total", "How often it changed.", status.bumps)
-    yield _counter("sweeps_total", "Clearings of old marks.", status.sweeps)
-    yield _counter("drifts_total", "Changes of the table by others.", status.drifts)
-    yield _counter("table_reads_total", "Readings of the whole table.", status.reads)
+        yield gauge(name, f"Number of {name} in the table.", getattr(sizes, name))
+    yield gauge("epoch", "The epoch of the rules in force.", status.epoch)
+    yield counter("epoch_bumps_total", "How often it changed.", status.bumps)
+    yield counter("sweeps_total", "Clearings of old marks.", status.sweeps)
+    yield counter("drifts_total", "Changes of the table by others.", status.drifts)
+    yield counter("table_reads_total", "Readings of the whole table.", status.reads)
     denied = [
         ({"direction": d.direction.value if d.direction else "any", "reason": d.reason}, found)
         for d, found in machine.denied.items()
         if d.reason != AUDIT
     ]
     denied.sort(key=lambda each: sorted(each[0].items()))
-    yield _counter(
+    yield counter(
         "denied_packets_total", "Denied packets.", [(k, found.packets) for k, found in denied]
     )
-    yield _counter("denied_bytes_total", "Their bytes.", [(k, found.bytes) for k, found in denied])
+    yield counter("denied_bytes_total", "Their bytes.", [(k, found.bytes) for k, found in denied])
     audited = [
         ({"direction": d.direction.value}, found.packets)
         for d, found in machine.denied.items()
         if d.reason == AUDIT and d.direction is not None
     ]
     audited.sort(key=lambda each: each[0]["direction"])
-    yield _counter(
+    yield counter(
         "audited_packets_total",
         "Packets that passed, and that audited policies would have denied.",
         audited,
@@ -131,8 +135,8 @@ def _kernel(status: Status, machine: Machine) -> Iterator[Iterator[str]]:
     yield from _names(status.names)
     if machine.conntrack is not None:
         entries, most = machine.conntrack
-        yield _gauge("conntrack_entries", "Connections that the kernel tracks.", entries)
-        yield _gauge("conntrack_max", "How many it may.", most)
+        yield gauge("conntrack_entries", "Connections that the kernel tracks.", entries)
+        yield gauge("conntrack_max", "How many it may.", most)
 
 
 def _drops(counts: Counts) -> Iterator[Iterator[str]]:
@@ -141,18 +145,18 @@ def _drops(counts: Counts) -> Iterator[Iterator[str]]:
         for (d, r), n in sorted(counts.seen.items())
         if r != AUDIT
     ]
-    yield _counter("drops_total", "Denied packets that were logged and named.", seen)
-    yield _counter("drops_lost_total", "Logged packets that nobody could look at.", counts.lost)
-    yield _counter("drops_forgotten_total", "Drops that gave way to others.", counts.forgotten)
-    yield _gauge("drops_kept", "Drops that can be asked for.", counts.kept)
+    yield counter("drops_total", "Denied packets that were logged and named.", seen)
+    yield counter("drops_lost_total", "Logged packets that nobody could look at.", counts.lost)
+    yield counter("drops_forgotten_total", "Drops that gave way to others.", counts.forgotten)
+    yield gauge("drops_kept", "Drops that can be asked for.", counts.kept)
 
 
 def _names(counts: NameCounts) -> Iterator[Iterator[str]]:
     messages = [({"outcome": outcome}, n) for outcome, n in sorted(counts.messages.items())]
-    yield _counter("dns_messages_total", "Packets of DNS, by what came of them.", messages)
-    yield _counter("dns_lost_total", "Copies of them that nobody could look at.", counts.lost)
-    yield _gauge("names_addresses", "Addresses of names, live or kept.", counts.addresses)
-    yield _counter("names_evicted_total", "Those that gave way to others.", counts.evicted)
+    yield counter("dns_messages_total", "Packets of DNS, by what came of them.", messages)
+    yield counter("dns_lost_total", "Copies of them that nobody could look at.", counts.lost)
+    yield gauge("names_addresses", "Addresses of names, live or kept.", counts.addresses)
+    yield counter("names_evicted_total", "Those that gave way to others.", counts.evicted)
 
 
 def _process(machine: Machine) -> Iterator[Iterator[str]]:
@@ -173,11 +177,13 @@ def _process(machine: Machine) -> Iterator[Iterator[str]]:
 # -- the text format
 
 
-def _gauge(name: str, text: str, found: float | Iterable[Sample]) -> Iterator[str]:
+def gauge(name: str, text: str, found: float | Iterable[Sample]) -> Iterator[str]:
+    """The lines of what may go up and down: one value, or one for each set of labels."""
     return _family(f"podfence_{name}", text, "gauge", _samples(found))
 
 
-def _counter(name: str, text: str, found: float | Iterable[Sample]) -> Iterator[str]:
+def counter(name: str, text: str, found: float | Iterable[Sample]) -> Iterator[str]:
+    """The same of what only grows."""
     return _family(f"podfence_{name}", text, "counter", _samples(found))
 
 

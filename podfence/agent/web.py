@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -94,10 +95,17 @@ class _Handler(Handler):
         self.wfile.write(data)
 
 
+class Paths(Protocol):
+    """What answers a GET, for any thread."""
+
+    def page(self, path: str) -> Page:
+        """The answer to a GET."""
+
+
 class WebServer(BoundedServer):
     """For everybody."""
 
-    def __init__(self, listen: Listen, pages: Pages, log: Log) -> None:
+    def __init__(self, listen: Listen, pages: Paths, log: Log) -> None:
         """Raises HostError."""
         self.pages = pages
         super().__init__(listen, _Handler, log, ("--http-address", "--http-port"))

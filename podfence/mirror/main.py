@@ -21,6 +21,7 @@ from podfence.agent.log import Log
 from podfence.agent.reviews import Reviewer
 from podfence.agent.sources import read
 from podfence.agent.threads import Threads
+from podfence.agent.web import WebServer
 from podfence.kube.access import Access
 from podfence.kube.client import Client
 from podfence.kube.resource import Resource, pods_anywhere
@@ -29,7 +30,7 @@ from podfence.mirror.certificate import Certificate
 from podfence.mirror.feed import feed
 from podfence.mirror.reviewers import Reviewers
 from podfence.mirror.server import AGENTS, Server
-from podfence.mirror.web import WebServer
+from podfence.mirror.web import Pages
 
 PORT: Final = 9742
 _REVIEW: Final = 5.0
@@ -84,7 +85,7 @@ class Mirror:
         self._web = (
             None
             if options.http is None
-            else WebServer(options.http, self.server, self._is_alive, log)
+            else WebServer(options.http, Pages(self.server, self._is_alive), log)
         )
         _more_files(options.agents)
 
