@@ -19,6 +19,7 @@ from podfence.cli.common import (
     without_verdict,
 )
 from podfence.cli.inputs import Inputs, complete_files, input_options
+from podfence.cli.suggest_tests import write_tests
 from podfence.cli.targets import qualified
 from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError
@@ -36,6 +37,7 @@ from podfence.text import printable
 
 if TYPE_CHECKING:
     from podfence.policy.domains import Names
+    from podfence.render.suggest_tests import Kept
 
 _DIRECTIONS: Final = {
     "both": frozenset(Direction),
@@ -87,6 +89,13 @@ _DIRECTIONS: Final = {
     metavar="DIR",
     help="Write a file for each policy there, and no policy to standard output.",
 )
+@click.option(
+    "--write-tests",
+    "tests",
+    metavar="FILE",
+    help="Write a test file there (podfence test) that holds what the flows need, and run it with "
+    "the policies and without them.",
+)
 @input_options
 @click.option(
     "-o",
@@ -107,6 +116,7 @@ def command(
     outside: str,
     with_denied: bool,
     folder: str | None,
+    tests: str | None,
     inputs: Inputs,
     output: str,
     resolve: str | None,
@@ -133,8 +143,9 @@ def command(
             _wanted(loaded, names, workloads, namespaces, inputs),
         )
         found = suggest(loaded.cluster, seen.flows(), wish, names, with_denied=with_denied)
-    _show(found, seen, output, folder)
-    return _status(loaded, seen, found, keep_going=keep_going)
+    kept = write_tests(tests, found, wish, names) if tests is not None else None
+    _show(found, seen, output, folder, kept)
+    return _status(loaded, seen, found, kept, keep_going=keep_going)
 
 
 def _wanted(
@@ -174,18 +185,24 @@ def _show_unread(seen: Seen) -> None:
         echo(f"error[PF011]: {more:,} more records cannot be read", err=True)
 
 
-def _show(found: Suggestion, seen: Seen, output: str, folder: str | None) -> None:
+def _show(
+    found: Suggestion, seen: Seen, output: str, folder: str | None, kept: Kept | None
+) -> None:
     from podfence.render.suggest import policies_yaml, suggest_data, suggest_text
+    from podfence.render.suggest_tests import kept_data, kept_lines
 
     if folder is not None:
         _write(found, folder)
     if output == "json":
-        click.echo(json_text(suggest_data(found, seen)))
+        extra = {} if kept is None else {"tests": kept_data(kept)}
+        click.echo(json_text(suggest_data(found, seen) | extra))
         return
     is_report = output == "text" or folder is not None
     if not is_report:
         click.echo(policies_yaml(found), nl=False)
     echo(suggest_text(found, seen), nl=False, err=not is_report)
+    for line in kept_lines(kept) if kept is not None else ():
+        echo(line, err=not is_report)
 
 
 def _write(found: Suggestion, folder: str) -> None:
@@ -204,7 +221,9 @@ def _write(found: Suggestion, folder: str) -> None:
         echo(f"wrote {printable(str(path))}", err=True)
 
 
-def _status(loaded: Loaded, seen: Seen, found: Suggestion, *, keep_going: bool) -> int:
+def _status(
+    loaded: Loaded, seen: Seen, found: Suggestion, kept: Kept | None, *, keep_going: bool
+) -> int:
     if loaded.doubts:
         level = "warning" if keep_going else "error"
         said = without_verdict(loaded, loaded.doubts)
@@ -212,4 +231,4 @@ def _status(loaded: Loaded, seen: Seen, found: Suggestion, *, keep_going: bool) 
     unsure = bool(loaded.doubts) or has_errors(loaded.problems) or bool(seen.unread)
     if unsure and not keep_going:
         return 2
-    return 1 if found.replay.refused else 0
+    return int(bool(found.replay.refused) or (kept is not None and not kept.is_proved))

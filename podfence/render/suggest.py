@@ -115,9 +115,9 @@ def _lines(found: Suggestion, seen: Seen) -> Iterator[str]:
     if found.settled:
         what = count(found.settled, "direction")
         yield f"  {what} of workloads: the policies that exist allow all of it"
-    for name in found.assumed:
+    for ref in found.assumed:
         label = "k8s-app=kube-dns"
-        yield f"  assumed that the pods of kube-system/{printable(name)} are labelled {label}"
+        yield f"  assumed that the pods of {printable(str(ref))} are labelled {label}"
     yield from _few([f"  {_left(each)}" for each in found.left_open])
     yield from _deaf(found)
     yield from _denied(found)
@@ -240,22 +240,22 @@ def suggest_data(found: Suggestion, seen: Seen) -> dict[str, Any]:
             }
             for each in evidence.nameless
         ],
-        "connections": [_connection(each) for each in evidence.seen],
-        "denied": [_connection(each) for each in evidence.denied],
+        "connections": [connection_data(each) for each in evidence.seen],
+        "denied": [connection_data(each) for each in evidence.denied],
         "policies": [policy_manifest(each.policy) for each in found.policies],
         "leftOpen": [
             {"workloads": list(e.names), "direction": e.direction.value, "because": e.because}
             for e in found.left_open
         ],
         "settled": found.settled,
-        "assumed": list(found.assumed),
+        "assumed": [ref.name for ref in found.assumed],
         "replay": {
             "allowed": replay.allowed,
             "of": replay.allowed + len(replay.refused),
             "unjudged": replay.unjudged,
-            "denied": [_connection(each.connection) for each in replay.refused],
+            "denied": [connection_data(each.connection) for each in replay.refused],
         },
-        "beyond": [_connection(each) for each in found.beyond],
+        "beyond": [connection_data(each) for each in found.beyond],
         "change": {
             "opens": found.change.opened,
             "closes": found.change.closed,
@@ -265,7 +265,8 @@ def suggest_data(found: Suggestion, seen: Seen) -> dict[str, Any]:
     }
 
 
-def _connection(each: Connection) -> dict[str, Any]:
+def connection_data(each: Connection) -> dict[str, Any]:
+    """One connection."""
     found: dict[str, Any] = {
         "from": each.source.name,
         "to": each.destination.name,

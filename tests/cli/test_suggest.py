@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.cli.schema import violations
 from tests.cli.session import ROOT, podfence
 
 FLOWS = "examples/flows/hubble.jsonl"
@@ -71,3 +73,48 @@ def test_namespaces_and_directions_narrow_what_is_written() -> None:
     done = podfence(["suggest", *narrow, "--flows", FLOWS, *OPEN])
     found = [document["metadata"] for document in yaml.safe_load_all(done.out)]
     assert found == [{"name": "prometheus-from-flows", "namespace": "monitoring"}]
+
+
+# -- the test file
+
+
+def test_the_test_file_passes_with_the_policies_and_fails_without(tmp_path: Path) -> None:
+    tests, policies = tmp_path / "shop.yaml", tmp_path / "policies"
+    words = ["--out", str(policies), "--write-tests", str(tests)]
+    done = podfence(["suggest", "--flows", FLOWS, *OPEN, *words])
+
+    assert done.status == 0
+    assert f"wrote 6 tests to {tests}: all pass with the policies, 5 fail without" in done.out
+    assert podfence(["test", str(tests), *OPEN, "-f", str(policies)]).status == 0
+    for one in policies.iterdir():
+        others = [word for each in policies.iterdir() if each != one for word in ("-f", str(each))]
+        assert podfence(["test", str(tests), *OPEN, *others]).status == 1, one.name
+    assert podfence(["test", str(tests), *OPEN]).status == 1
+
+
+def test_no_test_file_is_written_over_and_no_policy_is_printed_then(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text("mine")
+    words = ["--write-tests", str(tmp_path / "shop.yaml")]
+    done = podfence(["suggest", "--flows", FLOWS, *OPEN, *words])
+    assert (done.status, done.out) == (2, "")
+    assert "File exists" in done.err
+    assert (tmp_path / "shop.yaml").read_text() == "mine"
+
+
+def test_where_nothing_was_seen_there_is_nothing_to_keep(tmp_path: Path) -> None:
+    (tmp_path / "none.csv").write_text("source,destination,protocol,port\n")
+    flows = ["--flows", str(tmp_path / "none.csv")]
+    done = podfence(["suggest", *flows, *OPEN, "--write-tests", str(tmp_path / "shop.yaml")])
+    assert (done.status, (tmp_path / "shop.yaml").exists()) == (2, False)
+
+
+def test_json_says_what_became_of_the_test_file(tmp_path: Path) -> None:
+    tests = tmp_path / "shop.yaml"
+    words = ["-o", "json", "--write-tests", str(tests)]
+    done = podfence(["suggest", "--flows", FLOWS, *OPEN, *words])
+    data = json.loads(done.out)
+    schema = json.loads((ROOT / "docs/schemas/suggest.schema.json").read_bytes())
+    assert violations(data, schema, schema) == []
+    assert data["tests"] == {
+        "file": str(tests), "count": 6, "passed": 6, "failedWithout": 5, "unheld": [],
+    }  # fmt: skip

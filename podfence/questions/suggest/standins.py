@@ -18,7 +18,8 @@ from podfence.model.objects import Pod
 from podfence.questions.suggest.places import stems
 
 _SPACE: Final = "kube-system"
-_LABELS: Final = (("k8s-app", "kube-dns"),)
+LABELS: Final = (("k8s-app", "kube-dns"),)
+"""Those of the DNS of every distribution."""
 _PORT: Final = 53
 
 
@@ -29,7 +30,7 @@ def with_dns(cluster: Cluster, flows: Iterable[Flow]) -> tuple[Cluster, tuple[Ob
     owners = tuple(ObjectRef("Deployment", _SPACE, name) for name in sorted(set(_asked(flows))))
     if not owners:
         return cluster, ()
-    pods = [Pod(_SPACE, owner.name, _LABELS, owner=owner) for owner in owners]
+    pods = [Pod(_SPACE, owner.name, LABELS, owner=owner) for owner in owners]
     namespaces = {_SPACE: undeclared(_SPACE), **cluster.namespaces}
     every = assign_addresses((*cluster.pods, *pods))
     return replace(cluster, namespaces=namespaces, pods=every), owners

@@ -62,7 +62,7 @@ class Replay(Struct, frozen=True):
 class Suggestion(Struct, frozen=True):
     """``beyond``: what the suggested policies allow that nobody was seen to use. ``change``: what
     they open and close. ``assumed``: workloads of DNS that the input does not hold. ``after``: the
-    cluster with the policies."""
+    cluster with the policies. ``needed``: what they shall allow."""
 
     evidence: Evidence
     policies: tuple[Suggested, ...]
@@ -71,8 +71,9 @@ class Suggestion(Struct, frozen=True):
     replay: Replay
     beyond: tuple[Connection, ...]
     change: Summary
-    assumed: tuple[str, ...]
+    assumed: tuple[ObjectRef, ...]
     after: PolicyIndex
+    needed: tuple[Connection, ...]
 
 
 def suggest(
@@ -90,13 +91,14 @@ def suggest(
     places = Places(before)
     found = evidence(every, places)
     wanted = found.seen + found.denied if with_denied else found.seen
+    needed = _merged(wanted)
     groups = Groups(cluster, places.members)
     if assumed:
         ours = wish.workloads if wish.workloads is not None else frozenset(places.members)
         wish = replace(wish, workloads=ours - set(assumed))
     taken = (policy.ref for policy in cluster.policies)
     now = Judging(before, places.members)
-    written = Writer(groups, now, places.names, taken, wish).write(_merged(wanted))
+    written = Writer(groups, now, places.names, taken, wish).write(needed)
     policies = [each.policy for each in written.policies]
     after = compile_cluster(with_policies(cluster, policies), names) if policies else before
     then = Judging(after, places.members)
@@ -106,13 +108,14 @@ def suggest(
         written.policies,
         written.left_open,
         written.settled,
-        replayed(_merged(wanted), then),
+        replayed(needed, then),
         tuple(dict.fromkeys(beyond)),
         summary(plan_of_indexes(before, after, limits=_NO_BLAME).outcomes)
         if policies
         else Summary(),
-        tuple(ref.name for ref in assumed),
+        assumed,
         after,
+        tuple(needed),
     )
 
 

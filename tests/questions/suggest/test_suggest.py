@@ -224,7 +224,7 @@ def test_dns_that_the_manifests_do_not_hold_is_assumed_and_gets_tcp() -> None:
         peer(pods={"k8s-app": "kube-dns"}, namespaces={METADATA_NAME_LABEL: "kube-system"}),
     )
     assert [(p.protocol.value, p.port) for p in item.ports] == [("TCP", 53), ("UDP", 53)]
-    assert found.assumed == ("coredns",)
+    assert [ref.name for ref in found.assumed] == ["coredns"]
     assert [(c.protocol, c.port) for c in found.beyond] == [("TCP", 53)]
 
 
