@@ -20,7 +20,9 @@ from podfence.cli.common import (
     usable,
     without_verdict,
 )
-from podfence.cli.inputs import Inputs, access_options, shared_input_options
+from podfence.cli.flowinputs import FORMATS as FLOW_FORMATS
+from podfence.cli.flowinputs import read_seen
+from podfence.cli.inputs import Inputs, access_options, complete_files, shared_input_options
 from podfence.cli.terminal import echo
 from podfence.collector import collector_paused
 from podfence.errors import PodfenceError
@@ -35,6 +37,7 @@ from podfence.render.plan_edits import Edits, Texts
 from podfence.text import printable
 
 if TYPE_CHECKING:
+    from podfence.flows.seen import Seen
     from podfence.manifests.gittree import Range
 
 FORMATS = ("text", "wide", "json", "markdown", "sarif", "github")
@@ -83,11 +86,21 @@ SHOWN_WORKLOADS = 5
     help="With what --order says: write the temporary policies there, a file each.",
 )
 @click.option(
+    "--flows",
+    "flows",
+    multiple=True,
+    metavar="FILE|-",
+    shell_complete=complete_files,
+    help="Traffic that was seen: say what of it the change would cut, and let through. "
+    f"{FLOW_FORMATS}",
+)
+@click.option(
     "--fail-on",
     type=click.Choice([each.value for each in FailOn]),
     default=FailOn.ANY.value,
     show_default=True,
-    help="The exit status is 1 for these changes alone; outside: new ways in from outside, or out.",
+    help="The exit status is 1 for these changes alone; outside: new ways in from outside, or out; "
+    "used: connections close that passed in --flows.",
 )
 @resolve_option
 @keep_going_option
@@ -102,6 +115,7 @@ def command(
     no_newcomers: bool,
     order: bool,
     transition: str | None,
+    flows: tuple[str, ...],
     fail_on: str,
     resolve: str | None,
     keep_going: bool,
@@ -115,9 +129,13 @@ def command(
     status 0: no verdict changes; 1: one does that --fail-on names; 2: part of the input cannot be
     judged.
     """
-    if [*paths, *common.paths].count("-") > 1:
+    if [*paths, *common.paths, *flows].count("-") > 1:
         raise click.UsageError("standard input can be read once only")
-    names = read_names(resolve, *paths, *common.paths)
+    if fail_on == FailOn.USED.value and not flows:
+        raise click.UsageError(
+            "--fail-on used is about traffic that was seen; name it with --flows"
+        )
+    names = read_names(resolve, *paths, *common.paths, *flows)
     kept = Kept()
     asked = None
     if context is not None or kubeconfig is not None:
@@ -136,6 +154,7 @@ def command(
             "name what was and what is: plan OLD NEW, plan --git REV for versions in git, or plan "
             "--context NAME PATH for what applying files to a cluster would do"
         )
+    seen = read_seen(flows) if flows else None
     told: set[str] = set()
     before, after = (usable(side, told) for side in sides)
     order = order or transition is not None
@@ -147,16 +166,18 @@ def command(
             newcomers=not no_newcomers,
             same=_alike(before, after),
             order=order,
+            flows=None if seen is None else tuple(seen.flows()),
         )
     texts = (Texts(each.raw, each.locate) for each in sides)
     revisions = (versions.old, versions.new) if versions else ()
-    _show(answer, Edits(*texts), output, top, revisions, order)
+    _show(answer, seen, Edits(*texts), output, top, revisions, order)
     if transition is not None:
         _write_temporary(answer, transition)
     if answer.undecided:
         _say_undecided(answer, sides, keep_going=keep_going)
     missing = any(has_errors(each.problems) and not each.doubts for each in sides)
-    if (answer.undecided or missing) and not keep_going:
+    unread = seen is not None and bool(seen.unread)
+    if (answer.undecided or missing or unread) and not keep_going:
         return 2
     return 1 if answer.fails(FailOn(fail_on)) else 0
 
@@ -232,7 +253,13 @@ def _words(loaded: Loaded, doubt: Doubt) -> tuple[Doubt, str]:
 
 
 def _show(
-    answer: Plan, edits: Edits, output: str, top: int, revisions: Sequence[str], order: bool
+    answer: Plan,
+    seen: Seen | None,
+    edits: Edits,
+    output: str,
+    top: int,
+    revisions: Sequence[str],
+    order: bool,
 ) -> None:
     """``revisions``: what stands before the names of files that were read out of git."""
     if output in ("json", "sarif"):
@@ -242,12 +269,16 @@ def _show(
         from podfence.render.plan_sarif import sarif_data
 
         found = findings_of(answer, edits.spots)
-        data = plan_data(answer, edits.spots) if output == "json" else sarif_data(found, revisions)
+        data = (
+            plan_data(answer, edits.spots, seen)
+            if output == "json"
+            else sarif_data(found, revisions)
+        )
         click.echo(json_text(data))
     elif output == "markdown":
         from podfence.render.plan_markdown import render_markdown
 
-        click.echo(render_markdown(answer, edits.spots), nl=False)
+        click.echo(render_markdown(answer, edits.spots, seen), nl=False)
     elif output == "github":
         from podfence.render.plan_findings import findings_of
         from podfence.render.plan_github import workflow_commands
@@ -259,6 +290,10 @@ def _show(
 
         wide = output == "wide"
         echo(render_plan(answer, edits.spots, top=0 if wide else top, wide=wide), nl=False)
+        if seen is not None:
+            from podfence.render.plan_used import render_used
+
+            echo(render_used(answer, seen, edits.spots, wide=wide), nl=False)
     if order and output in ("text", "wide"):
         from podfence.render.plan_order import render_order
 

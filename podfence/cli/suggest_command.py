@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,13 +17,13 @@ from podfence.cli.common import (
     resolve_option,
     without_verdict,
 )
+from podfence.cli.flowinputs import FORMATS, read_seen
 from podfence.cli.inputs import Inputs, complete_files, input_options
 from podfence.cli.suggest_tests import write_tests
 from podfence.cli.targets import qualified
 from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError
 from podfence.flows.seen import Seen
-from podfence.manifests.flowfiles import read_flows
 from podfence.manifests.load import Loaded
 from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
 from podfence.policy.compile import compile_cluster
@@ -55,9 +54,7 @@ _DIRECTIONS: Final = {
     required=True,
     metavar="FILE|-",
     shell_complete=complete_files,
-    help="Flow records: hubble observe -o jsonpb, flow logs of Calico, conntrack -L, podfence "
-    "drops -o json, or CSV with source,destination,protocol,port. gzip too. May be given more "
-    "than once.",
+    help=FORMATS,
 )
 @click.option(
     "-n",
@@ -134,8 +131,7 @@ def command(
         raise click.UsageError("standard input can be read once only")
     names = read_names(resolve, *inputs.paths)
     loaded = load_cluster(inputs)
-    seen = read_flows(files, sys.stdin.buffer if "-" in files else None)
-    _show_unread(seen)
+    seen = read_seen(files)
     with asking(loaded, inputs):
         wish = Wish(
             _DIRECTIONS[direction],
@@ -174,15 +170,6 @@ def _wanted(
         }
         return frozenset(named)
     return frozenset(found)
-
-
-def _show_unread(seen: Seen) -> None:
-    for place in seen.places:
-        where = f"{printable(place.file)}:{place.line}"
-        echo(f"{where}: error[PF011]: {printable(place.message)}", err=True)
-    more = seen.unread - len(seen.places)
-    if more > 0:
-        echo(f"error[PF011]: {more:,} more records cannot be read", err=True)
 
 
 def _show(

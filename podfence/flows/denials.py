@@ -1,7 +1,7 @@
-"""What ``podfence drops -o json`` prints, with or without ``--follow``.
+"""What ``podfence drops -o json`` prints, with or without ``--follow`` and ``--audit``.
 
-Rule: all of it was denied; answers are none of it. Addresses that may be several pods' are not
-placed (NP-60a).
+Rule: all of it was denied but what an audited policy would have denied, which passed (AUD-4);
+answers are none of it. Addresses that may be several pods' are not placed (NP-60a).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class _Drop(Struct):
     count: int = 1
     port: int | None = None
     reply: bool = False
+    audit: bool = False
 
 
 class _Node(Struct):
@@ -77,7 +78,7 @@ class DenialReader:
                 (_end(drop.source), _end(drop.destination)),
                 protocol,
                 port,
-                Verdict.DENIED,
+                Verdict.ALLOWED if drop.audit else Verdict.DENIED,
                 times=(drop.first, drop.last),
                 count=max(drop.count, 1),
             )

@@ -9,8 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
+from podfence.questions.phrases.words import count
+from podfence.questions.plan.blame import Blame
 from podfence.questions.plan.outcomes import Outcome, Scope
 from podfence.questions.plan.plan import Plan
+from podfence.questions.plan.used import Use
 from podfence.render.plan_edits import SIGNS, Spot
 from podfence.render.plan_text import (
     Spots,
@@ -20,6 +23,7 @@ from podfence.render.plan_text import (
     mode_words,
     outcome_words,
 )
+from podfence.render.suggest import connection_text
 
 PLAN_CODES: Mapping[str, str] = {
     "PF401": "a change opens connections between pods",
@@ -29,17 +33,20 @@ PLAN_CODES: Mapping[str, str] = {
     "PF405": "a change opens something for pods to come",
 }
 """Codes of what a plan finds, with their meaning in one line."""
+CLOSES = "PF402"
 _SHOWN = 4
 
 
 class PlanFinding(Struct, frozen=True):
     """``code`` and what it is about. ``message`` is safe to print. ``spots``: the edits' places;
-    ``key``: tells the finding from others whatever line it stands on."""
+    ``key``: tells the finding from others whatever line it stands on. ``in_use``: whether something
+    closes that passed when it was seen."""
 
     code: str
     message: str
     spots: tuple[Spot, ...]
     key: str
+    in_use: bool = False
 
 
 def findings_of(plan: Plan, spots: Spots) -> Iterator[PlanFinding]:
@@ -57,9 +64,10 @@ def findings_of(plan: Plan, spots: Spots) -> Iterator[PlanFinding]:
             for code, members in sorted(by_code.items()):
                 lines = [f"{PLAN_CODES[code]}: {title}", *([remark] if remark else [])]
                 lines += _outcomes(members)
-                yield PlanFinding(
-                    code, "\n".join(lines), places, f"{code} {cause.blame.mode.value} {title}"
-                )
+                cut = _cut(plan, cause.blame) if code == CLOSES and not coming else []
+                lines += _uses(cut)
+                key = f"{code} {cause.blame.mode.value} {title}"
+                yield PlanFinding(code, "\n".join(lines), places, key, bool(cut))
 
 
 def _codes(outcome: Outcome, *, coming: bool) -> Iterator[str]:
@@ -70,7 +78,19 @@ def _codes(outcome: Outcome, *, coming: bool) -> Iterator[str]:
     if outcome.opened:
         yield {Scope.IN: "PF403", Scope.OUT: "PF404", Scope.PODS: "PF401"}[outcome.scope]
     if outcome.closed:
-        yield "PF402"
+        yield CLOSES
+
+
+def _cut(plan: Plan, blame: Blame) -> list[Use]:
+    """What a cause closes of the traffic that was seen."""
+    return [use for use in plan.used.cut if blame in use.blames] if plan.used is not None else []
+
+
+def _uses(uses: Sequence[Use]) -> Iterator[str]:
+    for use in uses[:_SHOWN]:
+        yield f"passed when it was seen: {connection_text(use.connection)}"
+    if len(uses) > _SHOWN:
+        yield f"and {count(len(uses) - _SHOWN, 'connection')} more that passed when seen"
 
 
 def _outcomes(members: Sequence[Outcome]) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from podfence.errors import Position
+from podfence.flows.seen import Seen
 from podfence.questions.plan.edits import Edit
 from podfence.questions.plan.ends import Line
 from podfence.questions.plan.outcomes import Outcome, Who
@@ -13,15 +14,21 @@ from podfence.questions.plan.plan import Plan, summary
 from podfence.render.plan_edits import Spot
 from podfence.render.plan_order import order_data
 from podfence.render.plan_text import Spots
+from podfence.render.plan_used import used_data
 
 PLAN_SCHEMA = "podfence.plan/v1"
 
 
-def plan_data(plan: Plan, spots: Spots) -> dict[str, object]:
-    """Everything that text in its wide form says, and the paths of fields."""
+def plan_data(plan: Plan, spots: Spots, seen: Seen | None = None) -> dict[str, object]:
+    """Everything that text in its wide form says, and the paths of fields. ``seen``: the flows that
+    were given."""
     total = summary(plan.outcomes)
-    order = {} if plan.order is None else {"order": order_data(plan.order)}
-    return order | {
+    asked: dict[str, object] = {}
+    if plan.order is not None:
+        asked["order"] = order_data(plan.order)
+    if plan.used is not None and seen is not None:
+        asked["flows"] = used_data(plan.used, seen)
+    return asked | {
         "schema": PLAN_SCHEMA,
         "changes": plan.changes_something,
         "summary": {

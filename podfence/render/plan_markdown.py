@@ -9,30 +9,54 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from podfence.flows.seen import Seen
 from podfence.questions.phrases.words import count
 from podfence.questions.plan.outcomes import Outcome, Scope
 from podfence.questions.plan.plan import Plan
+from podfence.questions.plan.used import Used
 from podfence.render.plan_edits import SIGNS
 from podfence.render.plan_text import Spots, causes_of, edit_name, headline, render_plan
+from podfence.render.plan_used import render_used, used_words
+from podfence.render.suggest import connection_text
 
 LIMIT = 60_000
 MARKER = "<!-- podfence-plan -->"
 """The first line, by which a step finds its own comment to write it anew."""
 _ROWS = 20
 _EDITS = 3
+_CONNECTIONS = 10
 _TICKS = re.compile("`+")
 
 
-def render_markdown(plan: Plan, spots: Spots) -> str:
-    """The whole text, with a newline at its end."""
+def render_markdown(plan: Plan, spots: Spots, seen: Seen | None = None) -> str:
+    """The whole text, with a newline at its end. ``seen``: the flows that were given."""
     lines = [MARKER, f"### Network policy: {headline(plan)}", ""]
     lines += _table(plan)
     if plan.newcomers:
         lines += ["", f"**Pods to come**: {count(len(plan.newcomers), 'outcome')}, listed below."]
     if plan.undecided:
         lines += ["", f"**Not certain**: {count(len(plan.undecided), 'workload')}."]
+    whole = render_plan(plan, spots, top=0, wide=True)
+    if plan.used is not None and seen is not None:
+        lines += _used(plan.used)
+        whole = render_used(plan, seen, spots, wide=True).lstrip("\n") + "\n" + whole
     head = "\n".join([*lines, ""])
-    return head + _details(render_plan(plan, spots, top=0, wide=True), LIMIT - len(head))
+    return head + _details(whole, LIMIT - len(head))
+
+
+def _used(used: Used) -> Iterator[str]:
+    """What would be cut and let through, the most used first."""
+    yield ""
+    yield f"**Traffic that was seen**: {used_words(used)}."
+    for title, uses in ((":warning: cut", used.cut), ("let through", used.opened)):
+        by_count = sorted(uses, key=lambda use: -use.connection.count)
+        if by_count:
+            yield ""
+        yield from (
+            f"- {title}: {code(connection_text(use.connection))}" for use in by_count[:_CONNECTIONS]
+        )
+        if len(by_count) > _CONNECTIONS:
+            yield f"- {title}: {count(len(by_count) - _CONNECTIONS, 'connection')} more"
 
 
 def _table(plan: Plan) -> Iterator[str]:

@@ -7,10 +7,10 @@ from hashlib import sha256
 
 from podfence.errors import Position
 from podfence.render.plan_edits import Spot
-from podfence.render.plan_findings import PLAN_CODES, PlanFinding
+from podfence.render.plan_findings import CLOSES, PLAN_CODES, PlanFinding
 from podfence.render.sarif import sarif_place, sarif_run
 
-_LEVELS = {"PF403": "error", "PF404": "error", "PF402": "note"}
+_LEVELS = {"PF403": "error", "PF404": "error", CLOSES: "note"}
 """Every other code is a warning."""
 
 
@@ -25,7 +25,7 @@ def _result(finding: PlanFinding, revisions: Iterable[str]) -> dict[str, object]
     shown = sorted(there, key=lambda spot: spot.old)[:1]
     result: dict[str, object] = {
         "ruleId": finding.code,
-        "level": _LEVELS.get(finding.code, "warning"),
+        "level": "warning" if finding.in_use else _LEVELS.get(finding.code, "warning"),
         "message": {"text": finding.message},
         "locations": [_location(spot, revisions) for spot in shown],
         "partialFingerprints": {"podfencePlan/v1": sha256(finding.key.encode()).hexdigest()},

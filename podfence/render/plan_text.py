@@ -32,7 +32,7 @@ _NAMES = 3
 
 def render_plan(plan: Plan, spots: Spots, *, top: int = 20, wide: bool = False) -> str:
     """The whole text. ``top``: causes shown at most, 0 for all; ``wide``: everything by name."""
-    writer = _Writer(plan, spots, wide=wide)
+    writer = PlanWriter(plan, spots, wide=wide)
     lines = [headline(plan)]
     lines += writer.section("", plan.outcomes, top, LINES - 12)
     room = max(8, LINES - 4 - len(lines))
@@ -51,6 +51,8 @@ def headline(plan: Plan) -> str:
         certain = "no verdict changes" if not plan.undecided else "no verdict surely changes"
         return f"{certain} ({edits})"
     said = _summed(summary(plan.outcomes))
+    if plan.used is not None and plan.used.cut:
+        said += f"; cuts {count(len(plan.used.cut), 'connection')} that passed when seen"
     if not plan.outcomes:
         coming = _summed(summary(plan.newcomers))
         return f"{edits}: nothing changes for the pods of today; for pods to come: {coming}"
@@ -118,7 +120,9 @@ class _Cause(Struct, frozen=True):
         return not opens, not outside, -sum(o.pairs for o in self.outcomes), self.blame.edits
 
 
-class _Writer:
+class PlanWriter:
+    """Writes the parts of one plan. ``wide``: everything by name."""
+
     def __init__(self, plan: Plan, spots: Spots, *, wide: bool) -> None:
         self._plan = plan
         self._spots = spots
@@ -148,16 +152,20 @@ class _Writer:
             yield ""
             yield f"and {count(len(left), 'cause')} more with {count(pairs, 'pair')} (-o wide)"
 
-    def _block(self, cause: _Cause) -> Iterator[str]:
-        yield ""
-        edits = [self._plan.edits[number] for number in cause.blame.edits]
+    def cause(self, blame: Blame) -> Iterator[str]:
+        """The edits, and how they work together."""
+        edits = [self._plan.edits[number] for number in blame.edits]
         shown = edits if self._wide else edits[:_NAMES]
         for edit in shown:
             yield from self._edit(edit)
         if len(edits) > len(shown):
             yield f"  and {count(len(edits) - len(shown), 'edit')} more"
-        if remark := mode_words(cause.blame, len(edits)):
+        if remark := mode_words(blame, len(edits)):
             yield f"  {remark}"
+
+    def _block(self, cause: _Cause) -> Iterator[str]:
+        yield ""
+        yield from self.cause(cause.blame)
         if self._wide or len(cause.outcomes) <= _OUTCOMES:
             for outcome in cause.outcomes:
                 yield f"    {outcome_words(outcome, shown=None if self._wide else _NAMES)}"

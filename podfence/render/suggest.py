@@ -223,23 +223,7 @@ def suggest_data(found: Suggestion, seen: Seen) -> dict[str, Any]:
     evidence, replay = found.evidence, found.replay
     return {
         "schema": SCHEMA,
-        "records": seen.records,
-        "unread": seen.unread,
-        "left": [
-            {"because": reason.value, "count": number}
-            for reason, number in (*seen.left.items(), *evidence.aside.items())
-        ],
-        "unplaced": [
-            {
-                "from": str(each.flow.source),
-                "to": str(each.flow.destination),
-                "protocol": each.flow.protocol,
-                "port": each.flow.port,
-                "count": each.flow.count,
-                "because": each.because,
-            }
-            for each in evidence.nameless
-        ],
+        **evidence_data(seen, evidence),
         "connections": [connection_data(each) for each in evidence.seen],
         "denied": [connection_data(each) for each in evidence.denied],
         "policies": [policy_manifest(each.policy) for each in found.policies],
@@ -262,6 +246,29 @@ def suggest_data(found: Suggestion, seen: Seen) -> dict[str, Any]:
             "shutIn": found.change.shut_in,
             "shutOut": found.change.shut_out,
         },
+    }
+
+
+def evidence_data(seen: Seen, found: Evidence) -> dict[str, Any]:
+    """What was read, and what of it is no evidence."""
+    return {
+        "records": seen.records,
+        "unread": seen.unread,
+        "left": [
+            {"because": reason.value, "count": number}
+            for reason, number in (*seen.left.items(), *found.aside.items())
+        ],
+        "unplaced": [
+            {
+                "from": str(each.flow.source),
+                "to": str(each.flow.destination),
+                "protocol": each.flow.protocol,
+                "port": each.flow.port,
+                "count": each.flow.count,
+                "because": each.because,
+            }
+            for each in found.nameless
+        ],
     }
 
 

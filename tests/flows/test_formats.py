@@ -36,6 +36,11 @@ def test_our_own_drops(data: bytes) -> None:
     assert (flow.port, flow.count, flow.verdict) == (5432, 3, Verdict.DENIED)
 
 
+def test_what_an_audit_alone_would_have_denied_has_passed() -> None:
+    drop = DROPS["nodes"][0]["drops"][0] | {"audit": True}  # type: ignore[index]
+    assert one(lines({"schema": "podfence.drops/v1", "drop": drop})).verdict is Verdict.ALLOWED
+
+
 @pytest.mark.parametrize(
     "text",
     [b"hello\n", b"[1]\n", b"{}\n", b'{"kind": "Pod"}\n', b"a,b\n1,2\n", b"{\n}\n", b"{\n\n"],

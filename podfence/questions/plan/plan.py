@@ -6,13 +6,16 @@ twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from enum import Enum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from podfence.flows.seen import Flow
 from podfence.model.cluster import Cluster
 from podfence.model.doubt import Doubt
+from podfence.model.meta import ObjectRef
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import NO_NAMES, Names
 from podfence.policy.index import PolicyIndex
@@ -25,6 +28,7 @@ from podfence.questions.plan.order import Order, safe_order
 from podfence.questions.plan.outcomes import Outcome, Scope, outcomes
 from podfence.questions.plan.sides import aligned
 from podfence.questions.plan.undecided import Doubts, Touched, sort_out, touched
+from podfence.questions.plan.used import Used, in_use, with_asked_dns
 
 
 class Summary(Struct, frozen=True):
@@ -41,12 +45,14 @@ class Summary(Struct, frozen=True):
 
 
 class FailOn(Enum):
-    """Which changes a gate is shut for. ``OUTSIDE``: new ways in from outside, or out to it."""
+    """Which changes a gate is shut for. ``OUTSIDE``: new ways in from outside, or out to it.
+    ``USED``: connections close that were seen."""
 
     ANY = "any"
     OPENS = "opens"
     CLOSES = "closes"
     OUTSIDE = "outside"
+    USED = "used"
     NEVER = "never"
 
 
@@ -70,6 +76,9 @@ class Plan(Struct, frozen=True):
     order: Order | None = None
     """In which order the edits can be applied; None if nobody asked, or it would take too long."""
 
+    used: Used | None = None
+    """What of the traffic that was seen changes; None if no flows were given."""
+
     @property
     def changes_something(self) -> bool:
         """Whether any verdict differs, of pods of today or of newcomers."""
@@ -87,6 +96,8 @@ class Plan(Struct, frozen=True):
                 return any(each.closed for each in every)
             case FailOn.OUTSIDE:
                 return any(each.opened for each in every if each.scope is not Scope.PODS)
+            case FailOn.USED:
+                return self.used is not None and bool(self.used.cut)
             case FailOn.NEVER:
                 return False
 
@@ -114,13 +125,26 @@ def plan(
     newcomers: bool = True,
     same: Iterable[Doubt] = (),
     order: bool = False,
+    flows: Sequence[Flow] | None = None,
 ) -> Plan:
     """Compare two clusters. ``names``: what domain names stand for, on both sides. ``same``: the
     objects that neither side can read and that both have in the same words. ``order``: whether to
-    find in which order the edits can be applied."""
+    find in which order the edits can be applied. ``flows``: traffic that was seen."""
+    old, new, assumed = with_asked_dns(old, new, flows or ())
     old, new = comparable(old, new, newcomers=newcomers)
     indexes = compile_cluster(old, names), compile_cluster(new, names)
-    return plan_of_indexes(*indexes, same, order=order)
+    found = plan_of_indexes(*indexes, same, order=order)
+    return found if flows is None else replace(found, used=_used(found, indexes, flows, assumed))
+
+
+def _used(
+    found: Plan,
+    indexes: tuple[PolicyIndex, PolicyIndex],
+    flows: Iterable[Flow],
+    assumed: tuple[ObjectRef, ...],
+) -> Used:
+    undecided = frozenset(found.undecided)
+    return in_use(flows, *indexes, found.outcomes, undecided, assumed)
 
 
 def plan_of_indexes(

@@ -1,0 +1,29 @@
+"""Flow records on the command line: read, and what cannot be read is said."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from podfence.cli.terminal import echo
+from podfence.flows.seen import Seen
+from podfence.manifests.flowfiles import read_flows
+from podfence.text import printable
+
+FORMATS = (
+    "Flow records: hubble observe -o jsonpb, flow logs of Calico, conntrack -L, podfence drops "
+    "-o json, or CSV with source,destination,protocol,port. gzip too. May be given more than once."
+)
+
+
+def read_seen(files: Sequence[str]) -> Seen:
+    """What all files say together; the first records that are damaged are named on standard error.
+    Raises PodfenceError (PF011) for a file that cannot be read."""
+    seen = read_flows(files, sys.stdin.buffer if "-" in files else None)
+    for place in seen.places:
+        where = f"{printable(place.file)}:{place.line}"
+        echo(f"{where}: error[PF011]: {printable(place.message)}", err=True)
+    more = seen.unread - len(seen.places)
+    if more > 0:
+        echo(f"error[PF011]: {more:,} more records cannot be read", err=True)
+    return seen
