@@ -47,6 +47,7 @@ PURE = {
     "likeness",
     "reconcile",
     "drops",
+    "usage",
     "flows",
     "dns",
     "sets",

@@ -16,8 +16,9 @@ from podfence.agent.revisions import Revisions
 from podfence.agent.status import Status
 from podfence.drops.narrow import of_namespace
 from podfence.drops.record import Drops
-from podfence.kube.agents import DROPS_PATH, POLICY_PATH, STATUS_PATH
+from podfence.kube.agents import DROPS_PATH, POLICY_PATH, RULES_PATH, STATUS_PATH
 from podfence.model.meta import ObjectRef
+from podfence.usage.record import Rules
 
 PATIENCE: Final = 3.0
 """Seconds that the thread that enforces has to tell whom a policy selects."""
@@ -36,8 +37,10 @@ def routes(
     revisions: Revisions,
     inbox: Asked,
     drops: Callable[[int], Drops],
+    rules: Callable[[str], Rules],
 ) -> dict[str, Route]:
-    """By path. ``drops``: those that have changed after a serial."""
+    """By path. ``drops``: those that have changed after a serial. ``rules``: uses of rules, of one
+    namespace or, with "", of all."""
 
     def of_node(_: Mapping[str, str]) -> Iterator[bytes]:
         yield msgspec.json.encode(node_report(status(), time.monotonic()))
@@ -61,10 +64,14 @@ def routes(
             found = of_namespace(found, namespace)
         yield msgspec.json.encode(found)
 
+    def of_rules(query: Mapping[str, str]) -> Iterator[bytes]:
+        yield msgspec.json.encode(rules(query.get("namespace", "")))
+
     return {
         STATUS_PATH: Route("status", of_node),
         POLICY_PATH: Route("status", of_policy, of_namespace=True),
         DROPS_PATH: Route("drops", of_drops, of_namespace=True),
+        RULES_PATH: Route("rules", of_rules, of_namespace=True),
     }
 
 

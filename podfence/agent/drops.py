@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 
 from podfence.agent.eventseries import Said
 from podfence.agent.log import Log
@@ -18,7 +17,7 @@ from podfence.drops.attempt import Attempt, attempt_of
 from podfence.drops.attribution import Attribution
 from podfence.drops.events import DropEvents
 from podfence.drops.ledger import Counts, Ledger, Names
-from podfence.drops.record import Drops
+from podfence.drops.record import Cause, Drops, rfc3339
 from podfence.errors import NftError
 from podfence.kernel.nflog import Copies, LogListener
 
@@ -35,15 +34,9 @@ AUDITED = "PacketsAudited"
 _POLL = 0.5
 
 
-def date(seconds: float) -> str:
-    """Seconds since 1970, as RFC 3339 has them."""
-    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
-
-
 class Watcher:
     """``group``: the log group. ``namespace_fd``: another network namespace than the process's.
-    ``say`` is told what is to be an Event on a pod."""
+    ``say`` is told what is to be an Event on a pod, ``denied`` why packets were denied."""
 
     def __init__(
         self,
@@ -53,14 +46,16 @@ class Watcher:
         namespace_fd: int | None = None,
         clock: Callable[[], float] = time.time,
         say: Callable[[Said], object] = bool,
+        denied: Callable[[Sequence[Cause]], object] = len,
     ) -> None:
         self._group = group
         self._log = log
         self._namespace_fd = namespace_fd
         self._clock = clock
         self._lock = threading.Lock()
-        self._ledger = Ledger(node, date)
+        self._ledger = Ledger(node, rfc3339)
         self._say, self._events = say, DropEvents()
+        self._denied = denied
         self._second, self._left = 0, BUDGET
 
     def run(self, stopped: threading.Event) -> None:
@@ -106,6 +101,7 @@ class Watcher:
         with self._lock:
             for attempt, names in answers:
                 self._ledger.answer(attempt, names, now)
+        self._denied([names.cause for attempt, names in answers if not attempt.audit])
         for attempt, names in answers:
             denial = self._events.denial(attempt, names, now)
             if denial is not None:

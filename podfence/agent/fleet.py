@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from podfence.agent.nodereport import NodeReport, PolicyReport
-from podfence.agent.revisions import Revision
+from podfence.model.meta import Revision
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -27,6 +27,9 @@ from podfence.agent.log import Log
 from podfence.drops.record import Drops
 from podfence.errors import HostError
 from podfence.text import printable
+from podfence.usage.record import Rules
+
+T = TypeVar("T")
 
 SECONDS = 5.0
 """How long a connection may be silent."""
@@ -48,8 +51,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         asked = urlsplit(self.path)
+        if asked.path == "/rules":
+            data = msgspec.json.encode(self.server.tell_rules())
+            self._answer(HTTPStatus.OK, data, "application/json")
+            return
         if asked.path != "/drops":
-            self._answer(HTTPStatus.NOT_FOUND, b"there is /drops\n", "text/plain")
+            self._answer(HTTPStatus.NOT_FOUND, b"there are /drops and /rules\n", "text/plain")
             return
         since = parse_qs(asked.query).get("since", ["0"])[-1]
         if not (since.isascii() and since.isdigit() and len(since) < 20):
@@ -80,11 +87,17 @@ class LocalServer(ThreadingMixIn, UnixStreamServer):
     block_on_close = False
 
     def __init__(
-        self, folder: Path, namespace: int, tell: Callable[[int], Drops], log: Log
+        self,
+        folder: Path,
+        namespace: int,
+        tell: Callable[[int], Drops],
+        tell_rules: Callable[[], Rules],
+        log: Log,
     ) -> None:
-        """``tell``: drops that have changed after a serial. The lock of the namespace is held, so a
-        socket that is there is of nobody. Raises HostError."""
-        self.tell = tell
+        """``tell``: drops that have changed after a serial; ``tell_rules``: uses of rules.
+        The lock of the namespace is held, so a socket that is there is of nobody. Raises
+        HostError."""
+        self.tell, self.tell_rules = tell, tell_rules
         self._log = log
         name = socket_name(namespace)
         try:
@@ -135,17 +148,27 @@ class _Connection(http.client.HTTPConnection):
 
 
 def ask_drops(folder: Path, namespace: int, since: int = 0) -> Drops:
-    """What the agent of a network namespace tells. Raises HostError."""
+    """What the agent of a network namespace tells of drops. Raises HostError."""
+    return _ask(folder, namespace, f"/drops?since={since}", Drops)
+
+
+def ask_rules(folder: Path, namespace: int) -> Rules:
+    """What it tells of the use of rules. Raises HostError."""
+    return _ask(folder, namespace, "/rules", Rules)
+
+
+def _ask(folder: Path, namespace: int, path: str, form: type[T]) -> T:
+    """Raises HostError."""
     name = socket_name(namespace)
     shown = printable(str(folder / name))
     connection = _Connection(folder, name)
     try:
-        connection.request("GET", f"/drops?since={since}")
+        connection.request("GET", path)
         answer = connection.getresponse()
         data = answer.read(LARGEST)
         if answer.status != HTTPStatus.OK:
-            raise HostError(f"the agent behind {shown} does not tell drops: is it older?")
-        return msgspec.json.decode(data, type=Drops)
+            raise HostError(f"the agent behind {shown} does not tell that: is it older?")
+        return msgspec.json.decode(data, type=form)
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise HostError(
             f"no agent runs in this network namespace (there is none behind {shown}); "

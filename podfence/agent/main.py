@@ -37,6 +37,7 @@ from podfence.agent.podstarts import PodStarts
 from podfence.agent.resolvers import Resolvers
 from podfence.agent.reviews import Reviewer
 from podfence.agent.revisions import Revisions
+from podfence.agent.rulecounts import RuleCounts
 from podfence.agent.selfsigned import server_context
 from podfence.agent.sources import (
     feed,
@@ -49,9 +50,10 @@ from podfence.agent.sources import (
 from podfence.agent.status import Status
 from podfence.agent.table import KernelTable
 from podfence.agent.threads import Threads
-from podfence.agent.wanted import Wanted
+from podfence.agent.wanted import Wanted, is_policy
 from podfence.agent.web import Pages, WebServer
 from podfence.kernel import netns
+from podfence.kernel.ctlook import ConnectionTable
 from podfence.kernel.nftables.notices import Notices
 from podfence.kube.access import Access
 from podfence.kube.client import Client
@@ -129,14 +131,23 @@ class Agent:
             instead=_instead(options),
         )
         self._events = EventWriter(options.access, options.node.name, log, environment)
+        self._rules = RuleCounts(
+            options.node.name,
+            ConnectionTable(options.node.mark_mask, options.namespace_fd),
+            options.run_dir / f"rules-{namespace}.json",
+            log,
+        )
         self._drops = Watcher(
             options.node.name,
             options.node.log_group,
             log,
             options.namespace_fd,
             say=self._events.say,
+            denied=self._rules.denied,
         )
-        self._local = LocalServer(options.run_dir, namespace, self._drops.drops, log)
+        self._local = LocalServer(
+            options.run_dir, namespace, self._drops.drops, self._rules.rules, log
+        )
 
         meter = Meter(TABLE, options.namespace_fd)
         self._outlook = Outlook(
@@ -155,7 +166,9 @@ class Agent:
                 options.https,
                 server_context(),
                 Reviewer(client, time.monotonic),
-                routes(self.status, self._revisions, self._inbox, self._drops.drops),
+                routes(
+                    self.status, self._revisions, self._inbox, self._drops.drops, self._rules.rules
+                ),
                 log,
             )
 
@@ -183,6 +196,7 @@ class Agent:
         reader = self._threads.start("names", lambda: self._names.run(self._threads.stopped))
         self._threads.start("notices", self._notice)
         self._threads.start("drops", lambda: self._drops.run(self._threads.stopped))
+        rules = self._threads.start("rules", lambda: self._rules.run(self._threads.stopped))
         self._threads.start("local socket", self._local.run)
         self._threads.start("outlook", lambda: self._outlook.run(self._threads.stopped))
         self._threads.start(
@@ -201,6 +215,7 @@ class Agent:
         enforcer.join(_PATIENCE)
         feeder.join(_PATIENCE)
         reader.join(_PATIENCE)
+        rules.join(_PATIENCE)
         self._log.info("end", reason=signal.Signals(end).name, table="stays")
         return 0
 
@@ -213,11 +228,14 @@ class Agent:
         self._drops.name(wanted.attribution)
         if wanted.in_sync:
             self._names.want(wanted.names)
+            self._rules.name(wanted.credit, self._revisions.all)
 
     def _arrived(self, events: Sequence[Event]) -> None:
         """The kernel holds all that follows from these."""
         self._starts.arrived(events)
         self._revisions.arrived(events)
+        if any(map(is_policy, events)):
+            self._rules.changed()
 
     def _notice(self) -> None:
         while not self._threads.stopped.is_set():

@@ -7,7 +7,6 @@ the file names the machine's run.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from ipaddress import ip_address
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from podfence.agent.wholefile import read_whole, write_whole
 from podfence.dns.cache import Known
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -42,10 +42,9 @@ class NameFile:
     def load(self) -> list[Known]:
         """What was known; nothing where there is no such file, or one that cannot be used."""
         try:
-            with self._path.open("rb") as opened:
-                data = opened.read(_LARGEST + 1)
-            content = msgspec.json.decode(data, type=_Content)
-            if len(data) > _LARGEST or content.boot != _boot():
+            data = read_whole(self._path, _LARGEST)
+            content = msgspec.json.decode(data or b"", type=_Content)
+            if content.boot != _boot():
                 return []
             found = ((line, ip_address(line.address)) for line in content.known)
             return [Known(line.name, (a.version, int(a)), line.until) for line, a in found]
@@ -56,11 +55,7 @@ class NameFile:
         """Raises OSError."""
         lines = [_Line(each.name, _text(each), each.until) for each in known]
         data = msgspec.json.encode(_Content(_boot(), lines))
-        new = self._path.with_suffix(".new")
-        opened = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(opened, "wb") as file:
-            file.write(data)
-        new.replace(self._path)
+        write_whole(self._path, data)
 
 
 def _text(known: Known) -> str:

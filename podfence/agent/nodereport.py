@@ -10,9 +10,9 @@ from msgspec import Struct
 
 from podfence._version import __version__
 from podfence.agent.conditions import Condition, Kind
-from podfence.agent.revisions import Revision, Selected
+from podfence.agent.revisions import Selected
 from podfence.agent.status import Status
-from podfence.model.meta import ObjectRef
+from podfence.model.meta import ObjectRef, Revision
 
 
 class Pending(Struct, frozen=True):

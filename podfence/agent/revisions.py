@@ -6,26 +6,14 @@ what follows from another or from none. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 from msgspec import Struct
 from msgspec.json import Decoder
 
 from podfence.model.facts import Event, Gone, PolicyFacts, Put
-from podfence.model.meta import ObjectRef
-
-
-class Revision(Struct, frozen=True):
-    """``uid``: of the object, another one when it was deleted and made anew. ``generation``: as the
-    API server counts changes of its ``spec``; 0 where it does not."""
-
-    uid: str
-    generation: int = 0
-
-    def covers(self, wanted: Revision) -> bool:
-        """Whether this is a revision, or a later one of the same object."""
-        return self.uid == wanted.uid and self.generation >= wanted.generation
+from podfence.model.meta import ObjectRef, Revision
 
 
 class Selected(Struct, frozen=True):
@@ -63,6 +51,11 @@ class Revisions:
                     self._held[ObjectRef(kind, namespace, name)] = revision_of(document)
                 case Gone(kind, namespace, name):
                     self._held.pop(ObjectRef(kind, namespace, name), None)
+
+    @property
+    def all(self) -> Mapping[ObjectRef, Revision]:
+        """Those in force, for the thread that enforces."""
+        return self._held
 
     def of(self, policy: ObjectRef) -> Revision | None:
         """The one in force; None where there is none."""

@@ -22,6 +22,7 @@ from podfence.nft.lowering.delta import Delta
 from podfence.nft.lowering.lower import LocalNode
 from podfence.nft.ruleset import Ruleset
 from podfence.reconcile.states import Planned
+from podfence.usage.credit import Credit
 
 
 class Wanted:
@@ -62,6 +63,11 @@ class Wanted:
     def attribution(self) -> Attribution:
         """Who and why, by what is wanted now."""
         return Attribution(self._index, self._assembly.group)
+
+    @property
+    def credit(self) -> Credit:
+        """Which rules connections use, by what is wanted now."""
+        return Credit(self._index)
 
     @property
     def names(self) -> frozenset[str]:

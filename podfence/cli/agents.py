@@ -18,7 +18,6 @@ import msgspec
 from msgspec import Struct
 
 from podfence.agent.fleet import Told
-from podfence.agent.revisions import Revision
 from podfence.cli.inputs import access_options
 from podfence.errors import ClusterError, UnknownObject
 from podfence.kube.access import Access
@@ -27,7 +26,7 @@ from podfence.kube.client import Client, Lost, Refusal
 from podfence.kube.resource import resources_of
 from podfence.kube.source import find_access
 from podfence.model.kindnames import kind_called
-from podfence.model.meta import ObjectRef
+from podfence.model.meta import ObjectRef, Revision
 
 T = TypeVar("T")
 AT_ONCE: Final = 16

@@ -49,6 +49,7 @@ COMMANDS = {
     "status": "Show how each node stands, and where a policy is in force.",
     "wait": "Wait until a policy is in force on every node.",
     "drops": "Show what was denied, and by which policy.",
+    "rules": "Show which rules connections use, and which none does.",
     "schema": "Print the schema of what a command prints as JSON.",
     "completion": "Print a script that makes a shell complete commands and options.",
 }

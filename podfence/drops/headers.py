@@ -39,13 +39,18 @@ class Headers(Struct, frozen=True):
 
     @property
     def protocol(self) -> str:
-        """As policies see it: ``TCP``, ``UDP``, ``SCTP`` or OTHER."""
-        return _NUMBERS.get(self.number, OTHER)
+        """As policies see it."""
+        return protocol_of(self.number)
 
     @property
     def shown(self) -> str:
         """As people call it: ``TCP``, ``ICMP``, ``protocol 47``."""
         return _SHOWN.get(self.number, f"protocol {self.number}")
+
+
+def protocol_of(number: int) -> str:
+    """A transport protocol as policies see it: ``TCP``, ``UDP``, ``SCTP`` or OTHER."""
+    return _NUMBERS.get(number, OTHER)
 
 
 def read_headers(family: int, data: bytes) -> Headers | None:

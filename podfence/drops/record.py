@@ -6,6 +6,8 @@ Names of fields are an interface (``docs/schemas/drops.schema.json``).
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from msgspec import Struct
 
 
@@ -82,3 +84,9 @@ class Drops(Struct, frozen=True):
     lost: int = 0
     forgotten: int = 0
     drops: tuple[Drop, ...] = ()
+
+
+def rfc3339(seconds: float) -> str:
+    """Seconds since 1970 as RFC 3339 has them, in UTC and to the millisecond."""
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")

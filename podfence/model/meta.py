@@ -35,3 +35,15 @@ class ObjectRef(Struct, frozen=True, order=True):
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+class Revision(Struct, frozen=True):
+    """``uid``: of the object, another one when it was deleted and made anew. ``generation``: as the
+    API server counts changes of its ``spec``; 0 where it does not."""
+
+    uid: str
+    generation: int = 0
+
+    def covers(self, wanted: Revision) -> bool:
+        """Whether this is a revision, or a later one of the same object."""
+        return self.uid == wanted.uid and self.generation >= wanted.generation

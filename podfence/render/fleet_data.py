@@ -10,8 +10,7 @@ from collections.abc import Sequence
 
 from podfence.agent.fleet import Standing, Told, is_well, standing
 from podfence.agent.nodereport import Held, NodeReport, PolicyReport
-from podfence.agent.revisions import Revision
-from podfence.model.meta import ObjectRef
+from podfence.model.meta import ObjectRef, Revision
 
 Data = dict[str, object]
 

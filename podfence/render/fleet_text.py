@@ -9,8 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from podfence.agent.fleet import Standing, Told, standing
 from podfence.agent.nodereport import Held, NodeReport, PolicyReport
-from podfence.agent.revisions import Revision
-from podfence.model.meta import ObjectRef
+from podfence.model.meta import ObjectRef, Revision
 from podfence.questions.phrases.words import count, some
 from podfence.render.tables import table
 from podfence.text import printable

@@ -13,8 +13,9 @@ from podfence.agent.reviews import Wish
 from podfence.agent.revisions import Revisions, Selected
 from podfence.agent.status import Status
 from podfence.drops.record import Cause, Drop, Drops, End
-from podfence.kube.agents import DROPS_PATH, POLICY_PATH
+from podfence.kube.agents import DROPS_PATH, POLICY_PATH, RULES_PATH
 from podfence.model.facts import PolicyFacts, Put
+from podfence.usage.record import Rules
 
 ENDS = End("10.0.0.1", ("shop/web",)), End("10.0.0.2", ("shop/db",))
 DROP = Drop("n1", 7, "a", "b", 1, "ingress", *ENDS, "TCP", Cause("past"), 80)
@@ -37,6 +38,7 @@ ROUTES = routes(
     REVISIONS,
     BOX,
     lambda since: Drops("n1", since, drops=(DROP,)),
+    lambda namespace: Rules("n1", f"of {namespace}"),
 )
 ROUTE = ROUTES[DROPS_PATH]
 
@@ -55,6 +57,14 @@ def test_a_namespace_is_asked_for_with_the_right_to_it_alone() -> None:
     assert ROUTE.wish({"namespace": "shop"}) == Wish("drops", "shop")
     assert ask(namespace="shop").drops == (DROP,)
     assert ask(namespace="other").drops == ()
+
+
+def test_uses_of_rules_of_a_namespace_are_told_with_the_right_to_it_alone() -> None:
+    route = ROUTES[RULES_PATH]
+    assert route.wish({"namespace": "shop"}) == Wish("rules", "shop")
+    assert route.wish({}) == Wish("rules", "")
+    answer = b"".join(route.answer({"namespace": "shop"}))
+    assert msgspec.json.decode(answer, type=Rules).since == "of shop"
 
 
 @pytest.mark.parametrize("since", ["x", "-1", "", "9" * 30, "²"])
@@ -106,7 +116,13 @@ def test_what_is_told_of_a_revision_is_no_older_than_it() -> None:
             put = Put(PolicyFacts("NetworkPolicy", "shop", "db", b'{"metadata": {"uid": "u"}}'))
             revisions.arrived([put])
 
-    asked = routes(lambda: Status("n1", 0.0, 0.0), revisions, Late(), lambda since: Drops("n1", 0))
+    asked = routes(
+        lambda: Status("n1", 0.0, 0.0),
+        revisions,
+        Late(),
+        lambda since: Drops("n1", 0),
+        lambda namespace: Rules("n1", ""),
+    )
     words = {"kind": "NetworkPolicy", "namespace": "shop", "name": "db"}
     told = [
         msgspec.json.decode(b"".join(asked[POLICY_PATH].answer(words)), type=PolicyReport).uid

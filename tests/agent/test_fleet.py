@@ -10,10 +10,10 @@ import pytest
 from podfence.agent.conditions import Condition, Kind
 from podfence.agent.fleet import Standing, Told, is_well, standing
 from podfence.agent.nodereport import NodeReport, PolicyReport, node_report, policy_report
-from podfence.agent.revisions import Revision, Revisions, Selected
+from podfence.agent.revisions import Revisions, Selected
 from podfence.agent.status import HUNG, Source, Status, Waiting
 from podfence.model.facts import Gone, PolicyFacts, Put
-from podfence.model.meta import ObjectRef
+from podfence.model.meta import ObjectRef, Revision
 from podfence.render.fleet_data import nodes_data, policy_data
 from podfence.render.fleet_text import nodes_text, policy_text, seconds_text, waited_text
 from tests.cli.schema import violations

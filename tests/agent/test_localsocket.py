@@ -13,19 +13,22 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from podfence.agent.localsocket import LocalServer, ask_drops, socket_name
+from podfence.agent.localsocket import LocalServer, ask_drops, ask_rules, socket_name
 from podfence.agent.log import Log
 from podfence.drops.record import Cause, Drop, Drops, End
 from podfence.errors import HostError
+from podfence.usage.record import PolicyUse, Rules, RuleUse
 
 DROP = Drop("n1", 7, "a", "b", 1, "ingress", End("::1"), End("::2"), "TCP", Cause("unknown"))
+USE = PolicyUse("NetworkPolicy", "shop/db", "u", 1, "a", (RuleUse("spec.ingress[0]", 2, "b"),))
+RULES = Rules("n1", "a", policies=(USE,))
 TOLD = Drops("n1", 7, 1, 0, 0, (DROP,))
 
 
 class Server:
     def __init__(self, folder: Path) -> None:
         self.asked: list[int] = []
-        self.server = LocalServer(folder, 42, self._tell, Log(io.StringIO()))
+        self.server = LocalServer(folder, 42, self._tell, lambda: RULES, Log(io.StringIO()))
         threading.Thread(target=self.server.run, daemon=True).start()
 
     def _tell(self, since: int) -> Drops:
@@ -53,6 +56,10 @@ def test_what_is_told_is_what_is_read(server: Server, folder: Path) -> None:
     assert ask_drops(folder, 42) == TOLD
     assert ask_drops(folder, 42, 7).drops == ()
     assert server.asked == [0, 7]
+
+
+def test_uses_of_rules_are_told(server: Server, folder: Path) -> None:
+    assert ask_rules(folder, 42) == RULES
 
 
 def test_only_root_can_open_it(server: Server, folder: Path) -> None:

@@ -1,0 +1,111 @@
+"""Which rules are used, as a table and as JSON data. Nothing is decided here.
+
+Rule: what an agent says is hostile: another one may have answered in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from podfence.agent.fleet import Told
+from podfence.questions.phrases.words import count
+from podfence.render.fleet_text import seconds_text
+from podfence.render.tables import table
+from podfence.text import printable
+from podfence.usage.record import Rules
+from podfence.usage.together import RuleTotal
+
+SCHEMA = "podfence.rules/v1"
+_COLUMNS = ("POLICY", "RULE", "USES", "LAST USED", "COUNTED SINCE")
+
+
+def rules_text(totals: Sequence[RuleTotal]) -> str:
+    """A line a rule."""
+    return table(_COLUMNS, [_row(total) for total in totals])
+
+
+def _row(total: RuleTotal) -> tuple[str, ...]:
+    kind = "" if total.kind == "NetworkPolicy" else f"{printable(total.kind)} "
+    return (
+        f"{kind}{printable(total.policy)}",
+        printable(total.path),
+        str(total.uses),
+        second(total.last) or "never",
+        second(total.since),
+    )
+
+
+def rules_notes(told: Sequence[Told[Rules]]) -> Iterator[str]:
+    """What is missing, a line a node."""
+    for each in told:
+        node, found = printable(each.node), each.answer
+        if found is None:
+            yield f"node {node}: {printable(each.fault)}"
+            continue
+        parts = []
+        if found.away:
+            parts.append(f"nobody looked for {seconds_text(found.away)} of that time")
+        if found.cut:
+            cut = f"{found.cut} of {count(found.looks, 'look')}"
+            parts.append(f"{cut} saw a part of the connections, for they are many")
+        if found.missed:
+            parts.append(f"the rules of {count(found.missed, 'connection')} could not be found out")
+        if found.uncounted:
+            parts.append(f"there is no room for {count(found.uncounted, 'policy')}")
+        if parts:
+            yield f"node {node} counts since {second(found.since)}: {'; '.join(parts)}"
+
+
+def young_notes(
+    young: Sequence[RuleTotal], told: Sequence[Told[Rules]], date: str
+) -> Iterator[str]:
+    """What cannot be said of the time since ``date``: of rules that are counted for less, and of
+    nodes."""
+    if young:
+        rules = count(len(young), "rule")
+        yield f"of {rules} more no use was seen, but counted for less: see podfence rules"
+    for each in told:
+        if each.answer is not None and each.answer.since > date:
+            since = second(each.answer.since)
+            yield f"node {printable(each.node)} counts since {since} alone"
+
+
+def rules_data(
+    totals: Sequence[RuleTotal], told: Sequence[Told[Rules]], unused: str = ""
+) -> dict[str, object]:
+    """rules: ``podfence rules``. ``unused``: the time from which on the rules are unused."""
+    asked = {"unusedSince": unused} if unused else {}
+    return {
+        "schema": SCHEMA,
+        **asked,
+        "rules": [_rule(total) for total in totals],
+        "nodes": [_node(each) for each in told],
+    }
+
+
+def _rule(total: RuleTotal) -> object:
+    return {"uses": 0, **msgspec.to_builtins(total)}
+
+
+def _node(told: Told[Rules]) -> object:
+    found = told.answer
+    if found is None:
+        return {"node": told.node, "answers": False, "fault": told.fault}
+    return {
+        "node": told.node,
+        "answers": True,
+        "since": found.since,
+        "awaySeconds": found.away,
+        "looks": found.looks,
+        "cut": found.cut,
+        "missed": found.missed,
+        "uncounted": found.uncounted,
+    }
+
+
+def second(date: str) -> str:
+    """A time without its fraction."""
+    day, point, _ = printable(date).partition(".")
+    return f"{day}Z" if point else day

@@ -1,0 +1,1 @@
+"""Connections that passed become uses of rules: counted, in bounded memory."""

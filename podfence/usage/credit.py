@@ -1,0 +1,86 @@
+"""A connection that passed -> the rules that it uses. Pure.
+
+Rule: of policies that add up, all rules that fit are used, for each of them alone would do; of
+policies in order, the first that fits, and those before it that pass on. Where the policies of now
+would deny it, no rule is used: it was let pass by others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from msgspec import Struct
+
+from podfence.live.node import LiveIndex
+from podfence.model.meta import ObjectRef
+from podfence.policy.domains import At
+from podfence.policy.flow import Action, Direction
+from podfence.policy.index import CompiledRule, DirectionPolicy
+from podfence.sets.ports import OTHER
+
+Rule = tuple[ObjectRef, str]
+"""A policy, and the path of a rule in it."""
+
+
+class Kind(Struct, frozen=True):
+    """Connections that policies cannot tell apart but by their ends: the client's port is left
+    out. ``protocol`` as policies see it; ``port``: the server's, 0 where there is none."""
+
+    client: At
+    server: At
+    protocol: str = OTHER
+    port: int = 0
+
+
+class Credit:
+    """Asks the index of one node, as it is now."""
+
+    def __init__(self, index: LiveIndex) -> None:
+        self._index = index
+
+    def rules(self, kind: Kind) -> tuple[Rule, ...]:
+        """The rules here that a connection uses, at either end."""
+        if kind.client == kind.server:
+            return ()  # a pod may always speak to itself (NP-54)
+        ends = ((kind.client, Direction.EGRESS), (kind.server, Direction.INGRESS))
+        found = (rule for at, direction in ends for rule in self._at(at, direction, kind))
+        return tuple(dict.fromkeys(found))
+
+    def written(self) -> Mapping[ObjectRef, tuple[str, ...]]:
+        """The rules that apply to pods here, by policy. One that has none is there, too."""
+        policies: dict[int, DirectionPolicy] = {}
+        for applying in self._index.policies.of.values():
+            for direction in Direction:
+                policy = applying.of(direction)
+                policies[policy.number] = policy
+        found: dict[ObjectRef, dict[str, None]] = {}
+        for policy in policies.values():
+            for tier in policy.tiers:
+                for origin in tier.isolated_by:
+                    found.setdefault(origin.policy, {})
+                for rule in tier.rules:
+                    found.setdefault(rule.origin.policy, {})[rule.origin.path] = None
+        return {ref: tuple(paths) for ref, paths in found.items()}
+
+    def _at(self, at: At, direction: Direction, kind: Kind) -> Iterator[Rule]:
+        remote = kind.server if direction is Direction.EGRESS else kind.client
+        for holder in self._index.holders(at):
+            applying = self._index.policies.of.get(holder.variant.profile) if holder.local else None
+            if applying is not None:
+                yield from self._used(applying.of(direction), remote, kind)
+
+    def _used(self, policy: DirectionPolicy, remote: At, kind: Kind) -> Iterator[Rule]:
+        passed: list[CompiledRule] = []
+        for tier in policy.tiers:
+            fitting = [rule for rule in tier.rules if self._fits(rule, remote, kind)]
+            action = fitting[0].action if fitting else tier.default
+            if action is Action.DENY:
+                return
+            passed += fitting[:1] if tier.ordered else fitting
+            if action is Action.ACCEPT:
+                break
+        yield from ((rule.origin.policy, rule.origin.path) for rule in passed)
+
+    def _fits(self, rule: CompiledRule, remote: At, kind: Kind) -> bool:
+        asked = kind.protocol, kind.port
+        return any(asked in m.ports and self._index.holds(m.peers, remote) for m in rule.matches)

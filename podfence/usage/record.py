@@ -1,0 +1,47 @@
+"""What is told of the use of rules: values, as JSON has them.
+
+Rule: every name comes from the API and is hostile; whoever prints one escapes it. Names of fields
+are an interface (``docs/schemas/rules.schema.json``). Times are RFC 3339, of the node's clock.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class RuleUse(Struct, frozen=True, omit_defaults=True):
+    """One rule. ``path``: in its policy (``spec.ingress[0]``). ``uses``: connections that passed
+    and that it fits; of a rule that denies, how often a denied packet was put down to it. ``last``:
+    when that was seen last, "" for never."""
+
+    path: str
+    uses: int = 0
+    last: str = ""
+
+
+class PolicyUse(Struct, frozen=True, omit_defaults=True):
+    """The rules of one revision of a policy. ``policy``: namespace/name, or the name alone.
+    ``since``: from when on this node has looked for uses of this revision."""
+
+    kind: str
+    policy: str
+    uid: str
+    generation: int
+    since: str
+    rules: tuple[RuleUse, ...] = ()
+
+
+class Rules(Struct, frozen=True):
+    """What a node tells: policies that select pods of it, or did. ``since``: from when on it has
+    counted; ``away``: seconds since then in which no agent looked. ``cut``: looks at the
+    connections that did not read all; ``missed``: connections of which nobody could find out which
+    rule they use; ``uncounted``: policies for which there is no room."""
+
+    node: str
+    since: str
+    away: int = 0
+    looks: int = 0
+    cut: int = 0
+    missed: int = 0
+    uncounted: int = 0
+    policies: tuple[PolicyUse, ...] = ()
