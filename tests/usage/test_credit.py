@@ -1,0 +1,82 @@
+"""Which rules a connection uses: those that the engine names, at the ends that are here."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from podfence.engine.evaluate import Judge
+from podfence.live.node import LiveIndex
+from podfence.policy.compile import compile_cluster
+from podfence.policy.flow import Action, Direction, Flow, Reason
+from podfence.policy.index import PolicyIndex
+from podfence.usage.credit import Credit, Kind, Rule
+from tests.support.drop_worlds import SIZES, flows
+from tests.support.live_worlds import World
+
+SEEDS = range(24)
+
+
+def kind(flow: Flow) -> Kind:
+    family = flow.source.version
+    ends = (family, int(flow.source)), (family, int(flow.destination))
+    return Kind(*ends, flow.protocol, flow.port)
+
+
+def by_the_engine(judge: Judge, flow: Flow, node: str) -> set[Rule]:
+    """Of each end here that allows it, the rules for which it does."""
+    found: set[Rule] = set()
+    source, destination = judge.side(flow.source), judge.side(flow.destination)
+    ask = (flow.source.version, flow.protocol, flow.port)
+    for near, far, direction in (
+        (source, destination, Direction.EGRESS),
+        (destination, source, Direction.INGRESS),
+    ):
+        for subject in near.subjects:
+            decision = judge.end(subject, direction, far.endpoint_class, *ask)
+            if subject.pod.node == node and decision.allowed and decision.reason is Reason.RULE:
+                found.update((origin.policy, origin.path) for origin in decision.origins)
+    return found
+
+
+def passing(index: PolicyIndex) -> set[Rule]:
+    """Rules that pass on: the engine does not name them, though they were needed."""
+    tiers = (tier for policy in index.direction_policies.values() for tier in policy.tiers)
+    rules = (rule for tier in tiers for rule in tier.rules if rule.action is Action.PASS)
+    return {(rule.origin.policy, rule.origin.path) for rule in rules}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_rules_are_those_that_the_engine_names(seed: int) -> None:
+    rng = Random(seed)
+    world = World(rng, SIZES[seed % len(SIZES)])
+    live = LiveIndex(world.node)
+    live.apply(world.start())
+    for _ in range(rng.randrange(12)):
+        live.apply(world.step())
+    index = compile_cluster(world.cluster())
+    judge, credit = Judge(index), Credit(live)
+    written = credit.written()
+    for flow in flows(rng, index, 200):
+        verdict = judge.verdict(flow)
+        if verdict.ingress.reason in (Reason.OWN_NODE, Reason.SELF):
+            continue  # never judged on its way
+        found = set(credit.rules(kind(flow)))
+        expected = by_the_engine(judge, flow, world.node)
+        assert expected <= found <= expected | passing(index), flow
+        assert all(path in written[policy] for policy, path in found)
+
+
+def test_enough_is_compared() -> None:
+    """The law above is about something: many clusters have rules that connections use."""
+    used = 0
+    for seed in SEEDS:
+        rng = Random(seed)
+        world = World(rng, SIZES[seed % len(SIZES)])
+        live = LiveIndex(world.node)
+        live.apply(world.start())
+        index = compile_cluster(world.cluster())
+        credit = Credit(live)
+        used += any(credit.rules(kind(flow)) for flow in flows(rng, index, 100))
+    assert used > len(SEEDS) // 2
