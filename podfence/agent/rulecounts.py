@@ -90,7 +90,7 @@ class RuleCounts:
 
     def take(self, look: Look) -> None:
         """What a look has found."""
-        kinds = [_kind(each) for each in look.new]
+        kinds = [(_kind(each), number) for each, number in look.new.items()]
         with self._lock:
             self._ledger.looked(kinds, self._clock(), cut=look.cut)
 

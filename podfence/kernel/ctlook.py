@@ -1,7 +1,7 @@
 """Look at the connections that the kernel tracks: those that our rules let pass, each told once.
 
 Rule: nothing is changed and no packet meets anything more. A look is a listing of the whole table,
-cut off after so many connections; those that the look before has told are only recognised, which
+cut off after some datagrams; those that the look before has told are only recognised, which
 costs a tenth of reading them.
 """
 
@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
@@ -19,6 +19,7 @@ from podfence.errors import NftError
 from podfence.kernel import netns
 from podfence.kernel.ctsweep import CTA_MARK, CTA_TUPLE_ORIG
 from podfence.kernel.netlink import (
+    HEADER,
     NLM_F_DUMP,
     NLM_F_REQUEST,
     NLMSG_DONE,
@@ -28,7 +29,7 @@ from podfence.kernel.netlink import (
 )
 
 _NETLINK_NETFILTER = 12
-_CT_GET = 1 << 8 | 1
+_CT_NEW, _CT_GET = 1 << 8, 1 << 8 | 1
 _CTA_TUPLE_REPLY = 2
 _CTA_TUPLE_IP, _CTA_TUPLE_PROTO = 1, 2
 _CTA_IP_V4_SRC, _CTA_IP_V6_SRC = 1, 3
@@ -36,6 +37,9 @@ _CTA_PROTO_NUM, _CTA_PROTO_SRC_PORT = 1, 2
 _BODY = 20
 """Bytes of a message before its attributes; the first is the tuple of who began."""
 _START = struct.Struct("=IH14xH")  # length, type, length of that attribute
+_ATTRIBUTE = struct.Struct("=HH")
+_WITH_PORTS = frozenset((52, 76))
+"""Bytes of a tuple of IPv4 and of IPv6 that ends with two ports, each four bytes, two and two."""
 _ERRNO = struct.Struct("=i")
 _RECEIVE = 1 << 18
 _SILENCE = 10.0
@@ -59,11 +63,11 @@ class Tracked(Struct, frozen=True):
 
 
 class Look(Struct, frozen=True):
-    """``new``: those that were not told yet. ``entries``: how many were looked at; ``cut``: there
-    were more. Where a connection stands in the table is random, and stays: so a look that is cut
-    sees a random part, and the next one the same part."""
+    """``new``: how many connections of each kind there are that were not told yet. ``entries``: how
+    many were looked at; ``cut``: there were more. Where a connection stands in the table is random,
+    and stays: so a look that is cut sees a random part, and the next one the same part."""
 
-    new: Sequence[Tracked]
+    new: Mapping[Tracked, int]
     entries: int
     cut: bool = False
 
@@ -83,57 +87,89 @@ class ConnectionTable:
     def look(self) -> Look:
         """What is there now. Raises NftError."""
         self._looks += 1
-        others = set() if self._looks % _ANEW == 0 else self._others
-        told_now: set[int] = set()
-        others_now: set[int] = set()
-        new: list[Tracked] = []
+        if self._looks % _ANEW == 0:
+            self._others = set()
+        told: set[int] = set()
+        others: set[int] = set()
+        found: dict[bytes, int] = {}
         entries, cut = 0, False
-        for data, at, length, first in self._entries():
+        for data in self._datagrams():
+            for at, length, first in _entries(data):
+                entries += 1
+                # Both tuples, which are equally long: no two connections share them. The hash has
+                # a secret of this process, so nobody can make two that are taken for one.
+                tuples = data[at : at + 2 * first]
+                key = hash(tuples)
+                if key in self._told:
+                    told.add(key)
+                elif key in self._others:
+                    others.add(key)
+                elif _mark(data, at + len(tuples), at + length) & self._mask:
+                    told.add(key)
+                    kind = _kind(tuples)
+                    found[kind] = found.get(kind, 0) + 1
+                else:
+                    others.add(key)
             if entries >= self._most:
                 cut = True
                 break
-            entries += 1
-            # Both tuples, which are equally long: no two connections share them. The hash has a
-            # secret of this process, so nobody can make two that are taken for one.
-            key = hash(data[at + _BODY : at + _BODY + 2 * first])
-            if key in self._told:
-                told_now.add(key)
-            elif key in others:
-                others_now.add(key)
-            else:
-                said = dict(attributes(data[at + _BODY : at + length]))
-                if int.from_bytes(said.get(CTA_MARK, b""), "big") & self._mask:
-                    told_now.add(key)
-                    new += _tracked(said)
-                else:
-                    others_now.add(key)
-        self._told, self._others = told_now, others_now
+        self._told, self._others = told, others
+        new: dict[Tracked, int] = {}
+        for kind, number in found.items():
+            if (tracked := _tracked(kind)) is not None:
+                new[tracked] = new.get(tracked, 0) + number
         return Look(new, entries, cut)
 
-    def _entries(self) -> Iterator[tuple[bytes, int, int, int]]:
-        """Datagram, offset and length of each message, and of its first attribute. A socket for
-        each look: one that is closed ends a listing that is cut."""
+    def _datagrams(self) -> Iterator[bytes]:
+        """The table. A socket for each look: one that is closed ends a listing that is cut."""
+        fd = self._namespace_fd
         try:
-            fd = self._namespace_fd
-            opened = netns.run_inside(fd, _open) if fd is not None else _open()
-            with opened:
+            with netns.run_inside(fd, _open) if fd is not None else _open() as opened:
                 opened.send(message(_CT_GET, NLM_F_REQUEST | NLM_F_DUMP, 1, bytes(4)))
                 while True:
                     data = opened.recv(_RECEIVE)
-                    at, end = 0, len(data)
-                    while at + _BODY <= end:
-                        (length, kind) = struct.unpack_from("=IH", data, at)
-                        if kind in (NLMSG_DONE, NLMSG_ERROR):
-                            (error,) = _ERRNO.unpack_from(data, at + 16)
-                            if error:
-                                raise _failed(-error)
-                            return
-                        if length < _BODY + 4:
-                            raise _failed(errno.EBADMSG)
-                        yield data, at, length, _START.unpack_from(data, at)[2]
-                        at += length + -length % 4
+                    _, kind, _, _, _ = HEADER.unpack_from(data)
+                    if kind in (NLMSG_DONE, NLMSG_ERROR):
+                        (error,) = _ERRNO.unpack_from(data, HEADER.size)
+                        if error:
+                            raise _failed(-error)
+                        return
+                    yield data
         except OSError as error:
             raise _failed(error.errno or errno.ETIMEDOUT) from error
+
+
+def _entries(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Where the attributes of each message begin, how long they are, and how long the first is. The
+    end of a listing may stand behind the last message."""
+    at, end, unpack = 0, len(data), _START.unpack_from
+    while at + _START.size <= end:
+        length, kind, first = unpack(data, at)
+        if kind != _CT_NEW or length < _START.size:
+            return
+        yield at + _BODY, length - _BODY, first
+        at += length + -length % 4
+
+
+def _mark(data: bytes, at: int, end: int) -> int:
+    """That of a connection; 0: it has none."""
+    unpack = _ATTRIBUTE.unpack_from
+    while at + _ATTRIBUTE.size <= end:
+        length, kind = unpack(data, at)
+        if kind == CTA_MARK:
+            return int.from_bytes(data[at + 4 : at + 8], "big")
+        at += max(length + -length % 4, 4)
+    return 0
+
+
+def _kind(tuples: bytes) -> bytes:
+    """One text for all connections that differ in the client's port alone, where the kernel writes
+    ports: it stands in both tuples. Others are told apart, and added up later."""
+    half = len(tuples) // 2
+    if half not in _WITH_PORTS:
+        return tuples
+    first, second = half - 12, 2 * half - 4
+    return b"".join((tuples[:first], b"\0\0", tuples[first + 2 : second], b"\0\0\0\0"))
 
 
 def _open() -> socket.socket:
@@ -144,9 +180,10 @@ def _open() -> socket.socket:
     return opened
 
 
-def _tracked(said: dict[int, bytes]) -> list[Tracked]:
+def _tracked(tuples: bytes) -> Tracked | None:
     """Policies see addresses after the Service was resolved (NP-28): the client is who began, the
-    server is who answers. None for what is no connection of ours to read."""
+    server is who answers. None for what cannot be read as a connection."""
+    said = dict(attributes(tuples))
     try:
         first = dict(attributes(said[CTA_TUPLE_ORIG]))
         reply = dict(attributes(said[_CTA_TUPLE_REPLY]))
@@ -156,9 +193,9 @@ def _tracked(said: dict[int, bytes]) -> list[Tracked]:
         port = transport.get(_CTA_PROTO_SRC_PORT)
         number = transport[_CTA_PROTO_NUM][0]
     except (KeyError, IndexError):
-        return []
+        return None
     where = None if port is None else int.from_bytes(port, "big")
-    return [Tracked(family, client, server, number, where)]
+    return Tracked(family, client, server, number, where)
 
 
 def _source(addresses: bytes) -> tuple[int, int]:

@@ -65,19 +65,19 @@ class Ledger:
         self._known: dict[Kind, tuple[float, tuple[Rule, ...]]] = {}
         self._looks = self._cut = self._missed = self._uncounted = 0
 
-    def looked(self, kinds: Iterable[Kind], now: float, *, cut: bool = False) -> None:
-        """A look at the connections, and those that are new."""
+    def looked(self, kinds: Iterable[tuple[Kind, int]], now: float, *, cut: bool = False) -> None:
+        """A look at the connections, and how many of each kind are new."""
         self._looks += 1
         self._cut += cut
         self._looked = max(now, self._since)
-        for kind in kinds:
+        for kind, number in kinds:
             known = self._known.get(kind)
             if known is not None and 0 <= now - known[0] < HOLDS:
-                self._use(known[1], 1, now)
+                self._use(known[1], number, now)
             elif kind in self._waiting or len(self._waiting) < KINDS:
-                self._waiting[kind] = self._waiting.get(kind, 0) + 1
+                self._waiting[kind] = self._waiting.get(kind, 0) + number
             else:
-                self._missed += 1
+                self._missed += number
 
     def questions(self, most: int) -> list[Kind]:
         """Kinds to ask about, the first that came first."""

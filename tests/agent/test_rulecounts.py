@@ -60,7 +60,8 @@ def counts(folder: Path, table: Table, log: io.StringIO | None = None) -> RuleCo
 
 
 def test_what_is_looked_at_is_named_and_outlives_the_agent(tmp_path: Path) -> None:
-    look = Look([Tracked(4, 1, 2, 6, 80), Tracked(4, 1, 2, 1), Tracked(6, 1, 2, 136, 9)], 3)
+    kinds = (Tracked(4, 1, 2, 6, 80), Tracked(4, 1, 2, 1), Tracked(6, 1, 2, 136, 9))
+    look = Look(dict.fromkeys(kinds, 1), 3)
     table = Table(look)
     made, asker = counts(tmp_path, table), Always()
     made.name(asker, REVISIONS)
@@ -68,7 +69,7 @@ def test_what_is_looked_at_is_named_and_outlives_the_agent(tmp_path: Path) -> No
     made.name(asker, REVISIONS)
     assert [(k.protocol, k.port) for k in asker.asked] == [("TCP", 80), ("OTHER", 0), ("OTHER", 0)]
     assert uses(made) == {"no-mail spec.egress[0]": 0, "shop/db spec.ingress[0]": 3}
-    table.looks.append(Look([], 0))
+    table.looks.append(Look({}, 0))
     table.end.clear()
     made.run(table.end)
     assert uses(counts(tmp_path, Table())) == uses(made)

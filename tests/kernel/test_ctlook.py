@@ -50,16 +50,16 @@ def tracked(ends: tuple[str, str]) -> Tracked:
 def test_a_connection_is_told_once(space: NftNamespace, ends: tuple[str, str]) -> None:
     table = ConnectionTable(MASK, space.fd)
     add(space, 1000, 5 << 16 | OTHERS, ends)
-    assert list(table.look().new) == [tracked(ends)]
-    assert list(table.look().new) == []
+    assert dict(table.look().new) == {tracked(ends): 1}
+    assert not table.look().new
     add(space, 1001, 6 << 16, ends)
     look = table.look()
-    assert (list(look.new), look.entries, look.cut) == ([tracked(ends)], 2, False)
+    assert (dict(look.new), look.entries, look.cut) == ({tracked(ends): 1}, 2, False)
 
 
 def test_what_our_rules_did_not_let_pass_is_not_told(space: NftNamespace) -> None:
     add(space, 1000, OTHERS)
-    assert list(ConnectionTable(MASK, space.fd).look().new) == []
+    assert not ConnectionTable(MASK, space.fd).look().new
 
 
 def test_a_connection_that_gets_our_mark_later_is_told_in_the_end(space: NftNamespace) -> None:
@@ -72,8 +72,19 @@ def test_a_connection_that_gets_our_mark_later_is_told_in_the_end(space: NftName
     assert found == [tracked(V4)]
 
 
+@pytest.mark.parametrize("ends", [V4, V6])
+def test_connections_that_differ_in_the_clients_port_are_one_kind(
+    space: NftNamespace, ends: tuple[str, str]
+) -> None:
+    for port in range(1000, 1100):
+        add(space, port, 1 << 16, ends)
+    assert dict(ConnectionTable(MASK, space.fd).look().new) == {tracked(ends): 100}
+
+
 def test_a_look_is_cut(space: NftNamespace) -> None:
-    for port in range(1000, 1010):
+    """After a datagram, which holds some hundred connections."""
+    for port in range(1000, 1400):
         add(space, port, 1 << 16)
     look = ConnectionTable(MASK, space.fd, most=4).look()
-    assert (len(look.new), look.entries, look.cut) == (4, 4, True)
+    assert (sum(look.new.values()), look.cut) == (look.entries, True)
+    assert 4 <= look.entries < 400

@@ -29,7 +29,7 @@ def uses(found: Rules) -> dict[str, tuple[int, str]]:
 
 def test_connections_are_put_down_to_rules() -> None:
     made = ledger()
-    made.looked([ONE, ONE], 110.0)
+    made.looked([(ONE, 2)], 110.0)
     assert made.questions(10) == [ONE]
     made.answer(ONE, (FIRST,), 111.0)
     assert made.questions(10) == []
@@ -38,11 +38,11 @@ def test_connections_are_put_down_to_rules() -> None:
 
 def test_an_answer_counts_for_a_while() -> None:
     made = ledger()
-    made.looked([ONE], 110.0)
+    made.looked([(ONE, 1)], 110.0)
     made.answer(ONE, (FIRST,), 110.0)
-    made.looked([ONE], 110.0 + HOLDS - 1)
+    made.looked([(ONE, 1)], 110.0 + HOLDS - 1)
     assert (made.questions(10), uses(made.rules())["spec.ingress[0]"][0]) == ([], 2)
-    made.looked([ONE], 110.0 + HOLDS)
+    made.looked([(ONE, 1)], 110.0 + HOLDS)
     assert made.questions(10) == [ONE]
 
 
@@ -102,7 +102,7 @@ def test_times_that_cannot_be_begin_anew(kept: Kept) -> None:
 
 def test_no_more_kinds_wait_than_there_is_room_for() -> None:
     made = ledger()
-    made.looked([Kind((4, n), (4, 2)) for n in range(KINDS + 5)], 110.0)
+    made.looked([(Kind((4, n), (4, 2)), 1) for n in range(KINDS + 5)], 110.0)
     assert (len(made.questions(2 * KINDS)), made.rules().missed) == (KINDS, 5)
 
 
