@@ -89,7 +89,7 @@ def test_the_account_that_agents_answer_may_do_nothing_else() -> None:
     ]
     assert [(each["kind"], each["name"]) for each in bound] == [("ClusterRole", "podfence-answers")]
     assert chart.only(found, "ClusterRole", "podfence-answers")["rules"] == [
-        {"apiGroups": ["podfence.io"], "resources": ["status", "drops"], "verbs": ["get"]}
+        {"apiGroups": ["podfence.io"], "resources": ["status", "drops", "rules"], "verbs": ["get"]}
     ]
 
 
