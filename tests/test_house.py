@@ -63,6 +63,7 @@ PURE = {
     "kube.narrow",
     "kube.resource",
     "kube.substitute",
+    "kube.watchlines",
     "kube.writes",
     "lab.api.garbage",
     "lab.api.nodes",

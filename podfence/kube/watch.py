@@ -16,7 +16,6 @@ from contextlib import closing, suppress
 from types import MappingProxyType
 from typing import Final, Generic, TypeVar
 
-import msgspec
 from msgspec import Struct
 
 from podfence.errors import ClusterError
@@ -37,6 +36,7 @@ from podfence.kube.parts import Parts
 from podfence.kube.resource import Resource
 from podfence.kube.snapshot import FORBIDDEN, rbac_rule
 from podfence.kube.substitute import Substitute
+from podfence.kube.watchlines import NOT_READABLE, Bookmark, read_line
 
 T = TypeVar("T")
 
@@ -45,8 +45,6 @@ SILENCE: Final = 90.0
 _SHORTEST_WATCH: Final = 300
 _LONGEST_WATCH: Final = 600
 """Seconds after which the server is asked to end a watch: not all clients at one moment."""
-_INITIAL_END: Final = "k8s.io/initial-events-end"
-_TOO_LARGE: Final = "ResourceVersionTooLarge"
 _TOO_LARGE_TEXT: Final = "Too large resource version"
 _TIMED_OUT: Final = 504
 _WAITING: Final = 256
@@ -71,40 +69,6 @@ class Standing(Struct, frozen=True):
     state: State
     heard: float | None
     relists: Mapping[str, int]
-
-
-class _Event(Struct, frozen=True):
-    type: str
-    object: msgspec.Raw = msgspec.Raw(b"{}")
-
-
-class _MarkMeta(Struct, frozen=True):
-    resourceVersion: str = ""
-    annotations: dict[str, str] | None = None
-
-
-class _Mark(Struct, frozen=True):
-    metadata: _MarkMeta = _MarkMeta()
-
-
-class _Cause(Struct, frozen=True):
-    reason: str = ""
-
-
-class _Details(Struct, frozen=True):
-    causes: list[_Cause] | None = None
-    retryAfterSeconds: int | None = None
-
-
-class _Status(Struct, frozen=True):
-    code: int = 0
-    message: str = ""
-    details: _Details | None = None
-
-
-_EVENT: Final = msgspec.json.Decoder(_Event)
-_MARK: Final = msgspec.json.Decoder(_Mark)
-_STATUS: Final = msgspec.json.Decoder(_Status)
 
 
 class Watch(Generic[T]):
@@ -346,19 +310,19 @@ class _Loop(Generic[T]):
 
     def _take(self, resource: Resource, line: bytes, changes: list[Change[T]]) -> Failure | None:
         """One line of a watch; a failure where the server says that it cannot go on."""
+        told = read_line(line)
         try:
-            event = _EVENT.decode(line)
-            if event.type == "ERROR":
-                return _failure_of(_STATUS.decode(event.object))
-            if event.type == "BOOKMARK":
-                mark = _MARK.decode(event.object).metadata
-                ends = (mark.annotations or {}).get(_INITIAL_END) == "true"
-                changes += self.follow.bookmark(mark.resourceVersion, ends_initial=ends)
-            else:
-                changes += self.follow.event(event.type, self._read(resource, event.object))
+            if isinstance(told, Failure):
+                return told
+            if isinstance(told, Bookmark):
+                changes += self.follow.bookmark(told.version, ends_initial=told.ends_initial)
+            elif told is not None:
+                changes += self.follow.event(told.type, self._read(resource, told.object))
         except ClusterError as error:
             return Failure(0, error.message)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except NOT_READABLE:
+            told = None
+        if told is None:
             return Failure(0, f"an event of {self.follow.kind} is not JSON, or of another form")
         return None
 
@@ -369,14 +333,3 @@ def _failure_of_refusal(refusal: Refusal, resource: Resource) -> Failure:
         text = f"{text}; {rbac_rule(resource)}"
     too_new = refusal.status == _TIMED_OUT and _TOO_LARGE_TEXT in refusal.said
     return Failure(refusal.status, text, refusal.pause, too_new)
-
-
-def _failure_of(status: _Status) -> Failure:
-    details = status.details or _Details()
-    causes = {cause.reason for cause in details.causes or ()}
-    return Failure(
-        status.code,
-        status.message,
-        None if details.retryAfterSeconds is None else float(details.retryAfterSeconds),
-        _TOO_LARGE in causes,
-    )

@@ -18,7 +18,7 @@ import msgspec
 from podfence.agent import ttrpc
 from podfence.agent.nri import sandbox
 from podfence.drops.attempt import attempt_of
-from podfence.errors import ClusterError, NftError
+from podfence.errors import ClusterError, NftError, PodfenceError
 from podfence.kernel.netlink import attribute, decode_answers, message, nested, text
 from podfence.kernel.nflog import read_copies
 from podfence.kernel.nftables import nf_tables as nf
@@ -31,7 +31,9 @@ from podfence.kube.listing import decode_page
 from podfence.kube.narrow import KEPT, page_decoder, plain
 from podfence.manifests.domaintable import read_name_table
 from podfence.manifests.testfiles import read_test_files
+from podfence.mirror.requests import Refused
 from podfence.nft.objects import DROP, Compare, DataType, Field, Rule
+from tests.support import streamreaders as streams
 from tests.support.fuzzing import exercise
 from tests.support.mutations import ROOT, case, seeds
 
@@ -222,4 +224,10 @@ READERS = (
     Reader("elements", _elements, (NftError,), _element_seeds),
     Reader("table", _table, (NftError,), _table_seeds),
     Reader("runtime", _runtime, (ttrpc.Malformed,), _runtime_seeds),
+    Reader("requests", streams.requests, (OSError,), streams.request_seeds),
+    Reader("mirror-requests", streams.mirror_requests, (Refused,), streams.mirror_request_seeds),
+    Reader("watches", streams.watches, (), streams.watch_seeds),
+    Reader("frames", streams.frames, (ClusterError,), streams.frame_seeds),
+    Reader("dns", streams.names, (), streams.name_seeds),
+    Reader("flows", streams.flows, (PodfenceError,), streams.flow_seeds),
 )
