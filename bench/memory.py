@@ -13,3 +13,11 @@ def resident() -> int:
     """Bytes of this process that are in memory, after a collection."""
     gc.collect()
     return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE
+
+
+def resident_of(process: int) -> int:
+    """Bytes of another process that are in memory; 0 where there is none."""
+    try:
+        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * _PAGE
+    except OSError:
+        return 0

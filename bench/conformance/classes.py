@@ -66,29 +66,30 @@ KINDS = (
     Kind(
         "`NotIn` on a key that is missing",
         "NP-4",
-        "Kubernetes documentation, Labels and selectors: `notin` selects resources with another "
-        "value, *and all resources with no labels with the `tier` key*.",
+        "Kubernetes documentation, Labels and selectors, of `tier notin (frontend, backend)`: it "
+        "selects *all resources with key equal to `tier` and values other than `frontend` and "
+        "`backend`, and all resources with no labels with the `tier` key*.",
         lambda objects: _has(objects, "operator", lambda value: value == "NotIn"),
     ),
     Kind(
         "A label with an empty value taken for a label that is missing",
         "NP-4",
-        "API reference, LabelSelector: a pair of `matchLabels` is the same as `In` with that one "
-        "value, and `In` needs the key.",
+        "API reference, LabelSelector: *A single {key,value} in the matchLabels map is equivalent "
+        'to an element of matchExpressions, whose key field is "key", the operator is "In", and '
+        'the values array contains only "value".* `In` needs the key.',
         lambda objects: _has(objects, "matchLabels", lambda value: "" in value.values()),
     ),
     Kind(
         "A port name of the older kinds taken for every port of a pod that has the name",
         "CNP-23",
-        "API reference, AdminNetworkPolicyPort: `namedPort` selects *a port on a pod(s) based on "
-        "name*.",
+        "Comment of AdminNetworkPolicyPort: *NamedPort selects a port on a pod(s) based on name.*",
         lambda objects: _has(objects, "namedPort", _is_text),
     ),
     Kind(
         "A port name that the pod does not have taken for port 0",
         "NP-35",
-        "API reference, NetworkPolicyPort: where `port` is present, only traffic on the specified "
-        "protocol and port is matched.",
+        "API reference, NetworkPolicyPort, `port`: *If present, only traffic on the specified "
+        "protocol AND port will be matched.*",
         lambda objects: _has(objects, "port", _is_text),
     ),
     Kind(
@@ -103,14 +104,15 @@ KINDS = (
     Kind(
         "An item without `port` taken for every protocol",
         "NP-31",
-        "API reference, NetworkPolicyPort: `protocol` is *the protocol (TCP, UDP, or SCTP) which "
-        "traffic must match*; without `port` all port names and numbers match.",
+        "API reference, NetworkPolicyPort: *protocol represents the protocol (TCP, UDP, or SCTP) "
+        "which traffic must match. If not specified, this field defaults to TCP.* And of `port`: "
+        "*If this field is not provided, this matches all port names and numbers.*",
         lambda objects: _has(objects, "ports", _has_bare_item),
     ),
     Kind(
         "`matchExpressions` not looked at",
         "NP-4",
-        "API reference, LabelSelector: `matchLabels` and `matchExpressions` are ANDed.",
+        "API reference, LabelSelector: *The result of matchLabels and matchExpressions are ANDed.*",
         lambda objects: _has(objects, "matchExpressions", bool),
     ),
 )

@@ -90,6 +90,10 @@ expanded to pods, addresses in their status.
   not asked.
 - **choice**: the texts leave the answer open and podfence had to choose; another choice is not
   wrong.
+
+Words in italics are quoted as they stand in `k8s.io/api` and `k8s.io/apimachinery` v0.37.2,
+`sigs.k8s.io/network-policy-api` v0.3.0, the end-to-end tests of `k8s.io/kubernetes` v1.37.2 and the
+documentation of Kubernetes; what is not in italics is said in other words.
 """
 
 

@@ -5,6 +5,8 @@ Rule: whatever is started here is gone with the cluster at the latest.
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -18,7 +20,7 @@ from tests.cluster.layout import Node
 
 READY_SECONDS = 60
 _IN_SYNC = '"event":"in sync"'
-_PID = "/run/agent.pid"
+_PODFENCE = (sys.executable, "-m", "podfence", "agent")
 
 
 class NotReady(RuntimeError):
@@ -64,44 +66,83 @@ def _wait_in_sync(cluster: Cluster) -> None:
         time.sleep(0.2)
 
 
-@contextmanager
-def from_sources(cluster: Cluster, *options: str) -> Iterator[None]:
-    """The agent of this copy of the repository on every node, as a process of the node, with more
-    options. Raises NotReady.
+class Agent:
+    """The agent of this copy of the repository on a node: a process in the node's namespaces, so
+    that it ends with the node, too. ``options``: more of them.
     """
+
+    def __init__(self, cluster: Cluster, node: Node, options: Sequence[str] = ()) -> None:
+        self.node = node
+        self._cluster = cluster
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns once it is in sync. Raises NotReady."""
+        words = ["--node", self.node.name, "--kubeconfig", str(self._cluster.kubeconfig)]
+        command = [*_PODFENCE, *words, *self._options]
+        log = log_of(self._cluster, self.node)
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                self._cluster.command(command, self.node),
+                cwd=build.ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        until = time.monotonic() + READY_SECONDS
+        while _IN_SYNC not in (said := log.read_text(errors="replace")):
+            if self._process.poll() is not None or time.monotonic() > until:
+                raise NotReady(f"{self.node.name}: {said[-3000:]}")
+            time.sleep(0.1)
+
+    @property
+    def pid(self) -> int:
+        """Its process, as this one sees it; 0: it does not run."""
+        process = self._process
+        if process is None or process.poll() is not None:
+            return 0
+        # nsenter stays, as the parent of what it has started in the node's PID namespace.
+        found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        return int(found[0]) if found else 0
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Sends a signal that ends it, and waits until it has ended."""
+        if pid := self.pid:
+            os.kill(pid, number)
+        if self._process is not None:
+            self._process.wait(timeout=40)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It does not run for the time of a ``with``."""
+        process, pid = self._process, self.pid
+        assert process is not None
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            # nsenter stops itself when what it has started is stopped.
+            for each in (process.pid, pid):
+                os.kill(each, signal.SIGCONT)
+
+    def remove(self) -> None:
+        """Ends it, and everything passes again."""
+        self.end()
+        self._cluster.run(*_PODFENCE, "cleanup", node=self.node)
+
+
+@contextmanager
+def from_sources(cluster: Cluster, *options: str) -> Iterator[list[Agent]]:
+    """An agent on every node, with more options. Raises NotReady."""
     with ExitStack() as stack:
-        for node in cluster.nodes:
-            stack.enter_context(_on_node(cluster, node, options))
-        yield
+        found = [Agent(cluster, node, options) for node in cluster.nodes]
+        for agent in found:
+            stack.callback(agent.remove)
+            agent.start()
+        yield found
 
 
 def log_of(cluster: Cluster, node: Node) -> Path:
     """What the agent of a node that runs from sources says."""
     return cluster.folder / node.name / "agent.log"
-
-
-@contextmanager
-def _on_node(cluster: Cluster, node: Node, options: Sequence[str]) -> Iterator[None]:
-    """A process in the node's PID namespace, so that it ends with the node, too."""
-    log = log_of(cluster, node)
-    podfence = [sys.executable, "-m", "podfence", "agent"]
-    words = [*podfence, "--node", node.name, "--kubeconfig", str(cluster.kubeconfig), *options]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            cluster.command(["sh", "-c", f'echo $$ >{_PID}; exec "$@"', "sh", *words], node),
-            cwd=build.ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        until = time.monotonic() + READY_SECONDS
-        while _IN_SYNC not in log.read_text(errors="replace"):
-            if process.poll() is not None or time.monotonic() > until:
-                raise NotReady(f"{node.name}: {log.read_text(errors='replace')[-3000:]}")
-            time.sleep(0.1)
-        yield
-    finally:
-        cluster.run("sh", "-c", f"kill -TERM $(cat {_PID})", node=node, check=False)
-        process.wait(timeout=40)
-        cluster.run(*podfence, "cleanup", node=node)

@@ -102,6 +102,17 @@ def case(number: int, population: Population, nodes: Sequence[Place], size: Size
     return Case(number, Model.of(objects))
 
 
+def nothing(population: Population, nodes: Sequence[Place]) -> Model:
+    """The pods without labels and policies."""
+    return Model.of(
+        [
+            *(Namespace(name, _named(name, ())) for name in NAMESPACES),
+            *(_node(node, ()) for node in nodes),
+            *(replace(pod, labels=()) for pod in population.pods),
+        ]
+    )
+
+
 def _labels_of(drawn: Model, node: str) -> Labels:
     return drawn.nodes[node].labels if node in drawn.nodes else ()
 
@@ -193,7 +204,9 @@ class _Mover:
 
 
 def apply(admin: Client, before: Model | None, after: Model) -> None:
-    """Makes the cluster hold what a case says; nothing of it may be refused."""
+    """Makes the cluster hold what a case says, by no more writes than that takes; nothing of it may
+    be refused.
+    """
     for name, namespace in after.namespaces.items():
         old = before.namespaces[name].labels if before else ()
         _label(admin, f"/api/v1/namespaces/{name}", old, namespace.labels)
@@ -205,14 +218,24 @@ def apply(admin: Client, before: Model | None, after: Model) -> None:
     for pod in after.pods:
         path = f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}"
         _label(admin, path, earlier.get(pod.ref, ()), pod.labels)
-    for policy in before.policies if before else ():
-        _delete(admin, f"{_policies(policy)}/{policy.ref.name}")
-    for tier in before.admin_policies if before else ():
-        _delete(admin, f"{_TIERS}/{tier.ref.name}")
-    for policy in after.policies:
-        admin.create(_policies(policy), to_manifest(policy))
-    for tier in after.admin_policies:
-        admin.create(_TIERS, to_manifest(tier))
+    there = {_path(policy): policy for policy in policies_of(before)} if before else {}
+    wanted = {_path(policy): policy for policy in policies_of(after)}
+    for path, policy in there.items():
+        if wanted.get(path) != policy:
+            _delete(admin, path)
+    for path, policy in wanted.items():
+        if there.get(path) != policy:
+            admin.create(path.rpartition("/")[0], to_manifest(policy))
+
+
+def policies_of(model: Model) -> tuple[NetworkPolicy | ClusterNetworkPolicy, ...]:
+    """Of both kinds."""
+    return (*model.policies, *model.admin_policies)
+
+
+def _path(policy: NetworkPolicy | ClusterNetworkPolicy) -> str:
+    folder = _policies(policy) if isinstance(policy, NetworkPolicy) else _TIERS
+    return f"{folder}/{policy.ref.name}"
 
 
 def _policies(policy: NetworkPolicy) -> str:
@@ -270,13 +293,11 @@ def settle(population: Population, wanted: Mapping[Flow, bool]) -> Found:
 
 def describe(made: Case, found: Found) -> str:
     """What to read when a case fails."""
-    policies: list[NetworkPolicy | ClusterNetworkPolicy] = [*made.model.policies]
-    policies += made.model.admin_policies
     return "\n".join(
         [
             f"case {made.number}: {len(found.wrong)} of {found.flows} flows after 10 s, e.g.",
             *(f"  {flow}: the engine says {may}" for flow, may in list(found.wrong.items())[:10]),
             *(f"  {pod.ref} {pod.labels} {pod.addresses}" for pod in made.model.pods),
-            *(str(to_manifest(policy)) for policy in policies),
+            *(str(to_manifest(policy)) for policy in policies_of(made.model)),
         ]
     )

@@ -1,0 +1,1 @@
+"""Churn and faults in a cluster of real nodes, for hours: ``python -m bench.soak``."""
