@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from podfence.engine.clusterpairs import ClusterPairs
     from podfence.engine.connections import connections
     from podfence.engine.evaluate import evaluate
-    from podfence.library import Input, load
+    from podfence.library.input import Input, load
     from podfence.live.clusterindex import ClusterIndex
     from podfence.model.cluster import Cluster
     from podfence.model.networkpolicy import NetworkPolicy
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from podfence.sets import AddressSet, PortSet
 
 _HOMES = {
-    "load": "podfence.library",
-    "Input": "podfence.library",
+    "load": "podfence.library.input",
+    "Input": "podfence.library.input",
     "Cluster": "podfence.model.cluster",
     "NetworkPolicy": "podfence.model.networkpolicy",
     "Namespace": "podfence.model.objects",

@@ -189,7 +189,7 @@ def test_no_module_is_longer_than_the_limit_without_a_reason() -> None:
 def test_the_import_contract_lists_exactly_the_rooms_that_exist() -> None:
     layers = contract("rooms")["layers"]
     listed = {name.strip() for layer in layers for name in layer.split("|")}
-    listed -= {"__main__", "library", "errors", "text", "likeness", "collector", "_version"}
+    listed -= {"__main__", "errors", "text", "likeness", "collector", "_version"}
     assert listed == rooms()
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import podfence
 from podfence.errors import PodfenceError, QuestionError, UnknownObject
+from podfence.library.find import Find
 
+Ask = Callable[[Find], object]
 ROOT = Path(__file__).parents[1]
 MIXED = str(ROOT / "tests/cli/inputs/mixed.yaml")
 
@@ -59,6 +62,16 @@ def test_what_could_not_be_read_turns_no_answer() -> None:
         lambda: mixed.why("fine/good", "torn/judged:80"),
         mixed.map,
         lambda: mixed.plan(mixed),
+        lambda: mixed.find.to("fine/good"),
+        lambda: mixed.find.from_("fine/good"),
+        mixed.find.exposed,
+        mixed.find.entries,
+        lambda: mixed.find.policies("torn/judged"),
+        lambda: mixed.find.pods("fine/good"),
+        lambda: mixed.find.path("fine/good", "torn/judged"),
+        mixed.find.unprotected,
+        mixed.find.newcomers,
+        mixed.find.unused_selectors,
         lambda: mixed.test(ROOT / "tests/cli/inputs/tests/mixed.podfence.yaml"),
     ):
         with pytest.raises(PodfenceError, match="could not be read") as caught:
@@ -85,3 +98,99 @@ def test_findings_have_places() -> None:
 
     assert {finding.code for finding in found} >= {"PF320", "PF304"}
     assert all(finding.place for finding in found)
+
+
+# -- find
+
+
+def test_who_reaches_something_is_told_with_rules_and_nobody_else_does(
+    shop: podfence.Input,
+) -> None:
+    found = shop.find.to("shop/db:sql")
+
+    assert [(row.sources, row.ports) for row in found] == [(("shop/backend",), "TCP/5432")]
+    assert found.connections[0].rules[0].place == "examples/shop/policies/db.yaml:11:5"
+    assert (found.workloads_without, found.outside_without) == (2, ("0.0.0.0/0", "::/0"))
+    assert not shop.find.to("shop/db", "9999")
+    assert found == shop.find.to("db", "sql", namespace="shop")
+
+
+def test_what_something_reaches_is_told_by_its_own_rules(shop: podfence.Input) -> None:
+    found = shop.find.from_("shop/frontend")
+    assert {(row.destinations, row.rules[0].policy) for row in found} == {
+        (("shop/backend",), "shop/frontend")
+    }
+
+
+def test_what_outside_reaches_and_what_reaches_outside(shop: podfence.Input) -> None:
+    inside = {name for row in shop.find.exposed() for name in row.destinations}
+    assert "shop/frontend" in inside
+    out = {name for row in shop.find.exposed(to_internet=True) for name in row.sources}
+    assert out == {"shop/backend"}
+
+
+def test_a_policy_is_told_by_what_would_change_without_it(shop: podfence.Input) -> None:
+    purpose = shop.find.pods("shop/db")
+    assert (purpose.selects, purpose.directions) == (("shop/db",), ("ingress",))
+    assert [(c.sources, c.closes) for c in purpose.without] == [(("shop/backend",), "TCP/5432")]
+    assert purpose.policy in [each.policy for each in shop.find.policies("shop/db")]
+
+
+def test_a_way_over_several_pods(shop: podfence.Input) -> None:
+    way = shop.find.path("shop/frontend", "shop/db")
+    assert [(hop.source, hop.destination) for hop in way] == [
+        ("shop/frontend", "shop/backend"),
+        ("shop/backend", "shop/db"),
+    ]
+    assert shop.find.path("shop/frontend", "shop/db", hops=1) == ()
+
+
+def test_what_stands_open_and_what_does_nothing(shop: podfence.Input) -> None:
+    assert shop.find.unprotected() == ()
+    assert {each.name: each.directions for each in shop.find.newcomers()} == {
+        "+/+": ("ingress", "egress"),
+        "monitoring/+": (),
+        "shop/+": (),
+    }
+    unused = {(each.rule.policy, each.rule.path) for each in shop.find.unused_selectors()}
+    assert ("shop/dns", "spec.egress[0].to[0]") in unused
+
+
+def test_ways_in_from_outside_have_a_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    alone = podfence.load("examples/entries").find.entries()
+    assert {(each.state, each.because) for each in alone if "front" in each.destination} == {
+        ("unknown", "Service shop/frontend is not in the input")
+    }
+    together = podfence.load(["examples/entries", "examples/shop"]).find.entries()
+    assert [each.state for each in together] == ["open", "closed", "unknown", "open"]
+    assert together[0].rules[0].place == "examples/shop/policies/frontend.yaml:12:5"
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda find: find.to("shop/bd"),
+        lambda find: find.from_("shop/bd"),
+        lambda find: find.pods("shop/bd"),
+        lambda find: find.policies("shop/bd"),
+        lambda find: find.path("shop/frontend", "shop/bd"),
+    ],
+)
+def test_find_knows_nobody_who_is_not_there(shop: podfence.Input, ask: Ask) -> None:
+    with pytest.raises(UnknownObject):
+        ask(shop.find)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda find: find.to("shop/db:sql", "5432"),
+        lambda find: find.to("shop/db:a b"),
+        lambda find: find.path("shop/frontend", "shop/db", port="sql"),
+        lambda find: find.path("shop/frontend", "outside"),
+    ],
+)
+def test_questions_that_mean_nothing_are_errors(shop: podfence.Input, ask: Ask) -> None:
+    with pytest.raises(QuestionError):
+        ask(shop.find)

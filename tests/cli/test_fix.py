@@ -14,7 +14,7 @@ import pytest
 from podfence.cli.fixing import fixes_for, write_fixes
 from podfence.engine.evaluate import evaluate
 from podfence.errors import PodfenceError
-from podfence.library import Input, load
+from podfence.library.input import Input, load
 from podfence.manifests.load import load as load_manifests
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow

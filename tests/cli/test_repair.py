@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from podfence.library import Input, load
+from podfence.library.input import Input, load
 from podfence.model.cluster import Cluster
 from podfence.testing.manifest import to_manifest
 from tests.cli.session import podfence

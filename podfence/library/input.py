@@ -11,13 +11,13 @@ import os
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
-from msgspec import Struct
-
 from podfence.cli.check_answer import all_problems
 from podfence.cli.common import asking, has_errors, require_certain, without_verdict
-from podfence.cli.inputs import Inputs
 from podfence.cli.targets import question
-from podfence.errors import PodfenceError, Position, Problem
+from podfence.errors import PodfenceError, Problem
+from podfence.library.find import FILES, Find
+from podfence.library.places import change_of, rule_of, shown
+from podfence.library.values import Answer, Change, Connection, Finding, TestResult, Way
 from podfence.manifests.load import Loaded
 from podfence.manifests.load import load as load_manifests
 from podfence.manifests.testfiles import read_test_files
@@ -26,11 +26,8 @@ from podfence.model.doubt import Doubt
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import NO_NAMES, Names
 from podfence.policy.index import PolicyIndex
-from podfence.policy.origin import Origin
 from podfence.questions.can import Asker, CanAnswer, Case
 from podfence.questions.connectivity import connectivity
-from podfence.questions.phrases.tierwords import origin_name
-from podfence.questions.plan.outcomes import Outcome
 from podfence.questions.plan.plan import plan
 from podfence.questions.tests.judge import Result, Status
 from podfence.questions.tests.run import Runs
@@ -41,89 +38,9 @@ from podfence.render.verdicts import Locate, why_text
 Path = str | os.PathLike[str]
 
 
-class Rule(Struct, frozen=True):
-    """A rule, or a policy that isolates, with its place (``file:line:column``, "" for none)."""
-
-    policy: str
-    path: str
-    place: str
-
-
-class Way(Struct, frozen=True):
-    """One pair of ends of a question, in one IP version. ``rules``: what decided."""
-
-    source: str
-    destination: str
-    source_address: str
-    destination_address: str
-    protocol: str
-    port: int
-    allowed: bool
-    rules: tuple[Rule, ...]
-
-
-class Answer(Struct, frozen=True):
-    """Yes or no. ``note``: what a yes or no alone would hide. ``text``: of ``why`` alone."""
-
-    allowed: bool
-    ways: tuple[Way, ...]
-    note: str = ""
-    text: str = ""
-
-    def __bool__(self) -> bool:
-        return self.allowed
-
-
-class Connection(Struct, frozen=True):
-    """A row of the map. ``family``: 4 or 6 where it holds for that IP version only."""
-
-    source: str
-    destination: str
-    ports: str
-    family: int | None
-
-
-class Finding(Struct, frozen=True):
-    """What ``check`` says. ``severity``: error, warning or note."""
-
-    code: str
-    severity: str
-    object: str
-    message: str
-    place: str
-
-
-class Change(Struct, frozen=True):
-    """What opens and closes from all sources to all destinations. ``to_come``: an end is a pod that
-    does not exist yet."""
-
-    sources: tuple[str, ...]
-    destinations: tuple[str, ...]
-    opens: str
-    closes: str
-    family: int | None
-    to_come: bool
-
-
-class TestResult(Struct, frozen=True):
-    """One test. ``status``: passed, failed, vacuous, skipped. ``because``: why it did not pass."""
-
-    __test__ = False
-
-    name: str
-    status: str
-    because: tuple[str, ...]
-    place: str
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong."""
-        return self.status in ("passed", "skipped")
-
-
 class Input:
-    """Manifests that were read. ``can``, ``why``, ``map``, ``check``, ``plan`` and ``test`` answer
-    as the commands of these names do."""
+    """Manifests that were read. ``can``, ``why``, ``map``, ``find``, ``check``, ``plan`` and
+    ``test`` answer as the commands of these names do."""
 
     def __init__(self, loaded: Loaded, names: Names = NO_NAMES) -> None:
         self._loaded = loaded
@@ -162,20 +79,25 @@ class Input:
 
     # -- questions
 
+    @cached_property
+    def find(self) -> Find:
+        """Who reaches what, what stands open, and what a policy is for: a method each."""
+        return Find(self._loaded, self.index)
+
     def can(self, source: str, target: str, *, namespace: str | None = None) -> Answer:
         """Whether SOURCE can reach ``DST:PORT[/PROTO]``; words as on the command line.
 
         Raises UnknownObject or QuestionError when it cannot be asked, PodfenceError (PF007) when
         something that could not be read may turn the answer.
         """
-        with asking(self._loaded, _FILES):
+        with asking(self._loaded, FILES):
             answer = self._asker.can(question(source, target, namespace))
         require_certain(self._loaded, answer)
         return self._answer(answer)
 
     def why(self, source: str, target: str, *, namespace: str | None = None) -> Answer:
         """The same with every policy that had a say, in ``text``."""
-        with asking(self._loaded, _FILES):
+        with asking(self._loaded, FILES):
             answer = why(self._asker, question(source, target, namespace))
         require_certain(self._loaded, answer.can)
         return self._answer(answer.can, why_text(answer, self.locate))
@@ -199,7 +121,7 @@ class Input:
         for side in (self, other):
             side._require_all()
         found = plan(self.cluster, other.cluster, self._names, newcomers=newcomers)
-        return tuple(map(_change, (*found.outcomes, *found.newcomers)))
+        return tuple(map(change_of, (*found.outcomes, *found.newcomers)))
 
     def test(self, *files: Path) -> tuple[TestResult, ...]:
         """What comes of the tests of some files.
@@ -209,9 +131,7 @@ class Input:
         """
         read = read_test_files([os.fspath(file) for file in files])
         if has_errors(read.problems):
-            said = [
-                f"{_shown(read.positions.locate_problem(p))} {p.message}" for p in read.problems
-            ]
+            said = [f"{shown(read.positions.locate_problem(p))} {p.message}" for p in read.problems]
             raise PodfenceError("; ".join(said), code="PF500")
 
         found = [
@@ -222,7 +142,7 @@ class Input:
         if any(result.status is Status.UNDECIDED for result in found):
             raise self._open()
         return tuple(
-            self._result(result, _shown(read.positions.shown(result.test.source, result.test.path)))
+            self._result(result, shown(read.positions.shown(result.test.source, result.test.path)))
             for result in found
         )
 
@@ -248,15 +168,11 @@ class Input:
         addresses = [end.address(case.judged_family) for end in (case.source, case.destination)]
         near, far = (str(address) if address else "" for address in addresses)
         ends = case.source.name, case.destination.name, near, far
-        rules = tuple(map(self._rule, origins))
+        rules = tuple(rule_of(origin, self.locate) for origin in origins)
         return Way(*ends, case.protocol, case.port, verdict.allowed, rules)
 
-    def _rule(self, origin: Origin) -> Rule:
-        place = _shown(self.locate(origin.source, origin.path))
-        return Rule(origin_name(origin).partition(" spec")[0], origin.path, place)
-
     def _finding(self, problem: Problem) -> Finding:
-        place = _shown(self._loaded.positions.locate_problem(problem))
+        place = shown(self._loaded.positions.locate_problem(problem))
         words = problem.code, problem.severity.value, problem.object, problem.message
         return Finding(*words, place)
 
@@ -280,17 +196,3 @@ def load(
     given = [paths] if isinstance(paths, str | os.PathLike) else paths
     texts = [os.fspath(path) for path in given]
     return Input(load_manifests(texts, namespace=namespace, exclude=exclude), names)
-
-
-_FILES = Inputs(("-",))
-"""Questions are about files."""
-
-
-def _change(outcome: Outcome) -> Change:
-    opens, closes = (str(ports) if ports else "" for ports in (outcome.opened, outcome.closed))
-    ends = outcome.sources.names, outcome.destinations.names
-    return Change(*ends, opens, closes, outcome.family, outcome.newcomers)
-
-
-def _shown(position: Position | None) -> str:
-    return str(position) if position else ""

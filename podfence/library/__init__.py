@@ -1,0 +1,1 @@
+"""Manifests in, an object that answers by name."""
