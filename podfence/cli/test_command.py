@@ -21,12 +21,13 @@ from podfence.cli.common import (
 from podfence.cli.inputs import Inputs, complete_files, input_options
 from podfence.cli.outputs import Output, read_outputs, write_output
 from podfence.cli.terminal import echo
+from podfence.cli.testfigures import Figures
 from podfence.errors import PodfenceError, Position, Source
 from podfence.manifests.load import Loaded
 from podfence.manifests.testfiles import ReadTests, read_test_files
 from podfence.policy.domains import Names
+from podfence.questions.tests.coverage import Touching
 from podfence.questions.tests.judge import Status
-from podfence.questions.tests.mutation import Mutation
 from podfence.questions.tests.run import Found, Runs, chosen
 from podfence.render.jsontext import json_text
 from podfence.render.problems import message_text, problem_line
@@ -65,6 +66,17 @@ FORMATS = ("text", "json", "junit", "tap", "github")
     help="Write a test file that says what is true of this namespace now, to be edited.",
 )
 @click.option(
+    "--coverage",
+    is_flag=True,
+    help="Also say which rules of policies no test looks at.",
+)
+@click.option(
+    "--touched",
+    type=click.FloatRange(0, 100),
+    metavar="PERCENT",
+    help="With --coverage: fail when a smaller part of the rules is looked at.",
+)
+@click.option(
     "--mutate",
     is_flag=True,
     help="Also make one small mistake after the other in the policies, and say which of them no "
@@ -99,6 +111,8 @@ def command(
     tags: tuple[str, ...],
     outputs: tuple[str, ...],
     first: str | None,
+    coverage: bool,
+    touched: float | None,
     mutate: bool,
     mutants: int,
     score: float | None,
@@ -126,18 +140,22 @@ def command(
     if score is not None and not mutate:
         raise click.UsageError("--score is about mistakes; use it with --mutate")
 
+    if touched is not None and not coverage:
+        raise click.UsageError("--touched is about what --coverage shows; use it with --coverage")
+
     def run() -> int:
         tests = read_tests(files)
         loaded = load_cluster(inputs)
         runs = Runs(loaded.cluster, names)
-        found = _judged(tests, runs, pattern, tags)
-        mutation = runs.mutation(found, mutants) if mutate else None
-        _show(found, tests, loaded, wanted, mutation, strict=strict)
+        touching = Touching(loaded.cluster) if coverage else None
+        found = _judged(tests, runs, pattern, tags, touching)
+        figures = Figures(
+            touching.coverage() if touching is not None else None,
+            runs.mutation(found, mutants) if mutate else None,
+        )
+        _show(found, tests, loaded, wanted, figures, strict=strict)
         status = _status(found, loaded, strict=strict, keep_going=keep_going)
-        if status == 0 and mutation is not None and score is not None:
-            killed, every = mutation.score
-            return int(killed * 100 < score * every)  # the fraction, never its rounded figure
-        return status
+        return status or int(figures.are_below(touched, score))
 
     if not watch:
         return run()
@@ -194,12 +212,14 @@ def read_tests(files: Sequence[str]) -> ReadTests:
     return tests
 
 
-def _judged(tests: ReadTests, runs: Runs, pattern: str, tags: Sequence[str]) -> list[Found]:
+def _judged(
+    tests: ReadTests, runs: Runs, pattern: str, tags: Sequence[str], touching: Touching | None
+) -> list[Found]:
     try:
         wanted = chosen(pattern, tags)
     except re.error as error:
         raise click.UsageError(f"--run {pattern!r} is no regular expression: {error}") from error
-    return list(runs.all(tests.files, wanted))
+    return list(runs.all(tests.files, wanted, touching))
 
 
 def _show(
@@ -207,7 +227,7 @@ def _show(
     tests: ReadTests,
     loaded: Loaded,
     outputs: Sequence[Output],
-    mutation: Mutation | None,
+    figures: Figures,
     *,
     strict: bool,
 ) -> None:
@@ -218,14 +238,14 @@ def _show(
         return (tests.positions.shown if of_test else loaded.locate)(source, path)
 
     for output in outputs:
-        write_output(output, _text(found, locate, output.format, mutation, strict=strict))
+        write_output(output, _text(found, locate, output.format, figures, strict=strict))
 
 
 def _text(
     found: Sequence[Found],
     locate: Locate,
     output: str,
-    mutation: Mutation | None,
+    figures: Figures,
     *,
     strict: bool,
 ) -> str:
@@ -233,24 +253,16 @@ def _text(
         from podfence.render.tests_text import render_tests
 
         text = render_tests(found, locate, strict=strict)
-        if mutation is not None:
-            from podfence.render.tests_mutation import mutation_lines
-
-            text += "".join(f"{line}\n" for line in mutation_lines(mutation, locate))
-        return text
+        return text + "".join(f"{line}\n" for line in figures.lines(locate))
     from podfence.render import tests_formats as formats
 
     if output == "json":
-        from podfence.render.tests_mutation import mutation_data
-
-        extra = {} if mutation is None else mutation_data(mutation, locate)
-        return f"{json_text(formats.results_data(found, locate, extra))}\n"
+        return f"{json_text(formats.results_data(found, locate, figures.data(locate)))}\n"
     if output == "junit":
         from podfence.render.junit import junit_text
-        from podfence.render.tests_mutation import mutation_properties
 
-        figures = [] if mutation is None else mutation_properties(mutation)
-        return junit_text(formats.suites(found, locate, strict=strict, properties=figures))
+        properties = figures.properties()
+        return junit_text(formats.suites(found, locate, strict=strict, properties=properties))
     write = formats.tap_lines if output == "tap" else formats.annotations_of
     return "".join(f"{line}\n" for line in write(found, locate, strict=strict))
 

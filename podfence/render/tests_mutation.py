@@ -1,4 +1,7 @@
-"""What the tests would notice, as text and as data. Shares are rounded down: only all is 100 %."""
+"""What the tests look at and would notice, as text and as data.
+
+Rule: shares are rounded down, so only all is 100 %.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,38 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from podfence.questions.phrases.words import count
+from podfence.questions.tests.coverage import Coverage
 from podfence.questions.tests.mutants import Mutant, Operator
 from podfence.questions.tests.mutation import Mutation
 from podfence.render.tests_formats import origin_data
 from podfence.render.verdicts import Locate, origin_text
 
 _SHOWN = 20
+
+
+def coverage_lines(coverage: Coverage, locate: Locate) -> Iterator[str]:
+    """How many rules some test looks at, then the others."""
+    touched, rules = coverage.share
+    yield ""
+    share = f"{percent(touched, rules)} %"
+    yield f"{touched} of {count(rules, 'rule')} touched by a test ({share})"
+    for origin in coverage.missed[:_SHOWN]:
+        yield f"  not touched: {origin_text(origin, locate)}"
+    if len(coverage.missed) > _SHOWN:
+        yield f"  and {len(coverage.missed) - _SHOWN} more (-o json names all)"
+
+
+def coverage_data(coverage: Coverage, locate: Locate) -> dict[str, Any]:
+    """The same, as ``coverage`` of the JSON answer."""
+    touched, rules = coverage.share
+    untouched = [origin_data(each, locate) for each in coverage.missed]
+    return {"touched": touched, "of": rules, "untouched": untouched}
+
+
+def coverage_properties(coverage: Coverage) -> list[tuple[str, str]]:
+    """The same, as properties of a suite."""
+    touched, rules = coverage.share
+    return [("rules.touched", str(touched)), ("rules", str(rules))]
 
 
 def mutation_lines(mutation: Mutation, locate: Locate) -> Iterator[str]:

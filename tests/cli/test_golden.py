@@ -182,6 +182,13 @@ COMMANDS = {
     "test-failing-github": f"test {TESTS}/failing.podfence.yaml {SHOP} -o github",
     "test-vacuous-strict": f"test {TESTS}/vacuous.podfence.yaml {SHOP} --strict",
     "test-vacuous-json": f"test {TESTS}/vacuous.podfence.yaml {SHOP} -o json",
+    "test-coverage": f"test examples/tests/shop.podfence.yaml {SHOP} --coverage --touched 81",
+    "test-coverage-low": f"test examples/tests/shop.podfence.yaml {SHOP} --coverage --touched 82",
+    "test-coverage-json": (
+        f"test examples/tests/shop.podfence.yaml {SHOP} --coverage --mutate -o json"
+    ),
+    "test-coverage-junit": f"test examples/tests/shop.podfence.yaml {SHOP} --coverage -o junit",
+    "test-touched-alone": f"test examples/tests/shop.podfence.yaml {SHOP} --touched 77",
     "test-mutate": f"test examples/tests/shop.podfence.yaml {SHOP} --mutate --score 77",
     "test-mutate-json": f"test examples/tests/shop.podfence.yaml {SHOP} -o json --mutate",
     "test-mutate-junit": f"test examples/tests/shop.podfence.yaml {SHOP} -o junit --mutate",

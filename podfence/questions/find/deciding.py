@@ -6,6 +6,8 @@ that reach it; what no rule had a say on is told apart.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec import Struct
 
 from podfence.policy.flow import Action
@@ -53,6 +55,27 @@ def deciding(
         if not undecided:
             break
     return Deciding(tuple(found), bool(undecided))
+
+
+def reached(
+    policy: DirectionPolicy, remote: int, family: int, ports: PortSet
+) -> Iterator[CompiledRule]:
+    """The rules that decide over some of ``ports``, to or from a class, whatever they decide."""
+    undecided = ports
+    for tier in policy.tiers:
+        passed, left = NOTHING, undecided
+        for rule in tier.rules:
+            hit = left & matched(rule, remote, family)
+            if not hit:
+                continue
+            yield rule
+            if rule.action is Action.PASS:
+                passed |= hit
+            if tier.ordered:
+                left -= hit
+        undecided = passed if tier.default is Action.DENY else left | passed
+        if not undecided:
+            break
 
 
 def matched(rule: CompiledRule, remote: int, family: int) -> PortSet:

@@ -68,6 +68,17 @@ def mutants(cluster: Cluster) -> Iterator[Mutant]:
         yield Mutant(origin, Operator.POLICY, gone(tier_policy.ref))
 
 
+def rule_origins(cluster: Cluster) -> Iterator[Origin]:
+    """Every rule that counts, as mutants name them."""
+    every: tuple[NetworkPolicy | ClusterNetworkPolicy, ...]
+    every = *cluster.policies, *cluster.admin_policies
+    for policy in every:
+        for kind, field, _ in _FIELDS:
+            counts = not isinstance(policy, NetworkPolicy) or kind in policy.policy_types
+            for number in range(len(policy.rules_of(kind)) if counts else 0):
+                yield Origin(policy.ref, f"spec.{field}[{number}]", policy.source)
+
+
 def _network_policy(policy: NetworkPolicy) -> Iterator[tuple[str, Operator, NetworkPolicy]]:
     if not policy.pod_selector.selects_everything:
         wider = replace(policy, pod_selector=_EVERYBODY)

@@ -24,6 +24,7 @@ from podfence.policy.flow import Direction
 from podfence.questions.certainty import Certainty
 from podfence.questions.plan.newcomers import with_newcomers
 from podfence.questions.tests.cells import Asked
+from podfence.questions.tests.coverage import Touching
 from podfence.questions.tests.edits import edited, prepared
 from podfence.questions.tests.ends import Miss, Resolver
 from podfence.questions.tests.first import first_file
@@ -51,9 +52,13 @@ class Runs:
         self._names = names
 
     def all(
-        self, files: Sequence[PolicyTests], wanted: Callable[[PolicyTest], bool] = lambda _: True
+        self,
+        files: Sequence[PolicyTests],
+        wanted: Callable[[PolicyTest], bool] = lambda _: True,
+        touching: Touching | None = None,
     ) -> Iterator[Found]:
-        """The results of every file. ``wanted``: which of its tests are run at all."""
+        """The results of every file. ``wanted``: which of its tests are run at all; ``touching``:
+        collects the rules that tests with a verdict look at."""
         plain: Bench | None = None
         for file in files:
             if file.fixture_pods or file.fixture_namespaces:
@@ -63,6 +68,10 @@ class Runs:
                     plain = Bench(prepared(self._cluster, files, file), self._names)
                 bench = plain
             results = [bench.result(test) for test in file.tests if wanted(test)]
+            if touching is not None:
+                for result in results:
+                    if result.status in (Status.PASSED, Status.FAILED):
+                        bench.touch(result.test, touching)
             yield Found(file, tuple(results))
 
     def first(self, namespace: str) -> Mapping[str, Any]:
@@ -122,6 +131,11 @@ class Bench:
         if not self.cluster.doubts:
             return found
         return self._certain(found, world, resolver)
+
+    def touch(self, test: PolicyTest, touching: Touching) -> None:
+        """Collect the rules that a test looks at."""
+        world, resolver, _ = self.supposed(test)
+        touching.look(test, world, resolver)
 
     def supposed(self, test: PolicyTest) -> tuple[World, Resolver, tuple[Miss, ...]]:
         """The world that a test is about, where its ends are looked up, and edits of nothing."""

@@ -1,0 +1,112 @@
+"""Which rules the tests look at: those that decide over some pair and port that a test asks about.
+
+Rule: that a rule was looked at does not say that a test would notice if it were gone; mutation
+does. Tiers are walked as the engine walks them, so a rule that an earlier one hides is not reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+from pyroaring import BitMap, FrozenBitMap
+
+from podfence.model.cluster import Cluster
+from podfence.model.meta import ObjectRef
+from podfence.policy.flow import Direction
+from podfence.policy.index import CompiledRule, DirectionPolicy
+from podfence.policy.origin import Origin
+from podfence.questions.find.deciding import reached
+from podfence.questions.tests.cells import Asked, Cell, Cells
+from podfence.questions.tests.ends import Resolver
+from podfence.questions.tests.form import PolicyTest
+from podfence.questions.tests.mutants import rule_origins
+from podfence.questions.tests.world import World
+from podfence.sets import PortSet
+
+_Key = tuple[ObjectRef, str]
+"""The policy and the path of a rule."""
+
+
+class Coverage(Struct, frozen=True):
+    """The rules that tests look at, and the others."""
+
+    touched: tuple[Origin, ...]
+    missed: tuple[Origin, ...]
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """How many rules are touched, of how many."""
+        return len(self.touched), len(self.touched) + len(self.missed)
+
+
+class Touching:
+    """Collects the rules of one cluster that tests look at."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._every = {(each.policy, each.path): each for each in rule_origins(cluster)}
+        self._left = set(self._every)
+
+    def coverage(self) -> Coverage:
+        """What came together."""
+        touched = (each for key, each in self._every.items() if key not in self._left)
+        missed = (each for key, each in self._every.items() if key in self._left)
+        return Coverage(tuple(touched), tuple(missed))
+
+    def look(self, test: PolicyTest, world: World, resolver: Resolver) -> None:
+        """Add what one test looks at. ``world``: the one that it is about."""
+        if test.isolated or not self._left:
+            return
+        asked = Asked(test, resolver, world)
+        if asked.misses:  # an end that is given first
+            asked = Asked(test, Resolver(world), world)
+        directions = (test.by,) if test.by is not None else tuple(Direction)
+        for family in world.families.values():
+            cells = Cells(asked, world, family)
+            for cell in cells.all():
+                for direction in directions:
+                    self._look(cells, cell, direction)
+
+    def _look(self, cells: Cells, cell: Cell, direction: Direction) -> None:
+        atoms, family = cells.atoms, cells.family
+        ports = family.table.sets[cell.ports]
+        destination = atoms.base(cell.destination)
+        sources = atoms.bases(cell.sources)
+        if direction is Direction.INGRESS:
+            self._ask(cells, direction, destination, sources, ports)
+        else:
+            for source in sources:
+                self._ask(cells, direction, source, FrozenBitMap((destination,)), ports)
+
+    def _ask(
+        self,
+        cells: Cells,
+        direction: Direction,
+        near: int,
+        far: FrozenBitMap,
+        ports: PortSet,
+    ) -> None:
+        """Mark the rules of a class that decide over connections with others on some ports."""
+        world, family = cells.world, cells.family
+        if near in family.partitions.outside:  # NP-1: nobody judges that end
+            return
+        policy = world.index.policies[near].of(direction)
+        wanted = [rule for rule in _rules(policy) if _key(rule) in self._left]
+        if not wanted:
+            return
+        fitting = FrozenBitMap.union(
+            FrozenBitMap(), *(match.peers.among(far) for rule in wanted for match in rule.matches)
+        )
+        if near in fitting and len(world.members[near]) == 1:
+            fitting -= BitMap((near,))  # NP-54
+        for remote in fitting:
+            self._left -= {_key(rule) for rule in reached(policy, remote, family.number, ports)}
+
+
+def _rules(policy: DirectionPolicy) -> Iterator[CompiledRule]:
+    for tier in policy.tiers:
+        yield from tier.rules
+
+
+def _key(rule: CompiledRule) -> _Key:
+    return rule.origin.policy, rule.origin.path
