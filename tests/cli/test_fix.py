@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 import pytest
 
@@ -16,9 +18,13 @@ from podfence.engine.evaluate import evaluate
 from podfence.errors import PodfenceError
 from podfence.library.input import Input, load
 from podfence.manifests.load import load as load_manifests
+from podfence.model.objects import IPAddress
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow
+from podfence.policy.index import PolicyIndex
 from podfence.questions.lint.lint import lint
+from podfence.questions.plan.outcomes import Who
+from podfence.questions.plan.plan import comparable, plan_of_indexes
 from tests.cli.session import ROOT, podfence
 
 CODES = ["PF304", "PF320", "PF321", "PF327", "PF329", "PF353"]
@@ -194,68 +200,81 @@ def slip(rng: Random, text: str) -> str:
     return text[:start] + made + text[start + (2 if kind == 2 else 1) :]
 
 
-def opened(before: Input, after: Input) -> set[tuple[str, str]]:
-    was = {(c.source, c.destination, c.family): c.ports for c in before.map()}
-    return {
-        (c.source, c.destination)
-        for c in after.map()
-        if was.get((c.source, c.destination, c.family)) != c.ports
-    }
+class Checked(NamedTuple):
+    """Whether a repair was made, and one was withdrawn; how many connections it opened."""
+
+    made: bool = False
+    withdrawn: bool = False
+    opened: int = 0
 
 
-def check_slip(rng: Random, tree: Path) -> bool:
-    """Whether a slip of the pen is repaired; what its repair opens is decided by that policy."""
-    path = rng.choice(sorted((tree / "policies").glob("*.yaml")))
-    good = path.read_text()
-    path.write_text(slip(rng, good))
+def check_slip(rng: Random, tree: Path) -> Checked:
+    """A slip of the pen among some of the policies: what its repair opens is decided by the policy
+    that was repaired."""
+    files = sorted((tree / "policies").glob("*.yaml"))
+    good = {path: path.read_text() for path in files}
+    path = rng.choice(files)
+    path.write_text((slip if rng.random() < 0.7 else without_types)(rng, good[path]))
+    for gone in rng.sample([each for each in files if each != path], rng.choice((0, 0, 2, 4))):
+        gone.unlink()
     try:
         loaded = load_manifests([str(tree)])
-        found = list(lint(compile_cluster(loaded.cluster), loaded.raw))
-        fixed = fixes_for(loaded, found)
-        if len(fixed.made) != 1:
-            return False
+        fixed = fixes_for(loaded, list(lint(compile_cluster(loaded.cluster), loaded.raw)))
+        if not fixed.made:
+            return Checked(withdrawn=bool(fixed.withdrawn))
         before = load(tree)
         write_fixes(fixed.texts)
         after = load(tree)
-        [fix] = fixed.made
-        for near, far in opened(before, after):
-            assert _decided(after, near, far, str(fix.policy)), (near, far, fix)
-        return True
+        policies = {fix.policy for fix in fixed.made}
+        flows = list(opened_flows(before, after))
+        for index, flow in flows:
+            verdict = evaluate(index, flow)
+            origins = (*verdict.egress.origins, *verdict.ingress.origins)
+            assert verdict.allowed, (flow, fixed.made)
+            assert policies & {origin.policy for origin in origins}, (flow, fixed.made)
+        return Checked(True, bool(fixed.withdrawn), len(flows))
     finally:
-        path.write_text(good)
+        for each, text in good.items():
+            each.write_text(text)
 
 
-def _decided(after: Input, near: str, far: str, policy: str) -> bool:
-    """Whether a rule of the policy decides over some connection of two workloads."""
-    if near.startswith("outside") or far.startswith("outside"):
-        return True  # the map names blocks, not addresses
-    ends = list(after.index.endpoints.values())
-    pairs = [
-        (source, target)
-        for source in ends
-        for target in ends
-        if str(source.pod.owner or source.pod.ref) == near
-        if str(target.pod.owner or target.pod.ref) == far
-    ]
-    for source, target in pairs:
-        for port in target.pod.ports:
-            for one, other in zip(source.addresses, target.addresses, strict=False):
-                flow = Flow(one, other, port.protocol.value, port.port)
-                verdict = evaluate(after.index, flow)
-                origins = (*verdict.egress.origins, *verdict.ingress.origins)
-                if any(str(origin.policy) == policy for origin in origins):
-                    return True
-    return False
+def without_types(_: Random, text: str) -> str:
+    """Nobody wrote policyTypes."""
+    return re.sub(r"(?m)^  policyTypes: .*\n", "", text)
 
 
-def test_what_a_fix_opens_is_decided_by_the_policy_that_was_fixed(tmp_path: Path) -> None:
+def opened_flows(before: Input, after: Input) -> Iterator[tuple[PolicyIndex, Flow]]:
+    """What a change opens, for pods of today and to come and for addresses outside: the ends of
+    each range of ports of every pair, with the index to ask."""
+    sides = comparable(before.cluster, after.cluster)
+    old, new = map(compile_cluster, sides)
+    found = plan_of_indexes(old, new)
+    for outcome in (*found.outcomes, *found.newcomers):
+        versions = (outcome.family,) if outcome.family else (4, 6)
+        for protocol, low, high in outcome.opened.ranges():
+            for near, far in product(_some(outcome.sources, new), _some(outcome.destinations, new)):
+                if near.version == far.version in versions and near != far:
+                    yield from ((new, Flow(near, far, protocol, port)) for port in {low, high})
+
+
+def _some(who: Who, index: PolicyIndex) -> list[IPAddress]:
+    """Addresses of each workload, or one of each block outside."""
+    if who.outside is not None:
+        return [network.network_address for network in who.outside.networks()]
+    names = [f"{line.workload.namespace}/{pod}" for line in who.lines for pod in line.after]
+    return [address for name in names for address in index.endpoints[name].addresses]
+
+
+def test_what_a_fix_opens_is_decided_by_rules_of_the_policy_that_was_fixed(tmp_path: Path) -> None:
     tree = tmp_path / "shop"
     shutil.copytree(ROOT / "examples/shop", tree)
     rng = Random(0)
 
-    repaired = sum(check_slip(rng, tree) for _ in range(40))
+    found = [check_slip(rng, tree) for _ in range(80)]
 
-    assert repaired > 15
+    assert sum(each.made for each in found) > 25
+    assert sum(each.opened > 0 for each in found) > 15
+    assert sum(each.withdrawn for each in found) > 2
 
 
 def test_no_key_is_written_twice(tmp_path: Path) -> None:

@@ -51,6 +51,30 @@ def test_the_near_label_is_named(labels: dict[str, str], instead: str) -> None:
         assert [finding.code for finding in findings] == ["PF306"]
 
 
+SHORT = pod("bank/db-1", {"app": "db"}, addresses=["10.1.0.4"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "instead"),
+    [
+        ("db", "dbb", "app=db instead of app=dbb would mean bank/db-1"),
+        ("db-closed", "bd", "app=db instead of app=bd"),
+        ("db", "d", "app=db instead of app=d"),
+        ("closed", "dbb", ""),
+        ("db", "db2", ""),
+        ("db", "web", ""),
+        ("dba", "dbb", ""),
+        ("teller", "eller", "app=teller instead of app=eller"),
+        ("eller", "eller", ""),
+    ],
+)
+def test_the_name_of_a_policy_tells_how_a_short_word_is_spelt(
+    name: str, value: str, instead: str
+) -> None:
+    [finding] = found(policy(f"bank/{name}", {"app": value}), SHORT)
+    assert (finding.code, instead in finding.text) == ("PF320" if instead else "PF306", True)
+
+
 @pytest.mark.parametrize(
     "value",
     [

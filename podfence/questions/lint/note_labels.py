@@ -26,6 +26,8 @@ _ONE_EDIT = 4
 """Letters from which on one edit makes a near word; below, only two that changed places."""
 _TWO_EDITS = 8
 _SAID_ALIKE = re.compile(r"[-_.]|s\b")
+_WORD = re.compile(r"[A-Za-z0-9]+")
+"""The words of a name."""
 _DIGITS = re.compile(r"\d+")
 
 Label = tuple[str, str]
@@ -128,11 +130,16 @@ def _near_of(
     case: Case, selector: LabelSelector, pods: Ends, policy: str = ""
 ) -> list[tuple[Label, Label, list[Endpoint]]]:
     """A value that stands in the name of the ``policy`` is not misspelt: its pods come later. Its
-    key may be."""
+    key may be. A value of which the name of the policy has the right form is."""
     having = case.matched.by_label(pods)
-    found = _near(selector, having, lambda end: end.pod.labels)
-    named = any(value and value in policy for _, value in selector.match_labels)
-    return [each for each in found if not named or each[0][1] == each[1][1]]
+    found = _near(selector, having, lambda end: end.pod.labels, frozenset(_WORD.findall(policy)))
+    named = [value for _, value in selector.match_labels if value and value in policy]
+    return [
+        each
+        for each in found
+        if each[0][1] == each[1][1]
+        or all(value in each[1][1] and each[1][1] in policy for value in named)
+    ]
 
 
 def _near_pods(case: Case, selector: LabelSelector, pods: Ends, policy: str = "") -> str:
@@ -152,9 +159,10 @@ def _near(
     selector: LabelSelector,
     having: Mapping[Label, Sequence[T]],
     labels: Callable[[T], Labels],
+    expected: frozenset[str] = frozenset(),
 ) -> list[tuple[Label, Label, list[T]]]:
     """A label of the selector, a near one, and who would be selected with it in its place.
-    ``having``: everybody by label."""
+    ``having``: everybody by label; ``expected``: values of which one letter is enough."""
     found = []
     for wrong in selector.match_labels:
         rest = LabelSelector(
@@ -162,7 +170,7 @@ def _near(
             selector.match_expressions,
         )
         for right, ends in having.items():
-            if _is_near(wrong, right) and (
+            if (_is_near(wrong, right) or _is_expected(wrong, right, expected)) and (
                 fitting := [end for end in ends if rest.matches(dict(labels(end)))]
             ):
                 found.append((wrong, right, fitting))
@@ -183,10 +191,26 @@ def _is_near(wrong: Label, right: Label) -> bool:
     )
 
 
+def _is_expected(wrong: Label, right: Label, expected: frozenset[str]) -> bool:
+    """The same key with one letter wrong in a value that is expected, however short it is."""
+    (key, value), (other_key, other_value) = wrong, right
+    return (
+        key == other_key
+        and other_value in expected
+        and len(other_value) > 1
+        and not _differ_by_number(value, other_value)
+        and _edits(value, other_value) == 1
+    )
+
+
+def _differ_by_number(word: str, other: str) -> bool:
+    return _DIGITS.sub("", word) == _DIGITS.sub("", other)
+
+
 @lru_cache(maxsize=65536)
 def alike(word: str, other: str) -> bool:
     """Whether one is most likely the other, misspelt."""
-    if word == other or _DIGITS.sub("", word) == _DIGITS.sub("", other):
+    if word == other or _differ_by_number(word, other):
         return False
     if _SAID_ALIKE.sub("", word.lower()) == _SAID_ALIKE.sub("", other.lower()):
         return True
