@@ -6,6 +6,7 @@ Rule: a test that is skipped for want of privileges or programs is never skipped
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import shutil
 import signal
@@ -92,6 +93,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if marked and (reason := obstacle()):
             for item in marked:
                 item.add_marker(pytest.mark.skip(reason=f"{text}: {reason}"))
+
+
+def pytest_runtest_teardown() -> None:
+    # An agent freezes what its process holds, which here is every test and every module: each
+    # manifest read later in this process would count those values again.
+    gc.unfreeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
