@@ -357,7 +357,7 @@ def test_a_random_day_ends_with_what_is_wanted_and_a_restart_writes_nothing(
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("seed", range(10))
 def test_many_random_days(seed: int, size: str) -> None:
-    for number in range(20):
+    for number in range(8):
         live(Random(f"{seed} {number}"), SIZES[size])
 
 

@@ -102,8 +102,8 @@ def test_the_printed_edit_allows_the_flow_and_opens_what_is_printed(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(600)
 def test_the_same_at_length(tmp_path: Path) -> None:
     rng = Random(1000)
 
-    assert sum(check(rng, tmp_path) for _ in range(1500)) > 50
+    assert sum(check(rng, tmp_path) for _ in range(500)) > 15

@@ -177,9 +177,8 @@ def test_no_loss_is_missed(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_no_loss_is_missed_in_ten_thousand_events() -> None:
-    for seed in range(2_500):
+def test_no_loss_is_missed_in_two_thousand_events() -> None:
+    for seed in range(500):
         step(Random(f"tightening {seed}"))
 
 
