@@ -45,8 +45,8 @@ from podfence.nft.lowering.lower import TABLE, LocalNode, lower
 from podfence.policy.compile import compile_cluster
 from podfence.render.tables import table
 from podfence.testing.builders import namespace, pod, policy
+from podfence.testing.facts import facts_of
 from tests.support.drop_worlds import compare
-from tests.support.live_worlds import facts_of
 
 PODS = 100
 _LOOPBACK = 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import click
 from msgspec import Struct
@@ -27,7 +27,7 @@ from podfence.text import printable
 _PAUSE: Final = 1.0
 
 
-_Ask = Callable[[Mapping[str, int]], list[Told[Drops]]]
+Ask = Callable[[Mapping[str, int]], list[Told[Drops]]]
 """What each node tells now of what has changed after a serial, by node; else all."""
 
 
@@ -54,15 +54,30 @@ class Wanted(Struct, frozen=True):
         return False
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def wanted_options(function: F) -> F:
+    """``--follow``, ``-n``, ``--pod`` and ``--audit``."""
+    for option in (
+        click.option(
+            "--audit", is_flag=True, help="Only what audited policies would drop if enforced."
+        ),
+        click.option("--pod", metavar="POD", help="Only of this pod (namespace/name, or a name)."),
+        click.option(
+            "-n",
+            "--namespace",
+            metavar="NAMESPACE",
+            help="Only of pods in this namespace, at either end.",
+        ),
+        click.option("--follow", is_flag=True, help="Go on, until you end it."),
+    ):
+        function = option(function)
+    return function
+
+
 @click.command("drops")
-@click.option("--follow", is_flag=True, help="Go on, until you end it.")
-@click.option(
-    "-n", "--namespace", metavar="NAMESPACE", help="Only of pods in this namespace, at either end."
-)
-@click.option("--pod", metavar="POD", help="Only of this pod (namespace/name, or a name).")
-@click.option(
-    "--audit", is_flag=True, help="Only what audited policies would drop if they were enforced."
-)
+@wanted_options
 @output_option
 @click.option("--local", is_flag=True, help="Ask the agent of this node alone, at its socket.")
 @run_dir_option("Where that socket lies.")
@@ -97,10 +112,10 @@ def command(
     number = netns.identity() if namespace_file is None else namespace_file.stat().st_ino
     is_named = bool(where.context or where.kubeconfig or where.direct)
     if local or namespace_file or (not is_named and (run_dir / socket_name(number)).exists()):
-        return _run(lambda since: _here(run_dir, number, since), follow, wanted, output)
+        return run(lambda since: _here(run_dir, number, since), follow, wanted, output)
     with Agents(where) as agents:
         query = {"namespace": namespace} if namespace else {}
-        return _run(
+        return run(
             lambda since: agents.ask(DROPS_PATH, query, Drops, since=since), follow, wanted, output
         )
 
@@ -110,7 +125,8 @@ def _here(run_dir: Path, number: int, since: Mapping[str, int]) -> list[Told[Dro
     return [Told(found.node, found)]
 
 
-def _run(ask: _Ask, follow: bool, wanted: Wanted, output: str) -> int:
+def run(ask: Ask, follow: bool, wanted: Wanted, output: str) -> int:
+    """Show what nodes tell that is wanted; the exit status."""
     told = ask({})
     if not follow and output == "json":
         click.echo(json_text(drops_data([_chosen(each, wanted) for each in told])))

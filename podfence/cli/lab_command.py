@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from podfence.cli import lab_drops
 from podfence.cli.common import (
     load_cluster,
     output_option,
@@ -19,12 +20,13 @@ from podfence.cli.common import (
     without_verdict,
 )
 from podfence.cli.inputs import Inputs, complete_files, input_options, namespace_option
+from podfence.cli.lab_drops import name_option
 from podfence.cli.targets import qualified, question
 from podfence.errors import HostError, LabError, PodfenceError
 from podfence.kernel import mounts, netns
 from podfence.kernel.bindnotice import announce_binds
 from podfence.lab import client, messages
-from podfence.lab.client import DEFAULT_NAME, known_names, socket_path
+from podfence.lab.client import known_names, socket_path
 from podfence.lab.probing.process import LabProcess
 from podfence.lab.run import run_lab
 from podfence.lab.server import start
@@ -56,13 +58,6 @@ def nodes_option(function: F) -> F:
         metavar="N",
         help=f"Spread the pods over N nodes (1 to {MAX_NODES}), each enforcing its own rules. "
         f"Without it: the Node objects of the input, at most {NODES_OF_INPUT}, or else one node.",
-    )(function)
-
-
-def name_option(function: F) -> F:
-    """``--name NAME``."""
-    return click.option(
-        "--name", default=DEFAULT_NAME, metavar="NAME", help="Which lab, when there are several."
     )(function)
 
 
@@ -353,6 +348,9 @@ def _announce_binds(name: str, party: str, path: Path) -> None:
         client.ask(name, messages.StepAside(party), notices, path)
     finally:
         os.close(notices)
+
+
+command.add_command(lab_drops.command)
 
 
 @command.command("status")

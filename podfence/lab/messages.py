@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from podfence.drops.record import Drops
 from podfence.lab.replies import Applied, Ended, Explained, Namespace, Stated, Tested
 from podfence.manifests.positions import Positions
 from podfence.model.cluster import Cluster, ClusterObject
@@ -38,6 +39,7 @@ class Input:
             *cluster.services,
             *cluster.policies,
             *cluster.admin_policies,
+            *cluster.audited,
             *cluster.endpoint_slices,
         )
         return cls(objects, positions, dict(names))
@@ -68,6 +70,14 @@ class Why(Message[Explained]):
 @dataclass(frozen=True, slots=True)
 class TryAll(Message[Tested]):
     """Send every probe again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Denied(Message[tuple[Drops, ...]]):
+    """Say what was denied, a node after the other. ``since``: by node, the serial after which
+    changes are asked for."""
+
+    since: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

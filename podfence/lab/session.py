@@ -15,14 +15,17 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from podfence.drops.record import Drops
 from podfence.errors import LabError, PodfenceError
-from podfence.lab.messages import Apply, Down, Exec, Input, Message, Status, TryAll, Why
+from podfence.lab.denials import Denials
+from podfence.lab.messages import Apply, Denied, Down, Exec, Input, Message, Status, TryAll, Why
 from podfence.lab.probing.process import LabProcess
 from podfence.lab.probing.requests import (
     Build,
     Enforce,
     Grow,
     Held,
+    Logged,
     Settle,
     StartTraffic,
     StepAside,
@@ -110,6 +113,7 @@ class Session:
         self._since = datetime.now().astimezone()
         self._world = first
         self._served: dict[str, str] = {}
+        self._denials = Denials()
         self.committed = monotonic()
         """When the last change took effect."""
         lab.call(Build())
@@ -129,6 +133,8 @@ class Session:
             case Exec(node, pod, namespace):
                 is_node = node in self._world.index.cluster.nodes
                 return self.where(node if is_node else pod, namespace)
+            case Denied(since):
+                return self.denied(since)
             case Status():
                 return self.status()
             case Down():
@@ -208,6 +214,7 @@ class Session:
         return account(found, dict.fromkeys(range(len(flows.revoked)), forever))
 
     def _become(self, old: World, new: World) -> Applied:
+        self._note_denied()
         start = monotonic()
         changes = {
             node: Change.between(old.rules[node], wanted) for node, wanted in new.rules.items()
@@ -261,6 +268,17 @@ class Session:
         trial = Trial(self.lab, self._world.index, self._world.plan, self._options)
         report = trial.run(trial.live_control())
         return Tested(report, self._places(report.origins()))
+
+    def denied(self, since: Mapping[str, int]) -> tuple[Drops, ...]:
+        """What the nodes denied; see ``messages.Denied``. Raises LabError where a node has no log
+        of it."""
+        for node, fault in self._note_denied().items():
+            raise LabError(f"node {node}: {fault}")
+        return self._denials.drops(since)
+
+    def _note_denied(self) -> Mapping[str, str]:
+        index = self._world.index
+        return self._denials.take(self.lab.call(Logged()).value, index.cluster, index.names)
 
     def why(self, question: Can) -> Explained:
         """The engine's reasons, and what becomes of a real packet."""

@@ -32,8 +32,9 @@ from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import AddChain, DeleteTable, Transaction
 from podfence.policy.compile import compile_cluster
 from podfence.testing.builders import peer, pod, policy, rule
+from podfence.testing.facts import facts_of
 from podfence.testing.fakenft import FakeNft
-from tests.support.live_worlds import World, facts_of
+from tests.support.live_worlds import World
 from tests.support.random_clusters import TIERS, Size
 
 SIZES = {"policies": Size(pods=8, policies=6), "tiers": TIERS}

@@ -11,8 +11,9 @@ from podfence.live.node import LiveIndex
 from podfence.model.cluster import ClusterObject
 from podfence.model.facts import Gone, Put
 from podfence.testing.builders import node, peer, pod, policy, rule
+from podfence.testing.facts import facts_of
 from tests.support.drop_worlds import compare
-from tests.support.live_worlds import facts_of, key_of
+from tests.support.live_worlds import key_of
 
 WEB = pod("shop/web", {"app": "web"}, addresses=["10.0.0.1"], node="n2")
 DB = pod("shop/db", {"app": "db"}, addresses=["10.0.0.2"], node="n1")

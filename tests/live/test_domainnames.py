@@ -31,8 +31,9 @@ from podfence.testing.builders import (
     node,
     pod,
 )
+from podfence.testing.facts import facts_of
 from tests.live.test_node import Node
-from tests.support.live_worlds import facts_of, key_of
+from tests.support.live_worlds import key_of
 from tests.support.random_clusters import cluster_of
 from tests.support.random_tiers import NAMES, PATTERNS
 

@@ -21,7 +21,8 @@ from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import AddChain, AddElements, DeleteElements, FlushChain
 from podfence.policy.compile import compile_cluster
 from podfence.testing.builders import namespace, peer, pod, policy, rule
-from tests.support.live_worlds import World, facts_of, key_of
+from podfence.testing.facts import facts_of
+from tests.support.live_worlds import World, key_of
 from tests.support.random_clusters import TIERS, Size
 
 SIZES = {"policies": Size(pods=8, policies=6), "tiers": TIERS}

@@ -22,8 +22,9 @@ from podfence.testing.builders import (
     policy,
     rule,
 )
+from podfence.testing.facts import facts_of
 from tests.live.test_node import NODE, Node
-from tests.support.live_worlds import facts_of, key_of
+from tests.support.live_worlds import key_of
 
 WEB = pod("shop/web", {"app": "web"}, addresses=["10.0.0.1", "fd00::1"], node=NODE)
 BASE: list[ClusterObject] = [namespace("shop"), namespace("far"), namespace("near"), WEB]

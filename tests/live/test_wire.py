@@ -21,8 +21,8 @@ from podfence.model.facts import (
 )
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.model.objects import Namespace, Pod
+from podfence.testing.facts import facts_of
 from podfence.testing.manifest import to_manifest
-from tests.support.live_worlds import facts_of
 from tests.support.random_clusters import TIERS, objects_of, random_cluster
 
 

@@ -6,7 +6,6 @@ not there; two pods may have one address, and any object may be deleted and come
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from random import Random
@@ -17,13 +16,9 @@ from podfence.live.policystore import read_policy
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.facts import (
-    NO_ADDRESS,
     Event,
     Facts,
     Gone,
-    NamespaceFacts,
-    NodeFacts,
-    PodFacts,
     PolicyFacts,
     Put,
 )
@@ -31,7 +26,7 @@ from podfence.model.meta import METADATA_NAME_LABEL, labels_of
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.model.objects import Namespace, Node, Pod
 from podfence.nft.lowering.lower import LocalNode
-from podfence.testing.manifest import to_manifest
+from podfence.testing.facts import facts_of
 from tests.support.random_clusters import (
     POOL,
     V4_PODS,
@@ -52,38 +47,6 @@ def key_of(thing: ClusterObject) -> Key:
         return "Pod", thing.namespace, thing.name
     assert isinstance(thing, Namespace | Node)
     return type(thing).__name__, "", thing.name
-
-
-def facts_of(thing: ClusterObject) -> Facts:
-    """What a live reader is told of an object."""
-    match thing:
-        case Pod():
-            return pod_facts(thing)
-        case Namespace():
-            return NamespaceFacts(thing.name, thing.labels)
-        case Node():
-            return NodeFacts(thing.name, thing.labels, thing.addresses, thing.pod_cidrs)
-        case NetworkPolicy() | ClusterNetworkPolicy():
-            kind, namespace, name = key_of(thing)
-            return PolicyFacts(kind, namespace, name, json.dumps(to_manifest(thing)).encode())
-        case _:
-            raise TypeError(type(thing))
-
-
-def pod_facts(pod: Pod) -> PodFacts:
-    by_family = {address.version: int(address) for address in pod.addresses}
-    named = {port for port in pod.ports if port.name}
-    return PodFacts(
-        pod.namespace,
-        pod.name,
-        json.dumps(dict(pod.labels)).encode(),
-        tuple(sorted(named, key=lambda p: (p.name, p.port, p.protocol.value))),
-        by_family.get(4, NO_ADDRESS),
-        by_family.get(6, NO_ADDRESS),
-        pod.node,
-        pod.deleting,
-        not (pod.finished or pod.host_network),
-    )
 
 
 Stock = Mapping[type, Sequence[ClusterObject]]

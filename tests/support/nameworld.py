@@ -47,7 +47,7 @@ from podfence.model.objects import IPAddress
 from podfence.nft.lowering.lower import LocalNode
 from podfence.policy.domains import At
 from podfence.testing.builders import cluster_peer, cluster_policy, cluster_rule, namespace, pod
-from tests.support.live_worlds import facts_of
+from podfence.testing.facts import facts_of
 
 NODE = "n1"
 WEB = ("10.7.0.2", "fd00:7::2")

@@ -30,6 +30,7 @@ from podfence.lab.probing.requests import (
     Enforce,
     Grow,
     Held,
+    Logged,
     Request,
     Send,
     Settle,
@@ -126,6 +127,8 @@ class _Lab:
                 return self._stop_traffic()
             case Enforce(node, rules):
                 self._enforcers[node].enforce(rules)
+            case Logged():
+                return {node: each.denied() for node, each in self._enforcers.items()}
             case Where(name):
                 return self._topology.namespace_of(name)
         return None

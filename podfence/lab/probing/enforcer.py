@@ -18,7 +18,9 @@ from podfence.kernel import netns
 from podfence.kernel.nftables.nftsocket import NftSocket
 from podfence.kernel.nftables.table import NetlinkNft
 from podfence.kernel.nftcli import run_nft
+from podfence.lab.probing.denied import DeniedLog, Noted
 from podfence.lab.probing.forking import fork_with_pipe
+from podfence.nft.lowering.lower import LOG_GROUP
 from podfence.nft.protocol import Nft
 from podfence.nft.transaction import Transaction
 
@@ -41,13 +43,23 @@ class Enforcer:
     def enforce(self, rules: Transaction | str) -> None:
         """One transaction, of ours or as text for nft; all or nothing. Raises NftError with the
         kernel's refusal."""
+        refused = self._ask(rules)
+        if isinstance(refused, PodfenceError):
+            raise refused
+
+    def denied(self) -> Noted:
+        """Copies of denied packets since the last time. Raises LabError."""
+        found = self._ask(None)
+        assert isinstance(found, Noted)
+        return found
+
+    def _ask(self, what: Transaction | str | None) -> object:
+        """Raises LabError."""
         try:
-            self._connection.send(rules)
-            refused = self._connection.recv()
+            self._connection.send(what)
+            return self._connection.recv()
         except (EOFError, ConnectionError) as error:
             raise LabError(f"the enforcement process of node {self._node} has ended") from error
-        if refused is not None:
-            raise refused
 
 
 def _live(namespace: int, connection: Connection, parent: int) -> NoReturn:
@@ -74,11 +86,18 @@ def _keep_only(descriptor: int) -> None:
 
 
 def _serve(connection: Connection) -> None:
+    log: DeniedLog | None = None
     while True:
         try:
-            rules: Transaction | str = connection.recv()
+            rules: Transaction | str | None = connection.recv()
         except EOFError:
             return
+        if rules is None:
+            connection.send(log.take() if log else Noted())
+            continue
+        if log is None and not isinstance(rules, str):
+            # Not before: where an agent enforces, it is the agent that listens.
+            log = DeniedLog(LOG_GROUP)
         try:
             _enforce(rules)
         except PodfenceError as error:

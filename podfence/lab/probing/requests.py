@@ -5,10 +5,11 @@ Rule: every request says which type its answer has, so that nobody has to look w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from podfence.lab.probing.denied import Noted
 from podfence.lab.testbed.livetraffic import Traffic
 from podfence.lab.testbed.probeplan import ProbePlan
 from podfence.lab.testbed.probes import Listener, Probe
@@ -104,6 +105,11 @@ class Enforce(Request[None]):
 
     node: str
     rules: Transaction | str
+
+
+@dataclass(frozen=True, slots=True)
+class Logged(Request[Mapping[str, Noted]]):
+    """Copies of denied packets since the last time that this was asked, by node."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,10 @@ TABLE = "podfence"
 LEAST_RUN = 0xFF
 
 
+LOG_GROUP = 77
+"""Whom copies of denied packets are for, where nobody says otherwise."""
+
+
 class LocalNode(Struct, frozen=True):
     """The node whose kernel is written for.
 
@@ -63,7 +67,7 @@ class LocalNode(Struct, frozen=True):
     addresses: frozenset[IPAddress] = frozenset()
     epoch: int = 1
     mark_mask: int = 0xFFFF0000
-    log_group: int = 77
+    log_group: int = LOG_GROUP
 
     def __post_init__(self) -> None:
         """Raises ValueError for another mask, or an epoch that it cannot hold."""
