@@ -37,6 +37,7 @@ PURE = {
     "agent.fleet",
     "agent.localpods",
     "agent.nodereport",
+    "agent.policycondition",
     "agent.revisions",
     "agent.status",
     "agent.unenforced",

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -18,6 +19,8 @@ import msgspec
 from msgspec import Struct
 
 from podfence.agent.fleet import Told
+from podfence.agent.nodereport import PolicyReport
+from podfence.agent.policycondition import TYPE, WITHOUT_STATUS, PolicyCondition, condition_of
 from podfence.cli.inputs import access_options
 from podfence.errors import ClusterError, UnknownObject
 from podfence.kube.access import Access
@@ -26,11 +29,13 @@ from podfence.kube.client import Client, Lost, Refusal
 from podfence.kube.resource import resources_of
 from podfence.kube.source import find_access
 from podfence.model.kindnames import kind_called
-from podfence.model.meta import ObjectRef, Revision
+from podfence.model.meta import AUDIT, MODE_ANNOTATION, ObjectRef, Revision
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 AT_ONCE: Final = 16
 """Agents that are asked at the same time."""
+_APPLY: Final = "application/apply-patch+yaml"
 RENEWED: Final = 300.0
 """Seconds that a token is used for; it is good for twice as long."""
 _KINDS: Final = (
@@ -150,6 +155,34 @@ class Agents:
         looked = " or ".join(f"{ref.kind} {ref}" for ref in refs)
         raise UnknownObject(f"the cluster has no {looked}")
 
+    def write_condition(
+        self, policy: ObjectRef, revision: Revision, told: Sequence[Told[PolicyReport]]
+    ) -> None:
+        """Write whether a policy is in force into its status, where that is not there already. By
+        server-side apply, so that conditions of others stay. Raises ClusterError."""
+        for resource in resources_of(policy.kind):
+            path = f"{resource.path(policy.namespace)}/{policy.name}"
+            try:
+                found = msgspec.json.decode(self._client.get(path), type=_Stated)
+            except Refusal as refusal:
+                if refusal.status != 404:
+                    raise
+                continue
+            before = next((each for each in found.status.conditions if each.type == TYPE), None)
+            audited = found.metadata.annotations.get(MODE_ANNOTATION) == AUDIT
+            now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            condition = condition_of(revision, told, now, before, audited=audited)
+            if condition != before and found.metadata.uid == revision.uid:
+                body = {
+                    "apiVersion": resource.api_version,
+                    "kind": policy.kind,
+                    "metadata": {"name": policy.name},
+                    "status": {"conditions": [condition]},
+                }
+                target = f"{path}/status?fieldManager=podfence&force=true"
+                self._client.write("PATCH", target, msgspec.json.encode(body), _APPLY)
+            return
+
     def ask(
         self,
         path: str,
@@ -193,10 +226,38 @@ class Agents:
 class _Metadata(Struct):
     uid: str = ""
     generation: int = 0
+    annotations: dict[str, str] = {}
 
 
 class _Object(Struct):
     metadata: _Metadata
+
+
+class _Status(Struct, frozen=True):
+    conditions: tuple[PolicyCondition, ...] = ()
+
+
+class _Stated(_Object):
+    status: _Status = _Status()
+
+
+def condition_option(function: F) -> F:
+    """``--condition``."""
+    return click.option(
+        "--condition",
+        is_flag=True,
+        help=f"Write the answer into the policy's status, as the condition {TYPE}; for kinds that "
+        "have a status, which NetworkPolicy has not.",
+    )(function)
+
+
+def require_status(policy: ObjectRef) -> None:
+    """Raises UsageError for a kind whose status cannot be written, since it has none."""
+    if policy.kind in WITHOUT_STATUS:
+        raise click.UsageError(
+            f"--condition: {policy.kind} has no status in the API, so nothing can be written "
+            "into it; ClusterNetworkPolicy and AdminNetworkPolicy have one"
+        )
 
 
 def _meant(name: str, namespace: str) -> list[ObjectRef]:

@@ -15,6 +15,7 @@ from podfence.cli.beside import map_remarks
 from podfence.cli.check_answer import all_problems
 from podfence.manifests.load import Loaded
 from podfence.policy.index import PolicyIndex
+from podfence.questions.audited import audit_notes
 from podfence.questions.dns import map_notes
 from podfence.questions.report import Report
 from podfence.render.problems import problem_data
@@ -56,7 +57,8 @@ class PageParts(Struct, frozen=True):
     def _notes(self) -> list[str]:
         if self.shown.hides:
             return []
-        return [*map_notes(self.index), *map_remarks(self.loaded, self.index)]
+        remarks = map_remarks(self.loaded, self.index)
+        return [*map_notes(self.index), *audit_notes(self.index), *remarks]
 
     def _findings(self) -> list[dict[str, object]]:
         locate = self.loaded.positions.locate_problem

@@ -6,7 +6,7 @@ import click
 
 from podfence.agent.fleet import Standing, is_well, standing
 from podfence.agent.nodereport import NodeReport, PolicyReport
-from podfence.cli.agents import Agents, Where, agents_options
+from podfence.cli.agents import Agents, Where, agents_options, condition_option, require_status
 from podfence.cli.common import output_option
 from podfence.cli.terminal import echo
 from podfence.kube.agents import POLICY_PATH, STATUS_PATH
@@ -21,8 +21,11 @@ from podfence.kube.agents import POLICY_PATH, STATUS_PATH
     metavar="NAME",
     help="The namespace of a policy given without one. Without it: that of the context.",
 )
+@condition_option
 @output_option
-def command(name: str | None, where: Where, namespace: str | None, output: str) -> int:
+def command(
+    name: str | None, where: Where, namespace: str | None, condition: bool, output: str
+) -> int:
     """Ask the agent of each node how it stands, or where a policy is in force.
 
     Without POLICY a line a node: whether everything is listed and enforced, the epoch of its rules,
@@ -34,9 +37,11 @@ def command(name: str | None, where: Where, namespace: str | None, output: str) 
     1: not so, or a node has no agent that answers.
     """
     with Agents(where) as agents:
-        if name is None:
-            return _nodes(agents, output)
-        return _policy(agents, name, namespace, output)
+        if name is not None:
+            return _policy(agents, name, namespace, output, condition=condition)
+        if condition:
+            raise click.UsageError("--condition goes with the name of a policy")
+        return _nodes(agents, output)
 
 
 def _nodes(agents: Agents, output: str) -> int:
@@ -53,10 +58,16 @@ def _nodes(agents: Agents, output: str) -> int:
     return 0 if told and all(map(is_well, told)) else 1
 
 
-def _policy(agents: Agents, name: str, namespace: str | None, output: str) -> int:
+def _policy(
+    agents: Agents, name: str, namespace: str | None, output: str, *, condition: bool
+) -> int:
     policy, revision = agents.policy(name, namespace)
+    if condition:
+        require_status(policy)
     query = {"kind": policy.kind, "namespace": policy.namespace, "name": policy.name}
     told = agents.ask(POLICY_PATH, query, PolicyReport)
+    if condition:
+        agents.write_condition(policy, revision, told)
     if output == "json":
         from podfence.render.fleet_data import policy_data
         from podfence.render.jsontext import json_text

@@ -8,7 +8,7 @@ import click
 
 from podfence.agent.fleet import Standing, Told, standing
 from podfence.agent.nodereport import PolicyReport
-from podfence.cli.agents import Agents, Where, agents_options
+from podfence.cli.agents import Agents, Where, agents_options, condition_option, require_status
 from podfence.cli.common import output_option
 from podfence.cli.terminal import echo
 from podfence.kube.agents import POLICY_PATH
@@ -34,8 +34,16 @@ PAUSE = 0.5
     metavar="SECONDS",
     help="How long to wait at the most; 0: ask once.",
 )
+@condition_option
 @output_option
-def command(name: str, where: Where, namespace: str | None, timeout: float, output: str) -> int:
+def command(
+    name: str,
+    where: Where,
+    namespace: str | None,
+    timeout: float,
+    condition: bool,
+    output: str,
+) -> int:
     """Wait until a policy, as the API server has it now, is in the kernel of every node.
 
     A later revision will do; another object of the same name will not. A node without an agent that
@@ -45,6 +53,8 @@ def command(name: str, where: Where, namespace: str | None, timeout: float, outp
     end = time.monotonic() + timeout
     with Agents(where) as agents:
         policy, revision = agents.policy(name, namespace)
+        if condition:
+            require_status(policy)
         query = {"kind": policy.kind, "namespace": policy.namespace, "name": policy.name}
         done: dict[str, Told[PolicyReport]] = {}
         while True:
@@ -56,7 +66,9 @@ def command(name: str, where: Where, namespace: str | None, timeout: float, outp
             if (not missing and done) or is_last:
                 break
             time.sleep(PAUSE)
-    every = sorted((*done.values(), *missing), key=lambda each: each.node)
+        every = sorted((*done.values(), *missing), key=lambda each: each.node)
+        if condition:
+            agents.write_condition(policy, revision, every)
     if output == "json":
         from podfence.render.fleet_data import policy_data
         from podfence.render.jsontext import json_text

@@ -53,7 +53,10 @@ def plan_data(plan: Plan, spots: Spots, seen: Seen | None = None) -> dict[str, o
 
 def _edit(edit: Edit, spots: Iterable[Spot]) -> dict[str, object]:
     ref = edit.ref
+    was, is_now = edit.audited
+    audited = {"audited": {"before": was, "after": is_now}} if was or is_now else {}
     return {
+        **audited,
         "id": edit.number,
         "change": edit.kind.value,
         "kind": ref.kind,

@@ -102,8 +102,15 @@ def _some(items: Sequence[str], shown: int | None) -> str:
 
 
 def edit_name(edit: Edit) -> str:
-    """``NetworkPolicy shop/db``."""
-    return printable(f"{edit.ref.kind} {edit.ref}")
+    """``NetworkPolicy shop/db``, and what becomes of its audit if it has one."""
+    was, is_now = edit.audited
+    audit = ""
+    if is_now:
+        since = " from now on" if edit.before and not was else ""
+        audit = f" (audited{since}: enforces nothing)"
+    elif was and edit.after:
+        audit = " (audited until now, enforced from now on)"
+    return f"{printable(f'{edit.ref.kind} {edit.ref}')}{audit}"
 
 
 class _Cause(Struct, frozen=True):

@@ -20,6 +20,7 @@ import pytest
 from podfence.kernel import netns
 from tests.agent.cluster import MERGE, PODS, Cluster
 from tests.agent.network import PATIENCE, Agent
+from tests.apiserver.crds import Crds
 from tests.apiserver.test_agents import own_address
 from tests.cli.session import Done, podfence
 
@@ -246,3 +247,56 @@ def test_who_may_not_ask_is_told_by_the_api_server(
     done = fleet.podfence("status", "--account", f"{cluster.namespace}/nobody")
     assert done.status == 1
     assert "403 no right to get status.podfence.io in all namespaces" in done.out
+
+
+def test_a_policy_with_a_status_says_there_whether_it_is_in_force(
+    crds: Crds, cluster: Cluster, request: pytest.FixtureRequest
+) -> None:
+    crds.install("standard")
+    fleet: Fleet = request.getfixturevalue("fleet")  # agents that know the kind from the start
+    version = f"policy.networking.k8s.io/{crds.versions()[0]}"
+    path = f"/apis/{version}/clusternetworkpolicies"
+    name = f"cnp-{cluster.namespace}"
+    spec = {
+        "tier": "Admin",
+        "priority": 5,
+        "subject": {"namespaces": {"matchLabels": {"kubernetes.io/metadata.name": "nowhere"}}},
+        "ingress": [{"action": "Deny", "from": [{"namespaces": {}}]}],
+    }
+    kind = {"apiVersion": version, "kind": "ClusterNetworkPolicy"}
+    cluster.admin.create(path, {**kind, "metadata": {"name": name}, "spec": spec})
+    other = {"type": "Other", "status": "True", "reason": "X", "message": ""}
+    other["lastTransitionTime"] = "2026-01-01T00:00:00Z"
+    patch = {"status": {"conditions": [other]}}
+    assert cluster.admin.request("PATCH", f"{path}/{name}/status", patch, MERGE).status == 200
+
+    def conditions() -> dict[str, Any]:
+        found = cluster.admin.request("GET", f"{path}/{name}").body
+        return {each["type"]: each for each in found["status"]["conditions"]}
+
+    try:
+        done = fleet.podfence("wait", f"cnp/{name}", "--condition")
+        assert (done.status, done.err) == (0, "")
+        found = conditions()
+        assert found["Other"]["reason"] == "X"
+        first = found["podfence.io/Enforced"]
+        assert (first["status"], first["reason"], first["observedGeneration"]) == (
+            "True",
+            "InForce",
+            1,
+        )
+        assert first["message"] == "in force on 2 of 2 nodes"
+        assert fleet.podfence("status", f"cnp/{name}", "--condition").status == 0
+        assert conditions()["podfence.io/Enforced"] == first
+    finally:
+        cluster.admin.request("DELETE", f"{path}/{name}")
+
+
+def test_a_policy_without_a_status_is_refused_before_anybody_is_asked(
+    fleet: Fleet, cluster: Cluster
+) -> None:
+    cluster.policy("db", DB, WEB)
+    for words in (("wait", "db", "--condition"), ("status", "db", "--condition")):
+        done = fleet.podfence(*words)
+        assert done.status == 2
+        assert "NetworkPolicy has no status in the API" in done.err

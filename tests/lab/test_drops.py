@@ -78,10 +78,11 @@ def test_what_an_audited_policy_would_drop_is_told_and_passes() -> None:
     with running(WEB, DB, CRON, audited) as session:
         assert session.why(Can("shop/cron", "shop/db", 5432)).agrees
         found = denied(session)
-    assert {words(drop) for drop in found} == {
+    (said,) = {words(drop) for drop in found}
+    assert said == (
         "shop/cron -> shop/db TCP/5432 ingress: would drop: isolated by shop/db-allow, "
         "no rule matches (audited: shop/db-allow)"
-    }
+    )
 
 
 def test_whatever_is_denied_when_all_is_probed_is_denied_by_the_engine() -> None:

@@ -13,6 +13,7 @@ from podfence.questions.plan.plan import Plan, plan
 from podfence.render.plan_edits import Edits, Texts
 from podfence.render.plan_findings import findings_of
 from podfence.render.plan_github import workflow_commands
+from podfence.render.plan_json import plan_data
 from podfence.render.plan_markdown import LIMIT, code, render_markdown
 from podfence.render.plan_sarif import sarif_data
 from podfence.render.plan_text import LINES, Spots, render_plan
@@ -125,3 +126,24 @@ def _fingerprints(answer: Plan, edits: Edits) -> list[object]:
 def _with_spots(made: tuple[Plan, Edits]) -> tuple[Plan, Spots]:
     answer, edits = made
     return answer, edits.spots
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (None, True, "+ NetworkPolicy shop/deny (audited: enforces nothing)"),
+        (False, True, "~ NetworkPolicy shop/deny (audited from now on: enforces nothing)"),
+        (True, False, "~ NetworkPolicy shop/deny (audited until now, enforced from now on)"),
+        (False, False, ""),
+    ],
+)
+def test_an_edit_says_what_becomes_of_an_audit(before: bool | None, after: bool, said: str) -> None:
+    world: list[ClusterObject] = [namespace("shop"), pod("shop/db", addresses=["10.0.0.2"])]
+    deny = replace(policy("shop/deny"), source=Source("x"))
+    old = [] if before is None else [replace(deny, audited=before)]
+    made, edits = planned([*world, *old], [*world, replace(deny, audited=after)])
+    text = render_plan(made, edits.spots)
+    assert said in text
+    assert ("audited" in text) is bool(said)
+    data = [edit.get("audited") for edit in plan_data(made, edits.spots)["edits"]]  # type: ignore[attr-defined]
+    assert data == ([{"before": bool(before), "after": after}] if said else [])

@@ -55,6 +55,11 @@ class Edit(Struct, frozen=True):
         return any(isinstance(each, Pod) for each in (*self.before, *self.after))
 
     @property
+    def audited(self) -> tuple[bool, bool]:
+        """Whether it was audited before, and is afterwards: then it enforces nothing (AUD-2)."""
+        return _is_audited(self.before), _is_audited(self.after)
+
+    @property
     def old_source(self) -> Source | None:
         """Where it was written before."""
         return self.before[0].source if self.before else None
@@ -63,6 +68,11 @@ class Edit(Struct, frozen=True):
     def new_source(self) -> Source | None:
         """Where it is written now."""
         return self.after[0].source if self.after else None
+
+
+def _is_audited(things: tuple[Edited, ...]) -> bool:
+    policies = NetworkPolicy | ClusterNetworkPolicy
+    return any(isinstance(each, policies) and each.audited for each in things)
 
 
 def edits_between(

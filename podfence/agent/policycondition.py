@@ -1,0 +1,72 @@
+"""What is written into the status of a policy: whether it is in force, as a condition of the API.
+
+Rule: a condition is about a revision, and says what agents told. Of a node that did not answer
+nothing is known, which is no False. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from podfence.agent.fleet import Standing, Told, standing
+from podfence.agent.nodereport import PolicyReport
+from podfence.model.meta import Revision
+from podfence.text import printable
+
+TYPE: Final = "podfence.io/Enforced"
+WITHOUT_STATUS: Final = frozenset({"NetworkPolicy"})
+"""Kinds of which the API has no status."""
+_NAMED = 5
+_LONGEST = 256
+"""Characters of a name; those of the API are shorter."""
+
+
+class PolicyCondition(Struct, frozen=True, rename="camel"):
+    """As ``metav1.Condition`` has it."""
+
+    type: str
+    status: str
+    reason: str
+    message: str = ""
+    observed_generation: int = 0
+    last_transition_time: str = ""
+
+
+def condition_of(
+    revision: Revision,
+    told: Sequence[Told[PolicyReport]],
+    now: str,
+    before: PolicyCondition | None,
+    *,
+    audited: bool,
+) -> PolicyCondition:
+    """``now``: RFC 3339. ``before``: the same condition as it is there. ``audited``: the policy is,
+    so that it is in the kernels of nodes and enforces nothing (AUD-2)."""
+    missing = [each for each in told if standing(each, revision) is not Standing.IN_FORCE]
+    status, reason = _judged(missing, revision, audited=audited)
+    message = f"in force on {len(told) - len(missing)} of {len(told)} nodes"
+    if audited:
+        message = f"audited, so it enforces nothing; known on {len(told) - len(missing)} nodes"
+    names = [printable(each.node)[:_LONGEST] for each in missing]
+    if names:
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        message = f"{message}; not on {', '.join(names[:_NAMED])}{more}"
+    same = before is not None and before.status == status
+    since = before.last_transition_time if before is not None and same else now
+    return PolicyCondition(TYPE, status, reason, message, revision.generation, since)
+
+
+def _judged(
+    missing: Sequence[Told[PolicyReport]], revision: Revision, *, audited: bool
+) -> tuple[str, str]:
+    found = {standing(each, revision) for each in missing}
+    if Standing.REFUSED in found:
+        return "False", "Refused"
+    if audited:
+        return "False", "Audited"
+    if found & {Standing.OTHER, Standing.NOT_IN_SYNC}:
+        return "False", "NotYet"
+    return ("Unknown", "NodesSilent") if found else ("True", "InForce")
