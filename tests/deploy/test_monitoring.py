@@ -1,4 +1,5 @@
-"""deploy/monitoring: each expression is PromQL about metrics and labels that an agent has."""
+"""deploy/monitoring: each expression is PromQL about metrics and labels that an agent, or a mirror,
+has."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import promql_parser as promql
 import pytest
@@ -17,6 +19,9 @@ from msgspec.structs import replace
 
 from podfence.agent.conditions import Kind
 from podfence.agent.metrics import exposition
+from podfence.mirror.history import History
+from podfence.mirror.server import Counts, Server
+from podfence.mirror.web import metrics
 from tests.agent.exposition import Labels, parse
 from tests.agent.test_metrics import BUSY, MACHINE
 from tests.deploy.chart import DEPLOY, ROOT
@@ -24,7 +29,11 @@ from tests.deploy.chart import DEPLOY, ROOT
 Json = dict[str, Any]
 FOLDER = DEPLOY / "monitoring"
 STATUS = replace(BUSY, starts={"in_time": 1, "late": 1, "no_address": 1})
-SAMPLES = parse(exposition(STATUS, MACHINE, 120.0))
+MIRROR = cast(
+    "Server",
+    SimpleNamespace(history=History(), counts=Counts(), streams=(), age=1.0, is_ready=True),
+)
+SAMPLES = parse(exposition(STATUS, MACHINE, 120.0)) | parse(metrics(MIRROR))
 OF_TARGETS = {"job", "instance"}
 """Labels that Prometheus gives to all that it reads of a target."""
 DOCUMENTATION = (ROOT / "docs/agent.md").read_text("utf-8")
@@ -35,14 +44,21 @@ def resource(name: str) -> Json:
     return found
 
 
-RULES: list[Json] = resource("rules.yaml")["spec"]["groups"][0]["rules"]
-DASHBOARD: Json = json.loads((FOLDER / "dashboard.json").read_text("utf-8"))
-PANELS: list[Json] = DASHBOARD["panels"]
+RULE_FILES = ("rules.yaml", "mirror/rules.yaml")
+RULES: list[Json] = [
+    rule for name in RULE_FILES for rule in resource(name)["spec"]["groups"][0]["rules"]
+]
+DASHBOARDS: dict[str, Json] = {
+    name: json.loads((FOLDER / name).read_text("utf-8"))
+    for name in ("dashboard.json", "mirror/dashboard.json")
+}
 EXPRESSIONS = {rule["alert"]: rule["expr"] for rule in RULES} | {
-    f"{panel['title']}, {target['refId']}": target["expr"]
-    for panel in PANELS
+    f"{dashboard['title']}, {panel['title']}, {target['refId']}": target["expr"]
+    for dashboard in DASHBOARDS.values()
+    for panel in dashboard["panels"]
     for target in panel["targets"]
 }
+each_dashboard = pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS)
 
 
 def selectors(text: str) -> Iterator[promql.VectorSelector]:
@@ -75,7 +91,7 @@ def labels_of(name: str) -> list[Labels]:
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS.values(), ids=EXPRESSIONS)
-def test_every_series_is_one_that_an_agent_has(expression: str) -> None:
+def test_every_series_is_one_that_is_exposed(expression: str) -> None:
     found = [*selectors(expression)]
     assert found
     for selector in found:
@@ -146,9 +162,10 @@ def test_every_metric_is_documented() -> None:
     assert shown - ours == set()
 
 
-def test_panels_do_not_lie_on_one_another() -> None:
+@each_dashboard
+def test_panels_do_not_lie_on_one_another(dashboard: Json) -> None:
     cells: set[tuple[int, int]] = set()
-    for panel in PANELS:
+    for panel in dashboard["panels"]:
         place = panel["gridPos"]
         assert place["x"] + place["w"] <= 24
         mine = {
@@ -158,16 +175,29 @@ def test_panels_do_not_lie_on_one_another() -> None:
         }
         assert not mine & cells, panel["title"]
         cells |= mine
-    assert len({panel["id"] for panel in PANELS}) == len(PANELS)
+    panels = dashboard["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
 
 
-def test_panels_read_the_data_source_and_the_nodes_that_are_chosen() -> None:
-    for panel in PANELS:
+@each_dashboard
+def test_panels_read_the_data_source_and_the_instances_that_are_chosen(dashboard: Json) -> None:
+    for panel in dashboard["panels"]:
         assert panel["datasource"]["uid"] == "${datasource}"
         for target in panel["targets"]:
             assert target["datasource"] == panel["datasource"]
             assert 'instance=~"$instance"' in target["expr"]
-    assert [each["name"] for each in DASHBOARD["templating"]["list"]] == ["datasource", "instance"]
+    assert [each["name"] for each in dashboard["templating"]["list"]] == ["datasource", "instance"]
+
+
+def test_every_metric_of_a_mirror_is_asked_for() -> None:
+    asked = {s.name for text in EXPRESSIONS.values() for s in selectors(text)}
+    families = {name for name, _ in parse(metrics(MIRROR))}
+    assert families <= asked
+
+
+def test_alerts_about_agents_are_not_about_mirrors() -> None:
+    (down,) = (rule["expr"] for rule in RULES if rule["alert"] == "PodfenceAgentDown")
+    assert 'job!~".*podfence-mirror.*"' in down
 
 
 def test_prometheus_finds_what_install_yaml_makes() -> None:
@@ -179,9 +209,19 @@ def test_prometheus_finds_what_install_yaml_makes() -> None:
     (container,) = template["spec"]["containers"]
     (endpoint,) = monitor["podMetricsEndpoints"]
     assert endpoint["port"] in {port["name"] for port in container["ports"]}
-    for name in ("rules.yaml", "podmonitor.yaml"):
+    for name in ("rules.yaml", "podmonitor.yaml", "mirror/rules.yaml", "mirror/podmonitor.yaml"):
         found = resource(name)["metadata"]
         assert found["namespace"] == chart.NAMESPACE
+
+
+def test_prometheus_finds_mirrors() -> None:
+    """By what the chart makes of one, which a text shows: it is made where it is asked for."""
+    monitor = resource("mirror/podmonitor.yaml")["spec"]
+    text = (DEPLOY / "chart/templates/mirror.yaml").read_text("utf-8")
+    assert monitor["selector"]["matchLabels"] == {"app.kubernetes.io/name": "podfence-mirror"}
+    assert "labels: {app.kubernetes.io/name: podfence-mirror}" in text
+    (endpoint,) = monitor["podMetricsEndpoints"]
+    assert f"name: {endpoint['port']}, containerPort: {{{{ .Values.mirror.httpPort }}}}" in text
 
 
 # --- what fires, by Prometheus' own tool
@@ -200,6 +240,12 @@ SERIES = {
     ),
     "PodfenceBypassed": ('podfence_conditions{instance="n1", condition="Bypassed"}', "1x60"),
     "PodfenceDrift": ('podfence_drifts_total{instance="n1"}', "0+1x60"),
+    "PodfenceMirrorDown": ('up{job="kube-system/podfence-mirror", instance="m1"}', "0x60"),
+    "PodfenceMirrorNotReady": ('podfence_mirror_ready{instance="m1"}', "0x60"),
+    "PodfenceMirrorLag": ('podfence_mirror_age_seconds{instance="m1"}', "10+60x60"),
+    "PodfenceMirrorAway": ('podfence_conditions{instance="n1", condition="MirrorAway"}', "1x60"),
+    "PodfenceMirrorSnapshots": ('podfence_mirror_snapshots_total{instance="m1"}', "0+20x60"),
+    "PodfenceMirrorRefuses": ('podfence_mirror_refused_total{instance="m1"}', "0+300x60"),
     "PodfenceDropsSurge": (
         'podfence_denied_packets_total{instance="n1", direction="ingress", reason="policy"}',
         "0+60x40 2400+60000x20",
@@ -216,6 +262,14 @@ WELL = (
     ('podfence_conditions{instance="n1", condition="Bypassed"}', "0x60"),
     ('podfence_drifts_total{instance="n1"}', "1x60"),
     ('podfence_denied_packets_total{instance="n1", direction="any", reason="policy"}', "0+6000x60"),
+    ('up{job="kube-system/podfence-mirror", instance="m1"}', "1x60"),
+    ('podfence_mirror_build_info{instance="m1"}', "1x60"),
+    ('podfence_mirror_ready{instance="m1"}', "1x60"),
+    ('podfence_mirror_age_seconds{instance="m1"}', "50x60"),
+    ('podfence_mirror_agents{instance="m1"}', "200x60"),
+    ('podfence_conditions{instance="n1", condition="MirrorAway"}', "0x60"),
+    ('podfence_mirror_snapshots_total{instance="m1"}', "0x40 200x20"),
+    ('podfence_mirror_refused_total{instance="m1"}', "0+5x60"),
 )
 needs_promtool = pytest.mark.skipif(
     not shutil.which("promtool"), reason="no promtool was found (Debian: the package prometheus)"
@@ -224,8 +278,8 @@ needs_promtool = pytest.mark.skipif(
 
 def fired(folder: Path, series: tuple[tuple[str, str], ...]) -> set[str]:
     """The alerts that fire after an hour with a sample a minute."""
-    spec = resource("rules.yaml")["spec"]
-    (folder / "rules.yaml").write_text(yaml.safe_dump(spec), "utf-8")
+    groups = [group for name in RULE_FILES for group in resource(name)["spec"]["groups"]]
+    (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": groups}), "utf-8")
     found: set[str] = set()
     for rule in RULES:
         nothing = {"alertname": rule["alert"], "eval_time": "60m", "exp_alerts": []}
@@ -264,4 +318,4 @@ def test_an_alert_fires_for_what_it_is_about(alert: str, tmp_path: Path) -> None
 
 @needs_promtool
 def test_where_nobody_is_scraped_that_is_said(tmp_path: Path) -> None:
-    assert fired(tmp_path, WELL[:1]) == {"PodfenceAbsent"}
+    assert fired(tmp_path, WELL[:1]) == {"PodfenceAbsent", "PodfenceMirrorAbsent"}
