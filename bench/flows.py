@@ -134,7 +134,8 @@ def main(given: Sequence[str] | None = None) -> int:
     yard = (before.cpu + after.cpu) / 2
     print(
         f"suggest, {asked.lines:,} lines of Hubble ({size / 2**20:,.0f} MiB): "
-        f"{done.cpu:.1f} s CPU, {done.cpu / yard:.1f} Y, {done.memory:.0f} MiB, exit status {done.status}"
+        f"{done.cpu:.1f} s CPU, {done.cpu / yard:.1f} Y, {done.memory:.0f} MiB, "
+        f"exit status {done.status}"
     )
     return int(done.status != 0)
 
