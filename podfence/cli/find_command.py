@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import wraps
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from podfence.cli.common import (
 from podfence.cli.ends import end_of, found_end, ports_of, worded
 from podfence.cli.inputs import Inputs, input_options, namespace_option
 from podfence.cli.policynames import Policy, wanted_policies
+from podfence.cli.reaching import reached
 from podfence.cli.targets import qualified
 from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError, QuestionError, UnknownObject
@@ -34,7 +35,7 @@ from podfence.questions.certainty import Certainty
 from podfence.questions.entries import EntryRow, State
 from podfence.questions.find.openness import newcomers, unprotected
 from podfence.questions.find.path import shortest
-from podfence.questions.find.reach import OUTSIDE, everybody, reach
+from podfence.questions.find.reach import OUTSIDE
 from podfence.questions.find.removal import Purpose, about, purpose
 from podfence.questions.find.selectors import unused_selectors
 from podfence.questions.parties import Directory
@@ -43,7 +44,7 @@ from podfence.questions.plan.newcomers import NAME, with_newcomers
 from podfence.questions.plan.outcomes import Outcome
 from podfence.questions.selecting import selecting
 from podfence.questions.tests.ends import Resolver
-from podfence.questions.tests.form import ALL_PORTS, End, NamedEnd, Ports, Target, UnionEnd
+from podfence.questions.tests.form import ALL_PORTS, Ports, Target
 from podfence.questions.tests.words import read_end, read_target
 from podfence.questions.tests.world import World
 from podfence.render import find as texts
@@ -188,18 +189,7 @@ def _reached(
 ) -> int:
     """None: everybody."""
     world = asked.world()
-    open_pods: frozenset[str] = frozenset()
-    if asked.loaded.doubts:
-        open_pods = Certainty(world.index).open_pods()
-        _require_somebody(world, targets if sources is None else sources, open_pods, asked.loaded)
-    every = [Target(everybody(world))]
-    answer = reach(
-        world,
-        _without(every if sources is None else sources, open_pods),
-        _without(every if targets is None else targets, open_pods),
-        near,
-        ports,
-    )
+    answer, open_pods = reached(world, asked.loaded, sources, targets, near, ports)
     locate, whole = asked.loaded.locate, question == "exposed"
     touched = touched_pods(asked.loaded, world.index)
     entries: tuple[EntryRow, ...] = ()
@@ -219,39 +209,6 @@ def _reached(
     asked.show(text, data)
     open_entry = any(row.state is State.OPEN for row in entries)
     return asked.status(answer.rows or open_entry, len(open_pods))
-
-
-def _require_somebody(
-    world: World, named: list[Target] | None, pods: frozenset[str], loaded: Loaded
-) -> None:
-    """Raises PodfenceError where nothing is certain of the end that was asked about."""
-    resolver = Resolver(world)
-    for each in named or ():
-        found = resolver.found(each.end)
-        if (
-            found.pods
-            and not found.addresses
-            and pods.issuperset(world.pods[n] for n in found.pods)
-        ):
-            said = without_verdict(loaded, loaded.doubts)
-            raise PodfenceError(f"no answer: {said}", code="PF007")
-
-
-def _without(targets: list[Target], pods: Iterable[str]) -> list[Target]:
-    """The ends less pods about which nothing is certain."""
-    less = tuple(NamedEnd(pod, pod, pod.partition("/")[0]) for pod in sorted(pods))
-    if not less:
-        return targets
-    return [
-        each
-        if _is_service(each.end)
-        else Target(UnionEnd(each.end.text, (each.end,), less), each.ports)
-        for each in targets
-    ]
-
-
-def _is_service(end: End) -> bool:
-    return isinstance(end, NamedEnd) and end.is_service
 
 
 # -- one pod, one policy, one way

@@ -25,6 +25,7 @@ from podfence.cli.inputs import (
     input_options,
     pair_namespaces_option,
 )
+from podfence.cli.lookups import Lookups
 from podfence.cli.pageparts import PARTS, PageParts
 from podfence.cli.report_command import called
 from podfence.cli.terminal import echo
@@ -39,7 +40,7 @@ from podfence.policy.index import PolicyIndex
 from podfence.questions.report import report
 from podfence.render.report_names import AsWritten
 from podfence.web.folder import Folder
-from podfence.web.revision import Input, Make
+from podfence.web.revision import Input, Make, Revision
 from podfence.web.served import Served, Source
 
 CLUSTER_SECONDS = 60.0
@@ -97,7 +98,7 @@ def command(
         known_namespaces(loaded, scope)
     served = Served(_begun(first, stamp, source), _parts(inputs, scope, title), edit=edit)
     asked = partial(_denied, inputs) if inputs.are_live else None
-    _serve(served, port, (folder, names) if edit else None, asked)
+    _serve(served, port, (folder, names) if edit else None, asked, partial(_lookup, inputs))
     return 0
 
 
@@ -110,6 +111,11 @@ def _denied(inputs: Inputs) -> dict[str, Any]:
 
     with Agents(Where(inputs.context, inputs.kubeconfig)) as agents:
         return page_data(agents.ask(DROPS_PATH, {}, Drops))
+
+
+def _lookup(inputs: Inputs, revision: Revision) -> Callable[[str, Mapping[str, str]], Any]:
+    read = revision.read
+    return Lookups(read.loaded, read.index, inputs, lambda: revision.followed).answer
 
 
 def _begun(first: Input, stamp: object, source: Source) -> Source:
@@ -169,11 +175,14 @@ def _serve(
     port: int,
     edited: tuple[Folder, Names] | None,
     denied: Callable[[], dict[str, Any]] | None,
+    lookup: Callable[[Revision], Callable[[str, Mapping[str, str]], Any]],
 ) -> None:
-    """``edited``: what may be written; None for nothing. ``denied``: asks for drops."""
+    """``edited``: what may be written; None for nothing. ``denied``: asks for drops. ``lookup``:
+    who answers about single things in a state."""
     try:
         from podfence.web.denied import Denied
         from podfence.web.editing import Editing
+        from podfence.web.lookups import Lookups as LookupRoutes
         from podfence.web.server import Bound, until_stopped
     except ModuleNotFoundError as error:
         raise HostError(
@@ -184,7 +193,7 @@ def _serve(
     def tell(bound: Bound) -> None:
         echo(f"The page is at {bound.address}\nCtrl+C ends it.")
 
-    more = [Denied(denied).add]
+    more = [Denied(denied).add, LookupRoutes(served, lookup).add]
     if edited is not None:
         more.append(Editing(served, *edited).add)
     asyncio.run(until_stopped(served, Static(edit=edited is not None), port, tell, *more))

@@ -33,9 +33,9 @@ from podfence.questions.lint.note import Written
 from podfence.questions.lint.notes import notes_for
 from podfence.questions.phrases.matched import Matched
 from podfence.questions.plan.followed import Followed
-from podfence.questions.plan.plan import Plan, comparable, plan
+from podfence.questions.plan.plan import Plan, plan
 from podfence.web.folder import Folder
-from podfence.web.revision import Input
+from podfence.web.revision import Input, followed_of
 
 SMALL: Final = 500
 """Policies of which all are checked together while somebody types; of more, those of the text."""
@@ -64,11 +64,15 @@ class Judgement(Struct, frozen=True):
 class Base:
     """The state of the input that drafts are judged against."""
 
-    def __init__(self, folder: Folder, read: Input, names: Names) -> None:
+    def __init__(
+        self, folder: Folder, read: Input, names: Names, followed: Followed | None = None
+    ) -> None:
+        """``followed``: of the same input, where somebody has it."""
         self._folder = folder
         self._read = read
         self._names = names
         self._kept = Kept()
+        self._followed = followed or followed_of(read)
 
     def prepare(self) -> None:
         """Work out now what the first draft would have to wait for."""
@@ -96,11 +100,6 @@ class Base:
             return Judgement((*_problems(parts), *notes), found, sides)
 
     # -- states
-
-    @cached_property
-    def _followed(self) -> Followed:
-        cluster, _ = comparable(*[self._read.loaded.cluster] * 2)
-        return Followed(ClusterIndex.of(cluster, self._names))
 
     @cached_property
     def _plain(self) -> ClusterIndex:

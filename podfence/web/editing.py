@@ -131,7 +131,8 @@ class Editing:
     def _judged(self, texts: dict[str, str]) -> bytes:
         revision = self._served.revision
         if self._base is None or self._base[0] is not revision:
-            self._base = revision, Base(self._folder, revision.read, self._names)
+            base = Base(self._folder, revision.read, self._names, revision.followed)
+            self._base = revision, base
             self._base[1].prepare()
         start = perf_counter()
         data = judgement_data(self._base[1].judge(texts))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 from msgspec import Struct
 
+from podfence.live.clusterindex import ClusterIndex
 from podfence.manifests.inputfiles import InputFile, Skipped
 from podfence.manifests.load import Loaded
 from podfence.policy.index import PolicyIndex
+from podfence.questions.plan.followed import Followed
+from podfence.questions.plan.plan import comparable
 from podfence.render.jsontext import json_bytes
 
 Make = Callable[[Loaded, PolicyIndex], Mapping[str, Callable[[], object]]]
@@ -31,7 +35,8 @@ class Input(Struct, frozen=True):
 
 
 class Revision:
-    """``name`` tells it from every other. ``parts`` may be asked for from any thread."""
+    """``name`` tells it from every other. ``parts`` may be asked for from any thread; ``followed``
+    is for the one that judges."""
 
     def __init__(self, name: str, read: Input, make: Make) -> None:
         self.name = name
@@ -46,3 +51,14 @@ class Revision:
             if name not in self._made:
                 self._made[name] = json_bytes(self._make[name]())
             return self._made[name]
+
+    @cached_property
+    def followed(self) -> Followed:
+        """The state with a pod to come in each namespace, that edits start from."""
+        return followed_of(self.read)
+
+
+def followed_of(read: Input) -> Followed:
+    """What edits of the input are judged against, newcomers included."""
+    cluster, _ = comparable(*[read.loaded.cluster] * 2)
+    return Followed(ClusterIndex.of(cluster, read.index.names))

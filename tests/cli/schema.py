@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
+
+SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 
 _SILENT = {"$schema", "$id", "$defs", "title", "description"}
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -95,5 +99,10 @@ class _Validator:
             yield f"{at}: fits not exactly one of: {found}"
 
     def _ref(self, value: Any, wanted: str, at: str) -> Iterator[str]:
+        """Into the same schema, or to another one as a whole."""
+        if not wanted.startswith("#"):
+            other = json.loads((SCHEMAS / wanted).read_text("utf-8"))
+            yield from _Validator(other).check(value, other, at)
+            return
         name = wanted.removeprefix("#/$defs/")
         yield from self.check(value, self._root["$defs"][name], at)

@@ -8,14 +8,16 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
+from podfence.live.clusterevents import gone
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.flow import Direction
 from podfence.policy.index import PolicyIndex
 from podfence.questions.phrases.matched import PodGroup, grouped
+from podfence.questions.plan.followed import Followed
 from podfence.questions.plan.outcomes import Outcome
-from podfence.questions.plan.plan import plan
+from podfence.questions.plan.plan import Plan, plan
 
 Policy = NetworkPolicy | ClusterNetworkPolicy
 
@@ -30,19 +32,24 @@ class Purpose(Struct, frozen=True):
     without: tuple[Outcome, ...]
 
 
-def purpose(index: PolicyIndex, policy: Policy) -> Purpose:
-    """What one policy of a cluster is for. ``index``: without pods to come."""
+def purpose(index: PolicyIndex, policy: Policy, state: Followed | None = None) -> Purpose:
+    """What one policy of a cluster is for. ``index``: without pods to come. ``state``: the same
+    cluster with them, where many policies are asked about: each then costs what it touches."""
+    found = state.plan((gone(policy.ref),)) if state else _planned(index, policy)
+    members = index.selected.get(policy.ref, ())
+    ends = [end for end in index.endpoints.values() if end.endpoint_class in members]
+    directions = tuple(d for d in Direction if _has(policy, d))
+    return Purpose(policy, grouped(ends), directions, (*found.outcomes, *found.newcomers))
+
+
+def _planned(index: PolicyIndex, policy: Policy) -> Plan:
     cluster = index.cluster
     less = replace(
         cluster,
         policies=tuple(p for p in cluster.policies if p.ref != policy.ref),
         admin_policies=tuple(p for p in cluster.admin_policies if p.ref != policy.ref),
     )
-    found = plan(cluster, less, index.names)
-    members = index.selected.get(policy.ref, ())
-    ends = [end for end in index.endpoints.values() if end.endpoint_class in members]
-    directions = tuple(d for d in Direction if _has(policy, d))
-    return Purpose(policy, grouped(ends), directions, (*found.outcomes, *found.newcomers))
+    return plan(cluster, less, index.names)
 
 
 def about(outcomes: tuple[Outcome, ...], owners: frozenset[ObjectRef]) -> tuple[Outcome, ...]:

@@ -42,7 +42,8 @@ class Followed:
         self.state = state
 
     @cached_property
-    def _pairs(self) -> tuple[tuple[int, ClusterPairs], ...]:
+    def pairs(self) -> tuple[tuple[int, ClusterPairs], ...]:
+        """Who reaches whom in this state, by IP version."""
         index = self.state.index
         families = sorted({address.version for address in index.by_address})
         return tuple((family, ClusterPairs.of(index, family)) for family in families)
@@ -59,7 +60,7 @@ class Followed:
     def prepare(self) -> None:
         """Work out now what the first plan would have to wait for."""
         _ = self._lift
-        for _, pairs in self._pairs:
+        for _, pairs in self.pairs:
             pairs.prepare()
 
     def plan(self, events: tuple[Event, ...]) -> Plan:
@@ -84,7 +85,7 @@ class Followed:
 
     def changes(self, new: PolicyIndex, affected: Affected) -> tuple[Change, ...]:
         """What ``difference`` finds between this state and one that has the same classes."""
-        return across([self._changed(*each, new, affected) for each in self._pairs])
+        return across([self._changed(*each, new, affected) for each in self.pairs])
 
     def _changed(
         self, family: int, pairs: ClusterPairs, new: PolicyIndex, affected: Affected

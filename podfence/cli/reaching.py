@@ -1,0 +1,77 @@
+"""Who reaches whom, less what is not certain: the questions of ``find``, and of a page's server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from podfence.cli.common import without_verdict
+from podfence.errors import PodfenceError
+from podfence.manifests.load import Loaded
+from podfence.policy.flow import Direction
+from podfence.questions.certainty import Certainty
+from podfence.questions.find.reach import Reached, everybody, reach
+from podfence.questions.tests.ends import Resolver
+from podfence.questions.tests.form import ALL_PORTS, End, NamedEnd, Ports, Target, UnionEnd
+from podfence.questions.tests.world import World
+
+
+def reached(
+    world: World,
+    loaded: Loaded,
+    sources: list[Target] | None,
+    targets: list[Target] | None,
+    near: Direction,
+    ports: Ports = ALL_PORTS,
+) -> tuple[Reached, frozenset[str]]:
+    """The connections, and the pods that are left out because objects could not be read. None:
+    everybody.
+
+    Raises UnknownObject for an end that means nobody, PodfenceError (PF007) where nothing is
+    certain of the end that was asked about.
+    """
+    open_pods: frozenset[str] = frozenset()
+    if loaded.doubts:
+        open_pods = Certainty(world.index).open_pods()
+        _require_somebody(world, targets if sources is None else sources, open_pods, loaded)
+    every = [Target(everybody(world))]
+    answer = reach(
+        world,
+        _without(every if sources is None else sources, open_pods),
+        _without(every if targets is None else targets, open_pods),
+        near,
+        ports,
+    )
+    return answer, open_pods
+
+
+def _require_somebody(
+    world: World, named: list[Target] | None, pods: frozenset[str], loaded: Loaded
+) -> None:
+    """Raises PodfenceError where nothing is certain of the end that was asked about."""
+    resolver = Resolver(world)
+    for each in named or ():
+        found = resolver.found(each.end)
+        if (
+            found.pods
+            and not found.addresses
+            and pods.issuperset(world.pods[n] for n in found.pods)
+        ):
+            said = without_verdict(loaded, loaded.doubts)
+            raise PodfenceError(f"no answer: {said}", code="PF007")
+
+
+def _without(targets: list[Target], pods: Iterable[str]) -> list[Target]:
+    """The ends less pods about which nothing is certain."""
+    less = tuple(NamedEnd(pod, pod, pod.partition("/")[0]) for pod in sorted(pods))
+    if not less:
+        return targets
+    return [
+        each
+        if _is_service(each.end)
+        else Target(UnionEnd(each.end.text, (each.end,), less), each.ports)
+        for each in targets
+    ]
+
+
+def _is_service(end: End) -> bool:
+    return isinstance(end, NamedEnd) and end.is_service

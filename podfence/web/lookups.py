@@ -1,0 +1,81 @@
+"""Routes for one pair, one workload, one policy: what programs ask a page's server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from aiohttp import web
+
+from podfence.errors import PodfenceError, UnknownObject
+from podfence.render.jsontext import json_bytes
+from podfence.web.revision import Revision
+from podfence.web.served import Served
+from podfence.web.server import json_body
+
+Lookup = Callable[[str, Mapping[str, str]], Mapping[str, Any]]
+"""The answer to a question by its name, with the words of the request. Raises PodfenceError."""
+MakeLookup = Callable[[Revision], Lookup]
+LONGEST: Final = 600
+"""Characters of a word: a name of a namespace, of a kind and of an object are less."""
+_PAIR: Final = ("from", "to", "port", "protocol")
+_UNCERTAIN: Final = "PF007"
+
+
+class Lookups:
+    """``make``: who answers about a state; asked once for each."""
+
+    def __init__(self, served: Served, make: MakeLookup) -> None:
+        self._served = served
+        self._make = make
+        self._lookup: tuple[Revision, Lookup] | None = None
+
+    def add(self, app: web.Application) -> None:
+        """The routes."""
+        app.router.add_get("/api/v1/pair", self.pair)
+        app.router.add_get("/api/v1/workload/{name:.+}", self.named("workload"))
+        app.router.add_get("/api/v1/policy/{name:.+}", self.named("policy"))
+
+    async def pair(self, request: web.Request) -> web.Response:
+        """``?from=&to=&port=&protocol=``: the answer of ``why``, and the lines behind it."""
+        query = request.query
+        unknown = [name for name in query if name not in _PAIR or len(query.getall(name)) > 1]
+        if unknown:
+            return _refused(400, "PF003", f"a pair is asked with {', '.join(_PAIR)}, each once")
+        return await self._answer("pair", dict(query))
+
+    def named(self, question: str) -> Callable[[web.Request], Any]:
+        """The handler of a question about one thing."""
+
+        async def handler(request: web.Request) -> web.Response:
+            return await self._answer(question, {"name": request.match_info["name"]})
+
+        return handler
+
+    async def _answer(self, question: str, asked: Mapping[str, str]) -> web.Response:
+        if any(len(word) > LONGEST for word in asked.values()):
+            return _refused(400, "PF003", f"a word is longer than {LONGEST} characters")
+        revision = self._served.revision
+        try:
+            body = await self._served.worker.run(lambda: self._body(revision, question, asked))
+        except PodfenceError as error:
+            return _refused(_status(error), error.code, error.message)
+        return json_body(body)
+
+    def _body(self, revision: Revision, question: str, asked: Mapping[str, str]) -> bytes:
+        """In the thread that judges."""
+        if self._lookup is None or self._lookup[0] is not revision:
+            self._lookup = revision, self._make(revision)
+        found = self._lookup[1](question, asked)
+        return json_bytes({"revision": revision.name, **found})
+
+
+def _status(error: PodfenceError) -> int:
+    """Nothing is called so; no verdict; or the question is none."""
+    if isinstance(error, UnknownObject):
+        return 404
+    return 409 if error.code == _UNCERTAIN else 400
+
+
+def _refused(status: int, code: str, message: str) -> web.Response:
+    return web.json_response({"code": code, "message": message}, status=status)

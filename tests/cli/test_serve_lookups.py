@@ -1,0 +1,221 @@
+"""``podfence serve``: one pair, one workload, one policy, as ``why`` and ``find`` tell it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+
+from podfence.cli import lookups
+from podfence.cli.inputs import Inputs
+from podfence.cli.lookups import Lookups
+from podfence.manifests.load import load
+from podfence.policy.compile import compile_cluster
+from podfence.web.revision import Input, followed_of
+from tests.cli.schema import SCHEMAS, violations
+from tests.cli.session import ROOT, podfence
+from tests.support.serving import Answer, Serving
+
+pytestmark = pytest.mark.timeout(300)
+SCHEMA = json.loads((SCHEMAS / "serve.schema.json").read_text("utf-8"))
+INPUTS = ("-f", "examples/shop", "-f", "examples/tiers")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Serving]:
+    with Serving(*INPUTS) as found:
+        yield found
+
+
+def asked(server: Serving, path: str) -> Any:
+    """An answer, which is one of those that the schema knows."""
+    data = server.get(path)
+    assert violations(data, SCHEMA, SCHEMA) == []
+    assert data["revision"] == server.get("state")["revision"]
+    return data
+
+
+def printed(*words: str) -> Any:
+    return json.loads(podfence([*words, *INPUTS, "-o", "json"]).out)
+
+
+# -- what is answered
+
+
+PAIRS = [
+    ("shop/frontend", "shop/db", "5432", "tcp"),
+    ("shop/backend", "shop/db", "sql", ""),
+    ("monitoring/prometheus", "shop/db", "9100", "TCP"),
+    ("shop/backend", "203.0.113.7", "443", "tcp"),
+    ("2001:db8::1", "shop/frontend", "53", "udp"),
+    ("payments/checkout", "shop/db", "", "icmp"),
+]
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair[0]} to {pair[1]}")
+def test_a_pair_is_what_why_says(server: Serving, pair: tuple[str, str, str, str]) -> None:
+    source, target, port, protocol = pair
+    query = {"from": source, "to": target, "port": port, "protocol": protocol}
+    found = server.ask(f"/api/v1/pair?{urlencode(query)}")
+    word = f"[{target}]" if ":" in target else target
+    done = podfence(
+        ["why", source, f"{word}:{port}/{protocol or 'tcp'}", *INPUTS, "-o", "json"],
+    )
+    if found.status == 200:
+        assert found.data["answer"] == json.loads(done.out)
+        assert violations(found.data, SCHEMA, SCHEMA) == []
+    else:
+        assert f"error[{found.data['code']}]: {found.data['message']}" in done.err
+
+
+def test_the_lines_of_a_pair_are_those_of_the_files_and_marked_where_it_was_decided(
+    server: Serving,
+) -> None:
+    found = asked(server, "pair?from=shop/frontend&to=shop/db&port=5432")
+    marks = set()
+    for each in found["excerpts"]:
+        lines = (ROOT / each["file"]).read_text("utf-8").split("\n")
+        assert each["lines"] == lines[each["from"] - 1 : each["to"]]
+        marks |= {(each["file"], mark["line"], mark["kind"]) for mark in each["marks"]}
+    answer = found["answer"]
+    decided = {
+        (place["file"], place["line"], "decided")
+        for direction in ("egress", "ingress")
+        for place in answer[direction]["policies"]
+    }
+    assert decided <= marks
+    db = "examples/shop/policies/db.yaml"
+    assert (db, 11, "near") in marks  # its port fits, its peer does not
+    assert {kind for *_, kind in marks - decided} == {"near"}
+
+
+@pytest.mark.parametrize("name", ["shop/sts/db", "shop/deploy/backend", "shop/db-0"])
+def test_a_workload_is_what_find_and_describe_say(server: Serving, name: str) -> None:
+    found = asked(server, f"workload/{name}")
+    assert found["policies"] == printed("describe", name)
+    assert found["in"] == printed("find", "to", name)
+    assert found["out"] == printed("find", "from", name)
+    assert _purposes(found["hanging"]) == _purposes(printed("find", "policies", name))
+    assert found["more"] == 0
+
+
+POLICIES = ["shop/db", "shop/default-deny", "shop/netpol/dns"]
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_policy_is_what_find_pods_says(server: Serving, name: str) -> None:
+    found = asked(server, f"policy/{name}")
+    assert _purposes(found["answer"]) == _purposes(printed("find", "pods", name))
+    for each in found["excerpts"]:
+        lines = (ROOT / each["file"]).read_text("utf-8").split("\n")
+        assert each["lines"] == lines[each["from"] - 1 : each["to"]]
+
+
+def test_policies_of_the_whole_cluster_have_a_kind_for_a_namespace(server: Serving) -> None:
+    tiers = {policy.ref for policy in load([str(ROOT / "examples/tiers")]).cluster.admin_policies}
+    assert tiers
+    for ref in tiers:
+        word = f"{ref.kind}/{ref.name}"
+        found = asked(server, f"policy/{word}")
+        assert _purposes(found["answer"]) == _purposes(printed("find", "pods", word))
+
+
+def _purposes(answer: dict[str, Any]) -> list[Any]:
+    """Outcomes may come in another order: states are compared in another way."""
+    return [
+        {**policy, "without": sorted(policy["without"], key=json.dumps)}
+        for policy in answer["policies"]
+    ]
+
+
+def test_an_answer_follows_the_files(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples/shop", tmp_path / "shop")
+    question = "pair?from=shop/backend&to=shop/db&port=5432"
+    with Serving("-f", "shop", directory=tmp_path) as server:
+        before = asked(server, question)
+        (tmp_path / "shop/policies/db.yaml").unlink()
+        server.ask("/api/v1/read", "POST")
+        after = asked(server, question)
+    assert (before["answer"]["allowed"], after["answer"]["allowed"]) == (True, False)
+    assert before["revision"] != after["revision"]
+
+
+def test_what_hangs_on_very_many_policies_is_not_worked_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lookups, "MOST_POLICIES", 2)
+    loaded = load([str(ROOT / "examples/shop")])
+    read = Input(loaded, compile_cluster(loaded.cluster))
+    asking = Lookups(loaded, read.index, Inputs(()), lambda: followed_of(read))
+    found = asking.answer("workload", {"name": "shop/db"})
+    assert (len(found["hanging"]["policies"]), found["more"]) == (2, 2)
+
+
+# -- what is not answered
+
+
+LONG = "x" * 601
+REFUSED = {
+    "pair?from=shop/frontend&to=shop/db": (400, "no port given"),
+    "pair?to=shop/db&port=1": (400, "from is missing"),
+    "pair?from=shop/frontend&port=1": (400, "to is missing"),
+    "pair?from=shop/frontend&to=shop/db&port=70000": (400, "not between 1 and 65535"),
+    "pair?from=shop/frontend&to=shop/db&port=1&protocol=quic": (400, "unknown protocol"),
+    "pair?from=shop/frontend&from=shop/db&to=shop/db&port=1": (400, "each once"),
+    "pair?source=shop/frontend&to=shop/db&port=1": (400, "from, to, port, protocol"),
+    f"pair?from=shop/{LONG}&to=shop/db&port=1": (400, "longer than 600"),
+    "pair?from=shop/nobody&to=shop/db&port=1": (404, "shop/nobody"),
+    "workload/shop/nobody": (404, "shop/nobody"),
+    "workload/shop/app=db": (404, "shop/app=db"),
+    "workload/203.0.113.7": (400, "no pod or workload"),
+    "workload/%2e%2e/%2e%2e/etc/passwd": (404, "etc/passwd"),
+    f"workload/{LONG}": (400, "longer than 600"),
+    "policy/shop/nobody": (404, "shop/nobody"),
+    f"policy/{quote('<img src=x onerror=alert(1)>')}": (404, "no policy is called"),
+}
+
+
+@pytest.mark.parametrize("path", REFUSED, ids=lambda path: path[:40])
+def test_a_question_without_an_answer_is_told_why(server: Serving, path: str) -> None:
+    status, words = REFUSED[path]
+    answer = server.ask(f"/api/v1/{path}")
+    _is_refused(answer, status, words)
+
+
+def _is_refused(answer: Answer, status: int, words: str) -> None:
+    assert answer.status == status
+    assert violations(answer.data, SCHEMA, SCHEMA) == []
+    assert words in answer.data["message"]
+
+
+def test_no_verdict_is_said_where_an_object_could_not_be_read(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples/shop", tmp_path / "shop")
+    (tmp_path / "shop/torn.yaml").write_text(
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
+        "metadata: {name: torn, namespace: shop}\nspec: {podSelector: 5}\n"
+    )
+    with Serving("-f", "shop", directory=tmp_path) as server:
+        for path in ("pair?from=shop/frontend&to=shop/db&port=5432", "workload/shop/db"):
+            answer = server.ask(f"/api/v1/{path}")
+            _is_refused(answer, 409, "shop/torn")
+            assert answer.data["code"] == "PF007"
+
+
+def test_only_whoever_has_the_token_is_answered(server: Serving) -> None:
+    for path in (
+        "pair?from=shop/frontend&to=shop/db&port=5432",
+        "workload/shop/db",
+        "policy/shop/db",
+    ):
+        for token in (None, "x", server.token[:-1]):
+            answer = server.ask(f"/api/v1/{path}", token=token)
+            assert answer.status == 401
+            assert b"shop" not in answer.body
+        assert server.ask(f"/api/v1/{path}", Host="evil.example").status == 421
+        assert server.ask(f"/api/v1/{path}", Origin="http://evil.example").status == 403
+        assert server.ask(f"/api/v1/{path}", "POST", body=b"{}").status == 405
