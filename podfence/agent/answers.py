@@ -11,13 +11,15 @@ import msgspec
 from podfence.admission.kinds import CLUSTER_SCOPED, POLICY_KINDS
 from podfence.agent.endpoint import BadRequest, Route
 from podfence.agent.inquiry import Inquiry
-from podfence.agent.nodereport import node_report, policy_report
+from podfence.agent.nodereport import Tally, node_report, policy_report
 from podfence.agent.revisions import Revisions
 from podfence.agent.status import Status
 from podfence.drops.narrow import of_namespace
 from podfence.drops.record import Drops
+from podfence.kernel.nftables.counters import Counted
 from podfence.kube.agents import DROPS_PATH, POLICY_PATH, RULES_PATH, STATUS_PATH
 from podfence.model.meta import ObjectRef
+from podfence.nft.lowering.deny import Denied
 from podfence.usage.record import Rules
 
 PATIENCE: Final = 3.0
@@ -38,12 +40,14 @@ def routes(
     inbox: Asked,
     drops: Callable[[int], Drops],
     rules: Callable[[str], Rules],
+    denied: Callable[[], Mapping[Denied, Counted]],
 ) -> dict[str, Route]:
     """By path. ``drops``: those that have changed after a serial. ``rules``: uses of rules, of one
-    namespace or, with "", of all."""
+    namespace or, with "", of all. ``denied``: what the kernel has counted."""
 
     def of_node(_: Mapping[str, str]) -> Iterator[bytes]:
-        yield msgspec.json.encode(node_report(status(), time.monotonic()))
+        report = node_report(status(), time.monotonic(), _tallies(denied()))
+        yield msgspec.json.encode(report)
 
     def of_policy(query: Mapping[str, str]) -> Iterator[bytes]:
         policy = _policy(query)
@@ -73,6 +77,14 @@ def routes(
         DROPS_PATH: Route("drops", of_drops, of_namespace=True),
         RULES_PATH: Route("rules", of_rules, of_namespace=True),
     }
+
+
+def _tallies(denied: Mapping[Denied, Counted]) -> tuple[Tally, ...]:
+    found = (
+        Tally(by.direction.value if by.direction else "any", by.reason, some.packets, some.bytes)
+        for by, some in denied.items()
+    )
+    return tuple(sorted(found, key=lambda each: (each.direction, each.reason)))
 
 
 def _policy(query: Mapping[str, str]) -> ObjectRef:

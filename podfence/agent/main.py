@@ -167,7 +167,12 @@ class Agent:
                 server_context(),
                 Reviewer(client, time.monotonic),
                 routes(
-                    self.status, self._revisions, self._inbox, self._drops.drops, self._rules.rules
+                    self.status,
+                    self._revisions,
+                    self._inbox,
+                    self._drops.drops,
+                    self._rules.rules,
+                    lambda: meter.read().denied,
                 ),
                 log,
             )

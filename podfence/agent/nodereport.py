@@ -42,10 +42,21 @@ class Heard(Struct, frozen=True):
     seconds: float | None = None
 
 
+class Tally(Struct, frozen=True):
+    """Packets that something of the node denied since the agent started. ``direction``: ingress,
+    egress, or any where no policy is asked. ``reason``: policy, unknown, stateless, closed; audit:
+    they passed, and audited policies would have denied them."""
+
+    direction: str
+    reason: str
+    packets: int
+    bytes: int
+
+
 class NodeReport(Struct, frozen=True):
     """One node. ``alive``: the thread that enforces comes round. ``lag``: seconds since the API
     server has said anything of the kind of which it has been silent the longest; it says something
-    each minute. ``queued``: events that wait."""
+    each minute. ``queued``: events that wait. ``denied``: as the kernel counts; None: not told."""
 
     node: str
     version: str = ""
@@ -59,6 +70,7 @@ class NodeReport(Struct, frozen=True):
     sources: tuple[Heard, ...] = ()
     lag: float | None = None
     queued: int = 0
+    denied: tuple[Tally, ...] | None = None
 
     @property
     def refused(self) -> tuple[str, ...]:
@@ -110,7 +122,7 @@ def policy_report(
     )
 
 
-def node_report(status: Status, now: float) -> NodeReport:
+def node_report(status: Status, now: float, denied: tuple[Tally, ...] | None = None) -> NodeReport:
     """``now``: seconds of the clock of ``status``."""
     sources = tuple(
         Heard(s.kind, s.part, s.standing, None if s.heard is None else _age(now, s.heard))
@@ -129,6 +141,7 @@ def node_report(status: Status, now: float) -> NodeReport:
         sources=sources,
         lag=max((s.seconds for s in sources if s.seconds is not None), default=None),
         queued=status.queued,
+        denied=denied,
     )
 
 

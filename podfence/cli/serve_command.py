@@ -97,8 +97,10 @@ def command(
     with asking(loaded, inputs):
         known_namespaces(loaded, scope)
     served = Served(_begun(first, stamp, source), _parts(inputs, scope, title), edit=edit)
-    asked = partial(_denied, inputs) if inputs.are_live else None
-    _serve(served, port, (folder, names) if edit else None, asked, partial(_lookup, inputs))
+    news: dict[str, Callable[[], dict[str, Any]] | None] = {
+        what: partial(ask, inputs) if inputs.are_live else None for what, ask in _NEWS.items()
+    }
+    _serve(served, port, (folder, names) if edit else None, news, partial(_lookup, inputs))
     return 0
 
 
@@ -111,6 +113,21 @@ def _denied(inputs: Inputs) -> dict[str, Any]:
 
     with Agents(Where(inputs.context, inputs.kubeconfig)) as agents:
         return page_data(agents.ask(DROPS_PATH, {}, Drops))
+
+
+def _counted(inputs: Inputs) -> dict[str, Any]:
+    """What they count, and how they stand. Raises PodfenceError."""
+    from podfence.agent.nodereport import NodeReport
+    from podfence.cli.agents import Agents, Where
+    from podfence.kube.agents import STATUS_PATH
+    from podfence.render.counters import page_data
+
+    with Agents(Where(inputs.context, inputs.kubeconfig)) as agents:
+        return page_data(agents.ask(STATUS_PATH, {}, NodeReport))
+
+
+_NEWS: Mapping[str, Callable[[Inputs], dict[str, Any]]] = {"drops": _denied, "counters": _counted}
+"""What agents are asked for while a page shows it."""
 
 
 def _lookup(inputs: Inputs, revision: Revision) -> Callable[[str, Mapping[str, str]], Any]:
@@ -174,13 +191,13 @@ def _serve(
     served: Served,
     port: int,
     edited: tuple[Folder, Names] | None,
-    denied: Callable[[], dict[str, Any]] | None,
+    news: Mapping[str, Callable[[], dict[str, Any]] | None],
     lookup: Callable[[Revision], Callable[[str, Mapping[str, str]], Any]],
 ) -> None:
-    """``edited``: what may be written; None for nothing. ``denied``: asks for drops. ``lookup``:
-    who answers about single things in a state."""
+    """``edited``: what may be written; None for nothing. ``news``: who asks agents for
+    what. ``lookup``: who answers about single things in a state."""
     try:
-        from podfence.web.denied import Denied
+        from podfence.web.agentnews import AgentNews
         from podfence.web.editing import Editing
         from podfence.web.lookups import Lookups as LookupRoutes
         from podfence.web.server import Bound, until_stopped
@@ -193,7 +210,8 @@ def _serve(
     def tell(bound: Bound) -> None:
         echo(f"The page is at {bound.address}\nCtrl+C ends it.")
 
-    more = [Denied(denied).add, LookupRoutes(served, lookup).add]
+    more = [AgentNews(what, ask).add for what, ask in news.items()]
+    more.append(LookupRoutes(served, lookup).add)
     if edited is not None:
         more.append(Editing(served, *edited).add)
     asyncio.run(until_stopped(served, Static(edit=edited is not None), port, tell, *more))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from podfence.agent.fleet import Standing, Told, is_well, standing
-from podfence.agent.nodereport import Held, NodeReport, PolicyReport
+from podfence.agent.nodereport import Held, NodeReport, PolicyReport, Tally
 from podfence.model.meta import ObjectRef, Revision
 
 Data = dict[str, object]
@@ -43,11 +43,21 @@ def _node(told: Told[NodeReport]) -> Data:
         "refused": list(found.refused),
         "queued": found.queued,
         "apiLagSeconds": found.lag,
+        "denied": None if found.denied is None else [_tally(each) for each in found.denied],
         "conditions": [_condition(each) for each in found.conditions],
         "sources": [
             {"kind": s.kind, "part": s.part, "standing": s.standing, "seconds": s.seconds}
             for s in found.sources
         ],
+    }
+
+
+def _tally(tally: Tally) -> Data:
+    return {
+        "direction": tally.direction,
+        "reason": tally.reason,
+        "packets": tally.packets,
+        "bytes": tally.bytes,
     }
 
 

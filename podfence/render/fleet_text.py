@@ -44,7 +44,7 @@ def seconds_text(seconds: float | None) -> str:
 def nodes_text(told: Sequence[Told[NodeReport]]) -> str:
     """``podfence status``."""
     rows = [_node_row(each) for each in told]
-    return table(_NODE_COLUMNS, rows) + "".join(f"{line}\n" for line in _node_notes(told))
+    return table(_NODE_COLUMNS, rows) + "".join(f"{line}\n" for line in node_notes(told))
 
 
 def _node_row(told: Told[NodeReport]) -> tuple[str, ...]:
@@ -65,7 +65,8 @@ def _node_row(told: Told[NodeReport]) -> tuple[str, ...]:
     )
 
 
-def _node_notes(told: Sequence[Told[NodeReport]]) -> Iterator[str]:
+def node_notes(told: Sequence[Told[NodeReport]]) -> Iterator[str]:
+    """What is wrong with nodes, a line each."""
     for each in told:
         node, found = printable(each.node), each.answer
         if found is None:

@@ -26,7 +26,7 @@ IN_FLIGHT: Final = 8
 STREAMS: Final = 16
 SECONDS: Final = 30.0
 HEARTBEAT: Final = 15.0
-_STREAMING: Final = frozenset({"/api/v1/events", "/api/v1/drops"})
+_STREAMING: Final = frozenset({"/api/v1/events", "/api/v1/drops", "/api/v1/counters"})
 """Answers that go on for as long as a page is open; each route bounds how many."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

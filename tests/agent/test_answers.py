@@ -8,13 +8,16 @@ import pytest
 from podfence.agent.answers import routes
 from podfence.agent.endpoint import BadRequest
 from podfence.agent.inquiry import Inquiry
-from podfence.agent.nodereport import PolicyReport
+from podfence.agent.nodereport import NodeReport, PolicyReport, Tally
 from podfence.agent.reviews import Wish
 from podfence.agent.revisions import Revisions, Selected
 from podfence.agent.status import Status
 from podfence.drops.record import Cause, Drop, Drops, End
-from podfence.kube.agents import DROPS_PATH, POLICY_PATH, RULES_PATH
+from podfence.kernel.nftables.counters import Counted
+from podfence.kube.agents import DROPS_PATH, POLICY_PATH, RULES_PATH, STATUS_PATH
 from podfence.model.facts import PolicyFacts, Put
+from podfence.nft.lowering.deny import AUDIT, Denied
+from podfence.policy.flow import Direction
 from podfence.usage.record import Rules
 
 ENDS = End("10.0.0.1", ("shop/web",)), End("10.0.0.2", ("shop/db",))
@@ -39,6 +42,11 @@ ROUTES = routes(
     BOX,
     lambda since: Drops("n1", since, drops=(DROP,)),
     lambda namespace: Rules("n1", f"of {namespace}"),
+    lambda: {
+        Denied(Direction.INGRESS, "policy"): Counted(7, 420),
+        Denied(None, "closed"): Counted(1, 60),
+        Denied(Direction.EGRESS, AUDIT): Counted(2, 120),
+    },
 )
 ROUTE = ROUTES[DROPS_PATH]
 
@@ -71,6 +79,16 @@ def test_uses_of_rules_of_a_namespace_are_told_with_the_right_to_it_alone() -> N
 def test_what_is_no_serial(since: str) -> None:
     with pytest.raises(BadRequest, match="serial"):
         ask(since=since)
+
+
+def test_a_node_tells_what_the_kernel_has_counted() -> None:
+    assert ROUTES[STATUS_PATH].wish({}) == Wish("status", "")
+    found = msgspec.json.decode(b"".join(ROUTES[STATUS_PATH].answer({})), type=NodeReport)
+    assert found.denied == (
+        Tally("any", "closed", 1, 60),
+        Tally("egress", "audit", 2, 120),
+        Tally("ingress", "policy", 7, 420),
+    )
 
 
 def policy(**words: str) -> PolicyReport:
@@ -122,6 +140,7 @@ def test_what_is_told_of_a_revision_is_no_older_than_it() -> None:
         Late(),
         lambda since: Drops("n1", 0),
         lambda namespace: Rules("n1", ""),
+        dict,
     )
     words = {"kind": "NetworkPolicy", "namespace": "shop", "name": "db"}
     told = [

@@ -9,7 +9,7 @@ import pytest
 
 from podfence.agent.conditions import Condition, Kind
 from podfence.agent.fleet import Standing, Told, is_well, standing
-from podfence.agent.nodereport import NodeReport, PolicyReport, node_report, policy_report
+from podfence.agent.nodereport import NodeReport, PolicyReport, Tally, node_report, policy_report
 from podfence.agent.revisions import Revisions, Selected
 from podfence.agent.status import HUNG, Source, Status, Waiting
 from podfence.model.facts import Gone, PolicyFacts, Put
@@ -161,7 +161,18 @@ def test_a_report_survives_the_wire_and_fields_of_later_versions() -> None:
 
 NODES = [
     Told("n1", node_report(msgspec.structs.replace(STATUS, conditions=(REFUSED, CLOSED)), NOW)),
-    Told("n2", NodeReport("n2", "0.1.0", in_sync=True, epoch=2, pods=1, lag=3.2)),
+    Told(
+        "n2",
+        NodeReport(
+            "n2",
+            "0.1.0",
+            in_sync=True,
+            epoch=2,
+            pods=1,
+            lag=3.2,
+            denied=(Tally("ingress", "policy", 7, 420),),
+        ),
+    ),
     Told[NodeReport]("n3", None, "no agent runs there"),
     Told("n4", NodeReport("n4", "0.1.0", alive=False, in_sync=True)),
 ]

@@ -80,7 +80,7 @@ def _event(news: http.client.HTTPResponse) -> dict[str, str]:
 
 
 def test_data_need_the_token(shop: Serving) -> None:
-    for path in ("state", "map", "rules", "findings", "about", "events"):
+    for path in ("state", "map", "rules", "findings", "about", "events", "drops", "counters"):
         for token in (None, "x", shop.token[:-1], shop.token + "x", "\xe4"):
             answer = shop.ask(f"/api/v1/{path}", token=token)
             assert answer.status == 401

@@ -22,7 +22,7 @@ from podfence.cli.serve_command import _files, _parts
 from podfence.drops.record import Cause, Drop, Drops, End, Place
 from podfence.errors import ClusterError
 from podfence.render.drops import MOST, page_data
-from podfence.web.denied import STREAMS, Denied
+from podfence.web.agentnews import STREAMS, AgentNews
 from podfence.web.folder import Folder
 from podfence.web.served import Served
 from podfence.web.server import Bound, serving
@@ -105,7 +105,7 @@ def test_where_nobody_tells_it_is_said_why() -> None:
 
 
 @contextmanager
-def serving_denied(denied: Denied, folder: Path) -> Iterator[Bound]:
+def serving_denied(denied: AgentNews, folder: Path) -> Iterator[Bound]:
     """A server in a thread of its own."""
     (folder / "p.yaml").write_text("{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: a}}")
     ready = threading.Event()
@@ -151,7 +151,7 @@ def token_of(bound: Bound) -> str:
 
 
 @contextmanager
-def looking(denied: Denied, folder: Path, token: str = "") -> Iterator[http.client.HTTPResponse]:
+def looking(denied: AgentNews, folder: Path, token: str = "") -> Iterator[http.client.HTTPResponse]:
     """A stream of a server, with its own token unless another is given."""
     with (
         serving_denied(denied, folder) as bound,
@@ -168,7 +168,7 @@ def test_only_news_is_sent_and_nobody_is_asked_before_somebody_looks(tmp_path: P
         asked.append(1)
         return answers[min(len(asked), len(answers)) - 1]
 
-    with serving_denied(Denied(ask, 0.01), tmp_path) as bound:
+    with serving_denied(AgentNews("drops", ask, 0.01), tmp_path) as bound:
         assert asked == []
         with stream(bound.port, token_of(bound)) as news:
             assert event(news)["drops"] == []
@@ -185,13 +185,13 @@ def test_agents_that_cannot_be_asked_are_said_and_asked_again(tmp_path: Path) ->
             raise ClusterError("the cluster has no DaemonSet podfence")
         return page_data([told("n1", DROP)])
 
-    with looking(Denied(ask, 0.01), tmp_path) as news:
+    with looking(AgentNews("drops", ask, 0.01), tmp_path) as news:
         assert event(news)["absent"] == "the cluster has no DaemonSet podfence"
         assert event(news)["absent"] == ""
 
 
 def test_without_the_token_nothing_is_told(tmp_path: Path) -> None:
-    denied = Denied(lambda: page_data([told("n1", DROP)]))
+    denied = AgentNews("drops", lambda: page_data([told("n1", DROP)]))
     with looking(denied, tmp_path, "wrong") as news:
         assert news.status == 401
 
@@ -234,9 +234,9 @@ def test_pages_that_have_gone_leave_their_place(
 ) -> None:
     """As soon as agents are asked again, though there is nothing to tell: a page may be loaded
     anew several times in a few seconds."""
-    monkeypatch.setattr("podfence.web.denied.HEARTBEATS", 10**9)
+    monkeypatch.setattr("podfence.web.agentnews.HEARTBEATS", 10**9)
     data = page_data([told("n1", DROP)])
-    with serving_denied(Denied(lambda: data, seconds=0.05), tmp_path) as bound:
+    with serving_denied(AgentNews("drops", lambda: data, seconds=0.05), tmp_path) as bound:
         for _ in range(STREAMS):
             with stream(bound.port, token_of(bound)) as news:
                 assert event(news) == data

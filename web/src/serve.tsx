@@ -9,6 +9,7 @@ import type { About, Finding, Rules } from "./schema";
 import { Refused, Server, type State, takeToken } from "./server";
 import { visibleText } from "./visible";
 import { App, type More } from "./views/App";
+import { Counters } from "./views/Counters";
 import { Drops } from "./views/Drops";
 import { Edit } from "./views/Edit";
 import { editing } from "./views/Reason";
@@ -66,6 +67,12 @@ function Served({ server, first }: { server: Server; first: Read }) {
     badge: "",
     show: (place) => <Drops {...{ server, place, world: read.world }} />,
   };
+  const counters: More["pages"][number] = {
+    page: "counters",
+    name: "Counters",
+    badge: "",
+    show: (place) => <Counters {...{ server, place }} />,
+  };
   const edit: More["pages"] =
     desk === null
       ? []
@@ -77,7 +84,7 @@ function Served({ server, first }: { server: Server; first: Read }) {
             show: (place) => <Edit {...{ desk, place, world: read.world }} />,
           },
         ];
-  const pages = [...edit, drops];
+  const pages = [...edit, drops, counters];
   return <App {...read} plan={null} more={{ standing, pages }} />;
 }
 

@@ -32,6 +32,26 @@ export type Denial = {
   near: readonly string[];
 };
 
+/** What agents count: a line a node, those that are not well first. */
+export type Counters = {
+  counters: readonly NodeCounts[];
+  total: readonly Tally[];
+  notes: readonly string[];
+  absent: string;
+};
+export type NodeCounts = { node: string; standing: string; well: boolean } & Partial<Told>;
+type Told = {
+  for: string;
+  epoch: number;
+  pods: number;
+  pending: number;
+  closed: number;
+  lag: string;
+  /** null: an agent that tells none. */
+  denied: readonly Tally[] | null;
+};
+export type Tally = { direction: string; reason: string; packets: number; bytes: number };
+
 /** What the server says of itself. */
 export type State = { revision: string; live: boolean; edit: boolean; problem: string };
 
@@ -87,9 +107,9 @@ export class Server {
   }
 
   /** Calls `tell` whenever agents tell something else, until the signal. */
-  async denials(tell: (denials: Denials) => void, until: AbortSignal): Promise<void> {
+  async agents<T>(what: "drops" | "counters", tell: (told: T) => void, until: AbortSignal): Promise<void> {
     while (!until.aborted) {
-      await this.read("drops", tell, until);
+      await this.read(what, tell, until);
       await new Promise((done) => setTimeout(done, 5000));
     }
   }

@@ -1,30 +1,18 @@
 // What the agents of the cluster denied, the latest first, each with its cause.
 
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useMemo } from "preact/hooks";
 import { matches, searchWords } from "../filter";
 import { linkTo, type Place } from "../location";
 import type { Denial, Denials, Server } from "../server";
 import { count, visibleText } from "../visible";
 import type { World } from "../world";
+import { Absent, Asked, Notes, useNews } from "./Agents";
 
 export function Drops({ server, world, place }: { server: Server; world: World; place: Place }) {
-  const [told, tell] = useState<Denials | null>(null);
-  useEffect(() => {
-    const ending = new AbortController();
-    void server.denials(tell, ending.signal);
-    return () => ending.abort();
-  }, [server]);
+  const told = useNews<Denials>(server, "drops");
   const ends = useMemo(() => endpointOfPods(world), [world]);
-  if (told === null) return <p class="plain" role="status">The agents of the cluster are asked …</p>;
-  if (told.absent !== "") {
-    return (
-      <div class="plain">
-        <h2>No drops are told here</h2>
-        <p>{visibleText(told.absent)}</p>
-        <Notes notes={told.notes} />
-      </div>
-    );
-  }
+  if (told === null) return <Asked />;
+  if (told.absent !== "") return <Absent title="No drops are told here" news={told} />;
   const words = searchWords(place.asked.get("q") ?? "");
   const shown = told.drops.filter((drop) => matches(`${drop.from} ${drop.to} ${drop.cause}`, words));
   return (
@@ -54,17 +42,6 @@ export function Drops({ server, world, place }: { server: Server; world: World; 
         </table>
       )}
     </div>
-  );
-}
-
-function Notes({ notes }: { notes: readonly string[] }) {
-  if (notes.length === 0) return null;
-  return (
-    <ul class="plain-list">
-      {notes.map((each) => (
-        <li key={each}>{visibleText(each)}</li>
-      ))}
-    </ul>
   );
 }
 

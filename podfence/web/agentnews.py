@@ -1,4 +1,4 @@
-"""What agents denied, told to pages that look.
+"""What agents tell, as streams for pages that look: drops, and what is counted.
 
 Rule: agents are asked only while somebody looks, by a thread of its own, so that a node which is
 slow to answer delays no verdict. Each event holds everything, so a reader that missed some has
@@ -19,7 +19,6 @@ from podfence.web.guard import HEADERS
 from podfence.web.server import said
 from podfence.web.worker import Worker
 
-PATH: Final = "/api/v1/drops"
 SECONDS: Final = 2.0
 """Between two questions."""
 STREAMS: Final = 4
@@ -27,13 +26,15 @@ HEARTBEATS: Final = 7
 """So many questions without news are followed by a sign of life."""
 
 Ask = Callable[[], dict[str, Any]]
-"""What is told of drops now. Raises PodfenceError where agents cannot be asked."""
+"""What is told now. Raises PodfenceError where agents cannot be asked."""
 
 
-class Denied:
-    """The route. ``ask`` None: the input is no cluster, so there is nobody to ask."""
+class AgentNews:
+    """A stream. ``what``: its name in the address, and what is told; ``ask`` None: the input is no
+    cluster, so there is nobody to ask."""
 
-    def __init__(self, ask: Ask | None, seconds: float = SECONDS) -> None:
+    def __init__(self, what: str, ask: Ask | None, seconds: float = SECONDS) -> None:
+        self._what = what
         self._ask = ask
         self._seconds = seconds
         self._worker = Worker()
@@ -41,12 +42,12 @@ class Denied:
 
     def add(self, app: web.Application) -> None:
         """The route."""
-        app.router.add_get(PATH, self.stream)
+        app.router.add_get(f"/api/v1/{self._what}", self.stream)
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """An event whenever what agents tell is another thing than before."""
         if self._streams >= STREAMS:
-            return said(503, "too many pages look at drops")
+            return said(503, f"too many pages look at {self._what}")
         response = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})
         self._streams += 1
         try:
@@ -71,14 +72,17 @@ class Denied:
 
     async def _told(self) -> bytes:
         if self._ask is None:
-            return json_bytes({"drops": [], "notes": [], "absent": _NO_CLUSTER})
+            return self._nothing(_NO_CLUSTER)
         try:
             return json_bytes(await self._worker.run(self._ask))
         except PodfenceError as error:
-            return json_bytes({"drops": [], "notes": [], "absent": error.message})
+            return self._nothing(error.message)
+
+    def _nothing(self, why: str) -> bytes:
+        return json_bytes({self._what: [], "notes": [], "absent": why})
 
 
 _NO_CLUSTER: Final = (
-    "Drops are told by the podfence agents of a cluster, and this page shows files. "
+    "This is told by the podfence agents of a cluster, and this page shows files. "
     "`podfence serve` without -f shows the cluster of kubectl's context."
 )

@@ -1,0 +1,74 @@
+"""What agents count, as data for a page: a line a node, and all of them together.
+
+Rule: a node of which nothing is known is a line too, and in no sum. Words of agents are hostile.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from podfence.agent.fleet import Told, is_well
+from podfence.agent.nodereport import NodeReport, Tally
+from podfence.render.fleet_text import node_notes, seconds_text
+from podfence.text import printable
+
+MOST: Final = 1000
+"""Nodes that a page holds."""
+Data = dict[str, object]
+
+
+def page_data(nodes: Sequence[Told[NodeReport]]) -> Data:
+    """``counters``: a node each, those that are not well first. ``total``: packets and bytes by
+    direction and reason. ``notes``: what is wrong. ``absent``: why there is nothing to show."""
+    told = [each.answer for each in nodes if each.answer]
+    shown = sorted(nodes, key=lambda each: (is_well(each), each.node))[:MOST]
+    silent = sum(found.denied is None for found in told)
+    notes = [*node_notes(shown)]
+    if silent:
+        notes.append(f"{silent} of {len(nodes)} agents are older and tell no counters")
+    if len(nodes) > MOST:
+        notes.append(f"{len(nodes) - MOST} more nodes: podfence status")
+    return {
+        "counters": [_node(each) for each in shown],
+        "total": _summed(tally for found in told for tally in found.denied or ()),
+        "notes": notes,
+        "absent": "" if told else "No agent of the cluster tells how it stands.",
+    }
+
+
+def _node(told: Told[NodeReport]) -> Data:
+    found = told.answer
+    if found is None:
+        return {"node": printable(told.node), "standing": "no answer", "well": False}
+    return {
+        "node": printable(told.node),
+        "standing": _standing(found),
+        "well": is_well(told),
+        "for": seconds_text(found.uptime),
+        "epoch": found.epoch,
+        "pods": found.pods,
+        "pending": len(found.pending),
+        "closed": len(found.closed),
+        "lag": seconds_text(found.lag),
+        "denied": None if found.denied is None else _summed(found.denied),
+    }
+
+
+def _standing(found: NodeReport) -> str:
+    if not found.alive:
+        return "hangs"
+    return "in sync" if found.in_sync else "not in sync"
+
+
+def _summed(tallies: Iterable[Tally]) -> list[Data]:
+    packets, amount = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for each in tallies:
+        key = printable(each.direction), printable(each.reason)
+        packets[key] += each.packets
+        amount[key] += each.bytes
+    return [
+        {"direction": key[0], "reason": key[1], "packets": packets[key], "bytes": amount[key]}
+        for key in sorted(packets)
+    ]

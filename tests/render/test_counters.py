@@ -1,0 +1,110 @@
+"""What agents count, as a page gets it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from podfence.agent.fleet import Told
+from podfence.agent.nodereport import Held, NodeReport, Pending, Tally
+from podfence.render import counters
+from podfence.render.counters import page_data
+
+POLICY, CLOSED = Tally("ingress", "policy", 7, 420), Tally("any", "closed", 1, 60)
+WELL = NodeReport("n2", in_sync=True, uptime=7300.0, epoch=3, pods=5, lag=12.0, denied=(POLICY,))
+ILL = NodeReport(
+    "n1",
+    in_sync=True,
+    pods=2,
+    pending=(Pending("shop/new", 5.0),),
+    conditions=(Held("KernelRefused", "i_1", "no", 130.0, ("shop/a",)),),
+    denied=(CLOSED, POLICY),
+)
+
+
+def told(*reports: NodeReport) -> list[Told[NodeReport]]:
+    return [Told(each.node, each) for each in reports]
+
+
+def data(*nodes: Told[NodeReport]) -> Any:
+    return page_data(nodes)
+
+
+def test_who_is_not_well_comes_first_and_says_why() -> None:
+    found = data(*told(WELL, ILL), Told("n3", None, "no agent runs there"))
+    assert [(each["node"], each["well"]) for each in found["counters"]] == [
+        ("n1", False),
+        ("n3", False),
+        ("n2", True),
+    ]
+    assert found["notes"] == [
+        "n1: without address, so closed: shop/new for 5s",
+        "n1: KernelRefused i_1 for 2m: no",
+        "n3: no agent runs there",
+    ]
+
+
+def test_a_line_holds_how_a_node_stands() -> None:
+    (line,) = data(*told(WELL))["counters"]
+    assert line == {
+        "node": "n2",
+        "standing": "in sync",
+        "well": True,
+        "for": "2h",
+        "epoch": 3,
+        "pods": 5,
+        "pending": 0,
+        "closed": 0,
+        "lag": "12s",
+        "denied": [{"direction": "ingress", "reason": "policy", "packets": 7, "bytes": 420}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("report", "standing"),
+    [
+        (NodeReport("n", in_sync=False), "not in sync"),
+        (NodeReport("n", in_sync=True, alive=False), "hangs"),
+        (NodeReport("n", in_sync=True), "in sync"),
+    ],
+)
+def test_how_a_node_stands_is_one_word(report: NodeReport, standing: str) -> None:
+    assert data(*told(report))["counters"][0]["standing"] == standing
+
+
+def test_a_sum_is_over_the_nodes_that_tell() -> None:
+    found = data(*told(WELL, ILL), Told("n3", None, "away"))
+    assert found["total"] == [
+        {"direction": "any", "reason": "closed", "packets": 1, "bytes": 60},
+        {"direction": "ingress", "reason": "policy", "packets": 14, "bytes": 840},
+    ]
+
+
+def test_an_agent_that_counts_nothing_is_no_agent_that_counted_none() -> None:
+    found = data(*told(WELL, NodeReport("n1", in_sync=True)))
+    assert [each["denied"] is None for each in found["counters"]] == [True, False]
+    assert found["notes"] == ["1 of 2 agents are older and tell no counters"]
+
+
+def test_where_nobody_tells_it_is_said_why() -> None:
+    found = data(Told("n1", None, "no agent runs there"))
+    assert found["absent"] == "No agent of the cluster tells how it stands."
+    assert found["notes"] == ["n1: no agent runs there"]
+    assert page_data(())["absent"]
+
+
+def test_a_page_holds_so_many_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counters, "MOST", 2)
+    found = data(*told(*[NodeReport(f"n{n}", in_sync=True, denied=(POLICY,)) for n in range(5)]))
+    assert (len(found["counters"]), found["notes"]) == (2, ["3 more nodes: podfence status"])
+    assert found["total"][0]["packets"] == 35
+
+
+HOSTILE = "a\x1b[31m\nb\u202e"
+
+
+def test_words_are_harmless() -> None:
+    report = NodeReport(HOSTILE, denied=(Tally(HOSTILE, HOSTILE, 1, 1),))
+    found = data(Told(HOSTILE, report), Told(HOSTILE, None, HOSTILE))
+    assert not set(str(found)) & {"\x1b", "\n", "\u202e"}

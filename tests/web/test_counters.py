@@ -1,0 +1,96 @@
+"""The page of counters in a browser: what agents count, what is not there, and hostile names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from podfence.agent.fleet import Told
+from podfence.agent.nodereport import Held, NodeReport, Tally
+from podfence.render.counters import page_data
+from podfence.web.agentnews import AgentNews
+from tests.cli.test_serve_drops import serving_denied
+from tests.support.serving import Serving
+from tests.web.chromium import Browser
+from tests.web.test_page import MARKUP
+
+pytestmark = [pytest.mark.web, pytest.mark.timeout(300)]
+
+NODES = (
+    NodeReport(
+        "worker-1",
+        in_sync=True,
+        uptime=7300.0,
+        epoch=3,
+        pods=12,
+        denied=(
+            Tally("ingress", "policy", 1234, 74040),
+            Tally("any", "closed", 3, 180),
+            Tally("egress", "audit", 9, 540),
+        ),
+    ),
+    NodeReport(
+        "worker-2",
+        in_sync=True,
+        pods=4,
+        conditions=(Held("KernelRefused", "i_1", "no", 130.0, ("shop/a",)),),
+        denied=(Tally("ingress", "policy", 6, 360),),
+    ),
+)
+
+
+def lines(browser: Browser) -> Any:
+    return browser.run(
+        "[...document.querySelectorAll('.counters tr')]"
+        ".map((row) => [...row.cells].map((cell) => cell.innerText.split('\\n')[0]))"
+    )
+
+
+def test_of_files_it_says_what_is_not_there(browser: Browser) -> None:
+    with Serving("-f", "examples/shop") as server:
+        browser.own = (f"http://127.0.0.1:{server.port}/",)
+        browser.visit(server.address)
+        browser.go("#/counters")
+        browser.wait("document.querySelector('main h2')?.textContent === 'Nothing is counted here'")
+        assert "shows files" in browser.text("main")
+        browser.call("Page.navigate", url="about:blank")
+
+
+def test_a_node_is_a_line_and_all_are_summed_below(browser: Browser, tmp_path: Path) -> None:
+    told = [Told(each.node, each) for each in NODES]
+    data = page_data([*told, Told("worker-3", None, "no agent runs there")])
+    with serving_denied(AgentNews("counters", lambda: data), tmp_path) as bound:
+        browser.own = (f"http://127.0.0.1:{bound.port}/",)
+        browser.visit(bound.address)
+        browser.go("#/counters")
+        browser.wait("document.querySelectorAll('.counters tbody tr').length === 3")
+        _, ill, away, well, total = lines(browser)
+        assert (ill[0], ill[5], ill[6]) == ("worker-2", "1", "6")
+        assert (away[0], away[1], away[6:]) == ("worker-3", "no answer", ["–"] * 4)
+        assert well[6:] == ["1,234", "0", "3", "9"]
+        assert total == ["All nodes that tell", "1,240", "0", "3", "9"]
+        text = browser.text(".counters")
+        assert "KernelRefused i_1 for 2m: no" in text
+        assert "Rules have no counters of their own" in text
+        browser.go("#/counters?q=worker-1")
+        assert [row[0] for row in lines(browser)[1:-1]] == ["worker-1"]
+        browser.call("Page.navigate", url="about:blank")
+
+
+def test_words_of_agents_are_text(browser: Browser, tmp_path: Path) -> None:
+    nodes = [
+        Told(f"{number}{each}", NodeReport(each, denied=(Tally(each, each, 1, 1),)))
+        for number, each in enumerate(MARKUP)
+    ]
+    data = page_data(nodes)
+    with serving_denied(AgentNews("counters", lambda: data), tmp_path) as bound:
+        browser.own = (f"http://127.0.0.1:{bound.port}/",)
+        browser.visit(bound.address)
+        browser.go("#/counters")
+        browser.wait(f"document.querySelectorAll('.counters tbody tr').length === {len(MARKUP)}")
+        assert browser.run("globalThis.sprung") is None
+        foreign = "document.querySelectorAll('#app :is(script, iframe, svg, style, img)').length"
+        assert browser.run(foreign) == 0
+        browser.call("Page.navigate", url="about:blank")

@@ -1,0 +1,122 @@
+// What the kernels of the nodes have counted, and how each node stands.
+
+import { matches, searchWords } from "../filter";
+import type { Place } from "../location";
+import type { Counters as Told, NodeCounts, Server, Tally } from "../server";
+import { count, visibleText } from "../visible";
+import { Absent, Asked, Notes, useNews } from "./Agents";
+
+const COLUMNS = [
+  "Node",
+  "Rules",
+  "Agent for",
+  "Pods",
+  "No address",
+  "Closed",
+  "Denied entering",
+  "Denied leaving",
+  "Denied otherwise",
+  "Would be denied",
+];
+
+export function Counters({ server, place }: { server: Server; place: Place }) {
+  const told = useNews<Told>(server, "counters");
+  if (told === null) return <Asked />;
+  if (told.absent !== "") return <Absent title="Nothing is counted here" news={told} />;
+  const words = searchWords(place.asked.get("q") ?? "");
+  const shown = told.counters.filter((each) => matches(each.node, words));
+  return (
+    <div class="counters">
+      <p class="count" role="status">
+        {count(shown.length, "node")}. Packets that were denied, with their bytes, since each agent started.
+      </p>
+      <Notes notes={told.notes} />
+      <table>
+        <thead>
+          <tr>
+            {COLUMNS.map((each) => (
+              <th scope="col" key={each}>
+                {each}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {shown.map((each) => (
+            <Row key={each.node} node={each} />
+          ))}
+        </tbody>
+        <tfoot>
+          <tr>
+            <th scope="row" colSpan={6}>
+              All nodes that tell
+            </th>
+            <Cells denied={told.total} />
+          </tr>
+        </tfoot>
+      </table>
+      <p class="remark">
+        “Otherwise” is what no policy is asked about: an address of the pod range that no known pod has, packets of
+        no connection, and pods that are closed. “Would be” passed: audited policies would have denied it.
+      </p>
+      <p class="remark">
+        Rules have no counters of their own: which of them let how much through, and when last, nobody counts. Which
+        policy denied what is on the page Drops; everything else that an agent measures is for Prometheus (its
+        /metrics).
+      </p>
+    </div>
+  );
+}
+
+function Row({ node }: { node: NodeCounts }) {
+  return (
+    <tr class={node.well ? "" : "unwell"}>
+      <th scope="row">{visibleText(node.node)}</th>
+      <td>
+        {visibleText(node.standing)}
+        {node.epoch !== undefined && <small> epoch {node.epoch}</small>}
+      </td>
+      <td>{visibleText(node.for ?? "–")}</td>
+      {[node.pods, node.pending, node.closed].map((each, at) => (
+        <td class="figure" key={at}>
+          {each?.toLocaleString("en") ?? "–"}
+        </td>
+      ))}
+      <Cells denied={node.denied ?? null} />
+    </tr>
+  );
+}
+
+const KINDS: ((tally: Tally) => boolean)[] = [
+  ({ direction, reason }) => direction === "ingress" && reason !== "audit",
+  ({ direction, reason }) => direction === "egress" && reason !== "audit",
+  ({ direction, reason }) => direction === "any" && reason !== "audit",
+  ({ reason }) => reason === "audit",
+];
+
+/** The four counters; of an agent that tells none, four dashes: that is not the same as zero. */
+function Cells({ denied }: { denied: readonly Tally[] | null }) {
+  return (
+    <>
+      {KINDS.map((fits, at) => {
+        const found = denied?.filter(fits) ?? [];
+        const sum = (of: (tally: Tally) => number): number => found.reduce((all, each) => all + of(each), 0);
+        const title = found.map((each) => `${each.reason}: ${each.packets.toLocaleString("en")}`).join(", ");
+        return (
+          <td class="figure" key={at} title={visibleText(title)}>
+            {denied === null ? "–" : sum((each) => each.packets).toLocaleString("en")}
+            {found.length > 0 && <small> {bytesText(sum((each) => each.bytes))}</small>}
+          </td>
+        );
+      })}
+    </>
+  );
+}
+
+/** A number of bytes with its unit. */
+function bytesText(bytes: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let [value, unit] = [bytes, 0];
+  while (value >= 1000 && unit < units.length - 1) [value, unit] = [value / 1000, unit + 1];
+  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
+}
