@@ -80,4 +80,5 @@ class PageParts(Struct, frozen=True):
         for doubt in self.loaded.doubts:
             position = self.loaded.locate(doubt.source, doubt.path)
             place = {} if position is None else {"file": position.file, "line": position.line}
-            yield {"object": str(doubt), "namespace": doubt.namespace, **place}
+            unlisted = {} if doubt.listed_in is None else {"unlisted": True}
+            yield {"object": str(doubt), "namespace": doubt.namespace, **place, **unlisted}

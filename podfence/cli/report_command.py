@@ -127,7 +127,8 @@ def command(
 
 def called(inputs: Inputs, loaded: Loaded) -> str:
     """What a page says that it was made of."""
-    return loaded.live or some([os.fspath(path) for path in inputs.paths], SHOWN_PATHS)
+    paths = ["standard input" if path == "-" else os.fspath(path) for path in inputs.paths]
+    return loaded.live or some(paths, SHOWN_PATHS)
 
 
 def _hidden(part: str, shown: AsWritten) -> bool:

@@ -105,19 +105,21 @@ def test_where_nobody_tells_it_is_said_why() -> None:
 
 
 @contextmanager
-def serving_denied(denied: AgentNews, folder: Path) -> Iterator[Bound]:
-    """A server in a thread of its own."""
-    (folder / "p.yaml").write_text("{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: a}}")
+def serving_news(folder: Path, *streams: AgentNews) -> Iterator[Bound]:
+    """A server in a thread of its own, with what agents tell; of one pod in an empty folder."""
+    if not any(folder.iterdir()):
+        pod = "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: a}}"
+        (folder / "p.yaml").write_text(pod)
     ready = threading.Event()
     bound: list[Bound] = []
     ending: list[Any] = []
 
     async def run() -> None:
         source = _files(Folder((str(folder),)), read_names(None))
-        served = Served(source, _parts(Inputs((str(folder),)), (), "drops"))
+        served = Served(source, _parts(Inputs((str(folder),)), (), "the cluster"))
         stop = asyncio.Event()
         ending.extend((asyncio.get_running_loop(), stop))
-        async with serving(served, Static(edit=False), 0, denied.add) as found:
+        async with serving(served, Static(edit=False), 0, *[each.add for each in streams]) as found:
             bound.append(found)
             ready.set()
             await stop.wait()
@@ -154,7 +156,7 @@ def token_of(bound: Bound) -> str:
 def looking(denied: AgentNews, folder: Path, token: str = "") -> Iterator[http.client.HTTPResponse]:
     """A stream of a server, with its own token unless another is given."""
     with (
-        serving_denied(denied, folder) as bound,
+        serving_news(folder, denied) as bound,
         stream(bound.port, token or token_of(bound)) as news,
     ):
         yield news
@@ -168,7 +170,7 @@ def test_only_news_is_sent_and_nobody_is_asked_before_somebody_looks(tmp_path: P
         asked.append(1)
         return answers[min(len(asked), len(answers)) - 1]
 
-    with serving_denied(AgentNews("drops", ask, 0.01), tmp_path) as bound:
+    with serving_news(tmp_path, AgentNews("drops", ask, 0.01)) as bound:
         assert asked == []
         with stream(bound.port, token_of(bound)) as news:
             assert event(news)["drops"] == []
@@ -236,7 +238,7 @@ def test_pages_that_have_gone_leave_their_place(
     anew several times in a few seconds."""
     monkeypatch.setattr("podfence.web.agentnews.HEARTBEATS", 10**9)
     data = page_data([told("n1", DROP)])
-    with serving_denied(AgentNews("drops", lambda: data, seconds=0.05), tmp_path) as bound:
+    with serving_news(tmp_path, AgentNews("drops", lambda: data, seconds=0.05)) as bound:
         for _ in range(STREAMS):
             with stream(bound.port, token_of(bound)) as news:
                 assert event(news) == data

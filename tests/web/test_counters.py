@@ -11,13 +11,14 @@ from podfence.agent.fleet import Told
 from podfence.agent.nodereport import Held, NodeReport, Tally
 from podfence.render.counters import page_data
 from podfence.web.agentnews import AgentNews
-from tests.cli.test_serve_drops import serving_denied
+from tests.cli.test_serve_drops import serving_news
 from tests.support.serving import Serving
 from tests.web.chromium import Browser
 from tests.web.test_page import MARKUP
 
 pytestmark = [pytest.mark.web, pytest.mark.timeout(300)]
 
+DASH = "\u2013"
 NODES = (
     NodeReport(
         "worker-1",
@@ -61,14 +62,14 @@ def test_of_files_it_says_what_is_not_there(browser: Browser) -> None:
 def test_a_node_is_a_line_and_all_are_summed_below(browser: Browser, tmp_path: Path) -> None:
     told = [Told(each.node, each) for each in NODES]
     data = page_data([*told, Told("worker-3", None, "no agent runs there")])
-    with serving_denied(AgentNews("counters", lambda: data), tmp_path) as bound:
+    with serving_news(tmp_path, AgentNews("counters", lambda: data)) as bound:
         browser.own = (f"http://127.0.0.1:{bound.port}/",)
         browser.visit(bound.address)
         browser.go("#/counters")
         browser.wait("document.querySelectorAll('.counters tbody tr').length === 3")
         _, ill, away, well, total = lines(browser)
         assert (ill[0], ill[5], ill[6]) == ("worker-2", "1", "6")
-        assert (away[0], away[1], away[6:]) == ("worker-3", "no answer", ["–"] * 4)
+        assert (away[0], away[1], away[6:]) == ("worker-3", "no answer", [DASH] * 4)
         assert well[6:] == ["1,234", "0", "3", "9"]
         assert total == ["All nodes that tell", "1,240", "0", "3", "9"]
         text = browser.text(".counters")
@@ -85,7 +86,7 @@ def test_words_of_agents_are_text(browser: Browser, tmp_path: Path) -> None:
         for number, each in enumerate(MARKUP)
     ]
     data = page_data(nodes)
-    with serving_denied(AgentNews("counters", lambda: data), tmp_path) as bound:
+    with serving_news(tmp_path, AgentNews("counters", lambda: data)) as bound:
         browser.own = (f"http://127.0.0.1:{bound.port}/",)
         browser.visit(bound.address)
         browser.go("#/counters")

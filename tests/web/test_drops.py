@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from podfence.drops.record import End
 from podfence.render.drops import page_data
 from podfence.web.agentnews import AgentNews
-from tests.cli.test_serve_drops import DB, DROP, LATER, WEB, serving_denied, told
+from tests.cli.test_serve_drops import DB, DROP, LATER, WEB, serving_news, told
 from tests.support.serving import Serving
 from tests.web.chromium import Browser
 from tests.web.test_page import MARKUP
@@ -34,7 +34,7 @@ def test_drops_are_told_with_their_causes(browser: Browser, tmp_path: Path) -> N
         for n, markup in enumerate(MARKUP)
     ]
     data = page_data([told("n1", DROP, *hostile), told("n2\x1b", LATER, lost=2)])
-    with serving_denied(AgentNews("drops", lambda: data), tmp_path) as bound:
+    with serving_news(tmp_path, AgentNews("drops", lambda: data)) as bound:
         browser.own = (f"http://127.0.0.1:{bound.port}/",)
         browser.visit(bound.address)
         browser.go("#/drops")

@@ -12,6 +12,7 @@ export type About = {
   namespace: string;
   file?: string;
   line?: number;
+  /** It stands for objects of a cluster that may not be listed. */ unlisted?: true;
 })[];
 };
 

@@ -3,7 +3,6 @@
 
 import { holds, union, type PortSet } from "./ports";
 import type { Endpoint, Reach } from "./schema";
-import { relative } from "./unpack";
 
 /** What a pair may do: ports, for one IP version or (0) for all that the two share. */
 export type Allowed = readonly (readonly [ports: PortSet, family: number])[];
@@ -19,7 +18,9 @@ export class World {
   readonly outside: number;
   readonly combinations: Allowed[] = [[]];
   readonly byName: ReadonlyMap<string, number>;
+  /** Allowed pairs of which nothing is open, and pairs that an unread object may change. */
   readonly pairs: number;
+  readonly unknown: number;
   private readonly cells: Uint32Array;
 
   constructor(readonly reach: Reach) {
@@ -29,26 +30,55 @@ export class World {
     this.size = reach.endpoints.length;
     this.cells = new Uint32Array(this.size * this.size);
     this.byName = new Map(reach.endpoints.map((each, number) => [each.name, number]));
-    this.pairs = this.fill();
+    const pairs = this.fill();
+    [this.pairs, this.unknown] = this.certain(pairs);
+  }
+
+  /** The numbers of pairs that are allowed for certain, and of those about which nothing is. */
+  private certain(pairs: number): [number, number] {
+    const open = [...this.endpoints.keys()].filter((each) => this.endpoints[each]!.open === true);
+    const seen = new Set(open);
+    let unknown = 0;
+    let allowed = pairs;
+    const count = (from: number, to: number): void => {
+      if (!this.isPair(from, to)) return;
+      unknown += 1;
+      if (this.cell(from, to) !== 0) allowed -= 1;
+    };
+    for (const one of open) {
+      for (let other = 0; other < this.size; other += 1) {
+        count(one, other);
+        if (!seen.has(other)) count(other, one);
+      }
+    }
+    return [allowed, unknown];
   }
 
   private fill(): number {
-    const known = new Map<string, number>();
+    const { cells, size } = this;
+    const known = new Map<number, number>();
+    const sets = this.reach.ports.length;
+    const next = (before: number, ports: number, family: number): number => {
+      const key = (before * sets + ports) * 16 + family;
+      let number = known.get(key);
+      if (number === undefined) {
+        number = this.combinations.length;
+        known.set(key, number);
+        this.combinations.push([...this.combinations[before]!, [this.reach.ports[ports]!, family]]);
+      }
+      return number;
+    };
     let pairs = 0;
     for (const [to, ports, family, from] of this.reach.rows) {
-      const set = this.reach.ports[ports]!;
-      for (const source of relative(from)) {
-        const at = source * this.size + to;
-        const before = this.cells[at]!;
+      // Nearly every pair stands in one row; those of a row that do get one number.
+      const alone = next(0, ports, family);
+      let source = 0;
+      for (const step of from) {
+        source += step;
+        const at = source * size + to;
+        const before = cells[at]!;
         if (before === 0) pairs += 1;
-        const key = `${before} ${ports} ${family}`;
-        let number = known.get(key);
-        if (number === undefined) {
-          number = this.combinations.length;
-          known.set(key, number);
-          this.combinations.push([...this.combinations[before]!, [set, family]]);
-        }
-        this.cells[at] = number;
+        cells[at] = before === 0 ? alone : next(before, ports, family);
       }
     }
     return pairs;

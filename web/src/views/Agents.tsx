@@ -1,5 +1,6 @@
 // What the pages have in common that show what agents tell.
 
+import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { Server } from "../server";
 import { visibleText } from "../visible";
@@ -44,5 +45,14 @@ export function Notes({ notes }: { notes: readonly string[] }) {
         <li key={each}>{visibleText(each)}</li>
       ))}
     </ul>
+  );
+}
+
+/** A table of many columns, which a narrow window scrolls. */
+export function Wide({ label, children }: { label: string; children: ComponentChildren }) {
+  return (
+    <div class="wide" role="region" aria-label={label} tabIndex={0}>
+      <table>{children}</table>
+    </div>
   );
 }

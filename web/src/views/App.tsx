@@ -63,8 +63,8 @@ export function App({ about, world, rules, found, plan, more }: Loaded) {
       </header>
       <Rail {...{ place, world, found, plan }} more={more?.pages ?? []} />
       <main id="main" tabIndex={-1}>
-        <Banners {...{ about, world }} />
         {more?.standing}
+        <Banners {...{ about, world, place }} />
         {extra === undefined ? (
           <Content {...{ place, world, asking, found, plan, port, pair, theme }} />
         ) : (
@@ -76,6 +76,7 @@ export function App({ about, world, rules, found, plan, more }: Loaded) {
         <span>
           {count(world.endpoints.filter((each) => each.namespace !== undefined).length, "workload")},{" "}
           {count(world.reach.policies, "policy", "policies")}, {count(world.pairs, "allowed pair")}
+          {world.unknown > 0 && `, ${count(world.unknown, "unknown pair")}`}
         </span>
         <LeftOut world={world} />
         <span>podfence {about.version}</span>

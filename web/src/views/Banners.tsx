@@ -1,35 +1,19 @@
 // What a reader has to know before anything else: what is missing, what could not be read.
 
+import { linkTo, type Place } from "../location";
 import type { About } from "../schema";
 import { count, visible, visibleText } from "../visible";
 import type { World } from "../world";
 
 const SHOWN = 3;
 
-export function Banners({ about, world }: { about: About; world: World }) {
+export function Banners({ about, world, place }: { about: About; world: World; place: Place }) {
   const pods = world.endpoints.filter((each) => each.namespace !== undefined);
   const open = pods.filter((each) => each.open === true).length;
   return (
     <>
-      {about.doubts.length > 0 && (
-        <div class="banner" role="note">
-          <strong>{count(about.doubts.length, "object")} could not be read.</strong>{" "}
-          {open > 0 ? `${count(open, "workload")} that it may concern ${open === 1 ? "is" : "are"} shown as unknown.` : "No verdict on this page depends on it."}
-          <ul>
-            {about.doubts.slice(0, SHOWN).map((doubt, at) => (
-              <li key={at}>
-                {visible(doubt.object)}
-                {doubt.file !== undefined && (
-                  <span class="file">
-                    {visibleText(doubt.file)}:{doubt.line}
-                  </span>
-                )}
-              </li>
-            ))}
-            {about.doubts.length > SHOWN && <li>and {about.doubts.length - SHOWN} more</li>}
-          </ul>
-        </div>
-      )}
+      <Unlisted doubts={about.doubts.filter((each) => each.unlisted === true)} {...{ open, place }} />
+      <Unread doubts={about.doubts.filter((each) => each.unlisted !== true)} open={open} />
       {pods.length === 0 && (
         <div class="banner" role="note">
           <strong>No pods and no workloads were read.</strong> The map shows who reaches whom, so it needs
@@ -46,11 +30,66 @@ export function Banners({ about, world }: { about: About; world: World }) {
           <strong>No policy selects any workload,</strong> so everything may talk to everything.
         </div>
       )}
-      {world.reach.notes.map((note, at) => (
-        <div class="banner quiet" role="note" key={at}>
-          {visibleText(note)}
-        </div>
-      ))}
+      <Notes notes={world.reach.notes} />
     </>
   );
+}
+
+/** Many of them would leave no room for the map, so they are folded. */
+function Notes({ notes }: { notes: readonly string[] }) {
+  if (notes.length === 0) return null;
+  const all = notes.map((note, at) => <div key={at}>{visibleText(note)}</div>);
+  return (
+    <div class="banner quiet" role="note">
+      {notes.length <= SHOWN ? (
+        all
+      ) : (
+        <details>
+          <summary>{count(notes.length, "note")} on this map</summary>
+          {all}
+        </details>
+      )}
+    </div>
+  );
+}
+
+type Doubts = { doubts: About["doubts"]; open: number };
+
+/** Of a cluster: kinds that whoever asks may not list. */
+function Unlisted({ doubts, open, place }: Doubts & { place: Place }) {
+  if (doubts.length === 0) return null;
+  return (
+    <div class="banner" role="note">
+      <strong>Not everything of the cluster may be listed:</strong>{" "}
+      {doubts.map((each) => visible(each.object)).join(", ")}. {concerned(open)}{" "}
+      <a href={linkTo(place, {}, "findings")}>Which rule would allow it</a>
+    </div>
+  );
+}
+
+function Unread({ doubts, open }: Doubts) {
+  if (doubts.length === 0) return null;
+  return (
+    <div class="banner" role="note">
+      <strong>{count(doubts.length, "object")} could not be read.</strong> {concerned(open)}
+      <ul>
+        {doubts.slice(0, SHOWN).map((doubt, at) => (
+          <li key={at}>
+            {visible(doubt.object)}
+            {doubt.file !== undefined && (
+              <span class="file">
+                {visibleText(doubt.file)}:{doubt.line}
+              </span>
+            )}
+          </li>
+        ))}
+        {doubts.length > SHOWN && <li>and {doubts.length - SHOWN} more</li>}
+      </ul>
+    </div>
+  );
+}
+
+function concerned(open: number): string {
+  if (open === 0) return "No verdict on this page depends on it.";
+  return `${count(open, "workload")} that it may concern ${open === 1 ? "is" : "are"} shown as unknown.`;
 }

@@ -4,7 +4,7 @@ import { matches, searchWords } from "../filter";
 import type { Place } from "../location";
 import type { Counters as Told, NodeCounts, Server, Tally } from "../server";
 import { count, visibleText } from "../visible";
-import { Absent, Asked, Notes, useNews } from "./Agents";
+import { Absent, Asked, Notes, useNews, Wide } from "./Agents";
 
 const COLUMNS = [
   "Node",
@@ -31,7 +31,7 @@ export function Counters({ server, place }: { server: Server; place: Place }) {
         {count(shown.length, "node")}. Packets that were denied, with their bytes, since each agent started.
       </p>
       <Notes notes={told.notes} />
-      <table>
+      <Wide label="Counters by node">
         <thead>
           <tr>
             {COLUMNS.map((each) => (
@@ -54,7 +54,7 @@ export function Counters({ server, place }: { server: Server; place: Place }) {
             <Cells denied={told.total} />
           </tr>
         </tfoot>
-      </table>
+      </Wide>
       <p class="remark">
         “Otherwise” is what no policy is asked about: an address of the pod range that no known pod has, packets of
         no connection, and pods that are closed. “Would be” passed: audited policies would have denied it.

@@ -6,7 +6,7 @@ import { linkTo, type Place } from "../location";
 import type { Denial, Denials, Server } from "../server";
 import { count, visibleText } from "../visible";
 import type { World } from "../world";
-import { Absent, Asked, Notes, useNews } from "./Agents";
+import { Absent, Asked, Notes, useNews, Wide } from "./Agents";
 
 export function Drops({ server, world, place }: { server: Server; world: World; place: Place }) {
   const told = useNews<Denials>(server, "drops");
@@ -24,7 +24,7 @@ export function Drops({ server, world, place }: { server: Server; world: World; 
       {shown.length === 0 ? (
         <p>Nothing was denied{words.length > 0 ? " that the search fits" : " since the agents started"}.</p>
       ) : (
-        <table>
+        <Wide label="Drops">
           <thead>
             <tr>
               {["Last", "Seen", "From", "To", "Port", "Denied by"].map((each) => (
@@ -39,7 +39,7 @@ export function Drops({ server, world, place }: { server: Server; world: World; 
               <Row key={`${drop.node} ${drop.from} ${drop.to} ${drop.protocol} ${drop.port} ${drop.direction} ${drop.cause}`} {...{ drop, place, world, ends }} />
             ))}
           </tbody>
-        </table>
+        </Wide>
       )}
     </div>
   );

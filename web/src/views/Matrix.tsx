@@ -4,7 +4,7 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { groupKey, lines, type Line, Shares } from "../layout";
 import { go, linkTo, type Place } from "../location";
-import { CELL, colours, mark, paint } from "../paint";
+import { CELL, colours, type Colours, mark, paint } from "../paint";
 import type { Standing, World } from "../world";
 import { cellWords, lineName, shortName } from "../words";
 
@@ -61,8 +61,11 @@ export function Matrix({ world, place, port, shown, open, chosen, theme }: Props
   }, [all]);
 
   const cross = hover.row >= 0 ? hover : focused ? focus : NOWHERE;
+  // Asked for once a theme: to ask in each frame would have the browser work out all styles in each.
+  const paints = useRef<{ theme: string; colours: Colours } | null>(null);
   useLayoutEffect(() => {
     const element = canvas.current!;
+    if (paints.current?.theme !== theme) paints.current = { theme, colours: colours(element) };
     const scale = devicePixelRatio || 1;
     const width = Math.round(view.width * scale);
     const height = Math.round(view.height * scale);
@@ -70,7 +73,7 @@ export function Matrix({ world, place, port, shown, open, chosen, theme }: Props
     if (element.height !== height) element.height = height;
     const context = element.getContext("2d");
     if (context === null || width === 0 || height === 0) return;
-    const scene = { world, shares, place: port, colours: colours(element), ...view, ...cross, chosen };
+    const scene = { world, shares, place: port, colours: paints.current.colours, ...view, ...cross, chosen };
     paint(context, scene);
   }, [world, shares, port, view, cross.row, cross.column, chosen, theme]);
 
@@ -184,11 +187,29 @@ function Headers({ axis, world, all, view, sizes, place, open, hot }: HeaderProp
     axis === "rows"
       ? { top: `${sizes.height}px`, width: `${sizes.width}px`, height: `${view.height}px` }
       : { left: `${sizes.width}px`, height: `${sizes.height}px`, width: `${view.width}px` };
+  const strip = { transform: axis === "rows" ? `translateY(${-offset}px)` : `translateX(${-offset}px)` };
+  // The names keep their places in a strip that is moved, so a frame costs those that come and go.
+  const names = useMemo(
+    () => <Names {...{ axis, world, all, first, last, place, open, hot }} />,
+    [axis, world, all, first, last, place, open, hot],
+  );
   return (
     <div class={`headers ${axis}`} style={style}>
+      <div class="strip" style={strip}>
+        {names}
+      </div>
+    </div>
+  );
+}
+
+type NamesProps = Omit<HeaderProps, "view" | "sizes"> & { first: number; last: number };
+
+function Names({ axis, world, all, first, last, place, open, hot }: NamesProps) {
+  return (
+    <>
       {all.slice(first, last).map((line, index) => {
         const number = first + index;
-        const at = `${number * CELL - offset}px`;
+        const at = `${number * CELL}px`;
         const name = line.kind === "end" ? shortName(world, line.endpoint) : lineName(world, line);
         const title = lineName(world, line);
         const common = {
@@ -216,7 +237,7 @@ function Headers({ axis, world, all, view, sizes, place, open, hot }: HeaderProp
           </button>
         );
       })}
-    </div>
+    </>
   );
 }
 

@@ -24,7 +24,11 @@ export function Pair({ world, asking, place, port, pair: [from, to] }: Props) {
     () => (asking === null ? [] : asking.ask(from, to, asked)),
     [asking, from, to, asked],
   );
-  useEffect(() => panel.current?.scrollTo(0, 0), [from, to]);
+  useEffect(() => {
+    panel.current?.scrollTo(0, 0);
+    // In a narrow window it lies below the map, where nobody would look for it.
+    if (matchMedia("(max-width: 900px)").matches) panel.current?.scrollIntoView();
+  }, [from, to]);
   const close = (): void => {
     go(place, { pair: "", ask: "" });
     document.querySelector<HTMLElement>("[role=grid]")?.focus({ preventScroll: true });

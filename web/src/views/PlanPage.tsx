@@ -26,6 +26,9 @@ export function PlanPage({ plan, place }: { plan: Plan; place: Place }) {
       )}
       <Outcomes title="For the pods of today" outcomes={plan.outcomes.filter(wanted)} edits={plan.edits} />
       <Outcomes title="For pods to come" outcomes={plan.newcomers.filter(wanted)} edits={plan.edits} />
+      {plan.newcomers.length > 0 && (
+        <p class="remark">shop/+ is a new pod without labels in shop; +/+ one in a new namespace.</p>
+      )}
       <Names title="Arrives" names={plan.arrives} />
       <Names title="Leaves" names={plan.leaves} />
       <h3>

@@ -38,7 +38,7 @@ export function Table({ world, place, port, shown, named }: Props) {
               <tr key={`${from} ${to}`}>
                 <td>{visible(names[0]!)}</td>
                 <td>{visible(names[1]!)}</td>
-                <td>
+                <td class="allowed">
                   <a href={linkTo(place, { pair: names.join("~"), ask: "" })}>{allowedWords(world, from, to)}</a>
                 </td>
               </tr>

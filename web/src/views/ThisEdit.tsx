@@ -28,6 +28,9 @@ export function ThisEdit({ desk, place, world }: Props) {
           </p>
           <Outcomes outcomes={plan.outcomes} {...{ place, world }} title="For the pods of today" />
           <Outcomes outcomes={plan.newcomers} {...{ place, world }} title="For pods to come" />
+          {plan.newcomers.length > 0 && (
+            <p class="remark">shop/+ is a new pod without labels in shop; +/+ one in a new namespace.</p>
+          )}
           {!plan.changes && <p class="plain">No verdict changes, for the pods of today and those to come.</p>}
           {last?.text !== undefined && (
             <details>
@@ -48,7 +51,7 @@ function said({ standing, dirty, last }: Desk): string {
     case "reading":
       return "Judging …";
     case "invalid":
-      return "Not valid yet. What is below is how it was before.";
+      return last?.plan === undefined ? "Not valid yet." : "Not valid yet. What is below is how it was before.";
     case "failed":
       return "The server could not judge it.";
     case "judged":
