@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.web.scenes import SCENES, Scene
 
 from tests.web.chromium import Browser
 from tests.web.gallery import SCENES, take
+from tests.web.scene import Scene
 
 # A busy machine starts a browser late.
 pytestmark = [pytest.mark.web, pytest.mark.slow, pytest.mark.timeout(900)]

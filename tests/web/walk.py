@@ -108,8 +108,8 @@ def lab(browser: Browser, folder: Path, inputs: Path) -> None:
         "utf-8",
     )
     browser.open(page)
-    high = browser.run("document.querySelector('pre').getBoundingClientRect().height")
-    browser.resize(1280, int(high))
+    wide, high = browser.run("[document.body.scrollWidth + 16, document.body.scrollHeight]")
+    browser.resize(wide, high)
     browser.screenshot(folder / "walk-6-lab.png")
 
 
@@ -138,7 +138,7 @@ def main(arguments: list[str]) -> int:
         lab(browser, folder, inputs)
         counters(browser, folder)
     pictures = sorted(str(each) for each in folder.glob("*.png"))
-    small = ["pngquant", "--force", "--ext", ".png", "--speed", "1", "--strip", "64"]
+    small = ["pngquant", "--force", "--ext", ".png", "--speed", "1", "--strip", "128"]
     subprocess.run([*small, *pictures], check=True)
     return 0
 
