@@ -61,7 +61,7 @@ REPORTS: Final = (
         reported(*CHANGE),
         (
             View("map", "#/map", ("allowed pair", "every port")),
-            View("pair", "#/map?pair=shop/frontend~shop/db", ("no:",), until(PANEL)),
+            View("pair", "#/map?pair=monitoring/prometheus~shop/db", ("no:",), until(PANEL)),
             View(
                 "pair-allowed", "#/map?pair=shop/backend~shop/db", ("yes: TCP/5432",), until(PANEL)
             ),

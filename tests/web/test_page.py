@@ -201,6 +201,7 @@ def test_with_a_policy_that_could_not_be_read(browser: Browser, tmp_path: Path) 
     browser.open(page, "#/map?pair=shop/frontend~shop/db")
     assert "1 object could not be read." in browser.text(".banner")
     assert "NetworkPolicy shop/torn" in browser.text(".banner")
+    assert "unknown pairs" in browser.text("footer")
     browser.wait("document.querySelector('.panel .verdict') !== null")
     assert browser.text(".panel .verdict").startswith("Unknown:")
 
@@ -243,6 +244,12 @@ def test_a_narrow_window_loses_nothing(browser: Browser, shop: Path, fragment: s
 
 
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
+SERIOUS = (
+    "axe.run(document, {resultTypes: ['violations']}).then(r => r.violations.filter("
+    "v => ['serious', 'critical'].includes(v.impact)).map("
+    "v => [v.id, v.nodes.slice(0, 3).map(n => n.html + ' ' + n.failureSummary)]))"
+)
+"""What axe finds, once it is in the page."""
 
 
 @pytest.mark.skipif(not AXE.exists(), reason="browser tests cannot run: axe-core (./dev web)")
@@ -255,11 +262,7 @@ def test_nothing_serious_is_found_by_axe(
     browser.theme(theme)
     browser.open(page, fragment)
     browser.run(AXE.read_text("utf-8") + "; 0")
-    found = browser.run(
-        "axe.run(document, {resultTypes: ['violations']}).then(r => r.violations.filter("
-        "v => ['serious', 'critical'].includes(v.impact)).map("
-        "v => [v.id, v.nodes.slice(0, 3).map(n => n.html + ' ' + n.failureSummary)]))"
-    )
+    found = browser.run(SERIOUS)
     assert found == []
 
 
