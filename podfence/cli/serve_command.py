@@ -116,18 +116,22 @@ def _denied(inputs: Inputs) -> dict[str, Any]:
 
 
 def _counted(inputs: Inputs) -> dict[str, Any]:
-    """What they count, and how they stand. Raises PodfenceError."""
+    """What they count of packets and of rules, and how they stand. Raises PodfenceError."""
     from podfence.agent.nodereport import NodeReport
     from podfence.cli.agents import Agents, Where
-    from podfence.kube.agents import STATUS_PATH
+    from podfence.kube.agents import RULES_PATH, STATUS_PATH
     from podfence.render.counters import page_data
+    from podfence.usage.record import Rules
 
     with Agents(Where(inputs.context, inputs.kubeconfig)) as agents:
-        return page_data(agents.ask(STATUS_PATH, {}, NodeReport))
+        nodes = agents.ask(STATUS_PATH, {}, NodeReport)
+        return page_data(nodes, agents.ask(RULES_PATH, {}, Rules))
 
 
 _NEWS: Mapping[str, Callable[[Inputs], dict[str, Any]]] = {"drops": _denied, "counters": _counted}
 """What agents are asked for while a page shows it."""
+_SECONDS: Mapping[str, float] = {"drops": 2.0, "counters": 10.0}
+"""Between two questions. Agents themselves look at connections every ten seconds."""
 
 
 def _lookup(inputs: Inputs, revision: Revision) -> Callable[[str, Mapping[str, str]], Any]:
@@ -210,7 +214,7 @@ def _serve(
     def tell(bound: Bound) -> None:
         echo(f"The page is at {bound.address}\nCtrl+C ends it.")
 
-    more = [AgentNews(what, ask).add for what, ask in news.items()]
+    more = [AgentNews(what, ask, _SECONDS[what]).add for what, ask in news.items()]
     more.append(LookupRoutes(served, lookup).add)
     if edited is not None:
         more.append(Editing(served, *edited).add)

@@ -1,4 +1,4 @@
-"""What agents count, as data for a page: a line a node, and all of them together.
+"""What agents count, as data for a page: a line a node, all of them together, and a line a rule.
 
 Rule: a node of which nothing is known is a line too, and in no sum. Words of agents are hostile.
 """
@@ -12,16 +12,26 @@ from typing import Final
 from podfence.agent.fleet import Told, is_well
 from podfence.agent.nodereport import NodeReport, Tally
 from podfence.render.fleet_text import node_notes, seconds_text
+from podfence.render.rules import rules_notes, second
 from podfence.text import printable
+from podfence.usage.record import Rules
+from podfence.usage.together import RuleTotal, together
 
 MOST: Final = 1000
 """Nodes that a page holds."""
+MOST_RULES: Final = 2000
+"""Rules that it holds."""
 Data = dict[str, object]
 
 
-def page_data(nodes: Sequence[Told[NodeReport]]) -> Data:
+def page_data(nodes: Sequence[Told[NodeReport]], rules: Sequence[Told[Rules]] = ()) -> Data:
     """``counters``: a node each, those that are not well first. ``total``: packets and bytes by
-    direction and reason. ``notes``: what is wrong. ``absent``: why there is nothing to show."""
+    direction and reason. ``rules``: connections by rule. ``notes``: what is wrong with nodes;
+    ``missing``: what is not counted of rules. ``absent``: why there is nothing to show."""
+    totals = together(each.answer for each in rules if each.answer)
+    missing = [*rules_notes(rules)]
+    if len(totals) > MOST_RULES:
+        missing.append(f"{len(totals) - MOST_RULES} more rules: podfence rules")
     told = [each.answer for each in nodes if each.answer]
     shown = sorted(nodes, key=lambda each: (is_well(each), each.node))[:MOST]
     silent = sum(found.denied is None for found in told)
@@ -33,6 +43,8 @@ def page_data(nodes: Sequence[Told[NodeReport]]) -> Data:
     return {
         "counters": [_node(each) for each in shown],
         "total": _summed(tally for found in told for tally in found.denied or ()),
+        "rules": [_rule(each) for each in totals[:MOST_RULES]],
+        "missing": missing,
         "notes": notes,
         "absent": "" if told else "No agent of the cluster tells how it stands.",
     }
@@ -53,6 +65,18 @@ def _node(told: Told[NodeReport]) -> Data:
         "closed": len(found.closed),
         "lag": seconds_text(found.lag),
         "denied": None if found.denied is None else _summed(found.denied),
+    }
+
+
+def _rule(total: RuleTotal) -> Data:
+    """``last``: "" for never."""
+    kind = "" if total.kind == "NetworkPolicy" else f"{printable(total.kind)} "
+    return {
+        "policy": f"{kind}{printable(total.policy)}",
+        "path": printable(total.path),
+        "uses": total.uses,
+        "last": second(total.last),
+        "since": second(total.since),
     }
 
 

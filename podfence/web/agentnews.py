@@ -19,8 +19,6 @@ from podfence.web.guard import HEADERS
 from podfence.web.server import said
 from podfence.web.worker import Worker
 
-SECONDS: Final = 2.0
-"""Between two questions."""
 STREAMS: Final = 4
 HEARTBEATS: Final = 7
 """So many questions without news are followed by a sign of life."""
@@ -31,9 +29,9 @@ Ask = Callable[[], dict[str, Any]]
 
 class AgentNews:
     """A stream. ``what``: its name in the address, and what is told; ``ask`` None: the input is no
-    cluster, so there is nobody to ask."""
+    cluster, so there is nobody to ask. ``seconds``: between two questions."""
 
-    def __init__(self, what: str, ask: Ask | None, seconds: float = SECONDS) -> None:
+    def __init__(self, what: str, ask: Ask | None, seconds: float = 2.0) -> None:
         self._what = what
         self._ask = ask
         self._seconds = seconds

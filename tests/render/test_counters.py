@@ -10,6 +10,7 @@ from podfence.agent.fleet import Told
 from podfence.agent.nodereport import Held, NodeReport, Pending, Tally
 from podfence.render import counters
 from podfence.render.counters import page_data
+from podfence.usage.record import PolicyUse, Rules, RuleUse
 
 POLICY, CLOSED = Tally("ingress", "policy", 7, 420), Tally("any", "closed", 1, 60)
 WELL = NodeReport("n2", in_sync=True, uptime=7300.0, epoch=3, pods=5, lag=12.0, denied=(POLICY,))
@@ -94,6 +95,28 @@ def test_where_nobody_tells_it_is_said_why() -> None:
     assert page_data(())["absent"]
 
 
+def test_rules_are_those_of_all_nodes_and_what_is_not_counted_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rules = (RuleUse("spec.ingress[0]", 4, "2026-01-01T10:00:00.1Z"), RuleUse("spec.ingress[1]"))
+    policy = PolicyUse("NetworkPolicy", "shop/db", "u", 1, "2026-01-01T08:00:00.1Z", rules)
+    counted = [Told(n, Rules(n, policy.since, policies=(policy,))) for n in ("n1", "n2")]
+    asked = [*counted, Told[Rules]("n3", None, "away")]
+    found: Any = page_data(told(WELL), asked)
+    assert found["rules"][0] == {
+        "policy": "shop/db",
+        "path": "spec.ingress[0]",
+        "uses": 8,
+        "last": "2026-01-01T10:00:00Z",
+        "since": "2026-01-01T08:00:00Z",
+    }
+    assert (found["rules"][1]["uses"], found["rules"][1]["last"]) == (0, "")
+    assert found["missing"] == ["node n3: away"]
+    monkeypatch.setattr(counters, "MOST_RULES", 1)
+    found = page_data(told(WELL), counted)
+    assert (len(found["rules"]), found["missing"]) == (1, ["1 more rules: podfence rules"])
+
+
 def test_a_page_holds_so_many_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counters, "MOST", 2)
     found = data(*told(*[NodeReport(f"n{n}", in_sync=True, denied=(POLICY,)) for n in range(5)]))
@@ -106,5 +129,7 @@ HOSTILE = "a\x1b[31m\nb\u202e"
 
 def test_words_are_harmless() -> None:
     report = NodeReport(HOSTILE, denied=(Tally(HOSTILE, HOSTILE, 1, 1),))
-    found = data(Told(HOSTILE, report), Told(HOSTILE, None, HOSTILE))
+    policy = PolicyUse(HOSTILE, HOSTILE, HOSTILE, 1, HOSTILE, (RuleUse(HOSTILE, 1, HOSTILE),))
+    rules = [Told(HOSTILE, Rules(HOSTILE, HOSTILE, cut=1, policies=(policy,)))]
+    found = page_data([Told(HOSTILE, report), Told(HOSTILE, None, HOSTILE)], rules)
     assert not set(str(found)) & {"\x1b", "\n", "\u202e"}

@@ -22,7 +22,7 @@ from tests.kube.fakecluster import kubeconfig, running
 from tests.support.serving import Serving
 from tests.web.chromium import Browser
 from tests.web.scene import SHOP, Act, Scene, View, until
-from tests.web.test_counters import NODES
+from tests.web.test_counters import NODES, RULES
 
 DB: Final = "shop/policies/db.yaml"
 FRONTEND: Final = "shop/policies/frontend.yaml"
@@ -92,7 +92,9 @@ def told_by_agents(folder: Path) -> Iterator[str]:
     shutil.copytree(ROOT / "examples/shop", folder / "shop")
     drops = drops_data([told("worker-1", DROP, LATER)])
     nodes = [Told(each.node, each) for each in NODES]
-    counters = counters_data([*nodes, Told("worker-3", None, "no agent runs there")])
+    counters = counters_data(
+        [*nodes, Told("worker-3", None, "no agent runs there")], [Told("worker-1", RULES)]
+    )
     news = AgentNews("drops", lambda: drops), AgentNews("counters", lambda: counters)
     with serving_news(folder, *news) as bound:
         yield bound.address

@@ -10,6 +10,7 @@ import pytest
 from podfence.agent.fleet import Told
 from podfence.agent.nodereport import Held, NodeReport, Tally
 from podfence.render.counters import page_data
+from podfence.usage.record import PolicyUse, Rules, RuleUse
 from podfence.web.agentnews import AgentNews
 from tests.cli.test_serve_drops import serving_news
 from tests.support.serving import Serving
@@ -42,9 +43,30 @@ NODES = (
 )
 
 
-def lines(browser: Browser) -> Any:
+RULES = Rules(
+    "worker-1",
+    "2026-01-01T08:00:00.1Z",
+    looks=9,
+    cut=1,
+    policies=(
+        PolicyUse(
+            "NetworkPolicy",
+            "shop/db",
+            "u",
+            1,
+            "2026-01-01T08:00:00.1Z",
+            (
+                RuleUse("spec.ingress[0]", 1021, "2026-01-01T10:00:00.1Z"),
+                RuleUse("spec.ingress[1]"),
+            ),
+        ),
+    ),
+)
+
+
+def lines(browser: Browser, table: int = 0) -> Any:
     return browser.run(
-        "[...document.querySelectorAll('.counters tr')]"
+        f"[...document.querySelectorAll('.counters table')[{table}].rows]"
         ".map((row) => [...row.cells].map((cell) => cell.innerText.split('\\n')[0]))"
     )
 
@@ -61,20 +83,27 @@ def test_of_files_it_says_what_is_not_there(browser: Browser) -> None:
 
 def test_a_node_is_a_line_and_all_are_summed_below(browser: Browser, tmp_path: Path) -> None:
     told = [Told(each.node, each) for each in NODES]
-    data = page_data([*told, Told("worker-3", None, "no agent runs there")])
+    data = page_data(
+        [*told, Told("worker-3", None, "no agent runs there")], [Told("worker-1", RULES)]
+    )
     with serving_news(tmp_path, AgentNews("counters", lambda: data)) as bound:
         browser.own = (f"http://127.0.0.1:{bound.port}/",)
         browser.visit(bound.address)
         browser.go("#/counters")
-        browser.wait("document.querySelectorAll('.counters tbody tr').length === 3")
-        _, ill, away, well, total = lines(browser)
+        browser.wait("document.querySelectorAll('.counters table').length === 2")
+        _, ill, silent, well, total = lines(browser)
         assert (ill[0], ill[5], ill[6]) == ("worker-2", "1", "6")
-        assert (away[0], away[1], away[6:]) == ("worker-3", "no answer", [DASH] * 4)
+        assert (silent[0], silent[1], silent[6:]) == ("worker-3", "no answer", [DASH] * 4)
         assert well[6:] == ["1,234", "0", "3", "9"]
         assert total == ["All nodes that tell", "1,240", "0", "3", "9"]
         text = browser.text(".counters")
         assert "KernelRefused i_1 for 2m: no" in text
-        assert "Rules have no counters of their own" in text
+        assert "1 of 9 looks saw a part of the connections" in text
+        used, never = lines(browser, 1)[1:]
+        assert used[:4] == ["shop/db", "spec.ingress[0]", "1,021", "2026-01-01T10:00:00Z"]
+        assert never[:4] == ["shop/db", "spec.ingress[1]", "0", "never"]
+        browser.go("#/counters?unused=1")
+        assert lines(browser, 1)[1:] == [never]
         browser.go("#/counters?q=worker-1")
         assert [row[0] for row in lines(browser)[1:-1]] == ["worker-1"]
         browser.call("Page.navigate", url="about:blank")

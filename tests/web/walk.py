@@ -120,7 +120,7 @@ def counters(browser: Browser, folder: Path) -> None:
         tempfile.TemporaryDirectory(prefix="podfence-walk-") as made,
         scene.address(Path(made)) as address,
     ):
-        browser.resize(1280, 620)
+        browser.resize(1280, 860)
         opened(browser, address, next(each for each in scene.views if each.name == "counters"))
         browser.screenshot(folder / "counters.png")
 

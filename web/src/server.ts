@@ -36,6 +36,8 @@ export type Denial = {
 export type Counters = {
   counters: readonly NodeCounts[];
   total: readonly Tally[];
+  rules: readonly RuleUse[];
+  missing: readonly string[];
   notes: readonly string[];
   absent: string;
 };
@@ -50,6 +52,8 @@ type Told = {
   /** null: an agent that tells none. */
   denied: readonly Tally[] | null;
 };
+/** Connections that a rule fitted; `last`: "" for never. */
+export type RuleUse = { policy: string; path: string; uses: number; last: string; since: string };
 export type Tally = { direction: string; reason: string; packets: number; bytes: number };
 
 /** What the server says of itself. */

@@ -1,7 +1,7 @@
 // What the kernels of the nodes have counted, and how each node stands.
 
 import { matches, searchWords } from "../filter";
-import type { Place } from "../location";
+import { linkTo, type Place } from "../location";
 import type { Counters as Told, NodeCounts, Server, Tally } from "../server";
 import { count, visibleText } from "../visible";
 import { Absent, Asked, Notes, useNews, Wide } from "./Agents";
@@ -59,12 +59,60 @@ export function Counters({ server, place }: { server: Server; place: Place }) {
         “Otherwise” is what no policy is asked about: an address of the pod range that no known pod has, packets of
         no connection, and pods that are closed. “Would be” passed: audited policies would have denied it.
       </p>
+      <Rules {...{ told, place, words }} />
       <p class="remark">
-        Rules have no counters of their own: which of them let how much through, and when last, nobody counts. Which
-        policy denied what is on the page Drops; everything else that an agent measures is for Prometheus (its
-        /metrics).
+        Bytes by rule are counted by nobody. Which policy denied what is on the page Drops; everything else that an
+        agent measures is for Prometheus (its /metrics).
       </p>
     </div>
+  );
+}
+
+type RulesProps = { told: Told; place: Place; words: readonly string[] };
+
+/** Which rules connections use, on all nodes together. */
+function Rules({ told, place, words }: RulesProps) {
+  const unused = place.asked.get("unused") === "1";
+  const fitting = told.rules.filter((each) => matches(`${each.policy} ${each.path}`, words));
+  const shown = fitting.filter((each) => !unused || each.last === "");
+  return (
+    <section>
+      <h2>Rules</h2>
+      <p class="count">
+        {count(shown.length, "rule")}. Connections that each let pass, or denied packets of one that denies, as agents have
+        seen them.{" "}
+        <a href={linkTo(place, { unused: unused ? "" : "1" })}>{unused ? "Show all" : "Only those without a use"}</a>
+      </p>
+      <Notes notes={told.missing} />
+      {shown.length === 0 ? (
+        <p>{fitting.length > 0 ? "Every rule was used." : "No use of a rule is told."}</p>
+      ) : (
+        <Wide label="Rules">
+          <thead>
+            <tr>
+              {["Policy", "Rule", "Uses", "Last used", "Counted since"].map((each) => (
+                <th scope="col" key={each}>
+                  {each}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {shown.map((each) => (
+              <tr key={`${each.policy} ${each.path}`}>
+                <td>{visibleText(each.policy)}</td>
+                <td>
+                  <code>{visibleText(each.path)}</code>
+                </td>
+                <td class="figure">{each.uses.toLocaleString("en")}</td>
+                <td>{each.last === "" ? "never" : visibleText(each.last)}</td>
+                <td>{visibleText(each.since)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </Wide>
+      )}
+    </section>
   );
 }
 
