@@ -1,6 +1,6 @@
 """What a report costs a browser: from opening to use, a scroll of 60 frames, memory.
 
-    python -m bench.page REPORT.html [--profile N]
+    python -m tests.web.costs REPORT.html [--profile N]
 
 Rule: seconds of CPU of the page's main thread, not of a clock, so that other work of the machine
 does not count; what other threads of the browser do (decoding, raster) is not in them. The clock is
@@ -82,7 +82,7 @@ class Watched:
 
 def main(given: Sequence[str] | None = None) -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m bench.page", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.web.costs", description=main.__doc__)
     parser.add_argument("report", type=Path)
     parser.add_argument("--profile", type=int, default=0)
     options = parser.parse_args(given)
