@@ -143,6 +143,13 @@ def test_without_text_no_line_of_a_manifest_is_in_the_page() -> None:
     assert any("text" in each for each in written("-f", SHOP).data["rules"]["documents"])
 
 
+def test_what_is_audited_is_said_beside_the_map() -> None:
+    notes = written("-f", "examples/audit").data["map"]["notes"]
+    said = "shop/db is audited and enforces nothing; without the annotation the map may be another"
+    assert said in notes
+    assert written("-f", "examples/audit", "--anonymise").data["map"]["notes"] == []
+
+
 def test_the_same_input_gives_the_same_bytes() -> None:
     pages = [podfence(["report", "-o", "-", "-f", SHOP]).out for _ in range(2)]
     assert pages[0] == pages[1]
