@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import base64
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -44,11 +45,13 @@ atheris.Fuzz()
 
 @dataclass(frozen=True)
 class Run:
-    """What became of a reader. ``fault``: the input, and what was raised; None: no fault."""
+    """What became of a reader. ``fault``: the input, and what was raised; None: no fault. ``cpu``:
+    seconds of a processor, those included in which the code was made ready to be watched."""
 
     name: str
     inputs: int
     edges: int
+    cpu: float
     fault: tuple[bytes, str] | None = None
 
 
@@ -72,6 +75,7 @@ def fuzz(name: str, start: Iterable[bytes], limits: Sequence[str], keep: bool) -
         for number, data in enumerate(start):
             (folder / f"{number:06}").write_bytes(data)
         options = (*limits, f"-artifact_prefix={scratch}/", f"-rss_limit_mb={_MEMORY}")
+        before = _children()
         words = (f"-timeout={_SECONDS_OF_ONE}", "-max_len=4096", "-print_final_stats=1")
         done = subprocess.run(
             [sys.executable, "-c", _CHILD, name, str(folder), *options, *words],
@@ -93,7 +97,13 @@ def fuzz(name: str, start: Iterable[bytes], limits: Sequence[str], keep: bool) -
         fault = (faults[0].read_bytes(), raised(done.stdout + done.stderr)) if faults else None
         if done.returncode and fault is None:
             raise RuntimeError(f"{name}: the fuzzer ended: {done.stderr[-2000:]}")
-        return Run(name, *counted(done.stderr), fault)
+        return Run(name, *counted(done.stderr), _children() - before, fault)
+
+
+def _children() -> float:
+    """Seconds of a processor that processes of this one took, and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def counted(said: str) -> tuple[int, int]:
@@ -115,10 +125,12 @@ def raised(said: str) -> str:
 
 def report(runs: Sequence[Run]) -> Iterator[str]:
     """A table, then the faults."""
-    yield f"{'reader':<18}{'inputs':>12}{'edges':>8}  fault"
+    yield f"{'reader':<18}{'inputs':>12}{'edges':>8}{'CPU s':>8}  fault"
     for run in runs:
-        yield f"{run.name:<18}{run.inputs:>12,}{run.edges:>8,}  {'yes' if run.fault else 'none'}"
-    yield f"{'all':<18}{sum(run.inputs for run in runs):>12,}"
+        numbers = f"{run.inputs:>12,}{run.edges:>8,}{run.cpu:>8,.0f}"
+        yield f"{run.name:<18}{numbers}  {'yes' if run.fault else 'none'}"
+    cpu = sum(run.cpu for run in runs)
+    yield f"{'all':<18}{sum(run.inputs for run in runs):>12,}{'':>8}{cpu:>8,.0f}"
     for run in runs:
         if run.fault:
             data, said = run.fault

@@ -13,12 +13,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from random import Random
 
-from bench.soak.faults import strike
+from bench.soak.faults import clear, strike
 from bench.soak.field import Field, Late, sums
 from bench.soak.report import Minute, Soak, line, summary
 from bench.soak.walk import walk
@@ -61,6 +62,7 @@ class Run:
         self._pause = pause
         self._changes = 0
         self._before = (0, 0)
+        self._began = time.monotonic()
         self.minutes: list[Minute] = []
         self.done: Counter[str] = Counter()
         self.late: list[str] = []
@@ -74,15 +76,15 @@ class Run:
             self._changes += 1
         time.sleep(self._pause * (0.5 + self._rng.random()))
 
-    def minute(self) -> None:
-        """Look at everything, and say it."""
+    def minute(self, number: int) -> None:
+        """Look at everything, and say it. ``number``: minutes since the beginning."""
         field = self._field
         flows = [flow for flow in field.population.flows() if flow.protocol == "TCP"]
         tried = agreement.settle(field.population, agreement.expected(field.model, flows))
         judged = sums(field.traffic.counts)
         faults = sum(self.done.values()) - sum(each.faults for each in self.minutes)
         found = Minute(
-            number=len(self.minutes) + 1,
+            number=number,
             packets=judged[0] - self._before[0],
             wrong=judged[1] - self._before[1],
             changes=self._changes,
@@ -101,20 +103,23 @@ class Run:
 
     def go_on(self, seconds: float) -> str:
         """Until the time is up; why it ended before that, or nothing."""
-        began = time.monotonic()
+        ends = time.monotonic() + seconds
+        looked = time.monotonic()
         try:
-            while (now := time.monotonic() - began) < seconds:
-                if now >= (len(self.minutes) + 1) * _MINUTE:
-                    self.minute()
+            while (now := time.monotonic()) < ends:
+                if now >= looked + _MINUTE:
+                    self.minute(round((now - self._began) / 60))
+                    looked = now
                 self.step()
                 if self._field.traffic.failure is not None:
                     return f"packets: {self._field.traffic.failure!r}"
-            self.minute()
+            self.minute(round((time.monotonic() - self._began) / 60))
         except Late as error:
             self.late.append(str(error))
         except KeyboardInterrupt:
             return "it was interrupted"
-        except (agents.NotReady, RuntimeError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - what was found until then is told
+            traceback.print_exception(error)
             return f"{type(error).__name__}: {error}"
         return ""
 
@@ -141,6 +146,7 @@ def soak(cluster: Cluster, seconds: float, rate: float, pause: float, seed: int)
                 failure = run.go_on(seconds)
             finally:
                 field.traffic.end()
+                clear(field)
                 agreement.apply(admin, field.model, agreement.nothing(population, field.nodes))
         found = Soak(
             run.minutes,

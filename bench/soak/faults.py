@@ -167,6 +167,11 @@ def crowd(field: Field, _: Next, rng: Random) -> None:
         _wait(field, f"{path}/{name}", there=False)
 
 
+def clear(field: Field) -> None:
+    """Nothing of the faults stays in the cluster."""
+    field.cluster.kubectl("delete", "namespace", _CROWD, "--ignore-not-found", check=False)
+
+
 def _wait(field: Field, path: str, *, there: bool) -> None:
     until = time.monotonic() + IN_TIME_AFTER_FAULT
     while (field.admin.request("GET", path).status == 200) is not there:

@@ -18,12 +18,14 @@ from ipaddress import ip_address, ip_network
 from bench.memory import resident_of
 from bench.soak.packets import Traffic
 from bench.soak.walk import Ends, uncertain, verdicts
+from podfence.errors import NftError
 from podfence.kernel import netns
 from podfence.kernel.nftables.nftsocket import NftSocket
 from podfence.kernel.nftables.table import NetlinkNft
 from podfence.model.cluster import Cluster as Model
-from podfence.nft.lowering.epoch import with_epoch
+from podfence.nft.lowering.epoch import mark_mask, with_epoch
 from podfence.nft.lowering.lower import LocalNode, lower
+from podfence.nft.lowering.skeleton import FAST
 from podfence.nft.ruleset import Ruleset
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow
@@ -133,8 +135,11 @@ class Field:
     # -- what is looked at
 
     def table(self, name: str) -> Ruleset | None:
-        """What the kernel of a node holds."""
-        return self._tables[name].list()
+        """What the kernel of a node holds; None: no table, or one that is not podfence's alone."""
+        try:
+            return self._tables[name].list()
+        except NftError:
+            return None
 
     def is_as_from_nothing(self, node: Node) -> bool:
         """Whether the table is the one that ``podfence agent render`` makes of what the API server
@@ -172,8 +177,10 @@ class Field:
 
 
 def same(found: Ruleset | None, wanted: Ruleset) -> bool:
-    """Whether a table is what it should be, but for its epoch."""
-    return found is not None and with_epoch(found, 1) == with_epoch(wanted, 1)
+    """Whether a table is what it should be, but for its epoch. An edited one may have none."""
+    if found is None or FAST not in found.chains or not mark_mask(found):
+        return False
+    return with_epoch(found, 1) == with_epoch(wanted, 1)
 
 
 def _socket_of(cluster: Cluster, node: Node) -> NftSocket:

@@ -96,7 +96,7 @@ def _each(values: Mapping[str, int], unit: int = 0) -> str:
 def summary(soak: Soak, seed: int) -> Iterator[str]:
     """Of a run."""
     minutes = soak.minutes
-    yield f"{len(minutes)} minutes, seed {seed}"
+    yield f"{minutes[-1].number if minutes else 0} minutes, seed {seed}"
     for name, number in sorted(Counter(soak.done).items()):
         yield f"{number:6} {name}"
     yield f"{sum(each.changes for each in minutes):6} changes"

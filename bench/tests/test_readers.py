@@ -32,7 +32,7 @@ def test_a_corpus_stays_small_and_sorted() -> None:
 
 
 def test_a_fault_is_reported_with_its_input() -> None:
-    text = "\n".join(report([Run("a", 1000, 3), Run("b", 10, 4, (b"xy", "KeyError: 1"))]))
-    assert "a                        1,000       3  none" in text
-    assert "all                      1,010" in text
+    text = "\n".join(report([Run("a", 1000, 3, 7.4), Run("b", 10, 4, 0.2, (b"xy", "KeyError: 1"))]))
+    assert "a                        1,000       3       7  none" in text
+    assert "all                      1,010               8" in text
     assert "b: eHk=\nKeyError: 1" in text

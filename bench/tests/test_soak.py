@@ -10,13 +10,17 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
-from bench.soak.field import sums
+from bench.soak.field import same, sums
 from bench.soak.packets import PATIENCE, Expectation, Packet, Traffic, judged
 from bench.soak.report import LEAST_MINUTES, MIB, Minute, Soak, is_flat, line, summary
 from bench.soak.walk import between, uncertain, verdicts, walk
 from podfence.kernel import netns
 from podfence.kernel.rtnetlink import Rtnetlink, link_up
 from podfence.model.cluster import Cluster, ClusterObject
+from podfence.nft.lowering.epoch import with_epoch
+from podfence.nft.lowering.lower import LocalNode, lower
+from podfence.nft.lowering.skeleton import FAST
+from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow
 from podfence.testing.builders import namespace, pod, policy
 from tests.support.random_clusters import NAMESPACES, Size, random_cluster
@@ -169,6 +173,21 @@ def test_packets_that_pass_are_right_where_that_is_expected_and_wrong_elsewhere(
     assert str(traffic.wrong[0]).startswith("leaked: 127.0.0.1 -> 127.0.0.1 port 80, ")
 
 
+@pytest.mark.parametrize("edit", ["flush", "delete"])
+def test_a_table_that_somebody_edited_is_another(edit: str) -> None:
+    """Even where nothing is left that could be compared."""
+    wanted = lower(compile_cluster(Cluster.of([])), LocalNode("n"))
+    chains = dict(wanted.chains)
+    if edit == "flush":
+        chains = {name: replace(chain, rules=()) for name, chain in chains.items()}
+    else:
+        del chains[FAST]
+    assert same(wanted, wanted)
+    assert same(with_epoch(wanted, 7), wanted)
+    assert not same(replace(wanted, chains=chains), wanted)
+    assert not same(None, wanted)
+
+
 # -- what is said
 
 
@@ -202,7 +221,13 @@ MINUTE = Minute(
     connections={"node1": 7, "node2": 8},
     same={"node1": True, "node2": True},
 )
-WELL = Soak([MINUTE] * 20, {"right": 9, "not judged": 2}, {"table deleted": 3}, [], frozenset())
+WELL = Soak(
+    [replace(MINUTE, number=n) for n in range(1, 21)],
+    {"right": 9, "not judged": 2},
+    {"table deleted": 3},
+    [],
+    frozenset(),
+)
 
 
 def test_a_minute_is_a_line() -> None:
