@@ -194,6 +194,21 @@ def test_the_import_contract_lists_exactly_the_rooms_that_exist() -> None:
     assert listed == rooms()
 
 
+def test_the_plan_of_rooms_for_contributors_is_the_contract() -> None:
+    """Layer by layer; beside each stands what it is for."""
+    plan = (
+        tracked_text("docs/contributing.md").split("Imports go downwards only")[1].split("```")[1]
+    )
+    shown = [re.split(r" {2,}", row)[0] for row in plan.splitlines() if row and row[0] != " "]
+    assert shown == contract("rooms")["layers"]
+
+
+def test_the_architecture_has_a_row_for_every_room() -> None:
+    rows = re.findall(r"^\| (`.+?) \|", tracked_text("docs/architecture.md"), re.MULTILINE)
+    named = {name.partition(".")[0] for row in rows for name in re.findall(r"`([\w.]+)`", row)}
+    assert rooms() - named == set()
+
+
 def test_the_import_contract_is_exhaustive() -> None:
     assert contract("rooms")["exhaustive"] is True
 
