@@ -14,7 +14,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-import msgspec
 from msgspec import Struct
 
 from podfence.errors import ClusterError
@@ -22,6 +21,7 @@ from podfence.kube.access import Access, ServerAddress
 from podfence.kube.client import Client, Refusal
 from podfence.kube.follow import Change, Failure, Follow, Item, Listing, Watching
 from podfence.kube.incluster import TokenFile
+from podfence.kube.watchlines import Bookmark, read_line
 from podfence.live.frames import FRAME, PATH, Frame, Identities, frame_of
 from podfence.live.wire import Reading
 from podfence.model.facts import PodFacts
@@ -50,29 +50,6 @@ class MirrorAddress(Struct, frozen=True):
     ca: Path
     token: Path
     patience: float = PATIENCE
-
-
-class _Event(Struct, frozen=True):
-    type: str
-    object: msgspec.Raw = msgspec.Raw(b"{}")
-
-
-class _MarkMeta(Struct, frozen=True, rename="camel"):
-    resource_version: str = ""
-
-
-class _Mark(Struct, frozen=True):
-    metadata: _MarkMeta = _MarkMeta()
-
-
-class _Status(Struct, frozen=True):
-    code: int = 0
-    message: str = ""
-
-
-_EVENT: Final = msgspec.json.Decoder(_Event)
-_MARK: Final = msgspec.json.Decoder(_Mark)
-_STATUS: Final = msgspec.json.Decoder(_Status)
 
 
 class Mirrored:
@@ -202,17 +179,15 @@ class _Stream:
 
     def line(self, line: bytes) -> tuple[list[Change[Reading]], float]:
         """What changed with it, and how old the mirror's knowledge is. Raises ClusterError."""
-        try:
-            event = _EVENT.decode(line)
-            if event.type == FRAME:
-                frame = frame_of(event.object)
-                return self._frame(frame), float(frame.age)
-            if event.type == "BOOKMARK":
-                return self._end(_MARK.decode(event.object).metadata.resource_version), 0.0
-            status = _STATUS.decode(event.object)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise ClusterError("an event is not JSON, or of another form") from None
-        raise Refusal(status.message, status.code, status.message)
+        told = read_line(line)
+        if isinstance(told, Failure):
+            raise Refusal(told.message, told.status, told.message)
+        if isinstance(told, Bookmark):
+            return self._end(told.version), 0.0
+        if told is None or told.type != FRAME:
+            raise ClusterError("an event is not JSON, or of another form")
+        frame = frame_of(told.object)
+        return self._frame(frame), float(frame.age)
 
     def _frame(self, frame: Frame) -> list[Change[Reading]]:
         pods, gone = self._identities.take(frame)
