@@ -23,9 +23,7 @@ from podfence.kernel import netns
 from podfence.kernel.nftables.nftsocket import NftSocket
 from podfence.kernel.nftables.table import NetlinkNft
 from podfence.model.cluster import Cluster as Model
-from podfence.nft.lowering.epoch import mark_mask, with_epoch
 from podfence.nft.lowering.lower import LocalNode, lower
-from podfence.nft.lowering.skeleton import FAST
 from podfence.nft.ruleset import Ruleset
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow
@@ -35,6 +33,7 @@ from tests.cluster.agents import Agent, log_of
 from tests.cluster.cluster import Cluster
 from tests.cluster.layout import Node
 from tests.cluster.population import Population
+from tests.support.rulesets import same_rules
 
 IN_TIME, IN_TIME_AFTER_FAULT = 30.0, 150.0
 """Seconds within which a change has to be in force; after a fault an agent may wait before it asks
@@ -119,7 +118,7 @@ class Field:
         index = compile_cluster(self.model)
         for name, local in self._local.items():
             wanted = lower(index, local)
-            while not same(self.table(name), wanted):
+            while not same_rules(self.table(name), wanted):
                 if time.monotonic() > until:
                     raise Late(self._last_words(name, seconds))
                 time.sleep(0.02)
@@ -156,7 +155,7 @@ class Field:
             opened.close()
         finally:
             os.close(scratch)
-        return wanted is not None and same(self.table(node.name), wanted)
+        return wanted is not None and same_rules(self.table(node.name), wanted)
 
     def elements(self, node: Node) -> int:
         """Elements of all sets and maps of the table."""
@@ -174,13 +173,6 @@ class Field:
     def memory(self) -> dict[str, int]:
         """Bytes of each agent."""
         return {name: resident_of(agent.pid) for name, agent in self.agents.items()}
-
-
-def same(found: Ruleset | None, wanted: Ruleset) -> bool:
-    """Whether a table is what it should be, but for its epoch. An edited one may have none."""
-    if found is None or FAST not in found.chains or not mark_mask(found):
-        return False
-    return with_epoch(found, 1) == with_epoch(wanted, 1)
 
 
 def _socket_of(cluster: Cluster, node: Node) -> NftSocket:

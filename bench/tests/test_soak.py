@@ -10,7 +10,7 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
-from bench.soak.field import same, sums
+from bench.soak.field import sums
 from bench.soak.packets import PATIENCE, Expectation, Packet, Traffic, judged
 from bench.soak.report import LEAST_MINUTES, MIB, Minute, Soak, is_flat, line, summary
 from bench.soak.walk import between, uncertain, verdicts, walk
@@ -24,6 +24,7 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow
 from podfence.testing.builders import namespace, pod, policy
 from tests.support.random_clusters import NAMESPACES, Size, random_cluster
+from tests.support.rulesets import same_rules
 
 A, B = ip_address("10.0.0.1"), ip_address("10.0.0.2")
 LOCAL = ip_address("127.0.0.1")
@@ -182,10 +183,10 @@ def test_a_table_that_somebody_edited_is_another(edit: str) -> None:
         chains = {name: replace(chain, rules=()) for name, chain in chains.items()}
     else:
         del chains[FAST]
-    assert same(wanted, wanted)
-    assert same(with_epoch(wanted, 7), wanted)
-    assert not same(replace(wanted, chains=chains), wanted)
-    assert not same(None, wanted)
+    assert same_rules(wanted, wanted)
+    assert same_rules(with_epoch(wanted, 7), wanted)
+    assert not same_rules(replace(wanted, chains=chains), wanted)
+    assert not same_rules(None, wanted)
 
 
 # -- what is said

@@ -36,6 +36,7 @@ from podfence.testing.facts import facts_of
 from podfence.testing.fakenft import FakeNft
 from tests.support.live_worlds import World
 from tests.support.random_clusters import TIERS, Size
+from tests.support.rulesets import same_rules
 
 SIZES = {"policies": Size(pods=8, policies=6), "tiers": TIERS}
 PARTS = (("Pod", ""),)
@@ -133,19 +134,15 @@ def wanted(*things: Any) -> Ruleset:
     return lower(index, LocalNode("n1", pod_cidrs=HERE.pod_cidrs))
 
 
-def same(found: Ruleset, expected: Ruleset) -> bool:
-    return with_epoch(found, 1) == with_epoch(expected, 1)
-
-
 def test_without_a_table_ranges_are_closed_as_soon_as_they_are_known() -> None:
     stage = Stage()
     assert stage.table.list() is None
     assert stage.table.swept == [(1, 0xFFFF)]
     stage.put(HERE, WEB, DB, ONLY_WEB)
-    assert same(stage.rules, wanted())
+    assert same_rules(stage.rules, wanted())
     assert not stage.enforcer.status.in_sync
     stage.whole()
-    assert same(stage.rules, wanted(WEB, DB, ONLY_WEB))
+    assert same_rules(stage.rules, wanted(WEB, DB, ONLY_WEB))
     stage.pass_time(1)
     assert stage.enforcer.status.in_sync
 
@@ -175,7 +172,7 @@ def test_a_table_that_cannot_be_read_stays_until_all_is_known_and_is_replaced() 
     assert table.swept == [(1, 0xFFFF)]
     stage.whole()
     table.unreadable = False
-    assert same(stage.rules, wanted(WEB, DB, ONLY_WEB))
+    assert same_rules(stage.rules, wanted(WEB, DB, ONLY_WEB))
     assert len(table.transactions) == 2
     assert table.swept == [(1, 0xFFFF)] * 2
     assert '"table":"cannot be read"' in stage.log.getvalue()
@@ -204,7 +201,7 @@ def test_what_the_kernel_does_not_take_is_not_in_sync() -> None:
     table.refuses_all = False
     stage.pass_time(61)
     assert stage.enforcer.status.in_sync
-    assert same(stage.rules, wanted(WEB, DB, ONLY_WEB))
+    assert same_rules(stage.rules, wanted(WEB, DB, ONLY_WEB))
     assert stage.holds() == []
 
 
@@ -216,7 +213,7 @@ def test_a_lost_answer_is_looked_up(applied: bool) -> None:
     stage.table.lost = [applied]
     stage.put(ONLY_WEB)
     stage.pass_time(1)
-    assert same(stage.rules, wanted(WEB, DB, ONLY_WEB))
+    assert same_rules(stage.rules, wanted(WEB, DB, ONLY_WEB))
     assert stage.enforcer.status.writes.unanswered == 1
 
 
@@ -239,7 +236,7 @@ def test_refused_rules_close_their_pods_and_nobody_else() -> None:
     assert "poison" in condition.message
     stage.table.refused = set()
     stage.pass_time(61)
-    assert same(stage.rules, with_policy)
+    assert same_rules(stage.rules, with_policy)
     assert stage.holds() == []
 
 
@@ -260,7 +257,7 @@ def test_a_policy_that_cannot_be_read_closes_what_it_may_select() -> None:
     assert condition.subject == "NetworkPolicy shop/new"
     assert "spec.ingress" in condition.message
     nobody = policy("shop/new", {"app": "db"}, types=["Ingress", "Egress"])
-    assert same(stage.rules, wanted(WEB, DB, nobody))
+    assert same_rules(stage.rules, wanted(WEB, DB, nobody))
 
 
 def test_other_hands_are_named_and_mended() -> None:
@@ -270,7 +267,7 @@ def test_other_hands_are_named_and_mended() -> None:
     stage.table.run(Transaction(stage.rules.table, (DeleteTable(),)))
     stage.inbox.notice(Notice("iptables", 7))
     stage.pass_time(0.2)  # the last epoch was just now
-    assert same(stage.rules, wanted(WEB, DB, ONLY_WEB))
+    assert same_rules(stage.rules, wanted(WEB, DB, ONLY_WEB))
     assert stage.holds() == [Kind.DRIFT]
     assert "iptables (process 7)" in stage.enforcer.status.conditions[0].message
     stage.pass_time(61)
@@ -286,7 +283,7 @@ def test_a_table_that_is_deleted_again_and_again_is_mended_every_time() -> None:
         stage.table.run(Transaction(stage.rules.table, (DeleteTable(),)))
         stage.inbox.notice(Notice("iptables", 7))
         stage.pass_time(0.2)
-        assert same(stage.rules, wanted(WEB, DB, ONLY_WEB))
+        assert same_rules(stage.rules, wanted(WEB, DB, ONLY_WEB))
 
 
 def test_a_node_without_ranges_is_said() -> None:
@@ -298,7 +295,7 @@ def test_a_node_without_ranges_is_said() -> None:
     assert stage.holds() == []
     stage.put(replace(HERE, pod_cidrs=()))  # what was closed stays so
     assert stage.holds() == []
-    assert same(stage.rules, wanted(WEB))
+    assert same_rules(stage.rules, wanted(WEB))
 
 
 def test_pods_that_wait_are_named_and_events_are_timed() -> None:
@@ -336,7 +333,7 @@ def live(rng: Random, size: Size) -> None:
     stage.pass_time(130)
     ranges = stage.enforcer.ranges
     local = replace(world.local_node(), pod_cidrs=ranges)
-    assert same(stage.rules, lower(compile_cluster(world.cluster()), local))
+    assert same_rules(stage.rules, lower(compile_cluster(world.cluster()), local))
     assert stage.enforcer.wake == inf
     again = Stage(stage.table)
     writes = len(stage.table.transactions)

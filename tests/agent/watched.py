@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable
 
 from podfence.kernel.nftables.notices import Notices
-from podfence.nft.lowering.epoch import with_epoch
 from podfence.nft.lowering.lower import TABLE
 from podfence.nft.ruleset import Ruleset
 from tests.agent.cluster import Cluster
 from tests.agent.network import PATIENCE, Node
 from tests.agent.traffic import Flow
+from tests.support.rulesets import same_rules
 
 DB, WEB, FAR = {"app": "db"}, {"app": "web"}, {"app": "far"}
 
@@ -89,5 +89,4 @@ class Watched:
 
 def same(node: Node, expected: Ruleset) -> bool:
     """Whether the table is what it was, but for its epoch."""
-    found = node.rules()
-    return found is not None and with_epoch(found, 1) == with_epoch(expected, 1)
+    return same_rules(node.rules(), expected)
