@@ -147,7 +147,8 @@ def _entries(data: bytes) -> Iterator[tuple[int, int, int]]:
         length, kind, first = unpack(data, at)
         if kind != _CT_NEW or length < _START.size:
             return
-        yield at + _BODY, length - _BODY, first
+        # A message may say that it is longer than what has come.
+        yield at + _BODY, min(length, end - at) - _BODY, first
         at += length + -length % 4
 
 

@@ -333,3 +333,14 @@ def test_a_dump_that_does_not_fit_together_is_an_error() -> None:
     table, chain, rule = (message.body[4:] for message in (messages[0], *messages[-2:]))
     with pytest.raises(NftError, match=r"table podfence is no ruleset of podfence: .*gone"):
         read(Dump(table, [chain], [rule]))
+
+
+@pytest.mark.parametrize("length", [5, 65, 1 << 16, 0xC2000004, 0xFFFFFFFF])
+@pytest.mark.parametrize("field", [Field.IP_SADDR, Field.IP6_DADDR, Field.TH_DPORT])
+def test_a_length_is_not_believed(field: Field, length: int) -> None:
+    """What is no stretch of fields is refused at once, however long it claims to be."""
+    said = expressions(Rule((Compare(field, 1), DROP)))
+    size = attribute(nf.NFTA_PAYLOAD_LEN, nf.LOCATIONS[field].length.to_bytes(4, "big"))
+    assert size in said
+    with pytest.raises(ForeignExpression):
+        read_parts(said.replace(size, attribute(nf.NFTA_PAYLOAD_LEN, length.to_bytes(4, "big"))))

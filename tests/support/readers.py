@@ -19,6 +19,7 @@ from podfence.agent import ttrpc
 from podfence.agent.nri import sandbox
 from podfence.drops.attempt import attempt_of
 from podfence.errors import ClusterError, NftError, PodfenceError
+from podfence.kernel.ctlook import ConnectionTable
 from podfence.kernel.netlink import attribute, decode_answers, message, nested, text
 from podfence.kernel.nflog import read_copies
 from podfence.kernel.nftables import nf_tables as nf
@@ -147,6 +148,35 @@ def _copy_seeds() -> Iterator[bytes]:
             yield message(0x400, 0, 1, head + said + attribute(12, b"\0\0\0\1"))
 
 
+class _Fed(ConnectionTable):
+    """A table of connections that is listed from these bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(0xFFFF0000)
+        self._data = data
+
+    def _datagrams(self) -> Iterator[bytes]:
+        yield self._data
+
+
+def _connections(data: bytes) -> None:
+    _Fed(data).look()
+
+
+def _connection_seeds() -> Iterator[bytes]:
+    for family, kinds, ends in (
+        (2, (1, 2), (bytes([10, 0, 0, 1]), bytes([10, 0, 0, 2]))),
+        (10, (3, 4), (bytes(15) + b"\1", bytes(15) + b"\2")),
+    ):
+        ways = []
+        for way, (one, other) in enumerate((ends, ends[::-1]), 1):
+            addresses = attribute(kinds[0], one) + attribute(kinds[1], other)
+            ports = attribute(1, b"\x11") + attribute(2, b"\0\x35") + attribute(3, b"\x9c\x40")
+            ways.append(nested(way, nested(1, addresses), nested(2, ports)))
+        mark = attribute(8, (5 << 16).to_bytes(4, "big"))
+        yield message(1 << 8, 0, 1, bytes([family, 0, 0, 0]) + b"".join(ways) + mark)
+
+
 def _rules(data: bytes) -> None:
     read_parts(data)
 
@@ -220,6 +250,7 @@ READERS = (
     Reader("objects", _objects, (ClusterError,), _object_seeds),
     Reader("acknowledgements", _acknowledgements, (), _acknowledgement_seeds),
     Reader("copies", _copies, (), _copy_seeds),
+    Reader("connections", _connections, (), _connection_seeds),
     Reader("rules", _rules, (ForeignExpression, NftError), _rule_seeds),
     Reader("elements", _elements, (NftError,), _element_seeds),
     Reader("table", _table, (NftError,), _table_seeds),

@@ -36,6 +36,7 @@ Attributes = dict[int, bytes]
 Part = Expression | Statement
 _DIRECTIONS = {0: CtDirectionValue.ORIGINAL, 1: CtDirectionValue.REPLY}
 _STARTS = {(place.base, place.offset, place.length): field for field, place in nf.LOCATIONS.items()}
+_LONGEST = max(place.length for place in nf.LOCATIONS.values())
 
 
 class ForeignExpression(ValueError):
@@ -232,7 +233,9 @@ class _Reader:
 def _split(base: int, offset: int, length: int) -> Iterator[Field]:
     """The fields that a stretch of the packet holds, the longest first where two begin."""
     while length:
-        fitting = (n for n in range(length, 0, -1) if (base, offset, n) in _STARTS)
+        # What the kernel says is not believed: a length has 32 bits.
+        longest = min(length, _LONGEST)
+        fitting = (n for n in range(longest, 0, -1) if (base, offset, n) in _STARTS)
         size = next(fitting, 0)
         if not size:
             raise ForeignExpression(f"{length} bytes at {offset} of header {base}")
