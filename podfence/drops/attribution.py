@@ -61,8 +61,8 @@ class Attribution:
         log names come first, for several pods may be denied the same (NP-60a). With the audited
         ones among them, where these are asked."""
         is_egress = direction is Direction.EGRESS
-        pods = self._index.holders(attempt.source if is_egress else attempt.destination)
-        known = (self._index.policies.of.get(pod.variant.profile) for pod in pods if pod.local)
+        pods = self._index.judging(attempt.source if is_egress else attempt.destination)
+        known = (self._index.policies.of.get(pod.variant.profile) for pod in pods)
         found = []
         for policies in known:
             policy = None if policies is None else policies.of(direction)

@@ -83,6 +83,10 @@ class LiveIndex:
         """The pods that an address may belong to (NP-60a)."""
         return self._pods.holders(at)
 
+    def judging(self, at: At) -> Holders:
+        """The pods of this node whose policies apply to an address (NP-60a)."""
+        return self._pods.judging(at)
+
     def name(self, pod: PodEntry) -> str:
         """namespace/name of a pod."""
         return f"{pod.variant.namespace}/{self._pods.name(pod)}"
@@ -254,9 +258,8 @@ class LiveIndex:
         return {at: tuple(self._policies_at(at)) for at in changed}
 
     def _policies_at(self, at: At) -> Iterator[EndpointPolicy]:
-        for holder in self._pods.holders(at):
-            if holder.local:
-                yield self.policies.of[holder.variant.profile]
+        for pod in self._pods.judging(at):
+            yield self.policies.of[pod.variant.profile]
 
 
 class _Batch:

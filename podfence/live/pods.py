@@ -85,6 +85,12 @@ class Pods:
             return (found,)
         return tuple(entry for entry in found if not entry.deleting) or found
 
+    def judging(self, at: At) -> Holders:
+        """The pods of this node whose policies apply to an address: those that it may belong to,
+        and where these are of other nodes, those that are being deleted here (NP-60a)."""
+        here = _here(self.holders(at))
+        return here or _here(self.claims.get(at, ()))
+
     def name(self, entry: PodEntry) -> str:
         """The name of a pod within its namespace; "" if it is gone. Entries know no name, to be
         small: it is looked for among the pods of the namespace."""
@@ -186,9 +192,9 @@ class Pods:
 
     def _settle(self, at: At, before: Holders) -> None:
         """Tell what became of an address."""
-        after = self.holders(at)
+        after, claimed = self.holders(at), self.claims.get(at, ())
         self._note_claims(at)
-        if any(entry.local for entry in (*before, *after)):
+        if _here((*before, *after, *claimed, *self.claims.get(at, ()))):
             self.touched.add(at)
         if bool(before) is not bool(after):
             self.owned.setdefault(at, bool(before))
@@ -214,6 +220,10 @@ def _members(found: Mapping[int, list[int]]) -> dict[int, Members]:
 
 def _all(found: PodEntry | Holders) -> Holders:
     return (found,) if isinstance(found, PodEntry) else found
+
+
+def _here(entries: Holders) -> Holders:
+    return tuple(entry for entry in entries if entry.local)
 
 
 def _is_as_told(entry: PodEntry, facts: PodFacts, local: bool) -> bool:

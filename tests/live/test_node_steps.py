@@ -56,6 +56,7 @@ TO_PODS = policy(
     "shop/pods", {"app": "web"}, egress=[rule(peer(namespaces={"team": "a"}), ports=["http"])]
 )
 TO_TEAM = policy("shop/team", {"app": "web"}, egress=[rule(peer(namespaces={"team": "a"}))])
+SHUT = policy("shop/shut", {"app": "web"}, ingress=[])
 MANY = [peer(pods={"app": f"n{number}"}) for number in range(4)]
 """With one peer more, they are one set of addresses."""
 FROM_SOME_OR_TEAM = policy(
@@ -198,6 +199,25 @@ CASES: dict[str, list[Step]] = {
         namespace("far", A),
         far("x", "10.0.1.9"),
         [far("y", "10.0.1.9", app="y", where="near"), replace(far("x", "10.0.1.9"), deleting=True)],
+    ],
+    "a pod of this node is being deleted, and its address is claimed elsewhere": [
+        SHUT,
+        replace(WEB, deleting=True),
+        far("x", "10.0.0.1", "fd00::1"),
+        gone(far("x")),
+    ],
+    "and claimed there first": [SHUT, far("x", "10.0.0.1"), replace(WEB, deleting=True)],
+    "and by a pod of this node as well": [
+        SHUT,
+        [far("x", "10.0.0.1"), replace(WEB, deleting=True)],
+        pod("shop/next", {"app": "next"}, addresses=["10.0.0.1"], node=NODE),
+        gone(pod("shop/next")),
+    ],
+    "and is gone or finished at last": [
+        SHUT,
+        [far("x", "10.0.0.1"), replace(WEB, deleting=True)],
+        replace(WEB, deleting=True, finished=True),
+        gone(WEB),
     ],
     "pods here in a namespace that a policy of the cluster begins to select": [
         OF_TEAM,

@@ -177,3 +177,29 @@ def test_epoch_lies_within_the_mask(mask: int, epoch: int, value: int) -> None:
 def test_masks_with_gaps_and_epoch_that_do_not_fit_are_refused(mask: int, epoch: int) -> None:
     with pytest.raises(ValueError, match=r"mark mask|epoch"):
         LocalNode("n", epoch=epoch, mark_mask=mask)
+
+
+LEAVING = replace(
+    pod("shop/leaving", {"app": "x"}, addresses=["10.1.0.7"], node="n1"), deleting=True
+)
+HEIR = pod("shop/heir", {"app": "free"}, addresses=["10.1.0.7"], node="n2")
+FENCED = policy("shop/fenced", {"app": "x"}, ingress=[])
+"""It selects the one that leaves, and not its heir."""
+
+
+@pytest.mark.parametrize(
+    ("others", "judged"),
+    [
+        pytest.param([], True, id="nobody else has it"),
+        pytest.param([HEIR], True, id="a pod of another node has it"),
+        pytest.param([HEIR, replace(HEIR, name="two")], True, id="two of others may have it"),
+        pytest.param([replace(HEIR, node="n1")], False, id="a pod of its own node has it"),
+    ],
+)
+def test_a_pod_that_is_being_deleted_keeps_its_policies(others: list[Pod], judged: bool) -> None:
+    """NP-59, NP-60a: what is said of pods of other nodes takes no protection away."""
+    here = frozenset(f"{p.namespace}/{p.name}" for p in (LEAVING, *others) if p.node == "n1")
+    maps = ruleset_of(LEAVING, *others, FENCED, node=LocalNode("n1", pods=here)).maps
+    address = (int(ip_address("10.1.0.7")),)
+    expected = VerdictKind.GOTO if judged else VerdictKind.RETURN
+    assert [maps[name].elements[address].kind for name in ("in4", "in4_r")] == [expected] * 2

@@ -184,7 +184,8 @@ class _Audit(Struct, frozen=True):
 
 Local = dict[IPAddress, tuple[Endpoint, ...]]
 """The pods of this node by address: only such can be met. Several have an address
-when it is not clear whose it is (NP-60a)."""
+when it is not clear whose it is (NP-60a). One that is being deleted has its own until another pod
+of this node has it."""
 
 
 def _local(index: PolicyIndex, node: LocalNode) -> Local:
@@ -192,7 +193,12 @@ def _local(index: PolicyIndex, node: LocalNode) -> Local:
     for address, contested in index.contested.items():
         if here := tuple(pod for pod in contested.holders if node.runs(pod)):
             found[address] = here
-    return found
+    leaving: Local = {}
+    for pod in _pods(index, node):  # the address may be another node's by now, its packets its own
+        for address in pod.doubtful:
+            if address not in found:
+                leaving[address] = (*leaving.get(address, ()), pod)
+    return {**found, **leaving}
 
 
 def _policies(index: PolicyIndex, endpoint: Endpoint) -> Iterator[DirectionPolicy]:
