@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from msgspec import Struct
@@ -28,6 +29,7 @@ from podfence.agent.lock import only_agent
 from podfence.agent.log import Log
 from podfence.agent.machine import Meter
 from podfence.agent.mirrored import MirrorAddress, Mirrored
+from podfence.agent.namefile import NameFile
 from podfence.agent.names import Names
 from podfence.agent.names import delete as delete_names
 from podfence.agent.nodefacts import device_facts
@@ -52,6 +54,7 @@ from podfence.agent.table import KernelTable
 from podfence.agent.threads import Threads
 from podfence.agent.wanted import Wanted, is_policy
 from podfence.agent.web import Pages, WebServer
+from podfence.agent.wholefile import delete_whole
 from podfence.kernel import netns
 from podfence.kernel.ctlook import ConnectionTable
 from podfence.kernel.nftables.notices import Notices
@@ -75,9 +78,9 @@ class Options(Struct, frozen=True):
     ``namespace_fd``: the network namespace to enforce in, when it is not that of the process.
     ``listen``: for health and metrics; ``https``: for who shows a token; None: nowhere.
     ``override``: names of obstacles that are none (``preflight``). ``nri``: the runtime's socket
-    for plugins; None: starts of pods do not wait. ``resolvers``: whose answers about domain names
-    are believed, beside the cluster's own. ``mirror``: who tells of pods of other nodes; None: the
-    API server."""
+    for plugins; None: starts of pods do not wait. ``resolvers``: tells whose answers about domain
+    names are believed, beside the cluster's own. ``mirror``: who tells of pods of other nodes;
+    None: the API server."""
 
     node: LocalNode
     access: Access
@@ -88,7 +91,7 @@ class Options(Struct, frozen=True):
     https: Listen | None = None
     override: frozenset[str] = frozenset()
     nri: Path | None = None
-    resolvers: frozenset[At] = frozenset()
+    resolvers: Callable[[], frozenset[At]] = frozenset
     mirror: MirrorAddress | None = None
 
 
@@ -112,7 +115,7 @@ class Agent:
             self._inbox.tell,
             lambda: self._resolvers.addresses,
             options.node.log_group + 1,
-            options.run_dir / f"names-{namespace}.json",
+            NameFile(options.run_dir, namespace),
             log,
             options.namespace_fd,
         )
@@ -134,7 +137,7 @@ class Agent:
         self._rules = RuleCounts(
             options.node.name,
             ConnectionTable(options.node.mark_mask, options.namespace_fd),
-            options.run_dir / f"rules-{namespace}.json",
+            _rules_file(options.run_dir, namespace),
             log,
         )
         self._drops = Watcher(
@@ -260,20 +263,36 @@ def _instead(options: Options) -> Mapping[Part, Mirrored]:
 def run(options: Options, log: Log) -> int:
     """Enforce until a signal; the exit status. Raises PodfenceError where nothing was begun."""
     fd = options.namespace_fd
-    namespace = netns.identity() if fd is None else os.fstat(fd).st_ino
+    namespace = _inode(fd)
     node = options.node
     with only_agent(options.run_dir, namespace):
         require_a_clear_way(log, node.mark_mask, node.pod_cidrs, options.override, fd)
         return Agent(options, namespace, log).run()
 
 
-def cleanup(mark_mask: int, namespace_fd: int | None = None) -> bool:
-    """Delete our table and take our marks off connections; whether there was a table.
+def cleanup(mark_mask: int, run_dir: Path = RUN_DIR, namespace_fd: int | None = None) -> bool:
+    """Delete our tables, take our marks off connections, and forget the names and the uses of rules
+    that were kept for a restart; whether there was a table. What cannot be done keeps nothing else
+    from being done.
 
-    Raises NftError.
+    Raises NftError, and HostError for what is kept.
     """
-    table = KernelTable(mark_mask, None, namespace_fd)
-    found = table.delete()
-    table.sweep_all()
-    table.close()
-    return delete_names(namespace_fd) or found
+    found = []
+    with ExitStack() as each:  # calls all of them, the last one first, and raises in the end
+        each.callback(delete_whole, _rules_file(run_dir, _inode(namespace_fd)))
+        each.callback(NameFile(run_dir, _inode(namespace_fd)).delete)
+        each.callback(lambda: found.append(delete_names(namespace_fd)))
+        table = KernelTable(mark_mask, None, namespace_fd)
+        each.callback(table.close)
+        each.callback(table.sweep_all)
+        found.append(table.delete())
+    return any(found)
+
+
+def _rules_file(run_dir: Path, namespace: int) -> Path:
+    return run_dir / f"rules-{namespace}.json"
+
+
+def _inode(namespace_fd: int | None) -> int:
+    """What files that belong to a network namespace are named by."""
+    return netns.identity() if namespace_fd is None else os.fstat(namespace_fd).st_ino

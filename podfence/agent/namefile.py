@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from podfence.agent.wholefile import read_whole, write_whole
+from podfence.agent.wholefile import delete_whole, read_whole, write_whole
 from podfence.dns.cache import Known
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -34,10 +34,10 @@ class _Content(Struct):
 
 
 class NameFile:
-    """``path``: where it lies."""
+    """That of a network namespace (its inode) in a folder."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, folder: Path, namespace: int) -> None:
+        self._path = folder / f"names-{namespace}.json"
 
     def load(self) -> list[Known]:
         """What was known; nothing where there is no such file, or one that cannot be used."""
@@ -56,6 +56,10 @@ class NameFile:
         lines = [_Line(each.name, _text(each), each.until) for each in known]
         data = msgspec.json.encode(_Content(_boot(), lines))
         write_whole(self._path, data)
+
+    def delete(self) -> None:
+        """Nothing is known any more. Raises HostError."""
+        delete_whole(self._path)
 
 
 def _text(known: Known) -> str:

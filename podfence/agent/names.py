@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from math import inf
-from pathlib import Path
 
 from podfence.agent.conditions import Condition, Conditions, Kind
 from podfence.agent.inbox import Heard
@@ -49,7 +48,7 @@ class Names:
         tell: Callable[[Iterable[Heard], float], None],
         resolvers: Callable[[], frozenset[At]],
         group: int,
-        path: Path,
+        file: NameFile,
         log: Log,
         namespace_fd: int | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -63,7 +62,7 @@ class Names:
         self._trusted: frozenset[At] = frozenset()
         self._reader = Reader(self._cache, lambda at: at in self._trusted)
         self._lost = 0
-        self._file, self._saved, self._is_dirty = NameFile(path), -inf, False
+        self._file, self._saved, self._is_dirty = file, -inf, False
         self._rest = SAVED
         self._restored: list[Known] | None = self._file.load()
         """What was known before a restart, until it is known which names are meant."""

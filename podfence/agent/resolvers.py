@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Collection, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from ipaddress import ip_address
+from math import inf
 from pathlib import Path
 
 from msgspec import DecodeError, ValidationError
@@ -23,23 +26,25 @@ from podfence.policy.domains import At
 
 NAMESPACE, KEY, VALUE = "kube-system", "k8s-app", "kube-dns"
 _NAMESERVER = re.compile(r"^nameserver\s+([^\s%#;]+)", re.MULTILINE)
+_LOOK = 1.0
 _labels = Decoder(dict[str, str])
 
 
 class Resolvers:
     """Hears what the API tells, and passes it on. For several threads."""
 
-    def __init__(self, ear: Ear, given: Iterable[At] = ()) -> None:
+    def __init__(self, ear: Ear, given: Callable[[], frozenset[At]] = frozenset) -> None:
+        """``given``: tells those that are not the cluster's, as they are now."""
         self._ear = ear
-        self._given = frozenset(given)
+        self._given = given
         self._pods: dict[str, frozenset[At]] = {}
         self._lock = threading.Lock()
-        self._addresses = self._given
+        self._of_pods: frozenset[At] = frozenset()
 
     @property
     def addresses(self) -> frozenset[At]:
         """Those that are believed now."""
-        return self._addresses
+        return self._given() | self._of_pods
 
     def tell(self, heard: Iterable[Heard], at: float) -> None:
         """As ``Inbox.tell``."""
@@ -49,7 +54,7 @@ class Resolvers:
             for event, _ in found:
                 self._note(event)
             if self._pods != before:
-                self._addresses = self._given.union(*self._pods.values())
+                self._of_pods = frozenset().union(*self._pods.values())
         self._ear.tell(found, at)
 
     def stand(self, state: State) -> None:
@@ -84,13 +89,24 @@ def nameservers(text: str) -> Collection[At]:
     return found
 
 
-def own_nameservers(path: Path = Path("/etc/resolv.conf")) -> Collection[At]:
-    """Those of this machine, as pods with ``dnsPolicy: Default`` have them; none where they cannot
-    be read."""
-    try:
-        return nameservers(path.read_text("utf-8", "replace"))
-    except OSError:
-        return ()
+class OwnNameservers:
+    """Those of this machine, as pods with ``dnsPolicy: Default`` have them."""
+
+    def __init__(
+        self, path: Path = Path("/etc/resolv.conf"), clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._path, self._clock = path, clock
+        self._next = -inf
+        self._found: frozenset[At] = frozenset()
+
+    def __call__(self) -> frozenset[At]:
+        """Those of now: the file is read ``_LOOK`` seconds after the last time. While it cannot be
+        read, they are those of before."""
+        if self._clock() >= self._next:
+            self._next = self._clock() + _LOOK
+            with suppress(OSError):  # it may be about to be replaced
+                self._found = frozenset(nameservers(self._path.read_text("utf-8", "replace")))
+        return self._found
 
 
 def _is_resolver(labels: bytes) -> bool:

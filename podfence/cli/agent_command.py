@@ -129,10 +129,11 @@ def command(
     from podfence.agent import main
     from podfence.agent.listening import Listen
     from podfence.agent.log import Log
-    from podfence.agent.resolvers import own_nameservers
+    from podfence.agent.resolvers import OwnNameservers
     from podfence.kube.source import find_access
     from podfence.nft.lowering.lower import LocalNode
 
+    given = frozenset((each.version, int(each)) for each in resolvers)
     options = main.Options(
         LocalNode(name, pod_cidrs=ranges, mark_mask=mark_mask),
         find_access(cluster, kubeconfig, os.environ),
@@ -142,7 +143,7 @@ def command(
         https=Listen(https_address, https_port) if https_port else None,
         override=frozenset(override),
         nri=nri,
-        resolvers=frozenset([(each.version, int(each)) for each in resolvers] or own_nameservers()),
+        resolvers=(lambda: given) if given else OwnNameservers(),
         mirror=mirror,
     )
     sys.exit(main.run(options, Log(sys.stderr)))

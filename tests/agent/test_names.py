@@ -176,7 +176,7 @@ def test_without_the_file_a_restart_closes_until_the_next_answer(world: NameWorl
     world.allow(API)
     world.ask(API)
     world.becomes(True, X)
-    file = world.folder / "names.json"
+    file = world.folder / "names-0.json"
     things = world.agent.things
     world.agent.stop()
     file.write_text("{}")

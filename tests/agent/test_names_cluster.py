@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -66,7 +67,10 @@ def _answer(opened: socket.socket) -> None:
 
 
 @pytest.mark.usefixtures("policy")
-def test_a_name_opens_after_an_answer_and_a_restart_leaves_it_open(here: Node) -> None:
+def test_a_name_opens_after_an_answer_and_a_restart_leaves_it_open(
+    here: Node, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
     here.add("resolver", "192.0.2.53")
     here.add("outside", "192.0.2.1")
     here.add("strange", "192.0.2.2")
@@ -87,5 +91,7 @@ def test_a_name_opens_after_an_answer_and_a_restart_leaves_it_open(here: Node) -
     assert again.lines("in sync")[0]["operations"] == 0
     assert here.passes("web", "outside")
     again.end()
-    assert here.podfence("agent", "cleanup").returncode == 0
+    assert here.podfence("agent", "cleanup", f"--run-dir={run}").returncode == 0
     assert here.nft("list", "tables") == ""
+    assert [*run.iterdir()]  # the lock stays
+    assert not [*run.glob("names-*")]

@@ -27,9 +27,7 @@ def test_writing_takes_a_small_part_of_the_time(
 
     monkeypatch.setattr(NameFile, "save", save)
     log = Log(io.StringIO())
-    names = Names(
-        lambda *_: None, frozenset, 78, tmp_path / "names.json", log, clock=lambda: now[0]
-    )
+    names = Names(lambda *_: None, frozenset, 78, NameFile(tmp_path, 0), log, clock=lambda: now[0])
     names.want(frozenset({"api.example.com"}))
     for _ in range(300):
         names._publish({"api.example.com": NameState()}, now[0])

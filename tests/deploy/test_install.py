@@ -118,5 +118,6 @@ def test_what_cleans_up_has_the_same_power_and_gives_it_back() -> None:
     assert first["securityContext"] == running["securityContext"]
     assert rest["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert pod["securityContext"] == agent["securityContext"]
-    for key in ("hostNetwork", "priorityClassName", "tolerations", "nodeSelector"):
+    for key in ("hostNetwork", "priorityClassName", "tolerations", "nodeSelector", "volumes"):
         assert pod[key] == agent[key]
+    assert first["volumeMounts"] == running["volumeMounts"]

@@ -26,6 +26,7 @@ import dns.rrset
 from podfence.agent.enforcer import Enforcer
 from podfence.agent.inbox import Inbox
 from podfence.agent.log import Log
+from podfence.agent.namefile import NameFile
 from podfence.agent.names import Names
 from podfence.agent.resolvers import Resolvers
 from podfence.agent.table import KernelTable
@@ -300,12 +301,12 @@ class Threads:
         log = Log(self._out)
         node = LocalNode(NODE)
         self.inbox = Inbox(NODE, [("Pod", "")])
-        self.resolvers = Resolvers(self.inbox, world.given)
+        self.resolvers = Resolvers(self.inbox, lambda: world.given)
         self.names = Names(
             self.inbox.tell,
             lambda: self.resolvers.addresses,
             node.log_group + 1,
-            world.folder / "names.json",
+            NameFile(world.folder, 0),
             log,
             world.node,
         )

@@ -1,0 +1,100 @@
+"""``podfence agent cleanup``: nothing is left; what cannot be done keeps nothing else from it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from podfence.agent import main
+from podfence.agent.namefile import NameFile
+from podfence.agent.table import KernelTable
+from podfence.dns.cache import Known
+from podfence.dns.table import TABLE as NAMES
+from podfence.dns.table import names_table
+from podfence.errors import HostError, NftError, PodfenceError
+from podfence.nft.difference import load
+from podfence.nft.lowering.lower import TABLE
+from podfence.nft.render import render
+from tests.kernel.nft_namespace import NftNamespace, nft_namespace
+from tests.nft.cases import CASES
+
+pytestmark = pytest.mark.kernel
+MASK = 0xFFFF0000
+
+
+@pytest.fixture
+def kernel() -> Iterator[NftNamespace]:
+    with nft_namespace() as made:
+        yield made
+
+
+class Left:
+    """A node on which an agent has been: its tables, and what it kept in a folder."""
+
+    def __init__(self, kernel: NftNamespace, folder: Path) -> None:
+        self.folder = folder
+        self._kernel = kernel
+        table = KernelTable(MASK, None, kernel.fd)
+        table.run(load(CASES[0].ruleset))
+        table.close()
+        kernel.nft("-f", "-", text=render(names_table(78, [(4, 1)])))
+        self.file = NameFile(folder, os.fstat(kernel.fd).st_ino)
+        self.file.save([Known("api.example.com", (4, 1), 1e9)])
+        (folder / "names-1.json").write_text("of another node")
+
+    def cleaned(self) -> bool:
+        return main.cleanup(MASK, self.folder, self._kernel.fd)
+
+    @property
+    def tables(self) -> set[str]:
+        return {*self._kernel.nft("list", "tables").split()} & {TABLE, NAMES}
+
+    @property
+    def kept(self) -> list[str]:
+        return [each.name for each in self.folder.iterdir()]
+
+
+@pytest.fixture
+def left(kernel: NftNamespace, tmp_path: Path) -> Left:
+    return Left(kernel, tmp_path)
+
+
+def test_nothing_of_this_node_is_left(left: Left) -> None:
+    assert left.tables == {TABLE, NAMES}
+    assert left.cleaned()
+    assert (left.tables, left.kept) == (set(), ["names-1.json"])
+    assert not left.cleaned()
+
+
+def test_a_write_that_was_cut_short_is_not_left_either(left: Left) -> None:
+    (left.folder / f"{Path(left.kept[0]).stem}.new").touch()
+    left.file.save([])
+    left.cleaned()
+    assert left.kept == ["names-1.json"]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "error"),
+    [
+        pytest.param(KernelTable, "delete", NftError("no"), id="the table"),
+        pytest.param(KernelTable, "sweep_all", NftError("no"), id="marks of connections"),
+        pytest.param(main, "delete_names", NftError("no"), id="the table of names"),
+        pytest.param(NameFile, "delete", HostError("no"), id="the file of names"),
+    ],
+)
+def test_what_cannot_be_done_is_told_and_the_rest_is_done(
+    left: Left, monkeypatch: pytest.MonkeyPatch, owner: object, name: str, error: PodfenceError
+) -> None:
+    def refuses(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(owner, name, refuses)
+    with pytest.raises(type(error)):
+        left.cleaned()
+    monkeypatch.undo()
+    remaining = {"delete": {TABLE}, "delete_names": {NAMES}} if owner is not NameFile else {}
+    assert left.tables == remaining.get(name, set())
+    assert (len(left.kept) == 2) is (owner is NameFile)
