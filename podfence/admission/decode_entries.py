@@ -203,6 +203,8 @@ def _of_route(fields: Fields, kind: str, data: Json) -> Iterator[EntryObject]:
                 continue
             if fields.text(backend, "group", f"{at}.group") not in ("", "core"):
                 continue
+            if _gets_nothing(backend):
+                continue
             name = fields.text(backend, "name", f"{at}.name")
             space = fields.text(backend, "namespace", f"{at}.namespace") or ref.namespace
             yield Entry(
@@ -218,6 +220,11 @@ def _of_route(fields: Fields, kind: str, data: Json) -> Iterator[EntryObject]:
             )
 
 
+def _gets_nothing(backend: Json) -> bool:
+    """Whether a backend has the weight 0, and so no traffic."""
+    return isinstance(weight := backend.get("weight"), int) and weight == 0
+
+
 # -- OpenShift
 
 
@@ -231,7 +238,7 @@ def decode_route(fields: Fields, data: Json) -> Iterator[EntryObject]:
     targets = [("spec.to", fields.mapping(spec, "to", "spec.to"))]
     targets += fields.items(spec, "alternateBackends", "spec.alternateBackends")
     for path, target in targets:
-        if name := fields.text(target, "name", f"{path}.name"):
+        if (name := fields.text(target, "name", f"{path}.name")) and not _gets_nothing(target):
             yield Entry(
                 ref,
                 Way.CONTROLLER,

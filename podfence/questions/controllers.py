@@ -1,12 +1,13 @@
 """Which pods serve an entry: the controller of an Ingress, a Gateway or a Route.
 
-Rule: a controller is known by the configuration, else by labels that its own installation gives it;
-nothing is guessed from names of pods.
+Rule: a controller is known by the configuration, else by labels that its own installation gives it,
+in a namespace that the installation uses: anybody can write labels on pods of his own. Nothing is
+guessed from names of pods.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Final
 
 from msgspec import Struct
@@ -19,10 +20,11 @@ from podfence.policy.index import PolicyIndex
 
 class _Known(Struct, frozen=True):
     """A controller. ``names``: of its class where nobody changed that; ``controllers``: what an
-    IngressClass says; ``labels``: those of its pods."""
+    IngressClass says; ``namespaces``: those that its instructions use; ``labels``: of its pods."""
 
     names: tuple[str, ...]
     controllers: tuple[str, ...]
+    namespaces: tuple[str, ...]
     labels: Labels
 
 
@@ -32,29 +34,56 @@ _KNOWN: Final = (
     _Known(
         ("nginx",),
         ("k8s.io/ingress-nginx",),
+        ("ingress-nginx",),
         ((_COMPONENT, "controller"), (_NAME, "ingress-nginx")),
     ),
-    _Known(("nginx",), ("nginx.org/ingress-controller",), ((_NAME, "nginx-ingress"),)),
-    _Known(("traefik",), ("traefik.io/ingress-controller",), ((_NAME, "traefik"),)),
-    _Known(("haproxy",), ("haproxy.org/ingress-controller",), ((_NAME, "kubernetes-ingress"),)),
-    _Known(("haproxy",), ("haproxy-ingress.github.io/controller",), ((_NAME, "haproxy-ingress"),)),
+    _Known(
+        ("nginx",),
+        ("nginx.org/ingress-controller",),
+        ("nginx-ingress",),
+        ((_NAME, "nginx-ingress"),),
+    ),
+    _Known(("traefik",), ("traefik.io/ingress-controller",), ("traefik",), ((_NAME, "traefik"),)),
+    _Known(
+        ("haproxy",),
+        ("haproxy.org/ingress-controller",),
+        ("haproxy-controller",),
+        ((_NAME, "kubernetes-ingress"),),
+    ),
+    _Known(
+        ("haproxy",),
+        ("haproxy-ingress.github.io/controller",),
+        ("haproxy-ingress", "ingress-controller"),
+        ((_NAME, "haproxy-ingress"),),
+    ),
     _Known(
         ("contour",),
         ("projectcontour.io/ingress-controller",),
+        ("projectcontour",),
         ((_COMPONENT, "envoy"), (_NAME, "contour")),
     ),
-    _Known(("kong",), ("ingress-controllers.konghq.com/kong",), ((_NAME, "kong"),)),
-    _Known(("istio",), ("istio.io/ingress-controller",), (("istio", "ingressgateway"),)),
+    _Known(("kong",), ("ingress-controllers.konghq.com/kong",), ("kong",), ((_NAME, "kong"),)),
+    _Known(
+        ("istio",),
+        ("istio.io/ingress-controller",),
+        ("istio-system", "istio-ingress"),
+        (("istio", "ingressgateway"),),
+    ),
     _Known(
         ("openshift",),
         ("openshift.io/ingress-to-route",),
+        ("openshift-ingress",),
         (("ingresscontroller.operator.openshift.io/deployment-ingresscontroller", "default"),),
     ),
 )
+_OF_CLUSTER: Final = "kube-system"
+"""Distributions put their controllers here; who may make pods here rules the cluster anyway."""
 _GATEWAY_NAMES: Final = ("gateway.networking.k8s.io/gateway-name", "istio.io/gateway-name")
 """Labels of the pods of a Gateway, in its namespace, with its name."""
 _ENVOY_NAME: Final = "gateway.envoyproxy.io/owning-gateway-name"
 _ENVOY_NAMESPACE: Final = "gateway.envoyproxy.io/owning-gateway-namespace"
+_ENVOYS: Final = "envoy-gateway-system"
+"""Where Envoy Gateway makes pods, unless it makes them beside the Gateway."""
 
 
 class Finder:
@@ -75,19 +104,33 @@ class Finder:
             self._found[key] = tuple({(p.namespace, p.name): p for p in found}.values())
         return self._found[key]
 
+    def doubtful(self, entry: Entry) -> tuple[str, ...]:
+        """Namespaces whose pods have the labels of its controller, where these are not believed."""
+        if entry.gateways or self._class(entry) in self._known.by_class:
+            return ()
+        pods = (pod for each in self._fitting(entry) for pod in self._labelled(each.labels))
+        return tuple(sorted({pod.namespace for pod in pods}))
+
+    def _class(self, entry: Entry) -> str:
+        return entry.classes[0] if entry.classes else self._default()
+
+    def _fitting(self, entry: Entry) -> list[_Known]:
+        """The controllers that serve its class; all where it has none."""
+        name = self._class(entry)
+        controller = self._classes.get(("IngressClass", name), "")
+        return [
+            each
+            for each in _KNOWN
+            if not name or (controller in each.controllers if controller else name in each.names)
+        ]
+
     def _of_class(self, entry: Entry) -> Iterable[Pod]:
-        name = entry.classes[0] if entry.classes else self._default()
+        name = self._class(entry)
         if name in self._known.by_class:
             return self._configured(name)
+        groups = [found for each in self._fitting(entry) if (found := self._installed(each))]
         if name:
-            controller = self._classes.get(("IngressClass", name), "")
-            fitting = [
-                each
-                for each in _KNOWN
-                if (controller in each.controllers if controller else name in each.names)
-            ]
-            return [pod for each in fitting for pod in self._labelled(each.labels)]
-        groups = [found for each in _KNOWN if (found := self._labelled(each.labels))]
+            return [pod for group in groups for pod in group]
         return groups[0] if len(groups) == 1 else ()
 
     def _default(self) -> str:
@@ -112,16 +155,22 @@ class Finder:
         own = [
             pod
             for name in _GATEWAY_NAMES
-            for pod in self._labelled(((name, ref.name),))
-            if pod.namespace == ref.namespace
+            for pod in self._labelled(((name, ref.name),), (ref.namespace,))
         ]
-        envoy = self._labelled(((_ENVOY_NAME, ref.name), (_ENVOY_NAMESPACE, ref.namespace)))
-        return own or envoy
+        envoy = ((_ENVOY_NAME, ref.name), (_ENVOY_NAMESPACE, ref.namespace))
+        return own or self._labelled(envoy, (_ENVOYS, ref.namespace))
 
     def _configured(self, name: str) -> list[Pod]:
         namespace, labels = self._known.by_class[name]
-        return [pod for pod in self._labelled(labels) if pod.namespace == namespace]
+        return self._labelled(labels, (namespace,))
 
-    def _labelled(self, labels: Labels) -> list[Pod]:
+    def _installed(self, known: _Known) -> list[Pod]:
+        return self._labelled(known.labels, (*known.namespaces, _OF_CLUSTER))
+
+    def _labelled(self, labels: Labels, namespaces: Container[str] | None = None) -> list[Pod]:
         wanted = set(labels)
-        return [pod for pod in self._pods if wanted <= set(pod.labels)]
+        return [
+            pod
+            for pod in self._pods
+            if wanted <= set(pod.labels) and (namespaces is None or pod.namespace in namespaces)
+        ]

@@ -173,7 +173,7 @@ class _Judge:
         ]
         hosted = [pod for pod in pods if pod.host_network]
         if not ends and not hosted:
-            yield self._from_anybody(entry, target)
+            yield self._with_doubts(self._from_anybody(entry, target))
         verdicts: dict[bool, list[Endpoint]] = defaultdict(list)
         for end in ends:
             verdicts[self._passes(end, target)].append(end)
@@ -194,6 +194,15 @@ class _Judge:
             yield _row(entry, target, names, State.OPEN, rules, controller=names)
         if hosted:
             yield self._from_nodes(entry, target, hosted)
+
+    def _with_doubts(self, row: EntryRow) -> EntryRow:
+        """Says where the controller may be, where its labels alone do not tell."""
+        found = self._finder.doubtful(row.entry)
+        if row.state is not State.UNKNOWN or not found:
+            return row
+        said = f"pods with labels of its controller are in {some(found, _SHOWN, ', ')}"
+        said = f"{row.because}; {said}: name them in ingress-controllers if they are it"
+        return replace(row, because=said)
 
     def _passes(self, end: Endpoint, target: Target) -> bool:
         """Over some IP version; a pod reaches itself (NP-54)."""

@@ -14,7 +14,9 @@ from podfence.questions.entries import EntryRow, State, judge_entries
 GATEWAY_GROUP = "gateway.networking.k8s.io"
 GATEWAY_API = f"{GATEWAY_GROUP}/v1"
 NGINX = "app.kubernetes.io/name: ingress-nginx, app.kubernetes.io/component: controller"
-CONTROLLER_AT = "from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ingress}}}]"
+CONTROLLER_AT = (
+    "from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ingress-nginx}}}]"
+)
 ANYBODY = "ingress: [{ports: [{port: 8080}]}]"
 
 
@@ -57,7 +59,7 @@ def route(kind: str = "HTTPRoute", parent: str = "name: gw", port: int = 80) -> 
 
 
 WEB = pod("web") + service()
-CONTROLLER = pod("nginx-1", "ingress", f", {NGINX}")
+CONTROLLER = pod("nginx-1", "ingress-nginx", f", {NGINX}")
 LOCAL = ", type: LoadBalancer, externalTrafficPolicy: Local"
 WITH_NODE_PORTS = f"{LOCAL}, loadBalancerSourceRanges: [203.0.113.0/24]"
 RANGES = f"{WITH_NODE_PORTS}, allocateLoadBalancerNodePorts: false"
@@ -91,34 +93,34 @@ def states(*texts: str) -> list[tuple[str, str]]:
     ids=["nobody", "anybody", "it", "by name", "port of the Service", "neighbours", "a block"],
 )
 def test_the_policies_of_the_pods_behind_decide(rules: str, state: str) -> None:
-    assert states(WEB, CONTROLLER, ingress(), policy(rules)) == [("ingress/nginx-1", state)]
+    assert states(WEB, CONTROLLER, ingress(), policy(rules)) == [("ingress-nginx/nginx-1", state)]
 
 
 def test_the_controller_has_to_be_let_out_too() -> None:
-    closed = policy("policyTypes: [Egress], egress: []", "nginx-1", "ingress")
+    closed = policy("policyTypes: [Egress], egress: []", "nginx-1", "ingress-nginx")
     [row] = rows(WEB, CONTROLLER, ingress(), closed)
     assert row.state is State.CLOSED
     assert row.because.startswith("its own egress policies do not let it out")
 
 
 def test_controllers_that_differ_have_a_row_each() -> None:
-    other = pod("nginx-2", "ingress", f", {NGINX}, zone: b")
+    other = pod("nginx-2", "ingress-nginx", f", {NGINX}, zone: b")
     one = "from: [{namespaceSelector: {}, podSelector: {matchLabels: {zone: b}}}]"
     found = states(WEB, CONTROLLER, other, ingress(), policy(f"ingress: [{{{one}}}]"))
-    assert found == [("ingress/nginx-2", "open"), ("ingress/nginx-1", "closed")]
+    assert found == [("ingress-nginx/nginx-2", "open"), ("ingress-nginx/nginx-1", "closed")]
 
 
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        (ingress("ingressClassName: nginx, "), "ingress/nginx-1"),
+        (ingress("ingressClassName: nginx, "), "ingress-nginx/nginx-1"),
         (ingress("ingressClassName: traefik, "), "whoever the controller is"),
         (ingress("ingressClassName: mine, "), "whoever the controller is"),
         (
             ingress("ingressClassName: mine, ")
             + "---\n{apiVersion: networking.k8s.io/v1, kind: IngressClass, metadata: {name: mine}, "
             "spec: {controller: k8s.io/ingress-nginx}}\n",
-            "ingress/nginx-1",
+            "ingress-nginx/nginx-1",
         ),
         (
             ingress()
@@ -141,17 +143,21 @@ def test_the_configuration_names_a_controller() -> None:
 
 
 def test_a_controller_on_the_network_of_its_node_comes_from_the_node() -> None:
-    hosted = pod("nginx-1", "ingress", f", {NGINX}", "hostNetwork: true, nodeName: n1, ")
+    hosted = pod("nginx-1", "ingress-nginx", f", {NGINX}", "hostNetwork: true, nodeName: n1, ")
     node = (
         "---\n{apiVersion: v1, kind: Node, metadata: {name: n1}, "
         "status: {addresses: [{type: InternalIP, address: 192.0.2.7}]}}\n"
     )
     block = policy("ingress: [{from: [{ipBlock: {cidr: 192.0.2.0/24}}]}]")
     other = policy("ingress: [{from: [{ipBlock: {cidr: 198.51.100.0/24}}]}]")
-    assert states(WEB, hosted, node, ingress(), block) == [("nodes of ingress/nginx-1", "open")]
-    assert states(WEB, hosted, node, ingress(), other) == [("nodes of ingress/nginx-1", "closed")]
-    assert states(WEB, hosted, ingress(), block) == [("nodes of ingress/nginx-1", "unknown")]
-    assert states(WEB, hosted, ingress()) == [("nodes of ingress/nginx-1", "open")]
+    assert states(WEB, hosted, node, ingress(), block) == [
+        ("nodes of ingress-nginx/nginx-1", "open")
+    ]
+    assert states(WEB, hosted, node, ingress(), other) == [
+        ("nodes of ingress-nginx/nginx-1", "closed")
+    ]
+    assert states(WEB, hosted, ingress(), block) == [("nodes of ingress-nginx/nginx-1", "unknown")]
+    assert states(WEB, hosted, ingress()) == [("nodes of ingress-nginx/nginx-1", "open")]
 
 
 # -- a controller that was not read
@@ -205,6 +211,42 @@ def test_an_entry_that_leads_nowhere_is_unknown_and_says_so(text: str) -> None:
 def test_a_service_without_pods_is_unknown() -> None:
     [row] = rows(service(), ingress())
     assert row.because == "no pod is behind Service shop/web now"
+
+
+# -- whose labels are believed
+
+
+@pytest.mark.parametrize(
+    ("namespace", "state"),
+    [("ingress-nginx", "open"), ("kube-system", "open"), ("shop", "unknown"), ("edge", "unknown")],
+)
+def test_labels_count_where_its_installation_puts_it(namespace: str, state: str) -> None:
+    """Anybody can write them on a pod of his own."""
+    proxy = pod("nginx-1", namespace, f", {NGINX}")
+    only = f"from: [{{namespaceSelector: {{}}, podSelector: {{matchLabels: {{{NGINX}}}}}}}]"
+    [row] = rows(WEB, proxy, ingress("ingressClassName: nginx, "), policy(f"ingress: [{{{only}}}]"))
+    assert row.state.value == state
+    assert row.because.endswith(
+        f"; pods with labels of its controller are in {namespace}: name them in ingress-controllers"
+        " if they are it"
+        if state == "unknown"
+        else ""
+    )
+
+
+def test_a_pod_that_calls_itself_a_controller_is_none_beside_it() -> None:
+    lying = pod("nginx-2", "shop", f", {NGINX}")
+    neighbours = policy("ingress: [{from: [{podSelector: {}}]}]")
+    assert states(WEB, CONTROLLER, lying, ingress(), neighbours) == [
+        ("ingress-nginx/nginx-1", "closed")
+    ]
+
+
+def test_so_it_is_with_the_pods_of_a_gateway_of_envoy() -> None:
+    label = "gateway.envoyproxy.io/owning-gateway"
+    labels = f", {label}-name: gw, {label}-namespace: shop"
+    real, lying = pod("real", "envoy-gateway-system", labels), pod("lying", "other", labels)
+    assert states(WEB, lying, real, route()) == [("envoy-gateway-system/real", "open")]
 
 
 # -- other kinds
@@ -278,6 +320,27 @@ def test_a_route_leads_to_another_namespace_where_that_grants_it(
     assert row.state.value == state
     closed = rows(WEB, gateway(""), grant, there, policy("ingress: []"))
     assert [row.state for row in closed] == [State.CLOSED]
+
+
+@pytest.mark.parametrize("kind", ["HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute"])
+@pytest.mark.parametrize(
+    ("weight", "led"), [("", True), (", weight: 0", False), (", weight: 1", True)]
+)
+def test_a_backend_of_weight_zero_gets_no_traffic(kind: str, weight: str, led: bool) -> None:
+    given = route(kind).replace("port: 80}", f"port: 80{weight}}}")
+    assert bool(rows(WEB, given)) is led
+
+
+def test_a_backend_of_weight_zero_takes_nothing_from_the_others() -> None:
+    other = "{name: old, port: 80, weight: 0}, {name: web"
+    [row] = rows(WEB, pod("old"), service("old"), route().replace("{name: web", other))
+    assert row.to == "shop/web"
+
+
+def test_so_it_is_with_a_route_of_openshift() -> None:
+    target = "{kind: Service, name: web, weight: 0}"
+    spec = f"spec: {{host: a.example, to: {target}, alternateBackends: [{target}]}}"
+    assert rows(WEB, obj("route.openshift.io/v1", "Route", "r", spec)) == ()
 
 
 def test_a_route_of_a_mesh_is_no_way_in() -> None:
