@@ -130,12 +130,14 @@ def _said(fix: Fix, loaded: Loaded, what: str) -> str:
 
 
 def write_fixes(texts: Mapping[str, tuple[str, str]]) -> None:
-    """Put the new texts in place, all or none. Raises PodfenceError where that is not possible, and
-    for a file that is not as it was read."""
+    """Put the new texts in place, all or none. Raises PodfenceError where that is not possible, for
+    a file that is not as it was read, and for one that nobody is meant to write to."""
     texts = {os.path.realpath(file): both for file, both in texts.items()}
     beside = {file: f"{file}.{os.getpid()}.tmp" for file in texts}
     done: list[str] = []
     try:
+        for file in texts:
+            _require_writable(file)
         for file, (before, after) in texts.items():
             with open(file, encoding="utf-8", newline="") as stream:
                 if stream.read() != before:
@@ -154,6 +156,15 @@ def write_fixes(texts: Mapping[str, tuple[str, str]]) -> None:
         for made in beside.values():
             with suppress(OSError):
                 os.unlink(made)
+
+
+def _require_writable(file: str) -> None:
+    """A new file in its place needs the right to the folder alone; who took away the right to the
+    file meant that it stays (of root, the mode alone tells). Raises PodfenceError, and OSError."""
+    mode = os.stat(file).st_mode & 0o7777
+    if not (mode & 0o222 and os.access(file, os.W_OK)):
+        said = f"{printable(file)} is not to be written to (mode {mode:04o}); chmod u+w it first"
+        raise PodfenceError(f"--fix: nothing was changed: {said}")
 
 
 def _write_like(file: str, beside: str, text: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from podfence.drops.record import Cause, Drop, Drops, Place
+from podfence.drops.record import Drop, Drops, Place
 
 
 def of_namespace(drops: Drops, namespace: str) -> Drops:
@@ -29,7 +29,9 @@ def _narrowed(drop: Drop, namespace: str) -> Drop:
     audited = tuple(place for place in cause.audited if _may_see(place, namespace))
     if (places, near, audited) == (cause.policies, cause.near, cause.audited):
         return drop
-    return replace(drop, cause=Cause(cause.reason, cause.tier, places, near, audited=audited))
+    more = cause.more if places else 0  # of the same namespace as those that are told
+    narrowed = replace(cause, policies=places, near=near, audited=audited, more=more)
+    return replace(drop, cause=narrowed)
 
 
 def _may_see(place: Place, namespace: str) -> bool:

@@ -12,7 +12,6 @@ import re
 import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -30,6 +29,7 @@ MAX_BYTES: Final = 64 << 20
 _SHOWN: Final = 12
 """Lines of what a program says when it fails."""
 _PIECE: Final = 1 << 16
+_PATIENCE: Final = 1.0
 _NOWHERE: Final = "http://127.0.0.1:9"
 _SOURCE: Final = re.compile(r"^# Source: (\S.*)$", re.MULTILINE)
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?")
@@ -131,32 +131,31 @@ def _output(arguments: Sequence[str], directory: str) -> str:
     much."""
     called = f"{os.path.basename(arguments[0])} {arguments[1]}"
     place = printable(directory)
-    with tempfile.TemporaryFile() as said:
-        try:
-            process = subprocess.Popen(
-                arguments,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=said,
-                env=_environment(),
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise RenderError(f"{place}: {called}: {error.strerror}") from error
-        limit = _Limit(process)
-        try:
-            assert process.stdout is not None
-            data = _limited(process.stdout)
-            if data is None:
-                raise RenderError(f"{place}: {called} printed more than {MAX_BYTES >> 20} MiB")
-            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        finally:
-            limit.end()
-        if limit.passed:
-            raise RenderError(f"{place}: {called} took longer than {SECONDS} seconds")
-        if process.returncode != 0:
-            said.seek(0)
-            raise RenderError(f"{place}: {called} failed: {_words(said.read(1 << 16))}")
+    try:
+        process = subprocess.Popen(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=_environment(),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise RenderError(f"{place}: {called}: {error.strerror}") from error
+    assert process.stdout is not None
+    assert process.stderr is not None
+    limit, said = _Limit(process), _Said(process.stderr)
+    try:
+        data = _limited(process.stdout)
+        if data is None:
+            raise RenderError(f"{place}: {called} printed more than {MAX_BYTES >> 20} MiB")
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    finally:
+        limit.end()
+    if limit.passed:
+        raise RenderError(f"{place}: {called} took longer than {SECONDS} seconds")
+    if process.returncode != 0:
+        raise RenderError(f"{place}: {called} failed: {_words(said.first())}")
     file = decoded(directory, data)
     if file.error:
         raise RenderError(f"{place}: what {called} printed is {file.error}")
@@ -173,6 +172,28 @@ def _limited(stream: IO[bytes]) -> bytes | None:
         if size > MAX_BYTES:
             return None
     return b"".join(pieces)
+
+
+class _Said:
+    """Reads what a program says beside its output, so that it need not wait, and keeps the
+    beginning: nothing is stored of a program that never stops."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._kept = b""
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        with self._stream as stream:
+            while piece := os.read(stream.fileno(), _PIECE):
+                self._kept += piece[: _PIECE - len(self._kept)]
+
+    def first(self) -> bytes:
+        """Its first words, once the program has ended. Whom it has left behind, in a session of
+        its own, is not waited for."""
+        self._thread.join(_PATIENCE)
+        return self._kept
 
 
 class _Limit:

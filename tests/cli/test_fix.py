@@ -185,6 +185,21 @@ def test_a_link_stays_a_link_and_a_mode_stays(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("mode", [0o444, 0o400, 0o555])
+def test_a_file_that_nobody_may_write_to_stays_and_so_do_the_others(
+    two: dict[str, tuple[str, str]], mode: int
+) -> None:
+    """For root as well, who could."""
+    last = Path([*two][-1])
+    last.chmod(mode)
+
+    with pytest.raises(PodfenceError, match=rf"nothing was changed: .* \(mode {mode:04o}\); chmod"):
+        write_fixes(two)
+
+    assert [Path(path).read_text() for path in two] == ["old", "old"]
+    assert len(list(last.parent.iterdir())) == 2
+
+
 # -- the law
 
 

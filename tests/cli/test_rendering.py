@@ -109,6 +109,24 @@ def test_nothing_is_started_that_was_not_named(bench: Bench, words: list[str]) -
     assert bench.calls == []
 
 
+@pytest.mark.parametrize(("status", "done"), [(0, 0), (3, 2)])
+def test_what_a_program_says_is_stored_nowhere(bench: Bench, status: int, done: int) -> None:
+    """However much it is: it may not write files of more than 1 MiB, and says eight."""
+    lines = [
+        "import resource",
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))",
+        "sys.stderr.write('the first words\\n' + 'x' * (8 << 20))",
+        "sys.stderr.flush()",
+        PRINTS.format(text=OUTPUT.replace("ingres:", "ingress:")),
+        f"sys.exit({status})",
+    ]
+    bench.program("helm", "\n".join(lines))
+    found = bench.run("check", "-f", "shop/Chart.yaml", "--select", "PF321")
+    assert found.status == done, found.err
+    assert ("helm template failed: the first words; xxx" in found.err) is bool(status)
+    assert len(found.err) < 100_000
+
+
 @pytest.mark.parametrize(
     ("words", "arguments"),
     [

@@ -38,6 +38,16 @@ def test_an_audited_policy_is_named_to_its_namespace_alone() -> None:
     assert drop.cause == Cause("isolated", "NetworkPolicy", audited=(GUARD,))
 
 
+@pytest.mark.parametrize(("namespace", "more"), [("db", 3), ("web", 0)])
+def test_how_many_are_not_told_is_told_with_the_others(namespace: str, more: int) -> None:
+    """What is left out takes nothing else away, and nobody counts the policies of others."""
+    near = Place("NetworkPolicy", "api/closed", "spec.ingress[0]", "near miss")
+    cause = replace(ISOLATED, near=(NEAR, near), more=3)
+    (drop,) = of_namespace(drops(WEB, DB, cause), namespace).drops
+    assert drop.cause.more == more
+    assert near not in drop.cause.near
+
+
 def test_policies_of_the_cluster_are_told_to_whom_they_deny() -> None:
     found = drops(WEB, DB, Cause("rule", "Admin", (GUARD,)))
     assert of_namespace(found, "web") == found
