@@ -21,7 +21,7 @@ from podfence.agent.revisions import Selected
 from podfence.agent.status import Status
 from podfence.agent.wanted import Wanted, is_policy
 from podfence.errors import NftError, NftUnanswered
-from podfence.model.facts import Event
+from podfence.model.facts import Event, PodFacts, Put
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import IPNetwork
 from podfence.nft.lowering.assembly import OUR_TABLE
@@ -146,8 +146,8 @@ class Enforcer:
             self._waiting += [(told.key[0], told.at) for told in taken.events]
         inputs += planned
         for told in taken.events:
-            # Of what was there at the start, only policies: nobody waits for the rest.
-            if was_in_sync or told.key[0] in POLICY_KINDS:
+            # Of what was there at the start, policies and pods here: nobody waits for the rest.
+            if was_in_sync or told.key[0] in POLICY_KINDS or self._is_here(told.event):
                 self._unarrived.append(told.event)
         for inquiry in taken.inquiries:
             inquiry.answer(self._selected(inquiry.policy))
@@ -155,6 +155,11 @@ class Enforcer:
             self._step(inputs)
         elif taken.events and self._is_settled():
             self._arrived()
+
+    def _is_here(self, event: Event) -> bool:
+        """Whether it is about a pod of this node."""
+        facts = event.facts if isinstance(event, Put) else None
+        return isinstance(facts, PodFacts) and facts.node == self._node.name
 
     def _selected(self, policy: ObjectRef) -> Selected:
         """Whom a policy selects here."""

@@ -59,6 +59,8 @@ class PodStarts:
         self._changed = threading.Condition()
         self._known: dict[Key, PodFacts] = {}
         """Pods of this node, as the API tells them."""
+        self._held: dict[Key, PodFacts] = {}
+        """Of these, what the kernel holds."""
         self._given: dict[Key, _Given] = {}
         self._waiting: dict[Key, Address] = {}
         """Starts that wait, with the address that is enforced so far."""
@@ -115,11 +117,20 @@ class PodStarts:
         """The kernel holds all that follows from these."""
         with self._changed:
             for event in events:
-                if isinstance(event, Put) and isinstance(event.facts, PodFacts):
-                    pod = event.facts
-                    if (pod.namespace, pod.name) in self._waiting:
-                        self._waiting[pod.namespace, pod.name] = pod.v4, pod.v6
+                match event:
+                    case Put(PodFacts() as pod):
+                        self._hold((pod.namespace, pod.name), pod)
+                    case Gone("Pod", namespace, name):
+                        self._held.pop((namespace, name), None)
             self._changed.notify_all()
+
+    def _hold(self, key: Key, pod: PodFacts) -> None:
+        if pod.node == self._node:
+            self._held[key] = pod
+        else:
+            self._held.pop(key, None)
+        if key in self._waiting:
+            self._waiting[key] = pod.v4, pod.v6
 
     # -- the runtime
 
@@ -145,10 +156,13 @@ class PodStarts:
             if pod is not None and pod.deleting:
                 pod = None  # the one that is to go; the new one has not been heard of yet
             stale = _NONE if pod is None else (pod.v4, pod.v6)
-            if pod is not None and (stale == address or not pod.seen):
-                return True  # told by the API already, or nothing that policies see
-            self._given[key] = _Given(address, stale, now, used=pod is not None)
+            if pod is not None and not pod.seen:
+                return True  # nothing that policies see
+            if pod is not None and stale == address and self._held.get(key) == pod:
+                return True  # told by the API already, and enforced
             self._waiting[key] = _NONE
+            if stale != address:
+                self._given[key] = _Given(address, stale, now, used=pod is not None)
             if pod is not None:
                 self._inbox.tell([(Put(replace(pod, v4=address[0], v6=address[1])), "")], now)
             try:

@@ -6,14 +6,17 @@ Rule: everything lives in namespaces of its own, held by descriptors; nothing is
 
 from __future__ import annotations
 
+import fcntl
 import os
 import selectors
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address, ip_address
@@ -40,6 +43,7 @@ from podfence.nft.ruleset import Ruleset
 
 _GATEWAY = ip_address("169.254.1.1")
 _GATEWAY_MAC = bytes.fromhex("eeeeeeeeeeee")
+_SIOCETHTOOL, _ETHTOOL_GLINK = 0x8946, 0xA
 _LOOPBACK, _UPLINK, _FIRST = 1, 2, 100
 _SYSCTLS = (
     ("net/ipv4/ip_forward", "1"),
@@ -249,6 +253,8 @@ class Node:
                 ],
                 of=name,
             )
+        with netns.inside(self.namespace):
+            _await_link(here.name)
         return pod
 
     def remove(self, name: str) -> None:
@@ -314,6 +320,17 @@ class Node:
         until = time.monotonic() + PATIENCE
         while self.passes(source, target, port, 0.1) is not expected:
             assert time.monotonic() < until, (source, target, expected, self.rules())
+
+
+def _await_link(name: str) -> None:
+    """The end of a pair that was up first takes packets once the kernel's link watch has looked at
+    it, on a machine that is busy milliseconds later; until then it drops them. Who asks for its
+    state makes it look."""
+    asked = array("I", (_ETHTOOL_GLINK, 0))
+    request = struct.pack("16sP", name.encode(), asked.buffer_info()[0])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
+        fcntl.ioctl(opened, _SIOCETHTOOL, request)
+    assert asked[1], f"{name} has no carrier"
 
 
 @contextmanager

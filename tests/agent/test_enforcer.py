@@ -359,7 +359,8 @@ def test_many_random_days(seed: int, size: str) -> None:
         live(Random(f"{seed} {number}"), SIZES[size])
 
 
-def test_a_policy_is_told_when_the_kernel_holds_it_and_not_before() -> None:
+def test_what_others_wait_for_is_told_when_the_kernel_holds_it_and_not_before() -> None:
+    """Policies, and pods here: a pod may start while the agent does."""
     told: list[Event] = []
     inbox, table = Inbox("n1", PARTS), FailingTable()
     local = LocalNode("n1", pod_cidrs=HERE.pod_cidrs)
@@ -367,19 +368,19 @@ def test_a_policy_is_told_when_the_kernel_holds_it_and_not_before() -> None:
         local, table, inbox, Log(io.StringIO()), lambda: 1000.0, arrived=told.extend
     )
     enforcer.start()  # closes the range, and that is in the kernel
-    before = Put(facts_of(ONLY_WEB))
-    inbox.tell([(Put(facts_of(each)), "") for each in (HERE, WEB, DB)], 1000.0)
-    inbox.tell([(before, "")], 1000.0)
+    far = replace(WEB, name="far", addresses=(), node="n2")
+    inbox.tell([(Put(facts_of(each)), "") for each in (HERE, far, WEB, DB, ONLY_WEB)], 1000.0)
+    before = [Put(facts_of(each)) for each in (WEB, DB, ONLY_WEB)]
     assert enforcer.turn()
     assert told == []
     inbox.stand(State("Pod", Standing.LIVE))
     assert enforcer.turn()
-    assert told == [before]
+    assert told == before
     table.refuses_all = True
     after = Put(facts_of(policy("shop/db", {"app": "db"})))
     inbox.tell([(after, "")], 1000.0)
     assert enforcer.turn()
-    assert told == [before]
+    assert told == before
 
 
 def test_whom_a_policy_selects_is_told_to_other_threads() -> None:

@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from podfence.agent import nri
 from podfence.agent.inbox import Inbox
@@ -302,6 +303,30 @@ def test_a_start_waits_until_the_address_is_enforced() -> None:
     assert world.enforced["web"] is not None
     assert world.enforced["web"].labels == NEW.labels
     assert world.starts.counts == {"in_time": 1}
+
+
+def test_what_the_api_has_told_is_not_enforced_yet() -> None:
+    """The address may be on its way from the one thread to the other."""
+    world = Starts()
+    world.starts.tell([(Put(replace(NEW, v4=A)), "")], 0.0)
+    thread = world.start("10.1.0.1")
+    thread.join(0.2)
+    assert thread.is_alive()
+    world.until_done(thread)
+    assert world.now() == (A, -1)
+    assert world.starts.counts == {"in_time": 1}
+
+
+def test_a_pod_that_is_other_than_what_is_enforced_waits() -> None:
+    """One of the same name and address has gone, and its rules were others."""
+    world = Starts()
+    old = replace(NEW, v4=A)
+    world.api(Put(old))
+    world.starts.tell([(Put(replace(old, labels=b'{"app":"other"}')), "")], 0.0)
+    thread = world.start("10.1.0.1")
+    thread.join(0.2)
+    assert thread.is_alive()
+    world.until_done(thread)
 
 
 def test_a_pod_that_the_api_tells_of_later_has_its_address_at_once() -> None:
