@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
+from podfence.lab.trial import families
 from tests.apiserver.build import assets
 from tests.apiserver.client import Client
 from tests.lab.test_commands import PODFENCE, becoming
@@ -244,6 +246,86 @@ def test_what_needs_a_kubelet_fails_at_once(admin: Client, namespace: str) -> No
     answer = admin.request("GET", f"/api/v1/namespaces/{namespace}/pods/a/log")
     assert answer.status >= 400
     assert "no preferred addresses" in answer.message
+
+
+# -- both IP versions, and IPv6 alone
+
+DIAL = "import socket, sys; socket.create_connection((sys.argv[1], 80), float(sys.argv[2])).close()"
+
+
+def addresses(admin: Client, namespace: str, name: str) -> list[str]:
+    """As the API has them, IPv4 first."""
+    status = admin.request("GET", f"/api/v1/namespaces/{namespace}/pods/{name}").body["status"]
+    return sorted((each["ip"] for each in status["podIPs"]), key=lambda ip: ":" in ip)
+
+
+@pytest.mark.skipif(families() == (4,), reason="this machine has no IPv6")
+@pytest.mark.parametrize(
+    ("peers", "passing"),
+    [
+        pytest.param([{"podSelector": {"matchLabels": {"app": "web"}}}], "web4 web6", id="pods"),
+        pytest.param([{"ipBlock": {"cidr": "::/0"}}], "web6 far6", id="IPv6 (NP-25)"),
+        pytest.param([{"ipBlock": {"cidr": "0.0.0.0/0"}}], "web4 far4", id="IPv4"),
+        pytest.param([{"ipBlock": {"cidr": "FAR6/128"}}], "far6", id="an address of a pod"),
+        pytest.param(
+            [
+                {"ipBlock": {"cidr": "::/0", "except": ["FAR6/128"]}},
+                {"ipBlock": {"cidr": "FAR4/32"}},
+            ],
+            "far4 web6",
+            id="one version but for an address, and its other address",
+        ),
+    ],
+)
+def test_both_addresses_of_a_pod_are_meant(
+    lab: Lab, admin: Client, namespace: str, peers: list[dict[str, Any]], passing: str
+) -> None:
+    """NP-66: on both nodes, by packets."""
+    add_pods(admin, namespace, "db", "web", "far")
+    four, six = addresses(admin, namespace, "far")
+    text = json.dumps(allow({"app": "db"}, {}))
+    policy = json.loads(text)
+    told = json.dumps(peers).replace("FAR4", four).replace("FAR6", six)
+    policy["spec"]["ingress"] = [{"from": json.loads(told)}]
+    admin.create(POLICIES.format(namespace), policy)
+    targets = dict(zip("46", addresses(admin, namespace, "db"), strict=True))
+
+    def found() -> set[str]:
+        asks = {
+            (f"{end}{v}"): (end, address)
+            for end in ("web", "far")
+            for v, address in targets.items()
+        }
+        return {
+            name
+            for name, (end, address) in asks.items()
+            if not lab.run(
+                "exec", f"{namespace}/{end}", "--", sys.executable, "-c", DIAL, address, "0.5"
+            ).returncode
+        }
+
+    eventually(lambda: found() == set(passing.split()))
+
+
+@pytest.mark.skipif(families() == (4,), reason="this machine has no IPv6")
+def test_a_service_of_ipv6_alone(lab: Lab, admin: Client, namespace: str) -> None:
+    """Its address leads to pods, and their policies are about who asked."""
+    add_pods(admin, namespace, "db", "web", "far")
+    one = {"ipFamilies": ["IPv6"], "ipFamilyPolicy": "SingleStack", "selector": {"app": "db"}}
+    path = f"/api/v1/namespaces/{namespace}/services"
+    body = {"metadata": {"name": "db"}, "spec": {**one, "ports": [{"port": 80}]}}
+    admin.create(path, body)
+    [address] = admin.request("GET", f"{path}/db").body["spec"]["clusterIPs"]
+    assert ":" in address
+
+    def reaches(end: str) -> bool:
+        dial = sys.executable, "-c", DIAL, address, "0.5"
+        return not lab.run("exec", f"{namespace}/{end}", "--", *dial).returncode
+
+    eventually(lambda: reaches("far"))
+    admin.create(POLICIES.format(namespace), allow({"app": "db"}, {"app": "web"}))
+    eventually(lambda: not reaches("far"))
+    assert reaches("web")
 
 
 # -- what fails
