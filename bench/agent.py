@@ -29,6 +29,7 @@ from podfence.agent.latency import Latencies
 from podfence.agent.log import Log
 from podfence.agent.sources import heard, read, resources
 from podfence.agent.table import KernelTable
+from podfence.agent.threads import Threads
 from podfence.kernel import netns
 from podfence.kernel.nftables.notices import Notices
 from podfence.kube.source import find_access
@@ -115,14 +116,11 @@ def measure(folder: Path, events: int, rate: float) -> None:
         cpu = time.process_time()
         enforcer = Enforcer(node, table, inbox, log, time.monotonic, exact)
         watch = Watch(access, wanted, read)
-        stopped = threading.Event()
+        threads = Threads()
+        stopped = threads.stopped
         with watch:
-            threads = [
-                threading.Thread(target=enforcer.run, daemon=True),
-                threading.Thread(target=feed, args=(watch, inbox, stopped), daemon=True),
-            ]
-            for thread in threads:
-                thread.start()
+            threads.start("enforcer", enforcer.run)
+            threads.start("feed", lambda: feed(watch, inbox, stopped))
             while not enforcer.status.in_sync:
                 time.sleep(0.05)
             status = enforcer.status

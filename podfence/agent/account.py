@@ -15,14 +15,14 @@ from podfence.agent.inbox import Key, Taken
 from podfence.agent.latency import Latencies, Latency
 from podfence.agent.localpods import LocalPods
 from podfence.agent.sources import Standings
-from podfence.agent.status import Sizes, Status, Waiting, Writes
+from podfence.agent.status import Status, Waiting, Writes
 from podfence.agent.unenforced import unenforced
 from podfence.agent.wanted import Wanted
 from podfence.kernel.nftables.notices import Notice
 from podfence.live.policystore import Refusal
 from podfence.model.facts import Gone, PolicyFacts
 from podfence.model.meta import ObjectRef
-from podfence.nft.ruleset import Ruleset
+from podfence.nft.lowering.sizes import Sizes
 from podfence.reconcile.quarantine import addresses
 from podfence.reconcile.states import Condition, Report, State
 
@@ -135,7 +135,7 @@ class Account:
         self.published = now
         self._tell_state(state, wanted, now)
         if now - self._sized > SIZED and idle and wanted.in_sync:
-            self._sizes, self._sized = _sizes(wanted.ruleset()), now
+            self._sizes, self._sized = wanted.sizes(), now
         counts = self.counts
         duration = self._durations.now().get("write", Latency())
         self.status = Status(
@@ -206,14 +206,3 @@ def _said(refusal: Refusal) -> str:
     where = f"{refusal.path}: " if refusal.path else ""
     closes = "the pods that it may select are closed" if refusal.closes else "it is not enforced"
     return f"{where}{refusal.reason}; {closes}"
-
-
-def _sizes(ruleset: Ruleset) -> Sizes:
-    elements = sum(len(item.elements) for item in ruleset.sets.values())
-    elements += sum(len(item.elements) for item in ruleset.maps.values())
-    return Sizes(
-        len(ruleset.sets) + len(ruleset.maps),
-        len(ruleset.chains),
-        sum(len(chain.rules) for chain in ruleset.chains.values()),
-        elements,
-    )

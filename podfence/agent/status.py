@@ -15,6 +15,7 @@ from podfence.agent.conditions import Condition
 from podfence.agent.latency import Latency
 from podfence.dns.counts import NameCounts
 from podfence.drops.ledger import Counts
+from podfence.nft.lowering.sizes import Sizes
 
 HUNG = 30.0
 """Seconds without a turn of the thread that enforces after which it counts as stuck."""
@@ -49,15 +50,6 @@ class Writes(Struct, frozen=True):
     unanswered: int = 0
     operations: int = 0
     duration: Latency = Latency()
-
-
-class Sizes(Struct, frozen=True):
-    """What the table holds. ``elements``: of sets and maps."""
-
-    sets: int = 0
-    chains: int = 0
-    rules: int = 0
-    elements: int = 0
 
 
 class Status(Struct, frozen=True):

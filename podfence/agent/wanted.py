@@ -20,6 +20,7 @@ from podfence.model.meta import ObjectRef
 from podfence.nft.lowering.assembly import Assembly
 from podfence.nft.lowering.delta import Delta
 from podfence.nft.lowering.lower import LocalNode
+from podfence.nft.lowering.sizes import Sizes
 from podfence.nft.ruleset import Ruleset
 from podfence.reconcile.states import Planned
 from podfence.usage.credit import Credit
@@ -77,6 +78,10 @@ class Wanted:
     def ruleset(self) -> Ruleset:
         """All rules as they are wanted now."""
         return self._assembly.ruleset()
+
+    def sizes(self) -> Sizes:
+        """How much ``ruleset`` holds."""
+        return self._assembly.sizes()
 
     def selected(self, policy: ObjectRef) -> list[tuple[At, ...]]:
         """The addresses of each pod of this node that a policy selects."""

@@ -106,6 +106,14 @@ class Selections:
                     found |= _those_within(addresses.frozen(), withins)
         return found | MutableMembers.union(family, whole)
 
+    def count(self, held: Held, family: int) -> int:
+        """How many ``members`` there are. No two profiles have one address."""
+        selection = held.selection
+        if selection.names or held.within or selection.addresses.family(family):
+            return len(self.members(held, family))
+        profiles = map(self._profiles.by_number.__getitem__, held.profiles)
+        return sum(len(each.addresses.get(family, ())) for each in profiles)
+
     def take(self) -> tuple[Moved, ...]:
         """What moved since the last call."""
         found: list[Moved] = []

@@ -9,9 +9,10 @@ from podfence.agent.conditions import Condition, Kind
 from podfence.agent.latency import BOUNDS, Latencies, Latency
 from podfence.agent.machine import Machine, Process
 from podfence.agent.metrics import exposition
-from podfence.agent.status import Sizes, Source, Status, Waiting, Writes
+from podfence.agent.status import Source, Status, Waiting, Writes
 from podfence.kernel.nftables.counters import Counted
 from podfence.nft.lowering.deny import CLOSED, STATELESS, UNKNOWN, Denied, denied_in
+from podfence.nft.lowering.sizes import Sizes
 from podfence.policy.flow import Direction
 from tests.agent.exposition import Samples, parse
 from tests.nft.cases import CASES

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from podfence.agent.threads import Threads
+from podfence.agent.threads import HAND_OVER, Threads
+
+
+@pytest.fixture(autouse=True)
+def hand_over() -> Iterator[None]:
+    """Puts the time of this process back."""
+    before = sys.getswitchinterval()
+    yield
+    sys.setswitchinterval(before)
 
 
 @pytest.fixture
@@ -35,6 +44,12 @@ def waits_for(threads: Threads) -> Callable[[], None]:
         assert threads.stopped.wait(30)
 
     return waits
+
+
+def test_a_thread_gives_way_soon() -> None:
+    sys.setswitchinterval(1)
+    Threads()
+    assert sys.getswitchinterval() == pytest.approx(HAND_OVER)
 
 
 def test_a_thread_that_dies_ends_the_process_with_its_reason() -> None:

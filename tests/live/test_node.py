@@ -15,6 +15,7 @@ from podfence.nft.contents import Contents
 from podfence.nft.lowering.assembly import Assembly
 from podfence.nft.lowering.delta import Delta
 from podfence.nft.lowering.lower import LocalNode, lower
+from podfence.nft.lowering.sizes import sizes
 from podfence.nft.lowering.tightening import Tightening, tightening
 from podfence.nft.objects import MemberSet
 from podfence.nft.ruleset import Ruleset
@@ -78,6 +79,7 @@ def follow(world: World, steps: int) -> None:
         events = [event for _ in range(world.rng.choice((1, 1, 1, 4))) for event in world.step()]
         reader.take(*events)
         assert reader.applied == wanted(world)
+        assert reader.assembly.sizes() == sizes(reader.applied.objects())
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -25,17 +25,11 @@ from podfence.nft.lowering.leads import Leads
 from podfence.nft.lowering.lower import TABLE, LocalNode
 from podfence.nft.lowering.polarity import Uses
 from podfence.nft.lowering.side import Name, Objects, Side
+from podfence.nft.lowering.sizes import Sizes, sizes
 from podfence.nft.lowering.skeleton import range_set, skeleton
 from podfence.nft.lowering.tightening import Released, Tightening, Touched, judged
 from podfence.nft.lowering.views import FAMILIES
-from podfence.nft.objects import (
-    Chain,
-    MemberSet,
-    NamedObject,
-    RangeSet,
-    Table,
-    VerdictMap,
-)
+from podfence.nft.objects import Chain, MemberSet, NamedObject, RangeSet, Table, VerdictMap
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import Transaction
 from podfence.policy.flow import Direction
@@ -114,15 +108,22 @@ class Assembly:
     def ruleset(self) -> Ruleset:
         """The whole table as it is wanted now."""
         objects: list[NamedObject] = [*range_sets(self._cidrs)]
-        for name in self._leads.names():
-            found = self._leads.find(name)
-            if isinstance(found, VerdictMap):
-                found = replace(found, elements=dict(found.elements))
-            objects.append(found)
+        objects += (
+            replace(found, elements=dict(found.elements))
+            if isinstance(found, VerdictMap)
+            else found
+            for found in map(self._leads.find, self._leads.names())
+        )
         objects += map(self._with_members, self._members.values())
         objects += self._fixed.values()
         objects += self._skeleton.values()
         return Ruleset.of(OUR_TABLE, objects)
+
+    def sizes(self) -> Sizes:
+        """How much ``ruleset`` holds."""
+        leads = map(self._leads.find, self._leads.names())
+        fixed = (*range_sets(self._cidrs), *self._fixed.values(), *self._skeleton.values())
+        return sizes((*leads, *fixed), map(self._count, self._members.values()))
 
     # -- fragments
 
@@ -239,6 +240,11 @@ class Assembly:
             return shown.declared
         family = shown.declared.elements.family
         return replace(shown.declared, elements=self._selections.members(shown.held, family))
+
+    def _count(self, shown: _Members) -> int:
+        elements = shown.declared.elements
+        held = shown.held
+        return len(elements) if held is None else self._selections.count(held, elements.family)
 
     # -- addresses of pods here
 
