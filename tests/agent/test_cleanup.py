@@ -41,8 +41,10 @@ class Left:
         table.run(load(CASES[0].ruleset))
         table.close()
         kernel.nft("-f", "-", text=render(names_table(78, [(4, 1)])))
-        self.file = NameFile(folder, os.fstat(kernel.fd).st_ino)
+        self.inode = os.fstat(kernel.fd).st_ino
+        self.file = NameFile(folder, self.inode)
         self.file.save([Known("api.example.com", (4, 1), 1e9)])
+        (folder / f"rules-{self.inode}.json").touch()
         (folder / "names-1.json").write_text("of another node")
 
     def cleaned(self) -> bool:
@@ -70,8 +72,7 @@ def test_nothing_of_this_node_is_left(left: Left) -> None:
 
 
 def test_a_write_that_was_cut_short_is_not_left_either(left: Left) -> None:
-    (left.folder / f"{Path(left.kept[0]).stem}.new").touch()
-    left.file.save([])
+    (left.folder / f"names-{left.inode}.new").touch()
     left.cleaned()
     assert left.kept == ["names-1.json"]
 
