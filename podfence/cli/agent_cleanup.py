@@ -17,8 +17,8 @@ from podfence.cli.agent_options import mark_option, netns_option, opened, run_di
 def command(run_dir: Path, mark_mask: int, netns: Path | None) -> None:
     """Remove what the agent enforces on this node: afterwards everything passes.
 
-    The tables are deleted, connections lose podfence's marks, and what was known of domain names and
-    of uses of rules is forgotten. Stop the agent first: a running one makes its table anew.
+    The tables are deleted, connections lose podfence's marks, and what was known of domain names
+    and of uses of rules is forgotten. Stop the agent first: a running one makes its table anew.
     """
     found = main.cleanup(mark_mask, run_dir, opened(netns))
     click.echo("removed the table podfence" if found else "there was no table podfence")
