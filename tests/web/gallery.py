@@ -33,7 +33,7 @@ def _taken(browser: Browser, scene: Scene, themes: tuple[str, ...], shots: Path)
         tempfile.TemporaryDirectory(prefix="podfence-shots-") as folder,
         scene.address(Path(folder)) as address,
     ):
-        browser.own = (address.partition("#")[0],)
+        browser.own = (*browser.own, address.partition("#")[0])
         for theme in themes:
             browser.theme(theme)
             for view in scene.views:

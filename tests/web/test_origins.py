@@ -55,12 +55,18 @@ ATTEMPTS = """
 """
 
 
+class Silent(http.server.SimpleHTTPRequestHandler):
+    """Files, and no log."""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name above
+        """Nothing."""
+
+
 @contextmanager
 def other_site(folder: Path) -> Iterator[str]:
     """A page of another origin on this machine."""
     (folder / "index.html").write_text('<!doctype html><html data-state="ready"><body>other')
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    handler.func.log_message = lambda *_: None  # type: ignore[method-assign,assignment]
+    handler = functools.partial(Silent, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

@@ -21,6 +21,8 @@ type Props = {
 type Window = { left: number; top: number; width: number; height: number };
 type Focus = { row: number; column: number };
 
+/** Names come and go so many at a time: most frames of a scroll then make none. */
+const BATCH = 16;
 const NOWHERE: Focus = { row: -1, column: -1 };
 
 export function Matrix({ world, place, port, shown, open, chosen, theme }: Props) {
@@ -181,8 +183,8 @@ type HeaderProps = {
 function Headers({ axis, world, all, view, sizes, place, open, hot }: HeaderProps) {
   const offset = axis === "rows" ? view.top : view.left;
   const extent = axis === "rows" ? view.height : view.width;
-  const first = Math.floor(offset / CELL);
-  const last = Math.min(all.length, Math.ceil((offset + extent) / CELL));
+  const first = Math.floor(offset / CELL / BATCH) * BATCH;
+  const last = Math.min(all.length, Math.ceil((offset + extent) / CELL / BATCH) * BATCH);
   const style =
     axis === "rows"
       ? { top: `${sizes.height}px`, width: `${sizes.width}px`, height: `${view.height}px` }
