@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from bench.generate import Shape, generate
 from podfence.manifests.load import load
 from podfence.policy.compile import compile_cluster
 from podfence.questions.report import Report, report
@@ -113,22 +112,6 @@ def test_twenty_thousand_random_pairs(browser: Browser, tmp_path: Path) -> None:
         pairs = all_pairs_of(found)
         compare(browser, found, pairs, 4)
         compared, seed = compared + len(pairs), seed + 1
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_twenty_thousand_pairs_of_a_large_cluster(browser: Browser, tmp_path: Path) -> None:
-    """500 workloads, 300 policies: every cell, and 20,000 of the pairs on four ports each."""
-    workloads, policies = generate(Shape(20, 500, 300))
-    listed = {"apiVersion": "v1", "kind": "List", "items": [*workloads, *policies]}
-    manifests = tmp_path / "all.json"
-    manifests.write_text(json.dumps(listed))
-    found = report(compile_cluster(load([str(manifests)]).cluster))
-    browser.open(write(tmp_path, "-f", str(manifests)))
-    assert cells_shown(browser) == cells_of(found)
-    pairs = Random(7).sample(all_pairs_of(found), 20_000)
-    for first in range(0, len(pairs), 1000):
-        assert compare(browser, found, pairs[first : first + 1000], 4) >= 4000
 
 
 def test_the_page_lists_the_pairs_that_map_prints(browser: Browser, tmp_path: Path) -> None:
