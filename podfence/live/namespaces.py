@@ -1,6 +1,11 @@
-"""Namespaces and their labels, as selectors of namespaces see them (NP-18, NP-21)."""
+"""Namespaces and their labels, and the profiles that selectors of namespaces find in them (NP-18,
+NP-21)."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pyroaring import BitMap, FrozenBitMap
 
 from podfence.model.meta import METADATA_NAME_LABEL, Labels
 from podfence.model.selectors import LabelSelector
@@ -8,14 +13,14 @@ from podfence.policy.select import LabelIndex
 
 
 class Namespaces:
-    """Those that an object of their own tells of, and those that pods are in."""
+    """Those that an object of their own tells of, and those that profiles are in. ``profiles``: by
+    namespace, those in it, by number; followed, never changed here."""
 
-    def __init__(self) -> None:
+    def __init__(self, profiles: Mapping[str, BitMap]) -> None:
+        self._profiles = profiles
         self._told: dict[str, Labels] = {}
-        self._numbers: dict[str, int] = {}
-        self._names: dict[int, str] = {}
-        self._free: list[int] = []
         self._index = LabelIndex()
+        """Profiles by the labels of their namespaces."""
 
     def labels(self, name: str) -> Labels:
         """The labels of a namespace; one that nothing tells of has its name."""
@@ -23,35 +28,26 @@ class Namespaces:
 
     def tell(self, name: str, labels: Labels | None) -> bool:
         """The labels of a namespace now; None: its object is gone. Whether that changes anything
-        for pods that are there."""
+        for profiles that are there."""
         before = self.labels(name)
         if labels is None:
             self._told.pop(name, None)
         else:
             self._told[name] = labels
-        after = self.labels(name)
-        if before == after or name not in self._numbers:
+        after, here = self.labels(name), self._profiles.get(name)
+        if before == after or not here:
             return False
-        number = self._numbers[name]
-        self._index.remove(number, before)
-        self._index.add(number, after)
+        self._index.relabel(here, before, after)
         return True
 
-    def enter(self, name: str) -> None:
-        """There are pods in a namespace."""
-        if name not in self._numbers:
-            number = self._free.pop() if self._free else len(self._numbers)
-            self._numbers[name] = number
-            self._names[number] = name
-            self._index.add(number, self.labels(name))
+    def enter(self, name: str, profile: int) -> None:
+        """There is a profile more in a namespace."""
+        self._index.add(profile, self.labels(name))
 
-    def leave(self, name: str) -> None:
-        """There are none any more."""
-        number = self._numbers.pop(name)
-        del self._names[number]
-        self._free.append(number)
-        self._index.remove(number, self.labels(name))
+    def leave(self, name: str, profile: int) -> None:
+        """There is a profile less."""
+        self._index.remove(profile, self.labels(name))
 
-    def select(self, selector: LabelSelector) -> list[str]:
-        """Those with pods that a selector matches."""
-        return [self._names[number] for number in self._index.select(selector)]
+    def select(self, selector: LabelSelector) -> FrozenBitMap:
+        """The profiles in namespaces that a selector matches."""
+        return self._index.select(selector)

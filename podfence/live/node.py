@@ -43,8 +43,8 @@ class LiveIndex:
         self.node = node
         self._nodes: dict[str, Node] = {}
         self._node_names: dict[At, str] | None = None
-        self._namespaces = Namespaces()
         self._profiles = Profiles(self._came, self._went)
+        self._namespaces = Namespaces(self._profiles.of_namespace)
         self.selections = Selections(self._profiles, self._namespaces)
         self._pods = Pods(node, self._profiles, self)
         self._store = PolicyStore()
@@ -205,13 +205,12 @@ class LiveIndex:
         self._batch.dirty.add(profile)
 
     def _came(self, profile: Profile) -> None:
-        self._namespaces.enter(profile.namespace)
+        self._namespaces.enter(profile.namespace, profile.number)
         self.selections.came(profile)
 
     def _went(self, profile: Profile) -> None:
         self.selections.went(profile)
-        if not self._profiles.of_namespace[profile.namespace]:
-            self._namespaces.leave(profile.namespace)
+        self._namespaces.leave(profile.namespace, profile.number)
 
     # -- the end of a batch
 

@@ -30,6 +30,8 @@ _NOBODY = FrozenBitMap()
 _ANYBODY = (Pick(),)
 Asked = tuple[str, PortName, bool]
 """``Peers.key``, a port name, and whether the rule denies."""
+_Answer = Mapping[PortSet, AddressSet]
+"""Numbers of a port name, each with the addresses that only may be a peer's."""
 
 
 class WordSelector(PeerSelector):
@@ -42,11 +44,11 @@ class WordSelector(PeerSelector):
 
     def subjects(self, namespace: str, selector: LabelSelector) -> FrozenBitMap:
         """Profiles of one namespace (NP-3)."""
-        return FrozenBitMap(self._selections.picked(Pick(selector, namespace)))
+        return self._selections.picks.picked(Pick(selector, namespace))
 
     def subjects_in(self, pods: LabelSelector, namespaces: LabelSelector) -> FrozenBitMap:
         """Profiles that match one selector in namespaces that match the other."""
-        return FrozenBitMap(self._selections.picked(Pick(pods, namespaces=namespaces)))
+        return self._selections.picks.picked(Pick(pods, namespaces=namespaces))
 
     def _of_namespace(self, key: str, pods: LabelSelector, namespace: str) -> PodPeers:
         return PodPeers(key, _NOBODY, None, Selection((Pick(canonical(pods), namespace),)))
@@ -58,7 +60,7 @@ class WordSelector(PeerSelector):
     def or_doubtful(self, peers: PodPeers) -> PodPeers:
         """For a rule that denies: the same with the addresses that one of them may have."""
         assert peers.selection is not None
-        picked = BitMap.union(BitMap(), *map(self._selections.picked, peers.selection.any_of))
+        picked = BitMap.union(BitMap(), *map(self._selections.picks.picked, peers.selection.any_of))
         found = [
             at
             for at, holders in self._pods.contested.items()
@@ -91,6 +93,7 @@ class WordPorts(NamedPorts):
         self._pods = pods
         self._peers: dict[Asked, Peers] = {}
         self._of_name: dict[str, set[Asked]] = defaultdict(set)
+        self._answers: dict[Asked, _Answer] = {}
 
     def narrow(self, peers: Peers, name: PortName, *, denies: bool = False) -> tuple[Match, ...]:
         """As for classes."""
@@ -102,6 +105,7 @@ class WordPorts(NamedPorts):
         """Nobody needs an answer any more."""
         self._memo.pop(asked, None)
         self._peers.pop(asked, None)
+        self._answers.pop(asked, None)
         self._of_name[asked[1].name].discard(asked)
 
     def refresh(self, asked: Iterable[Asked]) -> list[Asked]:
@@ -113,7 +117,7 @@ class WordPorts(NamedPorts):
         for name in {port.name for port in profile.ports}:
             for asked in self._of_name.get(name, ()):
                 picks = _picks(self._peers[asked])
-                if any(self._selections.takes(pick, profile) for pick in picks):
+                if any(self._selections.picks.takes(pick, profile) for pick in picks):
                     yield asked
 
     def about_namespace(
@@ -142,33 +146,34 @@ class WordPorts(NamedPorts):
 
     def _differs(self, asked: Asked) -> bool:
         _, name, denies = asked
-        return tuple(self._by_number(self._peers[asked], name, denies)) != self._memo[asked]
+        return self._answer(self._peers[asked], name, denies) != self._answers[asked]
 
     def _by_number(self, peers: Peers, name: PortName, denies: bool) -> Iterator[Match]:
-        picks = _picks(peers)
-        numbers = {ports for pick in picks for ports in self._numbers(pick, name)}
-        doubtful = self._doubtful(peers, picks, name) if denies and self._pods.contested else {}
-        key = doubtful_key(peers.key) if doubtful else peers.key
+        answer = self._answers[peers.key, name, denies] = self._answer(peers, name, denies)
+        key = doubtful_key(peers.key) if any(answer.values()) else peers.key
         port = (name.name, name.protocol)
-        for ports in sorted(numbers.union(doubtful), key=in_order):
-            words = Selection(
-                tuple(replace(pick, port=port, numbers=ports) for pick in picks),
-                _addresses(doubtful.get(ports, ())),
-            )
+        for ports in sorted(answer, key=in_order):
+            picks = tuple(replace(pick, port=port, numbers=ports) for pick in _picks(peers))
+            words = Selection(picks, answer[ports])
             who = f"{key} where {name} is {ports}"
             yield Match(PodPeers(who, _NOBODY, peers.family, words), ports, "")
 
+    def _answer(self, peers: Peers, name: PortName, denies: bool) -> _Answer:
+        picks = _picks(peers)
+        numbers = {ports for pick in picks for ports in self._numbers(pick, name)}
+        doubtful = self._doubtful(peers, picks, name) if denies and self._pods.contested else {}
+        return {ports: _addresses(doubtful.get(ports, ())) for ports in numbers.union(doubtful)}
+
     def _numbers(self, pick: Pick, name: PortName) -> Iterator[PortSet]:
         """Those that pods with an address give to a name."""
-        picked: BitMap | None = None
-        for declared, profiles in self._profiles.naming.get(name.name, {}).items():
-            ports = named_number(declared, name)
-            if ports:
-                picked = picked or self._selections.picked(pick) & self._profiles.populated
-                if self._any_lies_in(picked & profiles, pick.within):
-                    yield ports
+        picked: FrozenBitMap | None = None
+        for ports, profiles in self._profiles.declaring(name):
+            if picked is None:
+                picked = self._selections.picks.picked(pick) & self._profiles.populated
+            if self._any_lies_in(picked & profiles, pick.within):
+                yield ports
 
-    def _any_lies_in(self, profiles: BitMap, within: AddressSet | None) -> bool:
+    def _any_lies_in(self, profiles: FrozenBitMap, within: AddressSet | None) -> bool:
         if within is None:
             return bool(profiles)
         return any(self._lies_in(self._profiles.by_number[number], within) for number in profiles)
@@ -204,7 +209,7 @@ class WordPorts(NamedPorts):
     def _among(self, peers: Peers, picks: tuple[Pick, ...], holders: Holders) -> Holders:
         if not isinstance(peers, PodPeers):
             return holders
-        picked = BitMap.union(BitMap(), *map(self._selections.picked, picks))
+        picked = BitMap.union(BitMap(), *map(self._selections.picks.picked, picks))
         return tuple(h for h in holders if h.variant.profile.number in picked)
 
 

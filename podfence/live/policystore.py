@@ -18,6 +18,7 @@ from msgspec.json import Decoder
 from podfence.admission.decode import decode
 from podfence.admission.policy_values import is_audited
 from podfence.errors import Severity, Source
+from podfence.live.packing import pack, unpack
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.facts import PolicyFacts
 from podfence.model.meta import ObjectRef
@@ -59,12 +60,16 @@ class _Stored:
     """A policy. ``subject``: whom it selects, once that was looked at; ``policy``: all of it, while
     that is needed. Neither is known of one that says nothing because it could not be read."""
 
-    __slots__ = ("facts", "policy", "subject")
+    __slots__ = ("_packed", "policy", "subject")
 
-    def __init__(self, facts: PolicyFacts) -> None:
-        self.facts = facts
+    def __init__(self, document: bytes) -> None:
+        self._packed = pack(document)
         self.subject: LabelSelector | None = None
         self.policy: Policy | None = None
+
+    def facts(self, ref: ObjectRef) -> PolicyFacts:
+        """What was told of it under its name."""
+        return PolicyFacts(ref.kind, ref.namespace, ref.name, unpack(self._packed))
 
 
 class PolicyStore:
@@ -81,7 +86,7 @@ class PolicyStore:
         """A policy as it is now."""
         self.gone(facts.kind, facts.namespace, facts.name)
         ref = ObjectRef(facts.kind, facts.namespace, facts.name)
-        self._unseen[facts.namespace][ref] = _Stored(facts)
+        self._unseen[facts.namespace][ref] = _Stored(facts.document)
 
     def gone(self, kind: str, namespace: str, name: str) -> None:
         """A policy is not there any more."""
@@ -99,7 +104,7 @@ class PolicyStore:
         for ref, stored in self._unseen.pop(namespace, {}).items():
             self._seen[namespace][ref] = stored
             if ref.kind == NETWORK_POLICY and namespace != OF_CLUSTER:
-                stored.subject = subject_of(stored.facts)
+                stored.subject = subject_of(stored.facts(ref))
             if stored.subject is not None:
                 yield from stored.subject.asked_keys
             else:
@@ -140,7 +145,7 @@ class PolicyStore:
                 yield ref, stored
 
     def _read(self, ref: ObjectRef, stored: _Stored) -> Iterator[str]:
-        policy, refusal = read_policy(stored.facts)
+        policy, refusal = read_policy(stored.facts(ref))
         if refusal is not None:
             self.refused[ref] = refusal
         stored.policy = policy

@@ -19,9 +19,10 @@ from pyroaring import BitMap
 from podfence.model.meta import Labels, labels_of
 from podfence.model.objects import ContainerPort
 from podfence.policy.index import EndpointClass
+from podfence.policy.namedports import PortName, named_number
 from podfence.policy.select import LabelIndex
 from podfence.policy.words import Selection
-from podfence.sets import AddressSet
+from podfence.sets import AddressSet, PortSet
 from podfence.sets.members import Members, MutableMembers
 
 FAMILIES = (4, 6)
@@ -48,6 +49,11 @@ class Held:
         self.within: dict[int, tuple[AddressSet, ...]] = {}
         self.joined: dict[int, Some] = {}
         self.left: dict[int, Some] = {}
+
+    @property
+    def is_of_pods(self) -> bool:
+        """Whether pods alone are meant, and no names or addresses."""
+        return not self.selection.names and not self.selection.addresses
 
     def move_all(self, family: int, addresses: frozenset[int], *, joins: bool) -> None:
         """The same for many addresses. Where nothing else moves, the value is kept as it is: many
@@ -172,7 +178,7 @@ class Profiles:
         self.by_number: dict[int, Profile] = {}
         self.labels = LabelIndex()
         self.of_namespace: dict[str, BitMap] = defaultdict(BitMap)
-        self.naming: dict[str, dict[tuple[ContainerPort, ...], BitMap]] = defaultdict(dict)
+        self._naming: dict[str, dict[tuple[ContainerPort, ...], BitMap]] = defaultdict(dict)
         """By port name, and by all ports of that name, the profiles that declare these."""
         self.populated = BitMap()
         """The profiles with pods that have an address."""
@@ -190,6 +196,13 @@ class Profiles:
         variant.pods += 1
         variant.profile.pods += 1
         return variant
+
+    def declaring(self, name: PortName) -> Iterator[tuple[PortSet, BitMap]]:
+        """The numbers that profiles give to a port name, each with some that give it these."""
+        for declared, profiles in self._naming.get(name.name, {}).items():
+            numbers = named_number(declared, name)
+            if numbers:
+                yield numbers, profiles
 
     def populate(self, profile: Profile) -> None:
         """A profile got its first pod with an address, or lost its last."""
@@ -235,9 +248,9 @@ class Profiles:
             self.labels.remove(profile.number, profile.labels)
             self.of_namespace[profile.namespace].remove(profile.number)
             for name, ports in _by_name(profile.ports):
-                self.naming[name][ports].remove(profile.number)
-                if not self.naming[name][ports]:
-                    del self.naming[name][ports]
+                self._naming[name][ports].remove(profile.number)
+                if not self._naming[name][ports]:
+                    del self._naming[name][ports]
             self._on_gone(profile)
 
     def _profile(self, key: _Projected) -> Profile:
@@ -248,7 +261,7 @@ class Profiles:
             self.labels.add(number, found.labels)
             self.of_namespace[found.namespace].add(number)
             for name, ports in _by_name(found.ports):
-                self.naming[name].setdefault(ports, BitMap()).add(number)
+                self._naming[name].setdefault(ports, BitMap()).add(number)
             self._on_new(found)
         return found
 

@@ -7,7 +7,6 @@ each selection that picks its profile.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
 
@@ -16,17 +15,16 @@ from pyroaring import BitMap, FrozenBitMap
 
 from podfence.live.domainnames import DomainNames
 from podfence.live.namespaces import Namespaces
+from podfence.live.picks import Picks, declares, is_of
 from podfence.live.profiles import FAMILIES, NONE, Held, Profile, Profiles, Some, Withins
 from podfence.model.facts import NameFacts
 from podfence.model.meta import Labels
-from podfence.model.selectors import LabelSelector
-from podfence.policy.namedports import PortName, named_number
 from podfence.policy.words import Pick, Selection
 from podfence.sets import AddressSet
 from podfence.sets.members import Members, MutableMembers
 
-Scope = str | LabelSelector
-_NO_PROFILE = FrozenBitMap()
+Addresses = Mapping[int, frozenset[int]]
+"""By family."""
 _NOTHING: tuple[AddressSet, ...] = ()
 """Of a profile that is not picked: no address lies in none."""
 
@@ -49,12 +47,9 @@ class Selections:
         self._numbers = count()
         self._held: dict[Selection, Held] = {}
         self._by_number: dict[int, Held] = {}
-        self._picks: dict[Scope, dict[Pick, set[Held]]] = defaultdict(dict)
-        """By namespace or selector of namespaces, the picks in use and whose they are."""
+        self.picks = Picks(profiles, namespaces)
         self.names = DomainNames()
         self._changed: dict[int, Held] = {}
-        self._in_namespaces: dict[LabelSelector, BitMap] = {}
-        """Profiles by selector of namespaces, until one of either comes, goes or changes."""
         self.compared = 0
         """How often a pick was compared with a profile: the work that profiles make."""
 
@@ -70,9 +65,8 @@ class Selections:
             self._by_number[held.number] = held
             self.names.hold(held)
             for pick in selection.any_of:
-                self._picks[_scope(pick)].setdefault(pick, set()).add(held)
-                for number in self.picked(pick):
-                    self._show(held, pick, self._profiles.by_number[number])
+                self.picks.add(pick, held)
+                self._show(held, pick, self.picks.declaring(pick, self.picks.picked(pick)))
         held.users += 1
         return held
 
@@ -87,7 +81,7 @@ class Selections:
             for number in held.profiles:
                 self._profiles.by_number[number].shown.discard(held.number)
             for pick in held.selection.any_of:
-                self._drop(pick, held)
+                self.picks.drop(pick, held)
 
     def members(self, held: Held, family: int) -> Members:
         """The addresses of one IP version that a selection means now."""
@@ -113,6 +107,14 @@ class Selections:
             return len(self.members(held, family))
         profiles = map(self._profiles.by_number.__getitem__, held.profiles)
         return sum(len(each.addresses.get(family, ())) for each in profiles)
+
+    def is_within(self, one: Held, other: Held, family: int) -> bool | None:
+        """Whether the addresses of a selection are all in another one; None: that cannot be told by
+        profiles."""
+        if any(held.within or not held.is_of_pods for held in (one, other)):
+            return None
+        apart = one.profiles - other.profiles
+        return not any(self._profiles.by_number[n].addresses.get(family) for n in apart)
 
     def take(self) -> tuple[Moved, ...]:
         """What moved since the last call."""
@@ -152,86 +154,65 @@ class Selections:
 
     def came(self, profile: Profile) -> None:
         """A profile is new; it has no address yet."""
-        self._in_namespaces.clear()
-        labels = dict(profile.labels)
-        namespace = dict(self._namespaces.labels(profile.namespace))
-        for scope, picks in self._picks.items():
-            if profile.namespace == scope if isinstance(scope, str) else scope.matches(namespace):
-                self.compared += len(picks)
-                for pick, helds in picks.items():
-                    if pick.pods.matches(labels):
-                        for held in helds:
-                            self._show(held, pick, profile)
+        labels, only = dict(profile.labels), BitMap((profile.number,))
+        for pick, helds in self.picks.about(profile.namespace):
+            self.compared += 1
+            if pick.pods.matches(labels) and declares(pick, profile):
+                for held in helds:
+                    self._show(held, pick, only)
 
     def went(self, profile: Profile) -> None:
         """A profile is gone; it has no address any more."""
-        self._in_namespaces.clear()
         for number in profile.shown:
             self._hide(self._by_number[number], profile)
 
     def relabelled(self, namespace: str, before: Labels) -> None:
         """A namespace had labels ``before``, and has others now: its profiles may be of other
         selections."""
-        self._in_namespaces.clear()
         here = self._profiles.of_namespace.get(namespace)
         if not here:
             return
         old, new = dict(before), dict(self._namespaces.labels(namespace))
-        now = {scope: scope.matches(new) for scope in self._picks if not isinstance(scope, str)}
-        turned = [scope for scope, matches in now.items() if scope.matches(old) is not matches]
-        concerned = {
-            held for scope in turned for helds in self._picks[scope].values() for held in helds
-        }
-        taken: dict[Pick, FrozenBitMap] = {}
-        addresses: dict[FrozenBitMap, dict[int, frozenset[int]]] = {}
-        for held in concerned:
-            picks = held.selection.any_of
-            if any(pick.within is not None for pick in picks):
+        known = _Addresses()
+        found: dict[Pick, FrozenBitMap] = {}
+        several: set[Held] = set()
+        for pick, helds, joins in self.picks.turned(old, new):
+            self.compared += len(here)
+            taken = found[pick] = self.picks.taken(pick, here)
+            for held in helds if taken else ():
+                if pick.within is None and len(held.selection.any_of) == 1:
+                    self._exchange(held, known, taken, joins=joins)
+                else:
+                    several.add(held)
+        for held in several:
+            parts = held.selection.any_of
+            if any(pick.within is not None for pick in parts):
                 for number in here:
                     self._compare_again(self._profiles.by_number[number], held, new)
                 continue
-            parts = []
-            for pick in picks:
-                if now[pick.namespaces] if pick.namespace is None else pick.namespace == namespace:
-                    if pick not in taken:
-                        self.compared += len(here)
-                        taken[pick] = self._taken(pick, here)
-                    parts.append(taken[pick])
-            picked = FrozenBitMap.union(*parts) if parts else _NO_PROFILE
-            known = held.profiles & here
-            self._exchange(held, addresses, FrozenBitMap(known - picked), joins=False)
-            self._exchange(held, addresses, picked - known, joins=True)
-
-    def _taken(self, pick: Pick, among: BitMap) -> FrozenBitMap:
-        """The profiles, of some in namespaces that a pick is about, that it takes in."""
-        found = self._profiles.labels.select(pick.pods) & among
-        if pick.port is None:
-            return found
-        return FrozenBitMap(n for n in found if _declares(pick, self._profiles.by_number[n]))
+            mine = [pick for pick in parts if is_of(pick, namespace, new)]
+            for pick in mine:
+                if pick not in found:
+                    self.compared += len(here)
+                    found[pick] = self.picks.taken(pick, here)
+            now = FrozenBitMap.union(FrozenBitMap(), *(found[pick] for pick in mine))
+            before_now = held.profiles & here
+            self._exchange(held, known, FrozenBitMap(before_now - now), joins=False)
+            self._exchange(held, known, now - before_now, joins=True)
 
     def _exchange(
         self,
         held: Held,
-        known: dict[FrozenBitMap, dict[int, frozenset[int]]],
+        known: _Addresses,
         numbers: FrozenBitMap,
         *,
         joins: bool,
     ) -> None:
-        """Profiles, with all their addresses, come into a selection, or leave it. ``known``: the
-        addresses of several of them."""
+        """Profiles, with all their addresses, come into a selection, or leave it. ``known``: what
+        was read of their addresses."""
         if not numbers:
             return
         profiles = [self._profiles.by_number[number] for number in numbers]
-        if numbers not in known:
-            known[numbers] = {
-                family: frozenset(
-                    address
-                    for profile in profiles
-                    if family in profile.addresses
-                    for address in profile.addresses[family].frozen()
-                )
-                for family in FAMILIES
-            }
         if joins:
             held.profiles |= numbers
             for profile in profiles:
@@ -240,11 +221,11 @@ class Selections:
             held.profiles -= numbers
             for profile in profiles:
                 profile.shown.discard(held.number)
-        self._all_move(known[numbers], held, None, joins=joins)
+        self._all_move(known.of(numbers, profiles), held, None, joins=joins)
 
     def _compare_again(self, profile: Profile, held: Held, namespace: Mapping[str, str]) -> None:
         """Compare a profile whose namespace has other labels."""
-        members = {family: frozenset(m.frozen()) for family, m in profile.addresses.items()}
+        members = _every(profile)
         was = _shown(held, profile)
         self._hide(held, profile)
         profile.shown.discard(held.number)
@@ -263,12 +244,13 @@ class Selections:
     ) -> None:
         for pick in held.selection.any_of:
             self.compared += 1
-            if pick.pods.matches(labels) and _is_of(pick, profile.namespace, namespace):
-                self._show(held, pick, profile)
+            mine = pick.pods.matches(labels) and is_of(pick, profile.namespace, namespace)
+            if mine and declares(pick, profile):
+                self._show(held, pick, BitMap((profile.number,)))
 
     def _all_move(
         self,
-        members: Mapping[int, frozenset[int]],
+        members: Addresses,
         held: Held,
         withins: Withins,
         *,
@@ -282,15 +264,6 @@ class Selections:
                 held.move_all(family, found, joins=joins)
                 self._changed[held.number] = held
 
-    # -- who is picked
-
-    def takes(self, pick: Pick, profile: Profile) -> bool:
-        """Whether a pick takes a profile in, whatever its ports and addresses."""
-        namespace = dict(self._namespaces.labels(profile.namespace))
-        return _is_of(pick, profile.namespace, namespace) and pick.pods.matches(
-            dict(profile.labels)
-        )
-
     def means(self, selection: Selection, family: int, address: int, of: Profile | None) -> bool:
         """Whether a selection means an address that is surely one of a profile's; ``of`` None: it
         is nobody's for sure."""
@@ -299,76 +272,62 @@ class Selections:
         if selection.names:
             return self.names.means(selection, (family, address))
         return of is not None and any(
-            self.takes(pick, of)
-            and _declares(pick, of)
+            self.picks.takes(pick, of)
+            and declares(pick, of)
             and (pick.within is None or address in pick.within.family(family))
             for pick in selection.any_of
         )
 
-    def picked(self, pick: Pick, among: BitMap | None = None) -> BitMap:
-        """The profiles that a pick takes in, whatever ports and addresses they have. ``among``:
-        only of these."""
-        found = BitMap(self._profiles.labels.select(pick.pods))
-        if among is not None:
-            found &= among
-        if pick.namespace is not None:
-            found &= self._profiles.of_namespace.get(pick.namespace, BitMap())
-        elif found and not pick.namespaces.selects_everything:
-            found &= self._of_namespaces(pick.namespaces)
-        return found
-
-    def _of_namespaces(self, selector: LabelSelector) -> BitMap:
-        found = self._in_namespaces.get(selector)
-        if found is None:
-            of_namespace = self._profiles.of_namespace
-            parts = (of_namespace[name] for name in self._namespaces.select(selector))
-            found = self._in_namespaces[selector] = BitMap.union(BitMap(), *parts)
-        return found
-
-    def _show(self, held: Held, pick: Pick, profile: Profile) -> None:
-        """A pick takes a profile in, if it declares the port."""
-        if not _declares(pick, profile):
-            return
-        known = _shown(held, profile)
-        held.profiles.add(profile.number)
-        profile.shown.add(held.number)
-        if pick.within is not None and known is not None:
-            held.within[profile.number] = (*known, pick.within)
-        else:
-            held.within.pop(profile.number, None)
+    def _show(self, held: Held, pick: Pick, profiles: BitMap | FrozenBitMap) -> None:
+        """A pick takes profiles in."""
+        for number in profiles:
+            profile = self._profiles.by_number[number]
+            profile.shown.add(held.number)
+            if held.within or pick.within is not None:
+                known = _shown(held, profile)
+                if pick.within is not None and known is not None:
+                    held.within[number] = (*known, pick.within)
+                else:
+                    held.within.pop(number, None)
+        held.profiles |= profiles
 
     def _hide(self, held: Held, profile: Profile) -> None:
         held.profiles.discard(profile.number)
         held.within.pop(profile.number, None)
 
-    def _drop(self, pick: Pick, held: Held) -> None:
-        picks = self._picks[_scope(pick)]
-        picks[pick].discard(held)
-        if not picks[pick]:
-            del picks[pick]
-            if not picks:
-                del self._picks[_scope(pick)]
+
+class _Addresses:
+    """The addresses of profiles, read once for all selections that these come into or leave."""
+
+    def __init__(self) -> None:
+        self._of_one: dict[int, Addresses] = {}
+        self._of_several: dict[FrozenBitMap, Addresses] = {}
+
+    def of(self, numbers: FrozenBitMap, profiles: Iterable[Profile]) -> Addresses:
+        """Of these profiles together; ``numbers``: theirs."""
+        found = self._of_several.get(numbers)
+        if found is None:
+            each = list(map(self._of, profiles))
+            found = self._of_several[numbers] = {
+                family: frozenset().union(*(one.get(family, NONE) for one in each))
+                for family in FAMILIES
+            }
+        return found
+
+    def _of(self, profile: Profile) -> Addresses:
+        found = self._of_one.get(profile.number)
+        if found is None:
+            found = self._of_one[profile.number] = _every(profile)
+        return found
 
 
-def _is_of(pick: Pick, name: str, labels: Mapping[str, str]) -> bool:
-    """Whether a pick is about a namespace."""
-    return pick.namespaces.matches(labels) if pick.namespace is None else pick.namespace == name
+def _every(profile: Profile) -> Addresses:
+    return {family: frozenset(found.frozen()) for family, found in profile.addresses.items()}
 
 
 def _shown(held: Held, profile: Profile) -> Withins:
     """Which addresses of a profile are in a selection."""
     return held.within.get(profile.number) if profile.number in held.profiles else _NOTHING
-
-
-def _declares(pick: Pick, profile: Profile) -> bool:
-    """Whether a profile gives the number to the port that a pick asks for, if it asks for one."""
-    if pick.port is None:
-        return True
-    return named_number(profile.ports, PortName(*pick.port)) == pick.numbers
-
-
-def _scope(pick: Pick) -> Scope:
-    return pick.namespaces if pick.namespace is None else pick.namespace
 
 
 def _lies_in(family: int, address: int, withins: Iterable[AddressSet]) -> bool:
@@ -389,6 +348,8 @@ def _members(
     known: dict[tuple[int, frozenset[int]], Members], family: int, addresses: Some
 ) -> Members:
     """One value for all selections in which the same addresses move."""
+    if not addresses:
+        return Members(family)
     key = (family, frozenset(addresses))
     found = known.get(key)
     if found is None:

@@ -30,11 +30,12 @@ class PortName(NamedTuple):
 
 def named_number(ports: Iterable[ContainerPort], name: PortName) -> PortSet:
     """Every number that a pod gives to a port name: none, one, or several (NP-33..NP-35)."""
-    return PortSet.union(
+    found = [
         PortSet.port(port.protocol.value, port.port)
         for port in ports
         if port.name == name.name and name.protocol in ("", port.protocol.value)
-    )
+    ]
+    return found[0] if len(found) == 1 else PortSet.union(found)
 
 
 def in_order(ports: PortSet) -> tuple[tuple[int, int], ...]:

@@ -64,15 +64,29 @@ class LabelIndex:
             _take_out(self._by_label, label, number)
             _take_out(self._by_key, label[0], number)
 
+    def relabel(self, numbers: BitMap, before: Labels, after: Labels) -> None:
+        """These label sets, which were all ``before``, are all ``after`` now."""
+        self._memo.clear()
+        gone, new = set(before).difference(after), set(after).difference(before)
+        for label in gone:
+            _take_all_out(self._by_label, label, numbers)
+        for label in new:
+            self._by_label[label] |= numbers
+        for key in dict(before).keys() - dict(after).keys():
+            _take_all_out(self._by_key, key, numbers)
+        for key in dict(after).keys() - dict(before).keys():
+            self._by_key[key] |= numbers
+
     def select(self, selector: LabelSelector) -> FrozenBitMap:
         """Numbers of the label sets that the selector matches (NP-4)."""
         found = self._memo.get(selector)
         if found is None:
-            found = self._memo[selector] = FrozenBitMap(self._select(selector))
+            found = self._memo[selector] = self.select_among(selector, self._numbers)
         return found
 
-    def _select(self, selector: LabelSelector) -> BitMap:
-        result = BitMap(self._numbers)
+    def select_among(self, selector: LabelSelector, numbers: BitMap) -> FrozenBitMap:
+        """The same of these label sets alone; for a few that costs little."""
+        result = BitMap(numbers)
         for label in selector.match_labels:
             result &= self._by_label.get(label, BitMap())
         for requirement in selector.match_expressions:
@@ -81,7 +95,7 @@ class LabelIndex:
                 result -= members
             else:
                 result &= members
-        return result
+        return FrozenBitMap(result)
 
     def _members(self, requirement: LabelSelectorRequirement) -> BitMap:
         """Those with the key, or with the key and a listed value."""
@@ -95,6 +109,12 @@ class LabelIndex:
 
 def _take_out(holders: dict[_K, BitMap], key: _K, number: int) -> None:
     holders[key].remove(number)
+    if not holders[key]:
+        del holders[key]
+
+
+def _take_all_out(holders: dict[_K, BitMap], key: _K, numbers: BitMap) -> None:
+    holders[key] -= numbers
     if not holders[key]:
         del holders[key]
 

@@ -125,9 +125,9 @@ class Members(Struct, frozen=True):
         return bool(self.numbers) or bool(self.strays)
 
     def __iter__(self) -> Iterator[int]:
-        if self.family == 4:
-            yield from self.numbers
-            return
+        return iter(self.numbers) if self.family == 4 else self._iter_v6()
+
+    def _iter_v6(self) -> Iterator[int]:
         for number, alike in groupby(self.numbers, key=_prefix_number):
             base = _prefixes.prefix(number) << _HOST_BITS
             yield from (base | each & _HOST for each in alike)

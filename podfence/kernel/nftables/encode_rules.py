@@ -94,6 +94,7 @@ class _Writer:
         return data
 
 
+@lru_cache(maxsize=512)
 def _plain(part: Expression | Statement) -> bytes:
     """Parts that read no field of the packet."""
     match part:
@@ -198,6 +199,7 @@ def _compare(operator: int, value: bytes) -> bytes:
     )
 
 
+@lru_cache(maxsize=512)
 def _lookup(name: str, *verdict: int) -> bytes:
     to_verdict = [_number(kind, nf.NFT_REG_VERDICT) for kind in verdict]
     return _expression(

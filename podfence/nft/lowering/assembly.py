@@ -7,7 +7,7 @@ is done to the kernel's table to get there. Elements that are asked for and not 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
@@ -17,6 +17,7 @@ from podfence.live.profiles import Held
 from podfence.live.selections import Moved, Selections
 from podfence.model.networkpolicy import IPNetwork
 from podfence.nft.difference import Steps, steps
+from podfence.nft.lowering.batch import Batch, Shown
 from podfence.nft.lowering.delta import Delta, Gathered
 from podfence.nft.lowering.dispatch import AUDIT_MAPS, range_sets, spoken
 from podfence.nft.lowering.fragments import Fixed, Fragment, fragment
@@ -40,16 +41,6 @@ OUR_TABLE = Table(TABLE, "managed by podfence")
 _RANGES = {range_set(family): family for family in FAMILIES}
 
 
-class _Members:
-    """A set of addresses. ``held``: whose members it shows; None: ``declared`` has them."""
-
-    __slots__ = ("declared", "held")
-
-    def __init__(self, declared: MemberSet, held: Held | None) -> None:
-        self.declared = declared
-        self.held = held
-
-
 class Assembly:
     """The ruleset of a node, whose pods, policies and selections a live index follows."""
 
@@ -64,7 +55,7 @@ class Assembly:
         self._uses: Counter[Name] = Counter()
         self._lent: Counter[str] = Counter()
         self._fixed: dict[Name, Fixed] = {}
-        self._members: dict[str, _Members] = {}
+        self._members: dict[str, Shown] = {}
         self._showing: dict[int, dict[str, int]] = {}
         """By ``Held.number``, the sets that show it, each with its family."""
         self._leads = Leads(self._namer)
@@ -73,7 +64,7 @@ class Assembly:
         self._audits = False
         self._skeleton = _skeleton(node, audit=False)
         self._chain_uses = Uses(self._skeleton.values())
-        self._batch = _Batch({})
+        self._batch = Batch({})
 
     def __len__(self) -> int:
         """How many objects and names there are for groups of pods."""
@@ -85,7 +76,7 @@ class Assembly:
         if not change:
             nothing = Transaction(OUR_TABLE)
             return Delta(nothing, released=change.released, given=change.given)
-        self._batch = _Batch({(m.number, m.family): m for m in change.moved})
+        self._batch = Batch({(m.number, m.family): m for m in change.moved})
         self._leads.begin()
         self._set_cidrs(change.pod_cidrs)
         self._take_policies(change)
@@ -98,6 +89,7 @@ class Assembly:
         delta = self._delta(change)
         for held in self._batch.unheld:
             self._selections.release(held)
+        self._batch.members.clear()
         return delta
 
     def group(self, policy: DirectionPolicy) -> str:
@@ -115,6 +107,7 @@ class Assembly:
             for found in map(self._leads.find, self._leads.names())
         )
         objects += map(self._with_members, self._members.values())
+        self._batch.members.clear()
         objects += self._fixed.values()
         objects += self._skeleton.values()
         return Ruleset.of(OUR_TABLE, objects)
@@ -206,11 +199,11 @@ class Assembly:
         held = None if words is None else self._selections.hold(words)
         if known is not None:
             self._stop_showing(name, known)
-        self._members[name] = _Members(declared, held)
+        self._members[name] = Shown(declared, held)
         if held is not None:
             self._showing.setdefault(held.number, {})[name] = declared.elements.family
 
-    def _stop_showing(self, name: str, shown: _Members) -> None:
+    def _stop_showing(self, name: str, shown: Shown) -> None:
         if shown.held is not None:
             showing = self._showing[shown.held.number]
             del showing[name]
@@ -218,16 +211,16 @@ class Assembly:
                 del self._showing[shown.held.number]
             self._batch.unheld.append(shown.held)
 
-    def _note(self, name: str, known: _Members | None) -> None:
+    def _note(self, name: str, known: Shown | None) -> None:
         """Remember what a set was when the batch began, before it comes, goes or shows another
         selection."""
         self._batch.shown.setdefault(name, known)
 
-    def _before(self, known: _Members) -> MemberSet:
+    def _before(self, known: Shown) -> MemberSet:
         if known.held is None:
             return known.declared
         family = known.declared.elements.family
-        members = self._selections.members(known.held, family)
+        members = self._members_of(known.held, family)
         moved = self._batch.moved.get((known.held.number, family))
         if moved is not None:
             doubtful = known.held.selection.addresses.family(family)
@@ -235,13 +228,21 @@ class Assembly:
             members = (members - (moved.joined - kept)) | moved.left
         return replace(known.declared, elements=members)
 
-    def _with_members(self, shown: _Members) -> MemberSet:
+    def _with_members(self, shown: Shown) -> MemberSet:
         if shown.held is None:
             return shown.declared
         family = shown.declared.elements.family
-        return replace(shown.declared, elements=self._selections.members(shown.held, family))
+        return replace(shown.declared, elements=self._members_of(shown.held, family))
 
-    def _count(self, shown: _Members) -> int:
+    def _members_of(self, held: Held, family: int) -> Members:
+        """Of a selection, read once in a batch: several sets may show it, before and after."""
+        key = held.number, family
+        found = self._batch.members.get(key)
+        if found is None:
+            found = self._batch.members[key] = self._selections.members(held, family)
+        return found
+
+    def _count(self, shown: Shown) -> int:
         elements = shown.declared.elements
         held = shown.held
         return len(elements) if held is None else self._selections.count(held, elements.family)
@@ -313,7 +314,20 @@ class Assembly:
         before = Side(Objects(self._kind_before, self._find_before, self._names_before))
         after = Side(Objects(self._kind, self._find, self._names))
         touched = Touched.by(transaction, before, after)
-        return judged(before, after, touched, self._chain_uses, released)
+        return judged(before, after, touched, self._chain_uses, released, self._is_within)
+
+    def _is_within(self, old: str, new: str) -> bool | None:
+        """Whether the members of a set before are all in a set now, as far as who is selected tells
+        that; None: members have to be compared."""
+        before, after = self._batch.shown.get(old) or self._members.get(old), self._members.get(new)
+        if before is None or after is None or before.held is None or after.held is None:
+            return None
+        family = before.declared.elements.family
+        if family != after.declared.elements.family or any(
+            (held.number, family) in self._batch.moved for held in (before.held, after.held)
+        ):
+            return None
+        return self._selections.is_within(before.held, after.held, family)
 
     def _show_moved(self, moved: Moved, found: Steps) -> None:
         """What moved in a selection moves in the sets that showed it before and do so now."""
@@ -384,17 +398,3 @@ class Assembly:
 def _skeleton(node: LocalNode, *, audit: bool) -> dict[str, Chain]:
     fixed = skeleton(node.mark_mask, node.mark_value, node.log_group, audit=audit)
     return {chain.name: chain for chain in fixed}
-
-
-class _Batch:
-    """What was there before a change touched it. ``moved``: members of selections, by number and
-    family. ``changed`` and ``shown``: objects, and sets of addresses, that are others now; None
-    where there was none. ``unheld``: selections that are looked at until the change is told.
-    ``unnamed``: names that a fragment gave back."""
-
-    def __init__(self, moved: Mapping[tuple[int, int], Moved]) -> None:
-        self.moved = moved
-        self.changed: dict[Name, NamedObject | None] = {}
-        self.shown: dict[str, _Members | None] = {}
-        self.unheld: list[Held] = []
-        self.unnamed: set[str] = set()

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from podfence.nft.difference import without
 from podfence.nft.lowering.peers import OF_NAMES
-from podfence.nft.lowering.permission import Proof, Rules
+from podfence.nft.lowering.permission import Known, Proof, Rules, unknown
 from podfence.nft.lowering.polarity import Polarity, Uses
 from podfence.nft.lowering.skeleton import FAST, STAMP, range_set, stateless_map, verdict_map
 from podfence.nft.lowering.views import AUDIT_VIEWS, FAMILIES, VIEWS, View
@@ -137,12 +137,18 @@ def tightening(before: Ruleset, after: Ruleset, released: Released = _NOBODY) ->
 
 
 def judged(
-    before: Rules, after: Rules, touched: Touched, uses: Uses, released: Released = _NOBODY
+    before: Rules,
+    after: Rules,
+    touched: Touched,
+    uses: Uses,
+    released: Released = _NOBODY,
+    known: Known = unknown,
 ) -> Tightening:
     """The same for a step of which is known what it touches. ``uses``: of the chains of
-    ``before``. Reads nothing else than what the touched things lead to."""
+    ``before``. Reads nothing else than what the touched things lead to, and no members that are
+    ``known``."""
     found = Tightening.NO
-    for level in _Judgement(before, after, touched, uses, released).levels():
+    for level in _Judgement(before, after, touched, uses, released, known).levels():
         found = max(found, level)
         if found is Tightening.NOW:
             break
@@ -153,7 +159,13 @@ class _Judgement:
     """One step."""
 
     def __init__(
-        self, before: Rules, after: Rules, touched: Touched, uses: Uses, released: Released
+        self,
+        before: Rules,
+        after: Rules,
+        touched: Touched,
+        uses: Uses,
+        released: Released,
+        known: Known,
     ) -> None:
         self._before, self._after = before, after
         self._touched, self._uses, self._released = touched, uses, released
@@ -164,7 +176,7 @@ class _Judgement:
             ):  # of ports: their chains say something else
                 self._chains |= uses.of_map(name) & after.chains.keys()
         smaller = (n for n, part in touched.taken.items() if self._lost(part) is Tightening.NOW)
-        self._proof = Proof(before, after, smaller, released)
+        self._proof = Proof(before, after, smaller, released, known)
 
     def levels(self) -> Iterator[Tightening]:
         """Of each touched thing alone."""

@@ -1,0 +1,37 @@
+"""What was there before a batch of events touched it, for as long as the batch is taken in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from podfence.live.profiles import Held
+from podfence.live.selections import Moved
+from podfence.nft.lowering.side import Name
+from podfence.nft.objects import MemberSet, NamedObject
+from podfence.sets.members import Members
+
+
+class Shown:
+    """A set of addresses. ``held``: whose members it shows; None: ``declared`` has them."""
+
+    __slots__ = ("declared", "held")
+
+    def __init__(self, declared: MemberSet, held: Held | None) -> None:
+        self.declared = declared
+        self.held = held
+
+
+class Batch:
+    """What was there before a change touched it. ``moved``: members of selections, by number and
+    family. ``members``: those of selections, as far as they were read. ``changed`` and ``shown``:
+    objects, and sets of addresses, that are others now; None where there was none. ``unheld``:
+    selections that are looked at until the change is told. ``unnamed``: names that a fragment gave
+    back."""
+
+    def __init__(self, moved: Mapping[tuple[int, int], Moved]) -> None:
+        self.moved = moved
+        self.members: dict[tuple[int, int], Members] = {}
+        self.changed: dict[Name, NamedObject | None] = {}
+        self.shown: dict[str, Shown | None] = {}
+        self.unheld: list[Held] = []
+        self.unnamed: set[str] = set()
