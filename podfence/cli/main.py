@@ -27,7 +27,7 @@ gc.set_threshold(200_000, 50, 50)
 from podfence._version import __version__  # noqa: E402 - behind the threshold, as all imports
 from podfence.cli.standin import left_out, without  # noqa: E402
 
-with left_out("inspect"):
+with left_out("inspect", "platform"):
     import click
 
 COMMANDS = {
@@ -54,6 +54,9 @@ COMMANDS = {
     "completion": "Print a script that makes a shell complete commands and options.",
 }
 """Command name -> one line of help, in the order of the help page."""
+
+_RARELY_ASKED = ("inspect", "textwrap", "msgspec.inspect")
+"""What msgspec imports, and no question asks."""
 
 ALIASES = {"diff": "plan"}
 """Other names of commands; the help page does not repeat them."""
@@ -106,7 +109,7 @@ class LazyGroup(click.Group):
         if cmd_name not in self._lazy:
             return None
         # Where it is installed, msgspec asks it for types of older Pythons, which nothing here has.
-        with without("typing_extensions"), left_out("inspect", "textwrap"):
+        with without("typing_extensions"), left_out(*_RARELY_ASKED):
             import_module("msgspec")
         found = import_module(self._module.format(cmd_name)).command
         return found if isinstance(found, click.Command) else None

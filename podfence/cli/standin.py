@@ -6,6 +6,7 @@ one, which is imported then; whoever imports it himself gets the real one.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,18 @@ class _InspectStandIn(_StandIn):
         return doc
 
 
+class _PlatformStandIn(_StandIn):
+    """uuid, which click imports, asks for the system's name alone."""
+
+    def system(self) -> str:
+        if hasattr(os, "uname"):
+            return os.uname().sysname
+        return str(import_module("platform").system())
+
+
+_OF_THEIR_OWN = {"inspect": _InspectStandIn, "platform": _PlatformStandIn}
+
+
 @contextmanager
 def left_out(*names: str) -> Iterator[None]:
     """Modules that what is imported inside gets stand-ins of, but for those that are there."""
@@ -44,7 +57,7 @@ def left_out(*names: str) -> Iterator[None]:
 
 
 def _made(name: str) -> ModuleType:
-    return _InspectStandIn(name) if name == "inspect" else _StandIn(name)
+    return _OF_THEIR_OWN.get(name, _StandIn)(name)
 
 
 @contextmanager

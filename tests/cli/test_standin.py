@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import platform
 import subprocess
 import sys
 
@@ -59,6 +60,15 @@ def test_help_is_cleaned_as_inspect_does(text: str, monkeypatch: pytest.MonkeyPa
     assert early.cleandoc(text) == inspect.cleandoc(text)
 
 
+def test_the_name_of_the_system_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "platform")
+    with left_out("platform"):
+        early = importlib.import_module("platform")
+    assert early is not platform
+    assert early.system() == platform.system()
+    assert early.machine() == platform.machine()
+
+
 def test_a_question_imports_none_of_what_it_does_not_ask() -> None:
     words = ["can", "shop/frontend", "shop/backend:8000", "-f", str(ROOT / "examples" / "shop")]
     program = (
@@ -67,7 +77,8 @@ def test_a_question_imports_none_of_what_it_does_not_ask() -> None:
         f"sys.argv[1:] = {words!r}\n"
         "try:\n    run()\n"
         "except SystemExit as end:\n    print(end.code)\n"
-        "print(*sorted({'inspect', 'textwrap', 'typing_extensions'} & {*sys.modules}))\n"
+        "print(*sorted({'inspect', 'textwrap', 'platform', 'msgspec.inspect',"
+        " 'typing_extensions'} & {*sys.modules}))\n"
     )
     found = subprocess.run(
         [sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True, cwd=ROOT

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+from pyroaring import BitMap
 
 from podfence.model.meta import Labels
 from podfence.model.selectors import LabelSelector
@@ -62,3 +63,30 @@ def test_an_index_that_grew_and_shrank_is_as_a_new_one(seed: int) -> None:
         fresh = LabelIndex(there.items())
         assert [index.select(a) for a in asked] == [fresh.select(a) for a in asked]
         assert index.everything == fresh.everything
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_sets_that_are_told_other_labels_are_as_in_a_new_index(seed: int) -> None:
+    rng = Random(seed)
+    there = {number: LABELS[number % 3] for number in range(9)}
+    index = LabelIndex(there.items())
+    asked = [
+        selector({"app": "web"}),
+        selector({"app": ""}),
+        selector(None, requirement("tier", "Exists")),
+        selector(None, requirement("app", "NotIn", "web")),
+    ]
+    for _ in range(30):
+        before, after = LABELS[rng.randrange(5)], LABELS[rng.randrange(5)]
+        alike = [n for n, labels in there.items() if labels == before and rng.random() < 0.7]
+        index.relabel(BitMap(alike), before, after)
+        there.update(dict.fromkeys(alike, after))
+        fresh = LabelIndex(there.items())
+        assert [index.select(a) for a in asked] == [fresh.select(a) for a in asked]
+
+
+@pytest.mark.parametrize("among", [(), (1,), (0, 3), range(5)])
+def test_who_of_some_is_selected(among: tuple[int, ...]) -> None:
+    index = LabelIndex(LABELS.items())
+    for asked in (selector({"app": "web"}), selector(None, requirement("tier", "DoesNotExist"))):
+        assert index.select_among(asked, BitMap(among)) == index.select(asked) & BitMap(among)
