@@ -242,6 +242,24 @@ def test_a_delta_says_what_it_takes_away(reader: Node, change: Event, level: Tig
     assert reader.take(change).tightens is level
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "level"),
+    [
+        pytest.param({"app": "db"}, {}, Tightening.NO, id="more pods"),
+        pytest.param({}, {"app": "db"}, Tightening.NOW, id="fewer pods"),
+        pytest.param({"app": "db"}, {"app": "x"}, Tightening.NOW, id="other pods"),
+        pytest.param({"app": "x"}, {"app": "db"}, Tightening.NO, id="nobody before"),
+    ],
+)
+def test_other_peers_take_away_what_the_new_set_lacks(
+    reader: Node, before: dict[str, str], after: dict[str, str], level: Tightening
+) -> None:
+    reader.gone(WEB_FROM_ALL)
+    reader.put(policy("shop/web-from-db", {"app": "web"}, ingress=[rule(peer(pods=before))]))
+    changed = policy("shop/web-from-db", {"app": "web"}, ingress=[rule(peer(pods=after))])
+    assert reader.put(changed).tightens is level
+
+
 def test_who_gets_an_address_and_who_leaves_one(reader: Node) -> None:
     gone = reader.gone(FAR)
     assert {family: set(found) for family, found in gone.released.items()} == {4: {0x0A000102}}
