@@ -236,11 +236,10 @@ class Assembly:
 
     def _members_of(self, held: Held, family: int) -> Members:
         """Of a selection, read once in a batch: several sets may show it, before and after."""
-        key = held.number, family
-        found = self._batch.members.get(key)
-        if found is None:
-            found = self._batch.members[key] = self._selections.members(held, family)
-        return found
+        key, known = (held.number, family), self._batch.members
+        if key not in known:
+            known[key] = self._selections.members(held, family)
+        return known[key]
 
     def _count(self, shown: Shown) -> int:
         elements = shown.declared.elements
