@@ -141,7 +141,8 @@ def write_fixes(texts: Mapping[str, tuple[str, str]]) -> None:
         for file, (before, after) in texts.items():
             with open(file, encoding="utf-8", newline="") as stream:
                 if stream.read() != before:
-                    raise PodfenceError(f"--fix: {file} was changed meanwhile; run it again")
+                    said = f"{printable(file)} was changed meanwhile; run it again"
+                    raise PodfenceError(f"--fix: {said}")
             _write_like(file, beside[file], after)
         for file in texts:
             os.replace(beside[file], file)
@@ -150,7 +151,7 @@ def write_fixes(texts: Mapping[str, tuple[str, str]]) -> None:
         for file in done:
             _write_like(file, beside[file], texts[file][0])
             os.replace(beside[file], file)
-        said = f"{error.strerror}: {error.filename}"
+        said = f"{error.strerror}: {printable(str(error.filename))}"
         raise PodfenceError(f"--fix: nothing was changed: {said}") from error
     finally:
         for made in beside.values():

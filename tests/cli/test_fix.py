@@ -149,6 +149,32 @@ def test_a_file_that_changed_meanwhile_stops_all(two: dict[str, tuple[str, str]]
     assert len(list(last.parent.iterdir())) == 2
 
 
+def gone(path: Path) -> None:
+    path.unlink()
+
+
+def other(path: Path) -> None:
+    path.write_text("other")
+
+
+def shut(path: Path) -> None:
+    path.chmod(0o444)
+
+
+@pytest.mark.parametrize("spoil", [gone, other, shut])
+def test_an_error_shows_the_name_of_a_file_and_does_not_act_on_the_terminal(
+    tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "a\x1b[2Jb"
+    path.write_text("old")
+    spoil(path)
+
+    with pytest.raises(PodfenceError, match=r"a\\x1b\[2Jb") as raised:
+        write_fixes({str(path): ("old", "new")})
+
+    assert "\x1b" not in str(raised.value)
+
+
 def test_files_are_written_all_or_none(
     two: dict[str, tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
