@@ -74,6 +74,10 @@ class LabError(PodfenceError):
     code = "PF004"
 
 
+class LabGone(LabError):
+    """No lab has the name that was asked for, or it ended before it answered."""
+
+
 class NftError(PodfenceError):
     """The kernel, or ``nft``, refused a ruleset; nothing of it was applied."""
 

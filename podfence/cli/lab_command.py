@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +23,7 @@ from podfence.cli.common import (
 from podfence.cli.inputs import Inputs, complete_files, input_options, namespace_option
 from podfence.cli.lab_drops import name_option
 from podfence.cli.targets import qualified, question
-from podfence.errors import HostError, LabError, PodfenceError
+from podfence.errors import HostError, LabError, LabGone, PodfenceError
 from podfence.kernel import mounts, netns
 from podfence.kernel.bindnotice import announce_binds
 from podfence.lab import client, messages
@@ -367,7 +368,10 @@ def status(name: str, output: str) -> int:
 @output_option
 def list_(output: str) -> int:
     """List the labs that are up."""
-    labs = [client.ask(name, messages.Status()) for name in client.labs_that_are_up()]
+    labs = []
+    for name in client.labs_that_are_up():
+        with suppress(LabGone):  # it ended meanwhile
+            labs.append(client.ask(name, messages.Status()))
     if not labs and output == "text":
         click.echo("no lab is up; start one: podfence lab up -f DIR", err=True)
     _say(output, data.list_data(labs), texts.list_text(labs))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from podfence._version import __version__
-from podfence.errors import LabError, PodfenceError
+from podfence.errors import LabError, LabGone, PodfenceError
 from podfence.lab.api.folder import link_of, remove_folder
 from podfence.lab.messages import Down, Message
 
@@ -32,8 +32,8 @@ def ask(
     """Send a message to a lab and wait for the reply.
 
     ``descriptor``: one that follows the message. ``path``: the lab's socket, for a process that is
-    somebody else by now than the lab's user. Raises LabError when no lab has this name, or what the
-    lab raised.
+    somebody else by now than the lab's user. Raises LabGone when no lab has this name or it ends
+    before it answers, or what the lab raised.
     """
     try:
         connection = _connect(path or socket_path(name))
@@ -46,7 +46,7 @@ def ask(
                 send_handle(connection, descriptor, 0)
             reply: object = connection.recv()
         except (EOFError, ConnectionError):
-            raise LabError(f"the lab {name} ended before it answered") from None
+            raise LabGone(f"the lab {name} ended before it answered") from None
     if isinstance(reply, PodfenceError):
         raise reply
     return cast("R", reply)  # the type that the message says; both ends are of one version
@@ -57,11 +57,11 @@ def labs_that_are_up() -> list[str]:
     return [name for name in known_names() if is_up(name)]
 
 
-def no_such_lab(name: str) -> LabError:
+def no_such_lab(name: str) -> LabGone:
     """The error for a name that no lab has; it names those that are up."""
     names = labs_that_are_up()
     hint = f"up are: {', '.join(names)}" if names else "start one: podfence lab up -f DIR"
-    return LabError(f"no lab named {name} is up; {hint}")
+    return LabGone(f"no lab named {name} is up; {hint}")
 
 
 def is_up(name: str) -> bool:
@@ -80,7 +80,10 @@ def take_down(name: str) -> bool:
     """End a lab and wait until it is gone; False when there was none, but maybe its socket."""
     if not is_up(name):
         return False
-    ask(name, Down())
+    try:
+        ask(name, Down())
+    except LabGone:
+        is_up(name)  # it crashed meanwhile, and leaves its socket
     path = socket_path(name)
     end = time.monotonic() + _PATIENCE
     while path.exists():
