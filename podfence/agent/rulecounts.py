@@ -2,14 +2,15 @@
 that enforces finds the rules.
 
 Rule: no packet meets anything for it, and nobody waits. Looking takes one hundredth of a processor
-at the most: who has many connections has fewer looks. The thread that enforces asks about a few
-kinds of connections a turn, when its own work is done.
+at the most: who has many connections has fewer looks. The thread that enforces asks about kinds of
+connections for some milliseconds a turn, when its own work is done.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from pathlib import Path
@@ -25,8 +26,9 @@ from podfence.errors import NftError
 from podfence.kernel.ctlook import Look, Tracked
 from podfence.model.meta import ObjectRef, Revision
 from podfence.sets.ports import OTHER
-from podfence.usage.credit import Credit, Kind
-from podfence.usage.ledger import Kept, Ledger
+from podfence.usage.credit import Credit, Kind, Rule
+from podfence.usage.kept import Kept
+from podfence.usage.ledger import Ledger
 from podfence.usage.record import Rules
 
 PERIOD = 10.0
@@ -36,25 +38,34 @@ SHARE = 100
 """How many times as long as a look took is waited for the next."""
 AGAIN = 60.0
 """Seconds until connections that cannot be listed are tried again."""
-ASKED = 100
-"""Kinds of connections that are asked about in one turn of the thread that enforces."""
+WHOLE = 10
+"""Each so manyth look tells what is still there of before, too; and the first after policies have
+changed, or after one that failed."""
+TURN = 0.005
+"""Seconds of a turn of the thread that enforces after which it asks no more. One kind is asked
+about in whole, however many rules its pod has."""
+ASKED = 1000
+"""Kinds of connections that it looks at for that."""
 SURVEY = 30.0
 """Seconds until the rules that there are are gathered again; after a change of policies at once."""
 SAVED = 60.0
 """Seconds between two writings of the file."""
 _LARGEST = 1 << 26
-"""Bytes of the file: 20,000 policies with ten rules each are less."""
+"""Bytes of the file: as many policies and rules as there is room for are less."""
+_DENIALS = 4096
+"""Denials that wait for the next turn."""
 
 
 class Connections(Protocol):
     """What ``ConnectionTable`` does; or a stand-in."""
 
-    def look(self) -> Look:
+    def look(self, *, still: bool = False) -> Look:
         """Raises NftError."""
 
 
 class RuleCounts:
-    """``path``: the file for restarts. ``clock``: seconds since 1970."""
+    """``path``: the file for restarts. ``clock``: seconds since 1970. ``timer``: seconds since
+    whenever."""
 
     def __init__(
         self,
@@ -63,23 +74,32 @@ class RuleCounts:
         path: Path,
         log: Log,
         clock: Callable[[], float] = time.time,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._connections = connections
-        self._path, self._log, self._clock = path, log, clock
+        self._node, self._connections = node, connections
+        self._path, self._log, self._clock, self._timer = path, log, clock, timer
         self._lock = threading.Lock()
-        self._ledger = Ledger(node, rfc3339, clock(), _load(path))
+        self._ledger = Ledger(clock(), _load(path))
         self._saved = -inf
+        self._changes = 0
+        # Of the thread that enforces alone:
         self._surveyed, self._is_stale = -inf, True
+        self._state = self._surveyed_state = -1
+        self._denied: deque[Rule] = deque(maxlen=_DENIALS)
 
     def run(self, stopped: threading.Event) -> None:
         """Until it is to stop."""
-        said = ""
+        said, looks, changes = "", 0, 0
         while not stopped.is_set():
-            began = time.thread_time()
+            began, now = time.thread_time(), self._changes
+            still = bool(said) or now != changes or looks % WHOLE == 0
             try:
-                self.take(self._connections.look())
-                said, pause = "", max(PERIOD, SHARE * (time.thread_time() - began))
+                self.take(self._connections.look(still=still))
+                said, looks, changes = "", looks + 1, now
+                pause = max(PERIOD, SHARE * (time.thread_time() - began))
             except NftError as error:
+                with self._lock:
+                    self._ledger.failed(error.message)
                 if error.message != said:
                     self._log.warning("rules are not counted", message=error.message)
                 said, pause = error.message, AGAIN
@@ -90,43 +110,74 @@ class RuleCounts:
 
     def take(self, look: Look) -> None:
         """What a look has found."""
-        kinds = [(_kind(each), number) for each, number in look.new.items()]
+        kinds = [(_kind(each), number) for each, number in look.kinds.items()]
         with self._lock:
             self._ledger.looked(kinds, self._clock(), cut=look.cut)
 
     def changed(self) -> None:
         """Policies are others now. For the thread that enforces."""
         self._is_stale = True
+        with self._lock:
+            self._ledger.forget()
+        self._changes += 1  # last, so that a look that sees it asks policies of now
 
     def name(self, credit: Credit, revisions: Mapping[ObjectRef, Revision]) -> None:
         """Find the rules of some connections. For the thread that enforces: its index is not to
         change meanwhile."""
         now = self._clock()
-        if self._is_stale or not 0 <= now - self._surveyed < SURVEY:
-            self._is_stale, self._surveyed = False, now
-            written = credit.written()
-            with self._lock:
-                self._ledger.survey(revisions, written, now)
         with self._lock:
+            if self._state != credit.state:
+                self._state = credit.state
+                self._ledger.forget()
             asked = self._ledger.questions(ASKED)
-        answers = [(kind, credit.rules(kind)) for kind in asked]
+        if self._is_stale or not 0 <= now - self._surveyed < SURVEY:
+            self._survey(credit, revisions, now)
+        answers = self._answers(credit, asked)
+        denied = [self._denied.popleft() for _ in range(len(self._denied))]
+        if self._surveyed_state != self._state:
+            used = {rule for _, rules in answers for rule in rules}.union(denied)
+            with self._lock:
+                is_known = self._ledger.knows(used)
+            if not is_known:  # a pod is new here, and with it the rules of its policies
+                self._survey(credit, revisions, now)
         with self._lock:
             for kind, rules in answers:
                 self._ledger.answer(kind, rules, now)
+            for rule in denied:
+                self._ledger.denied(rule, now)
 
     def denied(self, causes: Iterable[Cause]) -> None:
-        """Packets were denied, by rules or otherwise."""
-        found = [c.policies[0] for c in causes if c.reason == RULE and c.policies]
-        now = self._clock()
-        with self._lock:
-            for place in found:
+        """Packets were denied, by rules or otherwise; counted with the next ``name``. For the
+        thread that enforces."""
+        for cause in causes:
+            if cause.reason == RULE and cause.policies:
+                place = cause.policies[0]
                 namespace, _, name = place.policy.rpartition("/")
-                self._ledger.denied((ObjectRef(place.kind, namespace, name), place.path), now)
+                self._denied.append((ObjectRef(place.kind, namespace, name), place.path))
 
     def rules(self, namespace: str = "") -> Rules:
         """What is known now; of one namespace, where one is given. For any thread."""
         with self._lock:
-            return self._ledger.rules(namespace)
+            seen = self._ledger.seen(self._clock(), namespace)
+        return seen.rules(self._node, rfc3339)
+
+    def _answers(
+        self, credit: Credit, asked: Iterable[Kind]
+    ) -> list[tuple[Kind, tuple[Rule, ...]]]:
+        """For as long as a turn may take, and one at the least."""
+        end = self._timer() + TURN
+        found = []
+        for kind in asked:
+            found.append((kind, credit.rules(kind)))
+            if self._timer() >= end:
+                break
+        return found
+
+    def _survey(self, credit: Credit, revisions: Mapping[ObjectRef, Revision], now: float) -> None:
+        self._is_stale, self._surveyed, self._surveyed_state = False, now, credit.state
+        written = credit.written()
+        with self._lock:
+            self._ledger.survey(revisions, written, now)
 
     def _save(self) -> None:
         now = time.monotonic()
@@ -134,7 +185,8 @@ class RuleCounts:
             return
         self._saved = now
         with self._lock:
-            data = msgspec.json.encode(self._ledger.kept())
+            kept = self._ledger.kept()
+        data = msgspec.json.encode(kept)
         try:
             write_whole(self._path, data)
         except OSError as error:

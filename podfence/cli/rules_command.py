@@ -24,6 +24,7 @@ from podfence.usage.record import Rules
 from podfence.usage.together import together
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_LONGEST: Final = 3650 * 86400
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,5})([smhdw])", re.ASCII)
 
 
@@ -35,7 +36,11 @@ def _duration(context: click.Context, parameter: click.Parameter, value: str | N
     if found is None:
         message = f"{value!r} is no time; write a number and s, m, h, d or w, such as 30d"
         raise click.BadParameter(message, context, parameter)
-    return int(found[1]) * _UNITS[found[2]]
+    seconds = int(found[1]) * _UNITS[found[2]]
+    if seconds > _LONGEST:
+        message = f"{value!r} is too long; ten years (3650d) are the most"
+        raise click.BadParameter(message, context, parameter)
+    return seconds
 
 
 @click.command("rules")
@@ -73,7 +78,7 @@ def command(
     are used by it. A use is seen for certain; that a rule is unused is said for the time that it
     was counted, of the present revision of its policy, and of policies that select a pod somewhere.
 
-    Exit status 1: a node did not answer, or, with --unused, there are such rules.
+    Exit status 1: a node did not answer or does not look, or, with --unused, there are such rules.
     """
     number = netns.identity() if namespace_file is None else namespace_file.stat().st_ino
     is_named = bool(where.context or where.kubeconfig or where.direct)
@@ -96,9 +101,9 @@ def _show(told: list[Told[Rules]], unused: int | None, namespace: str | None, ou
         click.echo(json_text(rules_data(shown, told, date)))
     else:
         echo(rules_text(shown), nl=False)
-        young = [] if not date else [t for t in found if not t.used_since(date) and t not in shown]
+        young = [t for t in found if date and not (t.used_since(date) or t.unused_since(date))]
         notes = [*rules_notes(told), *(young_notes(young, told, date) if date else ())]
         for line in notes:
             echo(line, err=True)
-    is_whole = bool(told) and all(each.answer is not None for each in told)
+    is_whole = bool(told) and all(each.answer and not each.answer.fault for each in told)
     return 0 if is_whole and not (date and shown) else 1

@@ -2,7 +2,7 @@
 
 Rule: nothing is changed and no packet meets anything more. A look is a listing of the whole table,
 cut off after some datagrams; those that the look before has told are only recognised, which
-costs a tenth of reading them.
+costs a tenth of reading them, unless it is asked what is still there.
 """
 
 from __future__ import annotations
@@ -63,11 +63,12 @@ class Tracked(Struct, frozen=True):
 
 
 class Look(Struct, frozen=True):
-    """``new``: how many connections of each kind there are that were not told yet. ``entries``: how
-    many were looked at; ``cut``: there were more. Where a connection stands in the table is random,
-    and stays: so a look that is cut sees a random part, and the next one the same part."""
+    """``kinds``: how many connections of each kind there are that were not told yet; 0: none, but
+    there are some that were. ``entries``: how many were looked at; ``cut``: there were more. Where
+    a connection stands in the table is random, and stays: so a look that is cut sees a random part,
+    and the next one the same part."""
 
-    new: Mapping[Tracked, int]
+    kinds: Mapping[Tracked, int]
     entries: int
     cut: bool = False
 
@@ -84,8 +85,9 @@ class ConnectionTable:
         self._others: set[int] = set()
         self._looks = 0
 
-    def look(self) -> Look:
-        """What is there now. Raises NftError."""
+    def look(self, *, still: bool = False) -> Look:
+        """What is there now. ``still``: kinds of those that were told before, too. Raises
+        NftError."""
         self._looks += 1
         if self._looks % _ANEW == 0:
             self._others = set()
@@ -102,6 +104,8 @@ class ConnectionTable:
                 key = hash(tuples)
                 if key in self._told:
                     told.add(key)
+                    if still:
+                        found.setdefault(_kind(tuples), 0)
                 elif key in self._others:
                     others.add(key)
                 elif _mark(data, at + len(tuples), at + length) & self._mask:
@@ -114,11 +118,11 @@ class ConnectionTable:
                 cut = True
                 break
         self._told, self._others = told, others
-        new: dict[Tracked, int] = {}
+        kinds: dict[Tracked, int] = {}
         for kind, number in found.items():
             if (tracked := _tracked(kind)) is not None:
-                new[tracked] = new.get(tracked, 0) + number
-        return Look(new, entries, cut)
+                kinds[tracked] = kinds.get(tracked, 0) + number
+        return Look(kinds, entries, cut)
 
     def _datagrams(self) -> Iterator[bytes]:
         """The table. A socket for each look: one that is closed ends a listing that is cut."""

@@ -37,10 +37,12 @@ from podfence.policy.words import Selection
 
 class LiveIndex:
     """The compiled form of one node, in words. ``selections``: who looks at the members of one
-    holds it there. ``policies``: what applies to the pods here."""
+    holds it there. ``policies``: what applies to the pods here. ``events``: how many were taken in;
+    while it is the same, so is every answer."""
 
     def __init__(self, node: str, names: Names = NO_NAMES) -> None:
         self.node = node
+        self.events = 0
         self._nodes: dict[str, Node] = {}
         self._node_names: dict[At, str] | None = None
         self._profiles = Profiles(self._came, self._went)
@@ -57,6 +59,7 @@ class LiveIndex:
         """Take events in, in their order. Never raises for what they hold."""
         doubts = self._doubts()
         for event in events:
+            self.events += 1
             self._take(event)
         self._ask_labels()
         self._look_again(doubts)

@@ -44,6 +44,9 @@ def rules_notes(told: Sequence[Told[Rules]]) -> Iterator[str]:
         if found is None:
             yield f"node {node}: {printable(each.fault)}"
             continue
+        if found.fault:
+            looked = second(found.looked)
+            yield f"node {node} does not look, and has not since {looked}: {printable(found.fault)}"
         parts = []
         if found.away:
             parts.append(f"nobody looked for {seconds_text(found.away)} of that time")
@@ -61,10 +64,14 @@ def rules_notes(told: Sequence[Told[Rules]]) -> Iterator[str]:
 def young_notes(
     young: Sequence[RuleTotal], told: Sequence[Told[Rules]], date: str
 ) -> Iterator[str]:
-    """What cannot be said of the time since ``date``: of rules that are counted for less, and of
-    nodes."""
-    if young:
-        rules = count(len(young), "rule")
+    """What cannot be said of the time since ``date``: of rules that are counted for less or that
+    a node does not count now, and of nodes."""
+    blind = [total for total in young if total.blind]
+    if blind:
+        rules = count(len(blind), "rule")
+        yield f"of {rules} more no use was seen, but a node that counts them does not look"
+    if len(young) > len(blind):
+        rules = count(len(young) - len(blind), "rule")
         yield f"of {rules} more no use was seen, but counted for less: see podfence rules"
     for each in told:
         if each.answer is not None and each.answer.since > date:
@@ -93,9 +100,11 @@ def _node(told: Told[Rules]) -> object:
     found = told.answer
     if found is None:
         return {"node": told.node, "answers": False, "fault": told.fault}
+    blind = {"fault": found.fault, "looked": found.looked} if found.fault else {}
     return {
         "node": told.node,
         "answers": True,
+        **blind,
         "since": found.since,
         "awaySeconds": found.away,
         "looks": found.looks,

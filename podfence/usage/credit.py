@@ -38,6 +38,11 @@ class Credit:
     def __init__(self, index: LiveIndex) -> None:
         self._index = index
 
+    @property
+    def state(self) -> int:
+        """Another number: other answers, maybe."""
+        return self._index.events
+
     def rules(self, kind: Kind) -> tuple[Rule, ...]:
         """The rules here that a connection uses, at either end."""
         if kind.client == kind.server:

@@ -1,95 +1,85 @@
 """What is known of the use of rules on one node: folded, counted, in bounded memory. Pure.
 
 Rule: no claim without a time. A policy is counted from when its revision was first met; another
-revision begins anew, since a rule with the same number may be another rule. What cannot be counted
-is counted itself.
+revision begins anew, since a rule with the same number may be another rule. So does everything
+when nobody has looked for an hour. What cannot be counted is counted itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-
-from msgspec import Struct, field
+from collections.abc import Iterable, Mapping
 
 from podfence.model.meta import ObjectRef, Revision
 from podfence.usage.credit import Kind, Rule
-from podfence.usage.record import PolicyUse, Rules, RuleUse
+from podfence.usage.kept import Entry, Kept, Use
+from podfence.usage.seen import Seen
 
 POLICIES = 20_000
-"""Policies that are counted at the most."""
+"""Policies that are known at the most."""
+ROOM = 100_000
+"""Rules that are counted at the most, so that all of them are told in 12 MB at the most."""
+NAME = 4
+"""A policy takes as much room as so many rules besides its own, for names are long."""
 KINDS = 4096
 """Kinds of connections that wait to be asked about; and as many whose answer is remembered."""
-HOLDS = 30.0
-"""Seconds that an answer about a kind of connections counts."""
-
-
-class Use(Struct):
-    """Of one rule. ``last``: seconds since 1970; 0: never."""
-
-    uses: int = 0
-    last: float = 0.0
-
-
-class Entry(Struct):
-    """Of one policy. ``since``: seconds since 1970. ``rules``: by path, those that apply here or
-    did."""
-
-    revision: Revision
-    since: float
-    rules: dict[str, Use] = field(default_factory=dict)
-
-
-class Kept(Struct):
-    """What outlives the agent. ``looked``: when connections were last looked at."""
-
-    since: float
-    looked: float
-    away: float = 0.0
-    policies: list[tuple[ObjectRef, Entry]] = field(default_factory=list)
+GAP = 3600.0
+"""Seconds between two looks after which all is counted anew: too much was let pass unseen, or the
+clock was set."""
 
 
 class Ledger:
-    """``date``: seconds since 1970 as RFC 3339 has them. ``kept``: of an earlier life. For one
-    thread at a time."""
+    """``kept``: of an earlier life. For one thread at a time."""
 
-    def __init__(
-        self, node: str, date: Callable[[float], str], now: float, kept: Kept | None = None
-    ) -> None:
-        self._node, self._date = node, date
-        if kept is None or not 0 < kept.since <= kept.looked <= now:
+    def __init__(self, now: float, kept: Kept | None = None) -> None:
+        self._is_away = kept is not None and _is_good(kept, now)
+        if kept is None or not self._is_away:
             kept = Kept(now, now)
-        self._since, self._looked = kept.since, kept.looked
-        self._away = kept.away + now - kept.looked
+        self._since, self._looked, self._away = kept.since, kept.looked, kept.away
         self._entries: dict[ObjectRef, Entry] = dict(kept.policies)
         self._waiting: dict[Kind, int] = {}
-        self._known: dict[Kind, tuple[float, tuple[Rule, ...]]] = {}
+        self._known: dict[Kind, tuple[Rule, ...]] = {}
+        self._fault = ""
         self._looks = self._cut = self._missed = self._uncounted = 0
 
     def looked(self, kinds: Iterable[tuple[Kind, int]], now: float, *, cut: bool = False) -> None:
-        """A look at the connections, and how many of each kind are new."""
+        """A look at the connections, and how many of each kind are new. 0: none, but there are
+        some of before."""
+        if abs(now - self._looked) > GAP:
+            self._begin(now)
+        elif self._is_away:
+            self._away += max(now - self._looked, 0.0)
+        self._is_away, self._fault = False, ""
         self._looks += 1
         self._cut += cut
         self._looked = max(now, self._since)
         for kind, number in kinds:
             known = self._known.get(kind)
-            if known is not None and 0 <= now - known[0] < HOLDS:
-                self._use(known[1], number, now)
+            if known is not None:
+                self._use(known, number, now)
             elif kind in self._waiting or len(self._waiting) < KINDS:
                 self._waiting[kind] = self._waiting.get(kind, 0) + number
             else:
-                self._missed += number
+                self._missed += max(number, 1)
+
+    def failed(self, fault: str) -> None:
+        """Connections could not be looked at: nobody looks from the last look on."""
+        self._is_away, self._fault = True, fault
 
     def questions(self, most: int) -> list[Kind]:
         """Kinds to ask about, the first that came first."""
         return [kind for kind, _ in zip(self._waiting, range(most), strict=False)]
 
     def answer(self, kind: Kind, rules: tuple[Rule, ...], now: float) -> None:
-        """The rules that such connections use."""
+        """The rules that such connections use, until ``forget``."""
         self._use(rules, self._waiting.pop(kind, 0), now)
         self._known.pop(kind, None)
         while len(self._known) >= KINDS:
             del self._known[next(iter(self._known))]
-        self._known[kind] = now, rules
+        self._known[kind] = rules
+
+    def forget(self) -> None:
+        """Answers may be others now."""
+        self._known.clear()
 
     def denied(self, rule: Rule, now: float) -> None:
         """A denied packet was put down to a rule."""
@@ -104,45 +94,78 @@ class Ledger:
         """All policies that there are; and the rules of those that apply to pods here."""
         for ref in [ref for ref in self._entries if ref not in revisions]:
             del self._entries[ref]
-        self._uncounted = 0
         for ref, revision in revisions.items():
             entry = self._entries.get(ref)
-            if entry is None and len(self._entries) >= POLICIES:
-                self._uncounted += 1
-            elif entry is None or entry.revision != revision:
+            if entry is not None and entry.revision != revision:
+                self._entries[ref] = Entry(revision, now)
+        self._uncounted = 0
+        room = ROOM - sum(map(_size, self._entries.values()))
+        for ref, revision in revisions.items():
+            entry = self._entries.get(ref)
+            if entry is None:
+                if len(self._entries) >= POLICIES:
+                    self._uncounted += 1
+                    continue
                 entry = self._entries[ref] = Entry(revision, now)
-            if entry is not None:
-                for path in written.get(ref, ()):
-                    entry.rules.setdefault(path, Use())
+            new = {path: Use() for path in written.get(ref, ()) if path not in entry.rules}
+            more = len(new) + (NAME if new and not entry.rules else 0)
+            if more > room:
+                self._uncounted += 1
+            else:
+                room -= more
+                entry.rules.update(new)
 
-    def rules(self, namespace: str = "") -> Rules:
-        """What is told; of the policies of one namespace alone, where one is given."""
-        found = (
-            PolicyUse(
-                ref.kind,
-                str(ref),
-                entry.revision.uid,
-                entry.revision.generation,
-                self._date(entry.since),
-                tuple(
-                    RuleUse(path, use.uses, self._date(use.last) if use.last else "")
-                    for path, use in entry.rules.items()
-                ),
-            )
-            for ref, entry in sorted(self._entries.items())
-            if entry.rules and namespace in ("", ref.namespace)
-        )
-        counts = int(self._away), self._looks, self._cut, self._missed, self._uncounted
-        return Rules(self._node, self._date(self._since), *counts, tuple(found))
+    def knows(self, rules: Iterable[Rule]) -> bool:
+        """Whether all of these were written when it was last surveyed."""
+        entries = self._entries
+        return all(ref in entries and path in entries[ref].rules for ref, path in rules)
+
+    def seen(self, now: float, namespace: str = "") -> Seen:
+        """What is known; of the policies of one namespace alone, where one is given."""
+        fault = self._fault
+        if not fault and abs(now - self._looked) > GAP:
+            fault = "connections were not looked at for an hour, or the clock was set"
+        away = max(now - self._looked, 0.0) if self._is_away else 0.0
+        counts = self._looks, self._cut, self._missed, self._uncounted
+        policies = self._copies(namespace)
+        return Seen(self._since, self._looked, fault, self._away + away, *counts, policies)
 
     def kept(self) -> Kept:
-        """What is to outlive the agent."""
-        return Kept(self._since, self._looked, self._away, list(self._entries.items()))
+        """What is to outlive the agent. It changes no more."""
+        return Kept(self._since, self._looked, self._away, self._copies())
+
+    def _copies(self, namespace: str = "") -> list[tuple[ObjectRef, Entry]]:
+        return [
+            (ref, Entry(entry.revision, entry.since, entry.rules.copy()))
+            for ref, entry in self._entries.items()
+            if namespace in ("", ref.namespace)
+        ]
+
+    def _begin(self, now: float) -> None:
+        """Count anew."""
+        self._since, self._away = now, 0.0
+        for ref, entry in self._entries.items():
+            self._entries[ref] = Entry(entry.revision, now, dict.fromkeys(entry.rules, Use()))
 
     def _use(self, rules: Iterable[Rule], uses: int, now: float) -> None:
+        """Of rules that nobody has written there is none to be used: the policy is another one
+        now, or there is no room for it."""
         for ref, path in rules:
             entry = self._entries.get(ref)
-            if entry is not None:
-                use = entry.rules.setdefault(path, Use())
-                use.uses += uses
-                use.last = max(use.last, now)
+            use = None if entry is None else entry.rules.get(path)
+            if entry is not None and use is not None:
+                entry.rules[path] = Use(use.uses + uses, max(use.last, now))
+
+
+def _size(entry: Entry) -> int:
+    return len(entry.rules) + NAME if entry.rules else 0
+
+
+def _is_good(kept: Kept, now: float) -> bool:
+    entries = [entry for _, entry in kept.policies]
+    return (
+        kept.can_be(now)
+        and now - kept.looked <= GAP
+        and len(entries) <= POLICIES
+        and sum(map(_size, entries)) <= ROOM
+    )

@@ -35,7 +35,8 @@ class Rules(Struct, frozen=True):
     """What a node tells: policies that select pods of it, or did. ``since``: from when on it has
     counted; ``away``: seconds since then in which no agent looked. ``cut``: looks at the
     connections that did not read all; ``missed``: connections of which nobody could find out which
-    rule they use; ``uncounted``: policies for which there is no room."""
+    rule they use; ``uncounted``: policies for which there is no room. ``fault``: why it does not
+    look now, and has not since ``looked``; "": it does."""
 
     node: str
     since: str
@@ -45,3 +46,5 @@ class Rules(Struct, frozen=True):
     missed: int = 0
     uncounted: int = 0
     policies: tuple[PolicyUse, ...] = ()
+    fault: str = ""
+    looked: str = ""

@@ -1,7 +1,8 @@
 """The use of rules on all nodes of a cluster. Pure.
 
 Rule: a rule is unused for as long as all nodes that have counted it have seen no use of it, and for
-no longer than the youngest of these counts. Times are compared as texts: all have one form.
+no longer than the youngest of these counts; while one of them does not look, it is not. Times are
+compared as texts: all have one form.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from msgspec import Struct
 
 from podfence.usage.record import PolicyUse, Rules
 
+_Told = tuple[PolicyUse, bool]
+"""By a node; and whether that does not look now."""
+
 
 class RuleTotal(Struct, frozen=True, omit_defaults=True):
     """One rule on all nodes where its policy selects pods, or did. ``since``: from when on all of
-    these have counted this revision of its policy; ``nodes``: how many they are. ``last``: "" for
-    never."""
+    these have counted this revision of its policy; ``nodes``: how many they are; ``blind``: how
+    many of them do not look now. ``last``: "" for never."""
 
     kind: str
     policy: str
@@ -27,30 +31,32 @@ class RuleTotal(Struct, frozen=True, omit_defaults=True):
     nodes: int
     uses: int = 0
     last: str = ""
+    blind: int = 0
 
     def used_since(self, date: str) -> bool:
         """Whether a use was seen after a time."""
         return self.last > date
 
     def unused_since(self, date: str) -> bool:
-        """Whether none was seen after a time, although everybody counted from then on."""
-        return not self.used_since(date) and self.since <= date
+        """Whether none was seen after a time, although everybody has looked from then on."""
+        return not (self.blind or self.used_since(date)) and self.since <= date
 
 
 def together(found: Iterable[Rules]) -> list[RuleTotal]:
     """By kind, policy and rule, in the order of the policy."""
-    by_policy: dict[tuple[str, str], list[PolicyUse]] = defaultdict(list)
+    by_policy: dict[tuple[str, str], list[_Told]] = defaultdict(list)
     for rules in found:
         for policy in rules.policies:
-            by_policy[policy.kind, policy.policy].append(policy)
+            by_policy[policy.kind, policy.policy].append((policy, bool(rules.fault)))
     return [total for _, told in sorted(by_policy.items()) for total in _totals(told)]
 
 
-def _totals(told: Sequence[PolicyUse]) -> Iterator[RuleTotal]:
+def _totals(told: Sequence[_Told]) -> Iterator[RuleTotal]:
     """Of one policy: of its latest revision alone, where nodes are not of one mind yet."""
-    uid = max(told, key=lambda each: each.since).uid
-    generation = max(each.generation for each in told if each.uid == uid)
-    current = [each for each in told if (each.uid, each.generation) == (uid, generation)]
+    uid = max((each for each, _ in told), key=lambda each: each.since).uid
+    generation = max(each.generation for each, _ in told if each.uid == uid)
+    looking = [found for found in told if (found[0].uid, found[0].generation) == (uid, generation)]
+    current = [each for each, _ in looking]
     since = max(each.since for each in current)
     uses: dict[str, int] = {}
     last: dict[str, str] = {}
@@ -69,6 +75,7 @@ def _totals(told: Sequence[PolicyUse]) -> Iterator[RuleTotal]:
             len(current),
             uses[path],
             last[path],
+            sum(is_blind for _, is_blind in looking),
         )
 
 

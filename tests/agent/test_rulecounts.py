@@ -26,9 +26,11 @@ class Table:
 
     def __init__(self, *looks: Look | NftError) -> None:
         self.looks = list(looks)
+        self.asked: list[bool] = []
         self.end = threading.Event()
 
-    def look(self) -> Look:
+    def look(self, *, still: bool = False) -> Look:
+        self.asked.append(still)
         found = self.looks.pop(0)
         if not self.looks:
             self.end.set()
@@ -40,15 +42,18 @@ class Table:
 class Always(Credit):
     """One rule, whatever is asked."""
 
-    def __init__(self) -> None:
+    state = 0
+
+    def __init__(self, path: str = "spec.ingress[0]") -> None:
         self.asked: list[Kind] = []
+        self.path = path
 
     def rules(self, kind: Kind) -> tuple[Rule, ...]:
         self.asked.append(kind)
-        return ((DB, "spec.ingress[0]"),)
+        return ((DB, self.path),)
 
     def written(self) -> dict[ObjectRef, tuple[str, ...]]:
-        return {DB: ("spec.ingress[0]",), CNP: ("spec.egress[0]",)}
+        return {DB: (self.path,), CNP: ("spec.egress[0]",)}
 
 
 def uses(counts: RuleCounts) -> dict[str, int]:
@@ -76,7 +81,15 @@ def test_what_is_looked_at_is_named_and_outlives_the_agent(tmp_path: Path) -> No
     assert (tmp_path / "rules.json").stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"since": "x"}', '{"since": 1, "looked": -1}'])
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", '{"since": "x"}', '{"since": 1, "looked": -1}', '{"since": 1, "looked": 1e999}']
+    + [
+        '{"since":1,"looked":2,"policies":[[{"kind":"N","namespace":"a","name":"b"},'
+        f'{{"revision":{{"uid":"u"}},"since":{since},"rules":{{"p":{{"uses":{uses}}}}}}}]]}}'
+        for since, uses in (("1e300", 1), (1, -5), (1, 2**64 - 1))
+    ],
+)
 def test_a_file_that_cannot_be_used_is_none(tmp_path: Path, content: str) -> None:
     (tmp_path / "rules.json").write_text(content)
     assert counts(tmp_path, Table()).rules().since == "1970-01-01T00:16:40.000Z"
@@ -88,14 +101,80 @@ def test_a_rule_that_denies_is_used_by_what_it_denies(tmp_path: Path) -> None:
     place = Place("ClusterNetworkPolicy", "no-mail", "spec.egress[0]")
     isolation = Place("NetworkPolicy", "shop/db", "spec.podSelector")
     made.denied([Cause(RULE, "Admin", (place,)), Cause(ISOLATED, "", (isolation,)), Cause(RULE)])
+    made.name(Always(), REVISIONS)
     assert uses(made) == {"no-mail spec.egress[0]": 1, "shop/db spec.ingress[0]": 0}
 
 
-def test_connections_that_cannot_be_listed_are_said_once(
+def test_connections_that_cannot_be_listed_are_said_once_and_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("podfence.agent.rulecounts.AGAIN", 0.0)
     log = io.StringIO()
     table = Table(NftError("no"), NftError("no"))
-    counts(tmp_path, table, log).run(table.end)
+    made = counts(tmp_path, table, log)
+    made.run(table.end)
     assert log.getvalue().count("rules are not counted") == 1
+    assert (made.rules().fault, made.rules().looked) == ("no", "1970-01-01T00:16:40.000Z")
+
+
+def test_some_looks_ask_what_is_still_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each tenth; and the first after policies have changed, or after one that failed."""
+    for pause in ("AGAIN", "PERIOD", "SHARE"):
+        monkeypatch.setattr(f"podfence.agent.rulecounts.{pause}", 0)
+    changed = Table(*[Look({}, 0)] * 3)
+    made = counts(tmp_path, changed)
+    monkeypatch.setattr(made, "take", lambda _: made.changed())
+    made.run(changed.end)
+    assert changed.asked == [True] * 3
+    table = Table(*[Look({}, 0)] * 3, NftError("no"), *[Look({}, 0)] * 8)
+    counts(tmp_path, table).run(table.end)
+    assert [n for n, still in enumerate(table.asked) if still] == [0, 4, 11]
+
+
+def test_a_turn_ends_when_its_time_is_up(tmp_path: Path) -> None:
+    """And asks about one kind at the least."""
+    time = iter(range(1000))
+    made = RuleCounts(
+        "n1", Table(), tmp_path / "r", Log(io.StringIO()), lambda: 1000.0, lambda: next(time)
+    )
+    asker = Always()
+    made.take(Look({Tracked(4, n, 2, 6, 80): 1 for n in range(3)}, 3))
+    for turn in range(1, 5):
+        made.name(asker, REVISIONS)
+        assert len(asker.asked) == min(turn, 3)
+    assert uses(made)["shop/db spec.ingress[0]"] == 3
+
+
+def test_after_a_change_no_answer_of_before_counts(tmp_path: Path) -> None:
+    """The first rule of the policy was deleted, so the second one is the first now."""
+    made, look = counts(tmp_path, Table()), Look({Tracked(4, 1, 2, 6, 80): 1}, 1)
+    made.name(Always("spec.ingress[1]"), REVISIONS)
+    made.take(look)
+    made.name(Always("spec.ingress[1]"), REVISIONS)
+    made.changed()
+    made.take(look)
+    made.name(Always(), {**REVISIONS, DB: Revision("u", 2)})
+    assert uses(made)["shop/db spec.ingress[0]"] == 1
+    assert "shop/db spec.ingress[1]" not in uses(made)
+
+
+def test_after_pods_came_no_answer_of_before_counts(tmp_path: Path) -> None:
+    made, asker, look = counts(tmp_path, Table()), Always(), Look({Tracked(4, 1, 2, 6, 80): 1}, 1)
+    for state in (1, 1, 2, 2):
+        asker.state = state
+        made.name(asker, REVISIONS)
+        made.take(look)
+    made.name(asker, REVISIONS)
+    assert len(asker.asked) == 2
+
+
+def test_rules_of_a_pod_that_is_new_here_are_used_at_once(tmp_path: Path) -> None:
+    made = counts(tmp_path, Table())
+    made.name(Always("spec.ingress[1]"), REVISIONS)
+    later = Always()
+    later.state = 1
+    made.take(Look({Tracked(4, 1, 2, 6, 80): 1}, 1))
+    made.name(later, REVISIONS)
+    assert uses(made)["shop/db spec.ingress[0]"] == 1

@@ -6,6 +6,7 @@ import json
 import time
 
 import pytest
+from msgspec.structs import replace
 
 from podfence.agent.fleet import Told
 from podfence.cli.rules_command import _show
@@ -65,6 +66,22 @@ def test_a_node_that_does_not_answer_and_what_was_not_seen(capsys: Captured) -> 
     assert "2 of 9 looks saw a part of the connections" in found
 
 
+@pytest.mark.parametrize("unused", [None, 30 * DAY])
+def test_a_node_that_does_not_look_is_named_and_its_rules_are_not_unused(
+    capsys: Captured, unused: int | None
+) -> None:
+    found = node("n1", OLD, UNUSED).answer
+    assert found is not None
+    told = [Told("n1", replace(found, fault="no\x1b table", looked=NOW, away=7))]
+    assert _show(told, unused, None, "table") == 1
+    shown = capsys.readouterr()
+    assert f"node n1 does not look, and has not since {NOW[:19]}Z: no\\x1b table" in shown.err
+    assert "nobody looked for 7s of that time" in shown.err
+    assert (UNUSED.path in shown.out) is (unused is None)
+    assert ("of 1 rule more" in shown.err) is (unused is not None)
+    assert "counted for less" not in shown.err
+
+
 def test_names_of_agents_move_no_cursor(capsys: Captured) -> None:
     evil = RuleUse("spec\x1b[2J", 1, "\x9b2J")
     _show([node("n1", "\x1b[2J", evil, policy="a/\x1b]0;x\x07")], None, None, "table")
@@ -75,6 +92,9 @@ def test_names_of_agents_move_no_cursor(capsys: Captured) -> None:
 def test_json_is_valid_for_its_schema(capsys: Captured) -> None:
     schema = json.loads((ROOT / "docs/schemas/rules.schema.json").read_text("utf-8"))
     told = [node("n1", OLD, USED, UNUSED), Told[Rules]("n2", None, "no agent runs there")]
+    blind = node("n3", OLD, UNUSED).answer
+    assert blind is not None
+    told.append(Told("n3", replace(blind, fault="no", looked=OLD)))
     for unused in (None, 30 * DAY):
         _show(told, unused, None, "json")
         data = json.loads(capsys.readouterr().out)
@@ -87,3 +107,10 @@ def test_what_is_no_time(text: str) -> None:
     done = podfence(["rules", "--unused", text])
     assert done.status == 2
     assert "such as 30d" in done.err
+
+
+@pytest.mark.parametrize("text", ["3651d", "999999w"])
+def test_a_time_that_is_too_long(text: str) -> None:
+    done = podfence(["rules", "--unused", text])
+    assert done.status == 2
+    assert "ten years (3650d) are the most" in done.err

@@ -50,16 +50,28 @@ def tracked(ends: tuple[str, str]) -> Tracked:
 def test_a_connection_is_told_once(space: NftNamespace, ends: tuple[str, str]) -> None:
     table = ConnectionTable(MASK, space.fd)
     add(space, 1000, 5 << 16 | OTHERS, ends)
-    assert dict(table.look().new) == {tracked(ends): 1}
-    assert not table.look().new
+    assert dict(table.look().kinds) == {tracked(ends): 1}
+    assert not table.look().kinds
     add(space, 1001, 6 << 16, ends)
     look = table.look()
-    assert (dict(look.new), look.entries, look.cut) == ({tracked(ends): 1}, 2, False)
+    assert (dict(look.kinds), look.entries, look.cut) == ({tracked(ends): 1}, 2, False)
+
+
+def test_kinds_that_are_still_there_are_told_when_asked_for(space: NftNamespace) -> None:
+    table = ConnectionTable(MASK, space.fd)
+    add(space, 1000, 1 << 16)
+    add(space, 1001, 1 << 16)
+    table.look()
+    assert dict(table.look(still=True).kinds) == {tracked(V4): 0}
+    add(space, 1002, 1 << 16)
+    add(space, 1000, OTHERS, V6)
+    assert dict(table.look(still=True).kinds) == {tracked(V4): 1}
+    assert not table.look().kinds
 
 
 def test_what_our_rules_did_not_let_pass_is_not_told(space: NftNamespace) -> None:
     add(space, 1000, OTHERS)
-    assert not ConnectionTable(MASK, space.fd).look().new
+    assert not ConnectionTable(MASK, space.fd).look().kinds
 
 
 def test_a_connection_that_gets_our_mark_later_is_told_in_the_end(space: NftNamespace) -> None:
@@ -68,7 +80,7 @@ def test_a_connection_that_gets_our_mark_later_is_told_in_the_end(space: NftName
     table.look()
     with opened(space) as connection:
         change(connection, 1000, 1 << 16)
-    found = [each for _ in range(6) for each in table.look().new]
+    found = [each for _ in range(6) for each in table.look().kinds]
     assert found == [tracked(V4)]
 
 
@@ -78,7 +90,7 @@ def test_connections_that_differ_in_the_clients_port_are_one_kind(
 ) -> None:
     for port in range(1000, 1100):
         add(space, port, 1 << 16, ends)
-    assert dict(ConnectionTable(MASK, space.fd).look().new) == {tracked(ends): 100}
+    assert dict(ConnectionTable(MASK, space.fd).look().kinds) == {tracked(ends): 100}
 
 
 def test_a_look_is_cut(space: NftNamespace) -> None:
@@ -86,5 +98,5 @@ def test_a_look_is_cut(space: NftNamespace) -> None:
     for port in range(1000, 1400):
         add(space, port, 1 << 16)
     look = ConnectionTable(MASK, space.fd, most=4).look()
-    assert (sum(look.new.values()), look.cut) == (look.entries, True)
+    assert (sum(look.kinds.values()), look.cut) == (look.entries, True)
     assert 4 <= look.entries < 400

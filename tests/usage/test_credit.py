@@ -80,3 +80,13 @@ def test_enough_is_compared() -> None:
         credit = Credit(live)
         used += any(credit.rules(kind(flow)) for flow in flows(rng, index, 100))
     assert used > len(SEEDS) // 2
+
+
+def test_whoever_was_told_something_may_answer_something_else() -> None:
+    world = World(Random(1), SIZES[0])
+    live = LiveIndex(world.node)
+    states = [Credit(live).state]
+    for events in (world.start(), world.step(), ()):
+        live.apply(events)
+        states.append(Credit(live).state)
+    assert states[0] < states[1] < states[2] == states[3]

@@ -5,9 +5,13 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from podfence.agent.localsocket import LARGEST as OF_SOCKET
+from podfence.drops.record import rfc3339
+from podfence.kube.agents import LARGEST
 from podfence.model.meta import ObjectRef, Revision
 from podfence.usage.credit import Kind, Rule
-from podfence.usage.ledger import HOLDS, KINDS, POLICIES, Entry, Kept, Ledger
+from podfence.usage.kept import Entry, Kept, Use
+from podfence.usage.ledger import GAP, KINDS, NAME, POLICIES, ROOM, Ledger
 from podfence.usage.record import Rules
 
 DB, WEB = (ObjectRef("NetworkPolicy", "shop", name) for name in ("db", "web"))
@@ -18,9 +22,13 @@ WRITTEN = {DB: ("spec.ingress[0]", "spec.ingress[1]")}
 
 
 def ledger(kept: Kept | None = None, now: float = 100.0) -> Ledger:
-    made = Ledger("n1", lambda seconds: f"{seconds:.0f}", now, kept)
+    made = Ledger(now, kept)
     made.survey(REVISIONS, WRITTEN, now)
     return made
+
+
+def told(ledger: Ledger, now: float = 200.0, namespace: str = "") -> Rules:
+    return ledger.seen(now, namespace).rules("n1", lambda seconds: f"{seconds:.0f}")
 
 
 def uses(found: Rules) -> dict[str, tuple[int, str]]:
@@ -33,49 +41,79 @@ def test_connections_are_put_down_to_rules() -> None:
     assert made.questions(10) == [ONE]
     made.answer(ONE, (FIRST,), 111.0)
     assert made.questions(10) == []
-    assert uses(made.rules()) == {"spec.ingress[0]": (2, "111"), "spec.ingress[1]": (0, "")}
+    assert uses(told(made)) == {"spec.ingress[0]": (2, "111"), "spec.ingress[1]": (0, "")}
 
 
-def test_an_answer_counts_for_a_while() -> None:
+def test_an_answer_counts_until_it_may_be_another() -> None:
     made = ledger()
     made.looked([(ONE, 1)], 110.0)
     made.answer(ONE, (FIRST,), 110.0)
-    made.looked([(ONE, 1)], 110.0 + HOLDS - 1)
-    assert (made.questions(10), uses(made.rules())["spec.ingress[0]"][0]) == ([], 2)
-    made.looked([(ONE, 1)], 110.0 + HOLDS)
+    made.looked([(ONE, 1)], 120.0)
+    assert (made.questions(10), uses(told(made))["spec.ingress[0]"][0]) == ([], 2)
+    made.forget()
+    made.looked([(ONE, 1)], 130.0)
     assert made.questions(10) == [ONE]
+
+
+def test_a_connection_that_lives_on_is_in_use_and_counted_once() -> None:
+    made = ledger()
+    made.looked([(ONE, 1)], 110.0)
+    made.answer(ONE, (FIRST,), 110.0)
+    made.looked([(ONE, 0)], 150.0)
+    assert uses(told(made))["spec.ingress[0]"] == (1, "150")
+
+
+def test_a_connection_that_lives_on_uses_the_next_revision() -> None:
+    made = ledger()
+    made.looked([(ONE, 1)], 110.0)
+    made.answer(ONE, (FIRST,), 110.0)
+    made.forget()
+    made.looked([(ONE, 0)], 150.0)
+    made.survey({**REVISIONS, DB: Revision("u", 2)}, WRITTEN, 151.0)
+    made.answer(ONE, (FIRST,), 151.0)
+    assert uses(told(made))["spec.ingress[0]"] == (0, "151")
+
+
+@pytest.mark.parametrize("rule", [(DB, "spec.ingress[7]"), (WEB, "spec.ingress[0]")])
+def test_a_rule_that_nobody_wrote_is_not_used(rule: Rule) -> None:
+    made = ledger()
+    made.denied(rule, 110.0)
+    made.looked([(ONE, 1)], 110.0)
+    made.answer(ONE, (rule,), 110.0)
+    assert uses(told(made)) == dict.fromkeys(WRITTEN[DB], (0, ""))
+    assert (made.knows([FIRST]), made.knows([FIRST, rule])) == (True, False)
 
 
 def test_another_revision_begins_anew() -> None:
     made = ledger()
     made.denied(FIRST, 110.0)
     made.survey({**REVISIONS, DB: Revision("u", 2)}, WRITTEN, 120.0)
-    (policy,) = made.rules().policies
+    (policy,) = told(made).policies
     assert (policy.generation, policy.since) == (2, "120")
-    assert uses(made.rules())["spec.ingress[0]"] == (0, "")
+    assert uses(told(made))["spec.ingress[0]"] == (0, "")
 
 
 def test_a_policy_that_is_gone_is_forgotten_and_one_whose_pods_are_gone_is_not() -> None:
     made = ledger()
     made.denied(FIRST, 110.0)
     made.survey(REVISIONS, {}, 120.0)
-    assert uses(made.rules())["spec.ingress[0]"] == (1, "110")
+    assert uses(told(made))["spec.ingress[0]"] == (1, "110")
     made.survey({WEB: REVISIONS[WEB]}, {}, 130.0)
-    assert made.rules().policies == ()
+    assert told(made).policies == ()
 
 
 def test_a_pod_that_comes_later_does_not_begin_the_count_anew() -> None:
     made = ledger()
     made.survey(REVISIONS, {**WRITTEN, WEB: ("spec.egress[0]",)}, 500.0)
-    assert {p.policy: p.since for p in made.rules().policies} == {
+    assert {p.policy: p.since for p in told(made).policies} == {
         "shop/db": "100",
         "shop/web": "100",
     }
 
 
 def test_one_namespace_alone() -> None:
-    assert ledger().rules("shop").policies == ledger().rules().policies
-    assert ledger().rules("other").policies == ()
+    assert told(ledger(), namespace="shop").policies == told(ledger()).policies
+    assert told(ledger(), namespace="other").policies == ()
 
 
 def test_what_is_kept_over_a_restart() -> None:
@@ -84,30 +122,126 @@ def test_what_is_kept_over_a_restart() -> None:
     made.looked([], 120.0)
     data = msgspec.json.encode(made.kept())
     again = ledger(msgspec.json.decode(data, type=Kept), now=150.0)
-    found = again.rules()
+    found = told(again, 150.0)
     assert (found.since, found.away) == ("100", 30)
-    assert uses(found) == uses(made.rules())
+    assert uses(found) == uses(told(made))
     assert [policy.since for policy in found.policies] == ["100"]
+
+
+def test_time_in_which_looks_fail_is_away_and_said() -> None:
+    made = ledger()
+    made.looked([], 110.0)
+    made.failed("no such table")
+    found = told(made, 170.0)
+    assert (found.fault, found.looked, found.away) == ("no such table", "110", 60)
+    made.looked([], 180.0)
+    found = told(made, 190.0)
+    assert (found.fault, found.looked, found.away, found.since) == ("", "", 70, "100")
+    assert made.kept().away == 70
+
+
+def test_an_agent_that_cannot_look_after_its_start_is_away_since_its_earlier_life() -> None:
+    made = ledger(Kept(100.0, 120.0), now=150.0)
+    made.failed("no such table")
+    assert told(made, 170.0).away == 50
+    assert (made.kept().looked, made.kept().away) == (120, 0)
+
+
+@pytest.mark.parametrize("now", [110.0 + GAP + 1, 1.8e9], ids=["an hour", "clock"])
+def test_when_nobody_has_looked_for_an_hour_all_is_counted_anew(now: float) -> None:
+    """For whatever reason: looks failed, or the node began with a clock of 1970."""
+    made = ledger()
+    made.denied(FIRST, 105.0)
+    made.looked([], 110.0)
+    assert "not looked at for an hour" in told(made, now).fault
+    made.looked([], now)
+    found = told(made, now)
+    assert (found.since, found.away, found.fault) == (f"{now:.0f}", 0, "")
+    assert [policy.since for policy in found.policies] == [f"{now:.0f}"]
+    assert uses(found) == dict.fromkeys(WRITTEN[DB], (0, ""))
 
 
 @pytest.mark.parametrize(
     "kept",
-    [Kept(0.0, 0.0), Kept(200.0, 100.0), Kept(100.0, 5000.0), Kept(-1.0, 50.0)],
-    ids=["nothing", "upside-down", "from-the-future", "negative"],
+    [
+        Kept(0.0, 0.0),
+        Kept(200.0, 100.0),
+        Kept(100.0, 5000.0),
+        Kept(-1.0, 950.0),
+        Kept(100.0, 950.0, away=-1.0),
+        Kept(100.0, 950.0, away=1e300),
+    ],
+    ids=["nothing", "upside-down", "from-the-future", "negative", "away-less", "away-more"],
 )
 def test_times_that_cannot_be_begin_anew(kept: Kept) -> None:
     kept.policies.append((DB, Entry(Revision("u", 1), 1.0)))
-    assert ledger(kept, now=1000.0).rules().since == "1000"
+    assert told(ledger(kept, now=1000.0)).since == "1000"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        Entry(Revision("u", 1), 1e300),
+        Entry(Revision("u", 1), 1001.0),
+        Entry(Revision("u", 1), -1.0),
+        Entry(Revision("u", 1), 500.0, {"spec.ingress[0]": Use(1, 1e18)}),
+        Entry(Revision("u", 1), 500.0, {"spec.ingress[0]": Use(1, -1.0)}),
+        Entry(Revision("u", 1), 500.0, {str(n): Use() for n in range(ROOM)}),
+    ],
+)
+def test_policies_that_cannot_be_begin_anew(entry: Entry) -> None:
+    kept = Kept(100.0, 950.0, policies=[(DB, entry)])
+    assert told(ledger(kept, now=1000.0)).since == "1000"
+
+
+def test_an_earlier_life_of_more_than_an_hour_ago_is_none() -> None:
+    assert told(ledger(Kept(100.0, 120.0), now=121.0 + GAP)).since == f"{121 + GAP:.0f}"
 
 
 def test_no_more_kinds_wait_than_there_is_room_for() -> None:
     made = ledger()
-    made.looked([(Kind((4, n), (4, 2)), 1) for n in range(KINDS + 5)], 110.0)
-    assert (len(made.questions(2 * KINDS)), made.rules().missed) == (KINDS, 5)
+    made.looked([(Kind((4, n), (4, 2)), n % 2) for n in range(KINDS + 5)], 110.0)
+    assert (len(made.questions(2 * KINDS)), told(made).missed) == (KINDS, 5)
 
 
 def test_no_more_policies_than_there_is_room_for() -> None:
     made = ledger()
     many = {ObjectRef("NetworkPolicy", "many", str(n)): Revision("u", 1) for n in range(POLICIES)}
     made.survey({**REVISIONS, **many}, {}, 110.0)
-    assert made.rules().uncounted == len(REVISIONS)
+    assert told(made).uncounted == len(REVISIONS)
+
+
+def test_no_more_rules_than_there_is_room_for() -> None:
+    """A policy is counted in whole, or it is said that it is not; who goes makes room."""
+    made = Ledger(100.0)
+    here = len(WRITTEN[DB]) + NAME
+    many = {WEB: tuple(map(str, range(ROOM - NAME - here + 1)))}
+    made.survey(REVISIONS, {**WRITTEN, **many}, 110.0)
+    found = told(made)
+    assert ([policy.policy for policy in found.policies], found.uncounted) == (["shop/db"], 1)
+    made.survey({WEB: REVISIONS[WEB]}, many, 120.0)
+    found = told(made)
+    assert ([policy.policy for policy in found.policies], found.uncounted) == (["shop/web"], 0)
+
+
+@pytest.mark.parametrize("policies", [1, POLICIES])
+def test_all_that_there_is_room_for_can_be_told(policies: int) -> None:
+    """With the longest names that the API takes; who asks reads no more than so much."""
+    refs = [ObjectRef("ClusterNetworkPolicy", "n" * 63, f"{n:0253}") for n in range(policies)]
+    paths = tuple(f"spec.ingress[{n + 10_000}]" for n in range(ROOM // policies - NAME))
+    made = Ledger(1.8e9)
+    made.survey(dict.fromkeys(refs, Revision("u" * 36, 100)), dict.fromkeys(refs, paths), 1.8e9)
+    for ref in refs:
+        for path in paths:
+            made.denied((ref, path), 1.8e9)
+    found = made.seen(1.8e9).rules("n1", rfc3339)
+    assert (len(found.policies), found.uncounted) == (policies, 0)
+    assert len(msgspec.json.encode(found)) < 12_000_000 < min(LARGEST, OF_SOCKET)
+
+
+def test_what_is_seen_changes_no_more() -> None:
+    made = ledger()
+    seen, kept = made.seen(105.0), made.kept()
+    made.denied(FIRST, 110.0)
+    for found in (seen.policies, kept.policies):
+        assert dict(found)[DB].rules["spec.ingress[0]"] == Use()

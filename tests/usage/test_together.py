@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from podfence.usage.record import PolicyUse, Rules, RuleUse
 from podfence.usage.together import RuleTotal, together
 
@@ -53,6 +55,12 @@ def test_rules_stand_in_the_order_of_the_policy() -> None:
         "spec.ingress[2]",
         "spec.ingress[10]",
     ]
+
+
+def test_nothing_is_unused_while_a_node_does_not_look() -> None:
+    blind = replace(node("b", "1", RuleUse(FIRST)), fault="no", looked="2")
+    (total,) = together([node("a", "1", RuleUse(FIRST)), blind])
+    assert (total.blind, total.unused_since("2")) == (1, False)
 
 
 def test_unused_is_said_of_a_time_that_everybody_counted() -> None:
