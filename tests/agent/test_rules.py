@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.agent.cluster import POLICIES, Cluster
+from tests.agent.cluster import MERGE, POLICIES, Cluster
 from tests.agent.network import PATIENCE, Node
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.kernel, pytest.mark.timeout(240)]
@@ -59,6 +59,27 @@ def test_what_passed_is_put_down_to_its_rule(here: Node, cluster: Cluster, tmp_p
     assert used["uses"] >= 1
     assert (unused["uses"], unused.get("last", "")) == (0, "")
     assert {used["policy"], unused["policy"]} == {f"{cluster.namespace}/db"}
+
+
+def test_a_connection_that_lives_on_uses_the_next_revision(
+    here: Node, cluster: Cluster, tmp_path: Path
+) -> None:
+    """Nobody sends a packet after the policy was changed."""
+    two_rules(cluster)
+    here.agent()
+    here.becomes(False, "far", "db")
+    assert here.passes("web", "db")
+    rules(here, tmp_path, lambda f: "last" in f.get("spec.ingress[0]", {}))
+    more = {"spec": {"policyTypes": ["Ingress", "Egress"], "egress": [{}]}}
+    path = f"{POLICIES.format(cluster.namespace)}/db"
+    assert cluster.admin.request("PATCH", path, more, MERGE).status == 200
+    found = rules(
+        here,
+        tmp_path,
+        lambda f: "spec.egress[0]" in f and "last" in f.get("spec.ingress[0]", {}),
+    )
+    used, unused = found["spec.ingress[0]"], found["spec.ingress[1]"]
+    assert (used["generation"], used["uses"], unused.get("last", "")) == (2, 0, "")
 
 
 def test_an_agent_that_is_started_again_goes_on(
