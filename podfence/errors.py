@@ -23,7 +23,7 @@ COMMAND_CODES: Mapping[str, str] = {
     "PF008": "a cluster cannot be asked",
     "PF009": "a revision cannot be read out of git",
     "PF010": "a chart or a kustomization cannot be rendered",
-    "PF011": "flow records cannot be read",
+    "PF011": "flow records cannot be read, or say too little",
 }
 """Every code that ends a command, with its meaning in one line."""
 

@@ -127,7 +127,7 @@ def command(
     files of PATH applied to it: what no file names stays. Workloads are matched by name; what opens
     and closes is blamed on the edit that does it, which is proved by taking that edit back. Exit
     status 0: no verdict changes; 1: one does that --fail-on names; 2: part of the input cannot be
-    judged.
+    judged, or with --fail-on used part of the flows.
     """
     if [*paths, *common.paths, *flows].count("-") > 1:
         raise click.UsageError("standard input can be read once only")
@@ -177,7 +177,8 @@ def command(
         _say_undecided(answer, sides, keep_going=keep_going)
     missing = any(has_errors(each.problems) and not each.doubts for each in sides)
     unread = seen is not None and bool(seen.unread)
-    if (answer.undecided or missing or unread) and not keep_going:
+    groundless = fail_on == FailOn.USED.value and _says_too_little(answer, seen, keep_going)
+    if (answer.undecided or missing or unread or groundless) and not keep_going:
         return 2
     return 1 if answer.fails(FailOn(fail_on)) else 0
 
@@ -318,6 +319,17 @@ def _write_temporary(answer: Plan, folder: str) -> None:
         except OSError as error:
             raise PodfenceError(f"--transition: {path}: {error.strerror}") from error
         echo(f"wrote {printable(str(path))}", err=True)
+
+
+def _says_too_little(answer: Plan, seen: Seen | None, keep_going: bool) -> bool:
+    """Whether the records leave open if something in use is cut; says why."""
+    from podfence.render.plan_used import ungrounded
+
+    why = "" if answer.used is None or seen is None else ungrounded(answer.used, seen)
+    if why:
+        level = "warning" if keep_going else "error"
+        echo(f"{level}[PF011]: --fail-on used: the flows say too little: {why}", err=True)
+    return bool(why)
 
 
 def _say_undecided(answer: Plan, sides: tuple[Loaded, Loaded], *, keep_going: bool) -> None:

@@ -171,8 +171,9 @@ def _end(namespace: _Text, name: _Text, kind: _Text, address: _Text) -> End | No
     if kind in _HOST_TYPES:
         return End(address=address or "", sort=Sort.NODE)
     if kind in _NETWORK_TYPES or (name in _NETWORKS and space in _NONE):
-        sort = Sort.OUTSIDE if name in _PUBLIC else Sort.UNTOLD
-        return End(address=address or "", sort=sort, word="" if address else f"{name}, no address")
+        if name in _PUBLIC:
+            return End(address=address or "", sort=Sort.OUTSIDE)
+        return End(address=address or "", word="" if address else f"{name}, no address")
     if name in _NONE or space in _NONE:
         return End(address=address) if address else None
     return End(space, name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from podfence.flows.seen import Seen
+from podfence.flows.seen import Left, Seen
 from podfence.questions.phrases.words import count
 from podfence.questions.plan.blame import Blame
 from podfence.questions.plan.plan import Plan
@@ -52,14 +52,35 @@ def used_words(used: Used) -> str:
     others += [f"{used.refused} that were denied"] if used.refused else []
     if others:
         said.append(f"{' and '.join(others)} stay as they are")
+    if used.shut:
+        said.append(f"{used.shut} that passed {'is' if used.shut == 1 else 'are'} denied by both")
     for number, words in (
         (len(used.gone), "of workloads that leave"),
         (used.unsure, "of workloads that are not certain"),
-        (used.unjudged, "not judged: an end has no address"),
+        (used.unjudged, "not judged: an address decides that is not known"),
     ):
         if number:
             said.append(f"{number} {words}")
     return "; ".join(said)
+
+
+def ungrounded(used: Used, seen: Seen) -> str:
+    """Why nobody should rely on nothing being cut; "" where nothing speaks against it."""
+    evidence = used.evidence
+    found = [
+        f"{number:,} {words}"
+        for number, words in (
+            (sum(each.flow.count for each in evidence.nameless), "with an end that is not known"),
+            (used.unjudged, "not judged"),
+            (used.unsure, "of workloads that are not certain"),
+            (seen.left[Left.EMPTY], Left.EMPTY.value),
+            (seen.left[Left.TOO_MANY], Left.TOO_MANY.value),
+        )
+        if number
+    ]
+    if not evidence.seen and not evidence.denied:
+        found.append("no connection of workloads at all")
+    return ", ".join(found)
 
 
 def _section(title: str, uses: Sequence[Use], writer: PlanWriter, *, wide: bool) -> Iterator[str]:
@@ -97,6 +118,7 @@ def used_data(used: Used, seen: Seen) -> dict[str, Any]:
         "opened": [_data(each) for each in used.opened],
         "kept": used.kept,
         "refused": used.refused,
+        "deniedByBoth": used.shut,
         "gone": [connection_data(each) for each in used.gone],
         "unsure": used.unsure,
         "unjudged": used.unjudged,

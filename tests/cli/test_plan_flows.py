@@ -70,6 +70,47 @@ def test_a_record_that_cannot_be_read_makes_the_plan_uncertain(tmp_path: Path) -
     assert podfence([*words, "--keep-going"]).status == 0
 
 
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ("shop/nobody,shop/db,TCP,5432", "1 with an end that is not known, no connection of"),
+        ("", "no connection of workloads at all"),
+        ("shop/backend,shop/db,TCP,5432\nshop/nobody,shop/db,TCP,1", "1 with an end that is not"),
+    ],
+    ids=["nobody is known", "empty", "one is not known"],
+)
+def test_the_gate_is_not_opened_by_records_that_say_too_little(
+    row: str, why: str, tmp_path: Path
+) -> None:
+    (tmp_path / "few.csv").write_text(f"source,destination,protocol,port\n{row}\n")
+    words = ["plan", *SHOP, "--flows", str(tmp_path / "few.csv"), "--fail-on", "used"]
+    done = podfence(words)
+    assert done.status == 2
+    assert f"error[PF011]: --fail-on used: the flows say too little: {why}" in done.err
+    going = podfence([*words, "--keep-going"])
+    assert (going.status, "warning[PF011]" in going.err) == (0, True)
+    assert "PF011" not in podfence([*words[:-1], "any"]).err
+
+
+def test_the_gate_is_not_opened_by_an_end_whose_address_decides(tmp_path: Path) -> None:
+    policy = (
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
+        "metadata: {name: near, namespace: shop}\n"
+        "spec: {podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 198.51.100.0/24}}]}]}\n"
+    )
+    pod = (
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: web, namespace: shop, labels: {app: web}}\n"
+        "spec: {containers: [{name: c}]}\n"
+    )
+    (tmp_path / "old.yaml").write_text(pod)
+    (tmp_path / "new.yaml").write_text(f"{pod}---\n{policy}")
+    header = "source,destination,protocol,port\n"
+    (tmp_path / "outside.csv").write_text(f"{header}outside,shop/web,TCP,8080\n")
+    plan = ["plan", str(tmp_path / "old.yaml"), str(tmp_path / "new.yaml"), "--fail-on", "used"]
+    done = podfence([*plan, "--flows", str(tmp_path / "outside.csv")])
+    assert (done.status, "1 not judged" in done.err) == (2, True)
+
+
 def test_standard_input_can_be_read_once() -> None:
     records = (ROOT / CSV).read_bytes()
     piped = podfence(["plan", *SHOP, "--flows", "-"], stdin=records)

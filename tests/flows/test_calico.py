@@ -49,7 +49,7 @@ def test_what_goldmane_gives() -> None:
         ({"source_type": "net", "source_name_aggr": "pub", "source_ip": "203.0.113.9"},
          End(address="203.0.113.9", sort=Sort.OUTSIDE)),
         ({"source_type": "net", "source_name_aggr": "pub", "source_ip": None},
-         End(sort=Sort.OUTSIDE, word="pub, no address")),
+         End(sort=Sort.OUTSIDE)),
         ({"source_type": "net", "source_name_aggr": "pvt", "source_ip": "10.1.2.3"},
          End(address="10.1.2.3")),
         ({"source_type": "hep", "source_ip": "172.18.0.2"},

@@ -114,7 +114,7 @@ def joint_ends(
         JointClass(number, a, b, lines[0].workload.namespace, tuple(lines), None, edit)
         for number, ((a, b, edit, *_), lines) in enumerate(found.items())
     ]
-    for a, b, addresses in _outside(old, new):
+    for a, b, addresses in outside_classes(old, new):
         joint.append(JointClass(len(joint), a, b, outside=addresses))
     return Ends(tuple(joint), tuple(arrives), tuple(leaves))
 
@@ -171,9 +171,9 @@ def _which(pods: Sequence[str]) -> str:
     return f"[{','.join(shown)}]"
 
 
-def _outside(old: PolicyIndex, new: PolicyIndex) -> Iterator[tuple[int, int, AddressSet]]:
-    """Outside addresses, cut at the ipBlocks of both sides. Where pods of either side hold all of
-    them, nothing is outside on both."""
+def outside_classes(old: PolicyIndex, new: PolicyIndex) -> Iterator[tuple[int, int, AddressSet]]:
+    """Outside addresses of one IP version, cut at the ipBlocks of both sides, with their classes on
+    both. Where pods of either side hold all of them, nothing is outside on both."""
     for family in (4, 6):
         spans: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
         starts = sorted({*old.outside_lookup.starts[family], *new.outside_lookup.starts[family]})

@@ -1,15 +1,19 @@
 """What of the traffic that was seen a change cuts, and what it newly lets through.
 
-Rule: the outcomes of the plan are asked and nothing else, so that what is said of flows agrees with
-what is said of pairs, and has the same cause. Records are placed in the cluster as it was before.
+Rule: what turns is said by the outcomes of the plan and nothing else, so that what is said of flows
+agrees with what is said of pairs, and has the same cause; of what does not turn, OLD is asked.
+Records are placed in the cluster as it was before. An end outside without an address may be any
+that OLD lets through, and is judged where all of these turn alike.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from enum import Enum, auto
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from podfence.flows.seen import Flow
 from podfence.model.cluster import Cluster
@@ -17,10 +21,13 @@ from podfence.model.meta import ObjectRef
 from podfence.model.objects import IPAddress
 from podfence.policy.index import PolicyIndex
 from podfence.questions.plan.blame import Blame
+from podfence.questions.plan.ends import outside_classes
 from podfence.questions.plan.outcomes import Outcome, Who
 from podfence.questions.suggest.evidence import Connection, Evidence, evidence
+from podfence.questions.suggest.judging import Judging
 from podfence.questions.suggest.places import Party, Places
 from podfence.questions.suggest.standins import with_dns
+from podfence.sets import AddressSet
 
 
 class Use(Struct, frozen=True):
@@ -35,15 +42,17 @@ class Use(Struct, frozen=True):
 class Used(Struct, frozen=True):
     """``cut``: what passed and closes, for some of its pods at least; ``opened``: what opens,
     whether it passed or not. ``kept``, ``refused``: how many others passed and were denied, and
-    stay as they are. ``gone``: connections with a workload that NEW does not have. ``unsure``: with
-    a workload of which some verdicts are not certain; ``unjudged``: with an end of which no address
-    is told. ``assumed``: workloads of DNS that the input does not hold."""
+    stay as they are; ``shut``: passed, although neither version allows it. ``gone``: connections
+    with a workload that NEW does not have. ``unsure``: with a workload of which some verdicts are
+    not certain; ``unjudged``: decided by an address that is not known. ``assumed``: workloads of
+    DNS that the input does not hold."""
 
     evidence: Evidence
     cut: tuple[Use, ...]
     opened: tuple[Use, ...]
     kept: int
     refused: int
+    shut: int
     gone: tuple[Connection, ...]
     unsure: int
     unjudged: int
@@ -69,58 +78,122 @@ def in_use(
 ) -> Used:
     """Judge flows by the outcomes of a plan. ``undecided``: names of workloads of which some
     verdicts are not certain."""
-    found = evidence(flows, Places(old))
+    places = Places(old)
+    found = evidence(flows, places, portless=True)
     after = {endpoint.pod.owner or endpoint.pod.ref for endpoint in new.endpoints.values()}
-    return _Judging(outcomes, after, undecided).used(found, assumed)
+    judging = _Judging(outcomes, after, undecided, Judging(old, places.members), _anyone(old, new))
+    return judging.used(found, assumed)
+
+
+class _Turn(Enum):
+    """What becomes of a connection."""
+
+    CUT = auto()
+    OPENED = auto()
+    KEPT = auto()
+    SHUT = auto()
+    """It is denied before and after."""
+    UNSURE = auto()
+    UNKNOWN = auto()
+    """An address decides that is not known."""
+
+
+_Turned = tuple[_Turn, tuple[Blame, ...]]
 
 
 class _Judging:
+    """``before``: judges in OLD. ``anyone``: an address of each kind that is outside."""
+
     def __init__(
-        self, outcomes: Sequence[Outcome], after: Set[ObjectRef], undecided: Set[str]
+        self,
+        outcomes: Sequence[Outcome],
+        after: Set[ObjectRef],
+        undecided: Set[str],
+        before: Judging,
+        anyone: Sequence[IPAddress],
     ) -> None:
         self._outcomes = outcomes
         self._after = after
         self._undecided = {name.partition("[")[0] for name in undecided}
+        self._before = before
+        self._anyone = anyone
         self._from = _by_workload(outcome.sources for outcome in outcomes)
         self._to = _by_workload(outcome.destinations for outcome in outcomes)
 
     def used(self, found: Evidence, assumed: tuple[ObjectRef, ...]) -> Used:
-        cut: list[Use] = []
-        opened: list[Use] = []
+        turned: dict[_Turn, list[Use]] = {turn: [] for turn in _Turn}
         gone: list[Connection] = []
-        rest = {True: 0, False: 0}
-        unsure = unjudged = 0
+        refused = 0
         for each, denied in _every(found):
             ends = each.source, each.destination
             if any(end.workload is not None and end.workload not in self._after for end in ends):
                 gone.append(each)
                 continue
-            if any(end.workload is None and end.address is None for end in ends):
-                unjudged += 1
-                continue
-            changes = list(self._of(each))
-            what = each.protocol, each.port
-            opens = _blames(o for o in changes if what in o.opened)
-            closes = _blames(o for o in changes if what in o.closed)
-            if closes and not denied:
-                cut.append(Use(each, denied, closes))
-            elif opens:
-                opened.append(Use(each, denied, opens))
-            elif any(end.name in self._undecided for end in ends):
-                unsure += 1
+            turn, blames = self._turned(each, denied=denied)
+            if denied and turn in (_Turn.CUT, _Turn.KEPT, _Turn.SHUT):
+                refused += 1  # nobody loses what did not pass
             else:
-                rest[denied] += 1
+                turned[turn].append(Use(each, denied, blames))
         return Used(
             found,
-            tuple(cut),
-            tuple(opened),
-            rest[False],
-            rest[True],
+            tuple(turned[_Turn.CUT]),
+            tuple(turned[_Turn.OPENED]),
+            len(turned[_Turn.KEPT]),
+            refused,
+            len(turned[_Turn.SHUT]),
             tuple(gone),
-            unsure,
-            unjudged,
+            len(turned[_Turn.UNSURE]),
+            len(turned[_Turn.UNKNOWN]),
             assumed,
         )
+
+    def _turned(self, each: Connection, *, denied: bool) -> _Turned:
+        if all(end.workload is not None or end.address is not None for end in _ends(each)):
+            return self._turned_between(each, denied=denied)
+        every = [self._turned_between(one, denied=denied) for one in self._possible(each)]
+        turns = {turn for turn, _ in every} - {_Turn.UNKNOWN}
+        if denied:
+            turns = {turn if turn is _Turn.OPENED else _Turn.SHUT for turn in turns}
+        elif _Turn.UNSURE not in turns:  # what passed is, before all else, what OLD allows
+            turns = turns & {_Turn.CUT, _Turn.KEPT} or turns
+        if _Turn.UNSURE in turns:
+            return _Turn.UNSURE, ()
+        if len(turns) != 1:
+            return _Turn.UNKNOWN, ()
+        (turn,) = turns
+        return turn, tuple(dict.fromkeys(b for of, blames in every if of is turn for b in blames))
+
+    def _possible(self, each: Connection) -> Iterator[Connection]:
+        """The connection with an address of each kind for the one that is not told."""
+        if any(end.workload is None and end.is_node for end in _ends(each)):
+            return  # which node it was decides
+        for address in self._anyone:
+            if address.version in (each.families or {4, 6}):
+                someone = Party(str(address), address=address)
+                source, to = (e if e.workload is not None else someone for e in _ends(each))
+                versions = frozenset({address.version})
+                one = replace(each, source=source, destination=to, families=versions)
+                if self._before.is_judged(one):
+                    yield one
+
+    def _turned_between(self, each: Connection, *, denied: bool) -> _Turned:
+        """Of ends that are known."""
+        changes = list(self._of(each))
+        what = each.protocol, each.port
+        opens = _blames(o for o in changes if what in o.opened)
+        closes = _blames(o for o in changes if what in o.closed)
+        if closes and not denied:
+            return _Turn.CUT, closes
+        if opens:
+            return _Turn.OPENED, opens
+        if any(end.name in self._undecided for end in _ends(each)):
+            return _Turn.UNSURE, ()
+        if denied:
+            return _Turn.SHUT, ()
+        if not self._before.is_judged(each):
+            return _Turn.UNKNOWN, ()
+        passes = any(verdict.allowed for verdict in self._before.verdicts(each))
+        return _Turn.KEPT if passes else _Turn.SHUT, ()
 
     def _of(self, each: Connection) -> Iterator[Outcome]:
         """The outcomes that are about both ends."""
@@ -148,6 +221,25 @@ def _by_workload(ends: Iterable[Who]) -> Mapping[ObjectRef | None, Set[int]]:
 def _holds(who: Who, party: Party) -> bool:
     address: IPAddress | None = party.address
     return who.outside is None or (address is not None and address in who.outside)
+
+
+def _ends(each: Connection) -> tuple[Party, Party]:
+    return each.source, each.destination
+
+
+def _anyone(old: PolicyIndex, new: PolicyIndex) -> tuple[IPAddress, ...]:
+    """An address of each kind that is outside on both sides, and neither a pod's nor a node's."""
+    taken: set[IPAddress] = set()
+    for side in (old, new):
+        taken |= {*side.by_address, *side.contested, *side.by_node_address}
+    found = (_first_free(addresses, taken) for _, _, addresses in outside_classes(old, new))
+    return tuple(address for address in found if address is not None)
+
+
+def _first_free(addresses: AddressSet, taken: Set[IPAddress]) -> IPAddress | None:
+    """Looks at no more addresses than are taken, and one."""
+    every = (address for network in addresses.networks() for address in network)
+    return next((address for address in every if address not in taken), None)
 
 
 def _every(found: Evidence) -> Iterator[tuple[Connection, bool]]:

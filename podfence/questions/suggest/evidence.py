@@ -89,8 +89,9 @@ class Evidence(Struct, frozen=True):
 _Key = tuple[Party, Party, str, int]
 
 
-def evidence(flows: Iterable[Flow], places: Places) -> Evidence:
-    """What the flows say about the workloads of a cluster."""
+def evidence(flows: Iterable[Flow], places: Places, *, portless: bool = False) -> Evidence:
+    """What the flows say about the workloads of a cluster. ``portless``: protocols without ports
+    are evidence, too: no rule is made of them, but verdicts are about them."""
     sums: dict[Verdict, dict[_Key, Connection]] = {each: {} for each in Verdict}
     nameless: list[Nameless] = []
     aside: dict[Aside, int] = defaultdict(int)
@@ -105,7 +106,7 @@ def evidence(flows: Iterable[Flow], places: Places) -> Evidence:
             nameless.append(Nameless(flow, str(error)))
             continue
         for to, port in ways:
-            why = _no_evidence(source, to, flow.protocol, places)
+            why = _no_evidence(source, to, flow.protocol, places, portless=portless)
             if why is not None:
                 aside[why] += flow.count
                 continue
@@ -118,10 +119,12 @@ def evidence(flows: Iterable[Flow], places: Places) -> Evidence:
     return Evidence(seen, denied, tuple(nameless), dict(aside))
 
 
-def _no_evidence(source: Party, to: Party, protocol: str, places: Places) -> Aside | None:
+def _no_evidence(
+    source: Party, to: Party, protocol: str, places: Places, *, portless: bool
+) -> Aside | None:
     if source.workload is None and to.workload is None:
         return Aside.NO_POD
-    if protocol == OTHER:
+    if protocol == OTHER and not portless:
         return Aside.PORTLESS
     if source.workload is not None and source.workload == to.workload:
         return Aside.ITSELF if len(places.members[source.workload]) == 1 else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from ipaddress import ip_network
 from typing import Final
 
@@ -137,6 +138,9 @@ class Places:
         try:
             found = self._directory.find(word, DEFAULT_NAMESPACE)
         except PodfenceError as error:
+            if (pod := pod_called(word)) is not None:  # it may be gone, and its workload be there
+                with suppress(Unplaced):
+                    return self._of_pod(pod)
             raise Unplaced(error.message) from error
         return self._of_named(found.ends[0])
 
@@ -218,6 +222,12 @@ def _workloads(end: End) -> Iterator[tuple[str, frozenset[str]]]:
     if end.workload:
         yield end.workload, _KINDS
     yield from _stems(end.pod)
+
+
+def pod_called(word: str) -> End | None:
+    """The end that ``namespace/pod`` names; None for a word of any other form."""
+    namespace, _, name = word.partition("/")
+    return End(namespace, name) if namespace and name and "/" not in name else None
 
 
 def stems(pod: str) -> Iterator[str]:

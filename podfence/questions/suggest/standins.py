@@ -15,7 +15,7 @@ from podfence.flows.seen import Flow
 from podfence.model.cluster import Cluster, assign_addresses, undeclared
 from podfence.model.meta import ObjectRef
 from podfence.model.objects import Pod
-from podfence.questions.suggest.places import stems
+from podfence.questions.suggest.places import pod_called, stems
 
 _SPACE: Final = "kube-system"
 LABELS: Final = (("k8s-app", "kube-dns"),)
@@ -39,5 +39,7 @@ def with_dns(cluster: Cluster, flows: Iterable[Flow]) -> tuple[Cluster, tuple[Ob
 def _asked(flows: Iterable[Flow]) -> Iterator[str]:
     for flow in flows:
         end = flow.destination
+        if end.word:
+            end = pod_called(end.word) or end
         if end.namespace == _SPACE and flow.port == _PORT and (end.pod or end.workload):
             yield end.workload or next(stems(end.pod), end.pod)

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from podfence.engine.evaluate import Judge
-from podfence.flows.seen import End, Flow, Verdict
+from podfence.flows.seen import End, Flow, Sort, Verdict
 from podfence.model.cluster import Cluster
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import (
     IPBlock,
+    NetworkPolicy,
     NetworkPolicyPeer,
     NetworkPolicyRule,
     PolicyType,
@@ -31,6 +32,8 @@ from podfence.questions.plan.used import Use, Used
 from podfence.questions.suggest.evidence import Connection
 from podfence.questions.suggest.places import Party
 from podfence.questions.suggest.suggest import suggest, with_policies
+from podfence.render.plan_used import used_words
+from podfence.sets.ports import OTHER
 from podfence.testing.builders import namespace
 from tests.questions.suggest.worlds import DB, closed, cluster, flow, running
 from tests.support.laws import law
@@ -128,6 +131,91 @@ def test_dns_that_no_manifest_holds_is_cut_all_the_same() -> None:
     found = used(cluster(), cluster(egress), dns)
     assert ways(found.cut) == [("shop/web", "kube-system/coredns", 53)]
     assert [ref.name for ref in found.assumed] == ["coredns"]
+
+
+@pytest.mark.parametrize("pod", ["coredns", "coredns-5d78c9869d-bcdfg"])
+def test_dns_that_csv_names_is_cut_as_well(pod: str) -> None:
+    egress = replace(closed(), policy_types=frozenset({PolicyType.EGRESS}))
+    found = used(cluster(), cluster(egress), flow("shop/web", f"kube-system/{pod}", 53, "UDP"))
+    assert ways(found.cut) == [("shop/web", "kube-system/coredns", 53)]
+
+
+def test_a_pod_that_csv_names_and_that_is_gone_stands_for_its_workload() -> None:
+    found = used(cluster(), cluster(closed()), flow("shop/web-9b649846d-zzzzz", "shop/db"))
+    assert ways(found.cut) == [("shop/web", "shop/db", 5432)]
+
+
+def test_what_both_versions_deny_is_not_told_as_if_it_stayed() -> None:
+    found = used(cluster(closed()), cluster(closed()), WEB_TO_DB)
+    assert (found.shut, found.kept, found.cut) == (1, 0, ())
+    assert "1 that passed is denied by both" in used_words(found)
+
+
+def test_what_has_no_ports_is_cut_as_well() -> None:
+    found = used(cluster(), cluster(closed()), flow("shop/web", "shop/db", 0, OTHER))
+    assert ways(found.cut) == [("shop/web", "shop/db", 0)]
+
+
+# -- ends outside without an address
+
+
+def only(*blocks: str) -> NetworkPolicy:
+    """The policy that denies a namespace all but these addresses."""
+    peers = tuple(NetworkPolicyPeer(ip_block=IPBlock(ip_network(each))) for each in blocks)
+    return replace(closed(), ingress=(NetworkPolicyRule(peers=peers),))
+
+
+NEAR, WIDER, EVERY = "198.51.100.0/24", "198.51.0.0/16", ("0.0.0.0/0", "::/0")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        pytest.param((), (closed(),), "cut", id="every address closes"),
+        pytest.param((only(NEAR),), (closed(),), "cut", id="all that passed closes"),
+        pytest.param((), (only(*EVERY),), "kept", id="none closes"),
+        pytest.param((only(NEAR),), (only(WIDER),), "kept", id="the rest could not pass"),
+        pytest.param((), (only(NEAR),), "unjudged", id="the address decides"),
+        pytest.param((closed(),), (), "opened", id="it opens"),
+        pytest.param((closed(),), (only(NEAR),), "unjudged", id="it opens for some"),
+        pytest.param((closed(),), (closed(),), "shut", id="both deny"),
+    ],
+)
+@pytest.mark.parametrize(
+    "outside", [End(word="outside"), End(sort=Sort.OUTSIDE)], ids=["CSV", "too many"]
+)
+def test_an_end_without_an_address_is_judged_where_all_that_it_may_be_turn_alike(
+    outside: End, old: tuple[NetworkPolicy, ...], new: tuple[NetworkPolicy, ...], said: str
+) -> None:
+    seen = replace(flow("x", "shop/db"), source=outside)
+    found = used(cluster(*old), cluster(*new), seen)
+    numbers = {
+        "cut": len(found.cut),
+        "opened": len(found.opened),
+        "kept": found.kept,
+        "shut": found.shut,
+        "unjudged": found.unjudged,
+    }
+    assert {word for word, number in numbers.items() if number} == {said}
+
+
+def test_a_way_out_to_wherever_is_cut_with_its_cause() -> None:
+    egress = replace(closed(), policy_types=frozenset({PolicyType.EGRESS}))
+    found = used(cluster(), cluster(egress), flow("shop/web", "outside", 443))
+    assert ways(found.cut) == [("shop/web", "outside", 443)]
+    assert len(found.cut[0].blames) == 1
+
+
+def test_what_was_denied_from_wherever_is_no_loss() -> None:
+    found = used(cluster(), cluster(closed()), flow("outside", "shop/db", denied=True))
+    assert (found.cut, found.refused) == ((), 1)
+
+
+def test_which_node_it_was_decides() -> None:
+    """A node reaches its own pods in any case."""
+    seen = replace(flow("x", "shop/db"), source=End(sort=Sort.NODE))
+    found = used(cluster(), cluster(closed()), seen)
+    assert (found.cut, found.unjudged) == ((), 1)
 
 
 # -- blame and gates
