@@ -46,7 +46,9 @@ def condition_of(
     """``now``: RFC 3339. ``before``: the same condition as it is there. ``audited``: the policy is,
     so that it is in the kernels of nodes and enforces nothing (AUD-2)."""
     missing = [each for each in told if standing(each, revision) is not Standing.IN_FORCE]
-    status, reason = _judged(missing, revision, audited=audited)
+    status, reason = "Unknown", "NoNodes"
+    if told:
+        status, reason = _judged(missing, revision, audited=audited)
     message = f"in force on {len(told) - len(missing)} of {len(told)} nodes"
     if audited:
         message = f"audited, so it enforces nothing; known on {len(told) - len(missing)} nodes"
@@ -54,6 +56,8 @@ def condition_of(
     if names:
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         message = f"{message}; not on {', '.join(names[:_NAMED])}{more}"
+    if not told:
+        message = "no node is known"
     same = before is not None and before.status == status
     since = before.last_transition_time if before is not None and same else now
     return PolicyCondition(TYPE, status, reason, message, revision.generation, since)

@@ -159,7 +159,8 @@ class Agents:
         self, policy: ObjectRef, revision: Revision, told: Sequence[Told[PolicyReport]]
     ) -> None:
         """Write whether a policy is in force into its status, where that is not there already. By
-        server-side apply, so that conditions of others stay. Raises ClusterError."""
+        server-side apply, so that conditions of others stay. Raises ClusterError, also where the
+        policy is gone or is another object by now: what is known is not about that one."""
         for resource in resources_of(policy.kind):
             path = f"{resource.path(policy.namespace)}/{policy.name}"
             try:
@@ -168,11 +169,16 @@ class Agents:
                 if refusal.status != 404:
                     raise
                 continue
+            if found.metadata.uid != revision.uid:
+                raise ClusterError(
+                    f"{policy.kind} {policy} is another object by now: its condition is not "
+                    "written; ask again"
+                )
             before = next((each for each in found.status.conditions if each.type == TYPE), None)
             audited = found.metadata.annotations.get(MODE_ANNOTATION) == AUDIT
             now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             condition = condition_of(revision, told, now, before, audited=audited)
-            if condition != before and found.metadata.uid == revision.uid:
+            if condition != before:
                 body = {
                     "apiVersion": resource.api_version,
                     "kind": policy.kind,
@@ -182,6 +188,7 @@ class Agents:
                 target = f"{path}/status?fieldManager=podfence&force=true"
                 self._client.write("PATCH", target, msgspec.json.encode(body), _APPLY)
             return
+        raise ClusterError(f"{policy.kind} {policy} is gone: its condition is not written")
 
     def ask(
         self,

@@ -66,8 +66,6 @@ def _policy(
         require_status(policy)
     query = {"kind": policy.kind, "namespace": policy.namespace, "name": policy.name}
     told = agents.ask(POLICY_PATH, query, PolicyReport)
-    if condition:
-        agents.write_condition(policy, revision, told)
     if output == "json":
         from podfence.render.fleet_data import policy_data
         from podfence.render.jsontext import json_text
@@ -77,5 +75,7 @@ def _policy(
         from podfence.render.fleet_text import policy_text
 
         echo(policy_text(policy, revision, told), nl=False)
+    if condition:  # after the answer, which is not lost where this is refused
+        agents.write_condition(policy, revision, told)
     holds = all(standing(each, revision) is Standing.IN_FORCE for each in told)
     return 0 if told and holds else 1

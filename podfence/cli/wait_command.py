@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import click
 
@@ -10,8 +11,10 @@ from podfence.agent.fleet import Standing, Told, standing
 from podfence.agent.nodereport import PolicyReport
 from podfence.cli.agents import Agents, Where, agents_options, condition_option, require_status
 from podfence.cli.common import output_option
+from podfence.cli.numbers import Number
 from podfence.cli.terminal import echo
 from podfence.kube.agents import POLICY_PATH
+from podfence.model.meta import ObjectRef, Revision
 
 PAUSE = 0.5
 """Seconds between two rounds."""
@@ -28,7 +31,7 @@ PAUSE = 0.5
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, 86400),
+    type=Number(0, 86400),
     default=60.0,
     show_default=True,
     metavar="SECONDS",
@@ -67,8 +70,15 @@ def command(
                 break
             time.sleep(PAUSE)
         every = sorted((*done.values(), *missing), key=lambda each: each.node)
-        if condition:
+        _show(policy, revision, every, output)
+        if condition:  # after the answer, which is not lost where this is refused
             agents.write_condition(policy, revision, every)
+    return 0 if done and not missing else 1
+
+
+def _show(
+    policy: ObjectRef, revision: Revision, every: Sequence[Told[PolicyReport]], output: str
+) -> None:
     if output == "json":
         from podfence.render.fleet_data import policy_data
         from podfence.render.jsontext import json_text
@@ -78,4 +88,3 @@ def command(
         from podfence.render.fleet_text import waited_text
 
         echo(waited_text(policy, revision, every), nl=False)
-    return 0 if done and not missing else 1

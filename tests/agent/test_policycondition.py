@@ -40,6 +40,8 @@ def told(*reports: PolicyReport) -> list[Told[PolicyReport]]:
             "NotYet",
             "in force on 0 of 2 nodes; not on n0, n3",
         ),
+        ([], False, "Unknown", "NoNodes", "no node is known"),
+        ([], True, "Unknown", "NoNodes", "no node is known"),
         (told(REFUSED, OLD), True, "False", "Refused", None),
         (
             told(HOLDS),
