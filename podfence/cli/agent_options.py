@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from podfence.cli.numbers import Number
 from podfence.errors import PodfenceError
 from podfence.model.networkpolicy import IPNetwork
 from podfence.model.objects import IPAddress
@@ -162,7 +163,7 @@ def mirror_options(function: F) -> F:
         ),
         click.option(
             "--mirror-patience",
-            type=click.FloatRange(1.0, 3600.0),
+            type=Number(1.0, 3600.0),
             default=60.0,
             show_default=True,
             metavar="SECONDS",

@@ -19,6 +19,7 @@ from podfence.cli.common import (
     without_verdict,
 )
 from podfence.cli.inputs import Inputs, complete_files, input_options
+from podfence.cli.numbers import Number
 from podfence.cli.outputs import Output, read_outputs, write_output
 from podfence.cli.terminal import echo
 from podfence.cli.testfigures import Figures
@@ -72,7 +73,7 @@ FORMATS = ("text", "json", "junit", "tap", "github")
 )
 @click.option(
     "--touched",
-    type=click.FloatRange(0, 100),
+    type=Number(0, 100),
     metavar="PERCENT",
     help="With --coverage: fail when a smaller part of the rules is looked at.",
 )
@@ -92,7 +93,7 @@ FORMATS = ("text", "json", "junit", "tap", "github")
 )
 @click.option(
     "--score",
-    type=click.FloatRange(0, 100),
+    type=Number(0, 100),
     metavar="PERCENT",
     help="With --mutate: fail when a smaller part of the mistakes is noticed.",
 )

@@ -1,0 +1,24 @@
+"""Numbers of the command line.
+
+Rule: what is no number is refused where it is read, since every comparison with it is false.
+"""
+
+from __future__ import annotations
+
+from math import isnan
+from typing import Any
+
+import click
+
+
+class Number(click.FloatRange):
+    """A number of a range. ``nan`` is in none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number. Raises BadParameter."""
+        found: float = super().convert(value, param, ctx)
+        if isnan(found):
+            self.fail(f"{value!r} is no number", param, ctx)
+        return found
