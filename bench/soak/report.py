@@ -14,6 +14,8 @@ LEAST_MINUTES = 15
 """Minutes after which its memory can be judged."""
 GROWTH, SLACK = 1.05, 2 * MIB
 """Of memory that is flat, the last third holds no more than the first, times and plus these."""
+WELL, NOT_WELL, NOT_JUDGED = "well", "NOT well", "not judged"
+"""How it went. Not judged: nothing was wrong, and too little was looked at to call it well."""
 _WRONG = ("leaked", "lost", "answer lost")
 
 
@@ -53,15 +55,37 @@ class Soak(Struct, frozen=True):
     """Why it ended early."""
 
     @property
-    def is_well(self) -> bool:
-        """Nothing was wrong, late or lost, and no memory grew."""
-        return not (
+    def said(self) -> str:
+        """How it went: WELL, NOT_WELL or NOT_JUDGED."""
+        if self._is_wrong:
+            return NOT_WELL
+        return NOT_JUDGED if [*self.gaps] else WELL
+
+    @property
+    def _is_wrong(self) -> bool:
+        """Something was wrong, late or lost, or memory grew."""
+        return bool(
             self.failure
             or self.late
             or any(self.packets.get(what) for what in _WRONG)
             or any(each.tried_wrong or not all(each.same.values()) for each in self.minutes)
             or any(is_flat(self.memory(node)) is False for node in self.lasting)
         )
+
+    @property
+    def gaps(self) -> Iterator[str]:
+        """What nobody has looked at, or not for long enough."""
+        if not self.packets.get("right"):
+            yield "no packet"
+        if not any(each.tried for each in self.minutes):
+            yield "no pair"
+        if not any(each.same for each in self.minutes):
+            yield "no table"
+        if not self.lasting:
+            yield "the memory of no agent"
+        for node in sorted(self.lasting):
+            if is_flat(self.memory(node)) is None:
+                yield f"the memory of {node}"
 
     def memory(self, node: str) -> list[int]:
         """Of the agent of a node, minute by minute."""
@@ -117,7 +141,8 @@ def summary(soak: Soak, seed: int) -> Iterator[str]:
         yield _memory(soak, node)
     if soak.failure:
         yield f"ended early: {soak.failure}"
-    yield "well" if soak.is_well else "NOT well"
+    gaps = ", ".join(soak.gaps)
+    yield f"{NOT_JUDGED}: {gaps}" if soak.said == NOT_JUDGED else soak.said
 
 
 def _memory(soak: Soak, node: str) -> str:

@@ -227,7 +227,7 @@ WELL = Soak(
     {"right": 9, "not judged": 2},
     {"table deleted": 3},
     [],
-    frozenset(),
+    frozenset({"node2"}),
 )
 
 
@@ -257,10 +257,31 @@ def test_a_minute_is_a_line() -> None:
     ids=lambda wrong: "+".join(wrong),
 )
 def test_a_soak_is_well_only_where_nothing_was_wrong(wrong: dict[str, object]) -> None:
-    assert WELL.is_well
+    assert [*summary(WELL, 0)][-1] == WELL.said == "well"
     found = replace(WELL, **wrong)
-    assert not found.is_well
-    assert [*summary(found, 0)][-1] == "NOT well"
+    assert [*summary(found, 0)][-1] == found.said == "NOT well"
+
+
+@pytest.mark.parametrize(
+    ("little", "gap"),
+    [
+        ({"packets": {"not judged": 40}}, "no packet"),
+        ({"minutes": WELL.minutes[: LEAST_MINUTES - 1]}, "the memory of node2"),
+        (
+            {"minutes": [replace(m, rss={"node1": MIB}) for m in WELL.minutes]},
+            "the memory of node2",
+        ),
+        ({"lasting": frozenset()}, "the memory of no agent"),
+        ({"minutes": [replace(m, tried=0) for m in WELL.minutes]}, "no pair"),
+        ({"minutes": [replace(m, same={}) for m in WELL.minutes]}, "no table"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_nobody_looked_at_is_not_judged(little: dict[str, object], gap: str) -> None:
+    found = replace(WELL, **little)
+    assert (found.said, [*summary(found, 0)][-1]) == ("not judged", f"not judged: {gap}")
+    late = replace(found, late=["node1"])
+    assert [*summary(late, 0)][-1] == late.said == "NOT well"
 
 
 def test_a_summary_says_what_was_done_and_what_came_of_it() -> None:
