@@ -112,10 +112,31 @@ def test_what_is_grouped_by_is_a_label(expression: str) -> None:
     assert grouped <= known | OF_TARGETS
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
-def test_conditions_that_are_named_exist(rule: Json) -> None:
-    named = re.findall(r'condition=~"([^"]*)"', rule["expr"])
-    assert {n for words in named for n in words.split("|")} <= {kind.value for kind in Kind}
+def conditions_of(expression: str) -> Iterator[str]:
+    """The conditions that an expression names, however it matches them."""
+    for selector in selectors(expression):
+        for matcher in selector.matchers.matchers:
+            if selector.name == "podfence_conditions" and matcher.name == "condition":
+                yield from matcher.value.split("|")
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS.values(), ids=EXPRESSIONS)
+def test_conditions_that_are_named_exist(expression: str) -> None:
+    assert {*conditions_of(expression)} <= {kind.value for kind in Kind}
+
+
+def test_every_selector_of_conditions_is_looked_at() -> None:
+    """A name that this test does not see may be any."""
+    asked = [
+        selector
+        for expression in EXPRESSIONS.values()
+        for selector in selectors(expression)
+        if selector.name == "podfence_conditions"
+    ]
+    written = sum(text.count("podfence_conditions") for text in EXPRESSIONS.values())
+    assert len(asked) == written > 0
+    for words in ('{condition="Awya"}', '{condition=~"Refused|Awya"}', '{condition!="Awya"}'):
+        assert "Awya" in {*conditions_of(f"sum(podfence_conditions{words}) > 0")}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
