@@ -6,10 +6,14 @@ import pytest
 
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.meta import METADATA_NAME_LABEL
+from podfence.model.networkpolicy import NetworkPolicyPeer
+from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
 from podfence.policy.compile import compile_cluster
 from podfence.questions.lint.findings import Finding
-from podfence.questions.lint.note_labels import _edits, alike
+from podfence.questions.lint.note import Case, Written
+from podfence.questions.lint.note_labels import Label, _edits, alike, near_labels
 from podfence.questions.lint.notes import notes_for
+from podfence.questions.phrases.matched import Matched
 from podfence.testing.builders import namespace, peer, pod, policy, rule
 
 TELLER = pod("bank/teller-1", {"app": "teller", "tier": "front"}, addresses=["10.1.0.1"])
@@ -73,6 +77,73 @@ def test_the_name_of_a_policy_tells_how_a_short_word_is_spelt(
 ) -> None:
     [finding] = found(policy(f"bank/{name}", {"app": value}), SHORT)
     assert (finding.code, instead in finding.text) == ("PF320" if instead else "PF306", True)
+
+
+def one_of(key: str, *values: str) -> LabelSelectorRequirement:
+    return LabelSelectorRequirement(key, Operator.IN, values)
+
+
+FRONT = pod("bank/fe-1", {"tier": "fe"}, addresses=["10.1.0.5"])
+DESK = pod("bank/ui-1", {"tier": "ui"}, addresses=["10.1.0.6"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "instead"),
+    [
+        ("batch-may-reach-fe", "be", ""),
+        ("fe-from-be", "we", ""),
+        ("ux-lab-beside-ui", "ux", ""),
+        ("lab-beside-ui", "ux", ""),
+        ("lab-beside-ui", "uid", ""),
+        ("lab-beside-ui", "uii", "tier=ui instead of tier=uii"),
+        ("lab-beside-ui", "iu", "tier=ui instead of tier=iu"),
+        ("lab-beside-ui", "u", "tier=ui instead of tier=u"),
+        ("ui", "ux", "tier=ui instead of tier=ux"),
+    ],
+)
+def test_another_letter_of_a_short_word_is_another_word(
+    name: str, value: str, instead: str
+) -> None:
+    """A name is about peers as often, and ``be`` is one letter from ``fe``."""
+    [finding] = found(policy(f"bank/{name}", {"tier": value}), FRONT, DESK)
+    assert (finding.code, instead in finding.text) == ("PF320" if instead else "PF306", True)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        peer(pods={"tier": "fe"}),
+        peer(pods={"tier": "fe"}, namespaces={}),
+        peer(pods=LabelSelector((), (one_of("tier", "fe", "web"),))),
+    ],
+)
+@pytest.mark.parametrize("name", ["fe", "batch-may-reach-fe"])
+@pytest.mark.parametrize("value", ["be", "ef", "fee"])
+def test_what_a_peer_is_called_is_not_what_the_subject_should_be(
+    value: str, name: str, written: NetworkPolicyPeer
+) -> None:
+    findings = found(policy(f"bank/{name}", {"tier": value}, ingress=[rule(written)]), FRONT)
+    assert [finding.code for finding in findings] == ["PF306"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "near"),
+    [
+        ("db", "dbb", []),
+        ("db", "dc", []),
+        ("teller", "eller", [(("app", "eller"), ("app", "teller"))]),
+    ],
+)
+def test_no_repair_goes_by_the_name_of_a_policy(
+    name: str, value: str, near: list[tuple[Label, Label]]
+) -> None:
+    """``check --fix`` writes only what is near without it."""
+    index = compile_cluster(Cluster.of([*OBJECTS, SHORT, policy(f"bank/{name}", {"app": value})]))
+    [written] = index.cluster.policies
+    [finding] = notes_for(index, written)
+    assert finding.code == "PF320"
+    case = Case(index, written, None, Matched(index), Written(index, lambda _: None))
+    assert near_labels(case, "spec.podSelector") == near
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TypeVar
 
+from msgspec import Struct
+
 from podfence.model.meta import METADATA_NAME_LABEL, Labels
 from podfence.model.networkpolicy import NetworkPolicyPeer
 from podfence.model.selectors import LabelSelector
@@ -94,11 +96,13 @@ def _misspelt_namespace(case: Case, spaces: LabelSelector, path: str) -> Iterato
 
 def near_labels(case: Case, path: str) -> list[tuple[Label, Label]]:
     """Of a selector that matches nobody: its labels that are misspelt, each with one that somebody
-    has (PF320). ``path``: of the selector."""
+    has (PF320). ``path``: of the selector. None where the name of the policy alone says so of one
+    of them."""
     if path == "spec.podSelector":
         pods = case.matched.pods_of(case.namespace)
-        found = _near_of(case, case.policy.pod_selector, pods, case.policy.ref.name)
-        return [(wrong, right) for wrong, right, _ in found]
+        subject = case.policy.pod_selector, pods, case.policy.ref.name
+        found, told = (_near_of(case, *subject, by_name=by_name) for by_name in (False, True))
+        return [(wrong, right) for wrong, right, _ in found] if len(found) == len(told) else []
     for direction, number, rule in case.rules:
         for at, peer in enumerate(rule.peers):
             base = peer_path(direction, number, at)
@@ -127,12 +131,14 @@ def _namespaces(case: Case) -> tuple[Mapping[Label, list[str]], Mapping[str, Lab
 
 
 def _near_of(
-    case: Case, selector: LabelSelector, pods: Ends, policy: str = ""
+    case: Case, selector: LabelSelector, pods: Ends, policy: str = "", *, by_name: bool = False
 ) -> list[tuple[Label, Label, list[Endpoint]]]:
     """A value that stands in the name of the ``policy`` is not misspelt: its pods come later. Its
-    key may be. A value of which the name of the policy has the right form is."""
+    key may be. ``by_name``: a value of which that name has the right form is misspelt, too, however
+    short; it is told, and no repair goes by it."""
     having = case.matched.by_label(pods)
-    found = _near(selector, having, lambda end: end.pod.labels, frozenset(_WORD.findall(policy)))
+    expected = _Expected.of(case) if by_name else None
+    found = _near(selector, having, lambda end: end.pod.labels, expected)
     named = [value for _, value in selector.match_labels if value and value in policy]
     return [
         each
@@ -144,7 +150,7 @@ def _near_of(
 
 def _near_pods(case: Case, selector: LabelSelector, pods: Ends, policy: str = "") -> str:
     """What to write instead, and whom it would mean; "" where nothing is near."""
-    found = _near_of(case, selector, pods, policy)
+    found = _near_of(case, selector, pods, policy, by_name=bool(policy))
     return words.listed(
         [
             f"{_label(right)} instead of {_label(wrong)} would mean "
@@ -159,10 +165,10 @@ def _near(
     selector: LabelSelector,
     having: Mapping[Label, Sequence[T]],
     labels: Callable[[T], Labels],
-    expected: frozenset[str] = frozenset(),
+    expected: _Expected | None = None,
 ) -> list[tuple[Label, Label, list[T]]]:
     """A label of the selector, a near one, and who would be selected with it in its place.
-    ``having``: everybody by label; ``expected``: values of which one letter is enough."""
+    ``having``: everybody by label; ``expected``: what the policy says of its own pods."""
     found = []
     for wrong in selector.match_labels:
         rest = LabelSelector(
@@ -170,7 +176,7 @@ def _near(
             selector.match_expressions,
         )
         for right, ends in having.items():
-            if (_is_near(wrong, right) or _is_expected(wrong, right, expected)) and (
+            if (_is_near(wrong, right) or (expected and expected.instead(wrong, right))) and (
                 fitting := [end for end in ends if rest.matches(dict(labels(end)))]
             ):
                 found.append((wrong, right, fitting))
@@ -191,16 +197,53 @@ def _is_near(wrong: Label, right: Label) -> bool:
     )
 
 
-def _is_expected(wrong: Label, right: Label, expected: frozenset[str]) -> bool:
-    """The same key with one letter wrong in a value that is expected, however short it is."""
-    (key, value), (other_key, other_value) = wrong, right
-    return (
-        key == other_key
-        and other_value in expected
-        and len(other_value) > 1
-        and not _differ_by_number(value, other_value)
-        and _edits(value, other_value) == 1
-    )
+class _Expected(Struct, frozen=True):
+    """What a policy says of its own pods. ``name``: of the policy; ``peers``: the labels that its
+    peers have: a name is about these as often."""
+
+    name: str
+    peers: frozenset[Label]
+
+    @classmethod
+    def of(cls, case: Case) -> _Expected:
+        peers = (peer for _, _, rule in case.rules for peer in rule.peers)
+        return cls(case.policy.ref.name, frozenset(label for p in peers for label in _labels(p)))
+
+    def instead(self, wrong: Label, right: Label) -> bool:
+        """Whether the name has the right form of a value with a letter wrong, however short it is.
+
+        ``fe`` and ``be``, ``ui`` and ``ux`` are words of their own: of so short ones a letter that
+        is another is a slip only where the whole name says so.
+        """
+        (key, value), (other_key, meant) = wrong, right
+        if (
+            key != other_key
+            or right in self.peers
+            or len(meant) < 2
+            or meant not in _WORD.findall(self.name)
+            or _differ_by_number(value, meant)
+            or _edits(value, meant) != 1
+        ):
+            return False
+        return len(meant) >= _ONE_EDIT or meant == self.name or _is_slip(value, meant)
+
+
+def _labels(peer: NetworkPolicyPeer) -> Iterator[Label]:
+    """The labels that pods of a peer may have."""
+    for selector in (peer.pod_selector, peer.namespace_selector):
+        if selector is not None:
+            yield from selector.match_labels
+            yield from ((e.key, value) for e in selector.match_expressions for value in e.values)
+
+
+def _is_slip(word: str, meant: str) -> bool:
+    """Of words with one edit between them: whether letters changed places, or one was left out or
+    doubled. No other word comes of that as a rule, as it may of another letter."""
+    if len(word) > len(meant):
+        return any(
+            word == f"{meant[:at]}{meant[at : at + 1]}{meant[at:]}" for at in range(len(meant))
+        )
+    return len(word) < len(meant) or sorted(word) == sorted(meant)
 
 
 def _differ_by_number(word: str, other: str) -> bool:
