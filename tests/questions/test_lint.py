@@ -9,7 +9,7 @@ from podfence.questions.lint.lint import lint
 from podfence.questions.lint.notes import notes_for
 from podfence.testing.builders import peer, pod, policy, rule
 
-MISSPELT = policy("shop/db", {"app": "dbb"}, ingress=[rule(peer(pods={"app": "webb"}))])
+MISSPELT = policy("shop/misspelt", {"app": "dbb"}, ingress=[rule(peer(pods={"app": "webb"}))])
 DB = pod("shop/db", {"app": "db"})
 
 

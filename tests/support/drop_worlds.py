@@ -70,8 +70,9 @@ def told(decision: Decision) -> tuple[str, list[Place]]:
     return reason, [Place(o.policy.kind, str(o.policy), o.path) for o in decision.origins]
 
 
-def decisions(judge: Judge, flow: Flow, direction: Direction) -> list[Decision]:
-    """Of each pod that may be the one that is asked (NP-60a)."""
+def decisions(judge: Judge, flow: Flow, direction: Direction, here: LocalNode) -> list[Decision]:
+    """Of each pod that may be the one that is asked (NP-60a); one that is being deleted is asked on
+    its own node, whoever has its address elsewhere."""
     verdict = judge.verdict(flow)
     if direction is Direction.EGRESS:
         near, far, whole = judge.side(flow.source), judge.side(flow.destination), verdict.egress
@@ -80,7 +81,14 @@ def decisions(judge: Judge, flow: Flow, direction: Direction) -> list[Decision]:
     if whole.reason is Reason.OWN_NODE:
         return [whole]
     ask = (flow.source.version, flow.protocol, flow.port)
-    return [judge.end(s, direction, far.endpoint_class, *ask) for s in near.subjects]
+    asked = flow.source if direction is Direction.EGRESS else flow.destination
+    leaving = (
+        end
+        for end in judge.index.endpoints.values()
+        if end.pod.deleting and asked in end.doubtful and here.runs(end)
+    )
+    subjects = dict.fromkeys((*near.subjects, *leaving))
+    return [judge.end(s, direction, far.endpoint_class, *ask) for s in subjects]
 
 
 def isolating(policy: DirectionPolicy) -> list[Place]:
@@ -117,7 +125,7 @@ def compare(seed: int, count: int, audited: float = 0.0) -> int:
         if found.direction is None:
             assert cause == Cause(denier), flow
             continue
-        said = decisions(judges[found.audit], flow, found.direction)
+        said = decisions(judges[found.audit], flow, found.direction, world.local_node())
         assert bool(cause.audited) is found.audit
         assert {(place.kind, place.policy) for place in cause.audited} <= refs
         if any(decision.reason is Reason.OWN_NODE for decision in said):
