@@ -156,9 +156,11 @@ class PodStarts:
             if pod is not None and pod.deleting:
                 pod = None  # the one that is to go; the new one has not been heard of yet
             stale = _NONE if pod is None else (pod.v4, pod.v6)
+            earlier = self._given.pop(key, None)  # of another sandbox of the pod
             if pod is not None and not pod.seen:
                 return True  # nothing that policies see
-            if pod is not None and stale == address and self._held.get(key) == pod:
+            is_held = pod is not None and self._held.get(key) == pod
+            if stale == address and is_held and earlier is None:
                 return True  # told by the API already, and enforced
             self._waiting[key] = _NONE
             if stale != address:

@@ -393,6 +393,28 @@ def test_a_second_network_of_a_known_pod_is_taken() -> None:
     assert world.now() == (B, -1)
 
 
+def test_a_third_network_with_the_address_of_the_first_makes_the_second_forgotten() -> None:
+    world = Starts()
+    old = PodFacts("shop", "web", v4=A, node="n1")
+    world.api(Put(old))
+    world.until_done(world.start("10.1.0.2"))
+    world.until_done(world.start("10.1.0.1"))
+    assert world.now() == (A, -1)
+    world.api(Put(replace(old, labels=b'{"app":"x"}')))
+    assert world.now() == (A, -1)
+
+
+def test_a_third_network_is_enforced_though_the_second_was_not_yet() -> None:
+    """What the kernel holds is the address of the first, and the second's is on its way to it."""
+    world = Starts(patience=0.05)
+    world.api(Put(PodFacts("shop", "web", v4=A, node="n1")))
+    world.start("10.1.0.2").join(20)
+    assert world.starts.counts == {"late": 1}
+    world.starts.start(Sandbox("shop", "web", (ip_address("10.1.0.1"),)))
+    world.enforce()
+    assert world.now() == (A, -1)
+
+
 @pytest.mark.parametrize(
     ("known", "address", "outcome"),
     [
