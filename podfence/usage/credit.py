@@ -69,8 +69,8 @@ class Credit:
 
     def _at(self, at: At, direction: Direction, kind: Kind) -> Iterator[Rule]:
         remote = kind.server if direction is Direction.EGRESS else kind.client
-        for holder in self._index.holders(at):
-            applying = self._index.policies.of.get(holder.variant.profile) if holder.local else None
+        for pod in self._index.judging(at):
+            applying = self._index.policies.of.get(pod.variant.profile)
             if applying is not None:
                 yield from self._used(applying.of(direction), remote, kind)
 

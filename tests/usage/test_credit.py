@@ -6,11 +6,14 @@ from random import Random
 
 import pytest
 
-from podfence.engine.evaluate import Judge
+from podfence.engine.evaluate import Judge, Side
 from podfence.live.node import LiveIndex
+from podfence.model.facts import PodFacts, PolicyFacts, Put
+from podfence.model.meta import ObjectRef
+from podfence.model.objects import IPAddress
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Action, Direction, Flow, Reason
-from podfence.policy.index import PolicyIndex
+from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.usage.credit import Credit, Kind, Rule
 from tests.support.drop_worlds import SIZES, flows
 from tests.support.live_worlds import World
@@ -24,20 +27,29 @@ def kind(flow: Flow) -> Kind:
     return Kind(*ends, flow.protocol, flow.port)
 
 
-def by_the_engine(judge: Judge, flow: Flow, node: str) -> set[Rule]:
+def by_the_engine(index: PolicyIndex, judge: Judge, flow: Flow, node: str) -> set[Rule]:
     """Of each end here that allows it, the rules for which it does."""
     found: set[Rule] = set()
     source, destination = judge.side(flow.source), judge.side(flow.destination)
     ask = (flow.source.version, flow.protocol, flow.port)
-    for near, far, direction in (
-        (source, destination, Direction.EGRESS),
-        (destination, source, Direction.INGRESS),
+    for near, address, far, direction in (
+        (source, flow.source, destination, Direction.EGRESS),
+        (destination, flow.destination, source, Direction.INGRESS),
     ):
-        for subject in near.subjects:
+        for subject in judging(index, near, address, node):
             decision = judge.end(subject, direction, far.endpoint_class, *ask)
-            if subject.pod.node == node and decision.allowed and decision.reason is Reason.RULE:
+            if decision.allowed and decision.reason is Reason.RULE:
                 found.update((origin.policy, origin.path) for origin in decision.origins)
     return found
+
+
+def judging(index: PolicyIndex, near: Side, address: IPAddress, node: str) -> list[Endpoint]:
+    """The pods here whose policies apply to an end: where others have its address, those that are
+    being deleted here, of which the engine does not speak (NP-60a)."""
+    if here := [subject for subject in near.subjects if subject.pod.node == node]:
+        return here
+    pods = (end for end in index.endpoints.values() if end.pod.node == node and end.pod.deleting)
+    return [end for end in pods if address in end.pod.addresses]
 
 
 def passing(index: PolicyIndex) -> set[Rule]:
@@ -63,7 +75,7 @@ def test_the_rules_are_those_that_the_engine_names(seed: int) -> None:
         if verdict.ingress.reason in (Reason.OWN_NODE, Reason.SELF):
             continue  # never judged on its way
         found = set(credit.rules(kind(flow)))
-        expected = by_the_engine(judge, flow, world.node)
+        expected = by_the_engine(index, judge, flow, world.node)
         assert expected <= found <= expected | passing(index), flow
         assert all(path in written[policy] for policy, path in found)
 
@@ -80,6 +92,26 @@ def test_enough_is_compared() -> None:
         credit = Credit(live)
         used += any(credit.rules(kind(flow)) for flow in flows(rng, index, 100))
     assert used > len(SEEDS) // 2
+
+
+POLICY = b"""{
+    "apiVersion": "networking.k8s.io/v1",
+    "kind": "NetworkPolicy",
+    "metadata": {"name": "p", "namespace": "shop"},
+    "spec": {"podSelector": {}, "ingress": [{"ports": [{"port": 80}]}]}
+}"""
+
+
+@pytest.mark.parametrize("claimed", [False, True], ids=["its own", "claimed elsewhere"])
+def test_a_pod_that_is_being_deleted_uses_rules_as_long_as_they_apply_to_it(claimed: bool) -> None:
+    """Its policies are in force on its node whoever claims its address (NP-60a)."""
+    live = LiveIndex("n1")
+    pod = PodFacts("shop", "web", v4=1, node="n1", deleting=True)
+    live.apply([Put(PolicyFacts("NetworkPolicy", "shop", "p", POLICY)), Put(pod)])
+    if claimed:
+        live.apply([Put(PodFacts("shop", "next", v4=1, node="n2"))])
+    used = Credit(live).rules(Kind((4, 9), (4, 1), "TCP", 80))
+    assert used == ((ObjectRef("NetworkPolicy", "shop", "p"), "spec.ingress[0]"),)
 
 
 def test_whoever_was_told_something_may_answer_something_else() -> None:
