@@ -12,6 +12,7 @@ from podfence._version import __version__
 from podfence.agent.conditions import Condition, Kind
 from podfence.agent.revisions import Selected
 from podfence.agent.status import Status
+from podfence.model.counted import Count
 from podfence.model.meta import ObjectRef, Revision
 
 
@@ -49,8 +50,8 @@ class Tally(Struct, frozen=True):
 
     direction: str
     reason: str
-    packets: int
-    bytes: int
+    packets: Count
+    bytes: Count
 
 
 class NodeReport(Struct, frozen=True):
@@ -63,13 +64,13 @@ class NodeReport(Struct, frozen=True):
     alive: bool = True
     in_sync: bool = False
     uptime: float = 0.0
-    epoch: int = 0
-    pods: int = 0
+    epoch: Count = 0
+    pods: Count = 0
     pending: tuple[Pending, ...] = ()
     conditions: tuple[Held, ...] = ()
     sources: tuple[Heard, ...] = ()
     lag: float | None = None
-    queued: int = 0
+    queued: Count = 0
     denied: tuple[Tally, ...] | None = None
 
     @property
@@ -92,9 +93,9 @@ class PolicyReport(Struct, frozen=True):
     in_sync: bool = False
     alive: bool = True
     uid: str = ""
-    generation: int = 0
-    pods: int | None = None
-    closed: int = 0
+    generation: Count = 0
+    pods: Count | None = None
+    closed: Count = 0
     conditions: tuple[Held, ...] = ()
 
     @property

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
+from podfence.model.counted import Count
+
 
 class End(Struct, frozen=True, omit_defaults=True):
     """One end of a flow. ``pods``: namespace/name of the pod that has the address; several where it
@@ -46,7 +48,7 @@ class Cause(Struct, frozen=True, omit_defaults=True):
     tier: str = ""
     policies: tuple[Place, ...] = ()
     near: tuple[Place, ...] = ()
-    more: int = 0
+    more: Count = 0
     audited: tuple[Place, ...] = ()
 
 
@@ -59,16 +61,16 @@ class Drop(Struct, frozen=True, omit_defaults=True):
     they passed, and would have been dropped if audited policies were enforced (AUD-4)."""
 
     node: str
-    serial: int
+    serial: Count
     first: str
     last: str
-    count: int
+    count: Count
     direction: str
     source: End
     destination: End
     protocol: str
     cause: Cause
-    port: int | None = None
+    port: Count | None = None
     reply: bool = False
     audit: bool = False
 
@@ -79,10 +81,10 @@ class Drops(Struct, frozen=True):
     that had to give way to newer ones."""
 
     node: str
-    serial: int = 0
-    seen: int = 0
-    lost: int = 0
-    forgotten: int = 0
+    serial: Count = 0
+    seen: Count = 0
+    lost: Count = 0
+    forgotten: Count = 0
     drops: tuple[Drop, ...] = ()
 
 

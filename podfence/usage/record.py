@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from podfence.model.counted import Count
+
 
 class RuleUse(Struct, frozen=True, omit_defaults=True):
     """One rule. ``path``: in its policy (``spec.ingress[0]``). ``uses``: connections that passed
@@ -15,7 +17,7 @@ class RuleUse(Struct, frozen=True, omit_defaults=True):
     when that was seen last, "" for never."""
 
     path: str
-    uses: int = 0
+    uses: Count = 0
     last: str = ""
 
 
@@ -26,7 +28,7 @@ class PolicyUse(Struct, frozen=True, omit_defaults=True):
     kind: str
     policy: str
     uid: str
-    generation: int
+    generation: Count
     since: str
     rules: tuple[RuleUse, ...] = ()
 
@@ -40,11 +42,11 @@ class Rules(Struct, frozen=True):
 
     node: str
     since: str
-    away: int = 0
-    looks: int = 0
-    cut: int = 0
-    missed: int = 0
-    uncounted: int = 0
+    away: Count = 0
+    looks: Count = 0
+    cut: Count = 0
+    missed: Count = 0
+    uncounted: Count = 0
     policies: tuple[PolicyUse, ...] = ()
     fault: str = ""
     looked: str = ""

@@ -10,13 +10,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import msgspec
+import msgspec.inspect
 import pytest
+from msgspec import Struct
 
-from podfence.agent.nodereport import NodeReport
+from podfence.agent.nodereport import NodeReport, PolicyReport
 from podfence.cli.agents import _told
+from podfence.drops.record import Drops
 from podfence.kube import agents
 from podfence.kube.access import Access, Credential, Fixed, ServerAddress
 from podfence.kube.agents import Agent
+from podfence.usage.record import Rules
 
 BOMB = gzip.compress(b" " * (4 << 20), 9)
 
@@ -51,6 +55,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 yield b'{"x": ' + b"[" * 50_000
             case "deep-refusal":
                 yield b"[" * 50_000
+            case "long-number":
+                yield b'{"node": "n1", "pods": %b}' % (b"9" * 4300)
+            case "large-number":
+                yield b'{"node": "n1", "pods": 9223372036854775808}'
+            case "less-than-nothing":
+                yield b'{"node": "n1", "pods": -1}'
             case "large":
                 yield from (b" " * (1 << 16) for _ in range(64))
             case "bomb":
@@ -77,6 +87,9 @@ def access() -> Iterator[Access]:
         ("no-text", "answer cannot be read"),
         ("deep", "answer cannot be read"),
         ("deep-refusal", "500"),
+        ("long-number", "answer cannot be read"),
+        ("large-number", "answer cannot be read"),
+        ("less-than-nothing", "answer cannot be read"),
         ("large", "more than"),
         ("bomb", "more than"),
         ("slow", "more than"),
@@ -94,3 +107,25 @@ def test_an_agent_that_answers_nonsense_is_named(
         return
     assert found.answer is None
     assert said in found.fault
+
+
+@pytest.mark.parametrize("form", [NodeReport, PolicyReport, Drops, Rules])
+def test_no_number_of_an_agent_is_more_than_a_counter_holds(form: type[Struct]) -> None:
+    """They are added and printed: python neither prints nor reads thousands of digits."""
+    unbounded = [*unbounded_numbers(msgspec.inspect.type_info(form))]
+    assert unbounded == []
+
+
+def unbounded_numbers(form: msgspec.inspect.Type, path: str = "") -> Iterator[str]:
+    """The fields of a form, and of what is in it, that hold integers of any size."""
+    match form:
+        case msgspec.inspect.IntType() if form.le is None or form.ge is None:
+            yield path
+        case msgspec.inspect.StructType():
+            for field in form.fields:
+                yield from unbounded_numbers(field.type, f"{path}.{field.name}")
+        case msgspec.inspect.VarTupleType():
+            yield from unbounded_numbers(form.item_type, f"{path}[]")
+        case msgspec.inspect.UnionType():
+            for each in form.types:
+                yield from unbounded_numbers(each, path)
