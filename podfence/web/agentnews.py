@@ -75,6 +75,8 @@ class AgentNews:
             return json_bytes(await self._worker.run(self._ask))
         except PodfenceError as error:
             return self._nothing(error.message)
+        except Exception as error:  # noqa: BLE001 - words of an agent end no page's stream
+            return self._nothing(f"What agents tell cannot be shown ({type(error).__name__}).")
 
     def _nothing(self, why: str) -> bytes:
         return json_bytes({self._what: [], "notes": [], "absent": why})

@@ -64,7 +64,7 @@ class _Gate:
         if refusal is not None:
             return self._sealed(said(refusal.status, refusal.text))
         if request.path in _STREAMING:
-            return await handler(request)
+            return await self._stream(request, handler)
         if self._running >= IN_FLIGHT:
             return self._sealed(said(503, "busy; ask again in a second"))
         self._running += 1
@@ -77,6 +77,14 @@ class _Gate:
             return self._sealed(said(error.status, error.reason))
         finally:
             self._running -= 1
+
+    async def _stream(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """A stream has sent its headers long since; what is none is an answer as any other."""
+        try:
+            response = await handler(request)
+        except web.HTTPException as error:
+            response = said(error.status, error.reason)
+        return response if response.prepared else self._sealed(response)
 
     def _sealed(self, response: web.StreamResponse) -> web.StreamResponse:
         for name, value in HEADERS.items():

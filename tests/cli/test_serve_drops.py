@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from podfence.errors import ClusterError
 from podfence.render.drops import MOST, page_data
 from podfence.web.agentnews import STREAMS, AgentNews
 from podfence.web.folder import Folder
+from podfence.web.guard import HEADERS
 from podfence.web.served import Served
 from podfence.web.server import Bound, serving
 from podfence.web.shell import Static
@@ -135,9 +136,11 @@ def serving_news(folder: Path, *streams: AgentNews) -> Iterator[Bound]:
 
 
 @contextmanager
-def stream(port: int, token: str) -> Iterator[http.client.HTTPResponse]:
+def stream(
+    port: int, token: str, method: str = "GET", path: str = "drops"
+) -> Iterator[http.client.HTTPResponse]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request("GET", "/api/v1/drops", headers={"Authorization": f"Bearer {token}"})
+    connection.request(method, f"/api/v1/{path}", headers={"Authorization": f"Bearer {token}"})
     yield connection.getresponse()
     connection.close()
 
@@ -190,6 +193,45 @@ def test_agents_that_cannot_be_asked_are_said_and_asked_again(tmp_path: Path) ->
     with looking(AgentNews("drops", ask, 0.01), tmp_path) as news:
         assert event(news)["absent"] == "the cluster has no DaemonSet podfence"
         assert event(news)["absent"] == ""
+
+
+def test_what_cannot_be_told_ends_no_stream(tmp_path: Path) -> None:
+    """Whatever an agent says: the page says so, and goes on to ask."""
+    data = page_data([told("n1", DROP)])
+    answers: list[Any] = [{"drops": object()}, data, KeyError("\x1b"), data]
+    left = iter(answers)
+
+    def ask() -> Any:
+        found = next(left, data)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    with looking(AgentNews("drops", ask, 0.01), tmp_path) as news:
+        said = [event(news)["absent"] for _ in answers]
+    assert said == [
+        "What agents tell cannot be shown (TypeError).",
+        "",
+        "What agents tell cannot be shown (KeyError).",
+        "",
+    ]
+
+
+def test_a_refusal_on_the_way_to_a_stream_is_sealed_as_all_answers(tmp_path: Path) -> None:
+    denied = AgentNews("drops", lambda: page_data([]), 0.05)
+    with serving_news(tmp_path, denied) as bound, ExitStack() as pages:
+        for _ in range(STREAMS):
+            event(pages.enter_context(stream(bound.port, token_of(bound))))
+        for method, path, status in (
+            ("GET", "drops", 503),
+            ("POST", "drops", 405),
+            ("POST", "events", 405),
+            ("GET", "counters", 404),  # no agent's counters are served here
+        ):
+            found = pages.enter_context(stream(bound.port, token_of(bound), method, path))
+            assert found.status == status
+            assert HEADERS.items() <= dict(found.headers).items()
+            assert json.loads(found.read())["message"]
 
 
 def test_without_the_token_nothing_is_told(tmp_path: Path) -> None:
