@@ -6,13 +6,12 @@ what is added is the text behind them. They are about one state of the input.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
 
 from podfence.cli.beside import touched_pods
 from podfence.cli.common import asking, require_certain, without_verdict
-from podfence.cli.ends import end_of
 from podfence.cli.inputs import Inputs
 from podfence.cli.policynames import Policy, wanted_policies
 from podfence.cli.reaching import reached
@@ -20,16 +19,18 @@ from podfence.cli.targets import port_of, protocol_of
 from podfence.collector import collector_paused
 from podfence.errors import PodfenceError, QuestionError, UnknownObject
 from podfence.manifests.load import Loaded
+from podfence.model.doubt import Doubt
+from podfence.model.kindnames import kind_called
 from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
 from podfence.policy.flow import Direction
 from podfence.policy.index import PolicyIndex
 from podfence.questions.can import Asker, Can
 from podfence.questions.certainty import Certainty
 from podfence.questions.find.removal import about, purpose
-from podfence.questions.parties import Directory
+from podfence.questions.parties import Directory, Party
 from podfence.questions.plan.followed import Followed
 from podfence.questions.selecting import selecting
-from podfence.questions.tests.form import Target
+from podfence.questions.tests.form import NamedEnd, Target, UnionEnd
 from podfence.questions.tests.world import World
 from podfence.questions.why import why
 from podfence.render.excerpts import excerpts
@@ -39,6 +40,8 @@ from podfence.render.verdicts import VerdictEncoder
 
 MOST_POLICIES: Final = 100
 """Policies of one workload of which is told what hangs on each."""
+MOST_REMEMBERED: Final = 4096
+"""Pairs that are asked before what was worked out for them is forgotten: each costs some memory."""
 Asked = Mapping[str, str]
 
 
@@ -53,6 +56,8 @@ class Lookups:
         self._index = index
         self._inputs = inputs
         self._state = state
+        self._asker: Asker | None = None
+        self._pairs = 0
 
     def answer(self, question: str, asked: Asked) -> dict[str, Any]:
         """The answer to ``pair``, ``workload`` or ``policy``. Raises PodfenceError."""
@@ -65,14 +70,18 @@ class Lookups:
     def _pair(self, asked: Asked) -> dict[str, Any]:
         protocol = protocol_of(asked.get("protocol") or "TCP")
         port = port_of(asked.get("port"), protocol)
-        found = why(self._asker, Can(_needed(asked, "from"), _needed(asked, "to"), port, protocol))
+        source, target = _needed(asked, "from"), _needed(asked, "to")
+        found = why(self._answering(), Can(source, target, port, protocol))
         require_certain(self._loaded, found.can)
         data = self._verdicts.why(found)
         return {"answer": data, "excerpts": list(excerpts(data, self._loaded.positions.texts()))}
 
-    @cached_property
-    def _asker(self) -> Asker:
-        return Asker(self._index)
+    def _answering(self) -> Asker:
+        """Who answers about pairs: another one from time to time, for it forgets nothing."""
+        if self._asker is None or self._pairs >= MOST_REMEMBERED:
+            self._asker, self._pairs = Asker(self._index), 0
+        self._pairs += 1
+        return self._asker
 
     @cached_property
     def _verdicts(self) -> VerdictEncoder:
@@ -84,16 +93,32 @@ class Lookups:
         name = _needed(asked, "name")
         party = Directory(self._index).find(name)
         selection = selecting(self._index, party)
-        if doubts := Certainty(self._index).about(selection.pods):
-            said = without_verdict(self._loaded, doubts)
-            raise PodfenceError(f"not all policies are known: {said}", code="PF007")
-        ends = [Target(end_of(name, DEFAULT_NAMESPACE))]
+        self._require_known(Certainty(self._index).about(selection.pods))
+        ends = [Target(_end(party))]
         refs = {each.policy for each in (*selection.ingress, *selection.egress)}
         return {
             "policies": selection_data(selection, self._loaded.locate),
             "in": self._reached("to", None, ends, Direction.INGRESS),
             "out": self._reached("from", ends, None, Direction.EGRESS),
             **self._hanging(selection.pods, refs),
+            "uncertain": self._uncertain,
+        }
+
+    def _require_known(self, doubts: Sequence[Doubt]) -> None:
+        """Raises PodfenceError where there are doubts."""
+        if doubts:
+            said = without_verdict(self._loaded, doubts)
+            raise PodfenceError(f"not all policies are known: {said}", code="PF007")
+
+    @cached_property
+    def _uncertain(self) -> dict[str, object]:
+        """The pods of which nothing is certain, and why; or what else leaves an answer open."""
+        doubts = self._loaded.doubts
+        if not doubts:
+            return {"pods": [], "because": ""}
+        return {
+            "pods": sorted(Certainty(self._index).open_pods()),
+            "because": without_verdict(self._loaded, doubts),
         }
 
     def _reached(
@@ -132,10 +157,23 @@ class Lookups:
         name = _needed(asked, "name")
         wanted = wanted_policies(self._loaded, name, None)
         if not wanted:
+            self._require_known(tuple(d for d in self._loaded.doubts if _may_be(d, name)))
             raise UnknownObject(f"no policy is called {name!r}")
+        self._require_known(self._about_selected(wanted[0]))
         found = purpose(self._index, wanted[0], self._state())
         data = FindEncoder("pods", self._loaded.locate).purposes([(found, found.without)])
-        return {"answer": data, "excerpts": list(self._text(wanted[0]))}
+        return {
+            "answer": data,
+            "excerpts": list(self._text(wanted[0])),
+            "uncertain": self._uncertain,
+        }
+
+    def _about_selected(self, policy: Policy) -> tuple[Doubt, ...]:
+        """What could not be read and may be about pods that a policy selects: without it, these
+        may open or close in another way. Or about whom it selects."""
+        members = self._index.selected.get(policy.ref, ())
+        pods = (n for n, each in self._index.endpoints.items() if each.endpoint_class in members)
+        return Certainty(self._index).about(pods)
 
     def _text(self, policy: Policy) -> Iterator[dict[str, object]]:
         """The whole document, where a person can open it."""
@@ -150,6 +188,22 @@ class Lookups:
                 "lines": lines,
                 "marks": [],
             }
+
+
+def _end(party: Party) -> UnionEnd:
+    """Exactly the pods that were found: a word has other meanings in other places."""
+    pods = (NamedEnd(each.name, each.name, DEFAULT_NAMESPACE) for each in party.ends)
+    return UnionEnd(party.name, tuple(pods))
+
+
+def _may_be(doubt: Doubt, name: str) -> bool:
+    """Whether what could not be read may be the policy that is called so."""
+    if doubt.pods or (doubt.kind and not doubt.kind.endswith("NetworkPolicy")):
+        return False
+    *outer, last = name.split("/")
+    if doubt.name not in ("", last):
+        return False
+    return not outer or bool(kind_called(outer[0])) or doubt.may_be_in(outer[0])
 
 
 def _needed(asked: Asked, name: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,12 @@ import pytest
 from podfence.cli import lookups
 from podfence.cli.inputs import Inputs
 from podfence.cli.lookups import Lookups
+from podfence.errors import PodfenceError, UnknownObject
 from podfence.manifests.load import load
 from podfence.policy.compile import compile_cluster
+from podfence.policy.index import PolicyIndex
+from podfence.questions.can import Asker
+from podfence.render.jsontext import json_bytes
 from podfence.web.revision import Input, followed_of
 from tests.cli.schema import SCHEMAS, violations
 from tests.cli.session import ROOT, podfence
@@ -42,6 +48,45 @@ def asked(server: Serving, path: str) -> Any:
 
 def printed(*words: str) -> Any:
     return json.loads(podfence([*words, *INPUTS, "-o", "json"]).out)
+
+
+SMALL = """
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop, labels: {app: web}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: db, namespace: shop, labels: {app: db}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: far, namespace: other}
+---
+"""
+POLICY = """
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web, namespace: shop}
+spec: {podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {}}]}]}
+---
+"""
+TORN = """
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: torn, namespace: shop}
+spec: {podSelector: {}, ingress: 5}
+---
+"""
+
+
+def asking_about(folder: Path, text: str = "") -> Lookups:
+    """Who answers about a folder, with a text in it."""
+    if text:
+        (folder / "all.yaml").write_text(text)
+    loaded = load([str(folder)])
+    read = Input(loaded, compile_cluster(loaded.cluster))
+    return Lookups(loaded, read.index, Inputs(()), lambda: followed_of(read))
 
 
 # -- what is answered
@@ -149,11 +194,53 @@ def test_what_hangs_on_very_many_policies_is_not_worked_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(lookups, "MOST_POLICIES", 2)
-    loaded = load([str(ROOT / "examples/shop")])
-    read = Input(loaded, compile_cluster(loaded.cluster))
-    asking = Lookups(loaded, read.index, Inputs(()), lambda: followed_of(read))
+    asking = asking_about(ROOT / "examples/shop")
     found = asking.answer("workload", {"name": "shop/db"})
     assert (len(found["hanging"]["policies"]), found["more"]) == (2, 2)
+
+
+NAMES_OF_KINDS = ["svc", "service", "entry", "node", "deploy"]
+
+
+@pytest.mark.parametrize("namespace", NAMES_OF_KINDS)
+def test_a_namespace_may_be_called_as_something_else(tmp_path: Path, namespace: str) -> None:
+    text = (SMALL + POLICY).replace("other", "a")  # first in every order
+    usual = asking_about(tmp_path, text).answer("workload", {"name": "shop/web"})
+    moved = asking_about(tmp_path, text.replace("shop", namespace))
+    found = moved.answer("workload", {"name": f"{namespace}/web"})
+    for way in ("in", "out"):
+        assert usual[way]["connections"]
+        assert json.dumps(found[way]) == json.dumps(usual[way]).replace("shop", namespace)
+
+
+def test_answers_do_not_hang_on_what_was_asked_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookups, "MOST_REMEMBERED", 3)
+    asking = asking_about(tmp_path, SMALL + POLICY)
+    words = [{"from": f"2001:db8::{n}", "to": "shop/web", "port": "80"} for n in range(8)]
+    first = [asking.answer("pair", each) for each in words]
+    assert first == [asking.answer("pair", each) for each in words]
+
+
+def test_what_was_worked_out_for_a_pair_is_not_kept_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks for another address each time must not fill the memory."""
+    monkeypatch.setattr(lookups, "MOST_REMEMBERED", 3)
+    made: list[weakref.ref[Asker]] = []
+
+    def making(index: PolicyIndex) -> Asker:
+        asker = Asker(index)
+        made.append(weakref.ref(asker))
+        return asker
+
+    monkeypatch.setattr(lookups, "Asker", making)
+    asking = asking_about(tmp_path, SMALL)
+    for n in range(10):
+        asking.answer("pair", {"from": f"192.0.2.{n}", "to": "shop/web", "port": "80"})
+    gc.collect()
+    assert [each() is None for each in made] == [True, True, True, False]
 
 
 # -- what is not answered
@@ -204,6 +291,38 @@ def test_no_verdict_is_said_where_an_object_could_not_be_read(tmp_path: Path) ->
             answer = server.ask(f"/api/v1/{path}")
             _is_refused(answer, 409, "shop/torn")
             assert answer.data["code"] == "PF007"
+
+
+@pytest.mark.parametrize(
+    "name", ["shop/web", "shop/torn", "torn", "netpol/torn", "shop/netpol/torn"]
+)
+def test_a_policy_beside_one_that_could_not_be_read_has_no_answer(
+    tmp_path: Path, name: str
+) -> None:
+    """Nor is it said that nothing is called as the one that could not be read."""
+    with pytest.raises(PodfenceError, match="shop/torn") as raised:
+        asking_about(tmp_path, SMALL + POLICY + TORN).answer("policy", {"name": name})
+    assert raised.value.code == "PF007"
+
+
+@pytest.mark.parametrize("name", ["shop/nobody", "other/torn"])
+def test_a_policy_that_none_can_be_is_not_there(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UnknownObject, match="no policy is called"):
+        asking_about(tmp_path, SMALL + POLICY + TORN).answer("policy", {"name": name})
+
+
+@pytest.mark.parametrize(("question", "name"), [("workload", "shop/web"), ("policy", "shop/web")])
+def test_pods_of_which_nothing_is_certain_are_named(
+    tmp_path: Path, question: str, name: str
+) -> None:
+    elsewhere = TORN.replace("shop", "other")
+    found = asking_about(tmp_path, SMALL + POLICY + elsewhere).answer(question, {"name": name})
+    assert found["uncertain"]["pods"] == ["other/far"]
+    assert "NetworkPolicy other/torn" in found["uncertain"]["because"]
+    sent = json.loads(json_bytes({"revision": "1", **found}))
+    assert violations(sent, SCHEMA, SCHEMA) == []
+    certain = asking_about(tmp_path, SMALL + POLICY).answer(question, {"name": name})
+    assert certain["uncertain"] == {"pods": [], "because": ""}
 
 
 def test_only_whoever_has_the_token_is_answered(server: Serving) -> None:
