@@ -41,7 +41,7 @@ def test_all_policies_say_what_each_says_alone() -> None:
     alone = [found for one in index.cluster.policies for found in notes_for(index, one)]
     found = [each for each in lint(index, lambda _: None) if each.code not in UNCOVERED]
     assert found == alone
-    assert {each.object.name for each in alone} == {"db", "egress", "every-web"}
+    assert {each.object.name for each in alone} == {"misspelt", "egress", "every-web"}
 
 
 def test_a_finding_weighs_as_its_code_says() -> None:
