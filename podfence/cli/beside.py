@@ -14,7 +14,7 @@ from podfence.questions.unjudged import UNTOUCHED, Touched, said_of
 from podfence.text import printable
 
 if TYPE_CHECKING:
-    from podfence.questions.entries import EntryRow
+    from podfence.questions.entryrows import EntryRow
     from podfence.render.verdicts import Locate
 
 _SHOWN = 20

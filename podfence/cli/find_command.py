@@ -32,7 +32,7 @@ from podfence.policy.domains import Names
 from podfence.policy.flow import Direction
 from podfence.policy.index import PolicyIndex
 from podfence.questions.certainty import Certainty
-from podfence.questions.entries import EntryRow, State
+from podfence.questions.entryrows import EntryRow, State
 from podfence.questions.find.openness import newcomers, unprotected
 from podfence.questions.find.path import shortest
 from podfence.questions.find.reach import OUTSIDE

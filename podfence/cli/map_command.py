@@ -36,7 +36,7 @@ from podfence.questions.phrases.words import count, some
 from podfence.text import printable
 
 if TYPE_CHECKING:
-    from podfence.questions.entries import EntryRow
+    from podfence.questions.entryrows import EntryRow
 
 SHOWN_PODS = 5
 FORMATS = ("table", "wide", "matrix", "json", "csv", "dot", "mermaid", "svg")

@@ -1,13 +1,14 @@
 """Which pods serve an entry: the controller of an Ingress, a Gateway or a Route.
 
 Rule: a controller is known by the configuration, else by labels that its own installation gives it,
-in a namespace that the installation uses: anybody can write labels on pods of his own. Nothing is
-guessed from names of pods.
+in a namespace that the installation uses: anybody can write labels on pods of his own. Labels
+elsewhere are a doubt: such a pod may be a controller, so it is never taken for one, and never for
+none. Nothing is guessed from names of pods.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 from typing import Final
 
 from msgspec import Struct
@@ -95,6 +96,7 @@ class Finder:
         self._pods = [pod for pod in index.cluster.pods if not pod.finished]
         self._classes = {(each.kind, each.name): each.controller for each in entries.classes}
         self._found: dict[object, tuple[Pod, ...]] = {}
+        self._elsewhere: dict[tuple[str, ...], tuple[Pod, ...]] = {}
 
     def pods(self, entry: Entry) -> tuple[Pod, ...]:
         """The pods that serve an entry; () where it is not known who does."""
@@ -106,10 +108,27 @@ class Finder:
 
     def doubtful(self, entry: Entry) -> tuple[str, ...]:
         """Namespaces whose pods have the labels of its controller, where these are not believed."""
-        if entry.gateways or self._class(entry) in self._known.by_class:
+        return tuple(sorted({pod.namespace for pod in self._calling(entry)}))
+
+    def elsewhere(self, entry: Entry) -> tuple[Pod, ...]:
+        """Pods that have the labels of its controller and are not believed, beside those that
+        are."""
+        if entry.gateways:
             return ()
-        pods = (pod for each in self._fitting(entry) for pod in self._labelled(each.labels))
-        return tuple(sorted({pod.namespace for pod in pods}))
+        if entry.classes not in self._elsewhere:
+            believed = {(pod.namespace, pod.name) for pod in self.pods(entry)}
+            calling = {(pod.namespace, pod.name): pod for pod in self._calling(entry)}
+            self._elsewhere[entry.classes] = tuple(
+                pod for name, pod in calling.items() if name not in believed
+            )
+        return self._elsewhere[entry.classes]
+
+    def _calling(self, entry: Entry) -> Iterator[Pod]:
+        """All that have the labels; none where the configuration names the controller, or a
+        Gateway does."""
+        if not entry.gateways and self._class(entry) not in self._known.by_class:
+            for each in self._fitting(entry):
+                yield from self._labelled(each.labels)
 
     def _class(self, entry: Entry) -> str:
         return entry.classes[0] if entry.classes else self._default()
@@ -128,10 +147,10 @@ class Finder:
         name = self._class(entry)
         if name in self._known.by_class:
             return self._configured(name)
-        groups = [found for each in self._fitting(entry) if (found := self._installed(each))]
-        if name:
-            return [pod for group in groups for pod in group]
-        return groups[0] if len(groups) == 1 else ()
+        there = [each for each in self._fitting(entry) if self._labelled(each.labels)]
+        if not name and len(there) > 1:  # whichever is believed, it may be the other one
+            return ()
+        return [pod for each in there for pod in self._installed(each)]
 
     def _default(self) -> str:
         defaults = [c.name for c in self._entries.classes if c.is_default]

@@ -8,12 +8,10 @@ and closed only if no rule could mean anybody.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from enum import Enum
+from collections.abc import Collection, Iterable, Iterator, Set
 from functools import cached_property
 from ipaddress import ip_network
 
-from msgspec import Struct
 from msgspec.structs import replace
 from pyroaring import BitMap
 
@@ -21,15 +19,22 @@ from podfence.engine.connections import connections
 from podfence.engine.partition import Partitions
 from podfence.engine.porttable import PortTable
 from podfence.model.entries import Controllers, Entries, Entry, Way
-from podfence.model.meta import ObjectRef
 from podfence.model.objects import Pod, Service
 from podfence.policy.flow import Direction
-from podfence.policy.index import CompiledTier, Endpoint, PolicyIndex
+from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.policy.namedports import PortName
 from podfence.policy.networkpolicies import rule_ports
 from podfence.policy.origin import Origin
 from podfence.questions.certainty import Certainty
 from podfence.questions.controllers import Finder
+from podfence.questions.entryrows import (
+    SHOWN,
+    EntryRow,
+    State,
+    nowhere,
+    policies_named,
+    row_of,
+)
 from podfence.questions.entrytargets import Target, numbers_of, shared_families
 from podfence.questions.find.deciding import deciding
 from podfence.questions.phrases.matched import grouped
@@ -38,32 +43,7 @@ from podfence.questions.phrases.words import some
 from podfence.questions.routes import refusal
 from podfence.sets import AddressSet, PortSet
 
-_SHOWN = 4
 _WHOLE = {4: AddressSet.of([ip_network("0.0.0.0/0")]), 6: AddressSet.of([ip_network("::/0")])}
-
-
-class State(Enum):
-    """Whether what an entry leads to can be reached through it."""
-
-    OPEN = "open"
-    CLOSED = "closed"
-    UNKNOWN = "unknown"
-
-
-class EntryRow(Struct, frozen=True):
-    """One entry, one sort of sources, one workload behind it. ``by``: the rules that let them in,
-    or none where no policy closes it. ``pods``: those behind it, ``namespace/name``."""
-
-    entry: Entry
-    sources: str
-    to: str
-    port: str
-    state: State
-    by: tuple[Origin, ...] = ()
-    because: str = ""
-    pods: tuple[str, ...] = ()
-    controller: str = ""
-    """The pods that serve it; "" where it is not known who does, or nobody but the client."""
 
 
 def judge_entries(
@@ -107,15 +87,15 @@ class _Judge:
         """What comes of one entry."""
         service = None if entry.service is None else self._services.get(entry.service)
         if entry.service is not None and service is None:
-            yield _nowhere(entry, f"Service {entry.service} is not in the input")
+            yield nowhere(entry, f"Service {entry.service} is not in the input")
             return
         found = list(self._targets(entry, service))
         if not found:
-            yield _nowhere(entry, self._emptiness(entry, service))
+            yield nowhere(entry, self._emptiness(entry, service))
         for target in found:
             if not self._uncertain.isdisjoint(target.pods):
                 said = "an object that could not be read could change it"
-                yield _row(entry, target, "", State.UNKNOWN, because=said)
+                yield row_of(entry, target, "", State.UNKNOWN, because=said)
             elif entry.way is Way.CONTROLLER:
                 yield from self._through_controller(entry, target)
             else:
@@ -131,7 +111,7 @@ class _Judge:
         for (number, port), ends in found.items():
             names = [group.name for group in grouped(ends)]
             yield Target(
-                some(names, _SHOWN, ", "),
+                some(names, SHOWN, ", "),
                 number,
                 port,
                 PortSet.port(entry.protocol.value, port),
@@ -164,43 +144,57 @@ class _Judge:
     # -- through a controller
 
     def _through_controller(self, entry: Entry, target: Target) -> Iterator[EntryRow]:
-        pods = self._finder.pods(entry)
-        ends = [
-            end
-            for pod in pods
-            if (end := self._index.endpoints.get(f"{pod.namespace}/{pod.name}")) is not None
-            and end.addresses
-        ]
-        hosted = [pod for pod in pods if pod.host_network]
-        if not ends and not hosted:
-            yield self._with_doubts(self._from_anybody(entry, target))
+        rows = list(self._from_pods(entry, target, self._finder.pods(entry)))
+        if rows:
+            yield from rows
+            yield from self._from_doubtful(entry, target, {row.state for row in rows})
+        else:
+            row = self._from_anybody(entry, target)
+            yield self._with_doubts(row, self._finder.doubtful(entry))
+
+    def _from_pods(self, entry: Entry, target: Target, pods: Collection[Pod]) -> Iterator[EntryRow]:
+        """A row for those that come in, one for those that do not, one for those on nodes."""
         verdicts: dict[bool, list[Endpoint]] = defaultdict(list)
-        for end in ends:
+        for end in self._ends(pods):
             verdicts[self._passes(end, target)].append(end)
-        for passes, some_ends in sorted(verdicts.items(), reverse=True):
-            names = some([group.name for group in grouped(some_ends)], _SHOWN, ", ")
-            first = some_ends[0]
-            if not passes:
-                yield _row(
-                    entry,
-                    target,
-                    names,
-                    State.CLOSED,
-                    because=self._closed_by(first, target),
-                    controller=names,
-                )
-                continue
-            rules = self._rules(target, first.endpoint_class, first)
-            yield _row(entry, target, names, State.OPEN, rules, controller=names)
-        if hosted:
+        for passes, ends in sorted(verdicts.items(), reverse=True):
+            names = some([group.name for group in grouped(ends)], SHOWN, ", ")
+            first = ends[0]
+            if passes:
+                rules = self._rules(target, first.endpoint_class, first)
+                yield row_of(entry, target, names, State.OPEN, rules, controller=names)
+            else:
+                said = self._closed_by(first, target)
+                yield row_of(entry, target, names, State.CLOSED, because=said, controller=names)
+        if hosted := [pod for pod in pods if pod.host_network]:
             yield self._from_nodes(entry, target, hosted)
 
-    def _with_doubts(self, row: EntryRow) -> EntryRow:
+    def _ends(self, pods: Iterable[Pod]) -> list[Endpoint]:
+        """Those of pods that policies judge and that have an address."""
+        found = (self._index.endpoints.get(f"{pod.namespace}/{pod.name}") for pod in pods)
+        return [end for end in found if end is not None and end.addresses]
+
+    def _from_doubtful(
+        self, entry: Entry, target: Target, believed: Set[State]
+    ) -> Iterator[EntryRow]:
+        """Pods beside the controller that have its labels, too: a doubt where the answer would be
+        another one if they were it. ``believed``: the answers without them."""
+        pods = self._finder.elsewhere(entry)
+        for row in self._from_pods(entry, target, pods):
+            if believed == {row.state}:
+                continue
+            said = f"{row.state.value} if this is its controller"
+            if row.because:
+                said = row.because if row.state is State.UNKNOWN else f"{said}: {row.because}"
+            doubted = replace(row, state=State.UNKNOWN, because=said, controller="")
+            yield self._with_doubts(doubted, {pod.namespace for pod in pods})
+
+    def _with_doubts(self, row: EntryRow, namespaces: Collection[str]) -> EntryRow:
         """Says where the controller may be, where its labels alone do not tell."""
-        found = self._finder.doubtful(row.entry)
-        if row.state is not State.UNKNOWN or not found:
+        if row.state is not State.UNKNOWN or not namespaces:
             return row
-        said = f"pods with labels of its controller are in {some(found, _SHOWN, ', ')}"
+        where = some(sorted(namespaces), SHOWN, ", ")
+        said = f"pods with labels of its controller are in {where}"
         said = f"{row.because}; {said}: name them in ingress-controllers if they are it"
         return replace(row, because=said)
 
@@ -228,9 +222,9 @@ class _Judge:
             end.endpoint_class in self._who(target, family)
             for family in shared_families(end, target)
         ):
-            names = _policies(ingress.tiers)
+            names = policies_named(ingress.tiers)
             return f"the ingress policies of {target.name} do not let it in ({names})"
-        names = _policies(self._index.policies[end.endpoint_class].egress.tiers)
+        names = policies_named(self._index.policies[end.endpoint_class].egress.tiers)
         return f"its own egress policies do not let it out ({names})"
 
     def _who(self, target: Target, family: int) -> BitMap:
@@ -256,7 +250,7 @@ class _Judge:
         if any(self._partitions[f].everyone <= who | own for f, who in known.items()):
             outside = min(self._partitions[target.families[0]].outside, default=None)
             rules = () if outside is None else self._rules(target, outside, None)
-            return _row(entry, target, "whoever the controller is", State.OPEN, rules)
+            return row_of(entry, target, "whoever the controller is", State.OPEN, rules)
         name = "controller unknown"
         rules = tuple(self._possible(target))
         members = [
@@ -265,16 +259,16 @@ class _Judge:
             for end in self._index.members[number]
         ]
         if not rules and not members and not self._index.cluster.admin_policies:
-            policies = _policies(self._index.policies[target.endpoint_class].ingress.tiers)
+            policies = policies_named(self._index.policies[target.endpoint_class].ingress.tiers)
             said = f"no rule lets anybody in on this port ({policies})"
-            return _row(entry, target, name, State.CLOSED, because=said)
+            return row_of(entry, target, name, State.CLOSED, because=said)
         said = "open if the controller is one that this rule means"
         if members and not rules:
             said = "open if the controller is one of"
         if members:
-            names = some([str(group) for group in grouped(members)], _SHOWN, ", ")
+            names = some([str(group) for group in grouped(members)], SHOWN, ", ")
             said += f": {names}" if not rules else f", as {names}"
-        return _row(entry, target, name, State.UNKNOWN, rules, said)
+        return row_of(entry, target, name, State.UNKNOWN, rules, said)
 
     def _possible(self, target: Target) -> Iterator[Origin]:
         """Rules that let somebody in on the port, whoever that is, be there nobody now."""
@@ -302,7 +296,7 @@ class _Judge:
     def _from_nodes(self, entry: Entry, target: Target, hosted: list[Pod]) -> EntryRow:
         """A controller on the network of its node: its packets come from the node (NP-51)."""
         names = {f"{pod.namespace}/{pod.owner.name if pod.owner else pod.name}" for pod in hosted}
-        who = some(sorted(names), _SHOWN, ", ")
+        who = some(sorted(names), SHOWN, ", ")
         nodes = {pod.node for pod in hosted}
         known = self._index.cluster.nodes
         addresses = {address for pod in hosted for address in pod.host_addresses} | {
@@ -318,23 +312,23 @@ class _Judge:
             ]
             if passing:
                 rules = self._rules(target, self._index.class_of(min(passing, key=str)), None)
-                return _row(entry, target, from_node, State.OPEN, rules, controller=who)
+                return row_of(entry, target, from_node, State.OPEN, rules, controller=who)
             said = "no rule lets the addresses of these nodes in; a pod on the same node is reached"
-            return _row(entry, target, from_node, State.CLOSED, because=said, controller=who)
+            return row_of(entry, target, from_node, State.CLOSED, because=said, controller=who)
         said = "the addresses of these nodes are not known"
         found = self._clients(entry, target)
         if found and found == self._clients(entry, target, everyone=True):
-            return _row(entry, target, from_node, State.OPEN, controller=who)
-        return _row(entry, target, from_node, State.UNKNOWN, because=said, controller=who)
+            return row_of(entry, target, from_node, State.OPEN, controller=who)
+        return row_of(entry, target, from_node, State.UNKNOWN, because=said, controller=who)
 
     def _from_clients(self, entry: Entry, target: Target) -> EntryRow:
         """Clients themselves, or whoever they pass through (NP-48)."""
         found = self._clients(entry, target)
         name = f"outside {name_outside(found)}" if found else "outside"
         if not found:
-            names = _policies(self._index.policies[target.endpoint_class].ingress.tiers)
+            names = policies_named(self._index.policies[target.endpoint_class].ingress.tiers)
             said = f"no rule lets addresses outside in on this port ({names})"
-            return _row(entry, target, name, State.CLOSED, because=said)
+            return row_of(entry, target, name, State.CLOSED, because=said)
         every = self._clients(entry, target, everyone=True)
         rules = self._rules_for(target, found)
         whole = any(
@@ -344,8 +338,8 @@ class _Judge:
         if not whole and entry.way is Way.NODE:
             said = "packets may come from the address of a node or a load balancer in place of the "
             said += "client's (externalTrafficPolicy: Cluster)"
-            return _row(entry, target, name, State.UNKNOWN, rules, said)
-        return _row(entry, target, name, State.OPEN, rules)
+            return row_of(entry, target, name, State.UNKNOWN, rules, said)
+        return row_of(entry, target, name, State.OPEN, rules)
 
     def _clients(self, entry: Entry, target: Target, *, everyone: bool = False) -> AddressSet:
         """Addresses outside that are let in, of those that the entry takes; ``everyone``: all
@@ -370,30 +364,3 @@ class _Judge:
                 if (self._index.classes[number].outside or AddressSet()) & addresses:
                     found |= dict.fromkeys(self._rules(target, number, None))
         return tuple(found)
-
-
-def _row(
-    entry: Entry,
-    target: Target,
-    sources: str,
-    state: State,
-    by: tuple[Origin, ...] = (),
-    because: str = "",
-    controller: str = "",
-) -> EntryRow:
-    port = f"{entry.protocol.value}/{target.port}"
-    return EntryRow(entry, sources, target.name, port, state, by, because, target.pods, controller)
-
-
-def _nowhere(entry: Entry, because: str) -> EntryRow:
-    to = entry.service or entry.pods_of
-    port = "" if entry.port is None else f"{entry.protocol.value}/{entry.port}"
-    return EntryRow(entry, "", str(to), port, State.UNKNOWN, because=because)
-
-
-def _policies(tiers: Iterable[CompiledTier]) -> str:
-    refs: dict[ObjectRef, None] = {}
-    for tier in tiers:
-        for origin in tier.isolated_by:
-            refs[origin.policy] = None
-    return some([str(ref) for ref in refs], _SHOWN, ", ") or "a policy of another tier"

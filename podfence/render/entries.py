@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from podfence.model.entries import Entry
-from podfence.questions.entries import EntryRow
+from podfence.questions.entryrows import EntryRow
 from podfence.questions.phrases.words import some
 from podfence.questions.unjudged import UNTOUCHED, Touched
 from podfence.render.map_table import UNJUDGED

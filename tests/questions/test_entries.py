@@ -9,7 +9,8 @@ import pytest
 from podfence.manifests.load import load
 from podfence.model.entries import Controllers
 from podfence.policy.compile import compile_cluster
-from podfence.questions.entries import EntryRow, State, judge_entries
+from podfence.questions.entries import judge_entries
+from podfence.questions.entryrows import EntryRow, State
 
 GATEWAY_GROUP = "gateway.networking.k8s.io"
 GATEWAY_API = f"{GATEWAY_GROUP}/v1"
@@ -234,11 +235,94 @@ def test_labels_count_where_its_installation_puts_it(namespace: str, state: str)
     )
 
 
-def test_a_pod_that_calls_itself_a_controller_is_none_beside_it() -> None:
+def ingress_class(name: str, controller: str) -> str:
+    return (
+        "---\n{apiVersion: networking.k8s.io/v1, kind: IngressClass, "
+        f"metadata: {{name: {name}}}, spec: {{controller: {controller}}}}}\n"
+    )
+
+
+def from_namespace(name: str) -> str:
+    spaces = f"namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {name}}}}}"
+    return policy(f"ingress: [{{from: [{{{spaces}}}]}}]")
+
+
+TWO_OF_ONE = ingress_class("internal", "k8s.io/ingress-nginx") + pod("it", "edge", f", {NGINX}")
+INTERNAL = ingress("ingressClassName: internal, ")
+F5 = pod("it", "edge", ", app.kubernetes.io/name: nginx-ingress")
+OF_A_KIND = pytest.mark.parametrize(
+    "text",
+    [TWO_OF_ONE + INTERNAL, F5 + ingress("ingressClassName: nginx, ")],
+    ids=["two of one controller", "two controllers of one class"],
+)
+
+
+@OF_A_KIND
+@pytest.mark.parametrize(
+    ("let_in", "found"),
+    [
+        ("edge", [("ingress-nginx/nginx-1", "closed"), ("edge/it", "unknown")]),
+        ("ingress-nginx", [("ingress-nginx/nginx-1", "open"), ("edge/it", "unknown")]),
+        ("other", [("ingress-nginx/nginx-1", "closed")]),
+    ],
+    ids=["it alone", "the one that is believed", "neither"],
+)
+def test_a_pod_elsewhere_may_be_the_controller_beside_one_that_is_believed(
+    text: str, let_in: str, found: list[tuple[str, str]]
+) -> None:
+    """Its labels alone make nothing open and nothing closed."""
+    assert states(WEB, CONTROLLER, text, from_namespace(let_in)) == found
+
+
+@OF_A_KIND
+def test_where_both_come_in_there_is_no_doubt(text: str) -> None:
+    assert states(WEB, CONTROLLER, text) == [("ingress-nginx/nginx-1", "open")]
+
+
+def test_a_doubt_says_where_the_pods_are_and_what_to_do() -> None:
+    [_, row] = rows(WEB, CONTROLLER, TWO_OF_ONE, INTERNAL, from_namespace("edge"))
+    assert row.because == (
+        "open if this is its controller; pods with labels of its controller are in edge: name "
+        "them in ingress-controllers if they are it"
+    )
+    assert not row.controller
+    assert [str(rule.policy) for rule in row.by] == ["shop/web-policy"]
+
+
+def test_the_configuration_ends_the_doubt() -> None:
+    known = Controllers({"internal": ("edge", (("app", "it"),))})
+    texts = (WEB, CONTROLLER, TWO_OF_ONE, INTERNAL, from_namespace("edge"))
+    [row] = rows(*texts, known=known)
+    assert (row.controller, row.state) == ("edge/it", State.OPEN)
+
+
+def test_a_controller_elsewhere_may_be_on_the_network_of_its_node() -> None:
+    hosted = pod("it", "edge", f", {NGINX}", "hostNetwork: true, nodeName: n1, ")
+    node = (
+        "---\n{apiVersion: v1, kind: Node, metadata: {name: n1}, "
+        "status: {addresses: [{type: InternalIP, address: 192.0.2.7}]}}\n"
+    )
+    block = policy("ingress: [{from: [{ipBlock: {cidr: 192.0.2.0/24}}]}]")
+    assert states(WEB, CONTROLLER, hosted, node, ingress(), block) == [
+        ("ingress-nginx/nginx-1", "closed"),
+        ("nodes of edge/it", "unknown"),
+    ]
+
+
+@pytest.mark.parametrize("let_in", ["edge", "ingress-nginx"])
+def test_without_a_class_a_controller_of_another_kind_may_be_it(let_in: str) -> None:
+    traefik = pod("it", "edge", ", app.kubernetes.io/name: traefik")
+    [row] = rows(WEB, CONTROLLER, traefik, ingress(), from_namespace(let_in))
+    assert (row.sources, row.state.value) == ("controller unknown", "unknown")
+    assert "pods with labels of its controller are in edge, ingress-nginx" in row.because
+
+
+def test_a_pod_that_calls_itself_a_controller_opens_nothing() -> None:
     lying = pod("nginx-2", "shop", f", {NGINX}")
     neighbours = policy("ingress: [{from: [{podSelector: {}}]}]")
     assert states(WEB, CONTROLLER, lying, ingress(), neighbours) == [
-        ("ingress-nginx/nginx-1", "closed")
+        ("ingress-nginx/nginx-1", "closed"),
+        ("shop/nginx-2", "unknown"),
     ]
 
 

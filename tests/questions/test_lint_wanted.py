@@ -104,6 +104,25 @@ def test_an_ingress_to_closed_pods(tmp_path: Path, more: str, found: list[str]) 
     assert said("PF337", tmp_path, WEB, ingress, more) == found
 
 
+@pytest.mark.parametrize(("other", "found"), [("", ["error"]), ("edge", []), ("kube-system", [])])
+def test_an_ingress_is_not_closed_where_one_of_several_that_may_serve_it_comes_in(
+    tmp_path: Path, other: str, found: list[str]
+) -> None:
+    nginx = "{app.kubernetes.io/name: ingress-nginx, app.kubernetes.io/component: controller}"
+    pods = "".join(
+        f"---\n{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, namespace: {name}, "
+        f"labels: {nginx}}}, spec: {{containers: [{{name: c}}]}}}}\n"
+        for name in ("ingress-nginx", other)
+        if name
+    )
+    spaces = "{matchExpressions: [{key: kubernetes.io/metadata.name, operator: In, values: [V]}]}"
+    spaces = spaces.replace("V", "edge, kube-system")
+    spec = "spec: {defaultBackend: {service: {name: web, port: {number: 443}}}}"
+    ingress = obj("networking.k8s.io/v1, kind: Ingress", "front", spec)
+    rule = policy(f"ingress: [{{from: [{{namespaceSelector: {spaces}}}]}}]")
+    assert said("PF337", tmp_path, WEB, pods, ingress, rule) == found
+
+
 # -- PF338
 
 

@@ -15,14 +15,15 @@ from pyroaring import BitMap
 from podfence.engine.allpairs import all_pairs
 from podfence.engine.connections import allowed_ports
 from podfence.errors import Severity, Source
-from podfence.model.entries import Account, Callback
+from podfence.model.entries import Account, Callback, Entry
 from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyPeer
 from podfence.model.objects import IPAddress, Service
 from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint
 from podfence.policy.networkpolicies import rule_ports
-from podfence.questions.entries import EntryRow, State, judge_entries
+from podfence.questions.entries import judge_entries
+from podfence.questions.entryrows import EntryRow, State
 from podfence.questions.lint.findings import Finding
 from podfence.questions.lint.note import pod_spec
 from podfence.questions.lint.reach import Reach
@@ -52,9 +53,14 @@ def wanted(reach: Reach, around: Surroundings) -> Iterator[Finding]:
 def _closed_entries(reach: Reach, around: Surroundings) -> Iterator[Finding]:
     if not around.entries.entries:
         return
-    said: dict[tuple[Source | None, ObjectRef | None, str, str], EntryRow] = {}
+    ways: dict[tuple[Entry, tuple[str, ...], str], list[EntryRow]] = defaultdict(list)
     for row in judge_entries(reach.index, around.entries, around.controllers):
-        if row.state is State.CLOSED and not around.touched.any(row.pods):
+        ways[row.entry, row.pods, row.port].append(row)
+    said: dict[tuple[Source | None, ObjectRef | None, str, str], EntryRow] = {}
+    for rows in ways.values():
+        row = rows[0]
+        # Who serves it may be several: nobody comes in where none of them does.
+        if all(each.state is State.CLOSED for each in rows) and not around.touched.any(row.pods):
             # A Service may be an entry in two ways.
             ref = row.entry.ref if row.entry.source is None else None
             said.setdefault((row.entry.source, ref, row.to, row.port), row)

@@ -1,0 +1,75 @@
+"""Rows about entries: who comes in to which workload, and whether policies let them.
+
+Rule: shapes and their words alone; who is let in is judged in ``entries``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+
+from msgspec import Struct
+
+from podfence.model.entries import Entry
+from podfence.model.meta import ObjectRef
+from podfence.policy.index import CompiledTier
+from podfence.policy.origin import Origin
+from podfence.questions.entrytargets import Target
+from podfence.questions.phrases.words import some
+
+SHOWN = 4
+"""Names in one row at most."""
+
+
+class State(Enum):
+    """Whether what an entry leads to can be reached through it."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    UNKNOWN = "unknown"
+
+
+class EntryRow(Struct, frozen=True):
+    """One entry, one sort of sources, one workload behind it. ``by``: the rules that let them in,
+    or none where no policy closes it. ``pods``: those behind it, ``namespace/name``."""
+
+    entry: Entry
+    sources: str
+    to: str
+    port: str
+    state: State
+    by: tuple[Origin, ...] = ()
+    because: str = ""
+    pods: tuple[str, ...] = ()
+    controller: str = ""
+    """The pods that serve it; "" where it is not known who does, or nobody but the client."""
+
+
+def row_of(
+    entry: Entry,
+    target: Target,
+    sources: str,
+    state: State,
+    by: tuple[Origin, ...] = (),
+    because: str = "",
+    controller: str = "",
+) -> EntryRow:
+    """A row about pods behind an entry."""
+    port = f"{entry.protocol.value}/{target.port}"
+    return EntryRow(entry, sources, target.name, port, state, by, because, target.pods, controller)
+
+
+def nowhere(entry: Entry, because: str) -> EntryRow:
+    """The row of an entry that leads to no pod."""
+    to = entry.service or entry.pods_of
+    port = "" if entry.port is None else f"{entry.protocol.value}/{entry.port}"
+    return EntryRow(entry, "", str(to), port, State.UNKNOWN, because=because)
+
+
+def policies_named(tiers: Iterable[CompiledTier]) -> str:
+    """The policies that isolate, in words."""
+    refs: dict[ObjectRef, None] = {}
+    for tier in tiers:
+        for origin in tier.isolated_by:
+            refs[origin.policy] = None
+    return some([str(ref) for ref in refs], SHOWN, ", ") or "a policy of another tier"
