@@ -134,6 +134,17 @@ def test_a_policy_is_told_by_what_would_change_without_it(shop: podfence.Input) 
     assert (purpose.selects, purpose.directions) == (("shop/db",), ("ingress",))
     assert [(c.sources, c.closes) for c in purpose.without] == [(("shop/backend",), "TCP/5432")]
     assert purpose.policy in [each.policy for each in shop.find.policies("shop/db")]
+    assert not purpose.audited
+
+
+def test_a_policy_that_is_audited_selects_whom_it_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    find = podfence.load("examples/audit").find
+    purpose = find.pods("shop/db")
+    assert purpose.audited
+    assert (purpose.selects, purpose.directions) == (("shop/db-0",), ("ingress",))
+    assert purpose.without == ()
+    assert find.policies("shop/db-0") == (purpose,)
 
 
 def test_a_way_over_several_pods(shop: podfence.Input) -> None:

@@ -229,7 +229,8 @@ def find_policies(name: str, asked: Asked) -> int:
     refs = {each.policy for each in (*selection.ingress, *selection.egress)}
     pods = [index.endpoints[pod].pod for pod in selection.pods]
     owners = frozenset(pod.owner or pod.ref for pod in pods)
-    every: list[Policy] = [*index.cluster.admin_policies, *index.cluster.policies]
+    cluster = index.cluster
+    every: list[Policy] = [*cluster.admin_policies, *cluster.policies, *cluster.audited]
     purposes = [purpose(index, policy) for policy in every if policy.ref in refs]
     found = [(each, about(each.without, owners)) for each in purposes]
     return _purposes("policies", found, asked)

@@ -151,7 +151,8 @@ class Find:
         refs = {each.policy for each in (*selection.ingress, *selection.egress)}
         pods = [index.endpoints[pod].pod for pod in selection.pods]
         owners = frozenset(pod.owner or pod.ref for pod in pods)
-        every: list[Policy] = [*index.cluster.admin_policies, *index.cluster.policies]
+        cluster = index.cluster
+        every: list[Policy] = [*cluster.admin_policies, *cluster.policies, *cluster.audited]
         found = [removal.purpose(index, policy) for policy in every if policy.ref in refs]
         return tuple(self._purpose(each, removal.about(each.without, owners)) for each in found)
 
@@ -173,6 +174,7 @@ class Find:
             tuple(group.name for group in purpose.selects),
             tuple(each.value for each in AS_WRITTEN if each in purpose.directions),
             tuple(map(change_of, without)),
+            purpose.audited,
         )
 
     def unused_selectors(self) -> tuple[Unused, ...]:

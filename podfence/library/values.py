@@ -140,13 +140,15 @@ class Entry(Struct, frozen=True):
 
 class Purpose(Struct, frozen=True):
     """What a policy is for. ``selects``: workloads; ``directions``: in which it isolates or has
-    rules; ``without``: what changes if it is deleted."""
+    rules; ``without``: what changes if it is deleted. ``audited``: it enforces nothing; ``selects``
+    and ``directions`` are what they would be if it were enforced."""
 
     policy: str
     place: str
     selects: tuple[str, ...]
     directions: tuple[str, ...]
     without: tuple[Change, ...]
+    audited: bool = False
 
 
 class Hop(Struct, frozen=True):

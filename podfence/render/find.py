@@ -172,10 +172,13 @@ def _purpose(purpose: Purpose, without: Sequence[Outcome], locate: Locate) -> It
     position = locate(policy.source, "")
     place = f"  ({printable(str(position))})" if position else ""
     yield f"{printable(policy_name(policy.ref))}{place}"
+    if purpose.audited:
+        yield "  is audited and enforces nothing"
     pods = [str(group) for group in purpose.selects]
     yield f"  selects {printable(some(pods, _NAMES)) if pods else 'nobody'}"
     ways = listed([d.value for d in AS_WRITTEN if d in purpose.directions])
-    yield f"  has a say on {ways or 'nothing'}"
+    has = "would have" if purpose.audited else "has"
+    yield f"  {has} a say on {ways or 'nothing'}"
     today = [each for each in without if not each.newcomers]
     coming = [each for each in without if each.newcomers]
     for title, found in (("without it", today), ("without it, for pods to come", coming)):

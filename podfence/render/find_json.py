@@ -109,17 +109,22 @@ class FindEncoder:
             if position
             else {}
         )
-        return place | {
-            "kind": policy.ref.kind,
-            "namespace": policy.ref.namespace,
-            "name": policy.ref.name,
-            "selects": [
-                {"name": group.name, "kind": group.kind, "pods": group.pods}
-                for group in purpose.selects
-            ],
-            "directions": [d.value for d in AS_WRITTEN if d in purpose.directions],
-            "without": [_outcome(each) for each in without],
-        }
+        audited = {"audited": True} if purpose.audited else {}
+        return (
+            place
+            | audited
+            | {
+                "kind": policy.ref.kind,
+                "namespace": policy.ref.namespace,
+                "name": policy.ref.name,
+                "selects": [
+                    {"name": group.name, "kind": group.kind, "pods": group.pods}
+                    for group in purpose.selects
+                ],
+                "directions": [d.value for d in AS_WRITTEN if d in purpose.directions],
+                "without": [_outcome(each) for each in without],
+            }
+        )
 
 
 def _outcome(outcome: Outcome) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """What a policy is for: what would close, and what would open, if it were deleted.
 
-Rule: it is the plan of its removal, so it counts pods of today and pods to come.
+Rule: it is the plan of its removal, so it counts pods of today and pods to come. An audited policy
+selects whom it would select if it were enforced (AUD-3); it holds nothing, so nothing goes with it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from podfence.live.clusterevents import gone
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy
+from podfence.policy.compile import audit_of
 from podfence.policy.flow import Direction
 from podfence.policy.index import PolicyIndex
 from podfence.questions.phrases.matched import PodGroup, grouped
@@ -24,22 +26,30 @@ Policy = NetworkPolicy | ClusterNetworkPolicy
 
 class Purpose(Struct, frozen=True):
     """``selects``: the pods of today, by workload; ``directions``: in which it isolates or has
-    rules. ``without``: what changes if the policy is deleted."""
+    rules. ``without``: what changes if the policy is deleted. ``audited``: it enforces nothing, so
+    all but ``without`` is what it would do."""
 
     policy: Policy
     selects: tuple[PodGroup, ...]
     directions: tuple[Direction, ...]
     without: tuple[Outcome, ...]
+    audited: bool = False
 
 
 def purpose(index: PolicyIndex, policy: Policy, state: Followed | None = None) -> Purpose:
     """What one policy of a cluster is for. ``index``: without pods to come. ``state``: the same
     cluster with them, where many policies are asked about: each then costs what it touches."""
-    found = state.plan((gone(policy.ref),)) if state else _planned(index, policy)
-    members = index.selected.get(policy.ref, ())
-    ends = [end for end in index.endpoints.values() if end.endpoint_class in members]
     directions = tuple(d for d in Direction if _has(policy, d))
-    return Purpose(policy, grouped(ends), directions, (*found.outcomes, *found.newcomers))
+    if policy.audited:
+        return Purpose(policy, _selected(audit_of(index) or index, policy), directions, (), True)
+    found = state.plan((gone(policy.ref),)) if state else _planned(index, policy)
+    without = (*found.outcomes, *found.newcomers)
+    return Purpose(policy, _selected(index, policy), directions, without)
+
+
+def _selected(index: PolicyIndex, policy: Policy) -> tuple[PodGroup, ...]:
+    members = index.selected.get(policy.ref, ())
+    return grouped(end for end in index.endpoints.values() if end.endpoint_class in members)
 
 
 def _planned(index: PolicyIndex, policy: Policy) -> Plan:
