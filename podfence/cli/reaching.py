@@ -11,7 +11,7 @@ from podfence.policy.flow import Direction
 from podfence.questions.certainty import Certainty
 from podfence.questions.find.reach import Reached, everybody, reach
 from podfence.questions.tests.ends import Resolver
-from podfence.questions.tests.form import ALL_PORTS, End, NamedEnd, Ports, Target, UnionEnd
+from podfence.questions.tests.form import ALL_PORTS, NamedEnd, Ports, Target, UnionEnd
 from podfence.questions.tests.world import World
 
 
@@ -36,8 +36,8 @@ def reached(
     every = [Target(everybody(world))]
     answer = reach(
         world,
-        _without(every if sources is None else sources, open_pods),
-        _without(every if targets is None else targets, open_pods),
+        _without(world, every if sources is None else sources, open_pods),
+        _without(world, every if targets is None else targets, open_pods),
         near,
         ports,
     )
@@ -60,18 +60,15 @@ def _require_somebody(
             raise PodfenceError(f"no answer: {said}", code="PF007")
 
 
-def _without(targets: list[Target], pods: Iterable[str]) -> list[Target]:
+def _without(world: World, targets: list[Target], pods: Iterable[str]) -> list[Target]:
     """The ends less pods about which nothing is certain."""
     less = tuple(NamedEnd(pod, pod, pod.partition("/")[0]) for pod in sorted(pods))
     if not less:
         return targets
+    resolver = Resolver(world)
     return [
         each
-        if _is_service(each.end)
+        if resolver.is_service(each.end)
         else Target(UnionEnd(each.end.text, (each.end,), less), each.ports)
         for each in targets
     ]
-
-
-def _is_service(end: End) -> bool:
-    return isinstance(end, NamedEnd) and end.is_service

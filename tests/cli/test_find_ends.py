@@ -3,6 +3,7 @@ Services, pods that do not exist, and objects that cannot be read."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,58 @@ def test_a_service_has_the_same_words_everywhere(word: str, name: str) -> None:
     done = run(word, "shop/web", f"{name}:80", manifests=WEB + DB + SERVICE)
     assert done.status == 0
     assert "shop/web -> shop/db TCP/8080" in done.out
+
+
+KINDS_OF_WORDS = ["svc", "service", "services", "entry", "node", "deploy"]
+WORKLOAD = """---
+apiVersion: apps/v1
+kind: KIND
+metadata: {name: web, namespace: NAMESPACE}
+spec: {selector: {matchLabels: {app: web}}, template: {metadata: {labels: {app: web}}, spec: {}}}
+"""
+
+
+def workload(namespace: str, kind: str = "Deployment") -> str:
+    return WORKLOAD.replace("NAMESPACE", namespace).replace("KIND", kind)
+
+
+@pytest.mark.parametrize("namespace", KINDS_OF_WORDS)
+@pytest.mark.parametrize("name", ["web", "deployment/web"])
+@pytest.mark.parametrize("question", ["to", "from"])
+def test_a_namespace_may_be_called_like_a_kind(namespace: str, name: str, question: str) -> None:
+    done = run(
+        "find", question, f"{namespace}/{name}", "-o", "json", manifests=workload(namespace) + DB
+    )
+    assert (done.status, done.err) == (0, "")
+    side = "to" if question == "to" else "from"
+    rows = json.loads(done.out)["connections"]
+    assert rows
+    assert all(row[side]["names"] == [f"{namespace}/web"] for row in rows)
+
+
+def test_beside_it_a_service_has_a_longer_word() -> None:
+    service = SERVICE.replace("name: db, namespace: shop", "name: web, namespace: default")
+    behind = pod("db", "default", "10.0.0.2")
+    both = workload("svc") + service + behind
+    for word, found in [("svc/web", "svc/web"), ("svc/default/web:80", "default/db")]:
+        done = run("find", "to", word, "-o", "json", manifests=both)
+        assert {n for r in json.loads(done.out)["connections"] for n in r["to"]["names"]} == {found}
+    alone = run("find", "to", "svc/web:80", "-o", "json", manifests=service + behind)
+    assert "default/db" in alone.out
+
+
+def test_of_two_workloads_of_one_name_the_kind_is_asked_for() -> None:
+    both = workload("svc") + workload("svc", "StatefulSet")
+    done = run("find", "to", "svc/web", manifests=both)
+    assert done.status == 2
+    assert "svc/web is ambiguous: svc/deployment/web, svc/statefulset/web" in done.err
+    assert run("find", "to", "svc/statefulset/web", manifests=both).status == 0
+
+
+def test_an_entry_is_no_end_and_says_so() -> None:
+    done = run("find", "to", "entry/front", manifests=WEB)
+    assert done.status == 2
+    assert "entries (Ingress, Gateway) are no ends yet: name the pods of the controller" in done.err
 
 
 def test_pods_of_today_and_pods_to_come_are_apart() -> None:

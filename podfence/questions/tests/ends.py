@@ -63,6 +63,8 @@ class Miss(Struct, frozen=True):
 
 
 _NO_PODS = FrozenBitMap()
+_ENTRY = "entry/"
+"""What somebody may write who takes an entry for an end."""
 
 
 class Found(Struct, frozen=True):
@@ -154,10 +156,20 @@ class Resolver:
         return tuple(aim for each in targets for aim in self._aims(each, each.ports or ports))
 
     def _aims(self, target: Target, ports: Ports) -> Iterator[Aim]:
-        if isinstance(target.end, NamedEnd) and target.end.is_service:
+        if isinstance(target.end, NamedEnd) and self.is_service(target.end):
             yield from self._behind(target.end, ports)
         else:
             yield Aim(self.found(target.end), ports)
+
+    def is_service(self, end: End) -> bool:
+        """Whether an end is a Service. ``svc/web`` is none where workload ``web`` is in a namespace
+        that is called ``svc``: only this word means it, and the Service has a longer one."""
+        if not isinstance(end, NamedEnd) or not end.is_service:
+            return False
+        try:
+            return not self._world.directory.has_pods(end.text)
+        except QuestionError:  # several workloads are called so
+            return False
 
     def _found(self, end: End) -> Found:
         match end:
@@ -185,12 +197,16 @@ class Resolver:
     # -- names
 
     def _named(self, end: NamedEnd) -> Found:
-        if end.is_service:
+        if self.is_service(end):
             text = f"{end.text} is a Service; it can be where connections go, with a port"
             return Found(misses=(Miss(NO_PORT, text),))
+        name = end.text if end.is_service else end.name
         try:
-            return self._parties(self._world.directory.find(end.name, end.namespace).ends)
+            return self._parties(self._world.directory.find(name, end.namespace).ends)
         except UnknownObject as error:
+            if end.text.startswith(_ENTRY):
+                text = f"{error.message}; entries (Ingress, Gateway) are no ends yet: name the pods"
+                return Found(misses=(Miss(NOT_JUDGED, f"{text} of the controller"),))
             is_near = "did you mean" in error.message
             return Found(misses=(Miss(NOBODY, error.message, is_near=is_near),))
         except QuestionError as error:

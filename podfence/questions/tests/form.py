@@ -40,7 +40,8 @@ ALL_PORTS = Ports("any", EVERYTHING)
 
 
 class NamedEnd(Struct, frozen=True):
-    """A pod, workload or node by its name, or a Service, which stands for what is behind it."""
+    """A pod, workload or node by its name, or a Service, which stands for what is behind it.
+    ``is_service``: ``text`` is a word for a Service; a workload that is called so goes before."""
 
     text: str
     name: str

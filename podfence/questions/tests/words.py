@@ -98,10 +98,6 @@ def read_end(word: str, namespace: str) -> End:
         raise ValueError(f"{word!r} is no end; write for example shop/db, shop/app=db or outside")
     if "=" in word:
         return _labelled(word, namespace)
-    if first == "entry":
-        raise ValueError(
-            f"{word!r}: entries (Ingress, Gateway) are no ends yet; name the pods of the controller"
-        )
     if rest == "*":
         return SelectedEnd(word, None if first == "*" else first, LabelSelector(), LabelSelector())
     if slash and kind_called(first) == "Service":
