@@ -96,6 +96,25 @@ def run_dir_option(text: str) -> Callable[[F], F]:
     )
 
 
+def local_options(function: F) -> F:
+    """How the agent of this node is asked: ``local``, ``run_dir`` and ``namespace_file``."""
+    for option in (
+        click.option(
+            "--netns",
+            "namespace_file",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            metavar="FILE",
+            help="The network namespace that the agent enforces in, where it is not this one.",
+        ),
+        run_dir_option("Where that socket lies."),
+        click.option(
+            "--local", is_flag=True, help="Ask the agent of this node alone, at its socket."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
 def _mask(context: click.Context, parameter: click.Parameter, value: str) -> int:
     from podfence.nft.lowering.lower import LocalNode
 

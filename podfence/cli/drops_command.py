@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from podfence.agent.fleet import Told
 from podfence.agent.localsocket import ask_drops, socket_name
-from podfence.cli.agent_options import run_dir_option
+from podfence.cli.agent_options import local_options
 from podfence.cli.agents import Agents, Where, agents_options
 from podfence.cli.common import output_option
 from podfence.cli.terminal import echo
@@ -79,15 +79,7 @@ def wanted_options(function: F) -> F:
 @click.command("drops")
 @wanted_options
 @output_option
-@click.option("--local", is_flag=True, help="Ask the agent of this node alone, at its socket.")
-@run_dir_option("Where that socket lies.")
-@click.option(
-    "--netns",
-    "namespace_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="The network namespace that the agent enforces in, where it is not this one.",
-)
+@local_options
 @agents_options
 def command(
     follow: bool,

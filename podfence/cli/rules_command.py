@@ -11,7 +11,7 @@ import click
 
 from podfence.agent.fleet import Told
 from podfence.agent.localsocket import ask_rules, socket_name
-from podfence.cli.agent_options import run_dir_option
+from podfence.cli.agent_options import local_options
 from podfence.cli.agents import Agents, Where, agents_options
 from podfence.cli.common import output_option
 from podfence.cli.terminal import echo
@@ -52,15 +52,7 @@ def _duration(context: click.Context, parameter: click.Parameter, value: str | N
 )
 @click.option("-n", "--namespace", metavar="NAMESPACE", help="Only policies of this namespace.")
 @output_option
-@click.option("--local", is_flag=True, help="Ask the agent of this node alone, at its socket.")
-@run_dir_option("Where that socket lies.")
-@click.option(
-    "--netns",
-    "namespace_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="The network namespace that the agent enforces in, where it is not this one.",
-)
+@local_options
 @agents_options
 def command(
     unused: int | None,

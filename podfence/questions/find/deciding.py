@@ -37,45 +37,36 @@ def deciding(
     policy: DirectionPolicy, remote: int, family: int, ports: PortSet = EVERYTHING
 ) -> Deciding:
     """What lets ``ports``, all of them allowed, through to or from a class."""
-    found: dict[Origin, None] = {}
-    undecided = ports
-    for tier in policy.tiers:
-        passed, left = NOTHING, undecided
-        for rule in tier.rules:
-            hit = left & matched(rule, remote, family)
-            if not hit:
-                continue
-            if rule.action is Action.ACCEPT:
-                found[rule.origin] = None
-            elif rule.action is Action.PASS:
-                passed |= hit
-            if tier.ordered:  # else every rule that fits allows, whatever the others do
-                left -= hit
-        undecided = passed if tier.default is Action.DENY else left | passed
-        if not undecided:
-            break
-    return Deciding(tuple(found), bool(undecided))
+    walk = Walk(policy, remote, family, ports)
+    found = (rule.origin for rule in walk if rule.action is Action.ACCEPT)
+    return Deciding(tuple(dict.fromkeys(found)), bool(walk.undecided))
 
 
-def reached(
-    policy: DirectionPolicy, remote: int, family: int, ports: PortSet
-) -> Iterator[CompiledRule]:
-    """The rules that decide over some of ``ports``, to or from a class, whatever they decide."""
-    undecided = ports
-    for tier in policy.tiers:
-        passed, left = NOTHING, undecided
-        for rule in tier.rules:
-            hit = left & matched(rule, remote, family)
-            if not hit:
-                continue
-            yield rule
-            if rule.action is Action.PASS:
-                passed |= hit
-            if tier.ordered:
-                left -= hit
-        undecided = passed if tier.default is Action.DENY else left | passed
-        if not undecided:
-            break
+class Walk:
+    """The rules that decide over some of ``ports``, to or from a class, whatever they decide.
+    ``undecided``: the ports that no tier walked so far has decided over."""
+
+    def __init__(self, policy: DirectionPolicy, remote: int, family: int, ports: PortSet) -> None:
+        self.undecided = self._ports = ports
+        self._policy = policy
+        self._class = remote, family
+
+    def __iter__(self) -> Iterator[CompiledRule]:
+        self.undecided = self._ports
+        for tier in self._policy.tiers:
+            passed, left = NOTHING, self.undecided
+            for rule in tier.rules:
+                hit = left & matched(rule, *self._class)
+                if not hit:
+                    continue
+                yield rule
+                if rule.action is Action.PASS:
+                    passed |= hit
+                if tier.ordered:  # else every rule that fits allows, whatever the others do
+                    left -= hit
+            self.undecided = passed if tier.default is Action.DENY else left | passed
+            if not self.undecided:
+                return
 
 
 def matched(rule: CompiledRule, remote: int, family: int) -> PortSet:

@@ -16,7 +16,7 @@ from podfence.model.meta import ObjectRef
 from podfence.policy.flow import Direction
 from podfence.policy.index import CompiledRule, DirectionPolicy
 from podfence.policy.origin import Origin
-from podfence.questions.find.deciding import reached
+from podfence.questions.find.deciding import Walk
 from podfence.questions.tests.cells import Asked, Cell, Cells
 from podfence.questions.tests.ends import Resolver
 from podfence.questions.tests.form import PolicyTest
@@ -100,7 +100,7 @@ class Touching:
         if near in fitting and len(world.members[near]) == 1:
             fitting -= BitMap((near,))  # NP-54
         for remote in fitting:
-            self._left -= {_key(rule) for rule in reached(policy, remote, family.number, ports)}
+            self._left -= {_key(rule) for rule in Walk(policy, remote, family.number, ports)}
 
 
 def _rules(policy: DirectionPolicy) -> Iterator[CompiledRule]:

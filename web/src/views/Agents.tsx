@@ -48,11 +48,24 @@ export function Notes({ notes }: { notes: readonly string[] }) {
   );
 }
 
+type WideProps = { label: string; columns: readonly string[]; children: ComponentChildren };
+
 /** A table of many columns, which a narrow window scrolls. */
-export function Wide({ label, children }: { label: string; children: ComponentChildren }) {
+export function Wide({ label, columns, children }: WideProps) {
   return (
     <div class="wide" role="region" aria-label={label} tabIndex={0}>
-      <table>{children}</table>
+      <table>
+        <thead>
+          <tr>
+            {columns.map((each) => (
+              <th scope="col" key={each}>
+                {each}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        {children}
+      </table>
     </div>
   );
 }

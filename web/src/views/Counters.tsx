@@ -31,16 +31,7 @@ export function Counters({ server, place }: { server: Server; place: Place }) {
         {count(shown.length, "node")}. Packets that were denied, with their bytes, since each agent started.
       </p>
       <Notes notes={told.notes} />
-      <Wide label="Counters by node">
-        <thead>
-          <tr>
-            {COLUMNS.map((each) => (
-              <th scope="col" key={each}>
-                {each}
-              </th>
-            ))}
-          </tr>
-        </thead>
+      <Wide label="Counters by node" columns={COLUMNS}>
         <tbody>
           {shown.map((each) => (
             <Row key={each.node} node={each} />
@@ -87,16 +78,7 @@ function Rules({ told, place, words }: RulesProps) {
       {shown.length === 0 ? (
         <p>{fitting.length > 0 ? "Every rule was used." : "No use of a rule is told."}</p>
       ) : (
-        <Wide label="Rules">
-          <thead>
-            <tr>
-              {["Policy", "Rule", "Uses", "Last used", "Counted since"].map((each) => (
-                <th scope="col" key={each}>
-                  {each}
-                </th>
-              ))}
-            </tr>
-          </thead>
+        <Wide label="Rules" columns={["Policy", "Rule", "Uses", "Last used", "Counted since"]}>
           <tbody>
             {shown.map((each) => (
               <tr key={`${each.policy} ${each.path}`}>

@@ -24,16 +24,7 @@ export function Drops({ server, world, place }: { server: Server; world: World; 
       {shown.length === 0 ? (
         <p>Nothing was denied{words.length > 0 ? " that the search fits" : " since the agents started"}.</p>
       ) : (
-        <Wide label="Drops">
-          <thead>
-            <tr>
-              {["Last", "Seen", "From", "To", "Port", "Denied by"].map((each) => (
-                <th scope="col" key={each}>
-                  {each}
-                </th>
-              ))}
-            </tr>
-          </thead>
+        <Wide label="Drops" columns={["Last", "Seen", "From", "To", "Port", "Denied by"]}>
           <tbody>
             {shown.map((drop) => (
               <Row key={`${drop.node} ${drop.from} ${drop.to} ${drop.protocol} ${drop.port} ${drop.direction} ${drop.cause}`} {...{ drop, place, world, ends }} />
