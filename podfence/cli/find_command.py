@@ -21,7 +21,7 @@ from podfence.cli.common import (
 )
 from podfence.cli.ends import end_of, found_end, ports_of, worded
 from podfence.cli.inputs import Inputs, input_options, namespace_option
-from podfence.cli.policynames import Policy, wanted_policies
+from podfence.cli.policynames import wanted_policies
 from podfence.cli.reaching import reached
 from podfence.cli.targets import qualified
 from podfence.cli.terminal import echo
@@ -36,7 +36,7 @@ from podfence.questions.entryrows import EntryRow, State
 from podfence.questions.find.openness import newcomers, unprotected
 from podfence.questions.find.path import shortest
 from podfence.questions.find.reach import OUTSIDE
-from podfence.questions.find.removal import Purpose, about, purpose
+from podfence.questions.find.removal import Purpose, about, owners_of, purpose, selecting_policies
 from podfence.questions.find.selectors import unused_selectors
 from podfence.questions.parties import Directory
 from podfence.questions.phrases.words import count
@@ -226,12 +226,8 @@ def find_policies(name: str, asked: Asked) -> int:
     if doubts:
         said = without_verdict(asked.loaded, doubts)
         raise PodfenceError(f"not all policies are known: {said}", code="PF007")
-    refs = {each.policy for each in (*selection.ingress, *selection.egress)}
-    pods = [index.endpoints[pod].pod for pod in selection.pods]
-    owners = frozenset(pod.owner or pod.ref for pod in pods)
-    cluster = index.cluster
-    every: list[Policy] = [*cluster.admin_policies, *cluster.policies, *cluster.audited]
-    purposes = [purpose(index, policy) for policy in every if policy.ref in refs]
+    owners = owners_of(index, selection)
+    purposes = [purpose(index, policy) for policy in selecting_policies(index, selection)]
     found = [(each, about(each.without, owners)) for each in purposes]
     return _purposes("policies", found, asked)
 

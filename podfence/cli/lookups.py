@@ -21,15 +21,15 @@ from podfence.errors import PodfenceError, QuestionError, UnknownObject
 from podfence.manifests.load import Loaded
 from podfence.model.doubt import Doubt
 from podfence.model.kindnames import kind_called
-from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
+from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.policy.flow import Direction
 from podfence.policy.index import PolicyIndex
 from podfence.questions.can import Asker, Can
 from podfence.questions.certainty import Certainty
-from podfence.questions.find.removal import about, purpose
+from podfence.questions.find.removal import about, owners_of, purpose, selecting_policies
 from podfence.questions.parties import Directory, Party
 from podfence.questions.plan.followed import Followed
-from podfence.questions.selecting import selecting
+from podfence.questions.selecting import Selection, selecting
 from podfence.questions.tests.form import NamedEnd, Target, UnionEnd
 from podfence.questions.tests.world import World
 from podfence.questions.why import why
@@ -95,12 +95,11 @@ class Lookups:
         selection = selecting(self._index, party)
         self._require_known(Certainty(self._index).about(selection.pods))
         ends = [Target(_end(party))]
-        refs = {each.policy for each in (*selection.ingress, *selection.egress)}
         return {
             "policies": selection_data(selection, self._loaded.locate),
             "in": self._reached("to", None, ends, Direction.INGRESS),
             "out": self._reached("from", ends, None, Direction.EGRESS),
-            **self._hanging(selection.pods, refs),
+            **self._hanging(selection),
             "uncertain": self._uncertain,
         }
 
@@ -137,18 +136,16 @@ class Lookups:
         state = self._state()
         return World(state.state.index, pairs=dict(state.pairs))
 
-    def _hanging(self, pods: tuple[str, ...], refs: set[ObjectRef]) -> dict[str, object]:
-        every: list[Policy] = [*self._index.cluster.admin_policies, *self._index.cluster.policies]
-        selecting_ones = [policy for policy in every if policy.ref in refs]
-        known = [self._index.endpoints[pod].pod for pod in pods]
-        owners = frozenset(pod.owner or pod.ref for pod in known)
+    def _hanging(self, selection: Selection) -> dict[str, object]:
+        policies = selecting_policies(self._index, selection)
+        owners = owners_of(self._index, selection)
         purposes = [
-            purpose(self._index, policy, self._state()) for policy in selecting_ones[:MOST_POLICIES]
+            purpose(self._index, policy, self._state()) for policy in policies[:MOST_POLICIES]
         ]
         found = [(each, about(each.without, owners)) for each in purposes]
         return {
             "hanging": FindEncoder("policies", self._loaded.locate).purposes(found),
-            "more": max(0, len(selecting_ones) - MOST_POLICIES),
+            "more": max(0, len(policies) - MOST_POLICIES),
         }
 
     # -- a policy

@@ -13,7 +13,7 @@ from podfence.cli.beside import entry_rows
 from podfence.cli.common import asking, without_verdict
 from podfence.cli.ends import end_of, found_end, ports_of, worded
 from podfence.cli.inputs import Inputs
-from podfence.cli.policynames import Policy, wanted_policies
+from podfence.cli.policynames import wanted_policies
 from podfence.cli.targets import qualified
 from podfence.errors import PodfenceError, QuestionError, UnknownObject
 from podfence.library.places import change_of, rule_of, shown
@@ -148,12 +148,9 @@ class Find:
             selection = selecting(index, Directory(index).find(qualified(name, space), space))
         if doubts := Certainty(index).about(selection.pods):
             raise self._open(doubts)
-        refs = {each.policy for each in (*selection.ingress, *selection.egress)}
-        pods = [index.endpoints[pod].pod for pod in selection.pods]
-        owners = frozenset(pod.owner or pod.ref for pod in pods)
-        cluster = index.cluster
-        every: list[Policy] = [*cluster.admin_policies, *cluster.policies, *cluster.audited]
-        found = [removal.purpose(index, policy) for policy in every if policy.ref in refs]
+        owners = removal.owners_of(index, selection)
+        policies = removal.selecting_policies(index, selection)
+        found = [removal.purpose(index, policy) for policy in policies]
         return tuple(self._purpose(each, removal.about(each.without, owners)) for each in found)
 
     def pods(self, policy: str, *, namespace: str | None = None) -> Purpose:

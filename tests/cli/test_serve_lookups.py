@@ -199,6 +199,18 @@ def test_what_hangs_on_very_many_policies_is_not_worked_out(
     assert (len(found["hanging"]["policies"]), found["more"]) == (2, 2)
 
 
+@pytest.mark.parametrize(
+    "mode", ["", ", annotations: {podfence.io/mode: audit}"], ids=["enforced", "audited"]
+)
+def test_what_hangs_on_a_workload_has_its_audited_policies(tmp_path: Path, mode: str) -> None:
+    text = SMALL + POLICY.replace("namespace: shop", f"namespace: shop{mode}")
+
+    found = asking_about(tmp_path, text).answer("workload", {"name": "shop/web"})
+
+    (one,) = found["hanging"]["policies"]
+    assert (one["name"], one.get("audited", False)) == ("web", bool(mode))
+
+
 NAMES_OF_KINDS = ["svc", "service", "entry", "node", "deploy"]
 
 

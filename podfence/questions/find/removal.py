@@ -20,6 +20,7 @@ from podfence.questions.phrases.matched import PodGroup, grouped
 from podfence.questions.plan.followed import Followed
 from podfence.questions.plan.outcomes import Outcome
 from podfence.questions.plan.plan import Plan, plan
+from podfence.questions.selecting import Selection
 
 Policy = NetworkPolicy | ClusterNetworkPolicy
 
@@ -60,6 +61,20 @@ def _planned(index: PolicyIndex, policy: Policy) -> Plan:
         admin_policies=tuple(p for p in cluster.admin_policies if p.ref != policy.ref),
     )
     return plan(cluster, less, index.names)
+
+
+def selecting_policies(index: PolicyIndex, selection: Selection) -> list[Policy]:
+    """The policies that select some pods, those that are audited last."""
+    refs = {each.policy for each in (*selection.ingress, *selection.egress)}
+    cluster = index.cluster
+    every: list[Policy] = [*cluster.admin_policies, *cluster.policies, *cluster.audited]
+    return [policy for policy in every if policy.ref in refs]
+
+
+def owners_of(index: PolicyIndex, selection: Selection) -> frozenset[ObjectRef]:
+    """The workloads of these pods; a pod without one is its own."""
+    pods = (index.endpoints[pod].pod for pod in selection.pods)
+    return frozenset(pod.owner or pod.ref for pod in pods)
 
 
 def about(outcomes: tuple[Outcome, ...], owners: frozenset[ObjectRef]) -> tuple[Outcome, ...]:
