@@ -26,7 +26,7 @@ from podfence.errors import ClusterError, UnknownObject
 from podfence.kube.access import Access
 from podfence.kube.agents import Agent, Fleet, client_of, find_fleet, request_token
 from podfence.kube.client import Client, Lost, Refusal
-from podfence.kube.resource import resources_of
+from podfence.kube.resource import Resource, resources_of
 from podfence.kube.source import find_access
 from podfence.model.kindnames import kind_called
 from podfence.model.meta import AUDIT, MODE_ANNOTATION, ObjectRef, Revision
@@ -143,15 +143,9 @@ class Agents:
         """
         refs = _meant(name, namespace or self.access.namespace)
         for ref in refs:
-            for resource in resources_of(ref.kind):
-                path = f"{resource.path(ref.namespace)}/{ref.name}"
-                try:
-                    found = msgspec.json.decode(self._client.get(path), type=_Object)
-                except Refusal as refusal:
-                    if refusal.status != 404:
-                        raise
-                else:
-                    return ref, Revision(found.metadata.uid, found.metadata.generation)
+            if found := self._stored(ref, _Object):
+                metadata = found[1].metadata
+                return ref, Revision(metadata.uid, metadata.generation)
         looked = " or ".join(f"{ref.kind} {ref}" for ref in refs)
         raise UnknownObject(f"the cluster has no {looked}")
 
@@ -161,34 +155,41 @@ class Agents:
         """Write whether a policy is in force into its status, where that is not there already. By
         server-side apply, so that conditions of others stay. Raises ClusterError, also where the
         policy is gone or is another object by now: what is known is not about that one."""
-        for resource in resources_of(policy.kind):
+        stored = self._stored(policy, _Stated)
+        if stored is None:
+            raise ClusterError(f"{policy.kind} {policy} is gone: its condition is not written")
+        resource, found = stored
+        if found.metadata.uid != revision.uid:
+            raise ClusterError(
+                f"{policy.kind} {policy} is another object by now: its condition is not "
+                "written; ask again"
+            )
+        before = next((each for each in found.status.conditions if each.type == TYPE), None)
+        audited = found.metadata.annotations.get(MODE_ANNOTATION) == AUDIT
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        condition = condition_of(revision, told, now, before, audited=audited)
+        if condition != before:
+            body = {
+                "apiVersion": resource.api_version,
+                "kind": policy.kind,
+                "metadata": {"name": policy.name},
+                "status": {"conditions": [condition]},
+            }
             path = f"{resource.path(policy.namespace)}/{policy.name}"
+            target = f"{path}/status?fieldManager=podfence&force=true"
+            self._client.write("PATCH", target, msgspec.json.encode(body), _APPLY)
+
+    def _stored(self, ref: ObjectRef, form: type[T]) -> tuple[Resource, T] | None:
+        """An object as the API server has it now, in the best version that it serves; None where
+        there is none. Raises ClusterError."""
+        for resource in resources_of(ref.kind):
+            path = f"{resource.path(ref.namespace)}/{ref.name}"
             try:
-                found = msgspec.json.decode(self._client.get(path), type=_Stated)
+                return resource, msgspec.json.decode(self._client.get(path), type=form)
             except Refusal as refusal:
                 if refusal.status != 404:
                     raise
-                continue
-            if found.metadata.uid != revision.uid:
-                raise ClusterError(
-                    f"{policy.kind} {policy} is another object by now: its condition is not "
-                    "written; ask again"
-                )
-            before = next((each for each in found.status.conditions if each.type == TYPE), None)
-            audited = found.metadata.annotations.get(MODE_ANNOTATION) == AUDIT
-            now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            condition = condition_of(revision, told, now, before, audited=audited)
-            if condition != before:
-                body = {
-                    "apiVersion": resource.api_version,
-                    "kind": policy.kind,
-                    "metadata": {"name": policy.name},
-                    "status": {"conditions": [condition]},
-                }
-                target = f"{path}/status?fieldManager=podfence&force=true"
-                self._client.write("PATCH", target, msgspec.json.encode(body), _APPLY)
-            return
-        raise ClusterError(f"{policy.kind} {policy} is gone: its condition is not written")
+        return None
 
     def ask(
         self,

@@ -19,10 +19,11 @@ from podfence.cli.common import (
     without_verdict,
 )
 from podfence.cli.inputs import Inputs, all_namespaces_option, input_options, namespace_option
-from podfence.cli.policynames import Policy, is_called, wanted_policies
+from podfence.cli.policynames import is_called, wanted_policies
 from podfence.cli.targets import qualified
 from podfence.errors import PodfenceError, Source, UnknownObject, UnreadObject
 from podfence.manifests.load import Loaded
+from podfence.model.cluster import Policy
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy

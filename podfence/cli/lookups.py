@@ -13,12 +13,13 @@ from typing import Any, Final
 from podfence.cli.beside import touched_pods
 from podfence.cli.common import asking, require_certain, without_verdict
 from podfence.cli.inputs import Inputs
-from podfence.cli.policynames import Policy, wanted_policies
+from podfence.cli.policynames import wanted_policies
 from podfence.cli.reaching import reached
 from podfence.cli.targets import port_of, protocol_of
 from podfence.collector import collector_paused
 from podfence.errors import PodfenceError, QuestionError, UnknownObject
 from podfence.manifests.load import Loaded
+from podfence.model.cluster import Policy
 from podfence.model.doubt import Doubt
 from podfence.model.kindnames import kind_called
 from podfence.model.meta import DEFAULT_NAMESPACE

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from podfence.errors import UnknownObject
 from podfence.manifests.load import Loaded
-from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
+from podfence.model.cluster import Policy
 from podfence.model.kindnames import kind_called
 from podfence.model.meta import ObjectRef
-from podfence.model.networkpolicy import NetworkPolicy
 from podfence.questions.phrases.tierwords import policy_name
-
-Policy = NetworkPolicy | ClusterNetworkPolicy
 
 
 def wanted_policies(loaded: Loaded, name: str | None, namespace: str | None) -> list[Policy]:

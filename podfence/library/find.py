@@ -6,7 +6,7 @@ Rule: an answer is about everything that was read, so an object that could not b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cached_property
 
 from podfence.cli.beside import entry_rows
@@ -14,6 +14,7 @@ from podfence.cli.common import asking, without_verdict
 from podfence.cli.ends import end_of, found_end, ports_of, worded
 from podfence.cli.inputs import Inputs
 from podfence.cli.policynames import wanted_policies
+from podfence.cli.reaching import reached
 from podfence.cli.targets import qualified
 from podfence.errors import PodfenceError, QuestionError, UnknownObject
 from podfence.library.places import change_of, rule_of, shown
@@ -28,7 +29,7 @@ from podfence.questions.certainty import Certainty
 from podfence.questions.find import removal
 from podfence.questions.find.openness import Openness, newcomers, unprotected
 from podfence.questions.find.path import shortest
-from podfence.questions.find.reach import OUTSIDE, Row, everybody, reach
+from podfence.questions.find.reach import OUTSIDE, Row
 from podfence.questions.find.selectors import unused_selectors
 from podfence.questions.parties import Directory
 from podfence.questions.phrases.tierwords import policy_name
@@ -111,22 +112,14 @@ class Find:
 
     def _reached(
         self,
-        sources: Sequence[Target] | None,
-        targets: Sequence[Target] | None,
+        sources: list[Target] | None,
+        targets: list[Target] | None,
         near: Direction,
         ports: Ports = ALL_PORTS,
     ) -> Reached:
         """None: everybody."""
         self._require_all()
-        world = self._world
-        every = [Target(everybody(world))]
-        answer = reach(
-            world,
-            every if sources is None else sources,
-            every if targets is None else targets,
-            near,
-            ports,
-        )
+        answer, _ = reached(self._world, self._loaded, sources, targets, near, ports)
         return Reached(
             tuple(map(self._row, answer.rows)),
             answer.rest.workloads,

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from podfence.live.clusterevents import gone
-from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
+from podfence.model.cluster import Policy
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.compile import audit_of
@@ -21,8 +21,6 @@ from podfence.questions.plan.followed import Followed
 from podfence.questions.plan.outcomes import Outcome
 from podfence.questions.plan.plan import Plan, plan
 from podfence.questions.selecting import Selection
-
-Policy = NetworkPolicy | ClusterNetworkPolicy
 
 
 class Purpose(Struct, frozen=True):
