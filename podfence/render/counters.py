@@ -12,7 +12,7 @@ from typing import Final
 from podfence.agent.fleet import Told, is_well
 from podfence.agent.nodereport import NodeReport, Tally
 from podfence.render.fleet_text import node_notes, seconds_text
-from podfence.render.rules import rules_notes, second
+from podfence.render.rules import policy_words, rules_notes, second
 from podfence.text import printable
 from podfence.usage.record import Rules
 from podfence.usage.together import RuleTotal, together
@@ -70,9 +70,8 @@ def _node(told: Told[NodeReport]) -> Data:
 
 def _rule(total: RuleTotal) -> Data:
     """``last``: "" for never."""
-    kind = "" if total.kind == "NetworkPolicy" else f"{printable(total.kind)} "
     return {
-        "policy": f"{kind}{printable(total.policy)}",
+        "policy": policy_words(total),
         "path": printable(total.path),
         "uses": total.uses,
         "last": second(total.last),

@@ -27,14 +27,19 @@ def rules_text(totals: Sequence[RuleTotal]) -> str:
 
 
 def _row(total: RuleTotal) -> tuple[str, ...]:
-    kind = "" if total.kind == "NetworkPolicy" else f"{printable(total.kind)} "
     return (
-        f"{kind}{printable(total.policy)}",
+        policy_words(total),
         printable(total.path),
         str(total.uses),
         second(total.last) or "never",
         second(total.since),
     )
+
+
+def policy_words(total: RuleTotal) -> str:
+    """The policy of a rule; of NetworkPolicies, which most are, without the kind."""
+    kind = "" if total.kind == "NetworkPolicy" else f"{printable(total.kind)} "
+    return f"{kind}{printable(total.policy)}"
 
 
 def rules_notes(told: Sequence[Told[Rules]]) -> Iterator[str]:
