@@ -20,10 +20,10 @@ from podfence.admission.crd_shapes import (
     Integer,
     Object,
     Opaque,
-    Rule,
     String,
     TextMap,
     Unstored,
+    ValidationRule,
 )
 from podfence.admission.decode_strict import (
     STRICT,
@@ -151,7 +151,7 @@ def _too_many(path: str, count: int, most: int) -> Problem:
     return refused(path, "Too many", str(count), f"must have at most {most} {items}")
 
 
-def _broken(rule: Rule, path: str, *shown: str) -> Problem:
+def _broken(rule: ValidationRule, path: str, *shown: str) -> Problem:
     """The value itself is shown where it is a scalar."""
     return refused(path or rule.at, "Invalid value", *shown, rule.text)
 
@@ -263,7 +263,9 @@ def _object(value: dict[Any, Any], schema: Object, path: str) -> Iterator[Proble
         yield from _judged(value, schema, schema.rule, path)
 
 
-def _judged(value: dict[Any, Any], schema: Object, rule: Rule, path: str) -> Iterator[Problem]:
+def _judged(
+    value: dict[Any, Any], schema: Object, rule: ValidationRule, path: str
+) -> Iterator[Problem]:
     if any(isinstance(value[name], float) for name in rule.compares):
         detail = f"invalid data, expected int, got float64 evaluating rule: {rule.text}"
         problem = refused(path, "Invalid value", quote("object"), detail)

@@ -15,7 +15,7 @@ from msgspec import Struct
 Check = Callable[[Any], bool]
 
 
-class Rule(Struct, frozen=True):
+class ValidationRule(Struct, frozen=True):
     """A validation rule of the schema: it is broken when ``holds`` is false of a value.
 
     ``at`` is the field to name where the server names none: a rule of the whole object.
@@ -47,7 +47,7 @@ class String(Struct, frozen=True):
     """In characters."""
     pattern: str = ""
     """As published."""
-    rule: Rule | None = None
+    rule: ValidationRule | None = None
     stored_before: Check = never
     """Of values that are refused: whether an older version of the schema stored them, so that it is
     clear what they mean."""
@@ -99,7 +99,7 @@ class Object(Struct, frozen=True, eq=False):
     open: bool = False
     defaults: Mapping[str, str] = {}
     hints: Mapping[str, str] = {}
-    rule: Rule | None = None
+    rule: ValidationRule | None = None
     stored_before: Check = never
     """Of values that break the rule: as for ``String``."""
 

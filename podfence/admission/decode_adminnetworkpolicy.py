@@ -16,8 +16,8 @@ from podfence.admission.crd_shapes import (
     CrdType,
     Integer,
     Object,
-    Rule,
     String,
+    ValidationRule,
 )
 from podfence.admission.decode_clusternetworkpolicy import (
     named_port,
@@ -70,7 +70,9 @@ _BASELINE_EGRESS_PEER = one_of({**_SELECTORS, "networks": NETWORKS_BEFORE, "node
 _ADMIN_EGRESS_PEER = one_of({**_BASELINE_EGRESS_PEER.fields, "domainNames": DOMAIN_NAMES_BEFORE})
 
 
-def _rules(actions: tuple[str, ...], peers: str, peer: Object, rule: Rule | None = None) -> Array:
+def _rules(
+    actions: tuple[str, ...], peers: str, peer: Object, rule: ValidationRule | None = None
+) -> Array:
     fields: Mapping[str, CrdType] = {
         "name": String(longest=100),
         "action": String(enum=actions),
@@ -106,7 +108,7 @@ BASELINE_ADMIN_NETWORK_POLICY = resource(
     Object(
         _spec(("Allow", "Deny"), _BASELINE_EGRESS_PEER, "networks/nodes"), required=("subject",)
     ),
-    Rule(
+    ValidationRule(
         'Only one baseline admin network policy with metadata.name="default" can be created in '
         "the cluster",
         _is_default,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from podfence.admission.decode_fields import Fields
 from podfence.admission.schema import Json
 from podfence.model.entries import (
-    Account,
+    BoundAccount,
     Callback,
     ControllerClass,
     Entry,
@@ -23,7 +23,7 @@ from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import Protocol
 from podfence.model.selectors import LabelSelector
 
-EntryObject = Entry | Gateway | ControllerClass | Callback | Account | Grant
+EntryObject = Entry | Gateway | ControllerClass | Callback | BoundAccount | Grant
 
 _CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 _DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"
@@ -307,7 +307,7 @@ def decode_binding(fields: Fields, data: Json) -> Iterator[EntryObject]:
         name = fields.text(subject, "name", f"{here}.name")
         space = fields.text(subject, "namespace", f"{here}.namespace") or own
         if subject.get("kind") == "ServiceAccount" and name and space:
-            yield Account(space, name)
+            yield BoundAccount(space, name)
 
 
 _GATEWAY = "gateway.networking.k8s.io"

@@ -20,9 +20,9 @@ from podfence.admission.crd_shapes import (
     Integer,
     Object,
     Opaque,
-    Rule,
     String,
     Unstored,
+    ValidationRule,
 )
 from podfence.admission.schema import Json
 from podfence.admission.validate_cidr import parse_cidr
@@ -84,17 +84,22 @@ def _items(item: String) -> Array:
 
 _BAD_CIDR = "Invalid CIDR format provided"
 NETWORKS = _items(
-    String(longest=43, rule=Rule(_BAD_CIDR, is_masked_cidr), stored_before=is_cidr, hint=_masked)
+    String(
+        longest=43,
+        rule=ValidationRule(_BAD_CIDR, is_masked_cidr),
+        stored_before=is_cidr,
+        hint=_masked,
+    )
 )
 """Since v0.2.1: no host bits."""
-NETWORKS_BEFORE = _items(String(longest=43, rule=Rule(_BAD_CIDR, is_cidr)))
+NETWORKS_BEFORE = _items(String(longest=43, rule=ValidationRule(_BAD_CIDR, is_cidr)))
 DOMAIN_NAMES_BEFORE = _items(String(pattern=_domain_pattern(_LABEL_BEFORE)))
 DOMAIN_NAMES = _items(
     String(pattern=_domain_pattern(_LABEL), stored_before=_fits(_domain_pattern(_LABEL_BEFORE)))
 )
 
 
-def named_port_rule(names: str, ports: str, named_port: str) -> Rule:
+def named_port_rule(names: str, ports: str, named_port: str) -> ValidationRule:
     """The rule of an egress rule: peers that have no container ports exclude named ports.
 
     ``names`` are the peers as the text lists them.
@@ -105,7 +110,7 @@ def named_port_rule(names: str, ports: str, named_port: str) -> Rule:
         named = any(named_port in item for item in rule.get(ports, ()))
         return not (named and any(name in peer for peer in rule["to"] for name in without_ports))
 
-    return Rule(f"{names} {_NO_NAMED_PORTS} {names}", holds)
+    return ValidationRule(f"{names} {_NO_NAMED_PORTS} {names}", holds)
 
 
 def _range_is_rising(value: Json) -> bool:
@@ -115,7 +120,9 @@ def _range_is_rising(value: Json) -> bool:
 _RANGE = Object(
     {"start": PORT, "end": PORT},
     required=("start", "end"),
-    rule=Rule("Start port must be less than End port", _range_is_rising, compares=("start", "end")),
+    rule=ValidationRule(
+        "Start port must be less than End port", _range_is_rising, compares=("start", "end")
+    ),
 )
 _L4 = Object(
     {"destinationPort": one_of({"number": PORT, "range": _RANGE})},
@@ -190,7 +197,7 @@ _CONDITION = ("lastTransitionTime", "message", "observedGeneration", "reason", "
 _STATUS = Unstored(Object({"conditions": Array(Object(dict.fromkeys(_CONDITION, String())))}))
 
 
-def resource(spec: Object, rule: Rule | None = None) -> Object:
+def resource(spec: Object, rule: ValidationRule | None = None) -> Object:
     """The whole object around a ``spec``; metadata is checked as that of every other kind."""
     fields: Mapping[str, CrdType] = {
         "apiVersion": String(),

@@ -24,7 +24,7 @@ from podfence.model.facts import Gone, PolicyFacts
 from podfence.model.meta import ObjectRef
 from podfence.nft.lowering.sizes import Sizes
 from podfence.reconcile.quarantine import addresses
-from podfence.reconcile.states import Condition, Report, State
+from podfence.reconcile.states import ReconcileState, ReportKind, StepReport
 
 FRESH = 0.2
 """Seconds that a status may be older than what it tells."""
@@ -111,23 +111,23 @@ class Account:
         for about, message in found.items():
             self.conditions.hold(kind, _text(about), message, self._clock(), about=about)
 
-    def report(self, report: Report, state: State, wanted: Wanted) -> None:
+    def report(self, report: StepReport, state: ReconcileState, wanted: Wanted) -> None:
         """What ``step`` has to say."""
         match report.condition:
-            case Condition.DRIFT:
+            case ReportKind.DRIFT:
                 self.counts["drifts"] += 1
                 self._drifted_at = self._clock()
                 who = self._drifted
                 name = f"{who.process} (process {who.number})" if who.number else "nobody knows who"
                 self.hold(Kind.DRIFT, "", f"the table podfence was changed by another: {name}")
-            case Condition.TABLE_REFUSED:
+            case ReportKind.TABLE_REFUSED:
                 self.hold(Kind.TABLE_REFUSED, "", report.words)
-            case Condition.SWEEP_FAILED:
+            case ReportKind.SWEEP_FAILED:
                 pass  # told with its reason when it failed
-            case Condition.REFUSED | Condition.ENFORCED_AGAIN:
+            case ReportKind.REFUSED | ReportKind.ENFORCED_AGAIN:
                 self._tell_refused(state, wanted)
 
-    def publish(self, state: State, wanted: Wanted, queued: int, *, idle: bool) -> None:
+    def publish(self, state: ReconcileState, wanted: Wanted, queued: int, *, idle: bool) -> None:
         """Make the status anew, unless there is more to do and it is fresh."""
         now = self._clock()
         if not idle and now - self.published < FRESH:
@@ -165,7 +165,7 @@ class Account:
             sizes=self._sizes,
         )
 
-    def _tell_refused(self, state: State, wanted: Wanted) -> None:
+    def _tell_refused(self, state: ReconcileState, wanted: Wanted) -> None:
         """Groups of pods whose rules the kernel refuses, with what they are for."""
         refused = state.refused
         self.conditions.only(Kind.KERNEL_REFUSED, frozenset(refused))
@@ -178,7 +178,7 @@ class Account:
             closed = self._pods.at(addresses(ruleset, unit))
             self.hold(Kind.KERNEL_REFUSED, unit, f"{what}{found.words}", closed)
 
-    def _tell_state(self, state: State, wanted: Wanted, now: float) -> None:
+    def _tell_state(self, state: ReconcileState, wanted: Wanted, now: float) -> None:
         """Conditions that hold for as long as something is so."""
         self._standings.look(now)
         refused = {ObjectRef(*key): f"{fault}; {_UNREAD}" for key, fault in self._faults.items()}

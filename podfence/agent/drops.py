@@ -16,7 +16,7 @@ from podfence.agent.log import Log
 from podfence.drops.attempt import Attempt, attempt_of
 from podfence.drops.attribution import Attribution
 from podfence.drops.events import DropEvents
-from podfence.drops.ledger import Counts, Ledger, Names
+from podfence.drops.ledger import Attributed, DropCounts, Ledger
 from podfence.drops.record import Cause, Drops, rfc3339
 from podfence.errors import NftError
 from podfence.kernel.nflog import Copies, LogListener
@@ -112,12 +112,12 @@ class Watcher:
         with self._lock:
             return self._ledger.drops(since)
 
-    def counts(self) -> Counts:
+    def counts(self) -> DropCounts:
         """For metrics."""
         with self._lock:
             return self._ledger.counts()
 
 
-def _names(attribution: Attribution, attempt: Attempt) -> Names:
+def _names(attribution: Attribution, attempt: Attempt) -> Attributed:
     source, destination = attribution.end(attempt.source), attribution.end(attempt.destination)
-    return Names(source, destination, attribution.cause(attempt))
+    return Attributed(source, destination, attribution.cause(attempt))

@@ -34,14 +34,14 @@ from podfence.reconcile.states import (
     Input,
     Read,
     ReadBack,
-    Report,
-    State,
+    ReconcileState,
+    StepReport,
     Sweep,
     Swept,
     Unanswered,
     WakeAt,
     Write,
-    Written,
+    WriteResult,
     is_ours,
 )
 from podfence.reconcile.step import step
@@ -89,7 +89,7 @@ class Enforcer:
         self._log = log
         self._clock = clock
         self._wanted = Wanted(node)
-        self._state = State.starting(OUR_TABLE, node.mark_mask, node.log_group)
+        self._state = ReconcileState.starting(OUR_TABLE, node.mark_mask, node.log_group)
         self._account = Account(node.name, log, clock, latencies or Latencies())
         self._counts = self._account.counts
         self._waiting: list[tuple[str, float]] = []
@@ -204,7 +204,7 @@ class Enforcer:
                         answers.append(Read(self._read()[0]))
                     case Sweep():
                         answers.append(self._sweep(action))
-                    case Report():
+                    case StepReport():
                         self._account.report(action, self._state, self._wanted)
                     case WakeAt(time):
                         self.wake = time
@@ -242,12 +242,12 @@ class Enforcer:
             return Unanswered(action.ticket)
         except NftError as error:
             self._counts["refused"] += 1
-            return Written(action.ticket, error.message)
+            return WriteResult(action.ticket, error.message)
         self._counts["taken"] += 1
         self._counts["operations"] += len(action.transaction)
         self._account.wrote(self._clock() - begin)
         self._account.conditions.end(Kind.TABLE_REFUSED, "")
-        return Written(action.ticket)
+        return WriteResult(action.ticket)
 
     def _sweep(self, action: Sweep) -> Input:
         self._counts["sweeps"] += 1

@@ -15,7 +15,7 @@ from podfence.agent.latency import Latency
 from podfence.agent.machine import Machine
 from podfence.agent.status import Source, Status
 from podfence.dns.counts import NameCounts
-from podfence.drops.ledger import Counts
+from podfence.drops.ledger import DropCounts
 from podfence.nft.lowering.deny import AUDIT
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -139,7 +139,7 @@ def _kernel(status: Status, machine: Machine) -> Iterator[Iterator[str]]:
         yield gauge("conntrack_max", "How many it may.", most)
 
 
-def _drops(counts: Counts) -> Iterator[Iterator[str]]:
+def _drops(counts: DropCounts) -> Iterator[Iterator[str]]:
     seen = [
         ({"direction": d or "any", "reason": r}, n)
         for (d, r), n in sorted(counts.seen.items())

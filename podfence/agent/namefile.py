@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from podfence.agent.wholefile import delete_whole, read_whole, write_whole
-from podfence.dns.cache import Known
+from podfence.dns.cache import CachedAddress
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _LARGEST = 1 << 25
@@ -39,7 +39,7 @@ class NameFile:
     def __init__(self, folder: Path, namespace: int) -> None:
         self._path = folder / f"names-{namespace}.json"
 
-    def load(self) -> list[Known]:
+    def load(self) -> list[CachedAddress]:
         """What was known; nothing where there is no such file, or one that cannot be used."""
         try:
             data = read_whole(self._path, _LARGEST)
@@ -47,11 +47,11 @@ class NameFile:
             if content.boot != _boot():
                 return []
             found = ((line, ip_address(line.address)) for line in content.known)
-            return [Known(line.name, (a.version, int(a)), line.until) for line, a in found]
+            return [CachedAddress(line.name, (a.version, int(a)), line.until) for line, a in found]
         except (OSError, ValueError):  # msgspec's errors are ValueErrors
             return []
 
-    def save(self, known: Iterable[Known]) -> None:
+    def save(self, known: Iterable[CachedAddress]) -> None:
         """Raises OSError."""
         lines = [_Line(each.name, _text(each), each.until) for each in known]
         data = msgspec.json.encode(_Content(_boot(), lines))
@@ -62,7 +62,7 @@ class NameFile:
         delete_whole(self._path)
 
 
-def _text(known: Known) -> str:
+def _text(known: CachedAddress) -> str:
     family, number = known.at
     return str(ip_address(number.to_bytes(4 if family == 4 else 16, "big")))
 

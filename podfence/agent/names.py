@@ -15,10 +15,10 @@ from podfence.agent.conditions import Condition, Conditions, Kind
 from podfence.agent.inbox import Heard
 from podfence.agent.log import Log
 from podfence.agent.namefile import NameFile
-from podfence.dns.cache import Cache, Known, NameState
+from podfence.dns.cache import Cache, CachedAddress, NameState
 from podfence.dns.counts import NameCounts
-from podfence.dns.questions import Way
-from podfence.dns.reader import Copied, Reader
+from podfence.dns.questions import Interfaces
+from podfence.dns.reader import Copied, DnsReader
 from podfence.dns.table import COPIED, TABLE, names_table
 from podfence.errors import NftError
 from podfence.kernel.nflog import Copies, LogListener
@@ -60,11 +60,11 @@ class Names:
         self._taken: frozenset[str] = frozenset()
         self._cache = Cache()
         self._trusted: frozenset[At] = frozenset()
-        self._reader = Reader(self._cache, lambda at: at in self._trusted)
+        self._reader = DnsReader(self._cache, lambda at: at in self._trusted)
         self._lost = 0
         self._file, self._saved, self._is_dirty = file, -inf, False
         self._rest = SAVED
-        self._restored: list[Known] | None = self._file.load()
+        self._restored: list[CachedAddress] | None = self._file.load()
         """What was known before a restart, until it is known which names are meant."""
         self._held = Conditions(log)
         self.conditions: tuple[Condition, ...] = ()
@@ -128,7 +128,7 @@ class Names:
         now = self._clock()
         self._lost += copies.lost
         for copy in copies.packets:
-            way = Way(copy.comes, copy.goes, copy.port_in, copy.port_out)
+            way = Interfaces(copy.comes, copy.goes, copy.port_in, copy.port_out)
             self._reader.take(Copied(copy.family, copy.data, way), now)
         self._publish(self._cache.take(now), now)
         self._save(now)

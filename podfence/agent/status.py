@@ -14,7 +14,7 @@ from msgspec import Struct
 from podfence.agent.conditions import Condition
 from podfence.agent.latency import Latency
 from podfence.dns.counts import NameCounts
-from podfence.drops.ledger import Counts
+from podfence.drops.ledger import DropCounts
 from podfence.nft.lowering.sizes import Sizes
 
 HUNG = 30.0
@@ -88,7 +88,7 @@ class Status(Struct, frozen=True):
     sizes: Sizes = Sizes()
     runtime: str = ""
     starts: Mapping[str, int] = {}
-    drops: Counts = Counts()
+    drops: DropCounts = DropCounts()
     names: NameCounts = NameCounts()
 
     def is_alive(self, now: float) -> bool:

@@ -24,7 +24,7 @@ from podfence.agent.policycondition import TYPE, WITHOUT_STATUS, PolicyCondition
 from podfence.cli.inputs import access_options
 from podfence.errors import ClusterError, UnknownObject
 from podfence.kube.access import Access
-from podfence.kube.agents import Agent, Fleet, client_of, find_fleet, request_token
+from podfence.kube.agents import AgentAddress, Fleet, client_of, find_fleet, request_token
 from podfence.kube.client import Client, Lost, Refusal
 from podfence.kube.resource import Resource, resources_of
 from podfence.kube.source import find_access
@@ -46,7 +46,7 @@ _KINDS: Final = (
 )
 
 
-class Where(Struct, frozen=True):
+class AgentAccess(Struct, frozen=True):
     """How agents are found and asked. ``namespace``: of the DaemonSet; ``account``: whose token
     they accept, NAMESPACE/NAME; ``direct``: agents that are asked at their own addresses, in place
     of those of the DaemonSet on the same nodes."""
@@ -55,7 +55,7 @@ class Where(Struct, frozen=True):
     kubeconfig: str | None = None
     namespace: str = "kube-system"
     account: str = ""
-    direct: tuple[Agent, ...] = ()
+    direct: tuple[AgentAddress, ...] = ()
 
 
 def agents_options(function: Callable[..., int]) -> Callable[..., int]:
@@ -91,10 +91,10 @@ def agents_options(function: Callable[..., int]) -> Callable[..., int]:
         kubeconfig: str | None,
         agent_namespace: str,
         account: str,
-        direct: tuple[Agent, ...],
+        direct: tuple[AgentAddress, ...],
         **others: Any,
     ) -> int:
-        where = Where(context or "", kubeconfig, agent_namespace, account, direct)
+        where = AgentAccess(context or "", kubeconfig, agent_namespace, account, direct)
         return function(*args, where=where, **others)
 
     return command
@@ -102,8 +102,8 @@ def agents_options(function: Callable[..., int]) -> Callable[..., int]:
 
 def _direct(
     context: click.Context, parameter: click.Parameter, value: tuple[str, ...]
-) -> tuple[Agent, ...]:
-    found: list[Agent] = []
+) -> tuple[AgentAddress, ...]:
+    found: list[AgentAddress] = []
     for text in value:
         node, _, address = text.partition("=")
         try:
@@ -114,14 +114,14 @@ def _direct(
         if not (node and host and port):
             message = f"{text!r}: write NODE=HOST:PORT, such as worker-1=192.0.2.7:9741"
             raise click.BadParameter(message, context, parameter)
-        found.append(Agent(node, host, port))
+        found.append(AgentAddress(node, host, port))
     return tuple(found)
 
 
 class Agents:
     """The agents of a cluster. To be used as a context; for one thread."""
 
-    def __init__(self, where: Where) -> None:
+    def __init__(self, where: AgentAccess) -> None:
         """Raises ClusterError."""
         self._where = where
         self.access: Access = find_access(where.context, where.kubeconfig, os.environ)
@@ -282,9 +282,9 @@ def _meant(name: str, namespace: str) -> list[ObjectRef]:
     return [ObjectRef(each, within if each == _KINDS[0] else "", last) for each in kinds]
 
 
-def _agents(fleet: Fleet, direct: tuple[Agent, ...]) -> dict[str, Agent]:
+def _agents(fleet: Fleet, direct: tuple[AgentAddress, ...]) -> dict[str, AgentAddress]:
     """By node; of two on one, as while one is replaced, the one that can answer."""
-    found: dict[str, Agent] = {}
+    found: dict[str, AgentAddress] = {}
     for agent in fleet.agents:
         if agent.node not in found or not found[agent.node].address:
             found[agent.node] = agent
@@ -292,7 +292,7 @@ def _agents(fleet: Fleet, direct: tuple[Agent, ...]) -> dict[str, Agent]:
 
 
 def _told(
-    agent: Agent,
+    agent: AgentAddress,
     access: Access,
     token: str,
     asked: tuple[str, Mapping[str, str]],

@@ -10,7 +10,7 @@ from msgspec import Struct
 from podfence.cli.terminal import echo
 from podfence.manifests.load import Loaded
 from podfence.policy.index import PolicyIndex
-from podfence.questions.unjudged import UNTOUCHED, Touched, said_of
+from podfence.questions.unjudged import UNTOUCHED, TouchedPods, said_of
 from podfence.text import printable
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Ways(Struct, frozen=True):
 
     rows: tuple[EntryRow, ...]
     locate: Locate
-    touched: Touched
+    touched: TouchedPods
 
     def text(self) -> str:
         """A table under the map; "" where there are none."""
@@ -55,11 +55,11 @@ def map_remarks(loaded: Loaded, index: PolicyIndex) -> tuple[str, ...]:
     return (*([said] if said else []), *lines[:_SHOWN], *(more if len(lines) > _SHOWN else ()))
 
 
-def touched_pods(loaded: Loaded, index: PolicyIndex) -> Touched:
+def touched_pods(loaded: Loaded, index: PolicyIndex) -> TouchedPods:
     """The pods that policies of other APIs may touch."""
     if not loaded.beside.has_policies:
         return UNTOUCHED
-    return Touched.of(index, loaded.beside.foreign)
+    return TouchedPods.of(index, loaded.beside.foreign)
 
 
 def say_unjudged(loaded: Loaded, index: PolicyIndex, pods: Iterable[str]) -> None:

@@ -22,7 +22,7 @@ from podfence.cli.targets import namespaces_of, policies_of, port_of, protocol_o
 from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError, QuestionError
 from podfence.policy.compile import compile_cluster
-from podfence.policy.domains import Names
+from podfence.policy.domains import DomainTable
 from podfence.questions.can import Asker, Can, asker_of
 from podfence.render.jsontext import json_bytes, json_text
 from podfence.render.problems import message_text
@@ -76,7 +76,7 @@ def command(
     return _one(asked, inputs, names, output)
 
 
-def _one(asked: Can, inputs: Inputs, names: Names, output: str) -> int:
+def _one(asked: Can, inputs: Inputs, names: DomainTable, output: str) -> int:
     loaded = load_cluster(inputs, namespaces_of(asked), policies_of(asked))
     with asking(loaded, inputs):
         asker = asker_of(loaded.cluster, names, asked)
@@ -102,7 +102,7 @@ class Query(msgspec.Struct):
     protocol: str = "TCP"
 
 
-def _many(queries: str, inputs: Inputs, names: Names, keep_going: bool) -> int:
+def _many(queries: str, inputs: Inputs, names: DomainTable, keep_going: bool) -> int:
     if queries == "-" and "-" in inputs.paths:
         raise click.UsageError("standard input cannot be both the manifests and the queries")
     asked = read_queries(queries)

@@ -55,7 +55,7 @@ class Judged(Struct, frozen=True):
     gone: int = 0
 
 
-class Answer(Struct, frozen=True):
+class CheckReport(Struct, frozen=True):
     """All that is to be shown. ``problems``: what the server says; ``kinds``: objects by kind."""
 
     loaded: Loaded
@@ -145,7 +145,7 @@ def _is_about(loaded: Loaded, finding: Finding, scope: Sequence[str]) -> bool:
     return (not ref.namespace and ref.kind != "Namespace") or (ref.namespace or ref.name) in scope
 
 
-def show(answer: Answer, output: str) -> None:
+def show(answer: CheckReport, output: str) -> None:
     """Print everything."""
     loaded = answer.loaded
     if output == "json":
@@ -158,10 +158,10 @@ def show(answer: Answer, output: str) -> None:
         _show_form(answer, output)
 
 
-def _show_form(answer: Answer, output: str) -> None:
+def _show_form(answer: CheckReport, output: str) -> None:
     from podfence.cli.explaining import sections
     from podfence.render.check_forms import (
-        Said,
+        LocatedProblem,
         junit_report,
         sarif_data,
         workflow_commands,
@@ -171,9 +171,9 @@ def _show_form(answer: Answer, output: str) -> None:
     titles = {code: head.partition(": ")[2] for code, head in heads.items()}
     locate = answer.loaded.positions.locate_problem
 
-    def said(problem: Problem, fingerprint: str = "", ignored: str = "") -> Said:
+    def said(problem: Problem, fingerprint: str = "", ignored: str = "") -> LocatedProblem:
         title = titles.get(problem.code, problem.code)
-        return Said(problem, locate(problem), title, fingerprint, ignored)
+        return LocatedProblem(problem, locate(problem), title, fingerprint, ignored)
 
     found = [said(each) for each in (*answer.problems, *answer.judged.problems)]
     found += [said(each.problem, each.fingerprint) for each in answer.judged.new]
@@ -189,7 +189,7 @@ def _show_form(answer: Answer, output: str) -> None:
         click.echo(junit_report(found, {**LINT_CODES, **IGNORE_CODES}), nl=False)
 
 
-def _data(answer: Answer) -> dict[str, object]:
+def _data(answer: CheckReport) -> dict[str, object]:
     loaded, judged = answer.loaded, answer.judged
     locate = loaded.positions.locate_problem
     others = [*answer.problems, *judged.problems]
@@ -216,11 +216,11 @@ def _data(answer: Answer) -> dict[str, object]:
     }
 
 
-def _summary(answer: Answer) -> str:
+def _summary(answer: CheckReport) -> str:
     return "; ".join(_parts(answer))
 
 
-def _parts(answer: Answer) -> Iterator[str]:
+def _parts(answer: CheckReport) -> Iterator[str]:
     loaded, judged = answer.loaded, answer.judged
     found = Counter(problem.severity for problem in answer.all_problems)
     read = ", ".join(f"{n} {kind}" for kind, n in sorted(answer.kinds.items())) or "no object"

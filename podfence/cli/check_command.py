@@ -10,7 +10,7 @@ import click
 
 from podfence.cli.baseline import read_baseline
 from podfence.cli.baseline import write_baseline as write
-from podfence.cli.check_answer import Answer, Judged, channel_warnings, judge, show
+from podfence.cli.check_answer import CheckReport, Judged, channel_warnings, judge, show
 from podfence.cli.common import known_namespaces, read_inputs, renders
 from podfence.cli.explaining import explain
 from podfence.cli.inputs import Inputs, all_namespaces_option, input_options, namespace_option
@@ -146,7 +146,7 @@ def command(
     ]
     if write_baseline is not None:
         write(write_baseline, judged.kept)
-    answer = Answer(loaded, tuple(problems), judged, _kinds(loaded, scope), server_only)
+    answer = CheckReport(loaded, tuple(problems), judged, _kinds(loaded, scope), server_only)
     show(answer, output)
     limit = fail_on or settings.fail_on or Severity.ERROR.value
     return 1 if _heaviest(answer.all_problems) <= _weight(limit) else 0

@@ -17,13 +17,13 @@ from podfence.manifests.inputfiles import is_source
 from podfence.manifests.load import Loaded, load, load_files
 from podfence.model.doubt import Doubt
 from podfence.model.meta import DEFAULT_NAMESPACE
-from podfence.policy.domains import NO_NAMES, Names
+from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.questions.phrases.words import some
 from podfence.render.problems import problem_line
 from podfence.text import printable
 
 if TYPE_CHECKING:
-    from podfence.intake.kept import Kept
+    from podfence.intake.kept import DecodedDocuments
     from podfence.questions.can import CanAnswer
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -62,7 +62,7 @@ def resolve_option(function: F) -> F:
     )(function)
 
 
-def read_names(path: str | None, *others: str | None) -> Names:
+def read_names(path: str | None, *others: str | None) -> DomainTable:
     """The table of ``--resolve``; ``others``: what else may be standard input.
 
     Raises PodfenceError when it cannot be used, after all its problems were shown.
@@ -87,7 +87,7 @@ def read_inputs(
     *,
     policies_of: tuple[str, ...] | None = None,
     strict_cidrs: bool = True,
-    kept: Kept | None = None,
+    kept: DecodedDocuments | None = None,
 ) -> Loaded:
     """Read manifests or a cluster; the problems are in what is returned.
 

@@ -28,17 +28,17 @@ from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.compile import audit_of, compile_cluster
-from podfence.policy.domains import Names
+from podfence.policy.domains import DomainTable
 from podfence.policy.index import PolicyIndex
 from podfence.questions.certainty import Certainty
 from podfence.questions.describe import describe
 from podfence.questions.describe_tiers import describe_tier_policy
-from podfence.questions.lint.note import Written
+from podfence.questions.lint.note import WrittenObjects
 from podfence.questions.lint.notes import notes_for
 from podfence.questions.lint.tiers import tier_findings
 from podfence.questions.parties import Directory, Party, unread
 from podfence.questions.phrases.tierwords import policy_name
-from podfence.questions.selecting import Selection, selecting
+from podfence.questions.selecting import SelectingPolicies, selecting
 from podfence.render.describe import render_description, render_tier_description
 from podfence.render.jsontext import json_text
 from podfence.render.selection import render_selection, selection_data
@@ -114,7 +114,7 @@ def _party(loaded: Loaded, index: PolicyIndex, name: str, namespace: str) -> Par
         ) from error
 
 
-def _show(selection: Selection, loaded: Loaded, output: str) -> int:
+def _show(selection: SelectingPolicies, loaded: Loaded, output: str) -> int:
     if output == "json":
         click.echo(json_text(selection_data(selection, loaded.locate)))
     else:
@@ -122,7 +122,7 @@ def _show(selection: Selection, loaded: Loaded, output: str) -> int:
     return 0
 
 
-def _texts(loaded: Loaded, wanted: list[Policy], names: Names) -> Iterator[str]:
+def _texts(loaded: Loaded, wanted: list[Policy], names: DomainTable) -> Iterator[str]:
     enforced = compile_cluster(loaded.cluster, names)
     for audited in (False, True):
         index = audit_of(enforced) if audited else enforced
@@ -133,7 +133,7 @@ def _texts(loaded: Loaded, wanted: list[Policy], names: Names) -> Iterator[str]:
 
 def _texts_of(loaded: Loaded, index: PolicyIndex, wanted: list[Policy]) -> Iterator[str]:
     place = _place(loaded)
-    written = Written(index, loaded.raw)
+    written = WrittenObjects(index, loaded.raw)
     findings = (
         tier_findings(index) if any(isinstance(p, ClusterNetworkPolicy) for p in wanted) else ()
     )

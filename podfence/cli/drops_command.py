@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from podfence.agent.fleet import Told
 from podfence.agent.localsocket import ask_drops, socket_name
 from podfence.cli.agent_options import local_options
-from podfence.cli.agents import Agents, Where, agents_options
+from podfence.cli.agents import AgentAccess, Agents, agents_options
 from podfence.cli.common import output_option
 from podfence.cli.terminal import echo
 from podfence.drops.record import Drop, Drops, End
@@ -31,7 +31,7 @@ Ask = Callable[[Mapping[str, int]], list[Told[Drops]]]
 """What each node tells now of what has changed after a serial, by node; else all."""
 
 
-class Wanted(Struct, frozen=True):
+class DropFilter(Struct, frozen=True):
     """What is asked for. ``pod`` with a namespace of its own needs no other."""
 
     namespace: str | None = None
@@ -90,7 +90,7 @@ def command(
     local: bool,
     run_dir: Path,
     namespace_file: Path | None,
-    where: Where,
+    where: AgentAccess,
 ) -> int:
     """Show what was denied: which packets, whose, and by which policy.
 
@@ -100,7 +100,7 @@ def command(
     the policy would have allowed. "would drop" is said of packets that passed, and that audited
     policies would have denied. Exit status 1: a node did not answer.
     """
-    wanted = Wanted(namespace, pod, audit)
+    wanted = DropFilter(namespace, pod, audit)
     number = netns.identity() if namespace_file is None else namespace_file.stat().st_ino
     is_named = bool(where.context or where.kubeconfig or where.direct)
     if local or namespace_file or (not is_named and (run_dir / socket_name(number)).exists()):
@@ -117,13 +117,13 @@ def _here(run_dir: Path, number: int, since: Mapping[str, int]) -> list[Told[Dro
     return [Told(found.node, found)]
 
 
-def run(ask: Ask, follow: bool, wanted: Wanted, output: str) -> int:
+def run(ask: Ask, follow: bool, wanted: DropFilter, output: str) -> int:
     """Show what nodes tell that is wanted; the exit status."""
     told = ask({})
     if not follow and output == "json":
         click.echo(json_text(drops_data([_chosen(each, wanted) for each in told])))
         return _status(told)
-    shown = Shown(len(told) > 1)
+    shown = ShownDrops(len(told) > 1)
     shown.show([_chosen(each, wanted) for each in told], output)
     while follow:
         time.sleep(_PAUSE)
@@ -135,7 +135,7 @@ def _status(told: Sequence[Told[Drops]]) -> int:
     return 0 if told and all(each.answer is not None for each in told) else 1
 
 
-class Shown:
+class ShownDrops:
     """What was shown of each node already. ``several``: the node stands in each line."""
 
     def __init__(self, several: bool) -> None:
@@ -174,7 +174,7 @@ class Shown:
         self._notes[node] = text
 
 
-def _chosen(told: Told[Drops], wanted: Wanted) -> Told[Drops]:
+def _chosen(told: Told[Drops], wanted: DropFilter) -> Told[Drops]:
     if told.answer is None:
         return told
     drops = tuple(filter(wanted.holds, told.answer.drops))

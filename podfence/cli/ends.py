@@ -9,9 +9,9 @@ from podfence.cli.inputs import Inputs
 from podfence.errors import QuestionError, UnknownObject
 from podfence.policy.index import PolicyIndex
 from podfence.questions.connectivity import Connectivity
-from podfence.questions.find.narrow import Wish, narrowed
-from podfence.questions.tests.ends import Found, Resolver
-from podfence.questions.tests.form import End, Ports
+from podfence.questions.find.narrow import RowFilter, narrowed
+from podfence.questions.tests.ends import ResolvedEnd, Resolver
+from podfence.questions.tests.form import End, PortSpec
 from podfence.questions.tests.words import read_end, read_port
 from podfence.questions.tests.world import World
 
@@ -31,12 +31,12 @@ def end_of(word: str, namespace: str) -> End:
     return worded(lambda: read_end(word, namespace))
 
 
-def ports_of(word: str) -> Ports:
-    """Ports. Raises QuestionError."""
+def ports_of(word: str) -> PortSpec:
+    """PortSpec. Raises QuestionError."""
     return worded(lambda: read_port(word))
 
 
-def found_end(resolver: Resolver, word: str, namespace: str) -> Found:
+def found_end(resolver: Resolver, word: str, namespace: str) -> ResolvedEnd:
     """Whom a word means. Raises QuestionError, and UnknownObject where that is nobody."""
     found = resolver.found(end_of(word, namespace))
     if found.misses:
@@ -55,7 +55,7 @@ def narrowed_map(
     world = World(index)
     resolver, space = Resolver(world), inputs.namespace_of_names(None)
     source, to, port = words
-    wish = Wish(
+    wish = RowFilter(
         None if source is None else found_end(resolver, source, space),
         None if to is None else found_end(resolver, to, space),
         None if port is None else ports_of(port),

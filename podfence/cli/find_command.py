@@ -28,11 +28,11 @@ from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError, QuestionError, UnknownObject
 from podfence.manifests.load import Loaded
 from podfence.policy.compile import compile_cluster
-from podfence.policy.domains import Names
+from podfence.policy.domains import DomainTable
 from podfence.policy.flow import Direction
 from podfence.policy.index import PolicyIndex
 from podfence.questions.certainty import Certainty
-from podfence.questions.entryrows import EntryRow, State
+from podfence.questions.entryrows import EntryRow, EntryState
 from podfence.questions.find.openness import newcomers, unprotected
 from podfence.questions.find.path import shortest
 from podfence.questions.find.reach import OUTSIDE
@@ -44,7 +44,7 @@ from podfence.questions.plan.newcomers import NAME, with_newcomers
 from podfence.questions.plan.outcomes import Outcome
 from podfence.questions.selecting import selecting
 from podfence.questions.tests.ends import Resolver
-from podfence.questions.tests.form import ALL_PORTS, Ports, Target
+from podfence.questions.tests.form import ALL_PORTS, PortSpec, Target
 from podfence.questions.tests.words import read_end, read_target
 from podfence.questions.tests.world import World
 from podfence.render import find as texts
@@ -68,12 +68,12 @@ def command() -> None:
     """
 
 
-class Asked(NamedTuple):
+class FindOptions(NamedTuple):
     """What every question has in common."""
 
     loaded: Loaded
     inputs: Inputs
-    names: Names
+    names: DomainTable
     output: str
     keep_going: bool
     namespace: str
@@ -129,7 +129,7 @@ def _question(function: Callable[..., int]) -> Callable[..., int]:
         with asking(loaded, inputs):
             return function(
                 *args,
-                asked=Asked(loaded, inputs, names, output, keep_going, space),
+                asked=FindOptions(loaded, inputs, names, output, keep_going, space),
                 **others,
             )
 
@@ -143,7 +143,7 @@ def _question(function: Callable[..., int]) -> Callable[..., int]:
 @click.argument("end", metavar="END[:PORT]")
 @click.argument("port", metavar="[PORT]", required=False)
 @_question
-def find_to(end: str, port: str | None, asked: Asked) -> int:
+def find_to(end: str, port: str | None, asked: FindOptions) -> int:
     """Who can reach END, on which ports, and by which rule; and that nobody else can."""
     return _reached("to", asked, None, _targets(end, port, asked), Direction.INGRESS)
 
@@ -152,7 +152,7 @@ def find_to(end: str, port: str | None, asked: Asked) -> int:
 @click.argument("end", metavar="END")
 @click.argument("port", metavar="[PORT]", required=False)
 @_question
-def find_from(end: str, port: str | None, asked: Asked) -> int:
+def find_from(end: str, port: str | None, asked: FindOptions) -> int:
     """What END can reach, on which ports, and by which rule."""
     source = end_of(end, asked.namespace)
     ports = ports_of(port) if port else ALL_PORTS
@@ -162,7 +162,7 @@ def find_from(end: str, port: str | None, asked: Asked) -> int:
 @command.command("exposed")
 @click.option("--to-internet", is_flag=True, help="Those that reach outside instead.")
 @_question
-def find_exposed(to_internet: bool, asked: Asked) -> int:
+def find_exposed(to_internet: bool, asked: FindOptions) -> int:
     """Pods that addresses outside the cluster reach, on which ports, and by which rule; then every
     Ingress, route, Service and port of a node that leads in, and who can come in through it."""
     pods = Target(read_end("*", asked.namespace))
@@ -172,7 +172,7 @@ def find_exposed(to_internet: bool, asked: Asked) -> int:
     return _reached("exposed", asked, [Target(OUTSIDE)], [pods], Direction.INGRESS)
 
 
-def _targets(end: str, port: str | None, asked: Asked) -> list[Target]:
+def _targets(end: str, port: str | None, asked: FindOptions) -> list[Target]:
     found, ports = worded(lambda: read_target(end, asked.namespace))
     if port and ports:
         raise click.UsageError("the port is given twice; drop one of the two")
@@ -181,11 +181,11 @@ def _targets(end: str, port: str | None, asked: Asked) -> list[Target]:
 
 def _reached(
     question: str,
-    asked: Asked,
+    asked: FindOptions,
     sources: list[Target] | None,
     targets: list[Target] | None,
     near: Direction,
-    ports: Ports = ALL_PORTS,
+    ports: PortSpec = ALL_PORTS,
 ) -> int:
     """None: everybody."""
     world = asked.world()
@@ -207,7 +207,7 @@ def _reached(
         return made | {"entries": entries_data(entries, locate)} if entries else made
 
     asked.show(text, data)
-    open_entry = any(row.state is State.OPEN for row in entries)
+    open_entry = any(row.state is EntryState.OPEN for row in entries)
     return asked.status(answer.rows or open_entry, len(open_pods))
 
 
@@ -217,7 +217,7 @@ def _reached(
 @command.command("policies")
 @click.argument("name", metavar="NAME")
 @_question
-def find_policies(name: str, asked: Asked) -> int:
+def find_policies(name: str, asked: FindOptions) -> int:
     """Which policies select a pod or workload, and which of its connections hang on each alone."""
     index = compile_cluster(asked.loaded.cluster, asked.names)
     party = Directory(index).find(qualified(name, asked.namespace), asked.namespace)
@@ -235,7 +235,7 @@ def find_policies(name: str, asked: Asked) -> int:
 @command.command("pods")
 @click.argument("policy", metavar="[NAMESPACE/][KIND/]NAME")
 @_question
-def find_pods(policy: str, asked: Asked) -> int:
+def find_pods(policy: str, asked: FindOptions) -> int:
     """Whom a policy selects, and what would close and open without it."""
     found = wanted_policies(asked.loaded, policy, asked.namespace)
     if not found:
@@ -248,7 +248,7 @@ def find_pods(policy: str, asked: Asked) -> int:
 def _purposes(
     question: str,
     purposes: list[tuple[Purpose, tuple[Outcome, ...]]],
-    asked: Asked,
+    asked: FindOptions,
     found: object = None,
 ) -> int:
     locate = asked.loaded.locate
@@ -274,7 +274,7 @@ def _purposes(
     "--port", "ports", metavar="PORT", default="any", help="Each hop uses this port; any port."
 )
 @_question
-def find_path(source: str, target: str, hops: int, ports: str, asked: Asked) -> int:
+def find_path(source: str, target: str, hops: int, ports: str, asked: FindOptions) -> int:
     """A shortest way from SRC to DST over pods that connect onward."""
     world = asked.world()
     allowed = ports_of(ports)
@@ -299,7 +299,7 @@ def find_path(source: str, target: str, hops: int, ports: str, asked: Asked) -> 
 
 @command.command("unprotected")
 @_question
-def find_unprotected(asked: Asked) -> int:
+def find_unprotected(asked: FindOptions) -> int:
     """Pods that no policy closes in some direction."""
     world = asked.world()
     open_pods = Certainty(world.index).open_pods()
@@ -313,7 +313,7 @@ def find_unprotected(asked: Asked) -> int:
 
 @command.command("newcomers")
 @_question
-def find_newcomers(asked: Asked) -> int:
+def find_newcomers(asked: FindOptions) -> int:
     """Whether the next pod without labels would be closed, in each namespace and in a new one.
 
     Exit status 0: in some namespace that is there it would be open.
@@ -330,7 +330,7 @@ def find_newcomers(asked: Asked) -> int:
 
 @command.command("unused-selectors")
 @_question
-def find_unused_selectors(asked: Asked) -> int:
+def find_unused_selectors(asked: FindOptions) -> int:
     """Selectors of policies and of their peers that fit no pod now."""
     found = tuple(unused_selectors(_index(asked)))
     locate = asked.loaded.locate
@@ -341,5 +341,5 @@ def find_unused_selectors(asked: Asked) -> int:
     return asked.status(found)
 
 
-def _index(asked: Asked) -> PolicyIndex:
+def _index(asked: FindOptions) -> PolicyIndex:
     return compile_cluster(asked.loaded.cluster, asked.names)

@@ -22,10 +22,10 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import NO_NAMES
 from podfence.questions.lint.findings import Finding
 from podfence.questions.lint.fixes import Fix, Fixes
-from podfence.questions.lint.note import Written
+from podfence.questions.lint.note import WrittenObjects
 from podfence.questions.phrases.words import count
 from podfence.questions.plan.plan import Plan, plan
-from podfence.questions.repair.changes import Edit
+from podfence.questions.repair.changes import ObjectPatch
 from podfence.questions.repair.harmless import judged
 from podfence.render.plan_text import outcome_words
 from podfence.text import printable
@@ -53,7 +53,7 @@ def fixes_for(loaded: Loaded, findings: Iterable[Finding]) -> Fixed:
     if loaded.doubts:
         raise PodfenceError("--fix: not every object can be read; fix that first", code="PF007")
     index = compile_cluster(loaded.cluster)
-    fixes = Fixes(index, Written(index, loaded.raw))
+    fixes = Fixes(index, WrittenObjects(index, loaded.raw))
     wanted = [fix for finding in findings if (fix := fixes.of(finding)) is not None]
     made: list[Fix] = []
     withdrawn: list[tuple[Fix, str]] = [(fix, "one run makes no more") for fix in wanted[_MOST:]]
@@ -86,7 +86,7 @@ def _require_as_read(texts: Mapping[str, tuple[str, str]]) -> None:
                 )
 
 
-def _edits(fixes: Sequence[Fix]) -> Iterator[Edit]:
+def _edits(fixes: Sequence[Fix]) -> Iterator[ObjectPatch]:
     for fix in fixes:
         yield fix.edit
 

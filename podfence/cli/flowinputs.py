@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from podfence.cli.terminal import echo
-from podfence.flows.seen import Seen
+from podfence.flows.seen import FlowRecords
 from podfence.manifests.flowfiles import read_flows
 from podfence.text import printable
 
@@ -16,7 +16,7 @@ FORMATS = (
 )
 
 
-def read_seen(files: Sequence[str]) -> Seen:
+def read_seen(files: Sequence[str]) -> FlowRecords:
     """What all files say together; the first records that are damaged are named on standard error.
     Raises PodfenceError (PF011) for a file that cannot be read."""
     seen = read_flows(files, sys.stdin.buffer if "-" in files else None)

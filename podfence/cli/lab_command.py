@@ -38,7 +38,7 @@ from podfence.lab.trial import LabOptions
 from podfence.manifests.load import Loaded
 from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.policy.compile import compile_cluster
-from podfence.policy.domains import Names
+from podfence.policy.domains import DomainTable
 from podfence.render import lab as texts
 from podfence.render import lab_json as data
 from podfence.render.jsontext import json_text
@@ -158,7 +158,7 @@ def up(
     names = read_names(resolve, *inputs.paths)
     loaded = _load(inputs)
     options = LabOptions(nodes=nodes or 0)
-    first = world(messages.Input.of(loaded.cluster, loaded.positions, names), options)
+    first = world(messages.LabInput.of(loaded.cluster, loaded.positions, names), options)
     begin = partial(_session, name=name, first=first, options=options)
     stated = start(path, LabProcess(first.plan), begin)
     _say(output, data.stated_data(stated), texts.stated_text(stated, parties=False))
@@ -231,7 +231,7 @@ def apply(inputs: Inputs, resolve: str | None, name: str, output: str, watch: bo
     if loaded.doubts:
         said = without_verdict(loaded, loaded.doubts)
         raise PodfenceError(f"the lab stays as it is: {said}", code="PF007")
-    read = messages.Input.of(loaded.cluster, loaded.positions, names)
+    read = messages.LabInput.of(loaded.cluster, loaded.positions, names)
     applied = client.ask(name, messages.Apply(read, traffic=watch))
     _say(output, data.applied_data(applied), texts.applied_text(applied))
     return 0
@@ -286,7 +286,7 @@ def test(
 
 
 def _try_files(
-    files: Sequence[str], inputs: Inputs, names: Names, nodes: int | None, output: str
+    files: Sequence[str], inputs: Inputs, names: DomainTable, nodes: int | None, output: str
 ) -> int:
     from podfence.cli.test_command import read_tests
     from podfence.lab.promises import prove

@@ -41,7 +41,7 @@ def command(
     test` are among them: most of its probes are denied.
     """
     ask = _denials(name)
-    return drops_command.run(ask, follow, drops_command.Wanted(namespace, pod, audit), output)
+    return drops_command.run(ask, follow, drops_command.DropFilter(namespace, pod, audit), output)
 
 
 def _denials(name: str) -> drops_command.Ask:
@@ -50,7 +50,7 @@ def _denials(name: str) -> drops_command.Ask:
     if stated.api is None:
 
         def of_lab(since: Mapping[str, int]) -> list[Told[Drops]]:
-            return [Told(each.node, each) for each in client.ask(name, messages.Denied(since))]
+            return [Told(each.node, each) for each in client.ask(name, messages.TellDenied(since))]
 
         return of_lab
     folder = Path(stated.api.kubeconfig).parent

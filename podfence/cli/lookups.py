@@ -30,7 +30,7 @@ from podfence.questions.certainty import Certainty
 from podfence.questions.find.removal import about, owners_of, purpose, selecting_policies
 from podfence.questions.parties import Directory, Party
 from podfence.questions.plan.followed import Followed
-from podfence.questions.selecting import Selection, selecting
+from podfence.questions.selecting import SelectingPolicies, selecting
 from podfence.questions.tests.form import NamedEnd, Target, UnionEnd
 from podfence.questions.tests.world import World
 from podfence.questions.why import why
@@ -137,7 +137,7 @@ class Lookups:
         state = self._state()
         return World(state.state.index, pairs=dict(state.pairs))
 
-    def _hanging(self, selection: Selection) -> dict[str, object]:
+    def _hanging(self, selection: SelectingPolicies) -> dict[str, object]:
         policies = selecting_policies(self._index, selection)
         owners = owners_of(self._index, selection)
         purposes = [

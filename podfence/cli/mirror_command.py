@@ -86,7 +86,7 @@ def command(
     from podfence.kube.source import find_access
     from podfence.mirror import main
 
-    options = main.Options(
+    options = main.MirrorOptions(
         find_access(cluster, kubeconfig, os.environ),
         certificate,
         Listen(address, port),

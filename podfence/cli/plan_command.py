@@ -27,7 +27,7 @@ from podfence.cli.terminal import echo
 from podfence.collector import collector_paused
 from podfence.errors import PodfenceError
 from podfence.intake.build import Reading
-from podfence.intake.kept import Kept
+from podfence.intake.kept import DecodedDocuments
 from podfence.manifests.inputfiles import read_inputs as read_files
 from podfence.manifests.load import Loaded, load, load_files
 from podfence.model.doubt import Doubt
@@ -37,7 +37,7 @@ from podfence.render.plan_edits import Edits, Texts
 from podfence.text import printable
 
 if TYPE_CHECKING:
-    from podfence.flows.seen import Seen
+    from podfence.flows.seen import FlowRecords
     from podfence.manifests.gittree import Range
 
 FORMATS = ("text", "wide", "json", "markdown", "sarif", "github")
@@ -136,7 +136,7 @@ def command(
             "--fail-on used is about traffic that was seen; name it with --flows"
         )
     names = read_names(resolve, *paths, *common.paths, *flows)
-    kept = Kept()
+    kept = DecodedDocuments()
     asked = None
     if context is not None or kubeconfig is not None:
         asked = Inputs((), common.namespace, common.exclude, context or "", kubeconfig)
@@ -183,7 +183,7 @@ def command(
     return 1 if answer.fails(FailOn(fail_on)) else 0
 
 
-def _read(paths: Sequence[str], common: Inputs, kept: Kept) -> Loaded:
+def _read(paths: Sequence[str], common: Inputs, kept: DecodedDocuments) -> Loaded:
     return read_inputs(replace(common, paths=(*paths, *common.paths)), kept=kept)
 
 
@@ -215,7 +215,7 @@ def _range(text: str) -> Range:
 
 
 def _versions(
-    both: Range, paths: Sequence[str], common: Inputs, kept: Kept
+    both: Range, paths: Sequence[str], common: Inputs, kept: DecodedDocuments
 ) -> tuple[Loaded, Loaded]:
     """Two versions of the same paths. Raises GitError."""
     if "-" in paths:
@@ -226,7 +226,9 @@ def _versions(
     return old, _read(paths, common, kept)
 
 
-def _revision(revision: str, paths: Sequence[str], common: Inputs, kept: Kept) -> Loaded:
+def _revision(
+    revision: str, paths: Sequence[str], common: Inputs, kept: DecodedDocuments
+) -> Loaded:
     """The paths as they are in a revision, with what is common from the disk. Raises GitError."""
     from podfence.manifests.gittree import GitTree
 
@@ -255,7 +257,7 @@ def _words(loaded: Loaded, doubt: Doubt) -> tuple[Doubt, str]:
 
 def _show(
     answer: Plan,
-    seen: Seen | None,
+    seen: FlowRecords | None,
     edits: Edits,
     output: str,
     top: int,
@@ -321,7 +323,7 @@ def _write_temporary(answer: Plan, folder: str) -> None:
         echo(f"wrote {printable(str(path))}", err=True)
 
 
-def _says_too_little(answer: Plan, seen: Seen | None, keep_going: bool) -> bool:
+def _says_too_little(answer: Plan, seen: FlowRecords | None, keep_going: bool) -> bool:
     """Whether the records leave open if something in use is cut; says why."""
     from podfence.render.plan_used import ungrounded
 

@@ -11,7 +11,7 @@ from podfence.policy.flow import Direction
 from podfence.questions.certainty import Certainty
 from podfence.questions.find.reach import Reached, everybody, reach
 from podfence.questions.tests.ends import Resolver
-from podfence.questions.tests.form import ALL_PORTS, NamedEnd, Ports, Target, UnionEnd
+from podfence.questions.tests.form import ALL_PORTS, NamedEnd, PortSpec, Target, UnionEnd
 from podfence.questions.tests.world import World
 
 
@@ -21,7 +21,7 @@ def reached(
     sources: list[Target] | None,
     targets: list[Target] | None,
     near: Direction,
-    ports: Ports = ALL_PORTS,
+    ports: PortSpec = ALL_PORTS,
 ) -> tuple[Reached, frozenset[str]]:
     """The connections, and the pods that are left out because objects could not be read. None:
     everybody.

@@ -6,22 +6,22 @@ from podfence.manifests.load import Loaded
 from podfence.manifests.rewrite import Rewritten, rewritten
 from podfence.manifests.yamledit import CannotEdit
 from podfence.model.cluster import Cluster
-from podfence.policy.domains import Names
+from podfence.policy.domains import DomainTable
 from podfence.questions.can import Can, asker_of
 from podfence.questions.plan.plan import plan
 from podfence.questions.repair.allow import allowing
-from podfence.questions.repair.changes import Edit, NewObject
+from podfence.questions.repair.changes import NewObject, ObjectPatch
 from podfence.render.repair import Proposal
 
 _ROUNDS = 4
 """Pods of one workload may need edits of their own: so many times another is looked for."""
 
 
-def proposal(loaded: Loaded, names: Names, asked: Can) -> Proposal:
+def proposal(loaded: Loaded, names: DomainTable, asked: Can) -> Proposal:
     """The edits, with all that they open and close. ``because``: why there are none."""
     if loaded.doubts:
         return Proposal(because="not every object could be read; fix that first")
-    edits: list[Edit | NewObject] = []
+    edits: list[ObjectPatch | NewObject] = []
     cluster: Cluster = loaded.cluster
     made: Rewritten | None = None
     for _ in range(_ROUNDS):

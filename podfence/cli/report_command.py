@@ -35,7 +35,7 @@ from podfence.collector import collector_paused
 from podfence.errors import PodfenceError
 from podfence.manifests.load import Loaded
 from podfence.policy.compile import compile_cluster
-from podfence.policy.domains import Names
+from podfence.policy.domains import DomainTable
 from podfence.questions.phrases.words import some
 from podfence.questions.report import report
 from podfence.render.report_html import Assets, report_html
@@ -137,7 +137,7 @@ def _hidden(part: str, shown: AsWritten) -> bool:
 
 
 def _plan(
-    before: tuple[str, ...], inputs: Inputs, after: Loaded, names: Names
+    before: tuple[str, ...], inputs: Inputs, after: Loaded, names: DomainTable
 ) -> dict[str, object]:
     """The change from ``before`` to what is shown, as ``plan -o json`` says it."""
     from podfence.questions.plan.plan import plan

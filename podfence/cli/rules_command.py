@@ -12,7 +12,7 @@ import click
 from podfence.agent.fleet import Told
 from podfence.agent.localsocket import ask_rules, socket_name
 from podfence.cli.agent_options import local_options
-from podfence.cli.agents import Agents, Where, agents_options
+from podfence.cli.agents import AgentAccess, Agents, agents_options
 from podfence.cli.common import output_option
 from podfence.cli.terminal import echo
 from podfence.drops.record import rfc3339
@@ -61,7 +61,7 @@ def command(
     local: bool,
     run_dir: Path,
     namespace_file: Path | None,
-    where: Where,
+    where: AgentAccess,
 ) -> int:
     """Show which rules are used: how many connections each has let pass, and when the last.
 

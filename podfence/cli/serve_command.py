@@ -31,11 +31,11 @@ from podfence.cli.report_command import called
 from podfence.cli.terminal import echo
 from podfence.collector import collector_paused
 from podfence.errors import HostError, PodfenceError
-from podfence.intake.kept import Kept
+from podfence.intake.kept import DecodedDocuments
 from podfence.manifests.inputfiles import InputFile, Skipped
 from podfence.manifests.load import Loaded
 from podfence.policy.compile import compile_cluster
-from podfence.policy.domains import Names
+from podfence.policy.domains import DomainTable
 from podfence.policy.index import PolicyIndex
 from podfence.questions.report import report
 from podfence.render.report_names import AsWritten
@@ -106,24 +106,24 @@ def command(
 
 def _denied(inputs: Inputs) -> dict[str, Any]:
     """What the agents of the cluster tell of drops. Raises PodfenceError."""
-    from podfence.cli.agents import Agents, Where
+    from podfence.cli.agents import AgentAccess, Agents
     from podfence.drops.record import Drops
     from podfence.kube.agents import DROPS_PATH
     from podfence.render.drops import page_data
 
-    with Agents(Where(inputs.context, inputs.kubeconfig)) as agents:
+    with Agents(AgentAccess(inputs.context, inputs.kubeconfig)) as agents:
         return page_data(agents.ask(DROPS_PATH, {}, Drops))
 
 
 def _counted(inputs: Inputs) -> dict[str, Any]:
     """What they count of packets and of rules, and how they stand. Raises PodfenceError."""
     from podfence.agent.nodereport import NodeReport
-    from podfence.cli.agents import Agents, Where
+    from podfence.cli.agents import AgentAccess, Agents
     from podfence.kube.agents import RULES_PATH, STATUS_PATH
     from podfence.render.counters import page_data
     from podfence.usage.record import Rules
 
-    with Agents(Where(inputs.context, inputs.kubeconfig)) as agents:
+    with Agents(AgentAccess(inputs.context, inputs.kubeconfig)) as agents:
         nodes = agents.ask(STATUS_PATH, {}, NodeReport)
         return page_data(nodes, agents.ask(RULES_PATH, {}, Rules))
 
@@ -149,22 +149,22 @@ def _begun(first: Input, stamp: object, source: Source) -> Source:
     )
 
 
-def _files(folder: Folder, names: Names) -> Source:
+def _files(folder: Folder, names: DomainTable) -> Source:
     def read() -> Input:
-        loaded, files = folder.read(Kept())
+        loaded, files = folder.read(DecodedDocuments())
         return _input(loaded, names, files)
 
     return Source(read, folder.stamp)
 
 
-def _cluster(inputs: Inputs, scope: tuple[str, ...], names: Names) -> Source:
+def _cluster(inputs: Inputs, scope: tuple[str, ...], names: DomainTable) -> Source:
     def read() -> Input:
         return _input(read_inputs(inputs, scope), names, ())
 
     return Source(read, time.monotonic, CLUSTER_SECONDS)
 
 
-def _input(loaded: Loaded, names: Names, files: tuple[InputFile | Skipped, ...]) -> Input:
+def _input(loaded: Loaded, names: DomainTable, files: tuple[InputFile | Skipped, ...]) -> Input:
     if not loaded.documents and loaded.errors:
         raise PodfenceError(loaded.errors[0].message, code="PF006")
     with collector_paused():
@@ -194,7 +194,7 @@ def _part(parts: Callable[[], PageParts], name: str) -> object:
 def _serve(
     served: Served,
     port: int,
-    edited: tuple[Folder, Names] | None,
+    edited: tuple[Folder, DomainTable] | None,
     news: Mapping[str, Callable[[], dict[str, Any]] | None],
     lookup: Callable[[Revision], Callable[[str, Mapping[str, str]], Any]],
 ) -> None:

@@ -6,7 +6,13 @@ import click
 
 from podfence.agent.fleet import Standing, is_well, standing
 from podfence.agent.nodereport import NodeReport, PolicyReport
-from podfence.cli.agents import Agents, Where, agents_options, condition_option, require_status
+from podfence.cli.agents import (
+    AgentAccess,
+    Agents,
+    agents_options,
+    condition_option,
+    require_status,
+)
 from podfence.cli.common import output_option
 from podfence.cli.terminal import echo
 from podfence.kube.agents import POLICY_PATH, STATUS_PATH
@@ -24,7 +30,7 @@ from podfence.kube.agents import POLICY_PATH, STATUS_PATH
 @condition_option
 @output_option
 def command(
-    name: str | None, where: Where, namespace: str | None, condition: bool, output: str
+    name: str | None, where: AgentAccess, namespace: str | None, condition: bool, output: str
 ) -> int:
     """Ask the agent of each node how it stands, or where a policy is in force.
 

@@ -23,20 +23,20 @@ from podfence.cli.suggest_tests import write_tests
 from podfence.cli.targets import qualified
 from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError
-from podfence.flows.seen import Seen
+from podfence.flows.seen import FlowRecords
 from podfence.manifests.load import Loaded
 from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction
 from podfence.questions.parties import Directory
-from podfence.questions.suggest.rules import Outside, Wish
+from podfence.questions.suggest.rules import Outside, SuggestOptions
 from podfence.questions.suggest.suggest import Suggestion, suggest
 from podfence.render.jsontext import json_text
 from podfence.text import printable
 
 if TYPE_CHECKING:
-    from podfence.policy.domains import Names
-    from podfence.render.suggest_tests import Kept
+    from podfence.policy.domains import DomainTable
+    from podfence.render.suggest_tests import WrittenTests
 
 _DIRECTIONS: Final = {
     "both": frozenset(Direction),
@@ -133,7 +133,7 @@ def command(
     loaded = load_cluster(inputs)
     seen = read_seen(files)
     with asking(loaded, inputs):
-        wish = Wish(
+        wish = SuggestOptions(
             _DIRECTIONS[direction],
             Outside(outside),
             _wanted(loaded, names, workloads, namespaces, inputs),
@@ -146,7 +146,7 @@ def command(
 
 def _wanted(
     loaded: Loaded,
-    names: Names,
+    names: DomainTable,
     workloads: Sequence[str],
     namespaces: Sequence[str],
     inputs: Inputs,
@@ -173,7 +173,7 @@ def _wanted(
 
 
 def _show(
-    found: Suggestion, seen: Seen, output: str, folder: str | None, kept: Kept | None
+    found: Suggestion, seen: FlowRecords, output: str, folder: str | None, kept: WrittenTests | None
 ) -> None:
     from podfence.render.suggest import policies_yaml, suggest_data, suggest_text
     from podfence.render.suggest_tests import kept_data, kept_lines
@@ -209,7 +209,12 @@ def _write(found: Suggestion, folder: str) -> None:
 
 
 def _status(
-    loaded: Loaded, seen: Seen, found: Suggestion, kept: Kept | None, *, keep_going: bool
+    loaded: Loaded,
+    seen: FlowRecords,
+    found: Suggestion,
+    kept: WrittenTests | None,
+    *,
+    keep_going: bool,
 ) -> int:
     if loaded.doubts:
         level = "warning" if keep_going else "error"

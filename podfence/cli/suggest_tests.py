@@ -10,17 +10,19 @@ from msgspec.structs import replace
 from podfence.errors import PodfenceError
 from podfence.manifests.testfiles import read_test_files
 from podfence.model.cluster import Cluster
-from podfence.policy.domains import Names
+from podfence.policy.domains import DomainTable
 from podfence.questions.suggest.promises import promises
-from podfence.questions.suggest.rules import Wish
+from podfence.questions.suggest.rules import SuggestOptions
 from podfence.questions.suggest.suggest import Suggestion
 from podfence.questions.tests.form import PolicyTests
-from podfence.questions.tests.judge import Status
+from podfence.questions.tests.judge import ResultStatus
 from podfence.questions.tests.run import Runs
-from podfence.render.suggest_tests import Kept, tests_yaml
+from podfence.render.suggest_tests import WrittenTests, tests_yaml
 
 
-def write_tests(path: str, found: Suggestion, wish: Wish, names: Names) -> Kept:
+def write_tests(
+    path: str, found: Suggestion, wish: SuggestOptions, names: DomainTable
+) -> WrittenTests:
     """Write what the flows need as a test file, and run it with the suggested policies and without
     them. Raises PodfenceError where there is nothing to keep, or the file cannot be made; no file
     is written over."""
@@ -37,12 +39,12 @@ def write_tests(path: str, found: Suggestion, wish: Wish, names: Names) -> Kept:
     ours = {each.policy.ref for each in found.policies}
     before = replace(after, policies=tuple(p for p in after.policies if p.ref not in ours))
     passed = _passed(after, names, files)
-    return Kept(path, made, passed, len(made.tests) - _passed(before, names, files))
+    return WrittenTests(path, made, passed, len(made.tests) - _passed(before, names, files))
 
 
-def _passed(cluster: Cluster, names: Names, files: Sequence[PolicyTests]) -> int:
+def _passed(cluster: Cluster, names: DomainTable, files: Sequence[PolicyTests]) -> int:
     return sum(
-        result.status is Status.PASSED
+        result.status is ResultStatus.PASSED
         for found in Runs(cluster, names).all(files)
         for result in found.results
     )

@@ -26,10 +26,10 @@ from podfence.cli.testfigures import Figures
 from podfence.errors import PodfenceError, Position, Source
 from podfence.manifests.load import Loaded
 from podfence.manifests.testfiles import ReadTests, read_test_files
-from podfence.policy.domains import Names
+from podfence.policy.domains import DomainTable
 from podfence.questions.tests.coverage import Touching
-from podfence.questions.tests.judge import Status
-from podfence.questions.tests.run import Found, Runs, chosen
+from podfence.questions.tests.judge import ResultStatus
+from podfence.questions.tests.run import FileResults, Runs, chosen
 from podfence.render.jsontext import json_text
 from podfence.render.problems import message_text, problem_line
 from podfence.render.verdicts import Locate
@@ -184,7 +184,7 @@ def _again_and_again(run: Callable[[], int], paths: Sequence[str]) -> int:
     return 0
 
 
-def _first(inputs: Inputs, names: Names, namespace: str) -> int:
+def _first(inputs: Inputs, names: DomainTable, namespace: str) -> int:
     """A first test file. Nothing is written while something could not be read."""
     import yaml
 
@@ -215,7 +215,7 @@ def read_tests(files: Sequence[str]) -> ReadTests:
 
 def _judged(
     tests: ReadTests, runs: Runs, pattern: str, tags: Sequence[str], touching: Touching | None
-) -> list[Found]:
+) -> list[FileResults]:
     try:
         wanted = chosen(pattern, tags)
     except re.error as error:
@@ -224,7 +224,7 @@ def _judged(
 
 
 def _show(
-    found: Sequence[Found],
+    found: Sequence[FileResults],
     tests: ReadTests,
     loaded: Loaded,
     outputs: Sequence[Output],
@@ -243,7 +243,7 @@ def _show(
 
 
 def _text(
-    found: Sequence[Found],
+    found: Sequence[FileResults],
     locate: Locate,
     output: str,
     figures: Figures,
@@ -268,12 +268,12 @@ def _text(
     return "".join(f"{line}\n" for line in write(found, locate, strict=strict))
 
 
-def _status(found: Sequence[Found], loaded: Loaded, *, strict: bool, keep_going: bool) -> int:
+def _status(found: Sequence[FileResults], loaded: Loaded, *, strict: bool, keep_going: bool) -> int:
     results = [result for each in found for result in each.results]
-    if not any(result.status is not Status.SKIPPED for result in results):
+    if not any(result.status is not ResultStatus.SKIPPED for result in results):
         echo("error[PF001]: no test was run", err=True)
         return 2
-    open_ = any(result.status is Status.UNDECIDED for result in results)
+    open_ = any(result.status is ResultStatus.UNDECIDED for result in results)
     if open_:
         said = without_verdict(loaded, loaded.doubts)
         level = "warning" if keep_going else "error"
@@ -281,5 +281,5 @@ def _status(found: Sequence[Found], loaded: Loaded, *, strict: bool, keep_going:
     missing = has_errors(loaded.problems) and not loaded.doubts
     if (open_ or missing) and not keep_going:
         return 2
-    wrong = (Status.FAILED, Status.VACUOUS)
+    wrong = (ResultStatus.FAILED, ResultStatus.VACUOUS)
     return int(any(r.status in wrong or (strict and r.weak) for r in results))

@@ -9,7 +9,13 @@ import click
 
 from podfence.agent.fleet import Standing, Told, standing
 from podfence.agent.nodereport import PolicyReport
-from podfence.cli.agents import Agents, Where, agents_options, condition_option, require_status
+from podfence.cli.agents import (
+    AgentAccess,
+    Agents,
+    agents_options,
+    condition_option,
+    require_status,
+)
 from podfence.cli.common import output_option
 from podfence.cli.numbers import Number
 from podfence.cli.terminal import echo
@@ -41,7 +47,7 @@ PAUSE = 0.5
 @output_option
 def command(
     name: str,
-    where: Where,
+    where: AgentAccess,
     namespace: str | None,
     timeout: float,
     condition: bool,

@@ -12,7 +12,7 @@ from heapq import heapify, heappop, heappush
 
 from msgspec import Struct
 
-from podfence.dns.message import Told
+from podfence.dns.message import AddressRecord
 from podfence.policy.domains import At, patterns_of
 
 LEAST, MOST = 10, 86400
@@ -26,7 +26,7 @@ MOST_ADDRESSES = 65536
 """Addresses of all names; those that end first give way."""
 
 
-class Known(Struct, frozen=True):
+class CachedAddress(Struct, frozen=True):
     """An address of a name. ``until``: monotonic seconds to which it is live."""
 
     name: str
@@ -69,24 +69,24 @@ class Cache:
         """Whether a rule means a name."""
         return not self._wanted.isdisjoint(patterns_of(name))
 
-    def learn(self, name: str, told: Iterable[Told], now: float) -> None:
+    def learn(self, name: str, told: Iterable[AddressRecord], now: float) -> None:
         """A pod was told what a name has. Nothing of a name that no rule means."""
         if self.is_wanted(name):
             ends = ((e.address, now + min(max(e.seconds, LEAST), MOST)) for e in told)
             self._learn(name, ends, now)
 
-    def restore(self, known: Iterable[Known], now: float) -> None:
+    def restore(self, known: Iterable[CachedAddress], now: float) -> None:
         """What an earlier life of the process knew; what cannot be true is left out."""
         for each in known:
             if now - KEPT < each.until <= now + MOST and self.is_wanted(each.name):
                 self._learn(each.name, [(each.at, each.until)], now)
                 self._changed.add(each.name)
 
-    def known(self) -> Iterator[Known]:
+    def known(self) -> Iterator[CachedAddress]:
         """All that is known, live or kept."""
         for name, addresses in self._names.items():
             for at, until in addresses.items():
-                yield Known(name, at, until)
+                yield CachedAddress(name, at, until)
 
     def take(self, now: float) -> dict[str, NameState]:
         """The names of which something is live, or kept, that was not when this was last asked, or

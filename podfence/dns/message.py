@@ -58,7 +58,7 @@ class Head(Struct, frozen=True):
     """Where they begin."""
 
 
-class Told(Struct, frozen=True):
+class AddressRecord(Struct, frozen=True):
     """An address that a name has for ``seconds`` more: the least of the chain that leads there."""
 
     address: At
@@ -82,13 +82,13 @@ def read_head(data: bytes) -> Head | None:
     return Head(number, is_answer, is_useful, Question(name, kind), answers, at + _QUESTION.size)
 
 
-def read_addresses(data: bytes, head: Head) -> tuple[Told, ...]:
+def read_addresses(data: bytes, head: Head) -> tuple[AddressRecord, ...]:
     """What a useful answer says that the name asked for has; nothing where any record of it cannot
     be read, or two of them contradict each other."""
     if not head.is_useful or head.answers > MOST_RECORDS:
         return ()
     aliases: dict[WireName, tuple[WireName, int]] = {}
-    addresses: dict[WireName, list[Told]] = {}
+    addresses: dict[WireName, list[AddressRecord]] = {}
     at = head.end
     for _ in range(head.answers):
         record = _record(data, at)
@@ -105,7 +105,7 @@ def read_addresses(data: bytes, head: Head) -> tuple[Told, ...]:
             if at - start != _SIZES[kind]:
                 return ()
             address = _FAMILIES[kind], int.from_bytes(data[start:at], "big")
-            addresses.setdefault(owner, []).append(Told(address, seconds))
+            addresses.setdefault(owner, []).append(AddressRecord(address, seconds))
     return tuple(_at_the_end(head.question.name, aliases, addresses))
 
 
@@ -125,14 +125,14 @@ def text_of(name: WireName) -> str | None:
 def _at_the_end(
     name: WireName,
     aliases: dict[WireName, tuple[WireName, int]],
-    addresses: dict[WireName, list[Told]],
-) -> Iterator[Told]:
+    addresses: dict[WireName, list[AddressRecord]],
+) -> Iterator[AddressRecord]:
     """A name that is an alias has no addresses of its own (RFC 1034, 3.6.2)."""
     least = 0xFFFFFFFF
     for _ in range(MOST_ALIASES + 1):
         if name not in aliases:
             for told in addresses.get(name, ()):
-                yield Told(told.address, min(least, told.seconds))
+                yield AddressRecord(told.address, min(least, told.seconds))
             return
         name, seconds = aliases[name]
         least = min(least, seconds)

@@ -17,7 +17,7 @@ _TCP_HEADER = 20
 _FIN, _SYN, _RST = 1, 2, 4
 
 
-class Packet(Struct, frozen=True):
+class DnsPacket(Struct, frozen=True):
     """``family``: 4 or 6; addresses as integers. ``protocol``: ``TCP`` or ``UDP``. ``sequence``: of
     the first byte of ``payload``, and whether it ``begins`` or ``ends`` its half of a connection,
     for TCP."""
@@ -34,7 +34,7 @@ class Packet(Struct, frozen=True):
     ends: bool = False
 
 
-def read_packet(family: int, data: bytes) -> Packet | None:
+def read_packet(family: int, data: bytes) -> DnsPacket | None:
     """None: no packet of UDP or TCP that could be read to its end."""
     if len(data) < (_V4 if family == 4 else _V6) or data[0] >> 4 != family:
         return None
@@ -55,16 +55,16 @@ def read_packet(family: int, data: bytes) -> Packet | None:
     return _tcp(family, ends, data[start:end]) if protocol == TCP else None
 
 
-def _udp(family: int, ends: tuple[int, int], data: bytes) -> Packet | None:
+def _udp(family: int, ends: tuple[int, int], data: bytes) -> DnsPacket | None:
     if len(data) < _UDP.size:
         return None
     source, destination, length, _ = _UDP.unpack_from(data)
     if length != len(data):
         return None
-    return Packet(family, *ends, UDP, source, destination, data[_UDP.size :])
+    return DnsPacket(family, *ends, UDP, source, destination, data[_UDP.size :])
 
 
-def _tcp(family: int, ends: tuple[int, int], data: bytes) -> Packet | None:
+def _tcp(family: int, ends: tuple[int, int], data: bytes) -> DnsPacket | None:
     if len(data) < _TCP_HEADER:
         return None
     source, destination, sequence, _, offset, flags = _TCP.unpack_from(data)
@@ -72,7 +72,7 @@ def _tcp(family: int, ends: tuple[int, int], data: bytes) -> Packet | None:
     if not _TCP_HEADER <= begin <= len(data):
         return None
     begins = bool(flags & _SYN)
-    return Packet(
+    return DnsPacket(
         family,
         *ends,
         TCP,

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from msgspec import Struct
 
 from podfence.dns.message import Question
-from podfence.dns.packets import Packet
+from podfence.dns.packets import DnsPacket
 
 MOST = 1024
 """Questions of one interface; the oldest give way."""
@@ -20,7 +20,7 @@ SILENCE = 15.0
 """Seconds that a question waits for its answer."""
 
 
-class Way(Struct, frozen=True):
+class Interfaces(Struct, frozen=True):
     """By which interfaces a packet comes in and goes out, by their numbers; 0: the node itself
     sends or gets it. ``port_in``, ``port_out``: ports of a bridge; 0: none, or not known."""
 
@@ -29,7 +29,7 @@ class Way(Struct, frozen=True):
     port_in: int = 0
     port_out: int = 0
 
-    def is_back(self, there: Way) -> bool:
+    def is_back(self, there: Interfaces) -> bool:
         """Whether this is the way back of ``there``, from where that one went."""
         return (self.comes, self.goes) == (there.goes, there.comes) and all(
             a == b or not (a and b)
@@ -38,7 +38,7 @@ class Way(Struct, frozen=True):
 
 
 _Key = tuple[int, int, int, int, int, int, int, Question]
-_Lane = OrderedDict[_Key, tuple[Way, float]]
+_Lane = OrderedDict[_Key, tuple[Interfaces, float]]
 
 
 class Questions:
@@ -53,7 +53,9 @@ class Questions:
         """How many are open."""
         return sum(len(lane) for lanes in self._open.values() for lane in lanes.values())
 
-    def ask(self, packet: Packet, number: int, question: Question, way: Way, now: float) -> None:
+    def ask(
+        self, packet: DnsPacket, number: int, question: Question, way: Interfaces, now: float
+    ) -> None:
         """A question passes."""
         if now - self._swept > SILENCE:
             self._sweep(now)
@@ -64,7 +66,9 @@ class Questions:
         if len(lane) > MOST:
             lane.popitem(last=False)
 
-    def answer(self, packet: Packet, number: int, question: Question, way: Way, now: float) -> bool:
+    def answer(
+        self, packet: DnsPacket, number: int, question: Question, way: Interfaces, now: float
+    ) -> bool:
         """An answer passes; whether it is the one to an open question."""
         key = *_back(packet), number, question
         for lane in self._open.get(way.goes, {}).values():
@@ -86,7 +90,7 @@ class Questions:
                 del self._open[interface]
 
 
-def _ends(packet: Packet) -> tuple[int, int, int, int, int, int]:
+def _ends(packet: DnsPacket) -> tuple[int, int, int, int, int, int]:
     return (
         packet.family,
         packet.protocol,
@@ -97,7 +101,7 @@ def _ends(packet: Packet) -> tuple[int, int, int, int, int, int]:
     )
 
 
-def _back(packet: Packet) -> tuple[int, int, int, int, int, int]:
+def _back(packet: DnsPacket) -> tuple[int, int, int, int, int, int]:
     return (
         packet.family,
         packet.protocol,

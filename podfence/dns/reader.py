@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from podfence.dns.cache import Cache
 from podfence.dns.message import Head, read_addresses, read_head, text_of
-from podfence.dns.packets import TCP, Packet, read_packet
-from podfence.dns.questions import Questions, Way
+from podfence.dns.packets import TCP, DnsPacket, read_packet
+from podfence.dns.questions import Interfaces, Questions
 from podfence.dns.streams import Streams
 from podfence.policy.domains import At
 
@@ -48,10 +48,10 @@ class Copied(Struct, frozen=True):
 
     family: int
     data: bytes
-    way: Way
+    way: Interfaces
 
 
-class Reader:
+class DnsReader:
     """``is_resolver``: whether an address is that of a resolver that is trusted. Times are
     monotonic seconds, and never go back."""
 
@@ -84,7 +84,9 @@ class Reader:
         else:
             self._counts["stranger"] += 1
 
-    def _answer(self, packet: Packet, head: Head, data: bytes, way: Way, now: float) -> str:
+    def _answer(
+        self, packet: DnsPacket, head: Head, data: bytes, way: Interfaces, now: float
+    ) -> str:
         """Learn from a message of a resolver; what came of it."""
         if not head.is_answer or not self._questions.answer(
             packet, head.number, head.question, way, now
@@ -97,7 +99,9 @@ class Reader:
         self._cache.learn(name, told, now)
         return "learnt" if told else "nothing"
 
-    def _messages(self, packet: Packet, way: Way, now: float) -> Iterator[tuple[Head, bytes]]:
+    def _messages(
+        self, packet: DnsPacket, way: Interfaces, now: float
+    ) -> Iterator[tuple[Head, bytes]]:
         found = (
             self._streams.take(packet, (way.comes, way.port_in), now)
             if packet.protocol == TCP

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 
-from podfence.dns.packets import Packet
+from podfence.dns.packets import DnsPacket
 
 MOST_STREAMS = 1024
 MOST_BYTES = 16384
@@ -39,7 +39,7 @@ class Streams:
         """How many are followed."""
         return len(self._streams)
 
-    def take(self, packet: Packet, where: Hashable, now: float) -> Iterator[bytes]:
+    def take(self, packet: DnsPacket, where: Hashable, now: float) -> Iterator[bytes]:
         """A segment: the messages that are whole with it. ``where``: what else tells streams
         apart."""
         ends = packet.source, packet.source_port, packet.destination, packet.destination_port
@@ -64,7 +64,7 @@ class Streams:
             del self._streams[key]
 
 
-def _continue(stream: _Stream, packet: Packet) -> bool:
+def _continue(stream: _Stream, packet: DnsPacket) -> bool:
     """Whether a segment follows on what was read, or repeats some of it."""
     known = (stream.expected - packet.sequence) & 0xFFFFFFFF
     if known >= _HALF:

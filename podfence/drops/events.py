@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from podfence.drops.attempt import Attempt
-from podfence.drops.ledger import Names
+from podfence.drops.ledger import Attributed
 from podfence.drops.record import ISOLATED, RULE, End, Place
 from podfence.model.meta import ObjectRef
 from podfence.policy.flow import Direction
@@ -37,7 +37,7 @@ class DropEvents:
         self._left = float(BURST)
         self._at = float("-inf")
 
-    def denial(self, attempt: Attempt, names: Names, now: float) -> Denial | None:
+    def denial(self, attempt: Attempt, names: Attributed, now: float) -> Denial | None:
         """What is to be said now; None: nothing, or not now."""
         direction = attempt.direction
         if direction is None or names.cause.reason not in _REASONS:
@@ -70,7 +70,7 @@ def _end(end: End) -> str:
     return " or ".join(end.pods) or end.address
 
 
-def _why(names: Names) -> str:
+def _why(names: Attributed) -> str:
     policies = ", ".join(map(_place, names.cause.policies))
     if names.cause.reason == ISOLATED:
         near = "".join(f"; {place.path}: {place.said}" for place in names.cause.near[:1])
@@ -78,7 +78,7 @@ def _why(names: Names) -> str:
     return f"{policies} denies{_audited(names)}"
 
 
-def _audited(names: Names) -> str:
+def _audited(names: Attributed) -> str:
     audited = ", ".join(place.policy for place in names.cause.audited)
     return f" (audited: {audited})" if audited else ""
 

@@ -21,7 +21,7 @@ HOLDS = 10.0
 """Seconds after which an entry that sees packets again is asked anew who and why."""
 
 
-class Names(Struct, frozen=True):
+class Attributed(Struct, frozen=True):
     """What attribution says of an attempt."""
 
     source: End
@@ -29,7 +29,7 @@ class Names(Struct, frozen=True):
     cause: Cause
 
 
-class Counts(Struct, frozen=True):
+class DropCounts(Struct, frozen=True):
     """``seen``: packets by direction ("" where no policy is asked) and reason; AUDIT: they passed,
     and would have been dropped. ``lost``,
     ``forgotten``: as in ``Drops``. ``kept``: entries."""
@@ -48,7 +48,7 @@ class _Entry:
         self.last = now
         self.count = 0
         self.serial = 0
-        self.names: Names | None = None
+        self.names: Attributed | None = None
         self.named = float("-inf")
         self.uncounted = 0
         """Packets that are in no count by reason yet."""
@@ -99,7 +99,7 @@ class Ledger:
         """Attempts that want names, those that have waited longest."""
         return [attempt for attempt, _ in zip(self._asked, range(most), strict=False)]
 
-    def answer(self, attempt: Attempt, names: Names, now: float) -> None:
+    def answer(self, attempt: Attempt, names: Attributed, now: float) -> None:
         """What they are; nothing where the entry had to give way."""
         self._asked.pop(attempt, None)
         entry = self._entries.get(attempt)
@@ -115,9 +115,9 @@ class Ledger:
         seen = self._total
         return Drops(self._node, self._serial, seen, self._lost, self._forgotten, found)
 
-    def counts(self) -> Counts:
+    def counts(self) -> DropCounts:
         """For metrics."""
-        return Counts(dict(self._seen), self._lost, self._forgotten, len(self._entries))
+        return DropCounts(dict(self._seen), self._lost, self._forgotten, len(self._entries))
 
     def _count(self, attempt: Attempt, entry: _Entry) -> None:
         if entry.names is not None:

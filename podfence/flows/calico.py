@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from podfence.flows.jsonlines import JsonLines
 from podfence.flows.protocols import port_of, protocol_of
-from podfence.flows.seen import End, Left, Seen, Sort, Verdict
+from podfence.flows.seen import FlowRecords, Left, RecordedEnd, RecordedVerdict, Sort
 from podfence.flows.times import rfc3339
 
 _NETWORKS: Final = frozenset({"pub", "pvt", "PUBLIC NETWORK", "PRIVATE NETWORK"})
@@ -86,7 +86,7 @@ _PAGE: Final[msgspec.json.Decoder[_Page]] = msgspec.json.Decoder(_Page)
 class CalicoReader:
     """Counts Calico's records."""
 
-    def __init__(self, seen: Seen, file: str) -> None:
+    def __init__(self, seen: FlowRecords, file: str) -> None:
         self._seen = seen
         self.lines = JsonLines(seen, file, LINES, self._take).lines
 
@@ -129,8 +129,8 @@ class CalicoReader:
 
     def _count(
         self,
-        source: End | None,
-        to: End | None,
+        source: RecordedEnd | None,
+        to: RecordedEnd | None,
         words: tuple[str, str, str],
         port: int | None,
         times: tuple[Any, Any],
@@ -154,7 +154,7 @@ class CalicoReader:
             (source, to),
             protocol,
             number,
-            Verdict.ALLOWED if action == "allow" else Verdict.DENIED,
+            RecordedVerdict.ALLOWED if action == "allow" else RecordedVerdict.DENIED,
             times=tuple(text for time in times if (text := rfc3339(time))),
             count=max(count or 1, 1),
             at=_AT.get(words[2].lower(), ""),
@@ -165,18 +165,18 @@ def _name(name: _Text, aggregated: _Text) -> str:
     return aggregated or "" if (name or "") in _NONE else name or ""
 
 
-def _end(namespace: _Text, name: _Text, kind: _Text, address: _Text) -> End | None:
+def _end(namespace: _Text, name: _Text, kind: _Text, address: _Text) -> RecordedEnd | None:
     """An end; None where the record names none."""
     space, name, kind = namespace or "", name or "", kind or ""
     if kind in _HOST_TYPES:
-        return End(address=address or "", sort=Sort.NODE)
+        return RecordedEnd(address=address or "", sort=Sort.NODE)
     if kind in _NETWORK_TYPES or (name in _NETWORKS and space in _NONE):
         if name in _PUBLIC:
-            return End(address=address or "", sort=Sort.OUTSIDE)
-        return End(address=address or "", word="" if address else f"{name}, no address")
+            return RecordedEnd(address=address or "", sort=Sort.OUTSIDE)
+        return RecordedEnd(address=address or "", word="" if address else f"{name}, no address")
     if name in _NONE or space in _NONE:
-        return End(address=address) if address else None
-    return End(space, name)
+        return RecordedEnd(address=address) if address else None
+    return RecordedEnd(space, name)
 
 
 def _number(value: object) -> int | None:

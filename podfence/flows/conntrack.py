@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from podfence.flows.protocols import port_of, protocol_of
-from podfence.flows.seen import End, Left, Seen
+from podfence.flows.seen import FlowRecords, Left, RecordedEnd
 from podfence.flows.times import rfc3339
 
 _HEAD: Final = re.compile(
@@ -33,7 +33,7 @@ def is_conntrack(line: str) -> bool:
 class ConntrackReader:
     """Counts tracked connections."""
 
-    def __init__(self, seen: Seen, file: str) -> None:
+    def __init__(self, seen: FlowRecords, file: str) -> None:
         self._seen = seen
         self._file = file
 
@@ -67,7 +67,7 @@ class ConntrackReader:
         if protocol in _STREAMS and _UNANSWERED in text:
             seen.left[Left.UNANSWERED] += 1
             return
-        ends = End(address=sent["src"]), End(address=awaited["src"])
+        ends = RecordedEnd(address=sent["src"]), RecordedEnd(address=awaited["src"])
         times = (rfc3339(head["time"]),) if head["time"] else ()
         seen.add(ends, protocol, port, times=times)
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from podfence.flows.protocols import port_of, protocol_of
-from podfence.flows.seen import End, Left, Seen, Verdict
+from podfence.flows.seen import FlowRecords, Left, RecordedEnd, RecordedVerdict
 from podfence.flows.times import rfc3339
 
 _COLUMNS: Final[Mapping[str, str]] = {
@@ -37,10 +37,10 @@ _COLUMNS: Final[Mapping[str, str]] = {
 }
 NEEDED: Final = ("source", "destination", "protocol", "port")
 _ADDRESS: Final = frozenset("0123456789abcdefABCDEF:.")
-_VERDICTS: Final[Mapping[str, Verdict]] = {
-    "": Verdict.ALLOWED,
-    **dict.fromkeys(("allow", "allowed", "accept", "forwarded", "pass"), Verdict.ALLOWED),
-    **dict.fromkeys(("deny", "denied", "drop", "dropped", "reject"), Verdict.DENIED),
+_VERDICTS: Final[Mapping[str, RecordedVerdict]] = {
+    "": RecordedVerdict.ALLOWED,
+    **dict.fromkeys(("allow", "allowed", "accept", "forwarded", "pass"), RecordedVerdict.ALLOWED),
+    **dict.fromkeys(("deny", "denied", "drop", "dropped", "reject"), RecordedVerdict.DENIED),
 }
 _MOST: Final = 1 << 40
 """A count that no file can mean."""
@@ -59,7 +59,7 @@ def columns(line: str) -> Mapping[str, int] | None:
 class CsvReader:
     """Counts rows. The first line is the header."""
 
-    def __init__(self, seen: Seen, file: str, header: Mapping[str, int]) -> None:
+    def __init__(self, seen: FlowRecords, file: str, header: Mapping[str, int]) -> None:
         self._seen = seen
         self._file = file
         self._header = header
@@ -108,9 +108,9 @@ def _cells(line: str) -> list[str]:
         return []
 
 
-def _end(text: str) -> End:
+def _end(text: str) -> RecordedEnd:
     is_address = _ADDRESS.issuperset(text) and ("." in text or ":" in text)
-    return End(address=text) if is_address else End(word=text)
+    return RecordedEnd(address=text) if is_address else RecordedEnd(word=text)
 
 
 def _number(text: str) -> int | None:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from podfence.flows.jsonlines import JsonLines
 from podfence.flows.protocols import port_of, protocol_of
-from podfence.flows.seen import End, Left, Seen, Sort, Verdict
+from podfence.flows.seen import FlowRecords, Left, RecordedEnd, RecordedVerdict, Sort
 
 
 class _End(Struct):
@@ -38,20 +38,20 @@ class _Node(Struct):
     drops: list[_Drop] = []
 
 
-class Line(Struct):
+class DenialLine(Struct):
     """One line of ``--follow``, or the whole."""
 
     drop: _Drop | None = None
     nodes: list[_Node] = []
 
 
-DECODER: Final[msgspec.json.Decoder[Line]] = msgspec.json.Decoder(Line)
+DECODER: Final[msgspec.json.Decoder[DenialLine]] = msgspec.json.Decoder(DenialLine)
 
 
 class DenialReader:
     """Counts drops."""
 
-    def __init__(self, seen: Seen, file: str) -> None:
+    def __init__(self, seen: FlowRecords, file: str) -> None:
         self._seen = seen
         self.lines = JsonLines(seen, file, DECODER, self._take).lines
 
@@ -59,7 +59,7 @@ class DenialReader:
         """Read one answer. Raises msgspec.DecodeError."""
         self._take(DECODER.decode(data))
 
-    def _take(self, line: Line) -> None:
+    def _take(self, line: DenialLine) -> None:
         drops = [line.drop] if line.drop is not None else []
         for drop in (*drops, *(each for node in line.nodes for each in node.drops)):
             self._count(drop)
@@ -78,16 +78,16 @@ class DenialReader:
                 (_end(drop.source), _end(drop.destination)),
                 protocol,
                 port,
-                Verdict.ALLOWED if drop.audit else Verdict.DENIED,
+                RecordedVerdict.ALLOWED if drop.audit else RecordedVerdict.DENIED,
                 times=(drop.first, drop.last),
                 count=max(drop.count, 1),
             )
 
 
-def _end(end: _End) -> End:
+def _end(end: _End) -> RecordedEnd:
     if len(end.pods) == 1:
         namespace, _, pod = end.pods[0].partition("/")
-        return End(namespace, pod)
+        return RecordedEnd(namespace, pod)
     if end.node:
-        return End(address=end.address, sort=Sort.NODE)
-    return End(address=end.address)
+        return RecordedEnd(address=end.address, sort=Sort.NODE)
+    return RecordedEnd(address=end.address)

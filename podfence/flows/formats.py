@@ -18,7 +18,7 @@ from podfence.flows.csvtext import CsvReader, columns
 from podfence.flows.denials import DenialReader
 from podfence.flows.hubble import HubbleReader
 from podfence.flows.jsonlines import ERRORS, said
-from podfence.flows.seen import Seen
+from podfence.flows.seen import FlowRecords
 
 MAX_DOCUMENT: Final = 64 << 20
 """Bytes of a JSON document of several lines."""
@@ -45,7 +45,7 @@ class UnknownFormat(Exception):
 class FlowReader:
     """Reads one file, piece by piece. ``file``: what it is called in messages."""
 
-    def __init__(self, seen: Seen, file: str) -> None:
+    def __init__(self, seen: FlowRecords, file: str) -> None:
         self._seen = seen
         self._file = file
         self._reader: Reader | None = None

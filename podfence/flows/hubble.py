@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from podfence.flows.jsonlines import JsonLines
-from podfence.flows.seen import End, Left, Seen, Sort, Tally, Verdict
+from podfence.flows.seen import FlowRecords, Left, RecordedEnd, RecordedVerdict, Sort, Tally
 from podfence.sets.ports import MAX_PORT, OTHER
 
 _ALLOWED: Final = frozenset({"FORWARDED", "REDIRECTED", "AUDIT"})
@@ -112,7 +112,7 @@ class HubbleReader:
     their times and the port of the client. Such lines are not decoded again.
     """
 
-    def __init__(self, seen: Seen, file: str) -> None:
+    def __init__(self, seen: FlowRecords, file: str) -> None:
         self._seen = seen
         self._decoding = JsonLines(seen, file, _DECODER, self._take)
         self._alike: dict[_Shape, tuple[Tally, str]] = {}
@@ -164,8 +164,8 @@ class HubbleReader:
         source = _end(flow.source, flow.IP.source)
         destination = _end(flow.destination, flow.IP.destination)
         if flow.source.identity == _HOST and flow.traffic_direction != "EGRESS":
-            source = End(sort=Sort.OWN_NODE)
-        verdict = Verdict.DENIED if flow.verdict == _DENIED else Verdict.ALLOWED
+            source = RecordedEnd(sort=Sort.OWN_NODE)
+        verdict = RecordedVerdict.DENIED if flow.verdict == _DENIED else RecordedVerdict.ALLOWED
         tally = self._seen.tally(source, destination, protocol, port, verdict)
         if tally is None:
             self._seen.left[Left.TOO_MANY] += 1
@@ -231,11 +231,11 @@ def _begins(layer: _Layer4) -> bool:
     return flags is not None and flags.syn and not flags.ack
 
 
-def _end(endpoint: _Endpoint, address: str) -> End:
+def _end(endpoint: _Endpoint, address: str) -> RecordedEnd:
     if endpoint.pod_name:
         workload = endpoint.workloads[0].name if endpoint.workloads else ""
-        return End(endpoint.namespace, endpoint.pod_name, workload)
+        return RecordedEnd(endpoint.namespace, endpoint.pod_name, workload)
     sort = _SORTS.get(endpoint.identity, Sort.UNTOLD)
     if endpoint.identity >= _LOCAL:
         sort = Sort.OUTSIDE
-    return End(address=address, sort=sort)
+    return RecordedEnd(address=address, sort=sort)

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from podfence.flows.seen import Seen
+from podfence.flows.seen import FlowRecords
 
 T = TypeVar("T")
 
@@ -22,7 +22,11 @@ class JsonLines(Generic[T]):
     """Decodes lines, many at a time; a line that is none is a fault with its number."""
 
     def __init__(
-        self, seen: Seen, file: str, decoder: msgspec.json.Decoder[T], take: Callable[[T], None]
+        self,
+        seen: FlowRecords,
+        file: str,
+        decoder: msgspec.json.Decoder[T],
+        take: Callable[[T], None],
     ) -> None:
         self._seen = seen
         self._file = file

@@ -22,7 +22,7 @@ MAX_PLACES: Final = 5
 """Places of records that cannot be read, told at most."""
 
 
-class Verdict(Enum):
+class RecordedVerdict(Enum):
     """What became of a flow where it was recorded."""
 
     ALLOWED = "allowed"
@@ -43,7 +43,7 @@ class Sort(Enum):
     API_SERVER = "api-server"
 
 
-class End(Struct, frozen=True):
+class RecordedEnd(Struct, frozen=True):
     """One end as a record names it. ``pod``: its name, or one that ends in ``*`` and stands for all
     that begin so. ``word``: a name as podfence takes it on the command line."""
 
@@ -62,15 +62,15 @@ class End(Struct, frozen=True):
         return self.address or self.sort.value or "an end without a name"
 
 
-class Flow(Struct, frozen=True):
+class RecordedFlow(Struct, frozen=True):
     """Records that say the same. ``protocol``: TCP, UDP, SCTP, or ``sets.ports.OTHER``, whose port
     is 0. ``first``, ``last``: as the records write times, or RFC 3339; "" where none is told."""
 
-    source: End
-    destination: End
+    source: RecordedEnd
+    destination: RecordedEnd
     protocol: str
     port: int
-    verdict: Verdict
+    verdict: RecordedVerdict
     count: int
     first: str
     last: str
@@ -96,7 +96,7 @@ class Unread(Struct, frozen=True):
     message: str
 
 
-_Key = tuple[End, End, str, int, Verdict]
+_Key = tuple[RecordedEnd, RecordedEnd, str, int, RecordedVerdict]
 
 
 class Tally(Struct):
@@ -123,7 +123,7 @@ class Tally(Struct):
                 self.last = time
 
 
-class Seen(Struct):
+class FlowRecords(Struct):
     """Everything that was read so far. ``records``: all of them; ``left``: those that are no
     evidence, by reason; ``unread``: how many could not be read, ``places``: the first of these."""
 
@@ -135,7 +135,12 @@ class Seen(Struct):
     outside: set[str] = field(default_factory=set)
 
     def tally(
-        self, source: End, destination: End, protocol: str, port: int, verdict: Verdict
+        self,
+        source: RecordedEnd,
+        destination: RecordedEnd,
+        protocol: str,
+        port: int,
+        verdict: RecordedVerdict,
     ) -> Tally | None:
         """Where a flow is counted; None if there are too many different ones."""
         key = self._bounded(source), self._bounded(destination), protocol, port, verdict
@@ -144,20 +149,20 @@ class Seen(Struct):
             found = self.tallies[key] = Tally()
         return found
 
-    def _bounded(self, end: End) -> End:
+    def _bounded(self, end: RecordedEnd) -> RecordedEnd:
         if end.sort is not Sort.OUTSIDE or not end.address or end.address in self.outside:
             return end
         if len(self.outside) >= MAX_OUTSIDE:
-            return End(sort=Sort.OUTSIDE)
+            return RecordedEnd(sort=Sort.OUTSIDE)
         self.outside.add(end.address)
         return end
 
     def add(
         self,
-        ends: tuple[End, End],
+        ends: tuple[RecordedEnd, RecordedEnd],
         protocol: str,
         port: int,
-        verdict: Verdict = Verdict.ALLOWED,
+        verdict: RecordedVerdict = RecordedVerdict.ALLOWED,
         *,
         times: tuple[str, ...] = (),
         count: int = 1,
@@ -183,7 +188,9 @@ class Seen(Struct):
         if len(self.places) < MAX_PLACES:
             self.places.append(Unread(file, line, message))
 
-    def flows(self) -> Iterator[Flow]:
+    def flows(self) -> Iterator[RecordedFlow]:
         """What was seen, in the order in which it was first read."""
         for (source, to, protocol, port, verdict), tally in self.tallies.items():
-            yield Flow(source, to, protocol, port, verdict, tally.count, tally.first, tally.last)
+            yield RecordedFlow(
+                source, to, protocol, port, verdict, tally.count, tally.first, tally.last
+            )

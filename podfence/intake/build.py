@@ -18,7 +18,7 @@ from podfence.admission.schema import Json
 from podfence.errors import Problem, Severity, Source
 from podfence.intake.documents import Document, Unreadable
 from podfence.intake.doubts import can_matter, doubt_of, doubt_of_unreadable
-from podfence.intake.kept import Kept
+from podfence.intake.kept import DecodedDocuments
 from podfence.intake.unknownlabels import unknown_labels
 from podfence.model.claims import claim_problems
 from podfence.model.cluster import Cluster, ClusterObject, assign_addresses
@@ -52,7 +52,7 @@ class Reading(Struct, frozen=True):
 
 
 def build_cluster(
-    reading: Reading, *, strict_cidrs: bool = True, kept: Kept | None = None
+    reading: Reading, *, strict_cidrs: bool = True, kept: DecodedDocuments | None = None
 ) -> Intake:
     """The cluster of what was read. ``strict_cidrs``: as ``admission.decode.decode``; ``kept``:
     of readings before."""
@@ -65,7 +65,7 @@ def build_cluster(
 class _Builder:
     """Collects the objects, the problems and the doubts."""
 
-    def __init__(self, reading: Reading, strict_cidrs: bool, kept: Kept | None) -> None:
+    def __init__(self, reading: Reading, strict_cidrs: bool, kept: DecodedDocuments | None) -> None:
         self._kept = kept
         self._strict_cidrs = strict_cidrs
         self._may_be_patches = reading.may_be_patches

@@ -19,7 +19,7 @@ from podfence.errors import Problem, Severity, Source
 from podfence.intake.documents import Document
 from podfence.model.cluster import Cluster
 from podfence.model.entries import (
-    Account,
+    BoundAccount,
     Callback,
     ControllerClass,
     Entries,
@@ -47,7 +47,7 @@ def entries_of(documents: Iterable[Document]) -> tuple[Entries, tuple[Problem, .
     gateways: dict[ObjectRef, Gateway] = {}
     classes: list[ControllerClass] = []
     callbacks: list[Callback] = []
-    accounts: set[Account] = set()
+    accounts: set[BoundAccount] = set()
     grants: set[Grant] = set()
     problems: list[Problem] = []
     for document in documents:
@@ -67,7 +67,7 @@ def entries_of(documents: Iterable[Document]) -> tuple[Entries, tuple[Problem, .
                     classes.append(thing)
                 case Callback():
                     callbacks.append(thing)
-                case Account():
+                case BoundAccount():
                     accounts.add(thing)
                 case Grant():
                     grants.add(thing)

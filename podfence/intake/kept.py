@@ -14,7 +14,7 @@ from podfence.admission.decode import Decoded
 from podfence.intake.documents import Document
 
 
-class Kept(Struct):
+class DecodedDocuments(Struct):
     """Two versions of one input share one; both have to be read with the same settings.
 
     ``values``: the value of a document by its text.

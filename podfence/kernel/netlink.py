@@ -79,7 +79,7 @@ def spans(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
         start += max(length + -length % 4, _ATTRIBUTE.size)
 
 
-class Answer(Struct, frozen=True):
+class Ack(Struct, frozen=True):
     """What the kernel says about one request.
 
     ``error``: an errno, 0: done. ``reason``: the kernel's words, often none. ``offset``: where in
@@ -92,7 +92,7 @@ class Answer(Struct, frozen=True):
     offset: int = 0
 
 
-def decode_answers(data: bytes) -> Iterator[Answer]:
+def decode_answers(data: bytes) -> Iterator[Ack]:
     """The acknowledgements in a datagram; other messages are ignored."""
     for kind, flags, sequence, body in messages(data):
         if kind != NLMSG_ERROR or len(body) < _ERRNO.size:
@@ -102,9 +102,9 @@ def decode_answers(data: bytes) -> Iterator[Answer]:
         yield _answer(sequence, error, dict(attributes(extra)))
 
 
-def _answer(sequence: int, error: int, extra: dict[int, bytes]) -> Answer:
+def _answer(sequence: int, error: int, extra: dict[int, bytes]) -> Ack:
     """A capped acknowledgement repeats the header of the request, then says more if it can."""
     reason = extra.get(NLMSGERR_ATTR_MSG, b"").rstrip(b"\0").decode("ascii", "replace")
     offset = extra.get(NLMSGERR_ATTR_OFFS, b"")
     at = _OFFSET.unpack(offset)[0] if len(offset) == _OFFSET.size else 0
-    return Answer(sequence, error, reason, at)
+    return Ack(sequence, error, reason, at)

@@ -26,7 +26,7 @@ from podfence.kernel.netlink import (
     NLM_F_EXCL,
     NLM_F_REQUEST,
     SOL_NETLINK,
-    Answer,
+    Ack,
     attribute,
     decode_answers,
     message,
@@ -206,7 +206,7 @@ class Rtnetlink:
         first = self._sequence + 1
         self._sequence += len(requests)
         self._socket.send(b"".join(_encode(requests, first)))
-        refused: Answer | None = None
+        refused: Ack | None = None
         for answer in self._answers():
             if answer.error and refused is None:
                 refused = answer
@@ -217,7 +217,7 @@ class Rtnetlink:
             why = os.strerror(refused.error) + (f" ({refused.reason})" if refused.reason else "")
             raise HostError(f"{of}: the kernel refused the {about}: {why}")
 
-    def _answers(self) -> Iterator[Answer]:
+    def _answers(self) -> Iterator[Ack]:
         while True:
             yield from decode_answers(self._socket.recv(65536))
 

@@ -62,7 +62,7 @@ class Credentials(Protocol):
         """The server answered 401: forget what is cached; whether another try makes sense."""
 
 
-class Fixed(Struct, frozen=True):
+class StaticCredential(Struct, frozen=True):
     """A credential that stays as it is."""
 
     credential: Credential = field(default_factory=Credential)

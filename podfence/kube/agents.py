@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct, field
 
-from podfence.kube.access import Access, Credential, Fixed, ServerAddress
+from podfence.kube.access import Access, Credential, ServerAddress, StaticCredential
 from podfence.kube.client import Client
 
 AUDIENCE: Final = "podfence.io"
@@ -40,7 +40,7 @@ _LIFE: Final = 600
 """Seconds that a token is good for; the API server makes none for less."""
 
 
-class Agent(Struct, frozen=True, order=True):
+class AgentAddress(Struct, frozen=True, order=True):
     """An agent. ``node``: where it runs. ``port`` 0: it answers nobody. ``pod`` "": it is asked at
     its own address, not through the API server."""
 
@@ -55,7 +55,7 @@ class Fleet(Struct, frozen=True):
     """The Linux nodes of a cluster by name, and the agents."""
 
     nodes: tuple[str, ...]
-    agents: tuple[Agent, ...]
+    agents: tuple[AgentAddress, ...]
 
 
 class _Metadata(Struct):
@@ -116,10 +116,10 @@ def _is_linux(node: _Object) -> bool:
     return node.metadata.labels.get("kubernetes.io/os", _LINUX) == _LINUX
 
 
-def _agent(namespace: str, pod: _Object) -> Agent:
+def _agent(namespace: str, pod: _Object) -> AgentAddress:
     ports = (each for container in pod.spec.containers for each in container.ports)
     port = next((each.container_port for each in ports if each.name == PORT), 0)
-    return Agent(pod.spec.node_name, pod.status.pod_ip, port, namespace, pod.metadata.name)
+    return AgentAddress(pod.spec.node_name, pod.status.pod_ip, port, namespace, pod.metadata.name)
 
 
 def _items(client: Client, path: str, query: Mapping[str, str]) -> tuple[_Object, ...]:
@@ -134,7 +134,7 @@ def request_token(client: Client, namespace: str, account: str) -> str:
     return msgspec.json.decode(made, type=_TokenRequest).status.token
 
 
-def client_of(agent: Agent, access: Access, token: str) -> tuple[Client, str]:
+def client_of(agent: AgentAddress, access: Access, token: str) -> tuple[Client, str]:
     """A client that asks an agent, and what its paths begin with."""
     if agent.pod:
         place = f"/api/v1/namespaces/{agent.namespace}/pods/https:{agent.pod}:{agent.port}/proxy"
@@ -142,7 +142,7 @@ def client_of(agent: Agent, access: Access, token: str) -> tuple[Client, str]:
     host = f"[{agent.address}]" if ":" in agent.address else agent.address
     # Nobody vouches for the certificate of an agent; the token is worth nothing elsewhere.
     server = ServerAddress(f"https://{host}:{agent.port}", insecure=True)
-    direct = Access(server, Fixed(Credential()))
+    direct = Access(server, StaticCredential(Credential()))
     return _client(direct, {}, token), ""
 
 

@@ -20,7 +20,7 @@ import yaml
 from msgspec import Struct
 
 from podfence.errors import ClusterError
-from podfence.kube.access import Access, Credential, Credentials, Fixed, ServerAddress
+from podfence.kube.access import Access, Credential, Credentials, ServerAddress, StaticCredential
 from podfence.kube.execplugin import ExecPlugin, ExecSpec
 from podfence.kube.incluster import TokenFile
 from podfence.text import printable
@@ -121,7 +121,7 @@ class Kubeconfig(Struct, frozen=True):
         user = self._named(self.users, entry, "user")
         return Access(
             _server(cluster),
-            Fixed() if user is None else _credentials(user, _exec_cluster(cluster)),
+            StaticCredential() if user is None else _credentials(user, _exec_cluster(cluster)),
             entry.text("namespace") or "default",
             name,
             {} if user is None else _impersonation(user),
@@ -252,7 +252,7 @@ def _credentials(user: _Entry, cluster: Mapping[str, Any]) -> Credentials:
     if user.data.get("exec") is not None and not token:
         return ExecPlugin(_exec_spec(user, cluster), Credential("", None, certificate, key))
     basic = (name, user.text("password")) if name else None
-    return Fixed(Credential(token, None if token else basic, certificate, key))
+    return StaticCredential(Credential(token, None if token else basic, certificate, key))
 
 
 def _exec_spec(user: _Entry, cluster: Mapping[str, Any]) -> ExecSpec:

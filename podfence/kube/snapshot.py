@@ -39,7 +39,7 @@ class Snapshot(Struct, frozen=True):
     """Policies of other APIs (``Kind.group``) and how many there are; -1: that cannot be told."""
 
 
-class Wanted(Struct, frozen=True):
+class KindsToRead(Struct, frozen=True):
     """What to read: kinds with the versions that podfence reads, the best one first."""
 
     versions: Mapping[str, tuple[str, ...]]
@@ -54,7 +54,7 @@ class Wanted(Struct, frozen=True):
     """The namespaces whose NetworkPolicies are enough, for none applies in another; None: all."""
 
 
-def read_snapshot(client: Client, wanted: Wanted) -> Snapshot:
+def read_snapshot(client: Client, wanted: KindsToRead) -> Snapshot:
     """List all wanted kinds. Raises ClusterError when the server cannot be asked at all."""
     groups = {v.rpartition("/")[0] for versions in wanted.versions.values() for v in versions}
     served = discover(client, groups)
@@ -109,7 +109,7 @@ def _unread_versions(
 Step = tuple[Resource, Part[Any] | Unlisted]
 
 
-def _steps(client: Client, resources: Iterable[Resource], wanted: Wanted) -> Iterator[Step]:
+def _steps(client: Client, resources: Iterable[Resource], wanted: KindsToRead) -> Iterator[Step]:
     for resource in resources:
         enough = wanted.policies_of if resource.kind == "NetworkPolicy" else None
         if enough is not None:
@@ -169,7 +169,7 @@ def rbac_rule(resource: Resource) -> str:
     )
 
 
-def _elsewhere(client: Client, served: Iterable[Resource], wanted: Wanted) -> dict[str, int]:
+def _elsewhere(client: Client, served: Iterable[Resource], wanted: KindsToRead) -> dict[str, int]:
     """How many policies of other APIs there are; a server's preferred version is asked alone."""
     counts: dict[str, int] = {}
     decode = page_decoder("NetworkPolicy").decode

@@ -20,7 +20,7 @@ from podfence.kube.client import Client
 from podfence.kube.incluster import in_cluster
 from podfence.kube.kubeconfig import find_files, read_kubeconfig
 from podfence.kube.narrow import KEPT
-from podfence.kube.snapshot import Snapshot, Wanted, read_snapshot
+from podfence.kube.snapshot import KindsToRead, Snapshot, read_snapshot
 from podfence.text import printable
 
 
@@ -47,14 +47,16 @@ def find_access(context: str, kubeconfig: str | None, environment: Mapping[str, 
     return access
 
 
-def wanted(namespaces: Iterable[str] = (), policies_of: tuple[str, ...] | None = None) -> Wanted:
-    """All that verdicts depend on; the arguments are those of ``Wanted``.
+def wanted(
+    namespaces: Iterable[str] = (), policies_of: tuple[str, ...] | None = None
+) -> KindsToRead:
+    """All that verdicts depend on; the arguments are those of ``KindsToRead``.
 
     A namespace may come from a command line: what cannot be the name of one is not asked for.
     """
     versions = {kind: served_versions(kind) for kind in KEPT}
     enough = None if policies_of is None else _names(policies_of)
-    return Wanted(versions, is_policy_elsewhere, _names(namespaces), _OPTIONAL, enough)
+    return KindsToRead(versions, is_policy_elsewhere, _names(namespaces), _OPTIONAL, enough)
 
 
 def _names(namespaces: Iterable[str]) -> tuple[str, ...]:
@@ -86,7 +88,7 @@ def documents_of(snapshot: Snapshot) -> tuple[dict[str, Any], ...]:
     return (*snapshot.objects, *gaps, *elsewhere)
 
 
-def read_cluster(access: Access, wanted: Wanted) -> Snapshot:
+def read_cluster(access: Access, wanted: KindsToRead) -> Snapshot:
     """Everything of a cluster that verdicts depend on. Raises ClusterError."""
     with Client(access) as client:
         return read_snapshot(client, wanted)

@@ -19,7 +19,7 @@ NOT_READABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding a line, or the object in it, may raise."""
 
 
-class Event(Struct, frozen=True):
+class WatchEvent(Struct, frozen=True):
     """What became of an object. ``type``: ADDED, MODIFIED, DELETED, or what later servers say."""
 
     type: str
@@ -57,12 +57,12 @@ class _Status(Struct, frozen=True):
     details: _Details | None = None
 
 
-_EVENT: Final = msgspec.json.Decoder(Event)
+_EVENT: Final = msgspec.json.Decoder(WatchEvent)
 _MARK: Final = msgspec.json.Decoder(_Mark)
 _STATUS: Final = msgspec.json.Decoder(_Status)
 
 
-def read_line(line: bytes) -> Event | Bookmark | Failure | None:
+def read_line(line: bytes) -> WatchEvent | Bookmark | Failure | None:
     """One line of a watch; None: it is not JSON, or of another form."""
     try:
         event = _EVENT.decode(line)

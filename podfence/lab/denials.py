@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from podfence.drops.attempt import attempt_of
 from podfence.drops.attribution import Attribution
-from podfence.drops.ledger import MOST, Ledger, Names
+from podfence.drops.ledger import MOST, Attributed, Ledger
 from podfence.drops.record import Drops, rfc3339
 from podfence.lab.probing.denied import Noted
 from podfence.live.node import LiveIndex
@@ -18,7 +18,7 @@ from podfence.model.cluster import Cluster
 from podfence.model.facts import Put
 from podfence.nft.lowering.assembly import Assembly
 from podfence.nft.lowering.lower import LocalNode
-from podfence.policy.domains import Names as DomainNames
+from podfence.policy.domains import DomainTable
 from podfence.testing.facts import facts_of
 
 
@@ -29,7 +29,7 @@ class Denials:
         self._ledgers: dict[str, Ledger] = {}
 
     def take(
-        self, noted: Mapping[str, Noted], cluster: Cluster, names: DomainNames
+        self, noted: Mapping[str, Noted], cluster: Cluster, names: DomainTable
     ) -> Mapping[str, str]:
         """Copies that came, by node, and the cluster whose policies denied; what is wrong with the
         log of a node."""
@@ -49,7 +49,7 @@ class Denials:
                     source, destination = map(
                         attribution.end, (attempt.source, attempt.destination)
                     )
-                    answer = Names(source, destination, attribution.cause(attempt))
+                    answer = Attributed(source, destination, attribution.cause(attempt))
                     ledger.answer(attempt, answer, times.get(attempt, 0.0))
         return {node: found.fault for node, found in noted.items() if found.fault}
 
@@ -60,7 +60,7 @@ class Denials:
         )
 
 
-def _attribution(node: str, cluster: Cluster, names: DomainNames) -> Attribution:
+def _attribution(node: str, cluster: Cluster, names: DomainTable) -> Attribution:
     index = LiveIndex(node, names)
     assembly = Assembly(LocalNode(node), index.selections)
     things = (

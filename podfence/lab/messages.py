@@ -10,19 +10,19 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from podfence.drops.record import Drops
-from podfence.lab.replies import Applied, Ended, Explained, Namespace, Stated, Tested
+from podfence.lab.replies import Applied, Ended, Explained, NetworkNamespace, Stated, Tested
 from podfence.manifests.positions import Positions
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.meta import DEFAULT_NAMESPACE
 from podfence.model.objects import IPAddress
-from podfence.policy.domains import NO_NAMES, Names
+from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.questions.can import Can
 
 R_co = TypeVar("R_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
+class LabInput:
     """A cluster as its objects, where they are written, and what domain names stand for."""
 
     objects: tuple[ClusterObject, ...]
@@ -30,7 +30,7 @@ class Input:
     names: Mapping[str, frozenset[IPAddress]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, cluster: Cluster, positions: Positions, names: Names = NO_NAMES) -> Input:
+    def of(cls, cluster: Cluster, positions: Positions, names: DomainTable = NO_NAMES) -> LabInput:
         """What ``Cluster.of`` makes the same cluster of."""
         objects: tuple[ClusterObject, ...] = (
             *cluster.namespaces.values(),
@@ -55,7 +55,7 @@ class Message(Generic[R_co]):
 class Apply(Message[Applied]):
     """Become another cluster."""
 
-    input: Input
+    input: LabInput
     traffic: bool = False
     """Keep connections busy meanwhile, and account for them."""
 
@@ -73,7 +73,7 @@ class TryAll(Message[Tested]):
 
 
 @dataclass(frozen=True, slots=True)
-class Denied(Message[tuple[Drops, ...]]):
+class TellDenied(Message[tuple[Drops, ...]]):
     """Say what was denied, a node after the other. ``since``: by node, the serial after which
     changes are asked for."""
 
@@ -86,7 +86,7 @@ class Status(Message[Stated]):
 
 
 @dataclass(frozen=True, slots=True)
-class Exec(Message[Namespace]):
+class Exec(Message[NetworkNamespace]):
     """Where commands for a node named ``node``, or else for a pod or workload's first pod named
     ``pod``, have to run. ``namespace``: that of names of the form ``kind/name``."""
 

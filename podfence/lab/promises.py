@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 from podfence.engine.permitted import from_own_node
 from podfence.lab.run import Progress, run_lab
 from podfence.lab.testbed.placement import schedule
-from podfence.lab.testbed.probeplan import Party, Side
-from podfence.lab.testbed.proved import Proved, Seen
+from podfence.lab.testbed.probeplan import Party, PartyKind
+from podfence.lab.testbed.proved import Disagreement, Proved
 from podfence.lab.testbed.report import LabReport, PortSeen
 from podfence.lab.trial import LabOptions
 from podfence.model.cluster import Cluster
 from podfence.policy.compile import compile_cluster
-from podfence.policy.domains import Names
-from podfence.questions.tests.cells import Asked, Cell, Cells
+from podfence.policy.domains import DomainTable
+from podfence.questions.tests.cells import Cell, Cells, TestInWorld
 from podfence.questions.tests.edits import edited, prepared
 from podfence.questions.tests.ends import Resolver
 from podfence.questions.tests.form import Expect, PolicyTest, PolicyTests
@@ -28,7 +28,7 @@ from podfence.questions.tests.world import World
 
 def prove(
     cluster: Cluster,
-    names: Names,
+    names: DomainTable,
     file: PolicyTests,
     wanted: Callable[[PolicyTest], bool],
     options: LabOptions,
@@ -54,7 +54,7 @@ def prove(
         world, report = labs[lab]
         before = World(compile_cluster(schedule(whole, options.nodes), names))
         same = before.pods == world.pods
-        asked = Asked(test, Resolver(before if same else world), world)
+        asked = TestInWorld(test, Resolver(before if same else world), world)
         if asked.misses and not test.allow_empty:
             yield Proved(test, "vacuous", misses=asked.misses)
         else:
@@ -73,10 +73,10 @@ def _not_by_packets(test: PolicyTest) -> str:
     return ""
 
 
-def _judged(asked: Asked, world: World, report: LabReport) -> Proved:
+def _judged(asked: TestInWorld, world: World, report: LabReport) -> Proved:
     test = asked.test
     packets = denials = differ = 0
-    wrong: list[Seen] = []
+    wrong: list[Disagreement] = []
     some = False
     for source, target, port, must in _looked_at(asked, world, report):
         packets += 1
@@ -86,7 +86,7 @@ def _judged(asked: Asked, world: World, report: LabReport) -> Proved:
             some = some or port.open
         elif port.open is not must:
             wrong.append(
-                Seen(
+                Disagreement(
                     _name(source, report),
                     _name(target, report),
                     port.family,
@@ -112,13 +112,13 @@ def _judged(asked: Asked, world: World, report: LabReport) -> Proved:
 
 
 def _name(party: Party, report: LabReport) -> str:
-    if party.side is Side.POD:
+    if party.side is PartyKind.POD:
         return report.workloads.get(party.name, party.name)
-    return f"node/{party.name}" if party.side is Side.NODE else party.name
+    return f"node/{party.name}" if party.side is PartyKind.NODE else party.name
 
 
 def _looked_at(
-    asked: Asked, world: World, report: LabReport
+    asked: TestInWorld, world: World, report: LabReport
 ) -> Iterator[tuple[Party, Party, PortSeen, bool]]:
     """The probes of a test, each with whether it has to be open."""
     sides: dict[int, _Side] = {
@@ -140,7 +140,7 @@ def _looked_at(
 
 
 def _is_own_node(world: World, source: Party, target: Party) -> bool:
-    if target.side is not Side.POD or source.side is Side.POD:
+    if target.side is not PartyKind.POD or source.side is PartyKind.POD:
         return False
     endpoint = world.index.endpoints[target.name]
     return any(from_own_node(world.index, address, endpoint) for address in source.addresses)
@@ -172,7 +172,7 @@ class _Side:
 
     def _found(self, party: Party) -> int | None:
         world, family = self._cells.world, self._cells.family.number
-        if party.side is Side.POD:
+        if party.side is PartyKind.POD:
             pod = world.number_of.get(party.name)
             return None if pod is None else self._cells.atoms.of_pod(pod)
         for address in party.addresses:

@@ -12,16 +12,16 @@ from datetime import datetime
 from msgspec import Struct
 
 from podfence.errors import Position, Source
-from podfence.lab.testbed.livetraffic import Account
+from podfence.lab.testbed.livetraffic import TrafficLosses
 from podfence.lab.testbed.probeplan import LabNode, Party
-from podfence.lab.testbed.report import LabReport, Packet
+from podfence.lab.testbed.report import LabReport, SentProbe
 from podfence.model.objects import Service
 from podfence.policy.origin import Origin
 from podfence.questions.diff import VerdictChange
 from podfence.questions.why import WhyAnswer
 
 
-class Places(Struct, frozen=True):
+class RulePositions(Struct, frozen=True):
     """Where the policies and rules of one answer are written."""
 
     known: Mapping[tuple[Source, str], Position]
@@ -29,7 +29,7 @@ class Places(Struct, frozen=True):
     @classmethod
     def of(
         cls, origins: Iterable[Origin], locate: Callable[[Source, str], Position | None]
-    ) -> Places:
+    ) -> RulePositions:
         """Those of some origins, found by ``locate``."""
         wanted = {(o.source, o.path) for o in origins if o.source is not None}
         found = ((source, path, locate(source, path)) for source, path in wanted)
@@ -95,7 +95,7 @@ class Applied(Struct, frozen=True):
     """Nodes on which live connections are judged again."""
     seconds: float
     notes: tuple[str, ...]
-    traffic: Account | None = None
+    traffic: TrafficLosses | None = None
     """What live connections noticed; None: there were none."""
 
 
@@ -109,11 +109,11 @@ class Explained(Struct, frozen=True):
     """The engine's reasons, and what became of a real packet."""
 
     answer: WhyAnswer
-    places: Places
-    packet: Packet | NotSent
+    places: RulePositions
+    packet: SentProbe | NotSent
     agrees: bool = True
     """The packet did what the engine says, or none was sent."""
-    control: Packet | None = None
+    control: SentProbe | None = None
     """To the same port, from an end that no policy keeps out; None where the packet is open."""
     held: bool = False
     """A program in the target has the port, so the packet was a lone SYN."""
@@ -123,7 +123,7 @@ class Tested(Struct, frozen=True):
     """Every probe of a lab beside what the engine says."""
 
     report: LabReport
-    places: Places
+    places: RulePositions
 
 
 class Ended(Struct, frozen=True):
@@ -132,7 +132,7 @@ class Ended(Struct, frozen=True):
     name: str
 
 
-class Namespace(Struct, frozen=True):
+class NetworkNamespace(Struct, frozen=True):
     """A network namespace, as a process holds it."""
 
     pid: int

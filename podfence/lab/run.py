@@ -20,7 +20,7 @@ from podfence.errors import LabError
 from podfence.lab.probing.process import LabProcess
 from podfence.lab.probing.requests import Build, Enforce
 from podfence.lab.testbed.placement import schedule
-from podfence.lab.testbed.probeplan import ProbePlan, Side, make_plan
+from podfence.lab.testbed.probeplan import PartyKind, ProbePlan, make_plan
 from podfence.lab.testbed.report import LabReport
 from podfence.lab.testbed.services import services_text
 from podfence.lab.trial import LabOptions, Trial, families, local_node
@@ -46,7 +46,7 @@ def run_lab(
     if not plan.probes:
         raise LabError("nothing to try: no pod of the input has an address that a lab can give it")
     with _terminable(), collector_paused(), LabProcess(plan) as lab:
-        pods = sum(party.side is Side.POD for party in plan.parties)
+        pods = sum(party.side is PartyKind.POD for party in plan.parties)
         progress(f"building {pods} pods on {len(plan.nodes)} node(s)")
         building = lab.ask(Build())
         trial = Trial(lab, placed, plan, options)  # the engine answers while the lab is built

@@ -18,29 +18,39 @@ from msgspec.structs import replace
 from podfence.drops.record import Drops
 from podfence.errors import LabError, PodfenceError
 from podfence.lab.denials import Denials
-from podfence.lab.messages import Apply, Denied, Down, Exec, Input, Message, Status, TryAll, Why
+from podfence.lab.messages import (
+    Apply,
+    Down,
+    Exec,
+    LabInput,
+    Message,
+    Status,
+    TellDenied,
+    TryAll,
+    Why,
+)
 from podfence.lab.probing.process import LabProcess
 from podfence.lab.probing.requests import (
     Build,
     Enforce,
     Grow,
-    Held,
-    Logged,
+    HeldPorts,
+    NamespaceOf,
     Settle,
     StartTraffic,
-    StepAside,
     StopTraffic,
+    TakeLogged,
     Try,
-    Where,
+    YieldPorts,
 )
 from podfence.lab.replies import (
     Applied,
     Ended,
     Explained,
-    Namespace,
+    NetworkNamespace,
     NodeState,
     NotSent,
-    Places,
+    RulePositions,
     Stated,
     Tested,
 )
@@ -48,11 +58,11 @@ from podfence.lab.testbed.compare import agrees
 from podfence.lab.testbed.control import control_of
 from podfence.lab.testbed.hostnames import RESOLVER, hosts_text
 from podfence.lab.testbed.liveflows import Flows, flows_across
-from podfence.lab.testbed.livetraffic import Account, account
+from podfence.lab.testbed.livetraffic import TrafficLosses, account
 from podfence.lab.testbed.placement import schedule
-from podfence.lab.testbed.probeplan import Party, ProbePlan, Side, make_plan
-from podfence.lab.testbed.probes import Outcome, Probe
-from podfence.lab.testbed.report import Packet
+from podfence.lab.testbed.probeplan import Party, PartyKind, ProbePlan, make_plan
+from podfence.lab.testbed.probes import Probe, ProbeOutcome
+from podfence.lab.testbed.report import SentProbe
 from podfence.lab.testbed.services import frontends, services_text
 from podfence.lab.trial import LabOptions, Trial, families, local_node
 from podfence.model.cluster import Cluster
@@ -66,11 +76,11 @@ from podfence.nft.transaction import Transaction
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
 from podfence.policy.origin import Origin
-from podfence.questions.can import Asker, Can, Case
+from podfence.questions.can import Asker, Can, EndPair
 from podfence.questions.diff import changed_verdicts
 from podfence.questions.parties import NODE
 from podfence.questions.why import why
-from podfence.reconcile.nodes import Change, Commit, commit
+from podfence.reconcile.nodes import Commit, NodeStep, commit
 
 _HELD = "a program in the target has the port, and what it answers proves nothing"
 _BEFORE, _AFTER = 0.2, 0.3
@@ -80,21 +90,21 @@ _BEFORE, _AFTER = 0.2, 0.3
 class World(Struct, frozen=True):
     """Everything that follows from one input."""
 
-    input: Input
+    input: LabInput
     index: PolicyIndex
     plan: ProbePlan
     rules: Mapping[str, Ruleset]
     """What each node enforces, by its name."""
 
 
-def world(read: Input, options: LabOptions, before: World | None = None) -> World:
+def world(read: LabInput, options: LabOptions, before: World | None = None) -> World:
     """What a lab shall be; ``before``: what it is. Raises LabError when there is nothing to
     build."""
     cluster = Cluster.of(read.objects)
     placed = schedule(cluster, options.nodes, None if before is None else before.index.cluster)
     index = compile_cluster(placed, read.names)
     plan = make_plan(index, options.limits, families())
-    if not any(party.side is Side.POD for party in plan.parties):
+    if not any(party.side is PartyKind.POD for party in plan.parties):
         raise LabError(
             "nothing to build: no pod of the input has an address that a lab can give it"
         )
@@ -133,7 +143,7 @@ class Session:
             case Exec(node, pod, namespace):
                 is_node = node in self._world.index.cluster.nodes
                 return self.where(node if is_node else pod, namespace)
-            case Denied(since):
+            case TellDenied(since):
                 return self.denied(since)
             case Status():
                 return self.status()
@@ -151,7 +161,7 @@ class Session:
     def status(self) -> Stated:
         """What is there."""
         plan, cluster = self._world.plan, self._world.index.cluster
-        pods = [party for party in plan.parties if party.side is Side.POD]
+        pods = [party for party in plan.parties if party.side is PartyKind.POD]
         nodes = (
             NodeState(
                 node,
@@ -166,25 +176,25 @@ class Session:
             rootless=self.lab.rootless,
             policies=len(cluster.policies) + len(cluster.admin_policies),
             nodes=tuple(nodes),
-            outside=tuple(p.name for p in plan.parties if p.side is Side.OUTSIDE),
+            outside=tuple(p.name for p in plan.parties if p.side is PartyKind.OUTSIDE),
             services=tuple(s for s in cluster.services if s.cluster_ips),
             notes=plan.notes,
         )
 
-    def where(self, name: str, namespace: str = DEFAULT_NAMESPACE) -> Namespace:
+    def where(self, name: str, namespace: str = DEFAULT_NAMESPACE) -> NetworkNamespace:
         """The namespace of a node, a pod, or a workload's first pod."""
         if name not in self._world.index.cluster.nodes:
             end = self._asker.directory.find(name, namespace).ends[0]
             name = end.name if end.what != NODE else end.name.removeprefix("node/")
-        number = self.lab.call(Where(name)).value
+        number = self.lab.call(NamespaceOf(name)).value
         of = "" if name in self._world.index.cluster.nodes else name.partition("/")[0]
         hosts = hosts_text(self._world.index, self._world.plan, of)
         files = {"/etc/hosts": hosts, "/etc/resolv.conf": RESOLVER}
-        return Namespace(self.lab.pid, number, self.lab.rootless, name, files)
+        return NetworkNamespace(self.lab.pid, number, self.lab.rootless, name, files)
 
     def step_aside(self, party: str, descriptor: int) -> None:
         """Leave ports of a party to its programs; ``descriptor``: of their bind notices."""
-        self.lab.call_with(StepAside(party), descriptor)
+        self.lab.call_with(YieldPorts(party), descriptor)
 
     @property
     def _asker(self) -> Asker:
@@ -192,12 +202,14 @@ class Session:
 
     # -- change
 
-    def apply(self, read: Input, *, traffic: bool = False) -> Applied:
+    def apply(self, read: LabInput, *, traffic: bool = False) -> Applied:
         """Become another cluster. ``traffic``: with live connections, which are accounted for."""
         old, new = self._world, world(read, self._options, self._world)
         if not traffic:
             return self._become(old, new)
-        flows = flows_across(old.index, new.index, old.plan, new.plan, self.lab.call(Held()).value)
+        flows = flows_across(
+            old.index, new.index, old.plan, new.plan, self.lab.call(HeldPorts()).value
+        )
         self.lab.call(StartTraffic((*flows.revoked, *flows.kept)))
         sleep(_BEFORE)
         try:
@@ -206,7 +218,7 @@ class Session:
             seen = self._account(flows)
         return replace(applied, traffic=seen)
 
-    def _account(self, flows: Flows) -> Account:
+    def _account(self, flows: Flows) -> TrafficLosses:
         """End the live connections."""
         sleep(_AFTER)
         found = self.lab.call(StopTraffic()).value
@@ -217,12 +229,12 @@ class Session:
         self._note_denied()
         start = monotonic()
         changes = {
-            node: Change.between(old.rules[node], wanted) for node, wanted in new.rules.items()
+            node: NodeStep.between(old.rules[node], wanted) for node, wanted in new.rules.items()
         }
         self._change(old, new, changes)
         return _applied(old, new, changes, monotonic() - start)
 
-    def _change(self, old: World, new: World, changes: Mapping[str, Change]) -> None:
+    def _change(self, old: World, new: World, changes: Mapping[str, NodeStep]) -> None:
         """All of it or nothing. Raises PodfenceError."""
         try:
             self.lab.call(Grow(new.plan))
@@ -248,7 +260,7 @@ class Session:
                 self.lab.call(Enforce(node.name, text))
                 self._served[node.name] = text
 
-    def _commit(self, changes: Mapping[str, Change]) -> Commit:
+    def _commit(self, changes: Mapping[str, NodeStep]) -> Commit:
         """One transaction a node; all of them, or an error and the rules as before."""
 
         def enforce(node: str, step: Transaction) -> None:
@@ -278,7 +290,7 @@ class Session:
 
     def _note_denied(self) -> Mapping[str, str]:
         index = self._world.index
-        return self._denials.take(self.lab.call(Logged()).value, index.cluster, index.names)
+        return self._denials.take(self.lab.call(TakeLogged()).value, index.cluster, index.names)
 
     def why(self, question: Can) -> Explained:
         """The engine's reasons, and what becomes of a real packet."""
@@ -289,16 +301,16 @@ class Session:
             return Explained(answer, places, probe)
         plan, listening = self._world.plan, control_of(self._world.plan, probe)
         first, second = self.lab.call(Try([probe, listening], self._options.patience)).value
-        held = probe[1:] in self.lab.call(Held()).value
+        held = probe[1:] in self.lab.call(HeldPorts()).value
         if held and probe.protocol != "TCP":
             return Explained(answer, places, NotSent(_HELD))
-        packet = Packet.of(plan, probe, Outcome(first))
+        packet = SentProbe.of(plan, probe, ProbeOutcome(first))
         agreed = agrees(answer.case.verdict.allowed, packet.outcome)
-        is_open = packet.outcome is Outcome.OPEN
-        control = None if is_open else Packet.of(plan, listening, Outcome(second))
+        is_open = packet.outcome is ProbeOutcome.OPEN
+        control = None if is_open else SentProbe.of(plan, listening, ProbeOutcome(second))
         return Explained(answer, places, packet, agreed, control, held)
 
-    def _probe(self, case: Case) -> Probe | NotSent:
+    def _probe(self, case: EndPair) -> Probe | NotSent:
         """The probe that a question asks for."""
         if case.family is None:
             return NotSent("an end has no address yet")
@@ -313,11 +325,11 @@ class Session:
         parties = self._world.plan.parties
         return next((at for at, p in enumerate(parties) if address in p.addresses), None)
 
-    def _places(self, origins: Iterable[Origin]) -> Places:
-        return Places.of(origins, self._world.input.positions.shown)
+    def _places(self, origins: Iterable[Origin]) -> RulePositions:
+        return RulePositions.of(origins, self._world.input.positions.shown)
 
 
-def _applied(old: World, new: World, changes: Mapping[str, Change], seconds: float) -> Applied:
+def _applied(old: World, new: World, changes: Mapping[str, NodeStep], seconds: float) -> Applied:
     outside = _outside((old.plan, new.plan))
     return Applied(
         came=_without(new.plan, old.plan),
@@ -334,13 +346,13 @@ def _applied(old: World, new: World, changes: Mapping[str, Change], seconds: flo
 def _without(plan: ProbePlan, other: ProbePlan) -> tuple[Party, ...]:
     """Pods of one plan that another one has not, or not in the same way."""
     known = {party.name: party for party in other.parties}
-    pods = (party for party in plan.parties if party.side is Side.POD)
+    pods = (party for party in plan.parties if party.side is PartyKind.POD)
     return tuple(party for party in pods if known.get(party.name) != party)
 
 
 def _outside(plans: Sequence[ProbePlan]) -> list[IPAddress]:
     """Outside addresses that take part in any plan."""
     parties: dict[Party, None] = {
-        party: None for plan in plans for party in plan.parties if party.side is Side.OUTSIDE
+        party: None for plan in plans for party in plan.parties if party.side is PartyKind.OUTSIDE
     }
     return [address for party in parties for address in party.addresses]

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from podfence.errors import LabError
 from podfence.lab.probing.process import LabProcess
-from podfence.lab.probing.requests import DialServices, Held, Send, Try
+from podfence.lab.probing.requests import DialServices, HeldPorts, Send, Try
 from podfence.lab.testbed.compare import Observed, enforced_kinds, expect, lost, not_open
 from podfence.lab.testbed.control import (
     control_kinds,
@@ -26,8 +26,8 @@ from podfence.lab.testbed.control import (
     live_controls,
     unanswered,
 )
-from podfence.lab.testbed.probeplan import FAMILIES, LabNode, Limits, ProbePlan
-from podfence.lab.testbed.probes import Listener, Outcome
+from podfence.lab.testbed.probeplan import FAMILIES, LabNode, PlanLimits, ProbePlan
+from podfence.lab.testbed.probes import Listener, ProbeOutcome
 from podfence.lab.testbed.report import HeldPort, LabReport, Timings
 from podfence.lab.testbed.services import (
     ServiceProbe,
@@ -49,7 +49,7 @@ _MANY = 100
 class LabOptions(Struct, frozen=True):
     """How a lab is built and tried."""
 
-    limits: Limits = field(default_factory=Limits)
+    limits: PlanLimits = field(default_factory=PlanLimits)
     timeout: float = 0.3
     """Seconds after which a probe counts as dropped."""
     patience: float = 1.0
@@ -79,7 +79,7 @@ class Control(Struct, frozen=True):
     """What proves of every probe that its missing answer means something."""
 
     outcomes: bytes
-    """One :class:`Outcome` a probe: OPEN where it is proven."""
+    """One :class:`ProbeOutcome` a probe: OPEN where it is proven."""
     seconds: float
     live: bool
     """It was made with the policies enforced."""
@@ -127,7 +127,7 @@ class Trial:
         keeps out."""
         tried = live_controls(self._plan)
         answer = self._lab.call(Try(tried, self._options.patience))
-        self._held = self._lab.call(Held()).value
+        self._held = self._lab.call(HeldPorts()).value
         outcomes = live_control(self._plan, tried, answer.value, self._held)
         return Control(outcomes, answer.seconds, live=True)
 
@@ -168,7 +168,7 @@ class Trial:
     def _report(self, observed: Observed, sent: _Sent, control: Control) -> LabReport:
         disagreements = tuple(observed.disagreements())
         without_control = tuple(observed.without_control())
-        left_out = len(without_control) + control.outcomes.count(Outcome.HELD)
+        left_out = len(without_control) + control.outcomes.count(ProbeOutcome.HELD)
         probes = len(self._plan.probes) - left_out
         pods = self._index.cluster.pods
         return LabReport(
@@ -191,7 +191,7 @@ class Trial:
         if not self._held:
             return
         pairs = zip(self._plan.probes, control, strict=True)
-        probed = {probe[1:] for probe, outcome in pairs if outcome == Outcome.OPEN}
+        probed = {probe[1:] for probe, outcome in pairs if outcome == ProbeOutcome.OPEN}
         for listener in sorted(self._held):
             at, family, protocol, port = listener
             yield HeldPort(self._plan.parties[at], family, protocol, port, listener in probed)

@@ -29,7 +29,7 @@ from podfence.questions.certainty import Certainty
 from podfence.questions.find import removal
 from podfence.questions.find.openness import Openness, newcomers, unprotected
 from podfence.questions.find.path import shortest
-from podfence.questions.find.reach import OUTSIDE, Row
+from podfence.questions.find.reach import OUTSIDE, ReachRow
 from podfence.questions.find.selectors import unused_selectors
 from podfence.questions.parties import Directory
 from podfence.questions.phrases.tierwords import policy_name
@@ -37,7 +37,7 @@ from podfence.questions.plan.newcomers import with_newcomers
 from podfence.questions.plan.outcomes import Outcome
 from podfence.questions.selecting import selecting
 from podfence.questions.tests.ends import Resolver
-from podfence.questions.tests.form import ALL_PORTS, Ports, Target
+from podfence.questions.tests.form import ALL_PORTS, PortSpec, Target
 from podfence.questions.tests.words import read_end, read_target
 from podfence.questions.tests.world import World
 from podfence.render.entries import entry_name
@@ -115,7 +115,7 @@ class Find:
         sources: list[Target] | None,
         targets: list[Target] | None,
         near: Direction,
-        ports: Ports = ALL_PORTS,
+        ports: PortSpec = ALL_PORTS,
     ) -> Reached:
         """None: everybody."""
         self._require_all()
@@ -126,7 +126,7 @@ class Find:
             tuple(str(network) for network in answer.rest.outside.networks()),
         )
 
-    def _row(self, row: Row) -> Reach:
+    def _row(self, row: ReachRow) -> Reach:
         rules = tuple(rule_of(origin, self._loaded.locate) for origin in row.by.rules)
         ends = row.sources.names, row.destinations.names
         return Reach(*ends, str(row.ports), rules, row.by.free, row.family, row.is_to_come)

@@ -24,12 +24,12 @@ from podfence.manifests.testfiles import read_test_files
 from podfence.model.cluster import Cluster
 from podfence.model.doubt import Doubt
 from podfence.policy.compile import compile_cluster
-from podfence.policy.domains import NO_NAMES, Names
+from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.policy.index import PolicyIndex
-from podfence.questions.can import Asker, CanAnswer, Case
+from podfence.questions.can import Asker, CanAnswer, EndPair
 from podfence.questions.connectivity import connectivity
 from podfence.questions.plan.plan import plan
-from podfence.questions.tests.judge import Result, Status
+from podfence.questions.tests.judge import Result, ResultStatus
 from podfence.questions.tests.run import Runs
 from podfence.questions.why import why
 from podfence.render.tests_text import reasons
@@ -42,7 +42,7 @@ class Input:
     """Manifests that were read. ``can``, ``why``, ``map``, ``find``, ``check``, ``plan`` and
     ``test`` answer as the commands of these names do."""
 
-    def __init__(self, loaded: Loaded, names: Names = NO_NAMES) -> None:
+    def __init__(self, loaded: Loaded, names: DomainTable = NO_NAMES) -> None:
         self._loaded = loaded
         self._names = names
 
@@ -139,7 +139,7 @@ class Input:
             for file in Runs(self.cluster, self._names).all(read.files)
             for each in file.results
         ]
-        if any(result.status is Status.UNDECIDED for result in found):
+        if any(result.status is ResultStatus.UNDECIDED for result in found):
             raise self._open()
         return tuple(
             self._result(result, shown(read.positions.shown(result.test.source, result.test.path)))
@@ -161,7 +161,7 @@ class Input:
         ways = tuple(map(self._way, answer.cases))
         return Answer(answer.allowed, ways, answer.note, text)
 
-    def _way(self, case: Case) -> Way:
+    def _way(self, case: EndPair) -> Way:
         verdict = case.verdict
         sides = [d for d in (verdict.egress, verdict.ingress) if d.allowed is verdict.allowed]
         origins = dict.fromkeys(origin for side in sides for origin in side.origins)
@@ -186,7 +186,7 @@ def load(
     *,
     namespace: str | None = None,
     exclude: Sequence[str] = (),
-    names: Names = NO_NAMES,
+    names: DomainTable = NO_NAMES,
 ) -> Input:
     """Read manifests: a file, a directory, or several. Never raises for what they hold.
 

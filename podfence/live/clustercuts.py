@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from podfence.model.networkpolicy import IPBlock
 from podfence.model.objects import IPAddress
 from podfence.policy.addressblocks import Block, Segments, Signature, ip_block, segments_of
-from podfence.policy.classes import Asked
+from podfence.policy.classes import RelevantLabels
 from podfence.sets import IntervalSet
 
 K = TypeVar("K", str, Block)
@@ -40,7 +40,7 @@ class Cuts(Struct, frozen=True, eq=False):
     """``keys`` and ``users``: how often each key and each block is wanted. ``spans``: for each
     family and signature, all addresses that have it."""
 
-    asked: Asked
+    asked: RelevantLabels
     keys: Mapping[str, int]
     users: Mapping[Block, int]
     numbers: Mapping[Block, int]
@@ -51,14 +51,16 @@ class Cuts(Struct, frozen=True, eq=False):
     def none(cls) -> Cuts:
         """No policy wants anything: both address lines are whole."""
         nothing: Mapping[Block, int] = MappingProxyType({})
-        return _cut(cls(Asked(()), MappingProxyType({}), nothing, nothing, {}, {}), nothing)
+        return _cut(
+            cls(RelevantLabels(()), MappingProxyType({}), nothing, nothing, {}, {}), nothing
+        )
 
     def after(self, gone: Iterable[Wanted], wanted: Iterable[Wanted]) -> Cuts:
         """Some policies want something else now. What does not change is the very same value."""
         gone, wanted = tuple(gone), tuple(wanted)
         keys = _counted(self.keys, (w.keys for w in gone), (w.keys for w in wanted))
         users = _counted(self.users, (w.blocks for w in gone), (w.blocks for w in wanted))
-        asked = self.asked if keys.keys() == self.asked.keys else Asked(keys)
+        asked = self.asked if keys.keys() == self.asked.keys else RelevantLabels(keys)
         new = replace(self, asked=asked, keys=keys, users=users)
         return new if users.keys() == self.numbers.keys() else _cut(new, users)
 

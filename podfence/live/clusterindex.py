@@ -34,7 +34,7 @@ from podfence.model.selectors import LabelSelector
 from podfence.policy.admin import AdminReader
 from podfence.policy.classes import asked_keys, ip_blocks_of
 from podfence.policy.compile import Policy, read_policy
-from podfence.policy.domains import NO_NAMES, Names
+from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.policy.flow import Direction
 from podfence.policy.index import EndpointPolicy, PolicyIndex
 from podfence.policy.namedports import ClassPorts
@@ -73,14 +73,14 @@ class ClusterIndex(Struct, frozen=True, eq=False):
     nodes: NodeAddresses
 
     @classmethod
-    def of(cls, cluster: Cluster, names: Names = NO_NAMES) -> ClusterIndex:
+    def of(cls, cluster: Cluster, names: DomainTable = NO_NAMES) -> ClusterIndex:
         """The state of a cluster. ``names``: what domain names stand for (CNP-19)."""
         known = known_of(cluster)
         events = (Event(ref, each.thing, each.doubts) for ref, each in known.items())
         return cls.empty(names).apply(events)[0]
 
     @classmethod
-    def empty(cls, names: Names = NO_NAMES) -> ClusterIndex:
+    def empty(cls, names: DomainTable = NO_NAMES) -> ClusterIndex:
         """The state of a cluster that holds nothing yet."""
         objects, table, tiers = Objects(), empty_table(), ClusterTiers.empty()
         select = ClusterSelector(table, objects.cluster.namespaces)

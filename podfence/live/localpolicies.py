@@ -18,7 +18,7 @@ from podfence.model.meta import ObjectRef
 from podfence.model.objects import Node
 from podfence.policy.admin import AdminReader
 from podfence.policy.compile import TIERS, Tiers, read_policy
-from podfence.policy.domains import Names
+from podfence.policy.domains import DomainTable
 from podfence.policy.flow import Action, Direction
 from podfence.policy.index import CompiledTier, DirectionPolicy, EndpointPolicy
 from podfence.policy.rulecompiler import (
@@ -57,7 +57,7 @@ class LocalPolicies:
         self,
         store: PolicyStore,
         nodes: Mapping[str, Node],
-        names: Names,
+        names: DomainTable,
         select: WordSelector,
         ports: WordPorts,
     ) -> None:

@@ -30,7 +30,7 @@ from podfence.model.facts import (
 from podfence.model.meta import Labels, ObjectRef
 from podfence.model.networkpolicy import IPNetwork
 from podfence.model.objects import Node
-from podfence.policy.domains import NO_NAMES, Names
+from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.policy.index import AddressPeers, EndpointPolicy, Everyone, Peers
 from podfence.policy.words import Selection
 
@@ -40,7 +40,7 @@ class LiveIndex:
     holds it there. ``policies``: what applies to the pods here. ``events``: how many were taken in;
     while it is the same, so is every answer."""
 
-    def __init__(self, node: str, names: Names = NO_NAMES) -> None:
+    def __init__(self, node: str, names: DomainTable = NO_NAMES) -> None:
         self.node = node
         self.events = 0
         self._nodes: dict[str, Node] = {}

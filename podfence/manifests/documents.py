@@ -13,8 +13,8 @@ from msgspec import Struct
 from podfence.collector import collector_paused
 from podfence.errors import Problem, Source
 from podfence.intake.documents import Document, Unreadable
-from podfence.intake.kept import Kept
-from podfence.manifests.filereader import Contents, FileReader
+from podfence.intake.kept import DecodedDocuments
+from podfence.manifests.filereader import FileContents, FileReader
 from podfence.manifests.inputfiles import InputFile, Skipped, read_inputs
 from podfence.manifests.leftout import LeftOut
 from podfence.manifests.parsed import PROBLEM_CODES
@@ -68,7 +68,7 @@ def manifests_of(
     files: Iterable[InputFile | Skipped],
     *,
     kinds: frozenset[str],
-    kept: Kept | None = None,
+    kept: DecodedDocuments | None = None,
     namespace: str = "",
 ) -> Manifests:
     """The same of files that are read already. ``kept``: of another reading. ``namespace``: that
@@ -86,12 +86,14 @@ def manifests_of(
 class _Collected:
     """The result over all files."""
 
-    def __init__(self, kinds: frozenset[str], kept: Kept | None, namespace: str) -> None:
+    def __init__(
+        self, kinds: frozenset[str], kept: DecodedDocuments | None, namespace: str
+    ) -> None:
         self._kept = kept
         self._namespace = namespace
         self.left_out: list[LeftOut] = []
         self._kinds = kinds
-        self._all = Contents()
+        self._all = FileContents()
         self._files = 0
         self._positions = Positions()
         self._lines = Lines(Scalars())

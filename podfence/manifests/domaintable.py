@@ -22,7 +22,7 @@ from podfence.manifests.inputfiles import InputFile, read_inputs
 from podfence.manifests.parsed import Parsed
 from podfence.manifests.positions import Positions
 from podfence.model.objects import IPAddress
-from podfence.policy.domains import Names
+from podfence.policy.domains import DomainTable
 
 NAME_TABLE_CODES: Final = {"PF111": "a table of names (--resolve) that cannot be used"}
 
@@ -39,7 +39,7 @@ _REMARK: Final = re.compile(r"\s*#")
 class NameTable(Struct, frozen=True):
     """Use ``names`` only when ``problems`` is empty. Every problem has its position."""
 
-    names: Names
+    names: DomainTable
     problems: tuple[Problem, ...]
 
 

@@ -30,7 +30,7 @@ from podfence.admission.kinds import (
 from podfence.errors import Position, Problem, Severity, Source
 from podfence.intake import unlisted
 from podfence.intake.documents import Document, Unreadable
-from podfence.intake.kept import Kept
+from podfence.intake.kept import DecodedDocuments
 from podfence.manifests.fieldpaths import Steps, format_path
 from podfence.manifests.inputfiles import InputFile
 from podfence.manifests.leftout import (
@@ -51,7 +51,7 @@ from podfence.manifests.listing import (
     wanted_kind_of,
     what_is_wrong,
 )
-from podfence.manifests.parsed import Finding, Parsed
+from podfence.manifests.parsed import Parsed, ParseProblem
 from podfence.manifests.positions import Positions
 from podfence.manifests.splitting import (
     Chunk,
@@ -68,7 +68,7 @@ _WEBHOOK = "clientConfig"
 """Stands in a definition whose objects a webhook converts."""
 
 
-class Contents(Struct):
+class FileContents(Struct):
     """What one file holds; the fields of ``Manifests`` for one file."""
 
     documents: list[Document] = field(default_factory=list)
@@ -93,7 +93,7 @@ class FileReader:
         kinds: frozenset[str],
         lines: Lines,
         positions: Positions,
-        kept: Kept | None = None,
+        kept: DecodedDocuments | None = None,
         namespace: str = "",
     ) -> None:
         self._namespace = namespace
@@ -101,18 +101,18 @@ class FileReader:
         self._kinds = kinds
         self._lines = lines
         self._positions = positions
-        self._contents = Contents()
+        self._contents = FileContents()
         self._was_found = False
         self._holds_objects = False
         self._holds_others = False
 
-    def read(self, file: InputFile) -> Contents:
+    def read(self, file: InputFile) -> FileContents:
         """What the file holds; nothing where it is left out."""
         self._was_found = bool(file.walked)
         if file.error:
             self._read_error(file)
         elif self._was_found and is_template_of_chart(file):
-            return Contents(left_out=True, is_template=True)
+            return FileContents(left_out=True, is_template=True)
         else:
             self._positions.add_file(file.path, file.text)
             number = 0
@@ -122,7 +122,7 @@ class FileReader:
         found.left_out = found.is_template or (self._holds_others and not self._holds_objects)
         if found.left_out:
             self._positions.forget_file(file.path)
-            return Contents(
+            return FileContents(
                 passed_over=found.passed_over, left_out=True, is_template=found.is_template
             )
         return found
@@ -131,7 +131,7 @@ class FileReader:
         source = Source(file.path)
         if self._was_found and not file.may_be_manifest:
             self._holds_others = True
-        self._problem(source, Finding("PF106", file.error, 1, 1), "")
+        self._problem(source, ParseProblem("PF106", file.error, 1, 1), "")
         self._contents.unreadable.append(Unreadable(source, "", "", None))
 
     def _read_chunk(self, file: str, number: int, chunk: Chunk) -> int:
@@ -299,7 +299,7 @@ class FileReader:
         text = f"this {unlisted.KIND} cannot be read; anything may be missing"
         place = self._positions.locate(source, "")
         found = Unreadable(source, "", "", None) if gap is None else gap.unreadable(source)
-        finding = Finding("PF117", text if gap is None else gap.text, place.line, place.column)
+        finding = ParseProblem("PF117", text if gap is None else gap.text, place.line, place.column)
         self._contents.unreadable.append(found)
         self._problem(source, finding, "")
         return True
@@ -320,7 +320,9 @@ class FileReader:
         what = "null" if listed.value is None else "an empty mapping"
         message = f"this item of a List is {what}, so it holds no object, and is ignored"
         place = self._positions.locate(source, "")
-        finding = Finding("PF116", message, place.line, place.column, severity=Severity.WARNING)
+        finding = ParseProblem(
+            "PF116", message, place.line, place.column, severity=Severity.WARNING
+        )
         self._problem(source, finding, "")
 
     def _pass_over(self, source: Source, kind: str, value: dict[str, Any]) -> None:
@@ -342,11 +344,11 @@ class FileReader:
         place = self._positions.locate(source, path)
         if not kind:
             message += advice_for(source.file)
-        finding = Finding("PF107", message, place.line, place.column)
+        finding = ParseProblem("PF107", message, place.line, place.column)
         self._problem(source, finding, path, value)
 
     def _report(
-        self, document: Source, finding: Finding, listed: list[Listed], kept: list[Listed]
+        self, document: Source, finding: ParseProblem, listed: list[Listed], kept: list[Listed]
     ) -> None:
         """A finding inside a document that was read: it belongs to the object around it."""
         owner = next((each for each in listed if _is_below(finding.steps, each.steps)), None)
@@ -357,7 +359,7 @@ class FileReader:
             path = format_path(finding.steps[len(owner.steps) :])
             self._problem(source, finding, path, owner.value)
 
-    def _problem(self, source: Source, finding: Finding, path: str, value: Any = None) -> None:
+    def _problem(self, source: Source, finding: ParseProblem, path: str, value: Any = None) -> None:
         self._contents.problems.append(
             Problem(
                 code=finding.code,

@@ -14,7 +14,7 @@ from typing import BinaryIO, Final, cast
 
 from podfence.errors import PodfenceError
 from podfence.flows.formats import FlowReader, UnknownFormat
-from podfence.flows.seen import Seen
+from podfence.flows.seen import FlowRecords
 from podfence.text import printable
 
 _PIECE: Final = 1 << 20
@@ -24,9 +24,9 @@ _LONGEST: Final = 1 << 24
 _GZIP: Final = b"\x1f\x8b"
 
 
-def read_flows(paths: Iterable[str], stdin: BinaryIO | None) -> Seen:
+def read_flows(paths: Iterable[str], stdin: BinaryIO | None) -> FlowRecords:
     """What all files say together. Raises PodfenceError (PF011) for one that cannot be read."""
-    seen = Seen()
+    seen = FlowRecords()
     for path in paths:
         try:
             if path == "-":
@@ -44,7 +44,7 @@ def read_flows(paths: Iterable[str], stdin: BinaryIO | None) -> Seen:
     return seen
 
 
-def _read(file: BinaryIO, path: str, seen: Seen) -> None:
+def _read(file: BinaryIO, path: str, seen: FlowRecords) -> None:
     reader = FlowReader(seen, path)
     number = 1
     for lines in _pieces(_plain(file)):

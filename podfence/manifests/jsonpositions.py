@@ -35,7 +35,7 @@ def line_and_column(text: str, start: int, offset: int) -> tuple[int, int]:
     return text.count("\n", start, offset), offset - text.rfind("\n", 0, offset)
 
 
-class Places:
+class JsonSpans:
     """Finds fields in one text. What the containers last looked into hold is kept, so that many
     questions about one long list cost one pass over it."""
 

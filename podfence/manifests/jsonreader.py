@@ -19,8 +19,8 @@ from podfence.manifests.jsonpositions import line_and_column, repeated_keys, ski
 from podfence.manifests.parsed import (
     MAX_DEPTH,
     MAX_FINDINGS,
-    Finding,
     Parsed,
+    ParseProblem,
     surely_shallow,
     unreadable,
 )
@@ -191,7 +191,7 @@ def _children(value: Any) -> list[Any]:
     return []
 
 
-def _duplicates(text: str, line: int) -> Iterator[Finding]:
+def _duplicates(text: str, line: int) -> Iterator[ParseProblem]:
     for count, (steps, first, second) in enumerate(repeated_keys(text)):
         if count == MAX_FINDINGS:
             return
@@ -199,4 +199,4 @@ def _duplicates(text: str, line: int) -> Iterator[Finding]:
         below, column = line_and_column(text, 0, second)
         where = f"it is already set at line {line + first_below}, column {first_column}"
         message = f'duplicate field "{{path}}": {where}; keep one of the two'
-        yield Finding("PF102", message, line + below, column, steps)
+        yield ParseProblem("PF102", message, line + below, column, steps)

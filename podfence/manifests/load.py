@@ -20,7 +20,7 @@ from podfence.intake.beside import BESIDE_CODES, NOTHING_BESIDE, Beside
 from podfence.intake.build import Reading, build_cluster
 from podfence.intake.documents import Document
 from podfence.intake.doubts import can_matter
-from podfence.intake.kept import Kept
+from podfence.intake.kept import DecodedDocuments
 from podfence.intake.unknownlabels import UNKNOWN_LABEL_CODES
 from podfence.intake.unlisted import UNLISTED_CODES, Elsewhere
 from podfence.manifests.documents import Manifests, manifests_of
@@ -103,7 +103,7 @@ def load(
     exclude: Sequence[str] = (),
     stdin: BinaryIO | None = None,
     strict_cidrs: bool = True,
-    kept: Kept | None = None,
+    kept: DecodedDocuments | None = None,
     onto: Reading | None = None,
 ) -> Loaded:
     """Read everything under ``paths``; never raises for what the files hold.
@@ -125,7 +125,7 @@ def load_files(
     *,
     namespace: str | None = None,
     strict_cidrs: bool = True,
-    kept: Kept | None = None,
+    kept: DecodedDocuments | None = None,
     onto: Reading | None = None,
 ) -> Loaded:
     """The same of files that are read already. ``paths``: what a person calls them."""
@@ -144,7 +144,7 @@ def _build(
     manifests: Manifests,
     paths: Sequence[str],
     strict_cidrs: bool,
-    kept: Kept | None,
+    kept: DecodedDocuments | None,
     onto: Reading,
 ) -> Loaded:
     named = {_key(document) for document in manifests.documents} if onto.documents else set()

@@ -31,7 +31,7 @@ MAX_FINDINGS: Final = 100
 """Findings kept of one document: a hostile file must not fill the screen."""
 
 
-class Finding(Struct, frozen=True):
+class ParseProblem(Struct, frozen=True):
     """Something wrong in a document. ``line`` and ``column`` count from 1, ``line`` in the file.
 
     ``steps`` lead from the root of the document to the field.
@@ -49,7 +49,7 @@ class Parsed(Struct):
     """A document's value and findings. Where ``readable`` is false, ``value`` means nothing."""
 
     value: Any = None
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[ParseProblem] = field(default_factory=list)
     readable: bool = True
 
     @property
@@ -60,7 +60,7 @@ class Parsed(Struct):
 
 def unreadable(code: str, message: str, line: int, column: int) -> Parsed:
     """A document of which nothing but one finding is known."""
-    return Parsed(None, [Finding(code, message, line, column)], readable=False)
+    return Parsed(None, [ParseProblem(code, message, line, column)], readable=False)
 
 
 def surely_shallow(text: str, limit: int = MAX_DEPTH) -> bool:

@@ -23,7 +23,7 @@ from podfence.manifests.splitting import content_offset
 if TYPE_CHECKING:
     from yaml.nodes import Node
 
-    from podfence.manifests.jsonpositions import Places
+    from podfence.manifests.jsonpositions import JsonSpans
 
 _SERVED: Final = r"""["']?\bresourceVersion["']?\s*:"""
 """A field that API servers write and people do not."""
@@ -47,7 +47,7 @@ class Positions(Struct):
     _extents: dict[tuple[str, int], _Extent] = field(default_factory=dict)
     _items: dict[tuple[str, int, int], Steps] = field(default_factory=dict)
     _offsets: dict[tuple[str, int], list[int]] = field(default_factory=dict)
-    _places: dict[str, Places] = field(default_factory=dict)
+    _places: dict[str, JsonSpans] = field(default_factory=dict)
     _breaks: dict[str, list[int]] = field(default_factory=dict)
     _lined: dict[tuple[str, int], bool] = field(default_factory=dict)
     _trees: OrderedDict[tuple[str, int], Node | None] = field(default_factory=OrderedDict)
@@ -164,11 +164,11 @@ class Positions(Struct):
             self._offsets[key] = self._places_in(source.file).items(extent.start)
         return self._offsets[key]
 
-    def _places_in(self, file: str) -> Places:
-        from podfence.manifests.jsonpositions import Places
+    def _places_in(self, file: str) -> JsonSpans:
+        from podfence.manifests.jsonpositions import JsonSpans
 
         if file not in self._places:
-            self._places[file] = Places(self._texts[file])
+            self._places[file] = JsonSpans(self._texts[file])
         return self._places[file]
 
     def _line_ends(self, file: str) -> list[int]:

@@ -19,7 +19,7 @@ from podfence.manifests.inputfiles import STDIN
 from podfence.manifests.load import Loaded
 from podfence.manifests.yamledit import CannotEdit, edited, new_document
 from podfence.model.cluster import Cluster
-from podfence.questions.repair.changes import Change, Edit, NewObject, applied
+from podfence.questions.repair.changes import Change, NewObject, ObjectPatch, applied
 
 _NEW = 1_000_000
 """Documents that are not there yet are counted from here."""
@@ -32,9 +32,9 @@ class Rewritten(Struct, frozen=True):
     cluster: Cluster
 
 
-def rewritten(loaded: Loaded, edits: Sequence[Edit | NewObject]) -> Rewritten:
+def rewritten(loaded: Loaded, edits: Sequence[ObjectPatch | NewObject]) -> Rewritten:
     """What edits make of the files. Raises CannotEdit, and then none of them may be made."""
-    by_document: dict[tuple[str, int], list[Edit | NewObject]] = defaultdict(list)
+    by_document: dict[tuple[str, int], list[ObjectPatch | NewObject]] = defaultdict(list)
     for edit in edits:
         source = edit.after if isinstance(edit, NewObject) else edit.source
         by_document[source.file, source.document].append(edit)
@@ -45,11 +45,11 @@ def rewritten(loaded: Loaded, edits: Sequence[Edit | NewObject]) -> Rewritten:
     return Rewritten(texts, _cluster(loaded, edits))
 
 
-def _source(edit: Edit | NewObject) -> Source:
+def _source(edit: ObjectPatch | NewObject) -> Source:
     return edit.after if isinstance(edit, NewObject) else edit.source
 
 
-def _text(loaded: Loaded, edit: Edit | NewObject) -> str:
+def _text(loaded: Loaded, edit: ObjectPatch | NewObject) -> str:
     source = _source(edit)
     if source.file in ("", STDIN):
         raise CannotEdit("it was not read from a file")
@@ -59,12 +59,12 @@ def _text(loaded: Loaded, edit: Edit | NewObject) -> str:
         raise CannotEdit("it was not read from a file") from None
 
 
-def _in_document(loaded: Loaded, text: str, edits: Sequence[Edit | NewObject]) -> str:
+def _in_document(loaded: Loaded, text: str, edits: Sequence[ObjectPatch | NewObject]) -> str:
     """The text of a file with one document edited; those behind it may be edited already."""
     _, start, end, _ = loaded.positions.placed(_source(edits[0]))
     head, document, rest = text[:start], text[start:end], text[end:]
     for edit in edits:
-        if isinstance(edit, Edit):
+        if isinstance(edit, ObjectPatch):
             prefix = loaded.positions.placed(edit.source)[3]
             document = edited(document, prefix, edit.changes)
     for edit in edits:
@@ -76,11 +76,11 @@ def _in_document(loaded: Loaded, text: str, edits: Sequence[Edit | NewObject]) -
     return head + document + rest
 
 
-def _cluster(loaded: Loaded, edits: Iterable[Edit | NewObject]) -> Cluster:
+def _cluster(loaded: Loaded, edits: Iterable[ObjectPatch | NewObject]) -> Cluster:
     changes: dict[Source, list[Change]] = defaultdict(list)
     new: list[Document] = []
     for edit in edits:
-        if isinstance(edit, Edit):
+        if isinstance(edit, ObjectPatch):
             changes[edit.source] += edit.changes
         else:
             value: dict[str, Any] = dict(edit.value)

@@ -18,7 +18,7 @@ from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNo
 from podfence.errors import PodfenceError
 from podfence.manifests.fieldpaths import Step, Steps, parse_path
 from podfence.manifests.yamlreader import compose_or_none
-from podfence.questions.repair.changes import Append, Change, Put, Rename, applied
+from podfence.questions.repair.changes import Append, Change, Rename, SetField, applied
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -81,8 +81,8 @@ def _with_prefix(path: str, change: Change) -> Change:
     match change:
         case Append():
             return Append(joined, change.value)
-        case Put():
-            return Put(joined, change.value)
+        case SetField():
+            return SetField(joined, change.value)
         case Rename():
             return Rename(joined, change.name)
 
@@ -107,7 +107,7 @@ def _span(text: str, prefix: Steps, change: Change) -> Span:
         case Rename():
             key, _ = _below(parent, last)
             return Span(key.start_mark.index, key.end_mark.index, writer.flow(change.name))
-        case Put():
+        case SetField():
             return writer.put(parent, last, change.value)
         case Append():
             return writer.append(parent, str(last), change.value)

@@ -16,7 +16,7 @@ from yaml.nodes import Node, ScalarNode
 
 from podfence.manifests.parsed import MAX_DEPTH, Parsed, surely_shallow, unreadable
 from podfence.manifests.yamlscalars import Scalars
-from podfence.manifests.yamltree import OTHER, PLAIN, Refused, TreeBuilder
+from podfence.manifests.yamltree import OTHER, PLAIN, TooCostly, TreeBuilder
 
 try:
     from yaml import CBaseLoader as _BaseLoader
@@ -109,7 +109,7 @@ def read_yaml(text: str, first_line: int, scalars: Scalars) -> Parsed:
     except TooDeep as error:
         message = f"nested more than {MAX_DEPTH} levels deep: no Kubernetes object is"
         return unreadable("PF105", message, first_line + error.line, error.column + 1)
-    except Refused as refused:
+    except TooCostly as refused:
         mark = refused.node.start_mark
         return unreadable("PF105", refused.message, first_line + mark.line, mark.column + 1)
     notes = builder.notes

@@ -16,7 +16,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from podfence.errors import Severity
 from podfence.manifests.fieldpaths import Steps
-from podfence.manifests.parsed import MAX_DEPTH, MAX_FINDINGS, Finding
+from podfence.manifests.parsed import MAX_DEPTH, MAX_FINDINGS, ParseProblem
 from podfence.manifests.yamlscalars import (
     CORE_SCALAR_TAGS,
     TAG_PREFIX,
@@ -42,7 +42,7 @@ _COLLECTION_TAGS: Final = frozenset(
 _UNDER_CONSTRUCTION: Final = object()
 
 
-class Refused(Exception):
+class TooCostly(Exception):
     """The document may not be built: building or walking it would cost too much."""
 
     def __init__(self, node: Node, message: str) -> None:
@@ -59,7 +59,7 @@ class _Notes:
         self.fatal = False
         self.complex_keys = False
         self.omitted = 0
-        self._noted: list[tuple[Node, Finding]] = []
+        self._noted: list[tuple[Node, ParseProblem]] = []
 
     def add(
         self,
@@ -76,7 +76,7 @@ class _Notes:
             self.omitted += 1
             return
         line, column = self.place(node)
-        self._noted.append((node, Finding(code, message, line, column, severity=severity)))
+        self._noted.append((node, ParseProblem(code, message, line, column, severity=severity)))
 
     def full(self) -> bool:
         """Whether another finding would only be counted."""
@@ -86,7 +86,7 @@ class _Notes:
         """Line in the file and column, from 1."""
         return self.first_line + node.start_mark.line, node.start_mark.column + 1
 
-    def findings(self, root: Node) -> list[Finding]:
+    def findings(self, root: Node) -> list[ParseProblem]:
         """All findings, with field paths, in the order of the text."""
         if not self._noted:
             return []
@@ -119,7 +119,7 @@ def walk(root: Node) -> Iterator[tuple[Node, Steps]]:
 
 
 def _refuse_bomb(root: Node, value: Any) -> None:
-    """Raise ``Refused`` if ``value``, walked as a tree, is far larger or deeper than its text."""
+    """Raise ``TooCostly`` if ``value``, walked as a tree, is far larger or deeper than its text."""
     sizes: dict[int, tuple[int, int]] = {}
 
     def measure(item: Any) -> tuple[int, int]:
@@ -136,9 +136,11 @@ def _refuse_bomb(root: Node, value: Any) -> None:
     size, height = measure(value)
     written = sum(1 for _ in walk(root))
     if height > MAX_DEPTH:
-        raise Refused(root, f"aliases nest more than {MAX_DEPTH} levels deep: write the values out")
+        raise TooCostly(
+            root, f"aliases nest more than {MAX_DEPTH} levels deep: write the values out"
+        )
     if size - written > min(MAX_ALIASED, 10_000 + 100 * written):
-        raise Refused(
+        raise TooCostly(
             root, f"aliases expand {written} values to {size}: write out what is really needed"
         )
 
@@ -157,7 +159,7 @@ class TreeBuilder:
         self._merged = 0
 
     def build_document(self, root: Node) -> Any:
-        """Value of the whole tree. Raises ``Refused``."""
+        """Value of the whole tree. Raises ``TooCostly``."""
         try:
             if root.tag == PLAIN:
                 value = self._scalars[root.value]
@@ -166,7 +168,7 @@ class TreeBuilder:
             if self._shared is not None:
                 _refuse_bomb(root, value)
         except RecursionError:
-            raise Refused(root, "aliases nest too deeply: write the values out") from None
+            raise TooCostly(root, "aliases nest too deeply: write the values out") from None
         if self._scalars.not_finite:
             self._note_not_finite(root)
         return value
@@ -176,7 +178,7 @@ class TreeBuilder:
         if type(node) is ScalarNode:
             return node.value if node.tag == OTHER else self._tagged(node)
         if depth >= MAX_DEPTH:
-            raise Refused(
+            raise TooCostly(
                 node, f"nested more than {MAX_DEPTH} levels deep: no Kubernetes object is"
             )
         if node.tag not in _COLLECTION_TAGS:
@@ -185,7 +187,9 @@ class TreeBuilder:
             return self._collection(node, depth + 1)
         value = self._shared.get(id(node))
         if value is _UNDER_CONSTRUCTION:
-            raise Refused(node, "an alias refers to a value that contains it: write the value out")
+            raise TooCostly(
+                node, "an alias refers to a value that contains it: write the value out"
+            )
         if value is None:
             self._shared[id(node)] = _UNDER_CONSTRUCTION
             value = self._shared[id(node)] = self._collection(node, depth + 1)
@@ -235,7 +239,7 @@ class TreeBuilder:
                 continue
             self._merged += len(value)
             if self._merged > _MAX_MERGED:
-                raise Refused(source, "merge keys (<<) add too many keys: write the values out")
+                raise TooCostly(source, "merge keys (<<) add too many keys: write the values out")
             for key, item in value.items():
                 target.setdefault(key, item)
 

@@ -28,7 +28,7 @@ PART = 2000
 """Pods of one part of a snapshot."""
 
 
-class Entry(Struct, frozen=True):
+class KeptFrame(Struct, frozen=True):
     """One frame. ``since``: the version of the one before. ``broken``: how it came from there to
     here is not known, so it is good for nobody who was on the way. ``at``: when it was made."""
 
@@ -39,7 +39,7 @@ class Entry(Struct, frozen=True):
     at: float
 
 
-class Where(Enum):
+class NoResume(Enum):
     """Why somebody cannot go on from a version."""
 
     EXPIRED = "expired"
@@ -60,7 +60,7 @@ class History:
         self._touched: dict[Key, None] = {}
         self._changed: dict[str, bool] = {}
         """Identities that began since the last frame (True) or only ended (False)."""
-        self._entries: deque[Entry] = deque()
+        self._entries: deque[KeptFrame] = deque()
         self._listing = False
         self._broken = False
         self._taken = -1
@@ -117,7 +117,7 @@ class History:
         frame = self._frame(int(age)) if self.is_known else Frame(str(self._taken), int(age))
         since = self.version if self.is_known else self._taken
         self.version = self._taken
-        self._entries.append(Entry(since, frame, self._taken, self._broken, now))
+        self._entries.append(KeptFrame(since, frame, self._taken, self._broken, now))
         self._touched.clear()
         self._changed.clear()
         self._broken = False
@@ -130,16 +130,16 @@ class History:
 
     # -- who asks
 
-    def resume(self, version: int) -> int | Where:
+    def resume(self, version: int) -> int | NoResume:
         """The number of the first frame for who knows the pods of a version."""
         if version > self.version:
-            return Where.AHEAD
+            return NoResume.AHEAD
         if not self._entries or version < self._entries[0].since:
-            return Where.EXPIRED
+            return NoResume.EXPIRED
         for number, entry in enumerate(self._entries, self.first):
             if entry.version > version:
                 is_lost = entry.broken and version != entry.since
-                return Where.EXPIRED if is_lost else number
+                return NoResume.EXPIRED if is_lost else number
         return self.next
 
     def since(self, number: int) -> Iterator[Frame]:

@@ -30,7 +30,7 @@ from podfence.mirror.certificate import Certificate
 from podfence.mirror.feed import feed
 from podfence.mirror.reviewers import Reviewers
 from podfence.mirror.server import AGENTS, Server
-from podfence.mirror.web import Pages
+from podfence.mirror.web import MirrorPages
 
 PORT: Final = 9742
 _REVIEW: Final = 5.0
@@ -42,7 +42,7 @@ _HUNG: Final = 30.0
 _PATIENCE: Final = 10.0
 
 
-class Options(Struct, frozen=True):
+class MirrorOptions(Struct, frozen=True):
     """``certificate``: the folder with the certificate and its key. ``agents``: streams at the
     most. ``http``: for health and metrics; None: nowhere."""
 
@@ -62,7 +62,7 @@ def resources() -> tuple[tuple[Resource, ...], ...]:
 class Mirror:
     """The parts of a running mirror."""
 
-    def __init__(self, options: Options, log: Log) -> None:
+    def __init__(self, options: MirrorOptions, log: Log) -> None:
         """Raises HostError."""
         self._log = log
         self._threads = Threads()
@@ -85,7 +85,7 @@ class Mirror:
         self._web = (
             None
             if options.http is None
-            else WebServer(options.http, Pages(self.server, self._is_alive), log)
+            else WebServer(options.http, MirrorPages(self.server, self._is_alive), log)
         )
         _more_files(options.agents)
 
@@ -126,7 +126,7 @@ def _more_files(agents: int) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
-def run(options: Options, log: Log) -> int:
+def run(options: MirrorOptions, log: Log) -> int:
     """Mirror until a signal; the exit status. Raises PodfenceError where nothing was begun."""
     return Mirror(options, log).run()
 

@@ -22,7 +22,7 @@ _DIGITS: Final = 20
 """Digits of a version at the most; etcd counts with 64 bits."""
 
 
-class Refused(Exception):
+class BadMirrorRequest(Exception):
     """A request that is not answered; the message says what would be right."""
 
     def __init__(self, status: HTTPStatus, message: str) -> None:
@@ -44,22 +44,24 @@ def parse(head: bytes) -> Request:
     try:
         first, *lines = head.decode("ascii").split("\r\n")
     except UnicodeDecodeError:
-        raise Refused(HTTPStatus.BAD_REQUEST, "a request is ASCII") from None
+        raise BadMirrorRequest(HTTPStatus.BAD_REQUEST, "a request is ASCII") from None
     words = first.split(" ")
     if len(words) != 3 or words[2] != "HTTP/1.1" or len(lines) > _LINES:
-        raise Refused(HTTPStatus.BAD_REQUEST, "a request is a GET of HTTP/1.1")
+        raise BadMirrorRequest(HTTPStatus.BAD_REQUEST, "a request is a GET of HTTP/1.1")
     if words[0] != "GET":
-        raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "there is nothing but GET")
+        raise BadMirrorRequest(HTTPStatus.METHOD_NOT_ALLOWED, "there is nothing but GET")
     path, _, query = words[1].partition("?")
     headers = dict(_header(line) for line in lines if line)
     if "content-length" in headers or "transfer-encoding" in headers:
-        raise Refused(HTTPStatus.BAD_REQUEST, "a GET has no body")
+        raise BadMirrorRequest(HTTPStatus.BAD_REQUEST, "a GET has no body")
     scheme, _, token = headers.get("authorization", "").partition(" ")
     token = token if scheme.lower() == "bearer" else ""
     if path != PATH:
-        raise Refused(HTTPStatus.NOT_FOUND, f"there is {PATH}")
+        raise BadMirrorRequest(HTTPStatus.NOT_FOUND, f"there is {PATH}")
     if "gzip" not in headers.get("accept-encoding", ""):
-        raise Refused(HTTPStatus.NOT_ACCEPTABLE, "answers are packed: Accept-Encoding: gzip")
+        raise BadMirrorRequest(
+            HTTPStatus.NOT_ACCEPTABLE, "answers are packed: Accept-Encoding: gzip"
+        )
     return _asked(token, query)
 
 
@@ -67,7 +69,7 @@ def _header(line: str) -> tuple[str, str]:
     """Raises Refused."""
     name, colon, value = line.partition(":")
     if not colon or not name or name != name.strip():
-        raise Refused(HTTPStatus.BAD_REQUEST, "a header is a name, a colon and a value")
+        raise BadMirrorRequest(HTTPStatus.BAD_REQUEST, "a header is a name, a colon and a value")
     return name.lower(), value.strip()
 
 
@@ -76,15 +78,17 @@ def _asked(token: str, query: str) -> Request:
     try:
         words = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=_WORDS))
     except ValueError:
-        raise Refused(HTTPStatus.BAD_REQUEST, "the words of the path cannot be read") from None
+        raise BadMirrorRequest(
+            HTTPStatus.BAD_REQUEST, "the words of the path cannot be read"
+        ) from None
     if words.get("watch") != "true":
-        raise Refused(HTTPStatus.BAD_REQUEST, "there are watches alone: watch=true")
+        raise BadMirrorRequest(HTTPStatus.BAD_REQUEST, "there are watches alone: watch=true")
     text = words.get("resourceVersion", "")
     if text and not (text.isdecimal() and text.isascii() and len(text) <= _DIGITS):
-        raise Refused(HTTPStatus.BAD_REQUEST, "a resourceVersion is a number")
+        raise BadMirrorRequest(HTTPStatus.BAD_REQUEST, "a resourceVersion is a number")
     initial = words.get("sendInitialEvents") == "true"
     if not text and not initial:
-        raise Refused(
+        raise BadMirrorRequest(
             HTTPStatus.BAD_REQUEST, "where from? resourceVersion, or sendInitialEvents=true"
         )
     return Request(token, int(text) if text else None, initial)

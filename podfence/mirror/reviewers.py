@@ -11,7 +11,7 @@ from typing import Protocol
 from podfence.agent.reviews import Outcome, Reviewer, Wish
 
 
-class Judge(Protocol):
+class Authorizer(Protocol):
     """Who says whether somebody may ask (``Reviewer``, ``Reviewers``)."""
 
     def review(self, token: str, wish: Wish) -> Outcome:

@@ -26,9 +26,9 @@ from podfence.kube.follow import Change
 from podfence.live.frames import RESOURCE, line_of
 from podfence.live.wire import Reading
 from podfence.mirror import packing
-from podfence.mirror.history import WINDOW, History, Where
-from podfence.mirror.requests import LARGEST, Refused, Request, parse
-from podfence.mirror.reviewers import Judge
+from podfence.mirror.history import WINDOW, History, NoResume
+from podfence.mirror.requests import LARGEST, BadMirrorRequest, Request, parse
+from podfence.mirror.reviewers import Authorizer
 from podfence.mirror.steps import attempt, read_head
 from podfence.mirror.streams import Broadcast, Stream
 
@@ -94,7 +94,7 @@ class Server:
         self,
         listen: Listen,
         context: Callable[[], ssl.SSLContext],
-        reviewer: Judge,
+        reviewer: Authorizer,
         log: Log,
         agents: int = AGENTS,
         window: float = WINDOW,
@@ -294,7 +294,7 @@ class Server:
         """A refusal; None where a stream has begun."""
         try:
             request = parse(head)
-        except Refused as refused:
+        except BadMirrorRequest as refused:
             return packing.refusal(refused.status, str(refused))
         if self._asking >= _ASKING:
             return packing.refusal(*_REFUSED[Outcome.BUSY], 1)
@@ -336,7 +336,7 @@ class Server:
             self.counts.snapshots += 1
             return found.pieces, found.number
         number = self.history.resume(request.version or 0)
-        if isinstance(number, Where):
+        if isinstance(number, NoResume):
             return packing.refusal(HTTPStatus.GONE, "too old resource version")
         self.counts.resumed += 1
         return [], number

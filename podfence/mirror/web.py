@@ -38,7 +38,7 @@ def metrics(server: Server) -> str:
     )
 
 
-class Pages:
+class MirrorPages:
     """What each path answers, for any thread. ``is_alive``: whether the loop comes round."""
 
     def __init__(self, mirror: Server, is_alive: Callable[[], bool]) -> None:

@@ -96,7 +96,7 @@ class Callback(Struct, frozen=True):
     path: str = ""
 
 
-class Account(Struct, frozen=True):
+class BoundAccount(Struct, frozen=True):
     """A ServiceAccount that a RoleBinding or ClusterRoleBinding names."""
 
     namespace: str
@@ -116,5 +116,5 @@ class Entries(Struct, frozen=True):
     gateways: Mapping[ObjectRef, Gateway] = {}
     classes: tuple[ControllerClass, ...] = ()
     callbacks: tuple[Callback, ...] = ()
-    accounts: frozenset[Account] = frozenset()
+    accounts: frozenset[BoundAccount] = frozenset()
     grants: frozenset[Grant] = frozenset()

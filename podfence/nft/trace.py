@@ -77,7 +77,7 @@ class Step(Struct, frozen=True):
     verdict: Verdict
 
 
-class Outcome(Struct, frozen=True):
+class TraceResult(Struct, frozen=True):
     """``mark``: the connection's mark afterwards. ``steps``: every verdict on the way."""
 
     accepted: bool
@@ -117,7 +117,7 @@ def trace(
     *,
     own_addresses: Collection[IPAddress] = (),
     reply: bool = False,
-) -> Outcome:
+) -> TraceResult:
     """What one kernel says to a flow: to its first packet, or to an answer when ``reply``.
 
     ``own_addresses``: the node's; what they send meets no hook of ours, what they receive the
@@ -126,29 +126,29 @@ def trace(
     of a pod that comes back to it from a Service is one for :func:`trace_packet`.
     """
     if flow.source == flow.destination:
-        return Outcome(True, 0)
+        return TraceResult(True, 0)
     packet = reply_packet(flow) if reply else first_packet(flow)
     return trace_packet(ruleset, packet, own_addresses)
 
 
 def trace_packet(
     ruleset: Ruleset, packet: Packet, own_addresses: Collection[IPAddress] = ()
-) -> Outcome:
+) -> TraceResult:
     """What one kernel says to a packet that it forwards, receives or sends."""
     if packet.source in own_addresses:
-        return Outcome(True, packet.mark)
+        return TraceResult(True, packet.mark)
     hook = Hook.INPUT if packet.destination in own_addresses else Hook.FORWARD
     return at_hook(ruleset, packet, hook)
 
 
-def at_hook(ruleset: Ruleset, packet: Packet, hook: Hook) -> Outcome:
+def at_hook(ruleset: Ruleset, packet: Packet, hook: Hook) -> TraceResult:
     """Walk every base chain of a hook, by priority; a drop in one is final."""
     walk = _Walk(ruleset, packet, packet.mark, _fields(packet))
     bases = [
         (c.base.priority, c) for c in ruleset.chains.values() if c.base and c.base.hook is hook
     ]
     accepted = all(walk.base(chain) for _, chain in sorted(bases, key=lambda found: found[0]))
-    return Outcome(accepted, walk.mark, tuple(walk.steps))
+    return TraceResult(accepted, walk.mark, tuple(walk.steps))
 
 
 def _fields(packet: Packet) -> dict[Field, int]:

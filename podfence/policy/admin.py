@@ -22,7 +22,7 @@ from podfence.model.clusternetworkpolicy import (
 from podfence.model.objects import Node
 from podfence.model.selectors import LabelSelector
 from podfence.policy.addressblocks import Block, by_family, volatile
-from podfence.policy.domains import Names, resolve
+from podfence.policy.domains import DomainTable, resolve
 from podfence.policy.flow import Action, Direction
 from podfence.policy.index import EVERYONE, Peers
 from podfence.policy.namedports import PortName
@@ -60,7 +60,7 @@ def _subjects(subject: Subject, select: PeerSelector) -> FrozenBitMap:
 class AdminReader:
     """Reads ClusterNetworkPolicies, with the nodes and the domain names of one cluster."""
 
-    def __init__(self, nodes: Mapping[str, Node], names: Names) -> None:
+    def __init__(self, nodes: Mapping[str, Node], names: DomainTable) -> None:
         self._nodes = nodes
         self._names = names
 

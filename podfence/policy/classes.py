@@ -73,7 +73,7 @@ def classify(cluster: Cluster, others: Iterable[Block], pods: Iterable[Pod]) -> 
     addressless = BitMap()
     policies: Iterable[NetworkPolicy | ClusterNetworkPolicy]
     policies = chain(cluster.policies, cluster.admin_policies)
-    asked = Asked(chain.from_iterable(map(asked_keys, policies)))
+    asked = RelevantLabels(chain.from_iterable(map(asked_keys, policies)))
     pods = tuple(pods)
     claimed = {claim.address: claim for claim in claims(pods)}
     for pod in pods:
@@ -133,7 +133,7 @@ def _contested(
         yield claim.address, Contested(number, holders)
 
 
-class Asked:
+class RelevantLabels:
     """Labels cut down to the keys that some selector asks for: a label that nobody asks for, such
     as the ordinal of a StatefulSet's pod, must not make a class of its own for each pod."""
 

@@ -19,7 +19,7 @@ from podfence.model.objects import IPAddress, Node, Pod
 from podfence.policy import networkpolicies
 from podfence.policy.admin import AdminReader
 from podfence.policy.classes import Classes, classify
-from podfence.policy.domains import NO_NAMES, Names
+from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.policy.flow import Action, Direction
 from podfence.policy.index import (
     NETWORK_POLICY_TIER,
@@ -43,7 +43,7 @@ TIERS = (
 
 
 def compile_cluster(
-    cluster: Cluster, names: Names = NO_NAMES, pods: Iterable[Pod] | None = None
+    cluster: Cluster, names: DomainTable = NO_NAMES, pods: Iterable[Pod] | None = None
 ) -> PolicyIndex:
     """The compiled form of a cluster. ``names``: what domain names stand for now (CNP-19).
 

@@ -7,14 +7,14 @@ from types import MappingProxyType
 
 from podfence.model.objects import IPAddress
 
-Names = Mapping[str, frozenset[IPAddress]]
+DomainTable = Mapping[str, frozenset[IPAddress]]
 """Domain names (lower case, no final dot) with the addresses that they stand for now."""
 At = tuple[int, int]
 """An address: IP version, number."""
-NO_NAMES: Names = MappingProxyType({})
+NO_NAMES: DomainTable = MappingProxyType({})
 
 
-def resolve(name: str, names: Names) -> frozenset[IPAddress]:
+def resolve(name: str, names: DomainTable) -> frozenset[IPAddress]:
     """Addresses of a name; ``*.suffix`` stands for one or more whole labels in front (CNP-19)."""
     if not name.startswith("*."):
         return names.get(name, frozenset())

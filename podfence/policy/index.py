@@ -18,7 +18,7 @@ from pyroaring import FrozenBitMap
 from podfence.model.cluster import Cluster
 from podfence.model.meta import Labels, ObjectRef
 from podfence.model.objects import ContainerPort, IPAddress, Pod
-from podfence.policy.domains import Names
+from podfence.policy.domains import DomainTable
 from podfence.policy.flow import Action, Direction
 from podfence.policy.origin import Origin
 from podfence.policy.words import Selection
@@ -304,7 +304,7 @@ class PolicyIndex(Struct, frozen=True, eq=False):
     members: tuple[tuple[Endpoint, ...], ...]
     selected: Mapping[ObjectRef, FrozenBitMap]
     outside_lookup: OutsideLookup
-    names: Names = field(default_factory=dict)
+    names: DomainTable = field(default_factory=dict)
 
     @property
     def direction_policies(self) -> dict[int, DirectionPolicy]:

@@ -16,14 +16,14 @@ from podfence.model.doubt import Doubt
 from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
 from podfence.model.objects import IPAddress
 from podfence.policy.compile import audit_of, compile_cluster
-from podfence.policy.domains import Names
+from podfence.policy.domains import DomainTable
 from podfence.policy.flow import Decision, Direction, Flow, Verdict
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.questions.audited import audited_at, audited_of
 from podfence.questions.certainty import Certainty
 from podfence.questions.dns import DnsNotes
-from podfence.questions.parties import Directory, End, literal
-from podfence.questions.phrases.known import Known
+from podfence.questions.parties import Directory, PartyEnd, literal
+from podfence.questions.phrases.known import ObjectLookup
 from podfence.questions.phrases.words import some
 from podfence.questions.services import Behind, Services
 from podfence.sets.ports import MAX_PORT, OTHER, PROTOCOLS
@@ -41,11 +41,11 @@ class Can(Struct, frozen=True):
     namespace: str = DEFAULT_NAMESPACE
 
 
-class Case(Struct, frozen=True):
+class EndPair(Struct, frozen=True):
     """The question for one pair of ends. ``family`` is None when an end has no address yet."""
 
-    source: End
-    destination: End
+    source: PartyEnd
+    destination: PartyEnd
     family: int | None
     port: int
     protocol: str
@@ -63,7 +63,7 @@ class Case(Struct, frozen=True):
         return tuple(f"{e.pod.namespace}/{e.pod.name}" for e in ends if e is not None)
 
 
-def _family_of(source: End, destination: End) -> int:
+def _family_of(source: PartyEnd, destination: PartyEnd) -> int:
     known = (*source.addresses, *destination.addresses)
     return known[0].version if known else 4
 
@@ -81,7 +81,7 @@ class CanAnswer(Struct, frozen=True):
     unless they differ. ``note`` is "" or says what a yes or no alone would hide."""
 
     question: Can
-    cases: tuple[Case, ...]
+    cases: tuple[EndPair, ...]
     allowed: bool
     note: str = ""
     doubts: tuple[Doubt, ...] = ()
@@ -90,7 +90,7 @@ class CanAnswer(Struct, frozen=True):
     """Where audited policies apply to an end (AUD-3)."""
 
     @property
-    def case(self) -> Case:
+    def case(self) -> EndPair:
         """The case that ``allowed`` stands for."""
         return next(c for c in self.cases if c.verdict.allowed is self.allowed)
 
@@ -108,7 +108,7 @@ class Asker:
         self.directory = Directory(index)
         self._services = Services(index, self.directory)
         self._judge = Judge(index)
-        self._known = Known(index.cluster)
+        self._known = ObjectLookup(index.cluster)
         self._dns = DnsNotes(index)
         self._certainty = Certainty(index)
 
@@ -156,7 +156,7 @@ class Asker:
         notes = (service, _note(cases, allowed), *self._about(cases), *self._open(denied))
         return CanAnswer(question, cases, allowed, "; ".join(filter(None, dict.fromkeys(notes))))
 
-    def ends(self, question: Can) -> tuple[End, ...]:
+    def ends(self, question: Can) -> tuple[PartyEnd, ...]:
         """Every end of a connection that the question asks about; of a Service what is behind it.
 
         Raises UnknownObject or QuestionError when an end cannot be found.
@@ -172,7 +172,7 @@ class Asker:
         return self._services.behind(*asked)
 
     def _doubts(
-        self, question: Can, behind: Behind | None, cases: tuple[Case, ...]
+        self, question: Can, behind: Behind | None, cases: tuple[EndPair, ...]
     ) -> tuple[Doubt, ...]:
         found: dict[Doubt, None] = {}
         names = [question.source]
@@ -188,7 +188,7 @@ class Asker:
             found.update(dict.fromkeys(doubts))
         return tuple(found)
 
-    def _is_plain(self, case: Case) -> bool:
+    def _is_plain(self, case: EndPair) -> bool:
         """Whether there is nothing to note about a question's only case: two pods with addresses,
         and nothing that DNS could turn."""
         pods = (case.source.endpoint, case.destination.endpoint)
@@ -196,7 +196,7 @@ class Asker:
             return False
         return case.family is not None and (case.verdict.egress.allowed or not self._dns)
 
-    def _cases(self, question: Can, behind: Behind | None) -> tuple[Case, ...]:
+    def _cases(self, question: Can, behind: Behind | None) -> tuple[EndPair, ...]:
         sources = self.directory.find(question.source, question.namespace).ends
         if behind is None:
             destinations = self.directory.find(question.destination, question.namespace).ends
@@ -205,12 +205,12 @@ class Asker:
             ways = behind.ways
         triples = [(s, d, port) for s in sources for d, port in ways]
         others = [(s, d, port) for s, d, port in triples if s != d]
-        cases: list[Case] = []
+        cases: list[EndPair] = []
         for source, destination, port in others or triples:
             cases += self._judged(source, destination, port, question.protocol)
         return tuple(cases)
 
-    def _about(self, cases: tuple[Case, ...]) -> Iterator[str]:
+    def _about(self, cases: tuple[EndPair, ...]) -> Iterator[str]:
         """What literal addresses stand for, where no pod has them, and who else may have the
         address of a pod."""
         ends = {end.name: end for case in cases for end in (case.source, case.destination)}
@@ -220,7 +220,7 @@ class Asker:
             elif end.is_address:
                 yield self._known.address(end.addresses[0])
 
-    def _open(self, denied: list[Case]) -> Iterator[str]:
+    def _open(self, denied: list[EndPair]) -> Iterator[str]:
         """What DNS could turn in cases whose source may not connect."""
         found: dict[str, None] = {}
         for case in denied:
@@ -230,18 +230,20 @@ class Asker:
                 found.update(dict.fromkeys(self._dns.about(*ask)))
         yield from found
 
-    def _judged(self, source: End, destination: End, port: int, protocol: str) -> list[Case]:
+    def _judged(
+        self, source: PartyEnd, destination: PartyEnd, port: int, protocol: str
+    ) -> list[EndPair]:
         if not source.addresses or not destination.addresses:
             verdict = self._without_address(source, destination, port, protocol)
-            return [Case(source, destination, None, port, protocol, verdict)]
-        cases: list[Case] = []
+            return [EndPair(source, destination, None, port, protocol, verdict)]
+        cases: list[EndPair] = []
         for address in destination.addresses:
             family = address.version
             peer = source.address(family)
             if peer is not None:
                 sides = self.side(source, peer), self.side(destination, address)
                 verdict = self._judge.between(*sides, Flow(peer, address, protocol, port))
-                cases.append(Case(source, destination, family, port, protocol, verdict))
+                cases.append(EndPair(source, destination, family, port, protocol, verdict))
         if not cases:
             raise QuestionError(
                 f"{source.name} and {destination.name} share no IP family: "
@@ -249,7 +251,9 @@ class Asker:
             )
         return cases
 
-    def _without_address(self, source: End, destination: End, port: int, protocol: str) -> Verdict:
+    def _without_address(
+        self, source: PartyEnd, destination: PartyEnd, port: int, protocol: str
+    ) -> Verdict:
         """A pod that waits for its address is a subject already and nobody's peer yet (NP-58)."""
         ask = (_family_of(source, destination), protocol, port)
         near, far = self.side(source, None), self.side(destination, None)
@@ -260,7 +264,7 @@ class Asker:
 
     def decider(
         self,
-        end: End,
+        end: PartyEnd,
         direction: Direction,
         remote: int,
         ask: tuple[int, str, int],
@@ -274,7 +278,7 @@ class Asker:
                 return subject
         return side.subjects[0] if side.subjects else None
 
-    def side(self, end: End, address: IPAddress | None) -> Side:
+    def side(self, end: PartyEnd, address: IPAddress | None) -> Side:
         """An end as it is judged: a pod or node that was named is itself, whichever pods have its
         address; an address is whoever has it (NP-60a)."""
         if end.endpoint is not None:
@@ -285,7 +289,9 @@ class Asker:
         return Side((), self.index.outside_lookup.find(address), of_node=True)
 
 
-def asker_of(cluster: Cluster, names: Names, question: Can, *, explains: bool = False) -> Asker:
+def asker_of(
+    cluster: Cluster, names: DomainTable, question: Can, *, explains: bool = False
+) -> Asker:
     """Answers one question as ``Asker(compile_cluster(cluster, names))`` does, in less time.
 
     A NetworkPolicy selects pods of its own namespace alone (NP-3), so only the policies in the
@@ -340,7 +346,7 @@ def check_port(question: Can) -> None:
         raise QuestionError(f"port {port} is not between 1 and {MAX_PORT}")
 
 
-def _ports(question: Can, destination: End) -> list[int]:
+def _ports(question: Can, destination: PartyEnd) -> list[int]:
     """A number as it is; a name as the destination pod declares it (NP-32..NP-34)."""
     if isinstance(question.port, int):
         return [question.port]
@@ -361,11 +367,11 @@ def _ports(question: Can, destination: End) -> list[int]:
     return found
 
 
-def _families(end: End) -> str:
+def _families(end: PartyEnd) -> str:
     return " and ".join(sorted({f"IPv{a.version}" for a in end.addresses}))
 
 
-def _note(cases: tuple[Case, ...], allowed: bool) -> str:
+def _note(cases: tuple[EndPair, ...], allowed: bool) -> str:
     """What differs between the cases, and what is not known yet."""
     other = [c for c in cases if c.verdict.allowed is not allowed]
     if other:

@@ -22,7 +22,7 @@ from podfence.model.workloads import WORKLOAD_KINDS
 from podfence.policy.flow import Decision, Direction, Reason, Verdict
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.policy.origin import Origin
-from podfence.questions.parties import End
+from podfence.questions.parties import PartyEnd
 
 _TIER_KINDS = frozenset({"ClusterNetworkPolicy", "AdminNetworkPolicy"})
 _MAKES_PODS = WORKLOAD_KINDS | {"Pod"}
@@ -42,7 +42,7 @@ class Certainty:
         self.doubts = index.cluster.doubts
         self._asked: dict[frozenset[str] | None, bool] = {}
 
-    def open(self, source: End, destination: End, verdict: Verdict) -> tuple[Doubt, ...]:
+    def open(self, source: PartyEnd, destination: PartyEnd, verdict: Verdict) -> tuple[Doubt, ...]:
         """The doubts that could turn a verdict; () when it is certain."""
         if not self.doubts:
             return ()
@@ -92,7 +92,7 @@ class Certainty:
     # -- one direction of one flow
 
     def _of_direction(
-        self, direction: Direction, subject: End, peer: End, decision: Decision
+        self, direction: Direction, subject: PartyEnd, peer: PartyEnd, decision: Decision
     ) -> list[Doubt]:
         endpoint = subject.endpoint
         if endpoint is None:
@@ -104,7 +104,12 @@ class Certainty:
         ]
 
     def _turns(
-        self, doubt: Doubt, direction: Direction, subject: Endpoint, peer: End, decision: Decision
+        self,
+        doubt: Doubt,
+        direction: Direction,
+        subject: Endpoint,
+        peer: PartyEnd,
+        decision: Decision,
     ) -> bool:
         if doubt.kind == "Node":
             return self._node_turns(doubt, direction, subject, peer, decision)
@@ -152,7 +157,7 @@ class Certainty:
 
     # -- objects other than policies
 
-    def _is_end(self, doubt: Doubt, source: End, destination: End) -> bool:
+    def _is_end(self, doubt: Doubt, source: PartyEnd, destination: PartyEnd) -> bool:
         """Whether one of the ends may be the object that could not be read."""
         return any(
             any(self._may_have(doubt, address) for address in end.addresses)
@@ -171,7 +176,12 @@ class Certainty:
         return address in doubt.node_addresses and address not in self._index.by_node_address
 
     def _node_turns(
-        self, doubt: Doubt, direction: Direction, subject: Endpoint, peer: End, decision: Decision
+        self,
+        doubt: Doubt,
+        direction: Direction,
+        subject: Endpoint,
+        peer: PartyEnd,
+        decision: Decision,
     ) -> bool:
         """A node may be the own node of a pod (NP-52), and a peer of egress rules (CNP-18)."""
         if peer.endpoint is not None:
@@ -195,7 +205,12 @@ class Certainty:
         return name == doubt.name if doubt.name else name not in self._index.cluster.nodes
 
     def _namespace_turns(
-        self, doubt: Doubt, direction: Direction, subject: Endpoint, peer: End, decision: Decision
+        self,
+        doubt: Doubt,
+        direction: Direction,
+        subject: Endpoint,
+        peer: PartyEnd,
+        decision: Decision,
     ) -> bool:
         if self._is_about(doubt, subject.pod.namespace) and any(
             _asks(selector, doubt.keys)

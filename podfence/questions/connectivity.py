@@ -21,7 +21,7 @@ from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.questions.outsideclasses import equal_outside
 from podfence.questions.phrases.matched import workload_names
 from podfence.questions.phrases.outside import name_outside
-from podfence.questions.unjudged import UNTOUCHED, Touched
+from podfence.questions.unjudged import UNTOUCHED, TouchedPods
 from podfence.sets import AddressSet, PortSet
 
 
@@ -134,7 +134,7 @@ def connectivity(
     index: PolicyIndex,
     without: frozenset[str] = frozenset(),
     only: frozenset[str] = frozenset(),
-    touched: Touched = UNTOUCHED,
+    touched: TouchedPods = UNTOUCHED,
 ) -> Connectivity:
     """The map of a cluster. ``without``: pods (``namespace/name``) that are left out; ``only``:
     when not empty, pairs with an end in one of these namespaces; ``touched``: pods that policies
@@ -165,7 +165,7 @@ def connectivity(
     return Connectivity(groups, rows, _left_out(index), only)
 
 
-def _marked(group: Group, touched: Touched) -> Group:
+def _marked(group: Group, touched: TouchedPods) -> Group:
     if not touched or group.workload is None:
         return group
     space = group.workload.namespace

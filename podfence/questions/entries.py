@@ -30,7 +30,7 @@ from podfence.questions.controllers import Finder
 from podfence.questions.entryrows import (
     SHOWN,
     EntryRow,
-    State,
+    EntryState,
     nowhere,
     policies_named,
     row_of,
@@ -55,9 +55,9 @@ def judge_entries(
     for entry in entries.entries:
         refused = refusal(entry, entries, index.cluster.namespaces)
         for row in judge.rows(entry):
-            unknown = refused and row.state is State.OPEN
+            unknown = refused and row.state is EntryState.OPEN
             found.append(
-                replace(row, state=State.UNKNOWN, because=refused, by=()) if unknown else row
+                replace(row, state=EntryState.UNKNOWN, because=refused, by=()) if unknown else row
             )
     return tuple(found)
 
@@ -95,7 +95,7 @@ class _Judge:
         for target in found:
             if not self._uncertain.isdisjoint(target.pods):
                 said = "an object that could not be read could change it"
-                yield row_of(entry, target, "", State.UNKNOWN, because=said)
+                yield row_of(entry, target, "", EntryState.UNKNOWN, because=said)
             elif entry.way is Way.CONTROLLER:
                 yield from self._through_controller(entry, target)
             else:
@@ -162,10 +162,12 @@ class _Judge:
             first = ends[0]
             if passes:
                 rules = self._rules(target, first.endpoint_class, first)
-                yield row_of(entry, target, names, State.OPEN, rules, controller=names)
+                yield row_of(entry, target, names, EntryState.OPEN, rules, controller=names)
             else:
                 said = self._closed_by(first, target)
-                yield row_of(entry, target, names, State.CLOSED, because=said, controller=names)
+                yield row_of(
+                    entry, target, names, EntryState.CLOSED, because=said, controller=names
+                )
         if hosted := [pod for pod in pods if pod.host_network]:
             yield self._from_nodes(entry, target, hosted)
 
@@ -175,7 +177,7 @@ class _Judge:
         return [end for end in found if end is not None and end.addresses]
 
     def _from_doubtful(
-        self, entry: Entry, target: Target, believed: Set[State]
+        self, entry: Entry, target: Target, believed: Set[EntryState]
     ) -> Iterator[EntryRow]:
         """Pods beside the controller that have its labels, too: a doubt where the answer would be
         another one if they were it. ``believed``: the answers without them."""
@@ -185,13 +187,13 @@ class _Judge:
                 continue
             said = f"{row.state.value} if this is its controller"
             if row.because:
-                said = row.because if row.state is State.UNKNOWN else f"{said}: {row.because}"
-            doubted = replace(row, state=State.UNKNOWN, because=said, controller="")
+                said = row.because if row.state is EntryState.UNKNOWN else f"{said}: {row.because}"
+            doubted = replace(row, state=EntryState.UNKNOWN, because=said, controller="")
             yield self._with_doubts(doubted, {pod.namespace for pod in pods})
 
     def _with_doubts(self, row: EntryRow, namespaces: Collection[str]) -> EntryRow:
         """Says where the controller may be, where its labels alone do not tell."""
-        if row.state is not State.UNKNOWN or not namespaces:
+        if row.state is not EntryState.UNKNOWN or not namespaces:
             return row
         where = some(sorted(namespaces), SHOWN, ", ")
         said = f"pods with labels of its controller are in {where}"
@@ -250,7 +252,7 @@ class _Judge:
         if any(self._partitions[f].everyone <= who | own for f, who in known.items()):
             outside = min(self._partitions[target.families[0]].outside, default=None)
             rules = () if outside is None else self._rules(target, outside, None)
-            return row_of(entry, target, "whoever the controller is", State.OPEN, rules)
+            return row_of(entry, target, "whoever the controller is", EntryState.OPEN, rules)
         name = "controller unknown"
         rules = tuple(self._possible(target))
         members = [
@@ -261,14 +263,14 @@ class _Judge:
         if not rules and not members and not self._index.cluster.admin_policies:
             policies = policies_named(self._index.policies[target.endpoint_class].ingress.tiers)
             said = f"no rule lets anybody in on this port ({policies})"
-            return row_of(entry, target, name, State.CLOSED, because=said)
+            return row_of(entry, target, name, EntryState.CLOSED, because=said)
         said = "open if the controller is one that this rule means"
         if members and not rules:
             said = "open if the controller is one of"
         if members:
             names = some([str(group) for group in grouped(members)], SHOWN, ", ")
             said += f": {names}" if not rules else f", as {names}"
-        return row_of(entry, target, name, State.UNKNOWN, rules, said)
+        return row_of(entry, target, name, EntryState.UNKNOWN, rules, said)
 
     def _possible(self, target: Target) -> Iterator[Origin]:
         """Rules that let somebody in on the port, whoever that is, be there nobody now."""
@@ -312,14 +314,14 @@ class _Judge:
             ]
             if passing:
                 rules = self._rules(target, self._index.class_of(min(passing, key=str)), None)
-                return row_of(entry, target, from_node, State.OPEN, rules, controller=who)
+                return row_of(entry, target, from_node, EntryState.OPEN, rules, controller=who)
             said = "no rule lets the addresses of these nodes in; a pod on the same node is reached"
-            return row_of(entry, target, from_node, State.CLOSED, because=said, controller=who)
+            return row_of(entry, target, from_node, EntryState.CLOSED, because=said, controller=who)
         said = "the addresses of these nodes are not known"
         found = self._clients(entry, target)
         if found and found == self._clients(entry, target, everyone=True):
-            return row_of(entry, target, from_node, State.OPEN, controller=who)
-        return row_of(entry, target, from_node, State.UNKNOWN, because=said, controller=who)
+            return row_of(entry, target, from_node, EntryState.OPEN, controller=who)
+        return row_of(entry, target, from_node, EntryState.UNKNOWN, because=said, controller=who)
 
     def _from_clients(self, entry: Entry, target: Target) -> EntryRow:
         """Clients themselves, or whoever they pass through (NP-48)."""
@@ -328,7 +330,7 @@ class _Judge:
         if not found:
             names = policies_named(self._index.policies[target.endpoint_class].ingress.tiers)
             said = f"no rule lets addresses outside in on this port ({names})"
-            return row_of(entry, target, name, State.CLOSED, because=said)
+            return row_of(entry, target, name, EntryState.CLOSED, because=said)
         every = self._clients(entry, target, everyone=True)
         rules = self._rules_for(target, found)
         whole = any(
@@ -338,8 +340,8 @@ class _Judge:
         if not whole and entry.way is Way.NODE:
             said = "packets may come from the address of a node or a load balancer in place of the "
             said += "client's (externalTrafficPolicy: Cluster)"
-            return row_of(entry, target, name, State.UNKNOWN, rules, said)
-        return row_of(entry, target, name, State.OPEN, rules)
+            return row_of(entry, target, name, EntryState.UNKNOWN, rules, said)
+        return row_of(entry, target, name, EntryState.OPEN, rules)
 
     def _clients(self, entry: Entry, target: Target, *, everyone: bool = False) -> AddressSet:
         """Addresses outside that are let in, of those that the entry takes; ``everyone``: all

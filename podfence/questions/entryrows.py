@@ -21,7 +21,7 @@ SHOWN = 4
 """Names in one row at most."""
 
 
-class State(Enum):
+class EntryState(Enum):
     """Whether what an entry leads to can be reached through it."""
 
     OPEN = "open"
@@ -37,7 +37,7 @@ class EntryRow(Struct, frozen=True):
     sources: str
     to: str
     port: str
-    state: State
+    state: EntryState
     by: tuple[Origin, ...] = ()
     because: str = ""
     pods: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ def row_of(
     entry: Entry,
     target: Target,
     sources: str,
-    state: State,
+    state: EntryState,
     by: tuple[Origin, ...] = (),
     because: str = "",
     controller: str = "",
@@ -63,7 +63,7 @@ def nowhere(entry: Entry, because: str) -> EntryRow:
     """The row of an entry that leads to no pod."""
     to = entry.service or entry.pods_of
     port = "" if entry.port is None else f"{entry.protocol.value}/{entry.port}"
-    return EntryRow(entry, "", str(to), port, State.UNKNOWN, because=because)
+    return EntryRow(entry, "", str(to), port, EntryState.UNKNOWN, because=because)
 
 
 def policies_named(tiers: Iterable[CompiledTier]) -> str:

@@ -21,13 +21,13 @@ from podfence.model.kindnames import kind_called
 from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
 from podfence.model.objects import IPAddress, Pod
 from podfence.policy.index import Endpoint, PolicyIndex
-from podfence.questions.phrases.known import Known
+from podfence.questions.phrases.known import ObjectLookup
 
 NODE = "a node"
-"""``End.what`` of a node that was asked for by its name."""
+"""``PartyEnd.what`` of a node that was asked for by its name."""
 
 
-class End(Struct, frozen=True):
+class PartyEnd(Struct, frozen=True):
     """One possible end of a flow. ``endpoint`` None: a node, an outside address or one that several
     pods may have; ``what`` then says which. ``addresses`` empty: a pod that has none yet (NP-58).
     ``is_address``: it was asked for by its address, so it is whoever has that now."""
@@ -50,7 +50,7 @@ class Party(Struct, frozen=True):
     """Everything that one word of a question stands for: one end, or every pod of a workload."""
 
     name: str
-    ends: tuple[End, ...]
+    ends: tuple[PartyEnd, ...]
     workload: ObjectRef | None = None
 
 
@@ -82,7 +82,7 @@ class Directory:
     def _find(self, name: str, namespace: str) -> Party:
         address = literal(name)
         if address is not None:
-            end = End(name, self._index.by_address.get(address), (address,), "not a pod", True)
+            end = PartyEnd(name, self._index.by_address.get(address), (address,), "not a pod", True)
             return Party(name, (end,))
         if "/" not in name:
             if service := self._dns_name(name):
@@ -126,19 +126,19 @@ class Directory:
             name = f"{words[0]}/{words[2]}"
         return self._pods.get(name)
 
-    def _end(self, pod: Pod) -> End:
+    def _end(self, pod: Pod) -> PartyEnd:
         name = f"{pod.namespace}/{pod.name}"
         if pod.finished:
             raise QuestionError(f"pod {name} is finished; a finished pod has no network (NP-60)")
         if not pod.host_network:
-            return End(name, self._index.endpoints[name], pod.addresses)
+            return PartyEnd(name, self._index.endpoints[name], pod.addresses)
         addresses = self._host_addresses(pod)
         if not addresses:
             raise QuestionError(
                 f"pod {name} uses the host network and its node's address is not in the input; "
                 "add the Node object, or the pod's status with podIP or hostIP"
             )
-        return End(name, None, addresses, "on the network of its node")
+        return PartyEnd(name, None, addresses, "on the network of its node")
 
     def _host_addresses(self, pod: Pod) -> tuple[IPAddress, ...]:
         """Addresses of a pod on the host network (NP-50, NP-51): its own, which are its node's; for
@@ -160,7 +160,9 @@ class Directory:
                 f"node {name} has no address in the input; add its status.addresses, or ask for "
                 "the address"
             )
-        return Party(name, (End(f"node/{name}", None, addresses, NODE),)) if addresses else None
+        return (
+            Party(name, (PartyEnd(f"node/{name}", None, addresses, NODE),)) if addresses else None
+        )
 
     @cached_property
     def _nodes(self) -> Mapping[str, tuple[IPAddress, ...]]:
@@ -185,7 +187,7 @@ class Directory:
         return self._workloads[found[0]] if found else []
 
     def _unknown(self, name: str) -> str:
-        if service := Known(self._index.cluster).name(name) or self._dns_name(name):
+        if service := ObjectLookup(self._index.cluster).name(name) or self._dns_name(name):
             return service
         nodes = {f"node/{node}" for node in self._nodes}
         if (node := f"node/{name.rpartition('/')[2]}") in nodes:
@@ -239,7 +241,7 @@ class Directory:
         namespace, pod, service = found.group("namespace", "pod", "service")
         if pod:
             return f"{found['name']} is a name of DNS: write {namespace}/{pod}"
-        if known := Known(self._index.cluster).name(f"{namespace}/{service}"):
+        if known := ObjectLookup(self._index.cluster).name(f"{namespace}/{service}"):
             return known
         return (
             f"{found['name']} is the name of a Service, which was not read; policies see its pods: "

@@ -19,7 +19,7 @@ from podfence.policy.compile import audit_of
 from podfence.policy.flow import AS_WRITTEN, Direction
 from podfence.policy.index import NETWORK_POLICY_TIER, PolicyIndex
 from podfence.questions.audited import audited_of
-from podfence.questions.parties import End, Party
+from podfence.questions.parties import Party, PartyEnd
 from podfence.questions.phrases.tierwords import in_order, priority_of
 
 
@@ -40,7 +40,7 @@ class SelectingPolicy(Struct, frozen=True):
     """Whether it enforces nothing (AUD-2)."""
 
 
-class Selection(Struct, frozen=True):
+class SelectingPolicies(Struct, frozen=True):
     """The policies that select the pods of ``name``."""
 
     name: str
@@ -52,7 +52,7 @@ class Selection(Struct, frozen=True):
     egress: tuple[SelectingPolicy, ...]
 
 
-def selecting(index: PolicyIndex, party: Party) -> Selection:
+def selecting(index: PolicyIndex, party: Party) -> SelectingPolicies:
     """Raises QuestionError when no pod has the name: policies select nothing else."""
     for end in party.ends:
         if end.endpoint is None and end.addresses and not _is_host_pod(index, end):
@@ -66,7 +66,7 @@ def selecting(index: PolicyIndex, party: Party) -> Selection:
         (*_policies(index, pods, direction), *_audited(index, pods, direction))
         for direction in AS_WRITTEN
     )
-    return Selection(
+    return SelectingPolicies(
         name=party.name,
         pods=tuple(pods),
         exempt=tuple(end.name for end in party.ends if end.endpoint is None),
@@ -87,7 +87,7 @@ def _audited(
                 yield replace(found, audited=True)
 
 
-def _is_host_pod(index: PolicyIndex, end: End) -> bool:
+def _is_host_pod(index: PolicyIndex, end: PartyEnd) -> bool:
     return any(p.host_network and f"{p.namespace}/{p.name}" == end.name for p in index.cluster.pods)
 
 

@@ -15,7 +15,7 @@ from podfence.errors import QuestionError
 from podfence.model.kindnames import kind_called
 from podfence.model.objects import EndpointSlice, IPAddress, Pod, Service, ServicePort
 from podfence.policy.index import PolicyIndex
-from podfence.questions.parties import Directory, End, literal
+from podfence.questions.parties import Directory, PartyEnd, literal
 from podfence.sets.ports import OTHER
 
 _SHOWN = 5
@@ -26,7 +26,7 @@ class Behind(Struct, frozen=True):
     a Service."""
 
     service: Service
-    ways: tuple[tuple[End, int], ...]
+    ways: tuple[tuple[PartyEnd, int], ...]
     note: str
 
 
@@ -76,7 +76,9 @@ class Services:
             return self._by_name.get(f"{namespace}/{words[1]}")
         return self._by_name.get(name)
 
-    def _ways(self, service: Service, port: int | str, protocol: str) -> Iterator[tuple[End, int]]:
+    def _ways(
+        self, service: Service, port: int | str, protocol: str
+    ) -> Iterator[tuple[PartyEnd, int]]:
         if service.external_name:
             raise QuestionError(
                 f"Service {service.ref} is an ExternalName for {service.external_name}, which no "
@@ -96,7 +98,7 @@ class Services:
 
     def _pods(
         self, service: Service, ports: tuple[ServicePort, ...], asked: int | str
-    ) -> Iterator[tuple[End, int]]:
+    ) -> Iterator[tuple[PartyEnd, int]]:
         pods = [pod for pod in self._cluster.pods if _selects(service, pod)]
         if not pods:
             raise QuestionError(
@@ -113,7 +115,7 @@ class Services:
 
     def _endpoints(
         self, service: Service, ports: tuple[ServicePort, ...], asked: int | str
-    ) -> Iterator[tuple[End, int]]:
+    ) -> Iterator[tuple[PartyEnd, int]]:
         slices = [s for s in self._cluster.endpoint_slices if _is_of(s, service)]
         subsets = [subset for each in slices for subset in each.subsets]
         if not any(subset.addresses for subset in subsets):
@@ -171,8 +173,8 @@ def _is_of(each: EndpointSlice, service: Service) -> bool:
 
 
 def _of_families(
-    ways: tuple[tuple[End, int], ...], families: frozenset[int]
-) -> Iterator[tuple[End, int]]:
+    ways: tuple[tuple[PartyEnd, int], ...], families: frozenset[int]
+) -> Iterator[tuple[PartyEnd, int]]:
     """A pod that waits for its address stays (NP-58)."""
     for end, port in ways:
         addresses = tuple(a for a in end.addresses if a.version in families)

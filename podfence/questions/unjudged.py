@@ -21,18 +21,18 @@ from podfence.questions.phrases.words import some
 _SHOWN = 3
 
 
-class Touched(Struct, frozen=True, dict=True):
+class TouchedPods(Struct, frozen=True, dict=True):
     """The pods of an index (``namespace/name``), each with the policies that may touch it."""
 
     policies: Mapping[str, tuple[ForeignPolicy, ...]]
 
     @staticmethod
-    def of(index: PolicyIndex, foreign: Sequence[ForeignPolicy]) -> Touched:
+    def of(index: PolicyIndex, foreign: Sequence[ForeignPolicy]) -> TouchedPods:
         """Those of an index."""
         if not foreign:
-            return Touched({})
+            return TouchedPods({})
         pods = {name: end.pod for name, end in index.endpoints.items()}
-        return Touched(_touched(pods, foreign))
+        return TouchedPods(_touched(pods, foreign))
 
     def __bool__(self) -> bool:
         """Whether any pod is touched."""
@@ -57,7 +57,7 @@ class Touched(Struct, frozen=True, dict=True):
         return some([str(policy) for policy in self.by(pods)], _SHOWN)
 
 
-UNTOUCHED: Final = Touched({})
+UNTOUCHED: Final = TouchedPods({})
 
 
 def _touched(
@@ -93,7 +93,7 @@ def _candidates(
     return by_namespace.get(namespace, ())
 
 
-def said_of(touched: Touched) -> str:
+def said_of(touched: TouchedPods) -> str:
     """What a map says of them in one sentence; "" where there are none."""
     if not touched:
         return ""

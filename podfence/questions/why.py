@@ -26,8 +26,8 @@ from podfence.policy.index import (
     PolicyIndex,
 )
 from podfence.policy.origin import Origin
-from podfence.questions.can import Asker, Can, CanAnswer, Case
-from podfence.questions.parties import End
+from podfence.questions.can import Asker, Can, CanAnswer, EndPair
+from podfence.questions.parties import PartyEnd
 from podfence.questions.phrases.matched import Matched
 from podfence.questions.phrases.tierwords import (
     priority_of,
@@ -36,7 +36,7 @@ from podfence.questions.phrases.tierwords import (
     written_rules,
 )
 from podfence.questions.whyempty import (
-    Wanted,
+    PodSelectors,
     left_out,
     named_ports,
     undeclared,
@@ -68,7 +68,7 @@ class RuleReport(Struct, frozen=True):
     remark: str = ""
 
 
-class PolicyReport(Struct, frozen=True):
+class PolicyShare(Struct, frozen=True):
     """One policy that selects the subject. ``rules`` empty: it only isolates. ``active`` False: it
     has rules for this direction but not the direction in its policyTypes (NP-15). ``priority``
     None: the kind has none."""
@@ -87,7 +87,7 @@ class TierReport(Struct, frozen=True):
     """Whether the first rule that fits decides; not so in the tier of NetworkPolicy."""
     asked: bool
     """False: an earlier tier decided, or the decision stands before all policies."""
-    policies: tuple[PolicyReport, ...]
+    policies: tuple[PolicyShare, ...]
 
 
 class Rung(Struct, frozen=True):
@@ -97,7 +97,7 @@ class Rung(Struct, frozen=True):
     tier: str
     selected: bool
     action: Action | None = None
-    policy: PolicyReport | None = None
+    policy: PolicyShare | None = None
     rule: RuleReport | None = None
 
 
@@ -113,7 +113,7 @@ class DirectionReport(Struct, frozen=True):
     ladder: tuple[Rung, ...] = ()
 
     @property
-    def policies(self) -> tuple[PolicyReport, ...]:
+    def policies(self) -> tuple[PolicyShare, ...]:
         """The policies of all tiers, in the order in which tiers are asked."""
         return tuple(policy for tier in self.tiers for policy in tier.policies)
 
@@ -123,7 +123,7 @@ class WhyAnswer(Struct, frozen=True):
     if audited policies were enforced, where that would be another answer."""
 
     can: CanAnswer
-    case: Case
+    case: EndPair
     egress: DirectionReport
     ingress: DirectionReport
     audited: WhyAnswer | None = None
@@ -153,7 +153,7 @@ def why(asker: Asker, question: Can) -> WhyAnswer:
     )
 
 
-def _direction(asker: Asker, case: Case, direction: Direction) -> DirectionReport:
+def _direction(asker: Asker, case: EndPair, direction: Direction) -> DirectionReport:
     egress = direction is Direction.EGRESS
     near, far = (case.source, case.destination) if egress else (case.destination, case.source)
     decision = case.verdict.egress if egress else case.verdict.ingress
@@ -206,7 +206,7 @@ class _Reporter(Struct, frozen=True):
     asker: Asker
     direction: Direction
     subject: Endpoint
-    far: End
+    far: PartyEnd
     remote: int
     family: int
     protocol: str
@@ -233,13 +233,13 @@ class _Reporter(Struct, frozen=True):
         action = next((r.action for r in tier.rules if self._fits(r)), tier.default)
         return action is not Action.PASS
 
-    def _policies(self, tier: CompiledTier, decided: bool) -> Iterator[PolicyReport]:
+    def _policies(self, tier: CompiledTier, decided: bool) -> Iterator[PolicyShare]:
         if tier.ordered:
             yield from self._ordered(tier, decided)
             return
         for isolation in tier.isolated_by:
             rules = [rule for rule in tier.rules if rule.origin.policy == isolation.policy]
-            yield PolicyReport(isolation, tuple(self._rules(rules, not decided)))
+            yield PolicyShare(isolation, tuple(self._rules(rules, not decided)))
 
     def _rules(self, rules: Iterable[CompiledRule], reached: bool) -> Iterator[RuleReport]:
         written = self._written(rule.origin.policy for rule in rules)
@@ -283,7 +283,7 @@ class _Reporter(Struct, frozen=True):
             if held:
                 yield f"{path}.{self.direction.peer_field}[{at}]"
 
-    def _empty_peers(self, peers: Iterable[Wanted]) -> Iterator[str]:
+    def _empty_peers(self, peers: Iterable[PodSelectors]) -> Iterator[str]:
         """Why selectors do not hold the remote end, or hold nobody, where their labels might."""
         name, pods = self.far.name, self.asker.index.cluster.pods
         remote = [pod for pod in pods if f"{pod.namespace}/{pod.name}" == name]
@@ -301,14 +301,14 @@ class _Reporter(Struct, frozen=True):
         elif names:
             yield f"{self.far.name} is no pod with an address of its own, so it has no port names"
 
-    def _nobody(self, peer: Wanted) -> str:
+    def _nobody(self, peer: PodSelectors) -> str:
         """Why a peer holds no pod at all; "" if it holds some."""
         index = self.asker.index
         if any(peer.fits(e.pod) and e.addresses for e in index.endpoints.values()):
             return ""
         return left_out(index.cluster.pods, peer) or peer.no_namespace
 
-    def _ordered(self, tier: CompiledTier, decided: bool) -> Iterator[PolicyReport]:
+    def _ordered(self, tier: CompiledTier, decided: bool) -> Iterator[PolicyShare]:
         """Policies in the order in which they are asked; the first rule that fits ends the tier."""
         written = self.written
         policies = {p.ref: p for p in self.asker.index.cluster.admin_policies}
@@ -327,7 +327,7 @@ class _Reporter(Struct, frozen=True):
                 decided = decided or reports[-1].fits
             policy = policies[ref]
             place = Origin(ref, "", policy.source)
-            yield PolicyReport(place, tuple(reports), priority=priority_of(policy))
+            yield PolicyShare(place, tuple(reports), priority=priority_of(policy))
 
     def _rule(self, rule: CompiledRule, name: str, remark: str, reached: bool) -> RuleReport:
         ports = PortSet.union(match.ports for match in rule.matches)
@@ -358,14 +358,12 @@ def _remark(rule: CompiledRule, unread: str, names: tuple[str, ...]) -> str:
     return ""
 
 
-def _inactive(
-    index: PolicyIndex, subject: Endpoint, direction: Direction
-) -> Iterator[PolicyReport]:
+def _inactive(index: PolicyIndex, subject: Endpoint, direction: Direction) -> Iterator[PolicyShare]:
     """Policies that select the subject and wrote rules for a direction that they do not have."""
     for policy in index.cluster.policies:
         if subject.endpoint_class in index.selected[policy.ref] and _is_dead(policy, direction):
             origin = Origin(policy.ref, f"spec.{direction.value}", policy.source)
-            yield PolicyReport(origin, (), active=False)
+            yield PolicyShare(origin, (), active=False)
 
 
 def _is_dead(policy: NetworkPolicy, direction: Direction) -> bool:

@@ -27,7 +27,7 @@ BROUGHT_BY_CLUSTER = frozenset({"kube-system", "kube-public", "kube-node-lease"}
 _EVERY = LabelSelector()
 
 
-class Wanted(Struct, frozen=True):
+class PodSelectors(Struct, frozen=True):
     """The selectors of a peer, as far as they ask for pods."""
 
     fits: Callable[[Pod], bool]
@@ -36,20 +36,22 @@ class Wanted(Struct, frozen=True):
     """That no namespace fits, in words; "" if one does, or none is asked for."""
 
 
-_NO_PODS = Wanted(lambda _: False)
+_NO_PODS = PodSelectors(lambda _: False)
 
 
-def wanted_by_policy(cluster: Cluster, namespace: str, peer: NetworkPolicyPeer) -> Wanted:
+def wanted_by_policy(cluster: Cluster, namespace: str, peer: NetworkPolicyPeer) -> PodSelectors:
     """What a peer of a policy in ``namespace`` asks for; an ipBlock asks for no pod."""
     if peer.ip_block is not None:
         return _NO_PODS
     pods, spaces = peer.pod_selector or _EVERY, peer.namespace_selector
     if spaces is None:
-        return Wanted(lambda pod: pod.namespace == namespace and pods.matches(dict(pod.labels)))
+        return PodSelectors(
+            lambda pod: pod.namespace == namespace and pods.matches(dict(pod.labels))
+        )
     return _in_namespaces(cluster, spaces, pods)
 
 
-def wanted_by_tier(cluster: Cluster, peer: Peer) -> Wanted:
+def wanted_by_tier(cluster: Cluster, peer: Peer) -> PodSelectors:
     """The same for a peer of a ClusterNetworkPolicy (CNP-15, CNP-20)."""
     if peer.pods is not None:
         spaces = peer.pods.namespace_selector or _EVERY
@@ -59,15 +61,15 @@ def wanted_by_tier(cluster: Cluster, peer: Peer) -> Wanted:
     return _NO_PODS
 
 
-def _in_namespaces(cluster: Cluster, spaces: LabelSelector, pods: LabelSelector) -> Wanted:
+def _in_namespaces(cluster: Cluster, spaces: LabelSelector, pods: LabelSelector) -> PodSelectors:
     found = {n for n, space in cluster.namespaces.items() if spaces.matches(dict(space.labels))}
     missing = ""
     if not found and not BROUGHT_BY_CLUSTER & {*words.namespace_names(spaces)}:
         missing = f"there is now no namespace that fits ({words.namespaces(spaces)})"
-    return Wanted(lambda p: p.namespace in found and pods.matches(dict(p.labels)), missing)
+    return PodSelectors(lambda p: p.namespace in found and pods.matches(dict(p.labels)), missing)
 
 
-def left_out(pods: Iterable[Pod], peer: Wanted) -> str:
+def left_out(pods: Iterable[Pod], peer: PodSelectors) -> str:
     """Which of ``pods`` have the labels and are found by no selector, and why; "" if none."""
     found: dict[str, dict[str, int]] = {}
     for pod in pods:

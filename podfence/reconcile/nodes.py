@@ -16,7 +16,7 @@ from podfence.errors import PodfenceError
 from podfence.nft.lowering.epoch import epoch, mark_mask
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import Transaction
-from podfence.reconcile.states import Planned, State, Write
+from podfence.reconcile.states import Planned, ReconcileState, Write
 from podfence.reconcile.step import step
 
 Enforce = Callable[[str, Transaction], None]
@@ -24,7 +24,7 @@ Enforce = Callable[[str, Transaction], None]
 then the rules of that node are as before."""
 
 
-class Change(Struct, frozen=True):
+class NodeStep(Struct, frozen=True):
     """One node's step."""
 
     current: Ruleset
@@ -42,7 +42,7 @@ class Change(Struct, frozen=True):
         """
         if mark_mask(current) != mark_mask(wanted):
             raise ValueError("the rulesets keep their epoch in different bits of the mark")
-        before = State.of(current, limit=inf, strict=True)
+        before = ReconcileState.of(current, limit=inf, strict=True)
         after, actions = step(before, [Planned(lambda: wanted)], 0.0)
         writes = [action.transaction for action in actions if isinstance(action, Write)]
         if after.pending is None or after.pending.goal is None:
@@ -54,9 +54,9 @@ class Change(Struct, frozen=True):
         """Whether live connections have to pass the rules once more, because a permission goes."""
         return epoch(self.current) != epoch(self.wanted)
 
-    def back(self) -> Change:
+    def back(self) -> NodeStep:
         """The step that takes this one back. What it had allowed is judged again, too."""
-        return Change.between(self.wanted, self.current)
+        return NodeStep.between(self.wanted, self.current)
 
 
 class Commit(Struct, frozen=True):
@@ -68,7 +68,7 @@ class Commit(Struct, frozen=True):
     """Why nothing changed; None when everything did."""
 
 
-def commit(changes: Mapping[str, Change], enforce: Enforce) -> Commit:
+def commit(changes: Mapping[str, NodeStep], enforce: Enforce) -> Commit:
     """Make every node's step, or none. Never raises PodfenceError.
 
     A node that cannot be put back, after another one has refused, keeps the new rules: ``rules``
@@ -86,7 +86,7 @@ def commit(changes: Mapping[str, Change], enforce: Enforce) -> Commit:
 
 
 def _put_back(
-    changes: Mapping[str, Change],
+    changes: Mapping[str, NodeStep],
     rules: dict[str, Ruleset],
     refused: PodfenceError,
     enforce: Enforce,

@@ -35,7 +35,7 @@ class Planned(Struct, frozen=True):
     given: Released = {}
 
 
-class Written(Struct, frozen=True):
+class WriteResult(Struct, frozen=True):
     """The answer to a Write. ``refusal``: the kernel's words; None: it was taken."""
 
     ticket: int
@@ -67,7 +67,7 @@ class Swept(Struct, frozen=True):
     done: bool
 
 
-Input = Planned | Written | Unanswered | Read | Drifted | Swept
+Input = Planned | WriteResult | Unanswered | Read | Drifted | Swept
 
 # -- actions
 
@@ -93,7 +93,7 @@ class Sweep(Struct, frozen=True):
     last: int
 
 
-class Condition(Enum):
+class ReportKind(Enum):
     """What is worth telling."""
 
     REFUSED = "refused"
@@ -108,10 +108,10 @@ class Condition(Enum):
     """Connections of a quarter of the epochs may keep their marks."""
 
 
-class Report(Struct, frozen=True):
+class StepReport(Struct, frozen=True):
     """``unit``: the group of pods, by the name of its chain; "" for all."""
 
-    condition: Condition
+    condition: ReportKind
     unit: str
     words: str
 
@@ -122,46 +122,46 @@ class WakeAt(Struct, frozen=True):
     time: float
 
 
-Action = Write | ReadBack | Sweep | Report | WakeAt
+Action = Write | ReadBack | Sweep | StepReport | WakeAt
 
 # -- memory
 
 
-class Refused(Struct, frozen=True):
+class RefusedUnit(Struct, frozen=True):
     """A unit that the kernel refused, and what it said then."""
 
     words: str
     contents: Contents
 
 
-class Pending(Struct, frozen=True):
+class PendingWrite(Struct, frozen=True):
     """A write under way, and what holds once the kernel takes it. ``goal``: all rules; None: not
     known as a whole. ``closed``: units that are left out. The others: as the state had them."""
 
     ticket: int
     bumps: Bumps
     goal: Ruleset | None
-    closed: Mapping[str, Refused]
+    closed: Mapping[str, RefusedUnit]
     released: Released
     distrusted: bool = False
     unsure: bool = False
 
 
-class Trial(Struct, frozen=True):
+class RefusalSearch(Struct, frozen=True):
     """The search for what the kernel refuses. ``contents``: of each unit of ``wanted``. ``closed``:
     units that were left out before. ``queue``: units that are still closed, to be tried together.
     ``applied``: whether the kernel took anything yet; ``last``: nothing else is left to try."""
 
     wanted: Ruleset
     contents: Mapping[str, Contents]
-    closed: Mapping[str, Refused]
+    closed: Mapping[str, RefusedUnit]
     queue: tuple[frozenset[str], ...]
     trying: frozenset[str] = frozenset()
     refused: Mapping[str, str] = {}
     applied: bool = False
     last: bool = False
 
-    def after_refusal(self, words: str) -> Trial:
+    def after_refusal(self, words: str) -> RefusalSearch:
         """Halves of what was tried, or the one unit that it was."""
         if len(self.trying) > 1:
             return replace(self, trying=frozenset(), queue=(*halves(self.trying), *self.queue))
@@ -169,7 +169,7 @@ class Trial(Struct, frozen=True):
         return replace(self, trying=frozenset(), refused=refused)
 
 
-class State(Struct, frozen=True):
+class ReconcileState(Struct, frozen=True):
     """One node. ``strict``: what is refused leaves all as it was, and nothing is looked for.
 
     ``enforced``: the rules in the kernel; None: as planned, and not remembered. ``lost``: nobody
@@ -194,22 +194,22 @@ class State(Struct, frozen=True):
     check: bool = False
     reading: bool = False
     waiting: tuple[Planned, ...] = ()
-    pending: Pending | None = None
-    refused: Mapping[str, Refused] = {}
-    trial: Trial | None = None
+    pending: PendingWrite | None = None
+    refused: Mapping[str, RefusedUnit] = {}
+    trial: RefusalSearch | None = None
     carried: Released = {}
     retry_at: float = inf
     repair_at: float = inf
     repairs: tuple[float, ...] = ()
 
     @classmethod
-    def of(cls, enforced: Ruleset, *, limit: float = LIMIT, strict: bool = False) -> State:
+    def of(cls, enforced: Ruleset, *, limit: float = LIMIT, strict: bool = False) -> ReconcileState:
         """A node whose kernel holds these rules of ``lower``."""
         bumps = Bumps(epoch(enforced), most(enforced), limit=limit)
         return cls(enforced.table, mark_mask(enforced), bumps, strict=strict, enforced=enforced)
 
     @classmethod
-    def starting(cls, table: Table, mask: int, log_group: int = 77) -> State:
+    def starting(cls, table: Table, mask: int, log_group: int = 77) -> ReconcileState:
         """A node of which nothing is known yet: its first input is Read."""
         bumps = Bumps(1, mask // (mask & -mask))
         return cls(table, mask, bumps, log_group, reading=True, unsure=True)

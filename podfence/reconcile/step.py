@@ -25,23 +25,23 @@ from podfence.reconcile.bumps import Bumps, joint, less, meet
 from podfence.reconcile.quarantine import halves, units, without
 from podfence.reconcile.states import (
     Action,
-    Condition,
     Drifted,
     Input,
-    Pending,
+    PendingWrite,
     Planned,
     Read,
     ReadBack,
-    Refused,
-    Report,
-    State,
+    ReconcileState,
+    RefusalSearch,
+    RefusedUnit,
+    ReportKind,
+    StepReport,
     Sweep,
     Swept,
-    Trial,
     Unanswered,
     WakeAt,
     Write,
-    Written,
+    WriteResult,
     is_ours,
 )
 
@@ -54,7 +54,9 @@ REPAIRS = 5
 MINUTE = 60.0
 
 
-def step(state: State, inputs: Sequence[Input], now: float) -> tuple[State, list[Action]]:
+def step(
+    state: ReconcileState, inputs: Sequence[Input], now: float
+) -> tuple[ReconcileState, list[Action]]:
     """Take inputs in, in their order, and say what to do.
 
     ``now``: seconds of a clock that never goes back. With no inputs, time alone has passed. The
@@ -72,7 +74,7 @@ def step(state: State, inputs: Sequence[Input], now: float) -> tuple[State, list
 class _Step:
     """One step in the making."""
 
-    def __init__(self, state: State, now: float) -> None:
+    def __init__(self, state: ReconcileState, now: float) -> None:
         self.state = state
         self.now = now
         self.actions: list[Action] = []
@@ -87,7 +89,7 @@ class _Step:
         match given:
             case Planned():
                 self._set(waiting=(*self.state.waiting, given), wanted=given.wanted)
-            case Written() | Unanswered():
+            case WriteResult() | Unanswered():
                 pending = self.state.pending
                 if pending is not None and pending.ticket == given.ticket:
                     self._set(pending=None)
@@ -100,9 +102,9 @@ class _Step:
                 if done:
                     self._set(bumps=self.state.bumps.swept(quarter))
                 else:
-                    self._report(Condition.SWEEP_FAILED, str(quarter), "")
+                    self._report(ReportKind.SWEEP_FAILED, str(quarter), "")
 
-    def _answered(self, pending: Pending, given: Written | Unanswered) -> None:
+    def _answered(self, pending: PendingWrite, given: WriteResult | Unanswered) -> None:
         if isinstance(given, Unanswered):
             self._unanswered(pending)
         elif given.refusal is None:
@@ -110,7 +112,7 @@ class _Step:
         else:
             self._refused(pending, given.refusal)
 
-    def _taken(self, pending: Pending) -> None:
+    def _taken(self, pending: PendingWrite) -> None:
         """The kernel took a write."""
         self._set(bumps=self.state.bumps.becoming(pending.bumps), enforced=pending.goal)
         if self.state.trial is None:
@@ -118,27 +120,27 @@ class _Step:
         else:
             self._set(trial=replace(self.state.trial, trying=frozenset(), applied=True))
 
-    def _finish(self, closed: Mapping[str, Refused]) -> None:
+    def _finish(self, closed: Mapping[str, RefusedUnit]) -> None:
         """All is enforced but ``closed``."""
         for unit in self.state.refused.keys() - closed.keys():
-            self._report(Condition.ENFORCED_AGAIN, unit, "")
+            self._report(ReportKind.ENFORCED_AGAIN, unit, "")
         for unit, refused in closed.items():
             known = self.state.refused.get(unit)
             if known is None or known.words != refused.words:
-                self._report(Condition.REFUSED, unit, refused.words)
+                self._report(ReportKind.REFUSED, unit, refused.words)
         waiting = self.now < self.state.retry_at < inf
         again = self.state.retry_at if waiting else self.now + RETRY
         self._set(refused=closed, retry_at=again if closed else inf)
         if not closed and not self.state.strict:
             self._set(enforced=None)
 
-    def _refused(self, pending: Pending, words: str) -> None:
+    def _refused(self, pending: PendingWrite, words: str) -> None:
         """The kernel did not take a write: it holds what it held before."""
         trial = self.state.trial
         carried = joint(self.state.carried, pending.released)
         self._set(carried=carried, distrusted=pending.distrusted, unsure=pending.unsure)
         if self.state.strict:
-            self._report(Condition.TABLE_REFUSED, "", words)
+            self._report(ReportKind.TABLE_REFUSED, "", words)
         elif trial is not None:
             self._set(trial=trial.after_refusal(words))
         elif pending.goal is None:
@@ -146,7 +148,7 @@ class _Step:
         else:
             self._start_trial(pending, words)
 
-    def _unanswered(self, pending: Pending) -> None:
+    def _unanswered(self, pending: PendingWrite) -> None:
         """The kernel holds what it held before, or all of a write: its table will say."""
         state = self.state
         carried = joint(state.carried, pending.released)
@@ -166,7 +168,7 @@ class _Step:
     def _drifted(self, gone: bool) -> None:
         recent = tuple(at for at in self.state.repairs if at > self.now - MINUTE)
         self._set(repairs=recent, distrusted=True)
-        self._report(Condition.DRIFT, "", "")
+        self._report(ReportKind.DRIFT, "", "")
         if gone or len(recent) < REPAIRS:
             self._set(repairs=(*recent, self.now))
             self._read_back()
@@ -177,8 +179,8 @@ class _Step:
         self._set(reading=True, repair_at=inf)
         self.actions.append(ReadBack())
 
-    def _report(self, condition: Condition, unit: str, words: str) -> None:
-        self.actions.append(Report(condition, unit, words))
+    def _report(self, condition: ReportKind, unit: str, words: str) -> None:
+        self.actions.append(StepReport(condition, unit, words))
 
     # -- what is done
 
@@ -255,7 +257,7 @@ class _Step:
         goal = without(wanted, closed, state.log_group)
         self._settle_rules(goal, closed)
 
-    def _settle_rules(self, goal: Ruleset, closed: Mapping[str, Refused]) -> None:
+    def _settle_rules(self, goal: Ruleset, closed: Mapping[str, RefusedUnit]) -> None:
         enforced = self.state.enforced
         level = Tightening.NOW
         if enforced is not None and not self.state.distrusted:
@@ -270,7 +272,7 @@ class _Step:
 
         self._settle(level, made, closed)
 
-    def _still_refused(self, wanted: Ruleset) -> dict[str, Refused]:
+    def _still_refused(self, wanted: Ruleset) -> dict[str, RefusedUnit]:
         """Refused units that are as they were; all are tried again after a while."""
         if not self.state.refused or self.state.retry_at <= self.now:
             return {}
@@ -296,7 +298,7 @@ class _Step:
         self,
         level: Tightening,
         made: Callable[[Bumps], Made],
-        closed: Mapping[str, Refused] | None = None,
+        closed: Mapping[str, RefusedUnit] | None = None,
     ) -> None:
         """Write, under the next epoch where that is needed, unless it has to wait for that."""
         state = self.state
@@ -327,11 +329,11 @@ class _Step:
         operations: tuple[Operation, ...],
         following: Bumps,
         goal: Ruleset | None,
-        closed: Mapping[str, Refused],
+        closed: Mapping[str, RefusedUnit],
     ) -> None:
         state, bumps = self.state, self.state.bumps
         bumped = following.epoch != bumps.epoch
-        pending = Pending(
+        pending = PendingWrite(
             state.ticket + 1, following, goal, closed, self._gone(), state.distrusted, state.unsure
         )
         self._set(ticket=pending.ticket, carried={}, check=False)
@@ -349,7 +351,7 @@ class _Step:
 
     # -- looking for what is refused
 
-    def _start_trial(self, pending: Pending, words: str) -> None:
+    def _start_trial(self, pending: PendingWrite, words: str) -> None:
         """By halves of the units that would have changed."""
         assert pending.goal is not None
         assert self.state.wanted is not None
@@ -359,14 +361,14 @@ class _Step:
         if not suspects:
             self._table_refused(words)
             return
-        self._set(trial=Trial(pending.goal, after, pending.closed, tuple(halves(suspects))))
+        self._set(trial=RefusalSearch(pending.goal, after, pending.closed, tuple(halves(suspects))))
 
     def _table_refused(self, words: str) -> None:
         """Not even without all that changed: the table stays as it is."""
-        self._report(Condition.TABLE_REFUSED, "", words)
+        self._report(ReportKind.TABLE_REFUSED, "", words)
         self._set(trial=None, retry_at=self.now + RETRY)
 
-    def _try_next(self, trial: Trial) -> None:
+    def _try_next(self, trial: RefusalSearch) -> None:
         if not trial.queue:
             self._end_trial(trial)
             return
@@ -381,10 +383,10 @@ class _Step:
         elif self.state.pending is None and self.state.trial is not None:
             self._try_next(self.state.trial)
 
-    def _end_trial(self, trial: Trial) -> None:
+    def _end_trial(self, trial: RefusalSearch) -> None:
         closed = {
             **trial.closed,
-            **{u: Refused(words, trial.contents[u]) for u, words in trial.refused.items()},
+            **{u: RefusedUnit(words, trial.contents[u]) for u, words in trial.refused.items()},
         }
         if trial.applied:
             self._set(trial=None)

@@ -22,7 +22,7 @@ _ORDER = (Severity.ERROR, Severity.WARNING, Severity.NOTE)
 _GITHUB = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
 
 
-class Said(Struct, frozen=True):
+class LocatedProblem(Struct, frozen=True):
     """A problem with its place. ``title``: the meaning of its code. ``fingerprint``: tells it from
     others whatever line it stands on, "" for what the server says. ``ignored``: why, if it is."""
 
@@ -39,7 +39,7 @@ class Said(Struct, frozen=True):
         return subject + message_text(self.problem.message)
 
 
-def sarif_data(said: Sequence[Said], helps: Mapping[str, str]) -> dict[str, object]:
+def sarif_data(said: Sequence[LocatedProblem], helps: Mapping[str, str]) -> dict[str, object]:
     """One run. ``helps``: what is to be said of a code, in Markdown."""
     titles = {each.problem.code: each.title for each in said}
     rules = [_rule(code, title, helps.get(code, "")) for code, title in sorted(titles.items())]
@@ -53,7 +53,7 @@ def _rule(code: str, title: str, more: str) -> dict[str, object]:
     return rule
 
 
-def _result(each: Said) -> dict[str, object]:
+def _result(each: LocatedProblem) -> dict[str, object]:
     result: dict[str, object] = {
         "ruleId": each.problem.code,
         "level": each.problem.severity.value,
@@ -70,7 +70,7 @@ def _result(each: Said) -> dict[str, object]:
     return result
 
 
-def workflow_commands(said: Iterable[Said]) -> Iterator[str]:
+def workflow_commands(said: Iterable[LocatedProblem]) -> Iterator[str]:
     """Annotations, a line each, the heaviest first; those that a step does not show are counted."""
     found = sorted(said, key=lambda each: _ORDER.index(each.problem.severity))
     for each in found[:SHOWN]:
@@ -81,7 +81,7 @@ def workflow_commands(said: Iterable[Said]) -> Iterator[str]:
         yield f"::notice title=podfence check::and {rest} more: podfence check"
 
 
-def junit_report(said: Iterable[Said], rules: Mapping[str, str]) -> str:
+def junit_report(said: Iterable[LocatedProblem], rules: Mapping[str, str]) -> str:
     """One case for each finding, and one that passed for each rule that found nothing. Warnings
     and notes pass, and say what they say in the name."""
     found = list(said)
@@ -93,7 +93,7 @@ def junit_report(said: Iterable[Said], rules: Mapping[str, str]) -> str:
     return junit_text([Suite("podfence check", tuple(cases))])
 
 
-def _case(each: Said) -> Case:
+def _case(each: LocatedProblem) -> Case:
     problem, place = each.problem, each.position
     failed = problem.severity is Severity.ERROR
     return Case(

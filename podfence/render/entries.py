@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from podfence.model.entries import Entry
 from podfence.questions.entryrows import EntryRow
 from podfence.questions.phrases.words import some
-from podfence.questions.unjudged import UNTOUCHED, Touched
+from podfence.questions.unjudged import UNTOUCHED, TouchedPods
 from podfence.render.map_table import UNJUDGED
 from podfence.render.tables import table
 from podfence.render.verdicts import Locate, VerdictEncoder, origin_text
@@ -23,7 +23,7 @@ def entry_name(entry: Entry) -> str:
     return f"{name} {entry.asked}" if entry.asked else name
 
 
-def entries_text(rows: Iterable[EntryRow], locate: Locate, touched: Touched = UNTOUCHED) -> str:
+def entries_text(rows: Iterable[EntryRow], locate: Locate, touched: TouchedPods = UNTOUCHED) -> str:
     """A row an entry, its sources and the workload behind it."""
     lines = [
         (

@@ -8,13 +8,13 @@ from podfence.policy.flow import AS_WRITTEN, Direction
 from podfence.questions.find.deciding import Deciding
 from podfence.questions.find.openness import Openness
 from podfence.questions.find.path import Hop
-from podfence.questions.find.reach import Reached, Rest, Row, Side
+from podfence.questions.find.reach import Reached, ReachRow, Rest, RowEnd
 from podfence.questions.find.removal import Purpose
 from podfence.questions.find.selectors import Unused
 from podfence.questions.phrases.tierwords import policy_name
 from podfence.questions.phrases.words import count, listed, some
 from podfence.questions.plan.outcomes import Outcome
-from podfence.questions.unjudged import UNTOUCHED, Touched
+from podfence.questions.unjudged import UNTOUCHED, TouchedPods
 from podfence.render.map_table import UNJUDGED
 from podfence.render.plan_text import outcome_words, short_ports
 from podfence.render.tables import table
@@ -33,7 +33,7 @@ def reached_text(
     *,
     whole: bool = False,
     certain: bool = True,
-    touched: Touched = UNTOUCHED,
+    touched: TouchedPods = UNTOUCHED,
 ) -> str:
     """The connections of one end, or of several. ``near`` INGRESS: who reaches it. ``whole``: of
     every pod, so that there is no one whom nobody else reaches. ``certain``: nothing is left
@@ -61,14 +61,16 @@ def reached_text(
 class _Writer:
     """Writes rows. ``several``: the end that was asked about stands in a column of its own."""
 
-    def __init__(self, near: Direction, locate: Locate, several: bool, touched: Touched) -> None:
+    def __init__(
+        self, near: Direction, locate: Locate, several: bool, touched: TouchedPods
+    ) -> None:
         self.marked = False
         self._near = near
         self._locate = locate
         self._several = several
         self._touched = touched
 
-    def rows(self, rows: Sequence[Row]) -> str:
+    def rows(self, rows: Sequence[ReachRow]) -> str:
         """A table."""
         inward = self._near is Direction.INGRESS
         header = ["FROM", "PORTS", "BY"] if inward else ["TO", "PORTS", "BY"]
@@ -83,7 +85,7 @@ class _Writer:
             lines.append([own, *cells] if self._several else cells)
         return table(header, lines)
 
-    def _names(self, side: Side) -> str:
+    def _names(self, side: RowEnd) -> str:
         names = printable(some(side.names, _NAMES, ", "))
         if not self._touched.any(side.pods):
             return names
@@ -91,11 +93,11 @@ class _Writer:
         return names + UNJUDGED
 
 
-def _own(sides: tuple[Side, Side], near: Direction) -> Side:
+def _own(sides: tuple[RowEnd, RowEnd], near: Direction) -> RowEnd:
     return sides[1] if near is Direction.INGRESS else sides[0]
 
 
-def _ports(row: Row) -> str:
+def _ports(row: ReachRow) -> str:
     return short_ports(row.ports) + (f" (IPv{row.family} only)" if row.family else "")
 
 
@@ -119,7 +121,7 @@ def rest_text(rest: Rest) -> str:
 
 
 def openness_text(
-    found: Iterable[Openness], *, closed: bool = False, touched: Touched = UNTOUCHED
+    found: Iterable[Openness], *, closed: bool = False, touched: TouchedPods = UNTOUCHED
 ) -> str:
     """Pods, and in which directions they are open. ``closed``: those that are not, too;
     ``touched``: pods that policies of other APIs may close."""

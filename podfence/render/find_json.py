@@ -8,11 +8,11 @@ from podfence.policy.flow import AS_WRITTEN
 from podfence.questions.find.deciding import Deciding
 from podfence.questions.find.openness import Openness
 from podfence.questions.find.path import Hop
-from podfence.questions.find.reach import Reached, Row, Side
+from podfence.questions.find.reach import Reached, ReachRow, RowEnd
 from podfence.questions.find.removal import Purpose
 from podfence.questions.find.selectors import Unused
 from podfence.questions.plan.outcomes import Outcome
-from podfence.questions.unjudged import UNTOUCHED, Touched
+from podfence.questions.unjudged import UNTOUCHED, TouchedPods
 from podfence.render.plan_json import outcome_data
 from podfence.render.verdicts import Locate, VerdictEncoder
 
@@ -22,7 +22,7 @@ FIND_SCHEMA = "podfence.find/v1"
 class FindEncoder:
     """Makes data of answers. ``question``: the word after ``find``."""
 
-    def __init__(self, question: str, locate: Locate, touched: Touched = UNTOUCHED) -> None:
+    def __init__(self, question: str, locate: Locate, touched: TouchedPods = UNTOUCHED) -> None:
         self._touched = touched
         self._head = {"schema": FIND_SCHEMA, "question": question}
         self._locate = locate
@@ -40,7 +40,7 @@ class FindEncoder:
             },
         }
 
-    def _row(self, row: Row) -> dict[str, object]:
+    def _row(self, row: ReachRow) -> dict[str, object]:
         family = {"family": f"IPv{row.family}"} if row.family else {}
         return family | {
             "from": self._side(row.sources),
@@ -50,7 +50,7 @@ class FindEncoder:
             "by": self._by(row.by),
         }
 
-    def _side(self, side: Side) -> dict[str, object]:
+    def _side(self, side: RowEnd) -> dict[str, object]:
         data: dict[str, object] = {
             "names": side.names,
             "pods": side.pods,

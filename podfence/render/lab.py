@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from podfence.lab.replies import Applied, Explained, NodeState, NotSent, Stated
-from podfence.lab.testbed.livetraffic import Account
+from podfence.lab.testbed.livetraffic import TrafficLosses
 from podfence.lab.testbed.probeplan import Party
-from podfence.lab.testbed.report import Packet
+from podfence.lab.testbed.report import SentProbe
 from podfence.questions.diff import VerdictChange
 from podfence.render.lab_report import packet_text
 from podfence.render.tables import table
@@ -94,7 +94,7 @@ def changes_text(changes: Iterable[VerdictChange]) -> Iterator[str]:
                 )
 
 
-def _traffic(seen: Account) -> str:
+def _traffic(seen: TrafficLosses) -> str:
     return (
         f"watched: {seen.revoked_flows} connections revoked, {seen.leaked} of {seen.refused} "
         f"messages came after the commit; {seen.kept_flows} connections kept, {seen.lost} of "
@@ -112,7 +112,7 @@ def _sent(explained: Explained) -> Iterator[str]:
     match explained.packet:
         case NotSent(reason):
             yield f"packet: none sent, for {reason}"
-        case Packet() as packet:
+        case SentProbe() as packet:
             same = "as the engine says" if explained.agrees else "the engine DIFFERS"
             yield f"packet: {packet_text(packet)}: {same}"
             if explained.held:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from podfence.lab.replies import Applied, Explained, NotSent, ServedBy, Stated
-from podfence.lab.testbed.livetraffic import Account
-from podfence.lab.testbed.probeplan import Party, Side
-from podfence.lab.testbed.report import Check, LabReport, Packet, PairResult, PortSeen
+from podfence.lab.testbed.livetraffic import TrafficLosses
+from podfence.lab.testbed.probeplan import Party, PartyKind
+from podfence.lab.testbed.report import Check, LabReport, PairResult, PortSeen, SentProbe
 from podfence.model.objects import Service
 from podfence.questions.connectivity import ports_words
 from podfence.questions.diff import VerdictChange
@@ -66,7 +66,7 @@ def _check(check: Check, encoder: VerdictEncoder) -> Data:
     }
 
 
-def _packet(packet: Packet) -> Data:
+def _packet(packet: SentProbe) -> Data:
     return {
         "from": packet.source.name,
         "to": packet.target.name,
@@ -79,7 +79,7 @@ def _packet(packet: Packet) -> Data:
 
 def _party(party: Party, report: LabReport) -> Data:
     data: Data = {**_end(party), "kind": party.side.value}
-    if party.side is Side.POD:
+    if party.side is PartyKind.POD:
         data |= {"node": party.node, "workload": report.workloads.get(party.name, party.name)}
     return data
 
@@ -141,7 +141,7 @@ def _change(change: VerdictChange) -> Data:
     }
 
 
-def _traffic(seen: Account) -> Data:
+def _traffic(seen: TrafficLosses) -> Data:
     return {
         "revoked": seen.revoked_flows,
         "messagesWhileRevoked": seen.refused,
@@ -161,7 +161,7 @@ def explained_data(explained: Explained) -> Data:
     match explained.packet:
         case NotSent(reason):
             data["notSent"] = reason
-        case Packet() as packet:
+        case SentProbe() as packet:
             data |= {"packet": _packet(packet), "agrees": explained.agrees}
             data |= {"held": explained.held}
     if explained.control is not None:

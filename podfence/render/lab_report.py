@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from podfence.lab.testbed.probeplan import Party, Side
-from podfence.lab.testbed.report import Check, LabReport, Packet, PairResult, PortSeen
+from podfence.lab.testbed.probeplan import Party, PartyKind
+from podfence.lab.testbed.report import Check, LabReport, PairResult, PortSeen, SentProbe
 from podfence.render.tables import table
 from podfence.render.verdicts import Locate, origin_text
 from podfence.sets.ports import OTHER
@@ -55,14 +55,14 @@ class _Names:
     def __init__(self, parties: Iterable[Party], workloads: Mapping[str, str]) -> None:
         self._workloads = workloads
         self._members: dict[str, list[Party]] = defaultdict(list)
-        self._sides: dict[Side, list[Party]] = defaultdict(list)
+        self._sides: dict[PartyKind, list[Party]] = defaultdict(list)
         for party in parties:
             self._sides[party.side].append(party)
             self._members[self.family(party)].append(party)
 
     def family(self, party: Party) -> str:
         """What a party may share a line with: pods of its workload, others of its kind."""
-        if party.side is Side.POD:
+        if party.side is PartyKind.POD:
             return self._workloads.get(party.name, party.name)
         return str(party.side.value)
 
@@ -70,7 +70,10 @@ class _Names:
         """The fewest names, made printable; with what they are when they are sources of a
         ``target``. The target itself is never missed among them."""
         left = {party.name: party for party in parties}
-        for side, word in ((Side.POD, "all pods"), (Side.OUTSIDE, "all outside addresses")):
+        for side, word in (
+            (PartyKind.POD, "all pods"),
+            (PartyKind.OUTSIDE, "all outside addresses"),
+        ):
             wanted = self._wanted(self._sides[side], target)
             if target is not None and len(wanted) > 1 and wanted <= left.keys():
                 yield word
@@ -78,7 +81,7 @@ class _Names:
         words: dict[str, None] = {}
         for party in left.values():
             family = self.family(party)
-            whole = party.side is Side.POD and (
+            whole = party.side is PartyKind.POD and (
                 self._wanted(self._members[family], target) <= left.keys()
             )
             shown = printable(family if whole else party.name)
@@ -108,7 +111,7 @@ def _rows(
 
 def _party(party: Party, shown: str) -> str:
     """A printable name, or several, with what kind of end it is unless it is a pod."""
-    kind = {Side.NODE: "node ", Side.OUTSIDE: "outside "}.get(party.side, "")
+    kind = {PartyKind.NODE: "node ", PartyKind.OUTSIDE: "outside "}.get(party.side, "")
     return kind + shown
 
 
@@ -149,7 +152,7 @@ def _findings(report: LabReport, locate: Locate) -> Iterator[str]:
         yield f"... and {len(report.without_control) - _SHOWN} more without control"
 
 
-def packet_text(packet: Packet) -> str:
+def packet_text(packet: SentProbe) -> str:
     """``shop/web -> shop/db TCP/5432 over IPv4: open``."""
     source, target = packet.source, packet.target
     protocol = "ICMP" if packet.protocol == OTHER else f"{packet.protocol}/{packet.port}"
@@ -165,15 +168,16 @@ def _said(check: Check) -> str:
 
 def _summary(report: LabReport) -> Iterator[str]:
     parties = Counter(party.side for party in report.parties)
-    services = f", {parties[Side.SERVICE]} Services" if parties[Side.SERVICE] else ""
+    services = f", {parties[PartyKind.SERVICE]} Services" if parties[PartyKind.SERVICE] else ""
+    outside = f"{parties[PartyKind.OUTSIDE]} outside addresses"
     answered = (
         "each denied probe goes to a port that answers its own node"
         if report.live_control
         else "each denied probe was answered before the policies were loaded"
     )
     yield (
-        f"{parties[Side.POD]} pods, {parties[Side.NODE]} node(s), {parties[Side.OUTSIDE]} outside "
-        f"addresses{services}; {report.probes} probes with real packets; {answered}"
+        f"{parties[PartyKind.POD]} pods, {parties[PartyKind.NODE]} node(s), {outside}{services}; "
+        f"{report.probes} probes with real packets; {answered}"
     )
     for held in report.held:
         how = "probed with a lone SYN" if held.probed else "not probed"

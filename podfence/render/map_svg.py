@@ -12,7 +12,7 @@ from html import escape
 from typing import Final
 
 from podfence.questions.connectivity import Connectivity
-from podfence.render.picture import Box, End, Line, Picture, of_namespaces, of_workloads
+from podfence.render.picture import Arrow, Box, BoxRow, Picture, of_namespaces, of_workloads
 from podfence.render.picture_layout import (
     LETTER,
     MARGIN,
@@ -98,7 +98,7 @@ def _box(box: Box, rect: Rect) -> str:
     return frame + _text(rect.left + 10, rect.top + 18, box.title, "title")
 
 
-def _end(end: End, number: int, side: int, rect: Rect) -> str:
+def _end(end: BoxRow, number: int, side: int, rect: Rect) -> str:
     middle = rect.top + ROW // 2 + 4
     label = clipped(end.label, MOST_LABEL)
     name = f"<title>{escape(printable(end.name))}</title>"
@@ -162,7 +162,7 @@ def _curve(start: tuple[int, int], to: tuple[int, int]) -> str:
     return f"M{start[0]} {start[1]}C{middle} {to[0]} {to[1]}"
 
 
-def _said(picture: Picture, line: Line) -> str:
+def _said(picture: Picture, line: Arrow) -> str:
     names = ", ".join(printable(picture.ends[each].name) for each in line.members)
     to = (
         f"{printable(picture.ends[slot.end].name)}: {printable(slot.words)}"

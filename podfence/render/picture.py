@@ -27,7 +27,7 @@ MOST_NAMESPACES: Final = 40
 AS_WRITTEN: Final = AsWritten()
 
 
-class End(Struct, frozen=True):
+class BoxRow(Struct, frozen=True):
     """One row of a box. ``number``: of the group on the map; -1 for a namespace. ``detail``: a word
     about it. ``open``: directions, of "ingress" and "egress", in which no policy isolates it."""
 
@@ -55,7 +55,7 @@ class Slot(Struct, frozen=True):
     row: int = -1
 
 
-class Line(Struct, frozen=True):
+class Arrow(Struct, frozen=True):
     """From an end, or (``whole``) from everything in a box, to slots. Slots that the same ends
     enter share their lines up to a point. ``members``: the ends that it stands for."""
 
@@ -68,13 +68,13 @@ class Line(Struct, frozen=True):
 class Picture(Struct, frozen=True):
     """``folded``: what one end stands for that the map has one by one: "namespaces", or ""."""
 
-    ends: tuple[End, ...]
+    ends: tuple[BoxRow, ...]
     boxes: tuple[Box, ...]
     sending: frozenset[int]
     """Ends that have a place on the left."""
     receiving: frozenset[int]
     slots: tuple[Slot, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[Arrow, ...]
     folded: str = ""
 
 
@@ -106,13 +106,15 @@ def of_namespaces(connectivity: Connectivity) -> Picture:
     kept = _most_connected(pairs, lines)
     draft, ends = _Draft(), dict[str, int]()
     for name in sorted(filter(None, kept)):
-        ends[name] = draft.end(_NAMESPACES, End(name, name, detail=count(lines[name], "workload")))
+        ends[name] = draft.end(
+            _NAMESPACES, BoxRow(name, name, detail=count(lines[name], "workload"))
+        )
     if others := sorted(lines.keys() - kept):
         label = count(len(others), "more namespace")
-        ends |= dict.fromkeys(others, draft.end(_NAMESPACES, End(label, label)))
+        ends |= dict.fromkeys(others, draft.end(_NAMESPACES, BoxRow(label, label)))
     if "" in kept:
         words = "all outside addresses"
-        ends[""] = draft.end(_OUTSIDE, End(words, words))
+        ends[""] = draft.end(_OUTSIDE, BoxRow(words, words))
     _namespace_lines(draft, pairs, ends)
     return draft.picture("namespaces")
 
@@ -148,12 +150,12 @@ def _namespace(group: Group) -> str:
     return group.workload.namespace if group.workload else ""
 
 
-def _group_end(group: Group, names: AsWritten) -> tuple[_Frame, End]:
+def _group_end(group: Group, names: AsWritten) -> tuple[_Frame, BoxRow]:
     name = names.group(group)
     if group.workload is None:
-        return _OUTSIDE, End(name.removeprefix("outside "), name, group.number)
+        return _OUTSIDE, BoxRow(name.removeprefix("outside "), name, group.number)
     isolated = {"ingress": group.isolated_ingress, "egress": group.isolated_egress}
-    return (False, names.namespace(group.workload.namespace)), End(
+    return (False, names.namespace(group.workload.namespace)), BoxRow(
         name.partition("/")[2],
         name,
         group.number,
@@ -175,12 +177,12 @@ class _Draft:
 
     def __init__(self) -> None:
         self.pairs = 0
-        self._ends: list[End] = []
+        self._ends: list[BoxRow] = []
         self._slots: list[Slot] = []
         self._lines: list[list[_Source]] = []
         self._boxes: dict[_Frame, list[int]] = {}
 
-    def end(self, frame: _Frame, end: End) -> int:
+    def end(self, frame: _Frame, end: BoxRow) -> int:
         """Adds an end; its number."""
         self._boxes.setdefault(frame, []).append(len(self._ends))
         self._ends.append(end)
@@ -204,7 +206,7 @@ class _Draft:
             else:
                 lines += [(each, False, (each,)) for each in inside]
 
-    def _shared(self) -> Iterator[Line]:
+    def _shared(self) -> Iterator[Arrow]:
         """Slots that the same lines enter are entered together, where that saves lines."""
         slots: dict[tuple[_Source, ...], list[int]] = defaultdict(list)
         for slot, sources in enumerate(self._lines):
@@ -214,7 +216,7 @@ class _Draft:
             parts = [(each,) for each in together] if single else [tuple(together)]
             for part in parts:
                 for source, whole, members in lines:
-                    yield Line(source, whole, part, members)
+                    yield Arrow(source, whole, part, members)
 
     def picture(self, folded: str = "") -> Picture:
         """What was made."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from podfence.render.picture import Line, Picture
+from podfence.render.picture import Arrow, Picture
 from podfence.text import printable
 
 ROW: Final = 24
@@ -106,7 +106,7 @@ def layout(picture: Picture) -> Layout:
 
 
 def begins(
-    line: Line, boxes: dict[tuple[int, int], Rect], ends: dict[tuple[int, int], Rect]
+    line: Arrow, boxes: dict[tuple[int, int], Rect], ends: dict[tuple[int, int], Rect]
 ) -> int:
     """The height at which a line leaves the left column."""
     if line.whole and (0, line.source) in boxes:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from podfence.errors import Position
-from podfence.flows.seen import Seen
+from podfence.flows.seen import FlowRecords
 from podfence.questions.plan.edits import Edit
 from podfence.questions.plan.ends import Line
 from podfence.questions.plan.outcomes import Outcome, Who
@@ -19,7 +19,7 @@ from podfence.render.plan_used import used_data
 PLAN_SCHEMA = "podfence.plan/v1"
 
 
-def plan_data(plan: Plan, spots: Spots, seen: Seen | None = None) -> dict[str, object]:
+def plan_data(plan: Plan, spots: Spots, seen: FlowRecords | None = None) -> dict[str, object]:
     """Everything that text in its wide form says, and the paths of fields. ``seen``: the flows that
     were given."""
     total = summary(plan.outcomes)

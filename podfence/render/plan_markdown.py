@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from podfence.flows.seen import Seen
+from podfence.flows.seen import FlowRecords
 from podfence.questions.phrases.words import count
 from podfence.questions.plan.outcomes import Outcome, Scope
 from podfence.questions.plan.plan import Plan
@@ -28,7 +28,7 @@ _CONNECTIONS = 10
 _TICKS = re.compile("`+")
 
 
-def render_markdown(plan: Plan, spots: Spots, seen: Seen | None = None) -> str:
+def render_markdown(plan: Plan, spots: Spots, seen: FlowRecords | None = None) -> str:
     """The whole text, with a newline at its end. ``seen``: the flows that were given."""
     lines = [MARKER, f"### Network policy: {headline(plan)}", ""]
     lines += _table(plan)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from podfence.flows.seen import Left, Seen
+from podfence.flows.seen import FlowRecords, Left
 from podfence.questions.phrases.words import count
 from podfence.questions.plan.blame import Blame
 from podfence.questions.plan.plan import Plan
@@ -22,7 +22,7 @@ _CONNECTIONS: Final = 4
 """Shown of each cause at most; wide shows all."""
 
 
-def render_used(plan: Plan, seen: Seen, spots: Spots, *, wide: bool = False) -> str:
+def render_used(plan: Plan, seen: FlowRecords, spots: Spots, *, wide: bool = False) -> str:
     """The section of a plan's text; "" where no flows were given."""
     if plan.used is None:
         return ""
@@ -30,7 +30,9 @@ def render_used(plan: Plan, seen: Seen, spots: Spots, *, wide: bool = False) -> 
     return "".join(f"{line}\n" for line in lines)
 
 
-def _lines(plan: Plan, used: Used, seen: Seen, writer: PlanWriter, *, wide: bool) -> Iterator[str]:
+def _lines(
+    plan: Plan, used: Used, seen: FlowRecords, writer: PlanWriter, *, wide: bool
+) -> Iterator[str]:
     yield ""
     yield "traffic that was seen:"
     yield from (f"  {line}" for line in reading_lines(seen, used.evidence))
@@ -64,7 +66,7 @@ def used_words(used: Used) -> str:
     return "; ".join(said)
 
 
-def ungrounded(used: Used, seen: Seen) -> str:
+def ungrounded(used: Used, seen: FlowRecords) -> str:
     """Why nobody should rely on nothing being cut; "" where nothing speaks against it."""
     evidence = used.evidence
     found = [
@@ -109,7 +111,7 @@ def _use(use: Use) -> str:
     return connection_text(use.connection)
 
 
-def used_data(used: Used, seen: Seen) -> dict[str, Any]:
+def used_data(used: Used, seen: FlowRecords) -> dict[str, Any]:
     """The same for ``-o json``."""
     return {
         **evidence_data(seen, used.evidence),

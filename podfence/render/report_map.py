@@ -19,7 +19,7 @@ from podfence.sets import PortSet
 MAP_SCHEMA = "podfence.report-map/v1"
 
 
-class Ports:
+class PortSetTable:
     """A table of port sets: each is a list of first and last places on the line of all ports
     (``sets.ports``), ends included."""
 
@@ -51,7 +51,7 @@ def steps(numbers: Iterable[int]) -> list[int]:
 
 def map_data(report: Report, names: AsWritten, notes: Iterable[str] = ()) -> dict[str, object]:
     """Everything that the matrix needs. ``notes``: what is to be said of the map as a whole."""
-    ports, classes = Ports(), report.classes()
+    ports, classes = PortSetTable(), report.classes()
     namespaces = sorted({g.workload.namespace for g in report.map.groups if g.workload})
     numbers = {name: number for number, name in enumerate(namespaces)}
     rows = [

@@ -25,7 +25,7 @@ from podfence.policy.index import (
 from podfence.policy.origin import Origin
 from podfence.questions.phrases.tierwords import priority_of, written_rules
 from podfence.questions.report import Report
-from podfence.render.report_map import Ports, differences, steps
+from podfence.render.report_map import PortSetTable, differences, steps
 from podfence.render.report_names import AsWritten
 
 RULES_SCHEMA = "podfence.report-rules/v1"
@@ -52,7 +52,7 @@ class _Rules:
         self._names, self._locate, self._excerpt = names, locate, excerpt
         self._classes = report.classes()
         self._written = written_rules(report.index)
-        self._ports = Ports()
+        self._ports = PortSetTable()
         self._paths: dict[str, int] = {}
         self._peer_numbers: dict[tuple[str, int | None], int] = {}
         self._peers: list[object] = []

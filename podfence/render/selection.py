@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from podfence.errors import Position, Source
 from podfence.policy.index import NETWORK_POLICY_TIER
 from podfence.questions.phrases import words
-from podfence.questions.selecting import SelectingPolicy, Selection
+from podfence.questions.selecting import SelectingPolicies, SelectingPolicy
 from podfence.text import printable
 
 Locate = Callable[[Source | None, str], Position | None]
@@ -15,12 +15,12 @@ Locate = Callable[[Source | None, str], Position | None]
 SCHEMA = "podfence.describe/v1"
 
 
-def render_selection(selection: Selection, locate: Locate) -> str:
+def render_selection(selection: SelectingPolicies, locate: Locate) -> str:
     """The whole text, with a newline at its end."""
     return "".join(f"{line}\n" for line in _lines(selection, locate))
 
 
-def _lines(selection: Selection, locate: Locate) -> Iterator[str]:
+def _lines(selection: SelectingPolicies, locate: Locate) -> Iterator[str]:
     number = len(selection.pods)
     if number:
         yield printable(f"{selection.name}: {words.count(number, 'pod')}")
@@ -65,7 +65,7 @@ def _place(position: Position | None) -> str:
     return f"  {printable(str(position))}" if position else ""
 
 
-def selection_data(selection: Selection, locate: Locate) -> dict[str, object]:
+def selection_data(selection: SelectingPolicies, locate: Locate) -> dict[str, object]:
     """The same for ``-o json``."""
     return {
         "schema": SCHEMA,

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from podfence.flows.seen import Seen
+from podfence.flows.seen import FlowRecords
 from podfence.policy.flow import AS_WRITTEN, Direction, Verdict
 from podfence.policy.origin import Origin
 from podfence.questions.phrases.tierwords import origin_name
 from podfence.questions.phrases.words import count, listed, some
-from podfence.questions.suggest.evidence import Connection, Evidence
-from podfence.questions.suggest.places import Party
+from podfence.questions.suggest.evidence import Evidence, ObservedConnection
+from podfence.questions.suggest.places import KnownEnd
 from podfence.questions.suggest.rules import LeftOpen, Suggested
-from podfence.questions.suggest.suggest import Refused, Suggestion
+from podfence.questions.suggest.suggest import DeniedConnection, Suggestion
 from podfence.render.policies import policy_manifest
 from podfence.render.yamltext import yaml_lines
 from podfence.sets.ports import OTHER
@@ -50,18 +50,18 @@ def _evidence(each: Suggested) -> Iterator[str]:
             yield f"  {_way(connection, direction)}: {_weight(connection)}"
 
 
-def _own(connection: Connection, direction: Direction) -> Party:
+def _own(connection: ObservedConnection, direction: Direction) -> KnownEnd:
     return connection.destination if direction is Direction.INGRESS else connection.source
 
 
-def _way(connection: Connection, direction: Direction) -> str:
+def _way(connection: ObservedConnection, direction: Direction) -> str:
     ports = _port(connection.protocol, connection.port)
     if direction is Direction.INGRESS:
         return f"from {printable(connection.source.name)} on {ports}"
     return f"to {printable(connection.destination.name)} on {ports}"
 
 
-def _weight(connection: Connection) -> str:
+def _weight(connection: ObservedConnection) -> str:
     """``12 flows, 2026-11-21T09:00:00Z to 2026-11-28T09:41:00Z``."""
     number = f"{connection.count:,} flow{'s' * (connection.count != 1)}"
     first, last = _time(connection.first), _time(connection.last)
@@ -83,12 +83,12 @@ def _port(protocol: str, port: int) -> str:
 # -- text
 
 
-def suggest_text(found: Suggestion, seen: Seen) -> str:
+def suggest_text(found: Suggestion, seen: FlowRecords) -> str:
     """What was read, what is suggested, and the proof."""
     return "".join(f"{line}\n" for line in _lines(found, seen))
 
 
-def reading_lines(seen: Seen, found: Evidence) -> Iterator[str]:
+def reading_lines(seen: FlowRecords, found: Evidence) -> Iterator[str]:
     """What was read, and what of it is no evidence."""
     first, last = _time(found.first), _time(found.last)
     when = f" ({first} to {last})" if last else ""
@@ -105,7 +105,7 @@ def reading_lines(seen: Seen, found: Evidence) -> Iterator[str]:
         yield from _few([f"    {printable(reason)}" for reason in reasons], "    ")
 
 
-def _lines(found: Suggestion, seen: Seen) -> Iterator[str]:
+def _lines(found: Suggestion, seen: FlowRecords) -> Iterator[str]:
     yield from reading_lines(seen, found.evidence)
     rules = sum(len(p.policy.ingress) + len(p.policy.egress) for p in found.policies)
     if found.policies:
@@ -188,14 +188,14 @@ def _change(found: Suggestion) -> str:
     return f"closes {listed(closes)}{opens}"
 
 
-def connection_text(each: Connection, *, bare: bool = False) -> str:
+def connection_text(each: ObservedConnection, *, bare: bool = False) -> str:
     """``shop/web -> shop/db TCP/5432 (12 flows)``."""
     ends = f"{printable(each.source.name)} -> {printable(each.destination.name)}"
     text = f"{ends} {_port(each.protocol, each.port)}"
     return text if bare else f"{text} ({_weight(each)})"
 
 
-def _refused(each: Refused) -> str:
+def _refused(each: DeniedConnection) -> str:
     by = some([printable(origin_name(origin)) for origin in _origins(each.verdict)], 2)
     return f"denied: {connection_text(each.connection)}" + (f", by {by}" if by else "")
 
@@ -218,7 +218,7 @@ def _few(lines: Sequence[str], indent: str = "  ") -> Iterator[str]:
 # -- JSON
 
 
-def suggest_data(found: Suggestion, seen: Seen) -> dict[str, Any]:
+def suggest_data(found: Suggestion, seen: FlowRecords) -> dict[str, Any]:
     """The answer for ``-o json``."""
     evidence, replay = found.evidence, found.replay
     return {
@@ -249,7 +249,7 @@ def suggest_data(found: Suggestion, seen: Seen) -> dict[str, Any]:
     }
 
 
-def evidence_data(seen: Seen, found: Evidence) -> dict[str, Any]:
+def evidence_data(seen: FlowRecords, found: Evidence) -> dict[str, Any]:
     """What was read, and what of it is no evidence."""
     return {
         "records": seen.records,
@@ -272,7 +272,7 @@ def evidence_data(seen: Seen, found: Evidence) -> dict[str, Any]:
     }
 
 
-def connection_data(each: Connection) -> dict[str, Any]:
+def connection_data(each: ObservedConnection) -> dict[str, Any]:
     """One connection."""
     found: dict[str, Any] = {
         "from": each.source.name,

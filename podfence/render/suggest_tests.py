@@ -16,7 +16,7 @@ from podfence.text import printable
 _SHOWN = 10
 
 
-class Kept(Struct, frozen=True):
+class WrittenTests(Struct, frozen=True):
     """A test file that was written and run: how many of its tests pass with the policies, and how
     many do not in the cluster without them."""
 
@@ -37,7 +37,7 @@ def tests_yaml(found: Promises) -> str:
     return head + "".join(yaml_lines(found.document))
 
 
-def kept_lines(kept: Kept) -> Iterator[str]:
+def kept_lines(kept: WrittenTests) -> Iterator[str]:
     """What was written, and the proof."""
     total = len(kept.promises.tests)
     passed = "all pass" if kept.is_proved else f"{kept.passed} pass"
@@ -54,7 +54,7 @@ def kept_lines(kept: Kept) -> Iterator[str]:
             yield f"    and {len(unheld) - _SHOWN} more"
 
 
-def kept_data(kept: Kept) -> dict[str, Any]:
+def kept_data(kept: WrittenTests) -> dict[str, Any]:
     """The same for ``-o json``."""
     return {
         "file": kept.file,

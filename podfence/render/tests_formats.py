@@ -10,8 +10,8 @@ from podfence.policy.origin import Origin
 from podfence.questions.phrases.tierwords import origin_name
 from podfence.questions.phrases.words import count
 from podfence.questions.tests.ends import WEAK
-from podfence.questions.tests.judge import Result, Status, Witness
-from podfence.questions.tests.run import Found
+from podfence.questions.tests.judge import Result, ResultStatus, Witness
+from podfence.questions.tests.run import FileResults
 from podfence.render.annotations import SHOWN, annotation
 from podfence.render.junit import Case, Suite
 from podfence.render.tests_text import reasons
@@ -30,12 +30,12 @@ def is_failure(result: Result, *, strict: bool) -> bool:
 
 
 def results_data(
-    found: Iterable[Found], locate: Locate, extra: dict[str, Any] | None = None
+    found: Iterable[FileResults], locate: Locate, extra: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """The whole answer; ``extra``: coverage and mutation."""
     results = [result for each in found for result in each.results]
     summary = {
-        status.value: sum(result.status is status for result in results) for status in Status
+        status.value: sum(result.status is status for result in results) for status in ResultStatus
     }
     return {
         "schema": SCHEMA,
@@ -95,7 +95,7 @@ def origin_data(origin: Origin, locate: Locate) -> dict[str, Any]:
 
 
 def suites(
-    found: Iterable[Found],
+    found: Iterable[FileResults],
     locate: Locate,
     *,
     strict: bool,
@@ -114,11 +114,11 @@ def _case(result: Result, stem: str, locate: Locate, *, strict: bool) -> Case:
     position = locate(result.test.source, result.test.path)
     place = (position.file, position.line) if position else ("", 0)
     outcome, kind = {
-        Status.PASSED: ("", ""),
-        Status.FAILED: ("failure", "failed"),
-        Status.VACUOUS: ("failure", "vacuous"),
-        Status.SKIPPED: ("skipped", ""),
-        Status.UNDECIDED: ("error", "undecided"),
+        ResultStatus.PASSED: ("", ""),
+        ResultStatus.FAILED: ("failure", "failed"),
+        ResultStatus.VACUOUS: ("failure", "vacuous"),
+        ResultStatus.SKIPPED: ("skipped", ""),
+        ResultStatus.UNDECIDED: ("error", "undecided"),
     }[result.status]
     if strict and result.weak and not outcome:
         outcome, kind = "failure", "weak"
@@ -129,7 +129,7 @@ def _case(result: Result, stem: str, locate: Locate, *, strict: bool) -> Case:
 # -- TAP
 
 
-def tap_lines(found: Iterable[Found], locate: Locate, *, strict: bool) -> Iterator[str]:
+def tap_lines(found: Iterable[FileResults], locate: Locate, *, strict: bool) -> Iterator[str]:
     """TAP version 14: one line a test, with a block of YAML below those that do not pass."""
     results = [result for each in found for result in each.results]
     yield "TAP version 14"
@@ -137,7 +137,7 @@ def tap_lines(found: Iterable[Found], locate: Locate, *, strict: bool) -> Iterat
     for number, result in enumerate(results, start=1):
         good = not is_failure(result, strict=strict)
         name = printable(result.test.name).replace("#", "\\#")
-        skip = f" # SKIP {printable(result.text)}" if result.status is Status.SKIPPED else ""
+        skip = f" # SKIP {printable(result.text)}" if result.status is ResultStatus.SKIPPED else ""
         yield f"{'ok' if good else 'not ok'} {number} - {name}{skip}"
         if good:
             continue
@@ -151,7 +151,7 @@ def tap_lines(found: Iterable[Found], locate: Locate, *, strict: bool) -> Iterat
 # -- annotations
 
 
-def annotations_of(found: Iterable[Found], locate: Locate, *, strict: bool) -> Iterator[str]:
+def annotations_of(found: Iterable[FileResults], locate: Locate, *, strict: bool) -> Iterator[str]:
     """A line a test that does not pass, at its place in the test file."""
     results = [result for each in found for result in each.results]
     bad = [result for result in results if is_failure(result, strict=strict)]

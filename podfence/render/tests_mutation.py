@@ -10,7 +10,7 @@ from typing import Any
 
 from podfence.questions.phrases.words import count
 from podfence.questions.tests.coverage import Coverage
-from podfence.questions.tests.mutants import Mutant, Operator
+from podfence.questions.tests.mutants import Mutant, MutationOperator
 from podfence.questions.tests.mutation import Mutation
 from podfence.render.tests_formats import origin_data
 from podfence.render.verdicts import Locate, origin_text
@@ -56,7 +56,7 @@ def mutation_lines(mutation: Mutation, locate: Locate) -> Iterator[str]:
         f"{f'; {mutation.left_out} not tried' if mutation.left_out else ''}"
         f"; score {percent(killed, every)} %"
     )
-    others = [each for each in mutation.survived if each.operator is not Operator.RULE]
+    others = [each for each in mutation.survived if each.operator is not MutationOperator.RULE]
     for mutant in others[:_SHOWN]:
         yield f"  not noticed: {mutant.operator.value}: {origin_text(mutant.origin, locate)}"
     if len(others) > _SHOWN:
@@ -68,7 +68,7 @@ def _not_needed(mutation: Mutation, locate: Locate) -> Iterator[str]:
         *((each, "no test notices when it is gone") for each in mutation.survived),
         *((each, "it changes no verdict now") for each in mutation.equal),
     ):
-        if mutant.operator is Operator.RULE:
+        if mutant.operator is MutationOperator.RULE:
             yield f"  not needed: {origin_text(mutant.origin, locate)}: {why}"
 
 
@@ -88,7 +88,7 @@ def mutation_data(mutation: Mutation, locate: Locate) -> dict[str, Any]:
             "missing": [
                 origin_data(each.origin, locate)
                 for each in others
-                if each.operator is Operator.RULE
+                if each.operator is MutationOperator.RULE
             ],
         },
         "mutation": {

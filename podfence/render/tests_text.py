@@ -8,23 +8,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from podfence.policy.flow import Direction, Reason
 from podfence.questions.phrases.words import count
 from podfence.questions.tests.ends import WEAK
-from podfence.questions.tests.judge import Result, Status, Witness
-from podfence.questions.tests.run import Found
+from podfence.questions.tests.judge import Result, ResultStatus, Witness
+from podfence.questions.tests.run import FileResults
 from podfence.render.verdicts import Locate, origin_text, protocol_text
 from podfence.text import printable
 
 WORDS = {
-    Status.PASSED: "pass",
-    Status.FAILED: "FAIL",
-    Status.VACUOUS: "VACUOUS",
-    Status.SKIPPED: "skip",
-    Status.UNDECIDED: "UNKNOWN",
+    ResultStatus.PASSED: "pass",
+    ResultStatus.FAILED: "FAIL",
+    ResultStatus.VACUOUS: "VACUOUS",
+    ResultStatus.SKIPPED: "skip",
+    ResultStatus.UNDECIDED: "UNKNOWN",
 }
 _SHOWN_RULES = 3
 _INDENT = " " * 9
 
 
-def render_tests(found: Iterable[Found], locate: Locate, *, strict: bool = False) -> str:
+def render_tests(found: Iterable[FileResults], locate: Locate, *, strict: bool = False) -> str:
     """Every test, then how many there were. ``strict``: a weak test is no pass."""
     lines: list[str] = []
     results: list[Result] = []
@@ -39,7 +39,7 @@ def render_tests(found: Iterable[Found], locate: Locate, *, strict: bool = False
 def _test(result: Result, locate: Locate, *, strict: bool) -> Iterator[str]:
     word = "WEAK" if result.weak and strict else WORDS[result.status]
     remark = ""
-    if result.status is Status.PASSED:
+    if result.status is ResultStatus.PASSED:
         remark = result.text or count(result.pairs, "pair")
     else:
         position = locate(result.test.source, result.test.path)
@@ -58,9 +58,9 @@ def reasons(result: Result, locate: Locate) -> Iterator[str]:
             yield f"podfence why {why_words(result.witness)} -f ..."
     for miss in result.misses:
         yield f"{printable(miss.text)} [{miss.code}]"
-    if result.status is Status.UNDECIDED:
+    if result.status is ResultStatus.UNDECIDED:
         yield f"cannot be judged: {printable(result.text)} could not be read, or not in full"
-    elif result.text and result.status is not Status.PASSED:
+    elif result.text and result.status is not ResultStatus.PASSED:
         yield printable(result.text)
     if result.weak:
         yield f"weak: {result.weak} [{WEAK}]"
@@ -119,7 +119,7 @@ def summary_line(results: Sequence[Result], *, strict: bool) -> str:
     """``9 tests: 7 passed, 1 failed, 1 vacuous``."""
     numbers = Counter(result.status.value for result in results)
     weak = sum(bool(result.weak) for result in results)
-    said = [f"{n} {word}" for s in Status if (n := numbers[word := s.value])]
+    said = [f"{n} {word}" for s in ResultStatus if (n := numbers[word := s.value])]
     if weak:
         said.append(f"{weak} of them weak" + (", which --strict fails" if strict else ""))
     return f"{count(len(results), 'test')}: {', '.join(said) or 'none ran'}"

@@ -10,8 +10,8 @@ from podfence.model.meta import ObjectRef
 from podfence.policy.flow import Action, Decision, Direction, Reason
 from podfence.policy.index import NETWORK_POLICY_TIER
 from podfence.policy.origin import Origin
-from podfence.questions.can import Audited, CanAnswer, Case
-from podfence.questions.parties import End
+from podfence.questions.can import Audited, CanAnswer, EndPair
+from podfence.questions.parties import PartyEnd
 from podfence.questions.phrases.nearmiss import near_miss
 from podfence.questions.phrases.tierwords import origin_name, policy_name
 from podfence.questions.phrases.words import some
@@ -22,7 +22,7 @@ from podfence.text import printable
 if TYPE_CHECKING:
     from podfence.questions.why import (
         DirectionReport,
-        PolicyReport,
+        PolicyShare,
         RuleReport,
         Rung,
         TierReport,
@@ -62,7 +62,7 @@ def protocol_text(protocol: str, port: int) -> str:
     return "ICMP and other protocols" if protocol == OTHER else f"{protocol}/{port}"
 
 
-def _flow_text(case: Case) -> str:
+def _flow_text(case: EndPair) -> str:
     return (
         f"{printable(case.source.name)} -> {printable(case.destination.name)} "
         f"{protocol_text(case.protocol, case.port)}"
@@ -83,7 +83,7 @@ def can_text(answer: CanAnswer, locate: Locate) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _decision_lines(case: Case, locate: Locate) -> Iterator[str]:
+def _decision_lines(case: EndPair, locate: Locate) -> Iterator[str]:
     for direction, subject in zip(Direction, (case.source, case.destination), strict=True):
         decision = case.verdict.of(direction)
         yield f"  {_decision_text(direction, subject, decision)}"
@@ -99,7 +99,7 @@ def _audited_text(audited: Audited, allowed: bool) -> str:
     )
 
 
-def _reason_text(direction: Direction, subject: End, decision: Decision) -> str:
+def _reason_text(direction: Direction, subject: PartyEnd, decision: Decision) -> str:
     return _REASONS[decision.reason].format(
         subject=printable(subject.name),
         direction=direction.value,
@@ -108,7 +108,7 @@ def _reason_text(direction: Direction, subject: End, decision: Decision) -> str:
     )
 
 
-def _decision_text(direction: Direction, subject: End, decision: Decision) -> str:
+def _decision_text(direction: Direction, subject: PartyEnd, decision: Decision) -> str:
     words = _reason_text(direction, subject, decision)
     if decision.reason is Reason.ISOLATED:
         words += "; isolated by:"
@@ -141,7 +141,7 @@ def _turned_lines(answer: WhyAnswer, audited: WhyAnswer, locate: Locate) -> Iter
             yield from _direction_lines(would, end, locate)
 
 
-def _direction_lines(report: DirectionReport, end: End, locate: Locate) -> Iterator[str]:
+def _direction_lines(report: DirectionReport, end: PartyEnd, locate: Locate) -> Iterator[str]:
     words = _reason_text(report.direction, end, report.decision)
     verdict = "allowed" if report.decision.allowed else "denied"
     yield f"{report.direction.value} of {printable(report.subject)}: {verdict}"
@@ -194,7 +194,7 @@ def _rung_text(rung: Rung) -> str:
 # -- the policies of the tiers in which order counts
 
 
-def _ordered_lines(report: PolicyReport, locate: Locate) -> Iterator[str]:
+def _ordered_lines(report: PolicyShare, locate: Locate) -> Iterator[str]:
     name = printable(policy_name(report.isolation.policy))
     where = place(report.isolation, locate)
     priority = "" if report.priority is None else f", priority {report.priority}"
@@ -248,7 +248,7 @@ def _said_of_ordered(rule: RuleReport) -> str:
 # -- the policies that add up
 
 
-def _policy_lines(report: PolicyReport, direction: Direction, locate: Locate) -> Iterator[str]:
+def _policy_lines(report: PolicyShare, direction: Direction, locate: Locate) -> Iterator[str]:
     name = printable(str(report.isolation.policy))
     where = place(report.isolation, locate)
     suffix = f"  {where}" if where else ""
@@ -368,7 +368,7 @@ class VerdictEncoder:
             data |= self.origin(rung.rule.origin)
         return data
 
-    def _policy(self, report: PolicyReport, tier: TierReport) -> dict[str, object]:
+    def _policy(self, report: PolicyShare, tier: TierReport) -> dict[str, object]:
         data: dict[str, object] = {**self.origin(report.isolation), "active": report.active}
         if tier.ordered:
             data["tier"] = tier.name

@@ -19,17 +19,17 @@ from podfence.collector import collector_paused
 from podfence.errors import Position, Problem, Severity, Source
 from podfence.intake.build import key_of
 from podfence.intake.documents import Document
-from podfence.intake.kept import Kept
+from podfence.intake.kept import DecodedDocuments
 from podfence.live.clusterevents import Event, gone, put
 from podfence.live.clusterindex import ClusterIndex
 from podfence.manifests.inputfiles import InputFile
 from podfence.manifests.load import Loaded, load_files
 from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy
-from podfence.policy.domains import Names
+from podfence.policy.domains import DomainTable
 from podfence.policy.index import PolicyIndex
 from podfence.questions.lint.lint import lint
-from podfence.questions.lint.note import Written
+from podfence.questions.lint.note import WrittenObjects
 from podfence.questions.lint.notes import notes_for
 from podfence.questions.phrases.matched import Matched
 from podfence.questions.plan.followed import Followed
@@ -65,13 +65,13 @@ class Base:
     """The state of the input that drafts are judged against."""
 
     def __init__(
-        self, folder: Folder, read: Input, names: Names, followed: Followed | None = None
+        self, folder: Folder, read: Input, names: DomainTable, followed: Followed | None = None
     ) -> None:
         """``followed``: of the same input, where somebody has it."""
         self._folder = folder
         self._read = read
         self._names = names
-        self._kept = Kept()
+        self._kept = DecodedDocuments()
         self._followed = followed or followed_of(read)
 
     def prepare(self) -> None:
@@ -111,12 +111,12 @@ class Base:
         return Matched(self._plain.index)
 
     @cached_property
-    def _written(self) -> Written:
-        return Written(self._plain.index, self._read.loaded.raw)
+    def _written(self) -> WrittenObjects:
+        return WrittenObjects(self._plain.index, self._read.loaded.raw)
 
     def _known_of(
         self, index: PolicyIndex, events: tuple[Event, ...], draft: _Draft
-    ) -> tuple[Matched, Written]:
+    ) -> tuple[Matched, WrittenObjects]:
         """What checks ask of pods and workloads, which a draft of policies leaves as they are."""
         changed = {
             event.ref: event.thing if isinstance(event.thing, NetworkPolicy) else None
@@ -216,7 +216,7 @@ class _Draft:
         return self._of(source).locate(source, path)
 
     def notes(
-        self, index: PolicyIndex, matched: Matched, written: Written
+        self, index: PolicyIndex, matched: Matched, written: WrittenObjects
     ) -> Iterator[tuple[Problem, Position | None]]:
         """What ``check`` says of the policies in the texts."""
         if len(index.cluster.policies) <= SMALL:

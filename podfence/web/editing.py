@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from podfence.policy.domains import Names
+from podfence.policy.domains import DomainTable
 from podfence.questions.completion import Completion, complete
 from podfence.render.jsontext import json_bytes
 from podfence.render.plan_edits import Edits, Texts
@@ -61,7 +61,7 @@ class Complete(Struct, forbid_unknown_fields=True):
 class Editing:
     """The editor's side of a server."""
 
-    def __init__(self, served: Served, folder: Folder, names: Names) -> None:
+    def __init__(self, served: Served, folder: Folder, names: DomainTable) -> None:
         self._served = served
         self._folder = folder
         self._names = names

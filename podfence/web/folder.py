@@ -19,7 +19,7 @@ from typing import Final
 from msgspec import Struct
 
 from podfence.collector import collector_paused
-from podfence.intake.kept import Kept
+from podfence.intake.kept import DecodedDocuments
 from podfence.manifests.inputfiles import SUFFIXES, InputFile, Skipped, folders, read_inputs
 from podfence.manifests.load import Loaded, load_files
 
@@ -57,7 +57,9 @@ class Folder(Struct, frozen=True):
     namespace: str | None = None
     exclude: tuple[str, ...] = ()
 
-    def read(self, kept: Kept | None = None) -> tuple[Loaded, tuple[InputFile | Skipped, ...]]:
+    def read(
+        self, kept: DecodedDocuments | None = None
+    ) -> tuple[Loaded, tuple[InputFile | Skipped, ...]]:
         """Everything, and the files that it was read from."""
         with collector_paused():
             files = tuple(read_inputs(self.paths, None, self.exclude))

@@ -11,7 +11,7 @@ import pytest
 from podfence.agent import main
 from podfence.agent.namefile import NameFile
 from podfence.agent.table import KernelTable
-from podfence.dns.cache import Known
+from podfence.dns.cache import CachedAddress
 from podfence.dns.table import TABLE as NAMES
 from podfence.dns.table import names_table
 from podfence.errors import HostError, NftError, PodfenceError
@@ -43,7 +43,7 @@ class Left:
         kernel.nft("-f", "-", text=render(names_table(78, [(4, 1)])))
         self.inode = os.fstat(kernel.fd).st_ino
         self.file = NameFile(folder, self.inode)
-        self.file.save([Known("api.example.com", (4, 1), 1e9)])
+        self.file.save([CachedAddress("api.example.com", (4, 1), 1e9)])
         (folder / f"rules-{self.inode}.json").touch()
         (folder / "names-1.json").write_text("of another node")
 

@@ -13,7 +13,7 @@ import pytest
 from podfence.agent.eventseries import FOLD, Said
 from podfence.agent.eventwriter import EventWriter
 from podfence.agent.log import Log
-from podfence.kube.access import Access, Fixed, ServerAddress
+from podfence.kube.access import Access, ServerAddress, StaticCredential
 from podfence.model.meta import ObjectRef
 from tests.kube.fakeapi import Answer, Request, refusal, serving
 
@@ -45,7 +45,7 @@ class Writing:
     def __init__(self, url: str) -> None:
         self.log = io.StringIO()
         self.at = 0.0
-        access = Access(ServerAddress(url), Fixed())
+        access = Access(ServerAddress(url), StaticCredential())
         day = datetime(2026, 1, 2, 3, 4, 5, 6, UTC)
         self.writer = EventWriter(
             access, "n", Log(self.log), {}, clock=lambda: self.at, now=lambda: day

@@ -11,7 +11,7 @@ import pytest
 
 from podfence.agent.inbox import Inbox
 from podfence.agent.sources import asks_for_nodes, feed, nodes_of_others, read, resources, sources
-from podfence.kube.access import Access, Fixed, ServerAddress
+from podfence.kube.access import Access, ServerAddress, StaticCredential
 from podfence.kube.resource import own_node
 from podfence.kube.watch import Watch
 from podfence.live.wire import Reading
@@ -57,7 +57,7 @@ class Fed:
 @contextmanager
 def fed(cluster: FakeCluster) -> Iterator[Fed]:
     with serving(cluster.respond) as api:
-        access = Access(ServerAddress(api.url), Fixed())
+        access = Access(ServerAddress(api.url), StaticCredential())
         watch = Watch(access, resources("n1"), read, later=[OTHERS], environment={})
         found = Fed(watch)
         stopped = threading.Event()

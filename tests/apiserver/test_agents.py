@@ -21,7 +21,7 @@ from podfence.agent.log import Log
 from podfence.agent.reviews import Reviewer
 from podfence.agent.selfsigned import server_context
 from podfence.kube.access import Access
-from podfence.kube.agents import Agent, client_of, find_fleet, request_token
+from podfence.kube.agents import AgentAddress, client_of, find_fleet, request_token
 from podfence.kube.client import Client as KubeClient
 from podfence.kube.client import Refusal
 from podfence.kube.source import find_access
@@ -140,7 +140,7 @@ class Installed:
             else:
                 return access
 
-    def ask(self, agent: Agent, access: Access, token: str, path: str) -> tuple[int, str]:
+    def ask(self, agent: AgentAddress, access: Access, token: str, path: str) -> tuple[int, str]:
         client, prefix = client_of(agent, access, token)
         with client:
             try:
@@ -179,13 +179,13 @@ def test_a_person_with_the_roles_finds_and_asks_agents(installed: Installed) -> 
     token = request_token(client, installed.namespace, "podfence-viewer")
     through = installed.ask(agent, access, token, "/v1/status")
     assert through == (200, '{"node":"here"}')
-    direct = Agent(agent.node, agent.address, agent.port)
+    direct = AgentAddress(agent.node, agent.address, agent.port)
     assert installed.ask(direct, access, token, "/v1/status") == through
 
 
 def test_a_token_for_the_api_server_is_none_for_an_agent(installed: Installed) -> None:
     admin = installed.access("")
-    direct = Agent("n", own_address(), installed.endpoint.port)
+    direct = AgentAddress("n", own_address(), installed.endpoint.port)
     token = admin.credentials.get().token
     assert installed.ask(direct, admin, token, "/v1/status")[0] == 401
 
@@ -201,7 +201,7 @@ def test_an_account_without_the_right_is_refused(installed: Installed) -> None:
     installed.admin.create(place, {"metadata": {"name": "nobody"}})
     admin = installed.access("")
     token = request_token(installed.client(admin), installed.namespace, "nobody")
-    direct = Agent("n", own_address(), installed.endpoint.port)
+    direct = AgentAddress("n", own_address(), installed.endpoint.port)
     found = installed.ask(direct, admin, token, "/v1/status")
     assert found == (403, "no right to get status.podfence.io in all namespaces")
 
@@ -217,7 +217,7 @@ def test_an_account_of_one_namespace_reads_of_that_one(installed: Installed) -> 
     installed.admin.create(f"{RBAC}/namespaces/shop-{installed.namespace}/rolebindings", body)
     admin = installed.access("")
     token = request_token(installed.client(admin), installed.namespace, "shop")
-    direct = Agent("n", own_address(), installed.endpoint.port)
+    direct = AgentAddress("n", own_address(), installed.endpoint.port)
     path = f"/v1/drops?namespace=shop-{installed.namespace}"
     until = time.monotonic() + 30
     while installed.ask(direct, admin, token, path)[0] != 200:
@@ -232,7 +232,7 @@ def test_no_right_of_the_agent_can_be_spared(installed: Installed, resource: str
     left = [r for r in rules("ClusterRole", "podfence") if r["resources"] != [resource]]
     token = installed.server.service_account(installed.namespace, f"without-{resource}", left)
     installed.reviewer._server = installed.client(installed.access(token))
-    direct = Agent("n", own_address(), installed.endpoint.port)
+    direct = AgentAddress("n", own_address(), installed.endpoint.port)
     found = installed.ask(direct, installed.access(""), viewer(installed), "/v1/status")
     assert found[0] == 503, found
 

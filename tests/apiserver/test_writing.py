@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from podfence.kube.access import Access, Fixed, ServerAddress
+from podfence.kube.access import Access, ServerAddress, StaticCredential
 from podfence.kube.client import Client, Lost, Refusal
 from podfence.kube.source import find_access
 from podfence.kube.writes import Verb, Write, delete
@@ -130,7 +130,7 @@ def test_a_change_is_asked_for_once_where_no_answer_comes() -> None:
         thread = threading.Thread(target=hang_up, daemon=True)
         thread.start()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        with Client(Access(ServerAddress(url), Fixed())) as client, pytest.raises(Lost):
+        with Client(Access(ServerAddress(url), StaticCredential())) as client, pytest.raises(Lost):
             write(client, Write(Verb.CREATE, "/api/v1/namespaces/x/pods", pod("a")))
         thread.join(0.3)
     assert [each.split(b" ")[0] for each in asked] == [b"POST"]

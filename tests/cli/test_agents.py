@@ -18,8 +18,8 @@ from podfence.agent.nodereport import NodeReport, PolicyReport
 from podfence.cli.agents import _told
 from podfence.drops.record import Drops
 from podfence.kube import agents
-from podfence.kube.access import Access, Credential, Fixed, ServerAddress
-from podfence.kube.agents import Agent
+from podfence.kube.access import Access, Credential, ServerAddress, StaticCredential
+from podfence.kube.agents import AgentAddress
 from podfence.usage.record import Rules
 
 BOMB = gzip.compress(b" " * (4 << 20), 9)
@@ -75,7 +75,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def access() -> Iterator[Access]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield Access(ServerAddress(f"http://127.0.0.1:{server.server_port}"), Fixed(Credential()))
+    yield Access(
+        ServerAddress(f"http://127.0.0.1:{server.server_port}"), StaticCredential(Credential())
+    )
     server.shutdown()
     server.server_close()
 
@@ -100,7 +102,7 @@ def test_an_agent_that_answers_nonsense_is_named(
 ) -> None:
     monkeypatch.setattr(agents, "LARGEST", 1 << 20)
     monkeypatch.setattr(agents, "LONGEST", 0.5)
-    agent = Agent("n1", "10.0.0.1", 9741, "kube-system", kind)
+    agent = AgentAddress("n1", "10.0.0.1", 9741, "kube-system", kind)
     found = _told(agent, access, "token", ("/v1/status", {}), msgspec.json.Decoder(NodeReport))
     if not said:
         assert found.answer is not None

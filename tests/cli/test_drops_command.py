@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from podfence.agent.fleet import Told
-from podfence.cli.drops_command import Shown, Wanted
+from podfence.cli.drops_command import DropFilter, ShownDrops
 from podfence.drops.record import Cause, Drop, Drops, End
 
 WEB, DB = End("10.0.0.1", ("shop/web",)), End("10.0.0.2", ("shop/db",))
@@ -23,7 +23,7 @@ def told(node: str, serial: int, *drops: Drop, lost: int = 0) -> Told[Drops]:
 
 
 def test_drops_of_all_nodes_in_the_order_of_time(capsys: Captured) -> None:
-    Shown(several=True).show([told("n2", 3, LATER), told("n1", 3, DROP)], "table")
+    ShownDrops(several=True).show([told("n2", 3, LATER), told("n1", 3, DROP)], "table")
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in lines] == [
         ["2026-01-01T10:00:05Z", "n1"],
@@ -32,7 +32,7 @@ def test_drops_of_all_nodes_in_the_order_of_time(capsys: Captured) -> None:
 
 
 def test_nothing_is_shown_twice_but_what_goes_on(capsys: Captured) -> None:
-    shown = Shown(several=False)
+    shown = ShownDrops(several=False)
     shown.show([told("n1", 3, DROP)], "json")
     shown.show([told("n1", 3, DROP)], "json")
     shown.show([told("n1", 4, replace(DROP, serial=4, count=2))], "json")
@@ -41,7 +41,7 @@ def test_nothing_is_shown_twice_but_what_goes_on(capsys: Captured) -> None:
 
 
 def test_an_agent_that_was_started_again_counts_anew(capsys: Captured) -> None:
-    shown = Shown(several=False)
+    shown = ShownDrops(several=False)
     shown.show([told("n1", 30, replace(DROP, serial=30))], "table")
     shown.show([told("n1", 2, replace(DROP, serial=2))], "table")
     assert len(capsys.readouterr().out.splitlines()) == 2
@@ -50,20 +50,20 @@ def test_an_agent_that_was_started_again_counts_anew(capsys: Captured) -> None:
 @pytest.mark.parametrize(
     ("wanted", "shown"),
     [
-        (Wanted(), [False, True]),
-        (Wanted(audit=True), [True]),
-        (Wanted("shop", "db", audit=True), [True]),
-        (Wanted(pod="shop/cron", audit=True), []),
-        (Wanted("ops"), []),
+        (DropFilter(), [False, True]),
+        (DropFilter(audit=True), [True]),
+        (DropFilter("shop", "db", audit=True), [True]),
+        (DropFilter(pod="shop/cron", audit=True), []),
+        (DropFilter("ops"), []),
     ],
 )
-def test_what_is_asked_for(wanted: Wanted, shown: list[bool]) -> None:
+def test_what_is_asked_for(wanted: DropFilter, shown: list[bool]) -> None:
     drops = (DROP, replace(DROP, audit=True))
     assert [drop.audit for drop in drops if wanted.holds(drop)] == shown
 
 
 def test_all_is_asked_for_again_of_an_agent_that_was_started_again() -> None:
-    shown = Shown(several=False)
+    shown = ShownDrops(several=False)
     shown.show([told("n1", 30, replace(DROP, serial=30))], "table")
     assert shown.serials == {"n1": 30}
     shown.show([told("n1", 2)], "table")
@@ -73,7 +73,7 @@ def test_all_is_asked_for_again_of_an_agent_that_was_started_again() -> None:
 
 
 def test_a_node_that_does_not_answer_is_named_once(capsys: Captured) -> None:
-    shown = Shown(several=True)
+    shown = ShownDrops(several=True)
     for _ in range(3):
         shown.show([told("n1", 3, DROP), Told("n2\x1b", None, "no agent runs there")], "table")
     shown.show([told("n1", 3, lost=4)], "table")

@@ -13,10 +13,10 @@ from podfence.dns.cache import (
     MOST_ADDRESSES,
     MOST_OF_NAME,
     Cache,
-    Known,
+    CachedAddress,
     NameState,
 )
-from podfence.dns.message import Told
+from podfence.dns.message import AddressRecord
 from podfence.policy.domains import At
 
 NAME = "api.example.com"
@@ -29,8 +29,8 @@ def cache(*patterns: str) -> Cache:
     return made
 
 
-def told(seconds: int, *addresses: At) -> list[Told]:
-    return [Told(address, seconds) for address in addresses]
+def told(seconds: int, *addresses: At) -> list[AddressRecord]:
+    return [AddressRecord(address, seconds) for address in addresses]
 
 
 def state(live: tuple[At, ...] = (), kept: tuple[At, ...] = ()) -> NameState:
@@ -100,7 +100,7 @@ def test_a_name_that_no_rule_means_any_more_is_forgotten() -> None:
 
 def test_of_one_name_so_many_and_no_more() -> None:
     made = cache()
-    made.learn(NAME, [Told((4, n), 60 + n) for n in range(MOST_OF_NAME + 10)], 0.0)
+    made.learn(NAME, [AddressRecord((4, n), 60 + n) for n in range(MOST_OF_NAME + 10)], 0.0)
     live = made.take(0.0)[NAME].live
     assert len(live) == MOST_OF_NAME == len(made)
     assert (4, 0) not in live, "the first to end gives way"
@@ -110,7 +110,7 @@ def test_of_one_name_so_many_and_no_more() -> None:
 def test_of_all_names_so_many_and_no_more() -> None:
     made = cache("*.example.com")
     for n in range(MOST_ADDRESSES // 256 + 1):
-        made.learn(f"n{n}.example.com", [Told((4, a), 60 + n) for a in range(256)], 0.0)
+        made.learn(f"n{n}.example.com", [AddressRecord((4, a), 60 + n) for a in range(256)], 0.0)
     assert len(made) <= MOST_ADDRESSES
     assert made.take(0.0)["n0.example.com"] == state(), "the first to end give way, and are told"
 
@@ -135,14 +135,14 @@ def test_a_restart_knows_what_was_known() -> None:
 @pytest.mark.parametrize(
     "known",
     [
-        Known("other.test", X, 150.0),
-        Known(NAME, X, 100.0 + MOST + 1),
-        Known(NAME, X, 100.0 - KEPT),
-        Known(NAME, X, float("nan")),
-        Known(NAME, X, float("inf")),
+        CachedAddress("other.test", X, 150.0),
+        CachedAddress(NAME, X, 100.0 + MOST + 1),
+        CachedAddress(NAME, X, 100.0 - KEPT),
+        CachedAddress(NAME, X, float("nan")),
+        CachedAddress(NAME, X, float("inf")),
     ],
 )
-def test_what_cannot_be_true_is_not_restored(known: Known) -> None:
+def test_what_cannot_be_true_is_not_restored(known: CachedAddress) -> None:
     made = cache()
     made.restore([known], 100.0)
     assert len(made) == 0

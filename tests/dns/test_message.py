@@ -19,8 +19,8 @@ from podfence.dns.message import (
     MOST_POINTERS,
     MOST_RECORDS,
     A,
+    AddressRecord,
     Head,
-    Told,
     read_addresses,
     read_head,
     text_of,
@@ -38,7 +38,7 @@ def head_of(data: bytes) -> Head:
     return found
 
 
-def told(data: bytes) -> list[Told]:
+def told(data: bytes) -> list[AddressRecord]:
     return [*read_addresses(data, head_of(data))]
 
 
@@ -77,7 +77,7 @@ def test_other_questions_are_none(kind: str) -> None:
 )
 def test_an_answer_tells_addresses_and_how_long_they_hold(kind: str, value: str) -> None:
     data = answer(NAME, [(NAME, 30, kind, value)], kind)
-    assert told(data) == [Told(at(value), 30)]
+    assert told(data) == [AddressRecord(at(value), 30)]
 
 
 def test_an_answer_may_have_many() -> None:
@@ -92,7 +92,7 @@ def test_a_chain_is_followed_and_holds_as_long_as_its_shortest_link() -> None:
         ("b.cdn.test", 60, "A", "192.0.2.7"),
     ]
     for order in (records, records[::-1]):
-        assert told(answer(NAME, order)) == [Told(at("192.0.2.7"), 20)]
+        assert told(answer(NAME, order)) == [AddressRecord(at("192.0.2.7"), 20)]
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podfence.dns.cache import Cache
-from podfence.dns.questions import MOST, SILENCE, Way
-from podfence.dns.reader import Copied, Reader, is_usable
+from podfence.dns.questions import MOST, SILENCE, Interfaces
+from podfence.dns.reader import Copied, DnsReader, is_usable
 from podfence.dns.streams import MOST_BYTES, MOST_STREAMS
 from podfence.policy.domains import At
 from tests.support.dnsmessages import (
@@ -40,17 +40,19 @@ class World:
     def __init__(self, *patterns: str) -> None:
         self.cache = Cache()
         self.cache.want(frozenset(patterns or (NAME,)))
-        self.reader = Reader(self.cache, {at(str(RESOLVER)), at(str(RESOLVER6))}.__contains__)
+        self.reader = DnsReader(self.cache, {at(str(RESOLVER)), at(str(RESOLVER6))}.__contains__)
         self.now = 100.0
 
-    def pass_(self, data: bytes, way: Way, family: int = 4) -> None:
+    def pass_(self, data: bytes, way: Interfaces, family: int = 4) -> None:
         self.reader.take(Copied(family, data, way), self.now)
 
-    def ask(self, data: bytes, way: Way = THERE, pod: Address = POD, port: int = PORT) -> None:
+    def ask(
+        self, data: bytes, way: Interfaces = THERE, pod: Address = POD, port: int = PORT
+    ) -> None:
         self.pass_(udp(pod, port, RESOLVER, 53, data), way)
 
     def tell(
-        self, data: bytes, way: Way = BACK, by: Address = RESOLVER, pod: Address = POD
+        self, data: bytes, way: Interfaces = BACK, by: Address = RESOLVER, pod: Address = POD
     ) -> None:
         self.pass_(udp(by, 53, pod, PORT, data), way)
 
@@ -111,9 +113,9 @@ def test_the_name_asked_for_counts_not_those_that_it_leads_to() -> None:
 FORGED: list[tuple[str, dict[str, Any]]] = [
     ("by somebody else", {"by": POD}),
     ("to somebody else", {"pod": RESOLVER}),
-    ("from the interface of the pod itself", {"way": Way(comes=3, goes=3)}),
-    ("from another pod's interface", {"way": Way(comes=4, goes=3)}),
-    ("to another interface", {"way": Way(comes=7, goes=4)}),
+    ("from the interface of the pod itself", {"way": Interfaces(comes=3, goes=3)}),
+    ("from another pod's interface", {"way": Interfaces(comes=4, goes=3)}),
+    ("to another interface", {"way": Interfaces(comes=7, goes=4)}),
 ]
 
 
@@ -166,19 +168,19 @@ def test_a_question_waits_so_long_and_no_longer() -> None:
 
 
 def test_a_bridge_tells_its_ports_apart() -> None:
-    bridge = Way(comes=2, goes=2, port_in=11, port_out=12)
+    bridge = Interfaces(comes=2, goes=2, port_in=11, port_out=12)
     world = World()
     world.ask(question(NAME), bridge)
-    world.tell(answer(NAME, ONE), Way(comes=2, goes=2, port_in=11, port_out=11))
+    world.tell(answer(NAME, ONE), Interfaces(comes=2, goes=2, port_in=11, port_out=11))
     assert world.live() == frozenset()
-    world.tell(answer(NAME, ONE), Way(comes=2, goes=2, port_in=12, port_out=11))
+    world.tell(answer(NAME, ONE), Interfaces(comes=2, goes=2, port_in=12, port_out=11))
     assert world.live() == {at("192.0.2.1")}
 
 
 def test_a_resolver_on_the_node_itself() -> None:
     world = World()
-    world.ask(question(NAME), Way(comes=3))
-    world.tell(answer(NAME, ONE), Way(goes=3))
+    world.ask(question(NAME), Interfaces(comes=3))
+    world.tell(answer(NAME, ONE), Interfaces(goes=3))
     assert world.live() == {at("192.0.2.1")}
 
 
@@ -186,7 +188,7 @@ def test_a_pod_that_asks_without_end_pushes_out_its_own_questions() -> None:
     world = World()
     world.ask(question(NAME))
     for number in range(MOST + 5):
-        world.ask(question(f"n{number}.test"), Way(comes=5, goes=7))
+        world.ask(question(f"n{number}.test"), Interfaces(comes=5, goes=7))
     world.tell(answer(NAME, ONE))
     assert world.live() == {at("192.0.2.1")}
     assert len(world.reader._questions) == MOST
@@ -316,7 +318,7 @@ def test_streams_are_bounded_in_bytes_and_number() -> None:
 
 @pytest.mark.parametrize("family", [4, 6])
 @given(data=st.binary(max_size=200), way=st.sampled_from([THERE, BACK]))
-def test_any_packet_ends_and_raises_nothing(family: int, data: bytes, way: Way) -> None:
+def test_any_packet_ends_and_raises_nothing(family: int, data: bytes, way: Interfaces) -> None:
     world = World()
     world.pass_(data, way, family)
     world.pass_(bytes([family << 4]) + data, way, family)

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from podfence.drops.attempt import Attempt
 from podfence.drops.events import BURST, REFILL, Denial, DropEvents
-from podfence.drops.ledger import Names
+from podfence.drops.ledger import Attributed
 from podfence.drops.record import Cause, End, Place
 from podfence.model.meta import ObjectRef
 
@@ -15,7 +15,7 @@ TO_DB = Attempt("in_0", (4, 1), (4, 2), 6, "TCP", "TCP", 5432)
 PLACE = Place("NetworkPolicy", "shop/db-allow", "spec.podSelector")
 NEAR = Place("NetworkPolicy", "shop/db-allow", "spec.ingress[0]", "near miss: no peer does")
 WEB, DB = End("10.0.0.1", ("shop/web",)), End("10.0.0.2", ("shop/db",))
-NAMES = Names(WEB, DB, Cause("isolated", "NetworkPolicy", (PLACE,), (NEAR,)))
+NAMES = Attributed(WEB, DB, Cause("isolated", "NetworkPolicy", (PLACE,), (NEAR,)))
 BY_RULE = Cause("rule", "Admin", (Place("ClusterNetworkPolicy", "guard", "spec.egress[1]"),))
 
 
@@ -57,7 +57,7 @@ def test_of_egress_it_is_the_source() -> None:
     ],
     ids=["no policy", "past", "no pod", "nobody knows which pod"],
 )
-def test_nobody_is_told(attempt: Attempt, names: Names) -> None:
+def test_nobody_is_told(attempt: Attempt, names: Attributed) -> None:
     assert DropEvents().denial(attempt, names, 1.0) is None
 
 

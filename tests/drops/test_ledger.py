@@ -5,11 +5,11 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from podfence.drops.attempt import Attempt
-from podfence.drops.ledger import HOLDS, Ledger, Names
+from podfence.drops.ledger import HOLDS, Attributed, Ledger
 from podfence.drops.record import Cause, End
 
 ONE = Attempt("in_a", (4, 1), (4, 2), 6, "TCP", "TCP", 80)
-NAMES = Names(End("0.0.0.1", ("a/x",)), End("0.0.0.2", ("a/y",)), Cause("isolated"))
+NAMES = Attributed(End("0.0.0.1", ("a/x",)), End("0.0.0.2", ("a/y",)), Cause("isolated"))
 
 
 def ledger(most: int = 100) -> Ledger:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from podfence.flows.formats import FlowReader
-from podfence.flows.seen import Flow, Seen
+from podfence.flows.seen import FlowRecords, RecordedFlow
 
 WEB = {
     "ID": 423,
@@ -159,21 +159,21 @@ DROPS = {
 }
 
 
-def read(data: bytes) -> Seen:
+def read(data: bytes) -> FlowRecords:
     """Everything that a file says."""
-    seen = Seen()
+    seen = FlowRecords()
     reader = FlowReader(seen, "flows")
     reader.lines(data.split(b"\n"), 1)
     reader.end()
     return seen
 
 
-def flows(data: bytes) -> list[Flow]:
+def flows(data: bytes) -> list[RecordedFlow]:
     """The flows of a file."""
     return list(read(data).flows())
 
 
-def one(data: bytes) -> Flow:
+def one(data: bytes) -> RecordedFlow:
     """The only flow of a file."""
     (found,) = flows(data)
     return found

@@ -6,15 +6,15 @@ import json
 
 import pytest
 
-from podfence.flows.seen import End, Left, Sort, Verdict
+from podfence.flows.seen import Left, RecordedEnd, RecordedVerdict, Sort
 from tests.flows.samples import CALICO, GOLDMANE, WHISKER, lines, one, read
 
 
 def test_a_line_of_the_log() -> None:
     flow = one(lines(CALICO))
 
-    assert flow.source == End("shop", "web-755cdc7957-wsvmz")
-    assert flow.destination == End("shop", "db-*")
+    assert flow.source == RecordedEnd("shop", "web-755cdc7957-wsvmz")
+    assert flow.destination == RecordedEnd("shop", "db-*")
     assert (flow.protocol, flow.port, flow.count) == ("TCP", 5432, 3)
     assert (flow.first, flow.last) == ("2022-08-04T13:59:02Z", "2022-08-04T14:04:02Z")
 
@@ -34,29 +34,36 @@ def test_both_reporters_tell_of_one_flow() -> None:
 )
 def test_what_whisker_shows(data: bytes) -> None:
     flow = one(data)
-    assert (flow.source, flow.verdict) == (End("shop", "web-655c844475-*"), Verdict.DENIED)
+    assert (flow.source, flow.verdict) == (
+        RecordedEnd("shop", "web-655c844475-*"),
+        RecordedVerdict.DENIED,
+    )
     assert flow.last == "2026-09-27T11:32:30Z"
 
 
 def test_what_goldmane_gives() -> None:
     flow = one(lines(GOLDMANE))
-    assert (flow.source, flow.port, flow.count) == (End("shop", "web-655c844475-*"), 5432, 4)
+    assert (flow.source, flow.port, flow.count) == (
+        RecordedEnd("shop", "web-655c844475-*"),
+        5432,
+        4,
+    )
 
 
 @pytest.mark.parametrize(
     ("changes", "end"),
     [
         ({"source_type": "net", "source_name_aggr": "pub", "source_ip": "203.0.113.9"},
-         End(address="203.0.113.9", sort=Sort.OUTSIDE)),
+         RecordedEnd(address="203.0.113.9", sort=Sort.OUTSIDE)),
         ({"source_type": "net", "source_name_aggr": "pub", "source_ip": None},
-         End(sort=Sort.OUTSIDE)),
+         RecordedEnd(sort=Sort.OUTSIDE)),
         ({"source_type": "net", "source_name_aggr": "pvt", "source_ip": "10.1.2.3"},
-         End(address="10.1.2.3")),
+         RecordedEnd(address="10.1.2.3")),
         ({"source_type": "hep", "source_ip": "172.18.0.2"},
-         End(address="172.18.0.2", sort=Sort.NODE)),
+         RecordedEnd(address="172.18.0.2", sort=Sort.NODE)),
     ],
 )  # fmt: skip
-def test_ends_that_are_no_pods(changes: dict[str, object], end: End) -> None:
+def test_ends_that_are_no_pods(changes: dict[str, object], end: RecordedEnd) -> None:
     nameless = CALICO | {"source_name": "-", "source_namespace": "-"} | changes
     assert one(lines(nameless)).source == end
 

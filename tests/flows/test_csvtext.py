@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from podfence.flows.seen import End, Verdict
+from podfence.flows.seen import RecordedEnd, RecordedVerdict
 from tests.flows.samples import flows, one, read
 
 HEADER = "source,destination,protocol,port"
@@ -12,7 +12,10 @@ HEADER = "source,destination,protocol,port"
 
 def test_names_and_addresses() -> None:
     flow = one(f"{HEADER}\nshop/web,203.0.113.9,tcp,443\n".encode())
-    assert (flow.source, flow.destination) == (End(word="shop/web"), End(address="203.0.113.9"))
+    assert (flow.source, flow.destination) == (
+        RecordedEnd(word="shop/web"),
+        RecordedEnd(address="203.0.113.9"),
+    )
     assert (flow.protocol, flow.port, flow.count) == ("TCP", 443, 1)
 
 
@@ -21,7 +24,7 @@ def test_columns_stand_in_any_order_and_may_be_more() -> None:
     flow = one(text.encode())
     assert (str(flow.source), str(flow.destination)) == ("c/d", "a/b")
     assert (flow.protocol, flow.port, flow.count) == ("UDP", 53, 7)
-    assert (flow.last, flow.verdict) == ("2026-09-27T11:32:15Z", Verdict.DENIED)
+    assert (flow.last, flow.verdict) == ("2026-09-27T11:32:15Z", RecordedVerdict.DENIED)
 
 
 def test_equal_rows_are_one_flow() -> None:

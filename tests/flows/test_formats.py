@@ -12,7 +12,7 @@ import pytest
 from podfence.errors import PodfenceError
 from podfence.flows import seen as bounds
 from podfence.flows.formats import UnknownFormat
-from podfence.flows.seen import End, Left, Seen, Sort, Verdict
+from podfence.flows.seen import FlowRecords, Left, RecordedEnd, RecordedVerdict, Sort
 from podfence.manifests.flowfiles import read_flows
 from tests.flows.samples import CALICO, DROPS, GOLDMANE, WHISKER, flows, hubble, jsonpb, lines, one
 from tests.flows.samples import read as read_one
@@ -32,13 +32,18 @@ CSV = b"source,destination,protocol,port\nshop/web,shop/db,TCP,5432\n"
 )
 def test_our_own_drops(data: bytes) -> None:
     flow = one(data)
-    assert (flow.source, flow.destination) == (End("shop", "web-1"), End("shop", "db-0"))
-    assert (flow.port, flow.count, flow.verdict) == (5432, 3, Verdict.DENIED)
+    assert (flow.source, flow.destination) == (
+        RecordedEnd("shop", "web-1"),
+        RecordedEnd("shop", "db-0"),
+    )
+    assert (flow.port, flow.count, flow.verdict) == (5432, 3, RecordedVerdict.DENIED)
 
 
 def test_what_an_audit_alone_would_have_denied_has_passed() -> None:
     drop = DROPS["nodes"][0]["drops"][0] | {"audit": True}  # type: ignore[index]
-    assert one(lines({"schema": "podfence.drops/v1", "drop": drop})).verdict is Verdict.ALLOWED
+    assert (
+        one(lines({"schema": "podfence.drops/v1", "drop": drop})).verdict is RecordedVerdict.ALLOWED
+    )
 
 
 @pytest.mark.parametrize(
@@ -94,7 +99,7 @@ def test_memory_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert seen.left == {Left.TOO_MANY: 1}
     found = {flow.source: flow.count for flow in seen.flows()}
-    assert found[End(sort=Sort.OUTSIDE)] == 7
+    assert found[RecordedEnd(sort=Sort.OUTSIDE)] == 7
 
 
 SAMPLES = {
@@ -121,7 +126,7 @@ def test_hostile_bytes_are_counted_or_refused(name: str) -> None:
             seen = read_one(bytes(data))
         except UnknownFormat:
             continue
-        assert isinstance(seen, Seen)
+        assert isinstance(seen, FlowRecords)
         for flow in seen.flows():
             assert flow.count > 0
             assert 0 <= flow.port <= 65535

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from podfence.flows.seen import End, Left, Sort, Verdict
+from podfence.flows.seen import Left, RecordedEnd, RecordedVerdict, Sort
 from podfence.sets.ports import OTHER
 from tests.flows.samples import APISERVER, HOST, WEB, WORLD, flows, hubble, jsonpb, lines, one, read
 
@@ -15,9 +15,9 @@ from tests.flows.samples import APISERVER, HOST, WEB, WORLD, flows, hubble, json
 def test_a_flow_has_pods_and_the_port_of_the_destination(data: bytes) -> None:
     flow = one(data)
 
-    assert flow.source == End("shop", "web-9b649846d-bxqfc", "web")
-    assert flow.destination == End("shop", "db-0", "db")
-    assert (flow.protocol, flow.port, flow.verdict) == ("TCP", 5432, Verdict.ALLOWED)
+    assert flow.source == RecordedEnd("shop", "web-9b649846d-bxqfc", "web")
+    assert flow.destination == RecordedEnd("shop", "db-0", "db")
+    assert (flow.protocol, flow.port, flow.verdict) == ("TCP", 5432, RecordedVerdict.ALLOWED)
     assert flow.first == flow.last == "2026-07-31T10:41:02.202450754Z"
 
 
@@ -71,15 +71,15 @@ def test_verdicts(changes: dict[str, object], verdict: str) -> None:
 @pytest.mark.parametrize(
     ("source", "direction", "end"),
     [
-        (WORLD, "INGRESS", End(address="10.0.1.235", sort=Sort.OUTSIDE)),
-        ({"identity": 16777220}, "INGRESS", End(address="10.0.1.235", sort=Sort.OUTSIDE)),
-        (HOST, "INGRESS", End(sort=Sort.OWN_NODE)),
-        (APISERVER, "INGRESS", End(address="10.0.1.235", sort=Sort.API_SERVER)),
-        ({"identity": 6}, "INGRESS", End(address="10.0.1.235", sort=Sort.NODE)),
-        ({}, "INGRESS", End(address="10.0.1.235")),
+        (WORLD, "INGRESS", RecordedEnd(address="10.0.1.235", sort=Sort.OUTSIDE)),
+        ({"identity": 16777220}, "INGRESS", RecordedEnd(address="10.0.1.235", sort=Sort.OUTSIDE)),
+        (HOST, "INGRESS", RecordedEnd(sort=Sort.OWN_NODE)),
+        (APISERVER, "INGRESS", RecordedEnd(address="10.0.1.235", sort=Sort.API_SERVER)),
+        ({"identity": 6}, "INGRESS", RecordedEnd(address="10.0.1.235", sort=Sort.NODE)),
+        ({}, "INGRESS", RecordedEnd(address="10.0.1.235")),
     ],
 )
-def test_ends_that_are_no_pods(source: dict[str, object], direction: str, end: End) -> None:
+def test_ends_that_are_no_pods(source: dict[str, object], direction: str, end: RecordedEnd) -> None:
     assert one(jsonpb(hubble(source=source, traffic_direction=direction))).source == end
 
 
@@ -132,8 +132,8 @@ def test_lines_of_one_shape_are_counted_as_if_each_were_decoded() -> None:
     assert seen.records == spaced.records == 25
     assert seen.unread == spaced.unread == 2
     assert [(f.count, f.first[-3:], f.last[-3:], f.verdict) for f in seen.flows()] == [
-        (9, "00Z", "08Z", Verdict.ALLOWED),
-        (2, "00Z", "01Z", Verdict.DENIED),
-        (4, "00Z", "03Z", Verdict.ALLOWED),
+        (9, "00Z", "08Z", RecordedVerdict.ALLOWED),
+        (2, "00Z", "01Z", RecordedVerdict.DENIED),
+        (4, "00Z", "03Z", RecordedVerdict.ALLOWED),
     ]
     assert seen.left == spaced.left == {Left.REPLY: 3}

@@ -8,7 +8,7 @@ import pytest
 
 from podfence.kernel.netlink import (
     HEADER,
-    Answer,
+    Ack,
     attribute,
     attributes,
     decode_answers,
@@ -31,19 +31,19 @@ def acknowledgement(sequence: int, error: int, text: bytes = b"") -> bytes:
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        pytest.param(acknowledgement(7, 0), [Answer(7, 0)], id="done"),
-        pytest.param(acknowledgement(8, 17), [Answer(8, 17)], id="refused"),
-        pytest.param(acknowledgement(8, 22, b"bad"), [Answer(8, 22, "bad")], id="with-the-reason"),
+        pytest.param(acknowledgement(7, 0), [Ack(7, 0)], id="done"),
+        pytest.param(acknowledgement(8, 17), [Ack(8, 17)], id="refused"),
+        pytest.param(acknowledgement(8, 22, b"bad"), [Ack(8, 22, "bad")], id="with-the-reason"),
         pytest.param(
             acknowledgement(1, 17, b"twice") + acknowledgement(2, 0),
-            [Answer(1, 17, "twice"), Answer(2, 0)],
+            [Ack(1, 17, "twice"), Ack(2, 0)],
             id="several-in-a-datagram",
         ),
         pytest.param(b"", [], id="empty"),
         pytest.param(acknowledgement(1, 0)[:10], [], id="cut-short"),
     ],
 )
-def test_answers(data: bytes, expected: list[Answer]) -> None:
+def test_answers(data: bytes, expected: list[Ack]) -> None:
     assert list(decode_answers(data)) == expected
 
 
@@ -51,7 +51,7 @@ def test_the_place_that_the_kernel_did_not_like() -> None:
     extra = struct.pack("=HHI", 8, 2, 44)
     body = struct.pack("=i", -2) + bytes(16) + extra
     data = struct.pack("=IHHII", HEADER.size + len(body), 2, 0x200, 5, 0) + body
-    assert list(decode_answers(data)) == [Answer(5, 2, "", 44)]
+    assert list(decode_answers(data)) == [Ack(5, 2, "", 44)]
 
 
 def test_attributes_read_back_as_written() -> None:

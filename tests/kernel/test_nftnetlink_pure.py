@@ -13,9 +13,9 @@ from podfence.errors import NftError
 from podfence.kernel.netlink import attribute, attributes, nested, text
 from podfence.kernel.nftables import nf_tables as nf
 from podfence.kernel.nftables.decode import Dump, read
-from podfence.kernel.nftables.decode_elements import Item, ranges, read_items
+from podfence.kernel.nftables.decode_elements import KernelElement, ranges, read_items
 from podfence.kernel.nftables.decode_rules import ForeignExpression, read_parts
-from podfence.kernel.nftables.encode import Message, encode
+from podfence.kernel.nftables.encode import NftMessage, encode
 from podfence.kernel.nftables.encode_elements import ElementList, element_lists, key_text
 from podfence.kernel.nftables.encode_rules import expressions
 from podfence.kernel.nftables.stages import Existing, batch_size, packed, stages, undoing
@@ -67,7 +67,7 @@ def bodies_of(part: ElementHolder) -> list[bytes]:
     return [nested(nf.NFTA_SET_ELEM_LIST_ELEMENTS, found.data) for found in element_lists(part)]
 
 
-def read_back(part: ElementHolder) -> list[Item]:
+def read_back(part: ElementHolder) -> list[KernelElement]:
     bodies = bodies_of(part)
     return list(read_items(part.type, bodies))
 
@@ -131,7 +131,7 @@ def test_keys_for_people() -> None:
 def test_ranges_between_marks(
     marks: list[tuple[int, bool]], expected: tuple[KeyRange, ...]
 ) -> None:
-    items = [Item((value,), end=end) for value, end in marks]
+    items = [KernelElement((value,), end=end) for value, end in marks]
     assert ranges((V4,), items) == expected
 
 
@@ -311,7 +311,7 @@ def test_what_is_there_already_is_filled_in_the_last_step(there: Existing, prepa
 
 
 def test_batches_are_full_and_keep_the_order() -> None:
-    batch = [Message(1, 0, bytes(100 * (n % 7)), str(n)) for n in range(50)]
+    batch = [NftMessage(1, 0, bytes(100 * (n % 7)), str(n)) for n in range(50)]
     batches = list(packed(batch, 1_000))
     assert [message for each in batches for message in each] == batch
     assert all(batch_size(each) <= 1_000 for each in batches)
@@ -320,7 +320,7 @@ def test_batches_are_full_and_keep_the_order() -> None:
 
 
 def test_a_message_that_fits_nowhere_is_alone() -> None:
-    batch = [Message(1, 0, bytes(size), "") for size in (10, 5_000, 10)]
+    batch = [NftMessage(1, 0, bytes(size), "") for size in (10, 5_000, 10)]
     assert [len(each) for each in packed(batch, 1_000)] == [1, 1, 1]
 
 

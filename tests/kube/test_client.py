@@ -9,7 +9,7 @@ from ssl import TLSVersion
 import pytest
 
 from podfence.errors import ClusterError
-from podfence.kube.access import Access, Credential, Fixed, ServerAddress
+from podfence.kube.access import Access, Credential, ServerAddress, StaticCredential
 from podfence.kube.client import LONGEST_PAUSE, TRIES, Client, Lost, Refusal
 from podfence.kube.connection import _tls_context
 from tests.kube.fakeapi import Answer, FakeApi, Request, refusal, serving
@@ -39,7 +39,7 @@ def scripted(*answers: Answer) -> Callable[[Request], Answer]:
 
 def client(api: FakeApi, pauses: list[float] | None = None, **access: object) -> Client:
     server = ServerAddress(api.url)
-    wanted = Access(server, **{"credentials": Fixed(), **access})  # type: ignore[arg-type]
+    wanted = Access(server, **{"credentials": StaticCredential(), **access})  # type: ignore[arg-type]
     return Client(wanted, {}, (pauses if pauses is not None else []).append)
 
 
@@ -141,14 +141,14 @@ def test_a_connection_that_breaks_inside_an_answer_is_opened_again() -> None:
 
 
 def test_a_server_that_is_not_there_is_named() -> None:
-    gone = Access(ServerAddress("http://127.0.0.1:9"), Fixed())
+    gone = Access(ServerAddress("http://127.0.0.1:9"), StaticCredential())
     with pytest.raises(ClusterError, match=r"http://127\.0\.0\.1:9 cannot be asked: .*refused"):
         Client(gone, {}, lambda _: None).get("/a")
 
 
 def test_impersonation_and_password_travel_as_headers() -> None:
     who = {"Impersonate-User": ("jane",), "Impersonate-Group": ("dev",)}
-    basic = Fixed(Credential(basic=("bob", "secret")))
+    basic = StaticCredential(Credential(basic=("bob", "secret")))
     with serving(scripted(OK)) as api, client(api, impersonate=who, credentials=basic) as asked:
         asked.get("/a")
     sent = api.requests[0].headers
@@ -157,7 +157,7 @@ def test_impersonation_and_password_travel_as_headers() -> None:
 
 
 def test_a_token_with_a_line_break_is_no_header() -> None:
-    bad = Fixed(Credential("a\r\nX-Evil: 1"))
+    bad = StaticCredential(Credential("a\r\nX-Evil: 1"))
     with (
         serving(scripted(OK)) as api,
         client(api, credentials=bad) as asked,
@@ -174,7 +174,9 @@ def test_a_secret_is_not_shown() -> None:
 def test_a_plain_proxy_is_asked_for_a_tunnel() -> None:
     """The fake server knows no CONNECT: its refusal shows that it was asked as a proxy."""
     with serving(scripted(OK)) as api:
-        access = Access(ServerAddress("http://api.invalid:80", proxy_url=api.url), Fixed())
+        access = Access(
+            ServerAddress("http://api.invalid:80", proxy_url=api.url), StaticCredential()
+        )
         with pytest.raises(ClusterError, match="Tunnel connection failed"):
             Client(access, {}, lambda _: None).get("/a")
 
@@ -182,7 +184,7 @@ def test_a_plain_proxy_is_asked_for_a_tunnel() -> None:
 def test_a_proxy_of_another_protocol_is_an_error() -> None:
     server = ServerAddress("http://api.invalid", proxy_url="socks5://127.0.0.1:1080")
     with pytest.raises(ClusterError, match="socks5://127"):
-        Client(Access(server, Fixed()), {}, lambda _: None).get("/a")
+        Client(Access(server, StaticCredential()), {}, lambda _: None).get("/a")
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -204,7 +206,9 @@ def test_a_proxy_of_the_given_environment_is_used(
     with serving(scripted(OK)) as api:
         given = {name: value.format(url=api.url) for name, value in environment.items()}
         asked = Client(
-            Access(ServerAddress("http://api.invalid:80"), Fixed()), given, lambda _: None
+            Access(ServerAddress("http://api.invalid:80"), StaticCredential()),
+            given,
+            lambda _: None,
         )
         with pytest.raises(ClusterError) as caught:
             asked.get("/a")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from podfence.errors import ClusterError
-from podfence.kube.access import Access, Fixed, ServerAddress
+from podfence.kube.access import Access, ServerAddress, StaticCredential
 from podfence.kube.client import Client
 from podfence.kube.listing import Ahead, list_parts
 from podfence.kube.resource import Resource
@@ -25,7 +25,7 @@ def page(*names: str, token: str = "") -> Answer:
 
 
 def client(api: FakeApi) -> Client:
-    return Client(Access(ServerAddress(api.url), Fixed()), {}, lambda _: None)
+    return Client(Access(ServerAddress(api.url), StaticCredential()), {}, lambda _: None)
 
 
 def names(asked: Client, namespace: str = "") -> list[str]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from podfence.kube.access import Access, Fixed, ServerAddress
+from podfence.kube.access import Access, ServerAddress, StaticCredential
 from podfence.kube.client import Client
-from podfence.kube.snapshot import Snapshot, Wanted, read_snapshot
+from podfence.kube.snapshot import KindsToRead, Snapshot, read_snapshot
 from tests.kube.fakeapi import Answer, FakeApi, Request, refusal, serving
 
 NETWORKING = "networking.k8s.io"
 TIERS = "policy.networking.k8s.io"
-WANTED = Wanted(
+WANTED = KindsToRead(
     {
         "Pod": ("v1",),
         "NetworkPolicy": (f"{NETWORKING}/v1",),
@@ -45,7 +45,7 @@ def discovery(*groups: dict[str, Any]) -> Answer:
 
 
 def client(api: FakeApi) -> Client:
-    return Client(Access(ServerAddress(api.url), Fixed()), {}, lambda _: None)
+    return Client(Access(ServerAddress(api.url), StaticCredential()), {}, lambda _: None)
 
 
 def snapshot(answers: dict[str, Answer]) -> Snapshot:

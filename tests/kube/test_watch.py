@@ -16,7 +16,7 @@ from unittest import mock
 
 import pytest
 
-from podfence.kube.access import Access, Fixed, ServerAddress
+from podfence.kube.access import Access, ServerAddress, StaticCredential
 from podfence.kube.follow import Change, Follow, Standing, State
 from podfence.kube.parts import Parts
 from podfence.kube.resource import Resource, own_node, pods_for
@@ -85,7 +85,7 @@ def following(
     streamed: bool = False,
 ) -> Iterator[tuple[Reader, FakeApi]]:
     with running(cluster) as api:
-        access = Access(ServerAddress(api.url), Fixed())
+        access = Access(ServerAddress(api.url), StaticCredential())
         watch = Watch(
             access,
             [[each] if isinstance(each, Resource) else each for each in resources or (PODS,)],

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from podfence.kube.follow import Failure
-from podfence.kube.watchlines import Bookmark, Event, read_line
+from podfence.kube.watchlines import Bookmark, WatchEvent, read_line
 
 
 def test_an_event_keeps_its_object_as_bytes() -> None:
     told = read_line(b'{"type":"ADDED","object":{"metadata": {"name":"a"}},"more":1}')
-    assert isinstance(told, Event)
+    assert isinstance(told, WatchEvent)
     assert (told.type, bytes(told.object)) == ("ADDED", b'{"metadata": {"name":"a"}}')
 
 

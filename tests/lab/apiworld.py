@@ -16,7 +16,7 @@ from podfence.lab.api.garbage import garbage
 from podfence.lab.api.nodes import bindings, lab_nodes, left, missing_nodes, runs
 from podfence.lab.api.podstatus import told
 from podfence.lab.api.slices import endpoint_slices
-from podfence.lab.api.state import KINDS, State, path_of, resource, uid
+from podfence.lab.api.state import KINDS, ClusterState, path_of, resource, uid
 from podfence.lab.api.workloads import controllers
 
 NODES = lab_nodes(2, (4, 6))
@@ -67,9 +67,9 @@ class World:
         return [each["metadata"]["name"] for each in self.of(kind)]
 
     @property
-    def state(self) -> State:
+    def state(self) -> ClusterState:
         """As the lab reads it."""
-        return State({kind: tuple(self.of(kind)) for kind in KINDS})
+        return ClusterState({kind: tuple(self.of(kind)) for kind in KINDS})
 
     # -- what the lab does
 

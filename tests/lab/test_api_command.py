@@ -9,7 +9,7 @@ import pytest
 
 from podfence.lab.api.session import ApiSession
 from podfence.lab.messages import Status
-from podfence.lab.replies import Explained, NotSent, Places
+from podfence.lab.replies import Explained, NotSent, RulePositions
 from podfence.questions.why import WhyAnswer
 from tests.cli.session import podfence
 
@@ -72,4 +72,4 @@ def test_packets_that_differ_are_sent_again_a_few_times(
 
 def explained(*, agrees: bool) -> Explained:
     """Of no question in particular."""
-    return Explained(cast("WhyAnswer", None), Places({}), NotSent(""), agrees)
+    return Explained(cast("WhyAnswer", None), RulePositions({}), NotSent(""), agrees)

@@ -15,28 +15,28 @@ from podfence.lab.testbed.compare import (
     not_open,
 )
 from podfence.lab.testbed.placement import schedule
-from podfence.lab.testbed.probeplan import Limits, ProbePlan, make_plan
-from podfence.lab.testbed.probes import Outcome, ProbeKind
+from podfence.lab.testbed.probeplan import PlanLimits, ProbePlan, make_plan
+from podfence.lab.testbed.probes import ProbeKind, ProbeOutcome
 from podfence.policy.compile import compile_cluster
 from tests.lab.clusters import SHOP, placed, plan_of
 from tests.support.random_clusters import random_cluster
 
-NOTHING_CAME_BACK = (Outcome.TIMEOUT, Outcome.UNREACHABLE, Outcome.PROHIBITED)
+NOTHING_CAME_BACK = (ProbeOutcome.TIMEOUT, ProbeOutcome.UNREACHABLE, ProbeOutcome.PROHIBITED)
 
 
 @pytest.mark.parametrize(
     ("allowed", "outcome", "expected"),
     [
-        *((True, outcome, outcome is Outcome.OPEN) for outcome in Outcome),
-        *((False, outcome, outcome in NOTHING_CAME_BACK) for outcome in Outcome),
+        *((True, outcome, outcome is ProbeOutcome.OPEN) for outcome in ProbeOutcome),
+        *((False, outcome, outcome in NOTHING_CAME_BACK) for outcome in ProbeOutcome),
     ],
 )
-def test_agreement(allowed: bool, outcome: Outcome, expected: bool) -> None:
+def test_agreement(allowed: bool, outcome: ProbeOutcome, expected: bool) -> None:
     assert agrees(allowed, outcome) is expected
 
 
 def test_every_outcome_has_words() -> None:
-    assert len({outcome.words for outcome in Outcome}) == len(Outcome)
+    assert len({outcome.words for outcome in ProbeOutcome}) == len(ProbeOutcome)
 
 
 def test_what_is_expected_is_what_the_engine_says_of_each_flow() -> None:
@@ -49,7 +49,7 @@ def test_what_is_expected_is_what_the_engine_says_of_each_flow() -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_the_same_of_random_clusters(seed: int) -> None:
     index = compile_cluster(schedule(random_cluster(Random(seed)), 1 + seed % 3))
-    plan = make_plan(index, Limits(ports=8))
+    plan = make_plan(index, PlanLimits(ports=8))
     judge = Judge(index)
     said = bytes(judge.verdict(flow_of(plan, probe)).allowed for probe in plan.probes)
     assert expect(index, plan) == said
@@ -60,7 +60,7 @@ def test_only_what_should_come_about_is_a_whole_connection() -> None:
 
 
 def perfect(allowed: bytes) -> bytes:
-    return bytes(Outcome.OPEN if one else Outcome.TIMEOUT for one in allowed)
+    return bytes(ProbeOutcome.OPEN if one else ProbeOutcome.TIMEOUT for one in allowed)
 
 
 def observed(
@@ -69,11 +69,11 @@ def observed(
     plan = plan_of(*SHOP)
     index = placed(*SHOP)
     allowed = expect(index, plan)
-    everything = bytes([Outcome.OPEN]) * len(allowed)
+    everything = bytes([ProbeOutcome.OPEN]) * len(allowed)
     return plan, Observed(plan, index, allowed, control or everything, enforced or perfect(allowed))
 
 
-def changed(outcomes: bytes, number: int, outcome: Outcome) -> bytes:
+def changed(outcomes: bytes, number: int, outcome: ProbeOutcome) -> bytes:
     return outcomes[:number] + bytes([outcome]) + outcomes[number + 1 :]
 
 
@@ -87,10 +87,10 @@ def test_a_kernel_that_does_what_the_engine_says() -> None:
 
 def test_a_leak_is_a_disagreement_with_the_policies_that_forbid_it() -> None:
     plan, seen = observed()
-    number = seen.enforced.index(Outcome.TIMEOUT)
-    _, leaking = observed(changed(seen.enforced, number, Outcome.OPEN))
+    number = seen.enforced.index(ProbeOutcome.TIMEOUT)
+    _, leaking = observed(changed(seen.enforced, number, ProbeOutcome.OPEN))
     (check,) = leaking.disagreements()
-    assert check.packet.outcome is Outcome.OPEN
+    assert check.packet.outcome is ProbeOutcome.OPEN
     assert not check.verdict.allowed
     assert (check.packet.protocol, check.packet.port) == plan.probes[number][3:]
     assert sum(not pair.agrees for pair in leaking.pairs()) == 1
@@ -98,25 +98,27 @@ def test_a_leak_is_a_disagreement_with_the_policies_that_forbid_it() -> None:
 
 def test_a_leak_is_never_probed_again() -> None:
     _, seen = observed()
-    leaking = changed(seen.enforced, seen.enforced.index(Outcome.TIMEOUT), Outcome.OPEN)
+    leaking = changed(seen.enforced, seen.enforced.index(ProbeOutcome.TIMEOUT), ProbeOutcome.OPEN)
     assert lost(seen.allowed, leaking) == []
 
 
 def test_a_lost_packet_is_worth_repeating() -> None:
     _, seen = observed()
-    number = seen.enforced.index(Outcome.OPEN)
-    assert lost(seen.allowed, changed(seen.enforced, number, Outcome.TIMEOUT)) == [number]
+    number = seen.enforced.index(ProbeOutcome.OPEN)
+    assert lost(seen.allowed, changed(seen.enforced, number, ProbeOutcome.TIMEOUT)) == [number]
 
 
 def test_a_probe_without_control_proves_nothing() -> None:
     _, seen = observed()
-    number = seen.enforced.index(Outcome.TIMEOUT)
-    control = changed(bytes([Outcome.OPEN]) * len(seen.enforced), number, Outcome.REFUSED)
+    number = seen.enforced.index(ProbeOutcome.TIMEOUT)
+    control = changed(bytes([ProbeOutcome.OPEN]) * len(seen.enforced), number, ProbeOutcome.REFUSED)
     plan, blind = observed(control=control)
     (check,) = blind.without_control()
-    assert check.packet.outcome is Outcome.REFUSED
+    assert check.packet.outcome is ProbeOutcome.REFUSED
     assert sum(len(pair.ports) for pair in blind.pairs()) == len(plan.probes) - 1
 
 
 def test_not_open_names_everything_else() -> None:
-    assert not_open(bytes(Outcome)) == [outcome for outcome in Outcome if outcome != Outcome.OPEN]
+    assert not_open(bytes(ProbeOutcome)) == [
+        outcome for outcome in ProbeOutcome if outcome != ProbeOutcome.OPEN
+    ]

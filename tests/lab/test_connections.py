@@ -11,7 +11,7 @@ from select import epoll
 import pytest
 
 from podfence.lab.probing import connections as connections
-from podfence.lab.probing.connections import Connections, Handler
+from podfence.lab.probing.connections import AcceptedConnections, Handler
 
 NAME = b"shop/db (3)\n"
 RESPONSE = (
@@ -26,7 +26,7 @@ class House:
 
     poll: epoll
     handlers: dict[int, Handler]
-    connections: Connections
+    connections: AcceptedConnections
     callers: list[socket.socket] = field(default_factory=list)
 
     def dial(self) -> socket.socket:
@@ -48,7 +48,7 @@ class House:
 @pytest.fixture
 def house() -> Iterator[House]:
     poll, handlers = epoll(), dict[int, Handler]()
-    made = House(poll, handlers, Connections(poll, handlers))
+    made = House(poll, handlers, AcceptedConnections(poll, handlers))
     yield made
     made.connections.close()
     for caller in made.callers:

@@ -10,22 +10,22 @@ from podfence.lab.testbed.control import (
     live_controls,
     unanswered,
 )
-from podfence.lab.testbed.probeplan import Side
-from podfence.lab.testbed.probes import Outcome, Probe, ProbeKind, Probes
+from podfence.lab.testbed.probeplan import PartyKind
+from podfence.lab.testbed.probes import Probe, ProbeKind, ProbeOutcome, Probes
 from tests.lab.clusters import SHOP, placed, plan_of
 
 PLAN = plan_of(*SHOP)
 PROBES = PLAN.probes
 ALLOWED = expect(placed(*SHOP), PLAN)
 SENT = control_kinds(PROBES, ALLOWED)
-ALL_OPEN = bytes([Outcome.OPEN]) * len(PROBES)
+ALL_OPEN = bytes([ProbeOutcome.OPEN]) * len(PROBES)
 
 
 def listener(probe: Probe) -> tuple[int, int, str, int]:
     return probe.target, probe.family, probe.protocol, probe.port
 
 
-def with_outcome(number: int, outcome: Outcome) -> bytes:
+def with_outcome(number: int, outcome: ProbeOutcome) -> bytes:
     return ALL_OPEN[:number] + bytes([outcome]) + ALL_OPEN[number + 1 :]
 
 
@@ -56,22 +56,22 @@ def test_all_answered_is_a_control_for_all() -> None:
 @pytest.mark.parametrize("kind", [ProbeKind.SYN, ProbeKind.CONNECT])
 def test_a_denial_that_nobody_answered_has_no_control(kind: ProbeKind) -> None:
     number = next(n for n, sent in enumerate(SENT) if sent == kind and not ALLOWED[n])
-    outcomes = with_outcome(number, Outcome.REFUSED)
+    outcomes = with_outcome(number, ProbeOutcome.REFUSED)
     assert unanswered(SENT, outcomes) == [number]
-    assert control_outcomes(PROBES, SENT, outcomes)[number] == Outcome.REFUSED
+    assert control_outcomes(PROBES, SENT, outcomes)[number] == ProbeOutcome.REFUSED
 
 
 def test_a_port_that_is_somebody_elses_is_no_control_for_anybody() -> None:
     number = SENT.index(ProbeKind.CONNECT)
-    control = control_outcomes(PROBES, SENT, with_outcome(number, Outcome.WRONG_PEER))
+    control = control_outcomes(PROBES, SENT, with_outcome(number, ProbeOutcome.WRONG_PEER))
     for probe, outcome in zip(PROBES, control, strict=True):
         same = listener(probe) == listener(PROBES[number])
-        assert outcome == (Outcome.WRONG_PEER if same else Outcome.OPEN)
+        assert outcome == (ProbeOutcome.WRONG_PEER if same else ProbeOutcome.OPEN)
 
 
 def test_what_was_not_sent_and_not_answered_is_no_failure() -> None:
     number = SENT.index(ProbeKind.SKIP)
-    outcomes = with_outcome(number, Outcome.TIMEOUT)
+    outcomes = with_outcome(number, ProbeOutcome.TIMEOUT)
     assert unanswered(SENT, outcomes) == []
     assert control_outcomes(PROBES, SENT, outcomes) == ALL_OPEN
 
@@ -81,18 +81,20 @@ def test_in_a_lab_that_enforces_the_own_node_asks_every_port_once() -> None:
     assert sorted(map(listener, tried)) == sorted(set(map(listener, PROBES)))
     for probe in tried:
         target = PLAN.parties[probe.target]
-        pod = target.side is Side.POD
+        pod = target.side is PartyKind.POD
         asker = PLAN.parties[probe.source]
-        assert (asker.side is Side.NODE and asker.name == target.node) if pod else asker is target
+        assert (
+            (asker.side is PartyKind.NODE and asker.name == target.node) if pod else asker is target
+        )
 
 
 def test_a_port_that_does_not_answer_its_node_is_no_control() -> None:
     tried = live_controls(PLAN)
-    outcomes = bytearray([Outcome.OPEN]) * len(tried)
-    outcomes[0] = Outcome.REFUSED
+    outcomes = bytearray([ProbeOutcome.OPEN]) * len(tried)
+    outcomes[0] = ProbeOutcome.REFUSED
     control = live_control(PLAN, tried, bytes(outcomes))
     for probe, outcome in zip(PROBES, control, strict=True):
-        assert (outcome == Outcome.OPEN) is (listener(probe) != listener(tried[0]))
+        assert (outcome == ProbeOutcome.OPEN) is (listener(probe) != listener(tried[0]))
 
 
 @pytest.mark.parametrize("family", [4, 6])
@@ -101,10 +103,10 @@ def test_a_source_that_cannot_be_reached_itself_is_no_control(family: int) -> No
     web = [party.name for party in PLAN.parties].index("shop/web")
     tried = live_controls(PLAN)
     cut = [probe.target == web and probe.family == family for probe in tried]
-    outcomes = bytes(Outcome.TIMEOUT if each else Outcome.OPEN for each in cut)
+    outcomes = bytes(ProbeOutcome.TIMEOUT if each else ProbeOutcome.OPEN for each in cut)
     for probe, outcome in zip(PROBES, live_control(PLAN, tried, outcomes), strict=True):
         concerned = probe.family == family and web in (probe.source, probe.target)
-        assert (outcome == Outcome.OPEN) is not concerned
+        assert (outcome == ProbeOutcome.OPEN) is not concerned
 
 
 def test_a_port_that_a_program_holds_is_probed_if_it_answers() -> None:
@@ -112,10 +114,10 @@ def test_a_port_that_a_program_holds_is_probed_if_it_answers() -> None:
     held = {listener(probe) for probe in tried if PLAN.parties[probe.target].name == "shop/db"}
     answers = {each for each in held if each[2] == "TCP"}
     silent = [listener(probe) in held - answers for probe in tried]
-    outcomes = bytes(Outcome.TIMEOUT if each else Outcome.OPEN for each in silent)
+    outcomes = bytes(ProbeOutcome.TIMEOUT if each else ProbeOutcome.OPEN for each in silent)
     for probe, outcome in zip(PROBES, live_control(PLAN, tried, outcomes, held), strict=True):
         left_out = listener(probe) in held - answers
-        assert outcome == (Outcome.HELD if left_out else Outcome.OPEN)
+        assert outcome == (ProbeOutcome.HELD if left_out else ProbeOutcome.OPEN)
 
 
 def test_a_party_alone_needs_no_control() -> None:

@@ -12,9 +12,9 @@ from podfence.errors import LabError
 from podfence.lab.probing.process import LabProcess
 from podfence.lab.probing.requests import Build, Enforce, Send, StartTraffic, StopTraffic
 from podfence.lab.testbed.liveflows import flows_across
-from podfence.lab.testbed.livetraffic import Account, Message, Traffic, account
+from podfence.lab.testbed.livetraffic import SentMessage, Traffic, TrafficLosses, account
 from podfence.lab.testbed.probeplan import ProbePlan
-from podfence.lab.testbed.probes import Outcome, Probe, kinds_of
+from podfence.lab.testbed.probes import Probe, ProbeOutcome, kinds_of
 from podfence.nft.lowering.tightening import Tightening
 from podfence.render.lab import applied_text
 from podfence.testing.builders import peer, pod, policy, rule
@@ -28,22 +28,24 @@ REVOKED, KEPT = 0, 1
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
-        pytest.param(Message(REVOKED, False, 1.5, 1.6), (1, 1, 0, 0), id="leaked"),
-        pytest.param(Message(REVOKED, True, 1.5, 1.6), (1, 1, 0, 0), id="leaked-reply"),
-        pytest.param(Message(REVOKED, False, 1.5, 0.0), (1, 0, 0, 0), id="stopped"),
-        pytest.param(Message(REVOKED, False, 1.5, 2.5), (1, 0, 0, 0), id="came-when-allowed-again"),
-        pytest.param(Message(REVOKED, False, 0.9, 1.1), (0, 0, 0, 0), id="sent-before"),
-        pytest.param(Message(KEPT, False, 1.5, 1.6), (0, 0, 1, 0), id="kept"),
-        pytest.param(Message(KEPT, False, 1.5, 0.0), (0, 0, 1, 1), id="lost"),
+        pytest.param(SentMessage(REVOKED, False, 1.5, 1.6), (1, 1, 0, 0), id="leaked"),
+        pytest.param(SentMessage(REVOKED, True, 1.5, 1.6), (1, 1, 0, 0), id="leaked-reply"),
+        pytest.param(SentMessage(REVOKED, False, 1.5, 0.0), (1, 0, 0, 0), id="stopped"),
+        pytest.param(
+            SentMessage(REVOKED, False, 1.5, 2.5), (1, 0, 0, 0), id="came-when-allowed-again"
+        ),
+        pytest.param(SentMessage(REVOKED, False, 0.9, 1.1), (0, 0, 0, 0), id="sent-before"),
+        pytest.param(SentMessage(KEPT, False, 1.5, 1.6), (0, 0, 1, 0), id="kept"),
+        pytest.param(SentMessage(KEPT, False, 1.5, 0.0), (0, 0, 1, 1), id="lost"),
     ],
 )
-def test_account_of_a_message(message: Message, expected: tuple[int, int, int, int]) -> None:
+def test_account_of_a_message(message: SentMessage, expected: tuple[int, int, int, int]) -> None:
     seen = account(Traffic([message], [0, 0]), {REVOKED: [(1.0, 2.0)]})
     assert (seen.refused, seen.leaked, seen.kept, seen.lost) == expected
 
 
 def test_segments_sent_again_are_lost_on_kept_flows_only() -> None:
-    assert account(Traffic([], [5, 3]), {REVOKED: []}) == Account(1, 0, 0, 1, 0, 3)
+    assert account(Traffic([], [5, 3]), {REVOKED: []}) == TrafficLosses(1, 0, 0, 1, 0, 3)
 
 
 def test_flows_are_chosen_among_those_allowed_before() -> None:
@@ -88,7 +90,7 @@ def web_to_db(plan: ProbePlan) -> Probe:
 
 def everybody_answers(lab: LabProcess, plan: ProbePlan) -> bool:
     wanted = kinds_of(len(plan.probes), range(len(plan.probes)))
-    return set(lab.call(Send(wanted, 0.3)).value) == {Outcome.OPEN}
+    return set(lab.call(Send(wanted, 0.3)).value) == {ProbeOutcome.OPEN}
 
 
 @pytest.mark.kernel

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from podfence.lab.testbed.probeplan import Limits, ProbePlan, Side, make_plan, spread
+from podfence.lab.testbed.probeplan import PartyKind, PlanLimits, ProbePlan, make_plan, spread
 from podfence.model.objects import Pod
 from podfence.sets.ports import OTHER
 from podfence.testing.builders import node, peer, pod, policy, rule
@@ -13,15 +13,19 @@ from tests.lab.clusters import SHOP, placed, plan_of
 MANY = [pod(f"a/{app}{n}", {"app": app}) for app in ("x", "y") for n in range(20)]
 
 
-def names(plan: ProbePlan, side: Side) -> list[str]:
+def names(plan: ProbePlan, side: PartyKind) -> list[str]:
     return [party.name for party in plan.parties if party.side is side]
 
 
 def test_every_pod_the_node_and_every_kind_of_outside_address_take_part() -> None:
     plan = plan_of(*SHOP)
-    assert names(plan, Side.POD) == ["shop/web", "shop/db", "other/job"]
-    assert names(plan, Side.NODE) == ["lab-node"]
-    assert sorted(names(plan, Side.OUTSIDE)) == ["198.51.100.10", "2001:db8::10", "203.0.113.10"]
+    assert names(plan, PartyKind.POD) == ["shop/web", "shop/db", "other/job"]
+    assert names(plan, PartyKind.NODE) == ["lab-node"]
+    assert sorted(names(plan, PartyKind.OUTSIDE)) == [
+        "198.51.100.10",
+        "2001:db8::10",
+        "203.0.113.10",
+    ]
 
 
 def test_every_ordered_pair_with_a_pod_on_every_port_by_both_protocols() -> None:
@@ -38,8 +42,8 @@ def test_every_ordered_pair_with_a_pod_on_every_port_by_both_protocols() -> None
 def test_two_ends_that_are_no_pods_are_never_probed() -> None:
     plan = plan_of(*SHOP)
     sides = {(plan.parties[p.source].side, plan.parties[p.target].side) for p in plan.probes}
-    ends = (Side.POD, Side.NODE, Side.OUTSIDE)  # a Service is no party of a plan
-    assert sides == {(a, b) for a in ends for b in ends if Side.POD in (a, b)}
+    ends = (PartyKind.POD, PartyKind.NODE, PartyKind.OUTSIDE)  # a Service is no party of a plan
+    assert sides == {(a, b) for a in ends for b in ends if PartyKind.POD in (a, b)}
 
 
 def test_only_families_that_both_ends_speak() -> None:
@@ -69,7 +73,7 @@ def test_families_of_the_machine_alone() -> None:
 )
 def test_pods_that_take_no_part(absent: Pod) -> None:
     plan = plan_of(pod("a/other", addresses=["10.0.0.1"]), absent)
-    assert names(plan, Side.POD) == ["a/other"]
+    assert names(plan, PartyKind.POD) == ["a/other"]
 
 
 @pytest.mark.parametrize(
@@ -106,12 +110,12 @@ def test_outside_addresses_are_never_those_of_pods_or_nodes() -> None:
     block = policy("a/p", ingress=[rule(peer(cidr="203.0.113.8/29"))])
     pods = [pod("a/p", addresses=["203.0.113.10"])]
     plan = plan_of(block, *pods, node("n1", "203.0.113.8", "203.0.113.9"))
-    assert "203.0.113.11" in names(plan, Side.OUTSIDE)
+    assert "203.0.113.11" in names(plan, PartyKind.OUTSIDE)
 
 
 def test_node_is_probed_at_one_address_a_family_and_has_them_all() -> None:
     plan = plan_of(pod("a/p"), node("n1", "10.9.0.1", "10.9.0.2", "fd00:9::1"))
-    party = next(party for party in plan.parties if party.side is Side.NODE)
+    party = next(party for party in plan.parties if party.side is PartyKind.NODE)
     assert [str(address) for address in party.addresses] == ["10.9.0.1", "fd00:9::1"]
     assert len(plan.nodes[0].addresses) == 3
 
@@ -133,8 +137,8 @@ def test_np39_an_echo_stands_for_protocols_without_ports() -> None:
 
 def test_beyond_the_limit_as_many_of_each_class_as_fit_take_part() -> None:
     allow = policy("a/p", {"app": "x"}, ingress=[rule(peer(pods={"app": "y"}))])
-    plan = make_plan(placed(*MANY, allow), Limits(probes=750))
-    names_of = names(plan, Side.POD)
+    plan = make_plan(placed(*MANY, allow), PlanLimits(probes=750))
+    names_of = names(plan, PartyKind.POD)
     assert names_of == [*(f"a/x{n}" for n in range(5)), *(f"a/y{n}" for n in range(4))]
     assert len(plan.probes) <= 750
     assert "9 of 40 pods take part" in plan.notes[1]
@@ -145,18 +149,18 @@ def test_at_the_limit_pairs_are_probed_on_the_ports_that_concern_them() -> None:
     allow = policy("a/p", {"app": "x"}, ingress=[rule(ports=["70-79"])])
     index = placed(*pods, allow)
     whole = make_plan(index)
-    plan = make_plan(index, Limits(probes=len(whole.probes) - 1))
+    plan = make_plan(index, PlanLimits(probes=len(whole.probes) - 1))
     assert whole.ports == plan.ports == (1, 2, 69, 70, 79, 80, 7777)
     assert ports_between(plan, "a/y", "a/x") == {1, 69, 70, 79, 80, 7777}
     assert ports_between(plan, "a/x", "a/y") == {2, 7777}
     assert ports_between(plan, "a/x", "lab-node") == {7777}
-    assert names(plan, Side.POD) == ["a/x", "a/y"]
+    assert names(plan, PartyKind.POD) == ["a/x", "a/y"]
 
 
 def test_egress_rules_of_the_source_concern_a_pair() -> None:
     pods = [pod("a/x", {"app": "x"}), pod("a/y", {"app": "y"})]
     allow = policy("a/p", {"app": "x"}, egress=[rule(ports=[70, "9/UDP"])], types=["Egress"])
-    plan = make_plan(placed(*pods, allow), Limits(probes=120))
+    plan = make_plan(placed(*pods, allow), PlanLimits(probes=120))
     assert ports_between(plan, "a/x", "a/y") == {9, 70, 7777}
     assert ports_between(plan, "a/y", "a/x") == {7777}
 
@@ -170,16 +174,16 @@ def ports_between(plan: ProbePlan, source: str, target: str) -> set[int]:
 
 def test_far_beyond_the_limit_fewer_pods_take_part() -> None:
     pods = [pod(f"a/p{n}", {"app": str(n)}) for n in range(40)]
-    plan = make_plan(placed(*pods), Limits(probes=200))
+    plan = make_plan(placed(*pods), PlanLimits(probes=200))
     assert 0 < len(plan.probes) <= 200
-    assert len(names(plan, Side.POD)) < 40
+    assert len(names(plan, PartyKind.POD)) < 40
 
 
 def test_limit_of_outside_addresses() -> None:
     blocks = [peer(cidr=f"198.18.{n}.0/24") for n in range(20)]
     index = placed(pod("a/p"), policy("a/p", ingress=[rule(each) for each in blocks]))
-    plan = make_plan(index, Limits(outside=5))
-    assert len(names(plan, Side.OUTSIDE)) == 5
+    plan = make_plan(index, PlanLimits(outside=5))
+    assert len(names(plan, PartyKind.OUTSIDE)) == 5
     assert plan.notes == ("5 of 22 kinds of outside addresses take part",)
 
 

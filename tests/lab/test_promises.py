@@ -17,7 +17,7 @@ from podfence.manifests.testfiles import read_test_files
 from podfence.model.claims import claims
 from podfence.model.cluster import Cluster
 from podfence.questions.tests.form import PolicyTests
-from podfence.questions.tests.judge import Status
+from podfence.questions.tests.judge import ResultStatus
 from podfence.questions.tests.run import Runs
 from podfence.render.jsontext import json_text
 from podfence.render.lab_tests import proved_data
@@ -76,8 +76,8 @@ def agree(seed: int, number: int, *, suppose: bool) -> int:
     for result, packets in zip(judged.results, proved(cluster, file), strict=True):
         assert not packets.differ
         if packets.status == "failed":
-            assert result.status is Status.FAILED, (seed, packets)
-        if result.status is Status.PASSED:
+            assert result.status is ResultStatus.FAILED, (seed, packets)
+        if result.status is ResultStatus.PASSED:
             assert packets.status in ("passed", "unproved", "skipped"), (seed, packets)
         tried += packets.status in ("passed", "failed")
     return tried

@@ -17,8 +17,8 @@ from podfence.lab.probing.requests import Build, Enforce, Send
 from podfence.lab.probing.round import NONCE, Arrivals, Board, Round
 from podfence.lab.probing.sender import Sender, outcome_of
 from podfence.lab.testbed.packets import ECHO_BODY
-from podfence.lab.testbed.probeplan import Party, ProbePlan, Side
-from podfence.lab.testbed.probes import Outcome, Pair, Probe, ProbeKind, Probes, kinds_of
+from podfence.lab.testbed.probeplan import Party, PartyKind, ProbePlan
+from podfence.lab.testbed.probes import Pair, Probe, ProbeKind, ProbeOutcome, Probes, kinds_of
 from podfence.testing.builders import pod, policy, rule
 from tests.lab.clusters import SHOP, plan_of
 
@@ -27,9 +27,9 @@ TIMEOUT = 0.1
 
 def test_a_board_begins_without_answers() -> None:
     board = Board(3)
-    assert bytes(board.outcomes) == bytes([Outcome.TIMEOUT] * 3)
+    assert bytes(board.outcomes) == bytes([ProbeOutcome.TIMEOUT] * 3)
     assert list(board.answered) == [-1] * 3
-    assert board.found() == bytes([Outcome.TIMEOUT] * 3)
+    assert board.found() == bytes([ProbeOutcome.TIMEOUT] * 3)
 
 
 def test_a_board_for_nothing() -> None:
@@ -39,8 +39,8 @@ def test_a_board_for_nothing() -> None:
 def test_what_arrived_and_was_not_answered_went_one_way() -> None:
     board = Board(4)
     board.arrived[1] = board.arrived[3] = 1
-    board.outcomes[3] = Outcome.OPEN
-    expected = [Outcome.TIMEOUT, Outcome.ONE_WAY, Outcome.TIMEOUT, Outcome.OPEN]
+    board.outcomes[3] = ProbeOutcome.OPEN
+    expected = [ProbeOutcome.TIMEOUT, ProbeOutcome.ONE_WAY, ProbeOutcome.TIMEOUT, ProbeOutcome.OPEN]
     assert board.found() == bytes(expected)
 
 
@@ -99,10 +99,14 @@ def test_a_mark_of_no_probe_is_nobodys() -> None:
 
 @pytest.mark.parametrize(
     ("party_index", "port", "expected"),
-    [(1, 80, Outcome.OPEN), (2, 80, Outcome.WRONG_PEER), (1, 81, Outcome.WRONG_PEER)],
+    [
+        (1, 80, ProbeOutcome.OPEN),
+        (2, 80, ProbeOutcome.WRONG_PEER),
+        (1, 81, ProbeOutcome.WRONG_PEER),
+    ],
 )
 def test_an_init_is_answered_by_whom_it_comes_to(
-    party_index: int, port: int, expected: Outcome
+    party_index: int, port: int, expected: ProbeOutcome
 ) -> None:
     board, one = Board(1), this_round(7)
     Arrivals(one, board).init(party_index, port, one.mark(0))
@@ -120,21 +124,21 @@ def test_a_syn_or_an_echo_that_comes_is_told(serial: int) -> None:
 def test_an_init_of_another_round_answers_nothing() -> None:
     board = Board(1)
     Arrivals(this_round(7), board).init(1, 80, this_round(8).mark(0))
-    assert board.outcomes[0] == Outcome.TIMEOUT
+    assert board.outcomes[0] == ProbeOutcome.TIMEOUT
 
 
 @pytest.mark.parametrize(
     ("number", "expected"),
     [
-        (errno.ECONNREFUSED, Outcome.REFUSED),
-        (errno.ECONNRESET, Outcome.RESET),
-        (errno.EHOSTUNREACH, Outcome.UNREACHABLE),
-        (errno.ENETUNREACH, Outcome.UNREACHABLE),
-        (errno.EPERM, Outcome.PROHIBITED),
-        (errno.ETIMEDOUT, Outcome.TIMEOUT),
+        (errno.ECONNREFUSED, ProbeOutcome.REFUSED),
+        (errno.ECONNRESET, ProbeOutcome.RESET),
+        (errno.EHOSTUNREACH, ProbeOutcome.UNREACHABLE),
+        (errno.ENETUNREACH, ProbeOutcome.UNREACHABLE),
+        (errno.EPERM, ProbeOutcome.PROHIBITED),
+        (errno.ETIMEDOUT, ProbeOutcome.TIMEOUT),
     ],
 )
-def test_what_an_error_of_a_socket_means(number: int, expected: Outcome) -> None:
+def test_what_an_error_of_a_socket_means(number: int, expected: ProbeOutcome) -> None:
     assert outcome_of(OSError(number, os.strerror(number))) is expected
 
 
@@ -144,14 +148,14 @@ def test_an_error_about_this_machine_is_no_outcome() -> None:
 
 
 def test_the_longest_names_fit_into_an_answer() -> None:
-    party = Party("ns/" + "\N{CJK UNIFIED IDEOGRAPH-6F22}" * 200, Side.POD, ())
+    party = Party("ns/" + "\N{CJK UNIFIED IDEOGRAPH-6F22}" * 200, PartyKind.POD, ())
     assert len(answer.name_of(99_999, party)) < 512 - NONCE.size
 
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("kind", [ProbeKind.SYN, ProbeKind.CONNECT])
 def test_everybody_answers_on_an_open_network(kind: ProbeKind) -> None:
-    assert set(outcomes(plan_of(*SHOP), kind)) == {Outcome.OPEN}
+    assert set(outcomes(plan_of(*SHOP), kind)) == {ProbeOutcome.OPEN}
 
 
 @pytest.mark.kernel
@@ -160,7 +164,7 @@ def test_many_ports_of_one_pair_overflow_nothing() -> None:
     every = policy("a/every", ingress=[rule(ports=ports)])
     plan = plan_of(pod("a/x"), pod("a/y"), every)
     assert len(plan.sctp) == 400
-    assert set(outcomes(plan)) == {Outcome.OPEN}
+    assert set(outcomes(plan)) == {ProbeOutcome.OPEN}
 
 
 @pytest.mark.kernel
@@ -180,7 +184,7 @@ def test_an_answer_that_comes_late_because_the_lab_is_busy_counts(
 
     monkeypatch.setattr(answer.Answerers, "_echo", late_echo)
     monkeypatch.setattr(answer.Answerers, "_accept", late_accept)
-    assert set(outcomes(plan_of(*SHOP))) == {Outcome.OPEN}
+    assert set(outcomes(plan_of(*SHOP))) == {ProbeOutcome.OPEN}
 
 
 @pytest.mark.kernel
@@ -233,10 +237,10 @@ def test_connections_that_nobody_answers_make_room_when_their_time_is_up(
         found = lab.call(Send(kinds_of(len(plan.probes), numbers), TIMEOUT)).value
     for number in numbers:
         probe = plan.probes[number]
-        assert (found[number] == Outcome.OPEN) is (probe.source == probe.target)
+        assert (found[number] == ProbeOutcome.OPEN) is (probe.source == probe.target)
 
 
 @pytest.mark.kernel
 def test_few_files_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("podfence.lab.probing.sockets._WINDOW", 8)
-    assert set(outcomes(plan_of(*SHOP))) == {Outcome.OPEN}
+    assert set(outcomes(plan_of(*SHOP))) == {ProbeOutcome.OPEN}

@@ -18,8 +18,8 @@ from podfence.lab.probing.requests import Build, Enforce, Send
 from podfence.lab.run import run_lab
 from podfence.lab.testbed.compare import Observed, expect
 from podfence.lab.testbed.placement import schedule
-from podfence.lab.testbed.probeplan import Limits, ProbePlan, Side, make_plan
-from podfence.lab.testbed.probes import Outcome, ProbeKind, kinds_of
+from podfence.lab.testbed.probeplan import PartyKind, PlanLimits, ProbePlan, make_plan
+from podfence.lab.testbed.probes import ProbeKind, ProbeOutcome, kinds_of
 from podfence.lab.testbed.report import LabReport
 from podfence.lab.trial import LabOptions
 from podfence.model.cluster import Cluster
@@ -114,7 +114,7 @@ def test_np52_np53_np54_own_node_and_self() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_random_clusters(seed: int) -> None:
     index = compile_cluster(random_cluster(Random(seed)))
-    report = run_lab(index, LabOptions(Limits(ports=8)), progress=quiet)
+    report = run_lab(index, LabOptions(PlanLimits(ports=8)), progress=quiet)
     assert report.clean, report.disagreements[:5]
 
 
@@ -122,7 +122,7 @@ def test_pods_on_three_nodes_are_judged_by_both_ends_nodes() -> None:
     index = compile_cluster(Cluster.of(SHOP))
     report = run_lab(index, LabOptions(nodes=3), progress=quiet)
     assert report.clean
-    assert {p.node for p in report.parties if p.side is Side.POD} == {
+    assert {p.node for p in report.parties if p.side is PartyKind.POD} == {
         "lab-node",
         "lab-node-2",
         "lab-node-3",
@@ -133,7 +133,7 @@ def test_pods_on_three_nodes_are_judged_by_both_ends_nodes() -> None:
 @pytest.mark.parametrize("seed", range(4, 7))
 def test_random_clusters_on_three_nodes(seed: int) -> None:
     index = compile_cluster(random_cluster(Random(seed)))
-    report = run_lab(index, LabOptions(Limits(ports=6), nodes=3), progress=quiet)
+    report = run_lab(index, LabOptions(PlanLimits(ports=6), nodes=3), progress=quiet)
     assert report.clean, report.disagreements[:5]
 
 
@@ -155,8 +155,8 @@ def test_an_address_of_the_range_that_no_known_pod_has_is_cut_off() -> None:
         source, target = plan.parties[probe.source], plan.parties[probe.target]
         closed = "a/unknown" in (source.name, target.name) and source is not target
         # the node's own packets never pass the forward hook
-        expected = source.side is not Side.NODE and closed
-        assert (outcome == Outcome.TIMEOUT) is expected, (source.name, target.name)
+        expected = source.side is not PartyKind.NODE and closed
+        assert (outcome == ProbeOutcome.TIMEOUT) is expected, (source.name, target.name)
 
 
 def outcomes_under(text: str, kind: ProbeKind) -> tuple[ProbePlan, Observed]:
@@ -173,10 +173,10 @@ def outcomes_under(text: str, kind: ProbeKind) -> tuple[ProbePlan, Observed]:
 @both_kinds
 def test_rules_that_enforce_nothing_are_found_out(kind: ProbeKind) -> None:
     _, seen = outcomes_under(NOTHING_IS_ENFORCED, kind)
-    assert set(seen.control) == set(seen.enforced) == {Outcome.OPEN}
+    assert set(seen.control) == set(seen.enforced) == {ProbeOutcome.OPEN}
     leaks = list(seen.disagreements())
     assert len(leaks) == seen.allowed.count(0)
-    assert {check.packet.outcome for check in leaks} == {Outcome.OPEN}
+    assert {check.packet.outcome for check in leaks} == {ProbeOutcome.OPEN}
 
 
 @both_kinds
@@ -184,20 +184,20 @@ def test_rules_that_let_nothing_pass_are_found_out(kind: ProbeKind) -> None:
     plan, seen = outcomes_under(NOTHING_PASSES, kind)
     for probe, outcome in zip(plan.probes, seen.enforced, strict=True):
         reaches_itself = probe.source == probe.target
-        assert (outcome == Outcome.OPEN) is reaches_itself
+        assert (outcome == ProbeOutcome.OPEN) is reaches_itself
     # what nodes send comes to their pods, which cannot answer
     packets = [check.packet for check in seen.disagreements()]
     found = {(p.source.side, p.protocol): p.outcome for p in packets}
     arrived = {"UDP", OTHER} | ({"TCP"} if kind is ProbeKind.SYN else set())
-    assert {found.pop((Side.NODE, protocol)) for protocol in arrived} == {Outcome.ONE_WAY}
-    assert set(found.values()) == {Outcome.TIMEOUT}
+    assert {found.pop((PartyKind.NODE, protocol)) for protocol in arrived} == {ProbeOutcome.ONE_WAY}
+    assert set(found.values()) == {ProbeOutcome.TIMEOUT}
 
 
 def test_what_arrives_is_a_leak_though_its_answer_does_not() -> None:
     _, seen = outcomes_under(ONE_WAY_PASSES, ProbeKind.SYN)
     packets = [c.packet for c in seen.disagreements() if not c.verdict.allowed]
-    denied = [p for p in packets if p.target.side is Side.POD is p.source.side]
-    assert {p.outcome for p in denied} == {Outcome.ONE_WAY}
+    denied = [p for p in packets if p.target.side is PartyKind.POD is p.source.side]
+    assert {p.outcome for p in denied} == {ProbeOutcome.ONE_WAY}
     assert {p.protocol for p in denied} == {"TCP", "UDP", OTHER}
 
 
@@ -211,7 +211,7 @@ def test_both_protocols_are_told_apart(kind: ProbeKind) -> None:
     ]
     for probe, outcome in among_pods:
         expected = (probe.protocol, probe.port) == ("TCP", 5432)
-        assert (outcome == Outcome.OPEN) is expected
+        assert (outcome == ProbeOutcome.OPEN) is expected
 
 
 def test_refused_rules_are_an_error_with_the_words_of_nft() -> None:
@@ -241,7 +241,7 @@ def test_hostile_names_reach_no_interface_and_no_rule() -> None:
     nasty = 'a"; drop\n} $(reboot) {' + "x" * 240
     isolated = policy(f"shop/{nasty}", {"app": nasty})
     index = placed(pod(f"shop/{nasty}", {"app": nasty}), isolated)
-    report = run_lab(index, LabOptions(Limits(ports=2)), progress=quiet)
+    report = run_lab(index, LabOptions(PlanLimits(ports=2)), progress=quiet)
     assert report.clean
 
 

@@ -10,10 +10,10 @@ import pytest
 from msgspec.structs import replace
 
 from podfence.errors import LabError, NftError, PodfenceError
-from podfence.lab.messages import Exec, Input
+from podfence.lab.messages import Exec, LabInput
 from podfence.lab.probing.process import LabProcess
-from podfence.lab.probing.requests import Where
-from podfence.lab.replies import Namespace
+from podfence.lab.probing.requests import NamespaceOf
+from podfence.lab.replies import NetworkNamespace
 from podfence.lab.session import Session, world
 from podfence.lab.trial import LabOptions
 from podfence.manifests.positions import Positions
@@ -36,8 +36,8 @@ OPEN_DB = policy(
 HOSTILE = 'x\x1b[31m"; drop'
 
 
-def read(*objects: ClusterObject) -> Input:
-    return Input.of(Cluster.of(objects), Positions())
+def read(*objects: ClusterObject) -> LabInput:
+    return LabInput.of(Cluster.of(objects), Positions())
 
 
 @contextmanager
@@ -159,7 +159,7 @@ def test_a_refused_change_leaves_every_pod_as_it_was(monkeypatch: pytest.MonkeyP
             session.where(name)
         for name in ("a/heir", "shop/new"):
             with pytest.raises(LabError, match="no pod and no node named"):
-                session.lab.call(Where(name))
+                session.lab.call(NamespaceOf(name))
         assert packet(session, "shop/db", "10.0.0.9", 80).endswith("open: as the engine says")
         assert agrees(session)
 
@@ -181,7 +181,7 @@ def test_a_change_without_pods_is_refused() -> None:
 def test_commands_run_in_a_namespace_of_the_lab_process(node: str, name: str) -> None:
     with running(*SHOP) as session:
         found = session.do(Exec(node, name))
-        assert isinstance(found, Namespace)
+        assert isinstance(found, NetworkNamespace)
         assert os.readlink(f"/proc/{found.pid}/fd/{found.number}").startswith("net:[")
 
 

@@ -21,7 +21,7 @@ from podfence.nft.ruleset import Ruleset
 from podfence.nft.trace import Packet, trace_packet
 from podfence.nft.transaction import AddElements, DeleteElements
 from podfence.policy.compile import compile_cluster
-from podfence.policy.domains import At, Names
+from podfence.policy.domains import At, DomainTable
 from podfence.sets import PortSet
 from podfence.testing.builders import (
     cluster_peer,
@@ -302,7 +302,7 @@ def test_what_was_learnt_in_any_order_is_what_a_table_of_names_says(seed: int) -
     things: list[ClusterObject] = [namespace("shop"), WEB, node(NODE, "172.18.0.3")]
     found = Node()
     found.put(*things)
-    now: dict[str, Names] = {}
+    now: dict[str, DomainTable] = {}
     policies: list[ClusterNetworkPolicy] = []
     for _ in range(12):
         if rng.random() < 0.3:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from podfence.intake.kept import Kept
+from podfence.intake.kept import DecodedDocuments
 from podfence.manifests.gittree import GitError, GitTree, commit_of, read_range
 from podfence.manifests.inputfiles import InputFile, read_inputs
 from podfence.manifests.load import load
@@ -173,7 +173,7 @@ def test_a_submodule_holds_no_files() -> None:
 
 def test_a_second_reading_finds_what_a_first_would() -> None:
     """Objects and problems are the same, and have the places of the second reading."""
-    kept = Kept()
+    kept = DecodedDocuments()
     load(["examples/shop", "examples/broken"], kept=kept)
     paths = ["examples/broken", "examples/plan", "examples/shop", "examples/tiers/cluster"]
     again, alone = load(paths, kept=kept), load(paths)

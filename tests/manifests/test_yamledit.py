@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from podfence.manifests.yamledit import CannotEdit, edited, new_document
-from podfence.questions.repair.changes import Append, Change, Put, Rename, applied
+from podfence.questions.repair.changes import Append, Change, Rename, SetField, applied
 
 BLOCK = """\
 # who may reach the database
@@ -42,12 +42,12 @@ PEER = {"podSelector": {"matchLabels": {"app": "web"}}}
         (Append("spec.ingress", {"from": [PEER]}),
          "    - port: sql\n  - from: [{podSelector: {matchLabels: {app: web}}}]\n\n# the end"),
         (Append("spec.egress", {}), "    - port: sql\n  egress:\n  - {}\n\n# the end"),
-        (Put("spec.policyTypes", ["Ingress", "Egress"]),
+        (SetField("spec.policyTypes", ["Ingress", "Egress"]),
          "    - port: sql\n  policyTypes:\n  - Ingress\n  - Egress\n\n# the end"),
-        (Put("spec.ingress[0].ports[0].port", 5432), "    - port: 5432\n\n# the end"),
+        (SetField("spec.ingress[0].ports[0].port", 5432), "    - port: 5432\n\n# the end"),
         (Rename("spec.podSelector.matchLabels.app", "app.kubernetes.io/name"),
          "matchLabels: {app.kubernetes.io/name: db}   # the database"),
-        (Put("spec.podSelector.matchLabels.app", "no"), 'matchLabels: {app: "no"}   # the'),
+        (SetField("spec.podSelector.matchLabels.app", "no"), 'matchLabels: {app: "no"}   # the'),
     ],
 )  # fmt: skip
 def test_a_change_is_written_in_the_style_that_is_there(change: Change, wanted: str) -> None:
@@ -66,8 +66,8 @@ def test_a_change_is_written_in_the_style_that_is_there(change: Change, wanted: 
         Append("spec.ingress[0].from", PEER),
         Append("spec.ingress[0].ports", {"port": 80}),
         Append("spec.egress", {}),
-        Put("spec.policyTypes", ["Ingress"]),
-        Put("spec.podSelector.matchLabels", {"app": "db"}),
+        SetField("spec.policyTypes", ["Ingress"]),
+        SetField("spec.podSelector.matchLabels", {"app": "db"}),
         Rename("spec.egress", "ingress2"),
     ],
 )
@@ -114,7 +114,7 @@ def test_several_changes_one_after_the_other() -> None:
     changes: list[Change] = [
         Append("spec.ingress", {"from": [PEER]}),
         Append("spec.ingress[1].from", PEER),
-        Put("spec.policyTypes", ["Ingress"]),
+        SetField("spec.policyTypes", ["Ingress"]),
     ]
     value: Any = yaml.safe_load(BLOCK)
 

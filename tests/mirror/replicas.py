@@ -17,7 +17,7 @@ from podfence.agent.log import Log
 from podfence.agent.mirrored import MirrorAddress, Mirrored
 from podfence.agent.reviews import Outcome, Reviewer, Wish
 from podfence.agent.sources import read
-from podfence.kube.access import Access, Fixed, ServerAddress
+from podfence.kube.access import Access, ServerAddress, StaticCredential
 from podfence.kube.follow import Standing, State
 from podfence.kube.resource import pods_anywhere, pods_for
 from podfence.kube.watch import Watch
@@ -66,7 +66,7 @@ class Replica:
             Listen(port=port), certificate.context, self.doorkeeper, log, window=window
         )
         self.port = self.server.port
-        access = Access(ServerAddress(url), Fixed())
+        access = Access(ServerAddress(url), StaticCredential())
         watch = Watch(access, (pods_anywhere(),), read, environment={}, chance=lambda: 0.0)
         self._stopped = threading.Event()
         self._threads = [
@@ -106,7 +106,7 @@ class Agent:
         )
         self.mirrored = Mirrored(address, "n1", chance=Random(seed).random)
         self.watch: Watch[Reading] = Watch(
-            Access(ServerAddress(api), Fixed()),
+            Access(ServerAddress(api), StaticCredential()),
             pods_for("n1"),
             read,
             environment={},

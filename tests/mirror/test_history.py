@@ -16,7 +16,7 @@ from podfence.kube.follow import Change, Follow, Item
 from podfence.kube.resource import resources_of
 from podfence.live.frames import Identities, Key, frame_of, line_of
 from podfence.live.wire import Reading
-from podfence.mirror.history import History, Where
+from podfence.mirror.history import History, NoResume
 from podfence.model.facts import NO_ADDRESS, PodFacts
 from podfence.model.networkpolicy import Protocol
 from podfence.model.objects import ContainerPort
@@ -126,10 +126,10 @@ class Agent:
     def attach(self, mirror: Mirror) -> None:
         """Go on at a mirror, from where it is; anew where that is not possible."""
         history = mirror.history
-        found: int | Where = Where.EXPIRED
+        found: int | NoResume = NoResume.EXPIRED
         if self.follow.version:
             found = history.resume(int(self.follow.version))
-        if found is Where.AHEAD:
+        if found is NoResume.AHEAD:
             return
         if isinstance(found, int):
             self.resumed += 1

@@ -24,7 +24,7 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow
 from podfence.policy.index import PolicyIndex
 from podfence.reconcile.bumps import Bumps
-from podfence.reconcile.nodes import Change
+from podfence.reconcile.nodes import NodeStep
 from podfence.testing.builders import (
     cluster_peer,
     cluster_policy,
@@ -79,7 +79,7 @@ def check_succession(rulesets: list[Ruleset], flows: list[Flow]) -> None:
     opened = {flow: trace_packet(current, first_packet(flow)) for flow in flows}
     marks = {flow: outcome.mark for flow, outcome in opened.items() if outcome.accepted}
     for wanted in rulesets[1:]:
-        after = Change.between(current, wanted).wanted
+        after = NodeStep.between(current, wanted).wanted
         current = apply(current, diff(current, after))
         for flow, mark in marks.items():
             for reply in (False, True):
@@ -168,7 +168,7 @@ def test_epoch_changes_when_a_permission_goes(
 ) -> None:
     node = replace(NODE, epoch=7)
     current, wanted = lower(index_of(*before), node), lower(index_of(*after), NODE)
-    assert epoch(Change.between(current, wanted).wanted) == (8 if bumped else 7)
+    assert epoch(NodeStep.between(current, wanted).wanted) == (8 if bumped else 7)
 
 
 def test_a_remote_pod_that_comes_keeps_the_epoch() -> None:
@@ -205,4 +205,4 @@ def test_an_epoch_that_does_not_fit_is_refused() -> None:
 def test_other_bits_of_the_mark_are_no_succession() -> None:
     one, other = (lower(index_of(), LocalNode("n", mark_mask=m)) for m in (0xFF, 0xFF00))
     with pytest.raises(ValueError, match="different bits of the mark"):
-        Change.between(one, other)
+        NodeStep.between(one, other)

@@ -17,7 +17,7 @@ from podfence.nft.ruleset import Ruleset
 from podfence.nft.trace import Packet, first_packet, reply_packet, trace, trace_packet
 from podfence.nft.transaction import AddElements, DeleteElements
 from podfence.policy.compile import compile_cluster
-from podfence.policy.domains import NO_NAMES, Names
+from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.policy.flow import Flow
 from podfence.testing.builders import (
     cluster_peer,
@@ -35,7 +35,9 @@ from tests.nft.test_trace import flow
 DENY, ACCEPT, PASS = (cluster_rule(action) for action in ("Deny", "Accept", "Pass"))
 
 
-def ruleset_of(*objects: ClusterObject, names: Names = NO_NAMES, node: LocalNode = NODE) -> Ruleset:
+def ruleset_of(
+    *objects: ClusterObject, names: DomainTable = NO_NAMES, node: LocalNode = NODE
+) -> Ruleset:
     return lower(compile_cluster(Cluster.of((*PODS, *objects)), names), node)
 
 
@@ -256,7 +258,7 @@ NAMED = cluster_policy(
     ],
 )
 OUTSIDE = ip_address("192.0.2.1")
-RESOLVED: Names = {
+RESOLVED: DomainTable = {
     "a.example.org": frozenset({OUTSIDE, ip_address("192.0.2.2"), ip_address("2001:db8::1")}),
     "b.example.org": frozenset({DB.addresses[0]}),
 }
@@ -289,7 +291,7 @@ def test_many_names_of_one_port_are_one_set() -> None:
         for n in range(20)
     ]
     closed = cluster_policy("names", egress=[*rules, cluster_rule("Deny", EVERYWHERE)])
-    names: Names = {"n7.test": frozenset({OUTSIDE}), "n8.test": frozenset({OUTSIDE})}
+    names: DomainTable = {"n7.test": frozenset({OUTSIDE}), "n8.test": frozenset({OUTSIDE})}
     before, after = ruleset_of(closed, DENY_ALL), ruleset_of(closed, DENY_ALL, names=names)
     assert {type(op) for op in diff(before, after)} == {AddElements}
     assert trace(ruleset_of(closed, names=names), flow("web -> outside TCP/443")).accepted

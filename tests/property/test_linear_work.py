@@ -20,7 +20,7 @@ from podfence.nft.difference import apply, diff, load
 from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow
-from podfence.reconcile.nodes import Change
+from podfence.reconcile.nodes import NodeStep
 from podfence.testing.builders import (
     cluster_peer,
     cluster_policy,
@@ -112,7 +112,7 @@ def everything(objects: Iterable[ClusterObject], changed: Iterable[ClusterObject
     web, db = (index.endpoints[name].endpoint_class for name in ("n/web", "n/db"))
     connections(index, web, db, 4)
     ruleset = lower(index, NODE)
-    wanted = Change.between(ruleset, lower(next_index, NODE)).wanted
+    wanted = NodeStep.between(ruleset, lower(next_index, NODE)).wanted
     assert [*encode(load(ruleset))]
     assert apply(ruleset, diff(ruleset, wanted)) == wanted
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Rule
 from podfence.policy.compile import compile_cluster
-from podfence.policy.domains import NO_NAMES, Names
+from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.questions.can import Asker, Can
 from podfence.questions.dns import map_notes
 from podfence.testing.builders import (
@@ -43,7 +43,7 @@ def admin(*rules: Rule, **more: object) -> ClusterNetworkPolicy:
 
 def note(
     *objects: ClusterObject,
-    names: Names = NO_NAMES,
+    names: DomainTable = NO_NAMES,
     destination: str = "192.0.2.7",
     port: int = 443,
 ) -> str:

@@ -10,7 +10,7 @@ from podfence.manifests.load import load
 from podfence.model.entries import Controllers
 from podfence.policy.compile import compile_cluster
 from podfence.questions.entries import judge_entries
-from podfence.questions.entryrows import EntryRow, State
+from podfence.questions.entryrows import EntryRow, EntryState
 
 GATEWAY_GROUP = "gateway.networking.k8s.io"
 GATEWAY_API = f"{GATEWAY_GROUP}/v1"
@@ -100,7 +100,7 @@ def test_the_policies_of_the_pods_behind_decide(rules: str, state: str) -> None:
 def test_the_controller_has_to_be_let_out_too() -> None:
     closed = policy("policyTypes: [Egress], egress: []", "nginx-1", "ingress-nginx")
     [row] = rows(WEB, CONTROLLER, ingress(), closed)
-    assert row.state is State.CLOSED
+    assert row.state is EntryState.CLOSED
     assert row.because.startswith("its own egress policies do not let it out")
 
 
@@ -205,7 +205,7 @@ def test_a_controller_that_is_not_known_may_be_anybody(rules: str, state: str) -
 )
 def test_an_entry_that_leads_nowhere_is_unknown_and_says_so(text: str) -> None:
     [row] = rows(WEB, text)
-    assert row.state is State.UNKNOWN
+    assert row.state is EntryState.UNKNOWN
     assert "Service shop/" in row.because
 
 
@@ -293,7 +293,7 @@ def test_the_configuration_ends_the_doubt() -> None:
     known = Controllers({"internal": ("edge", (("app", "it"),))})
     texts = (WEB, CONTROLLER, TWO_OF_ONE, INTERNAL, from_namespace("edge"))
     [row] = rows(*texts, known=known)
-    assert (row.controller, row.state) == ("edge/it", State.OPEN)
+    assert (row.controller, row.state) == ("edge/it", EntryState.OPEN)
 
 
 def test_a_controller_elsewhere_may_be_on_the_network_of_its_node() -> None:
@@ -378,7 +378,7 @@ def test_a_gateway_serves_the_routes_that_it_takes(allowed: str, state: str) -> 
 def test_of_a_namespace_that_was_not_read_it_may_take_routes() -> None:
     allowed = ", allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {a: b}}}}"
     [row] = rows(WEB, gateway(allowed), route(parent="name: gw, namespace: infra"))
-    assert row.state is State.OPEN
+    assert row.state is EntryState.OPEN
 
 
 @pytest.mark.parametrize(
@@ -403,7 +403,7 @@ def test_a_route_leads_to_another_namespace_where_that_grants_it(
     [row] = rows(WEB, gateway(""), grant, there)
     assert row.state.value == state
     closed = rows(WEB, gateway(""), grant, there, policy("ingress: []"))
-    assert [row.state for row in closed] == [State.CLOSED]
+    assert [row.state for row in closed] == [EntryState.CLOSED]
 
 
 @pytest.mark.parametrize("kind", ["HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute"])
@@ -568,4 +568,4 @@ def test_a_policy_that_cannot_be_read_leaves_an_entry_open() -> None:
     loaded = load(["-"], stdin=io.BytesIO(text.encode()))
     entries = loaded.beside.entries(loaded.cluster, loaded.raw)
     [row] = judge_entries(compile_cluster(loaded.cluster), entries)
-    assert row.state is State.UNKNOWN
+    assert row.state is EntryState.UNKNOWN

@@ -13,7 +13,7 @@ from podfence.model.cluster import ClusterObject
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.index import PolicyIndex
-from podfence.questions.lint.note import Written
+from podfence.questions.lint.note import WrittenObjects
 from podfence.questions.lint.notes import notes_for
 from podfence.questions.phrases.matched import Matched
 from tests.support.random_clusters import Size, random_cluster
@@ -24,7 +24,7 @@ def nothing_written(source: object) -> None:
 
 
 def notes(index: PolicyIndex, matched: Matched) -> list[tuple[object, ...]]:
-    written = Written(index, nothing_written)
+    written = WrittenObjects(index, nothing_written)
     return [notes_for(index, each, None, matched, written) for each in index.cluster.policies]
 
 

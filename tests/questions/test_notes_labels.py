@@ -10,7 +10,7 @@ from podfence.model.networkpolicy import NetworkPolicyPeer
 from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
 from podfence.policy.compile import compile_cluster
 from podfence.questions.lint.findings import Finding
-from podfence.questions.lint.note import Case, Written
+from podfence.questions.lint.note import LintedPolicy, WrittenObjects
 from podfence.questions.lint.note_labels import Label, _edits, alike, near_labels
 from podfence.questions.lint.notes import notes_for
 from podfence.questions.phrases.matched import Matched
@@ -142,7 +142,7 @@ def test_no_repair_goes_by_the_name_of_a_policy(
     [written] = index.cluster.policies
     [finding] = notes_for(index, written)
     assert finding.code == "PF320"
-    case = Case(index, written, None, Matched(index), Written(index, lambda _: None))
+    case = LintedPolicy(index, written, None, Matched(index), WrittenObjects(index, lambda _: None))
     assert near_labels(case, "spec.podSelector") == near
 
 

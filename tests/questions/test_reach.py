@@ -10,8 +10,8 @@ from pyroaring import FrozenBitMap
 from podfence.model.cluster import Cluster
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction
-from podfence.questions.lint.note import Written
-from podfence.questions.lint.reach import Reach
+from podfence.questions.lint.note import WrittenObjects
+from podfence.questions.lint.reach import LintIndex
 from podfence.questions.phrases.ends import Ends
 from podfence.questions.phrases.matched import Matched
 from podfence.testing.builders import pod
@@ -20,9 +20,9 @@ from tests.support.random_clusters import TIERS, Size, random_cluster
 SEEDS = range(30)
 
 
-def reach_of(seed: int) -> Reach:
+def reach_of(seed: int) -> LintIndex:
     index = compile_cluster(random_cluster(Random(seed), TIERS if seed % 2 else Size()))
-    return Reach.of(index, Matched(index), Written(index, lambda _: None))
+    return LintIndex.of(index, Matched(index), WrittenObjects(index, lambda _: None))
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -11,7 +11,7 @@ from podfence.model.cluster import Cluster
 from podfence.model.networkpolicy import PolicyType
 from podfence.policy.compile import compile_cluster
 from podfence.questions.parties import Directory
-from podfence.questions.selecting import SelectingPolicy, Selection, selecting
+from podfence.questions.selecting import SelectingPolicies, SelectingPolicy, selecting
 from podfence.testing.builders import pod, policy, rule
 from tests.support.judging import make
 from tests.support.laws import law
@@ -62,7 +62,7 @@ CLUSTER = Cluster.of(
 )
 
 
-def selection(name: str) -> Selection:
+def selection(name: str) -> SelectingPolicies:
     index = compile_cluster(CLUSTER)
     return selecting(index, Directory(index).find(name))
 

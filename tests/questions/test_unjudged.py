@@ -8,7 +8,7 @@ import pytest
 
 from podfence.manifests.load import load
 from podfence.policy.compile import compile_cluster
-from podfence.questions.unjudged import Touched
+from podfence.questions.unjudged import TouchedPods
 from tests.cli.session import podfence
 
 PODS = "".join(
@@ -41,7 +41,7 @@ def calico(spec: str, kind: str = "NetworkPolicy") -> str:
 def touched(text: str) -> set[str]:
     loaded = load(["-"], stdin=io.BytesIO((PODS + text).encode()))
     assert not loaded.errors
-    return set(Touched.of(compile_cluster(loaded.cluster), loaded.beside.foreign).policies)
+    return set(TouchedPods.of(compile_cluster(loaded.cluster), loaded.beside.foreign).policies)
 
 
 @pytest.mark.parametrize(

@@ -11,18 +11,18 @@ from podfence.nft.lowering.epoch import epoch
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import AddChain, AddRules, Transaction
 from podfence.reconcile.states import (
-    Condition,
     Input,
     Read,
     ReadBack,
-    Report,
-    State,
+    ReconcileState,
+    ReportKind,
+    StepReport,
     Sweep,
     Swept,
     Unanswered,
     WakeAt,
     Write,
-    Written,
+    WriteResult,
 )
 from podfence.reconcile.step import step
 from podfence.testing.fakenft import FakeNft
@@ -33,10 +33,10 @@ class SteppedNode:
     before (False) or after (True) the write was done. ``writes``: when, from what, to what, and by
     which action; None: by other hands."""
 
-    def __init__(self, rules: Ruleset, state: State | None = None) -> None:
+    def __init__(self, rules: Ruleset, state: ReconcileState | None = None) -> None:
         self.kernel = FakeNft()
         self.kernel.run(load(rules))
-        self.state = state or State.of(rules)
+        self.state = state or ReconcileState.of(rules)
         self.now = 100.0
         self.wake = inf
         self.poisoned: set[str] = set()
@@ -47,7 +47,7 @@ class SteppedNode:
         self.attempts = 0
         self.reads = 0
         self.sweeps: list[tuple[int, int, int]] = []
-        self.reports: list[tuple[Condition, str]] = []
+        self.reports: list[tuple[ReportKind, str]] = []
 
     @property
     def rules(self) -> Ruleset:
@@ -73,7 +73,7 @@ class SteppedNode:
                     case Sweep(quarter, first, last):
                         self.sweeps.append((quarter, first, last))
                         waiting.append(Swept(quarter, not self.sweeps_fail))
-                    case Report(condition, unit):
+                    case StepReport(condition, unit):
                         self.reports.append((condition, unit))
                     case WakeAt(time):
                         self.wake = time
@@ -95,7 +95,7 @@ class SteppedNode:
             self.feed()
         self.now = end
 
-    def _write(self, action: Write) -> Written | Unanswered:
+    def _write(self, action: Write) -> WriteResult | Unanswered:
         self.attempts += 1
         before = self.kernel.list()
         is_lost = bool(self.lost)
@@ -106,11 +106,11 @@ class SteppedNode:
                 raise NftError("poison")
             self.kernel.run(action.transaction)
         except NftError as error:
-            return Written(action.ticket, error.message)
+            return WriteResult(action.ticket, error.message)
         if before is not None:
             assert epoch(self.rules) == action.epoch
             self.writes.append((self.now, before, self.rules, action))
-        return Unanswered(action.ticket) if is_lost else Written(action.ticket)
+        return Unanswered(action.ticket) if is_lost else WriteResult(action.ticket)
 
 
 def _made(transaction: Transaction) -> Iterator[str]:

@@ -15,7 +15,7 @@ from podfence.nft.protocol import Nft
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import Transaction
 from podfence.policy.compile import compile_cluster
-from podfence.reconcile.nodes import Change, commit
+from podfence.reconcile.nodes import NodeStep, commit
 from podfence.testing.builders import peer, pod, policy, rule
 from podfence.testing.fakenft import FakeNft
 
@@ -58,8 +58,8 @@ class Nodes:
         return {node: nft.list() for node, nft in self.kernels.items()}
 
 
-def changes(current: Ruleset, wanted: Ruleset) -> dict[str, Change]:
-    return {node: Change.between(current, wanted) for node in NODES}
+def changes(current: Ruleset, wanted: Ruleset) -> dict[str, NodeStep]:
+    return {node: NodeStep.between(current, wanted) for node in NODES}
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def changes(current: Ruleset, wanted: Ruleset) -> dict[str, Change]:
 def test_live_connections_are_judged_again_when_a_permission_goes(
     before: int, after: int, judges_again: bool
 ) -> None:
-    change = Change.between(ruleset(80, clients=before), ruleset(80, clients=after))
+    change = NodeStep.between(ruleset(80, clients=before), ruleset(80, clients=after))
     assert change.judges_again is judges_again
     assert bool(change.transaction) is (before != after)
 
@@ -100,7 +100,7 @@ def test_what_one_node_refuses_no_node_keeps(refusing: str) -> None:
     assert done.refused.message == f"{refusing} takes nothing"
     assert nodes.rules == done.rules
     for node, rules in done.rules.items():
-        again = Change.between(ruleset(80), rules)
+        again = NodeStep.between(ruleset(80), rules)
         assert not again.transaction or again.judges_again
         # A node that had the new rules for a moment judges what they allowed once more.
         assert epoch(rules) == (3 if node < refusing else 1)

@@ -24,7 +24,7 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow
 from podfence.reconcile.bumps import BURST, LIMIT, PATIENCE
 from podfence.reconcile.quarantine import addresses, units, without
-from podfence.reconcile.states import Condition, Drifted, Planned, Read, State
+from podfence.reconcile.states import Drifted, Planned, Read, ReconcileState, ReportKind
 from podfence.reconcile.step import MINUTE, RETRY
 from podfence.sets.members import Members
 from podfence.testing.builders import pod, policy
@@ -185,7 +185,7 @@ def test_one_refused_group_closes_its_pods_and_nobody_else() -> None:
     node.poisoned = {bad}
     node.feed(planned(A, wanted))
     node.pass_time(1)
-    assert node.reports == [(Condition.REFUSED, bad)]
+    assert node.reports == [(ReportKind.REFUSED, bad)]
     assert node.rules == with_epoch(without(wanted, {bad}, 77), epoch(node.rules))
     closed = addresses(wanted, bad)
     assert closed
@@ -206,10 +206,10 @@ def test_it_is_tried_again_after_a_minute() -> None:
     tried = node.attempts
     node.pass_time(2)
     assert node.attempts > tried
-    assert node.reports == [(Condition.REFUSED, bad)]
+    assert node.reports == [(ReportKind.REFUSED, bad)]
     node.poisoned.clear()
     node.pass_time(RETRY)
-    assert node.reports == [(Condition.REFUSED, bad), (Condition.ENFORCED_AGAIN, bad)]
+    assert node.reports == [(ReportKind.REFUSED, bad), (ReportKind.ENFORCED_AGAIN, bad)]
     assert node.rules == with_epoch(B, epoch(node.rules))
     assert node.state.enforced is None
 
@@ -237,7 +237,7 @@ def test_a_change_that_is_refused_as_a_whole_leaves_all_as_it_was() -> None:
     node.feed(planned(A, B))
     node.pass_time(1)
     assert node.rules == A
-    assert node.reports == [(Condition.TABLE_REFUSED, "")]
+    assert node.reports == [(ReportKind.TABLE_REFUSED, "")]
     node.refuses_all = False
     node.pass_time(RETRY)
     assert node.rules == with_epoch(B, epoch(node.rules))
@@ -258,11 +258,11 @@ def test_refusals_are_found_by_halves() -> None:
 
 
 def test_strict_nodes_keep_what_they_had() -> None:
-    node = SteppedNode(A, State.of(A, strict=True, limit=inf))
+    node = SteppedNode(A, ReconcileState.of(A, strict=True, limit=inf))
     node.poisoned = {group(B, "db-allow")}
     node.feed(Planned(lambda: B))
     assert (node.rules, node.attempts) == (A, 1)
-    assert node.reports == [(Condition.TABLE_REFUSED, "")]
+    assert node.reports == [(ReportKind.TABLE_REFUSED, "")]
 
 
 # --- other hands -------------------------------------------------------------------------------
@@ -273,7 +273,7 @@ def test_a_table_that_others_changed_is_mended() -> None:
     node.kernel.run(diff(B, A))
     node.feed(Drifted())
     assert node.rules == with_epoch(B, 2)
-    assert node.reports == [(Condition.DRIFT, "")]
+    assert node.reports == [(ReportKind.DRIFT, "")]
 
 
 def test_a_table_that_is_gone_is_made_anew() -> None:
@@ -315,7 +315,7 @@ def test_what_is_refused_because_the_table_is_another_is_compared_first() -> Non
 @pytest.mark.parametrize("there", [None, A, B], ids=["nothing", "other rules", "the same rules"])
 def test_a_start_writes_the_difference(there: Ruleset | None) -> None:
     node = SteppedNode(
-        there or A, State.starting(Table("podfence", "managed by podfence"), 0xFFFF0000)
+        there or A, ReconcileState.starting(Table("podfence", "managed by podfence"), 0xFFFF0000)
     )
     if there is None:
         node.kernel.run(Transaction(A.table, (DeleteTable(),)))
@@ -367,7 +367,7 @@ def test_the_search_for_what_is_refused_begins_again_when_an_answer_is_lost() ->
 def test_each_quarter_is_swept_before_it_comes_again() -> None:
     small = replace(HERE, mark_mask=0xFF)
     on, off = (lower(index_of(*found), small) for found in ([DB_ALLOW], []))
-    node = SteppedNode(off, State.of(off, limit=inf))
+    node = SteppedNode(off, ReconcileState.of(off, limit=inf))
     current = off
     dirty: set[int] = set()
     for _ in range(2_000):
@@ -389,7 +389,7 @@ def test_each_quarter_is_swept_before_it_comes_again() -> None:
 def test_a_sweep_that_failed_is_done_again_before_its_numbers_come() -> None:
     small = replace(HERE, mark_mask=0xFF)
     on, off = (lower(index_of(*found), small) for found in ([DB_ALLOW], []))
-    node = SteppedNode(off, State.of(off, limit=inf))
+    node = SteppedNode(off, ReconcileState.of(off, limit=inf))
     node.sweeps_fail = True
     current = off
     for _ in range(200):
@@ -399,7 +399,7 @@ def test_a_sweep_that_failed_is_done_again_before_its_numbers_come() -> None:
         node.now += 1
     quarters = [quarter for quarter, _, _ in node.sweeps]
     assert quarters == [1, 3]
-    assert (Condition.SWEEP_FAILED, "1") in node.reports
+    assert (ReportKind.SWEEP_FAILED, "1") in node.reports
 
 
 # --- random days -------------------------------------------------------------------------------

@@ -14,14 +14,14 @@ from podfence.lab.replies import (
     Explained,
     NodeState,
     NotSent,
-    Places,
+    RulePositions,
     Stated,
 )
 from podfence.lab.testbed.compare import Observed, expect
-from podfence.lab.testbed.livetraffic import Account
-from podfence.lab.testbed.probeplan import Side
-from podfence.lab.testbed.probes import Outcome
-from podfence.lab.testbed.report import HeldPort, LabReport, Packet, Timings
+from podfence.lab.testbed.livetraffic import TrafficLosses
+from podfence.lab.testbed.probeplan import PartyKind
+from podfence.lab.testbed.probes import ProbeOutcome
+from podfence.lab.testbed.report import HeldPort, LabReport, SentProbe, Timings
 from podfence.questions.can import Asker, Can
 from podfence.questions.diff import changed_verdicts
 from podfence.questions.why import why
@@ -39,7 +39,7 @@ from tests.cli.session import ROOT
 from tests.lab.clusters import SHOP, placed, plan_of
 
 PLAN = plan_of(*SHOP)
-PODS = tuple(party for party in PLAN.parties if party.side is Side.POD)
+PODS = tuple(party for party in PLAN.parties if party.side is PartyKind.POD)
 STATED = Stated(
     name="default",
     since=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
@@ -85,8 +85,8 @@ def report(outcomes: bytes, control: bytes) -> LabReport:
 @pytest.mark.parametrize("seed", range(5))
 def test_a_report_is_valid_and_holds_every_probe(seed: int) -> None:
     source = Random(seed)
-    outcomes = bytes(source.choice(list(Outcome)) for _ in PLAN.probes)
-    control = bytes(source.choice((Outcome.OPEN, Outcome.REFUSED)) for _ in PLAN.probes)
+    outcomes = bytes(source.choice(list(ProbeOutcome)) for _ in PLAN.probes)
+    control = bytes(source.choice((ProbeOutcome.OPEN, ProbeOutcome.REFUSED)) for _ in PLAN.probes)
     found = report(outcomes, control)
     data = report_data(found, nowhere)
     assert problems(data, "lab-report") == []
@@ -98,11 +98,11 @@ def test_a_report_is_valid_and_holds_every_probe(seed: int) -> None:
     assert not found.clean
 
 
-@pytest.mark.parametrize("outcome", Outcome)
-def test_a_reason_with_its_packet_is_valid(outcome: Outcome) -> None:
+@pytest.mark.parametrize("outcome", ProbeOutcome)
+def test_a_reason_with_its_packet_is_valid(outcome: ProbeOutcome) -> None:
     answer = why(Asker(placed(*SHOP)), Can("shop/web", "shop/db", 5432))
-    packet = Packet.of(PLAN, PLAN.probes[0], outcome)
-    places = Places.of(answer.origins(), lambda source, path: Position(source.file, 1, 1))
+    packet = SentProbe.of(PLAN, PLAN.probes[0], outcome)
+    places = RulePositions.of(answer.origins(), lambda source, path: Position(source.file, 1, 1))
     for explained in (
         Explained(answer, places, packet, agrees=False, control=packet),
         Explained(answer, places, NotSent("an end has no address yet")),
@@ -110,8 +110,8 @@ def test_a_reason_with_its_packet_is_valid(outcome: Outcome) -> None:
         assert problems(explained_data(explained), "lab-why") == []
 
 
-@pytest.mark.parametrize("traffic", [None, Account(1, 2, 3, 4, 5, 6)])
-def test_a_change_is_valid(traffic: Account | None) -> None:
+@pytest.mark.parametrize("traffic", [None, TrafficLosses(1, 2, 3, 4, 5, 6)])
+def test_a_change_is_valid(traffic: TrafficLosses | None) -> None:
     changes = changed_verdicts(placed(*SHOP), placed(*SHOP[:3]))
     assert changes
     applied = Applied(PODS, PODS, changes, 2, 1, 1, 0.25, ("a note",), traffic)

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from podfence.lab.testbed.probeplan import Party, Side
+from podfence.lab.testbed.probeplan import Party, PartyKind
 from podfence.lab.testbed.report import LabReport, PairResult, PortSeen, Timings
 from podfence.model.meta import ObjectRef
 from podfence.model.objects import Pod
@@ -16,13 +16,13 @@ from podfence.render.lab_report import report_text
 OPEN, CLOSED = True, False
 
 
-def party(name: str, *addresses: str, side: Side = Side.POD) -> Party:
+def party(name: str, *addresses: str, side: PartyKind = PartyKind.POD) -> Party:
     return Party(name, side, tuple(map(ip_address, addresses)))
 
 
 A, B = party("d/a-0", "10.0.0.1"), party("d/a-1", "10.0.0.2")
 C, SIX = party("d/c", "10.0.0.3"), party("d/six", "fd00::1")
-OUT = party("192.0.2.1", "192.0.2.1", side=Side.OUTSIDE)
+OUT = party("192.0.2.1", "192.0.2.1", side=PartyKind.OUTSIDE)
 WORKLOADS = {"d/a-0": "d/a", "d/a-1": "d/a"}
 
 

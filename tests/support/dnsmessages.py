@@ -10,12 +10,12 @@ import dns.flags
 import dns.message
 import dns.rrset
 
-from podfence.dns.questions import Way
+from podfence.dns.questions import Interfaces
 
 POD, RESOLVER = ip_address("10.1.0.5"), ip_address("10.1.9.9")
 POD6, RESOLVER6 = ip_address("fd00:1::5"), ip_address("fd00:1::9")
 Address = IPv4Address | IPv6Address
-THERE, BACK = Way(comes=3, goes=7), Way(comes=7, goes=3)
+THERE, BACK = Interfaces(comes=3, goes=7), Interfaces(comes=7, goes=3)
 """From a pod's interface to that of the resolver, and back."""
 _HEAD = struct.Struct(">BBHHHBBH4s4s")
 

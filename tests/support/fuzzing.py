@@ -31,7 +31,7 @@ from podfence.questions.connectivity import connectivity
 from podfence.questions.describe import describe
 from podfence.questions.entries import judge_entries
 from podfence.questions.lint.notes import notes_for
-from podfence.questions.unjudged import Touched
+from podfence.questions.unjudged import TouchedPods
 from podfence.questions.why import why
 from podfence.render.describe import render_description
 from podfence.render.entries import entries_data, entries_text
@@ -132,7 +132,7 @@ def _map(index: PolicyIndex) -> None:
 
 def _beside(loaded: Loaded, index: PolicyIndex) -> None:
     """Ways in from outside, and pods that policies of other APIs may touch."""
-    touched = Touched.of(index, loaded.beside.foreign)
+    touched = TouchedPods.of(index, loaded.beside.foreign)
     rows = judge_entries(index, loaded.beside.entries(loaded.cluster, loaded.raw))
     check_harmless(entries_text(rows, loaded.locate, touched))
     _json([msgspec.json.encode(entries_data(rows, loaded.locate))])

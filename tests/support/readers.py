@@ -32,7 +32,7 @@ from podfence.kube.listing import decode_page
 from podfence.kube.narrow import KEPT, page_decoder, plain
 from podfence.manifests.domaintable import read_name_table
 from podfence.manifests.testfiles import read_test_files
-from podfence.mirror.requests import Refused
+from podfence.mirror.requests import BadMirrorRequest
 from podfence.nft.objects import DROP, Compare, DataType, Field, Rule
 from tests.support import streamreaders as streams
 from tests.support.fuzzing import exercise
@@ -256,7 +256,12 @@ READERS = (
     Reader("table", _table, (NftError,), _table_seeds),
     Reader("runtime", _runtime, (ttrpc.Malformed,), _runtime_seeds),
     Reader("requests", streams.requests, (OSError,), streams.request_seeds),
-    Reader("mirror-requests", streams.mirror_requests, (Refused,), streams.mirror_request_seeds),
+    Reader(
+        "mirror-requests",
+        streams.mirror_requests,
+        (BadMirrorRequest,),
+        streams.mirror_request_seeds,
+    ),
     Reader("watches", streams.watches, (), streams.watch_seeds),
     Reader("frames", streams.frames, (ClusterError,), streams.frame_seeds),
     Reader("dns", streams.names, (), streams.name_seeds),

@@ -10,12 +10,12 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 
-from podfence.lab.messages import Input
+from podfence.lab.messages import LabInput
 from podfence.lab.probing.process import LabProcess
 from podfence.lab.probing.requests import StartTraffic, StopTraffic
 from podfence.lab.session import Session, world
-from podfence.lab.testbed.livetraffic import Account, Interval, account
-from podfence.lab.testbed.probeplan import Limits
+from podfence.lab.testbed.livetraffic import Interval, TrafficLosses, account
+from podfence.lab.testbed.probeplan import PlanLimits
 from podfence.lab.testbed.probes import Probe
 from podfence.lab.trial import LabOptions
 from podfence.manifests.positions import Positions
@@ -29,14 +29,14 @@ PAUSE = 0.03
 """Seconds between two changes, in which both ends of every connection send a dozen messages."""
 
 
-def cluster(clients: int, revoked: int | None) -> Input:
+def cluster(clients: int, revoked: int | None) -> LabInput:
     """One server, and clients of which one may not reach it now."""
     pods = [pod("bench/server", {"app": "server"})]
     pods += [pod(f"bench/c{n:02}", {"app": "client", "c": str(n)}) for n in range(clients)]
     allowed = selector({"app": "client"}, requirement("c", "NotIn", str(revoked)))
     only = policy("bench/server", {"app": "server"}, ingress=[rule(peer(pods=allowed))])
     objects: list[ClusterObject] = [*pods, only]
-    return Input.of(Cluster.of(objects), Positions())
+    return LabInput.of(Cluster.of(objects), Positions())
 
 
 def flows(session: Session, clients: int) -> list[Probe]:
@@ -51,9 +51,9 @@ def flows(session: Session, clients: int) -> list[Probe]:
     ]
 
 
-def measure(changes: int, clients: int, nodes: int) -> tuple[Account, list[float]]:
+def measure(changes: int, clients: int, nodes: int) -> tuple[TrafficLosses, list[float]]:
     """Change policies ``changes`` times; what the connections saw, and the seconds of each."""
-    options = LabOptions(nodes=nodes, limits=Limits(outside=0))
+    options = LabOptions(nodes=nodes, limits=PlanLimits(outside=0))
     first = world(cluster(clients, None), options)
     revoked: dict[int, list[Interval]] = defaultdict(list)
     seconds: list[float] = []

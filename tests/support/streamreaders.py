@@ -18,8 +18,8 @@ from podfence.agent.listening import Handler
 from podfence.agent.reviews import Outcome
 from podfence.dns.cache import Cache
 from podfence.dns.reader import Copied
-from podfence.dns.reader import Reader as NameReader
-from podfence.kube.watchlines import Event, read_line
+from podfence.dns.reader import DnsReader as NameReader
+from podfence.kube.watchlines import WatchEvent, read_line
 from podfence.live.frames import Frame, Identities, frame_of, identity_of, line_of, row_of
 from podfence.live.wire import read
 from podfence.manifests.flowfiles import read_flows
@@ -111,7 +111,7 @@ def watches(data: bytes) -> None:
     kind = KINDS[data[0] % len(KINDS)] if data else KINDS[0]
     for line in data[1:].splitlines():
         told = read_line(line)
-        if isinstance(told, Event):
+        if isinstance(told, WatchEvent):
             read(kind, told.object)
 
 
@@ -142,7 +142,7 @@ def frames(data: bytes) -> None:
     known = Identities("n1")
     for line in data.splitlines():
         told = read_line(line)
-        if isinstance(told, Event):
+        if isinstance(told, WatchEvent):
             known.take(frame_of(told.object))
 
 

@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from podfence.model.cluster import Cluster
 from podfence.model.objects import IPAddress, Pod
-from podfence.policy.domains import Names
-from podfence.questions.tests.judge import Result, Status
+from podfence.policy.domains import DomainTable
+from podfence.questions.tests.judge import Result, ResultStatus
 from podfence.sets.ports import OTHER
 from tests.support.oracle import judge
 from tests.support.random_clusters import NAMESPACES, interesting_addresses, interesting_ports
@@ -41,7 +41,9 @@ class Place(Struct, frozen=True):
 class Naive:
     """Reads one prepared cluster."""
 
-    def __init__(self, cluster: Cluster, certain: Mapping[IPAddress, Pod], names: Names) -> None:
+    def __init__(
+        self, cluster: Cluster, certain: Mapping[IPAddress, Pod], names: DomainTable
+    ) -> None:
         """``certain``: the addresses that are a pod's for sure."""
         self.cluster = cluster
         self.names = names
@@ -219,9 +221,9 @@ def _must_of_only(
 def check(test: Json, result: Result, naive: Naive) -> None:
     """The result is that of asking one connection after the other."""
     found = counterexample(test, naive)
-    if result.status is Status.PASSED:
+    if result.status is ResultStatus.PASSED:
         assert found is None, (test, found)
-    elif result.status is Status.FAILED:
+    elif result.status is ResultStatus.FAILED:
         witness = result.witness
         assert witness is not None, test
         by = {place.address: place for place in naive.places}

@@ -25,7 +25,7 @@ _CODE = struct.Struct(">i")
 _NO_KEY = "an element of the table has a key of another length than podfence writes"
 
 
-class Item(Struct):
+class KernelElement(Struct):
     """One element as the kernel keeps it; ``end``: it is the value after the last of a range."""
 
     key: Key = ()
@@ -34,7 +34,7 @@ class Item(Struct):
     verdict: Verdict | None = None
 
 
-def read_items(types: tuple[DataType, ...], bodies: Iterable[bytes]) -> Iterator[Item]:
+def read_items(types: tuple[DataType, ...], bodies: Iterable[bytes]) -> Iterator[KernelElement]:
     """The elements in the messages of a set's dump. Raises NftError for a foreign one."""
     for body in bodies:
         for kind, start, end in spans(body, 0, len(body)):
@@ -87,13 +87,15 @@ def _numbers(key: tuple[int | bytes, ...]) -> Key:
     return tuple(v if isinstance(v, int) else int.from_bytes(v, "big") for v in key)
 
 
-def _items(types: tuple[DataType, ...], body: bytes, start: int, end: int) -> Iterator[Item]:
+def _items(
+    types: tuple[DataType, ...], body: bytes, start: int, end: int
+) -> Iterator[KernelElement]:
     for _, first, last in spans(body, start, end):
         yield _item(types, body, first, last)
 
 
-def _item(types: tuple[DataType, ...], body: bytes, start: int, end: int) -> Item:
-    item = Item()
+def _item(types: tuple[DataType, ...], body: bytes, start: int, end: int) -> KernelElement:
+    item = KernelElement()
     for kind, first, last in spans(body, start, end):
         if kind == nf.NFTA_SET_ELEM_KEY:
             item.key = _key(types, _inner(body, first, last, nf.NFTA_DATA_VALUE))
@@ -150,14 +152,14 @@ def _key(types: tuple[DataType, ...], data: bytes) -> Key:
     return tuple(values)
 
 
-def ranges(types: tuple[DataType, ...], items: Iterable[Item]) -> tuple[KeyRange, ...]:
+def ranges(types: tuple[DataType, ...], items: Iterable[KernelElement]) -> tuple[KeyRange, ...]:
     """The ranges that elements of an interval set make, in order."""
     if len(types) > 1:
         return tuple(sorted((item.key, item.key_end or item.key) for item in items))
     return tuple(_between_marks(types[0], items))
 
 
-def _between_marks(kind: DataType, items: Iterable[Item]) -> Iterator[KeyRange]:
+def _between_marks(kind: DataType, items: Iterable[KernelElement]) -> Iterator[KeyRange]:
     """Where one range ends and the next begins, the end is sorted before the start."""
     low: int | None = None
     for value, starts in sorted((item.key[0], not item.end) for item in items):

@@ -42,7 +42,7 @@ FAMILY = struct.pack(">BBH", nf.NFPROTO_INET, 0, 0)
 """The header of the protocol, before the attributes of each message."""
 
 
-class Message(Struct, frozen=True):
+class NftMessage(Struct, frozen=True):
     """One nftables message without its header.
 
     ``about``: the object in words (``set p4_ab12``). ``detail``: names the part that holds a byte
@@ -60,7 +60,7 @@ class Message(Struct, frozen=True):
         return self.about + (self.detail(offset) if self.detail else "")
 
 
-def encode(transaction: Transaction) -> Iterator[Message]:
+def encode(transaction: Transaction) -> Iterator[NftMessage]:
     """The messages of a transaction, in order."""
     writer = _Writer(transaction.table)
     for operation in transaction:
@@ -76,7 +76,7 @@ class _Writer:
         self._members: dict[int, tuple[Elements, ...]] = {}
         """By identity: the transaction holds them."""
 
-    def messages(self, operation: Operation) -> Iterator[Message]:
+    def messages(self, operation: Operation) -> Iterator[NftMessage]:
         match operation:
             case AddTable():
                 comment = attribute(nf.NFTA_TABLE_USERDATA, _comment(self._table.comment))
@@ -100,7 +100,7 @@ class _Writer:
 
     def _on_chain(
         self, operation: AddChain | FlushChain | AddRules | DeleteChain
-    ) -> Iterator[Message]:
+    ) -> Iterator[NftMessage]:
         match operation:
             case AddChain(name, base, comment):
                 userdata = attribute(nf.NFTA_CHAIN_USERDATA, _comment(comment)) if comment else b""
@@ -116,15 +116,15 @@ class _Writer:
                 for rule in rules:
                     yield _new_rule(chain, start, rule)
 
-    def _on_table(self, kind: int, flags: int, more: bytes) -> Message:
+    def _on_table(self, kind: int, flags: int, more: bytes) -> NftMessage:
         name = self._table.name
         return _message(kind, flags, text(nf.NFTA_TABLE_NAME, name) + more, f"table {name}")
 
-    def _chain(self, kind: int, flags: int, name: str, more: bytes) -> Message:
+    def _chain(self, kind: int, flags: int, name: str, more: bytes) -> NftMessage:
         body = text(nf.NFTA_CHAIN_TABLE, self._table.name) + text(nf.NFTA_CHAIN_NAME, name) + more
         return _message(kind, flags, body, f"chain {name}")
 
-    def _new_set(self, declared: ElementHolder) -> Message:
+    def _new_set(self, declared: ElementHolder) -> NftMessage:
         """The kernel wants a number for a set, to tell sets without a name apart."""
         self._sets += 1
         body = (
@@ -136,7 +136,7 @@ class _Writer:
         )
         return _message(nf.NFT_MSG_NEWSET, NLM_F_CREATE, body, _about(declared))
 
-    def _elements(self, kind: int, flags: int, part: ElementHolder) -> Iterator[Message]:
+    def _elements(self, kind: int, flags: int, part: ElementHolder) -> Iterator[NftMessage]:
         start = _of_set(self._table.name, part.name)
         before = HEADER.size + len(FAMILY) + len(start) + 4
         about = _about(part)
@@ -156,8 +156,8 @@ class _Writer:
 
 def _message(
     kind: int, flags: int, body: bytes, about: str, detail: Callable[[int], str] | None = None
-) -> Message:
-    return Message(nf.NFNL_SUBSYS_NFTABLES << 8 | kind, flags, FAMILY + body, about, detail)
+) -> NftMessage:
+    return NftMessage(nf.NFNL_SUBSYS_NFTABLES << 8 | kind, flags, FAMILY + body, about, detail)
 
 
 def _number(kind: int, value: int) -> bytes:
@@ -256,7 +256,7 @@ def _base(base: BaseChain) -> bytes:
     return text(nf.NFTA_CHAIN_TYPE, "filter") + policy + nested(nf.NFTA_CHAIN_HOOK, hook)
 
 
-def _new_rule(chain: str, start: bytes, rule: Rule) -> Message:
+def _new_rule(chain: str, start: bytes, rule: Rule) -> NftMessage:
     body = start + nested(nf.NFTA_RULE_EXPRESSIONS, expressions(rule))
     if rule.comment:
         body += attribute(nf.NFTA_RULE_USERDATA, _comment(rule.comment))

@@ -27,13 +27,13 @@ from podfence.kernel.netlink import (
     NLMSG_DONE,
     NLMSG_ERROR,
     SOL_NETLINK,
-    Answer,
+    Ack,
     decode_answers,
     message,
     messages,
 )
 from podfence.kernel.nftables import nf_tables as nf
-from podfence.kernel.nftables.encode import FAMILY, Message
+from podfence.kernel.nftables.encode import FAMILY, NftMessage
 
 SEND_BUFFER = 1 << 28
 """Bytes of one transaction that root may send: some ten million elements."""
@@ -104,7 +104,7 @@ class NftSocket:
         """Give the descriptor back."""
         self._socket.close()
 
-    def transact(self, batch: Sequence[Message]) -> None:
+    def transact(self, batch: Sequence[NftMessage]) -> None:
         """Apply all messages, or none of them.
 
         Raises NftError that names the first object that the kernel refused; nothing was applied.
@@ -177,7 +177,7 @@ class NftSocket:
         except OSError as error:
             raise NftUnanswered(f"the rules cannot be read: {error.strerror}") from error
 
-    def _answers(self) -> Iterator[Answer]:
+    def _answers(self) -> Iterator[Ack]:
         """What lies in the buffer. When it was too small for all refusals, the first are there."""
         while True:
             try:
@@ -219,7 +219,7 @@ def _room(opened: socket.socket) -> int:
     return opened.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) - _OVERHEAD
 
 
-def _frames(batch: Sequence[Message], first: int) -> Iterator[bytes]:
+def _frames(batch: Sequence[NftMessage], first: int) -> Iterator[bytes]:
     """Refusals are always answered; the last message asks for success to be said, too."""
     last = first + len(batch)
     yield message(nf.NFNL_MSG_BATCH_BEGIN, NLM_F_REQUEST, first, _BATCH)
@@ -229,7 +229,7 @@ def _frames(batch: Sequence[Message], first: int) -> Iterator[bytes]:
     yield message(nf.NFNL_MSG_BATCH_END, NLM_F_REQUEST, last + 1, _BATCH)
 
 
-def _raise_first(batch: Sequence[Message], first: int, answers: Sequence[Answer]) -> None:
+def _raise_first(batch: Sequence[NftMessage], first: int, answers: Sequence[Ack]) -> None:
     """An answer to the frame of the batch is about all of it: what only the whole can violate."""
     for answer in answers:
         if answer.error:

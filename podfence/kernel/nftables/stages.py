@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from msgspec import Struct
 
 from podfence.kernel.netlink import HEADER
-from podfence.kernel.nftables.encode import Message
+from podfence.kernel.nftables.encode import NftMessage
 from podfence.nft.transaction import (
     AddChain,
     AddElements,
@@ -78,9 +78,9 @@ def undoing(prepared: Transaction, before: Existing, now: Existing) -> Transacti
     return Transaction(prepared.table, steps)
 
 
-def packed(messages: Sequence[Message], limit: int) -> Iterator[list[Message]]:
+def packed(messages: Sequence[NftMessage], limit: int) -> Iterator[list[NftMessage]]:
     """The messages in order, in batches that each fit into ``limit`` bytes if they can."""
-    batch: list[Message] = []
+    batch: list[NftMessage] = []
     size = _FRAME
     for message in messages:
         length = _size(message)
@@ -93,12 +93,12 @@ def packed(messages: Sequence[Message], limit: int) -> Iterator[list[Message]]:
         yield batch
 
 
-def batch_size(messages: Iterable[Message]) -> int:
+def batch_size(messages: Iterable[NftMessage]) -> int:
     """Bytes of a batch with its frame."""
     return _FRAME + sum(map(_size, messages))
 
 
-def _size(message: Message) -> int:
+def _size(message: NftMessage) -> int:
     length = HEADER.size + len(message.body)
     return length + -length % 4
 

@@ -56,7 +56,7 @@ def rights() -> tuple[Write, ...]:
     )
 
 
-class Agents:
+class AgentProcesses:
     """One for each node. ``namespaces``: the network namespace of each, as the path of a
     descriptor. ``owner``: a process in whose user namespace they are; 0: in ours."""
 

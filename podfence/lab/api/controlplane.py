@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from podfence.errors import ClusterError, LabError
-from podfence.kube.access import Access, Credential, Fixed, ServerAddress
+from podfence.kube.access import Access, Credential, ServerAddress, StaticCredential
 from podfence.kube.client import Client
 from podfence.lab.api.become import command
 from podfence.lab.api.folder import remove_folder
@@ -73,7 +73,7 @@ class ControlPlane:
     def access(self, user: str = "admin") -> Access:
         """The server, as one of the two users."""
         server = ServerAddress(self.url, (self.folder / "apiserver.crt").read_bytes())
-        return Access(server, Fixed(Credential(self._tokens[user])), name="lab")
+        return Access(server, StaticCredential(Credential(self._tokens[user])), name="lab")
 
     def start(self) -> None:
         """Both, ready. Raises LabError with the last words of the one that is not."""

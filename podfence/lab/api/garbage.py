@@ -12,8 +12,8 @@ from podfence.kube.writes import Verb, Write, delete
 from podfence.lab.api.state import (
     KINDS,
     WORKLOADS,
+    ClusterState,
     Object,
-    State,
     controller,
     finalizers,
     is_going,
@@ -30,7 +30,7 @@ _ALSO: Final = ("configmaps", "secrets", "serviceaccounts", "endpoints")
 """Kinds of the core group that nobody here reads, and that go with their namespace."""
 
 
-def garbage(state: State) -> Iterator[Write]:
+def garbage(state: ClusterState) -> Iterator[Write]:
     """All that is to go."""
     yield from _orphans(state)
     for kind in WORKLOADS:
@@ -42,7 +42,7 @@ def garbage(state: State) -> Iterator[Write]:
             yield from _namespace(state, each)
 
 
-def _orphans(state: State) -> Iterator[Write]:
+def _orphans(state: ClusterState) -> Iterator[Write]:
     """Objects whose controller is gone."""
     alive = {uid(each) for kind in WORKLOADS for each in state.of(kind)}
     for kind in _DEPENDENT:
@@ -53,7 +53,7 @@ def _orphans(state: State) -> Iterator[Write]:
                 yield delete(path_of(kind, each), uid(each))
 
 
-def _going(state: State, kind: str, owner: Object) -> Iterator[Write]:
+def _going(state: ClusterState, kind: str, owner: Object) -> Iterator[Write]:
     """A workload that waits: for its objects to be gone, or to be let go."""
     waits = finalizers(owner)
     owned = [(k, each) for k in _DEPENDENT for each in state.owned(k, owner)]
@@ -77,7 +77,7 @@ def _without(kind: str, of: Object, finalizer: str) -> Write:
     return Write(Verb.PATCH, path_of(kind, of), patch)
 
 
-def _namespace(state: State, going: Object) -> Iterator[Write]:
+def _namespace(state: ClusterState, going: Object) -> Iterator[Write]:
     """Everything in it, then the namespace itself."""
     title = name(going)
     left = False

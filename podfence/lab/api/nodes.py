@@ -14,7 +14,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from podfence.kube.writes import Verb, Write
-from podfence.lab.api.state import Object, State, is_going, name, namespace, path_of, uid
+from podfence.lab.api.state import ClusterState, Object, is_going, name, namespace, path_of, uid
 from podfence.lab.testbed.placement import NODE_ADDRESSES, NODE_NAME
 from podfence.model.cluster import ASSUMED_V4, ASSUMED_V6
 from podfence.model.networkpolicy import IPNetwork
@@ -63,7 +63,9 @@ def _v6(number: int) -> IPAddress:
 # -- as objects
 
 
-def missing_nodes(state: State, nodes: Iterable[Node], system: str, now: str) -> Iterator[Write]:
+def missing_nodes(
+    state: ClusterState, nodes: Iterable[Node], system: str, now: str
+) -> Iterator[Write]:
     """Nodes that the cluster does not know, and what it does not know of them. ``system``: what
     is said to run there."""
     known = {name(each): each for each in state.of("Node")}
@@ -118,7 +120,7 @@ def _status(node: Node, system: str, now: str) -> dict[str, Any]:
 # -- pods on them
 
 
-class Run(Struct, frozen=True):
+class PodRun(Struct, frozen=True):
     """A pod that is to run. ``pod``: as it was read, but for its node."""
 
     pod: Object
@@ -132,7 +134,7 @@ class Run(Struct, frozen=True):
         return f"{namespace(self.pod)}/{name(self.pod)}"
 
 
-def bindings(state: State, nodes: Sequence[Node]) -> Iterator[tuple[str, Write]]:
+def bindings(state: ClusterState, nodes: Sequence[Node]) -> Iterator[tuple[str, Write]]:
     """A node for each pod that has none: the uid of the pod, and the change."""
     load = Counter(dict.fromkeys((node.name for node in nodes), 0))
     load.update(pod["spec"]["nodeName"] for pod in state.of("Pod") if node_of(pod) in load)
@@ -172,7 +174,7 @@ def _unschedulable(pod: Object) -> Iterator[Write]:
         yield Write(Verb.PATCH, path_of("Pod", pod, "status"), patch)
 
 
-def runs(pods: Iterable[Object], nodes: Iterable[Node]) -> tuple[Run, ...]:
+def runs(pods: Iterable[Object], nodes: Iterable[Node]) -> tuple[PodRun, ...]:
     """The pods that run on nodes of the lab, with their addresses: those of their status, else
     free ones. A pod that is being deleted runs no more, and keeps its addresses until it is gone.
     """
@@ -184,18 +186,18 @@ def runs(pods: Iterable[Object], nodes: Iterable[Node]) -> tuple[Run, ...]:
         for node in known.values()
         for ranges in node.pod_cidrs
     }
-    found: list[Run] = []
+    found: list[PodRun] = []
     for pod in bound:
         if is_going(pod) or pod.get("status", {}).get("phase") in _FINISHED:
             continue
         node = known[node_of(pod)]
         if pod["spec"].get("hostNetwork"):
-            found.append(Run(pod, node, node.addresses, host_network=True))
+            found.append(PodRun(pod, node, node.addresses, host_network=True))
             continue
         given = addresses_of(pod) or tuple(
             next(pools[node.name, ranges.version]) for ranges in node.pod_cidrs
         )
-        found.append(Run(pod, node, given))
+        found.append(PodRun(pod, node, given))
     return tuple(found)
 
 
@@ -219,7 +221,7 @@ def _pool(ranges: IPNetwork, taken: set[IPAddress]) -> Iterator[IPAddress]:
             yield address
 
 
-def left(state: State, nodes: Iterable[Node]) -> Iterator[Object]:
+def left(state: ClusterState, nodes: Iterable[Node]) -> Iterator[Object]:
     """Pods of the lab's nodes that are being deleted: once nothing of them is there, they may
     go."""
     names = {node.name for node in nodes}

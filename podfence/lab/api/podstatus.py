@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from podfence.kube.writes import Verb, Write
-from podfence.lab.api.nodes import Run
+from podfence.lab.api.nodes import PodRun
 from podfence.lab.api.state import Object, holds, path_of, uid
 
 
-def told(run: Run, now: str, missing: str = "") -> Iterator[Write]:
+def told(run: PodRun, now: str, missing: str = "") -> Iterator[Write]:
     """The status of a pod, where it is another one. ``missing``: why it has no network."""
     wanted = _pending(run, now, missing) if missing else _running(run, now)
     if not holds(run.pod.get("status", {}), wanted):
@@ -22,7 +22,7 @@ def told(run: Run, now: str, missing: str = "") -> Iterator[Write]:
         yield Write(Verb.PATCH, path_of("Pod", run.pod, "status"), patch)
 
 
-def _pending(run: Run, now: str, why: str) -> dict[str, Any]:
+def _pending(run: PodRun, now: str, why: str) -> dict[str, Any]:
     said = _condition(run.pod, "Ready", "False", now)
     return {
         "phase": "Pending",
@@ -33,7 +33,7 @@ def _pending(run: Run, now: str, why: str) -> dict[str, Any]:
     }
 
 
-def _running(run: Run, now: str) -> dict[str, Any]:
+def _running(run: PodRun, now: str) -> dict[str, Any]:
     spec = run.pod["spec"]
     started = run.pod.get("status", {}).get("startTime", now)
     init: Sequence[Object] = spec.get("initContainers") or ()

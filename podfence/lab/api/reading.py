@@ -17,8 +17,8 @@ from podfence.intake.build import Reading, build_cluster
 from podfence.intake.documents import Document
 from podfence.kube.client import Client, Refusal
 from podfence.kube.resource import Resource, resources_of
-from podfence.lab.api.nodes import Run
-from podfence.lab.api.state import KINDS, POLICIES, Object, State
+from podfence.lab.api.nodes import PodRun
+from podfence.lab.api.state import KINDS, POLICIES, ClusterState, Object
 from podfence.model.cluster import Cluster
 from podfence.model.objects import Node, Pod
 
@@ -26,9 +26,9 @@ _NOT_FOUND = 404
 _LIST = msgspec.json.Decoder(dict[str, Any])
 
 
-def read_state(client: Client) -> State:
+def read_state(client: Client) -> ClusterState:
     """All of it. Raises ClusterError."""
-    return State({kind: tuple(_listed(client, kind)) for kind in KINDS})
+    return ClusterState({kind: tuple(_listed(client, kind)) for kind in KINDS})
 
 
 def _listed(client: Client, kind: str) -> Iterator[Object]:
@@ -52,7 +52,7 @@ def _items(body: bytes, where: Resource) -> Iterator[Object]:
     return ({**each, "apiVersion": where.api_version, "kind": where.kind} for each in items)
 
 
-def cluster_of(state: State, nodes: Iterable[Node], running: Iterable[Run]) -> Cluster:
+def cluster_of(state: ClusterState, nodes: Iterable[Node], running: Iterable[PodRun]) -> Cluster:
     """The cluster that the lab is to be: its own nodes, and of the pods those that run on them."""
     others = [each for kind in ("Namespace", "Service", *POLICIES) for each in state.of(kind)]
     runs = {run.text: run for run in running}
@@ -63,7 +63,7 @@ def cluster_of(state: State, nodes: Iterable[Node], running: Iterable[Run]) -> C
     return replace(read, nodes={node.name: node for node in nodes}, pods=tuple(pods))
 
 
-def _placed(pod: Pod, run: Run) -> Pod:
+def _placed(pod: Pod, run: PodRun) -> Pod:
     addresses = () if run.host_network else run.addresses
     return replace(
         pod,

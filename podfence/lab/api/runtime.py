@@ -23,14 +23,14 @@ from podfence.kube.client import Client
 from podfence.kube.resource import resources_of
 from podfence.kube.writes import Write, delete
 from podfence.kube.writing import write
-from podfence.lab.api.agents import Agents
+from podfence.lab.api.agents import AgentProcesses
 from podfence.lab.api.garbage import garbage
-from podfence.lab.api.nodes import Run, bindings, left, missing_nodes, runs
+from podfence.lab.api.nodes import PodRun, bindings, left, missing_nodes, runs
 from podfence.lab.api.podstatus import told
 from podfence.lab.api.reading import cluster_of, read_state
 from podfence.lab.api.session import ApiSession
 from podfence.lab.api.slices import endpoint_slices
-from podfence.lab.api.state import KINDS, State, path_of, uid
+from podfence.lab.api.state import KINDS, ClusterState, path_of, uid
 from podfence.lab.api.wakeups import Wakeups
 from podfence.lab.api.workloads import controllers
 from podfence.model.objects import Node
@@ -49,7 +49,7 @@ class Runtime:
     """``trouble``: what went wrong in the last round, for other threads."""
 
     def __init__(
-        self, access: Access, session: ApiSession, nodes: Sequence[Node], agents: Agents
+        self, access: Access, session: ApiSession, nodes: Sequence[Node], agents: AgentProcesses
     ) -> None:
         self._access = access
         self._session = session
@@ -103,7 +103,7 @@ class Runtime:
             )
             return self._write(gone) or changed
 
-    def _bind(self, state: State) -> State:
+    def _bind(self, state: ClusterState) -> ClusterState:
         """Give nodes to pods that have none, and read them as having them."""
         bound: dict[str, str] = {}
         for wanted, change in bindings(state, self._nodes):
@@ -117,7 +117,7 @@ class Runtime:
         )
         return replace(state, of_kind={**state.of_kind, "Pod": pods})
 
-    def _statuses(self, running: Iterable[Run], now: str) -> Iterable[Write]:
+    def _statuses(self, running: Iterable[PodRun], now: str) -> Iterable[Write]:
         networks = self._session.pods()
         for run in running:
             has_one = run.host_network or run.text in networks

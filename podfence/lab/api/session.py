@@ -14,11 +14,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from podfence.errors import LabError
-from podfence.lab.messages import Apply, Exec, Input, Message, TryAll, Why
+from podfence.lab.messages import Apply, Exec, LabInput, Message, TryAll, Why
 from podfence.lab.probing.process import LabProcess
 from podfence.lab.replies import Explained, ServedBy, Stated, Tested
 from podfence.lab.session import Session, World
-from podfence.lab.testbed.probeplan import ProbePlan, Side, make_plan
+from podfence.lab.testbed.probeplan import PartyKind, ProbePlan, make_plan
 from podfence.lab.testbed.services import frontends
 from podfence.lab.trial import LabOptions, families
 from podfence.manifests.positions import Positions
@@ -38,7 +38,7 @@ def world_of(cluster: Cluster, options: LabOptions) -> World:
     index = compile_cluster(cluster)
     plan = make_plan(index, options.limits, families())
     plan = replace(plan, ports=tuple(sorted({*plan.ports, *ALWAYS, *_served(index, plan)})))
-    return World(Input.of(cluster, Positions()), index, plan, {})
+    return World(LabInput.of(cluster, Positions()), index, plan, {})
 
 
 def _served(index: PolicyIndex, plan: ProbePlan) -> set[int]:
@@ -111,7 +111,7 @@ class ApiSession(Session):
 
     def pods(self) -> frozenset[str]:
         """Pods that have a network, by name."""
-        return frozenset(p.name for p in self.plan.parties if p.side is Side.POD)
+        return frozenset(p.name for p in self.plan.parties if p.side is PartyKind.POD)
 
     def close(self) -> None:
         """The end of all that was started beside the lab process."""

@@ -11,8 +11,8 @@ from typing import Any, Final
 from podfence.kube.writes import Verb, Write, delete
 from podfence.lab.api.nodes import addresses_of, node_of
 from podfence.lab.api.state import (
+    ClusterState,
     Object,
-    State,
     holds,
     is_going,
     labels,
@@ -29,7 +29,7 @@ _MANAGED: Final = {"endpointslice.kubernetes.io/managed-by": "podfence-lab"}
 _VERSIONS: Final = {"IPv4": 4, "IPv6": 6}
 
 
-def endpoint_slices(state: State) -> Iterator[Write]:
+def endpoint_slices(state: ClusterState) -> Iterator[Write]:
     """One for each Service with a selector and each IP version that it has, and no others of
     ours."""
     known = {(namespace(each), name(each)): each for each in state.of("EndpointSlice")}
@@ -51,7 +51,7 @@ def endpoint_slices(state: State) -> Iterator[Write]:
             yield delete(path_of("EndpointSlice", each), uid(each))
 
 
-def _slice(state: State, service: Object, family: str, title: str) -> dict[str, Any]:
+def _slice(state: ClusterState, service: Object, family: str, title: str) -> dict[str, Any]:
     selector = service["spec"]["selector"]
     behind = [
         pod

@@ -35,7 +35,7 @@ KINDS = ("Node", *SEEN, *WORKLOADS, "EndpointSlice")
 """All that is read."""
 
 
-class State(Struct, frozen=True):
+class ClusterState(Struct, frozen=True):
     """``of_kind``: all objects of each kind; one that the server does not have is empty."""
 
     of_kind: Mapping[str, tuple[Object, ...]]

@@ -11,14 +11,14 @@ from pathlib import Path
 import msgspec
 
 from podfence.kube.client import Client
-from podfence.lab.api.agents import Agents
+from podfence.lab.api.agents import AgentProcesses
 from podfence.lab.api.controlplane import ControlPlane
 from podfence.lab.api.nodes import lab_nodes
 from podfence.lab.api.programs import Programs
 from podfence.lab.api.runtime import Runtime
 from podfence.lab.api.session import ApiSession, world_of
 from podfence.lab.probing.process import LabProcess
-from podfence.lab.probing.requests import Where
+from podfence.lab.probing.requests import NamespaceOf
 from podfence.lab.replies import ServedBy
 from podfence.lab.session import World
 from podfence.lab.trial import LabOptions, families
@@ -53,9 +53,10 @@ def bring_up(
         plane = stack.enter_context(ControlPlane(programs, link))
         plane.start()
         namespaces = {
-            node.name: f"/proc/{lab.pid}/fd/{lab.call(Where(node.name)).value}" for node in nodes
+            node.name: f"/proc/{lab.pid}/fd/{lab.call(NamespaceOf(node.name)).value}"
+            for node in nodes
         }
-        agents = Agents(plane, namespaces, lab.pid if lab.rootless else 0)
+        agents = AgentProcesses(plane, namespaces, lab.pid if lab.rootless else 0)
         stack.callback(agents.close)
         runtime = Runtime(plane.access(), session, nodes, agents)
         stack.callback(runtime.close)

@@ -17,8 +17,8 @@ import msgspec
 
 from podfence.kube.writes import Verb, Write, delete
 from podfence.lab.api.state import (
+    ClusterState,
     Object,
-    State,
     holds,
     is_going,
     labels,
@@ -36,7 +36,7 @@ _LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 
 
-def controllers(state: State, nodes: Sequence[str], now: str) -> Iterator[Write]:
+def controllers(state: ClusterState, nodes: Sequence[str], now: str) -> Iterator[Write]:
     """All that controllers change. ``nodes``: by name. ``now``: the time, as RFC 3339 has it."""
     for each in _standing(state, "Deployment"):
         yield from _deployment(state, each, now)
@@ -57,14 +57,14 @@ def is_ready(pod: Object) -> bool:
     return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
 
 
-def _standing(state: State, kind: str) -> Iterator[Object]:
+def _standing(state: ClusterState, kind: str) -> Iterator[Object]:
     return (each for each in state.of(kind) if not is_going(each))
 
 
 # -- Deployments
 
 
-def _deployment(state: State, deployment: Object, now: str) -> Iterator[Write]:
+def _deployment(state: ClusterState, deployment: Object, now: str) -> Iterator[Write]:
     wanted = int(deployment["spec"].get("replicas", 1))
     template = deployment["spec"]["template"]
     marked = {POD_TEMPLATE_HASH: _digest(msgspec.json.encode(template, order="deterministic"))}
@@ -158,7 +158,7 @@ def _condition(of: Object, kind: str, holds: bool, reason: str, now: str) -> dic
 # -- the others
 
 
-def _replicas(state: State, kind: str, owner: Object) -> Iterator[Write]:
+def _replicas(state: ClusterState, kind: str, owner: Object) -> Iterator[Write]:
     wanted = int(owner["spec"].get("replicas", 1))
     owned = _active(state, owner)
     selector = owner["spec"].get("selector") or {}
@@ -174,7 +174,7 @@ def _replicas(state: State, kind: str, owner: Object) -> Iterator[Write]:
     yield from _said(kind, owner, {**counts, "availableReplicas": counts["readyReplicas"]})
 
 
-def _stateful(state: State, owner: Object) -> Iterator[Write]:
+def _stateful(state: ClusterState, owner: Object) -> Iterator[Write]:
     spec = owner["spec"]
     first = int((spec.get("ordinals") or {}).get("start", 0))
     wanted = {f"{name(owner)}-{n}": n for n in range(first, first + int(spec.get("replicas", 1)))}
@@ -203,7 +203,7 @@ def _stateful(state: State, owner: Object) -> Iterator[Write]:
     yield from _said("StatefulSet", owner, status)
 
 
-def _daemon(state: State, owner: Object, nodes: Sequence[str]) -> Iterator[Write]:
+def _daemon(state: ClusterState, owner: Object, nodes: Sequence[str]) -> Iterator[Write]:
     template = owner["spec"]["template"]
     revision = _revision(template)
     pods = _active(state, owner)
@@ -229,7 +229,7 @@ def _daemon(state: State, owner: Object, nodes: Sequence[str]) -> Iterator[Write
     yield from _said("DaemonSet", owner, status)
 
 
-def _job(state: State, owner: Object, now: str) -> Iterator[Write]:
+def _job(state: ClusterState, owner: Object, now: str) -> Iterator[Write]:
     """Its pods run and never end: nobody runs their commands."""
     spec = owner["spec"]
     wanted = 0 if spec.get("suspend") else int(spec.get("parallelism", 1))
@@ -247,7 +247,7 @@ def _job(state: State, owner: Object, now: str) -> Iterator[Write]:
 # -- what they share
 
 
-def _active(state: State, owner: Object) -> list[Object]:
+def _active(state: ClusterState, owner: Object) -> list[Object]:
     """Pods that count, the oldest first."""
     found = (
         pod
@@ -271,7 +271,7 @@ def _released(pod: Object) -> Write:
     return Write(Verb.PATCH, path_of("Pod", pod), patch)
 
 
-def _free_names(state: State, owner: Object, number: int, seed: str = "") -> Iterator[str]:
+def _free_names(state: ClusterState, owner: Object, number: int, seed: str = "") -> Iterator[str]:
     """Names for new pods that no pod has, one that is being deleted included."""
     taken = {name(pod) for pod in state.of("Pod") if namespace(pod) == namespace(owner)}
     found = (f"{name(owner)}-{_digest(f'{uid(owner)} {seed} {n}'.encode())[:5]}" for n in count())

@@ -20,25 +20,25 @@ from podfence.errors import HostError, LabError, PodfenceError
 from podfence.kernel.bindnotice import BindNotices
 from podfence.kernel.nftcli import NOT_INSTALLED
 from podfence.lab.probing.connections import Handler
-from podfence.lab.probing.enforcer import Enforcer
+from podfence.lab.probing.enforcer import EnforcerProcess
 from podfence.lab.probing.livetraffic import LiveTraffic
 from podfence.lab.probing.prober import Prober
 from podfence.lab.probing.requests import (
-    Answer,
     Build,
+    ChildResult,
     DialServices,
     Enforce,
     Grow,
-    Held,
-    Logged,
+    HeldPorts,
+    NamespaceOf,
     Request,
     Send,
     Settle,
     StartTraffic,
-    StepAside,
     StopTraffic,
+    TakeLogged,
     Try,
-    Where,
+    YieldPorts,
 )
 from podfence.lab.probing.responder import Answerers
 from podfence.lab.probing.sockets import reserve
@@ -65,7 +65,7 @@ def serve(connection: Connection, plan: ProbePlan) -> None:
             if descriptor == connection.fileno():
                 try:
                     request: Request[Any] = connection.recv()
-                    if isinstance(request, StepAside):
+                    if isinstance(request, YieldPorts):
                         lab.programs.append(recv_handle(connection))
                 except EOFError:
                     return
@@ -76,7 +76,7 @@ def serve(connection: Connection, plan: ProbePlan) -> None:
         lab.attend()
 
 
-def _answer(lab: _Lab, request: Request[Any]) -> Answer[object] | PodfenceError:
+def _answer(lab: _Lab, request: Request[Any]) -> ChildResult[object] | PodfenceError:
     start = monotonic()
     try:
         value = lab.do(request)
@@ -84,7 +84,7 @@ def _answer(lab: _Lab, request: Request[Any]) -> Answer[object] | PodfenceError:
         if isinstance(request, Build):
             raise
         return error
-    return Answer(value, monotonic() - start)
+    return ChildResult(value, monotonic() - start)
 
 
 class _Lab:
@@ -97,7 +97,7 @@ class _Lab:
         self._handlers: dict[int, Handler] = {}
         self._plan = plan
         self._topology: Topology
-        self._enforcers: dict[str, Enforcer] = {}
+        self._enforcers: dict[str, EnforcerProcess] = {}
         self._answerers: Answerers | None = None
         self._prober: Prober | None = None
         self._lost_pods = False
@@ -117,9 +117,9 @@ class _Lab:
                 self._settle(plan)
             case Send() | Try() | DialServices():
                 return self._probe(request)
-            case Held():
+            case HeldPorts():
                 return _there(self._answerers).held
-            case StepAside(name):
+            case YieldPorts(name):
                 self._step_aside(name)
             case StartTraffic(flows):
                 self._start_traffic(flows)
@@ -127,9 +127,9 @@ class _Lab:
                 return self._stop_traffic()
             case Enforce(node, rules):
                 self._enforcers[node].enforce(rules)
-            case Logged():
+            case TakeLogged():
                 return {node: each.denied() for node, each in self._enforcers.items()}
-            case Where(name):
+            case NamespaceOf(name):
                 return self._topology.namespace_of(name)
         return None
 
@@ -174,7 +174,8 @@ class _Lab:
         reserve(self._plan)
         self._topology = Topology(self._plan)
         self._enforcers = {
-            node: Enforcer(node, namespace) for node, namespace in self._topology.nodes.items()
+            node: EnforcerProcess(node, namespace)
+            for node, namespace in self._topology.nodes.items()
         }
         self._settle(self._plan)
 

@@ -37,7 +37,7 @@ class _Peer(Struct):
     came: float
 
 
-class Connections:
+class AcceptedConnections:
     """The connections. ``handlers``: whom to call when something comes, by descriptor; shared with
     those who listen."""
 

@@ -32,7 +32,7 @@ _SHORT_MEMORY = (
 """Finished probes leave the node's connection table soon, so that it never fills."""
 
 
-class Enforcer:
+class EnforcerProcess:
     """The lab process's handle of one node's enforcement process."""
 
     def __init__(self, node: str, namespace: int) -> None:

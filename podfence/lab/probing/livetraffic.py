@@ -23,7 +23,7 @@ from podfence.kernel import netns
 from podfence.lab.probing.forking import fork_with_pipe
 from podfence.lab.probing.sockets import FAMILY
 from podfence.lab.probing.topology import Topology
-from podfence.lab.testbed.livetraffic import Message, Traffic
+from podfence.lab.testbed.livetraffic import SentMessage, Traffic
 from podfence.lab.testbed.probeplan import ProbePlan
 from podfence.lab.testbed.probes import Probe
 
@@ -132,7 +132,7 @@ class _Exchange:
 
     def __init__(self, flows: Sequence[Ends]) -> None:
         self._flows = flows
-        self._sent: list[Message] = []
+        self._sent: list[SentMessage] = []
         self._received: dict[int, float] = {}
         self._partial: dict[int, bytes] = {}
 
@@ -149,7 +149,7 @@ class _Exchange:
         try:
             # What waits in a full buffer is not lost, and not sent either.
             if end.send(message) == len(message):
-                self._sent.append(Message(flow, bool(reply), now, 0.0))
+                self._sent.append(SentMessage(flow, bool(reply), now, 0.0))
         except OSError as error:
             if not isinstance(error, BlockingIOError | PermissionError | ConnectionRefusedError):
                 raise

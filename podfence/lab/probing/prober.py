@@ -24,7 +24,7 @@ from podfence.lab.probing.round import Arrivals, Board, Round
 from podfence.lab.probing.sender import SOURCE_PORTS, Sender
 from podfence.lab.probing.sockets import window
 from podfence.lab.probing.topology import Topology
-from podfence.lab.testbed.probeplan import ProbePlan, Side
+from podfence.lab.testbed.probeplan import PartyKind, ProbePlan
 from podfence.lab.testbed.probes import Pair, Probe, Probes, kinds_of
 from podfence.lab.testbed.services import ServiceProbe
 
@@ -52,7 +52,7 @@ class Prober:
             {a.version: str(a) for a in party.addresses} for party in plan.parties
         ]
         self._bound = frozenset(
-            at for at, party in enumerate(plan.parties) if party.side is not Side.POD
+            at for at, party in enumerate(plan.parties) if party.side is not PartyKind.POD
         )
         self._names = {name: at for at, name in enumerate(answerers.names)}
 

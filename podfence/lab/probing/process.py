@@ -26,7 +26,7 @@ from podfence.errors import LabError, PodfenceError
 from podfence.kernel import netns
 from podfence.lab.probing.child import serve
 from podfence.lab.probing.forking import fork_with_pipe
-from podfence.lab.probing.requests import Answer, Request
+from podfence.lab.probing.requests import ChildResult, Request
 from podfence.lab.testbed.probeplan import ProbePlan
 
 _SYSTEM_PROGRAMS = "/usr/sbin:/sbin"
@@ -46,15 +46,15 @@ class _Failed(Struct, frozen=True):
     traceback: str
 
 
-class Pending(Generic[A]):
+class PendingRequest(Generic[A]):
     """A request that was sent, and will be answered in its turn."""
 
     __slots__ = ("_receive",)
 
-    def __init__(self, receive: Callable[[], Answer[Any]]) -> None:
+    def __init__(self, receive: Callable[[], ChildResult[Any]]) -> None:
         self._receive = receive
 
-    def answer(self) -> Answer[A]:
+    def answer(self) -> ChildResult[A]:
         """Wait for it; those sent before must have been waited for. Raises what the child raised
         (LabError, NftError)."""
         return self._receive()
@@ -103,27 +103,27 @@ class LabProcess:
         found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         return found is not None
 
-    def ask(self, request: Request[A]) -> Pending[A]:
+    def ask(self, request: Request[A]) -> PendingRequest[A]:
         """Send a request; the child answers requests in order. A child that has failed meanwhile
         says so in place of the answer."""
         with suppress(BrokenPipeError):
             self._connection.send(request)
-        return Pending(self._answer)
+        return PendingRequest(self._answer)
 
-    def call(self, request: Request[A]) -> Answer[A]:
+    def call(self, request: Request[A]) -> ChildResult[A]:
         """Ask and wait. Raises what the child raised (LabError, NftError)."""
         return self.ask(request).answer()
 
-    def call_with(self, request: Request[A], descriptor: int) -> Answer[A]:
+    def call_with(self, request: Request[A], descriptor: int) -> ChildResult[A]:
         """The same for a request that a descriptor follows; the caller keeps its own copy."""
         pending = self.ask(request)
         with suppress(BrokenPipeError):
             send_handle(self._connection, descriptor, self.pid)
         return pending.answer()
 
-    def _answer(self) -> Answer[Any]:
+    def _answer(self) -> ChildResult[Any]:
         answer = self._receive()
-        assert isinstance(answer, Answer)
+        assert isinstance(answer, ChildResult)
         return answer
 
     def _receive(self) -> object:

@@ -26,7 +26,7 @@ class Request(Generic[A_co]):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Generic[A_co]):
+class ChildResult(Generic[A_co]):
     """What a request led to."""
 
     value: A_co
@@ -108,17 +108,17 @@ class Enforce(Request[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class Logged(Request[Mapping[str, Noted]]):
+class TakeLogged(Request[Mapping[str, Noted]]):
     """Copies of denied packets since the last time that this was asked, by node."""
 
 
 @dataclass(frozen=True, slots=True)
-class Held(Request[frozenset[Listener]]):
+class HeldPorts(Request[frozenset[Listener]]):
     """Which ports programs in the pods have, so that the lab does not listen there."""
 
 
 @dataclass(frozen=True, slots=True)
-class StepAside(Request[None]):
+class YieldPorts(Request[None]):
     """Leave every port to the programs of a pod or node that ask for it, as long as they run. The
     descriptor of their bind notices follows the request (:class:`BindNotices`)."""
 
@@ -126,7 +126,7 @@ class StepAside(Request[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class Where(Request[int]):
+class NamespaceOf(Request[int]):
     """Which descriptor of the lab process holds the namespace of a party, by its name."""
 
     name: str

@@ -16,7 +16,7 @@ from time import monotonic
 from podfence.errors import LabError
 from podfence.kernel import netns
 from podfence.lab.probing import sockets
-from podfence.lab.probing.connections import Connections, Handler
+from podfence.lab.probing.connections import AcceptedConnections, Handler
 from podfence.lab.probing.round import Arrivals
 from podfence.lab.probing.sender import SOURCE_PORTS
 from podfence.lab.probing.sockets import FAMILY
@@ -66,7 +66,7 @@ class Answerers:
         self._retries: list[float] = []
         """When to take back what programs have asked for and not taken."""
         self.poll = poll
-        self.connections = Connections(poll, self.handlers)
+        self.connections = AcceptedConnections(poll, self.handlers)
         """Those that have come, which want to be attended to now and then."""
         self.complete()
 

@@ -15,14 +15,14 @@ from struct import Struct
 import msgspec
 
 from podfence.lab.testbed.packets import ECHO_BODY
-from podfence.lab.testbed.probes import Outcome, Probes, both, ones
+from podfence.lab.testbed.probes import ProbeOutcome, Probes, both, ones
 
 NONCE = Struct("=IIi")
 """What a datagram carries, and gets back before the name: round, probe, index of the target."""
 _NUMBERS = 0xFFFFFF
 """A probe's number has 24 bits of a sequence number or tag, the round the other eight."""
 _NAME_SIZE = 4
-_IS_SILENT = bytes(outcome == Outcome.TIMEOUT for outcome in range(256))
+_IS_SILENT = bytes(outcome == ProbeOutcome.TIMEOUT for outcome in range(256))
 
 
 class Round(msgspec.Struct, frozen=True):
@@ -55,9 +55,9 @@ class Round(msgspec.Struct, frozen=True):
 
 
 class Board:
-    """``outcomes``: one :class:`Outcome` a probe, TIMEOUT until something is known; ``answered``:
-    the place of the party whose name came back, -1: none did; ``arrived``: 1 where a datagram came
-    to whoever answers it."""
+    """``outcomes``: one :class:`ProbeOutcome` a probe, TIMEOUT until something is known.
+    ``answered``: the index of the party whose name came back, -1: none did. ``arrived``: 1 where a
+    datagram reached the party that answers it."""
 
     def __init__(self, probes: int) -> None:
         memory = memoryview(mmap(-1, probes * (_NAME_SIZE + 2) or 1))
@@ -66,13 +66,13 @@ class Board:
         self.outcomes = memory[names : names + probes]
         self.arrived = memory[names + probes : names + 2 * probes]
         self.answered[:] = memoryview(b"\xff" * names).cast("i")
-        self.outcomes[:] = bytes([Outcome.TIMEOUT]) * probes
+        self.outcomes[:] = bytes([ProbeOutcome.TIMEOUT]) * probes
 
     def found(self) -> bytes:
         """Every outcome, when all is over: what arrived and got no answer is no mere silence."""
         outcomes = bytearray(self.outcomes)
         for at in ones(both(bytes(outcomes.translate(_IS_SILENT)), bytes(self.arrived))):
-            outcomes[at] = Outcome.ONE_WAY
+            outcomes[at] = ProbeOutcome.ONE_WAY
         return bytes(outcomes)
 
 
@@ -104,10 +104,10 @@ class Arrivals:
         """The initiate tag of an SCTP INIT, with the party and port that it came to: it is not
         answered, so to have come to the right ones is its outcome."""
         at = self._round.marked(tag)
-        if at >= 0 and self._board.outcomes[at] == Outcome.TIMEOUT:
+        if at >= 0 and self._board.outcomes[at] == ProbeOutcome.TIMEOUT:
             probe = self._round.probes[at]
             right = (party_index, port) == (probe.target, probe.port)
-            self._board.outcomes[at] = Outcome.OPEN if right else Outcome.WRONG_PEER
+            self._board.outcomes[at] = ProbeOutcome.OPEN if right else ProbeOutcome.WRONG_PEER
 
     def _numbered(self, serial: int, at: int) -> None:
         if serial == self._round.serial and at < len(self._board.arrived):

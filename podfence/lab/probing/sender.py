@@ -32,7 +32,7 @@ from podfence.lab.testbed.packets import (
     init,
     syn_answer,
 )
-from podfence.lab.testbed.probes import Outcome, Pair, ProbeKind
+from podfence.lab.testbed.probes import Pair, ProbeKind, ProbeOutcome
 
 _BURST = 64
 """Packets after which the sender waits for what they led to: few enough for the queues of the CPU
@@ -47,23 +47,23 @@ _CONNECT = int(ProbeKind.CONNECT)
 SOURCE_PORTS = range(20_000, 32_000)
 """Connections take theirs above these, as the kernel likes."""
 _MEANINGS = {
-    errno.ECONNREFUSED: Outcome.REFUSED,
-    errno.ECONNRESET: Outcome.RESET,
-    errno.EPIPE: Outcome.RESET,
-    errno.ENETUNREACH: Outcome.UNREACHABLE,
-    errno.EHOSTUNREACH: Outcome.UNREACHABLE,
-    errno.EADDRNOTAVAIL: Outcome.UNREACHABLE,
-    errno.EPERM: Outcome.PROHIBITED,
-    errno.EACCES: Outcome.PROHIBITED,
+    errno.ECONNREFUSED: ProbeOutcome.REFUSED,
+    errno.ECONNRESET: ProbeOutcome.RESET,
+    errno.EPIPE: ProbeOutcome.RESET,
+    errno.ENETUNREACH: ProbeOutcome.UNREACHABLE,
+    errno.EHOSTUNREACH: ProbeOutcome.UNREACHABLE,
+    errno.EADDRNOTAVAIL: ProbeOutcome.UNREACHABLE,
+    errno.EPERM: ProbeOutcome.PROHIBITED,
+    errno.EACCES: ProbeOutcome.PROHIBITED,
 }
 
 
-def outcome_of(error: OSError) -> Outcome:
+def outcome_of(error: OSError) -> ProbeOutcome:
     """What a socket error means. Raises the error itself when it is about this machine's limits."""
     if error.errno in _MEANINGS:
         return _MEANINGS[error.errno]
     if isinstance(error, TimeoutError):
-        return Outcome.TIMEOUT
+        return ProbeOutcome.TIMEOUT
     raise error
 
 
@@ -174,17 +174,19 @@ class Sender:
 
     # -- receiving
 
-    def settle(self, at: int, outcome: Outcome) -> None:
+    def settle(self, at: int, outcome: ProbeOutcome) -> None:
         """The first that comes back for a probe is its outcome."""
-        if self._outcomes[at] == Outcome.TIMEOUT:
+        if self._outcomes[at] == ProbeOutcome.TIMEOUT:
             self._outcomes[at] = outcome
             self._awaited -= 1
 
     def named(self, at: int, target: int, name: bytes) -> None:
         """A name has come back."""
-        if self._outcomes[at] == Outcome.TIMEOUT:
+        if self._outcomes[at] == ProbeOutcome.TIMEOUT:
             found = self._answered[at] = self._round.names.get(name, -1)
-            self.settle(at, Outcome.OPEN if found >= 0 and found == target else Outcome.WRONG_PEER)
+            self.settle(
+                at, ProbeOutcome.OPEN if found >= 0 and found == target else ProbeOutcome.WRONG_PEER
+            )
 
     def _serve(self, patience: float) -> int:
         """Handle what has come; returns how many sockets had something."""
@@ -213,7 +215,7 @@ class Sender:
             if name:
                 self.named(at, self._round.probes[at].target, name)
             else:
-                self.settle(at, Outcome.RESET)
+                self.settle(at, ProbeOutcome.RESET)
         del self._connecting[descriptor]
         made.close()
 
@@ -230,7 +232,7 @@ class Sender:
             self._read_answers()
 
     def _is_awaiting(self) -> bool:
-        self._inits = [at for at in self._inits if self._outcomes[at] == Outcome.TIMEOUT]
+        self._inits = [at for at in self._inits if self._outcomes[at] == ProbeOutcome.TIMEOUT]
         return bool(self._awaited or self._inits)
 
 
@@ -328,7 +330,7 @@ class _Line:
                 answer = syn_answer(family, packet)
                 if answer is not None:
                     sequence, refused = answer
-                    outcome = Outcome.REFUSED if refused else Outcome.OPEN
+                    outcome = ProbeOutcome.REFUSED if refused else ProbeOutcome.OPEN
                     self._answered_by(sequence ^ mark, by[0], outcome)
 
     def _read_echoes(self, made: socket.socket) -> None:
@@ -339,10 +341,10 @@ class _Line:
                 if body is not None and len(body) == ECHO_BODY.size:
                     serial, at = ECHO_BODY.unpack(body)
                     if serial == self._round.serial:
-                        self._answered_by(at, by[0], Outcome.OPEN)
+                        self._answered_by(at, by[0], ProbeOutcome.OPEN)
 
-    def _answered_by(self, at: int, address: str, outcome: Outcome) -> None:
+    def _answered_by(self, at: int, address: str, outcome: ProbeOutcome) -> None:
         """An answer without a name says by its address who gave it."""
         asked = self._asked.pop(at, None)
         if asked is not None:
-            self._sender.settle(at, outcome if address == asked else Outcome.WRONG_PEER)
+            self._sender.settle(at, outcome if address == asked else ProbeOutcome.WRONG_PEER)

@@ -36,7 +36,7 @@ from podfence.kernel.rtnetlink import (
     route_gone,
     veth,
 )
-from podfence.lab.testbed.probeplan import LabNode, Party, ProbePlan, Side
+from podfence.lab.testbed.probeplan import LabNode, Party, PartyKind, ProbePlan
 from podfence.model.objects import IPAddress
 
 GATEWAY = {4: ip_address("169.254.1.1"), 6: ip_address("fe80::1")}
@@ -95,7 +95,7 @@ class Topology:
     def grow(self, plan: ProbePlan) -> bool:
         """Make what is missing. What the plan has not stays, unless it is in the way. Returns
         whether a pod went, and its sockets with it."""
-        wanted = {party.name: party for party in plan.parties if party.side is Side.POD}
+        wanted = {party.name: party for party in plan.parties if party.side is PartyKind.POD}
         addresses = {a for party in wanted.values() for a in party.addresses}
         in_the_way = [
             pod
@@ -115,7 +115,7 @@ class Topology:
     def settle(self, plan: ProbePlan) -> None:
         """Become the plan: make what is missing, remove what it has not."""
         self.grow(plan)
-        wanted = {party.name for party in plan.parties if party.side is Side.POD}
+        wanted = {party.name for party in plan.parties if party.side is PartyKind.POD}
         self._remove(pod for name, pod in self._pods.items() if name not in wanted)
         self._set_outside(_outside_addresses(plan))
         self.of_party = {at: self._namespace(party) for at, party in enumerate(plan.parties)}
@@ -129,7 +129,7 @@ class Topology:
         raise LabError(f"the lab has no pod and no node named {name}")
 
     def _namespace(self, party: Party) -> int:
-        return self.home if party.side is Side.OUTSIDE else self.namespace_of(party.name)
+        return self.home if party.side is PartyKind.OUTSIDE else self.namespace_of(party.name)
 
     def _add_node(self, number: int, node: LabNode, outside: Rtnetlink) -> None:
         families = self._settings.families
@@ -188,7 +188,7 @@ class Topology:
 
 
 def _outside_addresses(plan: ProbePlan) -> set[IPAddress]:
-    return {a for party in plan.parties if party.side is Side.OUTSIDE for a in party.addresses}
+    return {a for party in plan.parties if party.side is PartyKind.OUTSIDE for a in party.addresses}
 
 
 class _Settings(Struct, frozen=True):

@@ -15,19 +15,21 @@ from msgspec import Struct
 from podfence.engine.evaluate import Judge
 from podfence.engine.permitted import Permitted
 from podfence.lab.testbed.probeplan import ProbePlan
-from podfence.lab.testbed.probes import Outcome, Pair, Port, Probe, ProbeKind, both, ones
-from podfence.lab.testbed.report import Check, Packet, PairResult, PortSeen
+from podfence.lab.testbed.probes import Pair, Port, Probe, ProbeKind, ProbeOutcome, both, ones
+from podfence.lab.testbed.report import Check, PairResult, PortSeen, SentProbe
 from podfence.model.objects import IPAddress
 from podfence.policy.flow import Flow
 from podfence.policy.index import PolicyIndex
 
-_NOTHING_CAME_BACK = frozenset({Outcome.TIMEOUT, Outcome.UNREACHABLE, Outcome.PROHIBITED})
+_NOTHING_CAME_BACK = frozenset(
+    {ProbeOutcome.TIMEOUT, ProbeOutcome.UNREACHABLE, ProbeOutcome.PROHIBITED}
+)
 _SAYS = bytes(
-    1 if outcome == Outcome.OPEN else 0 if outcome in _NOTHING_CAME_BACK else 2
+    1 if outcome == ProbeOutcome.OPEN else 0 if outcome in _NOTHING_CAME_BACK else 2
     for outcome in range(256)
 )
 """What an outcome says of its probe, as the engine says it: 1 allowed, 0 denied; 2: neither."""
-_NOT_OPEN = bytes(outcome != Outcome.OPEN for outcome in range(256))
+_NOT_OPEN = bytes(outcome != ProbeOutcome.OPEN for outcome in range(256))
 _KINDS = bytes((ProbeKind.SYN, ProbeKind.CONNECT)) + bytes(254)
 
 
@@ -71,10 +73,10 @@ class _Answers:
         return found
 
 
-def agrees(allowed: bool, outcome: Outcome) -> bool:
+def agrees(allowed: bool, outcome: ProbeOutcome) -> bool:
     """Whether an outcome is what the engine promises. Whatever the target itself sends back, a
     refusal too, says that a packet has come to it."""
-    return outcome is Outcome.OPEN if allowed else outcome in _NOTHING_CAME_BACK
+    return outcome is ProbeOutcome.OPEN if allowed else outcome in _NOTHING_CAME_BACK
 
 
 def enforced_kinds(allowed: bytes) -> bytes:
@@ -109,16 +111,16 @@ class Observed(Struct, frozen=True, dict=True):
         if self.enforced.translate(_SAYS) == self.allowed:
             return
         for number, allowed in enumerate(self.allowed):
-            outcome = Outcome(self.enforced[number])
-            if self.control[number] == Outcome.OPEN and not agrees(bool(allowed), outcome):
+            outcome = ProbeOutcome(self.enforced[number])
+            if self.control[number] == ProbeOutcome.OPEN and not agrees(bool(allowed), outcome):
                 yield self._check(number, outcome)
 
     def without_control(self) -> Iterator[Check]:
         """Probes without a control, with what became of that; those to ports that programs in the
         pods hold are left out."""
         for number in not_open(self.control):
-            if self.control[number] != Outcome.HELD:
-                yield self._check(number, Outcome(self.control[number]))
+            if self.control[number] != ProbeOutcome.HELD:
+                yield self._check(number, ProbeOutcome(self.control[number]))
 
     def pairs(self) -> Iterator[PairResult]:
         """What was seen, pair by pair; probes without control are left out."""
@@ -137,16 +139,16 @@ class Observed(Struct, frozen=True, dict=True):
     def _seen(self, pairs: Sequence[Pair]) -> Iterator[PortSeen]:
         for pair in pairs:
             for number, (protocol, port) in enumerate(pair.ports, pair.first):
-                if self.control[number] == Outcome.OPEN:
-                    outcome = Outcome(self.enforced[number])
+                if self.control[number] == ProbeOutcome.OPEN:
+                    outcome = ProbeOutcome(self.enforced[number])
                     agreed = agrees(bool(self.allowed[number]), outcome)
-                    is_open = outcome is Outcome.OPEN
+                    is_open = outcome is ProbeOutcome.OPEN
                     yield PortSeen(pair.family, protocol, port, is_open, agreed)
 
-    def _check(self, number: int, outcome: Outcome) -> Check:
+    def _check(self, number: int, outcome: ProbeOutcome) -> Check:
         probe = self.plan.probes[number]
         verdict = self._judge.verdict(flow_of(self.plan, probe))
-        return Check(Packet.of(self.plan, probe, outcome), verdict)
+        return Check(SentProbe.of(self.plan, probe, outcome), verdict)
 
     @cached_property
     def _judge(self) -> Judge:

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence, Set
 
 from podfence.lab.testbed.compare import lost
-from podfence.lab.testbed.probeplan import ProbePlan, Side
-from podfence.lab.testbed.probes import Listener, Outcome, Port, Probe, ProbeKind, Probes
+from podfence.lab.testbed.probeplan import PartyKind, ProbePlan
+from podfence.lab.testbed.probes import Listener, Port, Probe, ProbeKind, ProbeOutcome, Probes
 
 _IS_SENT = bytes(kind != ProbeKind.SKIP for kind in range(256))
 
@@ -57,7 +57,7 @@ def control_outcomes(probes: Probes, kinds: bytes, outcomes: bytes) -> bytes:
 
     A port that is probed by its own party alone counts as answered: no network lies between.
     """
-    control = bytearray(bytes([Outcome.OPEN]) * len(probes))
+    control = bytearray(bytes([ProbeOutcome.OPEN]) * len(probes))
     silent: dict[Listener, int] = {}
     for number in unanswered(kinds, outcomes):
         control[number] = outcomes[number]
@@ -65,7 +65,7 @@ def control_outcomes(probes: Probes, kinds: bytes, outcomes: bytes) -> bytes:
             silent[_listener(probes[number])] = outcomes[number]
     for number, probe in enumerate(probes) if silent else ():
         failure = silent.get(_listener(probe))
-        if failure is not None and control[number] == Outcome.OPEN:
+        if failure is not None and control[number] == ProbeOutcome.OPEN:
             control[number] = failure
     return bytes(control)
 
@@ -82,7 +82,7 @@ def control_of(plan: ProbePlan, probe: Probe) -> Probe:
     """A probe to the same port that no policy forbids: from the target's own node (NP-52), or from
     the target itself when that is no pod."""
     target = plan.parties[probe.target]
-    at = _place_of_node(plan, target.node) if target.side is Side.POD else probe.target
+    at = _place_of_node(plan, target.node) if target.side is PartyKind.POD else probe.target
     return probe._replace(source=at)
 
 
@@ -98,19 +98,25 @@ def live_control(
     """The control of every probe of the plan: its target listens, and the link of its source works.
     The link works when the source itself was reached over the same IP version, on any port.
     ``held``: ports that programs in the pods have; those that do not answer are left out."""
-    answered = [p for p, outcome in zip(tried, outcomes, strict=True) if outcome == Outcome.OPEN]
+    answered = [
+        p for p, outcome in zip(tried, outcomes, strict=True) if outcome == ProbeOutcome.OPEN
+    ]
     listening = {_listener(probe) for probe in answered}
     linked = {(probe.target, probe.family) for probe in answered}
 
-    def control(probe: Probe) -> Outcome:
+    def control(probe: Probe) -> ProbeOutcome:
         if _listener(probe) in held and _listener(probe) not in listening:
-            return Outcome.HELD
-        pod = plan.parties[probe.source].side is Side.POD
+            return ProbeOutcome.HELD
+        pod = plan.parties[probe.source].side is PartyKind.POD
         works = not pod or (probe.source, probe.family) in linked
-        return Outcome.OPEN if works and _listener(probe) in listening else Outcome.TIMEOUT
+        return (
+            ProbeOutcome.OPEN if works and _listener(probe) in listening else ProbeOutcome.TIMEOUT
+        )
 
     return bytes(map(control, plan.probes))
 
 
 def _place_of_node(plan: ProbePlan, node: str) -> int:
-    return next(at for at, p in enumerate(plan.parties) if p.side is Side.NODE and p.name == node)
+    return next(
+        at for at, p in enumerate(plan.parties) if p.side is PartyKind.NODE and p.name == node
+    )

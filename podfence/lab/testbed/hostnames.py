@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from podfence.lab.testbed.probeplan import ProbePlan, Side
+from podfence.lab.testbed.probeplan import PartyKind, ProbePlan
 from podfence.lab.testbed.services import selected_pods
 from podfence.model.objects import IPAddress
 from podfence.policy.index import PolicyIndex
@@ -39,7 +39,7 @@ def hosts_text(index: PolicyIndex, plan: ProbePlan, namespace: str) -> str:
 
 def _entries(index: PolicyIndex, plan: ProbePlan, namespace: str) -> Iterator[Entry]:
     """Of two entries of one name, the first counts: a Service comes before a pod."""
-    pods = {party.name: party.addresses for party in plan.parties if party.side is Side.POD}
+    pods = {party.name: party.addresses for party in plan.parties if party.side is PartyKind.POD}
     for service in index.cluster.services:
         of, name = service.ref.namespace, service.ref.name
         for each in _forms(name, of, namespace):
@@ -57,7 +57,7 @@ def _entries(index: PolicyIndex, plan: ProbePlan, namespace: str) -> Iterator[En
             for suffix in ("pod", f"pod.{DOMAIN}"):
                 yield f"{dashed}.{of}.{suffix}", (address,)
     for party in plan.parties:
-        if party.side is Side.NODE:
+        if party.side is PartyKind.NODE:
             yield party.name, party.addresses
 
 

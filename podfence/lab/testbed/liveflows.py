@@ -7,7 +7,7 @@ from collections.abc import Iterator, Set
 from msgspec import Struct
 
 from podfence.engine.evaluate import Judge
-from podfence.lab.testbed.probeplan import ProbePlan, Side, spread
+from podfence.lab.testbed.probeplan import PartyKind, ProbePlan, spread
 from podfence.lab.testbed.probes import Listener, Probe
 from podfence.policy.flow import Flow
 from podfence.policy.index import PolicyIndex
@@ -45,7 +45,7 @@ def flows_across(
 
 
 def _flows(plan: ProbePlan) -> Iterator[tuple[Probe, Flow]]:
-    pods = [party.side is Side.POD for party in plan.parties]
+    pods = [party.side is PartyKind.POD for party in plan.parties]
     for probe in plan.probes:
         source, target, family, protocol, port = probe
         both = pods[source] and pods[target] and source != target

@@ -17,7 +17,7 @@ Interval = tuple[float, float]
 clock."""
 
 
-class Message(NamedTuple):
+class SentMessage(NamedTuple):
     """``flow``: its index among the flows; ``reply``: from the target to the source.
     ``received``: when, 0: never. Times are those of the monotonic clock."""
 
@@ -30,11 +30,11 @@ class Message(NamedTuple):
 class Traffic(NamedTuple):
     """All messages, and how many segments each flow sent again (0 for UDP)."""
 
-    messages: list[Message]
+    messages: list[SentMessage]
     again: list[int]
 
 
-class Account(Struct, frozen=True):
+class TrafficLosses(Struct, frozen=True):
     """``refused``: messages sent while their flow was revoked; ``leaked``: those of them that came.
     ``kept``: messages of flows that were never revoked; ``lost``: those of them that did not come,
     and segments of theirs that TCP had to send again."""
@@ -47,7 +47,7 @@ class Account(Struct, frozen=True):
     lost: int
 
 
-def account(traffic: Traffic, revoked: Mapping[int, Sequence[Interval]]) -> Account:
+def account(traffic: Traffic, revoked: Mapping[int, Sequence[Interval]]) -> TrafficLosses:
     """Judge an exchange. ``revoked``: when each flow that was revoked at some time was."""
     refused = leaked = kept = lost = 0
     for message in traffic.messages:
@@ -60,7 +60,7 @@ def account(traffic: Traffic, revoked: Mapping[int, Sequence[Interval]]) -> Acco
             lost += not message.received
     lost += sum(n for flow, n in enumerate(traffic.again) if flow not in revoked)
     flows = len(traffic.again)
-    return Account(len(revoked), refused, leaked, flows - len(revoked), kept, lost)
+    return TrafficLosses(len(revoked), refused, leaked, flows - len(revoked), kept, lost)
 
 
 def _within(when: float, intervals: Iterable[Interval]) -> float | None:

@@ -34,7 +34,7 @@ _FEW_OUTSIDE = 8
 Item = TypeVar("Item")
 
 
-class Side(Enum):
+class PartyKind(Enum):
     """What kind of end a party is."""
 
     POD = "pod"
@@ -52,7 +52,7 @@ class Party(Struct, frozen=True):
     """
 
     name: str
-    side: Side
+    side: PartyKind
     addresses: tuple[IPAddress, ...]
     node: str = ""
 
@@ -93,7 +93,7 @@ class ProbePlan(Struct, frozen=True):
     sctp: tuple[int, ...] = ()
 
 
-class Limits(Struct, frozen=True):
+class PlanLimits(Struct, frozen=True):
     """Bounds of a plan: probes in all, port numbers, outside addresses."""
 
     probes: int = 400_000
@@ -102,7 +102,7 @@ class Limits(Struct, frozen=True):
 
 
 def make_plan(
-    index: PolicyIndex, limits: Limits = Limits(), families: Sequence[int] = FAMILIES
+    index: PolicyIndex, limits: PlanLimits = PlanLimits(), families: Sequence[int] = FAMILIES
 ) -> ProbePlan:
     """Plan probes of every ordered pair with a pod in it, on every port that matters.
 
@@ -137,7 +137,7 @@ def _pods(index: PolicyIndex, families: Sequence[int], notes: list[str]) -> list
         own = endpoint.addresses
         usable = tuple(a for a in own if a.version in families and is_usable(a))
         if usable:
-            parties.append(Party(name, Side.POD, usable, endpoint.pod.node))
+            parties.append(Party(name, PartyKind.POD, usable, endpoint.pod.node))
         else:
             absent.setdefault(_why_absent(endpoint), []).append(name)
     for why, names in absent.items():
@@ -166,7 +166,7 @@ def _node_party(node: LabNode) -> Party:
     first: dict[int, IPAddress] = {}
     for address in node.addresses:
         first.setdefault(address.version, address)
-    return Party(node.name, Side.NODE, tuple(first.values()), node.name)
+    return Party(node.name, PartyKind.NODE, tuple(first.values()), node.name)
 
 
 def _outside(
@@ -185,7 +185,7 @@ def _outside(
     ]
     if len(found) > limit:
         notes.append(f"{limit} of {len(found)} kinds of outside addresses take part")
-    return [Party(str(a), Side.OUTSIDE, (a,)) for a in spread(found, limit)]
+    return [Party(str(a), PartyKind.OUTSIDE, (a,)) for a in spread(found, limit)]
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:
@@ -197,7 +197,7 @@ def spread(items: Sequence[Item], count: int) -> list[Item]:
 
 def _pairs(parties: Sequence[Party]) -> Iterator[tuple[int, int, int]]:
     """``(source, target, family)`` of ordered pairs of which one at least is a pod."""
-    pods = [party.side is Side.POD for party in parties]
+    pods = [party.side is PartyKind.POD for party in parties]
     speaks = [party.families for party in parties]
     for source in range(len(parties)):
         for target in range(len(parties)):

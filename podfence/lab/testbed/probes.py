@@ -130,7 +130,7 @@ def kinds_of(count: int, numbers: Iterable[int], kind: ProbeKind = ProbeKind.CON
 # -- what became of one
 
 
-class Outcome(IntEnum):
+class ProbeOutcome(IntEnum):
     """Small integers, so that a hundred thousand of them travel as bytes."""
 
     OPEN = 0  # the right party answered
@@ -150,15 +150,15 @@ class Outcome(IntEnum):
 
 
 _WORDS = {
-    Outcome.OPEN: "open",
-    Outcome.TIMEOUT: "no answer",
-    Outcome.REFUSED: "refused",
-    Outcome.RESET: "reset",
-    Outcome.UNREACHABLE: "unreachable",
-    Outcome.PROHIBITED: "prohibited",
-    Outcome.WRONG_PEER: "answered by another pod",
-    Outcome.ONE_WAY: "arrived, but its answer did not",
-    Outcome.HELD: "held by a program in the pod",
+    ProbeOutcome.OPEN: "open",
+    ProbeOutcome.TIMEOUT: "no answer",
+    ProbeOutcome.REFUSED: "refused",
+    ProbeOutcome.RESET: "reset",
+    ProbeOutcome.UNREACHABLE: "unreachable",
+    ProbeOutcome.PROHIBITED: "prohibited",
+    ProbeOutcome.WRONG_PEER: "answered by another pod",
+    ProbeOutcome.ONE_WAY: "arrived, but its answer did not",
+    ProbeOutcome.HELD: "held by a program in the pod",
 }
 
 

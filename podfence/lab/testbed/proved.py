@@ -10,7 +10,7 @@ from podfence.questions.tests.ends import Miss
 from podfence.questions.tests.form import PolicyTest
 
 
-class Seen(Struct, frozen=True):
+class Disagreement(Struct, frozen=True):
     """One connection that was not as the test says. ``agrees``: the engine says so too."""
 
     source: str
@@ -32,7 +32,7 @@ class Proved(Struct, frozen=True):
     packets: int = 0
     denials: int = 0
     differ: int = 0
-    first: Seen | None = None
+    first: Disagreement | None = None
     wrong: int = 0
     misses: tuple[Miss, ...] = ()
     text: str = ""

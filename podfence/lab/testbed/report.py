@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from podfence.lab.testbed.probeplan import Party, ProbePlan
-from podfence.lab.testbed.probes import Outcome, Probe
+from podfence.lab.testbed.probes import Probe, ProbeOutcome
 from podfence.policy.flow import Verdict
 from podfence.policy.origin import Origin
 
 
-class Packet(Struct, frozen=True):
+class SentProbe(Struct, frozen=True):
     """One probe that was sent, and what became of it."""
 
     source: Party
@@ -22,10 +22,10 @@ class Packet(Struct, frozen=True):
     protocol: str
     port: int
     """0 for protocols without ports."""
-    outcome: Outcome
+    outcome: ProbeOutcome
 
     @classmethod
-    def of(cls, plan: ProbePlan, probe: Probe, outcome: Outcome) -> Packet:
+    def of(cls, plan: ProbePlan, probe: Probe, outcome: ProbeOutcome) -> SentProbe:
         """A probe between two parties of a plan."""
         ends = plan.parties[probe.source], plan.parties[probe.target]
         return cls(*ends, probe.family, probe.protocol, probe.port, outcome)
@@ -34,7 +34,7 @@ class Packet(Struct, frozen=True):
 class Check(Struct, frozen=True):
     """One packet beside the engine's answer."""
 
-    packet: Packet
+    packet: SentProbe
     verdict: Verdict
 
 

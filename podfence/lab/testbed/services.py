@@ -14,9 +14,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from podfence.engine.evaluate import Judge
-from podfence.lab.testbed.probeplan import LabNode, Party, ProbePlan, Side
-from podfence.lab.testbed.probes import Outcome, Probe
-from podfence.lab.testbed.report import Check, Packet, PairResult, PortSeen
+from podfence.lab.testbed.probeplan import LabNode, Party, PartyKind, ProbePlan
+from podfence.lab.testbed.probes import Probe, ProbeOutcome
+from podfence.lab.testbed.report import Check, PairResult, PortSeen, SentProbe
 from podfence.lab.testbed.usable import is_usable
 from podfence.model.cluster import Cluster
 from podfence.model.objects import IPAddress, Pod, Service, ServicePort
@@ -80,7 +80,7 @@ class Frontend(Struct, frozen=True):
 
 def frontends(index: PolicyIndex, plan: ProbePlan) -> list[Frontend]:
     """Every port of every Service that has a cluster address; backends are pods of the lab."""
-    pods = {party.name for party in plan.parties if party.side is Side.POD}
+    pods = {party.name for party in plan.parties if party.side is PartyKind.POD}
     found: list[Frontend] = []
     for service in index.cluster.services:
         selected = selected_pods(index, service, pods)
@@ -183,7 +183,7 @@ class ServiceProbe(Struct, frozen=True):
 
 def service_probes(plan: ProbePlan, every: Sequence[Frontend]) -> list[ServiceProbe]:
     """Every pod dials every port that has backends; at most MOST_PROBES attempts."""
-    pods = [at for at, party in enumerate(plan.parties) if party.side is Side.POD]
+    pods = [at for at, party in enumerate(plan.parties) if party.side is PartyKind.POD]
     wanted = [(n, f) for n, f in enumerate(every) if f.backends and f.protocol in ("TCP", "UDP")]
     some = pods[: max(1, MOST_PROBES // max(1, len(wanted)))]
     return [
@@ -196,7 +196,9 @@ def service_probes(plan: ProbePlan, every: Sequence[Frontend]) -> list[ServicePr
 
 def listeners(plan: ProbePlan, every: Sequence[Frontend]) -> list[Probe]:
     """What the backends have to listen on, as probes of their own."""
-    index_of = {party.name: at for at, party in enumerate(plan.parties) if party.side is Side.POD}
+    index_of = {
+        party.name: at for at, party in enumerate(plan.parties) if party.side is PartyKind.POD
+    }
     return [
         Probe(index_of[name], index_of[name], address.version, frontend.protocol, port)
         for frontend in every
@@ -257,12 +259,16 @@ def service_results(
             seen.setdefault((probe.source, service), []).append(port)
         if not agrees:
             outcome = (
-                Outcome.OPEN if who in said else Outcome.WRONG_PEER if who else Outcome.TIMEOUT
+                ProbeOutcome.OPEN
+                if who in said
+                else ProbeOutcome.WRONG_PEER
+                if who
+                else ProbeOutcome.TIMEOUT
             )
             flow, verdict = said[who if who in said else next(iter(said))]
             source, family = plan.parties[probe.source], probe.family
             backend = flow.protocol, flow.port
-            packet = Packet(source, parties[service], family, *backend, outcome)
+            packet = SentProbe(source, parties[service], family, *backend, outcome)
             wrong.append(Check(packet, verdict))
     pairs = [
         PairResult(plan.parties[source], parties[service], tuple(ports))
@@ -273,4 +279,4 @@ def service_results(
 
 def _party(every: Sequence[Frontend], service: str) -> Party:
     own = dict.fromkeys(f.address for f in every if f.service == service)
-    return Party(f"service {service}", Side.SERVICE, tuple(own))
+    return Party(f"service {service}", PartyKind.SERVICE, tuple(own))

@@ -13,21 +13,21 @@ from msgspec.structs import replace
 
 from podfence.policy.index import PolicyIndex
 from podfence.questions.connectivity import Connectivity, Group, Row
-from podfence.questions.tests.ends import Found
-from podfence.questions.tests.form import Ports
+from podfence.questions.tests.ends import ResolvedEnd
+from podfence.questions.tests.form import PortSpec
 from podfence.questions.tests.world import World
 from podfence.sets import PortSet
 
 
-class Wish(Struct, frozen=True):
+class RowFilter(Struct, frozen=True):
     """What is to be seen. None: any."""
 
-    sources: Found | None = None
-    destinations: Found | None = None
-    ports: Ports | None = None
+    sources: ResolvedEnd | None = None
+    destinations: ResolvedEnd | None = None
+    ports: PortSpec | None = None
 
 
-def narrowed(answer: Connectivity, world: World, wish: Wish) -> Connectivity:
+def narrowed(answer: Connectivity, world: World, wish: RowFilter) -> Connectivity:
     """The rows that hold somebody of the wish. ``world``: of the same index."""
     near = _numbers(answer, world, wish.sources)
     far = _numbers(answer, world, wish.destinations)
@@ -47,7 +47,7 @@ def narrowed(answer: Connectivity, world: World, wish: Wish) -> Connectivity:
     return replace(answer, rows=rows, asked=asked)
 
 
-def resolved(ports: Ports, index: PolicyIndex, number: int) -> PortSet:
+def resolved(ports: PortSpec, index: PolicyIndex, number: int) -> PortSet:
     """Ports as numbers, on the pods of one class."""
     found = ports.numbers
     for port in index.classes[number].named_ports:
@@ -56,11 +56,11 @@ def resolved(ports: Ports, index: PolicyIndex, number: int) -> PortSet:
     return found
 
 
-def _numbers(answer: Connectivity, world: World, found: Found | None) -> frozenset[int]:
+def _numbers(answer: Connectivity, world: World, found: ResolvedEnd | None) -> frozenset[int]:
     return frozenset(g.number for g in answer.groups if found is None or _holds(g, world, found))
 
 
-def _holds(group: Group, world: World, found: Found) -> bool:
+def _holds(group: Group, world: World, found: ResolvedEnd) -> bool:
     if group.workload is None:
         return bool(group.addresses and group.addresses & found.addresses)
     space = group.workload.namespace

@@ -20,7 +20,7 @@ from podfence.policy.flow import Direction
 from podfence.questions.find.deciding import FREE, Deciding, deciding
 from podfence.questions.phrases.outside import name_outside
 from podfence.questions.phrases.words import some as some_of
-from podfence.questions.tests.cells import Asked, Cells
+from podfence.questions.tests.cells import Cells, TestInWorld
 from podfence.questions.tests.ends import Part, Resolver
 from podfence.questions.tests.form import (
     ALL_PORTS,
@@ -28,7 +28,7 @@ from podfence.questions.tests.form import (
     Expect,
     NewcomerEnd,
     PolicyTest,
-    Ports,
+    PortSpec,
     SelectedEnd,
     Target,
     UnionEnd,
@@ -49,7 +49,7 @@ def everybody(world: World) -> UnionEnd:
     return UnionEnd("*", (_PODS, OUTSIDE, nodes, NewcomerEnd("*/+", None)))
 
 
-class Side(Struct, frozen=True):
+class RowEnd(Struct, frozen=True):
     """The sources or the destinations of a row: pods (``namespace/name``), or addresses outside,
     those that a pod has left in. ``names``: of workloads, or what the addresses are called.
     ``coming``: pods to come."""
@@ -60,13 +60,13 @@ class Side(Struct, frozen=True):
     coming: bool = False
 
 
-class Row(Struct, frozen=True):
+class ReachRow(Struct, frozen=True):
     """All of ``sources`` reach all of ``destinations`` on ``ports``. ``family``: 4 or 6 where it
     holds over that IP version alone. ``by``: what lets it through at the end that was asked
     about."""
 
-    sources: Side
-    destinations: Side
+    sources: RowEnd
+    destinations: RowEnd
     ports: PortSet
     family: int | None
     by: Deciding
@@ -90,11 +90,11 @@ class Rest(Struct, frozen=True):
 class Reached(Struct, frozen=True):
     """The rows of a question: those of today first. ``rest``: of the end that was not named."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ReachRow, ...]
     rest: Rest
 
     @property
-    def today(self) -> tuple[Row, ...]:
+    def today(self) -> tuple[ReachRow, ...]:
         """Without pods to come."""
         return tuple(row for row in self.rows if not row.is_to_come)
 
@@ -104,7 +104,7 @@ def reach(
     sources: Sequence[Target],
     targets: Sequence[Target],
     near: Direction,
-    ports: Ports = ALL_PORTS,
+    ports: PortSpec = ALL_PORTS,
 ) -> Reached:
     """Every connection from ``sources`` to ``targets``. ``near`` INGRESS: the destinations were
     asked about, so their rules are told; EGRESS: the sources.
@@ -127,10 +127,10 @@ class _Reaching:
         sources: Sequence[Target],
         targets: Sequence[Target],
         near: Direction,
-        ports: Ports,
+        ports: PortSpec,
     ) -> None:
         test = PolicyTest("", "", Source("", 0), tuple(sources), tuple(targets), ports, Expect.DENY)
-        self._asked = Asked(test, Resolver(world), world)
+        self._asked = TestInWorld(test, Resolver(world), world)
         if self._asked.misses:
             raise UnknownObject(self._asked.misses[0].text)
         self._world = world
@@ -200,7 +200,7 @@ class _Reaching:
 
     # -- rows
 
-    def _rows(self, found: dict[_Key, dict[int, Deciding]]) -> Iterator[Row]:
+    def _rows(self, found: dict[_Key, dict[int, Deciding]]) -> Iterator[ReachRow]:
         """Parts that have the same in common, joined: first those at the far end."""
         single: dict[tuple[PortSet, int | None, Deciding, bool, Part], list[Part]]
         single = defaultdict(list)
@@ -220,7 +220,7 @@ class _Reaching:
         for (ports, family, said, _, some), nears in joined.items():
             sides = self._side(nears), self._side(some)
             first, second = sides[::-1] if self._near is Direction.INGRESS else sides
-            yield Row(first, second, ports, family, said)
+            yield ReachRow(first, second, ports, family, said)
 
     def _family(self, source: Part, to: Part, by: dict[int, Deciding]) -> int | None:
         """The IP version of a row, where both ends speak the other too."""
@@ -242,14 +242,14 @@ class _Reaching:
     def _is_coming(self, part: Part) -> bool:
         return bool(part[0] & self._world.newcomers)
 
-    def _side(self, parts: Iterable[Part]) -> Side:
+    def _side(self, parts: Iterable[Part]) -> RowEnd:
         pods = sorted({pod for part in parts for pod in part[0]})
         addresses = AddressSet.union(part[1] for part in parts if not part[0])
         names = tuple(self._names(pods))
         if addresses:
             names = (*names, f"outside {name_outside(addresses)}")
         coming = any(self._is_coming(part) for part in parts)
-        return Side(names, tuple(self._world.pods[pod] for pod in pods), addresses, coming)
+        return RowEnd(names, tuple(self._world.pods[pod] for pod in pods), addresses, coming)
 
     def _names(self, pods: Sequence[int]) -> Iterator[str]:
         """By workload; where not all its pods are meant, with those that are."""
@@ -272,7 +272,7 @@ class _Reaching:
 
     # -- nobody else
 
-    def _rest(self, rows: Iterable[Row]) -> Rest:
+    def _rest(self, rows: Iterable[ReachRow]) -> Rest:
         asked, world = self._asked, self._world
         assert asked.sources is not None
         assert asked.aims is not None
@@ -295,7 +295,7 @@ class _Reaching:
         return Rest(len(numbers), len(coming), left, whole=left == asked_for)
 
 
-def _order(row: Row) -> tuple[object, ...]:
+def _order(row: ReachRow) -> tuple[object, ...]:
     """Pods of today, then addresses, then pods to come; by name."""
     return (
         row.is_to_come,

@@ -20,7 +20,7 @@ from podfence.questions.phrases.matched import PodGroup, grouped
 from podfence.questions.plan.followed import Followed
 from podfence.questions.plan.outcomes import Outcome
 from podfence.questions.plan.plan import Plan, plan
-from podfence.questions.selecting import Selection
+from podfence.questions.selecting import SelectingPolicies
 
 
 class Purpose(Struct, frozen=True):
@@ -61,7 +61,7 @@ def _planned(index: PolicyIndex, policy: Policy) -> Plan:
     return plan(cluster, less, index.names)
 
 
-def selecting_policies(index: PolicyIndex, selection: Selection) -> list[Policy]:
+def selecting_policies(index: PolicyIndex, selection: SelectingPolicies) -> list[Policy]:
     """The policies that select some pods, those that are audited last."""
     refs = {each.policy for each in (*selection.ingress, *selection.egress)}
     cluster = index.cluster
@@ -69,7 +69,7 @@ def selecting_policies(index: PolicyIndex, selection: Selection) -> list[Policy]
     return [policy for policy in every if policy.ref in refs]
 
 
-def owners_of(index: PolicyIndex, selection: Selection) -> frozenset[ObjectRef]:
+def owners_of(index: PolicyIndex, selection: SelectingPolicies) -> frozenset[ObjectRef]:
     """The workloads of these pods; a pod without one is its own."""
     pods = (index.endpoints[pod].pod for pod in selection.pods)
     return frozenset(pod.owner or pod.ref for pod in pods)

@@ -17,9 +17,9 @@ from podfence.model.objects import Service
 from podfence.policy.flow import AS_WRITTEN, Direction
 from podfence.policy.index import Endpoint
 from podfence.questions.lint.findings import Finding
-from podfence.questions.lint.reach import Reach
+from podfence.questions.lint.reach import LintIndex
 from podfence.questions.phrases import words
-from podfence.questions.unjudged import UNTOUCHED, Touched
+from podfence.questions.unjudged import UNTOUCHED, TouchedPods
 from podfence.sets import PortSet
 
 _SHOWN = 5
@@ -27,7 +27,7 @@ _OF_THE_SYSTEM = frozenset({"kube-system", "kube-public", "kube-node-lease"})
 
 
 def coverage(
-    reach: Reach, said: Collection[Finding], touched: Touched = UNTOUCHED
+    reach: LintIndex, said: Collection[Finding], touched: TouchedPods = UNTOUCHED
 ) -> Iterator[Finding]:
     """PF336, PF350 and PF351. ``said``: what was found of single policies; a Service that nobody
     reaches may be the consequence of an error in one of its pods'. ``touched``: pods that policies
@@ -53,7 +53,7 @@ def coverage(
             yield Finding("PF336", service.ref, service.source, "spec.ports", text)
 
 
-def _of_namespace(reach: Reach, name: str, touched: Touched) -> Iterator[Finding]:
+def _of_namespace(reach: LintIndex, name: str, touched: TouchedPods) -> Iterator[Finding]:
     ends = [
         end
         for end in reach.matched.pods_of(name)
@@ -91,7 +91,7 @@ def _of_namespace(reach: Reach, name: str, touched: Touched) -> Iterator[Finding
 
 
 def _place(
-    reach: Reach, name: str, policies: list[NetworkPolicy]
+    reach: LintIndex, name: str, policies: list[NetworkPolicy]
 ) -> tuple[ObjectRef, Source | None, str]:
     """The Namespace, or the first policy in it where the namespace is no object of the input."""
     namespace = reach.index.cluster.namespaces[name]
@@ -101,17 +101,17 @@ def _place(
     return ref, namespace.source, "metadata.name"
 
 
-def _isolated(reach: Reach, end: Endpoint, direction: Direction) -> bool:
+def _isolated(reach: LintIndex, end: Endpoint, direction: Direction) -> bool:
     return reach.index.policies[end.endpoint_class].of(direction).isolates
 
 
-def _behind(reach: Reach, service: Service) -> list[Endpoint]:
+def _behind(reach: LintIndex, service: Service) -> list[Endpoint]:
     selector = set(service.selector)
     pods = reach.matched.pods_of(service.ref.namespace)
     return [end for end in pods if selector and selector <= set(end.pod.labels)]
 
 
-def _is_shut(reach: Reach, service: Service) -> bool:
+def _is_shut(reach: LintIndex, service: Service) -> bool:
     """Whether the pods behind a Service are isolated, and the ports that it leads to are open to
     nobody."""
     behind = {end.endpoint_class: end for end in _behind(reach, service)}

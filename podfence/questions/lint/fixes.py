@@ -18,12 +18,12 @@ from podfence.policy.addressblocks import ip_block
 from podfence.policy.flow import Direction
 from podfence.policy.index import PolicyIndex
 from podfence.questions.lint.findings import Finding
-from podfence.questions.lint.note import Case, Written
+from podfence.questions.lint.note import LintedPolicy, WrittenObjects
 from podfence.questions.lint.note_labels import near_labels
 from podfence.questions.lint.note_outside import METADATA
 from podfence.questions.lint.note_ports import services_in_front
 from podfence.questions.phrases.matched import Matched
-from podfence.questions.repair.changes import Append, Change, Edit, Put, Rename
+from podfence.questions.repair.changes import Append, Change, ObjectPatch, Rename, SetField
 
 
 class Fix(Struct, frozen=True):
@@ -31,7 +31,7 @@ class Fix(Struct, frozen=True):
 
     finding: Finding
     policy: ObjectRef
-    edit: Edit
+    edit: ObjectPatch
     words: str
 
 
@@ -42,7 +42,7 @@ _Found = tuple[tuple[Change, ...], str]
 class Fixes:
     """Repairs for findings of one index. ``written``: how objects were written."""
 
-    def __init__(self, index: PolicyIndex, written: Written) -> None:
+    def __init__(self, index: PolicyIndex, written: WrittenObjects) -> None:
         self._index = index
         self._written = written
         self._matched = Matched(index)
@@ -55,12 +55,12 @@ class Fixes:
         if policy is None or make is None or policy.source is None:
             return None
         raw = self._written.raw(policy.source)
-        case = Case(self._index, policy, raw, self._matched, self._written)
+        case = LintedPolicy(self._index, policy, raw, self._matched, self._written)
         found = next(make(case, finding.path), None)
         if found is None:
             return None
         changes, words = found
-        return Fix(finding, policy.ref, Edit(policy.source, changes), words)
+        return Fix(finding, policy.ref, ObjectPatch(policy.source, changes), words)
 
 
 _AT = re.compile(
@@ -86,7 +86,7 @@ class _Place(Struct, frozen=True):
         return cls(direction, rules[int(found["rule"])], int(found["item"] or 0))
 
 
-def _misspelt(case: Case, path: str) -> Iterator[_Found]:
+def _misspelt(case: LintedPolicy, path: str) -> Iterator[_Found]:
     """PF320: the one label that is near."""
     near = near_labels(case, path)
     if len(near) != 1:
@@ -94,12 +94,12 @@ def _misspelt(case: Case, path: str) -> Iterator[_Found]:
     ((key, value), (right, meant)) = near[0]
     where = f"{path}.matchLabels[{key}]"
     if key == right:
-        yield (Put(where, meant),), f"{key}={value} becomes {key}={meant}"
+        yield (SetField(where, meant),), f"{key}={value} becomes {key}={meant}"
     else:
         yield (Rename(where, right),), f"the key {key} becomes {right}"
 
 
-def _name_of_namespace(case: Case, path: str) -> Iterator[_Found]:
+def _name_of_namespace(case: LintedPolicy, path: str) -> Iterator[_Found]:
     """PF321: the label that holds the name of a namespace."""
     place = _Place.of(case.policy, path)
     spaces = place.rule.peers[place.item].namespace_selector if place else None
@@ -110,24 +110,24 @@ def _name_of_namespace(case: Case, path: str) -> Iterator[_Found]:
             yield (change,), f"the key {key} becomes {METADATA_NAME_LABEL}"
 
 
-def _egress_alone(case: Case, _: str) -> Iterator[_Found]:
+def _egress_alone(case: LintedPolicy, _: str) -> Iterator[_Found]:
     """PF303."""
-    yield (Put("spec.policyTypes", ["Egress"]),), "policyTypes: [Egress] is written"
+    yield (SetField("spec.policyTypes", ["Egress"]),), "policyTypes: [Egress] is written"
 
 
-def _type_missing(case: Case, path: str) -> Iterator[_Found]:
+def _type_missing(case: LintedPolicy, path: str) -> Iterator[_Found]:
     """PF304."""
     missing = Direction(path.removeprefix("spec.")).policy_type.value
     yield (Append("spec.policyTypes", missing),), f"policyTypes gets {missing}"
 
 
-def _dns_over_udp(case: Case, path: str) -> Iterator[_Found]:
+def _dns_over_udp(case: LintedPolicy, path: str) -> Iterator[_Found]:
     """PF312."""
     ports = path.rpartition("[")[0]
     yield (Append(ports, {"protocol": "UDP", "port": 53}),), "UDP port 53 is added beside it"
 
 
-def _other_protocol(case: Case, path: str) -> Iterator[_Found]:
+def _other_protocol(case: LintedPolicy, path: str) -> Iterator[_Found]:
     """PF327: where the pods declare the number for one protocol."""
     place = _Place.of(case.policy, path)
     if place is None:
@@ -137,10 +137,10 @@ def _other_protocol(case: Case, path: str) -> Iterator[_Found]:
     declared = {p.protocol.value for ports in lists for p in ports if p.port == number}
     if len(declared) == 1:
         [protocol] = declared
-        yield (Put(f"{path}.protocol", protocol),), f"the protocol becomes {protocol}"
+        yield (SetField(f"{path}.protocol", protocol),), f"the protocol becomes {protocol}"
 
 
-def _port_of_pods(case: Case, path: str) -> Iterator[_Found]:
+def _port_of_pods(case: LintedPolicy, path: str) -> Iterator[_Found]:
     """PF309, PF329: the port of the pods in place of that of their Service."""
     place = _Place.of(case.policy, path)
     if place is None:
@@ -150,10 +150,10 @@ def _port_of_pods(case: Case, path: str) -> Iterator[_Found]:
     meant = {item.target_port for _, item in services}
     if len(meant) == 1:
         [port] = meant
-        yield (Put(f"{path}.port", port),), f"the port becomes {port}"
+        yield (SetField(f"{path}.port", port),), f"the port becomes {port}"
 
 
-def _without_metadata(case: Case, path: str) -> Iterator[_Found]:
+def _without_metadata(case: LintedPolicy, path: str) -> Iterator[_Found]:
     """PF353: where every address is allowed."""
     place = _Place.of(case.policy, path)
     block = place.rule.peers[place.item].ip_block if place else None
@@ -166,7 +166,7 @@ def _without_metadata(case: Case, path: str) -> Iterator[_Found]:
     yield changes, f"except gets {', '.join(wanted)}"
 
 
-_FIXES: Mapping[str, Callable[[Case, str], Iterator[_Found]]] = {
+_FIXES: Mapping[str, Callable[[LintedPolicy, str], Iterator[_Found]]] = {
     "PF303": _egress_alone,
     "PF304": _type_missing,
     "PF309": _port_of_pods,

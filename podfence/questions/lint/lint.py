@@ -14,10 +14,10 @@ from podfence.questions.lint.conflicts import conflicts
 from podfence.questions.lint.coverage import coverage
 from podfence.questions.lint.findings import Finding
 from podfence.questions.lint.modes import modes
-from podfence.questions.lint.note import Raw, Written
+from podfence.questions.lint.note import Raw, WrittenObjects
 from podfence.questions.lint.notes import notes_for
 from podfence.questions.lint.plugins import plugin_findings
-from podfence.questions.lint.reach import Reach
+from podfence.questions.lint.reach import LintIndex
 from podfence.questions.lint.resolving import resolving
 from podfence.questions.lint.surroundings import NOWHERE, Surroundings
 from podfence.questions.lint.tiers import tier_findings
@@ -37,7 +37,7 @@ def lint(
     known."""
     populated = {endpoint.pod.namespace for endpoint in index.endpoints.values()}
     matched = Matched(index)
-    written = Written(index, raw)
+    written = WrittenObjects(index, raw)
     said: list[Finding] = []
     yield from modes(index, raw)
     for policy in index.cluster.policies:
@@ -46,7 +46,7 @@ def lint(
                 said.append(finding)
                 yield finding
     if populated:
-        reach = Reach.of(index, matched, written)
+        reach = LintIndex.of(index, matched, written)
         yield from together(reach, said)
         yield from resolving(reach)
         yield from coverage(reach, said, around.touched)

@@ -65,16 +65,16 @@ class Owner(Struct, frozen=True):
     labels: Mapping[str, str]
 
 
-class Written:
+class WrittenObjects:
     """How the objects of an index were written. ``raw``: None where that is not known."""
 
     def __init__(self, index: PolicyIndex, raw: Callable[[Source | None], Raw | None]) -> None:
         self._index = index
         self.raw = raw
 
-    def after(self, raw: Callable[[Source | None], Raw | None]) -> Written:
+    def after(self, raw: Callable[[Source | None], Raw | None]) -> WrittenObjects:
         """The same workloads, beside policies that are written as ``raw`` says."""
-        new = Written(self._index, raw)
+        new = WrittenObjects(self._index, raw)
         new._owners = self._owners
         return new
 
@@ -134,7 +134,7 @@ class PortItem(Struct, frozen=True):
         return f"{rule_path(self.direction, self.number)}.ports[{self.at}]"
 
 
-class Case(Struct, frozen=True, dict=True):
+class LintedPolicy(Struct, frozen=True, dict=True):
     """One policy with everything that the checks ask about it. ``raw`` None: how it was written
     is not known, and the checks that depend on it are silent."""
 
@@ -142,7 +142,7 @@ class Case(Struct, frozen=True, dict=True):
     policy: NetworkPolicy
     raw: Raw | None
     matched: Matched
-    written: Written
+    written: WrittenObjects
 
     @property
     def namespace(self) -> str:

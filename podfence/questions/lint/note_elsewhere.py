@@ -14,7 +14,7 @@ from podfence.model.meta import METADATA_NAME_LABEL
 from podfence.model.networkpolicy import NetworkPolicyPeer
 from podfence.model.selectors import LabelSelector, Operator
 from podfence.questions.describe import peer_path
-from podfence.questions.lint.note import Case, Note
+from podfence.questions.lint.note import LintedPolicy, Note
 from podfence.questions.lint.note_labels import alike, is_one_letter_less
 from podfence.questions.phrases import words
 
@@ -34,7 +34,7 @@ CHANGING: Final = {
 """Labels that are other ones after the next release, and why."""
 
 
-def label_of_workload(case: Case) -> Iterator[Note]:
+def label_of_workload(case: LintedPolicy) -> Iterator[Note]:
     """PF322: the pods do not have the label, the workload that runs them has."""
     selector = case.policy.pod_selector
     if not case.subjects and (text := _on_workload(case, selector, {case.namespace})):
@@ -51,7 +51,7 @@ def label_of_workload(case: Case) -> Iterator[Note]:
             yield Note("PF322", f"{what}. {text}", path)
 
 
-def _on_workload(case: Case, selector: LabelSelector, namespaces: Set[str]) -> str:
+def _on_workload(case: LintedPolicy, selector: LabelSelector, namespaces: Set[str]) -> str:
     found = {
         f"{owner.ref.kind} {owner.ref}"
         for owner in case.written.owners(selector)
@@ -66,7 +66,7 @@ def _on_workload(case: Case, selector: LabelSelector, namespaces: Set[str]) -> s
     )
 
 
-def of_another_namespace(case: Case) -> Iterator[Note]:
+def of_another_namespace(case: LintedPolicy) -> Iterator[Note]:
     """PF325: no pod here, and pods of exactly one other namespace (NP-3)."""
     selector = case.policy.pod_selector
     if case.subjects or not selector.match_labels or _left_alone(case):
@@ -93,7 +93,7 @@ def of_another_namespace(case: Case) -> Iterator[Note]:
     yield Note("PF325", text, "spec.podSelector", None if known else Severity.NOTE)
 
 
-def misspelt_namespace(case: Case) -> Iterator[Note]:
+def misspelt_namespace(case: LintedPolicy) -> Iterator[Note]:
     """PF325: the policy's namespace is nowhere else in the input, and one that is spelt alike has
     the pods."""
     spaces = case.index.cluster.namespaces
@@ -118,12 +118,12 @@ def _is_like(namespace: str, other: str) -> bool:
     return alike(namespace, other) or is_one_letter_less(namespace, other)
 
 
-def _own_metadata(case: Case) -> dict[str, object]:
+def _own_metadata(case: LintedPolicy) -> dict[str, object]:
     metadata = (case.raw or {}).get("metadata")
     return dict(metadata) if isinstance(metadata, dict) else {}
 
 
-def _left_alone(case: Case) -> bool:
+def _left_alone(case: LintedPolicy) -> bool:
     """Whether pods of the own namespace fit that no policy can select (PF306, PF360)."""
     selector = case.policy.pod_selector
     return any(
@@ -132,7 +132,7 @@ def _left_alone(case: Case) -> bool:
     )
 
 
-def changing_label(case: Case) -> Iterator[Note]:
+def changing_label(case: LintedPolicy) -> Iterator[Note]:
     """PF323: a label that the next release gives another value."""
     if key := _changing(case.policy.pod_selector):
         yield _changes(key, "spec.podSelector")
@@ -160,7 +160,7 @@ def _changes(key: str, path: str) -> Note:
     return Note("PF323", text, path)
 
 
-def strangers(case: Case) -> Iterator[Note]:
+def strangers(case: LintedPolicy) -> Iterator[Note]:
     """PF324: NotIn and DoesNotExist hold for whoever lacks the key (NP-4)."""
     for item in case.peers:
         pods, spaces = item.peer.pod_selector, item.peer.namespace_selector

@@ -18,7 +18,7 @@ from podfence.model.networkpolicy import NetworkPolicyPeer
 from podfence.model.selectors import LabelSelector
 from podfence.policy.index import Endpoint
 from podfence.questions.describe import peer_path
-from podfence.questions.lint.note import Case, Note
+from podfence.questions.lint.note import LintedPolicy, Note
 from podfence.questions.phrases import words
 from podfence.questions.phrases.ends import Ends
 from podfence.questions.whyempty import BROUGHT_BY_CLUSTER
@@ -36,7 +36,7 @@ Label = tuple[str, str]
 T = TypeVar("T")
 
 
-def misspelt_subject(case: Case) -> Iterator[Note]:
+def misspelt_subject(case: LintedPolicy) -> Iterator[Note]:
     """PF320: the policy selects no pod; with one label spelt otherwise it would."""
     if case.subjects:
         return
@@ -49,7 +49,7 @@ def misspelt_subject(case: Case) -> Iterator[Note]:
         yield Note("PF320", text, "spec.podSelector")
 
 
-def misspelt_peers(case: Case) -> Iterator[Note]:
+def misspelt_peers(case: LintedPolicy) -> Iterator[Note]:
     """PF320 for the items of ``from`` and ``to``, and PF321: the label of a namespace that should
     be its name (NP-21)."""
     for item in case.peers:
@@ -58,7 +58,7 @@ def misspelt_peers(case: Case) -> Iterator[Note]:
             yield from _misspelt_peer(case, item.peer, path)
 
 
-def _misspelt_peer(case: Case, peer: NetworkPolicyPeer, path: str) -> Iterator[Note]:
+def _misspelt_peer(case: LintedPolicy, peer: NetworkPolicyPeer, path: str) -> Iterator[Note]:
     namespaces, pods = [case.namespace], peer.pod_selector
     if (spaces := peer.namespace_selector) is not None:
         namespaces = case.matched.namespaces(spaces)
@@ -74,7 +74,7 @@ def _misspelt_peer(case: Case, peer: NetworkPolicyPeer, path: str) -> Iterator[N
         yield Note("PF320", text, f"{path}.podSelector")
 
 
-def _misspelt_namespace(case: Case, spaces: LabelSelector, path: str) -> Iterator[Note]:
+def _misspelt_namespace(case: LintedPolicy, spaces: LabelSelector, path: str) -> Iterator[Note]:
     known = case.index.cluster.namespaces
     for key, value in spaces.match_labels:
         if key != METADATA_NAME_LABEL and value in known:
@@ -94,7 +94,7 @@ def _misspelt_namespace(case: Case, spaces: LabelSelector, path: str) -> Iterato
         return
 
 
-def near_labels(case: Case, path: str) -> list[tuple[Label, Label]]:
+def near_labels(case: LintedPolicy, path: str) -> list[tuple[Label, Label]]:
     """Of a selector that matches nobody: its labels that are misspelt, each with one that somebody
     has (PF320). ``path``: of the selector. None where the name of the policy alone says so of one
     of them."""
@@ -118,7 +118,7 @@ def near_labels(case: Case, path: str) -> list[tuple[Label, Label]]:
     return []
 
 
-def _namespaces(case: Case) -> tuple[Mapping[Label, list[str]], Mapping[str, Labels]]:
+def _namespaces(case: LintedPolicy) -> tuple[Mapping[Label, list[str]], Mapping[str, Labels]]:
     """Namespaces by label, and the labels of each; those that every cluster has, too."""
     having: dict[Label, list[str]] = {}
     every = {name: each.labels for name, each in case.index.cluster.namespaces.items()}
@@ -131,7 +131,12 @@ def _namespaces(case: Case) -> tuple[Mapping[Label, list[str]], Mapping[str, Lab
 
 
 def _near_of(
-    case: Case, selector: LabelSelector, pods: Ends, policy: str = "", *, by_name: bool = False
+    case: LintedPolicy,
+    selector: LabelSelector,
+    pods: Ends,
+    policy: str = "",
+    *,
+    by_name: bool = False,
 ) -> list[tuple[Label, Label, list[Endpoint]]]:
     """A value that stands in the name of the ``policy`` is not misspelt: its pods come later. Its
     key may be. ``by_name``: a value of which that name has the right form is misspelt, too, however
@@ -148,7 +153,7 @@ def _near_of(
     ]
 
 
-def _near_pods(case: Case, selector: LabelSelector, pods: Ends, policy: str = "") -> str:
+def _near_pods(case: LintedPolicy, selector: LabelSelector, pods: Ends, policy: str = "") -> str:
     """What to write instead, and whom it would mean; "" where nothing is near."""
     found = _near_of(case, selector, pods, policy, by_name=bool(policy))
     return words.listed(
@@ -205,7 +210,7 @@ class _Expected(Struct, frozen=True):
     peers: frozenset[Label]
 
     @classmethod
-    def of(cls, case: Case) -> _Expected:
+    def of(cls, case: LintedPolicy) -> _Expected:
         peers = (peer for _, _, rule in case.rules for peer in rule.peers)
         return cls(case.policy.ref.name, frozenset(label for p in peers for label in _labels(p)))
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from podfence.model.networkpolicy import NetworkPolicyPeer, NetworkPolicyRule
 from podfence.model.selectors import LabelSelector, Operator
 from podfence.policy.flow import AS_WRITTEN, Direction
-from podfence.questions.lint.note import Case, Note, rule_path
+from podfence.questions.lint.note import LintedPolicy, Note, rule_path
 from podfence.questions.phrases import words
 
 _DENY = frozenset(
@@ -91,7 +91,7 @@ def _selector_values(selector: LabelSelector) -> Iterator[frozenset[str]]:
     yield from (frozenset(_tokens(value)) for value in values if _tokens(value))
 
 
-def says_deny(case: Case) -> Iterator[Note]:
+def says_deny(case: LintedPolicy) -> Iterator[Note]:
     """PF301: no rule of a NetworkPolicy can deny (NP-7)."""
     for what, path, text in _texts(case):
         promise = _Promise.of(text)
@@ -114,7 +114,7 @@ def says_deny(case: Case) -> Iterator[Note]:
         return
 
 
-def _texts(case: Case) -> Iterator[tuple[str, str, str]]:
+def _texts(case: LintedPolicy) -> Iterator[tuple[str, str, str]]:
     """(what it is, its path, the text) of the name and of the annotations."""
     yield "The name", "metadata.name", case.policy.ref.name
     metadata = (case.raw or {}).get("metadata")
@@ -124,14 +124,14 @@ def _texts(case: Case) -> Iterator[tuple[str, str, str]]:
             yield f"The annotation {key}", "metadata.annotations", value
 
 
-def _allowed(case: Case, direction: Direction, rule: NetworkPolicyRule) -> str:
+def _allowed(case: LintedPolicy, direction: Direction, rule: NetworkPolicyRule) -> str:
     peers = [words.peer(peer, case.namespace) for peer in rule.peers] or [words.EVERYONE]
     ports = words.ports(words.port(port) for port in rule.ports)
     word = "from" if direction is Direction.INGRESS else "to"
     return f"{direction.value} {word} {', or '.join(peers)}, {ports}"
 
 
-def reversed_direction(case: Case) -> Iterator[Note]:
+def reversed_direction(case: LintedPolicy) -> Iterator[Note]:
     """PF317: ``a-to-b`` that selects a for ingress, or b for egress."""
     tokens = _tokens(case.policy.ref.name)
     if "to" not in tokens:
@@ -156,7 +156,7 @@ def _words(values: Iterable[frozenset[str]]) -> frozenset[str]:
     return frozenset().union(*values)
 
 
-def _reversed(case: Case, direction: Direction) -> Note:
+def _reversed(case: LintedPolicy, direction: Direction) -> Note:
     selected = words.pods(case.policy.pod_selector)
     peers = [
         words.peer(peer, case.namespace)

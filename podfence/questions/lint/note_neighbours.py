@@ -22,7 +22,7 @@ from podfence.policy.addressblocks import ip_block
 from podfence.policy.flow import AS_WRITTEN, Direction
 from podfence.policy.networkpolicies import rule_ports
 from podfence.questions.describe import peer_path
-from podfence.questions.lint.note import Case, Note, rule_path
+from podfence.questions.lint.note import LintedPolicy, Note, rule_path
 from podfence.questions.phrases import words
 from podfence.sets import AddressSet
 
@@ -33,7 +33,7 @@ _SHOWN = 3
 _DNS = 53
 
 
-def undone_rule(case: Case) -> Iterator[Note]:
+def undone_rule(case: LintedPolicy) -> Iterator[Note]:
     """PF319: another rule allows to or from more peers what this one restricts (NP-7)."""
     for direction in AS_WRITTEN:
         rules = [(number, rule) for d, number, rule in case.rules if d is direction]
@@ -69,7 +69,11 @@ def _shared_ports(one: NetworkPolicyRule, other: NetworkPolicyRule) -> str:
 
 
 def _undone(
-    case: Case, direction: Direction, at: tuple[int, int], wide: NetworkPolicyRule, ports: str
+    case: LintedPolicy,
+    direction: Direction,
+    at: tuple[int, int],
+    wide: NetworkPolicyRule,
+    ports: str,
 ) -> Note:
     side = "from" if direction is Direction.INGRESS else "to"
     peers = [words.peer(peer, case.namespace) for peer in wide.peers] or [words.EVERYONE]
@@ -82,7 +86,7 @@ def _undone(
     return Note("PF319", text, rule_path(direction, at[0]))
 
 
-def undone_peers(case: Case) -> Iterator[Note]:
+def undone_peers(case: LintedPolicy) -> Iterator[Note]:
     """PF319: a peer that holds other peers of its rule, which then restrict nothing (NP-14)."""
     for direction, number, rule in case.rules:
         held: dict[int, list[int]] = defaultdict(list)
@@ -165,7 +169,7 @@ def implies(narrow: LabelSelector, wide: LabelSelector) -> bool:
     ) <= set(narrow.match_expressions)
 
 
-def stray_dash(case: Case) -> Iterator[Note]:
+def stray_dash(case: LintedPolicy) -> Iterator[Note]:
     """PF363: a rule with peers alone beside a rule with ports alone (NP-12, NP-13)."""
     for direction in AS_WRITTEN:
         rules = [(number, rule) for d, number, rule in case.rules if d is direction]
@@ -188,7 +192,7 @@ def _names_beside_blocks(peers: NetworkPolicyRule, ports: NetworkPolicyRule) -> 
 
 
 def _split(
-    case: Case,
+    case: LintedPolicy,
     direction: Direction,
     at: tuple[int, int],
     rules: tuple[NetworkPolicyRule, NetworkPolicyRule],

@@ -14,7 +14,7 @@ from podfence.model.objects import ContainerPort
 from podfence.policy.flow import Direction
 from podfence.policy.namedports import PortName, named_number
 from podfence.policy.networkpolicies import rule_ports
-from podfence.questions.lint.note import Case, Note, PortItem
+from podfence.questions.lint.note import LintedPolicy, Note, PortItem
 from podfence.questions.phrases import words
 from podfence.sets import PortSet
 from podfence.sets.ports import MAX_PORT
@@ -27,7 +27,7 @@ _REGISTERED = 1024
 """The first port that any program may take: ranges of media streams over UDP begin there."""
 
 
-def other_protocol(case: Case) -> Iterator[Note]:
+def other_protocol(case: LintedPolicy) -> Iterator[Note]:
     """PF327: the pods declare the number for another protocol only (NP-30)."""
     for item in case.ports:
         rule, port, targets = item.rule, item.port, item.targets
@@ -56,7 +56,7 @@ def _selectors_alone(rule: NetworkPolicyRule) -> bool:
     return bool(rule.peers) and all(peer.ip_block is None for peer in rule.peers)
 
 
-def name_of_some(case: Case) -> Iterator[Note]:
+def name_of_some(case: LintedPolicy) -> Iterator[Note]:
     """PF326: pods that serve the number of a port name, and do not declare the name (NP-34)."""
     for item in case.ports:
         port, targets = item.port, item.targets
@@ -82,7 +82,7 @@ def _serves_unnamed(ports: Iterable[ContainerPort], name: PortName, meant: PortS
     return not named_number(ports, name) and any((p.protocol.value, p.port) in meant for p in ports)
 
 
-def range_of_all(case: Case) -> Iterator[Note]:
+def range_of_all(case: LintedPolicy) -> Iterator[Note]:
     """PF328: from the first port to the last, or over a port that another item names (NP-37)."""
     for item in case.ports:
         port = item.port
@@ -106,7 +106,7 @@ def range_of_all(case: Case) -> Iterator[Note]:
             yield Note("PF328", text, item.path)
 
 
-def _named_inside(case: Case, wide: PortItem) -> list[str]:
+def _named_inside(case: LintedPolicy, wide: PortItem) -> list[str]:
     whole, _ = rule_ports([wide.port])
     peers = set(wide.rule.peers)
     found = {

@@ -17,7 +17,7 @@ from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint, Everyone, PodPeers
 from podfence.policy.networkpolicies import rule_ports
 from podfence.questions.describe import peer_path
-from podfence.questions.lint.note import Case, Note, pod_spec, rule_path
+from podfence.questions.lint.note import LintedPolicy, Note, pod_spec, rule_path
 from podfence.questions.phrases import words
 from podfence.sets import AddressSet, PortSet
 
@@ -36,7 +36,7 @@ _PRIVATE = AddressSet.of(
 _COMPARED = 2_000
 
 
-def _egress(case: Case) -> Iterator[tuple[int, NetworkPolicyRule]]:
+def _egress(case: LintedPolicy) -> Iterator[tuple[int, NetworkPolicyRule]]:
     for direction, number, rule in case.rules:
         if direction is Direction.EGRESS:
             yield number, rule
@@ -48,7 +48,7 @@ def _catch_alls(rule: NetworkPolicyRule) -> Iterator[tuple[int, NetworkPolicyPee
             yield at, peer
 
 
-def internet(case: Case) -> Iterator[Note]:
+def internet(case: LintedPolicy) -> Iterator[Note]:
     """PF341: a catch-all reaches pods of other namespaces that no other rule allows (NP-27)."""
     for number, rule in _egress(case):
         for at, peer in _catch_alls(rule):
@@ -78,7 +78,7 @@ def _excepts_private(peer: NetworkPolicyPeer) -> bool:
     return block is not None and bool(AddressSet.of(block.except_) & _PRIVATE)
 
 
-def _reached_by_block_alone(case: Case, peer: NetworkPolicyPeer) -> list[Endpoint]:
+def _reached_by_block_alone(case: LintedPolicy, peer: NetworkPolicyPeer) -> list[Endpoint]:
     """Pods of other namespaces in the block that no rule for these pods means by a selector."""
     inside = [
         end
@@ -98,7 +98,7 @@ def _reached_by_block_alone(case: Case, peer: NetworkPolicyPeer) -> list[Endpoin
     return [end for end in inside if end.endpoint_class not in meant]
 
 
-def metadata(case: Case) -> Iterator[Note]:
+def metadata(case: LintedPolicy) -> Iterator[Note]:
     """PF353: the address from which pods of a cloud get credentials."""
     for number, rule in _egress(case):
         numbers, _ = rule_ports(rule.ports)
@@ -122,7 +122,7 @@ def metadata(case: Case) -> Iterator[Note]:
             break
 
 
-def everything_outside(case: Case) -> Iterator[Note]:
+def everything_outside(case: LintedPolicy) -> Iterator[Note]:
     """PF354: an egress rule for all ports of all addresses outside."""
     for number, rule in _egress(case):
         blocks = [peer.ip_block for _, peer in _catch_alls(rule) if peer.ip_block]
@@ -137,7 +137,7 @@ def everything_outside(case: Case) -> Iterator[Note]:
         yield Note("PF354", text, rule_path(Direction.EGRESS, number))
 
 
-def dns_anywhere(case: Case) -> Iterator[Note]:
+def dns_anywhere(case: LintedPolicy) -> Iterator[Note]:
     """PF335: port 53 of every address, for pods that otherwise reach no address outside."""
     for number, rule in _egress(case):
         numbers, names = rule_ports(rule.ports)
@@ -159,7 +159,7 @@ def dns_anywhere(case: Case) -> Iterator[Note]:
             yield Note("PF335", text, rule_path(Direction.EGRESS, number))
 
 
-def _reaches_outside_otherwise(case: Case) -> bool:
+def _reaches_outside_otherwise(case: LintedPolicy) -> bool:
     subjects = {end.endpoint_class for end in case.subjects}
     outside = [c for c in case.index.classes if c.outside is not None]
     if len(subjects) * len(outside) > _COMPARED:

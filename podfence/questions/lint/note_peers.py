@@ -12,7 +12,7 @@ from podfence.model.selectors import LabelSelector
 from podfence.policy.addressblocks import ip_block
 from podfence.policy.flow import Direction
 from podfence.questions.describe import peer_path
-from podfence.questions.lint.note import Case, Note, PeerItem, rule_path
+from podfence.questions.lint.note import LintedPolicy, Note, PeerItem, rule_path
 from podfence.questions.phrases import words
 from podfence.questions.phrases.ends import Ends
 from podfence.questions.whyempty import BROUGHT_BY_CLUSTER, left_out, wanted_by_policy
@@ -22,7 +22,7 @@ _ANYWHERE = LabelSelector()
 _SHOWN = 3
 
 
-def _now(case: Case, peer: NetworkPolicyPeer) -> Ends:
+def _now(case: LintedPolicy, peer: NetworkPolicyPeer) -> Ends:
     return case.matched.peers(case.namespace, peer)
 
 
@@ -30,11 +30,11 @@ def _path(item: PeerItem) -> str:
     return peer_path(item.direction, item.number, item.at)
 
 
-def _names(case: Case, endpoints: Ends) -> str:
+def _names(case: LintedPolicy, endpoints: Ends) -> str:
     return case.matched.names(endpoints, _SHOWN)
 
 
-def selects_nothing(case: Case) -> Iterator[Note]:
+def selects_nothing(case: LintedPolicy) -> Iterator[Note]:
     """PF306: no pod, or only pods that no policy can select (NP-50, NP-60)."""
     if case.subjects:
         return
@@ -57,11 +57,11 @@ def selects_nothing(case: Case) -> Iterator[Note]:
     yield Note("PF306", text, "spec.podSelector")
 
 
-def _kind(case: Case) -> str:
+def _kind(case: LintedPolicy) -> str:
     return words.conditions(case.policy.pod_selector)
 
 
-def lost_or(case: Case) -> Iterator[Note]:
+def lost_or(case: LintedPolicy) -> Iterator[Note]:
     """PF314: both selectors in one item match nobody, either alone would (NP-19, NP-20)."""
     for item in case.peers:
         peer = item.peer
@@ -78,7 +78,7 @@ def lost_or(case: Case) -> Iterator[Note]:
         yield Note("PF314", text, _path(item))
 
 
-def _looks_like_lost_or(case: Case, item: PeerItem) -> bool:
+def _looks_like_lost_or(case: LintedPolicy, item: PeerItem) -> bool:
     peer = item.peer
     return (
         not item.ends
@@ -91,7 +91,7 @@ def _looks_like_lost_or(case: Case, item: PeerItem) -> bool:
     )
 
 
-def lost_and(case: Case) -> Iterator[Note]:
+def lost_and(case: LintedPolicy) -> Iterator[Note]:
     """PF315: a podSelector alone that finds nobody at home, beside a namespaceSelector alone in
     whose namespaces such pods live (NP-19, NP-20)."""
     for item in case.peers:
@@ -99,7 +99,7 @@ def lost_and(case: Case) -> Iterator[Note]:
             yield Note("PF315", _torn(case, item.peer, beside), _path(item))
 
 
-def _torn(case: Case, peer: NetworkPolicyPeer, beside: NetworkPolicyPeer) -> str:
+def _torn(case: LintedPolicy, peer: NetworkPolicyPeer, beside: NetworkPolicyPeer) -> str:
     pods = words.pods(peer.pod_selector or _ANYWHERE)
     where = words.namespaces(beside.namespace_selector or _ANYWHERE)
     meant = _now(case, NetworkPolicyPeer(peer.pod_selector, beside.namespace_selector))
@@ -110,7 +110,7 @@ def _torn(case: Case, peer: NetworkPolicyPeer, beside: NetworkPolicyPeer) -> str
     )
 
 
-def _and_partners(case: Case, item: PeerItem) -> list[NetworkPolicyPeer]:
+def _and_partners(case: LintedPolicy, item: PeerItem) -> list[NetworkPolicyPeer]:
     """Items of the rule with which ``item`` looks like one item torn apart."""
     peer = item.peer
     if item.ends or not _pods_alone(peer):
@@ -132,7 +132,7 @@ def _pods_alone(peer: NetworkPolicyPeer) -> bool:
     )
 
 
-def means_nobody(case: Case) -> Iterator[Note]:
+def means_nobody(case: LintedPolicy) -> Iterator[Note]:
     """PF307: a peer without a pod or an address; PF314 and PF315 say it better where they apply."""
     for item in case.peers:
         if _looks_like_lost_or(case, item) or _and_partners(case, item):
@@ -142,7 +142,7 @@ def means_nobody(case: Case) -> Iterator[Note]:
             yield Note("PF307", text, _path(item))
 
 
-def _why_nobody(case: Case, item: PeerItem) -> str:
+def _why_nobody(case: LintedPolicy, item: PeerItem) -> str:
     """ "" if somebody is meant, or if the answer lies in a namespace that was not read."""
     peer = item.peer
     if peer.ip_block is not None:
@@ -166,14 +166,14 @@ def _why_nobody(case: Case, item: PeerItem) -> str:
     return text
 
 
-def _not_read(case: Case, peer: NetworkPolicyPeer) -> bool:
+def _not_read(case: LintedPolicy, peer: NetworkPolicyPeer) -> bool:
     names = words.namespace_names(peer.namespace_selector) if peer.namespace_selector else ()
     return bool(names) and BROUGHT_BY_CLUSTER.difference(case.index.cluster.namespaces) >= set(
         names
     )
 
 
-def inside_block(case: Case) -> Iterator[Note]:
+def inside_block(case: LintedPolicy) -> Iterator[Note]:
     """PF311: an ipBlock, not a catch-all, over addresses that a cluster gives and takes (NP-27,
     NP-47)."""
     for item in case.peers:
@@ -201,7 +201,7 @@ def inside_block(case: Case) -> Iterator[Note]:
             yield from _service_addresses(case, block, path)
 
 
-def _services_alone(case: Case, block: IPBlock) -> list[str]:
+def _services_alone(case: LintedPolicy, block: IPBlock) -> list[str]:
     """The Services, if every address of a block is one of theirs."""
     addresses = ip_block(block).addresses
     found = {
@@ -213,7 +213,7 @@ def _services_alone(case: Case, block: IPBlock) -> list[str]:
     return list(found.values()) if found and addresses <= AddressSet.of(found) else []
 
 
-def _service_addresses(case: Case, block: IPBlock, path: str) -> Iterator[Note]:
+def _service_addresses(case: LintedPolicy, block: IPBlock, path: str) -> Iterator[Note]:
     addresses = ip_block(block).addresses
     hit = [
         f"{service.ref} ({address})"
@@ -230,7 +230,7 @@ def _service_addresses(case: Case, block: IPBlock, path: str) -> Iterator[Note]:
         yield Note("PF311", text, path)
 
 
-def one_family(case: Case) -> Iterator[Note]:
+def one_family(case: LintedPolicy) -> Iterator[Note]:
     """PF313: 0.0.0.0/0 without ::/0, or the reverse, for pods that speak both (NP-25)."""
     versions = {
         address.version for e in case.subjects for address in e.addresses if e.pod.has_status

@@ -14,7 +14,7 @@ from podfence.model.objects import ContainerPort, Service, ServicePort
 from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint
 from podfence.policy.namedports import PortName, named_number
-from podfence.questions.lint.note import Case, Note, PortItem
+from podfence.questions.lint.note import LintedPolicy, Note, PortItem
 from podfence.questions.phrases import words
 from podfence.questions.phrases.ends import Ends
 
@@ -24,7 +24,7 @@ _COMPARED = 2_000
 """Most pairs of classes that are asked about one rule."""
 
 
-def unknown_name(case: Case) -> Iterator[Note]:
+def unknown_name(case: LintedPolicy) -> Iterator[Note]:
     """PF308: no destination has a port of this name and protocol (NP-33, NP-35)."""
     for item in case.ports:
         targets, name, protocol = item.targets, item.port.port, item.port.protocol.value
@@ -36,7 +36,7 @@ def unknown_name(case: Case) -> Iterator[Note]:
         yield Note("PF308", _why_unknown(case, targets, name, protocol), item.path)
 
 
-def _can_judge(case: Case, direction: Direction, targets: Ends) -> bool:
+def _can_judge(case: LintedPolicy, direction: Direction, targets: Ends) -> bool:
     """Whether destinations are known at all: if the selectors find nobody, PF306 and PF307 say
     so."""
     only_blocks = direction is Direction.EGRESS and any(
@@ -46,7 +46,7 @@ def _can_judge(case: Case, direction: Direction, targets: Ends) -> bool:
     return bool(targets) or only_blocks
 
 
-def _why_unknown(case: Case, targets: Ends, name: str, protocol: str) -> str:
+def _why_unknown(case: LintedPolicy, targets: Ends, name: str, protocol: str) -> str:
     if not targets:
         return f"Addresses outside the cluster have no port names: {name} allows nothing there."
     others = sorted({p.protocol.value for e in targets for p in e.pod.ports if p.name == name})
@@ -63,7 +63,7 @@ def _why_unknown(case: Case, targets: Ends, name: str, protocol: str) -> str:
     return f"No destination ({who}) declares a {protocol} port named {name}. {declared}"
 
 
-def service_port(case: Case) -> Iterator[Note]:
+def service_port(case: LintedPolicy) -> Iterator[Note]:
     """PF309: a number that a Service in front of the pods has, and the pods have not (NP-38,
     NP-46)."""
     for item in case.ports:
@@ -87,7 +87,9 @@ def service_port(case: Case) -> Iterator[Note]:
                 yield Note("PF309", text, item.path)
 
 
-def _nothing_passes(case: Case, item: PortItem, service: Service, port: ServicePort) -> bool:
+def _nothing_passes(
+    case: LintedPolicy, item: PortItem, service: Service, port: ServicePort
+) -> bool:
     """Whether the end that the policy is about denies all connections of its rule to a port of a
     Service: what is asked is the engine, so that every policy counts."""
     direction = item.direction
@@ -128,7 +130,7 @@ def _number(targets: Iterable[Endpoint], port: ServicePort) -> str:
     return f"{name} ({words.listed(sorted(found), 'or')})" if found else name
 
 
-def other_end(case: Case) -> Iterator[Note]:
+def other_end(case: LintedPolicy) -> Iterator[Note]:
     """PF318: the pods connected to do not declare the number, those that connect do (NP-32,
     NP-38)."""
     for item in case.ports:
@@ -151,7 +153,7 @@ def other_end(case: Case) -> Iterator[Note]:
             yield Note("PF318", text, item.path)
 
 
-def _who(case: Case, endpoints: Ends) -> str:
+def _who(case: LintedPolicy, endpoints: Ends) -> str:
     return case.matched.names(endpoints, _SHOWN)
 
 
@@ -160,7 +162,7 @@ def _declared(lists: Iterable[tuple[ContainerPort, ...]], number: int, protocol:
 
 
 def services_in_front(
-    case: Case, targets: Ends, port: NetworkPolicyPort
+    case: LintedPolicy, targets: Ends, port: NetworkPolicyPort
 ) -> Iterator[tuple[Service, ServicePort]]:
     """The ports of Services that have the number of a port item and lead to another one."""
     for service in case.index.cluster.services:
@@ -180,7 +182,7 @@ def _selects(service: Service, endpoint: Endpoint) -> bool:
     )
 
 
-def dns_over_tcp(case: Case) -> Iterator[Note]:
+def dns_over_tcp(case: LintedPolicy) -> Iterator[Note]:
     """PF312: ``port: 53`` without protocol is TCP, and names are asked for over UDP (NP-30)."""
     for direction in Direction:
         items = [item for item in case.ports if item.direction is direction]

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping
 from pyroaring import BitMap
 
 from podfence.policy.flow import AS_WRITTEN, Direction
-from podfence.questions.lint.note import Case, Note, rule_path
+from podfence.questions.lint.note import LintedPolicy, Note, rule_path
 from podfence.questions.phrases import words
 from podfence.questions.phrases.matched import allows_everything as is_open
 
 _SAYS_OPEN = re.compile(r"(allow|permit|accept).*(all|any|every)|open|public|unrestricted")
 
 
-def empty_egress(case: Case) -> Iterator[Note]:
+def empty_egress(case: LintedPolicy) -> Iterator[Note]:
     """PF302: ``egress: []`` without policyTypes (NP-8)."""
     written_empty = not case.raw_spec.get("egress", "absent")
     if case.policy.declared_types or case.policy.egress or not written_empty:
@@ -31,7 +31,7 @@ def empty_egress(case: Case) -> Iterator[Note]:
     yield Note("PF302", text, "spec.egress")
 
 
-def egress_closes_ingress(case: Case) -> Iterator[Note]:
+def egress_closes_ingress(case: LintedPolicy) -> Iterator[Note]:
     """PF303: only egress rules, no policyTypes (NP-8)."""
     policy = case.policy
     if policy.declared_types or policy.ingress or not policy.egress:
@@ -44,7 +44,7 @@ def egress_closes_ingress(case: Case) -> Iterator[Note]:
     yield Note("PF303", text, "spec.egress")
 
 
-def dead_rules(case: Case) -> Iterator[Note]:
+def dead_rules(case: LintedPolicy) -> Iterator[Note]:
     """PF304: rules without their type (NP-15)."""
     for direction in AS_WRITTEN:
         rules = case.policy.rules_of(direction.policy_type)
@@ -64,7 +64,7 @@ def dead_rules(case: Case) -> Iterator[Note]:
         yield Note("PF304", text, f"spec.{direction.value}")
 
 
-def null_items(case: Case) -> Iterator[Note]:
+def null_items(case: LintedPolicy) -> Iterator[Note]:
     """PF305: ``ingress: [null]``, ``ports: [null]`` (NP-15a)."""
     for direction in AS_WRITTEN:
         for number, rule in enumerate(_items(case.raw_spec.get(direction.value))):
@@ -90,7 +90,7 @@ def _items(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-def allows_everything(case: Case) -> Iterator[Note]:
+def allows_everything(case: LintedPolicy) -> Iterator[Note]:
     """PF310: a rule ``{}`` (NP-11), unless the policy's name says so."""
     if _SAYS_OPEN.search(case.policy.ref.name.lower()):
         return
@@ -107,12 +107,12 @@ def allows_everything(case: Case) -> Iterator[Note]:
         yield Note("PF310", text, rule_path(direction, number))
 
 
-def _is_null(case: Case, direction: Direction, number: int) -> bool:
+def _is_null(case: LintedPolicy, direction: Direction, number: int) -> bool:
     items = _items(case.raw_spec.get(direction.value))
     return number < len(items) and items[number] is None
 
 
-def pointless(case: Case) -> Iterator[Note]:
+def pointless(case: LintedPolicy) -> Iterator[Note]:
     """PF316: other policies allow everything for all of the subjects (NP-7)."""
     own = case.index.selected.get(case.policy.ref)
     if not own:

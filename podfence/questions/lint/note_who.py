@@ -15,7 +15,7 @@ from podfence.model.selectors import LabelSelector
 from podfence.policy.flow import Direction
 from podfence.policy.networkpolicies import rule_ports
 from podfence.questions.describe import peer_path
-from podfence.questions.lint.note import Case, Note, field_of, pod_spec, rule_path
+from podfence.questions.lint.note import LintedPolicy, Note, field_of, pod_spec, rule_path
 from podfence.questions.phrases import words
 from podfence.questions.whyempty import wanted_by_policy
 
@@ -36,7 +36,7 @@ _STORES: Final = {
 }
 
 
-def open_store(case: Case) -> Iterator[Note]:
+def open_store(case: LintedPolicy) -> Iterator[Note]:
     """PF356: all namespaces, or the outside, may reach the port of a data store."""
     for direction, number, rule in case.rules:
         if not (rule.peers or rule.ports):
@@ -78,7 +78,7 @@ def _wide(rule: NetworkPolicyRule) -> str:
     return ""
 
 
-def open_outside(case: Case) -> Iterator[Note]:
+def open_outside(case: LintedPolicy) -> Iterator[Note]:
     """PF352: everybody outside may connect, and nothing offers the pods to the outside."""
     for direction, number, rule in case.rules:
         if direction is Direction.EGRESS or not rule.ports or not case.subjects:
@@ -95,7 +95,7 @@ def open_outside(case: Case) -> Iterator[Note]:
         yield Note("PF352", text, rule_path(direction, number))
 
 
-def _inside_only(case: Case) -> bool:
+def _inside_only(case: LintedPolicy) -> bool:
     """Whether Services lead to all of the subjects, none of them from outside, and no hostPort
     does."""
     for end in case.subjects:
@@ -126,7 +126,7 @@ def _is_cluster_ip(spec: object) -> bool:
     return isinstance(spec, Mapping) and spec.get("type", "ClusterIP") == "ClusterIP"
 
 
-def on_the_host(case: Case) -> Iterator[Note]:
+def on_the_host(case: LintedPolicy) -> Iterator[Note]:
     """PF360: selectors that fit only pods on the network of their node (NP-50)."""
     hosted = [pod for pod in case.matched.unfindable if pod.host_network and not pod.finished]
     if not hosted:
@@ -155,7 +155,7 @@ def _asks(peer: NetworkPolicyPeer) -> bool:
     return not (peer.pod_selector or LabelSelector()).selects_everything
 
 
-def _fitting(case: Case, peer: NetworkPolicyPeer, pods: list[Pod]) -> str:
+def _fitting(case: LintedPolicy, peer: NetworkPolicyPeer, pods: list[Pod]) -> str:
     wanted = wanted_by_policy(case.index.cluster, case.namespace, peer)
     found = {
         f"{pod.namespace}/{pod.owner.name if pod.owner else pod.name}"

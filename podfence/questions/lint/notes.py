@@ -23,13 +23,13 @@ from podfence.questions.lint import (
     note_who,
 )
 from podfence.questions.lint.findings import Finding
-from podfence.questions.lint.note import Case, Note, Raw, Written
+from podfence.questions.lint.note import LintedPolicy, Note, Raw, WrittenObjects
 from podfence.questions.phrases.matched import Matched
 
 _PORTS, _BLOCKS, _PEERS, _TWO_PEERS, _TWO_RULES = 1, 2, 4, 8, 16
 _NO_SUBJECT, _NO_PEER, _NOBODY = 32, 64, 128
 
-CHECKS: tuple[tuple[Callable[[Case], Iterator[Note]], int], ...] = (
+CHECKS: tuple[tuple[Callable[[LintedPolicy], Iterator[Note]], int], ...] = (
     (note_names.says_deny, 0),
     (note_names.reversed_direction, _PEERS),
     (note_shape.empty_egress, 0),
@@ -73,7 +73,7 @@ CHECKS: tuple[tuple[Callable[[Case], Iterator[Note]], int], ...] = (
 that, and a check that is not asked costs nothing."""
 
 
-def traits(case: Case) -> int:
+def traits(case: LintedPolicy) -> int:
     """What checks can be about: port items, blocks, peers, a rule with two of them, two rules; and
     whom nobody is: a policy without pods, a peer without any, either of the two."""
     found = _PORTS if case.ports else 0
@@ -109,7 +109,7 @@ def notes_for(
     policy: NetworkPolicy,
     raw: Raw | None = None,
     matched: Matched | None = None,
-    written: Written | None = None,
+    written: WrittenObjects | None = None,
 ) -> tuple[Finding, ...]:
     """Findings about one policy of the index.
 
@@ -117,7 +117,7 @@ def notes_for(
     annotations); without it PF302 and PF305 are never given. ``matched``: of this index, shared
     by many policies. ``written``: how any object was written.
     """
-    case = Case(index, policy, raw, matched or Matched(index), written or _not_known(index))
+    case = LintedPolicy(index, policy, raw, matched or Matched(index), written or _not_known(index))
     has = traits(case)
     notes = [note for check, needs in CHECKS if not needs & ~has for note in check(case)]
     if not notes:
@@ -129,8 +129,8 @@ def notes_for(
     )
 
 
-def _not_known(index: PolicyIndex) -> Written:
-    return Written(index, lambda _: None)
+def _not_known(index: PolicyIndex) -> WrittenObjects:
+    return WrittenObjects(index, lambda _: None)
 
 
 def _is_surer(other: Note, note: Note) -> bool:

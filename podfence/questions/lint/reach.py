@@ -15,23 +15,23 @@ from podfence.engine.partition import Blocks, Partitions, is_union
 from podfence.engine.porttable import PortTable
 from podfence.policy.flow import Direction
 from podfence.policy.index import DirectionPolicy, Endpoint, PolicyIndex
-from podfence.questions.lint.note import Written
+from podfence.questions.lint.note import WrittenObjects
 from podfence.questions.phrases.matched import Matched
 
 FAMILIES = (4, 6)
 OTHER_SIDE = {Direction.INGRESS: Direction.EGRESS, Direction.EGRESS: Direction.INGRESS}
 
 
-class Reach(Struct, frozen=True, dict=True):
+class LintIndex(Struct, frozen=True, dict=True):
     """One index with what was asked of it. ``written``: how objects were written."""
 
     index: PolicyIndex
     matched: Matched
-    written: Written
+    written: WrittenObjects
     table: PortTable
 
     @classmethod
-    def of(cls, index: PolicyIndex, matched: Matched, written: Written) -> Reach:
+    def of(cls, index: PolicyIndex, matched: Matched, written: WrittenObjects) -> LintIndex:
         """Of an index and of what is known of its pods."""
         return cls(index, matched, written, PortTable())
 

@@ -21,7 +21,7 @@ from podfence.policy.index import DirectionPolicy, Endpoint
 from podfence.policy.networkpolicies import rule_ports
 from podfence.questions.lint.findings import Finding
 from podfence.questions.lint.note import pod_spec
-from podfence.questions.lint.reach import FAMILIES, Reach
+from podfence.questions.lint.reach import FAMILIES, LintIndex
 from podfence.sets import PortSet
 
 _DNS = 53
@@ -43,7 +43,7 @@ class _Server(Struct, frozen=True):
     tcp: PortSet
 
 
-def resolving(reach: Reach) -> Iterator[Finding]:
+def resolving(reach: LintIndex) -> Iterator[Finding]:
     """PF333 and PF334."""
     policies = {policy.ref: policy for policy in reach.index.cluster.policies}
     servers = list(_servers(reach))
@@ -64,7 +64,7 @@ def resolving(reach: Reach) -> Iterator[Finding]:
 
 
 def _writers(
-    reach: Reach, policy: DirectionPolicy, policies: Mapping[ObjectRef, NetworkPolicy]
+    reach: LintIndex, policy: DirectionPolicy, policies: Mapping[ObjectRef, NetworkPolicy]
 ) -> list[NetworkPolicy]:
     """The NetworkPolicies that close egress, those with rules first; none if no rule allows
     anything: who may connect to nobody needs no name."""
@@ -78,11 +78,11 @@ def _writers(
     return [*allowing, *(each for each in found if not each.egress)] if allowing else []
 
 
-def _asks_the_cluster(reach: Reach, pod: Pod) -> bool:
+def _asks_the_cluster(reach: LintIndex, pod: Pod) -> bool:
     return pod_spec(reach.written.raw(pod.source)).get("dnsPolicy") not in _ASKED_OTHERWISE
 
 
-def _servers(reach: Reach) -> Iterator[_Server]:
+def _servers(reach: LintIndex) -> Iterator[_Server]:
     service = next(
         (
             s
@@ -123,7 +123,7 @@ def _listening(pod: Pod, service: Service | None, protocol: Protocol) -> PortSet
     return PortSet.union(PortSet.port(protocol.value, n) for n in numbers or {_DNS})
 
 
-def _asked_at_the_node(reach: Reach) -> bool:
+def _asked_at_the_node(reach: LintIndex) -> bool:
     return any(
         pod.host_network and pod.owner is not None and pod.owner.name == _NODE_LOCAL
         for pod in reach.index.cluster.pods
@@ -131,7 +131,7 @@ def _asked_at_the_node(reach: Reach) -> bool:
 
 
 def _missing(
-    reach: Reach,
+    reach: LintIndex,
     number: int,
     servers: list[_Server],
     names_dns: bool,
@@ -156,7 +156,7 @@ def _missing(
     return "" if tcp else "TCP"
 
 
-def _both_speak(reach: Reach, one: int, other: int, family: int) -> bool:
+def _both_speak(reach: LintIndex, one: int, other: int, family: int) -> bool:
     partitions = reach.partitions.get(family)
     return partitions is not None and one in partitions.pods and other in partitions.pods
 
@@ -174,13 +174,15 @@ def _names_dns(policy: NetworkPolicy) -> bool:
     return False
 
 
-def _reaches_node_cache(reach: Reach, number: int) -> bool:
+def _reaches_node_cache(reach: LintIndex, number: int) -> bool:
     remote = reach.index.class_of(_NODE_LOCAL_ADDRESS)
     ports = end_ports(reach.index, number, Direction.EGRESS, remote, 4)
     return ("UDP", _DNS) in ports
 
 
-def _finding(reach: Reach, writer: NetworkPolicy, missing: str, ends: list[Endpoint]) -> Finding:
+def _finding(
+    reach: LintIndex, writer: NetworkPolicy, missing: str, ends: list[Endpoint]
+) -> Finding:
     who = reach.matched.names(ends, 3)
     add = (
         "Add an egress rule to namespaceSelector {"

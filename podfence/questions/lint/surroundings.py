@@ -10,14 +10,14 @@ from msgspec import Struct
 from podfence.model.entries import Controllers, Entries
 from podfence.model.objects import IPAddress
 from podfence.questions.lint.conflicts import Twin
-from podfence.questions.unjudged import UNTOUCHED, Touched
+from podfence.questions.unjudged import UNTOUCHED, TouchedPods
 
 
 class Surroundings(Struct, frozen=True):
     """``touched``: pods that policies of other APIs may touch; ``entries``: ways in from outside,
     with who serves them."""
 
-    touched: Touched = UNTOUCHED
+    touched: TouchedPods = UNTOUCHED
     entries: Entries = Entries()
     controllers: Controllers = Controllers()
     api_server: tuple[IPAddress, ...] = ()

@@ -29,7 +29,7 @@ from podfence.policy.origin import Origin
 from podfence.questions.lint.findings import Finding
 from podfence.questions.lint.note import rule_path
 from podfence.questions.lint.note_neighbours import implies, wider
-from podfence.questions.lint.reach import OTHER_SIDE, Reach
+from podfence.questions.lint.reach import OTHER_SIDE, LintIndex
 from podfence.questions.phrases import words
 
 _SHOWN = 3
@@ -50,7 +50,7 @@ class _Use(Struct, frozen=True):
 Uses = Mapping[Origin, list[_Use]]
 
 
-def together(reach: Reach, said: Collection[Finding]) -> Iterator[Finding]:
+def together(reach: LintIndex, said: Collection[Finding]) -> Iterator[Finding]:
     """PF330, PF331 and PF332. ``said``: what was found of single policies."""
     skipped = {finding.object for finding in said if finding.code in _SAID_BETTER}
     uses = _uses(reach)
@@ -58,7 +58,7 @@ def together(reach: Reach, said: Collection[Finding]) -> Iterator[Finding]:
     yield from _Idle(reach, {o: each for o, each in uses.items() if o.policy not in skipped}).all()
 
 
-def _uses(reach: Reach) -> dict[Origin, list[_Use]]:
+def _uses(reach: LintIndex) -> dict[Origin, list[_Use]]:
     """Every written rule of a NetworkPolicy that counts for a pod."""
     found: dict[Origin, list[_Use]] = {}
     for holders in reach.holders.values():
@@ -74,7 +74,7 @@ def _uses(reach: Reach) -> dict[Origin, list[_Use]]:
 # -- PF330
 
 
-def _one_sided(reach: Reach, uses: Uses, errors: Collection[Finding]) -> Iterator[Finding]:
+def _one_sided(reach: LintIndex, uses: Uses, errors: Collection[Finding]) -> Iterator[Finding]:
     own: dict[ObjectRef, list[str]] = {}
     for error in errors:
         own.setdefault(error.object, []).append(error.path)
@@ -101,7 +101,7 @@ def _pods_alone(uses: list[_Use]) -> BitMap | None:
     return peers
 
 
-def _passes(reach: Reach, use: _Use) -> bool:
+def _passes(reach: LintIndex, use: _Use) -> bool:
     """Whether the other end permits anything that the rule allows."""
     other = OTHER_SIDE[use.policy.direction]
     for family, partitions in reach.partitions.items():
@@ -122,7 +122,7 @@ def _passes(reach: Reach, use: _Use) -> bool:
     return False
 
 
-def _undone(reach: Reach, origin: Origin, uses: list[_Use], peers: BitMap) -> Finding:
+def _undone(reach: LintIndex, origin: Origin, uses: list[_Use], peers: BitMap) -> Finding:
     direction = uses[0].policy.direction
     subjects = BitMap.union(*(use.subjects for use in uses))
     other = OTHER_SIDE[direction]
@@ -150,7 +150,7 @@ def _undone(reach: Reach, origin: Origin, uses: list[_Use], peers: BitMap) -> Fi
 class _Idle:
     """Rules that allow nothing that the rules beside them do not."""
 
-    def __init__(self, reach: Reach, uses: Uses) -> None:
+    def __init__(self, reach: LintIndex, uses: Uses) -> None:
         self._reach = reach
         self._uses = uses
         self._written = {policy.ref: policy for policy in reach.index.cluster.policies}

@@ -15,7 +15,7 @@ from pyroaring import BitMap
 from podfence.engine.allpairs import all_pairs
 from podfence.engine.connections import allowed_ports
 from podfence.errors import Severity, Source
-from podfence.model.entries import Account, Callback, Entry
+from podfence.model.entries import BoundAccount, Callback, Entry
 from podfence.model.meta import METADATA_NAME_LABEL, ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyPeer
 from podfence.model.objects import IPAddress, Service
@@ -23,10 +23,10 @@ from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint
 from podfence.policy.networkpolicies import rule_ports
 from podfence.questions.entries import judge_entries
-from podfence.questions.entryrows import EntryRow, State
+from podfence.questions.entryrows import EntryRow, EntryState
 from podfence.questions.lint.findings import Finding
 from podfence.questions.lint.note import pod_spec
-from podfence.questions.lint.reach import Reach
+from podfence.questions.lint.reach import LintIndex
 from podfence.questions.lint.surroundings import Surroundings
 from podfence.sets import PortSet
 
@@ -36,7 +36,7 @@ _API_SERVICE = ObjectRef("Service", "default", "kubernetes")
 _API_PORTS = PortSet.port("TCP", 443) | PortSet.port("TCP", 6443)
 
 
-def wanted(reach: Reach, around: Surroundings) -> Iterator[Finding]:
+def wanted(reach: LintIndex, around: Surroundings) -> Iterator[Finding]:
     """PF337, PF338, PF339 and PF355."""
     yield from _closed_entries(reach, around)
     for callback in around.entries.callbacks:
@@ -50,7 +50,7 @@ def wanted(reach: Reach, around: Surroundings) -> Iterator[Finding]:
 # -- PF337
 
 
-def _closed_entries(reach: Reach, around: Surroundings) -> Iterator[Finding]:
+def _closed_entries(reach: LintIndex, around: Surroundings) -> Iterator[Finding]:
     if not around.entries.entries:
         return
     ways: dict[tuple[Entry, tuple[str, ...], str], list[EntryRow]] = defaultdict(list)
@@ -60,7 +60,9 @@ def _closed_entries(reach: Reach, around: Surroundings) -> Iterator[Finding]:
     for rows in ways.values():
         row = rows[0]
         # Who serves it may be several: nobody comes in where none of them does.
-        if all(each.state is State.CLOSED for each in rows) and not around.touched.any(row.pods):
+        if all(each.state is EntryState.CLOSED for each in rows) and not around.touched.any(
+            row.pods
+        ):
             # A Service may be an entry in two ways.
             ref = row.entry.ref if row.entry.source is None else None
             said.setdefault((row.entry.source, ref, row.to, row.port), row)
@@ -78,7 +80,7 @@ def _closed_entries(reach: Reach, around: Surroundings) -> Iterator[Finding]:
 # -- PF338
 
 
-def _closed_callback(reach: Reach, around: Surroundings, call: Callback) -> Iterator[Finding]:
+def _closed_callback(reach: LintIndex, around: Surroundings, call: Callback) -> Iterator[Finding]:
     service = next((s for s in reach.index.cluster.services if s.ref == call.service), None)
     if service is None or not service.selector:
         return
@@ -112,7 +114,7 @@ def _closed_callback(reach: Reach, around: Surroundings, call: Callback) -> Iter
         return
 
 
-def _behind(reach: Reach, service: Service, port: int) -> Iterator[tuple[Endpoint, int]]:
+def _behind(reach: LintIndex, service: Service, port: int) -> Iterator[tuple[Endpoint, int]]:
     selector = set(service.selector)
     for end in reach.matched.pods_of(service.ref.namespace):
         if selector <= set(end.pod.labels) and end.addresses:
@@ -126,7 +128,7 @@ def _name(end: Endpoint) -> str:
     return f"{end.pod.namespace}/{end.pod.name}"
 
 
-def _api_addresses(reach: Reach) -> tuple[IPAddress, ...]:
+def _api_addresses(reach: LintIndex) -> tuple[IPAddress, ...]:
     """Where Service ``default/kubernetes`` leads to, if its endpoints were read."""
     return tuple(
         address
@@ -137,18 +139,20 @@ def _api_addresses(reach: Reach) -> tuple[IPAddress, ...]:
     )
 
 
-def _lets_in(reach: Reach, end: Endpoint, port: PortSet, address: IPAddress) -> bool:
+def _lets_in(reach: LintIndex, end: Endpoint, port: PortSet, address: IPAddress) -> bool:
     policy = reach.index.policies[end.endpoint_class].ingress
     remote = reach.index.class_of(address)
     return bool(allowed_ports(policy, remote, address.version) & port)
 
 
-def _lets_in_outside(reach: Reach, end: Endpoint, port: PortSet) -> tuple[bool, bool]:
+def _lets_in_outside(reach: LintIndex, end: Endpoint, port: PortSet) -> tuple[bool, bool]:
     """Whether some addresses outside are let in, and whether all of some IP version are."""
     return _outside(reach, end, port, Direction.INGRESS)
 
 
-def _outside(reach: Reach, end: Endpoint, port: PortSet, direction: Direction) -> tuple[bool, bool]:
+def _outside(
+    reach: LintIndex, end: Endpoint, port: PortSet, direction: Direction
+) -> tuple[bool, bool]:
     policy = reach.index.policies[end.endpoint_class].of(direction)
     wanted_ports = reach.table.number(port)
     some = every = False
@@ -170,7 +174,7 @@ def _outside(reach: Reach, end: Endpoint, port: PortSet, direction: Direction) -
     return some, every
 
 
-def _may_mean_system(reach: Reach, end: Endpoint, port: PortSet) -> bool:
+def _may_mean_system(reach: LintIndex, end: Endpoint, port: PortSet) -> bool:
     """Whether a rule lets in pods of ``kube-system``: some clusters send the calls of the API
     server through pods there."""
     for policy in reach.index.cluster.policies:
@@ -191,7 +195,7 @@ def _means_system(peer: NetworkPolicyPeer) -> bool:
 # -- PF339
 
 
-def _closed_api(reach: Reach, around: Surroundings) -> Iterator[Finding]:
+def _closed_api(reach: LintIndex, around: Surroundings) -> Iterator[Finding]:
     servers = around.api_server or _api_addresses(reach)
     policies = {policy.ref: policy for policy in reach.index.cluster.policies}
     said: dict[ObjectRef, list[Endpoint]] = defaultdict(list)
@@ -220,17 +224,17 @@ def _closed_api(reach: Reach, around: Surroundings) -> Iterator[Finding]:
         yield Finding("PF339", ref, policies[ref].source, "spec.egress", text)
 
 
-def _uses_api(reach: Reach, around: Surroundings, end: Endpoint) -> bool:
+def _uses_api(reach: LintIndex, around: Surroundings, end: Endpoint) -> bool:
     spec = pod_spec(reach.written.raw(end.pod.source))
     name = spec.get("serviceAccountName") or spec.get("serviceAccount")
     if not isinstance(name, str) or name == "default" or not end.addresses:
         return False
     if spec.get("automountServiceAccountToken") is False or around.touched.any([_name(end)]):
         return False
-    return Account(end.pod.namespace, name) in around.entries.accounts
+    return BoundAccount(end.pod.namespace, name) in around.entries.accounts
 
 
-def _reaches_api(reach: Reach, end: Endpoint, servers: tuple[IPAddress, ...]) -> bool:
+def _reaches_api(reach: LintIndex, end: Endpoint, servers: tuple[IPAddress, ...]) -> bool:
     policy = reach.index.policies[end.endpoint_class].egress
     if servers:
         return any(
@@ -244,7 +248,7 @@ def _reaches_api(reach: Reach, end: Endpoint, servers: tuple[IPAddress, ...]) ->
 # -- PF355
 
 
-def _tenants(reach: Reach, around: Surroundings) -> Iterator[Finding]:
+def _tenants(reach: LintIndex, around: Surroundings) -> Iterator[Finding]:
     """Connections between pods of namespaces with different values of the label."""
     tenants: dict[str, BitMap] = defaultdict(BitMap)
     namespaces = reach.index.cluster.namespaces
@@ -281,7 +285,7 @@ def _note_meeting(
 
 
 def _meeting(
-    reach: Reach,
+    reach: LintIndex,
     around: Surroundings,
     source: str,
     own: str,

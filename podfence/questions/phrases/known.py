@@ -20,7 +20,7 @@ _UNCLEAR = (
 )
 
 
-class Known:
+class ObjectLookup:
     """Looks up Services, nodes and finished pods of one cluster."""
 
     def __init__(self, cluster: Cluster) -> None:

@@ -18,7 +18,7 @@ from podfence.model.clusternetworkpolicy import (
 )
 from podfence.model.meta import ObjectRef
 from podfence.policy.admin import rule_ports
-from podfence.policy.domains import Names
+from podfence.policy.domains import DomainTable
 from podfence.policy.flow import Direction
 from podfence.policy.index import PolicyIndex
 from podfence.policy.origin import Origin
@@ -77,7 +77,7 @@ def numbered_ports(rule: Rule) -> PortSet:
     return rule_ports(rule.protocols)[0]
 
 
-def unknown_names(rule: Rule, names: Names) -> tuple[str, ...]:
+def unknown_names(rule: Rule, names: DomainTable) -> tuple[str, ...]:
     """Domain names of an Accept rule about which the table says nothing (CNP-19)."""
     if rule.action is not RuleAction.ACCEPT or unreadable(rule):
         return ()
@@ -85,7 +85,7 @@ def unknown_names(rule: Rule, names: Names) -> tuple[str, ...]:
     return tuple(name for name in asked if not _is_known(name, names))
 
 
-def _is_known(name: str, names: Names) -> bool:
+def _is_known(name: str, names: DomainTable) -> bool:
     if name.startswith("*."):
         return any(known.endswith(name[1:]) for known in names)
     return name in names

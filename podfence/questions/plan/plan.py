@@ -12,12 +12,12 @@ from enum import Enum
 from msgspec import Struct
 from msgspec.structs import replace
 
-from podfence.flows.seen import Flow
+from podfence.flows.seen import RecordedFlow
 from podfence.model.cluster import Cluster
 from podfence.model.doubt import Doubt
 from podfence.model.meta import ObjectRef
 from podfence.policy.compile import compile_cluster
-from podfence.policy.domains import NO_NAMES, Names
+from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.policy.index import PolicyIndex
 from podfence.questions.plan.blame import USUAL, Limits, blamed
 from podfence.questions.plan.difference import difference
@@ -120,12 +120,12 @@ def comparable(old: Cluster, new: Cluster, *, newcomers: bool = True) -> tuple[C
 def plan(
     old: Cluster,
     new: Cluster,
-    names: Names = NO_NAMES,
+    names: DomainTable = NO_NAMES,
     *,
     newcomers: bool = True,
     same: Iterable[Doubt] = (),
     order: bool = False,
-    flows: Sequence[Flow] | None = None,
+    flows: Sequence[RecordedFlow] | None = None,
 ) -> Plan:
     """Compare two clusters. ``names``: what domain names stand for, on both sides. ``same``: the
     objects that neither side can read and that both have in the same words. ``order``: whether to
@@ -140,7 +140,7 @@ def plan(
 def _used(
     found: Plan,
     indexes: tuple[PolicyIndex, PolicyIndex],
-    flows: Iterable[Flow],
+    flows: Iterable[RecordedFlow],
     assumed: tuple[ObjectRef, ...],
 ) -> Used:
     undecided = frozenset(found.undecided)

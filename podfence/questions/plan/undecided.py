@@ -23,7 +23,7 @@ from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.flow import Direction, Flow
 from podfence.policy.index import Endpoint, PolicyIndex
 from podfence.questions.certainty import Certainty, may_turn
-from podfence.questions.parties import End
+from podfence.questions.parties import PartyEnd
 from podfence.questions.plan.blame import Blamed, rectangles
 from podfence.questions.plan.counterfactual import free_address
 from podfence.questions.plan.edits import Edit
@@ -224,12 +224,12 @@ class _Asking:
                     return False
         return True
 
-    def _end(self, end: JointClass, after: int) -> End:
+    def _end(self, end: JointClass, after: int) -> PartyEnd:
         """An end on one side; of several pods one that a doubt touches."""
         side = self._sides[after]
         if end.outside is not None:
             address = free_address(end, self._sides)
-            return End("", None, (address,) if address else ())
+            return PartyEnd("", None, (address,) if address else ())
         names = [
             f"{line.workload.namespace}/{name}"
             for line in end.lines
@@ -237,4 +237,4 @@ class _Asking:
         ]
         name = next((n for n in names if n in self._seen.pods), names[0])
         endpoint: Endpoint = side.endpoints[name]
-        return End(name, endpoint, endpoint.addresses)
+        return PartyEnd(name, endpoint, endpoint.addresses)

@@ -15,7 +15,7 @@ from enum import Enum, auto
 from msgspec import Struct
 from msgspec.structs import replace
 
-from podfence.flows.seen import Flow
+from podfence.flows.seen import RecordedFlow
 from podfence.model.cluster import Cluster
 from podfence.model.meta import ObjectRef
 from podfence.model.objects import IPAddress
@@ -23,9 +23,9 @@ from podfence.policy.index import PolicyIndex
 from podfence.questions.plan.blame import Blame
 from podfence.questions.plan.ends import outside_classes
 from podfence.questions.plan.outcomes import Outcome, Who
-from podfence.questions.suggest.evidence import Connection, Evidence, evidence
-from podfence.questions.suggest.judging import Judging
-from podfence.questions.suggest.places import Party, Places
+from podfence.questions.suggest.evidence import Evidence, ObservedConnection, evidence
+from podfence.questions.suggest.judging import ConnectionJudge
+from podfence.questions.suggest.places import EndResolver, KnownEnd
 from podfence.questions.suggest.standins import with_dns
 from podfence.sets import AddressSet
 
@@ -34,7 +34,7 @@ class Use(Struct, frozen=True):
     """A connection that was seen and of which a verdict changes. ``denied``: whether it was denied
     when it was seen. ``blames``: the causes, of different pods or IP versions."""
 
-    connection: Connection
+    connection: ObservedConnection
     denied: bool
     blames: tuple[Blame, ...]
 
@@ -53,14 +53,14 @@ class Used(Struct, frozen=True):
     kept: int
     refused: int
     shut: int
-    gone: tuple[Connection, ...]
+    gone: tuple[ObservedConnection, ...]
     unsure: int
     unjudged: int
     assumed: tuple[ObjectRef, ...] = ()
 
 
 def with_asked_dns(
-    old: Cluster, new: Cluster, flows: Sequence[Flow]
+    old: Cluster, new: Cluster, flows: Sequence[RecordedFlow]
 ) -> tuple[Cluster, Cluster, tuple[ObjectRef, ...]]:
     """Both clusters with the pods of DNS that flows name and neither holds."""
     before, assumed = with_dns(old, flows)
@@ -69,7 +69,7 @@ def with_asked_dns(
 
 
 def in_use(
-    flows: Iterable[Flow],
+    flows: Iterable[RecordedFlow],
     old: PolicyIndex,
     new: PolicyIndex,
     outcomes: Sequence[Outcome],
@@ -78,10 +78,12 @@ def in_use(
 ) -> Used:
     """Judge flows by the outcomes of a plan. ``undecided``: names of workloads of which some
     verdicts are not certain."""
-    places = Places(old)
+    places = EndResolver(old)
     found = evidence(flows, places, portless=True)
     after = {endpoint.pod.owner or endpoint.pod.ref for endpoint in new.endpoints.values()}
-    judging = _Judging(outcomes, after, undecided, Judging(old, places.members), _anyone(old, new))
+    judging = _Judging(
+        outcomes, after, undecided, ConnectionJudge(old, places.members), _anyone(old, new)
+    )
     return judging.used(found, assumed)
 
 
@@ -109,7 +111,7 @@ class _Judging:
         outcomes: Sequence[Outcome],
         after: Set[ObjectRef],
         undecided: Set[str],
-        before: Judging,
+        before: ConnectionJudge,
         anyone: Sequence[IPAddress],
     ) -> None:
         self._outcomes = outcomes
@@ -122,7 +124,7 @@ class _Judging:
 
     def used(self, found: Evidence, assumed: tuple[ObjectRef, ...]) -> Used:
         turned: dict[_Turn, list[Use]] = {turn: [] for turn in _Turn}
-        gone: list[Connection] = []
+        gone: list[ObservedConnection] = []
         refused = 0
         for each, denied in _every(found):
             ends = each.source, each.destination
@@ -147,7 +149,7 @@ class _Judging:
             assumed,
         )
 
-    def _turned(self, each: Connection, *, denied: bool) -> _Turned:
+    def _turned(self, each: ObservedConnection, *, denied: bool) -> _Turned:
         if all(end.workload is not None or end.address is not None for end in _ends(each)):
             return self._turned_between(each, denied=denied)
         every = [self._turned_between(one, denied=denied) for one in self._possible(each)]
@@ -163,20 +165,20 @@ class _Judging:
         (turn,) = turns
         return turn, tuple(dict.fromkeys(b for of, blames in every if of is turn for b in blames))
 
-    def _possible(self, each: Connection) -> Iterator[Connection]:
+    def _possible(self, each: ObservedConnection) -> Iterator[ObservedConnection]:
         """The connection with an address of each kind for the one that is not told."""
         if any(end.workload is None and end.is_node for end in _ends(each)):
             return  # which node it was decides
         for address in self._anyone:
             if address.version in (each.families or {4, 6}):
-                someone = Party(str(address), address=address)
+                someone = KnownEnd(str(address), address=address)
                 source, to = (e if e.workload is not None else someone for e in _ends(each))
                 versions = frozenset({address.version})
                 one = replace(each, source=source, destination=to, families=versions)
                 if self._before.is_judged(one):
                     yield one
 
-    def _turned_between(self, each: Connection, *, denied: bool) -> _Turned:
+    def _turned_between(self, each: ObservedConnection, *, denied: bool) -> _Turned:
         """Of ends that are known."""
         changes = list(self._of(each))
         what = each.protocol, each.port
@@ -195,7 +197,7 @@ class _Judging:
         passes = any(verdict.allowed for verdict in self._before.verdicts(each))
         return _Turn.KEPT if passes else _Turn.SHUT, ()
 
-    def _of(self, each: Connection) -> Iterator[Outcome]:
+    def _of(self, each: ObservedConnection) -> Iterator[Outcome]:
         """The outcomes that are about both ends."""
         near = self._from.get(each.source.workload, frozenset())
         far = self._to.get(each.destination.workload, frozenset())
@@ -218,12 +220,12 @@ def _by_workload(ends: Iterable[Who]) -> Mapping[ObjectRef | None, Set[int]]:
     return found
 
 
-def _holds(who: Who, party: Party) -> bool:
+def _holds(who: Who, party: KnownEnd) -> bool:
     address: IPAddress | None = party.address
     return who.outside is None or (address is not None and address in who.outside)
 
 
-def _ends(each: Connection) -> tuple[Party, Party]:
+def _ends(each: ObservedConnection) -> tuple[KnownEnd, KnownEnd]:
     return each.source, each.destination
 
 
@@ -242,7 +244,7 @@ def _first_free(addresses: AddressSet, taken: Set[IPAddress]) -> IPAddress | Non
     return next((address for address in every if address not in taken), None)
 
 
-def _every(found: Evidence) -> Iterator[tuple[Connection, bool]]:
+def _every(found: Evidence) -> Iterator[tuple[ObservedConnection, bool]]:
     yield from ((each, False) for each in found.seen)
     yield from ((each, True) for each in found.denied)
 

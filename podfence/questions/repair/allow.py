@@ -18,33 +18,33 @@ from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyPort, Netwo
 from podfence.model.objects import Pod
 from podfence.policy.flow import Decision, Direction, Reason
 from podfence.policy.index import PolicyIndex
-from podfence.questions.can import Case
-from podfence.questions.parties import End
+from podfence.questions.can import EndPair
+from podfence.questions.parties import PartyEnd
 from podfence.questions.phrases.matched import Matched
 from podfence.questions.phrases.tierwords import policy_name
-from podfence.questions.repair.changes import Append, Edit, NewObject
+from podfence.questions.repair.changes import Append, NewObject, ObjectPatch
 from podfence.questions.repair.telling import peer_of, telling_labels
 from podfence.sets.ports import OTHER
 
 
-class Step(Struct, frozen=True):
+class AllowStep(Struct, frozen=True):
     """One edit, for one direction. ``policy``: that is edited or written."""
 
     direction: Direction
     policy: ObjectRef
-    edit: Edit | NewObject
+    edit: ObjectPatch | NewObject
 
 
 class Repair(Struct, frozen=True):
     """The edits that a connection needs. ``because``: why there are none; "" where there are."""
 
-    steps: tuple[Step, ...] = ()
+    steps: tuple[AllowStep, ...] = ()
     because: str = ""
 
 
-def allowing(index: PolicyIndex, case: Case) -> Repair:
+def allowing(index: PolicyIndex, case: EndPair) -> Repair:
     """What to edit so that a denied case is allowed."""
-    steps: list[Step] = []
+    steps: list[AllowStep] = []
     for direction, near, far, decision in (
         (Direction.EGRESS, case.source, case.destination, case.verdict.egress),
         (Direction.INGRESS, case.destination, case.source, case.verdict.ingress),
@@ -61,7 +61,7 @@ def allowing(index: PolicyIndex, case: Case) -> Repair:
     return Repair(tuple(steps))
 
 
-def _beyond(near: End, decision: Decision) -> str:
+def _beyond(near: PartyEnd, decision: Decision) -> str:
     """Why no NetworkPolicy can allow it; "" if one can."""
     if decision.reason is not Reason.ISOLATED or near.endpoint is None:
         by = policy_name(decision.origins[0].policy) if decision.origins else "no policy"
@@ -73,7 +73,7 @@ class _Side:
     """One direction of a connection. ``near``: the end that is isolated."""
 
     def __init__(
-        self, index: PolicyIndex, direction: Direction, near: End, far: End, case: Case
+        self, index: PolicyIndex, direction: Direction, near: PartyEnd, far: PartyEnd, case: EndPair
     ) -> None:
         self._index = index
         self._direction = direction
@@ -95,7 +95,7 @@ class _Side:
             if each.owner == pod.owner and not each.host_network
         )
 
-    def best(self) -> Step | None:
+    def best(self) -> AllowStep | None:
         """The step that opens least; None where no policy has a file."""
         usable = [policy for policy in self._policies if policy.source is not None]
         alone = [policy for policy in usable if self._strangers(policy) == 0]
@@ -103,7 +103,9 @@ class _Side:
             for path, rule in self._rules(policy):
                 change = self._into(path, rule)
                 if change is not None and policy.source is not None:
-                    return Step(self._direction, policy.ref, Edit(policy.source, (change,)))
+                    return AllowStep(
+                        self._direction, policy.ref, ObjectPatch(policy.source, (change,))
+                    )
         if alone:
             return self._with_rule(alone[0])
         if usable:
@@ -178,12 +180,12 @@ class _Side:
             for each in declared
         )
 
-    def _with_rule(self, policy: NetworkPolicy) -> Step:
+    def _with_rule(self, policy: NetworkPolicy) -> AllowStep:
         assert policy.source is not None
         change = Append(f"spec.{self._direction.value}", self._rule())
-        return Step(self._direction, policy.ref, Edit(policy.source, (change,)))
+        return AllowStep(self._direction, policy.ref, ObjectPatch(policy.source, (change,)))
 
-    def _written(self, beside: NetworkPolicy, labels: Mapping[str, str]) -> Step:
+    def _written(self, beside: NetworkPolicy, labels: Mapping[str, str]) -> AllowStep:
         assert beside.source is not None
         name = self._free_name()
         value = {
@@ -197,7 +199,7 @@ class _Side:
             },
         }
         ref = ObjectRef("NetworkPolicy", self._namespace, name)
-        return Step(self._direction, ref, NewObject(beside.source, value))
+        return AllowStep(self._direction, ref, NewObject(beside.source, value))
 
     def _free_name(self) -> str:
         taken = {p.ref.name for p in self._index.cluster.policies}

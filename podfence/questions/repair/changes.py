@@ -24,7 +24,7 @@ class Append(Struct, frozen=True):
     value: Json
 
 
-class Put(Struct, frozen=True):
+class SetField(Struct, frozen=True):
     """The field at ``path`` is ``value``, whatever it was; its parent is there."""
 
     path: str
@@ -38,10 +38,10 @@ class Rename(Struct, frozen=True):
     name: str
 
 
-Change = Append | Put | Rename
+Change = Append | SetField | Rename
 
 
-class Edit(Struct, frozen=True):
+class ObjectPatch(Struct, frozen=True):
     """Changes of the object that was read from ``source``."""
 
     source: Source
@@ -67,7 +67,7 @@ def applied(value: Json, changes: Sequence[Change]) -> Json:
         match change:
             case Append():
                 parent[last] = [*(parent.get(last) or ()), change.value]
-            case Put():
+            case SetField():
                 parent[last] = change.value
             case Rename():
                 if change.name in parent:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from podfence.model.cluster import Cluster
 from podfence.model.meta import ObjectRef
 from podfence.policy.compile import compile_cluster
-from podfence.policy.domains import Names
+from podfence.policy.domains import DomainTable
 from podfence.policy.flow import Direction
 from podfence.policy.index import PolicyIndex
 from podfence.questions.find.deciding import matched
@@ -21,7 +21,7 @@ from podfence.sets import PortSet
 
 
 def judged(
-    old: Cluster, new: Cluster, names: Names, policy: ObjectRef
+    old: Cluster, new: Cluster, names: DomainTable, policy: ObjectRef
 ) -> tuple[Plan, Outcome | None]:
     """The plan of an edit of one policy, and the first outcome that opens what the policy does not
     say; None where there is none."""

@@ -13,7 +13,7 @@ from podfence.model.cluster import Cluster
 from podfence.model.meta import METADATA_NAME_LABEL
 from podfence.model.objects import Pod
 from podfence.questions.lint.note_elsewhere import CHANGING
-from podfence.questions.parties import End
+from podfence.questions.parties import PartyEnd
 
 _FIRST = ("app.kubernetes.io/name", "app", "k8s-app", "app.kubernetes.io/instance", "name")
 """Keys by which people name a workload, the usual ones first."""
@@ -49,7 +49,7 @@ def _choices(keys: Sequence[str]) -> Iterator[tuple[str, ...]]:
         yield from combinations(keys, number)
 
 
-def peer_of(cluster: Cluster, end: End, pods: Sequence[Pod], namespace: str) -> list[object]:
+def peer_of(cluster: Cluster, end: PartyEnd, pods: Sequence[Pod], namespace: str) -> list[object]:
     """The items of ``from`` or ``to`` that mean an end, in a policy of ``namespace``. ``pods``: of
     the same workload; () for addresses."""
     if not pods:

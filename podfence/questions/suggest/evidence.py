@@ -14,9 +14,9 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from podfence.flows.seen import Flow, Sort, Verdict
+from podfence.flows.seen import RecordedFlow, RecordedVerdict, Sort
 from podfence.questions.parties import literal
-from podfence.questions.suggest.places import Party, Places, Unplaced
+from podfence.questions.suggest.places import EndResolver, KnownEnd, Unplaced
 from podfence.sets.ports import OTHER
 
 EPHEMERAL: Final = 32768
@@ -25,12 +25,12 @@ _MOST_HIGH: Final = 3
 """More undeclared ports than this, from EPHEMERAL on and between the same ends, are ephemeral."""
 
 
-class Connection(Struct, frozen=True):
+class ObservedConnection(Struct, frozen=True):
     """Who reached whom on which port. ``first``, ``last``: "" where no record tells times.
     ``families``: the IP versions that records tell; where none does, all that the ends share."""
 
-    source: Party
-    destination: Party
+    source: KnownEnd
+    destination: KnownEnd
     protocol: str
     port: int
     count: int = 0
@@ -38,7 +38,7 @@ class Connection(Struct, frozen=True):
     last: str = ""
     families: frozenset[int] = frozenset()
 
-    def joined(self, other: Connection) -> Connection:
+    def joined(self, other: ObservedConnection) -> ObservedConnection:
         """This and what else was seen of the same."""
         return replace(
             self,
@@ -62,7 +62,7 @@ class Aside(Enum):
 class Nameless(Struct, frozen=True):
     """A flow with an end that is not known, and why."""
 
-    flow: Flow
+    flow: RecordedFlow
     because: str
 
 
@@ -70,8 +70,8 @@ class Evidence(Struct, frozen=True):
     """``seen``: what passed; ``denied``: what did not. ``aside``: flows that are no evidence,
     counted."""
 
-    seen: tuple[Connection, ...]
-    denied: tuple[Connection, ...]
+    seen: tuple[ObservedConnection, ...]
+    denied: tuple[ObservedConnection, ...]
     nameless: tuple[Nameless, ...]
     aside: Mapping[Aside, int]
 
@@ -86,13 +86,17 @@ class Evidence(Struct, frozen=True):
         return max((each.last for each in self.seen + self.denied), default="")
 
 
-_Key = tuple[Party, Party, str, int]
+_Key = tuple[KnownEnd, KnownEnd, str, int]
 
 
-def evidence(flows: Iterable[Flow], places: Places, *, portless: bool = False) -> Evidence:
+def evidence(
+    flows: Iterable[RecordedFlow], places: EndResolver, *, portless: bool = False
+) -> Evidence:
     """What the flows say about the workloads of a cluster. ``portless``: protocols without ports
     are evidence, too: no rule is made of them, but verdicts are about them."""
-    sums: dict[Verdict, dict[_Key, Connection]] = {each: {} for each in Verdict}
+    sums: dict[RecordedVerdict, dict[_Key, ObservedConnection]] = {
+        each: {} for each in RecordedVerdict
+    }
     nameless: list[Nameless] = []
     aside: dict[Aside, int] = defaultdict(int)
     for flow in flows:
@@ -112,15 +116,15 @@ def evidence(flows: Iterable[Flow], places: Places, *, portless: bool = False) -
                 continue
             key = source, to, flow.protocol, port
             found = sums[flow.verdict]
-            new = Connection(*key, flow.count, flow.first, flow.last, _families(flow))
+            new = ObservedConnection(*key, flow.count, flow.first, flow.last, _families(flow))
             found[key] = found[key].joined(new) if key in found else new
-    seen = _without_ephemeral(sums[Verdict.ALLOWED], places, aside)
-    denied = _without_ephemeral(sums[Verdict.DENIED], places, aside)
+    seen = _without_ephemeral(sums[RecordedVerdict.ALLOWED], places, aside)
+    denied = _without_ephemeral(sums[RecordedVerdict.DENIED], places, aside)
     return Evidence(seen, denied, tuple(nameless), dict(aside))
 
 
 def _no_evidence(
-    source: Party, to: Party, protocol: str, places: Places, *, portless: bool
+    source: KnownEnd, to: KnownEnd, protocol: str, places: EndResolver, *, portless: bool
 ) -> Aside | None:
     if source.workload is None and to.workload is None:
         return Aside.NO_POD
@@ -133,7 +137,7 @@ def _no_evidence(
     return None
 
 
-def _is_own(node: Party, to: Party, places: Places) -> bool:
+def _is_own(node: KnownEnd, to: KnownEnd, places: EndResolver) -> bool:
     """Whether every pod of a workload runs on this node."""
     assert to.workload is not None
     return all(
@@ -142,17 +146,17 @@ def _is_own(node: Party, to: Party, places: Places) -> bool:
     )
 
 
-def _families(flow: Flow) -> frozenset[int]:
+def _families(flow: RecordedFlow) -> frozenset[int]:
     """The IP version of a flow, if an end is told by its address."""
     found = (literal(end.address) for end in (flow.source, flow.destination) if end.address)
     return frozenset(address.version for address in found if address is not None)
 
 
 def _without_ephemeral(
-    found: Mapping[_Key, Connection], places: Places, aside: dict[Aside, int]
-) -> tuple[Connection, ...]:
+    found: Mapping[_Key, ObservedConnection], places: EndResolver, aside: dict[Aside, int]
+) -> tuple[ObservedConnection, ...]:
     """Less those that look like answers of which the beginning was not seen."""
-    high: dict[tuple[Party, Party, str], list[_Key]] = defaultdict(list)
+    high: dict[tuple[KnownEnd, KnownEnd, str], list[_Key]] = defaultdict(list)
     for key in found:
         source, to, protocol, port = key
         if port >= EPHEMERAL and not _declares(to, protocol, port, places):
@@ -164,7 +168,7 @@ def _without_ephemeral(
     return tuple(sorted(kept, key=_order))
 
 
-def _declares(to: Party, protocol: str, port: int, places: Places) -> bool:
+def _declares(to: KnownEnd, protocol: str, port: int, places: EndResolver) -> bool:
     if to.workload is None:
         return False
     return any(
@@ -174,5 +178,5 @@ def _declares(to: Party, protocol: str, port: int, places: Places) -> bool:
     )
 
 
-def _order(each: Connection) -> tuple[str, str, str, int]:
+def _order(each: ObservedConnection) -> tuple[str, str, str, int]:
     return each.destination.name, each.source.name, each.protocol, each.port

@@ -18,7 +18,7 @@ from podfence.model.objects import Pod
 from podfence.questions.repair.telling import telling_labels
 
 
-class Group(Struct, frozen=True):
+class SharedLabels(Struct, frozen=True):
     """``labels``: what all pods of ``members`` have, and no other pod of the namespace; () where no
     label tells anybody apart, so that it fits the whole namespace."""
 
@@ -27,7 +27,7 @@ class Group(Struct, frozen=True):
     members: frozenset[ObjectRef]
 
 
-class Groups:
+class PodGroups:
     """Finds groups in one cluster; remembers them. ``members``: the pods of each workload."""
 
     def __init__(self, cluster: Cluster, members: Mapping[ObjectRef, tuple[Pod, ...]]) -> None:
@@ -39,16 +39,16 @@ class Groups:
             self._pods[pod.namespace].append(pod)
         for ref in members:
             self._visible[ref.namespace].append(ref)
-        self._known: dict[ObjectRef, Group] = {}
+        self._known: dict[ObjectRef, SharedLabels] = {}
 
-    def of(self, workload: ObjectRef) -> Group:
+    def of(self, workload: ObjectRef) -> SharedLabels:
         """The smallest group that a workload is in."""
         found = self._known.get(workload)
         if found is None:
             found = self._known[workload] = self._find(workload)
         return found
 
-    def _find(self, workload: ObjectRef) -> Group:
+    def _find(self, workload: ObjectRef) -> SharedLabels:
         namespace = workload.namespace
         here = replace(self._cluster, pods=tuple(self._pods[namespace]))
         members = {workload}
@@ -57,7 +57,7 @@ class Groups:
             labels = labels_of(telling_labels(here, pods))
             fitting = {ref for ref in self._visible[namespace] if self._fits(labels, ref)}
             if fitting <= members:
-                return Group(namespace, labels, frozenset(members))
+                return SharedLabels(namespace, labels, frozenset(members))
             members |= fitting
 
     def _fits(self, labels: Labels, workload: ObjectRef) -> bool:

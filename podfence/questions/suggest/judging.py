@@ -14,13 +14,13 @@ from podfence.model.meta import ObjectRef
 from podfence.model.objects import IPAddress, Pod
 from podfence.policy.flow import Direction, Flow, Verdict
 from podfence.policy.index import NETWORK_POLICY_TIER, CompiledTier, PolicyIndex
-from podfence.questions.suggest.evidence import Connection
-from podfence.questions.suggest.places import Party
+from podfence.questions.suggest.evidence import ObservedConnection
+from podfence.questions.suggest.places import KnownEnd
 
 _FAMILIES: Final = frozenset({4, 6})
 
 
-class Judging:
+class ConnectionJudge:
     """Judges in one index. ``members``: the pods of each workload, the same in every index of one
     cluster."""
 
@@ -30,21 +30,21 @@ class Judging:
         self._judge = Judge(index)
         self._addresses: dict[ObjectRef, tuple[tuple[str, tuple[IPAddress, ...]], ...]] = {}
 
-    def verdicts(self, connection: Connection) -> Iterator[Verdict]:
+    def verdicts(self, connection: ObservedConnection) -> Iterator[Verdict]:
         """What the engine says; nothing where an end has no address that is known."""
         for source, far in self._pairs(connection):
             flow = Flow(source, far, connection.protocol, connection.port)
             yield self._judge.verdict(flow)
 
-    def denied(self, connection: Connection) -> Verdict | None:
+    def denied(self, connection: ObservedConnection) -> Verdict | None:
         """A verdict that denies, None where there is none."""
         return next((each for each in self.verdicts(connection) if not each.allowed), None)
 
-    def is_judged(self, connection: Connection) -> bool:
+    def is_judged(self, connection: ObservedConnection) -> bool:
         """Whether both ends have addresses."""
         return next(self._pairs(connection), None) is not None
 
-    def allows(self, connection: Connection, direction: Direction) -> bool:
+    def allows(self, connection: ObservedConnection, direction: Direction) -> bool:
         """Whether one direction allows it, for all pods."""
         if direction is Direction.EGRESS:
             return all(each.egress.allowed for each in self.verdicts(connection))
@@ -61,7 +61,7 @@ class Judging:
         endpoint = self._index.endpoints[f"{pod.namespace}/{pod.name}"]
         return self._index.policies[endpoint.endpoint_class].of(direction).tiers
 
-    def _pairs(self, connection: Connection) -> Iterator[tuple[IPAddress, IPAddress]]:
+    def _pairs(self, connection: ObservedConnection) -> Iterator[tuple[IPAddress, IPAddress]]:
         families = connection.families or _FAMILIES
         for name, near in self._of(connection.source):
             for other, far in self._of(connection.destination):
@@ -74,7 +74,7 @@ class Judging:
                     if address.version == remote.version and address.version in families
                 )
 
-    def _of(self, party: Party) -> tuple[tuple[str, tuple[IPAddress, ...]], ...]:
+    def _of(self, party: KnownEnd) -> tuple[tuple[str, tuple[IPAddress, ...]], ...]:
         """Pods that stand for all of a party, with their addresses; two of each class, so that one
         is left beside itself."""
         if party.workload is None:

@@ -16,13 +16,13 @@ from typing import Final
 from msgspec import Struct
 
 from podfence.errors import PodfenceError
-from podfence.flows.seen import End, Sort
+from podfence.flows.seen import RecordedEnd, Sort
 from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
 from podfence.model.objects import IPAddress, Pod
 from podfence.model.workloads import WORKLOAD_KINDS
 from podfence.policy.index import PolicyIndex
 from podfence.questions.parties import Directory, literal
-from podfence.questions.parties import End as Named
+from podfence.questions.parties import PartyEnd as Named
 from podfence.questions.phrases.matched import workload_names
 from podfence.questions.plan.sides import is_assumed
 from podfence.questions.services import Services
@@ -51,7 +51,7 @@ _ENDINGS: Final = (
 known how they do it."""
 
 
-class Party(Struct, frozen=True):
+class KnownEnd(Struct, frozen=True):
     """An end that is known. ``workload``: all of its pods, or a pod that has none; else
     ``address``, which is outside the cluster or a node's, and None where it is not told. ``name``
     is text of the API: never print it raw."""
@@ -62,7 +62,7 @@ class Party(Struct, frozen=True):
     is_node: bool = False
 
 
-OUTSIDE: Final = Party("outside")
+OUTSIDE: Final = KnownEnd("outside")
 _SERVICE: Final = re.compile(r"service/([^/]+)/([^/]+)\Z")
 """As test files write a Service."""
 
@@ -71,7 +71,7 @@ class Unplaced(Exception):
     """Nobody knows who an end is; the message says why."""
 
 
-class Places:
+class EndResolver:
     """Places ends in one index; remembers what it found."""
 
     def __init__(self, index: PolicyIndex) -> None:
@@ -87,16 +87,18 @@ class Places:
             self._called[ref.namespace, ref.name].append(ref)
         self._of_services = {a for each in cluster.services for a in each.addresses}
         self._ranges = [cidr for node in cluster.nodes.values() for cidr in node.pod_cidrs]
-        self._known: dict[End, Party] = {}
+        self._known: dict[RecordedEnd, KnownEnd] = {}
 
-    def source(self, end: End) -> Party:
+    def source(self, end: RecordedEnd) -> KnownEnd:
         """Who began. Raises Unplaced."""
         found = self._known.get(end)
         if found is None:
             found = self._known[end] = self._party(end)
         return found
 
-    def destinations(self, end: End, protocol: str, port: int) -> Iterator[tuple[Party, int]]:
+    def destinations(
+        self, end: RecordedEnd, protocol: str, port: int
+    ) -> Iterator[tuple[KnownEnd, int]]:
         """Whom it reached on which port: what is behind a Service. Raises Unplaced."""
         word = _SERVICE.sub(r"\1/service/\2", end.word)
         address = literal(end.address) if end.address else None
@@ -113,13 +115,13 @@ class Places:
                 return
         yield self.source(end), port
 
-    def node_of(self, party: Party) -> str | None:
+    def node_of(self, party: KnownEnd) -> str | None:
         """The name of the node that has an address, None if none that is known has it."""
         return self._index.by_node_address.get(party.address) if party.address else None
 
     # -- one end
 
-    def _party(self, end: End) -> Party:
+    def _party(self, end: RecordedEnd) -> KnownEnd:
         if end.word:
             return self._of_word(end.word)
         if end.pod or end.workload:
@@ -129,10 +131,10 @@ class Places:
         if end.sort is Sort.OUTSIDE:
             return OUTSIDE
         if end.sort in (Sort.NODE, Sort.OWN_NODE):
-            return Party("a node", is_node=True)
+            return KnownEnd("a node", is_node=True)
         raise Unplaced("the record names nobody")
 
-    def _of_word(self, word: str) -> Party:
+    def _of_word(self, word: str) -> KnownEnd:
         if word == OUTSIDE.name:
             return OUTSIDE
         try:
@@ -144,18 +146,18 @@ class Places:
             raise Unplaced(error.message) from error
         return self._of_named(found.ends[0])
 
-    def _of_named(self, end: Named) -> Party:
+    def _of_named(self, end: Named) -> KnownEnd:
         if end.endpoint is not None:
             return self._of(end.endpoint.pod)
         if not end.addresses:
             raise Unplaced(f"{end.name} has no address")
-        return self._of_address(End(address=str(end.addresses[0])))
+        return self._of_address(RecordedEnd(address=str(end.addresses[0])))
 
-    def _of(self, pod: Pod) -> Party:
+    def _of(self, pod: Pod) -> KnownEnd:
         ref = pod.owner or pod.ref
-        return Party(self.names[ref], ref)
+        return KnownEnd(self.names[ref], ref)
 
-    def _of_pod(self, end: End) -> Party:
+    def _of_pod(self, end: RecordedEnd) -> KnownEnd:
         pod = self._pods.get((end.namespace, end.pod))
         if pod is not None and pod.host_network:
             return self._host(pod)
@@ -168,17 +170,17 @@ class Places:
             if len(found) > 1:
                 raise Unplaced(f"several workloads are called {end.namespace}/{name}")
             if found:
-                return Party(self.names[found[0]], found[0])
+                return KnownEnd(self.names[found[0]], found[0])
         if pod is not None:
             raise Unplaced(f"no pod of {end} is running")
         raise Unplaced(f"no pod or workload is called {end}")
 
-    def _host(self, pod: Pod) -> Party:
+    def _host(self, pod: Pod) -> KnownEnd:
         addresses = (*pod.addresses, *pod.host_addresses)
         name = f"{pod.namespace}/{pod.name}"
-        return Party(name, address=addresses[0] if addresses else None, is_node=True)
+        return KnownEnd(name, address=addresses[0] if addresses else None, is_node=True)
 
-    def _of_address(self, end: End) -> Party:
+    def _of_address(self, end: RecordedEnd) -> KnownEnd:
         address = literal(end.address)
         if address is None:
             raise Unplaced(f"{end.address} is no address")
@@ -191,7 +193,7 @@ class Places:
         if address in index.contested:
             raise Unplaced(f"{address} may be that of several pods")
         is_node = address in index.by_node_address or end.sort in (Sort.NODE, Sort.OWN_NODE)
-        outside = Party(str(address), address=address, is_node=is_node)
+        outside = KnownEnd(str(address), address=address, is_node=is_node)
         if is_node or end.sort in (Sort.OUTSIDE, Sort.API_SERVER):
             return outside
         if address in self._of_services:
@@ -215,7 +217,7 @@ def _members(index: PolicyIndex) -> dict[ObjectRef, tuple[Pod, ...]]:
     return {ref: tuple(pods) for ref, pods in found.items()}
 
 
-def _workloads(end: End) -> Iterator[tuple[str, frozenset[str]]]:
+def _workloads(end: RecordedEnd) -> Iterator[tuple[str, frozenset[str]]]:
     """What the workload of a pod may be called, the surest first, and of which kind it is then."""
     if end.pod:
         yield end.pod, _KINDS
@@ -224,10 +226,10 @@ def _workloads(end: End) -> Iterator[tuple[str, frozenset[str]]]:
     yield from _stems(end.pod)
 
 
-def pod_called(word: str) -> End | None:
+def pod_called(word: str) -> RecordedEnd | None:
     """The end that ``namespace/pod`` names; None for a word of any other form."""
     namespace, _, name = word.partition("/")
-    return End(namespace, name) if namespace and name and "/" not in name else None
+    return RecordedEnd(namespace, name) if namespace and name and "/" not in name else None
 
 
 def stems(pod: str) -> Iterator[str]:

@@ -16,12 +16,12 @@ from msgspec import Struct
 from podfence.admission.kinds import TESTS_KIND
 from podfence.model.meta import ObjectRef
 from podfence.policy.compile import compile_cluster
-from podfence.policy.domains import NO_NAMES, Names
+from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.policy.flow import AS_WRITTEN, Direction
 from podfence.questions.plan.newcomers import with_newcomers
-from podfence.questions.suggest.evidence import Connection
-from podfence.questions.suggest.places import OUTSIDE, Party
-from podfence.questions.suggest.rules import Wish, ends_of
+from podfence.questions.suggest.evidence import ObservedConnection
+from podfence.questions.suggest.places import OUTSIDE, KnownEnd
+from podfence.questions.suggest.rules import SuggestOptions, ends_of
 from podfence.questions.suggest.standins import LABELS as DNS_LABELS
 from podfence.questions.suggest.suggest import Suggestion
 from podfence.questions.tests.decode import API_VERSION
@@ -47,7 +47,7 @@ class Promises(Struct, frozen=True):
     they are not allowed over all that their ends share, or an end has no address."""
 
     document: Mapping[str, Any]
-    unheld: tuple[Connection, ...]
+    unheld: tuple[ObservedConnection, ...]
 
     @property
     def tests(self) -> Sequence[Mapping[str, Any]]:
@@ -56,13 +56,13 @@ class Promises(Struct, frozen=True):
         return found
 
 
-def promises(found: Suggestion, wish: Wish, names: Names = NO_NAMES) -> Promises:
+def promises(found: Suggestion, wish: SuggestOptions, names: DomainTable = NO_NAMES) -> Promises:
     """The tests for a suggestion, of the workloads and directions that were wished for."""
     return _Writing(found, wish, names).promises()
 
 
 class _Writing:
-    def __init__(self, found: Suggestion, wish: Wish, names: Names) -> None:
+    def __init__(self, found: Suggestion, wish: SuggestOptions, names: DomainTable) -> None:
         cluster = found.after.cluster
         coming = with_newcomers(cluster, cluster.namespaces.keys())
         self._world = world = World(compile_cluster(coming, names))
@@ -76,7 +76,7 @@ class _Writing:
         self._words: dict[ObjectRef, str] = {
             ref: self._word(ref, world.names[pods[0]]) for ref, pods in self._pods.items()
         }
-        self._held: set[Connection] = set()
+        self._held: set[ObservedConnection] = set()
 
     def promises(self) -> Promises:
         needed = [each for each in self._found.needed if self._is_wanted(each)]
@@ -95,7 +95,7 @@ class _Writing:
         document["tests"] = tests
         return Promises(document, tuple(each for each in needed if each not in self._held))
 
-    def _is_wanted(self, each: Connection) -> bool:
+    def _is_wanted(self, each: ObservedConnection) -> bool:
         return any(
             self._is_of_wish(ends_of(each, direction)[0].workload)
             for direction in self._wish.directions
@@ -107,9 +107,9 @@ class _Writing:
 
     # -- directions that policies close
 
-    def _closed(self, needed: Sequence[Connection]) -> Iterator[Mapping[str, Any]]:
+    def _closed(self, needed: Sequence[ObservedConnection]) -> Iterator[Mapping[str, Any]]:
         """A test for each workload and direction that is closed but for what rules allow."""
-        seen: dict[tuple[ObjectRef, Direction], list[Connection]] = defaultdict(list)
+        seen: dict[tuple[ObjectRef, Direction], list[ObservedConnection]] = defaultdict(list)
         for each in needed:
             for direction in self._wish.directions:
                 near = ends_of(each, direction)[0].workload
@@ -129,7 +129,7 @@ class _Writing:
         )
 
     def _only(
-        self, ref: ObjectRef, direction: Direction, seen: Sequence[Connection]
+        self, ref: ObjectRef, direction: Direction, seen: Sequence[ObservedConnection]
     ) -> Mapping[str, Any]:
         """Required is what was seen; what rules allow besides may be."""
         is_coming_in = direction is Direction.INGRESS
@@ -165,7 +165,7 @@ class _Writing:
 
     # -- directions that stay open
 
-    def _open(self, needed: Sequence[Connection]) -> Iterator[Mapping[str, Any]]:
+    def _open(self, needed: Sequence[ObservedConnection]) -> Iterator[Mapping[str, Any]]:
         """A test for each pair of ends of which no end is closed."""
         pairs: dict[tuple[str, str], PortSet] = {}
         for each in needed:
@@ -183,7 +183,7 @@ class _Writing:
                 "expect": "allow",
             }
 
-    def _allowed(self, each: Connection) -> PortSet:
+    def _allowed(self, each: ObservedConnection) -> PortSet:
         """What all of one end is allowed to all of the other."""
         if each.destination.workload is not None:
             said = self._said(each.destination.workload, Direction.INGRESS)
@@ -208,7 +208,7 @@ class _Writing:
         labels = ",".join(f"{key}={value}" for key, value in DNS_LABELS)
         return f"{ref.namespace}/{labels}"
 
-    def _word_of(self, party: Party) -> str:
+    def _word_of(self, party: KnownEnd) -> str:
         """An end as a test file writes it, "" where it cannot."""
         if party.workload is not None:
             return self._words.get(party.workload, "")
@@ -226,7 +226,7 @@ class _Writing:
     def _classes(self, ref: ObjectRef) -> list[int]:
         return sorted({self._world.class_of[pod] for pod in self._pods.get(ref, ())})
 
-    def _numbers(self, party: Party) -> list[int]:
+    def _numbers(self, party: KnownEnd) -> list[int]:
         """The classes of an end."""
         world = self._world
         if party.workload is not None:

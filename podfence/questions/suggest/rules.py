@@ -28,10 +28,10 @@ from podfence.model.networkpolicy import (
 )
 from podfence.model.selectors import LabelSelector
 from podfence.policy.flow import AS_WRITTEN, Direction
-from podfence.questions.suggest.evidence import Connection
-from podfence.questions.suggest.groups import Group, Groups
-from podfence.questions.suggest.judging import Judging
-from podfence.questions.suggest.places import Party
+from podfence.questions.suggest.evidence import ObservedConnection
+from podfence.questions.suggest.groups import PodGroups, SharedLabels
+from podfence.questions.suggest.judging import ConnectionJudge
+from podfence.questions.suggest.places import KnownEnd
 
 MAX_BLOCKS: Final = 64
 """Addresses that a rule names at most; with more of them nobody can read it."""
@@ -55,7 +55,7 @@ class Outside(Enum):
     """Every address, those of pods included (NP-27)."""
 
 
-class Wish(Struct, frozen=True):
+class SuggestOptions(Struct, frozen=True):
     """What is asked for. ``workloads``: policies for these alone, None: for all."""
 
     directions: frozenset[Direction] = frozenset(Direction)
@@ -63,7 +63,7 @@ class Wish(Struct, frozen=True):
     workloads: frozenset[ObjectRef] | None = None
 
 
-EVERYTHING_SEEN: Final = Wish()
+EVERYTHING_SEEN: Final = SuggestOptions()
 
 
 class LeftOpen(Struct, frozen=True):
@@ -80,8 +80,8 @@ class Suggested(Struct, frozen=True):
     directions in which no policy isolated all of them before."""
 
     policy: NetworkPolicy
-    group: Group
-    basis: Mapping[Direction, tuple[Connection, ...]]
+    group: SharedLabels
+    basis: Mapping[Direction, tuple[ObservedConnection, ...]]
     closes: frozenset[Direction]
 
     @property
@@ -96,7 +96,7 @@ class Suggested(Struct, frozen=True):
         )
 
 
-class Written(Struct, frozen=True):
+class SuggestedPolicies(Struct, frozen=True):
     """``settled``: directions of workloads that existing policies isolate, and that allow all that
     was seen there."""
 
@@ -106,20 +106,20 @@ class Written(Struct, frozen=True):
 
 
 _Ports = frozenset[tuple[str, int]]
-_Key = Group | IPNetwork
+_Key = SharedLabels | IPNetwork
 
 
-class Writer:
+class PolicyWriter:
     """Writes policies for connections. ``taken``: names of policies that exist. ``names``: what
     workloads are called."""
 
     def __init__(
         self,
-        groups: Groups,
-        judging: Judging,
+        groups: PodGroups,
+        judging: ConnectionJudge,
         names: Mapping[ObjectRef, str],
         taken: Iterable[ObjectRef],
-        wish: Wish,
+        wish: SuggestOptions,
     ) -> None:
         self._groups = groups
         self._judging = judging
@@ -129,24 +129,26 @@ class Writer:
         self._left: list[LeftOpen] = []
         self._settled = 0
 
-    def write(self, connections: Sequence[Connection]) -> Written:
+    def write(self, connections: Sequence[ObservedConnection]) -> SuggestedPolicies:
         """The policies, by namespace and name."""
-        found: dict[Group, dict[Direction, tuple[Connection, ...]]] = defaultdict(dict)
+        found: dict[SharedLabels, dict[Direction, tuple[ObservedConnection, ...]]] = defaultdict(
+            dict
+        )
         for direction in AS_WRITTEN:
             if direction in self._wish.directions:
                 for group, needed in self._needed(connections, direction):
                     found[group][direction] = needed
         order = sorted(found, key=lambda group: (group.namespace, self._members(group)))
         policies = tuple(self._policy(group, found[group]) for group in order)
-        return Written(policies, tuple(self._left), self._settled)
+        return SuggestedPolicies(policies, tuple(self._left), self._settled)
 
     # -- what needs a policy
 
     def _needed(
-        self, connections: Sequence[Connection], direction: Direction
-    ) -> Iterator[tuple[Group, tuple[Connection, ...]]]:
+        self, connections: Sequence[ObservedConnection], direction: Direction
+    ) -> Iterator[tuple[SharedLabels, tuple[ObservedConnection, ...]]]:
         """Groups that need a policy in a direction, with what it has to allow."""
-        by_workload: dict[ObjectRef, list[Connection]] = defaultdict(list)
+        by_workload: dict[ObjectRef, list[ObservedConnection]] = defaultdict(list)
         for each in connections:
             near, _ = ends_of(each, direction)
             if near.workload is not None:
@@ -163,8 +165,8 @@ class Writer:
                 yield group, needed
 
     def _of_group(
-        self, group: Group, seen: Sequence[Connection], direction: Direction
-    ) -> tuple[Connection, ...]:
+        self, group: SharedLabels, seen: Sequence[ObservedConnection], direction: Direction
+    ) -> tuple[ObservedConnection, ...]:
         """What a policy has to allow; nothing where none is needed, or none can."""
         needed = [each for each in seen if not self._is_settled(each, direction)]
         if not needed:
@@ -178,13 +180,13 @@ class Writer:
         self._left.append(LeftOpen(tuple(near), direction, because))
         return ()
 
-    def _is_settled(self, each: Connection, direction: Direction) -> bool:
+    def _is_settled(self, each: ObservedConnection, direction: Direction) -> bool:
         """Whether policies that exist isolate the pods and allow it already."""
         near = ends_of(each, direction)[0].workload
         assert near is not None
         return self._judging.isolates(near, direction) and self._judging.allows(each, direction)
 
-    def _beyond(self, group: Group, outside: Sequence[Party]) -> str:
+    def _beyond(self, group: SharedLabels, outside: Sequence[KnownEnd]) -> str:
         """Why no policy can allow all of it; "" if one can."""
         if not group.labels:
             return "no label that lasts tells these pods from the others of their namespace"
@@ -203,7 +205,9 @@ class Writer:
 
     # -- policies
 
-    def _policy(self, group: Group, basis: Mapping[Direction, tuple[Connection, ...]]) -> Suggested:
+    def _policy(
+        self, group: SharedLabels, basis: Mapping[Direction, tuple[ObservedConnection, ...]]
+    ) -> Suggested:
         rules = {
             direction: tuple(self._rules(group.namespace, needed, direction))
             for direction, needed in basis.items()
@@ -222,7 +226,7 @@ class Writer:
         )
         return Suggested(policy, group, basis, closes)
 
-    def _name(self, group: Group) -> ObjectRef:
+    def _name(self, group: SharedLabels) -> ObjectRef:
         stem = min(ref.name for ref in group.members)[: 253 - len(SUFFIX) - 4] + SUFFIX
         number, name = 1, stem
         while (ref := ObjectRef("NetworkPolicy", group.namespace, name)) in self._taken:
@@ -232,7 +236,7 @@ class Writer:
         return ref
 
     def _rules(
-        self, namespace: str, needed: Sequence[Connection], direction: Direction
+        self, namespace: str, needed: Sequence[ObservedConnection], direction: Direction
     ) -> Iterator[NetworkPolicyRule]:
         """Peers with the same ports share a rule."""
         by_ports: dict[_Ports, list[_Key]] = defaultdict(list)
@@ -240,14 +244,14 @@ class Writer:
             by_ports[ports].append(key)
         for ports in sorted(by_ports, key=sorted):
             keys = by_ports[ports]
-            groups = [key for key in keys if isinstance(key, Group)]
+            groups = [key for key in keys if isinstance(key, SharedLabels)]
             groups.sort(key=lambda group: (group.namespace, self._members(group)))
             peers = [_peer(group, namespace) for group in groups]
             peers += [NetworkPolicyPeer(ip_block=IPBlock(block)) for block in _blocks(keys)]
             yield NetworkPolicyRule(tuple(peers), tuple(map(_port, sorted(ports))))
 
     def _ports(
-        self, needed: Sequence[Connection], direction: Direction
+        self, needed: Sequence[ObservedConnection], direction: Direction
     ) -> dict[_Key, frozenset[tuple[str, int]]]:
         """What each peer is allowed. Where labels of one peer fit another as well, a port is said
         of the larger one alone."""
@@ -261,7 +265,7 @@ class Writer:
                 for port in ports:
                     users = found[key].setdefault(port, set())
                     users |= {far.workload} if far.workload is not None else set()
-        groups = sorted((key for key in found if isinstance(key, Group)), key=_size)
+        groups = sorted((key for key in found if isinstance(key, SharedLabels)), key=_size)
         for key in groups if any(_size(key) > 1 for key in groups) else ():
             larger = [other for other in groups if other is not key and _size(other) > 1]
             for port, users in list(found[key].items()):
@@ -270,7 +274,7 @@ class Writer:
                     del found[key][port]
         return {key: frozenset(ports) for key, ports in found.items() if ports}
 
-    def _keys(self, far: Party) -> Iterator[_Key]:
+    def _keys(self, far: KnownEnd) -> Iterator[_Key]:
         if far.workload is not None:
             yield self._groups.of(far.workload)
         elif self._wish.outside is Outside.ANY:
@@ -282,27 +286,27 @@ class Writer:
         elif far.address is not None:
             yield ip_network(far.address)
 
-    def _members(self, group: Group) -> tuple[str, ...]:
+    def _members(self, group: SharedLabels) -> tuple[str, ...]:
         return tuple(sorted(self._names[ref] for ref in group.members))
 
 
-def ends_of(each: Connection, direction: Direction) -> tuple[Party, Party]:
+def ends_of(each: ObservedConnection, direction: Direction) -> tuple[KnownEnd, KnownEnd]:
     """The end whose policies are asked, and the other."""
     if direction is Direction.INGRESS:
         return each.destination, each.source
     return each.source, each.destination
 
 
-def is_dns(far: Party, each: Connection) -> bool:
+def is_dns(far: KnownEnd, each: ObservedConnection) -> bool:
     """Whether it is a question to the cluster's DNS: long answers come over TCP."""
     return far.workload is not None and (each.protocol, each.port) == _DNS
 
 
-def _size(group: Group) -> int:
+def _size(group: SharedLabels) -> int:
     return len(group.members)
 
 
-def _peer(group: Group, namespace: str) -> NetworkPolicyPeer:
+def _peer(group: SharedLabels, namespace: str) -> NetworkPolicyPeer:
     pods = LabelSelector(group.labels)
     if group.namespace == namespace:
         return NetworkPolicyPeer(pods)
@@ -312,7 +316,7 @@ def _peer(group: Group, namespace: str) -> NetworkPolicyPeer:
 
 def _blocks(keys: Iterable[_Key]) -> Iterator[IPNetwork]:
     """Addresses as the fewest blocks that hold them and nothing else."""
-    blocks = [key for key in keys if not isinstance(key, Group)]
+    blocks = [key for key in keys if not isinstance(key, SharedLabels)]
     yield from collapse_addresses(b for b in blocks if isinstance(b, IPv4Network))
     yield from collapse_addresses(b for b in blocks if isinstance(b, IPv6Network))
 

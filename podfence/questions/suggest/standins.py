@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from podfence.flows.seen import Flow
+from podfence.flows.seen import RecordedFlow
 from podfence.model.cluster import Cluster, assign_addresses, undeclared
 from podfence.model.meta import ObjectRef
 from podfence.model.objects import Pod
@@ -23,7 +23,9 @@ LABELS: Final = (("k8s-app", "kube-dns"),)
 _PORT: Final = 53
 
 
-def with_dns(cluster: Cluster, flows: Iterable[Flow]) -> tuple[Cluster, tuple[ObjectRef, ...]]:
+def with_dns(
+    cluster: Cluster, flows: Iterable[RecordedFlow]
+) -> tuple[Cluster, tuple[ObjectRef, ...]]:
     """The cluster with pods for its DNS, and their workloads: none where it holds what it needs."""
     if any(pod.namespace == _SPACE for pod in cluster.pods):
         return cluster, ()
@@ -36,7 +38,7 @@ def with_dns(cluster: Cluster, flows: Iterable[Flow]) -> tuple[Cluster, tuple[Ob
     return replace(cluster, namespaces=namespaces, pods=every), owners
 
 
-def _asked(flows: Iterable[Flow]) -> Iterator[str]:
+def _asked(flows: Iterable[RecordedFlow]) -> Iterator[str]:
     for flow in flows:
         end = flow.destination
         if end.word:

@@ -12,28 +12,28 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from podfence.flows.seen import Flow
+from podfence.flows.seen import RecordedFlow
 from podfence.model.cluster import Cluster
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.compile import compile_cluster
-from podfence.policy.domains import NO_NAMES, Names
+from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.policy.flow import Direction, Verdict
 from podfence.policy.index import PolicyIndex
 from podfence.questions.plan.blame import Limits
 from podfence.questions.plan.plan import Summary, plan_of_indexes, summary
-from podfence.questions.suggest.evidence import Connection, Evidence, evidence
-from podfence.questions.suggest.groups import Group, Groups
-from podfence.questions.suggest.judging import Judging
-from podfence.questions.suggest.places import Party, Places
+from podfence.questions.suggest.evidence import Evidence, ObservedConnection, evidence
+from podfence.questions.suggest.groups import PodGroups, SharedLabels
+from podfence.questions.suggest.judging import ConnectionJudge
+from podfence.questions.suggest.places import EndResolver, KnownEnd
 from podfence.questions.suggest.rules import (
     DNS_OVER_TCP,
     EVERYTHING_SEEN,
     LeftOpen,
+    PolicyWriter,
     Suggested,
-    Wish,
-    Writer,
-    Written,
+    SuggestedPolicies,
+    SuggestOptions,
     ends_of,
     is_dns,
 )
@@ -43,10 +43,10 @@ _NO_BLAME: Final = Limits(worlds=0, verdicts=0)
 """Each policy is there to close; which of them closes what is not asked."""
 
 
-class Refused(Struct, frozen=True):
+class DeniedConnection(Struct, frozen=True):
     """A connection that was seen and would be denied, and by what."""
 
-    connection: Connection
+    connection: ObservedConnection
     verdict: Verdict
 
 
@@ -55,7 +55,7 @@ class Replay(Struct, frozen=True):
     address."""
 
     allowed: int
-    refused: tuple[Refused, ...]
+    refused: tuple[DeniedConnection, ...]
     unjudged: int
 
 
@@ -69,18 +69,18 @@ class Suggestion(Struct, frozen=True):
     left_open: tuple[LeftOpen, ...]
     settled: int
     replay: Replay
-    beyond: tuple[Connection, ...]
+    beyond: tuple[ObservedConnection, ...]
     change: Summary
     assumed: tuple[ObjectRef, ...]
     after: PolicyIndex
-    needed: tuple[Connection, ...]
+    needed: tuple[ObservedConnection, ...]
 
 
 def suggest(
     cluster: Cluster,
-    flows: Iterable[Flow],
-    wish: Wish = EVERYTHING_SEEN,
-    names: Names = NO_NAMES,
+    flows: Iterable[RecordedFlow],
+    wish: SuggestOptions = EVERYTHING_SEEN,
+    names: DomainTable = NO_NAMES,
     *,
     with_denied: bool = False,
 ) -> Suggestion:
@@ -88,20 +88,20 @@ def suggest(
     every = tuple(flows)
     cluster, assumed = with_dns(cluster, every)
     before = compile_cluster(cluster, names)
-    places = Places(before)
+    places = EndResolver(before)
     found = evidence(every, places)
     wanted = found.seen + found.denied if with_denied else found.seen
     needed = _merged(wanted)
-    groups = Groups(cluster, places.members)
+    groups = PodGroups(cluster, places.members)
     if assumed:
         ours = wish.workloads if wish.workloads is not None else frozenset(places.members)
         wish = replace(wish, workloads=ours - set(assumed))
     taken = (policy.ref for policy in cluster.policies)
-    now = Judging(before, places.members)
-    written = Writer(groups, now, places.names, taken, wish).write(needed)
+    now = ConnectionJudge(before, places.members)
+    written = PolicyWriter(groups, now, places.names, taken, wish).write(needed)
     policies = [each.policy for each in written.policies]
     after = compile_cluster(with_policies(cluster, policies), names) if policies else before
-    then = Judging(after, places.members)
+    then = ConnectionJudge(after, places.members)
     beyond = _beyond(written, wanted, places.names, groups, then)
     return Suggestion(
         found,
@@ -125,14 +125,14 @@ def with_policies(cluster: Cluster, policies: Iterable[NetworkPolicy]) -> Cluste
     return replace(cluster, policies=every.policies)
 
 
-def replayed(connections: Iterable[Connection], judging: Judging) -> Replay:
+def replayed(connections: Iterable[ObservedConnection], judging: ConnectionJudge) -> Replay:
     """Judge connections again."""
     allowed, unjudged = 0, 0
-    refused: list[Refused] = []
+    refused: list[DeniedConnection] = []
     for each in connections:
         verdict = judging.denied(each)
         if verdict is not None:
-            refused.append(Refused(each, verdict))
+            refused.append(DeniedConnection(each, verdict))
         elif judging.is_judged(each):
             allowed += 1
         else:
@@ -140,16 +140,16 @@ def replayed(connections: Iterable[Connection], judging: Judging) -> Replay:
     return Replay(allowed, tuple(refused), unjudged)
 
 
-_Key = tuple[Party, Party, str, int]
+_Key = tuple[KnownEnd, KnownEnd, str, int]
 
 
-def _key(each: Connection) -> _Key:
+def _key(each: ObservedConnection) -> _Key:
     return each.source, each.destination, each.protocol, each.port
 
 
-def _merged(connections: Sequence[Connection]) -> list[Connection]:
+def _merged(connections: Sequence[ObservedConnection]) -> list[ObservedConnection]:
     """Each connection once, though some of it passed and some was denied."""
-    found: dict[_Key, Connection] = {}
+    found: dict[_Key, ObservedConnection] = {}
     for each in connections:
         known = found.get(_key(each))
         found[_key(each)] = each if known is None else known.joined(each)
@@ -157,12 +157,12 @@ def _merged(connections: Sequence[Connection]) -> list[Connection]:
 
 
 def _beyond(
-    written: Written,
-    wanted: Sequence[Connection],
+    written: SuggestedPolicies,
+    wanted: Sequence[ObservedConnection],
     names: Mapping[ObjectRef, str],
-    groups: Groups,
-    judging: Judging,
-) -> Iterator[Connection]:
+    groups: PodGroups,
+    judging: ConnectionJudge,
+) -> Iterator[ObservedConnection]:
     """What rules allow that was not seen: other workloads of a peer's labels, TCP for DNS."""
     seen = {_key(each) for each in wanted}
     for each in written.policies:
@@ -175,12 +175,12 @@ def _beyond(
 
 
 def _candidates(
-    group: Group,
+    group: SharedLabels,
     direction: Direction,
-    basis: Sequence[Connection],
+    basis: Sequence[ObservedConnection],
     names: Mapping[ObjectRef, str],
-    groups: Groups,
-) -> Iterator[Connection]:
+    groups: PodGroups,
+) -> Iterator[ObservedConnection]:
     """Everything between workloads that the rules of a policy name."""
     for each in basis:
         _, far = ends_of(each, direction)
@@ -191,8 +191,8 @@ def _candidates(
             ports.append(DNS_OVER_TCP)
         for near in sorted(group.members):
             for other in sorted(groups.of(far.workload).members):
-                source, to = Party(names[near], near), Party(names[other], other)
+                source, to = KnownEnd(names[near], near), KnownEnd(names[other], other)
                 if direction is Direction.INGRESS:
                     source, to = to, source
                 for protocol, port in ports:
-                    yield Connection(source, to, protocol, port)
+                    yield ObservedConnection(source, to, protocol, port)

@@ -20,13 +20,13 @@ from podfence.questions.tests.ends import (
     NO_PORT,
     NOBODY,
     Aim,
-    Found,
     Miss,
     Part,
+    ResolvedEnd,
     Resolver,
     union,
 )
-from podfence.questions.tests.form import Expect, PolicyTest, Ports
+from podfence.questions.tests.form import Expect, PolicyTest, PortSpec
 from podfence.questions.tests.world import Family, World
 from podfence.sets import PortSet
 
@@ -48,18 +48,18 @@ class _Entry(Struct, frozen=True):
 
 
 class _Exception(Struct, frozen=True):
-    sources: Found | None
+    sources: ResolvedEnd | None
     aims: tuple[Aim, ...] | None
-    ports: Ports
+    ports: PortSpec
 
 
-class Asked:
+class TestInWorld:
     """One test, its ends looked up in a world. ``misses``: why it may look at nobody."""
 
     def __init__(self, test: PolicyTest, resolver: Resolver, world: World) -> None:
         self.test = test
         everybody = resolver.everybody()
-        real = Found.of_pods(world.real)
+        real = ResolvedEnd.of_pods(world.real)
         self.sources = self.aims = None
         if test.sources is not None:
             self.sources = resolver.sources(test.sources)
@@ -124,7 +124,7 @@ class Asked:
         for aim in aims:
             yield from _undeclared(world, aim, self._destinations(world, aim))
 
-    def _destinations(self, world: World, aim: Aim) -> Found:
+    def _destinations(self, world: World, aim: Aim) -> ResolvedEnd:
         """Where the ports of an aim are: an entry that is a source has the test's destinations."""
         of_test = self.aims is not None and not any(aim is each for each in self.aims)
         if of_test and self.test.only is not None:
@@ -150,11 +150,11 @@ class Asked:
         for each in self.unless:
             found += [each.sources, *(aim.found for aim in each.aims or ())]
         if self.groups is not None:
-            found += [Found.of_pods(pods) for _, pods in self.groups]
+            found += [ResolvedEnd.of_pods(pods) for _, pods in self.groups]
         return [each.part(family) for each in found if each is not None]
 
 
-def _undeclared(world: World, aim: Aim, where: Found) -> Iterator[Miss]:
+def _undeclared(world: World, aim: Aim, where: ResolvedEnd) -> Iterator[Miss]:
     """Port names that no destination declares."""
     if not aim.ports.names or where.is_nobody:
         return
@@ -185,7 +185,7 @@ def _groups(world: World, label: str) -> list[tuple[str | None, FrozenBitMap]]:
 class Cells:
     """The cells of a test in one world and one IP version."""
 
-    def __init__(self, asked: Asked, world: World, family: Family) -> None:
+    def __init__(self, asked: TestInWorld, world: World, family: Family) -> None:
         self.asked = asked
         self.world = world
         self.family = family
@@ -193,12 +193,12 @@ class Cells:
         self._group_of = {
             atom: members
             for _, pods in asked.groups or ()
-            for members in (self._of(Found.of_pods(pods)),)
+            for members in (self._of(ResolvedEnd.of_pods(pods)),)
             for atom in members
         }
-        self._numbers: dict[tuple[Ports, int], int] = {}
+        self._numbers: dict[tuple[PortSpec, int], int] = {}
 
-    def _of(self, found: Found) -> FrozenBitMap:
+    def _of(self, found: ResolvedEnd) -> FrozenBitMap:
         return self.atoms.of(found.part(self.family.number))
 
     def all(self) -> Iterator[Cell]:
@@ -260,7 +260,7 @@ class Cells:
     # -- only
 
     @cached_property
-    def _entries(self) -> list[tuple[FrozenBitMap, FrozenBitMap, Ports]]:
+    def _entries(self) -> list[tuple[FrozenBitMap, FrozenBitMap, PortSpec]]:
         """The ends of each entry that have to be allowed, those that may be, and their ports."""
         return [
             (
@@ -316,7 +316,7 @@ class Cells:
 
     # -- ports
 
-    def _ports(self, ports: Ports, destination: int) -> int:
+    def _ports(self, ports: PortSpec, destination: int) -> int:
         """The number of the ports of a destination."""
         base = self.atoms.base(destination)
         key = ports, base if ports.names else -1
@@ -325,7 +325,7 @@ class Cells:
             number = self._numbers[key] = self.family.table.number(self._resolved(ports, base))
         return number
 
-    def _resolved(self, ports: Ports, number: int) -> PortSet:
+    def _resolved(self, ports: PortSpec, number: int) -> PortSet:
         found = ports.numbers
         for name in ports.names:
             for port in self.world.index.classes[number].named_ports:

@@ -17,7 +17,7 @@ from podfence.policy.flow import Direction
 from podfence.policy.index import CompiledRule, DirectionPolicy
 from podfence.policy.origin import Origin
 from podfence.questions.find.deciding import Walk
-from podfence.questions.tests.cells import Asked, Cell, Cells
+from podfence.questions.tests.cells import Cell, Cells, TestInWorld
 from podfence.questions.tests.ends import Resolver
 from podfence.questions.tests.form import PolicyTest
 from podfence.questions.tests.mutants import rule_origins
@@ -57,9 +57,9 @@ class Touching:
         """Add what one test looks at. ``world``: the one that it is about."""
         if test.isolated or not self._left:
             return
-        asked = Asked(test, resolver, world)
+        asked = TestInWorld(test, resolver, world)
         if asked.misses:  # an end that is given first
-            asked = Asked(test, Resolver(world), world)
+            asked = TestInWorld(test, Resolver(world), world)
         directions = (test.by,) if test.by is not None else tuple(Direction)
         for family in world.families.values():
             cells = Cells(asked, world, family)

@@ -18,11 +18,11 @@ from podfence.questions.tests.endfields import EndReader
 from podfence.questions.tests.fields import Fields, Json, at
 from podfence.questions.tests.form import (
     Addition,
-    Entry,
     Expect,
     FixturePod,
     Given,
     NewcomerEnd,
+    OnlyItem,
     Patch,
     PolicyTest,
     PolicyTests,
@@ -173,7 +173,7 @@ class _Reader:
                 "stands with isolated alone; as an end write from: {namespace: NAME, newcomer: {}}",
             )
 
-    def _only(self, found: Json, path: str, to: bool) -> tuple[Entry, ...]:
+    def _only(self, found: Json, path: str, to: bool) -> tuple[OnlyItem, ...]:
         """``to``: the entries are sources."""
         key = "from" if to else "to"
         fields, entries = self.fields, []
@@ -188,7 +188,7 @@ class _Reader:
                 fields.refuse(where, f"has no {key}")
                 continue
             ports = self._ends.ports(entry, where)
-            entries.append(Entry(where, targets, ports, fields.flag(entry, "optional", where)))
+            entries.append(OnlyItem(where, targets, ports, fields.flag(entry, "optional", where)))
         return tuple(entries)
 
     def _unless(self, found: Json, path: str) -> tuple[Unless, ...]:

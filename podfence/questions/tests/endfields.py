@@ -13,7 +13,7 @@ from podfence.questions.tests.form import (
     ALL_PORTS,
     End,
     NewcomerEnd,
-    Ports,
+    PortSpec,
     SelectedEnd,
     Target,
     UnionEnd,
@@ -37,7 +37,7 @@ class EndReader:
         for name, value in self._groups.items():
             self._group(str(name), value)
 
-    def ports(self, parent: Json, path: str) -> Ports:
+    def ports(self, parent: Json, path: str) -> PortSpec:
         """The field ``ports``; every port where there is none."""
         value = parent.get("ports")
         if value is None:
@@ -46,7 +46,7 @@ class EndReader:
         items = value if isinstance(value, list) else [value]
         if not items:
             self._fields.refuse(inner, "is empty, so there is nothing to ask; leave it out for any")
-        found: list[Ports] = []
+        found: list[PortSpec] = []
         for number, item in enumerate(items):
             where = f"{inner}[{number}]" if isinstance(value, list) else inner
             if isinstance(item, bool) or not isinstance(item, str | int):

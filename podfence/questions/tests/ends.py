@@ -17,7 +17,7 @@ from podfence.errors import QuestionError, UnknownObject
 from podfence.likeness import similar
 from podfence.model.objects import IPAddress
 from podfence.model.selectors import LabelSelector
-from podfence.questions.parties import End as PartyEnd
+from podfence.questions.parties import PartyEnd
 from podfence.questions.phrases.words import count
 from podfence.questions.tests.form import (
     ALL_PORTS,
@@ -25,7 +25,7 @@ from podfence.questions.tests.form import (
     End,
     NamedEnd,
     NewcomerEnd,
-    Ports,
+    PortSpec,
     SelectedEnd,
     Target,
     UnionEnd,
@@ -67,7 +67,7 @@ _ENTRY = "entry/"
 """What somebody may write who takes an entry for an end."""
 
 
-class Found(Struct, frozen=True):
+class ResolvedEnd(Struct, frozen=True):
     """What an end means. ``speaking``: its pods, in IPv4 and in IPv6: a block of addresses means a
     pod in one of them. ``coming``: pods to come that fit it and that it does not ask for."""
 
@@ -82,7 +82,7 @@ class Found(Struct, frozen=True):
         pods: FrozenBitMap,
         addresses: AddressSet = AddressSet(),
         coming: FrozenBitMap = _NO_PODS,
-    ) -> Found:
+    ) -> ResolvedEnd:
         """Pods in whatever they speak."""
         return cls((pods, pods), addresses, coming)
 
@@ -101,23 +101,23 @@ class Found(Struct, frozen=True):
         return not self.pods and not self.addresses
 
     @property
-    def everybody(self) -> Found:
+    def everybody(self) -> ResolvedEnd:
         """With the pods to come that fit it."""
         four, six = self.speaking
-        return Found((four | self.coming, six | self.coming), self.addresses)
+        return ResolvedEnd((four | self.coming, six | self.coming), self.addresses)
 
 
 class Aim(Struct, frozen=True):
     """Ends with the ports that are asked for there."""
 
-    found: Found
-    ports: Ports
+    found: ResolvedEnd
+    ports: PortSpec
 
 
-def union(parts: Iterable[Found]) -> Found:
+def union(parts: Iterable[ResolvedEnd]) -> ResolvedEnd:
     """All of them."""
     each = tuple(parts)
-    return Found(
+    return ResolvedEnd(
         (
             FrozenBitMap.union(FrozenBitMap(), *(part.speaking[0] for part in each)),
             FrozenBitMap.union(FrozenBitMap(), *(part.speaking[1] for part in each)),
@@ -133,29 +133,29 @@ class Resolver:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._known: dict[End, Found] = {}
+        self._known: dict[End, ResolvedEnd] = {}
 
-    def everybody(self) -> Found:
+    def everybody(self) -> ResolvedEnd:
         """Every pod of today, the unlabelled ones to come, every address outside, every node."""
         world = self._world
-        return Found.of_pods(world.real | world.strangers, EVERY_ADDRESS)
+        return ResolvedEnd.of_pods(world.real | world.strangers, EVERY_ADDRESS)
 
-    def found(self, end: End) -> Found:
+    def found(self, end: End) -> ResolvedEnd:
         """What an end means."""
         known = self._known.get(end)
         if known is None:
             known = self._known[end] = self._found(end)
         return known
 
-    def sources(self, targets: Iterable[Target]) -> Found:
+    def sources(self, targets: Iterable[Target]) -> ResolvedEnd:
         """What ends without ports mean together."""
         return union(self.found(target.end) for target in targets)
 
-    def aims(self, targets: Iterable[Target], ports: Ports = ALL_PORTS) -> tuple[Aim, ...]:
+    def aims(self, targets: Iterable[Target], ports: PortSpec = ALL_PORTS) -> tuple[Aim, ...]:
         """What ends mean, each with its ports, or else with those that all have."""
         return tuple(aim for each in targets for aim in self._aims(each, each.ports or ports))
 
-    def _aims(self, target: Target, ports: Ports) -> Iterator[Aim]:
+    def _aims(self, target: Target, ports: PortSpec) -> Iterator[Aim]:
         if isinstance(target.end, NamedEnd) and self.is_service(target.end):
             yield from self._behind(target.end, ports)
         else:
@@ -171,7 +171,7 @@ class Resolver:
         except QuestionError:  # several workloads are called so
             return False
 
-    def _found(self, end: End) -> Found:
+    def _found(self, end: End) -> ResolvedEnd:
         match end:
             case NamedEnd():
                 return self._named(end)
@@ -184,7 +184,7 @@ class Resolver:
             case UnionEnd():
                 whole = union(map(self.found, end.ends))
                 less = union(map(self.found, end.without))
-                return Found(
+                return ResolvedEnd(
                     (
                         whole.speaking[0] - less.speaking[0],
                         whole.speaking[1] - less.speaking[1],
@@ -196,23 +196,23 @@ class Resolver:
 
     # -- names
 
-    def _named(self, end: NamedEnd) -> Found:
+    def _named(self, end: NamedEnd) -> ResolvedEnd:
         if self.is_service(end):
             text = f"{end.text} is a Service; it can be where connections go, with a port"
-            return Found(misses=(Miss(NO_PORT, text),))
+            return ResolvedEnd(misses=(Miss(NO_PORT, text),))
         name = end.text if end.is_service else end.name
         try:
             return self._parties(self._world.directory.find(name, end.namespace).ends)
         except UnknownObject as error:
             if end.text.startswith(_ENTRY):
                 text = f"{error.message}; entries (Ingress, Gateway) are no ends yet: name the pods"
-                return Found(misses=(Miss(NOT_JUDGED, f"{text} of the controller"),))
+                return ResolvedEnd(misses=(Miss(NOT_JUDGED, f"{text} of the controller"),))
             is_near = "did you mean" in error.message
-            return Found(misses=(Miss(NOBODY, error.message, is_near=is_near),))
+            return ResolvedEnd(misses=(Miss(NOBODY, error.message, is_near=is_near),))
         except QuestionError as error:
-            return Found(misses=(Miss(NOT_JUDGED, error.message),))
+            return ResolvedEnd(misses=(Miss(NOT_JUDGED, error.message),))
 
-    def _parties(self, ends: Iterable[PartyEnd]) -> Found:
+    def _parties(self, ends: Iterable[PartyEnd]) -> ResolvedEnd:
         pods = BitMap()
         addresses: list[IPAddress] = []
         for each in ends:
@@ -220,37 +220,37 @@ class Resolver:
                 pods.add(self._world.number_of[each.name])
             else:
                 addresses += each.addresses
-        return Found.of_pods(FrozenBitMap(pods), AddressSet.of(addresses))
+        return ResolvedEnd.of_pods(FrozenBitMap(pods), AddressSet.of(addresses))
 
-    def _behind(self, end: NamedEnd, ports: Ports) -> Iterator[Aim]:
+    def _behind(self, end: NamedEnd, ports: PortSpec) -> Iterator[Aim]:
         """What is behind a Service, with the ports that its own are rewritten to."""
         asked: list[tuple[int | str, str]] = [(n.name, n.protocol) for n in ports.names]
         for protocol, low, high in ports.numbers.ranges():
             if low != high:
                 text = f"{end.text} is a Service; ask for one of its ports, not for {ports.text}"
-                yield Aim(Found(misses=(Miss(NO_PORT, text),)), ports)
+                yield Aim(ResolvedEnd(misses=(Miss(NO_PORT, text),)), ports)
                 return
             asked.append((low, protocol))
         for port, protocol in asked:
             try:
                 behind = self._world.services.behind(end.name, end.namespace, port, protocol)
             except QuestionError as error:
-                yield Aim(Found(misses=(Miss(NO_PORT, error.message),)), ports)
+                yield Aim(ResolvedEnd(misses=(Miss(NO_PORT, error.message),)), ports)
                 continue
             if behind is None:
                 text = f"no Service is called {end.name.replace('/service/', '/')}"
-                yield Aim(Found(misses=(Miss(NOBODY, text),)), ports)
+                yield Aim(ResolvedEnd(misses=(Miss(NOBODY, text),)), ports)
                 continue
             by_number: dict[int, list[PartyEnd]] = {}
             for each, number in behind.ways:
                 by_number.setdefault(number, []).append(each)
             for number, ends in by_number.items():
                 numbers = PortSet.port(protocol, number)
-                yield Aim(self._parties(ends), Ports(str(number), numbers))
+                yield Aim(self._parties(ends), PortSpec(str(number), numbers))
 
     # -- labels
 
-    def _selected(self, end: SelectedEnd) -> Found:
+    def _selected(self, end: SelectedEnd) -> ResolvedEnd:
         spaces = self._spaces(end)
         real, coming = BitMap(), BitMap()
         for number in self._within(spaces):
@@ -258,10 +258,10 @@ class Resolver:
                 (coming if number in self._world.newcomers else real).add(number)
         coming &= self._world.strangers
         if real:
-            return Found.of_pods(FrozenBitMap(real), coming=FrozenBitMap(coming))
+            return ResolvedEnd.of_pods(FrozenBitMap(real), coming=FrozenBitMap(coming))
         text = self._nobody(end, spaces)
         miss = Miss(NOBODY, text, is_near="did you mean" in text)
-        return Found(coming=FrozenBitMap(coming), misses=(miss,))
+        return ResolvedEnd(coming=FrozenBitMap(coming), misses=(miss,))
 
     def _spaces(self, end: SelectedEnd) -> list[str]:
         every = self._world.index.cluster.namespaces
@@ -307,9 +307,9 @@ class Resolver:
 
     # -- addresses
 
-    def _addressed(self, end: AddressEnd) -> Found:
+    def _addressed(self, end: AddressEnd) -> ResolvedEnd:
         if end.is_outside:
-            return Found(addresses=end.addresses - self._nodes)
+            return ResolvedEnd(addresses=end.addresses - self._nodes)
         world = self._world
         pods = {4: BitMap(), 6: BitMap()}
         taken: list[IPAddress] = []
@@ -323,11 +323,11 @@ class Resolver:
         rest = end.addresses - AddressSet.of([*taken, *shared])
         if shared and not (rest or four or six):
             text = f"{end.text} is the address of several pods, and it is not clear whose (NP-60a)"
-            return Found(misses=(Miss(NOT_JUDGED, text),))
+            return ResolvedEnd(misses=(Miss(NOT_JUDGED, text),))
         if rest and not (four or six) and (service := self._service_of(rest)):
             text = f"{end.text} is Service {service}, judged by what is behind it (NP-45); name it"
-            return Found(misses=(Miss(NOT_JUDGED, text),))
-        return Found((four, six), rest)
+            return ResolvedEnd(misses=(Miss(NOT_JUDGED, text),))
+        return ResolvedEnd((four, six), rest)
 
     def _service_of(self, addresses: AddressSet) -> str:
         """The Service that has all of some addresses; "" where none does."""
@@ -342,7 +342,7 @@ class Resolver:
 
     # -- newcomers
 
-    def _coming(self, end: NewcomerEnd) -> Found:
+    def _coming(self, end: NewcomerEnd) -> ResolvedEnd:
         world = self._world
         numbers = FrozenBitMap(
             number
@@ -351,10 +351,10 @@ class Resolver:
             and end.namespace in (None, pod.namespace)
         )
         if numbers:
-            return Found.of_pods(numbers)
+            return ResolvedEnd.of_pods(numbers)
         close = similar(end.namespace or "", world.index.cluster.namespaces)
         hint = f"; did you mean {close[0]}?" if close else ""
-        return Found(misses=(Miss(NOBODY, f"there is no namespace {end.namespace}{hint}"),))
+        return ResolvedEnd(misses=(Miss(NOBODY, f"there is no namespace {end.namespace}{hint}"),))
 
 
 def _near(selector: LabelSelector, labels: list[dict[str, str]], what: str) -> str:

@@ -27,7 +27,7 @@ class NamedPort(Struct, frozen=True):
     protocol: str
 
 
-class Ports(Struct, frozen=True):
+class PortSpec(Struct, frozen=True):
     """Ports of a destination. ``numbers``: those that are known; ``names``: those that the
     destination declares."""
 
@@ -36,7 +36,7 @@ class Ports(Struct, frozen=True):
     names: tuple[NamedPort, ...] = ()
 
 
-ALL_PORTS = Ports("any", EVERYTHING)
+ALL_PORTS = PortSpec("any", EVERYTHING)
 
 
 class NamedEnd(Struct, frozen=True):
@@ -91,7 +91,7 @@ class Target(Struct, frozen=True):
     """An end, with the ports that are asked for; None: those of the test."""
 
     end: End
-    ports: Ports | None = None
+    ports: PortSpec | None = None
 
 
 class Expect(Enum):
@@ -102,12 +102,12 @@ class Expect(Enum):
     SOME = "some"
 
 
-class Entry(Struct, frozen=True):
+class OnlyItem(Struct, frozen=True):
     """One item of ``only``: what has to be allowed, and may be. ``optional``: may be, alone."""
 
     path: str
     targets: tuple[Target, ...]
-    ports: Ports
+    ports: PortSpec
     optional: bool = False
 
 
@@ -117,7 +117,7 @@ class Unless(Struct, frozen=True):
     path: str
     sources: tuple[Target, ...] | None
     targets: tuple[Target, ...] | None
-    ports: Ports
+    ports: PortSpec
 
 
 class Patch(Struct, frozen=True):
@@ -157,9 +157,9 @@ class PolicyTest(Struct, frozen=True):
     source: Source
     sources: tuple[Target, ...] | None = None
     targets: tuple[Target, ...] | None = None
-    ports: Ports = ALL_PORTS
+    ports: PortSpec = ALL_PORTS
     expect: Expect | None = None
-    only: tuple[Entry, ...] | None = None
+    only: tuple[OnlyItem, ...] | None = None
     isolated: tuple[Direction, ...] = ()
     newcomers: NewcomerEnd | None = None
     group_by: str = ""

@@ -21,7 +21,7 @@ from podfence.model.objects import IPAddress
 from podfence.policy.flow import Action, Decision, Direction, Flow
 from podfence.policy.index import NETWORK_POLICY_TIER, DirectionPolicy
 from podfence.policy.origin import Origin
-from podfence.questions.tests.cells import Asked, Cell, Cells
+from podfence.questions.tests.cells import Cell, Cells, TestInWorld
 from podfence.questions.tests.ends import NOT_JUDGED, NOTHING_LEFT, Miss, Resolver
 from podfence.questions.tests.form import Expect, PolicyTest
 from podfence.questions.tests.world import Family, World
@@ -31,7 +31,7 @@ _TRIED = 1024
 """Addresses tried, of an outside end, for one that no pod has."""
 
 
-class Status(Enum):
+class ResultStatus(Enum):
     """What came of a test."""
 
     PASSED = "passed"
@@ -68,7 +68,7 @@ class Result(Struct, frozen=True):
     ``weak``: why the test proves little, "" where it does not."""
 
     test: PolicyTest
-    status: Status
+    status: ResultStatus
     pairs: int = 0
     witness: Witness | None = None
     total: int = 0
@@ -79,37 +79,37 @@ class Result(Struct, frozen=True):
     @property
     def is_good(self) -> bool:
         """Whether nothing is wrong."""
-        return self.status in (Status.PASSED, Status.SKIPPED)
+        return self.status in (ResultStatus.PASSED, ResultStatus.SKIPPED)
 
 
 def judge(test: PolicyTest, world: World, resolver: Resolver) -> Result:
     """Judge one test. Doubts of the cluster are not asked for here."""
     found = _judge(test, world, resolver)
-    if not test.expect_failure or found.status not in (Status.PASSED, Status.FAILED):
+    if not test.expect_failure or found.status not in (ResultStatus.PASSED, ResultStatus.FAILED):
         return found
-    if found.status is Status.FAILED:
-        return replace(found, status=Status.PASSED, witness=None, text="fails, as expected")
+    if found.status is ResultStatus.FAILED:
+        return replace(found, status=ResultStatus.PASSED, witness=None, text="fails, as expected")
     text = f"passes, though it is expected to fail: {test.expect_failure}"
-    return replace(found, status=Status.FAILED, text=text)
+    return replace(found, status=ResultStatus.FAILED, text=text)
 
 
 def _judge(test: PolicyTest, world: World, resolver: Resolver) -> Result:
     if test.isolated:
         return _isolated(test, world, resolver)
-    return judge_asked(Asked(test, resolver, world), world)
+    return judge_asked(TestInWorld(test, resolver, world), world)
 
 
-def judge_asked(asked: Asked, world: World) -> Result:
+def judge_asked(asked: TestInWorld, world: World) -> Result:
     """The same for a test whose ends were looked up already, in a world of the same pods."""
     if asked.misses and not asked.test.allow_empty:
-        return Result(asked.test, Status.VACUOUS, misses=asked.misses)
+        return Result(asked.test, ResultStatus.VACUOUS, misses=asked.misses)
     return Judging(asked, world).result()
 
 
 class Judging:
     """One test whose ends mean somebody."""
 
-    def __init__(self, asked: Asked, world: World) -> None:
+    def __init__(self, asked: TestInWorld, world: World) -> None:
         self.asked = asked
         self.world = world
         self.cells = [Cells(asked, world, family) for family in world.families.values()]
@@ -139,23 +139,23 @@ class Judging:
         if not pairs or (witness is None and not some and not self.has_pair()):
             return self._nobody(pairs)
         if witness is not None and not some:
-            return Result(test, Status.FAILED, pairs, witness, wrong.total())
-        return Result(test, Status.PASSED, pairs, weak=self._weak())
+            return Result(test, ResultStatus.FAILED, pairs, witness, wrong.total())
+        return Result(test, ResultStatus.PASSED, pairs, weak=self._weak())
 
     def _nobody(self, pairs: int) -> Result:
         """Nothing was looked at."""
         test = self.asked.test
         if test.allow_empty:
-            return Result(test, Status.PASSED)
+            return Result(test, ResultStatus.PASSED)
         shared = self.asked.sharing(self.world)
         if test.unless and not pairs and not shared:
             miss = Miss(NOTHING_LEFT, "unless removes every pair")
-            return Result(test, Status.VACUOUS, misses=(miss,))
+            return Result(test, ResultStatus.VACUOUS, misses=(miss,))
         text = shared or (
             "no pair can be judged: a pod and itself, a node and its own pod, ends that no policy "
             "judges or that share no IP version"
         )
-        return Result(test, Status.VACUOUS, misses=(Miss(NOT_JUDGED, text),))
+        return Result(test, ResultStatus.VACUOUS, misses=(Miss(NOT_JUDGED, text),))
 
     # -- verdicts
 
@@ -367,8 +367,8 @@ def _isolated(test: PolicyTest, world: World, resolver: Resolver) -> Result:
     if found.misses or not found.pods:
         misses = found.misses or (Miss(NOT_JUDGED, "no pod that policies could select"),)
         if test.allow_empty:
-            return Result(test, Status.PASSED)
-        return Result(test, Status.VACUOUS, misses=misses)
+            return Result(test, ResultStatus.PASSED)
+        return Result(test, ResultStatus.VACUOUS, misses=misses)
     wrong: dict[Direction, list[int]] = {}
     for direction in test.isolated:
         for pod in found.pods:
@@ -377,14 +377,14 @@ def _isolated(test: PolicyTest, world: World, resolver: Resolver) -> Result:
                 wrong.setdefault(direction, []).append(pod)
     pairs = len({world.workloads[pod] for pod in found.pods})
     if not wrong:
-        return Result(test, Status.PASSED, pairs)
+        return Result(test, ResultStatus.PASSED, pairs)
     said = [
         f"{world.names[pods[0]]} is not isolated for {direction.value}: no policy closes it"
         + (f" ({len(pods) - 1} more)" if len(pods) > 1 else "")
         for direction, pods in wrong.items()
     ]
     total = len({pod for pods in wrong.values() for pod in pods})
-    return Result(test, Status.FAILED, pairs, total=total, text="; ".join(said))
+    return Result(test, ResultStatus.FAILED, pairs, total=total, text="; ".join(said))
 
 
 def is_closed(policy: DirectionPolicy, world: World, number: int, direction: Direction) -> bool:

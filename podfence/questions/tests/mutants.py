@@ -30,7 +30,7 @@ _EVERYBODY = LabelSelector()
 _FIELDS = ((PolicyType.INGRESS, "ingress", "from"), (PolicyType.EGRESS, "egress", "to"))
 
 
-class Operator(Enum):
+class MutationOperator(Enum):
     """What is done to a policy."""
 
     POLICY = "policy removed"
@@ -50,7 +50,7 @@ class Mutant(Struct, frozen=True):
     """``origin``: the place; ``event``: what makes it of the cluster."""
 
     origin: Origin
-    operator: Operator
+    operator: MutationOperator
     event: Event
 
 
@@ -59,13 +59,15 @@ def mutants(cluster: Cluster) -> Iterator[Mutant]:
     for policy in cluster.policies:
         for path, operator, changed in _network_policy(policy):
             yield Mutant(Origin(policy.ref, path, policy.source), operator, put(changed))
-        yield Mutant(Origin(policy.ref, "", policy.source), Operator.POLICY, gone(policy.ref))
+        yield Mutant(
+            Origin(policy.ref, "", policy.source), MutationOperator.POLICY, gone(policy.ref)
+        )
     for tier_policy in cluster.admin_policies:
         source = tier_policy.source
         for path, operator, mutated in _tier_policy(tier_policy):
             yield Mutant(Origin(tier_policy.ref, path, source), operator, put(mutated))
         origin = Origin(tier_policy.ref, "", source)
-        yield Mutant(origin, Operator.POLICY, gone(tier_policy.ref))
+        yield Mutant(origin, MutationOperator.POLICY, gone(tier_policy.ref))
 
 
 def rule_origins(cluster: Cluster) -> Iterator[Origin]:
@@ -79,20 +81,20 @@ def rule_origins(cluster: Cluster) -> Iterator[Origin]:
                 yield Origin(policy.ref, f"spec.{field}[{number}]", policy.source)
 
 
-def _network_policy(policy: NetworkPolicy) -> Iterator[tuple[str, Operator, NetworkPolicy]]:
+def _network_policy(policy: NetworkPolicy) -> Iterator[tuple[str, MutationOperator, NetworkPolicy]]:
     if not policy.pod_selector.selects_everything:
         wider = replace(policy, pod_selector=_EVERYBODY)
-        yield "spec.podSelector", Operator.SUBJECT, wider
+        yield "spec.podSelector", MutationOperator.SUBJECT, wider
     for kind, field, peers in _FIELDS:
         if kind not in policy.policy_types:
             continue
         if len(policy.policy_types) > 1:
             types = policy.policy_types - {kind}
-            yield "spec.policyTypes", Operator.TYPE, replace(policy, policy_types=types)
+            yield "spec.policyTypes", MutationOperator.TYPE, replace(policy, policy_types=types)
         rules: tuple[NetworkPolicyRule, ...] = getattr(policy, field)
         for number, rule in enumerate(rules):
             path = f"spec.{field}[{number}]"
-            yield path, Operator.RULE, replace(policy, **{field: _less(rules, number)})
+            yield path, MutationOperator.RULE, replace(policy, **{field: _less(rules, number)})
             for where, operator, changed in _rule(rule, path, peers):
                 mutated = replace(policy, **{field: _with(rules, number, changed)})
                 yield where, operator, mutated
@@ -100,48 +102,52 @@ def _network_policy(policy: NetworkPolicy) -> Iterator[tuple[str, Operator, Netw
 
 def _rule(
     rule: NetworkPolicyRule, path: str, field: str
-) -> Iterator[tuple[str, Operator, NetworkPolicyRule]]:
+) -> Iterator[tuple[str, MutationOperator, NetworkPolicyRule]]:
     for number, peer in enumerate(rule.peers):
         where = f"{path}.{field}[{number}]"
         if len(rule.peers) > 1:  # without any, everybody would be a peer
-            yield where, Operator.PEER, replace(rule, peers=_less(rule.peers, number))
+            yield where, MutationOperator.PEER, replace(rule, peers=_less(rule.peers, number))
         for below, operator, changed in _peer(peer):
             mutated = replace(rule, peers=_with(rule.peers, number, changed))
             yield f"{where}{below}", operator, mutated
     if rule.ports:
-        yield f"{path}.ports", Operator.PORTS, replace(rule, ports=())
+        yield f"{path}.ports", MutationOperator.PORTS, replace(rule, ports=())
     if len(rule.ports) > 1:
         for number in range(len(rule.ports)):
             where = f"{path}.ports[{number}]"
-            yield where, Operator.PORT, replace(rule, ports=_less(rule.ports, number))
+            yield where, MutationOperator.PORT, replace(rule, ports=_less(rule.ports, number))
 
 
-def _peer(peer: NetworkPolicyPeer) -> Iterator[tuple[str, Operator, NetworkPolicyPeer]]:
+def _peer(peer: NetworkPolicyPeer) -> Iterator[tuple[str, MutationOperator, NetworkPolicyPeer]]:
     if peer.pod_selector is not None and not peer.pod_selector.selects_everything:
         wider = replace(peer, pod_selector=_EVERYBODY)
-        yield ".podSelector", Operator.PEER_PODS, wider
+        yield ".podSelector", MutationOperator.PEER_PODS, wider
     if peer.namespace_selector is not None and not peer.namespace_selector.selects_everything:
         wider = replace(peer, namespace_selector=_EVERYBODY)
-        yield ".namespaceSelector", Operator.PEER_SPACES, wider
+        yield ".namespaceSelector", MutationOperator.PEER_SPACES, wider
     if peer.ip_block is not None:
         for number in range(len(peer.ip_block.except_)):
             block = replace(peer.ip_block, except_=_less(peer.ip_block.except_, number))
-            yield f".ipBlock.except[{number}]", Operator.EXCEPT, replace(peer, ip_block=block)
+            yield (
+                f".ipBlock.except[{number}]",
+                MutationOperator.EXCEPT,
+                replace(peer, ip_block=block),
+            )
 
 
 def _tier_policy(
     policy: ClusterNetworkPolicy,
-) -> Iterator[tuple[str, Operator, ClusterNetworkPolicy]]:
+) -> Iterator[tuple[str, MutationOperator, ClusterNetworkPolicy]]:
     swapped = {RuleAction.ACCEPT: RuleAction.DENY, RuleAction.DENY: RuleAction.ACCEPT}
     for _, field, _ in _FIELDS:
         rules: tuple[Rule, ...] = getattr(policy, field)
         for number, rule in enumerate(rules):
             path = f"spec.{field}[{number}]"
-            yield path, Operator.RULE, replace(policy, **{field: _less(rules, number)})
+            yield path, MutationOperator.RULE, replace(policy, **{field: _less(rules, number)})
             if rule.action in swapped:
                 changed = replace(rule, action=swapped[rule.action])
                 mutated = replace(policy, **{field: _with(rules, number, changed)})
-                yield f"{path}.action", Operator.ACTION, mutated
+                yield f"{path}.action", MutationOperator.ACTION, mutated
 
 
 def _less(items: Sequence[T], number: int) -> tuple[T, ...]:

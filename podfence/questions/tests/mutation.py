@@ -15,12 +15,12 @@ from pyroaring import BitMap, FrozenBitMap
 from podfence.engine.clusterpairs import ClusterPairs
 from podfence.engine.partition import Blocks
 from podfence.live.clusterindex import ClusterIndex
-from podfence.questions.tests.cells import Asked
+from podfence.questions.tests.cells import TestInWorld
 from podfence.questions.tests.edits import edited
 from podfence.questions.tests.ends import Resolver
 from podfence.questions.tests.form import PolicyTest
-from podfence.questions.tests.judge import Status, judge, judge_asked
-from podfence.questions.tests.mutants import Mutant, Operator, mutants
+from podfence.questions.tests.judge import ResultStatus, judge, judge_asked
+from podfence.questions.tests.mutants import Mutant, MutationOperator, mutants
 from podfence.questions.tests.world import World
 from podfence.sets import AddressSet
 
@@ -41,9 +41,9 @@ class Mutation(Struct, frozen=True):
     @property
     def rules(self) -> tuple[int, int]:
         """How many rules the tests need, of how many."""
-        needed = sum(mutant.operator is Operator.RULE for mutant, _ in self.killed)
+        needed = sum(mutant.operator is MutationOperator.RULE for mutant, _ in self.killed)
         others = (*self.survived, *self.equal)
-        return needed, needed + sum(mutant.operator is Operator.RULE for mutant in others)
+        return needed, needed + sum(mutant.operator is MutationOperator.RULE for mutant in others)
 
 
 def mutate(state: ClusterIndex, tests: Sequence[PolicyTest], most: int = 0) -> Mutation:
@@ -77,7 +77,7 @@ class _Trial:
         self._world = World(state.index, pairs=self._pairs)
         self._resolver = Resolver(self._world)
         self._plain = [
-            (test, Asked(test, self._resolver, self._world))
+            (test, TestInWorld(test, self._resolver, self._world))
             for test in tests
             if not (test.isolated or test.given or test.expect_failure)
         ]
@@ -102,14 +102,14 @@ class _Trial:
         outside = any(number in world.outside for number in changed)
         for test, asked in self._plain:
             looks = asked.looks_at(pods, outside=outside)
-            if looks and judge_asked(asked, world).status is not Status.PASSED:
+            if looks and judge_asked(asked, world).status is not ResultStatus.PASSED:
                 return test.name
         for test in self._others:
-            if self._other(test, state, world) is not Status.PASSED:
+            if self._other(test, state, world) is not ResultStatus.PASSED:
                 return test.name
         return ""
 
-    def _other(self, test: PolicyTest, state: ClusterIndex, world: World) -> Status:
+    def _other(self, test: PolicyTest, state: ClusterIndex, world: World) -> ResultStatus:
         if not test.given:
             return judge(test, world, self._resolver).status
         cluster, _ = edited(state.index.cluster, test.given)

@@ -19,24 +19,24 @@ from podfence.model.cluster import Cluster
 from podfence.model.doubt import Doubt
 from podfence.model.workloads import WORKLOAD_KINDS
 from podfence.policy.compile import compile_cluster
-from podfence.policy.domains import NO_NAMES, Names
+from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.policy.flow import Direction
 from podfence.questions.certainty import Certainty
 from podfence.questions.plan.newcomers import with_newcomers
-from podfence.questions.tests.cells import Asked
+from podfence.questions.tests.cells import TestInWorld
 from podfence.questions.tests.coverage import Touching
 from podfence.questions.tests.edits import edited, prepared
 from podfence.questions.tests.ends import Miss, Resolver
 from podfence.questions.tests.first import first_file
 from podfence.questions.tests.form import Expect, PolicyTest, PolicyTests
-from podfence.questions.tests.judge import Result, Status, judge
+from podfence.questions.tests.judge import Result, ResultStatus, judge
 from podfence.questions.tests.mutation import Mutation, mutate
 from podfence.questions.tests.world import World
 
 _MAKES_PODS = WORKLOAD_KINDS | {"Pod", ""}
 
 
-class Found(Struct, frozen=True):
+class FileResults(Struct, frozen=True):
     """The results of one document of a test file, in its order."""
 
     file: PolicyTests
@@ -47,7 +47,7 @@ class Runs:
     """Judges tests against one cluster. ``live``: compile it so that it can be changed step by
     step, as mutation and what-if edits do."""
 
-    def __init__(self, cluster: Cluster, names: Names = NO_NAMES) -> None:
+    def __init__(self, cluster: Cluster, names: DomainTable = NO_NAMES) -> None:
         self._cluster = cluster
         self._names = names
 
@@ -56,7 +56,7 @@ class Runs:
         files: Sequence[PolicyTests],
         wanted: Callable[[PolicyTest], bool] = lambda _: True,
         touching: Touching | None = None,
-    ) -> Iterator[Found]:
+    ) -> Iterator[FileResults]:
         """The results of every file. ``wanted``: which of its tests are run at all; ``touching``:
         collects the rules that tests with a verdict look at."""
         plain: Bench | None = None
@@ -70,16 +70,16 @@ class Runs:
             results = [bench.result(test) for test in file.tests if wanted(test)]
             if touching is not None:
                 for result in results:
-                    if result.status in (Status.PASSED, Status.FAILED):
+                    if result.status in (ResultStatus.PASSED, ResultStatus.FAILED):
                         bench.touch(result.test, touching)
-            yield Found(file, tuple(results))
+            yield FileResults(file, tuple(results))
 
     def first(self, namespace: str) -> Mapping[str, Any]:
         """A test file that says what is true of a namespace now."""
         bench = Bench(with_newcomers(self._cluster, self._cluster.namespaces.keys()), self._names)
         return first_file(bench.world, namespace, TESTS_KIND)
 
-    def mutation(self, found: Sequence[Found], most: int = 0) -> Mutation:
+    def mutation(self, found: Sequence[FileResults], most: int = 0) -> Mutation:
         """Which mistakes the tests that passed would notice. Fixtures are those of the first file
         that has any."""
         files = [each.file for each in found]
@@ -89,7 +89,7 @@ class Runs:
             result.test
             for each in found
             for result in each.results
-            if result.status is Status.PASSED and not result.test.allow_empty
+            if result.status is ResultStatus.PASSED and not result.test.allow_empty
         ]
         return mutate(bench.state, passed, most)
 
@@ -97,7 +97,7 @@ class Runs:
 class Bench:
     """One prepared cluster, on which tests are judged."""
 
-    def __init__(self, cluster: Cluster, names: Names) -> None:
+    def __init__(self, cluster: Cluster, names: DomainTable) -> None:
         self.cluster = cluster
         self.names = names
 
@@ -119,14 +119,16 @@ class Bench:
     def result(self, test: PolicyTest) -> Result:
         """Judge one test."""
         if test.skip:
-            return Result(test, Status.SKIPPED, text=test.skip)
+            return Result(test, ResultStatus.SKIPPED, text=test.skip)
         if test.places and "model" not in test.places:
-            return Result(test, Status.SKIPPED, text=f"runs in {', '.join(test.places)} alone")
+            return Result(
+                test, ResultStatus.SKIPPED, text=f"runs in {', '.join(test.places)} alone"
+            )
         world, resolver, misses = self.supposed(test)
         if misses:
-            return Result(test, Status.VACUOUS, misses=misses)
+            return Result(test, ResultStatus.VACUOUS, misses=misses)
         found = judge(test, world, resolver)
-        if found.status is Status.VACUOUS and resolver is self.resolver and test.given:
+        if found.status is ResultStatus.VACUOUS and resolver is self.resolver and test.given:
             found = judge(test, world, Resolver(world))  # an end that is given first
         if not self.cluster.doubts:
             return found
@@ -152,9 +154,9 @@ class Bench:
     def _certain(self, result: Result, world: World, resolver: Resolver) -> Result:
         """The result, if nothing that could not be read can turn it."""
         test = result.test
-        if result.status in (Status.VACUOUS, Status.SKIPPED):
+        if result.status in (ResultStatus.VACUOUS, ResultStatus.SKIPPED):
             doubts: tuple[Doubt, ...] = ()
-            if result.status is Status.VACUOUS:
+            if result.status is ResultStatus.VACUOUS:
                 doubts = tuple(d for d in self.cluster.doubts if d.kind in _MAKES_PODS)
         elif test.isolated:
             doubts = self._about_everybody()
@@ -163,7 +165,7 @@ class Bench:
         if not doubts:
             return result
         said = ", ".join(dict.fromkeys(map(str, doubts)))
-        return replace(result, status=Status.UNDECIDED, text=said, witness=None)
+        return replace(result, status=ResultStatus.UNDECIDED, text=said, witness=None)
 
     def _about_everybody(self) -> tuple[Doubt, ...]:
         return self.cluster.doubts
@@ -171,7 +173,7 @@ class Bench:
     def _of_pairs(self, result: Result, world: World, resolver: Resolver) -> tuple[Doubt, ...]:
         """The doubts about one of the pods that a test looks at. A denial that one side alone makes
         needs nothing of the other."""
-        test, asked = result.test, Asked(result.test, resolver, world)
+        test, asked = result.test, TestInWorld(result.test, resolver, world)
         certainty = Certainty(world.index)
         if result.witness is not None and test.expect is not Expect.SOME:
             names = [n for n in (result.witness.source_pod, result.witness.destination_pod) if n]
@@ -184,7 +186,7 @@ class Bench:
             names = [world.pods[pod] for found in founds for pod in found.pods]
             if not names or certainty.about(names) or self._may_be_more(test):
                 continue
-            if judge(replace(test, by=direction), world, resolver).status is Status.PASSED:
+            if judge(replace(test, by=direction), world, resolver).status is ResultStatus.PASSED:
                 return ()
         if test.only is not None or self._may_be_more(test):
             return self.cluster.doubts

@@ -18,7 +18,7 @@ from podfence.questions.tests.form import (
     End,
     NamedEnd,
     NamedPort,
-    Ports,
+    PortSpec,
     SelectedEnd,
 )
 from podfence.sets import AddressSet, PortSet
@@ -45,7 +45,7 @@ INTERNET = EVERY_ADDRESS - AddressSet.of([ip_network(text) for text in _PRIVATE]
 """Every address that is not of a private, shared, link-local or loopback range."""
 
 
-def read_port(word: str | int) -> Ports:
+def read_port(word: str | int) -> PortSpec:
     """``5432``, ``9100-9110``, ``sql``, each with ``/udp`` or ``/sctp``; a protocol; ``icmp``;
     ``any``."""
     text = str(word)
@@ -53,9 +53,9 @@ def read_port(word: str | int) -> Ports:
     if lower == "any":
         return ALL_PORTS
     if lower in _ICMP:
-        return Ports(text, PortSet.protocol(OTHER))
+        return PortSpec(text, PortSet.protocol(OTHER))
     if lower.upper() in PROTOCOLS:
-        return Ports(text, PortSet.protocol(lower.upper()))
+        return PortSpec(text, PortSet.protocol(lower.upper()))
     found = _PORT.match(text)
     protocol = (found["proto"] or "TCP").upper() if found else ""
     if found is None or protocol not in PROTOCOLS:
@@ -64,19 +64,19 @@ def read_port(word: str | int) -> Ports:
             "port, each with /udp or /sctp if it is not TCP, or tcp, udp, sctp, icmp, any"
         )
     if found["name"]:
-        return Ports(text, PortSet(), (NamedPort(found["name"], protocol),))
+        return PortSpec(text, PortSet(), (NamedPort(found["name"], protocol),))
     low = int(found["low"])
     high = int(found["high"] or low)
     if not 0 <= low <= high <= MAX_PORT or not high:
         raise ValueError(f"{text!r} is no port; ports are 1 to {MAX_PORT}, the lower one first")
-    return Ports(text, PortSet.port(protocol, low, high))
+    return PortSpec(text, PortSet.port(protocol, low, high))
 
 
-def joined(ports: list[Ports]) -> Ports:
+def joined(ports: list[PortSpec]) -> PortSpec:
     """All of them."""
     if len(ports) == 1:
         return ports[0]
-    return Ports(
+    return PortSpec(
         ", ".join(each.text for each in ports),
         PortSet.union(each.numbers for each in ports),
         tuple(dict.fromkeys(name for each in ports for name in each.names)),
@@ -107,7 +107,7 @@ def read_end(word: str, namespace: str) -> End:
     return NamedEnd(word, word if slash else f"{namespace}/{word}", namespace)
 
 
-def read_target(word: str, namespace: str) -> tuple[End, Ports | None]:
+def read_target(word: str, namespace: str) -> tuple[End, PortSpec | None]:
     """``END`` or ``END:PORT``; an IPv6 address with a port stands in brackets."""
     if _network(word):
         return read_end(word, namespace), None

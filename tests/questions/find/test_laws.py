@@ -13,9 +13,9 @@ from podfence.engine.permitted import Permitted
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction, Flow, Reason
 from podfence.questions.connectivity import connectivity
-from podfence.questions.find.narrow import Wish, narrowed
+from podfence.questions.find.narrow import RowFilter, narrowed
 from podfence.questions.find.path import Hop, shortest
-from podfence.questions.find.reach import Reached, Row, Side, everybody, reach
+from podfence.questions.find.reach import Reached, ReachRow, RowEnd, everybody, reach
 from podfence.questions.plan.newcomers import with_newcomers
 from podfence.questions.tests.ends import Resolver
 from podfence.questions.tests.form import Target
@@ -42,13 +42,13 @@ def naive_of(world: World) -> Naive:
     return Naive(world.index.cluster, certain, NAMES)
 
 
-def holds(side: Side, place: Place) -> bool:
+def holds(side: RowEnd, place: Place) -> bool:
     if place.pod is not None:
         return f"{place.pod.namespace}/{place.pod.name}" in side.pods
     return place.address in side.addresses
 
 
-def covering(rows: Iterable[Row], source: Place, destination: Place) -> list[Row]:
+def covering(rows: Iterable[ReachRow], source: Place, destination: Place) -> list[ReachRow]:
     family = source.address.version
     return [
         row
@@ -145,7 +145,7 @@ def test_a_narrowed_map_has_the_rows_of_the_whole_map_that_were_asked_for(seed: 
     resolver, ports = Resolver(world), read_port("80-8080")
     near, far = resolver.found(read_end("x/*", "x")), resolver.found(read_end("*/app=a", "x"))
 
-    few = narrowed(whole, world, Wish(near, far, ports))
+    few = narrowed(whole, world, RowFilter(near, far, ports))
 
     def pods(side: tuple[str, ...], namespace: str) -> FrozenBitMap:
         return FrozenBitMap(world.number_of[f"{namespace}/{pod}"] for pod in side)

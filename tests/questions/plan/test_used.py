@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from podfence.engine.evaluate import Judge
-from podfence.flows.seen import End, Flow, Sort, Verdict
+from podfence.flows.seen import RecordedEnd, RecordedFlow, RecordedVerdict, Sort
 from podfence.model.cluster import Cluster
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import (
@@ -29,8 +29,8 @@ from podfence.policy.flow import Flow as Attempt
 from podfence.policy.index import PolicyIndex
 from podfence.questions.plan.plan import FailOn, Plan, plan
 from podfence.questions.plan.used import Use, Used
-from podfence.questions.suggest.evidence import Connection
-from podfence.questions.suggest.places import Party
+from podfence.questions.suggest.evidence import ObservedConnection
+from podfence.questions.suggest.places import KnownEnd
 from podfence.questions.suggest.suggest import suggest, with_policies
 from podfence.render.plan_used import used_words
 from podfence.sets.ports import OTHER
@@ -44,7 +44,7 @@ WEB_TO_DB = flow("shop/web", "shop/db", count=12)
 ALLOW_WEB = suggest(cluster(), [WEB_TO_DB]).after.cluster
 
 
-def used(old: Cluster, new: Cluster, *flows: Flow) -> Used:
+def used(old: Cluster, new: Cluster, *flows: RecordedFlow) -> Used:
     found = plan(old, new, flows=flows).used
     assert found is not None
     return found
@@ -71,14 +71,14 @@ def test_what_passed_and_stays_open_is_kept() -> None:
 
 
 def test_what_was_denied_and_opens_is_let_through() -> None:
-    found = used(cluster(closed()), cluster(), replace(WEB_TO_DB, verdict=Verdict.DENIED))
+    found = used(cluster(closed()), cluster(), replace(WEB_TO_DB, verdict=RecordedVerdict.DENIED))
     assert ways(found.opened) == [("shop/web", "shop/db", 5432)]
     assert found.opened[0].denied
 
 
 def test_what_was_denied_and_closes_is_no_loss() -> None:
     """Something that plan does not see denied it: a policy of another API, say."""
-    found = used(cluster(), cluster(closed()), replace(WEB_TO_DB, verdict=Verdict.DENIED))
+    found = used(cluster(), cluster(closed()), replace(WEB_TO_DB, verdict=RecordedVerdict.DENIED))
     assert (found.cut, found.opened, found.refused) == ((), (), 1)
 
 
@@ -126,7 +126,7 @@ def test_a_workload_that_leaves_loses_nothing_that_anybody_misses() -> None:
 
 def test_dns_that_no_manifest_holds_is_cut_all_the_same() -> None:
     dns = replace(flow("shop/web", "x/y", 53, "UDP"),
-                  destination=End("kube-system", workload="coredns"))  # fmt: skip
+                  destination=RecordedEnd("kube-system", workload="coredns"))  # fmt: skip
     egress = replace(closed(), policy_types=frozenset({PolicyType.EGRESS}))
     found = used(cluster(), cluster(egress), dns)
     assert ways(found.cut) == [("shop/web", "kube-system/coredns", 53)]
@@ -182,10 +182,12 @@ NEAR, WIDER, EVERY = "198.51.100.0/24", "198.51.0.0/16", ("0.0.0.0/0", "::/0")
     ],
 )
 @pytest.mark.parametrize(
-    "outside", [End(word="outside"), End(sort=Sort.OUTSIDE)], ids=["CSV", "too many"]
+    "outside",
+    [RecordedEnd(word="outside"), RecordedEnd(sort=Sort.OUTSIDE)],
+    ids=["CSV", "too many"],
 )
 def test_an_end_without_an_address_is_judged_where_all_that_it_may_be_turn_alike(
-    outside: End, old: tuple[NetworkPolicy, ...], new: tuple[NetworkPolicy, ...], said: str
+    outside: RecordedEnd, old: tuple[NetworkPolicy, ...], new: tuple[NetworkPolicy, ...], said: str
 ) -> None:
     seen = replace(flow("x", "shop/db"), source=outside)
     found = used(cluster(*old), cluster(*new), seen)
@@ -213,7 +215,7 @@ def test_what_was_denied_from_wherever_is_no_loss() -> None:
 
 def test_which_node_it_was_decides() -> None:
     """A node reaches its own pods in any case."""
-    seen = replace(flow("x", "shop/db"), source=End(sort=Sort.NODE))
+    seen = replace(flow("x", "shop/db"), source=RecordedEnd(sort=Sort.NODE))
     found = used(cluster(), cluster(closed()), seen)
     assert (found.cut, found.unjudged) == ((), 1)
 
@@ -241,7 +243,7 @@ def test_the_blame_is_that_of_the_plan() -> None:
     ],
 )
 def test_the_gate_is_shut_for_what_is_in_use(
-    new: Cluster, flows: list[Flow] | None, shut: bool
+    new: Cluster, flows: list[RecordedFlow] | None, shut: bool
 ) -> None:
     found: Plan = plan(cluster(), new, flows=flows)
     assert found.fails(FailOn.USED) is shut
@@ -254,21 +256,29 @@ def test_without_flows_nothing_is_said_of_them() -> None:
 # -- laws
 
 
-def _seen(seed: int) -> tuple[Cluster, Cluster, list[Flow], Plan]:
+def _seen(seed: int) -> tuple[Cluster, Cluster, list[RecordedFlow], Plan]:
     rng = Random(seed)
     old, new = random_change(rng, 1 + seed % 3)
     source = FlowSource(old)
     drawn = [each for each in (source.draw(rng) for _ in range(25)) if each.port]
     flows = [
-        Flow(End(address=str(each.source)), End(address=str(each.destination)), each.protocol,
-             each.port, Verdict.ALLOWED, 1, "", "")
+        RecordedFlow(
+            RecordedEnd(address=str(each.source)),
+            RecordedEnd(address=str(each.destination)),
+            each.protocol,
+            each.port,
+            RecordedVerdict.ALLOWED,
+            1,
+            "",
+            "",
+        )
         for each in drawn
     ]  # fmt: skip
     return old, new, flows, plan(old, new, newcomers=False, flows=flows)
 
 
 def _turned(
-    each: Connection, before: PolicyIndex, after: PolicyIndex, *, closes: bool
+    each: ObservedConnection, before: PolicyIndex, after: PolicyIndex, *, closes: bool
 ) -> Iterator[tuple[IPAddress, IPAddress]]:
     """Pairs of addresses of both ends for which the verdict turns."""
     judges = Judge(before), Judge(after)
@@ -286,7 +296,7 @@ def _turned(
 
 
 def _addresses(
-    party: Party, before: PolicyIndex, after: PolicyIndex
+    party: KnownEnd, before: PolicyIndex, after: PolicyIndex
 ) -> list[tuple[str, IPAddress]]:
     if party.workload is None:
         return [("", party.address)] if party.address is not None else []

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from podfence.engine.evaluate import Judge
-from podfence.flows.seen import End, Flow, Verdict
+from podfence.flows.seen import RecordedEnd, RecordedFlow, RecordedVerdict
 from podfence.model.cluster import Cluster
 from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow as Attempt
-from podfence.questions.suggest.judging import Judging
-from podfence.questions.suggest.places import Places
-from podfence.questions.suggest.rules import Outside, Wish
+from podfence.questions.suggest.judging import ConnectionJudge
+from podfence.questions.suggest.places import EndResolver
+from podfence.questions.suggest.rules import Outside, SuggestOptions
 from podfence.questions.suggest.suggest import Suggestion, replayed, suggest, with_policies
 from podfence.sets.ports import OTHER
 from tests.support.laws import law
@@ -28,18 +28,18 @@ SIZE = Size(namespaces=3, policies=2, pods=7, rules=2, items=2)
 FLOWS = 10
 
 
-def traffic(cluster: Cluster, rng: Random) -> list[Flow]:
+def traffic(cluster: Cluster, rng: Random) -> list[RecordedFlow]:
     """Flows that the policies of a cluster allow, as addresses: of any sort, or many between few
     pods. DNS is left out: it gets more than was seen."""
     judge = Judge(compile_cluster(cluster))
     drawn = _dense(cluster, rng) if rng.random() < 0.5 else _mixed(cluster, rng)
     return [
-        Flow(
-            End(address=str(each.source)),
-            End(address=str(each.destination)),
+        RecordedFlow(
+            RecordedEnd(address=str(each.source)),
+            RecordedEnd(address=str(each.destination)),
             each.protocol,
             each.port,
-            Verdict.ALLOWED,
+            RecordedVerdict.ALLOWED,
             1,
             "",
             "",
@@ -72,7 +72,7 @@ def _numbers() -> Iterable[int]:
 def _suggestion(seed: int, outside: Outside) -> tuple[Cluster, Suggestion]:
     rng = Random(seed)
     cluster = random_cluster(rng, SIZE)
-    return cluster, suggest(cluster, traffic(cluster, rng), Wish(outside=outside))
+    return cluster, suggest(cluster, traffic(cluster, rng), SuggestOptions(outside=outside))
 
 
 @law(st.integers(0, 2**32), _numbers)
@@ -87,13 +87,13 @@ def test_everything_that_was_seen_stays_allowed(seed: int) -> None:
 @settings(max_examples=20)
 def test_each_peer_and_port_is_needed(seed: int) -> None:
     cluster, found = _suggestion(seed, Outside.ADDRESSES)
-    members = Places(found.after).members
+    members = EndResolver(found.after).members
     policies = [each.policy for each in found.policies]
     for at, policy in enumerate(policies):
         for less in _less(policy):
             others = [*policies[:at], less, *policies[at + 1 :]]
             index = compile_cluster(with_policies(cluster, others))
-            replay = replayed(found.evidence.seen, Judging(index, members))
+            replay = replayed(found.evidence.seen, ConnectionJudge(index, members))
             assert replay.refused, f"{policy} allows more than {less}, and nobody needs it"
 
 

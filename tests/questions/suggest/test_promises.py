@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from podfence.errors import Source
-from podfence.flows.seen import End, Flow
+from podfence.flows.seen import RecordedEnd, RecordedFlow
 from podfence.model.cluster import Cluster
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import PolicyType
 from podfence.policy.flow import Direction
 from podfence.questions.suggest.promises import Promises, promises
-from podfence.questions.suggest.rules import EVERYTHING_SEEN, Outside, Wish
+from podfence.questions.suggest.rules import EVERYTHING_SEEN, Outside, SuggestOptions
 from podfence.questions.suggest.suggest import suggest, with_policies
 from podfence.questions.tests.decode import decode
-from podfence.questions.tests.judge import Result, Status
+from podfence.questions.tests.judge import Result, ResultStatus
 from podfence.questions.tests.run import Runs
 from tests.questions.suggest.test_laws import SIZE, traffic
 from tests.questions.suggest.worlds import closed, cluster, flow
@@ -28,7 +28,9 @@ from tests.support.laws import law
 from tests.support.random_clusters import random_cluster
 
 
-def kept(world: Cluster, flows: Iterable[Flow], wish: Wish = EVERYTHING_SEEN) -> Promises:
+def kept(
+    world: Cluster, flows: Iterable[RecordedFlow], wish: SuggestOptions = EVERYTHING_SEEN
+) -> Promises:
     return promises(suggest(world, flows, wish), wish)
 
 
@@ -80,11 +82,11 @@ def test_a_way_that_no_policy_closes_is_held_by_a_test_of_its_own() -> None:
 def test_the_test_of_an_open_way_fails_where_a_policy_closes_it_later() -> None:
     found = kept(cluster(), [flow("198.51.100.7", "shop/web", 8080)])
     (result,) = results(found.document, cluster(closed()))
-    assert result.status is Status.FAILED
+    assert result.status is ResultStatus.FAILED
 
 
 def test_dns_that_the_input_lacks_comes_with_the_file() -> None:
-    coredns = End("kube-system", workload="coredns")
+    coredns = RecordedEnd("kube-system", workload="coredns")
     dns = replace(flow("shop/web", "x/y", 53, "UDP"), destination=coredns)
     found = suggest(cluster(), [dns])
     document = promises(found, EVERYTHING_SEEN).document
@@ -93,12 +95,12 @@ def test_dns_that_the_input_lacks_comes_with_the_file() -> None:
         {"name": "kube-system/coredns", "labels": {"k8s-app": "kube-dns"}}
     ]
     (result,) = results(document, with_policies(cluster(), policies))
-    assert result.status is Status.PASSED
+    assert result.status is ResultStatus.PASSED
 
 
 def test_what_is_denied_all_the_same_is_held_by_no_test_and_told() -> None:
     """Prometheus stays closed, as policies for one direction alone were wished for."""
-    ingress = Wish(frozenset({Direction.INGRESS}))
+    ingress = SuggestOptions(frozenset({Direction.INGRESS}))
     silent = replace(closed("monitoring"), policy_types=frozenset({PolicyType.EGRESS}))
     found = kept(cluster(silent), [flow("monitoring/prometheus", "shop/db", 9100)], ingress)
     assert [(each.source.name, each.port) for each in found.unheld] == [
@@ -108,7 +110,7 @@ def test_what_is_denied_all_the_same_is_held_by_no_test_and_told() -> None:
 
 def test_a_wish_for_one_workload_asks_of_no_other() -> None:
     seen = [flow("shop/web", "shop/db"), flow("monitoring/prometheus", "shop/web", 9100)]
-    wish = Wish(workloads=frozenset({ObjectRef("StatefulSet", "shop", "db")}))
+    wish = SuggestOptions(workloads=frozenset({ObjectRef("StatefulSet", "shop", "db")}))
     assert list(by_name(kept(cluster(), seen, wish))) == ["who reaches shop/db"]
 
 
@@ -135,17 +137,17 @@ def is_open_to_all(test: Mapping[str, Any]) -> bool:
 def test_the_file_passes_with_the_policies_and_fails_without_any(seed: int) -> None:
     rng = Random(seed)
     world = random_cluster(rng, SIZE)
-    wish = Wish(outside=list(Outside)[seed % 3])
+    wish = SuggestOptions(outside=list(Outside)[seed % 3])
     found = suggest(world, traffic(world, rng), wish)
     made = promises(found, wish)
     if not made.tests:
         return
     after = found.after.cluster
-    assert {each.status for each in results(made.document, after)} == {Status.PASSED}
+    assert {each.status for each in results(made.document, after)} == {ResultStatus.PASSED}
     bare = replace(after, policies=(), admin_policies=())
     closing = {test["name"] for test in made.tests if "only" in test and not is_open_to_all(test)}
     for each in results(made.document, bare):
-        assert each.test.name not in closing or each.status is Status.FAILED
+        assert each.test.name not in closing or each.status is ResultStatus.FAILED
 
 
 @law(st.integers(0, 2**32), _numbers)
@@ -163,4 +165,4 @@ def test_each_connection_is_held_by_a_test_or_told(seed: int) -> None:
         after = found.after.cluster
         policies = tuple(shut if p.ref == policy.ref else p for p in after.policies)
         told = {each.status for each in results(made.document, replace(after, policies=policies))}
-        assert Status.FAILED in told
+        assert ResultStatus.FAILED in told

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from podfence.flows.seen import End, Flow, Sort, Verdict
+from podfence.flows.seen import RecordedEnd, RecordedFlow, RecordedVerdict, Sort
 from podfence.model.cluster import Cluster
 from podfence.model.meta import METADATA_NAME_LABEL
 from podfence.model.networkpolicy import NetworkPolicy, PolicyType
@@ -13,8 +13,8 @@ from podfence.model.objects import Pod
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction
 from podfence.questions.suggest.evidence import Aside
-from podfence.questions.suggest.places import Places, Unplaced
-from podfence.questions.suggest.rules import Outside, Wish
+from podfence.questions.suggest.places import EndResolver, Unplaced
+from podfence.questions.suggest.rules import Outside, SuggestOptions
 from podfence.questions.suggest.suggest import Suggestion, suggest
 from podfence.render.policies import policy_manifest
 from podfence.sets.ports import OTHER
@@ -57,7 +57,7 @@ def test_a_connection_is_allowed_at_both_ends_and_nothing_else_is() -> None:
 
 
 def test_peers_of_other_namespaces_are_named_with_their_namespace() -> None:
-    wish = Wish(frozenset({Direction.INGRESS}))
+    wish = SuggestOptions(frozenset({Direction.INGRESS}))
     found = suggest(cluster(), [flow("monitoring/prometheus", "shop/db", 9103)], wish)
 
     [(item,)] = [r.peers for each in found.policies for r in each.policy.ingress]
@@ -66,7 +66,7 @@ def test_peers_of_other_namespaces_are_named_with_their_namespace() -> None:
 
 def test_peers_with_the_same_ports_share_a_rule() -> None:
     flows = [flow("shop/web", "shop/db"), flow("monitoring/prometheus", "shop/db")]
-    found = suggest(cluster(), flows, Wish(frozenset({Direction.INGRESS})))
+    found = suggest(cluster(), flows, SuggestOptions(frozenset({Direction.INGRESS})))
     assert [len(r.peers) for each in found.policies for r in each.policy.ingress] == [2]
 
 
@@ -79,7 +79,7 @@ def test_what_policies_allow_already_needs_none() -> None:
     allow = policy(
         "shop/db-allow", {"app": "db"}, ingress=[rule(peer(pods={"app": "web"}), ports=[5432])]
     )
-    ingress = Wish(frozenset({Direction.INGRESS}))
+    ingress = SuggestOptions(frozenset({Direction.INGRESS}))
     settled = suggest(cluster(allow), [flow("shop/web", "shop/db")], ingress)
     assert (settled.policies, settled.settled) == ((), 1)
 
@@ -97,7 +97,7 @@ def test_a_name_that_is_taken_is_not_used() -> None:
 def test_only_what_is_wished_for() -> None:
     (db,) = (each for each in cluster().pods if each.name == "db-0")
     assert db.owner is not None
-    wish = Wish(workloads=frozenset({db.owner}))
+    wish = SuggestOptions(workloads=frozenset({db.owner}))
     found = suggest(cluster(), [flow("shop/web", "shop/db")], wish)
     assert list(specs(found)) == ["shop/db-from-flows"]
 
@@ -118,7 +118,7 @@ def test_a_direction_with_ends_outside_stays_as_it_is(far: str) -> None:
 
 def test_addresses_that_were_seen_become_blocks_of_nothing_else() -> None:
     flows = [flow(f"203.0.113.{n}", "shop/web", 8080) for n in (4, 5, 9)]
-    found = suggest(cluster(), flows, Wish(outside=Outside.ADDRESSES))
+    found = suggest(cluster(), flows, SuggestOptions(outside=Outside.ADDRESSES))
 
     [only] = found.policies[0].policy.ingress
     assert [str(p.ip_block.cidr) for p in only.peers if p.ip_block] == [
@@ -128,20 +128,22 @@ def test_addresses_that_were_seen_become_blocks_of_nothing_else() -> None:
 
 
 def test_any_address_of_the_ip_version_that_was_seen() -> None:
-    found = suggest(cluster(), [flow("203.0.113.7", "shop/web")], Wish(outside=Outside.ANY))
+    found = suggest(
+        cluster(), [flow("203.0.113.7", "shop/web")], SuggestOptions(outside=Outside.ANY)
+    )
     [only] = found.policies[0].policy.ingress
     assert [str(p.ip_block.cidr) for p in only.peers if p.ip_block] == ["0.0.0.0/0"]
 
 
 def test_too_many_addresses_are_not_listed() -> None:
     flows = [flow(f"203.0.113.{n}", "shop/web") for n in range(0, 200, 2)]
-    found = suggest(cluster(), flows, Wish(outside=Outside.ADDRESSES))
+    found = suggest(cluster(), flows, SuggestOptions(outside=Outside.ADDRESSES))
     assert "too many" in found.left_open[0].because
 
 
 def test_an_end_outside_without_an_address_is_not_listed() -> None:
-    unnamed = replace(flow("shop/db", "shop/web"), source=End(sort=Sort.OUTSIDE))
-    found = suggest(cluster(), [unnamed], Wish(outside=Outside.ADDRESSES))
+    unnamed = replace(flow("shop/db", "shop/web"), source=RecordedEnd(sort=Sort.OUTSIDE))
+    found = suggest(cluster(), [unnamed], SuggestOptions(outside=Outside.ADDRESSES))
     assert "no address" in found.left_open[0].because
     assert found.replay.unjudged == 1
 
@@ -152,14 +154,17 @@ def test_an_end_outside_without_an_address_is_not_listed() -> None:
 @pytest.mark.parametrize(
     ("flows", "aside"),
     [
-        ([replace(flow("shop/db", "shop/web"), source=End(sort=Sort.OWN_NODE))], Aside.OWN_NODE),
+        (
+            [replace(flow("shop/db", "shop/web"), source=RecordedEnd(sort=Sort.OWN_NODE))],
+            Aside.OWN_NODE,
+        ),
         ([flow("203.0.113.7", "203.0.113.8")], Aside.NO_POD),
         ([flow("shop/web", "shop/web")], Aside.ITSELF),
         ([flow("shop/web", "shop/db", 0, OTHER)], Aside.PORTLESS),
         ([flow("shop/web", "shop/db", 40000 + n) for n in range(5)], Aside.EPHEMERAL),
     ],
 )
-def test_left_out(flows: list[Flow], aside: Aside) -> None:
+def test_left_out(flows: list[RecordedFlow], aside: Aside) -> None:
     found = suggest(cluster(), flows)
     assert (found.policies, dict(found.evidence.aside)) == ((), {aside: len(flows)})
 
@@ -192,7 +197,7 @@ def test_what_was_denied_is_a_wish() -> None:
 def test_workloads_that_no_label_tells_apart_share_a_policy() -> None:
     canary = running("canary-0", "canary", {"app": "db", "track": "canary"}, "10.244.2.10")
     flows = [flow("shop/web", "shop/db"), flow("shop/web", "shop/canary", 5433)]
-    found = suggest(cluster(canary), flows, Wish(frozenset({Direction.INGRESS})))
+    found = suggest(cluster(canary), flows, SuggestOptions(frozenset({Direction.INGRESS})))
 
     assert list(specs(found)) == ["shop/canary-from-flows"]
     assert found.replay.refused == ()
@@ -215,7 +220,7 @@ def test_pods_without_labels_are_left_alone() -> None:
 
 def test_dns_that_the_manifests_do_not_hold_is_assumed_and_gets_tcp() -> None:
     dns = replace(flow("shop/web", "x/y", 53, "UDP"),
-                  destination=End("kube-system", "coredns-5d78c9869d-4mfwj"))  # fmt: skip
+                  destination=RecordedEnd("kube-system", "coredns-5d78c9869d-4mfwj"))  # fmt: skip
     found = suggest(cluster(), [dns])
 
     [only] = found.policies
@@ -234,12 +239,12 @@ def test_dns_that_the_manifests_do_not_hold_is_assumed_and_gets_tcp() -> None:
 @pytest.mark.parametrize(
     ("where", "who"),
     [
-        (End("shop", "web-9b649846d-bxqfc"), "shop/web"),
-        (End("shop", "web-7c9f5d6b8-x2x2x"), "shop/web"),
-        (End("shop", "gone", "web"), "shop/web"),
-        (End("shop", "web-9b649846d-*"), "shop/web"),
-        (End("shop", "db-17"), "shop/db"),
-        (End("shop", "db-*"), "shop/db"),
+        (RecordedEnd("shop", "web-9b649846d-bxqfc"), "shop/web"),
+        (RecordedEnd("shop", "web-7c9f5d6b8-x2x2x"), "shop/web"),
+        (RecordedEnd("shop", "gone", "web"), "shop/web"),
+        (RecordedEnd("shop", "web-9b649846d-*"), "shop/web"),
+        (RecordedEnd("shop", "db-17"), "shop/db"),
+        (RecordedEnd("shop", "db-*"), "shop/db"),
         (end("10.244.2.9"), "shop/db"),
         (end("shop/statefulset/db"), "shop/db"),
         (end("203.0.113.7"), "203.0.113.7"),
@@ -247,48 +252,51 @@ def test_dns_that_the_manifests_do_not_hold_is_assumed_and_gets_tcp() -> None:
         (end("outside"), "outside"),
     ],
 )
-def test_places(where: End, who: str) -> None:
-    assert Places(compile_cluster(cluster())).source(where).name == who
+def test_places(where: RecordedEnd, who: str) -> None:
+    assert EndResolver(compile_cluster(cluster())).source(where).name == who
 
 
 @pytest.mark.parametrize("name", ["web-5", "web-bxqfc", "web-29012345-bxqfc", "db-9b649846d-bxqfc"])
 def test_a_name_that_the_controller_would_not_make_is_somebody_else(name: str) -> None:
     """Whoever may start a pod of such a name may not get the rules of a workload with it."""
     with pytest.raises(Unplaced, match="no pod or workload is called"):
-        Places(compile_cluster(cluster())).source(End("shop", name))
+        EndResolver(compile_cluster(cluster())).source(RecordedEnd("shop", name))
 
 
 @pytest.mark.parametrize("kind", ["DaemonSet", "CronJob", "Rollout"])
 def test_a_pod_that_is_there_is_its_owners_whatever_its_name(kind: str) -> None:
     other = running("db-5", "batch", {"app": "batch"}, "10.244.2.10", kind=kind)
-    assert Places(compile_cluster(cluster(other))).source(End("shop", "db-5")).name == "shop/batch"
+    assert (
+        EndResolver(compile_cluster(cluster(other))).source(RecordedEnd("shop", "db-5")).name
+        == "shop/batch"
+    )
 
 
 def test_how_controllers_of_other_apis_name_their_pods_is_not_known() -> None:
     other = running("site-x", "site", {"app": "site"}, "10.244.2.10", kind="Rollout")
-    places = Places(compile_cluster(cluster(other)))
+    places = EndResolver(compile_cluster(cluster(other)))
     for name in ("site-9b649846d-bxqfc", "site-3"):
-        assert places.source(End("shop", name)).name == "shop/site"
+        assert places.source(RecordedEnd("shop", name)).name == "shop/site"
 
 
 @pytest.mark.parametrize(
     ("where", "why"),
     [
-        (End("shop", "webshop-0"), "no pod or workload is called shop/webshop-0"),
-        (End("shop", "web-cache-1"), "no pod or workload is called"),
-        (End("nope", "web-0"), "no pod or workload is called nope/web-0"),
+        (RecordedEnd("shop", "webshop-0"), "no pod or workload is called shop/webshop-0"),
+        (RecordedEnd("shop", "web-cache-1"), "no pod or workload is called"),
+        (RecordedEnd("nope", "web-0"), "no pod or workload is called nope/web-0"),
         (end("10.244.9.9"), "in the range of pods, and no pod has it now"),
         (end("10.96.0.50"), "is that of a Service"),
         (end("224.0.0.251"), "no single machine"),
-        (End(address="nonsense:"), "is no address"),
+        (RecordedEnd(address="nonsense:"), "is no address"),
         (end("shop/nobody"), "no pod or workload is called"),
-        (End(), "names nobody"),
+        (RecordedEnd(), "names nobody"),
     ],
 )
-def test_what_is_not_known_is_said(where: End, why: str) -> None:
+def test_what_is_not_known_is_said(where: RecordedEnd, why: str) -> None:
     index = compile_cluster(cluster(service("db", "10.96.0.50", {"app": "db"}, 3306, 5432)))
     with pytest.raises(Unplaced, match=why):
-        Places(index).source(where)
+        EndResolver(index).source(where)
 
 
 @pytest.mark.parametrize("target", ["10.96.0.50", "service/shop/db", "shop/service/db"])
@@ -324,7 +332,7 @@ def test_verdicts_of_records_are_kept_apart() -> None:
     found = suggest(cluster(), both, with_denied=True)
     assert (len(found.evidence.seen), len(found.evidence.denied)) == (1, 1)
     assert found.replay.allowed == 1
-    assert both[1].verdict is Verdict.DENIED
+    assert both[1].verdict is RecordedVerdict.DENIED
 
 
 def test_every_policy_says_which_directions_it_is_about() -> None:

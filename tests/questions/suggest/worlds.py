@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 
 from msgspec.structs import replace
 
-from podfence.flows.seen import End, Flow, Verdict
+from podfence.flows.seen import RecordedEnd, RecordedFlow, RecordedVerdict
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.meta import ObjectRef, labels_of
 from podfence.model.networkpolicy import NetworkPolicy, PolicyType, Protocol
@@ -65,16 +65,16 @@ def flow(
     *,
     denied: bool = False,
     count: int = 1,
-) -> Flow:
+) -> RecordedFlow:
     """A flow between names (``shop/web``) or addresses."""
-    verdict = Verdict.DENIED if denied else Verdict.ALLOWED
-    return Flow(end(source), end(destination), protocol, port, verdict, count, "", "")
+    verdict = RecordedVerdict.DENIED if denied else RecordedVerdict.ALLOWED
+    return RecordedFlow(end(source), end(destination), protocol, port, verdict, count, "", "")
 
 
-def end(text: str) -> End:
+def end(text: str) -> RecordedEnd:
     """An end as CSV has it."""
     is_address = text.replace(".", "").isdecimal() or ":" in text
-    return End(address=text) if is_address else End(word=text)
+    return RecordedEnd(address=text) if is_address else RecordedEnd(word=text)
 
 
 def closed(space: str = "shop") -> NetworkPolicy:

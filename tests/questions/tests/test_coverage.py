@@ -12,7 +12,7 @@ from podfence.errors import Source
 from podfence.model.cluster import Cluster
 from podfence.questions.tests.coverage import Coverage, Touching
 from podfence.questions.tests.decode import decode
-from podfence.questions.tests.mutants import Operator, mutants, rule_origins
+from podfence.questions.tests.mutants import MutationOperator, mutants, rule_origins
 from podfence.questions.tests.run import Runs
 from tests.questions.tests.judged import cluster, file_of
 from tests.support.random_clusters import random_cluster
@@ -131,7 +131,7 @@ def test_every_rule_that_is_needed_is_touched(seed: int) -> None:
     needed = {
         (mutant.origin.policy, mutant.origin.path)
         for mutant, _ in runs.mutation(found).killed
-        if mutant.operator is Operator.RULE
+        if mutant.operator is MutationOperator.RULE
     }
     assert needed <= {(o.policy, o.path) for o in touching.coverage().touched}
 
@@ -139,5 +139,5 @@ def test_every_rule_that_is_needed_is_touched(seed: int) -> None:
 def test_both_figures_count_the_same_rules() -> None:
     for seed in range(30):
         of = random_cluster(Random(seed))
-        removed = [m.origin for m in mutants(of) if m.operator is Operator.RULE]
+        removed = [m.origin for m in mutants(of) if m.operator is MutationOperator.RULE]
         assert list(rule_origins(of)) == removed

@@ -6,7 +6,7 @@ from random import Random
 
 from podfence.errors import Source
 from podfence.questions.tests.decode import decode
-from podfence.questions.tests.judge import Status
+from podfence.questions.tests.judge import ResultStatus
 from podfence.questions.tests.run import Runs
 from tests.questions.tests.test_judge import SHOP
 from tests.support.random_clusters import random_cluster
@@ -26,7 +26,7 @@ def test_a_first_file_passes_as_it_is_written() -> None:
             assert file is not None, (seed, [p.message for p in problems])
             (found,) = runs.all([file])
             for result in found.results:
-                assert result.status is Status.PASSED, (seed, result)
+                assert result.status is ResultStatus.PASSED, (seed, result)
             written += len(found.results)
     assert written > 50
 

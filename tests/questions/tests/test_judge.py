@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from podfence.questions.tests.judge import Status
+from podfence.questions.tests.judge import ResultStatus
 from tests.questions.tests.judged import cluster, result
 
 SHOP = cluster(
@@ -66,7 +66,7 @@ spec:
     ports: [{port: 443}]
 """
 )
-PASSED, FAILED, VACUOUS = Status.PASSED, Status.FAILED, Status.VACUOUS
+PASSED, FAILED, VACUOUS = ResultStatus.PASSED, ResultStatus.FAILED, ResultStatus.VACUOUS
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ PASSED, FAILED, VACUOUS = Status.PASSED, Status.FAILED, Status.VACUOUS
         ),
     ],
 )
-def test_what_comes_of_a_test(text: str, status: Status) -> None:
+def test_what_comes_of_a_test(text: str, status: ResultStatus) -> None:
     found = result(SHOP, text)
 
     assert found.status is status, (found.witness, found.misses, found.text)

@@ -11,7 +11,7 @@ from podfence.model.networkpolicy import PolicyType
 from podfence.policy.flow import Direction
 from podfence.questions.plan.newcomers import is_newcomer
 from podfence.questions.tests.edits import prepared
-from podfence.questions.tests.judge import Result, Status
+from podfence.questions.tests.judge import Result, ResultStatus
 from podfence.questions.tests.run import Bench
 from tests.questions.tests.judged import file_of
 from tests.support.oracle import isolated
@@ -40,7 +40,11 @@ def judged(seed: int) -> tuple[int, int, int]:
 
 def _count(results: list[Result]) -> tuple[int, int, int]:
     found = [result.status for result in results]
-    return found.count(Status.PASSED), found.count(Status.FAILED), found.count(Status.VACUOUS)
+    return (
+        found.count(ResultStatus.PASSED),
+        found.count(ResultStatus.FAILED),
+        found.count(ResultStatus.VACUOUS),
+    )
 
 
 def test_tests_say_what_asking_one_by_one_says() -> None:
@@ -69,7 +73,7 @@ def test_isolated_is_what_policies_isolate() -> None:
             kind = PolicyType.INGRESS if direction is Direction.INGRESS else PolicyType.EGRESS
             coming = [p for p in bench.cluster.pods if p.owner and is_newcomer(p.owner)]
             said = {f"{p.namespace}/+" for p in coming if not isolated(bench.cluster, p, kind)}
-            assert (result.status is Status.PASSED) is (not said), seed
+            assert (result.status is ResultStatus.PASSED) is (not said), seed
             assert result.total == len(said)
             closed += len(coming) - len(said)
     assert closed > 20

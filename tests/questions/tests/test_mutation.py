@@ -9,8 +9,8 @@ from podfence.policy.compile import compile_cluster
 from podfence.questions.connectivity import connectivity
 from podfence.questions.tests.edits import prepared
 from podfence.questions.tests.ends import Resolver
-from podfence.questions.tests.judge import Status, judge
-from podfence.questions.tests.mutants import Operator, mutants
+from podfence.questions.tests.judge import ResultStatus, judge
+from podfence.questions.tests.mutants import MutationOperator, mutants
 from podfence.questions.tests.mutation import mutate
 from podfence.questions.tests.run import Bench
 from podfence.questions.tests.world import World
@@ -28,14 +28,14 @@ def test_a_mistake_is_noticed_as_if_the_cluster_were_compiled_anew() -> None:
         cluster = random_cluster(rng, Size())
         file = file_of(*(random_test(rng, cluster, str(n)) for n in range(6)))
         bench = Bench(prepared(cluster, [file], file), NAMES)
-        tests = [t for t in file.tests if bench.result(t).status is Status.PASSED]
+        tests = [t for t in file.tests if bench.result(t).status is ResultStatus.PASSED]
         found = mutate(bench.state, tests)
         said = {id(mutant): True for mutant, _ in found.killed}
         for mutant in (*(m for m, _ in found.killed), *found.survived, *found.equal):
             state, _ = bench.state.apply([mutant.event])
             world = World(compile_cluster(state.index.cluster, NAMES))
             resolver = Resolver(world)
-            fails = any(judge(t, world, resolver).status is not Status.PASSED for t in tests)
+            fails = any(judge(t, world, resolver).status is not ResultStatus.PASSED for t in tests)
             assert fails is said.get(id(mutant), False), (seed, mutant.origin, mutant.operator)
         counted[0] += len(found.killed)
         counted[1] += len(found.survived)
@@ -53,7 +53,7 @@ def test_a_mistake_that_changes_nothing_is_equal() -> None:
         same = _rows(state.apply([mutant.event])[0]) == before
         assert same is (mutant in found.equal), (mutant.origin, mutant.operator)
     assert [m.operator for m, _ in found.killed if m.origin.path == "spec.ingress[0]"] == [
-        Operator.RULE
+        MutationOperator.RULE
     ]
     assert found.rules == (1, 3)
 
