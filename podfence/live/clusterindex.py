@@ -25,7 +25,7 @@ from podfence.live.clusterobjects import Changed, Objects
 from podfence.live.clusterselect import ClusterSelector, Scoped, SelectorChange
 from podfence.live.clusterstep import empty_table, next_table
 from podfence.live.clustertiers import ClusterTiers, Readers, Said
-from podfence.model.cluster import Cluster
+from podfence.model.cluster import Cluster, Policy
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy
@@ -33,7 +33,7 @@ from podfence.model.objects import Node, Pod
 from podfence.model.selectors import LabelSelector
 from podfence.policy.admin import AdminReader
 from podfence.policy.classes import asked_keys, ip_blocks_of
-from podfence.policy.compile import Policy, read_policy
+from podfence.policy.compile import read_policy
 from podfence.policy.domains import NO_NAMES, DomainTable
 from podfence.policy.flow import Direction
 from podfence.policy.index import EndpointPolicy, PolicyIndex

@@ -14,8 +14,9 @@ from msgspec import Struct
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.live.clustercuts import Wanted
+from podfence.model.cluster import Policy
 from podfence.model.meta import ObjectRef
-from podfence.policy.compile import TIERS, Policy, Tiers
+from podfence.policy.compile import TIERS, Tiers
 from podfence.policy.flow import Direction
 from podfence.policy.index import EndpointClass, EndpointPolicy
 from podfence.policy.rulecompiler import PolicyCompiler, RuleCompiler, TierCompiler

@@ -11,8 +11,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
 from podfence.live.peerwords import Asked, WordPorts, WordSelector
-from podfence.live.policystore import OF_CLUSTER, Policy, PolicyStore
+from podfence.live.policystore import OF_CLUSTER, PolicyStore
 from podfence.live.profiles import Profile
+from podfence.model.cluster import Policy
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, RuleAction
 from podfence.model.meta import ObjectRef
 from podfence.model.objects import Node

@@ -19,6 +19,7 @@ from podfence.admission.decode import decode
 from podfence.admission.policy_values import is_audited
 from podfence.errors import Severity, Source
 from podfence.live.packing import pack, unpack
+from podfence.model.cluster import Policy
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.facts import PolicyFacts
 from podfence.model.meta import ObjectRef
@@ -26,7 +27,6 @@ from podfence.model.networkpolicy import NetworkPolicy, PolicyType
 from podfence.model.selectors import LabelSelector
 from podfence.policy.classes import asked_keys
 
-Policy = NetworkPolicy | ClusterNetworkPolicy
 NETWORK_POLICY = "NetworkPolicy"
 OF_CLUSTER = ""
 """The namespace of policies that have none."""

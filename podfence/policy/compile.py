@@ -11,8 +11,8 @@ from itertools import chain
 
 from pyroaring import FrozenBitMap
 
-from podfence.model.cluster import Cluster
-from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Tier
+from podfence.model.cluster import Cluster, Policy
+from podfence.model.clusternetworkpolicy import Tier
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.model.objects import IPAddress, Node, Pod
@@ -31,8 +31,6 @@ from podfence.policy.index import (
 from podfence.policy.namedports import ClassPorts
 from podfence.policy.rulecompiler import Numbers, PolicyRules, RuleCompiler, TierCompiler
 from podfence.policy.select import ClassSelector, PeerSelector
-
-Policy = NetworkPolicy | ClusterNetworkPolicy
 
 TIERS = (
     (Tier.ADMIN.value, Action.PASS),
