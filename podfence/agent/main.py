@@ -40,6 +40,7 @@ from podfence.agent.resolvers import Resolvers
 from podfence.agent.reviews import Reviewer
 from podfence.agent.revisions import Revisions
 from podfence.agent.rulecounts import RuleCounts
+from podfence.agent.rulefile import RuleFile, forget_rules
 from podfence.agent.selfsigned import server_context
 from podfence.agent.sources import (
     feed,
@@ -54,7 +55,6 @@ from podfence.agent.table import KernelTable
 from podfence.agent.threads import Threads
 from podfence.agent.wanted import Wanted, is_policy
 from podfence.agent.web import Pages, WebServer
-from podfence.agent.wholefile import delete_whole
 from podfence.kernel import netns
 from podfence.kernel.ctlook import ConnectionTable
 from podfence.kernel.nftables.notices import Notices
@@ -66,6 +66,7 @@ from podfence.nft.lowering.lower import TABLE, LocalNode
 from podfence.policy.domains import At
 
 RUN_DIR = Path("/run/podfence")
+STATE_DIR = Path("/var/lib/podfence")
 _POLL = 0.5
 _PATIENCE = 30.0
 """Seconds that a write may take when the process is asked to end."""
@@ -75,16 +76,17 @@ _REVIEW = 5.0
 
 class Options(Struct, frozen=True):
     """``node``: this one, with the pod ranges that are given by hand. ``run_dir``: for the lock.
-    ``namespace_fd``: the network namespace to enforce in, when it is not that of the process.
-    ``listen``: for health and metrics; ``https``: for who shows a token; None: nowhere.
-    ``override``: names of obstacles that are none (``preflight``). ``nri``: the runtime's socket
-    for plugins; None: starts of pods do not wait. ``resolvers``: tells whose answers about domain
-    names are believed, beside the cluster's own. ``mirror``: who tells of pods of other nodes;
-    None: the API server."""
+    ``state_dir``: for what outlives a run of the machine; of this node alone. ``namespace_fd``: the
+    network namespace to enforce in, when it is not that of the process. ``listen``: for health and
+    metrics; ``https``: for who shows a token; None: nowhere. ``override``: names of obstacles that
+    are none (``preflight``). ``nri``: the runtime's socket for plugins; None: starts of pods do not
+    wait. ``resolvers``: tells whose answers about domain names are believed, beside the cluster's
+    own. ``mirror``: who tells of pods of other nodes; None: the API server."""
 
     node: LocalNode
     access: Access
     run_dir: Path = RUN_DIR
+    state_dir: Path = STATE_DIR
     namespace_fd: int | None = None
     environment: Mapping[str, str] = {}
     listen: Listen | None = None
@@ -137,7 +139,7 @@ class Agent:
         self._rules = RuleCounts(
             options.node.name,
             ConnectionTable(options.node.mark_mask, options.namespace_fd),
-            _rules_file(options.run_dir, namespace),
+            RuleFile(options.state_dir, options.node.name, log),
             log,
         )
         self._drops = Watcher(
@@ -270,7 +272,12 @@ def run(options: Options, log: Log) -> int:
         return Agent(options, namespace, log).run()
 
 
-def cleanup(mark_mask: int, run_dir: Path = RUN_DIR, namespace_fd: int | None = None) -> bool:
+def cleanup(
+    mark_mask: int,
+    run_dir: Path = RUN_DIR,
+    state_dir: Path = STATE_DIR,
+    namespace_fd: int | None = None,
+) -> bool:
     """Delete our tables, take our marks off connections, and forget the names and the uses of rules
     that were kept for a restart; whether there was a table. What cannot be done keeps nothing else
     from being done.
@@ -279,7 +286,7 @@ def cleanup(mark_mask: int, run_dir: Path = RUN_DIR, namespace_fd: int | None = 
     """
     found = []
     with ExitStack() as each:  # calls all of them, the last one first, and raises in the end
-        each.callback(delete_whole, _rules_file(run_dir, _inode(namespace_fd)))
+        each.callback(forget_rules, state_dir)
         each.callback(NameFile(run_dir, _inode(namespace_fd)).delete)
         each.callback(lambda: found.append(delete_names(namespace_fd)))
         table = KernelTable(mark_mask, None, namespace_fd)
@@ -287,10 +294,6 @@ def cleanup(mark_mask: int, run_dir: Path = RUN_DIR, namespace_fd: int | None = 
         each.callback(table.sweep_all)
         found.append(table.delete())
     return any(found)
-
-
-def _rules_file(run_dir: Path, namespace: int) -> Path:
-    return run_dir / f"rules-{namespace}.json"
 
 
 def _inode(namespace_fd: int | None) -> int:

@@ -13,13 +13,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from math import inf
-from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
 from podfence.agent.log import Log
-from podfence.agent.wholefile import read_whole, write_whole
+from podfence.agent.rulefile import RuleFile
 from podfence.drops.headers import protocol_of
 from podfence.drops.record import RULE, Cause, rfc3339
 from podfence.errors import NftError
@@ -27,8 +24,7 @@ from podfence.kernel.ctlook import Look, Tracked
 from podfence.model.meta import ObjectRef, Revision
 from podfence.sets.ports import OTHER
 from podfence.usage.credit import Credit, Kind, Rule
-from podfence.usage.kept import Kept
-from podfence.usage.ledger import Ledger
+from podfence.usage.ledger import Ledger, unusable
 from podfence.usage.record import Rules
 
 PERIOD = 10.0
@@ -48,10 +44,6 @@ ASKED = 1000
 """Kinds of connections that it looks at for that."""
 SURVEY = 30.0
 """Seconds until the rules that there are are gathered again; after a change of policies at once."""
-SAVED = 60.0
-"""Seconds between two writings of the file."""
-_LARGEST = 1 << 26
-"""Bytes of the file: as many policies and rules as there is room for are less."""
 _DENIALS = 4096
 """Denials that wait for the next turn."""
 
@@ -64,23 +56,27 @@ class Connections(Protocol):
 
 
 class RuleCounts:
-    """``path``: the file for restarts. ``clock``: seconds since 1970. ``timer``: seconds since
-    whenever."""
+    """``file``: for restarts, of the agent and of the machine. ``clock``: seconds since 1970.
+    ``timer``: seconds since whenever."""
 
     def __init__(
         self,
         node: str,
         connections: Connections,
-        path: Path,
+        file: RuleFile,
         log: Log,
         clock: Callable[[], float] = time.time,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._node, self._connections = node, connections
-        self._path, self._log, self._clock, self._timer = path, log, clock, timer
+        self._file, self._log, self._clock, self._timer = file, log, clock, timer
         self._lock = threading.Lock()
-        self._ledger = Ledger(clock(), _load(path))
-        self._saved = -inf
+        kept, now = file.load(), clock()
+        why = kept and unusable(kept, now)
+        if why:
+            file.refuse(why)
+        self._ledger = Ledger(now, None if why else kept)
+        self._save_at = -inf
         self._changes = 0
         # Of the thread that enforces alone:
         self._surveyed, self._is_stale = -inf, True
@@ -105,7 +101,7 @@ class RuleCounts:
                 said, pause = error.message, AGAIN
             self._save()
             stopped.wait(pause)
-        self._saved = -inf
+        self._save_at = -inf
         self._save()
 
     def take(self, look: Look) -> None:
@@ -181,28 +177,14 @@ class RuleCounts:
 
     def _save(self) -> None:
         now = time.monotonic()
-        if now - self._saved < SAVED:
+        if now < self._save_at:
             return
-        self._saved = now
         with self._lock:
             kept = self._ledger.kept()
-        data = msgspec.json.encode(kept)
-        try:
-            write_whole(self._path, data)
-        except OSError as error:
-            self._log.warning("uses of rules cannot be saved", message=error.strerror or "")
+        self._save_at = now + self._file.save(kept)
 
 
 def _kind(found: Tracked) -> Kind:
     protocol = protocol_of(found.number)
     ends = (found.family, found.client), (found.family, found.server)
     return Kind(*ends, protocol, 0 if protocol == OTHER else (found.port or 0))
-
-
-def _load(path: Path) -> Kept | None:
-    """What was known; None where there is no such file, or one that cannot be used."""
-    try:
-        data = read_whole(path, _LARGEST)
-        return None if data is None else msgspec.json.decode(data, type=Kept)
-    except (OSError, ValueError):  # msgspec's errors are ValueErrors
-        return None

@@ -1,12 +1,15 @@
-"""Files that outlive the agent, beside its lock.
+"""Files that outlive the agent: beside its lock, or on the disk.
 
-Rule: a file is written whole or not at all, for nobody but who runs the agent; and it is read as if
-anybody had written it.
+Rule: a file is written whole or not at all, also where the machine loses its power, for nobody but
+who runs the agent; and it is read as if anybody had written it.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 from podfence.errors import HostError
@@ -14,18 +17,29 @@ from podfence.text import printable
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Raises OSError."""
+    """Raises OSError; then the file is as it was, and nothing new takes room."""
     new = _new(path)
-    opened = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(opened, "wb") as file:
-        file.write(data)
-    new.replace(path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # a name may reach the disk before what it stands for
+        new.replace(path)
+    except OSError:
+        with suppress(OSError):
+            new.unlink()
+        raise
 
 
 def read_whole(path: Path, largest: int) -> bytes | None:
-    """None: there is none, or it has more bytes than ``largest``. Raises OSError."""
-    with path.open("rb") as opened:
-        data = opened.read(largest + 1)
+    """None: it has more bytes than ``largest``. Raises OSError; also for what is no file, which
+    might never end."""
+    opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(opened, "rb") as file:
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            raise OSError(errno.EINVAL, "it is no file")
+        data = file.read(largest + 1)
     return data if len(data) <= largest else None
 
 

@@ -21,6 +21,7 @@ from podfence.cli.agent_options import (
     opened,
     ranges_option,
     run_dir_option,
+    state_dir_option,
 )
 from podfence.cli.main import LazyGroup
 
@@ -56,6 +57,10 @@ COMMANDS = {
 )
 @ranges_option
 @run_dir_option("Where the lock lies that keeps a second agent away.")
+@state_dir_option(
+    "Where the counts of podfence rules lie, so that they outlive a run of the machine. Each "
+    "agent needs a folder of its own."
+)
 @http_options(9740)
 @click.option(
     "--https-address",
@@ -106,6 +111,7 @@ def command(
     cluster: str,
     ranges: tuple[IPNetwork, ...],
     run_dir: Path,
+    state_dir: Path,
     http_address: str,
     http_port: int,
     https_address: str,
@@ -138,6 +144,7 @@ def command(
         LocalNode(name, pod_cidrs=ranges, mark_mask=mark_mask),
         find_access(cluster, kubeconfig, os.environ),
         run_dir,
+        state_dir,
         opened(netns),
         listen=Listen(http_address, http_port) if http_port else None,
         https=Listen(https_address, https_port) if https_port else None,

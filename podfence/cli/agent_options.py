@@ -96,6 +96,18 @@ def run_dir_option(text: str) -> Callable[[F], F]:
     )
 
 
+def state_dir_option(text: str) -> Callable[[F], F]:
+    """``--state-dir DIR``; ``text``: what lies there."""
+    return click.option(
+        "--state-dir",
+        type=click.Path(path_type=Path),
+        default=Path("/var/lib/podfence"),
+        show_default=True,
+        metavar="DIR",
+        help=text,
+    )
+
+
 def local_options(function: F) -> F:
     """How the agent of this node is asked: ``local``, ``run_dir`` and ``namespace_file``."""
     for option in (

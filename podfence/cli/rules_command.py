@@ -19,7 +19,7 @@ from podfence.drops.record import rfc3339
 from podfence.kernel import netns
 from podfence.kube.agents import RULES_PATH
 from podfence.render.jsontext import json_text
-from podfence.render.rules import rules_data, rules_notes, rules_text, young_notes
+from podfence.render.rules import rules_data, rules_notes, rules_text, unused_notes
 from podfence.usage.record import Rules
 from podfence.usage.together import together
 
@@ -68,7 +68,8 @@ def command(
     The agents of all nodes are asked, as by podfence drops. They look at the connections that the
     kernel tracks, every ten seconds, so that no packet pays for it. All rules that fit a connection
     are used by it. A use is seen for certain; that a rule is unused is said for the time that it
-    was counted, of the present revision of its policy, and of policies that select a pod somewhere.
+    was counted, of the present revision of its policy, and of policies that select a pod somewhere;
+    and of none while a node does not answer, which may have seen a use.
 
     Exit status 1: a node did not answer or does not look, or, with --unused, there are such rules.
     """
@@ -88,14 +89,14 @@ def _show(told: list[Told[Rules]], unused: int | None, namespace: str | None, ou
     if namespace:
         found = [total for total in found if total.policy.rpartition("/")[0] == namespace]
     date = "" if unused is None else rfc3339(time.time() - unused)
-    shown = [total for total in found if not date or total.unused_since(date)]
+    silent = sum(each.answer is None for each in told)
+    shown = [t for t in found if not date or (t.unused_since(date) and not silent)]
     if output == "json":
         click.echo(json_text(rules_data(shown, told, date)))
     else:
         echo(rules_text(shown), nl=False)
-        young = [t for t in found if date and not (t.used_since(date) or t.unused_since(date))]
-        notes = [*rules_notes(told), *(young_notes(young, told, date) if date else ())]
-        for line in notes:
+        notes = unused_notes(found, told, date) if date else ()
+        for line in (*rules_notes(told), *notes):
             echo(line, err=True)
     is_whole = bool(told) and all(each.answer and not each.answer.fault for each in told)
     return 0 if is_whole and not (date and shown) else 1

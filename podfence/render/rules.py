@@ -66,22 +66,31 @@ def rules_notes(told: Sequence[Told[Rules]]) -> Iterator[str]:
             yield f"node {node} counts since {second(found.since)}: {'; '.join(parts)}"
 
 
-def young_notes(
-    young: Sequence[RuleTotal], told: Sequence[Told[Rules]], date: str
+def unused_notes(
+    totals: Sequence[RuleTotal], told: Sequence[Told[Rules]], date: str
 ) -> Iterator[str]:
-    """What cannot be said of the time since ``date``: of rules that are counted for less or that
-    a node does not count now, and of nodes."""
-    blind = [total for total in young if total.blind]
+    """What cannot be said of the time since ``date``: of rules without a use, of which a silent
+    node may know one, which a node counts that does not look, or counted for less; and of nodes."""
+    unused = [total for total in totals if not total.used_since(date)]
+    silent = sum(each.answer is None for each in told)
+    if unused and silent:
+        rules, nodes = count(len(unused), "rule"), count(silent, "node")
+        yield (
+            f"of {rules} no use was seen, but {nodes} did not answer and may have seen one: "
+            "podfence rules shows what the others know"
+        )
+    blind = [total for total in unused if total.blind and not silent]
     if blind:
         rules = count(len(blind), "rule")
         yield f"of {rules} more no use was seen, but a node that counts them does not look"
-    if len(young) > len(blind):
-        rules = count(len(young) - len(blind), "rule")
+    young = [t for t in unused if not (silent or t.blind or t.unused_since(date))]
+    if young:
+        rules = count(len(young), "rule")
         yield f"of {rules} more no use was seen, but counted for less: see podfence rules"
     for each in told:
         if each.answer is not None and each.answer.since > date:
-            since = second(each.answer.since)
-            yield f"node {printable(each.node)} counts since {since} alone"
+            node, since = printable(each.node), second(each.answer.since)
+            yield f"node {node} counts since {since} alone: what passed there before is not known"
 
 
 def rules_data(

@@ -28,12 +28,11 @@ clock was set."""
 
 
 class Ledger:
-    """``kept``: of an earlier life. For one thread at a time."""
+    """``kept``: of an earlier life, if that is not ``unusable``. For one thread at a time."""
 
     def __init__(self, now: float, kept: Kept | None = None) -> None:
-        self._is_away = kept is not None and _is_good(kept, now)
-        if kept is None or not self._is_away:
-            kept = Kept(now, now)
+        self._is_away = kept is not None
+        kept = kept or Kept(now, now)
         self._since, self._looked, self._away = kept.since, kept.looked, kept.away
         self._entries: dict[ObjectRef, Entry] = dict(kept.policies)
         self._waiting: dict[Kind, int] = {}
@@ -161,11 +160,14 @@ def _size(entry: Entry) -> int:
     return len(entry.rules) + NAME if entry.rules else 0
 
 
-def _is_good(kept: Kept, now: float) -> bool:
+def unusable(kept: Kept, now: float) -> str:
+    """Why nothing can be gone on with that was kept; "" where it can. The clock may have been set
+    since, by as much as it may be while an agent runs."""
     entries = [entry for _, entry in kept.policies]
-    return (
-        kept.can_be(now)
-        and now - kept.looked <= GAP
-        and len(entries) <= POLICIES
-        and sum(map(_size, entries)) <= ROOM
-    )
+    if not kept.can_be(now + GAP):
+        return "its times are not of the past: it is broken, or the clock was set"
+    if now - kept.looked > GAP:
+        return "connections were not looked at for an hour, or the clock was set"
+    if len(entries) > POLICIES or sum(map(_size, entries)) > ROOM:
+        return "it holds more than there is room for"
+    return ""

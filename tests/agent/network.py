@@ -272,7 +272,8 @@ class Node:
         command = [sys.executable, "-c", launcher, str(os.getpid()), str(self.namespace), "agent"]
         command += [str(self.clock)] if jumping else []
         command += ["--node", self.name, "--kubeconfig", str(self.kubeconfig)]
-        command += ["--run-dir", str(self._folder / "run"), *options]
+        command += ["--run-dir", str(self._folder / "run")]
+        command += ["--state-dir", str(self._folder / f"state-{self.name}"), *options]
         with log.open("wb") as stream:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stderr=stream, pass_fds=[self.namespace]

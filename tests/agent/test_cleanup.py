@@ -44,11 +44,13 @@ class Left:
         self.inode = os.fstat(kernel.fd).st_ino
         self.file = NameFile(folder, self.inode)
         self.file.save([CachedAddress("api.example.com", (4, 1), 1e9)])
-        (folder / f"rules-{self.inode}.json").touch()
+        self.state = folder / "state"
+        self.state.mkdir()
+        (self.state / "rules.json").touch()
         (folder / "names-1.json").write_text("of another node")
 
     def cleaned(self) -> bool:
-        return main.cleanup(MASK, self.folder, self._kernel.fd)
+        return main.cleanup(MASK, self.folder, self.state, self._kernel.fd)
 
     @property
     def tables(self) -> set[str]:
@@ -56,7 +58,7 @@ class Left:
 
     @property
     def kept(self) -> list[str]:
-        return [each.name for each in self.folder.iterdir()]
+        return [each.name for each in self.folder.rglob("*.*")]
 
 
 @pytest.fixture
@@ -73,6 +75,7 @@ def test_nothing_of_this_node_is_left(left: Left) -> None:
 
 def test_a_write_that_was_cut_short_is_not_left_either(left: Left) -> None:
     (left.folder / f"names-{left.inode}.new").touch()
+    (left.state / "rules.new").touch()
     left.cleaned()
     assert left.kept == ["names-1.json"]
 

@@ -10,6 +10,7 @@ import pytest
 
 from podfence.agent.log import Log
 from podfence.agent.rulecounts import RuleCounts
+from podfence.agent.rulefile import RuleFile
 from podfence.drops.record import ISOLATED, RULE, Cause, Place
 from podfence.errors import NftError
 from podfence.kernel.ctlook import Look, Tracked
@@ -61,7 +62,8 @@ def uses(counts: RuleCounts) -> dict[str, int]:
 
 
 def counts(folder: Path, table: Table, log: io.StringIO | None = None) -> RuleCounts:
-    return RuleCounts("n1", table, folder / "rules.json", Log(log or io.StringIO()), lambda: 1000.0)
+    out = Log(log or io.StringIO())
+    return RuleCounts("n1", table, RuleFile(folder, "n1", out), out, lambda: 1000.0)
 
 
 def test_what_is_looked_at_is_named_and_outlives_the_agent(tmp_path: Path) -> None:
@@ -79,20 +81,6 @@ def test_what_is_looked_at_is_named_and_outlives_the_agent(tmp_path: Path) -> No
     made.run(table.end)
     assert uses(counts(tmp_path, Table())) == uses(made)
     assert (tmp_path / "rules.json").stat().st_mode & 0o777 == 0o600
-
-
-@pytest.mark.parametrize(
-    "content",
-    ["", "{", "[]", '{"since": "x"}', '{"since": 1, "looked": -1}', '{"since": 1, "looked": 1e999}']
-    + [
-        '{"since":1,"looked":2,"policies":[[{"kind":"N","namespace":"a","name":"b"},'
-        f'{{"revision":{{"uid":"u"}},"since":{since},"rules":{{"p":{{"uses":{uses}}}}}}}]]}}'
-        for since, uses in (("1e300", 1), (1, -5), (1, 2**64 - 1))
-    ],
-)
-def test_a_file_that_cannot_be_used_is_none(tmp_path: Path, content: str) -> None:
-    (tmp_path / "rules.json").write_text(content)
-    assert counts(tmp_path, Table()).rules().since == "1970-01-01T00:16:40.000Z"
 
 
 def test_a_rule_that_denies_is_used_by_what_it_denies(tmp_path: Path) -> None:
@@ -136,9 +124,9 @@ def test_some_looks_ask_what_is_still_there(
 def test_a_turn_ends_when_its_time_is_up(tmp_path: Path) -> None:
     """And asks about one kind at the least."""
     time = iter(range(1000))
-    made = RuleCounts(
-        "n1", Table(), tmp_path / "r", Log(io.StringIO()), lambda: 1000.0, lambda: next(time)
-    )
+    log = Log(io.StringIO())
+    file = RuleFile(tmp_path, "n1", log)
+    made = RuleCounts("n1", Table(), file, log, lambda: 1000.0, lambda: next(time))
     asker = Always()
     made.take(Look({Tracked(4, n, 2, 6, 80): 1 for n in range(3)}, 3))
     for turn in range(1, 5):

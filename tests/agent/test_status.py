@@ -51,9 +51,11 @@ class Fleet:
         self.agents: dict[str, Agent] = {}
         self.ports: dict[str, int] = {}
         self.namespaces: list[int] = []
+        self._of_node: dict[str, int] = {}
         accounts = f"/api/v1/namespaces/{cluster.namespace}/serviceaccounts"
         cluster.admin.create(accounts, {"metadata": {"name": "podfence-viewer"}})
-        rule = {"apiGroups": ["podfence.io"], "resources": ["status", "drops"], "verbs": ["get"]}
+        answers = ["status", "drops", "rules"]
+        rule = {"apiGroups": ["podfence.io"], "resources": answers, "verbs": ["get"]}
         rbac = "/apis/rbac.authorization.k8s.io/v1"
         role = {"metadata": {"name": cluster.namespace}, "rules": [rule]}
         cluster.admin.create(f"{rbac}/clusterroles", role)
@@ -74,12 +76,19 @@ class Fleet:
         self.cluster.node(name, f"10.{200 + next(_numbers)}.0.0/24")
         if not agent:
             return
-        namespace = netns.create()
-        self.namespaces.append(namespace)
+        self.namespaces.append(netns.create())
+        self._of_node[name] = self.namespaces[-1]
         self.ports[name] = free_port()
-        log = self._folder / f"{name}.log"
+        self._pod(name)
+        self.start(name)
+
+    def start(self, name: str) -> None:
+        """The agent of a node, from nothing or anew, until it is in sync."""
+        namespace = self._of_node[name]
+        log = self._folder / f"{name}-{next(_numbers)}.log"
         command = [sys.executable, "-c", _LAUNCHER, str(os.getpid()), "agent", "--node", name]
         command += ["--kubeconfig", str(self.kubeconfig), "--run-dir", str(self._folder / "run")]
+        command += ["--state-dir", str(self._folder / f"state-{name}")]
         command += ["--netns", f"/proc/self/fd/{namespace}", "--http-port", "0"]
         command += ["--https-address", own_address(), "--https-port", str(self.ports[name])]
         with log.open("wb") as stream:
@@ -87,7 +96,6 @@ class Fleet:
                 command, stdin=subprocess.DEVNULL, stderr=stream, pass_fds=[namespace]
             )
         self.agents[name] = Agent(process, log)
-        self._pod(name)
         self.agents[name].wait_for("in sync")
 
     def _pod(self, node: str) -> None:
@@ -103,9 +111,10 @@ class Fleet:
         path = f"{place}/podfence-{node}/status"
         assert self.cluster.admin.request("PATCH", path, {"status": status}, MERGE).status == 200
 
-    def podfence(self, *words: str) -> Done:
+    def podfence(self, *words: str, as_person: Path | None = None) -> Done:
+        """A command, of an administrator or of somebody whose kubeconfig is given."""
         where = ["--agent-namespace", self.cluster.namespace, "-n", self.cluster.namespace]
-        return podfence([*words, *where, "--kubeconfig", str(self.kubeconfig)])
+        return podfence([*words, *where, "--kubeconfig", str(as_person or self.kubeconfig)])
 
     def json(self, *words: str) -> Any:
         done = self.podfence(*words, "-o", "json")

@@ -209,7 +209,8 @@ class ApiServer:
     def _wait_for_permission(self, admin: Client, user: str, rule: Mapping[str, Any]) -> None:
         """The authorizer learns of roles a moment after they are stored."""
         asked = {"group": rule["apiGroups"][0], "resource": rule["resources"][0]}
-        spec = {"user": user, "resourceAttributes": {**asked, "verb": rule["verbs"][0]}}
+        name = {"name": rule["resourceNames"][0]} if "resourceNames" in rule else {}
+        spec = {"user": user, "resourceAttributes": {**asked, **name, "verb": rule["verbs"][0]}}
         until = time.monotonic() + 10
         path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
         while not admin.create(path, {"spec": spec})["status"]["allowed"]:

@@ -44,7 +44,8 @@ def test_only_what_nothing_has_used_for_so_long(capsys: Captured) -> None:
     found = capsys.readouterr()
     assert [line.split()[:2] for line in found.out.splitlines()[1:]] == [["shop/db", UNUSED.path]]
     assert "of 1 rule more no use was seen, but counted for less" in found.err
-    assert f"node n2 counts since {NOW[:19]}Z alone" in found.err
+    line = f"node n2 counts since {NOW[:19]}Z alone: what passed there before is not known"
+    assert line in found.err.splitlines()
 
 
 def test_one_namespace_alone(capsys: Captured) -> None:
@@ -64,6 +65,22 @@ def test_a_node_that_does_not_answer_and_what_was_not_seen(capsys: Captured) -> 
     found = capsys.readouterr().err
     assert "node n2\\x1b: no agent runs there" in found
     assert "2 of 9 looks saw a part of the connections" in found
+
+
+@pytest.mark.parametrize("fault", ["no agent runs there", "403: no right to get rules"])
+def test_while_a_node_does_not_answer_no_rule_is_unused(capsys: Captured, fault: str) -> None:
+    """It may have seen a use, yesterday, of any of them."""
+    told = [node("n1", OLD, USED, UNUSED), Told[Rules]("n2", None, fault)]
+    assert _show(told, 30 * DAY, None, "table") == 1
+    found = capsys.readouterr()
+    assert UNUSED.path not in found.out
+    assert f"node n2: {fault}" in found.err
+    assert "of 1 rule no use was seen, but 1 node did not answer and may have seen" in found.err
+    assert "more" not in found.err
+    _show(told, 30 * DAY, None, "json")
+    data = json.loads(capsys.readouterr().out)
+    assert data["rules"] == []
+    assert data["nodes"][1] == {"node": "n2", "answers": False, "fault": fault}
 
 
 @pytest.mark.parametrize("unused", [None, 30 * DAY])

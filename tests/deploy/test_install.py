@@ -37,10 +37,11 @@ def test_system_calls_are_those_of_the_runtime_s_own_profile(pod: Json) -> None:
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
 
 
-def test_of_the_node_only_its_network_and_the_folder_of_the_lock(pod: Json) -> None:
+def test_of_the_node_only_its_network_and_two_folders_of_its_own(pod: Json) -> None:
+    """Of the lock, and of what outlives a run of the machine."""
     assert (pod["hostNetwork"], pod.get("hostPID"), pod.get("hostIPC")) == (True, None, None)
     paths = [each["hostPath"]["path"] for each in pod["volumes"] if "hostPath" in each]
-    assert paths == ["/run/podfence"]
+    assert paths == ["/run/podfence", "/var/lib/podfence"]
 
 
 def test_it_runs_on_every_node_and_before_other_pods(pod: Json) -> None:

@@ -11,7 +11,7 @@ from podfence.kube.agents import LARGEST
 from podfence.model.meta import ObjectRef, Revision
 from podfence.usage.credit import Kind, Rule
 from podfence.usage.kept import Entry, Kept, Use
-from podfence.usage.ledger import GAP, KINDS, NAME, POLICIES, ROOM, Ledger
+from podfence.usage.ledger import GAP, KINDS, NAME, POLICIES, ROOM, Ledger, unusable
 from podfence.usage.record import Rules
 
 DB, WEB = (ObjectRef("NetworkPolicy", "shop", name) for name in ("db", "web"))
@@ -173,29 +173,39 @@ def test_when_nobody_has_looked_for_an_hour_all_is_counted_anew(now: float) -> N
     ],
     ids=["nothing", "upside-down", "from-the-future", "negative", "away-less", "away-more"],
 )
-def test_times_that_cannot_be_begin_anew(kept: Kept) -> None:
+def test_times_that_cannot_be_are_of_no_use(kept: Kept) -> None:
     kept.policies.append((DB, Entry(Revision("u", 1), 1.0)))
-    assert told(ledger(kept, now=1000.0)).since == "1000"
+    assert "not of the past" in unusable(kept, 1000.0)
 
 
 @pytest.mark.parametrize(
     "entry",
     [
         Entry(Revision("u", 1), 1e300),
-        Entry(Revision("u", 1), 1001.0),
+        Entry(Revision("u", 1), 1001.0 + GAP),
         Entry(Revision("u", 1), -1.0),
         Entry(Revision("u", 1), 500.0, {"spec.ingress[0]": Use(1, 1e18)}),
         Entry(Revision("u", 1), 500.0, {"spec.ingress[0]": Use(1, -1.0)}),
         Entry(Revision("u", 1), 500.0, {str(n): Use() for n in range(ROOM)}),
     ],
 )
-def test_policies_that_cannot_be_begin_anew(entry: Entry) -> None:
+def test_policies_that_cannot_be_are_of_no_use(entry: Entry) -> None:
+    assert unusable(Kept(100.0, 950.0, policies=[(DB, entry)]), 1000.0)
+
+
+def test_an_earlier_life_of_more_than_an_hour_ago_is_of_no_use() -> None:
+    kept = Kept(100.0, 120.0)
+    assert unusable(kept, 120.0 + GAP) == ""
+    assert "for an hour" in unusable(kept, 121.0 + GAP)
+
+
+def test_a_clock_that_was_set_back_by_less_than_an_hour_is_gone_on_with() -> None:
+    """What is known of a time to come counts as a use then."""
+    entry = Entry(Revision("u", 1), 500.0, {"spec.ingress[0]": Use(1, 900.0)})
     kept = Kept(100.0, 950.0, policies=[(DB, entry)])
-    assert told(ledger(kept, now=1000.0)).since == "1000"
-
-
-def test_an_earlier_life_of_more_than_an_hour_ago_is_none() -> None:
-    assert told(ledger(Kept(100.0, 120.0), now=121.0 + GAP)).since == f"{121 + GAP:.0f}"
+    assert unusable(kept, 500.0) == ""
+    found = told(ledger(kept, now=500.0), 500.0)
+    assert (found.away, uses(found)[FIRST[1]]) == (0, (1, "900"))
 
 
 def test_no_more_kinds_wait_than_there_is_room_for() -> None:

@@ -105,7 +105,8 @@ class AgentProcesses:
     def _spawn(self, node: str, namespace: str) -> subprocess.Popen[bytes]:
         words = ["-m", "podfence", "agent", f"--node={node}", f"--netns={namespace}"]
         words += [f"--kubeconfig={self._plane.agents_kubeconfig}", "--http-port=0"]
-        words += [f"--run-dir={self._plane.folder}"]
+        folder = self._plane.folder
+        words += [f"--run-dir={folder}", f"--state-dir={folder}/state-{node}"]
         return self._plane.spawn(f"agent-{node}", command(self._owner, sys.executable, *words))
 
     def _log(self, node: str) -> str:

@@ -1,0 +1,70 @@
+"""What is counted of rules, over a restart of the agent and of the machine: a file on its disk.
+
+Rule: no more is written than some kilobytes a second, whatever the size. What cannot be read or
+written costs what was counted, and nothing else; it is said once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from podfence.agent.log import Log
+from podfence.agent.wholefile import delete_whole, read_whole, write_whole
+from podfence.usage.kept import Kept
+from podfence.usage.saved import restored, saved
+
+RATE = 2048
+"""Bytes a second that are written at the most, in the mean."""
+SOONEST, LATEST = 60.0, 1800.0
+"""Seconds between two writings. Less than an hour, after which nothing saved is used."""
+_NAME = "rules.json"
+_LARGEST = 1 << 26
+"""Bytes: as many policies and rules as there is room for are less."""
+
+
+class RuleFile:
+    """That of the node ``node`` in a folder that no other agent has."""
+
+    def __init__(self, folder: Path, node: str, log: Log) -> None:
+        self._path, self._node, self._log = folder / _NAME, node, log
+        self._said = ""
+
+    def load(self) -> Kept | None:
+        """What was counted; None where there is no such file, or one that cannot be used."""
+        try:
+            data = read_whole(self._path, _LARGEST)
+            if data is None:
+                raise ValueError("it is too large")
+            return restored(data, self._node)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self.refuse(error.strerror or "it cannot be read")
+        except ValueError as error:
+            self.refuse(str(error))
+        return None
+
+    def refuse(self, why: str) -> None:
+        """Say that what was loaded is not used."""
+        self._log.warning("uses of rules are counted anew", file=str(self._path), message=why)
+
+    def save(self, kept: Kept) -> float:
+        """After how many seconds to save again."""
+        data = saved(self._node, kept)
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_whole(self._path, data)
+            message = ""
+        except OSError as error:
+            message = error.strerror or "no reason is known"
+        if message and message != self._said:
+            self._log.warning(
+                "uses of rules cannot be saved", file=str(self._path), message=message
+            )
+        self._said = message
+        return min(max(SOONEST, len(data) / RATE), LATEST)
+
+
+def forget_rules(folder: Path) -> None:
+    """Nothing is known any more. Raises HostError."""
+    delete_whole(folder / _NAME)

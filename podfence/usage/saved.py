@@ -1,0 +1,47 @@
+"""What is counted of rules on one node, as bytes that outlive the machine's run. Pure.
+
+Rule: they are read as if anybody had written them, and say whose they are: a disk may be copied to
+another node, and an agent of another version may have written them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from podfence.usage.kept import Kept
+
+VERSION: Final = 1
+"""Of the form. Who changes what a field means counts it up: then all is counted anew."""
+
+
+class _Head(Struct):
+    version: Annotated[int, Meta(ge=0, le=1 << 31)]
+
+
+class _Saved(_Head):
+    version: Literal[1]
+    node: str
+    kept: Kept
+
+
+def saved(node: str, kept: Kept) -> bytes:
+    """The bytes of a file."""
+    return msgspec.json.encode(_Saved(VERSION, node, kept))
+
+
+def restored(data: bytes, node: str) -> Kept:
+    """What was saved of this node. Raises ValueError, which says in printable words why nothing
+    of it can be used."""
+    try:
+        head = msgspec.json.decode(data, type=_Head)
+        if head.version != VERSION:
+            raise ValueError(f"it is of another version of podfence (form {head.version})")
+        found = msgspec.json.decode(data, type=_Saved)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError("it is broken") from error
+    if found.node != node:
+        raise ValueError("it is of another node")
+    return found.kept
