@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,6 +78,61 @@ def test_what_could_not_be_read_turns_no_answer() -> None:
         with pytest.raises(PodfenceError, match="could not be read") as caught:
             ask()
         assert caught.value.code == "PF007"
+
+
+HEAD = "source,destination,protocol,port\n"
+
+
+def without_db(tmp_path: Path) -> podfence.Input:
+    """The shop whose database has no policy that lets the backend in."""
+    shutil.copytree(ROOT / "examples/shop", tmp_path / "new")
+    (tmp_path / "new/policies/db.yaml").unlink()
+    return podfence.load(tmp_path / "new")
+
+
+def test_a_plan_says_what_of_the_traffic_it_cuts(shop: podfence.Input, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(HEAD + "shop/backend,shop/db,TCP,5432\n" * 3)
+    (tmp_path / "b.csv").write_text(HEAD + "shop/frontend,shop/backend,TCP,8000\n")
+    planned = shop.plan(without_db(tmp_path), flows=[tmp_path / "a.csv", tmp_path / "b.csv"])
+
+    assert planned
+    assert len(planned) == len(planned.changes) == len([*planned])
+    traffic = planned.traffic
+    assert traffic is not None
+    assert [(u.source, u.destination, u.port, u.count) for u in traffic.cut] == [
+        ("shop/backend", "shop/db", "TCP/5432", 3)
+    ]
+    assert (traffic.opened, traffic.kept, traffic.refused, traffic.gaps) == ((), 1, 0, "")
+
+
+def test_a_plan_of_nothing_is_false_and_without_flows_says_nothing_of_traffic(
+    shop: podfence.Input,
+) -> None:
+    planned = shop.plan(shop)
+    assert (bool(planned), len(planned), planned.traffic) == (False, 0, None)
+
+
+def test_records_of_nobody_are_a_gap(shop: podfence.Input, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(HEAD + "shop/nobody,shop/db,TCP,5432\n")
+    traffic = shop.plan(shop, flows=tmp_path / "a.csv").traffic
+    assert traffic is not None
+    assert "an end that is not known" in traffic.gaps
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (HEAD + "shop/backend,shop/db,TCP,x\n" * 7, r"a.csv:2: .*; and 2 more"),
+        ("no records\n", "a.csv: "),
+    ],
+)
+def test_records_that_cannot_be_read_are_no_answer(
+    shop: podfence.Input, tmp_path: Path, text: str, said: str
+) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(PodfenceError, match=said) as caught:
+        shop.plan(shop, flows=tmp_path / "a.csv")
+    assert caught.value.code == "PF011"
 
 
 def test_failed_tests_say_why(shop: podfence.Input) -> None:

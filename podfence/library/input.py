@@ -17,7 +17,8 @@ from podfence.cli.targets import question
 from podfence.errors import PodfenceError, Problem
 from podfence.library.find import FILES, Find
 from podfence.library.places import change_of, rule_of, shown
-from podfence.library.values import Answer, Change, Connection, Finding, TestResult, Way
+from podfence.library.traffic import seen_in, traffic_of
+from podfence.library.values import Answer, Connection, Finding, Planned, TestResult, Way
 from podfence.manifests.load import Loaded
 from podfence.manifests.load import load as load_manifests
 from podfence.manifests.testfiles import read_test_files
@@ -116,12 +117,23 @@ class Input:
         """What the API server would refuse, and what policies do otherwise than they say."""
         return tuple(map(self._finding, all_problems(self._loaded, self.index)))
 
-    def plan(self, other: Input, *, newcomers: bool = True) -> tuple[Change, ...]:
-        """What opens and closes from these manifests to other ones."""
+    def plan(
+        self, other: Input, *, newcomers: bool = True, flows: Path | Iterable[Path] | None = None
+    ) -> Planned:
+        """What opens and closes from these manifests to other ones. ``flows``: files of flow
+        records, as ``podfence plan --flows`` reads them; what of them that cuts and lets through is
+        ``traffic``.
+
+        Raises PodfenceError: PF007 where an object could not be read, PF011 where a flow record
+        could not.
+        """
         for side in (self, other):
             side._require_all()
-        found = plan(self.cluster, other.cluster, self._names, newcomers=newcomers)
-        return tuple(map(change_of, (*found.outcomes, *found.newcomers)))
+        seen = None if flows is None else seen_in(_texts(flows))
+        records = None if seen is None else tuple(seen.flows())
+        found = plan(self.cluster, other.cluster, self._names, newcomers=newcomers, flows=records)
+        changes = tuple(map(change_of, (*found.outcomes, *found.newcomers)))
+        return Planned(changes, traffic_of(found.used, seen) if found.used and seen else None)
 
     def test(self, *files: Path) -> tuple[TestResult, ...]:
         """What comes of the tests of some files.
@@ -193,6 +205,10 @@ def load(
     ``namespace``: that of objects that name none. ``exclude``: patterns of what is not read of
     directories. ``names``: what domain names stand for.
     """
+    return Input(load_manifests(_texts(paths), namespace=namespace, exclude=exclude), names)
+
+
+def _texts(paths: Path | Iterable[Path]) -> list[str]:
+    """One path or several, as text."""
     given = [paths] if isinstance(paths, str | os.PathLike) else paths
-    texts = [os.fspath(path) for path in given]
-    return Input(load_manifests(texts, namespace=namespace, exclude=exclude), names)
+    return [os.fspath(path) for path in given]

@@ -74,6 +74,49 @@ class Change(Struct, frozen=True):
     to_come: bool
 
 
+class Use(Struct, frozen=True):
+    """A connection that was seen and that a change cuts or lets through. ``port``: ``TCP/5432``, or
+    ``ICMP`` for all protocols without ports. ``count``: flows, ``last``: the last one's time, ""
+    where no record tells it. ``denied``: whether it was denied when it was seen."""
+
+    source: str
+    destination: str
+    port: str
+    count: int
+    last: str
+    denied: bool
+
+
+class Traffic(Struct, frozen=True):
+    """What of the flows that were seen a change cuts and newly lets through. ``kept``: how many
+    others passed and still do; ``refused``: how many were denied and still are. ``gaps``: why the
+    records say too little to rely on a cut that is not there, "" where nothing speaks against it.
+    """
+
+    cut: tuple[Use, ...]
+    opened: tuple[Use, ...]
+    kept: int
+    refused: int
+    gaps: str
+
+
+class Planned(Struct, frozen=True):
+    """What a change opens and closes; false where no verdict changes. ``traffic``: of the flows
+    that were given, None without any."""
+
+    changes: tuple[Change, ...]
+    traffic: Traffic | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.changes)
+
+    def __iter__(self) -> Iterator[Change]:
+        return iter(self.changes)
+
+    def __len__(self) -> int:
+        return len(self.changes)
+
+
 class TestResult(Struct, frozen=True):
     """One test. ``status``: passed, failed, vacuous, skipped. ``because``: why it did not pass."""
 

@@ -55,7 +55,7 @@ def _own(connection: ObservedConnection, direction: Direction) -> KnownEnd:
 
 
 def _way(connection: ObservedConnection, direction: Direction) -> str:
-    ports = _port(connection.protocol, connection.port)
+    ports = port_text(connection.protocol, connection.port)
     if direction is Direction.INGRESS:
         return f"from {printable(connection.source.name)} on {ports}"
     return f"to {printable(connection.destination.name)} on {ports}"
@@ -76,7 +76,8 @@ def _time(text: str) -> str:
     return printable(f"{head}Z" if dot and rest.endswith("Z") else text)
 
 
-def _port(protocol: str, port: int) -> str:
+def port_text(protocol: str, port: int) -> str:
+    """``TCP/5432``; ``ICMP`` for all protocols without ports."""
     return "ICMP" if protocol == OTHER else f"{protocol}/{port}"
 
 
@@ -171,7 +172,9 @@ def _proof(found: Suggestion) -> Iterator[str]:
 def _everywhere(each: Suggested) -> Iterator[str]:
     name = printable(each.policy.ref.name)
     for direction, block, rule in each.everywhere:
-        ports = ", ".join(_port(port.protocol.value, int(port.port or 0)) for port in rule.ports)
+        ports = ", ".join(
+            port_text(port.protocol.value, int(port.port or 0)) for port in rule.ports
+        )
         way = "from" if direction is Direction.INGRESS else "to"
         what = f"{ports} {way} every IPv{block.version} address, those of pods too"
         yield f"beyond the evidence: {printable(each.policy.ref.namespace)}/{name} allows {what}"
@@ -191,7 +194,7 @@ def _change(found: Suggestion) -> str:
 def connection_text(each: ObservedConnection, *, bare: bool = False) -> str:
     """``shop/web -> shop/db TCP/5432 (12 flows)``."""
     ends = f"{printable(each.source.name)} -> {printable(each.destination.name)}"
-    text = f"{ends} {_port(each.protocol, each.port)}"
+    text = f"{ends} {port_text(each.protocol, each.port)}"
     return text if bare else f"{text} ({_weight(each)})"
 
 
