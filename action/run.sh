@@ -57,8 +57,11 @@ promises() {
 }
 
 plan() {
+    lines records "$PODFENCE_FLOWS"
+    words=(--git "$PODFENCE_BASE...")
+    for record in "${records[@]}"; do words+=(--flows "$record"); done
     page=$scratch/podfence-plan.md
-    run plan --git "$PODFENCE_BASE..." "${paths[@]}" -o markdown >"$page"
+    run plan "${words[@]}" "${paths[@]}" --fail-on any -o markdown >"$page"
     cat "$page" >>"$summary"
     printf 'plan=%s\n' "$page" >>"$outputs"
     if [ "$status" -gt 1 ]; then
@@ -68,9 +71,9 @@ plan() {
     if [ "$status" -eq 1 ]; then changed=true; else changed=false; fi
     printf 'changed=%s\n' "$changed" >>"$outputs"
     echo "::group::podfence plan"
-    run plan --git "$PODFENCE_BASE..." "${paths[@]}" -o github
+    run plan "${words[@]}" "${paths[@]}" --fail-on "$PODFENCE_FAIL_ON" -o github
     echo "::endgroup::"
-    if [ "$PODFENCE_FAIL_ON_CHANGE" = true ]; then remember "$status"; fi
+    remember "$status"
 }
 
 lines paths "$PODFENCE_PATHS"

@@ -14,7 +14,7 @@ from podfence.cli.check_answer import CheckReport, Judged, channel_warnings, jud
 from podfence.cli.common import known_namespaces, read_inputs, renders
 from podfence.cli.explaining import explain
 from podfence.cli.inputs import Inputs, all_namespaces_option, input_options, namespace_option
-from podfence.cli.settings import read_settings
+from podfence.cli.settings import read_settings, settings_options
 from podfence.errors import Problem, Severity, Source
 from podfence.manifests.load import Loaded
 from podfence.questions.lint.findings import LINT_RULES
@@ -68,8 +68,7 @@ FORMATS = ("text", "json", "sarif", "github", "junit")
     "then say what is left.",
 )
 @click.option("--fix-diff", is_flag=True, help="Say what --fix would do, and edit nothing.")
-@click.option("--config", metavar="FILE", help="Use this file in place of podfence.toml.")
-@click.option("--no-config", is_flag=True, help="Look for no podfence.toml.")
+@settings_options
 @click.option(
     "--explain",
     metavar="CODE",

@@ -23,6 +23,7 @@ from podfence.cli.common import (
 from podfence.cli.flowinputs import FORMATS as FLOW_FORMATS
 from podfence.cli.flowinputs import read_seen
 from podfence.cli.inputs import Inputs, access_options, complete_files, shared_input_options
+from podfence.cli.settings import read_settings, settings_options
 from podfence.cli.terminal import echo
 from podfence.collector import collector_paused
 from podfence.errors import PodfenceError
@@ -32,7 +33,8 @@ from podfence.manifests.inputfiles import read_inputs as read_files
 from podfence.manifests.load import Loaded, load, load_files
 from podfence.model.doubt import Doubt
 from podfence.questions.phrases.words import count, some
-from podfence.questions.plan.plan import FailOn, Plan, plan
+from podfence.questions.plan.gate import FailOn
+from podfence.questions.plan.plan import Plan, plan
 from podfence.render.plan_edits import Edits, Texts
 from podfence.text import printable
 
@@ -97,11 +99,10 @@ SHOWN_WORKLOADS = 5
 @click.option(
     "--fail-on",
     type=click.Choice([each.value for each in FailOn]),
-    default=FailOn.ANY.value,
-    show_default=True,
     help="The exit status is 1 for these changes alone; outside: new ways in from outside, or out; "
-    "used: connections close that passed in --flows.",
+    "used: connections close that passed in --flows. any, where podfence.toml says nothing else.",
 )
+@settings_options
 @resolve_option
 @keep_going_option
 def command(
@@ -116,7 +117,9 @@ def command(
     order: bool,
     transition: str | None,
     flows: tuple[str, ...],
-    fail_on: str,
+    fail_on: str | None,
+    config: str | None,
+    no_config: bool,
     resolve: str | None,
     keep_going: bool,
 ) -> int:
@@ -129,9 +132,12 @@ def command(
     status 0: no verdict changes; 1: one does that --fail-on names; 2: part of the input cannot be
     judged, or with --fail-on used part of the flows.
     """
+    settings = read_settings(config, none=no_config).plan
+    flows = flows or settings.flows
+    gate = FailOn(fail_on or settings.fail_on or FailOn.ANY)
     if [*paths, *common.paths, *flows].count("-") > 1:
         raise click.UsageError("standard input can be read once only")
-    if fail_on == FailOn.USED.value and not flows:
+    if gate is FailOn.USED and not flows:
         raise click.UsageError(
             "--fail-on used is about traffic that was seen; name it with --flows"
         )
@@ -177,10 +183,10 @@ def command(
         _say_undecided(answer, sides, keep_going=keep_going)
     missing = any(has_errors(each.problems) and not each.doubts for each in sides)
     unread = seen is not None and bool(seen.unread)
-    groundless = fail_on == FailOn.USED.value and _says_too_little(answer, seen, keep_going)
+    groundless = gate is FailOn.USED and _says_too_little(answer, seen, keep_going)
     if (answer.undecided or missing or unread or groundless) and not keep_going:
         return 2
-    return 1 if answer.fails(FailOn(fail_on)) else 0
+    return 1 if answer.fails(gate) else 0
 
 
 def _read(paths: Sequence[str], common: Inputs, kept: DecodedDocuments) -> Loaded:

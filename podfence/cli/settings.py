@@ -6,12 +6,13 @@ nobody reads is an error, so that a misspelt one cannot be without effect.
 
 from __future__ import annotations
 
+import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatch
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import click
 from msgspec import Struct, field
@@ -22,10 +23,14 @@ from podfence.model.entries import Controllers
 from podfence.model.meta import Labels, labels_of
 from podfence.model.objects import IPAddress
 from podfence.questions.lint.findings import LINT_RULES
+from podfence.questions.plan.gate import FailOn
 
 NAME = "podfence.toml"
 _KEYS = ("fail-on", "ignore", "paths", "severity", "shared")
 _CLUSTER_KEYS = ("api-server", "ingress-controllers", "plugin", "tenant-label")
+_PLAN_KEYS = ("fail-on", "flows")
+_TEST_KEYS = ("files", "score", "touched")
+F = TypeVar("F", bound=Callable[..., Any])
 _WEIGHTS = {each.value: each for each in Severity}
 
 
@@ -36,6 +41,24 @@ class ClusterSettings(Struct, frozen=True):
     api_server: tuple[IPAddress, ...] = ()
     tenant_label: str = ""
     plugin: str = ""
+
+
+class PlanSettings(Struct, frozen=True):
+    """``[plan]``: what ``--fail-on`` and ``--flows`` say. Paths are from the working directory."""
+
+    fail_on: str = ""
+    flows: tuple[str, ...] = ()
+
+
+class TestSettings(Struct, frozen=True):
+    """``[test]``: the test files, and the floors of ``--touched`` and ``--score``. Paths are as in
+    ``PlanSettings``."""
+
+    __test__ = False
+
+    files: tuple[str, ...] = ()
+    touched: float | None = None
+    score: float | None = None
 
 
 class Settings(Struct, frozen=True):
@@ -56,9 +79,18 @@ class Settings(Struct, frozen=True):
     cluster: ClusterSettings = ClusterSettings()
     shared: frozenset[str] = frozenset()
     """Namespaces that every tenant may meet."""
+    plan: PlanSettings = PlanSettings()
+    test: TestSettings = TestSettings()
 
 
 NO_SETTINGS = Settings()
+
+
+def settings_options(function: F) -> F:
+    """``--config`` and ``--no-config``, as ``read_settings`` takes them."""
+    given = click.option("--config", metavar="FILE", help=f"Use this file in place of {NAME}.")
+    none = click.option("--no-config", is_flag=True, help=f"Look for no {NAME}.")
+    return given(none(function))
 
 
 def read_settings(given: str | None, *, none: bool) -> Settings:
@@ -69,7 +101,7 @@ def read_settings(given: str | None, *, none: bool) -> Settings:
         if given is not None:
             raise click.UsageError("--config and --no-config exclude each other")
         return NO_SETTINGS
-    path = Path(given) if given is not None else _nearest(Path.cwd())
+    path = Path(given) if given is not None else _nearest()
     if path is None:
         return NO_SETTINGS
     try:
@@ -81,10 +113,12 @@ def read_settings(given: str | None, *, none: bool) -> Settings:
     return _Reader(str(path)).settings(data)
 
 
-def _nearest(directory: Path) -> Path | None:
-    for each in (directory, *directory.parents):
+def _nearest() -> Path | None:
+    """The nearest file, as seen from the working directory."""
+    here = Path.cwd()
+    for up, each in enumerate((here, *here.parents)):
         if (each / NAME).is_file():
-            return each / NAME
+            return Path(*[".."] * up, NAME)
         if (each / ".git").exists():
             return None
     return None
@@ -97,7 +131,7 @@ class _Reader:
         self._file = file
 
     def settings(self, data: Mapping[str, Any]) -> Settings:
-        self._known(data, ("check", "cluster"), "")
+        self._known(data, ("check", "cluster", "plan", "test"), "")
         check = self._table(data.get("check", {}), "check")
         self._known(check, _KEYS, "check.")
         fail_on = check.get("fail-on", "")
@@ -119,7 +153,38 @@ class _Reader:
         cluster = self._cluster(self._table(data.get("cluster", {}), "cluster"))
         said = 'use namespaces, such as ["kube-system"]'
         shared = frozenset(self._texts(check.get("shared", []), "check.shared", said))
-        return Settings(self._file, fail_on, ignore, weights, paths, cluster, shared)
+        plan = self._plan(self._table(data.get("plan", {}), "plan"))
+        test = self._test(self._table(data.get("test", {}), "test"))
+        return Settings(self._file, fail_on, ignore, weights, paths, cluster, shared, plan, test)
+
+    def _plan(self, table: Mapping[str, Any]) -> PlanSettings:
+        self._known(table, _PLAN_KEYS, "plan.")
+        words = [each.value for each in FailOn]
+        fail_on = table.get("fail-on", "")
+        if fail_on not in ("", *words):
+            self._refuse("plan.fail-on", f"{fail_on!r}: use {', '.join(words[:-1])} or {words[-1]}")
+        return PlanSettings(fail_on, self._files(table.get("flows", []), "plan.flows"))
+
+    def _test(self, table: Mapping[str, Any]) -> TestSettings:
+        self._known(table, _TEST_KEYS, "test.")
+        files = self._files(table.get("files", []), "test.files")
+        touched, score = (self._percent(table.get(k), f"test.{k}") for k in ("touched", "score"))
+        return TestSettings(files, touched, score)
+
+    def _files(self, value: object, key: str) -> tuple[str, ...]:
+        """Paths as a command takes them. Standard input is nothing that a file can promise."""
+        found = self._texts(value, key, 'use a list of paths, such as ["policies/tests"]')
+        if "" in found or "-" in found:
+            self._refuse(key, "name files and directories")
+        here = Path(self._file).parent
+        return tuple(os.path.normpath(here / each) for each in found)
+
+    def _percent(self, value: object, key: str) -> float | None:
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
+            self._refuse(key, "use a number from 0 to 100")
+        return float(value)
 
     def _cluster(self, table: Mapping[str, Any]) -> ClusterSettings:
         self._known(table, _CLUSTER_KEYS, "cluster.")

@@ -21,6 +21,7 @@ from podfence.cli.common import (
 from podfence.cli.inputs import Inputs, complete_files, input_options
 from podfence.cli.numbers import Number
 from podfence.cli.outputs import Output, read_outputs, write_output
+from podfence.cli.settings import read_settings, settings_options
 from podfence.cli.terminal import echo
 from podfence.cli.testfigures import Figures
 from podfence.errors import PodfenceError, Position, Source
@@ -38,7 +39,7 @@ FORMATS = ("text", "json", "junit", "tap", "github")
 
 
 @click.command("test")
-@click.argument("files", metavar="FILE...", nargs=-1, shell_complete=complete_files)
+@click.argument("files", metavar="[FILE]...", nargs=-1, shell_complete=complete_files)
 @input_options
 @click.option(
     "--run",
@@ -103,6 +104,7 @@ FORMATS = ("text", "json", "junit", "tap", "github")
     help="Run again whenever a test file or a manifest changes; Ctrl+C ends it.",
 )
 @click.option("--strict", is_flag=True, help="A test that proves little (PF506) fails.")
+@settings_options
 @resolve_option
 @keep_going_option
 def command(
@@ -119,19 +121,24 @@ def command(
     score: float | None,
     watch: bool,
     strict: bool,
+    config: str | None,
+    no_config: bool,
     resolve: str | None,
     keep_going: bool,
 ) -> int:
     """Judge whether the cluster keeps what test files promise.
 
-    FILE is a file of kind PolicyTests, or a directory of them. Exit status 0: every test passed;
-    1: one failed, or looked at nobody; 2: no test ran, a file is wrong, or part of the input
-    cannot be judged.
+    FILE is a file of kind PolicyTests, or a directory of them; without any, those that
+    podfence.toml names. Its floors for --touched and --score count where the figure is asked for.
+    Exit status 0: every test passed; 1: one failed, or looked at nobody; 2: no test ran, a file is
+    wrong, or part of the input cannot be judged.
     """
     if first is not None:
         if files:
             raise click.UsageError("--init writes a test file, and reads none; drop one of the two")
         return _first(inputs, read_names(resolve, *inputs.paths), first)
+    settings = read_settings(config, none=no_config).test
+    files = files or settings.files
     if not files:
         raise click.UsageError("name at least one test file; podfence test --init NS writes one")
     if [*files, *inputs.paths].count("-") > 1:
@@ -143,6 +150,10 @@ def command(
 
     if touched is not None and not coverage:
         raise click.UsageError("--touched is about what --coverage shows; use it with --coverage")
+    floors = (
+        settings.touched if touched is None else touched,
+        settings.score if score is None else score,
+    )
 
     def run() -> int:
         tests = read_tests(files)
@@ -156,7 +167,7 @@ def command(
         )
         _show(found, tests, loaded, wanted, figures, strict=strict)
         status = _status(found, loaded, strict=strict, keep_going=keep_going)
-        return status or int(figures.are_below(touched, score))
+        return status or int(figures.are_below(*floors))
 
     if not watch:
         return run()

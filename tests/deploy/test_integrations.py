@@ -126,12 +126,55 @@ def test_a_change_is_shown_where_a_reviewer_looks(repository: Path, runner: Path
 
 def test_a_change_is_a_failure_where_that_is_asked(repository: Path, runner: Path) -> None:
     before = _change(repository)
-    done = Run(repository, runner, paths="shop", base=before, fail_on_change="true")
+    done = Run(repository, runner, paths="shop", base=before, fail_on="outside")
+    assert done.status == 1
+    done = Run(repository, runner, paths="shop", base=before, fail_on="closes")
+    assert (done.status, done.outputs["changed"]) == (0, "true")
+
+
+FLOWS = "source,destination,protocol,port\nshop/backend,shop/db,TCP,5432\n"
+
+
+def test_a_change_that_cuts_what_is_in_use_is_a_failure(repository: Path, runner: Path) -> None:
+    (repository / "seen.csv").write_text(FLOWS)
+    (repository / "more.csv").write_text(FLOWS.replace("backend", "frontend"))
+    gate = {"paths": "shop", "base": "HEAD", "flows": "seen.csv\n more.csv ", "fail_on": "used"}
+    done = Run(repository, runner, **gate)
+    assert (done.status, done.err, done.outputs["changed"]) == (0, "", "false")
+    (repository / "shop/policies/db.yaml").unlink()
+    done = Run(repository, runner, **gate)
+    assert (done.status, done.outputs["changed"]) == (1, "true")
+    assert "passed when it was seen: shop/backend -> shop/db TCP/5432" in done.out
+    assert "shop/backend -> shop/db TCP/5432" in done.summary
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (FLOWS.replace("backend", "nobody"), "end that is not known"),
+        (FLOWS + "shop/backend,shop/db,TCP,x\n", "PF011"),
+        ("nothing\n", "PF011"),
+    ],
+    ids=["an end that nobody knows", "a damaged record", "no records"],
+)
+def test_records_that_say_too_little_open_no_gate(
+    repository: Path, runner: Path, text: str, said: str
+) -> None:
+    (repository / "seen.csv").write_text(text)
+    done = Run(repository, runner, paths="shop", base="HEAD", flows="seen.csv", fail_on="used")
+    assert done.status == 2
+    assert said in done.err
+
+
+def test_a_repository_cannot_open_its_own_gate(repository: Path, runner: Path) -> None:
+    before = _change(repository)
+    (repository / "podfence.toml").write_text('[plan]\nfail-on = "never"\n')
+    done = Run(repository, runner, paths="shop", base=before, fail_on="outside")
     assert done.status == 1
 
 
 def test_no_change_is_none(repository: Path, runner: Path) -> None:
-    done = Run(repository, runner, paths="shop", base="HEAD", fail_on_change="true")
+    done = Run(repository, runner, paths="shop", base="HEAD", fail_on="any")
     assert (done.status, done.err, done.outputs["changed"]) == (0, "", "false")
 
 
@@ -158,11 +201,11 @@ def test_several_paths_stand_on_lines_of_their_own(repository: Path, runner: Pat
 
 
 @pytest.mark.parametrize("hostile", ["$(touch broken)", "`touch broken`", "'; touch broken; '"])
-@pytest.mark.parametrize("name", ["paths", "tests", "base", "sarif"])
+@pytest.mark.parametrize("name", ["paths", "tests", "base", "sarif", "flows", "fail_on"])
 def test_an_input_is_never_a_command(
     repository: Path, runner: Path, name: str, hostile: str
 ) -> None:
-    done = Run(repository, runner, **{"paths": "shop", name: hostile})
+    done = Run(repository, runner, **{"paths": "shop", "base": "HEAD", name: hostile})
     assert not list(repository.rglob("broken"))
     assert name == "sarif" or done.status in (1, 2)
 

@@ -7,7 +7,6 @@ twice.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Set
-from enum import Enum
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -23,6 +22,7 @@ from podfence.questions.plan.blame import USUAL, Limits, blamed
 from podfence.questions.plan.difference import difference
 from podfence.questions.plan.edits import Edit, edits_between
 from podfence.questions.plan.ends import Ends, Line, joint_ends
+from podfence.questions.plan.gate import FailOn
 from podfence.questions.plan.newcomers import with_newcomers
 from podfence.questions.plan.order import Order, safe_order
 from podfence.questions.plan.outcomes import Outcome, Scope, outcomes
@@ -42,18 +42,6 @@ class Summary(Struct, frozen=True):
     ways_out: int = 0
     shut_in: int = 0
     shut_out: int = 0
-
-
-class FailOn(Enum):
-    """Which changes a gate is shut for. ``OUTSIDE``: new ways in from outside, or out to it.
-    ``USED``: connections close that were seen."""
-
-    ANY = "any"
-    OPENS = "opens"
-    CLOSES = "closes"
-    OUTSIDE = "outside"
-    USED = "used"
-    NEVER = "never"
 
 
 class Plan(Struct, frozen=True):

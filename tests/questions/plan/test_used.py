@@ -27,7 +27,8 @@ from podfence.model.objects import IPAddress
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow as Attempt
 from podfence.policy.index import PolicyIndex
-from podfence.questions.plan.plan import FailOn, Plan, plan
+from podfence.questions.plan.gate import FailOn
+from podfence.questions.plan.plan import Plan, plan
 from podfence.questions.plan.used import Use, Used
 from podfence.questions.suggest.evidence import ObservedConnection
 from podfence.questions.suggest.places import KnownEnd
