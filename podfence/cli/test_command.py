@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -28,12 +29,14 @@ from podfence.errors import PodfenceError, Position, Source
 from podfence.manifests.load import Loaded
 from podfence.manifests.testfiles import ReadTests, read_test_files
 from podfence.policy.domains import DomainTable
-from podfence.questions.tests.coverage import Touching
 from podfence.questions.tests.judge import ResultStatus
 from podfence.questions.tests.run import FileResults, Runs, chosen
 from podfence.render.jsontext import json_text
 from podfence.render.problems import message_text, problem_line
 from podfence.render.verdicts import Locate
+
+if TYPE_CHECKING:
+    from podfence.questions.tests.coverage import Touching
 
 FORMATS = ("text", "json", "junit", "tap", "github")
 
@@ -159,7 +162,7 @@ def command(
         tests = read_tests(files)
         loaded = load_cluster(inputs)
         runs = Runs(loaded.cluster, names)
-        touching = Touching(loaded.cluster) if coverage else None
+        touching = _touching(loaded) if coverage else None
         found = _judged(tests, runs, pattern, tags, touching)
         figures = Figures(
             touching.coverage() if touching is not None else None,
@@ -212,6 +215,12 @@ def _first(inputs: Inputs, names: DomainTable, namespace: str) -> int:
         )
     click.echo(yaml.safe_dump(found, sort_keys=False, width=100), nl=False)
     return 0
+
+
+def _touching(loaded: Loaded) -> Touching:
+    from podfence.questions.tests.coverage import Touching
+
+    return Touching(loaded.cluster)
 
 
 def read_tests(files: Sequence[str]) -> ReadTests:

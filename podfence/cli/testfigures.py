@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from podfence.questions.tests.coverage import Coverage
-from podfence.questions.tests.mutation import Mutation
 from podfence.render.verdicts import Locate
+
+if TYPE_CHECKING:
+    from podfence.questions.tests.coverage import Coverage
+    from podfence.questions.tests.mutation import Mutation
 
 
 class Figures(Struct, frozen=True):
@@ -30,6 +32,8 @@ class Figures(Struct, frozen=True):
 
     def lines(self, locate: Locate) -> Iterator[str]:
         """As text."""
+        if self.coverage is None and self.mutation is None:
+            return
         from podfence.render.tests_mutation import coverage_lines, mutation_lines
 
         if self.coverage is not None:

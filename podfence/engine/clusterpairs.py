@@ -10,16 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.engine.allpairs import AllPairs, Egress, Reachability
-from podfence.engine.partition import Blocks, Partitions, add_to
+from podfence.engine.partition import Blocks, KeptPartitions, Partitions, add_to
 from podfence.engine.porttable import EVERYTHING_ID, NOTHING_ID, PortTable
-from podfence.live.clusterindex import Affected
 from podfence.policy.flow import Direction
 from podfence.policy.index import DirectionPolicy, PolicyIndex
 from podfence.sets import PortSet
+
+if TYPE_CHECKING:
+    from podfence.live.clusterindex import Affected
 
 _SPARE = 4
 """Partitions of policies that nobody has any more go when there are so many for each class."""
@@ -95,20 +98,8 @@ class _Rows(Mapping[int, Mapping[PortSet, BitMap]]):
         return len(self._blocks)
 
 
-class _Kept(Partitions):
-    """Partitions that are worked out once."""
-
-    def __init__(
-        self,
-        index: PolicyIndex,
-        family: int,
-        table: PortTable,
-        among: Iterable[int] | None = None,
-    ) -> None:
-        super().__init__(index, family, table, among)
-        self.family = family
-        self.kept: dict[int, Blocks] = {}
-        self._reaches: dict[int, tuple[Blocks, FrozenBitMap]] = {}
+class _Kept(KeptPartitions):
+    """Partitions that are worked out once, and followed from state to state."""
 
     def after(self, index: PolicyIndex, touched: FrozenBitMap) -> _Kept:
         """Those of the next state, of which nothing is worked out yet."""
@@ -118,21 +109,6 @@ class _Kept(Partitions):
         new.everyone = FrozenBitMap(new.pods | new.outside)
         new._reaches = {n: found for n, found in self._reaches.items() if n in self.kept}
         return new
-
-    def of(self, policy: DirectionPolicy) -> Blocks:
-        """Blocks are never changed in place."""
-        found = self.kept.get(policy.number)
-        if found is None:
-            found = self.kept[policy.number] = super().of(policy)
-        return found
-
-    def reach(self, policy: DirectionPolicy) -> FrozenBitMap:
-        """Worked out once for the same blocks."""
-        blocks = self.of(policy)
-        known = self._reaches.get(policy.number)
-        if known is None or known[0] is not blocks:
-            known = self._reaches[policy.number] = blocks, super().reach(policy)
-        return known[1]
 
 
 class _Patch:

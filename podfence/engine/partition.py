@@ -22,7 +22,7 @@ K = TypeVar("K")
 
 
 class Partitions:
-    """The partitions of one index in one family. ``table`` numbers the port sets; ``pods`` and
+    """The partitions of one index in one ``family``. ``table`` numbers the port sets; ``pods`` and
     ``outside``: the classes that have an address of the family, ``everyone``: both. ``among``: of
     these classes alone."""
 
@@ -34,7 +34,7 @@ class Partitions:
         among: Iterable[int] | None = None,
     ) -> None:
         self.table = table
-        self._family = family
+        self.family = family
         self.pods, self.outside = speakers(index, family, among)
         self.everyone = FrozenBitMap(self.pods | self.outside)
         self._rules: dict[int, list[tuple[int, FrozenBitMap]]] = {}
@@ -77,7 +77,7 @@ class Partitions:
             found = self._rules[rule.number] = [
                 (self.table.number(match.ports), who)
                 for match in rule.matches
-                if match.peers.family in (None, self._family)
+                if match.peers.family in (None, self.family)
                 and (who := match.peers.among(self.everyone))  # ports are slow to hash
             ]
         return found
@@ -134,6 +134,36 @@ class Partitions:
             table.difference(undecided, hit),
             table.union(passed, hit) if action is Action.PASS else passed,
         )
+
+
+class KeptPartitions(Partitions):
+    """Partitions that are worked out once."""
+
+    def __init__(
+        self,
+        index: PolicyIndex,
+        family: int,
+        table: PortTable,
+        among: Iterable[int] | None = None,
+    ) -> None:
+        super().__init__(index, family, table, among)
+        self.kept: dict[int, Blocks] = {}
+        self._reaches: dict[int, tuple[Blocks, FrozenBitMap]] = {}
+
+    def of(self, policy: DirectionPolicy) -> Blocks:
+        """Blocks are never changed in place."""
+        found = self.kept.get(policy.number)
+        if found is None:
+            found = self.kept[policy.number] = super().of(policy)
+        return found
+
+    def reach(self, policy: DirectionPolicy) -> FrozenBitMap:
+        """Worked out once for the same blocks."""
+        blocks = self.of(policy)
+        known = self._reaches.get(policy.number)
+        if known is None or known[0] is not blocks:
+            known = self._reaches[policy.number] = blocks, super().reach(policy)
+        return known[1]
 
 
 def is_union(policy: DirectionPolicy) -> bool:

@@ -153,7 +153,8 @@ class _Side:
         self._cells = cells
         self._by_destination: dict[int, list[Cell]] = {}
         for cell in cells.all():
-            self._by_destination.setdefault(cell.destination, []).append(cell)
+            for destination in cell.destinations:
+                self._by_destination.setdefault(destination, []).append(cell)
         self._known: dict[Party, int | None] = {}
 
     def cells_of(self, source: Party, target: Party, port: PortSeen) -> Iterator[Cell]:

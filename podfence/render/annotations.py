@@ -7,7 +7,7 @@ step are shown, so whoever writes them puts the worst first and counts the other
 from __future__ import annotations
 
 from podfence.errors import Position
-from podfence.render.plan_sarif import file_of
+from podfence.render.sarif import file_of
 
 SHOWN = 10
 """Annotations of one level that a step shows."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import sha256
 
-from podfence.errors import Position
 from podfence.render.plan_edits import Spot
 from podfence.render.plan_findings import CLOSES, PLAN_CODES, PlanFinding
-from podfence.render.sarif import sarif_place, sarif_run
+from podfence.render.sarif import file_of, sarif_place, sarif_run
 
 _LEVELS = {"PF403": "error", "PF404": "error", CLOSES: "note"}
 """Every other code is a warning."""
@@ -42,12 +41,3 @@ def _location(spot: Spot, revisions: Iterable[str]) -> dict[str, object]:
     if spot.old:  # the line is gone: nobody can open it
         return sarif_place(file, 1, None, spot.words)
     return sarif_place(file, spot.position.line, spot.position.column, spot.words)
-
-
-def file_of(position: Position, revisions: Iterable[str]) -> str:
-    """The file as the working tree calls it. ``revisions``: what stands before the names of files
-    that were read out of git."""
-    for revision in filter(None, revisions):
-        if position.file.startswith(f"{revision}:"):
-            return position.file.removeprefix(f"{revision}:")
-    return position.file

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 
 from podfence._version import __version__
+from podfence.errors import Position
 
 MOST = 5000
 """Results of a run that are shown."""
@@ -39,3 +40,12 @@ def sarif_place(
     if words:
         place["message"] = {"text": words}
     return place
+
+
+def file_of(position: Position, revisions: Iterable[str]) -> str:
+    """The file as the working tree calls it. ``revisions``: what stands before the names of files
+    that were read out of git."""
+    for revision in filter(None, revisions):
+        if position.file.startswith(f"{revision}:"):
+            return position.file.removeprefix(f"{revision}:")
+    return position.file

@@ -160,13 +160,25 @@ def test_input_as_kubectl_prints_it(form: str) -> None:
     assert (done.status, done.err) == (0, "")
 
 
-def test_help_loads_nothing_heavy() -> None:
+def loaded_by(*words: str) -> set[bytes]:
+    """The modules that a command imports."""
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-c", PROGRAM[2], "--help"],
+        [sys.executable, "-X", "importtime", "-c", PROGRAM[2], *words],
         cwd=ROOT,
         capture_output=True,
         timeout=30,
         check=True,
     )
-    loaded = {line.rpartition(b"|")[2].strip() for line in done.stderr.splitlines()}
-    assert not {b"yaml", b"msgspec", b"pyroaring", b"podfence.policy.compile"} & loaded
+    return {line.rpartition(b"|")[2].strip() for line in done.stderr.splitlines()}
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = {b"yaml", b"msgspec", b"pyroaring", b"podfence.policy.compile"}
+    assert not heavy & loaded_by("--help")
+
+
+def test_tests_load_no_other_question() -> None:
+    loaded = loaded_by("test", "examples/tests/shop.podfence.yaml", "-f", "examples/shop")
+    assert b"podfence.questions.tests.judge" in loaded
+    others = b"podfence.questions.suggest", b"podfence.questions.tests.mut", b"podfence.render.plan"
+    assert not [name for name in loaded if name.startswith(others)]

@@ -164,9 +164,9 @@ class _Reaching:
         cells = Cells(self._asked, self._world, family)
         family.want(cells.destinations())
         atoms, table = cells.atoms, family.table
-        for cell in cells.all():
-            to = atoms.members(cell.destination)
-            base = atoms.base(cell.destination)
+        for cell, destination in ((c, each) for c in cells.all() for each in c.destinations):
+            to = atoms.members(destination)
+            base = atoms.base(destination)
             for number, who in family.row(base).items():
                 ports = table.intersection(number, cell.ports)
                 if ports == NOTHING_ID:

@@ -17,14 +17,14 @@ from podfence.sets import AddressSet
 
 
 class Atoms:
-    """The atoms of one world. ``of`` gives what each of the ends is made of."""
+    """The atoms of one world. ``cut``: those that are a part of a class."""
 
     def __init__(self, world: World, ends: Sequence[Part]) -> None:
         self._world = world
         self._members: dict[int, Part] = {}
         self._extra: dict[int, list[int]] = {}
         self._base: dict[int, int] = {}
-        touched = [self._touched(end) for end in ends]
+        touched = [world.touched(*end) for end in ends]
         cuts: dict[int, list[Part]] = {}
         for end, (some, whole) in zip(ends, touched, strict=True):
             for number in some - whole:
@@ -37,6 +37,7 @@ class Atoms:
             self._extra[number] = numbers[1:]
             self._members.update(zip(numbers, parts, strict=True))
             self._base.update(dict.fromkeys(numbers, number))
+        self.cut = FrozenBitMap(self._base)
         self._cut = FrozenBitMap(cuts)
         self._of = {
             end: self._within(end, some, whole)
@@ -64,9 +65,10 @@ class Atoms:
         found: int = next((a for a in every if address in self.members(a)[1]), number)
         return found
 
-    def bases(self, atoms: Iterable[int]) -> FrozenBitMap:
+    def bases(self, atoms: BitMap | FrozenBitMap) -> FrozenBitMap:
         """The classes of atoms."""
-        return FrozenBitMap(self._base.get(atom, atom) for atom in atoms)
+        parts = atoms & self.cut
+        return FrozenBitMap((atoms - parts) | BitMap(self._base[atom] for atom in parts))
 
     def lift(self, classes: BitMap | FrozenBitMap) -> BitMap | FrozenBitMap:
         """The atoms of classes."""
@@ -85,21 +87,6 @@ class Atoms:
             outside = self._world.index.classes[atom].outside
             known = self._members[atom] = self._world.members[atom], outside or AddressSet()
         return known
-
-    def _touched(self, end: Part) -> tuple[FrozenBitMap, FrozenBitMap]:
-        """The classes of which some members belong to an end, and those of which all do."""
-        world = self._world
-        class_of, members = world.class_of, world.members
-        some = BitMap(class_of[pod] for pod in end[0])
-        whole = BitMap(n for n in some if members[n].issubset(end[0]))
-        if end[1]:
-            for number in world.outside:
-                both = world.overlap(end[1], number)
-                if both:
-                    some.add(number)
-                    if both == world.index.classes[number].outside:
-                        whole.add(number)
-        return FrozenBitMap(some), FrozenBitMap(whole)
 
     def _within(self, end: Part, some: FrozenBitMap, whole: FrozenBitMap) -> FrozenBitMap:
         found = BitMap(self.lift(whole))

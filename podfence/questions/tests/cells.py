@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 from msgspec import Struct
+from msgspec.structs import replace
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.engine.porttable import EVERYTHING_ID, NOTHING_ID
@@ -32,14 +33,15 @@ from podfence.sets import PortSet
 
 
 class Cell(Struct, frozen=True):
-    """``must``: every source has to reach the destination on all ports, or with ``one`` on one of
-    them; else none on any."""
+    """``must``: every source has to reach every destination on all ports, or with ``one`` on one of
+    them; else none on any. ``aim``: the number of the test's end that the destinations are of."""
 
     sources: BitMap | FrozenBitMap
-    destination: int
+    destinations: BitMap | FrozenBitMap
     ports: int
     must: bool
     one: bool = False
+    aim: int = 0
 
 
 class _Entry(Struct, frozen=True):
@@ -190,35 +192,29 @@ class Cells:
         self.world = world
         self.family = family
         self.atoms = Atoms(world, asked.ends(family.number))
-        self._group_of = {
-            atom: members
-            for _, pods in asked.groups or ()
-            for members in (self._of(ResolvedEnd.of_pods(pods)),)
-            for atom in members
-        }
-        self._numbers: dict[tuple[PortSpec, int], int] = {}
+        self._groups = [self._of(ResolvedEnd.of_pods(pods)) for _, pods in asked.groups or ()]
 
     def _of(self, found: ResolvedEnd) -> FrozenBitMap:
         return self.atoms.of(found.part(self.family.number))
 
     def all(self) -> Iterator[Cell]:
-        """Every cell."""
-        family = self.family
-        speaking = self.atoms.lift(family.everyone)
-        found = self._only() if self.asked.test.only is not None else self._pairs()
-        pods = self.atoms.lift(family.partitions.pods)
-        for cell in found:
-            sources = cell.sources & speaking
-            if self.atoms.base(cell.destination) in family.partitions.outside:
-                sources &= pods  # nobody judges what outside addresses send one another
-            if sources and cell.ports != NOTHING_ID and cell.destination in speaking:
-                yield Cell(sources, cell.destination, cell.ports, cell.must, cell.one)
+        """Every cell; of a destination, the first ones are shown first."""
+        speaking = self.atoms.lift(self.family.everyone)
+        pods = self.atoms.lift(self.family.partitions.pods)
+        for cell in self._only() if self.asked.test.only is not None else self._pairs():
+            sources, destinations = cell.sources & speaking, cell.destinations & speaking
+            # Nobody judges what outside addresses send one another.
+            inside, outside = (sources, destinations & pods), (sources & pods, destinations - pods)
+            for near, far in (inside, outside):
+                if near and far and cell.ports != NOTHING_ID:
+                    yield replace(cell, sources=near, destinations=far)
 
     def destinations(self) -> FrozenBitMap:
         """The classes of every destination."""
         asked = self.asked
         if asked.aims is not None:
-            return self.atoms.bases(n for aim in asked.aims for n in self._of(aim.found))
+            every = FrozenBitMap.union(FrozenBitMap(), *(self._of(a.found) for a in asked.aims))
+            return self.atoms.bases(every)
         assert asked.everybody is not None
         return self.atoms.bases(self._of(asked.everybody))
 
@@ -230,43 +226,39 @@ class Cells:
         assert asked.aims is not None
         must = asked.test.expect is not Expect.DENY
         sources = self._of(asked.sources)
-        for aim in asked.aims:
-            for destination in self._of(aim.found):
-                ports = self._ports(aim.ports, destination)
-                senders = sources - self._group_of.get(destination, FrozenBitMap())
-                for who, left in self._left(destination, senders, ports):
-                    yield Cell(who, destination, left, must)
+        for number, aim in enumerate(asked.aims):
+            for where, ports in self._by_ports(self._of(aim.found), [aim.ports, *self._excepted]):
+                parts: _Parts = [(sources, where, ports[0])]
+                for members in self._groups:
+                    parts = _less(self.family, parts, members, members, ports[0])
+                for part in self._left(parts, ports[1:]):
+                    yield Cell(*part, must, aim=number)
 
-    def _left(
-        self, destination: int, sources: FrozenBitMap, ports: int
-    ) -> Iterable[tuple[BitMap | FrozenBitMap, int]]:
-        """What the exceptions leave to be looked at."""
-        parts: list[tuple[BitMap | FrozenBitMap, int]] = [(sources, ports)]
+    @property
+    def _excepted(self) -> Iterator[PortSpec]:
+        """The ports of the exceptions, in the order of ``_left``."""
         for each in self.asked.unless:
-            aims = each.aims
-            if aims is None:
-                numbers = [self._ports(each.ports, destination)]
-            else:
-                numbers = [
-                    self._ports(aim.ports, destination)
-                    for aim in aims
-                    if destination in self._of(aim.found)
-                ]
-            who = sources if each.sources is None else self._of(each.sources)
-            for number in numbers:
-                parts = _less(self.family, parts, who, number)
+            yield from [each.ports] if each.aims is None else [aim.ports for aim in each.aims]
+
+    def _left(self, parts: _Parts, ports: Sequence[int]) -> _Parts:
+        """What the exceptions leave to be looked at."""
+        numbers = iter(ports)
+        for each in self.asked.unless:
+            who = None if each.sources is None else self._of(each.sources)
+            for found in [None] if each.aims is None else [aim.found for aim in each.aims]:
+                where = None if found is None else self._of(found)
+                parts = _less(self.family, parts, who, where, next(numbers))
         return parts
 
     # -- only
 
     @cached_property
-    def _entries(self) -> list[tuple[FrozenBitMap, FrozenBitMap, PortSpec]]:
-        """The ends of each entry that have to be allowed, those that may be, and their ports."""
+    def _entries(self) -> list[tuple[FrozenBitMap, FrozenBitMap]]:
+        """The ends of each entry that have to be allowed, and those that may be."""
         return [
             (
                 FrozenBitMap() if entry.optional else self._of(aim.found),
                 self._of(aim.found.everybody),
-                aim.ports,
             )
             for entry in self.asked.entries
             for aim in entry.aims
@@ -276,54 +268,68 @@ class Cells:
         asked = self.asked
         assert asked.everybody is not None
         everybody = self._of(asked.everybody)
+        of_entries = [aim.ports for entry in asked.entries for aim in entry.aims]
         if asked.aims is not None:
-            for aim in asked.aims:
-                for destination in self._of(aim.found):
-                    yield from self._only_from(aim, destination, everybody)
-        else:
-            assert asked.sources is not None
-            sources = self._of(asked.sources)
-            named = everybody.union(*(required for required, _, _ in self._entries))
-            for destination in named:
-                yield from self._only_to(sources, destination, is_new=destination not in everybody)
+            for number, aim in enumerate(asked.aims):
+                for where, ports in self._by_ports(self._of(aim.found), [aim.ports, *of_entries]):
+                    yield from self._only_from(number, everybody, where, ports)
+            return
+        assert asked.sources is not None
+        sources = self._of(asked.sources)
+        named = everybody.union(*(required for required, _ in self._entries))
+        for where, ports in self._by_ports(named, [asked.test.ports, *of_entries]):
+            yield from self._only_to(sources, where, everybody, ports)
 
-    def _only_from(self, aim: Aim, destination: int, everybody: FrozenBitMap) -> Iterator[Cell]:
-        scope = self._ports(aim.ports, destination)
-        parts: list[tuple[BitMap | FrozenBitMap, int]] = [(everybody, scope)]
-        for required, covered, asked in self._entries:
-            ports = self.family.table.intersection(self._ports(asked, destination), scope)
+    def _only_from(
+        self, aim: int, everybody: FrozenBitMap, where: FrozenBitMap, ports: Sequence[int]
+    ) -> Iterator[Cell]:
+        parts: _Parts = [(everybody, where, ports[0])]
+        for (required, covered), each in self._scoped(ports):
             if required:
-                one = ports == EVERYTHING_ID  # nobody named a port
-                yield Cell(required, destination, ports, must=True, one=one)
-            parts = _less(self.family, parts, covered, ports)
-        for who, ports in parts:
-            yield Cell(who, destination, ports, must=False)
+                yield Cell(required, where, each, must=True, one=each == EVERYTHING_ID, aim=aim)
+            parts = _less(self.family, parts, covered, None, each)
+        for part in parts:
+            yield Cell(*part, must=False, aim=aim)
 
-    def _only_to(self, sources: FrozenBitMap, destination: int, *, is_new: bool) -> Iterator[Cell]:
-        """``is_new``: a pod to come that an entry describes: others of its words are not asked."""
-        left = self._ports(self.asked.test.ports, destination)
-        scope = left
-        for required, covered, asked in self._entries:
-            if destination not in covered:
-                continue
-            ports = self.family.table.intersection(self._ports(asked, destination), scope)
-            if destination in required:
-                one = ports == EVERYTHING_ID
-                yield Cell(sources, destination, ports, must=True, one=one)
-            left = self.family.table.difference(left, ports)
-        if not is_new:
-            yield Cell(sources, destination, left, must=False)
+    def _only_to(
+        self,
+        sources: FrozenBitMap,
+        where: FrozenBitMap,
+        everybody: FrozenBitMap,
+        ports: Sequence[int],
+    ) -> Iterator[Cell]:
+        parts: _Parts = [(sources, where, ports[0])]
+        for (required, covered), each in self._scoped(ports):
+            if must := required & where:
+                yield Cell(sources, must, each, must=True, one=each == EVERYTHING_ID)
+            parts = _less(self.family, parts, None, covered, each)
+        for who, left, number in parts:
+            # Of pods to come that an entry describes, others of its words are not asked.
+            yield Cell(who, left & everybody, number, must=False)
+
+    def _scoped(
+        self, ports: Sequence[int]
+    ) -> Iterator[tuple[tuple[FrozenBitMap, FrozenBitMap], int]]:
+        """The entries, each with its ports among those that the test is about, the first ones. All
+        ports, where nobody named one, ask for one of them."""
+        for entry, each in zip(self._entries, ports[1:], strict=True):
+            yield entry, self.family.table.intersection(each, ports[0])
 
     # -- ports
 
-    def _ports(self, ports: PortSpec, destination: int) -> int:
-        """The number of the ports of a destination."""
-        base = self.atoms.base(destination)
-        key = ports, base if ports.names else -1
-        number = self._numbers.get(key)
-        if number is None:
-            number = self._numbers[key] = self.family.table.number(self._resolved(ports, base))
-        return number
+    def _by_ports(
+        self, destinations: FrozenBitMap, asked: Sequence[PortSpec]
+    ) -> Iterable[tuple[FrozenBitMap, Sequence[int]]]:
+        """Destinations for which all of these ports mean the same, and the ports' numbers."""
+        table = self.family.table
+        if not any(ports.names for ports in asked):
+            return [(destinations, [table.number(ports.numbers) for ports in asked])]
+        found: dict[tuple[int, ...], BitMap] = {}
+        for destination in destinations:
+            base = self.atoms.base(destination)
+            numbers = tuple(table.number(self._resolved(ports, base)) for ports in asked)
+            found.setdefault(numbers, BitMap()).add(destination)
+        return [(FrozenBitMap(where), numbers) for numbers, where in found.items()]
 
     def _resolved(self, ports: PortSpec, number: int) -> PortSet:
         found = ports.numbers
@@ -334,22 +340,30 @@ class Cells:
         return found
 
 
+_Parts = list[tuple[BitMap | FrozenBitMap, BitMap | FrozenBitMap, int]]
+"""Sources, destinations, ports."""
+
+
 def _less(
     family: Family,
-    parts: Sequence[tuple[BitMap | FrozenBitMap, int]],
-    who: BitMap | FrozenBitMap,
+    parts: _Parts,
+    who: FrozenBitMap | None,
+    where: FrozenBitMap | None,
     ports: int,
-) -> list[tuple[BitMap | FrozenBitMap, int]]:
-    """Without these ports for these sources."""
-    cut: list[tuple[BitMap | FrozenBitMap, int]] = []
-    for members, number in parts:
-        inside = members & who
-        if not inside:
-            cut.append((members, number))
+) -> _Parts:
+    """Without these ports from some sources to some destinations. None: all of them."""
+    cut: _Parts = []
+    for sources, destinations, number in parts:
+        near = sources if who is None else sources & who
+        far = destinations if where is None else destinations & where
+        if not near or not far:
+            cut.append((sources, destinations, number))
             continue
+        if rest := destinations - far:
+            cut.append((sources, rest, number))
         left = family.table.difference(number, ports)
         if left != NOTHING_ID:
-            cut.append((inside, left))
-        if rest := members - who:
-            cut.append((rest, number))
+            cut.append((near, far, left))
+        if rest := sources - near:
+            cut.append((rest, far, number))
     return cut

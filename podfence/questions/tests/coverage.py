@@ -70,13 +70,11 @@ class Touching:
     def _look(self, cells: Cells, cell: Cell, direction: Direction) -> None:
         atoms, family = cells.atoms, cells.family
         ports = family.table.sets[cell.ports]
-        destination = atoms.base(cell.destination)
-        sources = atoms.bases(cell.sources)
-        if direction is Direction.INGRESS:
-            self._ask(cells, direction, destination, sources, ports)
-        else:
-            for source in sources:
-                self._ask(cells, direction, source, FrozenBitMap((destination,)), ports)
+        destinations, sources = atoms.bases(cell.destinations), atoms.bases(cell.sources)
+        ingress = direction is Direction.INGRESS
+        near, far = (destinations, sources) if ingress else (sources, destinations)
+        for number in near:
+            self._ask(cells, direction, number, far, ports)
 
     def _ask(
         self,

@@ -22,6 +22,7 @@ from podfence.policy.flow import Action, Decision, Direction, Flow
 from podfence.policy.index import NETWORK_POLICY_TIER, DirectionPolicy
 from podfence.policy.origin import Origin
 from podfence.questions.tests.cells import Cell, Cells, TestInWorld
+from podfence.questions.tests.counting import Count
 from podfence.questions.tests.ends import NOT_JUDGED, NOTHING_LEFT, Miss, Resolver
 from podfence.questions.tests.form import Expect, PolicyTest
 from podfence.questions.tests.world import Family, World
@@ -118,28 +119,28 @@ class Judging:
     def result(self) -> Result:
         """Judge it."""
         test = self.asked.test
-        looked, wrong = _Count(self.world), _Count(self.world)
-        witness: Witness | None = None
+        looked, wrong = Count(self.world), Count(self.world)
+        first: _Wrong | None = None
         some = False
         for cells in self.cells:
             cells.family.want(cells.destinations())
-            for cell in cells.all():
-                looked.add(cells, cell.sources, cell.destination)
-                for who, ports in self._wrong(cells, cell):
-                    pair = self._pair(cells, who, cell.destination)
+            for number, cell in enumerate(cells.all()):
+                looked.add(cells, cell.sources, cell.destinations)
+                for destination, who, ports in self._wrong(cells, cell):
+                    pair = self._pair(cells, who, destination)
                     if pair is None:
                         continue
-                    wrong.add(cells, who, cell.destination)
-                    if witness is None:
-                        port = self._port(cells, ports, cell.destination)
-                        witness = self._witness(pair, port, not cell.must)
+                    wrong.add(cells, who, (destination,))
+                    order = cells.family.number, cell.aim, destination, number
+                    if first is None or order < first.order:
+                        first = _Wrong(order, cells, pair, ports, allowed=not cell.must)
                 if test.expect is Expect.SOME and not some:
                     some = self._some(cells, cell)
         pairs = looked.total()
-        if not pairs or (witness is None and not some and not self.has_pair()):
+        if not pairs or (first is None and not some and not self.has_pair()):
             return self._nobody(pairs)
-        if witness is not None and not some:
-            return Result(test, ResultStatus.FAILED, pairs, witness, wrong.total())
+        if first is not None and not some:
+            return Result(test, ResultStatus.FAILED, pairs, self._witness(first), wrong.total())
         return Result(test, ResultStatus.PASSED, pairs, weak=self._weak())
 
     def _nobody(self, pairs: int) -> Result:
@@ -159,17 +160,16 @@ class Judging:
 
     # -- verdicts
 
-    def row(self, cells: Cells, destination: int) -> Iterable[tuple[int, BitMap | FrozenBitMap]]:
-        """Who reaches a destination on which ports, or what one direction says of it."""
+    def row(self, cells: Cells, destination: int) -> Blocks:
+        """The classes that reach a destination on which ports, or what one direction says of
+        it."""
         base, family = cells.atoms.base(destination), cells.family
         by = self.asked.test.by
         if by is None:
-            blocks = family.row(base)
-        elif by is Direction.INGRESS:
-            blocks = family.permitted(base, by)
-        else:
-            blocks = self._sent(family, base)
-        return [(ports, cells.atoms.lift(who)) for ports, who in blocks.items()]
+            return family.row(base)
+        if by is Direction.INGRESS:
+            return family.permitted(base, by)
+        return self._sent(family, base)
 
     def _sent(self, family: Family, destination: int) -> Blocks:
         """What the sources' own policies let through to a destination."""
@@ -189,40 +189,45 @@ class Judging:
                     add_to(found, ports, sources)
         return found
 
-    def _wrong(self, cells: Cells, cell: Cell) -> Iterator[tuple[BitMap | FrozenBitMap, int]]:
-        """Sources with the ports that are not as they should be."""
-        table = cells.family.table
-        rest = cell.sources
-        for ports, who in self.row(cells, cell.destination):
-            hit = who & cell.sources
-            if not hit:
-                continue
-            if cell.must:
-                rest = rest - who
-                bad = NOTHING_ID if cell.one else table.difference(cell.ports, ports)
-            else:
-                bad = table.intersection(cell.ports, ports)
-            if bad != NOTHING_ID:
-                yield hit, bad
-        if cell.must and rest:
-            yield rest, cell.ports
+    def _wrong(self, cells: Cells, cell: Cell) -> Iterator[tuple[int, BitMap | FrozenBitMap, int]]:
+        """Destinations with sources and the ports that are not as they should be."""
+        table, lift = cells.family.table, cells.atoms.lift
+        classes = cells.atoms.bases(cell.sources)
+        for destination in cell.destinations:
+            rest = cell.sources
+            for ports, who in self.row(cells, destination).items():
+                if not who.intersect(classes):  # so it is nearly always
+                    continue
+                hit = lift(who) & cell.sources
+                if cell.must:
+                    rest = rest - hit
+                    bad = NOTHING_ID if cell.one else table.difference(cell.ports, ports)
+                else:
+                    bad = table.intersection(cell.ports, ports)
+                if bad != NOTHING_ID:
+                    yield destination, hit, bad
+            if cell.must and rest:
+                yield destination, rest, cell.ports
 
     def _some(self, cells: Cells, cell: Cell) -> bool:
-        for ports, who in self.row(cells, cell.destination):
-            both = cells.family.table.intersection(ports, cell.ports)
-            hit = who & cell.sources
-            if hit and both != NOTHING_ID and self._pair(cells, hit, cell.destination):
-                return True
-        return False
+        """Whether a source reaches a destination on some of the ports."""
+        table, lift = cells.family.table, cells.atoms.lift
+        return any(
+            self._pair(cells, lift(who) & cell.sources, destination)
+            for destination in cell.destinations
+            for ports, who in self.row(cells, destination).items()
+            if table.intersection(ports, cell.ports) != NOTHING_ID
+        )
 
     # -- pairs that are pairs
 
     def has_pair(self) -> bool:
         """Whether any pair that is looked at is one."""
         return any(
-            self._pair(cells, cell.sources, cell.destination)
+            self._pair(cells, cell.sources, destination)
             for cells in self.cells
             for cell in cells.all()
+            for destination in cell.destinations
         )
 
     def _pair(
@@ -257,17 +262,16 @@ class Judging:
                     node = world.index.by_node_address.get(address)
                     yield _Place(f"node/{node}" if node else str(address), "", address)
 
-    def _witness(
-        self, pair: tuple[_Place, _Place], port: tuple[str, int], allowed: bool
-    ) -> Witness:
+    def _witness(self, wrong: _Wrong) -> Witness:
         """One connection, with what decided over it."""
-        near, far = pair
+        near, far = wrong.pair
+        port = self._port(wrong.cells, wrong.ports, wrong.order[2])
         verdict = self.world.judge.verdict(Flow(near.address, far.address, *port))
         decisions = ((Direction.EGRESS, verdict.egress), (Direction.INGRESS, verdict.ingress))
         by = self.asked.test.by
         kept = tuple(each for each in decisions if by in (None, each[0]))
         places = near.name, far.name, near.address, far.address
-        return Witness(*places, *port, allowed, kept, near.pod, far.pod)
+        return Witness(*places, *port, wrong.allowed, kept, near.pod, far.pod)
 
     def _port(self, cells: Cells, number: int, destination: int) -> tuple[str, int]:
         """The port to show: one that a pod declares, or else the first."""
@@ -322,37 +326,15 @@ class _Place(Struct, frozen=True):
     address: IPAddress
 
 
-class _Count:
-    """Pairs of workloads; outside addresses that no policy tells apart count as one."""
+class _Wrong(Struct, frozen=True):
+    """A pair that is not as it should be on some ports. ``order``: IP version, number of the end,
+    destination and number of the cell: of two pairs the one of a test that is shown comes first."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._found: dict[int, tuple[Cells, dict[FrozenBitMap, BitMap]]] = {}
-
-    def add(self, cells: Cells, sources: BitMap | FrozenBitMap, destination: int) -> None:
-        """Pairs of atoms; most destinations of a test have the same sources."""
-        _, groups = self._found.setdefault(cells.family.number, (cells, {}))
-        groups.setdefault(FrozenBitMap(sources), BitMap()).add(destination)
-
-    def total(self) -> int:
-        pairs: dict[int, BitMap] = {}
-        for cells, groups in self._found.values():
-            for sources, destinations in groups.items():
-                near = self._names(cells, sources)
-                for far in self._names(cells, destinations):
-                    pairs.setdefault(far, BitMap()).update(near)
-        return sum(map(len, pairs.values()))
-
-    def _names(self, cells: Cells, atoms: Iterable[int]) -> BitMap:
-        """Workloads of atoms, and classes of addresses, as numbers."""
-        found, world = BitMap(), self._world
-        for atom in atoms:
-            pods, _ = cells.atoms.members(atom)
-            if pods:
-                found.update(map(world.workloads.__getitem__, pods))
-            else:
-                found.add(len(world.pods) + cells.atoms.base(atom))
-        return found
+    order: tuple[int, int, int, int]
+    cells: Cells
+    pair: tuple[_Place, _Place]
+    ports: int
+    allowed: bool
 
 
 # -- isolation

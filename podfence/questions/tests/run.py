@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from podfence.admission.kinds import TESTS_KIND
-from podfence.live.clusterindex import ClusterIndex
 from podfence.model.cluster import Cluster
 from podfence.model.doubt import Doubt
 from podfence.model.workloads import WORKLOAD_KINDS
@@ -24,14 +23,16 @@ from podfence.policy.flow import Direction
 from podfence.questions.certainty import Certainty
 from podfence.questions.plan.newcomers import with_newcomers
 from podfence.questions.tests.cells import TestInWorld
-from podfence.questions.tests.coverage import Touching
 from podfence.questions.tests.edits import edited, prepared
 from podfence.questions.tests.ends import Miss, Resolver
-from podfence.questions.tests.first import first_file
 from podfence.questions.tests.form import Expect, PolicyTest, PolicyTests
 from podfence.questions.tests.judge import Result, ResultStatus, judge
-from podfence.questions.tests.mutation import Mutation, mutate
 from podfence.questions.tests.world import World
+
+if TYPE_CHECKING:  # few runs need more than to judge, and it takes a while to import
+    from podfence.live.clusterindex import ClusterIndex
+    from podfence.questions.tests.coverage import Touching
+    from podfence.questions.tests.mutation import Mutation
 
 _MAKES_PODS = WORKLOAD_KINDS | {"Pod", ""}
 
@@ -76,12 +77,16 @@ class Runs:
 
     def first(self, namespace: str) -> Mapping[str, Any]:
         """A test file that says what is true of a namespace now."""
+        from podfence.questions.tests.first import first_file
+
         bench = Bench(with_newcomers(self._cluster, self._cluster.namespaces.keys()), self._names)
         return first_file(bench.world, namespace, TESTS_KIND)
 
     def mutation(self, found: Sequence[FileResults], most: int = 0) -> Mutation:
         """Which mistakes the tests that passed would notice. Fixtures are those of the first file
         that has any."""
+        from podfence.questions.tests.mutation import mutate
+
         files = [each.file for each in found]
         first = next((f for f in files if f.fixture_pods or f.fixture_namespaces), files[0])
         bench = Bench(prepared(self._cluster, files, first), self._names)
@@ -104,6 +109,8 @@ class Bench:
     @cached_property
     def state(self) -> ClusterIndex:
         """The cluster in the form that can be changed step by step."""
+        from podfence.live.clusterindex import ClusterIndex
+
         return ClusterIndex.of(self.cluster, self.names)
 
     @cached_property

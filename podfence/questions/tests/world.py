@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.engine.allpairs import AllPairs, Egress
-from podfence.engine.clusterpairs import ClusterPairs
 from podfence.engine.evaluate import Judge
-from podfence.engine.partition import Blocks, Partitions
+from podfence.engine.partition import Blocks, KeptPartitions
 from podfence.engine.porttable import EVERYTHING_ID, PortTable
 from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint, PolicyIndex
@@ -24,6 +24,9 @@ from podfence.questions.plan.newcomers import is_newcomer
 from podfence.questions.services import Services
 from podfence.sets import AddressSet
 
+if TYPE_CHECKING:
+    from podfence.engine.clusterpairs import ClusterPairs
+
 
 class Family:
     """The connections of one IP version. ``pairs``: known already; None: worked out when asked."""
@@ -32,19 +35,20 @@ class Family:
         self.number = number
         self._index = index
         self._pairs = pairs
-        self.partitions = pairs.partitions if pairs else Partitions(index, number, PortTable())
+        self.partitions = pairs.partitions if pairs else KeptPartitions(index, number, PortTable())
         self.table = self.partitions.table
         self.everyone = self.partitions.everyone
+        self._wanted = BitMap()
         self._rows: dict[int, Blocks] = {}
-        self._blocks: dict[int, Blocks] = {}
 
     def want(self, destinations: FrozenBitMap) -> None:
         """Work out the rows of these destinations, all in one go."""
         if self._pairs is not None:
             return
-        missing = FrozenBitMap(n for n in destinations & self.everyone if n not in self._rows)
+        missing = FrozenBitMap((destinations & self.everyone) - self._wanted)
         if missing:
             self._rows.update(self._all_pairs.rows(missing))
+            self._wanted |= missing
 
     @cached_property
     def _all_pairs(self) -> AllPairs:
@@ -63,11 +67,7 @@ class Family:
         """What the policies of a class permit in one direction, by number of the ports."""
         if number in self.partitions.outside:  # NP-1: nobody judges that end
             return {EVERYTHING_ID: BitMap(self.everyone)}
-        policy = self._index.policies[number].of(direction)
-        found = self._blocks.get(policy.number)
-        if found is None:
-            found = self._blocks[policy.number] = self.partitions.of(policy)
-        return found
+        return self.partitions.of(self._index.policies[number].of(direction))
 
 
 class World:
@@ -104,6 +104,8 @@ class World:
             for number in sorted({a.version for a in index.by_address})
         }
         self._overlaps: dict[tuple[AddressSet, int], AddressSet] = {}
+        self._touched: dict[tuple[FrozenBitMap, AddressSet], tuple[FrozenBitMap, FrozenBitMap]] = {}
+        self._parties: dict[FrozenBitMap, FrozenBitMap] = {}
 
     def endpoint(self, number: int) -> Endpoint:
         """A pod by its number."""
@@ -140,6 +142,36 @@ class World:
             whole = self.index.classes[number].outside or AddressSet()
             self._overlaps[key] = whole & addresses
         return self._overlaps[key]
+
+    def touched(
+        self, pods: FrozenBitMap, addresses: AddressSet
+    ) -> tuple[FrozenBitMap, FrozenBitMap]:
+        """The classes of which some members are among these, and those of which all are."""
+        key = pods, addresses
+        if key not in self._touched:
+            some = BitMap([self.class_of[pod] for pod in pods])
+            whole = BitMap([n for n in some if self.members[n].issubset(pods)])
+            for number in self.outside if addresses else ():
+                both = self.overlap(addresses, number)
+                if both:
+                    some.add(number)
+                    if both == self.index.classes[number].outside:
+                        whole.add(number)
+            self._touched[key] = FrozenBitMap(some), FrozenBitMap(whole)
+        return self._touched[key]
+
+    def parties(self, classes: FrozenBitMap) -> FrozenBitMap:
+        """The workloads of classes, and each class of addresses, as numbers."""
+        if classes not in self._parties:
+            of_pods = [n for each in classes - self.outside for n in self._workloads_of[each]]
+            of_addresses = (classes & self.outside).shift(len(self.pods))
+            self._parties[classes] = of_addresses | BitMap(of_pods)
+        return self._parties[classes]
+
+    @cached_property
+    def _workloads_of(self) -> Sequence[set[int]]:
+        """The workloads of each class."""
+        return [{self.workloads[pod] for pod in pods} for pods in self.members]
 
     @cached_property
     def names(self) -> Sequence[str]:
