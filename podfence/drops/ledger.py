@@ -63,6 +63,9 @@ class Ledger:
         self._most = most
         self._entries: OrderedDict[Attempt, _Entry] = OrderedDict()
         self._asked: dict[Attempt, None] = {}
+        self._ends: dict[End, End] = {}
+        self._causes: dict[Cause, Cause] = {}
+        """One for all that are equal: they are by far fewer than attempts."""
         self._serial = 0
         self._total = 0
         self._seen: Counter[tuple[str, str]] = Counter()
@@ -104,7 +107,7 @@ class Ledger:
         self._asked.pop(attempt, None)
         entry = self._entries.get(attempt)
         if entry is not None:
-            entry.names, entry.named = names, now
+            entry.names, entry.named = self._shared(names), now
             self._serial += 1
             entry.serial = self._serial
             self._count(attempt, entry)
@@ -118,6 +121,16 @@ class Ledger:
     def counts(self) -> DropCounts:
         """For metrics."""
         return DropCounts(dict(self._seen), self._lost, self._forgotten, len(self._entries))
+
+    def _shared(self, names: Attributed) -> Attributed:
+        for known in (self._ends, self._causes):
+            if len(known) > self._most:
+                known.clear()  # entries keep theirs
+        return Attributed(
+            self._ends.setdefault(names.source, names.source),
+            self._ends.setdefault(names.destination, names.destination),
+            self._causes.setdefault(names.cause, names.cause),
+        )
 
     def _count(self, attempt: Attempt, entry: _Entry) -> None:
         if entry.names is not None:

@@ -147,12 +147,16 @@ class Ahead(Generic[T]):
             if isinstance(self._source, Generator):
                 self._source.close()
         self._made.put((None, error, True))
+        error = None  # its traceback holds this frame, and would hold all that was asked
 
     def _items(self) -> Iterator[T]:
         while True:
             item, error, is_end = self._made.get()
             if error is not None:
-                raise error
+                try:
+                    raise error
+                finally:
+                    error = None  # as above
             if is_end:
                 return
             yield item  # type: ignore[misc]

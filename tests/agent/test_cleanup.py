@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
+from contextlib import closing
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
@@ -15,9 +18,14 @@ from podfence.dns.cache import CachedAddress
 from podfence.dns.table import TABLE as NAMES
 from podfence.dns.table import names_table
 from podfence.errors import HostError, NftError, PodfenceError
+from podfence.model.cluster import Cluster
 from podfence.nft.difference import load
-from podfence.nft.lowering.lower import TABLE
+from podfence.nft.lowering.lower import TABLE, LocalNode, lower
 from podfence.nft.render import render
+from podfence.policy.compile import compile_cluster
+from podfence.testing.builders import pod
+from tests.agent.network import Node
+from tests.agent.traffic import Flow, Traffic
 from tests.kernel.nft_namespace import NftNamespace, nft_namespace
 from tests.nft.cases import CASES
 
@@ -78,6 +86,31 @@ def test_a_write_that_was_cut_short_is_not_left_either(left: Left) -> None:
     (left.state / "rules.new").touch()
     left.cleaned()
     assert left.kept == ["names-1.json"]
+
+
+def test_what_is_allowed_does_not_pause_while_the_table_goes(tmp_path: Path) -> None:
+    config = tmp_path / "kubeconfig"
+    config.write_text("clusters: [{cluster: {server: 'https://127.0.0.1:1'}}]")
+    addresses = {"web": "10.9.0.1", "db": "10.9.0.2"}
+    pods = [pod(f"x/{name}", addresses=[at], node="n1") for name, at in addresses.items()]
+    local = LocalNode("n1", pod_cidrs=(IPv4Network("10.9.0.0/24"),))
+    rules = lower(compile_cluster(Cluster.of(pods)), local)
+    with closing(Node("n1", tmp_path, config)) as node:
+        for name, address in addresses.items():
+            node.add(name, address)
+        flows = [Flow(number, node.pods["web"], node.pods["db"]) for number in range(6)]
+        packets = Traffic(flows, pause=0.0005)
+        packets.start()
+        for flow in flows:
+            flow.expect(True)
+        for _ in range(40):
+            node.table.replace(rules)
+            time.sleep(0.02)
+            assert node.table.delete()
+            time.sleep(0.02)
+        packets.end()
+    assert packets.judged() > 1000
+    assert packets.wrong() == {}
 
 
 @pytest.mark.parametrize(

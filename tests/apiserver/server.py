@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,10 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 class NotReady(RuntimeError):
     """The server ended or did not become ready; its last words."""
+
+
+class Compacted(Exception):
+    """etcd has dropped these revisions already."""
 
 
 class ApiServer:
@@ -179,7 +183,9 @@ class ApiServer:
         """
         present = _etcd_call(self.folder, "/v3/maintenance/status", {})
         revision = int(present["header"]["revision"])
-        _etcd_call(self.folder, "/v3/kv/compaction", {"revision": revision, "physical": True})
+        body = {"revision": revision, "physical": True}
+        with suppress(Compacted):  # the API server does it, too, every few minutes
+            _etcd_call(self.folder, "/v3/kv/compaction", body)
         return revision
 
     # ------------------------------------------------------------------------------ identities
@@ -290,6 +296,8 @@ def _etcd_call(folder: Path, path: str, body: Mapping[str, Any]) -> dict[str, An
         answer = Answer(response.status, json.loads(response.read()))
     finally:
         connection.close()
+    if "required revision has been compacted" in str(answer.body.get("message")):
+        raise Compacted
     assert answer.status == 200, answer
     return answer.body
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from msgspec.json import decode, encode
 from msgspec.structs import replace
 
 from podfence.drops.attempt import Attempt
@@ -89,6 +90,18 @@ def test_a_flood_of_different_attempts_keeps_no_more_than_there_is_room_for() ->
     assert made.counts().forgotten == 4950
     made.answer(other(1), NAMES, 1.0)  # of an entry that is gone
     assert made.drops().drops == ()
+
+
+def test_equal_ends_and_causes_are_kept_once_and_a_flood_of_different_ones_is_not_kept() -> None:
+    made = ledger(most=50)
+    for number in range(200):
+        made.add(other(number), 1.0)
+        of_number = replace(NAMES, source=End(f"0.0.1.{number}"))
+        made.answer(other(number), decode(encode(of_number), type=Attributed), 1.0)
+    told = made.drops().drops
+    assert [drop.source.address for drop in told] == [f"0.0.1.{n}" for n in range(150, 200)]
+    assert len({id(drop.destination) for drop in told}) <= 2
+    assert len({id(drop.cause) for drop in told}) <= 2
 
 
 def test_packets_count_by_direction_and_reason_once_they_have_names() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import time
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -144,6 +147,31 @@ def test_an_error_of_the_maker_comes_in_its_place() -> None:
         assert next(items) == 1
         with pytest.raises(ClusterError, match="lost"):
             next(items)
+
+
+def test_an_error_is_gone_with_whoever_handled_it() -> None:
+    """Kinds that a server lacks are asked for again and again: no answer waits for a collector."""
+    errors: list[weakref.ref[ClusterError]] = []
+
+    def failing() -> Iterator[int]:
+        yield 1
+        error = ClusterError("lost")
+        errors.append(weakref.ref(error))
+        try:
+            raise error
+        finally:
+            del error
+
+    gc.disable()
+    try:
+        with pytest.raises(ClusterError), Ahead(failing()) as items:
+            list(items)
+        until = time.monotonic() + 10
+        while errors[0]() is not None and time.monotonic() < until:
+            time.sleep(0.01)  # the maker's thread may be in its last step
+        assert errors[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_a_reader_that_leaves_early_ends_the_maker() -> None:

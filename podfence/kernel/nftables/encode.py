@@ -67,6 +67,13 @@ def encode(transaction: Transaction) -> Iterator[NftMessage]:
         yield from writer.messages(operation)
 
 
+def emptied(table: str) -> NftMessage:
+    """Takes all rules out of a table, and leaves its chains and sets."""
+    return _message(
+        nf.NFT_MSG_DELRULE, 0, text(nf.NFTA_RULE_TABLE, table), f"rules of table {table}"
+    )
+
+
 class _Writer:
     """The messages of one table's operations."""
 
