@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import date
 
-import click
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -17,7 +16,6 @@ from podfence.cli.baseline import held_back
 from podfence.cli.beside import touched_pods
 from podfence.cli.common import describe_problem
 from podfence.cli.settings import NO_SETTINGS, Settings
-from podfence.cli.terminal import echo
 from podfence.errors import Problem, Severity
 from podfence.manifests.load import Loaded
 from podfence.model.networkpolicy import NetworkPolicy
@@ -145,20 +143,18 @@ def _is_about(loaded: Loaded, finding: Finding, scope: Sequence[str]) -> bool:
     return (not ref.namespace and ref.kind != "Namespace") or (ref.namespace or ref.name) in scope
 
 
-def show(answer: CheckReport, output: str) -> None:
-    """Print everything."""
+def answer_text(answer: CheckReport, output: str) -> str:
+    """Everything, in one format."""
     loaded = answer.loaded
     if output == "json":
-        click.echo(json_text(_data(answer)))
-    elif output == "text":
-        for problem in answer.all_problems:
-            echo(describe_problem(loaded, problem))
-        echo(_summary(answer))
-    else:
-        _show_form(answer, output)
+        return f"{json_text(_data(answer))}\n"
+    if output == "text":
+        lines = [describe_problem(loaded, problem) for problem in answer.all_problems]
+        return "".join(f"{line}\n" for line in (*lines, _summary(answer)))
+    return _form(answer, output)
 
 
-def _show_form(answer: CheckReport, output: str) -> None:
+def _form(answer: CheckReport, output: str) -> str:
     from podfence.cli.explaining import sections
     from podfence.render.check_forms import (
         LocatedProblem,
@@ -182,11 +178,10 @@ def _show_form(answer: CheckReport, output: str) -> None:
             said(each.problem, each.fingerprint, remark.reason)
             for each, remark in answer.judged.ignored
         ]
-        click.echo(json_text(sarif_data([*found, *ignored], sections())))
-    elif output == "github":
-        click.echo("".join(f"{line}\n" for line in workflow_commands(found)), nl=False)
-    else:
-        click.echo(junit_report(found, {**LINT_CODES, **IGNORE_CODES}), nl=False)
+        return f"{json_text(sarif_data([*found, *ignored], sections()))}\n"
+    if output == "github":
+        return "".join(f"{line}\n" for line in workflow_commands(found))
+    return junit_report(found, {**LINT_CODES, **IGNORE_CODES})
 
 
 def _data(answer: CheckReport) -> dict[str, object]:
@@ -238,7 +233,8 @@ def _parts(answer: CheckReport) -> Iterator[str]:
     if judged.ignored:
         yield f"{count(len(judged.ignored), 'finding')} ignored by remarks"
     if judged.known or judged.gone:
-        gone = f" ({judged.gone} more are gone: --write-baseline forgets them)"
+        verb = "is" if judged.gone == 1 else "are"
+        gone = f" ({judged.gone} more {verb} gone: --write-baseline forgets them)"
         yield f"{judged.known} held back by the baseline{gone if judged.gone else ''}"
     if loaded.doubts and not answer.server_only and POLICY_KINDS & answer.kinds.keys():
         yield "what the policies really do is checked once all objects can be read"

@@ -10,10 +10,11 @@ import click
 
 from podfence.cli.baseline import read_baseline
 from podfence.cli.baseline import write_baseline as write
-from podfence.cli.check_answer import CheckReport, Judged, channel_warnings, judge, show
+from podfence.cli.check_answer import CheckReport, Judged, answer_text, channel_warnings, judge
 from podfence.cli.common import known_namespaces, read_inputs, renders
 from podfence.cli.explaining import explain
 from podfence.cli.inputs import Inputs, all_namespaces_option, input_options, namespace_option
+from podfence.cli.outputs import Output, outputs_option, read_outputs, write_output
 from podfence.cli.settings import read_settings, settings_options
 from podfence.errors import Problem, Severity, Source
 from podfence.manifests.load import Loaded
@@ -26,15 +27,7 @@ FORMATS = ("text", "json", "sarif", "github", "junit")
 @input_options
 @namespace_option
 @all_namespaces_option
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(FORMATS),
-    default="text",
-    show_default=True,
-    help="Text for people, JSON for programs (schemas: podfence schema), SARIF for code "
-    "scanning, annotations of a GitHub workflow, or JUnit for build servers.",
-)
+@outputs_option(FORMATS)
 @click.option(
     "--kube-version",
     default="",
@@ -68,6 +61,9 @@ FORMATS = ("text", "json", "sarif", "github", "junit")
     "then say what is left.",
 )
 @click.option("--fix-diff", is_flag=True, help="Say what --fix would do, and edit nothing.")
+@click.option(
+    "--watch", is_flag=True, help="Check again whenever a manifest changes; Ctrl+C ends it."
+)
 @settings_options
 @click.option(
     "--explain",
@@ -81,7 +77,7 @@ def command(
     inputs: Inputs,
     namespace: str | None,
     all_namespaces: bool,
-    output: str,
+    outputs: tuple[str, ...],
     kube_version: str,
     server_only: bool,
     select: tuple[str, ...],
@@ -92,6 +88,7 @@ def command(
     write_baseline: str | None,
     fix: bool,
     fix_diff: bool,
+    watch: bool,
     config: str | None,
     no_config: bool,
 ) -> int:
@@ -103,6 +100,13 @@ def command(
     what was meant, are said. With -n the objects of one namespace and those of none are checked.
     Exit status 1 when there is an error, and for --fix-diff when there is something to fix.
     """
+    formats = read_outputs(outputs, FORMATS)
+    if fix or fix_diff:
+        if server_only:
+            raise click.UsageError("--server-only finds nothing to fix; drop one of the two")
+        _require_files_to_fix(inputs, formats, fix=fix, fix_diff=fix_diff)
+    if watch:
+        _require_files_to_watch(inputs, edits=fix or fix_diff or write_baseline is not None)
     strict_cidrs = minor_version(kube_version) >= STRICT_CIDRS_SINCE if kube_version else True
     settings = read_settings(config, none=no_config)
     wanted = chosen(select) or frozenset(LINT_RULES)
@@ -111,14 +115,6 @@ def command(
     known = frozenset[str]() if baseline is None else read_baseline(baseline)
     given = () if namespace is None else (namespace,)
     scope = inputs.scope(given, everything=all_namespaces)
-    if (fix or fix_diff) and server_only:
-        raise click.UsageError("--server-only finds nothing to fix; drop one of the two")
-    if fix_diff and (fix or output != "text"):
-        raise click.UsageError("--fix-diff prints text and edits nothing; drop --fix and -o")
-    if fix and "-" in inputs.paths:
-        raise click.UsageError("--fix edits files, and standard input is none; use --fix-diff")
-    if fix and renders(inputs):
-        raise click.UsageError("--fix edits files, and what is rendered is none; use --fix-diff")
 
     def read() -> tuple[Loaded, Judged]:
         loaded = read_inputs(inputs, scope, strict_cidrs=strict_cidrs)
@@ -127,28 +123,62 @@ def command(
             return loaded, Judged()
         return loaded, judge(loaded, scope, wanted, settings, known, strict=strict)
 
-    loaded, judged = read()
-    if fix or fix_diff:
-        from podfence.cli.fixing import fixes_for, show_fixes, write_fixes
-
-        fixed = fixes_for(loaded, judged.new)
-        if fix_diff:
-            show_fixes(fixed, loaded, diff=True)
-            return 1 if fixed.made else 0
-        write_fixes(fixed.texts)
-        show_fixes(fixed, loaded, diff=False)
+    def run() -> int:
         loaded, judged = read()
-    problems = [
+        if fix or fix_diff:
+            from podfence.cli.fixing import fixes_for, show_fixes, write_fixes
+
+            fixed = fixes_for(loaded, judged.new)
+            if fix_diff:
+                show_fixes(fixed, loaded, diff=True)
+                return 1 if fixed.made else 0
+            write_fixes(fixed.texts)
+            show_fixes(fixed, loaded, diff=False)
+            loaded, judged = read()
+        if write_baseline is not None:
+            write(write_baseline, judged.kept)
+        answer = _report(loaded, judged, scope, server_only=server_only)
+        for output in formats:
+            write_output(output, answer_text(answer, output.format))
+        limit = fail_on or settings.fail_on or Severity.ERROR.value
+        return 1 if _heaviest(answer.all_problems) <= _weight(limit) else 0
+
+    if not watch:
+        return run()
+    from podfence.cli.watching import again_and_again
+
+    return again_and_again(run, inputs.paths)
+
+
+def _require_files_to_fix(
+    inputs: Inputs, formats: Sequence[Output], *, fix: bool, fix_diff: bool
+) -> None:
+    """Raises UsageError."""
+    if fix_diff and (fix or [*formats] != [Output("text")]):
+        raise click.UsageError("--fix-diff prints text and edits nothing; drop --fix and -o")
+    if fix and "-" in inputs.paths:
+        raise click.UsageError("--fix edits files, and standard input is none; use --fix-diff")
+    if fix and renders(inputs):
+        raise click.UsageError("--fix edits files, and what is rendered is none; use --fix-diff")
+
+
+def _require_files_to_watch(inputs: Inputs, *, edits: bool) -> None:
+    """Raises UsageError."""
+    if inputs.are_live or "-" in inputs.paths:
+        raise click.UsageError("--watch looks at files; name them with -f")
+    if edits:
+        raise click.UsageError("--watch edits nothing; drop --fix, --fix-diff, --write-baseline")
+
+
+def _report(
+    loaded: Loaded, judged: Judged, scope: Sequence[str], *, server_only: bool
+) -> CheckReport:
+    problems = tuple(
         problem
         for problem in (*loaded.problems, *channel_warnings(loaded))
         if not scope or _is_in(loaded, problem.source, scope)
-    ]
-    if write_baseline is not None:
-        write(write_baseline, judged.kept)
-    answer = CheckReport(loaded, tuple(problems), judged, _kinds(loaded, scope), server_only)
-    show(answer, output)
-    limit = fail_on or settings.fail_on or Severity.ERROR.value
-    return 1 if _heaviest(answer.all_problems) <= _weight(limit) else 0
+    )
+    return CheckReport(loaded, problems, judged, _kinds(loaded, scope), server_only)
 
 
 def _is_in(loaded: Loaded, source: Source | None, scope: Sequence[str]) -> bool:

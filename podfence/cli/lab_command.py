@@ -288,7 +288,7 @@ def test(
 def _try_files(
     files: Sequence[str], inputs: Inputs, names: DomainTable, nodes: int | None, output: str
 ) -> int:
-    from podfence.cli.test_command import read_tests
+    from podfence.cli.testinputs import read_tests
     from podfence.lab.promises import prove
     from podfence.render.lab_tests import proved_data, proved_text
 

@@ -6,13 +6,32 @@ Rule: one answer at most goes to standard output; a file is there whole or not a
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any, TypeVar
 
 import click
 from msgspec import Struct
 
 from podfence.cli.terminal import echo
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def outputs_option(formats: Sequence[str], said: str = "") -> Callable[[F], F]:
+    """``-o FORMAT[=FILE]``, repeatable: the parameter ``outputs``, for ``read_outputs``. ``said``:
+    what else is to be known of formats."""
+    words = f"{', '.join(formats[:-1])} or {formats[-1]}"
+    return click.option(
+        "-o",
+        "--output",
+        "outputs",
+        multiple=True,
+        default=formats[:1],
+        metavar="FORMAT[=FILE]",
+        help=f"{words}; with =FILE it is written to a file. Repeatable: -o {formats[0]} "
+        f"-o {formats[-1]}=FILE. Without it: {formats[0]}.{said}",
+    )
 
 
 class Output(Struct, frozen=True):

@@ -23,10 +23,13 @@ from podfence.cli.common import (
 from podfence.cli.flowinputs import FORMATS as FLOW_FORMATS
 from podfence.cli.flowinputs import read_seen
 from podfence.cli.inputs import Inputs, access_options, complete_files, shared_input_options
+from podfence.cli.outputs import outputs_option, read_outputs, write_output
+from podfence.cli.plan_answer import FORMATS, PlanAnswer, Tests, answer_text
 from podfence.cli.settings import read_settings, settings_options
 from podfence.cli.terminal import echo
+from podfence.cli.testinputs import read_tests
 from podfence.collector import collector_paused
-from podfence.errors import PodfenceError
+from podfence.errors import PodfenceError, Position, Source
 from podfence.intake.build import Reading
 from podfence.intake.kept import DecodedDocuments
 from podfence.manifests.inputfiles import read_inputs as read_files
@@ -41,8 +44,9 @@ from podfence.text import printable
 if TYPE_CHECKING:
     from podfence.flows.seen import FlowRecords
     from podfence.manifests.gittree import Range
+    from podfence.manifests.testfiles import ReadTests
+    from podfence.policy.domains import DomainTable
 
-FORMATS = ("text", "wide", "json", "markdown", "sarif", "github")
 SHOWN_WORKLOADS = 5
 
 
@@ -58,15 +62,7 @@ SHOWN_WORKLOADS = 5
 )
 @access_options
 @shared_input_options
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(FORMATS),
-    default="text",
-    show_default=True,
-    help="Text (wide names everything), JSON for programs (schemas: podfence schema), "
-    "Markdown for a comment, SARIF for code scanning, or annotations of a GitHub workflow.",
-)
+@outputs_option(FORMATS, " wide names everything.")
 @click.option(
     "--top",
     type=click.IntRange(min=0),
@@ -97,6 +93,14 @@ SHOWN_WORKLOADS = 5
     f"{FLOW_FORMATS}",
 )
 @click.option(
+    "--tests",
+    "tests",
+    multiple=True,
+    metavar="FILE",
+    shell_complete=complete_files,
+    help="Test files, as of podfence test: say which of the tests turn.",
+)
+@click.option(
     "--fail-on",
     type=click.Choice([each.value for each in FailOn]),
     help="The exit status is 1 for these changes alone; outside: new ways in from outside, or out; "
@@ -111,12 +115,13 @@ def command(
     context: str | None,
     kubeconfig: str | None,
     common: Inputs,
-    output: str,
+    outputs: tuple[str, ...],
     top: int,
     no_newcomers: bool,
     order: bool,
     transition: str | None,
     flows: tuple[str, ...],
+    tests: tuple[str, ...],
     fail_on: str | None,
     config: str | None,
     no_config: bool,
@@ -135,13 +140,14 @@ def command(
     settings = read_settings(config, none=no_config).plan
     flows = flows or settings.flows
     gate = FailOn(fail_on or settings.fail_on or FailOn.ANY)
-    if [*paths, *common.paths, *flows].count("-") > 1:
+    if [*paths, *common.paths, *flows, *tests].count("-") > 1:
         raise click.UsageError("standard input can be read once only")
     if gate is FailOn.USED and not flows:
         raise click.UsageError(
             "--fail-on used is about traffic that was seen; name it with --flows"
         )
-    names = read_names(resolve, *paths, *common.paths, *flows)
+    formats = read_outputs(outputs, FORMATS)
+    names = read_names(resolve, *paths, *common.paths, *flows, *tests)
     kept = DecodedDocuments()
     asked = None
     if context is not None or kubeconfig is not None:
@@ -161,6 +167,7 @@ def command(
             "--context NAME PATH for what applying files to a cluster would do"
         )
     seen = read_seen(flows) if flows else None
+    read = read_tests(tests) if tests else None
     told: set[str] = set()
     before, after = (usable(side, told) for side in sides)
     order = order or transition is not None
@@ -174,9 +181,12 @@ def command(
             order=order,
             flows=None if seen is None else tuple(seen.flows()),
         )
-    texts = (Texts(each.raw, each.locate) for each in sides)
+    edits = Edits(*(Texts(each.raw, each.locate) for each in sides))
     revisions = (versions.old, versions.new) if versions else ()
-    _show(answer, seen, Edits(*texts), output, top, revisions, order)
+    judged = _judged(read, before, after, names) if read else None
+    shown = PlanAnswer(answer, edits, revisions, top, order, seen, judged)
+    for each in formats:
+        write_output(each, answer_text(shown, each.format))
     if transition is not None:
         _write_temporary(answer, transition)
     if answer.undecided:
@@ -187,6 +197,19 @@ def command(
     if (answer.undecided or missing or unread or groundless) and not keep_going:
         return 2
     return 1 if answer.fails(gate) else 0
+
+
+def _judged(read: ReadTests, before: Loaded, after: Loaded, names: DomainTable) -> Tests:
+    """The tests on both sides. Places are those of their files and of NEW."""
+    from podfence.questions.tests.turning import turning
+
+    files = {file.source.file for file in read.files}
+
+    def locate(source: Source | None, path: str) -> Position | None:
+        of_test = source is not None and source.file in files
+        return (read.positions.shown if of_test else after.locate)(source, path)
+
+    return Tests(turning(read.files, before.cluster, after.cluster, names), locate)
 
 
 def _read(paths: Sequence[str], common: Inputs, kept: DecodedDocuments) -> Loaded:
@@ -259,54 +282,6 @@ def _words(loaded: Loaded, doubt: Doubt) -> tuple[Doubt, str]:
     """What tells a doubt from every other, wherever it was read."""
     text = loaded.positions.text_of(doubt.source) if doubt.source else ""
     return replace(doubt, source=None), text
-
-
-def _show(
-    answer: Plan,
-    seen: FlowRecords | None,
-    edits: Edits,
-    output: str,
-    top: int,
-    revisions: Sequence[str],
-    order: bool,
-) -> None:
-    """``revisions``: what stands before the names of files that were read out of git."""
-    if output in ("json", "sarif"):
-        from podfence.render.jsontext import json_text
-        from podfence.render.plan_findings import findings_of
-        from podfence.render.plan_json import plan_data
-        from podfence.render.plan_sarif import sarif_data
-
-        found = findings_of(answer, edits.spots)
-        data = (
-            plan_data(answer, edits.spots, seen)
-            if output == "json"
-            else sarif_data(found, revisions)
-        )
-        click.echo(json_text(data))
-    elif output == "markdown":
-        from podfence.render.plan_markdown import render_markdown
-
-        click.echo(render_markdown(answer, edits.spots, seen), nl=False)
-    elif output == "github":
-        from podfence.render.plan_findings import findings_of
-        from podfence.render.plan_github import workflow_commands
-
-        lines = workflow_commands(findings_of(answer, edits.spots), revisions)
-        click.echo("".join(f"{line}\n" for line in lines), nl=False)
-    else:
-        from podfence.render.plan_text import render_plan
-
-        wide = output == "wide"
-        echo(render_plan(answer, edits.spots, top=0 if wide else top, wide=wide), nl=False)
-        if seen is not None:
-            from podfence.render.plan_used import render_used
-
-            echo(render_used(answer, seen, edits.spots, wide=wide), nl=False)
-    if order and output in ("text", "wide"):
-        from podfence.render.plan_order import render_order
-
-        echo(render_order(answer.order), nl=False)
 
 
 def _write_temporary(answer: Plan, folder: str) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -21,18 +20,18 @@ from podfence.cli.common import (
 )
 from podfence.cli.inputs import Inputs, complete_files, input_options
 from podfence.cli.numbers import Number
-from podfence.cli.outputs import Output, read_outputs, write_output
+from podfence.cli.outputs import Output, outputs_option, read_outputs, write_output
 from podfence.cli.settings import read_settings, settings_options
 from podfence.cli.terminal import echo
 from podfence.cli.testfigures import Figures
+from podfence.cli.testinputs import read_tests
 from podfence.errors import PodfenceError, Position, Source
 from podfence.manifests.load import Loaded
-from podfence.manifests.testfiles import ReadTests, read_test_files
+from podfence.manifests.testfiles import ReadTests
 from podfence.policy.domains import DomainTable
 from podfence.questions.tests.judge import ResultStatus
 from podfence.questions.tests.run import FileResults, Runs, chosen
 from podfence.render.jsontext import json_text
-from podfence.render.problems import message_text, problem_line
 from podfence.render.verdicts import Locate
 
 if TYPE_CHECKING:
@@ -54,16 +53,7 @@ FORMATS = ("text", "json", "junit", "tap", "github")
 @click.option(
     "--tag", "tags", multiple=True, metavar="TAG", help="Only tests with this tag. Repeatable."
 )
-@click.option(
-    "-o",
-    "--output",
-    "outputs",
-    multiple=True,
-    default=("text",),
-    metavar="FORMAT[=FILE]",
-    help="text, json, junit, tap or github; with =FILE it is written to a file. Repeatable: "
-    "-o text -o junit=out.xml. Without it: text.",
-)
+@outputs_option(FORMATS)
 @click.option(
     "--init",
     "first",
@@ -177,25 +167,9 @@ def command(
     watched = [*files, *inputs.paths]
     if inputs.are_live or "-" in watched:
         raise click.UsageError("--watch looks at files; name them, and the manifests with -f")
-    return _again_and_again(run, watched)
+    from podfence.cli.watching import again_and_again
 
-
-def _again_and_again(run: Callable[[], int], paths: Sequence[str]) -> int:
-    """Run now and after every change; a file that cannot be read ends nothing."""
-    from podfence.cli.watching import changes
-
-    def once() -> None:
-        try:
-            run()
-        except PodfenceError as error:
-            echo(f"error[{error.code}]: {message_text(error.message)}", err=True)
-        sys.stdout.flush()
-
-    once()
-    for _ in changes(paths):
-        echo("\n-- something changed")
-        once()
-    return 0
+    return again_and_again(run, watched)
 
 
 def _first(inputs: Inputs, names: DomainTable, namespace: str) -> int:
@@ -221,16 +195,6 @@ def _touching(loaded: Loaded) -> Touching:
     from podfence.questions.tests.coverage import Touching
 
     return Touching(loaded.cluster)
-
-
-def read_tests(files: Sequence[str]) -> ReadTests:
-    """The test files. Raises PodfenceError when one of them is wrong, after all was said."""
-    tests = read_test_files(files, sys.stdin.buffer if "-" in files else None)
-    for problem in tests.problems:
-        echo(problem_line(problem, tests.positions.locate_problem(problem)), err=True)
-    if has_errors(tests.problems):
-        raise PodfenceError("no test was run; fix the test files", code="PF500")
-    return tests
 
 
 def _judged(

@@ -7,10 +7,14 @@ there yet is a change when it comes.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from podfence.cli.terminal import echo
+from podfence.errors import PodfenceError
 from podfence.manifests.inputfiles import folders
+from podfence.render.problems import message_text
 
 PAUSE = 0.3
 """Seconds between two looks."""
@@ -19,6 +23,23 @@ MOST = 5_000
 
 Seen = frozenset[tuple[str, int, int]]
 """Files with the time of their last change, in nanoseconds, and their size."""
+
+
+def again_and_again(run: Callable[[], int], paths: Sequence[str]) -> int:
+    """Run now and after every change, until Ctrl+C; a file that cannot be read ends nothing."""
+
+    def once() -> None:
+        try:
+            run()
+        except PodfenceError as error:
+            echo(f"error[{error.code}]: {message_text(error.message)}", err=True)
+        sys.stdout.flush()
+
+    once()
+    for _ in changes(paths):
+        echo("\n-- something changed")
+        once()
+    return 0
 
 
 def changes(paths: Sequence[str], pause: Callable[[float], None] = time.sleep) -> Iterator[None]:

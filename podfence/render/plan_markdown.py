@@ -14,10 +14,13 @@ from podfence.questions.phrases.words import count
 from podfence.questions.plan.outcomes import Outcome, Scope
 from podfence.questions.plan.plan import Plan
 from podfence.questions.plan.used import Used
+from podfence.questions.tests.turning import Turning
 from podfence.render.plan_edits import SIGNS
+from podfence.render.plan_tests import turning_words
 from podfence.render.plan_text import Spots, causes_of, edit_name, headline, render_plan
 from podfence.render.plan_used import render_used, used_words
 from podfence.render.suggest import connection_text
+from podfence.text import printable
 
 LIMIT = 60_000
 MARKER = "<!-- podfence-plan -->"
@@ -28,8 +31,11 @@ _CONNECTIONS = 10
 _TICKS = re.compile("`+")
 
 
-def render_markdown(plan: Plan, spots: Spots, seen: FlowRecords | None = None) -> str:
-    """The whole text, with a newline at its end. ``seen``: the flows that were given."""
+def render_markdown(
+    plan: Plan, spots: Spots, seen: FlowRecords | None = None, tests: Turning | None = None
+) -> str:
+    """The whole text, with a newline at its end. ``seen``, ``tests``: the flows and the tests that
+    were given."""
     lines = [MARKER, f"### Network policy: {headline(plan)}", ""]
     lines += _table(plan)
     if plan.newcomers:
@@ -40,8 +46,24 @@ def render_markdown(plan: Plan, spots: Spots, seen: FlowRecords | None = None) -
     if plan.used is not None and seen is not None:
         lines += _used(plan.used)
         whole = render_used(plan, seen, spots, wide=True).lstrip("\n") + "\n" + whole
+    if tests is not None:
+        lines += _tests(tests)
     head = "\n".join([*lines, ""])
     return head + _details(whole, LIMIT - len(head))
+
+
+def _tests(found: Turning) -> Iterator[str]:
+    """Which tests turn, those that fail now first."""
+    yield ""
+    yield f"**Tests**: {turning_words(found)}."
+    turns = sorted(found.turns, key=lambda turn: turn.after.is_good)
+    if turns:
+        yield ""
+    for turn in turns[:_CONNECTIONS]:
+        title = "passes now" if turn.after.is_good else ":warning: no longer passes"
+        yield f"- {title}: {code(printable(turn.after.test.name))}"
+    if len(turns) > _CONNECTIONS:
+        yield f"- {count(len(turns) - _CONNECTIONS, 'test')} more"
 
 
 def _used(used: Used) -> Iterator[str]:
@@ -67,7 +89,7 @@ def _table(plan: Plan) -> Iterator[str]:
     yield "|---|---|---:|---:|"
     for cause in causes[:_ROWS]:
         edits = [plan.edits[number] for number in cause.blame.edits]
-        names = [code(f"{SIGNS[edit.kind]} {edit_name(edit)}") for edit in edits[:_EDITS]]
+        names = [cell(f"{SIGNS[edit.kind]} {edit_name(edit)}") for edit in edits[:_EDITS]]
         if len(edits) > _EDITS:
             names.append(f"{len(edits) - _EDITS} more")
         warn = any(o.scope is not Scope.PODS and o.opened for o in cause.outcomes)
@@ -95,7 +117,12 @@ def _details(text: str, room: int) -> str:
 
 
 def code(text: str) -> str:
-    """``text`` as code in a cell of a table, whatever it holds."""
+    """``text`` as code, whatever it holds."""
     ticks = "`" * (1 + max((len(run) for run in _TICKS.findall(text)), default=0))
     pad = " " if text.startswith("`") or text.endswith("`") else ""
-    return f"{ticks}{pad}{text}{pad}{ticks}".replace("|", "\\|")
+    return f"{ticks}{pad}{text}{pad}{ticks}"
+
+
+def cell(text: str) -> str:
+    """The same in a cell of a table."""
+    return code(text).replace("|", "\\|")

@@ -94,7 +94,8 @@ def reading_lines(seen: FlowRecords, found: Evidence) -> Iterator[str]:
     first, last = _time(found.first), _time(found.last)
     when = f" ({first} to {last})" if last else ""
     connections = len(found.seen) + len(found.denied)
-    yield f"read {seen.records:,} records{when}: {count(connections, 'connection')} of workloads"
+    records = "1 record" if seen.records == 1 else f"{seen.records:,} records"
+    yield f"read {records}{when}: {count(connections, 'connection')} of workloads"
     for reason, number in sorted(seen.left.items(), key=lambda item: -item[1]):
         yield f"  left out {number:,} {reason.value}"
     for aside, number in sorted(found.aside.items(), key=lambda item: -item[1]):

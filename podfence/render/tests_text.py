@@ -31,12 +31,13 @@ def render_tests(found: Iterable[FileResults], locate: Locate, *, strict: bool =
     for each in found:
         for result in each.results:
             results.append(result)
-            lines += _test(result, locate, strict=strict)
+            lines += lines_of_test(result, locate, strict=strict)
     lines.append(summary_line(results, strict=strict))
     return "".join(f"{line}\n" for line in lines)
 
 
-def _test(result: Result, locate: Locate, *, strict: bool) -> Iterator[str]:
+def lines_of_test(result: Result, locate: Locate, *, strict: bool = False) -> Iterator[str]:
+    """A test, and why it did not pass. ``strict``: a weak one did not."""
     word = "WEAK" if result.weak and strict else WORDS[result.status]
     remark = ""
     if result.status is ResultStatus.PASSED:

@@ -163,7 +163,7 @@ def test_a_baseline_holds_back_what_is_known(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(POD + (POLICY % "").replace("wbe", "ewb"))
     other = podfence([*run, "--baseline", "known.json"], directory=tmp_path)
     assert other.status == 1
-    assert "1 more are gone: --write-baseline forgets them" in other.out
+    assert "1 more is gone: --write-baseline forgets them" in other.out
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema": "x", "findings": []}', "\x00"])

@@ -1,7 +1,9 @@
-"""``test --watch``: files are looked at again and again, and a change runs the tests anew."""
+"""``--watch`` of ``test`` and ``check``: files are looked at again and again, and a change runs it
+anew."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,3 +93,41 @@ def test_only_files_can_be_watched(arguments: list[str], tmp_path: Path) -> None
     done = podfence(["test", str(tmp_path), *arguments, "--watch"])
 
     assert (done.status, "--watch looks at files" in done.err) == (2, True)
+
+
+def test_manifests_are_checked_again_after_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apps = tmp_path / "apps.yaml"
+    apps.write_text(APPS)
+    steps = iter([APPS.replace("app: db", "app: [db]"), "[", APPS])
+
+    def pause(_: float) -> None:
+        found = next(steps, None)
+        if found is None:
+            raise KeyboardInterrupt
+        apps.write_text(found)
+
+    monkeypatch.setattr(watching.changes, "__defaults__", (pause,))
+
+    done = podfence(["check", "-f", str(apps), "--server-only", "--watch"])
+
+    assert re.findall(r"; (\d) errors?, ", done.out) == ["0", "1", "1", "0"]
+    assert done.out.count("-- something changed") == 3
+    assert done.status == 130
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-f", "-"], "--watch looks at files"),
+        ([], "--watch looks at files"),
+        (["-f", "examples/shop", "--fix"], "--watch edits nothing"),
+        (["-f", "examples/shop", "--fix-diff"], "--watch edits nothing"),
+        (["-f", "examples/shop", "--write-baseline", "x"], "--watch edits nothing"),
+    ],
+)
+def test_watching_checks_and_nothing_else(arguments: list[str], said: str) -> None:
+    done = podfence(["check", *arguments, "--watch"])
+
+    assert (done.status, said in done.err) == (2, True)

@@ -14,7 +14,7 @@ from podfence.render.plan_edits import Edits, Texts
 from podfence.render.plan_findings import findings_of
 from podfence.render.plan_github import workflow_commands
 from podfence.render.plan_json import plan_data
-from podfence.render.plan_markdown import LIMIT, code, render_markdown
+from podfence.render.plan_markdown import LIMIT, cell, render_markdown
 from podfence.render.plan_sarif import sarif_data
 from podfence.render.plan_text import LINES, Spots, render_plan
 from podfence.testing.builders import namespace, pod, policy
@@ -80,7 +80,7 @@ def test_few_annotations_and_the_others_counted() -> None:
 
 @pytest.mark.parametrize("text", ["plain", "a`b", "``", "|", "`", "@all", "<script>"])
 def test_code_in_a_cell(text: str) -> None:
-    found = code(text)
+    found = cell(text)
     ticks = len(found) - len(found.lstrip("`"))
     assert found.endswith("`" * ticks)
     assert "`" * ticks not in found[ticks:-ticks]

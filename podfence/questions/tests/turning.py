@@ -1,0 +1,53 @@
+"""Which tests come out otherwise after a change. Pure.
+
+Rule: a test turns where it was good and is not, or is good now; which way it fails is no matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from podfence.model.cluster import Cluster
+from podfence.policy.domains import NO_NAMES, DomainTable
+from podfence.questions.tests.form import PolicyTests
+from podfence.questions.tests.judge import Result
+from podfence.questions.tests.run import Runs
+
+
+class TestTurn(Struct, frozen=True):
+    """One test, judged on both sides."""
+
+    __test__ = False
+
+    before: Result
+    after: Result
+
+
+class Turning(Struct, frozen=True):
+    """``good``, ``bad``: how many tests are that on both sides; ``turns``: the others."""
+
+    good: int
+    bad: int
+    turns: tuple[TestTurn, ...]
+
+
+def turning(
+    files: Sequence[PolicyTests], before: Cluster, after: Cluster, names: DomainTable = NO_NAMES
+) -> Turning:
+    """Judge all tests of some files against two clusters."""
+    sides = [
+        [result for file in Runs(cluster, names).all(files) for result in file.results]
+        for cluster in (before, after)
+    ]
+    good = bad = 0
+    turns: list[TestTurn] = []
+    for was, is_now in zip(*sides, strict=True):
+        if was.is_good != is_now.is_good:
+            turns.append(TestTurn(was, is_now))
+        elif was.is_good:
+            good += 1
+        else:
+            bad += 1
+    return Turning(good, bad, tuple(turns))
