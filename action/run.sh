@@ -39,10 +39,9 @@ install() {
 
 check() {
     echo "::group::podfence check"
-    if [ -n "$PODFENCE_SARIF" ]; then
-        run check "${files[@]}" -o sarif >"$PODFENCE_SARIF"
-    fi
-    run check "${files[@]}" -o github
+    forms=(-o github)
+    if [ -n "$PODFENCE_SARIF" ]; then forms+=(-o "sarif=$PODFENCE_SARIF"); fi
+    run check "${files[@]}" "${forms[@]}"
     echo "::endgroup::"
     remember "$status"
 }
@@ -61,7 +60,10 @@ plan() {
     words=(--git "$PODFENCE_BASE...")
     for record in "${records[@]}"; do words+=(--flows "$record"); done
     page=$scratch/podfence-plan.md
-    run plan "${words[@]}" "${paths[@]}" --fail-on any -o markdown >"$page"
+    echo "::group::podfence plan"
+    run plan "${words[@]}" "${paths[@]}" --fail-on any -o github -o "markdown=$page"
+    echo "::endgroup::"
+    if [ ! -e "$page" ]; then : >"$page"; fi # nothing could be compared
     cat "$page" >>"$summary"
     printf 'plan=%s\n' "$page" >>"$outputs"
     if [ "$status" -gt 1 ]; then
@@ -70,9 +72,9 @@ plan() {
     fi
     if [ "$status" -eq 1 ]; then changed=true; else changed=false; fi
     printf 'changed=%s\n' "$changed" >>"$outputs"
-    echo "::group::podfence plan"
-    run plan "${words[@]}" "${paths[@]}" --fail-on "$PODFENCE_FAIL_ON" -o github
-    echo "::endgroup::"
+    if [ "$PODFENCE_FAIL_ON" != any ]; then
+        run plan "${words[@]}" "${paths[@]}" --fail-on "$PODFENCE_FAIL_ON" -o github >"$scratch/podfence-gate"
+    fi
     remember "$status"
 }
 

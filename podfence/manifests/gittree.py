@@ -164,6 +164,10 @@ class GitTree(Struct):
         elif real is not None and real in self._entries:
             yield real, InputFile(path)
 
+    def is_submodule(self, place: str) -> bool:
+        """Whether the revision holds a commit of another repository there."""
+        return place in self._entries and self._entries[place].mode == _SUBMODULE
+
     def _ignored(self, folder: str) -> list[str]:
         place = self._followed(posixpath.join(folder, IGNORE_FILE))
         if place is None or place not in self._entries:
@@ -202,10 +206,10 @@ class GitTree(Struct):
             entry = self._entries.get(path)
             if entry is not None and entry.mode == _LINK:
                 return path
-            if entry is not None and entry.mode == _SUBMODULE:
+            if self.is_submodule(path):
                 raise GitError(
                     f"{printable(path)} is a submodule at {printable(self.revision)}, which holds "
-                    "its commit and no files; compare two folders"
+                    "its commit and no files; compare two folders, or leave it out with --exclude"
                 )
         return None
 
@@ -251,7 +255,12 @@ class _Walk:
         for name in names:
             if name.startswith("."):
                 continue
-            place = self._tree._followed(posixpath.join(folder, name))
+            whole = posixpath.join(folder, name)
+            if self._tree.is_submodule(whole) and self._exclusion.excludes(
+                f"{inner}{name}", is_directory=True
+            ):
+                continue
+            place = self._tree._followed(whole)
             is_folder = place is not None and place in self._tree._folders
             if not is_folder and not name.endswith(SUFFIXES):
                 continue

@@ -166,6 +166,19 @@ def test_a_submodule_holds_no_files() -> None:
     git("commit", "--quiet", "-m", "submodule")
     with pytest.raises(GitError, match="apps/sub is a submodule"):
         in_git("apps/sub")
+    with pytest.raises(GitError, match="leave it out with --exclude"):
+        in_git("apps")
+
+
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize("pattern", ["sub", "sub/", "apps/sub"])
+def test_a_submodule_that_is_left_out_is_in_nobodys_way(pattern: str) -> None:
+    before = [*GitTree.of("HEAD").files(["."])]
+    commit = commit_of("HEAD")
+    git("update-index", "--add", "--cacheinfo", f"160000,{commit},apps/sub")
+    git("commit", "--quiet", "-m", "submodule")
+    after = GitTree.of("HEAD").files(["."], [pattern])
+    assert [each.path for each in after] == [each.path for each in before]
 
 
 # -- what one reading leaves for the next
