@@ -22,7 +22,6 @@ from podfence.likeness import similar
 from podfence.model.entries import Controllers
 from podfence.model.meta import Labels, labels_of
 from podfence.model.objects import IPAddress
-from podfence.questions.lint.findings import LINT_RULES
 from podfence.questions.plan.gate import FailOn
 
 NAME = "podfence.toml"
@@ -124,6 +123,14 @@ def _nearest() -> Path | None:
     return None
 
 
+def _begins_a_code(text: str, *, whole: bool = False) -> bool:
+    """Whether it is the beginning of a code of ``check``, or one. What has these is imported where
+    a file names codes: other commands read settings, too."""
+    from podfence.questions.lint.findings import LINT_RULES
+
+    return text in LINT_RULES if whole else any(code.startswith(text) for code in LINT_RULES)
+
+
 class _Reader:
     """Reads one file; every complaint names the key."""
 
@@ -139,7 +146,7 @@ class _Reader:
             self._refuse("check.fail-on", f"{fail_on!r}: use error, warning, note or never")
         weights = {}
         for code, weight in self._table(check.get("severity", {}), "check.severity").items():
-            if code not in LINT_RULES or weight not in _WEIGHTS:
+            if not _begins_a_code(code, whole=True) or weight not in _WEIGHTS:
                 self._refuse(
                     f"check.severity.{code}", 'use a code and a weight, such as PF331 = "error"'
                 )
@@ -232,7 +239,7 @@ class _Reader:
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
             self._refuse(key, 'use a list of codes, such as ["PF350"]')
         for code in value:
-            if not code.startswith("PF") or not any(c.startswith(code) for c in LINT_RULES):
+            if not code.startswith("PF") or not _begins_a_code(code):
                 self._refuse(key, f"{code!r} begins no code of what policies really do")
         return tuple(value)
 
