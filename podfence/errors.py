@@ -8,8 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from typing import Final
 
+import msgspec
 from msgspec import Struct
+
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding JSON of others raises: it is none or has another form, is no UTF-8, or is nested
+deeper than Python goes. ValidationError is a DecodeError."""
 
 COMMAND_CODES: Mapping[str, str] = {
     "PF000": "internal error",

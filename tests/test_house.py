@@ -187,6 +187,18 @@ def test_no_module_is_longer_than_the_limit_without_a_reason() -> None:
 # --- the import contract ---------------------------------------------------------------------
 
 
+def test_what_decoding_others_json_raises_is_named_in_one_place() -> None:
+    """Whoever lists these errors himself forgets one, such as that of deep nesting."""
+    alone = re.compile(r"(except|suppress)\b.*\b(msgspec\.|(?<![\w.]))DecodeError\b")
+    found = [
+        f"{module.relative_to(ROOT)}:{number}"
+        for module in modules()
+        for number, line in enumerate(module.read_text().splitlines(), 1)
+        if alone.search(line)
+    ]
+    assert found == [], "use podfence.errors.UNREADABLE"
+
+
 def test_the_import_contract_lists_exactly_the_rooms_that_exist() -> None:
     layers = contract("rooms")["layers"]
     listed = {name.strip() for layer in layers for name in layer.split("|")}

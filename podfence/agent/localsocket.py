@@ -25,7 +25,7 @@ import msgspec
 
 from podfence.agent.log import Log
 from podfence.drops.record import Drops
-from podfence.errors import HostError
+from podfence.errors import UNREADABLE, HostError
 from podfence.text import printable
 from podfence.usage.record import Rules
 
@@ -176,7 +176,7 @@ def _ask(folder: Path, namespace: int, path: str, form: type[T]) -> T:
         ) from error
     except PermissionError as error:
         raise HostError(f"{shown}: only root may ask") from error
-    except (OSError, http.client.HTTPException, msgspec.DecodeError) as error:
+    except (OSError, http.client.HTTPException, *UNREADABLE) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise HostError(f"{shown}: {printable(reason)}") from error
     finally:

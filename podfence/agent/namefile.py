@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from podfence.agent.wholefile import delete_whole, read_whole, write_whole
 from podfence.dns.cache import CachedAddress
+from podfence.errors import UNREADABLE
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _LARGEST = 1 << 25
@@ -48,7 +49,7 @@ class NameFile:
                 return []
             found = ((line, ip_address(line.address)) for line in content.known)
             return [CachedAddress(line.name, (a.version, int(a)), line.until) for line, a in found]
-        except (OSError, ValueError):  # msgspec's errors are ValueErrors
+        except (OSError, ValueError, *UNREADABLE):
             return []
 
     def save(self, known: Iterable[CachedAddress]) -> None:

@@ -15,11 +15,11 @@ from ipaddress import ip_address
 from math import inf
 from pathlib import Path
 
-from msgspec import DecodeError, ValidationError
 from msgspec.json import Decoder
 
 from podfence.agent.inbox import Heard, Part
 from podfence.agent.sources import Ear
+from podfence.errors import UNREADABLE
 from podfence.kube.follow import State
 from podfence.model.facts import NO_ADDRESS, Event, Gone, PodFacts, Put
 from podfence.policy.domains import At
@@ -112,5 +112,5 @@ class OwnNameservers:
 def _is_resolver(labels: bytes) -> bool:
     try:
         return bool(labels) and _labels.decode(labels).get(KEY) == VALUE
-    except (DecodeError, ValidationError):
+    except UNREADABLE:
         return False

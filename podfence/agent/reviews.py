@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, TypeVar
 import msgspec
 from msgspec import Struct
 
-from podfence.errors import ClusterError
+from podfence.errors import UNREADABLE, ClusterError
 from podfence.kube.agents import AUDIENCE
 from podfence.kube.client import Lost
 
@@ -135,7 +135,7 @@ class Reviewer:
                 return Outcome.BUSY
             try:
                 outcome = self._ask(token, wish)
-            except (ClusterError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            except (ClusterError, *UNREADABLE):
                 return Outcome.UNASKED
             self._known.pop(key, None)
             while len(self._known) >= self._kept:

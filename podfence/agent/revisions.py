@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-import msgspec
 from msgspec import Struct
 from msgspec.json import Decoder
 
+from podfence.errors import UNREADABLE
 from podfence.model.facts import Event, Gone, PolicyFacts, Put
 from podfence.model.meta import ObjectRef, Revision
 
@@ -66,6 +66,6 @@ def revision_of(document: bytes) -> Revision:
     """That of an object as the API sends it."""
     try:
         metadata = _object.decode(document).metadata
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return _NONE
     return Revision(metadata.uid, metadata.generation)

@@ -5,9 +5,10 @@ Rule: people are told which field it is (CNP-19).
 
 from __future__ import annotations
 
-from msgspec import DecodeError, Struct, ValidationError
+from msgspec import Struct
 from msgspec.json import Decoder
 
+from podfence.errors import UNREADABLE
 from podfence.model.facts import PolicyFacts
 
 
@@ -40,7 +41,7 @@ def unenforced(facts: PolicyFacts) -> str:
         return ""
     try:
         rules = _policy.decode(facts.document).spec.egress
-    except (DecodeError, ValidationError):
+    except UNREADABLE:
         return ""
     paths = [
         f"spec.egress[{rule}].to[{peer}].domainNames"

@@ -22,10 +22,11 @@ from podfence.agent.fleet import Told
 from podfence.agent.nodereport import PolicyReport
 from podfence.agent.policycondition import TYPE, WITHOUT_STATUS, PolicyCondition, condition_of
 from podfence.cli.inputs import access_options
-from podfence.errors import ClusterError, UnknownObject
+from podfence.errors import UNREADABLE, ClusterError, UnknownObject
 from podfence.kube.access import Access
 from podfence.kube.agents import AgentAddress, Fleet, client_of, find_fleet, request_token
 from podfence.kube.client import Client, Lost, Refusal
+from podfence.kube.discovery import decode_as
 from podfence.kube.resource import Resource, resources_of
 from podfence.kube.source import find_access
 from podfence.model.kindnames import kind_called
@@ -185,7 +186,7 @@ class Agents:
         for resource in resources_of(ref.kind):
             path = f"{resource.path(ref.namespace)}/{ref.name}"
             try:
-                return resource, msgspec.json.decode(self._client.get(path), type=form)
+                return resource, decode_as(form, self._client.get(path), path)
             except Refusal as refusal:
                 if refusal.status != 404:
                     raise
@@ -310,5 +311,5 @@ def _told(
         return Told(agent.node, None, f"its agent cannot be asked: {lost.reason}")
     except ClusterError as error:
         return Told(agent.node, None, error.message)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         return Told(agent.node, None, f"its agent's answer cannot be read: {error}")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from podfence.errors import PodfenceError
+from podfence.errors import UNREADABLE, PodfenceError
 from podfence.questions.lint.findings import Finding
 
 _SCHEMA = "podfence.baseline/v1"
@@ -37,7 +37,7 @@ def read_baseline(path: str) -> frozenset[str]:
         found = msgspec.json.decode(Path(path).read_bytes(), type=_File)
     except OSError as error:
         raise PodfenceError(f"--baseline {path}: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise PodfenceError(f"--baseline {path}: {error}") from error
     if found.schema != _SCHEMA:
         raise PodfenceError(f"--baseline {path}: schema {found.schema!r}, this is {_SCHEMA}")

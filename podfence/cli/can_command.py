@@ -20,7 +20,7 @@ from podfence.cli.common import (
 from podfence.cli.inputs import Inputs, input_options, namespace_option
 from podfence.cli.targets import namespaces_of, policies_of, port_of, protocol_of, question
 from podfence.cli.terminal import echo
-from podfence.errors import PodfenceError, QuestionError
+from podfence.errors import UNREADABLE, PodfenceError, QuestionError
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import DomainTable
 from podfence.questions.can import Asker, Can, asker_of
@@ -134,7 +134,7 @@ def read_queries(path: str) -> list[Query]:
         raise QuestionError(f"cannot read the queries: {error.strerror}: {path}") from error
     try:
         return msgspec.json.decode(data, type=list[Query])
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise QuestionError(
             f"the queries are not a JSON list of objects with src, dst, protocol, port: {error}"
         ) from error

@@ -107,7 +107,7 @@ def read_settings(given: str | None, *, none: bool) -> Settings:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise PodfenceError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
         raise PodfenceError(f"{path}: {error}") from error
     return _Reader(str(path)).settings(data)
 

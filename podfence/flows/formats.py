@@ -12,12 +12,13 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from podfence.errors import UNREADABLE
 from podfence.flows.calico import CalicoReader
 from podfence.flows.conntrack import ConntrackReader, is_conntrack
 from podfence.flows.csvtext import CsvReader, columns
 from podfence.flows.denials import DenialReader
 from podfence.flows.hubble import HubbleReader
-from podfence.flows.jsonlines import ERRORS, said
+from podfence.flows.jsonlines import said
 from podfence.flows.seen import FlowRecords
 
 MAX_DOCUMENT: Final = 64 << 20
@@ -79,7 +80,7 @@ class FlowReader:
             if reader is not None:
                 reader.document(data)
                 return
-        except ERRORS as error:
+        except UNREADABLE as error:
             raise UnknownFormat(f"no JSON document: {said(error)}") from error
         raise UnknownFormat(f"flows of no known format; known are {KNOWN}")
 
@@ -99,7 +100,7 @@ class FlowReader:
         if text.startswith("{"):
             try:
                 value = msgspec.json.decode(line)
-            except ERRORS:
+            except UNREADABLE:
                 # The start of a document, or a record that was cut off.
                 return None if len(text) < _SHORTEST else HubbleReader(self._seen, self._file)
             return self._of_record(value) or self._of_line(value)

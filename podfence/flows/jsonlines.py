@@ -10,12 +10,10 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from podfence.errors import UNREADABLE
 from podfence.flows.seen import FlowRecords
 
 T = TypeVar("T")
-
-ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding of hostile bytes raises."""
 
 
 class JsonLines(Generic[T]):
@@ -37,7 +35,7 @@ class JsonLines(Generic[T]):
         """Read lines, of which the first has this number."""
         try:
             records = self._decoder.decode_lines(b"\n".join(lines))
-        except ERRORS:
+        except UNREADABLE:
             self._one_by_one(lines, first)
         else:
             for record in records:
@@ -53,7 +51,7 @@ class JsonLines(Generic[T]):
             return
         try:
             record = self._decoder.decode(line)
-        except ERRORS as error:
+        except UNREADABLE as error:
             self._seen.records += 1
             self._seen.fault(self._file, number, said(error))
         else:

@@ -16,6 +16,7 @@ from msgspec import Struct, field
 
 from podfence.kube.access import Access, Credential, ServerAddress, StaticCredential
 from podfence.kube.client import Client
+from podfence.kube.discovery import decode_as
 
 AUDIENCE: Final = "podfence.io"
 """Whom tokens for agents are for, and the API group of what they are asked for."""
@@ -123,7 +124,7 @@ def _agent(namespace: str, pod: _Object) -> AgentAddress:
 
 
 def _items(client: Client, path: str, query: Mapping[str, str]) -> tuple[_Object, ...]:
-    return msgspec.json.decode(client.get(path, query), type=_List).items
+    return decode_as(_List, client.get(path, query), path).items
 
 
 def request_token(client: Client, namespace: str, account: str) -> str:
@@ -131,7 +132,7 @@ def request_token(client: Client, namespace: str, account: str) -> str:
     spec = {"audiences": [AUDIENCE], "expirationSeconds": _LIFE}
     path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
     made = client.write("POST", path, msgspec.json.encode({"spec": spec}), "application/json")
-    return msgspec.json.decode(made, type=_TokenRequest).status.token
+    return decode_as(_TokenRequest, made, path).status.token
 
 
 def client_of(agent: AgentAddress, access: Access, token: str) -> tuple[Client, str]:

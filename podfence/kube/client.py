@@ -26,7 +26,7 @@ import msgspec
 from msgspec import Struct
 
 from podfence._version import __version__
-from podfence.errors import ClusterError
+from podfence.errors import UNREADABLE, ClusterError
 from podfence.kube.access import Access, Credential
 from podfence.kube.connection import is_loopback, open_connection
 from podfence.text import printable
@@ -227,7 +227,7 @@ class Client:
     ) -> http.client.HTTPResponse:
         credential = self._access.credentials.get()
         connection = self._connected(credential)
-        headers: list[tuple[str, str]] = [
+        headers: list[tuple[str, str | bytes]] = [
             ("Accept", accept),
             ("Accept-Encoding", encoding),
             ("User-Agent", f"podfence/{__version__}"),
@@ -235,7 +235,7 @@ class Client:
             *self._headers.items(),
         ]
         for name, values in self._access.impersonate.items():
-            headers += [(name, value) for value in values]
+            headers += [(name, value.encode()) for value in values]
         if sent is not None:
             headers += [("Content-Type", sent.kind), ("Content-Length", str(len(sent.body)))]
         method = "GET" if sent is None else sent.method
@@ -323,7 +323,7 @@ def _bounded(answer: http.client.HTTPResponse, largest: int, longest: float) -> 
 
 def _refusal(answer: http.client.HTTPResponse, body: bytes, target: str) -> Refusal:
     message = ""
-    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    with suppress(*UNREADABLE):
         found = msgspec.json.decode(body)
         if isinstance(found, dict) and isinstance(found.get("message"), str):
             message = found["message"]

@@ -81,7 +81,11 @@ class _Proxy(Struct, frozen=True):
 
 
 def _parse_proxy(url: str) -> _Proxy:
-    parts = urlsplit(url if "://" in url else f"http://{url}")
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        port = parts.port
+    except ValueError:
+        raise ClusterError("the proxy cannot be used: its address is none") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         shown = printable(f"{parts.scheme}://{parts.hostname or ''}")
         raise ClusterError(f"the proxy {shown} cannot be used: only http:// and https:// proxies")
@@ -90,7 +94,7 @@ def _parse_proxy(url: str) -> _Proxy:
     if parts.username is not None:
         word = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
         headers["Proxy-Authorization"] = f"Basic {base64.b64encode(word).decode()}"
-    return _Proxy((parts.hostname, parts.port or (443 if secure else 80)), secure, headers)
+    return _Proxy((parts.hostname, port or (443 if secure else 80)), secure, headers)
 
 
 class _Connection(http.client.HTTPConnection):

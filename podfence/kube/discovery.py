@@ -7,14 +7,15 @@ older servers are asked group by group, for the groups that matter alone.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from podfence.errors import ClusterError
+from podfence.errors import UNREADABLE, ClusterError
 from podfence.kube.client import Client, Refusal
 from podfence.kube.resource import Resource
 
+T = TypeVar("T")
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
 _ACCEPT = ",".join((_AGGREGATED.format("v2"), _AGGREGATED.format("v2beta1"), "application/json"))
 
@@ -72,11 +73,19 @@ def _one_by_one(
                     )
 
 
+def decode_as(form: type[T], body: bytes, path: str) -> T:
+    """An object of one form. Raises ClusterError when the server sent anything else."""
+    try:
+        return msgspec.json.decode(body, type=form)
+    except UNREADABLE as error:
+        raise ClusterError(f"the API server's answer to {path} cannot be read: {error}") from None
+
+
 def decode_json(body: bytes, path: str) -> dict[str, Any]:
     """A JSON object. Raises ClusterError when the server sent anything else."""
     try:
         data = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         raise ClusterError(f"the API server's answer to {path} is not JSON") from None
     if not isinstance(data, dict):
         raise ClusterError(f"the API server's answer to {path} is not an object")

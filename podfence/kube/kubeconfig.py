@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 from msgspec import Struct
@@ -223,7 +224,7 @@ def _entries(whole: _Entry, section: str) -> list[tuple[str, _Entry]]:
 
 def _server(cluster: _Entry) -> ServerAddress:
     url = cluster.text("server")
-    if not url.startswith(("https://", "http://")):
+    if not _is_address(url):
         raise cluster.error("server", "an address such as https://host:6443 is expected here")
     ca = cluster.data_or_file("certificate-authority")
     insecure = cluster.flag("insecure-skip-tls-verify")
@@ -233,6 +234,17 @@ def _server(cluster: _Entry) -> ServerAddress:
     return ServerAddress(
         url, ca or None, insecure, cluster.text("tls-server-name"), cluster.text("proxy-url")
     )
+
+
+def _is_address(url: str) -> bool:
+    """Whether it can be asked, whoever answers there."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    plain = url.isascii() and url.isprintable() and " " not in url
+    return plain and parts.scheme in ("https", "http") and bool(parts.hostname)
 
 
 def _credentials(user: _Entry, cluster: Mapping[str, Any]) -> Credentials:
@@ -317,6 +329,10 @@ def _impersonation(user: _Entry) -> dict[str, tuple[str, ...]]:
     extra = _Entry(user.file, f"{user.path}.as-user-extra", user.mapping("as-user-extra"))
     for key in extra.data:
         headers[f"Impersonate-Extra-{_header_key(str(key))}"] = extra.texts(str(key))
+    for header, values in headers.items():
+        if not all(each.isprintable() for each in values):
+            text = f"{header} would hold characters that a header cannot carry"
+            raise user.error("as", text)
     if headers and "Impersonate-User" not in headers:
         raise user.error("as", "impersonation of groups, uid or extra needs a user")
     return headers

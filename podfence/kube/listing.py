@@ -15,7 +15,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
-from podfence.errors import ClusterError
+from podfence.errors import UNREADABLE, ClusterError
 from podfence.kube.client import Client, Refusal
 from podfence.kube.follow import Item, Read
 from podfence.kube.narrow import ListMeta, Page, page_decoder
@@ -101,7 +101,7 @@ def decode_page(decode: Decode, body: bytes, path: str) -> Page:
     """Raises ClusterError when the server sent anything but a list."""
     try:
         return decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         text = f"the API server's answer to {path} is not a list of objects"
         raise ClusterError(text) from None
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct
 
 from podfence.errors import ClusterError
 from podfence.intake.unlisted import Unlisted
 from podfence.kube.client import Client, Refusal
-from podfence.kube.discovery import discover
+from podfence.kube.discovery import decode_as, discover
 from podfence.kube.listing import Ahead, Part, decode_page, list_parts
 from podfence.kube.narrow import object_type, page_decoder, plain
 from podfence.kube.resource import Resource, resources_of
@@ -151,9 +150,7 @@ def _of_namespace(client: Client, resource: Resource, namespace: str) -> tuple[A
             return tuple(items)
         if resource.kind == "Namespace":
             body = client.get(f"{resource.path()}/{namespace}")
-            return (msgspec.json.decode(body, type=object_type(resource.kind)),)
-    except msgspec.DecodeError:
-        raise ClusterError(f"the API server's answer to {resource.path()} is no object") from None
+            return (decode_as(object_type(resource.kind), body, resource.path()),)
     except Refusal as refusal:
         if refusal.status not in (FORBIDDEN, _NOT_FOUND):
             raise

@@ -18,7 +18,7 @@ from typing import Final, Generic, TypeVar
 
 from msgspec import Struct
 
-from podfence.errors import ClusterError
+from podfence.errors import UNREADABLE, ClusterError
 from podfence.kube.access import Access
 from podfence.kube.client import Client, Refusal
 from podfence.kube.follow import (
@@ -36,7 +36,7 @@ from podfence.kube.parts import Parts
 from podfence.kube.resource import Resource
 from podfence.kube.snapshot import FORBIDDEN, rbac_rule
 from podfence.kube.substitute import Substitute
-from podfence.kube.watchlines import NOT_READABLE, Bookmark, read_line
+from podfence.kube.watchlines import Bookmark, read_line
 
 T = TypeVar("T")
 
@@ -320,7 +320,7 @@ class _Loop(Generic[T]):
                 changes += self.follow.event(told.type, self._read(resource, told.object))
         except ClusterError as error:
             return Failure(0, error.message)
-        except NOT_READABLE:
+        except UNREADABLE:
             told = None
         if told is None:
             return Failure(0, f"an event of {self.follow.kind} is not JSON, or of another form")

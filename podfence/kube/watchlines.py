@@ -11,11 +11,11 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from podfence.errors import UNREADABLE
 from podfence.kube.follow import Failure
 
 _INITIAL_END: Final = "k8s.io/initial-events-end"
 _TOO_LARGE: Final = "ResourceVersionTooLarge"
-NOT_READABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding a line, or the object in it, may raise."""
 
 
@@ -72,7 +72,7 @@ def read_line(line: bytes) -> WatchEvent | Bookmark | Failure | None:
             mark = _MARK.decode(event.object).metadata
             ends = (mark.annotations or {}).get(_INITIAL_END) == "true"
             return Bookmark(mark.resourceVersion, ends)
-    except NOT_READABLE:
+    except UNREADABLE:
         return None
     return event
 

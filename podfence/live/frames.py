@@ -16,7 +16,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from podfence.errors import ClusterError
+from podfence.errors import UNREADABLE, ClusterError
 from podfence.model.facts import NO_ADDRESS, PodFacts
 from podfence.model.networkpolicy import Protocol
 from podfence.model.objects import ContainerPort
@@ -101,7 +101,7 @@ def frame_of(text: Raw | bytes) -> Frame:
     """The frame of an event. Raises ClusterError."""
     try:
         return _FRAME.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise ClusterError(f"the mirror sent a frame of another form: {error}") from None
 
 

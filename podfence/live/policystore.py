@@ -17,7 +17,7 @@ from msgspec.json import Decoder
 
 from podfence.admission.decode import decode
 from podfence.admission.policy_values import is_audited
-from podfence.errors import Severity, Source
+from podfence.errors import UNREADABLE, Severity, Source
 from podfence.live.packing import pack, unpack
 from podfence.model.cluster import Policy
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
@@ -161,7 +161,7 @@ def subject_of(facts: PolicyFacts) -> LabelSelector | None:
     """Whom a NetworkPolicy selects; None where only the whole may tell."""
     try:
         text = bytes(_subject.decode(facts.document).spec.pod_selector)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return None
     found = _selectors.get(text)
     if found is None and text:
@@ -179,7 +179,7 @@ def read_policy(facts: PolicyFacts) -> tuple[Policy | None, Refusal | None]:
     ref = ObjectRef(facts.kind, facts.namespace, facts.name)
     try:
         document = msgspec.json.decode(facts.document, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         return _refused(ref, {}, "", str(error))
     decoded = decode(document, _SOURCE)
     for found in decoded.objects:

@@ -12,10 +12,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 
-from msgspec import DecodeError, Struct
+from msgspec import Struct
 from msgspec.json import Decoder
 from pyroaring import BitMap
 
+from podfence.errors import UNREADABLE
 from podfence.model.meta import Labels, labels_of
 from podfence.model.objects import ContainerPort
 from podfence.policy.index import EndpointClass
@@ -287,5 +288,5 @@ def decoded_labels(labels: bytes) -> Labels:
         return ()
     try:
         return labels_of(_labels.decode(labels))
-    except (DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return ()

@@ -9,13 +9,12 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 from msgspec.json import Decoder, Encoder
 
 from podfence.admission.decode import decode
 from podfence.admission.kinds import POLICY_KINDS
-from podfence.errors import Source
+from podfence.errors import UNREADABLE, Source
 from podfence.model.facts import (
     NO_ADDRESS,
     Event,
@@ -156,7 +155,7 @@ def event(kind: str, line: bytes) -> Event | None:
     """A line of a watch; None for what tells of no object (bookmarks, errors)."""
     try:
         told = _line.decode(line)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
     if told.type not in ("ADDED", "MODIFIED", "DELETED"):
         return None
@@ -189,7 +188,7 @@ def read(kind: str, document: Document, api_version: str = "") -> Reading:
         if kind in POLICY_KINDS:
             return _policy_reading(kind, document, api_version)
         return _read(kind, document)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+    except (ValueError, *UNREADABLE) as error:
         return _unread(kind, document, str(error))
 
 
@@ -295,5 +294,5 @@ def _node_reading(document: Document) -> Reading:
 def _names(document: Document) -> _Named | None:
     try:
         return _known.decode(document).metadata
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except (ValueError, *UNREADABLE):
         return None

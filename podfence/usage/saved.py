@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from podfence.errors import UNREADABLE
 from podfence.usage.kept import Kept
 
 VERSION: Final = 1
@@ -40,7 +41,7 @@ def restored(data: bytes, node: str) -> Kept:
         if head.version != VERSION:
             raise ValueError(f"it is of another version of podfence (form {head.version})")
         found = msgspec.json.decode(data, type=_Saved)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise ValueError("it is broken") from error
     if found.node != node:
         raise ValueError("it is of another node")

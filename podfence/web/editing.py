@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
+from podfence.errors import UNREADABLE
 from podfence.policy.domains import DomainTable
 from podfence.questions.completion import Completion, complete
 from podfence.render.jsontext import json_bytes
@@ -157,7 +158,7 @@ async def _read(request: web.Request, form: type[T]) -> T:
         raise web.HTTPUnsupportedMediaType(reason="send JSON")
     try:
         return msgspec.json.decode(await request.read(), type=form)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise web.HTTPBadRequest(reason="the body is not what is expected here") from error
 
 

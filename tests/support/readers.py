@@ -18,7 +18,7 @@ import msgspec
 from podfence.agent import ttrpc
 from podfence.agent.nri import sandbox
 from podfence.drops.attempt import attempt_of
-from podfence.errors import ClusterError, NftError, PodfenceError
+from podfence.errors import UNREADABLE, ClusterError, NftError, PodfenceError
 from podfence.kernel.ctlook import ConnectionTable
 from podfence.kernel.netlink import attribute, decode_answers, message, nested, text
 from podfence.kernel.nflog import read_copies
@@ -32,8 +32,10 @@ from podfence.kube.listing import decode_page
 from podfence.kube.narrow import KEPT, page_decoder, plain
 from podfence.manifests.domaintable import read_name_table
 from podfence.manifests.testfiles import read_test_files
+from podfence.manifests.yamledit import CannotEdit
 from podfence.mirror.requests import BadMirrorRequest
 from podfence.nft.objects import DROP, Compare, DataType, Field, Rule
+from tests.support import plainreaders as files
 from tests.support import streamreaders as streams
 from tests.support.fuzzing import exercise
 from tests.support.mutations import ROOT, case, seeds
@@ -266,4 +268,20 @@ READERS = (
     Reader("frames", streams.frames, (ClusterError,), streams.frame_seeds),
     Reader("dns", streams.names, (), streams.name_seeds),
     Reader("flows", streams.flows, (PodfenceError,), streams.flow_seeds),
+    Reader("hubble", files.hubble, (), streams.flow_seeds),
+    Reader("calico", files.calico, UNREADABLE, streams.flow_seeds),
+    Reader("conntrack", files.conntrack, (), streams.flow_seeds),
+    Reader("csv", files.csv, (), streams.flow_seeds),
+    Reader("settings", files.settings, (PodfenceError,), files.setting_seeds),
+    Reader("baselines", files.baselines, (PodfenceError,), files.baseline_seeds),
+    Reader("questions", files.questions, (PodfenceError,), files.question_seeds),
+    Reader("kubeconfigs", files.kubeconfigs, (ClusterError,), files.kubeconfig_seeds),
+    Reader("resolv-confs", files.resolv_confs, (), files.resolv_conf_seeds),
+    Reader("kept-uses", files.kept_uses, (ValueError,), files.kept_use_seeds),
+    Reader("kept-names", files.kept_names, (), files.kept_name_seeds),
+    Reader("reports", files.reports, (), files.report_seeds),
+    Reader("usages", files.usages, (), files.usage_seeds),
+    Reader("denials", files.denials, (), files.denial_seeds),
+    Reader("completions", files.completions, (), files.completion_seeds),
+    Reader("edits", files.edits, (CannotEdit,), files.edit_seeds),
 )

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from podfence.errors import ClusterError, Source
+from podfence.errors import UNREADABLE, ClusterError, Source
 from podfence.intake.build import Reading, build_cluster
 from podfence.intake.documents import Document
 from podfence.kube.client import Client, Refusal
@@ -47,7 +47,7 @@ def _items(body: bytes, where: Resource) -> Iterator[Object]:
     """Items of a list do not say of which kind they are."""
     try:
         items = _LIST.decode(body).get("items") or ()
-    except msgspec.DecodeError:
+    except UNREADABLE:
         raise ClusterError(f"the API server's answer to {where.path()} is no list") from None
     return ({**each, "apiVersion": where.api_version, "kind": where.kind} for each in items)
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
-import msgspec
-
 from podfence.kube.client import Client
+from podfence.kube.discovery import decode_json
 from podfence.lab.api.agents import AgentProcesses
 from podfence.lab.api.controlplane import ControlPlane
 from podfence.lab.api.nodes import lab_nodes
@@ -75,4 +74,4 @@ def bring_up(
 
 
 def _version(admin: Client) -> str:
-    return str(msgspec.json.decode(admin.get("/version")).get("gitVersion", ""))
+    return str(decode_json(admin.get("/version"), "/version").get("gitVersion", ""))
