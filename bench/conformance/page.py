@@ -61,7 +61,7 @@ def page(answers: Sequence[Answers], missing: dict[str, str], seed: int, cluster
         *(_wrong(each) for each in answers if each.classes or each.tally.refused),
         _choices(answers),
         _disputed(),
-        _scores(),
+        scores(),
     )
     return "\n".join(parts)
 
@@ -246,7 +246,8 @@ def _disputed() -> str:
     return "\n".join((*lines, ""))
 
 
-def _scores() -> str:
+def scores() -> str:
+    """The section about the suites of others, from the files under ``docs/scores``."""
     lines = [
         "## Scores of upstream's suites, in a cluster\n",
         _SUITES,

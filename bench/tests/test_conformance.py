@@ -23,7 +23,7 @@ from bench.conformance.cases import (
 )
 from bench.conformance.classes import KINDS, classes
 from bench.conformance.freedom import clauses, hangs_on_a_choice, is_left_open
-from bench.conformance.page import Answers, page, readable, score
+from bench.conformance.page import Answers, page, readable, score, scores
 from bench.conformance.peers import PEERS, Asked
 from bench.conformance.shrinking import smallest
 from podfence.policy.flow import Flow
@@ -197,3 +197,8 @@ def test_a_program_is_asked_line_by_line_and_started_anew(tmp_path: Path) -> Non
         assert peer.ask(b'{"answer": {"answers": ["allow"]}}') == ["allow"]
     finally:
         peer.close()
+
+
+def test_the_page_ends_with_the_scores_that_are_kept() -> None:
+    written = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text()
+    assert written.endswith(scores())
