@@ -22,6 +22,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from deploy import bom
+
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".image"
 """Package lists and packages, so that a second image is made in seconds."""
@@ -263,6 +265,7 @@ def main() -> int:
     parser.add_argument("file", nargs="?", type=Path, help="where to (else .image/podfence.tar.gz)")
     parser.add_argument("--tag", help=f"its name and tag (else {NAME}:VERSION)")
     parser.add_argument("--rootfs", type=Path, help="leave the file system in this new folder, too")
+    parser.add_argument("--bom", type=Path, help="write the bill of materials (CycloneDX) there")
     given = parser.parse_args()
     tag = given.tag or f"{NAME}:{version()}"
     file = given.file or CACHE / "podfence.tar.gz"
@@ -275,6 +278,8 @@ def main() -> int:
             layer = layer_of(root)
             if given.rootfs:
                 shutil.copytree(root, given.rootfs, symlinks=True)
+            if given.bom:
+                given.bom.write_bytes(bom.bill(root, SITE, version(), bom.distribution()))
     except CannotBuild as error:
         print(f"image: {error}", file=sys.stderr)
         return 2
