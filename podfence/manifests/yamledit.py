@@ -70,7 +70,8 @@ def _require_same(before: str, after: str, prefix: Steps, change: Change) -> Non
         path = "".join(f"[{step}]" for step in prefix)
         whole = _with_prefix(path, change)
         wanted = applied(was, [whole])
-    except (yaml.YAMLError, KeyError, IndexError, TypeError) as error:
+    # ValueError: a date that is none, which the readers of manifests take for text.
+    except (yaml.YAMLError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise CannotEdit("the text does not allow this edit; make it by hand") from error
     if now != wanted:
         raise CannotEdit("the same text is meant in several places; edit it by hand")

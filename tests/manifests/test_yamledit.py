@@ -103,6 +103,10 @@ def test_an_object_in_a_list() -> None:
         "spec: [\n",
         "spec:\r\n  ports:\r\n  - 1\r\n",
         "- 1\n",
+        "spec:\n  ports:\n  - 1\nspec:\n",
+        "spec:\n  ports:\n  - 1\nspec:\n- 1\n",
+        "spec:\n  ports:\n  - 1\nspec:\n  ports: text\n",
+        "spec:\n  ports:\n  - 1\nday: 2026-99-99\n",
     ],
 )
 def test_a_text_in_which_something_else_would_change_is_not_edited(text: str) -> None:

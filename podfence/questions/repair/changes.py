@@ -66,16 +66,25 @@ def applied(value: Json, changes: Sequence[Change]) -> Json:
             parent = parent[step]
         match change:
             case Append():
-                parent[last] = [*(parent.get(last) or ()), change.value]
+                before = _mapping(parent).get(last)
+                if not isinstance(before, list | None):
+                    raise TypeError(f"{change.path} is no list")
+                parent[last] = [*(before or ()), change.value]
             case SetField():
                 parent[last] = change.value
             case Rename():
-                if change.name in parent:
+                if change.name in _mapping(parent):
                     raise KeyError(change.name)  # a key twice: no server reads that
                 renamed = {change.name if k == last else k: v for k, v in parent.items()}
                 parent.clear()
                 parent.update(renamed)
     return found
+
+
+def _mapping(value: Json) -> dict[Json, Json]:
+    if not isinstance(value, dict):
+        raise TypeError("the parent is no mapping")
+    return value
 
 
 def _copied(value: Json) -> Json:
