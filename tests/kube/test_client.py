@@ -11,7 +11,7 @@ import pytest
 from podfence.errors import ClusterError
 from podfence.kube.access import Access, Credential, ServerAddress, StaticCredential
 from podfence.kube.client import LONGEST_PAUSE, TRIES, Client, Lost, Refusal
-from podfence.kube.connection import _tls_context
+from podfence.kube.connection import _tls_context, open_connection
 from tests.kube.fakeapi import Answer, FakeApi, Request, refusal, serving
 
 OK = Answer(body={"kind": "Status"})
@@ -156,6 +156,15 @@ def test_impersonation_and_password_travel_as_headers() -> None:
     assert sent["Authorization"] == "Basic Ym9iOnNlY3JldA=="
 
 
+def test_names_of_any_script_travel_as_utf_8() -> None:
+    with (
+        serving(scripted(OK)) as api,
+        client(api, impersonate={"Impersonate-User": ("J\u0101ne",)}) as asked,
+    ):
+        asked.get("/a")
+    assert api.requests[0].headers["Impersonate-User"].encode("latin-1").decode() == "J\u0101ne"
+
+
 def test_a_token_with_a_line_break_is_no_header() -> None:
     bad = StaticCredential(Credential("a\r\nX-Evil: 1"))
     with (
@@ -179,6 +188,13 @@ def test_a_plain_proxy_is_asked_for_a_tunnel() -> None:
         )
         with pytest.raises(ClusterError, match="Tunnel connection failed"):
             Client(access, {}, lambda _: None).get("/a")
+
+
+@pytest.mark.parametrize("proxy", ["http://[::1", "http://a:b"])
+def test_a_proxy_without_an_address_is_an_error(proxy: str) -> None:
+    server = ServerAddress("http://192.0.2.1", proxy_url=proxy)
+    with pytest.raises(ClusterError, match="the proxy cannot be used"):
+        open_connection(server, Credential(), {}, 1.0)
 
 
 def test_a_proxy_of_another_protocol_is_an_error() -> None:

@@ -189,3 +189,26 @@ def test_no_message_shows_a_secret(tmp_path: Path) -> None:
     with pytest.raises(ClusterError) as caught:
         access(tmp_path, with_user(**user))
     assert "hush" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        "https://",
+        "https://[::1",
+        "https://a:b",
+        "https://a b",
+        "https://a/\u00e4",
+        "https://a\n",
+        "a:6443",
+    ],
+)
+def test_an_address_that_nobody_can_ask_is_an_error(tmp_path: Path, server: str) -> None:
+    with pytest.raises(ClusterError, match=r"clusters\[0\].cluster.server: an address such as"):
+        access(tmp_path, with_cluster(server=server))
+
+
+def test_a_name_that_no_header_can_carry_is_an_error(tmp_path: Path) -> None:
+    user = with_user(**{"as": "jane\r\nX-Evil: 1"})
+    with pytest.raises(ClusterError, match="a header cannot carry"):
+        access(tmp_path, user)
