@@ -20,13 +20,19 @@ _CONTAINERS: Final = 64
 """Objects, and lists, of which it is kept what they hold."""
 
 _BLANK = re.compile(r"[ \t\n\r]*")
+_COLON = re.compile(r"[ \t\n\r]*:?[ \t\n\r]*")
+_COMMA = re.compile(r"[ \t\n\r]*,?[ \t\n\r]*")
 _SKIPPER: Final = json.JSONDecoder(parse_int=str, parse_float=str)
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[][{},]')
 
 
 def skip_blank(text: str, offset: int) -> int:
     """Offset of the first character from ``offset`` that is not white space."""
-    match = _BLANK.match(text, offset)
+    return _past(_BLANK, text, offset)
+
+
+def _past(pattern: re.Pattern[str], text: str, offset: int) -> int:
+    match = pattern.match(text, offset)
     return match.end() if match else offset
 
 
@@ -95,7 +101,7 @@ def _members(text: str, offset: int) -> Iterator[tuple[str, int, int]]:
     at = skip_blank(text, offset + 1)
     while text[at] == '"':
         key, end = _SKIPPER.raw_decode(text, at)
-        value = skip_blank(text, skip_blank(text, end) + 1)
+        value = _past(_COLON, text, end)
         yield key, at, value
         at = _after(text, value)
 
@@ -110,8 +116,7 @@ def _elements(text: str, offset: int) -> Iterator[int]:
 
 def _after(text: str, value: int) -> int:
     """Offset of what follows a value and its comma."""
-    at = skip_blank(text, _SKIPPER.raw_decode(text, value)[1])
-    return skip_blank(text, at + 1) if text[at] == "," else at
+    return _past(_COMMA, text, _SKIPPER.raw_decode(text, value)[1])
 
 
 class _Frame:

@@ -236,6 +236,10 @@ class ClassSelector(ByClasses):
         """Classes of one namespace."""
         return self._pods.select(selector) & self._by_namespace.get(namespace, BitMap())
 
+    def namespaces(self, selector: LabelSelector) -> list[str]:
+        """The namespaces that match."""
+        return [self._names[number] for number in self._namespaces.select(selector)]
+
     def subjects_in(self, pods: LabelSelector, namespaces: LabelSelector) -> FrozenBitMap:
         """Classes that match one selector in namespaces that match the other."""
         return self._pods.select(pods) & self._classes_of(namespaces)

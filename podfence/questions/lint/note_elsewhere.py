@@ -6,7 +6,7 @@ meant; what stands elsewhere is named.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from typing import Final
 
 from podfence.errors import Severity
@@ -37,26 +37,26 @@ CHANGING: Final = {
 def label_of_workload(case: LintedPolicy) -> Iterator[Note]:
     """PF322: the pods do not have the label, the workload that runs them has."""
     selector = case.policy.pod_selector
-    if not case.subjects and (text := _on_workload(case, selector, {case.namespace})):
+    if not case.subjects and (text := _on_workload(case, selector, None)):
         what = f"No pod of namespace {case.namespace} is {_asked(selector)}"
         yield Note("PF322", f"{what}, so the policy is about nobody. {text}", "spec.podSelector")
     for item in case.peers:
         pods, spaces = item.peer.pod_selector, item.peer.namespace_selector
         if pods is None or item.ends:
             continue
-        where = {case.namespace} if spaces is None else {*case.matched.namespaces(spaces)}
-        if text := _on_workload(case, pods, where):
+        if text := _on_workload(case, pods, spaces):
             what = f"No pod is {_asked(pods)}, so this item means nobody"
             path = f"{peer_path(item.direction, item.number, item.at)}.podSelector"
             yield Note("PF322", f"{what}. {text}", path)
 
 
-def _on_workload(case: LintedPolicy, selector: LabelSelector, namespaces: Set[str]) -> str:
-    found = {
-        f"{owner.ref.kind} {owner.ref}"
-        for owner in case.written.owners(selector)
-        if owner.ref.namespace in namespaces
-    }
+def _on_workload(case: LintedPolicy, selector: LabelSelector, spaces: LabelSelector | None) -> str:
+    """``spaces``: of the namespaces; None: the policy's own."""
+    owners = case.written.owners(selector)
+    if not owners:
+        return ""
+    namespaces = [case.namespace] if spaces is None else case.matched.namespaces(spaces)
+    found = {f"{each.ref.kind} {each.ref}" for each in owners if each.ref.namespace in namespaces}
     if not found:
         return ""
     has = "has this label itself" if len(found) == 1 else "have this label themselves"

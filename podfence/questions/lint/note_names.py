@@ -26,6 +26,7 @@ _ALLOW = frozenset(
     "allow allows allowed permit permits except but only unless other others accept accepts "
     "without".split()
 )
+_CLOSE = _DENY | _ISOLATE
 _EVERYTHING = frozenset("all everything any every default".split())
 _DIRECTIONS = {
     Direction.INGRESS: frozenset("ingress incoming inbound".split()),
@@ -49,11 +50,14 @@ class _Promise(Struct, frozen=True):
 
     @classmethod
     def of(cls, text: str) -> _Promise:
+        tokens = _tokens(text)
+        if _CLOSE.isdisjoint(tokens):
+            return _NO_PROMISE
         denied: set[str] = set()
         denying = hard = restricted = False
         previous = ""
-        for token in _tokens(text):
-            if token in _DENY | _ISOLATE:
+        for token in tokens:
+            if token in _CLOSE:
                 denying = True
                 hard = hard or token in _DENY
                 denied.update({previous} & _EVERYTHING)
@@ -75,6 +79,9 @@ class _Promise(Struct, frozen=True):
         if any(value <= self.denied for peer in rule.peers for value in _values(peer)):
             return True
         return self.hard and not self.restricted and bool(self.denied & _EVERYTHING)
+
+
+_NO_PROMISE = _Promise(frozenset(), hard=False, restricted=False)
 
 
 def _values(peer: NetworkPolicyPeer) -> Iterator[frozenset[str]]:

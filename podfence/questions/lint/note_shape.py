@@ -20,8 +20,7 @@ _SAYS_OPEN = re.compile(r"(allow|permit|accept).*(all|any|every)|open|public|unr
 
 def empty_egress(case: LintedPolicy) -> Iterator[Note]:
     """PF302: ``egress: []`` without policyTypes (NP-8)."""
-    written_empty = not case.raw_spec.get("egress", "absent")
-    if case.policy.declared_types or case.policy.egress or not written_empty:
+    if case.policy.declared_types or case.policy.egress or case.raw_spec.get("egress", "absent"):
         return
     text = (
         "An empty list and no list are the same. With no egress rule the type is Ingress only: "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from podfence.model.networkpolicy import NetworkPolicy
+from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule
 from podfence.policy.index import PolicyIndex
 from podfence.questions.lint import (
     note_elsewhere,
@@ -28,6 +28,7 @@ from podfence.questions.phrases.matched import Matched
 
 _PORTS, _BLOCKS, _PEERS, _TWO_PEERS, _TWO_RULES = 1, 2, 4, 8, 16
 _NO_SUBJECT, _NO_PEER, _NOBODY = 32, 64, 128
+_NAMES, _NUMBERS, _DNS, _EMPTY, _SERVICES = 256, 512, 1024, 2048, 4096
 
 CHECKS: tuple[tuple[Callable[[LintedPolicy], Iterator[Note]], int], ...] = (
     (note_names.says_deny, 0),
@@ -35,7 +36,7 @@ CHECKS: tuple[tuple[Callable[[LintedPolicy], Iterator[Note]], int], ...] = (
     (note_shape.empty_egress, 0),
     (note_shape.egress_closes_ingress, 0),
     (note_shape.dead_rules, 0),
-    (note_shape.null_items, 0),
+    (note_shape.null_items, _EMPTY),
     (note_shape.allows_everything, 0),
     (note_shape.pointless, 0),
     (note_neighbours.undone_rule, _TWO_RULES),
@@ -55,14 +56,14 @@ CHECKS: tuple[tuple[Callable[[LintedPolicy], Iterator[Note]], int], ...] = (
     (note_peers.means_nobody, _NO_PEER),
     (note_peers.inside_block, _BLOCKS),
     (note_peers.one_family, _BLOCKS),
-    (note_ports.unknown_name, _PORTS),
-    (note_ports.service_port, _PORTS),
-    (note_ports.other_end, _PORTS),
-    (note_numbers.other_protocol, _PORTS),
-    (note_numbers.name_of_some, _PORTS),
-    (note_numbers.range_of_all, _PORTS),
-    (note_ports.dns_over_tcp, _PORTS),
-    (note_outside.dns_anywhere, _PORTS),
+    (note_ports.unknown_name, _NAMES),
+    (note_ports.service_port, _NUMBERS | _SERVICES),
+    (note_ports.other_end, _NUMBERS),
+    (note_numbers.other_protocol, _NUMBERS),
+    (note_numbers.name_of_some, _NAMES),
+    (note_numbers.range_of_all, _NUMBERS),
+    (note_ports.dns_over_tcp, _DNS),
+    (note_outside.dns_anywhere, _DNS),
     (note_outside.internet, _BLOCKS),
     (note_outside.metadata, _BLOCKS),
     (note_outside.everything_outside, _BLOCKS),
@@ -74,9 +75,18 @@ that, and a check that is not asked costs nothing."""
 
 
 def traits(case: LintedPolicy) -> int:
-    """What checks can be about: port items, blocks, peers, a rule with two of them, two rules; and
-    whom nobody is: a policy without pods, a peer without any, either of the two."""
-    found = _PORTS if case.ports else 0
+    """What checks can be about: port items, those with a name, with a number, with that of DNS;
+    rules and port items that say nothing; blocks, peers, a rule with two of them, two rules; whom
+    nobody is: a policy without pods, a peer without any, either of the two; and Services."""
+    found = _SERVICES if case.index.cluster.services else 0
+    if any(map(_says_nothing, (*case.policy.ingress, *case.policy.egress))):
+        found |= _EMPTY
+    for each in case.ports:
+        found |= _PORTS
+        if isinstance(each.port.port, str):
+            found |= _NAMES
+        elif each.port.port is not None:
+            found |= _NUMBERS | _DNS if each.port.port == 53 else _NUMBERS
     if not case.subjects:
         found |= _NO_SUBJECT | _NOBODY
     if len(case.rules) > 1:
@@ -90,6 +100,12 @@ def traits(case: LintedPolicy) -> int:
         if not item.ends:
             found |= _NO_PEER | _NOBODY
     return found
+
+
+def _says_nothing(rule: NetworkPolicyRule) -> bool:
+    """Whether a rule or one of its ports may have been written as null."""
+    nothing = not rule.peers and not rule.ports
+    return nothing or any(port.port is None for port in rule.ports)
 
 
 _SAY_SURER: Mapping[str, frozenset[str]] = {

@@ -108,9 +108,8 @@ def _passes(reach: LintIndex, use: _Use) -> bool:
         subjects = use.subjects & partitions.pods
         if not subjects:
             continue
-        for match in use.rule.matches:
-            ports = reach.table.number(match.ports)
-            remotes = BitMap(match.peers.among(FrozenBitMap(partitions.pods)))
+        for ports, who in partitions.matches(use.rule):
+            remotes = BitMap(who & partitions.pods)
             # Of one pod at both ends nothing keeps it from itself (NP-54).
             if remotes.intersect(subjects & reach.single):
                 return True

@@ -109,7 +109,6 @@ class Matched:
         self._rules: dict[tuple[_Item, ...], Ends] = {}
         self._open: dict[tuple[str, Direction], list[NetworkPolicy]] = {}
         self._in_blocks: dict[IPBlock, Ends] = {}
-        self._spaces: dict[LabelSelector, list[str]] = {}
 
     def after(
         self, index: PolicyIndex, changed: Mapping[ObjectRef, NetworkPolicy | None]
@@ -262,12 +261,7 @@ class Matched:
 
     def namespaces(self, selector: LabelSelector) -> list[str]:
         """The namespaces that a selector fits."""
-        found = self._spaces.get(selector)
-        if found is None:
-            known = self.index.cluster.namespaces
-            found = [name for name, each in known.items() if selector.matches(dict(each.labels))]
-            self._spaces[selector] = found
-        return found
+        return self._select.namespaces(selector)
 
     def pods_in(self, pods: LabelSelector, namespaces: LabelSelector) -> Ends:
         """Pods with an address that match one selector in namespaces that match the other."""
