@@ -7,7 +7,7 @@ when a place in it is asked for, so good input pays nothing.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
@@ -153,9 +153,9 @@ class Positions(Struct):
             if source.item < len(items):
                 start, steps = items[source.item], steps[2:]
         offset = self._places_in(source.file).find(start, steps)
-        ends = self._line_ends(source.file)
-        line = bisect_right(ends, offset)
-        return Position(source.file, line + 1, offset - (ends[line - 1] if line else 0) + 1)
+        breaks = self._line_ends(source.file)
+        line = bisect_left(breaks, offset)
+        return Position(source.file, line + 1, offset - (breaks[line - 1] if line else -1))
 
     def _items_of(self, source: Source, extent: _Extent) -> list[int]:
         """Offsets of the items of a List, found once: its objects are asked for one by one."""
@@ -172,12 +172,8 @@ class Positions(Struct):
         return self._places[file]
 
     def _line_ends(self, file: str) -> list[int]:
-        """The offset behind each line but the last."""
         if file not in self._breaks:
-            ends = self._breaks[file] = []
-            text, end = self._texts[file], 0
-            while end := text.find("\n", end) + 1:
-                ends.append(end)
+            self._breaks[file] = [match.start() for match in re.finditer("\n", self._texts[file])]
         return self._breaks[file]
 
     def _locate_yaml(self, source: Source, extent: _Extent, steps: Steps) -> Position:
