@@ -63,6 +63,13 @@ class Services:
         headless = "; it is headless, so no port is rewritten" if service.headless else ""
         return Behind(service, kept, f"{note}{more}{headless}")
 
+    def ports(self, name: str, namespace: str) -> tuple[ServicePort, ...]:
+        """All ports of a Service that rewrites them: through it there are no others. () for a
+        headless one, for which every port is the pods' own, and for what is no Service."""
+        address = literal(name)
+        service = self._called(name, namespace) if address is None else self._at(address)
+        return () if service is None or service.headless else service.ports
+
     def _at(self, address: IPAddress) -> Service | None:
         return self._by_address.get(address)
 

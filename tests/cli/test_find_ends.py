@@ -54,6 +54,24 @@ def test_a_service_has_the_same_words_everywhere(word: str, name: str) -> None:
     assert "shop/web -> shop/db TCP/8080" in done.out
 
 
+TWO_PORTS = SERVICE.replace("targetPort: 8080}", "targetPort: 8080}, {name: b, port: 81}")
+
+
+def test_a_service_without_a_port_is_all_of_its_ports() -> None:
+    """Through it there are no others: it forwards 80 to 8080, and 81 to itself."""
+    done = run("find", "to", "service/shop/db", manifests=WEB + DB + TWO_PORTS)
+    assert (done.status, done.err) == (0, "")
+    assert "shop/web" in done.out
+    assert {"TCP/81", "TCP/8080"} <= {*done.out.split()}
+
+
+def test_a_headless_service_rewrites_no_port_so_one_is_asked_for() -> None:
+    headless = SERVICE.replace("10.96.0.1", "None")
+    done = run("find", "to", "service/shop/db", manifests=WEB + DB + headless)
+    assert done.status == 2
+    assert "is a Service; ask for one of its ports, not for any" in done.err
+
+
 KINDS_OF_WORDS = ["svc", "service", "services", "entry", "node", "deploy"]
 WORKLOAD = """---
 apiVersion: apps/v1

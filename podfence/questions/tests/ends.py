@@ -225,7 +225,9 @@ class Resolver:
     def _behind(self, end: NamedEnd, ports: PortSpec) -> Iterator[Aim]:
         """What is behind a Service, with the ports that its own are rewritten to."""
         asked: list[tuple[int | str, str]] = [(n.name, n.protocol) for n in ports.names]
-        for protocol, low, high in ports.numbers.ranges():
+        own = self._world.services.ports(end.name, end.namespace) if ports == ALL_PORTS else ()
+        asked += [(port.port, port.protocol.value) for port in own]
+        for protocol, low, high in () if own else ports.numbers.ranges():
             if low != high:
                 text = f"{end.text} is a Service; ask for one of its ports, not for {ports.text}"
                 yield Aim(ResolvedEnd(misses=(Miss(NO_PORT, text),)), ports)
