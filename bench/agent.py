@@ -33,7 +33,7 @@ from podfence.agent.threads import Threads
 from podfence.kernel import netns
 from podfence.kernel.nftables.notices import Notices
 from podfence.kube.source import find_access
-from podfence.kube.watch import Watch
+from podfence.kube.watch import Batch, Watch
 from podfence.live.wire import Reading
 from podfence.nft.lowering.lower import TABLE, LocalNode
 
@@ -54,16 +54,22 @@ class Exact(Latencies):
         self.all.append(seconds * 1000)
 
 
-def feed(watch: Watch[Reading], inbox: Inbox, stopped: threading.Event) -> None:
+class SentAt(Inbox):
     """As the agent's, with the times at which events were sent."""
-    while not stopped.is_set():
-        batch = watch.next(0.5)
-        if batch is None:
-            continue
+
+    def feed(self, watch: Watch[Reading], stopped: threading.Event) -> None:
+        """Until it is to stop."""
+        watch.tell(self.hear)
+        with watch:
+            while not stopped.is_set():
+                watch.next(0.5)
+
+    def hear(self, batch: Batch[Reading]) -> None:
+        """As the thread of a watch read it."""
         for change in batch.changes:
             sent = int(change.version or 0) / 1e6
-            inbox.tell(heard([change]), sent or batch.at)
-        inbox.stand(batch.state)
+            self.tell(heard([change]), sent or batch.at)
+        self.stand(batch.state)
 
 
 def kubeconfig(folder: Path) -> str:
@@ -105,7 +111,7 @@ def measure(folder: Path, events: int, rate: float) -> None:
     namespace = netns.create()
     access = find_access("", kubeconfig(folder), os.environ)
     wanted = resources(NODE)
-    inbox = Inbox(NODE, ((each[0].kind, each[0].only) for each in wanted))
+    inbox = SentAt(NODE, ((each[0].kind, each[0].only) for each in wanted))
     node = LocalNode(NODE)
     notices = Notices(TABLE, namespace)
     table = KernelTable(node.mark_mask, notices, namespace)
@@ -118,9 +124,9 @@ def measure(folder: Path, events: int, rate: float) -> None:
         watch = Watch(access, wanted, read)
         threads = Threads()
         stopped = threads.stopped
-        with watch:
-            threads.start("enforcer", enforcer.run)
-            threads.start("feed", lambda: feed(watch, inbox, stopped))
+        threads.start("enforcer", enforcer.run)
+        feeder = threads.start("feed", lambda: inbox.feed(watch, stopped))
+        try:
             while not enforcer.status.in_sync:
                 time.sleep(0.05)
             status = enforcer.status
@@ -129,16 +135,20 @@ def measure(folder: Path, events: int, rate: float) -> None:
             time.sleep(12)  # sizes are counted
             status = enforcer.status
             print(f"{resident() / MIB:.0f} MiB; {status.pods} pods here; {status.sizes}")
-            cpu, begin = time.process_time(), time.monotonic()
             exact.all.clear()
             (folder / "go").touch()
+            while not (folder / "begun").exists():
+                time.sleep(0.01)
+            cpu, begin = time.process_time(), time.monotonic()
             while not (folder / "done").exists():
                 time.sleep(0.2)
             time.sleep(1)
             report(exact, events, time.process_time() - cpu, time.monotonic() - begin, folder)
             status = enforcer.status
+        finally:
             stopped.set()
             inbox.end()
+            feeder.join(10)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{resident() / MIB:.0f} MiB at the end, {peak:.0f} MiB at most")
     print(f"{status.writes.taken} writes, {status.bumps} epochs, {status.reads} readings")

@@ -5,7 +5,8 @@
 Rule: lists in pages, watches, field selectors as an agent asks for them, TLS; nothing else of an
 API server. A resourceVersion is the time in microseconds of the monotonic clock at which the event
 was sent, so that who reads it knows how old it is. It writes its port to ``FOLDER/port`` when it is
-ready, and sends events once ``FOLDER/go`` is there.
+ready. Once ``FOLDER/go`` is there it writes down all events, so that no time is lost between two;
+then ``FOLDER/begun`` appears, and they are sent.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -33,8 +34,10 @@ PATHS: Final = {
     "/api/v1/pods": "Pod",
     "/apis/networking.k8s.io/v1/networkpolicies": "NetworkPolicy",
 }
-Line = tuple[str, str, bool]
-"""The type of an event, the object's name, and whether it is of the selected part."""
+SENT: Final = b'"0000000000000000"'
+"""In the place of the time at which a line is sent."""
+_LATE: Final = 0.001
+"""Seconds that a sleep may take too long."""
 
 
 def is_own(thing: Mapping[str, Any], node: str) -> bool:
@@ -50,11 +53,11 @@ def is_other(thing: Mapping[str, Any], node: str) -> bool:
 
 
 class Stream:
-    """One watch: what is selected, and what waits to be sent."""
+    """One watch: what is selected. ``out``: where its lines are written."""
 
-    def __init__(self, kind: str, selector: str) -> None:
+    def __init__(self, kind: str, selector: str, out: BufferedIOBase | None = None) -> None:
         self.kind = kind
-        self.queue: SimpleQueue[bytes] = SimpleQueue()
+        self.out = out
         self._selector = selector
         self._held: set[tuple[str, str]] = set()
 
@@ -73,15 +76,16 @@ class Stream:
         """It was listed."""
         self._held.add(_key(thing))
 
-    def tell(self, what: str, thing: Manifest) -> None:
-        """An event, as a server tells it of a part: what leaves the part is deleted."""
+    def line(self, what: str, thing: Manifest) -> bytes:
+        """An event, as a server tells it of a part: what leaves the part is deleted; b"" for what
+        was not of it, and is not."""
         key = _key(thing)
         there = what != "DELETED" and self.selects(thing)
         if not there and key not in self._held:
-            return
+            return b""
         kind = "DELETED" if not there else ("MODIFIED" if key in self._held else "ADDED")
         (self._held.add if there else self._held.discard)(key)
-        self.queue.put(_line(kind, thing))
+        return _line(kind, thing)
 
 
 class Server(ThreadingHTTPServer):
@@ -102,6 +106,8 @@ class Handler(BaseHTTPRequestHandler):
     """Lists and watches."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    """As an API server: an event is not held back until the one before it was acknowledged."""
     server: Server
 
     def do_GET(self) -> None:
@@ -128,17 +134,15 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(200, json.dumps({"metadata": meta, "items": items}).encode())
 
     def _watch(self, kind: str, selector: str) -> None:
-        stream = Stream(kind, selector)
+        stream = Stream(kind, selector, self.wfile)
         for thing in self.server.things[kind]:
             if stream.selects(thing):
                 stream.hold(thing)
-        self.server.streams.append(stream)
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        while True:
-            line = stream.queue.get()
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+        self.server.streams.append(stream)
+        threading.Event().wait()  # who sends events writes them
 
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)
@@ -193,21 +197,38 @@ def main() -> None:
     port.rename(options.folder / "port")  # who sees it sees all of it
     while not (options.folder / "go").exists():
         time.sleep(0.01)
-    begin = time.monotonic()
-    for number, (what, thing) in enumerate(feed.events(options.events)):
-        pause = begin + number / options.rate - time.monotonic()
-        if pause > 0:
-            time.sleep(pause)
-        told = filled(thing)
-        told["metadata"]["resourceVersion"] = str(int(time.monotonic() * 1e6))
-        for stream in server.streams:
-            if stream.kind == told["kind"]:
-                stream.tell(what, told)
-    took = time.monotonic() - begin
+    events = [*written(feed, server.streams, options.events)]
+    (options.folder / "begun").touch()
+    took = send(events, options.rate)
     done = options.folder / "done.new"
     done.write_text(f"{options.events / took:.0f}")
     done.rename(options.folder / "done")
     threading.Event().wait()
+
+
+def written(feed: Feed, streams: list[Stream], count: int) -> Iterator[list[tuple[Stream, bytes]]]:
+    """So many events: of each the lines, with whom they are for."""
+    for what, thing in feed.events(count):
+        told = filled(thing)
+        told["metadata"]["resourceVersion"] = SENT.decode().strip('"')
+        of_kind = [stream for stream in streams if stream.kind == told["kind"]]
+        lines = [(stream, stream.line(what, told)) for stream in of_kind]
+        yield [(stream, line) for stream, line in lines if line]
+
+
+def send(events: list[list[tuple[Stream, bytes]]], rate: float) -> float:
+    """Events at a fixed rate; the seconds that it took. Who is late, because a reader is slow, says
+    of an event the time at which it was due."""
+    begin = time.monotonic()
+    for number, lines in enumerate(events):
+        due = begin + number / rate
+        time.sleep(max(0.0, due - time.monotonic()))
+        for stream, line in lines:
+            sent = int(min(time.monotonic(), due + _LATE) * 1e6)
+            told = line.replace(SENT, b'"%016d"' % sent, 1)
+            assert stream.out is not None
+            stream.out.write(b"%x\r\n%s\r\n" % (len(told), told))
+    return time.monotonic() - begin
 
 
 if __name__ == "__main__":
