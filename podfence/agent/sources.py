@@ -18,7 +18,7 @@ from podfence.agent.status import Source
 from podfence.errors import ClusterError
 from podfence.kube.follow import Change, Item, Standing, State
 from podfence.kube.resource import Resource, other_nodes, own_node, pods_for, resources_of
-from podfence.kube.watch import Watch
+from podfence.kube.watch import Batch, Watch
 from podfence.live import wire
 from podfence.live.wire import Reading
 from podfence.model.facts import Event, Gone, NamespaceFacts, NodeFacts, PodFacts, PolicyFacts, Put
@@ -97,25 +97,35 @@ class Ear(Protocol):
 
 
 def feed(watch: Watch[Reading], inbox: Ear, stopped: threading.Event, nodes: Part) -> None:
-    """Hand over what a watch brings, until it is to stop. ``nodes``: the part that is begun with
+    """Have a watch tell what it brings, until it is to stop. ``nodes``: the part that is begun with
     the first policy that asks for it, before that policy is told. Raises what ended a thread."""
-    later = True
-    told: dict[Part, State] = {}
+    watch.tell(_Feed(watch, inbox, nodes).take)
     with watch:
         while not stopped.is_set():
-            batch = watch.next(_POLL)
-            if batch is None:
-                continue
-            if batch.changes:
-                found = [*heard(batch.changes)]
-                if later and any(asks_for_nodes(event) for event, _ in found):
-                    later = False
-                    inbox.need(nodes)
-                    watch.begin(*nodes)
-                inbox.tell(found, batch.at)
-            if told.get(part_of(batch.state)) != batch.state:
-                told[part_of(batch.state)] = batch.state
-                inbox.stand(batch.state)
+            watch.next(_POLL)
+
+
+class _Feed:
+    """Passes on what the threads of a watch read, one batch at a time."""
+
+    def __init__(self, watch: Watch[Reading], inbox: Ear, nodes: Part) -> None:
+        self._watch, self._inbox, self._nodes = watch, inbox, nodes
+        self._later = True
+        self._told: dict[Part, State] = {}
+
+    def take(self, batch: Batch[Reading]) -> None:
+        """One batch."""
+        if batch.changes:
+            found = [*heard(batch.changes)]
+            if self._later and any(asks_for_nodes(event) for event, _ in found):
+                self._later = False
+                self._inbox.need(self._nodes)
+                self._watch.begin(*self._nodes)
+            self._inbox.tell(found, batch.at)
+        part = part_of(batch.state)
+        if self._told.get(part) != batch.state:
+            self._told[part] = batch.state
+            self._inbox.stand(batch.state)
 
 
 def sources(watch: Watch[Reading]) -> tuple[Source, ...]:

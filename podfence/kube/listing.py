@@ -60,14 +60,26 @@ def list_parts(client: Client, resource: Resource, namespace: str = "") -> Itera
     return _parts(client, resource, namespace, decode)
 
 
-def list_items(client: Client, resource: Resource, read: Read[T]) -> Iterator[Part[Item[T]]]:
-    """All objects of a kind, each as ``read`` reads it. Raises Refusal, ClusterError."""
+def list_raw(client: Client, resource: Resource) -> Iterator[Part[msgspec.Raw]]:
+    """All objects of a kind as bytes, for who reads them (``read_items``) while the next page is on
+    its way. Raises Refusal, ClusterError."""
 
     def decode(body: bytes) -> Page:
         page = _raw_page.decode(body)
-        return Page(page.metadata, [read(resource, item) for item in page.items or ()])
+        return Page(page.metadata, page.items)
 
     return _parts(client, resource, "", decode)
+
+
+def read_items(
+    resource: Resource, items: Iterable[msgspec.Raw], read: Read[T]
+) -> tuple[Item[T], ...]:
+    """The objects of a page, each as ``read`` reads it. Raises ClusterError."""
+    try:
+        return tuple(read(resource, item) for item in items)
+    except UNREADABLE:
+        text = f"the API server's list of {resource.name} holds what is no object"
+        raise ClusterError(text) from None
 
 
 def _parts(
@@ -107,7 +119,7 @@ def decode_page(decode: Decode, body: bytes, path: str) -> Page:
 
 
 class Ahead(Generic[T]):
-    """Iterates over what another thread makes, at most ``AHEAD`` items before it is asked for: the
+    """Iterates over what another thread makes, at most ``ahead`` items before it is asked for: the
     next answer of the server is on its way while this one is worked on.
 
     An exception of the maker is raised where its next item would have been.
@@ -115,11 +127,9 @@ class Ahead(Generic[T]):
 
     AHEAD: Final = 2
 
-    def __init__(self, source: Iterable[T]) -> None:
+    def __init__(self, source: Iterable[T], ahead: int = AHEAD) -> None:
         self._source = source
-        self._made: queue.Queue[tuple[T | None, BaseException | None, bool]] = queue.Queue(
-            self.AHEAD
-        )
+        self._made: queue.Queue[tuple[T | None, BaseException | None, bool]] = queue.Queue(ahead)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._make, daemon=True)
 

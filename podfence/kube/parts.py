@@ -20,7 +20,7 @@ or two of a large cluster."""
 
 class Parts(Generic[T]):
     """``told``: the parts that the server tells of; ``substituted``: those of which somebody else
-    is asked first. For the thread that takes changes."""
+    is asked first. For one thread at a time."""
 
     def __init__(self, told: Sequence[Follow[T]], substituted: Sequence[Follow[T]] = ()) -> None:
         self._told = told

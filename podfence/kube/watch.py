@@ -1,7 +1,8 @@
 """Kinds of a cluster, followed: a thread and a connection each, and one queue of what changed.
 
 Rule: what to do is decided by ``follow``; here it is done. A thread only waits, reads and decodes;
-who takes from the queue sees the changes of a kind in the order in which the server made them.
+who takes from the queue, or is told, sees the changes of a kind in the order in which the server
+made them.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from podfence.kube.follow import (
     State,
     Watching,
 )
-from podfence.kube.listing import Ahead, list_items
+from podfence.kube.listing import Ahead, list_raw, read_items
 from podfence.kube.parts import Parts
 from podfence.kube.resource import Resource
 from podfence.kube.snapshot import FORBIDDEN, rbac_rule
@@ -96,6 +97,8 @@ class Watch(Generic[T]):
         instead: Mapping[tuple[str, str], Substitute[T]] = MappingProxyType({}),
     ) -> None:
         self._batches: queue.Queue[tuple[Follow[T], Batch[T]] | Exception] = queue.Queue(_WAITING)
+        self._tell: Callable[[Batch[T]], object] | None = None
+        self._one_at_a_time = threading.Lock()
         self._stopped = threading.Event()
         self._loops = [
             _Loop(
@@ -125,8 +128,14 @@ class Watch(Generic[T]):
                 loop.thread.start()
         return self
 
+    def tell(self, who: Callable[[Batch[T]], object]) -> None:
+        """Before anything is followed: ``who`` is told of each batch at once, by the thread that
+        read it, one at a time; ``next`` gives none then. It saves an event a change of threads."""
+        self._tell = who
+
     def begin(self, kind: str, only: str) -> None:
-        """Follow a part from now on that was left for later; for the thread that takes batches."""
+        """Follow a part from now on that was left for later; for who takes batches, or is told of
+        one."""
         if (kind, only) in self._later:
             self._later.remove((kind, only))
             for loop in self._loops:
@@ -155,12 +164,7 @@ class Watch(Generic[T]):
             return None
         if isinstance(found, Exception):
             raise found
-        follow, batch = found
-        parts = self._parts.get(follow.kind)
-        if parts is None:
-            return batch
-        counting = parts.counting(follow, batch.changes)
-        return Batch(counting, batch.state, batch.at, batch.version)
+        return self._counting(*found)
 
     def standings(self) -> tuple[Standing, ...]:
         """How each kind stands, or each part of one, but for those left for later; for any
@@ -169,7 +173,19 @@ class Watch(Generic[T]):
         return tuple(loop.standing for loop in self._loops if loop.part not in later)
 
     def _put(self, found: tuple[Follow[T], Batch[T]] | Exception) -> None:
-        self._batches.put(found)
+        if self._tell is None or isinstance(found, Exception):
+            self._batches.put(found)
+            return
+        with self._one_at_a_time:
+            self._tell(self._counting(*found))
+
+    def _counting(self, follow: Follow[T], batch: Batch[T]) -> Batch[T]:
+        """A batch without what does not count, of a kind that is followed in parts."""
+        parts = self._parts.get(follow.kind)
+        if parts is None:
+            return batch
+        counting = parts.counting(follow, batch.changes)
+        return Batch(counting, batch.state, batch.at, batch.version)
 
 
 class _Loop(Generic[T]):
@@ -266,13 +282,17 @@ class _Loop(Generic[T]):
             self._put((self.follow, Batch(tuple(changes), state, time.monotonic(), version)))
 
     def _list(self, action: Listing) -> None:
-        with Ahead(list_items(self.client, action.resource, self._read)) as parts:
+        resource = action.resource
+        # One page ahead: a page as bytes is some megabytes, and reading it takes less time than the
+        # server takes to make one.
+        with Ahead(list_raw(self.client, resource), 1) as parts:
             for part in parts:
                 self._hear()
                 if self._stopped.is_set():
                     return
+                items = read_items(resource, part.items, self._read)
                 changes = self.follow.listed(
-                    part.items, first=part.first, last=part.last, version=part.version
+                    items, first=part.first, last=part.last, version=part.version
                 )
                 self._tell(changes)
 

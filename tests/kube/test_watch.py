@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from random import Random
 from typing import Any
 from unittest import mock
@@ -20,7 +21,7 @@ from podfence.kube.access import Access, ServerAddress, StaticCredential
 from podfence.kube.follow import Change, Follow, Standing, State
 from podfence.kube.parts import Parts
 from podfence.kube.resource import Resource, own_node, pods_for
-from podfence.kube.watch import Watch
+from podfence.kube.watch import Batch, Watch
 from tests.kube.fakeapi import Answer, FakeApi, Request, refusal
 from tests.kube.fakecluster import TIER, FakeCluster, running
 from tests.support.items import whole
@@ -45,8 +46,10 @@ class Reader:
     def read(self, timeout: float = 0.05) -> None:
         """One batch, if one comes."""
         batch = self.watch.next(timeout)
-        if batch is None:
-            return
+        if batch is not None:
+            self.take(batch)
+
+    def take(self, batch: Batch[dict[str, Any]]) -> None:
         self.states[batch.state.kind] = self.parts[batch.state.only] = batch.state
         self.changes += len(batch.changes)
         for change in batch.changes:
@@ -69,6 +72,9 @@ class Reader:
         return kind in self.states and self.states[kind].standing is standing
 
 
+Told = Callable[[Reader, Batch[Any]], object] | None
+
+
 def state_of(cluster: FakeCluster) -> dict[tuple[str, str, str], Any]:
     kinds = {key[2]: kind for key, (kind, _) in cluster.served.items()}
     return {
@@ -83,7 +89,9 @@ def following(
     *resources: Resource | Sequence[Resource],
     silence: float = 5.0,
     streamed: bool = False,
+    tell: Told = None,
 ) -> Iterator[tuple[Reader, FakeApi]]:
+    """``tell``: batches are told to the reader by this; None: it asks for them."""
     with running(cluster) as api:
         access = Access(ServerAddress(api.url), StaticCredential())
         watch = Watch(
@@ -95,8 +103,11 @@ def following(
             silence=silence,
             chance=lambda: 0.0,
         )
+        reader = Reader(watch)
+        if tell is not None:
+            watch.tell(partial(tell, reader))
         with watch:
-            yield Reader(watch), api
+            yield reader, api
 
 
 def put(cluster: FakeCluster, name: str, **labels: str) -> None:
@@ -293,9 +304,35 @@ def test_what_ends_a_thread_reaches_the_reader(monkeypatch: pytest.MonkeyPatch) 
         reader.read(WAIT)
 
 
-def test_leaving_ends_every_thread_at_once() -> None:
+def test_what_whoever_is_told_raises_reaches_who_waits() -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with following(FakeCluster(), tell=broken) as (reader, _), pytest.raises(ZeroDivisionError):
+        reader.read(WAIT)
+
+
+def test_batches_are_told_one_at_a_time() -> None:
+    cluster, at_once = FakeCluster(), [0]
+    for number in range(4):
+        place(cluster, f"p{number}", f"n{number % 2 + 1}", f"10.0.0.{number}")
+
+    def slowly(reader: Reader, batch: Batch[Any]) -> None:
+        at_once.append(at_once[-1] + 1)
+        time.sleep(0.02)
+        reader.take(batch)
+        at_once.append(at_once[-1] - 1)
+
+    with following(cluster, *pods_for("n1"), tell=slowly) as (reader, _):
+        reader.until(lambda: both_live(reader))
+        assert reader.store == on(cluster, "n1")
+    assert max(at_once) == 1
+
+
+@pytest.mark.parametrize("tell", [None, Reader.take], ids=["asks", "is told"])
+def test_leaving_ends_every_thread_at_once(tell: Told) -> None:
     cluster = FakeCluster()
-    with following(cluster, PODS, SPACES, silence=60.0) as (reader, _):
+    with following(cluster, PODS, SPACES, silence=60.0, tell=tell) as (reader, _):
         reader.until(lambda: reader.stands(Standing.LIVE))
         reader.until(lambda: reader.stands(Standing.LIVE, "Namespace"))
         begun = time.monotonic()
@@ -432,12 +469,13 @@ def test_pods_of_a_node_are_followed_in_two_parts(without: tuple[str, ...], stre
         assert reader.store == seen()
 
 
+@pytest.mark.parametrize("tell", [None, Reader.take], ids=["asks", "is told"])
 @pytest.mark.parametrize("seed", range(3))
-def test_names_that_move_between_parts_end_as_the_server_has_them(seed: int) -> None:
+def test_names_that_move_between_parts_end_as_the_server_has_them(seed: int, tell: Told) -> None:
     """Two streams tell of one name, each in its own time."""
     rng = Random(seed)
     cluster = FakeCluster()
-    with following(cluster, *pods_for("n1")) as (reader, _):
+    with following(cluster, *pods_for("n1"), tell=tell) as (reader, _):
         reader.until(lambda: both_live(reader))
         for number in range(120):
             name = f"p{rng.randrange(4)}"
