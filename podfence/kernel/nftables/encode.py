@@ -145,10 +145,12 @@ class _Writer:
 
     def _elements(self, kind: int, flags: int, part: ElementHolder) -> Iterator[NftMessage]:
         start = _of_set(self._table.name, part.name)
-        before = HEADER.size + len(FAMILY) + len(start) + 4
+        before = HEADER.size + len(start) + 4
+        kind_of = nf.NFNL_SUBSYS_NFTABLES << 8 | kind
         about = _about(part)
         for elements, data in self._lists(part, delete=kind == nf.NFT_MSG_DELSETELEM):
-            yield _message(kind, flags, start + data, about, partial(_element, elements, before))
+            detail = partial(_element, elements, before)
+            yield Message(kind_of, flags, start + data, about, detail)
 
     def _lists(self, part: ElementHolder, *, delete: bool) -> Iterable[Elements]:
         """The elements as attributes. Many sets of a transaction get the very same few members."""
@@ -173,8 +175,8 @@ def _number(kind: int, value: int) -> bytes:
 
 @lru_cache(maxsize=8192)
 def _of_set(table: str, name: str) -> bytes:
-    """What a message about elements begins with."""
-    return text(nf.NFTA_SET_ELEM_LIST_TABLE, table) + text(nf.NFTA_SET_ELEM_LIST_SET, name)
+    """What a message about elements begins with, with the header of the protocol."""
+    return FAMILY + text(nf.NFTA_SET_ELEM_LIST_TABLE, table) + text(nf.NFTA_SET_ELEM_LIST_SET, name)
 
 
 def _attributes(lists: Iterable[ElementList | MemberList]) -> Iterator[Elements]:

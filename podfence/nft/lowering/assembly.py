@@ -28,7 +28,7 @@ from podfence.nft.lowering.polarity import Uses
 from podfence.nft.lowering.side import Name, Objects, Side
 from podfence.nft.lowering.sizes import Sizes, sizes
 from podfence.nft.lowering.skeleton import range_set, skeleton
-from podfence.nft.lowering.tightening import Released, Tightening, Touched, judged
+from podfence.nft.lowering.tightening import Released, Tightening, Touched, judged, of_members
 from podfence.nft.lowering.views import FAMILIES
 from podfence.nft.objects import Chain, MemberSet, NamedObject, RangeSet, Table, VerdictMap
 from podfence.nft.ruleset import Ruleset
@@ -300,16 +300,16 @@ class Assembly:
             found.taken += taken
             found.put += put
         transaction = Transaction(OUR_TABLE, tuple(found.operations()))
-        tightens = self._tightens(transaction, change.released)
+        tightens = self._tightens(transaction, found, change.released)
         for chain in before.chains.values():
             self._chain_uses.remove(chain)
         for chain in after.chains.values():
             self._chain_uses.add(chain)
         return Delta(transaction, tightens, change.released, change.given)
 
-    def _tightens(self, transaction: Transaction, released: Released) -> Tightening:
-        if not transaction:
-            return Tightening.NO
+    def _tightens(self, transaction: Transaction, found: Steps, released: Released) -> Tightening:
+        if not (self._batch.changed or self._batch.shown or self._leads.is_changed):
+            return of_members(found.taken, found.put, self._chain_uses, released)
         before = Side(Objects(self._kind_before, self._find_before, self._names_before))
         after = Side(Objects(self._kind, self._find, self._names))
         touched = Touched.by(transaction, before, after)

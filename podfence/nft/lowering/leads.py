@@ -59,6 +59,11 @@ class Leads:
         self._audited = self.audits
 
     @property
+    def is_changed(self) -> bool:
+        """Whether anything leads elsewhere since the last change."""
+        return bool(self._before or self._moved)
+
+    @property
     def audits(self) -> bool:
         """Whether anything is audited: only then there are maps for it."""
         return any(self._elements[name] for name in _AUDITS)

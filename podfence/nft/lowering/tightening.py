@@ -10,7 +10,7 @@ none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum
 
 from msgspec import Struct
@@ -51,6 +51,8 @@ Released = Mapping[int, Members]
 """Addresses that nobody has any more, by IP version: their connections are dead, and what is left
 of a permission is dangerous only when somebody else gets the address."""
 _NOBODY: Released = {}
+_ACCEPTING = (Polarity.ACCEPTS, Polarity.BOTH)
+_DENYING = (Polarity.DENIES, Polarity.BOTH)
 _OF_PODS = {verdict_map(view, family): family for view in VIEWS for family in FAMILIES}
 _AUDITS = {
     verdict_map(view, family): verdict_map(View(view.direction, view.reply), family)
@@ -155,6 +157,20 @@ def judged(
     return found
 
 
+def of_members(
+    taken: Iterable[ElementHolder],
+    put: Iterable[ElementHolder],
+    uses: Uses,
+    released: Released = _NOBODY,
+) -> Tightening:
+    """The same for a step that does nothing but to move members of sets that are there before and
+    after it, once in each. ``uses``: of the chains, which stay."""
+    if any(part.elements and uses.of_set(part.name) in _DENYING for part in put):
+        return Tightening.NOW
+    accepting = (part for part in taken if uses.of_set(part.name) in _ACCEPTING)
+    return max((_lost(part, released) for part in accepting), default=Tightening.NO)
+
+
 class _Judgement:
     """One step."""
 
@@ -186,12 +202,11 @@ class _Judgement:
         for name in self._chains:
             yield _unless(self._proof.proves(name, name))
         for name, part in self._touched.taken.items():
-            if name in self._before.sets and Polarity.ACCEPTS in self._polarity(name, part):
+            if name in self._before.sets and self._polarity(name, part) in _ACCEPTING:
                 yield self._lost(part)
         for name, part in self._touched.put.items():
             if name in self._before.sets and part.elements:
-                denies = Polarity.DENIES in self._uses.of_set(name, self._chains)
-                yield _unless(not denies)
+                yield _unless(self._uses.of_set(name, self._chains) not in _DENYING)
         for name in _OF_PODS.keys() & {*self._touched.taken, *self._touched.put}:
             yield from self._pods(name, _OF_PODS[name])
         for name in _AUDITS.keys() & self._touched.put.keys():
@@ -207,25 +222,7 @@ class _Judgement:
         return self._uses.of_set(name, self._chains)
 
     def _lost(self, part: ElementHolder) -> Tightening:
-        """What a set that accepts takes away with these members. What ends of domain names ends for
-        new connections alone (CNP-19): where the rule that asks stays, nobody is judged again."""
-        if not part.elements or part.name.startswith(OF_NAMES):
-            return Tightening.NO
-        if isinstance(part, MemberSet):
-            gone = self._released.get(part.elements.family)
-            return _owed_if(gone is not None and part.elements <= gone)
-        if isinstance(part, RangeSet):
-            return Tightening.NOW
-        return _owed_if(all(self._is_released(part, key) for key in part.elements))
-
-    def _is_released(self, part: ElementHolder, key: Key) -> bool:
-        """A concatenation of addresses is gone with any of them."""
-        return any(
-            kind in part.type and address in self._released[family]
-            for family, kind in ADDRESS_TYPES.items()
-            if family in self._released
-            for address in key
-        )
+        return _lost(part, self._released)
 
     def _pods(self, name: str, family: int) -> Iterator[Tightening]:
         """Every pod that is there stays, and its packets go where they pass as much; no new one
@@ -249,6 +246,29 @@ class _Judgement:
         for key, verdict in _elements(self._touched.put, name).items():
             if key in known:
                 yield _unless(key in old and self._proof.verdict_keeps(old[key], verdict))
+
+
+def _lost(part: ElementHolder, released: Released) -> Tightening:
+    """What a set that accepts takes away with these members. What ends of domain names ends for
+    new connections alone (CNP-19): where the rule that asks stays, nobody is judged again."""
+    if not part.elements or part.name.startswith(OF_NAMES):
+        return Tightening.NO
+    if isinstance(part, MemberSet):
+        gone = released.get(part.elements.family)
+        return _owed_if(gone is not None and part.elements <= gone)
+    if isinstance(part, RangeSet):
+        return Tightening.NOW
+    return _owed_if(all(_is_released(part, key, released) for key in part.elements))
+
+
+def _is_released(part: ElementHolder, key: Key, released: Released) -> bool:
+    """A concatenation of addresses is gone with any of them."""
+    return any(
+        kind in part.type and address in released[family]
+        for family, kind in ADDRESS_TYPES.items()
+        if family in released
+        for address in key
+    )
 
 
 def _unless(proven: bool) -> Tightening:
