@@ -7,6 +7,7 @@ address and labels, a namespace without labels, a node without addresses; polici
 from __future__ import annotations
 
 from ipaddress import ip_address
+from sys import intern
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
@@ -251,7 +252,7 @@ def _pod_facts(pod: _Pod) -> PodFacts:
             else:
                 v6 = int(address)
     return PodFacts(
-        metadata.namespace,
+        intern(metadata.namespace),  # thousands of pods have the same few, and are held by name
         metadata.name,
         bytes(metadata.labels),
         _named_ports(spec),

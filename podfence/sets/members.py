@@ -5,7 +5,9 @@ walks members one by one where a bitmap can be asked.
 
 An IPv4 address is its own number in the bitmap. IPv6 addresses are 128 bits long, but pods share
 few prefixes (one a node, or a block of addresses): each prefix of 112 bits gets a number of 16 bits
-when it is first met in this process, and that with the last 16 bits is the number of an address.
+when it is first met in this process, and that with the last 16 bits is the number of an address. It
+stands between the two bytes of these: a bitmap has a part for all that share the upper 16 bits of
+their numbers, so the pods of 256 nodes, each with a prefix of its own, are together in few of them.
 Numbers of prefixes never change and never end; when all are given away, addresses of other prefixes
 are kept as they are (strays).
 """
@@ -15,7 +17,6 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count, groupby
 from typing import Self, TypeVar
@@ -27,10 +28,7 @@ P = TypeVar("P")
 WIDTHS = {4: 4, 6: 16}
 """Bytes of a packed address, by IP version."""
 _HOST_BITS = 16
-_HOST = (1 << _HOST_BITS) - 1
-_PACKED_V6 = struct.Struct(">14sH")
-_HALVES = WIDTHS[6] // 2
-"""Numbers of 16 bits in an IPv6 address; the last one is the host."""
+_PACKED_V6 = struct.Struct(">14sBB")
 _NO_STRAYS: frozenset[int] = frozenset()
 
 
@@ -87,8 +85,8 @@ class Members(Struct, frozen=True):
         """The set of these addresses."""
         if family == 4:
             return cls(4, FrozenBitMap(array("I", addresses)))
-        bases, split = _Bases(_itself), [(a >> _HOST_BITS, a & _HOST) for a in addresses]
-        return cls(6, *bases.numbered(split))
+        split = [(a >> _HOST_BITS, a >> 8 & 0xFF, a & 0xFF) for a in addresses]
+        return cls(6, *_Bases(_itself).numbered(split))
 
     @classmethod
     def from_packed(cls, family: int, data: bytes) -> Self:
@@ -128,9 +126,9 @@ class Members(Struct, frozen=True):
         return iter(self.numbers) if self.family == 4 else self._iter_v6()
 
     def _iter_v6(self) -> Iterator[int]:
-        for number, alike in groupby(self.numbers, key=_prefix_number):
-            base = _prefixes.prefix(number) << _HOST_BITS
-            yield from (base | each & _HOST for each in alike)
+        for block, alike in groupby(self.numbers, key=_block):
+            base = _prefixes.prefix(block & 0xFFFF) << _HOST_BITS | block >> 16 << 8
+            yield from (base | each & 0xFF for each in alike)
         yield from self.strays
 
     def __contains__(self, address: int) -> bool:
@@ -245,11 +243,14 @@ def _number(family: int, address: int, *, new: bool = False) -> int | None:
         return address
     prefix = address >> _HOST_BITS
     number = _prefixes.number(prefix) if new else _prefixes.known(prefix)
-    return None if number is None else number << _HOST_BITS | address & _HOST
+    if number is None:
+        return None
+    return (address & 0xFF00) << 16 | number << 8 | address & 0xFF
 
 
-def _prefix_number(number: int) -> int:
-    return number >> _HOST_BITS
+def _block(number: int) -> int:
+    """All of a number but its last byte: the upper byte of the host, and the prefix."""
+    return number >> 8
 
 
 class _Bases(dict[P, int]):
@@ -265,19 +266,22 @@ class _Bases(dict[P, int]):
         if number is None:
             self._complete = False
             return 0
-        base = self[prefix] = number << _HOST_BITS
+        base = self[prefix] = number << 8
         return base
 
-    def numbered(self, split: Sequence[tuple[P, int]]) -> tuple[FrozenBitMap, frozenset[int]]:
-        """The numbers of IPv6 addresses, given as prefix and host, and those that have none."""
-        numbers = array("I", [self[prefix] | host for prefix, host in split])
+    def numbered(self, split: Sequence[tuple[P, int, int]]) -> tuple[FrozenBitMap, frozenset[int]]:
+        """The numbers of IPv6 addresses, given as prefix and the two bytes of the host, and those
+        that have none."""
+        numbers = array("I", [high << 24 | self[prefix] | low for prefix, high, low in split])
         if self._complete:
             return FrozenBitMap(numbers), _NO_STRAYS
-        numbers = array("I", [self[prefix] | host for prefix, host in split if prefix in self])
+        known = ((high << 24 | self[p] | low) for p, high, low in split if p in self)
         strays = (
-            self._read(prefix) << _HOST_BITS | host for prefix, host in split if prefix not in self
+            self._read(prefix) << _HOST_BITS | high << 8 | low
+            for prefix, high, low in split
+            if prefix not in self
         )
-        return FrozenBitMap(numbers), frozenset(strays)
+        return FrozenBitMap(array("I", known)), frozenset(strays)
 
 
 def _itself(prefix: int) -> int:
@@ -289,13 +293,15 @@ def _from_network(packed: bytes) -> int:
 
 
 def _packed_v6(numbers: array[int]) -> bytes:
-    """Sorted numbers -> packed addresses: prefixes are written run by run, then all hosts."""
-    halves = array("H", numbers.tobytes())
-    low, high = (0, 1) if sys.byteorder == "little" else (1, 0)
-    runs = Counter(halves[high::2]).items()
-    packed = array("H", b"".join(_prefix_bytes(number) * count for number, count in runs))
-    packed[_HALVES - 1 :: _HALVES] = _swapped(halves[low::2])
-    return packed.tobytes()
+    """Numbers -> packed addresses, byte by byte of the numbers: prefixes first, then all hosts."""
+    data = _swapped(numbers).tobytes()
+    prefixes = bytearray(len(data) // 2)
+    prefixes[::2], prefixes[1::2] = data[1::4], data[2::4]
+    of_each = _swapped(array("H", bytes(prefixes)))
+    whole = {number: _prefix_bytes(number) for number in set(of_each)}
+    packed = bytearray(b"".join(map(whole.__getitem__, of_each)))
+    packed[14::16], packed[15::16] = data[::4], data[3::4]
+    return bytes(packed)
 
 
 def _prefix_bytes(number: int) -> bytes:
