@@ -181,11 +181,11 @@ class ApiServer:
 
         The API server still remembers events in its watch cache until it is restarted.
         """
-        present = _etcd_call(self.folder, "/v3/maintenance/status", {})
+        present = etcd_call(self.folder, "/v3/maintenance/status", {})
         revision = int(present["header"]["revision"])
         body = {"revision": revision, "physical": True}
         with suppress(Compacted):  # the API server does it, too, every few minutes
-            _etcd_call(self.folder, "/v3/kv/compaction", body)
+            etcd_call(self.folder, "/v3/kv/compaction", body)
         return revision
 
     # ------------------------------------------------------------------------------ identities
@@ -288,7 +288,8 @@ class _UnixConnection(HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def _etcd_call(folder: Path, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+def etcd_call(folder: Path, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """One request to etcd, as JSON."""
     connection = _UnixConnection(folder / "c.sock")
     try:
         connection.request("POST", path, json.dumps(body))

@@ -9,15 +9,18 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from podfence.errors import ClusterError
 from podfence.kube.access import Access, ServerAddress, StaticCredential
 from podfence.kube.client import Client
-from podfence.kube.listing import Ahead, list_parts
+from podfence.kube.follow import Item
+from podfence.kube.listing import Ahead, list_parts, list_raw, read_items
 from podfence.kube.resource import Resource
 from tests.kube.fakeapi import Answer, FakeApi, Request, refusal, serving
 from tests.kube.fakecluster import FakeCluster, running
+from tests.support.items import whole
 
 PODS = Resource("", "v1", "Pod", "pods", namespaced=True)
 
@@ -136,6 +139,33 @@ def test_the_maker_works_before_it_is_asked_and_not_without_end() -> None:
         assert next(items) == 0
         assert ready.wait(5)
         assert len(made) <= Ahead.AHEAD + 3
+
+
+def test_the_next_page_is_asked_for_before_this_one_is_read() -> None:
+    asked_twice = threading.Event()
+
+    def respond(request: Request) -> Answer:
+        if "continue" not in request.query:
+            return page("a", token="next")
+        asked_twice.set()
+        return page("b")
+
+    with serving(respond) as api, client(api) as asked, Ahead(list_raw(asked, PODS), 1) as parts:
+        first = next(parts)
+        assert asked_twice.wait(10)
+        every = [first, *parts]
+        assert [read_items(PODS, part.items, whole)[0].name for part in every] == ["a", "b"]
+        assert [part.last for part in every] == [False, True]
+
+
+def test_what_is_no_object_is_said_of_its_list() -> None:
+    def read(_: Resource, text: msgspec.Raw) -> Item[object]:
+        raise msgspec.DecodeError(text)
+
+    with serving(lambda _: Answer(body={"items": [7]})) as api, client(api) as asked:
+        (part,) = list_raw(asked, PODS)
+        with pytest.raises(ClusterError, match="list of pods holds what is no object"):
+            read_items(PODS, part.items, read)
 
 
 def test_an_error_of_the_maker_comes_in_its_place() -> None:

@@ -158,6 +158,18 @@ def test_a_prefix_without_a_number_never_gets_one() -> None:
     assert (numbers.known(7), numbers.known(9)) == (0, None)
 
 
+def test_pods_of_256_nodes_with_a_prefix_each_share_two_parts_of_a_bitmap(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A part of its own for each would be ten times as large as the addresses."""
+    monkeypatch.setattr(members, "_prefixes", PrefixNumbers())
+    block = int(IPv6Address("2001:db8:9::"))
+    addresses = {block + (node << 64) + pod for node in range(256) for pod in (5, 0x105)}
+    found = Members.of(6, addresses)
+    assert found.numbers.get_statistics()["n_containers"] == 2
+    assert set(found) == addresses
+
+
 def test_asking_gives_no_number_away() -> None:
     assert V6 not in Members.of(6, [])
     MutableMembers(6).discard(V6)
