@@ -45,6 +45,8 @@ _SETTLED: Final = 15.0
 _CONTINUE: Final = re.compile(rb'"continue":"([^"]+)"')
 _HEAD: Final = 1000
 """Bytes of a list in which its metadata stand."""
+_PATIENCE: Final = 900.0
+"""Seconds that a server may take to read a large cluster from etcd."""
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -159,7 +161,7 @@ def main() -> None:
     with running(assets()) as server:
         server.kill_apiserver()
         count = fill(server.folder, shape)
-        server.start_apiserver()
+        server.start_apiserver(_PATIENCE)
         measure(server, count)
 
 

@@ -127,11 +127,12 @@ class ApiServer:
                 if attempt == _ATTEMPTS - 1:
                     raise
 
-    def start_apiserver(self) -> None:
-        """The API server alone, at the same address as before, ready. Raises NotReady."""
+    def start_apiserver(self, patience: float = READY_SECONDS) -> None:
+        """The API server alone, at the same address as before, ready within so many seconds. Raises
+        NotReady."""
         flags = f"{_apiserver_flags(self.folder, self._port)} {self.flags}"
         self._apiserver = self._spawn("kube-apiserver", flags)
-        until = time.monotonic() + READY_SECONDS
+        until = time.monotonic() + patience
         while time.monotonic() < until and self._apiserver.poll() is None:
             try:
                 if self.ca.exists() and self._is_ready():
