@@ -150,7 +150,7 @@ class _Writer:
         about = _about(part)
         for elements, data in self._lists(part, delete=kind == nf.NFT_MSG_DELSETELEM):
             detail = partial(_element, elements, before)
-            yield Message(kind_of, flags, start + data, about, detail)
+            yield NftMessage(kind_of, flags, start + data, about, detail)
 
     def _lists(self, part: ElementHolder, *, delete: bool) -> Iterable[Elements]:
         """The elements as attributes. Many sets of a transaction get the very same few members."""
