@@ -123,9 +123,9 @@ class Watch(Generic[T]):
         }
 
     def __enter__(self) -> Watch[T]:
-        for loop in self._loops:
-            if loop.part not in self._later:
-                loop.thread.start()
+        # Settled first: a thread that runs already may begin what was left for later.
+        for loop in [loop for loop in self._loops if loop.part not in self._later]:
+            loop.thread.start()
         return self
 
     def tell(self, who: Callable[[Batch[T]], object]) -> None:

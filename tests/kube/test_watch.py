@@ -6,6 +6,7 @@ reader that the server had not deleted.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -90,6 +91,7 @@ def following(
     silence: float = 5.0,
     streamed: bool = False,
     tell: Told = None,
+    later: Sequence[tuple[str, str]] = (),
 ) -> Iterator[tuple[Reader, FakeApi]]:
     """``tell``: batches are told to the reader by this; None: it asks for them."""
     with running(cluster) as api:
@@ -99,6 +101,7 @@ def following(
             [[each] if isinstance(each, Resource) else each for each in resources or (PODS,)],
             whole,
             environment={},
+            later=later,
             streamed=streamed,
             silence=silence,
             chance=lambda: 0.0,
@@ -327,6 +330,29 @@ def test_batches_are_told_one_at_a_time() -> None:
         reader.until(lambda: both_live(reader))
         assert reader.store == on(cluster, "n1")
     assert max(at_once) == 1
+
+
+def test_a_part_is_begun_once_though_others_are_still_to_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster, begun = FakeCluster(), threading.Event()
+    put(cluster, "p")
+    start = threading.Thread.start
+
+    def slowly(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name == "watch Pod":
+            assert begun.wait(WAIT)
+
+    def begin(reader: Reader, batch: Batch[Any]) -> None:
+        reader.take(batch)
+        if batch.changes:
+            reader.watch.begin("Namespace", "")
+            begun.set()
+
+    monkeypatch.setattr(threading.Thread, "start", slowly)
+    with following(cluster, PODS, SPACES, tell=begin, later=[("Namespace", "")]) as (reader, _):
+        reader.until(lambda: reader.stands(Standing.LIVE, "Namespace"))
 
 
 @pytest.mark.parametrize("tell", [None, Reader.take], ids=["asks", "is told"])
