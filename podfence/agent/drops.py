@@ -72,7 +72,7 @@ class Watcher:
                     listener.close()
             except NftError as error:
                 if error.message != said:
-                    self._log.warning("denied packets are not told", message=error.message)
+                    self._log.warning("denied packets are not reported", message=error.message)
                 said = error.message
                 stopped.wait(AGAIN)
 

@@ -141,8 +141,8 @@ def _second_enforcers(facts: Facts) -> Iterator[Obstacle]:
                 Kind.SECOND_ENFORCER,
                 name,
                 f"rules of {words} are on this node ({_some(f'chain {c}' for c in found)})",
-                "it enforces the same policies in its own way: what either denies is denied, and "
-                "nobody can tell by whom",
+                "it enforces the same policies in its own way: a connection that either denies is "
+                "denied, and neither reports that for the other",
                 "end it on this node and remove its rules",
             )
 
@@ -181,7 +181,7 @@ def _switches(links: Iterable[Link]) -> Iterator[Obstacle]:
         yield Obstacle(
             Kind.BYPASSED,
             "ovs",
-            f"pods hang on Open vSwitch ({_devices(found)})",
+            f"pods are attached to Open vSwitch ({_devices(found)})",
             "it switches packets from pod to pod past the host's forward hook, where rules are",
             "let that network plugin enforce policies, or use one that routes through the host",
         )
@@ -198,7 +198,7 @@ def _bridges(facts: Facts, ranges: tuple[IPNetwork, ...]) -> Iterator[Obstacle]:
             yield Obstacle(
                 Kind.BYPASSED,
                 f"bridge-{bridge.name}",
-                f"pods hang on the bridge {printable(bridge.name)}, and {settings} "
+                f"pods are attached to the bridge {printable(bridge.name)}, and {settings} "
                 f"{'is' if len(missing) == 1 else 'are'} not 1",
                 "packets between pods of this node pass the bridge and no rules",
                 "load br_netfilter and set it to 1 (sysctl, on the node), or use a network plugin "

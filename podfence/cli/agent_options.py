@@ -178,7 +178,7 @@ def mirror_options(function: F) -> F:
             "--mirror",
             "mirror_url",
             metavar="URL",
-            help="Where podfence mirror tells of pods of other nodes; else the API server does.",
+            help="Address of podfence mirror, for pods of other nodes. Default: the API server.",
         ),
         click.option(
             "--mirror-ca",
@@ -217,7 +217,7 @@ def _mirror(
         )
     if ca is None or token is None:
         raise click.UsageError(
-            "--mirror needs --mirror-ca and --mirror-token: whom to believe, and what to show"
+            "--mirror needs --mirror-ca (to trust) and --mirror-token (to authenticate)"
         )
     from podfence.agent.mirrored import MirrorAddress
 

@@ -57,7 +57,7 @@ def resolve_option(function: F) -> F:
         "--resolve",
         metavar="FILE|-",
         shell_complete=complete_files,
-        help="What the domainNames of policies stand for: a line a name, with its addresses, or a "
+        help="Addresses of the domain names in policies: one name a line, then its addresses, or a "
         "YAML or JSON mapping from names to lists of addresses.",
     )(function)
 

@@ -44,7 +44,7 @@ from podfence.render.jsontext import json_text
 from podfence.render.selection import render_selection, selection_data
 from podfence.text import printable
 
-AUDITED = """{} is audited and enforces nothing. This is what it would do, enforced:
+AUDITED = """{} is audited: it enforces nothing. If it were enforced, it would do this:
 """
 
 

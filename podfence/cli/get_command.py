@@ -28,7 +28,7 @@ from podfence.text import printable
     "--all-namespaces",
     is_flag=True,
     expose_value=False,
-    help="What it does anyway: peers of a namespace may be in any other.",
+    help="Accepted for kubectl's sake: all namespaces are always read.",
 )
 @click.option(
     "-o",

@@ -78,8 +78,8 @@ def command(
         return
     if certificate is None:
         raise click.UsageError(
-            "agents must know whom they believe: give --certificate; a Secret with one is made by "
-            "podfence mirror certificate"
+            "agents verify the certificate of the mirror: give --certificate; podfence mirror "
+            "certificate makes a Secret with one"
         )
     from podfence.agent.listening import Listen
     from podfence.agent.log import Log

@@ -95,7 +95,7 @@ def command(
     cannot be judged; what such a part could change, the page shows as unknown.
     """
     if before and anonymise:
-        raise click.UsageError("a plan names what it is about; drop --plan or --anonymise")
+        raise click.UsageError("a plan shows names as they are; drop --plan or --anonymise")
     if before and inputs.are_live:
         raise click.UsageError("--plan compares files; use -f")
     names = read_names(resolve, *inputs.paths, *before)

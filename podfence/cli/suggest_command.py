@@ -76,8 +76,8 @@ _DIRECTIONS: Final = {
     type=click.Choice([each.value for each in Outside]),
     default=Outside.LEAVE.value,
     show_default=True,
-    help="What is written for addresses outside the cluster and for nodes: nothing, so that a "
-    "direction with some stays as it is; those that were seen; or every address.",
+    help="Rules for nodes and for addresses outside the cluster: none (a direction that has such "
+    "connections stays as it is), the addresses that were seen, or every address.",
 )
 @click.option("--with-denied", is_flag=True, help="Allow what was denied when it was seen, too.")
 @click.option(

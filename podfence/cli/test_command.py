@@ -58,7 +58,7 @@ FORMATS = ("text", "json", "junit", "tap", "github")
     "--init",
     "first",
     metavar="NS",
-    help="Write a test file that says what is true of this namespace now, to be edited.",
+    help="Write a test file that states what is true of this namespace now, for you to edit.",
 )
 @click.option(
     "--coverage",

@@ -80,7 +80,7 @@ class Left(Enum):
     """Why a record is no evidence."""
 
     REPLY = "replies"
-    DIRECTION = "of which it is not told who began"
+    DIRECTION = "that do not tell which end connected"
     UNANSWERED = "that nobody answered"
     VERDICT = "with a verdict that is none"
     PROTOCOL = "of no protocol that policies know"

@@ -92,8 +92,8 @@ class Elsewhere(Struct, frozen=True):
         number = "an unknown number of" if self.number < 0 else self.number
         text = (
             f"{number} {name} ({group}) {'is' if number == 1 else 'are'} not judged: "
-            "podfence reads the policies of Kubernetes alone; what it allows may be denied by "
-            "these, and what it denies allowed"
+            "podfence reads the policies of Kubernetes alone; these may deny what it allows, and "
+            "allow what it denies"
         )
         return Problem("PF113", Severity.WARNING, text, source, "kind")
 

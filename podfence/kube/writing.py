@@ -29,7 +29,7 @@ def write(client: Client, change: Write) -> bool:
     try:
         body = msgspec.json.encode(change.body)
     except (TypeError, ValueError) as error:
-        raise ClusterError(f"{change.path}: what is to be written is no JSON: {error}") from error
+        raise ClusterError(f"{change.path}: the object to write is not JSON: {error}") from error
     try:
         client.write(change.verb.value, change.path, body, content)
     except Refusal as refusal:

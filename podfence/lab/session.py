@@ -82,7 +82,7 @@ from podfence.questions.parties import NODE
 from podfence.questions.why import why
 from podfence.reconcile.nodes import Commit, NodeStep, commit
 
-_HELD = "a program in the target has the port, and what it answers proves nothing"
+_HELD = "a program in the target holds the port, so its answer proves nothing"
 _BEFORE, _AFTER = 0.2, 0.3
 """Seconds for which live connections run before and after a change."""
 

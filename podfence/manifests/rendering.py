@@ -67,7 +67,7 @@ def render_chart(directory: str, name: str, options: ChartOptions) -> Rendered:
     Raises RenderError."""
     for path in options.values:
         if not os.path.isfile(path):
-            raise RenderError(f"{printable(path)}: no such file of values")
+            raise RenderError(f"{printable(path)}: no such values file")
     helm = _program("helm", directory, f"helm template RELEASE {printable(directory)}")
     release = options.release or (name if _NAME.fullmatch(name) else "release")
     arguments = [

@@ -46,7 +46,7 @@ def page_data(nodes: Sequence[Told[NodeReport]], rules: Sequence[Told[Rules]] = 
         "rules": [_rule(each) for each in totals[:MOST_RULES]],
         "missing": missing,
         "notes": notes,
-        "absent": "" if told else "No agent of the cluster tells how it stands.",
+        "absent": "" if told else "No agent of the cluster reports its state.",
     }
 
 

@@ -67,7 +67,7 @@ def page_data(nodes: Sequence[Told[Drops]]) -> dict[str, object]:
     return {
         "drops": [_row(drop) for drop in latest],
         "notes": [printable(text) for text in faults[:_MOST_NOTES]] + lost,
-        "absent": "" if told else "No agent of the cluster tells of drops.",
+        "absent": "" if told else "No agent of the cluster reports drops.",
     }
 
 

@@ -51,10 +51,12 @@ def rules_notes(told: Sequence[Told[Rules]]) -> Iterator[str]:
             continue
         if found.fault:
             looked = second(found.looked)
-            yield f"node {node} does not look, and has not since {looked}: {printable(found.fault)}"
+            yield f"node {node} has not looked at connections since {looked}: {printable(found.fault)}"
         parts = []
         if found.away:
-            parts.append(f"nobody looked for {seconds_text(found.away)} of that time")
+            parts.append(
+                f"connections were not watched for {seconds_text(found.away)} of that time"
+            )
         if found.cut:
             cut = f"{found.cut} of {count(found.looks, 'look')}"
             parts.append(f"{cut} saw a part of the connections, for they are many")

@@ -147,7 +147,7 @@ def test_another_listener_keeps_nothing_from_being_enforced(
     cluster.policy("db", DB, None)
     other = LogListener(77, here.namespace)
     agent = here.agent()
-    assert "another process listens" in str(agent.wait_for("denied packets are not told"))
+    assert "another process listens" in str(agent.wait_for("denied packets are not reported"))
     here.becomes(False, "web", "db")
     other.close()
 

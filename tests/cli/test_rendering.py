@@ -303,8 +303,8 @@ def test_a_program_that_fails_is_an_error(
     ("words", "said"),
     [
         (["-f", "base", "--values", "v.yaml"], "name a Chart.yaml, or use --render"),
-        (["-f", "shop/Chart.yaml", "--values", "none.yaml"], "none.yaml: no such file of values"),
-        (["-f", "shop/Chart.yaml", "--values", "https://a.example/v"], "no such file of values"),
+        (["-f", "shop/Chart.yaml", "--values", "none.yaml"], "none.yaml: no such values file"),
+        (["-f", "shop/Chart.yaml", "--values", "https://a.example/v"], "no such values file"),
         (["-f", "shop/Chart.yaml", "--release", "--debug"], "is no name of a release"),
         (["--render"], "charts are files, and none is given"),
         (["-f", "shop/Chart.yaml", "--fix"], "what is rendered is none; use --fix-diff"),

@@ -92,8 +92,8 @@ def test_a_node_that_does_not_look_is_named_and_its_rules_are_not_unused(
     told = [Told("n1", replace(found, fault="no\x1b table", looked=NOW, away=7))]
     assert _show(told, unused, None, "table") == 1
     shown = capsys.readouterr()
-    assert f"node n1 does not look, and has not since {NOW[:19]}Z: no\\x1b table" in shown.err
-    assert "nobody looked for 7s of that time" in shown.err
+    assert f"node n1 has not looked at connections since {NOW[:19]}Z: no\\x1b table" in shown.err
+    assert "connections were not watched for 7s of that time" in shown.err
     assert (UNUSED.path in shown.out) is (unused is None)
     assert ("of 1 rule more" in shown.err) is (unused is not None)
     assert "counted for less" not in shown.err

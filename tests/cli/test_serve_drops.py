@@ -98,7 +98,7 @@ def test_a_page_holds_so_many() -> None:
 
 def test_where_nobody_tells_it_is_said_why() -> None:
     data: Any = page_data([Told("n1", None, "no agent runs there")])
-    assert data["absent"] == "No agent of the cluster tells of drops."
+    assert data["absent"] == "No agent of the cluster reports drops."
     assert data["notes"] == ["node n1: no agent runs there"]
 
 

@@ -88,8 +88,12 @@ def test_cnp_5_subjects(value: ClusterNetworkPolicy, selects: str) -> None:
 @pytest.mark.parametrize(
     ("tier", "priority", "words"),
     [
-        ("Admin", 3, "Admin tier, priority 3: in a tier lower numbers are asked first. The tier"),
-        ("Baseline", 4, "Baseline tier, priority 4: in a tier lower numbers are asked first."),
+        (
+            "Admin",
+            3,
+            "Admin tier, priority 3: in a tier lower numbers are evaluated first. The tier",
+        ),
+        ("Baseline", 4, "Baseline tier, priority 4: in a tier lower numbers are evaluated first."),
         ("Baseline", BASELINE_ADMIN_PRIORITY, "Baseline tier, it has no priority and is asked"),
     ],
 )

@@ -90,7 +90,7 @@ def test_an_agent_that_counts_nothing_is_no_agent_that_counted_none() -> None:
 
 def test_where_nobody_tells_it_is_said_why() -> None:
     found = data(Told("n1", None, "no agent runs there"))
-    assert found["absent"] == "No agent of the cluster tells how it stands."
+    assert found["absent"] == "No agent of the cluster reports its state."
     assert found["notes"] == ["n1: no agent runs there"]
     assert page_data(())["absent"]
 

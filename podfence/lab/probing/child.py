@@ -255,5 +255,5 @@ def _who(plan: ProbePlan) -> tuple[object, ...]:
 def _there(part: T | None) -> T:
     """A part of the lab that a change which failed may have taken away. Raises LabError."""
     if part is None:
-        raise LabError("nobody answers since the last change failed; apply again")
+        raise LabError("the last change failed, so no pod answers; apply again")
     return part

@@ -78,9 +78,7 @@ LINT_RULES: Mapping[str, LintRule] = {
     "PF319": LintRule(
         Severity.WARNING, "a neighbour in the same policy allows what this one restricts"
     ),
-    "PF320": LintRule(
-        Severity.ERROR, "a label that nobody has; somebody has one that is spelt alike"
-    ),
+    "PF320": LintRule(Severity.ERROR, "a label that nobody has; one that is spelt alike exists"),
     "PF321": LintRule(Severity.ERROR, "a label of no namespace, with the name of one as its value"),
     "PF322": LintRule(
         Severity.ERROR, "a label that the workload has itself, and its pods have not"
@@ -88,9 +86,7 @@ LINT_RULES: Mapping[str, LintRule] = {
     "PF323": LintRule(
         Severity.WARNING, "a selector asks for a label that changes with the next release"
     ),
-    "PF324": LintRule(
-        Severity.WARNING, "a peer that is only told who it is not means strangers, too"
-    ),
+    "PF324": LintRule(Severity.WARNING, "a peer that only excludes also matches pods of strangers"),
     "PF325": LintRule(
         Severity.ERROR, "a selector that fits no pod of its namespace, and pods of another"
     ),
@@ -134,7 +130,7 @@ LINT_RULES: Mapping[str, LintRule] = {
     "PF355": LintRule(Severity.ERROR, "tenants that are not to meet may connect"),
     "PF356": LintRule(Severity.WARNING, "the port of a data store is open to more than named pods"),
     "PF360": LintRule(Severity.ERROR, "only pods on the network of their node are meant"),
-    "PF361": LintRule(Severity.WARNING, "a mode that nobody knows: the policy is enforced"),
+    "PF361": LintRule(Severity.WARNING, "an unknown mode: the policy is enforced"),
     "PF362": LintRule(Severity.NOTE, "the policy is audited, and enforces nothing"),
     "PF363": LintRule(
         Severity.WARNING,

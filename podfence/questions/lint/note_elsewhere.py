@@ -39,13 +39,13 @@ def label_of_workload(case: LintedPolicy) -> Iterator[Note]:
     selector = case.policy.pod_selector
     if not case.subjects and (text := _on_workload(case, selector, None)):
         what = f"No pod of namespace {case.namespace} is {_asked(selector)}"
-        yield Note("PF322", f"{what}, so the policy is about nobody. {text}", "spec.podSelector")
+        yield Note("PF322", f"{what}, so the policy applies to no pod. {text}", "spec.podSelector")
     for item in case.peers:
         pods, spaces = item.peer.pod_selector, item.peer.namespace_selector
         if pods is None or item.ends:
             continue
         if text := _on_workload(case, pods, spaces):
-            what = f"No pod is {_asked(pods)}, so this item means nobody"
+            what = f"No pod is {_asked(pods)}, so this item matches no pod"
             path = f"{peer_path(item.direction, item.number, item.at)}.podSelector"
             yield Note("PF322", f"{what}. {text}", path)
 

@@ -44,7 +44,7 @@ def misspelt_subject(case: LintedPolicy) -> Iterator[Note]:
     if near := _near_pods(case, case.policy.pod_selector, pods, case.policy.ref.name):
         text = (
             f"No pod of namespace {case.namespace} is {_asked(case.policy.pod_selector)}, so the "
-            f"policy is about nobody; {near}."
+            f"policy applies to no pod; {near}."
         )
         yield Note("PF320", text, "spec.podSelector")
 
@@ -70,7 +70,7 @@ def _misspelt_peer(case: LintedPolicy, peer: NetworkPolicyPeer, path: str) -> It
     among = case.matched.peers(case.namespace, NetworkPolicyPeer(LabelSelector(), spaces))
     if near := _near_pods(case, pods, among):
         where = f" of namespace {namespaces[0]}" if len(namespaces) == 1 else ""
-        text = f"No pod{where} is {_asked(pods)}, so this item means nobody; {near}."
+        text = f"No pod{where} is {_asked(pods)}, so this item matches no pod; {near}."
         yield Note("PF320", text, f"{path}.podSelector")
 
 
@@ -79,7 +79,7 @@ def _misspelt_namespace(case: LintedPolicy, spaces: LabelSelector, path: str) ->
     for key, value in spaces.match_labels:
         if key != METADATA_NAME_LABEL and value in known:
             text = (
-                f"No namespace is labelled {key}={value}, so this item means nobody. A namespace "
+                f"No namespace is labelled {key}={value}, so this item matches no pod. A namespace "
                 f"named {value} exists, and {METADATA_NAME_LABEL} is the label that holds the name."
             )
             yield Note("PF321", text, path)
@@ -87,7 +87,7 @@ def _misspelt_namespace(case: LintedPolicy, spaces: LabelSelector, path: str) ->
     having, every = _namespaces(case)
     for wrong, right, names in _near(spaces, having, every.__getitem__):
         text = (
-            f"No namespace is {_asked(spaces)}, so this item means nobody; "
+            f"No namespace is {_asked(spaces)}, so this item matches no pod; "
             f"{_label(right)} instead of {_label(wrong)} would mean {words.some(names, _SHOWN)}."
         )
         yield Note("PF320", text, path)

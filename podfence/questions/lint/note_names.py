@@ -177,7 +177,7 @@ def _reversed(case: LintedPolicy, direction: Direction) -> Note:
         what = f"{selected} may connect to {who}"
     text = (
         f"What is allowed: {what}. Answers pass by themselves, but nothing here lets the other "
-        "side open a connection. An ingress policy selects who is to be reached, an egress policy "
-        "who connects."
+        "side open a connection. An ingress policy selects the pods that are "
+        "reached, an egress policy the pods that connect."
     )
     return Note("PF317", text, "spec.podSelector")

@@ -24,17 +24,17 @@ def tier(value: Tier, priority: int | None) -> str:
     order = (
         "it has no priority and is asked after all other policies of its tier"
         if priority is None
-        else f"priority {priority}: in a tier lower numbers are asked first"
+        else f"priority {priority}: in a tier lower numbers are evaluated first"
     )
     if value is Tier.ADMIN:
         meaning = (
-            "The tier is asked before every NetworkPolicy, and what it accepts or denies is final "
-            "for that direction."
+            "The tier is evaluated before every NetworkPolicy, and what it accepts or denies is "
+            "final for that direction."
         )
     else:
         meaning = (
-            "The tier is asked last, and only about pods that no NetworkPolicy isolates in that "
-            "direction; what it leaves open is accepted."
+            "The tier is evaluated last, and only for pods that no NetworkPolicy isolates in that "
+            "direction; what no rule of it matches is accepted."
         )
     return f"{value.value} tier, {order}. {meaning}"
 

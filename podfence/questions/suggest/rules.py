@@ -189,7 +189,7 @@ class PolicyWriter:
     def _beyond(self, group: SharedLabels, outside: Sequence[KnownEnd]) -> str:
         """Why no policy can allow all of it; "" if one can."""
         if not group.labels:
-            return "no label that lasts tells these pods from the others of their namespace"
+            return "no lasting label distinguishes these pods from the others of their namespace"
         mode = self._wish.outside
         if not outside or mode is Outside.ANY:
             return ""
@@ -198,7 +198,7 @@ class PolicyWriter:
         if mode is Outside.LEAVE:
             return f"the other end is outside ({some}); --outside writes ipBlocks"
         if any(party.address is None for party in outside):
-            return f"of some ends outside no address is told ({some}); --outside any allows all"
+            return f"some outside ends have no known address ({some}); --outside any allows all"
         if len(named) > MAX_BLOCKS:
             return f"{len(named)} addresses outside are too many to list; --outside any allows all"
         return ""

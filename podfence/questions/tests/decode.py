@@ -152,7 +152,7 @@ class _Reader:
         refuse = self.fields.refuse
         kinds = [key for key in ("expect", "only", "isolated") if found.get(key) is not None]
         if len(kinds) != 1:
-            said = f"has {' and '.join(kinds)}" if kinds else "says nothing of what is expected"
+            said = f"has {' and '.join(kinds)}" if kinds else "states no expectation"
             refuse(path, f"{said}; write one of expect, only, isolated")
         elif kinds == ["isolated"]:
             if test.newcomers is None and test.targets is None:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 NOBODY, NOT_JUDGED, NO_PORT = "PF501", "PF502", "PF503"
 NOTHING_LEFT, MISSPELT, WEAK = "PF504", "PF505", "PF506"
 TEST_CODES: Mapping[str, str] = {
-    NOBODY: "an end of a test is nobody",
+    NOBODY: "an end of a test matches nobody",
     NOT_JUDGED: "a test looks at no pair that policies judge",
     NO_PORT: "a test asks for a port that no destination has",
     NOTHING_LEFT: "the exceptions of a test leave no pair",

@@ -34,7 +34,7 @@ def wrong(text: str) -> list[str]:
         ("tests: [{from: a, to: b, expect: deny}]", "tests[0]: has no name"),
         (
             "tests: [{name: x, from: a, to: b}]",
-            "tests[0]: says nothing of what is expected; write one of expect, only, isolated",
+            "tests[0]: states no expectation; write one of expect, only, isolated",
         ),
         (
             "tests: [{name: x, from: a, to: b, expect: denied}]",
