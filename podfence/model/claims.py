@@ -76,6 +76,6 @@ def _whose(claim: Claim) -> str:
         owner = claim.holders[0]
         return f"it is that of {owner.namespace}/{owner.name}, which is not being deleted"
     return (
-        "while more than one pod holds it, no selector of a peer matches it, and a connection from it "
-        "or to it has to be allowed by the policies of each"
+        "while more than one pod holds it, no selector of a peer matches it, and a connection "
+        "from it or to it has to be allowed by the policies of each"
     )

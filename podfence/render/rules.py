@@ -51,7 +51,8 @@ def rules_notes(told: Sequence[Told[Rules]]) -> Iterator[str]:
             continue
         if found.fault:
             looked = second(found.looked)
-            yield f"node {node} has not looked at connections since {looked}: {printable(found.fault)}"
+            fault = printable(found.fault)
+            yield f"node {node} has not looked at connections since {looked}: {fault}"
         parts = []
         if found.away:
             parts.append(

@@ -15,8 +15,8 @@ from podfence.model.objects import IPAddress, Node, Pod, Service
 
 _SHOWN = 3
 _UNCLEAR = (
-    "while more than one pod holds it, no selector of a peer matches it, and the policies of each have "
-    "to allow a connection from it or to it (NP-60a)"
+    "while more than one pod holds it, no selector of a peer matches it, and the policies of each "
+    "have to allow a connection from it or to it (NP-60a)"
 )
 
 
