@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
@@ -12,18 +11,12 @@ import pytest
 from podfence.kernel.ctlook import ConnectionTable, Tracked
 from podfence.kernel.ctsweep import CTA_MARK
 from podfence.kernel.netlink import NLM_F_ACK, NLM_F_REQUEST, decode_answers, message
-from tests.kernel.nft_namespace import NftNamespace, nft_namespace
+from tests.kernel.nft_namespace import NftNamespace
 from tests.kernel.test_ctsweep import MASK, OTHERS, connect, number, one_way, opened
 
 pytestmark = pytest.mark.kernel
 
 V4, V6 = ("10.0.0.1", "10.0.0.2"), ("fd00::1", "fd00::2")
-
-
-@pytest.fixture
-def space() -> Iterator[NftNamespace]:
-    with nft_namespace() as found:
-        yield found
 
 
 def add(space: NftNamespace, port: int, mark: int, ends: tuple[str, str] = V4) -> None:

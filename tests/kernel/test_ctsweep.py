@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
@@ -30,12 +29,6 @@ from tests.kernel.nft_namespace import NftNamespace, nft_namespace
 MASK = 0xFFFF0000
 OTHERS = 0x1234
 """Bits of the mark that belong to somebody else."""
-
-
-@pytest.fixture
-def space() -> Iterator[NftNamespace]:
-    with nft_namespace() as found:
-        yield found
 
 
 def opened(space: NftNamespace) -> socket.socket:

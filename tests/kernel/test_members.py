@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from ipaddress import ip_address
 from random import Random
 
@@ -17,7 +17,7 @@ from podfence.nft.difference import diff
 from podfence.nft.objects import MemberSet, Table
 from podfence.nft.ruleset import Ruleset
 from podfence.sets.members import Members
-from tests.kernel.nft_namespace import NftNamespace, nft_namespace
+from tests.kernel.nft_namespace import NftNamespace
 
 BASES = {4: int(ip_address("10.0.0.0")), 6: int(ip_address("fd00:10:244::"))}
 MOST = {4: 4095, 6: 2340}
@@ -114,12 +114,6 @@ def test_elements_are_named_by_their_place(family: int) -> None:
 
 
 # --- in the kernel -----------------------------------------------------------------------------
-
-
-@pytest.fixture
-def space() -> Iterator[NftNamespace]:
-    with nft_namespace() as found:
-        yield found
 
 
 def ruleset(**sets: Members) -> Ruleset:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from ipaddress import ip_network
 from itertools import product
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -21,47 +17,32 @@ from podfence.kernel.nftables.table import NetlinkNft
 from podfence.nft.difference import diff, load
 from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.nft.objects import (
-    ACCEPT,
     DROP,
     RETURN,
-    BaseChain,
     Chain,
     DataType,
-    Field,
-    Hook,
     Key,
     KeyRange,
-    Lookup,
     MemberSet,
-    NamedObject,
     RangeSet,
     Rule,
     Set,
     Table,
     Verdict,
     VerdictMap,
-    Vmap,
     goto,
-    jump,
 )
 from podfence.nft.render import render
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import (
-    AddElements,
-    AddRules,
-    AddSet,
     AddTable,
-    DeleteChain,
-    DeleteElements,
-    DeleteSet,
     DeleteTable,
-    FlushChain,
-    Operation,
     Transaction,
 )
 from podfence.policy.compile import compile_cluster
 from podfence.sets.members import Members
-from tests.kernel.nft_namespace import NftNamespace, nft_namespace
+from tests.kernel.netlinkparts import LOADED, PORT, TABLE, TEN, V4, V6, ruleset
+from tests.kernel.nft_namespace import NftNamespace
 from tests.kernel.random_rulesets import random_ranges, random_ruleset
 from tests.nft.cases import CASES, Case
 from tests.support.random_clusters import Size, random_cluster
@@ -70,20 +51,7 @@ pytestmark = [
     pytest.mark.kernel,
     pytest.mark.skipif(os.geteuid() != 0, reason="enters a namespace made by root"),
 ]
-TABLE = Table("podfence", "managed by podfence")
-V4, V6, PORT = DataType.IPV4_ADDR, DataType.IPV6_ADDR, DataType.INET_SERVICE
 LAST4, LAST6, LAST_PORT = 2**32 - 1, 2**128 - 1, 65535
-TEN = int(ip_network("10.0.0.0/8")[0])
-
-
-@pytest.fixture
-def space() -> Iterator[NftNamespace]:
-    with nft_namespace() as found:
-        yield found
-
-
-def ruleset(*objects: NamedObject) -> Ruleset:
-    return Ruleset.of(TABLE, objects)
 
 
 def assert_both_write_the_same(space: NftNamespace, wanted: Ruleset) -> None:
@@ -231,224 +199,6 @@ def test_many_elements_go_in_many_messages_of_one_transaction(space: NftNamespac
     assert space.table.list() == wanted
     space.table.run(diff(wanted, ruleset(Chain("c"))))
     assert space.table.list() == ruleset(Chain("c"))
-
-
-HELD = MemberSet("p_set", Members.of(4, [TEN, TEN + 1]))
-VERDICTS = VerdictMap("v_map", (V4,), {(TEN,): goto("deny"), (TEN + 1,): RETURN})
-SPANS = RangeSet("i_set", (V4,), (((TEN,), (TEN + 9,)),))
-DENY = Chain("deny", (Rule((DROP,)),))
-FORWARD = Chain(
-    "forward",
-    (
-        Rule((Lookup((Field.IP_SADDR,), "p_set"), ACCEPT)),
-        Rule((Vmap((Field.IP_DADDR,), "v_map"),)),
-    ),
-    BaseChain(Hook.FORWARD, 0),
-)
-LOADED = ruleset(HELD, VERDICTS, SPANS, DENY, FORWARD)
-NEARLY = AddElements(replace(HELD, elements=Members.of(4, [TEN + 7])))
-"""A change that would be visible."""
-
-
-MISSING = Members.of(4, [TEN + 100])
-
-
-@pytest.mark.parametrize(
-    ("operation", "message"),
-    [
-        pytest.param(
-            AddElements(MemberSet("p4_ab12", MISSING)),
-            "set p4_ab12: no such object (ENOENT)",
-            id="set",
-        ),
-        pytest.param(
-            DeleteSet("p_gone", VerdictMap), "map p_gone: no such object (ENOENT)", id="map"
-        ),
-        pytest.param(DeleteChain("gone"), "chain gone: no such object (ENOENT)", id="chain"),
-        pytest.param(
-            FlushChain("gone"), "rules of chain gone: no such object (ENOENT)", id="flush"
-        ),
-        pytest.param(
-            DeleteElements(replace(HELD, elements=HELD.elements | MISSING)),
-            "set p_set, element 10.0.0.100: no such object (ENOENT)",
-            id="element",
-        ),
-        pytest.param(
-            AddElements(replace(VERDICTS, elements={(TEN + 1,): ACCEPT})),
-            "map v_map, element 10.0.0.1: exists already, and differs (EEXIST)",
-            id="another-verdict",
-        ),
-        pytest.param(
-            AddElements(replace(SPANS, elements=(((0,), (0,)), ((TEN + 5,), (TEN + 20,))))),
-            "set i_set, element 10.0.0.5-10.0.0.20: ",
-            id="overlap",
-        ),
-        pytest.param(
-            AddElements(replace(VERDICTS, elements={(5,): jump("gone")})),
-            "map v_map, element 0.0.0.5: no such object (ENOENT)",
-            id="verdict-to-a-missing-chain",
-        ),
-        pytest.param(
-            AddRules("deny", (Rule((Lookup((Field.IP_SADDR,), "p_gone"), ACCEPT)),)),
-            "chain deny, rule 'ip saddr @p_gone accept': no such object (ENOENT)",
-            id="set-of-a-rule",
-        ),
-        pytest.param(DeleteChain("deny"), "chain deny: still in use (EBUSY)", id="busy-chain"),
-        pytest.param(
-            DeleteSet("p_set", MemberSet), "set p_set: still in use (EBUSY)", id="busy-set"
-        ),
-        pytest.param(
-            AddSet(MemberSet("p_set", Members(6))),
-            "set p_set: exists already, and differs (EEXIST)",
-            id="another-set",
-        ),
-        pytest.param(
-            AddRules("deny", (Rule((jump("deny"),)),)),
-            "chain deny, rule 'jump deny': chains lead back to themselves",
-            id="loop",
-        ),
-    ],
-)
-def test_a_refusal_names_the_object_and_applies_nothing(
-    space: NftNamespace, operation: Operation, message: str
-) -> None:
-    space.table.replace(LOADED)
-    before = space.listing()
-    with pytest.raises(NftError) as refused:
-        space.table.run(Transaction(TABLE, (NEARLY, operation, NEARLY)))
-    assert str(refused.value).startswith(message)
-    assert space.listing() == before
-    space.table.run(Transaction(TABLE, (NEARLY,)))
-    assert space.listing() != before
-
-
-def test_thousands_of_refusals_are_one_error(space: NftNamespace) -> None:
-    operations = tuple(FlushChain(f"gone{number}") for number in range(5_000))
-    space.table.replace(LOADED)
-    with pytest.raises(NftError, match="rules of chain gone0: no such object"):
-        space.table.run(Transaction(TABLE, operations))
-    assert space.table.list() == LOADED
-
-
-# --- sockets ---------------------------------------------------------------------------------
-
-
-def test_a_bad_namespace_is_an_error_not_another_namespace(tmp_path: Path) -> None:
-    with (
-        (tmp_path / "file").open("w") as file,
-        pytest.raises(NftError, match="no netlink socket for nftables"),
-    ):
-        NftSocket(file.fileno())
-
-
-def test_a_closed_socket_is_an_error(space: NftNamespace) -> None:
-    with NftSocket(space.fd) as socket:
-        table = NetlinkNft(socket)
-    with pytest.raises(NftError, match="nothing was sent to the kernel"):
-        table.replace(LOADED)
-
-
-def in_user_namespace(kind: list[str], code: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        ["unshare", *kind, sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    if "unshare:" in done.stderr:
-        pytest.skip(f"no user namespaces here: {done.stderr.strip()}")
-    return done
-
-
-ROOTLESS = """
-from random import Random
-from podfence.kernel.nftables.table import NetlinkNft
-from podfence.kernel.nftables import nf_tables as nf
-from podfence.kernel.nftables.nftsocket import SEND_BUFFER, NftSocket
-from podfence.nft.difference import diff, load
-from podfence.nft.objects import MemberSet, Table
-from podfence.nft.ruleset import Ruleset
-from podfence.sets.members import Members
-
-def wanted(count):
-    return Ruleset.of(Table("podfence"), [MemberSet("p_set", Members.of(6, range(count)))])
-
-with NftSocket() as socket:
-    assert socket.limit < SEND_BUFFER
-    socket.limit = min(socket.limit, 100_000)
-    table = NetlinkNft(socket)
-    table.replace(wanted(10_000))
-    assert table.list() == wanted(10_000)
-    table.run(diff(wanted(10_000), wanted(9_900)))
-    assert table.list() == wanted(9_900)
-"""
-
-
-def test_without_the_right_to_change_rules_the_error_says_so() -> None:
-    code = (
-        "from podfence.kernel.nftables.table import NetlinkNft\n"
-        "from podfence.kernel.nftables.nftsocket import NftSocket\n"
-        "from podfence.nft.objects import Table\n"
-        "from podfence.nft.ruleset import Ruleset\n"
-        "NetlinkNft(NftSocket()).replace(Ruleset.of(Table('podfence'), []))\n"
-    )
-    done = in_user_namespace(["--user", "--net"], code)  # and root in there is nobody
-    assert "NftError: the ruleset: not permitted without CAP_NET_ADMIN (EPERM)" in done.stderr
-
-
-def test_rootless_sockets_are_smaller_and_load_as_much() -> None:
-    done = in_user_namespace(["--user", "--map-root-user", "--net"], ROOTLESS)
-    assert done.returncode == 0, done.stderr
-
-
-# --- large changes in stages -----------------------------------------------------------------
-
-
-SMALL = 70_000
-"""A limit that one message of elements just fits into."""
-
-
-def large(count: int, comment: str = "") -> Ruleset:
-    """Chains, sets and a map that together need several transactions."""
-    sets = [MemberSet(f"s{n}", Members.of(4, range(n, count)), comment) for n in range(4)]
-    chains = [
-        Chain(f"c{n}", (Rule((Lookup((Field.IP_SADDR,), f"s{n % 4}"), RETURN)),)) for n in range(90)
-    ]
-    verdicts = VerdictMap("v_map", (V4,), {(n,): goto(f"c{n}") for n in range(90)})
-    forward = Chain("forward", (Rule((Vmap((Field.IP_DADDR,), "v_map"),)),), FORWARD.base)
-    return ruleset(*sets, verdicts, *chains, forward)
-
-
-def test_a_large_ruleset_loads_through_a_small_socket(space: NftNamespace) -> None:
-    space.socket.limit = SMALL
-    for wanted in (large(3_000), large(3_500), LOADED, large(4_000)):
-        space.table.replace(wanted)
-        assert space.table.list() == wanted
-
-
-def test_a_large_change_that_fails_leaves_nothing_behind(space: NftNamespace) -> None:
-    space.socket.limit = SMALL
-    for start in (None, LOADED):
-        if start is not None:
-            space.table.replace(start)
-        before = space.listing()
-        change = diff(start or ruleset(), large(3_000))
-        table = (AddTable(), *change, DeleteChain("gone"))
-        with pytest.raises(NftError, match="chain gone: no such object"):
-            space.table.run(Transaction(TABLE, table))
-        assert space.listing() == before
-
-
-def test_what_takes_effect_at_once_must_fit_at_once(space: NftNamespace) -> None:
-    space.table.replace(LOADED)
-    space.socket.limit = SMALL
-    keys = Members.of(4, range(6_000))
-    with pytest.raises(NftError, match=r"of \d+ bytes is more than this user may send at once"):
-        space.table.run(Transaction(TABLE, (AddElements(replace(HELD, elements=keys)),)))
-    with pytest.raises(NftError, match="may send at once"):
-        space.table.replace(replace(large(3_000), table=Table("podfence", "another comment")))
-    assert space.table.list() == LOADED
 
 
 # --- reading ---------------------------------------------------------------------------------

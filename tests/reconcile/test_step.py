@@ -2,75 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import inf
 from random import Random
 
 import pytest
 from msgspec.structs import replace
 
-from podfence.model.cluster import ClusterObject
 from podfence.model.objects import IPAddress
 from podfence.nft.difference import diff
-from podfence.nft.lowering.deny import CLOSED
 from podfence.nft.lowering.epoch import epoch, with_epoch
 from podfence.nft.lowering.lower import LocalNode, lower
-from podfence.nft.lowering.tightening import tightening
-from podfence.nft.objects import Table, goto
+from podfence.nft.objects import Table
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.trace import first_packet, trace_packet
 from podfence.nft.transaction import DeleteTable, Transaction
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow
 from podfence.reconcile.bumps import BURST, LIMIT, PATIENCE
-from podfence.reconcile.quarantine import addresses, units, without
+from podfence.reconcile.quarantine import units, without
 from podfence.reconcile.states import Drifted, Planned, Read, ReconcileState, ReportKind
-from podfence.reconcile.step import MINUTE, RETRY
+from podfence.reconcile.step import RETRY
 from podfence.sets.members import Members
-from podfence.testing.builders import pod, policy
-from tests.nft.cases import DB_ALLOW, NODE, WEB_OUT, index_of
+from podfence.testing.builders import pod
+from tests.nft.cases import DB_ALLOW, WEB_OUT, index_of
 from tests.reconcile.nodes import SteppedNode
+from tests.reconcile.stepworld import HERE, JOB_CLOSED, A, B, C, group, node_with, planned, rules
 from tests.support.losses import changed, released
 from tests.support.random_clusters import TIERS, FlowSource, random_cluster
 from tests.support.random_tiers import NAMES
 
-HERE = replace(NODE, pods=frozenset(f"shop/{name}" for name in ("web", "db", "job")))
 FAR = pod("shop/far", {"app": "web"}, addresses=["10.9.0.7"])
 HEIR = pod("shop/heir", {"app": "other"}, addresses=["10.9.0.7"])
 FAR_ADDRESS = {4: Members.of(4, [(10 << 24) + (9 << 16) + 7])}
-NOBODY_TO_DB = replace(DB_ALLOW, ingress=())
-JOB_CLOSED = policy("shop/job-closed", {"app": "job"}, types=["Ingress", "Egress"])
-
-
-def rules(*objects: ClusterObject) -> Ruleset:
-    return lower(index_of(*objects), HERE)
-
-
-def planned(before: Ruleset, after: Ruleset, **given: Mapping[int, Members]) -> Planned:
-    """As an assembly plans it: operations, and what they take away."""
-    gone = given.get("released", {})
-    return Planned(lambda: after, diff(before, after), tightening(before, after, gone), **given)
-
-
-def group(ruleset: Ruleset, of: str) -> str:
-    """The name of the one group with this in its comment."""
-    (name,) = {
-        unit
-        for unit in units(ruleset)
-        if of in ruleset.chains[unit].comment and ruleset.chains[unit].comment.startswith("ingress")
-    }
-    return name
-
-
-A, B, C = rules(), rules(DB_ALLOW), rules(DB_ALLOW, JOB_CLOSED)
-
-
-def node_with(ruleset: Ruleset) -> SteppedNode:
-    """A node that has started, and takes operations as they are planned."""
-    node = SteppedNode(ruleset)
-    node.feed(Planned(lambda: ruleset))
-    assert node.state.enforced is None
-    return node
 
 
 # --- epochs ------------------------------------------------------------------------------------
@@ -173,143 +136,6 @@ def test_what_gives_only_does_not_wait() -> None:
     node.feed(planned(A, B))
     node.feed(planned(B, A))
     assert [at for at, *_ in node.writes] == [node.now, node.now]
-
-
-# --- refusals ----------------------------------------------------------------------------------
-
-
-def test_one_refused_group_closes_its_pods_and_nobody_else() -> None:
-    wanted = rules(DB_ALLOW, WEB_OUT, JOB_CLOSED)
-    node = node_with(A)
-    bad = group(wanted, "db-allow")
-    node.poisoned = {bad}
-    node.feed(planned(A, wanted))
-    node.pass_time(1)
-    assert node.reports == [(ReportKind.REFUSED, bad)]
-    assert node.rules == with_epoch(without(wanted, {bad}, 77), epoch(node.rules))
-    closed = addresses(wanted, bad)
-    assert closed
-    for name, verdicts in wanted.maps.items():
-        for key, verdict in verdicts.elements.items():
-            found = node.rules.maps[name].elements[key]
-            if verdict.chain.removesuffix("_r") == bad:
-                assert found == goto(CLOSED)
-            elif not name.startswith("stateless"):
-                assert found == verdict
-
-
-def test_it_is_tried_again_after_a_minute() -> None:
-    node = node_with(A)
-    node.poisoned = {bad := group(B, "db-allow")}
-    node.feed(planned(A, B))
-    node.pass_time(RETRY - 1)
-    tried = node.attempts
-    node.pass_time(2)
-    assert node.attempts > tried
-    assert node.reports == [(ReportKind.REFUSED, bad)]
-    node.poisoned.clear()
-    node.pass_time(RETRY)
-    assert node.reports == [(ReportKind.REFUSED, bad), (ReportKind.ENFORCED_AGAIN, bad)]
-    assert node.rules == with_epoch(B, epoch(node.rules))
-    assert node.state.enforced is None
-
-
-def test_it_is_tried_again_when_its_rules_change() -> None:
-    node = node_with(A)
-    node.poisoned = {group(B, "db-allow")}
-    node.feed(planned(A, B))
-    node.pass_time(1)
-    node.poisoned.clear()
-    node.feed(planned(B, C))
-    node.pass_time(1)
-    assert node.rules == with_epoch(without(C, node.state.refused, 77), epoch(node.rules))
-    assert len(node.state.refused) == 1  # another group changed: this one still waits
-    moved = rules(NOBODY_TO_DB)
-    node.feed(planned(C, moved))
-    node.pass_time(1)
-    assert node.rules == with_epoch(moved, epoch(node.rules))
-    assert not node.state.refused
-
-
-def test_a_change_that_is_refused_as_a_whole_leaves_all_as_it_was() -> None:
-    node = node_with(A)
-    node.refuses_all = True
-    node.feed(planned(A, B))
-    node.pass_time(1)
-    assert node.rules == A
-    assert node.reports == [(ReportKind.TABLE_REFUSED, "")]
-    node.refuses_all = False
-    node.pass_time(RETRY)
-    assert node.rules == with_epoch(B, epoch(node.rules))
-
-
-def test_refusals_are_found_by_halves() -> None:
-    pods = [pod(f"shop/p{n}", {"n": str(n)}, addresses=[f"10.1.0.{20 + n}"]) for n in range(64)]
-    policies = [policy(f"shop/only-{n}", {"n": str(n)}) for n in range(64)]
-    node = replace(NODE, pods=None)
-    before, after = (lower(index_of(*found), node) for found in (pods, [*pods, *policies]))
-    stepped = node_with(before)
-    stepped.poisoned = set(sorted(units(after))[3:5])
-    stepped.feed(planned(before, after))
-    stepped.pass_time(5)
-    assert {unit for _, unit in stepped.reports} == stepped.poisoned
-    assert stepped.attempts < 30
-    assert len(units(stepped.rules)) == len(units(after)) - 2
-
-
-def test_strict_nodes_keep_what_they_had() -> None:
-    node = SteppedNode(A, ReconcileState.of(A, strict=True, limit=inf))
-    node.poisoned = {group(B, "db-allow")}
-    node.feed(Planned(lambda: B))
-    assert (node.rules, node.attempts) == (A, 1)
-    assert node.reports == [(ReportKind.TABLE_REFUSED, "")]
-
-
-# --- other hands -------------------------------------------------------------------------------
-
-
-def test_a_table_that_others_changed_is_mended() -> None:
-    node = node_with(B)
-    node.kernel.run(diff(B, A))
-    node.feed(Drifted())
-    assert node.rules == with_epoch(B, 2)
-    assert node.reports == [(ReportKind.DRIFT, "")]
-
-
-def test_a_table_that_is_gone_is_made_anew() -> None:
-    node = node_with(B)
-    node.kernel.run(Transaction(B.table, (DeleteTable(),)))
-    node.feed(Drifted())
-    assert node.rules == with_epoch(B, 2)
-
-
-def test_who_changes_it_again_and_again_is_answered_once_a_minute() -> None:
-    node = node_with(B)
-    for _ in range(50):
-        node.kernel.run(diff(node.rules, with_epoch(A, epoch(node.rules))))
-        node.feed(Drifted())
-        node.pass_time(1)
-    assert node.reads == 5
-    node.pass_time(MINUTE)
-    assert node.reads == 6
-    assert node.rules == with_epoch(B, epoch(node.rules))
-
-
-def test_a_table_that_is_gone_is_made_anew_every_time() -> None:
-    node = node_with(B)
-    for _ in range(50):
-        node.kernel.run(Transaction(B.table, (DeleteTable(),)))
-        node.feed(Drifted(gone=True))
-        node.pass_time(0.2)
-        assert node.rules == with_epoch(B, epoch(node.rules))
-
-
-def test_what_is_refused_because_the_table_is_another_is_compared_first() -> None:
-    node = node_with(B)
-    node.kernel.run(diff(B, A))
-    node.feed(planned(B, rules(NOBODY_TO_DB)))
-    assert (node.reads, node.rules) == (1, with_epoch(rules(NOBODY_TO_DB), 2))
-    assert node.reports == []
 
 
 @pytest.mark.parametrize("there", [None, A, B], ids=["nothing", "other rules", "the same rules"])
