@@ -180,12 +180,7 @@ def _of_route(fields: Fields, kind: str, data: Json) -> Iterator[EntryObject]:
     none: nobody comes from outside through it."""
     ref = _ref(fields, kind, data)
     spec = fields.mapping(data, "spec", "spec")
-    gateways = []
-    for here, parent in fields.items(spec, "parentRefs", "spec.parentRefs"):
-        if (fields.text(parent, "kind", f"{here}.kind") or "Gateway") == "Gateway":
-            space = fields.text(parent, "namespace", f"{here}.namespace") or ref.namespace
-            name = fields.text(parent, "name", f"{here}.name")
-            gateways.append(ObjectRef("Gateway", space, name))
+    gateways = tuple(_gateways(fields, spec, ref))
     if not gateways:
         return
     hosts = [text for _, text in fields.texts(spec, "hostnames", "spec.hostnames")]
@@ -199,25 +194,37 @@ def _of_route(fields: Fields, kind: str, data: Json) -> Iterator[EntryObject]:
         ]
         asked = f"{host}{paths[0] if len(paths) == 1 else ''}"
         for at, backend in fields.items(rule, "backendRefs", f"{here}.backendRefs"):
-            if (fields.text(backend, "kind", f"{at}.kind") or "Service") != "Service":
+            if not _is_service(fields, backend, at) or _gets_nothing(backend):
                 continue
-            if fields.text(backend, "group", f"{at}.group") not in ("", "core"):
-                continue
-            if _gets_nothing(backend):
-                continue
-            name = fields.text(backend, "name", f"{at}.name")
-            space = fields.text(backend, "namespace", f"{at}.namespace") or ref.namespace
             yield Entry(
                 ref,
                 Way.CONTROLLER,
                 asked,
-                ObjectRef("Service", space, name),
+                _named(fields, backend, at, "Service", ref),
                 _port(fields, backend, "port", f"{at}.port"),
                 protocol=protocol,
-                gateways=tuple(gateways),
+                gateways=gateways,
                 source=fields.source,
                 path=at,
             )
+
+
+def _gateways(fields: Fields, spec: Json, route: ObjectRef) -> Iterator[ObjectRef]:
+    """The parents of a route that are Gateways; a parent without a kind is one."""
+    for here, parent in fields.items(spec, "parentRefs", "spec.parentRefs"):
+        if (fields.text(parent, "kind", f"{here}.kind") or "Gateway") == "Gateway":
+            yield _named(fields, parent, here, "Gateway", route)
+
+
+def _named(fields: Fields, item: Json, at: str, kind: str, route: ObjectRef) -> ObjectRef:
+    """What a reference of a route names; without a namespace, it is in that of the route."""
+    namespace = fields.text(item, "namespace", f"{at}.namespace") or route.namespace
+    return ObjectRef(kind, namespace, fields.text(item, "name", f"{at}.name"))
+
+
+def _is_service(fields: Fields, backend: Json, at: str) -> bool:
+    kind = fields.text(backend, "kind", f"{at}.kind") or "Service"
+    return kind == "Service" and fields.text(backend, "group", f"{at}.group") in ("", "core")
 
 
 def _gets_nothing(backend: Json) -> bool:

@@ -85,20 +85,10 @@ def judge(
     if loaded.doubts:
         return Judged()
     index = index or compile_cluster(loaded.cluster.with_audited())
-    around = Surroundings(
-        touched_pods(loaded, index),
-        loaded.beside.routes,
-        settings.cluster.controllers,
-        settings.cluster.api_server,
-        settings.cluster.tenant_label,
-        settings.shared,
-        settings.cluster.plugin,
-        tuple(_twins(loaded)),
-    )
     weights = {**(_STRICT if strict else {}), **settings.severity}
     found = [
         replace(finding, severity=weights[finding.code]) if finding.code in weights else finding
-        for finding in lint(index, loaded.raw, around)
+        for finding in lint(index, loaded.raw, _surroundings(loaded, index, settings))
         if finding.code in wanted and _is_about(loaded, finding, scope)
     ]
     if settings.paths:
@@ -115,6 +105,19 @@ def judge(
     )
     new, still, gone = held_back(sifted.kept, known) if known else (sifted.kept, 0, 0)
     return Judged(new, sifted.kept, sifted.ignored, sifted.problems, still, gone)
+
+
+def _surroundings(loaded: Loaded, index: PolicyIndex, settings: Settings) -> Surroundings:
+    return Surroundings(
+        touched_pods(loaded, index),
+        loaded.beside.routes,
+        settings.cluster.controllers,
+        settings.cluster.api_server,
+        settings.cluster.tenant_label,
+        settings.shared,
+        settings.cluster.plugin,
+        tuple(_twins(loaded)),
+    )
 
 
 def _twins(loaded: Loaded) -> Iterator[Twin]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from typing import TYPE_CHECKING
 
 import click
@@ -28,6 +28,7 @@ from podfence.cli.inputs import (
 from podfence.cli.terminal import echo, width_of
 from podfence.manifests.load import Loaded
 from podfence.policy.compile import compile_cluster
+from podfence.policy.index import PolicyIndex
 from podfence.questions.audited import audit_notes
 from podfence.questions.certainty import Certainty
 from podfence.questions.connectivity import Connectivity, connectivity
@@ -105,22 +106,27 @@ def command(
 
         with asking(loaded, inputs):
             answer = narrowed_map(answer, index, (source, to, port), inputs)
-    rows: tuple[EntryRow, ...] = ()
-    if entries or output == "wide":
-        rows = tuple(
-            row
-            for row in entry_rows(loaded, index)
-            if not scope or row.entry.ref.namespace in scope
-        )
+    rows = _entries(loaded, index, scope) if entries or output == "wide" else ()
     for piece in _render(answer, output, Ways(rows, loaded.locate, touched)):
         sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()
     if loaded.doubts:
-        pods = f"{count(len(without), 'pod')} ({printable(some(sorted(without), SHOWN_PODS))})"
-        what = f"the map leaves out {pods}: " if without else ""
-        said = f"[PF007]: {what}{without_verdict(loaded, loaded.doubts)}"
-        echo(f"{'warning' if keep_going else 'error'}{said}", err=True)
+        severity = "warning" if keep_going else "error"
+        echo(f"{severity}[PF007]: {_left_out(loaded, without)}", err=True)
     return 2 if (loaded.doubts or has_errors(loaded.problems)) and not keep_going else 0
+
+
+def _entries(loaded: Loaded, index: PolicyIndex, scope: tuple[str, ...]) -> tuple[EntryRow, ...]:
+    """The ways in from outside to these namespaces; () stands for all."""
+    rows = entry_rows(loaded, index)
+    return tuple(row for row in rows if not scope or row.entry.ref.namespace in scope)
+
+
+def _left_out(loaded: Loaded, without: Set[str]) -> str:
+    """Which pods the map leaves out, and for which objects that could not be read."""
+    pods = f"{count(len(without), 'pod')} ({printable(some(sorted(without), SHOWN_PODS))})"
+    what = f"the map leaves out {pods}: " if without else ""
+    return f"{what}{without_verdict(loaded, loaded.doubts)}"
 
 
 def _emptiness(loaded: Loaded, scope: tuple[str, ...]) -> str:

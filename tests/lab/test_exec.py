@@ -139,7 +139,7 @@ def test_a_server_takes_a_port_that_a_policy_names(up: Run, runtime: Path) -> No
 def test_a_server_by_udp_is_no_missing_control(up: Run, runtime: Path) -> None:  # noqa: F811
     with server(runtime, "SOCK_DGRAM", 53):
         said = valid(up("why", "shop/web", "shop/db:53/udp", "-o", "json"), "lab-why")
-        assert "a program in the target has the port" in said["notSent"]
+        assert "a program in the target holds the port" in said["notSent"]
         time.sleep(2)  # the TCP port of that number is the lab's again
         found = report(up)
     assert found["clean"]

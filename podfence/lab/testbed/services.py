@@ -258,13 +258,7 @@ def service_results(
             port = PortSeen(probe.family, probe.protocol, probe.port, by >= 0, agrees)
             seen.setdefault((probe.source, service), []).append(port)
         if not agrees:
-            outcome = (
-                ProbeOutcome.OPEN
-                if who in said
-                else ProbeOutcome.WRONG_PEER
-                if who
-                else ProbeOutcome.TIMEOUT
-            )
+            outcome = _outcome(who, said)
             flow, verdict = said[who if who in said else next(iter(said))]
             source, family = plan.parties[probe.source], probe.family
             backend = flow.protocol, flow.port
@@ -275,6 +269,12 @@ def service_results(
         for (source, service), ports in seen.items()
     ]
     return pairs, wrong
+
+
+def _outcome(who: str, said: Judged) -> ProbeOutcome:
+    if who in said:
+        return ProbeOutcome.OPEN
+    return ProbeOutcome.WRONG_PEER if who else ProbeOutcome.TIMEOUT
 
 
 def _party(every: Sequence[Frontend], service: str) -> Party:

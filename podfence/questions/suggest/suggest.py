@@ -110,13 +110,17 @@ def suggest(
         written.settled,
         replayed(needed, then),
         tuple(dict.fromkeys(beyond)),
-        summary(plan_of_indexes(before, after, limits=_NO_BLAME).outcomes)
-        if policies
-        else Summary(),
+        _changed(before, after),
         assumed,
         after,
         tuple(needed),
     )
+
+
+def _changed(before: PolicyIndex, after: PolicyIndex) -> Summary:
+    if after is before:
+        return Summary()
+    return summary(plan_of_indexes(before, after, limits=_NO_BLAME).outcomes)
 
 
 def with_policies(cluster: Cluster, policies: Iterable[NetworkPolicy]) -> Cluster:

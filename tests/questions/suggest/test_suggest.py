@@ -144,7 +144,7 @@ def test_too_many_addresses_are_not_listed() -> None:
 def test_an_end_outside_without_an_address_is_not_listed() -> None:
     unnamed = replace(flow("shop/db", "shop/web"), source=RecordedEnd(sort=Sort.OUTSIDE))
     found = suggest(cluster(), [unnamed], SuggestOptions(outside=Outside.ADDRESSES))
-    assert "no address" in found.left_open[0].because
+    assert "no known address" in found.left_open[0].because
     assert found.replay.unjudged == 1
 
 
