@@ -21,16 +21,10 @@ from podfence.model.cluster import Cluster as Model
 from podfence.nft.lowering.lower import TABLE
 from tests.cluster.images import PAUSE
 from tests.cluster.layout import PORT, Node
+from tests.support.tableedits import EDITS
 
 Next = Callable[[], Model]
 """The next state of the cluster, one write away."""
-EDITS = (
-    ("add", "rule", "inet", TABLE, "input", "counter"),
-    ("insert", "rule", "inet", TABLE, "forward", "accept"),
-    ("flush", "chain", "inet", TABLE, "ingress"),
-    ("flush", "table", "inet", TABLE),
-    ("flush", "map", "inet", TABLE, "in4"),
-)
 _AWAY = "soak-away"
 _CROWD = "soak-crowd"
 _PODS = 3

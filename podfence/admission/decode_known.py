@@ -76,7 +76,7 @@ class _Parts(Generic[Value]):
             if len(self._known) >= _MAX_KNOWN:
                 self._known.clear()
             found = self._known[spelling] = self._read(part)
-        return found  # type: ignore[no-any-return]
+        return found  # type: ignore[no-any-return]  # _read made it
 
     def _read(self, part: Any) -> Value | None:
         if not self._wire.conforms(part) or any(True for _ in self._remarks(part)):

@@ -11,8 +11,8 @@ from podfence.policy.index import PolicyIndex
 from podfence.questions.connectivity import Connectivity
 from podfence.questions.find.narrow import RowFilter, narrowed
 from podfence.questions.tests.ends import ResolvedEnd, Resolver
-from podfence.questions.tests.form import End, PortSpec
-from podfence.questions.tests.words import read_end, read_port
+from podfence.questions.tests.form import End, PortSpec, Target
+from podfence.questions.tests.words import read_end, read_port, read_target
 from podfence.questions.tests.world import World
 
 T = TypeVar("T")
@@ -32,8 +32,19 @@ def end_of(word: str, namespace: str) -> End:
 
 
 def ports_of(word: str) -> PortSpec:
-    """PortSpec. Raises QuestionError."""
+    """Ports, as a word or a list of words. Raises QuestionError."""
     return worded(lambda: read_port(word))
+
+
+def target_of(word: str, port: str | None, namespace: str) -> Target:
+    """An end with the ports that are asked for: those behind its colon, or ``port``. Raises
+    QuestionError, also where both are given."""
+    end, ports = worded(lambda: read_target(word, namespace))
+    if port is None:
+        return Target(end, ports)
+    if ports is not None:
+        raise QuestionError("the port is given twice; drop one of the two")
+    return Target(end, ports_of(port))
 
 
 def found_end(resolver: Resolver, word: str, namespace: str) -> ResolvedEnd:

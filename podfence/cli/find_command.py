@@ -19,7 +19,7 @@ from podfence.cli.common import (
     resolve_option,
     without_verdict,
 )
-from podfence.cli.ends import end_of, found_end, ports_of, worded
+from podfence.cli.ends import end_of, found_end, ports_of, target_of
 from podfence.cli.inputs import Inputs, input_options, namespace_option
 from podfence.cli.policynames import wanted_policies
 from podfence.cli.reaching import reached
@@ -45,7 +45,7 @@ from podfence.questions.plan.outcomes import Outcome
 from podfence.questions.selecting import selecting
 from podfence.questions.tests.ends import Resolver
 from podfence.questions.tests.form import ALL_PORTS, PortSpec, Target
-from podfence.questions.tests.words import read_end, read_target
+from podfence.questions.tests.words import read_end
 from podfence.questions.tests.world import World
 from podfence.render import find as texts
 from podfence.render.entries import entries_data, entries_text
@@ -173,10 +173,7 @@ def find_exposed(to_internet: bool, asked: FindOptions) -> int:
 
 
 def _targets(end: str, port: str | None, asked: FindOptions) -> list[Target]:
-    found, ports = worded(lambda: read_target(end, asked.namespace))
-    if port and ports:
-        raise click.UsageError("the port is given twice; drop one of the two")
-    return [Target(found, ports_of(port) if port else ports)]
+    return [target_of(end, port, asked.namespace)]
 
 
 def _reached(

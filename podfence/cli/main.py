@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 gc.set_threshold(200_000, 50, 50)
 
 from podfence._version import __version__  # noqa: E402 - behind the threshold, as all imports
-from podfence.cli.standin import left_out, without  # noqa: E402
+from podfence.cli.standin import left_out, without  # noqa: E402 - as above
 
 with left_out("inspect", "platform"):
     import click

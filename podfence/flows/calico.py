@@ -123,7 +123,7 @@ class CalicoReader:
             port = record.dest_port
             proto = record.proto if record.proto is not None else record.protocol
             words = str(proto or ""), record.action or "", record.reporter or ""
-            times = record.start_time, record.end_time  # type: ignore[assignment]
+            times = record.start_time, record.end_time  # type: ignore[assignment]  # other types
             count = record.num_flows
         self._count(source, to, words, _number(port), times, _number(count))
 

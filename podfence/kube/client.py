@@ -351,4 +351,5 @@ def _pause(attempt: int, asked: float | None) -> float:
     if asked is not None:
         return asked
     # Jitter keeps clients that were thrown off together from coming back together.
-    return min(_FIRST_PAUSE * 2.0**attempt, LONGEST_PAUSE) * random.uniform(0.5, 1.0)  # noqa: S311
+    jitter = random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+    return min(_FIRST_PAUSE * 2.0**attempt, LONGEST_PAUSE) * jitter

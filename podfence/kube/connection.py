@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import SplitResult, unquote, urlsplit
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # not typed
 
 from msgspec import Struct
 
@@ -124,7 +124,7 @@ class _Connection(http.client.HTTPConnection):
             context, name = self._outer
             self.sock = socket.create_connection((self.host, self.port), self.timeout)
             self.sock = context.wrap_socket(self.sock, server_hostname=name)
-            self._tunnel()  # type: ignore[attr-defined]
+            self._tunnel()  # type: ignore[attr-defined]  # as http.client calls it
         self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
 
 

@@ -169,4 +169,4 @@ class Ahead(Generic[T]):
                     error = None  # as above
             if is_end:
                 return
-            yield item  # type: ignore[misc]
+            yield item  # type: ignore[misc]  # None comes at the end alone

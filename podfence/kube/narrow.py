@@ -120,7 +120,7 @@ def object_type(kind: str) -> type[Struct]:
 def page_decoder(kind: str) -> msgspec.json.Decoder[Page]:
     """Decodes one page of a list of a kind."""
     item = object_type(kind)
-    fields = [("items", list[item] | None, None)]  # type: ignore[valid-type]
+    fields = [("items", list[item] | None, None)]  # type: ignore[valid-type]  # made at run time
     items = msgspec.defstruct(f"{kind}Page", fields, bases=(Page,), frozen=True)
     return cast("msgspec.json.Decoder[Page]", msgspec.json.Decoder(items))
 
@@ -140,5 +140,5 @@ def _type_of(name: str, keep: Keep) -> Any:
         return Any
     if isinstance(keep, list):
         item = _type_of(name, keep[0])
-        return list[item] | None | UnsetType  # type: ignore[valid-type]
+        return list[item] | None | UnsetType  # type: ignore[valid-type]  # as above
     return _struct(name, keep) | None | UnsetType

@@ -113,7 +113,7 @@ def directory() -> Path:
     """
     user = os.geteuid()
     candidates = (os.environ.get("XDG_RUNTIME_DIR", ""), "/run", "/tmp")  # noqa: S108 - see Rule
-    base = next(c for c in candidates if c == "/tmp" or (c and os.access(c, os.W_OK)))  # noqa: S108
+    base = next(c for c in candidates if c == "/tmp" or (c and os.access(c, os.W_OK)))  # noqa: S108 - as above
     path = Path(base, f"podfence-{user}")
     try:
         path.mkdir(mode=0o700, exist_ok=True)

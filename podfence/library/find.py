@@ -11,7 +11,7 @@ from functools import cached_property
 
 from podfence.cli.beside import entry_rows
 from podfence.cli.common import asking, without_verdict
-from podfence.cli.ends import end_of, found_end, ports_of, worded
+from podfence.cli.ends import end_of, found_end, ports_of, target_of
 from podfence.cli.inputs import Inputs
 from podfence.cli.policynames import wanted_policies
 from podfence.cli.reaching import reached
@@ -38,7 +38,7 @@ from podfence.questions.plan.outcomes import Outcome
 from podfence.questions.selecting import selecting
 from podfence.questions.tests.ends import Resolver
 from podfence.questions.tests.form import ALL_PORTS, PortSpec, Target
-from podfence.questions.tests.words import read_end, read_target
+from podfence.questions.tests.words import read_end
 from podfence.questions.tests.world import World
 from podfence.render.entries import entry_name
 
@@ -71,11 +71,7 @@ class Find:
         """Who can reach ``END[:PORT]``, and by which rule; nobody else can."""
         space = namespace or DEFAULT_NAMESPACE
         with asking(self._loaded, FILES):
-            found, ports = worded(lambda: read_target(end, space))
-            if port is not None and ports is not None:
-                raise QuestionError("the port is given twice; drop one of the two")
-            asked = Target(found, ports_of(port) if port is not None else ports)
-            return self._reached(None, [asked], Direction.INGRESS)
+            return self._reached(None, [target_of(end, port, space)], Direction.INGRESS)
 
     def from_(self, end: str, port: str | None = None, *, namespace: str | None = None) -> Reached:
         """What an end can reach, and by which rule."""

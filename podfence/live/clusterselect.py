@@ -193,7 +193,10 @@ class ClusterSelector(ByClasses):
         """Namespaces with other labels. Returns the classes to which that makes a difference."""
         moved = BitMap()
         for before, now in changed:
-            name = (before or now).name  # type: ignore[union-attr]
+            known = before or now
+            if known is None:
+                continue
+            name = known.name
             classes = self._by_namespace.get(name, _NOBODY) - died
             for selector, matched in list(self._matched.items()):
                 fits = now is not None and selector.matches(dict(now.labels))

@@ -43,6 +43,13 @@ class Said(Struct, frozen=True, eq=False):
         return self.selected if has else FrozenBitMap()
 
 
+def _compilers(said: Said | None) -> Iterator[tuple[PolicyCompiler, FrozenBitMap]]:
+    """The compilers of a policy, each with the classes that it selects."""
+    if said is not None:
+        for compiler in said.compilers:
+            yield compiler, said.selected
+
+
 class ClusterTiers(Struct, frozen=True, eq=False):
     """``applying``: for each class, the compilers of the policies that select it, in order."""
 
@@ -71,13 +78,13 @@ class ClusterTiers(Struct, frozen=True, eq=False):
         gone: dict[_Place, dict[int, set[int]]] = {}
         put: dict[_Place, dict[int, list[PolicyCompiler]]] = {}
         for before, now in changed:
-            for compiler in () if before is None else before.compilers:
+            for compiler, selected in _compilers(before):
                 of = gone.setdefault(_place(compiler), {})
-                for number in before.selected:  # type: ignore[union-attr]
+                for number in selected:
                     of.setdefault(number, set()).add(compiler.number)
-            for compiler in () if now is None else now.compilers:
+            for compiler, selected in _compilers(now):
                 entries = put.setdefault(_place(compiler), {})
-                for number in now.selected:  # type: ignore[union-attr]
+                for number in selected:
                     entries.setdefault(number, []).append(compiler)
         applying = dict(self.applying)
         told = BitMap()

@@ -21,7 +21,7 @@ from podfence.manifests.yamltree import OTHER, PLAIN, TooCostly, TreeBuilder
 try:
     from yaml import CBaseLoader as _BaseLoader
 except ImportError:  # PyYAML built without libyaml: same results, ten times slower
-    from yaml import BaseLoader as _BaseLoader  # type: ignore[assignment]
+    from yaml import BaseLoader as _BaseLoader  # type: ignore[assignment]  # its twin
 
 
 _HAS_LIBYAML: Final = _BaseLoader.__name__ == "CBaseLoader"

@@ -23,16 +23,10 @@ from tests.agent.network import Agent, Node
 from tests.agent.traffic import Flow
 from tests.agent.watched import DB, FAR, WEB, Watched
 from tests.apiserver.server import ApiServer
+from tests.support.tableedits import EDITS
 
 QUIET = 0.1
 """Seconds in which packets pass between two steps of a fault."""
-EDITS = (
-    ("add", "rule", "inet", TABLE, "input", "counter"),
-    ("insert", "rule", "inet", TABLE, "forward", "accept"),
-    ("flush", "chain", "inet", TABLE, "ingress"),
-    ("flush", "table", "inet", TABLE),
-    ("flush", "map", "inet", TABLE, "in4"),
-)
 CLOCKS = (0, 3600, -3600, 10 * 365 * 86400, -5 * 365 * 86400)
 """Seconds by which the time of the day may be off."""
 

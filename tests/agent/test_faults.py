@@ -17,11 +17,12 @@ from random import Random
 import pytest
 
 from tests.agent.cluster import Cluster
-from tests.agent.faults import EDITS, FAULTS, Day, Fault
+from tests.agent.faults import FAULTS, Day, Fault
 from tests.agent.network import PATIENCE, Node, node
 from tests.agent.traffic import Flow, Traffic, traffic
 from tests.agent.watched import DB, FAR, WEB
 from tests.apiserver.server import ApiServer
+from tests.support.tableedits import EDITS
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.kernel, pytest.mark.timeout(1200)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from podfence.admission.decode_strict import json_type
@@ -52,7 +53,7 @@ class EndReader:
             if isinstance(item, bool) or not isinstance(item, str | int):
                 self._fields.refuse(where, f"expected a port, got {json_type(item)}")
                 continue
-            read = self._fields.worded(where, lambda item=item: read_port(item))  # type: ignore[misc]
+            read = self._fields.worded(where, partial(read_port, item))
             if read is not None:
                 found.append(read)
         return joined(found) if found else ALL_PORTS
