@@ -254,7 +254,9 @@ def test_errors_come_in_the_servers_order() -> None:
 @pytest.mark.parametrize("case", PORTS + PEERS, ids=lambda case: str(case[0]))
 def test_problem_names_field_type_and_object(case: tuple[str, Any, list[str]]) -> None:
     spec = {"ingress": [{"ports": [case[1]]}]} if case in PORTS else {"egress": [{"to": [case[1]]}]}
-    for problem in problems_of(spec, namespace="shop"):
+    found = problems_of(spec, namespace="shop")
+    assert len(found) == len(case[2])
+    for problem in found:
         field, kind = problem.message.split(": ")[:2]
         assert (problem.code, problem.severity) == ("PF203", Severity.ERROR)
         assert (problem.path, problem.reason) == (field, REASONS[kind])

@@ -163,8 +163,9 @@ def test_it_says_what_was_seen_why_it_matters_and_what_to_do(facts: Facts) -> No
 
 def test_names_of_others_are_hostile() -> None:
     facts = Facts((Link("ovs-\x1b[31m"),), chains=(ForeignChain("ip", "\n", "cali-\x1b"),))
-    for each in obstacles(facts, MASK):
-        assert each.text.isprintable()
+    found = list(obstacles(facts, MASK))
+    assert len(found) == 2
+    assert all(each.text.isprintable() for each in found)
 
 
 def test_many_are_counted() -> None:

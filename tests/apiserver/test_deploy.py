@@ -59,7 +59,9 @@ def test_the_server_takes_every_object(admin: Client, found: Json) -> None:
 
 @pytest.mark.skipif(bool(chart.obstacle()), reason=chart.obstacle() or "-")
 def test_the_server_takes_mirrors(admin: Client) -> None:
-    for found in chart.objects(chart.rendered(mirror={"replicas": 2})):
+    objects = chart.objects(chart.rendered(mirror={"replicas": 2}))
+    assert "Deployment" in {found["kind"] for found in objects}
+    for found in objects:
         place = PLACES[found["kind"]].format(found["metadata"].get("namespace", ""))
         answer = admin.send("POST", place + STRICT, encode(found))
         assert (answer.status, answer.message, answer.warnings) == (201, "", ()), found

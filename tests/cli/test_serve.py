@@ -167,7 +167,10 @@ def test_a_large_body_is_refused(shop: Serving) -> None:
 
 def test_only_this_machine_is_listened_to(shop: Serving) -> None:
     addresses = socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)
-    for address in {str(info[4][0]) for info in addresses} - {"127.0.0.1", "127.0.1.1"}:
+    others = {str(info[4][0]) for info in addresses} - {"127.0.0.1", "127.0.1.1"}
+    if not others:
+        pytest.skip("this machine has no other address")
+    for address in others:
         with socket.socket() as one:
             assert one.connect_ex((address, shop.port)) != 0
 

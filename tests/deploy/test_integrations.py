@@ -225,6 +225,7 @@ def test_a_revision_that_is_not_there_is_an_error(repository: Path, runner: Path
 
 def test_hooks_of_pre_commit_name_commands_that_exist() -> None:
     hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text("utf-8"))
+    assert hooks
     for hook in hooks:
         words: list[str] = [*hook["entry"].split(), *hook["args"], "--help"]
         assert words.pop(0) == "podfence"

@@ -49,6 +49,7 @@ def test_two_ends_that_are_no_pods_are_never_probed() -> None:
 def test_only_families_that_both_ends_speak() -> None:
     four, six = pod("a/four", addresses=["10.0.0.1"]), pod("a/six", addresses=["fd00::1"])
     plan = plan_of(four, six)
+    assert {probe.family for probe in plan.probes} == {4, 6}
     for probe in plan.probes:
         ends = (plan.parties[probe.source], plan.parties[probe.target])
         assert all(probe.family in end.families for end in ends)

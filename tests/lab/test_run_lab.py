@@ -209,6 +209,7 @@ def test_both_protocols_are_told_apart(kind: ProbeKind) -> None:
         for probe, outcome in zip(plan.probes, seen.enforced, strict=True)
         if probe.source < 3 and probe.target < 3 and probe.source != probe.target
     ]
+    assert {probe.protocol for probe, _ in among_pods} >= {"TCP", "UDP"}
     for probe, outcome in among_pods:
         expected = (probe.protocol, probe.port) == ("TCP", 5432)
         assert (outcome == ProbeOutcome.OPEN) is expected

@@ -45,7 +45,9 @@ def test_all_policies_say_what_each_says_alone() -> None:
 
 
 def test_a_finding_weighs_as_its_code_says() -> None:
-    for finding in lint(compile_cluster(Cluster.of([MISSPELT, DB])), lambda _: None):
+    found = list(lint(compile_cluster(Cluster.of([MISSPELT, DB])), lambda _: None))
+    assert found
+    for finding in found:
         problem = finding.problem
         assert problem.severity is LINT_RULES[finding.code].severity
         assert problem.object == f"{finding.object.kind} {finding.object}"
