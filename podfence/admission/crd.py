@@ -1,4 +1,4 @@
-"""What the server says of a custom resource that has not the shape of its schema.
+"""The server's errors about a custom resource that does not have the shape of its schema.
 
 Rule: one walk over the shapes. The server drops a null field before it looks (``without_nulls``),
 refuses unknown fields when it is strict, and names every violation in generic words.

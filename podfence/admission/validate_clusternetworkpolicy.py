@@ -1,4 +1,4 @@
-"""What the schema of ClusterNetworkPolicy refuses, and what it stores although it is risky.
+"""Checks of ClusterNetworkPolicy: errors that its schema refuses, and risks that it stores.
 
 Rule: the schema is that of the experimental channel (v0.3.0), which has every field; ``channel``
 names those that the standard channel lacks. Selectors are checked for their types alone by the

@@ -1,4 +1,4 @@
-"""What the enforcer tells of itself: conditions, counts, and the status that other threads read.
+"""The enforcer's account of itself: conditions, counts, and the status that other threads read.
 
 Rule: everything in here is for people; nothing that is enforced follows from it. For one thread,
 but for ``status``, a frozen value.

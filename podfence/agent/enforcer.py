@@ -1,7 +1,8 @@
 """The one thread that enforces: it owns what is wanted, what is remembered, and the table.
 
-Rule: decisions are ``reconcile.step``'s; here they are done, and what came of them is told back.
-What was read at the start is not touched before all is known. Nothing waits but for the inbox.
+Rule: decisions are ``reconcile.step``'s; here they are done, and what came of them is told back. A
+table that was read at the start is not touched before all objects are known. Nothing waits but for
+the inbox.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Events of the Kubernetes API, written by a thread of its own: ``say`` and go on.
 
-Rule: nothing waits for an Event, and nothing fails for one. What cannot be written is tried again
-later and slower; what the API server thinks of it is one line of the log.
+Rule: nothing waits for an Event, and nothing fails for one. An Event that cannot be written is
+tried again later and slower; what the API server thinks of it is one line of the log.
 """
 
 from __future__ import annotations

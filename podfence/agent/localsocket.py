@@ -1,4 +1,4 @@
-"""What an agent tells on its own node: a Unix socket that root alone may open.
+"""Answers to root on the agent's own node, through a Unix socket.
 
 Rule: here names of pods are told, so it is never a port: who may read is decided by the file
 system, and asked of the kernel again for each connection. The name of the socket is that of the

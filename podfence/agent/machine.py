@@ -1,5 +1,5 @@
-"""What is asked of the machine when somebody asks how the agent does: denied packets, connections
-that the kernel tracks, and the process itself.
+"""Figures of the machine for the agent's metrics: denied packets, connections that the kernel
+tracks, and the process itself.
 
 Rule: asking changes nothing and waits for nobody; what cannot be read is left out.
 """

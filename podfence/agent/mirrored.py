@@ -1,8 +1,8 @@
 """Pods of other nodes, as a mirror tells them instead of the API server.
 
 Rule: what pods of this node depend on never comes from here: they, policies and namespaces are told
-by the API server. What a mirror cannot be asked stays as it was; when that has lasted for long, the
-API server is asked again, from the version that the mirror has come to.
+by the API server. While no mirror answers, pods stay as they were; when that has lasted for long,
+the API server is asked again, from the version that the mirror has come to.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is known of names, over a restart of the agent: a file beside the lock.
+"""Addresses of domain names, kept over a restart of the agent in a file beside the lock.
 
 Rule: it is written whole or not at all, and read as if anybody had written it. Times are those of
 the monotonic clock, which runs on over restarts of the agent and begins anew with the machine; so

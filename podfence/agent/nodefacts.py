@@ -1,4 +1,4 @@
-"""What a node is like, read from the kernel: the facts that ``preflight`` decides about.
+"""Facts about a node, read from the kernel; ``preflight`` decides about them.
 
 Rule: reading leaves nothing behind. Our rules are tried in a table of another name that is made
 and deleted in one transaction, so that no packet ever meets it.

@@ -1,7 +1,7 @@
 """How a node stands, and a policy on it, as an agent tells it to those who may know.
 
-Rule: seconds are ages, not times, since clocks of nodes differ; names are as the API has them. Who
-reads it ignores fields that it does not know. Pure.
+Rule: seconds are ages, not times, since clocks of nodes differ; names are as the API has them.
+Readers ignore fields that they do not know. Pure.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is written into the status of a policy: whether it is in force, as a condition of the API.
+"""The condition in the status of a policy that says whether the policy is in force.
 
 Rule: a condition is about a revision, and says what agents told. Of a node that did not answer
 nothing is known, which is no False. Pure.

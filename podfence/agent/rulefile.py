@@ -1,4 +1,4 @@
-"""What is counted of rules, over a restart of the agent and of the machine: a file on its disk.
+"""Counts of rules, kept over a restart of the agent and of the machine in a file on its disk.
 
 Rule: no more is written than some kilobytes a second, whatever the size. What cannot be read or
 written costs what was counted, and nothing else; it is said once.

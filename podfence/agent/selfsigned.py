@@ -1,7 +1,7 @@
 """The certificate of an agent's endpoint: made at the start, kept in memory, known to nobody.
 
-Rule: it keeps what is said from those who listen on the way. Who asks is known by a token, and who
-answers by nothing: so a token is good for an agent alone (``kube.agents``). It is made in another
+Rule: it keeps what is said from those who listen on the way. A token proves who asks, and nothing
+proves who answers: so a token is good for an agent alone (``kube.agents``). It is made in another
 process, because what makes it would be a third of the agent's memory.
 """
 

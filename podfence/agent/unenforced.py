@@ -1,4 +1,4 @@
-"""What of a policy does nothing, though it is read. Pure.
+"""Parts of a policy that are read and not enforced. Pure.
 
 Rule: people are told which field it is (CNP-19).
 """

@@ -1,4 +1,4 @@
-"""What one node should enforce: events in, plans out. Pure.
+"""The rules that one node should enforce: events in, plans out. Pure.
 
 Rule: before everything was listed, nothing is planned but a table that closes the pod ranges, and
 that only where there was no table and ranges are known. Policies are looked into once all of them

@@ -1,4 +1,4 @@
-"""What is asked of an agent by HTTP: whether it lives, whether it is ready, and its metrics.
+"""An agent's plain HTTP: liveness, readiness and metrics.
 
 Rule: whoever asks changes nothing and holds nobody up. A connection is answered once, has seconds
 to ask, and gives way to newer ones when there are many; what is answered names no pod.

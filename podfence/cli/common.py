@@ -1,4 +1,4 @@
-"""What the commands share: options, loading, problems on standard error."""
+"""Options, loading and problems on standard error, shared by the commands."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A live cluster in place of files: where it is, and what it holds.
 
-Rule: a command never knows where its objects come from. What is read here has the form of what is
-read from files, with places that are names and field paths.
+Rule: a command never knows where its objects come from. Objects of a cluster have the form of
+objects of files; their places are names and field paths.
 """
 
 from __future__ import annotations

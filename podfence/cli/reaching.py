@@ -1,4 +1,4 @@
-"""Who reaches whom, less what is not certain: the questions of ``find``, and of a page's server."""
+"""Questions of ``find`` and of a page's server, answered without the pairs that are not certain."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Libraries imported without modules that they need only now and then (decision 16).
 
-Rule: nothing behaves differently. What is asked of a module that was left out is asked of the real
-one, which is imported then; whoever imports it himself gets the real one.
+Rule: nothing behaves differently. An attribute of a module that was left out comes from the real
+module, which is imported then; whoever imports it himself gets the real one.
 """
 
 from __future__ import annotations

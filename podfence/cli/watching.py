@@ -1,7 +1,7 @@
 """Changes of files, seen by asking for their times again and again.
 
-Rule: polling works on network disks and in containers, where notifications do not. What is not
-there yet is a change when it comes.
+Rule: polling works on network disks and in containers, where notifications do not. A file that does
+not exist yet is a change when it appears.
 """
 
 from __future__ import annotations

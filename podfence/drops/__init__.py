@@ -1,1 +1,1 @@
-"""What was denied, by whom: copies of packets get the names of pods, policies and rules."""
+"""Denied packets: their copies get the names of pods, policies and rules."""

@@ -1,8 +1,8 @@
 """Which drops are told as a Kubernetes Event on the pod whose policies deny. Pure.
 
 Rule: an Event is for whoever asks `kubectl describe pod`; there are few of them, whatever comes.
-Only pods whose policies deny are told, so that nobody learns of policies of other namespaces. What
-is said again has the same words, so that the writer of Events folds it.
+Only pods whose policies deny are told, so that nobody learns of policies of other namespaces. A
+repeated Event has the same words, so that the writer of Events folds it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What of a node's drops somebody may see who may see one namespace alone.
+"""Drops of a node, narrowed to a reader who may see one namespace.
 
 Rule: the packets of its pods, with both ends, for whoever has one end can see the other. What
 policies of other namespaces say is left out.

@@ -1,4 +1,4 @@
-"""What is told of denied packets: values, as JSON has them.
+"""Records of denied packets: values, as JSON has them.
 
 Rule: every text comes from the API or from a packet and is hostile; whoever prints one escapes it.
 Names of fields are an interface (``docs/schemas/drops.schema.json``).

@@ -1,7 +1,7 @@
 """All pairs at once: who reaches whom, for whole bitmaps of classes.
 
-Rule: work is done once for each pair of classes at most, never for each pair of pods. What comes
-out agrees with ``connections`` for every pair (a law that tests hold it to).
+Rule: work is done once for each pair of classes at most, never for each pair of pods. The result
+agrees with ``connections`` for every pair (a law that tests hold it to).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What one direction of a pod permits, for all remote classes at once.
+"""The ports that one direction of a pod permits, for all remote classes at once.
 
 Rule: agrees with ``allowed_ports`` for every remote class (a law that tests hold it to).
 """

@@ -1,4 +1,4 @@
-"""What one reading leaves for the next: an object that did not change is parsed and decoded once.
+"""Documents decoded by an earlier reading: an object that did not change is decoded once.
 
 Rule: only what has no problem is kept, so that every problem has the place where it was read.
 """

@@ -1,7 +1,7 @@
 """Requests to an API server: one connection, one request at a time, by ``http.client``.
 
 Rule: a request that reads is repeated where that cannot do harm, and never without end; one that
-writes is made once. What the server says is passed on in its own words, and is hostile text.
+writes is made once. The server's messages are passed on in its own words, and are hostile text.
 Sources: client-go's transport for the order of credentials and proxies; RFC 9110 for Retry-After.
 """
 

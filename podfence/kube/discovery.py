@@ -1,4 +1,4 @@
-"""What an API server serves: kinds by group and version, from one request where it can.
+"""Kinds that an API server serves, by group and version: one request where the server has it.
 
 Source: aggregated discovery (``apidiscovery.k8s.io/v2``, on by default since Kubernetes 1.27);
 older servers are asked group by group, for the groups that matter alone.

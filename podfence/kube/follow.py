@@ -2,9 +2,9 @@
 
 Pure: no socket, no clock, no randomness. Rules: an object is gone only when the server says so or
 when a whole list does not hold it, so that there is never an empty moment; a list replaces what is
-held by difference; a version that is held already, or an older one, is no change. What cannot be
-asked is said, and what is known of it stays known.
-Source: "Kubernetes API Concepts", watches, bookmarks, streaming lists and 410.
+held by difference; a version that is held already, or an older one, is no change. A kind that
+cannot be listed is named, and its known objects stay known. Source: "Kubernetes API Concepts",
+watches, bookmarks, streaming lists and 410.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Kubeconfig files -> Access, as kubectl reads them.
 
 Rule: of several files the first that names a cluster, user or context wins; a path in a file is
-relative to that file. What cannot be used is an error that names the file and the field, and
-nothing is guessed. No secret is ever part of a message.
-Source: the "Organizing Cluster Access Using kubeconfig Files" page of the Kubernetes documentation.
+relative to that file. A field that cannot be used is an error that names the file and the field;
+nothing is guessed. No secret is ever part of a message. Source: the "Organizing Cluster Access
+Using kubeconfig Files" page of the Kubernetes documentation.
 """
 
 from __future__ import annotations

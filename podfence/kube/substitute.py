@@ -1,4 +1,4 @@
-"""Who may tell of a part of a kind instead of the API server.
+"""The protocol of a source that tells of a part of a kind instead of the API server.
 
 Rule: it speaks of the API server's own versions, so that the two may take turns in the middle.
 """

@@ -1,6 +1,6 @@
 """Makes changes of objects of a cluster, and says what the server said to them.
 
-Rule: nothing is written twice. Who does not know whether a change was made reads again.
+Rule: nothing is written twice. A caller that does not know whether a change was made reads again.
 """
 
 from __future__ import annotations

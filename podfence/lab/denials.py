@@ -1,4 +1,5 @@
-"""What the nodes of a lab denied, named as the agent names it. Process: the lab's background one.
+"""Packets that the nodes of a lab denied, named as the agent names them. Process: the lab's
+background one.
 
 Rule: a packet is named by the policies that were in force when it was denied: before these change,
 what was denied until then is named.

@@ -1,4 +1,4 @@
-"""What a command asks a lab that is up: values that travel through its socket.
+"""Messages from a command to a lab that is up: values that travel through its socket.
 
 Rule: every message says which type its reply has (``lab.replies``).
 """

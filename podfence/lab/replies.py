@@ -1,7 +1,7 @@
-"""What a lab answers: values that travel through its socket. Pure.
+"""Replies of a lab: values that travel through its socket. Pure.
 
-Rule: a reply is data; ``render.lab`` makes text of it, ``render.lab_json`` JSON. What is refused
-comes back as the PodfenceError that it is.
+Rule: a reply is data; ``render.lab`` makes text of it, ``render.lab_json`` JSON. A refusal comes
+back as the PodfenceError that it is.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Charts and kustomizations, rendered by the program of whoever runs podfence.
 
 Rule: nothing is started that was not named or asked for, and nothing that reaches further than its
-own directory: no hooks, no post-renderers, no plugins, no network. What the program says when it
-fails is said in its own words.
+own directory: no hooks, no post-renderers, no plugins, no network. Errors of the program are shown
+in its own words.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Edits of objects -> the new texts of their files, and the input as it is afterwards.
 
-Rule: nothing is written here. What the input would be is made of the same edits as the texts, and a
-text whose values are not those is refused (``yamledit``).
+Rule: nothing is written here. The edited input is made of the same edits as the texts, and a text
+whose values are not those is refused (``yamledit``).
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 what they give.
 
 Rule: a ``Chart.yaml`` or ``kustomization.yaml`` that was named is one; those that a directory holds
-are only when that was asked for. What a chart or a kustomization is made of is not read besides.
+are only when that was asked for. The files that a chart or a kustomization is made of are not read
+as manifests too.
 """
 
 from __future__ import annotations

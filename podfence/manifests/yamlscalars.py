@@ -1,4 +1,4 @@
-"""What one YAML scalar means to kubectl.
+"""The value that one YAML scalar has for kubectl.
 
 Rule: a scalar becomes the JSON value that ``kubectl`` would send for the same text (the resolver of
 sigs.k8s.io/yaml, which is goyaml.v2), not what YAML 1.1 or 1.2 says. Nothing in here knows about

@@ -1,8 +1,8 @@
 """From libyaml's nodes to plain JSON values.
 
-Rule: one walk, linear in the length of the text whatever the aliases say; a node that is used
-twice is built once and shared. What is odd is remembered with its node, and its path is looked
-for only when there is something to report.
+Rule: one walk, linear in the length of the text whatever the aliases say; a node that is used twice
+is built once and shared. Oddities are remembered with their nodes; a path is looked for only when
+there is something to report.
 """
 
 from __future__ import annotations

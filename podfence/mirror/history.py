@@ -1,8 +1,8 @@
 """What a mirror knows: the pods as the API tells them, and how they came to be so.
 
 Pure: a function of what the watch of the API tells. Rules: all versions are the API server's own,
-so that every mirror means the same by one, and who follows one may go on at another. What is not
-known for sure of a version is not told: then all has to be told anew.
+so that every mirror means the same by one, and who follows one may go on at another. Where the
+changes since a version are not known for sure, a reader gets a snapshot.
 """
 
 from __future__ import annotations

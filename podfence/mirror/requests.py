@@ -1,6 +1,6 @@
-"""What an agent asks a mirror for: a GET with a few words and a token. Pure.
+"""A request of an agent to a mirror: a GET with a few words and a token. Pure.
 
-Rule: the bytes are a stranger's. What is not exactly as an agent asks is refused, and is not
+Rule: the bytes are a stranger's. A request that no agent would send is refused, and its text is not
 repeated in the answer.
 """
 

@@ -1,6 +1,6 @@
 """Those who follow: each is a place in what is sent to all, and nothing else is kept of it.
 
-Rule: nobody holds anybody up. Who cannot take more now is left where it is; who is left behind by
+Rule: nobody holds anybody up. A connection that cannot take more now waits; who is left behind by
 all that is kept has to begin anew. For the thread of the loop.
 """
 

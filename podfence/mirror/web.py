@@ -1,4 +1,4 @@
-"""What is asked of a mirror by plain HTTP: whether it lives, whether it is ready, its metrics.
+"""A mirror's plain HTTP: liveness, readiness and metrics.
 
 Rule: nothing that is answered names an object of the cluster.
 """

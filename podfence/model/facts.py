@@ -1,4 +1,4 @@
-"""What a live reader knows of an object: values of a few bytes, and events that carry them.
+"""Facts that a live reader keeps of an object: values of a few bytes, and events that carry them.
 
 Rule: nothing of an object is kept that no rule asks for. Labels and policies stay the bytes that
 the API sent until somebody has to look into them: most pods and policies are of other nodes.

@@ -1,4 +1,4 @@
-"""What a table holds while a transaction passes over it, with the kernel's own refusals.
+"""The contents of a table while a transaction passes over it, with the kernel's own refusals.
 
 Rule: every operation is checked against what the operations before it left, as the kernel does.
 Stricter than the kernel in two cases, on purpose: a chain that leads back to itself is refused

@@ -1,4 +1,4 @@
-"""Who the peers of a rule are, in words: what a reader needs that has no endpoint classes.
+"""The peers of a rule as selectors and blocks, for a reader that has no endpoint classes.
 
 Rule: words follow from policies alone, whoever matches them now. So rules that are written from
 words stand still while pods come and go.

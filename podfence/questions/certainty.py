@@ -1,9 +1,9 @@
 """Which verdicts stay open because an object could not be read, or not be understood in full.
 
 Rule: a verdict is open only where a doubt could turn it. A direction that no doubt touches is
-certain, and a connection that is certainly denied in one direction needs nothing of the other. What
-is said to be certain is certain; where a closer look would cost more than it is worth, a verdict is
-left open.
+certain, and a connection that is certainly denied in one direction needs nothing of the other. A
+verdict that is called certain is certain; where a closer look would cost more than it is worth, a
+verdict is left open.
 """
 
 from __future__ import annotations

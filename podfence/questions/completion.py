@@ -1,4 +1,4 @@
-"""What may stand where somebody types in a policy: labels, namespaces and ports that are there.
+"""Completion in the text of a policy: labels, namespaces and ports that exist.
 
 Rule: a text that is being typed cannot be parsed, so the place is told from the keys above it by
 their indentation, as a person reads it. Whatever is offered says how many pods are behind it.

@@ -1,4 +1,4 @@
-"""What one policy does, in plain sentences, with the pods it means now.
+"""The effect of one NetworkPolicy, in plain sentences, with the pods that it selects now.
 
 Rule: complete and exact. Everything that the policy changes is said, and so is what it leaves
 alone; where the outcome depends on other policies they are named. The sentences are values:

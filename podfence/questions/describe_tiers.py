@@ -1,4 +1,4 @@
-"""What one policy of the Admin or the Baseline tier does, in plain sentences, as of now.
+"""The effect of one policy of the Admin or the Baseline tier, in plain sentences, as of now.
 
 Rule: as for NetworkPolicy (``describe``): complete and exact, values for ``render.describe`` to lay
 out. The order of rules is part of the meaning, so they stay in order and say what they do. What

@@ -1,4 +1,4 @@
-"""What is behind an entry: pods that policies cannot tell apart, and the port that counts there."""
+"""The pods behind an entry, grouped where policies cannot tell them apart, with their port."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a route needs besides policies: a Gateway that takes it, and leave to lead elsewhere.
+"""Conditions of a route besides policies: a Gateway that takes it, and a grant for its target.
 
-Rule: what a Gateway would refuse is not said to be open. What was not read may allow it, so it is
-not said to be closed either.
+Rule: what a Gateway would refuse is not said to be open. An object that was not read may allow it,
+so it is not called closed either.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What of the traffic that was seen a change cuts and lets through, for people and as data.
+"""Recorded traffic that a change cuts and lets through, for people and as data.
 
 Rule: the text has a bound of its own, and says by number what it leaves out.
 """

@@ -1,4 +1,4 @@
-"""What a watch would tell of objects that are there already.
+"""Events that a watch would send about objects that exist already.
 
 Rule: what an index is told of a cluster at rest is what the API server would have sent of it.
 """

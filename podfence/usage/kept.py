@@ -1,6 +1,7 @@
-"""What is counted of rules on one node, as it outlives the agent. Pure values.
+"""Counts of rules on one node, as they outlive the agent. Pure values.
 
-Rule: a file may be of a life with another clock, or broken. What cannot be is refused as a whole.
+Rule: a file may be of a life with another clock, or broken. A file with impossible values is
+refused as a whole.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What is known of the use of rules on one node: folded, counted, in bounded memory. Pure.
+"""The use of rules on one node: folded, counted, in bounded memory. Pure.
 
 Rule: no claim without a time. A policy is counted from when its revision was first met; another
-revision begins anew, since a rule with the same number may be another rule. So does everything
-when nobody has looked for an hour. What cannot be counted is counted itself.
+revision begins anew, since a rule with the same number may be another rule. So does everything when
+nobody has looked for an hour. Connections that cannot be credited are counted themselves.
 """
 
 from __future__ import annotations

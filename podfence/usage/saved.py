@@ -1,4 +1,4 @@
-"""What is counted of rules on one node, as bytes that outlive the machine's run. Pure.
+"""Counts of rules on one node, as bytes that outlive the machine's run. Pure.
 
 Rule: they are read as if anybody had written them, and say whose they are: a disk may be copied to
 another node, and an agent of another version may have written them.

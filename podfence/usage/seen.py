@@ -1,4 +1,4 @@
-"""What a ledger knows at one moment -> what is told of it. Pure.
+"""The state of a ledger at one moment -> the record of it. Pure.
 
 Rule: nothing in it changes any more, so writing it out holds nobody up.
 """

@@ -1,8 +1,8 @@
 """The files of the input: which there are, when they change, how one is saved.
 
 Rule: a name is one of the files that were read, or a new one beside them; never a path to be
-followed. What is written lies, after links, below a path that a person gave with ``-f``. A file
-that has changed since it was read is not overwritten.
+followed. A file that is written lies, after links, below a path that a person gave with ``-f``. A
+file that has changed since it was read is not overwritten.
 """
 
 from __future__ import annotations

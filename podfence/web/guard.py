@@ -1,4 +1,4 @@
-"""Who may ask a server on this machine, and what a browser may do with its answers.
+"""Admission of requests to a server on this machine, and limits for browsers on its answers.
 
 Rule: any page in the same browser can send requests here, and any program of this machine can
 connect. So a request has to name an address that this server has (a name that somebody else points

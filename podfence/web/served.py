@@ -1,5 +1,4 @@
-"""What is served now: the last state of the input that could be read, and who wants to hear of the
-next.
+"""The state that is served: the last input that could be read, and the listeners for the next.
 
 Rule: a page never goes blank. Input that cannot be read any more is told as a problem, beside the
 last state that could.

@@ -1,4 +1,4 @@
-"""What the counters of our table say, without reading the table: packets and bytes by chain.
+"""Counters of our table, read without the rest of the table: packets and bytes by chain.
 
 Rule: a number is what the kernel holds now; a chain that is written anew begins at 0.
 """

@@ -1,4 +1,4 @@
-"""What a dump of our table holds -> the values that it was written from.
+"""A dump of our table -> the values that the table was written from.
 
 Rule: only what podfence writes is understood, whether ``nft`` or netlink loaded it; anything else
 is an error that names it, never left out in silence.

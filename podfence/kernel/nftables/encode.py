@@ -1,7 +1,7 @@
 """Transaction -> messages of nftables, as bytes.
 
 Rule: one operation, one message (elements: one for each 64 kB), in the same order; no socket in
-here. What the messages make, ``nft list`` shows as if ``nft`` had read it from ``render``'s text.
+here. ``nft list`` shows what the messages make as if ``nft`` had read it from ``render``'s text.
 """
 
 from __future__ import annotations

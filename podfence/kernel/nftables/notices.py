@@ -1,4 +1,4 @@
-"""Who else changes our table: the kernel's notifications, without those of our own writes.
+"""Changes of our table by others: the kernel's notifications, without those of our own writes.
 
 Rule: a filter in the kernel drops what our own socket causes, so that a large write of ours costs
 no reading. What could not be kept for us is said, too: then somebody may have changed anything.

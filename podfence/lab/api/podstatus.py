@@ -1,4 +1,4 @@
-"""What a node says of its pods. Pure.
+"""The status that a node writes for its pods. Pure.
 
 Rule: a pod is running and ready as soon as its network is there, for nothing runs in it that could
 fail: the lab itself answers on its ports.

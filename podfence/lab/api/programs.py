@@ -1,6 +1,6 @@
 """Where etcd and kube-apiserver are on this machine. Process: a command.
 
-Rule: nothing is downloaded. Who names a folder gets the programs of that folder, or an error.
+Rule: nothing is downloaded. Where a folder is named, its programs are used, or there is an error.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the lab process is asked, and what it answers: values that travel through a pipe.
+"""Requests to the lab process and their results: values that travel through a pipe.
 
 Rule: every request says which type its answer has, so that nobody has to look what came.
 """

@@ -1,4 +1,4 @@
-"""What was there before a batch of events touched it, for as long as the batch is taken in."""
+"""Values from before a batch of events, kept for as long as the batch is taken in."""
 
 from __future__ import annotations
 

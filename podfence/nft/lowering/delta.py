@@ -1,4 +1,4 @@
-"""What a change does to a table, as a value."""
+"""A change of a table, as a value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a set is asked for: whether its members pass by it, or are denied by it.
+"""The use of a set: whether its members are allowed by it or denied by it.
 
 Rule: read from the verdict of the rule that asks. Every chain of ours only ever returns (pass) or
 ends in a denial, and what follows a rule that denies passes no less than the denial does. So a set

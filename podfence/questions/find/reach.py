@@ -1,8 +1,8 @@
 """Who of some ends reaches which others, on which ports, and by which rules.
 
-Rule: exact. What a row says holds for each of its sources and each of its destinations; a pod and
-itself, and a node and its own pods, are no rows (NP-54, NP-52). Ends are cut where they are, never
-rounded to classes.
+Rule: exact. A row holds for each of its sources and each of its destinations; a pod and itself, and
+a node and its own pods, are no rows (NP-54, NP-52). Ends are cut where they are, never rounded to
+classes.
 """
 
 from __future__ import annotations

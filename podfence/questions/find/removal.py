@@ -1,4 +1,4 @@
-"""What a policy is for: what would close, and what would open, if it were deleted.
+"""The purpose of a policy: the connections that would close and open if it were deleted.
 
 Rule: it is the plan of its removal, so it counts pods of today and pods to come. An audited policy
 selects whom it would select if it were enforced (AUD-3); it holds nothing, so nothing goes with it.

@@ -1,8 +1,8 @@
 """Notes about rules and peers of one policy that undo each other.
 
-Rule: rules add up, and so do the peers of one rule. What is wider is shown from what is written,
-so a note holds in every cluster. Nothing is said where two of them are equal, or where the wider
-one is PF310's, for it says it of all rules.
+Rule: rules add up, and so do the peers of one rule. Rules are compared as they are written, so a
+note holds in every cluster. Nothing is said where two of them are equal, or where the wider one is
+PF310's, for it says it of all rules.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the rules of a tier leave to those after them: remote ends and ports, as sets.
+"""Remote ends and ports that the rules of a tier leave to later rules, as sets.
 
 Rule: exact for the endpoints that there are now. Remote ends are classes of one IP family; a class
 without an address of the family, and outside addresses that pods hold all of, do not count. The

@@ -1,4 +1,4 @@
-"""What a name or an address stands for where an answer alone would mislead.
+"""Notes on a name or an address where an answer alone would mislead.
 
 Rule: a Service is translated for the person who asked, never judged: its address is rewritten
 before policy is asked (NP-45), and the port is the pod's (NP-46).

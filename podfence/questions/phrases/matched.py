@@ -1,4 +1,4 @@
-"""Who is meant now: the pods behind the selectors and blocks of one policy.
+"""The pods that the selectors and blocks of one policy match now.
 
 Rule: selectors are evaluated by ``policy.select`` and nowhere else; this module turns the
 classes it finds back into pods, and pods into workloads.

@@ -1,4 +1,4 @@
-"""What the verdicts would be with one edit taken back, or with one edit alone.
+"""Verdicts with one edit taken back, or with one edit alone.
 
 Rule: nothing is guessed; the small cluster that matters is compiled and asked. A NetworkPolicy
 selects pods of its own namespace alone (NP-3), so the ends asked about and the policies of their

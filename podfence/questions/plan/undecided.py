@@ -1,4 +1,4 @@
-"""What a plan cannot say, because an object of one side could not be read.
+"""Workloads of which a plan cannot judge, because an object of one side could not be read.
 
 Rule: a change is said only if both of its verdicts are certain (``questions.certainty``). An object
 that neither side can read, and that both have in the same words, hides no difference where no edit

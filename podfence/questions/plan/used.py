@@ -1,4 +1,4 @@
-"""What of the traffic that was seen a change cuts, and what it newly lets through.
+"""Recorded traffic that a change cuts, and recorded traffic that it newly lets through.
 
 Rule: what turns is said by the outcomes of the plan and nothing else, so that what is said of flows
 agrees with what is said of pairs, and has the same cause; of what does not turn, OLD is asked.

@@ -1,4 +1,4 @@
-"""What a test file says, as values. ``decode`` makes them; ``ends`` finds what they mean.
+"""The content of a test file, as values. ``decode`` makes them; ``ends`` finds what they mean.
 
 Rule: shapes alone. ``text`` is what the file's writer wrote; ``path`` is the field, for messages.
 """

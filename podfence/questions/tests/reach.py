@@ -1,4 +1,4 @@
-"""What one workload receives and sends, as the entries of an ``only`` test.
+"""The connections of one workload, as the entries of an ``only`` test.
 
 Rule: what both IP versions and all pods allow can be required; what one of them allows is optional.
 Then a test that is written from what is true passes, whatever the cluster.
