@@ -13,6 +13,9 @@ from podfence.errors import Problem
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Peer, ProtocolMatch, Rule
 from tests.admission.policies import SOURCE
 
+CLOSED = "its rule fails closed: Accept matches nothing, Deny and Pass deny everything"
+"""What is said of an element that cannot be read."""
+
 Decoded = tuple[ClusterNetworkPolicy | None, tuple[Problem, ...]]
 
 DECODERS = {

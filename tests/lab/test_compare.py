@@ -1,3 +1,5 @@
+"""What packets did, beside what the engine says: agreement, disagreement, no proof."""
+
 from __future__ import annotations
 
 from random import Random

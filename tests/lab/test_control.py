@@ -1,3 +1,5 @@
+"""Which denied probes would be answered if nothing denied them, and so prove something."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""The bytes of probes: SYN segments, INIT chunks, echo requests, checksums."""
+
 from __future__ import annotations
 
 import struct

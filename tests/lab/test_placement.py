@@ -1,3 +1,5 @@
+"""Which node a pod is on, and which addresses pods and nodes get."""
+
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network

@@ -1,3 +1,5 @@
+"""Which ports are probed, and which of them a party listens on."""
+
 from __future__ import annotations
 
 import pytest

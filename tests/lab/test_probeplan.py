@@ -1,3 +1,5 @@
+"""Who takes part in a lab, and which probes are sent between them."""
+
 from __future__ import annotations
 
 from collections import Counter

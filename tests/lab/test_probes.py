@@ -1,3 +1,5 @@
+"""Numbers of probes, their kinds and their outcomes."""
+
 from __future__ import annotations
 
 import pytest

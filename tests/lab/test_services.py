@@ -1,3 +1,5 @@
+"""Cluster addresses: which a Service gets, which backends answer, and what is expected."""
+
 from __future__ import annotations
 
 from ipaddress import ip_address

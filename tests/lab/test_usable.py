@@ -1,3 +1,5 @@
+"""Addresses that an interface of the lab can carry."""
+
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network

@@ -177,5 +177,3 @@ _FIXES: Mapping[str, Callable[[LintedPolicy, str], Iterator[_Found]]] = {
     "PF329": _port_of_pods,
     "PF353": _without_metadata,
 }
-FIXABLE = tuple(_FIXES)
-"""The codes for which a repair may be clear."""
