@@ -210,6 +210,21 @@ def test_a_backend_of_weight_zero_takes_nothing_from_the_others() -> None:
     assert row.to == "shop/web"
 
 
+@pytest.mark.parametrize(
+    ("more", "led"),
+    [
+        (", kind: Service", True),
+        (', group: ""', True),
+        (", group: core, kind: Service", True),
+        (", kind: Widget", False),
+        (", group: example.com", False),
+        (", group: example.com, kind: Service", False),
+    ],
+)
+def test_a_backend_is_a_service_of_the_core_group_or_none(more: str, led: bool) -> None:
+    assert bool(rows(WEB, route().replace("port: 80}", f"port: 80{more}}}"))) is led
+
+
 def test_so_it_is_with_a_route_of_openshift() -> None:
     target = "{kind: Service, name: web, weight: 0}"
     spec = f"spec: {{host: a.example, to: {target}, alternateBackends: [{target}]}}"
