@@ -39,9 +39,10 @@ FORMATS = ("text", "json", "sarif", "github", "junit")
     "--select",
     multiple=True,
     metavar="CODES",
-    help="Of what policies really do, say only these, such as PF304 or PF31,PF22; repeatable.",
+    help="Of the findings about what policies really do, show only these: PF304, or PF31,PF22. "
+    "Repeatable.",
 )
-@click.option("--ignore", multiple=True, metavar="CODES", help="Say all but these; repeatable.")
+@click.option("--ignore", multiple=True, metavar="CODES", help="Show all but these. Repeatable.")
 @click.option(
     "--fail-on",
     type=click.Choice([*(each.value for each in Severity), "never"]),
@@ -57,8 +58,8 @@ FORMATS = ("text", "json", "sarif", "github", "junit")
 @click.option(
     "--fix",
     is_flag=True,
-    help="Edit the files where the repair is clear and opens nothing that the policy does not say; "
-    "then say what is left.",
+    help="Edit the files where the fix is clear and allows nothing that the policy does not allow; "
+    "then show what is left.",
 )
 @click.option("--fix-diff", is_flag=True, help="Say what --fix would do, and edit nothing.")
 @click.option(
@@ -159,7 +160,7 @@ def _require_files_to_fix(
     if fix and "-" in inputs.paths:
         raise click.UsageError("--fix edits files, and standard input is none; use --fix-diff")
     if fix and renders(inputs):
-        raise click.UsageError("--fix edits files, and what is rendered is none; use --fix-diff")
+        raise click.UsageError("--fix edits files, and rendered manifests are none; use --fix-diff")
 
 
 def _require_files_to_watch(inputs: Inputs, *, edits: bool) -> None:
