@@ -60,31 +60,10 @@ class AgentAccess(Struct, frozen=True):
 
 
 def agents_options(function: Callable[..., int]) -> Callable[..., int]:
-    """``--context``, ``--kubeconfig`` and how agents are found: the parameter ``where: Where``."""
+    """``--context``, ``--kubeconfig`` and how agents are found: the parameter ``where``."""
 
     @access_options
-    @click.option(
-        "--agent-namespace",
-        default="kube-system",
-        show_default=True,
-        metavar="NAME",
-        help="Where the DaemonSet of the agents is.",
-    )
-    @click.option(
-        "--account",
-        default="",
-        metavar="NAMESPACE/NAME",
-        help="The ServiceAccount whose token agents are shown; else podfence-viewer beside them.",
-    )
-    @click.option(
-        "--agent",
-        "direct",
-        multiple=True,
-        metavar="NODE=HOST:PORT",
-        callback=_direct,
-        help="Ask the agent of this node there, and not through the API server. May be given more "
-        "than once.",
-    )
+    @fleet_options
     @wraps(function)
     def command(
         *args: Any,
@@ -99,6 +78,33 @@ def agents_options(function: Callable[..., int]) -> Callable[..., int]:
         return function(*args, where=where, **others)
 
     return command
+
+
+def fleet_options(function: F) -> F:
+    """How the agents of a cluster are found: ``agent_namespace``, ``account`` and ``direct``."""
+    namespace = click.option(
+        "--agent-namespace",
+        default="kube-system",
+        show_default=True,
+        metavar="NAME",
+        help="Where the DaemonSet of the agents is.",
+    )
+    account = click.option(
+        "--account",
+        default="",
+        metavar="NAMESPACE/NAME",
+        help="The ServiceAccount whose token agents are shown; else podfence-viewer beside them.",
+    )
+    agent = click.option(
+        "--agent",
+        "direct",
+        multiple=True,
+        metavar="NODE=HOST:PORT",
+        callback=_direct,
+        help="Ask the agent of this node there, and not through the API server. May be given more "
+        "than once.",
+    )
+    return namespace(account(agent(function)))
 
 
 def _direct(

@@ -11,6 +11,7 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
+from podfence.cli.agents import AgentAccess, Agents, fleet_options
 from podfence.cli.common import (
     asking,
     known_namespaces,
@@ -32,6 +33,7 @@ from podfence.cli.terminal import echo
 from podfence.collector import collector_paused
 from podfence.errors import HostError, PodfenceError
 from podfence.intake.kept import DecodedDocuments
+from podfence.kube.agents import AgentAddress
 from podfence.manifests.inputfiles import InputFile, Skipped
 from podfence.manifests.load import Loaded
 from podfence.policy.compile import compile_cluster
@@ -67,6 +69,7 @@ CLUSTER_SECONDS = 60.0
 )
 @click.option("--title", default="", metavar="TEXT", help="The page's title.")
 @resolve_option
+@fleet_options
 def command(
     inputs: Inputs,
     namespaces: tuple[str, ...],
@@ -75,6 +78,9 @@ def command(
     edit: bool,
     title: str,
     resolve: str | None,
+    agent_namespace: str,
+    account: str,
+    direct: tuple[AgentAddress, ...],
 ) -> int:
     """Show the page of `podfence report` from a server of this machine, until Ctrl+C.
 
@@ -97,38 +103,40 @@ def command(
     with asking(loaded, inputs):
         known_namespaces(loaded, scope)
     served = Served(_begun(first, stamp, source), _parts(inputs, scope, title), edit=edit)
+    where = AgentAccess(inputs.context or "", inputs.kubeconfig, agent_namespace, account, direct)
     news: dict[str, Callable[[], dict[str, Any]] | None] = {
-        what: partial(ask, inputs) if inputs.are_live else None for what, ask in _NEWS.items()
+        what: partial(ask, where) if inputs.are_live else None for what, ask in _NEWS.items()
     }
     _serve(served, port, (folder, names) if edit else None, news, partial(_lookup, inputs))
     return 0
 
 
-def _denied(inputs: Inputs) -> dict[str, Any]:
+def _denied(where: AgentAccess) -> dict[str, Any]:
     """What the agents of the cluster tell of drops. Raises PodfenceError."""
-    from podfence.cli.agents import AgentAccess, Agents
     from podfence.drops.record import Drops
     from podfence.kube.agents import DROPS_PATH
     from podfence.render.drops import page_data
 
-    with Agents(AgentAccess(inputs.context, inputs.kubeconfig)) as agents:
+    with Agents(where) as agents:
         return page_data(agents.ask(DROPS_PATH, {}, Drops))
 
 
-def _counted(inputs: Inputs) -> dict[str, Any]:
+def _counted(where: AgentAccess) -> dict[str, Any]:
     """What they count of packets and of rules, and how they stand. Raises PodfenceError."""
     from podfence.agent.nodereport import NodeReport
-    from podfence.cli.agents import AgentAccess, Agents
     from podfence.kube.agents import RULES_PATH, STATUS_PATH
     from podfence.render.counters import page_data
     from podfence.usage.record import Rules
 
-    with Agents(AgentAccess(inputs.context, inputs.kubeconfig)) as agents:
+    with Agents(where) as agents:
         nodes = agents.ask(STATUS_PATH, {}, NodeReport)
         return page_data(nodes, agents.ask(RULES_PATH, {}, Rules))
 
 
-_NEWS: Mapping[str, Callable[[Inputs], dict[str, Any]]] = {"drops": _denied, "counters": _counted}
+_NEWS: Mapping[str, Callable[[AgentAccess], dict[str, Any]]] = {
+    "drops": _denied,
+    "counters": _counted,
+}
 """What agents are asked for while a page shows it."""
 _SECONDS: Mapping[str, float] = {"drops": 2.0, "counters": 10.0}
 """Between two questions. Agents themselves look at connections every ten seconds."""

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct, field
 
 from podfence.kube.access import Access, Credential, ServerAddress, StaticCredential
-from podfence.kube.client import Client
+from podfence.kube.client import Client, Refusal
 from podfence.kube.discovery import decode_as
 
 AUDIENCE: Final = "podfence.io"
@@ -36,6 +36,7 @@ LARGEST: Final = 1 << 24
 """Bytes of an answer: a full ledger of drops is less."""
 LONGEST: Final = 30.0
 """Seconds that an answer may take."""
+_NOT_FOUND: Final = 404
 _LINUX: Final = "linux"
 _LIFE: Final = 600
 """Seconds that a token is good for; the API server makes none for less."""
@@ -131,7 +132,17 @@ def request_token(client: Client, namespace: str, account: str) -> str:
     """A token of a service account that agents accept, and nobody else. Raises ClusterError."""
     spec = {"audiences": [AUDIENCE], "expirationSeconds": _LIFE}
     path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
-    made = client.write("POST", path, msgspec.json.encode({"spec": spec}), "application/json")
+    try:
+        made = client.write("POST", path, msgspec.json.encode({"spec": spec}), "application/json")
+    except Refusal as refusal:
+        if refusal.status != _NOT_FOUND:
+            raise
+        raise Refusal(
+            f"namespace {namespace} has no ServiceAccount {account}, with which the agents of "
+            "podfence are asked: they are not installed there",
+            refusal.status,
+            refusal.said,
+        ) from refusal
     return decode_as(_TokenRequest, made, path).status.token
 
 

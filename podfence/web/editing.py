@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Final, TypeVar
 
@@ -23,8 +22,12 @@ from podfence.web.folder import Changed, FileText, Folder, NotWritten
 from podfence.web.revision import Revision
 from podfence.web.served import Served
 from podfence.web.server import json_body, said
+from podfence.web.worker import Worker
 
 T = TypeVar("T")
+READING: Final = 3.0
+"""Seconds that a save waits for the input to be read again. It is answered then all the same: who
+saves again what is written already would be told of a conflict with himself."""
 SHOWN: Final = 40
 """Causes of a plan that are written out beside a text."""
 
@@ -68,6 +71,8 @@ class Editing:
         self._names = names
         self._base: tuple[Revision, Base] | None = None
         self._newest: dict[str, object] = {}
+        # Files and completions are quick: they do not wait for drafts that are being judged.
+        self._quick = Worker()
 
     def add(self, app: web.Application) -> None:
         """The routes."""
@@ -91,7 +96,7 @@ class Editing:
         """One of them: ``?path=``."""
         path = request.query.get("path", "")
         try:
-            found = await self._run(lambda: self._folder.open(path, self._paths))
+            found = await self._quick.run(lambda: self._folder.open(path, self._paths))
         except NotWritten as error:
             return said(404, str(error))
         return json_body(json_bytes(_file(found)))
@@ -100,14 +105,14 @@ class Editing:
         """Write one, if it is what the editor has read."""
         asked = await _read(request, Save)
         try:
-            found = await self._run(
+            found = await self._quick.run(
                 lambda: self._folder.save(asked.path, asked.text, asked.digest, self._paths)
             )
         except Changed as error:
             return json_body(json_bytes({"message": str(error), **_file(error.file)}), status=409)
         except NotWritten as error:
             return said(403, str(error))
-        await self._served.look()
+        await self._served.look_for(READING)
         return json_body(json_bytes(_file(found)))
 
     # -- drafts
@@ -126,7 +131,7 @@ class Editing:
         def judged() -> bytes | None:
             return self._judged(texts) if self._newest.get(asked.tab) is mine else None
 
-        body = await self._run(judged)
+        body = await self._served.worker.run(judged)
         return said(409, "newer drafts came") if body is None else json_body(body)
 
     def _judged(self, texts: dict[str, str]) -> bytes:
@@ -145,11 +150,10 @@ class Editing:
         """What may stand where somebody types."""
         asked = await _read(request, Complete)
         cluster = self._served.revision.read.loaded.cluster
-        found = await self._run(lambda: complete(cluster, asked.text, asked.line, asked.column))
+        found = await self._quick.run(
+            lambda: complete(cluster, asked.text, asked.line, asked.column)
+        )
         return json_body(json_bytes(_completion(found)))
-
-    async def _run(self, job: Callable[[], T]) -> T:
-        return await self._served.worker.run(job)
 
 
 async def _read(request: web.Request, form: type[T]) -> T:

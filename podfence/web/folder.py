@@ -25,6 +25,7 @@ from podfence.manifests.load import Loaded, load_files
 
 MOST_WATCHED: Final = 20_000
 """Files and directories that are looked at for changes."""
+_MAY_WRITE: Final = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 _NEW_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.(?:yaml|yml|json)")
 
 
@@ -93,7 +94,7 @@ class Folder(Struct, frozen=True):
     def may_hold(self, path: str, known: Sequence[str]) -> bool:
         """Whether a file that was read is called so, or a new one beside them may be."""
         folder, name = os.path.split(path)
-        beside = {os.path.dirname(each) for each in known}
+        beside = {os.path.dirname(each) for each in known} | set(self.paths)
         if path in known:
             return True
         # One that is there and was not read is excluded: it is not the editor's.
@@ -125,11 +126,15 @@ class Folder(Struct, frozen=True):
     def _real(self, path: str, known: Sequence[str]) -> str:
         """Where the file is, after links."""
         if not self.may_hold(path, known):
-            raise NotWritten("no file of the input is called so")
+            raise NotWritten(
+                "no file of the input that could be read is called so; a new one stands beside "
+                "those, with a name of letters, digits, dots, _ and - that ends in .yaml, .yml or "
+                ".json"
+            )
         real = os.path.realpath(path)
         roots = [os.path.realpath(given) for given in self.paths]
         if not any(real == root or real.startswith(os.path.join(root, "")) for root in roots):
-            raise NotWritten("the file is a link that leads out of the input")
+            raise NotWritten("the file lies, after links, outside what -f names")
         if not real.endswith(SUFFIXES) and real not in roots:
             raise NotWritten(f"only files that end in {', '.join(SUFFIXES)} are edited")
         return real
@@ -141,6 +146,8 @@ def _is_read(name: str) -> bool:
 
 def _read(path: str, real: str) -> FileText:
     try:
+        if not stat.S_ISREG(os.stat(real).st_mode):  # a pipe would be waited for without end
+            raise NotWritten("it is not a regular file, so it is not edited here")
         with open(real, "rb") as file:
             data = file.read()
     except FileNotFoundError:
@@ -166,8 +173,12 @@ def _digest(data: bytes) -> str:
 
 
 def _replace(real: str, data: bytes) -> None:
+    """The new file has the mode of the old one, and, where this user may give it, its owner."""
     try:
-        mode = stat.S_IMODE(os.stat(real).st_mode) if os.path.exists(real) else 0o644
+        old = os.stat(real) if os.path.exists(real) else None
+        mode = 0o644 if old is None else stat.S_IMODE(old.st_mode)
+        if not mode & _MAY_WRITE or (old and not os.access(real, os.W_OK)):  # a rename asks nobody
+            raise NotWritten("the file is read-only for whoever started this server")
         folder, name = os.path.split(real)
         handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}-", suffix=".podfence")
         try:
@@ -175,6 +186,9 @@ def _replace(real: str, data: bytes) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+            if old is not None:
+                with suppress(OSError):
+                    os.chown(temporary, old.st_uid, old.st_gid)
             os.chmod(temporary, mode)
             os.replace(temporary, real)
         except BaseException:

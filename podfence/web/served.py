@@ -46,6 +46,8 @@ class Served:
         self._number = 0
         self._problem = ""
         self._listeners: set[asyncio.Queue[str]] = set()
+        self._one_looks = asyncio.Lock()
+        self._looks: set[asyncio.Task[None]] = set()
         self._stamp = source.stamp()
         self.revision = self._next(source.read())
 
@@ -73,10 +75,18 @@ class Served:
 
     async def look(self) -> None:
         """Read again if something has changed."""
-        stamp = await self.worker.run(self._source.stamp)
-        if stamp != self._stamp:
-            await self.read_again()
-            self._stamp = stamp  # not before: who asked may have been sent away meanwhile
+        async with self._one_looks:
+            stamp = await self.worker.run(self._source.stamp)
+            if stamp != self._stamp:
+                await self.read_again()
+                self._stamp = stamp  # not before: who asked may have been sent away meanwhile
+
+    async def look_for(self, seconds: float) -> None:
+        """Look now, and wait for it that long; a large input goes on being read afterwards."""
+        task = asyncio.create_task(self.look())
+        self._looks.add(task)
+        task.add_done_callback(self._looks.discard)
+        await asyncio.wait({task}, timeout=seconds)
 
     async def read_again(self) -> None:
         """Read everything."""

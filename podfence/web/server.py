@@ -130,7 +130,11 @@ class _Pages:
         return web.json_response(self._served.state())
 
     async def part(self, request: web.Request) -> web.Response:
+        """A part of what is shown. ``?revision=``: of this one, or 409. Numbers of one revision
+        mean nothing in another, so who puts parts together asks for them by it."""
         revision = self._served.revision
+        if request.query.get("revision", revision.name) != revision.name:
+            return said(409, "the input has changed since; ask for the state")
         name = request.match_info["part"]
         tag = f'"{revision.name}-{name}"'
         if request.headers.get("If-None-Match") == tag:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 
+from podfence.policy.compile import compile_cluster
+from podfence.policy.domains import NO_NAMES
+from podfence.web.editing import Editing
+from podfence.web.folder import Folder, NotWritten
+from podfence.web.revision import Input
+from podfence.web.served import Served, Source
 from tests.cli.session import ROOT, podfence
 from tests.support.serving import Answer, Serving
 
@@ -251,3 +261,108 @@ def test_without_edit_there_is_nothing_to_write(tmp_path: Path) -> None:
 def test_a_cluster_is_never_edited() -> None:
     done = podfence(["serve", "--edit"])
     assert (done.status, "a cluster is never written" in done.err) == (2, True)
+
+
+# -- files that are special
+
+
+def test_a_read_only_file_is_not_replaced(tmp_path: Path) -> None:
+    """A rename would ask the folder alone, and root may write everything."""
+    folder = Folder((str(tmp_path),))
+    path = tmp_path / "p.yaml"
+    path.write_text("# old\n")
+    path.chmod(0o444)
+    old = folder.open(str(path), [str(path)])
+    with pytest.raises(NotWritten, match="read-only"):
+        folder.save(str(path), "# new\n", old.digest, [str(path)])
+    assert path.read_text() == "# old\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file away")
+def test_a_saved_file_keeps_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text("# old\n")
+    os.chown(path, 1234, 4321)
+    folder = Folder((str(tmp_path),))
+    old = folder.open(str(path), [str(path)])
+    folder.save(str(path), "# new\n", old.digest, [str(path)])
+    status = path.stat()
+    assert (path.read_text(), status.st_uid, status.st_gid) == ("# new\n", 1234, 4321)
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    """What it leads to is written, where that is a part of the input."""
+    (tmp_path / "real.yaml").write_text("# old\n")
+    link = tmp_path / "link.yaml"
+    link.symlink_to("real.yaml")
+    folder = Folder((str(tmp_path),))
+    old = folder.open(str(link), [str(link)])
+    folder.save(str(link), "# new\n", old.digest, [str(link)])
+    assert link.is_symlink()
+    assert (tmp_path / "real.yaml").read_text() == "# new\n"
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    os.mkfifo(path)
+    with pytest.raises(NotWritten, match="not a regular file"):
+        Folder((str(tmp_path),)).open(str(path), [str(path)])
+
+
+def test_a_new_file_may_stand_where_the_input_begins(tmp_path: Path) -> None:
+    """Also where no file of the input is left."""
+    folder = Folder((str(tmp_path),))
+    path = str(tmp_path / "new.yaml")
+    assert folder.save(path, "# new\n", "", []).digest != ""
+    assert not folder.may_hold(str(tmp_path / "inner/new.yaml"), [])
+
+
+# -- inputs that take long to read
+
+
+def test_a_save_is_answered_before_a_long_reading_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is written then; who had to save again would be told of a conflict with himself."""
+    path = tmp_path / "p.yaml"
+    path.write_text("{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: a}}\n")
+    folder = Folder((str(tmp_path),))
+    done = threading.Event()
+    reads = []
+
+    def read() -> Input:
+        reads.append(1)
+        if len(reads) > 1:
+            assert done.wait(60)
+        loaded, files = folder.read()
+        return Input(loaded, compile_cluster(loaded.cluster), files)
+
+    monkeypatch.setattr("podfence.web.editing.READING", 0.05)
+
+    async def run() -> tuple[bool, bool]:
+        served = Served(Source(read, folder.stamp), lambda *_: {}, edit=True)
+        editing = Editing(served, folder, NO_NAMES)
+        app = web.Application()
+        editing.add(app)
+        async with TestClient(TestServer(app)) as client:
+            old = await (await client.get("/api/v1/file", params={"path": str(path)})).json()
+            first = served.revision
+            body = {**old, "text": old["text"] + "# more\n"}
+            answer = await client.put("/api/v1/file", json=body)
+            assert (answer.status, path.read_text()) == (200, body["text"])
+            early = served.revision is first
+            done.set()
+            while served.revision is first:
+                await asyncio.sleep(0.01)
+            return early, len(reads) == 2
+
+    assert asyncio.run(run()) == (True, True)
+
+
+def test_parts_of_another_revision_are_refused(server: Serving) -> None:
+    revision = server.get("state")["revision"]
+    for part in ("about", "map", "rules", "findings"):
+        assert server.ask(f"/api/v1/{part}?revision={revision}").status == 200
+        assert server.ask(f"/api/v1/{part}?revision=another").status == 409

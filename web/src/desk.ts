@@ -2,12 +2,15 @@
 // editor, so going to the map loses nothing.
 
 import type { Completions } from "./editorscript";
+import { messageOf } from "./failure";
 import type { Finding } from "./schema";
 import { Refused, type Server } from "./server";
 import type { Plan } from "./unpack";
 
+/** `digest`: "" for a file that is not on disk. */
 export type FileText = { path: string; text: string; digest: string };
 export type Judged = { problems: Finding[]; plan?: Plan; text?: string; ms: number; revision: string };
+/** `onDisk`: what came to the disk while somebody typed, until it is chosen what to keep. */
 type Open = { saved: FileText; text: string; onDisk: FileText | null };
 
 /** What there is to say of the drafts. */
@@ -17,17 +20,22 @@ const PAUSE = 150;
 const SLOW = 300;
 
 export class Desk {
-  files: readonly string[] = [];
   readonly open = new Map<string, Open>();
   standing: Standing = "saved";
+  /** Why the drafts could not be judged, where `standing` is "failed". */
+  failure = "";
   /** Of the newest drafts that were judged; of texts that cannot be judged their problems. */
   problems: readonly Finding[] = [];
   /** The last drafts that could be judged. */
   last: Judged | null = null;
-  said = "";
+  private listed: readonly string[] = [];
+  /** What there is to say of each file. */
+  private readonly notes = new Map<string, string>();
   private readonly tab = Array.from(crypto.getRandomValues(new Uint32Array(2)), String).join("-");
   private timer: number | undefined;
-  private newest = 0;
+  private judging = false;
+  private isOld = false;
+  private saving: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly server: Server,
@@ -42,22 +50,49 @@ export class Desk {
     return [...this.open].filter(([, each]) => each.text !== each.saved.text).map(([path]) => path);
   }
 
+  /** The files of the input, and those that are only typed yet. */
+  get files(): readonly string[] {
+    const more = [...this.open.keys()].filter((path) => !this.listed.includes(path));
+    return [...this.listed, ...more];
+  }
+
+  /** What there is to say of a file, "" for nothing. */
+  said(path: string): string {
+    const known = this.open.get(path);
+    const isNew = known !== undefined && known.saved.digest === "" && known.onDisk === null;
+    return this.notes.get(path) ?? (isNew ? `${path} is not on disk yet. Save makes it.` : "");
+  }
+
   /** The input is another one: what is open is read again, what is typed stays. */
   async refresh(): Promise<void> {
-    this.files = (await this.server.get<{ files: string[] }>("files")).files;
-    for (const path of this.open.keys()) await this.reread(path).catch(() => undefined);
+    try {
+      this.listed = (await this.server.get<{ files: string[] }>("files")).files;
+      for (const path of this.open.keys()) await this.reread(path);
+    } catch {
+      return; // the server is away; it is done once it is back
+    }
     this.changed();
     this.judgeSoon(0);
   }
 
   private async reread(path: string): Promise<void> {
-    const fresh = await this.fetch(path);
+    const fresh = await this.fetch(path).catch((error: unknown) => {
+      if (error instanceof Refused && error.status === 404) return { path, text: "", digest: "" };
+      throw error;
+    });
     const known = this.open.get(path);
     if (known === undefined || fresh.digest === known.saved.digest) return;
-    if (known.text === fresh.text || known.text === known.saved.text) {
-      this.open.set(path, { saved: fresh, text: fresh.text, onDisk: null });
+    if (known.text !== fresh.text && known.text !== known.saved.text) known.onDisk = fresh;
+    else this.take(path, fresh);
+  }
+
+  /** The text of the disk takes the place of the typed one. */
+  private take(path: string, fresh: FileText): void {
+    if (fresh.digest === "") {
+      this.open.delete(path);
+      this.notes.set(path, `${path} is not on disk any more.`);
     } else {
-      known.onDisk = fresh;
+      this.open.set(path, { saved: fresh, text: fresh.text, onDisk: null });
     }
   }
 
@@ -70,10 +105,9 @@ export class Desk {
     try {
       const saved = await this.fetch(path);
       this.open.set(path, { saved, text: saved.text, onDisk: null });
-      if (!this.files.includes(path)) this.files = [...this.files, path];
-      this.said = "";
+      this.notes.delete(path);
     } catch (error) {
-      this.said = words(error);
+      this.notes.set(path, messageOf(error));
     }
     this.changed();
   }
@@ -82,6 +116,7 @@ export class Desk {
     const known = this.open.get(path);
     if (known === undefined || known.text === text) return;
     known.text = text;
+    this.notes.delete(path);
     this.judgeSoon(PAUSE);
     this.changed();
   }
@@ -90,8 +125,7 @@ export class Desk {
   revert(path: string): void {
     const known = this.open.get(path);
     if (known === undefined) return;
-    const saved = known.onDisk ?? known.saved;
-    this.open.set(path, { saved, text: saved.text, onDisk: null });
+    this.take(path, known.onDisk ?? known.saved);
     this.judgeSoon(0);
     this.changed();
   }
@@ -105,37 +139,57 @@ export class Desk {
     this.changed();
   }
 
-  async save(path: string): Promise<void> {
+  /** Saves one after the other: each has to know the digest that the one before has left. */
+  save(path: string): Promise<void> {
+    this.saving = this.saving.then(() => this.saveNow(path));
+    return this.saving;
+  }
+
+  private async saveNow(path: string): Promise<void> {
     const known = this.open.get(path);
     if (known === undefined || known.text === known.saved.text) return;
     const { text } = known;
     try {
-      const saved = await this.server.ask<FileText>("PUT", "file", { path, text, digest: known.saved.digest });
-      known.saved = saved;
+      known.saved = await this.server.ask<FileText>("PUT", "file", { path, text, digest: known.saved.digest });
       known.onDisk = null;
-      this.said = `${path} is saved.`;
+      this.notes.set(path, `${path} is saved.`);
     } catch (error) {
       if (error instanceof Refused && error.status === 409) {
-        known.onDisk = error.body as FileText;
-        this.said = "";
+        const onDisk = error.body as FileText;
+        // An answer that got lost leaves the very text that was to be saved.
+        if (onDisk.text === text && onDisk.digest !== "") known.saved = onDisk;
+        else known.onDisk = onDisk;
+        this.notes.delete(path);
       } else {
-        this.said = words(error);
+        this.notes.set(path, `${path} is not saved: ${messageOf(error)}`);
       }
     }
     this.judgeSoon(0);
     this.changed();
   }
 
-  complete = (text: string, line: number, column: number): Promise<Completions> =>
-    this.server.ask<Completions>("POST", "complete", { text, line, column });
+  complete = (text: string, line: number, column: number, signal: AbortSignal): Promise<Completions> =>
+    this.server.ask<Completions>("POST", "complete", { text, line, column }, signal);
 
   private judgeSoon(pause: number): void {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => void this.judge(), pause);
   }
 
+  /** One question at a time: what is typed meanwhile is asked next, so nothing older can overtake it,
+   * however long the server needs. */
   private async judge(): Promise<void> {
-    const mine = (this.newest += 1);
+    this.isOld = true;
+    if (this.judging) return;
+    this.judging = true;
+    while (this.isOld) {
+      this.isOld = false;
+      await this.judgeOnce();
+    }
+    this.judging = false;
+  }
+
+  private async judgeOnce(): Promise<void> {
     const files = this.dirty.map((path) => ({ path, text: this.open.get(path)!.text }));
     if (files.length === 0) {
       this.settle("saved", [], null);
@@ -147,12 +201,12 @@ export class Desk {
     }, SLOW);
     try {
       const found = await this.server.ask<Judged>("POST", "evaluate", { tab: this.tab, files });
-      if (mine !== this.newest) return;
+      if (this.isOld) return;
       if (found.plan === undefined) this.settle("invalid", found.problems, this.last);
       else this.settle("judged", found.problems, found);
     } catch (error) {
-      if (mine !== this.newest || (error instanceof Refused && error.status === 409)) return;
-      this.said = words(error);
+      if (this.isOld) return;
+      this.failure = messageOf(error);
       this.settle("failed", [], this.last);
     } finally {
       clearTimeout(slow);
@@ -166,5 +220,3 @@ export class Desk {
     this.changed();
   }
 }
-
-const words = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -33,6 +33,7 @@ const theme = EditorView.theme({
   ".cm-specialChar": { color: "var(--no)" },
   ".cm-changedLine, .cm-insertedLine": { backgroundColor: "color-mix(in srgb, var(--yes) 14%, transparent)" },
   ".cm-deletedChunk": { backgroundColor: "color-mix(in srgb, var(--no) 12%, transparent)" },
+  ".cm-deletedChunk .cm-deletedLine": { textDecoration: "line-through" },
 });
 
 /** The texts that were shown before, each with its undo: they outlive a view, so that going to the
@@ -61,7 +62,7 @@ class View implements Editor {
       doc: text,
       extensions: [
         EditorView.cspNonce.of(nonce),
-        EditorView.contentAttributes.of({ "aria-label": `Text of ${path}`, spellcheck: "false" }),
+        EditorView.contentAttributes.of({ "aria-label": `Text of ${path}`, spellcheck: "false", tabindex: "0" }),
         lineNumbers(),
         highlightActiveLine(),
         highlightActiveLineGutter(),
@@ -135,8 +136,11 @@ async function completed(context: CompletionContext, ask: EditorOptions["complet
   const line = context.state.doc.lineAt(context.pos);
   const before = line.text.slice(0, context.pos - line.from);
   if (!context.explicit && /^\s*(?:- )*$|#/.test(before)) return null;
-  const found = await ask(context.state.doc.toString(), line.number, before.length);
-  if (found.options.length === 0) return null;
+  const ending = new AbortController();
+  context.addEventListener("abort", () => ending.abort());
+  const asked = ask(context.state.doc.toString(), line.number, before.length, ending.signal);
+  const found = await asked.catch(() => null); // more was typed, or nobody answers
+  if (found === null || found.options.length === 0) return null;
   const options = found.options.map(({ label, detail, weight }) => ({ label, detail, boost: Math.min(99, weight) }));
   return { from: line.from + found.from, options, validFor: /^[\w./-]*$/ };
 }

@@ -9,7 +9,7 @@ export type EditorOptions = {
   nonce: string;
   typed: (path: string, text: string) => void;
   save: (path: string) => void;
-  complete: (text: string, line: number, column: number) => Promise<Completions>;
+  complete: (text: string, line: number, column: number, signal: AbortSignal) => Promise<Completions>;
 };
 
 export interface Editor {

@@ -44,9 +44,9 @@ export function openGroups(world: World, asked: string | undefined, shown: numbe
   return new Set(all.filter((group) => names.has(groupKey(world, group))));
 }
 
-/** A namespace in the address; names of namespaces have no capitals. */
+/** A namespace in a list of the address; names of namespaces have no capitals. */
 export function groupKey(world: World, group: number): string {
-  return group === world.outside ? "OUTSIDE" : world.namespaces[group]!;
+  return group === world.outside ? "OUTSIDE" : encodeURIComponent(world.namespaces[group]!);
 }
 
 export type Share = { allowed: number; all: number; unknown: boolean };

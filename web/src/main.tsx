@@ -1,14 +1,19 @@
 // The page starts here: unpack, build, show; or say plainly why not.
 
 import { render } from "preact";
+import { messageOf, showFailure } from "./failure";
 import { answerPrograms } from "./programs";
 import { about, canUnpack, findings, plan, reach, rules } from "./unpack";
 import { App } from "./views/App";
+import { applyTheme } from "./views/Theme";
 import { World } from "./world";
 
 async function start(root: HTMLElement): Promise<void> {
+  applyTheme();
   if (!canUnpack()) {
-    throw new Error("this browser is too old to unpack the report; use one of 2023 or newer");
+    throw new Error(
+      "This browser is too old to unpack it: it lacks DecompressionStream. Open the file in a browser of 2023 or newer.",
+    );
   }
   const [known, map, found, change] = await Promise.all([about(), reach(), findings(), plan()]);
   const world = new World(map);
@@ -20,11 +25,5 @@ async function start(root: HTMLElement): Promise<void> {
 
 const root = document.getElementById("app");
 if (root !== null) {
-  start(root).catch((error: unknown) => {
-    const said = document.createElement("p");
-    said.className = "plain";
-    said.textContent = `The report cannot be shown: ${error instanceof Error ? error.message : String(error)}`;
-    root.replaceChildren(said);
-    document.documentElement.dataset.state = "failed";
-  });
+  start(root).catch((error: unknown) => showFailure(root, "The report cannot be shown", messageOf(error)));
 }

@@ -6,49 +6,70 @@ import { Desk } from "./desk";
 import { editorScript } from "./editorscript";
 import { answerPrograms } from "./programs";
 import type { About, Finding, Rules } from "./schema";
-import { Refused, Server, type State, takeToken } from "./server";
+import { messageOf, showFailure } from "./failure";
+import { type Lost, Refused, Server, type State, takeToken } from "./server";
 import { visibleText } from "./visible";
 import { App, type More } from "./views/App";
 import { Counters } from "./views/Counters";
 import { Drops } from "./views/Drops";
 import { Edit } from "./views/Edit";
 import { editing } from "./views/Reason";
+import { applyTheme } from "./views/Theme";
 import { World } from "./world";
 
 type Read = { state: State; about: About; world: World; rules: () => Promise<Rules>; found: Finding[] | null };
 
 async function readAll(server: Server, state: State): Promise<Read> {
-  const [about, reach] = await Promise.all([server.about(), server.reach()]);
-  return { state, about, world: new World(reach), rules: server.rules(), found: null };
+  const { revision } = state;
+  const [about, reach] = await Promise.all([server.about(revision), server.reach(revision)]);
+  return { state, about, world: new World(reach), rules: server.rules(revision), found: null };
+}
+
+/** The input may change between two answers: then all are asked for again. */
+async function readFirst(server: Server): Promise<Read> {
+  for (;;) {
+    const state = await server.get<State>("state");
+    try {
+      return await readAll(server, state);
+    } catch (error) {
+      if (!(error instanceof Refused && error.status === 409)) throw error;
+    }
+  }
 }
 
 function Served({ server, first }: { server: Server; first: Read }) {
   const [read, setRead] = useState(first);
   const [state, setState] = useState(first.state);
-  const [lost, setLost] = useState(false);
+  const [lost, setLost] = useState<Lost | null>(null);
   useEffect(() => {
     let wanted = first.state.revision;
-    void server.follow(
-      (next) => {
-        setLost(false);
-        setState(next);
-        if (next.revision === wanted) return;
-        wanted = next.revision;
-        void readAll(server, next).then((all) => {
-          if (all.state.revision === wanted) setRead(all);
-        });
-      },
-      () => setLost(true),
-    );
+    const readNext = async (next: State): Promise<void> => {
+      wanted = next.revision;
+      try {
+        const all = await readAll(server, next);
+        if (next.revision === wanted) setRead(all);
+      } catch {
+        // It is told again: with the next revision, or once the server is back.
+        if (next.revision === wanted) wanted = "";
+      }
+    };
+    void server.follow((next) => {
+      setLost(null);
+      setState(next);
+      if (next.revision !== wanted) void readNext(next);
+    }, setLost);
   }, [server, first]);
   useEffect(() => {
     document.title = read.about.title;
     document.documentElement.dataset.revision = read.state.revision;
     answerPrograms(read.world, read.rules);
     let current = true;
-    void server.findings().then((found) => {
-      if (current) setRead((now) => (now.world === read.world ? { ...now, found } : now));
-    });
+    void server
+      .findings(read.state.revision)
+      .then((found) => {
+        if (current) setRead((now) => (now.world === read.world ? { ...now, found } : now));
+      })
+      .catch(() => undefined); // another revision came, and is asked for its own
     return () => {
       current = false;
     };
@@ -59,7 +80,9 @@ function Served({ server, first }: { server: Server; first: Read }) {
     [server, state.edit],
   );
   editing.on = desk !== null;
-  useEffect(() => void desk?.refresh(), [desk, read.state.revision]);
+  useEffect(() => {
+    if (lost === null) void desk?.refresh();
+  }, [desk, read.state.revision, lost]);
   const standing = <Standing {...{ server, state, lost }} />;
   const drops: More["pages"][number] = {
     page: "drops",
@@ -88,18 +111,28 @@ function Served({ server, first }: { server: Server; first: Read }) {
   return <App {...read} plan={null} more={{ standing, pages }} />;
 }
 
-function Standing({ server, state, lost }: { server: Server; state: State; lost: boolean }) {
+function Standing({ server, state, lost }: { server: Server; state: State; lost: Lost | null }) {
   const [reading, setReading] = useState(false);
   const again = (): void => {
     setReading(true);
-    void server.ask("POST", "read").finally(() => setReading(false));
+    void server
+      .ask("POST", "read")
+      .catch(() => undefined) // the banner of a server that is gone says it
+      .finally(() => setReading(false));
   };
   return (
     <>
-      {lost && (
+      {lost === "gone" && (
         <div class="banner" role="alert">
-          <strong>The server has ended or does not answer.</strong> What is shown is what it said last; the
-          page goes on by itself once it is back.
+          <strong>The server has ended or does not answer.</strong> What is shown is what it said last. If it only
+          was away, the page goes on by itself. If it has ended, start podfence serve again and open the address that
+          it prints.
+        </div>
+      )}
+      {lost === "another" && (
+        <div class="banner" role="alert">
+          <strong>The server has been started anew.</strong> What is shown is what the old one said last. Open the
+          address that podfence serve has printed now: each start makes a token of its own.
         </div>
       )}
       {state.problem !== "" && (
@@ -121,20 +154,22 @@ function Standing({ server, state, lost }: { server: Server; state: State; lost:
 }
 
 function fail(root: HTMLElement, error: unknown): void {
-  const said = document.createElement("p");
-  said.className = "plain";
-  said.textContent =
-    error instanceof Refused && error.status === 401
-      ? "This page shows data only to whoever started it: open the address that podfence serve has printed. It ends in #token=…"
-      : `The page cannot be shown: ${error instanceof Error ? error.message : String(error)}`;
-  root.replaceChildren(said);
-  document.documentElement.dataset.state = "failed";
+  if (error instanceof Refused && error.status === 401) {
+    showFailure(
+      root,
+      "This page needs its token",
+      "It shows data only to whoever started it: open the address that podfence serve has printed. It ends in " +
+        "#token=… and is another one at each start.",
+    );
+  } else {
+    showFailure(root, "The page cannot be shown", messageOf(error));
+  }
 }
 
 async function start(root: HTMLElement): Promise<void> {
+  applyTheme();
   const server = new Server(takeToken());
-  const state = await server.get<State>("state");
-  const first = await readAll(server, state);
+  const first = await readFirst(server);
   root.replaceChildren();
   render(<Served server={server} first={first} />, root);
   document.documentElement.dataset.state = "ready";

@@ -59,6 +59,10 @@ export type Tally = { direction: string; reason: string; packets: number; bytes:
 /** What the server says of itself. */
 export type State = { revision: string; live: boolean; edit: boolean; problem: string };
 
+/** Nothing answers; or one does that does not know this page's token. */
+export type Lost = "gone" | "another";
+
+/** `status`: of the answer, 0 for none. */
 export class Refused extends Error {
   constructor(
     readonly status: number,
@@ -78,12 +82,16 @@ export class Server {
     return this.ask<T>("GET", path);
   }
 
-  async ask<T>(method: string, path: string, body?: unknown): Promise<T> {
+  /** `signal`: ends the question, also where it waits for a busy server. */
+  async ask<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
     for (let left = TRIES; ; left -= 1) {
       const response = await fetch(`api/v1/${path}`, {
         method,
+        ...(signal && { signal }),
         headers: { Authorization: `Bearer ${this.token}`, "Content-Type": "application/json" },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      }).catch(() => {
+        throw new Refused(0, "the server does not answer");
       });
       if (response.status === 503 && left > 0) {
         await new Promise((done) => setTimeout(done, 500));
@@ -95,17 +103,22 @@ export class Server {
     }
   }
 
-  about = (): Promise<About> => this.get<About>("about");
-  reach = (): Promise<Reach> => this.get<Reach>("map");
-  findings = (): Promise<Finding[]> => this.get<Finding[]>("findings");
-  /** The rules of this moment, fetched when first asked for. */
-  rules = (): (() => Promise<Rules>) => once(() => this.get<Rules>("rules"));
+  // Parts of one revision, for numbers of one mean nothing in another; 409 once it is another.
+  about = (revision: string): Promise<About> => this.part<About>("about", revision);
+  reach = (revision: string): Promise<Reach> => this.part<Reach>("map", revision);
+  findings = (revision: string): Promise<Finding[]> => this.part<Finding[]>("findings", revision);
+  /** The rules, fetched when first asked for. */
+  rules = (revision: string): (() => Promise<Rules>) => once(() => this.part<Rules>("rules", revision));
 
-  /** Calls `tell` with every state, `lost` when the server is not there any more. Never ends. */
-  async follow(tell: (state: State) => void, lost: () => void): Promise<never> {
+  private part<T>(name: string, revision: string): Promise<T> {
+    return this.get<T>(`${name}?revision=${encodeURIComponent(revision)}`);
+  }
+
+  /** Calls `tell` with every state, `lost` when nothing is told any more, and why. Never ends. */
+  async follow(tell: (state: State) => void, lost: (why: Lost) => void): Promise<never> {
     for (;;) {
-      await this.read("events", tell);
-      lost();
+      const status = await this.read("events", tell);
+      lost(status === 401 ? "another" : "gone");
       await new Promise((done) => setTimeout(done, 1000));
     }
   }
@@ -118,14 +131,18 @@ export class Server {
     }
   }
 
-  private async read<T>(path: string, tell: (value: T) => void, signal?: AbortSignal): Promise<void> {
+  /** The status of the answer, 0 without one. */
+  private async read<T>(path: string, tell: (value: T) => void, signal?: AbortSignal): Promise<number> {
+    let status = 0;
     try {
       const headers = { Authorization: `Bearer ${this.token}` };
       const response = await fetch(`api/v1/${path}`, { headers, ...(signal && { signal }) });
+      ({ status } = response);
       if (response.ok && response.body !== null) await read(response.body, tell);
     } catch {
       // Whoever asked goes on asking, whatever it was.
     }
+    return status;
   }
 }
 

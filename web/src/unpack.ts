@@ -14,7 +14,7 @@ async function unpack<T>(name: string): Promise<T | null> {
 
 async function needed<T>(name: string): Promise<T> {
   const found = await unpack<T>(name);
-  if (found === null) throw new Error(`this file lacks its part “${name}”; write the report again`);
+  if (found === null) throw new Error(`This file lacks its part “${name}”: write the report again.`);
   return found;
 }
 
@@ -32,10 +32,14 @@ export const findings = (): Promise<Finding[] | null> => unpack<Finding[]>("find
 export const plan = (): Promise<Plan | null> => unpack<Plan>("plan");
 export const rules = once(() => needed<Rules>("rules"));
 
-/** What is large and wanted late: made when first asked for, once. */
+/** What is large and wanted late: made when first asked for, once. What has failed is tried anew. */
 export function once<T>(make: () => Promise<T>): () => Promise<T> {
   let made: Promise<T> | null = null;
-  return () => (made ??= make());
+  const forget = (error: unknown): never => {
+    made = null;
+    throw error;
+  };
+  return () => (made ??= make().catch(forget));
 }
 
 /** docs/schemas/plan.schema.json, as far as the page shows it. */

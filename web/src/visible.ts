@@ -26,3 +26,9 @@ export function visibleText(text: string): string {
 export function count(number: number, word: string, plural = `${word}s`): string {
   return `${number.toLocaleString("en")} ${number === 1 ? word : plural}`;
 }
+
+/** The beginning of a sentence. */
+export const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+
+/** A message as a sentence. */
+export const sentence = (text: string): string => capital(/[.!?…]$/.test(text) ? text : `${text}.`);

@@ -1,9 +1,8 @@
 // What the pages have in common that show what agents tell.
 
-import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { Server } from "../server";
-import { visibleText } from "../visible";
+import { sentence, visibleText } from "../visible";
 
 type News = { notes: readonly string[]; absent: string };
 
@@ -31,7 +30,7 @@ export function Absent({ title, news }: { title: string; news: News }) {
   return (
     <div class="plain">
       <h2>{title}</h2>
-      <p>{visibleText(news.absent)}</p>
+      <p>{sentence(visibleText(news.absent))}</p>
       <Notes notes={news.notes} />
     </div>
   );
@@ -45,27 +44,5 @@ export function Notes({ notes }: { notes: readonly string[] }) {
         <li key={each}>{visibleText(each)}</li>
       ))}
     </ul>
-  );
-}
-
-type WideProps = { label: string; columns: readonly string[]; children: ComponentChildren };
-
-/** A table of many columns, which a narrow window scrolls. */
-export function Wide({ label, columns, children }: WideProps) {
-  return (
-    <div class="wide" role="region" aria-label={label} tabIndex={0}>
-      <table>
-        <thead>
-          <tr>
-            {columns.map((each) => (
-              <th scope="col" key={each}>
-                {each}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        {children}
-      </table>
-    </div>
   );
 }

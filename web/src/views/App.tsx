@@ -4,6 +4,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { Asking } from "../asking";
 import { shownEndpoints } from "../filter";
+import { messageOf } from "../failure";
 import { openGroups } from "../layout";
 import { go, linkTo, type Page, type Place, usePlace, type View } from "../location";
 import { parsePlace } from "../ports";
@@ -15,6 +16,7 @@ import { Banners } from "./Banners";
 import { Exposed } from "./Exposed";
 import { Findings } from "./Findings";
 import { Matrix } from "./Matrix";
+import { elsewhere, endsOf, Missing } from "./Missing";
 import { Neighbourhood } from "./Neighbourhood";
 import { Pair } from "./Pair";
 import { Picture } from "./Picture";
@@ -22,6 +24,7 @@ import { PlanPage } from "./PlanPage";
 import { Policies } from "./Policies";
 import { Table } from "./Table";
 import { ThemeButton, useTheme } from "./Theme";
+import { usePrinting } from "./most";
 
 export type Loaded = {
   about: About;
@@ -41,13 +44,31 @@ export function App({ about, world, rules, found, plan, more }: Loaded) {
   const place = usePlace();
   const [theme, setTheme] = useTheme();
   const [known, setKnown] = useState<Asking | null>(null);
+  const [failed, setFailed] = useState("");
   const asking = known?.world === world ? known : null;
   const pair = useMemo(() => pairOf(world, place), [world, place]);
   const port = parsePlace(place.asked.get("port") ?? "");
   const needsRules = pair !== null || place.page === "policies";
   useEffect(() => {
     if (!needsRules || asking !== null) return;
-    void rules().then((read) => setKnown(new Asking(world, read)));
+    let timer: number | undefined;
+    let current = true;
+    const read = async (): Promise<void> => {
+      try {
+        const found = await rules();
+        if (current) setKnown(new Asking(world, found));
+      } catch (error) {
+        if (!current) return;
+        setFailed(messageOf(error));
+        timer = setTimeout(() => void read(), AGAIN);
+      }
+    };
+    void read();
+    return () => {
+      current = false;
+      clearTimeout(timer);
+      setFailed("");
+    };
   }, [needsRules, asking, world, rules]);
   const extra = more?.pages.find((each) => each.page === place.page);
   return (
@@ -65,6 +86,12 @@ export function App({ about, world, rules, found, plan, more }: Loaded) {
       <main id="main" tabIndex={-1}>
         {more?.standing}
         <Banners {...{ about, world, place }} />
+        <Missing {...{ world, place }} />
+        {failed !== "" && (
+          <div class="banner no-rules" role="alert">
+            <strong>The rules cannot be read,</strong> so no reasons are shown: {visibleText(failed)}
+          </div>
+        )}
         {extra === undefined ? (
           <Content {...{ place, world, asking, found, plan, port, pair, theme }} />
         ) : (
@@ -85,16 +112,17 @@ export function App({ about, world, rules, found, plan, more }: Loaded) {
   );
 }
 
+/** Milliseconds until rules that could not be read are asked for again. */
+const AGAIN = 2000;
+
 function skip(event: MouseEvent): void {
   event.preventDefault();
   document.getElementById("main")?.focus();
 }
 
 function pairOf(world: World, place: Place): readonly [number, number] | null {
-  const names = (place.asked.get("pair") ?? "").split("~");
-  const from = world.byName.get(names[0] ?? "");
-  const to = world.byName.get(names[1] ?? "");
-  return from === undefined || to === undefined || !world.isPair(from, to) ? null : [from, to];
+  const [from, to] = endsOf(world, place.asked.get("pair") ?? "");
+  return from === null || to === null || !world.isPair(from, to) ? null : [from, to];
 }
 
 type ContentProps = {
@@ -118,10 +146,10 @@ function Content({ place, world, asking, found, plan, port, pair, theme }: Conte
       return <Findings {...{ found, place }} />;
     case "plan":
       if (plan !== null) return <PlanPage {...{ plan, place }} />;
-      return <p class="plain">This page was written without --plan, so it shows no change.</p>;
-    default:
-      return <Map {...{ place, world, port, pair, theme }} />;
+      break;
   }
+  const words = elsewhere(place.page);
+  return words === null ? <Map {...{ place, world, port, pair, theme }} /> : <p class="plain">{words}</p>;
 }
 
 function Map({ place, world, port, pair, theme }: Pick<ContentProps, "place" | "world" | "port" | "pair" | "theme">) {
@@ -131,6 +159,7 @@ function Map({ place, world, port, pair, theme }: Pick<ContentProps, "place" | "
   const open = useMemo(() => openGroups(world, asked, shown.length), [world, asked, shown.length]);
   const view = viewOf(place);
   const layout = world.reach.picture;
+  const printing = usePrinting();
   if (world.size === 0) return null;
   return (
     <>
@@ -151,9 +180,11 @@ function Map({ place, world, port, pair, theme }: Pick<ContentProps, "place" | "
         <p class="plain">
           Nothing is called “{visible(query)}”. <a href={linkTo(place, { q: "" })}>Show everything</a>
         </p>
+      ) : printing ? (
+        <Table {...{ world, place, port, shown, named }} />
       ) : view === "matrix" ? (
         <Matrix {...{ world, place, port, shown, open, theme }} chosen={pair} />
-      ) : view === "picture" && layout !== undefined && !place.asked.get("item") ? (
+      ) : view === "picture" && layout !== undefined && !world.byName.has(place.asked.get("item") ?? "") ? (
         <Picture {...{ world, layout, place, port, named }} />
       ) : view === "picture" ? (
         <Neighbourhood {...{ world, place, port }} shown={named === null ? shown : [...named]} />
@@ -231,6 +262,11 @@ function PortFilter({ place }: { place: Place }) {
         title={wrong ? "Write a port such as 443 or 53/udp." : "Only what is allowed on this port"}
         onInput={(event) => go(place, { port: event.currentTarget.value.trim() }, undefined, true)}
       />
+      {wrong && (
+        <span class="wrong" role="status">
+          Write a port such as 443 or 53/udp.
+        </span>
+      )}
     </label>
   );
 }

@@ -4,7 +4,8 @@ import { matches, searchWords } from "../filter";
 import { linkTo, type Place } from "../location";
 import type { Counters as Told, NodeCounts, Server, Tally } from "../server";
 import { count, visibleText } from "../visible";
-import { Absent, Asked, Notes, useNews, Wide } from "./Agents";
+import { Absent, Asked, Notes, useNews } from "./Agents";
+import { Wide } from "./Wide";
 
 const COLUMNS = [
   "Node",
@@ -31,7 +32,7 @@ export function Counters({ server, place }: { server: Server; place: Place }) {
         {count(shown.length, "node")}. Packets that were denied, with their bytes, since each agent started.
       </p>
       <Notes notes={told.notes} />
-      <Wide label="Counters by node" columns={COLUMNS}>
+      <Wide label="Counters by node" many columns={COLUMNS}>
         <tbody>
           {shown.map((each) => (
             <Row key={each.node} node={each} />
@@ -78,7 +79,7 @@ function Rules({ told, place, words }: RulesProps) {
       {shown.length === 0 ? (
         <p>{fitting.length > 0 ? "Every rule was used." : "No use of a rule is told."}</p>
       ) : (
-        <Wide label="Rules" columns={["Policy", "Rule", "Uses", "Last used", "Counted since"]}>
+        <Wide label="Rules" many columns={["Policy", "Rule", "Uses", "Last used", "Counted since"]}>
           <tbody>
             {shown.map((each) => (
               <tr key={`${each.policy} ${each.path}`}>

@@ -6,7 +6,8 @@ import { linkTo, type Place } from "../location";
 import type { Denial, Denials, Server } from "../server";
 import { count, visibleText } from "../visible";
 import type { World } from "../world";
-import { Absent, Asked, Notes, useNews, Wide } from "./Agents";
+import { Absent, Asked, Notes, useNews } from "./Agents";
+import { Wide } from "./Wide";
 
 export function Drops({ server, world, place }: { server: Server; world: World; place: Place }) {
   const told = useNews<Denials>(server, "drops");
@@ -24,7 +25,7 @@ export function Drops({ server, world, place }: { server: Server; world: World; 
       {shown.length === 0 ? (
         <p>Nothing was denied{words.length > 0 ? " that the search fits" : " since the agents started"}.</p>
       ) : (
-        <Wide label="Drops" columns={["Last", "Seen", "From", "To", "Port", "Denied by"]}>
+        <Wide label="Drops" many columns={["Last", "Seen", "From", "To", "Port", "Denied by"]}>
           <tbody>
             {shown.map((drop) => (
               <Row key={`${drop.node} ${drop.from} ${drop.to} ${drop.protocol} ${drop.port} ${drop.direction} ${drop.cause}`} {...{ drop, place, world, ends }} />

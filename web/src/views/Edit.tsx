@@ -3,7 +3,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import type { Desk } from "../desk";
 import { type Editor, editorScript } from "../editorscript";
-import { linkTo, type Place } from "../location";
+import { go, linkTo, type Place } from "../location";
 import { count, visible, visibleText } from "../visible";
 import type { World } from "../world";
 import { ThisEdit } from "./ThisEdit";
@@ -37,9 +37,9 @@ export function Edit({ desk, place, world }: Props) {
             </a>
           </span>
         </header>
-        {open?.onDisk != null && <Conflict {...{ desk, path }} />}
+        {open?.onDisk != null && <Conflict {...{ desk, path }} gone={open.onDisk.digest === ""} />}
         <p class="said" role="status">
-          {visibleText(desk.said)}
+          {visibleText(desk.said(path))}
         </p>
         {open !== undefined && <Text {...{ desk, path }} text={open.text} original={compares ? (open.onDisk ?? open.saved).text : null} line={Number(place.asked.get("line") ?? 0)} />}
       </section>
@@ -48,12 +48,22 @@ export function Edit({ desk, place, world }: Props) {
   );
 }
 
-function Conflict({ desk, path }: { desk: Desk; path: string }) {
+function Conflict({ desk, path, gone }: { desk: Desk; path: string; gone: boolean }) {
   return (
     <div class="banner" role="alert">
-      <strong>The file has changed on disk since you opened it.</strong> Green is only in your text, red only on disk.{" "}
+      {gone ? (
+        <>
+          <strong>The file is not on disk any more.</strong> It was deleted or renamed after you opened it. Your text is
+          kept here until you choose.{" "}
+        </>
+      ) : (
+        <>
+          <strong>The file has changed on disk since you opened it.</strong> Lines in red, struck through, are only on
+          disk; lines in green are only in your text.{" "}
+        </>
+      )}
       <button type="button" onClick={() => desk.revert(path)}>
-        Take the file
+        {gone ? "Give up my text" : "Take the file"}
       </button>{" "}
       <button type="button" onClick={() => desk.keep(path)}>
         Keep my text
@@ -65,6 +75,7 @@ function Conflict({ desk, path }: { desk: Desk; path: string }) {
 function Files({ desk, place, path }: { desk: Desk; place: Place; path: string }) {
   const asked = (place.asked.get("q") ?? "").toLowerCase();
   const dirty = new Set(desk.dirty);
+  const folder = path.slice(0, path.lastIndexOf("/") + 1);
   const shown = desk.files.filter((each) => each.toLowerCase().includes(asked));
   return (
     <nav class="files" aria-label="Files">
@@ -75,6 +86,19 @@ function Files({ desk, place, path }: { desk: Desk; place: Place; path: string }
         </a>
       ))}
       {shown.length > MOST && <p class="count">{count(shown.length - MOST, "more file")}; search for one.</p>}
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          const { value } = event.currentTarget.elements.namedItem("name") as HTMLInputElement;
+          if (value !== "") go(place, { file: folder + value, line: "", diff: "" });
+        }}
+      >
+        <label>
+          <span class="hidden">Name of a new file</span>
+          <input name="name" placeholder="new.yaml" autocomplete="off" title={`A file in ${visibleText(folder) || "this folder"}; it is made when it is saved`} />
+        </label>{" "}
+        <button type="submit">New file</button>
+      </form>
     </nav>
   );
 }

@@ -1,13 +1,15 @@
 // What stands open: workloads that outside addresses reach or that reach outside, and workloads that
 // no policy isolates.
 
-import { useMemo, useState } from "preact/hooks";
+import { useMemo } from "preact/hooks";
 import { matches, searchWords } from "../filter";
 import { linkTo, type Place } from "../location";
 import { holds, isEverything } from "../ports";
 import { count, visible } from "../visible";
 import { allowedWords, shortName } from "../words";
 import type { World } from "../world";
+import { Wide } from "./Wide";
+import { useMost } from "./most";
 
 type Props = { world: World; place: Place; port: number | null };
 type Way = { pod: number; outside: number };
@@ -57,7 +59,7 @@ function exposed(world: World, port: number | null): { incoming: Way[]; outgoing
 const PAGE = 200;
 
 function Ways({ world, place, ways, inward }: { world: World; place: Place; ways: readonly Way[]; inward: boolean }) {
-  const [most, setMost] = useState(PAGE);
+  const [most, setMost] = useMost(PAGE);
   if (ways.length === 0) return <p>None.</p>;
   const whole = ways.filter(({ pod, outside }) => {
     const allowed = inward ? world.allowed(outside, pod) : world.allowed(pod, outside);
@@ -69,14 +71,7 @@ function Ways({ world, place, ways, inward }: { world: World; place: Place; ways
         {count(ways.length, "way")}
         {whole > 0 && `, ${whole.toLocaleString("en")} of them on every port`}
       </p>
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Workload</th>
-            <th scope="col">{inward ? "From" : "To"}</th>
-            <th scope="col">Ports</th>
-          </tr>
-        </thead>
+      <Wide label={inward ? "Reached from outside" : "Reach out"} columns={["Workload", inward ? "From" : "To", "Ports"]}>
         <tbody>
           {ways.slice(0, most).map(({ pod, outside }) => {
             const [from, to] = inward ? [outside, pod] : [pod, outside];
@@ -92,9 +87,9 @@ function Ways({ world, place, ways, inward }: { world: World; place: Place; ways
             );
           })}
         </tbody>
-      </table>
+      </Wide>
       {ways.length > most && (
-        <button type="button" onClick={() => setMost(most + 1000)}>
+        <button type="button" class="more" onClick={() => setMost(most + 1000)}>
           Show more ({(ways.length - most).toLocaleString("en")} left)
         </button>
       )}
@@ -103,7 +98,7 @@ function Ways({ world, place, ways, inward }: { world: World; place: Place; ways
 }
 
 function Open({ world, place, pods, title }: { world: World; place: Place; pods: readonly number[]; title: string }) {
-  const [most, setMost] = useState(60);
+  const [most, setMost] = useMost(60);
   if (pods.length === 0) return null;
   return (
     <>
@@ -120,7 +115,7 @@ function Open({ world, place, pods, title }: { world: World; place: Place; pods:
         ))}
       </ul>
       {pods.length > most && (
-        <button type="button" class="quiet" onClick={() => setMost(most + 500)}>
+        <button type="button" class="quiet more" onClick={() => setMost(most + 500)}>
           {pods.length - most} more
         </button>
       )}

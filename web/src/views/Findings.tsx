@@ -1,10 +1,10 @@
 // What `podfence check` says, by code.
 
-import { useState } from "preact/hooks";
 import { matches, searchWords } from "../filter";
 import { linkTo, type Place } from "../location";
 import type { Finding } from "../schema";
 import { count, visible, visibleText } from "../visible";
+import { useMost } from "./most";
 
 export function Findings({ found, place }: { found: readonly Finding[] | null; place: Place }) {
   if (found === null) return <p class="plain">Findings are left out of this page.</p>;
@@ -40,7 +40,7 @@ export function Findings({ found, place }: { found: readonly Finding[] | null; p
 const FIRST = 10;
 
 function Code({ code, found, place }: { code: string; found: readonly Finding[]; place: Place }) {
-  const [most, setMost] = useState(FIRST);
+  const [most, setMost] = useMost(FIRST);
   return (
     <section>
       <h3>
@@ -52,7 +52,7 @@ function Code({ code, found, place }: { code: string; found: readonly Finding[];
         ))}
       </ul>
       {found.length > most && (
-        <button type="button" class="quiet" onClick={() => setMost(most + 200)}>
+        <button type="button" class="quiet more" onClick={() => setMost(most + 200)}>
           {found.length - most} more
         </button>
       )}

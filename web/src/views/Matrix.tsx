@@ -1,6 +1,7 @@
 // Who reaches whom as a matrix: rows from, columns to. Only what is in the window is drawn; the grid
 // that a screen reader sees holds the one cell that has the focus.
 
+import type { VNode } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { groupKey, lines, type Line, Shares } from "../layout";
 import { go, linkTo, type Place } from "../location";
@@ -207,39 +208,46 @@ function Headers({ axis, world, all, view, sizes, place, open, hot }: HeaderProp
 type NamesProps = Omit<HeaderProps, "view" | "sizes"> & { first: number; last: number };
 
 function Names({ axis, world, all, first, last, place, open, hot }: NamesProps) {
+  // An element that is the same one as before is not compared with itself in each frame of a scroll.
+  const made = useMemo(() => new Map<number, VNode>(), [axis, world, all, place, open]);
+  const name = (number: number): VNode => {
+    const isHot = number === hot;
+    const known = isHot ? undefined : made.get(number);
+    if (known !== undefined) return known;
+    const shown = <Name key={number} {...{ axis, world, place, open, number, isHot }} line={all[number]!} />;
+    if (!isHot) made.set(number, shown);
+    return shown;
+  };
+  return <>{Array.from({ length: last - first }, (_, index) => name(first + index))}</>;
+}
+
+type NameProps = Pick<HeaderProps, "axis" | "world" | "place" | "open"> & { number: number; line: Line; isHot: boolean };
+
+function Name({ axis, world, place, open, number, line, isHot }: NameProps) {
+  const at = `${number * CELL}px`;
+  const name = line.kind === "end" ? shortName(world, line.endpoint) : lineName(world, line);
+  const common = {
+    class: `${line.kind}${isHot ? " hot" : ""}`,
+    style: axis === "rows" ? { top: at } : { left: at },
+    title: lineName(world, line),
+  };
+  if (line.kind === "end") {
+    const item = world.endpoints[line.endpoint]!.name;
+    const href = linkTo(place, { view: "picture", item, pair: "", ask: "" });
+    return (
+      <a {...common} href={href} tabIndex={-1}>
+        <span>{name}</span>
+      </a>
+    );
+  }
   return (
-    <>
-      {all.slice(first, last).map((line, index) => {
-        const number = first + index;
-        const at = `${number * CELL}px`;
-        const name = line.kind === "end" ? shortName(world, line.endpoint) : lineName(world, line);
-        const title = lineName(world, line);
-        const common = {
-          key: line.kind === "end" ? `e${line.endpoint}` : `g${line.group}`,
-          class: `${line.kind}${number === hot ? " hot" : ""}`,
-          style: axis === "rows" ? { top: at } : { left: at },
-          title,
-        };
-        if (line.kind === "end") {
-          const item = world.endpoints[line.endpoint]!.name;
-          const href = linkTo(place, { view: "picture", item, pair: "", ask: "" });
-          return (
-            <a {...common} href={href} tabIndex={-1}>
-              <span>{name}</span>
-            </a>
-          );
-        }
-        return (
-          <button {...common} type="button" tabIndex={-1} onClick={() => toggle(world, place, open, [line])}>
-            <span>
-              {line.kind === "head" ? "▾ " : "▸ "}
-              {name}
-              {line.kind === "folded" && <small> {line.members.length}</small>}
-            </span>
-          </button>
-        );
-      })}
-    </>
+    <button {...common} type="button" tabIndex={-1} onClick={() => toggle(world, place, open, [line])}>
+      <span>
+        {line.kind === "head" ? "▾ " : "▸ "}
+        {name}
+        {line.kind === "folded" && <small> {line.members.length}</small>}
+      </span>
+    </button>
   );
 }
 

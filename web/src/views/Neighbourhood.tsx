@@ -49,32 +49,34 @@ function Middle({ world, item }: { world: World; item: number }) {
   const closed = (bit: number): string => ((isolated ?? 0) & bit ? "isolated" : "not isolated: open");
   return (
     <section class="middle" aria-label="The workload">
-      <h2>{visible(world.endpoints[item]!.name)}</h2>
-      {pods === undefined ? (
-        <>
-          <p>Addresses outside the cluster. No policy judges their end.</p>
-          <ul class="plain-list">
-            {(addresses ?? []).slice(0, 8).map((each) => (
-              <li key={each}>{visible(each)}</li>
-            ))}
-          </ul>
-        </>
-      ) : (
-        <dl>
-          <dt>{kind}</dt>
-          <dd>{count(pods.length, "pod")}</dd>
-          <dt>Ingress</dt>
-          <dd>{closed(1)}</dd>
-          <dt>Egress</dt>
-          <dd>{closed(2)}</dd>
-          {ports !== undefined && ports.length > 0 && (
-            <>
-              <dt>Ports</dt>
-              <dd>{ports.map(([protocol, port, name]) => `${protocol}/${port}${name ? ` ${visible(name)}` : ""}`).join(", ")}</dd>
-            </>
-          )}
-        </dl>
-      )}
+      <div class="held">
+        <h2>{visible(world.endpoints[item]!.name)}</h2>
+        {pods === undefined ? (
+          <>
+            <p>Addresses outside the cluster. No policy judges their end.</p>
+            <ul class="plain-list">
+              {(addresses ?? []).slice(0, 8).map((each) => (
+                <li key={each}>{visible(each)}</li>
+              ))}
+            </ul>
+          </>
+        ) : (
+          <dl>
+            <dt>{kind}</dt>
+            <dd>{count(pods.length, "pod")}</dd>
+            <dt>Ingress</dt>
+            <dd>{closed(1)}</dd>
+            <dt>Egress</dt>
+            <dd>{closed(2)}</dd>
+            {ports !== undefined && ports.length > 0 && (
+              <>
+                <dt>Ports</dt>
+                <dd>{ports.map(([protocol, port, name]) => `${protocol}/${port}${name ? ` ${visible(name)}` : ""}`).join(", ")}</dd>
+              </>
+            )}
+          </dl>
+        )}
+      </div>
     </section>
   );
 }

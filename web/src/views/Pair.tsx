@@ -28,7 +28,7 @@ export function Pair({ world, asking, place, port, pair: [from, to] }: Props) {
     panel.current?.scrollTo(0, 0);
     // In a narrow window it lies below the map, where nobody would look for it.
     if (matchMedia("(max-width: 900px)").matches) panel.current?.scrollIntoView();
-  }, [from, to]);
+  }, [from, to, asking === null]);
   const close = (): void => {
     go(place, { pair: "", ask: "" });
     document.querySelector<HTMLElement>("[role=grid]")?.focus({ preventScroll: true });

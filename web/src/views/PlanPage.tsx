@@ -1,10 +1,11 @@
 // What a change opens and closes, and which edit does it: the answer of `podfence plan`.
 
-import { useState } from "preact/hooks";
 import { matches, searchWords } from "../filter";
 import type { Place } from "../location";
 import type { Plan, PlanEdit, PlanOutcome } from "../unpack";
 import { count, visible, visibleText } from "../visible";
+import { Wide } from "./Wide";
+import { useMost } from "./most";
 
 export function PlanPage({ plan, place }: { plan: Plan; place: Place }) {
   const { summary } = plan;
@@ -42,22 +43,14 @@ export function PlanPage({ plan, place }: { plan: Plan; place: Place }) {
 const FIRST = 50;
 
 function Outcomes({ title, outcomes, edits }: { title: string; outcomes: readonly PlanOutcome[]; edits: readonly PlanEdit[] }) {
-  const [most, setMost] = useState(FIRST);
+  const [most, setMost] = useMost(FIRST);
   if (outcomes.length === 0) return null;
   return (
     <section>
       <h3>
         {title} <small>{outcomes.length}</small>
       </h3>
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">From</th>
-            <th scope="col">To</th>
-            <th scope="col">Change</th>
-            <th scope="col">By</th>
-          </tr>
-        </thead>
+      <Wide label={title} columns={["From", "To", "Change", "By"]}>
         <tbody>
           {outcomes.slice(0, most).map((each, at) => (
             <tr key={at}>
@@ -80,9 +73,9 @@ function Outcomes({ title, outcomes, edits }: { title: string; outcomes: readonl
             </tr>
           ))}
         </tbody>
-      </table>
+      </Wide>
       {outcomes.length > most && (
-        <button type="button" onClick={() => setMost(most + 500)}>
+        <button type="button" class="more" onClick={() => setMost(most + 500)}>
           Show more ({outcomes.length - most} left)
         </button>
       )}
@@ -123,7 +116,7 @@ function Names({ title, names }: { title: string; names: readonly string[] }) {
 }
 
 function Edits({ edits }: { edits: readonly PlanEdit[] }) {
-  const [most, setMost] = useState(200);
+  const [most, setMost] = useMost(200);
   return (
     <>
       <ul class="edits">
@@ -147,7 +140,7 @@ function Edits({ edits }: { edits: readonly PlanEdit[] }) {
         ))}
       </ul>
       {edits.length > most && (
-        <button type="button" onClick={() => setMost(most + 1000)}>
+        <button type="button" class="more" onClick={() => setMost(most + 1000)}>
           Show more ({edits.length - most} left)
         </button>
       )}

@@ -1,6 +1,6 @@
 // All policies as a table, and one with its text, its findings and whom it selects.
 
-import { useMemo, useState } from "preact/hooks";
+import { useMemo } from "preact/hooks";
 import type { Asking } from "../asking";
 import { matches, searchWords } from "../filter";
 import { linkTo, type Place } from "../location";
@@ -8,7 +8,9 @@ import type { Finding } from "../schema";
 import { count, visible } from "../visible";
 import { FindingLine } from "./Findings";
 import { policyKey, policyName } from "./Reason";
+import { Wide } from "./Wide";
 import { fileName, type Mark, textLines, Yaml } from "./Yaml";
+import { useMost } from "./most";
 
 type Props = { asking: Asking | null; place: Place; found: readonly Finding[] | null };
 
@@ -33,7 +35,7 @@ function List({
   found: readonly Finding[] | null;
   missing: string | undefined;
 }) {
-  const [most, setMost] = useState(PAGE);
+  const [most, setMost] = useMost(PAGE);
   const asked = searchWords(place.asked.get("q") ?? "");
   const { policies, documents } = asking.rules;
   const shown = [...policies.keys()].filter((each) => matches(policyName(policies[each]!), asked));
@@ -51,17 +53,7 @@ function List({
         {shown.length < policies.length ? `${shown.length} of ` : ""}
         {count(policies.length, "policy", "policies")}
       </p>
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Policy</th>
-            <th scope="col" class="figure">Selects</th>
-            <th scope="col">Ingress</th>
-            <th scope="col">Egress</th>
-            <th scope="col" class="figure">Findings</th>
-            <th scope="col">Where</th>
-          </tr>
-        </thead>
+      <Wide label="Policies" columns={["Policy", "#Selects", "Ingress", "Egress", "#Findings", "Where"]}>
         <tbody>
           {shown.slice(0, most).map((each) => {
             const policy = policies[each]!;
@@ -91,9 +83,9 @@ function List({
             );
           })}
         </tbody>
-      </table>
+      </Wide>
       {shown.length > most && (
-        <button type="button" onClick={() => setMost(most + 1000)}>
+        <button type="button" class="more" onClick={() => setMost(most + 1000)}>
           Show more ({(shown.length - most).toLocaleString("en")} left)
         </button>
       )}

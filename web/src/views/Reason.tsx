@@ -3,7 +3,7 @@
 import type { Asking, DirectionAnswer } from "../asking";
 import { linkTo, type Place } from "../location";
 import { words } from "../ports";
-import { visible, visibleText } from "../visible";
+import { capital, visible, visibleText } from "../visible";
 import type { Origin, PolicyLook, RuleLook } from "../why";
 import { reasonWords } from "../words";
 import { blockEnd, type Mark, Yaml } from "./Yaml";
@@ -47,8 +47,6 @@ export function Reason({ asking, place, answer }: Props) {
     </section>
   );
 }
-
-const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** A rule or an isolation that decided, with its lines. */
 function Deciding({

@@ -1,11 +1,13 @@
 // The map as a table: for reading aloud, for printing, for copying.
 
-import { useMemo, useState } from "preact/hooks";
+import { useMemo } from "preact/hooks";
 import { linkTo, type Place } from "../location";
 import { holds } from "../ports";
 import { count, visible } from "../visible";
 import { allowedWords } from "../words";
 import type { World } from "../world";
+import { Wide } from "./Wide";
+import { useMost } from "./most";
 
 type Props = {
   world: World;
@@ -19,18 +21,11 @@ const PAGE = 300;
 
 export function Table({ world, place, port, shown, named }: Props) {
   const pairs = useMemo(() => pairsOf(world, shown, named, port), [world, shown, named, port]);
-  const [most, setMost] = useState(PAGE);
+  const [most, setMost] = useMost(PAGE);
   return (
     <div class="table-view">
       <p class="count">{count(pairs.length, "allowed pair")}</p>
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">From</th>
-            <th scope="col">To</th>
-            <th scope="col">Ports</th>
-          </tr>
-        </thead>
+      <Wide label="Allowed pairs" columns={["From", "To", "Ports"]}>
         <tbody>
           {pairs.slice(0, most).map(([from, to]) => {
             const names = [from, to].map((each) => world.endpoints[each]!.name);
@@ -45,10 +40,10 @@ export function Table({ world, place, port, shown, named }: Props) {
             );
           })}
         </tbody>
-      </table>
+      </Wide>
       {pairs.length > most && (
         <p>
-          <button type="button" onClick={() => setMost(most + 1000)}>
+          <button type="button" class="more" onClick={() => setMost(most + 1000)}>
             Show more
           </button>{" "}
           {(pairs.length - most).toLocaleString("en")} are not shown; search for a name to see fewer.

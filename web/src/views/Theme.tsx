@@ -14,18 +14,27 @@ function stored(): Theme {
   }
 }
 
+const systemIsDark = (): boolean => matchMedia("(prefers-color-scheme: dark)").matches;
+
+function apply(theme: Theme, dark: boolean): void {
+  const shown = theme === "system" ? (dark ? "dark" : "light") : theme;
+  if (document.documentElement.dataset.theme !== shown) document.documentElement.dataset.theme = shown;
+}
+
+/** Before anything is drawn, so that what says why nothing is has the right colours too. */
+export const applyTheme = (): void => apply(stored(), systemIsDark());
+
 /** The theme, and a text that changes whenever colours do. */
 export function useTheme(): [string, (theme: Theme) => void] {
   const [theme, setTheme] = useState<Theme>(stored);
-  const [dark, setDark] = useState(() => matchMedia("(prefers-color-scheme: dark)").matches);
+  const [dark, setDark] = useState(systemIsDark);
   useEffect(() => {
     const query = matchMedia("(prefers-color-scheme: dark)");
     const changed = (): void => setDark(query.matches);
     query.addEventListener("change", changed);
     return () => query.removeEventListener("change", changed);
   }, []);
-  const shown = theme === "system" ? (dark ? "dark" : "light") : theme;
-  if (document.documentElement.dataset.theme !== shown) document.documentElement.dataset.theme = shown;
+  apply(theme, dark);
   const set = (next: Theme): void => {
     try {
       localStorage.setItem(KEY, next);

@@ -44,7 +44,7 @@ export function ThisEdit({ desk, place, world }: Props) {
   );
 }
 
-function said({ standing, dirty, last }: Desk): string {
+function said({ standing, dirty, last, failure }: Desk): string {
   switch (standing) {
     case "saved":
       return "Nothing is typed that is not saved.";
@@ -53,7 +53,7 @@ function said({ standing, dirty, last }: Desk): string {
     case "invalid":
       return last?.plan === undefined ? "Not valid yet." : "Not valid yet. What is below is how it was before.";
     case "failed":
-      return "The server could not judge it.";
+      return `This could not be judged: ${visibleText(failure)}`;
     case "judged":
       return `${count(dirty.length, "file")} not saved, judged in ${last?.ms.toLocaleString("en")} ms.`;
   }

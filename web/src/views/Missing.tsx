@@ -1,0 +1,53 @@
+// What an address asks for and this page does not have: a pair, a workload, a page.
+
+import { linkTo, type Page, type Place } from "../location";
+import { visible } from "../visible";
+import { pairWords } from "../words";
+import type { World } from "../world";
+
+/** The two ends that an address names, null for an end that is not on the map. A name may hold the
+ * sign that stands between the two. */
+export function endsOf(world: World, asked: string): readonly [number | null, number | null] {
+  const signs = [...asked.matchAll(/~/g)].map(({ index }) => index);
+  const found = signs.map((at) => [asked.slice(0, at), asked.slice(at + 1)].map((name) => world.byName.get(name) ?? null));
+  const known = ([from, to]: (number | null)[]): number => Number(from != null) + Number(to != null);
+  const best = found.sort((one, other) => known(other) - known(one))[0];
+  return [best?.[0] ?? null, best?.[1] ?? null];
+}
+
+export function Missing({ world, place }: { world: World; place: Place }) {
+  const pair = place.asked.get("pair") ?? "";
+  const item = place.asked.get("item") ?? "";
+  const [from, to] = endsOf(world, pair);
+  return (
+    <>
+      {pair !== "" && !(from !== null && to !== null && world.isPair(from, to)) && (
+        <div class="banner" role="status">
+          <strong>There is no such pair.</strong>{" "}
+          {from === null || to === null
+            ? `“${visible(pair).replace("~", "” to “")}”: not both are on this map, now or under these names.`
+            : `${pairWords(world, from, to, null)}.`}{" "}
+          <a href={linkTo(place, { pair: "", ask: "" })}>Close</a>
+        </div>
+      )}
+      {item !== "" && !world.byName.has(item) && (
+        <div class="banner" role="status">
+          <strong>“{visible(item)}” is not on this map,</strong> now or under this name.{" "}
+          <a href={linkTo(place, { item: "" })}>Show the picture</a>
+        </div>
+      )}
+    </>
+  );
+}
+
+const ELSEWHERE: Partial<Record<Page, string>> = {
+  plan: "This page was made without --plan, so it shows no change.",
+  edit: "Files are edited in the page of podfence serve -f … --edit, and this is another one.",
+  drops: "What agents deny is told to the page of podfence serve, and this is a report.",
+  counters: "What agents count is told to the page of podfence serve, and this is a report.",
+};
+
+/** Instead of a page that is only elsewhere; null for one that is here. */
+export function elsewhere(page: Page): string | null {
+  return ELSEWHERE[page] ?? null;
+}
