@@ -15,7 +15,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -46,6 +47,8 @@ class Browser:
         self._number = 0
         self._buffer = b""
         self._loaded = False
+        self._trace: list[Mapping[str, Any]] = []
+        self._is_recorded = True
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(
@@ -116,15 +119,25 @@ class Browser:
 
     # -- what a person does
 
-    def resize(self, width: int, height: int) -> None:
-        """The window's size, in CSS pixels."""
+    def resize(self, width: int, height: int, scale: int = 1) -> None:
+        """The window's size, in CSS pixels. ``scale``: pixels of the screen for one of those."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
             height=height,
-            deviceScaleFactor=1,
+            deviceScaleFactor=scale,
             mobile=False,
         )
+
+    @contextmanager
+    def running_first(self, script: str) -> Iterator[None]:
+        """What runs in each page before its own scripts; "" for nothing."""
+        found = self.call("Page.addScriptToEvaluateOnNewDocument", source=script)
+        try:
+            yield
+        finally:
+            identifier = found["identifier"]
+            self.call("Page.removeScriptToEvaluateOnNewDocument", identifier=identifier)
 
     def theme(self, name: str) -> None:
         """``light`` or ``dark``, as the system would say."""
@@ -202,6 +215,18 @@ class Browser:
             raise PageError(json.dumps(answer["exceptionDetails"])[:2000])
         return answer["result"].get("value")
 
+    @contextmanager
+    def traced(self, *categories: str) -> Iterator[list[Mapping[str, Any]]]:
+        """What the browser records meanwhile; all of it is there once this has ended."""
+        found: list[Mapping[str, Any]] = []
+        self._trace = found
+        self.call("Tracing.start", categories=",".join(categories), transferMode="ReportEvents")
+        yield found
+        self._is_recorded = False
+        self.call("Tracing.end")
+        while not self._is_recorded:
+            self._told(self._next())
+
     def settle(self) -> None:
         """Until what was asked has been drawn: two frames later."""
         self.run("new Promise(r => requestAnimationFrame(() => requestAnimationFrame(() => r(0))))")
@@ -267,6 +292,10 @@ class Browser:
         elif method == "Page.javascriptDialogOpening":
             self.dialogs.append(str(said["type"]))
             self._send("Page.handleJavaScriptDialog", accept=True)  # its answer is passed over
+        elif method == "Tracing.dataCollected":
+            self._trace += said["value"]
+        elif method == "Tracing.tracingComplete":
+            self._is_recorded = True
         elif method == "Network.requestWillBeSent":
             self.requests.append(said["request"]["url"])
 

@@ -9,44 +9,51 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from tests.web.chromium import Browser
+from tests.web.editscenes import EDITS
 from tests.web.reportscenes import REPORTS
 from tests.web.scene import THEMES, Scene, View
 from tests.web.serverscenes import SERVERS
 
-SCENES: Final = (*REPORTS, *SERVERS)
+SCENES: Final = (*REPORTS, *EDITS, *SERVERS)
 
 
 def take(browser: Browser, scene: Scene, shots: Path) -> list[str]:
     """Every view of a scene in both themes; what is not as it should be."""
-    if not scene.anew:
-        return _taken(browser, scene, THEMES, shots)
-    return [line for theme in THEMES for line in _taken(browser, scene, (theme,), shots)]
-
-
-def _taken(browser: Browser, scene: Scene, themes: tuple[str, ...], shots: Path) -> list[str]:
     wrong = []
+    for name, view in views(browser, scene):
+        text = " ".join(browser.text("body").split())
+        wrong += [f"{name}: lacks {w!r}" for w in view.words if w not in text]
+        if browser.run("document.documentElement.scrollWidth - innerWidth") > 0:
+            wrong.append(f"{name}: wider than its window")
+        browser.screenshot(shots / f"{name}.png")
+    return wrong
+
+
+def views(browser: Browser, scene: Scene) -> Iterator[tuple[str, View]]:
+    """The browser at each view of a scene in both themes, with a name for it."""
+    for themes in ((theme,) for theme in THEMES) if scene.anew else (THEMES,):
+        yield from _views(browser, scene, themes)
+
+
+def _views(browser: Browser, scene: Scene, themes: tuple[str, ...]) -> Iterator[tuple[str, View]]:
     with (
         tempfile.TemporaryDirectory(prefix="podfence-shots-") as folder,
         scene.address(Path(folder)) as address,
+        browser.running_first(scene.script),
     ):
         browser.own = (*browser.own, address.partition("#")[0])
         for theme in themes:
             browser.theme(theme)
             for view in scene.views:
-                browser.resize(view.width, 800)
-                name = f"{scene.name}-{view.name}-{theme}"
+                browser.resize(view.width, view.height, view.scale)
                 opened(browser, address, view)
-                text = " ".join(browser.text("body").split())
-                wrong += [f"{name}: lacks {w!r}" for w in view.words if w not in text]
-                if browser.run("document.documentElement.scrollWidth - innerWidth") > 0:
-                    wrong.append(f"{name}: wider than its window")
-                browser.screenshot(shots / f"{name}.png")
+                yield f"{scene.name}-{view.name}-{theme}", view
         browser.call("Page.navigate", url="about:blank")
-    return wrong
 
 
 def opened(browser: Browser, address: str, view: View) -> None:

@@ -13,8 +13,9 @@ from typing import Final
 from tests.cli.test_hostile import manifests
 from tests.cli.test_report import CHANGE
 from tests.web.pages import write
-from tests.web.scene import PANEL, SHOP, Scene, View, until
+from tests.web.scene import BANNER, PANEL, SHOP, Scene, View, until
 
+PAIR: Final = "#/map?pair=shop/backend~shop/db"
 TORN: Final = (
     "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
     "metadata: {name: torn, namespace: shop}\nspec: {podSelector: 5}\n"
@@ -38,12 +39,17 @@ def reported(
     return made
 
 
-@contextmanager
-def broken(folder: Path) -> Iterator[str]:
-    page = write(folder, *SHOP)
-    text = page.read_text("utf-8")
-    page.write_text(text.replace('id="data-map"', 'id="data-gone"'), "utf-8")
-    yield page.resolve().as_uri()
+def broken(part: str) -> Callable[[Path], AbstractContextManager[str]]:
+    """A page without one of its parts."""
+
+    @contextmanager
+    def made(folder: Path) -> Iterator[str]:
+        page = write(folder, *SHOP)
+        text = page.read_text("utf-8")
+        page.write_text(text.replace(f'id="data-{part}"', 'id="data-gone"'), "utf-8")
+        yield page.resolve().as_uri()
+
+    return made
 
 
 def pods(namespaces: int, each: int) -> bytes:
@@ -62,9 +68,7 @@ REPORTS: Final = (
         (
             View("map", "#/map", ("allowed pair", "every port")),
             View("pair", "#/map?pair=monitoring/prometheus~shop/db", ("no:",), until(PANEL)),
-            View(
-                "pair-allowed", "#/map?pair=shop/backend~shop/db", ("yes: TCP/5432",), until(PANEL)
-            ),
+            View("pair-allowed", PAIR, ("yes: TCP/5432",), until(PANEL)),
             View("picture", "#/map?view=picture", ("prometheus",)),
             View("neighbourhood", "#/map?view=picture&item=shop/db", ("shop/db", "reaches")),
             View("table", "#/map?view=table", ("allowed pair",)),
@@ -80,9 +84,49 @@ REPORTS: Final = (
             View("exposed", "#/exposed", ("outside",)),
             View("findings", "#/findings", ("PF3",)),
             View("change", "#/plan", ("opened", "shop/backup")),
-            View("map-narrow", "#/map", ("allowed pair",), None, 480),
-            View("pair-narrow", "#/map?pair=shop/backend~shop/db", ("yes:",), until(PANEL), 480),
+            View("map-narrow", "#/map", ("allowed pair",), None, 360, 640),
+            View("pair-narrow", PAIR, ("yes:",), until(PANEL), 360, 640),
+            View("picture-narrow", "#/map?view=picture", ("prometheus",), None, 360, 640),
+            View("policies-narrow", "#/policies", ("default-deny",), None, 360, 640),
+            View("exposed-narrow", "#/exposed", ("outside",), None, 360, 640),
+            View("findings-narrow", "#/findings", ("PF3",), None, 360, 640),
+            View("change-narrow", "#/plan", ("opened",), None, 360, 640),
+            View("pair-zoomed", PAIR, ("yes:",), until(PANEL), 640, 400, 2),
+            View(
+                "pair-gone", "#/map?pair=shop/gone~shop/db", ("There is no such pair.", "shop/gone")
+            ),
+            View("pair-self", "#/map?pair=shop/db~shop/db", ("a pod always reaches itself",)),
+            View(
+                "item-gone",
+                "#/map?view=picture&item=shop/gone",
+                ("“shop/gone” is not on this map",),
+            ),
+            View(
+                "policy-gone", "#/policies?policy=NetworkPolicy/shop/gone", ("There is no policy",)
+            ),
+            View("edit-elsewhere", "#/edit", ("Files are edited in the page of podfence serve",)),
+            View("drops-elsewhere", "#/drops", ("told to the page of podfence serve",)),
+            View("port", "#/map?port=tcp/5432&view=table", ("2 allowed pairs",)),
+            View("port-wrong", "#/map?port=sql", ("Write a port such as 443 or 53/udp.",)),
         ),
+    ),
+    Scene(
+        "unchanged",
+        reported(*SHOP, "--plan", "examples/shop"),
+        (
+            View("change", "#/plan", ("No verdict changes",)),
+            View("findings", "#/findings", ("podfence check found nothing.",)),
+        ),
+    ),
+    Scene(
+        "without-change",
+        reported(*SHOP),
+        (View("page", "#/plan", ("made without --plan",)),),
+    ),
+    Scene(
+        "without-text",
+        reported(*SHOP, "--no-text"),
+        (View("pair", PAIR, ("yes:",), until(PANEL)),),
     ),
     Scene(
         "tiers",
@@ -124,8 +168,19 @@ REPORTS: Final = (
     ),
     Scene(
         "state-broken",
-        broken,
+        broken("map"),
         (View("page", "", ("The report cannot be shown", "write the report")),),
+    ),
+    Scene(
+        "state-broken-rules",
+        broken("rules"),
+        (View("pair", PAIR, ("The rules cannot be read,",), until(BANNER)),),
+    ),
+    Scene(
+        "state-old-browser",
+        reported(*SHOP),
+        (View("page", "", ("This browser is too old", "a browser of 2023 or newer")),),
+        script="delete globalThis.DecompressionStream",
     ),
     Scene(
         "hostile",
@@ -135,6 +190,13 @@ REPORTS: Final = (
     Scene(
         "anonymised",
         reported(*SHOP, "--anonymise"),
-        (View("map", "#/map?pair=namespace-2/workload-1~namespace-2/workload-2", ()),),
+        (
+            View(
+                "map",
+                "#/map?pair=namespace-2/workload-2~namespace-2/workload-3",
+                ("namespace-2/workload-2", "Entering namespace-2/workload-3"),
+                until(PANEL),
+            ),
+        ),
     ),
 )

@@ -1,4 +1,4 @@
-"""Every page and state that a server adds: editing, what agents tell, what may fail.
+"""Every page and state that a server adds, but for editing: what agents tell, what may fail.
 
 Rule: a state is made on purpose, and is one only if the page says its words.
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Final
 
 from podfence.agent.fleet import Told
+from podfence.agent.nodereport import NodeReport
 from podfence.render.counters import page_data as counters_data
 from podfence.render.drops import page_data as drops_data
 from podfence.web.agentnews import AgentNews
@@ -21,29 +23,21 @@ from tests.cli.test_serve_drops import DROP, LATER, serving_news, told
 from tests.kube.fakecluster import kubeconfig, running
 from tests.support.serving import Serving
 from tests.web.chromium import Browser
-from tests.web.scene import SHOP, Act, Scene, View, until
+from tests.web.editscenes import served
+from tests.web.scene import BANNER, SHOP, Scene, View, until
 from tests.web.test_counters import NODES, RULES
-
-DB: Final = "shop/policies/db.yaml"
-FRONTEND: Final = "shop/policies/frontend.yaml"
-
-
-def served(*arguments: str) -> Callable[[Path], AbstractContextManager[str]]:
-    """``podfence serve`` on a copy of the shop."""
-
-    @contextmanager
-    def made(folder: Path) -> Iterator[str]:
-        shutil.copytree(ROOT / "examples/shop", folder / "shop")
-        with Serving("-f", "shop", *arguments, directory=folder) as server:
-            yield server.address
-
-    return made
 
 
 @contextmanager
 def without_token(folder: Path) -> Iterator[str]:
     with Serving(*SHOP) as server:
         yield server.address.partition("#")[0]
+
+
+@contextmanager
+def with_another_token(folder: Path) -> Iterator[str]:
+    with Serving(*SHOP) as server:
+        yield f"{server.address.partition('=')[0]}=of-another-server"
 
 
 @contextmanager
@@ -56,19 +50,28 @@ def unread_any_more(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def ended(folder: Path) -> Iterator[str]:
-    """One that is ended once the page is open, by ``end_it``."""
-    with Serving(*SHOP) as server:
-        _ENDED.append(server)
+    """One that is ended once the page is open, by ``end_it`` or ``start_anew``."""
+    with ExitStack() as stack:
+        server = stack.enter_context(Serving(*SHOP))
+        _ENDED.append((server, stack))
         yield server.address
 
 
-_ENDED: list[Serving] = []
+_ENDED: list[tuple[Serving, ExitStack]] = []
 
 
 def end_it(browser: Browser) -> None:
     """The server of ``ended`` ends."""
-    _ENDED.pop().stop()
-    browser.wait("document.querySelector('.banner[role=alert]') !== null")
+    _ENDED.pop()[0].stop()
+    browser.wait(BANNER)
+
+
+def start_anew(browser: Browser) -> None:
+    """The server of ``ended`` ends, and another one takes its port."""
+    old, stack = _ENDED.pop()
+    old.stop()
+    stack.enter_context(Serving(*SHOP, "--port", str(old.port)))
+    browser.wait("document.querySelector('.banner')?.innerText.includes('started anew')")
 
 
 def live(*forbidden: str) -> Callable[[Path], AbstractContextManager[str]]:
@@ -100,93 +103,35 @@ def told_by_agents(folder: Path) -> Iterator[str]:
         yield bound.address
 
 
-SAID: Final = "document.querySelector('.this-edit')?.innerText"
+@contextmanager
+def with_nothing_told(folder: Path) -> Iterator[str]:
+    """Agents that denied nothing and count nothing yet."""
+    shutil.copytree(ROOT / "examples/shop", folder / "shop")
+    drops = drops_data([told("worker-1")])
+    counters = counters_data([Told("worker-1", NodeReport("worker-1", in_sync=True))], [])
+    news = AgentNews("drops", lambda: drops), AgentNews("counters", lambda: counters)
+    with serving_news(folder, *news) as bound:
+        yield bound.address
 
 
-def typed(line: int, path: str, *steps: Callable[[Browser], None]) -> Act:
-    """In the editor, at the end of a line."""
+@contextmanager
+def silent_agents(folder: Path) -> Iterator[str]:
+    """Agents that take their time."""
+    shutil.copytree(ROOT / "examples/shop", folder / "shop")
+    done = Event()
 
-    def act(browser: Browser) -> None:
-        browser.go(f"#/edit?file={path}&line={line}")
-        browser.wait(f"document.querySelector('.edit h2')?.innerText.includes({path!r})")
-        browser.wait("document.activeElement?.className.includes('cm-content')")
-        browser.press("End")
-        for step in steps:
-            step(browser)
+    def ask() -> dict[str, object]:
+        done.wait(60)
+        return drops_data([])
 
-    return act
-
-
-def keys(*names: str) -> Act:
-    return lambda browser: browser.press(*names)
-
-
-def letters(text: str) -> Act:
-    return lambda browser: browser.type(text)
+    with serving_news(folder, AgentNews("drops", ask)) as bound:
+        try:
+            yield bound.address
+        finally:
+            done.set()
 
 
-def says(text: str) -> Act:
-    """The panel beside the text does."""
-    return until(f"{SAID}?.includes({text!r})")
-
-
-BACK: Final = ("ArrowLeft", *["Backspace"] * len("backend"))
 SERVERS: Final = (
-    Scene(
-        "edit",
-        served("--edit"),
-        (
-            View(
-                "saved",
-                f"#/edit?file={DB}",
-                ("Nothing is typed that is not saved.",),
-                until("document.querySelector('.cm-content') !== null"),
-            ),
-            View(
-                "misspelt",
-                "#/edit",
-                ("PF320",),
-                typed(13, DB, keys(*BACK), letters("frontned"), says("PF320")),
-            ),
-            View(
-                "completion",
-                "#/edit",
-                ("2 pods",),
-                typed(
-                    13,
-                    DB,
-                    keys(*BACK, "f"),
-                    until("document.querySelector('.cm-tooltip-autocomplete') !== null"),
-                ),
-            ),
-            View(
-                "invalid",
-                "#/edit",
-                ("Not valid yet",),
-                typed(13, DB, keys("Backspace"), says("Not valid yet")),
-            ),
-            View(
-                "one-sided",
-                "#/edit",
-                ("PF330",),
-                typed(13, DB, keys(*BACK), letters("frontend"), says("PF330")),
-            ),
-            View(
-                "differences",
-                "#/edit",
-                ("not saved",),
-                typed(
-                    13,
-                    DB,
-                    keys(*BACK),
-                    letters("frontend"),
-                    lambda browser: browser.go(f"#/edit?file={DB}&diff=1"),
-                    until("document.querySelector('.cm-deletedChunk') !== null"),
-                ),
-            ),
-            View("narrow", f"#/edit?file={DB}", ("This edit",), None, 480),
-        ),
-    ),
     Scene(
         "serve",
         served(),
@@ -194,6 +139,12 @@ SERVERS: Final = (
             View("drops-of-files", "#/drops", ("No drops are told here", "shows files")),
             View("counters-of-files", "#/counters", ("Nothing is counted here", "shows files")),
         ),
+    ),
+    Scene(
+        "state-wrong-token",
+        with_another_token,
+        (View("page", "", ("This page needs its token", "another one at each start")),),
+        refused=True,
     ),
     Scene("state-no-token", without_token, (View("page", "", ("has printed",)),), refused=True),
     Scene(
@@ -212,6 +163,13 @@ SERVERS: Final = (
         "state-ended",
         ended,
         (View("map", "#/map", ("The server has ended",), end_it),),
+        anew=True,
+        refused=True,
+    ),
+    Scene(
+        "state-started-anew",
+        ended,
+        (View("map", "#/map", ("The server has been started anew.",), start_anew),),
         anew=True,
         refused=True,
     ),
@@ -236,9 +194,53 @@ SERVERS: Final = (
                 "#/counters",
                 ("All nodes that tell",),
                 until("document.querySelector('.counters tfoot') !== null"),
-                480,
+                360,
+                640,
+            ),
+            View(
+                "drops-narrow",
+                "#/drops",
+                ("isolated by shop/db",),
+                until("document.querySelectorAll('.drops tbody tr').length > 1"),
+                360,
+                640,
+            ),
+            View(
+                "counters-unused",
+                "#/counters?unused=1",
+                ("Show all", "never"),
+                until("document.querySelector('.counters tfoot') !== null"),
+            ),
+            View(
+                "drops-search-nothing",
+                "#/drops?q=nobody",
+                ("Nothing was denied that the search fits.",),
+                until("document.querySelector('.drops') !== null"),
             ),
         ),
+    ),
+    Scene(
+        "agents-nothing",
+        with_nothing_told,
+        (
+            View(
+                "drops",
+                "#/drops",
+                ("Nothing was denied since the agents started.",),
+                until("document.querySelector('.drops') !== null"),
+            ),
+            View(
+                "counters",
+                "#/counters",
+                ("No use of a rule is told.",),
+                until("document.querySelector('.counters') !== null"),
+            ),
+        ),
+    ),
+    Scene(
+        "agents-silent",
+        silent_agents,
+        (View("drops", "#/drops", ("The agents of the cluster are asked …",)),),
     ),
     Scene(
         "live",
@@ -248,7 +250,7 @@ SERVERS: Final = (
             View(
                 "drops-without-agents",
                 "#/drops",
-                ("No drops are told here",),
+                ("No drops are told here", "they are not installed there"),
                 until("document.querySelector('main h2') !== null"),
             ),
         ),

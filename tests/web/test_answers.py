@@ -100,20 +100,6 @@ def test_random_clusters(browser: Browser, tmp_path: Path, seed: int, size: Size
     compare(browser, found, Random(seed).sample(pairs, min(len(pairs), 120)), 10)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_twenty_thousand_random_pairs(browser: Browser, tmp_path: Path) -> None:
-    compared, seed = 0, 100
-    while compared < 20_000:
-        rng = Random(seed)
-        cluster = random_cluster(rng, rng.choice((Size(pods=14, policies=8), TIERS)))
-        page, found = write_cluster(tmp_path, cluster)
-        browser.open(page)
-        pairs = all_pairs_of(found)
-        compare(browser, found, pairs, 4)
-        compared, seed = compared + len(pairs), seed + 1
-
-
 def test_the_page_lists_the_pairs_that_map_prints(browser: Browser, tmp_path: Path) -> None:
     browser.open(write(tmp_path, "-f", "examples/shop"), "#/map?view=table")
     printed = json.loads(podfence(["map", "-f", "examples/shop", "-o", "json"]).out)

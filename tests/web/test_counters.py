@@ -15,7 +15,7 @@ from podfence.web.agentnews import AgentNews
 from tests.cli.test_serve_drops import serving_news
 from tests.support.serving import Serving
 from tests.web.chromium import Browser
-from tests.web.test_page import AXE, MARKUP, SERIOUS
+from tests.web.test_page import MARKUP
 
 pytestmark = [pytest.mark.web, pytest.mark.timeout(300)]
 
@@ -107,24 +107,6 @@ def test_a_node_is_a_line_and_all_are_summed_below(browser: Browser, tmp_path: P
         browser.go("#/counters?q=worker-1")
         assert [row[0] for row in lines(browser)[1:-1]] == ["worker-1"]
         browser.call("Page.navigate", url="about:blank")
-
-
-@pytest.mark.skipif(not AXE.exists(), reason="browser tests cannot run: axe-core (./dev web)")
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_nothing_serious_is_found_by_axe(browser: Browser, tmp_path: Path, theme: str) -> None:
-    data = page_data([Told(each.node, each) for each in NODES])
-    browser.theme(theme)
-    browser.call("Page.setBypassCSP", enabled=True)
-    with serving_news(tmp_path, AgentNews("counters", lambda: data)) as bound:
-        browser.own = (f"http://127.0.0.1:{bound.port}/",)
-        browser.visit(bound.address)
-        browser.go("#/counters")
-        browser.wait("document.querySelector('.counters tfoot') !== null")
-        browser.run(AXE.read_text("utf-8") + "; 0")
-        found = browser.run(SERIOUS)
-        browser.call("Page.navigate", url="about:blank")
-    browser.call("Page.setBypassCSP", enabled=False)
-    assert found == []
 
 
 def test_words_of_agents_are_text(browser: Browser, tmp_path: Path) -> None:

@@ -19,9 +19,10 @@ from pathlib import Path
 from tests.cli.session import ROOT
 from tests.support.serving import Serving
 from tests.web.chromium import Browser
+from tests.web.editscenes import DB, FRONTEND, keys, letters, says, typed
 from tests.web.gallery import opened
 from tests.web.scene import PANEL
-from tests.web.serverscenes import DB, FRONTEND, SERVERS, keys, letters, says, typed
+from tests.web.serverscenes import SERVERS
 
 IMAGES = ROOT / "docs" / "images"
 PEER = "    - podSelector:"

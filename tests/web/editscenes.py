@@ -1,0 +1,295 @@
+"""Every state of the editor of a server.
+
+Rule: a state is made on purpose, and is one only if the page says its words.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Final
+
+from tests.cli.session import ROOT
+from tests.support.serving import Serving
+from tests.web.chromium import Browser
+from tests.web.scene import BANNER, Act, Scene, View, until
+
+TEXT: Final = "document.querySelector('.cm-content')?.innerText.includes('kind')"
+DB: Final = "shop/policies/db.yaml"
+FRONTEND: Final = "shop/policies/frontend.yaml"
+
+
+def served(*arguments: str) -> Callable[[Path], AbstractContextManager[str]]:
+    """``podfence serve`` on a copy of the shop."""
+
+    @contextmanager
+    def made(folder: Path) -> Iterator[str]:
+        shutil.copytree(ROOT / "examples/shop", folder / "shop")
+        (folder / "shop/mixed.yaml").write_bytes(b"# one\r\n# two\n")
+        _FOLDERS.append(folder)
+        with Serving("-f", "shop", *arguments, directory=folder) as server:
+            _SERVERS.append(server)
+            yield server.address
+
+    return made
+
+
+_FOLDERS: list[Path] = []
+_SERVERS: list[Serving] = []
+
+
+def on_disk(change: Callable[[Path], None]) -> Act:
+    """Somebody else changes the folder of the newest ``served``."""
+    return lambda browser: change(_FOLDERS[-1])
+
+
+def ended(browser: Browser) -> None:
+    """The newest ``served`` ends."""
+    _SERVERS[-1].stop()
+
+
+def others_text(folder: Path) -> None:
+    path = folder / DB
+    path.write_text(path.read_text().replace("app: backend", "app: worker"))
+
+
+def unwritable(folder: Path) -> None:
+    (folder / DB).chmod(0o444)
+
+
+SAID: Final = "document.querySelector('.this-edit')?.innerText"
+
+
+def typed(line: int, path: str, *steps: Callable[[Browser], None]) -> Act:
+    """In the editor, at the end of a line."""
+
+    def act(browser: Browser) -> None:
+        browser.go(f"#/edit?file={path}&line={line}")
+        browser.wait(f"document.querySelector('.edit h2')?.innerText.includes({path!r})")
+        browser.wait("document.activeElement?.className.includes('cm-content')")
+        browser.press("End")
+        for step in steps:
+            step(browser)
+
+    return act
+
+
+def keys(*names: str) -> Act:
+    return lambda browser: browser.press(*names)
+
+
+def letters(text: str) -> Act:
+    return lambda browser: browser.type(text)
+
+
+def says(text: str) -> Act:
+    """The panel beside the text does."""
+    return until(f"{SAID}?.includes({text!r})")
+
+
+BACK: Final = ("ArrowLeft", *["Backspace"] * len("backend"))
+EDITS: Final = (
+    Scene(
+        "edit",
+        served("--edit"),
+        (
+            View(
+                "saved",
+                f"#/edit?file={DB}",
+                ("Nothing is typed that is not saved.",),
+                until("document.querySelector('.cm-content') !== null"),
+            ),
+            View(
+                "misspelt",
+                "#/edit",
+                ("PF320",),
+                typed(13, DB, keys(*BACK), letters("frontned"), says("PF320")),
+            ),
+            View(
+                "completion",
+                "#/edit",
+                ("2 pods",),
+                typed(
+                    13,
+                    DB,
+                    keys(*BACK, "f"),
+                    until("document.querySelector('.cm-tooltip-autocomplete') !== null"),
+                ),
+            ),
+            View(
+                "invalid",
+                "#/edit",
+                ("Not valid yet",),
+                typed(13, DB, keys("Backspace"), says("Not valid yet")),
+            ),
+            View(
+                "one-sided",
+                "#/edit",
+                ("PF330",),
+                typed(13, DB, keys(*BACK), letters("frontend"), says("PF330")),
+            ),
+            View(
+                "differences",
+                "#/edit",
+                ("not saved",),
+                typed(
+                    13,
+                    DB,
+                    keys(*BACK),
+                    letters("frontend"),
+                    keys("Escape"),
+                    lambda browser: browser.go(f"#/edit?file={DB}&diff=1"),
+                    until("document.querySelector('.cm-deletedChunk') !== null"),
+                    says("PF330"),
+                ),
+            ),
+            View(
+                "new-file",
+                "#/edit?file=shop/policies/more.yaml",
+                ("shop/policies/more.yaml is not on disk yet. Save makes it.",),
+                until("document.querySelector('.cm-content') !== null"),
+            ),
+            View("narrow", f"#/edit?file={DB}", ("This edit",), until(TEXT), 360, 640),
+            View("zoomed", f"#/edit?file={DB}", ("This edit",), until(TEXT), 640, 400, 2),
+        ),
+    ),
+    Scene(
+        "edit-no-such-file",
+        served("--edit"),
+        (
+            View(
+                "file",
+                "#/edit?file=../secret.yaml",
+                ("no file of the input that could be read is called so",),
+                until("document.querySelector('.said')?.innerText.includes('no file')"),
+            ),
+        ),
+        refused=True,
+    ),
+    Scene(
+        "edit-mixed",
+        served("--edit"),
+        (
+            View(
+                "file",
+                "#/edit?file=shop/mixed.yaml",
+                ("lines that end in different ways",),
+                until("document.querySelector('.said')?.innerText.includes('different ways')"),
+            ),
+        ),
+        refused=True,
+    ),
+    Scene(
+        "edit-changed",
+        served("--edit"),
+        (
+            View(
+                "conflict",
+                "#/edit",
+                ("The file has changed on disk", "Take the file", "Keep my text"),
+                typed(
+                    13, DB, letters(" # mine"), on_disk(others_text), until(BANNER), keys("Escape")
+                ),
+            ),
+        ),
+        anew=True,
+    ),
+    Scene(
+        "edit-gone",
+        served("--edit"),
+        (
+            View(
+                "conflict",
+                "#/edit",
+                ("The file is not on disk any more.", "Give up my text", "Keep my text"),
+                typed(
+                    13,
+                    DB,
+                    letters(" # mine"),
+                    on_disk(lambda folder: (folder / DB).unlink()),
+                    until(BANNER),
+                    keys("Escape"),
+                ),
+            ),
+        ),
+        anew=True,
+    ),
+    Scene(
+        "edit-read-only",
+        served("--edit"),
+        (
+            View(
+                "refused",
+                "#/edit",
+                (f"{DB} is not saved: the file is read-only",),
+                typed(
+                    13,
+                    DB,
+                    letters(" # mine"),
+                    on_disk(unwritable),
+                    keys("Escape", "Control+s"),
+                    until("document.querySelector('.said').innerText.includes('read-only')"),
+                ),
+            ),
+        ),
+        anew=True,
+        refused=True,
+    ),
+    Scene(
+        "edit-saved",
+        served("--edit"),
+        (
+            View(
+                "told",
+                "#/edit",
+                (f"{DB} is saved.",),
+                typed(
+                    13,
+                    DB,
+                    letters(" # mine"),
+                    keys("Escape", "Control+s"),
+                    until("document.querySelector('.said').innerText.includes('is saved')"),
+                ),
+            ),
+        ),
+        anew=True,
+    ),
+    Scene(
+        "edit-ended",
+        served("--edit"),
+        (
+            View(
+                "failed",
+                "#/edit",
+                ("This could not be judged", "The server has ended"),
+                typed(
+                    13,
+                    DB,
+                    ended,
+                    letters(" # mine"),
+                    says("could not be judged"),
+                ),
+            ),
+        ),
+        anew=True,
+        refused=True,
+    ),
+    Scene(
+        "edit-slow",
+        served("--edit"),
+        (
+            View(
+                "judging",
+                "#/edit",
+                ("Judging …",),
+                typed(13, DB, letters(" # mine"), says("Judging")),
+            ),
+        ),
+        script=(
+            "{const before = fetch; globalThis.fetch = (url, more) => url.endsWith('evaluate')"
+            " ? new Promise(() => {}) : before(url, more)}"
+        ),
+    ),
+)
