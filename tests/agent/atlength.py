@@ -119,7 +119,8 @@ def faults(site: Site, count: int, rng: Random, tally: Tally) -> None:
                         fault.do(day)
                         day.settle()
                     except AssertionError as error:
-                        raise RuntimeError(f"{fault.name}: {error}") from error
+                        before = ", ".join(name for _, name in begun[-4:-1])
+                        raise RuntimeError(f"{fault.name}, after {before}: {error}") from error
                     time.sleep(0.1)
                     tally.done[fault.name] += 1
             day.end()

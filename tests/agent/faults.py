@@ -56,7 +56,7 @@ class Day:
     def start_again(self) -> None:
         """Start the next; nothing has changed, and it writes nothing."""
         self.agent = self.new_agent()
-        assert self.agent.wait_for("in sync")["operations"] == 0
+        assert self.agent.wait_for("in sync")["operations"] == 0, self.agent.log()
 
     def flows(self) -> dict[Flow, bool]:
         """What is to be expected of each while nothing happens."""

@@ -169,12 +169,16 @@ class Agent:
         found = [msgspec.json.decode(line) for line in self._log.read_bytes().splitlines()]
         return [line for line in found if not event or line["event"] == event]
 
+    def log(self) -> str:
+        """All that it has said."""
+        return self._log.read_text()
+
     def wait_for(self, event: str, count: int = 1) -> dict[str, object]:
         """The ``count``-th line of an event."""
         until = time.monotonic() + PATIENCE
         while len(found := self.lines(event)) < count:
-            assert self.process.poll() is None, self._log.read_text()
-            assert time.monotonic() < until, self._log.read_text()
+            assert self.process.poll() is None, self.log()
+            assert time.monotonic() < until, self.log()
             time.sleep(0.02)
         return found[count - 1]
 
