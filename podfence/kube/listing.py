@@ -28,6 +28,8 @@ PAGE: Final = 500
 RESTARTS: Final = 3
 """Times that a list is begun before it is given up because its pages expire."""
 GONE: Final = 410
+_INTERRUPTED: Final = 0.02
+"""Seconds until whoever goes on is interrupted again: a request may have been about to begin."""
 Decode = Callable[[bytes], Page]
 
 
@@ -122,13 +124,20 @@ class Ahead(Generic[T]):
     """Iterates over what another thread makes, at most ``ahead`` items before it is asked for: the
     next answer of the server is on its way while this one is worked on.
 
-    An exception of the maker is raised where its next item would have been.
+    An exception of the maker is raised where its next item would have been. ``interrupt``: ends
+    what the maker waits for; a reader that leaves early waits then until the maker is done.
     """
 
     AHEAD: Final = 2
 
-    def __init__(self, source: Iterable[T], ahead: int = AHEAD) -> None:
-        self._source = source
+    def __init__(
+        self,
+        source: Iterable[T],
+        ahead: int = AHEAD,
+        interrupt: Callable[[], object] | None = None,
+    ) -> None:
+        self._source, self._interrupt = source, interrupt
+        self._is_over = False
         self._made: queue.Queue[tuple[T | None, BaseException | None, bool]] = queue.Queue(ahead)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._make, daemon=True)
@@ -138,11 +147,16 @@ class Ahead(Generic[T]):
         return self._items()
 
     def __exit__(self, *_: object) -> None:
-        """A maker that is not done ends with its current step, which nobody waits for."""
+        """A maker that is not done ends with its current step. Nobody waits for that, but who can
+        end the step."""
         self._stopped.set()
         with suppress(queue.Empty):
             while True:
                 self._made.get_nowait()
+        if self._interrupt is not None and not self._is_over:
+            while self._thread.is_alive():
+                self._interrupt()
+                self._thread.join(_INTERRUPTED)
 
     def _make(self) -> None:
         error: BaseException | None = None
@@ -162,6 +176,7 @@ class Ahead(Generic[T]):
     def _items(self) -> Iterator[T]:
         while True:
             item, error, is_end = self._made.get()
+            self._is_over = is_end
             if error is not None:
                 try:
                     raise error

@@ -284,8 +284,8 @@ class _Loop(Generic[T]):
     def _list(self, action: Listing) -> None:
         resource = action.resource
         # One page ahead: a page as bytes is some megabytes, and reading it takes less time than the
-        # server takes to make one.
-        with Ahead(list_raw(self.client, resource), 1) as parts:
+        # server takes to make one. The connection is this thread's again, whatever happens.
+        with Ahead(list_raw(self.client, resource), 1, self.client.interrupt) as parts:
             for part in parts:
                 self._hear()
                 if self._stopped.is_set():

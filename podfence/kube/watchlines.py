@@ -16,7 +16,6 @@ from podfence.kube.follow import Failure
 
 _INITIAL_END: Final = "k8s.io/initial-events-end"
 _TOO_LARGE: Final = "ResourceVersionTooLarge"
-"""What decoding a line, or the object in it, may raise."""
 
 
 class WatchEvent(Struct, frozen=True):

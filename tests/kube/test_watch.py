@@ -18,12 +18,13 @@ from unittest import mock
 
 import pytest
 
+from podfence.errors import ClusterError
 from podfence.kube.access import Access, ServerAddress, StaticCredential
-from podfence.kube.follow import Change, Follow, Standing, State
+from podfence.kube.follow import Change, Follow, Item, Standing, State
 from podfence.kube.parts import Parts
 from podfence.kube.resource import Resource, own_node, pods_for
 from podfence.kube.watch import Batch, Watch
-from tests.kube.fakeapi import Answer, FakeApi, Request, refusal
+from tests.kube.fakeapi import Answer, FakeApi, Request, refusal, serving
 from tests.kube.fakecluster import TIER, FakeCluster, running
 from tests.support.items import whole
 
@@ -296,6 +297,37 @@ def test_an_absent_kind_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         cluster.apply({"kind": "ClusterNetworkPolicy", "metadata": {"name": "deny"}})
         reader.until(lambda: reader.store == state_of(cluster))
         assert reader.stands(Standing.LIVE, "ClusterNetworkPolicy")
+
+
+def test_a_page_that_cannot_be_read_does_not_wait_for_the_next_one() -> None:
+    """That one is being read by then, on the connection that is to be closed."""
+    begun, held = threading.Event(), threading.Event()
+
+    def slowly() -> Iterator[bytes]:
+        yield b'{"metadata":{},'
+        begun.set()
+        held.wait(4 * WAIT)
+        yield b'"items":[]}'
+
+    def respond(request: Request) -> Answer:
+        if "continue" in request.query:
+            return Answer(stream=slowly())
+        return Answer(body={"metadata": {"continue": "next"}, "items": [{}]})
+
+    def nameless(*_: object) -> Item[Any]:
+        assert begun.wait(WAIT)
+        time.sleep(0.05)  # the maker waits for the rest of the body
+        raise ClusterError("a Pod without a name")
+
+    with serving(respond) as api:
+        access = Access(ServerAddress(api.url), StaticCredential())
+        with Watch(access, [[PODS]], nameless, environment={}, chance=lambda: 0.0) as watch:
+            try:
+                batch = watch.next(WAIT)
+            finally:
+                held.set()
+    assert batch is not None
+    assert batch.state.message == "a Pod without a name"
 
 
 def test_what_ends_a_thread_reaches_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:
