@@ -19,8 +19,10 @@ from podfence.text import printable
 def write_whole(path: Path, data: bytes) -> None:
     """Raises OSError; then the file is as it was, and nothing new takes room."""
     new = _new(path)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
+        # What lies there may be a pipe that nobody reads, or another name of a file elsewhere.
+        new.unlink(missing_ok=True)
         with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
             file.write(data)
             file.flush()

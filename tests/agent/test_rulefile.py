@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -150,11 +151,23 @@ def test_what_is_no_file_holds_nobody_up(tmp_path: Path, log: io.StringIO) -> No
     assert log.getvalue().count("counted anew") == 3
 
 
-def test_no_link_is_followed_when_it_is_written(tmp_path: Path, log: io.StringIO) -> None:
-    (tmp_path / "other").write_text("theirs")
-    (tmp_path / "rules.new").symlink_to(tmp_path / "other")
-    RuleFile(tmp_path, "n1", Log(log)).save(kept())
-    assert (tmp_path / "other").read_text() == "theirs"
+def test_what_lies_where_it_is_written_is_put_away(tmp_path: Path, log: io.StringIO) -> None:
+    """A pipe would wait for a reader; both kinds of links lead to a file of somebody else."""
+    other, new = tmp_path / "other", tmp_path / "rules.new"
+    other.write_text("theirs")
+    makes: tuple[Callable[[], None], ...] = (
+        lambda: os.mkfifo(new),
+        lambda: new.symlink_to(other),
+        lambda: new.hardlink_to(other),
+    )
+    for make in makes:
+        make()
+        RuleFile(tmp_path, "n1", Log(log)).save(kept())
+        assert other.read_text() == "theirs"
+        assert not new.exists()
+        assert goes_on(counts(tmp_path, log))
+        (tmp_path / "rules.json").unlink()
+    assert log.getvalue() == ""
 
 
 def test_a_disk_that_is_full_is_said_once_and_keeps_what_was_there(
