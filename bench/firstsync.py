@@ -125,6 +125,7 @@ def run(kubeconfig: Path, scratch: Path, servers: tuple[int, ...]) -> None:
     """One agent, from its start until it is settled."""
     command = [sys.executable, "-m", "podfence", "agent", "--node", NODE]
     command += ["--kubeconfig", str(kubeconfig), "--run-dir", str(scratch)]
+    command += ["--state-dir", str(scratch / "state")]
     command += ["--netns", f"/proc/{os.getpid()}/fd/{netns.create()}", "--http-port", "9740"]
     others = [Process(pid) for pid in servers]
     before = sum(each.cpu() for each in others)

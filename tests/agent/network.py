@@ -276,8 +276,7 @@ class Node:
         command = [sys.executable, "-c", launcher, str(os.getpid()), str(self.namespace), "agent"]
         command += [str(self.clock)] if jumping else []
         command += ["--node", self.name, "--kubeconfig", str(self.kubeconfig)]
-        command += ["--run-dir", str(self._folder / "run")]
-        command += ["--state-dir", str(self._folder / f"state-{self.name}"), *options]
+        command += [*self._folders(), *options]
         with log.open("wb") as stream:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stderr=stream, pass_fds=[self.namespace]
@@ -300,6 +299,14 @@ class Node:
             timeout=PATIENCE,
             pass_fds=[self.namespace],
         )
+
+    def cleanup(self) -> subprocess.CompletedProcess[str]:
+        """``podfence agent cleanup`` of this node, which leaves the machine's own folders alone."""
+        return self.podfence("agent", "cleanup", *self._folders())
+
+    def _folders(self) -> tuple[str, ...]:
+        state = self._folder / f"state-{self.name}"
+        return "--run-dir", str(self._folder / "run"), "--state-dir", str(state)
 
     def nft(self, *arguments: str) -> str:
         """nft in the node's namespace: somebody else's hands."""

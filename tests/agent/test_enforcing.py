@@ -219,7 +219,7 @@ def test_cleanup_lets_everything_pass(here: Node, cluster: Cluster) -> None:
     cluster.policy("db", DB, None)
     here.agent().end()
     assert not here.passes("web", "db")
-    done = here.podfence("agent", "cleanup")
+    done = here.cleanup()
     assert (done.returncode, done.stdout) == (0, "removed the table podfence\n")
     assert here.passes("web", "db")
-    assert here.podfence("agent", "cleanup").stdout == "there was no table podfence\n"
+    assert here.cleanup().stdout == "there was no table podfence\n"

@@ -91,7 +91,7 @@ def test_a_name_opens_after_an_answer_and_a_restart_leaves_it_open(
     assert again.lines("in sync")[0]["operations"] == 0
     assert here.passes("web", "outside")
     again.end()
-    assert here.podfence("agent", "cleanup", f"--run-dir={run}").returncode == 0
+    assert here.cleanup().returncode == 0
     assert here.nft("list", "tables") == ""
     assert [*run.iterdir()]  # the lock stays
     assert not [*run.glob("names-*")]
