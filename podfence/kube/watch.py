@@ -177,7 +177,11 @@ class Watch(Generic[T]):
             self._batches.put(found)
             return
         with self._one_at_a_time:
-            self._tell(self._counting(*found))
+            try:
+                self._tell(self._counting(*found))
+            except ClusterError as error:
+                # It is no fault of the server, after which one would go on without these changes.
+                raise RuntimeError(f"changes were not taken: {error.message}") from error
 
     def _counting(self, follow: Follow[T], batch: Batch[T]) -> Batch[T]:
         """A batch without what does not count, of a kind that is followed in parts."""

@@ -339,11 +339,17 @@ def test_what_ends_a_thread_reaches_the_reader(monkeypatch: pytest.MonkeyPatch) 
         reader.read(WAIT)
 
 
-def test_what_whoever_is_told_raises_reaches_who_waits() -> None:
+@pytest.mark.parametrize(
+    ("error", "reaches"),
+    [(ZeroDivisionError(), ZeroDivisionError), (ClusterError("as of a server"), RuntimeError)],
+)
+def test_what_whoever_is_told_raises_reaches_who_waits(
+    error: Exception, reaches: type[Exception]
+) -> None:
     def broken(*_: object) -> None:
-        raise ZeroDivisionError
+        raise error
 
-    with following(FakeCluster(), tell=broken) as (reader, _), pytest.raises(ZeroDivisionError):
+    with following(FakeCluster(), tell=broken) as (reader, _), pytest.raises(reaches):
         reader.read(WAIT)
 
 
