@@ -134,19 +134,17 @@ class Mirrored:
                     if is_resumed:
                         follow.opened(action)
                 for line in lines:
-                    self._take(stream, line, tell)
+                    changes, age = stream.line(line)
+                    # Also what is told late: it is newer than what was known, and taken in by now.
+                    tell(changes, self._clock() - age)
                     self._at = stream.version
+                    if age > STALE:
+                        text = f"it has not heard of the API server for {age:.0f} s"
+                        raise ClusterError(text)
                     if self._at:
                         self._newest = self._at
                         self._heard, self._failures = self._clock(), 0
         follow.ended(anything=True)
-
-    def _take(self, stream: _Stream, line: bytes, tell: Tell) -> None:
-        """One line. Raises ClusterError."""
-        changes, age = stream.line(line)
-        if age > STALE:
-            raise ClusterError(f"it has not heard of the API server for {age:.0f} s")
-        tell(changes, self._clock() - age)
 
     def _fail(
         self, follow: Follow[Reading], status: int, said: str, pause: float | None = None

@@ -10,8 +10,10 @@ from random import Random
 
 import pytest
 
+from podfence.agent.mirrored import STALE
 from podfence.agent.reviews import Outcome, Wish
 from podfence.kube.follow import Standing
+from podfence.live.frames import Frame
 from tests.kube.fakeapi import FakeApi, serving
 from tests.kube.fakecluster import FakeCluster
 from tests.mirror.replicas import Agent, Replica, following, place, until, write_certificate
@@ -298,3 +300,21 @@ def test_a_mirror_that_does_not_hear_of_the_api_server_sends_its_agents_away(
         agent.until(lambda: not replica.server.streams)
         assert not replica.server.is_ready
         assert say(replica, folder, request()).startswith(b"HTTP/1.1 503 ")
+
+
+def test_a_change_that_is_told_late_is_not_lost(
+    cluster: FakeCluster, api: FakeApi, folder: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mirror is left for it. Nothing else changes afterwards, so no later version brings it."""
+    replica = start().until_ready()
+    history, cut, late = replica.server.history, replica.server.history.cut, [STALE + 1]
+
+    def cut_late(now: float, age: float = 0.0) -> Frame | None:
+        return cut(now, late.pop() if late and history.has_news else age)
+
+    with following(Agent(api.url, folder, replica.port)) as agent:
+        agent.until_it_knows(cluster)
+        monkeypatch.setattr(history, "cut", cut_late)
+        place(cluster, "late", "n2", "10.0.0.9", app="y")
+        agent.until(lambda: not late)
+        agent.until_it_knows(cluster)
