@@ -7,12 +7,12 @@ move.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
+from podfence.cli.wholefiles import write_whole
 from podfence.errors import UNREADABLE, PodfenceError
 from podfence.questions.lint.findings import Finding
 
@@ -57,10 +57,8 @@ def write_baseline(path: str, findings: Iterable[Finding]) -> None:
     ]
     known.sort(key=lambda each: tuple(each.values()))
     text = json.dumps({"schema": _SCHEMA, "findings": known}, indent=1, ensure_ascii=False)
-    beside = f"{path}.new"
     try:
-        Path(beside).write_text(f"{text}\n", encoding="utf-8")
-        os.replace(beside, path)
+        write_whole({path: f"{text}\n".encode()})
     except OSError as error:
         raise PodfenceError(f"--write-baseline {path}: {error.strerror}") from error
 

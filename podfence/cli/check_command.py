@@ -14,7 +14,7 @@ from podfence.cli.check_answer import CheckReport, Judged, answer_text, channel_
 from podfence.cli.common import known_namespaces, read_inputs, renders
 from podfence.cli.explaining import explain
 from podfence.cli.inputs import Inputs, all_namespaces_option, input_options, namespace_option
-from podfence.cli.outputs import Output, outputs_option, read_outputs, write_output
+from podfence.cli.outputs import Output, outputs_option, read_outputs, write_outputs
 from podfence.cli.settings import read_settings, settings_options
 from podfence.errors import Problem, Severity, Source
 from podfence.manifests.load import Loaded
@@ -139,8 +139,7 @@ def command(
         if write_baseline is not None:
             write(write_baseline, judged.kept)
         answer = _report(loaded, judged, scope, server_only=server_only)
-        for output in formats:
-            write_output(output, answer_text(answer, output.format))
+        write_outputs(formats, lambda form: answer_text(answer, form))
         limit = fail_on or settings.fail_on or Severity.ERROR.value
         return 1 if _heaviest(answer.all_problems) <= _weight(limit) else 0
 
@@ -148,7 +147,7 @@ def command(
         return run()
     from podfence.cli.watching import again_and_again
 
-    return again_and_again(run, inputs.paths)
+    return again_and_again(run, inputs.paths, [each.file for each in formats])
 
 
 def _require_files_to_fix(

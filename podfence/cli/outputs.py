@@ -1,19 +1,20 @@
 """``-o FORMAT`` and ``-o FORMAT=FILE``, given several times: one run, several answers.
 
-Rule: one answer at most goes to standard output; a file is there whole or not at all.
+Rule: one answer at most goes to standard output; files are all there, whole, or none is.
 """
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, TypeVar
 
 import click
 from msgspec import Struct
 
 from podfence.cli.terminal import echo
+from podfence.cli.wholefiles import write_whole
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,31 +43,35 @@ class Output(Struct, frozen=True):
 
 
 def read_outputs(words: Sequence[str], formats: Sequence[str]) -> tuple[Output, ...]:
-    """What ``-o`` asks for. Raises UsageError for an unknown format."""
+    """What ``-o`` asks for; ``=-`` is standard output. Raises UsageError for an unknown format, and
+    for two in one place."""
     found: list[Output] = []
     for word in words:
-        name, _, file = word.partition("=")
+        name, is_named, file = word.partition("=")
         if name not in formats:
             raise click.UsageError(f"-o {word}: there are {', '.join(formats)}, each with =FILE")
-        found.append(Output(name, file))
+        if is_named and not file:
+            raise click.UsageError(f"-o {word} names no file; -o {name} prints it")
+        found.append(Output(name, "" if file == "-" else file))
+    places = Counter(os.path.realpath(output.file) for output in found if output.file)
+    for output in found:
+        if output.file and places[os.path.realpath(output.file)] > 1:
+            said = f"two formats cannot share {output.file}; name a file for each"
+            raise click.UsageError(f"-o: {said}")
     if sum(not output.file for output in found) > 1:
         raise click.UsageError("-o: two formats cannot share standard output; give one a =FILE")
     return tuple(found)
 
 
-def write_output(output: Output, text: str) -> None:
-    """Raises UsageError for a file that cannot be written."""
-    if not output.file:
-        echo(text, nl=False)
-        return
-    made = f"{output.file}.{os.getpid()}.tmp"
+def write_outputs(outputs: Sequence[Output], text: Callable[[str], str]) -> None:
+    """Write the answer in each format. ``text``: the answer in one of them. Raises UsageError for a
+    file that cannot be written, and then nothing is."""
+    texts = [(output.file, text(output.format)) for output in outputs]
+    files = {file: said.encode("utf-8", "backslashreplace") for file, said in texts if file}
     try:
-        try:
-            with open(made, "w", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(text)
-            os.replace(made, output.file)
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(made)
+        write_whole(files)
     except OSError as error:
-        raise click.UsageError(f"-o: cannot write {output.file}: {error.strerror}") from error
+        raise click.UsageError(f"-o: cannot write {error.filename}: {error.strerror}") from error
+    for file, said in texts:
+        if not file:
+            echo(said, nl=False)

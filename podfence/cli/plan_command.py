@@ -23,7 +23,7 @@ from podfence.cli.common import (
 from podfence.cli.flowinputs import FORMATS as FLOW_FORMATS
 from podfence.cli.flowinputs import read_seen
 from podfence.cli.inputs import Inputs, access_options, complete_files, shared_input_options
-from podfence.cli.outputs import outputs_option, read_outputs, write_output
+from podfence.cli.outputs import outputs_option, read_outputs, write_outputs
 from podfence.cli.plan_answer import FORMATS, PlanAnswer, Tests, answer_text
 from podfence.cli.settings import read_settings, settings_options
 from podfence.cli.terminal import echo
@@ -185,8 +185,7 @@ def command(
     revisions = (versions.old, versions.new) if versions else ()
     judged = _judged(read, before, after, names) if read else None
     shown = PlanAnswer(answer, edits, revisions, top, order, seen, judged)
-    for each in formats:
-        write_output(each, answer_text(shown, each.format))
+    write_outputs(formats, lambda form: answer_text(shown, form))
     if transition is not None:
         _write_temporary(answer, transition)
     if answer.undecided:

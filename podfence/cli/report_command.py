@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
-from contextlib import suppress
 from importlib.resources import files
 
 import click
@@ -31,6 +29,7 @@ from podfence.cli.inputs import (
 )
 from podfence.cli.pageparts import PARTS, PageParts
 from podfence.cli.terminal import echo
+from podfence.cli.wholefiles import write_whole
 from podfence.collector import collector_paused
 from podfence.errors import PodfenceError
 from podfence.manifests.load import Loaded
@@ -164,27 +163,10 @@ def _write(target: str, page: bytes) -> None:
         sys.stdout.buffer.write(page)
         sys.stdout.buffer.flush()
         return
-    folder = os.path.dirname(target) or "."
     try:
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".podfence-", suffix=".html")
+        write_whole({target: page})
     except OSError as error:
         raise _unwritable(target, error) from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(page)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
-    except OSError as error:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise _unwritable(target, error) from error
-
-
-def _umask() -> int:
-    """The process's mask; it can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def _unwritable(target: str, error: OSError) -> PodfenceError:

@@ -20,7 +20,7 @@ from podfence.cli.common import (
 )
 from podfence.cli.inputs import Inputs, complete_files, input_options
 from podfence.cli.numbers import Number
-from podfence.cli.outputs import Output, outputs_option, read_outputs, write_output
+from podfence.cli.outputs import Output, outputs_option, read_outputs, write_outputs
 from podfence.cli.settings import read_settings, settings_options
 from podfence.cli.terminal import echo
 from podfence.cli.testfigures import Figures
@@ -169,7 +169,7 @@ def command(
         raise click.UsageError("--watch looks at files; name them, and the manifests with -f")
     from podfence.cli.watching import again_and_again
 
-    return again_and_again(run, watched)
+    return again_and_again(run, watched, [each.file for each in wanted])
 
 
 def _first(inputs: Inputs, names: DomainTable, namespace: str) -> int:
@@ -222,8 +222,7 @@ def _show(
         of_test = source is not None and source.file in places
         return (tests.positions.shown if of_test else loaded.locate)(source, path)
 
-    for output in outputs:
-        write_output(output, _text(found, locate, output.format, figures, strict=strict))
+    write_outputs(outputs, lambda form: _text(found, locate, form, figures, strict=strict))
 
 
 def _text(

@@ -25,8 +25,9 @@ Seen = frozenset[tuple[str, int, int]]
 """Files with the time of their last change, in nanoseconds, and their size."""
 
 
-def again_and_again(run: Callable[[], int], paths: Sequence[str]) -> int:
-    """Run now and after every change, until Ctrl+C; a file that cannot be read ends nothing."""
+def again_and_again(run: Callable[[], int], paths: Sequence[str], made: Sequence[str] = ()) -> int:
+    """Run now and after every change, until Ctrl+C; a file that cannot be read ends nothing.
+    ``made``: files that a run writes itself, and "": no change is one of theirs."""
 
     def once() -> None:
         try:
@@ -35,28 +36,40 @@ def again_and_again(run: Callable[[], int], paths: Sequence[str]) -> int:
             echo(f"error[{error.code}]: {message_text(error.message)}", err=True)
         sys.stdout.flush()
 
+    before = look(paths, made)  # a file that changes while the first run reads is seen afterwards
     once()
-    for _ in changes(paths):
+    for _ in changes(paths, made=made, before=before):
         echo("\n-- something changed")
         once()
     return 0
 
 
-def changes(paths: Sequence[str], pause: Callable[[float], None] = time.sleep) -> Iterator[None]:
-    """Something each time that a file at or below one of ``paths`` is not as it was."""
-    before = look(paths)
+def changes(
+    paths: Sequence[str],
+    pause: Callable[[float], None] = time.sleep,
+    *,
+    made: Sequence[str] = (),
+    before: Seen | None = None,
+) -> Iterator[None]:
+    """Something each time that a file at or below one of ``paths`` is not as it was. ``made``: as
+    ``look``; ``before``: how they were at the beginning."""
+    if before is None:
+        before = look(paths, made)
     while True:
         pause(PAUSE)
-        now = look(paths)
+        now = look(paths, made)
         if now != before:
             before = now
             yield
 
 
-def look(paths: Sequence[str]) -> Seen:
-    """The files as they are."""
+def look(paths: Sequence[str], made: Sequence[str] = ()) -> Seen:
+    """The files as they are, but for ``made``."""
+    less = {os.path.realpath(file) for file in made if file}
     found: set[tuple[str, int, int]] = set()
     for file in _files(paths):
+        if less and os.path.realpath(file) in less:
+            continue
         try:
             status = os.stat(file)
         except OSError:  # it went away meanwhile, which is a change, too

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
+from podfence.cli.wholefiles import write_whole
 from tests.cli.session import podfence
 
 CHECK = ["check", "-f", "examples/gotchas"]
@@ -44,9 +48,76 @@ def test_without_a_place_for_people_nothing_is_printed(tmp_path: Path) -> None:
         (["-o", "xml"], "-o xml: there are text, "),
         (["-o", "text", "-o", "json"], "two formats cannot share standard output"),
         (["-o", "json=/no/such/folder/a"], "cannot write /no/such/folder/a"),
+        (["-o", "json=examples"], "cannot write examples: Is a directory"),
+        (["-o", "json=a", "-o", "sarif=./a"], "two formats cannot share a"),
+        (["-o", "text", "-o", "json=-"], "two formats cannot share standard output"),
+        (["-o", "json="], "-o json= names no file; -o json prints it"),
     ],
 )
 def test_what_cannot_be_written(command: list[str], words: list[str], said: str) -> None:
     done = podfence([*command, *words])
     assert done.status == 2
     assert said in done.err
+
+
+def test_a_dash_is_standard_output() -> None:
+    assert podfence([*CHECK, "-o", "json=-"]) == podfence([*CHECK, "-o", "json"])
+
+
+@pytest.mark.parametrize("command", [CHECK, PLAN], ids=["check", "plan"])
+def test_one_that_cannot_be_written_leaves_all_others_as_they_were(
+    command: list[str], tmp_path: Path
+) -> None:
+    old = tmp_path / "old.json"
+    old.write_text("old")
+    words = ["-o", "text", "-o", f"json={old}", "-o", f"sarif={tmp_path}"]
+    done = podfence([*command, *words])
+    assert (done.status, done.out, old.read_text()) == (2, "", "old")
+    assert [each.name for each in tmp_path.iterdir()] == ["old.json"]
+
+
+def test_a_link_stays_one_and_a_file_keeps_its_mode(tmp_path: Path) -> None:
+    target, link, dangling = (tmp_path / name for name in ("target", "link", "dangling"))
+    target.write_text("old")
+    target.chmod(0o640)
+    link.symlink_to(target)
+    dangling.symlink_to(tmp_path / "new")
+    write_whole({str(link): b"found", str(dangling): b"more"})
+    assert link.is_symlink()
+    assert (target.read_text(), stat.S_IMODE(target.stat().st_mode)) == ("found", 0o640)
+    assert dangling.is_symlink()
+    assert (tmp_path / "new").read_text() == "more"
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
+    pipe, read = tmp_path / "pipe", list[str]()
+    os.mkfifo(pipe)
+    reader = Thread(target=lambda: read.append(pipe.read_text()), daemon=True)
+    reader.start()
+    done = podfence([*CHECK, "-o", f"json={pipe}"])
+    reader.join(10)
+    assert pipe.is_fifo()
+    assert read == [podfence([*CHECK, "-o", "json"]).out], done.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["check", "-f", "examples/shop", "-o", "json={}"],
+        ["check", "-f", "examples/shop", "--write-baseline", "{}"],
+        ["report", "-f", "examples/shop", "-o", "{}"],
+    ],
+    ids=["check", "baseline", "report"],
+)
+def test_a_name_in_the_folder_of_devices_is_never_replaced(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("podfence.cli.wholefiles.DEVICES", f"{tmp_path}/")
+    device, behind = tmp_path / "stdout", tmp_path / "behind"
+    behind.write_text("before\n")
+    device.symlink_to(behind)
+    done = podfence([word.format(device) for word in words])
+    assert done.status in (0, 1), done.err
+    assert device.is_symlink()
+    assert behind.read_text().startswith("before\n")
+    assert len(behind.read_text()) > len("before\n")

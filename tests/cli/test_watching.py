@@ -117,6 +117,46 @@ def test_manifests_are_checked_again_after_a_change(
     assert done.status == 130
 
 
+def test_what_a_run_writes_is_no_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "apps.yaml").write_text(APPS)
+    looks = iter(range(4))
+
+    def pause(_: float) -> None:
+        if next(looks, None) is None:
+            raise KeyboardInterrupt
+        if (tmp_path / "found").exists():
+            (tmp_path / "found").write_text("older")
+
+    monkeypatch.setattr(watching.changes, "__defaults__", (pause,))
+    words = ["-o", "text", "-o", f"json={tmp_path}/found"]
+
+    done = podfence(["check", "-f", str(tmp_path), *words, "--watch"])
+
+    assert (done.status, done.out.count("-- something changed")) == (130, 0)
+
+
+def test_what_changes_while_the_first_run_reads_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, runs = tmp_path / "a.yaml", list[str]()
+    file.write_text("1")
+
+    def run() -> int:
+        runs.append(file.read_text())
+        file.write_text("22")
+        return 0
+
+    def pause(_: float) -> None:
+        if len(runs) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(watching.changes, "__defaults__", (pause,))
+
+    with pytest.raises(KeyboardInterrupt):
+        watching.again_and_again(run, [str(tmp_path)])
+    assert runs == ["1", "22"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
