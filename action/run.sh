@@ -48,9 +48,11 @@ check() {
 
 promises() {
     lines tests "$PODFENCE_TESTS"
+    notes=$scratch/podfence-test-annotations
+    rm -f "$notes" # of another step
     echo "::group::podfence test"
-    run test "${tests[@]}" "${files[@]}" -o text -o "github=$scratch/podfence-test-annotations"
-    cat "$scratch/podfence-test-annotations"
+    run test "${files[@]}" -o text -o "github=$notes" -- "${tests[@]}"
+    if [ -e "$notes" ]; then cat "$notes"; fi # there is none where no test could be run
     echo "::endgroup::"
     remember "$status"
 }
@@ -60,8 +62,9 @@ plan() {
     words=(--git "$PODFENCE_BASE...")
     for record in "${records[@]}"; do words+=(--flows "$record"); done
     page=$scratch/podfence-plan.md
+    rm -f "$page" # of another step
     echo "::group::podfence plan"
-    run plan "${words[@]}" "${paths[@]}" --fail-on any -o github -o "markdown=$page"
+    run plan "${words[@]}" --fail-on any -o github -o "markdown=$page" -- "${paths[@]}"
     echo "::endgroup::"
     if [ ! -e "$page" ]; then : >"$page"; fi # nothing could be compared
     cat "$page" >>"$summary"
@@ -73,7 +76,8 @@ plan() {
     if [ "$status" -eq 1 ]; then changed=true; else changed=false; fi
     printf 'changed=%s\n' "$changed" >>"$outputs"
     if [ "$PODFENCE_FAIL_ON" != any ]; then
-        run plan "${words[@]}" "${paths[@]}" --fail-on "$PODFENCE_FAIL_ON" -o github >"$scratch/podfence-gate"
+        run plan "${words[@]}" --fail-on "$PODFENCE_FAIL_ON" -o github -- "${paths[@]}" \
+            >"$scratch/podfence-gate"
     fi
     remember "$status"
 }

@@ -146,7 +146,7 @@ class _Reader:
             self._refuse("check.fail-on", f"{fail_on!r}: use error, warning, note or never")
         weights = {}
         for code, weight in self._table(check.get("severity", {}), "check.severity").items():
-            if not _begins_a_code(code, whole=True) or weight not in _WEIGHTS:
+            if not _begins_a_code(code, whole=True) or weight not in [*_WEIGHTS]:
                 self._refuse(
                     f"check.severity.{code}", 'use a code and a weight, such as PF331 = "error"'
                 )

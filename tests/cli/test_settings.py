@@ -102,6 +102,8 @@ def test_floors_count_where_the_figure_is_asked_for(
         ("[test]\nscore = nan", "test.score: use a number from 0 to 100"),
         ("[input]\nfiles = ['old']", "input: no such key"),
         ("test = 1", "test: use a table"),
+        ("[check.severity]\nPF331 = ['error']", "check.severity.PF331: use a code and a weight"),
+        ("[check.severity]\nPF331 = {weight = 'error'}", "check.severity.PF331: use a code"),
     ],
 )
 def test_settings_that_cannot_be_used(tree: Path, text: str, complaint: str) -> None:

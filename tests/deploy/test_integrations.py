@@ -211,6 +211,26 @@ def test_an_input_is_never_a_command(
     assert name == "sarif" or done.status in (1, 2)
 
 
+@pytest.mark.parametrize("tests", ["tests/no-such-file.yaml", "--help", "--watch"])
+def test_tests_that_cannot_be_run_end_in_an_error_after_the_plan(
+    repository: Path, runner: Path, tests: str
+) -> None:
+    """A name is never an option, and annotations of a step before are not said again."""
+    (repository / "shop/policies/db.yaml").unlink()
+    Run(repository, runner, paths="shop", tests="tests/shop.podfence.yaml")
+    done = Run(repository, runner, paths="shop", tests=tests, base="HEAD")
+    assert (done.status, "PF106" in done.err, "cat:" in done.err) == (2, True, False)
+    assert done.out.count("::group::") == done.out.count("::endgroup::") == 3
+    assert "::error title=podfence PF5" not in done.out
+    assert done.outputs["changed"] == "true"
+
+
+def test_a_plan_of_another_step_is_not_shown_again(repository: Path, runner: Path) -> None:
+    assert Run(repository, runner, paths="shop", base=_change(repository)).summary
+    done = Run(repository, runner, paths="shop", base="no-such-revision")
+    assert (done.status, done.summary) == (2, "")
+
+
 def test_no_path_is_an_error_that_says_so(repository: Path, runner: Path) -> None:
     done = Run(repository, runner, paths=" \n ")
     assert done.status == 2
