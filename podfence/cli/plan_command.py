@@ -28,6 +28,7 @@ from podfence.cli.plan_answer import FORMATS, PlanAnswer, Tests, answer_text
 from podfence.cli.settings import read_settings, settings_options
 from podfence.cli.terminal import echo
 from podfence.cli.testinputs import read_tests
+from podfence.cli.wholefiles import write_whole
 from podfence.collector import collector_paused
 from podfence.errors import PodfenceError, Position, Source
 from podfence.intake.build import Reading
@@ -292,14 +293,21 @@ def _write_temporary(answer: Plan, folder: str) -> None:
     if answer.order is None or not answer.order.temporary:
         echo("no temporary policy is needed, or none was found that helps", err=True)
         return
-    for helper in answer.order.temporary:
-        path = Path(folder) / f"{helper.ref.namespace}.{helper.ref.name}.yaml"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("x", encoding="utf-8") as file:
-                file.writelines(yaml_lines(policy_manifest(helper)))
-        except OSError as error:
-            raise PodfenceError(f"--transition: {path}: {error.strerror}") from error
+    texts = {
+        Path(folder) / f"{each.ref.namespace}.{each.ref.name}.yaml": yaml_lines(
+            policy_manifest(each)
+        )
+        for each in answer.order.temporary
+    }
+    for path in texts:
+        if path.exists() or path.is_symlink():
+            raise PodfenceError(f"--transition: nothing was written: File exists: {path}")
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        write_whole({str(path): "".join(lines).encode() for path, lines in texts.items()})
+    except OSError as error:
+        raise PodfenceError(f"--transition: {error.filename}: {error.strerror}") from error
+    for path in texts:
         echo(f"wrote {printable(str(path))}", err=True)
 
 

@@ -93,6 +93,8 @@ def command(
         raise click.UsageError("serve reads its files again when they change; name files, not -")
     if edit and inputs.are_live:
         raise click.UsageError("a cluster is never written; --edit goes with -f")
+    if (account or direct) and not inputs.are_live:
+        raise click.UsageError("only a cluster has agents; --agent and --account go without -f")
     names = read_names(resolve)
     scope = inputs.scope(namespaces, everything=all_namespaces)
     folder = Folder(inputs.paths, inputs.namespace, inputs.exclude)

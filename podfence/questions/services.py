@@ -63,12 +63,19 @@ class Services:
         headless = "; it is headless, so no port is rewritten" if service.headless else ""
         return Behind(service, kept, f"{note}{more}{headless}")
 
+    def has(self, name: str, namespace: str) -> bool:
+        """Whether a Service is called so, or has this address."""
+        return self._meant(name, namespace) is not None
+
     def ports(self, name: str, namespace: str) -> tuple[ServicePort, ...]:
         """All ports of a Service that rewrites them: through it there are no others. () for a
         headless one, for which every port is the pods' own, and for what is no Service."""
-        address = literal(name)
-        service = self._called(name, namespace) if address is None else self._at(address)
+        service = self._meant(name, namespace)
         return () if service is None or service.headless else service.ports
+
+    def _meant(self, name: str, namespace: str) -> Service | None:
+        address = literal(name)
+        return self._called(name, namespace) if address is None else self._at(address)
 
     def _at(self, address: IPAddress) -> Service | None:
         return self._by_address.get(address)

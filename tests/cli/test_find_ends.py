@@ -72,6 +72,12 @@ def test_a_headless_service_rewrites_no_port_so_one_is_asked_for() -> None:
     assert "is a Service; ask for one of its ports, not for any" in done.err
 
 
+@pytest.mark.parametrize("port", ["", ":80", ":80-90"])
+def test_a_service_that_is_none_is_said_to_be_none(port: str) -> None:
+    done = run("find", "to", f"service/shop/bd{port}", manifests=WEB + DB + SERVICE)
+    assert (done.status, "no Service is called shop/bd" in done.err) == (2, True)
+
+
 KINDS_OF_WORDS = ["svc", "service", "services", "entry", "node", "deploy"]
 WORKLOAD = """---
 apiVersion: apps/v1

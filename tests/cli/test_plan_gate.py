@@ -42,6 +42,25 @@ def test_temporary_policies_are_written_once(tmp_path: Path) -> None:
     assert podfence(["check", "-f", str(path), "--server-only"]).status == 0
 
 
+def test_temporary_policies_are_all_written_or_none(tmp_path: Path) -> None:
+    """One of them is there already: the others are not written beside it."""
+    sides = []
+    for side in CLOSES[:2]:
+        text = Path(side).read_text("utf-8")
+        sides.append(tmp_path / Path(side).name)
+        sides[-1].write_text(f"{text}\n---\n{text.replace('shop', 'tall')}", "utf-8")
+    new = tmp_path / "new"
+    given = ["plan", *map(str, sides), "--no-newcomers", "--transition", str(new)]
+    assert podfence(given).status == 1
+    first, last = sorted(new.iterdir())
+    first.unlink()
+
+    done = podfence(given)
+
+    assert (done.status, f"nothing was written: File exists: {last}" in done.err) == (2, True)
+    assert [*new.iterdir()] == [last]
+
+
 def test_where_nothing_is_needed_nothing_is_written(tmp_path: Path) -> None:
     done = podfence(["plan", *INSIDE, "--transition", str(tmp_path / "new")])
 

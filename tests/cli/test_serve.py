@@ -212,6 +212,12 @@ def test_standard_input_is_refused() -> None:
     assert (done.status, "name files, not -" in done.err) == (2, True)
 
 
+@pytest.mark.parametrize("words", [["--agent", "a=192.0.2.7:9741"], ["--account", "a/b"]])
+def test_files_have_no_agents(words: list[str]) -> None:
+    done = podfence(["serve", "-f", "examples/shop", *words])
+    assert (done.status, "only a cluster has agents" in done.err) == (2, True)
+
+
 def test_without_its_package_it_says_what_to_install() -> None:
     with mock.patch.dict(sys.modules, {"aiohttp": None, "podfence.web.server": None}):
         done = podfence(["serve", "-f", "examples/shop"])

@@ -224,6 +224,10 @@ class Resolver:
 
     def _behind(self, end: NamedEnd, ports: PortSpec) -> Iterator[Aim]:
         """What is behind a Service, with the ports that its own are rewritten to."""
+        if not self._world.services.has(end.name, end.namespace):
+            text = f"no Service is called {end.name.replace('/service/', '/')}"
+            yield Aim(ResolvedEnd(misses=(Miss(NOBODY, text),)), ports)
+            return
         asked: list[tuple[int | str, str]] = [(n.name, n.protocol) for n in ports.names]
         own = self._world.services.ports(end.name, end.namespace) if ports == ALL_PORTS else ()
         asked += [(port.port, port.protocol.value) for port in own]
@@ -239,10 +243,7 @@ class Resolver:
             except QuestionError as error:
                 yield Aim(ResolvedEnd(misses=(Miss(NO_PORT, error.message),)), ports)
                 continue
-            if behind is None:
-                text = f"no Service is called {end.name.replace('/service/', '/')}"
-                yield Aim(ResolvedEnd(misses=(Miss(NOBODY, text),)), ports)
-                continue
+            assert behind is not None
             by_number: dict[int, list[PartyEnd]] = {}
             for each, number in behind.ways:
                 by_number.setdefault(number, []).append(each)
