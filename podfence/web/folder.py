@@ -119,6 +119,10 @@ class Folder(Struct, frozen=True):
         before = _read(path, real)
         if before.digest != digest:
             raise Changed(before)
+        if "\r" in text or text.startswith("\ufeff"):  # it could not be opened again
+            raise NotWritten(
+                "the text has a carriage return or begins with a byte order mark; take it out"
+            )
         data = text.replace("\n", before.newline).encode()
         _replace(real, data)
         return FileText(path, text, _digest(data), before.newline)

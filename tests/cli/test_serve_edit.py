@@ -291,6 +291,21 @@ def test_a_saved_file_keeps_its_owner(tmp_path: Path) -> None:
     assert (path.read_text(), status.st_uid, status.st_gid) == ("# new\n", 1234, 4321)
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("text", ["a: 1\r\n", "a: 1\rb: 2\n", "\ufeffa: 1\n"])
+def test_a_text_that_could_not_be_opened_again_is_not_saved(
+    tmp_path: Path, newline: str, text: str
+) -> None:
+    path = str(tmp_path / "a.yaml")
+    Path(path).write_bytes(f"a: 0{newline}".encode())
+    folder = Folder((str(tmp_path),))
+    before = folder.open(path, (path,))
+
+    with pytest.raises(NotWritten, match="carriage return"):
+        folder.save(path, text, before.digest, (path,))
+    assert folder.open(path, (path,)) == before
+
+
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     """What it leads to is written, where that is a part of the input."""
     (tmp_path / "real.yaml").write_text("# old\n")
