@@ -87,13 +87,14 @@ class Field:
         """What the engine says of every flow is expected from now on."""
         self.traffic.expect({flow: out and into for flow, (out, into) in self._ends.items()})
 
+    def expect_what_passes(self) -> None:
+        """Flows that are allowed are expected to pass from now on."""
+        self.traffic.expect({flow: True for flow, ends in self._ends.items() if all(ends)})
+
     @contextmanager
-    def unknown(self, *, denied: bool) -> Iterator[None]:
-        """Nothing is expected for the time of a ``with``: of flows that are denied, or of all."""
-        if denied:
-            self.traffic.expect({flow: None for flow, ends in self._ends.items() if not all(ends)})
-        else:
-            self.traffic.expect(dict.fromkeys(self.flows))
+    def unknown(self) -> Iterator[None]:
+        """Nothing is expected for the time of a ``with``."""
+        self.traffic.expect(dict.fromkeys(self.flows))
         yield
         self.expect_all()
 

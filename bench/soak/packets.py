@@ -163,7 +163,7 @@ class Traffic:
 
     def _turn(self) -> None:
         flows = cycle(self._expected)
-        due = time.monotonic()
+        due = before = time.monotonic()
         turns = 0
         while not self._ended.is_set():
             self._take_in(max(0.0, due - time.monotonic()))
@@ -173,7 +173,10 @@ class Traffic:
                 turns += 1
                 # The flows are gone through with new connections, and then with old ones.
                 self._send(next(flows), is_new=(turns // len(self._expected)) % 2 == 0)
-            self._judge(now - PATIENCE)
+            # By the clock of the turn before: after a pause of this thread, what came meanwhile is
+            # answered in one turn, and the answer is read in the next.
+            self._judge(before - PATIENCE)
+            before = now
 
     def _send(self, flow: Flow, *, is_new: bool) -> None:
         sender = self._socket(flow.source, 0) if is_new else self._old[flow]
