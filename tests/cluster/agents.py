@@ -80,7 +80,7 @@ class Agent:
     def start(self) -> None:
         """Returns once it is in sync. Raises NotReady."""
         words = ["--node", self.node.name, "--kubeconfig", str(self._cluster.kubeconfig)]
-        command = [*_PODFENCE, *words, *self._options]
+        command = [*_PODFENCE, *words, *self._kept, *self._options]
         log = log_of(self._cluster, self.node)
         with log.open("wb") as output:
             self._process = subprocess.Popen(
@@ -129,7 +129,12 @@ class Agent:
     def remove(self) -> None:
         """Ends it, and everything passes again."""
         self.end()
-        self._cluster.run(*_PODFENCE, "cleanup", node=self.node)
+        self._cluster.run(*_PODFENCE, "cleanup", *self._kept, node=self.node)
+
+    @property
+    def _kept(self) -> tuple[str, str]:
+        """Where it keeps what outlives a node: not where an agent of this machine does."""
+        return "--state-dir", str(self._cluster.folder / self.node.name / "state")
 
 
 @contextmanager

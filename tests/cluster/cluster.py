@@ -211,9 +211,8 @@ def borrowed(nodes: int) -> Iterator[Cluster]:
         yield found
         return
     stop()
-    process = start(nodes)
-    try:
-        yield Cluster()
-    finally:
-        stop()
-        process.wait()
+    with start(nodes):
+        try:
+            yield Cluster()
+        finally:
+            stop()
