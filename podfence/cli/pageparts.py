@@ -6,14 +6,16 @@ Rule: a part is made when it is asked for; what two parts need is made once.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
 from podfence._version import __version__
 from podfence.cli.beside import map_remarks
 from podfence.cli.check_answer import all_problems
+from podfence.cli.testinputs import locating
 from podfence.manifests.load import Loaded
+from podfence.manifests.testfiles import ReadTests
 from podfence.policy.index import PolicyIndex
 from podfence.questions.audited import audit_notes
 from podfence.questions.dns import map_notes
@@ -24,13 +26,13 @@ from podfence.render.report_names import AsWritten
 from podfence.render.report_rules import rules_data
 
 ABOUT_SCHEMA: Final = "podfence.report-about/v1"
-PARTS: Final = ("map", "rules", "findings", "about")
+PARTS: Final = ("map", "rules", "findings", "tests", "about")
 """Names of parts, in the order in which a file holds them."""
 
 
 class PageParts(Struct, frozen=True):
     """``title``, ``source``: what the page is called, and what was read. ``text``: with the texts
-    of manifests."""
+    of manifests. ``tests``: test files that are judged, None without any."""
 
     loaded: Loaded
     index: PolicyIndex
@@ -39,6 +41,7 @@ class PageParts(Struct, frozen=True):
     source: str
     shown: AsWritten
     text: bool = True
+    tests: ReadTests | None = None
 
     def part(self, name: str) -> object:
         """One of ``PARTS`` as JSON values. Raises KeyError for any other name."""
@@ -50,6 +53,8 @@ class PageParts(Struct, frozen=True):
                 return rules_data(self.found, self.shown, self.loaded.locate, excerpt)
             case "findings":
                 return self._findings()
+            case "tests":
+                return self._tests()
             case "about":
                 return self._about()
         raise KeyError(name)
@@ -64,6 +69,16 @@ class PageParts(Struct, frozen=True):
         locate = self.loaded.positions.locate_problem
         problems = all_problems(self.loaded, self.index)
         return [problem_data(problem, locate(problem)) for problem in problems]
+
+    def _tests(self) -> list[dict[str, Any]] | None:
+        if self.tests is None:
+            return None
+        from podfence.questions.tests.run import Runs  # few pages need it
+        from podfence.render.report_tests import tests_data
+
+        runs = Runs(self.loaded.cluster, self.index.names)
+        locate = locating(self.tests, self.loaded)
+        return tests_data(runs.all(self.tests.files), self.found, locate)
 
     def _about(self) -> dict[str, object]:
         return {

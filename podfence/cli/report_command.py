@@ -29,6 +29,7 @@ from podfence.cli.inputs import (
 )
 from podfence.cli.pageparts import PARTS, PageParts
 from podfence.cli.terminal import echo
+from podfence.cli.testinputs import read_tests, tests_option
 from podfence.cli.wholefiles import write_whole
 from podfence.collector import collector_paused
 from podfence.errors import PodfenceError
@@ -64,6 +65,7 @@ SHOWN_PATHS = 3
     help="Everything as it was, workloads included: the page also shows what the change opens and "
     "closes. May be given more than once; --exclude goes for it too.",
 )
+@tests_option
 @click.option("--title", default="", metavar="TEXT", help="The page's title.")
 @click.option("--no-text", is_flag=True, help="Leave the text of the manifests out.")
 @click.option(
@@ -80,6 +82,7 @@ def command(
     namespaces: tuple[str, ...],
     all_namespaces: bool,
     before: tuple[str, ...],
+    tests: tuple[str, ...],
     title: str,
     no_text: bool,
     anonymise: bool,
@@ -90,14 +93,20 @@ def command(
 
     The page needs no network, no server and no installation: it opens from disk, as an attachment
     or as a build artefact. It holds the whole map, the rules behind every verdict with their lines,
-    and what `podfence check` finds. Exit status 0 when it is written, 2 when part of the input
-    cannot be judged; what such a part could change, the page shows as unknown.
+    what `podfence check` finds, and with --tests which promises are kept. Exit status 0 when it is
+    written, whatever is found; 2 when part of the input cannot be judged: what such a part could
+    change, the page shows as unknown.
     """
     if before and anonymise:
         raise click.UsageError("a plan shows names as they are; drop --plan or --anonymise")
     if before and inputs.are_live:
         raise click.UsageError("--plan compares files; use -f")
-    names = read_names(resolve, *inputs.paths, *before)
+    if tests and anonymise:
+        raise click.UsageError("tests show names as they are; drop --tests or --anonymise")
+    if [*tests, *inputs.paths].count("-") > 1:
+        raise click.UsageError("standard input can be read once only")
+    names = read_names(resolve, *inputs.paths, *before, *tests)
+    promises = read_tests(tests, "no report was written") if tests else None
     scope = inputs.scope(namespaces, everything=all_namespaces)
     loaded = load_cluster(inputs, scope)
     with asking(loaded, inputs):
@@ -108,8 +117,11 @@ def command(
         shown = Anonymous() if anonymise else AsWritten()
         source = called(inputs, loaded)
         title = title or ("podfence" if anonymise else f"podfence: {source}")
-        made = PageParts(loaded, index, found, title, source, shown, text=not no_text)
-        parts = {name: made.part(name) for name in PARTS if not _hidden(name, shown)}
+        made = PageParts(loaded, index, found, title, source, shown, not no_text, promises)
+        left_out = {"findings"} if anonymise else set()  # they quote names
+        if promises is None:
+            left_out.add("tests")
+        parts = {name: made.part(name) for name in PARTS if name not in left_out}
         if before:
             parts["plan"] = _plan(before, inputs, loaded, names)
         page = report_html(title, parts, _assets())
@@ -128,11 +140,6 @@ def called(inputs: Inputs, loaded: Loaded) -> str:
     """What a page says that it was made of."""
     paths = ["standard input" if path == "-" else os.fspath(path) for path in inputs.paths]
     return loaded.live or some(paths, SHOWN_PATHS)
-
-
-def _hidden(part: str, shown: AsWritten) -> bool:
-    """Findings quote names."""
-    return part == "findings" and shown.hides
 
 
 def _plan(

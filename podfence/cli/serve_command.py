@@ -30,16 +30,18 @@ from podfence.cli.lookups import Lookups
 from podfence.cli.pageparts import PARTS, PageParts
 from podfence.cli.report_command import called
 from podfence.cli.terminal import echo
+from podfence.cli.testinputs import read_tests, tests_option
 from podfence.collector import collector_paused
-from podfence.errors import HostError, PodfenceError
+from podfence.errors import HostError, PodfenceError, Severity
 from podfence.intake.kept import DecodedDocuments
 from podfence.kube.agents import AgentAddress
 from podfence.manifests.inputfiles import InputFile, Skipped
 from podfence.manifests.load import Loaded
+from podfence.manifests.testfiles import read_test_files
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import DomainTable
-from podfence.policy.index import PolicyIndex
 from podfence.questions.report import report
+from podfence.render.problems import problem_line
 from podfence.render.report_names import AsWritten
 from podfence.web.folder import Folder
 from podfence.web.revision import Input, Make, Revision
@@ -67,6 +69,7 @@ CLUSTER_SECONDS = 60.0
     help="Edit the files in the page: what an edit opens and closes stands beside it before it is "
     "saved. Only files that -f names, or new ones beside them, are ever written.",
 )
+@tests_option
 @click.option("--title", default="", metavar="TEXT", help="The page's title.")
 @resolve_option
 @fleet_options
@@ -76,6 +79,7 @@ def command(
     all_namespaces: bool,
     port: int,
     edit: bool,
+    tests: tuple[str, ...],
     title: str,
     resolve: str | None,
     agent_namespace: str,
@@ -89,7 +93,7 @@ def command(
     and only the address that it prints, with the token in it, gives access. Exit status 0 when it
     is ended, 2 when nothing could be read or the port cannot be used.
     """
-    if "-" in inputs.paths:
+    if "-" in (*inputs.paths, *tests):
         raise click.UsageError("serve reads its files again when they change; name files, not -")
     if edit and inputs.are_live:
         raise click.UsageError("a cluster is never written; --edit goes with -f")
@@ -99,6 +103,9 @@ def command(
     scope = inputs.scope(namespaces, everything=all_namespaces)
     folder = Folder(inputs.paths, inputs.namespace, inputs.exclude)
     source = _cluster(inputs, scope, names) if inputs.are_live else _files(folder, names)
+    if tests:
+        read_tests(tests, "nothing is served")  # says all that is wrong, before anything is shown
+        source = _with_tests(source, tests)
     stamp = source.stamp()  # before the reading: what changes meanwhile is a change
     first = source.read()
     loaded = usable(first.loaded)
@@ -159,6 +166,21 @@ def _begun(first: Input, stamp: object, source: Source) -> Source:
     )
 
 
+def _with_tests(source: Source, tests: tuple[str, ...]) -> Source:
+    """What is read, with the tests that it is judged by: a change of either is one."""
+    folder = Folder(tests)
+
+    def read() -> Input:
+        promises = read_test_files(tests)
+        for problem in promises.problems:
+            if problem.severity is Severity.ERROR:
+                place = promises.positions.locate_problem(problem)
+                raise PodfenceError(problem_line(problem, place), code=problem.code)
+        return replace(source.read(), tests=promises)
+
+    return replace(source, read=read, stamp=lambda: (source.stamp(), folder.stamp()))
+
+
 def _files(folder: Folder, names: DomainTable) -> Source:
     def read() -> Input:
         loaded, files = folder.read(DecodedDocuments())
@@ -182,14 +204,16 @@ def _input(loaded: Loaded, names: DomainTable, files: tuple[InputFile | Skipped,
 
 
 def _parts(inputs: Inputs, scope: tuple[str, ...], title: str) -> Make:
-    def made(loaded: Loaded, index: PolicyIndex) -> Mapping[str, Callable[[], object]]:
-        source = called(inputs, loaded)
+    def made(read: Input) -> Mapping[str, Callable[[], object]]:
+        source = called(inputs, read.loaded)
 
         @cache
         def parts() -> PageParts:
-            found = report(index, frozenset(scope))
+            found = report(read.index, frozenset(scope))
             shown = title or f"podfence: {source}"
-            return PageParts(loaded, index, found, shown, source, AsWritten())
+            return PageParts(
+                read.loaded, read.index, found, shown, source, AsWritten(), tests=read.tests
+            )
 
         return {name: partial(_part, parts, name) for name in PARTS}
 

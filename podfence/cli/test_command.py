@@ -24,8 +24,8 @@ from podfence.cli.outputs import Output, outputs_option, read_outputs, write_out
 from podfence.cli.settings import read_settings, settings_options
 from podfence.cli.terminal import echo
 from podfence.cli.testfigures import Figures
-from podfence.cli.testinputs import read_tests
-from podfence.errors import PodfenceError, Position, Source
+from podfence.cli.testinputs import locating, read_tests
+from podfence.errors import PodfenceError
 from podfence.manifests.load import Loaded
 from podfence.manifests.testfiles import ReadTests
 from podfence.policy.domains import DomainTable
@@ -216,12 +216,7 @@ def _show(
     *,
     strict: bool,
 ) -> None:
-    places = {file.source.file for file in tests.files}
-
-    def locate(source: Source | None, path: str) -> Position | None:
-        of_test = source is not None and source.file in places
-        return (tests.positions.shown if of_test else loaded.locate)(source, path)
-
+    locate = locating(tests, loaded)
     write_outputs(outputs, lambda form: _text(found, locate, form, figures, strict=strict))
 
 

@@ -3,20 +3,53 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import click
 
 from podfence.cli.common import has_errors
+from podfence.cli.inputs import complete_files
 from podfence.cli.terminal import echo
-from podfence.errors import PodfenceError
+from podfence.errors import PodfenceError, Position, Source
+from podfence.manifests.load import Loaded
 from podfence.manifests.testfiles import ReadTests, read_test_files
 from podfence.render.problems import problem_line
+from podfence.render.verdicts import Locate
+
+F = TypeVar("F", bound=Callable[..., object])
 
 
-def read_tests(files: Sequence[str]) -> ReadTests:
-    """The test files. Raises PodfenceError when one of them is wrong, after all was said."""
+tests_option: Callable[[F], F] = click.option(
+    "--tests",
+    "tests",
+    multiple=True,
+    metavar="FILE|DIR",
+    help="Test files, as of podfence test: the page also shows which promises are kept. May be "
+    "given more than once.",
+    shell_complete=complete_files,
+)
+
+
+def read_tests(files: Sequence[str], undone: str = "no test was run") -> ReadTests:
+    """The test files. Raises PodfenceError when one of them is wrong, after all was said.
+
+    ``undone``: what does not happen then.
+    """
     tests = read_test_files(files, sys.stdin.buffer if "-" in files else None)
     for problem in tests.problems:
         echo(problem_line(problem, tests.positions.locate_problem(problem)), err=True)
     if has_errors(tests.problems):
-        raise PodfenceError("no test was run; fix the test files", code="PF500")
+        raise PodfenceError(f"{undone}; fix the test files", code="PF500")
     return tests
+
+
+def locating(tests: ReadTests, loaded: Loaded) -> Locate:
+    """Finds places both in test files and in what they are about."""
+    places = {file.source.file for file in tests.files}
+
+    def locate(source: Source | None, path: str) -> Position | None:
+        of_test = source is not None and source.file in places
+        return (tests.positions.shown if of_test else loaded.locate)(source, path)
+
+    return locate

@@ -41,12 +41,13 @@ def results_data(
         "schema": SCHEMA,
         "where": ["model"],
         "summary": {**summary, "weak": sum(bool(result.weak) for result in results)},
-        "tests": [_test_data(result, locate) for result in results],
+        "tests": [test_data(result, locate) for result in results],
         **(extra or {}),
     }
 
 
-def _test_data(result: Result, locate: Locate) -> dict[str, Any]:
+def test_data(result: Result, locate: Locate) -> dict[str, Any]:
+    """One test."""
     position = locate(result.test.source, result.test.path)
     data: dict[str, Any] = {
         "name": result.test.name,

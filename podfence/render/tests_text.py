@@ -70,6 +70,11 @@ def reasons(result: Result, locate: Locate) -> Iterator[str]:
 def witness_lines(witness: Witness, locate: Locate) -> Iterator[str]:
     """The connection, then what decided over it."""
     yield f"{connection_text(witness)} is {'allowed' if witness.allowed else 'denied'}"
+    yield from decision_lines(witness, locate)
+
+
+def decision_lines(witness: Witness, locate: Locate) -> Iterator[str]:
+    """What decided over the connection, a line a direction."""
     for direction, decision in witness.decisions:
         if decision.allowed is not witness.allowed:
             continue

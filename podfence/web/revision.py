@@ -12,26 +12,30 @@ from msgspec import Struct
 from podfence.live.clusterindex import ClusterIndex
 from podfence.manifests.inputfiles import InputFile, Skipped
 from podfence.manifests.load import Loaded
+from podfence.manifests.testfiles import ReadTests
 from podfence.policy.index import PolicyIndex
 from podfence.questions.plan.followed import Followed
 from podfence.questions.plan.plan import comparable
 from podfence.render.jsontext import json_bytes
 
-Make = Callable[[Loaded, PolicyIndex], Mapping[str, Callable[[], object]]]
-"""The parts of a page by name; each is JSON values."""
-
 
 class Input(Struct, frozen=True):
-    """What was read. ``files``: where from; none of a cluster."""
+    """What was read. ``files``: where from; none of a cluster. ``tests``: what it is judged by,
+    None without any."""
 
     loaded: Loaded
     index: PolicyIndex
     files: tuple[InputFile | Skipped, ...] = ()
+    tests: ReadTests | None = None
 
     @property
     def paths(self) -> tuple[str, ...]:
         """Names of the files that hold text."""
         return tuple(f.path for f in self.files if isinstance(f, InputFile) and not f.error)
+
+
+Make = Callable[[Input], Mapping[str, Callable[[], object]]]
+"""The parts of a page by name; each is JSON values."""
 
 
 class Revision:
@@ -41,7 +45,7 @@ class Revision:
     def __init__(self, name: str, read: Input, make: Make) -> None:
         self.name = name
         self.read = read
-        self._make: Mapping[str, Callable[[], Any]] = make(read.loaded, read.index)
+        self._make: Mapping[str, Callable[[], Any]] = make(read)
         self._made: dict[str, bytes] = {}
         self._lock = threading.Lock()
 

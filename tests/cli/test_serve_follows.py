@@ -44,7 +44,7 @@ def add(folder: Folder, name: str) -> None:
 
 
 def served(source: Source) -> Served:
-    return Served(source, lambda loaded, index: {})
+    return Served(source, lambda read: {})
 
 
 def shown(of: Served) -> list[str]:

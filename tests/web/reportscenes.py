@@ -12,6 +12,7 @@ from typing import Final
 
 from tests.cli.test_hostile import manifests
 from tests.cli.test_report import CHANGE
+from tests.cli.test_report_tests import PROMISES
 from tests.web.pages import write
 from tests.web.scene import BANNER, PANEL, SHOP, Scene, View, until
 
@@ -37,6 +38,16 @@ def reported(
         yield page.resolve().as_uri()
 
     return made
+
+
+@contextmanager
+def promised(folder: Path) -> Iterator[str]:
+    """A page with tests in every state."""
+    (folder / "promises.yaml").write_text(PROMISES)
+    (folder / "torn.yaml").write_text(TORN.replace("shop", "monitoring"))
+    more = ("--tests", "examples/tests/shop.podfence.yaml", "-f", str(folder / "torn.yaml"))
+    page = write(folder, *SHOP, "--tests", str(folder / "promises.yaml"), *more, expected=2)
+    yield page.resolve().as_uri()
 
 
 def broken(part: str) -> Callable[[Path], AbstractContextManager[str]]:
@@ -104,11 +115,33 @@ REPORTS: Final = (
             View(
                 "policy-gone", "#/policies?policy=NetworkPolicy/shop/gone", ("There is no policy",)
             ),
+            View("no-tests", "#/tests", ("No test file was given.", "podfence report --tests")),
             View("edit-elsewhere", "#/edit", ("Files are edited in the page of podfence serve",)),
             View("drops-elsewhere", "#/drops", ("told to the page of podfence serve",)),
             View("port", "#/map?port=tcp/5432&view=table", ("2 allowed pairs",)),
             View("port-wrong", "#/map?port=sql", ("Write a port such as 443 or 53/udp.",)),
         ),
+    ),
+    Scene(
+        "tests",
+        promised,
+        (
+            View("all", "#/tests", ("10 passed", "looks at nobody", "is denied", "PF501", "✗")),
+            View("search", "#/tests?q=office", ("2 match the search",)),
+            View(
+                "pair",
+                "#/tests?pair=shop/frontend~shop/db&ask=tcp/5432",
+                ("the frontend reads the database", "no: TCP/5432"),
+                until(PANEL),
+            ),
+            View("narrow", "#/tests", ("is denied",), None, 360, 640),
+            View("zoomed", "#/tests", ("is denied",), None, 640, 400, 2),
+        ),
+    ),
+    Scene(
+        "tests-kept",
+        reported(*SHOP, "--tests", "examples/tests/shop.podfence.yaml"),
+        (View("all", "#/tests", ("10 tests: 10 passed", "✓ 10")),),
     ),
     Scene(
         "unchanged",
@@ -197,6 +230,7 @@ REPORTS: Final = (
                 ("namespace-2/workload-2", "Entering namespace-2/workload-3"),
                 until(PANEL),
             ),
+            View("tests", "#/tests", ("a page without names leaves them out",)),
         ),
     ),
 )

@@ -3,7 +3,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 
-export const PAGES = ["map", "policies", "exposed", "findings", "plan", "edit", "drops", "counters"] as const;
+export const PAGES = ["map", "policies", "exposed", "findings", "tests", "plan", "edit", "drops", "counters"] as const;
 export type Page = (typeof PAGES)[number];
 export type View = "matrix" | "picture" | "table";
 

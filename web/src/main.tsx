@@ -3,7 +3,7 @@
 import { render } from "preact";
 import { messageOf, showFailure } from "./failure";
 import { answerPrograms } from "./programs";
-import { about, canUnpack, findings, plan, reach, rules } from "./unpack";
+import { about, canUnpack, findings, plan, reach, rules, tests } from "./unpack";
 import { App } from "./views/App";
 import { applyTheme } from "./views/Theme";
 import { World } from "./world";
@@ -15,10 +15,10 @@ async function start(root: HTMLElement): Promise<void> {
       "This browser is too old to unpack it: it lacks DecompressionStream. Open the file in a browser of 2023 or newer.",
     );
   }
-  const [known, map, found, change] = await Promise.all([about(), reach(), findings(), plan()]);
+  const [known, map, found, judged, change] = await Promise.all([about(), reach(), findings(), tests(), plan()]);
   const world = new World(map);
   root.replaceChildren();
-  render(<App about={known} world={world} rules={rules} found={found} plan={change} />, root);
+  render(<App about={known} world={world} rules={rules} found={found} tests={judged} plan={change} />, root);
   document.documentElement.dataset.state = "ready";
   answerPrograms(world, rules);
 }

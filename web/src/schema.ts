@@ -111,6 +111,47 @@ export type Picture = {
   lines: ([number, number, (number)[], (number)[]])[];
 };
 
+export type TestResult = {
+  name: string;
+  file: string;
+  line: number;
+  /** vacuous: it looks at nobody. undecided: something that could not be read may turn it. */ status: "passed" | "failed" | "vacuous" | "skipped" | "undecided";
+  where: "model" | "lab";
+  /** Pairs of workloads that it looks at. */ pairs: number;
+  /** How many of them are not as they should be. */ total: number;
+  counterexamples: (Counterexample)[];
+  /** Why it proves nothing, or little. */ reasons: ({
+  code: string;
+  message: string;
+})[];
+  /** What else there is to say; absent where there is nothing. */ text?: string;
+};
+
+/** One connection. */
+export type Counterexample = {
+  from: string;
+  to: string;
+  fromAddress: string;
+  toAddress: string;
+  protocol: string;
+  port: number;
+  family: 4 | 6;
+  got: "allow" | "deny";
+  decidedBy: (Decider)[];
+  /** It is so in what the test supposes; the map need not say the same. */ supposed?: true;
+  /** What decided, in words, a line a direction. */ said: (string)[];
+  /** The two ends, as indexes of endpoints; absent where one is not on the map or the test supposes something. */ pair?: [number, number];
+};
+
+/** A rule, or a policy that isolates. */
+export type Decider = {
+  name: string;
+  path: string;
+  file?: string;
+  line?: number;
+  column?: number;
+};
+
 /** The data of one page of podfence report. Each property is an element of the page: JSON, packed by zlib, as base64. */
 export type Report = {
   about: About;
@@ -118,4 +159,5 @@ export type Report = {
   rules: Rules;
   /** What podfence check says, as in check.schema.json; absent where it is left out. */ findings?: (Finding)[];
   /** The change, as in plan.schema.json; absent without --plan. */ plan?: Record<string, unknown>;
+  /** What podfence test says, as in test.schema.json, and where it is on the map; absent without --tests. */ tests?: (TestResult)[];
 };

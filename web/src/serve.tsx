@@ -14,15 +14,23 @@ import { Counters } from "./views/Counters";
 import { Drops } from "./views/Drops";
 import { Edit } from "./views/Edit";
 import { editing } from "./views/Reason";
+import type { Told } from "./views/Tests";
 import { applyTheme } from "./views/Theme";
 import { World } from "./world";
 
-type Read = { state: State; about: About; world: World; rules: () => Promise<Rules>; found: Finding[] | null };
+type Read = {
+  state: State;
+  about: About;
+  world: World;
+  rules: () => Promise<Rules>;
+  found: Finding[] | null;
+  tests: Told;
+};
 
 async function readAll(server: Server, state: State): Promise<Read> {
   const { revision } = state;
   const [about, reach] = await Promise.all([server.about(revision), server.reach(revision)]);
-  return { state, about, world: new World(reach), rules: server.rules(revision), found: null };
+  return { state, about, world: new World(reach), rules: server.rules(revision), found: null, tests: undefined };
 }
 
 /** The input may change between two answers: then all are asked for again. */
@@ -64,12 +72,15 @@ function Served({ server, first }: { server: Server; first: Read }) {
     document.documentElement.dataset.revision = read.state.revision;
     answerPrograms(read.world, read.rules);
     let current = true;
-    void server
-      .findings(read.state.revision)
-      .then((found) => {
-        if (current) setRead((now) => (now.world === read.world ? { ...now, found } : now));
-      })
-      .catch(() => undefined); // another revision came, and is asked for its own
+    const { revision } = read.state;
+    const add = <T,>(asked: Promise<T>, made: (told: T) => Partial<Read>): void =>
+      void asked
+        .then((told) => {
+          if (current) setRead((now) => (now.world === read.world ? { ...now, ...made(told) } : now));
+        })
+        .catch(() => undefined); // another revision came, and is asked for its own
+    add(server.findings(revision), (found) => ({ found }));
+    add(server.tests(revision), (tests) => ({ tests }));
     return () => {
       current = false;
     };

@@ -1,6 +1,6 @@
 // The page's data from a server. The token came with the address; it is kept for this tab alone.
 
-import type { About, Finding, Reach, Rules } from "./schema";
+import type { About, Finding, Reach, Rules, TestResult } from "./schema";
 import { once } from "./unpack";
 
 const KEY = "podfence-token";
@@ -107,6 +107,8 @@ export class Server {
   about = (revision: string): Promise<About> => this.part<About>("about", revision);
   reach = (revision: string): Promise<Reach> => this.part<Reach>("map", revision);
   findings = (revision: string): Promise<Finding[]> => this.part<Finding[]>("findings", revision);
+  /** What became of each test; null where no test file was given. */
+  tests = (revision: string): Promise<TestResult[] | null> => this.part<TestResult[] | null>("tests", revision);
   /** The rules, fetched when first asked for. */
   rules = (revision: string): (() => Promise<Rules>) => once(() => this.part<Rules>("rules", revision));
 

@@ -1,6 +1,6 @@
 // The data of the page: JSON, packed by zlib, as base64, in elements that no browser runs.
 
-import type { About, Finding, Reach, Rules } from "./schema";
+import type { About, Finding, Reach, Rules, TestResult } from "./schema";
 
 async function unpack<T>(name: string): Promise<T | null> {
   const element = document.getElementById(`data-${name}`);
@@ -29,6 +29,7 @@ export const canUnpack = (): boolean => typeof DecompressionStream !== "undefine
 export const about = (): Promise<About> => needed<About>("about");
 export const reach = (): Promise<Reach> => needed<Reach>("map");
 export const findings = (): Promise<Finding[] | null> => unpack<Finding[]>("findings");
+export const tests = (): Promise<TestResult[] | null> => unpack<TestResult[]>("tests");
 export const plan = (): Promise<Plan | null> => unpack<Plan>("plan");
 export const rules = once(() => needed<Rules>("rules"));
 

@@ -23,6 +23,7 @@ import { Picture } from "./Picture";
 import { PlanPage } from "./PlanPage";
 import { Policies } from "./Policies";
 import { Table } from "./Table";
+import { Tests, testsBadge, type Told } from "./Tests";
 import { ThemeButton, useTheme } from "./Theme";
 import { usePrinting } from "./most";
 
@@ -31,6 +32,7 @@ export type Loaded = {
   world: World;
   rules: () => Promise<Rules>;
   found: readonly Finding[] | null;
+  tests: Told;
   plan: Plan | null;
   /** What a server adds: its standing above the content, and more pages. */
   more?: More;
@@ -40,7 +42,7 @@ export type More = {
   pages: readonly { page: Page; name: string; badge: string; show: (place: Place, theme: string) => ComponentChildren }[];
 };
 
-export function App({ about, world, rules, found, plan, more }: Loaded) {
+export function App({ about, world, rules, found, tests, plan, more }: Loaded) {
   const place = usePlace();
   const [theme, setTheme] = useTheme();
   const [known, setKnown] = useState<Asking | null>(null);
@@ -82,7 +84,7 @@ export function App({ about, world, rules, found, plan, more }: Loaded) {
         <PortFilter place={place} />
         <ThemeButton theme={theme} set={setTheme} />
       </header>
-      <Rail {...{ place, world, found, plan }} more={more?.pages ?? []} />
+      <Rail {...{ place, world, found, tests, plan }} more={more?.pages ?? []} />
       <main id="main" tabIndex={-1}>
         {more?.standing}
         <Banners {...{ about, world, place }} />
@@ -93,7 +95,7 @@ export function App({ about, world, rules, found, plan, more }: Loaded) {
           </div>
         )}
         {extra === undefined ? (
-          <Content {...{ place, world, asking, found, plan, port, pair, theme }} />
+          <Content {...{ place, world, asking, found, tests, plan, port, pair, theme }} served={more !== undefined} />
         ) : (
           extra.show(place, theme)
         )}
@@ -130,13 +132,15 @@ type ContentProps = {
   world: World;
   asking: Asking | null;
   found: readonly Finding[] | null;
+  tests: Told;
   plan: Plan | null;
+  served: boolean;
   port: number | null;
   pair: readonly [number, number] | null;
   theme: string;
 };
 
-function Content({ place, world, asking, found, plan, port, pair, theme }: ContentProps) {
+function Content({ place, world, asking, found, tests, plan, served, port, pair, theme }: ContentProps) {
   switch (place.page) {
     case "policies":
       return <Policies {...{ asking, place, found }} />;
@@ -144,6 +148,8 @@ function Content({ place, world, asking, found, plan, port, pair, theme }: Conte
       return <Exposed {...{ world, place, port }} />;
     case "findings":
       return <Findings {...{ found, place }} />;
+    case "tests":
+      return <Tests {...{ tests, world, place, served }} />;
     case "plan":
       if (plan !== null) return <PlanPage {...{ plan, place }} />;
       break;
@@ -202,13 +208,16 @@ function viewOf(place: Place): View {
   return asked === "picture" || asked === "table" ? asked : "matrix";
 }
 
-function Rail({ place, world, found, plan, more }: Pick<ContentProps, "place" | "world" | "found" | "plan"> & { more: More["pages"] }) {
+type RailProps = Pick<ContentProps, "place" | "world" | "found" | "tests" | "plan"> & { more: More["pages"] };
+
+function Rail({ place, world, found, tests, plan, more }: RailProps) {
   const entries: [Page, string, string][] = [
     ["map", "Map", ""],
     ["policies", "Policies", world.reach.policies.toLocaleString("en")],
     ["exposed", "Exposed", ""],
   ];
   if (found !== null) entries.push(["findings", "Findings", found.length.toLocaleString("en")]);
+  if (!world.reach.anonymous) entries.push(["tests", "Tests", testsBadge(tests)]);
   if (plan !== null) entries.push(["plan", "Change", plan.changes ? "±" : "="]);
   for (const { page, name, badge } of more) entries.push([page, name, badge]);
   return (

@@ -31,7 +31,7 @@ export function Pair({ world, asking, place, port, pair: [from, to] }: Props) {
   }, [from, to, asking === null]);
   const close = (): void => {
     go(place, { pair: "", ask: "" });
-    document.querySelector<HTMLElement>("[role=grid]")?.focus({ preventScroll: true });
+    (document.querySelector<HTMLElement>("[role=grid]") ?? document.getElementById("main"))?.focus({ preventScroll: true });
   };
   const open = world.isOpen(from, to);
   const ends = [from, to].map((each) => visible(world.endpoints[each]!.name));

@@ -1,0 +1,155 @@
+// What `podfence test` says: which promises of test files are kept, those that are not first.
+
+import { matches, searchWords } from "../filter";
+import { linkTo, type Place } from "../location";
+import { placeKey, placeOf, placeWords } from "../ports";
+import type { Counterexample, TestResult } from "../schema";
+import { count, sentence, visible, visibleText } from "../visible";
+import type { World } from "../world";
+import { useMost } from "./most";
+
+type Status = TestResult["status"];
+/** null where no test file was given, undefined until a server has told. */
+export type Told = readonly TestResult[] | null | undefined;
+type Props = { tests: Told; world: World; place: Place; served: boolean };
+
+/** In the order of the page: what asks for a hand first. */
+const STATUSES: readonly (readonly [status: Status, heading: string, says: string])[] = [
+  ["failed", "Failed", "fail"],
+  ["vacuous", "Vacuous: they look at nobody, so they prove nothing", "vacuous"],
+  ["undecided", "Unknown: an object that could not be read may turn them", "unknown"],
+  ["passed", "Passed", "pass"],
+  ["skipped", "Skipped", "skip"],
+];
+
+export function Tests({ tests, world, place, served }: Props) {
+  if (tests === undefined) return <p class="waiting">Judging the tests …</p>;
+  if (tests === null) return <NoTests anonymous={world.reach.anonymous} served={served} />;
+  const asked = searchWords(place.asked.get("q") ?? "");
+  const shown = tests.filter((each) => matches(`${each.name} ${each.status} ${each.file}`, asked));
+  const numbers = STATUSES.map(([status]) => [status, tests.filter((each) => each.status === status).length] as const);
+  const weak = tests.filter(isWeak).length;
+  return (
+    <div class="tests-page">
+      <h2>Tests</h2>
+      <p class="count">
+        {count(tests.length, "test")}
+        {tests.length > 0 && ": "}
+        {numbers.filter(([, number]) => number > 0).map(([status, number]) => `${number.toLocaleString("en")} ${status}`).join(", ")}
+        {weak > 0 && `; ${weak.toLocaleString("en")} of them weak`}
+        {shown.length < tests.length && `; ${shown.length.toLocaleString("en")} match the search`}
+      </p>
+      {STATUSES.map(([status, heading, says]) => (
+        <Same key={status} {...{ heading, says, world, place }} tests={shown.filter((each) => each.status === status)} />
+      ))}
+    </div>
+  );
+}
+
+/** How many tests do not pass, or all of them where every one does; as the list of pages shows it. */
+export function testsBadge(tests: Told): string {
+  if (tests == null) return "";
+  const wrong = tests.filter(({ status }) => status !== "passed" && status !== "skipped").length;
+  return wrong > 0 ? `✗ ${wrong.toLocaleString("en")}` : `✓ ${tests.length.toLocaleString("en")}`;
+}
+
+const isWeak = (test: TestResult): boolean => test.reasons.some(({ code }) => code === WEAK);
+/** The code of a test that passes and proves little. */
+const WEAK = "PF506";
+
+function NoTests({ anonymous, served }: { anonymous: boolean; served: boolean }) {
+  if (anonymous) return <p class="plain">Tests quote names, so a page without names leaves them out.</p>;
+  const command = served ? "podfence serve" : "podfence report";
+  return (
+    <p class="plain">
+      No test file was given. A test file says in words what must stay open and what must stay closed;{" "}
+      <code>{command} --tests FILE</code> shows here which of it is kept. <code>podfence test --init NAMESPACE</code>{" "}
+      writes a first one, for you to edit.
+    </p>
+  );
+}
+
+const FIRST = 50;
+
+type SameProps = { heading: string; says: string; tests: readonly TestResult[]; world: World; place: Place };
+
+function Same({ heading, says, tests, world, place }: SameProps) {
+  const [most, setMost] = useMost(FIRST);
+  if (tests.length === 0) return null;
+  return (
+    <section>
+      <h3>
+        {heading} <small>{tests.length.toLocaleString("en")}</small>
+      </h3>
+      <ul class="findings tests">
+        {tests.slice(0, most).map((test, at) => (
+          <One key={at} {...{ test, says, world, place }} />
+        ))}
+      </ul>
+      {tests.length > most && (
+        <button type="button" class="quiet more" onClick={() => setMost(most + 500)}>
+          {(tests.length - most).toLocaleString("en")} more
+        </button>
+      )}
+    </section>
+  );
+}
+
+function One({ test, says, world, place }: { test: TestResult; says: string; world: World; place: Place }) {
+  const more = test.total - test.counterexamples.length;
+  return (
+    <li class={test.status}>
+      <span class="severity">{says}</span> <strong>{visible(test.name)}</strong>
+      {test.pairs > 0 && <span class="count"> {count(test.pairs, "pair")}</span>}
+      {test.counterexamples.map((each, at) => (
+        <Against key={at} {...{ each, world, place }} />
+      ))}
+      {test.counterexamples.length > 0 && more > 0 && (
+        <p>
+          {count(more, "more pair")} of {test.pairs.toLocaleString("en")}
+        </p>
+      )}
+      {test.text !== undefined && (
+        <p>
+          {test.status === "undecided"
+            ? `${visibleText(test.text)} could not be read, or not in full.`
+            : sentence(visibleText(test.text))}
+        </p>
+      )}
+      {test.reasons.map(({ code, message }, at) => (
+        <p key={at}>
+          <span class="code">{code}</span> {code === WEAK && "weak: "}
+          {visibleText(message)}
+        </p>
+      ))}
+      <span class="file">
+        {visibleText(test.file)}:{test.line}
+      </span>
+    </li>
+  );
+}
+
+/** The connection that a test fails for. Its two ends lead to the reason, where they are on the map. */
+function Against({ each, world, place }: { each: Counterexample; world: World; place: Place }) {
+  const asked = placeOf(each.protocol, each.port);
+  const words = `${named(each.from)} → ${named(each.to)} ${placeWords(asked)}`;
+  const names = each.pair?.map((end) => world.endpoints[end]!.name);
+  const change = names && { pair: names.join("~"), ask: placeKey(asked) };
+  return (
+    <>
+      <p>
+        {change ? <a href={linkTo(place, change)}>{words}</a> : <span>{words}</span>}{" "}
+        {each.got === "allow" ? "is allowed" : "is denied"}
+        {each.supposed && ", as the test supposes"}
+      </p>
+      {each.said.map((line, at) => (
+        <p key={at} class="said">
+          {visibleText(line)}
+        </p>
+      ))}
+    </>
+  );
+}
+
+/** No object of the API has a plus sign in its name. */
+const named = (name: string): string => (/(^|\/)\+[^/]*$/.test(name) ? `${visible(name)} (a pod to come)` : visible(name));
