@@ -15,6 +15,8 @@ from unittest import mock
 import pytest
 
 from tests.cli.session import ROOT, podfence
+from tests.cli.test_report import written
+from tests.cli.test_report_tests import PROMISES
 from tests.support.serving import Serving
 
 pytestmark = pytest.mark.timeout(300)
@@ -40,6 +42,27 @@ def test_the_map_is_that_of_map(shop: Serving) -> None:
             pairs.add((names[source], names[to]))
     printed = json.loads(podfence(["map", "-f", "examples/shop", "-o", "json"]).out)
     assert pairs == {(a, row["to"]) for row in printed["connections"] for a in row["from"]}
+
+
+def test_the_tests_are_those_of_a_report(tmp_path: Path) -> None:
+    promises = tmp_path / "promises.yaml"
+    promises.write_text(PROMISES)
+    given = ("-f", "examples/shop", "--tests", str(promises))
+    with Serving(*given) as server:
+        assert server.get("tests") == written(*given).data["tests"]
+
+
+def test_without_test_files_there_is_nothing_of_tests(shop: Serving) -> None:
+    assert shop.get("tests") is None
+
+
+def test_a_wrong_test_file_is_said_with_its_place_before_anything_is_served(tmp_path: Path) -> None:
+    promises = tmp_path / "promises.yaml"
+    promises.write_text(PROMISES.replace("expect: allow", "expects: allow", 1))
+    done = podfence(["serve", "-f", "examples/shop", "--tests", str(promises)])
+    assert (done.status, done.out) == (2, "")
+    assert f"{promises}:6:71: error[PF500]" in done.err
+    assert "nothing is served; fix the test files" in done.err
 
 
 def test_a_part_that_the_page_has_is_not_sent_again(shop: Serving) -> None:
@@ -80,7 +103,17 @@ def _event(news: http.client.HTTPResponse) -> dict[str, str]:
 
 
 def test_data_need_the_token(shop: Serving) -> None:
-    for path in ("state", "map", "rules", "findings", "about", "events", "drops", "counters"):
+    for path in (
+        "state",
+        "map",
+        "rules",
+        "findings",
+        "tests",
+        "about",
+        "events",
+        "drops",
+        "counters",
+    ):
         for token in (None, "x", shop.token[:-1], shop.token + "x", "\xe4"):
             answer = shop.ask(f"/api/v1/{path}", token=token)
             assert answer.status == 401
@@ -207,8 +240,9 @@ def test_nothing_to_read(tmp_path: Path) -> None:
     assert "no such file or directory" in done.err
 
 
-def test_standard_input_is_refused() -> None:
-    done = podfence(["serve", "-f", "-"])
+@pytest.mark.parametrize("given", [("-f", "-"), ("-f", "examples/shop", "--tests", "-")])
+def test_standard_input_is_refused(given: tuple[str, ...]) -> None:
+    done = podfence(["serve", *given])
     assert (done.status, "name files, not -" in done.err) == (2, True)
 
 

@@ -126,7 +126,11 @@ REPORTS: Final = (
         "tests",
         promised,
         (
-            View("all", "#/tests", ("10 passed", "looks at nobody", "is denied", "PF501", "✗")),
+            View(
+                "all",
+                "#/tests",
+                ("20 tests:", "look at nobody", "is denied", "PF501", "undecided", "✗"),
+            ),
             View("search", "#/tests?q=office", ("2 match the search",)),
             View(
                 "pair",

@@ -16,7 +16,15 @@ from tests.web.pages import write
 pytestmark = [pytest.mark.web, pytest.mark.timeout(300)]
 
 SHOP = ("-f", "examples/shop")
-PAGES = ("#/map", "#/map?view=picture", "#/map?view=table", "#/policies", "#/exposed", "#/findings")
+PAGES = (
+    "#/map",
+    "#/map?view=picture",
+    "#/map?view=table",
+    "#/policies",
+    "#/exposed",
+    "#/findings",
+    "#/tests",
+)
 TRAP = "globalThis.sprung = true"
 MARKUP = (
     f"</script><script>{TRAP}</script>",
