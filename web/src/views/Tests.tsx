@@ -30,7 +30,8 @@ export function Tests({ tests, world, place, served }: Props) {
   const numbers = STATUSES.map(([status]) => [status, tests.filter((each) => each.status === status).length] as const);
   const weak = tests.filter(isWeak).length;
   return (
-    <div class="tests-page">
+    // It may hold no link, and is to be scrolled by keyboard all the same.
+    <div class="tests-page" role="region" aria-label="Tests" tabIndex={0}>
       <h2>Tests</h2>
       <p class="count">
         {count(tests.length, "test")}
