@@ -203,7 +203,9 @@ def test_an_answer_about_such_a_pod_or_address_says_what_packets_meet() -> None:
     assert note.startswith("this answer is about a/old; its address 10.0.0.5 is also that of a/new")
     by_address = asks.can(Can("10.0.0.5", "a/db", 80))
     assert not by_address.allowed
-    assert by_address.note.startswith("10.0.0.5 is the address of a/new and a/old: while more than one pod holds it")
+    assert by_address.note.startswith(
+        "10.0.0.5 is the address of a/new and a/old: while more than one pod holds it"
+    )
 
 
 def test_the_address_is_that_of_the_pod_that_is_not_being_deleted() -> None:

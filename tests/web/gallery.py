@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,8 @@ from tests.web.reportscenes import REPORTS
 from tests.web.scene import THEMES, Scene, View
 from tests.web.serverscenes import SERVERS
 
+PATIENCE: Final = 20.0
+"""Seconds until a page must say what it is to say."""
 SCENES: Final = (*REPORTS, *EDITS, *SERVERS)
 
 
@@ -26,12 +29,22 @@ def take(browser: Browser, scene: Scene, shots: Path) -> list[str]:
     """Every view of a scene in both themes; what is not as it should be."""
     wrong = []
     for name, view in views(browser, scene):
-        text = " ".join(browser.text("body").split())
-        wrong += [f"{name}: lacks {w!r}" for w in view.words if w not in text]
+        wrong += [f"{name}: lacks {word!r}" for word in lacking(browser, view.words)]
         if browser.run("document.documentElement.scrollWidth - innerWidth") > 0:
             wrong.append(f"{name}: wider than its window")
         browser.screenshot(shots / f"{name}.png")
     return wrong
+
+
+def lacking(browser: Browser, words: Iterable[str]) -> list[str]:
+    """What a page does not say, though it was waited for: some of it comes from a server."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        text = " ".join(browser.text("body").split())
+        left = [word for word in words if word not in text]
+        if not left or time.monotonic() > until:
+            return left
+        time.sleep(0.05)
 
 
 def views(browser: Browser, scene: Scene) -> Iterator[tuple[str, View]]:
