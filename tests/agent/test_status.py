@@ -73,7 +73,8 @@ class Fleet:
 
     def node(self, name: str, *, agent: bool = True) -> None:
         """A node, with an agent and its pod, or without."""
-        self.cluster.node(name, f"10.{200 + next(_numbers)}.0.0/24")
+        number = next(_numbers)
+        self.cluster.node(name, f"10.{200 + number // 250}.{number % 250}.0/24")
         if not agent:
             return
         self.namespaces.append(netns.create())

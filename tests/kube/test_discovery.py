@@ -13,7 +13,7 @@ class _Named(Struct):
     name: str
 
 
-DEEP = b'{"name":"a","more":' + b"[" * 5000 + b"]" * 5000 + b"}"
+DEEP = b'{"name":"a","more":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"name":1}', b'{"name":"\xff"}', DEEP])
