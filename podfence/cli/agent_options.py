@@ -86,22 +86,19 @@ def ranges_option(function: F) -> F:
 
 def run_dir_option(text: str) -> Callable[[F], F]:
     """``--run-dir DIR``; ``text``: what lies there."""
-    return click.option(
-        "--run-dir",
-        type=click.Path(path_type=Path),
-        default=Path("/run/podfence"),
-        show_default=True,
-        metavar="DIR",
-        help=text,
-    )
+    return _folder_option("--run-dir", "/run/podfence", text)
 
 
 def state_dir_option(text: str) -> Callable[[F], F]:
     """``--state-dir DIR``; ``text``: what lies there."""
+    return _folder_option("--state-dir", "/var/lib/podfence", text)
+
+
+def _folder_option(name: str, default: str, text: str) -> Callable[[F], F]:
     return click.option(
-        "--state-dir",
+        name,
         type=click.Path(path_type=Path),
-        default=Path("/var/lib/podfence"),
+        default=Path(default),
         show_default=True,
         metavar="DIR",
         help=text,

@@ -62,6 +62,12 @@ def resolve_option(function: F) -> F:
     )(function)
 
 
+def require_stdin_once(*paths: str) -> None:
+    """Raises UsageError where standard input is named twice; ``paths``: all that is read."""
+    if paths.count("-") > 1:
+        raise click.UsageError("standard input can be read once only")
+
+
 def read_names(path: str | None, *others: str | None) -> DomainTable:
     """The table of ``--resolve``; ``others``: what else may be standard input.
 

@@ -16,6 +16,7 @@ from podfence.cli.common import (
     keep_going_option,
     read_inputs,
     read_names,
+    require_stdin_once,
     resolve_option,
     usable,
     without_verdict,
@@ -27,10 +28,10 @@ from podfence.cli.outputs import outputs_option, read_outputs, write_outputs
 from podfence.cli.plan_answer import FORMATS, PlanAnswer, Tests, answer_text
 from podfence.cli.settings import read_settings, settings_options
 from podfence.cli.terminal import echo
-from podfence.cli.testinputs import read_tests
+from podfence.cli.testinputs import locating, read_tests
 from podfence.cli.wholefiles import write_whole
 from podfence.collector import collector_paused
-from podfence.errors import PodfenceError, Position, Source
+from podfence.errors import PodfenceError
 from podfence.intake.build import Reading
 from podfence.intake.kept import DecodedDocuments
 from podfence.manifests.inputfiles import read_inputs as read_files
@@ -141,8 +142,7 @@ def command(
     settings = read_settings(config, none=no_config).plan
     flows = flows or settings.flows
     gate = FailOn(fail_on or settings.fail_on or FailOn.ANY)
-    if [*paths, *common.paths, *flows, *tests].count("-") > 1:
-        raise click.UsageError("standard input can be read once only")
+    require_stdin_once(*paths, *common.paths, *flows, *tests)
     if gate is FailOn.USED and not flows:
         raise click.UsageError(
             "--fail-on used is about traffic that was seen; name it with --flows"
@@ -203,13 +203,8 @@ def _judged(read: ReadTests, before: Loaded, after: Loaded, names: DomainTable) 
     """The tests on both sides. Places are those of their files and of NEW."""
     from podfence.questions.tests.turning import turning
 
-    files = {file.source.file for file in read.files}
-
-    def locate(source: Source | None, path: str) -> Position | None:
-        of_test = source is not None and source.file in files
-        return (read.positions.shown if of_test else after.locate)(source, path)
-
-    return Tests(turning(read.files, before.cluster, after.cluster, names), locate)
+    found = turning(read.files, before.cluster, after.cluster, names)
+    return Tests(found, locating(read, after))
 
 
 def _read(paths: Sequence[str], common: Inputs, kept: DecodedDocuments) -> Loaded:

@@ -17,6 +17,7 @@ from podfence.cli.common import (
     load_cluster,
     read_inputs,
     read_names,
+    require_stdin_once,
     resolve_option,
     usable,
     without_verdict,
@@ -103,8 +104,7 @@ def command(
         raise click.UsageError("--plan compares files; use -f")
     if tests and anonymise:
         raise click.UsageError("tests show names as they are; drop --tests or --anonymise")
-    if [*tests, *inputs.paths].count("-") > 1:
-        raise click.UsageError("standard input can be read once only")
+    require_stdin_once(*tests, *inputs.paths)
     names = read_names(resolve, *inputs.paths, *before, *tests)
     promises = read_tests(tests, "no report was written") if tests else None
     scope = inputs.scope(namespaces, everything=all_namespaces)

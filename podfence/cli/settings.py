@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from fnmatch import fnmatch
 from ipaddress import ip_address
 from pathlib import Path
@@ -123,12 +123,12 @@ def _nearest() -> Path | None:
     return None
 
 
-def _begins_a_code(text: str, *, whole: bool = False) -> bool:
-    """Whether it is the beginning of a code of ``check``, or one. What has these is imported where
-    a file names codes: other commands read settings, too."""
+def _codes() -> Collection[str]:
+    """The codes of ``check``. What has these is imported where a file names codes: other commands
+    read settings, too."""
     from podfence.questions.lint.findings import LINT_RULES
 
-    return text in LINT_RULES if whole else any(code.startswith(text) for code in LINT_RULES)
+    return LINT_RULES
 
 
 class _Reader:
@@ -146,7 +146,7 @@ class _Reader:
             self._refuse("check.fail-on", f"{fail_on!r}: use error, warning, note or never")
         weights = {}
         for code, weight in self._table(check.get("severity", {}), "check.severity").items():
-            if not _begins_a_code(code, whole=True) or weight not in [*_WEIGHTS]:
+            if code not in _codes() or weight not in [*_WEIGHTS]:
                 self._refuse(
                     f"check.severity.{code}", 'use a code and a weight, such as PF331 = "error"'
                 )
@@ -239,7 +239,7 @@ class _Reader:
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
             self._refuse(key, 'use a list of codes, such as ["PF350"]')
         for code in value:
-            if not code.startswith("PF") or not _begins_a_code(code):
+            if not code.startswith("PF") or not any(each.startswith(code) for each in _codes()):
                 self._refuse(key, f"{code!r} begins no code of what policies really do")
         return tuple(value)
 

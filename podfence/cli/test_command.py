@@ -15,6 +15,7 @@ from podfence.cli.common import (
     known_namespaces,
     load_cluster,
     read_names,
+    require_stdin_once,
     resolve_option,
     without_verdict,
 )
@@ -134,8 +135,7 @@ def command(
     files = files or settings.files
     if not files:
         raise click.UsageError("name at least one test file; podfence test --init NS writes one")
-    if [*files, *inputs.paths].count("-") > 1:
-        raise click.UsageError("standard input can be read once only")
+    require_stdin_once(*files, *inputs.paths)
     wanted = read_outputs(outputs, FORMATS)
     names = read_names(resolve, *files, *inputs.paths)
     if score is not None and not mutate:
