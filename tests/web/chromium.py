@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import select
 import shutil
 import subprocess
@@ -288,7 +289,8 @@ class Browser:
         elif method == "Runtime.exceptionThrown":
             self.console.append(f"exception: {json.dumps(said['exceptionDetails'])[:2000]}")
         elif method == "Log.entryAdded":
-            self.console.append(f"{said['entry']['level']}: {said['entry']['text']}")
+            if not _is_outdated(said["entry"]):
+                self.console.append(f"{said['entry']['level']}: {said['entry']['text']}")
         elif method == "Page.javascriptDialogOpening":
             self.dialogs.append(str(said["type"]))
             self._send("Page.handleJavaScriptDialog", accept=True)  # its answer is passed over
@@ -298,6 +300,15 @@ class Browser:
             self._is_recorded = True
         elif method == "Network.requestWillBeSent":
             self.requests.append(said["request"]["url"])
+
+
+def _is_outdated(entry: Mapping[str, Any]) -> bool:
+    """The browser logs every answer of 400 and more. A part of one revision is answered with 409
+    once the input has changed again: that is no fault of the page, which asks for the next one.
+    """
+    parts = "about|map|findings|tests|rules"
+    is_part = re.search(rf"/api/v1/({parts})\?revision=[^&]*$", entry.get("url", "")) is not None
+    return is_part and " status of 409 " in entry["text"]
 
 
 def _as_three_and_four(read: int, write: int) -> None:

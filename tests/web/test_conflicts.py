@@ -226,3 +226,18 @@ def test_an_answer_that_never_comes_is_said_and_asked_for_again(
     browser.run("globalThis.fetch = before")
     browser.type("# more ")
     said(browser, "Not valid yet")  # the first line is a comment now
+
+
+def test_a_part_of_an_input_that_has_changed_again_is_no_error_of_the_page(
+    browser: Browser, server: Serving
+) -> None:
+    opened(browser, server)
+    headers = json.dumps({"headers": {"Authorization": f"Bearer {server.token}"}})
+    statuses = [
+        browser.run(f"fetch('api/v1/{part}', {headers}).then((answer) => answer.status)")
+        for part in ("findings?revision=old", "tests?revision=old", "file?path=none")
+    ]
+    assert statuses == [409, 409, 404]
+    while not browser.console:
+        browser.settle()
+    assert "404" in browser.console.pop(0)  # what the page should not have asked for is kept
