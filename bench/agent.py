@@ -26,7 +26,7 @@ from bench.memory import resident
 from podfence.agent.enforcer import Enforcer
 from podfence.agent.inbox import Inbox
 from podfence.agent.latency import Latencies
-from podfence.agent.log import Log
+from podfence.agent.log import EventLog
 from podfence.agent.sources import heard, read, resources
 from podfence.agent.table import KernelTable
 from podfence.agent.threads import Threads
@@ -34,7 +34,7 @@ from podfence.kernel import netns
 from podfence.kernel.nftables.notices import Notices
 from podfence.kube.source import find_access
 from podfence.kube.watch import Batch, Watch
-from podfence.live.wire import Reading
+from podfence.live.wire import ReadObject
 from podfence.nft.lowering.lower import TABLE, LocalNode
 
 MIB = 1 << 20
@@ -57,14 +57,14 @@ class Exact(Latencies):
 class SentAt(Inbox):
     """As the agent's, with the times at which events were sent."""
 
-    def feed(self, watch: Watch[Reading], stopped: threading.Event) -> None:
+    def feed(self, watch: Watch[ReadObject], stopped: threading.Event) -> None:
         """Until it is to stop."""
         watch.tell(self.hear)
         with watch:
             while not stopped.is_set():
                 watch.next(0.5)
 
-    def hear(self, batch: Batch[Reading]) -> None:
+    def hear(self, batch: Batch[ReadObject]) -> None:
         """As the thread of a watch read it."""
         for change in batch.changes:
             sent = int(change.version or 0) / 1e6
@@ -117,7 +117,7 @@ def measure(folder: Path, events: int, rate: float) -> None:
     table = KernelTable(node.mark_mask, notices, namespace)
     exact = Exact()
     with open(os.devnull, "w") as nowhere:
-        log = Log(nowhere if rate else sys.stderr)
+        log = EventLog(nowhere if rate else sys.stderr)
         print(f"{resident() / MIB:.0f} MiB at the start; load {os.getloadavg()[0]:.1f}")
         cpu = time.process_time()
         enforcer = Enforcer(node, table, inbox, log, time.monotonic, exact)

@@ -27,7 +27,7 @@ from podfence.policy.domains import NO_NAMES
 from podfence.web.draft import Base
 from podfence.web.editing import judgement_data
 from podfence.web.folder import Folder
-from podfence.web.revision import Input
+from podfence.web.revision import ReadInput
 
 
 def write(folder: Path, shape: Shape) -> dict[str, dict[str, Any]]:
@@ -71,7 +71,7 @@ def main(given: Sequence[str] | None = None) -> int:
         folder = Folder((name,))
         start = process_time()
         loaded, files = folder.read()
-        read = Input(loaded, compile_cluster(loaded.cluster, NO_NAMES), files)
+        read = ReadInput(loaded, compile_cluster(loaded.cluster, NO_NAMES), files)
         was_read = process_time()
         base = Base(folder, read, NO_NAMES)
         base.prepare()

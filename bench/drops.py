@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from podfence.agent.drops import Watcher
-from podfence.agent.log import Log
+from podfence.agent.log import EventLog
 from podfence.drops.attribution import Attribution
 from podfence.kernel import netns
 from podfence.kernel.nftables.counters import counted
@@ -121,7 +121,7 @@ def flooded(fd: int, asked: argparse.Namespace) -> tuple[int, float, float]:
 @contextmanager
 def reading(world: World, fd: int) -> Iterator[Watcher]:
     """The agent's reader and, as the thread that enforces does, somebody who names."""
-    watcher = Watcher("n1", 77, Log(io.StringIO()), fd)
+    watcher = Watcher("n1", 77, EventLog(io.StringIO()), fd)
     stopped = threading.Event()
     attribution = Attribution(world.index, world.assembly.group)
 

@@ -27,7 +27,7 @@ from podfence.engine.clusterpairs import ClusterPairs
 from podfence.errors import Source
 from podfence.intake.build import Reading, build_cluster
 from podfence.intake.documents import Document
-from podfence.live.clusterevents import Event, gone, put
+from podfence.live.clusterevents import ClusterEvent, gone, put
 from podfence.live.clusterindex import ClusterIndex
 from podfence.model.cluster import Cluster
 from podfence.model.clusternetworkpolicy import (
@@ -74,7 +74,7 @@ class Cost(Struct):
     rows: int
 
 
-Draw = Callable[[World], list[Event]]
+Draw = Callable[[World], list[ClusterEvent]]
 
 
 def any_policy(world: World) -> NetworkPolicy:
@@ -85,7 +85,7 @@ def any_policy(world: World) -> NetworkPolicy:
             return policy
 
 
-def edited(world: World) -> list[Event]:
+def edited(world: World) -> list[ClusterEvent]:
     """A policy as somebody would change it: gone, another selector, a rule more or less, other
     peers, other ports, another direction."""
     random, policy, other = world.random, any_policy(world), any_policy(world)
@@ -108,7 +108,7 @@ def edited(world: World) -> list[Event]:
     return [put(replace(policy, ingress=(*policy.ingress, random.choice(rules))))]
 
 
-def new_block(world: World) -> list[Event]:
+def new_block(world: World) -> list[ClusterEvent]:
     """A rule with an ipBlock that cuts addresses where nothing cut them before."""
     policy, number = any_policy(world), world.random.randrange(1 << 16)
     block = IPBlock(ip_network(f"172.{16 + number // 8192}.{number % 256}.0/27"))
@@ -116,14 +116,14 @@ def new_block(world: World) -> list[Event]:
     return [put(replace(policy, egress=(*policy.egress, rule)))]
 
 
-def pod_more(world: World) -> list[Event]:
+def pod_more(world: World) -> list[ClusterEvent]:
     """One more pod of a workload that is there."""
     pod = world.random.choice(world.cluster.pods)
     address = ip_address(f"10.70.{world.random.randrange(256)}.{world.random.randrange(1, 255)}")
     return [put(replace(pod, name=f"{pod.name}-more", addresses=(address,)))]
 
 
-def pod_of_its_own(world: World) -> list[Event]:
+def pod_of_its_own(world: World) -> list[ClusterEvent]:
     """One more pod, with labels that no other pod has."""
     [event] = pod_more(world)
     assert isinstance(event.thing, Pod)
@@ -131,19 +131,19 @@ def pod_of_its_own(world: World) -> list[Event]:
     return [put(replace(event.thing, labels=tuple(sorted(labels.items()))))]
 
 
-def pod_less(world: World) -> list[Event]:
+def pod_less(world: World) -> list[ClusterEvent]:
     """A pod is gone."""
     return [gone(world.random.choice(world.cluster.pods).ref)]
 
 
-def namespace(world: World) -> list[Event]:
+def namespace(world: World) -> list[ClusterEvent]:
     """A namespace gets another label."""
     found = world.random.choice(list(world.cluster.namespaces.values()))
     labels = dict(found.labels) | {"stage": world.random.choice(("prod", "staging", "dev", "new"))}
     return [put(replace(found, labels=tuple(sorted(labels.items()))))]
 
 
-def tier(world: World) -> list[Event]:
+def tier(world: World) -> list[ClusterEvent]:
     """A ClusterNetworkPolicy for all pods of one stage."""
     label = (("stage", world.random.choice(("prod", "staging", "dev"))),)
     ref = ObjectRef("ClusterNetworkPolicy", "", "bench")

@@ -18,19 +18,19 @@ import msgspec
 from bench.mirrorfeed import Feed, Pod
 from podfence.agent.mirrored import _Stream
 from podfence.agent.sources import read
-from podfence.kube.follow import Change, Follow
+from podfence.kube.follow import Follow, ObjectChange
 from podfence.kube.resource import pods_anywhere
 from podfence.live.frames import Identities, line_of
-from podfence.live.wire import Reading
+from podfence.live.wire import ReadObject
 from podfence.mirror import packing
 from podfence.mirror.history import History
 from podfence.mirror.server import FRAME
 
 
-def change(pod: Pod, *, gone: bool = False) -> Change[Reading]:
+def change(pod: Pod, *, gone: bool = False) -> ObjectChange[ReadObject]:
     """What the watch of a mirror tells of a pod."""
     item = read(pods_anywhere()[0], msgspec.Raw(msgspec.json.encode(pod.document())))
-    return Change("Pod", item.namespace, item.name, None if gone else item.data, item.version)
+    return ObjectChange("Pod", item.namespace, item.name, None if gone else item.data, item.version)
 
 
 def frames(feed: Feed, history: History, count: int, lives: int) -> list[bytes]:
@@ -59,7 +59,7 @@ class Reader:
     """An agent that reads pieces."""
 
     def __init__(self) -> None:
-        follow = Follow[Reading](pods_anywhere())
+        follow = Follow[ReadObject](pods_anywhere())
         self._stream = _Stream(follow, Identities("none"), "")
         self._unpack = zlib.decompressobj(31)
 

@@ -38,7 +38,7 @@ from bench.packets.scenario import Scenario, cluster, local_node
 from bench.packets.traffic import Pair, Sender
 from bench.run import machine
 from podfence.agent.drops import Watcher
-from podfence.agent.log import Log
+from podfence.agent.log import EventLog
 from podfence.kernel import netns
 from podfence.kernel.ctlook import ConnectionTable
 from podfence.lab.probing.forking import fork_with_pipe
@@ -81,7 +81,7 @@ def audited(*, allows: bool) -> Cluster:
 
 def read_drops(fd: int, stopped: threading.Event) -> None:
     """The agent's reader."""
-    Watcher("measured", _GROUP, Log(io.StringIO()), fd).run(stopped)
+    Watcher("measured", _GROUP, EventLog(io.StringIO()), fd).run(stopped)
 
 
 def look(fd: int, stopped: threading.Event) -> None:

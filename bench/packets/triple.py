@@ -14,8 +14,8 @@ from ipaddress import ip_address
 from bench.packets.scenario import ENDS
 from podfence.kernel import netns
 from podfence.kernel.rtnetlink import (
-    Request,
     Rtnetlink,
+    RtnetlinkRequest,
     VethEnd,
     default_route,
     host_address,
@@ -90,14 +90,14 @@ def _attach(upper: Rtnetlink, slot: int, namespace: int, address: IPAddress) -> 
         lower.apply(_lower(address))
 
 
-def _upper(slot: int, namespace: int, address: IPAddress, mac: bytes) -> Iterable[Request]:
+def _upper(slot: int, namespace: int, address: IPAddress, mac: bytes) -> Iterable[RtnetlinkRequest]:
     here = VethEnd(f"p{slot}", _FIRST + slot, _GATEWAY_MAC)
     yield veth(here, VethEnd("eth0", _UPLINK, mac), namespace)
     yield host_route(address, here.index)
     yield neighbour(address, mac, here.index)
 
 
-def _lower(address: IPAddress) -> Iterable[Request]:
+def _lower(address: IPAddress) -> Iterable[RtnetlinkRequest]:
     yield link_up(_LOOPBACK)
     yield link_up(_UPLINK)
     yield host_address(address, _UPLINK)

@@ -118,15 +118,15 @@ BASELINE_ADMIN_NETWORK_POLICY = resource(
 
 # ------------------------------------------------------------------------------------- decoding
 
-Decoded = tuple[ClusterNetworkPolicy | None, tuple[Problem, ...]]
+DecodedTierPolicy = tuple[ClusterNetworkPolicy | None, tuple[Problem, ...]]
 
 
-def decode_adminnetworkpolicy(manifest: Json, source: Source) -> Decoded:
+def decode_adminnetworkpolicy(manifest: Json, source: Source) -> DecodedTierPolicy:
     """The policy in the Admin tier, unless it has errors, and all problems without ``source``."""
     return _decode(manifest, source, ADMIN_NETWORK_POLICY, Tier.ADMIN)
 
 
-def decode_baselineadminnetworkpolicy(manifest: Json, source: Source) -> Decoded:
+def decode_baselineadminnetworkpolicy(manifest: Json, source: Source) -> DecodedTierPolicy:
     """The policy in the Baseline tier, unless it has errors, and all problems without ``source``.
 
     Its priority is ``BASELINE_ADMIN_PRIORITY``: the kind has none, there is one such object.
@@ -134,7 +134,7 @@ def decode_baselineadminnetworkpolicy(manifest: Json, source: Source) -> Decoded
     return _decode(manifest, source, BASELINE_ADMIN_NETWORK_POLICY, Tier.BASELINE)
 
 
-def _decode(manifest: Json, source: Source, schema: Object, tier: Tier) -> Decoded:
+def _decode(manifest: Json, source: Source, schema: Object, tier: Tier) -> DecodedTierPolicy:
     stored, problems = stored_form(manifest, source, schema)
     if stored is None:
         return None, problems

@@ -15,9 +15,9 @@ from podfence.model.entries import (
     Callback,
     ControllerClass,
     Entry,
+    EntryPath,
     Gateway,
     Grant,
-    Way,
 )
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import Protocol
@@ -89,7 +89,7 @@ def _of_ingress(
         target = ObjectRef("Service", ref.namespace, name)
         yield Entry(
             ref,
-            Way.CONTROLLER,
+            EntryPath.CONTROLLER,
             asked,
             target,
             port,
@@ -198,7 +198,7 @@ def _of_route(fields: Fields, kind: str, data: Json) -> Iterator[EntryObject]:
                 continue
             yield Entry(
                 ref,
-                Way.CONTROLLER,
+                EntryPath.CONTROLLER,
                 asked,
                 _named(fields, backend, at, "Service", ref),
                 _port(fields, backend, "port", f"{at}.port"),
@@ -248,7 +248,7 @@ def decode_route(fields: Fields, data: Json) -> Iterator[EntryObject]:
         if (name := fields.text(target, "name", f"{path}.name")) and not _gets_nothing(target):
             yield Entry(
                 ref,
-                Way.CONTROLLER,
+                EntryPath.CONTROLLER,
                 asked,
                 ObjectRef("Service", ref.namespace, name),
                 port,

@@ -10,16 +10,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from math import inf
 
-from podfence.agent.conditions import Conditions, Kind, Teller
-from podfence.agent.inbox import Key, Taken
+from podfence.agent.conditions import ConditionKind, Conditions, Teller
+from podfence.agent.inbox import EventKey, Taken
 from podfence.agent.latency import Latencies, Latency
 from podfence.agent.localpods import LocalPods
 from podfence.agent.sources import Standings
-from podfence.agent.status import Status, Waiting, Writes
+from podfence.agent.status import NodeStatus, Waiting, Writes
 from podfence.agent.unenforced import unenforced
-from podfence.agent.wanted import Wanted
+from podfence.agent.wanted import DesiredState
 from podfence.kernel.nftables.notices import Notice
-from podfence.live.policystore import Refusal
+from podfence.live.policystore import UnreadPolicy
 from podfence.model.facts import Gone, PolicyFacts
 from podfence.model.meta import ObjectRef
 from podfence.nft.lowering.sizes import Sizes
@@ -50,14 +50,14 @@ class Account:
         self._latencies = latencies
         self._durations = Latencies()
         self._events: Counter[tuple[str, str]] = Counter()
-        self._faults: dict[Key, str] = {}
-        self._partly: dict[Key, str] = {}
+        self._faults: dict[EventKey, str] = {}
+        self._partly: dict[EventKey, str] = {}
         self._drifted = Notice("", 0)
         self._drifted_at = -inf
         self._sizes, self._sized = Sizes(), -inf
         self._sync_seconds: float | None = None
         self._started = clock()
-        self.status = Status(node, self._started, self._started)
+        self.status = NodeStatus(node, self._started, self._started)
         self.published = -inf
 
     @property
@@ -101,17 +101,19 @@ class Account:
         self._sync_seconds = self._clock() - self._started
         return self._sync_seconds
 
-    def hold(self, kind: Kind, subject: str, message: str, closed: tuple[str, ...] = ()) -> None:
+    def hold(
+        self, kind: ConditionKind, subject: str, message: str, closed: tuple[str, ...] = ()
+    ) -> None:
         """A condition holds from now on."""
         self.conditions.hold(kind, subject, message, self._clock(), closed)
 
-    def _hold_of(self, kind: Kind, found: dict[ObjectRef, str]) -> None:
+    def _hold_of(self, kind: ConditionKind, found: dict[ObjectRef, str]) -> None:
         """Of a kind of conditions that are about objects, these hold, and no others."""
         self.conditions.only(kind, frozenset(map(_text, found)))
         for about, message in found.items():
             self.conditions.hold(kind, _text(about), message, self._clock(), about=about)
 
-    def report(self, report: StepReport, state: ReconcileState, wanted: Wanted) -> None:
+    def report(self, report: StepReport, state: ReconcileState, wanted: DesiredState) -> None:
         """What ``step`` has to say."""
         match report.condition:
             case ReportKind.DRIFT:
@@ -119,15 +121,19 @@ class Account:
                 self._drifted_at = self._clock()
                 who = self._drifted
                 name = f"{who.process} (process {who.number})" if who.number else "nobody knows who"
-                self.hold(Kind.DRIFT, "", f"the table podfence was changed by another: {name}")
+                self.hold(
+                    ConditionKind.DRIFT, "", f"the table podfence was changed by another: {name}"
+                )
             case ReportKind.TABLE_REFUSED:
-                self.hold(Kind.TABLE_REFUSED, "", report.words)
+                self.hold(ConditionKind.TABLE_REFUSED, "", report.words)
             case ReportKind.SWEEP_FAILED:
                 pass  # told with its reason when it failed
             case ReportKind.REFUSED | ReportKind.ENFORCED_AGAIN:
                 self._tell_refused(state, wanted)
 
-    def publish(self, state: ReconcileState, wanted: Wanted, queued: int, *, idle: bool) -> None:
+    def publish(
+        self, state: ReconcileState, wanted: DesiredState, queued: int, *, idle: bool
+    ) -> None:
         """Make the status anew, unless there is more to do and it is fresh."""
         now = self._clock()
         if not idle and now - self.published < FRESH:
@@ -138,7 +144,7 @@ class Account:
             self._sizes, self._sized = wanted.sizes(), now
         counts = self.counts
         duration = self._durations.now().get("write", Latency())
-        self.status = Status(
+        self.status = NodeStatus(
             node=self.status.node,
             started=self._started,
             turned=now,
@@ -165,10 +171,10 @@ class Account:
             sizes=self._sizes,
         )
 
-    def _tell_refused(self, state: ReconcileState, wanted: Wanted) -> None:
+    def _tell_refused(self, state: ReconcileState, wanted: DesiredState) -> None:
         """Groups of pods whose rules the kernel refuses, with what they are for."""
         refused = state.refused
-        self.conditions.only(Kind.KERNEL_REFUSED, frozenset(refused))
+        self.conditions.only(ConditionKind.KERNEL_REFUSED, frozenset(refused))
         if not refused:
             return
         ruleset = wanted.ruleset()
@@ -176,32 +182,32 @@ class Account:
             chain = ruleset.chains.get(unit)
             what = f"{chain.comment}: " if chain and chain.comment else ""
             closed = self._pods.at(addresses(ruleset, unit))
-            self.hold(Kind.KERNEL_REFUSED, unit, f"{what}{found.words}", closed)
+            self.hold(ConditionKind.KERNEL_REFUSED, unit, f"{what}{found.words}", closed)
 
-    def _tell_state(self, state: ReconcileState, wanted: Wanted, now: float) -> None:
+    def _tell_state(self, state: ReconcileState, wanted: DesiredState, now: float) -> None:
         """Conditions that hold for as long as something is so."""
         self._standings.look(now)
         refused = {ObjectRef(*key): f"{fault}; {_UNREAD}" for key, fault in self._faults.items()}
         refused.update((each.ref, _said(each)) for each in wanted.refused)
-        self._hold_of(Kind.REFUSED, refused)
+        self._hold_of(ConditionKind.REFUSED, refused)
         partly = {ObjectRef(*key): said for key, said in self._partly.items()}
-        self._hold_of(Kind.PARTLY_ENFORCED, partly)
+        self._hold_of(ConditionKind.PARTLY_ENFORCED, partly)
         if state.refused:
             self._tell_refused(state, wanted)
         if now - self._drifted_at > DRIFT_HOLDS:
-            self.conditions.end(Kind.DRIFT, "")
+            self.conditions.end(ConditionKind.DRIFT, "")
         if wanted.in_sync and not wanted.ranges:
             text = "the Node has no podCIDRs: give the pod ranges of this node with --pod-cidr"
-            self.hold(Kind.NOT_FAIL_CLOSED, "", text)
+            self.hold(ConditionKind.NOT_FAIL_CLOSED, "", text)
         else:
-            self.conditions.end(Kind.NOT_FAIL_CLOSED, "")
+            self.conditions.end(ConditionKind.NOT_FAIL_CLOSED, "")
 
 
 def _text(about: ObjectRef) -> str:
     return f"{about.kind} {about}"
 
 
-def _said(refusal: Refusal) -> str:
+def _said(refusal: UnreadPolicy) -> str:
     """What is wrong with a policy, and what that does."""
     where = f"{refusal.path}: " if refusal.path else ""
     closes = "the pods that it may select are closed" if refusal.closes else "it is not enforced"

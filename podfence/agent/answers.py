@@ -11,23 +11,23 @@ import msgspec
 from podfence.admission.kinds import CLUSTER_SCOPED, POLICY_KINDS
 from podfence.agent.endpoint import BadRequest, Route
 from podfence.agent.inquiry import Inquiry
-from podfence.agent.nodereport import Tally, node_report, policy_report
+from podfence.agent.nodereport import PacketTally, node_report, policy_report
 from podfence.agent.revisions import Revisions
-from podfence.agent.status import Status
+from podfence.agent.status import NodeStatus
 from podfence.drops.narrow import of_namespace
 from podfence.drops.record import Drops
 from podfence.kernel.nftables.counters import Counted
 from podfence.kube.agents import DROPS_PATH, POLICY_PATH, RULES_PATH, STATUS_PATH
 from podfence.model.meta import ObjectRef
 from podfence.nft.lowering.deny import Denied
-from podfence.usage.record import Rules
+from podfence.usage.record import NodeUsage
 
 PATIENCE: Final = 3.0
 """Seconds that the thread that enforces has to tell whom a policy selects."""
 _DIGITS = 20
 
 
-class Asked(Protocol):
+class InquiryReceiver(Protocol):
     """What ``Inbox.ask`` does."""
 
     def ask(self, inquiry: Inquiry) -> None:
@@ -35,11 +35,11 @@ class Asked(Protocol):
 
 
 def routes(
-    status: Callable[[], Status],
+    status: Callable[[], NodeStatus],
     revisions: Revisions,
-    inbox: Asked,
+    inbox: InquiryReceiver,
     drops: Callable[[int], Drops],
-    rules: Callable[[str], Rules],
+    rules: Callable[[str], NodeUsage],
     denied: Callable[[], Mapping[Denied, Counted]],
 ) -> dict[str, Route]:
     """By path. ``drops``: those that have changed after a serial. ``rules``: uses of rules, of one
@@ -79,9 +79,11 @@ def routes(
     }
 
 
-def _tallies(denied: Mapping[Denied, Counted]) -> tuple[Tally, ...]:
+def _tallies(denied: Mapping[Denied, Counted]) -> tuple[PacketTally, ...]:
     found = (
-        Tally(by.direction.value if by.direction else "any", by.reason, some.packets, some.bytes)
+        PacketTally(
+            by.direction.value if by.direction else "any", by.reason, some.packets, some.bytes
+        )
         for by, some in denied.items()
     )
     return tuple(sorted(found, key=lambda each: (each.direction, each.reason)))

@@ -8,21 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from podfence.agent.conditions import Condition, Kind
-from podfence.agent.eventseries import FORGET, Said
+from podfence.agent.conditions import Condition, ConditionKind
+from podfence.agent.eventseries import FORGET, EventContent
 from podfence.model.meta import ObjectRef
 
 AGAIN: Final = FORGET / 2
 """Seconds after which what still holds is said again, before servers forget it."""
 OF_NODE: Final = frozenset(
     {
-        Kind.DRIFT,
-        Kind.TABLE_REFUSED,
-        Kind.SWEEP_FAILED,
-        Kind.NOT_FAIL_CLOSED,
-        Kind.BYPASSED,
-        Kind.CONNTRACK_FULL,
-        Kind.NAMES_UNREAD,
+        ConditionKind.DRIFT,
+        ConditionKind.TABLE_REFUSED,
+        ConditionKind.SWEEP_FAILED,
+        ConditionKind.NOT_FAIL_CLOSED,
+        ConditionKind.BYPASSED,
+        ConditionKind.CONNTRACK_FULL,
+        ConditionKind.NAMES_UNREAD,
     }
 )
 """Conditions of the node itself. That the API cannot be asked is not said through the API."""
@@ -33,9 +33,9 @@ class ConditionEvents:
 
     def __init__(self, node: str) -> None:
         self._node = ObjectRef("Node", "", node)
-        self._said: dict[Said, float] = {}
+        self._said: dict[EventContent, float] = {}
 
-    def look(self, conditions: Sequence[Condition], now: float) -> list[Said]:
+    def look(self, conditions: Sequence[Condition], now: float) -> list[EventContent]:
         """What is to be said of those that hold now."""
         held = {said: None for each in conditions for said in self._of(each)}
         self._said = {said: at for said, at in self._said.items() if said in held}
@@ -43,12 +43,12 @@ class ConditionEvents:
         self._said.update(dict.fromkeys(found, now))
         return found
 
-    def _of(self, condition: Condition) -> Iterator[Said]:
+    def _of(self, condition: Condition) -> Iterator[EventContent]:
         if condition.about is not None:
-            yield Said(condition.about, condition.kind.value, condition.message)
+            yield EventContent(condition.about, condition.kind.value, condition.message)
         elif condition.kind in OF_NODE:
-            yield Said(self._node, condition.kind.value, condition.message)
+            yield EventContent(self._node, condition.kind.value, condition.message)
         for pod in condition.closed:
             namespace, _, name = pod.partition("/")
             note = f"nothing of this pod passes: {condition.message}"
-            yield Said(ObjectRef("Pod", namespace, name), "Closed", note)
+            yield EventContent(ObjectRef("Pod", namespace, name), "Closed", note)

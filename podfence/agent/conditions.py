@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from podfence.model.meta import ObjectRef
 
 
-class Kind(Enum):
+class ConditionKind(Enum):
     """Kinds of conditions, by the names that users see."""
 
     API_UNREACHABLE = "ApiUnreachable"
@@ -56,7 +56,7 @@ class Condition(Struct, frozen=True):
     """``since``: monotonic seconds. ``closed``: the pods that are closed for it, namespace/name.
     ``about``: the object that it is about, where there is one."""
 
-    kind: Kind
+    kind: ConditionKind
     subject: str
     message: str
     since: float
@@ -79,11 +79,11 @@ class Conditions:
 
     def __init__(self, log: Teller) -> None:
         self._log = log
-        self._held: dict[tuple[Kind, str], Condition] = {}
+        self._held: dict[tuple[ConditionKind, str], Condition] = {}
 
     def hold(
         self,
-        kind: Kind,
+        kind: ConditionKind,
         subject: str,
         message: str,
         at: float,
@@ -101,16 +101,16 @@ class Conditions:
                 "condition", condition=kind.value, subject=subject, message=message, closed=pods
             )
 
-    def end(self, kind: Kind, subject: str) -> None:
+    def end(self, kind: ConditionKind, subject: str) -> None:
         """A condition holds no more, if it did."""
         if self._held.pop((kind, subject), None) is not None:
             self._log.info("condition ended", condition=kind.value, subject=subject)
 
-    def holds(self, kind: Kind, subject: str) -> bool:
+    def holds(self, kind: ConditionKind, subject: str) -> bool:
         """Whether a condition holds."""
         return (kind, subject) in self._held
 
-    def only(self, kind: Kind, subjects: frozenset[str]) -> None:
+    def only(self, kind: ConditionKind, subjects: frozenset[str]) -> None:
         """Of a kind, no others hold."""
         for known, subject in [*self._held]:
             if known is kind and subject not in subjects:

@@ -11,12 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from podfence.agent.eventseries import Said
-from podfence.agent.log import Log
+from podfence.agent.eventseries import EventContent
+from podfence.agent.log import EventLog
 from podfence.drops.attempt import Attempt, attempt_of
 from podfence.drops.attribution import Attribution
 from podfence.drops.events import DropEvents
-from podfence.drops.ledger import Attributed, DropCounts, Ledger
+from podfence.drops.ledger import Attributed, DropCounts, DropLedger
 from podfence.drops.record import Cause, Drops, rfc3339
 from podfence.errors import NftError
 from podfence.kernel.nflog import Copies, LogListener
@@ -42,10 +42,10 @@ class Watcher:
         self,
         node: str,
         group: int,
-        log: Log,
+        log: EventLog,
         namespace_fd: int | None = None,
         clock: Callable[[], float] = time.time,
-        say: Callable[[Said], object] = bool,
+        say: Callable[[EventContent], object] = bool,
         denied: Callable[[Sequence[Cause]], object] = len,
     ) -> None:
         self._group = group
@@ -53,7 +53,7 @@ class Watcher:
         self._namespace_fd = namespace_fd
         self._clock = clock
         self._lock = threading.Lock()
-        self._ledger = Ledger(node, rfc3339)
+        self._ledger = DropLedger(node, rfc3339)
         self._say, self._events = say, DropEvents()
         self._denied = denied
         self._second, self._left = 0, BUDGET
@@ -105,7 +105,9 @@ class Watcher:
         for attempt, names in answers:
             denial = self._events.denial(attempt, names, now)
             if denial is not None:
-                self._say(Said(denial.pod, AUDITED if denial.audit else DROPPED, denial.note))
+                self._say(
+                    EventContent(denial.pod, AUDITED if denial.audit else DROPPED, denial.note)
+                )
 
     def drops(self, since: int = 0) -> Drops:
         """What has changed after a serial."""

@@ -15,9 +15,9 @@ from urllib.parse import parse_qsl
 
 from msgspec import Struct
 
-from podfence.agent.listening import BoundedServer, Handler, Listen
-from podfence.agent.log import Log
-from podfence.agent.reviews import Outcome, Reviewer, Wish
+from podfence.agent.listening import BoundedServer, Listen, RequestHandler
+from podfence.agent.log import EventLog
+from podfence.agent.reviews import Reviewer, ReviewOutcome, Wish
 from podfence.kube.agents import HEADER
 
 PORT = 9741
@@ -25,13 +25,16 @@ LONGEST = 2048
 """Characters of a path with its words."""
 _WORDS = 16
 _REFUSED = {
-    Outcome.UNKNOWN: (
+    ReviewOutcome.UNKNOWN: (
         HTTPStatus.UNAUTHORIZED,
         f"a token of the API server for the audience podfence.io belongs into {HEADER}",
     ),
-    Outcome.FORBIDDEN: (HTTPStatus.FORBIDDEN, ""),
-    Outcome.BUSY: (HTTPStatus.SERVICE_UNAVAILABLE, "many ask at present; ask again in a second"),
-    Outcome.UNASKED: (
+    ReviewOutcome.FORBIDDEN: (HTTPStatus.FORBIDDEN, ""),
+    ReviewOutcome.BUSY: (
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "many ask at present; ask again in a second",
+    ),
+    ReviewOutcome.UNASKED: (
         HTTPStatus.SERVICE_UNAVAILABLE,
         "the API server cannot be asked who this is, so nothing is answered",
     ),
@@ -57,10 +60,10 @@ class Route(Struct, frozen=True):
         return Wish(self.resource, query.get("namespace", "") if self.of_namespace else "")
 
 
-class _Handler(Handler):
+class _Handler(RequestHandler):
     """One request; the end of the connection ends the answer."""
 
-    server: Endpoint
+    server: HttpsServer
     protocol_version = "HTTP/1.1"
 
     def setup(self) -> None:
@@ -80,7 +83,7 @@ class _Handler(Handler):
         # Who may nothing does not learn which paths there are.
         wish = route.wish(query) if route else Wish("status")
         outcome = self.server.reviewer.review(self.headers.get(HEADER, ""), wish)
-        if outcome is not Outcome.ALLOWED:
+        if outcome is not ReviewOutcome.ALLOWED:
             status, text = _REFUSED[outcome]
             scope = f"namespace {wish.namespace}" if wish.namespace else "all namespaces"
             text = text or f"no right to get {wish.resource}.podfence.io in {scope}"
@@ -133,7 +136,7 @@ def _with_first(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield from rest
 
 
-class Endpoint(BoundedServer):
+class HttpsServer(BoundedServer):
     """``routes``: by path. ``context``: of TLS."""
 
     def __init__(
@@ -142,7 +145,7 @@ class Endpoint(BoundedServer):
         context: ssl.SSLContext,
         reviewer: Reviewer,
         routes: Mapping[str, Route],
-        log: Log,
+        log: EventLog,
     ) -> None:
         """Raises HostError."""
         self.routes = routes

@@ -14,13 +14,13 @@ from typing import Protocol
 
 from podfence.admission.kinds import POLICY_KINDS
 from podfence.agent.account import FRESH, Account
-from podfence.agent.conditions import Kind
+from podfence.agent.conditions import ConditionKind
 from podfence.agent.inbox import Inbox, Taken
 from podfence.agent.latency import Latencies
-from podfence.agent.log import Log
+from podfence.agent.log import EventLog
 from podfence.agent.revisions import Selected
-from podfence.agent.status import Status
-from podfence.agent.wanted import Wanted, is_policy
+from podfence.agent.status import NodeStatus
+from podfence.agent.wanted import DesiredState, is_policy
 from podfence.errors import NftError, NftUnanswered
 from podfence.model.facts import Event, PodFacts, Put
 from podfence.model.meta import ObjectRef
@@ -32,9 +32,9 @@ from podfence.nft.transaction import Transaction
 from podfence.reconcile.quarantine import addresses
 from podfence.reconcile.states import (
     Drifted,
-    Input,
     Read,
     ReadBack,
+    ReconcileInput,
     ReconcileState,
     StepReport,
     Sweep,
@@ -51,7 +51,7 @@ TURN = 1.0
 """Seconds between two turns at the most."""
 
 
-class Table(Protocol):
+class TableAccess(Protocol):
     """What ``KernelTable`` does; or a stand-in."""
 
     def list(self) -> Ruleset | None:
@@ -77,9 +77,9 @@ class Enforcer:
     def __init__(
         self,
         node: LocalNode,
-        table: Table,
+        table: TableAccess,
         inbox: Inbox,
-        log: Log,
+        log: EventLog,
         clock: Callable[[], float],
         latencies: Latencies | None = None,
         arrived: Callable[[Sequence[Event]], object] = len,
@@ -89,7 +89,7 @@ class Enforcer:
         self._inbox = inbox
         self._log = log
         self._clock = clock
-        self._wanted = Wanted(node)
+        self._wanted = DesiredState(node)
         self._state = ReconcileState.starting(OUR_TABLE, node.mark_mask, node.log_group)
         self._account = Account(node.name, log, clock, latencies or Latencies())
         self._counts = self._account.counts
@@ -99,7 +99,7 @@ class Enforcer:
         self._is_foreign = False
 
     @property
-    def status(self) -> Status:
+    def status(self) -> NodeStatus:
         """How this stands, for any thread."""
         return self._account.status
 
@@ -108,7 +108,7 @@ class Enforcer:
         """The ranges that are closed for whom nobody knows."""
         return self._wanted.ranges
 
-    def run(self, between: Callable[[Wanted], object] = bool) -> None:
+    def run(self, between: Callable[[DesiredState], object] = bool) -> None:
         """Until the inbox ends; ``between`` turns. Raises what nothing should raise."""
         self.start()
         while self.turn():
@@ -138,7 +138,7 @@ class Enforcer:
 
     def _take(self, taken: Taken) -> None:
         self._account.take(taken)
-        inputs: list[Input] = []
+        inputs: list[ReconcileInput] = []
         if taken.notices:
             inputs.append(Drifted(gone=not self._table.exists()))
         was_in_sync = self._wanted.in_sync
@@ -188,14 +188,14 @@ class Enforcer:
 
     # -- what is done
 
-    def _step(self, inputs: Sequence[Input]) -> None:
+    def _step(self, inputs: Sequence[ReconcileInput]) -> None:
         """Step, and answer what is asked for, until nothing is."""
         while True:
             before = self._state.bumps.epoch
             self._state, actions = step(self._state, inputs, self._clock())
             self._counts["bumps"] += self._state.bumps.epoch != before
             self.wake = inf
-            answers: list[Input] = []
+            answers: list[ReconcileInput] = []
             for action in actions:
                 match action:
                     case Write():
@@ -219,7 +219,7 @@ class Enforcer:
         """Whether the kernel holds all that is wanted, but for what is closed."""
         state = self._state
         open_ends = state.waiting or state.trial or state.check or state.lost or state.reading
-        return not open_ends and not self._account.conditions.holds(Kind.TABLE_REFUSED, "")
+        return not open_ends and not self._account.conditions.holds(ConditionKind.TABLE_REFUSED, "")
 
     def _read(self) -> tuple[Ruleset | None, bool]:
         """The table, as far as it can be read, and whether there is none. One that is there and
@@ -233,7 +233,7 @@ class Enforcer:
             return None, False
         return found, found is None
 
-    def _write(self, action: Write) -> Input:
+    def _write(self, action: Write) -> ReconcileInput:
         begin = self._clock()
         try:
             self._table.run(action.transaction)
@@ -247,17 +247,17 @@ class Enforcer:
         self._counts["taken"] += 1
         self._counts["operations"] += len(action.transaction)
         self._account.wrote(self._clock() - begin)
-        self._account.conditions.end(Kind.TABLE_REFUSED, "")
+        self._account.conditions.end(ConditionKind.TABLE_REFUSED, "")
         return WriteResult(action.ticket)
 
-    def _sweep(self, action: Sweep) -> Input:
+    def _sweep(self, action: Sweep) -> ReconcileInput:
         self._counts["sweeps"] += 1
         try:
             cleared = self._table.sweep(action.first, action.last)
         except NftError as error:
-            self._account.hold(Kind.SWEEP_FAILED, "", error.message)
+            self._account.hold(ConditionKind.SWEEP_FAILED, "", error.message)
             return Swept(action.quarter, False)
-        self._account.conditions.end(Kind.SWEEP_FAILED, "")
+        self._account.conditions.end(ConditionKind.SWEEP_FAILED, "")
         self._log.info("old marks cleared", connections=cleared)
         return Swept(action.quarter, True)
 
@@ -266,7 +266,7 @@ class Enforcer:
         try:
             self._table.sweep_all()
         except NftError as error:
-            self._account.hold(Kind.SWEEP_FAILED, "", error.message)
+            self._account.hold(ConditionKind.SWEEP_FAILED, "", error.message)
 
     def _arrived(self) -> None:
         """The kernel holds all that events asked for, as soon as all is known."""

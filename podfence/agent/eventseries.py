@@ -35,7 +35,7 @@ _LONGEST_PAUSE = 300.0
 _FORBIDDEN_PAUSE = 600.0
 
 
-class Said(Struct, frozen=True):
+class EventContent(Struct, frozen=True):
     """What people are told of an object. ``reason``: one word of ours. ``note``: a sentence, in
     which anything may stand. ``action``: what was done. Two that are equal are one Event."""
 
@@ -49,19 +49,19 @@ class Said(Struct, frozen=True):
 class Create(Struct, frozen=True):
     """An Event that is to be there. ``name``: its own."""
 
-    said: Said
+    said: EventContent
     name: str
 
 
-class Count(Struct, frozen=True):
+class SeriesCount(Struct, frozen=True):
     """An Event whose series counts so many now."""
 
-    said: Said
+    said: EventContent
     name: str
     count: int
 
 
-class Outcome(Enum):
+class WriteOutcome(Enum):
     """What became of a write."""
 
     WRITTEN = "written"
@@ -91,7 +91,7 @@ class EventSeries:
 
     def __init__(self, origin: str) -> None:
         self._origin = origin
-        self._known: dict[Said, _Series] = {}
+        self._known: dict[EventContent, _Series] = {}
         self._of_one: dict[ObjectRef, int] = {}
         self._spent = 0.0
         self._spent_at = 0.0
@@ -102,7 +102,7 @@ class EventSeries:
     def __len__(self) -> int:
         return len(self._known)
 
-    def say(self, said: Said, now: float) -> None:
+    def say(self, said: EventContent, now: float) -> None:
         """Something is so, or has happened, once."""
         series = self._known.get(said)
         if series is None:
@@ -115,7 +115,7 @@ class EventSeries:
         series.count += 1
         series.last = now
 
-    def next(self, now: float) -> Create | Count | None:
+    def next(self, now: float) -> Create | SeriesCount | None:
         """What is to be written now; ask again once it is answered. None: nothing yet."""
         self._forget(now)
         self._spent = max(0.0, self._spent - (now - self._spent_at) / REFILL)
@@ -128,29 +128,31 @@ class EventSeries:
             return None
         self._spent += 1
         series, name = self._known[said], self._name(said)
-        return Count(said, name, series.count) if series.ours else Create(said, name)
+        return SeriesCount(said, name, series.count) if series.ours else Create(said, name)
 
-    def answered(self, write: Create | Count, outcome: Outcome, now: float) -> None:
+    def answered(self, write: Create | SeriesCount, outcome: WriteOutcome, now: float) -> None:
         """What became of the write that ``next`` gave."""
-        if outcome in (Outcome.FAILED, Outcome.FORBIDDEN):
+        if outcome in (WriteOutcome.FAILED, WriteOutcome.FORBIDDEN):
             self._failures += 1
             pause = min(REFILL * 2.0 ** min(self._failures - 1, 10), _LONGEST_PAUSE)
-            self._not_before = now + (_FORBIDDEN_PAUSE if outcome is Outcome.FORBIDDEN else pause)
+            self._not_before = now + (
+                _FORBIDDEN_PAUSE if outcome is WriteOutcome.FORBIDDEN else pause
+            )
             return
         self._failures = 0
         series = self._known.get(write.said)
         if series is None:
             return
-        if outcome is Outcome.GONE:
+        if outcome is WriteOutcome.GONE:
             if isinstance(write, Create):  # nobody is there to read it
                 self._drop(write.said)
             else:
                 series.count, series.told, series.ours = series.count - series.told, 0, False
             return
-        series.ours = outcome is Outcome.WRITTEN
+        series.ours = outcome is WriteOutcome.WRITTEN
         # A new Event tells of one; what was said more often meanwhile is counted next.
-        series.told = write.count if isinstance(write, Count) else 1
-        if outcome is Outcome.THERE:
+        series.told = write.count if isinstance(write, SeriesCount) else 1
+        if outcome is WriteOutcome.THERE:
             series.told = series.count
         series.told_at = now
 
@@ -159,7 +161,7 @@ class EventSeries:
         for said in old:
             self._drop(said)
 
-    def _drop(self, said: Said) -> None:
+    def _drop(self, said: EventContent) -> None:
         del self._known[said]
         left = self._of_one[said.about] - 1
         if left:
@@ -167,7 +169,7 @@ class EventSeries:
         else:
             del self._of_one[said.about]
 
-    def _name(self, said: Said) -> str:
+    def _name(self, said: EventContent) -> str:
         """The same for what is the same on every node; no word of it comes from outside."""
         about = said.about
         origin = self._origin if about.kind in ("Pod", "Node") else ""
@@ -208,7 +210,7 @@ def event(write: Create, api_version: str, uid: str, node: str, time: str) -> di
     }
 
 
-def counted(write: Count, time: str) -> dict[str, object]:
+def counted(write: SeriesCount, time: str) -> dict[str, object]:
     """What changes of an Event."""
     return {"series": {"count": write.count, "lastObservedTime": time}}
 

@@ -18,18 +18,18 @@ from msgspec import Struct
 from podfence.agent.conditionevents import ConditionEvents
 from podfence.agent.conditions import Condition, Teller
 from podfence.agent.eventseries import (
-    Count,
     Create,
+    EventContent,
     EventSeries,
-    Outcome,
-    Said,
+    SeriesCount,
+    WriteOutcome,
     counted,
     event,
     namespace_of,
 )
 from podfence.errors import ClusterError
 from podfence.kube.access import Access
-from podfence.kube.client import Client, Refusal
+from podfence.kube.client import Client, ServerRefusal
 from podfence.kube.resource import resources_of
 from podfence.model.meta import ObjectRef
 
@@ -40,7 +40,7 @@ SILENCE = 10.0
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 _MERGE = "application/merge-patch+json"
 _JSON = "application/json"
-_OUTCOMES = {403: Outcome.FORBIDDEN, 404: Outcome.GONE, 409: Outcome.THERE}
+_OUTCOMES = {403: WriteOutcome.FORBIDDEN, 404: WriteOutcome.GONE, 409: WriteOutcome.THERE}
 
 
 class _Meta(Struct, frozen=True):
@@ -81,7 +81,7 @@ class EventWriter:
         self._held = ConditionEvents(node)
         self._trouble = ""
 
-    def say(self, said: Said) -> None:
+    def say(self, said: EventContent) -> None:
         """Tell people of an object; for any thread, and at once."""
         with self._lock:
             self._series.say(said, self._clock())
@@ -109,13 +109,13 @@ class EventWriter:
         """Close the connection."""
         self._client.close()
 
-    def _do(self, write: Create | Count) -> Outcome:
+    def _do(self, write: Create | SeriesCount) -> WriteOutcome:
         try:
             return self._send(write)
-        except Refusal as refusal:
+        except ServerRefusal as refusal:
             self._client.close()
-            outcome = _OUTCOMES.get(refusal.status, Outcome.FAILED)
-            if outcome in (Outcome.FORBIDDEN, Outcome.FAILED):
+            outcome = _OUTCOMES.get(refusal.status, WriteOutcome.FAILED)
+            if outcome in (WriteOutcome.FORBIDDEN, WriteOutcome.FAILED):
                 self._tell(refusal.message)
             return outcome
         except ClusterError as error:
@@ -123,21 +123,21 @@ class EventWriter:
         except Exception as error:  # noqa: BLE001 - an Event is never worth the end of the agent
             self._client.close()
             self._tell(f"{type(error).__name__}: {error}")
-        return Outcome.FAILED
+        return WriteOutcome.FAILED
 
-    def _send(self, write: Create | Count) -> Outcome:
+    def _send(self, write: Create | SeriesCount) -> WriteOutcome:
         place = f"/apis/events.k8s.io/v1/namespaces/{quote(namespace_of(write.said.about), '')}"
-        if isinstance(write, Count):
+        if isinstance(write, SeriesCount):
             body = msgspec.json.encode(counted(write, self._time()))
             self._client.write("PATCH", f"{place}/events/{write.name}", body, _MERGE)
         else:
             found = self._find(write.said.about)
             if found is None:
-                return Outcome.GONE
+                return WriteOutcome.GONE
             body = msgspec.json.encode(event(write, *found, self._node, self._time()))
             self._client.write("POST", f"{place}/events", body, _JSON)
         self._trouble = ""
-        return Outcome.WRITTEN
+        return WriteOutcome.WRITTEN
 
     def _find(self, about: ObjectRef) -> tuple[str, str] | None:
         """The API version and the uid of an object: `kubectl describe` asks for Events by uid."""
@@ -147,7 +147,7 @@ class EventWriter:
                 text = self._client.get(
                     path, {"fieldSelector": f"metadata.name={about.name}"}, _METADATA
                 )
-            except Refusal as refusal:
+            except ServerRefusal as refusal:
                 if refusal.status != 404:
                     raise
                 continue

@@ -16,7 +16,7 @@ from podfence.model.meta import Revision
 T = TypeVar("T")
 
 
-class Told(Struct, Generic[T], frozen=True):
+class NodeReply(Struct, Generic[T], frozen=True):
     """What the agent of a node told; None where it did not, and why."""
 
     node: str
@@ -24,7 +24,7 @@ class Told(Struct, Generic[T], frozen=True):
     fault: str = ""
 
 
-class Standing(Enum):
+class EnforcementState(Enum):
     """A revision of a policy on a node."""
 
     IN_FORCE = "in-force"
@@ -38,23 +38,23 @@ class Standing(Enum):
     """No agent, or none that answers."""
 
 
-def is_well(told: Told[NodeReport]) -> bool:
+def is_well(told: NodeReply[NodeReport]) -> bool:
     """Whether a node is in sync, and nothing is wrong with it."""
     found = told.answer
     return found is not None and found.alive and found.in_sync and not found.conditions
 
 
-def standing(told: Told[PolicyReport], wanted: Revision) -> Standing:
+def standing(told: NodeReply[PolicyReport], wanted: Revision) -> EnforcementState:
     """Whether a revision is in force on a node."""
     found = told.answer
     if found is None:
-        return Standing.NOT_KNOWN
+        return EnforcementState.NOT_KNOWN
     if not found.in_sync or not found.alive:
-        return Standing.NOT_IN_SYNC
+        return EnforcementState.NOT_IN_SYNC
     if not Revision(found.uid, found.generation).covers(wanted):
-        return Standing.OTHER
+        return EnforcementState.OTHER
     if found.pods is None:  # nor is it known then which of them are closed
-        return Standing.NOT_IN_SYNC
+        return EnforcementState.NOT_IN_SYNC
     if found.refused or found.closed:
-        return Standing.REFUSED
-    return Standing.IN_FORCE
+        return EnforcementState.REFUSED
+    return EnforcementState.IN_FORCE

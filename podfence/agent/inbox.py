@@ -15,26 +15,26 @@ from msgspec import Struct
 
 from podfence.agent.inquiry import Inquiry
 from podfence.kernel.nftables.notices import Notice
-from podfence.kube.follow import Standing, State
+from podfence.kube.follow import KindState, SyncState
 from podfence.model.facts import Event, Gone, NameFacts, NamespaceFacts, NodeFacts, PodFacts, Put
 
-Part = tuple[str, str]
+KindPart = tuple[str, str]
 """A kind, and the field selector of the part of it that is meant."""
 MOST = 500
 """Events of one batch."""
-Key = tuple[str, str, str]
+EventKey = tuple[str, str, str]
 """Kind, namespace, name."""
 
 
-Heard = tuple[Event, str]
+HeardEvent = tuple[Event, str]
 """An event, and why its object is known by its name alone; "" where it could be read."""
 
 
-class Told(Struct, frozen=True):
+class ArrivedEvent(Struct, frozen=True):
     """An event. ``at``: monotonic seconds of its arrival; of several that became one, the first.
-    ``fault``: as in ``Heard``."""
+    ``fault``: as in ``HeardEvent``."""
 
-    key: Key
+    key: EventKey
     event: Event
     at: float
     fault: str = ""
@@ -44,8 +44,8 @@ class Taken(Struct, frozen=True):
     """What was waiting. ``whole``: every kind was listed to its end, and all that came of it was
     taken. ``standings``: of kinds, those that changed."""
 
-    events: tuple[Told, ...] = ()
-    standings: tuple[State, ...] = ()
+    events: tuple[ArrivedEvent, ...] = ()
+    standings: tuple[KindState, ...] = ()
     notices: tuple[Notice, ...] = ()
     inquiries: tuple[Inquiry, ...] = ()
     whole: bool = False
@@ -56,19 +56,19 @@ class Inbox:
     """``parts``: what has to be known before anything is whole. ``node``: the node whose
     pods go first."""
 
-    def __init__(self, node: str, parts: Iterable[Part]) -> None:
+    def __init__(self, node: str, parts: Iterable[KindPart]) -> None:
         self._node = node
         self._missing = set(parts)
         self._changed = threading.Condition()
-        self._near: dict[Key, Told] = {}
-        self._far: dict[Key, Told] = {}
-        self._here: set[Key] = set()
-        self._standings: dict[Part, State] = {}
+        self._near: dict[EventKey, ArrivedEvent] = {}
+        self._far: dict[EventKey, ArrivedEvent] = {}
+        self._here: set[EventKey] = set()
+        self._standings: dict[KindPart, KindState] = {}
         self._notices: list[Notice] = []
         self._inquiries: list[Inquiry] = []
         self._ended = False
 
-    def tell(self, heard: Iterable[Heard], at: float) -> None:
+    def tell(self, heard: Iterable[HeardEvent], at: float) -> None:
         """Events, in their order."""
         found = [*heard]  # decoded before the lock is held
         with self._changed:
@@ -76,15 +76,15 @@ class Inbox:
                 self._put(event, at, fault)
             self._changed.notify()
 
-    def stand(self, state: State) -> None:
+    def stand(self, state: KindState) -> None:
         """How a kind stands, after the events that led there."""
         with self._changed:
             self._standings[part_of(state)] = state
-            if state.standing in (Standing.LIVE, Standing.ABSENT):
+            if state.standing in (SyncState.LIVE, SyncState.ABSENT):
                 self._missing.discard(part_of(state))
             self._changed.notify()
 
-    def need(self, part: Part) -> None:
+    def need(self, part: KindPart) -> None:
         """One more part has to be known before anything is whole."""
         with self._changed:
             self._missing.add(part)
@@ -131,10 +131,10 @@ class Inbox:
         key = key_of(event)
         near = self._is_near(key, event)
         known = self._near.pop(key, None) or self._far.pop(key, None)
-        told = Told(key, event, at if known is None else known.at, fault)
+        told = ArrivedEvent(key, event, at if known is None else known.at, fault)
         (self._near if near else self._far)[key] = told
 
-    def _is_near(self, key: Key, event: Event) -> bool:
+    def _is_near(self, key: EventKey, event: Event) -> bool:
         if key[0] != "Pod":
             return True
         was_here = key in self._here
@@ -146,17 +146,17 @@ class Inbox:
         return was_here
 
     @staticmethod
-    def _pick(lane: dict[Key, Told], count: int) -> list[Told]:
+    def _pick(lane: dict[EventKey, ArrivedEvent], count: int) -> list[ArrivedEvent]:
         keys = [*islice(lane, count)]
         return [lane.pop(key) for key in keys]
 
 
-def part_of(state: State) -> Part:
+def part_of(state: KindState) -> KindPart:
     """What a state is about."""
     return state.kind, state.only
 
 
-def key_of(event: Event) -> Key:
+def key_of(event: Event) -> EventKey:
     """The object that an event is about."""
     if isinstance(event, Gone):
         return event.kind, event.namespace, event.name

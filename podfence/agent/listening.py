@@ -16,7 +16,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from podfence.agent.log import Log
+from podfence.agent.log import EventLog
 from podfence.errors import HostError
 
 CONNECTIONS = 16
@@ -38,7 +38,7 @@ class Listen(Struct, frozen=True):
         return f"{host}:{self.port}"
 
 
-class Handler(BaseHTTPRequestHandler):
+class RequestHandler(BaseHTTPRequestHandler):
     """One request a connection; nothing of it is logged."""
 
     timeout = SECONDS
@@ -83,7 +83,7 @@ class BoundedServer(ThreadingHTTPServer):
     block_on_close = False
 
     def __init__(
-        self, listen: Listen, handler: type[Handler], log: Log, options: tuple[str, str]
+        self, listen: Listen, handler: type[RequestHandler], log: EventLog, options: tuple[str, str]
     ) -> None:
         """Raises HostError."""
         self._log = log

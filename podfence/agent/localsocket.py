@@ -23,11 +23,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from podfence.agent.log import Log
+from podfence.agent.log import EventLog
 from podfence.drops.record import Drops
 from podfence.errors import UNREADABLE, HostError
 from podfence.text import printable
-from podfence.usage.record import Rules
+from podfence.usage.record import NodeUsage
 
 T = TypeVar("T")
 
@@ -91,8 +91,8 @@ class LocalServer(ThreadingMixIn, UnixStreamServer):
         folder: Path,
         namespace: int,
         tell: Callable[[int], Drops],
-        tell_rules: Callable[[], Rules],
-        log: Log,
+        tell_rules: Callable[[], NodeUsage],
+        log: EventLog,
     ) -> None:
         """``tell``: drops that have changed after a serial; ``tell_rules``: uses of rules.
         The lock of the namespace is held, so a socket that is there is of nobody. Raises
@@ -152,9 +152,9 @@ def ask_drops(folder: Path, namespace: int, since: int = 0) -> Drops:
     return _ask(folder, namespace, f"/drops?since={since}", Drops)
 
 
-def ask_rules(folder: Path, namespace: int) -> Rules:
+def ask_rules(folder: Path, namespace: int) -> NodeUsage:
     """What it tells of the use of rules. Raises HostError."""
-    return _ask(folder, namespace, "/rules", Rules)
+    return _ask(folder, namespace, "/rules", NodeUsage)
 
 
 def _ask(folder: Path, namespace: int, path: str, form: type[T]) -> T:

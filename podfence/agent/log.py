@@ -15,7 +15,7 @@ import msgspec
 
 from podfence.text import printable
 
-Field = str | int | float | bool | None
+LogValue = str | int | float | bool | None
 
 
 def now_text() -> str:
@@ -24,7 +24,7 @@ def now_text() -> str:
     return text.replace("+00:00", "Z")
 
 
-class Log:
+class EventLog:
     """Lines to one stream."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], str] = now_text) -> None:
@@ -32,19 +32,19 @@ class Log:
         self._clock = clock
         self._lock = threading.Lock()
 
-    def info(self, event: str, **fields: Field) -> None:
+    def info(self, event: str, **fields: LogValue) -> None:
         """What is as it should be."""
         self._write("info", event, fields)
 
-    def warning(self, event: str, **fields: Field) -> None:
+    def warning(self, event: str, **fields: LogValue) -> None:
         """What somebody should know."""
         self._write("warning", event, fields)
 
-    def error(self, event: str, **fields: Field) -> None:
+    def error(self, event: str, **fields: LogValue) -> None:
         """What somebody has to see to."""
         self._write("error", event, fields)
 
-    def _write(self, level: str, event: str, fields: dict[str, Field]) -> None:
+    def _write(self, level: str, event: str, fields: dict[str, LogValue]) -> None:
         said = {k: printable(v) if isinstance(v, str) else v for k, v in fields.items()}
         line = {"time": self._clock(), "level": level, "event": event, **said}
         text = msgspec.json.encode(line).decode()

@@ -19,14 +19,14 @@ from msgspec.structs import replace
 from podfence.agent.answers import routes
 from podfence.agent.conditions import Condition
 from podfence.agent.drops import Watcher
-from podfence.agent.endpoint import Endpoint
+from podfence.agent.endpoint import HttpsServer
 from podfence.agent.enforcer import Enforcer
 from podfence.agent.eventwriter import EventWriter
-from podfence.agent.inbox import Inbox, Part
+from podfence.agent.inbox import Inbox, KindPart
 from podfence.agent.listening import BoundedServer, Listen
 from podfence.agent.localsocket import LocalServer
 from podfence.agent.lock import only_agent
-from podfence.agent.log import Log
+from podfence.agent.log import EventLog
 from podfence.agent.machine import Meter
 from podfence.agent.mirrored import MirrorAddress, Mirrored
 from podfence.agent.namefile import NameFile
@@ -50,10 +50,10 @@ from podfence.agent.sources import (
     resources,
     sources,
 )
-from podfence.agent.status import Status
+from podfence.agent.status import NodeStatus
 from podfence.agent.table import KernelTable
 from podfence.agent.threads import Threads
-from podfence.agent.wanted import Wanted, is_policy
+from podfence.agent.wanted import DesiredState, is_policy
 from podfence.agent.web import Pages, WebServer
 from podfence.kernel import netns
 from podfence.kernel.ctlook import ConnectionTable
@@ -100,7 +100,7 @@ class Options(Struct, frozen=True):
 class Agent:
     """The parts of a running agent. ``status`` may be asked by any thread."""
 
-    def __init__(self, options: Options, namespace: int, log: Log) -> None:
+    def __init__(self, options: Options, namespace: int, log: EventLog) -> None:
         """``namespace``: the inode of the network namespace that is enforced in. Raises NftError,
         and HostError where nothing can be listened on."""
         self._log = log
@@ -167,7 +167,7 @@ class Agent:
             self._servers["web"] = WebServer(options.listen, Pages(self.status, meter), log)
         if options.https is not None:
             client = Client(options.access, environment, tries=2, silence=_REVIEW)
-            self._servers["endpoint"] = Endpoint(
+            self._servers["endpoint"] = HttpsServer(
                 options.https,
                 server_context(),
                 Reviewer(client, time.monotonic),
@@ -182,7 +182,7 @@ class Agent:
                 log,
             )
 
-    def status(self) -> Status:
+    def status(self) -> NodeStatus:
         """How the agent stands now."""
         found = self._enforcer.status
         return replace(
@@ -233,7 +233,7 @@ class Agent:
         held = self._enforcer.status.conditions
         return (*held, *self._outlook.conditions, *self._names.conditions)
 
-    def _between(self, wanted: Wanted) -> None:
+    def _between(self, wanted: DesiredState) -> None:
         """Between two turns of the thread that enforces."""
         self._drops.name(wanted.attribution)
         if wanted.in_sync:
@@ -254,7 +254,7 @@ class Agent:
                 self._inbox.notice(found)
 
 
-def _instead(options: Options) -> Mapping[Part, Mirrored]:
+def _instead(options: Options) -> Mapping[KindPart, Mirrored]:
     """Who is asked instead of the API server, by part."""
     if options.mirror is None:
         return {}
@@ -262,7 +262,7 @@ def _instead(options: Options) -> Mapping[Part, Mirrored]:
     return {pods_of_others(node): Mirrored(options.mirror, node)}
 
 
-def run(options: Options, log: Log) -> int:
+def run(options: Options, log: EventLog) -> int:
     """Enforce until a signal; the exit status. Raises PodfenceError where nothing was begun."""
     fd = options.namespace_fd
     namespace = _inode(fd)

@@ -10,21 +10,21 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from podfence._version import __version__
-from podfence.agent.conditions import Kind
+from podfence.agent.conditions import ConditionKind
 from podfence.agent.latency import Latency
 from podfence.agent.machine import Machine
-from podfence.agent.status import Source, Status
+from podfence.agent.status import NodeStatus, WatchedKind
 from podfence.dns.counts import NameCounts
 from podfence.drops.ledger import DropCounts
 from podfence.nft.lowering.deny import AUDIT
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-Labels = Mapping[str, str]
-Sample = tuple[Labels, float]
-NO_LABELS: Labels = {}
+MetricLabels = Mapping[str, str]
+Sample = tuple[MetricLabels, float]
+NO_LABELS: MetricLabels = {}
 
 
-def exposition(status: Status, machine: Machine, now: float) -> str:
+def exposition(status: NodeStatus, machine: Machine, now: float) -> str:
     """All metrics; ``now``: seconds of the monotonic clock."""
     return exposed(
         (*_agent(status), *_api(status, now), *_kernel(status, machine), *_process(machine))
@@ -36,7 +36,7 @@ def exposed(families: Iterable[Iterable[str]]) -> str:
     return "".join(f"{line}\n" for family in families for line in family)
 
 
-def _agent(status: Status) -> Iterator[Iterator[str]]:
+def _agent(status: NodeStatus) -> Iterator[Iterator[str]]:
     yield gauge("build_info", "The version; always 1.", [({"version": __version__}, 1)])
     yield gauge("in_sync", "Whether everything was listed, and is enforced.", status.in_sync)
     if status.sync_seconds is not None:
@@ -60,12 +60,12 @@ def _agent(status: Status) -> Iterator[Iterator[str]]:
     yield gauge(
         "conditions",
         "Conditions that hold now.",
-        [({"condition": kind.value}, held[kind]) for kind in Kind],
+        [({"condition": kind.value}, held[kind]) for kind in ConditionKind],
     )
-    yield gauge("objects_refused", "Objects that cannot be read.", held[Kind.REFUSED])
+    yield gauge("objects_refused", "Objects that cannot be read.", held[ConditionKind.REFUSED])
 
 
-def _api(status: Status, now: float) -> Iterator[Iterator[str]]:
+def _api(status: NodeStatus, now: float) -> Iterator[Iterator[str]]:
     heard = [(each, now - each.heard) for each in status.sources if each.heard is not None]
     yield gauge(
         "source_age_seconds",
@@ -88,11 +88,11 @@ def _api(status: Status, now: float) -> Iterator[Iterator[str]]:
     )
 
 
-def _labels(source: Source) -> Labels:
+def _labels(source: WatchedKind) -> MetricLabels:
     return {"kind": source.kind, "part": source.part}
 
 
-def _kernel(status: Status, machine: Machine) -> Iterator[Iterator[str]]:
+def _kernel(status: NodeStatus, machine: Machine) -> Iterator[Iterator[str]]:
     writes, sizes = status.writes, status.sizes
     results = {"taken": writes.taken, "refused": writes.refused, "unanswered": writes.unanswered}
     yield counter(
@@ -197,7 +197,9 @@ def _family(name: str, text: str, kind: str, samples: Iterable[Sample]) -> Itera
         yield f"{name}{_braced(labels)} {_value(value)}"
 
 
-def _histogram(name: str, text: str, found: Iterable[tuple[Labels, Latency]]) -> Iterator[str]:
+def _histogram(
+    name: str, text: str, found: Iterable[tuple[MetricLabels, Latency]]
+) -> Iterator[str]:
     name = f"podfence_{name}"
     yield from _head(name, text, "histogram")
     for labels, latency in found:
@@ -215,7 +217,7 @@ def _head(name: str, text: str, kind: str) -> Iterator[str]:
     yield f"# TYPE {name} {kind}"
 
 
-def _braced(labels: Labels) -> str:
+def _braced(labels: MetricLabels) -> str:
     if not labels:
         return ""
     words = (f'{name}="{_escaped(value)}"' for name, value in labels.items())

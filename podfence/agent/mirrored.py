@@ -18,12 +18,12 @@ from msgspec import Struct
 
 from podfence.errors import ClusterError
 from podfence.kube.access import Access, ServerAddress
-from podfence.kube.client import Client, Refusal
-from podfence.kube.follow import Change, Failure, Follow, Item, Listing, Watching
+from podfence.kube.client import Client, ServerRefusal
+from podfence.kube.follow import Failure, Follow, Item, Listing, ObjectChange, Watching
 from podfence.kube.incluster import TokenFile
 from podfence.kube.watchlines import Bookmark, read_line
 from podfence.live.frames import FRAME, PATH, Frame, Identities, frame_of
-from podfence.live.wire import Reading
+from podfence.live.wire import ReadObject
 from podfence.model.facts import PodFacts
 from podfence.text import printable
 
@@ -39,7 +39,7 @@ STALE: Final = 120.0
 """Seconds of silence of the API server after which a mirror knows too little."""
 _SHORTEST, _LONGEST = 0.2, 5.0
 _EXPIRED, _TIMED_OUT = 410, 504
-Tell = Callable[[Sequence[Change[Reading]], float], None]
+Tell = Callable[[Sequence[ObjectChange[ReadObject]], float], None]
 
 
 class MirrorAddress(Struct, frozen=True):
@@ -90,14 +90,14 @@ class Mirrored:
         if (client := self._client) is not None:
             client.interrupt()
 
-    def run(self, action: Listing | Watching, follow: Follow[Reading], tell: Tell) -> None:
+    def run(self, action: Listing | Watching, follow: Follow[ReadObject], tell: Tell) -> None:
         """Ask a mirror for what ``action`` asks the API server for, until its answer ends."""
         version = action.version if isinstance(action, Watching) else ""
         self._newest = version or self._newest
         try:
             with self._opened() as self._client:
                 self._read(self._client, action, follow, tell)
-        except Refusal as refusal:
+        except ServerRefusal as refusal:
             self._fail(follow, refusal.status, refusal.said, refusal.pause)
         except ClusterError as error:
             self._fail(follow, 0, error.message)
@@ -114,7 +114,7 @@ class Mirrored:
         return Client(access, {}, tries=1, silence=SILENCE)
 
     def _read(
-        self, client: Client, action: Listing | Watching, follow: Follow[Reading], tell: Tell
+        self, client: Client, action: Listing | Watching, follow: Follow[ReadObject], tell: Tell
     ) -> None:
         """Raises ClusterError."""
         is_resumed = isinstance(action, Watching) and "" != self._at == action.version
@@ -147,7 +147,7 @@ class Mirrored:
         follow.ended(anything=True)
 
     def _fail(
-        self, follow: Follow[Reading], status: int, said: str, pause: float | None = None
+        self, follow: Follow[ReadObject], status: int, said: str, pause: float | None = None
     ) -> None:
         message = f"the mirror {printable(self._address.url)} cannot be asked: {printable(said)}"
         follow.remark = message
@@ -169,17 +169,17 @@ class _Stream:
     """One answer of a mirror. ``version``: up to which all is told; "" at the beginning of a
     snapshot."""
 
-    def __init__(self, follow: Follow[Reading], identities: Identities, version: str) -> None:
+    def __init__(self, follow: Follow[ReadObject], identities: Identities, version: str) -> None:
         self._follow = follow
         self._identities = identities
         self._is_first = True
         self.version = version
 
-    def line(self, line: bytes) -> tuple[list[Change[Reading]], float]:
+    def line(self, line: bytes) -> tuple[list[ObjectChange[ReadObject]], float]:
         """What changed with it, and how old the mirror's knowledge is. Raises ClusterError."""
         told = read_line(line)
         if isinstance(told, Failure):
-            raise Refusal(told.message, told.status, told.message)
+            raise ServerRefusal(told.message, told.status, told.message)
         if isinstance(told, Bookmark):
             return self._end(told.version), 0.0
         if told is None or told.type != FRAME:
@@ -187,7 +187,7 @@ class _Stream:
         frame = frame_of(told.object)
         return self._frame(frame), float(frame.age)
 
-    def _frame(self, frame: Frame) -> list[Change[Reading]]:
+    def _frame(self, frame: Frame) -> list[ObjectChange[ReadObject]]:
         pods, gone = self._identities.take(frame)
         if not frame.version.isdecimal():
             raise ClusterError("a frame has no version")
@@ -198,7 +198,7 @@ class _Stream:
         first, self._is_first = self._is_first, False
         return self._follow.listed(items, first=first, last=False, version="")
 
-    def _end(self, version: str) -> list[Change[Reading]]:
+    def _end(self, version: str) -> list[ObjectChange[ReadObject]]:
         """The end of a snapshot."""
         if self.version or not version.isdecimal():
             return []
@@ -206,5 +206,5 @@ class _Stream:
         return self._follow.listed((), first=self._is_first, last=True, version=version)
 
 
-def _items(pods: Sequence[PodFacts], version: str) -> list[Item[Reading]]:
-    return [Item(pod.namespace, pod.name, version, Reading(pod, "", version)) for pod in pods]
+def _items(pods: Sequence[PodFacts], version: str) -> list[Item[ReadObject]]:
+    return [Item(pod.namespace, pod.name, version, ReadObject(pod, "", version)) for pod in pods]

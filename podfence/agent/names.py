@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from math import inf
 
-from podfence.agent.conditions import Condition, Conditions, Kind
-from podfence.agent.inbox import Heard
-from podfence.agent.log import Log
+from podfence.agent.conditions import Condition, ConditionKind, Conditions
+from podfence.agent.inbox import HeardEvent
+from podfence.agent.log import EventLog
 from podfence.agent.namefile import NameFile
 from podfence.dns.cache import Cache, CachedAddress, NameState
 from podfence.dns.counts import NameCounts
@@ -45,11 +45,11 @@ class Names:
 
     def __init__(
         self,
-        tell: Callable[[Iterable[Heard], float], None],
+        tell: Callable[[Iterable[HeardEvent], float], None],
         resolvers: Callable[[], frozenset[At]],
         group: int,
         file: NameFile,
-        log: Log,
+        log: EventLog,
         namespace_fd: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -197,9 +197,9 @@ class Names:
     def _hold(self, message: str) -> None:
         if message:
             text = f"{message}; names get no new addresses"
-            self._held.hold(Kind.NAMES_UNREAD, "", text, self._clock())
+            self._held.hold(ConditionKind.NAMES_UNREAD, "", text, self._clock())
         else:
-            self._held.end(Kind.NAMES_UNREAD, "")
+            self._held.end(ConditionKind.NAMES_UNREAD, "")
         self.conditions = self._held.now()
 
 

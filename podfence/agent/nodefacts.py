@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from podfence.agent.preflight import Facts
+from podfence.agent.preflight import HostFacts
 from podfence.errors import HostError, NftError
 from podfence.kernel import netns
 from podfence.kernel.links import links
@@ -30,7 +30,7 @@ _BRIDGE = {4: "iptables", 6: "ip6tables"}
 _CAP_NET_ADMIN = 1 << 12
 
 
-def read_facts(namespace_fd: int | None = None) -> Facts:
+def read_facts(namespace_fd: int | None = None) -> HostFacts:
     """Everything. ``namespace_fd``: another network namespace than that of the process.
 
     Raises HostError, NftError.
@@ -51,15 +51,15 @@ def read_facts(namespace_fd: int | None = None) -> Facts:
         raise HostError(f"the node cannot be looked at: {error.strerror}") from error
 
 
-def device_facts(namespace_fd: int | None = None) -> Facts:
+def device_facts(namespace_fd: int | None = None) -> HostFacts:
     """Those that come and go with pods: devices, and whether filters see bridges. Cheap.
 
     Raises HostError, OSError.
     """
 
-    def read() -> Facts:
+    def read() -> HostFacts:
         filters = frozenset(family for family, name in _BRIDGE.items() if _calls(name))
-        return Facts(links(), filters)
+        return HostFacts(links(), filters)
 
     return read() if namespace_fd is None else netns.run_inside(namespace_fd, read)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from msgspec import Struct
 
 from podfence._version import __version__
-from podfence.agent.conditions import Condition, Kind
+from podfence.agent.conditions import Condition, ConditionKind
 from podfence.agent.revisions import Selected
-from podfence.agent.status import Status
+from podfence.agent.status import NodeStatus
 from podfence.model.counted import Count
 from podfence.model.meta import ObjectRef, Revision
 
@@ -23,7 +23,7 @@ class Pending(Struct, frozen=True):
     seconds: float
 
 
-class Held(Struct, frozen=True):
+class ConditionReport(Struct, frozen=True):
     """A condition, for so many seconds. ``closed``: pods that are closed for it."""
 
     condition: str
@@ -33,7 +33,7 @@ class Held(Struct, frozen=True):
     closed: tuple[str, ...] = ()
 
 
-class Heard(Struct, frozen=True):
+class KindReport(Struct, frozen=True):
     """A kind of objects, or a part of one. ``seconds``: since the API server said anything of it,
     None: it never did."""
 
@@ -43,7 +43,7 @@ class Heard(Struct, frozen=True):
     seconds: float | None = None
 
 
-class Tally(Struct, frozen=True):
+class PacketTally(Struct, frozen=True):
     """Packets that something of the node denied since the agent started. ``direction``: ingress,
     egress, or any where no policy is asked. ``reason``: policy, unknown, stateless, closed; audit:
     they passed, and audited policies would have denied them."""
@@ -67,16 +67,18 @@ class NodeReport(Struct, frozen=True):
     epoch: Count = 0
     pods: Count = 0
     pending: tuple[Pending, ...] = ()
-    conditions: tuple[Held, ...] = ()
-    sources: tuple[Heard, ...] = ()
+    conditions: tuple[ConditionReport, ...] = ()
+    sources: tuple[KindReport, ...] = ()
     lag: float | None = None
     queued: Count = 0
-    denied: tuple[Tally, ...] | None = None
+    denied: tuple[PacketTally, ...] | None = None
 
     @property
     def refused(self) -> tuple[str, ...]:
         """Objects that cannot be read."""
-        return tuple(c.subject for c in self.conditions if c.condition == Kind.REFUSED.value)
+        return tuple(
+            c.subject for c in self.conditions if c.condition == ConditionKind.REFUSED.value
+        )
 
     @property
     def closed(self) -> tuple[str, ...]:
@@ -96,17 +98,21 @@ class PolicyReport(Struct, frozen=True):
     generation: Count = 0
     pods: Count | None = None
     closed: Count = 0
-    conditions: tuple[Held, ...] = ()
+    conditions: tuple[ConditionReport, ...] = ()
 
     @property
     def refused(self) -> str:
         """Why it cannot be read, "" where it can."""
-        refused = (c.message for c in self.conditions if c.condition == Kind.REFUSED.value)
+        refused = (c.message for c in self.conditions if c.condition == ConditionKind.REFUSED.value)
         return next(refused, "")
 
 
 def policy_report(
-    status: Status, now: float, policy: ObjectRef, revision: Revision | None, found: Selected | None
+    status: NodeStatus,
+    now: float,
+    policy: ObjectRef,
+    revision: Revision | None,
+    found: Selected | None,
 ) -> PolicyReport:
     """``revision``: the one in force; ``found``: whom it selects here, if that is known."""
     return PolicyReport(
@@ -123,10 +129,12 @@ def policy_report(
     )
 
 
-def node_report(status: Status, now: float, denied: tuple[Tally, ...] | None = None) -> NodeReport:
+def node_report(
+    status: NodeStatus, now: float, denied: tuple[PacketTally, ...] | None = None
+) -> NodeReport:
     """``now``: seconds of the clock of ``status``."""
     sources = tuple(
-        Heard(s.kind, s.part, s.standing, None if s.heard is None else _age(now, s.heard))
+        KindReport(s.kind, s.part, s.standing, None if s.heard is None else _age(now, s.heard))
         for s in status.sources
     )
     return NodeReport(
@@ -146,9 +154,9 @@ def node_report(status: Status, now: float, denied: tuple[Tally, ...] | None = N
     )
 
 
-def _held(found: Condition, now: float) -> Held:
+def _held(found: Condition, now: float) -> ConditionReport:
     since = _age(now, found.since)
-    return Held(found.kind.value, found.subject, found.message, since, found.closed)
+    return ConditionReport(found.kind.value, found.subject, found.message, since, found.closed)
 
 
 def _age(now: float, since: float) -> float:

@@ -18,13 +18,13 @@ from pathlib import Path
 from msgspec import Struct
 
 from podfence._version import __version__
-from podfence.agent.log import Log
+from podfence.agent.log import EventLog
 from podfence.agent.ttrpc import (
     REQUEST,
     Call,
     Malformed,
-    Message,
     Trunk,
+    TtrpcMessage,
     field,
     fields,
     nested,
@@ -57,7 +57,7 @@ class Sandbox(Struct, frozen=True):
     addresses: tuple[IPAddress, ...] = ()
 
 
-class Session:
+class NriSession:
     """One connection to a runtime. ``gate`` returns when a pod may start; ``runtime``: its name
     and version, "" until it told them."""
 
@@ -77,7 +77,7 @@ class Session:
             elif words := read_error(message.data):
                 raise Malformed(f"the runtime does not take the plugin: {words}")
 
-    def _answer(self, message: Message) -> bytes:
+    def _answer(self, message: TtrpcMessage) -> bytes:
         if message.kind != REQUEST:
             raise Malformed(f"a message of kind {message.kind}")
         call = read_call(message.data)
@@ -136,11 +136,11 @@ class Gate:
     """Keeps a session with the runtime of this node. ``runtime``: who it is, "" while there is
     none."""
 
-    def __init__(self, path: Path, gate: Callable[[Sandbox], None], log: Log) -> None:
+    def __init__(self, path: Path, gate: Callable[[Sandbox], None], log: EventLog) -> None:
         self._path = path
         self._gate = gate
         self._log = log
-        self._session: Session | None = None
+        self._session: NriSession | None = None
         self._told = ""
 
     @property
@@ -163,7 +163,7 @@ class Gate:
         with socket.socket(socket.AF_UNIX) as opened:
             try:
                 opened.connect(str(self._path))
-                self._session = Session(opened, self._gate)
+                self._session = NriSession(opened, self._gate)
                 self._log.info("gate at the start of pods", socket=str(self._path))
                 self._session.run()
             except (OSError, Malformed) as error:

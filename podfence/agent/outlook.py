@@ -10,11 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 
-from podfence.agent.conditions import Condition, Conditions, Kind
-from podfence.agent.log import Log
+from podfence.agent.conditions import Condition, ConditionKind, Conditions
+from podfence.agent.log import EventLog
 from podfence.agent.machine import Meter
 from podfence.agent.nodefacts import device_facts, read_facts
-from podfence.agent.preflight import Facts, bypasses, obstacles
+from podfence.agent.preflight import HostFacts, bypasses, obstacles
 from podfence.errors import HostError
 from podfence.model.networkpolicy import IPNetwork
 
@@ -25,7 +25,7 @@ FULL = 0.9
 
 
 def require_a_clear_way(
-    log: Log,
+    log: EventLog,
     mark_mask: int,
     ranges: Sequence[IPNetwork],
     override: Collection[str],
@@ -46,11 +46,11 @@ class Outlook:
 
     def __init__(
         self,
-        log: Log,
+        log: EventLog,
         ranges: Callable[[], Sequence[IPNetwork]],
         override: Collection[str] = (),
         meter: Meter | None = None,
-        read: Callable[[], Facts] = device_facts,
+        read: Callable[[], HostFacts] = device_facts,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._held = Conditions(log)
@@ -75,7 +75,7 @@ class Outlook:
             return  # nothing is known that was not known before
         for each in found:
             self._held.hold(each.kind, each.name, each.text, now)
-        self._held.only(Kind.BYPASSED, frozenset(each.name for each in found))
+        self._held.only(ConditionKind.BYPASSED, frozenset(each.name for each in found))
         self._look_at_conntrack(now)
         self.conditions = self._held.now()
 
@@ -89,6 +89,6 @@ class Outlook:
                 f"the kernel tracks at most {conntrack[1]} connections, and more than "
                 f"{FULL:.0%} of them are there; raise net.netfilter.nf_conntrack_max"
             )
-            self._held.hold(Kind.CONNTRACK_FULL, "", text, now)
+            self._held.hold(ConditionKind.CONNTRACK_FULL, "", text, now)
         else:
-            self._held.end(Kind.CONNTRACK_FULL, "")
+            self._held.end(ConditionKind.CONNTRACK_FULL, "")

@@ -15,16 +15,16 @@ from collections.abc import Callable, Iterable, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from podfence.agent.inbox import Heard, Inbox, Part
+from podfence.agent.inbox import HeardEvent, Inbox, KindPart
 from podfence.agent.nri import Sandbox
-from podfence.kube.follow import State
+from podfence.kube.follow import KindState
 from podfence.model.facts import NO_ADDRESS, Event, Gone, PodFacts, Put
 
 PATIENCE = 1.0
 """Seconds that the start of a pod waits at the most; a runtime waits for two."""
 KEPT = 60.0
 """Seconds that the address of a pod is kept of which the API tells nothing."""
-Key = tuple[str, str]
+StartingPod = tuple[str, str]
 
 
 Address = tuple[int, int]
@@ -57,12 +57,12 @@ class PodStarts:
         self._clock = clock
         self._patience = patience
         self._changed = threading.Condition()
-        self._known: dict[Key, PodFacts] = {}
+        self._known: dict[StartingPod, PodFacts] = {}
         """Pods of this node, as the API tells them."""
-        self._held: dict[Key, PodFacts] = {}
+        self._held: dict[StartingPod, PodFacts] = {}
         """Of these, what the kernel holds."""
-        self._given: dict[Key, _Given] = {}
-        self._waiting: dict[Key, Address] = {}
+        self._given: dict[StartingPod, _Given] = {}
+        self._waiting: dict[StartingPod, Address] = {}
         """Starts that wait, with the address that is enforced so far."""
         self._counts: Counter[str] = Counter()
 
@@ -74,17 +74,17 @@ class PodStarts:
 
     # -- the API
 
-    def tell(self, heard: Iterable[Heard], at: float) -> None:
+    def tell(self, heard: Iterable[HeardEvent], at: float) -> None:
         """What the API tells, as ``Inbox.tell``, with the addresses that only the runtime knows."""
         found = [*heard]  # decoded before the lock is held
         with self._changed:
             self._inbox.tell([(self._completed(event), fault) for event, fault in found], at)
 
-    def stand(self, state: State) -> None:
+    def stand(self, state: KindState) -> None:
         """As ``Inbox.stand``."""
         self._inbox.stand(state)
 
-    def need(self, part: Part) -> None:
+    def need(self, part: KindPart) -> None:
         """As ``Inbox.need``."""
         self._inbox.need(part)
 
@@ -124,7 +124,7 @@ class PodStarts:
                         self._held.pop((namespace, name), None)
             self._changed.notify_all()
 
-    def _hold(self, key: Key, pod: PodFacts) -> None:
+    def _hold(self, key: StartingPod, pod: PodFacts) -> None:
         if pod.node == self._node:
             self._held[key] = pod
         else:
@@ -147,7 +147,7 @@ class PodStarts:
         with self._changed:
             self._counts[outcome] += 1
 
-    def _enforce(self, key: Key, address: Address) -> bool:
+    def _enforce(self, key: StartingPod, address: Address) -> bool:
         now = self._clock()
         with self._changed:
             for old in [k for k, given in self._given.items() if now - given.at > KEPT]:

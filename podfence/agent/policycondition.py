@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from podfence.agent.fleet import Standing, Told, standing
+from podfence.agent.fleet import EnforcementState, NodeReply, standing
 from podfence.agent.nodereport import PolicyReport
 from podfence.model.meta import Revision
 from podfence.text import printable
@@ -37,7 +37,7 @@ class PolicyCondition(Struct, frozen=True, rename="camel"):
 
 def condition_of(
     revision: Revision,
-    told: Sequence[Told[PolicyReport]],
+    told: Sequence[NodeReply[PolicyReport]],
     now: str,
     before: PolicyCondition | None,
     *,
@@ -45,7 +45,7 @@ def condition_of(
 ) -> PolicyCondition:
     """``now``: RFC 3339. ``before``: the same condition as it is there. ``audited``: the policy is,
     so that it is in the kernels of nodes and enforces nothing (AUD-2)."""
-    missing = [each for each in told if standing(each, revision) is not Standing.IN_FORCE]
+    missing = [each for each in told if standing(each, revision) is not EnforcementState.IN_FORCE]
     status, reason = "Unknown", "NoNodes"
     if told:
         status, reason = _judged(missing, revision, audited=audited)
@@ -64,13 +64,13 @@ def condition_of(
 
 
 def _judged(
-    missing: Sequence[Told[PolicyReport]], revision: Revision, *, audited: bool
+    missing: Sequence[NodeReply[PolicyReport]], revision: Revision, *, audited: bool
 ) -> tuple[str, str]:
     found = {standing(each, revision) for each in missing}
-    if Standing.REFUSED in found:
+    if EnforcementState.REFUSED in found:
         return "False", "Refused"
     if audited:
         return "False", "Audited"
-    if found & {Standing.OTHER, Standing.NOT_IN_SYNC}:
+    if found & {EnforcementState.OTHER, EnforcementState.NOT_IN_SYNC}:
         return "False", "NotYet"
     return ("Unknown", "NodesSilent") if found else ("True", "InForce")

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from msgspec import Struct
 
-from podfence.agent.conditions import Kind
+from podfence.agent.conditions import ConditionKind
 from podfence.kernel.links import Link
 from podfence.kernel.nftables.foreign import ForeignChain, MarkWriter
 from podfence.model.networkpolicy import IPNetwork
@@ -23,7 +23,7 @@ SHOWN = 3
 """Things of a kind that a message names."""
 
 
-class Facts(Struct, frozen=True):
+class HostFacts(Struct, frozen=True):
     """What a node is like. ``bridge_filters``: by IP version, whether the host's filters see what
     passes a bridge (br_netfilter); a version is missing without that module. ``unsupported``: what
     the kernel said when our rules were tried, "" when it took them. ``may_write``: whether the
@@ -41,7 +41,7 @@ class Obstacle(Struct, frozen=True):
     """``kind``: of the condition that it is. ``name``: for ``--override``, "" where nothing is
     to be overridden."""
 
-    kind: Kind
+    kind: ConditionKind
     name: str
     seen: str
     matters: str
@@ -55,7 +55,10 @@ class Obstacle(Struct, frozen=True):
 
 
 def obstacles(
-    facts: Facts, mark_mask: int, ranges: Iterable[IPNetwork] = (), override: Collection[str] = ()
+    facts: HostFacts,
+    mark_mask: int,
+    ranges: Iterable[IPNetwork] = (),
+    override: Collection[str] = (),
 ) -> tuple[Obstacle, ...]:
     """Everything in the way but what is overridden. ``ranges``: of the node's pods, as far as they
     are known."""
@@ -71,10 +74,10 @@ def obstacles(
 # -- the kernel
 
 
-def _kernel(facts: Facts) -> Iterator[Obstacle]:
+def _kernel(facts: HostFacts) -> Iterator[Obstacle]:
     if not facts.may_write:
         yield Obstacle(
-            Kind.UNSUPPORTED,
+            ConditionKind.UNSUPPORTED,
             "",
             "the process lacks CAP_NET_ADMIN",
             "it cannot write nftables rules",
@@ -82,7 +85,7 @@ def _kernel(facts: Facts) -> Iterator[Obstacle]:
         )
     elif facts.unsupported:
         yield Obstacle(
-            Kind.UNSUPPORTED,
+            ConditionKind.UNSUPPORTED,
             "",
             f"the kernel refuses rules of our form ({printable(facts.unsupported)})",
             "nothing could be enforced",
@@ -102,7 +105,7 @@ def _marks(writers: Iterable[MarkWriter], mark_mask: int) -> Iterator[Obstacle]:
             bits |= one
         where = _some(f"chain {chain}" for chain in clashing)
         yield Obstacle(
-            Kind.MARK_IN_USE,
+            ConditionKind.MARK_IN_USE,
             "mark",
             f"other rules write bits {bits & mark_mask:#x} of conntrack marks ({where})",
             f"podfence keeps there ({mark_mask:#x}) which connections were judged by which rules; "
@@ -128,7 +131,7 @@ _ENFORCERS = (
 )
 
 
-def _second_enforcers(facts: Facts) -> Iterator[Obstacle]:
+def _second_enforcers(facts: HostFacts) -> Iterator[Obstacle]:
     for name, words, tables, chains in _ENFORCERS:
         found = [
             chain
@@ -138,7 +141,7 @@ def _second_enforcers(facts: Facts) -> Iterator[Obstacle]:
         ]
         if found:
             yield Obstacle(
-                Kind.SECOND_ENFORCER,
+                ConditionKind.SECOND_ENFORCER,
                 name,
                 f"rules of {words} are on this node ({_some(f'chain {c}' for c in found)})",
                 "it enforces the same policies in its own way: a connection that either denies is "
@@ -150,7 +153,7 @@ def _second_enforcers(facts: Facts) -> Iterator[Obstacle]:
 # -- what packets pass by
 
 
-def bypasses(facts: Facts, ranges: Iterable[IPNetwork] = ()) -> Iterator[Obstacle]:
+def bypasses(facts: HostFacts, ranges: Iterable[IPNetwork] = ()) -> Iterator[Obstacle]:
     """Ways on which packets of pods do not meet the forward hook of the host."""
     yield from _ebpf(facts.links)
     yield from _switches(facts.links)
@@ -167,7 +170,7 @@ def _ebpf(links: Iterable[Link]) -> Iterator[Obstacle]:
     found = [each for each in links if _EBPF.fullmatch(each.name) or each.kind == "netkit"]
     if found:
         yield Obstacle(
-            Kind.BYPASSED,
+            ConditionKind.BYPASSED,
             "ebpf",
             f"pods have an eBPF datapath ({_devices(found)})",
             "it hands packets from pod to pod past the host's forward hook, where rules are",
@@ -179,7 +182,7 @@ def _switches(links: Iterable[Link]) -> Iterator[Obstacle]:
     found = [e for e in links if e.kind == "openvswitch" or _SWITCHES.fullmatch(e.name)]
     if found:
         yield Obstacle(
-            Kind.BYPASSED,
+            ConditionKind.BYPASSED,
             "ovs",
             f"pods are attached to Open vSwitch ({_devices(found)})",
             "it switches packets from pod to pod past the host's forward hook, where rules are",
@@ -187,7 +190,7 @@ def _switches(links: Iterable[Link]) -> Iterator[Obstacle]:
         )
 
 
-def _bridges(facts: Facts, ranges: tuple[IPNetwork, ...]) -> Iterator[Obstacle]:
+def _bridges(facts: HostFacts, ranges: tuple[IPNetwork, ...]) -> Iterator[Obstacle]:
     for bridge in facts.links:
         ports = [each for each in facts.links if each.master == bridge.name and each.kind == "veth"]
         if bridge.kind != "bridge" or not ports or not _has_pods(bridge, ranges):
@@ -196,7 +199,7 @@ def _bridges(facts: Facts, ranges: tuple[IPNetwork, ...]) -> Iterator[Obstacle]:
         if 4 in missing or (missing and _speaks(bridge, 6)):
             settings = " and ".join(_SETTINGS[version] for version in missing)
             yield Obstacle(
-                Kind.BYPASSED,
+                ConditionKind.BYPASSED,
                 f"bridge-{bridge.name}",
                 f"pods are attached to the bridge {printable(bridge.name)}, and {settings} "
                 f"{'is' if len(missing) == 1 else 'are'} not 1",

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from msgspec.json import Decoder
 
-from podfence.agent.inbox import Heard, Part
+from podfence.agent.inbox import HeardEvent, KindPart
 from podfence.agent.sources import Ear
 from podfence.errors import UNREADABLE
-from podfence.kube.follow import State
+from podfence.kube.follow import KindState
 from podfence.model.facts import NO_ADDRESS, Event, Gone, PodFacts, Put
 from podfence.policy.domains import At
 
@@ -46,7 +46,7 @@ class Resolvers:
         """Those that are believed now."""
         return self._given() | self._of_pods
 
-    def tell(self, heard: Iterable[Heard], at: float) -> None:
+    def tell(self, heard: Iterable[HeardEvent], at: float) -> None:
         """As ``Inbox.tell``."""
         found = [*heard]
         with self._lock:
@@ -57,11 +57,11 @@ class Resolvers:
                 self._of_pods = frozenset().union(*self._pods.values())
         self._ear.tell(found, at)
 
-    def stand(self, state: State) -> None:
+    def stand(self, state: KindState) -> None:
         """As ``Inbox.stand``."""
         self._ear.stand(state)
 
-    def need(self, part: Part) -> None:
+    def need(self, part: KindPart) -> None:
         """As ``Inbox.need``."""
         self._ear.need(part)
 

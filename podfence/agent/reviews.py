@@ -34,7 +34,7 @@ RATE = 20
 """Reviews a second at the most, where nobody says otherwise."""
 
 
-class Outcome(Enum):
+class ReviewOutcome(Enum):
     """What becomes of a request."""
 
     ALLOWED = "allowed"
@@ -106,37 +106,37 @@ class Reviewer:
         self._kept = kept
         self._lock = threading.Lock()
         self._places = threading.BoundedSemaphore(WAITING)
-        self._known: dict[tuple[bytes, Wish], tuple[float, Outcome]] = {}
+        self._known: dict[tuple[bytes, Wish], tuple[float, ReviewOutcome]] = {}
         self._second, self._asked = 0, 0
 
-    def review(self, token: str, wish: Wish) -> Outcome:
+    def review(self, token: str, wish: Wish) -> ReviewOutcome:
         """Whether whom a token belongs to may read this."""
         if not 0 < len(token) <= LONGEST or not token.isascii() or not token.isprintable():
-            return Outcome.UNKNOWN
+            return ReviewOutcome.UNKNOWN
         key = hashlib.sha256(token.encode("ascii")).digest(), wish
         if (known := self._remembered(key)) is not None:
             return known
         if not self._places.acquire(blocking=False):
-            return Outcome.BUSY
+            return ReviewOutcome.BUSY
         try:
             return self._reviewed(key, token, wish)
         finally:
             self._places.release()
 
-    def _remembered(self, key: tuple[bytes, Wish]) -> Outcome | None:
+    def _remembered(self, key: tuple[bytes, Wish]) -> ReviewOutcome | None:
         known = self._known.get(key)
         return known[1] if known is not None and self._clock() - known[0] < REMEMBERED else None
 
-    def _reviewed(self, key: tuple[bytes, Wish], token: str, wish: Wish) -> Outcome:
+    def _reviewed(self, key: tuple[bytes, Wish], token: str, wish: Wish) -> ReviewOutcome:
         with self._lock:
             if (known := self._remembered(key)) is not None:
                 return known
             if not self._may_ask():
-                return Outcome.BUSY
+                return ReviewOutcome.BUSY
             try:
                 outcome = self._ask(token, wish)
             except (ClusterError, *UNREADABLE):
-                return Outcome.UNASKED
+                return ReviewOutcome.UNASKED
             self._known.pop(key, None)
             while len(self._known) >= self._kept:
                 del self._known[next(iter(self._known))]
@@ -150,14 +150,14 @@ class Reviewer:
         self._asked += 1
         return self._asked <= self._rate
 
-    def _ask(self, token: str, wish: Wish) -> Outcome:
+    def _ask(self, token: str, wish: Wish) -> ReviewOutcome:
         """Raises ClusterError, DecodeError."""
         spec: dict[str, Any] = {"token": token, "audiences": [AUDIENCE]}
         found = self._post(TOKENS, "TokenReview", "authentication.k8s.io/v1", spec, _TOKEN)
         status = found.status
         # A server that knows no audiences would take a token that is for anybody.
         if not status.authenticated or AUDIENCE not in status.audiences or status.user is None:
-            return Outcome.UNKNOWN
+            return ReviewOutcome.UNKNOWN
         user = status.user
         spec = {
             "user": user.username,
@@ -174,7 +174,9 @@ class Reviewer:
         right = self._post(
             RIGHTS, "SubjectAccessReview", "authorization.k8s.io/v1", spec, _RIGHT
         ).status
-        return Outcome.ALLOWED if right.allowed and not right.denied else Outcome.FORBIDDEN
+        return (
+            ReviewOutcome.ALLOWED if right.allowed and not right.denied else ReviewOutcome.FORBIDDEN
+        )
 
     def _post(
         self,

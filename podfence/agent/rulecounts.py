@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from typing import Protocol
 
-from podfence.agent.log import Log
+from podfence.agent.log import EventLog
 from podfence.agent.rulefile import RuleFile
 from podfence.drops.headers import protocol_of
 from podfence.drops.record import RULE, Cause, rfc3339
@@ -23,9 +23,9 @@ from podfence.errors import NftError
 from podfence.kernel.ctlook import Look, Tracked
 from podfence.model.meta import ObjectRef, Revision
 from podfence.sets.ports import OTHER
-from podfence.usage.credit import Credit, Kind, Rule
-from podfence.usage.ledger import Ledger, unusable
-from podfence.usage.record import Rules
+from podfence.usage.credit import ConnectionKind, Credit, RulePath
+from podfence.usage.ledger import UsageLedger, unusable
+from podfence.usage.record import NodeUsage
 
 PERIOD = 10.0
 """Seconds between two looks at the least. The kernel keeps a connection that was reset for as long,
@@ -64,7 +64,7 @@ class RuleCounts:
         node: str,
         connections: Connections,
         file: RuleFile,
-        log: Log,
+        log: EventLog,
         clock: Callable[[], float] = time.time,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -75,13 +75,13 @@ class RuleCounts:
         why = kept and unusable(kept, now)
         if why:
             file.refuse(why)
-        self._ledger = Ledger(now, None if why else kept)
+        self._ledger = UsageLedger(now, None if why else kept)
         self._save_at = -inf
         self._changes = 0
         # Of the thread that enforces alone:
         self._surveyed, self._is_stale = -inf, True
         self._state = self._surveyed_state = -1
-        self._denied: deque[Rule] = deque(maxlen=_DENIALS)
+        self._denied: deque[RulePath] = deque(maxlen=_DENIALS)
 
     def run(self, stopped: threading.Event) -> None:
         """Until it is to stop."""
@@ -151,15 +151,15 @@ class RuleCounts:
                 namespace, _, name = place.policy.rpartition("/")
                 self._denied.append((ObjectRef(place.kind, namespace, name), place.path))
 
-    def rules(self, namespace: str = "") -> Rules:
+    def rules(self, namespace: str = "") -> NodeUsage:
         """What is known now; of one namespace, where one is given. For any thread."""
         with self._lock:
             seen = self._ledger.seen(self._clock(), namespace)
         return seen.rules(self._node, rfc3339)
 
     def _answers(
-        self, credit: Credit, asked: Iterable[Kind]
-    ) -> list[tuple[Kind, tuple[Rule, ...]]]:
+        self, credit: Credit, asked: Iterable[ConnectionKind]
+    ) -> list[tuple[ConnectionKind, tuple[RulePath, ...]]]:
         """For as long as a turn may take, and one at the least."""
         end = self._timer() + TURN
         found = []
@@ -184,7 +184,7 @@ class RuleCounts:
         self._save_at = now + self._file.save(kept)
 
 
-def _kind(found: Tracked) -> Kind:
+def _kind(found: Tracked) -> ConnectionKind:
     protocol = protocol_of(found.number)
     ends = (found.family, found.client), (found.family, found.server)
-    return Kind(*ends, protocol, 0 if protocol == OTHER else (found.port or 0))
+    return ConnectionKind(*ends, protocol, 0 if protocol == OTHER else (found.port or 0))

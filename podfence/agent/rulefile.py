@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from podfence.agent.log import Log
+from podfence.agent.log import EventLog
 from podfence.agent.wholefile import delete_whole, read_whole, write_whole
 from podfence.usage.kept import Kept
 from podfence.usage.saved import restored, saved
@@ -25,7 +25,7 @@ _LARGEST = 1 << 26
 class RuleFile:
     """That of the node ``node`` in a folder that no other agent has."""
 
-    def __init__(self, folder: Path, node: str, log: Log) -> None:
+    def __init__(self, folder: Path, node: str, log: EventLog) -> None:
         self._path, self._node, self._log = folder / _NAME, node, log
         self._said = ""
 

@@ -12,15 +12,15 @@ from typing import Protocol
 
 import msgspec
 
-from podfence.agent.conditions import Conditions, Kind
-from podfence.agent.inbox import Heard, Part, part_of
-from podfence.agent.status import Source
+from podfence.agent.conditions import ConditionKind, Conditions
+from podfence.agent.inbox import HeardEvent, KindPart, part_of
+from podfence.agent.status import WatchedKind
 from podfence.errors import ClusterError
-from podfence.kube.follow import Change, Item, Standing, State
+from podfence.kube.follow import Item, KindState, ObjectChange, SyncState
 from podfence.kube.resource import Resource, other_nodes, own_node, pods_for, resources_of
 from podfence.kube.watch import Batch, Watch
 from podfence.live import wire
-from podfence.live.wire import Reading
+from podfence.live.wire import ReadObject
 from podfence.model.facts import Event, Gone, NamespaceFacts, NodeFacts, PodFacts, PolicyFacts, Put
 
 KINDS = (
@@ -43,14 +43,14 @@ def resources(node: str) -> tuple[tuple[Resource, ...], ...]:
     return (*map(resources_of, KINDS), own_node(node), other_nodes(node), *pods_for(node))
 
 
-def nodes_of_others(node: str) -> Part:
+def nodes_of_others(node: str) -> KindPart:
     """The part that is watched only when a policy asks for Nodes. The own one always is: its pod
     ranges are closed, and its addresses are let in (NP-52)."""
     resource = other_nodes(node)[0]
     return resource.kind, resource.only
 
 
-def pods_of_others(node: str) -> Part:
+def pods_of_others(node: str) -> KindPart:
     """The part that a mirror may tell instead of the API server."""
     resource = pods_for(node)[1][0]
     return resource.kind, resource.only
@@ -63,7 +63,7 @@ def asks_for_nodes(event: Event) -> bool:
     return event.facts.kind != "NetworkPolicy" and b'"nodes"' in event.facts.document
 
 
-def read(resource: Resource, text: msgspec.Raw) -> Item[Reading]:
+def read(resource: Resource, text: msgspec.Raw) -> Item[ReadObject]:
     """What the index is to know of an object. Raises ClusterError for one without a name."""
     found = wire.read(resource.kind, text, resource.api_version)
     match found.facts:
@@ -74,7 +74,7 @@ def read(resource: Resource, text: msgspec.Raw) -> Item[Reading]:
     raise ClusterError(f"the API server sent a {resource.kind} without a name")
 
 
-def heard(changes: Iterable[Change[Reading]]) -> Iterator[Heard]:
+def heard(changes: Iterable[ObjectChange[ReadObject]]) -> Iterator[HeardEvent]:
     """What changes of the API are to the index."""
     for change in changes:
         if change.data is None:
@@ -86,17 +86,17 @@ def heard(changes: Iterable[Change[Reading]]) -> Iterator[Heard]:
 class Ear(Protocol):
     """Who is told what the API says (``Inbox``, ``PodStarts``)."""
 
-    def tell(self, heard: Iterable[Heard], at: float) -> None:
+    def tell(self, heard: Iterable[HeardEvent], at: float) -> None:
         """Events, in their order."""
 
-    def stand(self, state: State) -> None:
+    def stand(self, state: KindState) -> None:
         """How a kind stands, after the events that led there."""
 
-    def need(self, part: Part) -> None:
+    def need(self, part: KindPart) -> None:
         """One more part has to be known before anything is whole."""
 
 
-def feed(watch: Watch[Reading], inbox: Ear, stopped: threading.Event, nodes: Part) -> None:
+def feed(watch: Watch[ReadObject], inbox: Ear, stopped: threading.Event, nodes: KindPart) -> None:
     """Have a watch tell what it brings, until it is to stop. ``nodes``: the part that is begun with
     the first policy that asks for it, before that policy is told. Raises what ended a thread."""
     watch.tell(_Feed(watch, inbox, nodes).take)
@@ -108,12 +108,12 @@ def feed(watch: Watch[Reading], inbox: Ear, stopped: threading.Event, nodes: Par
 class _Feed:
     """Passes on what the threads of a watch read, one batch at a time."""
 
-    def __init__(self, watch: Watch[Reading], inbox: Ear, nodes: Part) -> None:
+    def __init__(self, watch: Watch[ReadObject], inbox: Ear, nodes: KindPart) -> None:
         self._watch, self._inbox, self._nodes = watch, inbox, nodes
         self._later = True
-        self._told: dict[Part, State] = {}
+        self._told: dict[KindPart, KindState] = {}
 
-    def take(self, batch: Batch[Reading]) -> None:
+    def take(self, batch: Batch[ReadObject]) -> None:
         """One batch."""
         if batch.changes:
             found = [*heard(batch.changes)]
@@ -128,10 +128,10 @@ class _Feed:
             self._inbox.stand(batch.state)
 
 
-def sources(watch: Watch[Reading]) -> tuple[Source, ...]:
+def sources(watch: Watch[ReadObject]) -> tuple[WatchedKind, ...]:
     """How each kind stands now, or each part of one."""
     return tuple(
-        Source(
+        WatchedKind(
             each.state.kind,
             _part_name(each.state),
             each.state.standing.value,
@@ -143,7 +143,7 @@ def sources(watch: Watch[Reading]) -> tuple[Source, ...]:
     )
 
 
-def _part_name(state: State) -> str:
+def _part_name(state: KindState) -> str:
     if not state.only:
         return ""
     return "own" if state.only.startswith(_OWN) else "other"
@@ -154,14 +154,14 @@ class Standings:
 
     def __init__(self, conditions: Conditions) -> None:
         self._conditions = conditions
-        self._states: dict[Part, State] = {}
-        self._ill_since: dict[Part, float] = {}
+        self._states: dict[KindPart, KindState] = {}
+        self._ill_since: dict[KindPart, float] = {}
 
-    def take(self, states: Iterable[State], now: float) -> None:
+    def take(self, states: Iterable[KindState], now: float) -> None:
         """Kinds that stand otherwise now."""
         for state in states:
             self._states[part_of(state)] = state
-            if state.standing in (Standing.LIVE, Standing.ABSENT):
+            if state.standing in (SyncState.LIVE, SyncState.ABSENT):
                 self._ill_since.pop(part_of(state), None)
             else:
                 self._ill_since.setdefault(part_of(state), now)
@@ -170,18 +170,18 @@ class Standings:
         """Raise and end conditions."""
         for part, state in self._states.items():
             kind = f"{state.kind} ({name})" if (name := _part_name(state)) else state.kind
-            if state.standing is Standing.FORBIDDEN:
-                self._conditions.hold(Kind.FORBIDDEN, kind, state.message, now)
+            if state.standing is SyncState.FORBIDDEN:
+                self._conditions.hold(ConditionKind.FORBIDDEN, kind, state.message, now)
             else:
-                self._conditions.end(Kind.FORBIDDEN, kind)
-            if state.standing is Standing.LIVE:
+                self._conditions.end(ConditionKind.FORBIDDEN, kind)
+            if state.standing is SyncState.LIVE:
                 if state.message:
-                    self._conditions.hold(Kind.MIRROR_AWAY, kind, state.message, now)
+                    self._conditions.hold(ConditionKind.MIRROR_AWAY, kind, state.message, now)
                 else:
-                    self._conditions.end(Kind.MIRROR_AWAY, kind)
+                    self._conditions.end(ConditionKind.MIRROR_AWAY, kind)
             since = self._ill_since.get(part)
             late = since is not None and now - since > UNREACHABLE
-            if late and state.message and state.standing is not Standing.FORBIDDEN:
-                self._conditions.hold(Kind.API_UNREACHABLE, kind, state.message, now)
+            if late and state.message and state.standing is not SyncState.FORBIDDEN:
+                self._conditions.hold(ConditionKind.API_UNREACHABLE, kind, state.message, now)
             elif not late:
-                self._conditions.end(Kind.API_UNREACHABLE, kind)
+                self._conditions.end(ConditionKind.API_UNREACHABLE, kind)

@@ -21,7 +21,7 @@ HUNG = 30.0
 """Seconds without a turn of the thread that enforces after which it counts as stuck."""
 
 
-class Source(Struct, frozen=True):
+class WatchedKind(Struct, frozen=True):
     """One kind of objects, or one part of a kind (``part``: "own" or "other" pods). ``standing``:
     syncing, live, late, forbidden or absent. ``heard``: when the server last said anything about
     it, bookmarks included; None: never. ``relists``: lists that were begun again, by reason."""
@@ -52,7 +52,7 @@ class Writes(Struct, frozen=True):
     duration: Latency = Latency()
 
 
-class Status(Struct, frozen=True):
+class NodeStatus(Struct, frozen=True):
     """One node.
 
     ``in_sync``: everything was listed, and the kernel holds what follows from it, but for what
@@ -77,7 +77,7 @@ class Status(Struct, frozen=True):
     pods: int = 0
     pending: tuple[Waiting, ...] = ()
     conditions: tuple[Condition, ...] = ()
-    sources: tuple[Source, ...] = ()
+    sources: tuple[WatchedKind, ...] = ()
     events: Mapping[tuple[str, str], int] = {}
     latency: Mapping[str, Latency] = {}
     queued: int = 0

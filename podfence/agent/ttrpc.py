@@ -30,7 +30,7 @@ class Malformed(Exception):
     """Not of the protocol; nothing that follows can be understood."""
 
 
-class Message(Struct, frozen=True):
+class TtrpcMessage(Struct, frozen=True):
     """One message of ttRPC."""
 
     stream: int
@@ -167,7 +167,7 @@ class Trunk:
         with self._lock:
             self._socket.sendall(_PIECE.pack(connection, len(message)) + message)
 
-    def messages(self) -> Iterator[tuple[int, Message]]:
+    def messages(self) -> Iterator[tuple[int, TtrpcMessage]]:
         """The messages of each connection, until the other side ends. Raises Malformed, OSError."""
         while head := self._read(_PIECE.size, may_end=True):
             connection, length = _PIECE.unpack(head)
@@ -190,7 +190,7 @@ class Trunk:
         return bytes(found)
 
 
-def _taken(rest: bytearray) -> Message | None:
+def _taken(rest: bytearray) -> TtrpcMessage | None:
     """The first whole message, taken away; None while there is none. Raises Malformed."""
     if len(rest) < _HEADER.size:
         return None
@@ -202,4 +202,4 @@ def _taken(rest: bytearray) -> Message | None:
         return None
     data = bytes(rest[_HEADER.size : end])
     del rest[:end]
-    return Message(stream, kind, data)
+    return TtrpcMessage(stream, kind, data)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from podfence.drops.attribution import Attribution
 from podfence.live.node import LiveIndex
 from podfence.live.pods import At
-from podfence.live.policystore import Refusal
+from podfence.live.policystore import UnreadPolicy
 from podfence.model.facts import Event, Gone, NodeFacts, PolicyFacts, Put
 from podfence.model.meta import ObjectRef
 from podfence.nft.lowering.assembly import Assembly
@@ -22,11 +22,11 @@ from podfence.nft.lowering.delta import Delta
 from podfence.nft.lowering.lower import LocalNode
 from podfence.nft.lowering.sizes import Sizes
 from podfence.nft.ruleset import Ruleset
-from podfence.reconcile.states import Planned
+from podfence.reconcile.states import PlannedRules
 from podfence.usage.credit import Credit
 
 
-class Wanted:
+class DesiredState:
     """``node``: with the pod ranges that were given by hand, if any; these count instead of those
     of the Node object. ``is_new``: there was no table at the start."""
 
@@ -34,18 +34,18 @@ class Wanted:
         self.ranges = node.pod_cidrs
         self.in_sync = False
         self.is_new = False
-        self.refused: tuple[Refusal, ...] = ()
+        self.refused: tuple[UnreadPolicy, ...] = ()
         self._node = node
         self._index = LiveIndex(node.name)
         self._assembly = Assembly(node, self._index.selections)
         self._held: list[Event] = []
 
-    def begin(self, *, is_new: bool) -> list[Planned]:
+    def begin(self, *, is_new: bool) -> list[PlannedRules]:
         """The start. ``is_new``: there is no table."""
         self.is_new = is_new
         return [self._closed()] if is_new and self.ranges else []
 
-    def take(self, events: Iterable[Event], *, whole: bool) -> list[Planned]:
+    def take(self, events: Iterable[Event], *, whole: bool) -> list[PlannedRules]:
         """Events; ``whole``: with them, everything is known that was there at the start."""
         ranges = self.ranges
         told = [self._with_ranges(event) for event in events]
@@ -57,7 +57,7 @@ class Wanted:
             self._apply(self._held)
             self._held = []
             self.in_sync = True
-            return [Planned(self._assembly.ruleset)]
+            return [PlannedRules(self._assembly.ruleset)]
         return [self._closed()] if self.is_new and self.ranges != ranges else []
 
     @property
@@ -102,10 +102,10 @@ class Wanted:
                 return Put(NodeFacts(name, pod_cidrs=self.ranges))
         return event
 
-    def _closed(self) -> Planned:
+    def _closed(self) -> PlannedRules:
         """A table that knows no pod."""
         node = replace(self._node, pod_cidrs=self.ranges)
-        return Planned(Assembly(node, LiveIndex(node.name).selections).ruleset)
+        return PlannedRules(Assembly(node, LiveIndex(node.name).selections).ruleset)
 
 
 def is_policy(event: Event) -> bool:
@@ -115,9 +115,11 @@ def is_policy(event: Event) -> bool:
     return isinstance(event.facts, PolicyFacts)
 
 
-def _plan(assembly: Assembly, delta: Delta) -> list[Planned]:
+def _plan(assembly: Assembly, delta: Delta) -> list[PlannedRules]:
     if not (delta.transaction or any(delta.released.values()) or any(delta.given.values())):
         return []
     return [
-        Planned(assembly.ruleset, delta.transaction, delta.tightens, delta.released, delta.given)
+        PlannedRules(
+            assembly.ruleset, delta.transaction, delta.tightens, delta.released, delta.given
+        )
     ]

@@ -14,17 +14,17 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from podfence.agent.listening import BoundedServer, Handler, Listen
-from podfence.agent.log import Log
+from podfence.agent.listening import BoundedServer, Listen, RequestHandler
+from podfence.agent.log import EventLog
 from podfence.agent.machine import Meter
 from podfence.agent.metrics import CONTENT_TYPE, exposition
-from podfence.agent.status import Status
+from podfence.agent.status import NodeStatus
 
 _TEXT = "text/plain; charset=utf-8"
 _WELL = ("live", "absent")
 
 
-class Page(Struct, frozen=True):
+class HttpResponse(Struct, frozen=True):
     """An answer."""
 
     status: HTTPStatus
@@ -37,7 +37,7 @@ class Pages:
 
     def __init__(
         self,
-        status: Callable[[], Status],
+        status: Callable[[], NodeStatus],
         meter: Meter,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -45,7 +45,7 @@ class Pages:
         self._meter = meter
         self._clock = clock
 
-    def page(self, path: str) -> Page:
+    def page(self, path: str) -> HttpResponse:
         """The answer to a GET."""
         match path.partition("?")[0]:
             case "/healthz":
@@ -54,31 +54,31 @@ class Pages:
                 return _readyz(self._status())
             case "/metrics":
                 text = exposition(self._status(), self._meter.read(), self._clock())
-                return Page(HTTPStatus.OK, text, CONTENT_TYPE)
-        return Page(HTTPStatus.NOT_FOUND, "there are /healthz, /readyz and /metrics\n")
+                return HttpResponse(HTTPStatus.OK, text, CONTENT_TYPE)
+        return HttpResponse(HTTPStatus.NOT_FOUND, "there are /healthz, /readyz and /metrics\n")
 
 
-def _healthz(status: Status, now: float) -> Page:
+def _healthz(status: NodeStatus, now: float) -> HttpResponse:
     """A process whose thread hangs is to be started again; nothing else is its fault."""
     if status.is_alive(now):
-        return Page(HTTPStatus.OK, "ok\n")
+        return HttpResponse(HTTPStatus.OK, "ok\n")
     text = f"the thread that enforces has not come round for {now - status.turned:.0f} s\n"
-    return Page(HTTPStatus.SERVICE_UNAVAILABLE, text)
+    return HttpResponse(HTTPStatus.SERVICE_UNAVAILABLE, text)
 
 
-def _readyz(status: Status) -> Page:
+def _readyz(status: NodeStatus) -> HttpResponse:
     """Ready from the first time that all is enforced: what fails later is a condition, and another
     agent in this one's place could do no better."""
     held = Counter(each.kind.value for each in status.conditions)
     lines = [f"{kind}: {number}" for kind, number in sorted(held.items())]
     if status.in_sync:
-        return Page(HTTPStatus.OK, "".join(f"{line}\n" for line in ("ok", *lines)))
+        return HttpResponse(HTTPStatus.OK, "".join(f"{line}\n" for line in ("ok", *lines)))
     waiting = [f"{s.kind}: {s.standing}" for s in status.sources if s.standing not in _WELL]
     whole = ("not in sync", *waiting, *lines)
-    return Page(HTTPStatus.SERVICE_UNAVAILABLE, "".join(f"{line}\n" for line in whole))
+    return HttpResponse(HTTPStatus.SERVICE_UNAVAILABLE, "".join(f"{line}\n" for line in whole))
 
 
-class _Handler(Handler):
+class _Handler(RequestHandler):
     """HTTP/1.0 keeps no connection open."""
 
     server: WebServer
@@ -86,7 +86,7 @@ class _Handler(Handler):
     def do_GET(self) -> None:
         self._answer(self.server.pages.page(self.path))
 
-    def _answer(self, page: Page) -> None:
+    def _answer(self, page: HttpResponse) -> None:
         data = page.text.encode("utf-8", "replace")
         self.send_response(page.status)
         self.send_header("Content-Type", page.content)
@@ -98,14 +98,14 @@ class _Handler(Handler):
 class Paths(Protocol):
     """What answers a GET, for any thread."""
 
-    def page(self, path: str) -> Page:
+    def page(self, path: str) -> HttpResponse:
         """The answer to a GET."""
 
 
 class WebServer(BoundedServer):
     """For everybody."""
 
-    def __init__(self, listen: Listen, pages: Paths, log: Log) -> None:
+    def __init__(self, listen: Listen, pages: Paths, log: EventLog) -> None:
         """Raises HostError."""
         self.pages = pages
         super().__init__(listen, _Handler, log, ("--http-address", "--http-port"))

@@ -134,7 +134,7 @@ def command(
         raise click.UsageError("which node this is, is not known: give --node or set NODE_NAME")
     from podfence.agent import main
     from podfence.agent.listening import Listen
-    from podfence.agent.log import Log
+    from podfence.agent.log import EventLog
     from podfence.agent.resolvers import OwnNameservers
     from podfence.kube.source import find_access
     from podfence.nft.lowering.lower import LocalNode
@@ -153,4 +153,4 @@ def command(
         resolvers=(lambda: given) if given else OwnNameservers(),
         mirror=mirror,
     )
-    sys.exit(main.run(options, Log(sys.stderr)))
+    sys.exit(main.run(options, EventLog(sys.stderr)))

@@ -18,14 +18,14 @@ import click
 import msgspec
 from msgspec import Struct
 
-from podfence.agent.fleet import Told
+from podfence.agent.fleet import NodeReply
 from podfence.agent.nodereport import PolicyReport
 from podfence.agent.policycondition import TYPE, WITHOUT_STATUS, PolicyCondition, condition_of
 from podfence.cli.inputs import access_options
 from podfence.errors import UNREADABLE, ClusterError, UnknownObject
 from podfence.kube.access import Access
 from podfence.kube.agents import AgentAddress, Fleet, client_of, find_fleet, request_token
-from podfence.kube.client import Client, Lost, Refusal
+from podfence.kube.client import Client, Lost, ServerRefusal
 from podfence.kube.discovery import decode_as
 from podfence.kube.resource import Resource, resources_of
 from podfence.kube.source import find_access
@@ -157,7 +157,7 @@ class Agents:
         raise UnknownObject(f"the cluster has no {looked}")
 
     def write_condition(
-        self, policy: ObjectRef, revision: Revision, told: Sequence[Told[PolicyReport]]
+        self, policy: ObjectRef, revision: Revision, told: Sequence[NodeReply[PolicyReport]]
     ) -> None:
         """Write whether a policy is in force into its status, where that is not there already. By
         server-side apply, so that conditions of others stay. Raises ClusterError, also where the
@@ -193,7 +193,7 @@ class Agents:
             path = f"{resource.path(ref.namespace)}/{ref.name}"
             try:
                 return resource, decode_as(form, self._client.get(path), path)
-            except Refusal as refusal:
+            except ServerRefusal as refusal:
                 if refusal.status != 404:
                     raise
         return None
@@ -205,7 +205,7 @@ class Agents:
         form: type[T],
         but: frozenset[str] = frozenset(),
         since: Mapping[str, int] | None = None,
-    ) -> list[Told[T]]:
+    ) -> list[NodeReply[T]]:
         """What the agent of each node tells, by the names of nodes. ``but``: nodes that need not be
         asked. ``since``: by node, the serial after which changes are asked for. Raises ClusterError
         where agents cannot be found, or nobody may ask."""
@@ -216,12 +216,14 @@ class Agents:
         # Made here: msgspec may not work out one form in two threads at once.
         decoder = msgspec.json.Decoder(form)
 
-        def one(node: str) -> Told[T]:
+        def one(node: str) -> NodeReply[T]:
             agent = agents.get(node)
             if agent is None:
-                return Told(node, None, "no agent runs there")
+                return NodeReply(node, None, "no agent runs there")
             if not agent.port:
-                return Told(node, None, "its agent answers nobody: it runs without --https-port")
+                return NodeReply(
+                    node, None, "its agent answers nobody: it runs without --https-port"
+                )
             asked = query
             if since and node in since:
                 asked = {**query, "since": str(since[node])}
@@ -304,18 +306,20 @@ def _told(
     token: str,
     asked: tuple[str, Mapping[str, str]],
     decoder: msgspec.json.Decoder[T],
-) -> Told[T]:
+) -> NodeReply[T]:
     client, prefix = client_of(agent, access, token)
     path, query = asked
     try:
         with client:
             answer = client.get(prefix + path, query)
-        return Told(agent.node, decoder.decode(answer))
-    except Refusal as refusal:
-        return Told(agent.node, None, f"its agent cannot be asked: {refusal.status} {refusal.said}")
+        return NodeReply(agent.node, decoder.decode(answer))
+    except ServerRefusal as refusal:
+        return NodeReply(
+            agent.node, None, f"its agent cannot be asked: {refusal.status} {refusal.said}"
+        )
     except Lost as lost:
-        return Told(agent.node, None, f"its agent cannot be asked: {lost.reason}")
+        return NodeReply(agent.node, None, f"its agent cannot be asked: {lost.reason}")
     except ClusterError as error:
-        return Told(agent.node, None, error.message)
+        return NodeReply(agent.node, None, error.message)
     except UNREADABLE as error:
-        return Told(agent.node, None, f"its agent's answer cannot be read: {error}")
+        return NodeReply(agent.node, None, f"its agent's answer cannot be read: {error}")

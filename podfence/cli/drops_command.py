@@ -11,13 +11,13 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from podfence.agent.fleet import Told
+from podfence.agent.fleet import NodeReply
 from podfence.agent.localsocket import ask_drops, socket_name
 from podfence.cli.agent_options import local_options
 from podfence.cli.agents import AgentAccess, Agents, agents_options
 from podfence.cli.common import output_option
 from podfence.cli.terminal import echo
-from podfence.drops.record import Drop, Drops, End
+from podfence.drops.record import Drop, Drops, FlowEnd
 from podfence.kernel import netns
 from podfence.kube.agents import DROPS_PATH
 from podfence.render.drops import drop_data, drop_text, drops_data, lost_text
@@ -27,7 +27,7 @@ from podfence.text import printable
 _PAUSE: Final = 1.0
 
 
-Ask = Callable[[Mapping[str, int]], list[Told[Drops]]]
+Ask = Callable[[Mapping[str, int]], list[NodeReply[Drops]]]
 """What each node tells now of what has changed after a serial, by node; else all."""
 
 
@@ -44,7 +44,7 @@ class DropFilter(Struct, frozen=True):
             return False
         return any(map(self._is_of, (drop.source, drop.destination)))
 
-    def _is_of(self, end: End) -> bool:
+    def _is_of(self, end: FlowEnd) -> bool:
         if self.namespace is None and self.pod is None:
             return True
         for each in end.pods:
@@ -112,9 +112,9 @@ def command(
         )
 
 
-def _here(run_dir: Path, number: int, since: Mapping[str, int]) -> list[Told[Drops]]:
+def _here(run_dir: Path, number: int, since: Mapping[str, int]) -> list[NodeReply[Drops]]:
     found = ask_drops(run_dir, number, max(since.values(), default=0))
-    return [Told(found.node, found)]
+    return [NodeReply(found.node, found)]
 
 
 def run(ask: Ask, follow: bool, wanted: DropFilter, output: str) -> int:
@@ -131,7 +131,7 @@ def run(ask: Ask, follow: bool, wanted: DropFilter, output: str) -> int:
     return _status(told)
 
 
-def _status(told: Sequence[Told[Drops]]) -> int:
+def _status(told: Sequence[NodeReply[Drops]]) -> int:
     return 0 if told and all(each.answer is not None for each in told) else 1
 
 
@@ -144,7 +144,7 @@ class ShownDrops:
         """By node, the serial of what was told last; 0 where another agent counts anew."""
         self._notes: dict[str, str] = {}
 
-    def show(self, told: Sequence[Told[Drops]], output: str) -> None:
+    def show(self, told: Sequence[NodeReply[Drops]], output: str) -> None:
         """What is new, the oldest first."""
         new = [drop for each in told for drop in self._new(each)]
         for drop in sorted(new, key=lambda drop: drop.last):
@@ -153,7 +153,7 @@ class ShownDrops:
             else:
                 click.echo(drop_text(drop, with_node=self._several), nl=False)
 
-    def _new(self, told: Told[Drops]) -> list[Drop]:
+    def _new(self, told: NodeReply[Drops]) -> list[Drop]:
         found = told.answer
         if found is None:
             self._note(told.node, f"node {printable(told.node)}: {printable(told.fault)}")
@@ -174,8 +174,8 @@ class ShownDrops:
         self._notes[node] = text
 
 
-def _chosen(told: Told[Drops], wanted: DropFilter) -> Told[Drops]:
+def _chosen(told: NodeReply[Drops], wanted: DropFilter) -> NodeReply[Drops]:
     if told.answer is None:
         return told
     drops = tuple(filter(wanted.holds, told.answer.drops))
-    return Told(told.node, replace(told.answer, drops=drops))
+    return NodeReply(told.node, replace(told.answer, drops=drops))

@@ -11,9 +11,9 @@ from podfence.policy.index import PolicyIndex
 from podfence.questions.connectivity import Connectivity
 from podfence.questions.find.narrow import RowFilter, narrowed
 from podfence.questions.tests.ends import ResolvedEnd, Resolver
-from podfence.questions.tests.form import End, PortSpec, Target
+from podfence.questions.tests.form import End, PortSpec, TargetEnd
 from podfence.questions.tests.words import read_end, read_port, read_target
-from podfence.questions.tests.world import World
+from podfence.questions.tests.world import ClusterWorld
 
 T = TypeVar("T")
 
@@ -36,15 +36,15 @@ def ports_of(word: str) -> PortSpec:
     return worded(lambda: read_port(word))
 
 
-def target_of(word: str, port: str | None, namespace: str) -> Target:
+def target_of(word: str, port: str | None, namespace: str) -> TargetEnd:
     """An end with the ports that are asked for: those behind its colon, or ``port``. Raises
     QuestionError, also where both are given."""
     end, ports = worded(lambda: read_target(word, namespace))
     if port is None:
-        return Target(end, ports)
+        return TargetEnd(end, ports)
     if ports is not None:
         raise QuestionError("the port is given twice; drop one of the two")
-    return Target(end, ports_of(port))
+    return TargetEnd(end, ports_of(port))
 
 
 def found_end(resolver: Resolver, word: str, namespace: str) -> ResolvedEnd:
@@ -63,7 +63,7 @@ def narrowed_map(
 ) -> Connectivity:
     """A map of some sources, destinations and ports alone. Raises QuestionError and
     UnknownObject."""
-    world = World(index)
+    world = ClusterWorld(index)
     resolver, space = Resolver(world), inputs.namespace_of_names(None)
     source, to, port = words
     wish = RowFilter(

@@ -44,9 +44,9 @@ from podfence.questions.plan.newcomers import NAME, with_newcomers
 from podfence.questions.plan.outcomes import Outcome
 from podfence.questions.selecting import selecting
 from podfence.questions.tests.ends import Resolver
-from podfence.questions.tests.form import ALL_PORTS, PortSpec, Target
+from podfence.questions.tests.form import ALL_PORTS, PortSpec, TargetEnd
 from podfence.questions.tests.words import read_end
-from podfence.questions.tests.world import World
+from podfence.questions.tests.world import ClusterWorld
 from podfence.render import find as texts
 from podfence.render.entries import entries_data, entries_text
 from podfence.render.find_json import FindEncoder
@@ -85,10 +85,10 @@ class FindOptions(NamedTuple):
         else:
             echo(text(), nl=False)
 
-    def world(self) -> World:
+    def world(self) -> ClusterWorld:
         """The compiled cluster, with a pod to come in each namespace and in a new one."""
         cluster = self.loaded.cluster
-        return World(
+        return ClusterWorld(
             compile_cluster(with_newcomers(cluster, cluster.namespaces.keys()), self.names)
         )
 
@@ -156,7 +156,7 @@ def find_from(end: str, port: str | None, asked: FindOptions) -> int:
     """What END can reach, on which ports, and by which rule."""
     source = end_of(end, asked.namespace)
     ports = ports_of(port) if port else ALL_PORTS
-    return _reached("from", asked, [Target(source)], None, Direction.EGRESS, ports)
+    return _reached("from", asked, [TargetEnd(source)], None, Direction.EGRESS, ports)
 
 
 @command.command("exposed")
@@ -165,22 +165,22 @@ def find_from(end: str, port: str | None, asked: FindOptions) -> int:
 def find_exposed(to_internet: bool, asked: FindOptions) -> int:
     """Pods that addresses outside the cluster reach, on which ports, and by which rule; then every
     Ingress, route, Service and port of a node that leads in, and who can come in through it."""
-    pods = Target(read_end("*", asked.namespace))
+    pods = TargetEnd(read_end("*", asked.namespace))
     if to_internet:
-        internet = Target(read_end("internet", asked.namespace))
+        internet = TargetEnd(read_end("internet", asked.namespace))
         return _reached("exposed", asked, [pods], [internet], Direction.EGRESS)
-    return _reached("exposed", asked, [Target(OUTSIDE)], [pods], Direction.INGRESS)
+    return _reached("exposed", asked, [TargetEnd(OUTSIDE)], [pods], Direction.INGRESS)
 
 
-def _targets(end: str, port: str | None, asked: FindOptions) -> list[Target]:
+def _targets(end: str, port: str | None, asked: FindOptions) -> list[TargetEnd]:
     return [target_of(end, port, asked.namespace)]
 
 
 def _reached(
     question: str,
     asked: FindOptions,
-    sources: list[Target] | None,
-    targets: list[Target] | None,
+    sources: list[TargetEnd] | None,
+    targets: list[TargetEnd] | None,
     near: Direction,
     ports: PortSpec = ALL_PORTS,
 ) -> int:

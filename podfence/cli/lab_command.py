@@ -31,7 +31,7 @@ from podfence.lab.client import known_names, socket_path
 from podfence.lab.probing.process import LabProcess
 from podfence.lab.run import run_lab
 from podfence.lab.server import start
-from podfence.lab.session import Session, World, world
+from podfence.lab.session import LabWorld, Session, world
 from podfence.lab.testbed.placement import MAX_NODES, NODES_OF_INPUT
 from podfence.lab.testbed.report import LabReport
 from podfence.lab.trial import LabOptions
@@ -200,7 +200,7 @@ def _up_with_api(path: Path, name: str, nodes: int, folder: Path | None, output:
     return 0
 
 
-def _session(lab: LabProcess, *, name: str, first: World, options: LabOptions) -> Session:
+def _session(lab: LabProcess, *, name: str, first: LabWorld, options: LabOptions) -> Session:
     return Session(name, lab, first, options)
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 from msgspec.structs import replace
 
-from podfence.agent.fleet import Told
+from podfence.agent.fleet import NodeReply
 from podfence.agent.localsocket import ask_drops
 from podfence.cli import drops_command
 from podfence.cli.common import output_option
@@ -49,16 +49,18 @@ def _denials(name: str) -> drops_command.Ask:
     stated = client.ask(name, messages.Status())
     if stated.api is None:
 
-        def of_lab(since: Mapping[str, int]) -> list[Told[Drops]]:
-            return [Told(each.node, each) for each in client.ask(name, messages.TellDenied(since))]
+        def of_lab(since: Mapping[str, int]) -> list[NodeReply[Drops]]:
+            return [
+                NodeReply(each.node, each) for each in client.ask(name, messages.TellDenied(since))
+            ]
 
         return of_lab
     folder = Path(stated.api.kubeconfig).parent
     numbers = [_namespace(name, state.node.name) for state in stated.nodes]
 
-    def of_agents(since: Mapping[str, int]) -> list[Told[Drops]]:
+    def of_agents(since: Mapping[str, int]) -> list[NodeReply[Drops]]:
         found = [ask_drops(folder, number) for number in numbers]
-        return [Told(each.node, _after(each, since.get(each.node, 0))) for each in found]
+        return [NodeReply(each.node, _after(each, since.get(each.node, 0))) for each in found]
 
     return of_agents
 

@@ -31,8 +31,8 @@ from podfence.questions.find.removal import about, owners_of, purpose, selecting
 from podfence.questions.parties import Directory, Party
 from podfence.questions.plan.followed import Followed
 from podfence.questions.selecting import SelectingPolicies, selecting
-from podfence.questions.tests.form import NamedEnd, Target, UnionEnd
-from podfence.questions.tests.world import World
+from podfence.questions.tests.form import NamedEnd, TargetEnd, UnionEnd
+from podfence.questions.tests.world import ClusterWorld
 from podfence.questions.why import why
 from podfence.render.excerpts import excerpts
 from podfence.render.find_json import FindEncoder
@@ -43,7 +43,7 @@ MOST_POLICIES: Final = 100
 """Policies of one workload of which is told what hangs on each."""
 MOST_REMEMBERED: Final = 4096
 """Pairs that are asked before what was worked out for them is forgotten: each costs some memory."""
-Asked = Mapping[str, str]
+LookupQuery = Mapping[str, str]
 
 
 class Lookups:
@@ -60,7 +60,7 @@ class Lookups:
         self._asker: Asker | None = None
         self._pairs = 0
 
-    def answer(self, question: str, asked: Asked) -> dict[str, Any]:
+    def answer(self, question: str, asked: LookupQuery) -> dict[str, Any]:
         """The answer to ``pair``, ``workload`` or ``policy``. Raises PodfenceError."""
         questions = {"pair": self._pair, "workload": self._workload, "policy": self._policy}
         with collector_paused(), asking(self._loaded, self._inputs):
@@ -68,7 +68,7 @@ class Lookups:
 
     # -- a pair
 
-    def _pair(self, asked: Asked) -> dict[str, Any]:
+    def _pair(self, asked: LookupQuery) -> dict[str, Any]:
         protocol = protocol_of(asked.get("protocol") or "TCP")
         port = port_of(asked.get("port"), protocol)
         source, target = _needed(asked, "from"), _needed(asked, "to")
@@ -90,12 +90,12 @@ class Lookups:
 
     # -- a workload
 
-    def _workload(self, asked: Asked) -> dict[str, Any]:
+    def _workload(self, asked: LookupQuery) -> dict[str, Any]:
         name = _needed(asked, "name")
         party = Directory(self._index).find(name)
         selection = selecting(self._index, party)
         self._require_known(Certainty(self._index).about(selection.pods))
-        ends = [Target(_end(party))]
+        ends = [TargetEnd(_end(party))]
         return {
             "policies": selection_data(selection, self._loaded.locate),
             "in": self._reached("to", None, ends, Direction.INGRESS),
@@ -124,8 +124,8 @@ class Lookups:
     def _reached(
         self,
         question: str,
-        sources: list[Target] | None,
-        targets: list[Target] | None,
+        sources: list[TargetEnd] | None,
+        targets: list[TargetEnd] | None,
         near: Direction,
     ) -> dict[str, object]:
         found, _ = reached(self._world, self._loaded, sources, targets, near)
@@ -133,9 +133,9 @@ class Lookups:
         return FindEncoder(question, self._loaded.locate, touched).reached(found)
 
     @cached_property
-    def _world(self) -> World:
+    def _world(self) -> ClusterWorld:
         state = self._state()
-        return World(state.state.index, pairs=dict(state.pairs))
+        return ClusterWorld(state.state.index, pairs=dict(state.pairs))
 
     def _hanging(self, selection: SelectingPolicies) -> dict[str, object]:
         policies = selecting_policies(self._index, selection)
@@ -151,7 +151,7 @@ class Lookups:
 
     # -- a policy
 
-    def _policy(self, asked: Asked) -> dict[str, Any]:
+    def _policy(self, asked: LookupQuery) -> dict[str, Any]:
         name = _needed(asked, "name")
         wanted = wanted_policies(self._loaded, name, None)
         if not wanted:
@@ -204,7 +204,7 @@ def _may_be(doubt: Doubt, name: str) -> bool:
     return not outer or bool(kind_called(outer[0])) or doubt.may_be_in(outer[0])
 
 
-def _needed(asked: Asked, name: str) -> str:
+def _needed(asked: LookupQuery, name: str) -> str:
     """A word of a request. Raises QuestionError where it is missing."""
     if word := asked.get(name):
         return word

@@ -82,7 +82,7 @@ def command(
             "certificate makes a Secret with one"
         )
     from podfence.agent.listening import Listen
-    from podfence.agent.log import Log
+    from podfence.agent.log import EventLog
     from podfence.kube.source import find_access
     from podfence.mirror import main
 
@@ -93,4 +93,4 @@ def command(
         Listen(http_address, http_port) if http_port else None,
         agents,
     )
-    sys.exit(main.run(options, Log(sys.stderr)))
+    sys.exit(main.run(options, EventLog(sys.stderr)))

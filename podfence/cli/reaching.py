@@ -11,15 +11,15 @@ from podfence.policy.flow import Direction
 from podfence.questions.certainty import Certainty
 from podfence.questions.find.reach import Reached, everybody, reach
 from podfence.questions.tests.ends import Resolver
-from podfence.questions.tests.form import ALL_PORTS, NamedEnd, PortSpec, Target, UnionEnd
-from podfence.questions.tests.world import World
+from podfence.questions.tests.form import ALL_PORTS, NamedEnd, PortSpec, TargetEnd, UnionEnd
+from podfence.questions.tests.world import ClusterWorld
 
 
 def reached(
-    world: World,
+    world: ClusterWorld,
     loaded: Loaded,
-    sources: list[Target] | None,
-    targets: list[Target] | None,
+    sources: list[TargetEnd] | None,
+    targets: list[TargetEnd] | None,
     near: Direction,
     ports: PortSpec = ALL_PORTS,
 ) -> tuple[Reached, frozenset[str]]:
@@ -33,7 +33,7 @@ def reached(
     if loaded.doubts:
         open_pods = Certainty(world.index).open_pods()
         _require_somebody(world, targets if sources is None else sources, open_pods, loaded)
-    every = [Target(everybody(world))]
+    every = [TargetEnd(everybody(world))]
     answer = reach(
         world,
         _without(world, every if sources is None else sources, open_pods),
@@ -45,7 +45,7 @@ def reached(
 
 
 def _require_somebody(
-    world: World, named: list[Target] | None, pods: frozenset[str], loaded: Loaded
+    world: ClusterWorld, named: list[TargetEnd] | None, pods: frozenset[str], loaded: Loaded
 ) -> None:
     """Raises PodfenceError where nothing is certain of the end that was asked about."""
     resolver = Resolver(world)
@@ -60,7 +60,7 @@ def _require_somebody(
             raise PodfenceError(f"no answer: {said}", code="PF007")
 
 
-def _without(world: World, targets: list[Target], pods: Iterable[str]) -> list[Target]:
+def _without(world: ClusterWorld, targets: list[TargetEnd], pods: Iterable[str]) -> list[TargetEnd]:
     """The ends less pods about which nothing is certain."""
     less = tuple(NamedEnd(pod, pod, pod.partition("/")[0]) for pod in sorted(pods))
     if not less:
@@ -69,6 +69,6 @@ def _without(world: World, targets: list[Target], pods: Iterable[str]) -> list[T
     return [
         each
         if resolver.is_service(each.end)
-        else Target(UnionEnd(each.end.text, (each.end,), less), each.ports)
+        else TargetEnd(UnionEnd(each.end.text, (each.end,), less), each.ports)
         for each in targets
     ]

@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from podfence.agent.fleet import Told
+from podfence.agent.fleet import NodeReply
 from podfence.agent.localsocket import ask_rules, socket_name
 from podfence.cli.agent_options import local_options
 from podfence.cli.agents import AgentAccess, Agents, agents_options
@@ -20,7 +20,7 @@ from podfence.kernel import netns
 from podfence.kube.agents import RULES_PATH
 from podfence.render.jsontext import json_text
 from podfence.render.rules import rules_data, rules_notes, rules_text, unused_notes
-from podfence.usage.record import Rules
+from podfence.usage.record import NodeUsage
 from podfence.usage.together import together
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -77,14 +77,16 @@ def command(
     is_named = bool(where.context or where.kubeconfig or where.direct)
     if local or namespace_file or (not is_named and (run_dir / socket_name(number)).exists()):
         answer = ask_rules(run_dir, number)
-        told = [Told(answer.node, answer)]
+        told = [NodeReply(answer.node, answer)]
     else:
         with Agents(where) as agents:
-            told = agents.ask(RULES_PATH, {"namespace": namespace} if namespace else {}, Rules)
+            told = agents.ask(RULES_PATH, {"namespace": namespace} if namespace else {}, NodeUsage)
     return _show(told, unused, namespace, output)
 
 
-def _show(told: list[Told[Rules]], unused: int | None, namespace: str | None, output: str) -> int:
+def _show(
+    told: list[NodeReply[NodeUsage]], unused: int | None, namespace: str | None, output: str
+) -> int:
     found = together(each.answer for each in told if each.answer is not None)
     if namespace:
         found = [total for total in found if total.policy.rpartition("/")[0] == namespace]

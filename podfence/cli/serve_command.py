@@ -44,8 +44,8 @@ from podfence.questions.report import report
 from podfence.render.problems import problem_line
 from podfence.render.report_names import AsWritten
 from podfence.web.folder import Folder
-from podfence.web.revision import Input, Make, Revision
-from podfence.web.served import Served, Source
+from podfence.web.revision import InputRevision, Make, ReadInput
+from podfence.web.served import InputSource, Served
 
 CLUSTER_SECONDS = 60.0
 """A cluster that somebody looks at is read again as often as this."""
@@ -135,11 +135,11 @@ def _counted(where: AgentAccess) -> dict[str, Any]:
     from podfence.agent.nodereport import NodeReport
     from podfence.kube.agents import RULES_PATH, STATUS_PATH
     from podfence.render.counters import page_data
-    from podfence.usage.record import Rules
+    from podfence.usage.record import NodeUsage
 
     with Agents(where) as agents:
         nodes = agents.ask(STATUS_PATH, {}, NodeReport)
-        return page_data(nodes, agents.ask(RULES_PATH, {}, Rules))
+        return page_data(nodes, agents.ask(RULES_PATH, {}, NodeUsage))
 
 
 _NEWS: Mapping[str, Callable[[AgentAccess], dict[str, Any]]] = {
@@ -151,12 +151,12 @@ _SECONDS: Mapping[str, float] = {"drops": 2.0, "counters": 10.0}
 """Between two questions. Agents themselves look at connections every ten seconds."""
 
 
-def _lookup(inputs: Inputs, revision: Revision) -> Callable[[str, Mapping[str, str]], Any]:
+def _lookup(inputs: Inputs, revision: InputRevision) -> Callable[[str, Mapping[str, str]], Any]:
     read = revision.read
     return Lookups(read.loaded, read.index, inputs, lambda: revision.followed).answer
 
 
-def _begun(first: Input, stamp: object, source: Source) -> Source:
+def _begun(first: ReadInput, stamp: object, source: InputSource) -> InputSource:
     """The source, with what was read of it already."""
     waiting, stamps = [first], [stamp]
     return replace(
@@ -166,11 +166,11 @@ def _begun(first: Input, stamp: object, source: Source) -> Source:
     )
 
 
-def _with_tests(source: Source, tests: tuple[str, ...]) -> Source:
+def _with_tests(source: InputSource, tests: tuple[str, ...]) -> InputSource:
     """What is read, with the tests that it is judged by: a change of either is one."""
     folder = Folder(tests)
 
-    def read() -> Input:
+    def read() -> ReadInput:
         promises = read_test_files(tests)
         for problem in promises.problems:
             if problem.severity is Severity.ERROR:
@@ -181,30 +181,30 @@ def _with_tests(source: Source, tests: tuple[str, ...]) -> Source:
     return replace(source, read=read, stamp=lambda: (source.stamp(), folder.stamp()))
 
 
-def _files(folder: Folder, names: DomainTable) -> Source:
-    def read() -> Input:
+def _files(folder: Folder, names: DomainTable) -> InputSource:
+    def read() -> ReadInput:
         loaded, files = folder.read(DecodedDocuments())
         return _input(loaded, names, files)
 
-    return Source(read, folder.stamp)
+    return InputSource(read, folder.stamp)
 
 
-def _cluster(inputs: Inputs, scope: tuple[str, ...], names: DomainTable) -> Source:
-    def read() -> Input:
+def _cluster(inputs: Inputs, scope: tuple[str, ...], names: DomainTable) -> InputSource:
+    def read() -> ReadInput:
         return _input(read_inputs(inputs, scope), names, ())
 
-    return Source(read, time.monotonic, CLUSTER_SECONDS)
+    return InputSource(read, time.monotonic, CLUSTER_SECONDS)
 
 
-def _input(loaded: Loaded, names: DomainTable, files: tuple[InputFile | Skipped, ...]) -> Input:
+def _input(loaded: Loaded, names: DomainTable, files: tuple[InputFile | Skipped, ...]) -> ReadInput:
     if not loaded.documents and loaded.errors:
         raise PodfenceError(loaded.errors[0].message, code="PF006")
     with collector_paused():
-        return Input(loaded, compile_cluster(loaded.cluster, names), files)
+        return ReadInput(loaded, compile_cluster(loaded.cluster, names), files)
 
 
 def _parts(inputs: Inputs, scope: tuple[str, ...], title: str) -> Make:
-    def made(read: Input) -> Mapping[str, Callable[[], object]]:
+    def made(read: ReadInput) -> Mapping[str, Callable[[], object]]:
         source = called(inputs, read.loaded)
 
         @cache
@@ -230,7 +230,7 @@ def _serve(
     port: int,
     edited: tuple[Folder, DomainTable] | None,
     news: Mapping[str, Callable[[], dict[str, Any]] | None],
-    lookup: Callable[[Revision], Callable[[str, Mapping[str, str]], Any]],
+    lookup: Callable[[InputRevision], Callable[[str, Mapping[str, str]], Any]],
 ) -> None:
     """``edited``: what may be written; None for nothing. ``news``: who asks agents for
     what. ``lookup``: who answers about single things in a state."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from podfence.agent.fleet import Standing, is_well, standing
+from podfence.agent.fleet import EnforcementState, is_well, standing
 from podfence.agent.nodereport import NodeReport, PolicyReport
 from podfence.cli.agents import (
     AgentAccess,
@@ -83,5 +83,5 @@ def _policy(
         echo(policy_text(policy, revision, told), nl=False)
     if condition:  # after the answer, which is not lost where this is refused
         agents.write_condition(policy, revision, told)
-    holds = all(standing(each, revision) is Standing.IN_FORCE for each in told)
+    holds = all(standing(each, revision) is EnforcementState.IN_FORCE for each in told)
     return 0 if told and holds else 1

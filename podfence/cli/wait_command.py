@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from podfence.agent.fleet import Standing, Told, standing
+from podfence.agent.fleet import EnforcementState, NodeReply, standing
 from podfence.agent.nodereport import PolicyReport
 from podfence.cli.agents import (
     AgentAccess,
@@ -65,10 +65,12 @@ def command(
         if condition:
             require_status(policy)
         query = {"kind": policy.kind, "namespace": policy.namespace, "name": policy.name}
-        done: dict[str, Told[PolicyReport]] = {}
+        done: dict[str, NodeReply[PolicyReport]] = {}
         while True:
             told = agents.ask(POLICY_PATH, query, PolicyReport, frozenset(done))
-            holding = {e.node: e for e in told if standing(e, revision) is Standing.IN_FORCE}
+            holding = {
+                e.node: e for e in told if standing(e, revision) is EnforcementState.IN_FORCE
+            }
             done.update(holding)
             missing = [each for each in told if each.node not in holding]
             is_last = time.monotonic() + PAUSE > end
@@ -83,7 +85,7 @@ def command(
 
 
 def _show(
-    policy: ObjectRef, revision: Revision, every: Sequence[Told[PolicyReport]], output: str
+    policy: ObjectRef, revision: Revision, every: Sequence[NodeReply[PolicyReport]], output: str
 ) -> None:
     if output == "json":
         from podfence.render.fleet_data import policy_data

@@ -21,7 +21,7 @@ PAUSE = 0.3
 MOST = 5_000
 """Files that are looked at; of those beyond, changes are not seen."""
 
-Seen = frozenset[tuple[str, int, int]]
+FileStamps = frozenset[tuple[str, int, int]]
 """Files with the time of their last change, in nanoseconds, and their size."""
 
 
@@ -49,7 +49,7 @@ def changes(
     pause: Callable[[float], None] = time.sleep,
     *,
     made: Sequence[str] = (),
-    before: Seen | None = None,
+    before: FileStamps | None = None,
 ) -> Iterator[None]:
     """Something each time that a file at or below one of ``paths`` is not as it was. ``made``: as
     ``look``; ``before``: how they were at the beginning."""
@@ -63,7 +63,7 @@ def changes(
             yield
 
 
-def look(paths: Sequence[str], made: Sequence[str] = ()) -> Seen:
+def look(paths: Sequence[str], made: Sequence[str] = ()) -> FileStamps:
     """The files as they are, but for ``made``."""
     less = {os.path.realpath(file) for file in made if file}
     found: set[tuple[str, int, int]] = set()

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 from msgspec.structs import replace
 
 from podfence.drops.attempt import At, Attempt
-from podfence.drops.record import ISOLATED, PAST, RULE, Cause, End, Place
+from podfence.drops.record import ISOLATED, PAST, RULE, Cause, FlowEnd, NamedRule
 from podfence.engine.evaluate import decide
 from podfence.live.node import LiveIndex
 from podfence.policy.flow import Decision, Direction, Reason
@@ -35,12 +35,12 @@ class Attribution:
         self._index = index
         self._group = group
 
-    def end(self, at: At) -> End:
+    def end(self, at: At) -> FlowEnd:
         """Whose an address is now."""
         family, address = at
         text = str(IPv4Address(address) if family == 4 else IPv6Address(address))
         pods = tuple(sorted(map(self._index.name, self._index.holders(at))))
-        return End(text, pods, "" if pods else self._index.node_at(at))
+        return FlowEnd(text, pods, "" if pods else self._index.node_at(at))
 
     def cause(self, attempt: Attempt) -> Cause:
         """Why it is denied."""
@@ -56,7 +56,7 @@ class Attribution:
 
     def _policies(
         self, attempt: Attempt, direction: Direction
-    ) -> list[tuple[DirectionPolicy, tuple[Place, ...]]]:
+    ) -> list[tuple[DirectionPolicy, tuple[NamedRule, ...]]]:
         """What judges it: the policies of each pod here that may have the address; those that the
         log names come first, for several pods may be denied the same (NP-60a). With the audited
         ones among them, where these are asked."""
@@ -86,7 +86,7 @@ class Attribution:
 
     def _near(
         self, rules: tuple[CompiledRule, ...], attempt: Attempt, direction: Direction
-    ) -> Iterator[tuple[bool, Place]]:
+    ) -> Iterator[tuple[bool, NamedRule]]:
         """Rules of an isolation of which the peer or the port fits, and whether it is the
         port alone."""
         remote = _remote(attempt, direction)
@@ -98,7 +98,7 @@ class Attribution:
             said = near_miss(rule.origin.path, paths, ports, port_fits=port_fits)
             if said:
                 place = _place(rule.origin)
-                yield not paths, Place(place.kind, place.policy, place.path, said)
+                yield not paths, NamedRule(place.kind, place.policy, place.path, said)
 
     def _fits(self, rule: CompiledRule, attempt: Attempt, direction: Direction) -> bool:
         remote, asked = _remote(attempt, direction), _asked(attempt)
@@ -108,10 +108,10 @@ class Attribution:
         )
 
 
-def _audited(audit: DirectionPolicy, enforced: DirectionPolicy) -> tuple[Place, ...]:
+def _audited(audit: DirectionPolicy, enforced: DirectionPolicy) -> tuple[NamedRule, ...]:
     """The policies that are asked and not enforced."""
     known = {*enforced.policies}
-    return tuple(Place(r.kind, str(r), "") for r in audit.policies if r not in known)[:BLAMED]
+    return tuple(NamedRule(r.kind, str(r), "") for r in audit.policies if r not in known)[:BLAMED]
 
 
 def _remote(attempt: Attempt, direction: Direction) -> At:
@@ -123,5 +123,5 @@ def _asked(attempt: Attempt) -> tuple[str, int]:
     return attempt.protocol, 0 if attempt.protocol == OTHER else (attempt.port or 0)
 
 
-def _place(origin: Origin) -> Place:
-    return Place(origin.policy.kind, str(origin.policy), origin.path)
+def _place(origin: Origin) -> NamedRule:
+    return NamedRule(origin.policy.kind, str(origin.policy), origin.path)

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from podfence.drops.attempt import Attempt
 from podfence.drops.ledger import Attributed
-from podfence.drops.record import ISOLATED, RULE, End, Place
+from podfence.drops.record import ISOLATED, RULE, FlowEnd, NamedRule
 from podfence.model.meta import ObjectRef
 from podfence.policy.flow import Direction
 
@@ -66,7 +66,7 @@ class DropEvents:
         return True
 
 
-def _end(end: End) -> str:
+def _end(end: FlowEnd) -> str:
     return " or ".join(end.pods) or end.address
 
 
@@ -83,6 +83,6 @@ def _audited(names: Attributed) -> str:
     return f" (audited: {audited})" if audited else ""
 
 
-def _place(place: Place) -> str:
+def _place(place: NamedRule) -> str:
     path = "" if place.path == "spec.podSelector" else f" {place.path}"
     return f"{place.policy}{path}"

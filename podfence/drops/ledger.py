@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from msgspec import Struct
 
 from podfence.drops.attempt import Attempt
-from podfence.drops.record import Cause, Drop, Drops, End
+from podfence.drops.record import Cause, Drop, Drops, FlowEnd
 from podfence.nft.lowering.deny import AUDIT
 
 MOST = 4096
@@ -24,8 +24,8 @@ HOLDS = 10.0
 class Attributed(Struct, frozen=True):
     """What attribution says of an attempt."""
 
-    source: End
-    destination: End
+    source: FlowEnd
+    destination: FlowEnd
     cause: Cause
 
 
@@ -54,7 +54,7 @@ class _Entry:
         """Packets that are in no count by reason yet."""
 
 
-class Ledger:
+class DropLedger:
     """``date``: seconds since 1970 as text. ``most``: entries."""
 
     def __init__(self, node: str, date: Callable[[float], str], most: int = MOST) -> None:
@@ -63,7 +63,7 @@ class Ledger:
         self._most = most
         self._entries: OrderedDict[Attempt, _Entry] = OrderedDict()
         self._asked: dict[Attempt, None] = {}
-        self._ends: dict[End, End] = {}
+        self._ends: dict[FlowEnd, FlowEnd] = {}
         self._causes: dict[Cause, Cause] = {}
         """One for all that are equal: they are by far fewer than attempts."""
         self._serial = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from podfence.drops.record import Drop, Drops, Place
+from podfence.drops.record import Drop, Drops, NamedRule
 
 
 def of_namespace(drops: Drops, namespace: str) -> Drops:
@@ -34,7 +34,7 @@ def _narrowed(drop: Drop, namespace: str) -> Drop:
     return replace(drop, cause=narrowed)
 
 
-def _may_see(place: Place, namespace: str) -> bool:
+def _may_see(place: NamedRule, namespace: str) -> bool:
     """Policies of the cluster are not of a namespace; their names are told to everybody whom they
     deny."""
     where, slash, _ = place.policy.partition("/")

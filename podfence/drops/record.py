@@ -13,7 +13,7 @@ from msgspec import Struct
 from podfence.model.counted import Count
 
 
-class End(Struct, frozen=True, omit_defaults=True):
+class FlowEnd(Struct, frozen=True, omit_defaults=True):
     """One end of a flow. ``pods``: namespace/name of the pod that has the address; several where it
     is not clear whose it is, none outside. ``node``: whose address it is, if a node's."""
 
@@ -22,7 +22,7 @@ class End(Struct, frozen=True, omit_defaults=True):
     node: str = ""
 
 
-class Place(Struct, frozen=True, omit_defaults=True):
+class NamedRule(Struct, frozen=True, omit_defaults=True):
     """A policy, or one rule of it. ``policy``: namespace/name, or the name alone. ``said``: how
     near the rule comes to the flow."""
 
@@ -46,10 +46,10 @@ class Cause(Struct, frozen=True, omit_defaults=True):
 
     reason: str
     tier: str = ""
-    policies: tuple[Place, ...] = ()
-    near: tuple[Place, ...] = ()
+    policies: tuple[NamedRule, ...] = ()
+    near: tuple[NamedRule, ...] = ()
     more: Count = 0
-    audited: tuple[Place, ...] = ()
+    audited: tuple[NamedRule, ...] = ()
 
 
 class Drop(Struct, frozen=True, omit_defaults=True):
@@ -66,8 +66,8 @@ class Drop(Struct, frozen=True, omit_defaults=True):
     last: str
     count: Count
     direction: str
-    source: End
-    destination: End
+    source: FlowEnd
+    destination: FlowEnd
     protocol: str
     cause: Cause
     port: Count | None = None

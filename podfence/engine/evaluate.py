@@ -39,7 +39,7 @@ def evaluate(index: PolicyIndex, flow: Flow) -> Verdict:
     return Judge(index).verdict(flow)
 
 
-class Side(Struct, frozen=True):
+class EvaluatedEnd(Struct, frozen=True):
     """What an end of flows means, whatever the flow. ``subjects``: the pods whose policies judge
     it; several where it is not clear whose the address is (NP-60a). ``of_node``: the address is one
     of a known node."""
@@ -57,13 +57,13 @@ class Judge:
         self.index = index
         self._memo: dict[tuple[int, int, int, str, int], Decision] = {}
         self._same: dict[tuple[int, ...], Decision] = {}
-        self._sides: dict[IPAddress, Side] = {}
+        self._sides: dict[IPAddress, EvaluatedEnd] = {}
 
     def verdict(self, flow: Flow) -> Verdict:
         """Judge one connection attempt; see :func:`evaluate`."""
         return self.between(self.side(flow.source), self.side(flow.destination), flow)
 
-    def between(self, source: Side, destination: Side, flow: Flow) -> Verdict:
+    def between(self, source: EvaluatedEnd, destination: EvaluatedEnd, flow: Flow) -> Verdict:
         """The same for ends that are known: a pod is itself, whoever else has its address."""
         if is_itself(source.subjects, destination.subjects):
             return _ITSELF
@@ -82,18 +82,18 @@ class Judge:
         ingress = self.decision(destination, Direction.INGRESS, source.endpoint_class, ask)
         return Verdict(egress, ingress)
 
-    def side(self, address: IPAddress) -> Side:
+    def side(self, address: IPAddress) -> EvaluatedEnd:
         """What an address means as an end."""
         found = self._sides.get(address)
         if found is None:
             index = self.index
             of_node = address in index.by_node_address
-            found = Side(index.subjects_at(address), index.class_of(address), of_node)
+            found = EvaluatedEnd(index.subjects_at(address), index.class_of(address), of_node)
             self._sides[address] = found
         return found
 
     def decision(
-        self, side: Side, direction: Direction, remote_class: int, ask: tuple[int, str, int]
+        self, side: EvaluatedEnd, direction: Direction, remote_class: int, ask: tuple[int, str, int]
     ) -> Decision:
         """One direction; each of several subjects has to allow it."""
         if len(side.subjects) < 2:

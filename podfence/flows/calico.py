@@ -49,7 +49,7 @@ class _Goldmane(Struct, rename="camel"):
     num_connections_started: int | str = 1
 
 
-class Record(Struct):
+class CalicoRecord(Struct):
     """One record of any of the three; ``flow``: one of Goldmane."""
 
     flow: _Goldmane | None = None
@@ -76,10 +76,10 @@ class Record(Struct):
 class _Page(Struct):
     """What Whisker's back end answers."""
 
-    items: list[Record] = []
+    items: list[CalicoRecord] = []
 
 
-LINES: Final[msgspec.json.Decoder[Record]] = msgspec.json.Decoder(Record)
+LINES: Final[msgspec.json.Decoder[CalicoRecord]] = msgspec.json.Decoder(CalicoRecord)
 _PAGE: Final[msgspec.json.Decoder[_Page]] = msgspec.json.Decoder(_Page)
 
 
@@ -95,7 +95,7 @@ class CalicoReader:
         for record in _PAGE.decode(data).items:
             self._take(record)
 
-    def _take(self, record: Record) -> None:
+    def _take(self, record: CalicoRecord) -> None:
         seen = self._seen
         seen.records += 1
         flow = record.flow

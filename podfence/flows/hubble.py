@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from podfence.flows.jsonlines import JsonLines
-from podfence.flows.seen import FlowRecords, Left, RecordedEnd, RecordedVerdict, Sort, Tally
+from podfence.flows.seen import FlowRecords, FlowTally, Left, RecordedEnd, RecordedVerdict, Sort
 from podfence.sets.ports import MAX_PORT, OTHER
 
 _ALLOWED: Final = frozenset({"FORWARDED", "REDIRECTED", "AUDIT"})
@@ -74,10 +74,10 @@ _NOBODY = _Endpoint()
 _NOWHERE = _Addresses()
 
 
-class Record(Struct):
+class HubbleRecord(Struct):
     """One flow; those that are wrapped have it in ``flow``."""
 
-    flow: Record | None = None
+    flow: HubbleRecord | None = None
     time: str = ""
     verdict: str = ""
     IP: _Addresses = _NOWHERE
@@ -89,7 +89,7 @@ class Record(Struct):
     reply: bool = False
 
 
-_DECODER: Final = msgspec.json.Decoder(Record)
+_DECODER: Final = msgspec.json.Decoder(HubbleRecord)
 _WRAPPED: Final = b'{"flow":{"time":"'
 _BARE: Final = b'{"time":"'
 _IDENTIFIER: Final = b'","uuid":"'
@@ -115,8 +115,8 @@ class HubbleReader:
     def __init__(self, seen: FlowRecords, file: str) -> None:
         self._seen = seen
         self._decoding = JsonLines(seen, file, _DECODER, self._take)
-        self._alike: dict[_Shape, tuple[Tally, str]] = {}
-        self._counted: tuple[Tally, str] | None = None
+        self._alike: dict[_Shape, tuple[FlowTally, str]] = {}
+        self._counted: tuple[FlowTally, str] | None = None
         """Where the record that was decoded last is counted."""
 
     def lines(self, lines: Sequence[bytes], first: int) -> None:
@@ -143,7 +143,7 @@ class HubbleReader:
         if replies:
             seen.left[Left.REPLY] += replies
 
-    def _take(self, record: Record) -> None:
+    def _take(self, record: HubbleRecord) -> None:
         seen = self._seen
         seen.records += 1
         flow = record.flow or record
@@ -160,7 +160,7 @@ class HubbleReader:
         else:
             self._add(flow, protocol, port)
 
-    def _add(self, flow: Record, protocol: str, port: int) -> None:
+    def _add(self, flow: HubbleRecord, protocol: str, port: int) -> None:
         source = _end(flow.source, flow.IP.source)
         destination = _end(flow.destination, flow.IP.destination)
         if flow.source.identity == _HOST and flow.traffic_direction != "EGRESS":
@@ -200,7 +200,7 @@ def _shape(line: bytes) -> tuple[_Shape, bytes]:
     return (hash(line[head:client]), hash(line[after:stop])), time
 
 
-def _count(counted: tuple[Tally, str], time: str) -> None:
+def _count(counted: tuple[FlowTally, str], time: str) -> None:
     tally, at = counted
     if at == "sent":
         tally.sent += 1

@@ -99,7 +99,7 @@ class Unread(Struct, frozen=True):
 _Key = tuple[RecordedEnd, RecordedEnd, str, int, RecordedVerdict]
 
 
-class Tally(Struct):
+class FlowTally(Struct):
     """How often and when. ``sent``, ``received``: as seen at the source and at the destination,
     which both tell of one flow; ``once``: of records that stand alone."""
 
@@ -131,7 +131,7 @@ class FlowRecords(Struct):
     left: Counter[Left] = field(default_factory=Counter)
     unread: int = 0
     places: list[Unread] = field(default_factory=list)
-    tallies: dict[_Key, Tally] = field(default_factory=dict)
+    tallies: dict[_Key, FlowTally] = field(default_factory=dict)
     outside: set[str] = field(default_factory=set)
 
     def tally(
@@ -141,12 +141,12 @@ class FlowRecords(Struct):
         protocol: str,
         port: int,
         verdict: RecordedVerdict,
-    ) -> Tally | None:
+    ) -> FlowTally | None:
         """Where a flow is counted; None if there are too many different ones."""
         key = self._bounded(source), self._bounded(destination), protocol, port, verdict
         found = self.tallies.get(key)
         if found is None and len(self.tallies) < MAX_FLOWS:
-            found = self.tallies[key] = Tally()
+            found = self.tallies[key] = FlowTally()
         return found
 
     def _bounded(self, end: RecordedEnd) -> RecordedEnd:

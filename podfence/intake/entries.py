@@ -24,9 +24,9 @@ from podfence.model.entries import (
     ControllerClass,
     Entries,
     Entry,
+    EntryPath,
     Gateway,
     Grant,
-    Way,
 )
 from podfence.model.foreign import ForeignPolicy
 from podfence.model.meta import ObjectRef
@@ -147,7 +147,7 @@ def _of_service(service: Service, data: Json | None) -> Iterator[Entry]:
         for sort, ranges in ways:
             yield Entry(
                 ObjectRef(sort, service.ref.namespace, service.ref.name),
-                Way.CLIENT if local else Way.NODE,
+                EntryPath.CLIENT if local else EntryPath.NODE,
                 _node_port(spec, number) if sort == "NodePort" else f":{port.port}",
                 service.ref,
                 port.port,
@@ -194,7 +194,7 @@ def _of_host_ports(
             if type(host) is int and host and type(number) is int:
                 yield Entry(
                     ObjectRef("hostPort", owner.namespace, owner.name),
-                    Way.CLIENT,
+                    EntryPath.CLIENT,
                     f":{host}",
                     port=number,
                     protocol=Protocol(protocol),

@@ -1,7 +1,7 @@
 """Links, addresses, routes and neighbours by rtnetlink, with the standard library alone.
 
-Rule: a request is data (:class:`Request`) until :meth:`Rtnetlink.apply` sends it; every request is
-answered for by the kernel, and a refusal names the object that it was about. Numbers and layouts
+Rule: a request is data (:class:`RtnetlinkRequest`) until :meth:`Rtnetlink.apply` sends it. The
+kernel answers every request, and a refusal names the object that it was about. Numbers and layouts
 are those of ``linux/rtnetlink.h``, ``if_link.h``, ``if_addr.h`` and ``neighbour.h``.
 """
 
@@ -61,7 +61,7 @@ _BATCH = 200
 """Requests a send: the answers, if each is a refusal, still fit the receive buffer."""
 
 
-class Request(Struct, frozen=True):
+class RtnetlinkRequest(Struct, frozen=True):
     """One rtnetlink message. ``about`` says in words what it makes, for the error message."""
 
     type: int
@@ -90,23 +90,25 @@ def _link(end: VethEnd, flags: int) -> bytes:
     )
 
 
-def veth(here: VethEnd, there: VethEnd, namespace: int) -> Request:
+def veth(here: VethEnd, there: VethEnd, namespace: int) -> RtnetlinkRequest:
     """A veth pair: ``here`` in the socket's namespace, up; ``there`` in the one that the descriptor
     ``namespace`` holds, still down (the kernel cannot set it up before the pair exists)."""
     peer = _link(there, 0) + _number(IFLA_NET_NS_FD, namespace)
     info = attribute(IFLA_INFO_KIND, b"veth\0")
     info += attribute(IFLA_INFO_DATA, attribute(VETH_INFO_PEER, peer))
-    return Request(
+    return RtnetlinkRequest(
         RTM_NEWLINK, _link(here, IFF_UP) + attribute(IFLA_LINKINFO, info), f"link {here.name}"
     )
 
 
-def link_up(index: int) -> Request:
+def link_up(index: int) -> RtnetlinkRequest:
     """Set an existing interface up."""
-    return Request(RTM_NEWLINK, _IFINFO.pack(0, 0, index, IFF_UP, IFF_UP), f"link {index}", 0)
+    return RtnetlinkRequest(
+        RTM_NEWLINK, _IFINFO.pack(0, 0, index, IFF_UP, IFF_UP), f"link {index}", 0
+    )
 
 
-def host_address(address: IPAddress, index: int) -> Request:
+def host_address(address: IPAddress, index: int) -> RtnetlinkRequest:
     """An address as /32 or /128, usable at once (no duplicate address detection)."""
     packed = address.packed
     flags = _number(IFA_FLAGS, IFA_F_NODAD) if address.version == 6 else b""
@@ -116,22 +118,24 @@ def host_address(address: IPAddress, index: int) -> Request:
         + attribute(IFA_ADDRESS, packed)
         + flags
     )
-    return Request(RTM_NEWADDR, body, f"address {address}")
+    return RtnetlinkRequest(RTM_NEWADDR, body, f"address {address}")
 
 
-def host_route(address: IPAddress, index: int, via: IPAddress | None = None) -> Request:
+def host_route(address: IPAddress, index: int, via: IPAddress | None = None) -> RtnetlinkRequest:
     """A route to one address: on the link itself, or by a gateway that is taken to be on it."""
     packed = address.packed
-    return Request(
+    return RtnetlinkRequest(
         RTM_NEWROUTE,
         _route(address.version, len(packed) * 8, index, via) + attribute(RTA_DST, packed),
         f"route to {address}",
     )
 
 
-def default_route(via: IPAddress, index: int) -> Request:
+def default_route(via: IPAddress, index: int) -> RtnetlinkRequest:
     """The default route of the gateway's family; the gateway is taken to be on the link."""
-    return Request(RTM_NEWROUTE, _route(via.version, 0, index, via), f"default route via {via}")
+    return RtnetlinkRequest(
+        RTM_NEWROUTE, _route(via.version, 0, index, via), f"default route via {via}"
+    )
 
 
 def _route(version: int, length: int, index: int, via: IPAddress | None) -> bytes:
@@ -141,32 +145,34 @@ def _route(version: int, length: int, index: int, via: IPAddress | None) -> byte
     return body if via is None else body + attribute(RTA_GATEWAY, via.packed)
 
 
-def neighbour(address: IPAddress, mac: bytes, index: int) -> Request:
+def neighbour(address: IPAddress, mac: bytes, index: int) -> RtnetlinkRequest:
     """A permanent neighbour, so that nothing is ever asked or awaited on the link."""
     body = (
         _NEIGHBOUR.pack(_FAMILY[address.version], index, NUD_PERMANENT, 0, 0)
         + attribute(NDA_DST, address.packed)
         + attribute(NDA_LLADDR, mac)
     )
-    return Request(RTM_NEWNEIGH, body, f"neighbour {address}")
+    return RtnetlinkRequest(RTM_NEWNEIGH, body, f"neighbour {address}")
 
 
-def link_gone(index: int) -> Request:
+def link_gone(index: int) -> RtnetlinkRequest:
     """Delete an interface; the other end of a veth pair goes with it, and every address, route and
     neighbour on either."""
-    return Request(RTM_DELLINK, _IFINFO.pack(0, 0, index, 0, 0), f"removal of link {index}", 0)
+    return RtnetlinkRequest(
+        RTM_DELLINK, _IFINFO.pack(0, 0, index, 0, 0), f"removal of link {index}", 0
+    )
 
 
-def address_gone(address: IPAddress, index: int) -> Request:
+def address_gone(address: IPAddress, index: int) -> RtnetlinkRequest:
     """Take away what :func:`host_address` gave."""
     made = host_address(address, index)
-    return Request(RTM_DELADDR, made.body, f"removal of address {address}", 0)
+    return RtnetlinkRequest(RTM_DELADDR, made.body, f"removal of address {address}", 0)
 
 
-def route_gone(address: IPAddress, index: int, via: IPAddress | None = None) -> Request:
+def route_gone(address: IPAddress, index: int, via: IPAddress | None = None) -> RtnetlinkRequest:
     """Delete what :func:`host_route` made."""
     made = host_route(address, index, via)
-    return Request(RTM_DELROUTE, made.body, f"removal of the route to {address}", 0)
+    return RtnetlinkRequest(RTM_DELROUTE, made.body, f"removal of the route to {address}", 0)
 
 
 class Rtnetlink:
@@ -192,7 +198,7 @@ class Rtnetlink:
     ) -> None:
         self._socket.close()
 
-    def apply(self, requests: Iterable[Request], *, of: str = "rtnetlink") -> None:
+    def apply(self, requests: Iterable[RtnetlinkRequest], *, of: str = "rtnetlink") -> None:
         """Send all requests in order and wait for the kernel's answer.
 
         The kernel tries every request of a batch whatever became of those before. Raises HostError
@@ -202,7 +208,7 @@ class Rtnetlink:
         for start in range(0, len(pending), _BATCH):
             self._send(pending[start : start + _BATCH], of)
 
-    def _send(self, requests: Sequence[Request], of: str) -> None:
+    def _send(self, requests: Sequence[RtnetlinkRequest], of: str) -> None:
         first = self._sequence + 1
         self._sequence += len(requests)
         self._socket.send(b"".join(_encode(requests, first)))
@@ -222,7 +228,7 @@ class Rtnetlink:
             yield from decode_answers(self._socket.recv(65536))
 
 
-def _encode(requests: Sequence[Request], first: int) -> Iterator[bytes]:
+def _encode(requests: Sequence[RtnetlinkRequest], first: int) -> Iterator[bytes]:
     """Refusals are always answered; success is asked for once, at the end of the batch."""
     last = first + len(requests) - 1
     for sequence, request in enumerate(requests, first):

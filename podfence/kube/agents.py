@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct, field
 
 from podfence.kube.access import Access, Credential, ServerAddress, StaticCredential
-from podfence.kube.client import Client, Refusal
+from podfence.kube.client import Client, ServerRefusal
 from podfence.kube.discovery import decode_as
 
 AUDIENCE: Final = "podfence.io"
@@ -134,10 +134,10 @@ def request_token(client: Client, namespace: str, account: str) -> str:
     path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
     try:
         made = client.write("POST", path, msgspec.json.encode({"spec": spec}), "application/json")
-    except Refusal as refusal:
+    except ServerRefusal as refusal:
         if refusal.status != _NOT_FOUND:
             raise
-        raise Refusal(
+        raise ServerRefusal(
             f"namespace {namespace} has no ServiceAccount {account}, with which the agents of "
             "podfence are asked: they are not installed there",
             refusal.status,

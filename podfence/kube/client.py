@@ -50,7 +50,7 @@ _UNPACKED: Final = 1 << 20
 T = TypeVar("T")
 
 
-class Refusal(ClusterError):
+class ServerRefusal(ClusterError):
     """The server answered, and did not do what was asked.
 
     ``status``: the HTTP status; ``said``: the server's own words; ``pause``: the seconds that it
@@ -124,7 +124,7 @@ class Client:
             pause = None
             try:
                 return self._body(target, accept or "application/json")
-            except Refusal as refusal:
+            except ServerRefusal as refusal:
                 if is_last or refusal.status not in _BUSY:
                     raise
                 pause = refusal.pause
@@ -321,7 +321,7 @@ def _bounded(answer: http.client.HTTPResponse, largest: int, longest: float) -> 
     return bytes(body)
 
 
-def _refusal(answer: http.client.HTTPResponse, body: bytes, target: str) -> Refusal:
+def _refusal(answer: http.client.HTTPResponse, body: bytes, target: str) -> ServerRefusal:
     message = ""
     with suppress(*UNREADABLE):
         found = msgspec.json.decode(body)
@@ -334,7 +334,7 @@ def _refusal(answer: http.client.HTTPResponse, body: bytes, target: str) -> Refu
     after = answer.headers.get("Retry-After") or ""
     pause = min(float(after), LONGEST_PAUSE) if after.isdecimal() else None
     text = f"the API server answers {status} to {where}: {said}{_advice(status)}"
-    return Refusal(text, status, said, pause)
+    return ServerRefusal(text, status, said, pause)
 
 
 def _advice(status: int) -> str:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from podfence.errors import UNREADABLE, ClusterError
-from podfence.kube.client import Client, Refusal
+from podfence.kube.client import Client, ServerRefusal
 from podfence.kube.resource import Resource
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ def _one_by_one(
             path = f"/apis/{_text(version, 'groupVersion')}"
             try:
                 served = decode_json(client.get(path), path)
-            except Refusal as refusal:
+            except ServerRefusal as refusal:
                 if refusal.status != 404:  # a version that went away in between
                     raise
                 continue

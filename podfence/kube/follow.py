@@ -33,7 +33,7 @@ Key = tuple[str, str]
 """Namespace and name."""
 
 
-class Standing(Enum):
+class SyncState(Enum):
     """What is known of a kind."""
 
     SYNCING = "syncing"
@@ -63,13 +63,13 @@ class Item(Struct, Generic[T], frozen=True):
         return self.namespace, self.name
 
 
-Read = Callable[[Resource, Raw], Item[T]]
+ReadFunction = Callable[[Resource, Raw], Item[T]]
 """Reads the bytes of one object, once. Raises ClusterError for what is no object, or has no name;
 an object that does not have the form of its kind takes nothing away from the others. Threads call
 it, each with a kind of its own."""
 
 
-class Change(Struct, Generic[T], frozen=True):
+class ObjectChange(Struct, Generic[T], frozen=True):
     """One object that is there now (``data``: what was read of it), or that is gone (None)."""
 
     kind: str
@@ -85,11 +85,11 @@ class Change(Struct, Generic[T], frozen=True):
         return self.namespace, self.name
 
 
-class State(Struct, frozen=True):
+class KindState(Struct, frozen=True):
     """How a kind stands, and why where that is not plain."""
 
     kind: str
-    standing: Standing
+    standing: SyncState
     message: str = ""
     only: str = ""
     """The field selector of the part that is meant, "" for the whole kind."""
@@ -150,7 +150,7 @@ class Follow(Generic[T]):
         self._only = resources[0].only
         self.remark = ""
         """What is said of a part that is live all the same."""
-        self.state = State(self.kind, Standing.SYNCING, only=self._only)
+        self.state = KindState(self.kind, SyncState.SYNCING, only=self._only)
         self.relists: dict[str, int] = {}
         """Lists that are begun again though the kind was known, by reason."""
 
@@ -177,7 +177,7 @@ class Follow(Generic[T]):
 
     def listed(
         self, items: Sequence[Item[T]], *, first: bool, last: bool, version: str
-    ) -> list[Change[T]]:
+    ) -> list[ObjectChange[T]]:
         """A page of a list."""
         self._misses = 0
         if first or self._seen is None:
@@ -187,7 +187,7 @@ class Follow(Generic[T]):
             changes += self._complete(version)
         return changes
 
-    def event(self, kind: str, item: Item[T]) -> list[Change[T]]:
+    def event(self, kind: str, item: Item[T]) -> list[ObjectChange[T]]:
         """An event ADDED, MODIFIED or DELETED."""
         version = item.version
         self._well()
@@ -203,7 +203,7 @@ class Follow(Generic[T]):
 
     def became(
         self, items: Sequence[Item[T]], gone: Sequence[Key], version: str
-    ) -> list[Change[T]]:
+    ) -> list[ObjectChange[T]]:
         """What is so at a version, of all that has changed since the last one."""
         self._well()
         if is_older(version, self._version):
@@ -211,7 +211,7 @@ class Follow(Generic[T]):
         changes = [change for key in gone for change in self._absent(key, version)]
         for item in items:
             self._held[item.key] = version
-            changes.append(Change(self.kind, *item.key, item.data, version))
+            changes.append(ObjectChange(self.kind, *item.key, item.data, version))
         self._version = version
         return changes
 
@@ -219,7 +219,7 @@ class Follow(Generic[T]):
         """Ask for all objects next, whatever is known."""
         self._version = ""
 
-    def bookmark(self, version: str, *, ends_initial: bool) -> list[Change[T]]:
+    def bookmark(self, version: str, *, ends_initial: bool) -> list[ObjectChange[T]]:
         """A bookmark; with ``ends_initial`` all objects have been sent."""
         self._well()
         if self._seen is not None:
@@ -234,7 +234,7 @@ class Follow(Generic[T]):
         if isinstance(action, Watching) and action.initial:
             self._seen = set()
         elif isinstance(action, Watching) and self._is_whole:
-            self._stand(Standing.LIVE)
+            self._stand(SyncState.LIVE)
 
     # -- what did not
 
@@ -254,7 +254,7 @@ class Follow(Generic[T]):
             self._begin_again("expired" if failure.status == 410 else "restored")
             self._failures += 1
             self._pause = (0.0, SPREAD) if self._failures == 1 else self._growing()
-            self._stand(Standing.LATE, failure.message)
+            self._stand(SyncState.LATE, failure.message)
         elif failure.status in (400, 422) and initial:
             self._streamed = False  # a server that cannot stream lists
         elif failure.status == 400 and self._wider():
@@ -262,23 +262,23 @@ class Follow(Generic[T]):
         elif failure.status == 403:
             self._begin_again("forbidden")
             self._pause = (ABSENT_PAUSE / 2, ABSENT_PAUSE)
-            self._stand(Standing.FORBIDDEN, failure.message)
+            self._stand(SyncState.FORBIDDEN, failure.message)
         elif failure.status == 404:
             self._begin_again("absent")
             self._missed(failure)
         else:
             self._back_off(failure.pause)
-            self._stand(Standing.LATE, failure.message)
+            self._stand(SyncState.LATE, failure.message)
 
-    def given_up(self) -> list[Change[T]]:
+    def given_up(self) -> list[ObjectChange[T]]:
         """The changes of an absence that is certain; to be asked for after ``failed``."""
-        if self.state.standing is not Standing.ABSENT:
+        if self.state.standing is not SyncState.ABSENT:
             return []
         return [change for key in list(self._held) for change in self._absent(key, "")]
 
     # -- inside
 
-    def _present(self, item: Item[T]) -> Iterator[Change[T]]:
+    def _present(self, item: Item[T]) -> Iterator[ObjectChange[T]]:
         key, version = item.key, item.version
         held = self._held.get(key)
         if self._seen is not None:  # a list is the truth, whatever its numbers
@@ -288,23 +288,23 @@ class Follow(Generic[T]):
         elif held is not None and not is_news(version, held):
             return
         self._held[key] = version
-        yield Change(self.kind, *key, item.data, version)
+        yield ObjectChange(self.kind, *key, item.data, version)
 
-    def _absent(self, key: Key, version: str) -> list[Change[T]]:
+    def _absent(self, key: Key, version: str) -> list[ObjectChange[T]]:
         held = self._held.get(key)
         if held is None or (version and is_older(version, held)):
             return []
         del self._held[key]
         if self._seen is not None:
             self._seen.discard(key)
-        return [Change(self.kind, *key, None, version)]
+        return [ObjectChange(self.kind, *key, None, version)]
 
-    def _complete(self, version: str) -> list[Change[T]]:
+    def _complete(self, version: str) -> list[ObjectChange[T]]:
         seen, self._seen = self._seen or set(), None
         gone = [change for key in self._held.keys() - seen for change in self._absent(key, "")]
         self._version = version
         self._is_whole = True
-        self._stand(Standing.LIVE)
+        self._stand(SyncState.LIVE)
         return gone
 
     def _missed(self, failure: Failure) -> None:
@@ -316,11 +316,11 @@ class Follow(Generic[T]):
         rounds = self._misses // len(self._resources)
         if self._held and rounds < 2:
             self._pause = (CONFIRM_PAUSE, 2 * CONFIRM_PAUSE)
-            self._stand(Standing.LATE, failure.message)
+            self._stand(SyncState.LATE, failure.message)
         else:
             self._pause = (ABSENT_PAUSE / 2, ABSENT_PAUSE)
             self._is_whole = True
-            self._stand(Standing.ABSENT, failure.message)
+            self._stand(SyncState.ABSENT, failure.message)
 
     def _wider(self) -> bool:
         """Whether more may be asked for than this, where the server cannot select it."""
@@ -338,7 +338,7 @@ class Follow(Generic[T]):
     def _well(self) -> None:
         self._failures = 0
         if self._is_whole and self._seen is None:
-            self._stand(Standing.LIVE)
+            self._stand(SyncState.LIVE)
 
     def _back_off(self, asked: float | None = None) -> None:
         self._failures += 1
@@ -349,12 +349,12 @@ class Follow(Generic[T]):
         most: float = min(_FIRST_PAUSE * 2.0 ** min(self._failures, 10), LONGEST_PAUSE)
         return most / 2, most
 
-    def _stand(self, standing: Standing, message: str = "") -> None:
-        if standing is Standing.LATE and not self._is_whole:
-            standing = Standing.SYNCING
-        if standing is Standing.LIVE:
+    def _stand(self, standing: SyncState, message: str = "") -> None:
+        if standing is SyncState.LATE and not self._is_whole:
+            standing = SyncState.SYNCING
+        if standing is SyncState.LIVE:
             message = self.remark
-        self.state = State(self.kind, standing, message, self._only)
+        self.state = KindState(self.kind, standing, message, self._only)
 
 
 def is_news(version: str, than: str) -> bool:

@@ -16,8 +16,8 @@ import msgspec
 from msgspec import Struct
 
 from podfence.errors import UNREADABLE, ClusterError
-from podfence.kube.client import Client, Refusal
-from podfence.kube.follow import Item, Read
+from podfence.kube.client import Client, ServerRefusal
+from podfence.kube.follow import Item, ReadFunction
 from podfence.kube.narrow import ListMeta, Page, page_decoder
 from podfence.kube.resource import Resource
 
@@ -41,7 +41,7 @@ class _RawPage(Struct, frozen=True):
 _raw_page: Final = msgspec.json.Decoder(_RawPage)
 
 
-class Part(Struct, Generic[T], frozen=True):
+class ListPage(Struct, Generic[T], frozen=True):
     """A page of a list. ``first``: what was read of the list before is to be forgotten."""
 
     items: tuple[T, ...]
@@ -52,7 +52,7 @@ class Part(Struct, Generic[T], frozen=True):
     """The list is complete."""
 
 
-def list_parts(client: Client, resource: Resource, namespace: str = "") -> Iterator[Part[Any]]:
+def list_parts(client: Client, resource: Resource, namespace: str = "") -> Iterator[ListPage[Any]]:
     """All objects of a kind, as narrow structs. Raises Refusal, ClusterError."""
     decoder = page_decoder(resource.kind)
 
@@ -62,7 +62,7 @@ def list_parts(client: Client, resource: Resource, namespace: str = "") -> Itera
     return _parts(client, resource, namespace, decode)
 
 
-def list_raw(client: Client, resource: Resource) -> Iterator[Part[msgspec.Raw]]:
+def list_raw(client: Client, resource: Resource) -> Iterator[ListPage[msgspec.Raw]]:
     """All objects of a kind as bytes, for who reads them (``read_items``) while the next page is on
     its way. Raises Refusal, ClusterError."""
 
@@ -74,7 +74,7 @@ def list_raw(client: Client, resource: Resource) -> Iterator[Part[msgspec.Raw]]:
 
 
 def read_items(
-    resource: Resource, items: Iterable[msgspec.Raw], read: Read[T]
+    resource: Resource, items: Iterable[msgspec.Raw], read: ReadFunction[T]
 ) -> tuple[Item[T], ...]:
     """The objects of a page, each as ``read`` reads it. Raises ClusterError."""
     try:
@@ -86,12 +86,12 @@ def read_items(
 
 def _parts(
     client: Client, resource: Resource, namespace: str, decode: Decode
-) -> Iterator[Part[Any]]:
+) -> Iterator[ListPage[Any]]:
     path = resource.path(namespace)
     for _ in range(RESTARTS):
         try:
             yield from _pages(client, path, resource.query(limit=str(PAGE)), decode)
-        except Refusal as refusal:
+        except ServerRefusal as refusal:
             if refusal.status != GONE:
                 raise
         else:
@@ -99,12 +99,14 @@ def _parts(
     raise ClusterError(f"{path}: pages expired {RESTARTS} times before the list was complete")
 
 
-def _pages(client: Client, path: str, query: dict[str, str], decode: Decode) -> Iterator[Part[Any]]:
+def _pages(
+    client: Client, path: str, query: dict[str, str], decode: Decode
+) -> Iterator[ListPage[Any]]:
     first = True
     while True:
         page = decode_page(decode, client.get(path, query), path)
         token, version = page.metadata.next_page, page.metadata.resourceVersion
-        yield Part(tuple(page.items or ()), first, version, last=not token)
+        yield ListPage(tuple(page.items or ()), first, version, last=not token)
         if not token:
             return
         query["continue"] = token

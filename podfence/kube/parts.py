@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
-from podfence.kube.follow import Change, Follow, Key, is_older
+from podfence.kube.follow import Follow, Key, ObjectChange, is_older
 
 T = TypeVar("T")
 LATEST = 4096
@@ -18,26 +18,28 @@ LATEST = 4096
 or two of a large cluster."""
 
 
-class Parts(Generic[T]):
+class KindParts(Generic[T]):
     """``told``: the parts that the server tells of; ``substituted``: those of which somebody else
     is asked first. For one thread at a time."""
 
     def __init__(self, told: Sequence[Follow[T]], substituted: Sequence[Follow[T]] = ()) -> None:
         self._told = told
         self._substituted = substituted
-        self._kept: dict[Key, Change[T]] = {}
+        self._kept: dict[Key, ObjectChange[T]] = {}
         """The latest word of a substitute on what the server still tells of; as many as that."""
         self._overridden: set[Key] = set()
         """What a substitute told of before the server did, in words that are not kept."""
-        self._latest: dict[Key, Change[T]] = {}
+        self._latest: dict[Key, ObjectChange[T]] = {}
         """The last words of substitutes that counted, at most ``LATEST``: the server may tell late
         of what was here before."""
 
-    def counting(self, part: Follow[T], changes: Iterable[Change[T]]) -> tuple[Change[T], ...]:
+    def counting(
+        self, part: Follow[T], changes: Iterable[ObjectChange[T]]
+    ) -> tuple[ObjectChange[T], ...]:
         """The changes of a part that are changes of the kind."""
         return tuple(found for change in changes for found in self._of(part, change))
 
-    def _of(self, part: Follow[T], change: Change[T]) -> Iterator[Change[T]]:
+    def _of(self, part: Follow[T], change: ObjectChange[T]) -> Iterator[ObjectChange[T]]:
         if not self._substituted:
             if _counts(change, self._others(part)):
                 yield change
@@ -48,7 +50,7 @@ class Parts(Generic[T]):
         else:
             yield from self._there(part, change)
 
-    def _word(self, part: Follow[T], change: Change[T]) -> Iterator[Change[T]]:
+    def _word(self, part: Follow[T], change: ObjectChange[T]) -> Iterator[ObjectChange[T]]:
         self._kept.pop(change.key, None)
         if any(told.held(change.key) is not None for told in self._told):
             if change.data is not None:
@@ -58,14 +60,14 @@ class Parts(Generic[T]):
             self._remember(change)
             yield change
 
-    def _remember(self, word: Change[T]) -> None:
+    def _remember(self, word: ObjectChange[T]) -> None:
         self._latest.pop(word.key, None)
         if word.data is not None:
             self._latest[word.key] = word
         if len(self._latest) > LATEST:
             del self._latest[next(iter(self._latest))]
 
-    def _there(self, part: Follow[T], change: Change[T]) -> Iterator[Change[T]]:
+    def _there(self, part: Follow[T], change: ObjectChange[T]) -> Iterator[ObjectChange[T]]:
         """What the server tells of. Where its part holds it no longer, that is told soon."""
         if not _counts(change, self._others(part)):
             if part.held(change.key) is None:
@@ -79,7 +81,7 @@ class Parts(Generic[T]):
                 self._overridden.add(change.key)
         yield change
 
-    def _end(self, part: Follow[T], change: Change[T]) -> Iterator[Change[T]]:
+    def _end(self, part: Follow[T], change: ObjectChange[T]) -> Iterator[ObjectChange[T]]:
         """The word of a substitute counts from now on; where it was lost, nothing is known."""
         word = self._kept.pop(change.key, None)
         is_lost = change.key in self._overridden
@@ -93,7 +95,7 @@ class Parts(Generic[T]):
         return [each for each in (*self._told, *self._substituted) if each is not part]
 
 
-def _counts(change: Change[T], others: Sequence[Follow[T]]) -> bool:
+def _counts(change: ObjectChange[T], others: Sequence[Follow[T]]) -> bool:
     """Whether a change in one part of a kind is one of the kind: the other parts hold nothing of
     that name, or nothing newer. Asked when the change is taken: what is newer there is told
     already, or waits behind it. Of one version that two parts hold neither may count on the other:

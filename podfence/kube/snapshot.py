@@ -14,9 +14,9 @@ from msgspec import Struct
 
 from podfence.errors import ClusterError
 from podfence.intake.unlisted import Unlisted
-from podfence.kube.client import Client, Refusal
+from podfence.kube.client import Client, ServerRefusal
 from podfence.kube.discovery import decode_as, discover
-from podfence.kube.listing import Ahead, Part, decode_page, list_parts
+from podfence.kube.listing import Ahead, ListPage, decode_page, list_parts
 from podfence.kube.narrow import object_type, page_decoder, plain
 from podfence.kube.resource import Resource, resources_of
 from podfence.text import printable
@@ -105,37 +105,39 @@ def _unread_versions(
     return Unlisted(kind, f"the server has versions {has} alone, and podfence reads {known}")
 
 
-Step = tuple[Resource, Part[Any] | Unlisted]
+SnapshotStep = tuple[Resource, ListPage[Any] | Unlisted]
 
 
-def _steps(client: Client, resources: Iterable[Resource], wanted: KindsToRead) -> Iterator[Step]:
+def _steps(
+    client: Client, resources: Iterable[Resource], wanted: KindsToRead
+) -> Iterator[SnapshotStep]:
     for resource in resources:
         enough = wanted.policies_of if resource.kind == "NetworkPolicy" else None
         if enough is not None:
             found = [_of_namespace(client, resource, namespace) for namespace in enough]
             if None not in found:
-                yield from ((resource, Part(items or (), first=False)) for items in found)
+                yield from ((resource, ListPage(items or (), first=False)) for items in found)
                 continue
         try:
             for part in list_parts(client, resource):
                 yield resource, part
-        except Refusal as refusal:
+        except ServerRefusal as refusal:
             if refusal.status != FORBIDDEN:
                 raise
-            yield resource, Part((), first=True)
+            yield resource, ListPage((), first=True)
             yield from _one_by_one(client, resource, wanted.namespaces, refusal)
 
 
 def _one_by_one(
-    client: Client, resource: Resource, namespaces: Iterable[str], refusal: Refusal
-) -> Iterator[Step]:
+    client: Client, resource: Resource, namespaces: Iterable[str], refusal: ServerRefusal
+) -> Iterator[SnapshotStep]:
     """What may be listed in some namespaces of a kind that may not be listed in the cluster."""
     listed: list[str] = []
     for namespace in namespaces:
         found = _of_namespace(client, resource, namespace)
         if found is not None:
             listed.append(namespace)
-            yield resource, Part(found, first=False)
+            yield resource, ListPage(found, first=False)
     text = f"{refusal.said}; {rbac_rule(resource)}"
     yield resource, Unlisted(resource.kind, text, tuple(listed))
 
@@ -151,7 +153,7 @@ def _of_namespace(client: Client, resource: Resource, namespace: str) -> tuple[A
         if resource.kind == "Namespace":
             body = client.get(f"{resource.path()}/{namespace}")
             return (decode_as(object_type(resource.kind), body, resource.path()),)
-    except Refusal as refusal:
+    except ServerRefusal as refusal:
         if refusal.status not in (FORBIDDEN, _NOT_FOUND):
             raise
     return None
@@ -177,7 +179,7 @@ def _elsewhere(client: Client, served: Iterable[Resource], wanted: KindsToRead) 
         path = resource.path()
         try:
             page = decode_page(decode, client.get(path, {"limit": "1"}), path)
-        except Refusal:
+        except ServerRefusal:
             counts[name] = -1
             continue
         counts[name] = len(page.items or ()) + (page.metadata.remainingItemCount or 0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from podfence.kube.follow import Change, Follow, Listing, Watching
+from podfence.kube.follow import Follow, Listing, ObjectChange, Watching
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class Substitute(Protocol[T]):
         self,
         action: Listing | Watching,
         follow: Follow[T],
-        tell: Callable[[Sequence[Change[T]], float], None],
+        tell: Callable[[Sequence[ObjectChange[T]], float], None],
     ) -> None:
         """Do it, to its end. ``tell``: what changed, and when the API server was last heard of, in
         seconds of the monotonic clock. Whatever is wrong is told to ``follow``."""

@@ -21,19 +21,19 @@ from msgspec import Struct
 
 from podfence.errors import UNREADABLE, ClusterError
 from podfence.kube.access import Access
-from podfence.kube.client import Client, Refusal
+from podfence.kube.client import Client, ServerRefusal
 from podfence.kube.follow import (
-    Change,
     Failure,
     Follow,
+    KindState,
     Listing,
+    ObjectChange,
     Pausing,
-    Read,
-    State,
+    ReadFunction,
     Watching,
 )
 from podfence.kube.listing import Ahead, list_raw, read_items
-from podfence.kube.parts import Parts
+from podfence.kube.parts import KindParts
 from podfence.kube.resource import Resource
 from podfence.kube.snapshot import FORBIDDEN, rbac_rule
 from podfence.kube.substitute import Substitute
@@ -55,19 +55,19 @@ _WAITING: Final = 256
 class Batch(Struct, Generic[T], frozen=True):
     """What came of one kind at one time, in order, and how the kind stands after it."""
 
-    changes: tuple[Change[T], ...]
-    state: State
+    changes: tuple[ObjectChange[T], ...]
+    state: KindState
     at: float = 0.0
     """When the last of it was read, in seconds of the monotonic clock."""
     version: str = ""
     """As ``Follow.version``, after it."""
 
 
-class Standing(Struct, frozen=True):
+class WatchStatus(Struct, frozen=True):
     """How a kind stands now. ``heard``: when the server last said anything about it, in seconds of
     the monotonic clock; None: never. ``relists``: lists that were begun again, by reason."""
 
-    state: State
+    state: KindState
     heard: float | None
     relists: Mapping[str, int]
 
@@ -87,7 +87,7 @@ class Watch(Generic[T]):
         self,
         access: Access,
         wanted: Iterable[Sequence[Resource]],
-        read: Read[T],
+        read: ReadFunction[T],
         *,
         later: Collection[tuple[str, str]] = (),
         environment: Mapping[str, str] = os.environ,
@@ -113,8 +113,8 @@ class Watch(Generic[T]):
             for resources in wanted
         ]
         self._later = {*later}
-        self._parts: dict[str, Parts[T]] = {
-            kind: Parts(
+        self._parts: dict[str, KindParts[T]] = {
+            kind: KindParts(
                 [loop.follow for loop in loops if not loop.is_substituted],
                 [loop.follow for loop in loops if loop.is_substituted],
             )
@@ -166,7 +166,7 @@ class Watch(Generic[T]):
             raise found
         return self._counting(*found)
 
-    def standings(self) -> tuple[Standing, ...]:
+    def standings(self) -> tuple[WatchStatus, ...]:
         """How each kind stands, or each part of one, but for those left for later; for any
         thread."""
         later = {*self._later}
@@ -198,7 +198,7 @@ class _Loop(Generic[T]):
     def __init__(
         self,
         follow: Follow[T],
-        read: Read[T],
+        read: ReadFunction[T],
         client: Client,
         put: Callable[[tuple[Follow[T], Batch[T]] | Exception], None],
         stopped: threading.Event,
@@ -213,7 +213,7 @@ class _Loop(Generic[T]):
         self._put = put
         self._stopped = stopped
         self._chance = chance
-        self._told: tuple[State, str] | None = None
+        self._told: tuple[KindState, str] | None = None
         self._heard: float | None = None
 
     @property
@@ -227,9 +227,9 @@ class _Loop(Generic[T]):
         return self._instead is not None
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> WatchStatus:
         """How the kind stands now."""
-        return Standing(self.follow.state, self._heard, dict(self.follow.relists))
+        return WatchStatus(self.follow.state, self._heard, dict(self.follow.relists))
 
     def interrupt(self) -> None:
         """End what the thread waits for."""
@@ -240,7 +240,7 @@ class _Loop(Generic[T]):
     def _hear(self) -> None:
         self._heard = time.monotonic()
 
-    def _hear_of(self, changes: Sequence[Change[T]], heard: float) -> None:
+    def _hear_of(self, changes: Sequence[ObjectChange[T]], heard: float) -> None:
         self._heard = heard
         self._tell(changes)
 
@@ -259,7 +259,7 @@ class _Loop(Generic[T]):
                     continue
                 try:
                     self._do(action)
-                except Refusal as refusal:
+                except ServerRefusal as refusal:
                     self._fail(_failure_of_refusal(refusal, action.resource))
                 except ClusterError as error:
                     self._fail(Failure(0, error.message))
@@ -279,7 +279,7 @@ class _Loop(Generic[T]):
         self.follow.failed(failure)
         self._tell(self.follow.given_up())
 
-    def _tell(self, changes: Sequence[Change[T]]) -> None:
+    def _tell(self, changes: Sequence[ObjectChange[T]]) -> None:
         state, version = self.follow.state, self.follow.version
         if (changes or (state, version) != self._told) and not self._stopped.is_set():
             self._told = state, version
@@ -321,7 +321,7 @@ class _Loop(Generic[T]):
                     continue
                 if self._stopped.is_set():
                     return
-                changes: list[Change[T]] = []
+                changes: list[ObjectChange[T]] = []
                 for line in lines:
                     failure = self._take(action.resource, line, changes)
                     if failure is not None:
@@ -332,7 +332,9 @@ class _Loop(Generic[T]):
                 self._tell(changes)
         self.follow.ended(anything=anything)
 
-    def _take(self, resource: Resource, line: bytes, changes: list[Change[T]]) -> Failure | None:
+    def _take(
+        self, resource: Resource, line: bytes, changes: list[ObjectChange[T]]
+    ) -> Failure | None:
         """One line of a watch; a failure where the server says that it cannot go on."""
         told = read_line(line)
         try:
@@ -351,7 +353,7 @@ class _Loop(Generic[T]):
         return None
 
 
-def _failure_of_refusal(refusal: Refusal, resource: Resource) -> Failure:
+def _failure_of_refusal(refusal: ServerRefusal, resource: Resource) -> Failure:
     text = refusal.said
     if refusal.status == FORBIDDEN:
         text = f"{text}; {rbac_rule(resource)}"

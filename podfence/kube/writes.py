@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 
-class Verb(Enum):
+class WriteVerb(Enum):
     """What is done, by its HTTP method."""
 
     CREATE = "POST"
@@ -23,16 +23,16 @@ class Verb(Enum):
     DELETE = "DELETE"
 
 
-class Write(Struct, frozen=True):
+class ApiWrite(Struct, frozen=True):
     """A change. ``path``: of the object, of what lies below it (``/status``), or of the collection
     that it is to be in. ``body``: an object, a patch, or options of a deletion."""
 
-    verb: Verb
+    verb: WriteVerb
     path: str
     body: Mapping[str, Any]
 
 
-def delete(path: str, uid: str = "", *, at_once: bool = False) -> Write:
+def delete(path: str, uid: str = "", *, at_once: bool = False) -> ApiWrite:
     """Delete one object, or all of a collection. ``uid``: only the one that has it. ``at_once``:
     nobody is waited for any more."""
     body: dict[str, Any] = {"kind": "DeleteOptions", "apiVersion": "v1"}
@@ -41,4 +41,4 @@ def delete(path: str, uid: str = "", *, at_once: bool = False) -> Write:
         body["preconditions"] = {"uid": uid}
     if at_once:
         body["gracePeriodSeconds"] = 0
-    return Write(Verb.DELETE, path, body)
+    return ApiWrite(WriteVerb.DELETE, path, body)

@@ -10,8 +10,8 @@ from typing import Final
 import msgspec
 
 from podfence.errors import ClusterError
-from podfence.kube.client import Client, Refusal
-from podfence.kube.writes import Verb, Write
+from podfence.kube.client import Client, ServerRefusal
+from podfence.kube.writes import ApiWrite, WriteVerb
 
 GONE: Final = frozenset({404, 409})
 """Answers that say: somebody was quicker. The object is not there, is there already, or is another
@@ -20,19 +20,21 @@ _ANOTHER: Final = "metadata.uid: Invalid value"
 """What is said of a patch whose uid is not that of the object."""
 
 
-def write(client: Client, change: Write) -> bool:
+def write(client: Client, change: ApiWrite) -> bool:
     """Make a change; False where somebody was quicker: ``GONE``, or another object has the name.
 
     Raises Refusal for any other answer, Lost where none came.
     """
-    content = "application/merge-patch+json" if change.verb is Verb.PATCH else "application/json"
+    content = (
+        "application/merge-patch+json" if change.verb is WriteVerb.PATCH else "application/json"
+    )
     try:
         body = msgspec.json.encode(change.body)
     except (TypeError, ValueError) as error:
         raise ClusterError(f"{change.path}: the object to write is not JSON: {error}") from error
     try:
         client.write(change.verb.value, change.path, body, content)
-    except Refusal as refusal:
+    except ServerRefusal as refusal:
         if refusal.status in GONE or (refusal.status == 422 and _ANOTHER in refusal.said):
             return False
         raise

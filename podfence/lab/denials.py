@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from podfence.drops.attempt import attempt_of
 from podfence.drops.attribution import Attribution
-from podfence.drops.ledger import MOST, Attributed, Ledger
+from podfence.drops.ledger import MOST, Attributed, DropLedger
 from podfence.drops.record import Drops, rfc3339
 from podfence.lab.probing.denied import Noted
 from podfence.live.node import LiveIndex
@@ -27,7 +27,7 @@ class Denials:
     """One ledger a node."""
 
     def __init__(self) -> None:
-        self._ledgers: dict[str, Ledger] = {}
+        self._ledgers: dict[str, DropLedger] = {}
 
     def take(
         self, noted: Mapping[str, Noted], cluster: Cluster, names: DomainTable
@@ -35,7 +35,7 @@ class Denials:
         """Copies that came, by node, and the cluster whose policies denied; what is wrong with the
         log of a node."""
         for node, found in noted.items():
-            ledger = self._ledgers.setdefault(node, Ledger(node, rfc3339))
+            ledger = self._ledgers.setdefault(node, DropLedger(node, rfc3339))
             ledger.lose(found.lost)
             times = {}
             for at, copy in found.copies:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from podfence.engine.permitted import from_own_node
 from podfence.lab.run import Progress, run_lab
 from podfence.lab.testbed.placement import schedule
-from podfence.lab.testbed.probeplan import Party, PartyKind
+from podfence.lab.testbed.probeplan import PartyKind, ProbeParty
 from podfence.lab.testbed.proved import Disagreement, Proved
 from podfence.lab.testbed.report import LabReport, PortSeen
 from podfence.lab.trial import LabOptions
@@ -23,7 +23,7 @@ from podfence.questions.tests.cells import Cell, Cells, TestInWorld
 from podfence.questions.tests.edits import edited, prepared
 from podfence.questions.tests.ends import Resolver
 from podfence.questions.tests.form import Expect, PolicyTest, PolicyTests
-from podfence.questions.tests.world import World
+from podfence.questions.tests.world import ClusterWorld
 
 
 def prove(
@@ -37,7 +37,7 @@ def prove(
     """Try the tests of a document in labs of their own: one for the cluster as it is, one for
     each list of what-if edits. Raises LabError where a lab cannot be built."""
     whole = prepared(cluster, [file], file)
-    labs: dict[str, tuple[World, LabReport]] = {}
+    labs: dict[str, tuple[ClusterWorld, LabReport]] = {}
     for test in filter(wanted, file.tests):
         reason = _not_by_packets(test)
         if reason:
@@ -50,9 +50,9 @@ def prove(
         lab = test.path if test.given else ""
         if lab not in labs:
             index = compile_cluster(schedule(given, options.nodes), names)
-            labs[lab] = World(index), run_lab(index, options, progress=progress)
+            labs[lab] = ClusterWorld(index), run_lab(index, options, progress=progress)
         world, report = labs[lab]
-        before = World(compile_cluster(schedule(whole, options.nodes), names))
+        before = ClusterWorld(compile_cluster(schedule(whole, options.nodes), names))
         same = before.pods == world.pods
         asked = TestInWorld(test, Resolver(before if same else world), world)
         if asked.misses and not test.allow_empty:
@@ -73,7 +73,7 @@ def _not_by_packets(test: PolicyTest) -> str:
     return ""
 
 
-def _judged(asked: TestInWorld, world: World, report: LabReport) -> Proved:
+def _judged(asked: TestInWorld, world: ClusterWorld, report: LabReport) -> Proved:
     test = asked.test
     packets = denials = differ = 0
     wrong: list[Disagreement] = []
@@ -111,15 +111,15 @@ def _judged(asked: TestInWorld, world: World, report: LabReport) -> Proved:
     return Proved(test, status, packets, denials, differ, first, len(wrong), text=text)
 
 
-def _name(party: Party, report: LabReport) -> str:
+def _name(party: ProbeParty, report: LabReport) -> str:
     if party.side is PartyKind.POD:
         return report.workloads.get(party.name, party.name)
     return f"node/{party.name}" if party.side is PartyKind.NODE else party.name
 
 
 def _looked_at(
-    asked: TestInWorld, world: World, report: LabReport
-) -> Iterator[tuple[Party, Party, PortSeen, bool]]:
+    asked: TestInWorld, world: ClusterWorld, report: LabReport
+) -> Iterator[tuple[ProbeParty, ProbeParty, PortSeen, bool]]:
     """The probes of a test, each with whether it has to be open."""
     sides: dict[int, _Side] = {
         number: _Side(Cells(asked, world, family)) for number, family in world.families.items()
@@ -139,7 +139,7 @@ def _looked_at(
                     yield pair.source, pair.target, port, cell.must
 
 
-def _is_own_node(world: World, source: Party, target: Party) -> bool:
+def _is_own_node(world: ClusterWorld, source: ProbeParty, target: ProbeParty) -> bool:
     if target.side is not PartyKind.POD or source.side is PartyKind.POD:
         return False
     endpoint = world.index.endpoints[target.name]
@@ -155,9 +155,9 @@ class _Side:
         for cell in cells.all():
             for destination in cell.destinations:
                 self._by_destination.setdefault(destination, []).append(cell)
-        self._known: dict[Party, int | None] = {}
+        self._known: dict[ProbeParty, int | None] = {}
 
-    def cells_of(self, source: Party, target: Party, port: PortSeen) -> Iterator[Cell]:
+    def cells_of(self, source: ProbeParty, target: ProbeParty, port: PortSeen) -> Iterator[Cell]:
         near, far = self._atom(source), self._atom(target)
         if near is None or far is None:
             return
@@ -166,12 +166,12 @@ class _Side:
             if near in cell.sources and (port.protocol, port.port) in sets[cell.ports]:
                 yield cell
 
-    def _atom(self, party: Party) -> int | None:
+    def _atom(self, party: ProbeParty) -> int | None:
         if party not in self._known:
             self._known[party] = self._found(party)
         return self._known[party]
 
-    def _found(self, party: Party) -> int | None:
+    def _found(self, party: ProbeParty) -> int | None:
         world, family = self._cells.world, self._cells.family.number
         if party.side is PartyKind.POD:
             pod = world.number_of.get(party.name)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from podfence.errors import Position, Source
 from podfence.lab.testbed.livetraffic import TrafficLosses
-from podfence.lab.testbed.probeplan import LabNode, Party
+from podfence.lab.testbed.probeplan import LabNode, ProbeParty
 from podfence.lab.testbed.report import LabReport, SentProbe
 from podfence.model.objects import Service
 from podfence.policy.origin import Origin
@@ -46,7 +46,7 @@ class NodeState(Struct, frozen=True):
     node: LabNode
     epoch: int | None
     """Goes up when live connections are judged again; None: an agent alone knows it."""
-    pods: tuple[Party, ...]
+    pods: tuple[ProbeParty, ...]
 
 
 class ServedBy(Struct, frozen=True):
@@ -83,9 +83,9 @@ class Stated(Struct, frozen=True):
 class Applied(Struct, frozen=True):
     """What a change led to."""
 
-    came: tuple[Party, ...]
+    came: tuple[ProbeParty, ...]
     """New pods, and pods with another node or address."""
-    gone: tuple[Party, ...]
+    gone: tuple[ProbeParty, ...]
     """The other way round."""
     changes: tuple[VerdictChange, ...]
     nodes: int

@@ -60,7 +60,7 @@ from podfence.lab.testbed.hostnames import RESOLVER, hosts_text
 from podfence.lab.testbed.liveflows import Flows, flows_across
 from podfence.lab.testbed.livetraffic import TrafficLosses, account
 from podfence.lab.testbed.placement import schedule
-from podfence.lab.testbed.probeplan import Party, PartyKind, ProbePlan, make_plan
+from podfence.lab.testbed.probeplan import PartyKind, ProbeParty, ProbePlan, make_plan
 from podfence.lab.testbed.probes import Probe, ProbeOutcome
 from podfence.lab.testbed.report import SentProbe
 from podfence.lab.testbed.services import frontends, services_text
@@ -87,7 +87,7 @@ _BEFORE, _AFTER = 0.2, 0.3
 """Seconds for which live connections run before and after a change."""
 
 
-class World(Struct, frozen=True):
+class LabWorld(Struct, frozen=True):
     """Everything that follows from one input."""
 
     input: LabInput
@@ -97,7 +97,7 @@ class World(Struct, frozen=True):
     """What each node enforces, by its name."""
 
 
-def world(read: LabInput, options: LabOptions, before: World | None = None) -> World:
+def world(read: LabInput, options: LabOptions, before: LabWorld | None = None) -> LabWorld:
     """What a lab shall be; ``before``: what it is. Raises LabError when there is nothing to
     build."""
     cluster = Cluster.of(read.objects)
@@ -109,13 +109,13 @@ def world(read: LabInput, options: LabOptions, before: World | None = None) -> W
             "nothing to build: no pod of the input has an address that a lab can give it"
         )
     rules = {node.name: lower(index, local_node(plan, node)) for node in plan.nodes}
-    return World(read, index, plan, rules)
+    return LabWorld(read, index, plan, rules)
 
 
 class Session:
     """Answers messages, one after the other. Raises PodfenceError where one cannot be done."""
 
-    def __init__(self, name: str, lab: LabProcess, first: World, options: LabOptions) -> None:
+    def __init__(self, name: str, lab: LabProcess, first: LabWorld, options: LabOptions) -> None:
         """Builds and enforces ``first``."""
         self._name = name
         self.lab = lab
@@ -225,7 +225,7 @@ class Session:
         forever = [(self.committed, inf)]
         return account(found, dict.fromkeys(range(len(flows.revoked)), forever))
 
-    def _become(self, old: World, new: World) -> Applied:
+    def _become(self, old: LabWorld, new: LabWorld) -> Applied:
         self._note_denied()
         start = monotonic()
         changes = {
@@ -234,7 +234,7 @@ class Session:
         self._change(old, new, changes)
         return _applied(old, new, changes, monotonic() - start)
 
-    def _change(self, old: World, new: World, changes: Mapping[str, NodeStep]) -> None:
+    def _change(self, old: LabWorld, new: LabWorld, changes: Mapping[str, NodeStep]) -> None:
         """All of it or nothing. Raises PodfenceError."""
         try:
             self.lab.call(Grow(new.plan))
@@ -251,7 +251,7 @@ class Session:
     def close(self) -> None:
         """The lab process is all that was started."""
 
-    def _serve(self, wanted: World) -> None:
+    def _serve(self, wanted: LabWorld) -> None:
         """Make the Services of a world reachable on every node."""
         every = frontends(wanted.index, wanted.plan)
         for node in wanted.plan.nodes:
@@ -329,7 +329,9 @@ class Session:
         return RulePositions.of(origins, self._world.input.positions.shown)
 
 
-def _applied(old: World, new: World, changes: Mapping[str, NodeStep], seconds: float) -> Applied:
+def _applied(
+    old: LabWorld, new: LabWorld, changes: Mapping[str, NodeStep], seconds: float
+) -> Applied:
     outside = _outside((old.plan, new.plan))
     return Applied(
         came=_without(new.plan, old.plan),
@@ -343,7 +345,7 @@ def _applied(old: World, new: World, changes: Mapping[str, NodeStep], seconds: f
     )
 
 
-def _without(plan: ProbePlan, other: ProbePlan) -> tuple[Party, ...]:
+def _without(plan: ProbePlan, other: ProbePlan) -> tuple[ProbeParty, ...]:
     """Pods of one plan that another one has not, or not in the same way."""
     known = {party.name: party for party in other.parties}
     pods = (party for party in plan.parties if party.side is PartyKind.POD)
@@ -352,7 +354,7 @@ def _without(plan: ProbePlan, other: ProbePlan) -> tuple[Party, ...]:
 
 def _outside(plans: Sequence[ProbePlan]) -> list[IPAddress]:
     """Outside addresses that take part in any plan."""
-    parties: dict[Party, None] = {
+    parties: dict[ProbeParty, None] = {
         party: None for plan in plans for party in plan.parties if party.side is PartyKind.OUTSIDE
     }
     return [address for party in parties for address in party.addresses]

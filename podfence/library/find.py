@@ -37,9 +37,9 @@ from podfence.questions.plan.newcomers import with_newcomers
 from podfence.questions.plan.outcomes import Outcome
 from podfence.questions.selecting import selecting
 from podfence.questions.tests.ends import Resolver
-from podfence.questions.tests.form import ALL_PORTS, PortSpec, Target
+from podfence.questions.tests.form import ALL_PORTS, PortSpec, TargetEnd
 from podfence.questions.tests.words import read_end
-from podfence.questions.tests.world import World
+from podfence.questions.tests.world import ClusterWorld
 from podfence.render.entries import entry_name
 
 FILES = Inputs(("-",))
@@ -59,11 +59,11 @@ class Find:
         self._index = index
 
     @cached_property
-    def _world(self) -> World:
+    def _world(self) -> ClusterWorld:
         """The compiled cluster, with a pod to come in each namespace and in a new one."""
         cluster = self._loaded.cluster
         coming = with_newcomers(cluster, cluster.namespaces.keys())
-        return World(compile_cluster(coming, self._index.names))
+        return ClusterWorld(compile_cluster(coming, self._index.names))
 
     # -- connections
 
@@ -76,18 +76,18 @@ class Find:
     def from_(self, end: str, port: str | None = None, *, namespace: str | None = None) -> Reached:
         """What an end can reach, and by which rule."""
         with asking(self._loaded, FILES):
-            source = Target(end_of(end, namespace or DEFAULT_NAMESPACE))
+            source = TargetEnd(end_of(end, namespace or DEFAULT_NAMESPACE))
             ports = ports_of(port) if port is not None else ALL_PORTS
             return self._reached([source], None, Direction.EGRESS, ports)
 
     def exposed(self, *, to_internet: bool = False) -> Reached:
         """Pods that addresses outside the cluster reach; with ``to_internet`` those that reach
         addresses of the internet."""
-        pods = Target(read_end("*", DEFAULT_NAMESPACE))
+        pods = TargetEnd(read_end("*", DEFAULT_NAMESPACE))
         if to_internet:
-            internet = Target(read_end("internet", DEFAULT_NAMESPACE))
+            internet = TargetEnd(read_end("internet", DEFAULT_NAMESPACE))
             return self._reached([pods], [internet], Direction.EGRESS)
-        return self._reached([Target(OUTSIDE)], [pods], Direction.INGRESS)
+        return self._reached([TargetEnd(OUTSIDE)], [pods], Direction.INGRESS)
 
     def entries(self) -> tuple[Entry, ...]:
         """Every Ingress, route, Service and port of a node that leads in from outside, and who can
@@ -108,8 +108,8 @@ class Find:
 
     def _reached(
         self,
-        sources: list[Target] | None,
-        targets: list[Target] | None,
+        sources: list[TargetEnd] | None,
+        targets: list[TargetEnd] | None,
         near: Direction,
         ports: PortSpec = ALL_PORTS,
     ) -> Reached:

@@ -34,7 +34,7 @@ def traffic_of(used: judged.Used, seen: FlowRecords) -> Traffic:
     return Traffic(cut, opened, used.kept, used.refused, ungrounded(used, seen))
 
 
-def _use(each: judged.Use) -> Use:
+def _use(each: judged.ChangedUse) -> Use:
     found = each.connection
     port = port_text(found.protocol, found.port)
     ends = found.source.name, found.destination.name

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from podfence.live.pods import At
-from podfence.live.policystore import Refusal
+from podfence.live.policystore import UnreadPolicy
 from podfence.live.selections import Moved
 from podfence.model.networkpolicy import IPNetwork
 from podfence.policy.index import DirectionPolicy, EndpointPolicy
 from podfence.sets.members import Members
 
 
-class Change(Struct, frozen=True):
+class LiveChange(Struct, frozen=True):
     """``new`` and ``gone``: the policies of one direction that pods here have, or have no more.
     ``verdicts``: by address, the policies of the pods here that it may belong to; none: it is no
     pod's here any more. ``moved``: members of selections that are looked at. ``pod_cidrs``: the
@@ -29,7 +29,7 @@ class Change(Struct, frozen=True):
     pod_cidrs: tuple[IPNetwork, ...] | None = None
     released: Mapping[int, Members] = {}
     given: Mapping[int, Members] = {}
-    refused: tuple[Refusal, ...] = ()
+    refused: tuple[UnreadPolicy, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether the table has to change for it."""

@@ -21,7 +21,7 @@ from podfence.policy.addressblocks import Signature
 from podfence.policy.classes import ClassKey
 from podfence.policy.index import Contested, Endpoint, EndpointClass, OutsideLookup
 
-Region = tuple[int, Signature]
+ClassRegion = tuple[int, Signature]
 """Addresses of one family with the same signature."""
 PodChange = tuple[Pod | None, Pod | None]
 """Before and after; None: it was not there, or is not there now."""
@@ -43,8 +43,8 @@ class ClassTable(Struct, frozen=True, eq=False):
     by_address: Mapping[IPAddress, Endpoint] = _NOTHING
     claims: Mapping[IPAddress, Claim] = _NOTHING
     contested: Mapping[IPAddress, Contested] = _NOTHING
-    inhabited: Mapping[Region, int] = _NOTHING
-    outside: Mapping[Region, int] = _NOTHING
+    inhabited: Mapping[ClassRegion, int] = _NOTHING
+    outside: Mapping[ClassRegion, int] = _NOTHING
     holding: Mapping[int, FrozenBitMap] = _NOTHING
     lookup: OutsideLookup = OutsideLookup(_NOTHING, _NOTHING)
     free: tuple[int, ...] = ()

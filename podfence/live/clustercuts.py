@@ -29,7 +29,7 @@ read_ip_block = lru_cache(maxsize=1 << 14)(ip_block)
 """The block that an ipBlock means; large clusters name the same ones again and again."""
 
 
-class Wanted(Struct, frozen=True):
+class NeededCuts(Struct, frozen=True):
     """What one policy, or a number of them, need classes to be cut at."""
 
     keys: tuple[str, ...] = ()
@@ -55,7 +55,7 @@ class Cuts(Struct, frozen=True, eq=False):
             cls(RelevantLabels(()), MappingProxyType({}), nothing, nothing, {}, {}), nothing
         )
 
-    def after(self, gone: Iterable[Wanted], wanted: Iterable[Wanted]) -> Cuts:
+    def after(self, gone: Iterable[NeededCuts], wanted: Iterable[NeededCuts]) -> Cuts:
         """Some policies want something else now. What does not change is the very same value."""
         gone, wanted = tuple(gone), tuple(wanted)
         keys = _counted(self.keys, (w.keys for w in gone), (w.keys for w in wanted))

@@ -19,7 +19,7 @@ from podfence.model.networkpolicy import NetworkPolicy
 from podfence.model.objects import EndpointSlice, Namespace, Node, Pod, Service
 
 
-class Event(Struct, frozen=True):
+class ClusterEvent(Struct, frozen=True):
     """Neither ``thing`` nor ``doubts``: the object is gone."""
 
     ref: ObjectRef
@@ -30,19 +30,19 @@ class Event(Struct, frozen=True):
     """What could not be read of it."""
 
 
-def put(thing: ClusterObject, *doubts: Doubt) -> Event:
+def put(thing: ClusterObject, *doubts: Doubt) -> ClusterEvent:
     """An object was added or has changed."""
-    return Event(ref_of(thing), thing, doubts)
+    return ClusterEvent(ref_of(thing), thing, doubts)
 
 
-def gone(ref: ObjectRef) -> Event:
+def gone(ref: ObjectRef) -> ClusterEvent:
     """An object was deleted."""
-    return Event(ref)
+    return ClusterEvent(ref)
 
 
-def unread(doubt: Doubt) -> Event:
+def unread(doubt: Doubt) -> ClusterEvent:
     """An object is there and cannot be read."""
-    return Event(ref_of_doubt(doubt), None, (doubt,))
+    return ClusterEvent(ref_of_doubt(doubt), None, (doubt,))
 
 
 def ref_of(thing: ClusterObject) -> ObjectRef:
@@ -66,37 +66,37 @@ def ref_of_doubt(doubt: Doubt) -> ObjectRef:
     return ObjectRef(f"unread {doubt.kind}", doubt.namespace, place)
 
 
-class Known(Struct, frozen=True):
+class KnownObject(Struct, frozen=True):
     """What is known under one name."""
 
     thing: ClusterObject | None
     doubts: tuple[Doubt, ...]
 
 
-def known_of(cluster: Cluster) -> dict[ObjectRef, Known]:
+def known_of(cluster: Cluster) -> dict[ObjectRef, KnownObject]:
     """Everything that a cluster holds, by name. Namespaces that no object declares are left out:
     they are there for as long as something names them."""
     doubts: dict[ObjectRef, list[Doubt]] = {}
     for doubt in cluster.doubts:
         doubts.setdefault(ref_of_doubt(doubt), []).append(doubt)
     found = {
-        (ref := ref_of(thing)): Known(thing, tuple(doubts.pop(ref, ())))
+        (ref := ref_of(thing)): KnownObject(thing, tuple(doubts.pop(ref, ())))
         for thing in _things(cluster)
     }
-    found.update((ref, Known(None, tuple(rest))) for ref, rest in doubts.items())
+    found.update((ref, KnownObject(None, tuple(rest))) for ref, rest in doubts.items())
     return found
 
 
-def changes(before: Mapping[ObjectRef, Known], after: Cluster) -> Iterator[Event]:
+def changes(before: Mapping[ObjectRef, KnownObject], after: Cluster) -> Iterator[ClusterEvent]:
     """The events that lead from what was known to a cluster. Objects that are equal but for their
     place in a file have changed: answers name that place."""
     found = known_of(after)
     for ref in before:
         if ref not in found:
-            yield Event(ref)
+            yield ClusterEvent(ref)
     for ref, known in found.items():
         if before.get(ref) != known:
-            yield Event(ref, known.thing, known.doubts)
+            yield ClusterEvent(ref, known.thing, known.doubts)
 
 
 def _things(cluster: Cluster) -> Iterator[ClusterObject]:

@@ -18,13 +18,13 @@ from msgspec.structs import replace
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.live.clusterclasses import ClassTable, TableChange
-from podfence.live.clustercuts import Cuts, Wanted, read_ip_block
-from podfence.live.clusterevents import Event, changes, known_of
+from podfence.live.clustercuts import Cuts, NeededCuts, read_ip_block
+from podfence.live.clusterevents import ClusterEvent, changes, known_of
 from podfence.live.clusternodes import NodeAddresses
-from podfence.live.clusterobjects import Changed, Objects
+from podfence.live.clusterobjects import ChangedObjects, ClusterObjects
 from podfence.live.clusterselect import ClusterSelector, Scoped, SelectorChange
 from podfence.live.clusterstep import empty_table, next_table
-from podfence.live.clustertiers import ClusterTiers, Readers, Said
+from podfence.live.clustertiers import ClusterTiers, CompiledTierPolicy, Readers
 from podfence.model.cluster import Cluster, Policy
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.meta import ObjectRef
@@ -63,9 +63,9 @@ class ClusterIndex(Struct, frozen=True, eq=False):
     """``index``: the compiled cluster. The rest is how the next state is made of this one."""
 
     index: PolicyIndex
-    objects: Objects
+    objects: ClusterObjects
     table: ClassTable
-    said: Mapping[ObjectRef, Said]
+    said: Mapping[ObjectRef, CompiledTierPolicy]
     tiers: ClusterTiers
     readers: Readers
     rules: RuleCompiler
@@ -76,13 +76,13 @@ class ClusterIndex(Struct, frozen=True, eq=False):
     def of(cls, cluster: Cluster, names: DomainTable = NO_NAMES) -> ClusterIndex:
         """The state of a cluster. ``names``: what domain names stand for (CNP-19)."""
         known = known_of(cluster)
-        events = (Event(ref, each.thing, each.doubts) for ref, each in known.items())
+        events = (ClusterEvent(ref, each.thing, each.doubts) for ref, each in known.items())
         return cls.empty(names).apply(events)[0]
 
     @classmethod
     def empty(cls, names: DomainTable = NO_NAMES) -> ClusterIndex:
         """The state of a cluster that holds nothing yet."""
-        objects, table, tiers = Objects(), empty_table(), ClusterTiers.empty()
+        objects, table, tiers = ClusterObjects(), empty_table(), ClusterTiers.empty()
         select = ClusterSelector(table, objects.cluster.namespaces)
         rules = _rules(select, table, Numbers())
         index = PolicyIndex(
@@ -106,7 +106,7 @@ class ClusterIndex(Struct, frozen=True, eq=False):
         """The state of another cluster, by way of what differs."""
         return self.apply(changes(self.objects.known, cluster))
 
-    def apply(self, events: Iterable[Event]) -> tuple[ClusterIndex, Affected]:
+    def apply(self, events: Iterable[ClusterEvent]) -> tuple[ClusterIndex, Affected]:
         """The state after these events; of several about one object the last counts."""
         objects, changed = self.objects.after(events)
         if objects is self.objects:
@@ -122,7 +122,7 @@ def _rules(select: ClusterSelector, table: ClassTable, numbers: Numbers) -> Rule
 class _Step:
     """From one state to the next."""
 
-    def __init__(self, old: ClusterIndex, objects: Objects, changed: Changed) -> None:
+    def __init__(self, old: ClusterIndex, objects: ClusterObjects, changed: ChangedObjects) -> None:
         self._old = old
         self._objects = objects
         self._changed = changed
@@ -205,22 +205,22 @@ class _Step:
         return found
 
     def _cuts(
-        self, policies: Mapping[ObjectRef, Policy | None], wanted: Mapping[ObjectRef, Wanted]
+        self, policies: Mapping[ObjectRef, Policy | None], wanted: Mapping[ObjectRef, NeededCuts]
     ) -> Cuts:
         said = self._old.said
         gone = [said[ref].wanted for ref in policies if ref in said]
         return self._old.table.cuts.after(gone, wanted.values())
 
-    def _wanted(self, policy: Policy) -> Wanted:
+    def _wanted(self, policy: Policy) -> NeededCuts:
         keys = tuple(set(asked_keys(policy)))
         if isinstance(policy, NetworkPolicy):
-            return Wanted(keys, tuple(map(read_ip_block, ip_blocks_of(policy))))
-        return Wanted(keys, tuple(self._reader.blocks(policy)))
+            return NeededCuts(keys, tuple(map(read_ip_block, ip_blocks_of(policy))))
+        return NeededCuts(keys, tuple(self._reader.blocks(policy)))
 
-    def _read(self, policy: Policy, wanted: Wanted, rules: RuleCompiler) -> Said:
+    def _read(self, policy: Policy, wanted: NeededCuts, rules: RuleCompiler) -> CompiledTierPolicy:
         selected, found = read_policy(policy, rules.select, self._reader)
         compilers = tuple([PolicyCompiler(each, rules.numbers) for each in found])
-        return Said(policy, selected, compilers, wanted)
+        return CompiledTierPolicy(policy, selected, compilers, wanted)
 
     def _others(
         self,
@@ -228,9 +228,9 @@ class _Step:
         of_table: TableChange,
         of_select: SelectorChange,
         rules: RuleCompiler,
-    ) -> list[tuple[Said, Said]]:
+    ) -> list[tuple[CompiledTierPolicy, CompiledTierPolicy]]:
         """Policies that say the same words, and select others or mean others by them."""
-        found: list[tuple[Said, Said]] = []
+        found: list[tuple[CompiledTierPolicy, CompiledTierPolicy]] = []
         if not (of_table.touched or of_select.namespaces or of_select.peers):
             return found
         said = self._old.said
@@ -268,7 +268,8 @@ class _Step:
 
 
 def _subjects(
-    edited: Iterable[tuple[Said | None, Said | None]], direction: Direction
+    edited: Iterable[tuple[CompiledTierPolicy | None, CompiledTierPolicy | None]],
+    direction: Direction,
 ) -> FrozenBitMap:
     """The classes to which a policy said something, or says something now."""
     found = (each.subjects(direction) for pair in edited for each in pair if each is not None)
@@ -282,7 +283,9 @@ def _selects_alike(before: ClassTable, now: ClassTable, change: TableChange) -> 
     return cuts and not change.touched and not change.relabelled
 
 
-def _unused(before: Said, said: Mapping[ObjectRef, Said]) -> tuple[PolicyCompiler, ...]:
+def _unused(
+    before: CompiledTierPolicy, said: Mapping[ObjectRef, CompiledTierPolicy]
+) -> tuple[PolicyCompiler, ...]:
     """Compilers that a policy no longer has."""
     now = said.get(before.policy.ref)
     return () if now is not None and now.compilers is before.compilers else before.compilers

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from podfence.live.clusterevents import Event, Known
+from podfence.live.clusterevents import ClusterEvent, KnownObject
 from podfence.model.cluster import Cluster, ClusterObject, Policy, undeclared, with_name_label
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.doubt import Doubt
@@ -31,11 +31,11 @@ _NAMING = (Pod, NetworkPolicy, Service)
 """Objects of these kinds name a namespace, whether it is declared or not."""
 _FEW = 50
 """So many objects find their places one by one; more are sorted."""
-_ABSENT = Known(None, ())
+_ABSENT = KnownObject(None, ())
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
-class Changed(Struct, frozen=True):
+class ChangedObjects(Struct, frozen=True):
     """What is another thing than before; None: it was not there, or is not there now.
     ``namespaces``: with those that come and go because objects name them."""
 
@@ -51,24 +51,24 @@ class Changed(Struct, frozen=True):
         ]
 
 
-class Objects(Struct, frozen=True, eq=False):
+class ClusterObjects(Struct, frozen=True, eq=False):
     """``named``: how many objects name each namespace."""
 
-    known: Mapping[ObjectRef, Known] = _NOTHING
+    known: Mapping[ObjectRef, KnownObject] = _NOTHING
     kinds: Kinds = MappingProxyType(dict.fromkeys(_KINDS, _NOTHING))
     named: Mapping[str, int] = _NOTHING
     cluster: Cluster = Cluster(_NOTHING, _NOTHING, ())
 
-    def after(self, events: Iterable[Event]) -> tuple[Objects, Changed]:
+    def after(self, events: Iterable[ClusterEvent]) -> tuple[ClusterObjects, ChangedObjects]:
         """The objects after these events; of one name the last counts."""
-        last = {event.ref: Known(event.thing, event.doubts) for event in events}
+        last = {event.ref: KnownObject(event.thing, event.doubts) for event in events}
         moved = {
             ref: (before, now)
             for ref, now in last.items()
             if (before := self.known.get(ref, _ABSENT)) != now
         }
         if not moved:
-            return self, Changed()
+            return self, ChangedObjects()
         known = _with(self.known, {r: None if n == _ABSENT else n for r, (_, n) in moved.items()})
         things = {ref: (b.thing, n.thing) for ref, (b, n) in moved.items() if b.thing != n.thing}
         kinds = {kind: _with(self.kinds[kind], _of_kind(kind, things)) for kind in _KINDS}
@@ -76,11 +76,11 @@ class Objects(Struct, frozen=True, eq=False):
         namespaces = self._namespaces(things, kinds, named)
         doubtful = any(before.doubts or now.doubts for before, now in moved.values())
         cluster = self._cluster(kinds, known if doubtful else None, things, namespaces)
-        changed = Changed(
+        changed = ChangedObjects(
             tuple((_in_force(before), _in_force(now)) for before, now in things.values()),
             tuple((self.cluster.namespaces.get(n), now) for n, now in namespaces.items()),
         )
-        return Objects(known, kinds, named, cluster), changed
+        return ClusterObjects(known, kinds, named, cluster), changed
 
     def _named(self, things: Mapping[ObjectRef, tuple[Any, Any]]) -> Mapping[str, int]:
         moved: Counter[str] = Counter()
@@ -114,7 +114,7 @@ class Objects(Struct, frozen=True, eq=False):
     def _cluster(
         self,
         kinds: Kinds,
-        known: Mapping[ObjectRef, Known] | None,
+        known: Mapping[ObjectRef, KnownObject] | None,
         things: Mapping[ObjectRef, tuple[Any, Any]],
         namespaces: Mapping[str, Namespace | None],
     ) -> Cluster:
@@ -214,6 +214,6 @@ def _sorted(
     return tuple(new)
 
 
-def _doubts(known: Mapping[ObjectRef, Known]) -> tuple[Doubt, ...]:
+def _doubts(known: Mapping[ObjectRef, KnownObject]) -> tuple[Doubt, ...]:
     refs = sorted(ref for ref, each in known.items() if each.doubts)
     return tuple(doubt for ref in refs for doubt in known[ref].doubts)

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from msgspec.structs import replace
 from pyroaring import BitMap, FrozenBitMap
 
-from podfence.live.clusterclasses import SAME, ClassTable, PodChange, Region, TableChange
+from podfence.live.clusterclasses import SAME, ClassRegion, ClassTable, PodChange, TableChange
 from podfence.live.clustercuts import FAMILIES, Cuts
 from podfence.model.claims import Claim
 from podfence.model.objects import IPAddress, Pod
@@ -282,8 +282,8 @@ class _Step:
 
     def _inhabited(
         self, contested: Mapping[IPAddress, Contested], recut: bool
-    ) -> Mapping[Region, int]:
-        new = Counter[Region]()
+    ) -> Mapping[ClassRegion, int]:
+        new = Counter[ClassRegion]()
         if recut:
             new.update(map(self._region, (*self._by_address, *contested)))
             return new
@@ -302,19 +302,19 @@ class _Step:
                     self._put_outside(region, full=not full)
         return new
 
-    def _region(self, address: IPAddress) -> Region:
+    def _region(self, address: IPAddress) -> ClassRegion:
         return address.version, self._cuts.signature(address)
 
-    def _is_full(self, region: Region, inhabited: int) -> bool:
+    def _is_full(self, region: ClassRegion, inhabited: int) -> bool:
         return self._cuts.spans[region].size == inhabited
 
-    def _put_outside(self, region: Region, *, full: bool) -> None:
+    def _put_outside(self, region: ClassRegion, *, full: bool) -> None:
         number = self._outside[region]
         outside = outside_set(region[0], self._cuts.spans[region], empty=full)
         self._classes[number] = EndpointClass(number, outside=outside)
         self._touched.add(number)
 
-    def _recut(self, inhabited: Mapping[Region, int]) -> OutsideLookup:
+    def _recut(self, inhabited: Mapping[ClassRegion, int]) -> OutsideLookup:
         """The outside classes of address lines that are cut elsewhere."""
         spans, old = self._cuts.spans, self._old.cuts.spans
         for region in self._old.outside:

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 from pyroaring import BitMap, FrozenBitMap
 
-from podfence.live.clustercuts import Wanted
+from podfence.live.clustercuts import NeededCuts
 from podfence.model.cluster import Policy
 from podfence.model.meta import ObjectRef
 from podfence.policy.compile import TIERS, Tiers
@@ -29,13 +29,13 @@ _SPARE = 1000
 """Tiers that nobody has any more are kept until there are so many more of them than of others."""
 
 
-class Said(Struct, frozen=True, eq=False):
+class CompiledTierPolicy(Struct, frozen=True, eq=False):
     """One policy: the classes that it selects, its compilers, and what it needs classes cut at."""
 
     policy: Policy
     selected: FrozenBitMap
     compilers: tuple[PolicyCompiler, ...]
-    wanted: Wanted
+    wanted: NeededCuts
 
     def subjects(self, direction: Direction) -> FrozenBitMap:
         """The classes to which it says something in a direction."""
@@ -43,7 +43,7 @@ class Said(Struct, frozen=True, eq=False):
         return self.selected if has else FrozenBitMap()
 
 
-def _compilers(said: Said | None) -> Iterator[tuple[PolicyCompiler, FrozenBitMap]]:
+def _compilers(said: CompiledTierPolicy | None) -> Iterator[tuple[PolicyCompiler, FrozenBitMap]]:
     """The compilers of a policy, each with the classes that it selects."""
     if said is not None:
         for compiler in said.compilers:
@@ -68,7 +68,9 @@ class ClusterTiers(Struct, frozen=True, eq=False):
         return self.tiers.policy(subject, rules)
 
     def after(
-        self, changed: Iterable[tuple[Said | None, Said | None]], died: FrozenBitMap
+        self,
+        changed: Iterable[tuple[CompiledTierPolicy | None, CompiledTierPolicy | None]],
+        died: FrozenBitMap,
     ) -> tuple[ClusterTiers, FrozenBitMap]:
         """Policies before and after, and classes that are gone. Returns the classes that are told
         something else, too."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
-from podfence.live.profiles import Held
+from podfence.live.profiles import HeldSelection
 from podfence.model.facts import NameFacts
 from podfence.policy.domains import At, patterns_of
 from podfence.policy.words import Selection
@@ -21,17 +21,17 @@ class DomainNames:
 
     def __init__(self) -> None:
         self._facts: dict[str, NameFacts] = {}
-        self._of: defaultdict[str, set[Held]] = defaultdict(set)
+        self._of: defaultdict[str, set[HeldSelection]] = defaultdict(set)
         """By what a policy writes, the selections with it."""
         self._having: dict[int, Counter[At]] = {}
-        """By ``Held.number``, how many of its names have each address."""
+        """By ``HeldSelection.number``, how many of its names have each address."""
 
     @property
     def patterns(self) -> frozenset[str]:
         """What policies write whose pods are here."""
         return frozenset(self._of)
 
-    def hold(self, held: Held) -> None:
+    def hold(self, held: HeldSelection) -> None:
         """Somebody begins to look at a selection."""
         if not held.selection.names:
             return
@@ -43,7 +43,7 @@ class DomainNames:
             for at in _addresses(facts, kept=held.selection.kept)
         )
 
-    def release(self, held: Held) -> None:
+    def release(self, held: HeldSelection) -> None:
         """Nobody looks at it any more."""
         if self._having.pop(held.number, None) is not None:
             for pattern in held.selection.names:
@@ -51,7 +51,7 @@ class DomainNames:
                 if not self._of[pattern]:
                     del self._of[pattern]
 
-    def members(self, held: Held, family: int) -> Members:
+    def members(self, held: HeldSelection, family: int) -> Members:
         """The addresses of one IP version that the names of a selection have."""
         having = self._having.get(held.number, ())
         return Members.of(family, (number for version, number in having if version == family))
@@ -62,7 +62,7 @@ class DomainNames:
             at in _addresses(facts, kept=selection.kept) for facts in self._meant(selection.names)
         )
 
-    def put(self, facts: NameFacts) -> Iterator[tuple[Held, At, bool]]:
+    def put(self, facts: NameFacts) -> Iterator[tuple[HeldSelection, At, bool]]:
         """A name has these addresses now: what moves in which selection, and whether it joins."""
         before = self._facts.pop(facts.name, NameFacts(facts.name))
         if facts.live or facts.kept:
@@ -95,7 +95,7 @@ def _addresses(facts: NameFacts, *, kept: bool) -> frozenset[At]:
     return facts.kept if kept else facts.live
 
 
-def _always(held: Held, at: At) -> bool:
+def _always(held: HeldSelection, at: At) -> bool:
     """Whether a selection means an address whatever its names have."""
     family, number = at
     return number in held.selection.addresses.family(family)

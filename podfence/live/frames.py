@@ -45,7 +45,7 @@ class Identity(Struct, frozen=True, array_like=True):
     ports: tuple[tuple[str, _Number, Protocol], ...] = ()
 
 
-class Row(Struct, frozen=True, array_like=True):
+class IdentityPod(Struct, frozen=True, array_like=True):
     """A pod of an identity. ``node``: a hash of its node's name. ``v6``: in hex, "" for none."""
 
     name: str
@@ -70,7 +70,7 @@ class Frame(Struct, frozen=True, omit_defaults=True):
     age: int = 0
     began: tuple[Identity, ...] = ()
     ended: tuple[str, ...] = ()
-    put: tuple[tuple[str, tuple[Row, ...]], ...] = ()
+    put: tuple[tuple[str, tuple[IdentityPod, ...]], ...] = ()
     gone: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
@@ -113,10 +113,10 @@ def identity_of(pod: PodFacts) -> Identity:
     return Identity(_hash(words, _IDENTITY_BYTES), pod.namespace, Raw(labels), ports)
 
 
-def row_of(pod: PodFacts) -> Row:
+def row_of(pod: PodFacts) -> IdentityPod:
     """What a pod has for itself."""
     v6 = "" if pod.v6 == NO_ADDRESS else f"{pod.v6:x}"
-    return Row(pod.name, node_hash(pod.node), pod.v4, v6, pod.deleting)
+    return IdentityPod(pod.name, node_hash(pod.node), pod.v4, v6, pod.deleting)
 
 
 def node_hash(name: str) -> str:
@@ -159,7 +159,7 @@ class Identities:
         return there, gone
 
     def _pods(
-        self, put: Iterable[tuple[str, tuple[Row, ...]]], gone: list[Key]
+        self, put: Iterable[tuple[str, tuple[IdentityPod, ...]]], gone: list[Key]
     ) -> Iterator[PodFacts]:
         for key, rows in put:
             known = self._known.get(key)

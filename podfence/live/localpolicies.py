@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
-from podfence.live.peerwords import Asked, WordPorts, WordSelector
+from podfence.live.peerwords import PeersQuestion, WordPorts, WordSelector
 from podfence.live.policystore import OF_CLUSTER, PolicyStore
 from podfence.live.profiles import Profile
 from podfence.model.cluster import Policy
@@ -83,8 +83,8 @@ class LocalPolicies:
             audited=True,
         )
         self._compilers: dict[ObjectRef, tuple[Policy, list[PolicyCompiler]]] = {}
-        self._asking: dict[Asked, set[ObjectRef]] = defaultdict(set)
-        self._asked: dict[ObjectRef, set[Asked]] = defaultdict(set)
+        self._asking: dict[PeersQuestion, set[ObjectRef]] = defaultdict(set)
+        self._asked: dict[ObjectRef, set[PeersQuestion]] = defaultdict(set)
         self._users: Counter[int] = Counter()
         self._selected_by: dict[Profile, tuple[ObjectRef, ...]] = {}
         self._selects: Counter[ObjectRef] = Counter()
@@ -116,7 +116,7 @@ class LocalPolicies:
                 del self._asking[asked]
                 self._ports.forget(asked)
 
-    def asking(self, asked: Iterable[Asked]) -> set[ObjectRef]:
+    def asking(self, asked: Iterable[PeersQuestion]) -> set[ObjectRef]:
         """The policies that got these answers, as far as they are others now."""
         changed = self._ports.refresh(each for each in asked if each in self._asking)
         return {ref for each in changed for ref in self._asking[each]}

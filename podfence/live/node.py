@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from podfence.live.change import Change
+from podfence.live.change import LiveChange
 from podfence.live.localpolicies import LocalPolicies
 from podfence.live.namespaces import Namespaces
-from podfence.live.peerwords import Asked, WordPorts, WordSelector
+from podfence.live.peerwords import PeersQuestion, WordPorts, WordSelector
 from podfence.live.pods import At, Holders, Pods
 from podfence.live.policystore import NETWORK_POLICY, OF_CLUSTER, PolicyStore
 from podfence.live.profiles import FAMILIES, PodEntry, Profile, Profiles
@@ -55,7 +55,7 @@ class LiveIndex:
         self.policies = LocalPolicies(self._store, self._nodes, names, select, self._ports)
         self._batch = _Batch()
 
-    def apply(self, events: Iterable[Event]) -> Change:
+    def apply(self, events: Iterable[Event]) -> LiveChange:
         """Take events in, in their order. Never raises for what they hold."""
         doubts = self._doubts()
         for event in events:
@@ -66,7 +66,7 @@ class LiveIndex:
         verdicts = self._update()
         batch, self._batch = self._batch, _Batch()
         released, given = self._pods.take_owned()
-        change = Change(
+        change = LiveChange(
             new=tuple(self.policies.new.values()),
             gone=tuple(self.policies.gone.values()),
             verdicts=verdicts,
@@ -270,7 +270,7 @@ class _Batch:
 
     def __init__(self) -> None:
         self.dirty: set[Profile] = set()
-        self.asked: set[Asked] = set()
+        self.asked: set[PeersQuestion] = set()
         self.relabelled = False
         self.pod_cidrs: tuple[IPNetwork, ...] | None = None
 

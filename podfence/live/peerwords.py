@@ -28,7 +28,7 @@ from podfence.sets import AddressSet, IntervalSet, PortSet
 
 _NOBODY = FrozenBitMap()
 _ANYBODY = (Pick(),)
-Asked = tuple[str, PortName, bool]
+PeersQuestion = tuple[str, PortName, bool]
 """``Peers.key``, a port name, and whether the rule denies."""
 _Answer = Mapping[PortSet, AddressSet]
 """Numbers of a port name, each with the addresses that only may be a peer's."""
@@ -91,9 +91,9 @@ class WordPorts(NamedPorts):
         self._profiles = profiles
         self._selections = selections
         self._pods = pods
-        self._peers: dict[Asked, Peers] = {}
-        self._of_name: dict[str, set[Asked]] = defaultdict(set)
-        self._answers: dict[Asked, _Answer] = {}
+        self._peers: dict[PeersQuestion, Peers] = {}
+        self._of_name: dict[str, set[PeersQuestion]] = defaultdict(set)
+        self._answers: dict[PeersQuestion, _Answer] = {}
 
     def narrow(self, peers: Peers, name: PortName, *, denies: bool = False) -> tuple[Match, ...]:
         """As for classes."""
@@ -101,18 +101,18 @@ class WordPorts(NamedPorts):
         self._of_name[name.name].add((peers.key, name, denies))
         return super().narrow(peers, name, denies=denies)
 
-    def forget(self, asked: Asked) -> None:
+    def forget(self, asked: PeersQuestion) -> None:
         """Nobody needs an answer any more."""
         self._memo.pop(asked, None)
         self._peers.pop(asked, None)
         self._answers.pop(asked, None)
         self._of_name[asked[1].name].discard(asked)
 
-    def refresh(self, asked: Iterable[Asked]) -> list[Asked]:
+    def refresh(self, asked: Iterable[PeersQuestion]) -> list[PeersQuestion]:
         """Those of these answers that are not as before."""
         return [each for each in asked if self._differs(each)]
 
-    def about(self, profile: Profile) -> Iterator[Asked]:
+    def about(self, profile: Profile) -> Iterator[PeersQuestion]:
         """The answers to which a profile matters while it has pods with an address."""
         for name in {port.name for port in profile.ports}:
             for asked in self._of_name.get(name, ()):
@@ -122,7 +122,7 @@ class WordPorts(NamedPorts):
 
     def about_namespace(
         self, profiles: Iterable[Profile], before: Labels, after: Labels
-    ) -> set[Asked]:
+    ) -> set[PeersQuestion]:
         """The answers to which the profiles of a namespace matter that has other labels now."""
         old, new = dict(before), dict(after)
         names = {port.name for profile in profiles for port in profile.ports}
@@ -137,14 +137,14 @@ class WordPorts(NamedPorts):
             )
         }
 
-    def about_addresses(self, profile: Profile) -> Iterator[Asked]:
+    def about_addresses(self, profile: Profile) -> Iterator[PeersQuestion]:
         """The answers to which the addresses of a profile matter."""
         for name in {port.name for port in profile.ports}:
             for asked in self._of_name.get(name, ()):
                 if isinstance(self._peers[asked], AddressPeers):
                     yield asked
 
-    def _differs(self, asked: Asked) -> bool:
+    def _differs(self, asked: PeersQuestion) -> bool:
         _, name, denies = asked
         return self._answer(self._peers[asked], name, denies) != self._answers[asked]
 

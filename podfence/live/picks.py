@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.live.namespaces import Namespaces
-from podfence.live.profiles import Held, Profile, Profiles
+from podfence.live.profiles import HeldSelection, Profile, Profiles
 from podfence.model.selectors import LabelSelector
 from podfence.policy.namedports import PortName, named_number
 from podfence.policy.words import Pick
@@ -23,14 +23,14 @@ class Picks:
     def __init__(self, profiles: Profiles, namespaces: Namespaces) -> None:
         self._profiles = profiles
         self._namespaces = namespaces
-        self._in_use: dict[Scope, dict[Pick, set[Held]]] = defaultdict(dict)
+        self._in_use: dict[Scope, dict[Pick, set[HeldSelection]]] = defaultdict(dict)
         """By namespace or selector of namespaces."""
 
-    def add(self, pick: Pick, held: Held) -> None:
+    def add(self, pick: Pick, held: HeldSelection) -> None:
         """A selection has a pick."""
         self._in_use[_scope(pick)].setdefault(pick, set()).add(held)
 
-    def drop(self, pick: Pick, held: Held) -> None:
+    def drop(self, pick: Pick, held: HeldSelection) -> None:
         """Nobody looks at the selection any more."""
         picks = self._in_use[_scope(pick)]
         picks[pick].discard(held)
@@ -39,7 +39,7 @@ class Picks:
             if not picks:
                 del self._in_use[_scope(pick)]
 
-    def about(self, namespace: str) -> Iterator[tuple[Pick, set[Held]]]:
+    def about(self, namespace: str) -> Iterator[tuple[Pick, set[HeldSelection]]]:
         """Those that are about a namespace, with whose they are."""
         labels = dict(self._namespaces.labels(namespace))
         for scope, picks in self._in_use.items():
@@ -48,7 +48,7 @@ class Picks:
 
     def turned(
         self, before: Mapping[str, str], after: Mapping[str, str]
-    ) -> Iterator[tuple[Pick, set[Held], bool]]:
+    ) -> Iterator[tuple[Pick, set[HeldSelection], bool]]:
         """Those that are about a namespace with one of these sets of labels and not with the other,
         with whose they are, and whether they are about it after."""
         for scope, picks in self._in_use.items():

@@ -20,7 +20,7 @@ Holders = tuple[PodEntry, ...]
 """The pods that an address may belong to: one has it for sure, several do not."""
 
 
-class Told(Protocol):
+class PodListener(Protocol):
     """What is told of changes."""
 
     def moved(self, profile: Profile, family: int, address: int, *, joins: bool) -> None:
@@ -36,7 +36,7 @@ class Told(Protocol):
 class Pods:
     """The pods that policies see. ``node``: the node that is ours."""
 
-    def __init__(self, node: str, profiles: Profiles, told: Told) -> None:
+    def __init__(self, node: str, profiles: Profiles, told: PodListener) -> None:
         self._node = node
         self._profiles = profiles
         self._told = told

@@ -47,7 +47,7 @@ class _Subject(Struct):
 _subject = Decoder(_Subject)
 
 
-class Refusal(Struct, frozen=True):
+class UnreadPolicy(Struct, frozen=True):
     """A policy that could not be read. ``closes``: whether pods are closed for it."""
 
     ref: ObjectRef
@@ -80,7 +80,7 @@ class PolicyStore:
         self._unseen: dict[str, dict[ObjectRef, _Stored]] = defaultdict(dict)
         """Those of which nothing was read."""
         self._seen: dict[str, dict[ObjectRef, _Stored]] = defaultdict(dict)
-        self.refused: dict[ObjectRef, Refusal] = {}
+        self.refused: dict[ObjectRef, UnreadPolicy] = {}
 
     def put(self, facts: PolicyFacts) -> None:
         """A policy as it is now."""
@@ -174,7 +174,7 @@ def subject_of(facts: PolicyFacts) -> LabelSelector | None:
     return found
 
 
-def read_policy(facts: PolicyFacts) -> tuple[Policy | None, Refusal | None]:
+def read_policy(facts: PolicyFacts) -> tuple[Policy | None, UnreadPolicy | None]:
     """What a policy says; and why it could not be read."""
     ref = ObjectRef(facts.kind, facts.namespace, facts.name)
     try:
@@ -192,13 +192,13 @@ def read_policy(facts: PolicyFacts) -> tuple[Policy | None, Refusal | None]:
 
 def _refused(
     ref: ObjectRef, document: Mapping[str, Any], path: str, reason: str
-) -> tuple[Policy | None, Refusal]:
+) -> tuple[Policy | None, UnreadPolicy]:
     metadata = document.get("metadata")
     closes = ref.kind == NETWORK_POLICY and not (
         isinstance(metadata, Mapping) and is_audited(metadata)
     )
     policy = _closing(ref, document) if closes else None
-    return policy, Refusal(ref, path, reason, closes)
+    return policy, UnreadPolicy(ref, path, reason, closes)
 
 
 def _closing(ref: ObjectRef, document: Mapping[str, Any]) -> NetworkPolicy:

@@ -34,7 +34,7 @@ Withins = tuple[AddressSet, ...] | None
 """None: wherever the address lies; else in one of these."""
 
 
-class Held:
+class HeldSelection:
     """A selection that somebody looks at. ``number``: tells it from every other of one index;
     ``users``: how many look; ``profiles``: those that it picks, by number; ``within``: which
     addresses of one, where not all. ``joined`` and ``left``: by family, the addresses that came and

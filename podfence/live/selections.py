@@ -16,7 +16,7 @@ from pyroaring import BitMap, FrozenBitMap
 from podfence.live.domainnames import DomainNames
 from podfence.live.namespaces import Namespaces
 from podfence.live.picks import Picks, declares, is_of
-from podfence.live.profiles import FAMILIES, NONE, Held, Profile, Profiles, Some, Withins
+from podfence.live.profiles import FAMILIES, NONE, HeldSelection, Profile, Profiles, Some, Withins
 from podfence.model.facts import NameFacts
 from podfence.model.meta import Labels
 from podfence.policy.words import Pick, Selection
@@ -30,7 +30,8 @@ _NOTHING: tuple[AddressSet, ...] = ()
 
 
 class Moved(Struct, frozen=True):
-    """What became of the members of a selection in one IP version. ``number``: ``Held.number``."""
+    """What became of the members of a selection in one IP version. ``number``: as
+    ``HeldSelection.number``."""
 
     number: int
     family: int
@@ -45,11 +46,11 @@ class Selections:
         self._profiles = profiles
         self._namespaces = namespaces
         self._numbers = count()
-        self._held: dict[Selection, Held] = {}
-        self._by_number: dict[int, Held] = {}
+        self._held: dict[Selection, HeldSelection] = {}
+        self._by_number: dict[int, HeldSelection] = {}
         self.picks = Picks(profiles, namespaces)
         self.names = DomainNames()
-        self._changed: dict[int, Held] = {}
+        self._changed: dict[int, HeldSelection] = {}
         self.compared = 0
         """How often a pick was compared with a profile: the work that profiles make."""
 
@@ -57,11 +58,11 @@ class Selections:
         """How many are looked at."""
         return len(self._held)
 
-    def hold(self, selection: Selection) -> Held:
+    def hold(self, selection: Selection) -> HeldSelection:
         """Look at a selection from now on."""
         held = self._held.get(selection)
         if held is None:
-            held = self._held[selection] = Held(next(self._numbers), selection)
+            held = self._held[selection] = HeldSelection(next(self._numbers), selection)
             self._by_number[held.number] = held
             self.names.hold(held)
             for pick in selection.any_of:
@@ -70,7 +71,7 @@ class Selections:
         held.users += 1
         return held
 
-    def release(self, held: Held) -> None:
+    def release(self, held: HeldSelection) -> None:
         """One less looks at it."""
         held.users -= 1
         if not held.users:
@@ -83,7 +84,7 @@ class Selections:
             for pick in held.selection.any_of:
                 self.picks.drop(pick, held)
 
-    def members(self, held: Held, family: int) -> Members:
+    def members(self, held: HeldSelection, family: int) -> Members:
         """The addresses of one IP version that a selection means now."""
         found = Members.of(family, _each(held.selection.addresses, family))
         if held.selection.names:
@@ -100,7 +101,7 @@ class Selections:
                     found |= _those_within(addresses.frozen(), withins)
         return found | MutableMembers.union(family, whole)
 
-    def count(self, held: Held, family: int) -> int:
+    def count(self, held: HeldSelection, family: int) -> int:
         """How many ``members`` there are. No two profiles have one address."""
         selection = held.selection
         if selection.names or held.within or selection.addresses.family(family):
@@ -108,7 +109,7 @@ class Selections:
         profiles = map(self._profiles.by_number.__getitem__, held.profiles)
         return sum(len(each.addresses.get(family, ())) for each in profiles)
 
-    def is_within(self, one: Held, other: Held, family: int) -> bool | None:
+    def is_within(self, one: HeldSelection, other: HeldSelection, family: int) -> bool | None:
         """Whether the addresses of a selection are all in another one; None: that cannot be told by
         profiles."""
         if any(held.within or not held.is_of_pods for held in (one, other)):
@@ -175,7 +176,7 @@ class Selections:
         old, new = dict(before), dict(self._namespaces.labels(namespace))
         known = _Addresses()
         found: dict[Pick, FrozenBitMap] = {}
-        several: set[Held] = set()
+        several: set[HeldSelection] = set()
         for pick, helds, joins in self.picks.turned(old, new):
             self.compared += len(here)
             taken = found[pick] = self.picks.taken(pick, here)
@@ -202,7 +203,7 @@ class Selections:
 
     def _exchange(
         self,
-        held: Held,
+        held: HeldSelection,
         known: _Addresses,
         numbers: FrozenBitMap,
         *,
@@ -223,7 +224,9 @@ class Selections:
                 profile.shown.discard(held.number)
         self._all_move(known.of(numbers, profiles), held, None, joins=joins)
 
-    def _compare_again(self, profile: Profile, held: Held, namespace: Mapping[str, str]) -> None:
+    def _compare_again(
+        self, profile: Profile, held: HeldSelection, namespace: Mapping[str, str]
+    ) -> None:
         """Compare a profile whose namespace has other labels."""
         members = _every(profile)
         was = _shown(held, profile)
@@ -237,7 +240,7 @@ class Selections:
 
     def _compare_with(
         self,
-        held: Held,
+        held: HeldSelection,
         profile: Profile,
         labels: Mapping[str, str],
         namespace: Mapping[str, str],
@@ -251,7 +254,7 @@ class Selections:
     def _all_move(
         self,
         members: Addresses,
-        held: Held,
+        held: HeldSelection,
         withins: Withins,
         *,
         joins: bool,
@@ -278,7 +281,7 @@ class Selections:
             for pick in selection.any_of
         )
 
-    def _show(self, held: Held, pick: Pick, profiles: BitMap | FrozenBitMap) -> None:
+    def _show(self, held: HeldSelection, pick: Pick, profiles: BitMap | FrozenBitMap) -> None:
         """A pick takes profiles in."""
         for number in profiles:
             profile = self._profiles.by_number[number]
@@ -291,7 +294,7 @@ class Selections:
                     held.within.pop(number, None)
         held.profiles |= profiles
 
-    def _hide(self, held: Held, profile: Profile) -> None:
+    def _hide(self, held: HeldSelection, profile: Profile) -> None:
         held.profiles.discard(profile.number)
         held.within.pop(profile.number, None)
 
@@ -325,7 +328,7 @@ def _every(profile: Profile) -> Addresses:
     return {family: frozenset(found.frozen()) for family, found in profile.addresses.items()}
 
 
-def _shown(held: Held, profile: Profile) -> Withins:
+def _shown(held: HeldSelection, profile: Profile) -> Withins:
     """Which addresses of a profile are in a selection."""
     return held.within.get(profile.number) if profile.number in held.profiles else _NOTHING
 

@@ -31,7 +31,7 @@ from podfence.model.meta import METADATA_NAME_LABEL, MODE_ANNOTATION
 from podfence.model.networkpolicy import Protocol
 from podfence.model.objects import ContainerPort, Node
 
-Document = bytes | Raw
+ObjectText = bytes | Raw
 """An object as JSON."""
 _SOURCE = Source("the cluster")
 _FINISHED = ("Succeeded", "Failed")
@@ -167,7 +167,7 @@ def event(kind: str, line: bytes) -> Event | None:
     return None if known is None else Gone(kind, known.namespace or "", known.name)
 
 
-class Reading(Struct, frozen=True):
+class ReadObject(Struct, frozen=True):
     """What is to be known of an object; None where it does not even tell its name. ``fault``: why
     it is known by its name alone, "" where it could be read. Policies are read later. ``version``:
     its resourceVersion."""
@@ -177,12 +177,12 @@ class Reading(Struct, frozen=True):
     version: str = ""
 
 
-def facts(kind: str, document: Document) -> Facts | None:
+def facts(kind: str, document: ObjectText) -> Facts | None:
     """What is to be known of an object, whether it can be read or not."""
     return read(kind, document).facts
 
 
-def read(kind: str, document: Document, api_version: str = "") -> Reading:
+def read(kind: str, document: ObjectText, api_version: str = "") -> ReadObject:
     """What is to be known of an object, and what is wrong with it. Nothing of ``document`` is held
     on to. ``api_version``: for an object that does not tell its own, as in lists."""
     try:
@@ -193,20 +193,20 @@ def read(kind: str, document: Document, api_version: str = "") -> Reading:
         return _unread(kind, document, str(error))
 
 
-def _read(kind: str, document: Document) -> Reading:
+def _read(kind: str, document: ObjectText) -> ReadObject:
     """Raises DecodeError, ValueError."""
     if kind == "Pod":
         pod = _pod.decode(document)
-        return Reading(_pod_facts(pod), "", pod.metadata.resource_version)
+        return ReadObject(_pod_facts(pod), "", pod.metadata.resource_version)
     if kind == "Namespace":
         metadata = _namespace.decode(document).metadata
         labels = {**(metadata.labels or {}), METADATA_NAME_LABEL: metadata.name}
         found = NamespaceFacts(metadata.name, tuple(sorted(labels.items())))
-        return Reading(found, "", metadata.resource_version)
-    return _node_reading(document) if kind == "Node" else Reading(None)
+        return ReadObject(found, "", metadata.resource_version)
+    return _node_reading(document) if kind == "Node" else ReadObject(None)
 
 
-def _policy_reading(kind: str, document: Document, api_version: str) -> Reading:
+def _policy_reading(kind: str, document: ObjectText, api_version: str) -> ReadObject:
     """Raises DecodeError."""
     policy = _policy.decode(document)
     metadata = policy.metadata
@@ -220,14 +220,16 @@ def _policy_reading(kind: str, document: Document, api_version: str) -> Reading:
         policy.spec,
     )
     found = PolicyFacts(kind, namespace, metadata.name, _encode(kept))
-    return Reading(found, "", metadata.resource_version)
+    return ReadObject(found, "", metadata.resource_version)
 
 
-def _unread(kind: str, document: Document, fault: str) -> Reading:
+def _unread(kind: str, document: ObjectText, fault: str) -> ReadObject:
     named = _names(document)
     if named is None:
-        return Reading(None, "it has no name")
-    return Reading(_by_name(kind, named.namespace or "", named.name), fault, named.resource_version)
+        return ReadObject(None, "it has no name")
+    return ReadObject(
+        _by_name(kind, named.namespace or "", named.name), fault, named.resource_version
+    )
 
 
 def _by_name(kind: str, namespace: str, name: str) -> Facts | None:
@@ -282,17 +284,17 @@ def _named_ports(spec: _PodSpec) -> tuple[ContainerPort, ...]:
     return ports
 
 
-def _node_reading(document: Document) -> Reading:
+def _node_reading(document: ObjectText) -> ReadObject:
     """Nodes are few, so they are read as everywhere."""
     data = {"apiVersion": "v1", "kind": "Node", **_anything.decode(document)}
     for found in decode(data, _SOURCE).objects:
         if isinstance(found, Node):
             facts = NodeFacts(found.name, found.labels, found.addresses, found.pod_cidrs)
-            return Reading(facts, "", str(data["metadata"].get("resourceVersion", "")))
+            return ReadObject(facts, "", str(data["metadata"].get("resourceVersion", "")))
     raise ValueError("no node")
 
 
-def _names(document: Document) -> _Named | None:
+def _names(document: ObjectText) -> _Named | None:
     try:
         return _known.decode(document).metadata
     except (ValueError, *UNREADABLE):

@@ -17,7 +17,7 @@ from typing import BinaryIO, Final
 from msgspec import Struct, field
 
 from podfence.errors import Position, Problem, Severity, Source
-from podfence.manifests.fieldpaths import Steps, format_path
+from podfence.manifests.fieldpaths import FieldSteps, format_path
 from podfence.manifests.inputfiles import InputFile, read_inputs
 from podfence.manifests.parsed import Parsed
 from podfence.manifests.positions import Positions
@@ -155,7 +155,7 @@ def _address_of(text: object) -> IPAddress | None:
         return None
 
 
-def _addresses(steps: Steps, value: object) -> Iterator[tuple[Steps, object]]:
+def _addresses(steps: FieldSteps, value: object) -> Iterator[tuple[FieldSteps, object]]:
     if isinstance(value, list):
         yield from (((*steps, at), item) for at, item in enumerate(value))
     elif value is not None:
@@ -186,6 +186,6 @@ class _Places:
             self._source, start=0, end=len(file.text), line=1, is_json=is_json
         )
 
-    def of(self, steps: Steps) -> Position:
+    def of(self, steps: FieldSteps) -> Position:
         """The place of a field."""
         return self._positions.locate(self._source, format_path(steps))

@@ -17,8 +17,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-Step = str | int
-Steps = tuple[Step, ...]
+PathStep = str | int
+FieldSteps = tuple[PathStep, ...]
 
 _STEP = r"""(?xs)\[(?P<index>[0-9]{1,9})\]
       | \[(?P<quoted>"(?:[^"\\]|\\.)*")\]
@@ -28,12 +28,12 @@ _STEP = r"""(?xs)\[(?P<index>[0-9]{1,9})\]
 _NAME: Final = r"[A-Za-z_$][A-Za-z0-9_$-]*"
 
 
-def parse_path(path: str) -> Steps:
+def parse_path(path: str) -> FieldSteps:
     """Keys and indexes of a path; ``""`` is the object itself. Never raises: see ``Positions``."""
     return tuple(_step(match) for match in re.finditer(_STEP, path) if match.lastgroup != "skipped")
 
 
-def _step(match: re.Match[str]) -> Step:
+def _step(match: re.Match[str]) -> PathStep:
     if match.lastgroup == "index":
         return int(match["index"])
     if match.lastgroup == "quoted":
@@ -50,12 +50,12 @@ def _unquoted(text: str) -> str:
         return text[1:-1]
 
 
-def format_path(steps: Sequence[Step]) -> str:
+def format_path(steps: Sequence[PathStep]) -> str:
     """The path as the API server writes it; keys that this cannot express are quoted."""
     return "".join(map(_formatted, steps)).removeprefix(".")
 
 
-def _formatted(step: Step) -> str:
+def _formatted(step: PathStep) -> str:
     if isinstance(step, int):
         return f"[{step}]"
     if re.fullmatch(_NAME, step):

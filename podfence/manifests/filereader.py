@@ -31,7 +31,7 @@ from podfence.errors import Position, Problem, Severity, Source
 from podfence.intake import unlisted
 from podfence.intake.documents import Document, Unreadable
 from podfence.intake.kept import DecodedDocuments
-from podfence.manifests.fieldpaths import Steps, format_path
+from podfence.manifests.fieldpaths import FieldSteps, format_path
 from podfence.manifests.inputfiles import InputFile
 from podfence.manifests.leftout import (
     is_kustomization_file,
@@ -381,5 +381,5 @@ def _is_template(parsed: Parsed, text: str) -> bool:
 _JSON_START = r'\{\s*"|\[\s*["{[]'
 
 
-def _is_below(steps: Steps, prefix: Steps) -> bool:
+def _is_below(steps: FieldSteps, prefix: FieldSteps) -> bool:
     return steps[: len(prefix)] == prefix

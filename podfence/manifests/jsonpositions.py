@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
-from podfence.manifests.fieldpaths import Step, Steps
+from podfence.manifests.fieldpaths import FieldSteps, PathStep
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ class JsonSpans:
         self._members: OrderedDict[int, dict[str, tuple[int, int]]] = OrderedDict()
         self._elements: OrderedDict[int, list[int]] = OrderedDict()
 
-    def find(self, start: int, steps: Steps) -> int:
+    def find(self, start: int, steps: FieldSteps) -> int:
         """Offset of the key or element that ``steps`` lead to, or of its nearest existing
         parent."""
         place = value = skip_blank(self._text, start)
@@ -61,7 +61,7 @@ class JsonSpans:
             place, value = found
         return place
 
-    def _below(self, offset: int, step: Step) -> tuple[int, int] | None:
+    def _below(self, offset: int, step: PathStep) -> tuple[int, int] | None:
         """Where a member (its key) or an element is named, and where its value begins."""
         if self._text.startswith("{", offset):
             return _kept(self._members, offset, self._members_at).get(str(step))
@@ -127,7 +127,7 @@ class _Frame:
     def __init__(self, *, is_object: bool) -> None:
         self.keys: dict[str, int] | None = {} if is_object else None
         self.expects_key = is_object
-        self.step: Step = "" if is_object else 0
+        self.step: PathStep = "" if is_object else 0
 
     def next(self) -> None:
         """Go on after a comma."""
@@ -136,7 +136,7 @@ class _Frame:
             self.step += 1
 
 
-def repeated_keys(text: str) -> Iterator[tuple[Steps, int, int]]:
+def repeated_keys(text: str) -> Iterator[tuple[FieldSteps, int, int]]:
     """Path, first offset and later offset of each key that an object already has."""
     stack: list[_Frame] = []
     for match in _TOKEN.finditer(text):
@@ -151,7 +151,7 @@ def repeated_keys(text: str) -> Iterator[tuple[Steps, int, int]]:
             yield from _key(stack, token, match.start())
 
 
-def _key(stack: list[_Frame], token: str, offset: int) -> Iterator[tuple[Steps, int, int]]:
+def _key(stack: list[_Frame], token: str, offset: int) -> Iterator[tuple[FieldSteps, int, int]]:
     frame = stack[-1]
     key = json.loads(token)
     frame.step, frame.expects_key = key, False

@@ -11,7 +11,7 @@ from itertools import islice
 
 from msgspec import Struct
 
-from podfence.manifests.fieldpaths import Step, Steps
+from podfence.manifests.fieldpaths import FieldSteps, PathStep
 from podfence.manifests.yamllines import DECLINED, Lines, read_lines
 from podfence.manifests.yamlscalars import Scalars
 
@@ -25,7 +25,7 @@ class _Token(Struct, frozen=True):
     key: str | None
 
 
-def find_in_lines(text: str, steps: Steps) -> tuple[int, int] | None:
+def find_in_lines(text: str, steps: FieldSteps) -> tuple[int, int] | None:
     """Line and column, from 0, of the field or of its nearest existing parent; None for text that
     has to be composed. ``text``: a document without its marker."""
     lines = Lines(Scalars())
@@ -49,7 +49,7 @@ def _tokens(text: str, lines: Lines) -> Iterator[_Token]:
         yield _Token(number, column, False, key or None)
 
 
-def _below(tokens: list[_Token], start: int, step: Step) -> tuple[int, int | None] | None:
+def _below(tokens: list[_Token], start: int, step: PathStep) -> tuple[int, int | None] | None:
     """Where a member of the collection at ``start`` stands, its key or the content of the element,
     and where its value begins (None: a scalar behind a key)."""
     members = _members(tokens, start)

@@ -20,7 +20,7 @@ from podfence.admission.kinds import (
     meant_kind,
     meant_version,
 )
-from podfence.manifests.fieldpaths import Steps
+from podfence.manifests.fieldpaths import FieldSteps
 from podfence.manifests.yamlscalars import shown
 
 
@@ -31,7 +31,7 @@ class Listed(Struct, frozen=True):
     """
 
     value: Any
-    steps: Steps = ()
+    steps: FieldSteps = ()
     item: int | None = None
     text: Raw | None = None
 
@@ -53,7 +53,7 @@ def unfold(value: Any, kinds: frozenset[str]) -> Iterator[Listed]:
         yield Listed(leaf.value, leaf.steps, number, leaf.text)
 
 
-def _leaves(value: Any, steps: Steps, kinds: frozenset[str]) -> Iterator[Listed]:
+def _leaves(value: Any, steps: FieldSteps, kinds: frozenset[str]) -> Iterator[Listed]:
     for index, item in enumerate(_items(value, kinds) or ()):
         text = item if isinstance(item, Raw) else None
         each = _typed(item, value) if text is None else _DECODER.decode(text)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from podfence.errors import Severity
-from podfence.manifests.fieldpaths import Steps
+from podfence.manifests.fieldpaths import FieldSteps
 
 PROBLEM_CODES: Final[dict[str, str]] = {
     "PF101": "the text is not valid YAML or JSON",
@@ -41,7 +41,7 @@ class ParseProblem(Struct, frozen=True):
     message: str
     line: int
     column: int
-    steps: Steps = ()
+    steps: FieldSteps = ()
     severity: Severity = Severity.ERROR
 
 

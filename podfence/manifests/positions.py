@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct, field
 
 from podfence.errors import Position, Problem, Source
-from podfence.manifests.fieldpaths import Steps, parse_path
+from podfence.manifests.fieldpaths import FieldSteps, parse_path
 from podfence.manifests.inputfiles import STDIN
 from podfence.manifests.linepositions import find_in_lines
 from podfence.manifests.splitting import content_offset
@@ -45,7 +45,7 @@ class Positions(Struct):
 
     _texts: dict[str, str] = field(default_factory=dict)
     _extents: dict[tuple[str, int], _Extent] = field(default_factory=dict)
-    _items: dict[tuple[str, int, int], Steps] = field(default_factory=dict)
+    _items: dict[tuple[str, int, int], FieldSteps] = field(default_factory=dict)
     _offsets: dict[tuple[str, int], list[int]] = field(default_factory=dict)
     _places: dict[str, JsonSpans] = field(default_factory=dict)
     _breaks: dict[str, list[int]] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class Positions(Struct):
         """Remember where a document lies; ``line`` is that of the offset ``start``, from 1."""
         self._extents[source.file, source.document] = _Extent(start, end, line, is_json)
 
-    def add_item(self, source: Source, steps: Steps) -> None:
+    def add_item(self, source: Source, steps: FieldSteps) -> None:
         """Remember the steps to an object in a List, where they are not ``items`` and its index."""
         if source.item is not None and steps != ("items", source.item):
             self._items[source.file, source.document, source.item] = steps
@@ -104,7 +104,7 @@ class Positions(Struct):
         extent = self._extents.get((source.file, source.document))
         return "" if extent is None else self._texts[source.file][extent.start : extent.end]
 
-    def placed(self, source: Source) -> tuple[str, int, int, Steps]:
+    def placed(self, source: Source) -> tuple[str, int, int, FieldSteps]:
         """The whole text of a file, where the document of an object begins and ends in it, and the
         steps to the object, in a List. Raises KeyError for one that was not read from a file."""
         extent = self._extents[source.file, source.document]
@@ -140,13 +140,13 @@ class Positions(Struct):
             self._lined[key] = not one_line and not served
         return self._lined[key]
 
-    def _steps_to(self, source: Source) -> Steps:
+    def _steps_to(self, source: Source) -> FieldSteps:
         if source.item is None:
             return ()
         key = (source.file, source.document, source.item)
         return self._items.get(key, ("items", source.item))
 
-    def _locate_json(self, source: Source, extent: _Extent, steps: Steps) -> Position:
+    def _locate_json(self, source: Source, extent: _Extent, steps: FieldSteps) -> Position:
         start = extent.start
         if source.item is not None and steps[:2] == ("items", source.item):
             items = self._items_of(source, extent)
@@ -176,7 +176,7 @@ class Positions(Struct):
             self._breaks[file] = [match.start() for match in re.finditer("\n", self._texts[file])]
         return self._breaks[file]
 
-    def _locate_yaml(self, source: Source, extent: _Extent, steps: Steps) -> Position:
+    def _locate_yaml(self, source: Source, extent: _Extent, steps: FieldSteps) -> Position:
         text = self._texts[source.file][extent.start : extent.end]
         lead = content_offset(text)
         found = find_in_lines(text[lead:], steps)

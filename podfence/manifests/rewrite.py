@@ -19,7 +19,7 @@ from podfence.manifests.inputfiles import STDIN
 from podfence.manifests.load import Loaded
 from podfence.manifests.yamledit import CannotEdit, edited, new_document
 from podfence.model.cluster import Cluster
-from podfence.questions.repair.changes import Change, NewObject, ObjectPatch, applied
+from podfence.questions.repair.changes import FieldEdit, NewObject, ObjectPatch, applied
 
 _NEW = 1_000_000
 """Documents that are not there yet are counted from here."""
@@ -77,7 +77,7 @@ def _in_document(loaded: Loaded, text: str, edits: Sequence[ObjectPatch | NewObj
 
 
 def _cluster(loaded: Loaded, edits: Iterable[ObjectPatch | NewObject]) -> Cluster:
-    changes: dict[Source, list[Change]] = defaultdict(list)
+    changes: dict[Source, list[FieldEdit]] = defaultdict(list)
     new: list[Document] = []
     for edit in edits:
         if isinstance(edit, ObjectPatch):

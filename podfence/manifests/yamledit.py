@@ -16,9 +16,9 @@ from msgspec import Struct
 from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
 
 from podfence.errors import PodfenceError
-from podfence.manifests.fieldpaths import Step, Steps, parse_path
+from podfence.manifests.fieldpaths import FieldSteps, PathStep, parse_path
 from podfence.manifests.yamlreader import compose_or_none
-from podfence.questions.repair.changes import Append, Change, Rename, SetField, applied
+from podfence.questions.repair.changes import Append, FieldEdit, Rename, SetField, applied
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -35,7 +35,7 @@ class CannotEdit(PodfenceError):
     """A text that cannot be edited so that nothing else changes. ``message``: why."""
 
 
-def edited(text: str, prefix: Steps, changes: Sequence[Change]) -> str:
+def edited(text: str, prefix: FieldSteps, changes: Sequence[FieldEdit]) -> str:
     """One document with the changes made, one after the other. ``prefix``: the steps to the object,
     in a List. Raises CannotEdit."""
     for change in changes:
@@ -64,7 +64,7 @@ def _text(dumper: _Dumper, value: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
-def _require_same(before: str, after: str, prefix: Steps, change: Change) -> None:
+def _require_same(before: str, after: str, prefix: FieldSteps, change: FieldEdit) -> None:
     try:
         was, now = _value(before), _value(after)
         path = "".join(f"[{step}]" for step in prefix)
@@ -77,7 +77,7 @@ def _require_same(before: str, after: str, prefix: Steps, change: Change) -> Non
         raise CannotEdit("the same text is meant in several places; edit it by hand")
 
 
-def _with_prefix(path: str, change: Change) -> Change:
+def _with_prefix(path: str, change: FieldEdit) -> FieldEdit:
     joined = f"{path}.{change.path}" if path else change.path
     match change:
         case Append():
@@ -95,7 +95,7 @@ def _value(text: str) -> Any:
 # -- spans
 
 
-def _span(text: str, prefix: Steps, change: Change) -> Span:
+def _span(text: str, prefix: FieldSteps, change: FieldEdit) -> Span:
     root = compose_or_none(text)
     if root is None or "\r" in text or "\t" in text:
         raise CannotEdit("the text has tabs, or line ends of another kind; edit it by hand")
@@ -114,7 +114,7 @@ def _span(text: str, prefix: Steps, change: Change) -> Span:
             return writer.append(parent, str(last), change.value)
 
 
-def _below(node: Node, step: Step) -> tuple[Node, Node]:
+def _below(node: Node, step: PathStep) -> tuple[Node, Node]:
     """Key and value of a member, the item itself twice of a list. Raises CannotEdit."""
     if isinstance(node, MappingNode):
         for key, value in node.value:
@@ -125,7 +125,7 @@ def _below(node: Node, step: Step) -> tuple[Node, Node]:
     raise CannotEdit("the field is not written where it counts; edit it by hand")
 
 
-def _member(parent: Node, last: Step) -> tuple[Node, Node] | None:
+def _member(parent: Node, last: PathStep) -> tuple[Node, Node] | None:
     try:
         return _below(parent, last)
     except CannotEdit:
@@ -139,7 +139,7 @@ class _Writer:
         self._text = text
         self._is_json = is_json
 
-    def put(self, parent: Node, last: Step, value: Any) -> Span:
+    def put(self, parent: Node, last: PathStep, value: Any) -> Span:
         """A field that is ``value`` afterwards."""
         known = _member(parent, last)
         if known is None:

@@ -39,7 +39,7 @@ _NOTHING_OPEN: Final = 1 << 30
 _MAX_REMEMBERED: Final = 50_000
 _LONGEST_REMEMBERED: Final = 400
 
-Line = tuple[int, int, int, str, Any, int]
+YamlLine = tuple[int, int, int, str, Any, int]
 """Column of the first dash or key; number of dashes; column behind them; key, or ``NO_KEY`` for an
 item of a list; value; and the column again where a collection may follow below the key, else
 ``_NOTHING_OPEN``."""
@@ -49,7 +49,7 @@ class _Doubt(Exception):
     """A line stands where this reader cannot say what it belongs to."""
 
 
-class Lines(dict[str, Line]):
+class Lines(dict[str, YamlLine]):
     """Lines that were met before, over all documents; the values in them are shared.
 
     Raises ``_Doubt`` for a line that is not of the plain style.
@@ -59,7 +59,7 @@ class Lines(dict[str, Line]):
         super().__init__()
         self.scalars = scalars
 
-    def __missing__(self, text: str) -> Line:
+    def __missing__(self, text: str) -> YamlLine:
         line = self._read(text)
         if len(text) <= _LONGEST_REMEMBERED:
             if len(self) >= _MAX_REMEMBERED:
@@ -67,7 +67,7 @@ class Lines(dict[str, Line]):
             self[text] = line
         return line
 
-    def _read(self, text: str) -> Line:
+    def _read(self, text: str) -> YamlLine:
         match = LINE.fullmatch(text)
         if match is None:
             raise _Doubt
@@ -103,7 +103,7 @@ def read_lines(text: str, lines: Lines) -> Any:
         return DECLINED
 
 
-def _assembled(lines: Iterable[Line]) -> Any:
+def _assembled(lines: Iterable[YamlLine]) -> Any:
     """The collections that the lines make. Most lines go on in the mapping of the line before: they
     are worth a loop that calls nothing."""
     root: dict[str, Any] = {}

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from podfence.manifests.fieldpaths import Step, Steps
+from podfence.manifests.fieldpaths import FieldSteps, PathStep
 
 
-def find(root: Node, steps: Steps) -> tuple[int, int]:
+def find(root: Node, steps: FieldSteps) -> tuple[int, int]:
     """Line and column, from 0, of the field or of its nearest existing parent."""
     mark, node = root.start_mark, root
     for step in steps:
@@ -22,7 +22,7 @@ def find(root: Node, steps: Steps) -> tuple[int, int]:
     return mark.line, mark.column
 
 
-def _below(node: Node, step: Step) -> tuple[Node, Node] | None:
+def _below(node: Node, step: PathStep) -> tuple[Node, Node] | None:
     """The node that names a member (its key) or element, and the node of its value."""
     if type(node) is MappingNode:
         return _member(node, str(step))

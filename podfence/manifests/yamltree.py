@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from podfence.errors import Severity
-from podfence.manifests.fieldpaths import Steps
+from podfence.manifests.fieldpaths import FieldSteps
 from podfence.manifests.parsed import MAX_DEPTH, MAX_FINDINGS, ParseProblem
 from podfence.manifests.yamlscalars import (
     CORE_SCALAR_TAGS,
@@ -100,10 +100,10 @@ class _Notes:
         return found
 
 
-def walk(root: Node) -> Iterator[tuple[Node, Steps]]:
+def walk(root: Node) -> Iterator[tuple[Node, FieldSteps]]:
     """Every node, keys too, once, with the steps that lead to it (a key: to its value)."""
     seen: set[int] = set()
-    stack: list[tuple[Node, Steps]] = [(root, ())]
+    stack: list[tuple[Node, FieldSteps]] = [(root, ())]
     while stack:
         node, steps = stack.pop()
         if id(node) in seen:

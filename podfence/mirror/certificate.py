@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from podfence.agent.log import Log
+from podfence.agent.log import EventLog
 from podfence.agent.selfsigned import issued
 from podfence.errors import HostError
 from podfence.text import printable
@@ -25,7 +25,7 @@ CERTIFICATE, KEY, AUTHORITY = "tls.crt", "tls.key", "ca.crt"
 class Certificate:
     """The files of a folder, in which a Secret is mounted."""
 
-    def __init__(self, folder: Path, log: Log) -> None:
+    def __init__(self, folder: Path, log: EventLog) -> None:
         """Raises HostError."""
         self._folder = folder
         self._log = log

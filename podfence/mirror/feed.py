@@ -5,25 +5,25 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from podfence.agent.log import Log
-from podfence.kube.follow import Standing
+from podfence.agent.log import EventLog
+from podfence.kube.follow import SyncState
 from podfence.kube.watch import Watch
-from podfence.live.wire import Reading
+from podfence.live.wire import ReadObject
 from podfence.mirror.server import Server
 
 _POLL = 0.5
 
 
 def feed(
-    watch: Watch[Reading],
+    watch: Watch[ReadObject],
     server: Server,
     stopped: threading.Event,
-    log: Log,
+    log: EventLog,
     turn: Callable[[], None] = lambda: None,
 ) -> None:
     """Hand over what the watch of pods brings, until it is to stop. ``turn``: told when the loop
     comes round. Raises what ended a thread."""
-    told: tuple[Standing, str] | None = None
+    told: tuple[SyncState, str] | None = None
     version, ready = "", False
     with watch:
         while not stopped.is_set():
@@ -33,7 +33,7 @@ def feed(
                 continue
             changes = () if batch is None else batch.changes
             version = version if batch is None else batch.version
-            live = now.state.standing is Standing.LIVE
+            live = now.state.standing is SyncState.LIVE
             heard = float("-inf") if now.heard is None else now.heard
             server.tell(changes, version, live=live, heard=heard)
             server.turn(turn)

@@ -15,9 +15,9 @@ from itertools import islice
 from msgspec import Struct
 
 from podfence.errors import ClusterError
-from podfence.kube.follow import Change
-from podfence.live.frames import Frame, Identity, Key, Row, identity_of, row_of
-from podfence.live.wire import Reading
+from podfence.kube.follow import ObjectChange
+from podfence.live.frames import Frame, Identity, IdentityPod, Key, identity_of, row_of
+from podfence.live.wire import ReadObject
 from podfence.model.facts import NO_ADDRESS, PodFacts
 
 WINDOW = 600.0
@@ -55,7 +55,7 @@ class History:
 
     def __init__(self, window: float = WINDOW) -> None:
         self._window = window
-        self._rows: dict[Key, tuple[str, Row]] = {}
+        self._rows: dict[Key, tuple[str, IdentityPod]] = {}
         self._identities: dict[str, tuple[Identity, int]] = {}
         self._touched: dict[Key, None] = {}
         self._changed: dict[str, bool] = {}
@@ -89,7 +89,7 @@ class History:
 
     # -- what the API tells
 
-    def take(self, changes: Iterable[Change[Reading]], version: str) -> None:
+    def take(self, changes: Iterable[ObjectChange[ReadObject]], version: str) -> None:
         """What a watch brought, and its version afterwards; "" while a list is under way. Raises
         ClusterError for a version that is no number."""
         self._listing = self._listing or not version
@@ -196,7 +196,7 @@ class History:
             self._changed.setdefault(key, False)
 
     def _frame(self, age: int) -> Frame:
-        put: dict[str, list[Row]] = {}
+        put: dict[str, list[IdentityPod]] = {}
         gone: dict[str, list[str]] = {}
         for name in self._touched:
             found = self._rows.get(name)
@@ -226,14 +226,14 @@ class History:
 
 def _parts(
     version: str,
-    pods: Iterable[tuple[str, Row]],
+    pods: Iterable[tuple[str, IdentityPod]],
     identities: Mapping[str, tuple[Identity, int]],
 ) -> Iterator[Frame]:
-    of: dict[str, list[Row]] = {}
+    of: dict[str, list[IdentityPod]] = {}
     for key, row in pods:
         of.setdefault(key, []).append(row)
     began: list[Identity] = []
-    put: list[tuple[str, tuple[Row, ...]]] = []
+    put: list[tuple[str, tuple[IdentityPod, ...]]] = []
     size = 0
     for key, rows in of.items():
         began.append(identities[key][0])

@@ -17,7 +17,7 @@ from typing import Final
 from msgspec import Struct
 
 from podfence.agent.listening import Listen
-from podfence.agent.log import Log
+from podfence.agent.log import EventLog
 from podfence.agent.reviews import Reviewer
 from podfence.agent.sources import read
 from podfence.agent.threads import Threads
@@ -62,7 +62,7 @@ def resources() -> tuple[tuple[Resource, ...], ...]:
 class Mirror:
     """The parts of a running mirror."""
 
-    def __init__(self, options: MirrorOptions, log: Log) -> None:
+    def __init__(self, options: MirrorOptions, log: EventLog) -> None:
         """Raises HostError."""
         self._log = log
         self._threads = Threads()
@@ -126,7 +126,7 @@ def _more_files(agents: int) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
-def run(options: MirrorOptions, log: Log) -> int:
+def run(options: MirrorOptions, log: EventLog) -> int:
     """Mirror until a signal; the exit status. Raises PodfenceError where nothing was begun."""
     return Mirror(options, log).run()
 

@@ -30,7 +30,7 @@ class BadMirrorRequest(Exception):
         self.status = status
 
 
-class Request(Struct, frozen=True):
+class MirrorRequest(Struct, frozen=True):
     """``token``: of who asks, "" for none. ``version``: the one whose pods are known, or that a
     snapshot must have reached; None: none. ``initial``: all pods come first."""
 
@@ -39,7 +39,7 @@ class Request(Struct, frozen=True):
     initial: bool
 
 
-def parse(head: bytes) -> Request:
+def parse(head: bytes) -> MirrorRequest:
     """The request whose head, up to the empty line, this is. Raises Refused."""
     try:
         first, *lines = head.decode("ascii").split("\r\n")
@@ -73,7 +73,7 @@ def _header(line: str) -> tuple[str, str]:
     return name.lower(), value.strip()
 
 
-def _asked(token: str, query: str) -> Request:
+def _asked(token: str, query: str) -> MirrorRequest:
     """Raises Refused."""
     try:
         words = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=_WORDS))
@@ -91,4 +91,4 @@ def _asked(token: str, query: str) -> Request:
         raise BadMirrorRequest(
             HTTPStatus.BAD_REQUEST, "where from? resourceVersion, or sendInitialEvents=true"
         )
-    return Request(token, int(text) if text else None, initial)
+    return MirrorRequest(token, int(text) if text else None, initial)

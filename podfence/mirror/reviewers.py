@@ -8,13 +8,13 @@ import zlib
 from collections.abc import Sequence
 from typing import Protocol
 
-from podfence.agent.reviews import Outcome, Reviewer, Wish
+from podfence.agent.reviews import Reviewer, ReviewOutcome, Wish
 
 
 class Authorizer(Protocol):
     """Who says whether somebody may ask (``Reviewer``, ``Reviewers``)."""
 
-    def review(self, token: str, wish: Wish) -> Outcome:
+    def review(self, token: str, wish: Wish) -> ReviewOutcome:
         """Whether whom a token belongs to may read this; may wait."""
 
 
@@ -24,7 +24,7 @@ class Reviewers:
     def __init__(self, reviewers: Sequence[Reviewer]) -> None:
         self._reviewers = reviewers
 
-    def review(self, token: str, wish: Wish) -> Outcome:
+    def review(self, token: str, wish: Wish) -> ReviewOutcome:
         """As ``Reviewer.review``."""
         number = zlib.crc32(token.encode("utf-8", "replace")) % len(self._reviewers)
         return self._reviewers[number].review(token, wish)

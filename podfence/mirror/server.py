@@ -19,15 +19,15 @@ from typing import Any, Final
 from msgspec import Struct
 
 from podfence.agent.listening import Listen
-from podfence.agent.log import Log
-from podfence.agent.reviews import Outcome, Wish
+from podfence.agent.log import EventLog
+from podfence.agent.reviews import ReviewOutcome, Wish
 from podfence.errors import ClusterError, HostError
-from podfence.kube.follow import Change
+from podfence.kube.follow import ObjectChange
 from podfence.live.frames import RESOURCE, line_of
-from podfence.live.wire import Reading
+from podfence.live.wire import ReadObject
 from podfence.mirror import packing
 from podfence.mirror.history import WINDOW, History, NoResume
-from podfence.mirror.requests import LARGEST, BadMirrorRequest, Request, parse
+from podfence.mirror.requests import LARGEST, BadMirrorRequest, MirrorRequest, parse
 from podfence.mirror.reviewers import Authorizer
 from podfence.mirror.steps import attempt, read_head
 from podfence.mirror.streams import Broadcast, Stream
@@ -57,11 +57,12 @@ _FRESH: Final = 30.0
 """Seconds for which a snapshot serves."""
 _REVIEWERS: Final = 16
 _WISH: Final = Wish(RESOURCE)
+_UNAVAILABLE = HTTPStatus.SERVICE_UNAVAILABLE
 _REFUSED: Final = {
-    Outcome.UNKNOWN: (HTTPStatus.UNAUTHORIZED, "who asks shows a token for podfence.io"),
-    Outcome.FORBIDDEN: (HTTPStatus.FORBIDDEN, f"no right to get {RESOURCE}.podfence.io"),
-    Outcome.BUSY: (HTTPStatus.SERVICE_UNAVAILABLE, "many ask at present"),
-    Outcome.UNASKED: (HTTPStatus.SERVICE_UNAVAILABLE, "the API server cannot be asked who asks"),
+    ReviewOutcome.UNKNOWN: (HTTPStatus.UNAUTHORIZED, "who asks shows a token for podfence.io"),
+    ReviewOutcome.FORBIDDEN: (HTTPStatus.FORBIDDEN, f"no right to get {RESOURCE}.podfence.io"),
+    ReviewOutcome.BUSY: (_UNAVAILABLE, "many ask at present"),
+    ReviewOutcome.UNASKED: (_UNAVAILABLE, "the API server cannot be asked who asks"),
 }
 
 
@@ -95,7 +96,7 @@ class Server:
         listen: Listen,
         context: Callable[[], ssl.SSLContext],
         reviewer: Authorizer,
-        log: Log,
+        log: EventLog,
         agents: int = AGENTS,
         window: float = WINDOW,
     ) -> None:
@@ -143,7 +144,7 @@ class Server:
     # -- other threads
 
     def tell(
-        self, changes: Iterable[Change[Reading]], version: str, *, live: bool, heard: float
+        self, changes: Iterable[ObjectChange[ReadObject]], version: str, *, live: bool, heard: float
     ) -> None:
         """What a watch brought. ``heard``: monotonic seconds."""
         with suppress(RuntimeError):  # the loop has ended
@@ -170,7 +171,9 @@ class Server:
 
     # -- the loop
 
-    def _take(self, changes: list[Change[Reading]], version: str, live: bool, heard: float) -> None:
+    def _take(
+        self, changes: list[ObjectChange[ReadObject]], version: str, live: bool, heard: float
+    ) -> None:
         restored = self.history.restored
         try:
             self.history.take(changes, version)
@@ -297,7 +300,7 @@ class Server:
         except BadMirrorRequest as refused:
             return packing.refusal(refused.status, str(refused))
         if self._asking >= _ASKING:
-            return packing.refusal(*_REFUSED[Outcome.BUSY], 1)
+            return packing.refusal(*_REFUSED[ReviewOutcome.BUSY], 1)
         self._asking += 1
         try:
             outcome = await self._loop.run_in_executor(
@@ -305,9 +308,9 @@ class Server:
             )
         finally:
             self._asking -= 1
-        if outcome is not Outcome.ALLOWED:
+        if outcome is not ReviewOutcome.ALLOWED:
             status, text = _REFUSED[outcome]
-            return packing.refusal(status, text, 1 if outcome is Outcome.BUSY else 0)
+            return packing.refusal(status, text, 1 if outcome is ReviewOutcome.BUSY else 0)
         if not self.is_ready or len(self.streams) >= self._agents:
             text = "another mirror has to be asked"
             return packing.refusal(HTTPStatus.SERVICE_UNAVAILABLE, text, 1)
@@ -323,7 +326,7 @@ class Server:
         stream.begin(self._broadcast)
         return None
 
-    async def _place(self, request: Request) -> tuple[list[bytes], int] | bytes:
+    async def _place(self, request: MirrorRequest) -> tuple[list[bytes], int] | bytes:
         """What somebody gets first, and from where it goes on; or a refusal."""
         if request.version is not None and not await self._reached(request.version):
             text = f"Too large resource version: {request.version}"

@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 from podfence._version import __version__
 from podfence.agent.metrics import CONTENT_TYPE, counter, exposed, gauge
-from podfence.agent.web import Page
+from podfence.agent.web import HttpResponse
 from podfence.mirror.server import Server
 
 
@@ -45,9 +45,9 @@ class MirrorPages:
         self._mirror = mirror
         self._is_alive = is_alive
 
-    def page(self, path: str) -> Page:
+    def page(self, path: str) -> HttpResponse:
         """The answer to a GET."""
-        return Page(*self._answer(path.partition("?")[0]), CONTENT_TYPE)
+        return HttpResponse(*self._answer(path.partition("?")[0]), CONTENT_TYPE)
 
     def _answer(self, path: str) -> tuple[HTTPStatus, str]:
         match path:

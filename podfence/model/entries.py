@@ -17,7 +17,7 @@ from podfence.model.networkpolicy import IPNetwork, Protocol
 from podfence.model.selectors import LabelSelector
 
 
-class Way(Enum):
+class EntryPath(Enum):
     """Whose packets reach the pods behind an entry."""
 
     CONTROLLER = "controller"
@@ -36,7 +36,7 @@ class Entry(Struct, frozen=True):
     """
 
     ref: ObjectRef
-    way: Way
+    way: EntryPath
     asked: str = ""
     service: ObjectRef | None = None
     port: int | str | None = None

@@ -59,7 +59,7 @@ class RefusalCode(Enum):
     INVALID = "EINVAL"
 
 
-class Refusal(Struct, frozen=True):
+class OperationRefusal(Struct, frozen=True):
     """``kind``: "table", "set", "element", "chain" or "ruleset". ``name``: of that object; of the
     set for an element, "" for the whole ruleset."""
 
@@ -71,13 +71,13 @@ class Refusal(Struct, frozen=True):
 class Refused(ValueError):
     """An operation that the kernel would refuse, and the whole transaction with it."""
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(self, refusal: OperationRefusal) -> None:
         super().__init__(f"{refusal.code.value}: {refusal.kind} {refusal.name}")
         self.refusal = refusal
 
 
 def _refused(code: RefusalCode, kind: str, name: str) -> Refused:
-    return Refused(Refusal(code, kind, name))
+    return Refused(OperationRefusal(code, kind, name))
 
 
 class Contents:

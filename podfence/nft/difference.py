@@ -15,7 +15,7 @@ from typing import TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from podfence.nft.contents import Contents, Refusal, RefusalCode, Refused
+from podfence.nft.contents import Contents, OperationRefusal, RefusalCode, Refused
 from podfence.nft.objects import Chain, MemberSet, RangeSet, Set, VerdictMap
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import (
@@ -68,7 +68,7 @@ def apply(ruleset: Ruleset, transaction: Transaction) -> Ruleset:
         contents.do(transaction.table, operation)
     found = contents.ruleset()
     if found is None:
-        raise Refused(Refusal(RefusalCode.MISSING, "table", transaction.table.name))
+        raise Refused(OperationRefusal(RefusalCode.MISSING, "table", transaction.table.name))
     return found
 
 
@@ -85,7 +85,7 @@ def _same_shape(current: Ruleset, wanted: Ruleset) -> bool:
     )
 
 
-class Steps(Struct):
+class TableSteps(Struct):
     """What becomes of the objects of a table. ``new_sets``: all that hold elements, maps too, with
     or without them. ``taken`` and ``put``: parts of sets, of new ones too. ``changed``: chains that
     are there with other rules."""
@@ -120,11 +120,11 @@ def steps(
     new_sets: Mapping[str, ElementHolder],
     old_chains: Mapping[str, Chain],
     new_chains: Mapping[str, Chain],
-) -> Steps:
+) -> TableSteps:
     """What turns these objects into those. Objects of one name are of one kind, type and
     comment."""
     taken, put = _element_changes(old_sets, new_sets)
-    return Steps(
+    return TableSteps(
         new_sets=[item for name, item in new_sets.items() if name not in old_sets],
         gone_sets=[item for name, item in old_sets.items() if name not in new_sets],
         taken=taken,

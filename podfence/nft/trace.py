@@ -69,7 +69,7 @@ class Packet(Struct, frozen=True):
     mark: int = 0
 
 
-class Step(Struct, frozen=True):
+class TraceStep(Struct, frozen=True):
     """A rule that gave a verdict: its place in a chain, counted from 0."""
 
     chain: str
@@ -82,7 +82,7 @@ class TraceResult(Struct, frozen=True):
 
     accepted: bool
     mark: int
-    steps: tuple[Step, ...] = ()
+    steps: tuple[TraceStep, ...] = ()
 
 
 def first_packet(flow: Flow) -> Packet:
@@ -177,7 +177,7 @@ class _Walk(Struct):
     packet: Packet
     mark: int
     fields: dict[Field, int]
-    steps: list[Step] = field(default_factory=list)
+    steps: list[TraceStep] = field(default_factory=list)
 
     def base(self, chain: Chain) -> bool:
         """Whether a base chain lets the packet pass."""
@@ -191,7 +191,7 @@ class _Walk(Struct):
             verdict = self._rule(rule)
             if verdict is None:
                 continue
-            self.steps.append(Step(chain.name, at, verdict))
+            self.steps.append(TraceStep(chain.name, at, verdict))
             if verdict.kind is VerdictKind.RETURN:
                 return None
             if verdict.kind is VerdictKind.GOTO:

@@ -8,7 +8,7 @@ from functools import cached_property
 from msgspec import Struct
 from msgspec.structs import replace
 
-from podfence.engine.evaluate import Judge, Side
+from podfence.engine.evaluate import EvaluatedEnd, Judge
 from podfence.errors import QuestionError
 from podfence.model.claims import claims
 from podfence.model.cluster import Cluster
@@ -278,15 +278,15 @@ class Asker:
                 return subject
         return side.subjects[0] if side.subjects else None
 
-    def side(self, end: PartyEnd, address: IPAddress | None) -> Side:
+    def side(self, end: PartyEnd, address: IPAddress | None) -> EvaluatedEnd:
         """An end as it is judged: a pod or node that was named is itself, whichever pods have its
         address; an address is whoever has it (NP-60a)."""
         if end.endpoint is not None:
-            return Side((end.endpoint,), end.endpoint.endpoint_class)
+            return EvaluatedEnd((end.endpoint,), end.endpoint.endpoint_class)
         address = address or end.addresses[0]
         if end.is_address:
             return self._judge.side(address)
-        return Side((), self.index.outside_lookup.find(address), of_node=True)
+        return EvaluatedEnd((), self.index.outside_lookup.find(address), of_node=True)
 
 
 def asker_of(

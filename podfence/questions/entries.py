@@ -18,7 +18,7 @@ from pyroaring import BitMap
 from podfence.engine.connections import connections
 from podfence.engine.partition import Partitions
 from podfence.engine.porttable import PortTable
-from podfence.model.entries import Controllers, Entries, Entry, Way
+from podfence.model.entries import Controllers, Entries, Entry, EntryPath
 from podfence.model.objects import Pod, Service
 from podfence.policy.flow import Direction
 from podfence.policy.index import Endpoint, PolicyIndex
@@ -35,7 +35,7 @@ from podfence.questions.entryrows import (
     policies_named,
     row_of,
 )
-from podfence.questions.entrytargets import Target, numbers_of, shared_families
+from podfence.questions.entrytargets import EntryTarget, numbers_of, shared_families
 from podfence.questions.find.deciding import deciding
 from podfence.questions.phrases.matched import grouped
 from podfence.questions.phrases.outside import name_outside
@@ -96,21 +96,21 @@ class _Judge:
             if not self._uncertain.isdisjoint(target.pods):
                 said = "an object that could not be read could change it"
                 yield row_of(entry, target, "", EntryState.UNKNOWN, because=said)
-            elif entry.way is Way.CONTROLLER:
+            elif entry.way is EntryPath.CONTROLLER:
                 yield from self._through_controller(entry, target)
             else:
                 yield self._from_clients(entry, target)
 
     # -- what is behind it
 
-    def _targets(self, entry: Entry, service: Service | None) -> Iterator[Target]:
+    def _targets(self, entry: Entry, service: Service | None) -> Iterator[EntryTarget]:
         found: dict[tuple[int, int], list[Endpoint]] = defaultdict(list)
         for end in self._behind(entry, service):
             for number in numbers_of(entry, service, end.pod):
                 found[end.endpoint_class, number].append(end)
         for (number, port), ends in found.items():
             names = [group.name for group in grouped(ends)]
-            yield Target(
+            yield EntryTarget(
                 some(names, SHOWN, ", "),
                 number,
                 port,
@@ -143,7 +143,7 @@ class _Judge:
 
     # -- through a controller
 
-    def _through_controller(self, entry: Entry, target: Target) -> Iterator[EntryRow]:
+    def _through_controller(self, entry: Entry, target: EntryTarget) -> Iterator[EntryRow]:
         rows = list(self._from_pods(entry, target, self._finder.pods(entry)))
         if rows:
             yield from rows
@@ -152,7 +152,9 @@ class _Judge:
             row = self._from_anybody(entry, target)
             yield self._with_doubts(row, self._finder.doubtful(entry))
 
-    def _from_pods(self, entry: Entry, target: Target, pods: Collection[Pod]) -> Iterator[EntryRow]:
+    def _from_pods(
+        self, entry: Entry, target: EntryTarget, pods: Collection[Pod]
+    ) -> Iterator[EntryRow]:
         """A row for those that come in, one for those that do not, one for those on nodes."""
         verdicts: dict[bool, list[Endpoint]] = defaultdict(list)
         for end in self._ends(pods):
@@ -177,7 +179,7 @@ class _Judge:
         return [end for end in found if end is not None and end.addresses]
 
     def _from_doubtful(
-        self, entry: Entry, target: Target, believed: Set[EntryState]
+        self, entry: Entry, target: EntryTarget, believed: Set[EntryState]
     ) -> Iterator[EntryRow]:
         """Pods beside the controller that have its labels, too: a doubt where the answer would be
         another one if they were it. ``believed``: the answers without them."""
@@ -200,7 +202,7 @@ class _Judge:
         said = f"{row.because}; {said}: name them in ingress-controllers if they are it"
         return replace(row, because=said)
 
-    def _passes(self, end: Endpoint, target: Target) -> bool:
+    def _passes(self, end: Endpoint, target: EntryTarget) -> bool:
         """Over some IP version; a pod reaches itself (NP-54)."""
         if f"{end.pod.namespace}/{end.pod.name}" in target.pods and len(target.pods) == 1:
             return True
@@ -210,14 +212,14 @@ class _Judge:
             for family in shared_families(end, target)
         )
 
-    def _rules(self, target: Target, remote: int, end: Endpoint | None) -> tuple[Origin, ...]:
+    def _rules(self, target: EntryTarget, remote: int, end: Endpoint | None) -> tuple[Origin, ...]:
         """The ingress rules that let a class in."""
         policy = self._index.policies[target.endpoint_class].ingress
         families = target.families if end is None else shared_families(end, target)
         found = (deciding(policy, remote, family, target.wanted) for family in families)
         return tuple(dict.fromkeys(rule for each in found for rule in each.rules))
 
-    def _closed_by(self, end: Endpoint, target: Target) -> str:
+    def _closed_by(self, end: Endpoint, target: EntryTarget) -> str:
         """Which end denies."""
         ingress = self._index.policies[target.endpoint_class].ingress
         if not any(
@@ -229,7 +231,7 @@ class _Judge:
         names = policies_named(self._index.policies[end.endpoint_class].egress.tiers)
         return f"its own egress policies do not let it out ({names})"
 
-    def _who(self, target: Target, family: int) -> BitMap:
+    def _who(self, target: EntryTarget, family: int) -> BitMap:
         """The classes, outside included, that the ingress policies behind an entry let in."""
         partitions = self._partitions.get(family)
         if partitions is None:
@@ -245,7 +247,7 @@ class _Judge:
             )
         return self._admitted[key]
 
-    def _from_anybody(self, entry: Entry, target: Target) -> EntryRow:
+    def _from_anybody(self, entry: Entry, target: EntryTarget) -> EntryRow:
         """A controller that is not known."""
         known = {f: self._who(target, f) for f in target.families if f in self._partitions}
         own = BitMap([target.endpoint_class])
@@ -272,7 +274,7 @@ class _Judge:
             said += f": {names}" if not rules else f", as {names}"
         return row_of(entry, target, name, EntryState.UNKNOWN, rules, said)
 
-    def _possible(self, target: Target) -> Iterator[Origin]:
+    def _possible(self, target: EntryTarget) -> Iterator[Origin]:
         """Rules that let somebody in on the port, whoever that is, be there nobody now."""
         for policy in self._index.cluster.policies:
             if target.endpoint_class not in self._index.selected.get(policy.ref, ()):
@@ -284,7 +286,7 @@ class _Judge:
                 if not rule.ports or numbers & target.wanted or self._declares(target, names):
                     yield Origin(policy.ref, f"spec.ingress[{number}]", policy.source)
 
-    def _declares(self, target: Target, names: tuple[PortName, ...]) -> bool:
+    def _declares(self, target: EntryTarget, names: tuple[PortName, ...]) -> bool:
         """Whether one of the names is that of the port behind an entry."""
         wanted = {(name.name, name.protocol) for name in names}
         return any(
@@ -295,7 +297,7 @@ class _Judge:
 
     # -- from addresses
 
-    def _from_nodes(self, entry: Entry, target: Target, hosted: list[Pod]) -> EntryRow:
+    def _from_nodes(self, entry: Entry, target: EntryTarget, hosted: list[Pod]) -> EntryRow:
         """A controller on the network of its node: its packets come from the node (NP-51)."""
         names = {f"{pod.namespace}/{pod.owner.name if pod.owner else pod.name}" for pod in hosted}
         who = some(sorted(names), SHOWN, ", ")
@@ -323,7 +325,7 @@ class _Judge:
             return row_of(entry, target, from_node, EntryState.OPEN, controller=who)
         return row_of(entry, target, from_node, EntryState.UNKNOWN, because=said, controller=who)
 
-    def _from_clients(self, entry: Entry, target: Target) -> EntryRow:
+    def _from_clients(self, entry: Entry, target: EntryTarget) -> EntryRow:
         """Clients themselves, or whoever they pass through (NP-48)."""
         found = self._clients(entry, target)
         name = f"outside {name_outside(found)}" if found else "outside"
@@ -337,13 +339,13 @@ class _Judge:
             found & _WHOLE[f] == every & _WHOLE[f] and bool(found & _WHOLE[f])
             for f in target.families
         )
-        if not whole and entry.way is Way.NODE:
+        if not whole and entry.way is EntryPath.NODE:
             said = "packets may come from the address of a node or a load balancer in place of the "
             said += "client's (externalTrafficPolicy: Cluster)"
             return row_of(entry, target, name, EntryState.UNKNOWN, rules, said)
         return row_of(entry, target, name, EntryState.OPEN, rules)
 
-    def _clients(self, entry: Entry, target: Target, *, everyone: bool = False) -> AddressSet:
+    def _clients(self, entry: Entry, target: EntryTarget, *, everyone: bool = False) -> AddressSet:
         """Addresses outside that are let in, of those that the entry takes; ``everyone``: all
         that it takes."""
         parts = []
@@ -359,7 +361,7 @@ class _Judge:
         found = AddressSet.union(parts)
         return found & AddressSet.of(entry.ranges) if entry.ranges else found
 
-    def _rules_for(self, target: Target, addresses: AddressSet) -> tuple[Origin, ...]:
+    def _rules_for(self, target: EntryTarget, addresses: AddressSet) -> tuple[Origin, ...]:
         found: dict[Origin, None] = {}
         for family in target.families:
             for number in self._partitions[family].outside if family in self._partitions else ():

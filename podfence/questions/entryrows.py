@@ -14,7 +14,7 @@ from podfence.model.entries import Entry
 from podfence.model.meta import ObjectRef
 from podfence.policy.index import CompiledTier
 from podfence.policy.origin import Origin
-from podfence.questions.entrytargets import Target
+from podfence.questions.entrytargets import EntryTarget
 from podfence.questions.phrases.words import some
 
 SHOWN = 4
@@ -47,7 +47,7 @@ class EntryRow(Struct, frozen=True):
 
 def row_of(
     entry: Entry,
-    target: Target,
+    target: EntryTarget,
     sources: str,
     state: EntryState,
     by: tuple[Origin, ...] = (),

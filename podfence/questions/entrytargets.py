@@ -12,7 +12,7 @@ from podfence.policy.index import Endpoint
 from podfence.sets import PortSet
 
 
-class Target(Struct, frozen=True):
+class EntryTarget(Struct, frozen=True):
     """Pods behind an entry that policies cannot tell apart, and their port."""
 
     name: str
@@ -35,7 +35,7 @@ def numbers_of(entry: Entry, service: Service | None, pod: Pod) -> Iterable[int]
     return dict.fromkeys(number for port in ports if (number := port.on(pod)) is not None)
 
 
-def shared_families(end: Endpoint, target: Target) -> tuple[int, ...]:
+def shared_families(end: Endpoint, target: EntryTarget) -> tuple[int, ...]:
     """The IP versions that both speak."""
     own = {address.version for address in end.addresses}
     return tuple(family for family in target.families if family in own)

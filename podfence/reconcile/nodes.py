@@ -16,10 +16,10 @@ from podfence.errors import PodfenceError
 from podfence.nft.lowering.epoch import epoch, mark_mask
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import Transaction
-from podfence.reconcile.states import Planned, ReconcileState, Write
+from podfence.reconcile.states import PlannedRules, ReconcileState, Write
 from podfence.reconcile.step import step
 
-Enforce = Callable[[str, Transaction], None]
+EnforceOnNode = Callable[[str, Transaction], None]
 """Applies a transaction on a node, by the node's name. Raises PodfenceError when it is refused;
 then the rules of that node are as before."""
 
@@ -43,7 +43,7 @@ class NodeStep(Struct, frozen=True):
         if mark_mask(current) != mark_mask(wanted):
             raise ValueError("the rulesets keep their epoch in different bits of the mark")
         before = ReconcileState.of(current, limit=inf, strict=True)
-        after, actions = step(before, [Planned(lambda: wanted)], 0.0)
+        after, actions = step(before, [PlannedRules(lambda: wanted)], 0.0)
         writes = [action.transaction for action in actions if isinstance(action, Write)]
         if after.pending is None or after.pending.goal is None:
             return cls(current, current, Transaction(current.table))
@@ -68,7 +68,7 @@ class Commit(Struct, frozen=True):
     """Why nothing changed; None when everything did."""
 
 
-def commit(changes: Mapping[str, NodeStep], enforce: Enforce) -> Commit:
+def commit(changes: Mapping[str, NodeStep], enforce: EnforceOnNode) -> Commit:
     """Make every node's step, or none. Never raises PodfenceError.
 
     A node that cannot be put back, after another one has refused, keeps the new rules: ``rules``
@@ -89,7 +89,7 @@ def _put_back(
     changes: Mapping[str, NodeStep],
     rules: dict[str, Ruleset],
     refused: PodfenceError,
-    enforce: Enforce,
+    enforce: EnforceOnNode,
 ) -> Commit:
     message = refused.message
     for node, change in changes.items():

@@ -20,11 +20,11 @@ _OF_PODS = {verdict_map(view, family): family for view in VIEWS for family in FA
 _AUDITS = {verdict_map(view, family) for view in AUDIT_VIEWS for family in FAMILIES}
 _STATELESS = {stateless_map(family): family for family in FAMILIES}
 _REPLY = "_r"
-Contents = tuple[object, ...]
+ObjectContents = tuple[object, ...]
 """All that a unit's rules say; members of sets are not part of it."""
 
 
-def units(ruleset: Ruleset) -> dict[str, Contents]:
+def units(ruleset: Ruleset) -> dict[str, ObjectContents]:
     """Every unit, by the name of its group, with what its rules say.
 
     A group has elements that lead to it, or nothing leads to it: its pods have no address yet.
@@ -76,11 +76,11 @@ def halves(found: Iterable[str]) -> list[frozenset[str]]:
     return [frozenset(part) for part in (ordered[:middle], ordered[middle:]) if part]
 
 
-Name = tuple[bool, str]
+NftName = tuple[bool, str]
 """Sets and chains may share names: whether it is a chain, and its name."""
 
 
-def _name(item: object) -> Name:
+def _name(item: object) -> NftName:
     return isinstance(item, Chain), str(getattr(item, "name", ""))
 
 
@@ -117,7 +117,7 @@ def _shut(
     return replace(item, elements=elements)
 
 
-def _contents(ruleset: Ruleset, unit: str) -> Contents:
+def _contents(ruleset: Ruleset, unit: str) -> ObjectContents:
     reached = _reached(ruleset, _starts(ruleset, unit))
     holders = {**ruleset.sets, **ruleset.maps}
     return tuple(
@@ -130,10 +130,10 @@ def _said(item: object) -> object:
     return item if isinstance(item, VerdictMap) else _name(item)
 
 
-def _reached(ruleset: Ruleset, starts: Iterable[str]) -> set[Name]:
+def _reached(ruleset: Ruleset, starts: Iterable[str]) -> set[NftName]:
     """Chains, and the sets and maps that these name, from some chains on."""
-    found: set[Name] = set()
-    waiting: list[Name] = [(True, name) for name in starts]
+    found: set[NftName] = set()
+    waiting: list[NftName] = [(True, name) for name in starts]
     while waiting:
         name = waiting.pop()
         if name not in found:
@@ -142,7 +142,7 @@ def _reached(ruleset: Ruleset, starts: Iterable[str]) -> set[Name]:
     return found
 
 
-def _named(ruleset: Ruleset, name: Name) -> Iterator[Name]:
+def _named(ruleset: Ruleset, name: NftName) -> Iterator[NftName]:
     is_chain, text = name
     if not is_chain:
         if text in ruleset.maps:

@@ -17,12 +17,12 @@ from podfence.nft.objects import Table
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import Transaction
 from podfence.reconcile.bumps import LIMIT, Bumps
-from podfence.reconcile.quarantine import Contents, halves
+from podfence.reconcile.quarantine import ObjectContents, halves
 
 # -- inputs
 
 
-class Planned(Struct, frozen=True):
+class PlannedRules(Struct, frozen=True):
     """The rules shall be others. ``wanted``: all of them, in any epoch, when they are asked for
     while the step runs. ``transaction``: what leads there from what was planned before; None:
     whole rulesets are compared. ``tightens``: what it takes away. ``released``: addresses that
@@ -67,7 +67,7 @@ class Swept(Struct, frozen=True):
     done: bool
 
 
-Input = Planned | WriteResult | Unanswered | Read | Drifted | Swept
+ReconcileInput = PlannedRules | WriteResult | Unanswered | Read | Drifted | Swept
 
 # -- actions
 
@@ -122,7 +122,7 @@ class WakeAt(Struct, frozen=True):
     time: float
 
 
-Action = Write | ReadBack | Sweep | StepReport | WakeAt
+ReconcileAction = Write | ReadBack | Sweep | StepReport | WakeAt
 
 # -- memory
 
@@ -131,7 +131,7 @@ class RefusedUnit(Struct, frozen=True):
     """A unit that the kernel refused, and what it said then."""
 
     words: str
-    contents: Contents
+    contents: ObjectContents
 
 
 class PendingWrite(Struct, frozen=True):
@@ -153,7 +153,7 @@ class RefusalSearch(Struct, frozen=True):
     ``applied``: whether the kernel took anything yet; ``last``: nothing else is left to try."""
 
     wanted: Ruleset
-    contents: Mapping[str, Contents]
+    contents: Mapping[str, ObjectContents]
     closed: Mapping[str, RefusedUnit]
     queue: tuple[frozenset[str], ...]
     trying: frozenset[str] = frozenset()
@@ -193,7 +193,7 @@ class ReconcileState(Struct, frozen=True):
     unsure: bool = False
     check: bool = False
     reading: bool = False
-    waiting: tuple[Planned, ...] = ()
+    waiting: tuple[PlannedRules, ...] = ()
     pending: PendingWrite | None = None
     refused: Mapping[str, RefusedUnit] = {}
     trial: RefusalSearch | None = None

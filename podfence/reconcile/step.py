@@ -24,13 +24,13 @@ from podfence.nft.transaction import DeleteTable, Operation, Transaction
 from podfence.reconcile.bumps import Bumps, joint, less, meet
 from podfence.reconcile.quarantine import halves, units, without
 from podfence.reconcile.states import (
-    Action,
     Drifted,
-    Input,
     PendingWrite,
-    Planned,
+    PlannedRules,
     Read,
     ReadBack,
+    ReconcileAction,
+    ReconcileInput,
     ReconcileState,
     RefusalSearch,
     RefusedUnit,
@@ -55,8 +55,8 @@ MINUTE = 60.0
 
 
 def step(
-    state: ReconcileState, inputs: Sequence[Input], now: float
-) -> tuple[ReconcileState, list[Action]]:
+    state: ReconcileState, inputs: Sequence[ReconcileInput], now: float
+) -> tuple[ReconcileState, list[ReconcileAction]]:
     """Take inputs in, in their order, and say what to do.
 
     ``now``: seconds of a clock that never goes back. With no inputs, time alone has passed. The
@@ -77,17 +77,17 @@ class _Step:
     def __init__(self, state: ReconcileState, now: float) -> None:
         self.state = state
         self.now = now
-        self.actions: list[Action] = []
+        self.actions: list[ReconcileAction] = []
 
     def _set(self, **fields: object) -> None:
         self.state = replace(self.state, **fields)
 
     # -- what comes in
 
-    def take(self, given: Input) -> None:
+    def take(self, given: ReconcileInput) -> None:
         """One input."""
         match given:
-            case Planned():
+            case PlannedRules():
                 self._set(waiting=(*self.state.waiting, given), wanted=given.wanted)
             case WriteResult() | Unanswered():
                 pending = self.state.pending
@@ -283,7 +283,7 @@ class _Step:
             if said.get(unit) == refused.contents
         }
 
-    def _plans(self) -> tuple[Planned, ...]:
+    def _plans(self) -> tuple[PlannedRules, ...]:
         """What the next write takes in; while a refused part is looked for, new plans wait."""
         return self.state.waiting if self.state.trial is None else ()
 

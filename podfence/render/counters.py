@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from podfence.agent.fleet import Told, is_well
-from podfence.agent.nodereport import NodeReport, Tally
+from podfence.agent.fleet import NodeReply, is_well
+from podfence.agent.nodereport import NodeReport, PacketTally
 from podfence.render.fleet_text import node_notes, seconds_text
 from podfence.render.rules import policy_words, rules_notes, second
 from podfence.text import printable
-from podfence.usage.record import Rules
+from podfence.usage.record import NodeUsage
 from podfence.usage.together import RuleTotal, together
 
 MOST: Final = 1000
@@ -24,7 +24,9 @@ MOST_RULES: Final = 2000
 Data = dict[str, object]
 
 
-def page_data(nodes: Sequence[Told[NodeReport]], rules: Sequence[Told[Rules]] = ()) -> Data:
+def page_data(
+    nodes: Sequence[NodeReply[NodeReport]], rules: Sequence[NodeReply[NodeUsage]] = ()
+) -> Data:
     """``counters``: a node each, those that are not well first. ``total``: packets and bytes by
     direction and reason. ``rules``: connections by rule. ``notes``: what is wrong with nodes;
     ``missing``: what is not counted of rules. ``absent``: why there is nothing to show."""
@@ -50,7 +52,7 @@ def page_data(nodes: Sequence[Told[NodeReport]], rules: Sequence[Told[Rules]] = 
     }
 
 
-def _node(told: Told[NodeReport]) -> Data:
+def _node(told: NodeReply[NodeReport]) -> Data:
     found = told.answer
     if found is None:
         return {"node": printable(told.node), "standing": "no answer", "well": False}
@@ -85,7 +87,7 @@ def _standing(found: NodeReport) -> str:
     return "in sync" if found.in_sync else "not in sync"
 
 
-def _summed(tallies: Iterable[Tally]) -> list[Data]:
+def _summed(tallies: Iterable[PacketTally]) -> list[Data]:
     packets, amount = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     for each in tallies:
         key = printable(each.direction), printable(each.reason)

@@ -30,12 +30,12 @@ WIDTH = 88
 GROUPS_SHOWN = 20
 """Longer lists of pods are cut here and the rest is counted."""
 
-Locate = Callable[[Source | None, str], str]
+LocateText = Callable[[Source | None, str], str]
 """(source, field path) -> ``file:line:col``, or "" if the place is unknown."""
 
 
 def render_description(
-    description: PolicyDescription, locate: Locate, notes: Iterable[Finding] = ()
+    description: PolicyDescription, locate: LocateText, notes: Iterable[Finding] = ()
 ) -> str:
     """The whole text, with a newline at its end. ``notes`` are those of the same policy."""
     writer = _Writer(description, locate)
@@ -50,7 +50,7 @@ def render_description(
 
 
 def render_tier_description(
-    description: TierPolicyDescription, locate: Locate, notes: Iterable[Finding] = ()
+    description: TierPolicyDescription, locate: LocateText, notes: Iterable[Finding] = ()
 ) -> str:
     """The same for a policy of the Admin or the Baseline tier."""
     writer = _TierWriter(description, locate)
@@ -65,7 +65,7 @@ def render_tier_description(
 class _Page:
     """Collects lines about a policy that was written in ``source``."""
 
-    def __init__(self, source: Source | None, locate: Locate) -> None:
+    def __init__(self, source: Source | None, locate: LocateText) -> None:
         self.lines: list[str] = []
         self._source = source
         self._locate = locate
@@ -118,7 +118,7 @@ class _Page:
 class _Writer(_Page):
     """The page of a NetworkPolicy."""
 
-    def __init__(self, description: PolicyDescription, locate: Locate) -> None:
+    def __init__(self, description: PolicyDescription, locate: LocateText) -> None:
         super().__init__(description.source, locate)
         self._description = description
 
@@ -170,7 +170,7 @@ class _Writer(_Page):
 class _TierWriter(_Page):
     """The page of a policy of the Admin or the Baseline tier."""
 
-    def __init__(self, description: TierPolicyDescription, locate: Locate) -> None:
+    def __init__(self, description: TierPolicyDescription, locate: LocateText) -> None:
         super().__init__(description.source, locate)
         self._description = description
 

@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from podfence.agent.fleet import Told
-from podfence.drops.record import ISOLATED, PAST, RULE, Drop, Drops, End, Place
+from podfence.agent.fleet import NodeReply
+from podfence.drops.record import ISOLATED, PAST, RULE, Drop, Drops, FlowEnd, NamedRule
 from podfence.text import printable
 
 SCHEMA = "podfence.drops/v1"
@@ -47,7 +47,7 @@ def lost_text(drops: Drops) -> str:
     return f"node {printable(drops.node)}: {'; '.join(parts)}" if parts else ""
 
 
-def drops_data(nodes: Sequence[Told[Drops]]) -> dict[str, object]:
+def drops_data(nodes: Sequence[NodeReply[Drops]]) -> dict[str, object]:
     """By node; of one that did not answer, why."""
     return {"schema": SCHEMA, "nodes": [_node(each) for each in nodes]}
 
@@ -56,7 +56,7 @@ MOST: Final = 500
 """Drops that a page holds."""
 
 
-def page_data(nodes: Sequence[Told[Drops]]) -> dict[str, object]:
+def page_data(nodes: Sequence[NodeReply[Drops]]) -> dict[str, object]:
     """For a page: the latest first, with causes in words. ``notes``: what is missing. ``absent``:
     why there is nothing to show, "" where drops are told."""
     found = [drop for each in nodes if each.answer for drop in each.answer.drops]
@@ -89,7 +89,7 @@ def _row(drop: Drop) -> dict[str, object]:
     }
 
 
-def _node(told: Told[Drops]) -> object:
+def _node(told: NodeReply[Drops]) -> object:
     if told.answer is None:
         return {"node": told.node, "fault": told.fault}
     return _data(told.answer)
@@ -110,7 +110,7 @@ def _second(date: str) -> str:
     return f"{day}Z" if point else day
 
 
-def _end(end: End) -> str:
+def _end(end: FlowEnd) -> str:
     if end.pods:
         return " or ".join(map(printable, end.pods))
     address = printable(end.address)
@@ -135,7 +135,7 @@ def _audited(drop: Drop) -> str:
     return f" (audited: {names})" if names else ""
 
 
-def _place(place: Place) -> str:
+def _place(place: NamedRule) -> str:
     """NetworkPolicies go by their name, as everywhere; who isolates needs no path."""
     kind = "" if place.kind == "NetworkPolicy" else f"{printable(place.kind)} "
     path = "" if place.path in ("", "spec.podSelector") else f" {printable(place.path)}"

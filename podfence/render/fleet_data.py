@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from podfence.agent.fleet import Standing, Told, is_well, standing
-from podfence.agent.nodereport import Held, NodeReport, PolicyReport, Tally
+from podfence.agent.fleet import EnforcementState, NodeReply, is_well, standing
+from podfence.agent.nodereport import ConditionReport, NodeReport, PacketTally, PolicyReport
 from podfence.model.meta import ObjectRef, Revision
 
 Data = dict[str, object]
 
 
-def nodes_data(told: Sequence[Told[NodeReport]]) -> Data:
+def nodes_data(told: Sequence[NodeReply[NodeReport]]) -> Data:
     """status: ``podfence status``."""
     return {
         "schema": "podfence.status/v1",
@@ -24,7 +24,7 @@ def nodes_data(told: Sequence[Told[NodeReport]]) -> Data:
     }
 
 
-def _node(told: Told[NodeReport]) -> Data:
+def _node(told: NodeReply[NodeReport]) -> Data:
     found = told.answer
     if found is None:
         return {"node": told.node, "answers": False, "fault": told.fault}
@@ -52,7 +52,7 @@ def _node(told: Told[NodeReport]) -> Data:
     }
 
 
-def _tally(tally: Tally) -> Data:
+def _tally(tally: PacketTally) -> Data:
     return {
         "direction": tally.direction,
         "reason": tally.reason,
@@ -61,7 +61,9 @@ def _tally(tally: Tally) -> Data:
     }
 
 
-def policy_data(policy: ObjectRef, revision: Revision, told: Sequence[Told[PolicyReport]]) -> Data:
+def policy_data(
+    policy: ObjectRef, revision: Revision, told: Sequence[NodeReply[PolicyReport]]
+) -> Data:
     """policy-status: ``podfence status POLICY`` and ``podfence wait POLICY``."""
     standings = [standing(each, revision) for each in told]
     return {
@@ -71,12 +73,12 @@ def policy_data(policy: ObjectRef, revision: Revision, told: Sequence[Told[Polic
         "name": policy.name,
         "uid": revision.uid,
         "generation": revision.generation,
-        "inForce": all(each is Standing.IN_FORCE for each in standings),
+        "inForce": all(each is EnforcementState.IN_FORCE for each in standings),
         "nodes": [_policy_node(each, revision) for each in told],
     }
 
 
-def _policy_node(told: Told[PolicyReport], revision: Revision) -> Data:
+def _policy_node(told: NodeReply[PolicyReport], revision: Revision) -> Data:
     found = told.answer
     data: Data = {
         "node": told.node,
@@ -95,7 +97,7 @@ def _policy_node(told: Told[PolicyReport], revision: Revision) -> Data:
     }
 
 
-def _condition(held: Held) -> Data:
+def _condition(held: ConditionReport) -> Data:
     return {
         "condition": held.condition,
         "subject": held.subject,

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from podfence.agent.fleet import Standing, Told, standing
-from podfence.agent.nodereport import Held, NodeReport, PolicyReport
+from podfence.agent.fleet import EnforcementState, NodeReply, standing
+from podfence.agent.nodereport import ConditionReport, NodeReport, PolicyReport
 from podfence.model.meta import ObjectRef, Revision
 from podfence.questions.phrases.words import count, some
 from podfence.render.tables import table
@@ -41,13 +41,13 @@ def seconds_text(seconds: float | None) -> str:
     return f"{whole}s"
 
 
-def nodes_text(told: Sequence[Told[NodeReport]]) -> str:
+def nodes_text(told: Sequence[NodeReply[NodeReport]]) -> str:
     """``podfence status``."""
     rows = [_node_row(each) for each in told]
     return table(_NODE_COLUMNS, rows) + "".join(f"{line}\n" for line in node_notes(told))
 
 
-def _node_row(told: Told[NodeReport]) -> tuple[str, ...]:
+def _node_row(told: NodeReply[NodeReport]) -> tuple[str, ...]:
     found = told.answer
     if found is None:
         return (printable(told.node), "unknown", *[_NOTHING] * (len(_NODE_COLUMNS) - 2))
@@ -65,7 +65,7 @@ def _node_row(told: Told[NodeReport]) -> tuple[str, ...]:
     )
 
 
-def node_notes(told: Sequence[Told[NodeReport]]) -> Iterator[str]:
+def node_notes(told: Sequence[NodeReply[NodeReport]]) -> Iterator[str]:
     """What is wrong with nodes, a line each."""
     for each in told:
         node, found = printable(each.node), each.answer
@@ -82,7 +82,9 @@ def node_notes(told: Sequence[Told[NodeReport]]) -> Iterator[str]:
         yield from _condition_notes(node, found.conditions)
 
 
-def policy_text(policy: ObjectRef, revision: Revision, told: Sequence[Told[PolicyReport]]) -> str:
+def policy_text(
+    policy: ObjectRef, revision: Revision, told: Sequence[NodeReply[PolicyReport]]
+) -> str:
     """``podfence status POLICY``."""
     head = _head(policy, revision, told)
     rows = [_policy_row(each, revision) for each in told]
@@ -90,9 +92,11 @@ def policy_text(policy: ObjectRef, revision: Revision, told: Sequence[Told[Polic
     return head + table(_POLICY_COLUMNS, rows) + notes
 
 
-def waited_text(policy: ObjectRef, revision: Revision, told: Sequence[Told[PolicyReport]]) -> str:
+def waited_text(
+    policy: ObjectRef, revision: Revision, told: Sequence[NodeReply[PolicyReport]]
+) -> str:
     """``podfence wait POLICY``: one line where all is well, else the nodes that miss."""
-    missing = [each for each in told if standing(each, revision) is not Standing.IN_FORCE]
+    missing = [each for each in told if standing(each, revision) is not EnforcementState.IN_FORCE]
     if not missing:
         return _head(policy, revision, told)
     rows = [_policy_row(each, revision) for each in missing]
@@ -100,8 +104,8 @@ def waited_text(policy: ObjectRef, revision: Revision, told: Sequence[Told[Polic
     return _head(policy, revision, told) + table(_POLICY_COLUMNS, rows) + notes
 
 
-def _head(policy: ObjectRef, revision: Revision, told: Sequence[Told[PolicyReport]]) -> str:
-    holds = sum(standing(each, revision) is Standing.IN_FORCE for each in told)
+def _head(policy: ObjectRef, revision: Revision, told: Sequence[NodeReply[PolicyReport]]) -> str:
+    holds = sum(standing(each, revision) is EnforcementState.IN_FORCE for each in told)
     return (
         f"{policy.kind} {printable(str(policy))}, generation {revision.generation}: "
         f"in force on {holds} of {count(len(told), 'node')}\n"
@@ -109,15 +113,15 @@ def _head(policy: ObjectRef, revision: Revision, told: Sequence[Told[PolicyRepor
 
 
 _STANDINGS = {
-    Standing.IN_FORCE: "yes",
-    Standing.OTHER: "not yet",
-    Standing.REFUSED: "refused",
-    Standing.NOT_IN_SYNC: "not in sync",
-    Standing.NOT_KNOWN: "unknown",
+    EnforcementState.IN_FORCE: "yes",
+    EnforcementState.OTHER: "not yet",
+    EnforcementState.REFUSED: "refused",
+    EnforcementState.NOT_IN_SYNC: "not in sync",
+    EnforcementState.NOT_KNOWN: "unknown",
 }
 
 
-def _policy_row(told: Told[PolicyReport], revision: Revision) -> tuple[str, ...]:
+def _policy_row(told: NodeReply[PolicyReport], revision: Revision) -> tuple[str, ...]:
     word = _STANDINGS[standing(told, revision)]
     found = told.answer
     if found is None:
@@ -130,7 +134,7 @@ def _policy_row(told: Told[PolicyReport], revision: Revision) -> tuple[str, ...]
     return printable(told.node), word, generation, pods, str(found.closed)
 
 
-def _policy_notes(told: Sequence[Told[PolicyReport]]) -> Iterator[str]:
+def _policy_notes(told: Sequence[NodeReply[PolicyReport]]) -> Iterator[str]:
     for each in told:
         node, found = printable(each.node), each.answer
         if found is None:
@@ -142,7 +146,7 @@ def _policy_notes(told: Sequence[Told[PolicyReport]]) -> Iterator[str]:
         yield from _condition_notes(node, found.conditions)
 
 
-def _condition_notes(node: str, conditions: Sequence[Held]) -> Iterator[str]:
+def _condition_notes(node: str, conditions: Sequence[ConditionReport]) -> Iterator[str]:
     for held in conditions:
         subject = f" {printable(held.subject)}" if held.subject else ""
         age = seconds_text(held.seconds)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from podfence.lab.replies import Applied, Explained, NodeState, NotSent, Stated
 from podfence.lab.testbed.livetraffic import TrafficLosses
-from podfence.lab.testbed.probeplan import Party
+from podfence.lab.testbed.probeplan import ProbeParty
 from podfence.lab.testbed.report import SentProbe
 from podfence.questions.diff import VerdictChange
 from podfence.render.lab_report import packet_text
@@ -149,7 +149,7 @@ def down_text(ended: Iterable[str], crashed: Iterable[str]) -> str:
     )
 
 
-def _with_addresses(party: Party) -> str:
+def _with_addresses(party: ProbeParty) -> str:
     return f"{printable(party.name)} ({', '.join(map(str, party.addresses))})"
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 
 from podfence.lab.replies import Applied, Explained, NotSent, ServedBy, Stated
 from podfence.lab.testbed.livetraffic import TrafficLosses
-from podfence.lab.testbed.probeplan import Party, PartyKind
-from podfence.lab.testbed.report import Check, LabReport, PairResult, PortSeen, SentProbe
+from podfence.lab.testbed.probeplan import PartyKind, ProbeParty
+from podfence.lab.testbed.report import LabReport, PacketCheck, PairResult, PortSeen, SentProbe
 from podfence.model.objects import Service
 from podfence.questions.connectivity import ports_words
 from podfence.questions.diff import VerdictChange
@@ -57,7 +57,7 @@ def report_data(report: LabReport, locate: Locate) -> Data:
     }
 
 
-def _check(check: Check, encoder: VerdictEncoder) -> Data:
+def _check(check: PacketCheck, encoder: VerdictEncoder) -> Data:
     return {
         **_packet(check.packet),
         "allowed": check.verdict.allowed,
@@ -77,14 +77,14 @@ def _packet(packet: SentProbe) -> Data:
     }
 
 
-def _party(party: Party, report: LabReport) -> Data:
+def _party(party: ProbeParty, report: LabReport) -> Data:
     data: Data = {**_end(party), "kind": party.side.value}
     if party.side is PartyKind.POD:
         data |= {"node": party.node, "workload": report.workloads.get(party.name, party.name)}
     return data
 
 
-def _end(party: Party) -> Data:
+def _end(party: ProbeParty) -> Data:
     return {"name": party.name, "addresses": [str(a) for a in party.addresses]}
 
 

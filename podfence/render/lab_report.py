@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from podfence.lab.testbed.probeplan import Party, PartyKind
-from podfence.lab.testbed.report import Check, LabReport, PairResult, PortSeen, SentProbe
+from podfence.lab.testbed.probeplan import PartyKind, ProbeParty
+from podfence.lab.testbed.report import LabReport, PacketCheck, PairResult, PortSeen, SentProbe
 from podfence.render.tables import table
 from podfence.render.verdicts import Locate, origin_text
 from podfence.sets.ports import OTHER
@@ -38,7 +38,7 @@ def _lines(report: LabReport) -> Iterator[tuple[str, str, str, str]]:
         if pair.source is not pair.target:
             by_target[pair.target.name].append(pair)
     names = _Names(report.parties, report.workloads)
-    seen: dict[tuple[str, tuple[tuple[str, str, str], ...]], list[Party]] = {}
+    seen: dict[tuple[str, tuple[tuple[str, str, str], ...]], list[ProbeParty]] = {}
     for party in report.parties:
         rows = tuple(_rows(by_target.get(party.name, []), party, names))
         if rows:
@@ -52,21 +52,23 @@ def _lines(report: LabReport) -> Iterator[tuple[str, str, str, str]]:
 class _Names:
     """Says "shop/web", "all pods" or "all outside addresses" where a list would say no more."""
 
-    def __init__(self, parties: Iterable[Party], workloads: Mapping[str, str]) -> None:
+    def __init__(self, parties: Iterable[ProbeParty], workloads: Mapping[str, str]) -> None:
         self._workloads = workloads
-        self._members: dict[str, list[Party]] = defaultdict(list)
-        self._sides: dict[PartyKind, list[Party]] = defaultdict(list)
+        self._members: dict[str, list[ProbeParty]] = defaultdict(list)
+        self._sides: dict[PartyKind, list[ProbeParty]] = defaultdict(list)
         for party in parties:
             self._sides[party.side].append(party)
             self._members[self.family(party)].append(party)
 
-    def family(self, party: Party) -> str:
+    def family(self, party: ProbeParty) -> str:
         """What a party may share a line with: pods of its workload, others of its kind."""
         if party.side is PartyKind.POD:
             return self._workloads.get(party.name, party.name)
         return str(party.side.value)
 
-    def short(self, parties: Iterable[Party], target: Party | None = None) -> Iterator[str]:
+    def short(
+        self, parties: Iterable[ProbeParty], target: ProbeParty | None = None
+    ) -> Iterator[str]:
         """The fewest names, made printable; with what they are when they are sources of a
         ``target``. The target itself is never missed among them."""
         left = {party.name: party for party in parties}
@@ -89,15 +91,15 @@ class _Names:
         yield from words
 
     @staticmethod
-    def _wanted(parties: Iterable[Party], target: Party | None) -> set[str]:
+    def _wanted(parties: Iterable[ProbeParty], target: ProbeParty | None) -> set[str]:
         return {party.name for party in parties if party is not target}
 
 
 def _rows(
-    pairs: Sequence[PairResult], target: Party, names: _Names
+    pairs: Sequence[PairResult], target: ProbeParty, names: _Names
 ) -> Iterator[tuple[str, str, str]]:
     """Sources with the same answer share a line: most open first."""
-    groups: dict[tuple[str, str], list[Party]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[ProbeParty]] = defaultdict(list)
     for pair in pairs:
         kernel = _words(pair.ports, [p for p in pair.ports if p.open])
         engine = _words(pair.ports, [p for p in pair.ports if p.open is p.agrees])
@@ -109,7 +111,7 @@ def _rows(
         yield kernel, mark, ", ".join(names.short(sources, target))
 
 
-def _party(party: Party, shown: str) -> str:
+def _party(party: ProbeParty, shown: str) -> str:
     """A printable name, or several, with what kind of end it is unless it is a pod."""
     kind = {PartyKind.NODE: "node ", PartyKind.OUTSIDE: "outside "}.get(party.side, "")
     return kind + shown
@@ -162,7 +164,7 @@ def packet_text(packet: SentProbe) -> str:
     )
 
 
-def _said(check: Check) -> str:
+def _said(check: PacketCheck) -> str:
     return "allowed" if check.verdict.allowed else "denied"
 
 

@@ -11,9 +11,9 @@ from msgspec import Struct
 
 from podfence.questions.phrases.words import count
 from podfence.questions.plan.blame import Blame
-from podfence.questions.plan.outcomes import Outcome, Scope
+from podfence.questions.plan.outcomes import Outcome, OutcomeScope
 from podfence.questions.plan.plan import Plan
-from podfence.questions.plan.used import Use
+from podfence.questions.plan.used import ChangedUse
 from podfence.render.plan_edits import SIGNS, Spot
 from podfence.render.plan_text import (
     Spots,
@@ -76,17 +76,19 @@ def _codes(outcome: Outcome, *, coming: bool) -> Iterator[str]:
             yield "PF405"
         return
     if outcome.opened:
-        yield {Scope.IN: "PF403", Scope.OUT: "PF404", Scope.PODS: "PF401"}[outcome.scope]
+        yield {OutcomeScope.IN: "PF403", OutcomeScope.OUT: "PF404", OutcomeScope.PODS: "PF401"}[
+            outcome.scope
+        ]
     if outcome.closed:
         yield CLOSES
 
 
-def _cut(plan: Plan, blame: Blame) -> list[Use]:
+def _cut(plan: Plan, blame: Blame) -> list[ChangedUse]:
     """What a cause closes of the traffic that was seen."""
     return [use for use in plan.used.cut if blame in use.blames] if plan.used is not None else []
 
 
-def _uses(uses: Sequence[Use]) -> Iterator[str]:
+def _uses(uses: Sequence[ChangedUse]) -> Iterator[str]:
     for use in uses[:_SHOWN]:
         yield f"passed when it was seen: {connection_text(use.connection)}"
     if len(uses) > _SHOWN:

@@ -8,7 +8,7 @@ from typing import Any
 from podfence.errors import Position
 from podfence.flows.seen import FlowRecords
 from podfence.questions.plan.edits import Edit
-from podfence.questions.plan.ends import Line
+from podfence.questions.plan.ends import WorkloadPods
 from podfence.questions.plan.outcomes import Outcome, Who
 from podfence.questions.plan.plan import Plan, summary
 from podfence.render.plan_edits import Spot
@@ -110,5 +110,5 @@ def _who(who: Who) -> list[str]:
     return [line.name for line in who.lines]
 
 
-def _lines(lines: Iterable[Line]) -> list[str]:
+def _lines(lines: Iterable[WorkloadPods]) -> list[str]:
     return [line.name for line in lines]

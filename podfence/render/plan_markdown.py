@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from podfence.flows.seen import FlowRecords
 from podfence.questions.phrases.words import count
-from podfence.questions.plan.outcomes import Outcome, Scope
+from podfence.questions.plan.outcomes import Outcome, OutcomeScope
 from podfence.questions.plan.plan import Plan
 from podfence.questions.plan.used import Used
 from podfence.questions.tests.turning import Turning
@@ -92,7 +92,7 @@ def _table(plan: Plan) -> Iterator[str]:
         names = [cell(f"{SIGNS[edit.kind]} {edit_name(edit)}") for edit in edits[:_EDITS]]
         if len(edits) > _EDITS:
             names.append(f"{len(edits) - _EDITS} more")
-        warn = any(o.scope is not Scope.PODS and o.opened for o in cause.outcomes)
+        warn = any(o.scope is not OutcomeScope.PODS and o.opened for o in cause.outcomes)
         opens = _pairs(o for o in cause.outcomes if o.opened)
         closes = _pairs(o for o in cause.outcomes if o.closed)
         yield f"| {':warning:' if warn else ''} | {', '.join(names)} | {opens} | {closes} |"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from podfence.questions.phrases.words import count
-from podfence.questions.plan.order import Order, Step
+from podfence.questions.plan.order import ApplyStep, Order
 from podfence.render.policies import policy_manifest
 from podfence.render.yamltext import yaml_lines
 from podfence.text import printable
@@ -36,7 +36,7 @@ def _lines(order: Order | None) -> Iterator[str]:
         yield from (line.rstrip("\n") for line in yaml_lines(policy_manifest(helper)))
 
 
-def _words(step: Step) -> str:
+def _words(step: ApplyStep) -> str:
     kept = " (temporary)" if step.temporary else ""
     harm = [
         f"{verb} {count(number, 'pair')}"

@@ -14,7 +14,7 @@ from podfence.errors import Position
 from podfence.questions.phrases.words import count, some
 from podfence.questions.plan.blame import Blame, Mode
 from podfence.questions.plan.edits import Edit, EditKind
-from podfence.questions.plan.outcomes import Outcome, Scope, Who
+from podfence.questions.plan.outcomes import Outcome, OutcomeScope, Who
 from podfence.questions.plan.plan import Plan, Summary, summary
 from podfence.render.plan_edits import SIGNS, Spot
 from podfence.sets import PortSet
@@ -122,8 +122,8 @@ class _Cause(Struct, frozen=True):
     @property
     def rank(self) -> tuple[object, ...]:
         """Ways in and out that open stand first, then other ways, then the most pairs."""
-        opens = any(o.scope is not Scope.PODS and o.opened for o in self.outcomes)
-        outside = any(o.scope is not Scope.PODS for o in self.outcomes)
+        opens = any(o.scope is not OutcomeScope.PODS and o.opened for o in self.outcomes)
+        outside = any(o.scope is not OutcomeScope.PODS for o in self.outcomes)
         return not opens, not outside, -sum(o.pairs for o in self.outcomes), self.blame.edits
 
 
@@ -226,7 +226,7 @@ def outcome_words(outcome: Outcome, shown: int | None = _NAMES) -> str:
     """``shop/web -> shop/db: opens TCP/5432``."""
     ways = f"{who_words(outcome.sources, shown)} -> {who_words(outcome.destinations, shown)}"
     family = f" (IPv{outcome.family} only)" if outcome.family else ""
-    mark = "!! " if outcome.scope is not Scope.PODS and outcome.opened else ""
+    mark = "!! " if outcome.scope is not OutcomeScope.PODS and outcome.opened else ""
     return f"{mark}{ways}: {ports_words(outcome)}{family}"
 
 
@@ -255,9 +255,9 @@ def who_words(who: Who, shown: int | None = _NAMES) -> str:
 def counted(outcomes: Sequence[Outcome]) -> Iterator[str]:
     """Many outcomes in a few lines: by where they lead, and what they do."""
     for scope, way in (
-        (Scope.IN, "from outside addresses to"),
-        (Scope.OUT, "to outside addresses from"),
-        (Scope.PODS, "between"),
+        (OutcomeScope.IN, "from outside addresses to"),
+        (OutcomeScope.OUT, "to outside addresses from"),
+        (OutcomeScope.PODS, "between"),
     ):
         for opens in (True, False):
             found = [o for o in outcomes if o.scope is scope and (o.opened if opens else o.closed)]

@@ -12,7 +12,7 @@ from podfence.flows.seen import FlowRecords, Left
 from podfence.questions.phrases.words import count
 from podfence.questions.plan.blame import Blame
 from podfence.questions.plan.plan import Plan
-from podfence.questions.plan.used import Use, Used
+from podfence.questions.plan.used import ChangedUse, Used
 from podfence.render.plan_text import PlanWriter, Spots
 from podfence.render.suggest import connection_data, connection_text, evidence_data, reading_lines
 from podfence.text import printable
@@ -85,8 +85,10 @@ def ungrounded(used: Used, seen: FlowRecords) -> str:
     return ", ".join(found)
 
 
-def _section(title: str, uses: Sequence[Use], writer: PlanWriter, *, wide: bool) -> Iterator[str]:
-    by_cause: dict[tuple[Blame, ...], list[Use]] = {}
+def _section(
+    title: str, uses: Sequence[ChangedUse], writer: PlanWriter, *, wide: bool
+) -> Iterator[str]:
+    by_cause: dict[tuple[Blame, ...], list[ChangedUse]] = {}
     for use in uses:
         by_cause.setdefault(use.blames, []).append(use)
     causes = sorted(by_cause.items(), key=lambda item: -sum(u.connection.count for u in item[1]))
@@ -107,7 +109,7 @@ def _section(title: str, uses: Sequence[Use], writer: PlanWriter, *, wide: bool)
         yield f"and {number} more with {count(left, 'connection')} (-o wide)"
 
 
-def _use(use: Use) -> str:
+def _use(use: ChangedUse) -> str:
     return connection_text(use.connection)
 
 
@@ -127,7 +129,7 @@ def used_data(used: Used, seen: FlowRecords) -> dict[str, Any]:
     }
 
 
-def _data(use: Use) -> dict[str, Any]:
+def _data(use: ChangedUse) -> dict[str, Any]:
     return {
         **connection_data(use.connection),
         "denied": use.denied,

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from podfence.agent.fleet import Told
+from podfence.agent.fleet import NodeReply
 from podfence.questions.phrases.words import count
 from podfence.render.fleet_text import seconds_text
 from podfence.render.tables import table
 from podfence.text import printable
-from podfence.usage.record import Rules
+from podfence.usage.record import NodeUsage
 from podfence.usage.together import RuleTotal
 
 SCHEMA = "podfence.rules/v1"
@@ -42,7 +42,7 @@ def policy_words(total: RuleTotal) -> str:
     return f"{kind}{printable(total.policy)}"
 
 
-def rules_notes(told: Sequence[Told[Rules]]) -> Iterator[str]:
+def rules_notes(told: Sequence[NodeReply[NodeUsage]]) -> Iterator[str]:
     """What is missing, a line a node."""
     for each in told:
         node, found = printable(each.node), each.answer
@@ -70,7 +70,7 @@ def rules_notes(told: Sequence[Told[Rules]]) -> Iterator[str]:
 
 
 def unused_notes(
-    totals: Sequence[RuleTotal], told: Sequence[Told[Rules]], date: str
+    totals: Sequence[RuleTotal], told: Sequence[NodeReply[NodeUsage]], date: str
 ) -> Iterator[str]:
     """What cannot be said of the time since ``date``: of rules without a use, of which a silent
     node may know one, which a node counts that does not look, or counted for less; and of nodes."""
@@ -97,7 +97,7 @@ def unused_notes(
 
 
 def rules_data(
-    totals: Sequence[RuleTotal], told: Sequence[Told[Rules]], unused: str = ""
+    totals: Sequence[RuleTotal], told: Sequence[NodeReply[NodeUsage]], unused: str = ""
 ) -> dict[str, object]:
     """rules: ``podfence rules``. ``unused``: the time from which on the rules are unused."""
     asked = {"unusedSince": unused} if unused else {}
@@ -113,7 +113,7 @@ def _rule(total: RuleTotal) -> object:
     return {"uses": 0, **msgspec.to_builtins(total)}
 
 
-def _node(told: Told[Rules]) -> object:
+def _node(told: NodeReply[NodeUsage]) -> object:
     found = told.answer
     if found is None:
         return {"node": told.node, "answers": False, "fault": told.fault}

@@ -7,7 +7,7 @@ changes nothing.
 from __future__ import annotations
 
 from podfence.errors import NftError
-from podfence.nft.contents import Contents, Refusal, Refused
+from podfence.nft.contents import Contents, OperationRefusal, Refused
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import Transaction
 
@@ -34,7 +34,7 @@ class FakeNft:
             raise NftError(f"the kernel refused the transaction: {refused}") from None
         self.transactions.append(transaction)
 
-    def check(self, transaction: Transaction) -> Refusal | None:
+    def check(self, transaction: Transaction) -> OperationRefusal | None:
         """Why a transaction would be refused; None when it would be applied."""
         try:
             self._after(transaction)

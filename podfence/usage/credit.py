@@ -18,11 +18,11 @@ from podfence.policy.flow import Action, Direction
 from podfence.policy.index import CompiledRule, DirectionPolicy
 from podfence.sets.ports import OTHER
 
-Rule = tuple[ObjectRef, str]
+RulePath = tuple[ObjectRef, str]
 """A policy, and the path of a rule in it."""
 
 
-class Kind(Struct, frozen=True):
+class ConnectionKind(Struct, frozen=True):
     """Connections that policies cannot tell apart but by their ends: the client's port is left
     out. ``protocol`` as policies see it; ``port``: the server's, 0 where there is none."""
 
@@ -43,7 +43,7 @@ class Credit:
         """Another number: other answers, maybe."""
         return self._index.events
 
-    def rules(self, kind: Kind) -> tuple[Rule, ...]:
+    def rules(self, kind: ConnectionKind) -> tuple[RulePath, ...]:
         """The rules here that a connection uses, at either end."""
         if kind.client == kind.server:
             return ()  # a pod may always speak to itself (NP-54)
@@ -67,14 +67,16 @@ class Credit:
                     found.setdefault(rule.origin.policy, {})[rule.origin.path] = None
         return {ref: tuple(paths) for ref, paths in found.items()}
 
-    def _at(self, at: At, direction: Direction, kind: Kind) -> Iterator[Rule]:
+    def _at(self, at: At, direction: Direction, kind: ConnectionKind) -> Iterator[RulePath]:
         remote = kind.server if direction is Direction.EGRESS else kind.client
         for pod in self._index.judging(at):
             applying = self._index.policies.of.get(pod.variant.profile)
             if applying is not None:
                 yield from self._used(applying.of(direction), remote, kind)
 
-    def _used(self, policy: DirectionPolicy, remote: At, kind: Kind) -> Iterator[Rule]:
+    def _used(
+        self, policy: DirectionPolicy, remote: At, kind: ConnectionKind
+    ) -> Iterator[RulePath]:
         passed: list[CompiledRule] = []
         for tier in policy.tiers:
             fitting = [rule for rule in tier.rules if self._fits(rule, remote, kind)]
@@ -86,6 +88,6 @@ class Credit:
                 break
         yield from ((rule.origin.policy, rule.origin.path) for rule in passed)
 
-    def _fits(self, rule: CompiledRule, remote: At, kind: Kind) -> bool:
+    def _fits(self, rule: CompiledRule, remote: At, kind: ConnectionKind) -> bool:
         asked = kind.protocol, kind.port
         return any(asked in m.ports and self._index.holds(m.peers, remote) for m in rule.matches)

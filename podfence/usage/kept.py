@@ -13,20 +13,20 @@ from msgspec import Meta, Struct, field
 from podfence.model.meta import ObjectRef, Revision
 
 
-class Use(Struct, frozen=True, gc=False):
+class KeptRuleUse(Struct, frozen=True, gc=False):
     """Of one rule. ``last``: seconds since 1970; 0: never."""
 
     uses: Annotated[int, Meta(ge=0, le=1 << 62)] = 0
     last: float = 0.0
 
 
-class Entry(Struct):
+class KeptPolicyUse(Struct):
     """Of one policy. ``since``: seconds since 1970. ``rules``: by path, those that apply here or
     did."""
 
     revision: Revision
     since: float
-    rules: dict[str, Use] = field(default_factory=dict)
+    rules: dict[str, KeptRuleUse] = field(default_factory=dict)
 
 
 class Kept(Struct):
@@ -36,7 +36,7 @@ class Kept(Struct):
     since: float
     looked: float
     away: float = 0.0
-    policies: list[tuple[ObjectRef, Entry]] = field(default_factory=list)
+    policies: list[tuple[ObjectRef, KeptPolicyUse]] = field(default_factory=list)
 
     def can_be(self, now: float) -> bool:
         """Whether all times are of the past, in their order."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from podfence.model.meta import ObjectRef, Revision
-from podfence.usage.credit import Kind, Rule
-from podfence.usage.kept import Entry, Kept, Use
-from podfence.usage.seen import Seen
+from podfence.usage.credit import ConnectionKind, RulePath
+from podfence.usage.kept import Kept, KeptPolicyUse, KeptRuleUse
+from podfence.usage.seen import UsageSnapshot
 
 POLICIES = 20_000
 """Policies that are known at the most."""
@@ -27,20 +27,22 @@ GAP = 3600.0
 clock was set."""
 
 
-class Ledger:
+class UsageLedger:
     """``kept``: of an earlier life, if that is not ``unusable``. For one thread at a time."""
 
     def __init__(self, now: float, kept: Kept | None = None) -> None:
         self._is_away = kept is not None
         kept = kept or Kept(now, now)
         self._since, self._looked, self._away = kept.since, kept.looked, kept.away
-        self._entries: dict[ObjectRef, Entry] = dict(kept.policies)
-        self._waiting: dict[Kind, int] = {}
-        self._known: dict[Kind, tuple[Rule, ...]] = {}
+        self._entries: dict[ObjectRef, KeptPolicyUse] = dict(kept.policies)
+        self._waiting: dict[ConnectionKind, int] = {}
+        self._known: dict[ConnectionKind, tuple[RulePath, ...]] = {}
         self._fault = ""
         self._looks = self._cut = self._missed = self._uncounted = 0
 
-    def looked(self, kinds: Iterable[tuple[Kind, int]], now: float, *, cut: bool = False) -> None:
+    def looked(
+        self, kinds: Iterable[tuple[ConnectionKind, int]], now: float, *, cut: bool = False
+    ) -> None:
         """A look at the connections, and how many of each kind are new. 0: none, but there are
         some of before."""
         if abs(now - self._looked) > GAP:
@@ -64,11 +66,11 @@ class Ledger:
         """Connections could not be looked at: nobody looks from the last look on."""
         self._is_away, self._fault = True, fault
 
-    def questions(self, most: int) -> list[Kind]:
+    def questions(self, most: int) -> list[ConnectionKind]:
         """Kinds to ask about, the first that came first."""
         return [kind for kind, _ in zip(self._waiting, range(most), strict=False)]
 
-    def answer(self, kind: Kind, rules: tuple[Rule, ...], now: float) -> None:
+    def answer(self, kind: ConnectionKind, rules: tuple[RulePath, ...], now: float) -> None:
         """The rules that such connections use, until ``forget``."""
         self._use(rules, self._waiting.pop(kind, 0), now)
         self._known.pop(kind, None)
@@ -80,7 +82,7 @@ class Ledger:
         """Answers may be others now."""
         self._known.clear()
 
-    def denied(self, rule: Rule, now: float) -> None:
+    def denied(self, rule: RulePath, now: float) -> None:
         """A denied packet was put down to a rule."""
         self._use((rule,), 1, now)
 
@@ -96,7 +98,7 @@ class Ledger:
         for ref, revision in revisions.items():
             entry = self._entries.get(ref)
             if entry is not None and entry.revision != revision:
-                self._entries[ref] = Entry(revision, now)
+                self._entries[ref] = KeptPolicyUse(revision, now)
         self._uncounted = 0
         room = ROOM - sum(map(_size, self._entries.values()))
         for ref, revision in revisions.items():
@@ -105,8 +107,8 @@ class Ledger:
                 if len(self._entries) >= POLICIES:
                     self._uncounted += 1
                     continue
-                entry = self._entries[ref] = Entry(revision, now)
-            new = {path: Use() for path in written.get(ref, ()) if path not in entry.rules}
+                entry = self._entries[ref] = KeptPolicyUse(revision, now)
+            new = {path: KeptRuleUse() for path in written.get(ref, ()) if path not in entry.rules}
             more = len(new) + (NAME if new and not entry.rules else 0)
             if more > room:
                 self._uncounted += 1
@@ -114,12 +116,12 @@ class Ledger:
                 room -= more
                 entry.rules.update(new)
 
-    def knows(self, rules: Iterable[Rule]) -> bool:
+    def knows(self, rules: Iterable[RulePath]) -> bool:
         """Whether all of these were written when it was last surveyed."""
         entries = self._entries
         return all(ref in entries and path in entries[ref].rules for ref, path in rules)
 
-    def seen(self, now: float, namespace: str = "") -> Seen:
+    def seen(self, now: float, namespace: str = "") -> UsageSnapshot:
         """What is known; of the policies of one namespace alone, where one is given."""
         fault = self._fault
         if not fault and abs(now - self._looked) > GAP:
@@ -127,15 +129,15 @@ class Ledger:
         away = max(now - self._looked, 0.0) if self._is_away else 0.0
         counts = self._looks, self._cut, self._missed, self._uncounted
         policies = self._copies(namespace)
-        return Seen(self._since, self._looked, fault, self._away + away, *counts, policies)
+        return UsageSnapshot(self._since, self._looked, fault, self._away + away, *counts, policies)
 
     def kept(self) -> Kept:
         """What is to outlive the agent. It changes no more."""
         return Kept(self._since, self._looked, self._away, self._copies())
 
-    def _copies(self, namespace: str = "") -> list[tuple[ObjectRef, Entry]]:
+    def _copies(self, namespace: str = "") -> list[tuple[ObjectRef, KeptPolicyUse]]:
         return [
-            (ref, Entry(entry.revision, entry.since, entry.rules.copy()))
+            (ref, KeptPolicyUse(entry.revision, entry.since, entry.rules.copy()))
             for ref, entry in self._entries.items()
             if namespace in ("", ref.namespace)
         ]
@@ -144,19 +146,21 @@ class Ledger:
         """Count anew."""
         self._since, self._away = now, 0.0
         for ref, entry in self._entries.items():
-            self._entries[ref] = Entry(entry.revision, now, dict.fromkeys(entry.rules, Use()))
+            self._entries[ref] = KeptPolicyUse(
+                entry.revision, now, dict.fromkeys(entry.rules, KeptRuleUse())
+            )
 
-    def _use(self, rules: Iterable[Rule], uses: int, now: float) -> None:
+    def _use(self, rules: Iterable[RulePath], uses: int, now: float) -> None:
         """Of rules that nobody has written there is none to be used: the policy is another one
         now, or there is no room for it."""
         for ref, path in rules:
             entry = self._entries.get(ref)
             use = None if entry is None else entry.rules.get(path)
             if entry is not None and use is not None:
-                entry.rules[path] = Use(use.uses + uses, max(use.last, now))
+                entry.rules[path] = KeptRuleUse(use.uses + uses, max(use.last, now))
 
 
-def _size(entry: Entry) -> int:
+def _size(entry: KeptPolicyUse) -> int:
     return len(entry.rules) + NAME if entry.rules else 0
 
 

@@ -33,7 +33,7 @@ class PolicyUse(Struct, frozen=True, omit_defaults=True):
     rules: tuple[RuleUse, ...] = ()
 
 
-class Rules(Struct, frozen=True):
+class NodeUsage(Struct, frozen=True):
     """What a node tells: policies that select pods of it, or did. ``since``: from when on it has
     counted; ``away``: seconds since then in which no agent looked. ``cut``: looks at the
     connections that did not read all; ``missed``: connections of which nobody could find out which

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from podfence.model.meta import ObjectRef
-from podfence.usage.kept import Entry
-from podfence.usage.record import PolicyUse, Rules, RuleUse
+from podfence.usage.kept import KeptPolicyUse
+from podfence.usage.record import NodeUsage, PolicyUse, RuleUse
 
 
-class Seen(Struct, frozen=True):
-    """Times are seconds since 1970. The rest is as in ``Rules``."""
+class UsageSnapshot(Struct, frozen=True):
+    """Times are seconds since 1970. The rest is as in ``NodeUsage``."""
 
     since: float
     looked: float
@@ -25,9 +25,9 @@ class Seen(Struct, frozen=True):
     cut: int
     missed: int
     uncounted: int
-    policies: list[tuple[ObjectRef, Entry]]
+    policies: list[tuple[ObjectRef, KeptPolicyUse]]
 
-    def rules(self, node: str, date: Callable[[float], str]) -> Rules:
+    def rules(self, node: str, date: Callable[[float], str]) -> NodeUsage:
         """``date``: seconds since 1970 as RFC 3339 has them."""
         found = (
             PolicyUse(
@@ -46,4 +46,4 @@ class Seen(Struct, frozen=True):
         )
         counts = int(self.away), self.looks, self.cut, self.missed, self.uncounted
         looked = date(self.looked) if self.fault else ""
-        return Rules(node, date(self.since), *counts, tuple(found), self.fault, looked)
+        return NodeUsage(node, date(self.since), *counts, tuple(found), self.fault, looked)

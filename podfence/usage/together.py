@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
-from podfence.usage.record import PolicyUse, Rules
+from podfence.usage.record import NodeUsage, PolicyUse
 
 _Told = tuple[PolicyUse, bool]
 """By a node; and whether that does not look now."""
@@ -42,7 +42,7 @@ class RuleTotal(Struct, frozen=True, omit_defaults=True):
         return not (self.blind or self.used_since(date)) and self.since <= date
 
 
-def together(found: Iterable[Rules]) -> list[RuleTotal]:
+def together(found: Iterable[NodeUsage]) -> list[RuleTotal]:
     """By kind, policy and rule, in the order of the policy."""
     by_policy: dict[tuple[str, str], list[_Told]] = defaultdict(list)
     for rules in found:

@@ -23,7 +23,7 @@ STREAMS: Final = 4
 HEARTBEATS: Final = 7
 """So many questions without news are followed by a sign of life."""
 
-Ask = Callable[[], dict[str, Any]]
+NewsRequest = Callable[[], dict[str, Any]]
 """What is told now. Raises PodfenceError where agents cannot be asked."""
 
 
@@ -31,7 +31,7 @@ class AgentNews:
     """A stream. ``what``: its name in the address, and what is told; ``ask`` None: the input is no
     cluster, so there is nobody to ask. ``seconds``: between two questions."""
 
-    def __init__(self, what: str, ask: Ask | None, seconds: float = 2.0) -> None:
+    def __init__(self, what: str, ask: NewsRequest | None, seconds: float = 2.0) -> None:
         self._what = what
         self._ask = ask
         self._seconds = seconds

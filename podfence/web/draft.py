@@ -20,7 +20,7 @@ from podfence.errors import Position, Problem, Severity, Source
 from podfence.intake.build import key_of
 from podfence.intake.documents import Document
 from podfence.intake.kept import DecodedDocuments
-from podfence.live.clusterevents import Event, gone, put
+from podfence.live.clusterevents import ClusterEvent, gone, put
 from podfence.live.clusterindex import ClusterIndex
 from podfence.manifests.inputfiles import InputFile
 from podfence.manifests.load import Loaded, load_files
@@ -35,7 +35,7 @@ from podfence.questions.phrases.matched import Matched
 from podfence.questions.plan.followed import Followed
 from podfence.questions.plan.plan import Plan, plan
 from podfence.web.folder import Folder
-from podfence.web.revision import Input, followed_of
+from podfence.web.revision import ReadInput, followed_of
 
 SMALL: Final = 500
 """Policies of which all are checked together while somebody types; of more, those of the text."""
@@ -65,7 +65,7 @@ class Base:
     """The state of the input that drafts are judged against."""
 
     def __init__(
-        self, folder: Folder, read: Input, names: DomainTable, followed: Followed | None = None
+        self, folder: Folder, read: ReadInput, names: DomainTable, followed: Followed | None = None
     ) -> None:
         """``followed``: of the same input, where somebody has it."""
         self._folder = folder
@@ -115,7 +115,7 @@ class Base:
         return WrittenObjects(self._plain.index, self._read.loaded.raw)
 
     def _known_of(
-        self, index: PolicyIndex, events: tuple[Event, ...], draft: _Draft
+        self, index: PolicyIndex, events: tuple[ClusterEvent, ...], draft: _Draft
     ) -> tuple[Matched, WrittenObjects]:
         """What checks ask of pods and workloads, which a draft of policies leaves as they are."""
         changed = {
@@ -157,9 +157,9 @@ class Base:
     def _elsewhere(self) -> Mapping[ObjectRef, str]:
         return {ref: path for path, refs in self._policies.items() for ref in refs}
 
-    def _events(self, parts: Mapping[str, Loaded]) -> tuple[Event, ...] | None:
+    def _events(self, parts: Mapping[str, Loaded]) -> tuple[ClusterEvent, ...] | None:
         """What the drafts change, where it is only NetworkPolicies, each in one file."""
-        events: dict[ObjectRef, Event] = {}
+        events: dict[ObjectRef, ClusterEvent] = {}
         for path in parts:
             if path in self._documents and path not in self._policies:
                 return None

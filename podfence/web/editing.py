@@ -19,7 +19,7 @@ from podfence.render.plan_text import render_plan
 from podfence.render.problems import problem_data
 from podfence.web.draft import Base, Judgement
 from podfence.web.folder import Changed, FileText, Folder, NotWritten
-from podfence.web.revision import Revision
+from podfence.web.revision import InputRevision
 from podfence.web.served import Served
 from podfence.web.server import json_body, said
 from podfence.web.worker import Worker
@@ -69,7 +69,7 @@ class Editing:
         self._served = served
         self._folder = folder
         self._names = names
-        self._base: tuple[Revision, Base] | None = None
+        self._base: tuple[InputRevision, Base] | None = None
         self._newest: dict[str, object] = {}
         # Files and completions are quick: they do not wait for drafts that are being judged.
         self._quick = Worker()

@@ -9,13 +9,13 @@ from aiohttp import web
 
 from podfence.errors import PodfenceError, UnknownObject
 from podfence.render.jsontext import json_bytes
-from podfence.web.revision import Revision
+from podfence.web.revision import InputRevision
 from podfence.web.served import Served
 from podfence.web.server import json_body
 
-Lookup = Callable[[str, Mapping[str, str]], Mapping[str, Any]]
+LookupFunction = Callable[[str, Mapping[str, str]], Mapping[str, Any]]
 """The answer to a question by its name, with the words of the request. Raises PodfenceError."""
-MakeLookup = Callable[[Revision], Lookup]
+MakeLookup = Callable[[InputRevision], LookupFunction]
 LONGEST: Final = 600
 """Characters of a word: a name of a namespace, of a kind and of an object are less."""
 _PAIR: Final = ("from", "to", "port", "protocol")
@@ -28,7 +28,7 @@ class Lookups:
     def __init__(self, served: Served, make: MakeLookup) -> None:
         self._served = served
         self._make = make
-        self._lookup: tuple[Revision, Lookup] | None = None
+        self._lookup: tuple[InputRevision, LookupFunction] | None = None
 
     def add(self, app: web.Application) -> None:
         """The routes."""
@@ -62,7 +62,7 @@ class Lookups:
             return _refused(_status(error), error.code, error.message)
         return json_body(body)
 
-    def _body(self, revision: Revision, question: str, asked: Mapping[str, str]) -> bytes:
+    def _body(self, revision: InputRevision, question: str, asked: Mapping[str, str]) -> bytes:
         """In the thread that judges."""
         if self._lookup is None or self._lookup[0] is not revision:
             self._lookup = revision, self._make(revision)

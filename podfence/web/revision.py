@@ -19,7 +19,7 @@ from podfence.questions.plan.plan import comparable
 from podfence.render.jsontext import json_bytes
 
 
-class Input(Struct, frozen=True):
+class ReadInput(Struct, frozen=True):
     """What was read. ``files``: where from; none of a cluster. ``tests``: what it is judged by,
     None without any."""
 
@@ -34,15 +34,15 @@ class Input(Struct, frozen=True):
         return tuple(f.path for f in self.files if isinstance(f, InputFile) and not f.error)
 
 
-Make = Callable[[Input], Mapping[str, Callable[[], object]]]
+Make = Callable[[ReadInput], Mapping[str, Callable[[], object]]]
 """The parts of a page by name; each is JSON values."""
 
 
-class Revision:
+class InputRevision:
     """``name`` tells it from every other. ``parts`` may be asked for from any thread; ``followed``
     is for the one that judges."""
 
-    def __init__(self, name: str, read: Input, make: Make) -> None:
+    def __init__(self, name: str, read: ReadInput, make: Make) -> None:
         self.name = name
         self.read = read
         self._make: Mapping[str, Callable[[], Any]] = make(read)
@@ -62,7 +62,7 @@ class Revision:
         return followed_of(self.read)
 
 
-def followed_of(read: Input) -> Followed:
+def followed_of(read: ReadInput) -> Followed:
     """What edits of the input are judged against, newcomers included."""
     cluster, _ = comparable(*[read.loaded.cluster] * 2)
     return Followed(ClusterIndex.of(cluster, read.index.names))

@@ -16,7 +16,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from podfence.errors import PodfenceError
-from podfence.web.revision import Input, Make, Revision
+from podfence.web.revision import InputRevision, Make, ReadInput
 from podfence.web.worker import Worker
 
 LOOK_SECONDS: Final = 0.5
@@ -24,11 +24,11 @@ LOOK_SECONDS: Final = 0.5
 _KEPT_NEWS: Final = 64
 
 
-class Source(Struct, frozen=True):
+class InputSource(Struct, frozen=True):
     """``read``: everything, from nothing; raises PodfenceError. ``stamp``: what is another value
     once ``read`` may find something else. ``seconds``: how often it is asked."""
 
-    read: Callable[[], Input]
+    read: Callable[[], ReadInput]
     stamp: Callable[[], object]
     seconds: float = LOOK_SECONDS
 
@@ -36,7 +36,7 @@ class Source(Struct, frozen=True):
 class Served:
     """Used from the event loop alone; what takes long runs in ``worker``."""
 
-    def __init__(self, source: Source, make: Make, *, edit: bool = False) -> None:
+    def __init__(self, source: InputSource, make: Make, *, edit: bool = False) -> None:
         """Reads the input for the first time. Raises PodfenceError."""
         self.worker = Worker()
         self._source = source
@@ -51,9 +51,9 @@ class Served:
         self._stamp = source.stamp()
         self.revision = self._next(source.read())
 
-    def _next(self, read: Input) -> Revision:
+    def _next(self, read: ReadInput) -> InputRevision:
         self._number += 1
-        return Revision(f"{self._name}-{self._number}", read, self._make)
+        return InputRevision(f"{self._name}-{self._number}", read, self._make)
 
     def state(self) -> dict[str, Any]:
         """What a page asks first."""

@@ -8,19 +8,19 @@ import pytest
 from podfence.agent.answers import routes
 from podfence.agent.endpoint import BadRequest
 from podfence.agent.inquiry import Inquiry
-from podfence.agent.nodereport import NodeReport, PolicyReport, Tally
+from podfence.agent.nodereport import NodeReport, PacketTally, PolicyReport
 from podfence.agent.reviews import Wish
 from podfence.agent.revisions import Revisions, Selected
-from podfence.agent.status import Status
-from podfence.drops.record import Cause, Drop, Drops, End
+from podfence.agent.status import NodeStatus
+from podfence.drops.record import Cause, Drop, Drops, FlowEnd
 from podfence.kernel.nftables.counters import Counted
 from podfence.kube.agents import DROPS_PATH, POLICY_PATH, RULES_PATH, STATUS_PATH
 from podfence.model.facts import PolicyFacts, Put
 from podfence.nft.lowering.deny import AUDIT, Denied
 from podfence.policy.flow import Direction
-from podfence.usage.record import Rules
+from podfence.usage.record import NodeUsage
 
-ENDS = End("10.0.0.1", ("shop/web",)), End("10.0.0.2", ("shop/db",))
+ENDS = FlowEnd("10.0.0.1", ("shop/web",)), FlowEnd("10.0.0.2", ("shop/db",))
 DROP = Drop("n1", 7, "a", "b", 1, "ingress", *ENDS, "TCP", Cause("past"), 80)
 
 
@@ -37,11 +37,11 @@ class Box:
 BOX, REVISIONS = Box(), Revisions()
 REVISIONS.arrived([Put(PolicyFacts("NetworkPolicy", "shop", "db", b'{"metadata": {"uid": "u"}}'))])
 ROUTES = routes(
-    lambda: Status("n1", 0.0, 0.0),
+    lambda: NodeStatus("n1", 0.0, 0.0),
     REVISIONS,
     BOX,
     lambda since: Drops("n1", since, drops=(DROP,)),
-    lambda namespace: Rules("n1", f"of {namespace}"),
+    lambda namespace: NodeUsage("n1", f"of {namespace}"),
     lambda: {
         Denied(Direction.INGRESS, "policy"): Counted(7, 420),
         Denied(None, "closed"): Counted(1, 60),
@@ -72,7 +72,7 @@ def test_uses_of_rules_of_a_namespace_are_told_with_the_right_to_it_alone() -> N
     assert route.wish({"namespace": "shop"}) == Wish("rules", "shop")
     assert route.wish({}) == Wish("rules", "")
     answer = b"".join(route.answer({"namespace": "shop"}))
-    assert msgspec.json.decode(answer, type=Rules).since == "of shop"
+    assert msgspec.json.decode(answer, type=NodeUsage).since == "of shop"
 
 
 @pytest.mark.parametrize("since", ["x", "-1", "", "9" * 30, "²"])
@@ -85,9 +85,9 @@ def test_a_node_tells_what_the_kernel_has_counted() -> None:
     assert ROUTES[STATUS_PATH].wish({}) == Wish("status", "")
     found = msgspec.json.decode(b"".join(ROUTES[STATUS_PATH].answer({})), type=NodeReport)
     assert found.denied == (
-        Tally("any", "closed", 1, 60),
-        Tally("egress", "audit", 2, 120),
-        Tally("ingress", "policy", 7, 420),
+        PacketTally("any", "closed", 1, 60),
+        PacketTally("egress", "audit", 2, 120),
+        PacketTally("ingress", "policy", 7, 420),
     )
 
 
@@ -135,11 +135,11 @@ def test_what_is_told_of_a_revision_is_no_older_than_it() -> None:
             revisions.arrived([put])
 
     asked = routes(
-        lambda: Status("n1", 0.0, 0.0),
+        lambda: NodeStatus("n1", 0.0, 0.0),
         revisions,
         Late(),
         lambda since: Drops("n1", 0),
-        lambda namespace: Rules("n1", ""),
+        lambda namespace: NodeUsage("n1", ""),
         dict,
     )
     words = {"kind": "NetworkPolicy", "namespace": "shop", "name": "db"}

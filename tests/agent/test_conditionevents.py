@@ -5,35 +5,40 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from podfence.agent.conditionevents import AGAIN, ConditionEvents
-from podfence.agent.conditions import Condition, Kind
-from podfence.agent.eventseries import Said
+from podfence.agent.conditions import Condition, ConditionKind
+from podfence.agent.eventseries import EventContent
 from podfence.model.meta import ObjectRef
 
 DB = ObjectRef("NetworkPolicy", "shop", "db")
-REFUSED = Condition(Kind.REFUSED, "NetworkPolicy shop/db", "spec: bad", 0, about=DB)
+REFUSED = Condition(ConditionKind.REFUSED, "NetworkPolicy shop/db", "spec: bad", 0, about=DB)
 
 
 def test_a_policy_that_cannot_be_read() -> None:
-    assert ConditionEvents("n").look([REFUSED], 0) == [Said(DB, "Refused", "spec: bad")]
+    assert ConditionEvents("n").look([REFUSED], 0) == [EventContent(DB, "Refused", "spec: bad")]
 
 
 def test_pods_that_are_closed() -> None:
-    found = Condition(Kind.KERNEL_REFUSED, "in-1", "out of memory", 0, ("shop/a", "shop/b"))
+    found = Condition(
+        ConditionKind.KERNEL_REFUSED, "in-1", "out of memory", 0, ("shop/a", "shop/b")
+    )
     note = "nothing of this pod passes: out of memory"
     assert ConditionEvents("n").look([found], 0) == [
-        Said(ObjectRef("Pod", "shop", name), "Closed", note) for name in ("a", "b")
+        EventContent(ObjectRef("Pod", "shop", name), "Closed", note) for name in ("a", "b")
     ]
 
 
 def test_the_node() -> None:
-    found = Condition(Kind.DRIFT, "", "changed by nft", 0)
+    found = Condition(ConditionKind.DRIFT, "", "changed by nft", 0)
     assert ConditionEvents("n").look([found], 0) == [
-        Said(ObjectRef("Node", "", "n"), "Drift", "changed by nft")
+        EventContent(ObjectRef("Node", "", "n"), "Drift", "changed by nft")
     ]
 
 
 def test_that_the_api_is_away_is_not_said_to_the_api() -> None:
-    found = [Condition(kind, "Pod", "x", 0) for kind in (Kind.API_UNREACHABLE, Kind.FORBIDDEN)]
+    found = [
+        Condition(kind, "Pod", "x", 0)
+        for kind in (ConditionKind.API_UNREACHABLE, ConditionKind.FORBIDDEN)
+    ]
     assert ConditionEvents("n").look(found, 0) == []
 
 

@@ -18,9 +18,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from podfence.agent.endpoint import BadRequest, Endpoint, Route
+from podfence.agent.endpoint import BadRequest, HttpsServer, Route
 from podfence.agent.listening import CONNECTIONS, Listen
-from podfence.agent.log import Log
+from podfence.agent.log import EventLog
 from podfence.agent.reviews import (
     KEPT,
     RATE,
@@ -28,8 +28,8 @@ from podfence.agent.reviews import (
     RIGHTS,
     TOKENS,
     WAITING,
-    Outcome,
     Reviewer,
+    ReviewOutcome,
     Wish,
 )
 from podfence.agent.selfsigned import server_context
@@ -109,7 +109,9 @@ class Asked:
             "/v1/long": Route("status", self._long),
             "/v1/wrong": Route("status", lambda _: iter((str(1 // 0).encode(),))),
         }
-        self.server = Endpoint(Listen(port=0), context, self.reviewer, paths, Log(self.logged))
+        self.server = HttpsServer(
+            Listen(port=0), context, self.reviewer, paths, EventLog(self.logged)
+        )
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
 
@@ -235,7 +237,7 @@ def test_what_is_remembered_of_one_wish_says_nothing_of_another(asked: Asked) ->
 
 def test_the_api_server_is_asked_a_few_times_a_second_whoever_knocks(asked: Asked) -> None:
     found = [asked.reviewer.review(f"x{number}", WISH) for number in range(RATE + 5)]
-    assert found == [Outcome.UNKNOWN] * RATE + [Outcome.BUSY] * 5
+    assert found == [ReviewOutcome.UNKNOWN] * RATE + [ReviewOutcome.BUSY] * 5
     assert len([path for path, _ in asked.api.asked if path == TOKENS]) == RATE
     assert asked.get("/v1/status")[0] == 503
     asked.clock.now += 1
@@ -337,7 +339,7 @@ def test_few_wait_for_an_api_server_that_hangs() -> None:
     """Whoever knocks would hold a thread and a connection otherwise."""
     api = Hanging()
     reviewer = Reviewer(api, Clock())
-    found: list[Outcome] = []
+    found: list[ReviewOutcome] = []
 
     def knock(token: str) -> None:
         found.append(reviewer.review(token, WISH))
@@ -352,7 +354,7 @@ def test_few_wait_for_an_api_server_that_hangs() -> None:
     while len(found) < 5:
         assert time.monotonic() < until, found
         time.sleep(0.01)
-    assert found == [Outcome.BUSY] * 5
+    assert found == [ReviewOutcome.BUSY] * 5
     api.go.set()
     for each in knocking:
         each.join(20)
@@ -363,13 +365,13 @@ def test_who_is_known_does_not_wait_for_who_is_not() -> None:
     api = Hanging()
     api.go.set()
     reviewer = Reviewer(api, Clock())
-    assert reviewer.review(GOOD, WISH) is Outcome.ALLOWED
+    assert reviewer.review(GOOD, WISH) is ReviewOutcome.ALLOWED
     api.go.clear()
     while api.asking.acquire(blocking=False):
         pass
     stranger = threading.Thread(target=reviewer.review, args=("stranger", WISH))
     stranger.start()
     assert api.asking.acquire(timeout=20)
-    assert reviewer.review(GOOD, WISH) is Outcome.ALLOWED
+    assert reviewer.review(GOOD, WISH) is ReviewOutcome.ALLOWED
     api.go.set()
     stranger.join(20)

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from podfence.agent.conditions import Kind
+from podfence.agent.conditions import ConditionKind
 from podfence.agent.enforcer import Enforcer
 from podfence.agent.inbox import Inbox
 from podfence.agent.inquiry import Inquiry
-from podfence.agent.log import Log
+from podfence.agent.log import EventLog
 from podfence.agent.revisions import Selected
 from podfence.errors import NftError, NftUnanswered
 from podfence.kernel.nftables.notices import Notice
-from podfence.kube.follow import Standing, State
+from podfence.kube.follow import KindState, SyncState
 from podfence.model.cluster import Cluster
 from podfence.model.facts import Event, PodFacts, PolicyFacts, Put
 from podfence.model.meta import ObjectRef
@@ -93,7 +93,9 @@ class Stage:
         self.inbox = Inbox("n1", PARTS)
         self.log = io.StringIO()
         local = LocalNode("n1")
-        self.enforcer = Enforcer(local, self.table, self.inbox, Log(self.log), lambda: self.now)
+        self.enforcer = Enforcer(
+            local, self.table, self.inbox, EventLog(self.log), lambda: self.now
+        )
         self.enforcer.start()
 
     def tell(self, *events: Event) -> None:
@@ -104,7 +106,7 @@ class Stage:
         self.tell(*(Put(facts_of(thing)) for thing in things))
 
     def whole(self) -> None:
-        self.inbox.stand(State("Pod", Standing.LIVE))
+        self.inbox.stand(KindState("Pod", SyncState.LIVE))
         self.turn()
 
     def turn(self) -> None:
@@ -115,7 +117,7 @@ class Stage:
         end = self.now + seconds
         while self.now < end:
             self.now = min(end, self.now + 0.1)
-            self.inbox.stand(State("Pod", Standing.LIVE))  # nobody waits
+            self.inbox.stand(KindState("Pod", SyncState.LIVE))  # nobody waits
             self.turn()
 
     @property
@@ -124,7 +126,7 @@ class Stage:
         assert found is not None
         return found
 
-    def holds(self) -> list[Kind]:
+    def holds(self) -> list[ConditionKind]:
         self.pass_time(0.5)
         return [condition.kind for condition in self.enforcer.status.conditions]
 
@@ -195,7 +197,7 @@ def test_what_the_kernel_does_not_take_is_not_in_sync() -> None:
     stage.put(HERE, WEB, DB, ONLY_WEB)
     table.refuses_all = True
     stage.whole()
-    assert Kind.TABLE_REFUSED in stage.holds()
+    assert ConditionKind.TABLE_REFUSED in stage.holds()
     assert not stage.enforcer.status.in_sync
     assert stage.rules == before
     table.refuses_all = False
@@ -229,7 +231,7 @@ def test_refused_rules_close_their_pods_and_nobody_else() -> None:
     )
     stage.table.refused = {group}
     stage.put(ONLY_WEB)
-    assert Kind.KERNEL_REFUSED in stage.holds()
+    assert ConditionKind.KERNEL_REFUSED in stage.holds()
     (condition,) = stage.enforcer.status.conditions
     assert condition.closed == ("shop/db",)
     assert "shop/db" in condition.message
@@ -252,7 +254,7 @@ def test_a_policy_that_cannot_be_read_closes_what_it_may_select() -> None:
     }
     told = PolicyFacts("NetworkPolicy", "shop", "new", json.dumps(document).encode())
     stage.tell(Put(told))
-    assert stage.holds() == [Kind.REFUSED]
+    assert stage.holds() == [ConditionKind.REFUSED]
     (condition,) = stage.enforcer.status.conditions
     assert condition.subject == "NetworkPolicy shop/new"
     assert "spec.ingress" in condition.message
@@ -268,7 +270,7 @@ def test_other_hands_are_named_and_mended() -> None:
     stage.inbox.notice(Notice("iptables", 7))
     stage.pass_time(0.2)  # the last epoch was just now
     assert same_rules(stage.rules, wanted(WEB, DB, ONLY_WEB))
-    assert stage.holds() == [Kind.DRIFT]
+    assert stage.holds() == [ConditionKind.DRIFT]
     assert "iptables (process 7)" in stage.enforcer.status.conditions[0].message
     stage.pass_time(61)
     assert stage.holds() == []
@@ -290,7 +292,7 @@ def test_a_node_without_ranges_is_said() -> None:
     stage = Stage()
     stage.put(WEB)
     stage.whole()
-    assert stage.holds() == [Kind.NOT_FAIL_CLOSED]
+    assert stage.holds() == [ConditionKind.NOT_FAIL_CLOSED]
     stage.put(HERE)
     assert stage.holds() == []
     stage.put(replace(HERE, pod_cidrs=()))  # what was closed stays so
@@ -365,7 +367,7 @@ def test_what_others_wait_for_is_told_when_the_kernel_holds_it_and_not_before() 
     inbox, table = Inbox("n1", PARTS), FailingTable()
     local = LocalNode("n1", pod_cidrs=HERE.pod_cidrs)
     enforcer = Enforcer(
-        local, table, inbox, Log(io.StringIO()), lambda: 1000.0, arrived=told.extend
+        local, table, inbox, EventLog(io.StringIO()), lambda: 1000.0, arrived=told.extend
     )
     enforcer.start()  # closes the range, and that is in the kernel
     far = replace(WEB, name="far", addresses=(), node="n2")
@@ -373,7 +375,7 @@ def test_what_others_wait_for_is_told_when_the_kernel_holds_it_and_not_before() 
     before = [Put(facts_of(each)) for each in (WEB, DB, ONLY_WEB)]
     assert enforcer.turn()
     assert told == []
-    inbox.stand(State("Pod", Standing.LIVE))
+    inbox.stand(KindState("Pod", SyncState.LIVE))
     assert enforcer.turn()
     assert told == before
     table.refuses_all = True
@@ -406,7 +408,7 @@ def test_pods_whose_rules_are_refused_are_counted_with_their_policy_alone() -> N
         next(n for n, c in chains.items() if c.comment.startswith("ingress") and n[-2:] != "_r")
     }
     stage.put(ONLY_WEB, policy("shop/web", {"app": "web"}))
-    assert stage.holds() == [Kind.KERNEL_REFUSED]
+    assert stage.holds() == [ConditionKind.KERNEL_REFUSED]
     found = []
     for name in ("db", "web"):
         inquiry = Inquiry(ObjectRef("NetworkPolicy", "shop", name))

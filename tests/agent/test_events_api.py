@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from podfence.agent.eventseries import FOLD, Said
+from podfence.agent.eventseries import FOLD, EventContent
 from podfence.agent.eventwriter import EventWriter
-from podfence.agent.log import Log
+from podfence.agent.log import EventLog
 from podfence.kube.source import find_access
 from podfence.model.meta import ObjectRef
 from podfence.nft.lowering.lower import TABLE
@@ -37,9 +37,9 @@ class Writer:
         access = find_access("", str(server.kubeconfig(folder / "kubeconfig", token)), {})
         self.log = io.StringIO()
         self.at = 0.0
-        self.writer = EventWriter(access, "node-1", Log(self.log), {}, clock=lambda: self.at)
+        self.writer = EventWriter(access, "node-1", EventLog(self.log), {}, clock=lambda: self.at)
 
-    def say(self, said: Said, at: float = 0.0) -> None:
+    def say(self, said: EventContent, at: float = 0.0) -> None:
         self.at = at
         self.writer.say(said)
         self.writer.write(threading.Event())
@@ -71,7 +71,7 @@ def test_a_policy_and_a_pod(admin: Client, cluster: Cluster, writers: Writers) -
         ("NetworkPolicy", f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies/db"),
     ):
         uid = admin.request("GET", path).body["metadata"]["uid"]
-        said = Said(ObjectRef(kind, namespace, "db"), "Refused", "spec: it is \x1b[31mbad")
+        said = EventContent(ObjectRef(kind, namespace, "db"), "Refused", "spec: it is \x1b[31mbad")
         writer.say(said, writer.at)
         writer.say(said, writer.at + FOLD)
         (found,) = events_of(admin, namespace, uid)
@@ -86,7 +86,7 @@ def test_a_node(admin: Client, cluster: Cluster, writers: Writers) -> None:
     name = f"node-{cluster.namespace}"
     cluster.node(name)
     uid = admin.request("GET", f"/api/v1/nodes/{name}").body["metadata"]["uid"]
-    writers(RULES).say(Said(ObjectRef("Node", "", name), "Drift", "by nft"))
+    writers(RULES).say(EventContent(ObjectRef("Node", "", name), "Drift", "by nft"))
     (found,) = events_of(admin, "default", uid)
     assert found["message"] == "by nft"
 
@@ -96,7 +96,7 @@ def test_without_the_right_nothing_is_written_and_the_log_says_so(
 ) -> None:
     cluster.pod("db", "node-1")
     writer = writers([rule for rule in RULES if rule["apiGroups"] != ["events.k8s.io"]])
-    writer.say(Said(ObjectRef("Pod", cluster.namespace, "db"), "Closed", "x"))
+    writer.say(EventContent(ObjectRef("Pod", cluster.namespace, "db"), "Closed", "x"))
     assert 'cannot create resource \\"events\\"' in writer.log.getvalue().replace("\\\\", "\\")
 
 

@@ -15,25 +15,27 @@ from podfence.agent.eventseries import (
     MOST,
     MOST_OF_ONE,
     REFILL,
-    Count,
     Create,
+    EventContent,
     EventSeries,
-    Outcome,
-    Said,
+    SeriesCount,
+    WriteOutcome,
     event,
 )
 from podfence.model.meta import ObjectRef
 
 DB = ObjectRef("NetworkPolicy", "shop", "db")
 POD = ObjectRef("Pod", "shop", "db-0")
-REFUSED = Said(DB, "Refused", "spec.ingress[0].ports[0].port: too large")
+REFUSED = EventContent(DB, "Refused", "spec.ingress[0].ports[0].port: too large")
 
 
-def said(number: int, about: ObjectRef | None = None) -> Said:
-    return Said(about or ObjectRef("Pod", "shop", f"p{number}"), "Closed", f"note {number}")
+def said(number: int, about: ObjectRef | None = None) -> EventContent:
+    return EventContent(about or ObjectRef("Pod", "shop", f"p{number}"), "Closed", f"note {number}")
 
 
-def written(series: EventSeries, now: float, outcome: Outcome = Outcome.WRITTEN) -> list[Said]:
+def written(
+    series: EventSeries, now: float, outcome: WriteOutcome = WriteOutcome.WRITTEN
+) -> list[EventContent]:
     """Everything that is written at a time."""
     found = []
     while (write := series.next(now)) is not None:
@@ -58,7 +60,7 @@ def test_what_is_said_again_is_counted_later() -> None:
         series.say(REFUSED, at)
     assert series.next(FOLD - 1) is None
     write = series.next(FOLD)
-    assert isinstance(write, Count)
+    assert isinstance(write, SeriesCount)
     assert write.count == 4
 
 
@@ -87,7 +89,7 @@ def test_nodes_share_an_event_about_a_policy() -> None:
     assert first is not None
     assert second is not None
     assert first.name == second.name
-    other.answered(second, Outcome.THERE, 0)
+    other.answered(second, WriteOutcome.THERE, 0)
     assert other.next(0) is None
     other.say(REFUSED, 1)
     assert isinstance(other.next(FOLD), Create)
@@ -131,8 +133,8 @@ def test_what_waits_is_bounded() -> None:
     assert (len(series), series.passed_over) == (MOST, 5)
 
 
-@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.FORBIDDEN])
-def test_what_fails_is_tried_later_and_slower(outcome: Outcome) -> None:
+@pytest.mark.parametrize("outcome", [WriteOutcome.FAILED, WriteOutcome.FORBIDDEN])
+def test_what_fails_is_tried_later_and_slower(outcome: WriteOutcome) -> None:
     series = EventSeries("n")
     series.say(REFUSED, 0)
     times = []
@@ -146,8 +148,8 @@ def test_what_fails_is_tried_later_and_slower(outcome: Outcome) -> None:
     assert len(times) < 20
 
 
-@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.FORBIDDEN])
-def test_what_fails_for_weeks_is_still_tried(outcome: Outcome) -> None:
+@pytest.mark.parametrize("outcome", [WriteOutcome.FAILED, WriteOutcome.FORBIDDEN])
+def test_what_fails_for_weeks_is_still_tried(outcome: WriteOutcome) -> None:
     series = EventSeries("n")
     now = 0.0
     for _ in range(1100):
@@ -163,21 +165,21 @@ def test_an_event_that_expired_is_written_anew() -> None:
     written(series, 0)
     series.say(REFUSED, 1)
     write = series.next(FOLD)
-    assert isinstance(write, Count)
-    series.answered(write, Outcome.GONE, FOLD)
+    assert isinstance(write, SeriesCount)
+    series.answered(write, WriteOutcome.GONE, FOLD)
     assert isinstance(series.next(FOLD), Create)
 
 
 def test_an_object_that_is_gone_has_no_event() -> None:
     series = EventSeries("n")
     series.say(REFUSED, 0)
-    assert written(series, 0, Outcome.GONE) == [REFUSED]
+    assert written(series, 0, WriteOutcome.GONE) == [REFUSED]
     assert len(series) == 0
 
 
 @given(st.text(max_size=3000))
 def test_a_note_is_harmless_and_short_whatever_is_in_it(text: str) -> None:
-    found = event(Create(Said(POD, "Closed", text), "x"), "v1", "u", "n" * 253, "now")
+    found = event(Create(EventContent(POD, "Closed", text), "x"), "v1", "u", "n" * 253, "now")
     note, instance = found["note"], found["reportingInstance"]
     assert isinstance(note, str)
     assert isinstance(instance, str)
@@ -190,13 +192,13 @@ def test_a_note_is_harmless_and_short_whatever_is_in_it(text: str) -> None:
 def test_nothing_is_lost_and_nothing_is_counted_twice(days: list[tuple[int, float]]) -> None:
     """Whatever is said when: in the end every Event tells how often it was said."""
     series, now = EventSeries("n"), 0.0
-    spoken: dict[Said, int] = {}
-    told: dict[Said, int] = {}
+    spoken: dict[EventContent, int] = {}
+    told: dict[EventContent, int] = {}
 
     def settle(at: float) -> None:
         while (write := series.next(at)) is not None:
-            told[write.said] = write.count if isinstance(write, Count) else 1
-            series.answered(write, Outcome.WRITTEN, at)
+            told[write.said] = write.count if isinstance(write, SeriesCount) else 1
+            series.answered(write, WriteOutcome.WRITTEN, at)
 
     for number, pause in days:
         now += pause / 10  # all within one FORGET

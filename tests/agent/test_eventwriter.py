@@ -10,15 +10,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from podfence.agent.eventseries import FOLD, Said
+from podfence.agent.eventseries import FOLD, EventContent
 from podfence.agent.eventwriter import EventWriter
-from podfence.agent.log import Log
+from podfence.agent.log import EventLog
 from podfence.kube.access import Access, ServerAddress, StaticCredential
 from podfence.model.meta import ObjectRef
 from tests.kube.fakeapi import Answer, Request, refusal, serving
 
 POD = ObjectRef("Pod", "shop", "db-0")
-CLOSED = Said(POD, "Closed", "nothing of this pod passes")
+CLOSED = EventContent(POD, "Closed", "nothing of this pod passes")
 RUNS = threading.Event()
 FOUND = {"items": [{"metadata": {"name": "db-0", "uid": "u-1"}}]}
 
@@ -48,10 +48,10 @@ class Writing:
         access = Access(ServerAddress(url), StaticCredential())
         day = datetime(2026, 1, 2, 3, 4, 5, 6, UTC)
         self.writer = EventWriter(
-            access, "n", Log(self.log), {}, clock=lambda: self.at, now=lambda: day
+            access, "n", EventLog(self.log), {}, clock=lambda: self.at, now=lambda: day
         )
 
-    def say(self, said: Said = CLOSED, at: float = 0.0) -> None:
+    def say(self, said: EventContent = CLOSED, at: float = 0.0) -> None:
         self.at = at
         self.writer.say(said)
         self.writer.write(RUNS)
@@ -125,7 +125,7 @@ def test_what_the_server_does_disturbs_nobody(answer: Answer) -> None:
     with serving(server) as api:
         writing = Writing(api.url)
         for at in range(0, 2000, 20):
-            writing.say(Said(POD, "Closed", f"note {at % 100}"), at)
+            writing.say(EventContent(POD, "Closed", f"note {at % 100}"), at)
     assert 0 < len(server.written) < 20
     lines = [msgspec.json.decode(line) for line in writing.log.getvalue().splitlines()]
     assert [line["event"] for line in lines] == ["an Event could not be written"]
@@ -150,7 +150,7 @@ def test_an_answer_that_is_none_disturbs_nobody(found: bytes) -> None:
 def test_hostile_text_is_harmless() -> None:
     server = Server()
     with serving(server) as api:
-        Writing(api.url).say(Said(POD, "Closed", "\x1b[2J\n\u202e" + "x" * 5000))
+        Writing(api.url).say(EventContent(POD, "Closed", "\x1b[2J\n\u202e" + "x" * 5000))
     note = msgspec.json.decode(server.written[0].body)["note"]
     assert note.startswith("\\x1b[2J\\x0a\\u202e")
     assert len(note) == 1024

@@ -7,11 +7,17 @@ import json
 import msgspec
 import pytest
 
-from podfence.agent.conditions import Condition, Kind
-from podfence.agent.fleet import Standing, Told, is_well, standing
-from podfence.agent.nodereport import NodeReport, PolicyReport, Tally, node_report, policy_report
+from podfence.agent.conditions import Condition, ConditionKind
+from podfence.agent.fleet import EnforcementState, NodeReply, is_well, standing
+from podfence.agent.nodereport import (
+    NodeReport,
+    PacketTally,
+    PolicyReport,
+    node_report,
+    policy_report,
+)
 from podfence.agent.revisions import Revisions, Selected
-from podfence.agent.status import HUNG, Source, Status, Waiting
+from podfence.agent.status import HUNG, NodeStatus, Waiting, WatchedKind
 from podfence.model.facts import Gone, PolicyFacts, Put
 from podfence.model.meta import ObjectRef, Revision
 from podfence.render.fleet_data import nodes_data, policy_data
@@ -22,9 +28,9 @@ from tests.cli.session import ROOT
 NOW = 1000.0
 WEB = ObjectRef("NetworkPolicy", "shop", "web")
 WANTED = Revision("u1", 3)
-REFUSED = Condition(Kind.REFUSED, "NetworkPolicy shop/web", "spec: no", NOW - 30)
-CLOSED = Condition(Kind.KERNEL_REFUSED, "i_1", "no", NOW - 130, ("shop/b", "shop/a"))
-STATUS = Status(
+REFUSED = Condition(ConditionKind.REFUSED, "NetworkPolicy shop/web", "spec: no", NOW - 30)
+CLOSED = Condition(ConditionKind.KERNEL_REFUSED, "i_1", "no", NOW - 130, ("shop/b", "shop/a"))
+STATUS = NodeStatus(
     "n1",
     started=NOW - 200,
     turned=NOW,
@@ -33,9 +39,9 @@ STATUS = Status(
     pods=3,
     pending=(Waiting("shop/new", NOW - 5),),
     sources=(
-        Source("Pod", "own", "live", heard=NOW - 2),
-        Source("Pod", "other", "live", heard=NOW - 40),
-        Source("AdminNetworkPolicy", "", "absent"),
+        WatchedKind("Pod", "own", "live", heard=NOW - 2),
+        WatchedKind("Pod", "other", "live", heard=NOW - 40),
+        WatchedKind("AdminNetworkPolicy", "", "absent"),
     ),
 )
 
@@ -88,37 +94,37 @@ def test_a_later_revision_of_the_same_object_will_do(held: Revision, covers: boo
 
 def told(
     *conditions: Condition, revision: Revision | None = WANTED, closed: int = 0
-) -> Told[PolicyReport]:
+) -> NodeReply[PolicyReport]:
     status = msgspec.structs.replace(STATUS, conditions=conditions)
-    return Told("n1", policy_report(status, NOW, WEB, revision, Selected(2, closed)))
+    return NodeReply("n1", policy_report(status, NOW, WEB, revision, Selected(2, closed)))
 
 
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        (told(), Standing.IN_FORCE),
-        (told(revision=None), Standing.OTHER),
-        (told(revision=Revision("u1", 2)), Standing.OTHER),
-        (told(REFUSED), Standing.REFUSED),
-        (told(CLOSED), Standing.IN_FORCE),  # of pods that it does not select
-        (told(CLOSED, closed=1), Standing.REFUSED),
-        (Told[PolicyReport]("n1", None, "no agent runs there"), Standing.NOT_KNOWN),
+        (told(), EnforcementState.IN_FORCE),
+        (told(revision=None), EnforcementState.OTHER),
+        (told(revision=Revision("u1", 2)), EnforcementState.OTHER),
+        (told(REFUSED), EnforcementState.REFUSED),
+        (told(CLOSED), EnforcementState.IN_FORCE),  # of pods that it does not select
+        (told(CLOSED, closed=1), EnforcementState.REFUSED),
+        (NodeReply[PolicyReport]("n1", None, "no agent runs there"), EnforcementState.NOT_KNOWN),
         (
-            Told("n1", PolicyReport("n1", in_sync=False, uid="u1", generation=3)),
-            Standing.NOT_IN_SYNC,
+            NodeReply("n1", PolicyReport("n1", in_sync=False, uid="u1", generation=3)),
+            EnforcementState.NOT_IN_SYNC,
         ),
         (
-            Told("n1", PolicyReport("n1", in_sync=True, alive=False, uid="u1", generation=3)),
-            Standing.NOT_IN_SYNC,
+            NodeReply("n1", PolicyReport("n1", in_sync=True, alive=False, uid="u1", generation=3)),
+            EnforcementState.NOT_IN_SYNC,
         ),
         (  # the thread that enforces has not said which of its pods are closed
-            Told("n1", PolicyReport("n1", in_sync=True, uid="u1", generation=3, pods=None)),
-            Standing.NOT_IN_SYNC,
+            NodeReply("n1", PolicyReport("n1", in_sync=True, uid="u1", generation=3, pods=None)),
+            EnforcementState.NOT_IN_SYNC,
         ),
     ],
 )
 def test_a_policy_is_in_force_where_its_rules_are_in_the_kernel(
-    found: Told[PolicyReport], expected: Standing
+    found: NodeReply[PolicyReport], expected: EnforcementState
 ) -> None:
     assert standing(found, WANTED) is expected
 
@@ -147,8 +153,8 @@ def test_a_node_is_well_in_sync_and_without_conditions(
     change: dict[str, object], expected: bool
 ) -> None:
     status = msgspec.structs.replace(STATUS, **change)
-    assert is_well(Told("n1", node_report(status, NOW))) is expected
-    assert not is_well(Told[NodeReport]("n1", None, "away"))
+    assert is_well(NodeReply("n1", node_report(status, NOW))) is expected
+    assert not is_well(NodeReply[NodeReport]("n1", None, "away"))
 
 
 def test_a_report_survives_the_wire_and_fields_of_later_versions() -> None:
@@ -160,8 +166,10 @@ def test_a_report_survives_the_wire_and_fields_of_later_versions() -> None:
 # --- what people see
 
 NODES = [
-    Told("n1", node_report(msgspec.structs.replace(STATUS, conditions=(REFUSED, CLOSED)), NOW)),
-    Told(
+    NodeReply(
+        "n1", node_report(msgspec.structs.replace(STATUS, conditions=(REFUSED, CLOSED)), NOW)
+    ),
+    NodeReply(
         "n2",
         NodeReport(
             "n2",
@@ -170,11 +178,11 @@ NODES = [
             epoch=2,
             pods=1,
             lag=3.2,
-            denied=(Tally("ingress", "policy", 7, 420),),
+            denied=(PacketTally("ingress", "policy", 7, 420),),
         ),
     ),
-    Told[NodeReport]("n3", None, "no agent runs there"),
-    Told("n4", NodeReport("n4", "0.1.0", alive=False, in_sync=True)),
+    NodeReply[NodeReport]("n3", None, "no agent runs there"),
+    NodeReply("n4", NodeReport("n4", "0.1.0", alive=False, in_sync=True)),
 ]
 
 
@@ -195,8 +203,8 @@ def test_nodes_are_lines_and_what_is_wrong_stands_below() -> None:
 def test_a_policy_is_a_line_a_node_and_waiting_shows_those_that_miss() -> None:
     found = [
         told(),
-        Told("n2", PolicyReport("n2", in_sync=True, uid="u1", generation=2, pods=0)),
-        Told[PolicyReport]("n3", None, "away"),
+        NodeReply("n2", PolicyReport("n2", in_sync=True, uid="u1", generation=2, pods=0)),
+        NodeReply[PolicyReport]("n3", None, "away"),
     ]
     head = "NetworkPolicy shop/web, generation 3: in force on 1 of 3 nodes\n"
     rows = (
@@ -216,26 +224,32 @@ HOSTILE = "a\x1b[31m\nb\u202e"
 
 
 def test_what_an_agent_says_never_acts_on_a_terminal() -> None:
-    status = Status(
+    status = NodeStatus(
         HOSTILE,
         NOW,
         NOW,
         pending=(Waiting(HOSTILE, NOW),),
-        conditions=(Condition(Kind.REFUSED, f"NetworkPolicy {HOSTILE}", HOSTILE, NOW, (HOSTILE,)),),
-        sources=(Source(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
+        conditions=(
+            Condition(ConditionKind.REFUSED, f"NetworkPolicy {HOSTILE}", HOSTILE, NOW, (HOSTILE,)),
+        ),
+        sources=(WatchedKind(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
     )
     node = msgspec.structs.replace(node_report(status, NOW), version=HOSTILE)
     policy = ObjectRef("NetworkPolicy", HOSTILE, HOSTILE)
     report = policy_report(status, NOW, policy, WANTED, None)
-    nodes = [Told(HOSTILE, node), Told[NodeReport](HOSTILE, None, HOSTILE)]
-    policies = [Told(HOSTILE, report), Told[PolicyReport](HOSTILE, None, HOSTILE)]
+    nodes = [NodeReply(HOSTILE, node), NodeReply[NodeReport](HOSTILE, None, HOSTILE)]
+    policies = [NodeReply(HOSTILE, report), NodeReply[PolicyReport](HOSTILE, None, HOSTILE)]
     for text in (nodes_text(nodes), policy_text(policy, WANTED, policies)):
         assert text.replace("\n", "").isprintable()
         assert len(text.splitlines()) == len(text.split("\n")) - 1
 
 
 def test_data_is_valid_for_the_published_schemas() -> None:
-    policies = [told(CLOSED, closed=1), told(revision=None), Told[PolicyReport]("n3", None, "away")]
+    policies = [
+        told(CLOSED, closed=1),
+        told(revision=None),
+        NodeReply[PolicyReport]("n3", None, "away"),
+    ]
     for name, data in (
         ("status", nodes_data(NODES)),
         ("policy-status", policy_data(WEB, WANTED, policies)),

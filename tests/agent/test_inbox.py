@@ -8,7 +8,7 @@ import pytest
 
 from podfence.agent.inbox import MOST, Inbox
 from podfence.kernel.nftables.notices import Notice
-from podfence.kube.follow import Standing, State
+from podfence.kube.follow import KindState, SyncState
 from podfence.model.facts import Event, Gone, NamespaceFacts, NodeFacts, PodFacts, PolicyFacts, Put
 
 NODE = "n1"
@@ -77,13 +77,13 @@ def test_a_batch_has_an_end() -> None:
 def test_all_is_whole_when_every_part_was_listed_and_taken() -> None:
     box = inbox("Pod", "Node")
     told(box, *(Put(PodFacts("a", f"p{n}")) for n in range(MOST + 1)))
-    box.stand(State("Pod", Standing.LIVE))
+    box.stand(KindState("Pod", SyncState.LIVE))
     assert not box.take(0).whole
-    box.stand(State("Node", Standing.SYNCING))
+    box.stand(KindState("Node", SyncState.SYNCING))
     assert not box.take(0).whole
-    box.stand(State("Node", Standing.FORBIDDEN))
+    box.stand(KindState("Node", SyncState.FORBIDDEN))
     assert not box.take(0).whole
-    box.stand(State("Node", Standing.ABSENT))
+    box.stand(KindState("Node", SyncState.ABSENT))
     assert box.take(0).whole
     told(box, *(Put(PodFacts("a", f"p{n}")) for n in range(MOST + 1)))
     assert [box.take(0).whole for _ in range(2)] == [False, True]
@@ -91,9 +91,9 @@ def test_all_is_whole_when_every_part_was_listed_and_taken() -> None:
 
 def test_the_parts_of_a_kind_count_each() -> None:
     box = Inbox(NODE, [("Pod", "own"), ("Pod", "other")])
-    box.stand(State("Pod", Standing.LIVE, only="own"))
+    box.stand(KindState("Pod", SyncState.LIVE, only="own"))
     assert not box.take(0).whole
-    box.stand(State("Pod", Standing.LIVE, only="other"))
+    box.stand(KindState("Pod", SyncState.LIVE, only="other"))
     assert box.take(0).whole
 
 
@@ -110,10 +110,10 @@ def test_who_waits_is_woken() -> None:
 def test_notices_and_standings_are_told_once() -> None:
     box = inbox()
     box.notice(Notice("nft", 7))
-    box.stand(State("Pod", Standing.LATE, "away"))
+    box.stand(KindState("Pod", SyncState.LATE, "away"))
     first, second = box.take(0), box.take(0)
     assert (first.notices, first.standings) == (
         (Notice("nft", 7),),
-        (State("Pod", Standing.LATE, "away"),),
+        (KindState("Pod", SyncState.LATE, "away"),),
     )
     assert (second.notices, second.standings) == ((), ())

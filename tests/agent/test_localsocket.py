@@ -14,21 +14,23 @@ import pytest
 from msgspec.structs import replace
 
 from podfence.agent.localsocket import LocalServer, ask_drops, ask_rules, socket_name
-from podfence.agent.log import Log
-from podfence.drops.record import Cause, Drop, Drops, End
+from podfence.agent.log import EventLog
+from podfence.drops.record import Cause, Drop, Drops, FlowEnd
 from podfence.errors import HostError
-from podfence.usage.record import PolicyUse, Rules, RuleUse
+from podfence.usage.record import NodeUsage, PolicyUse, RuleUse
 
-DROP = Drop("n1", 7, "a", "b", 1, "ingress", End("::1"), End("::2"), "TCP", Cause("unknown"))
+DROP = Drop(
+    "n1", 7, "a", "b", 1, "ingress", FlowEnd("::1"), FlowEnd("::2"), "TCP", Cause("unknown")
+)
 USE = PolicyUse("NetworkPolicy", "shop/db", "u", 1, "a", (RuleUse("spec.ingress[0]", 2, "b"),))
-RULES = Rules("n1", "a", policies=(USE,))
+RULES = NodeUsage("n1", "a", policies=(USE,))
 TOLD = Drops("n1", 7, 1, 0, 0, (DROP,))
 
 
 class Server:
     def __init__(self, folder: Path) -> None:
         self.asked: list[int] = []
-        self.server = LocalServer(folder, 42, self._tell, lambda: RULES, Log(io.StringIO()))
+        self.server = LocalServer(folder, 42, self._tell, lambda: RULES, EventLog(io.StringIO()))
         threading.Thread(target=self.server.run, daemon=True).start()
 
     def _tell(self, since: int) -> Drops:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from podfence.agent.conditions import Condition, Kind
+from podfence.agent.conditions import Condition, ConditionKind
 from podfence.agent.latency import BOUNDS, Latencies, Latency
 from podfence.agent.machine import Machine, Process
 from podfence.agent.metrics import exposition
-from podfence.agent.status import Source, Status, Waiting, Writes
+from podfence.agent.status import NodeStatus, Waiting, WatchedKind, Writes
 from podfence.kernel.nftables.counters import Counted
 from podfence.nft.lowering.deny import CLOSED, STATELESS, UNKNOWN, Denied, denied_in
 from podfence.nft.lowering.sizes import Sizes
@@ -18,7 +18,7 @@ from tests.agent.exposition import Samples, parse
 from tests.nft.cases import CASES
 
 NOTHING = Machine({}, None, None)
-FRESH = Status("n1", started=100.0, turned=100.0)
+FRESH = NodeStatus("n1", started=100.0, turned=100.0)
 
 
 def _latency(*seconds: float) -> Latency:
@@ -37,14 +37,16 @@ BUSY = replace(
     pods=4,
     pending=(Waiting("shop/secret-name", 90.0),),
     conditions=(
-        Condition(Kind.REFUSED, "NetworkPolicy shop/secret-name", "x", 1.0, ("shop/a", "shop/b")),
-        Condition(Kind.KERNEL_REFUSED, "in_1", "y", 1.0, ("shop/b", "shop/c")),
+        Condition(
+            ConditionKind.REFUSED, "NetworkPolicy shop/secret-name", "x", 1.0, ("shop/a", "shop/b")
+        ),
+        Condition(ConditionKind.KERNEL_REFUSED, "in_1", "y", 1.0, ("shop/b", "shop/c")),
     ),
     sources=(
-        Source("Pod", "own", "live", heard=110.0, relists={"expired": 2, "lost": 1}),
-        Source("Pod", "other", "late", heard=60.0),
-        Source("Node", "", "forbidden", "secret-name"),
-        Source("ClusterNetworkPolicy", "", "absent", heard=119.0),
+        WatchedKind("Pod", "own", "live", heard=110.0, relists={"expired": 2, "lost": 1}),
+        WatchedKind("Pod", "other", "late", heard=60.0),
+        WatchedKind("Node", "", "forbidden", "secret-name"),
+        WatchedKind("ClusterNetworkPolicy", "", "absent", heard=119.0),
     ),
     events={("Pod", "put"): 10, ("Pod", "gone"): 2},
     latency={"Pod": _latency(0.0007, 0.0007, 0.3, 99.0)},
@@ -73,7 +75,7 @@ def _value(samples: Samples, name: str, **labels: str) -> float:
 
 @pytest.mark.parametrize("machine", [NOTHING, MACHINE], ids=["bare", "full"])
 @pytest.mark.parametrize("status", [FRESH, BUSY], ids=["fresh", "busy"])
-def test_it_is_in_the_format(status: Status, machine: Machine) -> None:
+def test_it_is_in_the_format(status: NodeStatus, machine: Machine) -> None:
     assert parse(exposition(status, machine, 120.0))
 
 

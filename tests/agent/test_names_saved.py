@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from podfence.agent.log import Log
+from podfence.agent.log import EventLog
 from podfence.agent.namefile import NameFile
 from podfence.agent.names import Names
 from podfence.dns.cache import NameState
@@ -26,7 +26,7 @@ def test_writing_takes_a_small_part_of_the_time(
         now[0] += takes
 
     monkeypatch.setattr(NameFile, "save", save)
-    log = Log(io.StringIO())
+    log = EventLog(io.StringIO())
     names = Names(lambda *_: None, frozenset, 78, NameFile(tmp_path, 0), log, clock=lambda: now[0])
     names.want(frozenset({"api.example.com"}))
     for _ in range(300):

@@ -16,8 +16,8 @@ from msgspec.structs import replace
 
 from podfence.agent import nri
 from podfence.agent.inbox import Inbox
-from podfence.agent.log import Log
-from podfence.agent.nri import Gate, Sandbox, Session, sandbox
+from podfence.agent.log import EventLog
+from podfence.agent.nri import Gate, NriSession, Sandbox, sandbox
 from podfence.agent.podstarts import PodStarts
 from podfence.agent.ttrpc import (
     MOST,
@@ -138,7 +138,7 @@ class Plugin:
         here, there = socket.socketpair()
         self.started: list[Sandbox] = []
         self.runtime = Runtime(there)
-        self.session = Session(here, self.started.append)
+        self.session = NriSession(here, self.started.append)
         self.error: Exception | None = None
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
@@ -226,7 +226,7 @@ def test_a_runtime_is_looked_for_until_it_is_there_and_again(
     monkeypatch.setattr(nri, "AGAIN", 0.01)
     path, stopped, logged = tmp_path / "s", threading.Event(), io.StringIO()
     started: list[Sandbox] = []
-    gate = Gate(path, started.append, Log(logged))
+    gate = Gate(path, started.append, EventLog(logged))
     thread = threading.Thread(target=gate.run, args=(stopped,), daemon=True)
     thread.start()
     until = time.monotonic() + 20

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 from msgspec import Raw
 
-from podfence.agent.conditions import Conditions, Kind
+from podfence.agent.conditions import ConditionKind, Conditions
 from podfence.agent.latency import BOUNDS, Latencies
 from podfence.agent.localpods import LocalPods
 from podfence.agent.lock import only_agent
-from podfence.agent.log import Log, now_text
+from podfence.agent.log import EventLog, now_text
 from podfence.agent.sources import KINDS, UNREACHABLE, Standings, heard, read
-from podfence.agent.status import HUNG, Status
+from podfence.agent.status import HUNG, NodeStatus
 from podfence.errors import ClusterError, HostError
-from podfence.kube.follow import Change, Standing, State
+from podfence.kube.follow import KindState, ObjectChange, SyncState
 from podfence.kube.resource import resources_of
-from podfence.live.wire import Reading
+from podfence.live.wire import ReadObject
 from podfence.model.facts import Gone, PodFacts, Put
 
 POD = resources_of("Pod")[0]
@@ -29,9 +29,9 @@ def lines(stream: io.StringIO) -> list[dict[str, object]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def logged() -> tuple[Log, io.StringIO]:
+def logged() -> tuple[EventLog, io.StringIO]:
     stream = io.StringIO()
-    return Log(stream, lambda: "now"), stream
+    return EventLog(stream, lambda: "now"), stream
 
 
 @pytest.mark.parametrize(
@@ -54,13 +54,13 @@ def test_the_time_of_a_line_is_of_rfc_3339() -> None:
 def test_a_condition_is_told_when_it_begins_changes_and_ends() -> None:
     log, stream = logged()
     conditions = Conditions(log)
-    conditions.hold(Kind.DRIFT, "", "one", 1.0)
-    conditions.hold(Kind.DRIFT, "", "one", 2.0)
-    conditions.hold(Kind.DRIFT, "", "other", 3.0)
+    conditions.hold(ConditionKind.DRIFT, "", "one", 1.0)
+    conditions.hold(ConditionKind.DRIFT, "", "one", 2.0)
+    conditions.hold(ConditionKind.DRIFT, "", "other", 3.0)
     (found,) = conditions.now()
     assert (found.message, found.since) == ("other", 1.0)
-    conditions.end(Kind.DRIFT, "")
-    conditions.end(Kind.DRIFT, "")
+    conditions.end(ConditionKind.DRIFT, "")
+    conditions.end(ConditionKind.DRIFT, "")
     assert conditions.now() == ()
     assert [line["event"] for line in lines(stream)] == [
         "condition",
@@ -72,9 +72,13 @@ def test_a_condition_is_told_when_it_begins_changes_and_ends() -> None:
 def test_of_a_kind_only_some_conditions_go_on() -> None:
     log, _ = logged()
     conditions = Conditions(log)
-    for kind, subject in ((Kind.REFUSED, "a"), (Kind.REFUSED, "b"), (Kind.DRIFT, "c")):
+    for kind, subject in (
+        (ConditionKind.REFUSED, "a"),
+        (ConditionKind.REFUSED, "b"),
+        (ConditionKind.DRIFT, "c"),
+    ):
         conditions.hold(kind, subject, "", 1.0)
-    conditions.only(Kind.REFUSED, frozenset({"b"}))
+    conditions.only(ConditionKind.REFUSED, frozenset({"b"}))
     assert [c.subject for c in conditions.now()] == ["b", "c"]
 
 
@@ -126,25 +130,25 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("standing", "held"),
     [
-        (Standing.LIVE, []),
-        (Standing.ABSENT, []),
-        (Standing.LATE, [Kind.API_UNREACHABLE]),
-        (Standing.SYNCING, [Kind.API_UNREACHABLE]),
-        (Standing.FORBIDDEN, [Kind.FORBIDDEN]),
+        (SyncState.LIVE, []),
+        (SyncState.ABSENT, []),
+        (SyncState.LATE, [ConditionKind.API_UNREACHABLE]),
+        (SyncState.SYNCING, [ConditionKind.API_UNREACHABLE]),
+        (SyncState.FORBIDDEN, [ConditionKind.FORBIDDEN]),
     ],
 )
 def test_what_the_server_does_not_say_is_a_condition_after_a_while(
-    standing: Standing, held: list[Kind]
+    standing: SyncState, held: list[ConditionKind]
 ) -> None:
     conditions = Conditions(logged()[0])
     standings = Standings(conditions)
-    words = "" if standing is Standing.LIVE else "words"
-    standings.take([State("Pod", standing, words)], 0.0)
+    words = "" if standing is SyncState.LIVE else "words"
+    standings.take([KindState("Pod", standing, words)], 0.0)
     standings.look(1.0)
-    assert [c.kind for c in conditions.now()] == [k for k in held if k is Kind.FORBIDDEN]
+    assert [c.kind for c in conditions.now()] == [k for k in held if k is ConditionKind.FORBIDDEN]
     standings.look(UNREACHABLE + 1)
     assert [c.kind for c in conditions.now()] == held
-    standings.take([State("Pod", Standing.LIVE)], UNREACHABLE + 2)
+    standings.take([KindState("Pod", SyncState.LIVE)], UNREACHABLE + 2)
     standings.look(UNREACHABLE + 2)
     assert conditions.now() == ()
 
@@ -153,8 +157,8 @@ def test_what_cannot_be_read_is_known_by_its_name() -> None:
     text = b'{"metadata": {"namespace": "a", "name": "b", "resourceVersion": "7"}, "spec": 1}'
     item = read(POD, Raw(text))
     assert (item.key, item.version) == (("a", "b"), "7")
-    there = Change[Reading]("Pod", *item.key, item.data)
-    found = [*heard([there, Change[Reading]("Pod", "a", "c", None)])]
+    there = ObjectChange[ReadObject]("Pod", *item.key, item.data)
+    found = [*heard([there, ObjectChange[ReadObject]("Pod", "a", "c", None)])]
     assert [event for event, _ in found] == [Put(PodFacts("a", "b")), Gone("Pod", "a", "c")]
     assert "spec" in found[0][1]
     assert found[1][1] == ""
@@ -180,7 +184,7 @@ def test_an_object_without_a_name_is_an_answer_that_nobody_can_use(kind: str, te
 
 
 def test_who_does_not_come_round_is_stuck() -> None:
-    status = Status("n1", started=0.0, turned=100.0)
+    status = NodeStatus("n1", started=0.0, turned=100.0)
     assert status.is_alive(100.0 + HUNG - 1)
     assert not status.is_alive(100.0 + HUNG)
 
@@ -191,12 +195,12 @@ def test_a_mirror_that_is_away_is_a_condition_until_it_is_back() -> None:
     standings = Standings(conditions)
     only = "spec.nodeName!=n1"
     for standing, message, holds in (
-        (Standing.LIVE, "", False),
-        (Standing.LATE, "the mirror cannot be asked", False),
-        (Standing.LIVE, "the mirror cannot be asked", True),
-        (Standing.LATE, "the API server cannot be asked", True),
-        (Standing.LIVE, "", False),
+        (SyncState.LIVE, "", False),
+        (SyncState.LATE, "the mirror cannot be asked", False),
+        (SyncState.LIVE, "the mirror cannot be asked", True),
+        (SyncState.LATE, "the API server cannot be asked", True),
+        (SyncState.LIVE, "", False),
     ):
-        standings.take([State("Pod", standing, message, only)], 0.0)
+        standings.take([KindState("Pod", standing, message, only)], 0.0)
         standings.look(1.0)
-        assert conditions.holds(Kind.MIRROR_AWAY, "Pod (other)") is holds
+        assert conditions.holds(ConditionKind.MIRROR_AWAY, "Pod (other)") is holds

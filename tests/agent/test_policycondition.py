@@ -5,20 +5,20 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from podfence.agent.fleet import Told
-from podfence.agent.nodereport import Held, PolicyReport
+from podfence.agent.fleet import NodeReply
+from podfence.agent.nodereport import ConditionReport, PolicyReport
 from podfence.agent.policycondition import TYPE, PolicyCondition, condition_of
 from podfence.model.meta import Revision
 
 HERE = Revision("u", 3)
 HOLDS = PolicyReport("n", in_sync=True, uid="u", generation=3, pods=1)
 OLD = replace(HOLDS, generation=2)
-REFUSED = replace(HOLDS, conditions=(Held("Refused", "x", "cannot be read", 1.0),))
-SILENT = Told[PolicyReport]("n3", None, "no answer")
+REFUSED = replace(HOLDS, conditions=(ConditionReport("Refused", "x", "cannot be read", 1.0),))
+SILENT = NodeReply[PolicyReport]("n3", None, "no answer")
 
 
-def told(*reports: PolicyReport) -> list[Told[PolicyReport]]:
-    return [Told(f"n{number}", report) for number, report in enumerate(reports)]
+def told(*reports: PolicyReport) -> list[NodeReply[PolicyReport]]:
+    return [NodeReply(f"n{number}", report) for number, report in enumerate(reports)]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,11 @@ def told(*reports: PolicyReport) -> list[Told[PolicyReport]]:
     ],
 )
 def test_what_is_said(
-    nodes: list[Told[PolicyReport]], audited: bool, status: str, reason: str, message: str | None
+    nodes: list[NodeReply[PolicyReport]],
+    audited: bool,
+    status: str,
+    reason: str,
+    message: str | None,
 ) -> None:
     found = condition_of(HERE, nodes, "now", None, audited=audited)
     assert (found.type, found.status, found.reason) == (TYPE, status, reason)
@@ -69,7 +73,7 @@ def test_the_time_is_that_of_the_last_change_of_status() -> None:
 
 
 def test_names_of_nodes_are_few_and_harmless() -> None:
-    many = [Told[PolicyReport](f"n{n}\x1b[2J", None, "") for n in range(500)]
+    many = [NodeReply[PolicyReport](f"n{n}\x1b[2J", None, "") for n in range(500)]
     found = condition_of(HERE, many, "now", None, audited=False)
     assert "\x1b" not in found.message
     assert found.message.endswith(" and 495 more")

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from podfence.agent.conditions import Kind
-from podfence.agent.log import Log
+from podfence.agent.conditions import ConditionKind
+from podfence.agent.log import EventLog
 from podfence.agent.machine import Meter
 from podfence.agent.nodefacts import device_facts, read_facts
 from podfence.agent.outlook import Outlook, require_a_clear_way
-from podfence.agent.preflight import Facts, bypasses, obstacles
+from podfence.agent.preflight import HostFacts, bypasses, obstacles
 from podfence.errors import HostError
 from podfence.kernel import netns
 from podfence.kernel.links import Link
@@ -39,22 +39,22 @@ def port(master: str = "cni0", kind: str = "veth") -> Link:
     return Link("veth1", kind, master)
 
 
-def named(*names: str) -> Facts:
-    return Facts(tuple(map(Link, names)), FILTERED)
+def named(*names: str) -> HostFacts:
+    return HostFacts(tuple(map(Link, names)), FILTERED)
 
 
-def chained(*chains: tuple[str, str, str]) -> Facts:
-    return Facts(chains=tuple(ForeignChain(*each) for each in chains))
+def chained(*chains: tuple[str, str, str]) -> HostFacts:
+    return HostFacts(chains=tuple(ForeignChain(*each) for each in chains))
 
 
-def found(facts: Facts, **options: Any) -> list[tuple[str, str]]:
+def found(facts: HostFacts, **options: Any) -> list[tuple[str, str]]:
     return [(each.kind.value, each.name) for each in obstacles(facts, MASK, **options)]
 
 
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [
-        (Facts(), []),
+        (HostFacts(), []),
         (named("lo", "eth0", "cali12345", "tunl0", "flannel.1", "veth1", "kube-ipvs0"), []),
         # eBPF
         (named("cilium_host", "cilium_net"), [("Bypassed", "ebpf")]),
@@ -62,26 +62,29 @@ def found(facts: Facts, **options: Any) -> list[tuple[str, str]]:
         (named("lxc_health"), [("Bypassed", "ebpf")]),
         (named("lxcbr0"), []),
         (named("bpfin.cali"), [("Bypassed", "ebpf")]),
-        (Facts((Link("eth1", "netkit"),)), [("Bypassed", "ebpf")]),
+        (HostFacts((Link("eth1", "netkit"),)), [("Bypassed", "ebpf")]),
         # switches
         (named("ovs-system", "br-int"), [("Bypassed", "ovs")]),
         (named("ovn-k8s-mp0"), [("Bypassed", "ovs")]),
         (named("antrea-gw0"), [("Bypassed", "ovs")]),
-        (Facts((Link("x", "openvswitch"),)), [("Bypassed", "ovs")]),
+        (HostFacts((Link("x", "openvswitch"),)), [("Bypassed", "ovs")]),
         # bridges
-        (Facts((bridge(), port())), [("Bypassed", "bridge-cni0")]),
-        (Facts((bridge(), port()), FILTERED), []),
-        (Facts((bridge(filters=FILTERED), port())), []),
-        (Facts((bridge(), port()), frozenset({6})), [("Bypassed", "bridge-cni0")]),
-        (Facts((bridge(), port()), frozenset({4})), []),
-        (Facts((bridge("cni0", "fd00::1"), port()), frozenset({4})), [("Bypassed", "bridge-cni0")]),
-        (Facts((bridge("cni0", "fe80::1"), port()), frozenset({4})), []),
-        (Facts((bridge(),)), []),
-        (Facts((bridge(), port("other"))), []),
-        (Facts((bridge(), port(kind="bond"))), []),
-        (Facts((Link("cni0", "bond"), port())), []),
-        (Facts((bridge("docker0"), port("docker0"))), []),
-        (Facts((bridge("br-0123456789ab"), port("br-0123456789ab"))), []),
+        (HostFacts((bridge(), port())), [("Bypassed", "bridge-cni0")]),
+        (HostFacts((bridge(), port()), FILTERED), []),
+        (HostFacts((bridge(filters=FILTERED), port())), []),
+        (HostFacts((bridge(), port()), frozenset({6})), [("Bypassed", "bridge-cni0")]),
+        (HostFacts((bridge(), port()), frozenset({4})), []),
+        (
+            HostFacts((bridge("cni0", "fd00::1"), port()), frozenset({4})),
+            [("Bypassed", "bridge-cni0")],
+        ),
+        (HostFacts((bridge("cni0", "fe80::1"), port()), frozenset({4})), []),
+        (HostFacts((bridge(),)), []),
+        (HostFacts((bridge(), port("other"))), []),
+        (HostFacts((bridge(), port(kind="bond"))), []),
+        (HostFacts((Link("cni0", "bond"), port())), []),
+        (HostFacts((bridge("docker0"), port("docker0"))), []),
+        (HostFacts((bridge("br-0123456789ab"), port("br-0123456789ab"))), []),
         # second enforcers
         (chained(("ip", "filter", "cali-FORWARD")), [("SecondEnforcer", "calico")]),
         (chained(("ip", "calico", "filter-cali-FORWARD")), [("SecondEnforcer", "calico")]),
@@ -106,15 +109,15 @@ def found(facts: Facts, **options: Any) -> list[tuple[str, str]]:
             [],
         ),
         # marks
-        (Facts(mark_writers=(MarkWriter(CHAIN, 0xFF),)), []),
-        (Facts(mark_writers=(MarkWriter(CHAIN, 0x10000),)), [("MarkInUse", "mark")]),
-        (Facts(mark_writers=(MarkWriter(CHAIN, ALL_BITS),)), [("MarkInUse", "mark")]),
+        (HostFacts(mark_writers=(MarkWriter(CHAIN, 0xFF),)), []),
+        (HostFacts(mark_writers=(MarkWriter(CHAIN, 0x10000),)), [("MarkInUse", "mark")]),
+        (HostFacts(mark_writers=(MarkWriter(CHAIN, ALL_BITS),)), [("MarkInUse", "mark")]),
         # the kernel and the process
-        (Facts(unsupported="no such thing"), [("Unsupported", "")]),
-        (Facts(may_write=False), [("Unsupported", "")]),
+        (HostFacts(unsupported="no such thing"), [("Unsupported", "")]),
+        (HostFacts(may_write=False), [("Unsupported", "")]),
     ],
 )
-def test_an_obstacle(facts: Facts, expected: list[tuple[str, str]]) -> None:
+def test_an_obstacle(facts: HostFacts, expected: list[tuple[str, str]]) -> None:
     assert found(facts) == expected
 
 
@@ -129,12 +132,12 @@ def test_an_obstacle(facts: Facts, expected: list[tuple[str, str]]) -> None:
     ],
 )
 def test_a_bridge_counts_when_it_is_in_the_pods_range(link: Link, expected: list[str]) -> None:
-    facts = Facts((link, port(link.name)))
+    facts = HostFacts((link, port(link.name)))
     assert [each.name for each in bypasses(facts, [RANGE])] == expected
 
 
 def test_everything_in_the_way_is_told_at_once() -> None:
-    facts = Facts(
+    facts = HostFacts(
         (bridge(), port(), Link("cilium_net")), chains=(ForeignChain("ip", "f", "cali-x"),)
     )
     assert [name for _, name in found(facts)] == ["calico", "ebpf", "bridge-cni0"]
@@ -150,19 +153,19 @@ def test_who_knows_better_overrides_one_by_name() -> None:
     [
         named("cilium_host"),
         named("ovs-system"),
-        Facts((bridge(), port())),
+        HostFacts((bridge(), port())),
         chained(("ip", "filter", "cali-FORWARD")),
-        Facts(mark_writers=(MarkWriter(CHAIN, ALL_BITS),)),
+        HostFacts(mark_writers=(MarkWriter(CHAIN, ALL_BITS),)),
     ],
 )
-def test_it_says_what_was_seen_why_it_matters_and_what_to_do(facts: Facts) -> None:
+def test_it_says_what_was_seen_why_it_matters_and_what_to_do(facts: HostFacts) -> None:
     (one,) = obstacles(facts, MASK)
     assert all((one.seen, one.matters, one.fix))
     assert one.text.endswith(f"; if this is wrong: --override {one.name}")
 
 
 def test_names_of_others_are_hostile() -> None:
-    facts = Facts((Link("ovs-\x1b[31m"),), chains=(ForeignChain("ip", "\n", "cali-\x1b"),))
+    facts = HostFacts((Link("ovs-\x1b[31m"),), chains=(ForeignChain("ip", "\n", "cali-\x1b"),))
     found = list(obstacles(facts, MASK))
     assert len(found) == 2
     assert all(each.text.isprintable() for each in found)
@@ -333,26 +336,26 @@ def test_a_start_is_refused_before_anything_is_written(node: int) -> None:
     sh(node, "nft add table ip calico", "nft add chain ip calico cali-x")
     logged = io.StringIO()
     with pytest.raises(HostError) as caught:
-        require_a_clear_way(Log(logged), MASK, (), (), node)
+        require_a_clear_way(EventLog(logged), MASK, (), (), node)
     lines = caught.value.message.splitlines()
     assert [line.partition(":")[0] for line in lines[1:]] == ["SecondEnforcer", "Bypassed"]
     assert re.findall(r'"override":"([^"]*)"', logged.getvalue()) == ["calico", "ebpf"]
-    require_a_clear_way(Log(logged), MASK, (), {"calico", "ebpf"}, node)
+    require_a_clear_way(EventLog(logged), MASK, (), {"calico", "ebpf"}, node)
 
 
 @pytest.mark.kernel
 def test_a_bridge_that_comes_later_is_a_condition_until_it_goes(node: int) -> None:
     logged = io.StringIO()
-    outlook = Outlook(Log(logged), lambda: (RANGE,), (), None, lambda: device_facts(node))
+    outlook = Outlook(EventLog(logged), lambda: (RANGE,), (), None, lambda: device_facts(node))
     unfiltered(node)
 
-    def held() -> list[tuple[Kind, str]]:
+    def held() -> list[tuple[ConditionKind, str]]:
         outlook.look()
         return [(each.kind, each.subject) for each in outlook.conditions]
 
     assert held() == []
     sh(node, *BRIDGED)
-    assert held() == held() == [(Kind.BYPASSED, "bridge-cni0")]
+    assert held() == held() == [(ConditionKind.BYPASSED, "bridge-cni0")]
     sh(node, "ip link delete cni0")
     assert held() == []
     assert logged.getvalue().count("\n") == 2
@@ -376,10 +379,10 @@ def test_a_full_table_of_connections_is_told(
 ) -> None:
     meter = FixedMeter("podfence")
     meter.numbers = numbers
-    outlook = Outlook(Log(io.StringIO()), tuple, (), meter, Facts)
+    outlook = Outlook(EventLog(io.StringIO()), tuple, (), meter, HostFacts)
     outlook.look()
     kinds = [each.kind for each in outlook.conditions]
-    assert kinds == ([Kind.CONNTRACK_FULL] if is_full else [])
+    assert kinds == ([ConditionKind.CONNTRACK_FULL] if is_full else [])
     meter.numbers = (1, 100)
     outlook.look()
     assert outlook.conditions == ()

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from podfence.agent.log import Log
+from podfence.agent.log import EventLog
 from podfence.agent.rulecounts import RuleCounts
 from podfence.agent.rulefile import RuleFile
-from podfence.drops.record import ISOLATED, RULE, Cause, Place
+from podfence.drops.record import ISOLATED, RULE, Cause, NamedRule
 from podfence.errors import NftError
 from podfence.kernel.ctlook import Look, Tracked
 from podfence.model.meta import ObjectRef, Revision
-from podfence.usage.credit import Credit, Kind, Rule
+from podfence.usage.credit import ConnectionKind, Credit, RulePath
 
 DB = ObjectRef("NetworkPolicy", "shop", "db")
 CNP = ObjectRef("ClusterNetworkPolicy", "", "no-mail")
@@ -46,10 +46,10 @@ class Always(Credit):
     state = 0
 
     def __init__(self, path: str = "spec.ingress[0]") -> None:
-        self.asked: list[Kind] = []
+        self.asked: list[ConnectionKind] = []
         self.path = path
 
-    def rules(self, kind: Kind) -> tuple[Rule, ...]:
+    def rules(self, kind: ConnectionKind) -> tuple[RulePath, ...]:
         self.asked.append(kind)
         return ((DB, self.path),)
 
@@ -62,7 +62,7 @@ def uses(counts: RuleCounts) -> dict[str, int]:
 
 
 def counts(folder: Path, table: Table, log: io.StringIO | None = None) -> RuleCounts:
-    out = Log(log or io.StringIO())
+    out = EventLog(log or io.StringIO())
     return RuleCounts("n1", table, RuleFile(folder, "n1", out), out, lambda: 1000.0)
 
 
@@ -86,8 +86,8 @@ def test_what_is_looked_at_is_named_and_outlives_the_agent(tmp_path: Path) -> No
 def test_a_rule_that_denies_is_used_by_what_it_denies(tmp_path: Path) -> None:
     made = counts(tmp_path, Table())
     made.name(Always(), REVISIONS)
-    place = Place("ClusterNetworkPolicy", "no-mail", "spec.egress[0]")
-    isolation = Place("NetworkPolicy", "shop/db", "spec.podSelector")
+    place = NamedRule("ClusterNetworkPolicy", "no-mail", "spec.egress[0]")
+    isolation = NamedRule("NetworkPolicy", "shop/db", "spec.podSelector")
     made.denied([Cause(RULE, "Admin", (place,)), Cause(ISOLATED, "", (isolation,)), Cause(RULE)])
     made.name(Always(), REVISIONS)
     assert uses(made) == {"no-mail spec.egress[0]": 1, "shop/db spec.ingress[0]": 0}
@@ -124,7 +124,7 @@ def test_some_looks_ask_what_is_still_there(
 def test_a_turn_ends_when_its_time_is_up(tmp_path: Path) -> None:
     """And asks about one kind at the least."""
     time = iter(range(1000))
-    log = Log(io.StringIO())
+    log = EventLog(io.StringIO())
     file = RuleFile(tmp_path, "n1", log)
     made = RuleCounts("n1", Table(), file, log, lambda: 1000.0, lambda: next(time))
     asker = Always()

@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from podfence.agent.log import Log
+from podfence.agent.log import EventLog
 from podfence.agent.rulecounts import RuleCounts
 from podfence.agent.rulefile import LATEST, RATE, SOONEST, RuleFile
 from podfence.model.meta import ObjectRef, Revision
-from podfence.usage.kept import Entry, Kept, Use
+from podfence.usage.kept import Kept, KeptPolicyUse, KeptRuleUse
 from podfence.usage.ledger import GAP, ROOM
 from podfence.usage.saved import saved
 from tests.agent.test_rulecounts import Table
@@ -29,15 +29,17 @@ MONTH = 30 * 86400.0
 def kept(
     since: float = NOW - MONTH, looked: float = NOW - 60, last: float = NOW - 100, **more: Any
 ) -> Kept:
-    entry = Entry(
-        Revision("u", 1), since, {"spec.ingress[0]": Use(3, last), "spec.ingress[1]": Use()}
+    entry = KeptPolicyUse(
+        Revision("u", 1),
+        since,
+        {"spec.ingress[0]": KeptRuleUse(3, last), "spec.ingress[1]": KeptRuleUse()},
     )
     return Kept(since, looked, policies=[(DB, entry)], **more)
 
 
 def counts(folder: Path, log: io.StringIO, node: str = "n1", now: float = NOW) -> RuleCounts:
     """An agent that starts at a time."""
-    out = Log(log)
+    out = EventLog(log)
     return RuleCounts(node, Table(), RuleFile(folder, node, out), out, lambda: now)
 
 
@@ -54,7 +56,7 @@ def goes_on(made: RuleCounts) -> bool:
 
 def test_a_node_that_was_booted_anew_goes_on(tmp_path: Path, log: io.StringIO) -> None:
     """Nothing in it is of one run of the machine; and how long nobody looked is told."""
-    file = RuleFile(tmp_path / "made" / "at need", "n1", Log(log))
+    file = RuleFile(tmp_path / "made" / "at need", "n1", EventLog(log))
     file.save(kept())
     again = counts(tmp_path / "made" / "at need", log)
     assert goes_on(again)
@@ -102,7 +104,12 @@ OTHERS: dict[str, tuple[bytes | Kept, str]] = {
             NOW - 9,
             NOW - 9,
             policies=[
-                (DB, Entry(Revision("u", 1), NOW - 9, {f"r{n}": Use() for n in range(ROOM)}))
+                (
+                    DB,
+                    KeptPolicyUse(
+                        Revision("u", 1), NOW - 9, {f"r{n}": KeptRuleUse() for n in range(ROOM)}
+                    ),
+                )
             ],
         ),
         "room",
@@ -129,7 +136,7 @@ def test_a_clock_that_was_set_by_less_than_an_hour_costs_nothing(
 ) -> None:
     """It may be set by as much while an agent runs. Nothing is away for less than no time, and a
     use in a time to come is one."""
-    RuleFile(tmp_path, "n1", Log(log)).save(kept())
+    RuleFile(tmp_path, "n1", EventLog(log)).save(kept())
     made = counts(tmp_path, log, now=NOW - 1800)
     assert goes_on(made)
     assert made.rules().away == 0
@@ -162,7 +169,7 @@ def test_what_lies_where_it_is_written_is_put_away(tmp_path: Path, log: io.Strin
     )
     for make in makes:
         make()
-        RuleFile(tmp_path, "n1", Log(log)).save(kept())
+        RuleFile(tmp_path, "n1", EventLog(log)).save(kept())
         assert other.read_text() == "theirs"
         assert not new.exists()
         assert goes_on(counts(tmp_path, log))
@@ -173,7 +180,7 @@ def test_what_lies_where_it_is_written_is_put_away(tmp_path: Path, log: io.Strin
 def test_a_disk_that_is_full_is_said_once_and_keeps_what_was_there(
     tmp_path: Path, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = RuleFile(tmp_path, "n1", Log(log))
+    file = RuleFile(tmp_path, "n1", EventLog(log))
     file.save(kept())
 
     def full(_: int) -> None:
@@ -197,17 +204,20 @@ def test_a_disk_that_is_full_is_said_once_and_keeps_what_was_there(
 @pytest.mark.parametrize("folder", ["", "below"])
 def test_a_folder_that_is_none_ends_nothing(tmp_path: Path, log: io.StringIO, folder: str) -> None:
     (tmp_path / "file").touch()
-    RuleFile(tmp_path / "file" / folder, "n1", Log(log)).save(kept())
+    RuleFile(tmp_path / "file" / folder, "n1", EventLog(log)).save(kept())
     assert "cannot be saved" in log.getvalue()
 
 
 def test_the_more_there_is_the_more_seldom_it_is_written(tmp_path: Path, log: io.StringIO) -> None:
-    file = RuleFile(tmp_path, "n1", Log(log))
+    file = RuleFile(tmp_path, "n1", EventLog(log))
     assert file.save(kept()) == SOONEST
-    rules = {f"spec.ingress[{n}]": Use(n, NOW) for n in range(10_000)}
-    pause = file.save(Kept(1.0, 2.0, policies=[(DB, Entry(Revision("u", 1), 1.0, rules))]))
+    rules = {f"spec.ingress[{n}]": KeptRuleUse(n, NOW) for n in range(10_000)}
+    pause = file.save(Kept(1.0, 2.0, policies=[(DB, KeptPolicyUse(Revision("u", 1), 1.0, rules))]))
     size = (tmp_path / "rules.json").stat().st_size
     assert SOONEST < pause <= LATEST < GAP
     assert size / pause <= RATE + 1
-    rules = {f"spec.ingress[{n}]": Use(n, NOW) for n in range(ROOM)}
-    assert file.save(Kept(1.0, 2.0, policies=[(DB, Entry(Revision("u", 1), 1.0, rules))])) == LATEST
+    rules = {f"spec.ingress[{n}]": KeptRuleUse(n, NOW) for n in range(ROOM)}
+    assert (
+        file.save(Kept(1.0, 2.0, policies=[(DB, KeptPolicyUse(Revision("u", 1), 1.0, rules))]))
+        == LATEST
+    )

@@ -14,7 +14,7 @@ from podfence.agent.sources import asks_for_nodes, feed, nodes_of_others, read, 
 from podfence.kube.access import Access, ServerAddress, StaticCredential
 from podfence.kube.resource import own_node
 from podfence.kube.watch import Watch
-from podfence.live.wire import Reading
+from podfence.live.wire import ReadObject
 from podfence.model.facts import Event, Gone, NodeFacts, PodFacts, PolicyFacts, Put
 from tests.kube.fakeapi import serving
 from tests.kube.fakecluster import SERVED, TIER, FakeCluster
@@ -28,7 +28,7 @@ class Fed:
     """An inbox that a cluster is fed into. ``events``: all that came; ``whole``: whether
     everything was known by then that has to be."""
 
-    def __init__(self, watch: Watch[Reading]) -> None:
+    def __init__(self, watch: Watch[ReadObject]) -> None:
         wanted = ((each[0].kind, each[0].only) for each in resources("n1"))
         self.watch = watch
         self.inbox = Inbox("n1", (part for part in wanted if part != OTHERS))

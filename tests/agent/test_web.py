@@ -14,17 +14,17 @@ from contextlib import suppress
 import pytest
 from msgspec.structs import replace
 
-from podfence.agent.conditions import Condition, Kind
+from podfence.agent.conditions import Condition, ConditionKind
 from podfence.agent.listening import CONNECTIONS, HEAD, Listen
-from podfence.agent.log import Log
+from podfence.agent.log import EventLog
 from podfence.agent.machine import Meter
-from podfence.agent.status import HUNG, Source, Status
+from podfence.agent.status import HUNG, NodeStatus, WatchedKind
 from podfence.agent.web import Pages, WebServer
 from podfence.errors import HostError
 from tests.agent.exposition import parse
 
 NOW = 1000.0
-WELL = Status("n1", started=0.0, turned=NOW, in_sync=True)
+WELL = NodeStatus("n1", started=0.0, turned=NOW, in_sync=True)
 
 
 class Server:
@@ -34,11 +34,11 @@ class Server:
         self.status = WELL
         self.logged = io.StringIO()
         pages = Pages(self._status, Meter("podfence"), lambda: NOW)
-        self.server = WebServer(Listen(port=0), pages, Log(self.logged))
+        self.server = WebServer(Listen(port=0), pages, EventLog(self.logged))
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
 
-    def _status(self) -> Status:
+    def _status(self) -> NodeStatus:
         if self.status is None:
             raise ZeroDivisionError("a mistake of ours")
         return self.status
@@ -74,8 +74,8 @@ def test_it_is_ready_from_the_first_time_that_all_is_enforced(server: Server) ->
     server.status = replace(
         WELL,
         in_sync=False,
-        sources=(Source("Pod", "own", "syncing"), Source("Node", "", "live")),
-        conditions=(Condition(Kind.FORBIDDEN, "Pod", "no", 1.0),),
+        sources=(WatchedKind("Pod", "own", "syncing"), WatchedKind("Node", "", "live")),
+        conditions=(Condition(ConditionKind.FORBIDDEN, "Pod", "no", 1.0),),
     )
     assert server.get("/readyz") == (503, "not in sync\nPod: syncing\nForbidden: 1\n")
     server.status = replace(server.status, in_sync=True)
@@ -157,7 +157,7 @@ def test_a_mistake_of_ours_is_logged(server: Server) -> None:
 def test_a_port_that_somebody_has_is_an_error_with_a_way_out(server: Server) -> None:
     pages = Pages(lambda: WELL, Meter("podfence"))
     with pytest.raises(HostError, match=r"127.0.0.1:\d+ cannot be listened on: .*--http-port"):
-        WebServer(Listen(port=server.server.port), pages, Log(io.StringIO()))
+        WebServer(Listen(port=server.server.port), pages, EventLog(io.StringIO()))
 
 
 @pytest.mark.parametrize("address", ["no-address", "203.0.113.1", "", "::ffff:1.2.3.4:5"])
@@ -166,13 +166,13 @@ def test_an_address_that_is_not_here_is_one_too(address: str) -> None:
         address = "a" * 300
     pages = Pages(lambda: WELL, Meter("podfence"))
     with pytest.raises(HostError, match="cannot be listened on"):
-        WebServer(Listen(address, 0), pages, Log(io.StringIO()))
+        WebServer(Listen(address, 0), pages, EventLog(io.StringIO()))
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/net/if_inet6"), reason="no IPv6 here")
 def test_it_listens_on_ipv6() -> None:
     pages = Pages(lambda: WELL, Meter("podfence"), lambda: NOW)
-    made = WebServer(Listen("::1", 0), pages, Log(io.StringIO()))
+    made = WebServer(Listen("::1", 0), pages, EventLog(io.StringIO()))
     threading.Thread(target=made.run, daemon=True).start()
     connection = http.client.HTTPConnection("::1", made.port, timeout=20)
     connection.request("GET", "/healthz")

@@ -15,15 +15,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from podfence.agent.endpoint import Endpoint, Route
+from podfence.agent.endpoint import HttpsServer, Route
 from podfence.agent.listening import Listen
-from podfence.agent.log import Log
+from podfence.agent.log import EventLog
 from podfence.agent.reviews import Reviewer
 from podfence.agent.selfsigned import server_context
 from podfence.kube.access import Access
 from podfence.kube.agents import AgentAddress, client_of, find_fleet, request_token
 from podfence.kube.client import Client as KubeClient
-from podfence.kube.client import Refusal
+from podfence.kube.client import ServerRefusal
 from podfence.kube.source import find_access
 from tests.apiserver.server import ApiServer
 from tests.deploy import chart
@@ -66,12 +66,12 @@ class Installed:
         self.reviewer = Reviewer(self.client(self.access(agent)), time.monotonic)
         route = Route("status", lambda _: iter((b'{"node":"here"}',)))
         shop = Route("drops", lambda query: iter((msgspec.json.encode(query),)), of_namespace=True)
-        self.endpoint = Endpoint(
+        self.endpoint = HttpsServer(
             Listen(own_address(), 0),
             server_context(),
             self.reviewer,
             {"/v1/status": route, "/v1/drops": shop},
-            Log(io.StringIO()),
+            EventLog(io.StringIO()),
         )
         threading.Thread(target=self.endpoint.run, daemon=True).start()
         self.pod()
@@ -134,7 +134,7 @@ class Installed:
         while True:  # the authorizer learns of roles a moment after they are stored
             try:
                 request_token(client, self.namespace, "podfence-viewer")
-            except Refusal:
+            except ServerRefusal:
                 assert time.monotonic() < until
                 time.sleep(0.05)
             else:
@@ -145,7 +145,7 @@ class Installed:
         with client:
             try:
                 return 200, client.get(prefix + path).decode()
-            except Refusal as refusal:
+            except ServerRefusal as refusal:
                 return refusal.status, refusal.said
 
     def close(self) -> None:
@@ -192,7 +192,7 @@ def test_a_token_for_the_api_server_is_none_for_an_agent(installed: Installed) -
 
 def test_a_token_for_an_agent_is_none_for_the_api_server(installed: Installed) -> None:
     token = viewer(installed)
-    with pytest.raises(Refusal, match="401"):
+    with pytest.raises(ServerRefusal, match="401"):
         installed.client(installed.access(token)).get("/api/v1/nodes")
 
 
@@ -239,5 +239,5 @@ def test_no_right_of_the_agent_can_be_spared(installed: Installed, resource: str
 
 def test_a_person_without_the_roles_gets_no_token(installed: Installed, namespace: str) -> None:
     access = installed.access(installed.server.service_account(namespace, "joe"))
-    with pytest.raises(Refusal, match="403"):
+    with pytest.raises(ServerRefusal, match="403"):
         request_token(installed.client(access), namespace, "podfence-viewer")

@@ -12,7 +12,7 @@ import pytest
 from msgspec.json import encode
 
 from podfence.agent.sources import KINDS, read, resources
-from podfence.kube.follow import Standing
+from podfence.kube.follow import SyncState
 from podfence.kube.resource import resources_of
 from podfence.kube.source import find_access
 from podfence.kube.watch import Watch
@@ -83,17 +83,17 @@ def standings(
     namespace: str,
     rules: list[Json],
     folder: Path,
-    until: Callable[[Mapping[str, Standing]], bool],
-) -> Mapping[str, Standing]:
+    until: Callable[[Mapping[str, SyncState]], bool],
+) -> Mapping[str, SyncState]:
     """How each kind stands with these rights, once it is so; the worst of its parts counts."""
     token = server.service_account(namespace, f"agent-{next(_numbers)}", rules)
     access = find_access("", str(server.kubeconfig(folder / "kubeconfig", token)), {})
     end = time.monotonic() + WAIT
     with Watch(access, resources("n"), read) as watch:
         while True:
-            found: dict[str, Standing] = {}
+            found: dict[str, SyncState] = {}
             for each in watch.standings():
-                if found.get(each.state.kind, Standing.LIVE) is Standing.LIVE:
+                if found.get(each.state.kind, SyncState.LIVE) is SyncState.LIVE:
                     found[each.state.kind] = each.state.standing
             if until(found):
                 return found
@@ -120,11 +120,11 @@ def test_the_role_is_enough(
     apiserver: ApiServer, crds: Crds, namespace: str, tmp_path: Path
 ) -> None:
     crds.install("experimental")
-    ready = {Standing.LIVE, Standing.ABSENT}
+    ready = {SyncState.LIVE, SyncState.ABSENT}
     found = standings(
         apiserver, namespace, RULES, tmp_path, lambda found: set(found.values()) <= ready
     )
-    absent = {kind for kind, standing in found.items() if standing is Standing.ABSENT}
+    absent = {kind for kind, standing in found.items() if standing is SyncState.ABSENT}
     assert (set(found), absent) == (set(WATCHED), NOT_SERVED)
 
 
@@ -146,7 +146,7 @@ def test_nothing_of_the_role_can_be_spared(
         namespace,
         without(kind, verb),
         tmp_path,
-        lambda found: found[kind] is Standing.FORBIDDEN,
+        lambda found: found[kind] is SyncState.FORBIDDEN,
     )
 
 

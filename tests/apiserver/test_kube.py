@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from podfence.kube.follow import Standing
+from podfence.kube.follow import SyncState
 from podfence.kube.narrow import KEPT
 from podfence.kube.resource import own_node, pods_for, resources_of
 from podfence.kube.source import find_access
@@ -174,7 +174,7 @@ class Reader:
         self.watch = watch
         self.names: dict[tuple[str, str], set[str]] = {}
         self.gone: list[str] = []
-        self.standings: dict[str, Standing] = {}
+        self.standings: dict[str, SyncState] = {}
 
     def until(self, true: Callable[[], bool]) -> None:
         end = time.monotonic() + WAIT
@@ -226,7 +226,7 @@ def test_what_went_while_nobody_could_see_it_is_gone_after_a_compaction(
         reader = Reader(watch)
         reader.until(reader.has(namespace, "one", "two"))
         apiserver.kill_apiserver()
-        reader.until(lambda: reader.standings["Pod"] is Standing.LATE)
+        reader.until(lambda: reader.standings["Pod"] is SyncState.LATE)
         assert reader.has(namespace, "one", "two")()
         apiserver.start_apiserver()
         path = f"{PODS.format(namespace)}/one"
@@ -270,10 +270,10 @@ def test_the_pods_of_a_node_are_followed_in_parts(
 def test_every_kind_is_live_or_absent(kubeconfig: Path) -> None:
     with watching(kubeconfig, *KEPT) as watch:
         reader = Reader(watch)
-        known = {Standing.LIVE, Standing.ABSENT}
+        known = {SyncState.LIVE, SyncState.ABSENT}
         reader.until(lambda: set(reader.standings) == set(KEPT) and _are(reader, known))
-        assert reader.standings["Pod"] is Standing.LIVE
+        assert reader.standings["Pod"] is SyncState.LIVE
 
 
-def _are(reader: Reader, standings: set[Standing]) -> bool:
+def _are(reader: Reader, standings: set[SyncState]) -> bool:
     return set(reader.standings.values()) <= standings

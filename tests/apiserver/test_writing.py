@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from podfence.kube.access import Access, ServerAddress, StaticCredential
-from podfence.kube.client import Client, Lost, Refusal
+from podfence.kube.client import Client, Lost, ServerRefusal
 from podfence.kube.source import find_access
-from podfence.kube.writes import Verb, Write, delete
+from podfence.kube.writes import ApiWrite, WriteVerb, delete
 from podfence.kube.writing import write
 from tests.apiserver.client import Client as Admin
 from tests.apiserver.server import ApiServer
@@ -45,8 +45,8 @@ def pod(name: str, **meta: Any) -> dict[str, Any]:
 
 
 def test_an_object_is_created_once(client: Client, admin: Admin, pods: str) -> None:
-    assert write(client, Write(Verb.CREATE, pods, pod("a")))
-    assert not write(client, Write(Verb.CREATE, pods, pod("a")))
+    assert write(client, ApiWrite(WriteVerb.CREATE, pods, pod("a")))
+    assert not write(client, ApiWrite(WriteVerb.CREATE, pods, pod("a")))
     assert admin.request("GET", f"{pods}/a").status == 200
 
 
@@ -57,16 +57,16 @@ def test_a_patch_is_merged_and_reaches_no_other_object_of_the_name(
     labels = {"app": "db", "tier": None}
     right = {"metadata": {"uid": made["metadata"]["uid"], "labels": labels}}
     wrong = {"metadata": {"uid": "another", "labels": {"app": "mine"}}}
-    assert write(client, Write(Verb.PATCH, f"{pods}/a", right))
-    assert not write(client, Write(Verb.PATCH, f"{pods}/a", wrong))
-    assert not write(client, Write(Verb.PATCH, f"{pods}/nobody", {"metadata": {}}))
+    assert write(client, ApiWrite(WriteVerb.PATCH, f"{pods}/a", right))
+    assert not write(client, ApiWrite(WriteVerb.PATCH, f"{pods}/a", wrong))
+    assert not write(client, ApiWrite(WriteVerb.PATCH, f"{pods}/nobody", {"metadata": {}}))
     assert admin.request("GET", f"{pods}/a").body["metadata"]["labels"] == {"app": "db"}
 
 
 def test_a_status_is_patched_below_its_object(client: Client, admin: Admin, pods: str) -> None:
     admin.create(pods, pod("a"))
     said = {"status": {"phase": "Running", "podIP": "10.9.9.9"}}
-    assert write(client, Write(Verb.PATCH, f"{pods}/a/status", said))
+    assert write(client, ApiWrite(WriteVerb.PATCH, f"{pods}/a/status", said))
     assert admin.request("GET", f"{pods}/a").body["status"]["phase"] == "Running"
 
 
@@ -83,7 +83,7 @@ def test_a_pod_that_runs_is_gone_when_nobody_is_waited_for(
 ) -> None:
     made = admin.create(pods, pod("a"))
     target = {"target": {"kind": "Node", "name": "n"}, "metadata": {"name": "a"}}
-    assert write(client, Write(Verb.CREATE, f"{pods}/a/binding", target))
+    assert write(client, ApiWrite(WriteVerb.CREATE, f"{pods}/a/binding", target))
     assert write(client, delete(f"{pods}/a"))
     assert "deletionTimestamp" in admin.request("GET", f"{pods}/a").body["metadata"]
     assert write(client, delete(f"{pods}/a", made["metadata"]["uid"], at_once=True))
@@ -98,8 +98,8 @@ def test_a_collection_is_deleted_whole(client: Client, admin: Admin, pods: str) 
 
 
 def test_what_the_server_refuses_is_raised_in_its_words(client: Client, pods: str) -> None:
-    with pytest.raises(Refusal, match=r"spec\.containers: Required value") as raised:
-        write(client, Write(Verb.CREATE, pods, {**pod("a"), "spec": {}}))
+    with pytest.raises(ServerRefusal, match=r"spec\.containers: Required value") as raised:
+        write(client, ApiWrite(WriteVerb.CREATE, pods, {**pod("a"), "spec": {}}))
     assert raised.value.status == 422
 
 
@@ -109,9 +109,9 @@ def test_who_may_only_read_writes_nothing(apiserver: ApiServer, tmp_path: Path, 
     config = apiserver.kubeconfig(tmp_path / "reader", token)
     with (
         Client(find_access("", str(config), {})) as client,
-        pytest.raises(Refusal, match="cannot create resource") as raised,
+        pytest.raises(ServerRefusal, match="cannot create resource") as raised,
     ):
-        write(client, Write(Verb.CREATE, pods, pod("a")))
+        write(client, ApiWrite(WriteVerb.CREATE, pods, pod("a")))
     assert raised.value.status == 403
 
 
@@ -131,6 +131,6 @@ def test_a_change_is_asked_for_once_where_no_answer_comes() -> None:
         thread.start()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         with Client(Access(ServerAddress(url), StaticCredential())) as client, pytest.raises(Lost):
-            write(client, Write(Verb.CREATE, "/api/v1/namespaces/x/pods", pod("a")))
+            write(client, ApiWrite(WriteVerb.CREATE, "/api/v1/namespaces/x/pods", pod("a")))
         thread.join(0.3)
     assert [each.split(b" ")[0] for each in asked] == [b"POST"]

@@ -20,7 +20,7 @@ from podfence.drops.record import Drops
 from podfence.kube import agents
 from podfence.kube.access import Access, Credential, ServerAddress, StaticCredential
 from podfence.kube.agents import AgentAddress
-from podfence.usage.record import Rules
+from podfence.usage.record import NodeUsage
 
 BOMB = gzip.compress(b" " * (4 << 20), 9)
 
@@ -111,7 +111,7 @@ def test_an_agent_that_answers_nonsense_is_named(
     assert said in found.fault
 
 
-@pytest.mark.parametrize("form", [NodeReport, PolicyReport, Drops, Rules])
+@pytest.mark.parametrize("form", [NodeReport, PolicyReport, Drops, NodeUsage])
 def test_no_number_of_an_agent_is_more_than_a_counter_holds(form: type[Struct]) -> None:
     """They are added and printed: python neither prints nor reads thousands of digits."""
     unbounded = [*unbounded_numbers(msgspec.inspect.type_info(form))]

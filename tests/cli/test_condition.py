@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from podfence.agent.fleet import Told
+from podfence.agent.fleet import NodeReply
 from podfence.agent.nodereport import PolicyReport
 from podfence.cli import agents
-from podfence.kube.client import Refusal
+from podfence.kube.client import ServerRefusal
 from tests.cli.session import podfence
 
-HOLDS = Told("n1", PolicyReport("n1", in_sync=True, uid="u", generation=1, pods=1))
+HOLDS = NodeReply("n1", PolicyReport("n1", in_sync=True, uid="u", generation=1, pods=1))
 COMMANDS = (["wait", "cnp/db", "--timeout", "0"], ["status", "cnp/db"])
 
 
@@ -29,22 +29,22 @@ class Server:
 
     def get(self, path: str) -> bytes:
         if "v1alpha2" not in path:
-            raise Refusal("404", 404)
+            raise ServerRefusal("404", 404)
         uid = self.uids.pop(0) if len(self.uids) > 1 else self.uids[0]
         if not uid:
-            raise Refusal("404", 404)
+            raise ServerRefusal("404", 404)
         return json.dumps({"metadata": {"uid": uid, "generation": 1}}).encode()
 
     def write(self, method: str, path: str, body: bytes, kind: str) -> None:
         if self.status != 200:
-            raise Refusal(f"{method} {path}: {self.status} Forbidden", self.status)
+            raise ServerRefusal(f"{method} {path}: {self.status} Forbidden", self.status)
         self.written.append(json.loads(body)["status"]["conditions"][0])
 
     def close(self) -> None:
         """Nothing is open."""
 
 
-def serve(monkeypatch: pytest.MonkeyPatch, server: Server, *told: Told[PolicyReport]) -> None:
+def serve(monkeypatch: pytest.MonkeyPatch, server: Server, *told: NodeReply[PolicyReport]) -> None:
     access = SimpleNamespace(namespace="shop")
     monkeypatch.setattr(agents, "find_access", lambda *_: access)
     monkeypatch.setattr(agents, "Client", lambda _: server)

@@ -7,19 +7,19 @@ import json
 import pytest
 from msgspec.structs import replace
 
-from podfence.agent.fleet import Told
+from podfence.agent.fleet import NodeReply
 from podfence.cli.drops_command import DropFilter, ShownDrops
-from podfence.drops.record import Cause, Drop, Drops, End
+from podfence.drops.record import Cause, Drop, Drops, FlowEnd
 
-WEB, DB = End("10.0.0.1", ("shop/web",)), End("10.0.0.2", ("shop/db",))
+WEB, DB = FlowEnd("10.0.0.1", ("shop/web",)), FlowEnd("10.0.0.2", ("shop/db",))
 BEGIN, END = "2026-01-01T10:00:00.1Z", "2026-01-01T10:00:05.1Z"
 DROP = Drop("n1", 3, BEGIN, END, 1, "ingress", WEB, DB, "TCP", Cause("past"), 80)
 LATER = replace(DROP, node="n2", last="2026-01-01T10:00:09.1Z")
 Captured = pytest.CaptureFixture[str]
 
 
-def told(node: str, serial: int, *drops: Drop, lost: int = 0) -> Told[Drops]:
-    return Told(node, Drops(node, serial, 9, lost, 0, drops))
+def told(node: str, serial: int, *drops: Drop, lost: int = 0) -> NodeReply[Drops]:
+    return NodeReply(node, Drops(node, serial, 9, lost, 0, drops))
 
 
 def test_drops_of_all_nodes_in_the_order_of_time(capsys: Captured) -> None:
@@ -75,7 +75,7 @@ def test_all_is_asked_for_again_of_an_agent_that_was_started_again() -> None:
 def test_a_node_that_does_not_answer_is_named_once(capsys: Captured) -> None:
     shown = ShownDrops(several=True)
     for _ in range(3):
-        shown.show([told("n1", 3, DROP), Told("n2\x1b", None, "no agent runs there")], "table")
+        shown.show([told("n1", 3, DROP), NodeReply("n2\x1b", None, "no agent runs there")], "table")
     shown.show([told("n1", 3, lost=4)], "table")
     found = capsys.readouterr()
     assert found.err.splitlines() == [

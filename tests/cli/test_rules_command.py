@@ -8,10 +8,10 @@ import time
 import pytest
 from msgspec.structs import replace
 
-from podfence.agent.fleet import Told
+from podfence.agent.fleet import NodeReply
 from podfence.cli.rules_command import _show
 from podfence.drops.record import rfc3339
-from podfence.usage.record import PolicyUse, Rules, RuleUse
+from podfence.usage.record import NodeUsage, PolicyUse, RuleUse
 from tests.cli.schema import violations
 from tests.cli.session import ROOT, podfence
 
@@ -22,9 +22,9 @@ OLD, NOW = rfc3339(time.time() - 40 * DAY), rfc3339(time.time() - 60)
 
 def node(
     name: str, since: str, *rules: RuleUse, policy: str = "shop/db", cut: int = 0
-) -> Told[Rules]:
+) -> NodeReply[NodeUsage]:
     use = PolicyUse("NetworkPolicy", policy, "u", 1, since, rules)
-    return Told(name, Rules(name, since, looks=9, cut=cut, policies=(use,)))
+    return NodeReply(name, NodeUsage(name, since, looks=9, cut=cut, policies=(use,)))
 
 
 USED, UNUSED = RuleUse("spec.ingress[0]", 3, NOW), RuleUse("spec.ingress[1]")
@@ -60,7 +60,10 @@ def test_nothing_unused_is_a_success(capsys: Captured) -> None:
 
 
 def test_a_node_that_does_not_answer_and_what_was_not_seen(capsys: Captured) -> None:
-    told = [node("n1", OLD, USED, cut=2), Told[Rules]("n2\x1b", None, "no agent runs there")]
+    told = [
+        node("n1", OLD, USED, cut=2),
+        NodeReply[NodeUsage]("n2\x1b", None, "no agent runs there"),
+    ]
     assert _show(told, None, None, "table") == 1
     found = capsys.readouterr().err
     assert "node n2\\x1b: no agent runs there" in found
@@ -70,7 +73,7 @@ def test_a_node_that_does_not_answer_and_what_was_not_seen(capsys: Captured) -> 
 @pytest.mark.parametrize("fault", ["no agent runs there", "403: no right to get rules"])
 def test_while_a_node_does_not_answer_no_rule_is_unused(capsys: Captured, fault: str) -> None:
     """It may have seen a use, yesterday, of any of them."""
-    told = [node("n1", OLD, USED, UNUSED), Told[Rules]("n2", None, fault)]
+    told = [node("n1", OLD, USED, UNUSED), NodeReply[NodeUsage]("n2", None, fault)]
     assert _show(told, 30 * DAY, None, "table") == 1
     found = capsys.readouterr()
     assert UNUSED.path not in found.out
@@ -89,7 +92,7 @@ def test_a_node_that_does_not_look_is_named_and_its_rules_are_not_unused(
 ) -> None:
     found = node("n1", OLD, UNUSED).answer
     assert found is not None
-    told = [Told("n1", replace(found, fault="no\x1b table", looked=NOW, away=7))]
+    told = [NodeReply("n1", replace(found, fault="no\x1b table", looked=NOW, away=7))]
     assert _show(told, unused, None, "table") == 1
     shown = capsys.readouterr()
     assert f"node n1 has not looked at connections since {NOW[:19]}Z: no\\x1b table" in shown.err
@@ -108,10 +111,10 @@ def test_names_of_agents_move_no_cursor(capsys: Captured) -> None:
 
 def test_json_is_valid_for_its_schema(capsys: Captured) -> None:
     schema = json.loads((ROOT / "docs/schemas/rules.schema.json").read_text("utf-8"))
-    told = [node("n1", OLD, USED, UNUSED), Told[Rules]("n2", None, "no agent runs there")]
+    told = [node("n1", OLD, USED, UNUSED), NodeReply[NodeUsage]("n2", None, "no agent runs there")]
     blind = node("n3", OLD, UNUSED).answer
     assert blind is not None
-    told.append(Told("n3", replace(blind, fault="no", looked=OLD)))
+    told.append(NodeReply("n3", replace(blind, fault="no", looked=OLD)))
     for unused in (None, 30 * DAY):
         _show(told, unused, None, "json")
         data = json.loads(capsys.readouterr().out)

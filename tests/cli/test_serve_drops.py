@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from podfence.agent.fleet import Told
+from podfence.agent.fleet import NodeReply
 from podfence.cli.common import read_names
 from podfence.cli.inputs import Inputs
 from podfence.cli.serve_command import _files, _parts
-from podfence.drops.record import Cause, Drop, Drops, End, Place
+from podfence.drops.record import Cause, Drop, Drops, FlowEnd, NamedRule
 from podfence.errors import ClusterError
 from podfence.render.drops import MOST, page_data
 from podfence.web.agentnews import STREAMS, AgentNews
@@ -34,12 +34,12 @@ from tests.support.serving import Serving
 
 pytestmark = pytest.mark.timeout(300)
 
-WEB, DB = End("10.0.0.1", ("shop/web",)), End("10.0.0.2", ("shop/db",))
+WEB, DB = FlowEnd("10.0.0.1", ("shop/web",)), FlowEnd("10.0.0.2", ("shop/db",))
 CAUSE = Cause(
     "isolated",
     "networkpolicy",
-    (Place("NetworkPolicy", "shop/db", "spec.podSelector"),),
-    (Place("NetworkPolicy", "shop/db", "spec.ingress[0]", "the port fits, no peer does"),),
+    (NamedRule("NetworkPolicy", "shop/db", "spec.podSelector"),),
+    (NamedRule("NetworkPolicy", "shop/db", "spec.ingress[0]", "the port fits, no peer does"),),
 )
 DROP = Drop(
     "n1",
@@ -54,11 +54,13 @@ DROP = Drop(
     CAUSE,
     80,
 )
-LATER = replace(DROP, node="n2\x1b", last="2026-01-01T10:00:09.1Z", source=End("10.0.0.9\u202e"))
+LATER = replace(
+    DROP, node="n2\x1b", last="2026-01-01T10:00:09.1Z", source=FlowEnd("10.0.0.9\u202e")
+)
 
 
-def told(node: str, *drops: Drop, lost: int = 0) -> Told[Drops]:
-    return Told(node, Drops(node, 3, 9, lost, 0, drops))
+def told(node: str, *drops: Drop, lost: int = 0) -> NodeReply[Drops]:
+    return NodeReply(node, Drops(node, 3, 9, lost, 0, drops))
 
 
 # -- what a page is told
@@ -84,7 +86,7 @@ def test_the_latest_comes_first_with_its_cause_in_words() -> None:
 
 def test_words_are_harmless() -> None:
     data: Any = page_data(
-        [told("n2\x1b", LATER, lost=3), Told("n3\x1b", None, "no agent\x07 runs there")]
+        [told("n2\x1b", LATER, lost=3), NodeReply("n3\x1b", None, "no agent\x07 runs there")]
     )
     assert data["drops"][0]["from"] == "10.0.0.9\\u202e"
     assert not set("".join(data["notes"])) & {"\x1b", "\x07"}
@@ -97,7 +99,7 @@ def test_a_page_holds_so_many() -> None:
 
 
 def test_where_nobody_tells_it_is_said_why() -> None:
-    data: Any = page_data([Told("n1", None, "no agent runs there")])
+    data: Any = page_data([NodeReply("n1", None, "no agent runs there")])
     assert data["absent"] == "No agent of the cluster reports drops."
     assert data["notes"] == ["node n1: no agent runs there"]
 

@@ -19,8 +19,8 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import NO_NAMES
 from podfence.web.editing import Editing
 from podfence.web.folder import Folder, NotWritten
-from podfence.web.revision import Input
-from podfence.web.served import Served, Source
+from podfence.web.revision import ReadInput
+from podfence.web.served import InputSource, Served
 from tests.cli.session import ROOT, podfence
 from tests.support.serving import Answer, Serving
 
@@ -347,17 +347,17 @@ def test_a_save_is_answered_before_a_long_reading_ends(
     done = threading.Event()
     reads = []
 
-    def read() -> Input:
+    def read() -> ReadInput:
         reads.append(1)
         if len(reads) > 1:
             assert done.wait(60)
         loaded, files = folder.read()
-        return Input(loaded, compile_cluster(loaded.cluster), files)
+        return ReadInput(loaded, compile_cluster(loaded.cluster), files)
 
     monkeypatch.setattr("podfence.web.editing.READING", 0.05)
 
     async def run() -> tuple[bool, bool]:
-        served = Served(Source(read, folder.stamp), lambda *_: {}, edit=True)
+        served = Served(InputSource(read, folder.stamp), lambda *_: {}, edit=True)
         editing = Editing(served, folder, NO_NAMES)
         app = web.Application()
         editing.add(app)

@@ -16,8 +16,8 @@ from podfence.cli.serve_command import _begun, _files
 from podfence.cli.watching import look
 from podfence.web.draft import Base
 from podfence.web.folder import Folder, NotWritten
-from podfence.web.revision import Input
-from podfence.web.served import Served, Source
+from podfence.web.revision import ReadInput
+from podfence.web.served import InputSource, Served
 
 PODS = "".join(
     f"---\napiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: a}}\n"
@@ -43,7 +43,7 @@ def add(folder: Folder, name: str) -> None:
     path.write_text(path.read_text() + policy(name))
 
 
-def served(source: Source) -> Served:
+def served(source: InputSource) -> Served:
     return Served(source, lambda read: {})
 
 
@@ -69,7 +69,7 @@ def test_a_look_that_is_cut_off_is_made_up_for(folder: Folder) -> None:
     source = _files(folder, NAMES)
     slow = False
 
-    def read() -> Input:
+    def read() -> ReadInput:
         if slow:
             time.sleep(0.3)
         return source.read()
@@ -95,12 +95,12 @@ def test_whatever_breaks_is_told_and_looked_at_again(folder: Folder) -> None:
     numbers = itertools.count()
     broken = False
 
-    def read() -> Input:
+    def read() -> ReadInput:
         if broken:
             raise RecursionError("too deep")
         return source.read()
 
-    page = served(Source(read, lambda: next(numbers)))
+    page = served(InputSource(read, lambda: next(numbers)))
 
     async def break_and_mend() -> tuple[str, str]:
         nonlocal broken

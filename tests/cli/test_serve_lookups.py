@@ -22,7 +22,7 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
 from podfence.questions.can import Asker
 from podfence.render.jsontext import json_bytes
-from podfence.web.revision import Input, followed_of
+from podfence.web.revision import ReadInput, followed_of
 from tests.cli.schema import SCHEMAS, violations
 from tests.cli.session import ROOT, podfence
 from tests.support.serving import Answer, Serving
@@ -85,7 +85,7 @@ def asking_about(folder: Path, text: str = "") -> Lookups:
     if text:
         (folder / "all.yaml").write_text(text)
     loaded = load([str(folder)])
-    read = Input(loaded, compile_cluster(loaded.cluster))
+    read = ReadInput(loaded, compile_cluster(loaded.cluster))
     return Lookups(loaded, read.index, Inputs(()), lambda: followed_of(read))
 
 

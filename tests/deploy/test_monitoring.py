@@ -17,7 +17,7 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
-from podfence.agent.conditions import Kind
+from podfence.agent.conditions import ConditionKind
 from podfence.agent.metrics import exposition
 from podfence.mirror.history import History
 from podfence.mirror.server import Counts, Server
@@ -122,7 +122,7 @@ def conditions_of(expression: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("expression", EXPRESSIONS.values(), ids=EXPRESSIONS)
 def test_conditions_that_are_named_exist(expression: str) -> None:
-    assert {*conditions_of(expression)} <= {kind.value for kind in Kind}
+    assert {*conditions_of(expression)} <= {kind.value for kind in ConditionKind}
 
 
 def test_every_selector_of_conditions_is_looked_at() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from podfence.drops.attempt import Attempt
 from podfence.drops.attribution import BLAMED, NEAREST, Attribution
-from podfence.drops.record import PAST, Cause, End, Place
+from podfence.drops.record import PAST, Cause, FlowEnd, NamedRule
 from podfence.live.node import LiveIndex
 from podfence.model.cluster import ClusterObject
 from podfence.model.facts import Gone, Put
@@ -57,14 +57,14 @@ def test_isolation_names_policies_and_near_misses_the_nearest_first() -> None:
     assert asked.cause(TO_DB) == Cause(
         "isolated",
         "NetworkPolicy",
-        (Place(*name, "spec.podSelector"),),
+        (NamedRule(*name, "spec.podSelector"),),
         (
-            Place(
+            NamedRule(
                 *name,
                 "spec.ingress[1]",
                 "near miss: the peer fits (spec.ingress[1].from[0]), but it allows only TCP/1",
             ),
-            Place(
+            NamedRule(
                 *name, "spec.ingress[0]", "near miss: the port fits (TCP/5432), but no peer does"
             ),
         ),
@@ -103,12 +103,12 @@ def test_what_no_policy_denies(denier: str) -> None:
 def test_whose_an_address_is() -> None:
     twin = pod("shop/twin", {"app": "web"}, addresses=["10.0.0.1"], node="n2")
     live, asked = asker(WEB, DB, twin, node("n2", "172.18.0.2"))
-    assert asked.end(DB_AT) == End("10.0.0.2", ("shop/db",))
-    assert asked.end(WEB_AT) == End("10.0.0.1", ("shop/twin", "shop/web"))
-    assert asked.end((4, 0xAC120002)) == End("172.18.0.2", (), "n2")
-    assert asked.end((6, 1)) == End("::1")
+    assert asked.end(DB_AT) == FlowEnd("10.0.0.2", ("shop/db",))
+    assert asked.end(WEB_AT) == FlowEnd("10.0.0.1", ("shop/twin", "shop/web"))
+    assert asked.end((4, 0xAC120002)) == FlowEnd("172.18.0.2", (), "n2")
+    assert asked.end((6, 1)) == FlowEnd("::1")
     live.apply([Gone("Node", "", "n2")])
-    assert asked.end((4, 0xAC120002)) == End("172.18.0.2")
+    assert asked.end((4, 0xAC120002)) == FlowEnd("172.18.0.2")
 
 
 def test_a_packet_whose_port_is_not_known_has_a_cause() -> None:

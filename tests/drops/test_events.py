@@ -8,15 +8,15 @@ from msgspec.structs import replace
 from podfence.drops.attempt import Attempt
 from podfence.drops.events import BURST, REFILL, Denial, DropEvents
 from podfence.drops.ledger import Attributed
-from podfence.drops.record import Cause, End, Place
+from podfence.drops.record import Cause, FlowEnd, NamedRule
 from podfence.model.meta import ObjectRef
 
 TO_DB = Attempt("in_0", (4, 1), (4, 2), 6, "TCP", "TCP", 5432)
-PLACE = Place("NetworkPolicy", "shop/db-allow", "spec.podSelector")
-NEAR = Place("NetworkPolicy", "shop/db-allow", "spec.ingress[0]", "near miss: no peer does")
-WEB, DB = End("10.0.0.1", ("shop/web",)), End("10.0.0.2", ("shop/db",))
+PLACE = NamedRule("NetworkPolicy", "shop/db-allow", "spec.podSelector")
+NEAR = NamedRule("NetworkPolicy", "shop/db-allow", "spec.ingress[0]", "near miss: no peer does")
+WEB, DB = FlowEnd("10.0.0.1", ("shop/web",)), FlowEnd("10.0.0.2", ("shop/db",))
 NAMES = Attributed(WEB, DB, Cause("isolated", "NetworkPolicy", (PLACE,), (NEAR,)))
-BY_RULE = Cause("rule", "Admin", (Place("ClusterNetworkPolicy", "guard", "spec.egress[1]"),))
+BY_RULE = Cause("rule", "Admin", (NamedRule("ClusterNetworkPolicy", "guard", "spec.egress[1]"),))
 
 
 def test_the_pod_whose_policies_deny_is_told() -> None:
@@ -28,7 +28,7 @@ def test_the_pod_whose_policies_deny_is_told() -> None:
 
 
 def test_of_an_audit_it_is_said_that_nothing_was_denied() -> None:
-    audited = (Place("NetworkPolicy", "shop/db-allow", ""),)
+    audited = (NamedRule("NetworkPolicy", "shop/db-allow", ""),)
     names = replace(NAMES, cause=Cause("isolated", "NetworkPolicy", (PLACE,), audited=audited))
     assert DropEvents().denial(replace(TO_DB, denier="audit_in_0"), names, 1.0) == Denial(
         ObjectRef("Pod", "shop", "db"),
@@ -39,7 +39,7 @@ def test_of_an_audit_it_is_said_that_nothing_was_denied() -> None:
 
 
 def test_of_egress_it_is_the_source() -> None:
-    names = replace(NAMES, destination=End("192.0.2.1"), cause=BY_RULE)
+    names = replace(NAMES, destination=FlowEnd("192.0.2.1"), cause=BY_RULE)
     attempt = replace(TO_DB, denier="eg_admin_0", shown="ICMP", port=None)
     assert DropEvents().denial(attempt, names, 1.0) == Denial(
         ObjectRef("Pod", "shop", "web"),
@@ -52,8 +52,8 @@ def test_of_egress_it_is_the_source() -> None:
     [
         (replace(TO_DB, denier="unknown"), replace(NAMES, cause=Cause("unknown"))),
         (TO_DB, replace(NAMES, cause=Cause("past"))),
-        (TO_DB, replace(NAMES, destination=End("10.0.0.2"))),
-        (TO_DB, replace(NAMES, destination=End("10.0.0.2", ("shop/db", "shop/twin")))),
+        (TO_DB, replace(NAMES, destination=FlowEnd("10.0.0.2"))),
+        (TO_DB, replace(NAMES, destination=FlowEnd("10.0.0.2", ("shop/db", "shop/twin")))),
     ],
     ids=["no policy", "past", "no pod", "nobody knows which pod"],
 )

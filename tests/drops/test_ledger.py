@@ -6,15 +6,15 @@ from msgspec.json import decode, encode
 from msgspec.structs import replace
 
 from podfence.drops.attempt import Attempt
-from podfence.drops.ledger import HOLDS, Attributed, Ledger
-from podfence.drops.record import Cause, End
+from podfence.drops.ledger import HOLDS, Attributed, DropLedger
+from podfence.drops.record import Cause, FlowEnd
 
 ONE = Attempt("in_a", (4, 1), (4, 2), 6, "TCP", "TCP", 80)
-NAMES = Attributed(End("0.0.0.1", ("a/x",)), End("0.0.0.2", ("a/y",)), Cause("isolated"))
+NAMES = Attributed(FlowEnd("0.0.0.1", ("a/x",)), FlowEnd("0.0.0.2", ("a/y",)), Cause("isolated"))
 
 
-def ledger(most: int = 100) -> Ledger:
-    return Ledger("n1", lambda seconds: f"{seconds:.0f}", most)
+def ledger(most: int = 100) -> DropLedger:
+    return DropLedger("n1", lambda seconds: f"{seconds:.0f}", most)
 
 
 def other(number: int) -> Attempt:
@@ -96,7 +96,7 @@ def test_equal_ends_and_causes_are_kept_once_and_a_flood_of_different_ones_is_no
     made = ledger(most=50)
     for number in range(200):
         made.add(other(number), 1.0)
-        of_number = replace(NAMES, source=End(f"0.0.1.{number}"))
+        of_number = replace(NAMES, source=FlowEnd(f"0.0.1.{number}"))
         made.answer(other(number), decode(encode(of_number), type=Attributed), 1.0)
     told = made.drops().drops
     assert [drop.source.address for drop in told] == [f"0.0.1.{n}" for n in range(150, 200)]

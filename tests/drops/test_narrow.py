@@ -6,16 +6,20 @@ import pytest
 from msgspec.structs import replace
 
 from podfence.drops.narrow import of_namespace
-from podfence.drops.record import Cause, Drop, Drops, End, Place
+from podfence.drops.record import Cause, Drop, Drops, FlowEnd, NamedRule
 
-WEB, DB, OUTSIDE = End("10.0.0.1", ("web/a",)), End("10.0.0.2", ("db/b",)), End("192.0.2.1")
-OF_DB = Place("NetworkPolicy", "db/closed", "spec.podSelector")
-GUARD = Place("ClusterNetworkPolicy", "guard", "spec.ingress[0]")
-NEAR = Place("NetworkPolicy", "db/closed", "spec.ingress[0]", "near miss")
+WEB, DB, OUTSIDE = (
+    FlowEnd("10.0.0.1", ("web/a",)),
+    FlowEnd("10.0.0.2", ("db/b",)),
+    FlowEnd("192.0.2.1"),
+)
+OF_DB = NamedRule("NetworkPolicy", "db/closed", "spec.podSelector")
+GUARD = NamedRule("ClusterNetworkPolicy", "guard", "spec.ingress[0]")
+NEAR = NamedRule("NetworkPolicy", "db/closed", "spec.ingress[0]", "near miss")
 ISOLATED = Cause("isolated", "NetworkPolicy", (OF_DB,), (NEAR,))
 
 
-def drops(source: End, destination: End, cause: Cause) -> Drops:
+def drops(source: FlowEnd, destination: FlowEnd, cause: Cause) -> Drops:
     drop = Drop("n1", 1, "a", "b", 1, "ingress", source, destination, "TCP", cause, 80)
     return Drops("n1", 1, 5, 2, 3, (drop,))
 
@@ -41,7 +45,7 @@ def test_an_audited_policy_is_named_to_its_namespace_alone() -> None:
 @pytest.mark.parametrize(("namespace", "more"), [("db", 3), ("web", 0)])
 def test_how_many_are_not_told_is_told_with_the_others(namespace: str, more: int) -> None:
     """What is left out takes nothing else away, and nobody counts the policies of others."""
-    near = Place("NetworkPolicy", "api/closed", "spec.ingress[0]", "near miss")
+    near = NamedRule("NetworkPolicy", "api/closed", "spec.ingress[0]", "near miss")
     cause = replace(ISOLATED, near=(NEAR, near), more=3)
     (drop,) = of_namespace(drops(WEB, DB, cause), namespace).drops
     assert drop.cause.more == more
@@ -55,6 +59,6 @@ def test_policies_of_the_cluster_are_told_to_whom_they_deny() -> None:
 
 @pytest.mark.parametrize(("source", "destination"), [(WEB, DB), (OUTSIDE, DB), (OUTSIDE, OUTSIDE)])
 @pytest.mark.parametrize("namespace", ["else", "we", "webs", ""])
-def test_nobody_else_sees_anything(source: End, destination: End, namespace: str) -> None:
+def test_nobody_else_sees_anything(source: FlowEnd, destination: FlowEnd, namespace: str) -> None:
     found = of_namespace(drops(source, destination, ISOLATED), namespace)
     assert (found.drops, found.lost, found.forgotten) == ((), 2, 3)

@@ -9,8 +9,8 @@ import pytest
 from podfence.errors import HostError
 from podfence.kernel import netns
 from podfence.kernel.rtnetlink import (
-    Request,
     Rtnetlink,
+    RtnetlinkRequest,
     host_address,
     host_route,
     link_up,
@@ -27,7 +27,7 @@ from podfence.kernel.rtnetlink import (
         (neighbour(ip_address("10.0.0.1"), bytes(6), 2), "neighbour 10.0.0.1"),
     ],
 )
-def test_a_request_says_what_it_is_about(request_: Request, about: str) -> None:
+def test_a_request_says_what_it_is_about(request_: RtnetlinkRequest, about: str) -> None:
     assert request_.about == about
     assert len(request_.body) % 4 == 0
 

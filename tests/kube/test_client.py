@@ -10,7 +10,7 @@ import pytest
 
 from podfence.errors import ClusterError
 from podfence.kube.access import Access, Credential, ServerAddress, StaticCredential
-from podfence.kube.client import LONGEST_PAUSE, TRIES, Client, Lost, Refusal
+from podfence.kube.client import LONGEST_PAUSE, TRIES, Client, Lost, ServerRefusal
 from podfence.kube.connection import _tls_context, open_connection
 from tests.kube.fakeapi import Answer, FakeApi, Request, refusal, serving
 
@@ -74,7 +74,7 @@ def test_a_server_that_stays_busy_is_given_up() -> None:
     with (
         serving(scripted(refusal(503, "still busy"))) as api,
         client(api) as asked,
-        pytest.raises(Refusal, match="answers 503 to /a: still busy"),
+        pytest.raises(ServerRefusal, match="answers 503 to /a: still busy"),
     ):
         asked.get("/a")
     assert len(api.requests) == TRIES
@@ -93,7 +93,7 @@ def test_pauses_without_one_grow() -> None:
     with (
         serving(scripted(refusal(500, "x"))) as api,
         client(api, pauses) as asked,
-        pytest.raises(Refusal),
+        pytest.raises(ServerRefusal),
     ):
         asked.get("/a")
     assert len(pauses) == TRIES - 1
@@ -105,7 +105,7 @@ def test_a_refusal_is_not_repeated(status: int) -> None:
     with (
         serving(scripted(refusal(status, "no \x1b[31m"), OK)) as api,
         client(api) as asked,
-        pytest.raises(Refusal) as caught,
+        pytest.raises(ServerRefusal) as caught,
     ):
         asked.get("/a")
     assert caught.value.status == status
@@ -127,7 +127,7 @@ def test_a_token_that_stays_refused_is_an_error() -> None:
     with (
         serving(scripted(refusal(401, "Unauthorized"))) as api,
         client(api, credentials=Renewed()) as asked,
-        pytest.raises(Refusal, match="401"),
+        pytest.raises(ServerRefusal, match="401"),
     ):
         asked.get("/a")
     assert len(api.requests) == 2

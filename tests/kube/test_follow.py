@@ -11,13 +11,13 @@ from podfence.kube.follow import (
     CONFIRM_PAUSE,
     LONGEST_PAUSE,
     SPREAD,
-    Change,
     Failure,
     Follow,
     Item,
     Listing,
+    ObjectChange,
     Pausing,
-    Standing,
+    SyncState,
     Watching,
 )
 from podfence.kube.resource import Resource
@@ -34,7 +34,7 @@ def pod(name: str, version: int | str, **labels: str) -> Item[Labels]:
     return Item("shop", name, str(version), labels)
 
 
-def told(changes: list[Change[Labels]]) -> list[str]:
+def told(changes: list[ObjectChange[Labels]]) -> list[str]:
     return [("-" if each.data is None else "+") + each.name for each in changes]
 
 
@@ -42,7 +42,7 @@ def listed(follow: Follow[Labels], *items: Any, version: int | str) -> list[str]
     return told(follow.listed(items, first=True, last=True, version=str(version)))
 
 
-def standing(follow: Follow[Labels]) -> Standing:
+def standing(follow: Follow[Labels]) -> SyncState:
     return follow.state.standing
 
 
@@ -58,9 +58,9 @@ def live(*items: Any, version: int | str = 10) -> Follow[Labels]:
 def test_a_list_comes_first_and_then_a_watch_from_its_version() -> None:
     follow = Follow[Labels]([PODS])
     assert follow.next(0) == Listing(PODS)
-    assert standing(follow) is Standing.SYNCING
+    assert standing(follow) is SyncState.SYNCING
     assert listed(follow, pod("a", 1), pod("b", 2), version=10) == ["+a", "+b"]
-    assert standing(follow) is Standing.LIVE
+    assert standing(follow) is SyncState.LIVE
     assert follow.next(0) == Watching(PODS, "10")
 
 
@@ -159,7 +159,7 @@ def test_a_past_that_is_forgotten_is_listed_again_not_by_all_at_one_moment(
     for chance in (0.0, 0.5, 1.0):
         follow = live(pod("a", 1))
         follow.failed(failure)
-        assert standing(follow) is Standing.LATE
+        assert standing(follow) is SyncState.LATE
         assert follow.next(chance) == Pausing(chance * SPREAD)
         assert follow.next(chance) == Listing(PODS)
 
@@ -167,14 +167,14 @@ def test_a_past_that_is_forgotten_is_listed_again_not_by_all_at_one_moment(
 def test_a_lost_connection_is_resumed_after_a_pause_that_grows() -> None:
     follow = live()
     follow.failed(Failure(0, "no answer for 90 s"))
-    assert standing(follow) is Standing.LATE
+    assert standing(follow) is SyncState.LATE
     assert "90 s" in follow.state.message
     assert follow.next(1) == Pausing(0.4)
     follow.failed(Failure(0, "no answer for 90 s"))
     assert follow.next(1) == Pausing(0.8)
     assert follow.next(1) == Watching(PODS, "10")
     follow.opened(Watching(PODS, "10"))
-    assert standing(follow) is Standing.LIVE
+    assert standing(follow) is SyncState.LIVE
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -197,9 +197,9 @@ def test_a_streamed_list_is_whole_at_its_bookmark() -> None:
     assert isinstance(action, Watching)
     follow.opened(action)
     assert told(follow.event("ADDED", pod("a", 5))) == ["+a"]
-    assert standing(follow) is Standing.SYNCING
+    assert standing(follow) is SyncState.SYNCING
     assert follow.bookmark("10", ends_initial=True) == []
-    assert standing(follow) is Standing.LIVE
+    assert standing(follow) is SyncState.LIVE
     assert follow.next(0) == Watching(PODS, "10")
 
 
@@ -241,9 +241,9 @@ def test_a_kind_that_was_never_there_is_absent_when_no_version_is() -> None:
     follow = Follow[Labels](TIERS)
     follow.failed(Failure(404, "not found"))
     assert follow.next(1) == Listing(TIERS[1])
-    assert standing(follow) is Standing.SYNCING
+    assert standing(follow) is SyncState.SYNCING
     follow.failed(Failure(404, "not found"))
-    assert standing(follow) is Standing.ABSENT
+    assert standing(follow) is SyncState.ABSENT
     assert follow.given_up() == []
     assert follow.next(1) == Pausing(ABSENT_PAUSE)
     assert follow.next(1) == Listing(TIERS[0])
@@ -252,16 +252,16 @@ def test_a_kind_that_was_never_there_is_absent_when_no_version_is() -> None:
 def test_a_kind_that_appears_is_followed() -> None:
     follow = Follow[Labels]([PODS])
     follow.failed(Failure(404, "not found"))
-    assert standing(follow) is Standing.ABSENT
+    assert standing(follow) is SyncState.ABSENT
     assert listed(follow, pod("a", 1), version=5) == ["+a"]
-    assert standing(follow) is Standing.LIVE
+    assert standing(follow) is SyncState.LIVE
 
 
 def test_a_kind_that_vanishes_is_believed_the_second_time() -> None:
     follow = live(pod("a", 1))
     follow.failed(Failure(404, "not found"))
     assert follow.given_up() == []
-    assert standing(follow) is Standing.LATE
+    assert standing(follow) is SyncState.LATE
     assert follow.next(0) == Pausing(CONFIRM_PAUSE)
     assert follow.next(0) == Listing(PODS)
     follow.failed(Failure(404, "not found"))
@@ -290,11 +290,11 @@ def test_a_forbidden_kind_stays_as_it_was_known() -> None:
     follow = live(pod("a", 1))
     follow.failed(Failure(403, "pods is forbidden"))
     assert (follow.state.standing, follow.state.message) == (
-        Standing.FORBIDDEN,
+        SyncState.FORBIDDEN,
         "pods is forbidden",
     )
     assert follow.given_up() == []
     assert follow.next(1) == Pausing(ABSENT_PAUSE)
     assert follow.next(1) == Listing(PODS)
     assert listed(follow, pod("a", 1), version=12) == []
-    assert standing(follow) is Standing.LIVE
+    assert standing(follow) is SyncState.LIVE

@@ -8,8 +8,8 @@ from itertools import combinations
 import pytest
 
 from podfence.kube import parts
-from podfence.kube.follow import Change, Follow, Item
-from podfence.kube.parts import Parts
+from podfence.kube.follow import Follow, Item, ObjectChange
+from podfence.kube.parts import KindParts
 from podfence.kube.resource import pods_for
 
 KEY = ("shop", "db-0")
@@ -22,19 +22,23 @@ class Kind:
         self.own, self.others = (Follow[str](each) for each in pods_for("n1"))
         for part in (self.own, self.others):
             part.listed((), first=True, last=True, version="1")
-        self.parts = Parts[str]([self.own], [self.others])
+        self.parts = KindParts[str]([self.own], [self.others])
         self.now: str | None = None
 
-    def read_own(self, version: int, data: str | None) -> tuple[Follow[str], list[Change[str]]]:
+    def read_own(
+        self, version: int, data: str | None
+    ) -> tuple[Follow[str], list[ObjectChange[str]]]:
         kind = "DELETED" if data is None else "MODIFIED"
         item = Item(*KEY, str(version), data or "")
         return self.own, self.own.event(kind, item)
 
-    def read_other(self, version: int, data: str | None) -> tuple[Follow[str], list[Change[str]]]:
+    def read_other(
+        self, version: int, data: str | None
+    ) -> tuple[Follow[str], list[ObjectChange[str]]]:
         items = [] if data is None else [Item(*KEY, str(version), data)]
         return self.others, self.others.became(items, [] if items else [KEY], str(version))
 
-    def take(self, read: tuple[Follow[str], list[Change[str]]]) -> None:
+    def take(self, read: tuple[Follow[str], list[ObjectChange[str]]]) -> None:
         for change in self.parts.counting(*read):
             self.now = change.data
 

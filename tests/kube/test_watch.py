@@ -20,8 +20,8 @@ import pytest
 
 from podfence.errors import ClusterError
 from podfence.kube.access import Access, ServerAddress, StaticCredential
-from podfence.kube.follow import Change, Follow, Item, Standing, State
-from podfence.kube.parts import Parts
+from podfence.kube.follow import Follow, Item, KindState, ObjectChange, SyncState
+from podfence.kube.parts import KindParts
 from podfence.kube.resource import Resource, own_node, pods_for
 from podfence.kube.watch import Batch, Watch
 from tests.kube.fakeapi import Answer, FakeApi, Request, refusal, serving
@@ -41,8 +41,8 @@ class Reader:
         self.watch = watch
         self.store: dict[tuple[str, str, str], Any] = {}
         self.gone: Counter[tuple[str, str, str]] = Counter()
-        self.states: dict[str, State] = {}
-        self.parts: dict[str, State] = {}
+        self.states: dict[str, KindState] = {}
+        self.parts: dict[str, KindState] = {}
         self.changes = 0
 
     def read(self, timeout: float = 0.05) -> None:
@@ -70,7 +70,7 @@ class Reader:
             assert time.monotonic() < end, (self.states, len(self.store))
             self.read()
 
-    def stands(self, standing: Standing, kind: str = "Pod") -> bool:
+    def stands(self, standing: SyncState, kind: str = "Pod") -> bool:
         return kind in self.states and self.states[kind].standing is standing
 
 
@@ -128,7 +128,7 @@ def test_it_lists_and_then_follows(streamed: bool) -> None:
     for number in range(1200):
         put(cluster, f"p{number}")
     with following(cluster, streamed=streamed) as (reader, api):
-        reader.until(lambda: reader.stands(Standing.LIVE))
+        reader.until(lambda: reader.stands(SyncState.LIVE))
         assert len(reader.store) == 1200
         put(cluster, "new")
         cluster.delete("pods", "a", "p7")
@@ -142,7 +142,7 @@ def test_a_server_without_streamed_lists_is_asked_for_pages() -> None:
     cluster = FakeCluster(watch_list=False)
     put(cluster, "p")
     with following(cluster, streamed=True) as (reader, _):
-        reader.until(lambda: reader.stands(Standing.LIVE))
+        reader.until(lambda: reader.stands(SyncState.LIVE))
         assert reader.store == state_of(cluster)
 
 
@@ -150,7 +150,7 @@ def test_a_cut_watch_is_resumed_without_a_list(streamed: bool) -> None:
     cluster = FakeCluster()
     put(cluster, "p")
     with following(cluster, streamed=streamed) as (reader, api):
-        reader.until(lambda: reader.stands(Standing.LIVE))
+        reader.until(lambda: reader.stands(SyncState.LIVE))
         before = len([each for each in api.requests if "resourceVersion" not in each.query])
         for number in range(3):
             cluster.cut()
@@ -165,7 +165,7 @@ def test_a_compacted_past_is_listed_again_and_what_went_is_gone_once(streamed: b
     for name in ("stays", "goes"):
         put(cluster, name)
     with following(cluster, streamed=streamed) as (reader, _):
-        reader.until(lambda: reader.stands(Standing.LIVE))
+        reader.until(lambda: reader.stands(SyncState.LIVE))
         with cluster.changed:  # nobody may see the deletion as an event
             cluster.cuts += 1
             cluster.delete("pods", "a", "goes")
@@ -178,7 +178,7 @@ def test_410_as_a_status_is_the_same_as_in_the_stream() -> None:
     cluster = FakeCluster()
     put(cluster, "p")
     with following(cluster) as (reader, _):
-        reader.until(lambda: reader.stands(Standing.LIVE))
+        reader.until(lambda: reader.stands(SyncState.LIVE))
         left = [refusal(410, "too old resource version")]
         cluster.before = lambda r: left.pop() if left and "watch" in r.query else None
 
@@ -208,7 +208,7 @@ def test_pages_that_expire_take_nothing_away() -> None:
 
     cluster.before = expire
     with following(cluster) as (reader, _):
-        reader.until(lambda: reader.stands(Standing.LIVE))
+        reader.until(lambda: reader.stands(SyncState.LIVE))
         assert reader.store == state_of(cluster)
         assert reader.gone == Counter({("Pod", "a", "p0000"): 1, ("Pod", "a", "p0001"): 1})
 
@@ -246,7 +246,7 @@ def test_a_server_that_asks_for_time_gets_it() -> None:
 
     cluster.before = slow_down
     with following(cluster) as (reader, _):
-        reader.until(lambda: reader.stands(Standing.LIVE))
+        reader.until(lambda: reader.stands(SyncState.LIVE))
         assert asked[1] - asked[0] >= 1.0
 
 
@@ -271,7 +271,7 @@ def test_an_event_that_is_no_json_costs_a_reconnection_and_nothing_else() -> Non
 def test_a_long_event_in_many_pieces_is_one() -> None:
     cluster = FakeCluster()
     with following(cluster) as (reader, _):
-        reader.until(lambda: reader.stands(Standing.LIVE))
+        reader.until(lambda: reader.stands(SyncState.LIVE))
         put(cluster, "big", **{f"l{n}": "x" * 60 for n in range(5000)})
         reader.until(lambda: reader.store == state_of(cluster))
 
@@ -280,8 +280,8 @@ def test_a_forbidden_kind_says_which_rule_is_missing_and_is_no_trouble_for_the_o
     cluster = FakeCluster(forbidden={"pods"})
     cluster.apply({"kind": "Namespace", "metadata": {"name": "a"}})
     with following(cluster, PODS, SPACES) as (reader, _):
-        reader.until(lambda: reader.stands(Standing.FORBIDDEN))
-        reader.until(lambda: reader.stands(Standing.LIVE, "Namespace"))
+        reader.until(lambda: reader.stands(SyncState.FORBIDDEN))
+        reader.until(lambda: reader.stands(SyncState.LIVE, "Namespace"))
         message = reader.states["Pod"].message
         assert 'cannot list resource "pods"' in message
         assert '{apiGroups: [""], resources: ["pods"]' in message
@@ -292,11 +292,11 @@ def test_an_absent_kind_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("podfence.kube.follow.ABSENT_PAUSE", 0.2)
     cluster = FakeCluster()
     with following(cluster, TIERS) as (reader, _):
-        reader.until(lambda: reader.stands(Standing.ABSENT, "ClusterNetworkPolicy"))
+        reader.until(lambda: reader.stands(SyncState.ABSENT, "ClusterNetworkPolicy"))
         cluster.served[TIER] = ("ClusterNetworkPolicy", False)
         cluster.apply({"kind": "ClusterNetworkPolicy", "metadata": {"name": "deny"}})
         reader.until(lambda: reader.store == state_of(cluster))
-        assert reader.stands(Standing.LIVE, "ClusterNetworkPolicy")
+        assert reader.stands(SyncState.LIVE, "ClusterNetworkPolicy")
 
 
 def test_a_page_that_cannot_be_read_does_not_wait_for_the_next_one() -> None:
@@ -390,15 +390,15 @@ def test_a_part_is_begun_once_though_others_are_still_to_start(
 
     monkeypatch.setattr(threading.Thread, "start", slowly)
     with following(cluster, PODS, SPACES, tell=begin, later=[("Namespace", "")]) as (reader, _):
-        reader.until(lambda: reader.stands(Standing.LIVE, "Namespace"))
+        reader.until(lambda: reader.stands(SyncState.LIVE, "Namespace"))
 
 
 @pytest.mark.parametrize("tell", [None, Reader.take], ids=["asks", "is told"])
 def test_leaving_ends_every_thread_at_once(tell: Told) -> None:
     cluster = FakeCluster()
     with following(cluster, PODS, SPACES, silence=60.0, tell=tell) as (reader, _):
-        reader.until(lambda: reader.stands(Standing.LIVE))
-        reader.until(lambda: reader.stands(Standing.LIVE, "Namespace"))
+        reader.until(lambda: reader.stands(SyncState.LIVE))
+        reader.until(lambda: reader.stands(SyncState.LIVE, "Namespace"))
         begun = time.monotonic()
     assert time.monotonic() - begun < 10
 
@@ -496,7 +496,7 @@ def on(cluster: FakeCluster, node: str) -> dict[tuple[str, str, str], Any]:
 
 def both_live(reader: Reader) -> bool:
     return len(reader.parts) == 2 and all(
-        state.standing is Standing.LIVE for state in reader.parts.values()
+        state.standing is SyncState.LIVE for state in reader.parts.values()
     )
 
 
@@ -529,7 +529,7 @@ def test_pods_of_a_node_are_followed_in_two_parts(without: tuple[str, ...], stre
         reader.until(lambda: reader.store == seen())
         cluster.forbidden.add("pods")
         cluster.cut()
-        reader.until(lambda: all(s.standing is Standing.FORBIDDEN for s in reader.parts.values()))
+        reader.until(lambda: all(s.standing is SyncState.FORBIDDEN for s in reader.parts.values()))
         assert reader.store == seen()
 
 
@@ -560,7 +560,7 @@ def test_one_object_alone_may_be_followed() -> None:
     for name in ("n1", "n2"):
         cluster.apply({"kind": "Node", "metadata": {"name": name}})
     with following(cluster, own_node("n1")) as (reader, _):
-        reader.until(lambda: reader.stands(Standing.LIVE, "Node"))
+        reader.until(lambda: reader.stands(SyncState.LIVE, "Node"))
         assert set(reader.store) == {("Node", "", "n1")}
 
 
@@ -589,6 +589,6 @@ def test_of_parts_that_overlap_the_newest_is_told(
     other = mock.create_autospec(Follow, instance=True)
     other.held.return_value = held
     data: Any = {"metadata": {}} if version else None
-    change = Change("Pod", "a", "web", data, version)
+    change = ObjectChange("Pod", "a", "web", data, version)
     part = mock.create_autospec(Follow, instance=True)
-    assert bool(Parts([part, other]).counting(part, [change])) is counts
+    assert bool(KindParts([part, other]).counting(part, [change])) is counts

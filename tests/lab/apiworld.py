@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from podfence.kube.writes import Verb, Write, delete
+from podfence.kube.writes import ApiWrite, WriteVerb, delete
 from podfence.lab.api.garbage import garbage
 from podfence.lab.api.nodes import bindings, lab_nodes, left, missing_nodes, runs
 from podfence.lab.api.podstatus import told
@@ -73,7 +73,7 @@ class World:
 
     # -- what the lab does
 
-    def round(self) -> list[Write]:
+    def round(self) -> list[ApiWrite]:
         """One round, and what was changed in it."""
         made = self._all(missing_nodes(self.state, NODES, "test", NOW))
         made += self._all(controllers(self.state, NAMES, NOW))
@@ -91,7 +91,7 @@ class World:
                 return number
         raise AssertionError("it never comes to rest")
 
-    def _all(self, changes: Iterable[Write]) -> list[Write]:
+    def _all(self, changes: Iterable[ApiWrite]) -> list[ApiWrite]:
         found = list(changes)
         for each in found:
             self.make(each)
@@ -99,25 +99,25 @@ class World:
 
     # -- what a server does
 
-    def make(self, change: Write) -> None:
+    def make(self, change: ApiWrite) -> None:
         """One change."""
         kind, namespace, name, below = self._parsed(change.path)
         if kind is None:
             return
         key = kind, namespace, name
-        if change.verb is Verb.CREATE and below == "binding":
+        if change.verb is WriteVerb.CREATE and below == "binding":
             self.objects[key]["spec"]["nodeName"] = change.body["target"]["name"]
-        elif change.verb is Verb.CREATE:
+        elif change.verb is WriteVerb.CREATE:
             self._store(kind, namespace, dict(change.body))
-        elif change.verb is Verb.PATCH and key in self.objects:
+        elif change.verb is WriteVerb.PATCH and key in self.objects:
             _merge(self.objects[key], change.body)
             self._drop_if_done(key)
-        elif change.verb is Verb.REPLACE:
+        elif change.verb is WriteVerb.REPLACE:
             assert below == "finalize"
             del self.objects[key]
-        elif change.verb is Verb.DELETE and name:
+        elif change.verb is WriteVerb.DELETE and name:
             self._delete(key, change)
-        elif change.verb is Verb.DELETE:
+        elif change.verb is WriteVerb.DELETE:
             for each in [k for k in self.objects if k[:2] == (kind, namespace)]:
                 self._delete(each, change)
 
@@ -141,7 +141,7 @@ class World:
         self.objects[key] = {**data, "metadata": meta, "status": {}}
         return self.objects[key]
 
-    def _delete(self, key: tuple[str, str, str], change: Write) -> None:
+    def _delete(self, key: tuple[str, str, str], change: ApiWrite) -> None:
         found = self.objects.get(key)
         wanted = change.body.get("preconditions", {}).get("uid")
         if found is None or wanted not in (None, uid(found)):

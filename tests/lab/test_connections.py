@@ -11,7 +11,7 @@ from select import epoll
 import pytest
 
 from podfence.lab.probing import connections as connections
-from podfence.lab.probing.connections import AcceptedConnections, Handler
+from podfence.lab.probing.connections import AcceptedConnections, ReadyCallback
 
 NAME = b"shop/db (3)\n"
 RESPONSE = (
@@ -25,7 +25,7 @@ class House:
     """Connections, and what calls their handlers."""
 
     poll: epoll
-    handlers: dict[int, Handler]
+    handlers: dict[int, ReadyCallback]
     connections: AcceptedConnections
     callers: list[socket.socket] = field(default_factory=list)
 
@@ -47,7 +47,7 @@ class House:
 
 @pytest.fixture
 def house() -> Iterator[House]:
-    poll, handlers = epoll(), dict[int, Handler]()
+    poll, handlers = epoll(), dict[int, ReadyCallback]()
     made = House(poll, handlers, AcceptedConnections(poll, handlers))
     yield made
     made.connections.close()

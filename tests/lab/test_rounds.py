@@ -17,7 +17,7 @@ from podfence.lab.probing.requests import Build, Enforce, Send
 from podfence.lab.probing.round import NONCE, Arrivals, Board, Round
 from podfence.lab.probing.sender import Sender, outcome_of
 from podfence.lab.testbed.packets import ECHO_BODY
-from podfence.lab.testbed.probeplan import Party, PartyKind, ProbePlan
+from podfence.lab.testbed.probeplan import PartyKind, ProbeParty, ProbePlan
 from podfence.lab.testbed.probes import Pair, Probe, ProbeKind, ProbeOutcome, Probes, kinds_of
 from podfence.testing.builders import pod, policy, rule
 from tests.lab.clusters import SHOP, plan_of
@@ -148,7 +148,7 @@ def test_an_error_about_this_machine_is_no_outcome() -> None:
 
 
 def test_the_longest_names_fit_into_an_answer() -> None:
-    party = Party("ns/" + "\N{CJK UNIFIED IDEOGRAPH-6F22}" * 200, PartyKind.POD, ())
+    party = ProbeParty("ns/" + "\N{CJK UNIFIED IDEOGRAPH-6F22}" * 200, PartyKind.POD, ())
     assert len(answer.name_of(99_999, party)) < 512 - NONCE.size
 
 

@@ -23,7 +23,7 @@ from random import Random
 
 from msgspec.structs import replace
 
-from podfence.live.clusterevents import Event as ClusterEvent
+from podfence.live.clusterevents import ClusterEvent
 from podfence.model.cluster import ClusterObject
 from podfence.model.facts import Event
 from podfence.model.objects import Pod

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from podfence.engine.allpairs import Reachability, all_pairs
 from podfence.engine.clusterpairs import ClusterPairs
 from podfence.live import clusterstep
-from podfence.live.clusterevents import Event, gone, put, unread
+from podfence.live.clusterevents import ClusterEvent, gone, put, unread
 from podfence.live.clusterindex import Affected, ClusterIndex
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.doubt import Doubt
@@ -62,7 +62,7 @@ class Followed:
         self.live = empty if cluster is None else ClusterIndex.of(cluster, NAMES)
         self.pairs = {family: ClusterPairs.of(self.live.index, family) for family in FAMILIES}
 
-    def take(self, events: Iterable[Event]) -> Affected:
+    def take(self, events: Iterable[ClusterEvent]) -> Affected:
         self.live, affected = self.live.apply(events)
         self.pairs = {f: pairs.after(self.live.index, affected) for f, pairs in self.pairs.items()}
         return affected
@@ -86,7 +86,7 @@ def agree(followed: Followed, cluster: Cluster) -> PolicyIndex:
     return full
 
 
-def batches(rng: Random, events: Iterable[Event]) -> Iterator[list[Event]]:
+def batches(rng: Random, events: Iterable[ClusterEvent]) -> Iterator[list[ClusterEvent]]:
     left = list(events)
     while left:
         size = rng.choice((1, 1, 1, 2, 7))
@@ -130,7 +130,7 @@ def test_following_events_is_compiling_the_last_state(size: Size) -> None:
     for seed in range(SEQUENCES):
         rng = Random(seed)
         events = list(random_events(rng, EVENTS, size))
-        followed, told = Followed(), list[Event]()
+        followed, told = Followed(), list[ClusterEvent]()
         for batch in batches(rng, events):
             followed.take(batch)
             told += batch
@@ -270,7 +270,7 @@ FIRST: tuple[ClusterObject, ...] = (
         pytest.param([unread(Doubt("", addresses=None))], id="an object is not readable at all"),
     ],
 )
-def test_an_event(events: list[Event]) -> None:
+def test_an_event(events: list[ClusterEvent]) -> None:
     first = [put(thing) for thing in FIRST]
     followed = Followed()
     followed.take(first)
@@ -320,7 +320,7 @@ OPENED = policy("n3/db", {"app": "db"}, ingress=[rule(peer(pods={"app": "web"}))
         pytest.param(gone(ObjectRef("Pod", "n3", "db")), id="the last pod of a class"),
     ],
 )
-def test_the_work_for_an_event_does_not_grow_with_the_cluster(event: Event) -> None:
+def test_the_work_for_an_event_does_not_grow_with_the_cluster(event: ClusterEvent) -> None:
     few, many = (work(event, count) for count in (FEW, FEW * TIMES))
     assert many < 1.5 * few, f"{many / few:.1f} times the lines in {TIMES} times the cluster"
 
@@ -346,7 +346,7 @@ def test_a_block_puts_only_pods_that_lie_in_it_in_a_class_again(
     assert sorted(asked) == ["n5/db", "n5/web"]
 
 
-def work(event: Event, namespaces: int) -> int:
+def work(event: ClusterEvent, namespaces: int) -> int:
     """Lines of Python that an event runs. What selectors select is known, as after a while."""
     live = ClusterIndex.of(Cluster.of(many_namespaces(namespaces)))
 

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podfence.manifests.fieldpaths import Steps
+from podfence.manifests.fieldpaths import FieldSteps
 from podfence.manifests.linepositions import find_in_lines
 from podfence.manifests.yamlpositions import find
 from podfence.manifests.yamlreader import compose
@@ -31,7 +31,7 @@ class Indented(yaml.SafeDumper):
         super().increase_indent(flow, False)
 
 
-def paths(value: Any, steps: Steps = ()) -> Iterator[Steps]:
+def paths(value: Any, steps: FieldSteps = ()) -> Iterator[FieldSteps]:
     """Every path of a value, and one below each end that does not exist."""
     yield steps
     if isinstance(value, dict):
@@ -91,7 +91,7 @@ spec:
         (("metadata", "spec"), (0, 0)),
     ],
 )
-def test_places(steps: Steps, place: tuple[int, int]) -> None:
+def test_places(steps: FieldSteps, place: tuple[int, int]) -> None:
     assert find_in_lines(TEXT, steps) == place
 
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from podfence.errors import Position, Problem, Severity, Source
 from podfence.manifests.documents import read_manifests
-from podfence.manifests.fieldpaths import Step, Steps, format_path, parse_path
+from podfence.manifests.fieldpaths import FieldSteps, PathStep, format_path, parse_path
 from podfence.manifests.positions import Positions
 
 KINDS = frozenset({"Pod"})
@@ -33,13 +33,13 @@ KINDS = frozenset({"Pod"})
         ("..", ()),
     ],
 )  # fmt: skip
-def test_paths_are_read(path: str, steps: Steps) -> None:
+def test_paths_are_read(path: str, steps: FieldSteps) -> None:
     assert parse_path(path) == steps
 
 
 @given(st.lists(st.one_of(st.integers(0, 999_999), st.text(max_size=12)), max_size=5))
 @example(["", "a b", 'q"', "]", "\n"])
-def test_paths_are_written_and_read_back(steps: list[Step]) -> None:
+def test_paths_are_written_and_read_back(steps: list[PathStep]) -> None:
     back = parse_path(format_path(steps))
     assert [str(step) for step in back] == [str(step) for step in steps]
 
@@ -93,7 +93,7 @@ def test_an_unknown_source_has_the_line_it_says() -> None:
 
 # --- every path of random objects, written by writers that note where they put things
 
-Places = dict[Steps, tuple[int, int]]
+Places = dict[FieldSteps, tuple[int, int]]
 
 
 class _Writer:
@@ -104,14 +104,14 @@ class _Writer:
     def put(self, text: str) -> None:
         self.lines[-1] += text
 
-    def note(self, steps: Steps) -> None:
+    def note(self, steps: FieldSteps) -> None:
         self.places[steps] = len(self.lines), len(self.lines[-1]) + 1
 
     def line(self, indent: int) -> None:
         self.lines.append(" " * indent)
 
 
-def write_json(writer: _Writer, value: Any, steps: Steps, indent: int) -> None:
+def write_json(writer: _Writer, value: Any, steps: FieldSteps, indent: int) -> None:
     if not isinstance(value, (dict, list)) or not value:
         writer.put(json.dumps(value))
         return
@@ -128,7 +128,7 @@ def write_json(writer: _Writer, value: Any, steps: Steps, indent: int) -> None:
     writer.put("}" if isinstance(value, dict) else "]")
 
 
-def write_yaml(writer: _Writer, value: Any, steps: Steps, indent: int) -> None:
+def write_yaml(writer: _Writer, value: Any, steps: FieldSteps, indent: int) -> None:
     if not isinstance(value, (dict, list)) or not value:
         writer.put(f" {json.dumps(value)} # noted")
         return
@@ -167,7 +167,7 @@ def test_every_path_of_random_objects(write: Any, as_list: bool) -> None:
         manifests = read_manifests(["-"], kinds=KINDS, stdin=io.BytesIO(text))
         [document] = manifests.documents
         assert document.data == value
-        prefix: Steps = ("items", 0) if as_list else ()
+        prefix: FieldSteps = ("items", 0) if as_list else ()
         for steps, (line, column) in writer.places.items():
             if steps[: len(prefix)] == prefix and steps != prefix:
                 path = format_path(steps[len(prefix) :])

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from podfence.manifests.yamledit import CannotEdit, edited, new_document
-from podfence.questions.repair.changes import Append, Change, Rename, SetField, applied
+from podfence.questions.repair.changes import Append, FieldEdit, Rename, SetField, applied
 
 BLOCK = """\
 # who may reach the database
@@ -50,7 +50,7 @@ PEER = {"podSelector": {"matchLabels": {"app": "web"}}}
         (SetField("spec.podSelector.matchLabels.app", "no"), 'matchLabels: {app: "no"}   # the'),
     ],
 )  # fmt: skip
-def test_a_change_is_written_in_the_style_that_is_there(change: Change, wanted: str) -> None:
+def test_a_change_is_written_in_the_style_that_is_there(change: FieldEdit, wanted: str) -> None:
     made = edited(BLOCK, (), [change])
 
     assert wanted in made
@@ -71,7 +71,7 @@ def test_a_change_is_written_in_the_style_that_is_there(change: Change, wanted: 
         Rename("spec.egress", "ingress2"),
     ],
 )
-def test_json_stays_json(change: Change) -> None:
+def test_json_stays_json(change: FieldEdit) -> None:
     for text in (FLOW, json.dumps(json.loads(FLOW), indent=2) + "\n"):
         assert json.loads(edited(text, (), [change])) == applied(json.loads(text), [change])
 
@@ -115,7 +115,7 @@ def test_a_text_in_which_something_else_would_change_is_not_edited(text: str) ->
 
 
 def test_several_changes_one_after_the_other() -> None:
-    changes: list[Change] = [
+    changes: list[FieldEdit] = [
         Append("spec.ingress", {"from": [PEER]}),
         Append("spec.ingress[1].from", PEER),
         SetField("spec.policyTypes", ["Ingress"]),

@@ -13,15 +13,15 @@ from random import Random
 from typing import Any
 
 from podfence.agent.listening import Listen
-from podfence.agent.log import Log
+from podfence.agent.log import EventLog
 from podfence.agent.mirrored import MirrorAddress, Mirrored
-from podfence.agent.reviews import Outcome, Reviewer, Wish
+from podfence.agent.reviews import Reviewer, ReviewOutcome, Wish
 from podfence.agent.sources import read
 from podfence.kube.access import Access, ServerAddress, StaticCredential
-from podfence.kube.follow import Standing, State
+from podfence.kube.follow import KindState, SyncState
 from podfence.kube.resource import pods_anywhere, pods_for
 from podfence.kube.watch import Watch
-from podfence.live.wire import Reading
+from podfence.live.wire import ReadObject
 from podfence.mirror.certificate import Certificate, secret
 from podfence.mirror.feed import feed
 from podfence.mirror.server import Server
@@ -37,11 +37,11 @@ class Doorkeeper(Reviewer):
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, Wish]] = []
-        self.outcome = Outcome.ALLOWED
+        self.outcome = ReviewOutcome.ALLOWED
 
-    def review(self, token: str, wish: Wish) -> Outcome:
+    def review(self, token: str, wish: Wish) -> ReviewOutcome:
         self.asked.append((token, wish))
-        return self.outcome if token == TOKEN else Outcome.UNKNOWN
+        return self.outcome if token == TOKEN else ReviewOutcome.UNKNOWN
 
 
 def write_certificate(folder: Path) -> Path:
@@ -60,7 +60,7 @@ class Replica:
     def __init__(self, url: str, folder: Path, port: int = 0, window: float = 600.0) -> None:
         self.doorkeeper = Doorkeeper()
         self.lines = io.StringIO()
-        log = Log(self.lines)
+        log = EventLog(self.lines)
         certificate = Certificate(folder, log)
         self.server = Server(
             Listen(port=port), certificate.context, self.doorkeeper, log, window=window
@@ -105,7 +105,7 @@ class Agent:
             f"https://localhost:{port}", folder / "ca.crt", folder / "token", patience
         )
         self.mirrored = Mirrored(address, "n1", chance=Random(seed).random)
-        self.watch: Watch[Reading] = Watch(
+        self.watch: Watch[ReadObject] = Watch(
             Access(ServerAddress(api), StaticCredential()),
             pods_for("n1"),
             read,
@@ -114,7 +114,7 @@ class Agent:
             instead={("Pod", self.others): self.mirrored},
         )
         self.store: dict[tuple[str, str], PodFacts] = {}
-        self.states: dict[str, State] = {}
+        self.states: dict[str, KindState] = {}
 
     def read(self) -> None:
         batch = self.watch.next(0.02)
@@ -129,9 +129,9 @@ class Agent:
                 self.store[change.key] = change.data.facts
 
     @property
-    def state(self) -> State:
+    def state(self) -> KindState:
         """How other nodes' pods stand."""
-        return self.states.get(self.others, State("Pod", Standing.SYNCING))
+        return self.states.get(self.others, KindState("Pod", SyncState.SYNCING))
 
     def until(self, true: Callable[[], bool]) -> None:
         until(true, self.read)

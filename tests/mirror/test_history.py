@@ -12,10 +12,10 @@ from random import Random
 import msgspec
 import pytest
 
-from podfence.kube.follow import Change, Follow, Item
+from podfence.kube.follow import Follow, Item, ObjectChange
 from podfence.kube.resource import resources_of
 from podfence.live.frames import Identities, Key, frame_of, line_of
-from podfence.live.wire import Reading
+from podfence.live.wire import ReadObject
 from podfence.mirror.history import History, NoResume
 from podfence.model.facts import NO_ADDRESS, PodFacts
 from podfence.model.networkpolicy import Protocol
@@ -71,8 +71,8 @@ def _flat(labels: bytes) -> bytes:
     return labels.replace(b"\n", b" ")
 
 
-def reading(pod: PodFacts, version: int) -> Reading:
-    return Reading(pod, "", str(version))
+def reading(pod: PodFacts, version: int) -> ReadObject:
+    return ReadObject(pod, "", str(version))
 
 
 class Mirror:
@@ -88,10 +88,10 @@ class Mirror:
     def list(self) -> None:
         """All pods, in two pages."""
         items = [
-            Change("Pod", *key, reading(pod, version), str(version))
+            ObjectChange("Pod", *key, reading(pod, version), str(version))
             for key, (pod, version) in self.api.pods.items()
         ]
-        gone = [Change[Reading]("Pod", *key, None) for key in self.held - {*self.api.pods}]
+        gone = [ObjectChange[ReadObject]("Pod", *key, None) for key in self.held - {*self.api.pods}]
         self.held = {*self.api.pods}
         half = len(items) // 2
         self.history.take(items[:half], "")
@@ -104,7 +104,7 @@ class Mirror:
         for version, key, pod in events:
             (self.held.discard if pod is None else self.held.add)(key)
             data = None if pod is None else reading(pod, version)
-            self.history.take([Change("Pod", *key, data, str(version))], str(version))
+            self.history.take([ObjectChange("Pod", *key, data, str(version))], str(version))
             self.at = version
         if not events:
             self.history.take([], str(self.api.version))
@@ -115,7 +115,7 @@ class Agent:
     """Follows the pods of other nodes than ``n1``, wherever it is."""
 
     def __init__(self) -> None:
-        self.follow = Follow[Reading](resources_of("Pod"))
+        self.follow = Follow[ReadObject](resources_of("Pod"))
         self.identities = Identities("n1")
         self.store: dict[Key, PodFacts] = {}
         self.mirror: Mirror | None = None
@@ -164,7 +164,7 @@ class Agent:
             self.apply(self.follow.became(_items(pods, told.version), gone, told.version))
         self.number = history.next
 
-    def apply(self, changes: list[Change[Reading]]) -> None:
+    def apply(self, changes: list[ObjectChange[ReadObject]]) -> None:
         for change in changes:
             if change.data is None:
                 self.store.pop(change.key, None)
@@ -178,8 +178,8 @@ def _object(line: bytes) -> bytes:
     return bytes(msgspec.json.decode(line, type=dict[str, msgspec.Raw])["object"])
 
 
-def _items(pods: list[PodFacts], version: str) -> list[Item[Reading]]:
-    return [Item(p.namespace, p.name, version, Reading(p, "", version)) for p in pods]
+def _items(pods: list[PodFacts], version: str) -> list[Item[ReadObject]]:
+    return [Item(p.namespace, p.name, version, ReadObject(p, "", version)) for p in pods]
 
 
 def day(seed: int) -> tuple[Api, Agent, list[Mirror]]:

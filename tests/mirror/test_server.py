@@ -11,8 +11,8 @@ from random import Random
 import pytest
 
 from podfence.agent.mirrored import STALE
-from podfence.agent.reviews import Outcome, Wish
-from podfence.kube.follow import Standing
+from podfence.agent.reviews import ReviewOutcome, Wish
+from podfence.kube.follow import SyncState
 from podfence.live.frames import Frame
 from tests.kube.fakeapi import FakeApi, serving
 from tests.kube.fakecluster import FakeCluster
@@ -78,7 +78,7 @@ def test_pods_of_other_nodes_come_from_the_mirror_alone(
         place(cluster, "own", "n1", "10.0.0.10")
         cluster.delete("pods", "a", "p1")
         agent.until_it_knows(cluster)
-        assert agent.state.standing is Standing.LIVE
+        assert agent.state.standing is SyncState.LIVE
     assert lists_of_others(api) == 0
     assert replica.doorkeeper.asked == [("right", Wish("mirror"))]
     assert (replica.server.counts.snapshots, replica.server.counts.resumed) == (1, 0)
@@ -114,7 +114,7 @@ def test_without_a_mirror_all_stays_and_then_the_api_server_is_asked_from_there(
         agent.until(lambda: ("a", "own") in agent.store)  # local knowledge does not wait
         assert set(agent.store) == {*known, ("a", "own")}
         agent.until_it_knows(cluster)
-        assert agent.state.standing is Standing.LIVE
+        assert agent.state.standing is SyncState.LIVE
         assert "the mirror https://localhost:" in agent.state.message
     selected = [r for r in api.requests if "nodeName!=" in r.query.get("fieldSelector", "")]
     assert {each.query.get("watch") for each in selected} == {"true"}  # no list of everything
@@ -129,7 +129,7 @@ def test_the_mirror_is_asked_again_when_it_is_back(
     with following(Agent(api.url, folder, replica.port, patience=0.5)) as agent:
         agent.until_it_knows(cluster)
         replica.end()
-        agent.until(lambda: agent.state.message != "" and agent.state.standing is Standing.LIVE)
+        agent.until(lambda: agent.state.message != "" and agent.state.standing is SyncState.LIVE)
         again = start(replica.port)
 
         def is_back() -> bool:
@@ -207,10 +207,15 @@ def test_whatever_happens_the_agent_ends_with_what_the_api_server_has(
 
 @pytest.mark.parametrize(
     ("outcome", "status"),
-    [(Outcome.UNKNOWN, 401), (Outcome.FORBIDDEN, 403), (Outcome.BUSY, 503), (Outcome.UNASKED, 503)],
+    [
+        (ReviewOutcome.UNKNOWN, 401),
+        (ReviewOutcome.FORBIDDEN, 403),
+        (ReviewOutcome.BUSY, 503),
+        (ReviewOutcome.UNASKED, 503),
+    ],
 )
 def test_nothing_is_told_to_who_may_not_know(
-    folder: Path, start: Start, outcome: Outcome, status: int
+    folder: Path, start: Start, outcome: ReviewOutcome, status: int
 ) -> None:
     replica = start()
     replica.doorkeeper.outcome = outcome

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podfence.nft import objects as nft
-from podfence.nft.contents import Refusal, RefusalCode, Refused
+from podfence.nft.contents import OperationRefusal, RefusalCode, Refused
 from podfence.nft.difference import apply, diff, load
 from podfence.nft.lowering.lower import LocalNode, lower
 from podfence.nft.objects import Chain, MemberSet, NamedObject, RangeSet, Rule, VerdictMap
@@ -200,12 +200,12 @@ def test_a_set_is_declared_without_elements() -> None:
 def test_no_ruleset_is_left_of_a_deleted_table() -> None:
     with pytest.raises(Refused) as caught:
         apply(BEFORE, Transaction(TABLE, (DeleteTable(),)))
-    assert caught.value.refusal == Refusal(RefusalCode.MISSING, "table", "podfence")
+    assert caught.value.refusal == OperationRefusal(RefusalCode.MISSING, "table", "podfence")
 
 
 def test_an_element_with_another_verdict_is_deleted_first() -> None:
     part = VerdictMap("maps", V4, {(2,): nft.DROP})
     alone = Transaction(TABLE, (AddElements(part),))
-    assert FakeNft(BEFORE).check(alone) == Refusal(RefusalCode.EXISTS, "element", "maps")
+    assert FakeNft(BEFORE).check(alone) == OperationRefusal(RefusalCode.EXISTS, "element", "maps")
     both = Transaction(TABLE, (DeleteElements(part), AddElements(part)))
     assert FakeNft(BEFORE).check(both) is None

@@ -14,10 +14,10 @@ import pytest
 from msgspec.structs import replace
 
 from podfence.nft.lowering import dispatch, groups, keyed, lower, ordered, ports, skeleton
-from podfence.nft.lowering.groups import Entries, Groups
+from podfence.nft.lowering.groups import Groups, VerdictMatches
 from podfence.nft.lowering.keyed import RunWriter
 from podfence.nft.lowering.peers import PeerSets
-from podfence.nft.lowering.portruns import Entry, Run, in_runs
+from podfence.nft.lowering.portruns import RuleMatch, Run, in_runs
 from podfence.nft.lowering.ports import PortQuestions
 from podfence.nft.lowering.tierchains import SharedTiers
 from podfence.nft.lowering.views import DESTINATIONS, SOURCES, VIEWS, View
@@ -174,7 +174,9 @@ def _(patch: pytest.MonkeyPatch) -> None:
 def _(patch: pytest.MonkeyPatch) -> None:
     right = keyed._by_port
 
-    def keys_only(entries: Iterable[Entry]) -> tuple[dict[Key, list[Entry]], list[Entry]]:
+    def keys_only(
+        entries: Iterable[RuleMatch],
+    ) -> tuple[dict[Key, list[RuleMatch]], list[RuleMatch]]:
         return right(entries)[0], []
 
     patch.setattr(keyed, "_by_port", keys_only)
@@ -258,7 +260,7 @@ def _(patch: pytest.MonkeyPatch) -> None:
     right = Groups._of_view
 
     def exempt(
-        self: Groups, start: Chain, asked: groups._Asked, entries: Entries | None, view: View
+        self: Groups, start: Chain, asked: groups._Asked, entries: VerdictMatches | None, view: View
     ) -> Iterator[Chain]:
         for chain in right(self, start, asked, entries, view):
             itself = Rule((Lookup((SOURCES[4], DESTINATIONS[4]), "self4"), RETURN))

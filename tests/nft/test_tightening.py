@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from podfence.model.cluster import ClusterObject
 from podfence.nft.difference import apply, diff, load
 from podfence.nft.lowering.lower import LocalNode, lower
-from podfence.nft.lowering.polarity import Polarity, Uses
-from podfence.nft.lowering.tightening import Tightening, Touched, judged, tightening
+from podfence.nft.lowering.polarity import ChainUses, Polarity
+from podfence.nft.lowering.tightening import Differences, Tightening, judged, tightening
 from podfence.nft.ruleset import Ruleset
 from podfence.policy.compile import compile_cluster
 from podfence.sets.members import Members
@@ -133,8 +133,8 @@ def test_what_was_released_is_taken_away_now_when_nobody_says_so() -> None:
 
 def test_a_whole_table_is_judged_anew() -> None:
     ruleset = CASES[2].ruleset
-    touched = Touched.by(load(ruleset), ruleset, ruleset)
-    assert judged(ruleset, ruleset, touched, Uses(ruleset.chains.values())) is NOW
+    touched = Differences.by(load(ruleset), ruleset, ruleset)
+    assert judged(ruleset, ruleset, touched, ChainUses(ruleset.chains.values())) is NOW
 
 
 # --- the law -----------------------------------------------------------------------------------
@@ -163,10 +163,10 @@ def step(rng: Random) -> None:
 
 def by_operations(rules: Ruleset, wanted: Ruleset, gone: dict[int, Members]) -> Tightening:
     change = diff(rules, wanted)
-    touched = Touched.by(change, rules, wanted)
+    touched = Differences.by(change, rules, wanted)
     if touched.made:  # the table was replaced for a comment
         return tightening(rules, wanted, gone)
-    return judged(rules, apply(rules, change), touched, Uses(rules.chains.values()), gone)
+    return judged(rules, apply(rules, change), touched, ChainUses(rules.chains.values()), gone)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -188,7 +188,7 @@ def test_no_loss_is_missed_in_two_thousand_events() -> None:
 def polarities(*objects: ClusterObject) -> dict[str, Polarity]:
     """Of the sets of pods, by what their comment says of the selector."""
     ruleset = lower(index_of(*objects), NODE)
-    uses = Uses(ruleset.chains.values())
+    uses = ChainUses(ruleset.chains.values())
     return {
         item.comment: uses.of_set(name)
         for name, item in ruleset.sets.items()
@@ -212,12 +212,12 @@ def test_polarity_of_sets(objects: list[ClusterObject], expected: set[Polarity])
 
 def test_uses_follow_the_chains() -> None:
     one, other = (lower(index_of(*found), NODE) for found in ([DB_ALLOW], [DENY_WEB, DENY_ALL]))
-    uses = Uses(one.chains.values())
+    uses = ChainUses(one.chains.values())
     for chain in one.chains.values():
         uses.remove(chain)
     for chain in other.chains.values():
         uses.add(chain)
-    fresh = Uses(other.chains.values())
+    fresh = ChainUses(other.chains.values())
     for name in {*one.sets, *other.sets}:
         assert uses.of_set(name) == fresh.of_set(name)
     for name in {*one.maps, *other.maps}:
@@ -227,7 +227,7 @@ def test_uses_follow_the_chains() -> None:
 
 def test_a_chain_can_be_left_out() -> None:
     ruleset = lower(index_of(DB_ALLOW), NODE)
-    uses = Uses(ruleset.chains.values())
+    uses = ChainUses(ruleset.chains.values())
     (name,) = {n for n in ruleset.sets if n.startswith("p4_") and uses.of_set(n)}
     users = {n for n, chain in ruleset.chains.items() if name in str(chain.rules)}
     assert uses.of_set(name) is Polarity.ACCEPTS

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from podfence.admission.decode import decode
 from podfence.engine.evaluate import Judge
 from podfence.errors import Source
-from podfence.live.clusterevents import Event
+from podfence.live.clusterevents import ClusterEvent
 from podfence.live.clusterindex import ClusterIndex
 from podfence.model.cluster import Cluster
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
@@ -127,7 +127,7 @@ def test_a_cluster_that_is_followed_is_the_same(seed: int) -> None:
         rest = [each for each in objects_of(whole) if each not in every]
         every = [replace(policy, audited=rng.random() < 0.5) for policy in every]
         cluster = Cluster.of([*rest, *every])
-        state, _ = state.apply([Event(policy.ref, policy) for policy in every])
+        state, _ = state.apply([ClusterEvent(policy.ref, policy) for policy in every])
         found = state.index.cluster
         assert (found.policies, found.admin_policies) == (cluster.policies, cluster.admin_policies)
         assert found.audited == cluster.audited

@@ -9,12 +9,12 @@ import pytest
 from msgspec.structs import replace
 
 from podfence.engine.partition import speakers
-from podfence.live.clusterevents import Event, gone, put
+from podfence.live.clusterevents import ClusterEvent, gone, put
 from podfence.live.clusterindex import ClusterIndex
 from podfence.manifests.load import load
 from podfence.model.cluster import Cluster
 from podfence.policy.index import PolicyIndex
-from podfence.questions.plan.difference import Change, difference
+from podfence.questions.plan.difference import ReachChange, difference
 from podfence.questions.plan.ends import joint_ends
 from podfence.questions.plan.followed import Followed
 from podfence.questions.plan.plan import comparable, plan_of_indexes
@@ -23,9 +23,9 @@ from tests.cli.session import ROOT
 from tests.support.random_clusters import TIERS, Size, random_cluster
 
 
-def edits(cluster: Cluster, rng: Random) -> tuple[Event, ...]:
+def edits(cluster: Cluster, rng: Random) -> tuple[ClusterEvent, ...]:
     """One to three policies that go, say what another says, or lose a direction."""
-    found: list[Event] = []
+    found: list[ClusterEvent] = []
     for policy in rng.sample(cluster.policies, min(len(cluster.policies), rng.randint(1, 3))):
         other = rng.choice(cluster.policies)
         found.append(
@@ -42,7 +42,7 @@ def edits(cluster: Cluster, rng: Random) -> tuple[Event, ...]:
     return tuple(found)
 
 
-def pairs(changes: Iterable[Change], speaking: dict[int, set[int]]) -> set[Pair]:
+def pairs(changes: Iterable[ReachChange], speaking: dict[int, set[int]]) -> set[Pair]:
     """Every pair by itself, once for each IP version."""
     return {
         (source, destination, family, change.before, change.after)

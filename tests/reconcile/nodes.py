@@ -11,9 +11,9 @@ from podfence.nft.lowering.epoch import epoch
 from podfence.nft.ruleset import Ruleset
 from podfence.nft.transaction import AddChain, AddRules, Transaction
 from podfence.reconcile.states import (
-    Input,
     Read,
     ReadBack,
+    ReconcileInput,
     ReconcileState,
     ReportKind,
     StepReport,
@@ -56,7 +56,7 @@ class SteppedNode:
         assert found is not None
         return found
 
-    def feed(self, *inputs: Input) -> None:
+    def feed(self, *inputs: ReconcileInput) -> None:
         """Step, and answer the actions, until there are none to answer."""
         waiting = [*inputs]
         while True:

@@ -12,7 +12,7 @@ from podfence.nft.lowering.lower import lower
 from podfence.nft.lowering.tightening import tightening
 from podfence.nft.ruleset import Ruleset
 from podfence.reconcile.quarantine import units
-from podfence.reconcile.states import Planned
+from podfence.reconcile.states import PlannedRules
 from podfence.sets.members import Members
 from podfence.testing.builders import policy
 from tests.nft.cases import DB_ALLOW, NODE, index_of
@@ -27,10 +27,12 @@ def rules(*objects: ClusterObject) -> Ruleset:
     return lower(index_of(*objects), HERE)
 
 
-def planned(before: Ruleset, after: Ruleset, **given: Mapping[int, Members]) -> Planned:
+def planned(before: Ruleset, after: Ruleset, **given: Mapping[int, Members]) -> PlannedRules:
     """As an assembly plans it: operations, and what they take away."""
     gone = given.get("released", {})
-    return Planned(lambda: after, diff(before, after), tightening(before, after, gone), **given)
+    return PlannedRules(
+        lambda: after, diff(before, after), tightening(before, after, gone), **given
+    )
 
 
 def group(ruleset: Ruleset, of: str) -> str:
@@ -49,6 +51,6 @@ A, B, C = rules(), rules(DB_ALLOW), rules(DB_ALLOW, JOB_CLOSED)
 def node_with(ruleset: Ruleset) -> SteppedNode:
     """A node that has started, and takes operations as they are planned."""
     node = SteppedNode(ruleset)
-    node.feed(Planned(lambda: ruleset))
+    node.feed(PlannedRules(lambda: ruleset))
     assert node.state.enforced is None
     return node

@@ -20,7 +20,7 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow
 from podfence.reconcile.bumps import BURST, LIMIT, PATIENCE
 from podfence.reconcile.quarantine import units, without
-from podfence.reconcile.states import Drifted, Planned, Read, ReconcileState, ReportKind
+from podfence.reconcile.states import Drifted, PlannedRules, Read, ReconcileState, ReportKind
 from podfence.reconcile.step import RETRY
 from podfence.sets.members import Members
 from podfence.testing.builders import pod
@@ -147,7 +147,7 @@ def test_a_start_writes_the_difference(there: Ruleset | None) -> None:
         node.kernel.run(Transaction(A.table, (DeleteTable(),)))
     node.feed(Read(node.kernel.list()))
     assert node.attempts == 0
-    node.feed(Planned(lambda: B))
+    node.feed(PlannedRules(lambda: B))
     assert node.rules == with_epoch(B, epoch(node.rules))
     assert node.attempts == (0 if there is B else 1)
 
@@ -242,7 +242,7 @@ class Day:
         self.index = compile_cluster(self.cluster, NAMES)
         self.wanted = lower(self.index, LocalNode("n"))
         self.node = SteppedNode(self.wanted)
-        self.node.feed(Planned(lambda: self.wanted))
+        self.node.feed(PlannedRules(lambda: self.wanted))
         source = FlowSource(self.cluster)
         self.flows = [source.draw(rng) for _ in range(15)]
         self.stale: dict[Flow, tuple[int, float]] = {}

@@ -13,7 +13,7 @@ from podfence.nft.lowering.lower import lower
 from podfence.nft.objects import goto
 from podfence.nft.transaction import DeleteTable, Transaction
 from podfence.reconcile.quarantine import addresses, units, without
-from podfence.reconcile.states import Drifted, Planned, ReconcileState, ReportKind
+from podfence.reconcile.states import Drifted, PlannedRules, ReconcileState, ReportKind
 from podfence.reconcile.step import MINUTE, RETRY
 from podfence.testing.builders import pod, policy
 from tests.nft.cases import DB_ALLOW, NODE, WEB_OUT, index_of
@@ -115,7 +115,7 @@ def test_refusals_are_found_by_halves() -> None:
 def test_strict_nodes_keep_what_they_had() -> None:
     node = SteppedNode(A, ReconcileState.of(A, strict=True, limit=inf))
     node.poisoned = {group(B, "db-allow")}
-    node.feed(Planned(lambda: B))
+    node.feed(PlannedRules(lambda: B))
     assert (node.rules, node.attempts) == (A, 1)
     assert node.reports == [(ReportKind.TABLE_REFUSED, "")]
 

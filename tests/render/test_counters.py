@@ -6,34 +6,34 @@ from typing import Any
 
 import pytest
 
-from podfence.agent.fleet import Told
-from podfence.agent.nodereport import Held, NodeReport, Pending, Tally
+from podfence.agent.fleet import NodeReply
+from podfence.agent.nodereport import ConditionReport, NodeReport, PacketTally, Pending
 from podfence.render import counters
 from podfence.render.counters import page_data
-from podfence.usage.record import PolicyUse, Rules, RuleUse
+from podfence.usage.record import NodeUsage, PolicyUse, RuleUse
 
-POLICY, CLOSED = Tally("ingress", "policy", 7, 420), Tally("any", "closed", 1, 60)
+POLICY, CLOSED = PacketTally("ingress", "policy", 7, 420), PacketTally("any", "closed", 1, 60)
 WELL = NodeReport("n2", in_sync=True, uptime=7300.0, epoch=3, pods=5, lag=12.0, denied=(POLICY,))
 ILL = NodeReport(
     "n1",
     in_sync=True,
     pods=2,
     pending=(Pending("shop/new", 5.0),),
-    conditions=(Held("KernelRefused", "i_1", "no", 130.0, ("shop/a",)),),
+    conditions=(ConditionReport("KernelRefused", "i_1", "no", 130.0, ("shop/a",)),),
     denied=(CLOSED, POLICY),
 )
 
 
-def told(*reports: NodeReport) -> list[Told[NodeReport]]:
-    return [Told(each.node, each) for each in reports]
+def told(*reports: NodeReport) -> list[NodeReply[NodeReport]]:
+    return [NodeReply(each.node, each) for each in reports]
 
 
-def data(*nodes: Told[NodeReport]) -> Any:
+def data(*nodes: NodeReply[NodeReport]) -> Any:
     return page_data(nodes)
 
 
 def test_who_is_not_well_comes_first_and_says_why() -> None:
-    found = data(*told(WELL, ILL), Told("n3", None, "no agent runs there"))
+    found = data(*told(WELL, ILL), NodeReply("n3", None, "no agent runs there"))
     assert [(each["node"], each["well"]) for each in found["counters"]] == [
         ("n1", False),
         ("n3", False),
@@ -75,7 +75,7 @@ def test_how_a_node_stands_is_one_word(report: NodeReport, standing: str) -> Non
 
 
 def test_a_sum_is_over_the_nodes_that_tell() -> None:
-    found = data(*told(WELL, ILL), Told("n3", None, "away"))
+    found = data(*told(WELL, ILL), NodeReply("n3", None, "away"))
     assert found["total"] == [
         {"direction": "any", "reason": "closed", "packets": 1, "bytes": 60},
         {"direction": "ingress", "reason": "policy", "packets": 14, "bytes": 840},
@@ -89,7 +89,7 @@ def test_an_agent_that_counts_nothing_is_no_agent_that_counted_none() -> None:
 
 
 def test_where_nobody_tells_it_is_said_why() -> None:
-    found = data(Told("n1", None, "no agent runs there"))
+    found = data(NodeReply("n1", None, "no agent runs there"))
     assert found["absent"] == "No agent of the cluster reports its state."
     assert found["notes"] == ["n1: no agent runs there"]
     assert page_data(())["absent"]
@@ -100,8 +100,8 @@ def test_rules_are_those_of_all_nodes_and_what_is_not_counted_is_said(
 ) -> None:
     rules = (RuleUse("spec.ingress[0]", 4, "2026-01-01T10:00:00.1Z"), RuleUse("spec.ingress[1]"))
     policy = PolicyUse("NetworkPolicy", "shop/db", "u", 1, "2026-01-01T08:00:00.1Z", rules)
-    counted = [Told(n, Rules(n, policy.since, policies=(policy,))) for n in ("n1", "n2")]
-    asked = [*counted, Told[Rules]("n3", None, "away")]
+    counted = [NodeReply(n, NodeUsage(n, policy.since, policies=(policy,))) for n in ("n1", "n2")]
+    asked = [*counted, NodeReply[NodeUsage]("n3", None, "away")]
     found: Any = page_data(told(WELL), asked)
     assert found["rules"][0] == {
         "policy": "shop/db",
@@ -128,8 +128,8 @@ HOSTILE = "a\x1b[31m\nb\u202e"
 
 
 def test_words_are_harmless() -> None:
-    report = NodeReport(HOSTILE, denied=(Tally(HOSTILE, HOSTILE, 1, 1),))
+    report = NodeReport(HOSTILE, denied=(PacketTally(HOSTILE, HOSTILE, 1, 1),))
     policy = PolicyUse(HOSTILE, HOSTILE, HOSTILE, 1, HOSTILE, (RuleUse(HOSTILE, 1, HOSTILE),))
-    rules = [Told(HOSTILE, Rules(HOSTILE, HOSTILE, cut=1, policies=(policy,)))]
-    found = page_data([Told(HOSTILE, report), Told(HOSTILE, None, HOSTILE)], rules)
+    rules = [NodeReply(HOSTILE, NodeUsage(HOSTILE, HOSTILE, cut=1, policies=(policy,)))]
+    found = page_data([NodeReply(HOSTILE, report), NodeReply(HOSTILE, None, HOSTILE)], rules)
     assert not set(str(found)) & {"\x1b", "\n", "\u202e"}

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from podfence.agent.fleet import Told
-from podfence.drops.record import Cause, Drop, Drops, End, Place
+from podfence.agent.fleet import NodeReply
+from podfence.drops.record import Cause, Drop, Drops, FlowEnd, NamedRule
 from podfence.render.drops import drop_data, drop_text, drops_data, lost_text
 from podfence.render.jsontext import json_bytes, json_text
 from tests.cli.schema import violations
 
 ROOT = Path(__file__).resolve().parents[2]
-PLACE = Place("NetworkPolicy", "shop/db", "spec.podSelector")
-NEAR = Place("NetworkPolicy", "shop/db", "spec.ingress[0]", "near miss: the port fits")
+PLACE = NamedRule("NetworkPolicy", "shop/db", "spec.podSelector")
+NEAR = NamedRule("NetworkPolicy", "shop/db", "spec.ingress[0]", "near miss: the port fits")
 DROP = Drop(
     "n1",
     3,
@@ -24,13 +24,13 @@ DROP = Drop(
     "2026-01-01T10:00:09.999Z",
     4,
     "ingress",
-    End("10.0.0.1", ("shop/web",)),
-    End("10.0.0.2", ("shop/db",)),
+    FlowEnd("10.0.0.1", ("shop/web",)),
+    FlowEnd("10.0.0.2", ("shop/db",)),
     "TCP",
     Cause("isolated", "NetworkPolicy", (PLACE,), (NEAR,)),
     5432,
 )
-BY_RULE = Cause("rule", "Admin", (Place("ClusterNetworkPolicy", "guard", "spec.ingress[0]"),))
+BY_RULE = Cause("rule", "Admin", (NamedRule("ClusterNetworkPolicy", "guard", "spec.ingress[0]"),))
 AUDITED = (
     "would drop: denied by ClusterNetworkPolicy guard spec.ingress[0] (tier Admin) (audited: a/b)"
 )
@@ -55,7 +55,10 @@ def test_isolation_with_its_near_misses() -> None:
         (
             {
                 "cause": Cause(
-                    "rule", "Admin", BY_RULE.policies, audited=(Place("NetworkPolicy", "a/b", ""),)
+                    "rule",
+                    "Admin",
+                    BY_RULE.policies,
+                    audited=(NamedRule("NetworkPolicy", "a/b", ""),),
                 ),
                 "audit": True,
             },
@@ -67,7 +70,7 @@ def test_isolation_with_its_near_misses() -> None:
             + "denied by ClusterNetworkPolicy guard spec.ingress[0] (tier Admin)",
         ),
         (
-            {"cause": Cause("unknown"), "direction": "", "source": End("10.0.0.9")},
+            {"cause": Cause("unknown"), "direction": "", "source": FlowEnd("10.0.0.9")},
             HEAD.replace("shop/web", "10.0.0.9").replace("ingress: ", "")
             + "no pod that the API server knows has this address yet",
         ),
@@ -76,11 +79,11 @@ def test_isolation_with_its_near_misses() -> None:
             HEAD.replace("TCP/5432", "ICMP") + "the policies of now would allow it",
         ),
         (
-            {"cause": Cause("past"), "source": End("172.18.0.2", (), "n2")},
+            {"cause": Cause("past"), "source": FlowEnd("172.18.0.2", (), "n2")},
             HEAD.replace("shop/web", "172.18.0.2 (node n2)") + "the policies of now would allow it",
         ),
         (
-            {"cause": Cause("past"), "source": End("10.0.0.1", ("a/x", "b/y"))},
+            {"cause": Cause("past"), "source": FlowEnd("10.0.0.1", ("a/x", "b/y"))},
             HEAD.replace("shop/web", "a/x or b/y") + "the policies of now would allow it",
         ),
     ],
@@ -95,15 +98,15 @@ def test_the_node_is_told_where_there_are_several() -> None:
 
 def test_names_act_on_no_terminal() -> None:
     evil = "\x1b[2J\u202e\nx"
-    place = Place(evil, evil, evil, evil)
-    ends = End(evil, (evil,)), End(evil, (), evil)
+    place = NamedRule(evil, evil, evil, evil)
+    ends = FlowEnd(evil, (evil,)), FlowEnd(evil, (), evil)
     cause = Cause("isolated", evil, (place,), (place,))
     drop = Drop(evil, 1, evil, evil, 1, evil, *ends, evil, cause)
     for each in (cause, Cause("rule", evil, (place,)), Cause(evil)):
         text = drop_text(replace(drop, cause=each), with_node=True)
         assert not {"\x1b", "\u202e"} & set(text)
         assert all(line.isprintable() for line in text.splitlines())
-    assert "\x1b" not in json_text(drops_data([Told(evil, Drops(evil, drops=(drop,)))]))
+    assert "\x1b" not in json_text(drops_data([NodeReply(evil, Drops(evil, drops=(drop,)))]))
     assert "\x1b" not in lost_text(Drops(evil, lost=1))
 
 
@@ -117,11 +120,11 @@ def test_what_is_missing_is_told() -> None:
 def test_data_is_valid_for_the_schema() -> None:
     schema = json.loads((ROOT / "docs/schemas/drops.schema.json").read_text("utf-8"))
     found = [DROP, replace(DROP, cause=BY_RULE, reply=True, port=None, direction="")]
-    found.append(replace(DROP, source=End("::1", (), "n2"), cause=Cause("past")))
+    found.append(replace(DROP, source=FlowEnd("::1", (), "n2"), cause=Cause("past")))
     told = [
-        Told("n1", Drops("n1", 1, 2, 3, 4, tuple(found))),
-        Told("n2", Drops("n2")),
-        Told("n3", None, "no agent runs there"),
+        NodeReply("n1", Drops("n1", 1, 2, 3, 4, tuple(found))),
+        NodeReply("n2", Drops("n2")),
+        NodeReply("n3", None, "no agent runs there"),
     ]
     whole = json.loads(json_text(drops_data(told)))
     lines = [json.loads(json_bytes(drop_data(drop))) for drop in found]

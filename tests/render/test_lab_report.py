@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from podfence.lab.testbed.probeplan import Party, PartyKind
+from podfence.lab.testbed.probeplan import PartyKind, ProbeParty
 from podfence.lab.testbed.report import LabReport, PairResult, PortSeen, Timings
 from podfence.model.meta import ObjectRef
 from podfence.model.objects import Pod
@@ -16,8 +16,8 @@ from podfence.render.lab_report import report_text
 OPEN, CLOSED = True, False
 
 
-def party(name: str, *addresses: str, side: PartyKind = PartyKind.POD) -> Party:
-    return Party(name, side, tuple(map(ip_address, addresses)))
+def party(name: str, *addresses: str, side: PartyKind = PartyKind.POD) -> ProbeParty:
+    return ProbeParty(name, side, tuple(map(ip_address, addresses)))
 
 
 A, B = party("d/a-0", "10.0.0.1"), party("d/a-1", "10.0.0.2")
@@ -26,7 +26,7 @@ OUT = party("192.0.2.1", "192.0.2.1", side=PartyKind.OUTSIDE)
 WORKLOADS = {"d/a-0": "d/a", "d/a-1": "d/a"}
 
 
-def sources(target: Party, parties: tuple[Party, ...], *reach: Party) -> set[str]:
+def sources(target: ProbeParty, parties: tuple[ProbeParty, ...], *reach: ProbeParty) -> set[str]:
     """What stands under FROM in the open lines of a target."""
     pairs = tuple(
         PairResult(source, target, (PortSeen(4, "TCP", 80, source in reach, True),))
@@ -64,7 +64,10 @@ def sources(target: Party, parties: tuple[Party, ...], *reach: Party) -> set[str
     ],
 )
 def test_collective_words(
-    target: Party, parties: tuple[Party, ...], reach: tuple[Party, ...], expected: set[str]
+    target: ProbeParty,
+    parties: tuple[ProbeParty, ...],
+    reach: tuple[ProbeParty, ...],
+    expected: set[str],
 ) -> None:
     assert sources(target, parties, *reach) == expected
 

@@ -8,7 +8,7 @@ from random import Random
 
 from podfence.drops.attempt import Attempt
 from podfence.drops.attribution import Attribution
-from podfence.drops.record import ISOLATED, RULE, Cause, Place
+from podfence.drops.record import ISOLATED, RULE, Cause, NamedRule
 from podfence.engine.evaluate import Judge
 from podfence.live.node import LiveIndex
 from podfence.model.objects import IPAddress
@@ -64,10 +64,10 @@ def attempt(flow: Flow, said: Logged) -> Attempt:
     )
 
 
-def told(decision: Decision) -> tuple[str, list[Place]]:
+def told(decision: Decision) -> tuple[str, list[NamedRule]]:
     """What the engine says, in the words of a cause."""
     reason = RULE if decision.reason is Reason.RULE else ISOLATED
-    return reason, [Place(o.policy.kind, str(o.policy), o.path) for o in decision.origins]
+    return reason, [NamedRule(o.policy.kind, str(o.policy), o.path) for o in decision.origins]
 
 
 def decisions(judge: Judge, flow: Flow, direction: Direction, here: LocalNode) -> list[Decision]:
@@ -91,9 +91,9 @@ def decisions(judge: Judge, flow: Flow, direction: Direction, here: LocalNode) -
     return [judge.end(s, direction, far.endpoint_class, *ask) for s in subjects]
 
 
-def isolating(policy: DirectionPolicy) -> list[Place]:
+def isolating(policy: DirectionPolicy) -> list[NamedRule]:
     origins = [origin for tier in policy.tiers for origin in tier.isolated_by]
-    return [Place(o.policy.kind, str(o.policy), o.path) for o in origins]
+    return [NamedRule(o.policy.kind, str(o.policy), o.path) for o in origins]
 
 
 def compare(seed: int, count: int, audited: float = 0.0) -> int:

@@ -25,12 +25,12 @@ import dns.rrset
 
 from podfence.agent.enforcer import Enforcer
 from podfence.agent.inbox import Inbox
-from podfence.agent.log import Log
+from podfence.agent.log import EventLog
 from podfence.agent.namefile import NameFile
 from podfence.agent.names import Names
 from podfence.agent.resolvers import Resolvers
 from podfence.agent.table import KernelTable
-from podfence.agent.wanted import Wanted
+from podfence.agent.wanted import DesiredState
 from podfence.kernel import netns
 from podfence.kernel.rtnetlink import (
     Rtnetlink,
@@ -298,7 +298,7 @@ class Threads:
     def __init__(self, world: NameWorld) -> None:
         self._world = world
         self._out = io.StringIO()
-        log = Log(self._out)
+        log = EventLog(self._out)
         node = LocalNode(NODE)
         self.inbox = Inbox(NODE, [("Pod", "")])
         self.resolvers = Resolvers(self.inbox, lambda: world.given)
@@ -343,7 +343,7 @@ class Threads:
     def text(self) -> str:
         return self._out.getvalue()
 
-    def _between(self, wanted: Wanted) -> None:
+    def _between(self, wanted: DesiredState) -> None:
         if wanted.in_sync:
             self.names.want(wanted.names)
 

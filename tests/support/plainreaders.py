@@ -16,15 +16,22 @@ import msgspec
 from msgspec.json import encode
 from msgspec.structs import replace
 
-from podfence.agent.fleet import Told
+from podfence.agent.fleet import NodeReply
 from podfence.agent.namefile import NameFile
-from podfence.agent.nodereport import Heard, Held, NodeReport, Pending, PolicyReport, Tally
+from podfence.agent.nodereport import (
+    ConditionReport,
+    KindReport,
+    NodeReport,
+    PacketTally,
+    Pending,
+    PolicyReport,
+)
 from podfence.agent.resolvers import nameservers
 from podfence.cli.baseline import read_baseline
 from podfence.cli.can_command import read_queries
 from podfence.cli.settings import read_settings
 from podfence.dns.cache import CachedAddress
-from podfence.drops.record import ISOLATED, RULE, Cause, Drop, Drops, End, Place
+from podfence.drops.record import ISOLATED, RULE, Cause, Drop, Drops, FlowEnd, NamedRule
 from podfence.errors import UNREADABLE
 from podfence.flows.calico import CalicoReader
 from podfence.flows.conntrack import ConntrackReader
@@ -45,9 +52,9 @@ from podfence.render.drops import drop_text, drops_data, lost_text
 from podfence.render.fleet_text import nodes_text, policy_text
 from podfence.render.jsontext import json_text
 from podfence.render.rules import rules_data, rules_notes, rules_text
-from podfence.usage.kept import Entry, Kept, Use
-from podfence.usage.ledger import Ledger
-from podfence.usage.record import PolicyUse, Rules, RuleUse
+from podfence.usage.kept import Kept, KeptPolicyUse, KeptRuleUse
+from podfence.usage.ledger import UsageLedger
+from podfence.usage.record import NodeUsage, PolicyUse, RuleUse
 from podfence.usage.saved import restored, saved
 from podfence.usage.together import together
 from tests.support.fuzzing import check_harmless
@@ -161,12 +168,12 @@ def kept_uses(data: bytes) -> None:
     """Uses of rules, over a restart. Raises ValueError."""
     now = 1_800_000_000.0
     kept = restored(data, "n")
-    json_text(Ledger(now, kept).seen(now).rules("n", str))
+    json_text(UsageLedger(now, kept).seen(now).rules("n", str))
 
 
 def kept_use_seeds() -> Iterator[bytes]:
     """One rule; and one too deep."""
-    entry = Entry(Revision("u", 1), 1.7e9, {"spec.ingress[0]": Use(3, 1.75e9)})
+    entry = KeptPolicyUse(Revision("u", 1), 1.7e9, {"spec.ingress[0]": KeptRuleUse(3, 1.75e9)})
     kept = Kept(1.7e9, 1.75e9, 2.0, [(ObjectRef("NetworkPolicy", "x", "a"), entry)])
     yield saved("n", kept)
     yield b'{"version":1,"more":' + _DEEP + b"}"
@@ -195,17 +202,17 @@ def kept_name_seeds() -> Iterator[bytes]:
 def reports(data: bytes) -> None:
     """How a node and a policy stand, as tables."""
     if report := _read(data, NodeReport):
-        check_harmless(nodes_text([Told("n", report)]))
+        check_harmless(nodes_text([NodeReply("n", report)]))
     if of_policy := _read(data, PolicyReport):
         policy = ObjectRef("NetworkPolicy", "x", "a")
-        check_harmless(policy_text(policy, Revision("u", 1), [Told("n", of_policy)]))
+        check_harmless(policy_text(policy, Revision("u", 1), [NodeReply("n", of_policy)]))
 
 
 def report_seeds() -> Iterator[bytes]:
     """A node with something to tell, and a policy in force."""
-    held = Held("refused", "NetworkPolicy x/a", "why", 3.0, ("x/b",))
-    heard = Heard("Pod", "", "listed", 1.0)
-    tally = Tally("ingress", "policy", 3, 180)
+    held = ConditionReport("refused", "NetworkPolicy x/a", "why", 3.0, ("x/b",))
+    heard = KindReport("Pod", "", "listed", 1.0)
+    tally = PacketTally("ingress", "policy", 3, 180)
     waits = Pending("x/c", 2.0)
     node = NodeReport("n", "1", in_sync=True, pending=(waits,), conditions=(held,))
     yield encode(replace(node, sources=(heard,), lag=1.5, denied=(tally,)))
@@ -214,8 +221,8 @@ def report_seeds() -> Iterator[bytes]:
 
 def usages(data: bytes) -> None:
     """Uses of rules, counted together."""
-    if answer := _read(data, Rules):
-        told, totals = [Told("n", answer)], together([answer, answer])
+    if answer := _read(data, NodeUsage):
+        told, totals = [NodeReply("n", answer)], together([answer, answer])
         check_harmless(rules_text(totals))
         check_harmless("\n".join(rules_notes(told)))
         json_text(rules_data(totals, told, ""))
@@ -225,7 +232,7 @@ def usage_seeds() -> Iterator[bytes]:
     """One policy with two rules, on a node that does not look."""
     rules = tuple(RuleUse(f"spec.ingress[{n}]", n, "2026-07-31") for n in range(2))
     policy = PolicyUse("NetworkPolicy", "x/a", "u", 1, "2026-07-01", rules)
-    yield encode(Rules("n", "2026-07-01", policies=(policy,), fault="cannot look"))
+    yield encode(NodeUsage("n", "2026-07-01", policies=(policy,), fault="cannot look"))
 
 
 def denials(data: bytes) -> None:
@@ -234,13 +241,13 @@ def denials(data: bytes) -> None:
         for drop in answer.drops:
             check_harmless(drop_text(drop, with_node=True))
         check_harmless(lost_text(answer))
-        json_text(drops_data([Told("n", answer)]))
+        json_text(drops_data([NodeReply("n", answer)]))
 
 
 def denial_seeds() -> Iterator[bytes]:
     """A packet that a rule denies, and one that nearly passed and is audited."""
-    one, other = End("10.0.0.1", ("x/a",)), End("192.0.2.1", (), "n2")
-    place = Place("NetworkPolicy", "x/a", "spec.ingress[0]", "the port fits")
+    one, other = FlowEnd("10.0.0.1", ("x/a",)), FlowEnd("192.0.2.1", (), "n2")
+    place = NamedRule("NetworkPolicy", "x/a", "spec.ingress[0]", "the port fits")
     times = ("2026-07-31T10:00:00.000Z", "2026-07-31T10:00:01.000Z")
     for number, cause in enumerate(
         (Cause(RULE, "Admin", (place,)), Cause(ISOLATED, "", (place,), (place,), 2, (place,)))

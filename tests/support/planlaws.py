@@ -14,7 +14,7 @@ from podfence.policy.index import PolicyIndex
 from podfence.questions.plan.blame import USUAL, Limits, blamed
 from podfence.questions.plan.difference import difference
 from podfence.questions.plan.edits import edits_between
-from podfence.questions.plan.ends import Ends, joint_ends
+from podfence.questions.plan.ends import JointEnds, joint_ends
 from podfence.sets import PortSet
 
 Pair = tuple[int, int, int]
@@ -22,7 +22,7 @@ Pair = tuple[int, int, int]
 Verdicts = dict[Pair, tuple[PortSet, PortSet]]
 
 
-def asked_alone(old: PolicyIndex, new: PolicyIndex, ends: Ends) -> Verdicts:
+def asked_alone(old: PolicyIndex, new: PolicyIndex, ends: JointEnds) -> Verdicts:
     """Every pair that differs, each asked of the engine."""
     found: Verdicts = {}
     for source in ends.joint:
@@ -56,7 +56,7 @@ def _speaks(index: PolicyIndex, number: int, family: int) -> bool:
     return any(a.version == family for a in index.members[number][0].addresses)
 
 
-def by_sets(old: PolicyIndex, new: PolicyIndex, ends: Ends) -> Verdicts:
+def by_sets(old: PolicyIndex, new: PolicyIndex, ends: JointEnds) -> Verdicts:
     """The same from ``difference``; a pair that stands in two changes fails."""
     found: Verdicts = {}
     for change in difference(old, new, ends):

@@ -12,7 +12,7 @@ from random import Random
 
 from msgspec.structs import replace
 
-from podfence.live.clusterevents import Event, Known, gone, put, unread
+from podfence.live.clusterevents import ClusterEvent, KnownObject, gone, put, unread
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.doubt import Doubt
 from podfence.model.meta import ObjectRef
@@ -24,9 +24,9 @@ ROUND = 12
 """Events that are drawn from the objects of one random cluster."""
 
 
-def random_events(rng: Random, count: int, size: Size = TIERS) -> Iterator[Event]:
+def random_events(rng: Random, count: int, size: Size = TIERS) -> Iterator[ClusterEvent]:
     """``count`` events."""
-    told: dict[ObjectRef, Event] = {}
+    told: dict[ObjectRef, ClusterEvent] = {}
     objects: list[ClusterObject] = []
     for number in range(count):
         if number % ROUND == 0:
@@ -36,11 +36,11 @@ def random_events(rng: Random, count: int, size: Size = TIERS) -> Iterator[Event
         yield event
 
 
-def cluster_after(events: Iterator[Event] | list[Event]) -> Cluster:
+def cluster_after(events: Iterator[ClusterEvent] | list[ClusterEvent]) -> Cluster:
     """What a fresh reading of the final state gives: its objects in the order of their names."""
-    known: dict[ObjectRef, Known] = {}
+    known: dict[ObjectRef, KnownObject] = {}
     for event in events:
-        known[event.ref] = Known(event.thing, event.doubts)
+        known[event.ref] = KnownObject(event.thing, event.doubts)
     found = [known[ref] for ref in sorted(known)]
     cluster = Cluster.of(each.thing for each in found if each.thing is not None)
     return replace(cluster, doubts=tuple(doubt for each in found for doubt in each.doubts))
@@ -59,7 +59,9 @@ def _objects(cluster: Cluster) -> list[ClusterObject]:
     ]
 
 
-def _event(rng: Random, objects: list[ClusterObject], told: dict[ObjectRef, Event]) -> Event:
+def _event(
+    rng: Random, objects: list[ClusterObject], told: dict[ObjectRef, ClusterEvent]
+) -> ClusterEvent:
     kind = rng.random()
     if told and kind < 0.25:
         return gone(rng.choice(sorted(told)))
@@ -91,7 +93,7 @@ def _changed(rng: Random, pod: Pod) -> Pod:
             return replace(pod, host_addresses=(ip_address("172.18.0.7"),))
 
 
-def _unread(rng: Random) -> Event:
+def _unread(rng: Random) -> ClusterEvent:
     """An object that is there and cannot be read; of a Namespace some labels can be."""
     namespace = rng.choice(NAMESPACES)
     match rng.randrange(4):

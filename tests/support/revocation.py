@@ -14,7 +14,7 @@ from podfence.lab.messages import LabInput
 from podfence.lab.probing.process import LabProcess
 from podfence.lab.probing.requests import StartTraffic, StopTraffic
 from podfence.lab.session import Session, world
-from podfence.lab.testbed.livetraffic import Interval, TrafficLosses, account
+from podfence.lab.testbed.livetraffic import TimeSpan, TrafficLosses, account
 from podfence.lab.testbed.probeplan import PlanLimits
 from podfence.lab.testbed.probes import Probe
 from podfence.lab.trial import LabOptions
@@ -55,7 +55,7 @@ def measure(changes: int, clients: int, nodes: int) -> tuple[TrafficLosses, list
     """Change policies ``changes`` times; what the connections saw, and the seconds of each."""
     options = LabOptions(nodes=nodes, limits=PlanLimits(outside=0))
     first = world(cluster(clients, None), options)
-    revoked: dict[int, list[Interval]] = defaultdict(list)
+    revoked: dict[int, list[TimeSpan]] = defaultdict(list)
     seconds: list[float] = []
     with LabProcess(first.plan) as lab:
         session = Session("bench", lab, first, options)
@@ -78,7 +78,7 @@ def measure(changes: int, clients: int, nodes: int) -> tuple[TrafficLosses, list
 
 
 def close(
-    revoked: dict[int, list[Interval]], watched: list[Probe], client: int, interval: Interval
+    revoked: dict[int, list[TimeSpan]], watched: list[Probe], client: int, interval: TimeSpan
 ) -> None:
     """Remember for how long the connections of a client were forbidden."""
     each = len(watched) // len({probe.source for probe in watched})

@@ -14,8 +14,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from podfence.agent import endpoint, web
-from podfence.agent.listening import Handler
-from podfence.agent.reviews import Outcome
+from podfence.agent.listening import RequestHandler
+from podfence.agent.reviews import ReviewOutcome
 from podfence.dns.cache import Cache
 from podfence.dns.reader import Copied
 from podfence.dns.reader import DnsReader as NameReader
@@ -53,7 +53,7 @@ class _Shaken(socket.socket):
         """Hands are shaken."""
 
 
-def _served(handler: type[Handler], server: object, data: bytes) -> None:
+def _served(handler: type[RequestHandler], server: object, data: bytes) -> None:
     ours, theirs = socket.socketpair()
     with _Shaken(fileno=ours.detach()) as connection, theirs:
         theirs.sendall(data[:LARGEST])
@@ -62,8 +62,8 @@ def _served(handler: type[Handler], server: object, data: bytes) -> None:
         handler(connection, ("127.0.0.1", 1), stand_in)
 
 
-def _page(path: str) -> web.Page:
-    return web.Page(HTTPStatus.NOT_FOUND, path)
+def _page(path: str) -> web.HttpResponse:
+    return web.HttpResponse(HTTPStatus.NOT_FOUND, path)
 
 
 def _words(words: Mapping[str, str]) -> Iterator[bytes]:
@@ -73,7 +73,9 @@ def _words(words: Mapping[str, str]) -> Iterator[bytes]:
 _PAGES = SimpleNamespace(pages=SimpleNamespace(page=_page))
 _ENDPOINT = SimpleNamespace(
     routes={"/a": endpoint.Route("a", _words, of_namespace=True)},
-    reviewer=SimpleNamespace(review=lambda token, _: list(Outcome)[len(token) % len(Outcome)]),
+    reviewer=SimpleNamespace(
+        review=lambda token, _: list(ReviewOutcome)[len(token) % len(ReviewOutcome)]
+    ),
     admit=lambda _: True,
 )
 

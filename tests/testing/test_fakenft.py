@@ -10,7 +10,7 @@ import pytest
 from podfence.errors import NftError
 from podfence.kernel.nftcli import run_nft
 from podfence.nft import objects as nft
-from podfence.nft.contents import Refusal, RefusalCode
+from podfence.nft.contents import OperationRefusal, RefusalCode
 from podfence.nft.difference import diff, load
 from podfence.nft.objects import Chain, MemberSet, RangeSet, Rule, VerdictMap
 from podfence.nft.render import render, render_transaction
@@ -51,8 +51,8 @@ START = Ruleset.of(
 )
 MISSING, EXISTS, BUSY = RefusalCode.MISSING, RefusalCode.EXISTS, RefusalCode.BUSY
 
-NO_CHAIN, NO_SET = Refusal(MISSING, "chain", "x"), Refusal(MISSING, "set", "x")
-LOOP = Refusal(RefusalCode.INVALID, "ruleset", "")
+NO_CHAIN, NO_SET = OperationRefusal(MISSING, "chain", "x"), OperationRefusal(MISSING, "set", "x")
+LOOP = OperationRefusal(RefusalCode.INVALID, "ruleset", "")
 
 
 def span(low: int, high: int) -> RangeSet:
@@ -71,27 +71,36 @@ def rule(chain: str, *parts: nft.Expression | nft.Statement) -> AddRules:
     return AddRules(chain, (Rule(parts),))
 
 
-CASES: dict[str, tuple[list[Operation], Refusal | None]] = {
+CASES: dict[str, tuple[list[Operation], OperationRefusal | None]] = {
     "an equal set": ([AddSet(MemberSet("s", Members(4)))], None),
-    "a set with another key": ([AddSet(MemberSet("s", Members(6)))], Refusal(EXISTS, "set", "s")),
-    "a set of another kind": ([AddSet(RangeSet("s", V4))], Refusal(EXISTS, "set", "s")),
-    "a map over a set": ([AddSet(VerdictMap("s", V4, {}))], Refusal(EXISTS, "set", "s")),
+    "a set with another key": (
+        [AddSet(MemberSet("s", Members(6)))],
+        OperationRefusal(EXISTS, "set", "s"),
+    ),
+    "a set of another kind": ([AddSet(RangeSet("s", V4))], OperationRefusal(EXISTS, "set", "s")),
+    "a map over a set": ([AddSet(VerdictMap("s", V4, {}))], OperationRefusal(EXISTS, "set", "s")),
     "an equal chain": ([AddChain("a")], None),
     "a hook for a chain without": (
         [AddChain("a", HOOK)],
-        Refusal(RefusalCode.NOT_SUPPORTED, "chain", "a"),
+        OperationRefusal(RefusalCode.NOT_SUPPORTED, "chain", "a"),
     ),
     "a second AddTable": ([AddTable()], None),
-    "no table": ([DeleteTable(), AddChain("x")], Refusal(MISSING, "table", "podfence")),
+    "no table": ([DeleteTable(), AddChain("x")], OperationRefusal(MISSING, "table", "podfence")),
     "an equal element": ([AddElements(key(1))], None),
     "an equal element of a map": ([AddElements(verdict(1, nft.goto("a")))], None),
-    "another verdict": ([AddElements(verdict(1, nft.RETURN))], Refusal(EXISTS, "element", "m")),
+    "another verdict": (
+        [AddElements(verdict(1, nft.RETURN))],
+        OperationRefusal(EXISTS, "element", "m"),
+    ),
     "another verdict, deleted first": (
         [DeleteElements(verdict(1, nft.goto("a"))), AddElements(verdict(1, nft.goto("b")))],
         None,
     ),
     "the key says which": ([DeleteElements(verdict(1, nft.DROP))], None),
-    "an element that is not there": ([DeleteElements(key(9))], Refusal(MISSING, "element", "s")),
+    "an element that is not there": (
+        [DeleteElements(key(9))],
+        OperationRefusal(MISSING, "element", "s"),
+    ),
     "an element of no set": ([AddElements(key(1, name="x"))], NO_SET),
     "a verdict to no chain": (
         [AddElements(verdict(9, nft.goto("x")))],
@@ -105,31 +114,37 @@ CASES: dict[str, tuple[list[Operation], Refusal | None]] = {
     "a jump to no chain": ([rule("a", nft.jump("x"))], NO_CHAIN),
     "a jump to a hook": (
         [rule("a", nft.jump("f"))],
-        Refusal(RefusalCode.NOT_SUPPORTED, "chain", "f"),
+        OperationRefusal(RefusalCode.NOT_SUPPORTED, "chain", "f"),
     ),
     "a chain back to itself": (
         [rule("b", nft.jump("c"))],
         LOOP,
     ),
     "flush of no chain": ([FlushChain("x")], NO_CHAIN),
-    "a set that a rule names": ([DeleteSet("s", MemberSet)], Refusal(BUSY, "set", "s")),
+    "a set that a rule names": ([DeleteSet("s", MemberSet)], OperationRefusal(BUSY, "set", "s")),
     "a set after its rule": ([FlushChain("b"), DeleteSet("s", MemberSet)], None),
-    "a map that a rule names": ([DeleteSet("m", VerdictMap)], Refusal(BUSY, "set", "m")),
+    "a map that a rule names": ([DeleteSet("m", VerdictMap)], OperationRefusal(BUSY, "set", "m")),
     "no set to delete": ([DeleteSet("x", MemberSet)], NO_SET),
-    "a chain that a map names": ([DeleteChain("a")], Refusal(BUSY, "chain", "a")),
+    "a chain that a map names": ([DeleteChain("a")], OperationRefusal(BUSY, "chain", "a")),
     "a chain after its element": (
         [DeleteElements(verdict(1, nft.goto("a"))), DeleteChain("a")],
         None,
     ),
-    "a chain that a rule names": ([DeleteChain("b")], Refusal(BUSY, "chain", "b")),
+    "a chain that a rule names": ([DeleteChain("b")], OperationRefusal(BUSY, "chain", "b")),
     "a chain with rules": ([FlushChain("c"), DeleteChain("b")], None),
     "no chain to delete": ([DeleteChain("x")], NO_CHAIN),
     "a range again": ([AddElements(span(16, 31))], None),
-    "a range inside another": ([AddElements(span(16, 23))], Refusal(EXISTS, "element", "i")),
-    "a range over the end": ([AddElements(span(24, 40))], Refusal(EXISTS, "element", "i")),
-    "a range around": ([AddElements(span(8, 40))], Refusal(EXISTS, "element", "i")),
+    "a range inside another": (
+        [AddElements(span(16, 23))],
+        OperationRefusal(EXISTS, "element", "i"),
+    ),
+    "a range over the end": ([AddElements(span(24, 40))], OperationRefusal(EXISTS, "element", "i")),
+    "a range around": ([AddElements(span(8, 40))], OperationRefusal(EXISTS, "element", "i")),
     "a range beside": ([AddElements(span(32, 47))], None),
-    "a part of a range": ([DeleteElements(span(16, 23))], Refusal(MISSING, "element", "i")),
+    "a part of a range": (
+        [DeleteElements(span(16, 23))],
+        OperationRefusal(MISSING, "element", "i"),
+    ),
     "a range made smaller": ([DeleteElements(span(16, 31)), AddElements(span(16, 23))], None),
     "use before it is made": (
         [rule("a", nft.jump("x")), AddChain("x")],
@@ -164,7 +179,7 @@ def test_what_ran_is_remembered_and_listed() -> None:
 
 
 def test_a_difference_to_nothing_needs_a_table() -> None:
-    assert FakeNft().check(diff(BEFORE, AFTER)) == Refusal(MISSING, "table", "podfence")
+    assert FakeNft().check(diff(BEFORE, AFTER)) == OperationRefusal(MISSING, "table", "podfence")
     assert FakeNft().check(Transaction(TABLE)) is None
 
 

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from podfence.engine.evaluate import Judge, Side
+from podfence.engine.evaluate import EvaluatedEnd, Judge
 from podfence.live.node import LiveIndex
 from podfence.model.facts import PodFacts, PolicyFacts, Put
 from podfence.model.meta import ObjectRef
@@ -14,22 +14,22 @@ from podfence.model.objects import IPAddress
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Action, Direction, Flow, Reason
 from podfence.policy.index import Endpoint, PolicyIndex
-from podfence.usage.credit import Credit, Kind, Rule
+from podfence.usage.credit import ConnectionKind, Credit, RulePath
 from tests.support.drop_worlds import SIZES, flows
 from tests.support.live_worlds import World
 
 SEEDS = range(24)
 
 
-def kind(flow: Flow) -> Kind:
+def kind(flow: Flow) -> ConnectionKind:
     family = flow.source.version
     ends = (family, int(flow.source)), (family, int(flow.destination))
-    return Kind(*ends, flow.protocol, flow.port)
+    return ConnectionKind(*ends, flow.protocol, flow.port)
 
 
-def by_the_engine(index: PolicyIndex, judge: Judge, flow: Flow, node: str) -> set[Rule]:
+def by_the_engine(index: PolicyIndex, judge: Judge, flow: Flow, node: str) -> set[RulePath]:
     """Of each end here that allows it, the rules for which it does."""
-    found: set[Rule] = set()
+    found: set[RulePath] = set()
     source, destination = judge.side(flow.source), judge.side(flow.destination)
     ask = (flow.source.version, flow.protocol, flow.port)
     for near, address, far, direction in (
@@ -43,7 +43,9 @@ def by_the_engine(index: PolicyIndex, judge: Judge, flow: Flow, node: str) -> se
     return found
 
 
-def judging(index: PolicyIndex, near: Side, address: IPAddress, node: str) -> list[Endpoint]:
+def judging(
+    index: PolicyIndex, near: EvaluatedEnd, address: IPAddress, node: str
+) -> list[Endpoint]:
     """The pods here whose policies apply to an end: where others have its address, those that are
     being deleted here, of which the engine does not speak (NP-60a)."""
     if here := [subject for subject in near.subjects if subject.pod.node == node]:
@@ -52,7 +54,7 @@ def judging(index: PolicyIndex, near: Side, address: IPAddress, node: str) -> li
     return [end for end in pods if address in end.pod.addresses]
 
 
-def passing(index: PolicyIndex) -> set[Rule]:
+def passing(index: PolicyIndex) -> set[RulePath]:
     """Rules that pass on: the engine does not name them, though they were needed."""
     tiers = (tier for policy in index.direction_policies.values() for tier in policy.tiers)
     rules = (rule for tier in tiers for rule in tier.rules if rule.action is Action.PASS)
@@ -110,7 +112,7 @@ def test_a_pod_that_is_being_deleted_uses_rules_as_long_as_they_apply_to_it(clai
     live.apply([Put(PolicyFacts("NetworkPolicy", "shop", "p", POLICY)), Put(pod)])
     if claimed:
         live.apply([Put(PodFacts("shop", "next", v4=1, node="n2"))])
-    used = Credit(live).rules(Kind((4, 9), (4, 1), "TCP", 80))
+    used = Credit(live).rules(ConnectionKind((4, 9), (4, 1), "TCP", 80))
     assert used == ((ObjectRef("NetworkPolicy", "shop", "p"), "spec.ingress[0]"),)
 
 

@@ -9,29 +9,29 @@ from podfence.agent.localsocket import LARGEST as OF_SOCKET
 from podfence.drops.record import rfc3339
 from podfence.kube.agents import LARGEST
 from podfence.model.meta import ObjectRef, Revision
-from podfence.usage.credit import Kind, Rule
-from podfence.usage.kept import Entry, Kept, Use
-from podfence.usage.ledger import GAP, KINDS, NAME, POLICIES, ROOM, Ledger, unusable
-from podfence.usage.record import Rules
+from podfence.usage.credit import ConnectionKind, RulePath
+from podfence.usage.kept import Kept, KeptPolicyUse, KeptRuleUse
+from podfence.usage.ledger import GAP, KINDS, NAME, POLICIES, ROOM, UsageLedger, unusable
+from podfence.usage.record import NodeUsage
 
 DB, WEB = (ObjectRef("NetworkPolicy", "shop", name) for name in ("db", "web"))
-FIRST: Rule = (DB, "spec.ingress[0]")
-ONE = Kind((4, 1), (4, 2), "TCP", 80)
+FIRST: RulePath = (DB, "spec.ingress[0]")
+ONE = ConnectionKind((4, 1), (4, 2), "TCP", 80)
 REVISIONS = {DB: Revision("u", 1), WEB: Revision("w", 1)}
 WRITTEN = {DB: ("spec.ingress[0]", "spec.ingress[1]")}
 
 
-def ledger(kept: Kept | None = None, now: float = 100.0) -> Ledger:
-    made = Ledger(now, kept)
+def ledger(kept: Kept | None = None, now: float = 100.0) -> UsageLedger:
+    made = UsageLedger(now, kept)
     made.survey(REVISIONS, WRITTEN, now)
     return made
 
 
-def told(ledger: Ledger, now: float = 200.0, namespace: str = "") -> Rules:
+def told(ledger: UsageLedger, now: float = 200.0, namespace: str = "") -> NodeUsage:
     return ledger.seen(now, namespace).rules("n1", lambda seconds: f"{seconds:.0f}")
 
 
-def uses(found: Rules) -> dict[str, tuple[int, str]]:
+def uses(found: NodeUsage) -> dict[str, tuple[int, str]]:
     return {rule.path: (rule.uses, rule.last) for p in found.policies for rule in p.rules}
 
 
@@ -75,7 +75,7 @@ def test_a_connection_that_lives_on_uses_the_next_revision() -> None:
 
 
 @pytest.mark.parametrize("rule", [(DB, "spec.ingress[7]"), (WEB, "spec.ingress[0]")])
-def test_a_rule_that_nobody_wrote_is_not_used(rule: Rule) -> None:
+def test_a_rule_that_nobody_wrote_is_not_used(rule: RulePath) -> None:
     made = ledger()
     made.denied(rule, 110.0)
     made.looked([(ONE, 1)], 110.0)
@@ -174,22 +174,22 @@ def test_when_nobody_has_looked_for_an_hour_all_is_counted_anew(now: float) -> N
     ids=["nothing", "upside-down", "from-the-future", "negative", "away-less", "away-more"],
 )
 def test_times_that_cannot_be_are_of_no_use(kept: Kept) -> None:
-    kept.policies.append((DB, Entry(Revision("u", 1), 1.0)))
+    kept.policies.append((DB, KeptPolicyUse(Revision("u", 1), 1.0)))
     assert "not of the past" in unusable(kept, 1000.0)
 
 
 @pytest.mark.parametrize(
     "entry",
     [
-        Entry(Revision("u", 1), 1e300),
-        Entry(Revision("u", 1), 1001.0 + GAP),
-        Entry(Revision("u", 1), -1.0),
-        Entry(Revision("u", 1), 500.0, {"spec.ingress[0]": Use(1, 1e18)}),
-        Entry(Revision("u", 1), 500.0, {"spec.ingress[0]": Use(1, -1.0)}),
-        Entry(Revision("u", 1), 500.0, {str(n): Use() for n in range(ROOM)}),
+        KeptPolicyUse(Revision("u", 1), 1e300),
+        KeptPolicyUse(Revision("u", 1), 1001.0 + GAP),
+        KeptPolicyUse(Revision("u", 1), -1.0),
+        KeptPolicyUse(Revision("u", 1), 500.0, {"spec.ingress[0]": KeptRuleUse(1, 1e18)}),
+        KeptPolicyUse(Revision("u", 1), 500.0, {"spec.ingress[0]": KeptRuleUse(1, -1.0)}),
+        KeptPolicyUse(Revision("u", 1), 500.0, {str(n): KeptRuleUse() for n in range(ROOM)}),
     ],
 )
-def test_policies_that_cannot_be_are_of_no_use(entry: Entry) -> None:
+def test_policies_that_cannot_be_are_of_no_use(entry: KeptPolicyUse) -> None:
     assert unusable(Kept(100.0, 950.0, policies=[(DB, entry)]), 1000.0)
 
 
@@ -201,7 +201,7 @@ def test_an_earlier_life_of_more_than_an_hour_ago_is_of_no_use() -> None:
 
 def test_a_clock_that_was_set_back_by_less_than_an_hour_is_gone_on_with() -> None:
     """What is known of a time to come counts as a use then."""
-    entry = Entry(Revision("u", 1), 500.0, {"spec.ingress[0]": Use(1, 900.0)})
+    entry = KeptPolicyUse(Revision("u", 1), 500.0, {"spec.ingress[0]": KeptRuleUse(1, 900.0)})
     kept = Kept(100.0, 950.0, policies=[(DB, entry)])
     assert unusable(kept, 500.0) == ""
     found = told(ledger(kept, now=500.0), 500.0)
@@ -210,7 +210,7 @@ def test_a_clock_that_was_set_back_by_less_than_an_hour_is_gone_on_with() -> Non
 
 def test_no_more_kinds_wait_than_there_is_room_for() -> None:
     made = ledger()
-    made.looked([(Kind((4, n), (4, 2)), n % 2) for n in range(KINDS + 5)], 110.0)
+    made.looked([(ConnectionKind((4, n), (4, 2)), n % 2) for n in range(KINDS + 5)], 110.0)
     assert (len(made.questions(2 * KINDS)), told(made).missed) == (KINDS, 5)
 
 
@@ -223,7 +223,7 @@ def test_no_more_policies_than_there_is_room_for() -> None:
 
 def test_no_more_rules_than_there_is_room_for() -> None:
     """A policy is counted in whole, or it is said that it is not; who goes makes room."""
-    made = Ledger(100.0)
+    made = UsageLedger(100.0)
     here = len(WRITTEN[DB]) + NAME
     many = {WEB: tuple(map(str, range(ROOM - NAME - here + 1)))}
     made.survey(REVISIONS, {**WRITTEN, **many}, 110.0)
@@ -239,7 +239,7 @@ def test_all_that_there_is_room_for_can_be_told(policies: int) -> None:
     """With the longest names that the API takes; who asks reads no more than so much."""
     refs = [ObjectRef("ClusterNetworkPolicy", "n" * 63, f"{n:0253}") for n in range(policies)]
     paths = tuple(f"spec.ingress[{n + 10_000}]" for n in range(ROOM // policies - NAME))
-    made = Ledger(1.8e9)
+    made = UsageLedger(1.8e9)
     made.survey(dict.fromkeys(refs, Revision("u" * 36, 100)), dict.fromkeys(refs, paths), 1.8e9)
     for ref in refs:
         for path in paths:
@@ -254,4 +254,4 @@ def test_what_is_seen_changes_no_more() -> None:
     seen, kept = made.seen(105.0), made.kept()
     made.denied(FIRST, 110.0)
     for found in (seen.policies, kept.policies):
-        assert dict(found)[DB].rules["spec.ingress[0]"] == Use()
+        assert dict(found)[DB].rules["spec.ingress[0]"] == KeptRuleUse()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from podfence.usage.record import PolicyUse, Rules, RuleUse
+from podfence.usage.record import NodeUsage, PolicyUse, RuleUse
 from podfence.usage.together import RuleTotal, together
 
 FIRST = "spec.ingress[0]"
@@ -17,9 +17,9 @@ def node(
     uid: str = "u",
     generation: int = 1,
     kind: str = "NetworkPolicy",
-) -> Rules:
+) -> NodeUsage:
     use = PolicyUse(kind, "shop/db", uid, generation, since, rules)
-    return Rules(name, since, policies=(use,))
+    return NodeUsage(name, since, policies=(use,))
 
 
 def test_uses_are_added_and_the_last_counts() -> None:

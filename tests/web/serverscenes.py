@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Event
 from typing import Final
 
-from podfence.agent.fleet import Told
+from podfence.agent.fleet import NodeReply
 from podfence.agent.nodereport import NodeReport
 from podfence.render.counters import page_data as counters_data
 from podfence.render.drops import page_data as drops_data
@@ -94,9 +94,9 @@ def told_by_agents(folder: Path) -> Iterator[str]:
     """A page with what agents told once."""
     shutil.copytree(ROOT / "examples/shop", folder / "shop")
     drops = drops_data([told("worker-1", DROP, LATER)])
-    nodes = [Told(each.node, each) for each in NODES]
+    nodes = [NodeReply(each.node, each) for each in NODES]
     counters = counters_data(
-        [*nodes, Told("worker-3", None, "no agent runs there")], [Told("worker-1", RULES)]
+        [*nodes, NodeReply("worker-3", None, "no agent runs there")], [NodeReply("worker-1", RULES)]
     )
     news = AgentNews("drops", lambda: drops), AgentNews("counters", lambda: counters)
     with serving_news(folder, *news) as bound:
@@ -108,7 +108,7 @@ def with_nothing_told(folder: Path) -> Iterator[str]:
     """Agents that denied nothing and count nothing yet."""
     shutil.copytree(ROOT / "examples/shop", folder / "shop")
     drops = drops_data([told("worker-1")])
-    counters = counters_data([Told("worker-1", NodeReport("worker-1", in_sync=True))], [])
+    counters = counters_data([NodeReply("worker-1", NodeReport("worker-1", in_sync=True))], [])
     news = AgentNews("drops", lambda: drops), AgentNews("counters", lambda: counters)
     with serving_news(folder, *news) as bound:
         yield bound.address

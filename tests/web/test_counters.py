@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from podfence.agent.fleet import Told
-from podfence.agent.nodereport import Held, NodeReport, Tally
+from podfence.agent.fleet import NodeReply
+from podfence.agent.nodereport import ConditionReport, NodeReport, PacketTally
 from podfence.render.counters import page_data
-from podfence.usage.record import PolicyUse, Rules, RuleUse
+from podfence.usage.record import NodeUsage, PolicyUse, RuleUse
 from podfence.web.agentnews import AgentNews
 from tests.cli.test_serve_drops import serving_news
 from tests.support.serving import Serving
@@ -28,22 +28,22 @@ NODES = (
         epoch=3,
         pods=12,
         denied=(
-            Tally("ingress", "policy", 1234, 74040),
-            Tally("any", "closed", 3, 180),
-            Tally("egress", "audit", 9, 540),
+            PacketTally("ingress", "policy", 1234, 74040),
+            PacketTally("any", "closed", 3, 180),
+            PacketTally("egress", "audit", 9, 540),
         ),
     ),
     NodeReport(
         "worker-2",
         in_sync=True,
         pods=4,
-        conditions=(Held("KernelRefused", "i_1", "no", 130.0, ("shop/a",)),),
-        denied=(Tally("ingress", "policy", 6, 360),),
+        conditions=(ConditionReport("KernelRefused", "i_1", "no", 130.0, ("shop/a",)),),
+        denied=(PacketTally("ingress", "policy", 6, 360),),
     ),
 )
 
 
-RULES = Rules(
+RULES = NodeUsage(
     "worker-1",
     "2026-01-01T08:00:00.1Z",
     looks=9,
@@ -82,9 +82,9 @@ def test_of_files_it_says_what_is_not_there(browser: Browser) -> None:
 
 
 def test_a_node_is_a_line_and_all_are_summed_below(browser: Browser, tmp_path: Path) -> None:
-    told = [Told(each.node, each) for each in NODES]
+    told = [NodeReply(each.node, each) for each in NODES]
     data = page_data(
-        [*told, Told("worker-3", None, "no agent runs there")], [Told("worker-1", RULES)]
+        [*told, NodeReply("worker-3", None, "no agent runs there")], [NodeReply("worker-1", RULES)]
     )
     with serving_news(tmp_path, AgentNews("counters", lambda: data)) as bound:
         browser.own = (f"http://127.0.0.1:{bound.port}/",)
@@ -111,7 +111,7 @@ def test_a_node_is_a_line_and_all_are_summed_below(browser: Browser, tmp_path: P
 
 def test_words_of_agents_are_text(browser: Browser, tmp_path: Path) -> None:
     nodes = [
-        Told(f"{number}{each}", NodeReport(each, denied=(Tally(each, each, 1, 1),)))
+        NodeReply(f"{number}{each}", NodeReport(each, denied=(PacketTally(each, each, 1, 1),)))
         for number, each in enumerate(MARKUP)
     ]
     data = page_data(nodes)

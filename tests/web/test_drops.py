@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from podfence.drops.record import End
+from podfence.drops.record import FlowEnd
 from podfence.render.drops import page_data
 from podfence.web.agentnews import AgentNews
 from tests.cli.test_serve_drops import DB, DROP, LATER, WEB, serving_news, told
@@ -30,7 +30,7 @@ def test_of_files_it_says_what_is_not_there(browser: Browser) -> None:
 
 def test_drops_are_told_with_their_causes(browser: Browser, tmp_path: Path) -> None:
     hostile = [
-        replace(DROP, serial=n, source=End("10.0.0.9", (f"shop/{markup}",)), destination=DB)
+        replace(DROP, serial=n, source=FlowEnd("10.0.0.9", (f"shop/{markup}",)), destination=DB)
         for n, markup in enumerate(MARKUP)
     ]
     data = page_data([told("n1", DROP, *hostile), told("n2\x1b", LATER, lost=2)])

@@ -30,7 +30,7 @@ from podfence.nft.transaction import (
 
 _FRAME = 2 * (HEADER.size + 4)
 """Bytes of a batch around its messages."""
-Name = tuple[str, str]
+KindAndName = tuple[str, str]
 """Sets and chains may share names, so ("set", name) or ("chain", name)."""
 
 
@@ -103,7 +103,7 @@ def _size(message: NftMessage) -> int:
     return length + -length % 4
 
 
-def _new(transaction: Transaction, existing: Existing) -> set[Name]:
+def _new(transaction: Transaction, existing: Existing) -> set[KindAndName]:
     """Objects that the transaction makes, and nothing else has led to yet."""
     made = {_name(o) for o in transaction if isinstance(o, AddSet | AddChain)}
     live = {
@@ -116,7 +116,7 @@ def _new(transaction: Transaction, existing: Existing) -> set[Name]:
     return made - live - there
 
 
-def _name(operation: Operation) -> Name:
+def _name(operation: Operation) -> KindAndName:
     match operation:
         case AddSet(item) | AddElements(item) | DeleteElements(item):
             return "set", item.name

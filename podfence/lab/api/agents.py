@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from podfence.errors import LabError
-from podfence.kube.client import Client, Refusal
-from podfence.kube.writes import Verb, Write
+from podfence.kube.client import Client, ServerRefusal
+from podfence.kube.writes import ApiWrite, WriteVerb
 from podfence.kube.writing import write
 from podfence.lab.api.become import command
 from podfence.lab.api.controlplane import AGENT, ControlPlane
@@ -37,19 +37,19 @@ _RULES = [
 """As in deploy/install.yaml."""
 
 
-def rights() -> tuple[Write, ...]:
+def rights() -> tuple[ApiWrite, ...]:
     """What lets agents read what they need, and nothing else."""
     head = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": AGENT}}
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": AGENT}
     subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": AGENT}
     return (
-        Write(
-            Verb.CREATE,
+        ApiWrite(
+            WriteVerb.CREATE,
             f"{_RBAC}/clusterroles",
             {**head, "kind": "ClusterRole", "rules": _RULES},
         ),
-        Write(
-            Verb.CREATE,
+        ApiWrite(
+            WriteVerb.CREATE,
             f"{_RBAC}/clusterrolebindings",
             {**head, "kind": "ClusterRoleBinding", "roleRef": role, "subjects": [subject]},
         ),
@@ -121,7 +121,7 @@ class AgentProcesses:
                 try:
                     asking.get("/apis/networking.k8s.io/v1/networkpolicies", {"limit": "1"})
                     return
-                except Refusal:
+                except ServerRefusal:
                     if time.monotonic() > until:
                         raise
                 time.sleep(0.02)

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from podfence.kube.writes import Verb, Write, delete
+from podfence.kube.writes import ApiWrite, WriteVerb, delete
 from podfence.lab.api.state import (
     KINDS,
     WORKLOADS,
+    ApiObject,
     ClusterState,
-    Object,
     controller,
     finalizers,
     is_going,
@@ -30,7 +30,7 @@ _ALSO: Final = ("configmaps", "secrets", "serviceaccounts", "endpoints")
 """Kinds of the core group that nobody here reads, and that go with their namespace."""
 
 
-def garbage(state: ClusterState) -> Iterator[Write]:
+def garbage(state: ClusterState) -> Iterator[ApiWrite]:
     """All that is to go."""
     yield from _orphans(state)
     for kind in WORKLOADS:
@@ -42,7 +42,7 @@ def garbage(state: ClusterState) -> Iterator[Write]:
             yield from _namespace(state, each)
 
 
-def _orphans(state: ClusterState) -> Iterator[Write]:
+def _orphans(state: ClusterState) -> Iterator[ApiWrite]:
     """Objects whose controller is gone."""
     alive = {uid(each) for kind in WORKLOADS for each in state.of(kind)}
     for kind in _DEPENDENT:
@@ -53,14 +53,14 @@ def _orphans(state: ClusterState) -> Iterator[Write]:
                 yield delete(path_of(kind, each), uid(each))
 
 
-def _going(state: ClusterState, kind: str, owner: Object) -> Iterator[Write]:
+def _going(state: ClusterState, kind: str, owner: ApiObject) -> Iterator[ApiWrite]:
     """A workload that waits: for its objects to be gone, or to be let go."""
     waits = finalizers(owner)
     owned = [(k, each) for k in _DEPENDENT for each in state.owned(k, owner)]
     if _ORPHAN in waits:
         for k, each in owned:
-            yield Write(
-                Verb.PATCH,
+            yield ApiWrite(
+                WriteVerb.PATCH,
                 path_of(k, each),
                 {"metadata": {"uid": uid(each), "ownerReferences": None}},
             )
@@ -71,13 +71,13 @@ def _going(state: ClusterState, kind: str, owner: Object) -> Iterator[Write]:
             yield _without(kind, owner, _FOREGROUND)
 
 
-def _without(kind: str, of: Object, finalizer: str) -> Write:
+def _without(kind: str, of: ApiObject, finalizer: str) -> ApiWrite:
     left = [each for each in finalizers(of) if each != finalizer]
     patch = {"metadata": {"uid": uid(of), "finalizers": left or None}}
-    return Write(Verb.PATCH, path_of(kind, of), patch)
+    return ApiWrite(WriteVerb.PATCH, path_of(kind, of), patch)
 
 
-def _namespace(state: ClusterState, going: Object) -> Iterator[Write]:
+def _namespace(state: ClusterState, going: ApiObject) -> Iterator[ApiWrite]:
     """Everything in it, then the namespace itself."""
     title = name(going)
     left = False
@@ -93,4 +93,4 @@ def _namespace(state: ClusterState, going: Object) -> Iterator[Write]:
     if not left:
         yield from (delete(f"/api/v1/namespaces/{title}/{plural}") for plural in _ALSO)
         body = {**going, "apiVersion": "v1", "kind": "Namespace", "spec": {"finalizers": []}}
-        yield Write(Verb.REPLACE, f"/api/v1/namespaces/{title}/finalize", body)
+        yield ApiWrite(WriteVerb.REPLACE, f"/api/v1/namespaces/{title}/finalize", body)

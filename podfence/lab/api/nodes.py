@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from podfence.kube.writes import Verb, Write
-from podfence.lab.api.state import ClusterState, Object, is_going, name, namespace, path_of, uid
+from podfence.kube.writes import ApiWrite, WriteVerb
+from podfence.lab.api.state import ApiObject, ClusterState, is_going, name, namespace, path_of, uid
 from podfence.lab.testbed.placement import NODE_ADDRESSES, NODE_NAME
 from podfence.model.cluster import ASSUMED_V4, ASSUMED_V6
 from podfence.model.networkpolicy import IPNetwork
@@ -65,16 +65,16 @@ def _v6(number: int) -> IPAddress:
 
 def missing_nodes(
     state: ClusterState, nodes: Iterable[Node], system: str, now: str
-) -> Iterator[Write]:
+) -> Iterator[ApiWrite]:
     """Nodes that the cluster does not know, and what it does not know of them. ``system``: what
     is said to run there."""
     known = {name(each): each for each in state.of("Node")}
     for node in nodes:
         if node.name not in known:
-            yield Write(Verb.CREATE, "/api/v1/nodes", _node(node))
+            yield ApiWrite(WriteVerb.CREATE, "/api/v1/nodes", _node(node))
         elif not known[node.name].get("status", {}).get("addresses"):
             status = {"status": _status(node, system, now)}
-            yield Write(Verb.PATCH, f"/api/v1/nodes/{node.name}/status", status)
+            yield ApiWrite(WriteVerb.PATCH, f"/api/v1/nodes/{node.name}/status", status)
 
 
 def _node(node: Node) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def _status(node: Node, system: str, now: str) -> dict[str, Any]:
 class PodRun(Struct, frozen=True):
     """A pod that is to run. ``pod``: as it was read, but for its node."""
 
-    pod: Object
+    pod: ApiObject
     node: Node
     addresses: tuple[IPAddress, ...]
     host_network: bool = False
@@ -134,7 +134,7 @@ class PodRun(Struct, frozen=True):
         return f"{namespace(self.pod)}/{name(self.pod)}"
 
 
-def bindings(state: ClusterState, nodes: Sequence[Node]) -> Iterator[tuple[str, Write]]:
+def bindings(state: ClusterState, nodes: Sequence[Node]) -> Iterator[tuple[str, ApiWrite]]:
     """A node for each pod that has none: the uid of the pod, and the change."""
     load = Counter(dict.fromkeys((node.name for node in nodes), 0))
     load.update(pod["spec"]["nodeName"] for pod in state.of("Pod") if node_of(pod) in load)
@@ -153,28 +153,28 @@ def bindings(state: ClusterState, nodes: Sequence[Node]) -> Iterator[tuple[str, 
             "metadata": {"name": name(pod), "namespace": namespace(pod), "uid": uid(pod)},
             "target": {"apiVersion": "v1", "kind": "Node", "name": chosen},
         }
-        yield uid(pod), Write(Verb.CREATE, path_of("Pod", pod, "binding"), body)
+        yield uid(pod), ApiWrite(WriteVerb.CREATE, path_of("Pod", pod, "binding"), body)
 
 
-def node_of(pod: Object) -> str:
+def node_of(pod: ApiObject) -> str:
     """The node that a pod is bound to, ``""`` for none."""
     return str(pod["spec"].get("nodeName") or "")
 
 
-def _fits(pod: Object, node: Node) -> bool:
+def _fits(pod: ApiObject, node: Node) -> bool:
     wanted: Mapping[str, str] = pod["spec"].get("nodeSelector") or {}
     return set(wanted.items()) <= set(node.labels)
 
 
-def _unschedulable(pod: Object) -> Iterator[Write]:
+def _unschedulable(pod: ApiObject) -> Iterator[ApiWrite]:
     conditions = pod.get("status", {}).get("conditions") or ()
     if not any(each.get("message") == _NOT_HERE for each in conditions):
         said = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
         patch = {"status": {"conditions": [{**said, "message": _NOT_HERE}]}}
-        yield Write(Verb.PATCH, path_of("Pod", pod, "status"), patch)
+        yield ApiWrite(WriteVerb.PATCH, path_of("Pod", pod, "status"), patch)
 
 
-def runs(pods: Iterable[Object], nodes: Iterable[Node]) -> tuple[PodRun, ...]:
+def runs(pods: Iterable[ApiObject], nodes: Iterable[Node]) -> tuple[PodRun, ...]:
     """The pods that run on nodes of the lab, with their addresses: those of their status, else
     free ones. A pod that is being deleted runs no more, and keeps its addresses until it is gone.
     """
@@ -201,7 +201,7 @@ def runs(pods: Iterable[Object], nodes: Iterable[Node]) -> tuple[PodRun, ...]:
     return tuple(found)
 
 
-def addresses_of(pod: Object) -> tuple[IPAddress, ...]:
+def addresses_of(pod: ApiObject) -> tuple[IPAddress, ...]:
     """Those of its status; what is no address is none."""
     found: list[IPAddress] = []
     for each in pod.get("status", {}).get("podIPs") or ():
@@ -221,7 +221,7 @@ def _pool(ranges: IPNetwork, taken: set[IPAddress]) -> Iterator[IPAddress]:
             yield address
 
 
-def left(state: ClusterState, nodes: Iterable[Node]) -> Iterator[Object]:
+def left(state: ClusterState, nodes: Iterable[Node]) -> Iterator[ApiObject]:
     """Pods of the lab's nodes that are being deleted: once nothing of them is there, they may
     go."""
     names = {node.name for node in nodes}

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from podfence.kube.writes import Verb, Write
+from podfence.kube.writes import ApiWrite, WriteVerb
 from podfence.lab.api.nodes import PodRun
-from podfence.lab.api.state import Object, holds, path_of, uid
+from podfence.lab.api.state import ApiObject, holds, path_of, uid
 
 
-def told(run: PodRun, now: str, missing: str = "") -> Iterator[Write]:
+def told(run: PodRun, now: str, missing: str = "") -> Iterator[ApiWrite]:
     """The status of a pod, where it is another one. ``missing``: why it has no network."""
     wanted = _pending(run, now, missing) if missing else _running(run, now)
     if not holds(run.pod.get("status", {}), wanted):
         patch = {"metadata": {"uid": uid(run.pod)}, "status": wanted}
-        yield Write(Verb.PATCH, path_of("Pod", run.pod, "status"), patch)
+        yield ApiWrite(WriteVerb.PATCH, path_of("Pod", run.pod, "status"), patch)
 
 
 def _pending(run: PodRun, now: str, why: str) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def _pending(run: PodRun, now: str, why: str) -> dict[str, Any]:
 def _running(run: PodRun, now: str) -> dict[str, Any]:
     spec = run.pod["spec"]
     started = run.pod.get("status", {}).get("startTime", now)
-    init: Sequence[Object] = spec.get("initContainers") or ()
+    init: Sequence[ApiObject] = spec.get("initContainers") or ()
     kinds = ("PodScheduled", "Initialized", "ContainersReady", "Ready")
     status: dict[str, Any] = {
         "phase": "Running",
@@ -56,7 +56,7 @@ def _running(run: PodRun, now: str) -> dict[str, Any]:
     return status
 
 
-def _condition(pod: Object, kind: str, status: str, now: str) -> dict[str, Any]:
+def _condition(pod: ApiObject, kind: str, status: str, now: str) -> dict[str, Any]:
     known = pod.get("status", {}).get("conditions") or ()
     same: Mapping[str, Any] = next(
         (c for c in known if c.get("type") == kind and c.get("status") == status), {}
@@ -65,17 +65,17 @@ def _condition(pod: Object, kind: str, status: str, now: str) -> dict[str, Any]:
     return {"type": kind, "status": status, "lastProbeTime": None, "lastTransitionTime": since}
 
 
-def _container(container: Object, started: str) -> dict[str, Any]:
+def _container(container: ApiObject, started: str) -> dict[str, Any]:
     state = {"running": {"startedAt": started}}
     return {**_known(container), "ready": True, "started": True, "state": state}
 
 
-def _ended(container: Object, at: str) -> dict[str, Any]:
+def _ended(container: ApiObject, at: str) -> dict[str, Any]:
     end = {"exitCode": 0, "reason": "Completed", "startedAt": at, "finishedAt": at}
     return {**_known(container), "ready": True, "started": False, "state": {"terminated": end}}
 
 
-def _known(container: Object) -> dict[str, Any]:
+def _known(container: ApiObject) -> dict[str, Any]:
     return {
         "name": container["name"],
         "image": container.get("image", ""),

@@ -15,10 +15,10 @@ from msgspec.structs import replace
 from podfence.errors import UNREADABLE, ClusterError, Source
 from podfence.intake.build import Reading, build_cluster
 from podfence.intake.documents import Document
-from podfence.kube.client import Client, Refusal
+from podfence.kube.client import Client, ServerRefusal
 from podfence.kube.resource import Resource, resources_of
 from podfence.lab.api.nodes import PodRun
-from podfence.lab.api.state import KINDS, POLICIES, ClusterState, Object
+from podfence.lab.api.state import KINDS, POLICIES, ApiObject, ClusterState
 from podfence.model.cluster import Cluster
 from podfence.model.objects import Node, Pod
 
@@ -31,11 +31,11 @@ def read_state(client: Client) -> ClusterState:
     return ClusterState({kind: tuple(_listed(client, kind)) for kind in KINDS})
 
 
-def _listed(client: Client, kind: str) -> Iterator[Object]:
+def _listed(client: Client, kind: str) -> Iterator[ApiObject]:
     for where in resources_of(kind):
         try:
             body = client.get(where.path())
-        except Refusal as refusal:
+        except ServerRefusal as refusal:
             if refusal.status != _NOT_FOUND:
                 raise
             continue
@@ -43,7 +43,7 @@ def _listed(client: Client, kind: str) -> Iterator[Object]:
         return
 
 
-def _items(body: bytes, where: Resource) -> Iterator[Object]:
+def _items(body: bytes, where: Resource) -> Iterator[ApiObject]:
     """Items of a list do not say of which kind they are."""
     try:
         items = _LIST.decode(body).get("items") or ()

@@ -21,7 +21,7 @@ from podfence.errors import ClusterError, PodfenceError
 from podfence.kube.access import Access
 from podfence.kube.client import Client
 from podfence.kube.resource import resources_of
-from podfence.kube.writes import Write, delete
+from podfence.kube.writes import ApiWrite, delete
 from podfence.kube.writing import write
 from podfence.lab.api.agents import AgentProcesses
 from podfence.lab.api.garbage import garbage
@@ -117,13 +117,13 @@ class Runtime:
         )
         return replace(state, of_kind={**state.of_kind, "Pod": pods})
 
-    def _statuses(self, running: Iterable[PodRun], now: str) -> Iterable[Write]:
+    def _statuses(self, running: Iterable[PodRun], now: str) -> Iterable[ApiWrite]:
         networks = self._session.pods()
         for run in running:
             has_one = run.host_network or run.text in networks
             yield from told(run, now, "" if has_one else _NO_NETWORK)
 
-    def _write(self, changes: Iterable[Write]) -> bool:
+    def _write(self, changes: Iterable[ApiWrite]) -> bool:
         """Make changes; whether there were any. One that is refused keeps no other from being
         made. Raises Lost, and the first refusal."""
         any_made = False

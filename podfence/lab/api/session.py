@@ -17,7 +17,7 @@ from podfence.errors import LabError
 from podfence.lab.messages import Apply, Exec, LabInput, Message, TryAll, Why
 from podfence.lab.probing.process import LabProcess
 from podfence.lab.replies import Explained, ServedBy, Stated, Tested
-from podfence.lab.session import Session, World
+from podfence.lab.session import LabWorld, Session
 from podfence.lab.testbed.probeplan import PartyKind, ProbePlan, make_plan
 from podfence.lab.testbed.services import frontends
 from podfence.lab.trial import LabOptions, families
@@ -33,12 +33,12 @@ _LAGS = (0.2, 0.5, 1.0)
 hears of a change when the lab does, and needs a moment to write it."""
 
 
-def world_of(cluster: Cluster, options: LabOptions) -> World:
+def world_of(cluster: Cluster, options: LabOptions) -> LabWorld:
     """What a lab is to be, its rules left to agents. It may have no pod."""
     index = compile_cluster(cluster)
     plan = make_plan(index, options.limits, families())
     plan = replace(plan, ports=tuple(sorted({*plan.ports, *ALWAYS, *_served(index, plan)})))
-    return World(LabInput.of(cluster, Positions()), index, plan, {})
+    return LabWorld(LabInput.of(cluster, Positions()), index, plan, {})
 
 
 def _served(index: PolicyIndex, plan: ProbePlan) -> set[int]:
@@ -60,7 +60,7 @@ class ApiSession(Session):
     """``fresh`` brings what the cluster says now; it is called before packets are judged by it.
     ``close`` ends what was started beside the lab process."""
 
-    def __init__(self, name: str, lab: LabProcess, first: World, options: LabOptions) -> None:
+    def __init__(self, name: str, lab: LabProcess, first: LabWorld, options: LabOptions) -> None:
         super().__init__(name, lab, first, options)
         self._turn = threading.RLock()
         self.fresh: Callable[[], None] = lambda: None

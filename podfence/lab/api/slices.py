@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from podfence.kube.writes import Verb, Write, delete
+from podfence.kube.writes import ApiWrite, WriteVerb, delete
 from podfence.lab.api.nodes import addresses_of, node_of
 from podfence.lab.api.state import (
+    ApiObject,
     ClusterState,
-    Object,
     holds,
     is_going,
     labels,
@@ -29,7 +29,7 @@ _MANAGED: Final = {"endpointslice.kubernetes.io/managed-by": "podfence-lab"}
 _VERSIONS: Final = {"IPv4": 4, "IPv6": 6}
 
 
-def endpoint_slices(state: ClusterState) -> Iterator[Write]:
+def endpoint_slices(state: ClusterState) -> Iterator[ApiWrite]:
     """One for each Service with a selector and each IP version that it has, and no others of
     ours."""
     known = {(namespace(each), name(each)): each for each in state.of("EndpointSlice")}
@@ -42,16 +42,16 @@ def endpoint_slices(state: ClusterState) -> Iterator[Write]:
     for key, (service, family) in wanted.items():
         body = _slice(state, service, family, key[1])
         if key not in known:
-            yield Write(Verb.CREATE, resource("EndpointSlice").path(key[0]), body)
+            yield ApiWrite(WriteVerb.CREATE, resource("EndpointSlice").path(key[0]), body)
         elif not holds(known[key], {"endpoints": body["endpoints"], "ports": body["ports"]}):
             patch = {**body, "metadata": {**body["metadata"], "uid": uid(known[key])}}
-            yield Write(Verb.PATCH, path_of("EndpointSlice", known[key]), patch)
+            yield ApiWrite(WriteVerb.PATCH, path_of("EndpointSlice", known[key]), patch)
     for key, each in known.items():
         if key not in wanted and _MANAGED.items() <= labels(each).items():
             yield delete(path_of("EndpointSlice", each), uid(each))
 
 
-def _slice(state: ClusterState, service: Object, family: str, title: str) -> dict[str, Any]:
+def _slice(state: ClusterState, service: ApiObject, family: str, title: str) -> dict[str, Any]:
     selector = service["spec"]["selector"]
     behind = [
         pod
@@ -90,7 +90,7 @@ def _slice(state: ClusterState, service: Object, family: str, title: str) -> dic
     }
 
 
-def _ports(service: Object, pods: Sequence[Object]) -> Iterator[dict[str, Any]]:
+def _ports(service: ApiObject, pods: Sequence[ApiObject]) -> Iterator[dict[str, Any]]:
     """Those of the pods; a named one is that of the first pod that has the name."""
     for port in service["spec"].get("ports") or ():
         target = port.get("targetPort", port["port"])
@@ -100,7 +100,7 @@ def _ports(service: Object, pods: Sequence[Object]) -> Iterator[dict[str, Any]]:
             yield {"name": port.get("name", ""), "port": number, "protocol": protocol}
 
 
-def _named(title: str, pods: Sequence[Object]) -> int | None:
+def _named(title: str, pods: Sequence[ApiObject]) -> int | None:
     ports = (
         port
         for pod in pods

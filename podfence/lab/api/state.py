@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from podfence.kube.resource import Resource, resources_of
 
-Object = Mapping[str, Any]
+ApiObject = Mapping[str, Any]
 
 WORKLOADS = (
     "Deployment",
@@ -38,49 +38,49 @@ KINDS = ("Node", *SEEN, *WORKLOADS, "EndpointSlice")
 class ClusterState(Struct, frozen=True):
     """``of_kind``: all objects of each kind; one that the server does not have is empty."""
 
-    of_kind: Mapping[str, tuple[Object, ...]]
+    of_kind: Mapping[str, tuple[ApiObject, ...]]
 
-    def of(self, kind: str) -> tuple[Object, ...]:
+    def of(self, kind: str) -> tuple[ApiObject, ...]:
         """All of a kind."""
         return self.of_kind.get(kind, ())
 
-    def owned(self, kind: str, owner: Object) -> Iterator[Object]:
+    def owned(self, kind: str, owner: ApiObject) -> Iterator[ApiObject]:
         """Those of a kind whose controller an object is."""
         wanted = uid(owner)
         return (each for each in self.of(kind) if controller(each).get("uid") == wanted)
 
 
-def uid(of: Object) -> str:
+def uid(of: ApiObject) -> str:
     """What tells an object from all others that ever had its name."""
     return str(of["metadata"]["uid"])
 
 
-def name(of: Object) -> str:
+def name(of: ApiObject) -> str:
     """Its name."""
     return str(of["metadata"]["name"])
 
 
-def namespace(of: Object) -> str:
+def namespace(of: ApiObject) -> str:
     """Its namespace, ``""`` where it has none."""
     return str(of["metadata"].get("namespace", ""))
 
 
-def labels(of: Object) -> Mapping[str, str]:
+def labels(of: ApiObject) -> Mapping[str, str]:
     """Its labels."""
     return of["metadata"].get("labels") or {}
 
 
-def is_going(of: Object) -> bool:
+def is_going(of: ApiObject) -> bool:
     """Whether it is being deleted."""
     return "deletionTimestamp" in of["metadata"]
 
 
-def finalizers(of: Object) -> list[str]:
+def finalizers(of: ApiObject) -> list[str]:
     """What has to be done before it is gone."""
     return list(of["metadata"].get("finalizers") or ())
 
 
-def controller(of: Object) -> Mapping[str, Any]:
+def controller(of: ApiObject) -> Mapping[str, Any]:
     """The reference to its controller; empty where it has none."""
     references = of["metadata"].get("ownerReferences") or ()
     return next((each for each in references if each.get("controller")), {})
@@ -91,7 +91,7 @@ def resource(kind: str) -> Resource:
     return resources_of(kind)[0]
 
 
-def path_of(kind: str, of: Object, below: str = "") -> str:
+def path_of(kind: str, of: ApiObject, below: str = "") -> str:
     """The path of an object, or of what lies below it (``status``)."""
     path = f"{resource(kind).path(namespace(of))}/{name(of)}"
     return f"{path}/{below}" if below else path

@@ -19,13 +19,13 @@ from podfence.lab.api.session import ApiSession, world_of
 from podfence.lab.probing.process import LabProcess
 from podfence.lab.probing.requests import NamespaceOf
 from podfence.lab.replies import ServedBy
-from podfence.lab.session import World
+from podfence.lab.session import LabWorld
 from podfence.lab.trial import LabOptions, families
 from podfence.model.cluster import Cluster
 from podfence.model.objects import Node
 
 
-def empty_world(nodes: tuple[Node, ...], options: LabOptions) -> World:
+def empty_world(nodes: tuple[Node, ...], options: LabOptions) -> LabWorld:
     """Nodes without pods."""
     return world_of(Cluster.of(nodes), options)
 
@@ -40,7 +40,7 @@ def bring_up(
     *,
     name: str,
     nodes: tuple[Node, ...],
-    first: World,
+    first: LabWorld,
     options: LabOptions,
     programs: Programs,
     link: Path,

@@ -15,10 +15,10 @@ from typing import Any, Final
 
 import msgspec
 
-from podfence.kube.writes import Verb, Write, delete
+from podfence.kube.writes import ApiWrite, WriteVerb, delete
 from podfence.lab.api.state import (
+    ApiObject,
     ClusterState,
-    Object,
     holds,
     is_going,
     labels,
@@ -36,7 +36,7 @@ _LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 
 
-def controllers(state: ClusterState, nodes: Sequence[str], now: str) -> Iterator[Write]:
+def controllers(state: ClusterState, nodes: Sequence[str], now: str) -> Iterator[ApiWrite]:
     """All that controllers change. ``nodes``: by name. ``now``: the time, as RFC 3339 has it."""
     for each in _standing(state, "Deployment"):
         yield from _deployment(state, each, now)
@@ -51,20 +51,20 @@ def controllers(state: ClusterState, nodes: Sequence[str], now: str) -> Iterator
         yield from _job(state, each, now)
 
 
-def is_ready(pod: Object) -> bool:
+def is_ready(pod: ApiObject) -> bool:
     """Whether a pod says that it is."""
     conditions = pod.get("status", {}).get("conditions") or ()
     return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
 
 
-def _standing(state: ClusterState, kind: str) -> Iterator[Object]:
+def _standing(state: ClusterState, kind: str) -> Iterator[ApiObject]:
     return (each for each in state.of(kind) if not is_going(each))
 
 
 # -- Deployments
 
 
-def _deployment(state: ClusterState, deployment: Object, now: str) -> Iterator[Write]:
+def _deployment(state: ClusterState, deployment: ApiObject, now: str) -> Iterator[ApiWrite]:
     wanted = int(deployment["spec"].get("replicas", 1))
     template = deployment["spec"]["template"]
     marked = {POD_TEMPLATE_HASH: _digest(msgspec.json.encode(template, order="deterministic"))}
@@ -105,8 +105,8 @@ def _deployment(state: ClusterState, deployment: Object, now: str) -> Iterator[W
 
 
 def _create_replicaset(
-    deployment: Object, title: str, marked: Mapping[str, str], replicas: int
-) -> Write:
+    deployment: ApiObject, title: str, marked: Mapping[str, str], replicas: int
+) -> ApiWrite:
     spec = deployment["spec"]
     template = spec["template"]
     meta = template.get("metadata") or {}
@@ -128,16 +128,16 @@ def _create_replicaset(
             "template": {**template, "metadata": {**meta, "labels": marked_labels}},
         },
     }
-    return Write(Verb.CREATE, resource("ReplicaSet").path(namespace(deployment)), body)
+    return ApiWrite(WriteVerb.CREATE, resource("ReplicaSet").path(namespace(deployment)), body)
 
 
-def _scaled(replicaset: Object, wanted: int) -> Iterator[Write]:
+def _scaled(replicaset: ApiObject, wanted: int) -> Iterator[ApiWrite]:
     if int(replicaset["spec"].get("replicas", 1)) != wanted:
         patch = {"metadata": {"uid": uid(replicaset)}, "spec": {"replicas": wanted}}
-        yield Write(Verb.PATCH, path_of("ReplicaSet", replicaset), patch)
+        yield ApiWrite(WriteVerb.PATCH, path_of("ReplicaSet", replicaset), patch)
 
 
-def _condition(of: Object, kind: str, holds: bool, reason: str, now: str) -> dict[str, Any]:
+def _condition(of: ApiObject, kind: str, holds: bool, reason: str, now: str) -> dict[str, Any]:
     status = "True" if holds else "False"
     known = of.get("status", {}).get("conditions") or ()
     same: Mapping[str, Any] = next(
@@ -158,7 +158,7 @@ def _condition(of: Object, kind: str, holds: bool, reason: str, now: str) -> dic
 # -- the others
 
 
-def _replicas(state: ClusterState, kind: str, owner: Object) -> Iterator[Write]:
+def _replicas(state: ClusterState, kind: str, owner: ApiObject) -> Iterator[ApiWrite]:
     wanted = int(owner["spec"].get("replicas", 1))
     owned = _active(state, owner)
     selector = owner["spec"].get("selector") or {}
@@ -174,7 +174,7 @@ def _replicas(state: ClusterState, kind: str, owner: Object) -> Iterator[Write]:
     yield from _said(kind, owner, {**counts, "availableReplicas": counts["readyReplicas"]})
 
 
-def _stateful(state: ClusterState, owner: Object) -> Iterator[Write]:
+def _stateful(state: ClusterState, owner: ApiObject) -> Iterator[ApiWrite]:
     spec = owner["spec"]
     first = int((spec.get("ordinals") or {}).get("start", 0))
     wanted = {f"{name(owner)}-{n}": n for n in range(first, first + int(spec.get("replicas", 1)))}
@@ -203,7 +203,7 @@ def _stateful(state: ClusterState, owner: Object) -> Iterator[Write]:
     yield from _said("StatefulSet", owner, status)
 
 
-def _daemon(state: ClusterState, owner: Object, nodes: Sequence[str]) -> Iterator[Write]:
+def _daemon(state: ClusterState, owner: ApiObject, nodes: Sequence[str]) -> Iterator[ApiWrite]:
     template = owner["spec"]["template"]
     revision = _revision(template)
     pods = _active(state, owner)
@@ -229,7 +229,7 @@ def _daemon(state: ClusterState, owner: Object, nodes: Sequence[str]) -> Iterato
     yield from _said("DaemonSet", owner, status)
 
 
-def _job(state: ClusterState, owner: Object, now: str) -> Iterator[Write]:
+def _job(state: ClusterState, owner: ApiObject, now: str) -> Iterator[ApiWrite]:
     """Its pods run and never end: nobody runs their commands."""
     spec = owner["spec"]
     wanted = 0 if spec.get("suspend") else int(spec.get("parallelism", 1))
@@ -247,7 +247,7 @@ def _job(state: ClusterState, owner: Object, now: str) -> Iterator[Write]:
 # -- what they share
 
 
-def _active(state: ClusterState, owner: Object) -> list[Object]:
+def _active(state: ClusterState, owner: ApiObject) -> list[ApiObject]:
     """Pods that count, the oldest first."""
     found = (
         pod
@@ -257,21 +257,23 @@ def _active(state: ClusterState, owner: Object) -> list[Object]:
     return sorted(found, key=lambda pod: (pod["metadata"].get("creationTimestamp", ""), name(pod)))
 
 
-def _surplus(pods: Sequence[Object], wanted: int) -> Iterator[Write]:
+def _surplus(pods: Sequence[ApiObject], wanted: int) -> Iterator[ApiWrite]:
     return (_deleted(pod) for pod in pods[wanted:])
 
 
-def _deleted(pod: Object) -> Write:
+def _deleted(pod: ApiObject) -> ApiWrite:
     return delete(path_of("Pod", pod), uid(pod))
 
 
-def _released(pod: Object) -> Write:
+def _released(pod: ApiObject) -> ApiWrite:
     """A pod that somebody labelled otherwise is nobody's any more, and goes on."""
     patch = {"metadata": {"uid": uid(pod), "ownerReferences": None}}
-    return Write(Verb.PATCH, path_of("Pod", pod), patch)
+    return ApiWrite(WriteVerb.PATCH, path_of("Pod", pod), patch)
 
 
-def _free_names(state: ClusterState, owner: Object, number: int, seed: str = "") -> Iterator[str]:
+def _free_names(
+    state: ClusterState, owner: ApiObject, number: int, seed: str = ""
+) -> Iterator[str]:
     """Names for new pods that no pod has, one that is being deleted included."""
     taken = {name(pod) for pod in state.of("Pod") if namespace(pod) == namespace(owner)}
     found = (f"{name(owner)}-{_digest(f'{uid(owner)} {seed} {n}'.encode())[:5]}" for n in count())
@@ -283,12 +285,12 @@ def _free_names(state: ClusterState, owner: Object, number: int, seed: str = "")
 
 def _pod(
     kind: str,
-    owner: Object,
-    template: Object,
+    owner: ApiObject,
+    template: ApiObject,
     title: str,
     marked: Mapping[str, str] = {},
     more: Mapping[str, Any] = {},
-) -> Write:
+) -> ApiWrite:
     meta = template.get("metadata") or {}
     body = {
         "apiVersion": "v1",
@@ -302,10 +304,10 @@ def _pod(
         },
         "spec": {**template["spec"], **more},
     }
-    return Write(Verb.CREATE, resource("Pod").path(namespace(owner)), body)
+    return ApiWrite(WriteVerb.CREATE, resource("Pod").path(namespace(owner)), body)
 
 
-def _reference(kind: str, owner: Object) -> dict[str, Any]:
+def _reference(kind: str, owner: ApiObject) -> dict[str, Any]:
     return {
         "apiVersion": resource(kind).api_version,
         "kind": kind,
@@ -316,7 +318,7 @@ def _reference(kind: str, owner: Object) -> dict[str, Any]:
     }
 
 
-def _counts(owner: Object, pods: Iterable[Object]) -> dict[str, int]:
+def _counts(owner: ApiObject, pods: Iterable[ApiObject]) -> dict[str, int]:
     known = list(pods)
     return {
         "observedGeneration": owner["metadata"].get("generation", 1),
@@ -325,18 +327,18 @@ def _counts(owner: Object, pods: Iterable[Object]) -> dict[str, int]:
     }
 
 
-def _status(of: Object, field: str) -> int:
+def _status(of: ApiObject, field: str) -> int:
     return int(of.get("status", {}).get(field, 0))
 
 
-def _said(kind: str, of: Object, status: Mapping[str, Any]) -> Iterator[Write]:
+def _said(kind: str, of: ApiObject, status: Mapping[str, Any]) -> Iterator[ApiWrite]:
     """The status, where it is another one."""
     if not holds(of.get("status", {}), status):
         patch = {"metadata": {"uid": uid(of)}, "status": dict(status)}
-        yield Write(Verb.PATCH, path_of(kind, of, "status"), patch)
+        yield ApiWrite(WriteVerb.PATCH, path_of(kind, of, "status"), patch)
 
 
-def _revision(template: Object) -> str:
+def _revision(template: ApiObject) -> str:
     return _digest(msgspec.json.encode(template, order="deterministic"))
 
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from podfence.errors import HostError, LabError, PodfenceError
 from podfence.kernel.bindnotice import BindNotices
 from podfence.kernel.nftcli import NOT_INSTALLED
-from podfence.lab.probing.connections import Handler
+from podfence.lab.probing.connections import ReadyCallback
 from podfence.lab.probing.enforcer import EnforcerProcess
 from podfence.lab.probing.livetraffic import LiveTraffic
 from podfence.lab.probing.prober import Prober
@@ -94,7 +94,7 @@ class _Lab:
         self.poll = epoll()
         self.programs: list[int] = []
         """Descriptors of bind notices that came with a request."""
-        self._handlers: dict[int, Handler] = {}
+        self._handlers: dict[int, ReadyCallback] = {}
         self._plan = plan
         self._topology: Topology
         self._enforcers: dict[str, EnforcerProcess] = {}

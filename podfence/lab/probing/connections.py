@@ -16,7 +16,7 @@ from time import monotonic
 
 from msgspec import Struct
 
-Handler = Callable[[], None]
+ReadyCallback = Callable[[], None]
 _REQUEST = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]\r?\n")
 _RESPONSE = (
     "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n"
@@ -41,7 +41,7 @@ class AcceptedConnections:
     """The connections. ``handlers``: whom to call when something comes, by descriptor; shared with
     those who listen."""
 
-    def __init__(self, poll: epoll, handlers: dict[int, Handler]) -> None:
+    def __init__(self, poll: epoll, handlers: dict[int, ReadyCallback]) -> None:
         self._poll = poll
         self._handlers = handlers
         # by descriptor, the oldest first

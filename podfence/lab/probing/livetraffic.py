@@ -93,10 +93,10 @@ def _run(
         os._exit(0)
 
 
-Ends = tuple[socket.socket, socket.socket]
+SocketPair = tuple[socket.socket, socket.socket]
 
 
-def _connect(plan: ProbePlan, topology: Topology, flow: Probe) -> Ends:
+def _connect(plan: ProbePlan, topology: Topology, flow: Probe) -> SocketPair:
     """Both ends of a flow, connected, the source's first. The port must be free at the target."""
     kind = socket.SOCK_STREAM if flow.protocol == "TCP" else socket.SOCK_DGRAM
     here, there = (str(plan.parties[at].address(flow.family)) for at in flow[:2])
@@ -130,7 +130,7 @@ def _connect(plan: ProbePlan, topology: Topology, flow: Probe) -> Ends:
 class _Exchange:
     """The sockets, and what was sent and received."""
 
-    def __init__(self, flows: Sequence[Ends]) -> None:
+    def __init__(self, flows: Sequence[SocketPair]) -> None:
         self._flows = flows
         self._sent: list[SentMessage] = []
         self._received: dict[int, float] = {}

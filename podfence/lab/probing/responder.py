@@ -16,13 +16,13 @@ from time import monotonic
 from podfence.errors import LabError
 from podfence.kernel import netns
 from podfence.lab.probing import sockets
-from podfence.lab.probing.connections import AcceptedConnections, Handler
+from podfence.lab.probing.connections import AcceptedConnections, ReadyCallback
 from podfence.lab.probing.round import Arrivals
 from podfence.lab.probing.sender import SOURCE_PORTS
 from podfence.lab.probing.sockets import FAMILY
 from podfence.lab.probing.topology import Topology
 from podfence.lab.testbed.packets import SCTP, echo_asked, init_tag, syn_sequence
-from podfence.lab.testbed.probeplan import Party, ProbePlan
+from podfence.lab.testbed.probeplan import ProbeParty, ProbePlan
 from podfence.lab.testbed.probes import Listener, Probe
 from podfence.model.objects import IPAddress
 from podfence.sets.ports import OTHER
@@ -38,7 +38,7 @@ taken it: at first, one that is bound or that ended connections keep is left alo
 one on which somebody listens."""
 
 
-def name_of(party_index: int, party: Party) -> bytes:
+def name_of(party_index: int, party: ProbeParty) -> bytes:
     """What a party answers: ``shop/db (3)`` and a line end."""
     return printable(party.name).encode()[:_LONGEST_NAME] + f" ({party_index})\n".encode()
 
@@ -51,7 +51,7 @@ class Answerers:
     """
 
     def __init__(
-        self, plan: ProbePlan, topology: Topology, poll: epoll, handlers: dict[int, Handler]
+        self, plan: ProbePlan, topology: Topology, poll: epoll, handlers: dict[int, ReadyCallback]
     ) -> None:
         self.handlers = handlers
         """What to call when something comes, by descriptor; shared with others."""

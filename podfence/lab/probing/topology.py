@@ -23,8 +23,8 @@ from podfence.errors import LabError
 from podfence.kernel import netns
 from podfence.kernel.netns import Sysctl
 from podfence.kernel.rtnetlink import (
-    Request,
     Rtnetlink,
+    RtnetlinkRequest,
     VethEnd,
     address_gone,
     default_route,
@@ -36,7 +36,7 @@ from podfence.kernel.rtnetlink import (
     route_gone,
     veth,
 )
-from podfence.lab.testbed.probeplan import LabNode, Party, PartyKind, ProbePlan
+from podfence.lab.testbed.probeplan import LabNode, PartyKind, ProbeParty, ProbePlan
 from podfence.model.objects import IPAddress
 
 GATEWAY = {4: ip_address("169.254.1.1"), 6: ip_address("fe80::1")}
@@ -65,7 +65,7 @@ _ENABLE_V6 = (
 class _Pod(Struct, frozen=True):
     """A pod that is there. ``slot``: the number in the name of its interface on the node."""
 
-    party: Party
+    party: ProbeParty
     slot: int
     namespace: int
 
@@ -128,7 +128,7 @@ class Topology:
             return self.nodes[name]
         raise LabError(f"the lab has no pod and no node named {name}")
 
-    def _namespace(self, party: Party) -> int:
+    def _namespace(self, party: ProbeParty) -> int:
         return self.home if party.side is PartyKind.OUTSIDE else self.namespace_of(party.name)
 
     def _add_node(self, number: int, node: LabNode, outside: Rtnetlink) -> None:
@@ -142,7 +142,7 @@ class Topology:
         ways = (neighbour(GATEWAY[family], link.mac, link.index) for family in families)
         outside.apply(ways, of=f"node {node.name}")
 
-    def _add_pods(self, node: str, namespace: int, parties: Iterable[Party]) -> None:
+    def _add_pods(self, node: str, namespace: int, parties: Iterable[ProbeParty]) -> None:
         link = self._links[node]
         with Rtnetlink() as outside:
             with netns.inside(namespace), Rtnetlink() as inner:
@@ -214,7 +214,7 @@ def _apply_settings(settings: Iterable[Sysctl]) -> None:
         netns.write_sysctl(name, value)
 
 
-def _build_pod(slot: int, party: Party, node: Rtnetlink, settings: _Settings) -> _Pod:
+def _build_pod(slot: int, party: ProbeParty, node: Rtnetlink, settings: _Settings) -> _Pod:
     namespace = netns.create()
     link = _Link(f"p{slot}", _FIRST_INDEX + slot, _mac(_POD_MAC, slot), party.addresses)
     with netns.inside(namespace):
@@ -241,7 +241,7 @@ def _attach(
         lower.apply(_lower_requests(link, families), of=of)
 
 
-def _upper_requests(link: _Link, namespace: int) -> Iterator[Request]:
+def _upper_requests(link: _Link, namespace: int) -> Iterator[RtnetlinkRequest]:
     here = VethEnd(link.name, link.index, _GATEWAY_MAC)
     yield veth(here, VethEnd("eth0", _UPLINK, link.mac), namespace)
     for address in link.addresses:
@@ -249,7 +249,7 @@ def _upper_requests(link: _Link, namespace: int) -> Iterator[Request]:
         yield neighbour(address, link.mac, link.index)
 
 
-def _lower_requests(link: _Link, families: Collection[int]) -> Iterator[Request]:
+def _lower_requests(link: _Link, families: Collection[int]) -> Iterator[RtnetlinkRequest]:
     yield link_up(_LOOPBACK)
     yield link_up(_UPLINK)
     for address in link.addresses:

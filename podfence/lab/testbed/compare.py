@@ -16,7 +16,7 @@ from podfence.engine.evaluate import Judge
 from podfence.engine.permitted import Permitted
 from podfence.lab.testbed.probeplan import ProbePlan
 from podfence.lab.testbed.probes import Pair, Port, Probe, ProbeKind, ProbeOutcome, both, ones
-from podfence.lab.testbed.report import Check, PairResult, PortSeen, SentProbe
+from podfence.lab.testbed.report import PacketCheck, PairResult, PortSeen, SentProbe
 from podfence.model.objects import IPAddress
 from podfence.policy.flow import Flow
 from podfence.policy.index import PolicyIndex
@@ -106,7 +106,7 @@ class Observed(Struct, frozen=True, dict=True):
     control: bytes
     enforced: bytes
 
-    def disagreements(self) -> Iterator[Check]:
+    def disagreements(self) -> Iterator[PacketCheck]:
         """Probes with a control that did not go as the engine says."""
         if self.enforced.translate(_SAYS) == self.allowed:
             return
@@ -115,7 +115,7 @@ class Observed(Struct, frozen=True, dict=True):
             if self.control[number] == ProbeOutcome.OPEN and not agrees(bool(allowed), outcome):
                 yield self._check(number, outcome)
 
-    def without_control(self) -> Iterator[Check]:
+    def without_control(self) -> Iterator[PacketCheck]:
         """Probes without a control, with what became of that; those to ports that programs in the
         pods hold are left out."""
         for number in not_open(self.control):
@@ -145,10 +145,10 @@ class Observed(Struct, frozen=True, dict=True):
                     is_open = outcome is ProbeOutcome.OPEN
                     yield PortSeen(pair.family, protocol, port, is_open, agreed)
 
-    def _check(self, number: int, outcome: ProbeOutcome) -> Check:
+    def _check(self, number: int, outcome: ProbeOutcome) -> PacketCheck:
         probe = self.plan.probes[number]
         verdict = self._judge.verdict(flow_of(self.plan, probe))
-        return Check(SentProbe.of(self.plan, probe, outcome), verdict)
+        return PacketCheck(SentProbe.of(self.plan, probe, outcome), verdict)
 
     @cached_property
     def _judge(self) -> Judge:

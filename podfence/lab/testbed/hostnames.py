@@ -24,7 +24,7 @@ RESOLVER = (
 _LOCAL = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
-Entry = tuple[str, Sequence[IPAddress]]
+HostsEntry = tuple[str, Sequence[IPAddress]]
 
 
 def hosts_text(index: PolicyIndex, plan: ProbePlan, namespace: str) -> str:
@@ -37,7 +37,7 @@ def hosts_text(index: PolicyIndex, plan: ProbePlan, namespace: str) -> str:
     return _LOCAL + "".join(lines)
 
 
-def _entries(index: PolicyIndex, plan: ProbePlan, namespace: str) -> Iterator[Entry]:
+def _entries(index: PolicyIndex, plan: ProbePlan, namespace: str) -> Iterator[HostsEntry]:
     """Of two entries of one name, the first counts: a Service comes before a pod."""
     pods = {party.name: party.addresses for party in plan.parties if party.side is PartyKind.POD}
     for service in index.cluster.services:

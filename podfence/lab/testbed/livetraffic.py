@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-Interval = tuple[float, float]
+TimeSpan = tuple[float, float]
 """From the commit that revoked a flow to just before the one that allows it again, by the monotonic
 clock."""
 
@@ -47,7 +47,7 @@ class TrafficLosses(Struct, frozen=True):
     lost: int
 
 
-def account(traffic: Traffic, revoked: Mapping[int, Sequence[Interval]]) -> TrafficLosses:
+def account(traffic: Traffic, revoked: Mapping[int, Sequence[TimeSpan]]) -> TrafficLosses:
     """Judge an exchange. ``revoked``: when each flow that was revoked at some time was."""
     refused = leaked = kept = lost = 0
     for message in traffic.messages:
@@ -63,6 +63,6 @@ def account(traffic: Traffic, revoked: Mapping[int, Sequence[Interval]]) -> Traf
     return TrafficLosses(len(revoked), refused, leaked, flows - len(revoked), kept, lost)
 
 
-def _within(when: float, intervals: Iterable[Interval]) -> float | None:
+def _within(when: float, intervals: Iterable[TimeSpan]) -> float | None:
     """The end of the interval that holds a time."""
     return next((end for start, end in intervals if start <= when <= end), None)

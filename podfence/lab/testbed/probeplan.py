@@ -43,7 +43,7 @@ class PartyKind(Enum):
     SERVICE = "service"
 
 
-class Party(Struct, frozen=True):
+class ProbeParty(Struct, frozen=True):
     """One end of probes. ``name``: ``namespace/pod``, the node's name, the outside address, or
     ``service namespace/name``, which is only ever a target and no party of a plan.
 
@@ -86,7 +86,7 @@ class ProbePlan(Struct, frozen=True):
     """
 
     nodes: tuple[LabNode, ...]
-    parties: tuple[Party, ...]
+    parties: tuple[ProbeParty, ...]
     ports: tuple[int, ...]
     probes: Probes
     notes: tuple[str, ...] = ()
@@ -129,15 +129,15 @@ def make_plan(
     )
 
 
-def _pods(index: PolicyIndex, families: Sequence[int], notes: list[str]) -> list[Party]:
+def _pods(index: PolicyIndex, families: Sequence[int], notes: list[str]) -> list[ProbeParty]:
     """Pods with an address that an interface can carry and that is theirs alone."""
-    parties: list[Party] = []
+    parties: list[ProbeParty] = []
     absent: dict[str, list[str]] = {}
     for name, endpoint in index.endpoints.items():
         own = endpoint.addresses
         usable = tuple(a for a in own if a.version in families and is_usable(a))
         if usable:
-            parties.append(Party(name, PartyKind.POD, usable, endpoint.pod.node))
+            parties.append(ProbeParty(name, PartyKind.POD, usable, endpoint.pod.node))
         else:
             absent.setdefault(_why_absent(endpoint), []).append(name)
     for why, names in absent.items():
@@ -162,16 +162,16 @@ def _nodes(index: PolicyIndex, families: Sequence[int]) -> tuple[LabNode, ...]:
     )
 
 
-def _node_party(node: LabNode) -> Party:
+def _node_party(node: LabNode) -> ProbeParty:
     first: dict[int, IPAddress] = {}
     for address in node.addresses:
         first.setdefault(address.version, address)
-    return Party(node.name, PartyKind.NODE, tuple(first.values()), node.name)
+    return ProbeParty(node.name, PartyKind.NODE, tuple(first.values()), node.name)
 
 
 def _outside(
     index: PolicyIndex, families: Sequence[int], limit: int, notes: list[str]
-) -> list[Party]:
+) -> list[ProbeParty]:
     """One address of every outside class that has a usable one, none in a node's pod ranges."""
     services = (a for service in index.cluster.services for a in service.cluster_ips)
     taken = {*index.by_address, *index.by_node_address, *services}
@@ -185,7 +185,7 @@ def _outside(
     ]
     if len(found) > limit:
         notes.append(f"{limit} of {len(found)} kinds of outside addresses take part")
-    return [Party(str(a), PartyKind.OUTSIDE, (a,)) for a in spread(found, limit)]
+    return [ProbeParty(str(a), PartyKind.OUTSIDE, (a,)) for a in spread(found, limit)]
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:
@@ -195,7 +195,7 @@ def spread(items: Sequence[Item], count: int) -> list[Item]:
     return [items[at * len(items) // count] for at in range(count)]
 
 
-def _pairs(parties: Sequence[Party]) -> Iterator[tuple[int, int, int]]:
+def _pairs(parties: Sequence[ProbeParty]) -> Iterator[tuple[int, int, int]]:
     """``(source, target, family)`` of ordered pairs of which one at least is a pod."""
     pods = [party.side is PartyKind.POD for party in parties]
     speaks = [party.families for party in parties]
@@ -210,15 +210,15 @@ class _Cast(Struct, frozen=True):
     """Some of the parties, and the ports of their pairs. ``relevant`` None: every port for all."""
 
     index: PolicyIndex
-    pods: Sequence[Party]
-    nodes: Sequence[Party]
-    outside: Sequence[Party]
+    pods: Sequence[ProbeParty]
+    nodes: Sequence[ProbeParty]
+    outside: Sequence[ProbeParty]
     ports: Sequence[int]
     sctp: Sequence[int]
     relevant: RelevantPorts | None = None
 
     @property
-    def parties(self) -> tuple[Party, ...]:
+    def parties(self) -> tuple[ProbeParty, ...]:
         return (*self.pods, *self.nodes, *self.outside)
 
     def ports_of(self) -> Iterator[tuple[tuple[int, int, int], Sequence[int]]]:
@@ -257,7 +257,7 @@ class _Cast(Struct, frozen=True):
         return sum(len(p) for _, p in self.ports_of()) * len(PROTOCOLS) + others <= limit
 
 
-def _count_pairs(pods: Sequence[Party], others: Sequence[Party]) -> int:
+def _count_pairs(pods: Sequence[ProbeParty], others: Sequence[ProbeParty]) -> int:
     """Number of pairs in all families, without listing them."""
     total = 0
     for family in FAMILIES:

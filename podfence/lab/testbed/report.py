@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
-from podfence.lab.testbed.probeplan import Party, ProbePlan
+from podfence.lab.testbed.probeplan import ProbeParty, ProbePlan
 from podfence.lab.testbed.probes import Probe, ProbeOutcome
 from podfence.policy.flow import Verdict
 from podfence.policy.origin import Origin
@@ -15,8 +15,8 @@ from podfence.policy.origin import Origin
 class SentProbe(Struct, frozen=True):
     """One probe that was sent, and what became of it."""
 
-    source: Party
-    target: Party
+    source: ProbeParty
+    target: ProbeParty
     family: int
     """The IP version."""
     protocol: str
@@ -31,7 +31,7 @@ class SentProbe(Struct, frozen=True):
         return cls(*ends, probe.family, probe.protocol, probe.port, outcome)
 
 
-class Check(Struct, frozen=True):
+class PacketCheck(Struct, frozen=True):
     """One packet beside the engine's answer."""
 
     packet: SentProbe
@@ -52,8 +52,8 @@ class PortSeen(Struct, frozen=True):
 class PairResult(Struct, frozen=True):
     """Everything that was probed from one party to another, in the order of the plan."""
 
-    source: Party
-    target: Party
+    source: ProbeParty
+    target: ProbeParty
     ports: tuple[PortSeen, ...]
 
     @property
@@ -76,7 +76,7 @@ class Timings(Struct, frozen=True):
 class HeldPort(Struct, frozen=True):
     """A port that a program in the pod has, so that the lab cannot listen on it."""
 
-    party: Party
+    party: ProbeParty
     family: int
     """The IP version."""
     protocol: str
@@ -88,16 +88,16 @@ class HeldPort(Struct, frozen=True):
 class LabReport(Struct, frozen=True):
     """The whole result."""
 
-    parties: tuple[Party, ...]
+    parties: tuple[ProbeParty, ...]
     workloads: Mapping[str, str]
     """Name of a pod -> name of its workload, or its own."""
     probes: int
     """How many were compared with the engine."""
     agreements: int
     """How many of them went as the engine says."""
-    disagreements: tuple[Check, ...]
+    disagreements: tuple[PacketCheck, ...]
     """The others."""
-    without_control: tuple[Check, ...]
+    without_control: tuple[PacketCheck, ...]
     """Probes that prove nothing, because their control failed; not among ``probes``."""
     live_control: bool
     """The controls were sent with the policies enforced, from ends that no policy keeps out. False:

@@ -14,9 +14,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from podfence.engine.evaluate import Judge
-from podfence.lab.testbed.probeplan import LabNode, Party, PartyKind, ProbePlan
+from podfence.lab.testbed.probeplan import LabNode, PartyKind, ProbeParty, ProbePlan
 from podfence.lab.testbed.probes import Probe, ProbeOutcome
-from podfence.lab.testbed.report import Check, PairResult, PortSeen, SentProbe
+from podfence.lab.testbed.report import PacketCheck, PairResult, PortSeen, SentProbe
 from podfence.lab.testbed.usable import is_usable
 from podfence.model.cluster import Cluster
 from podfence.model.objects import IPAddress, Pod, Service, ServicePort
@@ -207,13 +207,13 @@ def listeners(plan: ProbePlan, every: Sequence[Frontend]) -> list[Probe]:
     ]
 
 
-Judged = dict[str, tuple[Flow, Verdict]]
+JudgedFlows = dict[str, tuple[Flow, Verdict]]
 """What the engine says of every backend that may get a probe, by the name of the backend's pod."""
 
 
 def judge_service_probes(
     index: PolicyIndex, plan: ProbePlan, every: Sequence[Frontend], made: Sequence[ServiceProbe]
-) -> list[Judged]:
+) -> list[JudgedFlows]:
     """What the engine says of each attempt."""
     judge = Judge(index)
 
@@ -226,7 +226,7 @@ def judge_service_probes(
     return [dict(judged(probe)) for probe in made]
 
 
-def due(judged: Sequence[Judged]) -> list[int]:
+def due(judged: Sequence[JudgedFlows]) -> list[int]:
     """Numbers of the attempts that have to be answered, whichever backend gets them."""
     return [
         at for at, said in enumerate(judged) if all(verdict.allowed for _, verdict in said.values())
@@ -237,9 +237,9 @@ def service_results(
     plan: ProbePlan,
     every: Sequence[Frontend],
     made: Sequence[ServiceProbe],
-    judged: Sequence[Judged],
+    judged: Sequence[JudgedFlows],
     answered: Sequence[int],
-) -> tuple[list[PairResult], list[Check]]:
+) -> tuple[list[PairResult], list[PacketCheck]]:
     """What was seen, and what should not have been. ``answered``: the index of the party that did,
     for each probe, -1: nobody.
 
@@ -248,7 +248,7 @@ def service_results(
     """
     parties = {f.service: _party(every, f.service) for f in every}
     seen: dict[tuple[int, str], list[PortSeen]] = {}
-    wrong: list[Check] = []
+    wrong: list[PacketCheck] = []
     for probe, said, by in zip(made, judged, answered, strict=True):
         service = every[probe.frontend].service
         who = plan.parties[by].name if by >= 0 else ""
@@ -263,7 +263,7 @@ def service_results(
             source, family = plan.parties[probe.source], probe.family
             backend = flow.protocol, flow.port
             packet = SentProbe(source, parties[service], family, *backend, outcome)
-            wrong.append(Check(packet, verdict))
+            wrong.append(PacketCheck(packet, verdict))
     pairs = [
         PairResult(plan.parties[source], parties[service], tuple(ports))
         for (source, service), ports in seen.items()
@@ -271,12 +271,12 @@ def service_results(
     return pairs, wrong
 
 
-def _outcome(who: str, said: Judged) -> ProbeOutcome:
+def _outcome(who: str, said: JudgedFlows) -> ProbeOutcome:
     if who in said:
         return ProbeOutcome.OPEN
     return ProbeOutcome.WRONG_PEER if who else ProbeOutcome.TIMEOUT
 
 
-def _party(every: Sequence[Frontend], service: str) -> Party:
+def _party(every: Sequence[Frontend], service: str) -> ProbeParty:
     own = dict.fromkeys(f.address for f in every if f.service == service)
-    return Party(f"service {service}", PartyKind.SERVICE, tuple(own))
+    return ProbeParty(f"service {service}", PartyKind.SERVICE, tuple(own))

@@ -11,24 +11,24 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
-from podfence.live.change import Change
+from podfence.live.change import LiveChange
 from podfence.live.pods import At
-from podfence.live.profiles import Held
+from podfence.live.profiles import HeldSelection
 from podfence.live.selections import Moved, Selections
 from podfence.model.networkpolicy import IPNetwork
-from podfence.nft.difference import Steps, steps
-from podfence.nft.lowering.batch import Batch, Shown
+from podfence.nft.difference import TableSteps, steps
+from podfence.nft.lowering.batch import PriorState, Shown
 from podfence.nft.lowering.delta import Delta, Gathered
 from podfence.nft.lowering.dispatch import AUDIT_MAPS, range_sets, spoken
-from podfence.nft.lowering.fragments import Fixed, Fragment, fragment
+from podfence.nft.lowering.fragments import FixedObject, Fragment, fragment
 from podfence.nft.lowering.identifiers import Namer
 from podfence.nft.lowering.leads import Leads
 from podfence.nft.lowering.lower import TABLE, LocalNode
-from podfence.nft.lowering.polarity import Uses
-from podfence.nft.lowering.side import Name, Objects, Side
+from podfence.nft.lowering.polarity import ChainUses
+from podfence.nft.lowering.side import ObjectName, ObjectSource, RulesetSide
 from podfence.nft.lowering.sizes import Sizes, sizes
 from podfence.nft.lowering.skeleton import range_set, skeleton
-from podfence.nft.lowering.tightening import Released, Tightening, Touched, judged, of_members
+from podfence.nft.lowering.tightening import Differences, Released, Tightening, judged, of_members
 from podfence.nft.lowering.views import FAMILIES
 from podfence.nft.objects import Chain, MemberSet, NamedObject, RangeSet, Table, VerdictMap
 from podfence.nft.ruleset import Ruleset
@@ -52,31 +52,31 @@ class Assembly:
         self._families = spoken((), node.pod_cidrs)
         self._policies: dict[int, DirectionPolicy] = {}
         self._fragments: dict[int, Fragment] = {}
-        self._uses: Counter[Name] = Counter()
+        self._uses: Counter[ObjectName] = Counter()
         self._lent: Counter[str] = Counter()
-        self._fixed: dict[Name, Fixed] = {}
+        self._fixed: dict[ObjectName, FixedObject] = {}
         self._members: dict[str, Shown] = {}
         self._showing: dict[int, dict[str, int]] = {}
-        """By ``Held.number``, the sets that show it, each with its family."""
+        """By ``HeldSelection.number``, the sets that show it, each with its family."""
         self._leads = Leads(self._namer)
         self._speaking = dict.fromkeys(FAMILIES, 0)
         """By IP version, how many addresses lead somewhere."""
         self._audits = False
         self._skeleton = _skeleton(node, audit=False)
-        self._chain_uses = Uses(self._skeleton.values())
-        self._batch = Batch({})
+        self._chain_uses = ChainUses(self._skeleton.values())
+        self._batch = PriorState({})
 
     def __len__(self) -> int:
         """How many objects and names there are for groups of pods."""
         objects = len(self._fixed) + len(self._members) + len(self._uses)
         return objects + len(self._lent) + len(self._namer)
 
-    def apply(self, change: Change) -> Delta:
+    def apply(self, change: LiveChange) -> Delta:
         """Take a change in. Changes have to be taken in one by one, each when it was made."""
         if not change:
             nothing = Transaction(OUR_TABLE)
             return Delta(nothing, released=change.released, given=change.given)
-        self._batch = Batch({(m.number, m.family): m for m in change.moved})
+        self._batch = PriorState({(m.number, m.family): m for m in change.moved})
         self._leads.begin()
         self._set_cidrs(change.pod_cidrs)
         self._take_policies(change)
@@ -120,7 +120,7 @@ class Assembly:
 
     # -- fragments
 
-    def _take_policies(self, change: Change) -> None:
+    def _take_policies(self, change: LiveChange) -> None:
         before = self._families
         for policy in change.gone:
             del self._policies[policy.number]
@@ -160,17 +160,17 @@ class Assembly:
                 self._note(declared.name, shown)
                 self._stop_showing(declared.name, shown)
 
-    def _set_fixed(self, name: Name, item: Fixed) -> None:
+    def _set_fixed(self, name: ObjectName, item: FixedObject) -> None:
         self._uses[name] += 1
         self._batch.changed.setdefault(name, self._fixed.get(name))
         self._fixed[name] = item
 
-    def _drop_fixed(self, name: Name) -> None:
+    def _drop_fixed(self, name: ObjectName) -> None:
         if self._is_unused(name):
             self._batch.changed.setdefault(name, self._fixed[name])
             del self._fixed[name]
 
-    def _is_unused(self, name: Name) -> bool:
+    def _is_unused(self, name: ObjectName) -> bool:
         """Whether nobody uses it, once one less does."""
         self._uses[name] -= 1
         if self._uses[name]:
@@ -234,7 +234,7 @@ class Assembly:
         family = shown.declared.elements.family
         return replace(shown.declared, elements=self._members_of(shown.held, family))
 
-    def _members_of(self, held: Held, family: int) -> Members:
+    def _members_of(self, held: HeldSelection, family: int) -> Members:
         """Of a selection, read once in a batch: several sets may show it, before and after."""
         key, known = (held.number, family), self._batch.members
         if key not in known:
@@ -283,7 +283,7 @@ class Assembly:
             self._batch.changed.update(((False, s.name), s) for s in range_sets(self._cidrs))
             self._cidrs = pod_cidrs
 
-    def _delta(self, change: Change) -> Delta:
+    def _delta(self, change: LiveChange) -> Delta:
         before, after = Gathered(), Gathered()
         for name, item in self._batch.changed.items():
             before.add(item)
@@ -307,12 +307,12 @@ class Assembly:
             self._chain_uses.add(chain)
         return Delta(transaction, tightens, change.released, change.given)
 
-    def _tightens(self, transaction: Transaction, found: Steps, released: Released) -> Tightening:
+    def _tightens(self, done: Transaction, found: TableSteps, released: Released) -> Tightening:
         if not (self._batch.changed or self._batch.shown or self._leads.is_changed):
             return of_members(found.taken, found.put, self._chain_uses, released)
-        before = Side(Objects(self._kind_before, self._find_before, self._names_before))
-        after = Side(Objects(self._kind, self._find, self._names))
-        touched = Touched.by(transaction, before, after)
+        before = RulesetSide(ObjectSource(self._kind_before, self._find_before, self._names_before))
+        after = RulesetSide(ObjectSource(self._kind, self._find, self._names))
+        touched = Differences.by(done, before, after)
         return judged(before, after, touched, self._chain_uses, released, self._is_within)
 
     def _is_within(self, old: str, new: str) -> bool | None:
@@ -328,7 +328,7 @@ class Assembly:
             return None
         return self._selections.is_within(before.held, after.held, family)
 
-    def _show_moved(self, moved: Moved, found: Steps) -> None:
+    def _show_moved(self, moved: Moved, found: TableSteps) -> None:
         """What moved in a selection moves in the sets that showed it before and do so now."""
         for name, family in self._showing.get(moved.number, {}).items():
             if family == moved.family and name not in self._batch.shown:
@@ -340,7 +340,7 @@ class Assembly:
 
     # -- every object of the table by name, as it is and as it was before this change
 
-    def _kind(self, name: Name) -> type[NamedObject] | None:
+    def _kind(self, name: ObjectName) -> type[NamedObject] | None:
         is_chain, text = name
         item = self._fixed.get(name)
         if item is not None:
@@ -351,7 +351,7 @@ class Assembly:
             return MemberSet
         return RangeSet if text in _RANGES else self._leads.kind(text)
 
-    def _find(self, name: Name) -> NamedObject:
+    def _find(self, name: ObjectName) -> NamedObject:
         is_chain, text = name
         item = self._fixed.get(name)
         if item is not None:
@@ -364,12 +364,12 @@ class Assembly:
             return next(ranges for ranges in range_sets(self._cidrs) if ranges.name == text)
         return self._leads.find(text)
 
-    def _names(self) -> Iterator[Name]:
+    def _names(self) -> Iterator[ObjectName]:
         yield from self._fixed
         yield from ((True, name) for name in self._skeleton)
         yield from ((False, name) for name in (*self._members, *_RANGES, *self._leads.names()))
 
-    def _kind_before(self, name: Name) -> type[NamedObject] | None:
+    def _kind_before(self, name: ObjectName) -> type[NamedObject] | None:
         if name in self._batch.changed:
             item = self._batch.changed[name]
             return None if item is None else type(item)
@@ -378,7 +378,7 @@ class Assembly:
             return None if self._batch.shown[text] is None else MemberSet
         return self._kind(name)
 
-    def _find_before(self, name: Name) -> NamedObject:
+    def _find_before(self, name: ObjectName) -> NamedObject:
         item = self._batch.changed.get(name)
         if item is not None:
             return item
@@ -389,7 +389,7 @@ class Assembly:
         is_led = name not in self._fixed and self._leads.kind(text) is not None
         return self._leads.find_before(text) if is_led else self._find(name)
 
-    def _names_before(self) -> Iterator[Name]:
+    def _names_before(self) -> Iterator[ObjectName]:
         shown = ((False, name) for name in self._batch.shown)
         yield from dict.fromkeys((*self._names(), *self._batch.changed, *shown))
 

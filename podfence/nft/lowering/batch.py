@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from podfence.live.profiles import Held
+from podfence.live.profiles import HeldSelection
 from podfence.live.selections import Moved
-from podfence.nft.lowering.side import Name
+from podfence.nft.lowering.side import ObjectName
 from podfence.nft.objects import MemberSet, NamedObject
 from podfence.sets.members import Members
 
@@ -16,12 +16,12 @@ class Shown:
 
     __slots__ = ("declared", "held")
 
-    def __init__(self, declared: MemberSet, held: Held | None) -> None:
+    def __init__(self, declared: MemberSet, held: HeldSelection | None) -> None:
         self.declared = declared
         self.held = held
 
 
-class Batch:
+class PriorState:
     """What was there before a change touched it. ``moved``: members of selections, by number and
     family. ``members``: those of selections, as far as they were read. ``changed`` and ``shown``:
     objects, and sets of addresses, that are others now; None where there was none. ``unheld``:
@@ -31,7 +31,7 @@ class Batch:
     def __init__(self, moved: Mapping[tuple[int, int], Moved]) -> None:
         self.moved = moved
         self.members: dict[tuple[int, int], Members] = {}
-        self.changed: dict[Name, NamedObject | None] = {}
+        self.changed: dict[ObjectName, NamedObject | None] = {}
         self.shown: dict[str, Shown | None] = {}
-        self.unheld: list[Held] = []
+        self.unheld: list[HeldSelection] = []
         self.unnamed: set[str] = set()

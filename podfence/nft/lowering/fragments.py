@@ -19,7 +19,7 @@ from podfence.policy.index import DirectionPolicy, PodPeers
 from podfence.policy.words import Selection
 from podfence.sets.members import Members
 
-Fixed = Chain | Set | RangeSet | VerdictMap
+FixedObject = Chain | Set | RangeSet | VerdictMap
 """What a name stands for once and for all, as long as its origin says the same."""
 
 
@@ -29,7 +29,7 @@ class Fragment(Struct, frozen=True):
     pods and domain names in the others. ``names``: all that were given away for it."""
 
     group: str = ""
-    fixed: tuple[Fixed, ...] = ()
+    fixed: tuple[FixedObject, ...] = ()
     members: tuple[MemberSet, ...] = ()
     selections: dict[str, Selection] = {}
     names: frozenset[str] = frozenset()

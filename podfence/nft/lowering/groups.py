@@ -18,14 +18,14 @@ from podfence.nft.lowering.deny import deny_rules, prefix_of
 from podfence.nft.lowering.identifiers import Namer, group_comment, match_comment
 from podfence.nft.lowering.keyed import RunWriter
 from podfence.nft.lowering.peers import PeerSets
-from podfence.nft.lowering.portruns import Entry, in_runs
+from podfence.nft.lowering.portruns import RuleMatch, in_runs
 from podfence.nft.lowering.ports import PortQuestions
 from podfence.nft.lowering.tierchains import SharedTiers
 from podfence.nft.lowering.views import DESTINATIONS, FAMILIES, SOURCES, View
 from podfence.nft.objects import RETURN, Chain, Lookup, Rule, Verdict, VerdictMap, goto, jump
 from podfence.policy.index import CompiledTier, DirectionPolicy
 
-Entries = list[tuple[Verdict, Entry]]
+VerdictMatches = list[tuple[Verdict, RuleMatch]]
 
 
 def self_sets() -> dict[int, str]:
@@ -109,7 +109,7 @@ class Groups:
         yield from found.values()
 
     def _of_view(
-        self, start: Chain, asked: _Asked, entries: Entries | None, view: View
+        self, start: Chain, asked: _Asked, entries: VerdictMatches | None, view: View
     ) -> Iterator[Chain]:
         """The earlier tiers, each left by ``return`` for the next; then the isolation."""
         isolated = entries is not None
@@ -143,10 +143,10 @@ class Groups:
         return found
 
 
-def _entries(isolation: CompiledTier) -> Entries:
+def _entries(isolation: CompiledTier) -> VerdictMatches:
     """What isolation lets pass."""
     return [
-        (RETURN, Entry(match.peers, match.ports, match_comment(rule.origin, match)))
+        (RETURN, RuleMatch(match.peers, match.ports, match_comment(rule.origin, match)))
         for rule in isolation.rules
         for match in rule.matches
     ]

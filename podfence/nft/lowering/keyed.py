@@ -21,7 +21,7 @@ from pyroaring import FrozenBitMap
 from podfence.nft.lowering.identifiers import Namer, joint_comment
 from podfence.nft.lowering.ordered import PortLists, by_port
 from podfence.nft.lowering.peers import PeerSets
-from podfence.nft.lowering.portruns import Entry, Run, until
+from podfence.nft.lowering.portruns import RuleMatch, Run, until
 from podfence.nft.lowering.ports import PORT_KEY, PortQuestions, split_ports
 from podfence.nft.lowering.views import FAMILIES, View
 from podfence.nft.objects import Chain, Field, Key, Rule, Verdict, VerdictMap, Vmap, goto
@@ -90,7 +90,7 @@ class RunWriter:
 
     def _one_verdict(self, start: Chain, run: Run, default: Verdict, view: View) -> list[Chain]:
         found: list[Chain] = []
-        entries: Iterable[Entry] = run.entries
+        entries: Iterable[RuleMatch] = run.entries
         if len(run.entries) > MAX_LINEAR:
             keys, rest = _by_port(run.entries)
             entries = _united(rest)
@@ -105,7 +105,7 @@ class RunWriter:
         self,
         chain: Chain,
         onward: Chain,
-        keys: Mapping[Key, list[Entry]],
+        keys: Mapping[Key, list[RuleMatch]],
         verdict: Verdict,
         view: View,
     ) -> Iterator[Chain]:
@@ -127,14 +127,14 @@ class RunWriter:
         yield from chains.values()
         yield replace(chain, rules=(*chain.rules, *ends))
 
-    def _rules(self, entries: Iterable[Entry], verdict: Verdict, view: View) -> Iterator[Rule]:
+    def _rules(self, entries: Iterable[RuleMatch], verdict: Verdict, view: View) -> Iterator[Rule]:
         for entry in entries:
             for ports in self._ports.alternatives(entry.ports, view.port):
                 for peers in self._peers.alternatives(entry.peers, view.peer):
                     yield Rule((*peers, *ports, verdict), entry.comment)
 
 
-def _peer_names(entries: Iterable[Entry]) -> list[tuple[str, str]]:
+def _peer_names(entries: Iterable[RuleMatch]) -> list[tuple[str, str]]:
     return [(entry.peers.key, entry.comment) for entry in entries]
 
 
@@ -149,10 +149,10 @@ def _origin(runs: Iterable[Run]) -> str:
     )
 
 
-def _by_port(entries: Iterable[Entry]) -> tuple[dict[Key, list[Entry]], list[Entry]]:
+def _by_port(entries: Iterable[RuleMatch]) -> tuple[dict[Key, list[RuleMatch]], list[RuleMatch]]:
     """Entries by each port that can be looked up, and what is left to ask of all packets."""
-    keyed: defaultdict[Key, list[Entry]] = defaultdict(list)
-    rest: list[Entry] = []
+    keyed: defaultdict[Key, list[RuleMatch]] = defaultdict(list)
+    rest: list[RuleMatch] = []
     for entry in entries:
         keys, ports = split_ports(entry.ports)
         for key in keys:
@@ -162,9 +162,9 @@ def _by_port(entries: Iterable[Entry]) -> tuple[dict[Key, list[Entry]], list[Ent
     return dict(keyed), rest
 
 
-def _united(entries: Iterable[Entry]) -> Iterator[Entry]:
+def _united(entries: Iterable[RuleMatch]) -> Iterator[RuleMatch]:
     """Entries that ask the same ports as few entries; order is not kept."""
-    by_ports: defaultdict[PortSet, dict[str, Entry]] = defaultdict(dict)
+    by_ports: defaultdict[PortSet, dict[str, RuleMatch]] = defaultdict(dict)
     for entry in entries:
         by_ports[entry.ports].setdefault(entry.peers.key, entry)
     for alike in by_ports.values():
@@ -178,13 +178,13 @@ def _united(entries: Iterable[Entry]) -> Iterator[Entry]:
                 yield from _unions(list(alike.values()), family)
 
 
-def _unions(entries: Sequence[Entry], family: int) -> Iterator[Entry]:
+def _unions(entries: Sequence[RuleMatch], family: int) -> Iterator[RuleMatch]:
     """One entry for all pods of a family, one for all its ipBlocks, one for all nodes, and one for
     all domain names."""
-    pods: list[tuple[Entry, PodPeers]] = []
-    fixed: list[tuple[Entry, AddressPeers]] = []
-    volatile: list[tuple[Entry, AddressPeers]] = []
-    named: list[tuple[Entry, AddressPeers]] = []
+    pods: list[tuple[RuleMatch, PodPeers]] = []
+    fixed: list[tuple[RuleMatch, AddressPeers]] = []
+    volatile: list[tuple[RuleMatch, AddressPeers]] = []
+    named: list[tuple[RuleMatch, AddressPeers]] = []
     for entry in entries:
         peers = entry.peers
         if isinstance(peers, Everyone) or peers.family not in (None, family):
@@ -225,9 +225,9 @@ def _joint_addresses(key: str, peers: Sequence[AddressPeers]) -> AddressPeers:
     return AddressPeers(key, first.family, addresses, classes, first.volatile, names)
 
 
-def _joint_key(entries: Sequence[Entry]) -> str:
+def _joint_key(entries: Sequence[RuleMatch]) -> str:
     return f"any of {sorted(entry.peers.key for entry in entries)}"
 
 
-def _union(entries: Sequence[Entry], peers: Peers) -> Entry:
-    return Entry(peers, entries[0].ports, joint_comment([entry.comment for entry in entries]))
+def _union(entries: Sequence[RuleMatch], peers: Peers) -> RuleMatch:
+    return RuleMatch(peers, entries[0].ports, joint_comment([entry.comment for entry in entries]))

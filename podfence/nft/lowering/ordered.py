@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from podfence.nft.lowering.portruns import Entry, Run, in_runs, until
+from podfence.nft.lowering.portruns import RuleMatch, Run, in_runs, until
 from podfence.nft.lowering.ports import PROTOCOL_NUMBERS, split_ports
 from podfence.nft.objects import Key, Verdict
 from podfence.policy.index import Everyone
@@ -27,7 +27,7 @@ SHARED = 16
 MAX_COPIES = 16
 """Places that a rule may have in lists, on the average."""
 
-Numbered = tuple[Verdict, Entry]
+Numbered = tuple[Verdict, RuleMatch]
 
 
 class PortList(Struct, frozen=True):

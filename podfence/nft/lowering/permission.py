@@ -41,14 +41,14 @@ from podfence.nft.objects import (
 from podfence.nft.ruleset import AnySet
 from podfence.sets.members import Members
 
-Condition = frozenset[Expression]
+Conjunction = frozenset[Expression]
 """What a rule that allows asks; the empty one asks nothing."""
-_ALL: Condition = frozenset()
+_ALL: Conjunction = frozenset()
 _ENDS = (DROP, ACCEPT)
 """Of what is denied, and of what would be, which is accepted where nothing is left to ask."""
 
 
-class Rules(Protocol):
+class ReadableRuleset(Protocol):
     """What is read of a ruleset; values may be made when they are asked for."""
 
     @property
@@ -79,8 +79,8 @@ class Proof:
 
     def __init__(
         self,
-        before: Rules,
-        after: Rules,
+        before: ReadableRuleset,
+        after: ReadableRuleset,
         smaller: Iterable[str],
         released: Mapping[int, Members],
         known: Known,
@@ -140,13 +140,13 @@ class Proof:
             return False
         return not old.onward or (bool(new.onward) and self.keeps(old.onward, new.onward))
 
-    def _covered(self, condition: Condition, new: set[Condition]) -> bool:
+    def _covered(self, condition: Conjunction, new: set[Conjunction]) -> bool:
         """Some new rule asks no more than an old one."""
         if condition in new and all(self._implied(part, condition) for part in condition):
             return True
         return any(all(self._implied(part, condition) for part in asked) for asked in new)
 
-    def _implied(self, asked: Expression, condition: Condition) -> bool:
+    def _implied(self, asked: Expression, condition: Conjunction) -> bool:
         """Whether what meets ``condition`` meets what the new rules call ``asked``."""
         if not isinstance(asked, Lookup):
             return asked in condition
@@ -263,7 +263,7 @@ class _Rest(Struct, frozen=True):
     """Packets pass that meet one of ``conditions``; the others go on to the chain ``onward``, or
     are denied where there is none."""
 
-    conditions: tuple[Condition, ...]
+    conditions: tuple[Conjunction, ...]
     onward: str = ""
 
 
@@ -282,7 +282,7 @@ class _Allowed(Struct, frozen=True):
 class _Reader:
     """Chains of one side as lists of what they allow, each read once."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: ReadableRuleset) -> None:
         self.rules = rules
         self._known: dict[str, _Allowed | None] = {}
 
@@ -320,7 +320,7 @@ class _Reader:
         return _Allowed(rest, asked, guards)
 
     def _rest(self, rules: Iterable[Rule]) -> _Rest:
-        conditions: list[Condition] = []
+        conditions: list[Conjunction] = []
         for rule in rules:
             condition, verdict = _split(rule)
             if verdict == RETURN:
@@ -353,7 +353,7 @@ def _guard(rule: Rule) -> str:
     return first.chain if isinstance(first, Verdict) and first.kind is VerdictKind.JUMP else ""
 
 
-def _split(rule: Rule) -> tuple[Condition, Verdict | None]:
+def _split(rule: Rule) -> tuple[Conjunction, Verdict | None]:
     """What a rule asks, and its verdict; None when it only notes something."""
     *asked, last = rule.parts
     if isinstance(last, Log):

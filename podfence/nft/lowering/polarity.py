@@ -35,7 +35,7 @@ def rule_polarity(rule: Rule) -> Polarity:
     return Polarity.BOTH
 
 
-class Uses:
+class ChainUses:
     """Which chains ask which sets and maps. Changes with the chains; one chain costs its rules."""
 
     def __init__(self, chains: Iterable[Chain] = ()) -> None:

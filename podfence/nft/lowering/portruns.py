@@ -15,7 +15,7 @@ from podfence.policy.index import Peers
 from podfence.sets import PortSet
 
 
-class Entry(Struct, frozen=True):
+class RuleMatch(Struct, frozen=True):
     """One match of one rule. ``comment``: where it comes from."""
 
     peers: Peers
@@ -26,11 +26,11 @@ class Entry(Struct, frozen=True):
 class Run(Struct, frozen=True):
     """Neighbouring entries of one verdict."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[RuleMatch, ...]
     verdict: Verdict
 
 
-def in_runs(entries: Iterable[tuple[Verdict, Entry]]) -> list[Run]:
+def in_runs(entries: Iterable[tuple[Verdict, RuleMatch]]) -> list[Run]:
     """Entries in their order; neighbours of one verdict together."""
     return [
         Run(tuple(entry for _, entry in alike), verdict)

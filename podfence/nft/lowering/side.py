@@ -11,30 +11,30 @@ from typing import Generic, TypeVar
 from podfence.nft.objects import Chain, MemberSet, NamedObject, RangeSet, Set, VerdictMap
 from podfence.nft.ruleset import AnySet
 
-Name = tuple[bool, str]
+ObjectName = tuple[bool, str]
 """Chains and sets may share names: whether it is a chain, and its name."""
 T = TypeVar("T", bound=NamedObject)
 
 
-class Objects:
+class ObjectSource:
     """Where objects come from. ``kind``: what a name stands for, None for nothing; ``find``: the
     object. ``names``: all that there are."""
 
     def __init__(
         self,
-        kind: Callable[[Name], type[NamedObject] | None],
-        find: Callable[[Name], NamedObject],
-        names: Callable[[], Iterator[Name]],
+        kind: Callable[[ObjectName], type[NamedObject] | None],
+        find: Callable[[ObjectName], NamedObject],
+        names: Callable[[], Iterator[ObjectName]],
     ) -> None:
         self.kind = kind
         self.find = find
         self.names = names
 
 
-class Side:
+class RulesetSide:
     """Objects by kind and name."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: ObjectSource) -> None:
         self._sets = _ByName[AnySet](objects, False, (Set, MemberSet, RangeSet))
         self._maps = _ByName[VerdictMap](objects, False, (VerdictMap,))
         self._chains = _ByName[Chain](objects, True, (Chain,))
@@ -58,7 +58,7 @@ class Side:
 class _ByName(Mapping[str, T], Generic[T]):
     """Objects of some kinds, each made once."""
 
-    def __init__(self, objects: Objects, is_chain: bool, kinds: tuple[type[T], ...]) -> None:
+    def __init__(self, objects: ObjectSource, is_chain: bool, kinds: tuple[type[T], ...]) -> None:
         self._objects = objects
         self._is_chain = is_chain
         self._kinds = kinds

@@ -15,7 +15,7 @@ from podfence.nft.lowering.identifiers import Namer, action_comment
 from podfence.nft.lowering.identifiers import tier_comment as comment_of
 from podfence.nft.lowering.identifiers import tier_key as key_of
 from podfence.nft.lowering.keyed import RunWriter
-from podfence.nft.lowering.portruns import Entry, in_runs
+from podfence.nft.lowering.portruns import RuleMatch, in_runs
 from podfence.nft.lowering.views import View
 from podfence.nft.objects import (
     RETURN,
@@ -114,7 +114,7 @@ class SharedTiers:
             entries = (
                 (
                     verdicts[rule.action],
-                    Entry(match.peers, match.ports, action_comment(rule, match)),
+                    RuleMatch(match.peers, match.ports, action_comment(rule, match)),
                 )
                 for rule in tier.rules
                 if rule.action in verdicts

@@ -17,8 +17,8 @@ from msgspec import Struct
 
 from podfence.nft.difference import without
 from podfence.nft.lowering.peers import OF_NAMES
-from podfence.nft.lowering.permission import Known, Proof, Rules, unknown
-from podfence.nft.lowering.polarity import Polarity, Uses
+from podfence.nft.lowering.permission import Known, Proof, ReadableRuleset, unknown
+from podfence.nft.lowering.polarity import ChainUses, Polarity
 from podfence.nft.lowering.skeleton import FAST, STAMP, range_set, stateless_map, verdict_map
 from podfence.nft.lowering.views import AUDIT_VIEWS, FAMILIES, VIEWS, View
 from podfence.nft.objects import (
@@ -73,7 +73,7 @@ class Tightening(IntEnum):
     NOW = 2
 
 
-class Touched(Struct, frozen=True):
+class Differences(Struct, frozen=True):
     """What differs between two rulesets, of what is in both. ``taken`` and ``put``: elements, by
     the name of their set or map. ``chains``: their rules or hooks differ. ``made``: there is a base
     chain more or less, or a set has become another kind of thing."""
@@ -84,7 +84,7 @@ class Touched(Struct, frozen=True):
     made: bool = False
 
     @classmethod
-    def between(cls, before: Ruleset, after: Ruleset) -> Touched:
+    def between(cls, before: Ruleset, after: Ruleset) -> Differences:
         """By comparing all that is not the very same object."""
         old, new = ({**rules.sets, **rules.maps} for rules in (before, after))
         pairs = [(item, new[name]) for name, item in old.items() if name in new]
@@ -103,7 +103,9 @@ class Touched(Struct, frozen=True):
         )
 
     @classmethod
-    def by(cls, transaction: Transaction, before: Rules, after: Rules) -> Touched:
+    def by(
+        cls, transaction: Transaction, before: ReadableRuleset, after: ReadableRuleset
+    ) -> Differences:
         """What the operations of a transaction say, which leads from ``before`` to ``after``."""
         taken: dict[str, ElementHolder] = {}
         put: dict[str, ElementHolder] = {}
@@ -134,15 +136,15 @@ def tightening(before: Ruleset, after: Ruleset, released: Released = _NOBODY) ->
     """What the step from one whole ruleset to another takes away; NO is a proof. Both are rulesets
     of ``lower`` for one node; their epochs are not compared. ``released``: addresses that only
     disappeared, and that nobody has got since."""
-    touched = Touched.between(before, after)
-    return judged(before, after, touched, Uses(before.chains.values()), released)
+    touched = Differences.between(before, after)
+    return judged(before, after, touched, ChainUses(before.chains.values()), released)
 
 
 def judged(
-    before: Rules,
-    after: Rules,
-    touched: Touched,
-    uses: Uses,
+    before: ReadableRuleset,
+    after: ReadableRuleset,
+    touched: Differences,
+    uses: ChainUses,
     released: Released = _NOBODY,
     known: Known = unknown,
 ) -> Tightening:
@@ -160,7 +162,7 @@ def judged(
 def of_members(
     taken: Iterable[ElementHolder],
     put: Iterable[ElementHolder],
-    uses: Uses,
+    uses: ChainUses,
     released: Released = _NOBODY,
 ) -> Tightening:
     """The same for a step that does nothing but to move members of sets that are there before and
@@ -176,10 +178,10 @@ class _Judgement:
 
     def __init__(
         self,
-        before: Rules,
-        after: Rules,
-        touched: Touched,
-        uses: Uses,
+        before: ReadableRuleset,
+        after: ReadableRuleset,
+        touched: Differences,
+        uses: ChainUses,
         released: Released,
         known: Known,
     ) -> None:
@@ -284,7 +286,7 @@ def _elements(parts: Mapping[str, ElementHolder], name: str) -> Mapping[Key, Ver
     return part.elements if isinstance(part, VerdictMap) else {}
 
 
-def _in_both(name: str, before: Rules, after: Rules) -> bool:
+def _in_both(name: str, before: ReadableRuleset, after: ReadableRuleset) -> bool:
     return any(
         name in old and name in new
         for old, new in ((before.sets, after.sets), (before.maps, after.maps))
@@ -299,7 +301,7 @@ def _bases(ruleset: Ruleset) -> set[str]:
     return {name for name, chain in ruleset.chains.items() if chain.base is not None}
 
 
-def _fixed(rules: Rules, uses: Uses) -> set[str]:
+def _fixed(rules: ReadableRuleset, uses: ChainUses) -> set[str]:
     """Chains that base chains reach without a map."""
     found: set[str] = set()
     waiting = [*uses.bases]

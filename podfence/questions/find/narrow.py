@@ -15,7 +15,7 @@ from podfence.policy.index import PolicyIndex
 from podfence.questions.connectivity import Connectivity, Group, Row
 from podfence.questions.tests.ends import ResolvedEnd
 from podfence.questions.tests.form import PortSpec
-from podfence.questions.tests.world import World
+from podfence.questions.tests.world import ClusterWorld
 from podfence.sets import PortSet
 
 
@@ -27,7 +27,7 @@ class RowFilter(Struct, frozen=True):
     ports: PortSpec | None = None
 
 
-def narrowed(answer: Connectivity, world: World, wish: RowFilter) -> Connectivity:
+def narrowed(answer: Connectivity, world: ClusterWorld, wish: RowFilter) -> Connectivity:
     """The rows that hold somebody of the wish. ``world``: of the same index."""
     near = _numbers(answer, world, wish.sources)
     far = _numbers(answer, world, wish.destinations)
@@ -56,11 +56,13 @@ def resolved(ports: PortSpec, index: PolicyIndex, number: int) -> PortSet:
     return found
 
 
-def _numbers(answer: Connectivity, world: World, found: ResolvedEnd | None) -> frozenset[int]:
+def _numbers(
+    answer: Connectivity, world: ClusterWorld, found: ResolvedEnd | None
+) -> frozenset[int]:
     return frozenset(g.number for g in answer.groups if found is None or _holds(g, world, found))
 
 
-def _holds(group: Group, world: World, found: ResolvedEnd) -> bool:
+def _holds(group: Group, world: ClusterWorld, found: ResolvedEnd) -> bool:
     if group.workload is None:
         return bool(group.addresses and group.addresses & found.addresses)
     space = group.workload.namespace

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from podfence.policy.flow import Direction
 from podfence.questions.tests.judge import is_closed
-from podfence.questions.tests.world import World
+from podfence.questions.tests.world import ClusterWorld
 
 
 class Openness(Struct, frozen=True):
@@ -23,17 +23,17 @@ class Openness(Struct, frozen=True):
     open: tuple[Direction, ...]
 
 
-def unprotected(world: World, without: Set[str] = frozenset()) -> tuple[Openness, ...]:
+def unprotected(world: ClusterWorld, without: Set[str] = frozenset()) -> tuple[Openness, ...]:
     """Pods of today that are open in some direction. ``without``: those that are not certain."""
     return tuple(each for each in _openness(world, world.real, without) if each.open)
 
 
-def newcomers(world: World, without: Set[str] = frozenset()) -> tuple[Openness, ...]:
+def newcomers(world: ClusterWorld, without: Set[str] = frozenset()) -> tuple[Openness, ...]:
     """Each pod to come, whether it would be open or not."""
     return tuple(_openness(world, world.newcomers, without))
 
 
-def _openness(world: World, pods: Iterable[int], without: Set[str]) -> Iterator[Openness]:
+def _openness(world: ClusterWorld, pods: Iterable[int], without: Set[str]) -> Iterator[Openness]:
     found: dict[tuple[str, tuple[Direction, ...]], list[str]] = defaultdict(list)
     known: dict[int, tuple[Direction, ...]] = {}
     for pod in (each for each in pods if world.pods[each] not in without):
@@ -45,5 +45,5 @@ def _openness(world: World, pods: Iterable[int], without: Set[str]) -> Iterator[
         yield Openness(name, tuple(sorted(members)), open_)
 
 
-def _is_closed(world: World, number: int, direction: Direction) -> bool:
+def _is_closed(world: ClusterWorld, number: int, direction: Direction) -> bool:
     return is_closed(world.index.policies[number].of(direction), world, number, direction)

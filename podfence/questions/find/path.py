@@ -12,7 +12,7 @@ from msgspec import Struct
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.engine.porttable import NOTHING_ID
-from podfence.questions.tests.world import Family, World
+from podfence.questions.tests.world import ClusterWorld, Family
 from podfence.sets import PortSet
 
 
@@ -26,7 +26,7 @@ class Hop(Struct, frozen=True):
 
 
 def shortest(
-    world: World, sources: FrozenBitMap, targets: FrozenBitMap, ports: PortSet, hops: int
+    world: ClusterWorld, sources: FrozenBitMap, targets: FrozenBitMap, ports: PortSet, hops: int
 ) -> tuple[Hop, ...]:
     """The hops of a shortest way from one of ``sources`` to one of ``targets``, all over one IP
     version; () where there is none of at most ``hops``. ``ports``: those that each hop may use."""
@@ -35,12 +35,12 @@ def shortest(
     return min(ways, key=len) if ways else ()
 
 
-def _all(world: World) -> tuple[Family, ...]:
+def _all(world: ClusterWorld) -> tuple[Family, ...]:
     return tuple(world.families.values())
 
 
 def _shortest(
-    world: World,
+    world: ClusterWorld,
     family: Family,
     sources: FrozenBitMap,
     targets: FrozenBitMap,
@@ -72,7 +72,9 @@ def _shortest(
     return ()
 
 
-def _has_two(world: World, number: int, sources: FrozenBitMap, targets: FrozenBitMap) -> bool:
+def _has_two(
+    world: ClusterWorld, number: int, sources: FrozenBitMap, targets: FrozenBitMap
+) -> bool:
     """Whether a pod of a class can connect to another one of it: a source to a target."""
     members = world.members[number]
     near, far = members & sources, members & targets
@@ -80,7 +82,7 @@ def _has_two(world: World, number: int, sources: FrozenBitMap, targets: FrozenBi
 
 
 def _hops(
-    world: World,
+    world: ClusterWorld,
     family: Family,
     here: int,
     onward: dict[int, tuple[int, int]],

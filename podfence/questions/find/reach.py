@@ -21,7 +21,7 @@ from podfence.questions.find.deciding import FREE, Deciding, deciding
 from podfence.questions.phrases.outside import name_outside
 from podfence.questions.phrases.words import some as some_of
 from podfence.questions.tests.cells import Cells, TestInWorld
-from podfence.questions.tests.ends import Part, Resolver
+from podfence.questions.tests.ends import EndPart, Resolver
 from podfence.questions.tests.form import (
     ALL_PORTS,
     AddressEnd,
@@ -30,10 +30,10 @@ from podfence.questions.tests.form import (
     PolicyTest,
     PortSpec,
     SelectedEnd,
-    Target,
+    TargetEnd,
     UnionEnd,
 )
-from podfence.questions.tests.world import Family, World
+from podfence.questions.tests.world import ClusterWorld, Family
 from podfence.sets import AddressSet, PortSet
 from podfence.sets.addresses import EVERY_ADDRESS
 
@@ -43,7 +43,7 @@ OUTSIDE = AddressEnd("outside", EVERY_ADDRESS, is_outside=True)
 _PODS = SelectedEnd("*", None, LabelSelector(), LabelSelector())
 
 
-def everybody(world: World) -> UnionEnd:
+def everybody(world: ClusterWorld) -> UnionEnd:
     """Every pod, every address outside, every node, and the pods to come without labels."""
     nodes = AddressEnd("node/*", AddressSet.of(list(world.index.by_node_address)))
     return UnionEnd("*", (_PODS, OUTSIDE, nodes, NewcomerEnd("*/+", None)))
@@ -100,9 +100,9 @@ class Reached(Struct, frozen=True):
 
 
 def reach(
-    world: World,
-    sources: Sequence[Target],
-    targets: Sequence[Target],
+    world: ClusterWorld,
+    sources: Sequence[TargetEnd],
+    targets: Sequence[TargetEnd],
     near: Direction,
     ports: PortSpec = ALL_PORTS,
 ) -> Reached:
@@ -114,18 +114,18 @@ def reach(
     return _Reaching(world, sources, targets, near, ports).answer()
 
 
-_Key = tuple[Part, Part, PortSet]
+_Key = tuple[EndPart, EndPart, PortSet]
 """Source, destination, ports."""
-_Joint = tuple[PortSet, int | None, Deciding, tuple[bool, bool], tuple[Part, ...]]
+_Joint = tuple[PortSet, int | None, Deciding, tuple[bool, bool], tuple[EndPart, ...]]
 """What rows have in common, and their far ends."""
 
 
 class _Reaching:
     def __init__(
         self,
-        world: World,
-        sources: Sequence[Target],
-        targets: Sequence[Target],
+        world: ClusterWorld,
+        sources: Sequence[TargetEnd],
+        targets: Sequence[TargetEnd],
         near: Direction,
         ports: PortSpec,
     ) -> None:
@@ -177,7 +177,7 @@ class _Reaching:
                         for far in self._by_time(to):
                             yield (near, far, table.sets[ports]), by
 
-    def _by_time(self, part: Part) -> tuple[Part, ...]:
+    def _by_time(self, part: EndPart) -> tuple[EndPart, ...]:
         """Pods of today and pods to come, which may be of one class, apart."""
         pods, addresses = part
         coming = pods & self._world.newcomers
@@ -202,7 +202,7 @@ class _Reaching:
 
     def _rows(self, found: dict[_Key, dict[int, Deciding]]) -> Iterator[ReachRow]:
         """Parts that have the same in common, joined: first those at the far end."""
-        single: dict[tuple[PortSet, int | None, Deciding, bool, Part], list[Part]]
+        single: dict[tuple[PortSet, int | None, Deciding, bool, EndPart], list[EndPart]]
         single = defaultdict(list)
         for (source, to, ports), by in found.items():
             if source == to and len(source[0]) == 1:
@@ -213,7 +213,7 @@ class _Reaching:
                 said = said.joined(each)
             near, far = (to, source) if self._near is Direction.INGRESS else (source, to)
             single[ports, family, said, self._is_coming(far), near].append(far)
-        joined: dict[_Joint, list[Part]] = defaultdict(list)
+        joined: dict[_Joint, list[EndPart]] = defaultdict(list)
         for (ports, family, said, coming, near), fars in single.items():
             both = coming, self._is_coming(near)
             joined[ports, family, said, both, tuple(fars)].append(near)
@@ -222,7 +222,7 @@ class _Reaching:
             first, second = sides[::-1] if self._near is Direction.INGRESS else sides
             yield ReachRow(first, second, ports, family, said)
 
-    def _family(self, source: Part, to: Part, by: dict[int, Deciding]) -> int | None:
+    def _family(self, source: EndPart, to: EndPart, by: dict[int, Deciding]) -> int | None:
         """The IP version of a row, where both ends speak the other too."""
         if len(by) > 1:
             return None
@@ -230,7 +230,7 @@ class _Reaching:
         other = 10 - family
         return family if self._speaks(source, other) and self._speaks(to, other) else None
 
-    def _speaks(self, part: Part, family: int) -> bool:
+    def _speaks(self, part: EndPart, family: int) -> bool:
         if part[1] and not part[0]:
             return False  # addresses are of one version, and the name says which
         return any(
@@ -239,10 +239,10 @@ class _Reaching:
             for address in self._world.endpoint(pod).addresses
         )
 
-    def _is_coming(self, part: Part) -> bool:
+    def _is_coming(self, part: EndPart) -> bool:
         return bool(part[0] & self._world.newcomers)
 
-    def _side(self, parts: Iterable[Part]) -> RowEnd:
+    def _side(self, parts: Iterable[EndPart]) -> RowEnd:
         pods = sorted({pod for part in parts for pod in part[0]})
         addresses = AddressSet.union(part[1] for part in parts if not part[0])
         names = tuple(self._names(pods))

@@ -23,7 +23,7 @@ from podfence.questions.lint.note_labels import near_labels
 from podfence.questions.lint.note_outside import METADATA
 from podfence.questions.lint.note_ports import services_in_front
 from podfence.questions.phrases.matched import Matched
-from podfence.questions.repair.changes import Append, Change, ObjectPatch, Rename, SetField
+from podfence.questions.repair.changes import Append, FieldEdit, ObjectPatch, Rename, SetField
 
 
 class Fix(Struct, frozen=True):
@@ -35,7 +35,7 @@ class Fix(Struct, frozen=True):
     words: str
 
 
-_Found = tuple[tuple[Change, ...], str]
+_Found = tuple[tuple[FieldEdit, ...], str]
 """Changes, and what they do in words."""
 
 

@@ -19,7 +19,7 @@ from podfence.sets.ports import EVERYTHING
 FAMILIES = (4, 6)
 Present = Mapping[int, FrozenBitMap]
 """IP family -> the classes that have an address of it."""
-Region = dict[tuple[int, int], FrozenBitMap]
+CoveredRegion = dict[tuple[int, int], FrozenBitMap]
 """(IP family, number of a part of the ports) -> classes, never none."""
 
 
@@ -76,7 +76,7 @@ class Space:
     def __init__(self, remote: Present, parts: PortParts) -> None:
         self._remote = remote
         self._parts = parts
-        self._left: Region = {}
+        self._left: CoveredRegion = {}
 
     def copy(self) -> Space:
         """The same set, to take from independently."""
@@ -84,16 +84,16 @@ class Space:
         found._left = dict(self._left)
         return found
 
-    def take(self, rule: CompiledRule) -> Region:
+    def take(self, rule: CompiledRule) -> CoveredRegion:
         """Remove what a rule matches; that of it which was still there."""
-        found: Region = {}
+        found: CoveredRegion = {}
         for match in rule.matches:
             merge(found, self.take_match(match))
         return found
 
-    def take_match(self, match: Match) -> Region:
+    def take_match(self, match: Match) -> CoveredRegion:
         """The same for one alternative of a rule."""
-        found: Region = {}
+        found: CoveredRegion = {}
         for family in FAMILIES:
             if match.peers.family not in (None, family):
                 continue
@@ -107,19 +107,19 @@ class Space:
         return found
 
 
-def merge(into: Region, other: Region) -> None:
+def merge(into: CoveredRegion, other: CoveredRegion) -> None:
     """Add a region to another."""
     for place, classes in other.items():
         into[place] = into[place] | classes if place in into else classes
 
 
-def shared(one: Region, other: Region) -> list[int]:
+def shared(one: CoveredRegion, other: CoveredRegion) -> list[int]:
     """Parts of the ports on which two regions have an end in common."""
     small, large = sorted((one, other), key=len)
     return [place[1] for place, found in small.items() if found & large.get(place, FrozenBitMap())]
 
 
-def subtract(region: Region, other: Region) -> bool:
+def subtract(region: CoveredRegion, other: CoveredRegion) -> bool:
     """Take ``other`` out of ``region``; whether anything was there."""
     changed = False
     for place, classes in other.items():

@@ -25,9 +25,9 @@ from podfence.policy.origin import Origin
 from podfence.questions.lint.findings import Finding
 from podfence.questions.lint.tiercover import (
     FAMILIES,
+    CoveredRegion,
     PortParts,
     Present,
-    Region,
     Space,
     merge,
     present,
@@ -47,7 +47,7 @@ from podfence.sets import PortSet
 _SHOWN = 3
 _CATCH_ALL = {4: "0.0.0.0/0", 6: "::/0"}
 _DOES = {Action.ACCEPT: "accepts", Action.DENY: "denies", Action.PASS: "passes"}
-Place = tuple[ObjectRef, str]
+RulePlace = tuple[ObjectRef, str]
 """A policy and a field path in it."""
 
 
@@ -114,11 +114,11 @@ class _Analysis(Struct):
     ``ties``: by the two policies. ``cut``: classes of pods that a Deny rule reaches by address
     alone."""
 
-    origins: dict[Place, Origin] = field(default_factory=dict)
-    alive: set[Place] = field(default_factory=set)
-    covered: dict[Place, dict[Origin, None]] = field(default_factory=dict)
+    origins: dict[RulePlace, Origin] = field(default_factory=dict)
+    alive: set[RulePlace] = field(default_factory=set)
+    covered: dict[RulePlace, dict[Origin, None]] = field(default_factory=dict)
     ties: dict[tuple[ObjectRef, ObjectRef], _Tie] = field(default_factory=dict)
-    cut: dict[Place, set[int]] = field(default_factory=dict)
+    cut: dict[RulePlace, set[int]] = field(default_factory=dict)
 
 
 class _Tie(Struct, frozen=True):
@@ -151,8 +151,8 @@ class _Said(Struct, frozen=True):
     it matches first, and the same by action."""
 
     policy: ObjectRef
-    rules: tuple[tuple[CompiledRule, Region], ...]
-    by_action: Mapping[Action, Region]
+    rules: tuple[tuple[CompiledRule, CoveredRegion], ...]
+    by_action: Mapping[Action, CoveredRegion]
 
 
 class _TierAnalysis:
@@ -190,12 +190,12 @@ class _TierAnalysis:
             taken = [own.take(rule) for rule in rules]
             for at, rule in enumerate(rules):
                 self._note(rule, taken[at], [*earlier, *rules[:at]])
-            by_action: dict[Action, Region] = {}
+            by_action: dict[Action, CoveredRegion] = {}
             for rule, region in zip(rules, taken, strict=True):
                 merge(by_action.setdefault(rule.action, {}), region)
             yield _Said(ref, tuple(zip(rules, taken, strict=True)), by_action)
 
-    def _note(self, rule: CompiledRule, taken: Region, earlier: list[CompiledRule]) -> None:
+    def _note(self, rule: CompiledRule, taken: CoveredRegion, earlier: list[CompiledRule]) -> None:
         analysis, place = self._analysis, (rule.origin.policy, rule.origin.path)
         analysis.origins[place] = rule.origin
         if taken:

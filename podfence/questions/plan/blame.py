@@ -19,10 +19,10 @@ from pyroaring import BitMap, FrozenBitMap
 from podfence.model.meta import ObjectRef
 from podfence.policy.flow import Direction
 from podfence.policy.index import DirectionPolicy, PolicyIndex
-from podfence.questions.plan.counterfactual import World, Worlds
-from podfence.questions.plan.difference import Change
+from podfence.questions.plan.counterfactual import SmallCluster, Worlds
+from podfence.questions.plan.difference import ReachChange
 from podfence.questions.plan.edits import Edit
-from podfence.questions.plan.ends import Ends
+from podfence.questions.plan.ends import JointEnds
 from podfence.sets import PortSet
 from podfence.sets.ports import NOTHING
 
@@ -72,11 +72,11 @@ USUAL = Limits()
 
 
 def blamed(
-    changes: Iterable[Change],
+    changes: Iterable[ReachChange],
     edits: Sequence[Edit],
     old: PolicyIndex,
     new: PolicyIndex,
-    ends: Ends,
+    ends: JointEnds,
     limits: Limits = USUAL,
 ) -> tuple[Blamed, ...]:
     """All changes, in parts that have one cause each."""
@@ -92,7 +92,7 @@ class _Blamer:
         edits: Sequence[Edit],
         old: PolicyIndex,
         new: PolicyIndex,
-        ends: Ends,
+        ends: JointEnds,
         limits: Limits,
     ) -> None:
         self._edits = edits
@@ -103,12 +103,12 @@ class _Blamer:
         self._nodes = tuple(edit.number for edit in edits if edit.ref.kind == "Node")
         self._policies: dict[tuple[int, int], frozenset[int]] = {}
         self._worlds = Worlds(old, new)
-        self._made: dict[tuple[str, int], World | None] = {}
+        self._made: dict[tuple[str, int], SmallCluster | None] = {}
         self._asked_of: dict[int, BitMap] = defaultdict(BitMap)
         self._verdicts = 0
 
-    def run(self, changes: Iterable[Change]) -> Iterator[Blamed]:
-        several: list[tuple[Change, _Candidates]] = []
+    def run(self, changes: Iterable[ReachChange]) -> Iterator[Blamed]:
+        several: list[tuple[ReachChange, _Candidates]] = []
         for change in changes:
             for part, candidates in self._by_candidates(change):
                 if len(candidates) == 1:
@@ -120,7 +120,7 @@ class _Blamer:
         for part, candidates in several:
             yield from self._tried(part, candidates)
 
-    def _whole(self, change: Change, blame: Blame) -> Blamed:
+    def _whole(self, change: ReachChange, blame: Blame) -> Blamed:
         return Blamed(
             change.sources,
             change.destinations,
@@ -132,7 +132,7 @@ class _Blamer:
 
     # -- candidates
 
-    def _by_candidates(self, change: Change) -> Iterator[tuple[Change, _Candidates]]:
+    def _by_candidates(self, change: ReachChange) -> Iterator[tuple[ReachChange, _Candidates]]:
         """The change in parts, each with every edit that could have caused it. Sources of one
         change have the same policies, and so have its destinations."""
         found: frozenset[int] = frozenset()
@@ -144,7 +144,7 @@ class _Blamer:
         pairs = product(self._by_edits(change.sources), self._by_edits(change.destinations))
         for (sources, near), (destinations, far) in pairs:
             candidates = tuple(sorted(found | near | far))
-            part = Change(
+            part = ReachChange(
                 sources,
                 destinations,
                 change.before,
@@ -191,7 +191,7 @@ class _Blamer:
 
     # -- taking back
 
-    def _tried(self, change: Change, candidates: _Candidates) -> Iterator[Blamed]:
+    def _tried(self, change: ReachChange, candidates: _Candidates) -> Iterator[Blamed]:
         """Parts of a change that has several candidates."""
         pairs = len(change.sources) * len(change.destinations) * len(candidates)
         together = Blame(candidates, Mode.TOGETHER, proved=False)
@@ -211,7 +211,7 @@ class _Blamer:
                 yield Blamed(sources, destinations, opened, closed, family, blame)
 
     def _of_pair(
-        self, change: Change, source: int, destination: int, candidates: _Candidates
+        self, change: ReachChange, source: int, destination: int, candidates: _Candidates
     ) -> Iterator[tuple[int | None, PortSet, Blame | None]]:
         """The causes of one pair. What holds over both IP versions may have a cause in each."""
         families = (change.family,) if change.family else self._families(source, destination)
@@ -227,7 +227,12 @@ class _Blamer:
                 yield family, ports, blame
 
     def _causes(
-        self, change: Change, source: int, destination: int, family: int, candidates: _Candidates
+        self,
+        change: ReachChange,
+        source: int,
+        destination: int,
+        family: int,
+        candidates: _Candidates,
     ) -> Iterator[tuple[PortSet, Blame | None]]:
         """The ports of one pair that changed, by their cause; None where it was not found."""
         left = change.opened | change.closed
@@ -257,7 +262,7 @@ class _Blamer:
         world = self._made[kind, number]
         return None if world is None else world.ports(source, destination, family)
 
-    def _make(self, kind: str, number: int) -> World | None:
+    def _make(self, kind: str, number: int) -> SmallCluster | None:
         if len(self._made) >= self._limits.worlds:
             return None
         make = self._worlds.without if kind == "without" else self._worlds.alone

@@ -35,11 +35,11 @@ class Worlds:
     def __init__(self, old: PolicyIndex, new: PolicyIndex) -> None:
         self._before, self._after = _Side(old), _Side(new)
 
-    def without(self, edit: Edit, ends: Iterable[JointClass]) -> World:
+    def without(self, edit: Edit, ends: Iterable[JointClass]) -> SmallCluster:
         """The new cluster with an edit taken back."""
         return self._world(edit, ends, self._after, edit.before, self._before)
 
-    def alone(self, edit: Edit, ends: Iterable[JointClass]) -> World:
+    def alone(self, edit: Edit, ends: Iterable[JointClass]) -> SmallCluster:
         """The old cluster with that edit and no other."""
         return self._world(edit, ends, self._before, edit.after, self._after)
 
@@ -48,7 +48,7 @@ class Worlds:
         done: Sequence[Edit],
         ends: Iterable[JointClass],
         helpers: Iterable[NetworkPolicy] = (),
-    ) -> World:
+    ) -> SmallCluster:
         """The old cluster with some of the edits, and with other policies beside them."""
         places: dict[int, IPAddress | str] = {}
         pods: list[Pod] = []
@@ -63,7 +63,7 @@ class Worlds:
         for edit in done:
             cluster = _swapped(cluster, edit, edit.after)
         cluster = replace(cluster, policies=(*cluster.policies, *helpers))
-        return World(compile_cluster(cluster, self._before.index.names), places)
+        return SmallCluster(compile_cluster(cluster, self._before.index.names), places)
 
     def _world(
         self,
@@ -72,7 +72,7 @@ class Worlds:
         base: _Side,
         instead: tuple[Edited, ...],
         other: _Side,
-    ) -> World:
+    ) -> SmallCluster:
         places: dict[int, IPAddress | str] = {}
         pods: list[Pod] = []
         for end in ends:
@@ -82,7 +82,7 @@ class Worlds:
             if pod is not None:
                 pods.append(pod)
         cluster = _swapped(base.narrowed(pods), edit, instead)
-        return World(compile_cluster(cluster, base.index.names), places)
+        return SmallCluster(compile_cluster(cluster, base.index.names), places)
 
     def _end(self, end: JointClass, side: _Side) -> tuple[IPAddress | str | None, Pod | None]:
         """Where an end is found in a small cluster, and the pod that stands for it."""
@@ -111,7 +111,7 @@ def _some(end: JointClass) -> Iterator[IPAddress]:
                 yield kind(value)
 
 
-class World:
+class SmallCluster:
     """A small cluster, asked about joint classes."""
 
     def __init__(self, index: PolicyIndex, places: Mapping[int, IPAddress | str]) -> None:

@@ -25,11 +25,11 @@ from podfence.policy.index import (
     Peers,
     PolicyIndex,
 )
-from podfence.questions.plan.ends import Ends, Lift
+from podfence.questions.plan.ends import JointEnds, Lift
 from podfence.sets import PortSet
 
 
-class Change(Struct, frozen=True):
+class ReachChange(Struct, frozen=True):
     """Each of ``sources`` may reach each of ``destinations`` on other ports than before.
 
     Both are joint classes. ``family``: 4 or 6 where it holds for that IP version only, None where
@@ -56,7 +56,7 @@ class Change(Struct, frozen=True):
         return self.before - self.after
 
 
-def difference(old: PolicyIndex, new: PolicyIndex, ends: Ends) -> tuple[Change, ...]:
+def difference(old: PolicyIndex, new: PolicyIndex, ends: JointEnds) -> tuple[ReachChange, ...]:
     """Every pair whose verdict differs, in exactly one change for each IP version."""
     forms = _Forms(old, new, ends)
     families = [
@@ -66,13 +66,13 @@ def difference(old: PolicyIndex, new: PolicyIndex, ends: Ends) -> tuple[Change, 
     return across([(each.family, each.everyone, each.changes()) for each in families])
 
 
-_OfFamily = tuple[int, FrozenBitMap, Iterable[Change]]
+_OfFamily = tuple[int, FrozenBitMap, Iterable[ReachChange]]
 """An IP version, the joint classes that speak it, and the changes in it."""
 
 
-def across(families: Sequence[_OfFamily]) -> tuple[Change, ...]:
+def across(families: Sequence[_OfFamily]) -> tuple[ReachChange, ...]:
     """The changes of all IP versions; what is the same in all that are spoken is said once."""
-    found: dict[Change, list[int]] = defaultdict(list)
+    found: dict[ReachChange, list[int]] = defaultdict(list)
     for family, _, changes in families:
         for change in changes:
             found[change].append(family)
@@ -82,7 +82,9 @@ def across(families: Sequence[_OfFamily]) -> tuple[Change, ...]:
     )
 
 
-def _only_in(families: Iterable[_OfFamily], change: Change, versions: Sequence[int]) -> int | None:
+def _only_in(
+    families: Iterable[_OfFamily], change: ReachChange, versions: Sequence[int]
+) -> int | None:
     """The family of a change that was found in ``versions``: None where no pair of it speaks
     another."""
     for family, everyone, _ in families:
@@ -98,7 +100,7 @@ def _only_in(families: Iterable[_OfFamily], change: Change, versions: Sequence[i
 class _Forms:
     """Compiled directions of both sides in joint classes: equal forms, equal verdicts."""
 
-    def __init__(self, old: PolicyIndex, new: PolicyIndex, ends: Ends) -> None:
+    def __init__(self, old: PolicyIndex, new: PolicyIndex, ends: JointEnds) -> None:
         self._sides = (
             _Form(Lift((j.before, j.number) for j in ends.joint)),
             _Form(Lift((j.after, j.number) for j in ends.joint)),
@@ -177,7 +179,7 @@ class _Family:
     """The difference in one IP version."""
 
     def __init__(
-        self, old: PolicyIndex, new: PolicyIndex, ends: Ends, forms: _Forms, family: int
+        self, old: PolicyIndex, new: PolicyIndex, ends: JointEnds, forms: _Forms, family: int
     ) -> None:
         self.family = family
         self._sides = (old, new)
@@ -199,12 +201,12 @@ class _Family:
         self._subjects = {direction: self._grouped(ends, direction) for direction in Direction}
         self._blocks: dict[tuple[Direction, _Profile], tuple[_Block, ...]] = {}
 
-    def changes(self) -> Iterator[Change]:
+    def changes(self) -> Iterator[ReachChange]:
         """All changes of this family, which they do not name."""
         yield from self._by_egress()
         yield from self._by_ingress()
 
-    def _by_egress(self) -> Iterator[Change]:
+    def _by_egress(self) -> Iterator[ReachChange]:
         """Pairs whose source's side says something else, whatever the destination's says."""
         ingress = self._subjects[Direction.INGRESS]
         for sources, changed in self._changed(Direction.EGRESS):
@@ -218,7 +220,7 @@ class _Family:
                         for far in self._of(Direction.INGRESS, profile):
                             yield from self._cell(near, far, sources & far.remotes, destinations)
 
-    def _by_ingress(self) -> Iterator[Change]:
+    def _by_ingress(self) -> Iterator[ReachChange]:
         """Pairs whose destination's side alone says something else."""
         egress = self._subjects[Direction.EGRESS]
         for destinations, changed in self._changed(Direction.INGRESS):
@@ -237,7 +239,7 @@ class _Family:
 
     def _cell(
         self, near: _Block, far: _Block, sources: FrozenBitMap, destinations: FrozenBitMap
-    ) -> Iterator[Change]:
+    ) -> Iterator[ReachChange]:
         """What both sides say together (NP-6)."""
         if not sources or not destinations:
             return
@@ -245,7 +247,7 @@ class _Family:
         after = self._table.intersection(near.after, far.after)
         if before != after:
             sets = self._table.sets
-            yield Change(
+            yield ReachChange(
                 sources,
                 destinations,
                 sets[before],
@@ -264,7 +266,7 @@ class _Family:
                 if changed:
                     yield subjects, changed
 
-    def _grouped(self, ends: Ends, direction: Direction) -> Mapping[_Profile, FrozenBitMap]:
+    def _grouped(self, ends: JointEnds, direction: Direction) -> Mapping[_Profile, FrozenBitMap]:
         """Joint classes by what applies to them on both sides."""
         old, new = self._sides
         found: dict[_Profile, BitMap] = defaultdict(BitMap)

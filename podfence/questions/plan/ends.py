@@ -26,7 +26,7 @@ _LAST = {4: V4_MAX, 6: V6_MAX}
 _SHOWN_PODS = 3
 
 
-class Line(Struct, frozen=True):
+class WorkloadPods(Struct, frozen=True):
     """Pods of one workload that the policies of neither side tell apart.
 
     ``name`` is text of the API: never print it raw. ``before``, ``after``: the names of the pods on
@@ -60,17 +60,17 @@ class JointClass(Struct, frozen=True):
     before: int
     after: int
     namespace: str = ""
-    lines: tuple[Line, ...] = ()
+    lines: tuple[WorkloadPods, ...] = ()
     outside: AddressSet | None = None
     edit: int | None = None
 
 
-class Ends(Struct, frozen=True, dict=True):
+class JointEnds(Struct, frozen=True, dict=True):
     """``joint[n].number == n``. ``arrives``, ``leaves``: pods that only one side has."""
 
     joint: tuple[JointClass, ...]
-    arrives: tuple[Line, ...]
-    leaves: tuple[Line, ...]
+    arrives: tuple[WorkloadPods, ...]
+    leaves: tuple[WorkloadPods, ...]
 
     @cached_property
     def outside(self) -> FrozenBitMap:
@@ -90,19 +90,19 @@ def joint_ends(
     new: PolicyIndex,
     edited: Mapping[ObjectRef, int],
     apart: Set[ObjectRef] = frozenset(),
-) -> Ends:
+) -> JointEnds:
     """Match the ends of two clusters. ``edited``: workloads with the numbers of their edits;
     ``apart``: workloads that share no joint class with others."""
     before, after = _parts(old), _parts(new)
     names = workload_names({*before, *after})
-    found: dict[_Key, list[Line]] = defaultdict(list)
-    arrives: list[Line] = []
-    leaves: list[Line] = []
+    found: dict[_Key, list[WorkloadPods]] = defaultdict(list)
+    arrives: list[WorkloadPods] = []
+    leaves: list[WorkloadPods] = []
     for ref in sorted({*before, *after}, key=lambda r: (r.namespace, r.name, r.kind)):
         parts = _matched(before.get(ref, {}), after.get(ref, {}))
         for a, b, was, now in parts:
             name = names[ref] + (_which(now or was) if len(parts) > 1 else "")
-            line = Line(name, ref, was, now)
+            line = WorkloadPods(name, ref, was, now)
             if a is None:
                 arrives.append(line)
             elif b is None:
@@ -116,7 +116,7 @@ def joint_ends(
     ]
     for a, b, addresses in outside_classes(old, new):
         joint.append(JointClass(len(joint), a, b, outside=addresses))
-    return Ends(tuple(joint), tuple(arrives), tuple(leaves))
+    return JointEnds(tuple(joint), tuple(arrives), tuple(leaves))
 
 
 _Key = tuple[int, int, int | None, bool, ObjectRef | None]

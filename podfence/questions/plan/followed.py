@@ -18,16 +18,16 @@ from pyroaring import BitMap, FrozenBitMap
 from podfence.engine.clusterpairs import ClusterPairs
 from podfence.engine.partition import Blocks
 from podfence.engine.porttable import NOTHING_ID
-from podfence.live.clusterevents import Event
+from podfence.live.clusterevents import ClusterEvent
 from podfence.live.clusterindex import Affected, ClusterIndex
 from podfence.model.cluster import Cluster
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.index import PolicyIndex
 from podfence.questions.plan.blame import USUAL, blamed
-from podfence.questions.plan.difference import Change, across
+from podfence.questions.plan.difference import ReachChange, across
 from podfence.questions.plan.edits import edits_between
-from podfence.questions.plan.ends import Ends, Lift, joint_ends
+from podfence.questions.plan.ends import JointEnds, Lift, joint_ends
 from podfence.questions.plan.outcomes import outcomes
 from podfence.questions.plan.plan import Plan, plan_of_indexes
 
@@ -49,7 +49,7 @@ class Followed:
         return tuple((family, ClusterPairs.of(index, family)) for family in families)
 
     @cached_property
-    def ends(self) -> Ends:
+    def ends(self) -> JointEnds:
         """Each class by itself: for as long as none parts, it is one before and after."""
         return joint_ends(self.state.index, self.state.index, {})
 
@@ -63,7 +63,7 @@ class Followed:
         for _, pairs in self.pairs:
             pairs.prepare()
 
-    def plan(self, events: tuple[Event, ...]) -> Plan:
+    def plan(self, events: tuple[ClusterEvent, ...]) -> Plan:
         """What these events open and close."""
         new, affected = self.state.apply(events)
         old = self.state
@@ -83,19 +83,19 @@ class Followed:
             (),
         )
 
-    def changes(self, new: PolicyIndex, affected: Affected) -> tuple[Change, ...]:
+    def changes(self, new: PolicyIndex, affected: Affected) -> tuple[ReachChange, ...]:
         """What ``difference`` finds between this state and one that has the same classes."""
         return across([self._changed(*each, new, affected) for each in self.pairs])
 
     def _changed(
         self, family: int, pairs: ClusterPairs, new: PolicyIndex, affected: Affected
-    ) -> tuple[int, FrozenBitMap, Iterator[Change]]:
+    ) -> tuple[int, FrozenBitMap, Iterator[ReachChange]]:
         after = pairs.after(new, affected)
         changes = _Rows(self.state.index, new, affected, pairs, after, self._lift).changes()
         return family, self._lift.of(pairs.partitions.everyone), changes
 
 
-def _are_policies(state: ClusterIndex, events: tuple[Event, ...]) -> bool:
+def _are_policies(state: ClusterIndex, events: tuple[ClusterEvent, ...]) -> bool:
     """Whether the events are about policies of namespaces that are there before and after."""
     namespaces = state.index.cluster.namespaces
     return all(
@@ -104,7 +104,7 @@ def _are_policies(state: ClusterIndex, events: tuple[Event, ...]) -> bool:
     )
 
 
-def _only(state: ClusterIndex, events: tuple[Event, ...]) -> Cluster:
+def _only(state: ClusterIndex, events: tuple[ClusterEvent, ...]) -> Cluster:
     """The cluster with the objects of these events alone."""
     known = state.objects.known
     things = (known[each.ref].thing for each in events if each.ref in known)
@@ -122,7 +122,7 @@ class _Rows(Struct, frozen=True):
     after: ClusterPairs
     lift: Lift
 
-    def changes(self) -> Iterator[Change]:
+    def changes(self) -> Iterator[ReachChange]:
         """Sources and destinations whose own policies are the same on both sides are together, as
         blame expects it."""
         found: dict[tuple[int, int, FrozenBitMap, bool, _Profile], BitMap] = defaultdict(BitMap)
@@ -134,7 +134,7 @@ class _Rows(Struct, frozen=True):
                     found[was, now, members, sends, of_destination].add(destination)
         sets = self.after.partitions.table.sets
         for (was, now, members, sends, _), destinations in found.items():
-            yield Change(
+            yield ReachChange(
                 self.lift.of(members),
                 self.lift.of(destinations),
                 sets[was],

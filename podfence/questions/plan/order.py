@@ -18,16 +18,16 @@ from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule, Polic
 from podfence.policy.flow import Direction
 from podfence.policy.index import PolicyIndex
 from podfence.questions.plan.blame import applying
-from podfence.questions.plan.counterfactual import World, Worlds
+from podfence.questions.plan.counterfactual import SmallCluster, Worlds
 from podfence.questions.plan.edits import Edit, EditKind
-from podfence.questions.plan.ends import Ends, JointClass
+from podfence.questions.plan.ends import JointClass, JointEnds
 from podfence.sets import PortSet
 
 TEMPORARY = "podfence-transition"
 """How the names of temporary policies begin."""
 
 
-class Verb(Enum):
+class ApplyVerb(Enum):
     """What a step does with an object."""
 
     CREATE = "create"
@@ -35,11 +35,11 @@ class Verb(Enum):
     DELETE = "delete"
 
 
-class Step(Struct, frozen=True):
+class ApplyStep(Struct, frozen=True):
     """One object that is applied or deleted. ``cuts``, ``opens``: pairs of classes that lose, until
     later steps, what both versions allow, or get what neither allows; both 0 in a safe order."""
 
-    verb: Verb
+    verb: ApplyVerb
     ref: ObjectRef
     cuts: int = 0
     opens: int = 0
@@ -49,7 +49,7 @@ class Step(Struct, frozen=True):
 class Order(Struct, frozen=True):
     """The steps. ``temporary``: policies that are needed in between alone."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[ApplyStep, ...]
     temporary: tuple[NetworkPolicy, ...] = ()
 
     @property
@@ -59,7 +59,7 @@ class Order(Struct, frozen=True):
 
 
 def safe_order(
-    edits: Sequence[Edit], old: PolicyIndex, new: PolicyIndex, ends: Ends, most: int = 400_000
+    edits: Sequence[Edit], old: PolicyIndex, new: PolicyIndex, ends: JointEnds, most: int = 400_000
 ) -> Order | None:
     """An order, safe if one was found, else the one that does least harm at each step. None where
     more than ``most`` verdicts would have to be asked."""
@@ -88,7 +88,7 @@ _Pair = tuple[int, int]
 
 class _Ordering:
     def __init__(
-        self, edits: Sequence[Edit], old: PolicyIndex, new: PolicyIndex, ends: Ends, most: int
+        self, edits: Sequence[Edit], old: PolicyIndex, new: PolicyIndex, ends: JointEnds, most: int
     ) -> None:
         self._edits = edits
         self._sides = (old, new)
@@ -147,7 +147,7 @@ class _Ordering:
 
     def greedy(self, helpers: Sequence[NetworkPolicy]) -> Order:
         """Safe steps as long as there are any, else the one that does least harm."""
-        steps = [Step(Verb.CREATE, helper.ref, temporary=True) for helper in helpers]
+        steps = [ApplyStep(ApplyVerb.CREATE, helper.ref, temporary=True) for helper in helpers]
         everything = tuple(
             FrozenBitMap().union(*(touched[at] for touched in self._touched.values()))
             for at in (0, 1)
@@ -158,7 +158,7 @@ class _Ordering:
         done: frozenset[int] = frozenset()
         left = sorted(self._edits, key=_rank)
         while left:
-            best: Step | None = None
+            best: ApplyStep | None = None
             for edit in left:
                 then = done | {edit.number}
                 touched = self._touched[edit.number]
@@ -171,17 +171,17 @@ class _Ordering:
             steps.append(best)
             done |= {chosen.number}
             left.remove(chosen)
-        steps += [Step(Verb.DELETE, helper.ref, temporary=True) for helper in helpers]
+        steps += [ApplyStep(ApplyVerb.DELETE, helper.ref, temporary=True) for helper in helpers]
         return Order(tuple(steps), tuple(helpers))
 
     def _step(
         self,
-        verb: Verb,
+        verb: ApplyVerb,
         ref: ObjectRef,
         done: Set[int],
         helpers: Sequence[NetworkPolicy],
         touched: tuple[FrozenBitMap, FrozenBitMap],
-    ) -> Step:
+    ) -> ApplyStep:
         world = self._state(done, helpers)
         cuts = opens = 0
         for source, destination in self._asked(touched):
@@ -194,7 +194,7 @@ class _Ordering:
                 if now is not None:
                     cuts += bool(both - now)
                     opens += bool(now - either)
-        return Step(verb, ref, cuts, opens, any(ref == helper.ref for helper in helpers))
+        return ApplyStep(verb, ref, cuts, opens, any(ref == helper.ref for helper in helpers))
 
     def _versions(self, source: int, destination: int, family: int) -> tuple[PortSet, PortSet]:
         """What both versions allow, and what either does."""
@@ -206,7 +206,7 @@ class _Ordering:
             found = self._kept[key] = before & after, before | after
         return found
 
-    def _state(self, done: Set[int], helpers: Sequence[NetworkPolicy]) -> World:
+    def _state(self, done: Set[int], helpers: Sequence[NetworkPolicy]) -> SmallCluster:
         finished = [edit for edit in self._edits if edit.number in done]
         return self._worlds.after(finished, self._ends, helpers)
 
@@ -246,9 +246,9 @@ class _Ordering:
 
 
 _VERBS = {
-    EditKind.ADDED: Verb.CREATE,
-    EditKind.CHANGED: Verb.UPDATE,
-    EditKind.REMOVED: Verb.DELETE,
+    EditKind.ADDED: ApplyVerb.CREATE,
+    EditKind.CHANGED: ApplyVerb.UPDATE,
+    EditKind.REMOVED: ApplyVerb.DELETE,
 }
 
 

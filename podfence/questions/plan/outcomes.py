@@ -15,11 +15,11 @@ from pyroaring import BitMap, FrozenBitMap
 
 from podfence.questions.phrases.outside import name_outside
 from podfence.questions.plan.blame import Blame, Blamed, rectangles
-from podfence.questions.plan.ends import Ends, Line
+from podfence.questions.plan.ends import JointEnds, WorkloadPods
 from podfence.sets import AddressSet, PortSet
 
 
-class Scope(Enum):
+class OutcomeScope(Enum):
     """Where the two ends of an outcome are."""
 
     IN = "in"
@@ -33,7 +33,7 @@ class Scope(Enum):
 class Who(Struct, frozen=True):
     """The sources or the destinations of an outcome: pods, or addresses outside."""
 
-    lines: tuple[Line, ...] = ()
+    lines: tuple[WorkloadPods, ...] = ()
     outside: AddressSet | None = None
 
     @property
@@ -51,7 +51,7 @@ class Outcome(Struct, frozen=True):
     pair. ``family``: as in ``Change``. ``newcomers``: an end is an imaginary pod.
     """
 
-    scope: Scope
+    scope: OutcomeScope
     sources: Who
     destinations: Who
     opened: PortSet
@@ -62,19 +62,19 @@ class Outcome(Struct, frozen=True):
     newcomers: bool = False
 
     @property
-    def subjects(self) -> tuple[Line, ...]:
+    def subjects(self) -> tuple[WorkloadPods, ...]:
         """The workloads that get a way in or out; of pods both ends."""
         return (*self.sources.lines, *self.destinations.lines)
 
 
-def outcomes(parts: Iterable[Blamed], ends: Ends) -> tuple[Outcome, ...]:
+def outcomes(parts: Iterable[Blamed], ends: JointEnds) -> tuple[Outcome, ...]:
     """All outcomes: ways in and out first, then by name."""
     found = sorted(_outcomes(parts, ends), key=_order)
     return tuple(found)
 
 
 def _order(outcome: Outcome) -> tuple[object, ...]:
-    rank = {Scope.IN: 0, Scope.OUT: 1, Scope.PODS: 2}[outcome.scope]
+    rank = {OutcomeScope.IN: 0, OutcomeScope.OUT: 1, OutcomeScope.PODS: 2}[outcome.scope]
     return (
         rank,
         not outcome.opened,
@@ -89,20 +89,20 @@ def _order(outcome: Outcome) -> tuple[object, ...]:
 _Key = tuple[PortSet, PortSet, int | None, Blame]
 
 
-def _outcomes(parts: Iterable[Blamed], ends: Ends) -> Iterator[Outcome]:
+def _outcomes(parts: Iterable[Blamed], ends: JointEnds) -> Iterator[Outcome]:
     by_key: dict[_Key, list[Blamed]] = defaultdict(list)
     for part in parts:
         by_key[part.opened, part.closed, part.family, part.blame].append(part)
     outside, newcomers = ends.outside, ends.newcomers
     people = FrozenBitMap(range(len(ends.joint))) - outside - newcomers
     kinds = (
-        (Scope.PODS, people, people, False),
-        (Scope.IN, outside, people, False),
-        (Scope.OUT, people, outside, False),
-        (Scope.IN, outside, newcomers, True),
-        (Scope.OUT, newcomers, outside, True),
-        (Scope.PODS, newcomers, people, True),
-        (Scope.PODS, people | newcomers, newcomers, True),
+        (OutcomeScope.PODS, people, people, False),
+        (OutcomeScope.IN, outside, people, False),
+        (OutcomeScope.OUT, people, outside, False),
+        (OutcomeScope.IN, outside, newcomers, True),
+        (OutcomeScope.OUT, newcomers, outside, True),
+        (OutcomeScope.PODS, newcomers, people, True),
+        (OutcomeScope.PODS, people | newcomers, newcomers, True),
     )
     for (opened, closed, family, blame), members in by_key.items():
         for scope, near, far, imaginary in kinds:
@@ -122,7 +122,7 @@ def _outcomes(parts: Iterable[Blamed], ends: Ends) -> Iterator[Outcome]:
 
 
 def _rows(
-    parts: Iterable[Blamed], near: FrozenBitMap, far: FrozenBitMap, ends: Ends
+    parts: Iterable[Blamed], near: FrozenBitMap, far: FrozenBitMap, ends: JointEnds
 ) -> dict[int, BitMap]:
     """The sources of each destination, without a single pod from itself."""
     rows: dict[int, BitMap] = {}
@@ -139,7 +139,7 @@ def _rows(
     return rows
 
 
-def _who(joint: FrozenBitMap, ends: Ends) -> Who:
+def _who(joint: FrozenBitMap, ends: JointEnds) -> Who:
     members = [ends.joint[number] for number in joint]
     if members[0].outside is not None:
         return Who(outside=AddressSet.union(m.outside for m in members if m.outside))
@@ -147,12 +147,12 @@ def _who(joint: FrozenBitMap, ends: Ends) -> Who:
     return Who(tuple(sorted(lines, key=lambda line: line.name)))
 
 
-def _pairs(sources: FrozenBitMap, destinations: FrozenBitMap, ends: Ends) -> int:
+def _pairs(sources: FrozenBitMap, destinations: FrozenBitMap, ends: JointEnds) -> int:
     near, far = _count(sources, ends), _count(destinations, ends)
     both = (ends.joint[number] for number in sources & destinations)
     return near * far - sum(line.is_single_pod for end in both for line in end.lines)
 
 
-def _count(joint: FrozenBitMap, ends: Ends) -> int:
+def _count(joint: FrozenBitMap, ends: JointEnds) -> int:
     """Workloads; all outside addresses together count once."""
     return max(1, sum(len(ends.joint[number].lines) for number in joint))

@@ -40,7 +40,7 @@ _NOUNS = (
 )
 
 
-class Part(Struct, frozen=True):
+class FieldDifference(Struct, frozen=True):
     """One field that differs. ``old`` and ``new``: its path on either side, "" where it is not
     there. ``was``, ``now``: short values, "" for everything else."""
 
@@ -61,14 +61,16 @@ class Part(Struct, frozen=True):
         return f"{path}: {f'{noun} ' if noun else ''}{done}{said}"
 
 
-def parts_of(kind: str, old: Mapping[str, Json], new: Mapping[str, Json]) -> tuple[Part, ...]:
+def parts_of(
+    kind: str, old: Mapping[str, Json], new: Mapping[str, Json]
+) -> tuple[FieldDifference, ...]:
     """The fields that differ, in the order of the new text. ``kind``: of the object."""
     fields = _FIELDS.get(kind, _OF_PODS)
     found = _differences(old, new, "", "")
     return tuple(part for part in found if fields.match(part.new or part.old))
 
 
-def _differences(old: Json, new: Json, at: str, to: str) -> Iterator[Part]:
+def _differences(old: Json, new: Json, at: str, to: str) -> Iterator[FieldDifference]:
     """``at``: the path in the old text, ``to``: in the new one."""
     if old == new and type(old) is type(new):
         return
@@ -77,23 +79,25 @@ def _differences(old: Json, new: Json, at: str, to: str) -> Iterator[Part]:
     elif isinstance(old, list) and isinstance(new, list) and max(len(old), len(new)) <= _MOST:
         yield from _of_lists(old, new, at, to)
     else:
-        yield Part(at, to, _short(old), _short(new))
+        yield FieldDifference(at, to, _short(old), _short(new))
 
 
 def _of_mappings(
     old: Mapping[str, Json], new: Mapping[str, Json], at: str, to: str
-) -> Iterator[Part]:
+) -> Iterator[FieldDifference]:
     for key in dict.fromkeys((*new, *old)):
         inner_at, inner_to = _below(at, key), _below(to, key)
         if key not in old:
-            yield Part("", inner_to, "", _short(new[key]))
+            yield FieldDifference("", inner_to, "", _short(new[key]))
         elif key not in new:
-            yield Part(inner_at, "", _short(old[key]), "")
+            yield FieldDifference(inner_at, "", _short(old[key]), "")
         else:
             yield from _differences(old[key], new[key], inner_at, inner_to)
 
 
-def _of_lists(old: Sequence[Json], new: Sequence[Json], at: str, to: str) -> Iterator[Part]:
+def _of_lists(
+    old: Sequence[Json], new: Sequence[Json], at: str, to: str
+) -> Iterator[FieldDifference]:
     matcher = SequenceMatcher(None, _texts(old), _texts(new), autojunk=False)
     for what, i, j, k, m in matcher.get_opcodes():
         if what == "equal":
@@ -102,9 +106,9 @@ def _of_lists(old: Sequence[Json], new: Sequence[Json], at: str, to: str) -> Ite
         for n in range(common):
             yield from _differences(old[i + n], new[k + n], f"{at}[{i + n}]", f"{to}[{k + n}]")
         for n in range(k + common, m):
-            yield Part("", f"{to}[{n}]", "", _short(new[n]))
+            yield FieldDifference("", f"{to}[{n}]", "", _short(new[n]))
         for n in range(i + common, j):
-            yield Part(f"{at}[{n}]", "", _short(old[n]), "")
+            yield FieldDifference(f"{at}[{n}]", "", _short(old[n]), "")
 
 
 def _texts(items: Sequence[Json]) -> list[str]:

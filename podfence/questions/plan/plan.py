@@ -21,13 +21,13 @@ from podfence.policy.index import PolicyIndex
 from podfence.questions.plan.blame import USUAL, Limits, blamed
 from podfence.questions.plan.difference import difference
 from podfence.questions.plan.edits import Edit, edits_between
-from podfence.questions.plan.ends import Ends, Line, joint_ends
+from podfence.questions.plan.ends import JointEnds, WorkloadPods, joint_ends
 from podfence.questions.plan.gate import FailOn
 from podfence.questions.plan.newcomers import with_newcomers
 from podfence.questions.plan.order import Order, safe_order
-from podfence.questions.plan.outcomes import Outcome, Scope, outcomes
+from podfence.questions.plan.outcomes import Outcome, OutcomeScope, outcomes
 from podfence.questions.plan.sides import aligned
-from podfence.questions.plan.undecided import Doubts, Touched, sort_out, touched
+from podfence.questions.plan.undecided import Doubts, UndecidedWorkloads, sort_out, touched
 from podfence.questions.plan.used import Used, in_use, with_asked_dns
 
 
@@ -55,8 +55,8 @@ class Plan(Struct, frozen=True):
     edits: tuple[Edit, ...]
     outcomes: tuple[Outcome, ...]
     newcomers: tuple[Outcome, ...]
-    arrives: tuple[Line, ...]
-    leaves: tuple[Line, ...]
+    arrives: tuple[WorkloadPods, ...]
+    leaves: tuple[WorkloadPods, ...]
     families: tuple[int, ...]
     undecided: tuple[str, ...] = ()
     """Workloads of which some verdicts are not certain on both sides; what is said of them is."""
@@ -83,7 +83,7 @@ class Plan(Struct, frozen=True):
             case FailOn.CLOSES:
                 return any(each.closed for each in every)
             case FailOn.OUTSIDE:
-                return any(each.opened for each in every if each.scope is not Scope.PODS)
+                return any(each.opened for each in every if each.scope is not OutcomeScope.PODS)
             case FailOn.USED:
                 return self.used is not None and bool(self.used.cut)
             case FailOn.NEVER:
@@ -164,20 +164,20 @@ def plan_of_indexes(
     )
 
 
-def _shown(lines: Iterable[Line], doubts: Doubts) -> tuple[Line, ...]:
+def _shown(lines: Iterable[WorkloadPods], doubts: Doubts) -> tuple[WorkloadPods, ...]:
     """Without newcomers, and without what the other side has and cannot read."""
     unread = doubts.refs
     return tuple(line for line in lines if not line.is_newcomer and line.workload not in unread)
 
 
-def _undecided(ends: Ends, seen: Touched, open_ends: Set[int]) -> Iterator[str]:
+def _undecided(ends: JointEnds, seen: UndecidedWorkloads, open_ends: Set[int]) -> Iterator[str]:
     for end in ends.joint:
         for line in end.lines:
             if end.number in open_ends or line.workload in seen.apart:
                 yield line.name
 
 
-def _one_sided(old: PolicyIndex, new: PolicyIndex, ends: Ends) -> tuple[int, ...]:
+def _one_sided(old: PolicyIndex, new: PolicyIndex, ends: JointEnds) -> tuple[int, ...]:
     """IP versions of only one side, where there is somebody to compare."""
     if not any(end.lines for end in ends.joint):
         return ()
@@ -189,15 +189,15 @@ def summary(found: Iterable[Outcome]) -> Summary:
     """How much changes; a pair whose ports open over one IP version and close over the other counts
     for both."""
     pairs: dict[bool, set[tuple[str, str]]] = {True: set(), False: set()}
-    ways: dict[tuple[Scope, bool], set[str]] = {
-        (scope, opens): set() for scope in Scope for opens in (True, False)
+    ways: dict[tuple[OutcomeScope, bool], set[str]] = {
+        (scope, opens): set() for scope in OutcomeScope for opens in (True, False)
     }
     for each in found:
         for opens, ports in ((True, each.opened), (False, each.closed)):
             if not ports:
                 continue
             ways[each.scope, opens].update(line.name for line in each.subjects)
-            if each.scope is Scope.PODS:
+            if each.scope is OutcomeScope.PODS:
                 pairs[opens].update(
                     (source.name, destination.name)
                     for source in each.sources.lines
@@ -207,8 +207,8 @@ def summary(found: Iterable[Outcome]) -> Summary:
     return Summary(
         len(pairs[True]),
         len(pairs[False]),
-        len(ways[Scope.IN, True]),
-        len(ways[Scope.OUT, True]),
-        len(ways[Scope.IN, False]),
-        len(ways[Scope.OUT, False]),
+        len(ways[OutcomeScope.IN, True]),
+        len(ways[OutcomeScope.OUT, True]),
+        len(ways[OutcomeScope.IN, False]),
+        len(ways[OutcomeScope.OUT, False]),
     )

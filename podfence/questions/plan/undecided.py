@@ -27,7 +27,7 @@ from podfence.questions.parties import PartyEnd
 from podfence.questions.plan.blame import Blamed, rectangles
 from podfence.questions.plan.counterfactual import free_address
 from podfence.questions.plan.edits import Edit
-from podfence.questions.plan.ends import Ends, JointClass
+from podfence.questions.plan.ends import JointClass, JointEnds
 from podfence.sets import PortSet
 from podfence.sets.ports import EVERYTHING
 
@@ -58,7 +58,7 @@ class Doubts(Struct, frozen=True):
         )
 
 
-class Touched(Struct, frozen=True):
+class UndecidedWorkloads(Struct, frozen=True):
     """Workloads of which some pod's verdicts hang on what could not be read. ``apart``: on
     something that the two sides do not have in the same words, or beside an edit."""
 
@@ -69,10 +69,10 @@ class Touched(Struct, frozen=True):
 
 def touched(
     old: PolicyIndex, new: PolicyIndex, doubts: Doubts, edits: Iterable[Edit] = ()
-) -> Touched:
+) -> UndecidedWorkloads:
     """Find them; without doubts there are none. ``edits``: what differs between the two."""
     if not doubts:
-        return Touched()
+        return UndecidedWorkloads()
     edited = tuple(edits)
     sides = (old, new)
     pods, apart = set[str](), set[str]()
@@ -83,7 +83,7 @@ def touched(
         alone = _open_pods(side, other)
         pods |= hidden | alone
         apart.update(alone, _beside_edits(side, same, hidden, edited))
-    return Touched(_workloads(sides, pods), _workloads(sides, apart), frozenset(pods))
+    return UndecidedWorkloads(_workloads(sides, pods), _workloads(sides, apart), frozenset(pods))
 
 
 def _open_pods(index: PolicyIndex, doubts: tuple[Doubt, ...]) -> frozenset[str]:
@@ -136,7 +136,11 @@ class Sorted(Struct, frozen=True):
 
 
 def sort_out(
-    parts: Iterable[Blamed], old: PolicyIndex, new: PolicyIndex, ends: Ends, seen: Touched
+    parts: Iterable[Blamed],
+    old: PolicyIndex,
+    new: PolicyIndex,
+    ends: JointEnds,
+    seen: UndecidedWorkloads,
 ) -> Sorted:
     """Take away what an object that could not be read could turn."""
     if not seen.workloads:
@@ -152,7 +156,9 @@ class _Asking:
     """Asks for the certainty of single ports, one for each set of ports that all rules treat
     alike."""
 
-    def __init__(self, old: PolicyIndex, new: PolicyIndex, ends: Ends, seen: Touched) -> None:
+    def __init__(
+        self, old: PolicyIndex, new: PolicyIndex, ends: JointEnds, seen: UndecidedWorkloads
+    ) -> None:
         self.open: set[int] = set()
         self._ends = ends
         self._seen = seen

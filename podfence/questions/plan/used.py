@@ -30,7 +30,7 @@ from podfence.questions.suggest.standins import with_dns
 from podfence.sets import AddressSet
 
 
-class Use(Struct, frozen=True):
+class ChangedUse(Struct, frozen=True):
     """A connection that was seen and of which a verdict changes. ``denied``: whether it was denied
     when it was seen. ``blames``: the causes, of different pods or IP versions."""
 
@@ -48,8 +48,8 @@ class Used(Struct, frozen=True):
     DNS that the input does not hold."""
 
     evidence: Evidence
-    cut: tuple[Use, ...]
-    opened: tuple[Use, ...]
+    cut: tuple[ChangedUse, ...]
+    opened: tuple[ChangedUse, ...]
     kept: int
     refused: int
     shut: int
@@ -123,7 +123,7 @@ class _Judging:
         self._to = _by_workload(outcome.destinations for outcome in outcomes)
 
     def used(self, found: Evidence, assumed: tuple[ObjectRef, ...]) -> Used:
-        turned: dict[_Turn, list[Use]] = {turn: [] for turn in _Turn}
+        turned: dict[_Turn, list[ChangedUse]] = {turn: [] for turn in _Turn}
         gone: list[ObservedConnection] = []
         refused = 0
         for each, denied in _every(found):
@@ -135,7 +135,7 @@ class _Judging:
             if denied and turn in (_Turn.CUT, _Turn.KEPT, _Turn.SHUT):
                 refused += 1  # nobody loses what did not pass
             else:
-                turned[turn].append(Use(each, denied, blames))
+                turned[turn].append(ChangedUse(each, denied, blames))
         return Used(
             found,
             tuple(turned[_Turn.CUT]),

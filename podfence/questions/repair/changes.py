@@ -38,14 +38,14 @@ class Rename(Struct, frozen=True):
     name: str
 
 
-Change = Append | SetField | Rename
+FieldEdit = Append | SetField | Rename
 
 
 class ObjectPatch(Struct, frozen=True):
     """Changes of the object that was read from ``source``."""
 
     source: Source
-    changes: tuple[Change, ...]
+    changes: tuple[FieldEdit, ...]
 
 
 class NewObject(Struct, frozen=True):
@@ -55,7 +55,7 @@ class NewObject(Struct, frozen=True):
     value: Json
 
 
-def applied(value: Json, changes: Sequence[Change]) -> Json:
+def applied(value: Json, changes: Sequence[FieldEdit]) -> Json:
     """The object with the changes made. Raises KeyError, IndexError or TypeError where a parent is
     not there."""
     found = _copied(value)

@@ -27,7 +27,7 @@ from podfence.questions.suggest.suggest import Suggestion
 from podfence.questions.tests.decode import API_VERSION
 from podfence.questions.tests.judge import is_closed
 from podfence.questions.tests.reach import (
-    Said,
+    PortsByClass,
     common,
     entries,
     everybody,
@@ -36,7 +36,7 @@ from podfence.questions.tests.reach import (
     received,
     sent,
 )
-from podfence.questions.tests.world import World
+from podfence.questions.tests.world import ClusterWorld
 from podfence.sets import PortSet
 
 _NAME: Final = "from-flows"
@@ -65,7 +65,7 @@ class _Writing:
     def __init__(self, found: Suggestion, wish: SuggestOptions, names: DomainTable) -> None:
         cluster = found.after.cluster
         coming = with_newcomers(cluster, cluster.namespaces.keys())
-        self._world = world = World(compile_cluster(coming, names))
+        self._world = world = ClusterWorld(compile_cluster(coming, names))
         self._found = found
         self._wish = wish
         self._pods: dict[ObjectRef, list[int]] = defaultdict(list)
@@ -195,7 +195,7 @@ class _Writing:
         both = common(said, far)
         return both[0] if both is not None else PortSet()
 
-    def _said(self, ref: ObjectRef, direction: Direction) -> Said:
+    def _said(self, ref: ObjectRef, direction: Direction) -> PortsByClass:
         ask = received if direction is Direction.INGRESS else sent
         return ask(self._world, self._classes(ref))
 

@@ -11,21 +11,21 @@ from collections.abc import Iterable, Sequence
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.model.objects import IPAddress
-from podfence.questions.tests.ends import Part
-from podfence.questions.tests.world import World
+from podfence.questions.tests.ends import EndPart
+from podfence.questions.tests.world import ClusterWorld
 from podfence.sets import AddressSet
 
 
 class Atoms:
     """The atoms of one world. ``cut``: those that are a part of a class."""
 
-    def __init__(self, world: World, ends: Sequence[Part]) -> None:
+    def __init__(self, world: ClusterWorld, ends: Sequence[EndPart]) -> None:
         self._world = world
-        self._members: dict[int, Part] = {}
+        self._members: dict[int, EndPart] = {}
         self._extra: dict[int, list[int]] = {}
         self._base: dict[int, int] = {}
         touched = [world.touched(*end) for end in ends]
-        cuts: dict[int, list[Part]] = {}
+        cuts: dict[int, list[EndPart]] = {}
         for end, (some, whole) in zip(ends, touched, strict=True):
             for number in some - whole:
                 cuts.setdefault(number, []).append(end)
@@ -44,7 +44,7 @@ class Atoms:
             for end, (some, whole) in zip(ends, touched, strict=True)
         }
 
-    def of(self, end: Part) -> FrozenBitMap:
+    def of(self, end: EndPart) -> FrozenBitMap:
         """The atoms of one of the ends."""
         return self._of[end]
 
@@ -80,7 +80,7 @@ class Atoms:
             lifted.update(self._extra[number])
         return lifted
 
-    def members(self, atom: int) -> Part:
+    def members(self, atom: int) -> EndPart:
         """The pods of an atom, or its addresses."""
         known = self._members.get(atom)
         if known is None:
@@ -88,7 +88,7 @@ class Atoms:
             known = self._members[atom] = self._world.members[atom], outside or AddressSet()
         return known
 
-    def _within(self, end: Part, some: FrozenBitMap, whole: FrozenBitMap) -> FrozenBitMap:
+    def _within(self, end: EndPart, some: FrozenBitMap, whole: FrozenBitMap) -> FrozenBitMap:
         found = BitMap(self.lift(whole))
         for number in some - whole:
             for atom in (number, *self._extra[number]):
@@ -98,10 +98,10 @@ class Atoms:
         return FrozenBitMap(found)
 
 
-def _cut(whole: Part, ends: Iterable[Part]) -> list[Part]:
+def _cut(whole: EndPart, ends: Iterable[EndPart]) -> list[EndPart]:
     parts = [whole]
     for end in ends:
-        cut: list[Part] = []
+        cut: list[EndPart] = []
         for pods, addresses in parts:
             inside = pods & end[0], addresses & end[1]
             outside = pods - end[0], addresses - end[1]

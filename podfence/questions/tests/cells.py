@@ -21,14 +21,14 @@ from podfence.questions.tests.ends import (
     NO_PORT,
     NOBODY,
     Aim,
+    EndPart,
     Miss,
-    Part,
     ResolvedEnd,
     Resolver,
     union,
 )
 from podfence.questions.tests.form import Expect, PolicyTest, PortSpec
-from podfence.questions.tests.world import Family, World
+from podfence.questions.tests.world import ClusterWorld, Family
 from podfence.sets import PortSet
 
 
@@ -58,7 +58,7 @@ class _Exception(Struct, frozen=True):
 class TestInWorld:
     """One test, its ends looked up in a world. ``misses``: why it may look at nobody."""
 
-    def __init__(self, test: PolicyTest, resolver: Resolver, world: World) -> None:
+    def __init__(self, test: PolicyTest, resolver: Resolver, world: ClusterWorld) -> None:
         self.test = test
         everybody = resolver.everybody()
         real = ResolvedEnd.of_pods(world.real)
@@ -90,7 +90,7 @@ class TestInWorld:
         self.groups = _groups(world, test.group_by) if test.group_by else None
         self.misses = tuple(self._missing(world))
 
-    def sharing(self, world: World) -> str:
+    def sharing(self, world: ClusterWorld) -> str:
         """Why pods of its ends are in no pair: other pods have their addresses, too, and whose they
         are is not known (NP-60a). Nothing where there is none."""
         founds = [self.sources, *(aim.found for aim in self.aims or ())]
@@ -102,7 +102,7 @@ class TestInWorld:
         listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         return f"no address of {listed} is surely its own: other pods have the same (NP-60a)"
 
-    def _missing(self, world: World) -> Iterator[Miss]:
+    def _missing(self, world: ClusterWorld) -> Iterator[Miss]:
         """Ends that mean nobody. An optional entry and an exception may."""
         if self.groups is not None and len(self.groups) < 2:
             label = self.test.group_by
@@ -126,7 +126,7 @@ class TestInWorld:
         for aim in aims:
             yield from _undeclared(world, aim, self._destinations(world, aim))
 
-    def _destinations(self, world: World, aim: Aim) -> ResolvedEnd:
+    def _destinations(self, world: ClusterWorld, aim: Aim) -> ResolvedEnd:
         """Where the ports of an aim are: an entry that is a source has the test's destinations."""
         of_test = self.aims is not None and not any(aim is each for each in self.aims)
         if of_test and self.test.only is not None:
@@ -142,7 +142,7 @@ class TestInWorld:
             for aim in self.aims
         )
 
-    def ends(self, family: int) -> list[Part]:
+    def ends(self, family: int) -> list[EndPart]:
         """Every end that cuts classes, in one IP version."""
         found = [self.sources, self.everybody]
         found += [aim.found for aim in self.aims or ()]
@@ -156,7 +156,7 @@ class TestInWorld:
         return [each.part(family) for each in found if each is not None]
 
 
-def _undeclared(world: World, aim: Aim, where: ResolvedEnd) -> Iterator[Miss]:
+def _undeclared(world: ClusterWorld, aim: Aim, where: ResolvedEnd) -> Iterator[Miss]:
     """Port names that no destination declares."""
     if not aim.ports.names or where.is_nobody:
         return
@@ -173,7 +173,7 @@ def _undeclared(world: World, aim: Aim, where: ResolvedEnd) -> Iterator[Miss]:
             yield Miss(NO_PORT, f"{text}; there are {known or 'none'}")
 
 
-def _groups(world: World, label: str) -> list[tuple[str | None, FrozenBitMap]]:
+def _groups(world: ClusterWorld, label: str) -> list[tuple[str | None, FrozenBitMap]]:
     """The pods of today by the value that their namespace has for a label."""
     found: dict[str | None, BitMap] = {}
     spaces = world.index.cluster.namespaces
@@ -187,7 +187,7 @@ def _groups(world: World, label: str) -> list[tuple[str | None, FrozenBitMap]]:
 class Cells:
     """The cells of a test in one world and one IP version."""
 
-    def __init__(self, asked: TestInWorld, world: World, family: Family) -> None:
+    def __init__(self, asked: TestInWorld, world: ClusterWorld, family: Family) -> None:
         self.asked = asked
         self.world = world
         self.family = family

@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from pyroaring import BitMap, FrozenBitMap
 
 from podfence.questions.tests.cells import Cells
-from podfence.questions.tests.world import World
+from podfence.questions.tests.world import ClusterWorld
 
 
-class Count:
+class PairCount:
     """The pairs of one test."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: ClusterWorld) -> None:
         self._world = world
         self._found: dict[int, tuple[Cells, dict[FrozenBitMap, BitMap]]] = {}
 

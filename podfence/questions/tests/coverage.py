@@ -21,7 +21,7 @@ from podfence.questions.tests.cells import Cell, Cells, TestInWorld
 from podfence.questions.tests.ends import Resolver
 from podfence.questions.tests.form import PolicyTest
 from podfence.questions.tests.mutants import rule_origins
-from podfence.questions.tests.world import World
+from podfence.questions.tests.world import ClusterWorld
 from podfence.sets import PortSet
 
 _Key = tuple[ObjectRef, str]
@@ -53,7 +53,7 @@ class Touching:
         missed = (each for key, each in self._every.items() if key in self._left)
         return Coverage(tuple(touched), tuple(missed))
 
-    def look(self, test: PolicyTest, world: World, resolver: Resolver) -> None:
+    def look(self, test: PolicyTest, world: ClusterWorld, resolver: Resolver) -> None:
         """Add what one test looks at. ``world``: the one that it is about."""
         if test.isolated or not self._left:
             return

@@ -15,7 +15,7 @@ from podfence.model.meta import DEFAULT_NAMESPACE, METADATA_NAME_LABEL
 from podfence.model.workloads import WORKLOAD_KINDS
 from podfence.policy.flow import Direction
 from podfence.questions.tests.endfields import EndReader
-from podfence.questions.tests.fields import Fields, Json, at
+from podfence.questions.tests.fields import DocumentFields, Json, at
 from podfence.questions.tests.form import (
     Addition,
     Expect,
@@ -70,7 +70,7 @@ def decode(data: Json, source: Source) -> tuple[PolicyTests | None, tuple[Proble
 
 class _Reader:
     def __init__(self, data: Json, source: Source, subject: str) -> None:
-        self.fields = Fields(source, subject)
+        self.fields = DocumentFields(source, subject)
         self._data = data
         self._source = source
         self._namespace = DEFAULT_NAMESPACE

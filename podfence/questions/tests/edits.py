@@ -24,7 +24,7 @@ from podfence.questions.tests.form import (
     PolicyTest,
     PolicyTests,
     Removal,
-    Target,
+    TargetEnd,
     UnionEnd,
 )
 
@@ -47,7 +47,7 @@ def prepared(cluster: Cluster, files: Iterable[PolicyTests], fixtures: PolicyTes
 def _newcomers(test: PolicyTest) -> Iterator[NewcomerEnd]:
     if test.newcomers is not None:
         yield test.newcomers
-    lists: list[tuple[Target, ...] | None] = [test.sources, test.targets]
+    lists: list[tuple[TargetEnd, ...] | None] = [test.sources, test.targets]
     lists += [entry.targets for entry in test.only or ()]
     lists += [ends for each in test.unless for ends in (each.sources, each.targets)]
     for targets in lists:

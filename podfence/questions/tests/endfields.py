@@ -9,14 +9,14 @@ from typing import Any
 from podfence.admission.decode_strict import json_type
 from podfence.likeness import similar
 from podfence.model.selectors import LabelSelector
-from podfence.questions.tests.fields import Fields, Json, at
+from podfence.questions.tests.fields import DocumentFields, Json, at
 from podfence.questions.tests.form import (
     ALL_PORTS,
     End,
     NewcomerEnd,
     PortSpec,
     SelectedEnd,
-    Target,
+    TargetEnd,
     UnionEnd,
 )
 from podfence.questions.tests.words import joined, read_port, read_target
@@ -27,7 +27,7 @@ _FIELDS = ("namespace", "namespaces", "pods", "newcomer", "ends", "except")
 class EndReader:
     """Reads ends. ``groups``: the names that the file gives to ends."""
 
-    def __init__(self, fields: Fields, namespace: str, groups: Json) -> None:
+    def __init__(self, fields: DocumentFields, namespace: str, groups: Json) -> None:
         self._fields = fields
         self._namespace = namespace
         self._groups = groups
@@ -60,7 +60,7 @@ class EndReader:
 
     def targets(
         self, parent: Json, key: str, path: str, *, ported: bool = True
-    ) -> tuple[Target, ...] | None:
+    ) -> tuple[TargetEnd, ...] | None:
         """The ends of a field, None where it is absent. ``ported``: whether they may have ports."""
         value = parent.get(key)
         if value is None:
@@ -72,7 +72,7 @@ class EndReader:
                 self._fields.refuse(at(path, key), text)
         return found
 
-    def _targets(self, value: Any, path: str) -> Iterator[Target]:
+    def _targets(self, value: Any, path: str) -> Iterator[TargetEnd]:
         if isinstance(value, list):
             if not value:
                 self._fields.refuse(path, "is empty; name at least one end")
@@ -81,17 +81,17 @@ class EndReader:
         elif isinstance(value, Mapping):
             end = self._mapping(value, path)
             if end is not None:
-                yield Target(end)
+                yield TargetEnd(end)
         elif isinstance(value, str) and value.startswith("$"):
             yield from self._called(value, path)
         elif isinstance(value, str):
             read = self._fields.worded(path, lambda: read_target(value, self._namespace))
             if read is not None:
-                yield Target(*read)
+                yield TargetEnd(*read)
         else:
             self._fields.refuse(path, f"expected an end, got {json_type(value)}")
 
-    def _called(self, word: str, path: str) -> Iterator[Target]:
+    def _called(self, word: str, path: str) -> Iterator[TargetEnd]:
         """``$group`` and ``$group:port``."""
         name, colon, port = word[1:].partition(":")
         if name not in self._groups:
@@ -103,7 +103,7 @@ class EndReader:
         if end is None:
             return
         ports = self._fields.worded(path, lambda: read_port(port)) if colon else None
-        yield Target(end, ports)
+        yield TargetEnd(end, ports)
 
     def _group(self, name: str, value: Any) -> End | None:
         path = at("groups", name)

@@ -27,14 +27,14 @@ from podfence.questions.tests.form import (
     NewcomerEnd,
     PortSpec,
     SelectedEnd,
-    Target,
+    TargetEnd,
     UnionEnd,
 )
 from podfence.sets import AddressSet, PortSet
 from podfence.sets.addresses import EVERY_ADDRESS
 
 if TYPE_CHECKING:
-    from podfence.questions.tests.world import World
+    from podfence.questions.tests.world import ClusterWorld
 
 NOBODY, NOT_JUDGED, NO_PORT = "PF501", "PF502", "PF503"
 NOTHING_LEFT, MISSPELT, WEAK = "PF504", "PF505", "PF506"
@@ -49,7 +49,7 @@ TEST_CODES: Mapping[str, str] = {
 """Why a test may prove nothing, in one line each."""
 
 
-Part = tuple[FrozenBitMap, AddressSet]
+EndPart = tuple[FrozenBitMap, AddressSet]
 """The pods and the addresses of an end in one IP version."""
 
 
@@ -91,7 +91,7 @@ class ResolvedEnd(Struct, frozen=True):
         """All its pods."""
         return self.speaking[0] | self.speaking[1]
 
-    def part(self, family: int) -> Part:
+    def part(self, family: int) -> EndPart:
         """What it means in one IP version."""
         return self.speaking[family == 6], self.addresses
 
@@ -131,7 +131,7 @@ def union(parts: Iterable[ResolvedEnd]) -> ResolvedEnd:
 class Resolver:
     """Looks ends up in one cluster; remembers what it found."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: ClusterWorld) -> None:
         self._world = world
         self._known: dict[End, ResolvedEnd] = {}
 
@@ -147,15 +147,15 @@ class Resolver:
             known = self._known[end] = self._found(end)
         return known
 
-    def sources(self, targets: Iterable[Target]) -> ResolvedEnd:
+    def sources(self, targets: Iterable[TargetEnd]) -> ResolvedEnd:
         """What ends without ports mean together."""
         return union(self.found(target.end) for target in targets)
 
-    def aims(self, targets: Iterable[Target], ports: PortSpec = ALL_PORTS) -> tuple[Aim, ...]:
+    def aims(self, targets: Iterable[TargetEnd], ports: PortSpec = ALL_PORTS) -> tuple[Aim, ...]:
         """What ends mean, each with its ports, or else with those that all have."""
         return tuple(aim for each in targets for aim in self._aims(each, each.ports or ports))
 
-    def _aims(self, target: Target, ports: PortSpec) -> Iterator[Aim]:
+    def _aims(self, target: TargetEnd, ports: PortSpec) -> Iterator[Aim]:
         if isinstance(target.end, NamedEnd) and self.is_service(target.end):
             yield from self._behind(target.end, ports)
         else:

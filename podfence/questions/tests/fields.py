@@ -20,7 +20,7 @@ Json = Mapping[str, Any]
 T = TypeVar("T")
 
 
-class Fields:
+class DocumentFields:
     """Typed access to the fields of one document; collects the problems on the way."""
 
     def __init__(self, source: Source, subject: str) -> None:

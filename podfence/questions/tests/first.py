@@ -12,12 +12,19 @@ from typing import Any
 from podfence.policy.flow import Direction
 from podfence.questions.tests.decode import API_VERSION
 from podfence.questions.tests.judge import is_closed
-from podfence.questions.tests.reach import Said, entries, everybody, is_to_come, received, sent
-from podfence.questions.tests.world import World
+from podfence.questions.tests.reach import (
+    PortsByClass,
+    entries,
+    everybody,
+    is_to_come,
+    received,
+    sent,
+)
+from podfence.questions.tests.world import ClusterWorld
 from podfence.sets import PortSet
 
 
-def first_file(world: World, namespace: str, kind: str) -> Mapping[str, Any]:
+def first_file(world: ClusterWorld, namespace: str, kind: str) -> Mapping[str, Any]:
     """The document; ``kind``: that of test files."""
     return {
         "apiVersion": API_VERSION,
@@ -29,7 +36,7 @@ def first_file(world: World, namespace: str, kind: str) -> Mapping[str, Any]:
 
 
 class _First:
-    def __init__(self, world: World, namespace: str) -> None:
+    def __init__(self, world: ClusterWorld, namespace: str) -> None:
         self._world = world
         self._namespace = namespace
         self._words = list(_words(world))
@@ -77,7 +84,7 @@ class _First:
                     "isolated": closed,
                 }
 
-    def _entries(self, key: str, said: Said) -> list[Mapping[str, Any]]:
+    def _entries(self, key: str, said: PortsByClass) -> list[Mapping[str, Any]]:
         words = [(word, [self._world.class_of[pods[0]]]) for word, pods in self._words]
         return entries(key, said, everybody(self._world, words, said), _required)
 
@@ -87,7 +94,7 @@ def _required(end: Any, ports: PortSet) -> PortSet:
     return PortSet() if is_to_come(end) else ports
 
 
-def _words(world: World) -> Iterator[tuple[str, list[int]]]:
+def _words(world: ClusterWorld) -> Iterator[tuple[str, list[int]]]:
     """Pods of today by words that hold pods of one class each."""
     found: dict[str, list[int]] = {}
     for pod in world.real:

@@ -87,7 +87,7 @@ class UnionEnd(Struct, frozen=True):
 End = NamedEnd | SelectedEnd | AddressEnd | NewcomerEnd | UnionEnd
 
 
-class Target(Struct, frozen=True):
+class TargetEnd(Struct, frozen=True):
     """An end, with the ports that are asked for; None: those of the test."""
 
     end: End
@@ -106,7 +106,7 @@ class OnlyItem(Struct, frozen=True):
     """One item of ``only``: what has to be allowed, and may be. ``optional``: may be, alone."""
 
     path: str
-    targets: tuple[Target, ...]
+    targets: tuple[TargetEnd, ...]
     ports: PortSpec
     optional: bool = False
 
@@ -115,8 +115,8 @@ class Unless(Struct, frozen=True):
     """One item of ``unless``: pairs that a test does not look at. None: every end."""
 
     path: str
-    sources: tuple[Target, ...] | None
-    targets: tuple[Target, ...] | None
+    sources: tuple[TargetEnd, ...] | None
+    targets: tuple[TargetEnd, ...] | None
     ports: PortSpec
 
 
@@ -155,8 +155,8 @@ class PolicyTest(Struct, frozen=True):
     name: str
     path: str
     source: Source
-    sources: tuple[Target, ...] | None = None
-    targets: tuple[Target, ...] | None = None
+    sources: tuple[TargetEnd, ...] | None = None
+    targets: tuple[TargetEnd, ...] | None = None
     ports: PortSpec = ALL_PORTS
     expect: Expect | None = None
     only: tuple[OnlyItem, ...] | None = None

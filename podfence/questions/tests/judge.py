@@ -22,10 +22,10 @@ from podfence.policy.flow import Action, Decision, Direction, Flow
 from podfence.policy.index import NETWORK_POLICY_TIER, DirectionPolicy
 from podfence.policy.origin import Origin
 from podfence.questions.tests.cells import Cell, Cells, TestInWorld
-from podfence.questions.tests.counting import Count
+from podfence.questions.tests.counting import PairCount
 from podfence.questions.tests.ends import NOT_JUDGED, NOTHING_LEFT, Miss, Resolver
 from podfence.questions.tests.form import Expect, PolicyTest
-from podfence.questions.tests.world import Family, World
+from podfence.questions.tests.world import ClusterWorld, Family
 from podfence.sets.ports import OTHER
 
 _TRIED = 1024
@@ -83,7 +83,7 @@ class Result(Struct, frozen=True):
         return self.status in (ResultStatus.PASSED, ResultStatus.SKIPPED)
 
 
-def judge(test: PolicyTest, world: World, resolver: Resolver) -> Result:
+def judge(test: PolicyTest, world: ClusterWorld, resolver: Resolver) -> Result:
     """Judge one test. Doubts of the cluster are not asked for here."""
     found = _judge(test, world, resolver)
     if not test.expect_failure or found.status not in (ResultStatus.PASSED, ResultStatus.FAILED):
@@ -94,13 +94,13 @@ def judge(test: PolicyTest, world: World, resolver: Resolver) -> Result:
     return replace(found, status=ResultStatus.FAILED, text=text)
 
 
-def _judge(test: PolicyTest, world: World, resolver: Resolver) -> Result:
+def _judge(test: PolicyTest, world: ClusterWorld, resolver: Resolver) -> Result:
     if test.isolated:
         return _isolated(test, world, resolver)
     return judge_asked(TestInWorld(test, resolver, world), world)
 
 
-def judge_asked(asked: TestInWorld, world: World) -> Result:
+def judge_asked(asked: TestInWorld, world: ClusterWorld) -> Result:
     """The same for a test whose ends were looked up already, in a world of the same pods."""
     if asked.misses and not asked.test.allow_empty:
         return Result(asked.test, ResultStatus.VACUOUS, misses=asked.misses)
@@ -110,7 +110,7 @@ def judge_asked(asked: TestInWorld, world: World) -> Result:
 class Judging:
     """One test whose ends mean somebody."""
 
-    def __init__(self, asked: TestInWorld, world: World) -> None:
+    def __init__(self, asked: TestInWorld, world: ClusterWorld) -> None:
         self.asked = asked
         self.world = world
         self.cells = [Cells(asked, world, family) for family in world.families.values()]
@@ -119,7 +119,7 @@ class Judging:
     def result(self) -> Result:
         """Judge it."""
         test = self.asked.test
-        looked, wrong = Count(self.world), Count(self.world)
+        looked, wrong = PairCount(self.world), PairCount(self.world)
         first: _Wrong | None = None
         some = False
         for cells in self.cells:
@@ -340,7 +340,7 @@ class _Wrong(Struct, frozen=True):
 # -- isolation
 
 
-def _isolated(test: PolicyTest, world: World, resolver: Resolver) -> Result:
+def _isolated(test: PolicyTest, world: ClusterWorld, resolver: Resolver) -> Result:
     """Whether pods are closed in a direction but for what rules allow."""
     if test.newcomers is not None:
         found = resolver.found(test.newcomers)
@@ -369,7 +369,9 @@ def _isolated(test: PolicyTest, world: World, resolver: Resolver) -> Result:
     return Result(test, ResultStatus.FAILED, pairs, total=total, text="; ".join(said))
 
 
-def is_closed(policy: DirectionPolicy, world: World, number: int, direction: Direction) -> bool:
+def is_closed(
+    policy: DirectionPolicy, world: ClusterWorld, number: int, direction: Direction
+) -> bool:
     """Whether what no rule allows is denied: a NetworkPolicy isolates the pod, or other policies
     deny everything in this direction."""
     for tier in policy.in_force:

@@ -13,7 +13,7 @@ from typing import TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from podfence.live.clusterevents import Event, gone, put
+from podfence.live.clusterevents import ClusterEvent, gone, put
 from podfence.model.cluster import Cluster
 from podfence.model.clusternetworkpolicy import ClusterNetworkPolicy, Rule, RuleAction
 from podfence.model.networkpolicy import (
@@ -51,7 +51,7 @@ class Mutant(Struct, frozen=True):
 
     origin: Origin
     operator: MutationOperator
-    event: Event
+    event: ClusterEvent
 
 
 def mutants(cluster: Cluster) -> Iterator[Mutant]:

@@ -21,7 +21,7 @@ from podfence.questions.tests.ends import Resolver
 from podfence.questions.tests.form import PolicyTest
 from podfence.questions.tests.judge import ResultStatus, judge, judge_asked
 from podfence.questions.tests.mutants import Mutant, MutationOperator, mutants
-from podfence.questions.tests.world import World
+from podfence.questions.tests.world import ClusterWorld
 from podfence.sets import AddressSet
 
 
@@ -74,7 +74,7 @@ class _Trial:
         self._state = state
         families: set[int] = {address.version for address in state.index.by_address}
         self._pairs = {family: ClusterPairs.of(state.index, family) for family in sorted(families)}
-        self._world = World(state.index, pairs=self._pairs)
+        self._world = ClusterWorld(state.index, pairs=self._pairs)
         self._resolver = Resolver(self._world)
         self._plain = [
             (test, TestInWorld(test, self._resolver, self._world))
@@ -89,7 +89,7 @@ class _Trial:
         if not affected:
             return None
         pairs = {f: each.after(state.index, affected) for f, each in self._pairs.items()}
-        world = World(state.index, self._world, pairs)
+        world = ClusterWorld(state.index, self._world, pairs)
         changed = [
             number
             for family, each in pairs.items()
@@ -109,17 +109,17 @@ class _Trial:
                 return test.name
         return ""
 
-    def _other(self, test: PolicyTest, state: ClusterIndex, world: World) -> ResultStatus:
+    def _other(self, test: PolicyTest, state: ClusterIndex, world: ClusterWorld) -> ResultStatus:
         if not test.given:
             return judge(test, world, self._resolver).status
         cluster, _ = edited(state.index.cluster, test.given)
-        supposed = World(state.to(cluster)[0].index, self._world)
+        supposed = ClusterWorld(state.to(cluster)[0].index, self._world)
         same = supposed.pods is self._world.pods
         return judge(test, supposed, self._resolver if same else Resolver(supposed)).status
 
     # -- whether anything is another
 
-    def _differs(self, world: World, family: int, pairs: ClusterPairs, number: int) -> bool:
+    def _differs(self, world: ClusterWorld, family: int, pairs: ClusterPairs, number: int) -> bool:
         """Whether any member of a class gets something else than before."""
         before, known = self._world, self._pairs[family]
         row = pairs.row(number)
@@ -133,7 +133,7 @@ class _Trial:
                 return True
         return False
 
-    def _classes_before(self, world: World, number: int) -> Iterator[int]:
+    def _classes_before(self, world: ClusterWorld, number: int) -> Iterator[int]:
         pods = world.members[number]
         if pods:
             yield from {self._world.class_of[pod] for pod in pods}
@@ -142,7 +142,7 @@ class _Trial:
         yield from (old for old in self._world.outside if self._world.overlap(addresses, old))
 
 
-def _pods(row: Blocks, world: World) -> dict[int, BitMap]:
+def _pods(row: Blocks, world: ClusterWorld) -> dict[int, BitMap]:
     """The pods of a row by number of the ports; the numbers are those of one table."""
     found: dict[int, BitMap] = {}
     for ports, classes in row.items():
@@ -152,7 +152,7 @@ def _pods(row: Blocks, world: World) -> dict[int, BitMap]:
     return found
 
 
-def _outside(row: Blocks, world: World) -> dict[int, AddressSet]:
+def _outside(row: Blocks, world: ClusterWorld) -> dict[int, AddressSet]:
     found: dict[int, AddressSet] = {}
     for ports, classes in row.items():
         parts = [world.index.classes[n].outside or AddressSet() for n in classes & world.outside]

@@ -11,35 +11,37 @@ from typing import Any
 
 from pyroaring import BitMap, FrozenBitMap
 
-from podfence.questions.tests.world import Family, World
+from podfence.questions.tests.world import ClusterWorld, Family
 from podfence.sets import AddressSet, PortSet
 from podfence.sets.addresses import EVERY_ADDRESS
 from podfence.sets.ports import MAX_PORT, OTHER
 
-Said = dict[int, tuple[PortSet, PortSet]]
+PortsByClass = dict[int, tuple[PortSet, PortSet]]
 """Classes with the ports that every IP version and every pod allows, and those that some do."""
-Ends = tuple[Any, list[int]]
+SourceEnds = tuple[Any, list[int]]
 """An end as a test file writes it, and the classes that it means."""
 Needed = Callable[[Any, PortSet], PortSet]
 """What is required of an end, of the ports that all of it allow."""
 
 
-def received(world: World, classes: Iterable[int]) -> Said:
+def received(world: ClusterWorld, classes: Iterable[int]) -> PortsByClass:
     """Who reaches all pods of these classes on which ports, and who some."""
     return _joined(row for number in classes for row in _rows_to(world, number))
 
 
-def sent(world: World, classes: Iterable[int]) -> Said:
+def sent(world: ClusterWorld, classes: Iterable[int]) -> PortsByClass:
     """Whom all pods of these classes reach on which ports, and whom some."""
     return _joined(row for number in classes for row in _rows_from(world, number))
 
 
-def common(said: Said, numbers: Iterable[int]) -> tuple[PortSet, PortSet] | None:
+def common(said: PortsByClass, numbers: Iterable[int]) -> tuple[PortSet, PortSet] | None:
     """The same of several classes together, None where nothing is said of any."""
     return _meet([said[number] for number in numbers if number in said])
 
 
-def entries(key: str, said: Said, ends: Iterable[Ends], needed: Needed) -> list[Mapping[str, Any]]:
+def entries(
+    key: str, said: PortsByClass, ends: Iterable[SourceEnds], needed: Needed
+) -> list[Mapping[str, Any]]:
     """The entries that are required and then those that are optional; ends with the same ports
     share one. ``key``: ``from`` or ``to``."""
     required: dict[PortSet, list[Any]] = {}
@@ -62,7 +64,9 @@ def entries(key: str, said: Said, ends: Iterable[Ends], needed: Needed) -> list[
     return found
 
 
-def everybody(world: World, words: Iterable[Ends], said: Said) -> Iterator[Ends]:
+def everybody(
+    world: ClusterWorld, words: Iterable[SourceEnds], said: PortsByClass
+) -> Iterator[SourceEnds]:
     """Pods of today by their words, pods to come by namespace, and addresses outside, those of
     which the same is said together."""
     yield from words
@@ -95,13 +99,13 @@ def port_words(ports: PortSet) -> list[str | int]:
 # -- rows
 
 
-def _rows_to(world: World, number: int) -> Iterator[dict[int, PortSet]]:
+def _rows_to(world: ClusterWorld, number: int) -> Iterator[dict[int, PortSet]]:
     for family in world.families.values():
         if number in family.everyone:
             yield _by_class(family, family.row(number))
 
 
-def _rows_from(world: World, number: int) -> Iterator[dict[int, PortSet]]:
+def _rows_from(world: ClusterWorld, number: int) -> Iterator[dict[int, PortSet]]:
     for family in world.families.values():
         if number not in family.everyone:
             continue
@@ -121,8 +125,8 @@ def _by_class(family: Family, row: Mapping[int, BitMap | FrozenBitMap]) -> dict[
     return found
 
 
-def _joined(rows: Iterable[Mapping[int, PortSet]]) -> Said:
-    found: Said = {}
+def _joined(rows: Iterable[Mapping[int, PortSet]]) -> PortsByClass:
+    found: PortsByClass = {}
     for row in rows:
         for number, ports in row.items():
             both = found.get(number, (ports, ports))

@@ -27,7 +27,7 @@ from podfence.questions.tests.edits import edited, prepared
 from podfence.questions.tests.ends import Miss, Resolver
 from podfence.questions.tests.form import Expect, PolicyTest, PolicyTests
 from podfence.questions.tests.judge import Result, ResultStatus, judge
-from podfence.questions.tests.world import World
+from podfence.questions.tests.world import ClusterWorld
 
 if TYPE_CHECKING:  # few runs need more than to judge, and it takes a while to import
     from podfence.live.clusterindex import ClusterIndex
@@ -114,9 +114,9 @@ class Bench:
         return ClusterIndex.of(self.cluster, self.names)
 
     @cached_property
-    def world(self) -> World:
+    def world(self) -> ClusterWorld:
         """The cluster as it is."""
-        return World(compile_cluster(self.cluster, self.names))
+        return ClusterWorld(compile_cluster(self.cluster, self.names))
 
     @cached_property
     def resolver(self) -> Resolver:
@@ -146,19 +146,19 @@ class Bench:
         world, resolver, _ = self.supposed(test)
         touching.look(test, world, resolver)
 
-    def supposed(self, test: PolicyTest) -> tuple[World, Resolver, tuple[Miss, ...]]:
+    def supposed(self, test: PolicyTest) -> tuple[ClusterWorld, Resolver, tuple[Miss, ...]]:
         """The world that a test is about, where its ends are looked up, and edits of nothing."""
         if not test.given:
             return self.world, self.resolver, ()
         cluster, misses = edited(self.cluster, test.given)
         state, _ = self.state.to(cluster)
-        world = World(state.index, self.world)
+        world = ClusterWorld(state.index, self.world)
         same = world.pods is self.world.pods
         return world, self.resolver if same else Resolver(world), misses
 
     # -- what could not be read
 
-    def _certain(self, result: Result, world: World, resolver: Resolver) -> Result:
+    def _certain(self, result: Result, world: ClusterWorld, resolver: Resolver) -> Result:
         """The result, if nothing that could not be read can turn it."""
         test = result.test
         if result.status in (ResultStatus.VACUOUS, ResultStatus.SKIPPED):
@@ -177,7 +177,9 @@ class Bench:
     def _about_everybody(self) -> tuple[Doubt, ...]:
         return self.cluster.doubts
 
-    def _of_pairs(self, result: Result, world: World, resolver: Resolver) -> tuple[Doubt, ...]:
+    def _of_pairs(
+        self, result: Result, world: ClusterWorld, resolver: Resolver
+    ) -> tuple[Doubt, ...]:
         """The doubts about one of the pods that a test looks at. A denial that one side alone makes
         needs nothing of the other."""
         test, asked = result.test, TestInWorld(result.test, resolver, world)

@@ -70,14 +70,14 @@ class Family:
         return self.partitions.of(self._index.policies[number].of(direction))
 
 
-class World:
+class ClusterWorld:
     """One state of a cluster. ``before``: a state with the same pods, from which numbers and names
     are taken over."""
 
     def __init__(
         self,
         index: PolicyIndex,
-        before: World | None = None,
+        before: ClusterWorld | None = None,
         pairs: Mapping[int, ClusterPairs] | None = None,
     ) -> None:
         self.index = index

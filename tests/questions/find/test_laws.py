@@ -18,9 +18,9 @@ from podfence.questions.find.path import Hop, shortest
 from podfence.questions.find.reach import Reached, ReachRow, RowEnd, everybody, reach
 from podfence.questions.plan.newcomers import with_newcomers
 from podfence.questions.tests.ends import Resolver
-from podfence.questions.tests.form import Target
+from podfence.questions.tests.form import TargetEnd
 from podfence.questions.tests.words import read_end, read_port
-from podfence.questions.tests.world import World
+from podfence.questions.tests.world import ClusterWorld
 from podfence.sets import PortSet
 from podfence.sets.ports import EVERYTHING
 from tests.support.random_clusters import TIERS, Size, random_cluster
@@ -32,12 +32,12 @@ PLAIN = Size()
 PORTS = ("any", "80", "53/udp", "80-8080", "icmp")
 
 
-def world_of(seed: int, size: Size = PLAIN) -> World:
+def world_of(seed: int, size: Size = PLAIN) -> ClusterWorld:
     cluster = random_cluster(Random(seed), size)
-    return World(compile_cluster(with_newcomers(cluster, cluster.namespaces.keys()), NAMES))
+    return ClusterWorld(compile_cluster(with_newcomers(cluster, cluster.namespaces.keys()), NAMES))
 
 
-def naive_of(world: World) -> Naive:
+def naive_of(world: ClusterWorld) -> Naive:
     certain = {address: endpoint.pod for address, endpoint in world.index.by_address.items()}
     return Naive(world.index.cluster, certain, NAMES)
 
@@ -59,10 +59,10 @@ def covering(rows: Iterable[ReachRow], source: Place, destination: Place) -> lis
     ]
 
 
-def asked(word: str, port: str, near: Direction, world: World) -> Reached | None:
+def asked(word: str, port: str, near: Direction, world: ClusterWorld) -> Reached | None:
     """None: nobody is called so, or nobody of them has an address of its own."""
-    named = Target(read_end(word, "x"), read_port(port) if near is Direction.INGRESS else None)
-    every = Target(everybody(world))
+    named = TargetEnd(read_end(word, "x"), read_port(port) if near is Direction.INGRESS else None)
+    every = TargetEnd(everybody(world))
     pods = Resolver(world).found(named.end).pods
     if not any(world.endpoint(pod).addresses for pod in pods):
         return None
@@ -140,7 +140,7 @@ def test_who_has_no_row_has_no_connection() -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_a_narrowed_map_has_the_rows_of_the_whole_map_that_were_asked_for(seed: int) -> None:
-    world = World(compile_cluster(random_cluster(Random(seed)), NAMES))
+    world = ClusterWorld(compile_cluster(random_cluster(Random(seed)), NAMES))
     whole = connectivity(world.index)
     resolver, ports = Resolver(world), read_port("80-8080")
     near, far = resolver.found(read_end("x/*", "x")), resolver.found(read_end("*/app=a", "x"))
@@ -167,7 +167,9 @@ def test_a_narrowed_map_has_the_rows_of_the_whole_map_that_were_asked_for(seed: 
     assert said == wanted
 
 
-def _distance(world: World, sources: FrozenBitMap, targets: FrozenBitMap, family: int) -> int:
+def _distance(
+    world: ClusterWorld, sources: FrozenBitMap, targets: FrozenBitMap, family: int
+) -> int:
     """Hops of a shortest way, pod by pod; 0 where there is none. Pods to come are none."""
     permitted = Permitted(world.index)
     pods = {

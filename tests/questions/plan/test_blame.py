@@ -14,7 +14,7 @@ from podfence.model.cluster import Cluster, ClusterObject
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
 from podfence.questions.plan.blame import Blamed, Limits, Mode
-from podfence.questions.plan.difference import Change
+from podfence.questions.plan.difference import ReachChange
 from podfence.questions.plan.edits import Edit
 from podfence.questions.plan.ends import JointClass
 from podfence.sets import PortSet
@@ -56,7 +56,7 @@ def class_in(index: PolicyIndex, seen: Compared, end: JointClass) -> int:
     return index.endpoints[f"{end.namespace}/{line.after[0]}"].endpoint_class
 
 
-def pairs_of(part: Blamed | Change) -> Iterator[tuple[int, int]]:
+def pairs_of(part: Blamed | ReachChange) -> Iterator[tuple[int, int]]:
     for source in part.sources:
         for destination in part.destinations:
             yield source, destination
@@ -136,7 +136,7 @@ def _moved(seen: Compared, world: PolicyIndex, number: int) -> bool:
     return world.endpoints[name].addresses != seen.new.endpoints[name].addresses
 
 
-def families_of(seen: Compared, part: Blamed | Change | None, *numbers: int) -> list[int]:
+def families_of(seen: Compared, part: Blamed | ReachChange | None, *numbers: int) -> list[int]:
     """The IP versions over which a pair of a part changes; of any pair those that it speaks."""
     if part is not None and part.family:
         return [part.family]

@@ -13,7 +13,7 @@ from podfence.model.cluster import Cluster, ClusterObject
 from podfence.policy.compile import compile_cluster
 from podfence.policy.index import PolicyIndex
 from podfence.questions.plan.edits import Edit
-from podfence.questions.plan.order import Order, Step, Verb, safe_order
+from podfence.questions.plan.order import ApplyStep, ApplyVerb, Order, safe_order
 from podfence.sets import PortSet
 from podfence.testing.builders import namespace, peer, pod, policy, rule
 from tests.questions.plan.test_blame import class_in, families_of, is_same_object
@@ -31,7 +31,7 @@ def ordered(old: Cluster, new: Cluster) -> tuple[Compared, Order]:
     return seen, order
 
 
-def states(old: Cluster, seen: Compared, order: Order) -> Iterator[tuple[Step, Cluster]]:
+def states(old: Cluster, seen: Compared, order: Order) -> Iterator[tuple[ApplyStep, Cluster]]:
     """The whole cluster after each step."""
     things = objects_of(old)
     by_ref = {edit.ref: edit for edit in seen.edits}
@@ -39,7 +39,7 @@ def states(old: Cluster, seen: Compared, order: Order) -> Iterator[tuple[Step, C
     for step in order.steps:
         if step.ref in helpers:
             helper = helpers[step.ref]
-            made = step.verb is Verb.CREATE
+            made = step.verb is ApplyVerb.CREATE
             things = [*things, helper] if made else [t for t in things if t is not helper]
         else:
             things = _applied(things, by_ref[step.ref])

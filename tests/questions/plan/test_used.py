@@ -29,7 +29,7 @@ from podfence.policy.flow import Flow as Attempt
 from podfence.policy.index import PolicyIndex
 from podfence.questions.plan.gate import FailOn
 from podfence.questions.plan.plan import Plan, plan
-from podfence.questions.plan.used import Use, Used
+from podfence.questions.plan.used import ChangedUse, Used
 from podfence.questions.suggest.evidence import ObservedConnection
 from podfence.questions.suggest.places import KnownEnd
 from podfence.questions.suggest.suggest import suggest, with_policies
@@ -51,7 +51,7 @@ def used(old: Cluster, new: Cluster, *flows: RecordedFlow) -> Used:
     return found
 
 
-def ways(uses: Sequence[Use]) -> list[tuple[str, str, int]]:
+def ways(uses: Sequence[ChangedUse]) -> list[tuple[str, str, int]]:
     return [
         (u.connection.source.name, u.connection.destination.name, u.connection.port) for u in uses
     ]

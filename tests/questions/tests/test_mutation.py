@@ -13,7 +13,7 @@ from podfence.questions.tests.judge import ResultStatus, judge
 from podfence.questions.tests.mutants import MutationOperator, mutants
 from podfence.questions.tests.mutation import mutate
 from podfence.questions.tests.run import Bench
-from podfence.questions.tests.world import World
+from podfence.questions.tests.world import ClusterWorld
 from tests.questions.tests.judged import file_of
 from tests.questions.tests.test_judge import SHOP
 from tests.support.random_clusters import Size, random_cluster
@@ -33,7 +33,7 @@ def test_a_mistake_is_noticed_as_if_the_cluster_were_compiled_anew() -> None:
         said = {id(mutant): True for mutant, _ in found.killed}
         for mutant in (*(m for m, _ in found.killed), *found.survived, *found.equal):
             state, _ = bench.state.apply([mutant.event])
-            world = World(compile_cluster(state.index.cluster, NAMES))
+            world = ClusterWorld(compile_cluster(state.index.cluster, NAMES))
             resolver = Resolver(world)
             fails = any(judge(t, world, resolver).status is not ResultStatus.PASSED for t in tests)
             assert fails is said.get(id(mutant), False), (seed, mutant.origin, mutant.operator)
