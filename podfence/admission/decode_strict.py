@@ -38,7 +38,7 @@ _PLAIN_KEY = r"[A-Za-z0-9_-]+"
 _LONGEST_SHOWN = 80
 
 
-class _Place(msgspec.Struct, frozen=True):
+class _Cursor(msgspec.Struct, frozen=True):
     """Where the walk is. ``path`` has indexes; ``names`` and ``struct`` are as Go reports them.
 
     ``quote`` is how the server quotes an unknown field.
@@ -49,16 +49,16 @@ class _Place(msgspec.Struct, frozen=True):
     struct: str = ""
     quote: Callable[[str], str] = quote
 
-    def field(self, struct: str, name: str) -> _Place:
+    def field(self, struct: str, name: str) -> _Cursor:
         dot = "." if self.path else ""
         step = f"{dot}{name}" if re.fullmatch(_PLAIN_KEY, name) else bracketed(name)
         names = f"{self.names}.{name}" if self.names else name
-        return _Place(f"{self.path}{step}", names, struct, self.quote)
+        return _Cursor(f"{self.path}{step}", names, struct, self.quote)
 
-    def index(self, index: int) -> _Place:
+    def index(self, index: int) -> _Cursor:
         return replace(self, path=f"{self.path}[{index}]")
 
-    def key(self, key: str) -> _Place:
+    def key(self, key: str) -> _Cursor:
         return replace(self, path=f"{self.path}{bracketed(key)}")
 
 
@@ -76,71 +76,71 @@ def strict_problems(manifest: Mapping[str, Any]) -> Iterator[Problem]:
 
     PF201 unknown field, PF202 wrong type (both errors), PF204 null where a value belongs (warning).
     """
-    yield from _walk(dict(manifest), NETWORK_POLICY, _Place())
+    yield from _walk(dict(manifest), NETWORK_POLICY, _Cursor())
 
 
 def metadata_problems(metadata: Any) -> Iterator[Problem]:
     """The same about the metadata of a custom resource, which the server decodes by itself."""
-    yield from _walk(metadata, OBJECT_META, _Place("metadata", quote=unescaped))
+    yield from _walk(metadata, OBJECT_META, _Cursor("metadata", quote=unescaped))
 
 
 STRICT = "strict decoding error"
 
 
-def _walk(value: Any, wire: WireType, place: _Place) -> Iterator[Problem]:
+def _walk(value: Any, wire: WireType, cursor: _Cursor) -> Iterator[Problem]:
     if isinstance(wire, Struct) and isinstance(value, dict):
-        yield from _walk_struct(value, wire, place)
+        yield from _walk_struct(value, wire, cursor)
     elif isinstance(wire, ListOf) and isinstance(value, list):
-        yield from _walk_list(value, wire, place)
+        yield from _walk_list(value, wire, cursor)
     elif isinstance(wire, TextMap) and isinstance(value, dict):
-        yield from _walk_map(value, place)
+        yield from _walk_map(value, cursor)
     elif not wire.conforms(value):
-        yield _wrong_type(value, wire, place)
+        yield _wrong_type(value, wire, cursor)
 
 
-def _walk_struct(value: dict[Any, Any], wire: Struct, place: _Place) -> Iterator[Problem]:
+def _walk_struct(value: dict[Any, Any], wire: Struct, cursor: _Cursor) -> Iterator[Problem]:
     for key, member in value.items():
         if not isinstance(key, str):
-            yield _bad_key(key, place)
+            yield _bad_key(key, cursor)
         elif key not in wire.fields:
-            yield _unknown_field(key, wire, place)
+            yield _unknown_field(key, wire, cursor)
         elif member is not None:
-            yield from _walk(member, wire.fields[key], place.field(wire.name, key))
+            yield from _walk(member, wire.fields[key], cursor.field(wire.name, key))
 
 
-def _walk_list(value: list[Any], wire: ListOf, place: _Place) -> Iterator[Problem]:
+def _walk_list(value: list[Any], wire: ListOf, cursor: _Cursor) -> Iterator[Problem]:
     for index, item in enumerate(value):
-        here = place.index(index)
+        here = cursor.index(index)
         if item is None:
-            yield _null(_null_item_text(place.names, wire.item), here)
+            yield _null(_null_item_text(cursor.names, wire.item), here)
         else:
             yield from _walk(item, wire.item, here)
 
 
-def _walk_map(value: dict[Any, Any], place: _Place) -> Iterator[Problem]:
+def _walk_map(value: dict[Any, Any], cursor: _Cursor) -> Iterator[Problem]:
     for key, member in value.items():
         if not isinstance(key, str):
-            yield _bad_key(key, place)
+            yield _bad_key(key, cursor)
         elif member is None:
             text = 'null value is read as ""; give the value, or write "" if that is meant'
-            yield _null(with_hint(text, missing_space(key)), place.key(key))
+            yield _null(with_hint(text, missing_space(key)), cursor.key(key))
         elif not isinstance(member, str):
-            yield _wrong_type(member, Text(), place.key(key))
+            yield _wrong_type(member, Text(), cursor.key(key))
 
 
 # ---------------------------------------------------------------------------------- wrong types
 
 
-def _wrong_type(value: Any, wire: WireType, place: _Place) -> Problem:
-    text = _type_text(value, wire, place)
+def _wrong_type(value: Any, wire: WireType, cursor: _Cursor) -> Problem:
+    text = _type_text(value, wire, cursor)
     hinted = with_hint(text, type_hint(value, wire))
-    return Problem("PF202", Severity.ERROR, hinted, path=place.path)
+    return Problem("PF202", Severity.ERROR, hinted, path=cursor.path)
 
 
-def _type_text(value: Any, wire: WireType, place: _Place) -> str:
+def _type_text(value: Any, wire: WireType, cursor: _Cursor) -> str:
     if isinstance(wire, Timestamp) and isinstance(value, str):
         return time_complaint(value)
-    where = f"Go struct field {place.struct}.{place.names}" if place.names else "Go value"
+    where = f"Go struct field {cursor.struct}.{cursor.names}" if cursor.names else "Go value"
     return f"json: cannot unmarshal {_json_type(value, wire)} into {where} of type {wire.go}"
 
 
@@ -227,19 +227,19 @@ def _integer_hint(value: Any) -> str:
     return "expected an integer"
 
 
-def _bad_key(key: object, place: _Place) -> Problem:
+def _bad_key(key: object, cursor: _Cursor) -> Problem:
     text = f"map key {plain(key)} is a {json_type(key)}, not a string; quote it"
-    return Problem("PF202", Severity.ERROR, text, path=place.path)
+    return Problem("PF202", Severity.ERROR, text, path=cursor.path)
 
 
 # ------------------------------------------------------------------------------- unknown fields
 
 
-def _unknown_field(key: str, wire: Struct, place: _Place) -> Problem:
-    here = place.field(wire.name, key)
-    dot = "." if place.path else ""
-    text = f"{STRICT}: unknown field {place.quote(f'{place.path}{dot}{key}')}"
-    hint = missing_space(key) or _field_hint(key, wire, place.names)
+def _unknown_field(key: str, wire: Struct, cursor: _Cursor) -> Problem:
+    here = cursor.field(wire.name, key)
+    dot = "." if cursor.path else ""
+    text = f"{STRICT}: unknown field {cursor.quote(f'{cursor.path}{dot}{key}')}"
+    hint = missing_space(key) or _field_hint(key, wire, cursor.names)
     return Problem("PF201", Severity.ERROR, with_hint(text, hint), path=here.path)
 
 
@@ -249,8 +249,8 @@ def _field_hint(key: str, wire: Struct, names: str) -> str:
             return f'did you mean "{name}"? Case matters'
     if (key, names) == ("status", ""):
         return "NetworkPolicy has no status: delete it"
-    if places := _known_fields().get(key):
-        return f'"{key}" belongs in {_alternatives(_nearest(places, names), "or")}'
+    if cursors := _known_fields().get(key):
+        return f'"{key}" belongs in {_alternatives(_nearest(cursors, names), "or")}'
     if close := similar(key, wire.fields):
         return f'did you mean "{close[0]}"?'
     if wire is LABEL_SELECTOR:
@@ -258,17 +258,17 @@ def _field_hint(key: str, wire: Struct, names: str) -> str:
     return f"expected {_alternatives(list(wire.fields), 'or')}"
 
 
-def _nearest(places: tuple[str, ...], names: str) -> list[str]:
+def _nearest(cursors: tuple[str, ...], names: str) -> list[str]:
     """The places that share most with where the field was found, the least deep of them."""
     here = names.split(".")
 
-    def shared(place: str) -> int:
-        there = place.replace("[]", "").split(".")
+    def shared(cursor: str) -> int:
+        there = cursor.replace("[]", "").split(".")
         same = [mine == theirs for mine, theirs in zip(here, there, strict=False)]
         return same.index(False) if False in same else len(same)
 
-    best = max((shared(place), -place.count(".")) for place in places)
-    return [place for place in places if (shared(place), -place.count(".")) == best]
+    best = max((shared(cursor), -cursor.count(".")) for cursor in cursors)
+    return [cursor for cursor in cursors if (shared(cursor), -cursor.count(".")) == best]
 
 
 def _alternatives(words: list[str], conjunction: str) -> str:
@@ -310,5 +310,5 @@ def _null_item_text(names: str, item: WireType) -> str:
     return f"{_NULL_ITEMS.get(names, fallback)}; write what is meant or delete the lone dash"
 
 
-def _null(text: str, place: _Place) -> Problem:
-    return Problem("PF204", Severity.WARNING, text, path=place.path)
+def _null(text: str, cursor: _Cursor) -> Problem:
+    return Problem("PF204", Severity.WARNING, text, path=cursor.path)

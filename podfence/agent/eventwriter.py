@@ -126,16 +126,18 @@ class EventWriter:
         return WriteOutcome.FAILED
 
     def _send(self, write: Create | SeriesCount) -> WriteOutcome:
-        place = f"/apis/events.k8s.io/v1/namespaces/{quote(namespace_of(write.said.about), '')}"
+        collection = (
+            f"/apis/events.k8s.io/v1/namespaces/{quote(namespace_of(write.said.about), '')}"
+        )
         if isinstance(write, SeriesCount):
             body = msgspec.json.encode(counted(write, self._time()))
-            self._client.write("PATCH", f"{place}/events/{write.name}", body, _MERGE)
+            self._client.write("PATCH", f"{collection}/events/{write.name}", body, _MERGE)
         else:
             found = self._find(write.said.about)
             if found is None:
                 return WriteOutcome.GONE
             body = msgspec.json.encode(event(write, *found, self._node, self._time()))
-            self._client.write("POST", f"{place}/events", body, _JSON)
+            self._client.write("POST", f"{collection}/events", body, _JSON)
         self._trouble = ""
         return WriteOutcome.WRITTEN
 

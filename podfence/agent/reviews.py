@@ -105,7 +105,7 @@ class Reviewer:
         self._rate = rate
         self._kept = kept
         self._lock = threading.Lock()
-        self._places = threading.BoundedSemaphore(WAITING)
+        self._slots = threading.BoundedSemaphore(WAITING)
         self._known: dict[tuple[bytes, Wish], tuple[float, ReviewOutcome]] = {}
         self._second, self._asked = 0, 0
 
@@ -116,12 +116,12 @@ class Reviewer:
         key = hashlib.sha256(token.encode("ascii")).digest(), wish
         if (known := self._remembered(key)) is not None:
             return known
-        if not self._places.acquire(blocking=False):
+        if not self._slots.acquire(blocking=False):
             return ReviewOutcome.BUSY
         try:
             return self._reviewed(key, token, wish)
         finally:
-            self._places.release()
+            self._slots.release()
 
     def _remembered(self, key: tuple[bytes, Wish]) -> ReviewOutcome | None:
         known = self._known.get(key)

@@ -23,7 +23,7 @@ from podfence.errors import NftError
 from podfence.kernel.ctlook import Look, Tracked
 from podfence.model.meta import ObjectRef, Revision
 from podfence.sets.ports import OTHER
-from podfence.usage.credit import ConnectionKind, Credit, RulePath
+from podfence.usage.credit import ConnectionKind, Credit, RuleRef
 from podfence.usage.ledger import UsageLedger, unusable
 from podfence.usage.record import NodeUsage
 
@@ -81,7 +81,7 @@ class RuleCounts:
         # Of the thread that enforces alone:
         self._surveyed, self._is_stale = -inf, True
         self._state = self._surveyed_state = -1
-        self._denied: deque[RulePath] = deque(maxlen=_DENIALS)
+        self._denied: deque[RuleRef] = deque(maxlen=_DENIALS)
 
     def run(self, stopped: threading.Event) -> None:
         """Until it is to stop."""
@@ -147,9 +147,9 @@ class RuleCounts:
         thread that enforces."""
         for cause in causes:
             if cause.reason == RULE and cause.policies:
-                place = cause.policies[0]
-                namespace, _, name = place.policy.rpartition("/")
-                self._denied.append((ObjectRef(place.kind, namespace, name), place.path))
+                rule = cause.policies[0]
+                namespace, _, name = rule.policy.rpartition("/")
+                self._denied.append((ObjectRef(rule.kind, namespace, name), rule.path))
 
     def rules(self, namespace: str = "") -> NodeUsage:
         """What is known now; of one namespace, where one is given. For any thread."""
@@ -159,7 +159,7 @@ class RuleCounts:
 
     def _answers(
         self, credit: Credit, asked: Iterable[ConnectionKind]
-    ) -> list[tuple[ConnectionKind, tuple[RulePath, ...]]]:
+    ) -> list[tuple[ConnectionKind, tuple[RuleRef, ...]]]:
         """For as long as a turn may take, and one at the least."""
         end = self._timer() + TURN
         found = []

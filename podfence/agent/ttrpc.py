@@ -73,13 +73,13 @@ def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
     value = 0
-    for place in range(_LONGEST_VARINT):
-        if at + place >= len(data):
+    for index in range(_LONGEST_VARINT):
+        if at + index >= len(data):
             break
-        byte = data[at + place]
-        value |= (byte & 0x7F) << 7 * place
+        byte = data[at + index]
+        value |= (byte & 0x7F) << 7 * index
         if byte < 0x80:
-            return value & (1 << 64) - 1, at + place + 1
+            return value & (1 << 64) - 1, at + index + 1
     raise Malformed(f"no number at {at}")
 
 

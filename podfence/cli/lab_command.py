@@ -282,7 +282,7 @@ def test(
     if inputs.paths:
         raise click.UsageError("-f goes with test files; a lab that is up has its input")
     tested = client.ask(name, messages.TryAll())
-    return _report(tested.report, tested.places.locate, output)
+    return _report(tested.report, tested.positions.locate, output)
 
 
 def _try_files(

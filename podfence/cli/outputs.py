@@ -53,9 +53,9 @@ def read_outputs(words: Sequence[str], formats: Sequence[str]) -> tuple[Output, 
         if is_named and not file:
             raise click.UsageError(f"-o {word} names no file; -o {name} prints it")
         found.append(Output(name, "" if file == "-" else file))
-    places = Counter(os.path.realpath(output.file) for output in found if output.file)
+    named = Counter(os.path.realpath(output.file) for output in found if output.file)
     for output in found:
-        if output.file and places[os.path.realpath(output.file)] > 1:
+        if output.file and named[os.path.realpath(output.file)] > 1:
             said = f"two formats cannot share {output.file}; name a file for each"
             raise click.UsageError(f"-o: {said}")
     if sum(not output.file for output in found) > 1:

@@ -76,13 +76,13 @@ class Attribution:
     def _denied(
         self, decision: Decision, tier: CompiledTier, attempt: Attempt, direction: Direction
     ) -> Cause:
-        places = tuple(map(_place, decision.origins[:BLAMED]))
+        named = tuple(map(_named_rule, decision.origins[:BLAMED]))
         if decision.reason is Reason.RULE:
-            return Cause(RULE, tier.name, places)
+            return Cause(RULE, tier.name, named)
         near = sorted(self._near(tier.rules, attempt, direction), key=lambda found: found[0])
-        nearest = dict.fromkeys(place for _, place in near)
-        more = len(decision.origins) - len(places)
-        return Cause(ISOLATED, tier.name, places, tuple(nearest)[:NEAREST], more)
+        nearest = dict.fromkeys(rule for _, rule in near)
+        more = len(decision.origins) - len(named)
+        return Cause(ISOLATED, tier.name, named, tuple(nearest)[:NEAREST], more)
 
     def _near(
         self, rules: tuple[CompiledRule, ...], attempt: Attempt, direction: Direction
@@ -97,8 +97,8 @@ class Attribution:
             port_fits = _asked(attempt) in ports
             said = near_miss(rule.origin.path, paths, ports, port_fits=port_fits)
             if said:
-                place = _place(rule.origin)
-                yield not paths, NamedRule(place.kind, place.policy, place.path, said)
+                named = _named_rule(rule.origin)
+                yield not paths, NamedRule(named.kind, named.policy, named.path, said)
 
     def _fits(self, rule: CompiledRule, attempt: Attempt, direction: Direction) -> bool:
         remote, asked = _remote(attempt, direction), _asked(attempt)
@@ -123,5 +123,5 @@ def _asked(attempt: Attempt) -> tuple[str, int]:
     return attempt.protocol, 0 if attempt.protocol == OTHER else (attempt.port or 0)
 
 
-def _place(origin: Origin) -> NamedRule:
+def _named_rule(origin: Origin) -> NamedRule:
     return NamedRule(origin.policy.kind, str(origin.policy), origin.path)

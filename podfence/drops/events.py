@@ -71,18 +71,18 @@ def _end(end: FlowEnd) -> str:
 
 
 def _why(names: Attributed) -> str:
-    policies = ", ".join(map(_place, names.cause.policies))
+    policies = ", ".join(map(_shown, names.cause.policies))
     if names.cause.reason == ISOLATED:
-        near = "".join(f"; {place.path}: {place.said}" for place in names.cause.near[:1])
+        near = "".join(f"; {rule.path}: {rule.said}" for rule in names.cause.near[:1])
         return f"isolated by {policies}, no rule matches{near}{_audited(names)}"
     return f"{policies} denies{_audited(names)}"
 
 
 def _audited(names: Attributed) -> str:
-    audited = ", ".join(place.policy for place in names.cause.audited)
+    audited = ", ".join(rule.policy for rule in names.cause.audited)
     return f" (audited: {audited})" if audited else ""
 
 
-def _place(place: NamedRule) -> str:
-    path = "" if place.path == "spec.podSelector" else f" {place.path}"
-    return f"{place.policy}{path}"
+def _shown(rule: NamedRule) -> str:
+    path = "" if rule.path == "spec.podSelector" else f" {rule.path}"
+    return f"{rule.policy}{path}"

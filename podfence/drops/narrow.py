@@ -24,18 +24,18 @@ def _is_of(drop: Drop, namespace: str) -> bool:
 
 def _narrowed(drop: Drop, namespace: str) -> Drop:
     cause = drop.cause
-    places = tuple(place for place in cause.policies if _may_see(place, namespace))
-    near = tuple(place for place in cause.near if _may_see(place, namespace))
-    audited = tuple(place for place in cause.audited if _may_see(place, namespace))
-    if (places, near, audited) == (cause.policies, cause.near, cause.audited):
+    policies = tuple(rule for rule in cause.policies if _may_see(rule, namespace))
+    near = tuple(rule for rule in cause.near if _may_see(rule, namespace))
+    audited = tuple(rule for rule in cause.audited if _may_see(rule, namespace))
+    if (policies, near, audited) == (cause.policies, cause.near, cause.audited):
         return drop
-    more = cause.more if places else 0  # of the same namespace as those that are told
-    narrowed = replace(cause, policies=places, near=near, audited=audited, more=more)
+    more = cause.more if policies else 0  # of the same namespace as those that are told
+    narrowed = replace(cause, policies=policies, near=near, audited=audited, more=more)
     return replace(drop, cause=narrowed)
 
 
-def _may_see(place: NamedRule, namespace: str) -> bool:
+def _may_see(rule: NamedRule, namespace: str) -> bool:
     """Policies of the cluster are not of a namespace; their names are told to everybody whom they
     deny."""
-    where, slash, _ = place.policy.partition("/")
+    where, slash, _ = rule.policy.partition("/")
     return not slash or where == namespace

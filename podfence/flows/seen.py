@@ -18,7 +18,7 @@ MAX_FLOWS: Final = 100_000
 """Different flows that are kept at most; a cluster of 5,000 workloads has fewer."""
 MAX_OUTSIDE: Final = 10_000
 """Different addresses outside that are told apart; more of them are one end without an address."""
-MAX_PLACES: Final = 5
+MAX_UNREAD: Final = 5
 """Places of records that cannot be read, told at most."""
 
 
@@ -125,12 +125,13 @@ class FlowTally(Struct):
 
 class FlowRecords(Struct):
     """Everything that was read so far. ``records``: all of them; ``left``: those that are no
-    evidence, by reason; ``unread``: how many could not be read, ``places``: the first of these."""
+    evidence, by reason; ``unread``: how many could not be read; ``unread_at``: the first of
+    these."""
 
     records: int = 0
     left: Counter[Left] = field(default_factory=Counter)
     unread: int = 0
-    places: list[Unread] = field(default_factory=list)
+    unread_at: list[Unread] = field(default_factory=list)
     tallies: dict[_Key, FlowTally] = field(default_factory=dict)
     outside: set[str] = field(default_factory=set)
 
@@ -185,8 +186,8 @@ class FlowRecords(Struct):
     def fault(self, file: str, line: int, message: str) -> None:
         """A record cannot be read."""
         self.unread += 1
-        if len(self.places) < MAX_PLACES:
-            self.places.append(Unread(file, line, message))
+        if len(self.unread_at) < MAX_UNREAD:
+            self.unread_at.append(Unread(file, line, message))
 
     def flows(self) -> Iterator[RecordedFlow]:
         """What was seen, in the order in which it was first read."""

@@ -149,8 +149,8 @@ def request_token(client: Client, namespace: str, account: str) -> str:
 def client_of(agent: AgentAddress, access: Access, token: str) -> tuple[Client, str]:
     """A client that asks an agent, and what its paths begin with."""
     if agent.pod:
-        place = f"/api/v1/namespaces/{agent.namespace}/pods/https:{agent.pod}:{agent.port}/proxy"
-        return _client(access, os.environ, token), place
+        path = f"/api/v1/namespaces/{agent.namespace}/pods/https:{agent.pod}:{agent.port}/proxy"
+        return _client(access, os.environ, token), path
     host = f"[{agent.address}]" if ":" in agent.address else agent.address
     # Nobody vouches for the certificate of an agent; the token is worth nothing elsewhere.
     server = ServerAddress(f"https://{host}:{agent.port}", insecure=True)

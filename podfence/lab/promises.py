@@ -64,8 +64,8 @@ def prove(
 def _not_by_packets(test: PolicyTest) -> str:
     if test.skip:
         return test.skip
-    if test.places and "lab" not in test.places:
-        return f"runs in {', '.join(test.places)} alone"
+    if test.runs_in and "lab" not in test.runs_in:
+        return f"runs in {', '.join(test.runs_in)} alone"
     if test.isolated:
         return "that rules allow nothing else is not seen by packets; podfence test judges it"
     if test.by is not None:

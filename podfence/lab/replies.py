@@ -109,7 +109,7 @@ class Explained(Struct, frozen=True):
     """The engine's reasons, and what became of a real packet."""
 
     answer: WhyAnswer
-    places: RulePositions
+    positions: RulePositions
     packet: SentProbe | NotSent
     agrees: bool = True
     """The packet did what the engine says, or none was sent."""
@@ -123,7 +123,7 @@ class Tested(Struct, frozen=True):
     """Every probe of a lab beside what the engine says."""
 
     report: LabReport
-    places: RulePositions
+    positions: RulePositions
 
 
 class Ended(Struct, frozen=True):

@@ -41,20 +41,20 @@ def run_lab(
     where the kernel refuses the rules, KeyboardInterrupt on SIGINT and SIGTERM; whatever happens,
     nothing of the lab is left.
     """
-    placed = compile_cluster(schedule(index.cluster, options.nodes), index.names)
-    plan = make_plan(placed, options.limits, families())
+    scheduled = compile_cluster(schedule(index.cluster, options.nodes), index.names)
+    plan = make_plan(scheduled, options.limits, families())
     if not plan.probes:
         raise LabError("nothing to try: no pod of the input has an address that a lab can give it")
     with _terminable(), collector_paused(), LabProcess(plan) as lab:
         pods = sum(party.side is PartyKind.POD for party in plan.parties)
         progress(f"building {pods} pods on {len(plan.nodes)} node(s)")
         building = lab.ask(Build())
-        trial = Trial(lab, placed, plan, options)  # the engine answers while the lab is built
+        trial = Trial(lab, scheduled, plan, options)  # the engine answers while the lab is built
         built = building.answer().seconds + _serve(lab, plan, trial)
         progress("control: probes on the open network")
         control = trial.open_control()
         trial.check_services()
-        enforced = _enforce(lab, placed, plan, progress)
+        enforced = _enforce(lab, scheduled, plan, progress)
         progress(f"probing: {len(plan.probes)} probes with the policies enforced")
         report = trial.run(control)
         start = monotonic()

@@ -101,8 +101,8 @@ def world(read: LabInput, options: LabOptions, before: LabWorld | None = None) -
     """What a lab shall be; ``before``: what it is. Raises LabError when there is nothing to
     build."""
     cluster = Cluster.of(read.objects)
-    placed = schedule(cluster, options.nodes, None if before is None else before.index.cluster)
-    index = compile_cluster(placed, read.names)
+    scheduled = schedule(cluster, options.nodes, None if before is None else before.index.cluster)
+    index = compile_cluster(scheduled, read.names)
     plan = make_plan(index, options.limits, families())
     if not any(party.side is PartyKind.POD for party in plan.parties):
         raise LabError(
@@ -279,7 +279,7 @@ class Session:
         """Every probe again, with the policies as they are."""
         trial = Trial(self.lab, self._world.index, self._world.plan, self._options)
         report = trial.run(trial.live_control())
-        return Tested(report, self._places(report.origins()))
+        return Tested(report, self._positions(report.origins()))
 
     def denied(self, since: Mapping[str, int]) -> tuple[Drops, ...]:
         """What the nodes denied; see ``messages.Denied``. Raises LabError where a node has no log
@@ -295,20 +295,20 @@ class Session:
     def why(self, question: Can) -> Explained:
         """The engine's reasons, and what becomes of a real packet."""
         answer = why(self._asker, question)
-        places = self._places(answer.origins())
+        positions = self._positions(answer.origins())
         probe = self._probe(answer.case)
         if isinstance(probe, NotSent):
-            return Explained(answer, places, probe)
+            return Explained(answer, positions, probe)
         plan, listening = self._world.plan, control_of(self._world.plan, probe)
         first, second = self.lab.call(Try([probe, listening], self._options.patience)).value
         held = probe[1:] in self.lab.call(HeldPorts()).value
         if held and probe.protocol != "TCP":
-            return Explained(answer, places, NotSent(_HELD))
+            return Explained(answer, positions, NotSent(_HELD))
         packet = SentProbe.of(plan, probe, ProbeOutcome(first))
         agreed = agrees(answer.case.verdict.allowed, packet.outcome)
         is_open = packet.outcome is ProbeOutcome.OPEN
         control = None if is_open else SentProbe.of(plan, listening, ProbeOutcome(second))
-        return Explained(answer, places, packet, agreed, control, held)
+        return Explained(answer, positions, packet, agreed, control, held)
 
     def _probe(self, case: EndPair) -> Probe | NotSent:
         """The probe that a question asks for."""
@@ -325,7 +325,7 @@ class Session:
         parties = self._world.plan.parties
         return next((at for at, p in enumerate(parties) if address in p.addresses), None)
 
-    def _places(self, origins: Iterable[Origin]) -> RulePositions:
+    def _positions(self, origins: Iterable[Origin]) -> RulePositions:
         return RulePositions.of(origins, self._world.input.positions.shown)
 
 

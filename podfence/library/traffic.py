@@ -21,8 +21,8 @@ def seen_in(files: Sequence[str]) -> FlowRecords:
     """What flow records of all files say. Raises PodfenceError (PF011) where one cannot be read."""
     seen = read_flows(files, None)
     if seen.unread:
-        where = "; ".join(f"{printable(e.file)}:{e.line}: {e.message}" for e in seen.places)
-        more = seen.unread - len(seen.places)
+        where = "; ".join(f"{printable(e.file)}:{e.line}: {e.message}" for e in seen.unread_at)
+        more = seen.unread - len(seen.unread_at)
         said = f"{where}; and {more:,} more" if more else where
         raise PodfenceError(f"flow records cannot be read: {said}", code="PF011")
     return seen

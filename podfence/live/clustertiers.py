@@ -21,7 +21,7 @@ from podfence.policy.flow import Direction
 from podfence.policy.index import EndpointClass, EndpointPolicy
 from podfence.policy.rulecompiler import PolicyCompiler, RuleCompiler, TierCompiler
 
-_Place = tuple[Direction, str]
+_TierKey = tuple[Direction, str]
 """A tier in one direction."""
 _Applying = Mapping[int, tuple[PolicyCompiler, ...]]
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
@@ -53,14 +53,14 @@ def _compilers(said: CompiledTierPolicy | None) -> Iterator[tuple[PolicyCompiler
 class ClusterTiers(Struct, frozen=True, eq=False):
     """``applying``: for each class, the compilers of the policies that select it, in order."""
 
-    applying: Mapping[_Place, _Applying]
+    applying: Mapping[_TierKey, _Applying]
     tiers: Tiers
 
     @classmethod
     def empty(cls) -> ClusterTiers:
         """No policy says anything."""
-        places = [(direction, name) for direction in Direction for name, _ in TIERS]
-        nothing: Mapping[_Place, _Applying] = dict.fromkeys(places, _NOTHING)
+        keys = [(direction, name) for direction in Direction for name, _ in TIERS]
+        nothing: Mapping[_TierKey, _Applying] = dict.fromkeys(keys, _NOTHING)
         return cls(nothing, _tiers(nothing, None))
 
     def policy(self, subject: EndpointClass, rules: RuleCompiler) -> EndpointPolicy:
@@ -77,22 +77,22 @@ class ClusterTiers(Struct, frozen=True, eq=False):
         changed = tuple(changed)
         if not changed and not died:
             return self, FrozenBitMap()
-        gone: dict[_Place, dict[int, set[int]]] = {}
-        put: dict[_Place, dict[int, list[PolicyCompiler]]] = {}
+        gone: dict[_TierKey, dict[int, set[int]]] = {}
+        put: dict[_TierKey, dict[int, list[PolicyCompiler]]] = {}
         for before, now in changed:
             for compiler, selected in _compilers(before):
-                of = gone.setdefault(_place(compiler), {})
+                of = gone.setdefault(_tier_key(compiler), {})
                 for number in selected:
                     of.setdefault(number, set()).add(compiler.number)
             for compiler, selected in _compilers(now):
-                entries = put.setdefault(_place(compiler), {})
+                entries = put.setdefault(_tier_key(compiler), {})
                 for number in selected:
                     entries.setdefault(number, []).append(compiler)
         applying = dict(self.applying)
         told = BitMap()
-        for place in dict.fromkeys((*gone, *put)) if not died else self.applying:
-            applying[place] = new = dict(self.applying[place])
-            left, come = gone.get(place, {}), put.get(place, {})
+        for key in dict.fromkeys((*gone, *put)) if not died else self.applying:
+            applying[key] = new = dict(self.applying[key])
+            left, come = gone.get(key, {}), put.get(key, {})
             for number in left.keys() | come.keys():
                 there = [c for c in new.get(number, ()) if c.number not in left.get(number, ())]
                 there += come.get(number, ())
@@ -169,7 +169,7 @@ class Readers(Struct, frozen=True, eq=False):
         return {ref for key in peers for ref in self.of.get(key, {}).values()}
 
 
-def _tiers(applying: Mapping[_Place, _Applying], before: Tiers | None) -> Tiers:
+def _tiers(applying: Mapping[_TierKey, _Applying], before: Tiers | None) -> Tiers:
     """Compilers of tiers for what applies now. They know what those before have compiled, and these
     learn nothing of theirs: a state that is left in many ways must not remember all of them."""
     compilers = {
@@ -187,7 +187,7 @@ def _tiers(applying: Mapping[_Place, _Applying], before: Tiers | None) -> Tiers:
     return Tiers(compilers, {} if before is None else dict(before.shared))
 
 
-def _place(compiler: PolicyCompiler) -> _Place:
+def _tier_key(compiler: PolicyCompiler) -> _TierKey:
     return compiler.policy.direction, compiler.policy.tier
 
 

@@ -221,7 +221,7 @@ class LiveIndex:
         """Read the policies that pods here may have; profiles must know the labels they ask for:
         first those by which pods are selected, then those of peers."""
         here = {profile.namespace for profile in self._batch.dirty if profile.here}
-        self._ask(key for place in (*here, OF_CLUSTER) for key in self._store.look(place))
+        self._ask(key for scope in (*here, OF_CLUSTER) for key in self._store.look(scope))
         selected = [(p.namespace, dict(p.labels)) for p in self._batch.dirty if p.here]
         self._ask(key for pod in selected for key in self._store.read(*pod))
 

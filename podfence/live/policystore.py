@@ -91,11 +91,11 @@ class PolicyStore:
     def gone(self, kind: str, namespace: str, name: str) -> None:
         """A policy is not there any more."""
         ref = ObjectRef(kind, namespace, name)
-        for places in (self._unseen, self._seen):
-            if namespace in places:
-                places[namespace].pop(ref, None)
-                if not places[namespace]:
-                    del places[namespace]
+        for policies in (self._unseen, self._seen):
+            if namespace in policies:
+                policies[namespace].pop(ref, None)
+                if not policies[namespace]:
+                    del policies[namespace]
         self.refused.pop(ref, None)
 
     def look(self, namespace: str) -> Iterator[str]:

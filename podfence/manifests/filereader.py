@@ -272,15 +272,15 @@ class FileReader:
         """Keep an object as kubectl sends it: with a namespace. One whose metadata cannot be read
         is left as it is."""
         value = listed.value
-        placed = value if value["kind"] in CLUSTER_SCOPED else self._placed(value)
-        if placed is not value:
-            document = Document(source, placed)
+        namespaced = value if value["kind"] in CLUSTER_SCOPED else self._namespaced(value)
+        if namespaced is not value:
+            document = Document(source, namespaced)
             self._contents.unplaced.append(document)
         else:
             document = Document(source, value if listed.text is None else listed.text)
         self._contents.documents.append(document)
 
-    def _placed(self, value: dict[str, Any]) -> dict[str, Any]:
+    def _namespaced(self, value: dict[str, Any]) -> dict[str, Any]:
         """An object with the namespace of those that name none; itself where it names one."""
         metadata = value.get("metadata") or {}
         names_one = not isinstance(metadata, dict) or metadata.get("namespace") not in (None, "")
@@ -329,8 +329,8 @@ class FileReader:
         self._contents.passed_over[kind] += 1
         version = version_of(value)
         if is_beside(value["kind"], group_of(version)):
-            placed = value["kind"] in NAMESPACED_ELSEWHERE or is_entry(value["kind"])
-            kept = self._placed(value) if placed else value
+            namespaced = value["kind"] in NAMESPACED_ELSEWHERE or is_entry(value["kind"])
+            kept = self._namespaced(value) if namespaced else value
             self._contents.beside.append(Document(source, kept))
         if is_policy_elsewhere(value["kind"], group_of(version)):
             self._contents.policies_elsewhere.setdefault(kind, source)

@@ -139,11 +139,11 @@ class GitTree(Struct):
         a disk. A path that the revision does not have holds nothing. Raises GitError."""
         found: dict[str, InputFile] = {}
         for path in paths:
-            for place, file in self._named(path, exclude):
-                found.setdefault(place, file)
+            for tree_path, file in self._named(path, exclude):
+                found.setdefault(tree_path, file)
         texts = self._texts(list(found))
-        for place, file in found.items():
-            yield self._read(file, texts[place])
+        for tree_path, file in found.items():
+            yield self._read(file, texts[tree_path])
 
     def _read(self, file: InputFile, data: bytes) -> InputFile:
         read = decoded(f"{self.revision}:{file.path}", data)
@@ -151,11 +151,11 @@ class GitTree(Struct):
 
     def _named(self, path: str, exclude: Sequence[str]) -> Iterator[tuple[str, InputFile]]:
         """Places in the tree, each with a file that has no text yet."""
-        place = posixpath.normpath(posixpath.join(self._prefix, path.replace(os.sep, "/")))
-        if place == ".." or place.startswith(("../", "/")):
+        tree_path = posixpath.normpath(posixpath.join(self._prefix, path.replace(os.sep, "/")))
+        if tree_path == ".." or tree_path.startswith(("../", "/")):
             raise GitError(f"{printable(path)} is outside of the repository; name a path in it")
-        place = "" if place == "." else place
-        real = self._followed(place)
+        tree_path = "" if tree_path == "." else tree_path
+        real = self._followed(tree_path)
         if real in self._folders:
             lines = self._ignored(real)
             exclusion = Exclusion([*lines, *exclude])
@@ -164,15 +164,15 @@ class GitTree(Struct):
         elif real is not None and real in self._entries:
             yield real, InputFile(path)
 
-    def is_submodule(self, place: str) -> bool:
+    def is_submodule(self, tree_path: str) -> bool:
         """Whether the revision holds a commit of another repository there."""
-        return place in self._entries and self._entries[place].mode == _SUBMODULE
+        return tree_path in self._entries and self._entries[tree_path].mode == _SUBMODULE
 
     def _ignored(self, folder: str) -> list[str]:
-        place = self._followed(posixpath.join(folder, IGNORE_FILE))
-        if place is None or place not in self._entries:
+        tree_path = self._followed(posixpath.join(folder, IGNORE_FILE))
+        if tree_path is None or tree_path not in self._entries:
             return []
-        return decoded(IGNORE_FILE, self._texts([place])[place]).text.split("\n")
+        return decoded(IGNORE_FILE, self._texts([tree_path])[tree_path]).text.split("\n")
 
     def _chart_around(self, folder: str, shown: str) -> str:
         path, depth = folder, 0
@@ -182,25 +182,25 @@ class GitTree(Struct):
                 return posixpath.normpath(posixpath.join(shown, *[".."] * depth))
         return ""
 
-    def _followed(self, place: str) -> str | None:
+    def _followed(self, tree_path: str) -> str | None:
         """Where a path leads, links in it followed; None where it leads out of the revision."""
         for _ in range(_MOST_LINKS):
-            link = self._first_link(place)
+            link = self._first_link(tree_path)
             if link is None:
-                return place
+                return tree_path
             target = os.fsdecode(self._texts([link])[link])
             if target.startswith("/"):
                 return None
-            rest = place[len(link) :].lstrip("/")
+            rest = tree_path[len(link) :].lstrip("/")
             joined = posixpath.join(posixpath.dirname(link), target, rest)
-            place = posixpath.normpath(joined)
-            if place.startswith(".."):
+            tree_path = posixpath.normpath(joined)
+            if tree_path.startswith(".."):
                 return None
-            place = "" if place == "." else place
+            tree_path = "" if tree_path == "." else tree_path
         return None
 
-    def _first_link(self, place: str) -> str | None:
-        steps = place.split("/")
+    def _first_link(self, tree_path: str) -> str | None:
+        steps = tree_path.split("/")
         for at in range(1, len(steps) + 1):
             path = "/".join(steps[:at])
             entry = self._entries.get(path)
@@ -213,21 +213,21 @@ class GitTree(Struct):
                 )
         return None
 
-    def _texts(self, places: Sequence[str]) -> dict[str, bytes]:
+    def _texts(self, tree_paths: Sequence[str]) -> dict[str, bytes]:
         """The bytes of files, all in one call."""
-        if not places:
+        if not tree_paths:
             return {}
-        names = [self._entries[place].object for place in places]
+        names = [self._entries[tree_path].object for tree_path in tree_paths]
         data = _git("cat-file", "--batch", given="".join(f"{n}\n" for n in names).encode())
         found: dict[str, bytes] = {}
         at = 0
-        for place in places:
+        for tree_path in tree_paths:
             end = data.index(b"\n", at)
             words = data[at:end].split(b" ")
             if len(words) != 3:
-                raise GitError(f"git has lost {printable(place)} of {printable(self.revision)}")
+                raise GitError(f"git has lost {printable(tree_path)} of {printable(self.revision)}")
             size = int(words[2])
-            found[place] = data[end + 1 : end + 1 + size]
+            found[tree_path] = data[end + 1 : end + 1 + size]
             at = end + size + 2
         return found
 
@@ -260,16 +260,16 @@ class _Walk:
                 f"{inner}{name}", is_directory=True
             ):
                 continue
-            place = self._tree._followed(whole)
-            is_folder = place is not None and place in self._tree._folders
+            tree_path = self._tree._followed(whole)
+            is_folder = tree_path is not None and tree_path in self._tree._folders
             if not is_folder and not name.endswith(SUFFIXES):
                 continue
             path = posixpath.join(shown, name)
             if self._exclusion.excludes(f"{inner}{name}", is_directory=is_folder):
                 continue
-            if place is not None and is_folder:
-                below.append((place, path, f"{inner}{name}/"))
-            elif place is not None and place in self._tree._entries:
-                yield place, InputFile(path, walked=self._walked, chart=chart)
-        for place, path, within in below:
-            yield from self.files(place, path, within, chart)
+            if tree_path is not None and is_folder:
+                below.append((tree_path, path, f"{inner}{name}/"))
+            elif tree_path is not None and tree_path in self._tree._entries:
+                yield tree_path, InputFile(path, walked=self._walked, chart=chart)
+        for tree_path, path, within in below:
+            yield from self.files(tree_path, path, within, chart)

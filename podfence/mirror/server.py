@@ -314,7 +314,7 @@ class Server:
         if not self.is_ready or len(self.streams) >= self._agents:
             text = "another mirror has to be asked"
             return packing.refusal(HTTPStatus.SERVICE_UNAVAILABLE, text, 1)
-        found = await self._place(request)
+        found = await self._beginning(request)
         if isinstance(found, bytes):
             return found
         own, number = found
@@ -326,7 +326,7 @@ class Server:
         stream.begin(self._broadcast)
         return None
 
-    async def _place(self, request: MirrorRequest) -> tuple[list[bytes], int] | bytes:
+    async def _beginning(self, request: MirrorRequest) -> tuple[list[bytes], int] | bytes:
         """What somebody gets first, and from where it goes on; or a refusal."""
         if request.version is not None and not await self._reached(request.version):
             text = f"Too large resource version: {request.version}"

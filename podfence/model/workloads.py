@@ -104,10 +104,12 @@ def expand(
     added: list[Pod] = []
     problems: list[Problem] = []
     for workload in map(known.__getitem__, free):
-        places = _places(workload, node_names)
-        if len(places) > MAX_PODS:
-            problems.append(_capped(workload, len(places)))
-        added += _pods(replace(workload, owner=_top(workload.ref, known)), places[:MAX_PODS], names)
+        of_pods = _pod_nodes(workload, node_names)
+        if len(of_pods) > MAX_PODS:
+            problems.append(_capped(workload, len(of_pods)))
+        added += _pods(
+            replace(workload, owner=_top(workload.ref, known)), of_pods[:MAX_PODS], names
+        )
     return given + tuple(added), tuple(problems)
 
 
@@ -146,7 +148,7 @@ def _is_counted(
     return top in busy or (top != ref and top in known)
 
 
-def _places(workload: Workload, node_names: list[str]) -> list[str]:
+def _pod_nodes(workload: Workload, node_names: list[str]) -> list[str]:
     """One node name for each pod to run, "" where it does not matter."""
     if workload.ref.kind == "DaemonSet":
         return node_names or [""]
@@ -154,11 +156,11 @@ def _places(workload: Workload, node_names: list[str]) -> list[str]:
     return [""] * min(workload.replicas, MAX_PODS + 1)
 
 
-def _pods(workload: Workload, places: list[str], names: set[tuple[str, str]]) -> Iterator[Pod]:
+def _pods(workload: Workload, nodes: list[str], names: set[tuple[str, str]]) -> Iterator[Pod]:
     namespace = workload.ref.namespace
     common = template_labels(workload)
     number = workload.first if workload.ref.kind == "StatefulSet" else 1
-    for index, place in enumerate(places):
+    for index, node in enumerate(nodes):
         while (namespace, name := f"{workload.ref.name}-{number}") in names:
             number += 1
         names.add((namespace, name))
@@ -167,7 +169,7 @@ def _pods(workload: Workload, places: list[str], names: set[tuple[str, str]]) ->
             name,
             labels=_labels(workload, common, name, number, index),
             ports=workload.ports,
-            node=place,
+            node=node,
             host_network=workload.host_network,
             owner=workload.owner,
             source=workload.source,

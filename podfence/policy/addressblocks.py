@@ -135,7 +135,7 @@ class AddressClasses(Struct):
         """The blocks that hold an address."""
         return self.segments[address.version].signature(int(address))
 
-    def place(self, endpoint_class: int, signature: Signature) -> None:
+    def add(self, endpoint_class: int, signature: Signature) -> None:
         """Record that a class has addresses with this signature."""
         for number in signature:
             self._classes[number].add(endpoint_class)

@@ -87,7 +87,7 @@ def classify(cluster: Cluster, others: Iterable[Block], pods: Iterable[Pod]) -> 
             classes.append(EndpointClass(number, *key[:3]))
             members.append([])
             for _, signature in key[3]:
-                addresses.place(number, signature)
+                addresses.add(number, signature)
             if not pod.addresses:
                 addressless.add(number)
         endpoint = Endpoint(pod, number, doubtful)
@@ -129,7 +129,7 @@ def _contested(
         holders = tuple(endpoints[f"{namespace}/{name}"] for namespace, name in names)
         number = len(classes)
         classes.append(EndpointClass(number, outside=AddressSet()))
-        addresses.place(number, addresses.signature(claim.address))
+        addresses.add(number, addresses.signature(claim.address))
         yield claim.address, Contested(number, holders)
 
 
@@ -208,7 +208,7 @@ def _outside(
             number = of_signature[signature] = len(classes)
             full = members.size == inhabited[family, signature]
             classes.append(EndpointClass(number, outside=outside_set(family, members, empty=full)))
-            addresses.place(number, signature)
+            addresses.add(number, signature)
         starts[family] = segments.starts
         numbers[family] = tuple(of_signature[signature] for signature in segments.signatures)
     return OutsideLookup(starts, numbers)

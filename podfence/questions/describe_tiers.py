@@ -71,15 +71,15 @@ class TierDirectionDescription(Struct, frozen=True):
 
 
 class TierPolicyDescription(Struct, frozen=True):
-    """``selects``: the sentence about the subjects; ``pods``: who they are now. ``place``: when
-    the policy is asked, and what that means; ``neighbours``: which policies of its tier are asked
-    before and after it about the same pods."""
+    """``selects``: the sentence about the subjects; ``pods``: who they are now.
+    ``when_asked``: when the policy is asked, and what that means; ``neighbours``: which policies of
+    its tier are asked before and after it about the same pods."""
 
     policy: ObjectRef
     source: Source | None
     selects: str
     pods: tuple[PodGroup, ...]
-    place: str
+    when_asked: str
     neighbours: tuple[str, ...]
     ingress: TierDirectionDescription
     egress: TierDirectionDescription
@@ -107,7 +107,7 @@ class _Describer:
             source=policy.source,
             selects=self._selects(),
             pods=grouped(self._subjects),
-            place=tierphrases.tier(policy.tier, priority_of(policy)),
+            when_asked=tierphrases.tier(policy.tier, priority_of(policy)),
             neighbours=tuple(self._neighbours()),
             ingress=self._direction(Direction.INGRESS),
             egress=self._direction(Direction.EGRESS),

@@ -326,8 +326,8 @@ class _Reporter(Struct, frozen=True):
                 reports.append(self._rule(rule, source.name, remark, not decided))
                 decided = decided or reports[-1].fits
             policy = policies[ref]
-            place = Origin(ref, "", policy.source)
-            yield PolicyShare(place, tuple(reports), priority=priority_of(policy))
+            origin = Origin(ref, "", policy.source)
+            yield PolicyShare(origin, tuple(reports), priority=priority_of(policy))
 
     def _rule(self, rule: CompiledRule, name: str, remark: str, reached: bool) -> RuleReport:
         ports = PortSet.union(match.ports for match in rule.matches)

@@ -181,7 +181,7 @@ class _TierWriter(_Page):
         self.lines.append("")
         self._add(description.selects)
         self._pods(description.pods, "  ")
-        self._add(description.place)
+        self._add(description.when_asked)
         for neighbour in description.neighbours:
             self._add(neighbour)
 

@@ -120,7 +120,7 @@ def _end(end: FlowEnd) -> str:
 def _cause(drop: Drop) -> str:
     cause = drop.cause
     # Who may see one namespace alone is not told of policies of others.
-    names = [_place(place) for place in cause.policies] or ["policies of another namespace"]
+    names = [_rule(rule) for rule in cause.policies] or ["policies of another namespace"]
     if cause.reason == ISOLATED:
         more = f" and {cause.more} more" if cause.more else ""
         return f"isolated by {', '.join(names)}{more}, no rule matches"
@@ -131,17 +131,17 @@ def _cause(drop: Drop) -> str:
 
 def _audited(drop: Drop) -> str:
     """The policies that are not enforced; none where only others deny already."""
-    names = ", ".join(map(_place, drop.cause.audited))
+    names = ", ".join(map(_rule, drop.cause.audited))
     return f" (audited: {names})" if names else ""
 
 
-def _place(place: NamedRule) -> str:
+def _rule(rule: NamedRule) -> str:
     """NetworkPolicies go by their name, as everywhere; who isolates needs no path."""
-    kind = "" if place.kind == "NetworkPolicy" else f"{printable(place.kind)} "
-    path = "" if place.path in ("", "spec.podSelector") else f" {printable(place.path)}"
-    return f"{kind}{printable(place.policy)}{path}"
+    kind = "" if rule.kind == "NetworkPolicy" else f"{printable(rule.kind)} "
+    path = "" if rule.path in ("", "spec.podSelector") else f" {printable(rule.path)}"
+    return f"{kind}{printable(rule.policy)}{path}"
 
 
 def _near(drop: Drop) -> Iterator[str]:
-    for place in drop.cause.near:
-        yield f"{_INDENT}{_place(place)}: {printable(place.said)}"
+    for rule in drop.cause.near:
+        yield f"{_INDENT}{_rule(rule)}: {printable(rule.said)}"

@@ -104,7 +104,7 @@ def _traffic(seen: TrafficLosses) -> str:
 
 def explained_text(explained: Explained) -> str:
     """The engine's reasons, then what became of a real packet."""
-    reasons = why_text(explained.answer, explained.places.locate)
+    reasons = why_text(explained.answer, explained.positions.locate)
     return f"{reasons}\n{_lines(_sent(explained))}"
 
 

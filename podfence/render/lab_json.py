@@ -156,7 +156,7 @@ def explained_data(explained: Explained) -> Data:
     """lab-why: the answer of ``why``, and the packet."""
     data: Data = {
         "schema": "podfence.lab-why/v1",
-        "why": VerdictEncoder(explained.places.locate).why(explained.answer),
+        "why": VerdictEncoder(explained.positions.locate).why(explained.answer),
     }
     match explained.packet:
         case NotSent(reason):

@@ -63,20 +63,20 @@ def folding(picture: Picture) -> str:
 
 def svg(picture: Picture) -> Iterator[str]:
     """The file, in pieces."""
-    places = layout(picture)
-    size = f'width="{places.width}" height="{places.height}"'
+    drawn = layout(picture)
+    size = f'width="{drawn.width}" height="{drawn.height}"'
     yield (
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} '
-        f'viewBox="0 0 {places.width} {places.height}" role="img">\n'
+        f'viewBox="0 0 {drawn.width} {drawn.height}" role="img">\n'
         f"<title>Who can reach whom</title>\n<style>{_STYLE}{''.join(_pointed(picture))}</style>\n"
         f'<rect class="paper" {size}/>\n'
     )
-    for left, words in ((MARGIN, "from"), (places.arrow, "to")):
+    for left, words in ((MARGIN, "from"), (drawn.arrow, "to")):
         yield _text(left + 2, MARGIN + 14, words, "quiet")
-    for (_, number), rect in places.boxes.items():
+    for (_, number), rect in drawn.boxes.items():
         yield _box(picture.boxes[number], rect)
-    yield from _lines(picture, places)
-    for (side, number), rect in places.ends.items():
+    yield from _lines(picture, drawn)
+    for (side, number), rect in drawn.ends.items():
         yield _end(picture.ends[number], number, side, rect)
     yield "</svg>\n"
 
@@ -116,7 +116,7 @@ def _end(end: BoxRow, number: int, side: int, rect: Rect) -> str:
     return f'<g class="end" id="{"sd"[side]}{number}">{name}{row}{texts}</g>\n'
 
 
-def _lines(picture: Picture, places: Layout) -> Iterator[str]:
+def _lines(picture: Picture, drawn: Layout) -> Iterator[str]:
     """Lines, then what each slot says, so that no line crosses a word."""
     outside = {end for box in picture.boxes if box.outside for end in box.ends}
     thin = " thin" if len(picture.lines) > _MANY else ""
@@ -124,31 +124,31 @@ def _lines(picture: Picture, places: Layout) -> Iterator[str]:
     for line in picture.lines:
         for slot in line.slots:
             senders[slot].update(line.members)
-        rect = places.boxes[0, line.source] if line.whole else places.ends[0, line.source]
-        start = rect.right, begins(line, places.boxes, places.ends)
-        to = _end_of(line.slots, places)
+        rect = drawn.boxes[0, line.source] if line.whole else drawn.ends[0, line.source]
+        start = rect.right, begins(line, drawn.boxes, drawn.ends)
+        to = _end_of(line.slots, drawn)
         kind = f"{' in' if outside & set(line.members) else ''}{thin}"
         marks = _marks(line.members, [picture.slots[slot].end for slot in line.slots])
         yield f'<path class="way line{kind} {marks}" d="{_curve(start, to)}">'
         yield f"<title>{escape(_said(picture, line))}</title></path>\n"
-    for slots, y in places.hubs.items():
+    for slots, y in drawn.hubs.items():
         for slot in slots:
             marks = _marks(sorted(senders[slot]), [picture.slots[slot].end])
-            curve = _curve((places.hub, y), (places.join, places.slots[slot]))
+            curve = _curve((drawn.hub, y), (drawn.join, drawn.slots[slot]))
             yield f'<path class="way line{thin} {marks}" d="{curve}"/>\n'
     for number, slot_of in enumerate(picture.slots):
-        y, tip = places.slots[number], places.arrow - 2
+        y, tip = drawn.slots[number], drawn.arrow - 2
         yield f'<g class="way slot {_marks(sorted(senders[number]), [slot_of.end])}">'
-        yield f'<path class="line" d="M{places.join} {y}H{tip - 7}"/>'
+        yield f'<path class="line" d="M{drawn.join} {y}H{tip - 7}"/>'
         yield f'<path class="head" d="M{tip - 8} {y - 4}L{tip} {y}L{tip - 8} {y + 4}Z"/>'
         words = clipped(slot_of.words, MOST_WORDS)
-        yield _text(places.join + 6, y + 4, words, "words", slot_of.words) + "</g>\n"
+        yield _text(drawn.join + 6, y + 4, words, "words", slot_of.words) + "</g>\n"
 
 
-def _end_of(slots: tuple[int, ...], places: Layout) -> tuple[int, int]:
+def _end_of(slots: tuple[int, ...], drawn: Layout) -> tuple[int, int]:
     if len(slots) == 1:
-        return places.join, places.slots[slots[0]]
-    return places.hub, places.hubs[slots]
+        return drawn.join, drawn.slots[slots[0]]
+    return drawn.hub, drawn.hubs[slots]
 
 
 def _marks(senders: Sequence[int], receivers: Sequence[int]) -> str:

@@ -93,8 +93,8 @@ def layout(picture: Picture) -> Layout:
             for each in members:
                 rows = max(1, len(slots_of[each])) if side else 1
                 ends[side, each] = Rect(left, at, width, ROW * rows)
-                for place, entry in enumerate(slots_of[each] if side else ()):
-                    heights[entry] = at + ROW * place + ROW // 2
+                for row, entry in enumerate(slots_of[each] if side else ()):
+                    heights[entry] = at + ROW * row + ROW // 2
                 at += ROW * rows
             boxes[side, number] = Rect(left, top, width, at + FOOT - top)
             bottom = max(bottom, at + FOOT)

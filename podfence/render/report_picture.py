@@ -20,7 +20,7 @@ def picture_data(
     picture = of_workloads(connectivity, names)
     if picture is None or not picture.ends:
         return None
-    places = layout(picture)
+    drawn = layout(picture)
     groups = {group.number: group for group in connectivity.groups}
     numbers = [end.number for end in picture.ends]
 
@@ -29,18 +29,18 @@ def picture_data(
         return -1 if workload is None else namespaces[workload.namespace]
 
     return {
-        "size": [places.width, places.height],
-        "columns": [places.ends_at, places.hub, places.join, places.arrow],
-        "boxes": [[side, namespace(box), *_rect(at)] for (side, box), at in places.boxes.items()],
-        "ends": [[side, numbers[end], *_rect(at)] for (side, end), at in places.ends.items()],
+        "size": [drawn.width, drawn.height],
+        "columns": [drawn.ends_at, drawn.hub, drawn.join, drawn.arrow],
+        "boxes": [[side, namespace(box), *_rect(at)] for (side, box), at in drawn.boxes.items()],
+        "ends": [[side, numbers[end], *_rect(at)] for (side, end), at in drawn.ends.items()],
         "slots": [
-            [numbers[slot.end], slot.row, places.slots[number]]
+            [numbers[slot.end], slot.row, drawn.slots[number]]
             for number, slot in enumerate(picture.slots)
         ],
         "lines": [
             [
-                begins(line, places.boxes, places.ends),
-                places.hubs.get(line.slots, -1),
+                begins(line, drawn.boxes, drawn.ends),
+                drawn.hubs.get(line.slots, -1),
                 list(line.slots),
                 [numbers[member] for member in line.members],
             ]

@@ -15,7 +15,7 @@ from podfence.policy.origin import Origin
 from podfence.questions.phrases.tierwords import origin_name
 from podfence.questions.phrases.words import count, listed, some
 from podfence.questions.suggest.evidence import Evidence, ObservedConnection
-from podfence.questions.suggest.places import KnownEnd
+from podfence.questions.suggest.resolver import KnownEnd
 from podfence.questions.suggest.rules import LeftOpen, Suggested
 from podfence.questions.suggest.suggest import DeniedConnection, Suggestion
 from podfence.render.policies import policy_manifest

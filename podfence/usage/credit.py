@@ -18,7 +18,7 @@ from podfence.policy.flow import Action, Direction
 from podfence.policy.index import CompiledRule, DirectionPolicy
 from podfence.sets.ports import OTHER
 
-RulePath = tuple[ObjectRef, str]
+RuleRef = tuple[ObjectRef, str]
 """A policy, and the path of a rule in it."""
 
 
@@ -43,7 +43,7 @@ class Credit:
         """Another number: other answers, maybe."""
         return self._index.events
 
-    def rules(self, kind: ConnectionKind) -> tuple[RulePath, ...]:
+    def rules(self, kind: ConnectionKind) -> tuple[RuleRef, ...]:
         """The rules here that a connection uses, at either end."""
         if kind.client == kind.server:
             return ()  # a pod may always speak to itself (NP-54)
@@ -67,16 +67,14 @@ class Credit:
                     found.setdefault(rule.origin.policy, {})[rule.origin.path] = None
         return {ref: tuple(paths) for ref, paths in found.items()}
 
-    def _at(self, at: At, direction: Direction, kind: ConnectionKind) -> Iterator[RulePath]:
+    def _at(self, at: At, direction: Direction, kind: ConnectionKind) -> Iterator[RuleRef]:
         remote = kind.server if direction is Direction.EGRESS else kind.client
         for pod in self._index.judging(at):
             applying = self._index.policies.of.get(pod.variant.profile)
             if applying is not None:
                 yield from self._used(applying.of(direction), remote, kind)
 
-    def _used(
-        self, policy: DirectionPolicy, remote: At, kind: ConnectionKind
-    ) -> Iterator[RulePath]:
+    def _used(self, policy: DirectionPolicy, remote: At, kind: ConnectionKind) -> Iterator[RuleRef]:
         passed: list[CompiledRule] = []
         for tier in policy.tiers:
             fitting = [rule for rule in tier.rules if self._fits(rule, remote, kind)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from podfence.model.meta import ObjectRef, Revision
-from podfence.usage.credit import ConnectionKind, RulePath
+from podfence.usage.credit import ConnectionKind, RuleRef
 from podfence.usage.kept import Kept, KeptPolicyUse, KeptRuleUse
 from podfence.usage.seen import UsageSnapshot
 
@@ -36,7 +36,7 @@ class UsageLedger:
         self._since, self._looked, self._away = kept.since, kept.looked, kept.away
         self._entries: dict[ObjectRef, KeptPolicyUse] = dict(kept.policies)
         self._waiting: dict[ConnectionKind, int] = {}
-        self._known: dict[ConnectionKind, tuple[RulePath, ...]] = {}
+        self._known: dict[ConnectionKind, tuple[RuleRef, ...]] = {}
         self._fault = ""
         self._looks = self._cut = self._missed = self._uncounted = 0
 
@@ -70,7 +70,7 @@ class UsageLedger:
         """Kinds to ask about, the first that came first."""
         return [kind for kind, _ in zip(self._waiting, range(most), strict=False)]
 
-    def answer(self, kind: ConnectionKind, rules: tuple[RulePath, ...], now: float) -> None:
+    def answer(self, kind: ConnectionKind, rules: tuple[RuleRef, ...], now: float) -> None:
         """The rules that such connections use, until ``forget``."""
         self._use(rules, self._waiting.pop(kind, 0), now)
         self._known.pop(kind, None)
@@ -82,7 +82,7 @@ class UsageLedger:
         """Answers may be others now."""
         self._known.clear()
 
-    def denied(self, rule: RulePath, now: float) -> None:
+    def denied(self, rule: RuleRef, now: float) -> None:
         """A denied packet was put down to a rule."""
         self._use((rule,), 1, now)
 
@@ -116,7 +116,7 @@ class UsageLedger:
                 room -= more
                 entry.rules.update(new)
 
-    def knows(self, rules: Iterable[RulePath]) -> bool:
+    def knows(self, rules: Iterable[RuleRef]) -> bool:
         """Whether all of these were written when it was last surveyed."""
         entries = self._entries
         return all(ref in entries and path in entries[ref].rules for ref, path in rules)
@@ -150,7 +150,7 @@ class UsageLedger:
                 entry.revision, now, dict.fromkeys(entry.rules, KeptRuleUse())
             )
 
-    def _use(self, rules: Iterable[RulePath], uses: int, now: float) -> None:
+    def _use(self, rules: Iterable[RuleRef], uses: int, now: float) -> None:
         """Of rules that nobody has written there is none to be used: the policy is another one
         now, or there is no room for it."""
         for ref, path in rules:

@@ -15,7 +15,7 @@ from podfence.drops.record import ISOLATED, RULE, Cause, NamedRule
 from podfence.errors import NftError
 from podfence.kernel.ctlook import Look, Tracked
 from podfence.model.meta import ObjectRef, Revision
-from podfence.usage.credit import ConnectionKind, Credit, RulePath
+from podfence.usage.credit import ConnectionKind, Credit, RuleRef
 
 DB = ObjectRef("NetworkPolicy", "shop", "db")
 CNP = ObjectRef("ClusterNetworkPolicy", "", "no-mail")
@@ -49,7 +49,7 @@ class Always(Credit):
         self.asked: list[ConnectionKind] = []
         self.path = path
 
-    def rules(self, kind: ConnectionKind) -> tuple[RulePath, ...]:
+    def rules(self, kind: ConnectionKind) -> tuple[RuleRef, ...]:
         self.asked.append(kind)
         return ((DB, self.path),)
 

@@ -53,4 +53,4 @@ def test_the_summary_is_no_connection() -> None:
 
 def test_a_line_that_is_cut_off_is_a_fault() -> None:
     seen = read(f"{LISTED}\n{LISTED[:60]}\n".encode())
-    assert (seen.unread, seen.places[0].line) == (1, 2)
+    assert (seen.unread, seen.unread_at[0].line) == (1, 2)

@@ -45,5 +45,5 @@ def test_equal_rows_are_one_flow() -> None:
 )
 def test_a_row_that_is_wrong_says_so(row: str, fault: str) -> None:
     seen = read(f"{HEADER}\na/b,c/d,TCP,80\n{row}\n".encode())
-    assert [(p.line, p.message) for p in seen.places] == [(3, fault)]
+    assert [(p.line, p.message) for p in seen.unread_at] == [(3, fault)]
     assert len(seen.tallies) == 1

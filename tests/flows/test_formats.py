@@ -75,7 +75,7 @@ def test_files_are_read_in_pieces_packed_or_not(
     seen = read_flows([str(tmp_path / name) for name in "abc"], None)
 
     assert seen.records == 7 + 5 + 2
-    assert [(Path(p.file).name, p.line) for p in seen.places] == [("c", 3)]
+    assert [(Path(p.file).name, p.line) for p in seen.unread_at] == [("c", 3)]
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

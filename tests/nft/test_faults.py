@@ -230,7 +230,7 @@ def _(patch: pytest.MonkeyPatch) -> None:
 
 @fault("CNP-7 rules of all ports come after those of one port")
 def _(patch: pytest.MonkeyPatch) -> None:
-    right = ordered._places
+    right = ordered._holders
 
     def apart(
         entries: Sequence[ordered.Numbered],
@@ -241,7 +241,7 @@ def _(patch: pytest.MonkeyPatch) -> None:
             key: [at for at in found if at not in wide] for key, found in places.items()
         }, others
 
-    patch.setattr(ordered, "_places", apart)
+    patch.setattr(ordered, "_holders", apart)
 
 
 @fault("CNP-21 rules without protocols forget those without ports")

@@ -100,8 +100,8 @@ def test_cnp_5_subjects(value: ClusterNetworkPolicy, selects: str) -> None:
 def test_cnp_6_tier_and_priority(tier: str, priority: int, words: str) -> None:
     found = described(cluster_policy("p", tier=tier, priority=priority))
 
-    assert found.place.startswith(words)
-    assert "1001" not in found.place
+    assert found.when_asked.startswith(words)
+    assert "1001" not in found.when_asked
 
 
 def test_neighbours_are_of_the_same_tier_and_pods_in_order() -> None:

@@ -14,7 +14,7 @@ from podfence.model.objects import IPAddress
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Action, Direction, Flow, Reason
 from podfence.policy.index import Endpoint, PolicyIndex
-from podfence.usage.credit import ConnectionKind, Credit, RulePath
+from podfence.usage.credit import ConnectionKind, Credit, RuleRef
 from tests.support.drop_worlds import SIZES, flows
 from tests.support.live_worlds import World
 
@@ -27,9 +27,9 @@ def kind(flow: Flow) -> ConnectionKind:
     return ConnectionKind(*ends, flow.protocol, flow.port)
 
 
-def by_the_engine(index: PolicyIndex, judge: Judge, flow: Flow, node: str) -> set[RulePath]:
+def by_the_engine(index: PolicyIndex, judge: Judge, flow: Flow, node: str) -> set[RuleRef]:
     """Of each end here that allows it, the rules for which it does."""
-    found: set[RulePath] = set()
+    found: set[RuleRef] = set()
     source, destination = judge.side(flow.source), judge.side(flow.destination)
     ask = (flow.source.version, flow.protocol, flow.port)
     for near, address, far, direction in (
@@ -54,7 +54,7 @@ def judging(
     return [end for end in pods if address in end.pod.addresses]
 
 
-def passing(index: PolicyIndex) -> set[RulePath]:
+def passing(index: PolicyIndex) -> set[RuleRef]:
     """Rules that pass on: the engine does not name them, though they were needed."""
     tiers = (tier for policy in index.direction_policies.values() for tier in policy.tiers)
     rules = (rule for tier in tiers for rule in tier.rules if rule.action is Action.PASS)

@@ -9,13 +9,13 @@ from podfence.agent.localsocket import LARGEST as OF_SOCKET
 from podfence.drops.record import rfc3339
 from podfence.kube.agents import LARGEST
 from podfence.model.meta import ObjectRef, Revision
-from podfence.usage.credit import ConnectionKind, RulePath
+from podfence.usage.credit import ConnectionKind, RuleRef
 from podfence.usage.kept import Kept, KeptPolicyUse, KeptRuleUse
 from podfence.usage.ledger import GAP, KINDS, NAME, POLICIES, ROOM, UsageLedger, unusable
 from podfence.usage.record import NodeUsage
 
 DB, WEB = (ObjectRef("NetworkPolicy", "shop", name) for name in ("db", "web"))
-FIRST: RulePath = (DB, "spec.ingress[0]")
+FIRST: RuleRef = (DB, "spec.ingress[0]")
 ONE = ConnectionKind((4, 1), (4, 2), "TCP", 80)
 REVISIONS = {DB: Revision("u", 1), WEB: Revision("w", 1)}
 WRITTEN = {DB: ("spec.ingress[0]", "spec.ingress[1]")}
@@ -75,7 +75,7 @@ def test_a_connection_that_lives_on_uses_the_next_revision() -> None:
 
 
 @pytest.mark.parametrize("rule", [(DB, "spec.ingress[7]"), (WEB, "spec.ingress[0]")])
-def test_a_rule_that_nobody_wrote_is_not_used(rule: RulePath) -> None:
+def test_a_rule_that_nobody_wrote_is_not_used(rule: RuleRef) -> None:
     made = ledger()
     made.denied(rule, 110.0)
     made.looked([(ONE, 1)], 110.0)

@@ -35,8 +35,11 @@ from podfence.nft.objects import (
 Attributes = dict[int, bytes]
 Part = Expression | Statement
 _DIRECTIONS = {0: CtDirectionValue.ORIGINAL, 1: CtDirectionValue.REPLY}
-_STARTS = {(place.base, place.offset, place.length): field for field, place in nf.LOCATIONS.items()}
-_LONGEST = max(place.length for place in nf.LOCATIONS.values())
+_STARTS = {
+    (location.base, location.offset, location.length): field
+    for field, location in nf.LOCATIONS.items()
+}
+_LONGEST = max(location.length for location in nf.LOCATIONS.values())
 
 
 class ForeignExpression(ValueError):
@@ -120,11 +123,11 @@ class _Reader:
             raise ForeignExpression(f"meta {key}")
 
     def _payload(self, data: Attributes) -> None:
-        place = [
+        location = [
             _number(data[k])
             for k in (nf.NFTA_PAYLOAD_BASE, nf.NFTA_PAYLOAD_OFFSET, nf.NFTA_PAYLOAD_LEN)
         ]
-        for field in _split(*place):
+        for field in _split(*location):
             if field is Field.ICMPV6_TYPE:
                 self._drop_needed_protocol()
             self._fields.append(field)

@@ -81,16 +81,16 @@ class _Writer:
         return needed + b"".join(loads)
 
     def _dependency(self, field: Field) -> bytes:
-        place = nf.LOCATIONS.get(field)
-        if place is None or (place.l4proto and place.l4proto == self._l4proto):
+        location = nf.LOCATIONS.get(field)
+        if location is None or (location.l4proto and location.l4proto == self._l4proto):
             return b""
         data = b""
-        if place.nfproto and place.nfproto != self._nfproto:
-            self._nfproto = place.nfproto
-            data += _meta_is(nf.NFT_META_NFPROTO, place.nfproto)
-        if place.l4proto:
-            self._l4proto = place.l4proto
-            data += _meta_is(nf.NFT_META_L4PROTO, place.l4proto)
+        if location.nfproto and location.nfproto != self._nfproto:
+            self._nfproto = location.nfproto
+            data += _meta_is(nf.NFT_META_NFPROTO, location.nfproto)
+        if location.l4proto:
+            self._l4proto = location.l4proto
+            data += _meta_is(nf.NFT_META_L4PROTO, location.l4proto)
         return data
 
 
@@ -165,8 +165,8 @@ def _mark(value: int) -> bytes:
 def _load(field: Field, at: int) -> bytes:
     """Load a field into the registers from byte ``at`` on."""
     register = nf.NFT_REG32_00 + at // 4 if at else nf.NFT_REG_1
-    place = nf.LOCATIONS.get(field)
-    if place is None:
+    location = nf.LOCATIONS.get(field)
+    if location is None:
         return _expression(
             "meta",
             _number(nf.NFTA_META_KEY, nf.NFT_META_L4PROTO),
@@ -175,9 +175,9 @@ def _load(field: Field, at: int) -> bytes:
     return _expression(
         "payload",
         _number(nf.NFTA_PAYLOAD_DREG, register),
-        _number(nf.NFTA_PAYLOAD_BASE, place.base),
-        _number(nf.NFTA_PAYLOAD_OFFSET, place.offset),
-        _number(nf.NFTA_PAYLOAD_LEN, place.length),
+        _number(nf.NFTA_PAYLOAD_BASE, location.base),
+        _number(nf.NFTA_PAYLOAD_OFFSET, location.offset),
+        _number(nf.NFTA_PAYLOAD_LEN, location.length),
     )
 
 

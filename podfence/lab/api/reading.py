@@ -59,11 +59,11 @@ def cluster_of(state: ClusterState, nodes: Iterable[Node], running: Iterable[Pod
     objects = [*others, *(run.pod for run in runs.values())]
     documents = tuple(Document(Source("", at), dict(each)) for at, each in enumerate(objects))
     read = build_cluster(Reading(documents), strict_cidrs=False).cluster
-    pods = (_placed(pod, runs[f"{pod.namespace}/{pod.name}"]) for pod in read.pods)
+    pods = (_as_running(pod, runs[f"{pod.namespace}/{pod.name}"]) for pod in read.pods)
     return replace(read, nodes={node.name: node for node in nodes}, pods=tuple(pods))
 
 
-def _placed(pod: Pod, run: PodRun) -> Pod:
+def _as_running(pod: Pod, run: PodRun) -> Pod:
     addresses = () if run.host_network else run.addresses
     return replace(
         pod,

@@ -82,7 +82,7 @@ def control_of(plan: ProbePlan, probe: Probe) -> Probe:
     """A probe to the same port that no policy forbids: from the target's own node (NP-52), or from
     the target itself when that is no pod."""
     target = plan.parties[probe.target]
-    at = _place_of_node(plan, target.node) if target.side is PartyKind.POD else probe.target
+    at = _index_of_node(plan, target.node) if target.side is PartyKind.POD else probe.target
     return probe._replace(source=at)
 
 
@@ -116,7 +116,7 @@ def live_control(
     return bytes(map(control, plan.probes))
 
 
-def _place_of_node(plan: ProbePlan, node: str) -> int:
+def _index_of_node(plan: ProbePlan, node: str) -> int:
     return next(
         at for at, p in enumerate(plan.parties) if p.side is PartyKind.NODE and p.name == node
     )

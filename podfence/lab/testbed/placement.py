@@ -52,11 +52,11 @@ def schedule(cluster: Cluster, nodes: int = 0, before: Cluster | None = None) ->
     on = _spread(cluster.pods, names, earlier)
     ranges = _ranges(cluster, names, before)
     pods = _with_addresses(_with_heirs(cluster.pods), on, ranges, earlier)
-    placed = _nodes(cluster, names, pods, on, before)
-    placed = {name: replace(node, pod_cidrs=ranges[name]) for name, node in placed.items()}
-    placed = {name: _fenced(node, pods, on, placed) for name, node in placed.items()}
-    at = [(pod, placed[on[_key(pod)]]) for pod in pods]
-    whole = replace(cluster, nodes=placed, pods=tuple(_moved(pod, node) for pod, node in at))
+    scheduled = _nodes(cluster, names, pods, on, before)
+    scheduled = {name: replace(node, pod_cidrs=ranges[name]) for name, node in scheduled.items()}
+    scheduled = {name: _fenced(node, pods, on, scheduled) for name, node in scheduled.items()}
+    at = [(pod, scheduled[on[_key(pod)]]) for pod in pods]
+    whole = replace(cluster, nodes=scheduled, pods=tuple(_moved(pod, node) for pod, node in at))
     return with_cluster_addresses(whole, before)
 
 

@@ -47,9 +47,9 @@ class PortLists(Struct, frozen=True):
 def by_port(runs: Sequence[Run], default: Verdict) -> PortLists | None:
     """The lists of a tier that says ``default`` in the end; None where they would be too long."""
     entries = [(run.verdict, entry) for run in runs for entry in run.entries]
-    places, others = _places(entries)
-    for keys in (_each_alone(places), _some_together(places)):
-        lists = [(group, _joint(places, group)) for group in keys]
+    holders, others = _holders(entries)
+    for keys in (_each_alone(holders), _some_together(holders)):
+        lists = [(group, _joint(holders, group)) for group in keys]
         if sum(len(found) for _, found in lists) <= MAX_COPIES * len(entries):
             made = (_list(entries, group, found, default) for group, found in lists)
             rest = until(in_runs(others), default)
@@ -57,22 +57,22 @@ def by_port(runs: Sequence[Run], default: Verdict) -> PortLists | None:
     return None
 
 
-def _places(entries: Sequence[Numbered]) -> tuple[dict[Key, list[int]], list[Numbered]]:
+def _holders(entries: Sequence[Numbered]) -> tuple[dict[Key, list[int]], list[Numbered]]:
     """By port, the places of the entries that hold it; and the entries without such ports."""
-    places: defaultdict[Key, list[int]] = defaultdict(list)
+    holders: defaultdict[Key, list[int]] = defaultdict(list)
     wide: list[tuple[int, PortSet]] = []
     for at, (_, entry) in enumerate(entries):
         keys, ports = split_ports(entry.ports)
         for key in keys:
-            places[key].append(at)
+            holders[key].append(at)
         if ports:
             wide.append((at, ports))
-    ordered = sorted(places)
+    ordered = sorted(holders)
     for at, ports in wide:
         for key in _within(ports, ordered):
-            places[key].append(at)
+            holders[key].append(at)
     others = [(entries[at][0], replace(entries[at][1], ports=ports)) for at, ports in wide]
-    return {key: sorted(found) for key, found in places.items()}, others
+    return {key: sorted(found) for key, found in holders.items()}, others
 
 
 def _within(ports: PortSet, keys: Sequence[Key]) -> Iterator[Key]:
@@ -87,25 +87,25 @@ def _within(ports: PortSet, keys: Sequence[Key]) -> Iterator[Key]:
             yield from keys[first:last]
 
 
-def _each_alone(places: Mapping[Key, list[int]]) -> list[tuple[Key, ...]]:
-    return [(key,) for key in sorted(places)]
+def _each_alone(holders: Mapping[Key, list[int]]) -> list[tuple[Key, ...]]:
+    return [(key,) for key in sorted(holders)]
 
 
-def _some_together(places: Mapping[Key, list[int]]) -> list[tuple[Key, ...]]:
+def _some_together(holders: Mapping[Key, list[int]]) -> list[tuple[Key, ...]]:
     """Ports that are named near each other share a list."""
-    near = sorted(places, key=lambda key: (places[key], key))
+    near = sorted(holders, key=lambda key: (holders[key], key))
     return [tuple(near[at : at + SHARED]) for at in range(0, len(near), SHARED)]
 
 
-def _joint(places: Mapping[Key, list[int]], keys: Iterable[Key]) -> list[int]:
-    return sorted({at for key in keys for at in places[key]})
+def _joint(holders: Mapping[Key, list[int]], keys: Iterable[Key]) -> list[int]:
+    return sorted({at for key in keys for at in holders[key]})
 
 
 def _list(
-    entries: Sequence[Numbered], keys: tuple[Key, ...], places: Iterable[int], default: Verdict
+    entries: Sequence[Numbered], keys: tuple[Key, ...], holders: Iterable[int], default: Verdict
 ) -> PortList:
     """One port: nothing is asked about ports any more, and who is asked twice is asked once."""
-    found = [entries[at] for at in places]
+    found = [entries[at] for at in holders]
     if len(keys) == 1:
         found = list(_first_of_each(found))
     return PortList(keys, tuple(until(in_runs(found), default)))

@@ -60,7 +60,7 @@ def _of_namespace(reach: LintIndex, name: str, touched: TouchedPods) -> Iterator
         if not touched.any([f"{end.pod.namespace}/{end.pod.name}"])
     ]
     policies = reach.matched.policies_of(name)
-    ref, source, path = _place(reach, name, policies)
+    ref, source, path = _named_by(reach, name, policies)
     open_ways = {d: [e for e in ends if not _isolated(reach, e, d)] for d in AS_WRITTEN}
     parts = [
         f"for {direction.value}: {reach.matched.names(open_ends, _SHOWN)}"
@@ -90,7 +90,7 @@ def _of_namespace(reach: LintIndex, name: str, touched: TouchedPods) -> Iterator
         yield Finding("PF351", ref, source, path, text)
 
 
-def _place(
+def _named_by(
     reach: LintIndex, name: str, policies: list[NetworkPolicy]
 ) -> tuple[ObjectRef, Source | None, str]:
     """The Namespace, or the first policy in it where the namespace is no object of the input."""

@@ -69,7 +69,7 @@ _AT = re.compile(
 )
 
 
-class _Place(Struct, frozen=True):
+class _RuleItem(Struct, frozen=True):
     """A rule, and perhaps an item of one of its lists."""
 
     direction: Direction
@@ -77,7 +77,7 @@ class _Place(Struct, frozen=True):
     item: int
 
     @classmethod
-    def of(cls, policy: NetworkPolicy, path: str) -> _Place | None:
+    def of(cls, policy: NetworkPolicy, path: str) -> _RuleItem | None:
         found = _AT.match(path)
         if found is None:
             return None
@@ -101,8 +101,8 @@ def _misspelt(case: LintedPolicy, path: str) -> Iterator[_Found]:
 
 def _name_of_namespace(case: LintedPolicy, path: str) -> Iterator[_Found]:
     """PF321: the label that holds the name of a namespace."""
-    place = _Place.of(case.policy, path)
-    spaces = place.rule.peers[place.item].namespace_selector if place else None
+    listed = _RuleItem.of(case.policy, path)
+    spaces = listed.rule.peers[listed.item].namespace_selector if listed else None
     known = case.index.cluster.namespaces
     for key, value in spaces.match_labels if spaces is not None else ():
         if key != METADATA_NAME_LABEL and value in known:
@@ -129,11 +129,11 @@ def _dns_over_udp(case: LintedPolicy, path: str) -> Iterator[_Found]:
 
 def _other_protocol(case: LintedPolicy, path: str) -> Iterator[_Found]:
     """PF327: where the pods declare the number for one protocol."""
-    place = _Place.of(case.policy, path)
-    if place is None:
+    listed = _RuleItem.of(case.policy, path)
+    if listed is None:
         return
-    number = place.rule.ports[place.item].port
-    lists = case.matched.port_lists(case.targets(place.direction, place.rule))
+    number = listed.rule.ports[listed.item].port
+    lists = case.matched.port_lists(case.targets(listed.direction, listed.rule))
     declared = {p.protocol.value for ports in lists for p in ports if p.port == number}
     if len(declared) == 1:
         [protocol] = declared
@@ -142,11 +142,11 @@ def _other_protocol(case: LintedPolicy, path: str) -> Iterator[_Found]:
 
 def _port_of_pods(case: LintedPolicy, path: str) -> Iterator[_Found]:
     """PF309, PF329: the port of the pods in place of that of their Service."""
-    place = _Place.of(case.policy, path)
-    if place is None:
+    listed = _RuleItem.of(case.policy, path)
+    if listed is None:
         return
-    targets = case.targets(place.direction, place.rule)
-    services = services_in_front(case, targets, place.rule.ports[place.item])
+    targets = case.targets(listed.direction, listed.rule)
+    services = services_in_front(case, targets, listed.rule.ports[listed.item])
     meant = {item.target_port for _, item in services}
     if len(meant) == 1:
         [port] = meant
@@ -155,8 +155,8 @@ def _port_of_pods(case: LintedPolicy, path: str) -> Iterator[_Found]:
 
 def _without_metadata(case: LintedPolicy, path: str) -> Iterator[_Found]:
     """PF353: where every address is allowed."""
-    place = _Place.of(case.policy, path)
-    block = place.rule.peers[place.item].ip_block if place else None
+    listed = _RuleItem.of(case.policy, path)
+    block = listed.rule.peers[listed.item].ip_block if listed else None
     if block is None or block.cidr.prefixlen:
         return
     addresses = ip_block(block).addresses

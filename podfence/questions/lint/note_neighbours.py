@@ -106,13 +106,13 @@ def undone_peers(case: LintedPolicy) -> Iterator[Note]:
 def _in_blocks(peers: Sequence[NetworkPolicyPeer]) -> Iterator[tuple[int, int]]:
     """(peer, wider peer) of ipBlocks: CIDRs nest, so the wider ones of a block are those that are
     open on the way through the sorted list."""
-    places: dict[IPBlock, list[int]] = defaultdict(list)
+    listed_at: dict[IPBlock, list[int]] = defaultdict(list)
     for at, peer in enumerate(peers):
         if peer.ip_block is not None:
-            places[peer.ip_block].append(at)
+            listed_at[peer.ip_block].append(at)
     around: list[tuple[IPBlock, AddressSet]] = []
     compared = 0
-    for block in sorted(places, key=lambda block: _order(block.cidr)):
+    for block in sorted(listed_at, key=lambda block: _order(block.cidr)):
         while around and not _holds(around[-1][0].cidr, block.cidr):
             around.pop()
         addresses = ip_block(block).addresses
@@ -121,8 +121,8 @@ def _in_blocks(peers: Sequence[NetworkPolicyPeer]) -> Iterator[tuple[int, int]]:
             if compared > _COMPARED:  # one CIDR with ever other exceptions
                 return
             if addresses <= whole and addresses != whole:
-                for at in places[block]:
-                    yield at, places[other][0]
+                for at in listed_at[block]:
+                    yield at, listed_at[other][0]
                 break
         around.append((block, addresses))
 

@@ -109,26 +109,26 @@ class Space:
 
 def merge(into: CoveredRegion, other: CoveredRegion) -> None:
     """Add a region to another."""
-    for place, classes in other.items():
-        into[place] = into[place] | classes if place in into else classes
+    for cell, classes in other.items():
+        into[cell] = into[cell] | classes if cell in into else classes
 
 
 def shared(one: CoveredRegion, other: CoveredRegion) -> list[int]:
     """Parts of the ports on which two regions have an end in common."""
     small, large = sorted((one, other), key=len)
-    return [place[1] for place, found in small.items() if found & large.get(place, FrozenBitMap())]
+    return [cell[1] for cell, found in small.items() if found & large.get(cell, FrozenBitMap())]
 
 
 def subtract(region: CoveredRegion, other: CoveredRegion) -> bool:
     """Take ``other`` out of ``region``; whether anything was there."""
     changed = False
-    for place, classes in other.items():
-        found = region.get(place)
+    for cell, classes in other.items():
+        found = region.get(cell)
         if found is None or not found & classes:
             continue
         changed = True
         if rest := found - classes:
-            region[place] = rest
+            region[cell] = rest
         else:
-            del region[place]
+            del region[cell]
     return changed

@@ -47,7 +47,7 @@ from podfence.sets import PortSet
 _SHOWN = 3
 _CATCH_ALL = {4: "0.0.0.0/0", 6: "::/0"}
 _DOES = {Action.ACCEPT: "accepts", Action.DENY: "denies", Action.PASS: "passes"}
-RulePlace = tuple[ObjectRef, str]
+RuleRef = tuple[ObjectRef, str]
 """A policy and a field path in it."""
 
 
@@ -114,11 +114,11 @@ class _Analysis(Struct):
     ``ties``: by the two policies. ``cut``: classes of pods that a Deny rule reaches by address
     alone."""
 
-    origins: dict[RulePlace, Origin] = field(default_factory=dict)
-    alive: set[RulePlace] = field(default_factory=set)
-    covered: dict[RulePlace, dict[Origin, None]] = field(default_factory=dict)
+    origins: dict[RuleRef, Origin] = field(default_factory=dict)
+    alive: set[RuleRef] = field(default_factory=set)
+    covered: dict[RuleRef, dict[Origin, None]] = field(default_factory=dict)
     ties: dict[tuple[ObjectRef, ObjectRef], _Tie] = field(default_factory=dict)
-    cut: dict[RulePlace, set[int]] = field(default_factory=dict)
+    cut: dict[RuleRef, set[int]] = field(default_factory=dict)
 
 
 class _Tie(Struct, frozen=True):
@@ -196,14 +196,14 @@ class _TierAnalysis:
             yield _Said(ref, tuple(zip(rules, taken, strict=True)), by_action)
 
     def _note(self, rule: CompiledRule, taken: CoveredRegion, earlier: list[CompiledRule]) -> None:
-        analysis, place = self._analysis, (rule.origin.policy, rule.origin.path)
-        analysis.origins[place] = rule.origin
+        analysis, rule_ref = self._analysis, (rule.origin.policy, rule.origin.path)
+        analysis.origins[rule_ref] = rule.origin
         if taken:
-            analysis.alive.add(place)
-        elif place not in analysis.alive:
+            analysis.alive.add(rule_ref)
+        elif rule_ref not in analysis.alive:
             rest = self._whole.copy().take(rule)
             if rest:  # else it matches nobody now, and that is no rule's doing
-                found = analysis.covered.setdefault(place, {})
+                found = analysis.covered.setdefault(rule_ref, {})
                 for before in earlier:
                     if subtract(rest, self._whole.copy().take(before)):
                         found[before.origin] = None
@@ -217,8 +217,8 @@ class _TierAnalysis:
         for match in rule.matches:
             if not isinstance(match.peers, AddressPeers):
                 left.take_match(match)
-        place = (rule.origin.policy, rule.origin.path)
-        reached = self._analysis.cut.setdefault(place, set())
+        rule_ref = (rule.origin.policy, rule.origin.path)
+        reached = self._analysis.cut.setdefault(rule_ref, set())
         for match in by_address:
             for classes in left.take_match(match).values():
                 reached.update(n for n in classes if self._index.classes[n].outside is None)
@@ -251,10 +251,10 @@ def _differ(first: _Said, second: _Said) -> bool:
 
 
 def _covered(analysis: _Analysis) -> Iterator[Finding]:
-    for place, coverers in analysis.covered.items():
-        if place in analysis.alive:
+    for rule_ref, coverers in analysis.covered.items():
+        if rule_ref in analysis.alive:
             continue
-        origin = analysis.origins[place]
+        origin = analysis.origins[rule_ref]
         names = words.some([origin_name(other, origin.policy) for other in coverers], _SHOWN)
         text = (
             f"never matches: all that it is about now is matched before it, by {names}; move it "

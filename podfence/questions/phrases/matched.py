@@ -138,7 +138,7 @@ class Matched:
 
     def subjects(self, policy: NetworkPolicy | ClusterNetworkPolicy) -> Ends:
         """Pods that a policy selects; empty too if the index does not hold the policy."""
-        return self._ends(self._places_of(self.index.selected.get(policy.ref, ())))
+        return self._ends(self._ordinals_of(self.index.selected.get(policy.ref, ())))
 
     def policies_of(self, namespace: str) -> list[NetworkPolicy]:
         """The NetworkPolicies of one namespace."""
@@ -166,8 +166,8 @@ class Matched:
     @cached_property
     def _pods(self) -> dict[str, BitMap]:
         found: dict[str, BitMap] = {}
-        for place, endpoint in enumerate(self._endpoints):
-            found.setdefault(endpoint.pod.namespace, BitMap()).add(place)
+        for ordinal, endpoint in enumerate(self._endpoints):
+            found.setdefault(endpoint.pod.namespace, BitMap()).add(ordinal)
         return found
 
     @cached_property
@@ -183,10 +183,10 @@ class Matched:
         if found is None:
             if peer.ip_block is None:
                 classes = self._select.peers(namespace, peer).among(self._select.pods)
-                places = self._places_of(classes)
+                ordinals = self._ordinals_of(classes)
             else:
-                places = self._with_address_in(ip_block(peer.ip_block).addresses)
-            found = self._peers[item] = self._ends(places)
+                ordinals = self._with_address_in(ip_block(peer.ip_block).addresses)
+            found = self._peers[item] = self._ends(ordinals)
         return found
 
     def rule_peers(self, namespace: str, peers: Iterable[NetworkPolicyPeer]) -> Ends:
@@ -195,11 +195,11 @@ class Matched:
         found = self._rules.get(items)
         if found is None:
             if not items:
-                found = self._ends(self._places_of(self._select.pods))
+                found = self._ends(self._ordinals_of(self._select.pods))
             elif len(items) == 1:
                 found = self.peers(*items[0])
             else:
-                found = self._ends(BitMap.union(*[self.peers(*item).places for item in items]))
+                found = self._ends(BitMap.union(*[self.peers(*item).ordinals for item in items]))
             self._rules[items] = found
         return found
 
@@ -233,9 +233,9 @@ class Matched:
     def port_lists(self, endpoints: Ends) -> list[tuple[ContainerPort, ...]]:
         """What pods declare, each list once: pods of one workload share it."""
         if endpoints.port_lists is None:
-            places = endpoints.places
-            if len(places) > len(self._by_ports):
-                lists = [ports for ports, having in self._by_ports if having.intersect(places)]
+            ordinals = endpoints.ordinals
+            if len(ordinals) > len(self._by_ports):
+                lists = [ports for ports, having in self._by_ports if having.intersect(ordinals)]
             else:
                 lists = list({id(end.pod.ports): end.pod.ports for end in endpoints}.values())
             endpoints.port_lists = lists
@@ -243,10 +243,10 @@ class Matched:
 
     @cached_property
     def _by_ports(self) -> list[tuple[tuple[ContainerPort, ...], BitMap]]:
-        """Every list of ports that a pod declares, with the places of the pods that have it."""
+        """Every list of ports that a pod declares, with the ordinals of the pods that have it."""
         found: dict[int, tuple[tuple[ContainerPort, ...], BitMap]] = {}
-        for place, end in enumerate(self._endpoints):
-            found.setdefault(id(end.pod.ports), (end.pod.ports, BitMap()))[1].add(place)
+        for ordinal, end in enumerate(self._endpoints):
+            found.setdefault(id(end.pod.ports), (end.pod.ports, BitMap()))[1].add(ordinal)
         return list(found.values())
 
     def by_label(self, endpoints: Ends) -> dict[tuple[str, str], list[Endpoint]]:
@@ -265,7 +265,7 @@ class Matched:
 
     def pods_in(self, pods: LabelSelector, namespaces: LabelSelector) -> Ends:
         """Pods with an address that match one selector in namespaces that match the other."""
-        return self._ends(self._places_of(self._select.pods_in(pods, namespaces).classes))
+        return self._ends(self._ordinals_of(self._select.pods_in(pods, namespaces).classes))
 
     def in_networks(self, networks: Iterable[IPNetwork]) -> Ends:
         """Pods with an address in one of these (CNP-17)."""
@@ -275,13 +275,13 @@ class Matched:
         """Pods whose address is in a block and was given by a cluster, not made up here."""
         found = self._in_blocks.get(block)
         if found is None:
-            places = self._with_address_in(ip_block(block).addresses)
-            found = self._in_blocks[block] = self._ends(places & self._with_status)
+            ordinals = self._with_address_in(ip_block(block).addresses)
+            found = self._in_blocks[block] = self._ends(ordinals & self._with_status)
         return found
 
     @cached_property
     def _with_status(self) -> BitMap:
-        return BitMap(place for place, end in enumerate(self._endpoints) if end.pod.has_status)
+        return BitMap(ordinal for ordinal, end in enumerate(self._endpoints) if end.pod.has_status)
 
     @cached_property
     def pod_range(self) -> AddressSet:
@@ -291,40 +291,40 @@ class Matched:
 
     def _with_address_in(self, addresses: AddressSet) -> BitMap:
         found: list[int] = []
-        for version, (numbers, places) in self._by_address.items():
+        for version, (numbers, ordinals) in self._by_address.items():
             for low, high in addresses.family(version):
-                found += places[bisect_left(numbers, low) : bisect_right(numbers, high)]
+                found += ordinals[bisect_left(numbers, low) : bisect_right(numbers, high)]
         return BitMap(found)
 
     @cached_property
     def _endpoints(self) -> list[Endpoint]:
-        """All endpoints, class by class; where one stands in the list is its place."""
+        """All endpoints, class by class; where one stands in the list is its ordinal."""
         return [endpoint for members in self.index.members for endpoint in members]
 
     @cached_property
     def _first(self) -> list[int]:
-        """Of each class the place of its first endpoint; at the end, behind the last one."""
+        """Of each class the ordinal of its first endpoint; at the end, behind the last one."""
         return [0, *accumulate(map(len, self.index.members))]
 
-    def _places_of(self, classes: Iterable[int]) -> BitMap:
+    def _ordinals_of(self, classes: Iterable[int]) -> BitMap:
         found, first = BitMap(), self._first
         for number in classes:
             found.add_range(first[number], first[number + 1])
         return found
 
-    def _ends(self, places: BitMap) -> Ends:
-        return Ends(self._endpoints, places)
+    def _ends(self, ordinals: BitMap) -> Ends:
+        return Ends(self._endpoints, ordinals)
 
     @cached_property
     def _by_address(self) -> dict[int, tuple[list[int], list[int]]]:
-        """For each IP version the addresses of pods as numbers, in order, and beside each the place
-        of its pod among all."""
+        """For each IP version the addresses of pods as numbers, in order, and beside each the
+        ordinal of its pod."""
         found: dict[int, list[tuple[int, int]]] = {4: [], 6: []}
-        for place, endpoint in enumerate(self._endpoints):
+        for ordinal, endpoint in enumerate(self._endpoints):
             for address in endpoint.pod.addresses:
-                found[address.version].append((int(address), place))
+                found[address.version].append((int(address), ordinal))
         return {
-            version: ([number for number, _ in pairs], [place for _, place in pairs])
+            version: ([number for number, _ in pairs], [ordinal for _, ordinal in pairs])
             for version, pairs in ((version, sorted(pairs)) for version, pairs in found.items())
         }
 

@@ -50,20 +50,22 @@ class Worlds:
         helpers: Iterable[NetworkPolicy] = (),
     ) -> SmallCluster:
         """The old cluster with some of the edits, and with other policies beside them."""
-        places: dict[int, IPAddress | str] = {}
+        representatives: dict[int, IPAddress | str] = {}
         pods: list[Pod] = []
         numbers = {edit.number for edit in done}
         for end in ends:
-            place, pod = self._end(end, self._after if end.edit in numbers else self._before)
-            if place is not None:
-                places[end.number] = place
+            representative, pod = self._end(
+                end, self._after if end.edit in numbers else self._before
+            )
+            if representative is not None:
+                representatives[end.number] = representative
             if pod is not None:
                 pods.append(pod)
         cluster = self._before.narrowed(pods)
         for edit in done:
             cluster = _swapped(cluster, edit, edit.after)
         cluster = replace(cluster, policies=(*cluster.policies, *helpers))
-        return SmallCluster(compile_cluster(cluster, self._before.index.names), places)
+        return SmallCluster(compile_cluster(cluster, self._before.index.names), representatives)
 
     def _world(
         self,
@@ -73,16 +75,16 @@ class Worlds:
         instead: tuple[Edited, ...],
         other: _Side,
     ) -> SmallCluster:
-        places: dict[int, IPAddress | str] = {}
+        representatives: dict[int, IPAddress | str] = {}
         pods: list[Pod] = []
         for end in ends:
-            place, pod = self._end(end, other if end.edit == edit.number else base)
-            if place is not None:
-                places[end.number] = place
+            representative, pod = self._end(end, other if end.edit == edit.number else base)
+            if representative is not None:
+                representatives[end.number] = representative
             if pod is not None:
                 pods.append(pod)
         cluster = _swapped(base.narrowed(pods), edit, instead)
-        return SmallCluster(compile_cluster(cluster, base.index.names), places)
+        return SmallCluster(compile_cluster(cluster, base.index.names), representatives)
 
     def _end(self, end: JointClass, side: _Side) -> tuple[IPAddress | str | None, Pod | None]:
         """Where an end is found in a small cluster, and the pod that stands for it."""
@@ -114,15 +116,18 @@ def _some(end: JointClass) -> Iterator[IPAddress]:
 class SmallCluster:
     """A small cluster, asked about joint classes."""
 
-    def __init__(self, index: PolicyIndex, places: Mapping[int, IPAddress | str]) -> None:
+    def __init__(self, index: PolicyIndex, representatives: Mapping[int, IPAddress | str]) -> None:
         self._index = index
-        self._class = {number: self._class_at(place) for number, place in places.items()}
+        self._class = {
+            number: self._class_of(representative)
+            for number, representative in representatives.items()
+        }
         self._memo: dict[tuple[int, int, int], PortSet] = {}
 
-    def _class_at(self, place: IPAddress | str) -> int:
-        if isinstance(place, str):
-            return self._index.endpoints[place].endpoint_class
-        return self._index.class_of(place)
+    def _class_of(self, representative: IPAddress | str) -> int:
+        if isinstance(representative, str):
+            return self._index.endpoints[representative].endpoint_class
+        return self._index.class_of(representative)
 
     def ports(self, source: int, destination: int, family: int) -> PortSet | None:
         """Everything that passes from one joint class to another; None where an end has no

@@ -25,7 +25,7 @@ from podfence.questions.plan.ends import outside_classes
 from podfence.questions.plan.outcomes import Outcome, Who
 from podfence.questions.suggest.evidence import Evidence, ObservedConnection, evidence
 from podfence.questions.suggest.judging import ConnectionJudge
-from podfence.questions.suggest.places import EndResolver, KnownEnd
+from podfence.questions.suggest.resolver import EndResolver, KnownEnd
 from podfence.questions.suggest.standins import with_dns
 from podfence.sets import AddressSet
 
@@ -78,11 +78,11 @@ def in_use(
 ) -> Used:
     """Judge flows by the outcomes of a plan. ``undecided``: names of workloads of which some
     verdicts are not certain."""
-    places = EndResolver(old)
-    found = evidence(flows, places, portless=True)
+    resolver = EndResolver(old)
+    found = evidence(flows, resolver, portless=True)
     after = {endpoint.pod.owner or endpoint.pod.ref for endpoint in new.endpoints.values()}
     judging = _Judging(
-        outcomes, after, undecided, ConnectionJudge(old, places.members), _anyone(old, new)
+        outcomes, after, undecided, ConnectionJudge(old, resolver.members), _anyone(old, new)
     )
     return judging.used(found, assumed)
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from podfence.flows.seen import RecordedFlow, RecordedVerdict, Sort
 from podfence.questions.parties import literal
-from podfence.questions.suggest.places import EndResolver, KnownEnd, Unplaced
+from podfence.questions.suggest.resolver import EndResolver, KnownEnd, Unplaced
 from podfence.sets.ports import OTHER
 
 EPHEMERAL: Final = 32768
@@ -90,7 +90,7 @@ _Key = tuple[KnownEnd, KnownEnd, str, int]
 
 
 def evidence(
-    flows: Iterable[RecordedFlow], places: EndResolver, *, portless: bool = False
+    flows: Iterable[RecordedFlow], resolver: EndResolver, *, portless: bool = False
 ) -> Evidence:
     """What the flows say about the workloads of a cluster. ``portless``: protocols without ports
     are evidence, too: no rule is made of them, but verdicts are about them."""
@@ -104,13 +104,13 @@ def evidence(
             aside[Aside.OWN_NODE] += flow.count
             continue
         try:
-            source = places.source(flow.source)
-            ways = list(places.destinations(flow.destination, flow.protocol, flow.port))
+            source = resolver.source(flow.source)
+            ways = list(resolver.destinations(flow.destination, flow.protocol, flow.port))
         except Unplaced as error:
             nameless.append(Nameless(flow, str(error)))
             continue
         for to, port in ways:
-            why = _no_evidence(source, to, flow.protocol, places, portless=portless)
+            why = _no_evidence(source, to, flow.protocol, resolver, portless=portless)
             if why is not None:
                 aside[why] += flow.count
                 continue
@@ -118,31 +118,31 @@ def evidence(
             found = sums[flow.verdict]
             new = ObservedConnection(*key, flow.count, flow.first, flow.last, _families(flow))
             found[key] = found[key].joined(new) if key in found else new
-    seen = _without_ephemeral(sums[RecordedVerdict.ALLOWED], places, aside)
-    denied = _without_ephemeral(sums[RecordedVerdict.DENIED], places, aside)
+    seen = _without_ephemeral(sums[RecordedVerdict.ALLOWED], resolver, aside)
+    denied = _without_ephemeral(sums[RecordedVerdict.DENIED], resolver, aside)
     return Evidence(seen, denied, tuple(nameless), dict(aside))
 
 
 def _no_evidence(
-    source: KnownEnd, to: KnownEnd, protocol: str, places: EndResolver, *, portless: bool
+    source: KnownEnd, to: KnownEnd, protocol: str, resolver: EndResolver, *, portless: bool
 ) -> Aside | None:
     if source.workload is None and to.workload is None:
         return Aside.NO_POD
     if protocol == OTHER and not portless:
         return Aside.PORTLESS
     if source.workload is not None and source.workload == to.workload:
-        return Aside.ITSELF if len(places.members[source.workload]) == 1 else None
+        return Aside.ITSELF if len(resolver.members[source.workload]) == 1 else None
     if source.is_node and source.address is not None and to.workload is not None:
-        return Aside.OWN_NODE if _is_own(source, to, places) else None
+        return Aside.OWN_NODE if _is_own(source, to, resolver) else None
     return None
 
 
-def _is_own(node: KnownEnd, to: KnownEnd, places: EndResolver) -> bool:
+def _is_own(node: KnownEnd, to: KnownEnd, resolver: EndResolver) -> bool:
     """Whether every pod of a workload runs on this node."""
     assert to.workload is not None
     return all(
-        node.address in pod.host_addresses or places.node_of(node) == pod.node != ""
-        for pod in places.members[to.workload]
+        node.address in pod.host_addresses or resolver.node_of(node) == pod.node != ""
+        for pod in resolver.members[to.workload]
     )
 
 
@@ -153,13 +153,13 @@ def _families(flow: RecordedFlow) -> frozenset[int]:
 
 
 def _without_ephemeral(
-    found: Mapping[_Key, ObservedConnection], places: EndResolver, aside: dict[Aside, int]
+    found: Mapping[_Key, ObservedConnection], resolver: EndResolver, aside: dict[Aside, int]
 ) -> tuple[ObservedConnection, ...]:
     """Less those that look like answers of which the beginning was not seen."""
     high: dict[tuple[KnownEnd, KnownEnd, str], list[_Key]] = defaultdict(list)
     for key in found:
         source, to, protocol, port = key
-        if port >= EPHEMERAL and not _declares(to, protocol, port, places):
+        if port >= EPHEMERAL and not _declares(to, protocol, port, resolver):
             high[source, to, protocol].append(key)
     left = {key for keys in high.values() if len(keys) > _MOST_HIGH for key in keys}
     for key in left:
@@ -168,12 +168,12 @@ def _without_ephemeral(
     return tuple(sorted(kept, key=_order))
 
 
-def _declares(to: KnownEnd, protocol: str, port: int, places: EndResolver) -> bool:
+def _declares(to: KnownEnd, protocol: str, port: int, resolver: EndResolver) -> bool:
     if to.workload is None:
         return False
     return any(
         (each.protocol.value, each.port) == (protocol, port)
-        for pod in places.members[to.workload]
+        for pod in resolver.members[to.workload]
         for each in pod.ports
     )
 

@@ -15,7 +15,7 @@ from podfence.model.objects import IPAddress, Pod
 from podfence.policy.flow import Direction, Flow, Verdict
 from podfence.policy.index import NETWORK_POLICY_TIER, CompiledTier, PolicyIndex
 from podfence.questions.suggest.evidence import ObservedConnection
-from podfence.questions.suggest.places import KnownEnd
+from podfence.questions.suggest.resolver import KnownEnd
 
 _FAMILIES: Final = frozenset({4, 6})
 

@@ -31,7 +31,7 @@ from podfence.policy.flow import AS_WRITTEN, Direction
 from podfence.questions.suggest.evidence import ObservedConnection
 from podfence.questions.suggest.groups import PodGroups, SharedLabels
 from podfence.questions.suggest.judging import ConnectionJudge
-from podfence.questions.suggest.places import KnownEnd
+from podfence.questions.suggest.resolver import KnownEnd
 
 MAX_BLOCKS: Final = 64
 """Addresses that a rule names at most; with more of them nobody can read it."""

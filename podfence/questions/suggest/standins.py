@@ -15,7 +15,7 @@ from podfence.flows.seen import RecordedFlow
 from podfence.model.cluster import Cluster, assign_addresses, undeclared
 from podfence.model.meta import ObjectRef
 from podfence.model.objects import Pod
-from podfence.questions.suggest.places import pod_called, stems
+from podfence.questions.suggest.resolver import pod_called, stems
 
 _SPACE: Final = "kube-system"
 LABELS: Final = (("k8s-app", "kube-dns"),)

@@ -25,7 +25,7 @@ from podfence.questions.plan.plan import Summary, plan_of_indexes, summary
 from podfence.questions.suggest.evidence import Evidence, ObservedConnection, evidence
 from podfence.questions.suggest.groups import PodGroups, SharedLabels
 from podfence.questions.suggest.judging import ConnectionJudge
-from podfence.questions.suggest.places import EndResolver, KnownEnd
+from podfence.questions.suggest.resolver import EndResolver, KnownEnd
 from podfence.questions.suggest.rules import (
     DNS_OVER_TCP,
     EVERYTHING_SEEN,
@@ -88,21 +88,21 @@ def suggest(
     every = tuple(flows)
     cluster, assumed = with_dns(cluster, every)
     before = compile_cluster(cluster, names)
-    places = EndResolver(before)
-    found = evidence(every, places)
+    resolver = EndResolver(before)
+    found = evidence(every, resolver)
     wanted = found.seen + found.denied if with_denied else found.seen
     needed = _merged(wanted)
-    groups = PodGroups(cluster, places.members)
+    groups = PodGroups(cluster, resolver.members)
     if assumed:
-        ours = wish.workloads if wish.workloads is not None else frozenset(places.members)
+        ours = wish.workloads if wish.workloads is not None else frozenset(resolver.members)
         wish = replace(wish, workloads=ours - set(assumed))
     taken = (policy.ref for policy in cluster.policies)
-    now = ConnectionJudge(before, places.members)
-    written = PolicyWriter(groups, now, places.names, taken, wish).write(needed)
+    now = ConnectionJudge(before, resolver.members)
+    written = PolicyWriter(groups, now, resolver.names, taken, wish).write(needed)
     policies = [each.policy for each in written.policies]
     after = compile_cluster(with_policies(cluster, policies), names) if policies else before
-    then = ConnectionJudge(after, places.members)
-    beyond = _beyond(written, wanted, places.names, groups, then)
+    then = ConnectionJudge(after, resolver.members)
+    beyond = _beyond(written, wanted, resolver.names, groups, then)
     return Suggestion(
         found,
         written.policies,

@@ -32,7 +32,7 @@ from podfence.questions.tests.form import (
 from podfence.sets.ports import MAX_PORT
 
 API_VERSION = "podfence.io/v1alpha1"
-PLACES = ("model", "lab")
+RUNS_IN = ("model", "lab")
 _TOP = ("apiVersion", "kind", "metadata", "defaults", "groups", "fixtures", "tests")
 _TEST = (
     "name",
@@ -140,7 +140,7 @@ class _Reader:
             tags=tuple(
                 str(tag) for _, tag in fields.items(found, "tags", path) if isinstance(tag, str)
             ),
-            places=tuple(fields.choices(found, "in", path, {each: each for each in PLACES})),
+            runs_in=tuple(fields.choices(found, "in", path, {each: each for each in RUNS_IN})),
             allow_empty=fields.flag(found, "allowEmpty", path),
         )
         if len(fields.problems) == before:

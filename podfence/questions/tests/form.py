@@ -169,7 +169,7 @@ class PolicyTest(Struct, frozen=True):
     skip: str = ""
     expect_failure: str = ""
     tags: tuple[str, ...] = ()
-    places: tuple[str, ...] = ()
+    runs_in: tuple[str, ...] = ()
     """Where it runs: ``model``, ``lab``; () everywhere."""
     allow_empty: bool = False
 

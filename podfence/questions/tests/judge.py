@@ -232,10 +232,10 @@ class Judging:
 
     def _pair(
         self, cells: Cells, sources: BitMap | FrozenBitMap, destination: int
-    ) -> tuple[_Place, _Place] | None:
+    ) -> tuple[_WitnessEnd, _WitnessEnd] | None:
         for source in sources:
-            for near in self._places(cells, source):
-                for far in self._places(cells, destination):
+            for near in self._witness_ends(cells, source):
+                for far in self._witness_ends(cells, destination):
                     if near.pod and near.pod == far.pod:
                         continue
                     if not near.pod and far.pod:
@@ -245,7 +245,7 @@ class Judging:
                     return near, far
         return None
 
-    def _places(self, cells: Cells, atom: int) -> Iterator[_Place]:
+    def _witness_ends(self, cells: Cells, atom: int) -> Iterator[_WitnessEnd]:
         """The pods of an atom, or some of its addresses that no pod has."""
         pods, addresses = cells.atoms.members(atom)
         world, family = self.world, cells.family
@@ -253,14 +253,14 @@ class Judging:
             endpoint = world.endpoint(pod)
             for address in endpoint.addresses:
                 if address.version == family.number:
-                    yield _Place(world.names[pod], world.pods[pod], address)
+                    yield _WitnessEnd(world.names[pod], world.pods[pod], address)
         kind = IPv4Address if family.number == 4 else IPv6Address
         for low, high in addresses.family(family.number):
             for value in range(low, min(high, low + _TRIED) + 1):
                 address = kind(value)
                 if address not in world.index.by_address and address not in world.index.contested:
                     node = world.index.by_node_address.get(address)
-                    yield _Place(f"node/{node}" if node else str(address), "", address)
+                    yield _WitnessEnd(f"node/{node}" if node else str(address), "", address)
 
     def _witness(self, wrong: _Wrong) -> Witness:
         """One connection, with what decided over it."""
@@ -270,8 +270,8 @@ class Judging:
         decisions = ((Direction.EGRESS, verdict.egress), (Direction.INGRESS, verdict.ingress))
         by = self.asked.test.by
         kept = tuple(each for each in decisions if by in (None, each[0]))
-        places = near.name, far.name, near.address, far.address
-        return Witness(*places, *port, wrong.allowed, kept, near.pod, far.pod)
+        ends = near.name, far.name, near.address, far.address
+        return Witness(*ends, *port, wrong.allowed, kept, near.pod, far.pod)
 
     def _port(self, cells: Cells, number: int, destination: int) -> tuple[str, int]:
         """The port to show: one that a pod declares, or else the first."""
@@ -320,7 +320,7 @@ class Judging:
         )
 
 
-class _Place(Struct, frozen=True):
+class _WitnessEnd(Struct, frozen=True):
     name: str
     pod: str
     address: IPAddress
@@ -332,7 +332,7 @@ class _Wrong(Struct, frozen=True):
 
     order: tuple[int, int, int, int]
     cells: Cells
-    pair: tuple[_Place, _Place]
+    pair: tuple[_WitnessEnd, _WitnessEnd]
     ports: int
     allowed: bool
 

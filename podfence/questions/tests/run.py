@@ -127,9 +127,9 @@ class Bench:
         """Judge one test."""
         if test.skip:
             return Result(test, ResultStatus.SKIPPED, text=test.skip)
-        if test.places and "model" not in test.places:
+        if test.runs_in and "model" not in test.runs_in:
             return Result(
-                test, ResultStatus.SKIPPED, text=f"runs in {', '.join(test.places)} alone"
+                test, ResultStatus.SKIPPED, text=f"runs in {', '.join(test.runs_in)} alone"
             )
         world, resolver, misses = self.supposed(test)
         if misses:

@@ -31,7 +31,7 @@ from podfence.questions.plan.gate import FailOn
 from podfence.questions.plan.plan import Plan, plan
 from podfence.questions.plan.used import ChangedUse, Used
 from podfence.questions.suggest.evidence import ObservedConnection
-from podfence.questions.suggest.places import KnownEnd
+from podfence.questions.suggest.resolver import KnownEnd
 from podfence.questions.suggest.suggest import suggest, with_policies
 from podfence.render.plan_used import used_words
 from podfence.sets.ports import OTHER

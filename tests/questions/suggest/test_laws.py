@@ -17,7 +17,7 @@ from podfence.model.networkpolicy import NetworkPolicy, NetworkPolicyRule
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow as Attempt
 from podfence.questions.suggest.judging import ConnectionJudge
-from podfence.questions.suggest.places import EndResolver
+from podfence.questions.suggest.resolver import EndResolver
 from podfence.questions.suggest.rules import Outside, SuggestOptions
 from podfence.questions.suggest.suggest import Suggestion, replayed, suggest, with_policies
 from podfence.sets.ports import OTHER

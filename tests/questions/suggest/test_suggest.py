@@ -13,7 +13,7 @@ from podfence.model.objects import Pod
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction
 from podfence.questions.suggest.evidence import Aside
-from podfence.questions.suggest.places import EndResolver, Unplaced
+from podfence.questions.suggest.resolver import EndResolver, Unplaced
 from podfence.questions.suggest.rules import Outside, SuggestOptions
 from podfence.questions.suggest.suggest import Suggestion, suggest
 from podfence.render.policies import policy_manifest
