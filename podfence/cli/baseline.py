@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from podfence.cli.wholefiles import write_whole
 from podfence.errors import UNREADABLE, PodfenceError
+from podfence.manifests.wholefiles import replace_whole
 from podfence.questions.lint.findings import Finding
 
 _SCHEMA = "podfence.baseline/v1"
@@ -58,7 +58,7 @@ def write_baseline(path: str, findings: Iterable[Finding]) -> None:
     known.sort(key=lambda each: tuple(each.values()))
     text = json.dumps({"schema": _SCHEMA, "findings": known}, indent=1, ensure_ascii=False)
     try:
-        write_whole({path: f"{text}\n".encode()})
+        replace_whole({path: f"{text}\n".encode()})
     except OSError as error:
         raise PodfenceError(f"--write-baseline {path}: {error.strerror}") from error
 

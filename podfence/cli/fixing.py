@@ -1,12 +1,11 @@
 """``check --fix`` and ``--fix-diff``: clear repairs, each proved by the engine, written whole.
 
-Rule: a fix that opens what the edited policy does not say is withdrawn. Files are written beside
-themselves first and put in place together; if one cannot be, all are as they were.
+Rule: a fix that opens what the edited policy does not say is withdrawn. All files are written, or
+none is.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from difflib import unified_diff
@@ -17,6 +16,7 @@ from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError
 from podfence.manifests.load import Loaded
 from podfence.manifests.rewrite import Rewritten, rewritten
+from podfence.manifests.wholefiles import ReadOnlyFile, replace_whole
 from podfence.manifests.yamledit import CannotEdit
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import NO_NAMES
@@ -132,44 +132,20 @@ def _said(fix: Fix, loaded: Loaded, what: str) -> str:
 def write_fixes(texts: Mapping[str, tuple[str, str]]) -> None:
     """Put the new texts in place, all or none. Raises PodfenceError where that is not possible, for
     a file that is not as it was read, and for one that nobody is meant to write to."""
-    texts = {os.path.realpath(file): both for file, both in texts.items()}
-    beside = {file: f"{file}.{os.getpid()}.tmp" for file in texts}
-    done: list[str] = []
-    try:
-        for file in texts:
-            _require_writable(file)
-        for file, (before, after) in texts.items():
+
+    def confirm() -> None:
+        for file, (before, _) in texts.items():
             with open(file, encoding="utf-8", newline="") as stream:
                 if stream.read() != before:
                     said = f"{printable(file)} was changed meanwhile; run it again"
                     raise PodfenceError(f"--fix: {said}")
-            _write_like(file, beside[file], after)
-        for file in texts:
-            os.replace(beside[file], file)
-            done.append(file)
+
+    try:
+        replace_whole({file: after.encode() for file, (_, after) in texts.items()}, confirm)
+    except ReadOnlyFile as error:
+        named = printable(str(error.filename))
+        said = f"{named} is not to be written to (mode {error.mode:04o}); chmod u+w it first"
+        raise PodfenceError(f"--fix: nothing was changed: {said}") from error
     except OSError as error:
-        for file in done:
-            _write_like(file, beside[file], texts[file][0])
-            os.replace(beside[file], file)
         said = f"{error.strerror}: {printable(str(error.filename))}"
         raise PodfenceError(f"--fix: nothing was changed: {said}") from error
-    finally:
-        for made in beside.values():
-            with suppress(OSError):
-                os.unlink(made)
-
-
-def _require_writable(file: str) -> None:
-    """A new file in its place needs the right to the folder alone; who took away the right to the
-    file meant that it stays (of root, the mode alone tells). Raises PodfenceError, and OSError."""
-    mode = os.stat(file).st_mode & 0o7777
-    if not (mode & 0o222 and os.access(file, os.W_OK)):
-        said = f"{printable(file)} is not to be written to (mode {mode:04o}); chmod u+w it first"
-        raise PodfenceError(f"--fix: nothing was changed: {said}")
-
-
-def _write_like(file: str, beside: str, text: str) -> None:
-    """A file beside another, with its mode."""
-    with open(beside, "w", encoding="utf-8", newline="") as stream:
-        stream.write(text)
-    os.chmod(beside, os.stat(file).st_mode & 0o7777)

@@ -14,7 +14,7 @@ import click
 from msgspec import Struct
 
 from podfence.cli.terminal import echo
-from podfence.cli.wholefiles import write_whole
+from podfence.manifests.wholefiles import replace_whole
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -69,7 +69,7 @@ def write_outputs(outputs: Sequence[Output], text: Callable[[str], str]) -> None
     texts = [(output.file, text(output.format)) for output in outputs]
     files = {file: said.encode("utf-8", "backslashreplace") for file, said in texts if file}
     try:
-        write_whole(files)
+        replace_whole(files)
     except OSError as error:
         raise click.UsageError(f"-o: cannot write {error.filename}: {error.strerror}") from error
     for file, said in texts:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -29,13 +29,13 @@ from podfence.cli.plan_answer import FORMATS, PlanAnswer, Tests, answer_text
 from podfence.cli.settings import read_settings, settings_options
 from podfence.cli.terminal import echo
 from podfence.cli.testinputs import locating, read_tests
-from podfence.cli.wholefiles import write_whole
 from podfence.collector import collector_paused
 from podfence.errors import PodfenceError
 from podfence.intake.build import Reading
 from podfence.intake.kept import DecodedDocuments
 from podfence.manifests.inputfiles import read_inputs as read_files
 from podfence.manifests.load import Loaded, load, load_files
+from podfence.manifests.wholefiles import create_whole
 from podfence.model.doubt import Doubt
 from podfence.questions.phrases.words import count, some
 from podfence.questions.plan.gate import FailOn
@@ -289,21 +289,18 @@ def _write_temporary(answer: Plan, folder: str) -> None:
         echo("no temporary policy is needed, or none was found that helps", err=True)
         return
     texts = {
-        Path(folder) / f"{each.ref.namespace}.{each.ref.name}.yaml": yaml_lines(
+        os.path.join(folder, f"{each.ref.namespace}.{each.ref.name}.yaml"): yaml_lines(
             policy_manifest(each)
         )
         for each in answer.order.temporary
     }
-    for path in texts:
-        if path.exists() or path.is_symlink():
-            raise PodfenceError(f"--transition: nothing was written: File exists: {path}")
     try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        write_whole({str(path): "".join(lines).encode() for path, lines in texts.items()})
+        create_whole({path: "".join(lines).encode() for path, lines in texts.items()}, folder)
     except OSError as error:
-        raise PodfenceError(f"--transition: {error.filename}: {error.strerror}") from error
+        said = f"nothing was written: {error.strerror}: {printable(str(error.filename))}"
+        raise PodfenceError(f"--transition: {said}") from error
     for path in texts:
-        echo(f"wrote {printable(str(path))}", err=True)
+        echo(f"wrote {printable(path)}", err=True)
 
 
 def _says_too_little(answer: Plan, seen: FlowRecords | None, keep_going: bool) -> bool:

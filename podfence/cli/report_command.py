@@ -31,10 +31,10 @@ from podfence.cli.inputs import (
 from podfence.cli.pageparts import PARTS, PageParts
 from podfence.cli.terminal import echo
 from podfence.cli.testinputs import read_tests, tests_option
-from podfence.cli.wholefiles import write_whole
 from podfence.collector import collector_paused
 from podfence.errors import PodfenceError
 from podfence.manifests.load import Loaded
+from podfence.manifests.wholefiles import replace_whole
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import DomainTable
 from podfence.questions.phrases.words import some
@@ -171,7 +171,7 @@ def _write(target: str, page: bytes) -> None:
         sys.stdout.buffer.flush()
         return
     try:
-        write_whole({target: page})
+        replace_whole({target: page})
     except OSError as error:
         raise _unwritable(target, error) from error
 

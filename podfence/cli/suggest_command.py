@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -19,12 +19,13 @@ from podfence.cli.common import (
 )
 from podfence.cli.flowinputs import FORMATS, read_seen
 from podfence.cli.inputs import Inputs, complete_files, input_options
-from podfence.cli.suggest_tests import write_tests
+from podfence.cli.suggest_tests import run_written, tests_for
 from podfence.cli.targets import qualified
 from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError
 from podfence.flows.seen import FlowRecords
 from podfence.manifests.load import Loaded
+from podfence.manifests.wholefiles import create_whole
 from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Direction
@@ -36,6 +37,7 @@ from podfence.text import printable
 
 if TYPE_CHECKING:
     from podfence.policy.domains import DomainTable
+    from podfence.questions.suggest.promises import Promises
     from podfence.render.suggest_tests import WrittenTests
 
 _DIRECTIONS: Final = {
@@ -139,8 +141,10 @@ def command(
             _wanted(loaded, names, workloads, namespaces, inputs),
         )
         found = suggest(loaded.cluster, seen.flows(), wish, names, with_denied=with_denied)
-    kept = write_tests(tests, found, wish, names) if tests is not None else None
-    _show(found, seen, output, folder, kept)
+    made = tests_for(found, wish, names) if tests is not None else None
+    _write(found, folder, tests, made)
+    kept = run_written(tests, made, found, names) if tests is not None and made else None
+    _show(found, seen, output, folder is not None, kept)
     return _status(loaded, seen, found, kept, keep_going=keep_going)
 
 
@@ -173,18 +177,16 @@ def _wanted(
 
 
 def _show(
-    found: Suggestion, seen: FlowRecords, output: str, folder: str | None, kept: WrittenTests | None
+    found: Suggestion, seen: FlowRecords, output: str, is_written: bool, kept: WrittenTests | None
 ) -> None:
     from podfence.render.suggest import policies_yaml, suggest_data, suggest_text
     from podfence.render.suggest_tests import kept_data, kept_lines
 
-    if folder is not None:
-        _write(found, folder)
     if output == "json":
         extra = {} if kept is None else {"tests": kept_data(kept)}
         click.echo(json_text(suggest_data(found, seen) | extra))
         return
-    is_report = output == "text" or folder is not None
+    is_report = output == "text" or is_written
     if not is_report:
         click.echo(policies_yaml(found), nl=False)
     echo(suggest_text(found, seen), nl=False, err=not is_report)
@@ -192,20 +194,28 @@ def _show(
         echo(line, err=not is_report)
 
 
-def _write(found: Suggestion, folder: str) -> None:
-    """A file for each policy; none that is there is written over. Raises PodfenceError."""
+def _write(found: Suggestion, folder: str | None, tests: str | None, made: Promises | None) -> None:
+    """A file for each policy, and the tests: all of them or none, and none that is there is written
+    over. Raises PodfenceError."""
     from podfence.render.suggest import policy_yaml
+    from podfence.render.suggest_tests import tests_yaml
 
-    for each in found.policies:
-        ref = each.policy.ref
-        path = Path(folder) / f"{ref.namespace}.{ref.name}.yaml"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("x", encoding="utf-8") as file:
-                file.write(policy_yaml(each))
-        except OSError as error:
-            raise PodfenceError(f"--out: {path}: {error.strerror}") from error
-        echo(f"wrote {printable(str(path))}", err=True)
+    policies: dict[str, bytes] = {}
+    if folder is not None:
+        for each in found.policies:
+            name = f"{each.policy.ref.namespace}.{each.policy.ref.name}.yaml"
+            policies[os.path.join(folder, name)] = policy_yaml(each).encode()
+    files = dict(policies)
+    if tests is not None and made is not None:
+        files[tests] = tests_yaml(made).encode()
+    try:
+        create_whole(files, folder)
+    except OSError as error:
+        option = "--write-tests" if error.filename == tests else "--out"
+        said = f"{option}: nothing was written: {error.strerror}: {printable(str(error.filename))}"
+        raise PodfenceError(said) from error
+    for path in policies:
+        echo(f"wrote {printable(path)}", err=True)
 
 
 def _status(

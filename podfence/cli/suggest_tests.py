@@ -1,9 +1,8 @@
-"""``podfence suggest --write-tests``: the file is written, read again, and run twice."""
+"""``podfence suggest --write-tests``: what the file holds, and how it is run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -11,29 +10,26 @@ from podfence.errors import PodfenceError
 from podfence.manifests.testfiles import read_test_files
 from podfence.model.cluster import Cluster
 from podfence.policy.domains import DomainTable
-from podfence.questions.suggest.promises import promises
+from podfence.questions.suggest.promises import Promises, promises
 from podfence.questions.suggest.rules import SuggestOptions
 from podfence.questions.suggest.suggest import Suggestion
 from podfence.questions.tests.form import PolicyTests
 from podfence.questions.tests.judge import ResultStatus
 from podfence.questions.tests.run import Runs
-from podfence.render.suggest_tests import WrittenTests, tests_yaml
+from podfence.render.suggest_tests import WrittenTests
 
 
-def write_tests(
-    path: str, found: Suggestion, wish: SuggestOptions, names: DomainTable
-) -> WrittenTests:
-    """Write what the flows need as a test file, and run it with the suggested policies and without
-    them. Raises PodfenceError where there is nothing to keep, or the file cannot be made; no file
-    is written over."""
+def tests_for(found: Suggestion, wish: SuggestOptions, names: DomainTable) -> Promises:
+    """What the flows need, as tests. Raises PodfenceError where there is nothing to keep."""
     made = promises(found, wish, names)
     if not made.tests:
         raise PodfenceError("--write-tests: no connection of these workloads was seen, so no test")
-    try:
-        with Path(path).open("x", encoding="utf-8") as file:
-            file.write(tests_yaml(made))
-    except OSError as error:
-        raise PodfenceError(f"--write-tests: {path}: {error.strerror}") from error
+    return made
+
+
+def run_written(path: str, made: Promises, found: Suggestion, names: DomainTable) -> WrittenTests:
+    """Read the tests that were written to ``path``, and run them with the suggested policies and
+    without them."""
     files = read_test_files([path]).files
     after = found.after.cluster
     ours = {each.policy.ref for each in found.policies}

@@ -11,9 +11,7 @@ import hashlib
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
@@ -22,10 +20,10 @@ from podfence.collector import collector_paused
 from podfence.intake.kept import DecodedDocuments
 from podfence.manifests.inputfiles import SUFFIXES, InputFile, Skipped, folders, read_inputs
 from podfence.manifests.load import Loaded, load_files
+from podfence.manifests.wholefiles import ReadOnlyFile, replace_whole
 
 MOST_WATCHED: Final = 20_000
 """Files and directories that are looked at for changes."""
-_MAY_WRITE: Final = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 _NEW_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.(?:yaml|yml|json)")
 
 
@@ -177,27 +175,9 @@ def _digest(data: bytes) -> str:
 
 
 def _replace(real: str, data: bytes) -> None:
-    """The new file has the mode of the old one, and, where this user may give it, its owner."""
     try:
-        old = os.stat(real) if os.path.exists(real) else None
-        mode = 0o644 if old is None else stat.S_IMODE(old.st_mode)
-        if not mode & _MAY_WRITE or (old and not os.access(real, os.W_OK)):  # a rename asks nobody
-            raise NotWritten("the file is read-only for whoever started this server")
-        folder, name = os.path.split(real)
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}-", suffix=".podfence")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            if old is not None:
-                with suppress(OSError):
-                    os.chown(temporary, old.st_uid, old.st_gid)
-            os.chmod(temporary, mode)
-            os.replace(temporary, real)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
+        replace_whole({real: data})
+    except ReadOnlyFile as error:
+        raise NotWritten("the file is read-only for whoever started this server") from error
     except OSError as error:
         raise NotWritten(f"the file cannot be written: {error.strerror}") from error

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
-from podfence.cli.wholefiles import write_whole
 from tests.cli.session import podfence
 
 CHECK = ["check", "-f", "examples/gotchas"]
@@ -76,19 +74,6 @@ def test_one_that_cannot_be_written_leaves_all_others_as_they_were(
     assert [each.name for each in tmp_path.iterdir()] == ["old.json"]
 
 
-def test_a_link_stays_one_and_a_file_keeps_its_mode(tmp_path: Path) -> None:
-    target, link, dangling = (tmp_path / name for name in ("target", "link", "dangling"))
-    target.write_text("old")
-    target.chmod(0o640)
-    link.symlink_to(target)
-    dangling.symlink_to(tmp_path / "new")
-    write_whole({str(link): b"found", str(dangling): b"more"})
-    assert link.is_symlink()
-    assert (target.read_text(), stat.S_IMODE(target.stat().st_mode)) == ("found", 0o640)
-    assert dangling.is_symlink()
-    assert (tmp_path / "new").read_text() == "more"
-
-
 def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
     pipe, read = tmp_path / "pipe", list[str]()
     os.mkfifo(pipe)
@@ -112,7 +97,7 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
 def test_a_name_in_the_folder_of_devices_is_never_replaced(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("podfence.cli.wholefiles.DEVICES", f"{tmp_path}/")
+    monkeypatch.setattr("podfence.manifests.wholefiles.DEVICES", f"{tmp_path}/")
     device, behind = tmp_path / "stdout", tmp_path / "behind"
     behind.write_text("before\n")
     device.symlink_to(behind)

@@ -48,6 +48,21 @@ def test_a_file_for_each_policy_and_none_is_written_over(tmp_path: Path) -> None
     assert podfence(words).status == 2
 
 
+@pytest.mark.parametrize(
+    "there", ["new/shop.frontend-from-flows.yaml", "shop.yaml"], ids=["a policy", "the tests"]
+)
+def test_policies_and_tests_are_written_all_or_none(tmp_path: Path, there: str) -> None:
+    mine = tmp_path / there
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("mine")
+    words = ["--out", str(tmp_path / "new"), "--write-tests", str(tmp_path / "shop.yaml")]
+    done = podfence(["suggest", "--flows", FLOWS, *OPEN, *words])
+    assert (done.status, done.out) == (2, "")
+    assert f"nothing was written: File exists: {mine}" in done.err
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [mine]
+    assert mine.read_text() == "mine"
+
+
 def test_records_come_from_standard_input_once() -> None:
     records = (ROOT / FLOWS).read_bytes()
     piped = podfence(["suggest", "--flows", "-", *OPEN], stdin=records)
