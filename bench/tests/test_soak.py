@@ -23,7 +23,8 @@ from podfence.nft.lowering.skeleton import FAST
 from podfence.policy.compile import compile_cluster
 from podfence.policy.flow import Flow
 from podfence.testing.builders import namespace, pod, policy
-from tests.support.random_clusters import NAMESPACES, Size, random_cluster
+from tests.support.random_clusters import Size, random_cluster
+from tests.support.random_policies import NAMESPACES
 from tests.support.rulesets import same_rules
 
 A, B = ip_address("10.0.0.1"), ip_address("10.0.0.2")

@@ -2,138 +2,28 @@
 
 from __future__ import annotations
 
-import io
 import json
-from ipaddress import ip_network
 from math import inf
 from random import Random
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from podfence.agent.conditions import ConditionKind
-from podfence.agent.enforcer import Enforcer
-from podfence.agent.inbox import Inbox
-from podfence.agent.inquiry import Inquiry
-from podfence.agent.log import EventLog
-from podfence.agent.revisions import Selected
-from podfence.errors import NftError, NftUnanswered
 from podfence.kernel.nftables.notices import Notice
-from podfence.kube.follow import KindState, SyncState
-from podfence.model.cluster import Cluster
-from podfence.model.facts import Event, PodFacts, PolicyFacts, Put
-from podfence.model.meta import ObjectRef
-from podfence.model.objects import Node
+from podfence.model.facts import PodFacts, PolicyFacts, Put
 from podfence.nft.difference import diff, load
 from podfence.nft.lowering.epoch import epoch, with_epoch
-from podfence.nft.lowering.lower import LocalNode, lower
-from podfence.nft.ruleset import Ruleset
-from podfence.nft.transaction import AddChain, DeleteTable, Transaction
+from podfence.nft.lowering.lower import lower
+from podfence.nft.transaction import DeleteTable, Transaction
 from podfence.policy.compile import compile_cluster
-from podfence.testing.builders import peer, pod, policy, rule
-from podfence.testing.facts import facts_of
-from podfence.testing.fakenft import FakeNft
+from podfence.testing.builders import policy
+from tests.agent.stage import DB, HERE, ONLY_WEB, WEB, FailingTable, Stage, wanted
 from tests.support.live_worlds import World
 from tests.support.random_clusters import TIERS, Size
 from tests.support.rulesets import same_rules
 
 SIZES = {"policies": Size(pods=8, policies=6), "tiers": TIERS}
-PARTS = (("Pod", ""),)
-WEB = pod("shop/web", {"app": "web"}, addresses=["10.1.0.1"], node="n1")
-DB = pod("shop/db", {"app": "db"}, addresses=["10.1.0.2"], node="n1")
-HERE = Node("n1", pod_cidrs=(ip_network("10.1.0.0/24"),))
-ONLY_WEB = policy("shop/db", {"app": "db"}, ingress=[rule(peer(pods={"app": "web"}))])
-
-
-class FailingTable(FakeNft):
-    """``refused``: chains that are not taken. ``lost``: answers that get lost, each before (False)
-    or after (True) the write was done."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.refused: set[str] = set()
-        self.refuses_all = False
-        self.unreadable = False
-        self.lost: list[bool] = []
-        self.swept: list[tuple[int, int]] = []
-
-    def run(self, transaction: Transaction) -> None:
-        made = {step.name for step in transaction if isinstance(step, AddChain)}
-        if self.refuses_all or made & self.refused:
-            raise NftError("poison")
-        if self.lost:
-            if self.lost.pop(0):
-                super().run(transaction)
-            raise NftUnanswered("nobody knows")
-        super().run(transaction)
-
-    def list(self) -> Ruleset | None:
-        if self.unreadable:
-            raise NftError("a rule of somebody else")
-        return super().list()
-
-    def exists(self) -> bool:
-        return super().list() is not None
-
-    def sweep(self, first: int, last: int) -> int:
-        self.swept.append((first, last))
-        return 0
-
-    def sweep_all(self) -> int:
-        return self.sweep(1, 0xFFFF)
-
-
-class Stage:
-    """An enforcer with its table, its inbox and a clock."""
-
-    def __init__(self, table: FailingTable | None = None) -> None:
-        self.now = 1000.0
-        self.table = table or FailingTable()
-        self.inbox = Inbox("n1", PARTS)
-        self.log = io.StringIO()
-        local = LocalNode("n1")
-        self.enforcer = Enforcer(
-            local, self.table, self.inbox, EventLog(self.log), lambda: self.now
-        )
-        self.enforcer.start()
-
-    def tell(self, *events: Event) -> None:
-        self.inbox.tell(((event, "") for event in events), self.now)
-        self.turn()
-
-    def put(self, *things: Any) -> None:
-        self.tell(*(Put(facts_of(thing)) for thing in things))
-
-    def whole(self) -> None:
-        self.inbox.stand(KindState("Pod", SyncState.LIVE))
-        self.turn()
-
-    def turn(self) -> None:
-        assert self.enforcer.turn()
-
-    def pass_time(self, seconds: float) -> None:
-        """With a turn every tenth of a second."""
-        end = self.now + seconds
-        while self.now < end:
-            self.now = min(end, self.now + 0.1)
-            self.inbox.stand(KindState("Pod", SyncState.LIVE))  # nobody waits
-            self.turn()
-
-    @property
-    def rules(self) -> Ruleset:
-        found = self.table.list()
-        assert found is not None
-        return found
-
-    def holds(self) -> list[ConditionKind]:
-        self.pass_time(0.5)
-        return [condition.kind for condition in self.enforcer.status.conditions]
-
-
-def wanted(*things: Any) -> Ruleset:
-    index = compile_cluster(Cluster.of(things))
-    return lower(index, LocalNode("n1", pod_cidrs=HERE.pod_cidrs))
 
 
 def test_without_a_table_ranges_are_closed_as_soon_as_they_are_known() -> None:
@@ -359,60 +249,3 @@ def test_a_random_day_ends_with_what_is_wanted_and_a_restart_writes_nothing(
 def test_many_random_days(seed: int, size: str) -> None:
     for number in range(8):
         live(Random(f"{seed} {number}"), SIZES[size])
-
-
-def test_what_others_wait_for_is_told_when_the_kernel_holds_it_and_not_before() -> None:
-    """Policies, and pods here: a pod may start while the agent does."""
-    told: list[Event] = []
-    inbox, table = Inbox("n1", PARTS), FailingTable()
-    local = LocalNode("n1", pod_cidrs=HERE.pod_cidrs)
-    enforcer = Enforcer(
-        local, table, inbox, EventLog(io.StringIO()), lambda: 1000.0, arrived=told.extend
-    )
-    enforcer.start()  # closes the range, and that is in the kernel
-    far = replace(WEB, name="far", addresses=(), node="n2")
-    inbox.tell([(Put(facts_of(each)), "") for each in (HERE, far, WEB, DB, ONLY_WEB)], 1000.0)
-    before = [Put(facts_of(each)) for each in (WEB, DB, ONLY_WEB)]
-    assert enforcer.turn()
-    assert told == []
-    inbox.stand(KindState("Pod", SyncState.LIVE))
-    assert enforcer.turn()
-    assert told == before
-    table.refuses_all = True
-    after = Put(facts_of(policy("shop/db", {"app": "db"})))
-    inbox.tell([(after, "")], 1000.0)
-    assert enforcer.turn()
-    assert told == before
-
-
-def test_whom_a_policy_selects_is_told_to_other_threads() -> None:
-    stage = Stage()
-    stage.put(HERE, WEB, DB, ONLY_WEB)
-    stage.whole()
-    found = {}
-    for name in ("shop/db", "shop/none"):
-        namespace, _, last = name.partition("/")
-        inquiry = Inquiry(ObjectRef("NetworkPolicy", namespace, last))
-        stage.inbox.ask(inquiry)
-        stage.turn()
-        found[name] = inquiry.wait(0)
-    assert found == {"shop/db": Selected(1), "shop/none": Selected(0)}
-
-
-def test_pods_whose_rules_are_refused_are_counted_with_their_policy_alone() -> None:
-    stage = Stage()
-    stage.put(HERE, WEB, DB)
-    stage.whole()
-    chains = wanted(WEB, DB, ONLY_WEB).chains
-    stage.table.refused = {
-        next(n for n, c in chains.items() if c.comment.startswith("ingress") and n[-2:] != "_r")
-    }
-    stage.put(ONLY_WEB, policy("shop/web", {"app": "web"}))
-    assert stage.holds() == [ConditionKind.KERNEL_REFUSED]
-    found = []
-    for name in ("db", "web"):
-        inquiry = Inquiry(ObjectRef("NetworkPolicy", "shop", name))
-        stage.inbox.ask(inquiry)
-        stage.turn()
-        found.append(inquiry.wait(0))
-    assert found == [Selected(1, closed=1), Selected(1)]

@@ -12,8 +12,9 @@ from podfence.errors import Severity
 from tests.apiserver.build import assets
 from tests.apiserver.client import Client
 from tests.apiserver.judge import SOURCE, Said, differences, judge, server_said
-from tests.apiserver.rows import ingress, policy
+from tests.apiserver.rows import policy
 from tests.apiserver.server import ApiServer, running
+from tests.apiserver.specrows import ingress
 
 pytestmark = pytest.mark.apiserver
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.liveshop import asking, shop
 from tests.cli.session import podfence
-from tests.cli.test_live import asking, shop
 from tests.kube.fakecluster import FakeCluster
 
 PROBE = """

@@ -28,7 +28,7 @@ from podfence.web.guard import HEADERS
 from podfence.web.served import Served
 from podfence.web.server import Bound, serving
 from podfence.web.shell import Static
-from tests.cli.test_live import shop
+from tests.cli.liveshop import shop
 from tests.kube.fakecluster import kubeconfig, running
 from tests.support.serving import Serving
 

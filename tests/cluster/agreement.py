@@ -36,14 +36,8 @@ from podfence.testing.manifest import to_manifest
 from tests.apiserver.client import Client
 from tests.cluster.layout import Node as Place
 from tests.cluster.population import Population, declared
-from tests.support.random_clusters import (
-    NAMESPACES,
-    NODE_ADDRESSES,
-    V4_PODS,
-    V6_PODS,
-    Size,
-    random_cluster,
-)
+from tests.support.random_clusters import NODE_ADDRESSES, Size, random_cluster
+from tests.support.random_policies import NAMESPACES, V4_PODS, V6_PODS
 
 POLICIES = Size(policies=6)
 TIERS = Size(policies=3, admin_policies=4)

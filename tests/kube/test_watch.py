@@ -9,118 +9,37 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Iterator
 from random import Random
 from typing import Any
-from unittest import mock
 
 import pytest
 
 from podfence.errors import ClusterError
 from podfence.kube.access import Access, ServerAddress, StaticCredential
-from podfence.kube.follow import Follow, Item, KindState, ObjectChange, SyncState
-from podfence.kube.parts import KindParts
-from podfence.kube.resource import Resource, own_node, pods_for
+from podfence.kube.follow import Item, SyncState
+from podfence.kube.resource import Resource, pods_for
 from podfence.kube.watch import Batch, Watch
-from tests.kube.fakeapi import Answer, FakeApi, Request, refusal, serving
-from tests.kube.fakecluster import TIER, FakeCluster, running
-from tests.support.items import whole
+from tests.kube.fakeapi import Answer, Request, refusal, serving
+from tests.kube.fakecluster import TIER, FakeCluster
+from tests.kube.watchreader import (
+    PODS,
+    WAIT,
+    Reader,
+    Told,
+    both_live,
+    following,
+    on,
+    place,
+    state_of,
+)
 
-PODS = Resource("", "v1", "Pod", "pods", namespaced=True)
 SPACES = Resource("", "v1", "Namespace", "namespaces", namespaced=False)
 TIERS = Resource(TIER[0], TIER[1], "ClusterNetworkPolicy", TIER[2], namespaced=False)
-WAIT = 20.0
-
-
-class Reader:
-    """Applies what a watch brings, and remembers what was gone."""
-
-    def __init__(self, watch: Watch[dict[str, Any]]) -> None:
-        self.watch = watch
-        self.store: dict[tuple[str, str, str], Any] = {}
-        self.gone: Counter[tuple[str, str, str]] = Counter()
-        self.states: dict[str, KindState] = {}
-        self.parts: dict[str, KindState] = {}
-        self.changes = 0
-
-    def read(self, timeout: float = 0.05) -> None:
-        """One batch, if one comes."""
-        batch = self.watch.next(timeout)
-        if batch is not None:
-            self.take(batch)
-
-    def take(self, batch: Batch[dict[str, Any]]) -> None:
-        self.states[batch.state.kind] = self.parts[batch.state.only] = batch.state
-        self.changes += len(batch.changes)
-        for change in batch.changes:
-            key = (change.kind, change.namespace, change.name)
-            if change.data is None:
-                if len(self.parts) == 1:  # parts may overlap
-                    assert key in self.store
-                self.store.pop(key, None)
-                self.gone[key] += 1
-            else:
-                self.store[key] = change.data["metadata"].get("labels")
-
-    def until(self, true: Callable[[], bool]) -> None:
-        end = time.monotonic() + WAIT
-        while not true():
-            assert time.monotonic() < end, (self.states, len(self.store))
-            self.read()
-
-    def stands(self, standing: SyncState, kind: str = "Pod") -> bool:
-        return kind in self.states and self.states[kind].standing is standing
-
-
-Told = Callable[[Reader, Batch[Any]], object] | None
-
-
-def state_of(cluster: FakeCluster) -> dict[tuple[str, str, str], Any]:
-    kinds = {key[2]: kind for key, (kind, _) in cluster.served.items()}
-    return {
-        (kinds[plural], namespace, name): item["metadata"].get("labels")
-        for (plural, namespace, name), item in cluster.objects.items()
-    }
-
-
-@contextmanager
-def following(
-    cluster: FakeCluster,
-    *resources: Resource | Sequence[Resource],
-    silence: float = 5.0,
-    streamed: bool = False,
-    tell: Told = None,
-    later: Sequence[tuple[str, str]] = (),
-) -> Iterator[tuple[Reader, FakeApi]]:
-    """``tell``: batches are told to the reader by this; None: it asks for them."""
-    with running(cluster) as api:
-        access = Access(ServerAddress(api.url), StaticCredential())
-        watch = Watch(
-            access,
-            [[each] if isinstance(each, Resource) else each for each in resources or (PODS,)],
-            whole,
-            environment={},
-            later=later,
-            streamed=streamed,
-            silence=silence,
-            chance=lambda: 0.0,
-        )
-        reader = Reader(watch)
-        if tell is not None:
-            watch.tell(partial(tell, reader))
-        with watch:
-            yield reader, api
 
 
 def put(cluster: FakeCluster, name: str, **labels: str) -> None:
     cluster.apply({"kind": "Pod", "metadata": {"name": name, "namespace": "a", "labels": labels}})
-
-
-@pytest.fixture(params=[False, True], ids=["pages", "streamed"])
-def streamed(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
 
 
 def test_it_lists_and_then_follows(streamed: bool) -> None:
@@ -468,127 +387,3 @@ def test_whatever_happens_the_reader_ends_with_what_the_server_has(
         cluster.before = lambda _: None
         reader.until(lambda: reader.store == state_of(cluster))
         assert all(number <= shaker.deleted[key] for key, number in reader.gone.items())
-
-
-# -- a kind in parts
-
-
-def place(cluster: FakeCluster, name: str, node: str, ip: str = "", **labels: str) -> None:
-    """A pod on a node; without an address it was only scheduled."""
-    metadata = {"name": name, "namespace": "a", "labels": labels}
-    status = {"phase": "Running" if ip else "Pending", "podIP": ip}
-    pod = {"kind": "Pod", "metadata": metadata, "spec": {"nodeName": node}, "status": status}
-    cluster.apply(pod)
-
-
-def on(cluster: FakeCluster, node: str) -> dict[tuple[str, str, str], Any]:
-    """What that node has to know of the pods: its own, and those with an address."""
-    return {
-        ("Pod", namespace, name): item["metadata"].get("labels")
-        for (plural, namespace, name), item in cluster.objects.items()
-        if plural == "pods"
-        and (
-            item["spec"]["nodeName"] == node
-            or (item["status"].get("podIP") and item["status"]["phase"] != "Succeeded")
-        )
-    }
-
-
-def both_live(reader: Reader) -> bool:
-    return len(reader.parts) == 2 and all(
-        state.standing is SyncState.LIVE for state in reader.parts.values()
-    )
-
-
-@pytest.mark.parametrize(
-    "without", [(), ("spec.hostNetwork",), ("status.podIP",)], ids=["all", "1.27", "hardly any"]
-)
-def test_pods_of_a_node_are_followed_in_two_parts(without: tuple[str, ...], streamed: bool) -> None:
-    cluster = FakeCluster()
-    cluster.selects -= set(without)
-    place(cluster, "here", "n1")
-    place(cluster, "there", "n2", "10.0.0.1")
-    place(cluster, "waits", "n2")
-
-    def seen() -> dict[tuple[str, str, str], Any]:
-        return state_of(cluster) if "status.podIP" in without else on(cluster, "n1")
-
-    with following(cluster, *pods_for("n1"), streamed=streamed) as (reader, _):
-        reader.until(lambda: both_live(reader))
-        assert reader.store == seen()
-        place(cluster, "waits", "n2", "10.0.0.2")
-        place(cluster, "here", "n1", "10.0.0.3", app="x")
-        reader.until(lambda: reader.store == seen())
-        cluster.delete("pods", "a", "there")
-        place(cluster, "there", "n1")
-        reader.until(lambda: reader.store == seen())
-        cluster.delete("pods", "a", "here")
-        place(cluster, "here", "n2", "10.0.0.4")
-        reader.until(lambda: reader.store == seen())
-        cluster.delete("pods", "a", "here")
-        reader.until(lambda: reader.store == seen())
-        cluster.forbidden.add("pods")
-        cluster.cut()
-        reader.until(lambda: all(s.standing is SyncState.FORBIDDEN for s in reader.parts.values()))
-        assert reader.store == seen()
-
-
-@pytest.mark.parametrize("tell", [None, Reader.take], ids=["asks", "is told"])
-@pytest.mark.parametrize("seed", range(3))
-def test_names_that_move_between_parts_end_as_the_server_has_them(seed: int, tell: Told) -> None:
-    """Two streams tell of one name, each in its own time."""
-    rng = Random(seed)
-    cluster = FakeCluster()
-    with following(cluster, *pods_for("n1"), tell=tell) as (reader, _):
-        reader.until(lambda: both_live(reader))
-        for number in range(120):
-            name = f"p{rng.randrange(4)}"
-            if ("pods", "a", name) in cluster.objects:
-                cluster.delete("pods", "a", name)
-            if rng.random() < 0.8:
-                place(cluster, name, rng.choice(("n1", "n2")), f"10.0.0.{number}", n=str(number))
-            if rng.random() < 0.1:
-                cluster.cut()
-            if rng.random() < 0.05:
-                cluster.compact()
-            reader.read(0)
-        reader.until(lambda: reader.store == on(cluster, "n1"))
-
-
-def test_one_object_alone_may_be_followed() -> None:
-    cluster = FakeCluster()
-    for name in ("n1", "n2"):
-        cluster.apply({"kind": "Node", "metadata": {"name": name}})
-    with following(cluster, own_node("n1")) as (reader, _):
-        reader.until(lambda: reader.stands(SyncState.LIVE, "Node"))
-        assert set(reader.store) == {("Node", "", "n1")}
-
-
-def test_a_value_in_a_selector_is_escaped() -> None:
-    (resource,) = own_node("a,b=c\\d")
-    assert resource.only == "metadata.name=a\\,b\\=c\\\\d"
-
-
-@pytest.mark.parametrize(
-    ("version", "held", "counts"),
-    [
-        ("5", None, True),
-        ("5", "4", True),
-        # Both parts have seen it, and neither has been told of yet: it is said twice, not never.
-        ("5", "5", True),
-        ("5", "6", False),
-        ("opaque", "other", True),
-        ("", None, True),
-        ("", "4", False),
-    ],
-)
-def test_of_parts_that_overlap_the_newest_is_told(
-    version: str, held: str | None, counts: bool
-) -> None:
-    """No version: the object is gone from the part."""
-    other = mock.create_autospec(Follow, instance=True)
-    other.held.return_value = held
-    data: Any = {"metadata": {}} if version else None
-    change = ObjectChange("Pod", "a", "web", data, version)
-    part = mock.create_autospec(Follow, instance=True)
-    assert bool(KindParts([part, other]).counting(part, [change])) is counts

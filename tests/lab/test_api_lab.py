@@ -6,12 +6,8 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,84 +15,12 @@ import pytest
 import yaml
 
 from podfence.lab.trial import families
-from tests.apiserver.build import assets
 from tests.apiserver.client import Client
-from tests.lab.test_commands import PODFENCE, becoming
+from tests.lab.apilab import POLICIES, Lab, add_pods, allow, eventually, runtime_directory, spec
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.kernel, pytest.mark.timeout(300)]
-
-PATIENCE = 60.0
-"""Seconds: machines are shared. What is awaited comes within one on a free one."""
-POLICIES = "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/{}/deployments"
 MERGE = "application/merge-patch+json"
-
-
-class Lab:
-    """A lab that is up, by its command line, and a client of its API server."""
-
-    def __init__(self, runtime: Path, user: tuple[str, ...] = ()) -> None:
-        self.runtime = runtime
-        self.user = user
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {
-            **os.environ,
-            "XDG_RUNTIME_DIR": str(self.runtime),
-            "TMPDIR": str(self.runtime),
-            "PODFENCE_APISERVER_ASSETS": str(assets()),
-        }
-
-    def run(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*self.user, *PODFENCE, *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=timeout,
-        )
-
-    def ok(self, *arguments: str) -> str:
-        done = self.run(*arguments)
-        assert done.returncode == 0, (arguments, done.stdout, done.stderr)
-        return done.stdout
-
-    @property
-    def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.ok("status", "-o", "json"))
-        return found
-
-    @contextmanager
-    def client(self) -> Iterator[Client]:
-        config = yaml.safe_load(Path(self.status["api"]["kubeconfig"]).read_text())
-        port = int(config["clusters"][0]["cluster"]["server"].rpartition(":")[2])
-        ca = Path(self.status["api"]["kubeconfig"]).parent / "apiserver.crt"
-        with Client(port, ca, config["users"][0]["user"]["token"]) as opened:
-            yield opened
-
-    def passes(self, source: str, target: str, port: int = 80) -> bool:
-        """Whether a packet that asks for a connection is answered; the engine has to agree."""
-        done = self.run("why", source, f"{target}:{port}", "-o", "json")
-        assert done.returncode in (0, 1), done.stderr
-        found = json.loads(done.stdout)
-        assert found["agrees"], done.stdout
-        return done.returncode == 0
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < until, "it never happened"
-        time.sleep(0.05)
-
-
-@contextmanager
-def runtime_directory() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="pf-", dir="/tmp") as directory:
-        os.chmod(directory, 0o777)
-        yield Path(directory)
 
 
 @pytest.fixture(scope="module")
@@ -123,38 +47,11 @@ def namespace(admin: Client, request: pytest.FixtureRequest) -> str:
     return name
 
 
-def spec(**more: Any) -> dict[str, Any]:
-    return {"containers": [{"name": "main", "image": "nginx"}], **more}
-
-
-def add_pods(admin: Client, namespace: str, *names: str, **more: Any) -> None:
-    path = f"/api/v1/namespaces/{namespace}/pods"
-    for name in names:
-        admin.create(
-            path, {"metadata": {"name": name, "labels": {"app": name}}, "spec": spec(**more)}
-        )
-    for name in names:
-        eventually(lambda: is_ready(admin, f"{path}/{name}"))  # noqa: B023 - called at once
-
-
-def is_ready(admin: Client, path: str) -> bool:
-    conditions = admin.request("GET", path).body.get("status", {}).get("conditions", ())
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-
-
 def phases(admin: Client, namespace: str) -> list[str]:
     items = admin.request("GET", f"/api/v1/namespaces/{namespace}/pods").body["items"]
     return [
         item["status"]["phase"] for item in items if "deletionTimestamp" not in item["metadata"]
     ]
-
-
-def allow(pods: dict[str, str], source: dict[str, str]) -> dict[str, Any]:
-    peer = {"podSelector": {"matchLabels": source}}
-    return {
-        "metadata": {"name": "only"},
-        "spec": {"podSelector": {"matchLabels": pods}, "ingress": [{"from": [peer]}]},
-    }
 
 
 # -- what users do
@@ -361,78 +258,3 @@ def test_agents_that_stand_still_are_found_out(lab: Lab, admin: Client, namespac
         for pid in agents:
             os.kill(pid, signal.SIGCONT)
     eventually(lambda: "no answer: as the engine says" in lab.run(*asks).stdout)
-
-
-@pytest.mark.parametrize("ending", ["down", "SIGTERM", "SIGKILL", "SIGKILL of the network"])
-def test_nothing_is_left_however_it_ends(ending: str) -> None:
-    with runtime_directory() as directory:
-        lab = Lab(directory)
-        lab.ok("up", "--api")
-        with lab.client() as admin:
-            add_pods(admin, "default", "a")
-        first = lab.status["api"]["agents"]["lab-node"]
-        background = parent_of(first)
-        processes = {background, *children_of(background)}
-        assert len(processes) >= 4
-        if ending == "down":
-            lab.ok("down")
-        elif ending == "SIGKILL of the network":
-            networks = [p for p in children_of(background) if children_of(p)]
-            os.kill(networks[0], signal.SIGKILL)
-        else:
-            os.kill(background, getattr(signal, ending))
-        eventually(lambda: not any(map(lives, processes)))
-        lab.ok("down", "--all")
-        assert [path.name for path in directory.iterdir()] == ["podfence-0"]
-        assert list((directory / "podfence-0").iterdir()) == []
-
-
-def test_a_server_that_does_not_start_is_told_and_leaves_nothing(tmp_path: Path) -> None:
-    for name in ("etcd", "kube-apiserver"):
-        (tmp_path / name).write_text("#!/bin/sh\necho no such luck >&2\nexit 7\n")
-        (tmp_path / name).chmod(0o755)
-    with runtime_directory() as directory:
-        lab = Lab(directory)
-        done = lab.run("up", "--api", "--api-programs", str(tmp_path))
-        assert done.returncode == 2
-        assert "etcd ended with status 7 and said: no such luck" in done.stderr
-        assert [path.name for path in directory.iterdir()] == ["podfence-0"]
-        assert list((directory / "podfence-0").iterdir()) == []
-
-
-def test_without_root_agents_enforce_in_the_lab_s_user_namespace() -> None:
-    with runtime_directory() as directory, becoming("somebody") as user:
-        lab = Lab(directory, user)
-        lab.ok("up", "--api")
-        try:
-            assert lab.status["rootless"]
-            with lab.client() as admin:
-                add_pods(admin, "default", "db", "web")
-                admin.create(POLICIES.format("default"), allow({"app": "db"}, {"app": "x"}))
-                eventually(lambda: not lab.passes("default/web", "default/db"))
-        finally:
-            lab.run("down")
-
-
-# -- processes
-
-
-def lives(pid: int) -> bool:
-    """Whether a process runs; one that nobody has waited for yet does not."""
-    return stat_of(pid)[:1] not in ([], ["Z"])
-
-
-def parent_of(pid: int) -> int:
-    return int(stat_of(pid)[1])
-
-
-def children_of(pid: int) -> list[int]:
-    every = map(int, filter(str.isdecimal, os.listdir("/proc")))
-    return [each for each in every if stat_of(each)[1:2] == [str(pid)]]
-
-
-def stat_of(pid: int) -> list[str]:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return []

@@ -38,7 +38,8 @@ from tests.support.mapreading import (
     table_lines,
     words_of,
 )
-from tests.support.random_clusters import NAMESPACES, TIERS, Size, random_cluster
+from tests.support.random_clusters import TIERS, Size, random_cluster
+from tests.support.random_policies import NAMESPACES
 from tests.support.random_tiers import NAMES
 
 SEEDED = 2000 if os.environ.get("PODFENCE_HYPOTHESIS") == "long" else 50

@@ -27,14 +27,8 @@ from podfence.model.networkpolicy import NetworkPolicy
 from podfence.model.objects import Namespace, Node, Pod
 from podfence.nft.lowering.lower import LocalNode
 from podfence.testing.facts import facts_of
-from tests.support.random_clusters import (
-    POOL,
-    V4_PODS,
-    V6_PODS,
-    Size,
-    objects_of,
-    random_cluster,
-)
+from tests.support.random_clusters import Size, objects_of, random_cluster
+from tests.support.random_policies import POOL, V4_PODS, V6_PODS
 
 Key = tuple[str, str, str]
 """Kind, namespace and name."""

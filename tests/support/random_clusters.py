@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from random import Random
 
 from hypothesis import strategies as st
@@ -17,39 +17,29 @@ from msgspec.structs import replace
 
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.model.clusternetworkpolicy import ProtocolMatch
-from podfence.model.meta import METADATA_NAME_LABEL, Labels, ObjectRef, labels_of
+from podfence.model.meta import METADATA_NAME_LABEL, labels_of
 from podfence.model.networkpolicy import (
-    IPBlock,
     IPNetwork,
-    NetworkPolicy,
-    NetworkPolicyPeer,
     NetworkPolicyPort,
-    NetworkPolicyRule,
-    PolicyType,
-    Protocol,
 )
 from podfence.model.objects import ContainerPort, IPAddress, Namespace, Node, Pod
-from podfence.model.selectors import LabelSelector, LabelSelectorRequirement, Operator
 from podfence.policy.flow import Flow
 from podfence.sets.ports import OTHER
-from tests.support.random_tiers import NAMES, Parts, random_admin_policies
-
-NAMESPACES = ("x", "y", "z", "w")
-KEYS = ("app", "tier")
-VALUES = ("a", "b", "")
-PORT_NAMES = ("http", "p-1")
-PROTOCOLS = (Protocol.TCP, Protocol.TCP, Protocol.UDP, Protocol.SCTP)
-TYPES: tuple[frozenset[PolicyType], ...] = (
-    frozenset(),
-    frozenset({PolicyType.INGRESS}),
-    frozenset({PolicyType.EGRESS}),
-    frozenset(PolicyType),
+from tests.support.random_policies import (
+    NAMESPACES,
+    PARTS,
+    POOL,
+    PORT_NAMES,
+    PORTS,
+    PROTOCOLS,
+    V4_PODS,
+    V6_PODS,
+    leaning,
+    random_labels,
+    random_policy,
 )
-PORTS = (53, 80, 81, 8080, 65535, 1)
-V4_PODS = int(ip_address("10.0.0.0"))
-V6_PODS = int(ip_address("fd00::"))
-POOL = 16
-"""Pods and some outside addresses share the first 16 addresses of a family."""
+from tests.support.random_tiers import NAMES, random_admin_policies
+
 NODE_ADDRESSES: dict[str, tuple[IPAddress, ...]] = {
     "n1": (ip_address("172.18.0.2"), ip_address("10.0.0.254"), ip_address("fd00::fe")),
     "n2": (ip_address("172.18.0.3"), ip_address("fd18::3")),
@@ -110,19 +100,19 @@ def random_cluster(rng: Random, size: Size = Size()) -> Cluster:
     ]
     objects += _with_shared_addresses(rng, _with_stale_addresses(rng, pods))
     objects += [
-        _policy(rng, rng.choice(pods).namespace, f"np{number}", size)
-        for number in range(_count(rng, size.policies))
+        random_policy(rng, rng.choice(pods).namespace, f"np{number}", size.rules, size.items)
+        for number in range(leaning(rng, size.policies))
     ]
     if size.admin_policies:
         objects = [_labelled(rng, thing) for thing in objects]
-        bounds = (_count(rng, size.admin_policies), size.rules, size.items)
+        bounds = (leaning(rng, size.admin_policies), size.rules, size.items)
         objects += random_admin_policies(rng, PARTS, *bounds)
     return cluster_of(objects)
 
 
 def _labelled(rng: Random, thing: ClusterObject) -> ClusterObject:
     """Nodes with labels, for peers that select nodes (CNP-18)."""
-    return replace(thing, labels=_labels(rng)) if isinstance(thing, Node) else thing
+    return replace(thing, labels=random_labels(rng)) if isinstance(thing, Node) else thing
 
 
 def cluster_of(objects: Iterable[ClusterObject]) -> Cluster:
@@ -236,17 +226,8 @@ class _Pool:
         return free.pop(self.rng.randrange(min(6, len(free))))
 
 
-def _count(rng: Random, most: int) -> int:
-    """Leans towards ``most``: few pods stay without a policy and few rules without peers."""
-    return max(rng.randint(0, most), rng.randint(0, most))
-
-
-def _labels(rng: Random) -> Labels:
-    return labels_of({key: rng.choice(VALUES) for key in KEYS if rng.random() < 0.7})
-
-
 def _namespace(rng: Random, name: str) -> Namespace:
-    return Namespace(name, labels_of({**dict(_labels(rng)), METADATA_NAME_LABEL: name}))
+    return Namespace(name, labels_of({**dict(random_labels(rng)), METADATA_NAME_LABEL: name}))
 
 
 def _pod(rng: Random, namespace: str, name: str, pool: _Pool) -> Pod:
@@ -257,7 +238,7 @@ def _pod(rng: Random, namespace: str, name: str, pool: _Pool) -> Pod:
     return Pod(
         namespace=namespace,
         name=name,
-        labels=_labels(rng),
+        labels=random_labels(rng),
         addresses=addresses,
         ports=tuple(_container_port(rng) for _ in range(rng.randint(0, 4))),
         node=node,
@@ -310,112 +291,6 @@ def _container_port(rng: Random) -> ContainerPort:
     return ContainerPort(name, rng.choice(PORTS), rng.choice(PROTOCOLS))
 
 
-def _policy(rng: Random, namespace: str, name: str, size: Size) -> NetworkPolicy:
-    ingress, egress = _rules(rng, size), _rules(rng, size)
-    declared = rng.choice(TYPES)
-    defaulted = {PolicyType.INGRESS} | ({PolicyType.EGRESS} if egress else set())
-    return NetworkPolicy(
-        ref=ObjectRef("NetworkPolicy", namespace, name),
-        pod_selector=_selector(rng),
-        policy_types=declared or frozenset(defaulted),
-        ingress=ingress,
-        egress=egress,
-        declared_types=bool(declared),
-    )
-
-
-def _rules(rng: Random, size: Size) -> tuple[NetworkPolicyRule, ...]:
-    return tuple(_rule(rng, size) for _ in range(rng.randint(0, size.rules)))
-
-
-def _rule(rng: Random, size: Size) -> NetworkPolicyRule:
-    return NetworkPolicyRule(
-        peers=tuple(_peer(rng) for _ in range(_count(rng, size.items))),
-        ports=tuple(_port(rng) for _ in range(_count(rng, size.items))),
-    )
-
-
-def _peer(rng: Random) -> NetworkPolicyPeer:
-    kind = rng.choice(("pods", "namespaces", "both", "block", "block"))
-    if kind == "block":
-        return NetworkPolicyPeer(ip_block=_block(rng))
-    return NetworkPolicyPeer(
-        pod_selector=None if kind == "namespaces" else _selector(rng),
-        namespace_selector=None if kind == "pods" else _namespace_selector(rng),
-    )
-
-
-def _selector(rng: Random) -> LabelSelector:
-    kind = rng.choice(("empty", "labels", "labels", "expressions", "both"))
-    labels: Labels = ()
-    expressions: tuple[LabelSelectorRequirement, ...] = ()
-    if kind in ("labels", "both"):
-        labels = ((rng.choice(KEYS), rng.choice(VALUES)),)
-    if kind in ("expressions", "both"):
-        expressions = tuple(_requirement(rng) for _ in range(rng.randint(1, 2)))
-    return LabelSelector(labels, expressions)
-
-
-def _requirement(rng: Random) -> LabelSelectorRequirement:
-    operator = rng.choice(tuple(Operator))
-    if operator in (Operator.EXISTS, Operator.DOES_NOT_EXIST):
-        return LabelSelectorRequirement(rng.choice(KEYS), operator)
-    values = tuple(rng.choice(VALUES) for _ in range(rng.randint(1, 2)))
-    return LabelSelectorRequirement(rng.choice(KEYS), operator, values)
-
-
-def _namespace_selector(rng: Random) -> LabelSelector:
-    if rng.random() < 0.5:
-        return _selector(rng)
-    names = tuple(rng.choice(NAMESPACES) for _ in range(rng.randint(1, 2)))
-    if rng.random() < 0.5:
-        return LabelSelector(((METADATA_NAME_LABEL, names[0]),))
-    operator = rng.choice((Operator.IN, Operator.NOT_IN))
-    return LabelSelector((), (LabelSelectorRequirement(METADATA_NAME_LABEL, operator, names),))
-
-
-def _block(rng: Random) -> IPBlock:
-    family = rng.choice((4, 4, 6))
-    bits = 32 if family == 4 else 128
-    length = rng.choice((0, 0, bits - 8, bits - 4, bits - 3, bits - 2, bits - 1, bits))
-    cidr = _network(rng, family, length)
-    if length == bits:
-        return IPBlock(cidr)
-    return IPBlock(cidr, tuple(_inside(rng, cidr) for _ in range(rng.choice((0, 0, 1, 1, 2, 3)))))
-
-
-def _network(rng: Random, family: int, length: int) -> IPNetwork:
-    base = V4_PODS if family == 4 else V6_PODS
-    if family == 4:
-        return IPv4Network((base + rng.randrange(POOL), length), strict=False)
-    return IPv6Network((base + rng.randrange(POOL), length), strict=False)
-
-
-def _inside(rng: Random, cidr: IPNetwork) -> IPNetwork:
-    """A strict subnet, about the pods' addresses when they are inside, as validation demands."""
-    bits = cidr.max_prefixlen
-    length = rng.choice([n for n in range(bits - 4, bits + 1) if n > cidr.prefixlen])
-    found = _network(rng, cidr.version, length)
-    if cidr.version == 4:
-        within = (int(found.network_address) & int(cidr.hostmask)) | int(cidr.network_address)
-        return IPv4Network((within, length), strict=False)
-    within = (int(found.network_address) & int(cidr.hostmask)) | int(cidr.network_address)
-    return IPv6Network((within, length), strict=False)
-
-
-def _port(rng: Random) -> NetworkPolicyPort:
-    protocol = rng.choice(PROTOCOLS)
-    kind = rng.choice(("number", "number", "number", "range", "name", "name", "any"))
-    if kind == "number":
-        return NetworkPolicyPort(protocol, rng.choice(PORTS))
-    if kind == "name":
-        return NetworkPolicyPort(protocol, rng.choice((*PORT_NAMES, "nobody")))
-    if kind == "range":
-        low, high = sorted((rng.choice(PORTS), rng.choice(PORTS)))
-        return NetworkPolicyPort(protocol, low, high)
-    return NetworkPolicyPort(protocol)
-
-
 def _blocks(cluster: Cluster) -> Iterator[IPNetwork]:
     for policy in cluster.policies:
         for rule in (*policy.ingress, *policy.egress):
@@ -442,6 +317,3 @@ def _port_items(cluster: Cluster) -> Iterator[NetworkPolicyPort | ProtocolMatch]
     for admin_policy in cluster.admin_policies:
         for admin_rule in (*admin_policy.ingress, *admin_policy.egress):
             yield from admin_rule.protocols
-
-
-PARTS = Parts(_selector, _namespace_selector, _network, PORTS, (*PORT_NAMES, "nobody"))

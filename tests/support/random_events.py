@@ -18,7 +18,8 @@ from podfence.model.doubt import Doubt
 from podfence.model.meta import ObjectRef
 from podfence.model.networkpolicy import PolicyType, Protocol
 from podfence.model.objects import Namespace, Pod, Service, ServicePort
-from tests.support.random_clusters import NAMESPACES, TIERS, Size, random_cluster
+from tests.support.random_clusters import TIERS, Size, random_cluster
+from tests.support.random_policies import NAMESPACES
 
 ROUND = 12
 """Events that are drawn from the objects of one random cluster."""

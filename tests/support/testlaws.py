@@ -20,7 +20,8 @@ from podfence.policy.domains import DomainTable
 from podfence.questions.tests.judge import Result, ResultStatus
 from podfence.sets.ports import OTHER
 from tests.support.oracle import judge
-from tests.support.random_clusters import NAMESPACES, interesting_addresses, interesting_ports
+from tests.support.random_clusters import interesting_addresses, interesting_ports
+from tests.support.random_policies import NAMESPACES
 
 Json = Mapping[str, Any]
 BLOCKS = ("10.0.0.0/29", "10.0.0.0/30", "0.0.0.0/0", "fd00::/126", "192.0.2.0/24")

@@ -17,8 +17,8 @@ from podfence.agent.nodereport import NodeReport
 from podfence.render.counters import page_data as counters_data
 from podfence.render.drops import page_data as drops_data
 from podfence.web.agentnews import AgentNews
+from tests.cli.liveshop import shop as fake_shop
 from tests.cli.session import ROOT
-from tests.cli.test_live import shop as fake_shop
 from tests.cli.test_serve_drops import DROP, LATER, serving_news, told
 from tests.kube.fakecluster import kubeconfig, running
 from tests.support.serving import Serving
