@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from podfence.errors import Source
 from podfence.model.meta import Labels, ObjectRef
-from podfence.model.networkpolicy import IPNetwork, PolicyType, Protocol
+from podfence.model.networkpolicy import IPNetwork, PolicyType, Protocol, require_ports
 from podfence.model.selectors import LabelSelector
 
 HIGHEST_PRIORITY = 1000
@@ -35,6 +35,11 @@ class RuleAction(Enum):
     ACCEPT = "Accept"
     DENY = "Deny"
     PASS = "Pass"
+
+
+def _require_one(what: str, *given: object) -> None:
+    if sum(map(bool, given)) != 1:
+        raise ValueError(f"a {what} has exactly one of its fields")
 
 
 class NamespacedPod(Struct, frozen=True):
@@ -59,6 +64,10 @@ class Subject(Struct, frozen=True):
     pods: NamespacedPod | None = None
     unknown: str = ""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError unless exactly one field is given."""
+        _require_one("subject", self.namespaces is not None, self.pods is not None, self.unknown)
+
 
 class Peer(Struct, frozen=True):
     """One item of ``from`` or ``to``: exactly one field is given; None and empty are not given.
@@ -77,6 +86,11 @@ class Peer(Struct, frozen=True):
     domain_names: tuple[str, ...] = ()
     unknown: str = ""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError unless exactly one field is given."""
+        selectors = (each is not None for each in (self.namespaces, self.pods, self.nodes))
+        _require_one("peer", *selectors, self.networks, self.domain_names, self.unknown)
+
 
 class ProtocolMatch(Struct, frozen=True):
     """One item of ``protocols``: a ``protocol``, a ``named_port``, or ``unknown``.
@@ -92,6 +106,14 @@ class ProtocolMatch(Struct, frozen=True):
     named_port: str = ""
     unknown: str = ""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError unless it is one of the three, and for a number that no port has."""
+        _require_one("protocol", self.protocol is not None, self.named_port, self.unknown)
+        if self.port is not None and self.protocol is not None:
+            require_ports(self.port, self.end_port)
+        elif self.port is not None or self.end_port is not None:
+            raise ValueError("port needs protocol, and end_port needs port")
+
 
 class Rule(Struct, frozen=True):
     """An ingress or egress rule. ``peers`` (API ``from``/``to``) is never empty (CNP-20).
@@ -103,6 +125,11 @@ class Rule(Struct, frozen=True):
     peers: tuple[Peer, ...]
     protocols: tuple[ProtocolMatch, ...] = ()
     name: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a rule without peers."""
+        if not self.peers:
+            raise ValueError("a rule of a tier names its peers; {} in namespaces is every pod")
 
 
 class ClusterNetworkPolicy(Struct, frozen=True):
@@ -122,6 +149,11 @@ class ClusterNetworkPolicy(Struct, frozen=True):
     labels: Labels = ()
     source: Source | None = None
     audited: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a priority that no server takes."""
+        if not 0 <= self.priority <= BASELINE_ADMIN_PRIORITY:
+            raise ValueError(f"priority {self.priority} is not within 0 to {HIGHEST_PRIORITY}")
 
     def rules_of(self, direction: PolicyType) -> tuple[Rule, ...]:
         """The rules of one direction, in order."""

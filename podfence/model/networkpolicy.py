@@ -1,7 +1,8 @@
 """networking.k8s.io/v1 NetworkPolicy as values: decoded, defaulted and valid.
 
-Rule: shapes only. A value of these types has passed ``model.validate``; what it means is known to
-``policy.compile`` alone.
+Rule: shapes only. ``admission`` makes these values of objects that a server would take, and says
+what is wrong with others. Whoever makes one by hand gets ValueError where it could mean nothing.
+What a value means is known to ``policy.compile`` alone.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from msgspec import Struct
 from podfence.errors import Source
 from podfence.model.meta import Labels, ObjectRef
 from podfence.model.selectors import LabelSelector
+from podfence.sets.ports import MAX_PORT
 
 IPNetwork = IPv4Network | IPv6Network
 
@@ -33,6 +35,13 @@ class Protocol(Enum):
     SCTP = "SCTP"
 
 
+def require_ports(low: int, high: int | None) -> None:
+    """Raises ValueError unless these are a port, or the ends of a range of ports."""
+    if not 1 <= low <= (low if high is None else high) <= MAX_PORT:
+        range_ = low if high is None else f"{low}-{high}"
+        raise ValueError(f"no port and no range of ports: {range_}")
+
+
 class IPBlock(Struct, frozen=True):
     """Addresses in ``cidr`` and in none of ``except_`` (NP-24); host bits are masked (NP-29)."""
 
@@ -47,6 +56,12 @@ class NetworkPolicyPeer(Struct, frozen=True):
     namespace_selector: LabelSelector | None = None
     ip_block: IPBlock | None = None
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for a peer of nobody, or of a block and pods."""
+        no_pods = self.pod_selector is None and self.namespace_selector is None
+        if (self.ip_block is not None) is not no_pods:
+            raise ValueError("a peer is an ip_block alone, or has one or both selectors")
+
 
 class NetworkPolicyPort(Struct, frozen=True):
     """One item of ``ports``. ``port`` None: every port of the protocol (NP-31); a str names a
@@ -55,6 +70,13 @@ class NetworkPolicyPort(Struct, frozen=True):
     protocol: Protocol = Protocol.TCP
     port: int | str | None = None
     end_port: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a number that no port has, and for a range of none."""
+        if isinstance(self.port, int):
+            require_ports(self.port, self.end_port)
+        elif self.end_port is not None:
+            raise ValueError("end_port needs a number in port")
 
 
 class NetworkPolicyRule(Struct, frozen=True):
@@ -82,6 +104,11 @@ class NetworkPolicy(Struct, frozen=True):
     declared_types: bool = True
     source: Source | None = None
     audited: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a policy of no direction."""
+        if not self.policy_types:
+            raise ValueError("policy_types is empty; without a word of it, it is Ingress")
 
     def rules_of(self, direction: PolicyType) -> tuple[NetworkPolicyRule, ...]:
         """The rules that are written for a direction, whether the policy has it or not (NP-15)."""

@@ -19,12 +19,20 @@ class Operator(Enum):
     DOES_NOT_EXIST = "DoesNotExist"
 
 
+_NEED_VALUES = frozenset({Operator.IN, Operator.NOT_IN})
+
+
 class LabelSelectorRequirement(Struct, frozen=True):
     """``values`` is empty for Exists and DoesNotExist, otherwise it has at least one value."""
 
     key: str
     operator: Operator
     values: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for values that the operator does not take, or needs and has not."""
+        if bool(self.values) is not (self.operator in _NEED_VALUES):
+            raise ValueError(f"{self.operator.value} of {len(self.values)} values")
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether a label set meets this requirement. NotIn also holds for an absent key (NP-4)."""

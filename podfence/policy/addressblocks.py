@@ -24,6 +24,7 @@ Signature = FrozenBitMap
 """Numbers of the blocks that hold an address."""
 
 _LAST = {4: V4_MAX, 6: V6_MAX}
+_OTHER = {4: 6, 6: 4}
 
 
 class Block(Struct, frozen=True):
@@ -34,6 +35,11 @@ class Block(Struct, frozen=True):
     addresses: AddressSet
     volatile: bool = False
     names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for addresses of another family, and for a family that is none."""
+        if self.family not in _OTHER or self.addresses.family(_OTHER[self.family]):
+            raise ValueError(f"family {self.family} has no such addresses")
 
 
 def ip_block(block: IPBlock) -> Block:

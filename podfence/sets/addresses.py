@@ -29,7 +29,8 @@ def _span(network: IPNetwork) -> tuple[int, int]:
 
 
 class AddressSet(Struct, frozen=True):
-    """An immutable set of addresses; ``v4`` and ``v6`` hold them as integers."""
+    """An immutable set of addresses; ``v4`` and ``v6`` hold them as integers. :meth:`of` checks
+    what it is given; whoever fills a field knows that its integers are addresses."""
 
     v4: IntervalSet = IntervalSet()
     v6: IntervalSet = IntervalSet()

@@ -28,7 +28,8 @@ def _canonical(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
 
 
 class IntervalSet(Struct, frozen=True):
-    """A finite set of integers. Build it with :meth:`of`; the field is already canonical."""
+    """A finite set of integers. :meth:`of` is the only door: the field is sorted, apart and checked
+    nowhere, since sets are made by the million."""
 
     intervals: tuple[Interval, ...] = ()
 

@@ -27,6 +27,7 @@ _BASE = {name: at * _WIDTH for at, name in enumerate(PROTOCOLS)}
 class PortSet(Struct, frozen=True):
     """An immutable set of (protocol, port) pairs plus, maybe, "any other protocol".
 
+    :meth:`port`, :meth:`protocol` and :meth:`union` are the only doors; ``line`` is of this module.
     ``EVERYTHING`` of this module is what a rule without ``ports`` allows: every port of every
     protocol and every protocol without ports (NP-13, NP-39).
     """

@@ -155,6 +155,9 @@ def policy(
     )
 
 
+_UNKNOWN = Peer(unknown=UNKNOWN_FIELD)
+
+
 def cluster_peer(
     *,
     namespaces: SelectorLike | None = None,
@@ -168,14 +171,14 @@ def cluster_peer(
     ``pods`` makes ``namespaces`` the selector of their namespaces: None is all of them (CNP-15).
     Without any argument the peer is one of a newer API version: unknown (CNP-25).
     """
-    peer = Peer(
+    given = (
         None if namespaces is None or pods is not None else _selector(namespaces),
         _namespaced_pods(pods, namespaces),
         None if nodes is None else _selector(nodes),
         tuple(ip_network(text, strict=False) for text in networks),
         tuple(name.lower().removesuffix(".") for name in domain_names),
     )
-    return Peer(unknown=UNKNOWN_FIELD) if peer == Peer() else peer
+    return Peer(*given) if any(each is not None and each != () for each in given) else _UNKNOWN
 
 
 def protocol(item: str) -> ProtocolMatch:
