@@ -37,7 +37,7 @@ from tests.apiserver.client import Client
 from tests.cluster.layout import Node as Place
 from tests.cluster.population import Population, declared
 from tests.support.random_clusters import NODE_ADDRESSES, Size, random_cluster
-from tests.support.random_policies import NAMESPACES, V4_PODS, V6_PODS
+from tests.support.random_policies import KEYS, NAMESPACES, V4_PODS, V6_PODS
 
 POLICIES = Size(policies=6)
 TIERS = Size(policies=3, admin_policies=4)
@@ -220,6 +220,12 @@ def apply(admin: Client, before: Model | None, after: Model) -> None:
     for path, policy in wanted.items():
         if there.get(path) != policy:
             admin.create(path.rpartition("/")[0], to_manifest(policy))
+
+
+def forget_labels(admin: Client, model: Model) -> None:
+    """Nodes outlive a run: what one that was ended has left would be labels of the first case."""
+    for name in model.nodes:
+        _label(admin, f"/api/v1/nodes/{name}", labels_of(dict.fromkeys(KEYS, "")), ())
 
 
 def policies_of(model: Model) -> tuple[NetworkPolicy | ClusterNetworkPolicy, ...]:

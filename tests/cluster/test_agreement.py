@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from podfence.model.cluster import Cluster as Model
 from tests.cluster import agents, agreement, suites
 from tests.cluster.cluster import Cluster
 from tests.cluster.population import Population, populated
@@ -41,19 +40,26 @@ def test_without_policies_everything_is_reached(enforced: Population) -> None:
 def test_random_policies_are_enforced_as_the_engine_says(
     cluster: Cluster, enforced: Population, size: Size
 ) -> None:
-    before = None
-    denied = 0
+    nothing = before = agreement.nothing(enforced, cluster.nodes[:2])
+    denied = policies = 0
     slowest = 0.0
     with cluster.admin as admin:
-        for number in range(FIRST, FIRST + CASES):
-            made = agreement.case(number, enforced, cluster.nodes[:2], size)
-            agreement.apply(admin, before, made.model)
-            before = made.model
-            wanted = agreement.expected(made.model, enforced.flows())
-            found = agreement.settle(enforced, wanted)
-            assert not found.wrong, agreement.describe(made, found)
-            denied += sum(not may for may in wanted.values())
-            slowest = max(slowest, found.seconds)
-        agreement.apply(admin, before, Model.of([]))
-    print(f"{CASES} cases, {denied} flows denied, the slowest was right after {slowest:.1f} s")
+        agreement.forget_labels(admin, nothing)
+        try:
+            for number in range(FIRST, FIRST + CASES):
+                made = agreement.case(number, enforced, cluster.nodes[:2], size)
+                agreement.apply(admin, before, made.model)
+                before = made.model
+                wanted = agreement.expected(made.model, enforced.flows())
+                found = agreement.settle(enforced, wanted)
+                assert not found.wrong, agreement.describe(made, found)
+                denied += sum(not may for may in wanted.values())
+                policies += len(agreement.policies_of(made.model))
+                slowest = max(slowest, found.seconds)
+        finally:
+            agreement.apply(admin, before, nothing)
+    print(
+        f"{CASES} cases, {policies} policies, {denied} flows denied, "
+        f"the slowest was right after {slowest:.1f} s"
+    )
     assert denied > CASES
