@@ -1,13 +1,14 @@
 """``check --baseline``: findings that are known, so that only new ones count.
 
-Rule: a finding is known by its code, its object, its field and its words, never by a line: text may
-move.
+Rule: a finding is known by its fingerprint, and where it names several by all that it names: one
+name more is news.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,7 +17,7 @@ from podfence.errors import UNREADABLE, PodfenceError
 from podfence.manifests.wholefiles import replace_whole
 from podfence.questions.lint.findings import Finding
 
-_SCHEMA = "podfence.baseline/v1"
+_SCHEMA, _OLDER = "podfence.baseline/v2", "podfence.baseline/v1"
 
 
 class _Known(msgspec.Struct, frozen=True):
@@ -24,6 +25,7 @@ class _Known(msgspec.Struct, frozen=True):
     object: str
     path: str
     fingerprint: str
+    names: tuple[str, ...] = ()
 
 
 class _File(msgspec.Struct, frozen=True):
@@ -31,42 +33,88 @@ class _File(msgspec.Struct, frozen=True):
     findings: tuple[_Known, ...]
 
 
-def read_baseline(path: str) -> frozenset[str]:
-    """The fingerprints of a baseline. Raises PodfenceError for a file that cannot be used."""
+class Baseline(msgspec.Struct, frozen=True):
+    """Known findings. ``is_older``: of the first form, whose fingerprints hold the words of another
+    version; these are known by code, object and field."""
+
+    known: tuple[_Known, ...] = ()
+    is_older: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.known) or self.is_older
+
+    def held_back(self, findings: Sequence[Finding]) -> tuple[tuple[Finding, ...], int, int]:
+        """The findings that are new, how many are known, and how many known ones are gone. Those
+        that come in have their fingerprints."""
+        names: dict[str, set[str]] = {}
+        left = Counter[str]()
+        for each in self.known:
+            key = f"{each.code} {each.object} {each.path}" if self.is_older else each.fingerprint
+            names.setdefault(key, set()).update(each.names)
+            left[key] += 1
+        new = []
+        held = 0
+        for finding in findings:
+            key = _place(finding) if self.is_older else finding.fingerprint
+            there = left[key] > 0
+            left[key] -= 1
+            if there and (self.is_older or names[key].issuperset(finding.names)):
+                held += 1
+            else:
+                new.append(finding)
+        return tuple(new), held, sum(number for number in left.values() if number > 0)
+
+
+NO_BASELINE = Baseline()
+
+
+def _place(finding: Finding) -> str:
+    return f"{finding.code} {finding.object.kind} {finding.object} {finding.path}"
+
+
+def read_baseline(path: str) -> Baseline:
+    """A baseline. Raises PodfenceError for a file that cannot be used."""
     try:
         found = msgspec.json.decode(Path(path).read_bytes(), type=_File)
     except OSError as error:
         raise PodfenceError(f"--baseline {path}: {error.strerror}") from error
     except UNREADABLE as error:
         raise PodfenceError(f"--baseline {path}: {error}") from error
-    if found.schema != _SCHEMA:
+    if found.schema not in (_SCHEMA, _OLDER):
         raise PodfenceError(f"--baseline {path}: schema {found.schema!r}, this is {_SCHEMA}")
-    return frozenset(each.fingerprint for each in found.findings)
+    return Baseline(found.findings, found.schema == _OLDER)
 
 
 def write_baseline(path: str, findings: Iterable[Finding]) -> None:
-    """Write the fingerprints, whole or not at all. Raises PodfenceError when it cannot."""
-    known = [
-        {
-            "code": each.code,
-            "object": f"{each.object.kind} {each.object}",
-            "path": each.path,
-            "fingerprint": each.fingerprint,
-        }
-        for each in findings
-    ]
-    known.sort(key=lambda each: tuple(each.values()))
-    text = json.dumps({"schema": _SCHEMA, "findings": known}, indent=1, ensure_ascii=False)
+    """Write the findings, whole or not at all. Raises PodfenceError when it cannot."""
+    known = sorted(
+        (
+            _Known(
+                each.code,
+                f"{each.object.kind} {each.object}",
+                each.path,
+                each.fingerprint,
+                tuple(sorted(each.names)),
+            )
+            for each in findings
+        ),
+        key=lambda each: (each.code, each.object, each.path, each.fingerprint),
+    )
+    data = {"schema": _SCHEMA, "findings": [_written(each) for each in known]}
+    text = json.dumps(data, indent=1, ensure_ascii=False)
     try:
         replace_whole({path: f"{text}\n".encode()})
     except OSError as error:
         raise PodfenceError(f"--write-baseline {path}: {error.strerror}") from error
 
 
-def held_back(
-    findings: Sequence[Finding], known: Collection[str]
-) -> tuple[tuple[Finding, ...], int, int]:
-    """The findings that are new, how many are known, and how many known ones are gone."""
-    new = tuple(each for each in findings if each.fingerprint not in known)
-    there = {each.fingerprint for each in findings}
-    return new, len(findings) - len(new), len(set(known) - there)
+def _written(each: _Known) -> dict[str, object]:
+    data: dict[str, object] = {
+        "code": each.code,
+        "object": each.object,
+        "path": each.path,
+        "fingerprint": each.fingerprint,
+    }
+    if each.names:
+        data["names"] = each.names
+    return data

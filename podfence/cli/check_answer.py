@@ -12,11 +12,12 @@ from msgspec.structs import replace
 from podfence.admission.channel import experimental_fields
 from podfence.admission.decode import decode
 from podfence.admission.kinds import POLICY_KINDS
-from podfence.cli.baseline import held_back
+from podfence.cli.baseline import NO_BASELINE, Baseline
 from podfence.cli.beside import touched_pods
 from podfence.cli.common import describe_problem
+from podfence.cli.fingerprints import fingerprinted
 from podfence.cli.settings import NO_SETTINGS, Settings
-from podfence.errors import Problem, Severity
+from podfence.errors import Position, Problem, Severity
 from podfence.manifests.load import Loaded
 from podfence.model.networkpolicy import NetworkPolicy
 from podfence.policy.compile import compile_cluster
@@ -43,7 +44,7 @@ _STRICT = {"PF350": Severity.WARNING}
 class Judged(Struct, frozen=True):
     """Findings of what policies really do: ``new`` ones, those that remarks ignore, and what is
     wrong with remarks. ``kept``: with those of the baseline, of which ``known`` are still there and
-    ``gone`` are not."""
+    ``gone`` are not; ``older``: whether it is of an older form."""
 
     new: tuple[Finding, ...] = ()
     kept: tuple[Finding, ...] = ()
@@ -51,6 +52,7 @@ class Judged(Struct, frozen=True):
     problems: tuple[Problem, ...] = ()
     known: int = 0
     gone: int = 0
+    older: bool = False
 
 
 class CheckReport(Struct, frozen=True):
@@ -74,14 +76,15 @@ def judge(
     scope: Sequence[str],
     wanted: Set[str],
     settings: Settings = NO_SETTINGS,
-    known: Set[str] = frozenset(),
+    known: Baseline = NO_BASELINE,
     *,
     strict: bool = False,
     index: PolicyIndex | None = None,
+    fingerprints: bool = False,
 ) -> Judged:
     """What policies really do, those that are audited as if they were enforced. ``index``: the
-    compiled form, where there is one already. Nothing while an object could not be read: it may
-    be what a policy is about."""
+    compiled form, where there is one already. ``fingerprints``: whether findings are to have
+    theirs. Nothing while an object could not be read: it may be what a policy is about."""
     if loaded.doubts:
         return Judged()
     index = index or compile_cluster(loaded.cluster.with_audited())
@@ -93,6 +96,8 @@ def judge(
     ]
     if settings.paths:
         found = [each for each in found if not settings.ignored_in(_file(each), each.code)]
+    if fingerprints or known:
+        found = fingerprinted(found, loaded.raw)
     texts = loaded.positions.texts()
     remarks = [remark for file, text in texts for remark in remarks_of_text(file, text)]
     remarks += remarks_of_documents((d.source, d.data) for d in loaded.documents)
@@ -103,8 +108,8 @@ def judge(
         wanted if not scope else frozenset(),
         date.today(),  # noqa: DTZ011 - a day as the person who wrote until= means it
     )
-    new, still, gone = held_back(sifted.kept, known) if known else (sifted.kept, 0, 0)
-    return Judged(new, sifted.kept, sifted.ignored, sifted.problems, still, gone)
+    new, still, gone = known.held_back(sifted.kept) if known else (sifted.kept, 0, 0)
+    return Judged(new, sifted.kept, sifted.ignored, sifted.problems, still, gone, known.is_older)
 
 
 def _surroundings(loaded: Loaded, index: PolicyIndex, settings: Settings) -> Surroundings:
@@ -192,26 +197,24 @@ def _data(answer: CheckReport) -> dict[str, object]:
     locate = loaded.positions.locate_problem
     others = [*answer.problems, *judged.problems]
     problems = [problem_data(problem, locate(problem)) for problem in others]
-    problems += [
-        {**problem_data(each.problem, locate(each.problem)), "fingerprint": each.fingerprint}
-        for each in judged.new
-    ]
+    problems += [_finding_data(each, locate(each.problem)) for each in judged.new]
     return {
         "schema": "podfence.check/v1",
         "ok": all(each.severity is not Severity.ERROR for each in answer.all_problems),
         "problems": problems,
         "ignored": [
-            {
-                **problem_data(each.problem, locate(each.problem)),
-                "fingerprint": each.fingerprint,
-                "because": remark.reason,
-            }
+            {**_finding_data(each, locate(each.problem)), "because": remark.reason}
             for each, remark in judged.ignored
         ],
         "heldBack": judged.known,
         "objects": dict(answer.kinds),
         "passedOver": dict(loaded.passed_over),
     }
+
+
+def _finding_data(finding: Finding, position: Position | None) -> dict[str, object]:
+    data = problem_data(finding.problem, position)
+    return {**data, "slug": finding.slug, "fingerprint": finding.fingerprint}
 
 
 def _summary(answer: CheckReport) -> str:
@@ -239,6 +242,8 @@ def _parts(answer: CheckReport) -> Iterator[str]:
         verb = "is" if judged.gone == 1 else "are"
         gone = f" ({judged.gone} more {verb} gone: --write-baseline forgets them)"
         yield f"{judged.known} held back by the baseline{gone if judged.gone else ''}"
+    if judged.older:
+        yield "the baseline is of an older form: --write-baseline renews it"
     if loaded.doubts and not answer.server_only and POLICY_KINDS & answer.kinds.keys():
         yield "what the policies really do is checked once all objects can be read"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import click
 
-from podfence.cli.baseline import read_baseline
+from podfence.cli.baseline import NO_BASELINE, read_baseline
 from podfence.cli.baseline import write_baseline as write
 from podfence.cli.check_answer import CheckReport, Judged, answer_text, channel_warnings, judge
 from podfence.cli.common import known_namespaces, read_inputs, renders
@@ -17,10 +17,13 @@ from podfence.cli.inputs import Inputs, all_namespaces_option, input_options, na
 from podfence.cli.outputs import Output, outputs_option, read_outputs, write_outputs
 from podfence.cli.settings import read_settings, settings_options
 from podfence.errors import Problem, Severity, Source
+from podfence.likeness import similar
 from podfence.manifests.load import Loaded
-from podfence.questions.lint.findings import LINT_RULES
+from podfence.questions.lint.findings import LINT_RULES, LINT_SLUGS, code_of
 
 FORMATS = ("text", "json", "sarif", "github", "junit")
+_NAMING = frozenset({"json", "sarif"})
+"""Forms that tell one finding from another by its fingerprint."""
 
 
 @click.command("check")
@@ -39,8 +42,8 @@ FORMATS = ("text", "json", "sarif", "github", "junit")
     "--select",
     multiple=True,
     metavar="CODES",
-    help="Of the findings about what policies really do, show only these: PF304, or PF31,PF22. "
-    "Repeatable.",
+    help="Of the findings about what policies really do, show only these: PF304, or PF31,PF22, or "
+    "in words: near-miss-label. Repeatable.",
 )
 @click.option("--ignore", multiple=True, metavar="CODES", help="Show all but these. Repeatable.")
 @click.option(
@@ -113,7 +116,8 @@ def command(
     wanted = chosen(select) or frozenset(LINT_RULES)
     wanted -= chosen(ignore)
     wanted = frozenset(code for code in wanted if not code.startswith(settings.ignore))
-    known = frozenset[str]() if baseline is None else read_baseline(baseline)
+    known = NO_BASELINE if baseline is None else read_baseline(baseline)
+    named = write_baseline is not None or any(each.format in _NAMING for each in formats)
     given = () if namespace is None else (namespace,)
     scope = inputs.scope(given, everything=all_namespaces)
 
@@ -122,7 +126,9 @@ def command(
         known_namespaces(loaded, scope)
         if server_only:
             return loaded, Judged()
-        return loaded, judge(loaded, scope, wanted, settings, known, strict=strict)
+        return loaded, judge(
+            loaded, scope, wanted, settings, known, strict=strict, fingerprints=named
+        )
 
     def run() -> int:
         loaded, judged = read()
@@ -211,16 +217,20 @@ _CODES = re.compile(r"PF[0-9]{0,3}")
 
 
 def chosen(options: Iterable[str]) -> frozenset[str]:
-    """The codes that options name: ``PF304``, ``PF31`` for all that begin so, several with commas
-    between. Raises UsageError for others: what the server says is always said."""
+    """The codes that options name: ``PF304`` or in words ``rules-without-type``, ``PF31`` for all
+    that begin so, several with commas between. Raises UsageError for others: what the server says
+    is always said."""
     found: set[str] = set()
     for name in (name.strip() for option in options for name in option.split(",")):
-        codes = {code for code in LINT_RULES if code.startswith(name)}
-        if not codes or not _CODES.fullmatch(name):
+        begin = code_of(name)
+        codes = {code for code in LINT_RULES if code.startswith(begin)}
+        if not codes or not _CODES.fullmatch(begin):
             known = " or ".join(sorted({code[:4] for code in LINT_RULES}))
+            close = similar(name, LINT_SLUGS)
+            hint = f" (did you mean {close[0]}?)" if close else ""
             raise click.UsageError(
-                f"{name!r} is no code of what policies really do; these begin with {known}, and "
-                "what the server would refuse is always said"
+                f"{name!r} is no code of what policies really do{hint}; these begin with {known}, "
+                "and what the server would refuse is always said"
             )
         found |= codes
     return frozenset(found)

@@ -9,6 +9,9 @@ from importlib.resources import files
 
 import click
 
+from podfence.likeness import similar
+from podfence.questions.lint.findings import LINT_SLUGS, code_of
+
 _SECTION = re.compile(r"^### (PF\d{3}): .*\n(?:(?!^##).*\n)*", re.MULTILINE)
 _LINK = re.compile(r"\[([^\]]*)\]\([^)#]*(?:#[^)]*)?\)")
 
@@ -24,8 +27,11 @@ def explain(context: click.Context, parameter: click.Parameter, code: str | None
     """Print the section of a code and end the command."""
     if code is None or context.resilient_parsing:
         return
-    section = sections().get(code.strip().upper())
+    name = code.strip().lower()
+    section = sections().get(code_of(name)) or sections().get(name.upper())
     if section is None:
-        raise click.UsageError(f"--explain {code}: there is no such code; PF320 is one")
+        close = similar(name, LINT_SLUGS)
+        hint = f"did you mean {close[0]}?" if close else "PF320 is one"
+        raise click.UsageError(f"--explain {code}: there is no such code; {hint}")
     click.echo(section)
     context.exit(0)

@@ -131,6 +131,13 @@ def _codes() -> Collection[str]:
     return LINT_RULES
 
 
+def _code_of(name: str) -> str:
+    """The code that a word means; imported late, as ``_codes`` is."""
+    from podfence.questions.lint.findings import code_of
+
+    return code_of(name)
+
+
 class _Reader:
     """Reads one file; every complaint names the key."""
 
@@ -145,10 +152,11 @@ class _Reader:
         if fail_on not in ("", "never", *_WEIGHTS):
             self._refuse("check.fail-on", f"{fail_on!r}: use error, warning, note or never")
         weights = {}
-        for code, weight in self._table(check.get("severity", {}), "check.severity").items():
+        for name, weight in self._table(check.get("severity", {}), "check.severity").items():
+            code = _code_of(name)
             if code not in _codes() or weight not in [*_WEIGHTS]:
                 self._refuse(
-                    f"check.severity.{code}", 'use a code and a weight, such as PF331 = "error"'
+                    f"check.severity.{name}", 'use a code and a weight, such as PF331 = "error"'
                 )
             weights[code] = _WEIGHTS[weight]
         paths = {}
@@ -238,10 +246,11 @@ class _Reader:
     def _codes(self, value: object, key: str) -> tuple[str, ...]:
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
             self._refuse(key, 'use a list of codes, such as ["PF350"]')
-        for code in value:
+        codes = tuple(_code_of(each) for each in value)
+        for code in codes:
             if not code.startswith("PF") or not any(each.startswith(code) for each in _codes()):
                 self._refuse(key, f"{code!r} begins no code of what policies really do")
-        return tuple(value)
+        return codes
 
     def _table(self, value: object, key: str) -> Mapping[str, Any]:
         if not isinstance(value, dict):

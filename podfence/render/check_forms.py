@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from podfence.errors import Position, Problem, Severity
+from podfence.questions.lint.findings import LINT_RULES
 from podfence.questions.phrases.words import count
 from podfence.render.annotations import SHOWN, annotation
 from podfence.render.junit import Case, Suite, junit_text
@@ -48,6 +49,8 @@ def sarif_data(said: Sequence[LocatedProblem], helps: Mapping[str, str]) -> dict
 
 def _rule(code: str, title: str, more: str) -> dict[str, object]:
     rule: dict[str, object] = {"id": code, "shortDescription": {"text": title}}
+    if code in LINT_RULES:
+        rule["name"] = LINT_RULES[code].slug
     if more:
         rule["help"] = {"text": more, "markdown": more}
     return rule
@@ -64,7 +67,7 @@ def _result(each: LocatedProblem) -> dict[str, object]:
         place = each.position
         result["locations"] = [sarif_place(printable(place.file), place.line, place.column)]
     if each.fingerprint:
-        result["partialFingerprints"] = {"podfenceCheck/v1": each.fingerprint}
+        result["partialFingerprints"] = {"podfenceCheck/v2": each.fingerprint}
     if each.ignored:
         result["suppressions"] = [{"kind": "inSource", "justification": printable(each.ignored)}]
     return result

@@ -27,6 +27,7 @@ def codes(*options: str) -> list[str]:
         (("--select", "PF304,PF308"), ["PF304", "PF308"]),
         (("--select", "PF304", "--select", " PF308"), ["PF304", "PF308"]),
         (("--select", "PF31"), ["PF315"]),
+        (("--select", "rules-without-type,PF308"), ["PF304", "PF308"]),
         (("--ignore", "PF30"), OTHERS),
         (("--ignore", "PF3"), []),
         (("--select", "PF3", "--ignore", "PF30,PF33"), sorted({*OTHERS} - {"PF333"})),

@@ -15,7 +15,7 @@ from podfence.manifests.leftout import LEFT_OUT_CODES
 from podfence.manifests.load import LOAD_CODES
 from podfence.manifests.parsed import PROBLEM_CODES as READ_CODES
 from podfence.manifests.testfiles import TEST_FILE_CODES
-from podfence.questions.lint.findings import LINT_CODES
+from podfence.questions.lint.findings import LINT_CODES, LINT_RULES, LINT_SLUGS
 from podfence.questions.lint.ignoring import IGNORE_CODES
 from podfence.questions.tests.ends import TEST_CODES
 from podfence.render.plan_findings import PLAN_CODES
@@ -82,6 +82,18 @@ def test_check_explains_every_code(section: Section) -> None:
     assert done.status == 0
     assert done.out.startswith(f"### {section.code}: {section.title}\n")
     assert "](" not in done.out
+
+
+@pytest.mark.parametrize("section", [s for s in SECTIONS if s.code in LINT_RULES], ids=str)
+def test_a_finding_has_its_code_in_words(section: Section) -> None:
+    slug = LINT_RULES[section.code].slug
+    assert section.body.startswith(f"\nIn words: `{slug}`.\n")
+    done = podfence(["check", "--explain", slug])
+    assert done.out.startswith(f"### {section.code}: ")
+
+
+def test_no_two_codes_have_the_same_words() -> None:
+    assert len(LINT_SLUGS) == len(LINT_RULES)
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=str)

@@ -19,6 +19,7 @@ from podfence.policy.index import Endpoint
 from podfence.questions.lint.findings import Finding
 from podfence.questions.lint.reach import LintIndex
 from podfence.questions.phrases import words
+from podfence.questions.phrases.matched import grouped
 from podfence.questions.unjudged import UNTOUCHED, TouchedPods
 from podfence.sets import PortSet
 
@@ -69,7 +70,12 @@ def _of_namespace(reach: LintIndex, name: str, touched: TouchedPods) -> Iterator
     ]
     if parts:
         text = f"No policy isolates these pods of namespace {name}, {'; '.join(parts)}."
-        yield Finding("PF350", ref, source, path, text)
+        open_names = tuple(
+            f"{direction.value} of {group.name}"
+            for direction, open_ends in open_ways.items()
+            for group in grouped(open_ends)
+        )
+        yield Finding("PF350", ref, source, path, text, names=open_names)
     if not policies or reach.index.cluster.admin_policies or name in touched.namespaces:
         return
     closing = {p.policy_types: p for p in policies if p.pod_selector.matches({})}
@@ -87,7 +93,7 @@ def _of_namespace(reach: LintIndex, name: str, touched: TouchedPods) -> Iterator
             f"pods of today there. A policy with podSelector: {{}} and policyTypes: "
             f"[{', '.join(d.policy_type.value for d in news)}] closes that."
         )
-        yield Finding("PF351", ref, source, path, text)
+        yield Finding("PF351", ref, source, path, text, names=tuple(d.value for d in news))
 
 
 def _named_by(

@@ -7,7 +7,6 @@ server accepts the object. Every code has one meaning, stands in LINT_RULES and 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from hashlib import sha256
 
 from msgspec import Struct
 
@@ -21,128 +20,241 @@ class LintRule(Struct, frozen=True):
     worth knowing."""
 
     severity: Severity
+    slug: str
+    """The code in words, usable wherever a code is."""
     title: str
 
 
 LINT_RULES: Mapping[str, LintRule] = {
     "PF221": LintRule(
         Severity.WARNING,
+        "tier-rule-never-reached",
         "a rule that never matches, because earlier rules of its tier match all of it",
     ),
     "PF222": LintRule(
         Severity.WARNING,
+        "tied-tier-policies",
         "two policies of one tier and priority that judge the same connections differently",
     ),
-    "PF223": LintRule(Severity.WARNING, "the subject of a policy is no pod"),
+    "PF223": LintRule(Severity.WARNING, "tier-subject-nobody", "the subject of a policy is no pod"),
     "PF224": LintRule(
-        Severity.WARNING, "networks that hold addresses of Services, which no rule ever sees"
+        Severity.WARNING,
+        "tier-service-addresses",
+        "networks that hold addresses of Services, which no rule ever sees",
     ),
     "PF225": LintRule(
         Severity.WARNING,
+        "tier-catch-all",
         "a rule that denies every address of one IP family cuts pods too, or leaves the other",
     ),
-    "PF301": LintRule(Severity.WARNING, "the name or a remark says deny, the rules allow"),
-    "PF302": LintRule(
-        Severity.WARNING, "an empty egress list without policyTypes does not close egress"
+    "PF301": LintRule(
+        Severity.WARNING, "says-deny-but-allows", "the name or a remark says deny, the rules allow"
     ),
-    "PF303": LintRule(Severity.WARNING, "egress rules without policyTypes close ingress"),
+    "PF302": LintRule(
+        Severity.WARNING,
+        "empty-egress-without-type",
+        "an empty egress list without policyTypes does not close egress",
+    ),
+    "PF303": LintRule(
+        Severity.WARNING, "egress-closes-ingress", "egress rules without policyTypes close ingress"
+    ),
     "PF304": LintRule(
-        Severity.ERROR, "rules of a direction that policyTypes does not name count for nothing"
+        Severity.ERROR,
+        "rules-without-type",
+        "rules of a direction that policyTypes does not name count for nothing",
     ),
     "PF305": LintRule(
-        Severity.WARNING, "a null list item allows everything that its place can allow"
+        Severity.WARNING, "null-item", "a null list item allows everything that its place can allow"
     ),
-    "PF306": LintRule(Severity.WARNING, "the policy selects no pod"),
-    "PF307": LintRule(Severity.NOTE, "a peer means no pod and no address"),
-    "PF308": LintRule(Severity.ERROR, "a named port that no destination declares allows nothing"),
+    "PF306": LintRule(Severity.WARNING, "selects-no-pod", "the policy selects no pod"),
+    "PF307": LintRule(Severity.NOTE, "peer-is-nobody", "a peer means no pod and no address"),
+    "PF308": LintRule(
+        Severity.ERROR,
+        "unknown-port-name",
+        "a named port that no destination declares allows nothing",
+    ),
     "PF309": LintRule(
-        Severity.WARNING, "the number is a Service's port, policies see the container's"
+        Severity.WARNING,
+        "service-port",
+        "the number is a Service's port, policies see the container's",
     ),
-    "PF310": LintRule(Severity.NOTE, "a rule {} allows everyone, outside the cluster included"),
-    "PF311": LintRule(Severity.WARNING, "an ipBlock that covers addresses of pods or Services"),
-    "PF312": LintRule(Severity.WARNING, "port 53 over TCP alone is not enough for DNS"),
-    "PF313": LintRule(Severity.NOTE, "a catch-all of one IP family leaves the other closed"),
+    "PF310": LintRule(
+        Severity.NOTE, "allows-everyone", "a rule {} allows everyone, outside the cluster included"
+    ),
+    "PF311": LintRule(
+        Severity.WARNING,
+        "block-of-cluster-addresses",
+        "an ipBlock that covers addresses of pods or Services",
+    ),
+    "PF312": LintRule(
+        Severity.WARNING, "dns-without-udp", "port 53 over TCP alone is not enough for DNS"
+    ),
+    "PF313": LintRule(
+        Severity.NOTE, "one-ip-family", "a catch-all of one IP family leaves the other closed"
+    ),
     "PF314": LintRule(
         Severity.WARNING,
+        "and-meant-as-or",
         "two selectors in one item must both hold; as two items they would match pods",
     ),
     "PF315": LintRule(
-        Severity.WARNING, "two items are alternatives; as one item they would match fewer pods"
+        Severity.WARNING,
+        "or-meant-as-and",
+        "two items are alternatives; as one item they would match fewer pods",
     ),
-    "PF316": LintRule(Severity.WARNING, "another policy allows everything that this one restricts"),
-    "PF317": LintRule(Severity.WARNING, "the name says A to B, the rules allow B to A"),
+    "PF316": LintRule(
+        Severity.WARNING,
+        "undone-by-other-policy",
+        "another policy allows everything that this one restricts",
+    ),
+    "PF317": LintRule(
+        Severity.WARNING, "reversed-direction", "the name says A to B, the rules allow B to A"
+    ),
     "PF318": LintRule(
         Severity.WARNING,
+        "port-of-the-other-end",
         "the port is declared by the end that connects, not by the end connected to",
     ),
     "PF319": LintRule(
-        Severity.WARNING, "a neighbour in the same policy allows what this one restricts"
+        Severity.WARNING,
+        "undone-by-neighbour",
+        "a neighbour in the same policy allows what this one restricts",
     ),
-    "PF320": LintRule(Severity.ERROR, "a label that nobody has; one that is spelt alike exists"),
-    "PF321": LintRule(Severity.ERROR, "a label of no namespace, with the name of one as its value"),
+    "PF320": LintRule(
+        Severity.ERROR, "near-miss-label", "a label that nobody has; one that is spelt alike exists"
+    ),
+    "PF321": LintRule(
+        Severity.ERROR,
+        "namespace-label-nobody-has",
+        "a label of no namespace, with the name of one as its value",
+    ),
     "PF322": LintRule(
-        Severity.ERROR, "a label that the workload has itself, and its pods have not"
+        Severity.ERROR,
+        "label-only-on-the-workload",
+        "a label that the workload has itself, and its pods have not",
     ),
     "PF323": LintRule(
-        Severity.WARNING, "a selector asks for a label that changes with the next release"
+        Severity.WARNING,
+        "label-that-changes",
+        "a selector asks for a label that changes with the next release",
     ),
-    "PF324": LintRule(Severity.WARNING, "a peer that only excludes also matches pods of strangers"),
+    "PF324": LintRule(
+        Severity.WARNING,
+        "expression-takes-in-strangers",
+        "a peer that only excludes also matches pods of strangers",
+    ),
     "PF325": LintRule(
-        Severity.ERROR, "a selector that fits no pod of its namespace, and pods of another"
+        Severity.ERROR,
+        "policy-in-another-namespace",
+        "a selector that fits no pod of its namespace, and pods of another",
     ),
     "PF326": LintRule(
-        Severity.WARNING, "a port name that some of the pods declare, and others serve without it"
+        Severity.WARNING,
+        "named-port-on-some",
+        "a port name that some of the pods declare, and others serve without it",
     ),
-    "PF327": LintRule(Severity.ERROR, "the port is declared for another protocol"),
-    "PF328": LintRule(Severity.WARNING, "a range of ports that holds nearly all of them"),
+    "PF327": LintRule(
+        Severity.ERROR, "port-of-another-protocol", "the port is declared for another protocol"
+    ),
+    "PF328": LintRule(
+        Severity.WARNING, "range-over-everything", "a range of ports that holds nearly all of them"
+    ),
     "PF329": LintRule(
-        Severity.ERROR, "the number is a Service's port, and no connection through it passes"
+        Severity.ERROR,
+        "service-port-everywhere",
+        "the number is a Service's port, and no connection through it passes",
     ),
     "PF330": LintRule(
-        Severity.WARNING, "all that a rule allows is denied by the policies of the other end"
+        Severity.WARNING,
+        "one-sided",
+        "all that a rule allows is denied by the policies of the other end",
     ),
-    "PF331": LintRule(Severity.NOTE, "a rule that allows only what other rules allow anyway"),
-    "PF332": LintRule(Severity.NOTE, "a policy that changes no verdict"),
-    "PF333": LintRule(Severity.ERROR, "pods that may not ask the cluster's DNS"),
-    "PF334": LintRule(Severity.ERROR, "DNS is asked at the node, where no rule allows it"),
+    "PF331": LintRule(
+        Severity.NOTE, "dead-rule", "a rule that allows only what other rules allow anyway"
+    ),
+    "PF332": LintRule(Severity.NOTE, "policy-without-effect", "a policy that changes no verdict"),
+    "PF333": LintRule(Severity.ERROR, "dns-closed", "pods that may not ask the cluster's DNS"),
+    "PF334": LintRule(
+        Severity.ERROR, "dns-node-local", "DNS is asked at the node, where no rule allows it"
+    ),
     "PF335": LintRule(
-        Severity.WARNING, "DNS to everywhere is the only way out, and one for tunnels"
+        Severity.WARNING,
+        "dns-to-anywhere",
+        "DNS to everywhere is the only way out, and one for tunnels",
     ),
-    "PF336": LintRule(Severity.NOTE, "a Service that nobody may reach"),
+    "PF336": LintRule(Severity.NOTE, "service-nobody-reaches", "a Service that nobody may reach"),
     "PF337": LintRule(
-        Severity.ERROR, "an Ingress or a route leads to pods that may not be reached through it"
+        Severity.ERROR,
+        "entry-closed",
+        "an Ingress or a route leads to pods that may not be reached through it",
     ),
-    "PF338": LintRule(Severity.ERROR, "the API server may not call a webhook, or an API"),
-    "PF339": LintRule(Severity.WARNING, "pods that use the API may not connect to its server"),
+    "PF338": LintRule(
+        Severity.ERROR, "webhook-closed", "the API server may not call a webhook, or an API"
+    ),
+    "PF339": LintRule(
+        Severity.WARNING, "api-server-closed", "pods that use the API may not connect to its server"
+    ),
     "PF340": LintRule(
-        Severity.ERROR, "an ipBlock of Service addresses alone, which no rule ever sees"
+        Severity.ERROR,
+        "service-range-block",
+        "an ipBlock of Service addresses alone, which no rule ever sees",
     ),
     "PF341": LintRule(
-        Severity.WARNING, "a rule for the internet also holds pods of other namespaces"
+        Severity.WARNING,
+        "internet-means-cluster",
+        "a rule for the internet also holds pods of other namespaces",
     ),
-    "PF350": LintRule(Severity.NOTE, "pods that no policy isolates"),
-    "PF351": LintRule(Severity.WARNING, "a namespace with policies whose next pod would be open"),
+    "PF350": LintRule(Severity.NOTE, "unprotected", "pods that no policy isolates"),
+    "PF351": LintRule(
+        Severity.WARNING,
+        "namespace-open-for-new-pods",
+        "a namespace with policies whose next pod would be open",
+    ),
     "PF352": LintRule(
-        Severity.WARNING, "outside addresses reach pods that nothing offers to the outside"
+        Severity.WARNING,
+        "open-to-the-outside",
+        "outside addresses reach pods that nothing offers to the outside",
     ),
-    "PF353": LintRule(Severity.WARNING, "a rule allows the metadata service of a cloud"),
-    "PF354": LintRule(Severity.NOTE, "a rule for all ports of all outside addresses"),
-    "PF355": LintRule(Severity.ERROR, "tenants that are not to meet may connect"),
-    "PF356": LintRule(Severity.WARNING, "the port of a data store is open to more than named pods"),
-    "PF360": LintRule(Severity.ERROR, "only pods on the network of their node are meant"),
-    "PF361": LintRule(Severity.WARNING, "an unknown mode: the policy is enforced"),
-    "PF362": LintRule(Severity.NOTE, "the policy is audited, and enforces nothing"),
+    "PF353": LintRule(
+        Severity.WARNING, "metadata-open", "a rule allows the metadata service of a cloud"
+    ),
+    "PF354": LintRule(
+        Severity.NOTE, "all-ports-to-everywhere", "a rule for all ports of all outside addresses"
+    ),
+    "PF355": LintRule(Severity.ERROR, "tenants-meet", "tenants that are not to meet may connect"),
+    "PF356": LintRule(
+        Severity.WARNING,
+        "data-port-wide",
+        "the port of a data store is open to more than named pods",
+    ),
+    "PF360": LintRule(
+        Severity.ERROR, "host-network", "only pods on the network of their node are meant"
+    ),
+    "PF361": LintRule(Severity.WARNING, "unknown-mode", "an unknown mode: the policy is enforced"),
+    "PF362": LintRule(Severity.NOTE, "audited", "the policy is audited, and enforces nothing"),
     "PF363": LintRule(
         Severity.WARNING,
+        "stray-dash",
         "a rule with peers alone beside a rule with ports alone: one rule, split by a dash",
     ),
-    "PF364": LintRule(Severity.WARNING, "the network plugin does not do what the policy says"),
+    "PF364": LintRule(
+        Severity.WARNING, "plugin-lacks", "the network plugin does not do what the policy says"
+    ),
     "PF365": LintRule(
-        Severity.WARNING, "two sources write one policy, and mean different things by it"
+        Severity.WARNING,
+        "conflicting-sources",
+        "two sources write one policy, and mean different things by it",
     ),
 }
 LINT_CODES: Mapping[str, str] = {code: rule.title for code, rule in LINT_RULES.items()}
 """Every code with its meaning in one line."""
+LINT_SLUGS: Mapping[str, str] = {rule.slug: code for code, rule in LINT_RULES.items()}
+"""The code of every slug."""
+
+
+def code_of(name: str) -> str:
+    """The code that a slug means; any other text as it is."""
+    return LINT_SLUGS.get(name, name)
 
 
 class Finding(Struct, frozen=True):
@@ -156,6 +268,14 @@ class Finding(Struct, frozen=True):
     text: str
     severity: Severity | None = None
     """Where it weighs otherwise than its code does."""
+    about: str = ""
+    """What tells it from another finding of the same code and field, by name."""
+    names: tuple[str, ...] = ()
+    """What was found, by name, where it is about several: one name more is news, one less is not.
+    Names of workloads and namespaces, never of pods: those come and go."""
+    fingerprint: str = ""
+    """Tells it from every other, wherever it is written and whatever its words are; "" until it is
+    asked for."""
 
     @property
     def weight(self) -> Severity:
@@ -163,15 +283,14 @@ class Finding(Struct, frozen=True):
         return self.severity or LINT_RULES[self.code].severity
 
     @property
-    def fingerprint(self) -> str:
-        """Tells the finding from every other, wherever it is written."""
-        parts = (self.code, self.object.kind, str(self.object), self.path, self.text)
-        return sha256("\0".join(parts).encode()).hexdigest()[:32]
-
-    @property
     def title(self) -> str:
         """The meaning of the code."""
         return LINT_RULES[self.code].title
+
+    @property
+    def slug(self) -> str:
+        """The code in words."""
+        return LINT_RULES[self.code].slug
 
     @property
     def problem(self) -> Problem:

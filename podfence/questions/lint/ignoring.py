@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from podfence.errors import Position, Problem, Severity, Source
 from podfence.model.meta import DEFAULT_NAMESPACE, ObjectRef
-from podfence.questions.lint.findings import LINT_RULES, Finding
+from podfence.questions.lint.findings import LINT_RULES, Finding, code_of
 
 IGNORE_CODES: Mapping[str, str] = {
     "PF601": "a remark without a reason ignores nothing",
@@ -100,7 +100,7 @@ def _remark(
 ) -> Remark:
     until = _UNTIL.search(rest)
     reason = _UNTIL.sub("", rest).strip(" ,\t\r")
-    named = tuple(code.strip() for code in codes.split(",") if code.strip())
+    named = tuple(code_of(code.strip()) for code in codes.split(",") if code.strip())
     return Remark(named, reason, until[1] if until else "", place, lines, ref, source)
 
 

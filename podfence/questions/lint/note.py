@@ -33,6 +33,8 @@ class Note(Struct, frozen=True):
     path: str
     severity: Severity | None = None
     """Where it weighs otherwise than its code does."""
+    names: tuple[str, ...] = ()
+    """As in ``Finding``."""
 
 
 def field_of(value: object, *path: str) -> object:

@@ -126,11 +126,12 @@ def pointless(case: LintedPolicy) -> Iterator[Note]:
         ]
         if not opened or not own <= BitMap.union(*(case.index.selected[p.ref] for p in opened)):
             continue
-        names = words.listed([str(p.ref) for p in opened])
+        refs = [str(p.ref) for p in opened]
+        verb = "allows" if len(opened) == 1 else "allow"
         text = (
-            f"{names} {'allows' if len(opened) == 1 else 'allow'} every {direction.value} "
-            "connection of all these pods. Policies add up, so what this one leaves out is "
-            "allowed anyway."
+            f"{words.listed(refs)} {verb} every {direction.value} connection of all these pods. "
+            "Policies add up, so what this one leaves out is allowed anyway."
         )
         rules = case.policy.rules_of(direction.policy_type)
-        yield Note("PF316", text, f"spec.{direction.value}" if rules else "spec.podSelector")
+        path = f"spec.{direction.value}" if rules else "spec.podSelector"
+        yield Note("PF316", text, path, names=tuple(refs))

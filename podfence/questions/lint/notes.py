@@ -139,7 +139,15 @@ def notes_for(
     if not notes:
         return ()
     return tuple(
-        Finding(note.code, policy.ref, policy.source, note.path, note.text, note.severity)
+        Finding(
+            note.code,
+            policy.ref,
+            policy.source,
+            note.path,
+            note.text,
+            note.severity,
+            names=note.names,
+        )
         for note in notes
         if not any(_is_surer(other, note) for other in notes)
     )

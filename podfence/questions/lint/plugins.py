@@ -90,7 +90,8 @@ def plugin_findings(index: PolicyIndex, plugin: str) -> Iterator[Finding]:
         for policy in index.cluster.policies:
             for path, what in _USES[known.lack](index, policy):
                 text = f"{what}; {name} is the plugin, and {known.says} ({known.page})."
-                yield Finding("PF364", policy.ref, policy.source, path, text)
+                about = known.lack.name
+                yield Finding("PF364", policy.ref, policy.source, path, text, about=about)
 
 
 def _every(index: PolicyIndex, policy: NetworkPolicy) -> Iterator[tuple[str, str]]:

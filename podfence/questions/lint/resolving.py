@@ -22,6 +22,7 @@ from podfence.policy.networkpolicies import rule_ports
 from podfence.questions.lint.findings import Finding
 from podfence.questions.lint.note import pod_spec
 from podfence.questions.lint.reach import FAMILIES, LintIndex
+from podfence.questions.phrases.matched import grouped
 from podfence.sets import PortSet
 
 _DNS = 53
@@ -212,4 +213,13 @@ def _finding(
             f"No rule allows {who} UDP port 53, to anybody, so no name is resolved there. (No pod "
             f"of the cluster's DNS was read.) {add}"
         )
-    return Finding(code, writer.ref, writer.source, "spec.egress", text, severity)
+    return Finding(
+        code,
+        writer.ref,
+        writer.source,
+        "spec.egress",
+        text,
+        severity,
+        about=missing,
+        names=tuple(group.name for group in grouped(ends)),
+    )

@@ -272,7 +272,8 @@ def _ties(analysis: _Analysis) -> Iterator[Finding]:
             f"({tie.ports}); which of the two is asked first is not defined (podfence goes "
             "by name): give them different priorities"
         )
-        yield Finding("PF222", second.policy, second.source, "spec.priority", text)
+        about = policy_name(first.policy)
+        yield Finding("PF222", second.policy, second.source, "spec.priority", text, about=about)
 
 
 def _catch_alls(index: PolicyIndex, analysis: _Analysis) -> Iterator[Finding]:

@@ -28,6 +28,7 @@ from podfence.questions.lint.findings import Finding
 from podfence.questions.lint.note import pod_spec
 from podfence.questions.lint.reach import LintIndex
 from podfence.questions.lint.surroundings import Surroundings
+from podfence.questions.phrases.matched import grouped
 from podfence.sets import PortSet
 
 _SHOWN = 3
@@ -74,7 +75,8 @@ def _closed_entries(reach: LintIndex, around: Surroundings) -> Iterator[Finding]
             f"This {entry.ref.kind} leads{asked} to {row.to} on port {row.port.partition('/')[2]}. "
             f"{who} may not connect there: {row.because}. Nobody comes in this way."
         )
-        yield Finding("PF337", entry.ref, entry.source, entry.path, text)
+        about = f"{row.to} {row.port}"
+        yield Finding("PF337", entry.ref, entry.source, entry.path, text, about=about)
 
 
 # -- PF338
@@ -221,7 +223,8 @@ def _closed_api(reach: LintIndex, around: Surroundings) -> Iterator[Finding]:
             "it was resolved: allow egress to an ipBlock of the API server's addresses on its own "
             "port, mostly 6443."
         )
-        yield Finding("PF339", ref, policies[ref].source, "spec.egress", text)
+        who = tuple(group.name for group in grouped(ends))
+        yield Finding("PF339", ref, policies[ref].source, "spec.egress", text, names=who)
 
 
 def _uses_api(reach: LintIndex, around: Surroundings, end: Endpoint) -> bool:
@@ -304,4 +307,13 @@ def _meeting(
         f"({label} of their namespaces differs): {', '.join(shown)}{more}."
     )
     ref = ObjectRef("Namespace", "", namespace.name)
-    return Finding("PF355", ref, namespace.source, "metadata.labels", text)
+    spaces = [[reach.index.classes[number].namespace for number in pair] for pair in pairs]
+    return Finding(
+        "PF355",
+        ref,
+        namespace.source,
+        "metadata.labels",
+        text,
+        about=f"{source} to {own}",
+        names=tuple(sorted({f"{near} to {far}" for near, far in spaces})),
+    )

@@ -1,0 +1,63 @@
+"""Fingerprints: what makes a finding the same one in another run.
+
+Rule: it is known by its code, its object, its field, what is written there, and what was found by
+name. Lines, words, numbers of pods and the numbers of items in a list are no part of it: text
+moves, wording is improved, pods come and go, and a rule more moves those after it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import sha256
+
+from msgspec.structs import replace
+
+from podfence.errors import Source
+from podfence.manifests.fieldpaths import Step, parse_path
+from podfence.questions.lint.findings import Finding
+
+_NUMBER = re.compile(r"\[\d+\]")
+Raw = Callable[[Source | None], Mapping[str, object] | None]
+
+
+def fingerprinted(findings: Iterable[Finding], raw: Raw) -> list[Finding]:
+    """The findings with their fingerprints. ``raw``: how an object was written."""
+    seen = Counter[str]()
+    found = []
+    for each in findings:
+        own = _key(each, raw(each.source))
+        seen[own] += 1
+        # Of two that nothing tells apart, as the same rule written twice, the second is another.
+        number = seen[own]
+        parts = own if number == 1 else f"{own}\0{number}"
+        found.append(replace(each, fingerprint=sha256(parts.encode()).hexdigest()[:32]))
+    return found
+
+
+def _key(finding: Finding, written: Mapping[str, object] | None) -> str:
+    path = _NUMBER.sub("[]", finding.path)
+    # What a list item or a selector says is what the finding is about; of a whole section
+    # (spec.egress) other parts may change without any meaning for it.
+    content = ""
+    if "[]" in path or path.endswith("Selector"):
+        value = _value(written, finding.path)
+        content = json.dumps(value, sort_keys=True, default=str)
+    ref = finding.object
+    return "\0".join((finding.code, ref.kind, str(ref), path, content, finding.about))
+
+
+def _value(written: object, path: str) -> object:
+    for step in parse_path(path):
+        written = _item(written, step)
+    return written
+
+
+def _item(written: object, step: Step) -> object:
+    if isinstance(written, Mapping):
+        return written.get(str(step))
+    if isinstance(written, list) and isinstance(step, int) and step < len(written):
+        return written[step]
+    return None
