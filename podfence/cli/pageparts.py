@@ -5,7 +5,8 @@ Rule: a part is made when it is asked for; what two parts need is made once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from importlib.resources import files
 from typing import Any, Final
 
 from msgspec import Struct
@@ -21,6 +22,7 @@ from podfence.questions.audited import audit_notes
 from podfence.questions.dns import map_notes
 from podfence.questions.report import Report
 from podfence.render.problems import problem_data
+from podfence.render.report_html import Assets, report_html
 from podfence.render.report_map import map_data
 from podfence.render.report_names import AsWritten
 from podfence.render.report_rules import rules_data
@@ -42,6 +44,16 @@ class PageParts(Struct, frozen=True):
     shown: AsWritten
     text: bool = True
     tests: ReadTests | None = None
+
+    def page(self, more: Mapping[str, object], without: Collection[str] = ()) -> str:
+        """One file of HTML. ``more``: parts that are made elsewhere, such as a plan; ``without``:
+        parts that it does not hold, and the tests where there are none."""
+        parts = {
+            name: self.part(name)
+            for name in PARTS
+            if name not in without and (name != "tests" or self.tests is not None)
+        }
+        return report_html(self.title, {**parts, **more}, _assets())
 
     def part(self, name: str) -> object:
         """One of ``PARTS`` as JSON values. Raises KeyError for any other name."""
@@ -97,3 +109,11 @@ class PageParts(Struct, frozen=True):
             place = {} if position is None else {"file": position.file, "line": position.line}
             unlisted = {} if doubt.listed_in is None else {"unlisted": True}
             yield {"object": str(doubt), "namespace": doubt.namespace, **place, **unlisted}
+
+
+def _assets() -> Assets:
+    static = files("podfence") / "web" / "static"
+    script, style = (
+        (static / name).read_text(encoding="utf-8") for name in ("report.js", "report.css")
+    )
+    return Assets(script, style)

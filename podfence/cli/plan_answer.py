@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from podfence.flows.seen import FlowRecords
     from podfence.questions.tests.turning import Turning
 
-FORMATS = ("text", "wide", "json", "markdown", "sarif", "github")
+FORMATS = ("text", "wide", "json", "markdown", "sarif", "html", "github")
 
 
 class Tests(Struct, frozen=True):
@@ -38,12 +38,17 @@ class PlanAnswer(Struct, frozen=True):
     order: bool
     seen: FlowRecords | None = None
     tests: Tests | None = None
+    page: Callable[[Mapping[str, object]], str] | None = None
+    """The page of NEW, with further parts."""
 
 
 def answer_text(answer: PlanAnswer, output: str) -> str:
     """Everything, in one format."""
     if output == "json":
         return _json(answer)
+    if output == "html":
+        assert answer.page is not None
+        return answer.page({"plan": _data(answer)})
     if output == "markdown":
         return _markdown(answer)
     if output in ("sarif", "github"):
@@ -53,6 +58,11 @@ def answer_text(answer: PlanAnswer, output: str) -> str:
 
 def _json(answer: PlanAnswer) -> str:
     from podfence.render.jsontext import json_text
+
+    return f"{json_text(_data(answer))}\n"
+
+
+def _data(answer: PlanAnswer) -> dict[str, Any]:
     from podfence.render.plan_json import plan_data
 
     data = plan_data(answer.plan, answer.edits.spots, answer.seen)
@@ -60,7 +70,7 @@ def _json(answer: PlanAnswer) -> str:
         from podfence.render.plan_tests import turning_data
 
         data["tests"] = turning_data(answer.tests.turning, answer.tests.locate)
-    return f"{json_text(data)}\n"
+    return data
 
 
 def _markdown(answer: PlanAnswer) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -185,7 +186,9 @@ def command(
     edits = Edits(*(Texts(each.raw, each.locate) for each in sides))
     revisions = (versions.old, versions.new) if versions else ()
     judged = _judged(read, before, after, names) if read else None
-    shown = PlanAnswer(answer, edits, revisions, top, order, seen, judged)
+    title = f"podfence plan: {_asked_for(revision, context, paths)}"
+    page = partial(_page, after, names, read, title)
+    shown = PlanAnswer(answer, edits, revisions, top, order, seen, judged, page)
     write_outputs(formats, lambda form: answer_text(shown, form))
     if transition is not None:
         _write_temporary(answer, transition)
@@ -197,6 +200,36 @@ def command(
     if (answer.undecided or missing or unread or groundless) and not keep_going:
         return 2
     return 1 if answer.fails(gate) else 0
+
+
+def _asked_for(revision: str | None, context: str | None, paths: Sequence[str]) -> str:
+    """What a page says that it compares."""
+    if revision is not None:
+        return " ".join((revision, *paths))
+    if context is not None:
+        return " ".join((context, *paths))
+    return " -> ".join("standard input" if path == "-" else path for path in paths)
+
+
+def _page(
+    after: Loaded,
+    names: DomainTable,
+    read: ReadTests | None,
+    title: str,
+    parts: Mapping[str, object],
+) -> str:
+    """NEW as ``podfence report`` shows it, with the plan."""
+    from podfence.cli.pageparts import PageParts
+    from podfence.policy.compile import compile_cluster
+    from podfence.questions.report import report
+    from podfence.render.report_names import AsWritten
+
+    index = compile_cluster(after.cluster, names)
+    source = title.removeprefix("podfence plan: ")
+    made = PageParts(
+        after, index, report(index, frozenset()), title, source, AsWritten(), True, read
+    )
+    return made.page(parts)
 
 
 def _judged(read: ReadTests, before: Loaded, after: Loaded, names: DomainTable) -> Tests:

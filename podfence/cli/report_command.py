@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.resources import files
 
 import click
 from msgspec.structs import replace
@@ -28,7 +27,7 @@ from podfence.cli.inputs import (
     input_options,
     pair_namespaces_option,
 )
-from podfence.cli.pageparts import PARTS, PageParts
+from podfence.cli.pageparts import PageParts
 from podfence.cli.terminal import echo
 from podfence.cli.testinputs import read_tests, tests_option
 from podfence.collector import collector_paused
@@ -39,7 +38,6 @@ from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import DomainTable
 from podfence.questions.phrases.words import some
 from podfence.questions.report import report
-from podfence.render.report_html import Assets, report_html
 from podfence.render.report_names import Anonymous, AsWritten
 from podfence.text import printable
 
@@ -118,13 +116,8 @@ def command(
         source = called(inputs, loaded)
         title = title or ("podfence" if anonymise else f"podfence: {source}")
         made = PageParts(loaded, index, found, title, source, shown, not no_text, promises)
-        left_out = {"findings"} if anonymise else set()  # they quote names
-        if promises is None:
-            left_out.add("tests")
-        parts = {name: made.part(name) for name in PARTS if name not in left_out}
-        if before:
-            parts["plan"] = _plan(before, inputs, loaded, names)
-        page = report_html(title, parts, _assets())
+        changes = {"plan": _plan(before, inputs, loaded, names)} if before else {}
+        page = made.page(changes, {"findings"} if anonymise else ())  # they quote names
     _write(target, page.encode("utf-8", "replace"))
     if loaded.doubts:
         pods = sum(len(g.pods) for g in found.map.groups if g.number in found.open_groups)
@@ -154,14 +147,6 @@ def _plan(
     answer = plan(old.cluster, after.cluster, names)
     sides = (Texts(each.raw, each.locate) for each in (old, after))
     return plan_data(answer, Edits(*sides).spots)
-
-
-def _assets() -> Assets:
-    static = files("podfence") / "web" / "static"
-    script, style = (
-        (static / name).read_text(encoding="utf-8") for name in ("report.js", "report.css")
-    )
-    return Assets(script, style)
 
 
 def _write(target: str, page: bytes) -> None:

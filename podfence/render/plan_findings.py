@@ -11,10 +11,12 @@ from msgspec import Struct
 
 from podfence.questions.phrases.words import count
 from podfence.questions.plan.blame import Blame
+from podfence.questions.plan.order import Order
 from podfence.questions.plan.outcomes import Outcome, OutcomeScope
 from podfence.questions.plan.plan import Plan
 from podfence.questions.plan.used import ChangedUse
 from podfence.render.plan_edits import SIGNS, Spot
+from podfence.render.plan_order import step_words
 from podfence.render.plan_text import (
     Spots,
     causes_of,
@@ -31,26 +33,32 @@ PLAN_CODES: Mapping[str, str] = {
     "PF403": "a change opens a way in from outside addresses",
     "PF404": "a change opens a way out to outside addresses",
     "PF405": "a change opens something for pods to come",
+    "PF406": "a change closes connections that passed when they were seen",
+    "PF407": "a change has no order that is safe at every step",
 }
 """Codes of what a plan finds, with their meaning in one line."""
-CLOSES = "PF402"
+CLOSES, CUTS, UNSAFE = "PF402", "PF406", "PF407"
 _SHOWN = 4
 
 
 class PlanFinding(Struct, frozen=True):
     """``code`` and what it is about. ``message`` is safe to print. ``spots``: the edits' places;
-    ``key``: tells the finding from others whatever line it stands on. ``in_use``: whether something
-    closes that passed when it was seen."""
+    ``key``: tells the finding from others whatever line it stands on."""
 
     code: str
     message: str
     spots: tuple[Spot, ...]
     key: str
-    in_use: bool = False
 
 
 def findings_of(plan: Plan, spots: Spots) -> Iterator[PlanFinding]:
-    """All findings: of ways in and out first."""
+    """All findings: of ways in and out first, steps that do harm last."""
+    yield from _of_causes(plan, spots)
+    if plan.order is not None:
+        yield from _of_steps(plan, plan.order, spots)
+
+
+def _of_causes(plan: Plan, spots: Spots) -> Iterator[PlanFinding]:
     for outcomes, coming in ((plan.outcomes, False), (plan.newcomers, True)):
         for cause in causes_of(outcomes):
             by_code: dict[str, list[Outcome]] = {}
@@ -61,13 +69,26 @@ def findings_of(plan: Plan, spots: Spots) -> Iterator[PlanFinding]:
             title = ", ".join(f"{SIGNS[edit.kind]} {edit_name(edit)}" for edit in edits)
             places = tuple(spot for edit in edits for spot in spots(edit))
             remark = mode_words(cause.blame, len(edits))
+            cut = [] if coming else _cut(plan, cause.blame)
+            if cut and CLOSES in by_code:
+                by_code[CUTS] = by_code.pop(CLOSES)
             for code, members in sorted(by_code.items()):
                 lines = [f"{PLAN_CODES[code]}: {title}", *([remark] if remark else [])]
                 lines += _outcomes(members)
-                cut = _cut(plan, cause.blame) if code == CLOSES and not coming else []
-                lines += _uses(cut)
+                lines += _uses(cut) if code == CUTS else []
                 key = f"{code} {cause.blame.mode.value} {title}"
-                yield PlanFinding(code, "\n".join(lines), places, key, bool(cut))
+                yield PlanFinding(code, "\n".join(lines), places, key)
+
+
+def _of_steps(plan: Plan, order: Order, spots: Spots) -> Iterator[PlanFinding]:
+    edits = {edit.ref: edit for edit in plan.edits}
+    for number, step in enumerate(order.steps, start=1):
+        if step.cuts or step.opens:
+            line = f"{PLAN_CODES[UNSAFE]}: step {number} of {len(order.steps)}: {step_words(step)}"
+            edit = edits.get(step.ref)
+            places = () if edit is None else tuple(spots(edit))
+            key = f"{UNSAFE} {step.verb.value} {step.ref.kind} {step.ref}"
+            yield PlanFinding(UNSAFE, line, places, key)
 
 
 def _codes(outcome: Outcome, *, coming: bool) -> Iterator[str]:

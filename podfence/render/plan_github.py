@@ -8,7 +8,7 @@ from podfence.questions.phrases.words import count
 from podfence.render.annotations import SHOWN, annotation
 from podfence.render.plan_findings import CLOSES, PLAN_CODES, PlanFinding
 
-_ORDER = ("PF403", "PF404", "PF401", "PF405", "PF402")
+_ORDER = ("PF403", "PF404", "PF406", "PF401", "PF405", "PF407", "PF402")
 
 
 def workflow_commands(
@@ -16,7 +16,7 @@ def workflow_commands(
 ) -> Iterator[str]:
     """One line each. ``revisions``: what stands before the names of files that were read out of
     git."""
-    found = sorted(findings, key=lambda each: (_ORDER.index(each.code), not each.in_use))
+    found = sorted(findings, key=lambda each: _ORDER.index(each.code))
     for finding in found[:SHOWN]:
         yield _annotation(finding, revisions)
     if len(found) > SHOWN:
@@ -25,7 +25,7 @@ def workflow_commands(
 
 
 def _annotation(finding: PlanFinding, revisions: Iterable[str]) -> str:
-    level = "notice" if finding.code == CLOSES and not finding.in_use else "warning"
+    level = "notice" if finding.code == CLOSES else "warning"
     title = f"podfence {finding.code}: {PLAN_CODES[finding.code]}"
     spot = next((s for s in finding.spots if s.position is not None and not s.old), None)
     place = spot.position if spot is not None else None

@@ -30,13 +30,14 @@ def _lines(order: Order | None) -> Iterator[str]:
     else:
         yield "order: none was found that is safe at every step; this one does least harm"
     for number, step in enumerate(order.steps, start=1):
-        yield f"  {number}. {_words(step)}"
+        yield f"  {number}. {step_words(step)}"
     for helper in order.temporary:
         yield "---"
         yield from (line.rstrip("\n") for line in yaml_lines(policy_manifest(helper)))
 
 
-def _words(step: ApplyStep) -> str:
+def step_words(step: ApplyStep) -> str:
+    """``create NetworkPolicy shop/db: cuts 3 pairs until later steps``, safe to print."""
     kept = " (temporary)" if step.temporary else ""
     harm = [
         f"{verb} {count(number, 'pair')}"

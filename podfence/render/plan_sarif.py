@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from hashlib import sha256
 
 from podfence.render.plan_edits import Spot
-from podfence.render.plan_findings import CLOSES, PLAN_CODES, PlanFinding
+from podfence.render.plan_findings import CLOSES, CUTS, PLAN_CODES, PlanFinding
 from podfence.render.sarif import file_of, sarif_place, sarif_run
 
-_LEVELS = {"PF403": "error", "PF404": "error", CLOSES: "note"}
+_LEVELS = {"PF403": "error", "PF404": "error", CUTS: "error", CLOSES: "note"}
 """Every other code is a warning."""
 
 
@@ -24,7 +24,7 @@ def _result(finding: PlanFinding, revisions: Iterable[str]) -> dict[str, object]
     shown = sorted(there, key=lambda spot: spot.old)[:1]
     result: dict[str, object] = {
         "ruleId": finding.code,
-        "level": "warning" if finding.in_use else _LEVELS.get(finding.code, "warning"),
+        "level": _LEVELS.get(finding.code, "warning"),
         "message": {"text": finding.message},
         "locations": [_location(spot, revisions) for spot in shown],
         "partialFingerprints": {"podfencePlan/v1": sha256(finding.key.encode()).hexdigest()},

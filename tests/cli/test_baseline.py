@@ -115,7 +115,7 @@ def test_words_and_weight_are_no_part_of_a_fingerprint() -> None:
     finding = Finding(
         "PF341", ObjectRef("NetworkPolicy", "shop", "web"), source, "spec.egress[0]", "a"
     )
-    written = {"spec": {"egress": [{"to": []}, {"to": []}]}}
+    written: dict[str, object] = {"spec": {"egress": [{"to": []}, {"to": []}]}}
 
     def name(path: str, text: str) -> str:
         other = Finding(finding.code, finding.object, source, path, text)

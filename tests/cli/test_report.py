@@ -89,6 +89,22 @@ def test_the_plan_is_what_plan_says() -> None:
     assert written(*CHANGE).data["plan"] == json.loads(done.out)
 
 
+def test_plan_writes_the_same_page() -> None:
+    """NEW with its plan, and with the tests of ``--tests``."""
+    plan = ["plan", "examples/shop/policies", "examples/plan", "-f", SHOP, "--exclude", "policies/"]
+    page = Page(podfence([*plan, "-o", "html"]).out)
+    assert page.title == "podfence plan: examples/shop/policies -> examples/plan"
+    about, own = page.data, written(*CHANGE).data
+    assert about.pop("about").keys() == own.pop("about").keys()
+    assert about == own
+
+    more = ["--tests", "examples/tests/shop.podfence.yaml", "--flows", "examples/flows/shop.csv"]
+    data = Page(podfence([*plan, *more, "--order", "-o", "html"]).out).data
+    assert violations(data, schema("report"), schema("report")) == []
+    assert violations(data["plan"], schema("plan"), schema("plan")) == []
+    assert data["tests"]
+
+
 def test_the_findings_are_what_check_says() -> None:
     done = podfence(["check", "-f", "examples/gotchas", "-o", "json"])
     found = written("-f", "examples/gotchas").data["findings"]

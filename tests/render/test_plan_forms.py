@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,13 +12,13 @@ from podfence.errors import Position, Source
 from podfence.model.cluster import Cluster, ClusterObject
 from podfence.questions.plan.plan import Plan, plan
 from podfence.render.plan_edits import Edits, Texts
-from podfence.render.plan_findings import findings_of
+from podfence.render.plan_findings import PlanFinding, findings_of
 from podfence.render.plan_github import workflow_commands
 from podfence.render.plan_json import plan_data
 from podfence.render.plan_markdown import LIMIT, cell, render_markdown
 from podfence.render.plan_sarif import sarif_data
 from podfence.render.plan_text import LINES, Spots, render_plan
-from podfence.testing.builders import namespace, pod, policy
+from podfence.testing.builders import namespace, peer, pod, policy, rule
 
 HOSTILE = "x`|<b>@all\n::error::,file=%0A```\x1b[31m"
 
@@ -116,6 +117,38 @@ def test_fingerprints_are_unique_and_know_no_lines() -> None:
     prints = [_fingerprints(answer, each) for each in (edits, moved)]
     assert prints[0] == prints[1]
     assert len({str(p) for p in prints[0]}) == len(prints[0]) > 0
+
+
+def test_steps_that_do_harm_are_findings() -> None:
+    """A label and the policy that asks for it change together: either one first cuts."""
+
+    def side(name: str) -> list[ClusterObject]:
+        allow = policy("shop/db", {"app": "db"}, ingress=[rule(peer(pods={"app": name}))])
+        return [
+            namespace("shop"),
+            replace(pod("shop/web", {"app": name}, addresses=["10.0.0.1"]), source=Source("w")),
+            pod("shop/db", {"app": "db"}, addresses=["10.0.0.2"]),
+            replace(allow, source=Source("x")),
+        ]
+
+    old, new = (Cluster.of(side(name)) for name in ("web", "api"))
+    edits = Edits(texts(), texts())
+    without = list(findings_of(plan(old, new), edits.spots))
+    assert "PF407" not in {each.code for each in without}
+    found = list(findings_of(plan(old, new, order=True), edits.spots))
+    unsafe = [each for each in found if each.code == "PF407"]
+    assert unsafe
+    assert all("cuts 1 pair until later steps" in each.message for each in unsafe)
+    assert all(each.spots for each in unsafe)
+    assert found[: len(without)] == without
+    levels = [r["level"] for r in _results(found) if r["ruleId"] == "PF407"]
+    assert set(levels) == {"warning"}
+
+
+def _results(found: Sequence[PlanFinding]) -> list[dict[str, object]]:
+    data: Any = sarif_data(found)
+    results: list[dict[str, object]] = data["runs"][0]["results"]
+    return results
 
 
 def _fingerprints(answer: Plan, edits: Edits) -> list[object]:

@@ -188,12 +188,15 @@ class _Ordering:
             self._left -= 1
             if self._left < 0:
                 raise _TooMuch
+            cut = opened = False
             for family in (4, 6):
                 both, either = self._versions(source, destination, family)
                 now = world.ports(source, destination, family)
                 if now is not None:
-                    cuts += bool(both - now)
-                    opens += bool(now - either)
+                    cut |= bool(both - now)
+                    opened |= bool(now - either)
+            cuts += cut
+            opens += opened
         return ApplyStep(verb, ref, cuts, opens, any(ref == helper.ref for helper in helpers))
 
     def _versions(self, source: int, destination: int, family: int) -> tuple[PortSet, PortSet]:
