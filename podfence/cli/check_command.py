@@ -133,13 +133,14 @@ def command(
     def run() -> int:
         loaded, judged = read()
         if fix or fix_diff:
-            from podfence.cli.fixing import fixes_for, show_fixes, write_fixes
+            from podfence.cli.editedfiles import write_edits
+            from podfence.cli.fixing import fixes_for, show_fixes
 
             fixed = fixes_for(loaded, judged.new)
             if fix_diff:
                 show_fixes(fixed, loaded, diff=True)
                 return 1 if fixed.made else 0
-            write_fixes(fixed.texts)
+            write_edits(fixed.texts, "--fix")
             show_fixes(fixed, loaded, diff=False)
             loaded, judged = read()
         if write_baseline is not None:

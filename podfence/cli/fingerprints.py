@@ -16,7 +16,7 @@ from hashlib import sha256
 from msgspec.structs import replace
 
 from podfence.errors import Source
-from podfence.manifests.fieldpaths import Step, parse_path
+from podfence.manifests.fieldpaths import PathStep, parse_path
 from podfence.questions.lint.findings import Finding
 
 _NUMBER = re.compile(r"\[\d+\]")
@@ -55,7 +55,7 @@ def _value(written: object, path: str) -> object:
     return written
 
 
-def _item(written: object, step: Step) -> object:
+def _item(written: object, step: PathStep) -> object:
     if isinstance(written, Mapping):
         return written.get(str(step))
     if isinstance(written, list) and isinstance(step, int) and step < len(written):

@@ -1,22 +1,19 @@
-"""``check --fix`` and ``--fix-diff``: clear repairs, each proved by the engine, written whole.
+"""``check --fix`` and ``--fix-diff``: clear repairs, each proved by the engine.
 
-Rule: a fix that opens what the edited policy does not say is withdrawn. All files are written, or
-none is.
+Rule: a fix that opens what the edited policy does not say is withdrawn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from difflib import unified_diff
 
 from msgspec import Struct
 
+from podfence.cli.editedfiles import require_as_read, show_diff
 from podfence.cli.terminal import echo
 from podfence.errors import PodfenceError
 from podfence.manifests.load import Loaded
 from podfence.manifests.rewrite import Rewritten, rewritten
-from podfence.manifests.wholefiles import ReadOnlyFile, replace_whole
 from podfence.manifests.yamledit import CannotEdit
 from podfence.policy.compile import compile_cluster
 from podfence.policy.domains import NO_NAMES
@@ -61,7 +58,7 @@ def fixes_for(loaded: Loaded, findings: Iterable[Finding]) -> Fixed:
     for fix in wanted[:_MOST]:
         try:
             then = rewritten(loaded, [*_edits(made), fix.edit])
-            _require_as_read(then.texts)
+            require_as_read(then.texts)
         except CannotEdit as error:
             withdrawn.append((fix, error.message))
             continue
@@ -75,17 +72,6 @@ def fixes_for(loaded: Loaded, findings: Iterable[Finding]) -> Fixed:
     return Fixed(tuple(made), tuple(withdrawn), now.texts, found)
 
 
-def _require_as_read(texts: Mapping[str, tuple[str, str]]) -> None:
-    """Raises CannotEdit for a file of other bytes than its text was read as."""
-    for file, (before, _) in texts.items():
-        with suppress(OSError), open(file, "rb") as stream:
-            if stream.read() != before.encode():
-                raise CannotEdit(
-                    "the file has line ends of another kind, a byte order mark or another "
-                    "encoding, or was changed meanwhile; edit it by hand"
-                )
-
-
 def _edits(fixes: Sequence[Fix]) -> Iterator[ObjectPatch]:
     for fix in fixes:
         yield fix.edit
@@ -94,17 +80,7 @@ def _edits(fixes: Sequence[Fix]) -> Iterator[ObjectPatch]:
 def show_fixes(fixed: Fixed, loaded: Loaded, *, diff: bool) -> None:
     """Say what was done, or with ``diff`` what would be."""
     if diff:
-        for file, (before, after) in sorted(fixed.texts.items()):
-            lines = unified_diff(
-                before.splitlines(keepends=True),
-                after.splitlines(keepends=True),
-                f"a/{file.lstrip('/')}",
-                f"b/{file.lstrip('/')}",
-            )
-            for line in lines:
-                echo("\t".join(map(printable, line.rstrip("\n").split("\t"))))
-                if not line.endswith("\n"):
-                    echo("\\ No newline at end of file")
+        show_diff(fixed.texts)
     verb = "would fix" if diff else "fixed"
     err = not diff
     for fix in fixed.made:
@@ -127,25 +103,3 @@ def _said(fix: Fix, loaded: Loaded, what: str) -> str:
     place = f"{printable(str(position))}: " if position else ""
     finding = fix.finding
     return f"{place}{finding.code}: NetworkPolicy {printable(str(fix.policy))}: {what}"
-
-
-def write_fixes(texts: Mapping[str, tuple[str, str]]) -> None:
-    """Put the new texts in place, all or none. Raises PodfenceError where that is not possible, for
-    a file that is not as it was read, and for one that nobody is meant to write to."""
-
-    def confirm() -> None:
-        for file, (before, _) in texts.items():
-            with open(file, encoding="utf-8", newline="") as stream:
-                if stream.read() != before:
-                    said = f"{printable(file)} was changed meanwhile; run it again"
-                    raise PodfenceError(f"--fix: {said}")
-
-    try:
-        replace_whole({file: after.encode() for file, (_, after) in texts.items()}, confirm)
-    except ReadOnlyFile as error:
-        named = printable(str(error.filename))
-        said = f"{named} is not to be written to (mode {error.mode:04o}); chmod u+w it first"
-        raise PodfenceError(f"--fix: nothing was changed: {said}") from error
-    except OSError as error:
-        said = f"{error.strerror}: {printable(str(error.filename))}"
-        raise PodfenceError(f"--fix: nothing was changed: {said}") from error

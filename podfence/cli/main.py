@@ -40,6 +40,7 @@ COMMANDS = {
     "suggest": "Suggest policies for traffic that was seen.",
     "test": "Judge whether the cluster keeps what test files promise.",
     "check": "Validate manifests as the API server would.",
+    "simplify": "Say which rules can go while every verdict stays.",
     "report": "Write one HTML file that shows who can reach whom, and why.",
     "serve": "Show that page from this machine; it follows the files.",
     "get": "Write what podfence reads of a cluster, safe to send to somebody.",

@@ -34,6 +34,13 @@ class Rewritten(Struct, frozen=True):
 
 def rewritten(loaded: Loaded, edits: Sequence[ObjectPatch | NewObject]) -> Rewritten:
     """What edits make of the files. Raises CannotEdit, and then none of them may be made."""
+    return Rewritten(edited_texts(loaded, edits), _cluster(loaded, edits))
+
+
+def edited_texts(
+    loaded: Loaded, edits: Sequence[ObjectPatch | NewObject]
+) -> dict[str, tuple[str, str]]:
+    """Old and new text of the files of edits. Raises CannotEdit as ``rewritten``."""
     by_document: dict[tuple[str, int], list[ObjectPatch | NewObject]] = defaultdict(list)
     for edit in edits:
         source = edit.after if isinstance(edit, NewObject) else edit.source
@@ -42,7 +49,7 @@ def rewritten(loaded: Loaded, edits: Sequence[ObjectPatch | NewObject]) -> Rewri
     for (file, _), members in sorted(by_document.items(), reverse=True):
         before, text = texts.get(file) or (_text(loaded, members[0]),) * 2
         texts[file] = before, _in_document(loaded, text, members)
-    return Rewritten(texts, _cluster(loaded, edits))
+    return texts
 
 
 def _source(edit: ObjectPatch | NewObject) -> Source:

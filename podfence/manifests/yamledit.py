@@ -18,7 +18,7 @@ from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNo
 from podfence.errors import PodfenceError
 from podfence.manifests.fieldpaths import FieldSteps, PathStep, parse_path
 from podfence.manifests.yamlreader import compose_or_none
-from podfence.questions.repair.changes import Append, FieldEdit, Rename, SetField, applied
+from podfence.questions.repair.changes import Append, FieldEdit, Remove, Rename, SetField, applied
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -86,6 +86,8 @@ def _with_prefix(path: str, change: FieldEdit) -> FieldEdit:
             return SetField(joined, change.value)
         case Rename():
             return Rename(joined, change.name)
+        case Remove():
+            return Remove(joined, change.remarks)
 
 
 def _value(text: str) -> Any:
@@ -112,6 +114,11 @@ def _span(text: str, prefix: FieldSteps, change: FieldEdit) -> Span:
             return writer.put(parent, last, change.value)
         case Append():
             return writer.append(parent, str(last), change.value)
+        case Remove():
+            span = writer.without(parent, last)
+            if not change.remarks and "#" in text[span.start : span.end]:
+                raise CannotEdit("it has a remark of its own")
+            return span
 
 
 def _below(node: Node, step: PathStep) -> tuple[Node, Node]:
@@ -171,6 +178,30 @@ class _Writer:
         start = self._colon(known[0])
         column = known[0].start_mark.column
         return Span(start, max(self._end(node), start), self._item(value, column))
+
+    def without(self, parent: Node, last: PathStep) -> Span:
+        """A list with one item less. Remarks on lines of their own above the item, as far to the
+        left as its dash, are about it and go with it."""
+        item = _below(parent, last)[1]
+        if not isinstance(parent, SequenceNode) or len(parent.value) < 2:
+            raise CannotEdit("it is no item beside others; edit it by hand")
+        assert isinstance(last, int)
+        if parent.flow_style:
+            if last + 1 < len(parent.value):
+                return Span(item.start_mark.index, parent.value[last + 1].start_mark.index, "")
+            return Span(self._end(parent.value[last - 1]), self._end(item), "")
+        column = parent.start_mark.column
+        dash = self._text.rfind("-", 0, item.start_mark.index)
+        start = self._text.rfind("\n", 0, dash) + 1
+        between = self._text[dash + 1 : item.start_mark.index]
+        if between.strip() or self._text[start:dash] != " " * column:
+            raise CannotEdit("the item shares a line with another; edit it by hand")
+        while start > 0:
+            above = self._text.rfind("\n", 0, start - 1) + 1
+            if not self._text.startswith(f"{' ' * column}#", above):
+                break
+            start = above
+        return Span(start, min(self._line_end(self._end(item)) + 1, len(self._text)), "")
 
     def _add_key(self, parent: Node, key: str, value: Any) -> Span:
         if not isinstance(parent, MappingNode):

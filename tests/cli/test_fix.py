@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
-from podfence.cli.fixing import fixes_for, write_fixes
+from podfence.cli.editedfiles import write_edits
+from podfence.cli.fixing import fixes_for
 from podfence.engine.evaluate import evaluate
 from podfence.errors import PodfenceError
 from podfence.library.input import Input, load
@@ -143,7 +144,7 @@ def test_a_file_that_changed_meanwhile_stops_all(two: dict[str, tuple[str, str]]
     last.write_text("other")
 
     with pytest.raises(PodfenceError, match="was changed meanwhile"):
-        write_fixes(two)
+        write_edits(two, "--fix")
 
     assert [Path(path).read_text() for path in two] == ["old", "other"]
     assert len(list(last.parent.iterdir())) == 2
@@ -170,7 +171,7 @@ def test_an_error_shows_the_name_of_a_file_and_does_not_act_on_the_terminal(
     spoil(path)
 
     with pytest.raises(PodfenceError, match=r"a\\x1b\[2Jb") as raised:
-        write_fixes({str(path): ("old", "new")})
+        write_edits({str(path): ("old", "new")}, "--fix")
 
     assert "\x1b" not in str(raised.value)
 
@@ -190,7 +191,7 @@ def test_files_are_written_all_or_none(
     monkeypatch.setattr(os, "replace", failing)
 
     with pytest.raises(PodfenceError, match="nothing was changed: No space left"):
-        write_fixes(two)
+        write_edits(two, "--fix")
 
     assert [Path(path).read_text() for path in two] == ["old", "old"]
     assert len(list(Path(next(iter(two))).parent.iterdir())) == 2
@@ -202,7 +203,7 @@ def test_a_link_stays_a_link_and_a_mode_stays(tmp_path: Path) -> None:
     path.chmod(0o640)
     link.symlink_to(path)
 
-    write_fixes({str(link): ("old", "new")})
+    write_edits({str(link): ("old", "new")}, "--fix")
 
     assert (link.is_symlink(), path.read_text(), path.stat().st_mode & 0o777) == (
         True,
@@ -220,7 +221,7 @@ def test_a_file_that_nobody_may_write_to_stays_and_so_do_the_others(
     last.chmod(mode)
 
     with pytest.raises(PodfenceError, match=rf"nothing was changed: .* \(mode {mode:04o}\); chmod"):
-        write_fixes(two)
+        write_edits(two, "--fix")
 
     assert [Path(path).read_text() for path in two] == ["old", "old"]
     assert len(list(last.parent.iterdir())) == 2
@@ -264,7 +265,7 @@ def check_slip(rng: Random, tree: Path) -> Checked:
         if not fixed.made:
             return Checked(withdrawn=bool(fixed.withdrawn))
         before = load(tree)
-        write_fixes(fixed.texts)
+        write_edits(fixed.texts, "--fix")
         after = load(tree)
         policies = {fix.policy for fix in fixed.made}
         flows = list(opened_flows(before, after))

@@ -22,6 +22,7 @@ BAD_NAMES = "--resolve tests/cli/inputs/bad-names"
 MISTAKES = "-f examples/tiers/cluster/pods.yaml -f examples/tiers/mistakes"
 OLDER = "-f tests/cli/inputs/older.yaml"
 OTHERS = "-f tests/cli/inputs/others.yaml"
+REPEATED = f"{SHOP} -f examples/simplify --exclude policies/db.yaml"
 PLAN = "examples/shop/policies examples/plan -f examples/shop --exclude policies/"
 CLOSING = "tests/cli/inputs/plan/flat.yaml tests/cli/inputs/plan/closed.yaml"
 BACK = "examples/plan examples/shop/policies -f examples/shop --exclude policies/"
@@ -117,6 +118,10 @@ COMMANDS = {
     "why-repair-tier": f"why blue/web red/web:8080 {TIERS} --repair",
     "why-wrong-port": f"why monitoring/prometheus shop/db:5432 {SHOP}",
     "suggest": f"suggest --flows {FLOWS}/hubble.jsonl {OPEN}",
+    "simplify": f"simplify {REPEATED}",
+    "simplify-join": f"simplify {REPEATED} --join --check",
+    "simplify-json": f"simplify {REPEATED} --join -o json",
+    "simplify-nothing": f"simplify {SHOP} --check",
     "suggest-text": f"suggest -o text --flows {FLOWS}/hubble.jsonl {OPEN}",
     "suggest-json": f"suggest -o json --flows {FLOWS}/hubble.jsonl {OPEN}",
     "suggest-outside": f"suggest shop/frontend --outside any --flows {FLOWS}/shop.csv {OPEN}",

@@ -248,6 +248,21 @@ def test_describe_speaks_of_the_pods(name: str) -> None:
     assert "NetworkPolicy shop/open" in done.out
 
 
+def test_what_can_go_is_named(name: str, tmp_path: Path) -> None:
+    items = json.loads(manifests(name))["items"]
+    for item in items:
+        for rules in (item.get("spec") or {}).get("ingress") or ():
+            if rules.get("from"):
+                rules["from"] *= 2
+    (tmp_path / "a.json").write_text(
+        json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    )
+    done = podfence(["simplify", "-f", str(tmp_path)])
+    assert done.status in (0, 2)
+    assert harmful(done.out + done.err) == set()
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_check_counts_the_objects(name: str) -> None:
     done = run(name, "check")
     *notes, _ = done.out.splitlines()

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from podfence.manifests.yamledit import CannotEdit, edited, new_document
-from podfence.questions.repair.changes import Append, FieldEdit, Rename, SetField, applied
+from podfence.questions.repair.changes import Append, FieldEdit, Remove, Rename, SetField, applied
 
 BLOCK = """\
 # who may reach the database
@@ -129,3 +129,66 @@ def test_words_that_kubectl_reads_as_true_are_quoted_in_a_new_document() -> None
     text = new_document({"metadata": {"namespace": "y", "name": "web"}, "no": "off"})
 
     assert text == '---\nmetadata:\n  namespace: "y"\n  name: web\n"no": "off"\n'
+
+
+LISTS = """\
+spec:
+  ingress:
+  # the front end
+  - from: [{podSelector: {matchLabels: {app: web}}}, {podSelector: {}}]   # two
+    ports:
+    - port: 80
+    - {port: 443}  # also TLS
+  # jobs
+  # of the night
+  - from:
+    - podSelector: {matchLabels: {app: job}}
+
+  # everybody
+  - ports: [{port: 1}, {port: 2},
+            {port: 3}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "gone"),
+    [
+        ("spec.ingress[0]", LISTS[LISTS.index("  # the front") : LISTS.index("  # jobs")]),
+        ("spec.ingress[1]", LISTS[LISTS.index("  # jobs") : LISTS.index("\n  # everybody")]),
+        ("spec.ingress[2]", LISTS[LISTS.index("  # everybody") :]),
+        ("spec.ingress[0].from[0]", "{podSelector: {matchLabels: {app: web}}}, "),
+        ("spec.ingress[0].from[1]", ", {podSelector: {}}"),
+        ("spec.ingress[0].ports[0]", "    - port: 80\n"),
+        ("spec.ingress[0].ports[1]", "    - {port: 443}  # also TLS\n"),
+        ("spec.ingress[2].ports[1]", "{port: 2},\n            "),
+        ("spec.ingress[2].ports[2]", ",\n            {port: 3}"),
+    ],
+)
+def test_an_item_goes_with_the_remarks_above_it_and_nothing_else(path: str, gone: str) -> None:
+    assert LISTS.count(gone) == 1
+    assert edited(LISTS, (), [Remove(path)]) == LISTS.replace(gone, "")
+    if "#" in gone:
+        with pytest.raises(CannotEdit, match="remark of its own"):
+            edited(LISTS, (), [Remove(path, remarks=False)])
+    else:
+        assert edited(LISTS, (), [Remove(path, remarks=False)]) == LISTS.replace(gone, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("a:\n- 1\n", "a[0]"),  # what a list without items means is another question
+        ("a: [1]\n", "a[0]"),
+        ("a:\n- - 1\n  - 2\n", "a[0][0]"),
+        ("a: {b: 1, c: 2}\n", "a.b"),
+        ("a:\n- 1\n- 2\n", "a[7]"),
+    ],
+)
+def test_an_item_that_cannot_go_alone_stays(text: str, path: str) -> None:
+    with pytest.raises(CannotEdit):
+        edited(text, (), [Remove(path)])
+
+
+def test_items_of_json_go_too() -> None:
+    made = edited('{"a": [1, {"b": [2, 3]}, 4]}', (), [Remove("a[1].b[1]"), Remove("a[0]")])
+    assert made == '{"a": [{"b": [2]}, 4]}'

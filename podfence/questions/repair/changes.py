@@ -38,7 +38,15 @@ class Rename(Struct, frozen=True):
     name: str
 
 
-FieldEdit = Append | SetField | Rename
+class Remove(Struct, frozen=True):
+    """The list item that ``path`` ends with is no longer there; others of its list are.
+    ``remarks``: whether comments in it may go with it."""
+
+    path: str
+    remarks: bool = True
+
+
+FieldEdit = Append | SetField | Rename | Remove
 
 
 class ObjectPatch(Struct, frozen=True):
@@ -72,6 +80,10 @@ def applied(value: Json, changes: Sequence[FieldEdit]) -> Json:
                 parent[last] = [*(before or ()), change.value]
             case SetField():
                 parent[last] = change.value
+            case Remove():
+                if not isinstance(parent, list) or not isinstance(last, int) or len(parent) < 2:
+                    raise TypeError(f"{change.path} is no item beside others")
+                del parent[last]
             case Rename():
                 if change.name in _mapping(parent):
                     raise KeyError(change.name)  # a key twice: no server reads that

@@ -1,0 +1,1 @@
+"""The same verdicts by fewer rules."""

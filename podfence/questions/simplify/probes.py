@@ -1,0 +1,82 @@
+"""Pods that nobody has made, with labels drawn from the selectors of the policies.
+
+Rule: they are the same on both sides of a comparison, so that two clusters that differ in their
+policies alone are asked about far more than the pods of today.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from random import Random
+
+from msgspec.structs import replace
+
+from podfence.model.cluster import Cluster, assign_addresses
+from podfence.model.meta import METADATA_NAME_LABEL, Labels, ObjectRef, labels_of
+from podfence.model.networkpolicy import NetworkPolicy, Protocol
+from podfence.model.objects import ContainerPort, Namespace, Pod
+from podfence.model.selectors import LabelSelector
+from podfence.questions.plan.newcomers import KIND, NAME
+
+_SPACES = 12
+"""Namespaces that nobody has made."""
+_MOST_LABELS = 4
+_Words = dict[str, dict[str, None]]
+"""Values by key."""
+
+
+def with_probes(cluster: Cluster, policies: Iterable[NetworkPolicy], number: int) -> Cluster:
+    """The cluster with ``number`` such pods, in its namespaces and in new ones. ``policies``: those
+    whose selectors and port names are drawn from; the same ones give the same pods."""
+    policies = tuple(policies)
+    drawn = Random(number)  # noqa: S311 - the same draw in every run
+    of_pods, of_spaces = _Words(), _Words()
+    names: dict[tuple[str, Protocol], None] = {}
+    for policy in policies:
+        _note(of_pods, policy.pod_selector)
+        for rule in (*policy.ingress, *policy.egress):
+            for peer in rule.peers:
+                _note(of_pods, peer.pod_selector)
+                _note(of_spaces, peer.namespace_selector)
+            names |= {(p.port, p.protocol): None for p in rule.ports if isinstance(p.port, str)}
+    spaces = dict(cluster.namespaces)
+    for at in range(_SPACES):
+        name = f"{NAME}{at}"
+        said = {**dict(_labels(drawn, of_spaces)), METADATA_NAME_LABEL: name}
+        spaces[name] = Namespace(name, labels_of(said))
+    # Half of them where policies select, the others where they may be peers alone.
+    own = sorted({policy.ref.namespace for policy in policies} & spaces.keys())
+    pods = []
+    for at in range(number):
+        space = drawn.choice(own if own and at % 2 else sorted(spaces))
+        ports = tuple(
+            ContainerPort(name, drawn.randint(1, 65535), protocol)
+            for name, protocol in names
+            if drawn.random() < 0.5
+        )
+        owner = ObjectRef(KIND, space, f"{NAME}probe{at}")
+        labels = _labels(drawn, of_pods)
+        pods.append(Pod(space, f"{NAME}probe{at}", labels, ports=ports, owner=owner))
+    every = assign_addresses((*cluster.pods, *pods))
+    return replace(cluster, namespaces=spaces, pods=every)
+
+
+def _note(words: _Words, selector: LabelSelector | None) -> None:
+    for key, value in _asked(selector):
+        words.setdefault(key, {})[value] = None
+
+
+def _asked(selector: LabelSelector | None) -> Iterator[tuple[str, str]]:
+    if selector is not None:
+        yield from selector.match_labels
+        for each in selector.match_expressions:
+            yield from ((each.key, value) for value in each.values or ("",))
+
+
+def _labels(drawn: Random, words: _Words) -> Labels:
+    keys = drawn.sample(sorted(words), min(len(words), drawn.randint(0, _MOST_LABELS)))
+    found: dict[str, str] = defaultdict(str)
+    for key in keys:
+        found[key] = drawn.choice([*words[key]])
+    return labels_of(found)
