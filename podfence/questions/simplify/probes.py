@@ -6,9 +6,8 @@ policies alone are asked about far more than the pods of today.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from random import Random
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -19,6 +18,7 @@ from podfence.model.objects import ContainerPort, Namespace, Pod
 from podfence.model.selectors import LabelSelector
 from podfence.questions.plan.newcomers import KIND, NAME
 
+T = TypeVar("T")
 _SPACES = 12
 """Namespaces that nobody has made."""
 _MOST_LABELS = 4
@@ -30,7 +30,7 @@ def with_probes(cluster: Cluster, policies: Iterable[NetworkPolicy], number: int
     """The cluster with ``number`` such pods, in its namespaces and in new ones. ``policies``: those
     whose selectors and port names are drawn from; the same ones give the same pods."""
     policies = tuple(policies)
-    drawn = Random(number)  # noqa: S311 - the same draw in every run
+    drawn = _Draws(number)
     of_pods, of_spaces = _Words(), _Words()
     names: dict[tuple[str, Protocol], None] = {}
     for policy in policies:
@@ -51,9 +51,9 @@ def with_probes(cluster: Cluster, policies: Iterable[NetworkPolicy], number: int
     for at in range(number):
         space = drawn.choice(own if own and at % 2 else sorted(spaces))
         ports = tuple(
-            ContainerPort(name, drawn.randint(1, 65535), protocol)
+            ContainerPort(name, 1 + drawn.below(65535), protocol)
             for name, protocol in names
-            if drawn.random() < 0.5
+            if drawn.below(2)
         )
         owner = ObjectRef(KIND, space, f"{NAME}probe{at}")
         labels = _labels(drawn, of_pods)
@@ -74,9 +74,26 @@ def _asked(selector: LabelSelector | None) -> Iterator[tuple[str, str]]:
             yield from ((each.key, value) for value in each.values or ("",))
 
 
-def _labels(drawn: Random, words: _Words) -> Labels:
-    keys = drawn.sample(sorted(words), min(len(words), drawn.randint(0, _MOST_LABELS)))
-    found: dict[str, str] = defaultdict(str)
-    for key in keys:
+def _labels(drawn: _Draws, words: _Words) -> Labels:
+    keys = sorted(words)
+    found: dict[str, str] = {}
+    for _ in range(min(len(words), drawn.below(_MOST_LABELS + 1))):
+        key = keys.pop(drawn.below(len(keys)))
         found[key] = drawn.choice([*words[key]])
     return labels_of(found)
+
+
+class _Draws:
+    """The same draws in every run (a linear congruential generator, its upper half)."""
+
+    def __init__(self, seed: int) -> None:
+        self._state = seed
+
+    def below(self, limit: int) -> int:
+        """A number from 0, less than ``limit``."""
+        self._state = (self._state * 6364136223846793005 + 1442695040888963407) % 2**64
+        return (self._state >> 33) % limit
+
+    def choice(self, among: Sequence[T]) -> T:
+        """One of them."""
+        return among[self.below(len(among))]
