@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -106,6 +106,7 @@ class Agent:
         self._log = log
         self._threads = Threads()
         self._others = nodes_of_others(options.node.name)
+        environment = options.environment or os.environ
         wanted = resources(options.node.name)
         parts = ((each[0].kind, each[0].only) for each in wanted)
         self._inbox = Inbox(options.node.name, (part for part in parts if part != self._others))
@@ -126,7 +127,6 @@ class Agent:
         self._enforcer = Enforcer(
             options.node, table, self._inbox, log, time.monotonic, arrived=self._arrived
         )
-        environment = options.environment or os.environ
         self._watch = Watch(
             options.access,
             wanted,
@@ -153,7 +153,6 @@ class Agent:
         self._local = LocalServer(
             options.run_dir, namespace, self._drops.drops, self._rules.rules, log
         )
-
         meter = Meter(TABLE, options.namespace_fd)
         self._outlook = Outlook(
             log,
@@ -162,24 +161,28 @@ class Agent:
             meter,
             lambda: device_facts(options.namespace_fd),
         )
-        self._servers: dict[str, BoundedServer] = {}
+        self._servers = dict(self._make_servers(options, environment, meter))
+
+    def _make_servers(
+        self, options: Options, environment: Mapping[str, str], meter: Meter
+    ) -> Iterator[tuple[str, BoundedServer]]:
+        """By the names of their threads. Raises HostError."""
         if options.listen is not None:
-            self._servers["web"] = WebServer(options.listen, Pages(self.status, meter), log)
+            yield "web", WebServer(options.listen, Pages(self.status, meter), self._log)
         if options.https is not None:
             client = Client(options.access, environment, tries=2, silence=_REVIEW)
-            self._servers["endpoint"] = HttpsServer(
-                options.https,
-                server_context(),
-                Reviewer(client, time.monotonic),
-                routes(
-                    self.status,
-                    self._revisions,
-                    self._inbox,
-                    self._drops.drops,
-                    self._rules.rules,
-                    lambda: meter.read().denied,
-                ),
-                log,
+            answers = routes(
+                self.status,
+                self._revisions,
+                self._inbox,
+                self._drops.drops,
+                self._rules.rules,
+                lambda: meter.read().denied,
+            )
+            reviewer = Reviewer(client, time.monotonic)
+            yield (
+                "endpoint",
+                HttpsServer(options.https, server_context(), reviewer, answers, self._log),
             )
 
     def status(self) -> NodeStatus:

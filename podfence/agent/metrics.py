@@ -13,8 +13,7 @@ from podfence._version import __version__
 from podfence.agent.conditions import ConditionKind
 from podfence.agent.latency import Latency
 from podfence.agent.machine import Machine
-from podfence.agent.status import NodeStatus, WatchedKind
-from podfence.dns.counts import NameCounts
+from podfence.agent.status import NameCounts, NodeStatus, WatchedKind
 from podfence.drops.ledger import DropCounts
 from podfence.nft.lowering.deny import AUDIT
 

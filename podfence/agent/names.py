@@ -15,8 +15,8 @@ from podfence.agent.conditions import Condition, ConditionKind, Conditions
 from podfence.agent.inbox import HeardEvent
 from podfence.agent.log import EventLog
 from podfence.agent.namefile import NameFile
+from podfence.agent.status import NameCounts
 from podfence.dns.cache import Cache, CachedAddress, NameState
-from podfence.dns.counts import NameCounts
 from podfence.dns.questions import Interfaces
 from podfence.dns.reader import Copied, DnsReader
 from podfence.dns.table import COPIED, TABLE, names_table

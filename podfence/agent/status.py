@@ -13,7 +13,6 @@ from msgspec import Struct
 
 from podfence.agent.conditions import Condition
 from podfence.agent.latency import Latency
-from podfence.dns.counts import NameCounts
 from podfence.drops.ledger import DropCounts
 from podfence.nft.lowering.sizes import Sizes
 
@@ -50,6 +49,16 @@ class Writes(Struct, frozen=True):
     unanswered: int = 0
     operations: int = 0
     duration: Latency = Latency()
+
+
+class NameCounts(Struct, frozen=True):
+    """``messages``: packets and messages, by what came of them. ``lost``: copies that nobody could
+    look at. ``addresses``: those of names now, live or kept; ``evicted``: those that gave way."""
+
+    messages: Mapping[str, int] = {}
+    lost: int = 0
+    addresses: int = 0
+    evicted: int = 0
 
 
 class NodeStatus(Struct, frozen=True):

@@ -14,8 +14,7 @@ from msgspec import Struct
 
 from podfence.flows.jsonlines import JsonLines
 from podfence.flows.protocols import port_of, protocol_of
-from podfence.flows.seen import FlowRecords, Left, RecordedEnd, RecordedVerdict, Sort
-from podfence.flows.times import rfc3339
+from podfence.flows.seen import FlowRecords, Left, RecordedEnd, RecordedVerdict, Sort, rfc3339
 
 _NETWORKS: Final = frozenset({"pub", "pvt", "PUBLIC NETWORK", "PRIVATE NETWORK"})
 _PUBLIC: Final = frozenset({"pub", "PUBLIC NETWORK"})

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from podfence.flows.protocols import port_of, protocol_of
-from podfence.flows.seen import FlowRecords, Left, RecordedEnd
-from podfence.flows.times import rfc3339
+from podfence.flows.seen import FlowRecords, Left, RecordedEnd, rfc3339
 
 _HEAD: Final = re.compile(
     r"\s*(?:\[(?P<time>\d+)(?:\.\d+)?\s*\]\s+)?(?:\[\s*(?:NEW|UPDATE|DESTROY)\s*\]\s+)?"

@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from podfence.flows.protocols import port_of, protocol_of
-from podfence.flows.seen import FlowRecords, Left, RecordedEnd, RecordedVerdict
-from podfence.flows.times import rfc3339
+from podfence.flows.seen import FlowRecords, Left, RecordedEnd, RecordedVerdict, rfc3339
 
 _COLUMNS: Final[Mapping[str, str]] = {
     "source": "source",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Final
 
@@ -195,3 +196,16 @@ class FlowRecords(Struct):
             yield RecordedFlow(
                 source, to, protocol, port, verdict, tally.count, tally.first, tally.last
             )
+
+
+def rfc3339(value: object) -> str:
+    """A time of a record (``1732000000``, ``"1732000000"`` or RFC 3339) in UTC, so that times can
+    be compared; "" for what is none."""
+    if isinstance(value, str) and not value.isdecimal():
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return ""
+    try:
+        return datetime.fromtimestamp(int(value), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return ""

@@ -8,7 +8,7 @@ everything that they do not touch. ``docs/design/live.md`` tells how.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from types import MappingProxyType
 from typing import Any
@@ -134,34 +134,18 @@ class _Step:
         wanted = {ref: self._wanted(now) for ref, now in policies.items() if now is not None}
         pods = self._changed.of(Pod)
         table, of_table = next_table(old.table, self._cuts(policies, wanted), pods)
-        select, rules, of_select = old.select, old.rules, SelectorChange()
-        if self._changed.namespaces or not _selects_alike(old.table, table, of_table):
-            select, of_select = old.select.after(
-                table, of_table, cluster.namespaces, self._changed.namespaces
-            )
-            rules = _rules(select, table, old.rules.numbers)
+        select, rules, of_select = self._selecting(table, of_table)
         edited = [
             (old.said.get(ref), None if now is None else self._read(now, wanted[ref], rules))
             for ref, now in policies.items()
         ]
-        others = self._others(policies, of_table, of_select, rules)
-        said, selected = old.said, old.index.selected
-        if edited or others:
-            said, selected = dict(said), dict(selected)
-            for before, after in (*edited, *others):
-                if after is not None:
-                    said[after.policy.ref], selected[after.policy.ref] = after, after.selected
-                elif before is not None:
-                    del said[before.policy.ref], selected[before.policy.ref]
-        tiers, told = old.tiers.after((*edited, *others), of_table.died)
+        compared = (*edited, *self._others(policies, of_table, of_select, rules))
+        said, selected = self._said(compared)
+        tiers, told = old.tiers.after(compared, of_table.died)
         touched = of_table.touched | of_select.namespaces
         retold = told | of_table.touched
-        both: list[Any] = [*old.index.policies]
-        both += [None] * (len(table.classes) - len(both))  # numbers of now: all of them touched
-        for number in retold:
-            both[number] = tiers.policy(table.classes[number], rules)
-        compiled: tuple[EndpointPolicy, ...] = tuple(both)
-        replaced = (before for before, _ in (*edited, *others) if before is not None)
+        compiled = self._compiled(table, tiers, rules, retold)
+        replaced = (before for before, _ in compared if before is not None)
         gone = [each for before in replaced for each in _unused(before, said)]
         readers = old.readers.after(gone, tiers.compilers(retold))
         changed = bool(self._changed.of(Node))
@@ -186,6 +170,42 @@ class _Step:
             _subjects(edited, Direction.EGRESS),
             FrozenBitMap(touched),
         )
+
+    def _selecting(
+        self, table: ClassTable, of_table: TableChange
+    ) -> tuple[ClusterSelector, RuleCompiler, SelectorChange]:
+        """What selects pods now, and compiles rules."""
+        old, changed = self._old, self._changed.namespaces
+        if not changed and _selects_alike(old.table, table, of_table):
+            return old.select, old.rules, SelectorChange()
+        namespaces = self._objects.cluster.namespaces
+        select, of_select = old.select.after(table, of_table, namespaces, changed)
+        return select, _rules(select, table, old.rules.numbers), of_select
+
+    def _said(
+        self, compared: Sequence[tuple[CompiledTierPolicy | None, CompiledTierPolicy | None]]
+    ) -> tuple[Mapping[ObjectRef, CompiledTierPolicy], Mapping[ObjectRef, FrozenBitMap]]:
+        """All policies, and the classes that each selects. ``compared``: those that are others,
+        before and after."""
+        if not compared:
+            return self._old.said, self._old.index.selected
+        said, selected = dict(self._old.said), dict(self._old.index.selected)
+        for before, after in compared:
+            if after is not None:
+                said[after.policy.ref], selected[after.policy.ref] = after, after.selected
+            elif before is not None:
+                del said[before.policy.ref], selected[before.policy.ref]
+        return said, selected
+
+    def _compiled(
+        self, table: ClassTable, tiers: ClusterTiers, rules: RuleCompiler, retold: FrozenBitMap
+    ) -> tuple[EndpointPolicy, ...]:
+        """The policies of each class; those of ``retold`` are worked out."""
+        found: list[Any] = [*self._old.index.policies]
+        found += [None] * (len(table.classes) - len(found))  # numbers of now: all of them retold
+        for number in retold:
+            found[number] = tiers.policy(table.classes[number], rules)
+        return tuple(found)
 
     # -- which policies are not as before
 

@@ -1,5 +1,7 @@
-"""Several who ask the API server whether an agent may ask, so that its answers are not waited for
-one after the other: agents that lost a mirror come to the next one all at once.
+"""Several threads ask the API server whether an agent may ask.
+
+Rule: a token is always asked about by the same one, which remembers the answer. Agents that lost a
+mirror come to the next one all at once, and must not wait for one answer after the other.
 """
 
 from __future__ import annotations

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from difflib import SequenceMatcher
 
 from msgspec import Struct
 
 from podfence.questions.plan.outcomes import Outcome
 from podfence.questions.plan.plan import Plan
-from podfence.questions.repair.lines import changed_lines
 from podfence.render.plan_json import outcome_data
 from podfence.render.plan_text import outcome_words
 from podfence.text import printable
@@ -41,9 +41,9 @@ def _lines(proposal: Proposal) -> Iterator[str]:
         return
     yield "repair:"
     for file, (before, after) in sorted(proposal.texts.items()):
-        number = next((n for n, _, _ in changed_lines(before, after)), 1)
+        number = next((n for n, _, _ in _changed_lines(before, after)), 1)
         yield f"  {printable(file)}:{number}"
-        for _, sign, line in changed_lines(before, after):
+        for _, sign, line in _changed_lines(before, after):
             yield f"    {sign} {printable(line)}"
     yield "  it changes, pods to come included (+):"
     found = [outcome_words(each) for each in proposal.outcomes]
@@ -62,7 +62,7 @@ def repair_data(proposal: Proposal) -> dict[str, object]:
                 "file": file,
                 "lines": [
                     {"line": number, "sign": sign, "text": line}
-                    for number, sign, line in changed_lines(before, after)
+                    for number, sign, line in _changed_lines(before, after)
                 ],
             }
             for file, (before, after) in sorted(proposal.texts.items())
@@ -74,3 +74,13 @@ def repair_data(proposal: Proposal) -> dict[str, object]:
 def _outcome(outcome: Outcome) -> dict[str, object]:
     data = {key: value for key, value in outcome_data(outcome).items() if key != "blame"}
     return {**data, "toCome": outcome.newcomers}
+
+
+def _changed_lines(before: str, after: str) -> Iterator[tuple[int, str, str]]:
+    """The lines that differ, in order: their number in the text that has them (from 1), ``-`` or
+    ``+``, and the line."""
+    old, new = before.split("\n"), after.split("\n")
+    for tag, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if tag != "equal":
+            yield from ((n + 1, "-", old[n]) for n in range(a, b))
+            yield from ((n + 1, "+", new[n]) for n in range(c, d))
