@@ -155,19 +155,7 @@ def command(
     if context is not None or kubeconfig is not None:
         asked = Inputs((), common.namespace, common.exclude, context or "", kubeconfig)
     versions = _range(revision) if revision is not None else None
-    if asked is not None:
-        if versions is not None or common.paths:
-            raise click.UsageError("--context compares a cluster with files; drop --git and -f")
-        sides = _applied(asked, paths)
-    elif versions is not None:
-        sides = _versions(versions, paths or (".",), common, kept)
-    elif len(paths) == 2:
-        sides = _read(paths[:1], common, kept), _read(paths[1:], common, kept)
-    else:
-        raise click.UsageError(
-            "name what was and what is: plan OLD NEW, plan --git REV for versions in git, or plan "
-            "--context NAME PATH for what applying files to a cluster would do"
-        )
+    sides = _sides(paths, versions, asked, common, kept)
     seen = read_seen(flows) if flows else None
     read = read_tests(tests) if tests else None
     told: set[str] = set()
@@ -230,6 +218,29 @@ def _page(
         after, index, report(index, frozenset()), title, source, AsWritten(), True, read
     )
     return made.page(parts)
+
+
+def _sides(
+    paths: tuple[str, ...],
+    versions: Range | None,
+    asked: Inputs | None,
+    common: Inputs,
+    kept: DecodedDocuments,
+) -> tuple[Loaded, Loaded]:
+    """OLD and NEW: of a cluster that is ``asked``, of ``versions`` in git, or two paths. Raises
+    UsageError, ClusterError, GitError."""
+    if asked is not None:
+        if versions is not None or common.paths:
+            raise click.UsageError("--context compares a cluster with files; drop --git and -f")
+        return _applied(asked, paths)
+    if versions is not None:
+        return _versions(versions, paths or (".",), common, kept)
+    if len(paths) == 2:
+        return _read(paths[:1], common, kept), _read(paths[1:], common, kept)
+    raise click.UsageError(
+        "name what was and what is: plan OLD NEW, plan --git REV for versions in git, or plan "
+        "--context NAME PATH for what applying files to a cluster would do"
+    )
 
 
 def _judged(read: ReadTests, before: Loaded, after: Loaded, names: DomainTable) -> Tests:
