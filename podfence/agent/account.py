@@ -1,7 +1,7 @@
 """The enforcer's account of itself: conditions, counts, and the status that other threads read.
 
-Rule: everything in here is for people; nothing that is enforced follows from it. For one thread,
-but for ``status``, a frozen value.
+Rule: this module informs people; nothing that is enforced follows from it. One thread uses it. Only
+``status``, a frozen value, may be read by others.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _UNREAD = "it is known by its name alone: without labels, and as a pod without a
 
 
 class Account:
-    """``clock``: monotonic seconds. ``counts``: of what was done, by names of its own.
-    ``published``: when the status was made."""
+    """``clock`` gives monotonic seconds. ``counts`` says how often each thing was done.
+    ``published`` is the time at which the status was made."""
 
     def __init__(
         self, node: str, log: Teller, clock: Callable[[], float], latencies: Latencies

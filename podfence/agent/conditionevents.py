@@ -1,6 +1,7 @@
-"""Conditions as people meet them who ask about an object: what is said of a policy, a pod, a node.
+"""Conditions as Events: what people read who ask about a policy, a pod or a node.
 
-Rule: a condition is said when it begins, when its message changes, and now and then while it holds.
+Rule: an Event is written when a condition begins, when its message changes, and now and then while
+it holds.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ OF_NODE: Final = frozenset(
 
 
 class ConditionEvents:
-    """Of one node. Times are monotonic seconds."""
+    """The Events of one node. Times are monotonic seconds."""
 
     def __init__(self, node: str) -> None:
         self._node = ObjectRef("Node", "", node)

@@ -53,8 +53,8 @@ class ConditionKind(Enum):
 
 
 class Condition(Struct, frozen=True):
-    """``since``: monotonic seconds. ``closed``: the pods that are closed for it, namespace/name.
-    ``about``: the object that it is about, where there is one."""
+    """``since`` is in monotonic seconds. ``closed`` names the pods that are closed because of it,
+    as namespace/name. ``about`` is the object that it is about, where there is one."""
 
     kind: ConditionKind
     subject: str
@@ -65,7 +65,7 @@ class Condition(Struct, frozen=True):
 
 
 class Teller(Protocol):
-    """What is told of conditions (``Log``)."""
+    """Who is told of conditions (``EventLog``)."""
 
     def info(self, event: str, **fields: str | int | float | bool | None) -> None:
         """What is as it should be."""
@@ -75,7 +75,7 @@ class Teller(Protocol):
 
 
 class Conditions:
-    """Those that hold. For one thread; ``now`` gives a value that others may keep."""
+    """The conditions that hold. One thread uses it; ``now`` makes a value that others may keep."""
 
     def __init__(self, log: Teller) -> None:
         self._log = log

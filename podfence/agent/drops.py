@@ -1,8 +1,8 @@
-"""Denied packets: a thread takes their copies in, and the thread that enforces names them.
+"""Denied packets: one thread takes in their copies, and the thread that enforces names them.
 
-Rule: nobody waits for it. Copies beyond a budget are counted and left; the thread that enforces
-names a few attempts a turn, when its own work is done. Without a log there are no names, and
-everything else goes on.
+Rule: nobody waits for this. Copies beyond a budget are counted and dropped. The thread that
+enforces names a few attempts a turn, after its own work. When the kernel's log cannot be read,
+packets have no names, and everything else goes on.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""What people ask an agent: by TLS, with a token, since answers name objects of the cluster.
+"""What people ask an agent. The connection is TLS and needs a token, since answers name objects of
+the cluster.
 
-Rule: nothing is answered before the API server has said who asks and that they may. A request is a
-GET of a path and a few words; an answer is a stream of pieces that ends with the connection.
+Rule: nothing is answered before the API server has said who asks, and that they may. A request is a
+GET of a path with a few words. An answer is a stream of pieces that ends with the connection.
 """
 
 from __future__ import annotations
@@ -42,14 +43,15 @@ _REFUSED = {
 
 
 class BadRequest(Exception):
-    """Words that an answer cannot be made of; the message says what would be right."""
+    """A request that no answer can be made for; the message says what would be right."""
 
 
 class Route(Struct, frozen=True):
-    """What a path answers. ``resource``: whose ``get`` in the group ``podfence.io`` is asked for.
-    ``answer``: pieces of JSON, made while they are sent; for any thread. It raises BadRequest
-    before the first piece. ``of_namespace``: the answer is about the namespace of the word
-    ``namespace`` alone where there is one, and so is the right; else about all of them."""
+    """What a path answers. ``resource``: the right to ``get`` this resource in the group
+    ``podfence.io`` is needed. ``answer`` makes pieces of JSON while they are sent, in any thread;
+    it raises BadRequest before the first piece. ``of_namespace``: a request may name a namespace;
+    then the answer and the right are about that namespace alone, and otherwise about all of
+    them."""
 
     resource: str
     answer: Callable[[Mapping[str, str]], Iterator[bytes]]
@@ -137,7 +139,7 @@ def _with_first(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 
 
 class HttpsServer(BoundedServer):
-    """``routes``: by path. ``context``: of TLS."""
+    """``routes`` are by path. ``context`` is that of TLS."""
 
     def __init__(
         self,

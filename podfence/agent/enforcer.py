@@ -1,8 +1,9 @@
-"""The one thread that enforces: it owns what is wanted, what is remembered, and the table.
+"""The one thread that enforces. It owns the rules that are wanted, what is remembered, and the
+table.
 
-Rule: decisions are ``reconcile.step``'s; here they are done, and what came of them is told back. A
-table that was read at the start is not touched before all objects are known. Nothing waits but for
-the inbox.
+Rule: ``reconcile.step`` decides. This thread does what was decided, and reports what came of it. A
+table that was there at the start stays untouched until all objects are known. The thread waits for
+the inbox alone.
 """
 
 from __future__ import annotations
@@ -71,8 +72,8 @@ class TableAccess(Protocol):
 
 
 class Enforcer:
-    """``clock``: monotonic seconds. ``arrived`` is told events that are enforced. ``wake``: when
-    time alone decides something; inf: never."""
+    """``clock`` gives monotonic seconds. ``arrived`` is called with events that are enforced.
+    ``wake`` is the time at which something is due without an event; inf: never."""
 
     def __init__(
         self,
@@ -222,8 +223,8 @@ class Enforcer:
         return not open_ends and not self._account.conditions.holds(ConditionKind.TABLE_REFUSED, "")
 
     def _read(self) -> tuple[Ruleset | None, bool]:
-        """The table, as far as it can be read, and whether there is none. One that is there and
-        cannot be read is replaced as a whole when its turn comes."""
+        """The table, as far as it can be read, and whether there is none. A table that cannot be
+        read is replaced as a whole later, in its turn."""
         try:
             found = self._table.list()
         except NftUnanswered:

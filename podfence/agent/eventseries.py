@@ -1,9 +1,9 @@
-"""Which Kubernetes Events are written for what is said of objects, and when. Pure.
+"""Which Kubernetes Events are written about objects, and when. Pure.
 
-Rule: what is said again is the same Event, whose series counts. Events of one node are few: some at
-once, then one every few seconds; what waits is bounded, and so is what is said of one object. An
-Event that all nodes would write, about a policy, has one name: the first node writes it.
-Source: KEP-383 (events.k8s.io/v1), for series and for what a field may hold.
+Rule: the same words about the same object are one Event, whose series counts. A node writes few
+Events: some at once, then one every few seconds. The queue is bounded, and so are the Events about
+one object. An Event about a policy, which all nodes would write, has one name: the first node
+writes it. Source: KEP-383 (events.k8s.io/v1), for series and for what a field may hold.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _FORBIDDEN_PAUSE = 600.0
 
 
 class EventContent(Struct, frozen=True):
-    """What people are told of an object. ``reason``: one word of ours. ``note``: a sentence, in
-    which anything may stand. ``action``: what was done. Two that are equal are one Event."""
+    """What an Event says. ``reason`` is one word of ours. ``note`` is a sentence that may hold any
+    text. ``action`` is what was done. Two that are equal are one Event."""
 
     about: ObjectRef
     reason: str
@@ -47,14 +47,14 @@ class EventContent(Struct, frozen=True):
 
 
 class Create(Struct, frozen=True):
-    """An Event that is to be there. ``name``: its own."""
+    """An Event to be written. ``name``: its own."""
 
     said: EventContent
     name: str
 
 
 class SeriesCount(Struct, frozen=True):
-    """An Event whose series counts so many now."""
+    """An Event whose series now counts so many."""
 
     said: EventContent
     name: str
@@ -86,8 +86,8 @@ class _Series:
 
 
 class EventSeries:
-    """Of one process; ``origin`` tells it from others, and from itself before a restart. Times are
-    monotonic seconds. ``passed_over``: what was said and will not be written."""
+    """The Events of one process. ``origin`` tells the process from others, and from itself before a
+    restart. Times are monotonic seconds. ``passed_over`` counts what will not be written."""
 
     def __init__(self, origin: str) -> None:
         self._origin = origin

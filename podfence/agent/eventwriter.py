@@ -1,7 +1,7 @@
-"""Events of the Kubernetes API, written by a thread of its own: ``say`` and go on.
+"""A thread that writes Events of the Kubernetes API: callers ``say`` something and go on.
 
 Rule: nothing waits for an Event, and nothing fails for one. An Event that cannot be written is
-tried again later and slower; what the API server thinks of it is one line of the log.
+tried again, later and more slowly. An objection of the API server is one line of the log.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ _LIST = msgspec.json.Decoder(_List)
 
 
 class EventWriter:
-    """``node``: who writes. ``environment``: of the process, for proxies. ``clock``: monotonic
-    seconds. ``now``: the time of the day, which stands in Events and decides nothing."""
+    """``node`` is the writer. ``environment`` is that of the process, for proxies. ``clock`` gives
+    monotonic seconds. ``now`` gives the time of day that Events carry; nothing depends on it."""
 
     def __init__(
         self,

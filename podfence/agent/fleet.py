@@ -1,6 +1,6 @@
-"""What all agents of a cluster tell together: who is well, and where a policy is in force.
+"""What all agents of a cluster say together: which nodes are well, and where a policy is in force.
 
-Rule: a node of which nothing is known is not well, and holds nothing. Pure.
+Rule: a node of which nothing is known counts as not well, and as enforcing nothing. Pure.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ T = TypeVar("T")
 
 
 class NodeReply(Struct, Generic[T], frozen=True):
-    """What the agent of a node told; None where it did not, and why."""
+    """The answer of the agent of a node. ``answer`` is None where there is none; ``fault`` says
+    why."""
 
     node: str
     answer: T | None = None
@@ -25,7 +26,7 @@ class NodeReply(Struct, Generic[T], frozen=True):
 
 
 class EnforcementState(Enum):
-    """A revision of a policy on a node."""
+    """How a node stands to one revision of a policy."""
 
     IN_FORCE = "in-force"
     OTHER = "other-revision"

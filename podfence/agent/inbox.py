@@ -1,8 +1,9 @@
-"""What threads tell the one that enforces: the latest of each object, nothing twice.
+"""The inbox of the thread that enforces: other threads put in the latest state of each object.
 
-Rule: an object that changes again while it waits is one event, the latest; order between objects
-means nothing, since what is enforced follows from the objects that are there. What pods of this
-node depend on has its own place and goes first: a storm of other nodes' pods cannot hold it up.
+Rule: an object that changes again while it waits is one event, the latest. The order between
+objects means nothing, since what is enforced follows from the objects that are there. What the pods
+of this node depend on goes first, from a queue of its own: a storm of other nodes' pods cannot hold
+it up.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ HeardEvent = tuple[Event, str]
 
 
 class ArrivedEvent(Struct, frozen=True):
-    """An event. ``at``: monotonic seconds of its arrival; of several that became one, the first.
-    ``fault``: as in ``HeardEvent``."""
+    """An event that waits. ``at`` is when it arrived, in monotonic seconds; where several became
+    one, when the first did. ``fault``: as in ``HeardEvent``."""
 
     key: EventKey
     event: Event
@@ -41,8 +42,8 @@ class ArrivedEvent(Struct, frozen=True):
 
 
 class Taken(Struct, frozen=True):
-    """What was waiting. ``whole``: every kind was listed to its end, and all that came of it was
-    taken. ``standings``: of kinds, those that changed."""
+    """What was waiting. ``whole``: every kind was listed to its end, and all that was listed has
+    been taken. ``standings``: the kinds whose state changed."""
 
     events: tuple[ArrivedEvent, ...] = ()
     standings: tuple[KindState, ...] = ()
@@ -53,8 +54,8 @@ class Taken(Struct, frozen=True):
 
 
 class Inbox:
-    """``parts``: what has to be known before anything is whole. ``node``: the node whose
-    pods go first."""
+    """``parts`` must be known before anything is whole. ``node`` is the node whose pods go
+    first."""
 
     def __init__(self, node: str, parts: Iterable[KindPart]) -> None:
         self._node = node

@@ -1,6 +1,6 @@
 """A question that only the thread that enforces can answer, asked by another thread.
 
-Rule: who asks waits for a while and no longer; the thread that enforces never does.
+Rule: the thread that asks waits for a while and no longer. The thread that enforces never waits.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How long things took, counted in steps: a histogram that one thread fills.
+"""How long things took: a histogram that one thread fills.
 
-Rule: counts never go back, so that who reads now and then sees what happened in between.
+Rule: counts never go back, so a reader that comes now and then sees what happened in between.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ BOUNDS = (
 
 
 class Latency(Struct, frozen=True):
-    """``counts``: of each step of ``bounds``, then of what took longer; ``seconds``: all
-    together."""
+    """``counts``: one for each step of ``bounds``, and one for what took longer. ``seconds``: the
+    sum."""
 
     counts: tuple[int, ...] = (0,) * (len(BOUNDS) + 1)
     seconds: float = 0.0
@@ -32,7 +32,7 @@ class Latency(Struct, frozen=True):
 
 
 class Latencies:
-    """A histogram for each of some names."""
+    """A histogram by name."""
 
     def __init__(self) -> None:
         self._counts: dict[str, list[int]] = {}

@@ -1,7 +1,7 @@
-"""A server whose connections are few, whoever asks: the base of what an agent serves.
+"""The base of an agent's servers: few connections, however many people ask.
 
-Rule: nobody holds anybody up. A connection that has not been admitted has seconds to ask, and gives
-way to newer ones when there are many.
+Rule: no client holds another one up. A connection that has not been admitted has seconds to send
+its request, and gives way to newer ones when there are many.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Listen(Struct, frozen=True):
 
 
 class RequestHandler(BaseHTTPRequestHandler):
-    """One request a connection; nothing of it is logged."""
+    """Answers one request a connection, and logs nothing of it."""
 
     timeout = SECONDS
 
@@ -57,7 +57,7 @@ class RequestHandler(BaseHTTPRequestHandler):
 
 
 class _Head:
-    """The lines of a request, up to so many bytes."""
+    """The lines of a request, of so many bytes at most."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -76,8 +76,8 @@ class _Head:
 
 
 class BoundedServer(ThreadingHTTPServer):
-    """Answers in threads of its own; ``run`` in that of the caller. ``options``: the names of the
-    command line's options for address and port."""
+    """Answers in threads of its own; ``run`` runs in the caller's. ``options`` are the command
+    line's options for address and port, for error texts."""
 
     daemon_threads = True
     block_on_close = False

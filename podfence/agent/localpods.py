@@ -1,6 +1,6 @@
-"""The pods of this node, by name: which of them wait for an address, and which have one.
+"""The pods of this node by name: which have an address, and which wait for one.
 
-Rule: only what people are told of pods is kept here; what is enforced follows from the index.
+Rule: this is what people are told of pods. What is enforced follows from the index.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from podfence.model.facts import NO_ADDRESS, Event, Gone, PodFacts, Put
 
 
 class LocalPod(Struct, frozen=True):
-    """A pod here that policies see. ``since``: when it was first known as it is now, with or
-    without address, in monotonic seconds."""
+    """A pod here that policies see. ``since``: monotonic seconds from which it was known as it is
+    now, with or without an address."""
 
     namespace: str
     name: str

@@ -1,8 +1,8 @@
 """Answers to root on the agent's own node, through a Unix socket.
 
-Rule: here names of pods are told, so it is never a port: who may read is decided by the file
-system, and asked of the kernel again for each connection. The name of the socket is that of the
-network namespace, as the lock's is.
+Rule: the answers name pods, so the socket is never a port. The file system decides who may read,
+and the kernel is asked again for each connection. The socket is named after the network namespace,
+as the lock is.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class LocalServer(ThreadingMixIn, UnixStreamServer):
-    """Answers in threads of its own; ``run`` in that of the caller."""
+    """Answers in threads of its own; ``run`` runs in the caller's."""
 
     daemon_threads = True
     block_on_close = False
@@ -94,9 +94,9 @@ class LocalServer(ThreadingMixIn, UnixStreamServer):
         tell_rules: Callable[[], NodeUsage],
         log: EventLog,
     ) -> None:
-        """``tell``: drops that have changed after a serial; ``tell_rules``: uses of rules.
-        The lock of the namespace is held, so a socket that is there is of nobody. Raises
-        HostError."""
+        """``tell`` gives the drops that have changed after a serial, ``tell_rules`` the uses of
+        rules. The caller holds the lock of the namespace, so a socket that is there belongs to
+        nobody. Raises HostError."""
         self.tell, self.tell_rules = tell, tell_rules
         self._log = log
         name = socket_name(namespace)

@@ -1,7 +1,7 @@
 """One agent a network namespace: a lock that ends with the process that holds it.
 
-Rule: the name is that of the network namespace, so that nodes that share a file system (a lab) do
-not meet. The file stays; the lock does not.
+Rule: the lock is named after the network namespace, so that nodes that share a file system (a lab)
+do not meet. The file stays when the lock ends.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What happens, as one line of JSON each.
+"""A log of one line of JSON an event.
 
-Rule: every line is whole, whichever thread writes it, and nothing in it acts on a terminal: names
-come from the API.
+Rule: every line is whole, whichever thread writes it. No line acts on a terminal, since names come
+from the API.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Figures of the machine for the agent's metrics: denied packets, connections that the kernel
-tracks, and the process itself.
+"""Figures of the machine for the agent's metrics: denied packets, tracked connections, and the
+process.
 
-Rule: asking changes nothing and waits for nobody; what cannot be read is left out.
+Rule: reading changes nothing and waits for nobody. A figure that cannot be read is left out.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ class Process(Struct, frozen=True):
 
 
 class Machine(Struct, frozen=True):
-    """``denied``: since the chains were written, by what denied. ``conntrack``: connections that
-    the kernel tracks in the node's network, and how many it may; None where it does not say."""
+    """``denied``: packets since the chains were written, by what denied them. ``conntrack``: how
+    many connections the kernel tracks in the node's network, and how many it may; None where it
+    does not say."""
 
     denied: Mapping[Denied, Counted]
     conntrack: tuple[int, int] | None
@@ -47,7 +48,8 @@ class Machine(Struct, frozen=True):
 
 
 class Meter:
-    """Reads it, for any thread. ``namespace_fd``: another network namespace than the process's."""
+    """Reads the figures, in any thread. ``namespace_fd``: another network namespace than the
+    process's."""
 
     def __init__(
         self,
@@ -71,8 +73,8 @@ class Meter:
             return Machine(dict(self._denied), self.conntrack(), _process())
 
     def _count(self) -> None:
-        """Counters begin anew when their chain is written again or goes; what they had stays
-        counted, but for what came after the last reading."""
+        """The kernel's counters start again when their chain is written anew or goes. What they had
+        stays counted, except for what came after the last reading."""
         try:
             with NftSocket(self._namespace_fd) as opened:
                 now = counted(opened, self._table)

@@ -1,7 +1,7 @@
 """The agent as a process: its threads, its signals, its end.
 
-Rule: a thread that dies takes the process down, with status 1, and the table stays: there is no
-half agent. SIGTERM and SIGINT finish the write that is under way, and leave the table.
+Rule: there is no half agent. A thread that dies ends the process with status 1, and the table
+stays. SIGTERM and SIGINT let the current write finish, and leave the table.
 """
 
 from __future__ import annotations
@@ -75,26 +75,30 @@ _REVIEW = 5.0
 
 
 class Options(Struct, frozen=True):
-    """``node``: this one, with the pod ranges that are given by hand. ``run_dir``: for the lock.
-    ``state_dir``: for what outlives a run of the machine; of this node alone. ``namespace_fd``: the
-    network namespace to enforce in, when it is not that of the process. ``listen``: for health and
-    metrics; ``https``: for who shows a token; None: nowhere. ``override``: names of obstacles that
-    are none (``preflight``). ``nri``: the runtime's socket for plugins; None: starts of pods do not
-    wait. ``resolvers``: tells whose answers about domain names are believed, beside the cluster's
-    own. ``mirror``: who tells of pods of other nodes; None: the API server."""
+    """What an agent is started with."""
 
     node: LocalNode
+    """This node, with the pod ranges that are given by hand."""
     access: Access
     run_dir: Path = RUN_DIR
+    """For the lock, the socket and what outlives a restart of the agent."""
     state_dir: Path = STATE_DIR
+    """For what outlives a run of the machine; of this node alone."""
     namespace_fd: int | None = None
+    """The network namespace to enforce in, when it is not that of the process."""
     environment: Mapping[str, str] = {}
     listen: Listen | None = None
+    """For health and metrics; None: nowhere."""
     https: Listen | None = None
+    """For those who show a token; None: nowhere."""
     override: frozenset[str] = frozenset()
+    """Names of obstacles that are none (``preflight``)."""
     nri: Path | None = None
+    """The runtime's socket for plugins; None: starts of pods do not wait."""
     resolvers: Callable[[], frozenset[At]] = frozenset
+    """Those whose answers about domain names are believed, beside the cluster's own."""
     mirror: MirrorAddress | None = None
+    """Tells of pods of other nodes; None: the API server does."""
 
 
 class Agent:
@@ -282,10 +286,10 @@ def cleanup(
     namespace_fd: int | None = None,
 ) -> bool:
     """Delete our tables, take our marks off connections, and forget the names and the uses of rules
-    that were kept for a restart; whether there was a table. What cannot be done keeps nothing else
-    from being done.
+    that were kept for a restart. A step that fails keeps no other step from being done. Returns
+    whether there was a table.
 
-    Raises NftError, and HostError for what is kept.
+    Raises NftError, and HostError for files that cannot be deleted.
     """
     found = []
     with ExitStack() as each:  # calls all of them, the last one first, and raises in the end

@@ -1,7 +1,7 @@
-"""How the agent stands, as Prometheus reads it.
+"""The agent's metrics, in Prometheus' text format.
 
-Rule: labels are kinds, reasons and directions: never a name that comes from the API, so that their
-number is bounded. Names and units are an interface: docs/agent.md lists them. Pure.
+Rule: labels are kinds, reasons and directions, so that their number is bounded; no label is a name
+from the API. Names and units are an interface: docs/agent.md lists them. Pure.
 """
 
 from __future__ import annotations

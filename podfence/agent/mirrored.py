@@ -1,8 +1,8 @@
-"""Pods of other nodes, as a mirror tells them instead of the API server.
+"""Pods of other nodes, told by a mirror instead of the API server.
 
-Rule: what pods of this node depend on never comes from here: they, policies and namespaces are told
-by the API server. While no mirror answers, pods stay as they were; when that has lasted for long,
-the API server is asked again, from the version that the mirror has come to.
+Rule: a mirror never tells what pods of this node depend on: the API server tells those, policies
+and namespaces. While no mirror answers, pods stay as they were. When that lasts, the API server is
+asked again, from the version that the mirror had reached.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ Tell = Callable[[Sequence[ObjectChange[ReadObject]], float], None]
 
 
 class MirrorAddress(Struct, frozen=True):
-    """Where mirrors are asked. ``ca``: certificates that theirs must lead to; ``token``: a file
-    with a token of this agent for the audience ``podfence.io``. Both are read again and again."""
+    """Where mirrors are. ``ca``: the file of certificates that a mirror's certificate must lead to.
+    ``token``: a file with a token of this agent for the audience ``podfence.io``. Both files are
+    read again and again."""
 
     url: str
     ca: Path
@@ -166,8 +167,8 @@ class Mirrored:
 
 
 class _Stream:
-    """One answer of a mirror. ``version``: up to which all is told; "" at the beginning of a
-    snapshot."""
+    """One answer of a mirror. ``version``: everything up to it has been told; "" at the beginning
+    of a snapshot."""
 
     def __init__(self, follow: Follow[ReadObject], identities: Identities, version: str) -> None:
         self._follow = follow

@@ -1,8 +1,8 @@
 """Addresses of domain names, kept over a restart of the agent in a file beside the lock.
 
-Rule: it is written whole or not at all, and read as if anybody had written it. Times are those of
-the monotonic clock, which runs on over restarts of the agent and begins anew with the machine; so
-the file names the machine's run.
+Rule: the file is written whole or not at all, and read as if anybody had written it. Times are
+those of the monotonic clock. That clock runs on over restarts of the agent and begins anew when the
+machine does, so the file names the run of the machine.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class _Content(Struct):
 
 
 class NameFile:
-    """That of a network namespace (its inode) in a folder."""
+    """The file of one network namespace, by its inode, in a folder."""
 
     def __init__(self, folder: Path, namespace: int) -> None:
         self._path = folder / f"names-{namespace}.json"

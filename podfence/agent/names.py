@@ -1,7 +1,7 @@
-"""Domain names: a thread reads the answers that pods get, and tells what they open.
+"""Domain names: a thread reads the DNS answers that pods get, and tells which addresses they open.
 
-Rule: nobody waits for it. It runs while some policy here has domain names; what it cannot read
-opens nothing. A name is told to the thread that enforces as any object is.
+Rule: nobody waits for this. The thread reads while some policy here has domain names. An answer
+that cannot be read opens nothing. The thread that enforces is told of a name as of any object.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _POLL = 0.5
 
 
 class Names:
-    """``tell``: who is told of names (``Inbox.tell``). ``resolvers``: whose answers are believed
-    now. ``group``: the log group for copies. ``path``: the file for restarts."""
+    """``tell`` is called with names (``Inbox.tell``). ``resolvers`` gives those whose answers are
+    believed now. ``group`` is the log group of copies. ``path`` is the file for restarts."""
 
     def __init__(
         self,
@@ -75,8 +75,8 @@ class Names:
         return NameCounts(self._reader.counts, self._lost, len(cache), cache.evicted)
 
     def begin(self) -> None:
-        """Tell what was known before a restart, so that it is in the first rules. Nobody has told
-        yet which names are meant; what is not, opens nothing."""
+        """Tell what was known before a restart, so that the first rules have it. It is not yet
+        known which names policies mean; a name that none means opens nothing."""
         now, restored = self._clock(), self._restored or []
         known = Cache()
         known.want(frozenset(each.name for each in restored))

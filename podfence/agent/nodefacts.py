@@ -1,7 +1,7 @@
-"""Facts about a node, read from the kernel; ``preflight`` decides about them.
+"""Facts about a node, read from the kernel; ``preflight`` judges them.
 
-Rule: reading leaves nothing behind. Our rules are tried in a table of another name that is made
-and deleted in one transaction, so that no packet ever meets it.
+Rule: reading leaves nothing behind. Our rules are tried in a table of another name, which one
+transaction makes and deletes, so that no packet ever meets it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How a node stands, and a policy on it, as an agent tells it to those who may know.
+"""How a node and a policy on it stand, as an agent tells those who may know.
 
-Rule: seconds are ages, not times, since clocks of nodes differ; names are as the API has them.
+Rule: seconds are ages, not times, since clocks of nodes differ. Names are as the API has them.
 Readers ignore fields that they do not know. Pure.
 """
 
@@ -17,14 +17,15 @@ from podfence.model.meta import ObjectRef, Revision
 
 
 class Pending(Struct, frozen=True):
-    """A pod that has no address yet, for so many seconds, and passes nothing."""
+    """A pod that has had no address for so many seconds, and passes nothing."""
 
     pod: str
     seconds: float
 
 
 class ConditionReport(Struct, frozen=True):
-    """A condition, for so many seconds. ``closed``: pods that are closed for it."""
+    """A condition that has held for so many seconds. ``closed``: the pods that are closed because
+    of it."""
 
     condition: str
     subject: str
@@ -34,8 +35,8 @@ class ConditionReport(Struct, frozen=True):
 
 
 class KindReport(Struct, frozen=True):
-    """A kind of objects, or a part of one. ``seconds``: since the API server said anything of it,
-    None: it never did."""
+    """A kind of objects, or a part of one. ``seconds``: since the API server last said anything
+    about it; None: it never did."""
 
     kind: str
     part: str
@@ -44,9 +45,10 @@ class KindReport(Struct, frozen=True):
 
 
 class PacketTally(Struct, frozen=True):
-    """Packets that something of the node denied since the agent started. ``direction``: ingress,
-    egress, or any where no policy is asked. ``reason``: policy, unknown, stateless, closed; audit:
-    they passed, and audited policies would have denied them."""
+    """Packets that one cause has denied on the node since the agent started. ``direction``:
+    ingress, egress, or any where no policy is asked. ``reason``: policy, unknown, stateless or
+    closed. With the reason audit the packets passed, and audited policies would have denied
+    them."""
 
     direction: str
     reason: str
@@ -55,13 +57,12 @@ class PacketTally(Struct, frozen=True):
 
 
 class NodeReport(Struct, frozen=True):
-    """One node. ``alive``: the thread that enforces comes round. ``lag``: seconds since the API
-    server has said anything of the kind of which it has been silent the longest; it says something
-    each minute. ``queued``: events that wait. ``denied``: as the kernel counts; None: not told."""
+    """One node."""
 
     node: str
     version: str = ""
     alive: bool = True
+    """The thread that enforces comes round."""
     in_sync: bool = False
     uptime: float = 0.0
     epoch: Count = 0
@@ -70,8 +71,12 @@ class NodeReport(Struct, frozen=True):
     conditions: tuple[ConditionReport, ...] = ()
     sources: tuple[KindReport, ...] = ()
     lag: float | None = None
+    """Seconds since the API server said anything about the kind of which it has been silent the
+    longest; it says something each minute."""
     queued: Count = 0
+    """Events that wait."""
     denied: tuple[PacketTally, ...] | None = None
+    """As the kernel counts; None: not told."""
 
     @property
     def refused(self) -> tuple[str, ...]:
@@ -87,18 +92,21 @@ class NodeReport(Struct, frozen=True):
 
 
 class PolicyReport(Struct, frozen=True):
-    """One policy on one node. ``uid`` and ``generation``: of the revision in force, "" for none.
-    ``pods``: how many of this node it selects, None where that could not be told in time;
-    ``closed``: those of them whose rules the kernel refuses. ``conditions``: those about it."""
+    """One policy on one node."""
 
     node: str
     in_sync: bool = False
     alive: bool = True
     uid: str = ""
+    """Of the revision in force; "" for none."""
     generation: Count = 0
+    """Of the revision in force."""
     pods: Count | None = None
+    """How many pods of this node the policy selects; None where that could not be told in time."""
     closed: Count = 0
+    """Those of them whose rules the kernel refuses."""
     conditions: tuple[ConditionReport, ...] = ()
+    """Those about the policy."""
 
     @property
     def refused(self) -> str:

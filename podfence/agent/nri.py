@@ -1,10 +1,11 @@
-"""The gate at the start of pods: a plugin of the container runtime's Node Resource Interface.
+"""The gate at the start of pods: a plugin for the container runtime's Node Resource Interface
+(NRI).
 
-Rule: the runtime waits for our answer after the pod's network is there and before any container of
-it runs. Whatever happens, an answer comes in time: a pod that is late is closed by its range. A
-runtime that is not there, or speaks otherwise, is tried again later.
-Source: NRI's api.proto, version v1alpha1; both its forms of the event (``StateChange``, and a call
-of its own) are understood.
+Rule: the runtime waits for our answer after it has made the pod's network and before it runs a
+container. An answer always comes in time; a pod for which it comes late is closed by its range. A
+runtime that is missing, or speaks another protocol, is tried again later. Source: NRI's api.proto,
+version v1alpha1. Both of its forms of the event are understood: ``StateChange``, and a call of its
+own.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ class Sandbox(Struct, frozen=True):
 
 
 class NriSession:
-    """One connection to a runtime. ``gate`` returns when a pod may start; ``runtime``: its name
-    and version, "" until it told them."""
+    """One connection to a runtime. ``gate`` returns when a pod may start. ``runtime``: its name and
+    version, "" until it has told them."""
 
     def __init__(self, opened: socket.socket, gate: Callable[[Sandbox], None]) -> None:
         self._trunk = Trunk(opened)

@@ -1,7 +1,7 @@
-"""What on a node would keep policies from holding. At the start it is refused; later it is a
-condition: the bridge of some network plugins is made for the first pod.
+"""What on a node would keep policies from holding. The start is refused for it. What appears later
+becomes a condition: some network plugins make their bridge for the first pod.
 
-Rule: what is found later ends nothing: the rules stay, and people are told.
+Rule: what is found later ends nothing. The rules stay, and people are told.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def require_a_clear_way(
 
 
 class Outlook:
-    """For a thread of its own. ``conditions``: the latest, for other threads."""
+    """Runs in a thread of its own. ``conditions`` are the latest, for other threads."""
 
     def __init__(
         self,

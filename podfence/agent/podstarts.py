@@ -1,6 +1,6 @@
-"""Pods that start: their addresses as the runtime tells them, before the API does.
+"""Pods that start: the runtime tells their addresses before the API does.
 
-Rule: what a pod is, only the API says (labels, ports, host network); the runtime adds the address
+Rule: only the API says what a pod is (labels, ports, host network). The runtime adds the address
 and nothing else, and only until the API tells one. So a pod that starts is enforced by the same
 policies as ever, a second or two earlier.
 """
@@ -33,7 +33,7 @@ _NONE: Address = (NO_ADDRESS, NO_ADDRESS)
 
 class _Given(Struct):
     """An address from the runtime. ``stale``: what the API had told before; any other address that
-    it tells is newer. ``used``: a pod that the API told of has it."""
+    it tells is newer. ``used``: a pod that the API knows has this address."""
 
     address: Address
     stale: Address
@@ -42,8 +42,8 @@ class _Given(Struct):
 
 
 class PodStarts:
-    """For several threads: that which hears the API (``tell``, ``stand``), that which enforces
-    (``arrived``) and that of the runtime (``start``)."""
+    """Used by three threads: the one that hears the API (``tell``, ``stand``), the one that
+    enforces (``arrived``), and that of the runtime (``start``)."""
 
     def __init__(
         self,

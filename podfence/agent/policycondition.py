@@ -1,7 +1,7 @@
-"""The condition in the status of a policy that says whether the policy is in force.
+"""The condition in a policy's status that says whether the policy is in force.
 
-Rule: a condition is about a revision, and says what agents told. Of a node that did not answer
-nothing is known, which is no False. Pure.
+Rule: a condition is about a revision, and reports what agents told. A node that did not answer is
+unknown, which is not False. Pure.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def condition_of(
     *,
     audited: bool,
 ) -> PolicyCondition:
-    """``now``: RFC 3339. ``before``: the same condition as it is there. ``audited``: the policy is,
-    so that it is in the kernels of nodes and enforces nothing (AUD-2)."""
+    """``now``: RFC 3339. ``before``: the condition that the policy has. ``audited``: the policy is
+    audited, so that it is in the kernels of nodes and enforces nothing (AUD-2)."""
     missing = [each for each in told if standing(each, revision) is not EnforcementState.IN_FORCE]
     status, reason = "Unknown", "NoNodes"
     if told:

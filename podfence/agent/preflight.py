@@ -1,9 +1,8 @@
-"""Whether policies can be enforced on this node at all: what else is there that would make them
-not hold. A table in the kernel that packets never meet is worse than none.
+"""Whether policies can be enforced on this node at all, or something else would keep them from
+holding. A table in the kernel that packets never meet is worse than none.
 
-Rule: what is wrong is one obstacle with what was seen, why it matters and what to do. Pure: the
-facts are read elsewhere (``nodefacts``). Each obstacle has a name, by which who knows better
-overrides it.
+Rule: an obstacle says what was seen, why it matters and what to do. It has a name, by which
+somebody who knows better overrides it. Pure: ``nodefacts`` reads the facts.
 """
 
 from __future__ import annotations
@@ -24,22 +23,23 @@ SHOWN = 3
 
 
 class HostFacts(Struct, frozen=True):
-    """What a node is like. ``bridge_filters``: by IP version, whether the host's filters see what
-    passes a bridge (br_netfilter); a version is missing without that module. ``unsupported``: what
-    the kernel said when our rules were tried, "" when it took them. ``may_write``: whether the
-    process has CAP_NET_ADMIN."""
+    """What a node is like."""
 
     links: tuple[Link, ...] = ()
     bridge_filters: frozenset[int] = frozenset()
+    """By IP version, whether the host's filters see what passes a bridge (br_netfilter); a version
+    is missing without that module."""
     chains: tuple[ForeignChain, ...] = ()
     mark_writers: tuple[MarkWriter, ...] = ()
     unsupported: str = ""
+    """What the kernel said when our rules were tried; "" when it took them."""
     may_write: bool = True
+    """Whether the process has CAP_NET_ADMIN."""
 
 
 class Obstacle(Struct, frozen=True):
-    """``kind``: of the condition that it is. ``name``: for ``--override``, "" where nothing is
-    to be overridden."""
+    """``kind``: the kind of condition. ``name``: for ``--override``; "" where nothing can be
+    overridden."""
 
     kind: ConditionKind
     name: str

@@ -1,7 +1,7 @@
-"""Whose answers about names are believed: resolvers that were given, and those of the cluster.
+"""Whose DNS answers are believed: those of resolvers that were given, and those of the cluster.
 
-Rule: the cluster's are the pods of ``kube-system`` with the label ``k8s-app: kube-dns``, which
-installers of Kubernetes keep; who may make such pods rules the cluster anyway.
+Rule: the cluster's resolvers are the pods of ``kube-system`` with the label ``k8s-app: kube-dns``,
+which installers of Kubernetes keep. Somebody who can make such pods rules the cluster anyway.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _labels = Decoder(dict[str, str])
 
 
 class Resolvers:
-    """Hears what the API tells, and passes it on. For several threads."""
+    """Hears what the API tells, and passes it on. Several threads may use it."""
 
     def __init__(self, ear: Ear, given: Callable[[], frozenset[At]] = frozenset) -> None:
         """``given``: tells those that are not the cluster's, as they are now."""
@@ -90,7 +90,7 @@ def nameservers(text: str) -> Collection[At]:
 
 
 class OwnNameservers:
-    """Those of this machine, as pods with ``dnsPolicy: Default`` have them."""
+    """The name servers of this machine, as pods with ``dnsPolicy: Default`` have them."""
 
     def __init__(
         self, path: Path = Path("/etc/resolv.conf"), clock: Callable[[], float] = time.monotonic
@@ -100,8 +100,8 @@ class OwnNameservers:
         self._found: frozenset[At] = frozenset()
 
     def __call__(self) -> frozenset[At]:
-        """Those of now: the file is read ``_LOOK`` seconds after the last time. While it cannot be
-        read, they are those of before."""
+        """The name servers of now. The file is read again ``_LOOK`` seconds after the last time;
+        while it cannot be read, the name servers of before count."""
         if self._clock() >= self._next:
             self._next = self._clock() + _LOOK
             with suppress(OSError):  # it may be about to be replaced

@@ -1,7 +1,7 @@
-"""Whether somebody may ask: the API server says so, and its answer is remembered briefly.
+"""Whether somebody may ask: the API server says so, and its answer is remembered for a short time.
 
-Rule: no unless the API server says yes. What cannot be asked is no answer, and nobody can make an
-agent ask often.
+Rule: the answer is no unless the API server says yes. When it cannot be asked, there is no answer.
+Nobody can make an agent ask often.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class ReviewOutcome(Enum):
 
 class Wish(Struct, frozen=True):
     """What somebody wants to read: a resource of the group ``podfence.io``, of one namespace or,
-    with "", of all."""
+    with "", of all of them."""
 
     resource: str
     namespace: str = ""

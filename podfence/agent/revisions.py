@@ -1,7 +1,7 @@
-"""Which revision of each policy is in force on this node, and for whom.
+"""Which revision of each policy is in force on this node, and which pods it selects.
 
-Rule: a revision is known here from when the kernel holds what follows from it, and until it holds
-what follows from another or from none. Pure.
+Rule: a revision counts from when the kernel holds what follows from it, until the kernel holds what
+follows from another revision or from none. Pure.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from podfence.model.meta import ObjectRef, Revision
 
 
 class Selected(Struct, frozen=True):
-    """How many pods of this node a policy selects; ``closed``: those of them whose rules the kernel
-    refuses, so that they are closed."""
+    """How many pods of this node a policy selects. ``closed``: those of them that are closed, since
+    the kernel refuses their rules."""
 
     pods: int
     closed: int = 0
@@ -38,7 +38,7 @@ _NONE = Revision("")
 
 
 class Revisions:
-    """``arrived`` is for the thread that enforces, ``of`` for any."""
+    """The thread that enforces calls ``arrived``; any thread may call ``of``."""
 
     def __init__(self) -> None:
         self._held: dict[ObjectRef, Revision] = {}

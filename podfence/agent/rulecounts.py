@@ -1,9 +1,9 @@
-"""Which rules are used: a thread looks at the connections that the kernel tracks, and the thread
-that enforces finds the rules.
+"""Which rules are used. One thread looks at the connections that the kernel tracks, and the thread
+that enforces finds their rules.
 
-Rule: no packet meets anything for it, and nobody waits. Looking takes one hundredth of a processor
-at the most: who has many connections has fewer looks. The thread that enforces asks about kinds of
-connections for some milliseconds a turn, when its own work is done.
+Rule: no packet is touched for it, and nobody waits. Looking takes one hundredth of a processor at
+most, so a node with many connections has fewer looks. The thread that enforces looks up some kinds
+of connections for a few milliseconds a turn, after its own work.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class Connections(Protocol):
 
 
 class RuleCounts:
-    """``file``: for restarts, of the agent and of the machine. ``clock``: seconds since 1970.
-    ``timer``: seconds since whenever."""
+    """``file`` keeps counts over restarts of the agent and of the machine. ``clock`` gives seconds
+    since 1970, ``timer`` seconds since any time."""
 
     def __init__(
         self,

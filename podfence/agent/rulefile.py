@@ -1,7 +1,7 @@
-"""Counts of rules, kept over a restart of the agent and of the machine in a file on its disk.
+"""Counts of rules, kept over restarts of the agent and of the machine in a file on the node's disk.
 
-Rule: no more is written than some kilobytes a second, whatever the size. What cannot be read or
-written costs what was counted, and nothing else; it is said once.
+Rule: some kilobytes a second are written at most, whatever the size. When the file cannot be read
+or written, what was counted is lost and nothing else; the log says so once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LARGEST = 1 << 26
 
 
 class RuleFile:
-    """That of the node ``node`` in a folder that no other agent has."""
+    """The file of the node ``node``, in a folder that no other agent uses."""
 
     def __init__(self, folder: Path, node: str, log: EventLog) -> None:
         self._path, self._node, self._log = folder / _NAME, node, log

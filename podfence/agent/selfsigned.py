@@ -1,8 +1,8 @@
 """The certificate of an agent's endpoint: made at the start, kept in memory, known to nobody.
 
-Rule: it keeps what is said from those who listen on the way. A token proves who asks, and nothing
-proves who answers: so a token is good for an agent alone (``kube.agents``). It is made in another
-process, because what makes it would be a third of the agent's memory.
+Rule: it hides what is said from eavesdroppers. A token proves who asks, and nothing proves who
+answers, so a token is good for one agent alone (``kube.agents``). Another process makes the
+certificate, because the library for it would be a third of the agent's memory.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def issued(
     name: str, life: timedelta, extensions: Iterable[tuple[ExtensionType, bool]] = ()
 ) -> tuple[bytes, bytes]:
     """A certificate that vouches for itself, and its new key, in PEM. ``extensions``: each with
-    whether who does not know it has to refuse."""
+    whether it is critical."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

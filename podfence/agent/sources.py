@@ -1,7 +1,7 @@
-"""Where events come from: the watches of a cluster, turned into facts, and how each kind stands.
+"""Where events come from: watches of a cluster, turned into facts, and the state of each kind.
 
-Rule: what the server cannot be asked changes nothing that is enforced. Objects are decoded once,
-by the thread that reads them; what is handed over decides nothing.
+Rule: when the server cannot be asked, nothing that is enforced changes. The thread that reads an
+object decodes it, once. What is handed over decides nothing.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ _OWN = ("spec.nodeName=", "metadata.name=")
 
 
 def resources(node: str) -> tuple[tuple[Resource, ...], ...]:
-    """What an agent watches: its own pods, of the others those that have an address, its own Node,
-    the other Nodes (``nodes_of_others``), and all else that policies depend on."""
+    """What an agent watches: its own pods, other pods that have an address, its own Node, other
+    Nodes (``nodes_of_others``), and all else that policies depend on."""
     return (*map(resources_of, KINDS), own_node(node), other_nodes(node), *pods_for(node))
 
 
 def nodes_of_others(node: str) -> KindPart:
-    """The part that is watched only when a policy asks for Nodes. The own one always is: its pod
-    ranges are closed, and its addresses are let in (NP-52)."""
+    """The part that is watched only when a policy asks for Nodes. The agent's own Node always is:
+    its pod ranges are closed, and its addresses are let in (NP-52)."""
     resource = other_nodes(node)[0]
     return resource.kind, resource.only
 
@@ -97,8 +97,9 @@ class Ear(Protocol):
 
 
 def feed(watch: Watch[ReadObject], inbox: Ear, stopped: threading.Event, nodes: KindPart) -> None:
-    """Have a watch tell what it brings, until it is to stop. ``nodes``: the part that is begun with
-    the first policy that asks for it, before that policy is told. Raises what ended a thread."""
+    """Have a watch tell what it brings, until ``stopped`` is set. ``nodes`` is the part that begins
+    with the first policy that asks for it, before that policy is told. Raises what ended a
+    thread."""
     watch.tell(_Feed(watch, inbox, nodes).take)
     with watch:
         while not stopped.is_set():
@@ -150,7 +151,7 @@ def _part_name(state: KindState) -> str:
 
 
 class Standings:
-    """What of the standings of kinds is a condition. For one thread."""
+    """Turns the states of kinds into conditions. One thread uses it."""
 
     def __init__(self, conditions: Conditions) -> None:
         self._conditions = conditions

@@ -1,8 +1,8 @@
 """How the agent stands, as one frozen value that any thread may read.
 
-Rule: the value is made by the thread that enforces, and by nobody else changed; who reads it may
-keep it. Times are seconds of the monotonic clock, so that only differences mean something. Counts
-never go back. Names of pods are in here for people, and never in what is counted by label.
+Rule: the thread that enforces makes the value, and nobody changes it; a reader may keep it. Times
+are seconds of the monotonic clock, so that only differences mean something. Counts never go back.
+Names of pods are for people, and are never a label of a metric.
 """
 
 from __future__ import annotations
@@ -21,16 +21,18 @@ HUNG = 30.0
 
 
 class WatchedKind(Struct, frozen=True):
-    """One kind of objects, or one part of a kind (``part``: "own" or "other" pods). ``standing``:
-    syncing, live, late, forbidden or absent. ``heard``: when the server last said anything about
-    it, bookmarks included; None: never. ``relists``: lists that were begun again, by reason."""
+    """One kind of objects, or one part of a kind."""
 
     kind: str
     part: str
+    """"own" or "other" pods; "" for the whole kind."""
     standing: str
+    """syncing, live, late, forbidden or absent."""
     message: str = ""
     heard: float | None = None
+    """When the server last said anything about it, bookmarks included; None: never."""
     relists: Mapping[str, int] = {}
+    """Lists that were begun again, by reason."""
 
 
 class Waiting(Struct, frozen=True):
@@ -53,7 +55,8 @@ class Writes(Struct, frozen=True):
 
 class NameCounts(Struct, frozen=True):
     """``messages``: packets and messages, by what came of them. ``lost``: copies that nobody could
-    look at. ``addresses``: those of names now, live or kept; ``evicted``: those that gave way."""
+    look at. ``addresses``: addresses of names now, live or kept. ``evicted``: addresses that gave
+    way to others."""
 
     messages: Mapping[str, int] = {}
     lost: int = 0
@@ -62,43 +65,49 @@ class NameCounts(Struct, frozen=True):
 
 
 class NodeStatus(Struct, frozen=True):
-    """One node.
-
-    ``in_sync``: everything was listed, and the kernel holds what follows from it, but for what
-    ``conditions`` name; it stays true. ``sync_seconds``: how long that took from the start.
-    ``turned``: when the thread that enforces last came round. ``epoch``: of the rules in force;
-    ``bumps``: how often it changed. ``pods``: of this node, that policies see; ``pending``: those
-    of them without address. ``events``: taken in, by kind and "put" or "gone".
-    ``latency``: from the arrival of an event to the kernel's answer, by
-    kind of object. ``queued``: events that wait. ``drifts``: times that others changed the table;
-    ``reads``: times that it was read back; ``sweeps``: of old marks. ``runtime``: the container
-    runtime that holds up starts of pods for us, "" for none; ``starts``: how many, by outcome.
-    ``drops``: denied packets that were logged. ``names``: what answers of DNS told.
-    """
+    """One node."""
 
     node: str
     started: float
     turned: float
+    """When the thread that enforces last came round."""
     in_sync: bool = False
+    """Everything was listed, and the kernel holds what follows from it, except for what
+    ``conditions`` name. It stays true."""
     sync_seconds: float | None = None
+    """How long that took from the start."""
     epoch: int = 0
+    """That of the rules in force."""
     bumps: int = 0
+    """How often the epoch changed."""
     pods: int = 0
+    """Pods of this node that policies see."""
     pending: tuple[Waiting, ...] = ()
+    """Those of them that have no address."""
     conditions: tuple[Condition, ...] = ()
     sources: tuple[WatchedKind, ...] = ()
     events: Mapping[tuple[str, str], int] = {}
+    """Events that were taken in, by kind and "put" or "gone"."""
     latency: Mapping[str, Latency] = {}
+    """From the arrival of an event to the kernel's answer, by kind of object."""
     queued: int = 0
+    """Events that wait."""
     writes: Writes = Writes()
     drifts: int = 0
+    """Times that others changed the table."""
     reads: int = 0
+    """Times that the table was read back."""
     sweeps: int = 0
+    """Sweeps of old marks."""
     sizes: Sizes = Sizes()
     runtime: str = ""
+    """The container runtime that holds up starts of pods for us; "" for none."""
     starts: Mapping[str, int] = {}
+    """Starts of pods, by outcome."""
     drops: DropCounts = DropCounts()
+    """Denied packets that were logged."""
     names: NameCounts = NameCounts()
+    """What DNS answers told."""
 
     def is_alive(self, now: float) -> bool:
         """Whether the thread that enforces comes round."""

@@ -12,10 +12,8 @@ from podfence.nft.transaction import Transaction
 
 
 class KernelTable:
-    """For one thread. ``notices``: what is told of others' changes, so that ours are left out.
-
-    ``namespace_fd``: another network namespace than that of the thread that makes this.
-    """
+    """One thread uses it. ``notices`` hears of changes by others, and must leave out ours.
+    ``namespace_fd``: another network namespace than that of the thread that makes this."""
 
     def __init__(
         self, mark_mask: int, notices: Notices | None = None, namespace_fd: int | None = None
@@ -28,8 +26,8 @@ class KernelTable:
         self._table = self._opened()
 
     def list(self) -> Ruleset | None:
-        """What the table holds; None where there is none. Raises NftError for one that cannot be
-        read, as when it holds what we never write."""
+        """What the table holds; None where there is none. Raises NftError for a table that cannot
+        be read, as when it holds what we never write."""
         try:
             return self._table.list()
         except NftUnanswered:
@@ -45,8 +43,8 @@ class KernelTable:
             return self._table.exists()
 
     def run(self, transaction: Transaction) -> None:
-        """Apply a transaction. Raises NftError where the kernel refuses it, and NftUnanswered
-        where nobody knows; then there is a new socket."""
+        """Apply a transaction. Raises NftError when the kernel refuses it. Raises NftUnanswered
+        when nobody knows; then there is a new socket."""
         try:
             self._table.run(transaction)
         except NftUnanswered:

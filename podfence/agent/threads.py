@@ -1,7 +1,7 @@
 """The threads of one process, and what ends it.
 
-Rule: there is no half process. A thread that dies, or that ends before it is to, ends all, as
-SIGTERM and SIGINT do.
+Rule: there is no half process. A thread that dies or ends too early ends all of them, as SIGTERM
+and SIGINT do.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Threads:
-    """``stopped``: set once the process is to end; every thread looks at it."""
+    """``stopped`` is set when the process is to end; every thread looks at it."""
 
     def __init__(self) -> None:
         sys.setswitchinterval(HAND_OVER)

@@ -1,9 +1,9 @@
 """The wire of NRI: protobuf's encoding, ttRPC's frames, and several connections over one socket.
 
-Rule: who speaks is not trusted: lengths are bounded before anything is kept, and what is not of the
-protocol is ``Malformed``. Only what NRI uses is here: calls with one request and one response.
-Sources: "Encoding" of Protocol Buffers; ttRPC's PROTOCOL.md; NRI's multiplexer, which has a header
-of connection and length before each piece.
+Rule: the other side is not trusted. Lengths are checked before anything is kept, and what the
+protocol does not allow is ``Malformed``. Only what NRI uses is here: calls with one request and one
+response. Sources: "Encoding" of Protocol Buffers; ttRPC's PROTOCOL.md; NRI's multiplexer, which has
+a header of connection and length before each piece.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _HIGHEST_FIELD = (1 << 29) - 1
 
 
 class Malformed(Exception):
-    """Not of the protocol; nothing that follows can be understood."""
+    """Bytes that the protocol does not allow; nothing that follows can be understood."""
 
 
 class TtrpcMessage(Struct, frozen=True):

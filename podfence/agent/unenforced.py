@@ -1,6 +1,6 @@
 """Parts of a policy that are read and not enforced. Pure.
 
-Rule: people are told which field it is (CNP-19).
+Rule: people are told which fields these are (CNP-19).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The rules that one node should enforce: events in, plans out. Pure.
 
-Rule: before everything was listed, nothing is planned but a table that closes the pod ranges, and
-that only where there was no table and ranges are known. Policies are looked into once all of them
-are there; pods and namespaces on the way, so that fetching and indexing overlap.
+Rule: until everything was listed, the only plan is a table that closes the pod ranges, and only
+where there was no table and the ranges are known. Policies are read once all of them are there,
+pods and namespaces as they come, so that fetching and indexing overlap.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from podfence.usage.credit import Credit
 
 
 class DesiredState:
-    """``node``: with the pod ranges that were given by hand, if any; these count instead of those
-    of the Node object. ``is_new``: there was no table at the start."""
+    """``node``: with the pod ranges that were given by hand, if any; they count instead of those of
+    the Node object. ``is_new``: there was no table at the start."""
 
     def __init__(self, node: LocalNode) -> None:
         self.ranges = node.pod_cidrs

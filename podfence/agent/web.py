@@ -1,7 +1,7 @@
 """An agent's plain HTTP: liveness, readiness and metrics.
 
-Rule: whoever asks changes nothing and holds nobody up. A connection is answered once, has seconds
-to ask, and gives way to newer ones when there are many; what is answered names no pod.
+Rule: a request changes nothing and holds nobody up. A connection is answered once, has seconds to
+send its request, and gives way to newer ones when there are many. No answer names a pod.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class HttpResponse(Struct, frozen=True):
 
 
 class Pages:
-    """What each path answers, for any thread."""
+    """What each path answers, in any thread."""
 
     def __init__(
         self,
@@ -67,8 +67,8 @@ def _healthz(status: NodeStatus, now: float) -> HttpResponse:
 
 
 def _readyz(status: NodeStatus) -> HttpResponse:
-    """Ready from the first time that all is enforced: what fails later is a condition, and another
-    agent in this one's place could do no better."""
+    """Ready from the first time that all is enforced. What fails later is a condition, and a new
+    agent could do no better."""
     held = Counter(each.kind.value for each in status.conditions)
     lines = [f"{kind}: {number}" for kind, number in sorted(held.items())]
     if status.in_sync:
@@ -96,14 +96,14 @@ class _Handler(RequestHandler):
 
 
 class Paths(Protocol):
-    """What answers a GET, for any thread."""
+    """Answers a GET, in any thread."""
 
     def page(self, path: str) -> HttpResponse:
         """The answer to a GET."""
 
 
 class WebServer(BoundedServer):
-    """For everybody."""
+    """A server without tokens."""
 
     def __init__(self, listen: Listen, pages: Paths, log: EventLog) -> None:
         """Raises HostError."""

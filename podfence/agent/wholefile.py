@@ -1,7 +1,7 @@
 """Files that outlive the agent: beside its lock, or on the disk.
 
-Rule: a file is written whole or not at all, also where the machine loses its power, for nobody but
-who runs the agent; and it is read as if anybody had written it.
+Rule: a file is written whole or not at all, also when the machine loses its power. Only the user
+that runs the agent may read it. It is read as if anybody had written it.
 """
 
 from __future__ import annotations

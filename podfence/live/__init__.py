@@ -1,1 +1,1 @@
-"""A cluster that changes: events in, what they change of the compiled form out."""
+"""A cluster that changes: events go in, and what they change of the compiled form comes out."""

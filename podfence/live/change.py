@@ -15,21 +15,25 @@ from podfence.sets.members import Members
 
 
 class LiveChange(Struct, frozen=True):
-    """``new`` and ``gone``: the policies of one direction that pods here have, or have no more.
-    ``verdicts``: by address, the policies of the pods here that it may belong to; none: it is no
-    pod's here any more. ``moved``: members of selections that are looked at. ``pod_cidrs``: the
-    ranges of the node, if they have changed. ``released``: by IP version, addresses that a pod had
-    and none has now; ``given``: addresses that none had and a pod has now.
-    ``refused``: the policies that cannot be read, of those that were looked at."""
+    """What has changed of one node's compiled form."""
 
     new: tuple[DirectionPolicy, ...] = ()
+    """Policies of one direction that pods here have now."""
     gone: tuple[DirectionPolicy, ...] = ()
+    """Policies of one direction that no pod here has any more."""
     verdicts: Mapping[At, tuple[EndpointPolicy, ...]] = {}
+    """By address, the policies of the pods here that it may belong to; none: it is no longer the
+    address of a pod here."""
     moved: tuple[Moved, ...] = ()
+    """Members of selections that somebody looks at."""
     pod_cidrs: tuple[IPNetwork, ...] | None = None
+    """The ranges of the node, if they have changed."""
     released: Mapping[int, Members] = {}
+    """By IP version, addresses that a pod had and none has now."""
     given: Mapping[int, Members] = {}
+    """By IP version, addresses that no pod had and one has now."""
     refused: tuple[UnreadPolicy, ...] = ()
+    """The policies that cannot be read, of those that were looked at."""
 
     def __bool__(self) -> bool:
         """Whether the table has to change for it."""

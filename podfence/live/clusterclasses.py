@@ -1,8 +1,8 @@
 """The endpoint classes of a cluster, followed from one state to the next.
 
-Rule: a class keeps its number for as long as it has members. A number that nothing has is an
-outside class without addresses, as that of an address that several pods may have is: no reader has
-to know of either. What two states share is the same value.
+Rule: a class keeps its number as long as it has members. An unused number is an outside class
+without addresses, and so is the number of an address that several pods may have; readers need not
+know of either. What two states share is the same value.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
 class ClassTable(Struct, frozen=True, eq=False):
-    """``keys``: what decides about the class of each number that pods have. ``claims``: addresses
+    """``keys``: for each number that pods have, what the class depends on. ``claims``: addresses
     that several live pods have. ``inhabited``: how many addresses of a region pods have.
-    ``holding``: for each number of a block, the classes that lie in it. ``free``: numbers that
-    nothing has."""
+    ``holding``: for each number of a block, the classes that lie in it. ``free``: unused
+    numbers."""
 
     cuts: Cuts
     classes: tuple[EndpointClass, ...] = ()
@@ -50,8 +50,8 @@ class ClassTable(Struct, frozen=True, eq=False):
     free: tuple[int, ...] = ()
 
     def cut_by(self, cuts: Cuts) -> Sequence[int]:
-        """The classes of pods that may part or join under other cuts: all, where other labels are
-        asked for; else those that lie in a block that comes or goes."""
+        """The classes of pods that other cuts may split or join. Where selectors ask for other
+        labels, that is all of them; otherwise it is those in a block that comes or goes."""
         if cuts.asked is not self.cuts.asked:
             return sorted(self.keys)
         before, now = self.cuts.numbers, cuts.numbers
@@ -73,10 +73,10 @@ class ClassTable(Struct, frozen=True, eq=False):
 
 
 class TableChange(Struct, frozen=True):
-    """What is another thing than before. ``born`` and ``died``: numbers of classes of pods.
-    ``relabelled``: those that selectors are shown other labels of. ``touched``: numbers with other
-    members in kind, outside classes included: nothing that was known of these holds. ``blocks``:
-    keys of blocks with other classes in them. ``contested``: whether doubtful addresses differ."""
+    """What differs from before. ``born`` and ``died``: numbers of classes of pods. ``relabelled``:
+    classes that show other labels to selectors. ``touched``: numbers that now stand for something
+    else, outside classes included; nothing that was known of them holds. ``blocks``: keys of blocks
+    that hold other classes. ``contested``: whether the doubtful addresses differ."""
 
     born: FrozenBitMap = FrozenBitMap()
     died: FrozenBitMap = FrozenBitMap()

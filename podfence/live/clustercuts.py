@@ -1,7 +1,7 @@
 """What cuts classes, counted by use: keys of labels that selectors ask for, and address blocks.
 
-Rule: a block keeps its number for as long as some policy names it, so that signatures of addresses
-mean the same before and after an event.
+Rule: a block keeps its number as long as a policy names it, so that signatures of addresses mean
+the same before and after an event.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ read_ip_block = lru_cache(maxsize=1 << 14)(ip_block)
 
 
 class NeededCuts(Struct, frozen=True):
-    """What one policy, or a number of them, need classes to be cut at."""
+    """The cuts that one policy, or several, need."""
 
     keys: tuple[str, ...] = ()
     blocks: tuple[Block, ...] = ()
 
 
 class Cuts(Struct, frozen=True, eq=False):
-    """``keys`` and ``users``: how often each key and each block is wanted. ``spans``: for each
+    """``keys`` and ``users``: how often each key and each block is needed. ``spans``: for each
     family and signature, all addresses that have it."""
 
     asked: RelevantLabels

@@ -1,7 +1,7 @@
-"""What happens to a cluster, one object at a time; and what happened between two clusters.
+"""What happens to a cluster, object by object; and what happened between two clusters.
 
-Rule: an event says all that is now known under one name. It says nothing of what was there before,
-so telling it twice, or leaving out those in between, changes nothing.
+Rule: an event says all that is known under one name now, and nothing of what was there before. So
+an event may be told twice, and events that a later one replaces may be left out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from podfence.model.objects import EndpointSlice, Namespace, Node, Pod, Service
 
 
 class ClusterEvent(Struct, frozen=True):
-    """Neither ``thing`` nor ``doubts``: the object is gone."""
+    """What one name stands for now. With neither ``thing`` nor ``doubts`` the object is gone."""
 
     ref: ObjectRef
     """Kind, namespace and name; what has no name that can be read gets one from its source."""
@@ -57,8 +57,8 @@ def ref_of(thing: ClusterObject) -> ObjectRef:
 
 
 def ref_of_doubt(doubt: Doubt) -> ObjectRef:
-    """The name of an object that could not be read. Where that is not known, the place stands for
-    it: two such objects of one source stay two."""
+    """The name of an object that could not be read. Where the name is unknown, the source stands
+    for it, so that two such objects of one file stay two."""
     if doubt.kind and doubt.name:
         return ObjectRef(doubt.kind, doubt.namespace, doubt.name)
     source = doubt.source
@@ -88,8 +88,8 @@ def known_of(cluster: Cluster) -> dict[ObjectRef, KnownObject]:
 
 
 def changes(before: Mapping[ObjectRef, KnownObject], after: Cluster) -> Iterator[ClusterEvent]:
-    """The events that lead from what was known to a cluster. Objects that are equal but for their
-    place in a file have changed: answers name that place."""
+    """The events that lead from what was known to a cluster. Objects that differ only in their
+    place in a file have changed, since answers name that place."""
     found = known_of(after)
     for ref in before:
         if ref not in found:

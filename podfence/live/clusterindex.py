@@ -1,8 +1,8 @@
 """ClusterIndex: a whole cluster, compiled, and followed from event to event.
 
-Rule: its ``index`` says what ``compile_cluster`` says of the same objects; what a rule means is
-known to those compilers alone. A state never changes: events make another one, which shares
-everything that they do not touch. ``docs/design/live.md`` tells how.
+Rule: its ``index`` says what ``compile_cluster`` says of the same objects. What a rule means is
+known to those compilers alone. A state never changes: events make another state, which shares all
+that they do not touch. ``docs/design/live.md`` explains how.
 """
 
 from __future__ import annotations
@@ -44,12 +44,15 @@ _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
 class Affected(Struct, frozen=True):
-    """What a reader of the state before may no longer rely on, by the numbers of classes. The ports
-    from a source to a destination are as before unless the source is in ``egress``, the destination
-    in ``ingress``, or one of them in ``classes``: those are other classes than before.
+    """What a reader of the state before can no longer rely on, by numbers of classes.
 
-    It is about classes. A pod may have gone from one class to another, and what is known of single
-    pods alone (their addresses, their node: NP-52, NP-54) stands in the indexes."""
+    The ports from a source to a destination are as before unless the source is in ``egress``, the
+    destination is in ``ingress``, or one of them is in ``classes``: those are other classes than
+    before.
+
+    All of this is about classes. A pod may have moved from one class to another, and the indexes
+    hold what is known of single pods (their addresses and their node: NP-52, NP-54).
+    """
 
     ingress: FrozenBitMap = FrozenBitMap()
     egress: FrozenBitMap = FrozenBitMap()
@@ -60,7 +63,7 @@ class Affected(Struct, frozen=True):
 
 
 class ClusterIndex(Struct, frozen=True, eq=False):
-    """``index``: the compiled cluster. The rest is how the next state is made of this one."""
+    """``index`` is the compiled cluster. The other fields are what the next state is made from."""
 
     index: PolicyIndex
     objects: ClusterObjects
@@ -297,8 +300,8 @@ def _subjects(
 
 
 def _selects_alike(before: ClassTable, now: ClassTable, change: TableChange) -> bool:
-    """Whether selectors and blocks mean the same classes in both: pods have joined or left classes
-    that stay, and nothing else."""
+    """Whether selectors and blocks mean the same classes in both tables: pods may have joined or
+    left classes that stay, and nothing else has changed."""
     cuts = before.cuts.asked is now.cuts.asked and before.cuts.numbers is now.cuts.numbers
     return cuts and not change.touched and not change.relabelled
 

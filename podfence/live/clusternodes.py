@@ -16,7 +16,7 @@ _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
 class NodeAddresses(Struct, frozen=True, eq=False):
-    """``told``: the node names that pods tell of an address, and how many of them do.
+    """``told``: by address, the node names that pods report for it, and how many pods do.
     ``found``: whose each address is."""
 
     told: Mapping[IPAddress, Mapping[str, int]] = _NOTHING

@@ -1,8 +1,8 @@
-"""The objects of a cluster by name, and the ``Cluster`` that they are.
+"""The objects of a cluster by name, and the ``Cluster`` that they make.
 
 Rule: the cluster is the one that ``Cluster.of`` makes of the same objects in the order of their
-names, as an API server lists them: what came first leaves no trace. Kinds that no event touches
-keep their values as they are.
+names, as an API server lists them; the order in which they came leaves no trace. Kinds that no
+event touches keep their values.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
 class ChangedObjects(Struct, frozen=True):
-    """What is another thing than before; None: it was not there, or is not there now.
-    ``namespaces``: with those that come and go because objects name them."""
+    """Pairs of what was and what is; None: it was not there, or is not there now. ``namespaces``
+    has also those that come and go because objects name them."""
 
     things: tuple[tuple[ClusterObject | None, ClusterObject | None], ...] = ()
     namespaces: tuple[tuple[Namespace | None, Namespace | None], ...] = ()

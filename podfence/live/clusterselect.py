@@ -1,7 +1,7 @@
 """Selectors -> endpoint classes, followed from one table of classes to the next.
 
-Rule: what a selector selects was worked out once. After that a class that comes or goes is shown to
-those selectors alone that a label of its own, or its namespace, leads to.
+Rule: a selector is worked out once. After that, a class that comes or goes is compared only with
+the selectors that one of its labels, or its namespace, leads to.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _NOBODY = FrozenBitMap()
 
 
 class SelectorChange(Struct, frozen=True):
-    """``selected``: what is selected otherwise than before. ``peers``: keys of peers that are not
-    as before. ``namespaces``: classes that other selectors select, as their namespace has other
-    labels."""
+    """``selected``: selectors that select other classes than before. ``peers``: keys of peers that
+    have changed. ``namespaces``: classes that other selectors select now, since their namespace has
+    other labels."""
 
     selected: frozenset[Scoped] = frozenset()
     peers: frozenset[str] = frozenset()
@@ -43,8 +43,8 @@ class SelectorChange(Struct, frozen=True):
 
 
 class ClusterSelector(ByClasses):
-    """Peers and subjects as classes of a ClassTable. What it is asked it remembers, and so do those
-    that follow on it."""
+    """Peers and subjects as classes of a ClassTable. It remembers its answers, and the selectors
+    that follow from it know them, too."""
 
     def __init__(
         self,

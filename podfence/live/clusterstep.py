@@ -1,7 +1,7 @@
 """From one table of classes to the next, as pods and cuts change.
 
-Rule: pods that are gone are taken out before others are put in, and who has an address is settled
-when all of them are known: the order of events is of no matter.
+Rule: pods that are gone are taken out before others are put in, and the owner of an address is
+settled when all pods are known. So the order of events does not matter.
 """
 
 from __future__ import annotations
@@ -150,8 +150,8 @@ class _Step:
     # -- pods
 
     def _regroup(self) -> None:
-        """Selectors ask for other labels, or blocks are others: classes part and join. One that
-        stays whole keeps its number, whatever it is called now."""
+        """Selectors ask for other labels, or blocks have changed: classes split and join. A class
+        that stays whole keeps its number, even under another key."""
         old = {number: self._keys.pop(number) for number in self._old.cut_by(self._cuts)}
         for key in old.values():
             del self._numbers[key]

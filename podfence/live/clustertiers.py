@@ -1,7 +1,7 @@
-"""What policies say together to each class, followed from state to state.
+"""What all policies together say to each class, followed from state to state.
 
-Rule: only classes that a changed policy selected, or selects now, are told anew. Compilers of
-policies, tiers and directions that are not concerned are shared with the states before.
+Rule: only classes that a changed policy selected, or selects now, are worked out again. Compilers
+of other policies, tiers and directions are shared with earlier states.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SPARE = 1000
 
 
 class CompiledTierPolicy(Struct, frozen=True, eq=False):
-    """One policy: the classes that it selects, its compilers, and what it needs classes cut at."""
+    """One policy: the classes that it selects, its compilers, and the cuts that it needs."""
 
     policy: Policy
     selected: FrozenBitMap
@@ -137,7 +137,7 @@ class ClusterTiers(Struct, frozen=True, eq=False):
 
 class Readers(Struct, frozen=True, eq=False):
     """Which policies were compiled with which peers. ``of``: by key of the peers, the policies by
-    the number of their compiler; ``known``: compilers that are in there, with their peers."""
+    the number of their compiler. ``known``: the compilers in ``of``, with their peers."""
 
     of: Mapping[str, Mapping[int, ObjectRef]] = _NOTHING
     known: Mapping[int, frozenset[str]] = _NOTHING
@@ -170,8 +170,9 @@ class Readers(Struct, frozen=True, eq=False):
 
 
 def _tiers(applying: Mapping[_TierKey, _Applying], before: Tiers | None) -> Tiers:
-    """Compilers of tiers for what applies now. They know what those before have compiled, and these
-    learn nothing of theirs: a state that is left in many ways must not remember all of them."""
+    """Compilers of tiers for what applies now. They know what earlier ones have compiled; the
+    earlier ones learn nothing from them, since a state that many others follow must not remember
+    all of those."""
     compilers = {
         direction: tuple(
             TierCompiler(

@@ -1,7 +1,7 @@
-"""Domain names that pods of this node were told of -> the selections that mean them.
+"""Domain names that this node was told of -> the selections that mean them.
 
-Rule: a name that gets or loses an address is one element in each selection that means it; an
-address that several of its names have stays until the last of them loses it.
+Rule: a name that gets or loses an address is one element in each selection that means the name. An
+address that several names of a selection have stays until the last of them loses it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Pods as a mirror tells them: who has which address, in few bytes, and back to facts.
 
-Rule: a frame says how things stand at its version, not what has to be done to them. So a frame may
-be taken by whoever knows the pods as they were at its beginning or at any version within it, and
-twice. What pods have in common (namespace, labels, named ports) is an identity: it is told once,
-and named by a hash of itself, so that all mirrors of a cluster name it alike.
+Rule: a frame says how things are at its version, not how to get there. So a reader may take a frame
+twice, and from any version between its beginning and its end. What pods have in common (namespace,
+labels, named ports) is an identity. An identity is told once and named by a hash of itself, so that
+all mirrors of a cluster use the same names.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _V6 = Annotated[str, Meta(pattern="^[0-9a-f]{0,32}$")]
 
 
 class Identity(Struct, frozen=True, array_like=True):
-    """What policies can tell of a pod but for its address. ``labels``: the JSON that the API
+    """All that policies can see of a pod, except its address. ``labels``: the JSON that the API
     sent, null for none. ``ports``: those with a name."""
 
     key: str
@@ -61,10 +61,10 @@ class IdentityPod(Struct, frozen=True, array_like=True):
 
 
 class Frame(Struct, frozen=True, omit_defaults=True):
-    """``version``: the API server's resourceVersion at which all of this is so. ``age``: seconds
-    since the mirror has heard of the API server. ``began``: identities that pods have now and had
-    not at some version within; ``ended``: those that no pod has any more. ``put``: pods by
-    identity. ``gone``: names by namespace."""
+    """``version``: the API server's resourceVersion at which all of this holds. ``age``: seconds
+    since the mirror heard from the API server. ``began``: identities that pods have now and did not
+    have at some version within the frame; ``ended``: identities that no pod has any more. ``put``:
+    pods by identity. ``gone``: names by namespace."""
 
     version: str = ""
     age: int = 0
@@ -75,7 +75,7 @@ class Frame(Struct, frozen=True, omit_defaults=True):
 
 
 class _Short(Struct, omit_defaults=True):
-    """A frame with rows cut short."""
+    """A frame whose rows leave out what is usual at their end."""
 
     version: str = ""
     age: int = 0
@@ -129,8 +129,8 @@ def _hash(words: bytes, size: int) -> str:
 
 
 class Identities:
-    """The identities that frames have told of, for who reads them. ``node``: whose pods are left
-    out, since somebody else tells of those."""
+    """The identities that frames have told, for the reader of frames. ``node``: its pods are left
+    out, since somebody else tells of them."""
 
     def __init__(self, node: str) -> None:
         self._own = node_hash(node)
@@ -144,9 +144,9 @@ class Identities:
         self._known.clear()
 
     def take(self, frame: Frame) -> tuple[list[PodFacts], list[Key]]:
-        """The pods of other nodes that are there now, and the names that are none of those.
+        """The pods of other nodes that are there now, and the names of pods that are not.
 
-        Raises ClusterError for an identity that nobody has told of: nothing is known for sure then.
+        Raises ClusterError for an identity that no frame has told: then nothing is known for sure.
         """
         for each in frame.began:
             labels = bytes(each.labels)

@@ -13,8 +13,9 @@ from podfence.policy.select import LabelIndex
 
 
 class Namespaces:
-    """Those that an object of their own tells of, and those that profiles are in. ``profiles``: by
-    namespace, those in it, by number; followed, never changed here."""
+    """Namespaces that an object declares, and those that profiles are in. ``profiles``: by
+    namespace, the profiles in it, by number; this class follows the mapping and never changes
+    it."""
 
     def __init__(self, profiles: Mapping[str, BitMap]) -> None:
         self._profiles = profiles
@@ -27,8 +28,8 @@ class Namespaces:
         return self._told.get(name) or ((METADATA_NAME_LABEL, name),)
 
     def tell(self, name: str, labels: Labels | None) -> bool:
-        """The labels of a namespace now; None: its object is gone. Whether that changes anything
-        for profiles that are there."""
+        """Take in the labels of a namespace now; None: its object is gone. Returns whether that
+        changes anything for profiles that are there."""
         before = self.labels(name)
         if labels is None:
             self._told.pop(name, None)

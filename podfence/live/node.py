@@ -1,7 +1,7 @@
 """LiveIndex: a cluster as one node has to know it, followed event by event.
 
-Rule: what is there in the end follows from the objects that are there, never from the order in
-which events told of them; and an event costs what it changes. ``docs/design/live.md`` tells how.
+Rule: the result follows from the objects that are there, never from the order of events. An event
+costs what it changes. ``docs/design/live.md`` explains how.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from podfence.policy.words import Selection
 
 
 class LiveIndex:
-    """The compiled form of one node, in words. ``selections``: who looks at the members of one
+    """The compiled form of one node, in words. ``selections``: a reader of a selection's members
     holds it there. ``policies``: what applies to the pods here. ``events``: how many were taken in;
-    while it is the same, so is every answer."""
+    as long as the number is the same, so is every answer."""
 
     def __init__(self, node: str, names: DomainTable = NO_NAMES) -> None:
         self.node = node
@@ -265,8 +265,9 @@ class LiveIndex:
 
 
 class _Batch:
-    """What events have touched since the last change. ``asked``: answers about port names that may
-    be others now. ``dirty``: profiles with pods here to which other policies may apply."""
+    """What events have touched since the last change. ``asked``: questions about port names whose
+    answers may have changed. ``dirty``: profiles with pods here to which other policies may
+    apply."""
 
     def __init__(self) -> None:
         self.dirty: set[Profile] = set()

@@ -1,7 +1,7 @@
-"""Policies kept small: nearly all of the text of one is in every other one, too.
+"""Policies kept small: nearly all text of a policy is in every other policy, too.
 
-Rule: what is unpacked is what was packed, byte for byte. A policy is packed at every event, and
-unpacked only where somebody reads it.
+Rule: unpacking gives what was packed, byte for byte. A policy is packed at every event, and
+unpacked only when somebody reads it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Peers of rules, in words; and port names on the pods that the words mean now.
+"""Peers of rules, in words; and port names, by the pods that the words mean now.
 
 Rule: what a peer is follows from its policy alone. Two things do not: the numbers that a port name
-has among the peers, and the addresses that may be a pod's (NP-60a); who asks for them has to ask
-again when pods that matter for them change.
+has among the peers, and the addresses that may be a pod's (NP-60a). A reader of these asks again
+when pods that matter for them change.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""The picks of the selections that somebody looks at: which profiles each takes in, and which picks
-are about a namespace."""
+"""The picks of the selections in use: which profiles each takes in, and which picks are about a
+namespace.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ Scope = str | LabelSelector
 
 
 class Picks:
-    """Those in use, and whose they are."""
+    """The picks in use, and the selections that they belong to."""
 
     def __init__(self, profiles: Profiles, namespaces: Namespaces) -> None:
         self._profiles = profiles

@@ -1,7 +1,7 @@
 """Who has which address: every pod of the cluster, in few bytes.
 
-Rule: an address is one pod's or nobody's for sure (NP-60a); who has it follows from the pods that
-are there now, never from who came first.
+Rule: an address is surely one pod's, or nobody's (NP-60a). Its owner follows from the pods that are
+there now, never from which came first.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Holders = tuple[PodEntry, ...]
 
 
 class PodListener(Protocol):
-    """What is told of changes."""
+    """Who is told of changes."""
 
     def moved(self, profile: Profile, family: int, address: int, *, joins: bool) -> None:
         """An address became surely a profile's, or is it no more."""
@@ -34,7 +34,7 @@ class PodListener(Protocol):
 
 
 class Pods:
-    """The pods that policies see. ``node``: the node that is ours."""
+    """The pods that policies see. ``node``: our own node."""
 
     def __init__(self, node: str, profiles: Profiles, told: PodListener) -> None:
         self._node = node
@@ -86,8 +86,9 @@ class Pods:
         return tuple(entry for entry in found if not entry.deleting) or found
 
     def judging(self, at: At) -> Holders:
-        """The pods of this node whose policies apply to an address: those that it may belong to,
-        and where these are of other nodes, those that are being deleted here (NP-60a)."""
+        """The pods of this node whose policies apply to an address: those that the address may
+        belong to. Where these are of other nodes, the pods here that are being deleted count
+        (NP-60a)."""
         here = _here(self.holders(at))
         return here or _here(self.claims.get(at, ()))
 

@@ -1,8 +1,8 @@
 """Policies as the API sent them, read when somebody has to know what they say.
 
 Rule: what is in force follows from the objects that are there now. A NetworkPolicy that cannot be
-read closes the pods that it may select, unless it is audited: a version of before would still hold
-here, and not on a node that starts now.
+read closes the pods that it may select, unless it is audited. Otherwise an earlier version would
+still hold here, and would not hold on a node that starts now.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _subject = Decoder(_Subject)
 
 
 class UnreadPolicy(Struct, frozen=True):
-    """A policy that could not be read. ``closes``: whether pods are closed for it."""
+    """A policy that could not be read. ``closes``: whether pods are closed because of it."""
 
     ref: ObjectRef
     path: str
@@ -57,8 +57,9 @@ class UnreadPolicy(Struct, frozen=True):
 
 
 class _Stored:
-    """A policy. ``subject``: whom it selects, once that was looked at; ``policy``: all of it, while
-    that is needed. Neither is known of one that says nothing because it could not be read."""
+    """A policy. ``subject``: whom it selects, once somebody has looked. ``policy``: all of it,
+    while it is needed. Both stay unknown for a policy that says nothing because it could not be
+    read."""
 
     __slots__ = ("_packed", "policy", "subject")
 
@@ -73,8 +74,8 @@ class _Stored:
 
 
 class PolicyStore:
-    """All policies. Of those of a namespace with pods here it is read whom they select, and the
-    rest where that is a pod here; those of the cluster (namespace "") are read whole."""
+    """All policies. In a namespace with pods here, the store reads whom a policy selects, and the
+    rest where that is a pod here. Policies of the cluster (namespace "") are read whole."""
 
     def __init__(self) -> None:
         self._unseen: dict[str, dict[ObjectRef, _Stored]] = defaultdict(dict)

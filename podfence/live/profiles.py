@@ -35,10 +35,10 @@ Withins = tuple[AddressSet, ...] | None
 
 
 class HeldSelection:
-    """A selection that somebody looks at. ``number``: tells it from every other of one index;
-    ``users``: how many look; ``profiles``: those that it picks, by number; ``within``: which
-    addresses of one, where not all. ``joined`` and ``left``: by family, the addresses that came and
-    went since that was last asked."""
+    """A selection that somebody looks at. ``number`` tells it from every other of one index.
+    ``users``: how many look. ``profiles``: those that it picks, by number. ``within``: where a
+    profile is not meant with all its addresses, those that are. ``joined`` and ``left``: by family,
+    the addresses that came and went since somebody last asked."""
 
     __slots__ = ("joined", "left", "number", "profiles", "selection", "users", "within")
 
@@ -78,9 +78,9 @@ class HeldSelection:
 
 
 class Profile:
-    """Pods that are the same for all selectors. ``addresses``: those that are surely theirs, by
-    family. ``pods``: how many there are; ``addressed``: how many have an address, sure or not;
-    ``here``: those that run on this node."""
+    """Pods that are the same to all selectors. ``addresses``: by family, those that are surely
+    theirs. ``pods``: how many there are. ``addressed``: how many have an address, sure or not.
+    ``here``: how many run on this node."""
 
     __slots__ = (
         "addressed",
@@ -164,8 +164,8 @@ _Written = tuple[str, bytes, tuple[ContainerPort, ...]]
 
 
 class Profiles:
-    """Variants and profiles in use. ``on_new``, ``on_gone``: told of each profile that comes, with
-    no pod yet, and that goes."""
+    """Variants and profiles in use. ``on_new`` is called with each profile that comes, while it has
+    no pod yet, and ``on_gone`` with each that goes."""
 
     def __init__(
         self, on_new: Callable[[Profile], None], on_gone: Callable[[Profile], None]
@@ -220,8 +220,9 @@ class Profiles:
         self._leave_profile(variant.profile, 1)
 
     def ask(self, keys: Iterable[str]) -> dict[Variant, Profile]:
-        """Selectors ask for labels with these keys. Where some are new, variants may have other
-        profiles now: those that do, each with the profile before, which stays until ``settle``."""
+        """Take in that selectors ask for labels with these keys. Where a key is new, variants may
+        belong to other profiles. Returns those variants, each with its old profile, which stays
+        until ``settle``."""
         new = set(keys) - self._keys
         moved: dict[Variant, Profile] = {}
         if new:

@@ -1,7 +1,7 @@
 """Selections in words -> the profiles and addresses that they mean, and what moves in and out.
 
-Rule: a selection is worked out once, when somebody begins to look at it; after that only profiles
-and namespaces that come or change are compared with it, and an address that moves is one element of
+Rule: a selection is worked out once, when somebody begins to look at it. After that, only profiles
+and namespaces that come or change are compared with it. An address that moves is one element of
 each selection that picks its profile.
 """
 
@@ -30,7 +30,7 @@ _NOTHING: tuple[AddressSet, ...] = ()
 
 
 class Moved(Struct, frozen=True):
-    """What became of the members of a selection in one IP version. ``number``: as
+    """How the members of a selection have changed in one IP version. ``number``: as
     ``HeldSelection.number``."""
 
     number: int
@@ -300,7 +300,8 @@ class Selections:
 
 
 class _Addresses:
-    """The addresses of profiles, read once for all selections that these come into or leave."""
+    """The addresses of profiles. They are read once for all selections that the profiles join or
+    leave."""
 
     def __init__(self) -> None:
         self._of_one: dict[int, Addresses] = {}

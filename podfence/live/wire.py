@@ -1,7 +1,7 @@
 """Bytes of the API -> facts: only the fields that somebody asks for are decoded.
 
 Rule: no bytes raise. An object that cannot be read is known by its name alone: a pod without
-address and labels, a namespace without labels, a node without addresses; policies are read later.
+address and labels, a namespace without labels, a node without addresses. Policies are read later.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class _Namespace(Struct):
 
 
 class _Annotations(Struct, omit_defaults=True):
-    """The one annotation of policies that is read: the others are skipped."""
+    """The one annotation of policies that is read; the others are skipped."""
 
     mode: str | None = field(default=None, name=MODE_ANNOTATION)
 
@@ -120,7 +120,7 @@ class _Policy(Struct, rename="camel"):
 
 
 class _Kept(Struct, rename="camel", omit_defaults=True):
-    """A policy without what nobody reads of it."""
+    """A policy without the fields that nobody reads."""
 
     api_version: str
     kind: str
@@ -168,9 +168,9 @@ def event(kind: str, line: bytes) -> Event | None:
 
 
 class ReadObject(Struct, frozen=True):
-    """What is to be known of an object; None where it does not even tell its name. ``fault``: why
-    it is known by its name alone, "" where it could be read. Policies are read later. ``version``:
-    its resourceVersion."""
+    """What is to be known of an object. ``facts`` is None where the object does not even tell its
+    name. ``fault``: why only the name is known; "" where the object could be read. ``version``: its
+    resourceVersion. Policies are read later."""
 
     facts: Facts | None
     fault: str = ""
