@@ -1,7 +1,7 @@
-"""How a cluster is reached, and as whom: the values that a kubeconfig or a pod's own account gives.
+"""How a cluster is reached, and as whom: what a kubeconfig or a pod's own account gives.
 
-Rule: values only. Files are read by ``kubeconfig`` and ``incluster``, programs are started by
-``execplugin``, and connections are made by ``client``.
+Rule: values only. ``kubeconfig`` and ``incluster`` read files, ``execplugin`` starts programs, and
+``client`` makes connections.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class ServerAddress(Struct, frozen=True):
 
 
 class Credential(Struct, frozen=True):
-    """What a request shows. Everything may be empty: an anonymous request."""
+    """What a request shows. Every field may be empty: an anonymous request."""
 
     token: str = ""
     basic: tuple[str, str] | None = None

@@ -1,8 +1,8 @@
-"""The agents of a cluster, found and asked: through the API server, or at their own addresses.
+"""The agents of a cluster: found, and asked through the API server or at their own addresses.
 
-Rule: an agent is never shown the credential of who asks. It gets a token that the API server makes
-for a service account and for this one audience, so that whoever answers at the agent's port can do
-nothing with it but ask other agents the same.
+Rule: an agent is never shown the caller's credential. It gets a token that the API server makes for
+a service account and for this one audience. So a stranger at the agent's port can do nothing with
+the token but ask other agents the same.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Requests to an API server: one connection, one request at a time, by ``http.client``.
 
-Rule: a request that reads is repeated where that cannot do harm, and never without end; one that
-writes is made once. The server's messages are passed on in its own words, and are hostile text.
-Sources: client-go's transport for the order of credentials and proxies; RFC 9110 for Retry-After.
+Rule: a read is repeated where that can do no harm, a bounded number of times. A write is made once.
+The server's messages are passed on in its own words, and are hostile text. Sources: client-go's
+transport for the order of credentials and proxies; RFC 9110 for Retry-After.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ T = TypeVar("T")
 class ServerRefusal(ClusterError):
     """The server answered, and did not do what was asked.
 
-    ``status``: the HTTP status; ``said``: the server's own words; ``pause``: the seconds that it
-    asks to wait, None where it asks for none.
+    ``status``: the HTTP status. ``said``: the server's own words. ``pause``: how many seconds it
+    asks to wait; None: it does not ask.
     """
 
     def __init__(
@@ -67,8 +67,8 @@ class ServerRefusal(ClusterError):
 
 
 class Lost(ClusterError):
-    """No connection, or one that was lost. ``passing``: another try may have more luck;
-    ``reason``: what went wrong, without who was asked."""
+    """There is no connection, or it was lost. ``passing``: another try may succeed. ``reason``:
+    what went wrong, without the server's name."""
 
     def __init__(self, message: str, *, passing: bool, reason: str = "") -> None:
         super().__init__(message)
@@ -77,7 +77,7 @@ class Lost(ClusterError):
 
 
 class _Sent(Struct, frozen=True):
-    """What a request that writes carries. ``kind``: its media type."""
+    """The body of a request that writes. ``kind``: its media type."""
 
     method: str
     body: bytes
@@ -88,8 +88,9 @@ class Client:
     """A connection to one API server, opened when it is needed and again when it is lost.
 
     ``tries``: requests made for one answer, the first included. ``silence``: seconds without a byte
-    that count as a lost connection. ``headers``: of every request, besides. ``largest``: bytes of
-    a body, and ``longest``: seconds that it may take, from a server that is not trusted; 0: any.
+    after which the connection counts as lost. ``headers``: additional ones, of every request.
+    ``largest`` and ``longest`` bound the bytes of a body and the seconds that it takes, for a
+    server that is not trusted; 0: no bound.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class Client:
         self._answered = False
 
     def get(self, path: str, query: Mapping[str, str] | None = None, accept: str = "") -> bytes:
-        """The body of a 200. Raises Refusal for any other answer, Lost for none."""
+        """The body of a 200. Raises ServerRefusal for any other answer, Lost for none."""
         target = path + ("?" + urlencode(query) if query else "")
         for attempt in range(self._tries):
             is_last = attempt + 1 == self._tries
@@ -135,9 +136,11 @@ class Client:
         raise AssertionError("the last attempt returns or raises")
 
     def write(self, method: str, path: str, body: bytes, content_type: str) -> bytes:
-        """Send an object, or a part of one: the body of a 200, 201 or 202. Asked for once.
+        """Send an object, or a part of one. Returns the body of a 200, 201 or 202. The request is
+        made once.
 
-        Raises Refusal for any other answer, Lost for none: then nobody knows whether it was done.
+        Raises ServerRefusal for any other answer. Raises Lost for none: then nobody knows whether
+        the change was made.
         """
         sent = _Sent(method, body, content_type)
         answer = self._answer(path, "application/json", packed=False, sent=sent)
@@ -146,10 +149,11 @@ class Client:
     def lines(
         self, path: str, query: Mapping[str, str], *, packed: bool = False
     ) -> Generator[list[bytes], None, None]:
-        """The lines of an answer that goes on, as many at a time as have come; first none, when the
-        answer begins. Asked for once. ``packed``: the answer may be, all of it.
+        """The lines of an answer that goes on, as many at a time as have come. The first item is
+        empty: the answer has begun. The request is made once. ``packed``: the answer may be
+        compressed.
 
-        Raises Refusal for another answer than 200, Lost when the connection is.
+        Raises ServerRefusal for another answer than 200, and Lost when the connection is.
         """
         target = f"{path}?{urlencode(query)}"
         answer = self._answer(target, "application/json", packed=packed)

@@ -1,7 +1,8 @@
-"""Connections to an API server: TLS as the kubeconfig asks for it, through proxies or not.
+"""Connections to an API server: TLS as the kubeconfig wants it, through proxies or not.
 
-Rule: opened, never used here. Secrets go from memory to TLS by no disk where the kernel allows it.
-Source: client-go's transport, for what a proxy of the environment is asked for.
+Rule: connections are opened here and never used. Secrets go from memory to TLS and touch no disk
+where the kernel allows it. Source: client-go's transport, for what a proxy of the environment is
+asked for.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ def open_connection(
 ) -> http.client.HTTPConnection:
     """A connection that connects with its first request.
 
-    ``silence``: seconds without a byte that count as a lost connection. Raises ClusterError for
-    what cannot be used.
+    ``silence``: seconds without a byte after which it counts as lost. Raises ClusterError for
+    settings that cannot be used.
     """
     url = urlsplit(server.url)
     host, secure = url.hostname or "", url.scheme == "https"

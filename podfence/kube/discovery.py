@@ -1,7 +1,7 @@
-"""Kinds that an API server serves, by group and version: one request where the server has it.
+"""The kinds that an API server serves, by group and version: one request where the server has it.
 
-Source: aggregated discovery (``apidiscovery.k8s.io/v2``, on by default since Kubernetes 1.27);
-older servers are asked group by group, for the groups that matter alone.
+Source: aggregated discovery (``apidiscovery.k8s.io/v2``, on by default since Kubernetes 1.27).
+Older servers are asked group by group, only for the groups that matter.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _ACCEPT = ",".join((_AGGREGATED.format("v2"), _AGGREGATED.format("v2beta1"), "ap
 
 
 def discover(client: Client, groups: Collection[str]) -> tuple[Resource, ...]:
-    """Kinds of all groups with a name, in the server's order of preference.
+    """The kinds of all groups with a name, in the server's order of preference.
 
-    ``groups``: those that are asked one by one where the server knows no aggregated discovery.
+    ``groups``: those that are asked for one by one where the server has no aggregated discovery.
     Raises ClusterError.
     """
     data = decode_json(client.get("/apis", accept=_ACCEPT), "/apis")

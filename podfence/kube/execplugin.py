@@ -1,7 +1,7 @@
 """Credentials from a program: ``client.authentication.k8s.io`` v1 and v1beta1.
 
-Rule: the program is started without a shell, its answer is kept until it expires, and nothing that
-it prints on standard output is ever shown.
+Rule: the program is started without a shell. Its answer is kept until it expires. What it prints on
+standard output is never shown.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class ExecSpec(Struct, frozen=True):
 
 
 class ExecPlugin:
-    """Credentials that a program makes. ``base``: a client certificate that the kubeconfig gives
-    besides."""
+    """Credentials that a program makes. ``base``: a client certificate that the kubeconfig has as
+    well."""
 
     def __init__(self, spec: ExecSpec, base: Credential | None = None) -> None:
         self.spec = spec

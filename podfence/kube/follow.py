@@ -1,8 +1,8 @@
-"""One kind of a cluster, followed: told what happened, it tells what changed and what to do next.
+"""One kind of a cluster, followed: it is told what happened, and tells what changed and what to do.
 
-Pure: no socket, no clock, no randomness. Rules: an object is gone only when the server says so or
-when a whole list does not hold it, so that there is never an empty moment; a list replaces what is
-held by difference; a version that is held already, or an older one, is no change. A kind that
+Pure: no socket, no clock, no randomness. Rules: an object is gone only when the server says so, or
+when a whole list does not have it, so that there is never an empty moment. A list replaces what is
+held by difference. A version that is held already, or an older one, is no change. A kind that
 cannot be listed is named, and its known objects stay known. Source: "Kubernetes API Concepts",
 watches, bookmarks, streaming lists and 410.
 """
@@ -34,7 +34,7 @@ Key = tuple[str, str]
 
 
 class SyncState(Enum):
-    """What is known of a kind."""
+    """How much is known of a kind."""
 
     SYNCING = "syncing"
     """It was never known whole."""
@@ -70,7 +70,7 @@ it, each with a kind of its own."""
 
 
 class ObjectChange(Struct, Generic[T], frozen=True):
-    """One object that is there now (``data``: what was read of it), or that is gone (None)."""
+    """One object. ``data``: what was read of it; None: it is gone."""
 
     kind: str
     namespace: str
@@ -86,7 +86,7 @@ class ObjectChange(Struct, Generic[T], frozen=True):
 
 
 class KindState(Struct, frozen=True):
-    """How a kind stands, and why where that is not plain."""
+    """The state of a kind. ``message`` explains it where it is not plain."""
 
     kind: str
     standing: SyncState
@@ -96,13 +96,13 @@ class KindState(Struct, frozen=True):
 
 
 class Listing(Struct, frozen=True):
-    """Do: list all objects, page by page."""
+    """To do: list all objects, page by page."""
 
     resource: Resource
 
 
 class Watching(Struct, frozen=True):
-    """Do: watch from a version. ``initial``: "" is the version, and all objects come first."""
+    """To do: watch from a version. ``initial``: the version is "", and all objects come first."""
 
     resource: Resource
     version: str
@@ -110,13 +110,13 @@ class Watching(Struct, frozen=True):
 
 
 class Pausing(Struct, frozen=True):
-    """Do: nothing for some seconds."""
+    """To do: nothing, for some seconds."""
 
     seconds: float
 
 
 class Failure(Struct, frozen=True):
-    """What did not work. ``status``: the HTTP status, also of an ERROR event; 0: no answer."""
+    """What failed. ``status``: the HTTP status, also that of an ERROR event; 0: no answer."""
 
     status: int
     message: str
@@ -127,10 +127,10 @@ class Failure(Struct, frozen=True):
 
 
 class Follow(Generic[T]):
-    """``resources``: the kind in each version that is read, the best one first; or one part of a
-    kind, and after it wider ones for servers that cannot select it.
+    """``resources``: the kind in each version that is read, the best one first. For a part of a
+    kind, the part comes first, and then wider parts for servers that cannot select it.
 
-    ``streamed``: ask for all objects as a watch (WatchList) before asking for lists.
+    ``streamed``: ask for all objects by a watch (WatchList) before asking for lists.
     """
 
     def __init__(self, resources: Sequence[Resource], *, streamed: bool = False) -> None:

@@ -16,7 +16,8 @@ REREAD_SECONDS = 60.0
 
 
 class TokenFile:
-    """A token in a file that somebody replaces now and then; a client certificate besides."""
+    """A token in a file that somebody replaces now and then, and a client certificate where there
+    is one."""
 
     def __init__(self, path: Path, certificate: bytes = b"", key: bytes = b"") -> None:
         self.path = path

@@ -1,9 +1,9 @@
 """Kubeconfig files -> Access, as kubectl reads them.
 
-Rule: of several files the first that names a cluster, user or context wins; a path in a file is
+Rule: of several files the first that names a cluster, user or context wins. A path in a file is
 relative to that file. A field that cannot be used is an error that names the file and the field;
-nothing is guessed. No secret is ever part of a message. Source: the "Organizing Cluster Access
-Using kubeconfig Files" page of the Kubernetes documentation.
+nothing is guessed. No message holds a secret. Source: the "Organizing Cluster Access Using
+kubeconfig Files" page of the Kubernetes documentation.
 """
 
 from __future__ import annotations
@@ -159,9 +159,10 @@ def find_files(explicit: str | None, environment: Mapping[str, str]) -> tuple[Pa
 
 
 def read_kubeconfig(files: Sequence[Path], *, must_exist: bool = False) -> Kubeconfig | None:
-    """Read and merge; None when no file exists. Raises ClusterError for what cannot be read.
+    """Read and merge the files; None when no file exists. Raises ClusterError for what cannot be
+    read.
 
-    ``must_exist``: the user named the file, so that its absence is an error.
+    ``must_exist``: the user named the file, so a missing file is an error.
     """
     found: list[Path] = []
     current = ""

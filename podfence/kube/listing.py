@@ -1,7 +1,7 @@
-"""Lists of one kind, page by page, and any work done one step ahead of its reader.
+"""Lists of one kind, page by page; and work done one step ahead of its reader.
 
-Rule: a list is whole or it is begun again. Pages are asked for without a resourceVersion, so that
-each list is of one moment; when its pages expire (410), the reader is told to forget them.
+Rule: a list is complete, or it is begun again. Pages are asked for without a resourceVersion, so
+that each list is of one moment. When its pages expire (410), the reader is told to forget them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _raw_page: Final = msgspec.json.Decoder(_RawPage)
 
 
 class ListPage(Struct, Generic[T], frozen=True):
-    """A page of a list. ``first``: what was read of the list before is to be forgotten."""
+    """A page of a list. ``first``: the reader forgets what it has read of the list before."""
 
     items: tuple[T, ...]
     first: bool
@@ -53,7 +53,7 @@ class ListPage(Struct, Generic[T], frozen=True):
 
 
 def list_parts(client: Client, resource: Resource, namespace: str = "") -> Iterator[ListPage[Any]]:
-    """All objects of a kind, as narrow structs. Raises Refusal, ClusterError."""
+    """All objects of a kind, as narrow structs. Raises ServerRefusal, ClusterError."""
     decoder = page_decoder(resource.kind)
 
     def decode(body: bytes) -> Page:
@@ -63,8 +63,8 @@ def list_parts(client: Client, resource: Resource, namespace: str = "") -> Itera
 
 
 def list_raw(client: Client, resource: Resource) -> Iterator[ListPage[msgspec.Raw]]:
-    """All objects of a kind as bytes, for who reads them (``read_items``) while the next page is on
-    its way. Raises Refusal, ClusterError."""
+    """All objects of a kind as bytes, so that the caller can decode them (``read_items``) while the
+    next page is on its way. Raises ServerRefusal, ClusterError."""
 
     def decode(body: bytes) -> Page:
         page = _raw_page.decode(body)
@@ -123,11 +123,11 @@ def decode_page(decode: Decode, body: bytes, path: str) -> Page:
 
 
 class Ahead(Generic[T]):
-    """Iterates over what another thread makes, at most ``ahead`` items before it is asked for: the
-    next answer of the server is on its way while this one is worked on.
+    """Iterates over what another thread makes, at most ``ahead`` items in advance: the server's
+    next answer is on its way while this one is worked on.
 
-    An exception of the maker is raised where its next item would have been. ``interrupt``: ends
-    what the maker waits for; a reader that leaves early waits then until the maker is done.
+    An exception of the maker is raised in the place of its next item. ``interrupt`` ends what the
+    maker waits for. A reader that leaves early waits until the maker has ended.
     """
 
     AHEAD: Final = 2

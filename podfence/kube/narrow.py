@@ -1,7 +1,7 @@
 """Objects of a cluster, cut down to the fields that verdicts depend on.
 
-Rule: a field is kept because it is listed here. Everything else (environment variables, arguments,
-images, annotations, managed fields) is never even decoded, so a snapshot can be sent to somebody.
+Rule: only fields that are listed here are kept. All others (environment variables, arguments,
+images, annotations, managed fields) are never even decoded, so a snapshot can be sent to somebody.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Parts of one kind, followed apart from one another, as changes of the one kind.
+"""Parts of one kind, followed apart, as changes of the one kind.
 
-Rule: an object is gone when no part holds it, and of what two parts hold the newer counts. But
-versions are words, too: who is asked in place of the server says nothing of what a part holds that
-the server itself tells of.
+Rule: an object is gone when no part holds it. Where two parts hold it, the newer version counts.
+Versions are only words, though: a source that is asked instead of the server is not believed about
+objects that the server itself tells of.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ or two of a large cluster."""
 
 
 class KindParts(Generic[T]):
-    """``told``: the parts that the server tells of; ``substituted``: those of which somebody else
-    is asked first. For one thread at a time."""
+    """``told``: the parts that the server tells. ``substituted``: the parts that another source is
+    asked about first. One thread at a time uses it."""
 
     def __init__(self, told: Sequence[Follow[T]], substituted: Sequence[Follow[T]] = ()) -> None:
         self._told = told
@@ -96,10 +96,10 @@ class KindParts(Generic[T]):
 
 
 def _counts(change: ObjectChange[T], others: Sequence[Follow[T]]) -> bool:
-    """Whether a change in one part of a kind is one of the kind: the other parts hold nothing of
-    that name, or nothing newer. Asked when the change is taken: what is newer there is told
-    already, or waits behind it. Of one version that two parts hold neither may count on the other:
-    both may wait."""
+    """Whether a change in one part of a kind is a change of the kind: the other parts hold nothing
+    of that name, or nothing newer. The question is asked when the change is taken: a newer version
+    has been told already, or waits behind it. Where two parts hold the same version, neither may
+    rely on the other, since both may wait."""
     held = [version for part in others if (version := part.held(change.key)) is not None]
     if change.data is None:
         return not held

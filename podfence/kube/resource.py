@@ -51,10 +51,11 @@ def resources_of(kind: str, only: str = "") -> tuple[Resource, ...]:
 
 
 def pods_for(node: str) -> tuple[tuple[Resource, ...], ...]:
-    """The pods that one node has to know, in two parts that have none in common: all of its own,
-    and of the others those that have an address and are seen by policies (NP-50, NP-60).
+    """The pods that one node has to know, in two disjoint parts: all of its own, and those of other
+    nodes that have an address and are seen by policies (NP-50, NP-60).
 
-    A server that cannot select so (``spec.hostNetwork`` since Kubernetes 1.28) is asked for more.
+    A server that cannot select these (``spec.hostNetwork`` since Kubernetes 1.28) is asked for
+    more.
     """
     name = _escaped(node)
     own = resources_of("Pod", f"spec.nodeName={name}")

@@ -1,8 +1,8 @@
 """Everything that verdicts depend on, listed once from a cluster.
 
-Rule: nothing is silently missing. A kind that may not be listed is a gap, with the rule of RBAC
-that would close it; what may be listed in the namespaces that a question is about is. A kind that
-the cluster does not have is no gap, and is named.
+Rule: nothing is silently missing. A kind that may not be listed is a gap, and the gap names the
+RBAC rule that would close it; what may be listed in the namespaces of the question is listed. A
+kind that the cluster does not have is no gap, and is named.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NOT_FOUND: Final = 404
 
 
 class Snapshot(Struct, frozen=True):
-    """The kept fields of all objects, with their kinds, and what is missing."""
+    """The fields of all objects that are kept, the kinds, and what is missing."""
 
     objects: tuple[dict[str, Any], ...]
     gaps: tuple[Unlisted, ...] = ()

@@ -1,7 +1,7 @@
-"""A cluster as a source of objects: found as kubectl finds it, read into what ``intake`` takes.
+"""A cluster as a source of objects: found as kubectl finds it, and read for ``intake``.
 
-Rule: objects come from no file, so their places are their names and field paths: each has a source
-without a file, numbered in the order in which it was read.
+Rule: objects come from no file, so their places are their names and field paths. Each has a source
+without a file, numbered in the order of reading.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from podfence.text import printable
 
 
 class NoCluster(ClusterError):
-    """Nothing says which cluster is meant."""
+    """No setting says which cluster is meant."""
 
 
 def find_access(context: str, kubeconfig: str | None, environment: Mapping[str, str]) -> Access:
     """The cluster that kubectl would ask. ``context``: "" for the current one.
 
-    Raises NoCluster where nothing names one, ClusterError for what cannot be used.
+    Raises NoCluster where no setting names one, and ClusterError for settings that cannot be used.
     """
     files = find_files(kubeconfig, environment)
     found = read_kubeconfig(files, must_exist=kubeconfig is not None)
@@ -52,7 +52,8 @@ def wanted(
 ) -> KindsToRead:
     """All that verdicts depend on; the arguments are those of ``KindsToRead``.
 
-    A namespace may come from a command line: what cannot be the name of one is not asked for.
+    A namespace may come from a command line: a word that cannot be the name of one is not asked
+    for.
     """
     versions = {kind: served_versions(kind) for kind in KEPT}
     enough = None if policies_of is None else _names(policies_of)

@@ -1,6 +1,6 @@
 """The protocol of a source that tells of a part of a kind instead of the API server.
 
-Rule: it speaks of the API server's own versions, so that the two may take turns in the middle.
+Rule: it uses the API server's own versions, so that the two can take turns at any point.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Substitute(Protocol[T]):
-    """For the thread that follows the part, but for ``interrupt``."""
+    """The thread that follows the part uses it; any thread may call ``interrupt``."""
 
     longest: int
     """Seconds that a watch at the API server may last before the substitute is asked again."""

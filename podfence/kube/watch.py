@@ -1,8 +1,8 @@
-"""Kinds of a cluster, followed: a thread and a connection each, and one queue of what changed.
+"""Kinds of a cluster, followed: a thread and a connection for each, and one queue of changes.
 
-Rule: what to do is decided by ``follow``; here it is done. A thread only waits, reads and decodes;
-who takes from the queue, or is told, sees the changes of a kind in the order in which the server
-made them.
+Rule: ``follow`` decides what to do, and this module does it. A thread only waits, reads and
+decodes. A reader of the queue, or a listener, sees the changes of a kind in the order in which the
+server made them.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _WAITING: Final = 256
 
 
 class Batch(Struct, Generic[T], frozen=True):
-    """What came of one kind at one time, in order, and how the kind stands after it."""
+    """Changes of one kind that came together, in order, and the state of the kind after them."""
 
     changes: tuple[ObjectChange[T], ...]
     state: KindState
@@ -64,8 +64,8 @@ class Batch(Struct, Generic[T], frozen=True):
 
 
 class WatchStatus(Struct, frozen=True):
-    """How a kind stands now. ``heard``: when the server last said anything about it, in seconds of
-    the monotonic clock; None: never. ``relists``: lists that were begun again, by reason."""
+    """The state of a kind now. ``heard``: when the server last said anything about it, in seconds
+    of the monotonic clock; None: never. ``relists``: lists that were begun again, by reason."""
 
     state: KindState
     heard: float | None
@@ -129,8 +129,9 @@ class Watch(Generic[T]):
         return self
 
     def tell(self, who: Callable[[Batch[T]], object]) -> None:
-        """Before anything is followed: ``who`` is told of each batch at once, by the thread that
-        read it, one at a time; ``next`` gives none then. It saves an event a change of threads."""
+        """Have ``who`` told of each batch at once, by the thread that read it, one batch at a time;
+        ``next`` then gives none. It must be called before anything is followed. It saves an event a
+        change of threads."""
         self._tell = who
 
     def begin(self, kind: str, only: str) -> None:
@@ -154,9 +155,9 @@ class Watch(Generic[T]):
                 loop.interrupt()
 
     def next(self, timeout: float | None = None) -> Batch[T] | None:
-        """What came next, None when nothing did for ``timeout`` seconds.
+        """The next batch; None when none came for ``timeout`` seconds.
 
-        Raises what ended a thread that nothing should end.
+        Raises what ended a thread that should not have ended.
         """
         try:
             found = self._batches.get(timeout=timeout)

@@ -1,7 +1,7 @@
 """The lines of a watch: what the server says with each.
 
-Rule: a line is read, or is a failure of the server's; none raises. Objects stay bytes, for who
-knows what to keep of them.
+Rule: a line is read, or counts as a failure of the server; none raises. Objects stay bytes, since
+the reader knows what to keep of them.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ _TOO_LARGE: Final = "ResourceVersionTooLarge"
 
 
 class WatchEvent(Struct, frozen=True):
-    """What became of an object. ``type``: ADDED, MODIFIED, DELETED, or what later servers say."""
+    """A change of an object. ``type``: ADDED, MODIFIED, DELETED, or a type of later servers."""
 
     type: str
     object: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 class Bookmark(Struct, frozen=True):
-    """All is told up to ``version``. ``ends_initial``: what there was at the start is told too."""
+    """Everything up to ``version`` has been told. ``ends_initial``: so has what was there at the
+    start."""
 
     version: str
     ends_initial: bool

@@ -1,6 +1,6 @@
 """Changes of objects of a cluster, as values. Pure.
 
-Rule: a change is about one object, or about all of a collection. One that names the uid of its
+Rule: a change is about one object, or about all of a collection. A change that names the uid of its
 object is not made to another object of that name.
 """
 
@@ -14,7 +14,7 @@ from msgspec import Struct
 
 
 class WriteVerb(Enum):
-    """What is done, by its HTTP method."""
+    """What a change does, by its HTTP method."""
 
     CREATE = "POST"
     PATCH = "PATCH"
@@ -33,8 +33,8 @@ class ApiWrite(Struct, frozen=True):
 
 
 def delete(path: str, uid: str = "", *, at_once: bool = False) -> ApiWrite:
-    """Delete one object, or all of a collection. ``uid``: only the one that has it. ``at_once``:
-    nobody is waited for any more."""
+    """Delete one object, or all of a collection. ``uid``: only the object that has it. ``at_once``:
+    without waiting for anybody."""
     body: dict[str, Any] = {"kind": "DeleteOptions", "apiVersion": "v1"}
     body["propagationPolicy"] = "Background"
     if uid:

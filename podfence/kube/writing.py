@@ -1,4 +1,4 @@
-"""Makes changes of objects of a cluster, and says what the server said to them.
+"""Makes changes of objects of a cluster, and reports the server's answer.
 
 Rule: nothing is written twice. A caller that does not know whether a change was made reads again.
 """
@@ -21,9 +21,10 @@ _ANOTHER: Final = "metadata.uid: Invalid value"
 
 
 def write(client: Client, change: ApiWrite) -> bool:
-    """Make a change; False where somebody was quicker: ``GONE``, or another object has the name.
+    """Make a change. False: somebody was faster, so the object is gone, or another one has the
+    name.
 
-    Raises Refusal for any other answer, Lost where none came.
+    Raises ServerRefusal for any other answer, and Lost where none came.
     """
     content = (
         "application/merge-patch+json" if change.verb is WriteVerb.PATCH else "application/json"

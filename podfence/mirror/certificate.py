@@ -1,8 +1,7 @@
-"""What mirrors show, so that agents know that they speak to one: a certificate from a Secret.
+"""The certificate by which agents know a mirror, from a Secret.
 
-Rule: agents take what a mirror says for true, so theirs is checked, unlike an agent's own. The
-files are read again when they change, and one that cannot be used leaves the one before in its
-place.
+Rule: agents believe a mirror, so its certificate is checked, unlike an agent's own. The files are
+read again when they change; while they cannot be used, the certificate of before stays.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ CERTIFICATE, KEY, AUTHORITY = "tls.crt", "tls.key", "ca.crt"
 
 
 class Certificate:
-    """The files of a folder, in which a Secret is mounted."""
+    """The files of a folder in which a Secret is mounted."""
 
     def __init__(self, folder: Path, log: EventLog) -> None:
         """Raises HostError."""

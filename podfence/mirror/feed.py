@@ -21,8 +21,8 @@ def feed(
     log: EventLog,
     turn: Callable[[], None] = lambda: None,
 ) -> None:
-    """Hand over what the watch of pods brings, until it is to stop. ``turn``: told when the loop
-    comes round. Raises what ended a thread."""
+    """Hand over what the watch of pods brings, until it is to stop. ``turn`` is called when the
+    loop comes round. Raises what ended a thread."""
     told: tuple[SyncState, str] | None = None
     version, ready = "", False
     with watch:

@@ -1,7 +1,7 @@
-"""What a mirror knows: the pods as the API tells them, and how they came to be so.
+"""What a mirror knows: the pods as the API tells them, and the changes that led there.
 
 Pure: a function of what the watch of the API tells. Rules: all versions are the API server's own,
-so that every mirror means the same by one, and who follows one may go on at another. Where the
+so that a version means the same to every mirror, and a reader may go on at another one. Where the
 changes since a version are not known for sure, a reader gets a snapshot.
 """
 
@@ -29,8 +29,8 @@ PART = 2000
 
 
 class KeptFrame(Struct, frozen=True):
-    """One frame. ``since``: the version of the one before. ``broken``: how it came from there to
-    here is not known, so it is good for nobody who was on the way. ``at``: when it was made."""
+    """One frame. ``since``: the version of the frame before. ``broken``: the changes from there to
+    here are not known, so no reader on the way can use it. ``at``: when it was made."""
 
     since: int
     frame: Frame
@@ -40,7 +40,7 @@ class KeptFrame(Struct, frozen=True):
 
 
 class NoResume(Enum):
-    """Why somebody cannot go on from a version."""
+    """Why a reader cannot go on from a version."""
 
     EXPIRED = "expired"
     """What came after it is forgotten, or was never known."""
@@ -49,9 +49,9 @@ class NoResume(Enum):
 
 
 class History:
-    """Pods by name, and the latest frames. Frames have numbers without gaps; ``first`` is that of
-    the oldest one that is kept. ``restored``: how often the API server went back in time: who was
-    there before knows nothing."""
+    """Pods by name, and the latest frames. Frames have numbers without gaps; ``first`` is the
+    number of the oldest frame that is kept. ``restored``: how often the API server went back in
+    time; readers of before know nothing then."""
 
     def __init__(self, window: float = WINDOW) -> None:
         self._window = window
@@ -107,8 +107,8 @@ class History:
         self._taken, self._listing = int(version), False
 
     def cut(self, now: float, age: float = 0.0) -> Frame | None:
-        """What has become of it since the last frame, as one more; None while that is not known.
-        ``age``: seconds since the API server said anything."""
+        """One more frame: the changes since the last one; None while they are not known. ``age``:
+        seconds since the API server said anything."""
         while self._entries and self._is_old(now):
             self._entries.popleft()
             self.first += 1

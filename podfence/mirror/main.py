@@ -43,8 +43,8 @@ _PATIENCE: Final = 10.0
 
 
 class MirrorOptions(Struct, frozen=True):
-    """``certificate``: the folder with the certificate and its key. ``agents``: streams at the
-    most. ``http``: for health and metrics; None: nowhere."""
+    """``certificate``: the folder with the certificate and its key. ``agents``: how many streams
+    there may be. ``http``: for health and metrics; None: nowhere."""
 
     access: Access
     certificate: Path

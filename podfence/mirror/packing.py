@@ -1,7 +1,6 @@
 """Lines as they travel: packed once, and sent to everybody.
 
-Rule: each block of a packed stream stands for itself, so that a stream may begin before any of
-them.
+Rule: each block of a packed stream stands alone, so that a stream may begin with any block.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def packed(lines: bytes) -> bytes:
-    """Lines as one chunk of an answer. Nothing in it refers to what was sent before, and it ends
-    at a full byte (RFC 1951, 3.2.4), so that any other may follow."""
+    """Lines as one chunk of an answer. The chunk refers to nothing that was sent before, and ends
+    at a full byte (RFC 1951, 3.2.4), so that any other chunk may follow."""
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     return chunk(packer.compress(lines) + packer.flush(zlib.Z_SYNC_FLUSH))
 

@@ -1,7 +1,7 @@
 """A request of an agent to a mirror: a GET with a few words and a token. Pure.
 
-Rule: the bytes are a stranger's. A request that no agent would send is refused, and its text is not
-repeated in the answer.
+Rule: the bytes are a stranger's. A request that no agent would send is refused, and the refusal
+does not repeat its text.
 """
 
 from __future__ import annotations

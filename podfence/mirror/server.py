@@ -1,7 +1,8 @@
-"""Agents, answered: one thread for all of them.
+"""Answers to agents: one thread for all of them.
 
-Rule: nothing is told before the API server has said who asks and that they may. A frame is made and
-packed once, whoever is there; what one agent costs is a place in what is sent, and its TLS.
+Rule: nothing is told before the API server has said who asks, and that they may. A frame is made
+and packed once, however many agents there are. An agent costs its place in what is sent, and its
+TLS.
 """
 
 from __future__ import annotations
@@ -88,8 +89,8 @@ class _Snapshot(Struct, frozen=True):
 
 
 class Server:
-    """``context``: TLS of now, asked for each connection. All of it is for the thread of the loop,
-    but for ``tell`` and ``stop``."""
+    """``context`` gives the TLS of now for each connection. The thread of the loop uses all of it;
+    any thread may call ``tell`` and ``stop``."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
-"""Those who follow: each is a place in what is sent to all, and nothing else is kept of it.
+"""The readers of a mirror: each is a place in what is sent to all, and nothing else is kept of it.
 
-Rule: nobody holds anybody up. A connection that cannot take more now waits; who is left behind by
-all that is kept has to begin anew. For the thread of the loop.
+Rule: no reader holds another one up. A connection that can take no more waits; a reader that has
+fallen behind everything that is kept has to begin anew. The thread of the loop uses this.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ _PIECE = 1 << 14
 
 
 class Broadcast:
-    """What is sent to all: pieces with numbers. ``first``: of the oldest that is kept."""
+    """What is sent to all: pieces with numbers. ``first``: the number of the oldest that is
+    kept."""
 
     def __init__(self) -> None:
         self._pieces: deque[bytes] = deque()
@@ -48,8 +49,8 @@ class Broadcast:
 
 
 class Stream:
-    """One who follows. ``own``: pieces for it alone, that come first; ``number``: of the first
-    piece for all that it gets; ``until``: when it is to ask again."""
+    """One reader. ``own``: pieces for it alone, which come first. ``number``: that of the first
+    common piece that it gets. ``until``: when it has to ask again."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """A mirror's plain HTTP: liveness, readiness and metrics.
 
-Rule: nothing that is answered names an object of the cluster.
+Rule: no answer names an object of the cluster.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def metrics(server: Server) -> str:
 
 
 class MirrorPages:
-    """What each path answers, for any thread. ``is_alive``: whether the loop comes round."""
+    """What each path answers, in any thread. ``is_alive``: whether the loop comes round."""
 
     def __init__(self, mirror: Server, is_alive: Callable[[], bool]) -> None:
         self._mirror = mirror

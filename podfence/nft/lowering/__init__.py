@@ -1,1 +1,1 @@
-"""From the compiled policies to a ruleset: everything in here knows what a policy is."""
+"""From compiled policies to a ruleset: every module in here knows what a policy is."""

@@ -1,7 +1,7 @@
 """Assembly: the ruleset of one node, changed by what events change.
 
-Rule: whatever came before, the ruleset is that of ``lower`` for the same cluster; a delta says what
-is done to the kernel's table to get there. Elements that are asked for and not new cost nothing.
+Rule: whatever came before, the ruleset equals that of ``lower`` for the same cluster. A delta says
+how the kernel's table gets there. Elements that are asked for and not new cost nothing.
 """
 
 from __future__ import annotations
@@ -316,8 +316,8 @@ class Assembly:
         return judged(before, after, touched, self._chain_uses, released, self._is_within)
 
     def _is_within(self, old: str, new: str) -> bool | None:
-        """Whether the members of a set before are all in a set now, as far as who is selected tells
-        that; None: members have to be compared."""
+        """Whether all members of a set before are in a set now, as far as the selections show that;
+        None: members have to be compared."""
         before, after = self._batch.shown.get(old) or self._members.get(old), self._members.get(new)
         if before is None or after is None or before.held is None or after.held is None:
             return None

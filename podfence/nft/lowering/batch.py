@@ -1,4 +1,4 @@
-"""Values from before a batch of events, kept for as long as the batch is taken in."""
+"""What was there before a batch of events, kept while the batch is taken in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from podfence.sets.members import Members
 
 
 class Shown:
-    """A set of addresses. ``held``: whose members it shows; None: ``declared`` has them."""
+    """A set of addresses. ``held``: the selection whose members it has; None: ``declared`` has
+    them."""
 
     __slots__ = ("declared", "held")
 
@@ -22,11 +23,11 @@ class Shown:
 
 
 class PriorState:
-    """What was there before a change touched it. ``moved``: members of selections, by number and
-    family. ``members``: those of selections, as far as they were read. ``changed`` and ``shown``:
-    objects, and sets of addresses, that are others now; None where there was none. ``unheld``:
-    selections that are looked at until the change is told. ``unnamed``: names that a fragment gave
-    back."""
+    """What was there before a change. ``moved``: members of selections that moved, by number and
+    family. ``members``: members of selections, as far as they were read. ``changed`` and ``shown``:
+    objects and sets of addresses that have changed, as they were; None where there was none.
+    ``unheld``: selections that are looked at only until the change is told. ``unnamed``: names that
+    a fragment gave back."""
 
     def __init__(self, moved: Mapping[tuple[int, int], Moved]) -> None:
         self.moved = moved

@@ -10,9 +10,9 @@ from podfence.nft.transaction import ElementHolder, Transaction
 
 
 class Delta(Struct, frozen=True):
-    """``transaction``: leads from the ruleset before to that after. ``tightens``: what it takes
-    away. ``released``: addresses that a pod had and none has any more; ``given``: addresses that
-    none had and a pod has now; both even where the table stays as it is."""
+    """``transaction``: leads from the old ruleset to the new one. ``tightens``: what it takes away.
+    ``released``: addresses that a pod had and none has now. ``given``: addresses that no pod had
+    and one has now. Both are given even where the table stays as it is."""
 
     transaction: Transaction
     tightens: Tightening = Tightening.NO

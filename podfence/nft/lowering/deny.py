@@ -1,9 +1,9 @@
 """Where packets are denied, or would be: the rules that end them, and what their log messages say.
 
-Rule: what would be denied is accepted, in the last place where anything is asked; so the ends alone
-tell an audit from what is enforced. The log prefix is written and read here alone. It holds the
-name of a group or tier, never text of the API; ``lower.deniers`` leads from that name back to the
-policies.
+Rule: an audit accepts what it would deny, after everything else was asked. So only the ends of
+chains tell an audit from what is enforced. The log prefix is written and read in this module alone.
+It holds the name of a group or tier, never text of the API; ``lower.deniers`` leads from that name
+back to the policies.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def direction_of(name: str) -> Direction | None:
 
 class Denied(Struct, frozen=True):
     """What denies. ``direction``: None where no direction of a policy is asked. ``reason``:
-    "policy", UNKNOWN, STATELESS or CLOSED; AUDIT: nothing is denied, and would be."""
+    "policy", UNKNOWN, STATELESS or CLOSED. AUDIT: nothing was denied, and audited policies would
+    have denied it."""
 
     direction: Direction | None
     reason: str
@@ -79,8 +80,8 @@ class Logged(Struct, frozen=True):
 
 
 def deny_rules(log_group: int, denier: str, *, is_reply: bool = False) -> tuple[Rule, ...]:
-    """Log within limits, then count and drop (CNP-11), or let pass what is only audited. ``denier``
-    and ``is_reply`` as in ``Logged``."""
+    """Log within limits, then count and drop (CNP-11). What is only audited is counted and passes.
+    ``denier`` and ``is_reply``: as in ``Logged``."""
     audit = is_audit(denier)
     what = denier if denier in _FIXED else f"{_BY_POLICIES[audit, is_reply]}{denier}"
     prefix = printable(f"{_START}{what}", MAX_LOG_PREFIX)

@@ -1,6 +1,6 @@
-"""From the address of a pod of this node to the groups that judge it: sets and maps of elements.
+"""From the address of a pod of this node to the groups that judge it: elements of sets and maps.
 
-Rule: what comes and goes with pods stands in here, and follows from the groups of each address.
+Rule: this is what comes and goes with pods, and it follows from the groups of each address.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ let its packets pass."""
 
 
 def spoken(versions: Iterable[int], pod_cidrs: Iterable[IPNetwork]) -> list[int]:
-    """IP versions of the node's pods, from those of their addresses: a cluster of one family needs
-    no rules for the other."""
+    """The IP versions of the node's pods, by their addresses. A cluster of one family needs no
+    rules for the other."""
     known = {*versions, *(network.version for network in pod_cidrs)}
     return [family for family in FAMILIES if family in known]
 
@@ -78,9 +78,9 @@ AUDIT_MAPS = tuple(name for name, _ in audit_map_types())
 def leads_of(
     family: int, names: GroupNames, audits: GroupNames, namer: Namer
 ) -> Iterator[tuple[str, Verdict, Chain | None]]:
-    """For each map of a family, where the packets of an address go, and the chain that leads there
-    if several groups have to be asked. ``audits``: the groups that audit; maps of audits have no
-    element where there is none."""
+    """For each map of a family, where the packets of an address go, and the chain that leads on
+    where several groups have to be asked. ``audits``: the groups that audit. An address without one
+    has no element in the maps of audits."""
     for view in VIEWS:
         yield verdict_map(view, family), *_lead(names[view.direction], view, namer)
     judged = any(names.values())

@@ -1,13 +1,13 @@
 """Epochs: which changes make every live connection be judged again.
 
-Rule: a connection that the rules allowed carries their epoch in its conntrack mark, and is
-accepted for it, whatever the rules say later. So a change that takes a permission away must come
-with another epoch, in the same transaction; a change that only adds some keeps it, and no
+Rule: a connection that the rules allowed has their epoch in its conntrack mark. It is accepted for
+that mark, whatever the rules say later. So a change that takes a permission away must come with
+another epoch, in the same transaction. A change that only adds permissions keeps the epoch, and no
 connection notices.
 
-An epoch comes back after as many changes as the mark can count (65,535 with 16 bits). A
-connection that sent no packet all that time is taken for judged again then; conntrack forgets idle
-connections long before, unless such changes come many a second (see ``reconcile.bumps``).
+An epoch comes back after as many changes as the mark can count (65,535 with 16 bits). A connection
+that sent no packet in all that time then counts as judged. conntrack forgets idle connections long
+before, unless such changes come many times a second (see ``reconcile.bumps``).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """DirectionPolicy -> a fragment: every object that the pods of one group need, by name.
 
-Rule: names come from origins, so fragments that need the same thing name the same thing; a ruleset
-is the union of its fragments, and an object goes with the last fragment that names it.
+Rule: names follow from origins, so two fragments that need the same thing name the same thing. A
+ruleset is the union of its fragments. An object goes with the last fragment that names it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ FixedObject = Chain | Set | RangeSet | VerdictMap
 
 
 class Fragment(Struct, frozen=True):
-    """``group``: the name of the group, "" if it denies nothing and has no chains. ``members``:
-    sets of addresses, with their members where these are nodes'; ``selections``: by name, the
-    pods and domain names in the others. ``names``: all that were given away for it."""
+    """``group``: the name of the group; "" if it denies nothing and has no chains. ``members``:
+    sets of addresses, with their members where these are nodes' addresses. ``selections``: by name
+    of the other sets, the pods and domain names in them. ``names``: all names that it was given."""
 
     group: str = ""
     fixed: tuple[FixedObject, ...] = ()

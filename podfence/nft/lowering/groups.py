@@ -1,10 +1,9 @@
 """DirectionPolicy -> the chains that judge one isolation group of pods in one direction.
 
-Rule: ``return`` means allowed in this direction, and the other direction is still asked; nothing
-accepts in here. A group has a chain of its own for its isolation (the NetworkPolicy tier); every
-other tier is written once, whoever it applies to (see ``sharedtiers``), and asked before. Each
-deny chain is of one chain and one view, so that a denied packet names it, and whether it is an
-answer.
+Rule: ``return`` means allowed in this direction; the other direction is still asked. No chain in
+here accepts. A group has a chain of its own for its isolation (the NetworkPolicy tier). Every other
+tier is written once for all (see ``sharedtiers``), and asked before. Each deny chain belongs to one
+chain and one view, so that a denied packet names the chain, and whether it is a reply.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ def self_sets() -> dict[int, str]:
 
 
 class _Asked(Struct, frozen=True):
-    """The tiers of a group that can deny, or accept what a later one denies; ``isolation`` is the
-    last of them, if it is one."""
+    """The tiers of a group that can deny, or can accept what a later tier denies. ``isolation`` is
+    the last of them, where there is one."""
 
     before: tuple[CompiledTier, ...]
     isolation: CompiledTier | None
@@ -47,8 +46,8 @@ class _Asked(Struct, frozen=True):
 
 
 class Groups:
-    """Names and writes the chains of isolation groups. ``audit``: of what is only audited, which
-    has chains of its own."""
+    """Names and writes the chains of isolation groups. ``audit``: the groups are only audited, and
+    have chains of their own."""
 
     def __init__(
         self,
@@ -69,8 +68,8 @@ class Groups:
 
     def name(self, policy: DirectionPolicy) -> str:
         """The name of a group, of its first chain, and in its log prefix. A chain keeps its comment
-        as long as its name: so the tiers that the comment tells are in the name, where the key does
-        not tell them (a policy that stops denying leaves them)."""
+        as long as its name. So the name covers the tiers that the comment tells where the key does
+        not: a policy that stops denying leaves them."""
         asked = self._tiers_of(policy).all
         key = policy.key
         if asked != policy.tiers:
@@ -88,7 +87,7 @@ class Groups:
 
     @property
     def deniers(self) -> dict[str, DirectionPolicy | CompiledTier]:
-        """By the name in log prefixes, whose policies deny in the chains so far: a group by its
+        """By the name in a log prefix, whose policies deny in the chains so far: a group by its
         isolation, or a tier that groups share."""
         return {**self._isolating, **self._tiers.deniers}
 
@@ -126,8 +125,8 @@ class Groups:
         yield replace(start, name=deny, rules=self._deny_rules(start.name, appeal, view))
 
     def _deny_rules(self, name: str, appeal: str, view: View) -> tuple[Rule, ...]:
-        """A pod cannot block itself (NP-54, NP-55): asked here only, where it seldom costs, and
-        where no tier but isolation is concerned (CNP-27)."""
+        """A pod cannot block itself (NP-54, NP-55). This is asked only here, where it seldom costs,
+        and only where isolation alone is concerned (CNP-27)."""
         to_itself = (
             Rule((Lookup((SOURCES[family], DESTINATIONS[family]), pairs), RETURN))
             for family, pairs in self_sets().items()

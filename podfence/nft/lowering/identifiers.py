@@ -1,8 +1,8 @@
 """Names, comments and log prefixes of our table.
 
-Rule: a name is a hash of where the thing comes from, never of what it holds, and never text from
-the API: a pod that moves changes elements, not names. Text from the API is hostile; it is shown in
-comments only, and only through :func:`printable`.
+Rule: a name is a hash of where a thing comes from. It is never a hash of what the thing holds, so a
+pod that moves changes elements and no names. A name is never text from the API, which is hostile:
+that text is shown in comments only, and only through :func:`printable`.
 """
 
 from __future__ import annotations
@@ -84,8 +84,9 @@ def tier_key(tier: CompiledTier) -> str:
 class Namer:
     """Gives out names, each once.
 
-    Names are short (48 bits of hash), and who may write policies may look for two keys with the
-    same hash; so the second key of a name gets another one, and no set is ever shared by accident.
+    Names are short (48 bits of hash), and somebody who may write policies may search for two keys
+    with the same hash. So the second key of a name gets another name, and no set is shared by
+    accident.
     """
 
     def __init__(self, digits: Callable[[str, int], str] | None = None) -> None:

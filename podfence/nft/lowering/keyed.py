@@ -1,12 +1,12 @@
-"""The rules of a tier -> a few questions, however many there are.
+"""The rules of a tier -> a few questions, however many rules there are.
 
-Rule: order among neighbouring rules of one verdict means nothing, so they may be asked in any;
-between rules of different verdicts it stays. Up to MAX_LINEAR rules are asked one after the other.
-More are found by protocol and port through a verdict map. If they are of one verdict, each port
-leads to the peers that may use it; ranges wider than ``ports.MAX_KEYED``, and rules without ports,
-are asked after that. If they are of several, each port leads to all that it may meet, in its order
-(see ``ordered``). Where still more than MAX_LINEAR peers share one question, their sets are united:
-one lookup for all pods and one for all ipBlocks of a family.
+Rule: neighbouring rules of one verdict may be asked in any order; rules of different verdicts keep
+theirs. Up to MAX_LINEAR rules are asked one after the other. More are found by protocol and port
+through a verdict map. If they are of one verdict, each port leads to the peers that may use it;
+ranges wider than ``ports.MAX_KEYED``, and rules without ports, are asked after that. If they are of
+several verdicts, each port leads to all rules that it may meet, in their order (see ``ordered``).
+Where more than MAX_LINEAR peers still share one question, their sets are united: one lookup for all
+pods and one for all ipBlocks of a family.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MAX_LINEAR = 4
 
 
 class RunWriter:
-    """Writes runs as chains; the verdict maps that these need are collected in ``maps``."""
+    """Writes runs as chains. ``maps`` collects the verdict maps that the chains need."""
 
     def __init__(self, peers: PeerSets, ports: PortQuestions, namer: Namer) -> None:
         self._peers = peers
@@ -46,8 +46,8 @@ class RunWriter:
     def chains(
         self, start: Chain, runs: Sequence[Run], default: Verdict, view: View
     ) -> list[Chain]:
-        """``start`` made to ask ``runs`` in their order and then to say ``default``; and the chains
-        that it needs. What ``start`` has of rules comes first."""
+        """``start``, extended so that it asks ``runs`` in their order and then says ``default``;
+        and the chains that it needs. The rules that ``start`` has already come first."""
         runs = until(runs, default)
         if len(runs) == 1:
             return self._one_verdict(start, runs[0], default, view)
@@ -150,7 +150,11 @@ def _origin(runs: Iterable[Run]) -> str:
 
 
 def _by_port(entries: Iterable[RuleMatch]) -> tuple[dict[Key, list[RuleMatch]], list[RuleMatch]]:
-    """Entries by each port that can be looked up, and what is left to ask of all packets."""
+    """A chain for each list; and ``start``, which has the map that leads to them and then the
+    others.
+
+    A port with an empty list is in the map, too, since the others are not about it.
+    """
     keyed: defaultdict[Key, list[RuleMatch]] = defaultdict(list)
     rest: list[RuleMatch] = []
     for entry in entries:

@@ -1,6 +1,6 @@
 """The elements that lead packets of this node's pods to their groups, as they change.
 
-Rule: what stands here follows from the groups of each address, and a change is told by element.
+Rule: the elements follow from the groups of each address. A change is told by element.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class Leads:
     def lead(
         self, at: At, groups: GroupNames | None, audits: GroupNames
     ) -> tuple[Fragment, Fragment]:
-        """Lead an address to these groups; None: it is no pod's. The chains that are needed for
-        that, and those that were needed before."""
+        """Lead an address to these groups; None: the address is no pod's. Returns the chains that
+        this needs, and the chains that were needed before."""
         family, address = at
         old = self._local.pop(at, None)
         new = None if groups is None else self._lead_of(family, groups, audits)

@@ -1,4 +1,4 @@
-"""PolicyIndex -> Ruleset: the same compiled form that the engine reads, written for one kernel.
+"""PolicyIndex -> Ruleset: the compiled form that the engine reads, too, written for one kernel.
 
 Rule: nothing is decided here about what a policy means. The size follows the pods of this node and
 the peers that their policies name, never the number of policies of the cluster.
@@ -97,7 +97,7 @@ def lower(index: PolicyIndex, node: LocalNode) -> Ruleset:
 
 
 def deniers(index: PolicyIndex, node: LocalNode) -> Mapping[str, DirectionPolicy | CompiledTier]:
-    """The way back from a log message: by what ``deny.logged`` reads from its prefix, the
+    """The way back from a log message: from what ``deny.logged`` reads in its prefix to the
     policies that deny in ``lower(index, node)``."""
     return _Lowering(index, node).deniers
 
@@ -142,7 +142,7 @@ class _Lowering:
 
 
 class _Audit(Struct, frozen=True):
-    """What is asked of audited policies. ``index``: in it they are enforced."""
+    """What is asked of audited policies. In ``index`` they are enforced."""
 
     index: PolicyIndex
     enforced: PolicyIndex

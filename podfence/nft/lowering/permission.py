@@ -49,7 +49,7 @@ _ENDS = (DROP, ACCEPT)
 
 
 class ReadableRuleset(Protocol):
-    """What is read of a ruleset; values may be made when they are asked for."""
+    """What is read of a ruleset. Values may be made when they are asked for."""
 
     @property
     def sets(self) -> Mapping[str, AnySet]:
@@ -158,10 +158,10 @@ class Proof:
         )
 
     def _set_holds(self, old: str, new: str) -> bool:
-        """Whether every member of ``old``, but those that nobody has any more, is in ``new``.
+        """Whether every member of ``old`` that somebody still has is in ``new``.
 
-        Connections may be there to what names stood for long ago, which no set tells: so sets of
-        other names are never proven to let as much stay.
+        A connection may go to an address that a name stood for long ago, which no set tells. So
+        sets of other names are never proven to let as much stay.
         """
         if old == new:
             return old not in self._smaller
@@ -182,8 +182,8 @@ class Proof:
     # -- chains in which order decides
 
     def _is_looser(self, old: str, new: str) -> bool:
-        """Whether ``new`` is ``old`` with rules that return put in, or rules that only deny left
-        out, and with sets that moved as the polarity of their rules wants it."""
+        """Whether ``new`` is ``old`` with more rules that return, or fewer rules that only deny,
+        and with sets that moved as the polarity of their rules wants it."""
         before = self._before.rules.chains[old].rules
         at = 0
         for rule in self._after.rules.chains[new].rules:
@@ -256,11 +256,11 @@ def _within(before: AnySet, after: AnySet, released: Mapping[int, Members]) -> b
 
 
 class _NotOnlyAllowing(Exception):
-    """A chain that is no list of rules that allow."""
+    """A chain with other rules than those that allow."""
 
 
 class _Rest(Struct, frozen=True):
-    """Packets pass that meet one of ``conditions``; the others go on to the chain ``onward``, or
+    """Packets that meet one of ``conditions`` pass. The others go on to the chain ``onward``, or
     are denied where there is none."""
 
     conditions: tuple[Conjunction, ...]
@@ -268,10 +268,10 @@ class _Rest(Struct, frozen=True):
 
 
 class _Allowed(Struct, frozen=True):
-    """What a chain passes: what its map's element says, or else ``rest``.
+    """What a chain passes: what the element of its map says, or else ``rest``.
 
     ``map``: name and key fields of a verdict map that is asked first; None: no map. ``guards``:
-    chains that are asked before, and may only deny.
+    chains that are asked before and can only deny.
     """
 
     rest: _Rest

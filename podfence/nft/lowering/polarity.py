@@ -1,8 +1,8 @@
-"""The use of a set: whether its members are allowed by it or denied by it.
+"""The use of a set: whether it allows its members or denies them.
 
-Rule: read from the verdict of the rule that asks. Every chain of ours only ever returns (pass) or
-ends in a denial, and what follows a rule that denies passes no less than the denial does. So a set
-whose rule returns passes more when it grows, and one whose rule leads to a denial passes less.
+Rule: the use follows from the verdict of the rule that asks. A chain of ours either returns (pass)
+or ends in a denial, and what follows a rule that denies passes no less than the denial. So a set
+whose rule returns passes more when it grows, and a set whose rule leads to a denial passes less.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from podfence.nft.objects import ACCEPT, RETURN, Chain, Lookup, Rule, Verdict, V
 
 
 class Polarity(Flag):
-    """How a set takes part in verdicts; both: in different rules, or in a way that is not known."""
+    """How a set takes part in verdicts. Both: in different rules, or in a way that is not known."""
 
     ACCEPTS = 1
     DENIES = 2
@@ -36,7 +36,8 @@ def rule_polarity(rule: Rule) -> Polarity:
 
 
 class ChainUses:
-    """Which chains ask which sets and maps. Changes with the chains; one chain costs its rules."""
+    """Which chains ask which sets and maps. It changes with the chains; one chain costs its
+    rules."""
 
     def __init__(self, chains: Iterable[Chain] = ()) -> None:
         self._sets: defaultdict[str, dict[str, Polarity]] = defaultdict(dict)

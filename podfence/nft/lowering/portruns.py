@@ -1,6 +1,7 @@
-"""Rules of a tier as entries with verdicts, before they are chains.
+"""Rules of a tier as entries with verdicts, before they become chains.
 
-Rule: neighbours of one verdict are a run; inside a run order means nothing, between runs it stays.
+Rule: neighbours of one verdict are a run. The order inside a run means nothing; the order of runs
+stays.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from podfence.sets import PortSet
 
 
 class RuleMatch(Struct, frozen=True):
-    """One match of one rule. ``comment``: where it comes from."""
+    """One match of one rule. ``comment``: which rule it is."""
 
     peers: Peers
     ports: PortSet

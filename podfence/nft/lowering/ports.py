@@ -1,8 +1,8 @@
 """PortSet -> what a rule must ask about protocol and port.
 
-Rule: a few cheap questions. One port or range stands in the rule; several share a hash set (names
-of such sets come from their members, which never change: other ports are another set). Only a
-wide range among several entries needs an interval set, which costs about twice as much a packet.
+Rule: few and cheap questions. One port or range stands in the rule itself. Several share a hash
+set; the name of such a set follows from its members, which never change. Only a wide range among
+several entries needs an interval set, which costs about twice as much a packet.
 """
 
 from __future__ import annotations
@@ -51,10 +51,11 @@ class PortQuestions:
         return tuple(self._sets.values())
 
     def alternatives(self, ports: PortSet, field: Field) -> list[Parts]:
-        """Expressions that together hold for exactly ``ports``; one of them is enough.
+        """Expressions that together hold for exactly ``ports``; it is enough that one of them
+        holds.
 
-        ``field``: where the port stands, TH_DPORT or TH_SPORT. Everything: one alternative that
-        asks nothing (ICMP and its like pass too, NP-39). Nothing: no alternative.
+        ``field``: the field of the port, TH_DPORT or TH_SPORT. Everything: one alternative that
+        asks nothing, so that ICMP and its like pass, too (NP-39). Nothing: no alternative.
         """
         if ports.is_everything:
             return [()]

@@ -1,6 +1,6 @@
 """The ruleset before or after a change, object by object, as far as somebody asks for them.
 
-Rule: what is asked for is made then; whoever reads a few objects pays for a few.
+Rule: an object is made when somebody asks for it, so a reader of few objects pays for few.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ T = TypeVar("T", bound=NamedObject)
 
 
 class ObjectSource:
-    """Where objects come from. ``kind``: what a name stands for, None for nothing; ``find``: the
-    object. ``names``: all that there are."""
+    """Where objects come from. ``kind``: the type of object that a name stands for, None for
+    nothing. ``find``: the object. ``names``: the names of all objects."""
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
 """How much a table holds.
 
-Rule: it is counted, and nothing is made for it: an agent asks now and then, between two changes.
+Rule: the objects are counted, and nothing is made for it: an agent asks now and then, between two
+changes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The chains that every node has, whatever its policies: the way of a packet to its group.
 
-Rule: nothing in here depends on pods or policies, only on the node's own settings. Order matters
-in the base chains and is argued there.
+Rule: nothing in here depends on pods or policies, only on the node's own settings. The order of
+rules in the base chains matters, and the comments there give the reasons.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ def dispatch_chain(view: View) -> str:
 def skeleton(
     mark_mask: int, mark_value: int, log_group: int, *, audit: bool = False
 ) -> Iterator[Chain]:
-    """Every fixed chain; ``mark_value`` is the current epoch, in place within the mask. ``audit``:
-    whether anything is audited; the maps of ``AUDIT_VIEWS`` are there then."""
+    """Every fixed chain. ``mark_value``: the current epoch, shifted into the mask. ``audit``:
+    whether anything is audited; then the maps of ``AUDIT_VIEWS`` are there."""
     yield Chain(UNKNOWN, deny_rules(log_group, UNKNOWN))
     yield Chain(f"{STATELESS}_d", deny_rules(log_group, STATELESS))
     for view in VIEWS:
@@ -117,8 +117,8 @@ def _stateless_chains() -> Iterator[Chain]:
 
 
 def _judge(audits: Collection[View], *, reply: bool) -> tuple[Rule, ...]:
-    """Both ends must agree (NP-6); then the connection carries the epoch that judged it. What is
-    audited comes last: it accepts what it would deny, so nothing may be left to ask."""
+    """Both ends must agree (NP-6); then the connection gets the epoch that judged it. Audits come
+    last: they accept what they would deny, so nothing may be left to ask."""
     views = [view for view in VIEWS if view.reply is reply]
     asked = [view for view in audits if view.reply is reply]
     return (*_jumps(views), Rule((jump(STAMP),)), *_jumps(asked))
@@ -131,7 +131,7 @@ def _jumps(views: Iterable[View]) -> Iterator[Rule]:
 def _passes_always() -> Iterator[Rule]:
     """What comes before any judgement: judged connections, neighbours, errors (NP-39, NP-41).
 
-    Neighbour discovery never crosses a router (hop limit 255), so nobody smuggles data in it.
+    Neighbour discovery never crosses a router (hop limit 255), so nobody can smuggle data in it.
     """
     yield Rule((jump(FAST),))
     yield Rule((_ON_LINK, _ND_TYPES, ACCEPT), "neighbour discovery")

@@ -1,9 +1,10 @@
 """Tiers of rules in order (Admin, Baseline) -> chains that every group with the same tier shares.
 
-Rule: a chain cannot come back with three answers, so a tier is asked two questions of two answers.
-*Does it deny?* comes first, as a jump: what it denies leaves for good, and ``return`` goes on to
-the next tier, for what it passes as for what it accepts. *Does it accept?* is asked of packets
-that a later tier denies (an appeal): ``return`` is allowed then, everything else is denied.
+Rule: a chain ends in ``return`` or in a denial, which is one bit; Accept, Deny and Pass need two
+chains. *Does the tier deny?* comes first, as a jump: what it denies is dropped, and ``return`` goes
+on to the next tier, both for what it passes and for what it accepts. *Does the tier accept?* is
+asked of packets that a later tier denies (an appeal): ``return`` means allowed, and everything else
+is denied.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from podfence.policy.index import CompiledTier
 
 
 class SharedTiers:
-    """Writes the chains of tiers, each once; those not fetched yet wait for ``new_chains``."""
+    """Writes the chains of tiers, each once. Chains that nobody has fetched wait for
+    ``new_chains``."""
 
     def __init__(self, runs: RunWriter, namer: Namer, log_group: int) -> None:
         self._runs = runs
@@ -48,8 +50,8 @@ class SharedTiers:
     def asked(
         self, tiers: Sequence[CompiledTier], view: View, *, isolated: bool
     ) -> tuple[list[str], str]:
-        """Chains to ask one after the other whether they deny; and where to appeal against what
-        is denied after them, ``""`` when none of them accepts anything.
+        """The chains that are asked one after the other whether they deny; and the chain to appeal
+        to against what is denied after them, ``""`` when none of them accepts anything.
 
         ``isolated``: whether isolation comes after them; if not, the last of them can deny.
         """

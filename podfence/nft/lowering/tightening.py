@@ -1,11 +1,11 @@
-"""Whether a change of rules takes a permission away, and how soon that must be seen to.
+"""Whether a change of rules takes a permission away, and how soon connections must be judged again.
 
-Rule: decided from what the change touches, not by reading both rulesets: a set that accepts and
-loses members, a set that denies and gains some, a pod whose packets go elsewhere, a chain that says
-something else, a wider range of pods. Everything that is left alone passes what it passed. So each
-touched thing is asked alone whether it passes all that it passed, and where that is not proven
-(``permission``), the change takes something away. Never misses a loss; may see one where there is
-none.
+Rule: the answer follows from what the change touches, not from reading both rulesets. Touched are:
+a set that accepts and loses members, a set that denies and gains some, a pod whose packets go
+elsewhere, a chain that says something else, a wider range of pods. Everything else passes what it
+passed. So each touched thing alone is asked whether it passes all that it passed. Where that is not
+proven (``permission``), the change takes something away. A loss is never missed; it may be seen
+where there is none.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ _OF_SKELETON = _OF_PODS.keys() | _AUDITS.keys() | set(map(stateless_map, FAMILIE
 
 
 class Tightening(IntEnum):
-    """How much a change takes away: nothing, only what was left of addresses that nobody has any
-    more (a new epoch is owed), or more (it needs a new epoch in the same transaction)."""
+    """How much a change takes away: nothing; or only what was left of addresses that nobody has any
+    more (a new epoch is owed); or more (the same transaction needs a new epoch)."""
 
     NO = 0
     OWED = 1
@@ -74,9 +74,9 @@ class Tightening(IntEnum):
 
 
 class Differences(Struct, frozen=True):
-    """What differs between two rulesets, of what is in both. ``taken`` and ``put``: elements, by
-    the name of their set or map. ``chains``: their rules or hooks differ. ``made``: there is a base
-    chain more or less, or a set has become another kind of thing."""
+    """What differs between two rulesets, among the objects that are in both. ``taken`` and ``put``:
+    elements, by the name of their set or map. ``chains``: those whose rules or hooks differ.
+    ``made``: a base chain was added or removed, or a set has become another kind of thing."""
 
     taken: Mapping[str, ElementHolder]
     put: Mapping[str, ElementHolder]
@@ -148,9 +148,8 @@ def judged(
     released: Released = _NOBODY,
     known: Known = unknown,
 ) -> Tightening:
-    """The same for a step of which is known what it touches. ``uses``: of the chains of
-    ``before``. Reads nothing else than what the touched things lead to, and no members that are
-    ``known``."""
+    """The same for a step of which it is known what it touches. ``uses``: those of the chains of
+    ``before``. It reads only what the touched things lead to, and no members that are ``known``."""
     found = Tightening.NO
     for level in _Judgement(before, after, touched, uses, released, known).levels():
         found = max(found, level)
@@ -165,8 +164,8 @@ def of_members(
     uses: ChainUses,
     released: Released = _NOBODY,
 ) -> Tightening:
-    """The same for a step that does nothing but to move members of sets that are there before and
-    after it, once in each. ``uses``: of the chains, which stay."""
+    """The same for a step that only moves members of sets. The sets are there before and after it,
+    once in each. ``uses``: those of the chains, which stay."""
     if any(part.elements and uses.of_set(part.name) in _DENYING for part in put):
         return Tightening.NOW
     accepting = (part for part in taken if uses.of_set(part.name) in _ACCEPTING)
@@ -242,8 +241,8 @@ class _Judgement:
                 yield _unless(_inside(self._before.sets[range_set(family)], key))
 
     def _audited(self, name: str, of_pods: str) -> Iterator[Tightening]:
-        """What an audit would take away is asked of connections that live: they are judged again.
-        An element that goes takes nothing away, and one of a new pod finds no connection."""
+        """An audit is asked about live connections, which are judged again for it. An element that
+        goes takes nothing away, and an element of a new pod finds no connection."""
         old, known = self._before.maps[name].elements, self._before.maps[of_pods].elements
         for key, verdict in _elements(self._touched.put, name).items():
             if key in known:
@@ -251,8 +250,9 @@ class _Judgement:
 
 
 def _lost(part: ElementHolder, released: Released) -> Tightening:
-    """What a set that accepts takes away with these members. What ends of domain names ends for
-    new connections alone (CNP-19): where the rule that asks stays, nobody is judged again."""
+    """What a set that accepts takes away with these members. Where domain names lose addresses,
+    this ends new connections alone (CNP-19): where the rule that asks stays, no live connection is
+    judged again."""
     if not part.elements or part.name.startswith(OF_NAMES):
         return Tightening.NO
     if isinstance(part, MemberSet):

@@ -1,7 +1,7 @@
-"""Which field of a packet is whose: the subject, its peer, the port that policies judge.
+"""Which field of a packet belongs to whom: the subject, its peer, the port that policies judge.
 
-Rule: every question about a connection exists twice, for packets of the original direction and,
-with source and destination swapped, for packets of the reply direction.
+Rule: every question about a connection exists twice: for packets of the original direction, and for
+packets of the reply direction with source and destination swapped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FAMILIES = (4, 6)
 
 class View(Struct, frozen=True):
     """One policy direction, seen in packets of the original direction or, if ``reply``, of the
-    reply direction. ``audit``: what audited policies would say of it, asked after all that is
+    reply direction. ``audit``: what audited policies would say of it; asked after all that is
     enforced."""
 
     direction: Direction
